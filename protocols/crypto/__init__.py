@@ -1,0 +1,1 @@
+"""Arithmetic and primitives: no protocol, no message, no session."""

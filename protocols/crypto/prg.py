@@ -1,0 +1,48 @@
+"""Mask expansion: AES-256 in counter mode (NIST SP 800-38A), keyed by a 32-byte seed that expands nothing else.
+
+The keystream is read as little-endian words of the smallest unsigned type that holds the modulus, a power of two,
+so words are uniform modulo it.  Expansion and addition go through one small buffer that stays in cache.
+"""
+
+import numpy as np
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+from numpy.typing import NDArray
+
+from protocols.crypto.secret import Secret
+
+Words = NDArray[np.unsignedinteger]
+
+_CHUNK_BYTES = 128 * 1024
+_ZEROS = bytes(_CHUNK_BYTES)
+
+
+def word_dtype(modulus: int) -> np.dtype[np.unsignedinteger]:
+    """The smallest little-endian unsigned type whose size is a multiple of the modulus, a power of two up to 2^64."""
+    bits = (modulus - 1).bit_length()
+    size = next(size for size in (1, 2, 4, 8) if 8 * size >= bits)
+    return np.dtype(f"<u{size}")
+
+
+def add_mask(total: Words, seed: Secret) -> None:
+    """Add the expansion of `seed` to `total`, in place, modulo the word size.
+
+    Args:
+        total: Shape `(length,)`, contiguous, of `word_dtype`.
+        seed: 32 bytes.
+    """
+    _apply(np.add, total, seed)
+
+
+def subtract_mask(total: Words, seed: Secret) -> None:
+    """Subtract the expansion of `seed` from `total`, in place, modulo the word size."""
+    _apply(np.subtract, total, seed)
+
+
+def _apply(operation: np.ufunc, total: Words, seed: Secret) -> None:
+    stream = Cipher(algorithms.AES256(seed.reveal()), modes.CTR(bytes(16))).encryptor()
+    buffer = np.empty(min(_CHUNK_BYTES, total.nbytes) // total.itemsize, dtype=total.dtype)
+    raw = memoryview(buffer.view(np.uint8))
+    for start in range(0, total.size, buffer.size):
+        piece = total[start : start + buffer.size]
+        stream.update_into(memoryview(_ZEROS)[: piece.nbytes], raw[: piece.nbytes])
+        operation(piece, buffer[: piece.size], out=piece)

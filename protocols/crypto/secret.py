@@ -1,0 +1,31 @@
+"""A holder of secret bytes that does not give them away by accident."""
+
+import hmac
+from typing import NoReturn
+
+
+class Secret:
+    """Secret bytes: repr redacted, not picklable, not hashable, compared in constant time.
+
+    Args:
+        value: The bytes to hold.
+    """
+
+    __slots__ = ("_value",)
+    __hash__ = None  # type: ignore[assignment]  # a hash of a secret in a table is a copy of it
+
+    def __init__(self, value: bytes) -> None:
+        self._value = bytes(value)
+
+    def reveal(self) -> bytes:
+        """The bytes, for the arithmetic that needs them."""
+        return self._value
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and hmac.compare_digest(self._value, other._value)
+
+    def __repr__(self) -> str:
+        return f"Secret(<{len(self._value)} bytes>)"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a secret is not to be pickled or copied")

@@ -1,0 +1,77 @@
+"""Shamir secret sharing (Shamir 1979) of 32-byte secrets over the prime field of 2^256 + 297 elements.
+
+The prime is the smallest above 2^256, so that every 32-byte string is a field element.  A holder's evaluation point
+is its id plus one.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
+
+from protocols.crypto.secret import Secret
+
+PRIME = 2**256 + 297
+SHARE_BYTES = 33
+_COEFFICIENT_BYTES = 49  # 135 bits more than the prime: the bias of the reduction is below 2^-135
+
+
+def share(secret: Secret, *, threshold: int, holders: Sequence[int], entropy: Callable[[int], bytes]) -> list[bytes]:
+    """One share for each holder; any `threshold` of them give the secret, fewer give nothing.
+
+    Args:
+        secret: 32 bytes.
+        threshold: In [1, len(holders)].
+        holders: Distinct ids of at least 0.
+        entropy: Source of the polynomial's coefficients.
+
+    Returns:
+        `SHARE_BYTES` bytes for each holder, in their order.
+    """
+    if not 1 <= threshold <= len(holders) or len(set(holders)) != len(holders):
+        raise ValueError(f"cannot share among {len(holders)} holders with threshold {threshold}")
+    drawn = entropy(_COEFFICIENT_BYTES * (threshold - 1))
+    coefficients = [
+        int.from_bytes(drawn[start : start + _COEFFICIENT_BYTES], "little") % PRIME
+        for start in range(0, len(drawn), _COEFFICIENT_BYTES)
+    ]
+    coefficients.append(int.from_bytes(secret.reveal(), "little"))
+    return [_evaluate(coefficients, holder + 1).to_bytes(SHARE_BYTES, "little") for holder in holders]
+
+
+def _evaluate(coefficients: Sequence[int], point: int) -> int:
+    value = 0
+    for coefficient in coefficients:
+        value = (value * point + coefficient) % PRIME
+    return value
+
+
+def combine(shares: Mapping[int, bytes], *, threshold: int) -> Secret:
+    """The secret from the shares of exactly the first `threshold` holders by id.
+
+    Raises:
+        ValueError: Too few shares, a share that is no field element, or shares that do not meet in 32 bytes.
+    """
+    if len(shares) < threshold:
+        raise ValueError(f"{len(shares)} shares, where {threshold} are needed")
+    holders = tuple(sorted(shares)[:threshold])
+    values = [int.from_bytes(shares[holder], "little") for holder in holders]
+    if any(len(shares[holder]) != SHARE_BYTES for holder in holders) or max(values) >= PRIME:
+        raise ValueError("a share that is no element of the field")
+    weights = _lagrange_at_zero(holders)
+    secret = sum(weight * value for weight, value in zip(weights, values, strict=True)) % PRIME
+    if secret >= 2**256:
+        raise ValueError("the shares do not belong together")
+    return Secret(secret.to_bytes(32, "little"))
+
+
+@lru_cache(maxsize=4096)
+def _lagrange_at_zero(holders: tuple[int, ...]) -> tuple[int, ...]:
+    points = [holder + 1 for holder in holders]
+    weights = []
+    for point in points:
+        numerator = denominator = 1
+        for other in points:
+            if other != point:
+                numerator = numerator * other % PRIME
+                denominator = denominator * (other - point) % PRIME
+        weights.append(numerator * pow(denominator, -1, PRIME) % PRIME)
+    return tuple(weights)

@@ -1,0 +1,47 @@
+"""One hierarchy of errors: the caller's own mistakes, and misbehaviour of peers, which names its culprits."""
+
+from collections.abc import Iterable
+
+
+class ProtocolError(Exception):
+    """Root of everything that `protocols` raises on purpose."""
+
+
+class LocalError(ProtocolError):
+    """The caller of this party made a mistake; no peer is to blame."""
+
+
+class ParameterError(LocalError, ValueError):
+    """A session or a protocol has parameters that are invalid, or that do not fit together."""
+
+
+class InputError(LocalError, ValueError):
+    """A client's vector has a wrong type, shape or range."""
+
+
+class OrderError(LocalError, RuntimeError):
+    """A machine was called out of order, or after it had closed."""
+
+
+class RemoteError(ProtocolError):
+    """A peer sent something that it must not send.
+
+    Attributes:
+        culprits: Ids of the clients whose message is at fault; empty where the server is.
+    """
+
+    def __init__(self, message: str, *, culprits: Iterable[int] = ()) -> None:
+        super().__init__(message)
+        self.culprits = frozenset(culprits)
+
+
+class MalformedMessage(RemoteError):
+    """Bytes that are no message of this round: truncated, oversized, of another session, version or type."""
+
+
+class TooFewSurvivors(ProtocolError):
+    """Fewer parties than the threshold are left, so nothing can be, or may be, released."""
+
+
+class UnknownProtocol(LocalError, LookupError):
+    """No protocol is registered under this name."""

@@ -1,0 +1,160 @@
+"""The in-memory driver: every party in one process, real bytes between them, clients that vanish when told to.
+
+It is what tests, audits and simulated training run on, and the shortest example of how to drive the two machines.
+"""
+
+import os
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+
+from numpy.typing import ArrayLike
+
+from protocols.errors import ParameterError, RemoteError
+from protocols.machine import Client, Continue, Entropy, SecureSum, Server, Session, Vector
+
+
+@dataclass(frozen=True, slots=True)
+class Transmission:
+    """One message that crossed the wire.  All of them together are the server's whole view.
+
+    Attributes:
+        round: The round's name.
+        sender: A client's id, or None for the server.
+        receiver: A client's id, or None for the server.
+        data: The bytes.
+    """
+
+    round: str
+    sender: int | None
+    receiver: int | None
+    data: bytes
+
+
+@dataclass(slots=True)
+class Cost:
+    """What one secure sum cost, from counting bytes and reading the caller's clock.
+
+    Attributes:
+        sent_bytes: By client id, what it sent.
+        received_bytes: By client id, what was sent to it.
+        client_s: By client id, seconds of the clock.
+        server_s: Seconds of the clock.
+    """
+
+    sent_bytes: Counter[int] = field(default_factory=Counter)
+    received_bytes: Counter[int] = field(default_factory=Counter)
+    client_s: dict[int, float] = field(default_factory=dict)
+    server_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What came of one secure sum.
+
+    Attributes:
+        total: Shape `(length,)`, uint64: the sum of the contributors' vectors modulo the session's modulus.
+        contributors: Whose vectors are in the sum, ascending.
+        dropped: By client id, the round that it did not answer; a contributor may be among them.
+        cost: Bytes and seconds.
+    """
+
+    total: Vector
+    contributors: tuple[int, ...]
+    dropped: dict[int, str]
+    cost: Cost
+
+
+def _no_clock() -> float:
+    return 0.0
+
+
+def simulate(
+    protocol: SecureSum,
+    session: Session,
+    inputs: Mapping[int, ArrayLike],
+    *,
+    drops: Mapping[str, Collection[int]] | None = None,
+    tap: Callable[[Transmission], None] | None = None,
+    entropy: Entropy = os.urandom,
+    clock: Callable[[], float] = _no_clock,
+) -> Outcome:
+    """Run one secure sum in memory.
+
+    Args:
+        protocol: The protocol.
+        session: The session.
+        inputs: Each client's vector, shape `(length,)`, integers in [0, modulus).
+        drops: By round name, the clients that are gone from that round on: they get its request and never answer.
+        tap: Called with every message, in order.
+        entropy: The clients' randomness; `os.urandom` outside tests.
+        clock: Seconds, read around each party's work; `time.process_time` to account for it.
+
+    Raises:
+        ParameterError: The session, the inputs' ids or the drops do not fit together.
+        InputError: A vector is not acceptable; nothing has been sent then.
+        TooFewSurvivors: More clients vanished than the thresholds allow.
+        RemoteError: The parties' replies together show misbehaviour.
+    """
+    gone_from = _by_client(protocol, session, drops or {})
+    if inputs.keys() != set(session.clients):
+        raise ParameterError(f"inputs must be those of the session's {len(session.clients)} clients, no more, no fewer")
+    cost, dropped = Cost(), dict[int, str]()
+    clients = {}
+    for client in session.clients:
+        begun = clock()
+        clients[client] = Client(protocol, session, client, inputs[client], entropy=entropy)
+        cost.client_s[client] = clock() - begun
+    begun = clock()
+    server = Server(protocol, session)
+    step = server.start()
+    cost.server_s += clock() - begun
+
+    while isinstance(step, Continue):
+        for client, request in step.requests.items():
+            _transmit(tap, cost.received_bytes, client, Transmission(step.round, None, client, request))
+            if gone_from.get(client) == step.round:
+                dropped[client] = step.round
+                continue
+            begun = clock()
+            try:
+                reply = clients[client].handle(request)
+            except RemoteError:
+                dropped[client] = step.round  # it closed rather than answer: to the server, a drop like any other
+                continue
+            finally:
+                cost.client_s[client] += clock() - begun
+            _transmit(tap, cost.sent_bytes, client, Transmission(step.round, client, None, reply))
+            begun = clock()
+            try:
+                server.receive(client, reply)
+            except RemoteError:
+                dropped[client] = step.round
+            cost.server_s += clock() - begun
+        begun = clock()
+        step = server.advance()
+        cost.server_s += clock() - begun
+    return Outcome(total=step.total, contributors=step.contributors, dropped=dropped, cost=cost)
+
+
+def _by_client(protocol: SecureSum, session: Session, drops: Mapping[str, Collection[int]]) -> dict[int, str]:
+    names = [row.name for row in protocol.rounds]
+    gone_from: dict[int, str] = {}
+    for name, clients in drops.items():
+        if name not in names:
+            raise ParameterError(f"{protocol.name} has no round {name!r}; its rounds are {', '.join(names)}")
+        for client in clients:
+            if client not in session.clients:
+                raise ParameterError(f"client {client}, who is to drop, is not in the session")
+            if client in gone_from:
+                raise ParameterError(f"client {client} is to drop twice")
+            gone_from[client] = name
+    return gone_from
+
+
+def _transmit(
+    tap: Callable[[Transmission], None] | None, counter: Counter[int], client: int, transmission: Transmission
+) -> None:
+    counter[client] += len(transmission.data)
+    if tap is not None:
+        tap(transmission)
