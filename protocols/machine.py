@@ -12,7 +12,7 @@ import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, NoReturn, TypeVar
 
 import msgspec
 import numpy as np
@@ -28,6 +28,7 @@ Entropy = Callable[[int], bytes]
 Vector = NDArray[np.uint64]
 
 MAX_CLIENT_ID = 2**32 - 2
+MAX_LENGTH = 2**40
 
 C = TypeVar("C")
 S = TypeVar("S")
@@ -43,7 +44,7 @@ class Session:
         session_id: 16 to 64 bytes, never used twice.
         clients: Distinct ids in [0, 2^32 - 2], at least two.
         threshold: The least number of contributors whose sum may be released, in [2, len(clients)].
-        length: Coordinates of each vector, at least 1.
+        length: Coordinates of each vector, in [1, 2^40].
         modulus: Entries are in [0, modulus); at least 2, at most 2^64.
         context: Whatever else the parties must agree on (round number, model hash, noise parameters), as bytes.
 
@@ -59,14 +60,14 @@ class Session:
     context: bytes = b""
 
     def __post_init__(self) -> None:
-        if not isinstance(self.session_id, bytes) or not 16 <= len(self.session_id) <= 64:
+        if type(self.session_id) is not bytes or not 16 <= len(self.session_id) <= 64:
             raise ParameterError("session_id must be 16 to 64 bytes")
         if not isinstance(self.context, bytes):
             raise ParameterError(f"context must be bytes, not {type(self.context).__name__}")
         for name, value in (("threshold", self.threshold), ("length", self.length), ("modulus", self.modulus)):
             if type(value) is not int:
                 raise ParameterError(f"{name} must be an int, not {type(value).__name__}")
-        if not isinstance(self.clients, tuple) or any(type(client) is not int for client in self.clients):
+        if type(self.clients) is not tuple or any(type(client) is not int for client in self.clients):
             raise ParameterError("clients must be a tuple of ints")
         if len(set(self.clients)) != len(self.clients):
             raise ParameterError("clients must be distinct")
@@ -76,8 +77,8 @@ class Session:
             raise ParameterError(f"a secure sum needs at least 2 clients, not {len(self.clients)}")
         if not 2 <= self.threshold <= len(self.clients):
             raise ParameterError(f"threshold must lie in [2, {len(self.clients)}], not {self.threshold}")
-        if self.length < 1:
-            raise ParameterError(f"length must be at least 1, not {self.length}")
+        if not 1 <= self.length <= MAX_LENGTH:
+            raise ParameterError(f"length must lie in [1, {MAX_LENGTH}], not {self.length}")
         if not 2 <= self.modulus <= 2**64:
             raise ParameterError(f"modulus must lie in [2, 2^64], not {self.modulus}")
 
@@ -90,7 +91,10 @@ class Session:
         Raises:
             InputError: Wrong dtype, shape or range; floats are refused, even whole ones.
         """
-        array = np.asarray(vector)
+        try:
+            array = np.asarray(vector)
+        except (TypeError, ValueError):
+            raise InputError(f"the input must be an array of shape ({self.length},); numpy makes none of it") from None
         if array.dtype.kind not in "iu":
             raise InputError(f"the input must have an integer dtype, not {array.dtype}")
         if array.shape != (self.length,):
@@ -169,6 +173,25 @@ class SecureSum(ABC):
         return hashlib.sha256(msgspec.msgpack.encode(described)).digest()
 
 
+def check_cohort(clients: int, adversarial: float, dropout: float) -> None:
+    """Raise `ParameterError` unless these are a cohort's size, at least 2, and two fractions in [0, 1)."""
+    if type(clients) is not int or clients < 2:
+        raise ParameterError(f"clients must be an int of at least 2, not {clients!r}")
+    for name, fraction in (("adversarial", adversarial), ("dropout", dropout)):
+        if type(fraction) not in (int, float) or not 0 <= fraction < 1:
+            raise ParameterError(f"{name} must be a fraction in [0, 1), not {fraction!r}")
+
+
+def _checked(entropy: Entropy) -> Entropy:
+    def draw(size: int) -> bytes:
+        drawn = entropy(size)
+        if type(drawn) is not bytes or len(drawn) != size:
+            raise ParameterError(f"the entropy source must give the {size} bytes that it is asked for")
+        return drawn
+
+    return draw
+
+
 def _codec(protocol: SecureSum, session: Session) -> messages.Codec:
     limit = messages.limit(session.length, session.modulus, len(session.clients))
     return messages.Codec(protocol.digest(session), limit)
@@ -214,12 +237,15 @@ class Client:
         self, protocol: SecureSum, session: Session, client: int, vector: ArrayLike, *, entropy: Entropy
     ) -> None:
         protocol.validate(session)
-        if client not in session.clients:
-            raise ParameterError(f"client {client} is not in the session")
+        if type(client) is not int or client not in session.clients:
+            raise ParameterError(f"client {client!r} is not in the session")
         self._rounds = protocol.rounds
         self._codec = _codec(protocol, session)
-        self._party = protocol.client_party(session, client, session.checked(vector), entropy)
+        self._party = protocol.client_party(session, client, session.checked(vector), _checked(entropy))
         self._next = 0
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a client holds its input and its secrets, and is not to be pickled or copied")
 
     @property
     def closed(self) -> bool:
@@ -287,8 +313,8 @@ class Server:
         """
         if self._party is None or self._number < 0:
             raise OrderError("no round is open")
-        if sender not in self._asked:
-            raise RemoteError(f"client {sender} was not asked in this round", culprits=[sender])
+        if type(sender) is not int or sender not in self._asked:
+            raise RemoteError(f"client {sender!r} was not asked in this round", culprits=[sender])
         if sender in self._answered:
             raise RemoteError(f"client {sender} has answered this round already", culprits=[sender])
         row = self._rounds[self._number]
@@ -325,4 +351,3 @@ class Server:
         self._asked, self._answered = frozenset(requests), set()
         encoded = {client: self._codec.encode(self._number, request) for client, request in requests.items()}
         return Continue(self._rounds[self._number].name, encoded)
-

@@ -62,11 +62,13 @@ class Codec:
         Raises:
             MalformedMessage: They are anything else.
         """
+        if not isinstance(data, bytes):
+            raise MalformedMessage(f"a {type(data).__name__}, where bytes are expected")
         if len(data) > self._limit:
             raise MalformedMessage(f"a message of {len(data)} bytes, where at most {self._limit} are possible")
         try:
             envelope = msgspec.msgpack.decode(data, type=Envelope)
-        except msgspec.MsgspecError:
+        except (msgspec.MsgspecError, RecursionError):
             raise MalformedMessage(f"{len(data)} bytes that are no message") from None
         if envelope.version != VERSION:
             raise MalformedMessage(f"wire version {envelope.version}, where {VERSION} is spoken")
@@ -76,7 +78,7 @@ class Codec:
             raise MalformedMessage(f"a message of round {envelope.round}, where round {number} is open")
         try:
             message = msgspec.msgpack.decode(envelope.body, type=kind)
-        except msgspec.MsgspecError:
+        except (msgspec.MsgspecError, RecursionError):
             raise MalformedMessage(f"not a message of type {kind.__name__}") from None
         if self.encode(number, message) != data:
             raise MalformedMessage(f"a {kind.__name__} that is not in its canonical encoding")

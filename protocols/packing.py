@@ -4,6 +4,8 @@ Sixty-four entries of b bits fill exactly b 64-bit words; packing works on colum
 sixty-four shifts and adds over short arrays, whatever b is.
 """
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -16,7 +18,7 @@ def packed_bytes(length: int, modulus: int) -> int:
     return -(-length * (modulus - 1).bit_length() // 8)
 
 
-def pack(vector: NDArray[np.unsignedinteger], modulus: int) -> bytes:
+def pack(vector: NDArray[np.unsignedinteger[Any]], modulus: int) -> bytes:
     """Bit-pack a vector.
 
     Args:

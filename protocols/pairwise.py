@@ -31,7 +31,7 @@ from protocols.crypto import graph, keys, prg, shamir
 from protocols.crypto.schedule import COMMITMENT_BYTES, Schedule
 from protocols.crypto.secret import Secret
 from protocols.errors import MalformedMessage, ParameterError, RemoteError, TooFewSurvivors
-from protocols.machine import Entropy, Finish, Round, SecureSum, Session, Vector
+from protocols.machine import Entropy, Finish, Round, SecureSum, Session, Vector, check_cohort
 from protocols.messages import Message
 
 _SEALED_BYTES = 2 * shamir.SHARE_BYTES + keys.SEAL_OVERHEAD_BYTES
@@ -82,7 +82,7 @@ class Survivors(Message, frozen=True):
 
 
 class RevealedShares(Message, frozen=True):
-    """One share of each closed neighbour that shared, ascending: the self-mask's of survivors, else the masking key's."""
+    """One share of each closed neighbour that shared, ascending: a survivor's self-mask's, else the masking key's."""
 
     shares: tuple[bytes, ...]
 
@@ -90,13 +90,15 @@ class RevealedShares(Message, frozen=True):
 class PairwiseClient:
     """One client's secrets and what it knows of its neighbours."""
 
-    def __init__(self, protocol: "PairwiseMasking", session: Session, client: int, vector: Vector, entropy: Entropy) -> None:
+    def __init__(
+        self, protocol: "PairwiseMasking", session: Session, client: int, vector: Vector, entropy: Entropy
+    ) -> None:
         self._session = session
         self._schedule = Schedule(protocol.digest(session))
         self._threshold = protocol.holders_needed(session)
-        self._neighbourhood = frozenset(protocol.neighbours_of(session, client))
+        self._neighbourhood = protocol.neighbours_of(session, client)
         self._client = client
-        self._vector: Vector | None = vector
+        self._vector = vector
         self._entropy = entropy
         self._keys: dict[int, AdvertisedKeys] = {}
         self._channels: dict[int, Secret] = {}
@@ -123,16 +125,16 @@ class PairwiseClient:
         self._seed = Secret(self._entropy(keys.KEY_BYTES))
         holders = sorted((*directory.neighbours, self._client))
         seed_shares, key_shares = (
-            shamir.share(secret, threshold=self._threshold, holders=holders, entropy=self._entropy)
-            for secret in (self._seed, self._masking.secret)
+            shamir.share(dealt, threshold=self._threshold, holders=holders, entropy=self._entropy)
+            for dealt in (self._seed, self._masking.secret)
         )
         ciphertexts = []
         for holder, seed_share, key_share in zip(holders, seed_shares, key_shares, strict=True):
             if holder == self._client:
                 self._shares[holder] = Secret(seed_share), Secret(key_share)
             else:
-                key = self._schedule.share_key(self._channels[holder], sender=self._client, receiver=holder)
-                ciphertexts.append(keys.seal(key, seed_share + key_share))
+                sealing = self._schedule.share_key(self._channels[holder], sender=self._client, receiver=holder)
+                ciphertexts.append(keys.seal(sealing, seed_share + key_share))
         return SealedShares(self._schedule.commitment(self._seed, owner=self._client), tuple(ciphertexts))
 
     def mask_input(self, delivered: DeliveredShares) -> MaskedInput:
@@ -166,7 +168,9 @@ class PairwiseClient:
         if self._client not in alive:
             raise RemoteError("the survivor set leaves this client out, whose input was asked for")
         if len(alive) < self._session.threshold:
-            raise RemoteError(f"{len(alive)} survivors, where this client allows no fewer than {self._session.threshold}")
+            raise RemoteError(
+                f"{len(alive)} survivors, where this client allows no fewer than {self._session.threshold}"
+            )
         if len(alive & self._shares.keys()) < self._threshold:
             raise RemoteError("too few survivors among this client's neighbours")
         if (alive & self._neighbourhood) - self._shares.keys():
@@ -195,8 +199,9 @@ class PairwiseServer:
         self._session = session
         self._schedule = Schedule(protocol.digest(session))
         self._threshold = protocol.holders_needed(session)
-        self._neighbours = {client: frozenset(protocol.neighbours_of(session, client)) for client in session.clients}
+        self._neighbours = protocol.graph(session)
         self._keys: dict[int, AdvertisedKeys] = {}
+        self._advertised: set[bytes] = set()
         self._directories: dict[int, tuple[int, ...]] = {}
         self._sealed: dict[int, dict[int, bytes]] = {}
         self._commitments: dict[int, bytes] = {}
@@ -209,10 +214,16 @@ class PairwiseServer:
         return {client: Invitation() for client in self._session.clients}
 
     def take_keys(self, sender: int, advertised: AdvertisedKeys) -> None:
-        """Round 0: keep a client's public keys."""
+        """Round 0: keep a client's public keys; neighbours would close over a repeated one, or one of low order."""
         if any(len(key) != keys.KEY_BYTES for key in (advertised.sealing, advertised.masking)):
             raise MalformedMessage(f"public keys must have {keys.KEY_BYTES} bytes")
+        fresh = {advertised.sealing, advertised.masking}
+        if len(fresh) != 2 or fresh & self._advertised:
+            raise RemoteError("a public key that has been advertised before")
+        if any(keys.is_low_order(key) for key in fresh):
+            raise RemoteError("a public key of low order")
         self._keys[sender] = advertised
+        self._advertised |= fresh
 
     def close_keys(self) -> dict[int, Message]:
         """Send each client the keys of its neighbours."""
@@ -352,10 +363,15 @@ class PairwiseMasking(SecureSum):
     def holders_needed(self, session: Session) -> int:
         """How many share-holders, out of the degree plus one, rebuild a client's secret."""
 
-    def neighbours_of(self, session: Session, client: int) -> tuple[int, ...]:
+    def neighbours_of(self, session: Session, client: int) -> frozenset[int]:
         """A client's neighbours in the session's graph, which every party computes for itself."""
         circle = _circle(self.digest(session), session.clients)
-        return graph.neighbourhood(circle, client, self.degree(session))
+        return frozenset(graph.neighbourhood(circle, client, self.degree(session)))
+
+    def graph(self, session: Session) -> dict[int, frozenset[int]]:
+        """Everyone's neighbours."""
+        circle = _circle(self.digest(session), session.clients)
+        return {c: frozenset(near) for c, near in graph.neighbourhoods(circle, self.degree(session)).items()}
 
     def validate(self, session: Session) -> None:
         """See `SecureSum.validate`."""
@@ -387,8 +403,11 @@ class SecAgg(PairwiseMasking):
     @classmethod
     def suggest(cls, *, clients: int, adversarial: float, dropout: float) -> tuple["SecAgg", int]:
         """See `SecureSum.suggest`: the least threshold that is a majority and above the adversarial clients."""
-        threshold = max(clients // 2, int(adversarial * clients)) + 1
-        if threshold > clients - int(dropout * clients):
+        check_cohort(clients, adversarial, dropout)
+        # 0.57 * 100 is 56.99999999999999 in floating point, and means 57 clients.
+        corrupt, dropped = (int((fraction + 1e-14) * clients) for fraction in (adversarial, dropout))
+        threshold = max(clients // 2, corrupt) + 1
+        if threshold > clients - dropped:
             raise ParameterError(
                 f"SecAgg with {clients} clients needs {threshold} survivors; a dropout fraction of "
                 f"{1 - threshold / clients:.3g} at most, or fewer adversarial clients, would do"
@@ -428,11 +447,11 @@ class SecAggPlus(PairwiseMasking):
         found = graph.find_parameters(clients=clients, adversarial=adversarial, dropout=dropout, adversary="curious")
         return cls(neighbours=found.degree, share_threshold=found.threshold), 2
 
-    def degree(self, session: Session) -> int:
+    def degree(self, session: Session) -> int:  # noqa: ARG002  # the interface asks for it
         """The same for every session."""
         return self.neighbours
 
-    def holders_needed(self, session: Session) -> int:
+    def holders_needed(self, session: Session) -> int:  # noqa: ARG002  # the interface asks for it
         """The same for every session."""
         return self.share_threshold
 

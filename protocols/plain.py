@@ -11,7 +11,7 @@ import numpy as np
 
 from protocols import packing
 from protocols.errors import MalformedMessage
-from protocols.machine import Entropy, Finish, Round, SecureSum, Session, Vector
+from protocols.machine import Entropy, Finish, Round, SecureSum, Session, Vector, check_cohort
 from protocols.messages import Message
 
 
@@ -68,7 +68,9 @@ class PlainServer:
         return Finish(self._total, tuple(sorted(self._contributors)))
 
 
-ROUNDS: Final = (Round("contribute", Invitation, PlainClient.contribute, Contribution, PlainServer.add, PlainServer.finish),)
+ROUNDS: Final = (
+    Round("contribute", Invitation, PlainClient.contribute, Contribution, PlainServer.add, PlainServer.finish),
+)
 
 
 @dataclass(frozen=True)
@@ -81,12 +83,19 @@ class PlainSum(SecureSum):
     @classmethod
     def suggest(cls, *, clients: int, adversarial: float, dropout: float) -> tuple["PlainSum", int]:
         """No parameters; any two clients are enough, since nothing is protected."""
+        check_cohort(clients, adversarial, dropout)
         return cls(), 2
 
     def validate(self, session: Session) -> None:
         """Every session will do."""
 
-    def client_party(self, session: Session, client: int, vector: Vector, entropy: Entropy) -> PlainClient:
+    def client_party(
+        self,
+        session: Session,
+        client: int,  # noqa: ARG002  # the interface asks for it
+        vector: Vector,
+        entropy: Entropy,  # noqa: ARG002  # the interface asks for it
+    ) -> PlainClient:
         """See `SecureSum.client_party`."""
         return PlainClient(session, vector)
 

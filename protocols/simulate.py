@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from numpy.typing import ArrayLike
 
 from protocols.errors import ParameterError, RemoteError
-from protocols.machine import Client, Continue, Entropy, SecureSum, Server, Session, Vector
+from protocols.machine import Client, Continue, Entropy, Finish, SecureSum, Server, Session, Vector
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +96,7 @@ def simulate(
         TooFewSurvivors: More clients vanished than the thresholds allow.
         RemoteError: The parties' replies together show misbehaviour.
     """
+    names = [row.name for row in protocol.rounds]
     gone_from = _by_client(protocol, session, drops or {})
     if inputs.keys() != set(session.clients):
         raise ParameterError(f"inputs must be those of the session's {len(session.clients)} clients, no more, no fewer")
@@ -107,13 +108,13 @@ def simulate(
         cost.client_s[client] = clock() - begun
     begun = clock()
     server = Server(protocol, session)
-    step = server.start()
+    step: Continue | Finish = server.start()
     cost.server_s += clock() - begun
 
     while isinstance(step, Continue):
         for client, request in step.requests.items():
             _transmit(tap, cost.received_bytes, client, Transmission(step.round, None, client, request))
-            if gone_from.get(client) == step.round:
+            if client in gone_from and names.index(gone_from[client]) <= names.index(step.round):
                 dropped[client] = step.round
                 continue
             begun = clock()

@@ -15,6 +15,7 @@ from protocols.crypto.secret import Secret
 KEY_BYTES = 32
 SEAL_OVERHEAD_BYTES = 16
 _NONCE = bytes(12)
+_PROBE = X25519PrivateKey.from_private_bytes(bytes(KEY_BYTES))
 
 
 class KeyPair:
@@ -41,6 +42,15 @@ class KeyPair:
             ValueError: `public` is not 32 bytes, or a point of low order (RFC 7748, section 6.1).
         """
         return Secret(self._private.exchange(X25519PublicKey.from_public_bytes(public)))
+
+
+def is_low_order(public: bytes) -> bool:
+    """Whether 32 bytes are a public key with which no private key agrees on anything secret (RFC 7748, section 6.1)."""
+    try:
+        _PROBE.exchange(X25519PublicKey.from_public_bytes(public))
+    except ValueError:
+        return True
+    return False
 
 
 def derive(secret: Secret, context: bytes) -> Secret:

@@ -4,19 +4,21 @@ The keystream is read as little-endian words of the smallest unsigned type that 
 so words are uniform modulo it.  Expansion and addition go through one small buffer that stays in cache.
 """
 
+from typing import Any
+
 import numpy as np
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from numpy.typing import NDArray
 
 from protocols.crypto.secret import Secret
 
-Words = NDArray[np.unsignedinteger]
+Words = NDArray[np.unsignedinteger[Any]]
 
 _CHUNK_BYTES = 128 * 1024
 _ZEROS = bytes(_CHUNK_BYTES)
 
 
-def word_dtype(modulus: int) -> np.dtype[np.unsignedinteger]:
+def word_dtype(modulus: int) -> np.dtype[np.unsignedinteger[Any]]:
     """The smallest little-endian unsigned type whose size is a multiple of the modulus, a power of two up to 2^64."""
     bits = (modulus - 1).bit_length()
     size = next(size for size in (1, 2, 4, 8) if 8 * size >= bits)
@@ -41,7 +43,7 @@ def subtract_mask(total: Words, seed: Secret) -> None:
 def _apply(operation: np.ufunc, total: Words, seed: Secret) -> None:
     stream = Cipher(algorithms.AES256(seed.reveal()), modes.CTR(bytes(16))).encryptor()
     buffer = np.empty(min(_CHUNK_BYTES, total.nbytes) // total.itemsize, dtype=total.dtype)
-    raw = memoryview(buffer.view(np.uint8))
+    raw = buffer.view(np.uint8).data
     for start in range(0, total.size, buffer.size):
         piece = total[start : start + buffer.size]
         stream.update_into(memoryview(_ZEROS)[: piece.nbytes], raw[: piece.nbytes])

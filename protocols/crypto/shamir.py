@@ -10,6 +10,7 @@ from functools import lru_cache
 from protocols.crypto.secret import Secret
 
 PRIME = 2**256 + 297
+SECRET_BYTES = 32
 SHARE_BYTES = 33
 _COEFFICIENT_BYTES = 49  # 135 bits more than the prime: the bias of the reduction is below 2^-135
 
@@ -25,15 +26,23 @@ def share(secret: Secret, *, threshold: int, holders: Sequence[int], entropy: Ca
 
     Returns:
         `SHARE_BYTES` bytes for each holder, in their order.
+
+    Raises:
+        ValueError: A threshold, holders or a secret that are none of these, or entropy that runs short.
     """
-    if not 1 <= threshold <= len(holders) or len(set(holders)) != len(holders):
+    if not 1 <= threshold <= len(holders) or len(set(holders)) != len(holders) or min(holders) < 0:
         raise ValueError(f"cannot share among {len(holders)} holders with threshold {threshold}")
+    constant = secret.reveal()
+    if len(constant) != SECRET_BYTES:
+        raise ValueError(f"a secret of {len(constant)} bytes, where {SECRET_BYTES} can be shared")
     drawn = entropy(_COEFFICIENT_BYTES * (threshold - 1))
+    if len(drawn) != _COEFFICIENT_BYTES * (threshold - 1):
+        raise ValueError(f"{len(drawn)} bytes of entropy, where {_COEFFICIENT_BYTES * (threshold - 1)} are needed")
     coefficients = [
         int.from_bytes(drawn[start : start + _COEFFICIENT_BYTES], "little") % PRIME
         for start in range(0, len(drawn), _COEFFICIENT_BYTES)
     ]
-    coefficients.append(int.from_bytes(secret.reveal(), "little"))
+    coefficients.append(int.from_bytes(constant, "little"))
     return [_evaluate(coefficients, holder + 1).to_bytes(SHARE_BYTES, "little") for holder in holders]
 
 
@@ -60,7 +69,7 @@ def combine(shares: Mapping[int, bytes], *, threshold: int) -> Secret:
     secret = sum(weight * value for weight, value in zip(weights, values, strict=True)) % PRIME
     if secret >= 2**256:
         raise ValueError("the shares do not belong together")
-    return Secret(secret.to_bytes(32, "little"))
+    return Secret(secret.to_bytes(SECRET_BYTES, "little"))
 
 
 @lru_cache(maxsize=4096)

@@ -1,0 +1,194 @@
+"""An append-only file of records, chained by SHA-256 and durable record by record, in SQLite.
+
+Each record's digest covers its bytes and the digest before it, so altering a record or taking one out of the middle
+breaks every digest after it. The chain has no key: whoever can write the file can also rebuild it whole or cut its
+end, which only a `head` that was kept elsewhere shows.
+
+Durability is SQLite's rollback journal with synchronous EXTRA, which is FULL plus a sync of the directory: `append`
+returns when the record is on the disk. The writer holds SQLite's exclusive lock from opening to closing; the operating
+system drops it when the process ends, however it ends.
+"""
+
+import contextlib
+import hashlib
+import os
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+from dp.errors import LedgerCorrupt, LedgerError, LedgerLocked, LedgerUnavailable
+
+APPLICATION_ID: Final = 0x5EC466
+FORMAT_VERSION: Final = 1
+SCHEMA: Final = "CREATE TABLE records (sequence INTEGER PRIMARY KEY, body BLOB NOT NULL, digest BLOB NOT NULL) STRICT"
+GENESIS: Final = hashlib.sha256(b"secagg budget ledger, format 1").digest()
+
+_LOCKED: Final = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+_CORRUPT: Final = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR, sqlite3.SQLITE_MISMATCH)
+
+
+def chained_digest(previous: bytes, body: bytes) -> bytes:
+    """Return the digest of a record: SHA-256 over the 32-byte digest before it and its bytes."""
+    return hashlib.sha256(previous + body).digest()
+
+
+class ChainFile:
+    """An open file of chained records; a context manager.
+
+    Attributes:
+        bodies: the records, in order, verified when the file was opened.
+        head: the digest of the last record, 32 bytes.
+        writable: whether this is the one writer.
+
+    Raises:
+        LedgerLocked: another connection holds the file.
+        LedgerCorrupt: it is not such a file, or a digest does not verify.
+        LedgerUnavailable: it cannot be read or written.
+    """
+
+    def __init__(self, path: Path, *, writable: bool) -> None:
+        self.path = path
+        self.writable = writable
+        self.bodies: tuple[bytes, ...] = ()
+        self.head = GENESIS
+        with _typed(path):
+            mode = "rw" if writable else "ro"
+            self._connection: sqlite3.Connection | None = sqlite3.connect(
+                f"{path.absolute().as_uri()}?mode={mode}", uri=True, timeout=0, isolation_level=None
+            )
+
+    @classmethod
+    def create(cls, path: Path, first: bytes) -> Self:
+        """Make a new file whose first record is `first`, and hold it for writing.
+
+        Raises:
+            LedgerUnavailable: the path exists already, or cannot be written.
+        """
+        try:
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+        except FileExistsError:
+            raise LedgerUnavailable(f"{path}: expected a new file, found an existing one; open it instead") from None
+        except OSError as error:
+            raise LedgerUnavailable(f"{path}: cannot be created: {error.strerror}") from None
+        chain = cls(path, writable=True)
+        try:
+            with _typed(path):
+                chain._hold()
+                chain._run("BEGIN EXCLUSIVE")
+                chain._run(f"PRAGMA application_id = {APPLICATION_ID}")
+                chain._run(f"PRAGMA user_version = {FORMAT_VERSION}")
+                chain._run(SCHEMA)
+                chain._insert(first)
+                chain._run("COMMIT")
+        except LedgerError:
+            chain.close()
+            path.unlink(missing_ok=True)
+            raise
+        chain._remember(first)
+        return chain
+
+    @classmethod
+    def open(cls, path: Path, *, writable: bool) -> Self:
+        """Open and verify an existing file, for writing (and then alone) or for reading."""
+        if not path.is_file():
+            raise LedgerUnavailable(f"{path}: expected a ledger, found no file; create it first")
+        chain = cls(path, writable=writable)
+        try:
+            with _typed(path):
+                if writable:
+                    chain._hold()
+                    chain._run("BEGIN EXCLUSIVE")
+                    chain._run("COMMIT")
+                chain._load()
+        except LedgerError:
+            chain.close()
+            raise
+        return chain
+
+    def append(self, body: bytes) -> None:
+        """Add a record; it is on the disk when this returns.
+
+        After a failure it is unknown whether the record is there, so the file is closed; opening it again tells.
+
+        Raises:
+            LedgerUnavailable: the file is closed or read-only, the disk is full or failing.
+        """
+        if not self.writable:
+            raise LedgerUnavailable(f"{self.path}: expected a ledger opened for writing, found one opened for reading")
+        try:
+            with _typed(self.path):
+                self._run("BEGIN EXCLUSIVE")
+                self._insert(body)
+                self._run("COMMIT")
+        except LedgerError:
+            self.close()
+            raise
+        self._remember(body)
+
+    def close(self) -> None:
+        """Release the file; closing twice is harmless."""
+        if self._connection is not None:
+            connection, self._connection = self._connection, None
+            with contextlib.suppress(sqlite3.Error):
+                connection.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def _run(self, statement: str, *parameters: object) -> list[tuple[object, ...]]:
+        if self._connection is None:
+            raise LedgerUnavailable(f"{self.path}: expected an open ledger, found it closed; open it again")
+        return self._connection.execute(statement, parameters).fetchall()
+
+    def _hold(self) -> None:
+        self._run("PRAGMA locking_mode = EXCLUSIVE")
+        self._run("PRAGMA journal_mode = DELETE")
+        self._run("PRAGMA synchronous = EXTRA")
+
+    def _insert(self, body: bytes) -> None:
+        digest = chained_digest(self.head, body)
+        self._run("INSERT INTO records VALUES (?, ?, ?)", len(self.bodies), body, digest)
+
+    def _remember(self, body: bytes) -> None:
+        self.head = chained_digest(self.head, body)
+        self.bodies += (body,)
+
+    def _load(self) -> None:
+        identity = (self._run("PRAGMA application_id")[0][0], self._run("PRAGMA user_version")[0][0])
+        if identity != (APPLICATION_ID, FORMAT_VERSION):
+            raise LedgerCorrupt(
+                f"{self.path}: expected a budget ledger of format {FORMAT_VERSION}, found another file, or one whose "
+                "creation was interrupted before anything could be reserved in it"
+            )
+        bodies = []
+        for expected, (sequence, body, digest) in enumerate(
+            self._run("SELECT sequence, body, digest FROM records ORDER BY sequence")
+        ):
+            if sequence != expected or not isinstance(body, bytes):
+                raise LedgerCorrupt(f"{self.path}: expected record {expected}, found record {sequence}; one is missing")
+            self.head = chained_digest(self.head, body)
+            if digest != self.head:
+                raise LedgerCorrupt(f"{self.path}: record {sequence} was altered; restore the file from a backup")
+            bodies.append(body)
+        self.bodies = tuple(bodies)
+
+
+@contextlib.contextmanager
+def _typed(path: Path) -> Iterator[None]:
+    """Turn SQLite's errors into the package's own."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+        if code in _LOCKED:
+            raise LedgerLocked(f"{path}: expected to be its only user, found it in use; close the other one") from None
+        if code in _CORRUPT:
+            raise LedgerCorrupt(
+                f"{path}: expected a budget ledger, found a damaged or foreign file ({error})"
+            ) from None
+        raise LedgerUnavailable(f"{path}: cannot be read or written ({error}); nothing may be released") from None

@@ -1,0 +1,118 @@
+"""Global L2 clipping: bounds what one client can change, before anything is rounded or noised.
+
+The norm is taken over all arrays together, in float64 and scaled by the largest magnitude, so that neither squares
+nor sums overflow. Anything that is not a finite number is refused (fail closed): a NaN passes every comparison with
+a bound, and an update that slips through unclipped has unlimited sensitivity.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dp.checks import positive_real
+from dp.errors import InvalidParameter
+
+FLOAT64_EPSILON: Final = 2.0**-52
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Clipped:
+    """An update whose global L2 norm is at most `bound`.
+
+    Attributes:
+        arrays: float64 arrays of the shapes that were given.
+        norm: global L2 norm before clipping.
+        bound: the bound that now holds.
+        factor: what the entries were multiplied by, in `[0, 1]`; 1 means unchanged.
+    """
+
+    arrays: tuple[NDArray[np.float64], ...]
+    norm: float
+    bound: float
+    factor: float
+
+
+def l2_norm(arrays: Sequence[NDArray[Any]]) -> float:
+    """Return the global L2 norm of all arrays together, computed in float64 without overflow.
+
+    Args:
+        arrays: at least one array; any shapes without a zero, real floating or integer dtypes.
+
+    Raises:
+        InvalidParameter: no arrays, an empty array, another dtype, NaN or infinity, or a norm above the float64 range.
+    """
+    return _norm(_as_float64(arrays))
+
+
+def clip_l2(arrays: Sequence[NDArray[Any]], *, bound: float) -> Clipped:
+    """Scale an update down so that its global L2 norm is at most `bound`.
+
+    Args:
+        arrays: at least one array; any shapes without a zero, dtypes float16, float32, float64 or integers.
+        bound: the L2 bound, above 0, in the unit of the entries.
+
+    Returns:
+        The clipped float64 arrays. An update within the bound keeps its values; the zero update is one of them.
+
+    Formal guarantees:
+        `l2_norm(result.arrays) <= bound` for every accepted input. An update that had to be scaled keeps a margin of
+        about 2**-52 for each entry below the bound, so that the norm stays within it in exact arithmetic and in
+        float64 summation of any order. Replacing one client's update by zero (relation: zero-out, unit: client)
+        therefore changes a sum of clipped updates by at most `bound` in L2: its sensitivity is `bound`.
+
+    Raises:
+        InvalidParameter: `bound` is not a finite number above 0, or `l2_norm` refuses the arrays.
+    """
+    limit = positive_real("bound", bound)
+    update = _as_float64(arrays)
+    norm = _norm(update)
+    if norm <= limit:
+        return Clipped(arrays=tuple(array.copy() for array in update), norm=norm, bound=limit, factor=1.0)
+    margin = (sum(array.size for array in update) + 8) * FLOAT64_EPSILON
+    while True:
+        factor = limit / norm * max(0.0, 1.0 - margin)
+        scaled = tuple(array * factor for array in update)
+        if _norm(scaled) <= limit:
+            return Clipped(arrays=scaled, norm=norm, bound=limit, factor=factor)
+        margin *= 2
+
+
+def _as_float64(arrays: Sequence[NDArray[Any]]) -> list[NDArray[np.float64]]:
+    if len(arrays) == 0:
+        raise InvalidParameter("arrays: expected at least one array, found none")
+    return [_one_as_float64(index, array) for index, array in enumerate(arrays)]
+
+
+def _one_as_float64(index: int, array: object) -> NDArray[np.float64]:
+    if not isinstance(array, np.ndarray):
+        raise InvalidParameter(f"arrays[{index}]: expected a numpy array, found {type(array).__name__}")
+    if array.dtype.kind not in "fiu" or array.dtype.itemsize > 8:
+        raise InvalidParameter(f"arrays[{index}]: expected floats of at most 64 bits or integers, found {array.dtype}")
+    if array.size == 0:
+        raise InvalidParameter(f"arrays[{index}]: expected at least one entry, found shape {array.shape}")
+    as_float = array.astype(np.float64)
+    if not np.isfinite(as_float).all():
+        raise InvalidParameter(f"arrays[{index}]: expected finite entries, found NaN or infinity")
+    return as_float
+
+
+def _norm(arrays: Sequence[NDArray[np.float64]]) -> float:
+    largest = max(float(np.max(np.abs(array))) for array in arrays)
+    if largest == 0.0:
+        return 0.0
+    # A power of two scales without rounding; squares of the scaled entries lie in [0, 4).
+    exponent = math.frexp(largest)[1]
+    total = 0.0
+    for array in arrays:
+        scaled = np.ldexp(array, -exponent).ravel()
+        total += float(np.dot(scaled, scaled))
+    try:
+        return math.ldexp(math.sqrt(total), exponent)
+    except OverflowError:
+        raise InvalidParameter(
+            "arrays: expected a global L2 norm within the float64 range, found a larger one; scale the update down"
+        ) from None

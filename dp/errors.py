@@ -1,0 +1,52 @@
+"""Everything that `dp` raises, one hierarchy: catching `DpError` catches all of it.
+
+Messages name what was expected, what was found and what would work, and never quote the data being protected.
+"""
+
+
+class DpError(Exception):
+    """Base of every error of this package."""
+
+
+class InvalidParameter(DpError, ValueError):
+    """An argument is outside what the function is defined for; nothing was computed."""
+
+
+class IncompatibleEvent(DpError, ValueError):
+    """An event has another neighbouring relation or privacy unit than the account it was to join."""
+
+
+class EntropyFailure(DpError, RuntimeError):
+    """The source of randomness returned something other than the bytes that were asked for."""
+
+
+class InfeasibleTarget(DpError):
+    """No noise within the mechanism's range reaches the requested guarantee."""
+
+
+class BudgetExceeded(DpError):
+    """The release would overspend the budget; it was not reserved and must not be made."""
+
+
+class LedgerError(DpError):
+    """Base of the ledger's errors: whoever gets one must not release."""
+
+
+class LedgerLocked(LedgerError):
+    """Another process or connection holds the ledger."""
+
+
+class LedgerCorrupt(LedgerError):
+    """The file is not a ledger, is cut short, or its chain of entries does not verify."""
+
+
+class LedgerUnavailable(LedgerError):
+    """The file cannot be read or written: missing, read-only, closed, the disk full or failing."""
+
+
+class InvalidReservation(LedgerError, ValueError):
+    """A commit names a reservation that does not exist, is committed already, or was not honoured."""
+
+
+class MissingExtra(DpError, ImportError):
+    """An optional dependency is not installed; the message names the extra that brings it."""

@@ -1,0 +1,228 @@
+"""How dense the graph of neighbours must be, and how many of them must meet to rebuild a client's secret.
+
+Source: Bell, Bonawitz, Gascon, Lepoint, Raykova, Secure Single-Server Aggregation with (Poly)Logarithmic Overhead,
+CCS 2020 (ia.cr/2020/704); probabilities, rounding and figures as in the authors' own parameter finder
+(google-parfait/federated-compute, fcp/secagg/server/graph_parameter_finder.cc at de83f70).  The argument, with its
+proofs, is in docs/graph.md.
+
+Adversary: as in `protocols.crypto.graph`; corrupt clients and dropouts do not depend on the order of the circle.
+
+Departures from the authors' finder:
+- Where no degree below `clients - 1` will do, the answer is the complete graph, whose bounds hold with certainty.
+  Nothing else is refused: their finder stops at adversarial + dropout (semi-malicious: + 2 dropout) of 0.9.
+- The search jumps instead of trying every degree, and still finds the least one.
+"""
+
+import math
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final, Literal
+
+from protocols.crypto.hypergeometric import LOG_ROUNDING, log_choose, upper_quantile
+from protocols.errors import ParameterError
+
+SECURITY_BITS: Final = 40
+CORRECTNESS_BITS: Final = 20
+MAX_CLIENTS: Final = 1_000_000
+
+_RATE_ROUNDING = 1e-14  # 0.29 * 100 is 28.999999999999996 in floating point, and means 29 clients
+
+
+class InfeasibleParameters(ParameterError):
+    """No graph and no threshold are both safe and likely to succeed for these clients and fractions."""
+
+
+class Adversary(StrEnum):
+    """What the server may do beside colluding with clients."""
+
+    CURIOUS = "curious"
+    """It follows the protocol."""
+
+    SEMI_MALICIOUS = "semi-malicious"
+    """It is honest while keys and the graph are fixed, then may tell clients different stories of who dropped."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parameters:
+    """A degree and a threshold that fit a number of clients.
+
+    Attributes:
+        clients: Size of the cohort, n.
+        adversary: The class that the threshold withstands.
+        degree: Neighbours of each client, itself not counted; even, or `clients - 1` for the complete graph.
+        threshold: Shares that rebuild a client's secret, at least 2.  A threshold for shares dealt to the
+            neighbours; who deals to itself as well takes `threshold_with_own_share`.
+        corrupt_neighbours: No honest client has more corrupt neighbours than this, but for 2^-41.
+        surviving_neighbours: No client has fewer surviving neighbours than this, but for 2^-20.
+    """
+
+    clients: int
+    adversary: Adversary
+    degree: int
+    threshold: int
+    corrupt_neighbours: int
+    surviving_neighbours: int
+
+    @property
+    def threshold_with_own_share(self) -> int:
+        """The least threshold that is safe when each client holds a share of its own secrets too.
+
+        There are then `degree + 1` holders.  Against a curious server it is `threshold`: the extra holder of an
+        honest client's share is honest, so the adversary gains none.  A semi-malicious server may get the owner's
+        own share of the self-mask on top of what it gets elsewhere, so 2 * threshold must exceed
+        `degree + 1 + corrupt_neighbours`, and this is `threshold` or one more.
+
+        A client that stays to the end gains its own share, and so meets the raised threshold whenever it had met
+        `threshold`.  One that has left does not.  On the complete graph the raised threshold is met all the same;
+        on a sparser one event 3 of `find_parameters` no longer bounds the chance that the secrets of one that has
+        left are lost, which was 2^-20.4 at most when computed for 698 combinations (docs/graph.md).
+        """
+        match self.adversary:
+            case Adversary.CURIOUS:
+                return self.threshold
+            case Adversary.SEMI_MALICIOUS:
+                return (self.degree + 1 + self.corrupt_neighbours) // 2 + 1
+
+
+def find_parameters(
+    *, clients: int, adversarial: float, dropout: float, adversary: Adversary | Literal["curious", "semi-malicious"]
+) -> Parameters:
+    """The least degree, and the least threshold for it, for security 2^-40 and failure 2^-20 (see docs/graph.md).
+
+    With n clients, of whom K = floor(n * adversarial) are corrupt and D = floor(n * dropout) drop out, three events
+    are bounded over the random order:
+
+    1. Privacy, 2^-41: without the K + D the graph falls apart.  Two gaps of degree / 2 in a row would have to lie
+       among them; a union bound over the n (n - degree - 1) / 2 pairs of gaps, each with probability
+       C(K + D, degree) / C(n, degree).
+    2. Privacy, 2^-41: some honest client has more than `corrupt_neighbours` corrupt ones.  A union bound over n
+       clients, each with the tail of Hypergeometric(n, K, degree).  The population is n and not n - 1 because the
+       sum over all clients of their exact tails is n times just that.
+    3. Failure, 2^-20: some client has fewer than `surviving_neighbours` who stay, in the same way with D.
+
+    The threshold is then the least one that the adversary cannot meet: against a curious server, which may get the
+    shares of one secret from the corrupt, threshold > corrupt_neighbours; against a semi-malicious one, which may
+    ask each honest neighbour for a share of either secret and the corrupt for both, 2 * threshold > degree +
+    corrupt_neighbours.  It is not above `surviving_neighbours`, with one exception: where no client is corrupt a
+    threshold of 1 would do, and 2, the least that keeps a secret from each holder, is taken although a client may
+    have but one surviving neighbour.  That happens only for degree > D, and then never fails if each client also
+    holds a share of its own: who stays has one neighbour left and itself, who leaves has two neighbours left.
+
+    Apart from that exception a client does not count itself, neither among its neighbours nor among the holders of
+    its shares.  Who deals a share to the client itself uses `Parameters.threshold_with_own_share`.
+
+    Args:
+        clients: In [2, 1,000,000].
+        adversarial: Fraction of corrupt clients in [0, 1); fractions of a client are dropped, so 0.05 of 10 is none.
+        dropout: Fraction that leaves before the end in [0, 1), rounded likewise; corrupt clients may be among them.
+        adversary: Class of the server.
+
+    Raises:
+        ParameterError: An argument of the wrong type or out of its range.
+        InfeasibleParameters: Not even the complete graph will do; the message says what would.
+    """
+    corrupt, dropped = _count(clients, adversarial, "adversarial"), _count(clients, dropout, "dropout")
+    try:
+        adversary = Adversary(adversary)
+    except ValueError:
+        known = ", ".join(repr(str(each)) for each in Adversary)
+        raise ParameterError(f"adversary must be one of {known}, not {adversary!r}") from None
+    degree = _least_connected_degree(clients, corrupt + dropped)
+    while degree < clients - 1:
+        limits = _neighbour_limits(clients, corrupt, dropped, degree)
+        needed = _least_degree(adversary, *limits)
+        if needed <= degree:
+            return _parameters(clients, degree, adversary, *limits)
+        degree = needed + needed % 2
+    if _least_degree(adversary, corrupt, dropped) > clients - 1:
+        raise InfeasibleParameters(_explain(clients, corrupt, dropped, adversary))
+    return _parameters(clients, clients - 1, adversary, corrupt, dropped)
+
+
+def _count(clients: int, fraction: object, name: str) -> int:
+    if type(clients) is not int or not 2 <= clients <= MAX_CLIENTS:
+        raise ParameterError(f"clients must be an int in [2, {MAX_CLIENTS}], not {clients!r}")
+    if isinstance(fraction, bool) or not isinstance(fraction, int | float) or not 0 <= fraction < 1:
+        raise ParameterError(f"{name} must be a fraction in [0, 1), not {fraction!r}")
+    return math.floor((fraction + _RATE_ROUNDING) * clients)
+
+
+def _least_connected_degree(clients: int, removed: int) -> int:
+    """The least even degree below `clients - 1` for which event 1 is rare enough, otherwise `clients - 1`.
+
+    The bound falls with the degree, so halving the interval finds it.
+    """
+    low, high = 1, clients // 2  # halves of the degree; `high` stands for "none"
+    while low < high:
+        middle = (low + high) // 2
+        if _log_disconnected(clients, removed, 2 * middle) < -(SECURITY_BITS + 1) * math.log(2):
+            high = middle
+        else:
+            low = middle + 1
+    return 2 * low if 2 * low < clients - 1 else clients - 1
+
+
+def _log_disconnected(clients: int, removed: int, degree: int) -> float:
+    """Natural logarithm of the bound on event 1, rounded up."""
+    pairs = math.log(clients) + math.log(clients - degree - 1) - math.log(2)
+    return pairs + log_choose(removed, degree) - log_choose(clients, degree) + LOG_ROUNDING
+
+
+def _neighbour_limits(clients: int, corrupt: int, dropped: int, degree: int) -> tuple[int, int]:
+    """The most corrupt and the most dropped neighbours that any client has, but for events 2 and 3."""
+    share = -math.log(clients)
+    most_corrupt = upper_quantile(
+        population=clients,
+        marked=corrupt,
+        sample=degree,
+        log_probability=share - (SECURITY_BITS + 1) * math.log(2),
+    )
+    most_dropped = upper_quantile(
+        population=clients, marked=dropped, sample=degree, log_probability=share - CORRECTNESS_BITS * math.log(2)
+    )
+    return most_corrupt, most_dropped
+
+
+def _least_degree(adversary: Adversary, most_corrupt: int, most_dropped: int) -> int:
+    """The least degree that leaves room for a threshold, with limits as they are.
+
+    The limits never fall when the degree grows, so no degree below this one can do: repeating the step from the
+    least candidate ends in the least degree that will.
+    """
+    match adversary:
+        case Adversary.CURIOUS:
+            return most_corrupt + most_dropped + 1
+        case Adversary.SEMI_MALICIOUS:
+            return most_corrupt + 2 * most_dropped + 1
+
+
+def _parameters(clients: int, degree: int, adversary: Adversary, most_corrupt: int, most_dropped: int) -> Parameters:
+    match adversary:
+        case Adversary.CURIOUS:
+            above = most_corrupt
+        case Adversary.SEMI_MALICIOUS:
+            above = (degree + most_corrupt) // 2
+    return Parameters(
+        clients=clients,
+        adversary=adversary,
+        degree=degree,
+        threshold=max(above + 1, 2),
+        corrupt_neighbours=most_corrupt,
+        surviving_neighbours=degree - most_dropped,
+    )
+
+
+def _explain(clients: int, corrupt: int, dropped: int, adversary: Adversary) -> str:
+    weight = 1 if adversary is Adversary.CURIOUS else 2
+    most_dropped = (clients - 2 - corrupt) // weight
+    most_corrupt = clients - 2 - weight * dropped
+    ways = []
+    if most_dropped >= 0:
+        ways.append(f"a dropout of at most {most_dropped}/{clients}")
+    if most_corrupt >= 0:
+        ways.append(f"an adversarial fraction of at most {most_corrupt}/{clients}")
+    return (
+        f"{corrupt} corrupt and {dropped} dropped of {clients} clients leave no threshold that is safe against a "
+        f"{adversary} server and can be met: corrupt + {'' if weight == 1 else '2 * '}dropped must be at most "
+        f"{clients - 2}; what would do is {' or '.join(ways) or 'less of both'}"
+    )

@@ -1,0 +1,131 @@
+"""The graph of who masks and shares with whom: a Harary graph over a random circle of the clients.
+
+Source: Bell, Bonawitz, Gascon, Lepoint, Raykova, Secure Single-Server Aggregation with (Poly)Logarithmic Overhead,
+CCS 2020 (ia.cr/2020/704).  How dense it must be is found by `find_parameters`, in `protocols.crypto.density`; the
+argument for both is in docs/graph.md.
+
+Adversary: a server that colludes with a fixed fraction of the clients, who are chosen, like those who drop out,
+without knowledge of the order.  So the order's seed must be fixed by nobody alone, and only after the clients'
+keys are: hash the session and the whole key directory.
+
+Everyone derives the order from the seed, so a client takes nobody's word for who its neighbours are.
+"""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from protocols.crypto.density import Adversary, InfeasibleParameters, Parameters, find_parameters
+from protocols.errors import ParameterError
+
+__all__ = [
+    "MIN_SEED_BYTES",
+    "Adversary",
+    "InfeasibleParameters",
+    "Parameters",
+    "find_parameters",
+    "neighbourhood",
+    "neighbourhoods",
+    "order",
+]
+
+MIN_SEED_BYTES: Final = 16
+
+_ORDER_DOMAIN = b"protocols.crypto.graph order v1"
+_BLOCK_BYTES = 4096
+
+
+def order(seed: bytes, clients: Sequence[int]) -> tuple[int, ...]:
+    """A uniformly random order of the clients around a circle, the same for everyone who has the seed.
+
+    Byte for byte: block i of the stream is the first 4096 bytes of SHAKE-256(domain || seed || i), where domain is
+    the ASCII string `protocols.crypto.graph order v1` and i, from 0, has 8 bytes, big-endian.  The blocks in turn
+    are read as big-endian words of 4 bytes.  The clients, ascending, are shuffled after Fisher and Yates: for
+    `last` from n - 1 down to 1, words are read and cut to as many low bits as `last` has, until one is at most
+    `last`; it is the position to swap with `last`.
+
+    Args:
+        seed: At least 16 bytes, unpredictable until the clients' keys are fixed.
+        clients: Distinct ids, at least one; how they are ordered makes no difference.
+
+    Returns:
+        The ids, once each.
+
+    Raises:
+        ParameterError: A short seed, or ids that are missing, repeated or no ints.
+    """
+    if type(seed) is not bytes or len(seed) < MIN_SEED_BYTES:
+        raise ParameterError(f"the order needs a seed of at least {MIN_SEED_BYTES} bytes")
+    if not clients or any(type(client) is not int for client in clients):
+        raise ParameterError("the order needs a sequence of at least one client, ids that are ints")
+    circle = sorted(clients)
+    if len(set(circle)) != len(circle):
+        raise ParameterError(f"the order needs distinct clients; {len(circle) - len(set(circle))} are repeated")
+    words = _words(seed)
+    for last in range(len(circle) - 1, 0, -1):
+        mask = (1 << last.bit_length()) - 1
+        while (position := next(words) & mask) > last:
+            pass
+        circle[last], circle[position] = circle[position], circle[last]
+    return tuple(circle)
+
+
+def _words(seed: bytes) -> Iterator[int]:
+    block = 0
+    while True:
+        stream = hashlib.shake_256(_ORDER_DOMAIN + seed + block.to_bytes(8, "big")).digest(_BLOCK_BYTES)
+        for start in range(0, _BLOCK_BYTES, 4):
+            yield int.from_bytes(stream[start : start + 4], "big")
+        block += 1
+
+
+def neighbourhood(order: Sequence[int], client: int, degree: int) -> tuple[int, ...]:
+    """A client's neighbours: the `degree / 2` nearest on each side of the circle.
+
+    Args:
+        order: Distinct ids around the circle, at least two.
+        client: One of them.
+        degree: Even and at least 2; or `len(order) - 1` or more, for everyone else.
+
+    Returns:
+        Ids in the order of the circle, from the farthest before the client to the farthest after it; on the
+        complete graph, from the next after the client round to the one before it.
+
+    Raises:
+        ParameterError: A client that is not on the circle exactly once, or a degree that no such graph has.
+    """
+    _check_degree(len(order), degree)
+    if order.count(client) != 1:
+        raise ParameterError(f"client {client} is on the circle {order.count(client)} times, not once")
+    return _around(order, order.index(client), degree)
+
+
+def neighbourhoods(order: Sequence[int], degree: int) -> dict[int, tuple[int, ...]]:
+    """Every client's neighbours, as `neighbourhood` gives them.
+
+    Raises:
+        ParameterError: A repeated client, or a degree that no such graph has.
+    """
+    _check_degree(len(order), degree)
+    if len(set(order)) != len(order):
+        raise ParameterError(f"the circle needs distinct clients; {len(order) - len(set(order))} are repeated")
+    return {client: _around(order, position, degree) for position, client in enumerate(order)}
+
+
+def _check_degree(clients: int, degree: int) -> None:
+    if clients < 2:
+        raise ParameterError(f"a graph needs at least 2 clients, not {clients}")
+    if type(degree) is not int or degree < 1 or (degree % 2 and degree < clients - 1):
+        raise ParameterError(
+            f"{clients} clients need a degree that is even and at least 2, or at least {clients - 1} "
+            f"for the complete graph, not {degree!r}"
+        )
+
+
+def _around(order: Sequence[int], position: int, degree: int) -> tuple[int, ...]:
+    clients = len(order)
+    if degree >= clients - 1:
+        return (*order[position + 1 :], *order[:position])
+    side = degree // 2
+    steps = (*range(-side, 0), *range(1, side + 1))
+    return tuple(order[(position + step) % clients] for step in steps)

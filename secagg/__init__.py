@@ -1,0 +1,38 @@
+"""Secure, private federated training: encoding, secure means, models, data and the command `secagg`."""
+
+from secagg._shadowing import refuse_foreign_packages
+
+refuse_foreign_packages()
+
+from secagg.devices import Devices  # noqa: E402 - nothing of ours may be imported before the check
+from secagg.encoding import Encoding, Weighting  # noqa: E402
+from secagg.errors import (  # noqa: E402
+    CheckpointError,
+    ConfigurationError,
+    DataError,
+    EncodingError,
+    MissingExtraError,
+    ModelError,
+    SecaggError,
+)
+from secagg.mean import Release, SecureMean, Target  # noqa: E402
+from secagg.training import PlainAveraging, RoundRecord, SecureAveraging  # noqa: E402
+
+__all__ = [
+    "CheckpointError",
+    "ConfigurationError",
+    "DataError",
+    "Devices",
+    "Encoding",
+    "EncodingError",
+    "MissingExtraError",
+    "ModelError",
+    "PlainAveraging",
+    "Release",
+    "RoundRecord",
+    "SecaggError",
+    "SecureAveraging",
+    "SecureMean",
+    "Target",
+    "Weighting",
+]

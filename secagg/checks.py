@@ -1,0 +1,53 @@
+"""Checks of arguments, shared by the models and the data sets: bad values are refused before anything is computed."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from secagg.errors import ConfigurationError, DataError, ModelError
+
+
+def check_integer(name: str, value: object, *, minimum: int) -> int:
+    """Return `value` if it is an integer (no bool) of at least `minimum`.
+
+    Raises:
+        ConfigurationError: It is not.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < minimum:
+        raise ConfigurationError(f"expected {name} as an integer of at least {minimum}, found {value!r}")
+    return int(value)
+
+
+def check_positive(name: str, value: object) -> float:
+    """Return `value` as a float if it is a finite number (no bool) over zero.
+
+    Raises:
+        ConfigurationError: It is not.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
+        raise ConfigurationError(f"expected {name} as a number over 0, found {value!r}")
+    if not 0 < value < float("inf"):
+        raise ConfigurationError(f"expected {name} as a finite number over 0, found {value!r}")
+    return float(value)
+
+
+def check_array(
+    what: str, value: object, kinds: str, *, error: type[DataError | ModelError] = DataError
+) -> NDArray[Any]:
+    """Return `value` if it is a numpy array whose dtype is of one of the kinds.
+
+    Args:
+        what: The value's name in the error.
+        value: What should be an array.
+        kinds: Letters of `numpy.dtype.kind`: `f` floating, `i` and `u` integers; bool, complex and objects are others.
+        error: What to raise.
+
+    Raises:
+        DataError: It is not, or a ModelError if `error` says so.
+    """
+    if not isinstance(value, np.ndarray) or value.dtype.kind not in kinds:
+        wanted = {"f": "floating-point numbers", "iu": "integers"}.get(kinds, "real numbers")
+        found = f"an array of {value.dtype}" if isinstance(value, np.ndarray) else type(value).__name__
+        raise error(f"expected {what} as an array of {wanted}, found {found}")
+    return value

@@ -1,0 +1,120 @@
+"""The command `secagg`: train, report on a budget, list protocols.
+
+Errors that the user can mend are one line on standard error and exit code 2; an interruption is exit code 130.
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from dp.errors import DpError
+from protocols.errors import ProtocolError
+from secagg.errors import ConfigurationError, SecaggError
+
+INTERRUPTED = 130
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="Secure, private federated training.")
+budget = typer.Typer(no_args_is_help=True, help="Privacy budgets.")
+app.add_typer(budget, name="budget")
+
+
+@app.command()
+def train(
+    config: Annotated[Path | None, typer.Argument(metavar="[CONFIG.toml]", help="Settings; options override.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder of the run.  [default: runs/DATASET]")] = None,
+    dataset: Annotated[str | None, typer.Option(help="digits, breast-cancer, fashion-mnist or a .npz file.")] = None,
+    model: Annotated[str | None, typer.Option(help="softmax, mlp, cnn, or numpy-softmax (no TensorFlow).")] = None,
+    clients: Annotated[int | None, typer.Option(help="Simulated devices.")] = None,
+    rounds: Annotated[int | None, typer.Option(help="Global rounds.")] = None,
+    protocol: Annotated[str | None, typer.Option(help="See `secagg protocols`.")] = None,
+    epsilon: Annotated[float | None, typer.Option(help="Client-level budget of the run; inf: no noise.")] = None,
+    delta: Annotated[float | None, typer.Option(help="Of the budget; below 1/clients.")] = None,
+    dropout: Annotated[float | None, typer.Option(help="Fraction of clients that vanish in every round.")] = None,
+    minimum_contributors: Annotated[int | None, typer.Option(help="Fewer release nothing.")] = None,
+    clip_l2: Annotated[float | None, typer.Option(help="Bound on a client's update.")] = None,
+    server_learning_rate: Annotated[float | None, typer.Option(help="Factor on the mean update.")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Local epochs a round.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Local minibatch.")] = None,
+    optimizer: Annotated[str | None, typer.Option(help="Local Keras optimizer.")] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="Of the local optimizer.")] = None,
+    alpha: Annotated[float | None, typer.Option(help="Dirichlet label skew; without it, shards are alike.")] = None,
+    weighting: Annotated[str | None, typer.Option(help="uniform or weighted (by examples).")] = None,
+    modulus_bits: Annotated[int | None, typer.Option(help="Bits a coordinate on the wire.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Of everything but masks, keys and noise.")] = None,
+    compare: Annotated[bool | None, typer.Option(help="Also run without noise and in the clear.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in the folder.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run in the folder.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Summary as JSON on standard output.")] = False,
+) -> None:
+    """Train a model over simulated devices, privately and securely, and report what it cost."""
+    from secagg.terminal import train_on_terminal
+
+    given = {name: value for name, value in locals().items() if name in _settings() and value is not None}
+    train_on_terminal(config, given, out=out, resume=resume, overwrite=overwrite, as_json=as_json)
+
+
+@budget.command()
+def report(
+    ledger: Annotated[Path, typer.Argument(help="A run's ledger.sqlite.")],
+    as_json: Annotated[bool, typer.Option("--json", help="JSON on standard output.")] = False,
+    html: Annotated[Path | None, typer.Option(help="Write a self-contained page to this file.")] = None,
+) -> None:
+    """What a ledger's releases have cost, and what that guarantees."""
+    from dp.report import BudgetReport
+
+    found = BudgetReport.from_ledger(ledger)
+    if html is not None:
+        try:
+            html.write_text(found.as_html(), encoding="utf-8")
+        except OSError as error:
+            raise ConfigurationError(f"cannot write {html}: {error.strerror}") from None
+    sys.stdout.write((found.as_json() if as_json else found.as_text()).rstrip("\n") + "\n")
+
+
+@app.command()
+def protocols(as_json: Annotated[bool, typer.Option("--json", help="JSON on standard output.")] = False) -> None:
+    """The installed protocols."""
+    from protocols.registry import available, load
+
+    found = {name: load(name) for name in available()}
+    rows: list[dict[str, Any]] = [
+        {"name": name, "rounds": [row.name for row in kind.rounds], "about": (kind.__doc__ or "").partition("\n")[0]}
+        for name, kind in found.items()
+    ]
+    if as_json:
+        sys.stdout.write(json.dumps(rows, indent=2) + "\n")
+        return
+    from rich.table import Table
+
+    table = Table(box=None, padding=(0, 3, 0, 0))
+    for heading in ("protocol", "rounds", "what it is"):
+        table.add_column(heading)
+    for row in rows:
+        table.add_row(row["name"], ", ".join(row["rounds"]), row["about"])
+    Console().print(table)
+
+
+def _settings() -> frozenset[str]:
+    from secagg.config import TrainingConfig
+
+    return frozenset(TrainingConfig.__struct_fields__)
+
+
+def main() -> NoReturn:
+    """Run the command."""
+    console = Console(stderr=True)
+    try:
+        app(standalone_mode=False)
+    except (SecaggError, DpError, ProtocolError) as error:
+        console.print(f"[red]secagg:[/] {escape(str(error))}", soft_wrap=True)
+        sys.exit(2)
+    except typer.Abort:
+        sys.exit(INTERRUPTED)
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+    sys.exit(0)

@@ -1,0 +1,147 @@
+"""The runs to compare with, in a process of their own: without noise, and in the clear.
+
+Neither is private; a simulation can afford them because its data are public.  The process takes the settings as TOML
+on standard input and writes one line of JSON for each round; `python -m secagg.comparison` is that process.
+"""
+
+import queue
+import subprocess
+import sys
+import tempfile
+import threading
+import tomllib
+from types import TracebackType
+from typing import IO, Self
+
+import msgspec
+
+from secagg.config import TrainingConfig, parse
+from secagg.errors import SecaggError
+from secagg.prepare import prepare
+from secagg.training import PlainAveraging, RoundRecord, SecureAveraging
+
+WITHOUT_NOISE, PLAIN = "without noise", "plain"
+
+
+class ComparedRound(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A round of a run to compare with; a line of `comparison.jsonl`.
+
+    Attributes:
+        kind: "without noise" or "plain".
+        record: The round.
+    """
+
+    kind: str
+    record: RoundRecord
+
+
+class ComparisonProcess:
+    """A context manager: the process runs beside the block, and is ended with it.
+
+    Args:
+        config: Settings of the run, which have been checked.
+    """
+
+    def __init__(self, config: TrainingConfig) -> None:
+        self._rounds = config.rounds
+        self._received: list[ComparedRound] = []
+        self._errors = tempfile.TemporaryFile()
+        self._lines: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+        # A session of its own, so that a Ctrl-C at the terminal is the parent's to handle.
+        self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
+            [sys.executable, "-m", "secagg.comparison"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._errors,
+            start_new_session=True,
+        )
+        self._write(config.as_toml().encode())
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._process.kill()
+        self._process.wait()
+        self._errors.close()
+
+    def arrived(self) -> list[ComparedRound]:
+        """The rounds that have arrived since the last call."""
+        fresh = []
+        while not self._lines.empty():
+            fresh.append(self._decode(self._lines.get()))
+        return fresh
+
+    def rest(self) -> list[ComparedRound]:
+        """All rounds that have not arrived yet; waits for them.
+
+        Raises:
+            SecaggError: The process has failed.
+        """
+        fresh = []
+        while len(self._received) < 2 * self._rounds:
+            fresh.append(self._decode(self._lines.get()))
+        return fresh
+
+    @property
+    def received(self) -> list[ComparedRound]:
+        """All rounds that have arrived and were asked for."""
+        return self._received
+
+    def _decode(self, line: bytes) -> ComparedRound:
+        if not line:
+            self._errors.seek(0)
+            reason = self._errors.read().decode(errors="replace").strip().rpartition("\n")[2]
+            raise SecaggError(f"the runs to compare with have failed: {reason or 'their process was ended'}")
+        compared = msgspec.json.decode(line, type=ComparedRound)
+        self._received.append(compared)
+        return compared
+
+    def _write(self, settings: bytes) -> None:
+        with _stream(self._process.stdin) as stdin:
+            stdin.write(settings)
+
+    def _read(self) -> None:
+        for line in _stream(self._process.stdout):
+            self._lines.put(line)
+        self._lines.put(b"")
+
+
+def _stream(stream: IO[bytes] | None) -> IO[bytes]:
+    if stream is None:
+        raise SecaggError("a pipe to the process of the runs to compare with is missing")
+    return stream
+
+
+def main() -> None:
+    """Run both, in step: who contributed to the secure round contributes to the plain one."""
+    config = parse(tomllib.load(sys.stdin.buffer))
+    prepared = prepare(config)
+    secure = SecureAveraging(
+        devices=prepared.devices,
+        test=prepared.test,
+        mean=prepared.noiseless,
+        server_learning_rate=config.server_learning_rate,
+        dropping=config.dropping,
+    )
+    plain = PlainAveraging(
+        devices=prepared.devices,
+        test=prepared.test,
+        clip_l2=config.clip_l2,
+        weighting=config.weighting,
+        server_learning_rate=config.server_learning_rate,
+    )
+    for _ in range(config.rounds):
+        record = secure.round()
+        _emit(ComparedRound(kind=WITHOUT_NOISE, record=record))
+        _emit(ComparedRound(kind=PLAIN, record=plain.round(secure.contributors)))
+
+
+def _emit(compared: ComparedRound) -> None:
+    sys.stdout.buffer.write(msgspec.json.encode(compared) + b"\n")
+    sys.stdout.buffer.flush()
+
+
+if __name__ == "__main__":
+    main()

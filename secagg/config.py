@@ -1,0 +1,156 @@
+"""The settings of a training run: one flat table, read from TOML, checked whole before anything runs."""
+
+import json
+import math
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
+
+from secagg.encoding import Weighting
+from secagg.errors import ConfigurationError
+
+Positive = Annotated[float, Meta(gt=0)]
+Count = Annotated[int, Meta(ge=1)]
+
+
+class TrainingConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Everything that decides a run; equal settings give equal runs, security randomness aside.
+
+    Attributes:
+        dataset: A name that `secagg.data.load` knows, or the path of an `.npz` file.
+        model: A name that `secagg.models.zoo` knows.
+        clients: Simulated devices, each with a shard of its own.
+        rounds: Global rounds, one release each.
+        protocol: A registered protocol's name.
+        neighbours: SecAgg+ only: degree of the graph; both or none of these two.
+        share_threshold: SecAgg+ only: share-holders that rebuild a secret.
+        adversarial: Largest fraction of clients that collude with the server, for the protocol's parameters.
+        dropout: Fraction of the clients that vanish in every round, at random points of the protocol.
+        minimum_contributors: Least contributors of a release, which the noise is sized for; by default what is left
+            after one and a half times the dropout.
+        epsilon: Client-level budget of the whole run; `inf` means a run without noise.
+        delta: Of the budget; below one over the number of clients.
+        clip_l2: Bound on a client's update.
+        server_learning_rate: Factor on the mean update.
+        epochs: Local epochs a round.
+        batch_size: Local minibatch.
+        optimizer: Local Keras optimizer, by name; by default Adam, and plain gradient descent for numpy-softmax.
+        learning_rate: Of the local optimizer; by default its own.
+        alpha: Dirichlet concentration of the label skew between clients; none means identically distributed shards.
+        weighting: "uniform", or "weighted" by the number of a client's examples.
+        modulus_bits: Bits a coordinate on the wire.
+        seed: Of data split, shards, initial weights, minibatches and drops.  Never of masks, keys or noise.
+        compare: Also run without noise, and in the clear, to compare with.  Only a simulation can do that: neither
+            is private.
+    """
+
+    dataset: str = "digits"
+    model: str = "softmax"
+    clients: Annotated[int, Meta(ge=2, le=100_000)] = 300
+    rounds: Annotated[int, Meta(ge=1, le=100_000)] = 30
+    protocol: str = "secagg-plus"
+    neighbours: Count | None = None
+    share_threshold: Count | None = None
+    adversarial: Annotated[float, Meta(ge=0, lt=1)] = 0.05
+    dropout: Annotated[float, Meta(ge=0, lt=1)] = 0.1
+    minimum_contributors: Annotated[int, Meta(ge=2)] | None = None
+    epsilon: Positive = 8.0
+    delta: Annotated[float, Meta(gt=0, lt=1)] = 1e-3
+    clip_l2: Positive = 1.0
+    server_learning_rate: Positive = 3.0
+    epochs: Count = 5
+    batch_size: Count = 8
+    optimizer: str | None = None
+    learning_rate: Positive | None = None
+    alpha: Positive | None = None
+    weighting: Weighting = Weighting.UNIFORM
+    modulus_bits: Annotated[int, Meta(ge=2, le=62)] = 24
+    seed: Annotated[int, Meta(ge=0, lt=2**32)] = 0
+    compare: bool = True
+
+    def __post_init__(self) -> None:
+        for name in self.__struct_fields__:
+            value = getattr(self, name)
+            if isinstance(value, float) and not math.isfinite(value) and (name, value) != ("epsilon", math.inf):
+                raise ConfigurationError(f"{name} must be finite, not {value}")
+        if self.private and self.delta * self.clients >= 1:
+            raise ConfigurationError(
+                f"delta {self.delta} is not below one over {self.clients} clients; at most {0.9 / self.clients:.2g} would do"
+            )
+        if (self.neighbours is None) != (self.share_threshold is None):
+            raise ConfigurationError("neighbours and share_threshold go together; give both or none")
+        if self.neighbours is not None and self.protocol != "secagg-plus":
+            raise ConfigurationError("neighbours and share_threshold are settings of secagg-plus alone")
+        left = self.clients - self.dropping
+        if self.required_contributors > left:
+            raise ConfigurationError(
+                f"minimum_contributors is {self.required_contributors}, but with a dropout of {self.dropout:g} only "
+                f"{left} of {self.clients} clients survive a round; at most {left} would do"
+            )
+
+    @property
+    def private(self) -> bool:
+        """Whether noise is added."""
+        return math.isfinite(self.epsilon)
+
+    @property
+    def dropping(self) -> int:
+        """How many clients vanish in every round."""
+        return int(self.dropout * self.clients)
+
+    @property
+    def required_contributors(self) -> int:
+        """The least number of contributors of a release."""
+        if self.minimum_contributors is not None:
+            return self.minimum_contributors
+        return max(2, self.clients - int(1.5 * self.dropout * self.clients))
+
+
+    def as_toml(self) -> str:
+        """The settings as TOML, which `parse` reads back to equal ones."""
+        lines = []
+        for name in self.__struct_fields__:
+            match getattr(self, name):
+                case None:
+                    continue
+                case bool() | str() as value:
+                    lines.append(f"{name} = {json.dumps(value)}")
+                case value:
+                    lines.append(f"{name} = {value!r}")
+        return "\n".join(lines) + "\n"
+
+
+def read_settings(path: Path) -> dict[str, Any]:
+    """The table of a TOML file, not yet checked.
+
+    Raises:
+        ConfigurationError: The file cannot be read, or is no TOML.
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigurationError(f"cannot read {path}: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{path} is not valid TOML: {error}") from None
+
+
+def parse(settings: dict[str, Any]) -> TrainingConfig:
+    """Checked settings from a table.
+
+    Raises:
+        ConfigurationError: A setting is unknown, of a wrong type, or cannot work.
+    """
+    unknown = sorted(settings.keys() - set(TrainingConfig.__struct_fields__))
+    if unknown:
+        raise ConfigurationError(
+            f"unknown setting {', '.join(unknown)}; there are {', '.join(TrainingConfig.__struct_fields__)}"
+        )
+    try:
+        return msgspec.convert(settings, type=TrainingConfig)
+    except msgspec.ValidationError as error:
+        if isinstance(error.__cause__, ConfigurationError):
+            raise error.__cause__ from None
+        raise ConfigurationError(str(error)) from None

@@ -1,0 +1,1 @@
+"""The real data sets at hand, and their partition over simulated clients."""

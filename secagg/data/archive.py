@@ -1,0 +1,50 @@
+"""A user's own data set in a `.npz` archive."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from secagg.checks import check_array
+from secagg.data.base import Dataset
+from secagg.errors import DataError
+from secagg.files import read_arrays
+
+
+def load_archive(path: Path) -> Dataset:
+    """Load `x_train`, `y_train`, `x_test` and `y_test` from a `.npz` archive, as they are, without scaling.
+
+    Examples may be stored as any real numbers, labels as any integers; there is one class more than the largest label,
+    and at least two.
+
+    Args:
+        path: The archive; its stem becomes the data set's name.
+
+    Raises:
+        DataError: The file is missing, damaged or foreign, or its arrays are no data set for classification.
+    """
+    arrays = read_arrays(path, ("x_train", "y_train", "x_test", "y_test"))
+    train_y, test_y = (_labels(name, arrays[name]) for name in ("y_train", "y_test"))
+    return Dataset(
+        name=path.stem,
+        train_x=_examples("x_train", arrays["x_train"]),
+        train_y=train_y,
+        test_x=_examples("x_test", arrays["x_test"]),
+        test_y=test_y,
+        classes=max(2, 1 + int(train_y.max()), 1 + int(test_y.max())),
+    )
+
+
+def _examples(name: str, x: NDArray[Any]) -> NDArray[np.float32]:
+    check_array(name, x, "fiu")
+    with np.errstate(over="ignore"):  # What float32 cannot hold becomes infinite, which a Dataset refuses.
+        return x.astype(np.float32)
+
+
+def _labels(name: str, y: NDArray[Any]) -> NDArray[np.int64]:
+    check_array(name, y, "iu")
+    if y.ndim != 1 or y.size == 0:
+        raise DataError(f"expected {name} of shape (examples,), one label an example, found {y.shape}")
+    # Unsigned labels beyond int64 turn negative, which a Dataset refuses.
+    return y.astype(np.int64)

@@ -1,0 +1,92 @@
+"""The IDX files of MNIST and its relatives, gzip-compressed, and Fashion-MNIST read from them.
+
+An IDX file is two zero bytes, a type code (8: unsigned byte), the number of dimensions, each dimension as a
+big-endian 32-bit integer, then the entries, the last index changing fastest (as described on the MNIST home page).
+"""
+
+import gzip
+import math
+import struct
+import zlib
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from secagg.data.base import Dataset
+from secagg.errors import DataError
+
+FASHION_MNIST_DIRECTORY: Final = Path("/usr/share/datasets/fashion-mnist")
+_CLASSES: Final = 10
+_PIXEL_MAXIMUM: Final = 255.0
+_UNSIGNED_BYTE: Final = 8
+_ENTRIES_MAXIMUM: Final = 2**30
+
+
+def load_fashion_mnist(directory: Path = FASHION_MNIST_DIRECTORY) -> Dataset:
+    """Load Fashion-MNIST: 60,000 and 10,000 images of clothing, `(28, 28, 1)`, divided by 255; ten classes.
+
+    Args:
+        directory: Holds the four files; by default where Debian's package dataset-fashion-mnist puts them.
+
+    Raises:
+        DataError: A file is missing, damaged or not what its name says.
+    """
+    images_x = [_images(directory / f"{part}-images-idx3-ubyte.gz") for part in ("train", "t10k")]
+    labels_y = [_labels(directory / f"{part}-labels-idx1-ubyte.gz") for part in ("train", "t10k")]
+    return Dataset(
+        name="fashion-mnist",
+        train_x=images_x[0],
+        train_y=labels_y[0],
+        test_x=images_x[1],
+        test_y=labels_y[1],
+        classes=_CLASSES,
+    )
+
+
+def read_idx(path: Path, dimensions: int) -> NDArray[np.uint8]:
+    """Read a gzip-compressed IDX file of unsigned bytes.
+
+    Args:
+        path: The file.
+        dimensions: How many it must have.
+
+    Returns:
+        An array of that many dimensions, uint8.
+
+    Raises:
+        DataError: The file is missing, damaged, cut short, too long, or of another type or number of dimensions.
+    """
+    if not path.is_file():
+        raise DataError(
+            f"expected a file at {path}, found none; Fashion-MNIST comes with Debian's package "
+            "dataset-fashion-mnist (apt-get install dataset-fashion-mnist)"
+        )
+    try:
+        with gzip.open(path) as stream:
+            head = stream.read(4 + 4 * dimensions)
+            if len(head) != 4 + 4 * dimensions or head[:4] != bytes((0, 0, _UNSIGNED_BYTE, dimensions)):
+                raise DataError(
+                    f"expected an IDX file of unsigned bytes in {dimensions} dimensions at {path}, "
+                    f"found the first bytes {head[:4].hex(' ')}"
+                )
+            shape = struct.unpack(f">{dimensions}I", head[4:])
+            if not 0 < math.prod(shape) <= _ENTRIES_MAXIMUM:
+                raise DataError(f"expected 1 to {_ENTRIES_MAXIMUM} entries in {path}, found shape {shape}")
+            # One byte more than announced tells a file that is too long; a bomb is not unpacked further.
+            body = stream.read(math.prod(shape) + 1)
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataError(f"expected a whole gzip file at {path}, found a damaged one ({error})") from error
+    if len(body) != math.prod(shape):
+        found = "more" if len(body) > math.prod(shape) else str(len(body))
+        raise DataError(f"expected {math.prod(shape)} entries in {path}, found {found}")
+    return np.frombuffer(body, dtype=np.uint8).reshape(shape)
+
+
+def _images(path: Path) -> NDArray[np.float32]:
+    return (read_idx(path, 3)[..., np.newaxis] / np.float32(_PIXEL_MAXIMUM)).astype(np.float32, copy=False)
+
+
+def _labels(path: Path) -> NDArray[np.int64]:
+    return read_idx(path, 1).astype(np.int64)

@@ -1,0 +1,41 @@
+"""Data sets by name or by path."""
+
+from pathlib import Path
+from typing import Final
+
+from secagg.checks import check_integer
+from secagg.data.archive import load_archive
+from secagg.data.base import Dataset
+from secagg.data.embedded import load_breast_cancer, load_digits
+from secagg.data.idx import load_fashion_mnist
+from secagg.errors import ConfigurationError
+
+NAMES: Final = ("digits", "breast-cancer", "fashion-mnist")
+
+
+def load(name_or_path: str | Path, *, seed: int) -> Dataset:
+    """Load a data set.
+
+    Args:
+        name_or_path: One of `NAMES`, or the path of a `.npz` archive with `x_train`, `y_train`, `x_test`, `y_test`.
+        seed: Of the split of digits and breast-cancer, at least 0; the others come split.
+
+    Raises:
+        ConfigurationError: An unknown name, or a seed that is no integer of at least 0.
+        DataError: The file behind the name or path is missing, damaged or foreign.
+        MissingExtraError: The data set comes with scikit-learn, which is not installed.
+    """
+    check_integer("seed", seed, minimum=0)
+    if Path(name_or_path).suffix == ".npz":
+        return load_archive(Path(name_or_path))
+    match str(name_or_path):
+        case "digits":
+            return load_digits(seed)
+        case "breast-cancer":
+            return load_breast_cancer(seed)
+        case "fashion-mnist":
+            return load_fashion_mnist()
+        case unknown:
+            raise ConfigurationError(
+                f"expected a data set out of {', '.join(NAMES)}, or a .npz file, found {unknown!r}"
+            )

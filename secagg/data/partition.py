@@ -1,0 +1,94 @@
+"""Dealing a data set out to simulated clients, evenly or with skewed labels.
+
+The skew is that of Hsu, Qi and Brown, "Measuring the Effects of Non-Identical Data Distribution for Federated Visual
+Classification" (arXiv 1909.06335): every client draws its own distribution over classes, `q ~ Dir(alpha * p)`, where
+`p` is the distribution over classes of the whole, and takes equally many examples, with labels drawn from `q`. The
+paper leaves open what to do when a class runs out; here the clients draw in turn, and a client whose `q` has no mass
+on the classes that are left draws from what is left. Hence the shards cover the data set exactly.
+
+This is simulation: numpy's generator decides, and nothing here protects anyone.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from secagg.checks import check_array, check_integer, check_positive
+from secagg.errors import ConfigurationError, DataError
+
+
+def partition(labels: NDArray[Any], *, clients: int, seed: int, alpha: float | None) -> list[NDArray[np.int64]]:
+    """Deal the positions of a data set out to clients.
+
+    Args:
+        labels: Shape `(examples,)`, integers of at least 0.
+        clients: How many shards, at least 1 and at most one for each example.
+        seed: At least 0; equal seeds give equal shards.
+        alpha: Concentration of the clients' distributions over classes: small for clients of one class, large for
+            clients like the whole; None deals at random, independently of the labels.
+
+    Returns:
+        For each client the positions of its examples, ascending, int64. The shards are disjoint, cover every position,
+        and differ in size by at most one.
+
+    Raises:
+        DataError: The labels are no such array.
+        ConfigurationError: More clients than examples, or an argument out of range.
+    """
+    check_array("labels", labels, "iu")
+    if labels.ndim != 1 or not labels.size:
+        raise DataError(f"expected labels of shape (examples,), at least one, found {labels.shape}")
+    if int(labels.min()) < 0:
+        raise DataError(f"expected labels of at least 0, found {labels.min()}")
+    check_integer("clients", clients, minimum=1)
+    check_integer("seed", seed, minimum=0)
+    if alpha is not None:
+        check_positive("alpha", alpha)
+    if clients > len(labels):
+        raise ConfigurationError(f"expected at most {len(labels)} clients, one for each example, found {clients}")
+    generator = np.random.default_rng(seed)
+    if alpha is None:
+        shards = np.array_split(generator.permutation(len(labels)), clients)
+        return [np.sort(shard) for shard in shards]
+    return _deal_skewed(labels, clients, alpha, generator)
+
+
+def _deal_skewed(
+    labels: NDArray[Any], clients: int, alpha: float, generator: np.random.Generator
+) -> list[NDArray[np.int64]]:
+    _, kind, left = np.unique(labels, return_inverse=True, return_counts=True)
+    decks = [generator.permutation(np.flatnonzero(kind == index)).tolist() for index in range(len(left))]
+    q = _class_distributions(alpha * left / left.sum(), clients, generator)
+    hands: list[list[int]] = [[] for _ in range(clients)]
+    for turn, draw in enumerate(generator.random(len(labels))):
+        client = turn % clients
+        mass = q[client] * (left > 0)
+        if not mass.sum() > 0:
+            mass = left.astype(np.float64)
+        ladder = np.cumsum(mass / mass.sum())
+        # draw < 1, so this finds a class whose step on the ladder is not empty.
+        chosen = int(np.searchsorted(ladder, draw * ladder[-1], side="right"))
+        hands[client].append(decks[chosen].pop())
+        left[chosen] -= 1
+    return [np.sort(np.array(hand, dtype=np.int64)) for hand in hands]
+
+
+def _class_distributions(
+    concentration: NDArray[np.float64], clients: int, generator: np.random.Generator
+) -> NDArray[np.float64]:
+    """Draw from the Dirichlet distribution, one row a client, also where its gamma variables leave float64's range.
+
+    With G ~ Gamma(a + 1) and U uniform, log G + log(U) / a is the logarithm of a Gamma(a) variable (Marsaglia and
+    Tsang, "A Simple Method for Generating Gamma Variables", section 6); normalised, such variables are Dirichlet.
+    """
+    shape = (clients, len(concentration))
+    logarithms = np.log(generator.standard_gamma(concentration + 1, size=shape))
+    with np.errstate(over="ignore"):
+        logarithms += np.log1p(-generator.random(shape)) / concentration
+    top = logarithms.max(axis=1, keepdims=True)
+    # Below about alpha = 1e-305 every logarithm may be -inf: such a row is empty, and its client draws from the whole.
+    shifted = np.where(np.isfinite(top), logarithms - np.where(np.isfinite(top), top, 0.0), -np.inf)
+    weights: NDArray[np.float64] = np.exp(shifted)
+    weights /= np.maximum(weights.sum(axis=1, keepdims=True), 1.0)
+    return weights

@@ -1,0 +1,262 @@
+"""One round, from the clients' updates to their mean: clip, encode, add noise, sum securely, decode.
+
+`SecureMean` joins the two foundations: the sum is a protocol's, the noise and its accounting are `dp`'s.  A client's
+part (`contribution`) and the server's part (`decode`) are methods of their own, so that an engine may run them in
+different processes; `run` drives both in memory.
+
+Adversary: the protocol's.  With noise, whoever sees the released means, the server included, learns of any one client
+no more than the guarantee says, as long as the protocol hides everything but the sum and clients add their shares.
+"""
+
+import hashlib
+import math
+import os
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+import msgspec
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from dp.calibration import calibrate_distributed
+from dp.distributed import DistributedDiscreteGaussian
+from protocols import Cost, SecureSum, Session, Transmission, simulate
+from protocols.errors import ParameterError
+from secagg.encoding import Arrays, Encoding, Weighting
+from secagg.errors import ConfigurationError
+from secagg.rotation import FAILURE, Rotation
+
+_SLACK = 1.02  # noise reach is planned before the lattice, whose rounding raises the sensitivity by less than this
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """The guarantee that all means together must keep.
+
+    Attributes:
+        epsilon: Above 0.
+        delta: In (0, 1), below one over the number of clients.
+        releases: How many means will be released.
+    """
+
+    epsilon: float
+    delta: float
+    releases: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Release:
+    """One released mean.
+
+    Attributes:
+        mean: Arrays of the encoding's shapes, float64.
+        contributors: Whose updates are in it, ascending.
+        dropped: By client id, the round of the protocol that it did not answer.
+        rounding_bound: The most that an entry differs, noise aside, from the exact mean of the clipped updates.
+        cost: Bytes and seconds of the protocol, encoding included.
+    """
+
+    mean: Arrays
+    contributors: tuple[int, ...]
+    dropped: dict[int, str]
+    rounding_bound: float
+    cost: Cost
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SecureMean:
+    """The mean of each array over clients, entry by entry, through a secure sum alone; make one with `plan`.
+
+    Attributes:
+        protocol: The secure sum.
+        clients: Ids of the cohort.
+        minimum_contributors: With fewer, nothing is released; the noise is sized for exactly so many.
+        encoding: Between updates and integers.
+        noise: What each client adds to its integers, or None.
+
+    Formal guarantees (where `noise` is not None):
+        Sensitivity: `encoding.l2_sensitivity`, in integer steps, of the sum to one client's contribution replaced by
+        zero.  Relation: zero-out; who contributes is public.  Unit: client.  Each release is one `noise.event`;
+        decoding is post-processing.
+    """
+
+    protocol: SecureSum
+    clients: tuple[int, ...]
+    minimum_contributors: int
+    encoding: Encoding
+    noise: DistributedDiscreteGaussian | None
+
+    @classmethod
+    def plan(
+        cls,
+        *,
+        protocol: SecureSum,
+        clients: Sequence[int],
+        minimum_contributors: int,
+        shapes: Sequence[Sequence[int]],
+        clip_l2: float,
+        modulus_bits: int = 24,
+        weighting: Weighting = Weighting.UNIFORM,
+        max_weight: float = 1.0,
+        target: Target | None = None,
+    ) -> "SecureMean":
+        """Choose granularity and noise, and check that everything fits, before anything runs.
+
+        Args:
+            protocol: The secure sum.
+            clients: Distinct ids of the cohort.
+            minimum_contributors: In [2, len(clients)].
+            shapes: Of a client's arrays, in order.
+            clip_l2: Bound on the l2 norm of all arrays of a client together.
+            modulus_bits: Bits a coordinate on the wire.
+            weighting: Uniform, or by the clients' weights.
+            max_weight: The weight that counts as one.
+            target: The guarantee to keep, or None for no noise at all.
+
+        Raises:
+            EncodingError: The cohort does not fit the modulus.
+            ParameterError: Cohort, threshold and protocol do not fit together.
+            dp.errors.InfeasibleTarget: No noise reaches the target.
+        """
+        cohort = tuple(clients)
+        if not 2 <= minimum_contributors <= len(cohort):
+            raise ParameterError(f"minimum_contributors must lie in [2, {len(cohort)}], not {minimum_contributors}")
+        fit = {
+            "shapes": shapes,
+            "clip_l2": clip_l2,
+            "clients": len(cohort),
+            "modulus_bits": modulus_bits,
+            "weighting": weighting,
+            "max_weight": max_weight,
+        }
+        encoding, noise = Encoding.fit(**fit), None
+        if target is not None:
+            # Noise is proportional to the lattice's steps a clip, and the finest lattice depends on the noise:
+            # calibrate on the noiseless lattice, refit with that noise's reach, calibrate on the lattice found.
+            reach = _calibrate(encoding, target, minimum_contributors).tail_bound(len(cohort), FAILURE)
+            encoding = Encoding.fit(**fit, noise_reach=_SLACK * reach * encoding.granularity)
+            noise = _calibrate(encoding, target, minimum_contributors)
+            encoding.check_reach(noise.tail_bound(len(cohort), FAILURE))
+        planned = cls(
+            protocol=protocol,
+            clients=cohort,
+            minimum_contributors=minimum_contributors,
+            encoding=encoding,
+            noise=noise,
+        )
+        protocol.validate(planned.session(bytes(16)))
+        return planned
+
+    def session(self, session_id: bytes, *, context: bytes = b"") -> Session:
+        """The protocol's session; its digest binds encoding, noise and `context` besides its own fields."""
+        noise = None if self.noise is None else self.noise.event
+        bound = hashlib.sha256(msgspec.json.encode((self.encoding, noise)) + context).digest()
+        return Session(
+            session_id=session_id,
+            clients=self.clients,
+            threshold=self.minimum_contributors,
+            length=self.encoding.length,
+            modulus=self.encoding.modulus,
+            context=bound,
+        )
+
+    def rotation(self, session: Session) -> Rotation:
+        """The session's public rotation."""
+        return Rotation(self.encoding.dimension, self.protocol.digest(session))
+
+    def contribution(
+        self,
+        arrays: Sequence[ArrayLike],
+        *,
+        rotation: Rotation,
+        weight: float | None = None,
+        entropy: Callable[[int], bytes] = os.urandom,
+    ) -> NDArray[np.uint64]:
+        """A client's part: its clipped and encoded update with its share of the noise, modulo the modulus.
+
+        Args:
+            arrays: The update, of the planned shapes, finite; clipped here to `clip_l2`.
+            rotation: Of the session.
+            weight: In (0, max_weight] where the mean is weighted, else None.
+            entropy: Secret randomness for rounding and noise.
+
+        Returns:
+            Shape `(length,)`, uint64, entries in [0, modulus).
+
+        Raises:
+            EncodingError: Shapes or weight do not fit.
+            dp.errors.InvalidParameter: An entry is NaN or infinite.
+        """
+        integers = self.encoding.encode(arrays, weight=weight, rotation=rotation, entropy=entropy)
+        if self.noise is not None:
+            integers += self.noise.share(entropy)
+        return integers.view(np.uint64) & np.uint64(self.encoding.modulus - 1)
+
+    def run(
+        self,
+        updates: Mapping[int, Sequence[ArrayLike]],
+        *,
+        weights: Mapping[int, float] | None = None,
+        drops: Mapping[str, Collection[int]] | None = None,
+        context: bytes = b"",
+        tap: Callable[[Transmission], None] | None = None,
+        entropy: Callable[[int], bytes] = os.urandom,
+        clock: Callable[[], float] = lambda: 0.0,
+    ) -> Release:
+        """One round in memory.
+
+        Args:
+            updates: Each client's arrays.
+            weights: Each client's weight, where the mean is weighted.
+            drops: By round of the protocol, the clients that vanish there.
+            context: What else the parties agree on, such as round number and model hash.
+            tap: Called with every message.
+            entropy: Secret randomness; `os.urandom` outside tests.
+            clock: Seconds, to account for each party's work.
+
+        Raises:
+            ConfigurationError: Updates or weights are not those of the cohort.
+            EncodingError: An update does not fit; nothing has been sent then.
+            TooFewSurvivors: Too many vanished; nothing has been released then.
+        """
+        expected = set(self.clients)
+        if set(updates) != expected:
+            raise ConfigurationError(f"updates must be those of the cohort's {len(expected)} clients")
+        weighted = self.encoding.weighting is Weighting.WEIGHTED
+        if weighted != (weights is not None) or (weights is not None and set(weights) != expected):
+            raise ConfigurationError("weights must be given for the whole cohort exactly where the mean is weighted")
+        session = self.session(entropy(16), context=context)
+        rotation = self.rotation(session)
+        vectors, seconds = {}, {}
+        for client in self.clients:
+            begun = clock()
+            weight = None if weights is None else weights[client]
+            vectors[client] = self.contribution(updates[client], rotation=rotation, weight=weight, entropy=entropy)
+            seconds[client] = clock() - begun
+        outcome = simulate(self.protocol, session, vectors, drops=drops, tap=tap, entropy=entropy, clock=clock)
+        begun = clock()
+        mean = self.encoding.decode(outcome.total, contributors=len(outcome.contributors), rotation=rotation)
+        outcome.cost.server_s += clock() - begun
+        for client in self.clients:
+            outcome.cost.client_s[client] += seconds[client]
+        total_weight = None if weights is None else math.fsum(weights[client] for client in outcome.contributors)
+        return Release(
+            mean=mean,
+            contributors=outcome.contributors,
+            dropped=outcome.dropped,
+            rounding_bound=self.encoding.rounding_bound(
+                contributors=len(outcome.contributors), total_weight=total_weight
+            ),
+            cost=outcome.cost,
+        )
+
+
+def _calibrate(encoding: Encoding, target: Target, minimum_contributors: int) -> DistributedDiscreteGaussian:
+    return calibrate_distributed(
+        epsilon=target.epsilon,
+        delta=target.delta,
+        releases=target.releases,
+        l2_sensitivity=encoding.l2_sensitivity,
+        dimension=encoding.length,
+        minimum_contributors=minimum_contributors,
+    )

@@ -1,0 +1,75 @@
+"""What federated training asks of a model: weights in and out as arrays, local training, evaluation, saving."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True)
+class Metrics:
+    """How a model does on a set of examples.
+
+    Attributes:
+        loss: Mean loss per example, penalties of the model included.
+        accuracy: Share of examples classified rightly, in `[0, 1]`; nan where the targets are values, not classes.
+    """
+
+    loss: float
+    accuracy: float
+
+
+class Model(Protocol):
+    """A model that federated training can move between clients as a list of arrays.
+
+    Examples `x` have shape `(examples, ...)`, a real dtype and finite entries; targets `y` have one row an example.
+    """
+
+    def get_weights(self) -> list[NDArray[Any]]:
+        """Copy the weights out: one float32 or float64 array per variable, in the model's own order."""
+        ...
+
+    def set_weights(self, weights: Sequence[NDArray[Any]]) -> None:
+        """Replace every weight, all or none.
+
+        Raises:
+            ModelError: The number of arrays or a shape differs from the model's, or an entry is not finite.
+        """
+        ...
+
+    def fit(self, x: NDArray[Any], y: NDArray[Any], *, epochs: int, batch_size: int, seed: int) -> None:
+        """Train from the current weights with a fresh optimizer state, over shuffled minibatches.
+
+        Equal weights, data and arguments give equal weights again.
+
+        Args:
+            x: Examples.
+            y: Their targets.
+            epochs: Passes over the data, at least 1.
+            batch_size: Examples a step, at least 1; the last step of an epoch takes what is left.
+            seed: Of the shuffling and of the model's own randomness (dropout), at least 0.
+
+        Raises:
+            DataError: Examples or targets that do not fit the model.
+            ConfigurationError: Epochs, batch size or seed out of range.
+        """
+        ...
+
+    def evaluate(self, x: NDArray[Any], y: NDArray[Any]) -> Metrics:
+        """Measure loss and accuracy on examples, changing nothing.
+
+        Raises:
+            DataError: Examples or targets that do not fit the model.
+        """
+        ...
+
+    def save(self, path: Path) -> None:
+        """Write the model to a file in its own format, whole or not at all.
+
+        Raises:
+            ModelError: The suffix of `path` is not the format's.
+            OSError: The file cannot be written there.
+        """
+        ...

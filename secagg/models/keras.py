@@ -1,0 +1,287 @@
+"""Any Keras model behind the interface of federated training.
+
+One model object plays every simulated client in turn: `set_weights`, `fit`, `get_weights`. That makes the cost of the
+calls around a step matter, so the training step is one traced TensorFlow function with a free batch size, and weights
+and optimizer state are assigned directly. Models of Keras 2 (tf-keras) and of Keras 3 on TensorFlow both work.
+"""
+
+import random
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from secagg.checks import check_integer, check_positive
+from secagg.errors import ConfigurationError, ModelError
+from secagg.files import write_whole
+from secagg.models.base import Metrics
+from secagg.models.inputs import batches, check_examples, check_suffix
+from secagg.models.objective import choose_objective
+from secagg.models.tensorflow import load_legacy_keras, load_tensorflow
+from secagg.models.variables import LayerRandomness, ModelWeights, OptimizerState
+
+_EVALUATION_BATCH: Final = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class _Program:
+    """The traced functions for one kind of example, both from `(x, y)` tensors of any batch size."""
+
+    train: Any
+    evaluate: Any
+
+
+class KerasModel:
+    """A Keras model with the interface of `secagg.models.base.Model`.
+
+    `get_weights` gives every floating-point variable, moving statistics of batch normalisation included; integer
+    variables (random generators) stay local. Building the model seeds TensorFlow's global generator; those of numpy
+    and of Python's `random` are put back afterwards. Not to be shared between threads.
+
+    Args:
+        builder: Makes the model, of Keras 2 or 3, with its weights created (let it begin with an `Input`).
+        optimizer: The name of a Keras optimizer, or what makes one, of the same Keras as the model.
+        learning_rate: For an optimizer given by name; None takes that optimizer's default.
+        loss: A Keras loss that takes the mean over examples, its name, or a callable `loss(targets, outputs)`;
+            None chooses the one that fits the output layer, see `secagg.models.objective`.
+        seed: Of the initial weights, at least 0; equal seeds give equal weights.
+
+    Raises:
+        MissingExtraError: TensorFlow is not installed.
+        ConfigurationError: An argument is out of range, or the optimizer is not one this class can drive.
+        ModelError: The builder gives no Keras model, one without trainable weights, one of several inputs, or one
+            whose loss must be named.
+    """
+
+    def __init__(
+        self,
+        builder: Callable[[], Any],
+        *,
+        optimizer: str | Callable[[], Any] = "adam",
+        learning_rate: float | None = None,
+        loss: Any = None,
+        seed: int,
+    ) -> None:
+        tensorflow = load_tensorflow()
+        self._tensorflow = tensorflow
+        self._model = _build(builder, check_integer("seed", seed, minimum=0))
+        keras = _keras_of(self._model)
+        self._inputs = list(getattr(self._model, "inputs", None) or ())
+        if len(self._inputs) > 1:
+            raise ModelError(f"expected a model of one input, found {len(self._inputs)}")
+        self._weights = ModelWeights(tensorflow, self._model)
+        self._trained = list(self._model.trainable_variables)
+        if not self._trained:
+            raise ModelError("expected a model with trainable weights, found none")
+        self._objective = choose_objective(keras, self._model, loss)
+        # AutoGraph serves the user's own layers and losses; it cannot read a match statement, and need not.
+        self._accuracy = tensorflow.autograph.experimental.do_not_convert(self._objective.accuracy)
+        self._optimizer = _make_optimizer(keras, optimizer, learning_rate)
+        _create_state(self._optimizer, self._trained)
+        self._optimizer_state = OptimizerState(tensorflow, self._optimizer, self._trained)
+        self._randomness: LayerRandomness | None = None
+        self._programs: dict[tuple[Any, ...], _Program] = {}
+
+    def __repr__(self) -> str:
+        return f"KerasModel({self._model.name!r}, weights={len(self._weights.get())})"
+
+    @property
+    def model(self) -> Any:
+        """The Keras model itself, with the current weights."""
+        return self._model
+
+    def get_weights(self) -> list[NDArray[Any]]:
+        """Copy the weights out, layer by layer: float64 where the variable is, float32 otherwise."""
+        return self._weights.get()
+
+    def set_weights(self, weights: Sequence[NDArray[Any]]) -> None:
+        """Assign the weights back, layer by layer, all or none.
+
+        Raises:
+            ModelError: The number of arrays, a shape or a dtype differs, or an entry is not finite.
+        """
+        self._weights.set(weights)
+
+    def fit(self, x: NDArray[Any], y: NDArray[Any], *, epochs: int, batch_size: int, seed: int) -> None:
+        """Train from the current weights with a fresh optimizer state, over shuffled minibatches.
+
+        A Ctrl-C takes effect between two steps and leaves the weights of the last whole one.
+
+        Raises:
+            DataError: Examples or targets that do not fit the model.
+            ConfigurationError: Epochs, batch size or seed out of range.
+        """
+        check_integer("epochs", epochs, minimum=1)
+        check_integer("batch_size", batch_size, minimum=1)
+        check_integer("seed", seed, minimum=0)
+        x, y = self._checked(x, y)
+        train = self._program(x, y).train
+        convert = self._tensorflow.convert_to_tensor
+        if self._randomness is None:
+            self._randomness = LayerRandomness(self._tensorflow, self._model)
+        self._randomness.reseed(seed)
+        self._optimizer_state.reset()
+        for batch in batches(len(x), epochs=epochs, batch_size=batch_size, seed=seed):
+            train(convert(x[batch]), convert(y[batch]))
+
+    def evaluate(self, x: NDArray[Any], y: NDArray[Any]) -> Metrics:
+        """Measure the mean loss, penalties included, and the accuracy.
+
+        Raises:
+            DataError: Examples or targets that do not fit the model.
+        """
+        x, y = self._checked(x, y)
+        evaluate = self._program(x, y).evaluate
+        convert = self._tensorflow.convert_to_tensor
+        total = np.zeros(2)
+        for start in range(0, len(x), _EVALUATION_BATCH):
+            part = slice(start, start + _EVALUATION_BATCH)
+            results = evaluate(convert(x[part]), convert(y[part]))
+            total += len(x[part]) * np.array([float(result) for result in results])
+        loss, accuracy = (total / len(x)).tolist()
+        return Metrics(loss=loss, accuracy=accuracy)
+
+    def save(self, path: Path) -> None:
+        """Write the model to a `.keras` file, which `load_model` of its own Keras reads back.
+
+        Raises:
+            ModelError: The suffix of `path` is not `.keras`.
+            OSError: The file cannot be written there.
+        """
+        check_suffix(path, ".keras")
+        write_whole(path, self._model.save)
+
+    def _checked(self, x: NDArray[Any], y: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+        # A subclassed model does not say what it takes.
+        shape = tuple(self._inputs[0].shape[1:]) if self._inputs else None
+        dtype = self._tensorflow.as_dtype(self._inputs[0].dtype).as_numpy_dtype if self._inputs else np.float32
+        x = check_examples(x, shape, dtype)
+        return x, self._objective.check(y, len(x))
+
+    def _program(self, x: NDArray[Any], y: NDArray[Any]) -> _Program:
+        """Return the traced functions for such examples, tracing them once for all batch sizes."""
+        key = (x.shape[1:], x.dtype, y.shape[1:], y.dtype)
+        if key not in self._programs:
+            signature = [
+                self._tensorflow.TensorSpec((None, *array.shape[1:]), array.dtype, name=name)
+                for name, array in (("x", x), ("y", y))
+            ]
+            self._programs[key] = _Program(
+                train=self._tensorflow.function(self._train_step).get_concrete_function(*signature),
+                evaluate=self._tensorflow.function(self._evaluate_step).get_concrete_function(*signature),
+            )
+        return self._programs[key]
+
+    def _train_step(self, x: Any, y: Any) -> None:
+        with self._tensorflow.GradientTape() as tape:
+            loss = self._loss(y, self._model(x, training=True))
+        gradients = tape.gradient(loss, self._trained)
+        self._optimizer.apply_gradients(zip(gradients, self._trained, strict=True))
+
+    def _evaluate_step(self, x: Any, y: Any) -> tuple[Any, Any]:
+        outputs = self._model(x, training=False)
+        return self._loss(y, outputs), self._accuracy(self._tensorflow, y, outputs)
+
+    def _loss(self, y: Any, outputs: Any) -> Any:
+        loss = self._tensorflow.reduce_mean(self._objective.loss(y, outputs))
+        penalties = [self._tensorflow.cast(penalty, loss.dtype) for penalty in self._model.losses]
+        return self._tensorflow.add_n([loss, *penalties])
+
+
+def _build(builder: Callable[[], Any], seed: int) -> Any:
+    """Run the builder with every generator that Keras initialises weights from seeded."""
+    word = int(np.random.SeedSequence(seed).generate_state(1)[0])  # Keras takes seeds of 32 bits.
+    with _global_generators_kept(), _resettable_dropout():
+        for name in ("tf_keras", "keras"):
+            if name in sys.modules:
+                sys.modules[name].utils.set_random_seed(word)
+        model = builder()
+    if not _keras_root(model):
+        raise ModelError(f"expected a Keras model from the builder, found {type(model).__name__}")
+    try:
+        weights = model.weights
+    except ValueError:  # What a Sequential of Keras 2 answers before it knows its input.
+        weights = []
+    if not weights:
+        raise ModelError(
+            f"expected a model with its weights created, found none in {model.name!r}: begin with an Input"
+        )
+    return model
+
+
+@contextmanager
+def _global_generators_kept() -> Iterator[None]:
+    python, numpy = random.getstate(), np.random.get_state()
+    try:
+        yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(numpy)
+
+
+@contextmanager
+def _resettable_dropout() -> Iterator[None]:
+    """Make random layers of Keras 2 keep their generator in a variable, which `fit` can set back to a seed."""
+    switch = load_legacy_keras().backend.experimental
+    if switch.is_tf_random_generator_enabled():
+        yield
+        return
+    switch.enable_tf_random_generator()
+    try:
+        yield
+    finally:
+        switch.disable_tf_random_generator()
+
+
+def _keras_root(model: Any) -> str | None:
+    roots = {cls.__module__.partition(".")[0] for cls in type(model).__mro__ if cls.__name__ == "Model"}
+    return next((root for root in ("tf_keras", "keras") if root in roots), None)
+
+
+def _keras_of(model: Any) -> Any:
+    """Return the Keras that the model belongs to, with its own losses and optimizers."""
+    if _keras_root(model) == "tf_keras":
+        return load_legacy_keras()
+    keras = sys.modules["keras"]
+    backend = keras.backend.backend()
+    if backend != "tensorflow":
+        raise ModelError(f"expected Keras 3 on the tensorflow backend, found {backend}: set KERAS_BACKEND=tensorflow")
+    return keras
+
+
+def _make_optimizer(keras: Any, optimizer: str | Callable[[], Any], learning_rate: float | None) -> Any:
+    if isinstance(optimizer, str):
+        try:
+            made = keras.optimizers.get(optimizer)
+        except ValueError as error:
+            raise ConfigurationError(f"expected the name of a Keras optimizer, found {optimizer!r}") from error
+        if learning_rate is not None:
+            made.learning_rate = check_positive("learning_rate", learning_rate)
+        return made
+    if learning_rate is not None:
+        raise ConfigurationError("expected the learning rate inside the optimizer that is passed, found it beside")
+    made = optimizer()
+    kinds = [keras.optimizers.Optimizer]
+    if keras.__name__ == "tf_keras":
+        kinds.append(keras.optimizers.legacy.Optimizer)
+    if not isinstance(made, tuple(kinds)):
+        raise ConfigurationError(
+            f"expected an optimizer of {keras.__name__}, the model's own Keras, found {type(made).__module__}"
+        )
+    if hasattr(made, "_dp_sum_query"):
+        raise ConfigurationError(
+            "expected a plain Keras optimizer, found one of tensorflow-privacy, which computes its own gradients"
+        )
+    return made
+
+
+def _create_state(optimizer: Any, variables: list[Any]) -> None:
+    if hasattr(optimizer, "build"):
+        optimizer.build(variables)
+    else:  # The optimizers under tf.keras.optimizers.legacy create theirs at the first step otherwise.
+        optimizer._create_all_weights(variables)

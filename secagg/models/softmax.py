@@ -1,0 +1,145 @@
+"""Softmax regression in numpy: the reference model, for tests and for people without TensorFlow.
+
+Minibatch gradient descent on the mean cross-entropy of `softmax(x @ kernel + bias)`, in float64.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from secagg.checks import check_integer, check_positive
+from secagg.errors import ConfigurationError, DataError, ModelError
+from secagg.files import read_arrays, write_whole
+from secagg.models.base import Metrics
+from secagg.models.inputs import (
+    batches,
+    check_classes,
+    check_examples,
+    check_suffix,
+    check_weights,
+)
+
+
+class SoftmaxRegression:
+    """A linear classifier with the interface of `secagg.models.base.Model`.
+
+    Weights are the kernel, shape `(features, classes)`, and the bias, shape `(classes,)`, both float64.
+    The kernel begins uniform in `+-sqrt(6 / (features + classes))` (Glorot and Bengio, AISTATS 2010, equation 16),
+    the bias at zero.
+
+    Args:
+        features: Numbers an example, at least 1; examples of any shape with so many entries are taken as rows.
+        classes: At least 2.
+        learning_rate: Step size of gradient descent, over 0.
+        seed: Of the initial weights, at least 0.
+
+    Raises:
+        ConfigurationError: An argument is out of range.
+    """
+
+    def __init__(self, features: int, classes: int, *, learning_rate: float = 0.1, seed: int) -> None:
+        self._features = check_integer("features", features, minimum=1)
+        self._classes = check_integer("classes", classes, minimum=2)
+        self._learning_rate = check_positive("learning_rate", learning_rate)
+        limit = np.sqrt(6 / (features + classes))
+        generator = np.random.default_rng(check_integer("seed", seed, minimum=0))
+        self._kernel: NDArray[np.float64] = generator.uniform(-limit, limit, (features, classes))
+        self._bias: NDArray[np.float64] = np.zeros(classes)
+
+    def __repr__(self) -> str:
+        return f"SoftmaxRegression(features={self._features}, classes={self._classes})"
+
+    def get_weights(self) -> list[NDArray[np.float64]]:
+        """Copy the kernel and the bias out."""
+        return [self._kernel.copy(), self._bias.copy()]
+
+    def set_weights(self, weights: Sequence[NDArray[Any]]) -> None:
+        """Replace the kernel and the bias.
+
+        Raises:
+            ModelError: There are not two arrays, a shape differs, or an entry is not finite.
+        """
+        check_weights(weights, [self._kernel.shape, self._bias.shape], ["kernel", "bias"])
+        kernel, bias = (np.array(array, dtype=np.float64) for array in weights)
+        self._kernel, self._bias = kernel, bias
+
+    def fit(self, x: NDArray[Any], y: NDArray[Any], *, epochs: int, batch_size: int, seed: int) -> None:
+        """Run minibatch gradient descent from the current weights.
+
+        Raises:
+            DataError: Examples or labels that do not fit the model.
+            ConfigurationError: Epochs, batch size or seed out of range.
+        """
+        check_integer("epochs", epochs, minimum=1)
+        check_integer("batch_size", batch_size, minimum=1)
+        check_integer("seed", seed, minimum=0)
+        rows, labels = self._checked(x, y)
+        for batch in batches(len(rows), epochs=epochs, batch_size=batch_size, seed=seed):
+            residual = np.exp(self._log_probabilities(rows[batch]))
+            residual[np.arange(len(batch)), labels[batch]] -= 1
+            residual *= self._learning_rate / len(batch)
+            self._kernel, self._bias = self._kernel - rows[batch].T @ residual, self._bias - residual.sum(axis=0)
+
+    def evaluate(self, x: NDArray[Any], y: NDArray[Any]) -> Metrics:
+        """Measure the mean cross-entropy and the accuracy.
+
+        Raises:
+            DataError: Examples or labels that do not fit the model.
+        """
+        rows, labels = self._checked(x, y)
+        scores = self._log_probabilities(rows)
+        loss = -scores[np.arange(len(labels)), labels].mean()
+        return Metrics(loss=float(loss), accuracy=float((scores.argmax(axis=1) == labels).mean()))
+
+    def save(self, path: Path) -> None:
+        """Write the weights and the learning rate to a `.npz` archive.
+
+        Raises:
+            ModelError: The suffix of `path` is not `.npz`.
+            OSError: The file cannot be written there.
+        """
+        check_suffix(path, ".npz")
+        learning_rate = np.float64(self._learning_rate)
+        write_whole(
+            path, lambda part: np.savez(part, kernel=self._kernel, bias=self._bias, learning_rate=learning_rate)
+        )
+
+    @classmethod
+    def load(cls, path: Path) -> "SoftmaxRegression":
+        """Read a model that `save` has written.
+
+        Raises:
+            DataError: The file is missing, damaged or foreign.
+            ModelError: The arrays in it are no softmax regression.
+        """
+        arrays = read_arrays(path, ("kernel", "bias", "learning_rate"))
+        kernel, rate = arrays["kernel"], arrays["learning_rate"]
+        if kernel.ndim != 2 or rate.shape != () or rate.dtype.kind != "f":
+            raise ModelError(
+                f"expected a kernel of two dimensions and one learning rate in {path}, "
+                f"found shapes {kernel.shape} and {rate.shape}"
+            )
+        try:
+            model = cls(*kernel.shape, learning_rate=float(rate), seed=0)
+        except ConfigurationError as error:
+            raise ModelError(f"{path} holds no softmax regression: {error}") from error
+        model.set_weights([kernel, arrays["bias"]])
+        return model
+
+    def _checked(self, x: NDArray[Any], y: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+        rows = check_examples(x, None, np.float64).reshape(len(x), -1)
+        if rows.shape[1] != self._features:
+            raise DataError(f"expected examples of {self._features} numbers each, found {rows.shape[1]}")
+        labels = check_classes(y, len(rows), self._classes)
+        if labels.ndim != 1:
+            raise DataError(f"expected one class label an example, found shape {labels.shape}")
+        return rows, labels
+
+    def _log_probabilities(self, rows: NDArray[np.float64]) -> NDArray[np.float64]:
+        scores = rows @ self._kernel + self._bias
+        scores -= scores.max(axis=1, keepdims=True)
+        scores -= np.log(np.exp(scores).sum(axis=1, keepdims=True))
+        return scores

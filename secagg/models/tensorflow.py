@@ -1,0 +1,160 @@
+"""The one door to TensorFlow, and to tensorflow-privacy beside it.
+
+TensorFlow takes seconds to import, so it is imported on first use. Two switches have to be set around that import:
+
+- `TF_USE_LEGACY_KERAS=1`, before `tf.keras` is first touched, makes `tf.keras` the package tf-keras (Keras 2).
+  tensorflow-privacy 0.9 derives its optimizers from `tf.keras.optimizers.legacy`, which Keras 3 no longer has.
+  Models made with `import keras` (Keras 3) are not affected and may live in the same process.
+- `sys.skip_tf_privacy_import`, before `tensorflow_privacy` is imported, makes its `__init__` import nothing. It would
+  otherwise import its TensorFlow 1 estimators, whose package tensorflow-estimator 2.15 does not import under
+  TensorFlow 2.16 and later. Its Keras optimizers and queries, imported one by one, do work.
+
+Known to work together: tensorflow 2.21, tf-keras 2.21, tensorflow-privacy 0.9.0, numpy 1.26.
+"""
+
+import importlib
+import importlib.util
+import os
+import re
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from importlib import metadata
+from types import SimpleNamespace
+from typing import Any, Final
+
+from secagg.errors import ConfigurationError, MissingExtraError
+
+_LEGACY_KERAS: Final = "TF_USE_LEGACY_KERAS"
+_LOG_LEVEL: Final = "TF_CPP_MIN_LOG_LEVEL"
+_LOG_LINE: Final = re.compile(rb"[IWE]\d{4} \d\d:\d\d:\d|WARNING: All log messages before absl")
+_PRIVACY: Final = {
+    "optimizers.dp_optimizer_keras": ("DPKerasAdagradOptimizer", "DPKerasAdamOptimizer", "DPKerasSGDOptimizer"),
+    "optimizers.dp_optimizer_keras_vectorized": (
+        "VectorizedDPKerasAdagradOptimizer",
+        "VectorizedDPKerasAdamOptimizer",
+        "VectorizedDPKerasSGDOptimizer",
+    ),
+    "dp_query.gaussian_query": ("GaussianSumQuery",),
+    "dp_query.discrete_gaussian_query": ("DiscreteGaussianSumQuery",),
+    "dp_query.distributed_discrete_gaussian_query": ("DistributedDiscreteGaussianSumQuery",),
+    "dp_query.distributed_skellam_query": ("DistributedSkellamSumQuery",),
+    "dp_query.no_privacy_query": ("NoPrivacyAverageQuery", "NoPrivacySumQuery"),
+    "dp_query.normalized_query": ("NormalizedQuery",),
+    "dp_query.quantile_adaptive_clip_sum_query": ("QuantileAdaptiveClipSumQuery",),
+}
+
+
+@cache
+def load_tensorflow() -> Any:
+    """Import TensorFlow once, with tf-keras as its `tf.keras` unless the user has chosen otherwise.
+
+    Its start-up messages are left out unless `TF_CPP_MIN_LOG_LEVEL` says what to show.
+
+    Returns:
+        The module `tensorflow`.
+
+    Raises:
+        MissingExtraError: TensorFlow or tf-keras is not installed.
+    """
+    for package in ("tensorflow", "tf_keras"):
+        _require(package)
+    os.environ.setdefault(_LEGACY_KERAS, "1")
+    if _LOG_LEVEL in os.environ:
+        return importlib.import_module("tensorflow")
+    os.environ[_LOG_LEVEL] = "2"
+    with _without_log_lines():
+        tensorflow = importlib.import_module("tensorflow")
+        tensorflow.config.list_physical_devices()  # Its remarks about absent accelerators come here.
+    return tensorflow
+
+
+@cache
+def load_legacy_keras() -> Any:
+    """Import tf-keras, the Keras 2 of TensorFlow.
+
+    Returns:
+        The module `tf_keras`.
+
+    Raises:
+        MissingExtraError: TensorFlow or tf-keras is not installed.
+    """
+    load_tensorflow()
+    return importlib.import_module("tf_keras")
+
+
+@cache
+def load_tensorflow_privacy() -> SimpleNamespace:
+    """Import what works of tensorflow-privacy: its Keras optimizers and its queries.
+
+    Returns:
+        A namespace with those classes under their own names, such as `DPKerasAdamOptimizer` or `GaussianSumQuery`.
+
+    Raises:
+        MissingExtraError: TensorFlow, tf-keras or tensorflow-privacy is not installed.
+        ConfigurationError: `tf.keras` is Keras 3 in this process, or the installed versions do not fit together.
+    """
+    tensorflow = load_tensorflow()
+    _require("tensorflow_privacy")
+    home = tensorflow.keras.Model.__module__
+    if not home.startswith("tf_keras"):
+        raise ConfigurationError(
+            f"tensorflow-privacy needs tf-keras as tf.keras, found {home.partition('.')[0]}: TensorFlow was imported "
+            f"without {_LEGACY_KERAS}=1, or the variable says otherwise; set {_LEGACY_KERAS}=1 in the environment, "
+            "or call secagg.models.tensorflow.load_tensorflow() before TensorFlow is first imported"
+        )
+    try:
+        with _privacy_import_switch():
+            modules = {name: importlib.import_module(f"tensorflow_privacy.privacy.{name}") for name in _PRIVACY}
+        return SimpleNamespace(**{name: getattr(modules[home], name) for home in _PRIVACY for name in _PRIVACY[home]})
+    except (ImportError, AttributeError, TypeError) as error:
+        found = ", ".join(
+            f"{name} {metadata.version(name)}" for name in ("tensorflow", "tf-keras", "tensorflow-privacy", "numpy")
+        )
+        raise ConfigurationError(
+            f"tensorflow-privacy does not import with {found} ({error}); tensorflow 2.21, tf-keras 2.21, "
+            "tensorflow-privacy 0.9.0 and numpy 1.26 are known to work together"
+        ) from error
+
+
+def _require(package: str) -> None:
+    if package not in sys.modules and importlib.util.find_spec(package) is None:
+        raise MissingExtraError(package, "tensorflow")
+
+
+@contextmanager
+def _privacy_import_switch() -> Iterator[None]:
+    switch = "skip_tf_privacy_import"
+    had_it = hasattr(sys, switch)
+    setattr(sys, switch, True)
+    try:
+        yield
+    finally:
+        if not had_it:
+            delattr(sys, switch)
+
+
+@contextmanager
+def _without_log_lines() -> Iterator[None]:
+    """Hold back what is written to file descriptor 2, and pass on all but log lines at the end.
+
+    TensorFlow's C++ side logs there before its own log level applies, so nothing gentler silences it.
+    """
+    try:
+        kept = os.dup(2)
+    except OSError:  # A process without standard error shows no log lines either.
+        yield
+        return
+    with tempfile.TemporaryFile() as held:
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+            held.seek(0)
+            for line in held:
+                if not _LOG_LINE.match(line):
+                    os.write(2, line)

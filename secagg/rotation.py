@@ -1,0 +1,87 @@
+"""A public random rotation that spreads a vector's norm evenly over its coordinates.
+
+Random signs, then the orthonormal Walsh-Hadamard transform, block by block (Kairouz, Liu and Steinke, arXiv
+2102.06387v4, section 4.1 and appendix on flattening; the blocks are ours: they keep the padding below one
+sixteenth, where one transform over the next power of two may double the vector).
+
+A block of size B with l2 norm at most c has, for signs independent of it, coordinates above t in magnitude with
+probability at most 2 exp(-t^2 B / (2 c^2)) each (Hoeffding), which is what `flat_bound` inverts.
+"""
+
+import hashlib
+import math
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+_LARGEST_BLOCK = 2**14
+_PADDING = 16
+FAILURE = 2.0**-40
+
+
+class Rotation:
+    """The rotation of vectors of one dimension; `rotate` and `restore` are inverse up to float64 rounding.
+
+    Args:
+        dimension: Coordinates before padding, at least 1.
+        seed: Public bytes; the same for all parties.
+
+    Attributes:
+        block: Size of a block, a power of two.
+        padded: Coordinates after padding, a multiple of `block`, at most 17/16 of the dimension.
+    """
+
+    def __init__(self, dimension: int, seed: bytes) -> None:
+        self.dimension = dimension
+        self.block = block_size(dimension)
+        self.padded = padded_length(dimension)
+        bits = np.frombuffer(hashlib.shake_256(seed).digest(-(-self.padded // 8)), dtype=np.uint8)
+        self._signs = 1.0 - 2.0 * np.unpackbits(bits, count=self.padded)
+
+    def rotate(self, vector: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Shape `(dimension,)` to shape `(padded,)`, the l2 norm unchanged."""
+        padded = np.zeros(self.padded)
+        padded[: self.dimension] = vector
+        padded *= self._signs
+        return self._transform(padded)
+
+    def restore(self, vector: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Shape `(padded,)` back to shape `(dimension,)`."""
+        restored = self._transform(vector)
+        restored *= self._signs
+        return restored[: self.dimension]
+
+    def _transform(self, vector: NDArray[np.float64]) -> NDArray[np.float64]:
+        # H_B is the Kronecker product of two smaller ones: two matrix products instead of log2(B) passes.
+        rows = 1 << (self.block.bit_length() - 1) // 2
+        grid = vector.reshape(-1, rows, self.block // rows)
+        return (_hadamard(rows) @ grid @ _hadamard(self.block // rows)).reshape(-1)
+
+
+def block_size(dimension: int) -> int:
+    """The largest power of two whose padding stays below a sixteenth of the dimension."""
+    block = 1
+    while 2 * block <= _LARGEST_BLOCK and -dimension % (2 * block) <= dimension // _PADDING:
+        block *= 2
+    return block
+
+
+def padded_length(dimension: int) -> int:
+    """The dimension, rounded up to whole blocks."""
+    block = block_size(dimension)
+    return -(-dimension // block) * block
+
+
+def flat_bound(norm: float, dimension: int) -> float:
+    """A bound on every rotated coordinate of a vector of this norm; 2^-40 is the chance that one exceeds it."""
+    block = block_size(dimension)
+    return norm * min(1.0, math.sqrt(2 * math.log(2 * padded_length(dimension) / FAILURE) / block))
+
+
+@lru_cache(maxsize=16)
+def _hadamard(size: int) -> NDArray[np.float64]:
+    matrix = np.ones((1, 1))
+    while len(matrix) < size:
+        matrix = np.block([[matrix, matrix], [matrix, -matrix]]) / math.sqrt(2)
+    return matrix

@@ -1,0 +1,191 @@
+"""A whole training run: from settings to a model, its ledger, and what it is compared with."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
+
+import msgspec
+
+from dp.errors import BudgetExceeded
+from dp.ledger import Ledger
+from secagg.comparison import ComparedRound, ComparisonProcess
+from secagg.config import TrainingConfig
+from secagg.prepare import Prepared, prepare
+from secagg.runfolder import RunFolder
+from secagg.training import GlobalModel, RoundRecord, SecureAveraging, evaluate
+
+Observer = Callable[[str | None, RoundRecord], None]
+"""Called after each round: the kind of the run to compare with (None for the run itself), and the round."""
+
+
+class Summary(msgspec.Struct, frozen=True, kw_only=True):
+    """What a run came to; also written as `summary.json`.
+
+    Attributes:
+        dataset: As in the settings.
+        model: As in the settings.
+        clients: As in the settings.
+        protocol: As in the settings.
+        rounds: Done in all.
+        released: Rounds that released a mean.
+        loss: Of the final model, on the test examples.
+        accuracy: Likewise.
+        accuracy_before: Of the initial model.
+        compared: Final accuracy of each run to compare with, by kind.
+        epsilon_spent: Client level, zero-out relation; None without noise.
+        epsilon_budget: Likewise.
+        delta: Likewise.
+        noise_multiplier: Standard deviation of the least summed noise over the sensitivity; None without noise.
+        minimum_contributors: Fewer release nothing.
+        contributors: Mean over the released rounds.
+        dropped: Clients that vanished a round, mean, by round of the protocol.
+        sent_bytes: A client's, each round, mean.
+        received_bytes: A client's, each round, mean.
+        client_s: A client's CPU seconds of secure aggregation, each round, mean.
+        server_s: The server's, each round, mean.
+        stopped_early: Whether the budget ended before the rounds did, as it may after an interruption.
+        saved_model: File name of the model in the run's folder.
+    """
+
+    dataset: str
+    model: str
+    clients: int
+    protocol: str
+    rounds: int
+    released: int
+    loss: float
+    accuracy: float
+    accuracy_before: float
+    compared: dict[str, float]
+    epsilon_spent: float | None
+    epsilon_budget: float | None
+    delta: float | None
+    noise_multiplier: float | None
+    minimum_contributors: int
+    contributors: float
+    dropped: dict[str, float]
+    sent_bytes: float
+    received_bytes: float
+    client_s: float
+    server_s: float
+    stopped_early: bool
+    saved_model: str
+
+
+def run_training(prepared: Prepared, folder: RunFolder, *, resume: bool, observe: Observer) -> Summary:
+    """Run, or go on with, a run whose folder has been begun, and leave the folder complete.
+
+    An interruption leaves the checkpoint of the last whole round, and a ledger that counts every release.
+
+    Raises:
+        CheckpointError: The folder is damaged, or another run's.
+        DpError: The ledger cannot be opened or written.
+        SecaggError: Training has diverged, or the runs to compare with have failed.
+    """
+    config = prepared.config
+    initial = GlobalModel.initial(prepared.devices)
+    _, accuracy_before = evaluate(prepared.devices, initial.weights, prepared.test)
+    state, compared = initial, list[ComparedRound]()
+    if resume:
+        state, compared = folder.restore(initial), folder.comparison()
+        for record in folder.metrics():
+            observe(None, record)
+        for earlier in compared:
+            observe(earlier.kind, earlier.record)
+    wanted = config.compare and not compared
+    with _ledger(config, folder, resume=resume) as ledger, _comparison(config, wanted=wanted) as process:
+        training = SecureAveraging(
+            devices=prepared.devices,
+            test=prepared.test,
+            mean=prepared.mean,
+            ledger=ledger,
+            server_learning_rate=config.server_learning_rate,
+            dropping=config.dropping,
+            state=state,
+        )
+        stopped_early = _train(training, config.rounds, folder, process, observe)
+        if process is not None:
+            _tell(process.rest(), observe)
+            folder.write_comparison(process.received)
+        spent = None if ledger is None else ledger.spent().epsilon
+    model_name = f"model{prepared.suffix}"
+    prepared.devices.model.set_weights(training.state.weights)
+    prepared.devices.model.save(folder.path / model_name)
+    records = folder.metrics()
+    final = evaluate(prepared.devices, training.state.weights, prepared.test)
+    summary = Summary(
+        dataset=config.dataset,
+        model=config.model,
+        clients=config.clients,
+        protocol=config.protocol,
+        rounds=len(records),
+        released=sum(record.contributors > 0 for record in records),
+        loss=final[0],
+        accuracy=final[1],
+        accuracy_before=accuracy_before,
+        compared={line.kind: line.record.accuracy for line in folder.comparison()},
+        epsilon_spent=spent,
+        epsilon_budget=config.epsilon if config.private else None,
+        delta=config.delta if config.private else None,
+        noise_multiplier=None if prepared.mean.noise is None else prepared.mean.noise.noise_multiplier,
+        minimum_contributors=prepared.mean.minimum_contributors,
+        contributors=_mean(record.contributors for record in records if record.contributors),
+        dropped=_mean_drops(records),
+        sent_bytes=_mean(record.sent_bytes for record in records),
+        received_bytes=_mean(record.received_bytes for record in records),
+        client_s=_mean(record.client_s for record in records),
+        server_s=_mean(record.server_s for record in records),
+        stopped_early=stopped_early,
+        saved_model=model_name,
+    )
+    folder.save_summary(msgspec.json.encode(summary))
+    return summary
+
+
+def _train(
+    training: SecureAveraging,
+    rounds: int,
+    folder: RunFolder,
+    process: ComparisonProcess | None,
+    observe: Observer,
+) -> bool:
+    """All rounds that the budget allows; whether it ended them early."""
+    while training.state.round < rounds:
+        try:
+            record = training.round()
+        except BudgetExceeded:
+            return True
+        folder.save(training.state, record)
+        observe(None, record)
+        if process is not None:
+            _tell(process.arrived(), observe)
+    return False
+
+
+def _tell(compared: list[ComparedRound], observe: Observer) -> None:
+    for line in compared:
+        observe(line.kind, line.record)
+
+
+def _ledger(config: TrainingConfig, folder: RunFolder, *, resume: bool) -> AbstractContextManager[Ledger | None]:
+    if not config.private:
+        return nullcontext()
+    if resume and folder.ledger.exists():
+        return Ledger.open(folder.ledger)
+    return Ledger.create(folder.ledger, epsilon=config.epsilon, delta=config.delta, population=config.clients)
+
+
+def _comparison(config: TrainingConfig, *, wanted: bool) -> AbstractContextManager[ComparisonProcess | None]:
+    return ComparisonProcess(config) if wanted else nullcontext()
+
+
+def _mean(values: Iterable[float]) -> float:
+    kept = list(values)
+    return sum(kept) / len(kept) if kept else 0.0
+
+
+def _mean_drops(records: list[RoundRecord]) -> dict[str, float]:
+    totals = Counter[str]()
+    for record in records:
+        totals.update({name: len(clients) for name, clients in record.dropped.items()})
+    return {name: total / len(records) for name, total in totals.items()}

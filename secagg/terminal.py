@@ -1,0 +1,153 @@
+"""A training run as a person sees it: live progress, and one table at the end."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from secagg.config import TrainingConfig, parse, read_settings
+from secagg.errors import ConfigurationError
+from secagg.prepare import Prepared, prepare
+from secagg.run import Summary, run_training
+from secagg.runfolder import RunFolder
+from secagg.training import RoundRecord
+
+
+def train_on_terminal(
+    path: Path | None, given: dict[str, Any], *, out: Path | None, resume: bool, overwrite: bool, as_json: bool
+) -> None:
+    """Settings to finished run, with progress on standard error and the summary on standard output.
+
+    Args:
+        path: TOML file of settings, or None.
+        given: Settings of the command line, which come before the file's.
+        out: The run's folder; by default one named after the data set.
+        resume: Go on with the run in the folder, with the settings that it began with.
+        overwrite: Replace the run in the folder.
+        as_json: Print the summary as JSON.
+    """
+    console = Console(stderr=True)
+    if resume:
+        if overwrite or path is not None or given:
+            raise ConfigurationError("--resume goes on with the settings that the run began with; give --out alone")
+        if out is None:
+            raise ConfigurationError("--resume needs --out, the folder of the run to go on with")
+        folder = RunFolder(out)
+        config = folder.config()
+    else:
+        config = parse({**(read_settings(path) if path else {}), **given})
+        folder = RunFolder(out or Path("runs") / Path(config.dataset).stem)
+        folder.check_free(overwrite=overwrite)
+    with console.status("loading data and model, planning protocol and noise"):
+        prepared = prepare(config)
+    if not resume:
+        folder.begin(config)
+    console.print(_plan_line(prepared), highlight=False)
+    try:
+        with _Live(console, config) as live:
+            summary = run_training(prepared, folder, resume=resume, observe=live.observe)
+    except KeyboardInterrupt:
+        done = folder.metrics()[-1].round if folder.metrics() else 0
+        console.print(
+            f"interrupted after {done} whole rounds; go on with: secagg train --out {folder.path} --resume",
+            highlight=False,
+        )
+        raise
+    _write_report(folder, summary, console)
+    if as_json:
+        sys.stdout.write(msgspec.json.format(msgspec.json.encode(summary)).decode() + "\n")
+    else:
+        Console().print(summary_table(summary, folder))
+
+
+class _Live:
+    """One bar for the run and one for each run to compare with."""
+
+    def __init__(self, console: Console, config: TrainingConfig) -> None:
+        self._progress = Progress(
+            TextColumn("{task.description:<26}"),
+            BarColumn(),
+            TextColumn("{task.completed:>4.0f}/{task.total:.0f}"),
+            TextColumn("{task.fields[note]}"),
+            TimeElapsedColumn(),
+            console=console,
+        )
+        name = "secure and private" if config.private else "secure"
+        kinds: dict[str | None, str] = {None: name}
+        if config.compare:
+            kinds |= {"without noise": "secure, without noise", "plain": "plain, in the clear"}
+        self._tasks: dict[str | None, TaskID] = {
+            kind: self._progress.add_task(label, total=config.rounds, note="") for kind, label in kinds.items()
+        }
+
+    def __enter__(self) -> "_Live":
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def observe(self, kind: str | None, record: RoundRecord) -> None:
+        """Move a bar."""
+        note = f"accuracy {record.accuracy:6.2%}"
+        if record.epsilon is not None:
+            note += f"  epsilon {record.epsilon:.2f}"
+        if kind is None:
+            note += f"  {record.contributors} contributors"
+        self._progress.update(self._tasks[kind], completed=record.round, note=note)
+
+
+def _plan_line(prepared: Prepared) -> str:
+    config, mean = prepared.config, prepared.mean
+    noise = "no noise" if mean.noise is None else f"noise {mean.noise.noise_multiplier:.2f} x sensitivity"
+    return (
+        f"{config.dataset}: {config.clients} clients, {config.rounds} rounds, {mean.encoding.dimension} parameters in "
+        f"{mean.encoding.length} coordinates of {config.modulus_bits} bits, {mean.protocol}, at least "
+        f"{mean.minimum_contributors} contributors, {noise}"
+    )
+
+
+def summary_table(summary: Summary, folder: RunFolder) -> Table:
+    """The end of a run at a glance."""
+    table = Table(title=f"{summary.dataset}, {summary.clients} clients, {summary.protocol}", show_header=False)
+    table.add_column(style="bold")
+    table.add_column(justify="left")
+    private = "secure and private" if summary.epsilon_spent is not None else "secure"
+    table.add_row(f"accuracy, {private}", f"{summary.accuracy:.2%}  (before: {summary.accuracy_before:.2%})")
+    labels = {"without noise": "secure, without noise", "plain": "plain FedAvg, in the clear"}
+    for kind, accuracy in summary.compared.items():
+        table.add_row(f"accuracy, {labels.get(kind, kind)}", f"{accuracy:.2%}")
+    if summary.epsilon_spent is not None and summary.epsilon_budget is not None:
+        spent = f"{summary.epsilon_spent:.4g} of {summary.epsilon_budget:g} at delta {summary.delta:g}, client level"
+        table.add_row("epsilon spent", spent)
+    table.add_row("rounds", f"{summary.released} of {summary.rounds} released a mean")
+    dropped = ", ".join(f"{count:.1f} in {name}" for name, count in summary.dropped.items())
+    table.add_row("vanished a round", f"{sum(summary.dropped.values()):.1f} clients: {dropped}")
+    table.add_row(
+        "contributors a round", f"{summary.contributors:.1f}; fewer than {summary.minimum_contributors} release nothing"
+    )
+    table.add_row(
+        "a client, each round",
+        f"{summary.sent_bytes:,.0f} bytes sent, {summary.received_bytes:,.0f} received, {summary.client_s:.4f} CPU s",
+    )
+    table.add_row("the server, each round", f"{summary.server_s:.3f} CPU s")
+    if summary.stopped_early:
+        table.add_row("stopped early", "the budget does not allow another release")
+    table.add_row("model, ledger, report", str(folder.path))
+    return table
+
+
+def _write_report(folder: RunFolder, summary: Summary, console: Console) -> None:
+    from secagg.errors import MissingExtraError
+    from secagg.report import render
+
+    try:
+        page = render(summary, folder.metrics(), folder.comparison())
+    except MissingExtraError as error:
+        console.print(f"no report.html: {error}", highlight=False)
+        return
+    folder.report.write_text(page, encoding="utf-8")

@@ -1,0 +1,236 @@
+"""Federated averaging (McMahan et al., arXiv 1602.05629, algorithm 1), its mean taken securely or in the clear.
+
+In each round every client trains from the global weights, the mean of the clipped updates, times a server learning
+rate, is added to them, and the result is what all clients get next.  `SecureAveraging` sees only sums;
+`PlainAveraging` sees everything and is there to be compared with.
+"""
+
+import hashlib
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from dp import clip
+from dp.ledger import Ledger
+from protocols.errors import TooFewSurvivors
+from secagg.devices import Devices, Shard
+from secagg.encoding import Arrays, Weighting
+from secagg.errors import ConfigurationError
+from secagg.mean import Release, SecureMean
+
+
+class RoundRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What one round did; a line of `metrics.jsonl`.
+
+    Attributes:
+        round: From 1.
+        accuracy: Of the global model after the round, on the test examples.
+        loss: Likewise.
+        contributors: How many updates are in the mean; 0 where too few were left and nothing was released.
+        dropped: By round of the protocol, ids of the clients that vanished there.
+        epsilon: Spent up to and with this round; None without noise.
+        rounding_bound: The most that an entry of the mean differs, noise aside, from the exact one.
+        sent_bytes: Mean over clients.
+        received_bytes: Mean over clients.
+        client_s: CPU seconds of secure aggregation, mean over clients.
+        server_s: CPU seconds of secure aggregation.
+    """
+
+    round: int
+    accuracy: float
+    loss: float
+    contributors: int
+    dropped: dict[str, list[int]] = {}
+    epsilon: float | None = None
+    rounding_bound: float = 0.0
+    sent_bytes: float = 0.0
+    received_bytes: float = 0.0
+    client_s: float = 0.0
+    server_s: float = 0.0
+
+
+@dataclass(slots=True)
+class GlobalModel:
+    """The weights that everybody shares, and how many rounds made them.
+
+    Attributes:
+        weights: One float64 array for each variable.
+        round: Rounds done.
+    """
+
+    weights: Arrays
+    round: int = 0
+
+    @classmethod
+    def initial(cls, devices: Devices) -> "GlobalModel":
+        """The model's own initial weights, the same for every client."""
+        return cls([array.astype(np.float64) for array in devices.model.get_weights()])
+
+    def apply(self, mean: Arrays, learning_rate: float) -> None:
+        """Add the mean update, times the server's learning rate."""
+        self.weights = [weights + learning_rate * change for weights, change in zip(self.weights, mean, strict=True)]
+
+    def digest(self) -> bytes:
+        """32 bytes that name these weights and this round."""
+        digest = hashlib.sha256(self.round.to_bytes(8, "big"))
+        for array in self.weights:
+            digest.update(repr(array.shape).encode() + array.tobytes())
+        return digest.digest()
+
+
+class SecureAveraging:
+    """Federated averaging through a secure mean, with a budget ledger where there is noise.
+
+    Args:
+        devices: The clients.
+        test: Examples and targets that rounds are measured on.
+        mean: Planned for these devices' cohort and shapes.
+        ledger: Needed exactly where `mean` adds noise; each release is reserved before the sum begins.
+        server_learning_rate: Factor on the mean update.
+        dropping: How many clients vanish in every round.
+        state: Where to start; by default the model's initial weights.
+
+    Attributes:
+        state: The global model.
+        contributors: Whose updates are in the last round's mean; none where nothing was released.
+
+    Raises:
+        ConfigurationError: Mean, ledger and devices do not fit together.
+    """
+
+    def __init__(
+        self,
+        *,
+        devices: Devices,
+        test: Shard,
+        mean: SecureMean,
+        ledger: Ledger | None = None,
+        server_learning_rate: float = 1.0,
+        dropping: int = 0,
+        state: GlobalModel | None = None,
+    ) -> None:
+        if mean.clients != tuple(devices.clients):
+            raise ConfigurationError("the mean was planned for another cohort than these devices")
+        if (mean.noise is None) != (ledger is None):
+            raise ConfigurationError("a ledger is needed exactly where the mean adds noise")
+        self._devices, self._test, self._mean, self._ledger = devices, test, mean, ledger
+        self._server_learning_rate, self._dropping = server_learning_rate, dropping
+        self.state = state or GlobalModel.initial(devices)
+        self.contributors: tuple[int, ...] = ()
+
+    def round(self) -> RoundRecord:
+        """Run one round and move the global model.
+
+        Where too few clients are left, nothing is released and the model stays; a reservation counts as spent.
+
+        Raises:
+            dp.errors.BudgetExceeded: The budget does not allow another release; nothing has been sent.
+        """
+        number, devices, mean = self.state.round + 1, self._devices, self._mean
+        updates = dict(devices.train(self.state.weights, number))
+        drops = devices.drops(number, [row.name for row in mean.protocol.rounds], self._dropping)
+        weights = None
+        if mean.encoding.weighting is Weighting.WEIGHTED:
+            weights = {client: float(devices.examples(client)) for client in devices.clients}
+        ticket = None
+        if self._ledger is not None and mean.noise is not None:
+            ticket = self._ledger.reserve(mean.noise.event, f"round {number}")
+        release = None
+        try:
+            release = mean.run(
+                updates, weights=weights, drops=drops, context=self.state.digest(), clock=time.process_time
+            )
+        except TooFewSurvivors:
+            pass
+        else:
+            if self._ledger is not None and ticket is not None:
+                self._ledger.commit(ticket, contributors=len(release.contributors))
+            self.state.apply(release.mean, self._server_learning_rate)
+        self.state.round = number
+        self.contributors = () if release is None else release.contributors
+        return self._record(release, drops)
+
+    def _record(self, release: Release | None, drops: dict[str, list[int]]) -> RoundRecord:
+        loss, accuracy = evaluate(self._devices, self.state.weights, self._test)
+        record = RoundRecord(
+            round=self.state.round,
+            accuracy=accuracy,
+            loss=loss,
+            contributors=0,
+            dropped=drops,
+            epsilon=None if self._ledger is None else self._ledger.spent().epsilon,
+        )
+        if release is None:
+            return record
+        clients = len(self._devices.clients)
+        return msgspec.structs.replace(
+            record,
+            contributors=len(release.contributors),
+            rounding_bound=release.rounding_bound,
+            sent_bytes=release.cost.sent_bytes.total() / clients,
+            received_bytes=release.cost.received_bytes.total() / clients,
+            client_s=sum(release.cost.client_s.values()) / clients,
+            server_s=release.cost.server_s,
+        )
+
+
+class PlainAveraging:
+    """The same training with the clipped updates averaged in the clear, in float64; it protects nothing.
+
+    Args:
+        devices: The clients.
+        test: Examples and targets that rounds are measured on.
+        clip_l2: Bound on a client's update.
+        weighting: Uniform, or by the number of examples.
+        server_learning_rate: Factor on the mean update.
+    """
+
+    def __init__(
+        self,
+        *,
+        devices: Devices,
+        test: Shard,
+        clip_l2: float,
+        weighting: Weighting = Weighting.UNIFORM,
+        server_learning_rate: float = 1.0,
+    ) -> None:
+        self._devices, self._test, self._clip_l2 = devices, test, clip_l2
+        self._weighting, self._server_learning_rate = weighting, server_learning_rate
+        self.state = GlobalModel.initial(devices)
+
+    def round(self, contributors: Sequence[int]) -> RoundRecord:
+        """Run one round with the updates of these clients."""
+        number, chosen = self.state.round + 1, set(contributors)
+        if chosen:
+            updates = {c: update for c, update in self._devices.train(self.state.weights, number) if c in chosen}
+            weight: Callable[[int], float] = lambda _: 1.0
+            if self._weighting is Weighting.WEIGHTED:
+                weight = self._devices.examples
+            self.state.apply(plain_mean(updates, clip_l2=self._clip_l2, weight=weight), self._server_learning_rate)
+        self.state.round = number
+        loss, accuracy = evaluate(self._devices, self.state.weights, self._test)
+        return RoundRecord(round=number, accuracy=accuracy, loss=loss, contributors=len(chosen))
+
+
+def plain_mean(
+    updates: dict[int, Arrays], *, clip_l2: float, weight: Callable[[int], float] = lambda _: 1.0
+) -> Arrays:
+    """The weighted mean of the clipped updates, entry by entry, in float64 and in the clear."""
+    total = sum(weight(client) for client in updates)
+    mean: Arrays = []
+    for client, update in updates.items():
+        share = [weight(client) / total * array for array in clip.clip_l2(update, bound=clip_l2).arrays]
+        mean = [left + right for left, right in zip(mean, share, strict=True)] if mean else share
+    return mean
+
+
+def evaluate(devices: Devices, weights: Sequence[NDArray[Any]], test: Shard) -> tuple[float, float]:
+    """Loss and accuracy of these weights."""
+    devices.model.set_weights(weights)
+    metrics = devices.model.evaluate(*test)
+    return metrics.loss, metrics.accuracy

@@ -1,0 +1,264 @@
+"""Every protocol's messages: canonical bytes, bounded, and every other byte string refused with a typed error.
+
+A client closes on a bad request.  A server that refuses a reply is what it was before: the honest reply is still
+taken and the sum is still exact.
+"""
+
+import itertools
+from collections.abc import Iterator
+
+import msgspec
+import pytest
+
+from protocols import Client, Finish, MalformedMessage, OrderError, ProtocolError, RemoteError, TooFewSurvivors, messages
+from protocols.messages import Message
+from tests.conformance.cohorts import Run, Setting, setting, stream
+
+
+def limit(setting: Setting) -> int:
+    session = setting.session
+    return messages.limit(session.length, session.modulus, len(session.clients))
+
+
+def malformed(data: bytes, most: int) -> Iterator[tuple[str, bytes]]:
+    """Byte strings that are no message because of `data`, whatever it says."""
+    version, digest, number, body = msgspec.msgpack.decode(data)
+    encoded = msgspec.msgpack.encode(body)
+    header, raw = data[: len(data) - len(encoded)], msgspec.Raw(encoded)
+    for length in {0, 1, 2, 35, 36, len(data) // 2, len(data) - 1}:
+        yield f"cut to {length}", data[:length]
+    for position in range(len(header)):
+        for bit in (0, 3, 7):
+            flipped = bytearray(data)
+            flipped[position] ^= 1 << bit
+            yield f"bit {bit} of byte {position}", bytes(flipped)
+    yield "empty message after it", data + b"\xc0"
+    yield "itself after it", data + data
+    yield "oversized", data + bytes(most + 1 - len(data))
+    yield "oversized by far", data + bytes(10 * most)
+    for label, value in {
+        "future version": [version + 1, digest, number, raw],
+        "negative round": [version, digest, -1, raw],
+        "later round": [version, digest, number + 1, raw],
+        "short digest": [version, digest[:-1], number, raw],
+        "no digest": [version, None, number, raw],
+        "text digest": [version, "d" * 32, number, raw],
+        "fractional round": [version, digest, float(number), raw],
+        "no body": [version, digest, number],
+        "five fields": [version, digest, number, raw, 0],
+        "map": {"version": version, "digest": digest, "round": number, "body": raw},
+        "one more field in the body": [version, digest, number, [*body, 0]],
+        "fields as text": [version, digest, number, ["x" for _ in body] or ["x"]],
+        "fields as null": [version, digest, number, [None for _ in body] or [None]],
+        "fields as negative numbers": [version, digest, number, [-1 for _ in body] or [-1]],
+        "body as null": [version, digest, number, None],
+        "body as number": [version, digest, number, 2**63],
+        "body as bytes": [version, digest, number, encoded],
+        "body in a body": [version, digest, number, [body]],
+    }.items():
+        yield label, msgspec.msgpack.encode(value)
+    if body:
+        yield "one field fewer in the body", msgspec.msgpack.encode([version, digest, number, body[:-1]])
+    yield "array header of 3 bytes", b"\xdc\x00\x04" + data[1:]
+    yield "array header of 5 bytes", b"\xdd\x00\x00\x00\x04" + data[1:]
+    yield "version in 2 bytes", data[:1] + b"\xcc" + data[1:]
+    yield "digest in a longer header", data[:2] + b"\xc5\x00" + data[3:]
+    yield "body with a longer header", header + b"\xdc\x00" + bytes([len(body)]) + encoded[1:]
+    for depth in (900, 5000):
+        yield f"{depth} nested arrays", (header + b"\x91" * depth)[: most - 1] + b"\x00"
+        yield f"{depth} nested maps", (header + b"\x81\x00" * depth)[: most - 1] + b"\x00"
+    yield "array that claims 2^32 - 1 elements", header + b"\xdd\xff\xff\xff\xff"
+    yield "bytes that claim 2^32 - 1", header + b"\x91\xc6\xff\xff\xff\xff"
+
+
+def test_messages_survive_decoding_and_encoding(point: tuple[Setting, int]) -> None:
+    setting, number = point
+    run = Run(setting).to_round(number)
+    codec = messages.Codec(setting.protocol.digest(setting.session), limit(setting))
+    row = setting.protocol.rounds[number]
+    sides: list[tuple[type[Message], list[bytes]]] = [(row.request, list(run.requests.values()))]
+    sides.append((row.reply, list(run.replies().values())))
+    for kind, sent in sides:
+        for data in sent:
+            message = codec.decode(number, kind, data)
+            assert type(message) is kind
+            assert codec.encode(number, message) == data
+            assert len(data) <= limit(setting)
+
+
+def test_same_entropy_gives_the_same_bytes_and_other_entropy_the_same_sum(setting: Setting) -> None:
+    first, again, other = Run(setting), Run(setting), Run(setting, seed=b"other")
+    while not isinstance(first.step, Finish):
+        replies = first.replies()
+        assert replies == again.replies()
+        for run in (first, again):
+            run.deliver(replies)
+        other.deliver(other.replies())
+    assert isinstance(other.step, Finish)
+    assert (first.step.total == other.step.total).all()
+
+
+def test_client_closes_on_a_malformed_request(point: tuple[Setting, int]) -> None:
+    setting, number = point
+    run = Run(setting).to_round(number)
+    client = setting.session.clients[-1]
+    honest = run.requests[client]
+    # One client per bad request: each is a fresh machine, brought to the same round with the same entropy.
+    history = requests_of(setting, client, number)
+    for label, bad in malformed(honest, limit(setting)):
+        machine = machine_at(setting, client, history)
+        with pytest.raises(MalformedMessage):
+            machine.handle(bad)
+        assert machine.closed, label
+        with pytest.raises(OrderError):
+            machine.handle(honest)
+
+
+def requests_of(setting: Setting, client: int, number: int) -> list[bytes]:
+    run, history = Run(setting), []
+    for _ in range(number):
+        history.append(run.requests[client])
+        run.deliver(run.replies())
+    return history
+
+
+def machine_at(setting: Setting, client: int, history: list[bytes]) -> Client:
+    vector = setting.inputs()[client]
+    machine = Client(setting.protocol, setting.session, client, vector, entropy=stream(b"run%d" % client))
+    for request in history:
+        machine.handle(request)
+    return machine
+
+
+def test_server_is_unchanged_by_malformed_replies(point: tuple[Setting, int]) -> None:
+    setting, number = point
+    run = Run(setting).to_round(number)
+    replies = run.replies()
+    for client, honest in replies.items():
+        for label, bad in itertools.islice(malformed(honest, limit(setting)), None if client < 5 else 9):
+            with pytest.raises(MalformedMessage) as caught:
+                run.server.receive(client, bad)
+            assert caught.value.culprits == {client}, label
+            assert client in run.server.missing, label
+    run.deliver(replies)
+    assert run.is_exact(run.finish())
+
+
+@pytest.mark.parametrize("data", [None, "text", 7, [1], bytearray(b"\x94"), memoryview(b"\x94")])
+def test_what_is_not_bytes_is_refused(setting: Setting, data: object) -> None:
+    run = Run(setting)
+    replies = run.replies()
+    sender = next(iter(replies))
+    with pytest.raises(MalformedMessage):
+        run.server.receive(sender, data)  # type: ignore[arg-type]  # that is the test
+    client = machine_at(setting, sender, [])
+    with pytest.raises(MalformedMessage):
+        client.handle(data)  # type: ignore[arg-type]  # that is the test
+    run.deliver(replies)
+    assert run.is_exact(run.finish())
+
+
+def test_replayed_reply_is_refused(point: tuple[Setting, int]) -> None:
+    setting, number = point
+    run, earlier = Run(setting), list[bytes]()
+    client = setting.session.clients[0]
+    for _ in range(number):
+        replies = run.replies()
+        earlier.append(replies[client])
+        run.deliver(replies)
+    replies = run.replies()
+    for reply in earlier:
+        with pytest.raises(MalformedMessage):
+            run.server.receive(client, reply)
+    run.server.receive(client, replies.pop(client))
+    with pytest.raises(RemoteError) as caught:
+        run.server.receive(client, next(iter(replies.values())))
+    assert caught.value.culprits == {client}
+    run.deliver(replies)
+    assert run.is_exact(run.finish())
+
+
+def test_replayed_or_reordered_request_closes_the_client(setting: Setting) -> None:
+    client = setting.session.clients[0]
+    history = requests_of(setting, client, len(setting.protocol.rounds))
+    for number, later in itertools.product(range(len(history)), repeat=2):
+        if number == later:
+            continue
+        machine = machine_at(setting, client, history[:number])
+        with pytest.raises(MalformedMessage):
+            machine.handle(history[later])
+        assert machine.closed
+    finished = machine_at(setting, client, history)
+    assert finished.closed
+    for request in history:
+        with pytest.raises(OrderError):
+            finished.handle(request)
+
+
+def test_messages_of_another_session_are_refused(point: tuple[Setting, int]) -> None:
+    own, number = point
+    session = own.session
+    other = setting(own.protocol, session.clients, session.threshold, context=b"another round of training")
+    here, there = Run(own).to_round(number), Run(other).to_round(number)
+    client = session.clients[0]
+    machine = machine_at(own, client, requests_of(own, client, number))
+    with pytest.raises(MalformedMessage):
+        machine.handle(there.requests[client])
+    replies = here.replies()
+    for sender, foreign in there.replies().items():
+        with pytest.raises(MalformedMessage):
+            here.server.receive(sender, foreign)
+    here.deliver(replies)
+    assert here.is_exact(here.finish())
+
+
+@pytest.mark.parametrize("stranger", [4, -1, 2**32 - 1, 2**70, True, 0.0, None, "0"])
+def test_replies_of_strangers_are_refused(setting: Setting, stranger: object) -> None:
+    run = Run(setting)
+    replies = run.replies()
+    with pytest.raises(RemoteError):
+        run.server.receive(stranger, next(iter(replies.values())))  # type: ignore[arg-type]  # that is the test
+    run.deliver(replies)
+    assert run.is_exact(run.finish())
+
+
+def test_bit_flips_in_the_body_end_in_no_untyped_error(point: tuple[Setting, int]) -> None:
+    """An altered field may be a valid one; then what follows is another sum or a typed error, never a crash."""
+    setting, number = point
+    sample = Run(setting).to_round(number)
+    sender = min(sample.requests)
+    request, reply = sample.requests[sender], sample.replies()[sender]
+    history = requests_of(setting, sender, number)
+    for position in range(38, len(request), 1 + len(request) // 40):
+        machine = machine_at(setting, sender, history)
+        try:
+            machine.handle(request[:position] + bytes([request[position] ^ 0x11]) + request[position + 1 :])
+        except RemoteError:
+            assert machine.closed
+    for position in range(38, len(reply), 1 + len(reply) // 12):
+        run = Run(setting).to_round(number)
+        replies = run.replies()
+        replies[sender] = reply[:position] + bytes([reply[position] ^ 0x11]) + reply[position + 1 :]
+        assert play_to_the_end(run, replies)
+
+
+def play_to_the_end(run: Run, replies: dict[int, bytes]) -> bool:
+    """Go on as a driver does, taking peers' misbehaviour for a drop; whether the sum ended in a way that is allowed."""
+    while True:
+        for client, reply in replies.items():
+            try:
+                run.server.receive(client, reply)
+            except RemoteError:
+                continue
+        try:
+            step = run.server.advance()
+        except (RemoteError, TooFewSurvivors):
+            return True
+        if isinstance(step, Finish):
+            return len(step.contributors) >= run.setting.session.threshold
+        replies = {}
+        for client, request in step.requests.items():
+            try:
+                replies[client] = run.clients[client].handle(request)
+            except ProtocolError:
+                continue

@@ -1,0 +1,226 @@
+"""Every protocol refuses calls out of order and input that it cannot sum, before anything is sent."""
+
+from dataclasses import fields, is_dataclass, replace
+
+import numpy as np
+import pytest
+
+from protocols import (
+    Client,
+    InputError,
+    OrderError,
+    ParameterError,
+    SecureSum,
+    Server,
+    Session,
+    Transmission,
+    available,
+    load,
+    simulate,
+)
+from tests.conformance.cohorts import Run, Setting, stream
+
+
+def good(session: Session) -> "np.ndarray[tuple[int], np.dtype[np.uint64]]":
+    return np.zeros(session.length, dtype=np.uint64)
+
+
+def bad_vectors(session: Session) -> dict[str, object]:
+    size, modulus = session.length, session.modulus
+    return {
+        "floats": np.zeros(size),
+        "whole floats of 32 bits": np.ones(size, dtype=np.float32),
+        "NaN": np.full(size, np.nan),
+        "infinity": np.full(size, np.inf),
+        "booleans": np.ones(size, dtype=bool),
+        "complex": np.zeros(size, dtype=complex),
+        "objects": np.array([1] * size, dtype=object),
+        "Fractions too large for 64 bits": [2**64] * size,
+        "text": np.array(["1"] * size),
+        "times": np.zeros(size, dtype="m8[s]"),
+        "records": np.zeros(size, dtype=[("x", "u8")]),
+        "negative": -np.ones(size, dtype=np.int64),
+        "least of 64 bits": np.full(size, np.iinfo(np.int64).min),
+        "one negative": [0] * (size - 1) + [-1],
+        "at the modulus": [0] * (size - 1) + [modulus],
+        "above the modulus": np.full(size, np.iinfo(np.uint64).max),
+        "empty": np.zeros(0, dtype=np.uint64),
+        "too short": np.zeros(size - 1, dtype=np.uint64),
+        "too long": np.zeros(size + 1, dtype=np.uint64),
+        "a matrix of one row": np.zeros((1, size), dtype=np.uint64),
+        "a matrix of one column": np.zeros((size, 1), dtype=np.uint64),
+        "a scalar": np.uint64(1),
+        "zero-dimensional": np.array(1),
+        "an int": 1,
+        "nothing": None,
+        "ragged": [[1], [1, 2]],
+        "a mapping": {0: 1},
+        "a string": "1" * size,
+    }
+
+
+def test_bad_input_is_refused_before_anything_is_sent(setting: Setting) -> None:
+    session = setting.session
+    for label, vector in bad_vectors(session).items():
+        drawn: list[int] = []
+
+        def entropy(size: int, drawn: list[int] = drawn) -> bytes:
+            drawn.append(size)
+            return bytes(size)
+
+        with pytest.raises(InputError):
+            Client(setting.protocol, session, session.clients[0], vector, entropy=entropy)  # type: ignore[arg-type]  # that is the test
+        seen: list[Transmission] = []
+        inputs = {**dict.fromkeys(session.clients, good(session)), session.clients[-1]: vector}
+        with pytest.raises(InputError):
+            simulate(setting.protocol, session, inputs, tap=seen.append, entropy=entropy)  # type: ignore[arg-type]  # that is the test
+        assert (drawn, seen) == ([], []), label
+
+
+@pytest.mark.parametrize("dtype", ["u1", "i1", ">u2", "<i4", ">i8", "u8"])
+def test_every_integer_dtype_is_summed(setting: Setting, dtype: str) -> None:
+    vector = (np.arange(setting.session.length) % 2).astype(dtype)
+    outcome = simulate(setting.protocol, setting.session, dict.fromkeys(setting.session.clients, vector))
+    assert outcome.total.tolist() == [len(setting.session.clients) * int(entry) for entry in vector]
+
+
+@pytest.mark.parametrize("client", [4, -1, 2**32 - 1, True, False, 0.0, "0", None, np.int64(0)])
+def test_client_outside_the_session_is_refused(setting: Setting, client: object) -> None:
+    session = setting.session
+    with pytest.raises(ParameterError):
+        Client(setting.protocol, session, client, good(session), entropy=stream(b"x"))  # type: ignore[arg-type]  # that is the test
+
+
+@pytest.mark.parametrize("shortfall", [-1, 1])
+def test_entropy_of_a_wrong_length_is_refused(setting: Setting, shortfall: int) -> None:
+    session = setting.session
+
+    def entropy(size: int) -> bytes:
+        return bytes(size - shortfall)
+
+    client = Client(setting.protocol, session, session.clients[0], good(session), entropy=entropy)
+    first = Run(setting).requests[session.clients[0]]
+    if setting.protocol.name == "plain":  # it draws none
+        assert client.handle(first)
+        return
+    with pytest.raises(ParameterError):
+        client.handle(first)
+    assert client.closed
+
+
+def test_server_refuses_calls_out_of_order(setting: Setting) -> None:
+    server = Server(setting.protocol, setting.session)
+    assert server.missing == frozenset()
+    with pytest.raises(OrderError):
+        server.receive(setting.session.clients[0], b"")
+    with pytest.raises(OrderError):
+        server.advance()
+    server.start()
+    with pytest.raises(OrderError):
+        server.start()
+    assert server.missing == set(setting.session.clients)
+
+
+def test_finished_server_refuses_everything(setting: Setting) -> None:
+    run = Run(setting)
+    last = run.replies()
+    while len(setting.protocol.rounds) > 1 and run.server.missing and not finished(run, last):
+        last = run.replies()
+    if len(setting.protocol.rounds) == 1:
+        run.deliver(last)
+    sender = next(iter(last))
+    for call in (run.server.start, run.server.advance, lambda: run.server.receive(sender, last[sender])):
+        with pytest.raises(OrderError):
+            call()
+
+
+def finished(run: Run, replies: dict[int, bytes]) -> bool:
+    run.deliver(replies)
+    return not hasattr(run.step, "requests")
+
+
+def test_simulation_refuses_inputs_and_drops_that_do_not_fit(setting: Setting) -> None:
+    session, protocol = setting.session, setting.protocol
+    inputs = dict.fromkeys(session.clients, good(session))
+    name = protocol.rounds[0].name
+    for missing_or_extra in ({}, {**inputs, 4: good(session)}, dict(list(inputs.items())[1:])):
+        with pytest.raises(ParameterError):
+            simulate(protocol, session, missing_or_extra)
+    for drops in ({"no such round": [0]}, {name: [4]}, {name: [0, 0]}):
+        with pytest.raises(ParameterError):
+            simulate(protocol, session, inputs, drops=drops)
+
+
+def test_digest_changes_with_every_field_of_the_session(setting: Setting) -> None:
+    session, protocol = setting.session, setting.protocol
+    variants = [
+        session,
+        replace(session, session_id=session.session_id + b"x"),
+        replace(session, context=b"x"),
+        replace(session, clients=tuple(reversed(session.clients))),
+        replace(session, clients=(*session.clients[:-1], 4)),
+        replace(session, clients=(*session.clients, 4)),
+        replace(session, length=session.length + 1),
+        replace(session, modulus=session.modulus - 1),
+        replace(session, modulus=2**64),
+    ]
+    if len(session.clients) > 2:
+        variants.append(replace(session, threshold=2 if session.threshold > 2 else 3))
+    digests = {protocol.digest(each) for each in variants}
+    assert len(digests) == len(variants)
+    assert {len(digest) for digest in digests} == {32}
+
+
+def test_digest_does_not_confuse_neighbouring_fields(setting: Setting) -> None:
+    left = replace(setting.session, session_id=b"a" * 17, context=b"b")
+    right = replace(setting.session, session_id=b"a" * 16, context=b"ab")
+    assert setting.protocol.digest(left) != setting.protocol.digest(right)
+
+
+def test_digest_changes_with_every_parameter_of_the_protocol(setting: Setting) -> None:
+    protocol: SecureSum = setting.protocol
+    assert is_dataclass(protocol)
+    digests = {protocol.digest(setting.session)}
+    parameters = [each.name for each in fields(protocol)]
+    for name in parameters:
+        value = getattr(protocol, name)
+        if type(value) is int:
+            digests.add(replace(protocol, **{name: value + 1}).digest(setting.session))
+        else:
+            parameters.remove(name)
+    assert len(digests) == 1 + len(parameters)
+
+
+def test_digests_of_different_protocols_differ() -> None:
+    session = Session(session_id=bytes(16), clients=(0, 1, 2), threshold=2, length=1, modulus=2**16)
+    suggested = [load(name).suggest(clients=3, adversarial=0.0, dropout=0.0)[0] for name in available()]
+    assert len({protocol.digest(session) for protocol in suggested}) == len(suggested)
+
+
+@pytest.mark.parametrize(
+    "cohort",
+    [
+        {"clients": 0},
+        {"clients": 1},
+        {"clients": -5},
+        {"clients": True},
+        {"clients": 10.0},
+        {"clients": None},
+        {"adversarial": -0.1},
+        {"adversarial": 1.0},
+        {"adversarial": float("nan")},
+        {"adversarial": float("inf")},
+        {"adversarial": True},
+        {"adversarial": None},
+        {"dropout": -0.1},
+        {"dropout": 1},
+        {"dropout": float("nan")},
+        {"dropout": float("inf")},
+        {"dropout": "0.1"},
+    ],
+)
+def test_suggestion_for_an_impossible_cohort_is_refused(cohort: dict[str, object]) -> None:
+    arguments: dict[str, object] = {"clients": 100, "adversarial": 0.1, "dropout": 0.1} | cohort
+    for name in available():
+        with pytest.raises(ParameterError):
+            load(name).suggest(**arguments)  # type: ignore[arg-type]  # that is the test

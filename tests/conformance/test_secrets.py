@@ -1,0 +1,105 @@
+"""No protocol gives its secrets away: not to the server, not by repr, pickling, copying or error texts."""
+
+import copy
+import pickle
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+from protocols import Finish, ProtocolError, Transmission, packing, simulate
+from protocols.crypto.secret import Secret
+from tests.conformance.cohorts import Run, Setting, stream
+
+INSECURE = {"plain"}  # the baseline; that it fails shows that the test can
+
+
+def test_servers_view_holds_no_input(setting: Setting) -> None:
+    inputs = setting.inputs(seed=1)
+    view: list[Transmission] = []
+    simulate(setting.protocol, setting.session, inputs, tap=view.append)
+    seen = b"".join(each.data for each in view)
+    for vector in inputs.values():
+        words = {vector.astype(dtype).tobytes() for dtype in ("<u8", ">u8", "<u4", ">u4", "<u2", ">u2")}
+        forms = {packing.pack(vector, setting.session.modulus), *words}
+        # The first and last entry are 0 and modulus - 1; a window of 16 random bytes inside is no coincidence.
+        windows = {form[start : start + 16] for form in forms for start in range(8, len(form) - 24)}
+        shown = any(window in seen for window in windows)
+        assert shown == (setting.protocol.name in INSECURE)
+
+
+def parts(value: object, seen: set[int]) -> Iterator[object]:
+    """Everything that can be reached from an object through attributes and containers."""
+    if id(value) in seen or isinstance(value, str | bytes | int | np.ndarray | type):
+        return
+    seen.add(id(value))
+    yield value
+    if isinstance(value, dict):
+        inner = [*value.keys(), *value.values()]
+    elif isinstance(value, tuple | list | set | frozenset):
+        inner = list(value)
+    elif type(value).__module__.startswith("protocols"):
+        names = [name for kind in type(value).__mro__ for name in getattr(kind, "__slots__", ())]
+        inner = [*getattr(value, "__dict__", {}).values(), *(getattr(value, name, None) for name in names)]
+    else:
+        inner = []
+    for each in inner:
+        yield from parts(each, seen)
+
+
+def secrets_in(value: object) -> set[bytes]:
+    return {each.reveal() for each in parts(value, set()) if isinstance(each, Secret)}
+
+
+def gives_away(text: str, secret: bytes) -> bool:
+    forms = (secret.hex(), repr(secret)[2:-1], str(int.from_bytes(secret, "little")), str(int.from_bytes(secret, "big")))
+    return any(form.lower() in text.lower() for form in forms)
+
+
+def test_reprs_of_parties_give_no_secret_away(point: tuple[Setting, int]) -> None:
+    setting, number = point
+    run = Run(setting).to_round(number)
+    run.replies()  # the clients are now as they are between this round and the next
+    found = 0
+    for machine in (*run.clients.values(), run.server):
+        secrets = secrets_in(machine)
+        found += len(secrets)
+        for part in parts(machine, set()):
+            assert not any(gives_away(repr(part), secret) for secret in secrets)
+    closed = number == len(setting.protocol.rounds) - 1
+    assert (found == 0) == (closed or setting.protocol.name in INSECURE)
+
+
+def test_server_holds_no_secret_before_shares_are_revealed(setting: Setting) -> None:
+    run = Run(setting)
+    while not isinstance(run.step, Finish):
+        assert secrets_in(run.server) == set()
+        run.deliver(run.replies())
+
+
+def test_clients_refuse_pickling_and_copying(point: tuple[Setting, int]) -> None:
+    setting, number = point
+    run = Run(setting).to_round(number)
+    machine = next(iter(run.clients.values()))
+    for attempt in (pickle.dumps, copy.copy, copy.deepcopy):
+        with pytest.raises(TypeError):
+            attempt(machine)
+
+
+def test_error_texts_give_no_secret_away(point: tuple[Setting, int]) -> None:
+    setting, number = point
+    sample = Run(setting).to_round(number)
+    client = min(sample.requests)
+    request = sample.requests[client]
+    texts = []
+    for position in range(1, len(request), 1 + len(request) // 25):
+        run = Run(setting).to_round(number)
+        machine = run.clients[client]
+        secrets = secrets_in(machine) | {packing.pack(run.inputs[client], setting.session.modulus)[8:24]}
+        try:
+            machine.handle(request[:position] + bytes([request[position] ^ 1]) + request[position + 1 :])
+        except ProtocolError as error:
+            texts.append(str(error))
+            assert not any(gives_away(f"{error!r} {error}", secret) for secret in secrets)
+    assert texts
+    assert stream(b"a")(8).hex() not in " ".join(texts)

@@ -1,0 +1,98 @@
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from numpy.typing import NDArray
+
+from dp.clip import clip_l2, l2_norm
+from dp.errors import InvalidParameter
+
+finite = st.floats(min_value=-1e300, max_value=1e300, allow_nan=False, width=64)
+updates = st.lists(
+    hnp.arrays(np.float64, hnp.array_shapes(max_dims=3, max_side=6), elements=finite), min_size=1, max_size=4
+)
+
+
+def exact_squares(arrays: tuple[NDArray[np.float64], ...]) -> int:
+    """Return the exact squared norm times 2**2254, at which the square of every float64 is an integer."""
+    return sum((int(m * 2**53) << e + 1074) ** 2 for a in arrays for m, e in map(math.frexp, a.ravel()))
+
+
+@given(updates, st.floats(min_value=1e-200, max_value=1e200))
+def test_clip_l2_bounds_every_update(update: list[NDArray[np.float64]], bound: float) -> None:
+    clipped = clip_l2(update, bound=bound)
+    assert l2_norm(clipped.arrays) <= bound
+    assert 0 <= clipped.factor <= 1
+    assert [array.shape for array in clipped.arrays] == [array.shape for array in update]
+    assert all(array.dtype == np.float64 for array in clipped.arrays)
+    if clipped.factor < 1:
+        assert exact_squares(clipped.arrays) <= exact_squares((np.array([bound]),))
+        assert float(np.linalg.norm(np.concatenate([a.ravel() / bound for a in clipped.arrays]))) <= 1
+
+
+@pytest.mark.parametrize("dtype", ["f2", "f4", "f8", "i1", "i4", "i8", "u2", "u8"])
+def test_clip_l2_takes_numeric_dtypes(dtype: str) -> None:
+    clipped = clip_l2([np.array([3, 0], dtype=dtype), np.array([[4]], dtype=dtype)], bound=1.0)
+    assert clipped.norm == 5.0
+    np.testing.assert_allclose(np.concatenate([a.ravel() for a in clipped.arrays]), [0.6, 0.0, 0.8], rtol=1e-14)
+
+
+def test_clip_l2_takes_the_norm_over_all_arrays_together() -> None:
+    assert clip_l2([np.array([3.0]), np.array([4.0])], bound=4.0).factor == pytest.approx(0.8, rel=1e-13)
+
+
+def test_clip_l2_leaves_what_is_within_the_bound() -> None:
+    update = [np.array([3.0, 4.0]), np.zeros((2, 2))]
+    clipped = clip_l2(update, bound=5.0)
+    assert clipped.factor == 1.0
+    np.testing.assert_array_equal(clipped.arrays[0], update[0])
+    clipped.arrays[0][0] = 7.0
+    assert update[0][0] == 3.0
+
+
+def test_clip_l2_takes_the_zero_update() -> None:
+    clipped = clip_l2([np.zeros(3)], bound=1e-300)
+    assert (clipped.norm, clipped.factor) == (0.0, 1.0)
+
+
+def test_clip_l2_neither_overflows_nor_underflows() -> None:
+    large = clip_l2([np.full(1000, 1e300)], bound=1.0)
+    assert large.norm == pytest.approx(1e300 * math.sqrt(1000), rel=1e-12)
+    assert l2_norm(large.arrays) == pytest.approx(1.0, rel=1e-12)
+    assert clip_l2([np.full(4, 5e-324)], bound=1.0).norm == 1e-323
+
+
+def test_clip_l2_loses_no_more_than_rounding() -> None:
+    update = np.linspace(-1, 1, 100_001)
+    assert l2_norm(clip_l2([update], bound=0.5).arrays) == pytest.approx(0.5, rel=1e-10)
+
+
+@pytest.mark.parametrize(
+    "arrays",
+    [
+        [],
+        [np.array([1.0, np.nan])],
+        [np.array([np.inf])],
+        [np.array([1.0]), np.array([-np.inf], dtype=np.float16)],
+        [np.array([True])],
+        [np.array([1j])],
+        [np.array(["a"])],
+        [np.array([1.0], dtype=np.longdouble)],
+        [np.zeros((2, 0))],
+        [[1.0, 2.0]],
+        [np.full(10, 1.7e308)],
+    ],
+)
+def test_clip_l2_refuses_what_has_no_norm(arrays: list[Any]) -> None:
+    with pytest.raises(InvalidParameter, match="arrays"):
+        clip_l2(arrays, bound=1.0)
+
+
+@pytest.mark.parametrize("bound", [0, -1.0, math.nan, math.inf, True, "1"])
+def test_clip_l2_refuses_bounds(bound: Any) -> None:
+    with pytest.raises(InvalidParameter, match="bound"):
+        clip_l2([np.ones(2)], bound=bound)
