@@ -81,7 +81,7 @@ class DistributedDiscreteGaussianEvent(
     def __post_init__(self) -> None:
         if positive_real("local_sigma", self.local_sigma) < MINIMUM_ACCOUNTED_SIGMA:
             raise InvalidParameter(
-                f"local_sigma: the bound on sums of discrete Gaussians needs at least {MINIMUM_ACCOUNTED_SIGMA}, found "
+                f"local_sigma: expected at least {MINIMUM_ACCOUNTED_SIGMA} (the bound on sums needs it), found "
                 f"{self.local_sigma}; use a finer lattice, which scales it up"
             )
         integer_at_least("contributors", self.contributors, 1)

@@ -1,16 +1,11 @@
-"""The HTML page of a budget report: a template and three charts, everything inside one file.
+"""Self-contained HTML pages, and that of a budget report: a template and charts, everything inside one file."""
 
-Charts are drawn twice, for light and for dark, and the page shows the one that fits the reader's scheme.
-"""
-
-import base64
 import datetime
 import importlib.resources
-import io
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
+from dp.drawing import Chart, Scheme, chart
 from dp.errors import MissingExtra
 
 if TYPE_CHECKING:
@@ -19,51 +14,63 @@ if TYPE_CHECKING:
     from dp.report import BudgetReport
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Scheme:
-    """The colours of a chart."""
-
-    text: str
-    grid: str
-    line: str
-    limit: str
-
-
-LIGHT: Final = Scheme(text="#475569", grid="#e2e8f0", line="#4f46e5", limit="#e11d48")
-DARK: Final = Scheme(text="#a9b4c6", grid="#2c3648", line="#8b93ff", limit="#fb7185")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Chart:
-    """One chart of the page: its words, and its drawing as a data URI for each scheme."""
-
-    title: str
-    caption: str
-    light: str
-    dark: str
-
-
 def render(report: "BudgetReport") -> str:
-    """Return the page.
+    """Return the page of a budget report.
 
     Raises:
         MissingExtra: jinja2 or matplotlib is not installed.
     """
-    from dp.report import rounded_up
+    require_extra()
+    return fill(
+        "dp/report.html.j2",
+        report=report,
+        share=min(1.0, report.spent.epsilon / report.budget.epsilon),
+        charts=_charts(report) if report.releases else (),
+        when=_when,
+    )
 
+
+def require_extra() -> None:
+    """Make sure that pages can be made.
+
+    Raises:
+        MissingExtra: jinja2 or matplotlib is not installed; its `name` says which.
+    """
     try:
-        import jinja2
+        import jinja2  # noqa: F401
         import matplotlib.figure  # noqa: F401
     except ImportError as error:
         raise MissingExtra(
             f'an HTML report needs {error.name}: pip install "secagg-toolkit[report]"', name=error.name
         ) from None
-    source = importlib.resources.files("dp").joinpath("templates", "report.html.j2").read_text(encoding="utf-8")
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
-    share = min(1.0, report.spent.epsilon / report.budget.epsilon)
-    return environment.from_string(source).render(
-        report=report, share=share, charts=_charts(report) if report.releases else (), when=_when, rounded_up=rounded_up
+
+
+def fill(template: str, **context: Any) -> str:
+    """Return a filled template, its values escaped.
+
+    Args:
+        template: `package/name`, a file in that package's folder `templates`; it may extend `dp/page.html.j2`, and
+            import from `dp/parts.html.j2`.
+        context: the names that the template uses; all of them must be there.
+    """
+    import jinja2
+
+    from dp.report import rounded_up
+
+    environment = jinja2.Environment(
+        loader=jinja2.FunctionLoader(_source),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
+    environment.filters["rounded_up"] = rounded_up
+    return environment.get_template(template).render(context)
+
+
+def _source(template: str) -> str:
+    package, _, name = template.partition("/")
+    return importlib.resources.files(package).joinpath("templates", name).read_text(encoding="utf-8")
 
 
 def _when(time_s: float) -> str:
@@ -96,46 +103,19 @@ def _charts(report: "BudgetReport") -> Sequence[Chart]:
         axes.set(xlabel="delta", ylabel="epsilon", ylim=(0, None))
 
     return (
-        Chart(
+        chart(
+            epsilon_by_release,
             title="Epsilon by release",
             caption=f"Total spent after each release, at delta {budget.delta:.3g}; dashed, the budget.",
-            light=_draw(epsilon_by_release, LIGHT),
-            dark=_draw(epsilon_by_release, DARK),
         ),
-        Chart(
+        chart(
+            contributors_by_release,
             title="Contributors by release",
             caption="Clients whose vectors and noise shares were in each committed release.",
-            light=_draw(contributors_by_release, LIGHT),
-            dark=_draw(contributors_by_release, DARK),
         ),
-        Chart(
+        chart(
+            epsilon_by_delta,
             title="Epsilon as a function of delta",
             caption="The same releases, stated for other deltas; dashed, the budget's delta.",
-            light=_draw(epsilon_by_delta, LIGHT),
-            dark=_draw(epsilon_by_delta, DARK),
         ),
     )
-
-
-def _draw(plot: Callable[["Axes", Scheme], None], scheme: Scheme) -> str:
-    """Draw one chart and return it as the data URI of an SVG."""
-    import matplotlib
-    from matplotlib.figure import Figure
-    from matplotlib.ticker import MaxNLocator
-
-    with matplotlib.rc_context({"svg.hashsalt": "secagg", "font.size": 10}):
-        figure = Figure(figsize=(5.4, 3.2), layout="constrained")
-        axes = figure.add_subplot()
-        plot(axes, scheme)
-        if axes.get_xscale() == "linear":
-            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.grid(visible=True, axis="y", color=scheme.grid, linewidth=1)
-        axes.set_axisbelow(True)
-        axes.spines[["top", "right", "left"]].set_visible(False)
-        axes.spines["bottom"].set_color(scheme.grid)
-        axes.tick_params(colors=scheme.text, length=0, which="both")
-        for label in (axes.xaxis.label, axes.yaxis.label):
-            label.set_color(scheme.text)
-        drawing = io.BytesIO()
-        figure.savefig(drawing, format="svg", transparent=True, metadata={"Date": None})
-    return "data:image/svg+xml;base64," + base64.b64encode(drawing.getvalue()).decode("ascii")

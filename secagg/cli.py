@@ -38,6 +38,7 @@ def train(
     minimum_contributors: Annotated[int | None, typer.Option(help="Fewer release nothing.")] = None,
     clip_l2: Annotated[float | None, typer.Option(help="Bound on a client's update.")] = None,
     server_learning_rate: Annotated[float | None, typer.Option(help="Factor on the mean update.")] = None,
+    server_momentum: Annotated[float | None, typer.Option(help="What is left of earlier mean updates.")] = None,
     epochs: Annotated[int | None, typer.Option(help="Local epochs a round.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Local minibatch.")] = None,
     optimizer: Annotated[str | None, typer.Option(help="Local Keras optimizer.")] = None,

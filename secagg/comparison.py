@@ -122,7 +122,7 @@ def main() -> None:
         devices=prepared.devices,
         test=prepared.test,
         mean=prepared.noiseless,
-        server_learning_rate=config.server_learning_rate,
+        step=config.server_step,
         dropping=config.dropping,
     )
     plain = PlainAveraging(
@@ -130,7 +130,7 @@ def main() -> None:
         test=prepared.test,
         clip_l2=config.clip_l2,
         weighting=config.weighting,
-        server_learning_rate=config.server_learning_rate,
+        step=config.server_step,
     )
     for _ in range(config.rounds):
         record = secure.round()

@@ -11,6 +11,7 @@ from msgspec import Meta
 
 from secagg.encoding import Weighting
 from secagg.errors import ConfigurationError
+from secagg.training import ServerStep
 
 Positive = Annotated[float, Meta(gt=0)]
 Count = Annotated[int, Meta(ge=1)]
@@ -35,10 +36,11 @@ class TrainingConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         delta: Of the budget; below one over the number of clients.
         clip_l2: Bound on a client's update.
         server_learning_rate: Factor on the mean update.
+        server_momentum: What is left of earlier mean updates in the next one.
         epochs: Local epochs a round.
         batch_size: Local minibatch.
-        optimizer: Local Keras optimizer, by name; by default Adam, and plain gradient descent for numpy-softmax.
-        learning_rate: Of the local optimizer; by default its own.
+        optimizer: Local Keras optimizer, by name, such as "sgd" or "adam".
+        learning_rate: Of the local optimizer.
         alpha: Dirichlet concentration of the label skew between clients; none means identically distributed shards.
         weighting: "uniform", or "weighted" by the number of a client's examples.
         modulus_bits: Bits a coordinate on the wire.
@@ -60,11 +62,12 @@ class TrainingConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     epsilon: Positive = 8.0
     delta: Annotated[float, Meta(gt=0, lt=1)] = 1e-3
     clip_l2: Positive = 1.0
-    server_learning_rate: Positive = 3.0
-    epochs: Count = 5
+    server_learning_rate: Positive = 2.0
+    server_momentum: Annotated[float, Meta(ge=0, lt=1)] = 0.9
+    epochs: Count = 3
     batch_size: Count = 8
-    optimizer: str | None = None
-    learning_rate: Positive | None = None
+    optimizer: str = "sgd"
+    learning_rate: Positive = 0.5
     alpha: Positive | None = None
     weighting: Weighting = Weighting.UNIFORM
     modulus_bits: Annotated[int, Meta(ge=2, le=62)] = 24
@@ -100,6 +103,11 @@ class TrainingConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     def dropping(self) -> int:
         """How many clients vanish in every round."""
         return int(self.dropout * self.clients)
+
+    @property
+    def server_step(self) -> ServerStep:
+        """How the server moves the model."""
+        return ServerStep(learning_rate=self.server_learning_rate, momentum=self.server_momentum)
 
     @property
     def required_contributors(self) -> int:

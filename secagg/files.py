@@ -46,7 +46,9 @@ def read_arrays(path: Path, names: Sequence[str]) -> dict[str, NDArray[Any]]:
     if not path.is_file():
         raise DataError(f"expected a .npz file, found nothing at {path}")
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        # numpy leaves a file open that it opened itself and cannot read.
+        with path.open("rb") as file:
+            archive = np.load(file, allow_pickle=False)
             if not isinstance(archive, np.lib.npyio.NpzFile):
                 raise DataError(f"expected a .npz archive of several arrays at {path}, found a single array")
             missing = [name for name in names if name not in archive.files]

@@ -99,7 +99,7 @@ def run_training(prepared: Prepared, folder: RunFolder, *, resume: bool, observe
             test=prepared.test,
             mean=prepared.mean,
             ledger=ledger,
-            server_learning_rate=config.server_learning_rate,
+            step=config.server_step,
             dropping=config.dropping,
             state=state,
         )

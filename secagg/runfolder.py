@@ -78,6 +78,7 @@ class RunFolder:
         with (self.path / _METRICS).open("ab") as file:
             file.write(msgspec.json.encode(record) + b"\n")
         arrays = {f"weights_{index}": array for index, array in enumerate(state.weights)}
+        arrays |= {f"velocity_{index}": array for index, array in enumerate(state.velocity)}
         write_whole(
             self.path / _CHECKPOINT, lambda partial: np.savez(partial, round=np.int64(state.round), **arrays)
         )
@@ -94,15 +95,20 @@ class RunFolder:
         path = self.path / _CHECKPOINT
         state = like
         if path.exists():
-            names = [f"weights_{index}" for index in range(len(like.weights))]
+            shapes = {
+                f"{name}_{index}": array.shape
+                for name, arrays in (("weights", like.weights), ("velocity", like.velocity))
+                for index, array in enumerate(arrays)
+            }
             try:
-                found = read_arrays(path, ["round", *names])
+                found = read_arrays(path, ["round", *shapes])
             except DataError as error:
                 raise CheckpointError(f"the checkpoint is damaged: {error}") from error
-            weights = [found[name] for name in names]
-            if [array.shape for array in weights] != [array.shape for array in like.weights]:
+            if any(found[name].shape != shape or found[name].dtype != np.float64 for name, shape in shapes.items()):
                 raise CheckpointError(f"the checkpoint in {self.path} is another model's")
-            state = GlobalModel([array.astype(np.float64) for array in weights], int(found["round"]))
+            count = len(like.weights)
+            values = [found[name] for name in shapes]
+            state = GlobalModel(values[:count], values[count:], int(found["round"]))
         kept = [record for record in self.metrics() if record.round <= state.round]
         if [record.round for record in kept] != list(range(1, state.round + 1)):
             raise CheckpointError(f"{self.path / _METRICS} does not have the {state.round} rounds of the checkpoint")

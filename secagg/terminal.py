@@ -57,7 +57,7 @@ def train_on_terminal(
             highlight=False,
         )
         raise
-    _write_report(folder, summary, console)
+    _write_report(folder, prepared, summary, console)
     if as_json:
         sys.stdout.write(msgspec.json.format(msgspec.json.encode(summary)).decode() + "\n")
     else:
@@ -141,12 +141,12 @@ def summary_table(summary: Summary, folder: RunFolder) -> Table:
     return table
 
 
-def _write_report(folder: RunFolder, summary: Summary, console: Console) -> None:
+def _write_report(folder: RunFolder, prepared: Prepared, summary: Summary, console: Console) -> None:
     from secagg.errors import MissingExtraError
-    from secagg.report import render
+    from secagg.report import RunReport
 
     try:
-        page = render(summary, folder.metrics(), folder.comparison())
+        page = RunReport.of(folder, prepared, summary).as_html()
     except MissingExtraError as error:
         console.print(f"no report.html: {error}", highlight=False)
         return

@@ -1,7 +1,8 @@
 """Federated averaging (McMahan et al., arXiv 1602.05629, algorithm 1), its mean taken securely or in the clear.
 
-In each round every client trains from the global weights, the mean of the clipped updates, times a server learning
-rate, is added to them, and the result is what all clients get next.  `SecureAveraging` sees only sums;
+In each round every client trains from the global weights, the server moves them by the mean of the clipped updates,
+with a learning rate and momentum of its own (FedAvgM: Hsu et al., arXiv 1909.06335), and the result is what all clients
+get next.  What the server does to a released mean is post-processing: it costs no privacy.  `SecureAveraging` sees only sums;
 `PlainAveraging` sees everything and is there to be compared with.
 """
 
@@ -9,7 +10,7 @@ import hashlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 import numpy as np
@@ -54,26 +55,46 @@ class RoundRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     server_s: float = 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class ServerStep:
+    """How the server moves the model by a mean update.
+
+    Attributes:
+        learning_rate: Factor on the velocity.
+        momentum: Factor, in [0, 1), on what is left of the velocity each round; 0 is plain federated averaging.
+    """
+
+    learning_rate: float = 1.0
+    momentum: float = 0.0
+
+
+PLAIN_STEP: Final = ServerStep()
+
+
 @dataclass(slots=True)
 class GlobalModel:
-    """The weights that everybody shares, and how many rounds made them.
+    """The weights that everybody shares, the server's velocity, and how many rounds made them.
 
     Attributes:
         weights: One float64 array for each variable.
+        velocity: Likewise.
         round: Rounds done.
     """
 
     weights: Arrays
+    velocity: Arrays
     round: int = 0
 
     @classmethod
     def initial(cls, devices: Devices) -> "GlobalModel":
         """The model's own initial weights, the same for every client."""
-        return cls([array.astype(np.float64) for array in devices.model.get_weights()])
+        weights = [array.astype(np.float64) for array in devices.model.get_weights()]
+        return cls(weights, [np.zeros_like(array) for array in weights])
 
-    def apply(self, mean: Arrays, learning_rate: float) -> None:
-        """Add the mean update, times the server's learning rate."""
-        self.weights = [weights + learning_rate * change for weights, change in zip(self.weights, mean, strict=True)]
+    def apply(self, mean: Arrays, step: ServerStep) -> None:
+        """Move by a mean update."""
+        self.velocity = [step.momentum * old + new for old, new in zip(self.velocity, mean, strict=True)]
+        self.weights = [old + step.learning_rate * v for old, v in zip(self.weights, self.velocity, strict=True)]
 
     def digest(self) -> bytes:
         """32 bytes that name these weights and this round."""
@@ -91,7 +112,7 @@ class SecureAveraging:
         test: Examples and targets that rounds are measured on.
         mean: Planned for these devices' cohort and shapes.
         ledger: Needed exactly where `mean` adds noise; each release is reserved before the sum begins.
-        server_learning_rate: Factor on the mean update.
+        step: How the server moves the model.
         dropping: How many clients vanish in every round.
         state: Where to start; by default the model's initial weights.
 
@@ -110,7 +131,7 @@ class SecureAveraging:
         test: Shard,
         mean: SecureMean,
         ledger: Ledger | None = None,
-        server_learning_rate: float = 1.0,
+        step: ServerStep = PLAIN_STEP,
         dropping: int = 0,
         state: GlobalModel | None = None,
     ) -> None:
@@ -119,7 +140,7 @@ class SecureAveraging:
         if (mean.noise is None) != (ledger is None):
             raise ConfigurationError("a ledger is needed exactly where the mean adds noise")
         self._devices, self._test, self._mean, self._ledger = devices, test, mean, ledger
-        self._server_learning_rate, self._dropping = server_learning_rate, dropping
+        self._step, self._dropping = step, dropping
         self.state = state or GlobalModel.initial(devices)
         self.contributors: tuple[int, ...] = ()
 
@@ -150,7 +171,7 @@ class SecureAveraging:
         else:
             if self._ledger is not None and ticket is not None:
                 self._ledger.commit(ticket, contributors=len(release.contributors))
-            self.state.apply(release.mean, self._server_learning_rate)
+            self.state.apply(release.mean, self._step)
         self.state.round = number
         self.contributors = () if release is None else release.contributors
         return self._record(release, drops)
@@ -187,7 +208,7 @@ class PlainAveraging:
         test: Examples and targets that rounds are measured on.
         clip_l2: Bound on a client's update.
         weighting: Uniform, or by the number of examples.
-        server_learning_rate: Factor on the mean update.
+        step: How the server moves the model.
     """
 
     def __init__(
@@ -197,10 +218,10 @@ class PlainAveraging:
         test: Shard,
         clip_l2: float,
         weighting: Weighting = Weighting.UNIFORM,
-        server_learning_rate: float = 1.0,
+        step: ServerStep = PLAIN_STEP,
     ) -> None:
         self._devices, self._test, self._clip_l2 = devices, test, clip_l2
-        self._weighting, self._server_learning_rate = weighting, server_learning_rate
+        self._weighting, self._step = weighting, step
         self.state = GlobalModel.initial(devices)
 
     def round(self, contributors: Sequence[int]) -> RoundRecord:
@@ -211,7 +232,7 @@ class PlainAveraging:
             weight: Callable[[int], float] = lambda _: 1.0
             if self._weighting is Weighting.WEIGHTED:
                 weight = self._devices.examples
-            self.state.apply(plain_mean(updates, clip_l2=self._clip_l2, weight=weight), self._server_learning_rate)
+            self.state.apply(plain_mean(updates, clip_l2=self._clip_l2, weight=weight), self._step)
         self.state.round = number
         loss, accuracy = evaluate(self._devices, self.state.weights, self._test)
         return RoundRecord(round=number, accuracy=accuracy, loss=loss, contributors=len(chosen))

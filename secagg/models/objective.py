@@ -68,8 +68,8 @@ class Objective:
                 wanted = None if self.targets is Targets.ANY else self.output_shape
             case _ as unreachable:
                 assert_never(unreachable)
-        if wanted == (1,) and checked.ndim == 1:
-            checked = checked.reshape(-1, 1)
+        if self.targets is not Targets.CLASSES and self.output_shape == (1,) and checked.ndim == 1:
+            checked = checked.reshape(-1, 1)  # As a row each, they do not broadcast against the outputs.
         if wanted is not None and not fits(checked.shape[1:], wanted):
             raise DataError(f"expected targets of shape {wanted} each, found {checked.shape[1:]}")
         return checked

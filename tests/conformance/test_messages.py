@@ -10,7 +10,16 @@ from collections.abc import Iterator
 import msgspec
 import pytest
 
-from protocols import Client, Finish, MalformedMessage, OrderError, ProtocolError, RemoteError, TooFewSurvivors, messages
+from protocols import (
+    Client,
+    Finish,
+    MalformedMessage,
+    OrderError,
+    ProtocolError,
+    RemoteError,
+    TooFewSurvivors,
+    messages,
+)
 from protocols.messages import Message
 from tests.conformance.cohorts import Run, Setting, setting, stream
 

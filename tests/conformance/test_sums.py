@@ -72,7 +72,9 @@ def test_suggested_parameters_survive_the_dropout_they_were_made_for() -> None:
 def test_any_drops_give_the_exact_sum_or_nothing(data: st.DataObject) -> None:
     setting = data.draw(st.sampled_from(settings()), label="setting")
     names = [row.name for row in setting.protocol.rounds]
-    fates = data.draw(st.fixed_dictionaries({c: st.sampled_from([None, None, *names]) for c in setting.session.clients}))
+    fates = data.draw(
+        st.fixed_dictionaries({c: st.sampled_from([None, None, *names]) for c in setting.session.clients})
+    )
     drops = {name: [client for client, fate in fates.items() if fate == name] for name in names}
     left = sum(fate is None for fate in fates.values())
     inputs = setting.inputs()

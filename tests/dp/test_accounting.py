@@ -49,15 +49,16 @@ def renyi(order: float, law: NDArray[np.float64], shift: int) -> float:
     """Return the Renyi divergence between a law and itself moved by `shift`, by enumeration."""
     moved, still = law[:-shift], law[shift:]
     kept = (moved > 0) & (still > 0)
-    terms = np.exp(order * np.log(moved[kept]) + (1 - order) * np.log(still[kept]))
-    return math.log(math.fsum(terms)) / (order - 1)
+    logarithms = order * np.log(moved[kept]) + (1 - order) * np.log(still[kept])
+    top = float(logarithms.max())
+    return (top + math.log(math.fsum(np.exp(logarithms - top)))) / (order - 1)
 
 
 @pytest.mark.parametrize(("sigma", "n", "shift"), SUMS)
 def test_divergences_bound_the_enumerated_ones(sigma: float, n: int, shift: int) -> None:
     bounds = renyi_divergences(distributed(sigma, n, shift, 1))
     law = summed_pmf(sigma, n)
-    for order in (1.02, 1.5, 2.0, 4.0, 8.0, 16.0):
+    for order in (1.02, 1.5, 2.0, 4.0, 8.0):
         index = int(np.argmin(np.abs(np.array(ORDERS) - order)))
         exact = renyi(ORDERS[index], law, shift)
         assert exact <= bounds[index] * (1 + 1e-9)
@@ -70,7 +71,7 @@ def test_divergences_bound_the_enumerated_ones(sigma: float, n: int, shift: int)
 def test_sums_of_narrow_discrete_gaussians_are_worse_than_the_gaussian() -> None:
     # This is why the bound has its tau: dropping it would understate the loss.
     law = summed_pmf(0.5, 2)
-    assert renyi(2.0, law, 1) > 1.01 * 2.0 / 2 / (2 * 0.5**2)
+    assert renyi(4.0, law, 1) > 1.03 * 4.0 / 2 / (2 * 0.5**2)
 
 
 @pytest.mark.parametrize(
@@ -166,9 +167,9 @@ def test_nothing_released_costs_nothing() -> None:
     assert guarantee({GaussianEvent(noise_multiplier=1.0): 0}, delta=1e-5).epsilon == 0
 
 
-@pytest.mark.parametrize("multiplier", [1e-3, 1e8])
-def test_best_order_at_an_end_of_the_grid_is_reported(multiplier: float) -> None:
-    spent = guarantee({GaussianEvent(noise_multiplier=multiplier): 1}, delta=1e-300)
+@pytest.mark.parametrize(("multiplier", "delta"), [(1e-6, 1e-3), (1e8, 1e-300)])
+def test_best_order_at_an_end_of_the_grid_is_reported(multiplier: float, delta: float) -> None:
+    spent = guarantee({GaussianEvent(noise_multiplier=multiplier): 1}, delta=delta)
     assert spent.order_at_edge
     assert spent.order in (ORDERS[0], ORDERS[-1])
 

@@ -65,11 +65,12 @@ def test_discrete_gaussian_follows_the_exact_pmf(sigma: float) -> None:
 def test_discrete_gaussian_follows_the_normal_law_at_large_sigma(sigma: float) -> None:
     edges = np.ceil(sigma * stats.norm.ppf(np.arange(1, 200) / 200))
     cumulative = stats.norm.cdf(np.concatenate([[-np.inf], (edges - 0.5) / sigma, [np.inf]]))
+    expected = np.asarray(np.diff(cumulative) * 1_000_000, dtype=np.float64)
 
     def p_value(entropy: Callable[[int], bytes]) -> float:
         samples = discrete_gaussian(sigma, 1_000_000, entropy)
         cells = np.bincount(np.searchsorted(edges, samples, side="right"), minlength=200)
-        return chi_square(cells, np.diff(cumulative) * samples.size)
+        return chi_square(cells, expected)
 
     assert passes(p_value)
 
@@ -102,6 +103,9 @@ def test_tail_follows_the_exact_pmf(sigma: float) -> None:
     reach = math.ceil(4 * sigma)
     x = envelope.tail_start + np.arange(reach)
     weights = np.exp((envelope.tail_start**2 - x**2) / (2 * sigma**2))
+    # The docstring's product, M f(x) / (2^16 w), over the probability c / 2^16 of proposing in the tail.
+    acceptance = envelope.scale / (1 << envelope.shift) / envelope.tail_count
+    acceptance *= float(weights.sum()) * math.exp(-(envelope.tail_start**2) / (2 * sigma**2))
 
     def p_value(entropy: Callable[[int], bytes]) -> float:
         bits = KeyStream(entropy)
@@ -109,7 +113,8 @@ def test_tail_follows_the_exact_pmf(sigma: float) -> None:
         accepted = np.array([magnitude for magnitude, accept in proposals if accept])
         assert accepted.size > 2_000
         counts = np.bincount(accepted - envelope.tail_start, minlength=reach)[:reach]
-        return chi_square(counts, weights / weights.sum() * accepted.size)
+        rate = float(stats.binomtest(accepted.size, len(proposals), acceptance).pvalue)
+        return 2 * min(rate, chi_square(counts, weights / weights.sum() * accepted.size))
 
     assert passes(p_value)
 

@@ -110,7 +110,8 @@ from importlib.machinery import PathFinder
 class Without:
     @staticmethod
     def find_spec(name, path=None, target=None):
-        return None if name.partition(".")[0] in ("tensorflow", "tf_keras") else PathFinder.find_spec(name, path, target)
+        absent = name.partition(".")[0] in ("tensorflow", "tf_keras")
+        return None if absent else PathFinder.find_spec(name, path, target)
 
 sys.meta_path[sys.meta_path.index(PathFinder)] = Without
 from secagg.errors import MissingExtraError

@@ -57,8 +57,6 @@ def test_zoo_learning_rate_and_optimizer_reach_the_model() -> None:
         ("numpy-softmax", (4,), 2, "adam"),
     ],
 )
-def test_zoo_refuses_what_does_not_fit(
-    name: str, shape: tuple[int, ...], classes: int, optimizer: str | None
-) -> None:
+def test_zoo_refuses_what_does_not_fit(name: str, shape: tuple[int, ...], classes: int, optimizer: str | None) -> None:
     with pytest.raises(ConfigurationError):
         build(name, shape, classes, optimizer=optimizer, seed=0)

@@ -1,0 +1,113 @@
+"""Charts for self-contained pages: each is drawn twice, for light and for dark, as an SVG inside a data URI.
+
+A page shows the drawing that fits its reader's scheme. Words stay words in the SVG, set in the reader's own fonts.
+"""
+
+import base64
+import io
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scheme:
+    """The colours of a chart.
+
+    Attributes:
+        text: of labels and ticks.
+        grid: of grid and axis.
+        card: of the surface that the chart lies on.
+        line: of what the chart is about.
+        contrast: of what that is compared with.
+        quiet: of what is compared with too, further back.
+        limit: of what must not be crossed.
+        stages: first and last colour of a sequence of stages.
+    """
+
+    text: str
+    grid: str
+    card: str
+    line: str
+    contrast: str
+    quiet: str
+    limit: str
+    stages: tuple[str, str]
+
+
+LIGHT: Final = Scheme(
+    text="#475569",
+    grid="#e2e8f0",
+    card="#ffffff",
+    line="#4f46e5",
+    contrast="#0f766e",
+    quiet="#94a3b8",
+    limit="#e11d48",
+    stages=("#99a2fb", "#2a2769"),
+)
+DARK: Final = Scheme(
+    text="#a9b4c6",
+    grid="#2c3648",
+    card="#141b2d",
+    line="#8b93ff",
+    contrast="#2dd4bf",
+    quiet="#74839c",
+    limit="#fb7185",
+    stages=("#4a4fb0", "#dfe3ff"),
+)
+
+# Families of the page's own text; the last one comes with matplotlib, so that one is always there to measure with.
+FAMILIES: Final = ("Inter", "Segoe UI", "Roboto", "Helvetica Neue", "Arial", "DejaVu Sans")
+
+Plot = Callable[["Axes", Scheme], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chart:
+    """One chart of a page: its words, and its drawing as a data URI for each scheme."""
+
+    title: str
+    caption: str
+    light: str
+    dark: str
+
+
+def chart(plot: Plot, *, title: str, caption: str) -> Chart:
+    """Return a chart, drawn by `plot` once for each scheme; a linear x axis gets whole numbers."""
+    return Chart(title=title, caption=caption, light=_draw(plot, LIGHT), dark=_draw(plot, DARK))
+
+
+def _draw(plot: Plot, scheme: Scheme) -> str:
+    import matplotlib
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
+
+    with matplotlib.rc_context(
+        {
+            "svg.hashsalt": "secagg",
+            "svg.fonttype": "none",
+            "text.parse_math": False,
+            "font.size": 10,
+            "font.sans-serif": FAMILIES,
+            "legend.labelcolor": scheme.text,
+            "legend.frameon": False,
+        }
+    ):
+        figure = Figure(figsize=(5.2, 3.1), layout="constrained")
+        axes = figure.add_subplot()
+        plot(axes, scheme)
+        if axes.get_xscale() == "linear":
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.grid(visible=True, axis="y", color=scheme.grid, linewidth=1)
+        axes.set_axisbelow(True)
+        axes.spines[["top", "right", "left"]].set_visible(False)
+        axes.spines["bottom"].set_color(scheme.grid)
+        axes.tick_params(colors=scheme.text, length=0, which="both")
+        for label in (axes.xaxis.label, axes.yaxis.label):
+            label.set_color(scheme.text)
+        drawing = io.BytesIO()
+        figure.savefig(drawing, format="svg", transparent=True, metadata={"Date": None})
+    return "data:image/svg+xml;base64," + base64.b64encode(drawing.getvalue()).decode("ascii")

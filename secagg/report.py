@@ -1,0 +1,272 @@
+"""The report of a training run: one page for the privacy officer and the engineer, everything inside one file.
+
+The page says first what came out, then what is guaranteed and on what assumptions, then how training, participation
+and cost went by round, and last how to run it again.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from dp.drawing import Chart
+from dp.errors import MissingExtra
+from dp.ledger import Ledger
+from dp.page import fill, require_extra
+from dp.report import BudgetReport, rounded_up
+from protocols import PlainSum
+from secagg import charts
+from secagg.comparison import PLAIN, WITHOUT_NOISE, ComparedRound
+from secagg.config import TrainingConfig
+from secagg.errors import MissingExtraError
+from secagg.mean import SecureMean
+from secagg.prepare import Prepared
+from secagg.run import Summary
+from secagg.runfolder import RunFolder
+from secagg.training import RoundRecord
+
+SHOWN_ROUNDS: Final = 200
+"""The most rounds that a chart has, evenly spread, and that the table has, the last ones."""
+
+_NAMES: Final = {WITHOUT_NOISE: "secure, without noise", PLAIN: "plain, in the clear"}
+_FLOAT32_BYTES: Final = 4
+_READABLE_EPSILON: Final = 14.0  # its exponential has seven digits
+_MULTIPLES: Final[Mapping[str, Sequence[tuple[str, float]]]] = {
+    "B": (("GB", 1e9), ("MB", 1e6), ("kB", 1e3), ("B", 1.0)),
+    "s": (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """The accuracy that a run ended with.
+
+    Attributes:
+        name: Of the run, in words.
+        accuracy: Of its final model, in [0, 1].
+        points: Accuracy above (or, negative, below) that of the run itself, in percentage points.
+        private: Whether it may be shown outside a simulation.
+    """
+
+    name: str
+    accuracy: float
+    points: float
+    private: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cost:
+    """One line of the table of costs: for one round that released a mean, and for all of them."""
+
+    what: str
+    a_round: str
+    in_all: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """One setting, and whether it is other than the default."""
+
+    name: str
+    value: str
+    changed: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunReport:
+    """What a run did, protected and cost.
+
+    Attributes:
+        config: Its settings.
+        summary: What it came to.
+        mean: Its plan: protocol, encoding and noise.
+        rounds: All rounds done, in order.
+        compared: All rounds of the runs it is compared with; none where there are no such runs.
+        budget: What its ledger discloses; None without noise.
+    """
+
+    config: TrainingConfig
+    summary: Summary
+    mean: SecureMean
+    rounds: Sequence[RoundRecord]
+    compared: Sequence[ComparedRound]
+    budget: BudgetReport | None
+
+    @classmethod
+    def of(cls, folder: RunFolder, prepared: Prepared, summary: Summary) -> "RunReport":
+        """The report of a run that has ended, from its folder and from what it was prepared as.
+
+        Raises:
+            CheckpointError: The folder is damaged.
+            DpError: The ledger cannot be read.
+        """
+        budget = None
+        if prepared.mean.noise is not None:
+            with Ledger.open_to_read(folder.ledger) as ledger:
+                budget = BudgetReport.from_ledger(ledger)
+        return cls(
+            config=prepared.config,
+            summary=summary,
+            mean=prepared.mean,
+            rounds=folder.metrics(),
+            compared=folder.comparison(),
+            budget=budget,
+        )
+
+    @property
+    def name(self) -> str:
+        """The run in words, among those it is compared with."""
+        if not self.hides_updates:
+            return "noised, but not secure" if self.budget else "in the clear"
+        return "secure and private" if self.budget else "secure"
+
+    @property
+    def dataset(self) -> str:
+        """The data set, a file without its folder: the page may go where that is nobody's business."""
+        return Path(self.config.dataset).name
+
+    @property
+    def hides_updates(self) -> bool:
+        """Whether the protocol hides anything from the server."""
+        return not isinstance(self.mean.protocol, PlainSum)
+
+    @property
+    def outcomes(self) -> tuple[Outcome, ...]:
+        """Final accuracies: of the run, of those it is compared with, and of the untrained model."""
+        own = self.summary.accuracy
+        found = {self.name: own} | {_NAMES.get(kind, kind): value for kind, value in self.summary.compared.items()}
+        found["before training"] = self.summary.accuracy_before
+        compared = {_NAMES.get(kind, kind) for kind in self.summary.compared}
+        return tuple(
+            Outcome(name=name, accuracy=value, points=100 * (value - own), private=name not in compared)
+            for name, value in found.items()
+        )
+
+    @property
+    def likelier(self) -> str:
+        """How many times as likely any conclusion may be with a client's data as without, delta aside."""
+        spent = 0.0 if self.budget is None else self.budget.spent.epsilon
+        return f"{math.ceil(math.exp(spent)):,}" if spent < _READABLE_EPSILON else f"e^{rounded_up(spent)}"
+
+    @property
+    def withheld(self) -> tuple[int, ...]:
+        """Numbers of the rounds that released nothing."""
+        return tuple(record.round for record in self.rounds if not record.contributors)
+
+    @property
+    def charted_every(self) -> int:
+        """Charts show one round in so many, the last one among them."""
+        return max(1, math.ceil(len(self.rounds) / SHOWN_ROUNDS))
+
+    @property
+    def stages(self) -> tuple[str, ...]:
+        """The rounds of the protocol, in order."""
+        return tuple(row.name for row in self.mean.protocol.rounds)
+
+    @property
+    def plan(self) -> tuple[tuple[str, str], ...]:
+        """How updates were summed, as pairs of a heading and a text."""
+        mean, encoding = self.mean, self.mean.encoding
+        bound = max((record.rounding_bound for record in self.rounds), default=0.0)
+        noise = "none"
+        if mean.noise is not None:
+            noise = (
+                f"discrete Gaussian from every client, local sigma {mean.noise.local_sigma:.5g} integer steps; summed "
+                f"over {mean.minimum_contributors} clients {mean.noise.noise_multiplier:.4g} times the sensitivity"
+            )
+        return (
+            ("Protocol", repr(mean.protocol)),
+            ("Its steps", ", ".join(stage.replace("_", " ") for stage in self.stages)),
+            ("Model", f"{self.config.model}: {encoding.dimension:,} parameters"),
+            ("Update on the wire", f"{encoding.length:,} integers modulo 2^{encoding.modulus_bits}"),
+            ("Clipping", f"l2 norm of a client's whole update at most {encoding.clip_l2:g}"),
+            ("Noise", noise),
+            ("Rounding", f"moves an entry of the mean, noise aside, by at most {bound:.2g}"),
+        )
+
+    @property
+    def costs(self) -> tuple[Cost, ...]:
+        """What secure aggregation cost, local training left out; rounds that released nothing have no cost recorded."""
+        released = [record for record in self.rounds if record.contributors]
+        everyone = self.summary.clients
+
+        def line(what: str, values: Sequence[float], unit: str) -> Cost:
+            total = math.fsum(values)
+            return Cost(what=what, a_round=quantity(total / max(1, len(values)), unit), in_all=quantity(total, unit))
+
+        return (
+            line("A client sends", [record.sent_bytes for record in released], "B"),
+            line("A client receives", [record.received_bytes for record in released], "B"),
+            line("A client computes", [record.client_s for record in released], "s"),
+            line("The server receives", [everyone * record.sent_bytes for record in released], "B"),
+            line("The server sends", [everyone * record.received_bytes for record in released], "B"),
+            line("The server computes", [record.server_s for record in released], "s"),
+        )
+
+    @property
+    def expansion(self) -> float | None:
+        """Bytes that a client sends a round over those of its update in float32; None where nothing was released."""
+        sent = [record.sent_bytes for record in self.rounds if record.contributors]
+        plain = _FLOAT32_BYTES * self.mean.encoding.dimension
+        return math.fsum(sent) / len(sent) / plain if sent else None
+
+    @property
+    def settings(self) -> tuple[Setting, ...]:
+        """All settings of the run."""
+        defaults, found = TrainingConfig(), []
+        for name in TrainingConfig.__struct_fields__:
+            value = self.dataset if name == "dataset" else getattr(self.config, name)
+            words = "automatic" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+            found.append(Setting(name=name, value=words, changed=value != getattr(defaults, name)))
+        return tuple(found)
+
+    def as_html(self) -> str:
+        """Return the page, in the reader's light or dark scheme.
+
+        Raises:
+            MissingExtraError: jinja2 or matplotlib is not installed.
+        """
+        try:
+            require_extra()
+        except MissingExtra as error:
+            raise MissingExtraError(error.name or "jinja2", "report") from None
+        return fill(
+            "secagg/report.html.j2",
+            run=self,
+            charts=self._charts() if self.rounds else None,
+            shown=self.rounds[-SHOWN_ROUNDS:],
+            quantity=quantity,
+        )
+
+    def _charts(self) -> Mapping[str, Sequence[Chart]]:
+        summary, budget = self.summary, self.budget
+        rounds = self.rounds[:: -self.charted_every][::-1]
+        compared = {
+            kind: [line.record for line in self.compared if line.kind == kind][:: -self.charted_every][::-1]
+            for kind in _NAMES
+        }
+        spending: Sequence[Chart] = ()
+        if budget is not None:
+            spending = (charts.epsilon(rounds, budget=budget.budget.epsilon, delta=budget.budget.delta),)
+        return {
+            "training": (
+                charts.accuracy(rounds, compared, before=summary.accuracy_before, name=self.name),
+                charts.loss(rounds, compared, name=self.name),
+            ),
+            "privacy": spending,
+            "participation": (
+                charts.contributors(rounds, clients=summary.clients, minimum=summary.minimum_contributors),
+                charts.vanished(rounds, self.stages),
+            ),
+            "cost": (charts.traffic(rounds),),
+        }
+
+
+def quantity(value: float, unit: str) -> str:
+    """A value, at least 0, in the unit's multiple that reads best: 5170 "B" is "5.17 kB"."""
+    multiples = _MULTIPLES[unit]
+    symbol, size = next((multiple for multiple in multiples if value >= multiple[1]), multiples[-1])
+    scaled = value / size
+    places = 0 if scaled >= 100 or value == 0 else 1 if scaled >= 10 else 2
+    return f"{scaled:,.{places}f} {symbol}"

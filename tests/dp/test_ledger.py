@@ -1,0 +1,384 @@
+import itertools
+import math
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from dp.accounting import guarantee
+from dp.calibration import calibrate_distributed
+from dp.errors import (
+    BudgetExceeded,
+    IncompatibleEvent,
+    InvalidParameter,
+    InvalidReservation,
+    LedgerCorrupt,
+    LedgerError,
+    LedgerLocked,
+    LedgerUnavailable,
+)
+from dp.events import DistributedDiscreteGaussianEvent, GaussianEvent, NeighbouringRelation
+from dp.ledger import Ledger
+
+EVENT = DistributedDiscreteGaussianEvent(local_sigma=20.0, contributors=100, l2_sensitivity=100.0, dimension=650)
+REPOSITORY = Path(__file__).parents[2]
+
+
+def ticks() -> Callable[[], float]:
+    return map(float, itertools.count(1000)).__next__
+
+
+def create(path: Path, epsilon: float = 8.0, clock: Callable[[], float] | None = None) -> Ledger:
+    return Ledger.create(path, epsilon=epsilon, delta=1e-3, population=300, clock=clock or ticks())
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "budget of run #1?.ledger"
+
+
+def test_ledger_enforces_the_budget_it_was_calibrated_for(path: Path) -> None:
+    mechanism = calibrate_distributed(
+        epsilon=2.0, delta=1e-3, releases=12, l2_sensitivity=100.0, dimension=650, minimum_contributors=100
+    )
+    with create(path, epsilon=2.0) as ledger:
+        for release in range(12):
+            assert ledger.remaining(mechanism.event) == 12 - release
+            assert ledger.reserve(mechanism.event, f"round {release}") == release + 1
+        before = ledger.spent()
+        with pytest.raises(BudgetExceeded, match=r"round 12: would bring epsilon to 2\.\d+ of 2"):
+            ledger.reserve(mechanism.event, "round 12")
+        assert ledger.spent() == before
+        assert ledger.spent().epsilon == pytest.approx(2.0, rel=1e-3)
+        assert len(ledger.entries()) == 12
+
+
+def test_ledger_keeps_everything_across_openings(path: Path) -> None:
+    gaussian = GaussianEvent(noise_multiplier=30.0)
+    with create(path) as ledger:
+        ledger.commit(ledger.reserve(EVENT, "first"), contributors=120, details={"accuracy": 0.5, "n": 3, "by": "é"})
+        ledger.reserve(gaussian, "second")
+    with Ledger.open(path, clock=lambda: 2000.0) as ledger:
+        ledger.commit(2, contributors=7)
+        head, spent, entries = ledger.head, ledger.spent(), ledger.entries()
+    with Ledger.open_to_read(path) as ledger:
+        assert (ledger.head, ledger.spent(), ledger.entries()) == (head, spent, entries)
+        assert (ledger.budget.epsilon, ledger.budget.delta, ledger.budget.population) == (8.0, 1e-3, 300)
+        first, second = ledger.entries()
+        assert first.reservation.event == EVENT
+        assert first.commitment is not None
+        assert first.commitment.details == {"accuracy": 0.5, "n": 3, "by": "é"}
+        assert second.reservation.event == gaussian
+        assert second.commitment is not None
+        assert second.commitment.time_s == 2000.0
+        assert [first.reservation.time_s, first.commitment.time_s, second.reservation.time_s] == [1001, 1002, 1003]
+    assert spent == guarantee({EVENT: 1, gaussian: 1}, delta=1e-3)
+
+
+def test_uncommitted_reservations_count_as_spent(path: Path) -> None:
+    with create(path) as ledger:
+        ledger.reserve(EVENT, "a")
+    with Ledger.open(path) as ledger:
+        assert ledger.spent() == guarantee({EVENT: 1}, delta=1e-3)
+        assert ledger.entries()[0].commitment is None
+
+
+def test_remaining_is_how_many_fit(path: Path) -> None:
+    with create(path) as ledger:
+        count = ledger.remaining(EVENT)
+        assert guarantee({EVENT: count}, delta=1e-3).epsilon <= 8.0 < guarantee({EVENT: count + 1}, delta=1e-3).epsilon
+        assert ledger.remaining(GaussianEvent(noise_multiplier=0.01)) == 0
+        assert ledger.remaining(GaussianEvent(noise_multiplier=1e12)) == 2**40
+
+
+def test_second_writer_is_refused_at_once(path: Path) -> None:
+    with create(path) as ledger:
+        with pytest.raises(LedgerLocked, match="only user"):
+            Ledger.open(path)
+        with pytest.raises(LedgerLocked, match="only user"):
+            Ledger.open_to_read(path)
+        code = "import sys, dp\ntry: dp.Ledger.open(sys.argv[1])\nexcept dp.LedgerLocked: print('locked')"
+        other = subprocess.run([sys.executable, "-c", code, path], capture_output=True, text=True, cwd=REPOSITORY)
+        assert other.stdout == "locked\n"
+        ledger.reserve(EVENT, "the first writer goes on")
+    with Ledger.open(path) as ledger:
+        assert len(ledger.entries()) == 1
+
+
+def test_readers_share_and_do_not_write(path: Path) -> None:
+    create(path).close()
+    with Ledger.open_to_read(path) as one, Ledger.open_to_read(path) as other:
+        assert one.head == other.head
+        with pytest.raises(LedgerUnavailable, match="opened for reading"):
+            one.reserve(EVENT, "x")
+
+
+def test_closed_ledger_refuses(path: Path) -> None:
+    ledger = create(path)
+    ledger.close()
+    ledger.close()
+    with pytest.raises(LedgerUnavailable, match="closed"):
+        ledger.reserve(EVENT, "x")
+    assert ledger.entries() == ()
+
+
+def test_create_refuses_existing_and_impossible_files(path: Path, tmp_path: Path) -> None:
+    path.write_bytes(b"precious")
+    with pytest.raises(LedgerUnavailable, match="existing"):
+        create(path)
+    assert path.read_bytes() == b"precious"
+    with pytest.raises(LedgerUnavailable, match="cannot be created"):
+        create(tmp_path / "no" / "such" / "folder")
+    with pytest.raises(LedgerUnavailable, match="no file"):
+        Ledger.open(tmp_path / "nothing")
+
+
+@pytest.mark.parametrize(
+    ("budget", "match"),
+    [
+        ({"epsilon": 0.0}, "epsilon"),
+        ({"epsilon": math.nan}, "epsilon"),
+        ({"delta": 0.0}, "delta"),
+        ({"delta": 1 / 300}, "one over the population"),
+        ({"population": 0}, "population"),
+        ({"population": True}, "population"),
+        ({"clock": lambda: math.nan}, "clock"),
+    ],
+)
+def test_create_refuses_budgets(path: Path, budget: dict[str, Any], match: str) -> None:
+    with pytest.raises(InvalidParameter, match=match):
+        Ledger.create(path, **{"epsilon": 1.0, "delta": 1e-3, "population": 300} | budget)
+    assert not path.exists()
+
+
+@pytest.mark.parametrize("label", ["", "x" * 201, "line\nbreak", None, 3])
+def test_reserve_refuses_labels(path: Path, label: Any) -> None:
+    with create(path) as ledger, pytest.raises(InvalidParameter, match="label"):
+        ledger.reserve(EVENT, label)
+
+
+def test_reserve_refuses_other_relations(path: Path) -> None:
+    other = GaussianEvent(noise_multiplier=9.0, relation=NeighbouringRelation.ADD_OR_REMOVE_ONE)
+    with create(path) as ledger:
+        with pytest.raises(IncompatibleEvent, match="add-or-remove-one"):
+            ledger.reserve(other, "x")
+        with pytest.raises(InvalidParameter, match="privacy events"):
+            ledger.reserve("gaussian", "x")  # type: ignore[arg-type]
+        assert ledger.entries() == ()
+    with Ledger.create(
+        path.with_suffix(".2"), epsilon=1, delta=1e-3, population=9, relation=NeighbouringRelation.ADD_OR_REMOVE_ONE
+    ) as ledger:
+        assert ledger.reserve(other, "x") == 1
+
+
+def test_commit_refuses_what_was_not_reserved(path: Path) -> None:
+    with create(path) as ledger:
+        number = ledger.reserve(EVENT, "x")
+        with pytest.raises(InvalidReservation, match="expected one of 1"):
+            ledger.commit(2, contributors=100)
+        with pytest.raises(InvalidReservation, match=r"at least 100 contributors.*found 99"):
+            ledger.commit(number, contributors=99)
+        with pytest.raises(InvalidReservation, match="population"):
+            ledger.commit(number, contributors=301)
+        ledger.commit(number, contributors=100)
+        with pytest.raises(InvalidReservation, match="already"):
+            ledger.commit(number, contributors=100)
+
+
+@pytest.mark.parametrize(
+    ("number", "contributors", "details", "match"),
+    [
+        (True, 100, {}, "reservation"),
+        (0, 100, {}, "reservation"),
+        (1, 100.0, {}, "contributors"),
+        (1, 0, {}, "contributors"),
+        (1, 100, {"a": math.inf}, "finite"),
+        (1, 100, {"a": True}, "bool"),
+        (1, 100, {"a": [1]}, "list"),
+        (1, 100, {3: "a"}, "details"),
+    ],
+)
+def test_commit_refuses_parameters(path: Path, number: Any, contributors: Any, details: Any, match: str) -> None:
+    with create(path) as ledger:
+        ledger.reserve(EVENT, "x")
+        with pytest.raises(InvalidParameter, match=match):
+            ledger.commit(number, contributors=contributors, details=details)
+        assert ledger.entries()[0].commitment is None
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("ledger") / "filled"
+    with create(path, epsilon=100.0) as ledger:
+        for release in range(30):
+            ledger.commit(ledger.reserve(EVENT, f"round {release}"), contributors=200 + release)
+    return path
+
+
+def refused(path: Path) -> LedgerError:
+    with pytest.raises(LedgerError) as caught:
+        Ledger.open(path)
+    with pytest.raises(LedgerError):
+        Ledger.open_to_read(path)
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "DELETE FROM records WHERE sequence = 20",
+        "DELETE FROM records WHERE sequence = 0",
+        "DELETE FROM records",
+        "UPDATE records SET body = CAST(replace(CAST(body AS TEXT), 'round 5', 'round 6') AS BLOB) WHERE sequence = 11",
+        "UPDATE records SET digest = zeroblob(32) WHERE sequence = 60",
+        "UPDATE records SET sequence = 1000 WHERE sequence = 60",
+        "DROP TABLE records",
+        "PRAGMA user_version = 2",
+        "PRAGMA application_id = 7",
+    ],
+)
+def test_altered_records_are_refused(filled: Path, path: Path, statement: str) -> None:
+    shutil.copy(filled, path)
+    connection = sqlite3.connect(path, isolation_level=None)
+    connection.execute(statement)
+    connection.close()
+    assert isinstance(refused(path), LedgerCorrupt)
+
+
+@pytest.mark.parametrize("kept", [0, 1, 100, 4096, 5000, 8192, 12_000, 10**9])
+def test_cut_files_are_refused(filled: Path, path: Path, kept: int) -> None:
+    content = filled.read_bytes()
+    path.write_bytes(content[: min(kept, len(content) - 1)])
+    assert isinstance(refused(path), LedgerCorrupt)
+
+
+def test_foreign_files_are_refused(path: Path, tmp_path: Path) -> None:
+    path.write_bytes(bytes(range(256)) * 64)
+    assert isinstance(refused(path), LedgerCorrupt)
+    other = tmp_path / "other.sqlite"
+    connection = sqlite3.connect(other)
+    connection.execute("CREATE TABLE records (a)")
+    connection.close()
+    assert isinstance(refused(other), LedgerCorrupt)
+    assert isinstance(refused(tmp_path), LedgerUnavailable)
+
+
+# Any one byte may be damaged: either it is refused, or it was outside of what counts and nothing has changed.
+def test_damaged_bytes_never_change_what_is_read(filled: Path, path: Path) -> None:
+    content = filled.read_bytes()
+    with Ledger.open_to_read(filled) as ledger:
+        expected = (ledger.head, ledger.entries())
+    refusals = 0
+    for position in range(0, len(content), 97):
+        damaged = bytearray(content)
+        damaged[position] ^= 0x41
+        path.write_bytes(damaged)
+        try:
+            with Ledger.open_to_read(path) as ledger:
+                assert (ledger.head, ledger.entries()) == expected
+        except LedgerError:
+            refusals += 1
+    assert refusals > len(content) / 97 / 4
+
+
+def rebuilt(path: Path, bodies: list[bytes]) -> Path:
+    """Write a ledger file whose chain verifies, whatever its records say."""
+    from dp.chain import ChainFile
+
+    with ChainFile.create(path, bodies[0]) as chain:
+        for body in bodies[1:]:
+            chain.append(body)
+    return path
+
+
+def test_records_that_contradict_each_other_are_refused(filled: Path, tmp_path: Path) -> None:
+    from dp.chain import ChainFile
+
+    with ChainFile.open(filled, writable=False) as chain:
+        budget, reservation, commitment, *_ = chain.bodies
+    low = msgspec.json.encode(msgspec.json.decode(commitment) | {"contributors": 3})
+    unknown = msgspec.json.encode(msgspec.json.decode(reservation) | {"surprise": 1})
+    invalid = reservation.replace(b'"local_sigma":20.0', b'"local_sigma":-1.0')
+    wrong: list[list[bytes]] = [
+        [reservation],
+        [budget, budget],
+        [budget, commitment],
+        [budget, reservation, reservation],
+        [budget, reservation, commitment, commitment],
+        [budget, reservation, low],
+        [budget, unknown],
+        [budget, invalid],
+        [budget, b"{"],
+    ]
+    for index, bodies in enumerate(wrong):
+        assert isinstance(refused(rebuilt(tmp_path / f"wrong {index}", bodies)), LedgerCorrupt)
+    with Ledger.open(rebuilt(tmp_path / "right", [budget, reservation, commitment])) as ledger:
+        assert len(ledger.entries()) == 1
+
+
+RESERVING = textwrap.dedent("""
+    import sys
+    from dp import Ledger, GaussianEvent
+    with Ledger.open(sys.argv[1]) as ledger:
+        while True:
+            print(ledger.reserve(GaussianEvent(noise_multiplier=1e4), "x"), flush=True)
+""")
+
+
+def test_killed_writers_never_undercount(path: Path) -> None:
+    create(path).close()
+    told = 0
+    for lines in (1, 2, 3, 5, 8, 13, 21, 34, 55, 89):
+        writer = subprocess.Popen(
+            [sys.executable, "-c", RESERVING, path], stdout=subprocess.PIPE, text=True, cwd=REPOSITORY
+        )
+        with writer:
+            assert writer.stdout is not None
+            for _ in range(lines):
+                writer.stdout.readline()
+            writer.kill()
+            writer.wait()
+        with Ledger.open(path) as ledger:
+            reserved = len(ledger.entries())
+            assert reserved >= told + lines
+            assert ledger.spent() == guarantee({GaussianEvent(noise_multiplier=1e4): reserved}, delta=1e-3)
+            told = reserved
+
+
+FILLING = textwrap.dedent("""
+    import resource, signal, sys, os
+    from dp import Ledger, LedgerUnavailable, GaussianEvent
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    event = GaussianEvent(noise_multiplier=1e4)
+    with Ledger.open(sys.argv[1]) as ledger:
+        limit = os.path.getsize(sys.argv[1]) + 20_000
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+        try:
+            while True:
+                print(ledger.reserve(event, "x" * 200), flush=True)
+        except LedgerUnavailable as error:
+            print("refused:", "nothing may be released" in str(error))
+        try:
+            ledger.reserve(event, "y")
+        except LedgerUnavailable as error:
+            print("closed:", "closed" in str(error))
+""")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="limits a file's size by setrlimit")
+def test_failing_disk_ends_in_a_refusal(path: Path) -> None:
+    create(path).close()
+    run = subprocess.run([sys.executable, "-c", FILLING, path], capture_output=True, text=True, cwd=REPOSITORY)
+    *numbers, refusal, closed = run.stdout.splitlines()
+    assert (refusal, closed) == ("refused: True", "closed: True"), run.stderr
+    with Ledger.open(path) as ledger:
+        assert len(ledger.entries()) >= int(numbers[-1]) == len(numbers) > 5
+        assert ledger.reserve(EVENT, "after") == len(ledger.entries())

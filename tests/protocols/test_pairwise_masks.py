@@ -1,0 +1,130 @@
+"""Masked vectors: computed again from the paper's formula by other means, uniform, and exact for every modulus."""
+
+import hashlib
+import hmac
+import os
+
+import numpy as np
+import pytest
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+
+from protocols import SecAgg, SecAggPlus, SecureSum, Session, Transmission, messages, packing, simulate
+from protocols.machine import Vector
+from protocols.pairwise import MaskedInput
+from tests.conformance.cohorts import Run, Setting, stream
+
+
+def session_of(clients: tuple[int, ...], length: int, modulus: int, threshold: int = 2) -> Session:
+    return Session(session_id=os.urandom(16), clients=clients, threshold=threshold, length=length, modulus=modulus)
+
+
+def hkdf(secret: bytes, info: bytes) -> bytes:
+    """RFC 5869 with SHA-256, no salt, one block."""
+    return hmac.digest(hmac.digest(bytes(32), secret, "sha256"), info + b"\x01", "sha256")
+
+
+def expand(seed: bytes, length: int, size: int) -> list[int]:
+    """Words of `size` bytes, little-endian, of the AES-256 blocks of 0, 1, 2, ..."""
+    block = Cipher(algorithms.AES256(seed), modes.ECB()).encryptor()
+    data = b"".join(block.update(index.to_bytes(16, "big")) for index in range(-(-length * size // 16)))
+    return [int.from_bytes(data[size * i : size * (i + 1)], "little") for i in range(length)]
+
+
+@pytest.mark.parametrize(("modulus", "size"), [(2**3, 1), (2**16, 2), (2**20, 4), (2**64, 8)])
+def test_masked_input_is_the_input_plus_its_masks(modulus: int, size: int) -> None:
+    """y_u = x_u + PRG(b_u) + sum over v > u of PRG(s_uv) - sum over v < u of PRG(s_uv), from the raw entropy."""
+    clients, length = (4, 9, 2), 21
+    session = Session(session_id=b"masks once more.", clients=clients, threshold=2, length=length, modulus=modulus)
+    run = Run(Setting(label="masks", protocol=SecAgg(), session=session), seed=b"masks")
+    digest = SecAgg().digest(session)
+
+    def info(purpose: bytes, one: int, other: int) -> bytes:
+        return b"secagg pairwise v1" + digest + purpose + one.to_bytes(4, "big") + other.to_bytes(4, "big")
+
+    drawn = {client: stream(b"masks%d" % client) for client in clients}
+    masking = {}
+    for client in clients:
+        drawn[client](32)  # the sealing key comes first
+        masking[client] = X25519PrivateKey.from_private_bytes(drawn[client](32))
+    seeds = {client: drawn[client](32) for client in clients}
+
+    run.to_round(2)
+    replies = run.replies()
+    codec = messages.Codec(digest, 10_000)
+    for client in clients:
+        masked = [int(entry) for entry in run.inputs[client]]
+        masks = [(1, expand(hkdf(seeds[client], info(b"alone", client, client)), length, size))]
+        for other in clients:
+            if other != client:
+                shared = masking[client].exchange(masking[other].public_key())
+                pair = hkdf(shared, info(b"pairs", min(client, other), max(client, other)))
+                masks.append((1 if client < other else -1, expand(pair, length, size)))
+        for sign, mask in masks:
+            masked = [(entry + sign * word) % modulus for entry, word in zip(masked, mask, strict=True)]
+        packed = codec.decode(2, MaskedInput, replies[client]).packed
+        assert packing.unpack(packed, length, modulus).tolist() == masked
+
+
+@pytest.mark.parametrize("bits", [1, 2, 7, 8, 9, 16, 17, 31, 32, 33, 63, 64])
+@pytest.mark.parametrize("protocol", [SecAgg(), SecAggPlus(neighbours=4, share_threshold=3)])
+def test_sums_are_exact_for_every_power_of_two(protocol: SecureSum, bits: int) -> None:
+    generator = np.random.default_rng(bits)
+    for length in (1, 63, 65):
+        session = session_of((0, 1, 2, 3, 4, 5), length, 2**bits)
+        inputs = {c: generator.integers(0, 2**bits - 1, length, np.uint64, endpoint=True) for c in session.clients}
+        outcome = simulate(protocol, session, inputs, drops={"mask_input": [2], "reveal_shares": [0]})
+        assert outcome.contributors == (0, 1, 3, 4, 5)
+        left = [inputs[client].tolist() for client in outcome.contributors]
+        assert outcome.total.tolist() == [sum(column) % 2**bits for column in zip(*left, strict=True)]
+
+
+@pytest.mark.parametrize(("bits", "length"), [(8, 131_073), (16, 65_537), (24, 100_000), (64, 16_385)])
+def test_sums_are_exact_for_vectors_longer_than_one_chunk(bits: int, length: int) -> None:
+    generator = np.random.default_rng(length)
+    session = session_of((0, 1, 2), length, 2**bits)
+    inputs = {c: generator.integers(0, 2**bits - 1, length, np.uint64, endpoint=True) for c in session.clients}
+    outcome = simulate(SecAgg(), session, inputs, drops={"mask_input": [1]})
+    with np.errstate(over="ignore"):
+        total = inputs[0] + inputs[2]
+    assert (outcome.total == (total & np.uint64(2**bits - 1))).all()
+
+
+def masked_bytes(entry: int) -> "np.ndarray[tuple[int], np.dtype[np.uint8]]":
+    """2^19 bytes that one client sends for a constant vector of 2^18 entries of 16 bits."""
+    session = session_of((0, 1, 2), 2**18, 2**16)
+    vector: Vector = np.full(session.length, entry, dtype=np.uint64)
+    seen: list[Transmission] = []
+    simulate(SecAgg(), session, dict.fromkeys(session.clients, vector), tap=seen.append)
+    sent = next(each.data for each in seen if each.round == "mask_input" and each.sender == 1)
+    packed = messages.Codec(SecAgg().digest(session), len(sent)).decode(2, MaskedInput, sent).packed
+    return np.frombuffer(packed, dtype=np.uint8)
+
+
+def is_uniform(data: "np.ndarray[tuple[int], np.dtype[np.uint8]]") -> bool:
+    from scipy.stats import chi2
+
+    counts = np.bincount(data, minlength=256)
+    expected = data.size / 256
+    statistic = float(((counts - expected) ** 2 / expected).sum())
+    return float(chi2.isf(1 - 5e-7, 255)) < statistic < float(chi2.isf(5e-7, 255))
+
+
+@pytest.mark.parametrize("entry", [0, 1, 2**16 - 1])
+@pytest.mark.parametrize("position", ["low byte", "high byte", "difference"])
+def test_masked_entries_are_uniform(entry: int, position: str) -> None:
+    """Chi-square with 255 degrees of freedom over 2^18 bytes, two-sided, false alarms 1e-6, one retry on fresh keys."""
+
+    def sample() -> bool:
+        data = masked_bytes(entry).reshape(-1, 2)
+        chosen = {"low byte": data[:, 0], "high byte": data[:, 1], "difference": data[1:, 0] - data[:-1, 0]}
+        return is_uniform(chosen[position])
+
+    assert sample() or sample()
+
+
+def test_uniformity_check_sees_a_bias_of_one_bit() -> None:
+    data = np.frombuffer(hashlib.shake_256(b"bias").digest(2**18), dtype=np.uint8).copy()
+    assert is_uniform(data)
+    data[: 2**13] |= 1
+    assert not is_uniform(data)

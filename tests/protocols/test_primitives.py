@@ -1,0 +1,193 @@
+"""Primitives against published vectors, and mask expansion against counter mode computed another way.
+
+AES-256-CTR: NIST SP 800-38A, F.5.5.  X25519: RFC 7748, sections 5.2 and 6.1.  HKDF-SHA256: RFC 5869, A.3, cut to its
+first 32 bytes.  AES-256-GCM: McGrew and Viega, The Galois/Counter Mode of Operation, test case 14.
+"""
+
+import hashlib
+import hmac
+
+import numpy as np
+import pytest
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+
+from protocols.crypto import keys, prg
+from protocols.crypto.schedule import Schedule
+from protocols.crypto.secret import Secret
+
+SEED = bytes(range(32))
+LOW_ORDER = (  # u = 0, 1 and -1, then 0 and 1 unreduced, the two of order 8, and 0 with the ignored top bit
+    "0000000000000000000000000000000000000000000000000000000000000000",
+    "0100000000000000000000000000000000000000000000000000000000000000",
+    "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+    "edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+    "eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+    "e0eb7a7c3b41b8ae1656e3faf19fc46ada098deb9c32b1fd866205165f49b800",
+    "5f9c95bca3508c24b1d0b1559c83ef5b04445cc4581c8e86d8224eddd09f1157",
+    "0000000000000000000000000000000000000000000000000000000000000080",
+    "edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff",
+)
+
+
+def keystream(key: bytes, counter: int, size: int) -> bytes:
+    """Counter mode by hand: single blocks of AES, a 128-bit big-endian counter."""
+    block = Cipher(algorithms.AES256(key), modes.ECB()).encryptor()  # one block at a time is what a counter mode is
+    count = -(-size // 16)
+    return b"".join(block.update(((counter + i) % 2**128).to_bytes(16, "big")) for i in range(count))[:size]
+
+
+def test_reference_keystream_matches_nist_vector() -> None:
+    key = bytes.fromhex("603deb1015ca71be2b73aef0857d77811f352c073b6108d72d9810a30914dff4")
+    plaintext = bytes.fromhex(
+        "6bc1bee22e409f96e93d7e117393172aae2d8a571e03ac9c9eb76fac45af8e51"
+        "30c81c46a35ce411e5fbc1191a0a52eff69f2445df4f9b17ad2b417be66c3710"
+    )
+    ciphertext = bytes.fromhex(
+        "601ec313775789a5b7a7f504bbf3d228f443e3ca4d62b59aca84e990cacaf5c5"
+        "2b0930daa23de94ce87017ba2d84988ddfc9c58db67aada613c2dd08457941a6"
+    )
+    stream = keystream(key, int("f0f1f2f3f4f5f6f7f8f9fafbfcfdfeff", 16), len(plaintext))
+    assert bytes(a ^ b for a, b in zip(plaintext, stream, strict=True)) == ciphertext
+
+
+@pytest.mark.parametrize("modulus", [2, 2**8, 2**9, 2**16, 2**24, 2**32, 2**33, 2**64])
+@pytest.mark.parametrize("length", [1, 3, 16, 1000])
+def test_mask_is_the_keystream_from_counter_zero(modulus: int, length: int) -> None:
+    dtype = prg.word_dtype(modulus)
+    total = np.zeros(length, dtype=dtype)
+    prg.add_mask(total, Secret(SEED))
+    assert total.tobytes() == keystream(SEED, 0, length * dtype.itemsize)
+    assert dtype.byteorder in "<|="
+
+
+@pytest.mark.parametrize("excess", [-1, 0, 1, 5])
+def test_mask_is_seamless_across_chunks(excess: int) -> None:
+    length = 2 * 128 * 1024 // 4 + excess
+    total = np.zeros(length, dtype="<u4")
+    prg.add_mask(total, Secret(SEED))
+    assert total.tobytes() == keystream(SEED, 0, 4 * length)
+
+
+@pytest.mark.parametrize(("bits", "size"), [(1, 1), (8, 1), (9, 2), (16, 2), (17, 4), (32, 4), (33, 8), (64, 8)])
+def test_words_are_the_smallest_that_hold_the_modulus(bits: int, size: int) -> None:
+    assert prg.word_dtype(2**bits).itemsize == size
+
+
+def test_adding_and_subtracting_a_mask_cancel() -> None:
+    start = np.arange(70_000, dtype="<u2")
+    total = start.copy()
+    prg.add_mask(total, Secret(SEED))
+    assert (total != start).mean() > 0.99
+    prg.subtract_mask(total, Secret(SEED))
+    assert (total == start).all()
+
+
+@pytest.mark.parametrize(
+    ("scalar", "point", "shared"),
+    [
+        (
+            "a546e36bf0527c9d3b16154b82465edd62144c0ac1fc5a18506a2244ba449ac4",
+            "e6db6867583030db3594c1a424b15f7c726624ec26b3353b10a903a6d0ab1c4c",
+            "c3da55379de9c6908e94ea4df28d084f32eccf03491c71f754b4075577a28552",
+        ),
+        (
+            "4b66e9d4d1b4673c5ad22691957d6af5c11b6421e0ea01d42ca4169e7918ba0d",
+            "e5210f12786811d3f4b7959d0538ae2c31dbe7106fc03c3efc4cd549c715a493",
+            "95cbde9476e8907d7aade45cb4b873f88b595a68799fa152e6f8f7647aac7957",
+        ),
+    ],
+)
+def test_key_agreement_matches_rfc_7748(scalar: str, point: str, shared: str) -> None:
+    pair = keys.KeyPair(Secret(bytes.fromhex(scalar)))
+    assert pair.agree(bytes.fromhex(point)).reveal().hex() == shared
+
+
+def test_key_pairs_of_rfc_7748_agree() -> None:
+    alice, bob = (
+        keys.KeyPair(Secret(bytes.fromhex(secret)))
+        for secret in (
+            "77076d0a7318a57d3c16c17251b26645df4c2f87ebc0992ab177fba51db92c2a",
+            "5dab087e624a8a4b79e17f8b83800ee66f3bb1292618b6fd1c2f8b27ff88e0eb",
+        )
+    )
+    assert alice.public.hex() == "8520f0098930a754748b7ddcb43ef75a0dbf3a0d26381af4eba4a98eaa9b4e6a"
+    assert bob.public.hex() == "de9edb7d7b7dc1b4d35b61c2ece435373f8343c85b78674dadfc7e146f882b4f"
+    shared = "4a5d9d5ba4ce2de1728e3bf480350f25e07e21c947d19e3376f09b3c1e161742"
+    assert alice.agree(bob.public).reveal().hex() == bob.agree(alice.public).reveal().hex() == shared
+
+
+@pytest.mark.parametrize("public", LOW_ORDER)
+def test_key_of_low_order_is_refused(public: str) -> None:
+    assert keys.is_low_order(bytes.fromhex(public))
+    with pytest.raises(ValueError, match=r"."):
+        keys.KeyPair(Secret(SEED)).agree(bytes.fromhex(public))
+
+
+def test_honest_keys_are_not_of_low_order() -> None:
+    for index in range(50):
+        assert not keys.is_low_order(keys.KeyPair(Secret(hashlib.sha256(bytes([index])).digest())).public)
+
+
+def test_derivation_matches_rfc_5869() -> None:
+    derived = keys.derive(Secret(b"\x0b" * 22), b"").reveal()
+    assert derived.hex() == "8da4e775a563c18f715f802a063c5a31b8a11f5c5ee1879ec3454e5f3c738d2d"
+
+
+def test_sealing_matches_the_published_vector() -> None:
+    sealed = keys.seal(Secret(bytes(32)), bytes(16))
+    assert sealed.hex() == "cea7403d4d606b6e074ec5d3baf39d18" + "d0d1c8a799996bf0265b98b5d48ab919"
+    assert len(sealed) == 16 + keys.SEAL_OVERHEAD_BYTES
+    assert keys.open_sealed(Secret(bytes(32)), sealed) == bytes(16)
+
+
+def test_sealed_message_that_was_altered_is_refused() -> None:
+    sealed = keys.seal(Secret(SEED), b"share" * 5)
+    altered = [sealed[:i] + bytes([sealed[i] ^ 1]) + sealed[i + 1 :] for i in range(len(sealed))]
+    for bad in (*altered, b"", sealed[:5], sealed[:-1], sealed + b"\x00"):
+        with pytest.raises(ValueError, match="authenticate"):
+            keys.open_sealed(Secret(SEED), bad)
+    with pytest.raises(ValueError, match="authenticate"):
+        keys.open_sealed(Secret(bytes(32)), sealed)
+
+
+def hkdf(secret: bytes, info: bytes) -> bytes:
+    """RFC 5869 for one block of output, no salt."""
+    extracted = hmac.digest(bytes(32), secret, "sha256")
+    return hmac.digest(extracted, info + b"\x01", "sha256")
+
+
+def test_schedule_binds_purpose_session_and_ids() -> None:
+    digest, secret = b"d" * 32, Secret(SEED)
+    schedule, other = Schedule(digest), Schedule(b"e" * 32)
+    ids = (5).to_bytes(4, "big") + (2**32 - 2).to_bytes(4, "big")
+    prefix = b"secagg pairwise v1" + digest
+    mask = schedule.pair_mask(secret, one=2**32 - 2, other=5)
+    assert mask.reveal() == hkdf(SEED, prefix + b"pairs" + ids)
+    assert mask == schedule.pair_mask(secret, one=5, other=2**32 - 2)
+    assert schedule.share_key(secret, sender=5, receiver=2**32 - 2).reveal() == hkdf(SEED, prefix + b"share" + ids)
+    derived = [
+        schedule.share_key(secret, sender=5, receiver=6),
+        schedule.share_key(secret, sender=6, receiver=5),
+        schedule.pair_mask(secret, one=5, other=6),
+        schedule.pair_mask(secret, one=5, other=7),
+        schedule.self_mask(secret, owner=5),
+        schedule.self_mask(secret, owner=6),
+        other.self_mask(secret, owner=5),
+        other.pair_mask(secret, one=5, other=6),
+        other.share_key(secret, sender=5, receiver=6),
+    ]
+    published = {schedule.commitment(secret, owner=5), schedule.commitment(secret, owner=6)}
+    assert len({each.reveal() for each in derived} | published) == len(derived) + 2
+
+
+def test_secret_is_redacted_and_stays_where_it_is() -> None:
+    secret = Secret(SEED)
+    assert repr(secret) == str(secret) == f"{secret}" == "Secret(<32 bytes>)"
+    assert SEED.hex() not in repr(keys.KeyPair(secret))
+    assert secret == Secret(SEED)
+    assert secret != Secret(bytes(32))
+    assert secret != SEED
+    with pytest.raises(TypeError):
+        hash(secret)
+    with pytest.raises(AttributeError):
+        secret.note = 1  # type: ignore[attr-defined]  # that is the test

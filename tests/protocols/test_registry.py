@@ -1,0 +1,69 @@
+"""Protocols by name, ours and those of other distributions."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from protocols import ParameterError, PlainSum, SecAgg, SecAggPlus, SecureSum, UnknownProtocol, available, load
+
+PLUGIN = '''
+from dataclasses import dataclass
+from protocols import PlainSum
+
+@dataclass(frozen=True)
+class Renamed(PlainSum):
+    """Another distribution's protocol."""
+    name = "renamed"
+
+nothing = 7
+'''
+
+
+@pytest.fixture
+def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Another distribution, installed: metadata and a module on the path."""
+    metadata = tmp_path / "other_protocols-1.0.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: other-protocols\nVersion: 1.0\n")
+    points = "[secagg.protocols]\nrenamed = other_protocols:Renamed\nbroken = other_protocols:nothing\n"
+    (metadata / "entry_points.txt").write_text(points)
+    (tmp_path / "other_protocols.py").write_text(PLUGIN)
+    monkeypatch.syspath_prepend(tmp_path)
+    yield
+    sys.modules.pop("other_protocols", None)
+
+
+@pytest.mark.parametrize(("name", "kind"), [("plain", PlainSum), ("secagg", SecAgg), ("secagg-plus", SecAggPlus)])
+def test_own_protocols_are_found_by_the_name_they_give_themselves(name: str, kind: type[SecureSum]) -> None:
+    assert load(name) is kind
+    assert kind.name == name
+    assert available() == tuple(sorted(set(available())))
+
+
+@pytest.mark.usefixtures("plugin")
+def test_protocol_of_another_distribution_is_found() -> None:
+    assert "renamed" in available()
+    assert load("renamed").name == "renamed"
+    assert issubclass(load("renamed"), PlainSum)
+
+
+@pytest.mark.usefixtures("plugin")
+def test_what_is_no_protocol_is_refused() -> None:
+    with pytest.raises(ParameterError, match="other_protocols:nothing"):
+        load("broken")
+
+
+@pytest.mark.parametrize("name", ["", "secagg+", "SecAgg", "no such protocol"])
+def test_unknown_name_is_refused_and_the_known_ones_named(name: str) -> None:
+    with pytest.raises(UnknownProtocol, match="secagg-plus"):
+        load(name)
+
+
+def test_every_registered_protocol_is_whole() -> None:
+    for name in available():
+        kind = load(name)
+        assert kind.name == name
+        assert kind.rounds
+        assert len({row.name for row in kind.rounds}) == len(kind.rounds)

@@ -1,0 +1,114 @@
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from secagg.data.base import Dataset
+from secagg.data.load import load
+from secagg.errors import DataError
+
+ARRAYS: dict[str, Any] = {
+    "x_train": np.arange(24, dtype=np.float64).reshape(4, 2, 3),
+    "y_train": np.array([0, 3, 1, 0], dtype=np.uint8),
+    "x_test": np.ones((2, 2, 3), dtype=np.uint8),
+    "y_test": np.array([1, 2], dtype=np.int32),
+}
+
+
+def write(path: Path, **changes: Any) -> Path:
+    np.savez(path, **{name: value for name, value in {**ARRAYS, **changes}.items() if value is not None})
+    return path
+
+
+def test_archive_is_loaded_as_it_is(tmp_path: Path) -> None:
+    data = load(write(tmp_path / "mine.npz"), seed=0)
+    assert (data.name, data.classes, data.features_shape) == ("mine", 4, (2, 3))
+    np.testing.assert_array_equal(data.train_x, ARRAYS["x_train"])
+    np.testing.assert_array_equal(data.test_y, ARRAYS["y_test"])
+    assert str(data.train_x.dtype) == "float32"
+    assert str(data.train_y.dtype) == "int64"
+    assert load(str(tmp_path / "mine.npz"), seed=0).classes == 4
+
+
+def test_archive_may_be_compressed_and_hold_more(tmp_path: Path) -> None:
+    np.savez_compressed(tmp_path / "mine.npz", **ARRAYS, notes=np.array("anything"))
+    assert load(tmp_path / "mine.npz", seed=0).classes == 4
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"y_test": None},
+        {"x_train": np.array([["a"] * 6] * 4)},
+        {"x_train": ARRAYS["x_train"].astype(complex)},
+        {"x_train": np.full((4, 2, 3), 1e39)},
+        {"x_train": np.full((4, 2, 3), np.nan)},
+        {"x_train": ARRAYS["x_train"][:3]},
+        {"x_test": np.ones((2, 6))},
+        {"y_train": np.array([0.0, 1, 2, 3])},
+        {"y_train": np.array([0, -1, 2, 3])},
+        {"y_train": np.array([0, 2**64 - 1, 2, 3], dtype=np.uint64)},
+        {"y_train": np.eye(4, dtype=int)},
+        {"y_train": np.zeros(0, dtype=int)},
+        {"y_train": np.array([True, False, True, True])},
+        {"y_train": np.array([0, None, 1, 2], dtype=object)},
+    ],
+)
+def test_archive_with_bad_arrays_is_refused(tmp_path: Path, changes: dict[str, Any]) -> None:
+    with pytest.raises(DataError):
+        load(write(tmp_path / "mine.npz", **changes), seed=0)
+
+
+def test_archive_never_unpickles(tmp_path: Path) -> None:
+    class Bomb:
+        def __reduce__(self) -> tuple[Any, ...]:
+            return Path.touch, (tmp_path / "exploded",)
+
+    path = write(tmp_path / "mine.npz", x_train=np.array([Bomb()], dtype=object))
+    with pytest.raises(DataError):
+        load(path, seed=0)
+    assert not (tmp_path / "exploded").exists()
+
+
+def test_missing_and_foreign_files_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "mine.npz"
+    with pytest.raises(DataError, match="found nothing"):
+        load(path, seed=0)
+    path.mkdir()
+    with pytest.raises(DataError, match="found nothing"):
+        load(path, seed=0)
+    path.rmdir()
+    for content in (b"", b"PK", b"hello, world", b"\x80\x04K\x01.", b"PK\x05\x06" + bytes(18)):
+        path.write_bytes(content)
+        with pytest.raises(DataError):
+            load(path, seed=0)
+    with path.open("wb") as file:
+        np.save(file, np.ones(3))
+    with pytest.raises(DataError, match="single array"):
+        load(path, seed=0)
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_cut_or_damaged_archives_load_whole_or_are_refused(tmp_path: Path) -> None:
+    whole = write(tmp_path / "whole.npz").read_bytes()
+    path = tmp_path / "mine.npz"
+    for length in range(0, len(whole), 7):
+        path.write_bytes(whole[:length])
+        with pytest.raises(DataError):
+            load(path, seed=0)
+    generator = np.random.default_rng(0)
+    refused = 0
+    for _ in range(600):
+        damaged = bytearray(whole)
+        damaged[generator.integers(len(whole))] ^= 1 << int(generator.integers(8))
+        path.write_bytes(damaged)
+        try:
+            data = load(path, seed=0)
+        except DataError:
+            refused += 1
+        else:  # The flip hit a part that means nothing: a date, an attribute, padding.
+            assert isinstance(data, Dataset)
+            np.testing.assert_array_equal(data.train_x, ARRAYS["x_train"])
+            np.testing.assert_array_equal(data.test_y, ARRAYS["y_test"])
+    assert refused > 300

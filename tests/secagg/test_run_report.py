@@ -1,0 +1,285 @@
+import base64
+import dataclasses
+import re
+import sys
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+
+from dp.ledger import Ledger
+from dp.report import rounded_up
+from secagg.config import TrainingConfig, parse
+from secagg.errors import MissingExtraError
+from secagg.prepare import Prepared, prepare
+from secagg.report import SHOWN_ROUNDS, RunReport, quantity
+from secagg.run import run_training
+from secagg.runfolder import RunFolder
+from secagg.training import SecureAveraging
+
+SMALL = {
+    "dataset": "breast-cancer",
+    "model": "numpy-softmax",
+    "clients": 24,
+    "rounds": 3,
+    "epochs": 1,
+    "epsilon": 60.0,
+    "delta": 1e-2,
+}
+
+
+def started(path: Path, **settings: Any) -> tuple[RunFolder, Prepared]:
+    """A run's folder, begun, and the run prepared."""
+    config = parse({**SMALL, **settings})
+    folder = RunFolder(path)
+    folder.begin(config)
+    return folder, prepare(config)
+
+
+def finished(folder: RunFolder, prepared: Prepared, *, resume: bool = False) -> RunReport:
+    """The report of a run that is run here to its end."""
+    return RunReport.of(folder, prepared, run_training(prepared, folder, resume=resume, observe=lambda *_: None))
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory) -> RunReport:
+    return finished(*started(tmp_path_factory.mktemp("run") / "compared", clip_l2=0.5))
+
+
+@pytest.fixture(scope="module")
+def page(report: RunReport) -> str:
+    return report.as_html()
+
+
+def words(page: str) -> str:
+    """What a reader reads of a page, in one line."""
+    body = re.sub(r"<style>.*?</style>|<[^>]*>", " ", page, flags=re.DOTALL)
+    return re.sub(r"\s+", " ", body)
+
+
+def drawings(page: str) -> list[str]:
+    return re.findall(r"data:image/svg\+xml;base64,([A-Za-z0-9+/=]+)", page)
+
+
+def test_page_is_one_file_without_scripts(page: str) -> None:
+    assert "<script" not in page
+    assert "url(" not in page
+    assert "@import" not in page
+    assert not re.search(r'(src|href|srcset)="(?!data:|#)', page)
+    assert set(re.findall(r'href="#(\w+)"', page)) <= set(re.findall(r'id="(\w+)"', page))
+
+
+def test_page_has_every_chart_for_both_schemes(page: str) -> None:
+    assert len(set(drawings(page))) == 12
+    for drawing in drawings(page):
+        assert ElementTree.fromstring(base64.b64decode(drawing)).tag.endswith("svg")
+    for title in ("Accuracy", "Loss", "Epsilon", "Contributors", "Who vanished where", "Bytes a client"):
+        assert page.count(f'alt="{title}') == 1
+
+
+def test_page_says_first_what_came_out(report: RunReport, page: str) -> None:
+    assert report.budget is not None
+    top = words(page).partition("Of the global model")[0]
+    for expected in (
+        "breast-cancer, 24 clients, 3 rounds",
+        f"secure and private {100 * report.summary.accuracy:.2f}%",
+        f"secure, without noise not private {100 * report.summary.compared['without noise']:.2f}%",
+        f"plain, in the clear not private {100 * report.summary.compared['plain']:.2f}%",
+        f"ε {rounded_up(report.budget.spent.epsilon)} of 60 at δ 0.01",
+        "Privacy spent, client level",
+        "Relation zero-out, 3 releases",
+        "3 of 3",
+    ):
+        assert expected in top.replace("&epsilon;", "ε").replace("&delta;", "δ")
+
+
+def test_page_warns_that_the_compared_runs_are_not_private(page: str) -> None:
+    assert "The 2 runs compared with are not private : they used the same data without noise" in words(page)
+    assert words(page).index("This was a simulation") < words(page).index("Accuracy by round")
+
+
+def test_page_states_guarantee_and_assumptions(report: RunReport, page: str) -> None:
+    assert report.budget is not None
+    for text in (report.budget.statement, *report.budget.assumptions, *(text for _, text in report.budget.facts)):
+        assert text.replace("'", "&#39;") in page
+    assert "at most 5% of the clients collude" in words(page)
+
+
+def test_page_shows_settings_plan_and_how_to_run_again(report: RunReport, page: str) -> None:
+    changed = {setting.name: setting.value for setting in report.settings if setting.changed}
+    assert changed == {
+        name: f"{value:g}" if isinstance(value, float) else str(value) for name, value in SMALL.items()
+    } | {"clip_l2": "0.5"}
+    assert [setting.name for setting in report.settings] == list(TrainingConfig.__struct_fields__)
+    assert page.count('class="changed"') == len(changed)
+    assert f"clip_l2 {report.config.clip_l2:g}" in words(page)
+    assert repr(report.mean.protocol) in page
+    assert "62 parameters" in page
+    assert "secagg train config.toml --out again" in page
+    assert "secagg budget report ledger.sqlite" in page
+
+
+def test_costs_are_means_and_sums_of_the_rounds(report: RunReport) -> None:
+    costs = {cost.what: (cost.a_round, cost.in_all) for cost in report.costs}
+    sent = sum(record.sent_bytes for record in report.rounds)
+    work = sum(record.server_s for record in report.rounds)
+    assert costs["A client sends"] == (quantity(sent / 3, "B"), quantity(sent, "B"))
+    assert costs["The server receives"] == (quantity(24 * sent / 3, "B"), quantity(24 * sent, "B"))
+    assert costs["The server computes"] == (quantity(work / 3, "s"), quantity(work, "s"))
+    assert report.expansion == pytest.approx(sent / 3 / (4 * 62))
+
+
+def test_run_without_noise_promises_nothing(tmp_path: Path) -> None:
+    report = finished(*started(tmp_path / "run", epsilon=float("inf"), compare=False, rounds=2))
+    page = report.as_html()
+    assert report.budget is None
+    assert report.name == "secure"
+    assert len(set(drawings(page))) == 10
+    assert "No guarantee" in page
+    for absent in ("differentially private", "not private", "Epsilon by round", "ledger.sqlite", "Uncommitted"):
+        assert absent not in words(page)
+    assert "The server saw sums only" in words(page)
+
+
+def test_insecure_protocol_is_called_insecure(tmp_path: Path) -> None:
+    report = finished(*started(tmp_path / "run", protocol="plain", compare=False, rounds=1))
+    page = report.as_html()
+    assert report.name == "noised, but not secure"
+    assert "against the server the guarantee below does not hold" in words(page)
+    assert "every client's clipped and noised update" in words(page)
+    assert "any single client's update" not in words(page)
+
+
+def test_round_that_released_nothing_is_marked_and_has_no_cost(tmp_path: Path) -> None:
+    folder, prepared = started(tmp_path / "run", compare=False)
+    config = prepared.config
+    with Ledger.create(folder.ledger, epsilon=config.epsilon, delta=config.delta, population=24) as ledger:
+        state = None
+        for dropping in (2, 20):
+            training = SecureAveraging(
+                devices=prepared.devices,
+                test=prepared.test,
+                mean=prepared.mean,
+                ledger=ledger,
+                dropping=dropping,
+                state=state,
+            )
+            record, state = training.round(), training.state
+            folder.save(state, record)
+    report = finished(folder, prepared, resume=True)
+    assert report.withheld == (2,)
+    assert [bool(record.contributors) for record in report.rounds] == [True, False, True]
+    sent = [record.sent_bytes for record in report.rounds if record.contributors]
+    assert report.costs[0].a_round == quantity(sum(sent) / 2, "B")
+    assert report.expansion == pytest.approx(sum(sent) / 2 / (4 * 62))
+    page = report.as_html()
+    assert "1 round released nothing, because too few clients were left; what had been reserved" in words(page)
+    assert "1 uncommitted, counted as spent" in words(page)
+    assert "2 of 3" in words(page)
+    assert '<span class="pending">nothing released</span>' in page
+
+
+def test_resumed_run_that_the_budget_ended_says_so(tmp_path: Path) -> None:
+    folder, prepared = started(tmp_path / "run", compare=False)
+    config, mean = prepared.config, prepared.mean
+    assert mean.noise is not None
+    with Ledger.create(folder.ledger, epsilon=config.epsilon, delta=config.delta, population=24) as ledger:
+        training = SecureAveraging(
+            devices=prepared.devices, test=prepared.test, mean=mean, ledger=ledger, dropping=config.dropping
+        )
+        folder.save(training.state, training.round())
+        ledger.reserve(mean.noise.event, "cut short")
+    report = finished(folder, prepared, resume=True)
+    assert [record.round for record in report.rounds] == [1, 2]
+    assert report.summary.stopped_early
+    text = words(report.as_html())
+    assert "Stopped early, by the budget 2 of 3 rounds ran" in text
+    assert "1 uncommitted, counted as spent" in text
+
+
+def test_single_round_has_a_page(tmp_path: Path) -> None:
+    report = finished(*started(tmp_path / "run", rounds=1))
+    text = words(report.as_html())
+    assert "24 clients, 1 round Federated" in text
+    assert "Relation zero-out, 1 release;" in text
+    assert "1 of 1" in text
+
+
+def test_run_without_any_round_has_a_page(tmp_path: Path) -> None:
+    folder, prepared = started(tmp_path / "run", rounds=1, compare=False)
+    config, mean = prepared.config, prepared.mean
+    assert mean.noise is not None
+    with Ledger.create(folder.ledger, epsilon=config.epsilon, delta=config.delta, population=24) as ledger:
+        ledger.reserve(mean.noise.event, "cut short")
+    report = finished(folder, prepared, resume=True)
+    page = report.as_html()
+    assert report.rounds == []
+    assert drawings(page) == []
+    assert "0 of 0" in words(page)
+    assert "of 1 rounds ran" in words(page)
+
+
+def test_names_from_outside_are_escaped_and_lose_their_folder(tmp_path: Path) -> None:
+    hostile = '"><img src=x onerror=alert(1)>{{ 7 * 7 }}.npz'
+    archive = tmp_path / "private-folder" / hostile
+    archive.parent.mkdir()
+    random = np.random.default_rng(0)
+    np.savez(
+        archive,
+        x_train=random.normal(size=(48, 3)),
+        y_train=random.integers(2, size=48),
+        x_test=random.normal(size=(8, 3)),
+        y_test=random.integers(2, size=8),
+    )
+    page = finished(*started(tmp_path / "run", dataset=str(archive), rounds=1, compare=False)).as_html()
+    assert "<img src=x" not in page
+    assert "&#34;&gt;&lt;img src=x onerror=alert(1)&gt;{{ 7 * 7 }}.npz, 24 clients" in page
+    assert "private-folder" not in page
+
+
+def test_thousand_rounds_stay_a_small_page(report: RunReport) -> None:
+    rounds = [msgspec.structs.replace(report.rounds[0], round=number) for number in range(1, 1001)]
+    summary = msgspec.structs.replace(report.summary, rounds=1000)
+    page = dataclasses.replace(report, rounds=rounds, compared=(), summary=summary).as_html()
+    assert len(page) < 1_000_000
+    assert "All charts by round show one round in 5" in words(page)
+    assert f"The last {SHOWN_ROUNDS} rounds; all are in metrics.jsonl" in page
+    assert page.count("<tr><td>801</td>") == page.count("<tr><td>1000</td>") == 1
+    assert "<tr><td>800</td>" not in page
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "expected"),
+    [
+        (0, "B", "0 B"),
+        (950, "B", "950 B"),
+        (5170, "B", "5.17 kB"),
+        (18_640_000, "B", "18.6 MB"),
+        (2e12, "B", "2,000 GB"),
+        (0, "s", "0 µs"),
+        (4.2e-6, "s", "4.20 µs"),
+        (0.00322, "s", "3.22 ms"),
+        (0.137, "s", "137 ms"),
+        (4100.0, "s", "4,100 s"),
+    ],
+)
+def test_quantities_are_readable(value: float, unit: str, expected: str) -> None:
+    assert quantity(value, unit) == expected
+
+
+@pytest.mark.parametrize("module", ["jinja2", "matplotlib"])
+def test_page_names_the_extra_it_needs(report: RunReport, module: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Missing:
+        @staticmethod
+        def find_spec(name: str, path: object = None, target: object = None) -> None:
+            if name.partition(".")[0] == module:
+                raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+    for loaded in [name for name in sys.modules if name.partition(".")[0] == module]:
+        monkeypatch.delitem(sys.modules, loaded)
+    monkeypatch.setattr(sys, "meta_path", [Missing, *sys.meta_path])
+    with pytest.raises(MissingExtraError, match=rf'{module}.*pip install "secagg-toolkit\[report\]"'):
+        report.as_html()
