@@ -75,15 +75,20 @@ class Chart:
     dark: str
 
 
-def chart(plot: Plot, *, title: str, caption: str) -> Chart:
-    """Return a chart, drawn by `plot` once for each scheme; a linear x axis gets whole numbers."""
-    return Chart(title=title, caption=caption, light=_draw(plot, LIGHT), dark=_draw(plot, DARK))
+def chart(plot: Plot, *, title: str, caption: str, width_in: float = 5.2) -> Chart:
+    """Return a chart, drawn by `plot` once for each scheme.
+
+    A linear x axis gets whole numbers, a logarithmic one powers in plain text. The page scales the drawing to the room
+    there is, and its words with it: a chart for a narrow place has a small `width_in`, in inches, of 3 in height.
+    """
+    light, dark = (_draw(plot, scheme, width_in) for scheme in (LIGHT, DARK))
+    return Chart(title=title, caption=caption, light=light, dark=dark)
 
 
-def _draw(plot: Plot, scheme: Scheme) -> str:
+def _draw(plot: Plot, scheme: Scheme, width_in: float) -> str:
     import matplotlib
     from matplotlib.figure import Figure
-    from matplotlib.ticker import MaxNLocator
+    from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
     with matplotlib.rc_context(
         {
@@ -96,11 +101,13 @@ def _draw(plot: Plot, scheme: Scheme) -> str:
             "legend.frameon": False,
         }
     ):
-        figure = Figure(figsize=(5.2, 3.1), layout="constrained")
+        figure = Figure(figsize=(width_in, 3.0), layout="constrained")
         axes = figure.add_subplot()
         plot(axes, scheme)
         if axes.get_xscale() == "linear":
-            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+        else:
+            axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
         axes.grid(visible=True, axis="y", color=scheme.grid, linewidth=1)
         axes.set_axisbelow(True)
         axes.spines[["top", "right", "left"]].set_visible(False)

@@ -3,7 +3,7 @@
 import datetime
 import importlib.resources
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from dp.drawing import Chart, Scheme, chart
 from dp.errors import MissingExtra
@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from dp.report import BudgetReport
+
+_WIDTH_IN: Final = 4.0  # three charts lie side by side
 
 
 def render(report: "BudgetReport") -> str:
@@ -107,15 +109,18 @@ def _charts(report: "BudgetReport") -> Sequence[Chart]:
             epsilon_by_release,
             title="Epsilon by release",
             caption=f"Total spent after each release, at delta {budget.delta:.3g}; dashed, the budget.",
+            width_in=_WIDTH_IN,
         ),
         chart(
             contributors_by_release,
             title="Contributors by release",
             caption="Clients whose vectors and noise shares were in each committed release.",
+            width_in=_WIDTH_IN,
         ),
         chart(
             epsilon_by_delta,
             title="Epsilon as a function of delta",
             caption="The same releases, stated for other deltas; dashed, the budget's delta.",
+            width_in=_WIDTH_IN,
         ),
     )

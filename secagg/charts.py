@@ -36,7 +36,7 @@ def accuracy(rounds: Sequence[RoundRecord], compared: Compared, *, before: float
             axes.plot([0, *_numbers(run)], [before, *(record.accuracy for record in run)], **style)
         axes.yaxis.set_major_formatter(PercentFormatter(xmax=1, decimals=0))
         axes.set(xlabel="round", ylabel="accuracy")
-        axes.legend(loc="lower right")
+        axes.legend(loc="best")
 
     return chart(plot, title="Accuracy by round", caption="Of the global model, on held-out examples.")
 
@@ -47,8 +47,9 @@ def loss(rounds: Sequence[RoundRecord], compared: Compared, *, name: str) -> Cha
     def plot(axes: "Axes", scheme: Scheme) -> None:
         for run, style in _runs(rounds, compared, scheme, name):
             axes.plot(_numbers(run), [record.loss for record in run], **style)
-        axes.set(xlabel="round", ylabel="loss", ylim=(0, None))
-        axes.legend(loc="upper right")
+        worst = max(record.loss for run in (rounds, *compared.values()) for record in run)
+        axes.set(xlabel="round", ylabel="loss", ylim=(0, _ROOM * worst))
+        axes.legend(loc="best")
 
     return chart(plot, title="Loss by round", caption="Of the global model, on held-out examples.")
 
@@ -86,7 +87,7 @@ def contributors(rounds: Sequence[RoundRecord], *, clients: int, minimum: int) -
             axes.legend(**_ABOVE)
         axes.set(xlabel="round", ylabel="clients in the sum", ylim=(lowest - room, clients + room / 3))
         axes.set_xlim(rounds[0].round - 0.7, rounds[-1].round + 0.7)
-        axes.yaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.yaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
 
     caption = f"Of {clients} clients. A round that ends below the dashed line releases nothing."
     return chart(plot, title="Contributors by round", caption=caption)
@@ -97,6 +98,7 @@ def vanished(rounds: Sequence[RoundRecord], stages: Sequence[str]) -> Chart:
 
     def plot(axes: "Axes", scheme: Scheme) -> None:
         from matplotlib.colors import LinearSegmentedColormap
+        from matplotlib.ticker import MaxNLocator
 
         ramp = LinearSegmentedColormap.from_list("stages", scheme.stages, N=max(2, len(stages)))
         base = [0] * len(rounds)
@@ -107,6 +109,7 @@ def vanished(rounds: Sequence[RoundRecord], stages: Sequence[str]) -> Chart:
             _columns(axes, rounds, top, base=base, color=ramp(index), edgecolor=scheme.card, label=label)
             base = top
         axes.set(xlabel="round", ylabel="clients", ylim=(0, _ROOM * max([1, *base])))
+        axes.yaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         axes.legend(ncols=min(4, max(1, len(stages))), fontsize=8.5, **_ABOVE)
 
     caption = "Clients that stopped answering, by the step of the protocol that they left unanswered."

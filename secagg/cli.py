@@ -66,9 +66,11 @@ def report(
     html: Annotated[Path | None, typer.Option(help="Write a self-contained page to this file.")] = None,
 ) -> None:
     """What a ledger's releases have cost, and what that guarantees."""
+    from dp.ledger import Ledger
     from dp.report import BudgetReport
 
-    found = BudgetReport.from_ledger(ledger)
+    with Ledger.open_to_read(ledger) as opened:
+        found = BudgetReport.from_ledger(opened)
     if html is not None:
         try:
             html.write_text(found.as_html(), encoding="utf-8")

@@ -61,8 +61,8 @@ class TrainingConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     minimum_contributors: Annotated[int, Meta(ge=2)] | None = None
     epsilon: Positive = 8.0
     delta: Annotated[float, Meta(gt=0, lt=1)] = 1e-3
-    clip_l2: Positive = 1.0
-    server_learning_rate: Positive = 2.0
+    clip_l2: Positive = 0.5
+    server_learning_rate: Positive = 2.5
     server_momentum: Annotated[float, Meta(ge=0, lt=1)] = 0.9
     epochs: Count = 3
     batch_size: Count = 8
@@ -71,7 +71,7 @@ class TrainingConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     alpha: Positive | None = None
     weighting: Weighting = Weighting.UNIFORM
     modulus_bits: Annotated[int, Meta(ge=2, le=62)] = 24
-    seed: Annotated[int, Meta(ge=0, lt=2**32)] = 0
+    seed: Annotated[int, Meta(ge=0, lt=2**32)] = 1
     compare: bool = True
 
     def __post_init__(self) -> None:

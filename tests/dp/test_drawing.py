@@ -50,3 +50,18 @@ def test_whole_numbers_are_on_the_x_axis() -> None:
     words = [element.text for element in ElementTree.fromstring(svg(drawn("clients").dark)).iter()]
     assert {"1", "2", "3"} <= set(words)
     assert "1.5" not in words
+
+
+def test_powers_on_a_logarithmic_axis_are_plain_text() -> None:
+    def plot(axes: "Axes", scheme: Scheme) -> None:
+        axes.semilogx([1e-12, 1e-1], [1, 2], color=scheme.line)
+
+    made = chart(plot, title="A title", caption="A caption")
+    words = {element.text for element in ElementTree.fromstring(svg(made.light)).iter()}
+    assert {"1e-12", "1e-10"} & words
+    assert not any("$" in (text or "") for text in words)
+
+
+def test_width_is_that_of_the_drawing() -> None:
+    made = chart(lambda axes, _: None, title="A title", caption="A caption", width_in=4.0)
+    assert ElementTree.fromstring(svg(made.light)).get("width") == "288pt"
