@@ -103,6 +103,8 @@ def _draw(plot: Plot, scheme: Scheme, width_in: float) -> str:
     ):
         figure = Figure(figsize=(width_in, 3.0), layout="constrained")
         axes = figure.add_subplot()
+        # Ticks that do not depend on the size, which is settled only once their words are known.
+        axes.yaxis.set_major_locator(MaxNLocator(nbins=7, steps=[1, 2, 5, 10]))
         plot(axes, scheme)
         if axes.get_xscale() == "linear":
             axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))

@@ -11,11 +11,12 @@ from protocols.errors import (
     TooFewSurvivors,
     UnknownProtocol,
 )
-from protocols.machine import Client, Continue, Finish, Round, SecureSum, Server, Session
+from protocols.machine import Client, Continue, Finish, Round, SecureSum, Server
 from protocols.messages import Message
 from protocols.pairwise import SecAgg, SecAggPlus
 from protocols.plain import PlainSum
 from protocols.registry import available, load
+from protocols.session import Session
 from protocols.simulate import Cost, Outcome, Transmission, simulate
 
 __all__ = [

@@ -1,4 +1,4 @@
-"""The sans-IO core: sessions, rounds, and the two machines that enforce every rule about order.
+"""The sans-IO core: rounds, protocols, and the two machines that enforce every rule about order.
 
 A protocol is a secure sum over Z_m^d, run as rounds that the server drives: one request to each party asked,
 one reply back.  A protocol's module holds a table of `Round` rows, which reads as the figure of its paper, and
@@ -15,95 +15,17 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, NoReturn, TypeVar
 
 import msgspec
-import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from protocols import messages
-from protocols.errors import InputError, OrderError, ParameterError, RemoteError, TooFewSurvivors
+from protocols.errors import OrderError, ParameterError, RemoteError, TooFewSurvivors
 from protocols.messages import Message
-
-Entropy = Callable[[int], bytes]
-"""A source of secret randomness: `entropy(n)` gives n uniform bytes, as `os.urandom` does."""
-
-Vector = NDArray[np.uint64]
-
-MAX_CLIENT_ID = 2**32 - 2
-MAX_LENGTH = 2**40
+from protocols.session import Entropy, Session, Vector
 
 C = TypeVar("C")
 S = TypeVar("S")
 Request = TypeVar("Request", bound=Message)
 Reply = TypeVar("Reply", bound=Message)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Session:
-    """What all parties of one secure sum agree on before it starts.
-
-    Attributes:
-        session_id: 16 to 64 bytes, never used twice.
-        clients: Distinct ids in [0, 2^32 - 2], at least two.
-        threshold: The least number of contributors whose sum may be released, in [2, len(clients)].
-        length: Coordinates of each vector, in [1, 2^40].
-        modulus: Entries are in [0, modulus); at least 2, at most 2^64.
-        context: Whatever else the parties must agree on (round number, model hash, noise parameters), as bytes.
-
-    Raises:
-        ParameterError: A field is out of range.
-    """
-
-    session_id: bytes
-    clients: tuple[int, ...]
-    threshold: int
-    length: int
-    modulus: int
-    context: bytes = b""
-
-    def __post_init__(self) -> None:
-        if type(self.session_id) is not bytes or not 16 <= len(self.session_id) <= 64:
-            raise ParameterError("session_id must be 16 to 64 bytes")
-        if not isinstance(self.context, bytes):
-            raise ParameterError(f"context must be bytes, not {type(self.context).__name__}")
-        for name, value in (("threshold", self.threshold), ("length", self.length), ("modulus", self.modulus)):
-            if type(value) is not int:
-                raise ParameterError(f"{name} must be an int, not {type(value).__name__}")
-        if type(self.clients) is not tuple or any(type(client) is not int for client in self.clients):
-            raise ParameterError("clients must be a tuple of ints")
-        if len(set(self.clients)) != len(self.clients):
-            raise ParameterError("clients must be distinct")
-        if any(not 0 <= client <= MAX_CLIENT_ID for client in self.clients):
-            raise ParameterError(f"client ids must lie in [0, {MAX_CLIENT_ID}]")
-        if len(self.clients) < 2:
-            raise ParameterError(f"a secure sum needs at least 2 clients, not {len(self.clients)}")
-        if not 2 <= self.threshold <= len(self.clients):
-            raise ParameterError(f"threshold must lie in [2, {len(self.clients)}], not {self.threshold}")
-        if not 1 <= self.length <= MAX_LENGTH:
-            raise ParameterError(f"length must lie in [1, {MAX_LENGTH}], not {self.length}")
-        if not 2 <= self.modulus <= 2**64:
-            raise ParameterError(f"modulus must lie in [2, 2^64], not {self.modulus}")
-
-    def checked(self, vector: ArrayLike) -> Vector:
-        """A client's input as uint64, after every check.
-
-        Args:
-            vector: Shape `(length,)`, any integer dtype but bool, entries in [0, modulus).
-
-        Raises:
-            InputError: Wrong dtype, shape or range; floats are refused, even whole ones.
-        """
-        try:
-            array = np.asarray(vector)
-        except (TypeError, ValueError):
-            raise InputError(f"the input must be an array of shape ({self.length},); numpy makes none of it") from None
-        if array.dtype.kind not in "iu":
-            raise InputError(f"the input must have an integer dtype, not {array.dtype}")
-        if array.shape != (self.length,):
-            raise InputError(f"the input must have shape ({self.length},), not {array.shape}")
-        if array.dtype.kind == "i" and int(array.min()) < 0:
-            raise InputError("the input has a negative entry; encode it in [0, modulus)")
-        if int(array.max()) >= self.modulus:
-            raise InputError(f"the input has an entry at or above the modulus {self.modulus}")
-        return array.astype(np.uint64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,15 +93,6 @@ class SecureSum(ABC):
         )  # fmt: skip
         described = ("secagg session", messages.VERSION, self.name, sorted(parameters.items()), agreed)
         return hashlib.sha256(msgspec.msgpack.encode(described)).digest()
-
-
-def check_cohort(clients: int, adversarial: float, dropout: float) -> None:
-    """Raise `ParameterError` unless these are a cohort's size, at least 2, and two fractions in [0, 1)."""
-    if type(clients) is not int or clients < 2:
-        raise ParameterError(f"clients must be an int of at least 2, not {clients!r}")
-    for name, fraction in (("adversarial", adversarial), ("dropout", dropout)):
-        if type(fraction) not in (int, float) or not 0 <= fraction < 1:
-            raise ParameterError(f"{name} must be a fraction in [0, 1), not {fraction!r}")
 
 
 def _checked(entropy: Entropy) -> Entropy:

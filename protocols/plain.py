@@ -11,8 +11,9 @@ import numpy as np
 
 from protocols import packing
 from protocols.errors import MalformedMessage
-from protocols.machine import Entropy, Finish, Round, SecureSum, Session, Vector, check_cohort
+from protocols.machine import Finish, Round, SecureSum
 from protocols.messages import Message
+from protocols.session import Entropy, Session, Vector, check_cohort
 
 
 class Contribution(Message, frozen=True):

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from numpy.typing import ArrayLike
 
 from protocols.errors import ParameterError, RemoteError
-from protocols.machine import Client, Continue, Entropy, Finish, SecureSum, Server, Session, Vector
+from protocols.machine import Client, Continue, Finish, SecureSum, Server
+from protocols.session import Entropy, Session, Vector
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +57,14 @@ class Outcome:
         total: Shape `(length,)`, uint64: the sum of the contributors' vectors modulo the session's modulus.
         contributors: Whose vectors are in the sum, ascending.
         dropped: By client id, the round that it did not answer; a contributor may be among them.
+        left_out: Whom the server went on without, though they answered: too few of their neighbours were left.
         cost: Bytes and seconds.
     """
 
     total: Vector
     contributors: tuple[int, ...]
     dropped: dict[int, str]
+    left_out: tuple[int, ...]
     cost: Cost
 
 
@@ -135,7 +138,14 @@ def simulate(
         begun = clock()
         step = server.advance()
         cost.server_s += clock() - begun
-    return Outcome(total=step.total, contributors=step.contributors, dropped=dropped, cost=cost)
+    accounted = {*step.contributors, *dropped}
+    return Outcome(
+        total=step.total,
+        contributors=step.contributors,
+        dropped=dropped,
+        left_out=tuple(client for client in session.clients if client not in accounted),
+        cost=cost,
+    )
 
 
 def _by_client(protocol: SecureSum, session: Session, drops: Mapping[str, Collection[int]]) -> dict[int, str]:

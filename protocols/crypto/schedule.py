@@ -1,7 +1,7 @@
 """The key schedule of pairwise masking: every derived key and commitment, each bound to the session's digest.
 
 All of them are HKDF-SHA256 (RFC 5869) with an info string that is unambiguous: a fixed prefix, the digest, a purpose
-of fixed choice, and two client ids as 32-bit integers.
+of fixed length, two client ids as 32-bit integers, and for shares the four public keys of the two clients.
 """
 
 import hashlib
@@ -24,9 +24,15 @@ class Schedule:
     def __init__(self, digest: bytes) -> None:
         self._prefix = b"secagg pairwise v1" + digest
 
-    def share_key(self, channel: Secret, *, sender: int, receiver: int) -> Secret:
-        """The key that seals the shares from `sender` to `receiver`; their channel is an X25519 agreement."""
-        return keys.derive(channel, self._info(b"share", sender, receiver))
+    def share_key(self, channel: Secret, *, sender: tuple[int, bytes], receiver: tuple[int, bytes]) -> Secret:
+        """The key that seals the shares from one client to another.
+
+        Args:
+            channel: The X25519 agreement of their sealing keys.
+            sender: Id, and both public keys, 64 bytes.
+            receiver: Likewise.
+        """
+        return keys.derive(channel, self._info(b"share", sender[0], receiver[0]) + sender[1] + receiver[1])
 
     def pair_mask(self, shared: Secret, *, one: int, other: int) -> Secret:
         """The seed of the mask between two clients, whichever of them asks."""

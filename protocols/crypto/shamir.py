@@ -53,6 +53,11 @@ def _evaluate(coefficients: Sequence[int], point: int) -> int:
     return value
 
 
+def is_share(data: bytes) -> bool:
+    """Whether these bytes are an element of the field in its canonical encoding."""
+    return len(data) == SHARE_BYTES and int.from_bytes(data, "little") < PRIME
+
+
 def combine(shares: Mapping[int, bytes], *, threshold: int) -> Secret:
     """The secret from the shares of exactly the first `threshold` holders by id.
 
@@ -62,9 +67,9 @@ def combine(shares: Mapping[int, bytes], *, threshold: int) -> Secret:
     if len(shares) < threshold:
         raise ValueError(f"{len(shares)} shares, where {threshold} are needed")
     holders = tuple(sorted(shares)[:threshold])
-    values = [int.from_bytes(shares[holder], "little") for holder in holders]
-    if any(len(shares[holder]) != SHARE_BYTES for holder in holders) or max(values) >= PRIME:
+    if not all(is_share(shares[holder]) for holder in holders):
         raise ValueError("a share that is no element of the field")
+    values = [int.from_bytes(shares[holder], "little") for holder in holders]
     weights = _lagrange_at_zero(holders)
     secret = sum(weight * value for weight, value in zip(weights, values, strict=True)) % PRIME
     if secret >= 2**256:

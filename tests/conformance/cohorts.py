@@ -8,8 +8,8 @@ from typing import Final
 import numpy as np
 
 from protocols import Client, Continue, Finish, ParameterError, SecAgg, SecAggPlus, SecureSum, Server, Session, load
-from protocols.machine import Entropy, Vector
 from protocols.registry import available
+from protocols.session import Entropy, Vector
 
 IDS: Final = (5, 0, 2**32 - 2, 17, 3, 300, 70_000, 1)
 MODULI: Final = (2**16, 2**31 - 1, 2**61 - 1, 65_521)

@@ -58,7 +58,7 @@ def test_powers_on_a_logarithmic_axis_are_plain_text() -> None:
 
     made = chart(plot, title="A title", caption="A caption")
     words = {element.text for element in ElementTree.fromstring(svg(made.light)).iter()}
-    assert {"1e-12", "1e-10"} & words
+    assert {"1e−12", "1e−10"} & words  # noqa: RUF001 - a true minus sign, as matplotlib sets it
     assert not any("$" in (text or "") for text in words)
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from protocols import MalformedMessage
 from protocols.messages import Codec
-from protocols.pairwise import AdvertisedKeys, Invitation
+from protocols.pairwise.messages import AdvertisedKeys, Invitation
 
 DIGEST = b"d" * 32
 CODEC = Codec(DIGEST, limit=120)

@@ -10,12 +10,12 @@ import pytest
 from protocols import Client, Finish, MalformedMessage, OrderError, RemoteError, SecAgg, SecAggPlus, Session, messages
 from protocols.crypto import shamir
 from protocols.messages import Message
-from protocols.pairwise import (
+from protocols.pairwise import PairwiseMasking
+from protocols.pairwise.messages import (
     AdvertisedKeys,
     DeliveredShares,
     MaskedInput,
     NeighbourKeys,
-    PairwiseMasking,
     RevealedShares,
     SealedShares,
     Survivors,
@@ -200,15 +200,17 @@ def test_client_refuses_shares_of_a_neighbour_that_had_left() -> None:
     refuses(run, 0, MASK, late, "not this client's")
 
 
-def test_client_refuses_a_masking_key_of_low_order() -> None:
+@pytest.mark.parametrize("masking", [LOW_ORDER, KEY], ids=["low order", "another"])
+def test_client_finds_a_masking_key_that_the_server_exchanged(masking: bytes) -> None:
+    """A share opens only where both ends saw the same keys, so no mask is made with a planted one."""
     run = Run(COMPLETE).to_round(SHARE)
     honest = directory(run)
-    planted = (AdvertisedKeys(honest.keys[0].sealing, LOW_ORDER), *honest.keys[1:])
+    planted = (AdvertisedKeys(honest.keys[0].sealing, masking), *honest.keys[1:])
     changed = codec(COMPLETE).encode(SHARE, NeighbourKeys(honest.neighbours, planted))
     replies = {client: run.clients[client].handle(run.requests[client] if client else changed) for client in range(5)}
     run.deliver(replies)
     delivered = codec(COMPLETE).decode(MASK, DeliveredShares, run.requests[0])
-    assert refuses(run, 0, MASK, delivered, "low order") == {1}
+    assert refuses(run, 0, MASK, delivered, "client 1: a sealed message does not authenticate") == {1}
 
 
 @pytest.mark.parametrize(

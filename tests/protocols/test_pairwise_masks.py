@@ -10,8 +10,8 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
 from protocols import SecAgg, SecAggPlus, SecureSum, Session, Transmission, messages, packing, simulate
-from protocols.machine import Vector
-from protocols.pairwise import MaskedInput
+from protocols.pairwise.messages import MaskedInput
+from protocols.session import Vector
 from tests.conformance.cohorts import Run, Setting, stream
 
 

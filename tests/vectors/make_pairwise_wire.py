@@ -16,7 +16,7 @@ from typing import Any, Final
 import msgspec
 
 from protocols import Client, Continue, SecAgg, SecAggPlus, Server, Session
-from protocols.machine import Entropy
+from protocols.session import Entropy
 from protocols.pairwise import PairwiseMasking
 
 CASES: Final[list[dict[str, Any]]] = [
