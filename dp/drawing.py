@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.ticker import MaxNLocator
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +86,13 @@ def chart(plot: Plot, *, title: str, caption: str, width_in: float = 5.2) -> Cha
     return Chart(title=title, caption=caption, light=light, dark=dark)
 
 
+def whole_numbers() -> "MaxNLocator":
+    """Return a locator of ticks at round whole numbers."""
+    from matplotlib.ticker import MaxNLocator
+
+    return MaxNLocator(nbins=8, steps=[1, 2, 5, 10], integer=True, min_n_ticks=1)
+
+
 def _draw(plot: Plot, scheme: Scheme, width_in: float) -> str:
     import matplotlib
     from matplotlib.figure import Figure
@@ -107,7 +115,7 @@ def _draw(plot: Plot, scheme: Scheme, width_in: float) -> str:
         axes.yaxis.set_major_locator(MaxNLocator(nbins=7, steps=[1, 2, 5, 10]))
         plot(axes, scheme)
         if axes.get_xscale() == "linear":
-            axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+            axes.xaxis.set_major_locator(whole_numbers())
         else:
             axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
         axes.grid(visible=True, axis="y", color=scheme.grid, linewidth=1)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from dp.drawing import Chart, Scheme, chart
+from dp.drawing import Chart, Scheme, chart, whole_numbers
 from secagg.comparison import PLAIN, WITHOUT_NOISE
 from secagg.training import RoundRecord
 
@@ -74,8 +74,6 @@ def contributors(rounds: Sequence[RoundRecord], *, clients: int, minimum: int) -
     withheld = [record.round for record in rounds if not record.contributors]
 
     def plot(axes: "Axes", scheme: Scheme) -> None:
-        from matplotlib.ticker import MaxNLocator
-
         counts = [record.contributors for record in released]
         lowest, room = min([minimum, *counts]), max(1.0, 0.3 * (clients - minimum))
         axes.plot(_numbers(released), counts, color=scheme.line, linewidth=1.6, marker="o", markersize=4)
@@ -87,7 +85,7 @@ def contributors(rounds: Sequence[RoundRecord], *, clients: int, minimum: int) -
             axes.legend(**_ABOVE)
         axes.set(xlabel="round", ylabel="clients in the sum", ylim=(lowest - room, clients + room / 3))
         axes.set_xlim(rounds[0].round - 0.7, rounds[-1].round + 0.7)
-        axes.yaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+        axes.yaxis.set_major_locator(whole_numbers())
 
     caption = f"Of {clients} clients. A round that ends below the dashed line releases nothing."
     return chart(plot, title="Contributors by round", caption=caption)
@@ -98,7 +96,6 @@ def vanished(rounds: Sequence[RoundRecord], stages: Sequence[str]) -> Chart:
 
     def plot(axes: "Axes", scheme: Scheme) -> None:
         from matplotlib.colors import LinearSegmentedColormap
-        from matplotlib.ticker import MaxNLocator
 
         ramp = LinearSegmentedColormap.from_list("stages", scheme.stages, N=max(2, len(stages)))
         base = [0] * len(rounds)
@@ -109,7 +106,7 @@ def vanished(rounds: Sequence[RoundRecord], stages: Sequence[str]) -> Chart:
             _columns(axes, rounds, top, base=base, color=ramp(index), edgecolor=scheme.card, label=label)
             base = top
         axes.set(xlabel="round", ylabel="clients", ylim=(0, _ROOM * max([1, *base])))
-        axes.yaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+        axes.yaxis.set_major_locator(whole_numbers())
         axes.legend(ncols=min(4, max(1, len(stages))), fontsize=8.5, **_ABOVE)
 
     caption = "Clients that stopped answering, by the step of the protocol that they left unanswered."

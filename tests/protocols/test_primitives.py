@@ -164,17 +164,21 @@ def test_schedule_binds_purpose_session_and_ids() -> None:
     mask = schedule.pair_mask(secret, one=2**32 - 2, other=5)
     assert mask.reveal() == hkdf(SEED, prefix + b"pairs" + ids)
     assert mask == schedule.pair_mask(secret, one=5, other=2**32 - 2)
-    assert schedule.share_key(secret, sender=5, receiver=2**32 - 2).reveal() == hkdf(SEED, prefix + b"share" + ids)
+    one, two, three = b"1" * 64, b"2" * 64, b"3" * 64
+    share_key = schedule.share_key(secret, sender=(5, one), receiver=(2**32 - 2, two))
+    assert share_key.reveal() == hkdf(SEED, prefix + b"share" + ids + one + two)
     derived = [
-        schedule.share_key(secret, sender=5, receiver=6),
-        schedule.share_key(secret, sender=6, receiver=5),
+        schedule.share_key(secret, sender=(5, one), receiver=(6, two)),
+        schedule.share_key(secret, sender=(6, two), receiver=(5, one)),
+        schedule.share_key(secret, sender=(5, three), receiver=(6, two)),
+        schedule.share_key(secret, sender=(5, one), receiver=(6, three)),
         schedule.pair_mask(secret, one=5, other=6),
         schedule.pair_mask(secret, one=5, other=7),
         schedule.self_mask(secret, owner=5),
         schedule.self_mask(secret, owner=6),
         other.self_mask(secret, owner=5),
         other.pair_mask(secret, one=5, other=6),
-        other.share_key(secret, sender=5, receiver=6),
+        other.share_key(secret, sender=(5, one), receiver=(6, two)),
     ]
     published = {schedule.commitment(secret, owner=5), schedule.commitment(secret, owner=6)}
     assert len({each.reveal() for each in derived} | published) == len(derived) + 2
