@@ -146,7 +146,7 @@ def _runs(
             "color": scheme.contrast,
             "linewidth": 1.6,
             "linestyle": _DASHES,
-            "label": "secure, without noise",
+            "label": "without noise",
             "marker": marker,
         },
     }

@@ -29,7 +29,7 @@ from secagg.training import RoundRecord
 SHOWN_ROUNDS: Final = 200
 """The most rounds that a chart has, evenly spread, and that the table has, the last ones."""
 
-_NAMES: Final = {WITHOUT_NOISE: "secure, without noise", PLAIN: "plain, in the clear"}
+_NAMES: Final = {WITHOUT_NOISE: "without noise", PLAIN: "plain, in the clear"}
 _FLOAT32_BYTES: Final = 4
 _READABLE_EPSILON: Final = 14.0  # its exponential has seven digits
 _MULTIPLES: Final[Mapping[str, Sequence[tuple[str, float]]]] = {
