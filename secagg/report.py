@@ -46,13 +46,13 @@ class Outcome:
         name: Of the run, in words.
         accuracy: Of its final model, in [0, 1].
         points: Accuracy above (or, negative, below) that of the run itself, in percentage points.
-        private: Whether it may be shown outside a simulation.
+        compared: Whether it is of a run that is only compared with, and so never private.
     """
 
     name: str
     accuracy: float
     points: float
-    private: bool
+    compared: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,7 +139,7 @@ class RunReport:
         found["before training"] = self.summary.accuracy_before
         compared = {_NAMES.get(kind, kind) for kind in self.summary.compared}
         return tuple(
-            Outcome(name=name, accuracy=value, points=100 * (value - own), private=name not in compared)
+            Outcome(name=name, accuracy=value, points=100 * (value - own), compared=name in compared)
             for name, value in found.items()
         )
 
