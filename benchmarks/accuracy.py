@@ -57,9 +57,7 @@ class Spread(msgspec.Struct, frozen=True, kw_only=True):
     def over(cls, name: str, accuracies: Sequence[float]) -> "Spread":
         """The spread of these accuracies, one a seed."""
         by_seed = list(accuracies)
-        return cls(
-            name=name, mean=sum(by_seed) / len(by_seed), least=min(by_seed), most=max(by_seed), by_seed=by_seed
-        )
+        return cls(name=name, mean=sum(by_seed) / len(by_seed), least=min(by_seed), most=max(by_seed), by_seed=by_seed)
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
@@ -112,9 +110,7 @@ def baseline_accuracies(config: TrainingConfig) -> tuple[float, float, float]:
 
 def _plain_averaging(prepared: Prepared) -> PlainAveraging:
     config = prepared.config
-    return PlainAveraging(
-        devices=prepared.devices, test=prepared.test, clip_l2=config.clip_l2, step=config.server_step
-    )
+    return PlainAveraging(devices=prepared.devices, test=prepared.test, clip_l2=config.clip_l2, step=config.server_step)
 
 
 def _central_accuracy(config: TrainingConfig) -> float:
@@ -139,7 +135,10 @@ def measure(model: str) -> Report:
         spreads += [Spread.over(name, found) for name, found in zip(names, zip(*baselines, strict=True), strict=True)]
     libraries = LIBRARIES if model == "numpy-softmax" else (*LIBRARIES, "tensorflow", "tf_keras")
     return Report(
-        machine=Machine.here(libraries), settings=_config(model, SEEDS[0], EPSILONS[0]), seeds=list(SEEDS), spreads=spreads
+        machine=Machine.here(libraries),
+        settings=_config(model, SEEDS[0], EPSILONS[0]),
+        seeds=list(SEEDS),
+        spreads=spreads,
     )
 
 

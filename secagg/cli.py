@@ -45,6 +45,7 @@ def train(
     learning_rate: Annotated[float | None, typer.Option(help="Of the local optimizer.")] = None,
     alpha: Annotated[float | None, typer.Option(help="Dirichlet label skew; without it, shards are alike.")] = None,
     weighting: Annotated[str | None, typer.Option(help="uniform or weighted (by examples).")] = None,
+    max_examples: Annotated[float | None, typer.Option(help="Weighted: a client counts for no more.")] = None,
     modulus_bits: Annotated[int | None, typer.Option(help="Bits a coordinate on the wire.")] = None,
     seed: Annotated[int | None, typer.Option(help="Of everything but masks, keys and noise.")] = None,
     compare: Annotated[bool | None, typer.Option(help="Also run without noise and in the clear.")] = None,

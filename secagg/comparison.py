@@ -56,7 +56,8 @@ class ComparisonProcess:
             start_new_session=True,
         )
         self._write(config.as_toml().encode())
-        threading.Thread(target=self._read, daemon=True).start()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
 
     def __enter__(self) -> Self:
         return self
@@ -64,12 +65,14 @@ class ComparisonProcess:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._process.kill()
         self._process.wait()
+        self._reader.join()
+        _stream(self._process.stdout).close()
         self._errors.close()
 
     def arrived(self) -> list[ComparedRound]:
         """The rounds that have arrived since the last call."""
         fresh = []
-        while not self._lines.empty():
+        while len(self._received) < 2 * self._rounds and not self._lines.empty():
             fresh.append(self._decode(self._lines.get()))
         return fresh
 
@@ -129,7 +132,7 @@ def main() -> None:
         devices=prepared.devices,
         test=prepared.test,
         clip_l2=config.clip_l2,
-        weighting=config.weighting,
+        max_weight=config.max_examples,
         step=config.server_step,
     )
     for _ in range(config.rounds):

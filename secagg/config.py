@@ -43,6 +43,8 @@ class TrainingConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         learning_rate: Of the local optimizer.
         alpha: Dirichlet concentration of the label skew between clients; none means identically distributed shards.
         weighting: "uniform", or "weighted" by the number of a client's examples.
+        max_examples: Beyond how many examples a client of a weighted mean counts no more.  It is public, so it must
+            not be read off the data; needed where the mean is weighted.
         modulus_bits: Bits a coordinate on the wire.
         seed: Of data split, shards, initial weights, minibatches and drops.  Never of masks, keys or noise.
         compare: Also run without noise, and in the clear, to compare with.  Only a simulation can do that: neither
@@ -70,6 +72,7 @@ class TrainingConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     learning_rate: Positive = 0.5
     alpha: Positive | None = None
     weighting: Weighting = Weighting.UNIFORM
+    max_examples: Positive | None = None
     modulus_bits: Annotated[int, Meta(ge=2, le=62)] = 24
     seed: Annotated[int, Meta(ge=0, lt=2**32)] = 1
     compare: bool = True
@@ -87,6 +90,8 @@ class TrainingConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
             raise ConfigurationError("neighbours and share_threshold go together; give both or none")
         if self.neighbours is not None and self.protocol != "secagg-plus":
             raise ConfigurationError("neighbours and share_threshold are settings of secagg-plus alone")
+        if (self.weighting is Weighting.WEIGHTED) != (self.max_examples is not None):
+            raise ConfigurationError("max_examples must be given exactly where weighting is weighted")
         left = self.clients - self.dropping
         if self.required_contributors > left:
             raise ConfigurationError(

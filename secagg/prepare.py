@@ -67,7 +67,7 @@ def prepare(config: TrainingConfig) -> Prepared:
         "clip_l2": config.clip_l2,
         "modulus_bits": config.modulus_bits,
         "weighting": config.weighting,
-        "max_weight": float(max(map(devices.examples, devices.clients))),
+        "max_weight": config.max_examples or 1.0,
     }
     noiseless = SecureMean.plan(**planned)
     mean = noiseless

@@ -10,7 +10,8 @@ from dp.errors import BudgetExceeded
 from dp.ledger import Ledger
 from secagg.comparison import ComparedRound, ComparisonProcess
 from secagg.config import TrainingConfig
-from secagg.prepare import Prepared, prepare
+from secagg.errors import CheckpointError
+from secagg.prepare import Prepared
 from secagg.runfolder import RunFolder
 from secagg.training import GlobalModel, RoundRecord, SecureAveraging, evaluate
 
@@ -39,10 +40,10 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
         minimum_contributors: Fewer release nothing.
         contributors: Mean over the released rounds.
         dropped: Clients that vanished a round, mean, by round of the protocol.
-        sent_bytes: A client's, each round, mean.
-        received_bytes: A client's, each round, mean.
-        client_s: A client's CPU seconds of secure aggregation, each round, mean.
-        server_s: The server's, each round, mean.
+        sent_bytes: A client's, each released round, mean.
+        received_bytes: Likewise.
+        client_s: A client's CPU seconds of secure aggregation, each released round, mean.
+        server_s: The server's, likewise.
         stopped_early: Whether the budget ended before the rounds did, as it may after an interruption.
         saved_model: File name of the model in the run's folder.
     """
@@ -112,6 +113,7 @@ def run_training(prepared: Prepared, folder: RunFolder, *, resume: bool, observe
     prepared.devices.model.set_weights(training.state.weights)
     prepared.devices.model.save(folder.path / model_name)
     records = folder.metrics()
+    released = [record for record in records if record.contributors]
     final = evaluate(prepared.devices, training.state.weights, prepared.test)
     summary = Summary(
         dataset=config.dataset,
@@ -119,7 +121,7 @@ def run_training(prepared: Prepared, folder: RunFolder, *, resume: bool, observe
         clients=config.clients,
         protocol=config.protocol,
         rounds=len(records),
-        released=sum(record.contributors > 0 for record in records),
+        released=len(released),
         loss=final[0],
         accuracy=final[1],
         accuracy_before=accuracy_before,
@@ -129,12 +131,12 @@ def run_training(prepared: Prepared, folder: RunFolder, *, resume: bool, observe
         delta=config.delta if config.private else None,
         noise_multiplier=None if prepared.mean.noise is None else prepared.mean.noise.noise_multiplier,
         minimum_contributors=prepared.mean.minimum_contributors,
-        contributors=_mean(record.contributors for record in records if record.contributors),
+        contributors=_mean(record.contributors for record in released),
         dropped=_mean_drops(records),
-        sent_bytes=_mean(record.sent_bytes for record in records),
-        received_bytes=_mean(record.received_bytes for record in records),
-        client_s=_mean(record.client_s for record in records),
-        server_s=_mean(record.server_s for record in records),
+        sent_bytes=_mean(record.sent_bytes for record in released),
+        received_bytes=_mean(record.received_bytes for record in released),
+        client_s=_mean(record.client_s for record in released),
+        server_s=_mean(record.server_s for record in released),
         stopped_early=stopped_early,
         saved_model=model_name,
     )
@@ -171,7 +173,12 @@ def _ledger(config: TrainingConfig, folder: RunFolder, *, resume: bool) -> Abstr
     if not config.private:
         return nullcontext()
     if resume and folder.ledger.exists():
-        return Ledger.open(folder.ledger)
+        ledger = Ledger.open(folder.ledger)
+        kept = ledger.budget
+        if (kept.epsilon, kept.delta, kept.population) != (config.epsilon, config.delta, config.clients):
+            ledger.close()
+            raise CheckpointError(f"the budget in {folder.ledger} is not that of the run's settings")
+        return ledger
     return Ledger.create(folder.ledger, epsilon=config.epsilon, delta=config.delta, population=config.clients)
 
 

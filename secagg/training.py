@@ -1,9 +1,9 @@
 """Federated averaging (McMahan et al., arXiv 1602.05629, algorithm 1), its mean taken securely or in the clear.
 
 In each round every client trains from the global weights, the server moves them by the mean of the clipped updates,
-with a learning rate and momentum of its own (FedAvgM: Hsu et al., arXiv 1909.06335), and the result is what all clients
-get next.  What the server does to a released mean is post-processing: it costs no privacy.  `SecureAveraging` sees only sums;
-`PlainAveraging` sees everything and is there to be compared with.
+with a learning rate and momentum of its own (FedAvgM: Hsu et al., arXiv 1909.06335), and the result is what all
+clients get next.  What the server does to a released mean is post-processing: it costs no privacy.
+`SecureAveraging` sees only sums; `PlainAveraging` sees everything and is there to be compared with.
 """
 
 import hashlib
@@ -157,7 +157,8 @@ class SecureAveraging:
         drops = devices.drops(number, [row.name for row in mean.protocol.rounds], self._dropping)
         weights = None
         if mean.encoding.weighting is Weighting.WEIGHTED:
-            weights = {client: float(devices.examples(client)) for client in devices.clients}
+            most = mean.encoding.max_weight
+            weights = {client: min(float(devices.examples(client)), most) for client in devices.clients}
         ticket = None
         if self._ledger is not None and mean.noise is not None:
             ticket = self._ledger.reserve(mean.noise.event, f"round {number}")
@@ -207,7 +208,7 @@ class PlainAveraging:
         devices: The clients.
         test: Examples and targets that rounds are measured on.
         clip_l2: Bound on a client's update.
-        weighting: Uniform, or by the number of examples.
+        max_weight: For a mean weighted by examples, beyond how many a client counts no more; None for a uniform one.
         step: How the server moves the model.
     """
 
@@ -217,11 +218,11 @@ class PlainAveraging:
         devices: Devices,
         test: Shard,
         clip_l2: float,
-        weighting: Weighting = Weighting.UNIFORM,
+        max_weight: float | None = None,
         step: ServerStep = PLAIN_STEP,
     ) -> None:
         self._devices, self._test, self._clip_l2 = devices, test, clip_l2
-        self._weighting, self._step = weighting, step
+        self._max_weight, self._step = max_weight, step
         self.state = GlobalModel.initial(devices)
 
     def round(self, contributors: Sequence[int]) -> RoundRecord:
@@ -229,13 +230,13 @@ class PlainAveraging:
         number, chosen = self.state.round + 1, set(contributors)
         if chosen:
             updates = {c: update for c, update in self._devices.train(self.state.weights, number) if c in chosen}
-            weight: Callable[[int], float] = lambda _: 1.0
-            if self._weighting is Weighting.WEIGHTED:
-                weight = self._devices.examples
-            self.state.apply(plain_mean(updates, clip_l2=self._clip_l2, weight=weight), self._step)
+            self.state.apply(plain_mean(updates, clip_l2=self._clip_l2, weight=self._weight), self._step)
         self.state.round = number
         loss, accuracy = evaluate(self._devices, self.state.weights, self._test)
         return RoundRecord(round=number, accuracy=accuracy, loss=loss, contributors=len(chosen))
+
+    def _weight(self, client: int) -> float:
+        return 1.0 if self._max_weight is None else min(float(self._devices.examples(client)), self._max_weight)
 
 
 def plain_mean(
