@@ -32,9 +32,14 @@ class LayerWeights:
     variables: tuple[Any, ...]
 
     def assign(self, arrays: Iterable[NDArray[Any]]) -> None:
-        """Give each variable its array, converted to the variable's dtype."""
-        for variable, array in zip(self.variables, arrays, strict=True):
-            variable.assign(array.astype(variable.dtype.as_numpy_dtype, copy=False))
+        """Give each variable its array, converted to the variable's dtype.
+
+        Noise may bring the mean of batch normalisation's moving variances below zero, where the layer would give NaN:
+        such entries become zero, which is post-processing.
+        """
+        for name, variable, array in zip(self.names, self.variables, arrays, strict=True):
+            value = np.maximum(array, 0) if "moving_variance" in name else array
+            variable.assign(value.astype(variable.dtype.as_numpy_dtype, copy=False))
 
 
 class ModelWeights:

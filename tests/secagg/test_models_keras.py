@@ -457,3 +457,14 @@ def test_keras_integer_inputs_reach_an_embedding(keras: Any) -> None:
     model = KerasModel(build, learning_rate=0.05, seed=0)
     model.fit(tokens, labels, epochs=20, batch_size=10, seed=0)
     assert model.evaluate(tokens, labels).accuracy > 0.9
+
+
+def test_keras_moving_variance_that_noise_made_negative_becomes_zero(keras: Any) -> None:
+    model = KerasModel(lambda: everything(keras), seed=0)
+    noisy = [array - 3 for array in model.get_weights()]
+    model.set_weights(noisy)
+    changed = [
+        array for array, before in zip(model.get_weights(), noisy, strict=True) if not np.array_equal(array, before)
+    ]
+    assert [array.tolist() for array in changed] == [[0.0] * 8]
+    assert np.isfinite(model.evaluate(X, Y).loss)
