@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
+from protocols.crypto.density import whole_clients
 from secagg.encoding import Weighting
 from secagg.errors import ConfigurationError
 from secagg.training import ServerStep
@@ -84,7 +85,8 @@ class TrainingConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
                 raise ConfigurationError(f"{name} must be finite, not {value}")
         if self.private and self.delta * self.clients >= 1:
             raise ConfigurationError(
-                f"delta {self.delta} is not below one over {self.clients} clients; at most {0.9 / self.clients:.2g} would do"
+                f"delta {self.delta} is not below one over {self.clients} clients; "
+                f"{0.9 / self.clients:.2g} would do"
             )
         if (self.neighbours is None) != (self.share_threshold is None):
             raise ConfigurationError("neighbours and share_threshold go together; give both or none")
@@ -107,7 +109,7 @@ class TrainingConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     @property
     def dropping(self) -> int:
         """How many clients vanish in every round."""
-        return int(self.dropout * self.clients)
+        return whole_clients(self.clients, self.dropout, "dropout")
 
     @property
     def server_step(self) -> ServerStep:
@@ -119,8 +121,7 @@ class TrainingConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         """The least number of contributors of a release."""
         if self.minimum_contributors is not None:
             return self.minimum_contributors
-        return max(2, self.clients - int(1.5 * self.dropout * self.clients))
-
+        return max(2, self.clients - math.floor(1.5 * self.dropping))
 
     def as_toml(self) -> str:
         """The settings as TOML, which `parse` reads back to equal ones."""

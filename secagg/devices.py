@@ -44,6 +44,11 @@ class Devices:
         """Ids of all clients."""
         return range(len(self.shards))
 
+    @property
+    def shapes(self) -> list[tuple[int, ...]]:
+        """Shapes of the model's arrays, which are those of an update."""
+        return [array.shape for array in self.model.get_weights()]
+
     def examples(self, client: int) -> int:
         """How many examples a client has."""
         return len(self.shards[client][0])

@@ -121,7 +121,7 @@ def find_parameters(
         ParameterError: An argument of the wrong type or out of its range.
         InfeasibleParameters: Not even the complete graph will do; the message says what would.
     """
-    corrupt, dropped = _count(clients, adversarial, "adversarial"), _count(clients, dropout, "dropout")
+    corrupt, dropped = whole_clients(clients, adversarial, "adversarial"), whole_clients(clients, dropout, "dropout")
     try:
         adversary = Adversary(adversary)
     except ValueError:
@@ -139,7 +139,12 @@ def find_parameters(
     return _parameters(clients, clients - 1, adversary, corrupt, dropped)
 
 
-def _count(clients: int, fraction: object, name: str) -> int:
+def whole_clients(clients: int, fraction: object, name: str) -> int:
+    """How many clients a fraction of a cohort is, rounded down; 0.57 of 100 is 57, whatever 0.57 is in binary.
+
+    Raises:
+        ParameterError: The cohort's size or the fraction is out of range; the message names the fraction as `name`.
+    """
     if type(clients) is not int or not 2 <= clients <= MAX_CLIENTS:
         raise ParameterError(f"clients must be an int in [2, {MAX_CLIENTS}], not {clients!r}")
     if isinstance(fraction, bool) or not isinstance(fraction, int | float) or not 0 <= fraction < 1:

@@ -23,6 +23,7 @@ from functools import lru_cache
 from typing import ClassVar, Final
 
 from protocols.crypto import graph
+from protocols.crypto.density import whole_clients
 from protocols.errors import ParameterError
 from protocols.machine import Round, SecureSum
 from protocols.pairwise.client import PairwiseClient
@@ -63,6 +64,25 @@ class PairwiseMasking(SecureSum):
     @abstractmethod
     def holders_needed(self, session: Session) -> int:
         """How many share-holders, out of the degree plus one, rebuild a client's secret."""
+
+    @classmethod
+    def least_contributors(cls, *, clients: int, adversarial: float, dropout: float) -> int:
+        """The least session threshold to be suggested: a majority, and more than the adversarial clients.
+
+        Raises:
+            ParameterError: So many need not survive.
+        """
+        check_cohort(clients, adversarial, dropout)
+        corrupt, dropped = (
+            whole_clients(clients, f, n) for f, n in ((adversarial, "adversarial"), (dropout, "dropout"))
+        )
+        threshold = max(clients // 2, corrupt) + 1
+        if threshold > clients - dropped:
+            raise ParameterError(
+                f"{cls.name} with {clients} clients needs {threshold} survivors; a dropout fraction of "
+                f"{1 - threshold / clients:.3g} at most, or fewer adversarial clients, would do"
+            )
+        return threshold
 
     def neighbours_of(self, session: Session, client: int) -> frozenset[int]:
         """A client's neighbours in the session's graph, which every party computes for itself."""
@@ -116,17 +136,8 @@ class SecAgg(PairwiseMasking):
 
     @classmethod
     def suggest(cls, *, clients: int, adversarial: float, dropout: float) -> tuple["SecAgg", int]:
-        """See `SecureSum.suggest`: the least threshold that is a majority and above the adversarial clients."""
-        check_cohort(clients, adversarial, dropout)
-        # 0.57 * 100 is 56.99999999999999 in floating point, and means 57 clients.
-        corrupt, dropped = (int((fraction + 1e-14) * clients) for fraction in (adversarial, dropout))
-        threshold = max(clients // 2, corrupt) + 1
-        if threshold > clients - dropped:
-            raise ParameterError(
-                f"SecAgg with {clients} clients needs {threshold} survivors; a dropout fraction of "
-                f"{1 - threshold / clients:.3g} at most, or fewer adversarial clients, would do"
-            )
-        return cls(), threshold
+        """See `SecureSum.suggest`: the threshold is a majority, and more than the adversarial clients."""
+        return cls(), cls.least_contributors(clients=clients, adversarial=adversarial, dropout=dropout)
 
     def degree(self, session: Session) -> int:
         """Everyone else."""
@@ -157,9 +168,10 @@ class SecAggPlus(PairwiseMasking):
 
     @classmethod
     def suggest(cls, *, clients: int, adversarial: float, dropout: float) -> tuple["SecAggPlus", int]:
-        """See `SecureSum.suggest`: degree and share threshold by `graph.find_parameters`, any two contributors."""
+        """See `SecureSum.suggest`: degree and share threshold by `graph.find_parameters`, the rest as for `SecAgg`."""
+        least = cls.least_contributors(clients=clients, adversarial=adversarial, dropout=dropout)
         found = graph.find_parameters(clients=clients, adversarial=adversarial, dropout=dropout, adversary="curious")
-        return cls(neighbours=found.degree, share_threshold=found.threshold), 2
+        return cls(neighbours=found.degree, share_threshold=found.threshold), least
 
     def degree(self, session: Session) -> int:  # noqa: ARG002  # the interface asks for it
         """The same for every session."""
