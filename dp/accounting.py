@@ -40,7 +40,7 @@ from dp.events import (
 ACCOUNTANT: Final = "Renyi DP (arXiv 2102.06387v4 Proposition 14, converted by arXiv 2004.00010v4 Proposition 12)"
 
 # Orders from 1.02 to a million, each 2% further from 1 than the one before: a best order that falls between two of them
-# costs less than 1e-4 of epsilon.
+# costs less than a ten-thousandth of epsilon.
 ORDERS: Final = tuple(float(order) for order in 1 + np.geomspace(0.02, 1e6, 896))
 EXACT_TAU_TERMS: Final = 10_000
 

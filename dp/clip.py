@@ -59,10 +59,10 @@ def clip_l2(arrays: Sequence[NDArray[Any]], *, bound: float) -> Clipped:
         The clipped float64 arrays. An update within the bound keeps its values; the zero update is one of them.
 
     Formal guarantees:
-        `l2_norm(result.arrays) <= bound` for every accepted input. An update that had to be scaled keeps a margin of
-        about 2**-52 for each entry below the bound, so that the norm stays within it in exact arithmetic and in
-        float64 summation of any order. Replacing one client's update by zero (relation: zero-out, unit: client)
-        therefore changes a sum of clipped updates by at most `bound` in L2: its sensitivity is `bound`.
+        `l2_norm(result.arrays) <= bound` for every accepted input. Replacing one client's update by zero (relation:
+        zero-out, unit: client) therefore changes a sum of clipped updates by at most `bound` in L2, as computed in
+        float64: its sensitivity is `bound` but for a relative rounding error of (entries + 8) * 2**-52. A mechanism
+        whose proof needs more bounds the integers that it makes of them, exactly, as `secagg.encoding` does.
 
     Raises:
         InvalidParameter: `bound` is not a finite number above 0, or `l2_norm` refuses the arrays.

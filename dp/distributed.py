@@ -31,7 +31,7 @@ class DistributedDiscreteGaussian:
 
     Attributes:
         local_sigma: parameter of the noise that each client adds to each coordinate, in `[2, 2**40]`. Below 2 the sum
-            of shares differs measurably from a discrete Gaussian (log-ratio up to 4.6e-3 at 0.7 with ten shares, 3e-15
+            of shares differs measurably from a discrete Gaussian (log-ratio up to 4.6e-3 at 0.7 with ten shares, 3e-30
             at 2), so less is refused: use a finer lattice.
         minimum_contributors: the least number of clients whose shares are in a released sum; with fewer, nothing may
             be released.

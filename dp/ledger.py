@@ -33,9 +33,10 @@ class Ledger:
     Formal guarantees:
         At any time all releases that were reserved, committed or not, satisfy `spent()` under the budget's relation
         and unit, and `spent().epsilon <= budget.epsilon` at the budget's delta, provided nothing is released without
-        a reservation, that each release is what its event says, and that the file is the latest one. The choice of
-        later events may depend on earlier releases as long as the budget was fixed beforehand, in that their sum stays
-        within it at some Renyi order (a Renyi filter over several orders: Lecuyer, arXiv 2103.01379).
+        a reservation, that each release is what its event says, and that the file is the latest one. What is asked
+        of the data may depend on earlier releases; the events may not: their noise and sensitivity are to be fixed
+        beforehand, as in training, where every round has the same event (composition: arXiv 1702.07476). It covers
+        what is in this ledger, and no other use of the same data.
     """
 
     def __init__(self, chain: ChainFile, clock: Clock) -> None:

@@ -1,6 +1,6 @@
 """The key schedule of pairwise masking: every derived key and commitment, each bound to the session's digest.
 
-All of them are HKDF-SHA256 (RFC 5869) with an info string that is unambiguous: a fixed prefix, the digest, a purpose
+Keys are HKDF-SHA256 (RFC 5869), the commitment is SHA-256, each over a string that is unambiguous: a fixed prefix, the digest, a purpose
 of fixed length, two client ids as 32-bit integers, and for shares the four public keys of the two clients.
 """
 

@@ -15,6 +15,8 @@ Departures from the papers:
 - The server leaves out, before anyone masks, each client whose secrets could no longer be rebuilt because too few
   of its neighbours are left.
 - The survivor set reaches each client whole, so that it can count the cohort itself.
+- The graph's seed is the session's digest, which is known before the keys: enough against a server that does not
+  choose the session's parameters to its liking, and no more.
 """
 
 from abc import abstractmethod
@@ -64,25 +66,6 @@ class PairwiseMasking(SecureSum):
     @abstractmethod
     def holders_needed(self, session: Session) -> int:
         """How many share-holders, out of the degree plus one, rebuild a client's secret."""
-
-    @classmethod
-    def least_contributors(cls, *, clients: int, adversarial: float, dropout: float) -> int:
-        """The least session threshold to be suggested: a majority, and more than the adversarial clients.
-
-        Raises:
-            ParameterError: So many need not survive.
-        """
-        check_cohort(clients, adversarial, dropout)
-        corrupt, dropped = (
-            whole_clients(clients, f, n) for f, n in ((adversarial, "adversarial"), (dropout, "dropout"))
-        )
-        threshold = max(clients // 2, corrupt) + 1
-        if threshold > clients - dropped:
-            raise ParameterError(
-                f"{cls.name} with {clients} clients needs {threshold} survivors; a dropout fraction of "
-                f"{1 - threshold / clients:.3g} at most, or fewer adversarial clients, would do"
-            )
-        return threshold
 
     def neighbours_of(self, session: Session, client: int) -> frozenset[int]:
         """A client's neighbours in the session's graph, which every party computes for itself."""
@@ -137,7 +120,15 @@ class SecAgg(PairwiseMasking):
     @classmethod
     def suggest(cls, *, clients: int, adversarial: float, dropout: float) -> tuple["SecAgg", int]:
         """See `SecureSum.suggest`: the threshold is a majority, and more than the adversarial clients."""
-        return cls(), cls.least_contributors(clients=clients, adversarial=adversarial, dropout=dropout)
+        check_cohort(clients, adversarial, dropout)
+        corrupt = whole_clients(clients, adversarial, "adversarial")
+        threshold = max(clients // 2, corrupt) + 1
+        if threshold > clients - whole_clients(clients, dropout, "dropout"):
+            raise ParameterError(
+                f"SecAgg with {clients} clients needs {threshold} survivors; a dropout fraction of "
+                f"{1 - threshold / clients:.3g} at most, or fewer adversarial clients, would do"
+            )
+        return cls(), threshold
 
     def degree(self, session: Session) -> int:
         """Everyone else."""
@@ -151,6 +142,9 @@ class SecAgg(PairwiseMasking):
 @dataclass(frozen=True)
 class SecAggPlus(PairwiseMasking):
     """Pairwise masking on a Harary graph (Bell et al. 2020).
+
+    Choose its parameters with `suggest`: a session with a lower threshold than the one suggested, or a sparser graph,
+    does not have the security that the fractions stand for.
 
     Attributes:
         neighbours: Degree of the graph, even, or everyone else.
@@ -168,10 +162,15 @@ class SecAggPlus(PairwiseMasking):
 
     @classmethod
     def suggest(cls, *, clients: int, adversarial: float, dropout: float) -> tuple["SecAggPlus", int]:
-        """See `SecureSum.suggest`: degree and share threshold by `graph.find_parameters`, the rest as for `SecAgg`."""
-        least = cls.least_contributors(clients=clients, adversarial=adversarial, dropout=dropout)
+        """See `SecureSum.suggest`: degree and share threshold by `graph.find_parameters`.
+
+        The session's threshold is all that the dropout leaves: with fewer survivors the graph, sized for these two
+        fractions, may fall apart, and a curious server would learn the sum of each part.
+        """
+        check_cohort(clients, adversarial, dropout)
         found = graph.find_parameters(clients=clients, adversarial=adversarial, dropout=dropout, adversary="curious")
-        return cls(neighbours=found.degree, share_threshold=found.threshold), least
+        threshold = clients - whole_clients(clients, dropout, "dropout")
+        return cls(neighbours=found.degree, share_threshold=found.threshold), max(2, threshold)
 
     def degree(self, session: Session) -> int:  # noqa: ARG002  # the interface asks for it
         """The same for every session."""
