@@ -12,6 +12,7 @@ same client's in the clear, client CPU over the bare AES-CTR keystream that its 
 float32 in the clear.
 """
 
+import math
 import os
 import resource
 import statistics
@@ -25,6 +26,7 @@ import numpy as np
 import typer
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from numpy.typing import NDArray
+from rich import box
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
@@ -42,7 +44,7 @@ MODULUS: Final = 2**24
 ADVERSARIAL: Final = 0.05
 DROPOUT: Final = 0.1
 REPEATS: Final = 3
-SKIPPED: Final = "secagg with 300 clients: its 44,850 pairs take minutes, and secagg-plus is there for such cohorts"
+SKIPPED: Final = "secagg with 300 clients: each would mask with the 299 others, which secagg-plus is there to avoid"
 
 _DISTINCT_INPUTS = 8
 _FLOAT32_BYTES = 4
@@ -233,17 +235,24 @@ def _mask_bytes(protocol: SecureSum, session: Session) -> int:
 
 def cost_table(report: Report) -> Table:
     """One line for each case."""
-    table = Table(
-        "protocol", "clients", "length", "client ms", "server ms", "sent KB", "received KB",
-        "client / plain", "client / keystream", "sent / float32",
-        title=f"one secure sum modulo 2^{MODULUS.bit_length() - 1}, {report.dropout:.0%} of the clients vanishing",
+    headings = (
+        "protocol", "clients", "length", "client\nms", "server\nms", "out\nKB", "in\nKB",
+        "client /\nplain", "client /\nAES-CTR", "out /\nfloat32",
     )  # fmt: skip
+    table = Table(
+        title=f"one secure sum modulo 2^{MODULUS.bit_length() - 1}, {report.dropout:.0%} of the clients vanishing",
+        box=box.SIMPLE_HEAD,
+        padding=0,
+        show_edge=False,
+    )
+    for heading in headings:
+        table.add_column(heading, justify="left" if heading == "protocol" else "right", no_wrap=True)
     for number, case in enumerate(report.cases, start=1):
         keystream = "" if case.client_over_keystream is None else f"{case.client_over_keystream:.2f}"
         table.add_row(
             case.protocol,
             f"{case.clients}",
-            f"{case.length:,}",
+            f"10^{round(math.log10(case.length))}",
             f"{1e3 * case.client_s:.2f}",
             f"{1e3 * case.server_s:.1f}",
             f"{case.sent_bytes / 1e3:.1f}",

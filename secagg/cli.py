@@ -11,6 +11,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 from rich.console import Console
 from rich.markup import escape
+from typer.core import TyperGroup
 
 from dp.errors import DpError
 from protocols.errors import ProtocolError
@@ -18,7 +19,25 @@ from secagg.errors import ConfigurationError, SecaggError
 
 INTERRUPTED = 130
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="Secure, private federated training.")
+
+class _Commands(TyperGroup):
+    """The group of all commands: an interruption of any is an exit code of its own."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """See `TyperGroup.invoke`."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            raise typer.Exit(INTERRUPTED) from None
+
+
+app = typer.Typer(
+    cls=_Commands,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Secure, private federated training.",
+)
 budget = typer.Typer(no_args_is_help=True, help="Privacy budgets.")
 app.add_typer(budget, name="budget")
 
@@ -113,12 +132,8 @@ def main() -> NoReturn:
     """Run the command."""
     console = Console(stderr=True)
     try:
-        app(standalone_mode=False)
-    except (SecaggError, DpError, ProtocolError) as error:
+        app()
+    except (SecaggError, DpError, ProtocolError, OSError) as error:
         console.print(f"[red]secagg:[/] {escape(str(error))}", soft_wrap=True)
         sys.exit(2)
-    except typer.Abort:
-        sys.exit(INTERRUPTED)
-    except KeyboardInterrupt:
-        sys.exit(INTERRUPTED)
     sys.exit(0)

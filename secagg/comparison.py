@@ -4,6 +4,7 @@ Neither is private; a simulation can afford them because its data are public.  T
 on standard input and writes one line of JSON for each round; `python -m secagg.comparison` is that process.
 """
 
+import contextlib
 import queue
 import subprocess
 import sys
@@ -11,7 +12,7 @@ import tempfile
 import threading
 import tomllib
 from types import TracebackType
-from typing import IO, Self
+from typing import IO, Final, Literal, Self
 
 import msgspec
 
@@ -20,7 +21,9 @@ from secagg.errors import SecaggError
 from secagg.prepare import prepare
 from secagg.training import PlainAveraging, RoundRecord, SecureAveraging
 
-WITHOUT_NOISE, PLAIN = "without noise", "plain"
+Kind = Literal["without noise", "plain"]
+WITHOUT_NOISE: Final = "without noise"
+PLAIN: Final = "plain"
 
 
 class ComparedRound(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -31,7 +34,7 @@ class ComparedRound(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         record: The round.
     """
 
-    kind: str
+    kind: Kind
     record: RoundRecord
 
 
@@ -45,11 +48,12 @@ class ComparisonProcess:
     def __init__(self, config: TrainingConfig) -> None:
         self._rounds = config.rounds
         self._received: list[ComparedRound] = []
-        self._errors = tempfile.TemporaryFile()
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed by __exit__
         self._lines: queue.SimpleQueue[bytes] = queue.SimpleQueue()
-        # A session of its own, so that a Ctrl-C at the terminal is the parent's to handle.
-        self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
-            [sys.executable, "-m", "secagg.comparison"],
+        # A session of its own, so that a Ctrl-C at the terminal is the parent's to handle; -P, so that nothing in the
+        # current folder is taken for a module.
+        self._process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "secagg.comparison"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,
@@ -94,15 +98,20 @@ class ComparisonProcess:
 
     def _decode(self, line: bytes) -> ComparedRound:
         if not line:
+            self._lines.put(line)  # whoever asks again is told again
             self._errors.seek(0)
             reason = self._errors.read().decode(errors="replace").strip().rpartition("\n")[2]
             raise SecaggError(f"the runs to compare with have failed: {reason or 'their process was ended'}")
-        compared = msgspec.json.decode(line, type=ComparedRound)
+        try:
+            compared = msgspec.json.decode(line, type=ComparedRound)
+        except msgspec.MsgspecError as error:
+            raise SecaggError(f"the runs to compare with have written something else than rounds: {error}") from None
         self._received.append(compared)
         return compared
 
     def _write(self, settings: bytes) -> None:
-        with _stream(self._process.stdin) as stdin:
+        # A process that is gone already is found out, with its reason, by who waits for its rounds.
+        with contextlib.suppress(BrokenPipeError), _stream(self._process.stdin) as stdin:
             stdin.write(settings)
 
     def _read(self) -> None:

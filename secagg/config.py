@@ -85,8 +85,7 @@ class TrainingConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
                 raise ConfigurationError(f"{name} must be finite, not {value}")
         if self.private and self.delta * self.clients >= 1:
             raise ConfigurationError(
-                f"delta {self.delta} is not below one over {self.clients} clients; "
-                f"{0.9 / self.clients:.2g} would do"
+                f"delta {self.delta} is not below one over {self.clients} clients; {0.9 / self.clients:.2g} would do"
             )
         if (self.neighbours is None) != (self.share_threshold is None):
             raise ConfigurationError("neighbours and share_threshold go together; give both or none")
@@ -95,6 +94,11 @@ class TrainingConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         if (self.weighting is Weighting.WEIGHTED) != (self.max_examples is not None):
             raise ConfigurationError("max_examples must be given exactly where weighting is weighted")
         left = self.clients - self.dropping
+        if left < 2:
+            raise ConfigurationError(
+                f"a dropout of {self.dropout:g} leaves {left} of {self.clients} clients, where a sum needs at least 2; "
+                f"at most {(self.clients - 2) / self.clients:.3g} would do"
+            )
         if self.required_contributors > left:
             raise ConfigurationError(
                 f"minimum_contributors is {self.required_contributors}, but with a dropout of {self.dropout:g} only "
@@ -131,7 +135,8 @@ class TrainingConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
                 case None:
                     continue
                 case bool() | str() as value:
-                    lines.append(f"{name} = {json.dumps(value)}")
+                    text = json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+                    lines.append(f"{name} = {text}")
                 case value:
                     lines.append(f"{name} = {value!r}")
         return "\n".join(lines) + "\n"
@@ -167,4 +172,5 @@ def parse(settings: dict[str, Any]) -> TrainingConfig:
     except msgspec.ValidationError as error:
         if isinstance(error.__cause__, ConfigurationError):
             raise error.__cause__ from None
-        raise ConfigurationError(str(error)) from None
+        reason, _, setting = str(error).partition(" - at `$.")
+        raise ConfigurationError(f"{setting.rstrip('`')}: {reason[:1].lower()}{reason[1:]}") from None

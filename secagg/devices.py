@@ -67,7 +67,7 @@ class Devices:
             x, y = self.shards[client]
             self.model.fit(x, y, epochs=self.epochs, batch_size=self.batch_size, seed=self._seed(number, client))
             update = [
-                new.astype(np.float64) - old.astype(np.float64)
+                np.asarray(new.astype(np.float64) - old.astype(np.float64))
                 for new, old in zip(self.model.get_weights(), start, strict=True)
             ]
             if not all(np.isfinite(array).all() for array in update):

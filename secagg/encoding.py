@@ -8,23 +8,24 @@ that is too coarse to be of use, the encoding is refused and the modulus named t
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
+from typing import Final, TypeGuard
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from dp.clip import clip_l2
-from protocols.crypto import prg
-from protocols.crypto.secret import Secret
-from secagg.errors import EncodingError
-from secagg.rotation import Rotation, block_size, flat_bound, padded_length
+from secagg.errors import EncodingError, ModulusTooSmall
+from secagg.rotation import Rotation, block_size, flat_bound, float_error, padded_length
+from secagg.rounding import round_at_random
 
 Arrays = list[NDArray[np.float64]]
 Shapes = tuple[tuple[int, ...], ...]
 
-_COARSEST = 0.5  # granularity times sqrt(length), as a fraction of the clip
-_ROUNDING_TRIES = 64
+_COARSEST: Final = 0.5  # granularity times sqrt(length), as a fraction of the clip
+_FLOAT_SLACK: Final = 2.0**-36  # above the rotation's float64 error, which is below 2^-37 of a vector's norm
+MAXIMUM_MODULUS_BITS: Final = 62
 
 
 class Weighting(StrEnum):
@@ -56,6 +57,21 @@ class Encoding:
     max_weight: float
     granularity: float
 
+    def __post_init__(self) -> None:
+        for name in ("clip_l2", "max_weight", "granularity"):
+            if not _is_number(value := getattr(self, name)) or not 0 < value < math.inf:
+                raise EncodingError(f"{name} must be a finite number above 0, not {value!r}")
+        if type(self.clients) is not int or self.clients < 2:
+            raise EncodingError(f"clients must be an int of at least 2, not {self.clients!r}")
+        if type(self.modulus_bits) is not int or not 2 <= self.modulus_bits <= MAXIMUM_MODULUS_BITS:
+            raise EncodingError(
+                f"modulus_bits must be an int in [2, {MAXIMUM_MODULUS_BITS}], not {self.modulus_bits!r}"
+            )
+        if not isinstance(self.weighting, Weighting):
+            raise EncodingError(f"weighting must be one of {', '.join(Weighting)}, not {self.weighting!r}")
+        if not self.shapes or any(type(side) is not int or side < 1 for shape in self.shapes for side in shape):
+            raise EncodingError(f"shapes must be of at least one array, with sides of at least 1, not {self.shapes}")
+
     @classmethod
     def fit(
         cls,
@@ -71,7 +87,7 @@ class Encoding:
         """The finest encoding whose sum cannot wrap.
 
         Args:
-            shapes: Of the arrays, in order; together at least one element.
+            shapes: Of the arrays, in order; at least one array, and no side of 0.
             clip_l2: See the class.
             clients: See the class; at least 2.
             modulus_bits: See the class.
@@ -80,26 +96,18 @@ class Encoding:
             noise_reach: The most, in the update's units, that the noise of all clients adds to a coordinate.
 
         Raises:
-            EncodingError: An argument is out of range, or the cohort does not fit the modulus.
+            EncodingError: An argument is out of range.
+            ModulusTooSmall: The cohort does not fit the modulus; the error names the bits that would do.
         """
-        _check_positive("clip_l2", clip_l2)
-        _check_positive("max_weight", max_weight)
-        if not (noise_reach >= 0 and math.isfinite(noise_reach)):
-            raise EncodingError(f"noise_reach must be finite and not negative, not {noise_reach}")
-        if type(clients) is not int or clients < 2:
-            raise EncodingError(f"clients must be an int of at least 2, not {clients!r}")
-        if type(modulus_bits) is not int or not 2 <= modulus_bits <= 62:
-            raise EncodingError(f"modulus_bits must be an int in [2, 62], not {modulus_bits!r}")
-        checked = tuple(tuple(int(side) for side in shape) for shape in shapes)
-        if any(side < 0 for shape in checked for side in shape) or not sum(math.prod(shape) for shape in checked):
-            raise EncodingError(f"shapes must describe at least one element, not {checked}")
+        if not _is_number(noise_reach) or not 0 <= noise_reach < math.inf:
+            raise EncodingError(f"noise_reach must be a finite number, not negative, not {noise_reach!r}")
         draft = cls(
-            shapes=checked,
-            clip_l2=float(clip_l2),
+            shapes=tuple(tuple(shape) for shape in shapes),
+            clip_l2=clip_l2,
             clients=clients,
             modulus_bits=modulus_bits,
-            weighting=Weighting(weighting),
-            max_weight=float(max_weight),
+            weighting=weighting,
+            max_weight=max_weight,
             granularity=1.0,
         )
         reach = clients * draft.coordinate_bound + noise_reach
@@ -107,11 +115,8 @@ class Encoding:
         steps = 2 ** (modulus_bits - 1) - 1 - 2 * clients
         if steps <= 0 or reach / steps > finest_useful:
             enough = math.ceil(math.log2(reach / finest_useful + 2 * clients + 1)) + 1
-            raise EncodingError(
-                f"a cohort of {clients} clients and its noise do not fit a modulus of {modulus_bits} bits; "
-                f"{enough} bits would do"
-            )
-        return cls(**{**_fields(draft), "granularity": reach / steps})
+            raise ModulusTooSmall(clients=clients, modulus_bits=modulus_bits, enough_bits=enough)
+        return replace(draft, granularity=(1 + _FLOAT_SLACK) * reach / steps)
 
     @property
     def dimension(self) -> int:
@@ -126,7 +131,7 @@ class Encoding:
     @property
     def modulus(self) -> int:
         """The modulus, a power of two."""
-        return 2**self.modulus_bits
+        return 1 << self.modulus_bits
 
     @property
     def norm_bound(self) -> float:
@@ -145,10 +150,11 @@ class Encoding:
     def l2_sensitivity(self) -> float:
         """Bound on the l2 norm of one client's integer vector, in integer steps.
 
-        Source: arXiv 2102.06387v4, theorem 1 (the norm of a vector after randomised rounding), beta = exp(-1/2).
+        Source: arXiv 2102.06387v4, theorem 1 (the norm of a vector after randomised rounding), beta = exp(-1/2); the
+        slack is for float64 in clipping and rotating.
         """
         norm, root = self.norm_bound / self.granularity, math.sqrt(self.length)
-        return math.sqrt(min((norm + root) ** 2, norm**2 + self.length / 4 + norm + root / 2))
+        return math.sqrt(min((norm + root) ** 2, norm**2 + self.length / 4 + norm + root / 2)) * (1 + _FLOAT_SLACK)
 
     def check_reach(self, noise: int) -> None:
         """Make sure that the sum stays within the modulus.
@@ -170,13 +176,20 @@ class Encoding:
         """The most by which an entry of the decoded mean, without noise, differs from the exact mean.
 
         Each client's rounding moves a coordinate by less than one step, the inverse rotation gathers the errors of
-        one block, and dividing a sum by an inexact weight at most doubles the error.
+        one block, and dividing a sum by an inexact weight at most doubles the error.  Rotating, scaling and rotating
+        back in float64 adds up to three times the rotation's own error.  It holds but for the chance of 2^-40 that
+        a client's coordinate was cut.
 
         Args:
-            contributors: How many vectors are in the sum.
+            contributors: How many vectors are in the sum, in [1, clients].
             total_weight: The contributors' weights together; needed where the mean is weighted.
+
+        Raises:
+            EncodingError: An argument is missing or out of range.
         """
-        error = contributors * self.granularity * math.sqrt(block_size(self.dimension))
+        self._check_contributors(contributors)
+        step = self.granularity + 3 * float_error(self.norm_bound, self.dimension)
+        error = contributors * step * math.sqrt(block_size(self.dimension))
         if self.weighting is Weighting.UNIFORM:
             return error / contributors
         if total_weight is None:
@@ -199,13 +212,17 @@ class Encoding:
             Shape `(length,)`, int64, l2 norm at most `l2_sensitivity`.
 
         Raises:
-            EncodingError: Shapes or weight do not fit.
-            dp.errors.InvalidUpdate: An entry is NaN or infinite, or no real number.
+            EncodingError: Shapes, weight or rotation do not fit.
+            dp.errors.InvalidParameter: An entry is NaN or infinite, or no real number.
         """
-        found = tuple(np.shape(array) for array in arrays)
+        try:
+            update = [np.asarray(array) for array in arrays]
+        except ValueError:
+            raise EncodingError("the update must be a list of arrays; numpy makes none of an entry") from None
+        found = tuple(array.shape for array in update)
         if found != self.shapes:
             raise EncodingError(f"the update has shapes {found}, where {self.shapes} are expected")
-        clipped = clip_l2([np.asarray(array) for array in arrays], bound=self.clip_l2)
+        clipped = clip_l2(update, bound=self.clip_l2)
         flat = np.concatenate([array.reshape(-1) for array in clipped.arrays])
         share = self._checked_weight(weight)
         if share is not None:
@@ -214,7 +231,7 @@ class Encoding:
         bound = self.coordinate_bound
         np.clip(rotated, -bound, bound, out=rotated)
         rotated /= self.granularity
-        return _round(rotated, self.l2_sensitivity, entropy)
+        return round_at_random(rotated, l2_bound=self.l2_sensitivity, entropy=entropy)
 
     def decode(self, total: NDArray[np.uint64], *, contributors: int, rotation: Rotation) -> Arrays:
         """The mean from the sum of the contributors' vectors modulo `modulus`.
@@ -230,8 +247,12 @@ class Encoding:
         Raises:
             EncodingError: The arguments do not fit, or noise has left a total weight that is not positive.
         """
-        if total.shape != (self.length,) or not 1 <= contributors <= self.clients:
-            raise EncodingError(f"cannot decode shape {total.shape} of {contributors} contributors")
+        self._check_contributors(contributors)
+        if total.dtype != np.uint64 or total.shape != (self.length,) or int(total.max()) >= self.modulus:
+            raise EncodingError(
+                f"a sum must have shape ({self.length},), dtype uint64 and entries below the modulus, not shape "
+                f"{total.shape} and dtype {total.dtype}"
+            )
         centred = total.astype(np.int64)
         centred[centred >= self.modulus // 2] -= self.modulus
         flat = rotation.restore(centred * self.granularity)
@@ -249,49 +270,15 @@ class Encoding:
             if weight is not None:
                 raise EncodingError("this mean is uniform; it takes no weights")
             return None
-        if weight is None or not 0 < weight <= self.max_weight:
-            raise EncodingError(f"a weight must lie in (0, {self.max_weight}], not {weight}")
+        if weight is None or not _is_number(weight) or not 0 < weight <= self.max_weight:
+            raise EncodingError(f"the mean is weighted: a weight must be a number in (0, {self.max_weight:g}]")
         return weight / self.max_weight
 
-
-def _round(
-    scaled: NDArray[np.float64], l2_bound: float, entropy: Callable[[int], bytes]
-) -> NDArray[np.int64]:
-    """Randomised rounding to integers, repeated until the norm is within its bound, then towards zero.
-
-    Unbiased but for the conditioning and the 2^-32 resolution of the coins; privacy rests on the norm alone, which
-    is computed exactly, in integers.
-    """
-    floor = np.floor(scaled)
-    lower = floor.astype(np.int64)
-    chances = ((scaled - floor) * 2.0**32).astype(np.uint64)
-    limit = math.floor(l2_bound**2)
-    for _ in range(_ROUNDING_TRIES):
-        coins = np.zeros(scaled.size, dtype="<u4")
-        prg.add_mask(coins, Secret(entropy(32)))
-        rounded = lower + (coins < chances)
-        if _squared_norm(rounded) <= limit:
-            return rounded
-    return np.trunc(scaled).astype(np.int64)
+    def _check_contributors(self, contributors: int) -> None:
+        if type(contributors) is not int or not 1 <= contributors <= self.clients:
+            raise EncodingError(f"contributors must be an int in [1, {self.clients}], not {contributors!r}")
 
 
-def _squared_norm(vector: NDArray[np.int64]) -> int:
-    """Exact, for entries below 2^62: high and low halves apart, so that no partial sum leaves 64 bits."""
-    magnitude = np.abs(vector)
-    high, low = magnitude >> 20, magnitude & (2**20 - 1)
-    return sum((int(part) << shift) for part, shift in ((_dot(high, high), 40), (2 * _dot(high, low), 20), (_dot(low, low), 0)))
-
-
-def _dot(one: NDArray[np.int64], other: NDArray[np.int64]) -> int:
-    if int(one.max(initial=0)) * int(other.max(initial=0)) * one.size < 2**63:
-        return int(one @ other)
-    return sum(int(a) * int(b) for a, b in zip(one, other, strict=True))
-
-
-def _fields(encoding: Encoding) -> dict[str, object]:
-    return {name: getattr(encoding, name) for name in Encoding.__dataclass_fields__}
-
-
-def _check_positive(name: str, value: float) -> None:
-    if not (isinstance(value, int | float) and math.isfinite(value) and value > 0):
-        raise EncodingError(f"{name} must be finite and above 0, not {value!r}")
+def _is_number(value: object) -> TypeGuard[float]:
+    """Whether it is an int or float, of Python or numpy, and no bool."""
+    return isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)

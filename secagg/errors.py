@@ -33,5 +33,25 @@ class EncodingError(SecaggError, ValueError):
     """An update, a weight or a cohort that the encoding cannot carry without loss; nothing has been sent."""
 
 
+class ModulusTooSmall(EncodingError):
+    """The sum of a whole cohort, with its noise, could wrap around the modulus.
+
+    Args:
+        clients: Of the cohort.
+        modulus_bits: What was asked for.
+        enough_bits: What would do.
+
+    Attributes:
+        enough_bits: What would do; beyond 62 nothing does but fewer clients or less noise.
+    """
+
+    def __init__(self, *, clients: int, modulus_bits: int, enough_bits: int) -> None:
+        advice = f"{enough_bits} bits would do" if enough_bits <= 62 else "fewer clients or less noise would do"
+        super().__init__(
+            f"a cohort of {clients} clients and its noise do not fit a modulus of {modulus_bits} bits; {advice}"
+        )
+        self.enough_bits = enough_bits
+
+
 class CheckpointError(SecaggError, ValueError):
     """A run's folder whose files are missing, damaged or of another run."""

@@ -13,6 +13,8 @@ import math
 import os
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import Final
 
 import msgspec
 import numpy as np
@@ -22,11 +24,11 @@ from dp.calibration import calibrate_distributed
 from dp.distributed import DistributedDiscreteGaussian
 from protocols import Cost, SecureSum, Session, Transmission, simulate
 from protocols.errors import ParameterError
-from secagg.encoding import Arrays, Encoding, Weighting
-from secagg.errors import ConfigurationError
+from secagg.encoding import MAXIMUM_MODULUS_BITS, Arrays, Encoding, Weighting
+from secagg.errors import ConfigurationError, ModulusTooSmall
 from secagg.rotation import FAILURE, Rotation
 
-_SLACK = 1.02  # noise reach is planned before the lattice, whose rounding raises the sensitivity by less than this
+_REACH_MARGIN: Final = 1.001  # lets the search for a lattice and its noise end after a few steps
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,29 +116,33 @@ class SecureMean:
             target: The guarantee to keep, or None for no noise at all.
 
         Raises:
-            EncodingError: The cohort does not fit the modulus.
+            EncodingError: A parameter of the encoding is out of range.
+            ModulusTooSmall: The cohort does not fit the modulus; the error names the bits that would do.
             ParameterError: Cohort, threshold and protocol do not fit together.
             dp.errors.InfeasibleTarget: No noise reaches the target.
         """
         cohort = tuple(clients)
         if not 2 <= minimum_contributors <= len(cohort):
             raise ParameterError(f"minimum_contributors must lie in [2, {len(cohort)}], not {minimum_contributors}")
-        fit = {
-            "shapes": shapes,
-            "clip_l2": clip_l2,
-            "clients": len(cohort),
-            "modulus_bits": modulus_bits,
-            "weighting": weighting,
-            "max_weight": max_weight,
-        }
-        encoding, noise = Encoding.fit(**fit), None
-        if target is not None:
-            # Noise is proportional to the lattice's steps a clip, and the finest lattice depends on the noise:
-            # calibrate on the noiseless lattice, refit with that noise's reach, calibrate on the lattice found.
-            reach = _calibrate(encoding, target, minimum_contributors).tail_bound(len(cohort), FAILURE)
-            encoding = Encoding.fit(**fit, noise_reach=_SLACK * reach * encoding.granularity)
-            noise = _calibrate(encoding, target, minimum_contributors)
-            encoding.check_reach(noise.tail_bound(len(cohort), FAILURE))
+        fit = partial(
+            Encoding.fit,
+            shapes=shapes,
+            clip_l2=clip_l2,
+            clients=len(cohort),
+            weighting=weighting,
+            max_weight=max_weight,
+        )
+        bits = modulus_bits
+        while True:
+            try:
+                encoding, noise = _lattice(partial(fit, modulus_bits=bits), target, minimum_contributors)
+                break
+            except ModulusTooSmall as error:
+                if error.enough_bits > MAXIMUM_MODULUS_BITS:
+                    raise
+                bits = error.enough_bits  # what the error names must really do, noise included
+        if bits != modulus_bits:
+            raise ModulusTooSmall(clients=len(cohort), modulus_bits=modulus_bits, enough_bits=bits)
         planned = cls(
             protocol=protocol,
             clients=cohort,
@@ -249,6 +255,28 @@ class SecureMean:
             ),
             cost=outcome.cost,
         )
+
+
+def _lattice(
+    fit: Callable[..., Encoding], target: Target | None, minimum_contributors: int
+) -> tuple[Encoding, DistributedDiscreteGaussian | None]:
+    """The finest encoding with room for its own noise.
+
+    The noise a clip grows with the granularity, by its share of rounding, and the granularity with the noise's reach:
+    both grow step by step until the noise stays within the reach that it was given.
+    """
+    encoding = fit()
+    if target is None:
+        return encoding, None
+    reach = 0.0
+    while True:
+        noise = _calibrate(encoding, target, minimum_contributors)
+        steps = noise.tail_bound(encoding.clients, FAILURE)
+        if steps * encoding.granularity <= reach:
+            encoding.check_reach(steps)
+            return encoding, noise
+        reach = _REACH_MARGIN * steps * encoding.granularity
+        encoding = fit(noise_reach=reach)
 
 
 def _calibrate(encoding: Encoding, target: Target, minimum_contributors: int) -> DistributedDiscreteGaussian:

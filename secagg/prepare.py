@@ -1,6 +1,7 @@
 """From settings to everything that a run needs, refused whole where something cannot work."""
 
 from dataclasses import dataclass
+from functools import partial
 
 from protocols import SecAggPlus, SecureSum, load
 from secagg.config import TrainingConfig
@@ -59,21 +60,23 @@ def prepare(config: TrainingConfig) -> Prepared:
         batch_size=config.batch_size,
         seed=config.seed,
     )
-    planned = {
-        "protocol": protocol,
-        "clients": devices.clients,
-        "minimum_contributors": threshold,
-        "shapes": [array.shape for array in model.get_weights()],
-        "clip_l2": config.clip_l2,
-        "modulus_bits": config.modulus_bits,
-        "weighting": config.weighting,
-        "max_weight": config.max_examples or 1.0,
-    }
-    noiseless = SecureMean.plan(**planned)
-    mean = noiseless
+    plan = partial(
+        SecureMean.plan,
+        protocol=protocol,
+        clients=devices.clients,
+        minimum_contributors=threshold,
+        shapes=devices.shapes,
+        clip_l2=config.clip_l2,
+        modulus_bits=config.modulus_bits,
+        weighting=config.weighting,
+        max_weight=config.max_examples or 1.0,
+    )
+    target = None
     if config.private:
         target = Target(epsilon=config.epsilon, delta=config.delta, releases=config.rounds)
-        mean = SecureMean.plan(**planned, target=target)
+    # With noise first: it is what needs the larger modulus, and says so.
+    mean = plan(target=target)
+    noiseless = plan() if config.private else mean
     return Prepared(
         config=config,
         devices=devices,

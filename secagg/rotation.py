@@ -15,6 +15,8 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from secagg.errors import EncodingError
+
 _LARGEST_BLOCK = 2**14
 _PADDING = 16
 FAILURE = 2.0**-40
@@ -27,12 +29,17 @@ class Rotation:
         dimension: Coordinates before padding, at least 1.
         seed: Public bytes; the same for all parties.
 
+    Raises:
+        EncodingError: The dimension is no such number; `rotate` and `restore`: the vector has another shape.
+
     Attributes:
         block: Size of a block, a power of two.
         padded: Coordinates after padding, a multiple of `block`, at most 17/16 of the dimension.
     """
 
     def __init__(self, dimension: int, seed: bytes) -> None:
+        if type(dimension) is not int or dimension < 1:
+            raise EncodingError(f"dimension must be an int of at least 1, not {dimension!r}")
         self.dimension = dimension
         self.block = block_size(dimension)
         self.padded = padded_length(dimension)
@@ -41,6 +48,7 @@ class Rotation:
 
     def rotate(self, vector: NDArray[np.float64]) -> NDArray[np.float64]:
         """Shape `(dimension,)` to shape `(padded,)`, the l2 norm unchanged."""
+        _check_shape(vector, self.dimension)
         padded = np.zeros(self.padded)
         padded[: self.dimension] = vector
         padded *= self._signs
@@ -48,6 +56,7 @@ class Rotation:
 
     def restore(self, vector: NDArray[np.float64]) -> NDArray[np.float64]:
         """Shape `(padded,)` back to shape `(dimension,)`."""
+        _check_shape(vector, self.padded)
         restored = self._transform(vector)
         restored *= self._signs
         return restored[: self.dimension]
@@ -77,6 +86,21 @@ def flat_bound(norm: float, dimension: int) -> float:
     """A bound on every rotated coordinate of a vector of this norm; 2^-40 is the chance that one exceeds it."""
     block = block_size(dimension)
     return norm * min(1.0, math.sqrt(2 * math.log(2 * padded_length(dimension) / FAILURE) / block))
+
+
+def float_error(norm: float, dimension: int) -> float:
+    """A bound on what float64 does to any coordinate in one rotation, there or back, of a vector of this norm.
+
+    A coordinate is a product with two factors of r and c rows, r c = B and r + c < 2.2 sqrt(B), of entries 1 / sqrt(B)
+    in all, so that its error is at most (r + c + 16) 2^-53 times the block's l1 norm over sqrt(B) (Higham, "Accuracy
+    and Stability of Numerical Algorithms", section 3.5).
+    """
+    return norm * (3 * math.sqrt(block_size(dimension)) + 20) * 2.0**-53
+
+
+def _check_shape(vector: NDArray[np.float64], length: int) -> None:
+    if vector.shape != (length,):
+        raise EncodingError(f"the rotation takes shape ({length},), not {vector.shape}")
 
 
 @lru_cache(maxsize=16)

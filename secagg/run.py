@@ -94,7 +94,10 @@ def run_training(prepared: Prepared, folder: RunFolder, *, resume: bool, observe
         for earlier in compared:
             observe(earlier.kind, earlier.record)
     wanted = config.compare and not compared
-    with _ledger(config, folder, resume=resume) as ledger, _comparison(config, wanted=wanted) as process:
+    with (
+        _ledger(config, folder, rounds=state.round, resume=resume) as ledger,
+        _comparison(config, wanted=wanted) as process,
+    ):
         training = SecureAveraging(
             devices=prepared.devices,
             test=prepared.test,
@@ -169,15 +172,23 @@ def _tell(compared: list[ComparedRound], observe: Observer) -> None:
         observe(line.kind, line.record)
 
 
-def _ledger(config: TrainingConfig, folder: RunFolder, *, resume: bool) -> AbstractContextManager[Ledger | None]:
+def _ledger(
+    config: TrainingConfig, folder: RunFolder, *, rounds: int, resume: bool
+) -> AbstractContextManager[Ledger | None]:
+    """The run's ledger: a new one only where no round has been run."""
     if not config.private:
         return nullcontext()
-    if resume and folder.ledger.exists():
+    if resume and (rounds or folder.has_ledger()):
+        if not folder.ledger.exists():
+            raise CheckpointError(f"{rounds} rounds were run, but what they spent is lost: {folder.ledger} is gone")
         ledger = Ledger.open(folder.ledger)
         kept = ledger.budget
         if (kept.epsilon, kept.delta, kept.population) != (config.epsilon, config.delta, config.clients):
             ledger.close()
             raise CheckpointError(f"the budget in {folder.ledger} is not that of the run's settings")
+        if (entries := len(ledger.entries())) < rounds:
+            ledger.close()
+            raise CheckpointError(f"{rounds} rounds were run, but {folder.ledger} knows of {entries}: an older copy")
         return ledger
     return Ledger.create(folder.ledger, epsilon=config.epsilon, delta=config.delta, population=config.clients)
 

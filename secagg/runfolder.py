@@ -1,9 +1,8 @@
 """A run's folder: settings, metrics, checkpoint, ledger, model and report, each whole at any moment."""
 
-import shutil
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import msgspec
 import numpy as np
@@ -18,6 +17,11 @@ T = TypeVar("T")
 
 _CONFIG, _CHECKPOINT, _METRICS = "config.toml", "checkpoint.npz", "metrics.jsonl"
 _COMPARISON, _SUMMARY = "comparison.jsonl", "summary.json"
+_LEDGER, _REPORT = "ledger.sqlite", "report.html"
+_MODELS = ("model.keras", "model.npz")
+_FILES: Final = frozenset(
+    (_CONFIG, _CHECKPOINT, _METRICS, _COMPARISON, _SUMMARY, _LEDGER, f"{_LEDGER}-journal", _REPORT, *_MODELS)
+)
 
 
 class RunFolder:
@@ -33,12 +37,18 @@ class RunFolder:
     @property
     def ledger(self) -> Path:
         """The budget ledger."""
-        return self.path / "ledger.sqlite"
+        return self.path / _LEDGER
+
+    def has_ledger(self) -> bool:
+        """Whether there is one; a file that is still empty was interrupted before it was a ledger."""
+        if self.ledger.exists() and not self.ledger.stat().st_size:
+            self.ledger.unlink()
+        return self.ledger.exists()
 
     @property
     def report(self) -> Path:
         """The report."""
-        return self.path / "report.html"
+        return self.path / _REPORT
 
     def check_free(self, *, overwrite: bool) -> None:
         """Make sure that a new run may begin here.
@@ -46,17 +56,23 @@ class RunFolder:
         Raises:
             CheckpointError: The folder holds a run already and is not to be overwritten, or holds something else.
         """
-        occupied = self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir()))
-        if occupied and not (self.path / _CONFIG).is_file():
-            raise CheckpointError(f"{self.path} exists and holds no run; name another folder")
-        if occupied and not overwrite:
+        if not self.path.exists():
+            return
+        if not self.path.is_dir():
+            raise CheckpointError(f"{self.path} is no folder; name another one")
+        found = sorted(entry.name for entry in self.path.iterdir())
+        foreign = [name for name in found if not _is_of_run(name)]
+        if foreign:
+            raise CheckpointError(f"{self.path} holds {foreign[0]!r}, which is no part of a run; name another folder")
+        if not overwrite and not _FILES.isdisjoint(found):
             raise CheckpointError(f"{self.path} holds a run; go on with --resume, or replace it with --overwrite")
 
     def begin(self, config: TrainingConfig) -> None:
-        """Make the folder for a new run; a run that it holds is removed."""
-        if self.path.exists():
-            shutil.rmtree(self.path)
+        """Make the folder for a new run; the files of a run that it holds are removed, and nothing else."""
         self.path.mkdir(parents=True, exist_ok=True)
+        for entry in list(self.path.iterdir()):
+            if _is_of_run(entry.name):
+                entry.unlink()
         write_whole(self.path / _CONFIG, lambda partial: partial.write_text(config.as_toml(), encoding="utf-8"))
 
     def config(self) -> TrainingConfig:
@@ -79,9 +95,7 @@ class RunFolder:
             file.write(msgspec.json.encode(record) + b"\n")
         arrays = {f"weights_{index}": array for index, array in enumerate(state.weights)}
         arrays |= {f"velocity_{index}": array for index, array in enumerate(state.velocity)}
-        write_whole(
-            self.path / _CHECKPOINT, lambda partial: np.savez(partial, round=np.int64(state.round), **arrays)
-        )
+        write_whole(self.path / _CHECKPOINT, lambda partial: np.savez(partial, round=np.int64(state.round), **arrays))
 
     def restore(self, like: GlobalModel) -> GlobalModel:
         """The state after the last whole round, and metrics cut back to it; `like` itself before the first one.
@@ -106,9 +120,11 @@ class RunFolder:
                 raise CheckpointError(f"the checkpoint is damaged: {error}") from error
             if any(found[name].shape != shape or found[name].dtype != np.float64 for name, shape in shapes.items()):
                 raise CheckpointError(f"the checkpoint in {self.path} is another model's")
-            count = len(like.weights)
+            count, number = len(like.weights), found["round"]
             values = [found[name] for name in shapes]
-            state = GlobalModel(values[:count], values[count:], int(found["round"]))
+            if number.shape or number.dtype != np.int64 or number < 0 or not all(np.isfinite(v).all() for v in values):
+                raise CheckpointError(f"the checkpoint in {self.path} is damaged: its numbers are no state of a run")
+            state = GlobalModel(values[:count], values[count:], int(number))
         kept = [record for record in self.metrics() if record.round <= state.round]
         if [record.round for record in kept] != list(range(1, state.round + 1)):
             raise CheckpointError(f"{self.path / _METRICS} does not have the {state.round} rounds of the checkpoint")
@@ -132,6 +148,10 @@ class RunFolder:
     def comparison(self) -> list[ComparedRound]:
         """The rounds of the runs to compare with; none until both have ended."""
         return _read_lines(self.path / _COMPARISON, ComparedRound)
+
+
+def _is_of_run(name: str) -> bool:
+    return name in _FILES or (name.startswith(".") and ".partial" in name)
 
 
 def _read_lines(path: Path, kind: type[T]) -> list[T]:

@@ -46,7 +46,7 @@ def train_on_terminal(
         prepared = prepare(config)
     if not resume:
         folder.begin(config)
-    console.print(_plan_line(prepared), highlight=False)
+    console.print(_plan_line(prepared), highlight=False, soft_wrap=True)
     try:
         with _Live(console, config) as live:
             summary = run_training(prepared, folder, resume=resume, observe=live.observe)
@@ -55,6 +55,7 @@ def train_on_terminal(
         console.print(
             f"interrupted after {done} whole rounds; go on with: secagg train --out {folder.path} --resume",
             highlight=False,
+            soft_wrap=True,
         )
         raise
     _write_report(folder, prepared, summary, console)

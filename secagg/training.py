@@ -88,13 +88,15 @@ class GlobalModel:
     @classmethod
     def initial(cls, devices: Devices) -> "GlobalModel":
         """The model's own initial weights, the same for every client."""
-        weights = [array.astype(np.float64) for array in devices.model.get_weights()]
+        weights = [np.array(array, dtype=np.float64) for array in devices.model.get_weights()]
         return cls(weights, [np.zeros_like(array) for array in weights])
 
     def apply(self, mean: Arrays, step: ServerStep) -> None:
         """Move by a mean update."""
-        self.velocity = [step.momentum * old + new for old, new in zip(self.velocity, mean, strict=True)]
-        self.weights = [old + step.learning_rate * v for old, v in zip(self.weights, self.velocity, strict=True)]
+        # numpy turns arrays of no dimension into numbers wherever it computes with them.
+        velocity = [step.momentum * old + new for old, new in zip(self.velocity, mean, strict=True)]
+        weights = [old + step.learning_rate * new for old, new in zip(self.weights, velocity, strict=True)]
+        self.velocity, self.weights = list(map(np.asarray, velocity)), list(map(np.asarray, weights))
 
     def digest(self) -> bytes:
         """32 bytes that name these weights and this round."""
@@ -139,6 +141,8 @@ class SecureAveraging:
             raise ConfigurationError("the mean was planned for another cohort than these devices")
         if (mean.noise is None) != (ledger is None):
             raise ConfigurationError("a ledger is needed exactly where the mean adds noise")
+        if type(dropping) is not int or not 0 <= dropping <= len(mean.clients):
+            raise ConfigurationError(f"dropping must be an int in [0, {len(mean.clients)}], not {dropping!r}")
         self._devices, self._test, self._mean, self._ledger = devices, test, mean, ledger
         self._step, self._dropping = step, dropping
         self.state = state or GlobalModel.initial(devices)
@@ -239,9 +243,7 @@ class PlainAveraging:
         return 1.0 if self._max_weight is None else min(float(self._devices.examples(client)), self._max_weight)
 
 
-def plain_mean(
-    updates: dict[int, Arrays], *, clip_l2: float, weight: Callable[[int], float] = lambda _: 1.0
-) -> Arrays:
+def plain_mean(updates: dict[int, Arrays], *, clip_l2: float, weight: Callable[[int], float] = lambda _: 1.0) -> Arrays:
     """The weighted mean of the clipped updates, entry by entry, in float64 and in the clear."""
     total = sum(weight(client) for client in updates)
     mean: Arrays = []

@@ -1,7 +1,7 @@
 """The key schedule of pairwise masking: every derived key and commitment, each bound to the session's digest.
 
-Keys are HKDF-SHA256 (RFC 5869), the commitment is SHA-256, each over a string that is unambiguous: a fixed prefix, the digest, a purpose
-of fixed length, two client ids as 32-bit integers, and for shares the four public keys of the two clients.
+Keys are HKDF-SHA256 (RFC 5869), the commitment is SHA-256.  Their input is unambiguous: a fixed prefix, the digest, a
+purpose of fixed length, two client ids as 32-bit integers, and for shares the four public keys of the two clients.
 """
 
 import hashlib

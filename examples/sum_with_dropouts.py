@@ -1,0 +1,15 @@
+"""A hundred clients sum their vectors; nobody sees a single one, and some vanish at every stage."""
+
+import os
+
+import numpy as np
+
+from protocols import SecAggPlus, Session, simulate
+
+protocol, threshold = SecAggPlus.suggest(clients=100, adversarial=0.05, dropout=0.1)
+session = Session(session_id=os.urandom(16), clients=tuple(range(100)), threshold=threshold, length=4, modulus=2**24)
+vectors = {client: np.array([1, client, client**2, 7]) for client in session.clients}
+drops = {"advertise_keys": [2], "share_keys": [3, 5], "mask_input": [7, 11], "reveal_shares": [13]}
+outcome = simulate(protocol, session, vectors, drops=drops)
+print(f"{len(outcome.contributors)} vectors are in the sum {outcome.total}")
+print(f"in the clear it would have been {sum(vectors[client] for client in outcome.contributors)}")

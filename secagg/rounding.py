@@ -1,0 +1,60 @@
+"""Randomised rounding to integers whose norm is bounded.
+
+Source: Kairouz, Liu and Steinke, arXiv 2102.06387v4, algorithm 1 (conditional rounding).  The bound is checked last,
+on the integers themselves, so that privacy rests on no float.
+"""
+
+import math
+from collections.abc import Callable
+from fractions import Fraction
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from protocols.crypto import prg
+from protocols.crypto.secret import Secret
+
+TRIES: Final = 64
+
+
+def round_at_random(
+    scaled: NDArray[np.float64], *, l2_bound: float, entropy: Callable[[int], bytes]
+) -> NDArray[np.int64]:
+    """Round each entry up or down at random, again until the norm is within its bound, at last towards zero.
+
+    Unbiased but for the conditioning and the 2^-32 resolution of the coins.
+
+    Args:
+        scaled: Shape `(length,)`, finite, entries below 2^61 in magnitude, l2 norm at most `l2_bound`.
+        l2_bound: Bound on the result's l2 norm.
+        entropy: Secret randomness, 32 bytes for each try.
+
+    Returns:
+        Shape `(length,)`, int64; each entry less than one away from the given one.
+    """
+    floor = np.floor(scaled)
+    lower = floor.astype(np.int64)
+    chances = ((scaled - floor) * 2.0**32).astype(np.uint64)
+    limit = math.floor(Fraction(l2_bound) ** 2)
+    for _ in range(TRIES):
+        coins = np.zeros(scaled.size, dtype="<u4")
+        prg.add_mask(coins, Secret(entropy(32)))
+        rounded: NDArray[np.int64] = lower + (coins < chances)
+        if squared_norm(rounded) <= limit:
+            return rounded
+    return np.trunc(scaled).astype(np.int64)
+
+
+def squared_norm(vector: NDArray[np.int64]) -> int:
+    """The squared l2 norm, exact for entries below 2^62 in magnitude."""
+    magnitude = np.abs(vector)
+    # High and low halves apart, so that no partial sum leaves 64 bits.
+    high, low = magnitude >> 20, magnitude & (2**20 - 1)
+    return (_dot(high, high) << 40) + (_dot(high, low) << 21) + _dot(low, low)
+
+
+def _dot(one: NDArray[np.int64], other: NDArray[np.int64]) -> int:
+    if int(one.max(initial=0)) * int(other.max(initial=0)) * one.size < 2**63:
+        return int(one @ other)
+    return sum(int(a) * int(b) for a, b in zip(one, other, strict=True))

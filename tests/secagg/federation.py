@@ -1,0 +1,44 @@
+"""A small federation on a numpy model, for tests."""
+
+from typing import Any
+
+import numpy as np
+
+from protocols import SecAgg
+from secagg.devices import Devices, Shard
+from secagg.mean import SecureMean
+from secagg.models.base import Model
+from secagg.models.softmax import SoftmaxRegression
+
+FEATURES, CLASSES = 6, 3
+
+
+def examples(count: int, seed: int) -> Shard:
+    """Three classes that a linear model can tell apart, mostly."""
+    generator = np.random.default_rng(seed)
+    x = generator.normal(size=(count, FEATURES))
+    y = (x[:, 0] + 0.3 * generator.normal(size=count) > 0).astype(np.int64) + (x[:, 1] > 0)
+    return x, y
+
+
+def devices(clients: int = 8, *, seed: int = 1, model: Model | None = None) -> Devices:
+    """Clients of 5, 6, 7, ... examples."""
+    return Devices(
+        model=model or SoftmaxRegression(FEATURES, CLASSES, learning_rate=0.3, seed=seed),
+        shards=[examples(5 + client, client) for client in range(clients)],
+        epochs=2,
+        batch_size=4,
+        seed=seed,
+    )
+
+
+def mean_for(federation: Devices, **changes: Any) -> SecureMean:
+    """A mean of these devices' updates, for a release of a half of them and one more."""
+    settings: dict[str, Any] = {
+        "protocol": SecAgg(),
+        "clients": federation.clients,
+        "minimum_contributors": len(federation.clients) // 2 + 1,
+        "shapes": [array.shape for array in federation.model.get_weights()],
+        "clip_l2": 0.5,
+    }
+    return SecureMean.plan(**settings | changes)

@@ -1,0 +1,260 @@
+import json
+import os
+import signal
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from dp.ledger import Ledger
+from secagg.config import TrainingConfig, parse
+from secagg.prepare import prepare
+from secagg.run import Summary, run_training
+from secagg.runfolder import RunFolder
+from tests.secagg.commands import SMALL, secagg, stopped
+
+FILES = {"checkpoint.npz", "config.toml", "ledger.sqlite", "metrics.jsonl", "model.npz", "report.html", "summary.json"}
+LONG = ("train", *SMALL, "--rounds", "40", "--epsilon", "300", "--no-compare", "--out", "run")
+
+
+def entries(folder: RunFolder) -> tuple[int, float]:
+    """How many releases the ledger counts, and what they spent."""
+    with Ledger.open(folder.ledger) as ledger:
+        return len(ledger.entries()), ledger.spent().epsilon
+
+
+def lines(path: Path) -> int:
+    return path.read_bytes().count(b"\n") if path.exists() else 0
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder in which a whole run was made, with comparison, by settings of a file and of options."""
+    path = tmp_path_factory.mktemp("finished")
+    (path / "settings.toml").write_text("rounds = 9\nepochs = 1\nmodel = 'numpy-softmax'\n")
+    found = secagg("train", "settings.toml", *SMALL, "--rounds", "2", "--epsilon", "60", "--out", "run", cwd=path)
+    assert found.returncode == 0, found.stderr
+    assert "Traceback" not in found.stderr
+    (path / "stdout").write_text(found.stdout)
+    (path / "stderr").write_text(found.stderr)
+    return path
+
+
+def test_train_leaves_everything_and_one_table(finished: Path) -> None:
+    folder = RunFolder(finished / "run")
+    assert {entry.name for entry in folder.path.iterdir()} == FILES | {"comparison.jsonl"}
+    config = folder.config()
+    assert (config.rounds, config.epochs, config.clients) == (2, 1, 16)
+    table = (finished / "stdout").read_text()
+    for heading in (
+        "secure and private",
+        "without noise",
+        "plain FedAvg",
+        "epsilon spent",
+        "vanished",
+        "the server, each round",
+    ):
+        assert table.count(heading) == 1
+    assert "2 of 2 released a mean" in table
+    assert "at least" in (finished / "stderr").read_text()
+    assert "<html" in folder.report.read_text(encoding="utf-8")
+    assert len(folder.metrics()) == 2
+    assert len(folder.comparison()) == 4
+
+
+def test_train_json_alone_is_on_standard_output(tmp_path: Path) -> None:
+    found = secagg(
+        "train", *SMALL, "--rounds", "1", "--epsilon", "60", "--no-compare", "--json", "--out", "a/b", cwd=tmp_path
+    )
+    assert found.returncode == 0
+    summary = json.loads(found.stdout)
+    assert summary.keys() == set(Summary.__struct_fields__)
+    assert summary == json.loads((tmp_path / "a" / "b" / "summary.json").read_text())
+    assert {entry.name for entry in (tmp_path / "a" / "b").iterdir()} == FILES
+
+
+@pytest.mark.parametrize(
+    ("file", "least_lines", "after_s"),
+    [("config.toml", 0, 0.0), ("ledger.sqlite", 0, 0.002), ("metrics.jsonl", 1, 0.0), ("metrics.jsonl", 9, 0.013)],
+)
+@pytest.mark.parametrize("by", [signal.SIGINT, signal.SIGKILL])
+def test_train_stopped_anywhere_counts_every_release_and_goes_on(
+    file: str, least_lines: int, after_s: float, by: signal.Signals, tmp_path: Path
+) -> None:
+    folder, marker = RunFolder(tmp_path / "run"), tmp_path / "run" / file
+    found = stopped(
+        *LONG, cwd=tmp_path, when=lambda: marker.exists() and lines(marker) >= least_lines, after_s=after_s, by=by
+    )
+    assert found.returncode == (130 if by is signal.SIGINT else -signal.SIGKILL), found.stderr
+    assert "Traceback" not in found.stderr
+    assert found.stdout == ""
+    whole = len(folder.metrics())
+    assert least_lines <= whole < 40
+    if by is signal.SIGINT:
+        assert f"interrupted after {whole} whole rounds; go on with: secagg train --out run --resume" in found.stderr
+    if whole:
+        counted, spent = entries(folder)
+        assert whole <= counted <= whole + 1
+        assert spent <= 300
+    summary = run_training(prepare(folder.config()), folder, resume=True, observe=lambda *_: None)
+    counted, spent = entries(folder)
+    assert len(folder.metrics()) == summary.rounds >= 39
+    assert summary.stopped_early == (summary.rounds < 40)
+    assert summary.rounds <= counted <= 40
+    assert spent == summary.epsilon_spent
+    assert spent <= 300
+
+
+def test_train_killed_is_reported_on_and_resumed_by_the_command(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path / "run")
+    path = folder.path / "metrics.jsonl"
+    stopped(*LONG, cwd=tmp_path, when=lambda: lines(path) >= 5, after_s=0.005, by=signal.SIGKILL)
+    report = secagg("budget", "report", "run/ledger.sqlite", "--json", cwd=tmp_path)
+    assert report.returncode == 0, report.stderr
+    assert 5 <= len(json.loads(report.stdout)["releases"]) < 40
+    found = secagg("train", "--out", "run", "--resume", "--json", cwd=tmp_path)
+    assert found.returncode == 0, found.stderr
+    summary = json.loads(found.stdout)
+    assert summary["rounds"] == len(folder.metrics()) >= 39
+    assert (tmp_path / "run" / "report.html").is_file()
+
+
+def test_train_resumed_after_its_end_changes_nothing(finished: Path) -> None:
+    folder = RunFolder(finished / "run")
+    before = {name: (folder.path / name).read_bytes() for name in ("metrics.jsonl", "comparison.jsonl", "summary.json")}
+    counted = entries(folder)
+    found = secagg("train", "--out", "run", "--resume", "--json", cwd=finished)
+    assert found.returncode == 0
+    assert entries(folder) == counted
+    assert {name: (folder.path / name).read_bytes() for name in before} == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--resume", "--out", "run", "--rounds", "3"), "--resume goes on with the settings that the run began with"),
+        (("--resume", "--out", "run", "--no-compare"), "--resume goes on with the settings that the run began with"),
+        (("--resume", "--out", "run", "--overwrite"), "--resume goes on with the settings that the run began with"),
+        (("--resume", "--out", "run", "settings.toml"), "--resume goes on with the settings that the run began with"),
+        (("--resume",), "--resume needs --out"),
+        (("--resume", "--out", "nowhere"), "holds no run to go on with"),
+        (("--out", "run"), "go on with --resume, or replace it with --overwrite"),
+        (("--out", "."), "is no part of a run; name another folder"),
+        (("--out", ".", "--overwrite"), "is no part of a run; name another folder"),
+        (("--out", "settings.toml"), "is no folder"),
+        (("missing.toml",), "cannot read missing.toml: No such file"),
+        (("--epsilon", "-1"), "epsilon: expected `float` > 0"),
+        (("--delta", "0.5"), "one over 300 clients; 0.003 would do"),
+        (("--protocol", "rot13"), "there are plain, secagg, secagg-plus"),
+        (("--weighting", "heavy"), "weighting: invalid enum value 'heavy'"),
+        (("--dataset", "missing.npz"), "missing.npz"),
+        (("--model", "numpy-softmax", "--modulus-bits", "4"), "modulus of 4 bits; 16 bits would do"),
+        (("--model", "numpy-softmax", "--minimum-contributors", "299"), "at most 270 would do"),
+    ],
+)
+def test_train_refuses_in_one_line_and_writes_nothing(arguments: tuple[str, ...], message: str, finished: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in finished.rglob("*")}
+    found = secagg("train", *arguments, cwd=finished)
+    assert found.returncode == 2
+    assert found.stdout == ""
+    assert found.stderr.startswith("secagg: ")
+    assert found.stderr.count("\n") == 1
+    assert message in found.stderr
+    assert {path: path.stat().st_mtime_ns for path in finished.rglob("*")} == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("train", "--clients", "many"), "--clients"),
+        (("train", "--epsilom", "1"), "--epsilom"),
+        (("train", "--out"), "--out"),
+        (("train", "a.toml", "b.toml"), "b.toml"),
+        (("trane",), "trane"),
+        (("budget", "report"), "ledger"),
+        (("budget", "repord"), "repord"),
+    ],
+)
+def test_wrong_usage_is_explained_without_a_traceback(arguments: tuple[str, ...], message: str, tmp_path: Path) -> None:
+    found = secagg(*arguments, cwd=tmp_path)
+    assert found.returncode == 2
+    assert found.stdout == ""
+    assert "Error" in found.stderr
+    assert message in found.stderr
+    assert "Traceback" not in found.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_train_where_nothing_can_be_written_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    found = secagg("train", *SMALL, "--rounds", "1", "--epsilon", "60", "--out", "file/run", cwd=tmp_path)
+    assert found.returncode == 2
+    assert "Traceback" not in found.stderr
+    assert "secagg: [Errno 20] Not a directory" in found.stderr
+
+
+def test_help_names_every_setting(tmp_path: Path) -> None:
+    found = secagg("train", "--help", cwd=tmp_path)
+    assert found.returncode == 0
+    hidden = {"neighbours", "share_threshold", "adversarial"}
+    for name in set(TrainingConfig.__struct_fields__) - hidden:
+        assert f"--{name.replace('_', '-')}" in found.stdout
+
+
+def test_protocols_are_listed(tmp_path: Path) -> None:
+    found = secagg("protocols", "--json", cwd=tmp_path)
+    rows = {row["name"]: row for row in json.loads(found.stdout)}
+    assert {"plain", "secagg", "secagg-plus"} <= rows.keys()
+    assert rows["secagg"]["rounds"][0] == "advertise_keys"
+    text = secagg("protocols", cwd=tmp_path)
+    assert text.returncode == 0
+    for row in rows.values():
+        assert row["name"] in text.stdout
+        assert row["about"].split()[0] in text.stdout
+
+
+def test_budget_report_as_text_json_and_page(finished: Path, tmp_path: Path) -> None:
+    ledger, page = str(finished / "run" / "ledger.sqlite"), tmp_path / "budget.html"
+    text = secagg("budget", "report", ledger, cwd=tmp_path)
+    assert text.returncode == 0
+    assert "client" in text.stdout
+    found = secagg("budget", "report", ledger, "--json", "--html", str(page), cwd=tmp_path)
+    assert found.returncode == 0
+    assert len(json.loads(found.stdout)["releases"]) == 2
+    assert "<html" in page.read_text(encoding="utf-8")
+    found = secagg("budget", "report", ledger, "--html", str(tmp_path / "no" / "page.html"), cwd=tmp_path)
+    assert (found.returncode, found.stdout) == (2, "")
+    assert found.stderr.startswith("secagg: cannot write ")
+
+
+def test_budget_report_of_what_is_no_ledger_is_one_line(finished: Path, tmp_path: Path) -> None:
+    (tmp_path / "garbage").write_bytes(os.urandom(5000))
+    (tmp_path / "empty").touch()
+    sqlite3.connect(tmp_path / "other.sqlite").execute("CREATE TABLE t (x)").connection.close()
+    whole = (finished / "run" / "ledger.sqlite").read_bytes()
+    (tmp_path / "cut").write_bytes(whole[: len(whole) // 2])
+    for name in ("garbage", "empty", "other.sqlite", "cut", "missing", "."):
+        found = secagg("budget", "report", name, cwd=tmp_path)
+        assert (found.returncode, found.stdout) == (2, ""), name
+        assert found.stderr.startswith("secagg: "), name
+        assert found.stderr.count("\n") == 1, name
+
+
+def test_budget_report_of_a_ledger_in_use_is_one_line(finished: Path) -> None:
+    path = finished / "run" / "ledger.sqlite"
+    with Ledger.open(path):
+        found = secagg("budget", "report", str(path), cwd=finished)
+    assert found.returncode == 2
+    assert "in use" in found.stderr
+    assert found.stderr.count("\n") == 1
+
+
+def test_settings_of_a_run_run_it_again(finished: Path) -> None:
+    config = RunFolder(finished / "run").config()
+    assert (
+        parse(
+            {"dataset": "breast-cancer", "model": "numpy-softmax", "clients": 16, "rounds": 2}
+            | {"epochs": 1, "epsilon": 60.0, "delta": 0.01}
+        )
+        == config
+    )

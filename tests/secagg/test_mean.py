@@ -1,0 +1,315 @@
+import dataclasses
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from scipy import stats
+
+from dp.accounting import guarantee
+from dp.clip import clip_l2
+from dp.errors import InfeasibleTarget, InvalidParameter
+from protocols import PlainSum, SecAgg, SecAggPlus, TooFewSurvivors, Transmission
+from protocols.errors import ParameterError
+from secagg.encoding import Weighting
+from secagg.errors import ConfigurationError, EncodingError, ModulusTooSmall
+from secagg.mean import SecureMean, Target
+from secagg.training import plain_mean
+from tests.conformance.cohorts import stream
+
+SHAPES = [(4, 3), (), (5,)]
+WEIGHED: dict[str, Any] = {"weighting": Weighting.WEIGHTED, "max_weight": 20.0}
+TARGET = Target(epsilon=8.0, delta=1e-3, releases=10)
+
+
+def planned(count: int = 8, **changes: Any) -> SecureMean:
+    settings: dict[str, Any] = {
+        "protocol": SecAgg(),
+        "clients": range(count),
+        "minimum_contributors": count // 2 + 1,
+        "shapes": SHAPES,
+        "clip_l2": 1.0,
+    }
+    return SecureMean.plan(**settings | changes)
+
+
+def updates(mean: SecureMean, seed: int = 0, scale: float = 0.5) -> dict[int, list[NDArray[np.float64]]]:
+    generator = np.random.default_rng(seed)
+    return {
+        client: [np.asarray(scale * generator.normal(size=shape)) for shape in mean.encoding.shapes]
+        for client in mean.clients
+    }
+
+
+class Tap:
+    """Keeps whatever crosses the wire."""
+
+    def __init__(self) -> None:
+        self.seen: list[Transmission] = []
+
+    def __call__(self, transmission: Transmission) -> None:
+        self.seen.append(transmission)
+
+
+def largest_difference(found: list[NDArray[Any]], right: list[NDArray[Any]]) -> float:
+    return max(float(np.abs(one - other).max()) for one, other in zip(found, right, strict=True))
+
+
+@settings(deadline=None, max_examples=30)
+@given(data=st.data(), weighted=st.booleans(), plus=st.booleans(), seed=st.integers(0, 2**32))
+def test_mean_without_noise_is_the_plain_one_entry_by_entry(
+    data: st.DataObject, weighted: bool, plus: bool, seed: int
+) -> None:
+    protocol = SecAggPlus(neighbours=6, share_threshold=4) if plus else SecAgg()
+    mean = planned(10, protocol=protocol, minimum_contributors=6, **(WEIGHED if weighted else {}))
+    given = updates(mean, seed)
+    weights = dict(enumerate(np.random.default_rng(seed).uniform(0.5, 20, 10).tolist())) if weighted else None
+    names = [row.name for row in protocol.rounds]
+    vanishing = data.draw(st.dictionaries(st.integers(0, 9), st.sampled_from(names), max_size=3))
+    drops = {name: [client for client, place in vanishing.items() if place == name] for name in names}
+    release = mean.run(given, weights=weights, drops=drops, entropy=stream(b"%d" % seed))
+    counted: Mapping[int, float] = weights or dict.fromkeys(range(10), 1.0)
+    right = plain_mean({c: given[c] for c in release.contributors}, clip_l2=1.0, weight=counted.__getitem__)
+    assert [array.shape for array in release.mean] == SHAPES
+    assert largest_difference(release.mean, right) <= release.rounding_bound < 1e-4
+    assert set(release.dropped) == set(vanishing)
+    # Only those who vanish before their vector is in are missing from the sum.
+    before = names[: names.index("mask_input") + 1]
+    assert {c for c, place in vanishing.items() if place not in before} <= set(release.contributors)
+
+
+def test_mean_weighs_by_ratio_and_clips_each_client() -> None:
+    mean = planned(3, minimum_contributors=2, shapes=[(2,)], **WEIGHED)
+    given = {0: [np.array([0.5, 0.0])], 1: [np.array([0.0, 30.0])], 2: [np.array([0.0, 0.0])]}
+    release = mean.run(given, weights={0: 5.0, 1: 10.0, 2: 20.0})
+    assert largest_difference(release.mean, [np.array([2.5 / 35, 10 / 35])]) <= release.rounding_bound < 1e-4
+
+
+def test_mean_costs_every_party_its_work() -> None:
+    ticks = iter(range(10**9))
+    mean = planned()
+    release = mean.run(updates(mean), drops={mean.protocol.rounds[-1].name: [3]}, clock=lambda: float(next(ticks)))
+    assert set(release.cost.client_s) == set(mean.clients)
+    assert min(release.cost.client_s.values()) > 0
+    assert release.cost.server_s > 0
+    assert min(release.cost.sent_bytes[client] for client in mean.clients) > mean.encoding.length * 3
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_mean_with_noise_has_the_variance_that_was_promised(weighted: bool) -> None:
+    """Zero updates leave noise alone; chi-square of 2^14 coordinates, false alarm rate 1e-6, one retry.
+
+    The dimension is a whole number of blocks, so that the rotation back keeps the sum of squares.
+    """
+    shape = (2**14 - weighted,)
+    weighing = WEIGHED if weighted else {}
+    mean = planned(6, protocol=PlainSum(), shapes=[shape], target=TARGET, **weighing)
+    noise, encoding = mean.noise, mean.encoding
+    assert noise is not None
+    assert encoding.length == 2**14
+
+    def tail() -> float:
+        session = mean.session(bytes(16))
+        rotation, zero = mean.rotation(session), [np.zeros(shape)]
+        # A weight far below one step, so that the weight's coordinate holds noise alone too.
+        weight = 1e-300 if weighted else None
+        total = sum(mean.contribution(zero, rotation=rotation, weight=weight).astype(np.int64) for _ in range(5))
+        centred = np.asarray(total) % encoding.modulus
+        centred[centred >= encoding.modulus // 2] -= encoding.modulus
+        flat = rotation.restore(centred * encoding.granularity) / encoding.granularity
+        return float(stats.chi2.cdf((flat**2).sum() / (5 * noise.local_sigma**2), encoding.length))
+
+    assert 5e-7 < tail() < 1 - 5e-7 or 5e-7 < tail() < 1 - 5e-7
+
+
+def test_mean_as_released_has_noise_of_the_promised_variance() -> None:
+    """The same through the whole protocol, divided by the contributors."""
+    mean = planned(6, shapes=[(2**12,)], target=TARGET)
+    noise = mean.noise
+    assert noise is not None
+
+    def tail() -> float:
+        zero = {client: [np.zeros(2**12)] for client in mean.clients}
+        release = mean.run(zero, drops={mean.protocol.rounds[1].name: [0]})
+        sigma = noise.local_sigma * math.sqrt(len(release.contributors)) * mean.encoding.granularity
+        scaled = release.mean[0] * len(release.contributors) / sigma
+        return float(stats.chi2.cdf((scaled**2).sum(), 2**12))
+
+    assert 5e-7 < tail() < 1 - 5e-7 or 5e-7 < tail() < 1 - 5e-7
+
+
+@pytest.mark.parametrize("bits", [16, 24, 40])
+@pytest.mark.parametrize("weighting", Weighting)
+def test_mean_plans_noise_that_keeps_the_target_and_no_more(bits: int, weighting: Weighting) -> None:
+    mean = planned(20, modulus_bits=bits, weighting=weighting, target=TARGET)
+    assert mean.noise is not None
+    spent = guarantee({mean.noise.event: TARGET.releases}, delta=TARGET.delta).epsilon
+    assert 0.99 * TARGET.epsilon < spent <= TARGET.epsilon
+    assert mean.noise.l2_sensitivity == mean.encoding.l2_sensitivity
+    assert mean.noise.minimum_contributors == mean.minimum_contributors == 11
+    assert mean.noise.dimension == mean.encoding.length
+    mean.encoding.check_reach(mean.noise.tail_bound(20, 2.0**-40))
+
+
+@pytest.mark.parametrize("epsilon", [0.01, 1.0, 50.0])
+@pytest.mark.parametrize("dimension", [3, 650, 20_000])
+def test_mean_refuses_a_small_modulus_and_names_the_least_that_works(epsilon: float, dimension: int) -> None:
+    target = Target(epsilon=epsilon, delta=1e-3, releases=30)
+
+    def plan(bits: int) -> SecureMean:
+        return planned(300, protocol=PlainSum(), shapes=[(dimension,)], modulus_bits=bits, target=target)
+
+    with pytest.raises(ModulusTooSmall, match=r"do not fit a modulus of 4 bits; \d+ bits would do") as caught:
+        plan(4)
+    enough = caught.value.enough_bits
+    assert plan(enough).noise is not None
+    with pytest.raises(ModulusTooSmall, match=f"; {enough} bits would do"):
+        plan(enough - 1)
+
+
+def test_mean_refuses_what_no_noise_can_reach() -> None:
+    with pytest.raises(InfeasibleTarget, match="fewer releases, more contributors or a larger epsilon would do"):
+        planned(target=Target(epsilon=1e-9, delta=1e-9, releases=10**9))
+
+
+def test_mean_below_its_least_number_of_contributors_is_not_released() -> None:
+    mean = planned(8, minimum_contributors=6)
+    first = mean.protocol.rounds[0].name
+    assert len(mean.run(updates(mean), drops={first: [1, 2]}).contributors) == 6
+    with pytest.raises(TooFewSurvivors):
+        mean.run(updates(mean), drops={first: [1, 2, 3]})
+
+
+def test_mean_session_is_that_of_everything_agreed() -> None:
+    identity = bytes(16)
+    base = planned(target=TARGET)
+    others = [
+        base.session(bytes(15) + b"\1"),
+        base.session(identity, context=b"round 1"),
+        planned().session(identity),
+        planned(target=dataclasses.replace(TARGET, epsilon=7.0)).session(identity),
+        planned(target=TARGET, clip_l2=2.0).session(identity),
+        planned(target=TARGET, shapes=[(3, 4), (), (5,)]).session(identity),
+        planned(target=TARGET, modulus_bits=25).session(identity),
+        planned(target=TARGET, max_weight=2.0).session(identity),
+        planned(target=TARGET, minimum_contributors=6).session(identity),
+        planned(9, target=TARGET, minimum_contributors=5).session(identity),
+    ]
+    digests = {base.protocol.digest(session) for session in (base.session(identity), *others)}
+    assert len(digests) == 1 + len(others)
+    assert base.session(identity) == planned(target=TARGET).session(identity)
+
+
+def test_mean_of_every_session_rotates_differently() -> None:
+    mean = planned()
+    vector = np.arange(1.0, mean.encoding.dimension + 1)
+    one, other = (mean.rotation(mean.session(bytes([n]) * 16)).rotate(vector) for n in (1, 2))
+    assert not np.allclose(one, other)
+
+
+BAD_COHORTS: dict[str, dict[str, Any]] = {
+    "a client too few": {"updates": {c: [np.zeros(2)] for c in range(3)}},
+    "a client too many": {"updates": {c: [np.zeros(2)] for c in range(5)}},
+    "another client": {"updates": {c: [np.zeros(2)] for c in range(1, 5)}},
+    "weights where there are none": {"weights": dict.fromkeys(range(4), 1.0)},
+}
+
+
+@pytest.mark.parametrize("case", BAD_COHORTS)
+def test_mean_refuses_another_cohort_before_anything_is_sent(case: str) -> None:
+    mean, tap = planned(4, shapes=[(2,)]), Tap()
+    arguments = {"updates": {c: [np.zeros(2)] for c in range(4)}} | BAD_COHORTS[case]
+    with pytest.raises(ConfigurationError):
+        mean.run(**arguments, tap=tap)
+    assert not tap.seen
+
+
+@pytest.mark.parametrize("weights", [None, {0: 1.0}, dict.fromkeys(range(5), 1.0)])
+def test_mean_refuses_a_part_of_the_weights_before_anything_is_sent(weights: dict[int, float] | None) -> None:
+    mean, tap = planned(4, **WEIGHED), Tap()
+    with pytest.raises(ConfigurationError, match="weights"):
+        mean.run(updates(mean), weights=weights, tap=tap)
+    assert not tap.seen
+
+
+@pytest.mark.parametrize(
+    ("last", "weight", "error"),
+    [
+        ([np.array([math.nan, 0])], 1.0, InvalidParameter),
+        ([np.array([math.inf, 0])], 1.0, InvalidParameter),
+        ([np.zeros(3)], 1.0, EncodingError),
+        ([np.zeros(2), np.zeros(2)], 1.0, EncodingError),
+        ([np.zeros(2)], 0.0, EncodingError),
+        ([np.zeros(2)], 21.0, EncodingError),
+        ([np.zeros(2)], math.nan, EncodingError),
+    ],
+)
+def test_mean_refuses_one_bad_contribution_before_anything_is_sent(
+    last: list[NDArray[Any]], weight: float, error: type[Exception]
+) -> None:
+    mean, tap = planned(4, shapes=[(2,)], **WEIGHED), Tap()
+    given = {**updates(mean), 3: last}
+    with pytest.raises(error):
+        mean.run(given, weights={0: 1.0, 1: 1.0, 2: 1.0, 3: weight}, tap=tap)
+    assert not tap.seen
+
+
+def test_mean_refuses_drops_that_cannot_be_before_anything_is_sent() -> None:
+    mean, tap = planned(), Tap()
+    for drops in ({"no such round": [1]}, {mean.protocol.rounds[0].name: [99]}):
+        with pytest.raises(ParameterError):
+            mean.run(updates(mean), drops=drops, tap=tap)
+    assert not tap.seen
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"minimum_contributors": 1},
+        {"minimum_contributors": 9},
+        {"minimum_contributors": 5.5},
+        {"clients": [1, 1, 2, 3, 4, 5, 6, 7]},
+        {"clients": [-1, *range(7)]},
+        {"protocol": SecAggPlus(neighbours=8, share_threshold=5)},
+    ],
+)
+def test_mean_refuses_cohorts_that_cannot_work(change: dict[str, Any]) -> None:
+    with pytest.raises(ParameterError):
+        planned(**change)
+
+
+def test_mean_contribution_stays_below_the_modulus_and_is_fresh_each_time() -> None:
+    mean = planned(target=TARGET)
+    rotation = mean.rotation(mean.session(bytes(16)))
+    zero = [np.zeros(shape) for shape in SHAPES]
+    one, other = (mean.contribution(zero, rotation=rotation) for _ in range(2))
+    assert one.dtype == np.uint64
+    assert int(max(one.max(), other.max())) < mean.encoding.modulus
+    assert not np.array_equal(one, other)
+
+
+def test_mean_server_sees_nothing_of_an_update_but_masked_integers() -> None:
+    """Two runs with equal entropy, one client's update changed: only that client's masked vector differs."""
+    mean = planned()
+    taps = Tap(), Tap()
+    given = updates(mean)
+    other = {**given, 5: [array + 0.125 for array in given[5]]}
+    for tap, each in zip(taps, (given, other), strict=True):
+        mean.run(each, tap=tap, entropy=stream(b"same"))
+    pairs = list(zip(taps[0].seen, taps[1].seen, strict=True))
+    changed = {(one.round, one.sender) for one, two in pairs if one.data != two.data}
+    assert len(changed) == 1
+    assert next(iter(changed))[1] == 5
+    assert all(len(one.data) == len(two.data) for one, two in pairs)
+
+
+def test_mean_rounding_bound_is_of_the_clipped_updates() -> None:
+    mean = planned(4, shapes=[(3,)])
+    given = {client: [np.array([10.0 * client, 1.0, -5.0])] for client in mean.clients}
+    release = mean.run(given)
+    right = sum(clip_l2(given[client], bound=1.0).arrays[0] for client in mean.clients) / 4
+    assert np.abs(release.mean[0] - right).max() <= release.rounding_bound

@@ -1,0 +1,111 @@
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from dp.accounting import guarantee
+from dp.errors import DpError
+from protocols import PlainSum, SecAgg, SecAggPlus
+from protocols.errors import ParameterError, UnknownProtocol
+from secagg.config import TrainingConfig, parse
+from secagg.encoding import Weighting
+from secagg.errors import ConfigurationError, DataError, ModulusTooSmall
+from secagg.prepare import choose_protocol, prepare
+
+SMALL: dict[str, Any] = {
+    "dataset": "breast-cancer",
+    "model": "numpy-softmax",
+    "clients": 24,
+    "rounds": 3,
+    "epsilon": 40.0,
+    "delta": 1e-2,
+}
+
+
+def config(**changes: Any) -> TrainingConfig:
+    return parse(SMALL | changes)
+
+
+def test_prepared_run_fits_its_settings() -> None:
+    prepared = prepare(config())
+    mean, noise = prepared.mean, prepared.mean.noise
+    assert noise is not None
+    assert len(prepared.devices.shards) == 24
+    assert sum(len(x) for x, _ in prepared.devices.shards) + len(prepared.test[0]) == 569
+    assert mean.clients == tuple(range(24))
+    assert mean.encoding.shapes == ((30, 2), (2,))
+    assert guarantee({noise.event: 3}, delta=1e-2).epsilon <= 40.0
+    assert noise.minimum_contributors == mean.minimum_contributors == 21
+    assert prepared.noiseless.noise is None
+    assert prepared.noiseless.encoding.granularity < mean.encoding.granularity
+    assert prepared.suffix == ".npz"
+
+
+def test_prepared_without_epsilon_adds_no_noise() -> None:
+    prepared = prepare(config(epsilon=float("inf")))
+    assert prepared.mean is prepared.noiseless
+    assert prepared.mean.noise is None
+
+
+def test_prepared_weighted_mean_counts_up_to_the_public_cap() -> None:
+    encoding = prepare(config(weighting="weighted", max_examples=7.0)).mean.encoding
+    assert (encoding.weighting, encoding.max_weight) == (Weighting.WEIGHTED, 7.0)
+
+
+def test_prepared_twice_is_the_same_but_for_the_seed() -> None:
+    one, again, other = (prepare(config(seed=seed, alpha=0.3)) for seed in (1, 1, 2))
+
+    def everything(prepared: Any) -> list[Any]:
+        shards = [array for shard in prepared.devices.shards for array in shard]
+        return [*prepared.devices.model.get_weights(), *shards, *prepared.test]
+
+    assert all(np.array_equal(a, b) for a, b in zip(everything(one), everything(again), strict=True))
+    assert not all(np.array_equal(a, b) for a, b in zip(everything(one), everything(other), strict=True))
+
+
+@pytest.mark.parametrize(("name", "kind"), [("secagg", SecAgg), ("secagg-plus", SecAggPlus), ("plain", PlainSum)])
+def test_prepared_protocol_is_the_one_asked_for(name: str, kind: type) -> None:
+    protocol, threshold = choose_protocol(config(protocol=name))
+    assert isinstance(protocol, kind)
+    assert threshold == 21
+
+
+def test_prepared_protocol_takes_parameters_by_hand() -> None:
+    chosen = choose_protocol(config(neighbours=8, share_threshold=5))
+    assert chosen == (SecAggPlus(neighbours=8, share_threshold=5), 21)
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "message"),
+    [
+        ({"protocol": "rot13"}, UnknownProtocol, r"there are plain, secagg, secagg-plus"),
+        ({"dropout": 0.6, "protocol": "secagg"}, ParameterError, r"would do"),
+        ({"minimum_contributors": 2}, ConfigurationError, r"allows no fewer than \d+ contributors"),
+        ({"neighbours": 30, "share_threshold": 5}, ParameterError, r"30 neighbours"),
+        ({"neighbours": 8, "share_threshold": 30}, ParameterError, r"share threshold"),
+        ({"modulus_bits": 8}, ModulusTooSmall, r"modulus of 8 bits; \d+ bits would do"),
+        ({"epsilon": 1e-3, "modulus_bits": 14}, ModulusTooSmall, r"modulus of 14 bits; \d+ bits would do"),
+        ({"epsilon": 1e-12, "delta": 1e-12, "rounds": 10_000}, DpError, r"would do"),
+        ({"dataset": "cifar"}, ConfigurationError, r"digits, breast-cancer"),
+        ({"dataset": "nowhere.npz"}, DataError, r"nowhere\.npz"),
+        ({"model": "transformer"}, ConfigurationError, r"softmax, mlp, cnn, numpy-softmax"),
+        ({"optimizer": "adam"}, ConfigurationError, r"optimizer sgd"),
+        ({"clients": 600, "delta": 1e-4}, ConfigurationError, r"at most 456 clients"),
+    ],
+)
+def test_prepared_refuses_what_cannot_work_and_says_what_would(
+    changes: dict[str, Any], error: type[Exception], message: str, tmp_path: Path
+) -> None:
+    with pytest.raises(error, match=message):
+        prepare(config(**changes))
+
+
+@pytest.mark.parametrize("changes", [{"modulus_bits": 8}, {"epsilon": 0.5, "modulus_bits": 10}])
+def test_prepared_modulus_that_is_named_works(changes: dict[str, Any]) -> None:
+    with pytest.raises(ModulusTooSmall) as caught:
+        prepare(config(**changes))
+    found = re.search(r"(\d+) bits would do", str(caught.value))
+    assert found is not None
+    prepare(config(**changes | {"modulus_bits": int(found[1])}))

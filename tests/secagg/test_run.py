@@ -1,0 +1,230 @@
+import shutil
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from dp.errors import LedgerCorrupt, LedgerLocked
+from dp.ledger import Ledger
+from secagg.comparison import ComparedRound, ComparisonProcess
+from secagg.config import TrainingConfig, parse
+from secagg.errors import CheckpointError, SecaggError
+from secagg.models.softmax import SoftmaxRegression
+from secagg.prepare import prepare
+from secagg.run import Summary, run_training
+from secagg.runfolder import RunFolder
+from secagg.training import GlobalModel, RoundRecord
+
+SMALL: dict[str, Any] = {
+    "dataset": "breast-cancer",
+    "model": "numpy-softmax",
+    "clients": 16,
+    "rounds": 4,
+    "epochs": 1,
+    "epsilon": 60.0,
+    "delta": 1e-2,
+    "compare": False,
+}
+
+
+class Interruption(Exception):
+    """Raised by an observer, as a Ctrl-C would be."""
+
+
+def config(**changes: Any) -> TrainingConfig:
+    return parse(SMALL | changes)
+
+
+def silent(kind: str | None, record: RoundRecord) -> None:
+    """Observe nothing."""
+
+
+def stopping_at(number: int) -> Callable[[str | None, RoundRecord], None]:
+    def observe(kind: str | None, record: RoundRecord) -> None:
+        if record.round == number:
+            raise Interruption
+
+    return observe
+
+
+def run(folder: RunFolder, settings: TrainingConfig, *, resume: bool = False, observe: Any = silent) -> Summary:
+    if not resume:
+        folder.begin(settings)
+    return run_training(prepare(settings), folder, resume=resume, observe=observe)
+
+
+def test_run_leaves_a_whole_folder(tmp_path: Path) -> None:
+    folder, seen = RunFolder(tmp_path / "run"), list[tuple[str | None, int]]()
+    summary = run(folder, config(), observe=lambda kind, record: seen.append((kind, record.round)))
+    assert seen == [(None, 1), (None, 2), (None, 3), (None, 4)]
+    assert (summary.rounds, summary.released, summary.stopped_early) == (4, 4, False)
+    assert summary.compared == {}
+    assert summary.epsilon_spent is not None
+    assert 0.99 * 60 < summary.epsilon_spent <= 60
+    with Ledger.open_to_read(folder.ledger) as ledger:
+        assert [entry.commitment is not None for entry in ledger.entries()] == [True] * 4
+        assert ledger.spent().epsilon == summary.epsilon_spent
+    saved = SoftmaxRegression.load(folder.path / summary.saved_model)
+    state = folder.restore(GlobalModel.initial(prepare(config()).devices))
+    assert all(np.array_equal(a, b) for a, b in zip(saved.get_weights(), state.weights, strict=True))
+    metrics = saved.evaluate(*prepare(config()).test)
+    assert (metrics.loss, metrics.accuracy) == (summary.loss, summary.accuracy)
+    assert summary.contributors == np.mean([record.contributors for record in folder.metrics()])
+    assert sum(summary.dropped.values()) == pytest.approx(config().dropping)
+    assert (folder.path / "summary.json").is_file()
+
+
+@pytest.mark.parametrize("number", [1, 3, 4])
+def test_run_goes_on_after_an_interruption(number: int, tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path / "run")
+    with pytest.raises(Interruption):
+        run(folder, config(), observe=stopping_at(number))
+    before = folder.metrics()
+    assert [record.round for record in before] == list(range(1, number + 1))
+    seen: list[int] = []
+    summary = run(folder, config(), resume=True, observe=lambda _, record: seen.append(record.round))
+    assert seen == [1, 2, 3, 4]
+    assert folder.metrics()[:number] == before
+    assert summary.rounds == 4
+    assert (summary.epsilon_spent or 0) <= 60
+    again = run(folder, config(), resume=True)
+    assert (again.rounds, again.epsilon_spent, again.accuracy) == (4, summary.epsilon_spent, summary.accuracy)
+
+
+def test_run_ends_early_where_interruptions_have_used_the_budget_up(tmp_path: Path) -> None:
+    """A reservation that was never committed is spent, so that the last round no longer fits."""
+    folder, settings = RunFolder(tmp_path / "run"), config()
+    with pytest.raises(Interruption):
+        run(folder, settings, observe=stopping_at(2))
+    noise = prepare(settings).mean.noise
+    assert noise is not None
+    with Ledger.open(folder.ledger) as ledger:
+        ledger.reserve(noise.event, "round 3")
+    summary = run(folder, settings, resume=True)
+    assert (summary.rounds, summary.released, summary.stopped_early) == (3, 3, True)
+    with Ledger.open_to_read(folder.ledger) as ledger:
+        assert len(ledger.entries()) == 4
+        assert ledger.spent().epsilon <= 60
+
+
+def test_run_with_the_budget_gone_at_once_is_still_a_run(tmp_path: Path) -> None:
+    folder, settings = RunFolder(tmp_path / "run"), config(rounds=1)
+    folder.begin(settings)
+    noise = prepare(settings).mean.noise
+    assert noise is not None
+    with Ledger.create(folder.ledger, epsilon=60.0, delta=1e-2, population=16) as ledger:
+        ledger.reserve(noise.event, "round 1")
+    summary = run(folder, settings, resume=True)
+    assert (summary.rounds, summary.released, summary.stopped_early) == (0, 0, True)
+    assert summary.accuracy == summary.accuracy_before
+
+
+def test_run_does_not_go_on_without_what_it_has_spent(tmp_path: Path) -> None:
+    folder, settings = RunFolder(tmp_path / "run"), config()
+    with pytest.raises(Interruption):
+        run(folder, settings, observe=stopping_at(1))
+    older = tmp_path / "older.sqlite"
+    shutil.copy(folder.ledger, older)
+    with pytest.raises(Interruption):
+        run(folder, settings, resume=True, observe=stopping_at(3))
+    shutil.copy(older, folder.ledger)
+    with pytest.raises(CheckpointError, match=r"3 rounds were run, but .* knows of 1: an older copy"):
+        run(folder, settings, resume=True)
+    folder.ledger.unlink()
+    with pytest.raises(CheckpointError, match="what they spent is lost"):
+        run(folder, settings, resume=True)
+    folder.ledger.touch()
+    with pytest.raises(LedgerCorrupt):
+        run(folder, settings, resume=True)
+    assert len(folder.metrics()) == 3
+
+
+@pytest.mark.parametrize("change", [{"epsilon": 61.0}, {"delta": 2e-2}, {"clients": 17}])
+def test_run_does_not_go_on_with_another_budget(change: dict[str, Any], tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path / "run")
+    with pytest.raises(Interruption):
+        run(folder, config(), observe=stopping_at(1))
+    with pytest.raises(CheckpointError, match="not that of the run's settings"):
+        run(folder, config(**change), resume=True)
+    with Ledger.open(folder.ledger) as ledger:
+        assert len(ledger.entries()) == 1
+
+
+def test_run_goes_on_where_the_ledger_was_never_finished(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path / "run")
+    folder.begin(config(rounds=1))
+    folder.ledger.touch()
+    assert run(folder, config(rounds=1), resume=True).rounds == 1
+
+
+def test_run_whose_ledger_is_in_use_is_refused(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path / "run")
+    with pytest.raises(Interruption):
+        run(folder, config(), observe=stopping_at(1))
+    with Ledger.open(folder.ledger), pytest.raises(LedgerLocked):
+        run(folder, config(), resume=True)
+
+
+def test_run_without_noise_has_no_ledger_and_equals_its_comparison(tmp_path: Path) -> None:
+    folder, kinds = RunFolder(tmp_path / "run"), set[str | None]()
+    settings = config(epsilon=float("inf"), compare=True, rounds=3, weighting="weighted", max_examples=40)
+    summary = run(folder, settings, observe=lambda kind, _: kinds.add(kind))
+    assert not folder.ledger.exists()
+    assert kinds == {None, "plain", "without noise"}
+    assert summary.compared == {"plain": summary.accuracy, "without noise": summary.accuracy}
+    assert (summary.epsilon_spent, summary.epsilon_budget, summary.delta) == (None, None, None)
+    by_kind: dict[str, list[RoundRecord]] = {"plain": [], "without noise": []}
+    for line in folder.comparison():
+        by_kind[line.kind].append(line.record)
+    for own, secure, plain in zip(folder.metrics(), by_kind["without noise"], by_kind["plain"], strict=True):
+        assert own.contributors == secure.contributors == plain.contributors
+        assert own.dropped == secure.dropped
+        assert own.loss == pytest.approx(secure.loss, abs=1e-5)
+        assert own.loss == pytest.approx(plain.loss, abs=1e-5)
+
+
+def test_comparison_that_has_ended_long_before_the_run_is_complete() -> None:
+    with ComparisonProcess(config(rounds=2)) as process:
+        found: list[ComparedRound] = []
+        deadline = time.monotonic() + 60
+        while len(found) < 4 and time.monotonic() < deadline:
+            found += process.arrived()
+        process._reader.join(60)
+        assert process.arrived() == []
+        assert process.rest() == []
+        assert process.received == found
+        assert [(line.kind, line.record.round) for line in found] == [
+            ("without noise", 1),
+            ("plain", 1),
+            ("without noise", 2),
+            ("plain", 2),
+        ]
+
+
+def test_comparison_that_fails_says_why(tmp_path: Path) -> None:
+    """The data set that the settings name is not where that process looks for it."""
+    with ComparisonProcess(config(dataset=str(tmp_path / "gone.npz"))) as process:
+        with pytest.raises(SecaggError, match=r"the runs to compare with have failed: .*gone\.npz"):
+            process.rest()
+        with pytest.raises(SecaggError, match="have failed"):
+            process.rest()
+
+
+def test_comparison_takes_nothing_from_the_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("dp", "protocols", "numpy", "secagg"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('foreign code')\n")
+    monkeypatch.chdir(tmp_path)
+    with ComparisonProcess(config(rounds=1)) as process:
+        assert len(process.rest()) == 2
+    assert str(tmp_path) not in sys.path
+
+
+def test_comparison_ends_with_its_block() -> None:
+    with pytest.raises(Interruption), ComparisonProcess(config(rounds=1000)) as process:
+        raise Interruption
+    assert process._process.returncode is not None
+    assert not process._reader.is_alive()
