@@ -27,12 +27,11 @@ class TrainingConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         clients: Simulated devices, each with a shard of its own.
         rounds: Global rounds, one release each.
         protocol: A registered protocol's name.
-        neighbours: SecAgg+ only: degree of the graph; both or none of these two.
-        share_threshold: SecAgg+ only: share-holders that rebuild a secret.
-        adversarial: Largest fraction of clients that collude with the server, for the protocol's parameters.
+        adversarial: Largest fraction of clients that collude with the server: sizes the protocol's parameters, and
+            their noise shares are not counted.
         dropout: Fraction of the clients that vanish in every round, at random points of the protocol.
         minimum_contributors: Least contributors of a release, which the noise is sized for; by default what is left
-            after one and a half times the dropout.
+            after one and a half times the dropout, and no less than a majority.
         epsilon: Client-level budget of the whole run; `inf` means a run without noise.
         delta: Of the budget; below one over the number of clients.
         clip_l2: Bound on a client's update.
@@ -57,8 +56,6 @@ class TrainingConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     clients: Annotated[int, Meta(ge=2, le=100_000)] = 300
     rounds: Annotated[int, Meta(ge=1, le=100_000)] = 30
     protocol: str = "secagg-plus"
-    neighbours: Count | None = None
-    share_threshold: Count | None = None
     adversarial: Annotated[float, Meta(ge=0, lt=1)] = 0.05
     dropout: Annotated[float, Meta(ge=0, lt=1)] = 0.1
     minimum_contributors: Annotated[int, Meta(ge=2)] | None = None
@@ -87,10 +84,6 @@ class TrainingConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
             raise ConfigurationError(
                 f"delta {self.delta} is not below one over {self.clients} clients; {0.9 / self.clients:.2g} would do"
             )
-        if (self.neighbours is None) != (self.share_threshold is None):
-            raise ConfigurationError("neighbours and share_threshold go together; give both or none")
-        if self.neighbours is not None and self.protocol != "secagg-plus":
-            raise ConfigurationError("neighbours and share_threshold are settings of secagg-plus alone")
         if (self.weighting is Weighting.WEIGHTED) != (self.max_examples is not None):
             raise ConfigurationError("max_examples must be given exactly where weighting is weighted")
         left = self.clients - self.dropping
@@ -125,7 +118,7 @@ class TrainingConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         """The least number of contributors of a release."""
         if self.minimum_contributors is not None:
             return self.minimum_contributors
-        return max(2, self.clients - math.floor(1.5 * self.dropping))
+        return max(2, self.clients // 2 + 1, self.clients - math.floor(1.5 * self.dropping))
 
     def as_toml(self) -> str:
         """The settings as TOML, which `parse` reads back to equal ones."""

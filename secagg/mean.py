@@ -54,14 +54,15 @@ class Release:
         mean: Arrays of the encoding's shapes, float64.
         contributors: Whose updates are in it, ascending.
         dropped: By client id, the round of the protocol that it did not answer.
-        rounding_bound: The most that an entry differs, noise aside, from the exact mean of the clipped updates.
+        rounding_bound: The most that an entry differs, noise aside, from the exact mean of the clipped updates; None
+            where the mean is weighted and noisy, since it would give the exact total weight away.
         cost: Bytes and seconds of the protocol, encoding included.
     """
 
     mean: Arrays
     contributors: tuple[int, ...]
     dropped: dict[int, str]
-    rounding_bound: float
+    rounding_bound: float | None
     cost: Cost
 
 
@@ -72,7 +73,7 @@ class SecureMean:
     Attributes:
         protocol: The secure sum.
         clients: Ids of the cohort.
-        minimum_contributors: With fewer, nothing is released; the noise is sized for exactly so many.
+        minimum_contributors: With fewer, nothing is released; the noise is sized for so many, less those that collude.
         encoding: Between updates and integers.
         noise: What each client adds to its integers, or None.
 
@@ -101,6 +102,7 @@ class SecureMean:
         weighting: Weighting = Weighting.UNIFORM,
         max_weight: float = 1.0,
         target: Target | None = None,
+        colluding: int = 0,
     ) -> "SecureMean":
         """Choose granularity and noise, and check that everything fits, before anything runs.
 
@@ -114,6 +116,8 @@ class SecureMean:
             weighting: Uniform, or by the clients' weights.
             max_weight: The weight that counts as one.
             target: The guarantee to keep, or None for no noise at all.
+            colluding: How many contributors may tell the server their noise shares, or add none: theirs are not
+                counted, so the guarantee holds against the server together with them.
 
         Raises:
             EncodingError: A parameter of the encoding is out of range.
@@ -124,6 +128,8 @@ class SecureMean:
         cohort = tuple(clients)
         if not 2 <= minimum_contributors <= len(cohort):
             raise ParameterError(f"minimum_contributors must lie in [2, {len(cohort)}], not {minimum_contributors}")
+        if type(colluding) is not int or not 0 <= colluding < minimum_contributors:
+            raise ParameterError(f"colluding must be an int in [0, {minimum_contributors - 1}], not {colluding!r}")
         fit = partial(
             Encoding.fit,
             shapes=shapes,
@@ -135,7 +141,7 @@ class SecureMean:
         bits = modulus_bits
         while True:
             try:
-                encoding, noise = _lattice(partial(fit, modulus_bits=bits), target, minimum_contributors)
+                encoding, noise = _lattice(partial(fit, modulus_bits=bits), target, minimum_contributors - colluding)
                 break
             except ModulusTooSmall as error:
                 if error.enough_bits > MAXIMUM_MODULUS_BITS:
@@ -245,20 +251,25 @@ class SecureMean:
         outcome.cost.server_s += clock() - begun
         for client in self.clients:
             outcome.cost.client_s[client] += seconds[client]
-        total_weight = None if weights is None else math.fsum(weights[client] for client in outcome.contributors)
         return Release(
             mean=mean,
             contributors=outcome.contributors,
             dropped=outcome.dropped,
-            rounding_bound=self.encoding.rounding_bound(
-                contributors=len(outcome.contributors), total_weight=total_weight
-            ),
+            rounding_bound=self._rounding_bound(outcome.contributors, weights),
             cost=outcome.cost,
         )
 
+    def _rounding_bound(self, contributors: tuple[int, ...], weights: Mapping[int, float] | None) -> float | None:
+        if weights is None:
+            return self.encoding.rounding_bound(contributors=len(contributors))
+        if self.noise is not None:
+            return None
+        total = math.fsum(weights[client] for client in contributors)
+        return self.encoding.rounding_bound(contributors=len(contributors), total_weight=total)
+
 
 def _lattice(
-    fit: Callable[..., Encoding], target: Target | None, minimum_contributors: int
+    fit: Callable[..., Encoding], target: Target | None, shares: int
 ) -> tuple[Encoding, DistributedDiscreteGaussian | None]:
     """The finest encoding with room for its own noise.
 
@@ -270,7 +281,7 @@ def _lattice(
         return encoding, None
     reach = 0.0
     while True:
-        noise = _calibrate(encoding, target, minimum_contributors)
+        noise = _calibrate(encoding, target, shares)
         steps = noise.tail_bound(encoding.clients, FAILURE)
         if steps * encoding.granularity <= reach:
             encoding.check_reach(steps)
@@ -279,12 +290,12 @@ def _lattice(
         encoding = fit(noise_reach=reach)
 
 
-def _calibrate(encoding: Encoding, target: Target, minimum_contributors: int) -> DistributedDiscreteGaussian:
+def _calibrate(encoding: Encoding, target: Target, shares: int) -> DistributedDiscreteGaussian:
     return calibrate_distributed(
         epsilon=target.epsilon,
         delta=target.delta,
         releases=target.releases,
         l2_sensitivity=encoding.l2_sensitivity,
         dimension=encoding.length,
-        minimum_contributors=minimum_contributors,
+        minimum_contributors=shares,
     )

@@ -3,7 +3,9 @@
 from dataclasses import dataclass
 from functools import partial
 
-from protocols import SecAggPlus, SecureSum, load
+from protocols import SecureSum, load
+from protocols.crypto.density import whole_clients
+from protocols.errors import ParameterError
 from secagg.config import TrainingConfig
 from secagg.data.load import load as load_data
 from secagg.data.partition import partition
@@ -75,7 +77,8 @@ def prepare(config: TrainingConfig) -> Prepared:
     if config.private:
         target = Target(epsilon=config.epsilon, delta=config.delta, releases=config.rounds)
     # With noise first: it is what needs the larger modulus, and says so.
-    mean = plan(target=target)
+    colluding = whole_clients(config.clients, config.adversarial, "adversarial")
+    mean = plan(target=target, colluding=colluding)
     noiseless = plan() if config.private else mean
     return Prepared(
         config=config,
@@ -92,19 +95,17 @@ def choose_protocol(config: TrainingConfig) -> tuple[SecureSum, int]:
 
     Raises:
         UnknownProtocol: There is no such protocol.
-        ParameterError: It has no parameters for this cohort.
-        ConfigurationError: The settings ask for fewer contributors than it allows.
+        ConfigurationError: It has no parameters for this cohort, or allows no so few contributors.
     """
-    if config.neighbours is not None and config.share_threshold is not None:
-        return (
-            SecAggPlus(neighbours=config.neighbours, share_threshold=config.share_threshold),
-            config.required_contributors,
-        )
-    protocol, least = load(config.protocol).suggest(
-        clients=config.clients, adversarial=config.adversarial, dropout=config.dropout
-    )
-    if config.minimum_contributors is not None and config.minimum_contributors < least:
-        raise ConfigurationError(
-            f"{config.protocol} allows no fewer than {least} contributors, not {config.minimum_contributors}"
-        )
-    return protocol, max(config.required_contributors, least)
+    required = config.required_contributors
+    # Parameters for as many drop-outs as may happen before nothing is released, not only for those expected.
+    tolerated = (config.clients - required) / config.clients
+    kind = load(config.protocol)
+    try:
+        protocol, least = kind.suggest(clients=config.clients, adversarial=config.adversarial, dropout=tolerated)
+    except ParameterError as error:
+        vanishing = f"{config.clients - required} of {config.clients} clients"
+        raise ConfigurationError(f"minimum_contributors {required} lets {vanishing} vanish: {error}") from None
+    if required < least:
+        raise ConfigurationError(f"{config.protocol} allows no fewer than {least} contributors, not {required}")
+    return protocol, required

@@ -168,12 +168,14 @@ class RunReport:
     def plan(self) -> tuple[tuple[str, str], ...]:
         """How updates were summed, as pairs of a heading and a text."""
         mean, encoding = self.mean, self.mean.encoding
-        bound = max((record.rounding_bound for record in self.rounds), default=0.0)
+        bounds = [record.rounding_bound for record in self.rounds if record.rounding_bound is not None]
+        rounding = f"moves an entry of the mean, noise aside, by at most {max(bounds):.2g}" if bounds else "not told"
         noise = "none"
         if mean.noise is not None:
             noise = (
                 f"discrete Gaussian from every client, local sigma {mean.noise.local_sigma:.5g} integer steps; summed "
-                f"over {mean.minimum_contributors} clients {mean.noise.noise_multiplier:.4g} times the sensitivity"
+                f"over the {mean.noise.minimum_contributors} contributors that do not collude "
+                f"{mean.noise.noise_multiplier:.4g} times the sensitivity"
             )
         return (
             ("Protocol", repr(mean.protocol)),
@@ -182,7 +184,7 @@ class RunReport:
             ("Update on the wire", f"{encoding.length:,} integers modulo 2^{encoding.modulus_bits}"),
             ("Clipping", f"l2 norm of a client's whole update at most {encoding.clip_l2:g}"),
             ("Noise", noise),
-            ("Rounding", f"moves an entry of the mean, noise aside, by at most {bound:.2g}"),
+            ("Rounding", rounding),
         )
 
     @property

@@ -35,7 +35,8 @@ class RoundRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         contributors: How many updates are in the mean; 0 where too few were left and nothing was released.
         dropped: By round of the protocol, ids of the clients that vanished there.
         epsilon: Spent up to and with this round; None without noise.
-        rounding_bound: The most that an entry of the mean differs, noise aside, from the exact one.
+        rounding_bound: The most that an entry of the mean differs, noise aside, from the exact one; None where that is
+            not to be told, see `Release`, or nothing was released.
         sent_bytes: Mean over clients.
         received_bytes: Mean over clients.
         client_s: CPU seconds of secure aggregation, mean over clients.
@@ -48,7 +49,7 @@ class RoundRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     contributors: int
     dropped: dict[str, list[int]] = {}
     epsilon: float | None = None
-    rounding_bound: float = 0.0
+    rounding_bound: float | None = None
     sent_bytes: float = 0.0
     received_bytes: float = 0.0
     client_s: float = 0.0

@@ -75,6 +75,7 @@ def test_mean_without_noise_is_the_plain_one_entry_by_entry(
     counted: Mapping[int, float] = weights or dict.fromkeys(range(10), 1.0)
     right = plain_mean({c: given[c] for c in release.contributors}, clip_l2=1.0, weight=counted.__getitem__)
     assert [array.shape for array in release.mean] == SHAPES
+    assert release.rounding_bound is not None
     assert largest_difference(release.mean, right) <= release.rounding_bound < 1e-4
     assert set(release.dropped) == set(vanishing)
     # Only those who vanish before their vector is in are missing from the sum.
@@ -86,6 +87,7 @@ def test_mean_weighs_by_ratio_and_clips_each_client() -> None:
     mean = planned(3, minimum_contributors=2, shapes=[(2,)], **WEIGHED)
     given = {0: [np.array([0.5, 0.0])], 1: [np.array([0.0, 30.0])], 2: [np.array([0.0, 0.0])]}
     release = mean.run(given, weights={0: 5.0, 1: 10.0, 2: 20.0})
+    assert release.rounding_bound is not None
     assert largest_difference(release.mean, [np.array([2.5 / 35, 10 / 35])]) <= release.rounding_bound < 1e-4
 
 
@@ -312,4 +314,12 @@ def test_mean_rounding_bound_is_of_the_clipped_updates() -> None:
     given = {client: [np.array([10.0 * client, 1.0, -5.0])] for client in mean.clients}
     release = mean.run(given)
     right = sum(clip_l2(given[client], bound=1.0).arrays[0] for client in mean.clients) / 4
+    assert release.rounding_bound is not None
     assert np.abs(release.mean[0] - right).max() <= release.rounding_bound
+
+
+def test_mean_weighted_and_noisy_does_not_tell_the_total_weight() -> None:
+    mean = planned(10, target=TARGET, minimum_contributors=6, **WEIGHED)
+    updates = {client: [np.zeros(shape) for shape in mean.encoding.shapes] for client in range(10)}
+    release = mean.run(updates, weights=dict.fromkeys(range(10), mean.encoding.max_weight))
+    assert release.rounding_bound is None

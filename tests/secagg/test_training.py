@@ -54,6 +54,7 @@ def test_training_without_noise_is_plain_averaging_at_every_round(weighted: bool
         ours = plain.round(secure.contributors)
         free.round(secure.contributors)
         # Half a step in float64 comes on top of the bound: the weights themselves are rounded.
+        assert record.rounding_bound is not None
         bound = STEP.learning_rate * record.rounding_bound * (1 + 1e-9)
         assert difference(secure.state.weights, plain.state.weights) <= bound < 1e-3
         assert difference(secure.state.velocity, plain.state.velocity) <= bound
@@ -96,6 +97,7 @@ def test_training_of_a_keras_model_is_plain_averaging_at_every_round() -> None:
         plain.state = copy.deepcopy(secure.state)
         record = secure.round()
         plain.round(secure.contributors)
+        assert record.rounding_bound is not None
         assert difference(secure.state.weights, plain.state.weights) <= STEP.learning_rate * record.rounding_bound
     assert difference(secure.state.weights, before) > 0.01
 
@@ -186,6 +188,7 @@ def test_training_without_noise_repeats_up_to_rounding() -> None:
         first, second = (run.round() for run in runs)
         assert first.dropped == second.dropped
         assert runs[0].contributors == runs[1].contributors
+        assert first.rounding_bound is not None
         allowed = 2 * (allowed + first.rounding_bound)
         assert difference(runs[0].state.weights, runs[1].state.weights) <= allowed < 1e-3
 

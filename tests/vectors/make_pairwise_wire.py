@@ -16,8 +16,8 @@ from typing import Any, Final
 import msgspec
 
 from protocols import Client, Continue, SecAgg, SecAggPlus, Server, Session
-from protocols.session import Entropy
 from protocols.pairwise import PairwiseMasking
+from protocols.session import Entropy
 
 CASES: Final[list[dict[str, Any]]] = [
     {
