@@ -91,9 +91,15 @@ class ChainFile:
 
     @classmethod
     def open(cls, path: Path, *, writable: bool) -> Self:
-        """Open and verify an existing file, for writing (and then alone) or for reading."""
+        """Open and verify an existing file, for writing (and then alone) or for reading.
+
+        A writer that was killed in the middle of a record leaves a journal, which only a writer can roll back; so
+        opening to read does that first.
+        """
         if not path.is_file():
             raise LedgerUnavailable(f"{path}: expected a ledger, found no file; create it first")
+        if not writable and path.with_name(path.name + "-journal").exists():
+            cls.open(path, writable=True).close()
         chain = cls(path, writable=writable)
         try:
             with _typed(path):

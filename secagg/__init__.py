@@ -14,6 +14,7 @@ from secagg.errors import (  # noqa: E402
     MissingExtraError,
     ModelError,
     SecaggError,
+    UnusableMean,
 )
 from secagg.mean import Release, SecureMean, Target  # noqa: E402
 from secagg.training import PlainAveraging, RoundRecord, SecureAveraging  # noqa: E402
@@ -34,5 +35,6 @@ __all__ = [
     "SecureAveraging",
     "SecureMean",
     "Target",
+    "UnusableMean",
     "Weighting",
 ]

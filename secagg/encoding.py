@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from dp.clip import clip_l2
-from secagg.errors import EncodingError, ModulusTooSmall
+from secagg.errors import EncodingError, ModulusTooSmall, UnusableMean
 from secagg.rotation import Rotation, block_size, flat_bound, float_error, padded_length
 from secagg.rounding import round_at_random
 
@@ -245,7 +245,8 @@ class Encoding:
             Arrays of the encoding's shapes, float64.
 
         Raises:
-            EncodingError: The arguments do not fit, or noise has left a total weight that is not positive.
+            EncodingError: The arguments do not fit.
+            UnusableMean: Noise has left a total weight that is not positive.
         """
         self._check_contributors(contributors)
         if total.dtype != np.uint64 or total.shape != (self.length,) or int(total.max()) >= self.modulus:
@@ -260,7 +261,7 @@ class Encoding:
         if self.weighting is Weighting.WEIGHTED:
             divisor = float(flat[-1]) / self.clip_l2
             if divisor <= 0:
-                raise EncodingError("the noise outweighs the total weight; there is no mean to release")
+                raise UnusableMean("the noise outweighs the total weight: there is no mean; heavier weights would do")
         edges = np.cumsum([math.prod(shape) for shape in self.shapes])
         pieces = np.split(flat[: edges[-1]] / divisor, edges[:-1])
         return [piece.reshape(shape) for piece, shape in zip(pieces, self.shapes, strict=True)]

@@ -53,5 +53,9 @@ class ModulusTooSmall(EncodingError):
         self.enough_bits = enough_bits
 
 
+class UnusableMean(SecaggError, ArithmeticError):
+    """Noise has left a total weight that is not positive, so the released sum has no mean; its cost is spent."""
+
+
 class CheckpointError(SecaggError, ValueError):
     """A run's folder whose files are missing, damaged or of another run."""

@@ -67,7 +67,7 @@ def read_arrays(path: Path, names: Sequence[str]) -> dict[str, NDArray[Any]]:
 def write_whole(path: Path, write: Callable[[Path], object]) -> None:
     """Let `write` fill a file beside `path`, then put it in place in one step.
 
-    An error or a Ctrl-C on the way leaves whatever was at `path` before.
+    An error, a Ctrl-C or a power cut on the way leaves whatever was at `path` before.
 
     Args:
         path: Where the finished file belongs; its directory exists.
@@ -79,6 +79,8 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
     partial = path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
     try:
         write(partial)
+        with partial.open("rb") as file:
+            os.fsync(file.fileno())
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)

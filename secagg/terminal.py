@@ -7,8 +7,9 @@ from typing import Any
 import msgspec
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
-from rich.table import Table
+from rich.table import Column, Table
 
+from dp.report import rounded_up
 from secagg.config import TrainingConfig, parse, read_settings
 from secagg.errors import ConfigurationError
 from secagg.prepare import Prepared, prepare
@@ -70,17 +71,17 @@ class _Live:
 
     def __init__(self, console: Console, config: TrainingConfig) -> None:
         self._progress = Progress(
-            TextColumn("{task.description:<26}"),
-            BarColumn(),
-            TextColumn("{task.completed:>4.0f}/{task.total:.0f}"),
-            TextColumn("{task.fields[note]}"),
+            TextColumn("{task.description}", table_column=Column(no_wrap=True)),
+            BarColumn(bar_width=10),
+            TextColumn("{task.completed:.0f}/{task.total:.0f}", table_column=Column(justify="right", no_wrap=True)),
+            TextColumn("{task.fields[note]}", table_column=Column(no_wrap=True)),
             TimeElapsedColumn(),
             console=console,
         )
         name = "secure and private" if config.private else "secure"
         kinds: dict[str | None, str] = {None: name}
         if config.compare:
-            kinds |= {"without noise": "secure, without noise", "plain": "plain, in the clear"}
+            kinds |= {"without noise": "without noise", "plain": "in the clear"}
         self._tasks: dict[str | None, TaskID] = {
             kind: self._progress.add_task(label, total=config.rounds, note="") for kind, label in kinds.items()
         }
@@ -94,11 +95,11 @@ class _Live:
 
     def observe(self, kind: str | None, record: RoundRecord) -> None:
         """Move a bar."""
-        note = f"accuracy {record.accuracy:6.2%}"
+        note = f"{record.accuracy:6.2%}"
         if record.epsilon is not None:
             note += f"  epsilon {record.epsilon:.2f}"
         if kind is None:
-            note += f"  {record.contributors} contributors"
+            note += f"  {record.contributors} in"
         self._progress.update(self._tasks[kind], completed=record.round, note=note)
 
 
@@ -123,8 +124,8 @@ def summary_table(summary: Summary, folder: RunFolder) -> Table:
     for kind, accuracy in summary.compared.items():
         table.add_row(f"accuracy, {labels.get(kind, kind)}", f"{accuracy:.2%}")
     if summary.epsilon_spent is not None and summary.epsilon_budget is not None:
-        spent = f"{summary.epsilon_spent:.4g} of {summary.epsilon_budget:g} at delta {summary.delta:g}, client level"
-        table.add_row("epsilon spent", spent)
+        spent = f"{rounded_up(summary.epsilon_spent)} of {summary.epsilon_budget:g} at delta {summary.delta:g}"
+        table.add_row("epsilon spent, client level", spent)
     table.add_row("rounds", f"{summary.released} of {summary.rounds} released a mean")
     dropped = ", ".join(f"{count:.1f} in {name}" for name, count in summary.dropped.items())
     table.add_row("vanished a round", f"{sum(summary.dropped.values()):.1f} clients: {dropped}")

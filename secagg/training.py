@@ -21,7 +21,7 @@ from dp.ledger import Ledger
 from protocols.errors import TooFewSurvivors
 from secagg.devices import Devices, Shard
 from secagg.encoding import Arrays, Weighting
-from secagg.errors import ConfigurationError
+from secagg.errors import ConfigurationError, UnusableMean
 from secagg.mean import Release, SecureMean
 
 
@@ -152,7 +152,7 @@ class SecureAveraging:
     def round(self) -> RoundRecord:
         """Run one round and move the global model.
 
-        Where too few clients are left, nothing is released and the model stays; a reservation counts as spent.
+        Where too few clients are left, or noise leaves no mean, the model stays; a reservation counts as spent.
 
         Raises:
             dp.errors.BudgetExceeded: The budget does not allow another release; nothing has been sent.
@@ -172,7 +172,7 @@ class SecureAveraging:
             release = mean.run(
                 updates, weights=weights, drops=drops, context=self.state.digest(), clock=time.process_time
             )
-        except TooFewSurvivors:
+        except (TooFewSurvivors, UnusableMean):
             pass
         else:
             if self._ledger is not None and ticket is not None:

@@ -353,6 +353,28 @@ def test_killed_writers_never_undercount(path: Path) -> None:
             told = reserved
 
 
+HALF_WRITTEN = textwrap.dedent("""
+    import os, signal, sqlite3, sys
+    connection = sqlite3.connect(sys.argv[1], isolation_level=None)
+    connection.execute("PRAGMA cache_size = 1")  # pages reach the file before the commit
+    connection.execute("BEGIN EXCLUSIVE")
+    for number in range(1000, 1200):
+        connection.execute("INSERT INTO records VALUES (?, ?, ?)", (number, bytes(4096), bytes(32)))
+    os.kill(os.getpid(), signal.SIGKILL)
+""")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="kills a process by a signal")
+@pytest.mark.parametrize("opening", [Ledger.open, Ledger.open_to_read])
+def test_writer_killed_within_a_record_is_rolled_back(opening: Callable[[Path], Ledger], path: Path) -> None:
+    with create(path) as ledger:
+        ledger.reserve(EVENT, "whole")
+    subprocess.run([sys.executable, "-c", HALF_WRITTEN, path], check=False)
+    assert path.with_name(path.name + "-journal").stat().st_size > 0
+    with opening(path) as ledger:
+        assert [entry.reservation.label for entry in ledger.entries()] == ["whole"]
+
+
 FILLING = textwrap.dedent("""
     import resource, signal, sys, os
     from dp import Ledger, LedgerUnavailable, GaussianEvent

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from dp.clip import clip_l2
 from dp.errors import InvalidParameter
 from secagg.encoding import Encoding, Weighting
-from secagg.errors import EncodingError, ModulusTooSmall
+from secagg.errors import EncodingError, ModulusTooSmall, UnusableMean
 from secagg.rotation import Rotation
 from tests.conformance.cohorts import stream
 
@@ -345,7 +345,7 @@ def test_encoding_refuses_what_is_no_sum(total: NDArray[Any], contributors: int)
 
 def test_encoding_releases_no_mean_without_weight() -> None:
     encoding = Encoding.fit(**WEIGHED)
-    with pytest.raises(EncodingError, match="outweighs"):
+    with pytest.raises(UnusableMean, match="outweighs"):
         encoding.decode(np.zeros(encoding.length, dtype=np.uint64), contributors=2, rotation=rotation(encoding))
     with pytest.raises(EncodingError, match="needs the total weight"):
         encoding.rounding_bound(contributors=2)
