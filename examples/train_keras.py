@@ -24,7 +24,13 @@ shapes = [array.shape for array in model.get_weights()]
 protocol, _ = SecAggPlus.suggest(clients=100, adversarial=0.05, dropout=0.1)
 target = Target(epsilon=8, delta=1e-3, releases=10)
 mean = SecureMean.plan(
-    protocol=protocol, clients=devices.clients, minimum_contributors=85, shapes=shapes, clip_l2=0.5, target=target
+    protocol=protocol,
+    clients=devices.clients,
+    minimum_contributors=85,
+    colluding=5,
+    shapes=shapes,
+    clip_l2=0.5,
+    target=target,
 )
 step = ServerStep(learning_rate=2.5, momentum=0.9)
 with Ledger.create("budget.sqlite", epsilon=8, delta=1e-3, population=100) as ledger:  # never replaces an old one

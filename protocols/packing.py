@@ -1,16 +1,23 @@
 """Vectors on the wire: entries of `b` bits, packed without gaps, least significant bit first.
 
-Sixty-four entries of b bits fill exactly b 64-bit words; packing works on columns of such blocks, so its cost is
-sixty-four shifts and adds over short arrays, whatever b is.
+The fewest entries that fill whole 64-bit words make a block: 64 / gcd(b, 64) of them.  Packing works on columns of
+blocks, so its cost is a few dozen shifts and adds over short arrays, whatever b is.
 """
 
+import math
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-_BLOCK = 64
+_WORD_BITS = 64
 _WORD = np.dtype("<u8")
+
+
+def _block(bits: int) -> tuple[int, int]:
+    """The fewest entries that fill whole words, and how many words that is."""
+    common = math.gcd(bits, _WORD_BITS)
+    return _WORD_BITS // common, bits // common
 
 
 def packed_bytes(length: int, modulus: int) -> int:
@@ -26,16 +33,17 @@ def pack(vector: NDArray[np.unsignedinteger[Any]], modulus: int) -> bytes:
         modulus: At least 2, at most 2^64.
     """
     bits = (modulus - 1).bit_length()
-    blocks = -(-vector.size // _BLOCK)
-    padded = np.zeros(blocks * _BLOCK, dtype=_WORD)
+    entries, width = _block(bits)
+    blocks = -(-vector.size // entries)
+    padded = np.zeros(blocks * entries, dtype=_WORD)
     padded[: vector.size] = vector
-    columns = np.ascontiguousarray(padded.reshape(blocks, _BLOCK).T)
-    words = np.zeros((bits, blocks), dtype=_WORD)
-    for index in range(_BLOCK):
-        word, shift = divmod(index * bits, _BLOCK)
+    columns = np.ascontiguousarray(padded.reshape(blocks, entries).T)
+    words = np.zeros((width, blocks), dtype=_WORD)
+    for index in range(entries):
+        word, shift = divmod(index * bits, _WORD_BITS)
         words[word] |= columns[index] << np.uint64(shift)
-        if shift + bits > _BLOCK:
-            words[word + 1] |= columns[index] >> np.uint64(_BLOCK - shift)
+        if shift + bits > _WORD_BITS:
+            words[word + 1] |= columns[index] >> np.uint64(_WORD_BITS - shift)
     return words.T.tobytes()[: packed_bytes(vector.size, modulus)]
 
 
@@ -51,22 +59,23 @@ def unpack(data: bytes, length: int, modulus: int) -> NDArray[np.uint64]:
     bits = (modulus - 1).bit_length()
     if len(data) != packed_bytes(length, modulus):
         raise ValueError(f"a packed vector of {len(data)} bytes, where {packed_bytes(length, modulus)} are expected")
-    blocks = -(-length // _BLOCK)
-    padded = np.zeros(blocks * bits * 8, dtype=np.uint8)
+    entries, width = _block(bits)
+    blocks = -(-length // entries)
+    padded = np.zeros(blocks * width * 8, dtype=np.uint8)
     padded[: len(data)] = np.frombuffer(data, dtype=np.uint8)
-    words = np.ascontiguousarray(padded.view(_WORD).reshape(blocks, bits).T)
-    columns = np.empty((_BLOCK, blocks), dtype=_WORD)
+    words = np.ascontiguousarray(padded.view(_WORD).reshape(blocks, width).T)
+    columns = np.empty((entries, blocks), dtype=_WORD)
     mask = np.uint64(2**bits - 1)
-    for index in range(_BLOCK):
-        word, shift = divmod(index * bits, _BLOCK)
+    for index in range(entries):
+        word, shift = divmod(index * bits, _WORD_BITS)
         np.right_shift(words[word], np.uint64(shift), out=columns[index])
-        if shift + bits > _BLOCK:
-            columns[index] |= words[word + 1] << np.uint64(_BLOCK - shift)
+        if shift + bits > _WORD_BITS:
+            columns[index] |= words[word + 1] << np.uint64(_WORD_BITS - shift)
         columns[index] &= mask
-    entries = columns.T.reshape(-1)
-    if entries[length:].any():
+    flat = columns.T.reshape(-1)
+    if flat[length:].any():
         raise ValueError("a packed vector whose padding is not zero")
-    vector = entries[:length].astype(np.uint64, copy=False)
+    vector = flat[:length].astype(np.uint64, copy=False)
     if modulus != 2**bits and int(vector.max()) >= modulus:
         raise ValueError(f"a packed vector with an entry at or above the modulus {modulus}")
     return vector

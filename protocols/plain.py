@@ -61,7 +61,7 @@ class PlainServer:
         room = np.uint64(session.modulus - 1) - vector
         wraps = self._total > room
         self._total += vector
-        self._total[wraps] -= np.uint64(session.modulus % 2**64)
+        self._total -= wraps * np.uint64(session.modulus % 2**64)
         self._contributors.append(sender)
 
     def finish(self) -> Finish:
