@@ -22,12 +22,11 @@ model = KerasModel(
 devices = Devices(model=model, shards=shards, epochs=3, batch_size=8, seed=1)
 shapes = [array.shape for array in model.get_weights()]
 protocol, _ = SecAggPlus.suggest(clients=100, adversarial=0.05, dropout=0.1)
-target = Target(epsilon=8, delta=1e-3, releases=10)
+target = Target(epsilon=8, delta=1e-3, releases=10, colluding=5)
 mean = SecureMean.plan(
     protocol=protocol,
     clients=devices.clients,
     minimum_contributors=85,
-    colluding=5,
     shapes=shapes,
     clip_l2=0.5,
     target=target,

@@ -39,11 +39,14 @@ class Target:
         epsilon: Above 0.
         delta: In (0, 1), below one over the number of clients.
         releases: How many means will be released.
+        colluding: How many contributors of a mean may tell the server their noise shares, or add none.  Theirs are not
+            counted, so the guarantee holds against the server together with them.
     """
 
     epsilon: float
     delta: float
     releases: int
+    colluding: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,7 +105,6 @@ class SecureMean:
         weighting: Weighting = Weighting.UNIFORM,
         max_weight: float = 1.0,
         target: Target | None = None,
-        colluding: int = 0,
     ) -> "SecureMean":
         """Choose granularity and noise, and check that everything fits, before anything runs.
 
@@ -116,8 +118,6 @@ class SecureMean:
             weighting: Uniform, or by the clients' weights.
             max_weight: The weight that counts as one.
             target: The guarantee to keep, or None for no noise at all.
-            colluding: How many contributors may tell the server their noise shares, or add none: theirs are not
-                counted, so the guarantee holds against the server together with them.
 
         Raises:
             EncodingError: A parameter of the encoding is out of range.
@@ -128,6 +128,7 @@ class SecureMean:
         cohort = tuple(clients)
         if not 2 <= minimum_contributors <= len(cohort):
             raise ParameterError(f"minimum_contributors must lie in [2, {len(cohort)}], not {minimum_contributors}")
+        colluding = 0 if target is None else target.colluding
         if type(colluding) is not int or not 0 <= colluding < minimum_contributors:
             raise ParameterError(f"colluding must be an int in [0, {minimum_contributors - 1}], not {colluding!r}")
         fit = partial(

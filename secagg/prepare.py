@@ -75,10 +75,10 @@ def prepare(config: TrainingConfig) -> Prepared:
     )
     target = None
     if config.private:
-        target = Target(epsilon=config.epsilon, delta=config.delta, releases=config.rounds)
+        colluding = whole_clients(config.clients, config.adversarial, "adversarial")
+        target = Target(epsilon=config.epsilon, delta=config.delta, releases=config.rounds, colluding=colluding)
     # With noise first: it is what needs the larger modulus, and says so.
-    colluding = whole_clients(config.clients, config.adversarial, "adversarial")
-    mean = plan(target=target, colluding=colluding)
+    mean = plan(target=target)
     noiseless = plan() if config.private else mean
     return Prepared(
         config=config,

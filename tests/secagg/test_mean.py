@@ -23,7 +23,7 @@ from tests.conformance.cohorts import stream
 
 SHAPES = [(4, 3), (), (5,)]
 WEIGHED: dict[str, Any] = {"weighting": Weighting.WEIGHTED, "max_weight": 20.0}
-TARGET = Target(epsilon=8.0, delta=1e-3, releases=10)
+TARGET = Target(epsilon=8.0, delta=1e-3, releases=10, colluding=0)
 
 
 def planned(count: int = 8, **changes: Any) -> SecureMean:
@@ -160,7 +160,7 @@ def test_mean_plans_noise_that_keeps_the_target_and_no_more(bits: int, weighting
 @pytest.mark.parametrize("epsilon", [0.01, 1.0, 50.0])
 @pytest.mark.parametrize("dimension", [3, 650, 20_000])
 def test_mean_refuses_a_small_modulus_and_names_the_least_that_works(epsilon: float, dimension: int) -> None:
-    target = Target(epsilon=epsilon, delta=1e-3, releases=30)
+    target = Target(epsilon=epsilon, delta=1e-3, releases=30, colluding=0)
 
     def plan(bits: int) -> SecureMean:
         return planned(300, protocol=PlainSum(), shapes=[(dimension,)], modulus_bits=bits, target=target)
@@ -175,7 +175,7 @@ def test_mean_refuses_a_small_modulus_and_names_the_least_that_works(epsilon: fl
 
 def test_mean_refuses_what_no_noise_can_reach() -> None:
     with pytest.raises(InfeasibleTarget, match="fewer releases, more contributors or a larger epsilon would do"):
-        planned(target=Target(epsilon=1e-9, delta=1e-9, releases=10**9))
+        planned(target=Target(epsilon=1e-9, delta=1e-9, releases=10**9, colluding=0))
 
 
 def test_mean_below_its_least_number_of_contributors_is_not_released() -> None:
@@ -193,7 +193,7 @@ def test_mean_session_is_that_of_everything_agreed() -> None:
         base.session(bytes(15) + b"\1"),
         base.session(identity, context=b"round 1"),
         planned().session(identity),
-        planned(target=dataclasses.replace(TARGET, epsilon=7.0)).session(identity),
+        planned(target=dataclasses.dataclasses.replace(TARGET, epsilon=7.0)).session(identity),
         planned(target=TARGET, clip_l2=2.0).session(identity),
         planned(target=TARGET, shapes=[(3, 4), (), (5,)]).session(identity),
         planned(target=TARGET, modulus_bits=25).session(identity),
@@ -323,3 +323,15 @@ def test_mean_weighted_and_noisy_does_not_tell_the_total_weight() -> None:
     updates = {client: [np.zeros(shape) for shape in mean.encoding.shapes] for client in range(10)}
     release = mean.run(updates, weights=dict.fromkeys(range(10), mean.encoding.max_weight))
     assert release.rounding_bound is None
+
+
+def test_mean_counts_no_noise_of_clients_that_collude() -> None:
+    against_all = planned(10, target=TARGET, minimum_contributors=6).noise
+    against_some = planned(10, target=dataclasses.replace(TARGET, colluding=2), minimum_contributors=6).noise
+    assert against_all is not None
+    assert against_some is not None
+    assert (against_all.minimum_contributors, against_some.minimum_contributors) == (6, 4)
+    assert against_some.local_sigma > 1.2 * against_all.local_sigma
+    for colluding in (6, -1, True):
+        with pytest.raises(ParameterError, match=r"colluding must be an int in \[0, 5\]"):
+            planned(10, target=dataclasses.replace(TARGET, colluding=colluding), minimum_contributors=6)

@@ -29,7 +29,7 @@ def difference(one: list[NDArray[Any]], other: list[NDArray[Any]]) -> float:
 
 def private(path: Path, *, epsilon: float = 40.0, releases: int = 3, **changes: Any) -> tuple[SecureAveraging, Ledger]:
     federation = devices()
-    mean = mean_for(federation, target=Target(epsilon=epsilon, delta=1e-2, releases=releases))
+    mean = mean_for(federation, target=Target(epsilon=epsilon, delta=1e-2, releases=releases, colluding=0))
     ledger = Ledger.create(path / "ledger.sqlite", epsilon=epsilon, delta=1e-2, population=8)
     return SecureAveraging(devices=federation, test=TEST, mean=mean, ledger=ledger, **changes), ledger
 
@@ -133,7 +133,7 @@ def test_training_reserves_before_a_message_is_sent_and_commits_after(
 def test_training_stops_before_a_message_is_sent_where_the_budget_ends(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    training, ledger = private(tmp_path, releases=2)
+    training, ledger = private(tmp_path, releases=2, colluding=0)
     first, second = training.round(), training.round()
     assert 0 < (first.epsilon or 0) < (second.epsilon or 0) <= 40.0
     weights = copy.deepcopy(training.state.weights)
@@ -244,7 +244,7 @@ def test_training_measures_what_secure_aggregation_costs() -> None:
 def test_training_refuses_what_does_not_fit_together(tmp_path: Path) -> None:
     federation = devices()
     mean = mean_for(federation)
-    noisy = mean_for(federation, target=Target(epsilon=40.0, delta=1e-2, releases=3))
+    noisy = mean_for(federation, target=Target(epsilon=40.0, delta=1e-2, releases=3, colluding=0))
     with Ledger.create(tmp_path / "ledger.sqlite", epsilon=40.0, delta=1e-2, population=8) as ledger:
         for refused in (
             {"mean": mean, "ledger": ledger},
