@@ -133,7 +133,7 @@ def test_training_reserves_before_a_message_is_sent_and_commits_after(
 def test_training_stops_before_a_message_is_sent_where_the_budget_ends(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    training, ledger = private(tmp_path, releases=2, colluding=0)
+    training, ledger = private(tmp_path, releases=2)
     first, second = training.round(), training.round()
     assert 0 < (first.epsilon or 0) < (second.epsilon or 0) <= 40.0
     weights = copy.deepcopy(training.state.weights)
