@@ -177,7 +177,11 @@ class Client:
             raise OrderError("this client has closed; a new session needs a new machine")
         number, party, self._party = self._next, self._party, None
         row = self._rounds[number]
-        reply = self._codec.encode(number, row.answer(party, self._codec.decode(number, row.request, request)))
+        try:
+            reply = self._codec.encode(number, row.answer(party, self._codec.decode(number, row.request, request)))
+        except BaseException:
+            vars(party).clear()  # the error's traceback holds on to the party, and is not to hold its secrets
+            raise
         self._next += 1
         if self._next < len(self._rounds):
             self._party = party
@@ -221,13 +225,16 @@ class Server:
 
         Raises:
             OrderError: No round is open.
+            ParameterError: The sender is no int.
             RemoteError: The sender was not asked, has answered already, or sent a bad reply.  The server's state is
-                what it was before, and the round goes on.
+                what it was before, and the round goes on.  Any other error in the middle closes the server.
         """
         if self._party is None or self._number < 0:
             raise OrderError("no round is open")
-        if type(sender) is not int or sender not in self._asked:
-            raise RemoteError(f"client {sender!r} was not asked in this round", culprits=[sender])
+        if type(sender) is not int:
+            raise ParameterError(f"a sender is named by its id, an int, not by a {type(sender).__name__}")
+        if sender not in self._asked:
+            raise RemoteError(f"client {sender} was not asked in this round", culprits=[sender])
         if sender in self._answered:
             raise RemoteError(f"client {sender} has answered this round already", culprits=[sender])
         row = self._rounds[self._number]
@@ -235,6 +242,9 @@ class Server:
             row.absorb(self._party, sender, self._codec.decode(self._number, row.reply, reply))
         except RemoteError as error:
             raise type(error)(f"client {sender}, round {row.name}: {error}", culprits=[sender]) from error
+        except BaseException:
+            self._party = None  # half of the reply may have been taken in
+            raise
         self._answered.add(sender)
 
     def advance(self) -> Continue | Finish:

@@ -18,11 +18,18 @@ def load(name: str) -> type[SecureSum]:
 
     Raises:
         UnknownProtocol: None is.
-        ParameterError: What is registered is no protocol.
+        ParameterError: What is registered is no protocol, cannot be imported, or is registered twice.
     """
-    for point in entry_points(group=GROUP, name=name):
+    points = {point.value: point for point in entry_points(group=GROUP, name=name)}
+    if not points:
+        raise UnknownProtocol(f"no protocol {name!r}; there are {', '.join(available()) or 'none'}")
+    if len(points) > 1:
+        raise ParameterError(f"{name!r} is registered by several distributions: {', '.join(sorted(points))}")
+    value, point = points.popitem()
+    try:
         found = point.load()
-        if not (isinstance(found, type) and issubclass(found, SecureSum)):
-            raise ParameterError(f"{point.value}, registered as {name!r}, is no SecureSum")
-        return found
-    raise UnknownProtocol(f"no protocol {name!r}; there are {', '.join(available()) or 'none'}")
+    except (ImportError, AttributeError) as error:
+        raise ParameterError(f"{value}, registered as {name!r}, cannot be imported: {error}") from error
+    if not (isinstance(found, type) and issubclass(found, SecureSum)):
+        raise ParameterError(f"{value}, registered as {name!r}, is no SecureSum")
+    return found

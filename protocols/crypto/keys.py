@@ -15,6 +15,7 @@ from protocols.crypto.secret import Secret
 KEY_BYTES = 32
 SEAL_OVERHEAD_BYTES = 16
 _NONCE = bytes(12)
+_FIELD = 2**255 - 19
 _PROBE = X25519PrivateKey.from_private_bytes(bytes(KEY_BYTES))
 
 
@@ -42,6 +43,11 @@ class KeyPair:
             ValueError: `public` is not 32 bytes, or a point of low order (RFC 7748, section 6.1).
         """
         return Secret(self._private.exchange(X25519PublicKey.from_public_bytes(public)))
+
+
+def is_public_key(data: bytes) -> bool:
+    """Whether these bytes are a coordinate in its one canonical encoding; RFC 7748 has several for the same point."""
+    return len(data) == KEY_BYTES and int.from_bytes(data, "little") < _FIELD
 
 
 def is_low_order(public: bytes) -> bool:

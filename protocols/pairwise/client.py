@@ -1,5 +1,7 @@
 """The client's side of pairwise masking: one method for each round, in order."""
 
+from typing import NoReturn
+
 from protocols import packing
 from protocols.crypto import keys, prg, shamir
 from protocols.crypto.schedule import Schedule
@@ -44,6 +46,9 @@ class PairwiseClient:
         self._channels: dict[int, Secret] = {}
         self._shares: dict[int, tuple[Secret, Secret]] = {}
 
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a client holds its input and its secrets, and is not to be pickled or copied")
+
     def advertise_keys(self, _: Invitation) -> AdvertisedKeys:
         """Round 0: make two key pairs for this session alone."""
         self._sealing = keys.KeyPair(Secret(self._entropy(keys.KEY_BYTES)))
@@ -57,7 +62,7 @@ class PairwiseClient:
         seen = {self._sealing.public, self._masking.public}
         for neighbour, advertised in zip(directory.neighbours, directory.keys, strict=True):
             for key in (advertised.sealing, advertised.masking):
-                if len(key) != keys.KEY_BYTES or key in seen:
+                if not keys.is_public_key(key) or key in seen:
                     raise RemoteError(f"client {neighbour} has a damaged or repeated key", culprits=[neighbour])
                 seen.add(key)
             self._keys[neighbour] = advertised

@@ -52,8 +52,8 @@ class PairwiseServer:
 
     def take_keys(self, sender: int, advertised: AdvertisedKeys) -> None:
         """Round 0: keep a client's public keys; neighbours would close over a repeated one, or one of low order."""
-        if any(len(key) != keys.KEY_BYTES for key in (advertised.sealing, advertised.masking)):
-            raise MalformedMessage(f"public keys must have {keys.KEY_BYTES} bytes")
+        if not (keys.is_public_key(advertised.sealing) and keys.is_public_key(advertised.masking)):
+            raise MalformedMessage(f"public keys must be canonical, of {keys.KEY_BYTES} bytes")
         fresh = {advertised.sealing, advertised.masking}
         if len(fresh) != 2 or fresh & self._advertised:
             raise RemoteError("a public key that has been advertised before")

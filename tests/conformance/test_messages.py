@@ -4,6 +4,7 @@ A client closes on a bad request.  A server that refuses a reply is what it was 
 taken and the sum is still exact.
 """
 
+import dataclasses
 import itertools
 from collections.abc import Iterator
 
@@ -15,6 +16,7 @@ from protocols import (
     Finish,
     MalformedMessage,
     OrderError,
+    ParameterError,
     ProtocolError,
     RemoteError,
     TooFewSurvivors,
@@ -221,11 +223,11 @@ def test_messages_of_another_session_are_refused(point: tuple[Setting, int]) -> 
     assert here.is_exact(here.finish())
 
 
-@pytest.mark.parametrize("stranger", [4, -1, 2**32 - 1, 2**70, True, 0.0, None, "0"])
+@pytest.mark.parametrize("stranger", [4, -1, 2**32 - 1, 2**70, True, 0.0, None, "0", [1]], ids=repr)
 def test_replies_of_strangers_are_refused(setting: Setting, stranger: object) -> None:
     run = Run(setting)
     replies = run.replies()
-    with pytest.raises(RemoteError):
+    with pytest.raises((RemoteError, ParameterError)):
         run.server.receive(stranger, next(iter(replies.values())))  # type: ignore[arg-type]  # that is the test
     run.deliver(replies)
     assert run.is_exact(run.finish())
@@ -271,3 +273,21 @@ def play_to_the_end(run: Run, replies: dict[int, bytes]) -> bool:
                 replies[client] = run.clients[client].handle(request)
             except ProtocolError:
                 continue
+
+
+def test_server_closes_where_a_reply_may_have_been_taken_in_by_half(
+    setting: Setting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An interruption in the middle of a reply: delivering it again must not count it twice."""
+    run = Run(setting)
+    sender, reply = next(iter(run.replies().items()))
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    row = run.server._rounds[0]
+    monkeypatch.setattr(run.server, "_rounds", (dataclasses.replace(row, absorb=interrupted),))
+    with pytest.raises(KeyboardInterrupt):
+        run.server.receive(sender, reply)
+    with pytest.raises(OrderError):
+        run.server.receive(sender, reply)

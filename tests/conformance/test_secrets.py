@@ -107,3 +107,13 @@ def test_error_texts_give_no_secret_away(point: tuple[Setting, int]) -> None:
             texts.append((f"{error!r} {error}", secrets))
     assert texts
     assert not any(gives_away(text, secret) for text, secrets in texts for secret in secrets)
+
+
+def test_client_that_closed_over_an_error_is_empty(point: tuple[Setting, int]) -> None:
+    setting, number = point
+    run = Run(setting).to_round(number)
+    machine = run.clients[min(run.requests)]
+    party = machine._party
+    with pytest.raises(ProtocolError):
+        machine.handle(b"no message")
+    assert vars(party) == {}

@@ -24,7 +24,8 @@ from tests.conformance.cohorts import Run, Setting
 
 ADVERTISE, SHARE, MASK, REVEAL = range(4)
 LOW_ORDER: Final = (1).to_bytes(32, "little")
-KEY: Final = hashlib.sha256(b"some key").digest()
+KEY: Final = hashlib.sha256(b"some key").digest()[:31] + b"\x01"
+ALIAS: Final = KEY[:31] + b"\x81"  # the same point to X25519, which ignores the top bit
 
 
 def setting(protocol: PairwiseMasking, clients: int, threshold: int) -> Setting:
@@ -220,6 +221,8 @@ def test_client_finds_a_masking_key_that_the_server_exchanged(masking: bytes) ->
         (AdvertisedKeys(KEY, LOW_ORDER), "low order"),
         (AdvertisedKeys(KEY, bytes(32)), "low order"),
         (AdvertisedKeys(KEY, KEY), "advertised before"),
+        (AdvertisedKeys(KEY, ALIAS), "canonical"),
+        (AdvertisedKeys(KEY, (2**255 - 19).to_bytes(32, "little")), "canonical"),
         (AdvertisedKeys(KEY[1:], KEY), "32 bytes"),
         (AdvertisedKeys(KEY, KEY + KEY), "32 bytes"),
         (AdvertisedKeys(b"", b""), "32 bytes"),

@@ -28,6 +28,7 @@ def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     metadata.mkdir()
     (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: other-protocols\nVersion: 1.0\n")
     points = "[secagg.protocols]\nrenamed = other_protocols:Renamed\nbroken = other_protocols:nothing\n"
+    points += "plain = other_protocols:Renamed\nmissing = other_protocols:absent\ngone = no_such_module:x\n"
     (metadata / "entry_points.txt").write_text(points)
     (tmp_path / "other_protocols.py").write_text(PLUGIN)
     monkeypatch.syspath_prepend(tmp_path)
@@ -53,6 +54,19 @@ def test_protocol_of_another_distribution_is_found() -> None:
 def test_what_is_no_protocol_is_refused() -> None:
     with pytest.raises(ParameterError, match="other_protocols:nothing"):
         load("broken")
+
+
+@pytest.mark.usefixtures("plugin")
+def test_name_that_two_distributions_claim_is_refused() -> None:
+    with pytest.raises(ParameterError, match=r"other_protocols:Renamed, protocols\.plain:PlainSum"):
+        load("plain")
+
+
+@pytest.mark.usefixtures("plugin")
+@pytest.mark.parametrize("name", ["missing", "gone"])
+def test_protocol_that_cannot_be_imported_is_refused(name: str) -> None:
+    with pytest.raises(ParameterError, match="cannot be imported"):
+        load(name)
 
 
 @pytest.mark.parametrize("name", ["", "secagg+", "SecAgg", "no such protocol"])
