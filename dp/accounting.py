@@ -27,7 +27,7 @@ from typing import Final, assert_never
 import numpy as np
 from numpy.typing import NDArray
 
-from dp.checks import integer_at_least, probability
+from dp.checks import integer_at_least, member, probability
 from dp.errors import IncompatibleEvent, InvalidParameter
 from dp.events import (
     DistributedDiscreteGaussianEvent,
@@ -79,7 +79,7 @@ def guarantee(
     """Return the (epsilon, delta) guarantee of all events together.
 
     Args:
-        events: how often each event took place, at least 0 times.
+        events: how often each event took place, 0 to 2**53 times.
         delta: strictly between 0 and 1.
         relation: the neighbouring relation that the guarantee is stated for.
         unit: the privacy unit that the guarantee is stated for.
@@ -90,9 +90,11 @@ def guarantee(
 
     Raises:
         IncompatibleEvent: an event has another relation or unit.
-        InvalidParameter: `delta` or a count is out of range, or an event is of an unknown kind.
+        InvalidParameter: `delta` or a count is out of range, or an event, `relation` or `unit` is not one.
     """
-    probability("delta", delta)
+    delta = probability("delta", delta)
+    member("relation", relation, NeighbouringRelation)
+    member("unit", unit, PrivacyUnit)
     total = np.zeros(len(ORDERS))
     for event, count in events.items():
         if not isinstance(event, PrivacyEvent):
@@ -102,8 +104,8 @@ def guarantee(
                 f"events: expected relation {relation.value} and unit {unit.value}, found {event.relation.value} and "
                 f"{event.unit.value}; account them apart"
             )
-        if integer_at_least("count", count, 0):
-            total += count * renyi_divergences(event)
+        if times := integer_at_least("count", count, 0):
+            total += times * renyi_divergences(event)
     epsilon, order = _convert(total, delta)
     return Guarantee(
         epsilon=epsilon,
@@ -121,13 +123,13 @@ def check_delta(delta: float, *, population: int) -> None:
 
     Args:
         delta: strictly between 0 and 1.
-        population: number of privacy units whose data may be touched, at least 1.
+        population: number of privacy units whose data may be touched, 1 to 2**53.
 
     Raises:
         InvalidParameter: `delta` is at least 1 / `population`, or an argument is out of range.
     """
-    probability("delta", delta)
-    integer_at_least("population", population, 1)
+    delta = probability("delta", delta)
+    population = integer_at_least("population", population, 1)
     if delta * population >= 1:
         raise InvalidParameter(
             f"delta: expected less than 1/{population} = {1 / population:.3g} (one over the population), found "

@@ -18,7 +18,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-from dp.errors import LedgerCorrupt, LedgerError, LedgerLocked, LedgerUnavailable
+from dp.checks import harmless
+from dp.errors import LedgerCorrupt, LedgerLocked, LedgerUnavailable
 
 APPLICATION_ID: Final = 0x5EC466
 FORMAT_VERSION: Final = 1
@@ -82,11 +83,11 @@ class ChainFile:
                 chain._run(SCHEMA)
                 chain._insert(first)
                 chain._run("COMMIT")
-        except LedgerError:
+            chain._remember(first)
+        except BaseException:
             chain.close()
             path.unlink(missing_ok=True)
             raise
-        chain._remember(first)
         return chain
 
     @classmethod
@@ -108,7 +109,7 @@ class ChainFile:
                     chain._run("BEGIN EXCLUSIVE")
                     chain._run("COMMIT")
                 chain._load()
-        except LedgerError:
+        except BaseException:
             chain.close()
             raise
         return chain
@@ -116,7 +117,8 @@ class ChainFile:
     def append(self, body: bytes) -> None:
         """Add a record; it is on the disk when this returns.
 
-        After a failure it is unknown whether the record is there, so the file is closed; opening it again tells.
+        After a failure or an interruption it is unknown whether the record is there, so the file is closed; opening it
+        again tells.
 
         Raises:
             LedgerUnavailable: the file is closed or read-only, the disk is full or failing.
@@ -128,10 +130,10 @@ class ChainFile:
                 self._run("BEGIN EXCLUSIVE")
                 self._insert(body)
                 self._run("COMMIT")
-        except LedgerError:
+            self._remember(body)
+        except BaseException:
             self.close()
             raise
-        self._remember(body)
 
     def close(self) -> None:
         """Release the file; closing twice is harmless."""
@@ -146,10 +148,13 @@ class ChainFile:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.close()
 
-    def _run(self, statement: str, *parameters: object) -> list[tuple[object, ...]]:
+    def _rows(self, statement: str, *parameters: object) -> Iterator[tuple[object, ...]]:
         if self._connection is None:
             raise LedgerUnavailable(f"{self.path}: expected an open ledger, found it closed; open it again")
-        return self._connection.execute(statement, parameters).fetchall()
+        return self._connection.execute(statement, parameters)
+
+    def _run(self, statement: str, *parameters: object) -> list[tuple[object, ...]]:
+        return list(self._rows(statement, *parameters))
 
     def _hold(self) -> None:
         self._run("PRAGMA locking_mode = EXCLUSIVE")
@@ -171,10 +176,13 @@ class ChainFile:
                 f"{self.path}: expected a budget ledger of format {FORMAT_VERSION}, found another file, or one whose "
                 "creation was interrupted before anything could be reserved in it"
             )
+        # A view or a trigger in a foreign file could run forever; nothing is read before it is known to be the table.
+        schema = self._run("SELECT type, name, sql = ? FROM sqlite_schema LIMIT 2", SCHEMA)
+        if schema != [("table", "records", 1)]:
+            raise LedgerCorrupt(f"{self.path}: expected the table of a budget ledger and nothing else, found another")
         bodies = []
-        for expected, (sequence, body, digest) in enumerate(
-            self._run("SELECT sequence, body, digest FROM records ORDER BY sequence")
-        ):
+        rows = self._rows("SELECT sequence, body, digest FROM records ORDER BY sequence")
+        for expected, (sequence, body, digest) in enumerate(rows):
             if sequence != expected or not isinstance(body, bytes):
                 raise LedgerCorrupt(f"{self.path}: expected record {expected}, found record {sequence}; one is missing")
             self.head = chained_digest(self.head, body)
@@ -191,10 +199,11 @@ def _typed(path: Path) -> Iterator[None]:
         yield
     except sqlite3.Error as error:
         code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+        reason = harmless(str(error))
         if code in _LOCKED:
             raise LedgerLocked(f"{path}: expected to be its only user, found it in use; close the other one") from None
         if code in _CORRUPT:
             raise LedgerCorrupt(
-                f"{path}: expected a budget ledger, found a damaged or foreign file ({error})"
+                f"{path}: expected a budget ledger, found a damaged or foreign file ({reason})"
             ) from None
-        raise LedgerUnavailable(f"{path}: cannot be read or written ({error}); nothing may be released") from None
+        raise LedgerUnavailable(f"{path}: cannot be read or written ({reason}); nothing may be released") from None

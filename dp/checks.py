@@ -1,49 +1,80 @@
-"""Checks of arguments at the package's boundary, before anything is computed from them."""
+"""Checks of arguments at the package's boundary, before anything is computed from them.
 
+Each returns the plain Python value, whatever kind of number it was given: numpy's scalars do not reach a file.
+"""
+
+import enum
 import math
 from fractions import Fraction
 from numbers import Integral, Real
+from typing import Final, TypeVar
 
 from dp.errors import InvalidParameter
 
+MAXIMUM_COUNT: Final = 1 << 53
+"""The most that is counted of anything: up to it float64 is exact."""
+MINIMUM_MAGNITUDE: Final = 1e-30
+MAXIMUM_MAGNITUDE: Final = 1e30
+"""Accounting squares and multiplies its parameters; within these magnitudes nothing overflows or vanishes."""
+
+_Member = TypeVar("_Member", bound=enum.Enum)
+
 
 def positive_real(name: str, value: object) -> float:
-    """Return `value` as a float if it is a finite real number above 0.
+    """Return `value` as a float if it is a real number above 0 within the range of float64.
 
     Raises:
-        InvalidParameter: it is a boolean, not a real number, NaN, infinite, zero or negative.
+        InvalidParameter: it is a boolean, not a real number, NaN, infinite, zero, negative, or outside that range.
     """
     if isinstance(value, bool) or not isinstance(value, Real):
         raise InvalidParameter(f"{name}: expected a number above 0, found {type(value).__name__}")
-    number = float(value)
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
     if not math.isfinite(number) or number <= 0:
-        raise InvalidParameter(f"{name}: expected a finite number above 0, found {value}")
+        raise InvalidParameter(f"{name}: expected a finite number above 0, found {_found(value)}")
+    return number
+
+
+def magnitude(name: str, value: object) -> float:
+    """Return `value` as a float if it is a number from 1e-30 to 1e30, which accounting can calculate with.
+
+    Raises:
+        InvalidParameter: it is a boolean, not a real number, or outside that range.
+    """
+    number = positive_real(name, value)
+    if not MINIMUM_MAGNITUDE <= number <= MAXIMUM_MAGNITUDE:
+        raise InvalidParameter(
+            f"{name}: expected a number from {MINIMUM_MAGNITUDE:g} to {MAXIMUM_MAGNITUDE:g}, found {_found(value)}"
+        )
     return number
 
 
 def positive_rational(name: str, value: object) -> Fraction:
-    """Return the exact value of a finite positive number; a float is taken for the dyadic rational that it is.
+    """Return the exact value of a positive number; a float is taken for the dyadic rational that it is.
 
     Raises:
-        InvalidParameter: it is a boolean, not a real number, NaN, infinite, zero or negative.
+        InvalidParameter: as for `positive_real`.
     """
-    exact = Fraction(value) if isinstance(value, Fraction) else Fraction(positive_real(name, value))
-    if exact <= 0:
-        raise InvalidParameter(f"{name}: expected a number above 0, found {value}")
-    return exact
+    number = positive_real(name, value)
+    return value if isinstance(value, Fraction) else Fraction(number)
 
 
-def integer_at_least(name: str, value: object, minimum: int) -> int:
-    """Return `value` as an int if it is an integer of at least `minimum`.
+def integer_at_least(name: str, value: object, minimum: int, *, maximum: int = MAXIMUM_COUNT) -> int:
+    """Return `value` as an int if it is an integer in `[minimum, maximum]`, the latter 2**53 by default.
 
     Raises:
-        InvalidParameter: it is a boolean, not an integer, or below `minimum`.
+        InvalidParameter: it is a boolean, not an integer, or outside that range.
     """
     if isinstance(value, bool) or not isinstance(value, Integral):
         raise InvalidParameter(f"{name}: expected an integer >= {minimum}, found {type(value).__name__}")
-    if value < minimum:
-        raise InvalidParameter(f"{name}: expected an integer >= {minimum}, found {value}")
-    return int(value)
+    number = int(value)
+    if number < minimum:
+        raise InvalidParameter(f"{name}: expected an integer >= {minimum}, found {_found(number)}")
+    if number > maximum:
+        raise InvalidParameter(f"{name}: expected an integer <= {maximum}, found {_found(number)}")
+    return number
 
 
 def probability(name: str, value: object) -> float:
@@ -54,8 +85,20 @@ def probability(name: str, value: object) -> float:
     """
     number = positive_real(name, value)
     if number >= 1:
-        raise InvalidParameter(f"{name}: expected a probability between 0 and 1, both excluded, found {value}")
+        raise InvalidParameter(f"{name}: expected a probability between 0 and 1, both excluded, found {_found(value)}")
     return number
+
+
+def member(name: str, value: object, kind: type[_Member]) -> _Member:
+    """Return `value` if it is a member of the enumeration `kind`.
+
+    Raises:
+        InvalidParameter: it is something else, such as the text that stands for a member.
+    """
+    if not isinstance(value, kind):
+        choices = " or ".join(str(one) for one in kind)
+        raise InvalidParameter(f"{name}: expected {choices}, found {type(value).__name__}")
+    return value
 
 
 def short_text(name: str, value: object) -> str:
@@ -66,4 +109,18 @@ def short_text(name: str, value: object) -> str:
     """
     if not isinstance(value, str) or not 1 <= len(value) <= 200 or not value.isprintable():
         raise InvalidParameter(f"{name}: expected a text of 1 to 200 printable characters")
-    return value
+    return str.__str__(value)
+
+
+def harmless(text: str) -> str:
+    """Return at most 200 characters of a foreign text, those that would steer a terminal replaced by `?`."""
+    return "".join(character if character.isprintable() else "?" for character in text[:200])
+
+
+def _found(value: object) -> str:
+    """Return a number as a short text; Python refuses to write out integers of thousands of digits."""
+    try:
+        text = str(value)
+    except ValueError:
+        return "one of thousands of digits"
+    return text if len(text) <= 40 else f"{text[:40]}... ({len(text)} characters)"

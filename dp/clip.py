@@ -75,7 +75,8 @@ def clip_l2(arrays: Sequence[NDArray[Any]], *, bound: float) -> Clipped:
     margin = (sum(array.size for array in update) + 8) * FLOAT64_EPSILON
     while True:
         factor = limit / norm * max(0.0, 1.0 - margin)
-        scaled = tuple(array * factor for array in update)
+        # The product of an array of shape () is a scalar.
+        scaled = tuple(np.asarray(array * factor) for array in update)
         if _norm(scaled) <= limit:
             return Clipped(arrays=scaled, norm=norm, bound=limit, factor=factor)
         margin *= 2

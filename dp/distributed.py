@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from dp.checks import integer_at_least, positive_real, probability
+from dp.checks import integer_at_least, magnitude, positive_real, probability
 from dp.envelope import MAXIMUM_SIGMA
 from dp.errors import InvalidParameter
 from dp.events import DistributedDiscreteGaussianEvent
@@ -34,9 +34,10 @@ class DistributedDiscreteGaussian:
             of shares differs measurably from a discrete Gaussian (log-ratio up to 4.6e-3 at 0.7 with ten shares, 3e-30
             at 2), so less is refused: use a finer lattice.
         minimum_contributors: the least number of clients whose shares are in a released sum; with fewer, nothing may
-            be released.
-        l2_sensitivity: the most, in L2, that one client's integer vector can be away from zero.
-        dimension: number of coordinates.
+            be released; 1 to 2**53.
+        l2_sensitivity: the most, in L2, that one client's integer vector can be away from zero; 1e-30 to 1e30, as is
+            `noise_multiplier`.
+        dimension: number of coordinates, 1 to 2**53.
 
     Formal guarantees:
         Sensitivity: `l2_sensitivity` in L2. Relation: zero-out, one client's vector replaced by zero with its noise
@@ -61,9 +62,12 @@ class DistributedDiscreteGaussian:
                 f"local_sigma: expected {MINIMUM_LOCAL_SIGMA} to {MAXIMUM_LOCAL_SIGMA:.6g} lattice units, found "
                 f"{self.local_sigma}; a finer lattice (a larger scale) raises it, a coarser one lowers it"
             )
-        integer_at_least("minimum_contributors", self.minimum_contributors, 1)
-        positive_real("l2_sensitivity", self.l2_sensitivity)
-        integer_at_least("dimension", self.dimension, 1)
+        contributors = integer_at_least("minimum_contributors", self.minimum_contributors, 1)
+        object.__setattr__(self, "local_sigma", local_sigma)
+        object.__setattr__(self, "minimum_contributors", contributors)
+        object.__setattr__(self, "l2_sensitivity", magnitude("l2_sensitivity", self.l2_sensitivity))
+        object.__setattr__(self, "dimension", integer_at_least("dimension", self.dimension, 1))
+        magnitude("noise_multiplier", self.noise_multiplier)
 
     def share(self, entropy: Entropy = os.urandom) -> NDArray[np.int64]:
         """Draw one client's share of the noise, exactly distributed; shape `(dimension,)`, int64.

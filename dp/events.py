@@ -9,8 +9,9 @@ import math
 from typing import Final
 
 import msgspec
+from msgspec.structs import force_setattr
 
-from dp.checks import integer_at_least, positive_real
+from dp.checks import integer_at_least, magnitude, member
 from dp.errors import IncompatibleEvent, InvalidParameter
 
 MINIMUM_ACCOUNTED_SIGMA: Final = 0.5
@@ -37,12 +38,13 @@ class GaussianEvent(msgspec.Struct, frozen=True, kw_only=True, tag="gaussian", f
     """One release of a query with continuous Gaussian noise in every coordinate.
 
     Attributes:
-        noise_multiplier: standard deviation of the noise over the query's L2 sensitivity under `relation`; above 0.
+        noise_multiplier: standard deviation of the noise over the query's L2 sensitivity under `relation`, 1e-30 to
+            1e30.
         relation: the neighbouring relation that the sensitivity was measured under.
         unit: the privacy unit.
 
     Raises:
-        InvalidParameter: `noise_multiplier` is out of range.
+        InvalidParameter: `noise_multiplier` is out of range, or `relation` or `unit` is not one.
     """
 
     noise_multiplier: float
@@ -50,7 +52,9 @@ class GaussianEvent(msgspec.Struct, frozen=True, kw_only=True, tag="gaussian", f
     unit: PrivacyUnit = PrivacyUnit.CLIENT
 
     def __post_init__(self) -> None:
-        positive_real("noise_multiplier", self.noise_multiplier)
+        force_setattr(self, "noise_multiplier", magnitude("noise_multiplier", self.noise_multiplier))
+        member("relation", self.relation, NeighbouringRelation)
+        member("unit", self.unit, PrivacyUnit)
 
 
 class DistributedDiscreteGaussianEvent(
@@ -59,15 +63,16 @@ class DistributedDiscreteGaussianEvent(
     """One release of a sum of integer vectors, each with independent discrete Gaussian noise of its client's own.
 
     Attributes:
-        local_sigma: parameter of each client's noise in each coordinate, in lattice units; at least 0.5.
-        contributors: the least number of clients whose noise is in the sum.
-        l2_sensitivity: the most, in L2, that replacing one client's integer vector by zero changes the sum.
-        dimension: number of coordinates.
+        local_sigma: parameter of each client's noise in each coordinate, in lattice units; 0.5 to 1e30.
+        contributors: the least number of clients whose noise is in the sum, 1 to 2**53.
+        l2_sensitivity: the most, in L2, that replacing one client's integer vector by zero changes the sum; 1e-30 to
+            1e30, as is `noise_multiplier`.
+        dimension: number of coordinates, 1 to 2**53.
         relation: must be zero-out: a client that is left out takes its noise along, which this event does not cover.
         unit: the privacy unit.
 
     Raises:
-        InvalidParameter: a number is out of range.
+        InvalidParameter: a number is out of range, or `relation` or `unit` is not one.
         IncompatibleEvent: the relation is not zero-out.
     """
 
@@ -79,15 +84,18 @@ class DistributedDiscreteGaussianEvent(
     unit: PrivacyUnit = PrivacyUnit.CLIENT
 
     def __post_init__(self) -> None:
-        if positive_real("local_sigma", self.local_sigma) < MINIMUM_ACCOUNTED_SIGMA:
+        force_setattr(self, "local_sigma", magnitude("local_sigma", self.local_sigma))
+        if self.local_sigma < MINIMUM_ACCOUNTED_SIGMA:
             raise InvalidParameter(
                 f"local_sigma: expected at least {MINIMUM_ACCOUNTED_SIGMA} (the bound on sums needs it), found "
                 f"{self.local_sigma}; use a finer lattice, which scales it up"
             )
-        integer_at_least("contributors", self.contributors, 1)
-        positive_real("l2_sensitivity", self.l2_sensitivity)
-        integer_at_least("dimension", self.dimension, 1)
-        if self.relation is not NeighbouringRelation.ZERO_OUT:
+        force_setattr(self, "contributors", integer_at_least("contributors", self.contributors, 1))
+        force_setattr(self, "l2_sensitivity", magnitude("l2_sensitivity", self.l2_sensitivity))
+        force_setattr(self, "dimension", integer_at_least("dimension", self.dimension, 1))
+        magnitude("noise_multiplier", self.noise_multiplier)
+        member("unit", self.unit, PrivacyUnit)
+        if member("relation", self.relation, NeighbouringRelation) is not NeighbouringRelation.ZERO_OUT:
             raise IncompatibleEvent(
                 f"relation: distributed noise is accounted under {NeighbouringRelation.ZERO_OUT.value}, found "
                 f"{self.relation.value}"

@@ -5,7 +5,6 @@ After the release, `commit` records what was realised. A reservation that was ne
 after a crash nobody can tell whether its release was seen. Nothing is ever given back.
 """
 
-import math
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -17,7 +16,7 @@ import msgspec
 
 from dp.accounting import Guarantee, guarantee
 from dp.chain import ChainFile
-from dp.checks import integer_at_least, positive_real, short_text
+from dp.checks import harmless, integer_at_least, short_text
 from dp.errors import BudgetExceeded, InvalidParameter, InvalidReservation, LedgerCorrupt
 from dp.events import DistributedDiscreteGaussianEvent, NeighbouringRelation, PrivacyEvent, PrivacyUnit
 from dp.records import Budget, Commitment, Detail, LedgerEntry, Record, Reservation
@@ -71,9 +70,9 @@ class Ledger:
             LedgerError: the file exists or cannot be written.
         """
         budget = Budget(
-            epsilon=epsilon, delta=delta, population=population, unit=unit, relation=relation, time_s=_now(clock)
+            epsilon=epsilon, delta=delta, population=population, unit=unit, relation=relation, time_s=clock()
         )
-        return cls(ChainFile.create(Path(path), msgspec.json.encode(budget)), clock)
+        return cls._upon(ChainFile.create(Path(path), msgspec.json.encode(budget)), clock)
 
     @classmethod
     def open(cls, path: str | Path, *, clock: Clock = time.time) -> Self:
@@ -84,7 +83,7 @@ class Ledger:
             LedgerCorrupt: the file is not a ledger, or was cut or altered.
             LedgerUnavailable: there is no such file, or it cannot be written.
         """
-        return cls._opened(path, clock, writable=True)
+        return cls._upon(ChainFile.open(Path(path), writable=True), clock)
 
     @classmethod
     def open_to_read(cls, path: str | Path) -> Self:
@@ -95,11 +94,10 @@ class Ledger:
             LedgerCorrupt: the file is not a ledger, or was cut or altered.
             LedgerUnavailable: there is no such file, or it cannot be read.
         """
-        return cls._opened(path, time.time, writable=False)
+        return cls._upon(ChainFile.open(Path(path), writable=False), time.time)
 
     @classmethod
-    def _opened(cls, path: str | Path, clock: Clock, *, writable: bool) -> Self:
-        chain = ChainFile.open(Path(path), writable=writable)
+    def _upon(cls, chain: ChainFile, clock: Clock) -> Self:
         try:
             return cls(chain, clock)
         except BaseException:
@@ -121,15 +119,17 @@ class Ledger:
             IncompatibleEvent: its relation or unit is not the budget's.
             InvalidParameter: the label or event is not one.
             LedgerError: it could not be recorded for certain; do not release.
+
+        If it is interrupted, as by Ctrl-C, the ledger may have closed, and the release may be counted; do not release.
         """
-        short_text("label", label)
+        label = short_text("label", label)
         after = self._guarantee(event, 1)
         if not after.epsilon <= self.budget.epsilon:
             raise BudgetExceeded(
                 f"{label}: would bring epsilon to {after.epsilon:.6g} of {self.budget.epsilon:.6g} at delta "
                 f"{self.budget.delta:.6g} ({self.spent().epsilon:.6g} is spent); more noise or a new budget would do"
             )
-        record = Reservation(number=len(self._reservations) + 1, label=label, event=event, time_s=_now(self._clock))
+        record = Reservation(number=len(self._reservations) + 1, label=label, event=event, time_s=self._clock())
         self._append(record)
         return record.number
 
@@ -148,8 +148,8 @@ class Ledger:
             LedgerError: it could not be recorded for certain.
         """
         self._check_commitment(reservation, integer_at_least("contributors", contributors, 1))
-        kept = {short_text("details", key): _detail(key, value) for key, value in (details or {}).items()}
-        self._append(Commitment(number=reservation, contributors=contributors, details=kept, time_s=_now(self._clock)))
+        kept = {} if details is None else details
+        self._append(Commitment(number=reservation, contributors=contributors, details=kept, time_s=self._clock()))
 
     def entries(self) -> tuple[LedgerEntry, ...]:
         """Return all releases in the order they were reserved."""
@@ -213,8 +213,13 @@ class Ledger:
             )
 
     def _append(self, record: Reservation | Commitment) -> None:
-        self._chain.append(msgspec.json.encode(record))
-        self._apply(record)
+        # Interrupted between the file and the memory of it, the two would differ, and the next reservation with them.
+        try:
+            self._chain.append(msgspec.json.encode(record))
+            self._apply(record)
+        except BaseException:
+            self.close()
+            raise
 
     def _apply(self, record: Reservation | Commitment) -> None:
         if isinstance(record, Reservation):
@@ -227,9 +232,12 @@ class Ledger:
         """Apply a record that was read, holding it to what `reserve` and `commit` would have written."""
         if isinstance(record, Budget):
             raise LedgerCorrupt(f"{self._chain.path}: expected one budget, found a second")
-        if isinstance(record, Reservation) and record.number != len(self._reservations) + 1:
-            raise LedgerCorrupt(f"{self._chain.path}: found reservation {record.number} out of order")
-        if isinstance(record, Commitment):
+        if isinstance(record, Reservation):
+            if record.number != len(self._reservations) + 1:
+                raise LedgerCorrupt(f"{self._chain.path}: found reservation {record.number} out of order")
+            if (record.event.relation, record.event.unit) != (self.budget.relation, self.budget.unit):
+                raise LedgerCorrupt(f"{self._chain.path}: reservation {record.number} has not the budget's relation")
+        else:
             try:
                 self._check_commitment(record.number, record.contributors)
             except (InvalidParameter, InvalidReservation) as error:
@@ -239,20 +247,9 @@ class Ledger:
     def _decode(self, body: bytes) -> Record:
         try:
             return _DECODER.decode(body)
-        except msgspec.MsgspecError as error:
-            raise LedgerCorrupt(f"{self._chain.path}: a record is not one of this format ({error})") from None
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            reason = harmless(str(error))
+            raise LedgerCorrupt(f"{self._chain.path}: a record is not one of this format ({reason})") from None
 
 
 _DECODER: Final[msgspec.json.Decoder[Record]] = msgspec.json.Decoder(Record)
-
-
-def _now(clock: Clock) -> float:
-    return positive_real("clock", clock())
-
-
-def _detail(key: str, value: object) -> Detail:
-    if isinstance(value, bool) or not isinstance(value, str | int | float):
-        raise InvalidParameter(f"details[{key!r}]: expected a text or a number, found {type(value).__name__}")
-    if isinstance(value, float) and not math.isfinite(value):
-        raise InvalidParameter(f"details[{key!r}]: expected a finite number, found {value}")
-    return value

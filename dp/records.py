@@ -1,26 +1,42 @@
-"""What a budget ledger holds: the budget, the reservations and the commitments, as plain data for JSON."""
+"""What a budget ledger holds: the budget, the reservations and the commitments, as plain data for JSON.
 
+Each record checks itself, when it is made and when it is read: a file has no key, so what is read from one is held to
+what could have been written.
+"""
+
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from numbers import Integral, Real
+from typing import Final
 
 import msgspec
+from msgspec.structs import force_setattr
 
 from dp.accounting import check_delta
-from dp.checks import positive_real
+from dp.checks import integer_at_least, magnitude, member, positive_real, short_text
+from dp.errors import InvalidParameter
 from dp.events import NeighbouringRelation, PrivacyEvent, PrivacyUnit
 
 Detail = str | int | float
+
+LATEST_TIME_S: Final = 253402300799.0
+"""The end of the year 9999, the last that has a date."""
 
 
 class Budget(msgspec.Struct, frozen=True, kw_only=True, tag="budget", forbid_unknown_fields=True):
     """What may be spent in all, and on whom; the first record of a ledger.
 
     Attributes:
-        epsilon: above 0.
+        epsilon: 1e-30 to 1e30.
         delta: above 0 and below 1 / `population`.
-        population: number of privacy units that may ever contribute.
+        population: number of privacy units that may ever contribute, 1 to 2**53.
         unit: the privacy unit.
         relation: the neighbouring relation.
-        time_s: when the ledger was made, by its clock, in seconds.
+        time_s: when the ledger was made, by its clock, in seconds since 1970, up to the year 9999.
+
+    Raises:
+        InvalidParameter: an attribute is out of range or of another kind.
     """
 
     epsilon: float
@@ -31,8 +47,13 @@ class Budget(msgspec.Struct, frozen=True, kw_only=True, tag="budget", forbid_unk
     time_s: float
 
     def __post_init__(self) -> None:
-        positive_real("epsilon", self.epsilon)
+        force_setattr(self, "epsilon", magnitude("epsilon", self.epsilon))
         check_delta(self.delta, population=self.population)
+        force_setattr(self, "delta", float(self.delta))
+        force_setattr(self, "population", int(self.population))
+        member("unit", self.unit, PrivacyUnit)
+        member("relation", self.relation, NeighbouringRelation)
+        force_setattr(self, "time_s", _time(self.time_s))
 
 
 class Reservation(msgspec.Struct, frozen=True, kw_only=True, tag="reservation", forbid_unknown_fields=True):
@@ -40,15 +61,25 @@ class Reservation(msgspec.Struct, frozen=True, kw_only=True, tag="reservation", 
 
     Attributes:
         number: counts reservations from 1.
-        label: the caller's name for the release.
+        label: the caller's name for the release, 1 to 200 printable characters.
         event: what the release costs.
-        time_s: when it was reserved, by the ledger's clock, in seconds.
+        time_s: when it was reserved, as in `Budget`.
+
+    Raises:
+        InvalidParameter: an attribute is out of range or of another kind.
     """
 
     number: int
     label: str
     event: PrivacyEvent
     time_s: float
+
+    def __post_init__(self) -> None:
+        force_setattr(self, "number", integer_at_least("number", self.number, 1))
+        force_setattr(self, "label", short_text("label", self.label))
+        if not isinstance(self.event, PrivacyEvent):
+            raise InvalidParameter(f"event: expected a privacy event, found {type(self.event).__name__}")
+        force_setattr(self, "time_s", _time(self.time_s))
 
 
 class Commitment(msgspec.Struct, frozen=True, kw_only=True, tag="commitment", forbid_unknown_fields=True):
@@ -57,14 +88,24 @@ class Commitment(msgspec.Struct, frozen=True, kw_only=True, tag="commitment", fo
     Attributes:
         number: the reservation it belongs to.
         contributors: how many clients' vectors and noise shares were in the released sum.
-        details: whatever else the caller records.
-        time_s: when it was committed, by the ledger's clock, in seconds.
+        details: whatever else the caller records, by names of 1 to 200 printable characters: texts, finite floats,
+            integers of 64 bits.
+        time_s: when it was committed, as in `Budget`.
+
+    Raises:
+        InvalidParameter: an attribute is out of range or of another kind.
     """
 
     number: int
     contributors: int
-    details: dict[str, Detail]
+    details: Mapping[str, Detail]
     time_s: float
+
+    def __post_init__(self) -> None:
+        force_setattr(self, "number", integer_at_least("number", self.number, 1))
+        force_setattr(self, "contributors", integer_at_least("contributors", self.contributors, 1))
+        force_setattr(self, "details", _details(self.details))
+        force_setattr(self, "time_s", _time(self.time_s))
 
 
 Record = Budget | Reservation | Commitment
@@ -76,3 +117,35 @@ class LedgerEntry:
 
     reservation: Reservation
     commitment: Commitment | None
+
+
+def _time(time_s: object) -> float:
+    seconds = positive_real("clock", time_s)
+    if seconds > LATEST_TIME_S:
+        raise InvalidParameter(f"clock: expected seconds since 1970, up to the year 9999, found {seconds:g}")
+    return seconds
+
+
+def _details(details: object) -> dict[str, Detail]:
+    if not isinstance(details, Mapping):
+        raise InvalidParameter(f"details: expected a mapping, found {type(details).__name__}")
+    return {short_text("details", name): _detail(f"details[{name!r}]", value) for name, value in details.items()}
+
+
+def _detail(name: str, value: object) -> Detail:
+    if isinstance(value, str):
+        try:
+            return value.encode().decode()
+        except UnicodeEncodeError:
+            raise InvalidParameter(f"{name}: expected a text that UTF-8 can write, found a lone surrogate") from None
+    if isinstance(value, Integral) and not isinstance(value, bool):
+        return integer_at_least(name, value, -1 << 63, maximum=(1 << 63) - 1)
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise InvalidParameter(f"{name}: expected a text or a number, found {type(value).__name__}")
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
+    if not math.isfinite(number):
+        raise InvalidParameter(f"{name}: expected a finite number, found one that is not finite")
+    return number

@@ -5,6 +5,7 @@ trust, unit, adjacency, what is released, mechanism, accountant, assumptions.
 """
 
 import decimal
+import math
 from collections import Counter
 from dataclasses import dataclass
 from typing import Final, assert_never
@@ -191,8 +192,13 @@ class BudgetReport:
 
 def rounded_up(epsilon: float) -> str:
     """Return epsilon to four decimals, never less than it is: a guarantee must not be overstated by its rounding."""
-    return str(decimal.Decimal(epsilon).quantize(decimal.Decimal("0.0001"), rounding=decimal.ROUND_CEILING))
+    if math.isinf(epsilon):
+        return "infinite"
+    return str(decimal.Decimal(epsilon).quantize(_STEP, rounding=decimal.ROUND_CEILING, context=_EVERY_FLOAT))
 
+
+_STEP: Final = decimal.Decimal("0.0001")
+_EVERY_FLOAT: Final = decimal.Context(prec=320)  # the largest float has 309 digits before the point
 
 _RELATIONS: Final = {
     "zero-out": "one unit's contribution replaced by zero; who contributes is public",

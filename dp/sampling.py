@@ -27,6 +27,7 @@ from dp.errors import EntropyFailure
 Entropy = Callable[[int], bytes]
 
 SEED_BYTES: Final = 32
+MAXIMUM_SIZE: Final = 1 << 32
 CHUNK: Final = 1 << 14
 UNIFORM_BITS: Final = 47  # a 64-bit word holds a slot (16 bits), a sign (1 bit) and a uniform (47 bits)
 # In units of the last bit of the uniform: 1 for the uniform's own width, the rest far above any float64 error.
@@ -77,7 +78,7 @@ def discrete_gaussian(sigma: float | Fraction, size: int, entropy: Entropy = os.
 
     Args:
         sigma: the distribution's parameter, from 1/4 to 2**40, taken as the exact rational value of what is given.
-        size: number of samples, at least 1.
+        size: number of samples, 1 to 2**32.
         entropy: source of the 32-byte key that all samples are expanded from.
 
     Returns:
@@ -94,7 +95,7 @@ def discrete_gaussian(sigma: float | Fraction, size: int, entropy: Entropy = os.
         EntropyFailure: `entropy` did not return what it was asked for.
     """
     envelope = Envelope.of(positive_rational("sigma", sigma))
-    return sample(envelope, integer_at_least("size", size, 1), KeyStream(entropy))
+    return sample(envelope, integer_at_least("size", size, 1, maximum=MAXIMUM_SIZE), KeyStream(entropy))
 
 
 def sample(envelope: Envelope, size: int, bits: Bits) -> NDArray[np.int64]:

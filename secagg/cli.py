@@ -53,6 +53,7 @@ def train(
     protocol: Annotated[str | None, typer.Option(help="See `secagg protocols`.")] = None,
     epsilon: Annotated[float | None, typer.Option(help="Client-level budget of the run; inf: no noise.")] = None,
     delta: Annotated[float | None, typer.Option(help="Of the budget; below 1/clients.")] = None,
+    adversarial: Annotated[float | None, typer.Option(help="Fraction of clients that collude with the server.")] = None,
     dropout: Annotated[float | None, typer.Option(help="Fraction of clients that vanish in every round.")] = None,
     minimum_contributors: Annotated[int | None, typer.Option(help="Fewer release nothing.")] = None,
     clip_l2: Annotated[float | None, typer.Option(help="Bound on a client's update.")] = None,
@@ -81,7 +82,7 @@ def train(
 
 @budget.command()
 def report(
-    ledger: Annotated[Path, typer.Argument(help="A run's ledger.sqlite.")],
+    ledger: Annotated[Path, typer.Argument(help="A run's ledger.sqlite, or its folder.")],
     as_json: Annotated[bool, typer.Option("--json", help="JSON on standard output.")] = False,
     html: Annotated[Path | None, typer.Option(help="Write a self-contained page to this file.")] = None,
 ) -> None:
@@ -89,6 +90,12 @@ def report(
     from dp.ledger import Ledger
     from dp.report import BudgetReport
 
+    if ledger.is_dir():
+        if not (ledger / "ledger.sqlite").is_file():
+            raise ConfigurationError(
+                f"{ledger} holds no ledger.sqlite: no run, or one without noise, which has no budget"
+            )
+        ledger = ledger / "ledger.sqlite"
     with Ledger.open_to_read(ledger) as opened:
         found = BudgetReport.from_ledger(opened)
     if html is not None:

@@ -1,4 +1,5 @@
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -195,7 +196,7 @@ def test_guarantee_refuses_delta(delta: float) -> None:
         guarantee({}, delta=delta)
 
 
-@pytest.mark.parametrize("count", [-1, 1.0, True])
+@pytest.mark.parametrize("count", [-1, 1.0, True, 10**400])
 def test_guarantee_refuses_counts(count: int) -> None:
     with pytest.raises(InvalidParameter, match="count"):
         guarantee({GaussianEvent(noise_multiplier=1.0): count}, delta=1e-5)
@@ -218,6 +219,10 @@ def test_guarantee_refuses_unknown_events() -> None:
         (2.0, 2, 0.0, 1),
         (2.0, 2, math.inf, 1),
         (2.0, 2, 1.0, 0),
+        (2.0, 2, 1e200, 1),
+        (2.0, 10**400, 1.0, 1),
+        (2.0, 2, 1.0, 10**400),
+        (1e30, 2, 1e-30, 1),
     ],
 )
 def test_events_refuse_parameters(local_sigma: float, contributors: int, l2: float, dimension: int) -> None:
@@ -225,10 +230,23 @@ def test_events_refuse_parameters(local_sigma: float, contributors: int, l2: flo
         distributed(local_sigma, contributors, l2, dimension)
 
 
-@pytest.mark.parametrize("multiplier", [0, -1.0, math.nan, math.inf, False])
+@pytest.mark.parametrize("multiplier", [0, -1.0, math.nan, math.inf, False, 1e-31, 1e31, 10**400])
 def test_gaussian_event_refuses_multipliers(multiplier: float) -> None:
     with pytest.raises(InvalidParameter, match="noise_multiplier"):
         GaussianEvent(noise_multiplier=multiplier)
+
+
+def test_relations_and_units_are_members_not_texts() -> None:
+    texts: list[dict[str, Any]] = [{"relation": "zero-out"}, {"unit": "client"}]
+    for changes in texts:
+        with pytest.raises(InvalidParameter, match=r"expected (NeighbouringRelation|PrivacyUnit)\..*found str"):
+            GaussianEvent(noise_multiplier=1.0, **changes)
+        with pytest.raises(InvalidParameter, match="found str"):
+            DistributedDiscreteGaussianEvent(
+                local_sigma=2.0, contributors=2, l2_sensitivity=1.0, dimension=1, **changes
+            )
+        with pytest.raises(InvalidParameter, match="found str"):
+            guarantee({}, delta=1e-3, **changes)
 
 
 def test_check_delta_wants_less_than_one_over_the_population() -> None:

@@ -72,6 +72,10 @@ def test_calibrate_gaussian_names_what_would_do() -> None:
         {"l2_sensitivity": -1.0},
         {"dimension": 0},
         {"minimum_contributors": 0},
+        {"l2_sensitivity": 1e200},
+        {"dimension": 10**400},
+        {"releases": 10**400},
+        {"epsilon": 10**400},
     ],
 )
 def test_calibrate_distributed_refuses_parameters(changes: dict[str, Any]) -> None:

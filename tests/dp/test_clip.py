@@ -54,6 +54,13 @@ def test_clip_l2_leaves_what_is_within_the_bound() -> None:
     assert update[0][0] == 3.0
 
 
+def test_clip_l2_returns_arrays_of_every_shape() -> None:
+    for bound in (1.0, 10.0):
+        clipped = clip_l2([np.array(3.0), np.array([4.0])], bound=bound)
+        assert all(isinstance(array, np.ndarray) for array in clipped.arrays)
+        assert [array.shape for array in clipped.arrays] == [(), (1,)]
+
+
 def test_clip_l2_takes_the_zero_update() -> None:
     clipped = clip_l2([np.zeros(3)], bound=1e-300)
     assert (clipped.norm, clipped.factor) == (0.0, 1.0)

@@ -84,6 +84,9 @@ def test_tail_bound_holds_for_samples() -> None:
         {"l2_sensitivity": math.inf},
         {"dimension": 0},
         {"dimension": 2.5},
+        {"dimension": 10**400},
+        {"minimum_contributors": 10**400},
+        {"l2_sensitivity": 1e200},
     ],
 )
 def test_mechanism_refuses_parameters(changes: dict[str, Any]) -> None:

@@ -7,14 +7,17 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 import pytest
 
 from dp.accounting import guarantee
 from dp.calibration import calibrate_distributed
+from dp.chain import ChainFile
 from dp.errors import (
     BudgetExceeded,
     IncompatibleEvent,
@@ -27,6 +30,7 @@ from dp.errors import (
 )
 from dp.events import DistributedDiscreteGaussianEvent, GaussianEvent, NeighbouringRelation
 from dp.ledger import Ledger
+from dp.report import BudgetReport, rounded_up
 
 EVENT = DistributedDiscreteGaussianEvent(local_sigma=20.0, contributors=100, l2_sensitivity=100.0, dimension=650)
 REPOSITORY = Path(__file__).parents[2]
@@ -150,6 +154,11 @@ def test_create_refuses_existing_and_impossible_files(path: Path, tmp_path: Path
         ({"delta": 1 / 300}, "one over the population"),
         ({"population": 0}, "population"),
         ({"population": True}, "population"),
+        ({"population": 10**400}, "population"),
+        ({"epsilon": 10**400}, "epsilon"),
+        ({"unit": "client"}, "unit"),
+        ({"relation": "zero-out"}, "relation"),
+        ({"clock": lambda: 1e30}, "clock"),
         ({"clock": lambda: math.nan}, "clock"),
     ],
 )
@@ -204,6 +213,12 @@ def test_commit_refuses_what_was_not_reserved(path: Path) -> None:
         (1, 100, {"a": True}, "bool"),
         (1, 100, {"a": [1]}, "list"),
         (1, 100, {3: "a"}, "details"),
+        (1, 100, ["a"], "mapping"),
+        (1, 100, {"a": "\ud800"}, "surrogate"),
+        (1, 100, {"a": 1 << 63}, "<="),
+        (1, 100, {"a": Fraction(10**400)}, "finite"),
+        (1, 10**400, {}, "contributors"),
+        pytest.param(10**5000, 100, {}, "thousands of digits", id="huge"),
     ],
 )
 def test_commit_refuses_parameters(path: Path, number: Any, contributors: Any, details: Any, match: str) -> None:
@@ -291,8 +306,6 @@ def test_damaged_bytes_never_change_what_is_read(filled: Path, path: Path) -> No
 
 def rebuilt(path: Path, bodies: list[bytes]) -> Path:
     """Write a ledger file whose chain verifies, whatever its records say."""
-    from dp.chain import ChainFile
-
     with ChainFile.create(path, bodies[0]) as chain:
         for body in bodies[1:]:
             chain.append(body)
@@ -300,8 +313,6 @@ def rebuilt(path: Path, bodies: list[bytes]) -> Path:
 
 
 def test_records_that_contradict_each_other_are_refused(filled: Path, tmp_path: Path) -> None:
-    from dp.chain import ChainFile
-
     with ChainFile.open(filled, writable=False) as chain:
         budget, reservation, commitment, *_ = chain.bodies
     low = msgspec.json.encode(msgspec.json.decode(commitment) | {"contributors": 3})
@@ -322,6 +333,128 @@ def test_records_that_contradict_each_other_are_refused(filled: Path, tmp_path: 
         assert isinstance(refused(rebuilt(tmp_path / f"wrong {index}", bodies)), LedgerCorrupt)
     with Ledger.open(rebuilt(tmp_path / "right", [budget, reservation, commitment])) as ledger:
         assert len(ledger.entries()) == 1
+
+
+def altered(body: bytes, **changes: Any) -> bytes:
+    return msgspec.json.encode(msgspec.json.decode(body) | changes)
+
+
+def test_records_that_no_ledger_writes_are_refused(tmp_path: Path) -> None:
+    budget, reservation, commitment = hostile_bodies(tmp_path)
+    gaussian = {"type": "gaussian", "noise_multiplier": 3.0}
+    distributed = msgspec.json.decode(reservation)["event"]
+    nested = b'{"a":' + b"[" * 200_000
+    wrong: list[list[bytes]] = [
+        *([altered(budget, **{name: value})] for name, value in [("epsilon", 1e300), ("epsilon", 1e-300)]),
+        [budget.replace(b'"population":300', b'"population":' + b"9" * 400)],
+        *([altered(budget, time_s=time_s)] for time_s in (1e30, -1e30, 0)),
+        *([budget, altered(reservation, time_s=time_s)] for time_s in (1e30, -1e30, 0)),
+        *([budget, altered(reservation, label=label)] for label in ("", "\x1b[2J", "x" * 201, "\u202e")),
+        *([budget, altered(reservation, event=gaussian | {"noise_multiplier": z})] for z in (1e-200, 1e200)),
+        [budget, altered(reservation, event=gaussian | {"relation": "add-or-remove-one"})],
+        *([budget, altered(reservation, event=distributed | {"l2_sensitivity": l2})] for l2 in (1e200, 1e-320)),
+        [budget, reservation.replace(b'"dimension":650', b'"dimension":' + b"9" * 400)],
+        [budget, reservation.replace(b'"contributors":100', b'"contributors":' + b"9" * 5000)],
+        [budget, altered(reservation, **{"\x1b[2J": 1})],
+        [budget, reservation.replace(b'"label":"x"', b'"label":"\xff"')],
+        [budget, nested],
+        *([budget, reservation, altered(commitment, time_s=time_s)] for time_s in (1e30, -1e30, 0)),
+        [budget, reservation, altered(commitment, details={"\x1b[2J": 1})],
+        [budget, reservation, altered(commitment, details={"a": True})],
+        [budget, reservation, commitment.replace(b'"details":{}', b'"details":{"a":' + b"9" * 400 + b"}")],
+    ]
+    for index, bodies in enumerate(wrong):
+        error = refused(rebuilt(tmp_path / f"wrong {index}", bodies))
+        assert isinstance(error, LedgerCorrupt), bodies
+        assert str(error).isprintable()
+
+
+@pytest.mark.parametrize(
+    ("relation", "changes"),
+    [
+        ("zero-out", {"type": "gaussian", "noise_multiplier": 1e-30}),
+        ("zero-out", {"type": "gaussian", "noise_multiplier": 1e30}),
+        ("add-or-remove-one", {"type": "gaussian", "noise_multiplier": 1e-30}),
+        ("zero-out", {"contributors": 2**53, "dimension": 2**53, "local_sigma": 0.5, "l2_sensitivity": 1e30}),
+        ("zero-out", {"contributors": 1, "dimension": 2**53, "local_sigma": 1e30, "l2_sensitivity": 1.0}),
+        ("zero-out", {"contributors": 1, "dimension": 1, "local_sigma": 0.5, "l2_sensitivity": 1e-30}),
+    ],
+)
+@pytest.mark.parametrize(("epsilon", "delta"), [(1e-30, 5e-324), (1e30, 0.9)])
+def test_extreme_ledgers_are_reported(
+    tmp_path: Path, relation: str, changes: dict[str, Any], epsilon: float, delta: float
+) -> None:
+    budget, reservation, _ = hostile_bodies(tmp_path)
+    event = msgspec.json.decode(reservation)["event"] if "type" not in changes else {}
+    bodies = [
+        altered(budget, epsilon=epsilon, delta=delta, population=1, time_s=253402300799.0, relation=relation),
+        altered(reservation, event=event | changes | {"relation": relation}, time_s=5e-324),
+    ]
+    with Ledger.open_to_read(rebuilt(tmp_path / "extreme", bodies)) as ledger:
+        report = BudgetReport.from_ledger(ledger)
+    assert rounded_up(report.spent.epsilon) in report.as_text()
+    assert msgspec.json.decode(report.as_json())["spent"]["epsilon"] == report.spent.epsilon
+    assert "9999-12-31 23:59:59 UTC" in report.as_html()
+
+
+def hostile_bodies(folder: Path) -> tuple[bytes, bytes, bytes]:
+    """Return the records of a ledger with one committed release, to be altered."""
+    with create(folder / "honest") as ledger:
+        ledger.commit(ledger.reserve(EVENT, "x"), contributors=100)
+    with ChainFile.open(folder / "honest", writable=False) as chain:
+        budget, reservation, commitment = chain.bodies
+    return budget, reservation, commitment
+
+
+@pytest.mark.parametrize(
+    "statements",
+    [
+        (
+            "DROP TABLE records",
+            "CREATE VIEW records AS WITH RECURSIVE r(n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM r) "
+            "SELECT n AS sequence, zeroblob(1000000) AS body, x'00' AS digest FROM r",
+        ),
+        ("CREATE TRIGGER t AFTER INSERT ON records BEGIN DELETE FROM records WHERE sequence > 0; END",),
+        ("CREATE TABLE other (a)",),
+        ("ALTER TABLE records ADD COLUMN other BLOB",),
+        ("PRAGMA writable_schema = ON", "UPDATE sqlite_schema SET sql = 'CREATE TABLE records (\x1b[2J'"),
+    ],
+)
+def test_foreign_schemas_are_refused_at_once(filled: Path, path: Path, statements: tuple[str, ...]) -> None:
+    shutil.copy(filled, path)
+    connection = sqlite3.connect(path, isolation_level=None)
+    for statement in statements:
+        connection.execute(statement)
+    connection.close()
+    error = refused(path)
+    assert isinstance(error, LedgerCorrupt)
+    assert str(error).isprintable()
+
+
+def test_ledger_takes_numbers_of_other_kinds(path: Path) -> None:
+    event = DistributedDiscreteGaussianEvent(
+        local_sigma=Fraction(20),  # type: ignore[arg-type]
+        contributors=np.uint8(100),  # type: ignore[arg-type]
+        l2_sensitivity=np.float32(100),  # type: ignore[arg-type]
+        dimension=np.int16(650),  # type: ignore[arg-type]
+    )
+    assert event == EVENT
+    with Ledger.create(
+        path,
+        epsilon=np.float64(8),  # type: ignore[arg-type]
+        delta=Fraction(1, 1000),  # type: ignore[arg-type]
+        population=np.int16(300),  # type: ignore[arg-type]
+        clock=ticks(),
+    ) as ledger:
+        assert ledger.reserve(event, np.str_("x")) == 1
+        assert ledger.reserve(GaussianEvent(noise_multiplier=Fraction(30)), "y") == 2  # type: ignore[arg-type]
+        details: dict[str, Any] = {np.str_("a"): np.float32(0.5), "b": np.int8(3), "c": Fraction(1, 4)}
+        ledger.commit(np.int64(1), contributors=np.int32(100), details=details)  # type: ignore[arg-type]
+        entries = ledger.entries()
+    with Ledger.open_to_read(path) as ledger:
+        assert ledger.entries() == entries
+        assert entries[0].commitment is not None
+        assert entries[0].commitment.details == {"a": 0.5, "b": 3, "c": 0.25}
 
 
 RESERVING = textwrap.dedent("""

@@ -1,6 +1,7 @@
 import base64
 import importlib
 import json
+import math
 import re
 import subprocess
 import sys
@@ -108,6 +109,8 @@ def test_epsilon_is_never_rounded_down() -> None:
     assert rounded_up(7.99990001) == "8.0000"
     assert rounded_up(1.00001) == "1.0001"
     assert rounded_up(2.0) == "2.0000"
+    assert rounded_up(math.inf) == "infinite"
+    assert rounded_up(2.0**1000) == f"{2**1000}.0000"
 
 
 @pytest.mark.parametrize("module", ["jinja2", "matplotlib"])

@@ -275,13 +275,15 @@ def test_sample_returns_as_many_as_asked_for(size: int) -> None:
     assert sample(Envelope.of(Fraction(5)), size, KeyStream(seeded("size"))).shape == (size,)
 
 
-@pytest.mark.parametrize("sigma", [0, -1.0, 0.2, 2.0**40 * 1.001, math.nan, math.inf, True, "2", Fraction(0)])
+@pytest.mark.parametrize(
+    "sigma", [0, -1.0, 0.2, 2.0**40 * 1.001, math.nan, math.inf, True, "2", Fraction(0), Fraction(10**400)]
+)
 def test_discrete_gaussian_refuses_sigma(sigma: Any) -> None:
     with pytest.raises(InvalidParameter, match="sigma"):
         discrete_gaussian(sigma, 1)
 
 
-@pytest.mark.parametrize("size", [0, -3, 1.0, True, None])
+@pytest.mark.parametrize("size", [0, -3, 1.0, True, None, 2**60])
 def test_discrete_gaussian_refuses_size(size: Any) -> None:
     with pytest.raises(InvalidParameter, match="size"):
         discrete_gaussian(2.0, size)

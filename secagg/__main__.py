@@ -1,0 +1,5 @@
+"""`python -m secagg` is the command `secagg`."""
+
+from secagg.cli import main
+
+main()
