@@ -1,5 +1,6 @@
 """The settings of a training run: one flat table, read from TOML, checked whole before anything runs."""
 
+import hashlib
 import json
 import math
 import tomllib
@@ -28,7 +29,7 @@ class TrainingConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         rounds: Global rounds, one release each.
         protocol: A registered protocol's name.
         adversarial: Largest fraction of clients that collude with the server: sizes the protocol's parameters, and
-            their noise shares are not counted.
+            their noise shares, one at the least, are not counted.
         dropout: Fraction of the clients that vanish in every round, at random points of the protocol.
         minimum_contributors: Least contributors of a release, which the noise is sized for; by default what is left
             after one and a half times the dropout, and no less than a majority.
@@ -80,6 +81,8 @@ class TrainingConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
             value = getattr(self, name)
             if isinstance(value, float) and not math.isfinite(value) and (name, value) != ("epsilon", math.inf):
                 raise ConfigurationError(f"{name} must be finite, not {value}")
+            if isinstance(value, str) and not _is_unicode(value):
+                raise ConfigurationError(f"{name} must be valid Unicode, not {value!r}")
         if self.private and self.delta * self.clients >= 1:
             raise ConfigurationError(
                 f"delta {self.delta} is not below one over {self.clients} clients; {0.9 / self.clients:.2g} would do"
@@ -134,6 +137,10 @@ class TrainingConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
                     lines.append(f"{name} = {value!r}")
         return "\n".join(lines) + "\n"
 
+    def digest(self) -> bytes:
+        """32 bytes that name these settings, all of them."""
+        return hashlib.sha256(self.as_toml().encode()).digest()
+
 
 def read_settings(path: Path) -> dict[str, Any]:
     """The table of a TOML file, not yet checked.
@@ -145,7 +152,9 @@ def read_settings(path: Path) -> dict[str, Any]:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigurationError(f"cannot read {path}: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except RecursionError:
+        raise ConfigurationError(f"{path} is not valid settings: it is nested too deeply") from None
+    except ValueError as error:  # Not only what tomllib raises itself: numbers of thousands of digits, for one.
         raise ConfigurationError(f"{path} is not valid TOML: {error}") from None
 
 
@@ -167,3 +176,12 @@ def parse(settings: dict[str, Any]) -> TrainingConfig:
             raise error.__cause__ from None
         reason, _, setting = str(error).partition(" - at `$.")
         raise ConfigurationError(f"{setting.rstrip('`')}: {reason[:1].lower()}{reason[1:]}") from None
+
+
+def _is_unicode(text: str) -> bool:
+    """Whether it can be written in UTF-8, which an argument of bytes that are none cannot."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

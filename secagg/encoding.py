@@ -26,6 +26,11 @@ Shapes = tuple[tuple[int, ...], ...]
 _COARSEST: Final = 0.5  # granularity times sqrt(length), as a fraction of the clip
 _FLOAT_SLACK: Final = 2.0**-36  # above the rotation's float64 error, which is below 2^-37 of a vector's norm
 MAXIMUM_MODULUS_BITS: Final = 62
+_MOST_CLIENTS: Final = 2**32
+_MOST_COORDINATES: Final = 2**40
+# A clip is at most 2^65 steps, and the sum of a cohort below 2^61: within these, nothing leaves the normal floats.
+_SMALLEST: Final = {"clip_l2": 1e-270, "max_weight": 1e-270, "granularity": 1e-300}
+_LARGEST: Final = 1e270
 
 
 class Weighting(StrEnum):
@@ -41,11 +46,11 @@ class Encoding:
 
     Attributes:
         shapes: Of the arrays, in order.
-        clip_l2: Bound on the l2 norm of all arrays of a client together, in the update's units.
+        clip_l2: Bound on the l2 norm of all arrays of a client together, in the update's units; in [1e-270, 1e270].
         clients: The largest cohort whose sum fits.
         modulus_bits: log2 of the modulus, in [2, 62].
         weighting: Uniform, or weighted by one more coordinate.
-        max_weight: The weight that counts as one; ignored where weighting is uniform.
+        max_weight: The weight that counts as one, in [1e-270, 1e270]; ignored where weighting is uniform.
         granularity: The update's units that one integer step stands for.
     """
 
@@ -58,11 +63,13 @@ class Encoding:
     granularity: float
 
     def __post_init__(self) -> None:
-        for name in ("clip_l2", "max_weight", "granularity"):
-            if not _is_number(value := getattr(self, name)) or not 0 < value < math.inf:
-                raise EncodingError(f"{name} must be a finite number above 0, not {value!r}")
-        if type(self.clients) is not int or self.clients < 2:
-            raise EncodingError(f"clients must be an int of at least 2, not {self.clients!r}")
+        for name, smallest in _SMALLEST.items():
+            value = getattr(self, name)
+            if not _is_number(value) or not smallest <= value <= _LARGEST:
+                raise EncodingError(f"{name} must be a number in [{smallest}, {_LARGEST}], not {value!r}")
+            object.__setattr__(self, name, float(value))
+        if type(self.clients) is not int or not 2 <= self.clients <= _MOST_CLIENTS:
+            raise EncodingError(f"clients must be an int in [2, {_MOST_CLIENTS}], not {self.clients!r}")
         if type(self.modulus_bits) is not int or not 2 <= self.modulus_bits <= MAXIMUM_MODULUS_BITS:
             raise EncodingError(
                 f"modulus_bits must be an int in [2, {MAXIMUM_MODULUS_BITS}], not {self.modulus_bits!r}"
@@ -71,6 +78,8 @@ class Encoding:
             raise EncodingError(f"weighting must be one of {', '.join(Weighting)}, not {self.weighting!r}")
         if not self.shapes or any(type(side) is not int or side < 1 for shape in self.shapes for side in shape):
             raise EncodingError(f"shapes must be of at least one array, with sides of at least 1, not {self.shapes}")
+        if self.dimension > _MOST_COORDINATES:
+            raise EncodingError(f"shapes must have at most {_MOST_COORDINATES} entries in all, not {self.dimension}")
 
     @classmethod
     def fit(
@@ -101,8 +110,14 @@ class Encoding:
         """
         if not _is_number(noise_reach) or not 0 <= noise_reach < math.inf:
             raise EncodingError(f"noise_reach must be a finite number, not negative, not {noise_reach!r}")
+        try:
+            sides = tuple(tuple(shape) for shape in shapes)
+        except TypeError:
+            raise EncodingError(
+                f"shapes must be a sequence of shapes, such as [(3, 4), (4,)], not {shapes!r}"
+            ) from None
         draft = cls(
-            shapes=tuple(tuple(shape) for shape in shapes),
+            shapes=sides,
             clip_l2=clip_l2,
             clients=clients,
             modulus_bits=modulus_bits,
@@ -114,9 +129,12 @@ class Encoding:
         finest_useful = _COARSEST * draft.norm_bound / math.sqrt(draft.length)
         steps = 2 ** (modulus_bits - 1) - 1 - 2 * clients
         if steps <= 0 or reach / steps > finest_useful:
-            enough = math.ceil(math.log2(reach / finest_useful + 2 * clients + 1)) + 1
+            needed = reach / finest_useful + 2 * clients + 1
+            enough = math.ceil(math.log2(min(needed, 2.0**1000))) + 1
             raise ModulusTooSmall(clients=clients, modulus_bits=modulus_bits, enough_bits=enough)
-        return replace(draft, granularity=(1 + _FLOAT_SLACK) * reach / steps)
+        fitted = replace(draft, granularity=(1 + _FLOAT_SLACK) * reach / steps)
+        fitted.check_reach(0)
+        return fitted
 
     @property
     def dimension(self) -> int:
@@ -246,7 +264,7 @@ class Encoding:
 
         Raises:
             EncodingError: The arguments do not fit.
-            UnusableMean: Noise has left a total weight that is not positive.
+            UnusableMean: Noise or rounding has left a total weight that is not positive.
         """
         self._check_contributors(contributors)
         if total.dtype != np.uint64 or total.shape != (self.length,) or int(total.max()) >= self.modulus:
@@ -261,7 +279,10 @@ class Encoding:
         if self.weighting is Weighting.WEIGHTED:
             divisor = float(flat[-1]) / self.clip_l2
             if divisor <= 0:
-                raise UnusableMean("the noise outweighs the total weight: there is no mean; heavier weights would do")
+                raise UnusableMean(
+                    "there is no mean: rounding and noise, where there is any, leave a total weight that is not above "
+                    f"0; weights nearer to max_weight, {self.max_weight:g}, would do"
+                )
         edges = np.cumsum([math.prod(shape) for shape in self.shapes])
         pieces = np.split(flat[: edges[-1]] / divisor, edges[:-1])
         return [piece.reshape(shape) for piece, shape in zip(pieces, self.shapes, strict=True)]

@@ -54,7 +54,7 @@ class ModulusTooSmall(EncodingError):
 
 
 class UnusableMean(SecaggError, ArithmeticError):
-    """Noise has left a total weight that is not positive, so the released sum has no mean; its cost is spent."""
+    """Noise or rounding has left no positive total weight, so the released sum has no mean; its cost is spent."""
 
 
 class CheckpointError(SecaggError, ValueError):

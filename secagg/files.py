@@ -1,5 +1,6 @@
 """Files taken whole or refused: array archives from elsewhere, and outputs that an interruption cannot halve."""
 
+import lzma
 import os
 import tokenize
 import zipfile
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 
 from secagg.errors import DataError
 
-# What numpy's reader and the zip, zlib and header parsers below it raise on damaged or hostile archives.
+# What numpy's reader and the zip, zlib, lzma and header parsers below it raise on damaged or hostile archives.
 _DAMAGED = (
     OSError,
     ValueError,
@@ -26,6 +27,7 @@ _DAMAGED = (
     OverflowError,
     zipfile.BadZipFile,
     zlib.error,
+    lzma.LZMAError,
     tokenize.TokenError,
 )
 
@@ -77,6 +79,7 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
         OSError: The file cannot be written there.
     """
     partial = path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
+    partial.unlink(missing_ok=True)  # Of a process that was killed and had the same number.
     try:
         write(partial)
         with partial.open("rb") as file:

@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from dp.calibration import calibrate_distributed
+from dp.clip import clip_l2
 from dp.distributed import DistributedDiscreteGaussian
 from protocols import Cost, SecureSum, Session, Transmission, simulate
 from protocols.errors import ParameterError
@@ -54,7 +55,8 @@ class Release:
     """One released mean.
 
     Attributes:
-        mean: Arrays of the encoding's shapes, float64.
+        mean: Arrays of the encoding's shapes, float64; where the mean is weighted and noisy, scaled back to the clip,
+            see `SecureMean.decode`.
         contributors: Whose updates are in it, ascending.
         dropped: By client id, the round of the protocol that it did not answer.
         rounding_bound: The most that an entry differs, noise aside, from the exact mean of the clipped updates; None
@@ -126,8 +128,10 @@ class SecureMean:
             dp.errors.InfeasibleTarget: No noise reaches the target.
         """
         cohort = tuple(clients)
-        if not 2 <= minimum_contributors <= len(cohort):
-            raise ParameterError(f"minimum_contributors must lie in [2, {len(cohort)}], not {minimum_contributors}")
+        if type(minimum_contributors) is not int or not 2 <= minimum_contributors <= len(cohort):
+            raise ParameterError(
+                f"minimum_contributors must be an int in [2, {len(cohort)}], not {minimum_contributors!r}"
+            )
         colluding = 0 if target is None else target.colluding
         if type(colluding) is not int or not 0 <= colluding < minimum_contributors:
             raise ParameterError(f"colluding must be an int in [0, {minimum_contributors - 1}], not {colluding!r}")
@@ -205,6 +209,31 @@ class SecureMean:
             integers += self.noise.share(entropy)
         return integers.view(np.uint64) & np.uint64(self.encoding.modulus - 1)
 
+    def decode(self, total: NDArray[np.uint64], *, contributors: int, rotation: Rotation) -> Arrays:
+        """The server's part: the mean from the sum of the contributors' vectors modulo the modulus.
+
+        A weighted mean is a quotient, which noise in a small divisor can carry far beyond what any clients sent.  No
+        mean of clipped updates has a norm above the clip, so a noisy one that has is scaled back to it: that brings it
+        closer to the exact mean, and is post-processing.  A uniform mean has a divisor without noise, and is left
+        unbiased.
+
+        Args:
+            total: See `Encoding.decode`.
+            contributors: See `Encoding.decode`.
+            rotation: Of the session.
+
+        Returns:
+            Arrays of the planned shapes, float64.
+
+        Raises:
+            EncodingError: The arguments do not fit.
+            UnusableMean: Noise or rounding has left a total weight that is not positive.
+        """
+        mean = self.encoding.decode(total, contributors=contributors, rotation=rotation)
+        if self.noise is None or self.encoding.weighting is Weighting.UNIFORM:
+            return mean
+        return list(clip_l2(mean, bound=self.encoding.clip_l2).arrays)
+
     def run(
         self,
         updates: Mapping[int, Sequence[ArrayLike]],
@@ -231,6 +260,7 @@ class SecureMean:
             ConfigurationError: Updates or weights are not those of the cohort.
             EncodingError: An update does not fit; nothing has been sent then.
             TooFewSurvivors: Too many vanished; nothing has been released then.
+            UnusableMean: See `decode`.
         """
         expected = set(self.clients)
         if set(updates) != expected:
@@ -248,7 +278,7 @@ class SecureMean:
             seconds[client] = clock() - begun
         outcome = simulate(self.protocol, session, vectors, drops=drops, tap=tap, entropy=entropy, clock=clock)
         begun = clock()
-        mean = self.encoding.decode(outcome.total, contributors=len(outcome.contributors), rotation=rotation)
+        mean = self.decode(outcome.total, contributors=len(outcome.contributors), rotation=rotation)
         outcome.cost.server_s += clock() - begun
         for client in self.clients:
             outcome.cost.client_s[client] += seconds[client]

@@ -75,7 +75,8 @@ def prepare(config: TrainingConfig) -> Prepared:
     )
     target = None
     if config.private:
-        colluding = whole_clients(config.clients, config.adversarial, "adversarial")
+        # Every client knows its own noise share, so against a curious one of them at least that one does not count.
+        colluding = max(1, whole_clients(config.clients, config.adversarial, "adversarial"))
         target = Target(epsilon=config.epsilon, delta=config.delta, releases=config.rounds, colluding=colluding)
     # With noise first: it is what needs the larger modulus, and says so.
     mean = plan(target=target)

@@ -76,19 +76,25 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
 def run_training(prepared: Prepared, folder: RunFolder, *, resume: bool, observe: Observer) -> Summary:
     """Run, or go on with, a run whose folder has been begun, and leave the folder complete.
 
-    An interruption leaves the checkpoint of the last whole round, and a ledger that counts every release.
+    An interruption leaves the checkpoint of the last whole round, and a ledger that counts every release.  The folder
+    is locked meanwhile.
 
     Raises:
-        CheckpointError: The folder is damaged, or another run's.
+        CheckpointError: The folder is damaged, in use, or of a run with other settings.
         DpError: The ledger cannot be opened or written.
         SecaggError: Training has diverged, or the runs to compare with have failed.
     """
+    with folder:
+        return _run(prepared, folder, resume=resume, observe=observe)
+
+
+def _run(prepared: Prepared, folder: RunFolder, *, resume: bool, observe: Observer) -> Summary:
     config = prepared.config
     initial = GlobalModel.initial(prepared.devices)
     _, accuracy_before = evaluate(prepared.devices, initial.weights, prepared.test)
     state, compared = initial, list[ComparedRound]()
     if resume:
-        state, compared = folder.restore(initial), folder.comparison()
+        state, compared = folder.restore(initial, config), folder.comparison()
         for record in folder.metrics():
             observe(None, record)
         for earlier in compared:
@@ -106,8 +112,9 @@ def run_training(prepared: Prepared, folder: RunFolder, *, resume: bool, observe
             step=config.server_step,
             dropping=config.dropping,
             state=state,
+            run=run_name(config),
         )
-        stopped_early = _train(training, config.rounds, folder, process, observe)
+        stopped_early = _train(training, config, folder, process, observe)
         if process is not None:
             _tell(process.rest(), observe)
             folder.write_comparison(process.received)
@@ -149,18 +156,18 @@ def run_training(prepared: Prepared, folder: RunFolder, *, resume: bool, observe
 
 def _train(
     training: SecureAveraging,
-    rounds: int,
+    config: TrainingConfig,
     folder: RunFolder,
     process: ComparisonProcess | None,
     observe: Observer,
 ) -> bool:
     """All rounds that the budget allows; whether it ended them early."""
-    while training.state.round < rounds:
+    while training.state.round < config.rounds:
         try:
             record = training.round()
         except BudgetExceeded:
             return True
-        folder.save(training.state, record)
+        folder.save(training.state, record, config)
         observe(None, record)
         if process is not None:
             _tell(process.arrived(), observe)
@@ -177,20 +184,37 @@ def _ledger(
 ) -> AbstractContextManager[Ledger | None]:
     """The run's ledger: a new one only where no round has been run."""
     if not config.private:
+        if resume and folder.has_ledger():
+            raise CheckpointError(f"the run in {folder.path} began with noise, and {folder.ledger} is its account")
         return nullcontext()
     if resume and (rounds or folder.has_ledger()):
         if not folder.ledger.exists():
             raise CheckpointError(f"{rounds} rounds were run, but what they spent is lost: {folder.ledger} is gone")
         ledger = Ledger.open(folder.ledger)
-        kept = ledger.budget
-        if (kept.epsilon, kept.delta, kept.population) != (config.epsilon, config.delta, config.clients):
+        try:
+            _check_ledger(ledger, config, folder, rounds=rounds)
+        except BaseException:
             ledger.close()
-            raise CheckpointError(f"the budget in {folder.ledger} is not that of the run's settings")
-        if (entries := len(ledger.entries())) < rounds:
-            ledger.close()
-            raise CheckpointError(f"{rounds} rounds were run, but {folder.ledger} knows of {entries}: an older copy")
+            raise
         return ledger
-    return Ledger.create(folder.ledger, epsilon=config.epsilon, delta=config.delta, population=config.clients)
+    folder.create_ledger(config)
+    return Ledger.open(folder.ledger)
+
+
+def _check_ledger(ledger: Ledger, config: TrainingConfig, folder: RunFolder, *, rounds: int) -> None:
+    kept, entries = ledger.budget, ledger.entries()
+    if (kept.epsilon, kept.delta, kept.population) != (config.epsilon, config.delta, config.clients):
+        raise CheckpointError(f"the budget in {folder.ledger} is not that of the run's settings")
+    # Before the first checkpoint, only the ledger can tell that the settings were changed.
+    if not all(entry.reservation.label.endswith(f" of run {run_name(config)}") for entry in entries):
+        raise CheckpointError(f"{folder.ledger} counts releases of other settings than those in {folder.path}")
+    if len(entries) < rounds:
+        raise CheckpointError(f"{rounds} rounds were run, but {folder.ledger} knows of {len(entries)}: an older copy")
+
+
+def run_name(config: TrainingConfig) -> str:
+    """What the ledger's labels call a run with these settings."""
+    return config.digest().hex()[:16]
 
 
 def _comparison(config: TrainingConfig, *, wanted: bool) -> AbstractContextManager[ComparisonProcess | None]:

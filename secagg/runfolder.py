@@ -1,16 +1,25 @@
-"""A run's folder: settings, metrics, checkpoint, ledger, model and report, each whole at any moment."""
+"""A run's folder: settings, metrics, checkpoint, ledger, model and report, each whole at any moment.
 
+One process at a time may write to it: the folder is a context manager that holds its lock.
+"""
+
+import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Final, TypeVar
+from types import TracebackType
+from typing import Any, Final, Self, TypeVar
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
+from dp.ledger import Ledger
 from secagg.comparison import ComparedRound
 from secagg.config import TrainingConfig, parse, read_settings
 from secagg.errors import CheckpointError, ConfigurationError, DataError
 from secagg.files import read_arrays, write_whole
+from secagg.folderlock import NAME as _LOCK
+from secagg.folderlock import FolderLock
 from secagg.training import GlobalModel, RoundRecord
 
 T = TypeVar("T")
@@ -22,22 +31,52 @@ _MODELS = ("model.keras", "model.npz")
 _FILES: Final = frozenset(
     (_CONFIG, _CHECKPOINT, _METRICS, _COMPARISON, _SUMMARY, _LEDGER, f"{_LEDGER}-journal", _REPORT, *_MODELS)
 )
+_PARTIAL: Final = re.compile(
+    "|".join(rf"\.{re.escape(Path(name).stem)}\.[0-9]+\.partial{re.escape(Path(name).suffix)}" for name in _FILES)
+)
+"""Names of what an interruption may leave of `write_whole`."""
 
 
 class RunFolder:
-    """The files of one run.
+    """The files of one run; a context manager, inside which nobody else writes to them.
 
     Args:
-        path: The folder; made by `begin`.
+        path: The folder; made on entering, or by `begin`.
+
+    Raises:
+        CheckpointError: On entering: another run is using the folder.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._lock = FolderLock(path)
+
+    def __enter__(self) -> Self:
+        self._lock.__enter__()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._lock.__exit__(kind, error, at)
 
     @property
     def ledger(self) -> Path:
         """The budget ledger."""
         return self.path / _LEDGER
+
+    def create_ledger(self, config: TrainingConfig) -> None:
+        """Make a ledger for these settings, in one step: no interruption leaves half of one.
+
+        Raises:
+            CheckpointError: There is one already, whose account must not be lost.
+            DpError: The budget is out of range, or the ledger cannot be written.
+        """
+        if self.ledger.exists():
+            raise CheckpointError(f"{self.ledger} exists already; a new run begins in another folder")
+
+        def create(partial: Path) -> None:
+            Ledger.create(partial, epsilon=config.epsilon, delta=config.delta, population=config.clients).close()
+
+        write_whole(self.ledger, create)
 
     def has_ledger(self) -> bool:
         """Whether there is one; a file that is still empty was interrupted before it was a ledger."""
@@ -68,12 +107,20 @@ class RunFolder:
             raise CheckpointError(f"{self.path} holds a run; go on with --resume, or replace it with --overwrite")
 
     def begin(self, config: TrainingConfig) -> None:
-        """Make the folder for a new run; the files of a run that it holds are removed, and nothing else."""
-        self.path.mkdir(parents=True, exist_ok=True)
-        for entry in list(self.path.iterdir()):
-            if _is_of_run(entry.name):
-                entry.unlink()
-        write_whole(self.path / _CONFIG, lambda partial: partial.write_text(config.as_toml(), encoding="utf-8"))
+        """Make the folder for a new run; the files of a run that it holds are removed, and nothing else.
+
+        Raises:
+            CheckpointError: Another run is using the folder.
+        """
+        with self:
+            for entry in list(self.path.iterdir()):
+                if _is_of_run(entry.name) and entry.name != _LOCK:
+                    entry.unlink()
+            write_whole(self.path / _CONFIG, lambda partial: partial.write_text(config.as_toml(), encoding="utf-8"))
+
+    def has_begun(self) -> bool:
+        """Whether there is a run here, even if of no round yet."""
+        return (self.path / _CONFIG).is_file()
 
     def config(self) -> TrainingConfig:
         """The settings that the run began with.
@@ -81,60 +128,81 @@ class RunFolder:
         Raises:
             CheckpointError: There is no run here, or its settings cannot be read.
         """
-        path = self.path / _CONFIG
-        if not path.is_file():
+        if not self.has_begun():
             raise CheckpointError(f"{self.path} holds no run to go on with")
         try:
-            return parse(read_settings(path))
+            return parse(read_settings(self.path / _CONFIG))
         except ConfigurationError as error:
             raise CheckpointError(f"the settings of the run are damaged: {error}") from None
 
-    def save(self, state: GlobalModel, record: RoundRecord) -> None:
-        """Add a round's line, then move the checkpoint to it."""
+    def save(self, state: GlobalModel, record: RoundRecord, config: TrainingConfig) -> None:
+        """Add a round's line, then move the checkpoint to it.
+
+        Args:
+            state: After the round.
+            record: Of the round.
+            config: The settings that it was run with, which `restore` asks for again.
+        """
         with (self.path / _METRICS).open("ab") as file:
             file.write(msgspec.json.encode(record) + b"\n")
-        arrays = {f"weights_{index}": array for index, array in enumerate(state.weights)}
+        arrays: dict[str, NDArray[Any]] = {f"weights_{index}": array for index, array in enumerate(state.weights)}
         arrays |= {f"velocity_{index}": array for index, array in enumerate(state.velocity)}
-        write_whole(self.path / _CHECKPOINT, lambda partial: np.savez(partial, round=np.int64(state.round), **arrays))
+        arrays |= {"round": np.asarray(np.int64(state.round)), "settings": _digest(config)}
+        write_whole(self.path / _CHECKPOINT, lambda partial: np.savez(partial, **arrays))
 
-    def restore(self, like: GlobalModel) -> GlobalModel:
+    def restore(self, like: GlobalModel, config: TrainingConfig) -> GlobalModel:
         """The state after the last whole round, and metrics cut back to it; `like` itself before the first one.
 
         Args:
             like: Weights of the shapes expected.
+            config: The settings to go on with.
 
         Raises:
-            CheckpointError: The checkpoint is damaged, or another model's.
+            CheckpointError: The checkpoint is damaged, missing, another model's, or of a run with other settings.
         """
-        path = self.path / _CHECKPOINT
-        state = like
-        if path.exists():
-            shapes = {
-                f"{name}_{index}": array.shape
-                for name, arrays in (("weights", like.weights), ("velocity", like.velocity))
-                for index, array in enumerate(arrays)
-            }
-            try:
-                found = read_arrays(path, ["round", *shapes])
-            except DataError as error:
-                raise CheckpointError(f"the checkpoint is damaged: {error}") from error
-            if any(found[name].shape != shape or found[name].dtype != np.float64 for name, shape in shapes.items()):
-                raise CheckpointError(f"the checkpoint in {self.path} is another model's")
-            count, number = len(like.weights), found["round"]
-            values = [found[name] for name in shapes]
-            if number.shape or number.dtype != np.int64 or number < 0 or not all(np.isfinite(v).all() for v in values):
-                raise CheckpointError(f"the checkpoint in {self.path} is damaged: its numbers are no state of a run")
-            state = GlobalModel(values[:count], values[count:], int(number))
-        kept = [record for record in self.metrics() if record.round <= state.round]
-        if [record.round for record in kept] != list(range(1, state.round + 1)):
-            raise CheckpointError(f"{self.path / _METRICS} does not have the {state.round} rounds of the checkpoint")
+        state = self._checkpoint(like, config) if (self.path / _CHECKPOINT).exists() else like
+        records = self.metrics()
+        kept, numbers = records[: state.round], [record.round for record in records]
+        # A round's line is written before its checkpoint, so that one of them may be ahead, and no more.
+        if numbers != list(range(1, len(numbers) + 1)) or len(numbers) - state.round not in (0, 1):
+            raise CheckpointError(
+                f"{self.path / _METRICS} does not have the {state.round} rounds of the checkpoint, and at most the one "
+                "after them: one of the two files was changed, removed or is an older copy"
+            )
         lines = b"".join(msgspec.json.encode(record) + b"\n" for record in kept)
         write_whole(self.path / _METRICS, lambda partial: partial.write_bytes(lines))
         return state
 
+    def _checkpoint(self, like: GlobalModel, config: TrainingConfig) -> GlobalModel:
+        shapes = {
+            f"{name}_{index}": array.shape
+            for name, arrays in (("weights", like.weights), ("velocity", like.velocity))
+            for index, array in enumerate(arrays)
+        }
+        try:
+            found = read_arrays(self.path / _CHECKPOINT, ["round", "settings", *shapes])
+        except DataError as error:
+            raise CheckpointError(f"the checkpoint is damaged: {error}") from error
+        if not np.array_equal(found["settings"], _digest(config)):
+            raise CheckpointError(
+                f"the settings in {self.path / _CONFIG} are not those that the run began with; put them back, or begin "
+                "another run"
+            )
+        if any(found[name].shape != shape or found[name].dtype != np.float64 for name, shape in shapes.items()):
+            raise CheckpointError(f"the checkpoint in {self.path} is another model's")
+        count, number = len(like.weights), found["round"]
+        values = [found[name] for name in shapes]
+        if number.shape or number.dtype != np.int64 or number < 0 or not all(np.isfinite(v).all() for v in values):
+            raise CheckpointError(f"the checkpoint in {self.path} is damaged: its numbers are no state of a run")
+        return GlobalModel(values[:count], values[count:], int(number))
+
     def save_summary(self, summary: bytes) -> None:
         """Keep the summary, readable JSON."""
         write_whole(self.path / _SUMMARY, lambda partial: partial.write_bytes(msgspec.json.format(summary) + b"\n"))
+
+    def save_report(self, page: str) -> None:
+        """Keep the report, HTML."""
+        write_whole(self.report, lambda partial: partial.write_text(page, encoding="utf-8"))
 
     def metrics(self) -> list[RoundRecord]:
         """All rounds that were recorded; a last line that was cut short is left out."""
@@ -151,7 +219,11 @@ class RunFolder:
 
 
 def _is_of_run(name: str) -> bool:
-    return name in _FILES or (name.startswith(".") and ".partial" in name)
+    return name in _FILES or name == _LOCK or _PARTIAL.fullmatch(name) is not None
+
+
+def _digest(config: TrainingConfig) -> NDArray[np.uint8]:
+    return np.frombuffer(config.digest(), dtype=np.uint8)
 
 
 def _read_lines(path: Path, kind: type[T]) -> list[T]:

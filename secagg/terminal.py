@@ -1,11 +1,14 @@
 """A training run as a person sees it: live progress, and one table at the end."""
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import msgspec
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Column, Table
 
@@ -38,32 +41,53 @@ def train_on_terminal(
         if out is None:
             raise ConfigurationError("--resume needs --out, the folder of the run to go on with")
         folder = RunFolder(out)
-        config = folder.config()
+        folder.config()  # Refuses a folder without a run before a lock is left in it.
+        with folder, _telling_how_to_go_on(folder, console):
+            summary = _run(_prepared(folder.config(), console), folder, resume=True, console=console)
     else:
         config = parse({**(read_settings(path) if path else {}), **given})
         folder = RunFolder(out or Path("runs") / Path(config.dataset).stem)
         folder.check_free(overwrite=overwrite)
-    with console.status("loading data and model, planning protocol and noise"):
-        prepared = prepare(config)
-    if not resume:
-        folder.begin(config)
-    console.print(_plan_line(prepared), highlight=False, soft_wrap=True)
-    try:
-        with _Live(console, config) as live:
-            summary = run_training(prepared, folder, resume=resume, observe=live.observe)
-    except KeyboardInterrupt:
-        done = folder.metrics()[-1].round if folder.metrics() else 0
-        console.print(
-            f"interrupted after {done} whole rounds; go on with: secagg train --out {folder.path} --resume",
-            highlight=False,
-            soft_wrap=True,
-        )
-        raise
-    _write_report(folder, prepared, summary, console)
+        prepared = _prepared(config, console)
+        with folder, _telling_how_to_go_on(folder, console):
+            folder.check_free(overwrite=overwrite)  # Again: now nobody else can begin a run here.
+            folder.begin(config)
+            summary = _run(prepared, folder, resume=False, console=console)
     if as_json:
         sys.stdout.write(msgspec.json.format(msgspec.json.encode(summary)).decode() + "\n")
     else:
         Console().print(summary_table(summary, folder))
+
+
+def _prepared(config: TrainingConfig, console: Console) -> Prepared:
+    with console.status("loading data and model, planning protocol and noise"):
+        return prepare(config)
+
+
+def _run(prepared: Prepared, folder: RunFolder, *, resume: bool, console: Console) -> Summary:
+    """The run and its report."""
+    console.print(_plan_line(prepared), highlight=False, markup=False, soft_wrap=True)
+    with _Live(console, prepared.config) as live:
+        summary = run_training(prepared, folder, resume=resume, observe=live.observe)
+    _write_report(folder, prepared, summary, console)
+    return summary
+
+
+@contextmanager
+def _telling_how_to_go_on(folder: RunFolder, console: Console) -> Iterator[None]:
+    """Say, where a run is interrupted that has begun, what it has done and how to go on with it."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        if folder.has_begun():
+            done = folder.metrics()[-1].round if folder.metrics() else 0
+            console.print(
+                f"interrupted after {done} whole rounds; go on with: secagg train --out {folder.path} --resume",
+                highlight=False,
+                markup=False,
+                soft_wrap=True,
+            )
+        raise
 
 
 class _Live:
@@ -115,7 +139,8 @@ def _plan_line(prepared: Prepared) -> str:
 
 def summary_table(summary: Summary, folder: RunFolder) -> Table:
     """The end of a run at a glance."""
-    table = Table(title=f"{summary.dataset}, {summary.clients} clients, {summary.protocol}", show_header=False)
+    title = _shown(f"{summary.dataset}, {summary.clients} clients, {summary.protocol}")
+    table = Table(title=title, show_header=False)
     table.add_column(style="bold")
     table.add_column(justify="left")
     private = "secure and private" if summary.epsilon_spent is not None else "secure"
@@ -127,7 +152,7 @@ def summary_table(summary: Summary, folder: RunFolder) -> Table:
         spent = f"{rounded_up(summary.epsilon_spent)} of {summary.epsilon_budget:g} at delta {summary.delta:g}"
         table.add_row("epsilon spent, client level", spent)
     table.add_row("rounds", f"{summary.released} of {summary.rounds} released a mean")
-    dropped = ", ".join(f"{count:.1f} in {name}" for name, count in summary.dropped.items())
+    dropped = ", ".join(f"{count:.1f} in {_shown(name)}" for name, count in summary.dropped.items())
     table.add_row("vanished a round", f"{sum(summary.dropped.values()):.1f} clients: {dropped}")
     table.add_row(
         "contributors a round", f"{summary.contributors:.1f}; fewer than {summary.minimum_contributors} release nothing"
@@ -139,8 +164,13 @@ def summary_table(summary: Summary, folder: RunFolder) -> Table:
     table.add_row("the server, each round", f"{summary.server_s:.3f} CPU s")
     if summary.stopped_early:
         table.add_row("stopped early", "the budget does not allow another release")
-    table.add_row("model, ledger, report", str(folder.path))
+    table.add_row("model, ledger, report", _shown(str(folder.path)))
     return table
+
+
+def _shown(text: str) -> str:
+    """Text from elsewhere for a table: no markup, and writable where a path holds bytes that are no Unicode."""
+    return escape(text.encode(errors="backslashreplace").decode())
 
 
 def _write_report(folder: RunFolder, prepared: Prepared, summary: Summary, console: Console) -> None:
@@ -150,6 +180,6 @@ def _write_report(folder: RunFolder, prepared: Prepared, summary: Summary, conso
     try:
         page = RunReport.of(folder, prepared, summary).as_html()
     except MissingExtraError as error:
-        console.print(f"no report.html: {error}", highlight=False)
+        console.print(f"no report.html: {error}", highlight=False, markup=False)
         return
-    folder.report.write_text(page, encoding="utf-8")
+    folder.save_report(page)

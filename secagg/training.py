@@ -10,10 +10,11 @@ import hashlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import msgspec
 import numpy as np
+from msgspec import Meta
 from numpy.typing import NDArray
 
 from dp import clip
@@ -21,12 +22,19 @@ from dp.ledger import Ledger
 from protocols.errors import TooFewSurvivors
 from secagg.devices import Devices, Shard
 from secagg.encoding import Arrays, Weighting
-from secagg.errors import ConfigurationError, UnusableMean
+from secagg.errors import ConfigurationError, ModelError, UnusableMean
 from secagg.mean import Release, SecureMean
+
+LARGEST: Final = 1e100
+"""No figure of a round is larger: a loss beyond it has diverged, and sums and drawings of all of them stay finite."""
+
+Count = Annotated[int, Meta(ge=0, lt=2**31)]
+Quantity = Annotated[float, Meta(ge=0, le=LARGEST)]
+Stage = Annotated[str, Meta(min_length=1, max_length=200, pattern=r"\A[^\x00-\x1f\x7f-\x9f]*\Z")]
 
 
 class RoundRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What one round did; a line of `metrics.jsonl`.
+    """What one round did; a line of `metrics.jsonl`, whose ranges are checked where one is read.
 
     Attributes:
         round: From 1.
@@ -43,17 +51,17 @@ class RoundRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         server_s: CPU seconds of secure aggregation.
     """
 
-    round: int
-    accuracy: float
-    loss: float
-    contributors: int
-    dropped: dict[str, list[int]] = {}
-    epsilon: float | None = None
-    rounding_bound: float | None = None
-    sent_bytes: float = 0.0
-    received_bytes: float = 0.0
-    client_s: float = 0.0
-    server_s: float = 0.0
+    round: Annotated[int, Meta(ge=1, lt=2**31)]
+    accuracy: Annotated[float, Meta(ge=0, le=1)]
+    loss: Annotated[float, Meta(ge=-LARGEST, le=LARGEST)]
+    contributors: Count
+    dropped: dict[Stage, list[Count]] = {}
+    epsilon: Quantity | None = None
+    rounding_bound: Annotated[float, Meta(ge=0)] | None = None
+    sent_bytes: Quantity = 0.0
+    received_bytes: Quantity = 0.0
+    client_s: Quantity = 0.0
+    server_s: Quantity = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,10 +101,17 @@ class GlobalModel:
         return cls(weights, [np.zeros_like(array) for array in weights])
 
     def apply(self, mean: Arrays, step: ServerStep) -> None:
-        """Move by a mean update."""
+        """Move by a mean update.
+
+        Raises:
+            ModelError: Training has diverged: the result is not finite, and the model has not been moved.
+        """
         # numpy turns arrays of no dimension into numbers wherever it computes with them.
-        velocity = [step.momentum * old + new for old, new in zip(self.velocity, mean, strict=True)]
-        weights = [old + step.learning_rate * new for old, new in zip(self.weights, velocity, strict=True)]
+        with np.errstate(over="ignore", invalid="ignore"):
+            velocity = [step.momentum * old + new for old, new in zip(self.velocity, mean, strict=True)]
+            weights = [old + step.learning_rate * new for old, new in zip(self.weights, velocity, strict=True)]
+        if not all(np.isfinite(array).all() for array in weights):
+            raise ModelError(_diverged(self.round + 1, "the weights are not finite"))
         self.velocity, self.weights = list(map(np.asarray, velocity)), list(map(np.asarray, weights))
 
     def digest(self) -> bytes:
@@ -118,6 +133,7 @@ class SecureAveraging:
         step: How the server moves the model.
         dropping: How many clients vanish in every round.
         state: Where to start; by default the model's initial weights.
+        run: A name of the run for the ledger's labels.
 
     Attributes:
         state: The global model.
@@ -137,6 +153,7 @@ class SecureAveraging:
         step: ServerStep = PLAIN_STEP,
         dropping: int = 0,
         state: GlobalModel | None = None,
+        run: str | None = None,
     ) -> None:
         if mean.clients != tuple(devices.clients):
             raise ConfigurationError("the mean was planned for another cohort than these devices")
@@ -146,6 +163,7 @@ class SecureAveraging:
             raise ConfigurationError(f"dropping must be an int in [0, {len(mean.clients)}], not {dropping!r}")
         self._devices, self._test, self._mean, self._ledger = devices, test, mean, ledger
         self._step, self._dropping = step, dropping
+        self._of_run = "" if run is None else f" of run {run}"
         self.state = state or GlobalModel.initial(devices)
         self.contributors: tuple[int, ...] = ()
 
@@ -156,6 +174,7 @@ class SecureAveraging:
 
         Raises:
             dp.errors.BudgetExceeded: The budget does not allow another release; nothing has been sent.
+            ModelError: Training has diverged; what was released is spent.
         """
         number, devices, mean = self.state.round + 1, self._devices, self._mean
         updates = dict(devices.train(self.state.weights, number))
@@ -166,7 +185,7 @@ class SecureAveraging:
             weights = {client: min(float(devices.examples(client)), most) for client in devices.clients}
         ticket = None
         if self._ledger is not None and mean.noise is not None:
-            ticket = self._ledger.reserve(mean.noise.event, f"round {number}")
+            ticket = self._ledger.reserve(mean.noise.event, f"round {number}{self._of_run}")
         release = None
         try:
             release = mean.run(
@@ -183,7 +202,7 @@ class SecureAveraging:
         return self._record(release, drops)
 
     def _record(self, release: Release | None, drops: dict[str, list[int]]) -> RoundRecord:
-        loss, accuracy = evaluate(self._devices, self.state.weights, self._test)
+        loss, accuracy = _measured(self._devices, self.state, self._test)
         record = RoundRecord(
             round=self.state.round,
             accuracy=accuracy,
@@ -231,13 +250,17 @@ class PlainAveraging:
         self.state = GlobalModel.initial(devices)
 
     def round(self, contributors: Sequence[int]) -> RoundRecord:
-        """Run one round with the updates of these clients."""
+        """Run one round with the updates of these clients.
+
+        Raises:
+            ModelError: Training has diverged.
+        """
         number, chosen = self.state.round + 1, set(contributors)
         if chosen:
             updates = {c: update for c, update in self._devices.train(self.state.weights, number) if c in chosen}
             self.state.apply(plain_mean(updates, clip_l2=self._clip_l2, weight=self._weight), self._step)
         self.state.round = number
-        loss, accuracy = evaluate(self._devices, self.state.weights, self._test)
+        loss, accuracy = _measured(self._devices, self.state, self._test)
         return RoundRecord(round=number, accuracy=accuracy, loss=loss, contributors=len(chosen))
 
     def _weight(self, client: int) -> float:
@@ -259,3 +282,17 @@ def evaluate(devices: Devices, weights: Sequence[NDArray[Any]], test: Shard) -> 
     devices.model.set_weights(weights)
     metrics = devices.model.evaluate(*test)
     return metrics.loss, metrics.accuracy
+
+
+def _measured(devices: Devices, state: GlobalModel, test: Shard) -> tuple[float, float]:
+    loss, accuracy = evaluate(devices, state.weights, test)
+    if not abs(loss) <= LARGEST:
+        raise ModelError(_diverged(state.round, f"the loss is {loss:g}"))
+    return loss, accuracy
+
+
+def _diverged(number: int, found: str) -> str:
+    return (
+        f"training has diverged in round {number}: {found}; a smaller learning rate or server learning rate, or less "
+        "noise, may help"
+    )

@@ -16,7 +16,7 @@ def load_archive(path: Path) -> Dataset:
     """Load `x_train`, `y_train`, `x_test` and `y_test` from a `.npz` archive, as they are, without scaling.
 
     Examples may be stored as any real numbers, labels as any integers; there is one class more than the largest label,
-    and at least two.
+    and at least two.  A label as large as the number of all labels or larger cannot be one of a numbering of classes.
 
     Args:
         path: The archive; its stem becomes the data set's name.
@@ -26,13 +26,19 @@ def load_archive(path: Path) -> Dataset:
     """
     arrays = read_arrays(path, ("x_train", "y_train", "x_test", "y_test"))
     train_y, test_y = (_labels(name, arrays[name]) for name in ("y_train", "y_test"))
+    classes = max(2, 1 + int(train_y.max()), 1 + int(test_y.max()))
+    if classes > max(2, train_y.size + test_y.size):
+        raise DataError(
+            f"expected labels that number the classes from 0, found one of {classes - 1} among "
+            f"{train_y.size + test_y.size} labels"
+        )
     return Dataset(
         name=path.stem,
         train_x=_examples("x_train", arrays["x_train"]),
         train_y=train_y,
         test_x=_examples("x_test", arrays["x_test"]),
         test_y=test_y,
-        classes=max(2, 1 + int(train_y.max()), 1 + int(test_y.max())),
+        classes=classes,
     )
 
 

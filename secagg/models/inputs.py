@@ -71,25 +71,36 @@ def check_values(y: object, examples: int) -> NDArray[Any]:
     return _finite(y, np.float32 if y.dtype.kind == "f" else np.int64, "targets")
 
 
-def check_weights(weights: Sequence[NDArray[Any]], shapes: Sequence[tuple[int, ...]], names: Sequence[str]) -> None:
-    """Refuse weights that do not fit the model's variables, before any of them is assigned.
+def converted_weights(
+    weights: Sequence[NDArray[Any]], *, shapes: Sequence[tuple[int, ...]], dtypes: Sequence[Any], names: Sequence[str]
+) -> list[NDArray[Any]]:
+    """Copies of weights in the dtypes of the model's variables, checked before any of them is assigned.
 
     Args:
         weights: One floating array per variable.
         shapes: Of the variables.
+        dtypes: Of the variables.
         names: Of the variables, for the error.
 
     Raises:
-        ModelError: Another number of arrays, a shape or dtype that differs, or an entry that is not finite.
+        ModelError: Another number of arrays, a shape or kind of dtype that differs, or an entry that is not finite in
+            the variable's dtype.
     """
     if len(weights) != len(shapes):
         raise ModelError(f"expected {len(shapes)} arrays of weights, found {len(weights)}")
-    for array, shape, name in zip(weights, shapes, names, strict=True):
+    converted = []
+    for array, shape, dtype, name in zip(weights, shapes, dtypes, names, strict=True):
         check_array(name, array, "f", error=ModelError)
         if array.shape != shape:
             raise ModelError(f"expected shape {shape} for {name}, found {array.shape}")
-        if not np.isfinite(array).all():
-            raise ModelError(f"expected finite weights for {name}, found nan or infinity")
+        with np.errstate(over="ignore"):
+            converted.append(array.astype(dtype))
+        if not np.isfinite(converted[-1]).all():
+            raise ModelError(
+                f"expected finite weights in the range of {converted[-1].dtype} for {name}, found nan, infinity or "
+                "beyond; if training has diverged, a smaller learning rate or server learning rate may help"
+            )
+    return converted
 
 
 def batches(examples: int, *, epochs: int, batch_size: int, seed: int) -> Iterator[NDArray[np.int64]]:

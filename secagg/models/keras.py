@@ -258,7 +258,12 @@ def _make_optimizer(keras: Any, optimizer: str | Callable[[], Any], learning_rat
     if isinstance(optimizer, str):
         try:
             made = keras.optimizers.get(optimizer)
-        except ValueError as error:
+        except (
+            ValueError,
+            KeyError,
+            TypeError,
+            AttributeError,
+        ) as error:  # Some names are of what is no optimizer alone.
             raise ConfigurationError(f"expected the name of a Keras optimizer, found {optimizer!r}") from error
         if learning_rate is not None:
             made.learning_rate = check_positive("learning_rate", learning_rate)

@@ -19,7 +19,7 @@ from secagg.models.inputs import (
     check_classes,
     check_examples,
     check_suffix,
-    check_weights,
+    converted_weights,
 )
 
 
@@ -62,9 +62,12 @@ class SoftmaxRegression:
         Raises:
             ModelError: There are not two arrays, a shape differs, or an entry is not finite.
         """
-        check_weights(weights, [self._kernel.shape, self._bias.shape], ["kernel", "bias"])
-        kernel, bias = (np.array(array, dtype=np.float64) for array in weights)
-        self._kernel, self._bias = kernel, bias
+        self._kernel, self._bias = converted_weights(
+            weights,
+            shapes=[self._kernel.shape, self._bias.shape],
+            dtypes=[np.float64, np.float64],
+            names=["kernel", "bias"],
+        )
 
     def fit(self, x: NDArray[Any], y: NDArray[Any], *, epochs: int, batch_size: int, seed: int) -> None:
         """Run minibatch gradient descent from the current weights.
@@ -81,7 +84,8 @@ class SoftmaxRegression:
             residual = np.exp(self._log_probabilities(rows[batch]))
             residual[np.arange(len(batch)), labels[batch]] -= 1
             residual *= self._learning_rate / len(batch)
-            self._kernel, self._bias = self._kernel - rows[batch].T @ residual, self._bias - residual.sum(axis=0)
+            with np.errstate(over="ignore", invalid="ignore"):
+                self._kernel, self._bias = self._kernel - rows[batch].T @ residual, self._bias - residual.sum(axis=0)
 
     def evaluate(self, x: NDArray[Any], y: NDArray[Any]) -> Metrics:
         """Measure the mean cross-entropy and the accuracy.
@@ -91,7 +95,8 @@ class SoftmaxRegression:
         """
         rows, labels = self._checked(x, y)
         scores = self._log_probabilities(rows)
-        loss = -scores[np.arange(len(labels)), labels].mean()
+        with np.errstate(over="ignore", invalid="ignore"):
+            loss = -scores[np.arange(len(labels)), labels].mean()
         return Metrics(loss=float(loss), accuracy=float((scores.argmax(axis=1) == labels).mean()))
 
     def save(self, path: Path) -> None:
@@ -139,7 +144,9 @@ class SoftmaxRegression:
         return rows, labels
 
     def _log_probabilities(self, rows: NDArray[np.float64]) -> NDArray[np.float64]:
-        scores = rows @ self._kernel + self._bias
-        scores -= scores.max(axis=1, keepdims=True)
-        scores -= np.log(np.exp(scores).sum(axis=1, keepdims=True))
+        # Weights that have grown out of range give scores that are not finite, which whoever trains looks for.
+        with np.errstate(over="ignore", invalid="ignore"):
+            scores: NDArray[np.float64] = rows @ self._kernel + self._bias
+            scores -= scores.max(axis=1, keepdims=True)
+            scores -= np.log(np.exp(scores).sum(axis=1, keepdims=True))
         return scores

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from secagg.models.inputs import check_weights
+from secagg.models.inputs import converted_weights
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,14 +32,13 @@ class LayerWeights:
     variables: tuple[Any, ...]
 
     def assign(self, arrays: Iterable[NDArray[Any]]) -> None:
-        """Give each variable its array, converted to the variable's dtype.
+        """Give each variable its array, of the variable's dtype.
 
         Noise may bring the mean of batch normalisation's moving variances below zero, where the layer would give NaN:
         such entries become zero, which is post-processing.
         """
         for name, variable, array in zip(self.names, self.variables, arrays, strict=True):
-            value = np.maximum(array, 0) if "moving_variance" in name else array
-            variable.assign(value.astype(variable.dtype.as_numpy_dtype, copy=False))
+            variable.assign(np.maximum(array, array.dtype.type(0)) if "moving_variance" in name else array)
 
 
 class ModelWeights:
@@ -65,7 +64,9 @@ class ModelWeights:
                 names, raws = zip(*own, strict=True)
                 groups.append(LayerWeights(owner.name, names, raws))
         self.layers = tuple(groups)
-        self._shapes = [tuple(variable.shape) for group in groups for variable in group.variables]
+        variables = [variable for group in groups for variable in group.variables]
+        self._shapes = [tuple(variable.shape) for variable in variables]
+        self._dtypes = [variable.dtype.as_numpy_dtype for variable in variables]
         self._names = [f"{name} of layer {group.layer}" for group in groups for name in group.names]
 
     def get(self) -> list[NDArray[Any]]:
@@ -77,10 +78,10 @@ class ModelWeights:
         """Assign the weights back, layer by layer, after checking all of them.
 
         Raises:
-            ModelError: The number of arrays, a shape or a dtype differs, or an entry is not finite.
+            ModelError: The number of arrays, a shape or a dtype differs, or an entry is not finite in its variable's
+                dtype.
         """
-        check_weights(weights, self._shapes, self._names)
-        arrays = iter(weights)
+        arrays = iter(converted_weights(weights, shapes=self._shapes, dtypes=self._dtypes, names=self._names))
         for group in self.layers:
             group.assign(next(arrays) for _ in group.variables)
 

@@ -1,19 +1,32 @@
+import io
 import json
 import os
 import signal
 import sqlite3
+import subprocess
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from dp.ledger import Ledger
 from secagg.config import TrainingConfig, parse
 from secagg.prepare import prepare
 from secagg.run import Summary, run_training
 from secagg.runfolder import RunFolder
+from secagg.terminal import summary_table
 from tests.secagg.commands import SMALL, secagg, stopped
 
-FILES = {"checkpoint.npz", "config.toml", "ledger.sqlite", "metrics.jsonl", "model.npz", "report.html", "summary.json"}
+FILES = {
+    "checkpoint.npz",
+    "config.toml",
+    "ledger.sqlite",
+    "metrics.jsonl",
+    "model.npz",
+    "report.html",
+    "run.lock",
+    "summary.json",
+}
 LONG = ("train", *SMALL, "--rounds", "40", "--epsilon", "300", "--no-compare", "--out", "run")
 
 
@@ -186,6 +199,77 @@ def test_wrong_usage_is_explained_without_a_traceback(arguments: tuple[str, ...]
     assert not list(tmp_path.iterdir())
 
 
+def test_train_beside_a_running_one_is_refused_and_harms_nothing(tmp_path: Path) -> None:
+    """Every way to use the folder of a run that is not over, tried by processes of their own."""
+    folder = RunFolder(tmp_path / "run")
+    path, found = folder.path / "metrics.jsonl", list[subprocess.CompletedProcess[str]]()
+
+    def tried() -> bool:
+        if lines(path) >= 2:
+            for options in (("--resume",), ("--overwrite", *LONG[1:-2])):
+                found.append(secagg("train", *options, "--out", "run", cwd=tmp_path))
+        return bool(found)
+
+    longer = ("train", *SMALL, "--rounds", "1000", "--modulus-bits", "32", "--no-compare", "--out", "run")
+    end = stopped(*longer, cwd=tmp_path, when=tried, after_s=0, by=signal.SIGINT)
+    assert end.returncode == 130
+    for process in found:
+        assert process.returncode == 2
+        assert "another run is using run; wait for its end, or name another folder" in process.stderr
+        assert process.stderr.count("Traceback") == 0
+    assert len(found) == 2
+    counted, _ = entries(folder)
+    assert len(folder.metrics()) <= counted <= len(folder.metrics()) + 1
+
+
+@pytest.mark.parametrize("out", ["[/x]", "[red]", os.fsdecode(b"bytes-\xff")])
+def test_train_into_a_folder_of_any_name(out: str, tmp_path: Path) -> None:
+    found = secagg("train", *SMALL, "--rounds", "1", "--epsilon", "60", "--no-compare", "--out", out, cwd=tmp_path)
+    assert found.returncode == 0, found.stderr
+    assert out.encode(errors="backslashreplace").decode() in found.stdout
+
+
+def test_train_on_a_file_whose_name_is_no_text_is_one_line(tmp_path: Path) -> None:
+    found = secagg("train", *SMALL[2:], "--dataset", os.fsdecode(b"\xff.npz"), "--out", "run", cwd=tmp_path)
+    assert found.returncode == 2
+    assert found.stderr.startswith("secagg: dataset must be valid Unicode")
+    assert found.stderr.count("\n") == 1
+
+
+def test_summary_shows_names_of_stages_as_they_are() -> None:
+    summary = Summary(
+        dataset="[b]data[/b]",
+        model="softmax",
+        clients=3,
+        protocol="plain",
+        rounds=1,
+        released=1,
+        loss=1.0,
+        accuracy=0.5,
+        accuracy_before=0.1,
+        compared={},
+        epsilon_spent=None,
+        epsilon_budget=None,
+        delta=None,
+        noise_multiplier=None,
+        minimum_contributors=2,
+        contributors=2.0,
+        dropped={"[/x]": 1.0},
+        sent_bytes=1.0,
+        received_bytes=1.0,
+        client_s=1.0,
+        server_s=1.0,
+        stopped_early=False,
+        saved_model="model.npz",
+    )
+    console = Console(width=120, record=True, file=io.StringIO())
+    console.print(summary_table(summary, RunFolder(Path("[red]"))))
+    text = console.export_text()
+    assert "1.0 in [/x]" in text
+    assert "[b]data[/b], 3 clients" in text
+    assert "[red]" in text
+
+
 def test_train_where_nothing_can_be_written_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("mine")
     found = secagg("train", *SMALL, "--rounds", "1", "--epsilon", "60", "--out", "file/run", cwd=tmp_path)
@@ -197,8 +281,7 @@ def test_train_where_nothing_can_be_written_is_one_line(tmp_path: Path) -> None:
 def test_help_names_every_setting(tmp_path: Path) -> None:
     found = secagg("train", "--help", cwd=tmp_path)
     assert found.returncode == 0
-    hidden = {"adversarial"}
-    for name in set(TrainingConfig.__struct_fields__) - hidden:
+    for name in TrainingConfig.__struct_fields__:
         assert f"--{name.replace('_', '-')}" in found.stdout
 
 

@@ -87,6 +87,7 @@ def test_config_takes_whole_numbers_for_real_ones(tmp_path: Path) -> None:
         ({"batch_size": 0}, r"batch_size: expected `int` >= 1"),
         ({"server_momentum": 1.0}, r"server_momentum: expected `float` < 1"),
         ({"minimum_contributors": 1}, r"minimum_contributors: expected `int` >= 2"),
+        ({"dataset": "\udcff.npz"}, r"dataset must be valid Unicode, not '\\udcff\.npz'"),
         # What cannot work together, and what would.
         ({"delta": 1 / 300}, r"delta 0\.00333\d* is not below one over 300 clients; 0\.003 would do"),
         ({"minimum_contributors": 271}, r"only 270 of 300 clients survive a round; at most 270 would do"),
@@ -148,6 +149,8 @@ def test_config_steps_the_server_as_set() -> None:
         (b"epsilon = ", "is not valid TOML"),
         (b"\xff\xfe", "is not valid TOML"),
         (b"epsilon = 1\nepsilon = 2\n", "is not valid TOML"),
+        (b"seed = " + 100_000 * b"[", "nested too deeply"),
+        (b"seed = " + 5_000 * b"1", "is not valid TOML"),
         (None, "No such file"),
     ],
 )

@@ -1,3 +1,4 @@
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,9 @@ def test_archive_may_be_compressed_and_hold_more(tmp_path: Path) -> None:
         {"y_train": np.array([0.0, 1, 2, 3])},
         {"y_train": np.array([0, -1, 2, 3])},
         {"y_train": np.array([0, 2**64 - 1, 2, 3], dtype=np.uint64)},
+        {"y_train": np.array([0, 10**12, 2, 3])},
+        {"y_test": np.array([0, 2**63 - 1])},
+        {"y_test": np.array([0, 6])},
         {"y_train": np.eye(4, dtype=int)},
         {"y_train": np.zeros(0, dtype=int)},
         {"y_train": np.array([True, False, True, True])},
@@ -87,6 +91,24 @@ def test_missing_and_foreign_files_are_refused(tmp_path: Path) -> None:
         np.save(file, np.ones(3))
     with pytest.raises(DataError, match="single array"):
         load(path, seed=0)
+
+
+@pytest.mark.parametrize("compression", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_compressed_archives_that_are_damaged_are_refused(compression: int, tmp_path: Path) -> None:
+    path = tmp_path / "mine.npz"
+    write(path)
+    with zipfile.ZipFile(path) as plain:
+        members = {name: plain.read(name) for name in plain.namelist()}
+    with zipfile.ZipFile(path, "w", compression) as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    assert load(path, seed=0).classes == 4
+    whole = path.read_bytes()
+    start = whole.index(b"x_train.npy") + len(b"x_train.npy")
+    for place in range(start, start + 60, 5):
+        path.write_bytes(whole[:place] + b"\xff" * 5 + whole[place + 5 :])
+        with pytest.raises(DataError):
+            load(path, seed=0)
 
 
 @pytest.mark.filterwarnings("ignore:Duplicate name")

@@ -258,12 +258,19 @@ def test_encoding_has_room_for_the_noise_it_was_fitted_for() -> None:
         ({"clip_l2": math.inf}, "clip_l2"),
         ({"clip_l2": True}, "clip_l2"),
         ({"clip_l2": "1"}, "clip_l2"),
+        ({"clip_l2": 5e-324}, "clip_l2"),
+        ({"clip_l2": 1e-271}, "clip_l2"),
+        ({"clip_l2": 1e271}, "clip_l2"),
+        ({"clip_l2": 10**400}, "clip_l2"),
+        ({"clip_l2": np.longdouble("1e-4000")}, "clip_l2"),
         ({"max_weight": -1.0}, "max_weight"),
+        ({"max_weight": 1e308}, "max_weight"),
         ({"noise_reach": -1.0}, "noise_reach"),
         ({"noise_reach": math.nan}, "noise_reach"),
         ({"noise_reach": math.inf}, "noise_reach"),
         ({"clients": 1}, "clients"),
         ({"clients": 3.0}, "clients"),
+        ({"clients": 10**400}, "clients"),
         ({"modulus_bits": 1}, "modulus_bits"),
         ({"modulus_bits": 63}, "modulus_bits"),
         ({"modulus_bits": True}, "modulus_bits"),
@@ -273,11 +280,38 @@ def test_encoding_has_room_for_the_noise_it_was_fitted_for() -> None:
         ({"shapes": [(-1,)]}, "shapes"),
         ({"shapes": [(2.0,)]}, "shapes"),
         ({"shapes": [(True,)]}, "shapes"),
+        ({"shapes": [4]}, "shapes"),
+        ({"shapes": 4}, "shapes"),
+        ({"shapes": [(10**400,)]}, "shapes"),
     ],
 )
 def test_encoding_refuses_bad_parameters(change: dict[str, Any], named: str) -> None:
     with pytest.raises(EncodingError, match=named):
         Encoding.fit(**FIT | change)
+
+
+def test_encoding_makes_plain_numbers_of_numpys() -> None:
+    encoding = Encoding.fit(**WEIGHED | {"clip_l2": np.float32(0.5), "max_weight": np.int64(5)})
+    assert [type(value) for value in (encoding.clip_l2, encoding.max_weight, encoding.granularity)] == [float] * 3
+    assert (encoding.clip_l2, encoding.max_weight) == (0.5, 5.0)
+
+
+@pytest.mark.parametrize("bits", [8, 24, 40, 62])
+@pytest.mark.parametrize("clip", [1e-270, 1e-200, 1e200, 1e270])
+@pytest.mark.parametrize("dimension", [1, 3, 257])
+def test_encoding_at_the_ends_of_its_range_carries_the_largest_sum(clip: float, bits: int, dimension: int) -> None:
+    """All clients send the same vector at the clip, in a weighted mean, whose norm is the larger one."""
+    parameters: dict[str, Any] = {"shapes": [(dimension,)], "clip_l2": clip, "clients": 3, "modulus_bits": bits}
+    try:
+        encoding = Encoding.fit(**parameters, weighting=Weighting.WEIGHTED, max_weight=1e270)
+    except ModulusTooSmall:
+        assert bits == 8
+        return
+    turn, update = rotation(encoding), np.full(dimension, clip / math.sqrt(dimension))
+    vectors = [encoding.encode([update], weight=1e270, rotation=turn, entropy=stream(b"%d" % c)) for c in range(3)]
+    found = encoding.decode(summed(vectors, encoding), contributors=3, rotation=turn)[0]
+    bound = encoding.rounding_bound(contributors=3, total_weight=3e270)
+    assert np.abs(found - clip_l2([update], bound=clip).arrays[0]).max() <= bound
 
 
 @pytest.mark.parametrize(
@@ -345,7 +379,7 @@ def test_encoding_refuses_what_is_no_sum(total: NDArray[Any], contributors: int)
 
 def test_encoding_releases_no_mean_without_weight() -> None:
     encoding = Encoding.fit(**WEIGHED)
-    with pytest.raises(UnusableMean, match="outweighs"):
+    with pytest.raises(UnusableMean, match="there is no mean: rounding and noise"):
         encoding.decode(np.zeros(encoding.length, dtype=np.uint64), contributors=2, rotation=rotation(encoding))
     with pytest.raises(EncodingError, match="needs the total weight"):
         encoding.rounding_bound(contributors=2)

@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from dp.accounting import guarantee
-from dp.clip import clip_l2
+from dp.clip import clip_l2, l2_norm
 from dp.errors import InfeasibleTarget, InvalidParameter
 from protocols import PlainSum, SecAgg, SecAggPlus, TooFewSurvivors, Transmission
 from protocols.errors import ParameterError
 from secagg.encoding import Weighting
-from secagg.errors import ConfigurationError, EncodingError, ModulusTooSmall
+from secagg.errors import ConfigurationError, EncodingError, ModulusTooSmall, UnusableMean
 from secagg.mean import SecureMean, Target
 from secagg.training import plain_mean
 from tests.conformance.cohorts import stream
@@ -274,6 +274,7 @@ def test_mean_refuses_drops_that_cannot_be_before_anything_is_sent() -> None:
         {"minimum_contributors": 1},
         {"minimum_contributors": 9},
         {"minimum_contributors": 5.5},
+        {"minimum_contributors": "2"},
         {"clients": [1, 1, 2, 3, 4, 5, 6, 7]},
         {"clients": [-1, *range(7)]},
         {"protocol": SecAggPlus(neighbours=8, share_threshold=5)},
@@ -323,6 +324,36 @@ def test_mean_weighted_and_noisy_does_not_tell_the_total_weight() -> None:
     updates = {client: [np.zeros(shape) for shape in mean.encoding.shapes] for client in range(10)}
     release = mean.run(updates, weights=dict.fromkeys(range(10), mean.encoding.max_weight))
     assert release.rounding_bound is None
+
+
+def test_mean_weighted_and_noisy_stays_within_the_clip_however_light_the_weights() -> None:
+    """Of 100 clients with weights of 1 in 1000, what is left is noise over noise, scaled to the clip."""
+    mean = planned(100, target=TARGET, minimum_contributors=60, weighting=Weighting.WEIGHTED, max_weight=1000.0)
+    rotation, norms = mean.rotation(mean.session(bytes(16))), list[float]()
+    given = updates(mean)
+    for seed in range(10):
+        entropy = stream(b"light %d" % seed)
+        total = np.zeros(mean.encoding.length, dtype=np.uint64)
+        for client in mean.clients:
+            total += mean.contribution(given[client], rotation=rotation, weight=1.0, entropy=entropy)
+        total &= np.uint64(mean.encoding.modulus - 1)
+        try:
+            plain = mean.encoding.decode(total, contributors=100, rotation=rotation)
+        except UnusableMean:
+            continue
+        found = mean.decode(total, contributors=100, rotation=rotation)
+        norms.append(l2_norm(plain))
+        assert l2_norm(found) <= mean.encoding.clip_l2
+        factor = min(1.0, mean.encoding.clip_l2 / norms[-1])
+        assert all(np.allclose(one, factor * other) for one, other in zip(found, plain, strict=True))
+    assert max(norms) > 2 * mean.encoding.clip_l2
+
+
+def test_mean_takes_numbers_of_numpy() -> None:
+    mean = planned(4, clip_l2=np.float32(0.5), weighting=Weighting.WEIGHTED, max_weight=np.int64(20))
+    given = updates(mean)
+    release = mean.run(given, weights=dict.fromkeys(mean.clients, 20.0))
+    assert release.contributors == mean.clients
 
 
 def test_mean_counts_no_noise_of_clients_that_collude() -> None:

@@ -1,3 +1,4 @@
+import math
 import shutil
 import sys
 import time
@@ -12,10 +13,10 @@ from dp.errors import LedgerCorrupt, LedgerLocked
 from dp.ledger import Ledger
 from secagg.comparison import ComparedRound, ComparisonProcess
 from secagg.config import TrainingConfig, parse
-from secagg.errors import CheckpointError, SecaggError
+from secagg.errors import CheckpointError, ModelError, SecaggError
 from secagg.models.softmax import SoftmaxRegression
 from secagg.prepare import prepare
-from secagg.run import Summary, run_training
+from secagg.run import Summary, run_name, run_training
 from secagg.runfolder import RunFolder
 from secagg.training import GlobalModel, RoundRecord
 
@@ -69,7 +70,7 @@ def test_run_leaves_a_whole_folder(tmp_path: Path) -> None:
         assert [entry.commitment is not None for entry in ledger.entries()] == [True] * 4
         assert ledger.spent().epsilon == summary.epsilon_spent
     saved = SoftmaxRegression.load(folder.path / summary.saved_model)
-    state = folder.restore(GlobalModel.initial(prepare(config()).devices))
+    state = folder.restore(GlobalModel.initial(prepare(config()).devices), config())
     assert all(np.array_equal(a, b) for a, b in zip(saved.get_weights(), state.weights, strict=True))
     metrics = saved.evaluate(*prepare(config()).test)
     assert (metrics.loss, metrics.accuracy) == (summary.loss, summary.accuracy)
@@ -103,7 +104,7 @@ def test_run_ends_early_where_interruptions_have_used_the_budget_up(tmp_path: Pa
     noise = prepare(settings).mean.noise
     assert noise is not None
     with Ledger.open(folder.ledger) as ledger:
-        ledger.reserve(noise.event, "round 3")
+        ledger.reserve(noise.event, f"round 3 of run {run_name(settings)}")
     summary = run(folder, settings, resume=True)
     assert (summary.rounds, summary.released, summary.stopped_early) == (3, 3, True)
     with Ledger.open_to_read(folder.ledger) as ledger:
@@ -117,7 +118,7 @@ def test_run_with_the_budget_gone_at_once_is_still_a_run(tmp_path: Path) -> None
     noise = prepare(settings).mean.noise
     assert noise is not None
     with Ledger.create(folder.ledger, epsilon=60.0, delta=1e-2, population=16) as ledger:
-        ledger.reserve(noise.event, "round 1")
+        ledger.reserve(noise.event, f"round 1 of run {run_name(settings)}")
     summary = run(folder, settings, resume=True)
     assert (summary.rounds, summary.released, summary.stopped_early) == (0, 0, True)
     assert summary.accuracy == summary.accuracy_before
@@ -143,15 +144,69 @@ def test_run_does_not_go_on_without_what_it_has_spent(tmp_path: Path) -> None:
     assert len(folder.metrics()) == 3
 
 
-@pytest.mark.parametrize("change", [{"epsilon": 61.0}, {"delta": 2e-2}, {"clients": 17}])
-def test_run_does_not_go_on_with_another_budget(change: dict[str, Any], tmp_path: Path) -> None:
+CHANGES: list[dict[str, Any]] = [
+    {"epsilon": 61.0},
+    {"delta": 2e-2},
+    {"clients": 17},
+    {"epsilon": math.inf},
+    {"clip_l2": 50.0},
+    {"rounds": 5},
+    {"protocol": "plain"},
+]
+
+
+@pytest.mark.parametrize("rounds", [0, 1])
+@pytest.mark.parametrize("change", CHANGES, ids=str)
+def test_run_does_not_go_on_with_other_settings(rounds: int, change: dict[str, Any], tmp_path: Path) -> None:
+    """Neither after a checkpoint nor where the ledger alone knows that something was released."""
     folder = RunFolder(tmp_path / "run")
     with pytest.raises(Interruption):
         run(folder, config(), observe=stopping_at(1))
-    with pytest.raises(CheckpointError, match="not that of the run's settings"):
+    if not rounds:
+        (folder.path / "checkpoint.npz").unlink()
+    said = (
+        "settings .* are not those" if rounds else "not that of the run's settings|other settings than|began with noise"
+    )
+    with pytest.raises(CheckpointError, match=said):
         run(folder, config(**change), resume=True)
     with Ledger.open(folder.ledger) as ledger:
-        assert len(ledger.entries()) == 1
+        assert [entry.reservation.label for entry in ledger.entries()] == [f"round 1 of run {run_name(config())}"]
+
+
+def test_run_does_not_go_on_with_another_runs_ledger(tmp_path: Path) -> None:
+    folder, other = RunFolder(tmp_path / "run"), RunFolder(tmp_path / "other")
+    for each, settings in ((folder, config()), (other, config(seed=2))):
+        with pytest.raises(Interruption):
+            run(each, settings, observe=stopping_at(2))
+    shutil.copy(other.ledger, folder.ledger)
+    with pytest.raises(CheckpointError, match="counts releases of other settings"):
+        run(folder, config(), resume=True)
+
+
+@pytest.mark.parametrize("epsilon", [60.0, math.inf])
+def test_run_keeps_others_from_its_folder(epsilon: float, tmp_path: Path) -> None:
+    folder, other, settings = RunFolder(tmp_path / "run"), RunFolder(tmp_path / "run"), config(epsilon=epsilon)
+    refused: list[int] = []
+
+    def intrude(kind: str | None, record: RoundRecord) -> None:
+        for resume in (False, True):
+            with pytest.raises(CheckpointError, match="another run is using"):
+                run(other, settings, resume=resume)
+            refused.append(record.round)
+
+    run(folder, settings, observe=intrude)
+    assert refused == [1, 1, 2, 2, 3, 3, 4, 4]
+    assert len(folder.metrics()) == 4
+    assert run(other, settings, resume=True).rounds == 4
+
+
+@pytest.mark.parametrize("rate", [1e200, 1e308])
+def test_run_that_diverges_says_so_and_saves_nothing_of_it(rate: float, tmp_path: Path) -> None:
+    folder, settings = RunFolder(tmp_path / "run"), config(epsilon=math.inf, server_learning_rate=rate, clip_l2=1e3)
+    with pytest.raises(ModelError, match=r"training has diverged in round 1: .*smaller learning rate"):
+        run(folder, settings)
+    assert folder.metrics() == []
+    assert not (folder.path / "checkpoint.npz").exists()
 
 
 def test_run_goes_on_where_the_ledger_was_never_finished(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from secagg.config import TrainingConfig, parse
 from secagg.errors import MissingExtraError
 from secagg.prepare import Prepared, prepare
 from secagg.report import SHOWN_ROUNDS, RunReport, quantity
-from secagg.run import run_training
+from secagg.run import run_name, run_training
 from secagg.runfolder import RunFolder
 from secagg.training import SecureAveraging
 
@@ -166,9 +166,10 @@ def test_round_that_released_nothing_is_marked_and_has_no_cost(tmp_path: Path) -
                 ledger=ledger,
                 dropping=dropping,
                 state=state,
+                run=run_name(prepared.config),
             )
             record, state = training.round(), training.state
-            folder.save(state, record)
+            folder.save(state, record, prepared.config)
     report = finished(folder, prepared, resume=True)
     assert report.withheld == (2,)
     assert [bool(record.contributors) for record in report.rounds] == [True, False, True]
@@ -188,10 +189,16 @@ def test_resumed_run_that_the_budget_ended_says_so(tmp_path: Path) -> None:
     assert mean.noise is not None
     with Ledger.create(folder.ledger, epsilon=config.epsilon, delta=config.delta, population=24) as ledger:
         training = SecureAveraging(
-            devices=prepared.devices, test=prepared.test, mean=mean, ledger=ledger, dropping=config.dropping
+            devices=prepared.devices,
+            test=prepared.test,
+            mean=mean,
+            ledger=ledger,
+            dropping=config.dropping,
+            run=run_name(config),
         )
-        folder.save(training.state, training.round())
-        ledger.reserve(mean.noise.event, "cut short")
+        record = training.round()
+        folder.save(training.state, record, config)
+        ledger.reserve(mean.noise.event, f"cut short of run {run_name(config)}")
     report = finished(folder, prepared, resume=True)
     assert [record.round for record in report.rounds] == [1, 2]
     assert report.summary.stopped_early
@@ -213,7 +220,7 @@ def test_run_without_any_round_has_a_page(tmp_path: Path) -> None:
     config, mean = prepared.config, prepared.mean
     assert mean.noise is not None
     with Ledger.create(folder.ledger, epsilon=config.epsilon, delta=config.delta, population=24) as ledger:
-        ledger.reserve(mean.noise.event, "cut short")
+        ledger.reserve(mean.noise.event, f"cut short of run {run_name(config)}")
     report = finished(folder, prepared, resume=True)
     page = report.as_html()
     assert report.rounds == []

@@ -1,12 +1,18 @@
+import json
+import math
+import os
+import re
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from dp.ledger import Ledger
 from secagg.comparison import ComparedRound
-from secagg.config import TrainingConfig
+from secagg.config import TrainingConfig, parse
 from secagg.errors import CheckpointError
 from secagg.runfolder import RunFolder
 from secagg.training import GlobalModel, RoundRecord
@@ -26,7 +32,7 @@ def begun(path: Path, rounds: int = 0) -> RunFolder:
     folder = RunFolder(path / "run")
     folder.begin(TrainingConfig())
     for number in range(1, rounds + 1):
-        folder.save(model(number, seed=number), record(number))
+        folder.save(model(number, seed=number), record(number), TrainingConfig())
     return folder
 
 
@@ -38,14 +44,14 @@ def same(one: GlobalModel, other: GlobalModel) -> bool:
 def test_runfolder_keeps_settings_and_the_last_whole_round(tmp_path: Path) -> None:
     folder = begun(tmp_path, 3)
     assert folder.config() == TrainingConfig()
-    assert same(folder.restore(model()), model(3, seed=3))
+    assert same(folder.restore(model(), TrainingConfig()), model(3, seed=3))
     assert folder.metrics() == [record(1), record(2), record(3)]
     assert not [entry.name for entry in folder.path.iterdir() if "partial" in entry.name]
 
 
 def test_runfolder_before_the_first_round_gives_the_initial_model(tmp_path: Path) -> None:
     folder, initial = begun(tmp_path), model()
-    assert folder.restore(initial) is initial
+    assert folder.restore(initial, TrainingConfig()) is initial
     assert folder.metrics() == []
     assert folder.comparison() == []
 
@@ -56,8 +62,8 @@ def test_runfolder_leaves_out_a_line_that_was_cut_short(cut: int, tmp_path: Path
     with (folder.path / "metrics.jsonl").open("ab") as file:
         file.write(b'{"round":3,"accuracy":0.5,"loss":1.0,"contributors":7,"dropped":{}}'[:cut])
     assert folder.metrics() == [record(1), record(2)]
-    assert folder.restore(model()).round == 2
-    folder.save(model(3), record(3))
+    assert folder.restore(model(), TrainingConfig()).round == 2
+    folder.save(model(3), record(3), TrainingConfig())
     assert folder.metrics() == [record(1), record(2), record(3)]
 
 
@@ -65,10 +71,30 @@ def test_runfolder_cuts_metrics_back_to_the_checkpoint(tmp_path: Path) -> None:
     """As after an end between the line of a round and its checkpoint."""
     folder = begun(tmp_path, 2)
     before = (folder.path / "checkpoint.npz").read_bytes()
-    folder.save(model(3), record(3))
+    folder.save(model(3), record(3), TrainingConfig())
     (folder.path / "checkpoint.npz").write_bytes(before)
-    assert same(folder.restore(model()), model(2, seed=2))
+    assert same(folder.restore(model(), TrainingConfig()), model(2, seed=2))
     assert folder.metrics() == [record(1), record(2)]
+
+
+@pytest.mark.parametrize("rounds", [2, 3])
+def test_runfolder_refuses_to_go_on_without_its_checkpoint(rounds: int, tmp_path: Path) -> None:
+    """Only the line of one round may be written before the first checkpoint is."""
+    folder = begun(tmp_path, rounds)
+    metrics = (folder.path / "metrics.jsonl").read_bytes()
+    (folder.path / "checkpoint.npz").unlink()
+    with pytest.raises(
+        CheckpointError, match="does not have the 0 rounds of the checkpoint, and at most the one after"
+    ):
+        folder.restore(model(), TrainingConfig())
+    assert (folder.path / "metrics.jsonl").read_bytes() == metrics
+
+
+@pytest.mark.parametrize("change", [{"rounds": 31}, {"epsilon": math.inf}, {"seed": 2}, {"clip_l2": 0.25}])
+def test_runfolder_refuses_other_settings_than_it_began_with(change: dict[str, Any], tmp_path: Path) -> None:
+    folder = begun(tmp_path, 1)
+    with pytest.raises(CheckpointError, match=r"settings in .*config\.toml are not those that the run began with"):
+        folder.restore(model(), parse(change))
 
 
 def test_runfolder_refuses_metrics_that_miss_a_round(tmp_path: Path) -> None:
@@ -78,7 +104,38 @@ def test_runfolder_refuses_metrics_that_miss_a_round(tmp_path: Path) -> None:
     for damaged in ([lines[0], lines[2]], lines[:2], [], [lines[0], lines[0], *lines[1:]]):
         path.write_bytes(b"".join(damaged))
         with pytest.raises(CheckpointError, match="does not have the 3 rounds"):
-            folder.restore(model())
+            folder.restore(model(), TrainingConfig())
+
+
+OUT_OF_RANGE: list[dict[str, Any]] = [
+    {"round": 0},
+    {"round": 10**400},
+    {"accuracy": 1.7e308},
+    {"accuracy": -0.1},
+    {"loss": 1.7e308},
+    {"loss": None},
+    {"contributors": -5},
+    {"contributors": 10**30},
+    {"epsilon": 1.7e308},
+    {"epsilon": -1.0},
+    {"sent_bytes": 1e308},
+    {"client_s": -1.0},
+    {"dropped": {"\x1b[2J": [1]}},
+    {"dropped": {"a\n": [1]}},
+    {"dropped": {"share_keys": [-1]}},
+]
+
+
+@pytest.mark.parametrize("change", OUT_OF_RANGE, ids=range(len(OUT_OF_RANGE)))
+def test_runfolder_refuses_rounds_that_cannot_have_been(change: dict[str, Any], tmp_path: Path) -> None:
+    folder = begun(tmp_path, 1)
+    line = json.dumps(json.loads((folder.path / "metrics.jsonl").read_bytes()) | change)
+    (folder.path / "metrics.jsonl").write_text(f"{line}\n")
+    (folder.path / "comparison.jsonl").write_text(f'{{"kind":"plain","record":{line}}}\n')
+    with pytest.raises(CheckpointError, match=r"metrics\.jsonl is damaged"):
+        folder.restore(model(), TrainingConfig())
+    with pytest.raises(CheckpointError, match=r"comparison\.jsonl is damaged"):
+        folder.comparison()
 
 
 @pytest.mark.parametrize("line", [b"garbage\n", b'{"round":"one"}\n', b'{"round":1,"unknown":2}\n', b"\xff\n"])
@@ -87,7 +144,7 @@ def test_runfolder_refuses_lines_that_are_no_rounds(line: bytes, tmp_path: Path)
     (folder.path / "metrics.jsonl").write_bytes(line)
     (folder.path / "comparison.jsonl").write_bytes(line)
     with pytest.raises(CheckpointError, match=r"metrics\.jsonl is damaged"):
-        folder.restore(model())
+        folder.restore(model(), TrainingConfig())
     with pytest.raises(CheckpointError, match=r"comparison\.jsonl is damaged"):
         folder.comparison()
 
@@ -106,7 +163,7 @@ def test_runfolder_refuses_a_damaged_checkpoint(damage: Callable[[bytes], bytes]
     path = folder.path / "checkpoint.npz"
     path.write_bytes(damage(path.read_bytes()))
     with pytest.raises(CheckpointError, match="damaged"):
-        folder.restore(model())
+        folder.restore(model(), TrainingConfig())
 
 
 def test_runfolder_refuses_a_foreign_checkpoint(tmp_path: Path) -> None:
@@ -114,18 +171,18 @@ def test_runfolder_refuses_a_foreign_checkpoint(tmp_path: Path) -> None:
     path = folder.path / "checkpoint.npz"
     np.savez(path, x=np.zeros(3))
     with pytest.raises(CheckpointError, match="damaged"):
-        folder.restore(model())
+        folder.restore(model(), TrainingConfig())
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("readme.txt", "nothing")
     with pytest.raises(CheckpointError, match="damaged"):
-        folder.restore(model())
+        folder.restore(model(), TrainingConfig())
 
 
 def test_runfolder_refuses_another_models_checkpoint(tmp_path: Path) -> None:
     folder = begun(tmp_path, 1)
     for weights in ([np.zeros((2, 3)), np.asarray(0.0)], [np.zeros((3, 2)), np.zeros(1)], [np.zeros((3, 2))] * 2):
         with pytest.raises(CheckpointError, match="another model's"):
-            folder.restore(GlobalModel(weights, [np.zeros_like(array) for array in weights]))
+            folder.restore(GlobalModel(weights, [np.zeros_like(array) for array in weights]), TrainingConfig())
 
 
 @pytest.mark.parametrize(
@@ -135,17 +192,19 @@ def test_runfolder_refuses_a_checkpoint_of_no_round(number: object, tmp_path: Pa
     folder, state = begun(tmp_path, 1), model()
     arrays = {f"weights_{index}": array for index, array in enumerate(state.weights)}
     arrays |= {f"velocity_{index}": array for index, array in enumerate(state.velocity)}
+    with np.load(folder.path / "checkpoint.npz") as found:
+        arrays["settings"] = found["settings"]
     np.savez(folder.path / "checkpoint.npz", round=number, **arrays)  # type: ignore[arg-type]
-    with pytest.raises(CheckpointError):
-        folder.restore(state)
+    with pytest.raises(CheckpointError, match=r"no state of a run|does not have the 2 rounds"):
+        folder.restore(state, TrainingConfig())
 
 
 def test_runfolder_refuses_weights_that_are_no_numbers(tmp_path: Path) -> None:
     folder, state = begun(tmp_path), model(1)
     state.weights[0][1, 1] = np.nan
-    folder.save(state, record(1))
+    folder.save(state, record(1), TrainingConfig())
     with pytest.raises(CheckpointError, match="no state of a run"):
-        folder.restore(model())
+        folder.restore(model(), TrainingConfig())
 
 
 def test_runfolder_free_or_occupied(tmp_path: Path) -> None:
@@ -173,14 +232,52 @@ def test_runfolder_never_removes_what_is_no_part_of_a_run(tmp_path: Path) -> Non
     assert (tmp_path / "thesis.tex").read_text() == "three years"
 
 
+@pytest.mark.parametrize(
+    "name",
+    [".my.partial-thesis.txt", ".checkpoint.x.partial.npz", ".checkpoint.1.partial.npz.bak", ".thesis.1.partial.json"],
+)
+def test_runfolder_takes_only_partial_files_of_its_own_for_parts_of_a_run(name: str, tmp_path: Path) -> None:
+    folder = begun(tmp_path)
+    (folder.path / name).write_text("three years")
+    (folder.path / ".model.77.partial.keras").write_text("cut short")
+    for overwrite in (False, True):
+        with pytest.raises(CheckpointError, match=f"{re.escape(name)}', which is no part of a run"):
+            folder.check_free(overwrite=overwrite)
+    folder.begin(TrainingConfig())
+    assert {entry.name for entry in folder.path.iterdir()} == {"config.toml", "run.lock", name}
+
+
+def test_runfolder_is_used_by_one_at_a_time(tmp_path: Path) -> None:
+    one, other = RunFolder(tmp_path / "run"), RunFolder(tmp_path / "run")
+    with one:
+        with one:
+            one.begin(TrainingConfig())
+        for _ in range(2):
+            with pytest.raises(CheckpointError, match=r"another run is using .*run; wait for its end"), other:
+                pass
+    with other, pytest.raises(CheckpointError, match="another run is using"):
+        one.begin(TrainingConfig())
+    one.check_free(overwrite=True)
+
+
+def test_runfolder_with_nothing_but_its_lock_is_free(tmp_path: Path) -> None:
+    with RunFolder(tmp_path) as folder:
+        folder.check_free(overwrite=False)
+
+
 def test_runfolder_begins_anew_without_anything_of_the_old_run(tmp_path: Path) -> None:
     folder = begun(tmp_path, 2)
     folder.write_comparison([ComparedRound(kind="plain", record=record(1))])
     folder.save_summary(b"{}")
     folder.ledger.write_bytes(b"old")
-    (folder.path / ".checkpoint.1.partial.npz").write_bytes(b"old")
+    for partial in (".checkpoint.1.partial.npz", ".ledger.23.partial.sqlite", ".ledger.23.partial.sqlite-journal"):
+        (folder.path / partial).write_bytes(b"old")
+    with RunFolder(folder.path):
+        with pytest.raises(CheckpointError, match="another run is using"):
+            folder.begin(TrainingConfig(seed=5))
+        assert len(folder.metrics()) == 2
     folder.begin(TrainingConfig(seed=5))
-    assert [entry.name for entry in folder.path.iterdir()] == ["config.toml"]
+    assert {entry.name for entry in folder.path.iterdir()} == {"config.toml", "run.lock"}
     assert folder.config().seed == 5
 
 
@@ -197,6 +294,19 @@ def test_runfolder_comparison_survives(tmp_path: Path) -> None:
     lines = [ComparedRound(kind="plain", record=record(1)), ComparedRound(kind="without noise", record=record(1))]
     folder.write_comparison(lines)
     assert folder.comparison() == lines
+
+
+def test_runfolder_ledger_is_created_in_one_step_whatever_was_left_before(tmp_path: Path) -> None:
+    folder = begun(tmp_path)
+    for suffix in ("sqlite", "sqlite-journal"):
+        (folder.path / f".ledger.{os.getpid()}.partial.{suffix}").write_bytes(b"cut short")
+    folder.create_ledger(TrainingConfig())
+    with Ledger.open(folder.ledger) as ledger:
+        assert (ledger.budget.epsilon, ledger.budget.delta, ledger.budget.population) == (8.0, 1e-3, 300)
+        assert ledger.entries() == ()
+    with pytest.raises(CheckpointError, match="exists already"):
+        folder.create_ledger(TrainingConfig())
+    assert {entry.name for entry in folder.path.iterdir()} == {"config.toml", "ledger.sqlite", "run.lock"}
 
 
 def test_runfolder_ledger_that_was_never_one_is_none(tmp_path: Path) -> None:

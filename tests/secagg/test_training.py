@@ -12,7 +12,7 @@ from dp.ledger import Ledger
 from protocols import PlainSum, SecAggPlus
 from protocols.errors import ProtocolError
 from secagg.encoding import Weighting
-from secagg.errors import ConfigurationError
+from secagg.errors import ConfigurationError, ModelError
 from secagg.mean import SecureMean, Target
 from secagg.models.keras import KerasModel
 from secagg.models.tensorflow import load_tensorflow
@@ -205,6 +205,20 @@ def test_training_server_momentum_is_a_decaying_sum_of_means() -> None:
     for mean in means:
         plain.apply(mean, ServerStep())
     np.testing.assert_allclose(plain.weights[0], [1.0, 1.0])
+
+
+def test_training_that_diverges_moves_nothing_to_infinity() -> None:
+    state = GlobalModel([np.array([1.0, 2.0])], [np.zeros(2)], 4)
+    with pytest.raises(ModelError, match="training has diverged in round 5: the weights are not finite"):
+        state.apply([np.array([0.0, 1e200])], ServerStep(learning_rate=1e200))
+    assert state.weights[0].tolist() == [1.0, 2.0]
+    assert state.velocity[0].tolist() == [0.0, 0.0]
+
+
+def test_training_in_the_clear_says_where_its_loss_has_diverged() -> None:
+    plain = PlainAveraging(devices=devices(), test=TEST, clip_l2=1.0, step=ServerStep(learning_rate=1e150))
+    with pytest.raises(ModelError, match=r"training has diverged in round 1: the loss is \d\.\d+e\+1[45]\d; a smaller"):
+        plain.round(range(8))
 
 
 def test_training_model_digest_names_weights_and_round() -> None:
