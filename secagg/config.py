@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
+from protocols import PlainSum
 from protocols.crypto.density import whole_clients
 from secagg.encoding import Weighting
 from secagg.errors import ConfigurationError
@@ -83,6 +84,8 @@ class TrainingConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
                 raise ConfigurationError(f"{name} must be finite, not {value}")
             if isinstance(value, str) and not _is_unicode(value):
                 raise ConfigurationError(f"{name} must be valid Unicode, not {value!r}")
+        if self.private and not 1e-9 <= self.epsilon <= 1e9:
+            raise ConfigurationError(f"epsilon must lie in [1e-9, 1e9], or be inf for no noise, not {self.epsilon:g}")
         if self.private and self.delta * self.clients >= 1:
             raise ConfigurationError(
                 f"delta {self.delta} is not below one over {self.clients} clients; {0.9 / self.clients:.2g} would do"
@@ -140,6 +143,13 @@ class TrainingConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     def digest(self) -> bytes:
         """32 bytes that name these settings, all of them."""
         return hashlib.sha256(self.as_toml().encode()).digest()
+
+
+def protection(protocol: str, *, private: bool) -> str:
+    """What a run's result may be called, in words for people."""
+    if protocol == PlainSum.name:
+        return "noised, but not secure" if private else "in the clear"
+    return "secure and private" if private else "secure"
 
 
 def read_settings(path: Path) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from dp.report import BudgetReport, rounded_up
 from protocols import PlainSum
 from secagg import charts
 from secagg.comparison import PLAIN, WITHOUT_NOISE, ComparedRound
-from secagg.config import TrainingConfig
+from secagg.config import TrainingConfig, protection
 from secagg.errors import MissingExtraError
 from secagg.mean import SecureMean
 from secagg.prepare import Prepared
@@ -117,9 +117,7 @@ class RunReport:
     @property
     def name(self) -> str:
         """The run in words, among those it is compared with."""
-        if not self.hides_updates:
-            return "noised, but not secure" if self.budget else "in the clear"
-        return "secure and private" if self.budget else "secure"
+        return protection(self.config.protocol, private=self.budget is not None)
 
     @property
     def dataset(self) -> str:

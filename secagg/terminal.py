@@ -13,7 +13,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from rich.table import Column, Table
 
 from dp.report import rounded_up
-from secagg.config import TrainingConfig, parse, read_settings
+from secagg.config import TrainingConfig, parse, protection, read_settings
 from secagg.errors import ConfigurationError
 from secagg.prepare import Prepared, prepare
 from secagg.run import Summary, run_training
@@ -82,7 +82,8 @@ def _telling_how_to_go_on(folder: RunFolder, console: Console) -> Iterator[None]
         if folder.has_begun():
             done = folder.metrics()[-1].round if folder.metrics() else 0
             console.print(
-                f"interrupted after {done} whole rounds; go on with: secagg train --out {folder.path} --resume",
+                f"interrupted after {done} whole rounds; a round that had begun to be summed counts as spent; "
+                f"go on with: secagg train --out {folder.path} --resume",
                 highlight=False,
                 markup=False,
                 soft_wrap=True,
@@ -102,7 +103,7 @@ class _Live:
             TimeElapsedColumn(),
             console=console,
         )
-        name = "secure and private" if config.private else "secure"
+        name = protection(config.protocol, private=config.private)
         kinds: dict[str | None, str] = {None: name}
         if config.compare:
             kinds |= {"without noise": "without noise", "plain": "in the clear"}
@@ -143,9 +144,9 @@ def summary_table(summary: Summary, folder: RunFolder) -> Table:
     table = Table(title=title, show_header=False)
     table.add_column(style="bold")
     table.add_column(justify="left")
-    private = "secure and private" if summary.epsilon_spent is not None else "secure"
-    table.add_row(f"accuracy, {private}", f"{summary.accuracy:.2%}  (before: {summary.accuracy_before:.2%})")
-    labels = {"without noise": "secure, without noise", "plain": "plain FedAvg, in the clear"}
+    called = protection(summary.protocol, private=summary.epsilon_spent is not None)
+    table.add_row(f"accuracy, {called}", f"{summary.accuracy:.2%}  (before: {summary.accuracy_before:.2%})")
+    labels = {"without noise": "the same, without noise", "plain": "plain FedAvg, in the clear"}
     for kind, accuracy in summary.compared.items():
         table.add_row(f"accuracy, {labels.get(kind, kind)}", f"{accuracy:.2%}")
     if summary.epsilon_spent is not None and summary.epsilon_budget is not None:

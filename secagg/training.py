@@ -45,6 +45,7 @@ class RoundRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         epsilon: Spent up to and with this round; None without noise.
         rounding_bound: The most that an entry of the mean differs, noise aside, from the exact one; None where that is
             not to be told, see `Release`, or nothing was released.
+        withheld: Why nothing was released; None where a mean was.
         sent_bytes: Mean over clients.
         received_bytes: Mean over clients.
         client_s: CPU seconds of secure aggregation, mean over clients.
@@ -58,6 +59,7 @@ class RoundRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     dropped: dict[Stage, list[Count]] = {}
     epsilon: Quantity | None = None
     rounding_bound: Annotated[float, Meta(ge=0)] | None = None
+    withheld: str | None = None
     sent_bytes: Quantity = 0.0
     received_bytes: Quantity = 0.0
     client_s: Quantity = 0.0
@@ -186,22 +188,22 @@ class SecureAveraging:
         ticket = None
         if self._ledger is not None and mean.noise is not None:
             ticket = self._ledger.reserve(mean.noise.event, f"round {number}{self._of_run}")
-        release = None
+        release, withheld = None, None
         try:
             release = mean.run(
                 updates, weights=weights, drops=drops, context=self.state.digest(), clock=time.process_time
             )
-        except (TooFewSurvivors, UnusableMean):
-            pass
+        except (TooFewSurvivors, UnusableMean) as error:
+            withheld = str(error)
         else:
             if self._ledger is not None and ticket is not None:
                 self._ledger.commit(ticket, contributors=len(release.contributors))
             self.state.apply(release.mean, self._step)
         self.state.round = number
         self.contributors = () if release is None else release.contributors
-        return self._record(release, drops)
+        return self._record(release, drops, withheld)
 
-    def _record(self, release: Release | None, drops: dict[str, list[int]]) -> RoundRecord:
+    def _record(self, release: Release | None, drops: dict[str, list[int]], withheld: str | None) -> RoundRecord:
         loss, accuracy = _measured(self._devices, self.state, self._test)
         record = RoundRecord(
             round=self.state.round,
@@ -209,6 +211,7 @@ class SecureAveraging:
             loss=loss,
             contributors=0,
             dropped=drops,
+            withheld=withheld,
             epsilon=None if self._ledger is None else self._ledger.spent().epsilon,
         )
         if release is None:

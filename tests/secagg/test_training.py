@@ -150,6 +150,8 @@ def test_training_leaves_the_weights_where_too_few_are_left(tmp_path: Path) -> N
     before = copy.deepcopy(training.state)
     record = training.round()
     assert record.contributors == 0
+    assert record.withheld is not None
+    assert "threshold" in record.withheld
     assert training.contributors == ()
     assert record.round == training.state.round == 1
     assert difference(training.state.weights, before.weights) == 0
