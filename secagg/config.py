@@ -99,8 +99,9 @@ class TrainingConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
                 f"at most {(self.clients - 2) / self.clients:.3g} would do"
             )
         if self.required_contributors > left:
+            default = " by default, a majority" if self.minimum_contributors is None else ""
             raise ConfigurationError(
-                f"minimum_contributors is {self.required_contributors}, but with a dropout of {self.dropout:g} only "
+                f"minimum_contributors is {self.required_contributors}{default}, but with a dropout of {self.dropout:g} only "
                 f"{left} of {self.clients} clients survive a round; at most {left} would do"
             )
 
