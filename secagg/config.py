@@ -101,8 +101,8 @@ class TrainingConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         if self.required_contributors > left:
             default = " by default, a majority" if self.minimum_contributors is None else ""
             raise ConfigurationError(
-                f"minimum_contributors is {self.required_contributors}{default}, but with a dropout of {self.dropout:g} "
-                f"only {left} of {self.clients} clients survive a round; at most {left} would do"
+                f"minimum_contributors is {self.required_contributors}{default}, but a dropout of {self.dropout:g} "
+                f"leaves only {left} of {self.clients} clients; at most {left} would do"
             )
 
     @property

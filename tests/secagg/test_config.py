@@ -90,9 +90,9 @@ def test_config_takes_whole_numbers_for_real_ones(tmp_path: Path) -> None:
         ({"dataset": "\udcff.npz"}, r"dataset must be valid Unicode, not '\\udcff\.npz'"),
         # What cannot work together, and what would.
         ({"delta": 1 / 300}, r"delta 0\.00333\d* is not below one over 300 clients; 0\.003 would do"),
-        ({"minimum_contributors": 271}, r"only 270 of 300 clients survive a round; at most 270 would do"),
+        ({"minimum_contributors": 271}, r"leaves only 270 of 300 clients; at most 270 would do"),
         ({"clients": 3, "dropout": 0.7, "delta": 0.1}, r"leaves 1 of 3 clients.*at most 0\.333 would do"),
-        ({"dropout": 0.6}, r"minimum_contributors is 151 by default, a majority, but .* only 120 of"),
+        ({"dropout": 0.6}, r"minimum_contributors is 151 by default, a majority, but .* only 120 of 300 clients"),
         ({"weighting": "weighted"}, r"max_examples must be given"),
         ({"max_examples": 3.0}, r"max_examples must be given exactly where weighting is weighted"),
     ],
