@@ -21,6 +21,7 @@ from secagg.errors import ConfigurationError, ModelError
 from secagg.files import write_whole
 from secagg.models.base import Metrics
 from secagg.models.inputs import batches, check_examples, check_suffix
+from secagg.models.interrupts import HeldInterrupts
 from secagg.models.objective import choose_objective
 from secagg.models.tensorflow import load_legacy_keras, load_tensorflow
 from secagg.models.variables import LayerRandomness, ModelWeights, OptimizerState
@@ -97,7 +98,8 @@ class KerasModel:
 
     def get_weights(self) -> list[NDArray[Any]]:
         """Copy the weights out, layer by layer: float64 where the variable is, float32 otherwise."""
-        return self._weights.get()
+        with HeldInterrupts():
+            return self._weights.get()
 
     def set_weights(self, weights: Sequence[NDArray[Any]]) -> None:
         """Assign the weights back, layer by layer, all or none.
@@ -105,7 +107,8 @@ class KerasModel:
         Raises:
             ModelError: The number of arrays, a shape or a dtype differs, or an entry is not finite.
         """
-        self._weights.set(weights)
+        with HeldInterrupts():
+            self._weights.set(weights)
 
     def fit(self, x: NDArray[Any], y: NDArray[Any], *, epochs: int, batch_size: int, seed: int) -> None:
         """Train from the current weights with a fresh optimizer state, over shuffled minibatches.
@@ -120,14 +123,16 @@ class KerasModel:
         check_integer("batch_size", batch_size, minimum=1)
         check_integer("seed", seed, minimum=0)
         x, y = self._checked(x, y)
-        train = self._program(x, y).train
         convert = self._tensorflow.convert_to_tensor
-        if self._randomness is None:
-            self._randomness = LayerRandomness(self._tensorflow, self._model)
-        self._randomness.reseed(seed)
-        self._optimizer_state.reset()
-        for batch in batches(len(x), epochs=epochs, batch_size=batch_size, seed=seed):
-            train(convert(x[batch]), convert(y[batch]))
+        with HeldInterrupts() as interrupts:
+            train = self._program(x, y).train
+            if self._randomness is None:
+                self._randomness = LayerRandomness(self._tensorflow, self._model)
+            self._randomness.reseed(seed)
+            self._optimizer_state.reset()
+            for batch in batches(len(x), epochs=epochs, batch_size=batch_size, seed=seed):
+                train(convert(x[batch]), convert(y[batch]))
+                interrupts.check()
 
     def evaluate(self, x: NDArray[Any], y: NDArray[Any]) -> Metrics:
         """Measure the mean loss, penalties included, and the accuracy.
@@ -136,13 +141,15 @@ class KerasModel:
             DataError: Examples or targets that do not fit the model.
         """
         x, y = self._checked(x, y)
-        evaluate = self._program(x, y).evaluate
         convert = self._tensorflow.convert_to_tensor
         total = np.zeros(2)
-        for start in range(0, len(x), _EVALUATION_BATCH):
-            part = slice(start, start + _EVALUATION_BATCH)
-            results = evaluate(convert(x[part]), convert(y[part]))
-            total += len(x[part]) * np.array([float(result) for result in results])
+        with HeldInterrupts() as interrupts:
+            evaluate = self._program(x, y).evaluate
+            for start in range(0, len(x), _EVALUATION_BATCH):
+                part = slice(start, start + _EVALUATION_BATCH)
+                results = evaluate(convert(x[part]), convert(y[part]))
+                total += len(x[part]) * np.array([float(result) for result in results])
+                interrupts.check()
         loss, accuracy = (total / len(x)).tolist()
         return Metrics(loss=loss, accuracy=accuracy)
 

@@ -1,5 +1,7 @@
+import os
 import random
 import signal
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -434,14 +436,15 @@ def test_keras_interrupted_fit_can_be_repeated(keras: Any) -> None:
     start = model.get_weights()
     whole = train(model, seed=1)
     model.set_weights(start)
-    before = signal.signal(signal.SIGALRM, signal.default_int_handler)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    timer = threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT))
     try:
         with pytest.raises(KeyboardInterrupt):  # noqa: PT012  # the timer belongs to the interrupted call
-            signal.setitimer(signal.ITIMER_REAL, 0.1)
+            timer.start()
             model.fit(X, Y, epochs=10**9, batch_size=16, seed=1)
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
+        timer.join()
+        signal.signal(signal.SIGINT, before)
     assert not same(model.get_weights(), start)
     model.set_weights(start)
     assert same(train(model, seed=1), whole)
