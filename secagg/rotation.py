@@ -1,7 +1,7 @@
 """A public random rotation that spreads a vector's norm evenly over its coordinates.
 
 Random signs, then the orthonormal Walsh-Hadamard transform, block by block (Kairouz, Liu and Steinke, arXiv
-2102.06387v4, section 4.1 and appendix on flattening; the blocks are ours: they keep the padding below one
+2102.06387v4, section 4.2; the blocks are ours: they keep the padding below one
 sixteenth, where one transform over the next power of two may double the vector).
 
 A block of size B with l2 norm at most c has, for signs independent of it, coordinates above t in magnitude with

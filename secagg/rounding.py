@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from protocols.crypto import prg
 from protocols.crypto.secret import Secret
+from secagg.errors import EncodingError
 
 TRIES: Final = 64
 
@@ -32,6 +33,9 @@ def round_at_random(
 
     Returns:
         Shape `(length,)`, int64; each entry less than one away from the given one.
+
+    Raises:
+        EncodingError: The given vector exceeds the bound itself.
     """
     floor = np.floor(scaled)
     lower = floor.astype(np.int64)
@@ -43,7 +47,10 @@ def round_at_random(
         rounded: NDArray[np.int64] = lower + (coins < chances)
         if squared_norm(rounded) <= limit:
             return rounded
-    return np.trunc(scaled).astype(np.int64)
+    truncated = np.trunc(scaled).astype(np.int64)
+    if squared_norm(truncated) > limit:
+        raise EncodingError(f"a vector whose l2 norm exceeds its bound of {l2_bound:g} even when rounded towards zero")
+    return truncated
 
 
 def squared_norm(vector: NDArray[np.int64]) -> int:

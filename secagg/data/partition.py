@@ -2,9 +2,9 @@
 
 The skew is that of Hsu, Qi and Brown, "Measuring the Effects of Non-Identical Data Distribution for Federated Visual
 Classification" (arXiv 1909.06335): every client draws its own distribution over classes, `q ~ Dir(alpha * p)`, where
-`p` is the distribution over classes of the whole, and takes equally many examples, with labels drawn from `q`. The
-paper leaves open what to do when a class runs out; here the clients draw in turn, and a client whose `q` has no mass
-on the classes that are left draws from what is left. Hence the shards cover the data set exactly.
+`p` is the distribution over classes of the whole, and takes equally many examples, with labels drawn from `q`. So
+that the shards cover the data set exactly, our clients draw in turn, and one whose `q` has no mass on the classes that
+are left draws from what is left.
 
 This is simulation: numpy's generator decides, and nothing here protects anyone.
 """
@@ -80,7 +80,7 @@ def _class_distributions(
     """Draw from the Dirichlet distribution, one row a client, also where its gamma variables leave float64's range.
 
     With G ~ Gamma(a + 1) and U uniform, log G + log(U) / a is the logarithm of a Gamma(a) variable (Marsaglia and
-    Tsang, "A Simple Method for Generating Gamma Variables", section 6); normalised, such variables are Dirichlet.
+    Tsang, "A Simple Method for Generating Gamma Variables", ACM TOMS 2000); normalised, such variables are Dirichlet.
     """
     shape = (clients, len(concentration))
     logarithms = np.log(generator.standard_gamma(concentration + 1, size=shape))

@@ -27,7 +27,7 @@ class SoftmaxRegression:
     """A linear classifier with the interface of `secagg.models.base.Model`.
 
     Weights are the kernel, shape `(features, classes)`, and the bias, shape `(classes,)`, both float64.
-    The kernel begins uniform in `+-sqrt(6 / (features + classes))` (Glorot and Bengio, AISTATS 2010, equation 16),
+    The kernel begins uniform in `+-sqrt(6 / (features + classes))` (Glorot and Bengio, AISTATS 2010),
     the bias at zero.
 
     Args:

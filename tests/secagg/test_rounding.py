@@ -7,6 +7,7 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from hypothesis import given
 from hypothesis import strategies as st
 
+from secagg.errors import EncodingError
 from secagg.rounding import TRIES, round_at_random, squared_norm
 from tests.conformance.cohorts import stream
 
@@ -106,3 +107,8 @@ def test_squared_norm_is_exact(entries: list[int]) -> None:
 def test_squared_norm_is_exact_where_partial_sums_are_long() -> None:
     for entry in (2**20 - 1, 2**20, 2**31 - 1, 2**41 + 1, 2**61):
         assert squared_norm(np.full(5000, -entry)) == 5000 * entry**2
+
+
+def test_rounding_refuses_a_vector_beyond_its_bound() -> None:
+    with pytest.raises(EncodingError, match="exceeds its bound of 5"):
+        round_at_random(np.array([4.0, 4.0]), l2_bound=5.0, entropy=stream(b"beyond"))
