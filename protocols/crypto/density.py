@@ -5,7 +5,9 @@ CCS 2020 (ia.cr/2020/704); probabilities, rounding and figures as in the authors
 (google-parfait/federated-compute, fcp/secagg/server/graph_parameter_finder.cc at de83f70).  The argument, with its
 proofs, is in docs/graph.md.
 
-Adversary: as in `protocols.crypto.graph`; corrupt clients and dropouts do not depend on the order of the circle.
+Adversary: as in `protocols.crypto.graph`; corrupt clients and dropouts do not depend on the order of the circle.  Of
+the class `Adversary.MALICIOUS`, which is not the authors' but ours, only the corrupt clients do not: the server may
+choose who is declared dropped when it knows the order, and may try many orders.
 
 Departures from the authors' finder:
 - Where no degree below `clients - 1` will do, the answer is the complete graph, whose bounds hold with certainty.
@@ -16,6 +18,7 @@ Departures from the authors' finder:
 import math
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from typing import Final, Literal
 
 from protocols.crypto.hypergeometric import LOG_ROUNDING, log_choose, upper_quantile
@@ -23,6 +26,8 @@ from protocols.errors import ParameterError
 
 SECURITY_BITS: Final = 40
 CORRECTNESS_BITS: Final = 20
+GRINDING_BITS: Final = 60
+"""A malicious server may try 2^60 orders of the circle before it fixes the directory of keys, and no more."""
 MAX_CLIENTS: Final = 1_000_000
 
 _RATE_ROUNDING = 1e-14  # 0.29 * 100 is 28.999999999999996 in floating point, and means 29 clients
@@ -41,6 +46,9 @@ class Adversary(StrEnum):
     SEMI_MALICIOUS = "semi-malicious"
     """It is honest while keys and the graph are fixed, then may tell clients different stories of who dropped."""
 
+    MALICIOUS = "malicious"
+    """It does what it likes, against clients who sign their keys and agree on the keys and on who dropped."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parameters:
@@ -51,8 +59,10 @@ class Parameters:
         adversary: The class that the threshold withstands.
         degree: Neighbours of each client, itself not counted; even, or `clients - 1` for the complete graph.
         threshold: Shares that rebuild a client's secret, at least 2.  A threshold for shares dealt to the
-            neighbours; who deals to itself as well takes `threshold_with_own_share`.
-        corrupt_neighbours: No honest client has more corrupt neighbours than this, but for 2^-41.
+            neighbours; who deals to itself as well takes `threshold_with_own_share`.  Against a malicious server
+            the two are the same, for shares dealt to the neighbours and to oneself.
+        corrupt_neighbours: No honest client has more corrupt neighbours than this, but for 2^-41; against a
+            malicious server, but for 2^-40 in all the orders that it may try.
         surviving_neighbours: No client has fewer surviving neighbours than this, but for 2^-20.
     """
 
@@ -70,7 +80,8 @@ class Parameters:
         There are then `degree + 1` holders.  Against a curious server it is `threshold`: the extra holder of an
         honest client's share is honest, so the adversary gains none.  A semi-malicious server may get the owner's
         own share of the self-mask on top of what it gets elsewhere, so 2 * threshold must exceed
-        `degree + 1 + corrupt_neighbours`, and this is `threshold` or one more.
+        `degree + 1 + corrupt_neighbours`, and this is `threshold` or one more.  Against a malicious server it is
+        `threshold`, which counts the own share already.
 
         A client that stays to the end gains its own share, and so meets the raised threshold whenever it had met
         `threshold`.  One that has left does not.  On the complete graph the raised threshold is met all the same;
@@ -78,14 +89,18 @@ class Parameters:
         left are lost, which was 2^-20.4 at most when computed for 698 combinations (docs/graph.md).
         """
         match self.adversary:
-            case Adversary.CURIOUS:
+            case Adversary.CURIOUS | Adversary.MALICIOUS:
                 return self.threshold
             case Adversary.SEMI_MALICIOUS:
                 return (self.degree + 1 + self.corrupt_neighbours) // 2 + 1
 
 
 def find_parameters(
-    *, clients: int, adversarial: float, dropout: float, adversary: Adversary | Literal["curious", "semi-malicious"]
+    *,
+    clients: int,
+    adversarial: float,
+    dropout: float,
+    adversary: Adversary | Literal["curious", "semi-malicious", "malicious"],
 ) -> Parameters:
     """The least degree, and the least threshold for it, for security 2^-40 and failure 2^-20 (see docs/graph.md).
 
@@ -108,8 +123,16 @@ def find_parameters(
     have but one surviving neighbour.  That happens only for degree > D, and then never fails if each client also
     holds a share of its own: who stays has one neighbour left and itself, who leaves has two neighbours left.
 
-    Apart from that exception a client does not count itself, neither among its neighbours nor among the holders of
-    its shares.  Who deals a share to the client itself uses `Parameters.threshold_with_own_share`.
+    Against a malicious server event 1 is of no use, since the server chooses who is declared dropped, and is not
+    asked for.  Event 2 is bounded at 2^-100 for one order, so at 2^-40 for the 2^60 orders that it may try.  The
+    threshold is degree / 2 + 2 + `corrupt_neighbours`, of degree + 1 shares: the honest clients around one whose
+    self-mask is opened then lie on both sides of it, which leaves no sum to learn but that of all honest survivors.
+    On the complete graph it is a majority of n + K, as it is for the clients who must agree on the survivors.  All
+    this holds for a protocol that does what docs/graph.md asks for under "A malicious server".
+
+    Apart from that exception, and from thresholds against a malicious server, a client does not count itself, neither
+    among its neighbours nor among the holders of its shares.  Who deals a share to the client itself uses
+    `Parameters.threshold_with_own_share`.
 
     Args:
         clients: In [2, 1,000,000].
@@ -122,21 +145,76 @@ def find_parameters(
         InfeasibleParameters: Not even the complete graph will do; the message says what would.
     """
     corrupt, dropped = whole_clients(clients, adversarial, "adversarial"), whole_clients(clients, dropout, "dropout")
-    try:
-        adversary = Adversary(adversary)
-    except ValueError:
-        known = ", ".join(repr(str(each)) for each in Adversary)
-        raise ParameterError(f"adversary must be one of {known}, not {adversary!r}") from None
-    degree = _least_connected_degree(clients, corrupt + dropped)
+    adversary = _known(adversary)
+    if adversary is Adversary.MALICIOUS:
+        degree = min(2, clients - 1)
+    else:
+        degree = _least_connected_degree(clients, corrupt + dropped)
     while degree < clients - 1:
-        limits = _neighbour_limits(clients, corrupt, dropped, degree)
-        needed = _least_degree(adversary, *limits)
+        most_corrupt = _most_corrupt(clients, corrupt, degree, adversary)
+        most_dropped = _most_dropped(clients, dropped, degree)
+        needed = _least_degree(adversary, most_corrupt, most_dropped)
         if needed <= degree:
-            return _parameters(clients, degree, adversary, *limits)
+            return _parameters(clients, degree, adversary, most_corrupt, most_dropped)
         degree = needed + needed % 2
-    if _least_degree(adversary, corrupt, dropped) > clients - 1:
+    if not _complete_will_do(clients, corrupt, dropped, adversary):
         raise InfeasibleParameters(_explain(clients, corrupt, dropped, adversary))
     return _parameters(clients, clients - 1, adversary, corrupt, dropped)
+
+
+def corrupt_neighbours(
+    *,
+    clients: int,
+    adversarial: float,
+    degree: int,
+    adversary: Adversary | Literal["curious", "semi-malicious", "malicious"],
+) -> int:
+    """How many corrupt neighbours an honest client may have: event 2 of `find_parameters` for a degree at hand.
+
+    Args:
+        clients: In [2, 1,000,000].
+        adversarial: Fraction of corrupt clients in [0, 1), rounded down to whole clients.
+        degree: Even and in [2, clients - 2], or `clients - 1` for the complete graph.
+        adversary: Class of the server.
+
+    Returns:
+        The bound that `find_parameters` gives for this degree; on the complete graph all corrupt clients.
+
+    Raises:
+        ParameterError: An argument of the wrong type or out of its range, or a degree that no such graph has.
+    """
+    corrupt = whole_clients(clients, adversarial, "adversarial")
+    if type(degree) is not int or not 1 <= degree < clients or (degree % 2 and degree != clients - 1):
+        raise ParameterError(
+            f"{clients} clients need a degree that is even and in [2, {clients - 2}], or {clients - 1} for the "
+            f"complete graph, not {degree!r}"
+        )
+    return _most_corrupt(clients, corrupt, degree, _known(adversary))
+
+
+def least_threshold(*, clients: int, adversarial: float, degree: int) -> int:
+    """The least share threshold that is safe against a malicious server, for a graph at hand.
+
+    It counts shares among the `degree + 1` holders, the client itself included.  Any larger threshold is safe too.
+    A client checks with it what it was handed; whether enough survivors can be expected is not its concern.
+
+    Args:
+        clients: In [2, 1,000,000].
+        adversarial: Fraction of corrupt clients in [0, 1), rounded down to whole clients.
+        degree: Even and in [2, clients - 2], or `clients - 1` for the complete graph.
+
+    Raises:
+        ParameterError: An argument of the wrong type or out of its range, or a degree that no such graph has.
+        InfeasibleParameters: No threshold up to `degree + 1` is safe.
+    """
+    most = corrupt_neighbours(clients=clients, adversarial=adversarial, degree=degree, adversary=Adversary.MALICIOUS)
+    least = _malicious_threshold(clients, degree, most)
+    if least > degree + 1 or most > clients - 2:
+        raise InfeasibleParameters(
+            f"{clients} clients with {degree} neighbours each, up to {most} of them corrupt, have no share threshold "
+            f"that is safe against a malicious server; more neighbours or fewer corrupt clients would do"
+        )
+    return least
 
 
 def whole_clients(clients: int, fraction: object, name: str) -> int:
@@ -150,6 +228,14 @@ def whole_clients(clients: int, fraction: object, name: str) -> int:
     if isinstance(fraction, bool) or not isinstance(fraction, int | float) or not 0 <= fraction < 1:
         raise ParameterError(f"{name} must be a fraction in [0, 1), not {fraction!r}")
     return math.floor((fraction + _RATE_ROUNDING) * clients)
+
+
+def _known(adversary: object) -> Adversary:
+    try:
+        return Adversary(adversary)  # type: ignore[arg-type]  # whatever it is, the enum knows it or refuses it
+    except ValueError:
+        known = ", ".join(repr(str(each)) for each in Adversary)
+        raise ParameterError(f"adversary must be one of {known}, not {adversary!r}") from None
 
 
 def _least_connected_degree(clients: int, removed: int) -> int:
@@ -173,19 +259,20 @@ def _log_disconnected(clients: int, removed: int, degree: int) -> float:
     return pairs + log_choose(removed, degree) - log_choose(clients, degree) + LOG_ROUNDING
 
 
-def _neighbour_limits(clients: int, corrupt: int, dropped: int, degree: int) -> tuple[int, int]:
-    """The most corrupt and the most dropped neighbours that any client has, but for events 2 and 3."""
-    share = -math.log(clients)
-    most_corrupt = upper_quantile(
-        population=clients,
-        marked=corrupt,
-        sample=degree,
-        log_probability=share - (SECURITY_BITS + 1) * math.log(2),
-    )
-    most_dropped = upper_quantile(
-        population=clients, marked=dropped, sample=degree, log_probability=share - CORRECTNESS_BITS * math.log(2)
-    )
-    return most_corrupt, most_dropped
+@lru_cache(maxsize=1024)
+def _most_corrupt(clients: int, corrupt: int, degree: int, adversary: Adversary) -> int:
+    """The most corrupt neighbours that any client has, but for event 2; on the complete graph, for certain."""
+    if degree == clients - 1:
+        return corrupt
+    bits = SECURITY_BITS + (GRINDING_BITS if adversary is Adversary.MALICIOUS else 1)
+    log_probability = -math.log(clients) - bits * math.log(2)
+    return upper_quantile(population=clients, marked=corrupt, sample=degree, log_probability=log_probability)
+
+
+def _most_dropped(clients: int, dropped: int, degree: int) -> int:
+    """The most dropped neighbours that any client has, but for event 3."""
+    log_probability = -math.log(clients) - CORRECTNESS_BITS * math.log(2)
+    return upper_quantile(population=clients, marked=dropped, sample=degree, log_probability=log_probability)
 
 
 def _least_degree(adversary: Adversary, most_corrupt: int, most_dropped: int) -> int:
@@ -199,19 +286,38 @@ def _least_degree(adversary: Adversary, most_corrupt: int, most_dropped: int) ->
             return most_corrupt + most_dropped + 1
         case Adversary.SEMI_MALICIOUS:
             return most_corrupt + 2 * most_dropped + 1
+        case Adversary.MALICIOUS:
+            return 2 * (most_corrupt + most_dropped + 2)
+
+
+def _complete_will_do(clients: int, corrupt: int, dropped: int, adversary: Adversary) -> bool:
+    """Whether there is a threshold on the complete graph that is safe and can be met."""
+    match adversary:
+        case Adversary.CURIOUS | Adversary.SEMI_MALICIOUS:
+            return _least_degree(adversary, corrupt, dropped) <= clients - 1
+        case Adversary.MALICIOUS:
+            return _malicious_threshold(clients, clients - 1, corrupt) <= clients - dropped and corrupt <= clients - 2
+
+
+def _malicious_threshold(clients: int, degree: int, most_corrupt: int) -> int:
+    if degree == clients - 1:
+        return (clients + most_corrupt) // 2 + 1
+    return degree // 2 + 2 + most_corrupt
 
 
 def _parameters(clients: int, degree: int, adversary: Adversary, most_corrupt: int, most_dropped: int) -> Parameters:
     match adversary:
         case Adversary.CURIOUS:
-            above = most_corrupt
+            threshold = most_corrupt + 1
         case Adversary.SEMI_MALICIOUS:
-            above = (degree + most_corrupt) // 2
+            threshold = (degree + most_corrupt) // 2 + 1
+        case Adversary.MALICIOUS:
+            threshold = _malicious_threshold(clients, degree, most_corrupt)
     return Parameters(
         clients=clients,
         adversary=adversary,
         degree=degree,
-        threshold=max(above + 1, 2),
+        threshold=max(threshold, 2),
         corrupt_neighbours=most_corrupt,
         surviving_neighbours=degree - most_dropped,
     )
@@ -219,15 +325,16 @@ def _parameters(clients: int, degree: int, adversary: Adversary, most_corrupt: i
 
 def _explain(clients: int, corrupt: int, dropped: int, adversary: Adversary) -> str:
     weight = 1 if adversary is Adversary.CURIOUS else 2
-    most_dropped = (clients - 2 - corrupt) // weight
-    most_corrupt = clients - 2 - weight * dropped
+    total = clients - 1 if adversary is Adversary.MALICIOUS else clients - 2
+    most_dropped = (total - corrupt) // weight
+    most_corrupt = min(total - weight * dropped, clients - 2)
     ways = []
-    if most_dropped >= 0:
+    if most_dropped >= 0 and corrupt <= clients - 2:
         ways.append(f"a dropout of at most {most_dropped}/{clients}")
     if most_corrupt >= 0:
         ways.append(f"an adversarial fraction of at most {most_corrupt}/{clients}")
     return (
         f"{corrupt} corrupt and {dropped} dropped of {clients} clients leave no threshold that is safe against a "
         f"{adversary} server and can be met: corrupt + {'' if weight == 1 else '2 * '}dropped must be at most "
-        f"{clients - 2}; what would do is {' or '.join(ways) or 'less of both'}"
+        f"{total}, and two clients honest; what would do is {' or '.join(ways) or 'less of both'}"
     )

@@ -6,7 +6,8 @@ argument for both is in docs/graph.md.
 
 Adversary: a server that colludes with a fixed fraction of the clients, who are chosen, like those who drop out,
 without knowledge of the order.  So the order's seed must be fixed by nobody alone, and only after the clients'
-keys are: hash the session and the whole key directory.
+keys are: hash the session and the whole key directory.  Of the class `Adversary.MALICIOUS` only the corrupt are
+chosen so; it may declare dropped whom it likes when it knows the order, and may try many orders.
 
 Everyone derives the order from the seed, so a client takes nobody's word for who its neighbours are.
 """

@@ -13,11 +13,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from protocols.crypto import graph
+from protocols.crypto import density, graph
 from protocols.errors import ParameterError
 
-Class = Literal["curious", "semi-malicious"]
-CLASSES: Final[tuple[Class, Class]] = ("curious", "semi-malicious")
+Class = Literal["curious", "semi-malicious", "malicious"]
+CLASSES: Final[tuple[Class, ...]] = ("curious", "semi-malicious", "malicious")
 VECTORS = Path(__file__).parents[1] / "vectors" / "harary_parameters.json"
 
 
@@ -41,22 +41,40 @@ def exceeds(population: int, marked: int, sample: int, t: int) -> Fraction:
     return Fraction(ways, comb(population, sample))
 
 
+def limits_by_counting(clients: int, corrupt: int, dropped: int, degree: int, privacy_bits: int) -> tuple[int, int]:
+    security, failure = Fraction(1, 2**privacy_bits * clients), Fraction(1, 2**20 * clients)
+    return (
+        next(t for t in range(degree + 1) if exceeds(clients, corrupt, degree, t) < security),
+        next(t for t in range(degree + 1) if exceeds(clients, dropped, degree, t) < failure),
+    )
+
+
 def least_by_counting(clients: int, corrupt: int, dropped: int, adversary: Class) -> tuple[int, int] | None:
     """Every degree in turn, each event in exact fractions; then the complete graph, where nothing is left to chance."""
+    if adversary == "malicious":
+        return least_malicious_by_counting(clients, corrupt, dropped)
     for degree in [*range(2, clients - 1, 2), clients - 1]:
         if degree < clients - 1:
             pairs = Fraction(clients * (clients - degree - 1), 2)
             if pairs * comb(corrupt + dropped, degree) / comb(clients, degree) >= Fraction(1, 2**41):
                 continue
-            security, failure = Fraction(1, 2**41 * clients), Fraction(1, 2**20 * clients)
-            most_corrupt = next(t for t in range(degree + 1) if exceeds(clients, corrupt, degree, t) < security)
-            most_dropped = next(t for t in range(degree + 1) if exceeds(clients, dropped, degree, t) < failure)
+            most_corrupt, most_dropped = limits_by_counting(clients, corrupt, dropped, degree, privacy_bits=41)
         else:
             most_corrupt, most_dropped = corrupt, dropped
         unsafe = most_corrupt if adversary == "curious" else (degree + most_corrupt) // 2
         if unsafe < degree - most_dropped:
             return degree, max(unsafe + 1, 2)
     return None
+
+
+def least_malicious_by_counting(clients: int, corrupt: int, dropped: int) -> tuple[int, int] | None:
+    for degree in range(2, clients - 1, 2):
+        most_corrupt, most_dropped = limits_by_counting(clients, corrupt, dropped, degree, privacy_bits=100)
+        for threshold in range(2, degree - most_dropped + 1):
+            if threshold - most_corrupt - 1 > degree / 2:  # honest holders, the owner left out: some on either side
+                return degree, threshold
+    majorities = [threshold for threshold in range(clients - dropped + 1) if 2 * threshold > clients + corrupt]
+    return (clients - 1, majorities[0]) if majorities and clients - corrupt >= 2 else None
 
 
 def found_or_none(clients: int, corrupt: int, dropped: int, adversary: Class) -> tuple[int, int] | None:
@@ -117,8 +135,11 @@ def test_find_parameters_keep_their_promises(data: st.DataObject, clients: int, 
     assert found.degree == clients - 1 or (found.degree % 2 == 0 and 2 <= found.degree < clients - 1)
     assert found.corrupt_neighbours <= min(corrupt, found.degree)
     assert found.surviving_neighbours >= found.degree - dropped
-    assert found.threshold <= found.surviving_neighbours or (found.threshold == 2 and found.degree > dropped)
     holders = found.degree + 1
+    if adversary == "malicious" and found.degree == clients - 1:
+        assert found.threshold <= clients - dropped
+    else:
+        assert found.threshold <= found.surviving_neighbours or (found.threshold == 2 and found.degree > dropped)
     assert found.threshold > found.corrupt_neighbours
     assert found.threshold <= found.threshold_with_own_share <= holders
     if adversary == "semi-malicious":
@@ -127,6 +148,11 @@ def test_find_parameters_keep_their_promises(data: st.DataObject, clients: int, 
         assert 2 * (found.threshold_with_own_share - 1) <= holders + found.corrupt_neighbours
     else:
         assert found.threshold_with_own_share == found.threshold
+    if adversary == "malicious":
+        assert 2 * found.threshold > holders + found.corrupt_neighbours
+        assert corrupt + 2 * dropped < clients  # so that enough survivors can agree on who they are
+        least = density.least_threshold(clients=clients, adversarial=corrupt / clients, degree=found.degree)
+        assert least == found.threshold
 
 
 @pytest.mark.parametrize("adversary", CLASSES)
@@ -150,6 +176,72 @@ def test_find_parameters_of_a_million_takes_less_than_a_second(adversary: Class,
     start = time.process_time()
     graph.find_parameters(clients=1_000_000, adversarial=(1 - margin) / 2, dropout=dropout, adversary=adversary)
     assert time.process_time() - start < 1.0
+
+
+@pytest.mark.parametrize("margin", [0.5, 0.1, 0.02, 0.01, 0.003, 0.001, 0.0001])
+@pytest.mark.parametrize("corrupt_part", [0.0, 0.5, 0.9, 1.0])
+def test_find_malicious_parameters_at_the_edge_of_sparseness_takes_less_than_a_second(
+    margin: float, corrupt_part: float
+) -> None:
+    both = (1 - margin) / 2
+    start = time.process_time()
+    graph.find_parameters(
+        clients=1_000_000, adversarial=both * corrupt_part, dropout=both * (1 - corrupt_part), adversary="malicious"
+    )
+    assert time.process_time() - start < 1.0
+
+
+@pytest.mark.parametrize("clients", [2, 3, 7, 30, 100])
+def test_malicious_parameters_exist_exactly_where_survivors_can_agree_and_two_are_honest(clients: int) -> None:
+    for corrupt in range(clients):
+        for dropped in range(clients):
+            feasible = found_or_none(clients, corrupt, dropped, "malicious") is not None
+            assert feasible == (corrupt + 2 * dropped < clients and corrupt <= clients - 2), (corrupt, dropped)
+
+
+@pytest.mark.parametrize(("clients", "corrupt", "degree"), [(1_000, 50, 168), (3_000, 300, 330), (10_000, 100, 98)])
+@pytest.mark.parametrize(("adversary", "bits"), [("curious", 41), ("semi-malicious", 41), ("malicious", 100)])
+def test_corrupt_neighbours_are_the_least_by_counting(
+    clients: int, corrupt: int, degree: int, adversary: Class, bits: int
+) -> None:
+    most = density.corrupt_neighbours(
+        clients=clients, adversarial=corrupt / clients, degree=degree, adversary=adversary
+    )
+    bound = Fraction(1, 2**bits * clients)
+    assert exceeds(clients, corrupt, degree, most) < bound <= exceeds(clients, corrupt, degree, most - 1)
+    if adversary == "malicious":
+        least = density.least_threshold(clients=clients, adversarial=corrupt / clients, degree=degree)
+        assert least == degree // 2 + 2 + most
+
+
+@pytest.mark.parametrize("adversary", CLASSES)
+def test_corrupt_neighbours_of_the_complete_graph_are_all_the_corrupt(adversary: Class) -> None:
+    assert density.corrupt_neighbours(clients=10, adversarial=0.3, degree=9, adversary=adversary) == 3
+    assert density.least_threshold(clients=10, adversarial=0.3, degree=9) == 7
+    assert density.least_threshold(clients=11, adversarial=0.0, degree=10) == 6
+
+
+@pytest.mark.parametrize(
+    ("clients", "adversarial", "degree"), [(100, 0.1, 12), (100, 0.1, 20), (1_000, 0.4, 100), (10, 0.9, 9)]
+)
+def test_least_threshold_says_where_no_threshold_is_safe(clients: int, adversarial: float, degree: int) -> None:
+    with pytest.raises(graph.InfeasibleParameters, match="more neighbours or fewer corrupt clients"):
+        density.least_threshold(clients=clients, adversarial=adversarial, degree=degree)
+
+
+@pytest.mark.parametrize("degree", [0, -2, 3, 100, 1_000, 2.0, True, "2", None])
+def test_least_threshold_refuses_a_degree_that_no_graph_has(degree: int) -> None:
+    with pytest.raises(ParameterError, match="degree that is even"):
+        density.least_threshold(clients=100, adversarial=0.1, degree=degree)
+    with pytest.raises(ParameterError, match="degree that is even"):
+        density.corrupt_neighbours(clients=100, adversarial=0.1, degree=degree, adversary="curious")
+
+
+def test_least_threshold_of_a_million_is_fast_enough_for_every_client_to_ask() -> None:
+    start = time.process_time()
+    for _ in range(10_000):
+        density.least_threshold(clients=1_000_000, adversarial=0.05, degree=324)
+    assert time.process_time() - start < 0.5
 
 
 def test_fractions_count_the_clients_that_their_decimals_mean() -> None:
@@ -200,7 +292,9 @@ def test_find_parameters_refuse_a_fraction_that_is_none(fraction: float) -> None
         graph.find_parameters(clients=100, adversarial=0.1, dropout=fraction, adversary="curious")
 
 
-@pytest.mark.parametrize("adversary", ["malicious", "CURIOUS", "", None, 1])
+@pytest.mark.parametrize("adversary", ["covert", "CURIOUS", "", None, 1])
 def test_find_parameters_refuse_an_unknown_adversary(adversary: Class) -> None:
-    with pytest.raises(ParameterError, match="'curious', 'semi-malicious'"):
+    with pytest.raises(ParameterError, match="'curious', 'semi-malicious', 'malicious'"):
         graph.find_parameters(clients=100, adversarial=0.1, dropout=0.1, adversary=adversary)
+    with pytest.raises(ParameterError, match="'curious', 'semi-malicious', 'malicious'"):
+        density.corrupt_neighbours(clients=100, adversarial=0.1, degree=34, adversary=adversary)
