@@ -3,9 +3,12 @@
 Every message travels as `[version, session digest, round number, body]`.  A decoder takes only what an encoder of
 the same version would have made: other versions, other sessions, other rounds, unknown or missing fields, trailing
 bytes, longer than the session can need, or a second encoding of the same value are all refused.
+
+A field typed `memoryview` is a byte string that is decoded without a copy: it shows the bytes of the message it came
+in, and keeps all of them alive.  It is for what is large, and for what is used up at once.
 """
 
-import hmac
+from collections.abc import Iterator
 from typing import TypeVar
 
 import msgspec
@@ -31,12 +34,19 @@ class Envelope(Message, frozen=True):
 M = TypeVar("M", bound=Message)
 
 
-def limit(length: int, modulus: int, clients: int) -> int:
-    """The most bytes that any message of a session may have.
+def limit(length: int, modulus: int, clients: int, attached: int = 0) -> int:
+    """The most bytes that any message of a pairwise or a plain session may have.
 
-    The vector, bit-packed, and for each client its keys, sealed shares and place in a survivor set.
+    The vector, bit-packed, and for each client its keys, signatures, fingerprints and sealed shares.  A protocol that
+    sends more adds it to this.
+
+    Args:
+        length: Coordinates of a vector.
+        modulus: Of its entries.
+        clients: Size of the cohort.
+        attached: Further secrets that each client shares, of which every holder gets a share and a fingerprint.
     """
-    return -(-length * (modulus - 1).bit_length() // 8) + 256 * clients + 1024
+    return -(-length * (modulus - 1).bit_length() // 8) + clients * (512 + 128 * attached) + 4096
 
 
 class Codec:
@@ -53,8 +63,7 @@ class Codec:
 
     def encode(self, number: int, message: Message) -> bytes:
         """The bytes of one message of round `number`."""
-        body = msgspec.Raw(msgspec.msgpack.encode(message))
-        return msgspec.msgpack.encode(Envelope(VERSION, self._digest, number, body))
+        return msgspec.msgpack.encode((VERSION, self._digest, number, message))
 
     def decode(self, number: int, kind: type[M], data: bytes) -> M:
         """The message of type `kind` that these bytes are.
@@ -66,20 +75,73 @@ class Codec:
             raise MalformedMessage(f"a {type(data).__name__}, where bytes are expected")
         if len(data) > self._limit:
             raise MalformedMessage(f"a message of {len(data)} bytes, where at most {self._limit} are possible")
+        header = _array(4) + b"".join(map(msgspec.msgpack.encode, (VERSION, self._digest, number)))
+        if not data.startswith(header):
+            raise MalformedMessage(self._wrong(number, kind, data))
+        try:
+            message = msgspec.msgpack.decode(memoryview(data)[len(header) :], type=kind)
+        except (msgspec.MsgspecError, RecursionError):
+            raise MalformedMessage(self._wrong(number, kind, data)) from None
+        if _canonical_end(message, data, len(header)) != len(data):
+            raise MalformedMessage(f"a {kind.__name__} that is not in its canonical encoding")
+        return message
+
+    def _wrong(self, number: int, kind: type[Message], data: bytes) -> str:
+        """What is wrong with bytes that are no message of this session, round and type in its canonical encoding."""
         try:
             envelope = msgspec.msgpack.decode(data, type=Envelope)
         except (msgspec.MsgspecError, RecursionError):
-            raise MalformedMessage(f"{len(data)} bytes that are no message") from None
+            return f"{len(data)} bytes that are no message"
         if envelope.version != VERSION:
-            raise MalformedMessage(f"wire version {envelope.version}, where {VERSION} is spoken")
-        if not hmac.compare_digest(envelope.digest, self._digest):
-            raise MalformedMessage("the message belongs to another session, or the parties differ on its parameters")
+            return f"wire version {envelope.version}, where {VERSION} is spoken"
+        if envelope.digest != self._digest:
+            return "the message belongs to another session, or the parties differ on its parameters"
         if envelope.round != number:
-            raise MalformedMessage(f"a message of round {envelope.round}, where round {number} is open")
+            return f"a message of round {envelope.round}, where round {number} is open"
         try:
-            message = msgspec.msgpack.decode(envelope.body, type=kind)
+            msgspec.msgpack.decode(envelope.body, type=kind)
         except (msgspec.MsgspecError, RecursionError):
-            raise MalformedMessage(f"not a message of type {kind.__name__}") from None
-        if self.encode(number, message) != data:
-            raise MalformedMessage(f"a {kind.__name__} that is not in its canonical encoding")
-        return message
+            return f"not a message of type {kind.__name__}"
+        return f"a {kind.__name__} that is not in its canonical encoding"
+
+
+def _canonical_end(message: Message, data: bytes, start: int) -> int | None:
+    """Where the canonical encoding of `message` ends in the data that it was decoded from; None if that is another.
+
+    Compared a piece at a time, and views by their headers alone: while every byte so far is canonical, the decoder
+    was where this function is, so a view shows the bytes right after its own header.
+    """
+    at = start
+    for piece, viewed in _pieces(message):
+        if not data.startswith(piece, at):
+            return None
+        at += len(piece) + viewed
+    return at
+
+
+def _pieces(message: Message) -> Iterator[tuple[bytes, int]]:
+    """The canonical encoding of a message, in pieces, each with the length of the view that follows it."""
+    yield _array(len(message.__struct_fields__)), 0
+    for name in message.__struct_fields__:
+        value = getattr(message, name)
+        if isinstance(value, memoryview):
+            yield _view_header(value), len(value)
+        elif isinstance(value, tuple) and value and isinstance(value[0], memoryview):
+            yield _array(len(value)), 0
+            yield from ((_view_header(view), len(view)) for view in value)
+        else:
+            yield msgspec.msgpack.encode(value), 0
+
+
+def _array(length: int) -> bytes:
+    """The header of an array of that many elements."""
+    return msgspec.msgpack.encode((None,) * length)[: -length or None]
+
+
+def _view_header(view: memoryview) -> bytes:
+    """The header of a byte string of that length."""
+    if len(view) < 2**8:
+        return b"\xc4" + len(view).to_bytes(1, "big")
+    if len(view) < 2**16:
+        return b"\xc5" + len(view).to_bytes(2, "big")
+    return b"\xc6" + len(view).to_bytes(4, "big")

@@ -1,23 +1,30 @@
-"""Vectors on the wire: entries of `b` bits, packed without gaps, least significant bit first.
+"""Vectors on the wire: entries of `b` bits, packed without gaps, least significant bit first; at least one entry.
 
-The fewest entries that fill whole 64-bit words make a block: 64 / gcd(b, 64) of them.  Packing works on columns of
-blocks, so its cost is a few dozen shifts and adds over short arrays, whatever b is.
+`pack` makes the bytes, `add_packed` checks them and adds them to a running sum without ever holding the vector, and
+`unpack` makes a vector of them, for the few who need it whole.
+
+All go through pieces that stay in cache, in three steps.  Words that hold one entry each are read as 64-bit words, and
+their 1, 2, 4 or 8 entries pushed together into the lowest `B` bits.  The fewest such words that fill whole bytes make
+a block, at most eight of them; their bits are joined in columns, one for each 64-bit word of a joined block.  Last,
+the bytes of the columns are copied into records, one after the other, which are the bytes of the wire.  That is a few
+dozen operations over a whole piece, whatever b is.
 """
 
+import io
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from protocols.crypto.prg import Words, word_dtype
+
+Packed = bytes | memoryview
+
 _WORD_BITS = 64
 _WORD = np.dtype("<u8")
-
-
-def _block(bits: int) -> tuple[int, int]:
-    """The fewest entries that fill whole words, and how many words that is."""
-    common = math.gcd(bits, _WORD_BITS)
-    return _WORD_BITS // common, bits // common
+_PIECE_BYTES = 256 * 1024
 
 
 def packed_bytes(length: int, modulus: int) -> int:
@@ -25,29 +32,27 @@ def packed_bytes(length: int, modulus: int) -> int:
     return -(-length * (modulus - 1).bit_length() // 8)
 
 
-def pack(vector: NDArray[np.unsignedinteger[Any]], modulus: int) -> bytes:
+def pack(vector: Words, modulus: int) -> bytes:
     """Bit-pack a vector.
 
     Args:
-        vector: Shape `(length,)`, unsigned integers in [0, modulus).
+        vector: Shape `(length,)`, any unsigned dtype, entries in [0, modulus).
         modulus: At least 2, at most 2^64.
+
+    Raises:
+        ValueError: An entry is at or above the modulus.
     """
-    bits = (modulus - 1).bit_length()
-    entries, width = _block(bits)
-    blocks = -(-vector.size // entries)
-    padded = np.zeros(blocks * entries, dtype=_WORD)
-    padded[: vector.size] = vector
-    columns = np.ascontiguousarray(padded.reshape(blocks, entries).T)
-    words = np.zeros((width, blocks), dtype=_WORD)
-    for index in range(entries):
-        word, shift = divmod(index * bits, _WORD_BITS)
-        words[word] |= columns[index] << np.uint64(shift)
-        if shift + bits > _WORD_BITS:
-            words[word + 1] |= columns[index] >> np.uint64(_WORD_BITS - shift)
-    return words.T.tobytes()[: packed_bytes(vector.size, modulus)]
+    layout = _Layout(modulus, vector.size)
+    packed = io.BytesIO(bytes(packed_bytes(vector.size, modulus)))  # gives its bytes away without a copy
+    for start in range(0, vector.size, layout.entries):
+        piece = vector[start : start + layout.entries]
+        if int(piece.max()) >= modulus:
+            raise ValueError(f"an entry at or above the modulus {modulus}")
+        packed.write(layout.join(piece)[: packed_bytes(piece.size, modulus)])
+    return packed.getvalue()
 
 
-def unpack(data: bytes, length: int, modulus: int) -> NDArray[np.uint64]:
+def unpack(data: Packed, length: int, modulus: int) -> NDArray[np.uint64]:
     """The vector that `pack` packed.
 
     Returns:
@@ -56,26 +61,172 @@ def unpack(data: bytes, length: int, modulus: int) -> NDArray[np.uint64]:
     Raises:
         ValueError: The data has another length, an entry at or above the modulus, or padding that is not zero.
     """
-    bits = (modulus - 1).bit_length()
-    if len(data) != packed_bytes(length, modulus):
-        raise ValueError(f"a packed vector of {len(data)} bytes, where {packed_bytes(length, modulus)} are expected")
-    entries, width = _block(bits)
-    blocks = -(-length // entries)
-    padded = np.zeros(blocks * width * 8, dtype=np.uint8)
-    padded[: len(data)] = np.frombuffer(data, dtype=np.uint8)
-    words = np.ascontiguousarray(padded.view(_WORD).reshape(blocks, width).T)
-    columns = np.empty((entries, blocks), dtype=_WORD)
-    mask = np.uint64(2**bits - 1)
-    for index in range(entries):
-        word, shift = divmod(index * bits, _WORD_BITS)
-        np.right_shift(words[word], np.uint64(shift), out=columns[index])
-        if shift + bits > _WORD_BITS:
-            columns[index] |= words[word + 1] << np.uint64(_WORD_BITS - shift)
-        columns[index] &= mask
-    flat = columns.T.reshape(-1)
-    if flat[length:].any():
-        raise ValueError("a packed vector whose padding is not zero")
-    vector = flat[:length].astype(np.uint64, copy=False)
-    if modulus != 2**bits and int(vector.max()) >= modulus:
-        raise ValueError(f"a packed vector with an entry at or above the modulus {modulus}")
+    _check_frame(data, length, modulus)
+    layout = _Layout(modulus, length)
+    vector = np.empty(length, dtype=np.uint64)
+    for start, entries in layout.split(data):
+        _check_entries(entries, modulus)
+        vector[start : start + entries.size] = entries
     return vector
+
+
+def add_packed(total: Words, data: Packed, modulus: int) -> None:
+    """Add a packed vector to a running sum, in place, modulo `modulus`; check all of it before anything is added.
+
+    Args:
+        total: Shape `(length,)`, any unsigned dtype that holds the modulus, entries in [0, modulus) before and after.
+        data: What `pack` made.
+        modulus: At least 2, at most 2^64.
+
+    Raises:
+        ValueError: The data has another length, an entry at or above the modulus, or padding that is not zero; or the
+            total's type cannot hold the modulus.  The total is what it was before.
+    """
+    if modulus > 2 ** (8 * total.itemsize):
+        raise ValueError(f"a total of {total.dtype}, which does not hold the modulus {modulus}")
+    _check_frame(data, total.size, modulus)
+    layout = _Layout(modulus, total.size)
+    if not layout.full:
+        for _, entries in layout.split(data):
+            _check_entries(entries, modulus)
+    for start, entries in layout.split(data):
+        piece = total[start : start + entries.size]
+        if layout.full:
+            np.add(piece, entries, out=piece)
+            if layout.bits < 8 * total.itemsize:
+                piece &= total.dtype.type(modulus - 1)
+        else:
+            _add_below(piece, entries, entries.dtype.type(modulus))
+
+
+def _check_frame(data: Packed, length: int, modulus: int) -> None:
+    expected = packed_bytes(length, modulus)
+    if len(data) != expected:
+        raise ValueError(f"a packed vector of {len(data)} bytes, where {expected} are expected")
+    padding = 8 * expected - length * (modulus - 1).bit_length()
+    if data[-1] >> (8 - padding):
+        raise ValueError("a packed vector whose padding is not zero")
+
+
+def _check_entries(entries: Words, modulus: int) -> None:
+    if int(entries.max()) >= modulus:
+        raise ValueError(f"a packed vector with an entry at or above the modulus {modulus}")
+
+
+def _add_below(total: Words, entries: Words, modulus: np.unsignedinteger[Any]) -> None:
+    """Add entries to a total, both below the modulus, without leaving the word; the entries are used up.
+
+    Where total + entry is below the modulus, it is total - (modulus - entry) + modulus; elsewhere total - (modulus -
+    entry), which is not negative then.  The difference may wrap around the word, and wraps back.
+    """
+    lacking = np.subtract(modulus, entries, out=entries)
+    below = total < lacking
+    np.subtract(total, lacking, out=total)
+    np.multiply(below, modulus, out=lacking)
+    np.add(total, lacking, out=total)
+
+
+class _Layout:
+    """How entries of one width lie in words, columns and records, and the buffers of one piece.
+
+    Attributes:
+        bits: Of one entry.
+        full: Whether every value of so many bits is below the modulus.
+        entries: In one piece, but for the last, which may have fewer.
+    """
+
+    def __init__(self, modulus: int, length: int) -> None:
+        self._length = length
+        self.bits = (modulus - 1).bit_length()
+        self.full = modulus == 2**self.bits
+        entry = word_dtype(modulus)
+        # Each step pushes pairs of lanes together: the lower ones, the upper ones, and how far these move.
+        self._steps: list[tuple[np.uint64, np.uint64, np.uint64]] = []
+        lane, held = 8 * entry.itemsize, self.bits
+        while lane < _WORD_BITS:
+            low = sum((2**held - 1) << offset for offset in range(0, _WORD_BITS, 2 * lane))
+            if held < lane:
+                self._steps.append((np.uint64(low), np.uint64(low << lane), np.uint64(lane - held)))
+            lane, held = 2 * lane, 2 * held
+        self._held = held
+
+        # Two words a block even where one fills whole bytes: fewer and longer units to copy.
+        block = 1 if held == _WORD_BITS else max(2, 8 // math.gcd(held, 8))
+        lanes = _WORD.itemsize // entry.itemsize
+        blocks = min(_PIECE_BYTES // (8 * block), -(-length // (block * lanes)))
+        record = block * held // 8
+        self.entries = blocks * block * lanes
+        words = np.zeros((blocks, block), dtype=_WORD)
+        self._words = words.reshape(-1)
+        self._entries = self._words.view(entry)
+        self._spare = np.empty_like(self._words)
+        self._sources: list[Words] = []
+        self._links: list[tuple[Words, Words]] = []
+        self._records: NDArray[np.uint8] = self._words.view(np.uint8)
+        if block > 1:
+            self._sources = list(words.T)
+            self._columns = np.zeros((-(-record // 8), blocks), dtype=_WORD)
+            self._column = np.empty(blocks, dtype=_WORD)
+            self._records = np.empty(blocks * record, dtype=np.uint8)
+            self._links = list(self._linked(record))
+
+    def _linked(self, record: int) -> Iterator[tuple[Words, Words]]:
+        """The same bytes in the records and in the columns, in units of 8, 4, 2 and 1 that numpy copies fast."""
+        at = 0
+        while at < record:
+            unit = next(unit for unit in (8, 4, 2, 1) if unit <= record - at)
+            dtype = np.dtype(f"<u{unit}")
+            here: Words = np.ndarray(self._column.shape, dtype, self._records.data, offset=at, strides=(record,))
+            yield here, self._columns[at // 8].view(dtype)[at % 8 // unit :: 8 // unit]
+            at += unit
+
+    def join(self, piece: Words) -> memoryview:
+        """The packed bytes of a piece, and zeros after them; good until the next call."""
+        self._entries[: piece.size] = piece
+        self._entries[piece.size :] = 0
+        words, spare = self._words, self._spare
+        for low, high, shift in self._steps:
+            np.bitwise_and(words, high, out=spare)
+            np.right_shift(spare, shift, out=spare)
+            np.bitwise_and(words, low, out=words)
+            np.bitwise_or(words, spare, out=words)
+        for index, source in enumerate(self._sources):
+            word, bit = divmod(index * self._held, _WORD_BITS)
+            if bit:
+                np.left_shift(source, np.uint64(bit), out=self._column)
+                self._columns[word] |= self._column
+            else:
+                self._columns[word] = source
+            if bit + self._held > _WORD_BITS:
+                np.right_shift(source, np.uint64(_WORD_BITS - bit), out=self._columns[word + 1])
+        for record, column in self._links:
+            record[...] = column
+        return self._records.data
+
+    def split(self, data: Packed) -> Iterator[tuple[int, Words]]:
+        """The entries of packed bytes, piece by piece, each with the index it starts at; good until the next one."""
+        raw = np.frombuffer(data, dtype=np.uint8)
+        step = self._records.size
+        for number, start in enumerate(range(0, self._length, self.entries)):
+            part = raw[number * step : (number + 1) * step]
+            self._records[: part.size] = part
+            self._separate()
+            yield start, self._entries[: self._length - start]
+
+    def _separate(self) -> None:
+        for record, column in self._links:
+            column[...] = record
+        for index, target in enumerate(self._sources):
+            word, bit = divmod(index * self._held, _WORD_BITS)
+            np.right_shift(self._columns[word], np.uint64(bit), out=target)
+            if bit + self._held > _WORD_BITS:
+                np.left_shift(self._columns[word + 1], np.uint64(_WORD_BITS - bit), out=self._column)
+                target |= self._column
+        words, spare = self._words, self._spare
+        if not self._steps:  # which would mask what lies above the lowest bits
+            words &= np.uint64(2**self._held - 1)
+        for low, high, shift in reversed(self._steps):
+            np.left_shift(words, shift, out=spare)
+            np.bitwise_and(spare, high, out=spare)
+            np.bitwise_and(words, low, out=words)
+            np.bitwise_or(words, spare, out=words)
