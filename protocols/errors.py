@@ -15,6 +15,14 @@ class ParameterError(LocalError, ValueError):
     """A session or a protocol has parameters that are invalid, or that do not fit together."""
 
 
+class UnsafeSession(ParameterError):
+    """A session is valid, but this client does not take part on such terms."""
+
+
+class SessionReused(LocalError, RuntimeError):
+    """This client has answered this session, or this round of it, before."""
+
+
 class InputError(LocalError, ValueError):
     """A client's vector has a wrong type, shape or range."""
 
@@ -41,6 +49,10 @@ class MalformedMessage(RemoteError):
 
 class TooFewSurvivors(ProtocolError):
     """Fewer parties than the threshold are left, so nothing can be, or may be, released."""
+
+
+class DamagedSnapshot(LocalError, ValueError):
+    """Bytes that are no snapshot of this machine's session, or were sealed under another key."""
 
 
 class UnknownProtocol(LocalError, LookupError):

@@ -1,98 +1,27 @@
-"""The sans-IO core: rounds, protocols, and the two machines that enforce every rule about order.
+"""The sans-IO core: the two machines that enforce every rule about order.
 
-A protocol is a secure sum over Z_m^d, run as rounds that the server drives: one request to each party asked,
-one reply back.  A protocol's module holds a table of `Round` rows, which reads as the figure of its paper, and
-two party classes whose methods the rows name.  `Client` and `Server` turn bytes into calls of these methods, in
-order, and close for good on the first error (a server survives bad replies: it reports the sender and goes on).
+`Client` and `Server` turn bytes into calls of a protocol's parties, in the order of its table of rounds, and close
+for good on the first error (a server survives bad replies: it reports the sender and goes on).  Both can be kept
+between rounds and restored in another process.
 
 Nothing here reads a clock, a socket or a source of randomness: all three belong to the driver.
 """
 
-import hashlib
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Generic, NoReturn, TypeVar
+from typing import NoReturn
 
-import msgspec
+import numpy as np
 from numpy.typing import ArrayLike
 
-from protocols import messages
-from protocols.errors import OrderError, ParameterError, RemoteError, TooFewSurvivors
+from protocols import messages, snapshot
+from protocols.crypto.prg import Words, word_dtype
+from protocols.crypto.secret import Secret
+from protocols.errors import DamagedSnapshot, OrderError, ParameterError, RemoteError, TooFewSurvivors, UnsafeSession
+from protocols.identity import Member
 from protocols.messages import Message
-from protocols.session import Entropy, Session, Vector
-
-C = TypeVar("C")
-S = TypeVar("S")
-Request = TypeVar("Request", bound=Message)
-Reply = TypeVar("Reply", bound=Message)
-
-
-@dataclass(frozen=True, slots=True)
-class Round(Generic[C, S, Request, Reply]):
-    """One row of a protocol's table.
-
-    Attributes:
-        name: The round's noun or verb in the paper; unique within a protocol.
-        request: The message that the server sends to each party asked.
-        answer: The client party's method that turns a request into a reply.
-        reply: The message that comes back.
-        absorb: The server party's method that checks and takes in one reply; it raises `RemoteError` and leaves
-            the party unchanged where the reply is bad.
-        close: The server party's method that ends the round: requests of the next one by client id, or `Finish`.
-    """
-
-    name: str
-    request: type[Request]
-    answer: Callable[[C, Request], Reply]
-    reply: type[Reply]
-    absorb: Callable[[S, int, Reply], None]
-    close: "Callable[[S], Mapping[int, Message] | Finish]"
-
-
-class SecureSum(ABC):
-    """A protocol: frozen parameters, a table of rounds, and makers of the two parties.
-
-    Subclasses are frozen dataclasses; their fields are part of the digest.
-    """
-
-    name: ClassVar[str]
-    rounds: ClassVar[tuple[Round[Any, Any, Any, Any], ...]]
-
-    @classmethod
-    @abstractmethod
-    def suggest(cls, *, clients: int, adversarial: float, dropout: float) -> "tuple[SecureSum, int]":
-        """Parameters and session threshold for a cohort.
-
-        Args:
-            clients: Size of the cohort.
-            adversarial: Largest fraction of clients that collude with the server, in [0, 1).
-            dropout: Largest fraction that may vanish during the sum, in [0, 1).
-
-        Raises:
-            ParameterError: No parameters reach 2^-40 security and 2^-20 failure; the message says what would.
-        """
-
-    @abstractmethod
-    def validate(self, session: Session) -> None:
-        """Raise `ParameterError` unless this protocol can run this session."""
-
-    @abstractmethod
-    def client_party(self, session: Session, client: int, vector: Vector, entropy: Entropy) -> Any:
-        """The state of one client; `vector` has been checked."""
-
-    @abstractmethod
-    def server_party(self, session: Session) -> Any:
-        """The state of the server; it has a method `open()` that gives the first round's requests."""
-
-    def digest(self, session: Session) -> bytes:
-        """32 bytes over every parameter of protocol and session; bound into every key and every message."""
-        parameters = {name: getattr(self, name) for name in getattr(self, "__dataclass_fields__", {})}
-        agreed = (
-            session.session_id, session.clients, session.threshold, session.length, session.modulus - 1, session.context
-        )  # fmt: skip
-        described = ("secagg session", messages.VERSION, self.name, sorted(parameters.items()), agreed)
-        return hashlib.sha256(msgspec.msgpack.encode(described)).digest()
+from protocols.secure_sum import Finish, SecureSum
+from protocols.session import ATTACHED_BYTES, Entropy, Participant, Session
 
 
 def _checked(entropy: Entropy) -> Entropy:
@@ -105,9 +34,22 @@ def _checked(entropy: Entropy) -> Entropy:
     return draw
 
 
-def _codec(protocol: SecureSum, session: Session) -> messages.Codec:
-    limit = messages.limit(session.length, session.modulus, len(session.clients))
-    return messages.Codec(protocol.digest(session), limit)
+class Requests(Mapping[int, bytes]):
+    """Requests by client id, each encoded when it is asked for: what they have in common is in memory once."""
+
+    def __init__(self, codec: messages.Codec, number: int, requests: Mapping[int, Message]) -> None:
+        self._codec = codec
+        self._number = number
+        self._requests = dict(requests)
+
+    def __getitem__(self, client: int) -> bytes:
+        return self._codec.encode(self._number, self._requests[client])
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._requests)
+
+    def __len__(self) -> int:
+        return len(self._requests)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,20 +57,7 @@ class Continue:
     """The round to run next: a request for each client asked."""
 
     round: str
-    requests: dict[int, bytes]
-
-
-@dataclass(frozen=True, slots=True)
-class Finish:
-    """The end of a sum.
-
-    Attributes:
-        total: Shape `(length,)`, uint64: the sum of the contributors' vectors modulo the session's modulus.
-        contributors: Whose vectors are in it, ascending.
-    """
-
-    total: Vector
-    contributors: tuple[int, ...]
+    requests: Mapping[int, bytes]
 
 
 class Client:
@@ -139,26 +68,72 @@ class Client:
         session: The session that this client agreed to.
         client: Its own id.
         vector: Its input, shape `(length,)`, integers in [0, modulus).
+        attached: 32 bytes for each of the session's attached secrets.
         entropy: Its secret randomness, `os.urandom` outside tests.
+        member: Its identity and terms; needed exactly where the session has a roster, against a malicious server.
 
     Raises:
         ParameterError: The protocol cannot run the session, or the id is not in it.
-        InputError: The vector is not acceptable.  Nothing has been computed or sent then.
+        UnsafeSession: The session is not one that this client, by its own terms, takes part in.
+        InputError: The vector is not acceptable.  In all of these cases nothing has been computed or sent.
     """
 
     def __init__(
-        self, protocol: SecureSum, session: Session, client: int, vector: ArrayLike, *, entropy: Entropy
+        self,
+        protocol: SecureSum,
+        session: Session,
+        client: int,
+        vector: ArrayLike,
+        *,
+        entropy: Entropy,
+        attached: Sequence[Secret] = (),
+        member: Member | None = None,
     ) -> None:
+        self._agree(protocol, session, client, member)
+        if len(attached) != len(session.attached):
+            raise ParameterError(f"{len(attached)} attached secrets, where the session has {len(session.attached)}")
+        if any(type(each) is not Secret or len(each.reveal()) != ATTACHED_BYTES for each in attached):
+            raise ParameterError(f"attached secrets must be Secrets of {ATTACHED_BYTES} bytes")
+        self._join(protocol, session, client, session.checked(vector), tuple(attached), _checked(entropy), member)
+
+    def _agree(self, protocol: SecureSum, session: Session, client: int, member: Member | None) -> None:
         protocol.validate(session)
         if type(client) is not int or client not in session.clients:
             raise ParameterError(f"client {client!r} is not in the session")
+        if session.roster is None:
+            if member is not None:
+                raise UnsafeSession("the session has no roster, and this client does not trust the server without one")
+            return
+        if member is None:
+            raise ParameterError("a session with a roster needs a Member: the client's identity and its own terms")
+        member.accept(client=client, clients=session.clients, threshold=session.threshold, roster=session.roster)
+        protocol.check_safety(session, member.adversarial)
+
+    def _join(
+        self,
+        protocol: SecureSum,
+        session: Session,
+        client: int,
+        vector: Words,
+        attached: tuple[Secret, ...],
+        entropy: Entropy,
+        member: Member | None,
+    ) -> None:
+        self._session = session
+        self._client = client
         self._rounds = protocol.rounds
-        self._codec = _codec(protocol, session)
-        self._party = protocol.client_party(session, client, session.checked(vector), _checked(entropy))
+        self._digest = protocol.digest(session)
+        self._codec = messages.Codec(self._digest, protocol.message_limit(session))
+        self._member = member
+        self._entropy = entropy
         self._next = 0
+        self._party = protocol.client_party(
+            session,
+            Participant(client=client, vector=vector, attached=attached, member=member, entropy=entropy),
+        )
 
     def __reduce__(self) -> NoReturn:
-        raise TypeError("a client holds its input and its secrets, and is not to be pickled or copied")
+        raise TypeError("a client holds its input and its secrets, and is not to be pickled or copied; see snapshot")
 
     @property
     def closed(self) -> bool:
@@ -170,15 +145,20 @@ class Client:
 
         Raises:
             OrderError: The machine is closed.
-            RemoteError: The request is not the one this round may bring.  The machine is closed then, its secrets
-                dropped, and nothing has been sent.
+            SessionReused: This client has answered this session, or this round of it, before.
+            RemoteError: The request is not the one this round may bring.
+
+        After any error the machine is closed, its secrets are dropped, and nothing has been sent.
         """
         if self._party is None:
             raise OrderError("this client has closed; a new session needs a new machine")
         number, party, self._party = self._next, self._party, None
         row = self._rounds[number]
         try:
-            reply = self._codec.encode(number, row.answer(party, self._codec.decode(number, row.request, request)))
+            message = self._codec.decode(number, row.request, request)
+            if self._member is not None:
+                self._member.sessions.record(self._member.identity.public, self._session.session_id, number)
+            reply = self._codec.encode(number, row.answer(party, message))
         except BaseException:
             vars(party).clear()  # the error's traceback holds on to the party, and is not to hold its secrets
             raise
@@ -186,6 +166,50 @@ class Client:
         if self._next < len(self._rounds):
             self._party = party
         return reply
+
+    def snapshot(self, key: Secret) -> bytes:
+        """This machine between two rounds, sealed under a key of 32 bytes; `restore` goes on from it.
+
+        The reply to the last request is not in it.  With a `Member` a restored machine answers no round twice.
+
+        Raises:
+            OrderError: The machine is closed.
+        """
+        if self._party is None:
+            raise OrderError("this client has closed, and there is nothing to keep")
+        state = snapshot.write_state(self._party.state)
+        kept = snapshot.Kept(self._client, self._next, (), (), state)
+        return snapshot.seal(kept, digest=self._digest, key=key, nonce=self._entropy(snapshot.NONCE_BYTES))
+
+    @classmethod
+    def restore(
+        cls,
+        protocol: SecureSum,
+        session: Session,
+        data: bytes,
+        *,
+        key: Secret,
+        entropy: Entropy,
+        member: Member | None = None,
+    ) -> "Client":
+        """The machine that `snapshot` kept.
+
+        Raises:
+            ParameterError: As in the constructor.
+            UnsafeSession: As in the constructor.
+            DamagedSnapshot: The data is no client's snapshot of this session and protocol under this key.
+        """
+        protocol.validate(session)
+        kept = snapshot.unseal(data, digest=protocol.digest(session), key=key)
+        if kept.owner not in session.clients:
+            raise DamagedSnapshot("the snapshot of a server, where a client's is needed")
+        machine = cls.__new__(cls)
+        machine._agree(protocol, session, kept.owner, member)
+        nothing = np.empty(0, dtype=word_dtype(session.modulus))
+        machine._join(protocol, session, kept.owner, nothing, (), _checked(entropy), member)
+        machine._party.state = snapshot.read_state(kept.state, type(machine._party.state))
+        machine._next = kept.number
+        return machine
 
 
 class Server:
@@ -198,12 +222,48 @@ class Server:
     def __init__(self, protocol: SecureSum, session: Session) -> None:
         protocol.validate(session)
         self._session = session
+        self._digest = protocol.digest(session)
         self._rounds = protocol.rounds
-        self._codec = _codec(protocol, session)
+        self._codec = messages.Codec(self._digest, protocol.message_limit(session))
         self._party = protocol.server_party(session)
         self._number = -1
         self._asked: frozenset[int] = frozenset()
         self._answered: set[int] = set()
+
+    def snapshot(self, key: Secret, *, entropy: Entropy) -> bytes:
+        """This machine in the middle of a round, sealed under a key of 32 bytes; `restore` goes on from it.
+
+        The round's requests are not in it: keep them, or take the snapshot before `advance`, which makes the same
+        requests each time.
+
+        Args:
+            key: The key.
+            entropy: A source of randomness, `os.urandom` outside tests.
+
+        Raises:
+            OrderError: No round is open.
+        """
+        if self._party is None or self._number < 0:
+            raise OrderError("no round is open")
+        state = snapshot.write_state(self._party.state)
+        kept = snapshot.Kept(-1, self._number, tuple(sorted(self._asked)), tuple(sorted(self._answered)), state)
+        return snapshot.seal(kept, digest=self._digest, key=key, nonce=_checked(entropy)(snapshot.NONCE_BYTES))
+
+    @classmethod
+    def restore(cls, protocol: SecureSum, session: Session, data: bytes, *, key: Secret) -> "Server":
+        """The machine that `snapshot` kept.
+
+        Raises:
+            ParameterError: The protocol cannot run the session.
+            DamagedSnapshot: The data is no server's snapshot of this session and protocol under this key.
+        """
+        machine = cls(protocol, session)
+        kept = snapshot.unseal(data, digest=machine._digest, key=key)
+        if kept.owner != -1:
+            raise DamagedSnapshot("the snapshot of a client, where the server's is needed")
+        machine._number, machine._asked, machine._answered = kept.number, frozenset(kept.asked), set(kept.answered)
+        machine._party.state = snapshot.read_state(kept.state, type(machine._party.state))
+        return machine
 
     def start(self) -> Continue:
         """The first round's requests.
@@ -272,5 +332,4 @@ class Server:
     def _ask(self, requests: Mapping[int, Message]) -> Continue:
         self._number += 1
         self._asked, self._answered = frozenset(requests), set()
-        encoded = {client: self._codec.encode(self._number, request) for client, request in requests.items()}
-        return Continue(self._rounds[self._number].name, encoded)
+        return Continue(self._rounds[self._number].name, Requests(self._codec, self._number, requests))

@@ -7,44 +7,60 @@ audits.
 from dataclasses import dataclass
 from typing import ClassVar, Final
 
+import msgspec
 import numpy as np
 
 from protocols import packing
-from protocols.errors import MalformedMessage
-from protocols.machine import Finish, Round, SecureSum
+from protocols.crypto.density import Adversary
+from protocols.crypto.prg import Words, word_dtype
+from protocols.errors import MalformedMessage, ParameterError
 from protocols.messages import Message
-from protocols.session import Entropy, Session, Vector, check_cohort
+from protocols.secure_sum import Finish, Round, SecureSum
+from protocols.session import Participant, Session, check_cohort
+from protocols.snapshot import State
 
 
 class Contribution(Message, frozen=True):
     """A client's vector, bit-packed, readable by the server."""
 
-    packed: bytes
+    packed: memoryview
 
 
 class Invitation(Message, frozen=True):
     """The server's call for contributions."""
 
 
-class PlainClient:
-    """One client: its vector and nothing else."""
+class PlainClientState(State):
+    """The input, and nothing else."""
 
-    def __init__(self, session: Session, vector: Vector) -> None:
+    vector: Words
+
+
+class PlainClient:
+    """One client."""
+
+    def __init__(self, session: Session, participant: Participant) -> None:
         self._session = session
-        self._vector = vector
+        self.state = PlainClientState(participant.vector)
 
     def contribute(self, _: Invitation) -> Contribution:
         """Send the vector as it is."""
-        return Contribution(packing.pack(self._vector, self._session.modulus))
+        return Contribution(memoryview(packing.pack(self.state.vector, self._session.modulus)))
+
+
+class PlainServerState(State):
+    """The running sum, and whose vectors are in it."""
+
+    total: Words
+    contributors: set[int] = msgspec.field(default_factory=set)
 
 
 class PlainServer:
-    """The running sum."""
+    """The server."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        self._total = np.zeros(session.length, dtype=np.uint64)
-        self._contributors: list[int] = []
+        self.state = PlainServerState(np.zeros(session.length, dtype=word_dtype(session.modulus)))
 
     def open(self) -> dict[int, Message]:
         """Ask every client."""
@@ -52,21 +68,15 @@ class PlainServer:
 
     def add(self, sender: int, contribution: Contribution) -> None:
         """Add one vector to the running sum."""
-        session = self._session
         try:
-            vector = packing.unpack(contribution.packed, session.length, session.modulus)
+            packing.add_packed(self.state.total, contribution.packed, self._session.modulus)
         except ValueError as error:
             raise MalformedMessage(str(error)) from None
-        # total + vector - modulus without leaving uint64: compare against what is left up to the modulus.
-        room = np.uint64(session.modulus - 1) - vector
-        wraps = self._total > room
-        self._total += vector
-        self._total -= wraps * np.uint64(session.modulus % 2**64)
-        self._contributors.append(sender)
+        self.state.contributors.add(sender)
 
     def finish(self) -> Finish:
         """The sum."""
-        return Finish(self._total, tuple(sorted(self._contributors)))
+        return Finish(self.state.total.astype(np.uint64), tuple(sorted(self.state.contributors)))
 
 
 ROUNDS: Final = (
@@ -82,23 +92,22 @@ class PlainSum(SecureSum):
     rounds = ROUNDS
 
     @classmethod
-    def suggest(cls, *, clients: int, adversarial: float, dropout: float) -> tuple["PlainSum", int]:
+    def suggest(
+        cls, *, clients: int, adversarial: float, dropout: float, adversary: Adversary = Adversary.CURIOUS
+    ) -> tuple["PlainSum", int]:
         """No parameters; any two clients are enough, since nothing is protected."""
         check_cohort(clients, adversarial, dropout)
+        if adversary != Adversary.CURIOUS:
+            raise ParameterError("sums in the clear stand against no adversary, least of all a malicious server")
         return cls(), 2
 
     def validate(self, session: Session) -> None:
-        """Every session will do."""
+        """Every session will do that has neither roster nor attached secrets."""
+        self.refuse_extras(session)
 
-    def client_party(
-        self,
-        session: Session,
-        client: int,  # noqa: ARG002  # the interface asks for it
-        vector: Vector,
-        entropy: Entropy,  # noqa: ARG002  # the interface asks for it
-    ) -> PlainClient:
+    def client_party(self, session: Session, participant: Participant) -> PlainClient:
         """See `SecureSum.client_party`."""
-        return PlainClient(session, vector)
+        return PlainClient(session, participant)
 
     def server_party(self, session: Session) -> PlainServer:
         """See `SecureSum.server_party`."""

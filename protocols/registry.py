@@ -3,7 +3,7 @@
 from importlib.metadata import entry_points
 
 from protocols.errors import ParameterError, UnknownProtocol
-from protocols.machine import SecureSum
+from protocols.secure_sum import SecureSum
 
 GROUP = "secagg.protocols"
 

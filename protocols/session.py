@@ -1,12 +1,15 @@
 """What the parties of one secure sum agree on before it starts, and what each checks before it takes part."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from protocols.crypto.prg import Words, word_dtype
+from protocols.crypto.secret import Secret
 from protocols.errors import InputError, ParameterError
+from protocols.identity import Member, Roster
 
 Entropy = Callable[[int], bytes]
 """A source of secret randomness: `entropy(n)` gives n uniform bytes, as `os.urandom` does."""
@@ -15,6 +18,34 @@ Vector = NDArray[np.uint64]
 
 MAX_CLIENT_ID = 2**32 - 2
 MAX_LENGTH = 2**40
+MAX_ATTACHED = 64
+ATTACHED_BYTES = 32
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opening:
+    """When one of a contributor's attached secrets is opened: a function of how many dropped, and of nothing else.
+
+    Attributes:
+        least_dropped: Opened where at least so many clients of the session are not in the sum.
+        most_dropped: And at most so many.
+
+    Raises:
+        ParameterError: They are no ints with 0 <= least_dropped <= most_dropped.
+    """
+
+    least_dropped: int
+    most_dropped: int
+
+    def __post_init__(self) -> None:
+        if type(self.least_dropped) is not int or type(self.most_dropped) is not int:
+            raise ParameterError("least_dropped and most_dropped must be ints")
+        if not 0 <= self.least_dropped <= self.most_dropped:
+            raise ParameterError(f"an opening from {self.least_dropped} to {self.most_dropped} dropped clients")
+
+    def opens(self, dropped: int) -> bool:
+        """Whether the secret is opened where so many are not in the sum."""
+        return self.least_dropped <= dropped <= self.most_dropped
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +59,9 @@ class Session:
         length: Coordinates of each vector, in [1, 2^40].
         modulus: Entries are in [0, modulus); at least 2, at most 2^64.
         context: Whatever else the parties must agree on (round number, model hash, noise parameters), as bytes.
+        roster: The identities of exactly these clients, where the server is not trusted; otherwise None.
+        attached: For each secret that every client attaches, at most 64, when it is opened.  Such a secret must be
+            uniform: a hash of it is public.  The rule must suit every number of survivors from the threshold up.
 
     Raises:
         ParameterError: A field is out of range.
@@ -39,6 +73,8 @@ class Session:
     length: int
     modulus: int
     context: bytes = b""
+    roster: Roster | None = None
+    attached: tuple[Opening, ...] = ()
 
     def __post_init__(self) -> None:
         if type(self.session_id) is not bytes or not 16 <= len(self.session_id) <= 64:
@@ -62,9 +98,15 @@ class Session:
             raise ParameterError(f"length must lie in [1, {MAX_LENGTH}], not {self.length}")
         if not 2 <= self.modulus <= 2**64:
             raise ParameterError(f"modulus must lie in [2, 2^64], not {self.modulus}")
+        if self.roster is not None and (type(self.roster) is not Roster or set(self.roster) != set(self.clients)):
+            raise ParameterError("the roster must be a Roster of exactly the session's clients; see Roster.of")
+        if type(self.attached) is not tuple or any(type(rule) is not Opening for rule in self.attached):
+            raise ParameterError("attached must be a tuple of Openings")
+        if len(self.attached) > MAX_ATTACHED:
+            raise ParameterError(f"{len(self.attached)} attached secrets, where at most {MAX_ATTACHED} are possible")
 
-    def checked(self, vector: ArrayLike) -> Vector:
-        """A client's input as uint64, after every check.
+    def checked(self, vector: ArrayLike) -> Words:
+        """A client's input as words, a copy, after every check.
 
         Args:
             vector: Shape `(length,)`, any integer dtype but bool, entries in [0, modulus).
@@ -84,7 +126,26 @@ class Session:
             raise InputError("the input has a negative entry; encode it in [0, modulus)")
         if int(array.max()) >= self.modulus:
             raise InputError(f"the input has an entry at or above the modulus {self.modulus}")
-        return array.astype(np.uint64)
+        return array.astype(word_dtype(self.modulus))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Participant:
+    """What one client brings to one session, after every check.
+
+    Attributes:
+        client: Its id.
+        vector: Shape `(length,)`, the smallest unsigned words that hold the modulus, its own copy.
+        attached: 32 bytes for each of the session's attached secrets.
+        member: Its identity and its own terms, where the session has a roster.
+        entropy: Its secret randomness.
+    """
+
+    client: int
+    vector: Words = field(repr=False)
+    attached: tuple[Secret, ...]
+    member: Member | None
+    entropy: Entropy
 
 
 def check_cohort(clients: int, adversarial: float, dropout: float) -> None:

@@ -5,13 +5,16 @@ It is what tests, audits and simulated training run on, and the shortest example
 
 import os
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from numpy.typing import ArrayLike
 
+from protocols.crypto.secret import Secret
 from protocols.errors import ParameterError, RemoteError
-from protocols.machine import Client, Continue, Finish, SecureSum, Server
+from protocols.identity import Member
+from protocols.machine import Client, Continue, Server
+from protocols.secure_sum import Finish, SecureSum
 from protocols.session import Entropy, Session, Vector
 
 
@@ -58,6 +61,7 @@ class Outcome:
         contributors: Whose vectors are in the sum, ascending.
         dropped: By client id, the round that it did not answer; a contributor may be among them.
         left_out: Whom the server went on without, though they answered: too few of their neighbours were left.
+        attached: For each contributor, its attached secrets in the session's order; None where one stays closed.
         cost: Bytes and seconds.
     """
 
@@ -65,6 +69,7 @@ class Outcome:
     contributors: tuple[int, ...]
     dropped: dict[int, str]
     left_out: tuple[int, ...]
+    attached: Mapping[int, tuple[Secret | None, ...]]
     cost: Cost
 
 
@@ -77,6 +82,8 @@ def simulate(
     session: Session,
     inputs: Mapping[int, ArrayLike],
     *,
+    attached: Mapping[int, Sequence[Secret]] | None = None,
+    members: Mapping[int, Member] | None = None,
     drops: Mapping[str, Collection[int]] | None = None,
     tap: Callable[[Transmission], None] | None = None,
     entropy: Entropy = os.urandom,
@@ -88,6 +95,8 @@ def simulate(
         protocol: The protocol.
         session: The session.
         inputs: Each client's vector, shape `(length,)`, integers in [0, modulus).
+        attached: Each client's attached secrets, where the session has any.
+        members: Each client's identity and terms, where the session has a roster.
         drops: By round name, the clients that are gone from that round on: they get its request and never answer.
         tap: Called with every message, in order.
         entropy: The clients' randomness; `os.urandom` outside tests.
@@ -103,11 +112,22 @@ def simulate(
     gone_from = _by_client(protocol, session, drops or {})
     if inputs.keys() != set(session.clients):
         raise ParameterError(f"inputs must be those of the session's {len(session.clients)} clients, no more, no fewer")
+    attached, members = attached or {}, members or {}
+    if not set(session.clients) >= attached.keys() | members.keys():
+        raise ParameterError("attached secrets or members of clients that are not in the session")
     cost, dropped = Cost(), dict[int, str]()
     clients = {}
     for client in session.clients:
         begun = clock()
-        clients[client] = Client(protocol, session, client, inputs[client], entropy=entropy)
+        clients[client] = Client(
+            protocol,
+            session,
+            client,
+            inputs[client],
+            attached=attached.get(client, ()),
+            member=members.get(client),
+            entropy=entropy,
+        )
         cost.client_s[client] = clock() - begun
     begun = clock()
     server = Server(protocol, session)
@@ -144,6 +164,7 @@ def simulate(
         contributors=step.contributors,
         dropped=dropped,
         left_out=tuple(client for client in session.clients if client not in accounted),
+        attached=step.attached,
         cost=cost,
     )
 

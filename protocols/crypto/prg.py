@@ -19,7 +19,7 @@ _ZEROS = bytes(_CHUNK_BYTES)
 
 
 def word_dtype(modulus: int) -> np.dtype[np.unsignedinteger[Any]]:
-    """The smallest little-endian unsigned type whose size is a multiple of the modulus, a power of two up to 2^64."""
+    """The smallest little-endian unsigned type that holds every entry below the modulus, at most 2^64."""
     bits = (modulus - 1).bit_length()
     size = next(size for size in (1, 2, 4, 8) if 8 * size >= bits)
     return np.dtype(f"<u{size}")

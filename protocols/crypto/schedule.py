@@ -1,50 +1,96 @@
-"""The key schedule of pairwise masking: every derived key and commitment, each bound to the session's digest.
+"""The key schedule of pairwise masking: every derived key, commitment and fingerprint, each bound to the session.
 
-Keys are HKDF-SHA256 (RFC 5869), the commitment is SHA-256.  Their input is unambiguous: a fixed prefix, the digest, a
-purpose of fixed length, two client ids as 32-bit integers, and for shares the four public keys of the two clients.
+Keys are HKDF-SHA256 (RFC 5869), everything public is SHA-256.  Inputs are unambiguous: a fixed prefix, the session's
+digest, the root of its key directory, a purpose of fixed length, two client ids as 32-bit integers, and then one
+value of fixed length.  The root stands for everyone's public keys, so two clients derive the same keys only where
+they were shown the same directory.
 """
 
 import hashlib
 
 from protocols.crypto import keys
 from protocols.crypto.secret import Secret
+from protocols.crypto.shamir import SHARE_BYTES
 
-COMMITMENT_BYTES = 32
+HASH_BYTES = 32
+ABSENT = bytes(HASH_BYTES)
+"""The leaf of a client that has advertised no keys."""
+
+_PREFIX = b"secagg pairwise v2"
 
 
-class Schedule:
-    """Derivations for one session.
+def leaf(digest: bytes, *, client: int, advertised: bytes) -> bytes:
+    """A client's entry in the key directory.
 
     Args:
         digest: The session's digest, 32 bytes.
+        client: Its id.
+        advertised: Its public keys and, where there is one, its signature.
+    """
+    return hashlib.sha256(_PREFIX + digest + b"leaf." + client.to_bytes(4, "big") + advertised).digest()
+
+
+def root(digest: bytes, leaves: bytes) -> bytes:
+    """32 bytes that stand for the whole key directory, and seed the order of the graph.
+
+    Args:
+        digest: The session's digest, 32 bytes.
+        leaves: One of 32 bytes for each client of the session, in its order; `ABSENT` for who is not there.
+    """
+    return hashlib.sha256(_PREFIX + digest + b"root." + leaves).digest()
+
+
+class Schedule:
+    """Derivations for one session with one key directory.
+
+    Args:
+        digest: The session's digest, 32 bytes.
+        root: The directory's root, 32 bytes.
     """
 
     __slots__ = ("_prefix",)
 
-    def __init__(self, digest: bytes) -> None:
-        self._prefix = b"secagg pairwise v1" + digest
+    def __init__(self, digest: bytes, root: bytes) -> None:
+        self._prefix = _PREFIX + digest + root
 
-    def share_key(self, channel: Secret, *, sender: tuple[int, bytes], receiver: tuple[int, bytes]) -> Secret:
-        """The key that seals the shares from one client to another.
-
-        Args:
-            channel: The X25519 agreement of their sealing keys.
-            sender: Id, and both public keys, 64 bytes.
-            receiver: Likewise.
-        """
-        return keys.derive(channel, self._info(b"share", sender[0], receiver[0]) + sender[1] + receiver[1])
+    def share_key(self, channel: Secret, *, sender: int, receiver: int) -> Secret:
+        """The key that seals the shares from one client to another, from the agreement of their sealing keys."""
+        return keys.derive(channel, self._info(b"share", sender, receiver))
 
     def pair_mask(self, shared: Secret, *, one: int, other: int) -> Secret:
-        """The seed of the mask between two clients, whichever of them asks."""
+        """The seed of the mask between two clients, whichever of them asks, from that of their masking keys."""
         return keys.derive(shared, self._info(b"pairs", min(one, other), max(one, other)))
 
     def self_mask(self, seed: Secret, *, owner: int) -> Secret:
         """The seed of a client's self-mask, from the secret that it shared."""
         return keys.derive(seed, self._info(b"alone", owner, owner))
 
-    def commitment(self, seed: Secret, *, owner: int) -> bytes:
-        """32 bytes that bind a client to its self-mask's secret; hiding, since the secret is uniform."""
-        return hashlib.sha256(self._info(b"bound", owner, owner) + seed.reveal()).digest()
+    def commitment(self, secret: Secret, *, owner: int, index: int) -> bytes:
+        """32 bytes that bind a client to a secret that it shared; hiding, since the secret is uniform.
+
+        Args:
+            secret: 32 bytes.
+            owner: Whose it is.
+            index: 0 for the self-mask's seed, i + 1 for the i-th attached secret.
+        """
+        return hashlib.sha256(self._info(b"bound", owner, index) + secret.reveal()).digest()
+
+    def fingerprints(self, shares: bytes, *, owner: int, holder: int) -> bytes:
+        """32 bytes for each share that an owner deals to one holder, in order; hiding, since a share is uniform.
+
+        Args:
+            shares: Of 33 bytes each.
+            owner: Whose secrets are shared.
+            holder: Who holds these shares.
+        """
+        pieces = (shares[start : start + SHARE_BYTES] for start in range(0, len(shares), SHARE_BYTES))
+        return b"".join(
+            self.fingerprint(piece, owner=owner, holder=holder, index=index) for index, piece in enumerate(pieces)
+        )
+
+    def fingerprint(self, share: bytes, *, owner: int, holder: int, index: int) -> bytes:
+        """That of the share with this index."""
+        return hashlib.sha256(self._info(b"piece", owner, holder) + bytes([index]) + share).digest()
 
     def _info(self, purpose: bytes, one: int, other: int) -> bytes:
         return self._prefix + purpose + one.to_bytes(4, "big") + other.to_bytes(4, "big")

@@ -4,6 +4,7 @@ The prime is the smallest above 2^256, so that every 32-byte string is a field e
 is its id plus one.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 
@@ -79,13 +80,21 @@ def combine(shares: Mapping[int, bytes], *, threshold: int) -> Secret:
 
 @lru_cache(maxsize=4096)
 def _lagrange_at_zero(holders: tuple[int, ...]) -> tuple[int, ...]:
+    """Weight i is the product of all points, over point i times the product of the differences to it."""
     points = [holder + 1 for holder in holders]
-    weights = []
-    for point in points:
-        numerator = denominator = 1
-        for other in points:
-            if other != point:
-                numerator = numerator * other % PRIME
-                denominator = denominator * (other - point) % PRIME
-        weights.append(numerator * pow(denominator, -1, PRIME) % PRIME)
-    return tuple(weights)
+    denominators = [point * math.prod(other - point for other in points if other != point) % PRIME for point in points]
+    everything = math.prod(points) % PRIME
+    return tuple(everything * inverse % PRIME for inverse in _inverses(denominators))
+
+
+def _inverses(values: Sequence[int]) -> list[int]:
+    """All inverses at the price of one, by products up to each value (Montgomery 1987)."""
+    products = [1]
+    for value in values:
+        products.append(products[-1] * value % PRIME)
+    inverse = pow(products[-1], -1, PRIME)
+    found = []
+    for value, product in zip(reversed(values), reversed(products[:-1]), strict=True):
+        found.append(inverse * product % PRIME)
+        inverse = inverse * value % PRIME
+    return found[::-1]

@@ -2,143 +2,266 @@
 
 from typing import NoReturn
 
+import msgspec
+import numpy as np
+
 from protocols import packing
-from protocols.crypto import keys, prg, shamir
-from protocols.crypto.schedule import Schedule
+from protocols.crypto import keys, prg, schedule, shamir
+from protocols.crypto.prg import Words
 from protocols.crypto.secret import Secret
 from protocols.errors import RemoteError
+from protocols.identity import SIGNATURE_BYTES
 from protocols.pairwise.messages import (
     AdvertisedKeys,
+    Confirmation,
+    Confirmations,
     DeliveredShares,
     Invitation,
+    KeyDirectory,
     MaskedInput,
-    NeighbourKeys,
     RevealedShares,
     SealedShares,
     Survivors,
-    survivor_set,
+    bitmap,
+    chosen,
 )
-from protocols.session import Entropy, Session, Vector
+from protocols.pairwise.setup import KEYS, SHARES, SURVIVORS, Setup
+from protocols.session import Participant
+from protocols.snapshot import State
+
+_GONE = Secret(b"")
+_EMPTY = np.empty(0, dtype=np.uint8)
+
+
+class ClientState(State, kw_only=True):
+    """A client's secrets and what it knows of the others; each part is dropped with the round that needs it last.
+
+    Attributes:
+        vector: Its input.
+        attached: Its attached secrets.
+        sealing: Its X25519 private key to seal shares with.
+        masking: Its X25519 private key to agree on masks with.
+        seed: Of its self-mask.
+        advertised: Its own public keys.
+        present: Who is in the key directory, as a bitmap.
+        root: The directory's root.
+        neighbours: Its neighbours in the directory, ascending.
+        channels: By neighbour, the agreement of the sealing keys.
+        pairs: By neighbour, the agreement of the masking keys.
+        shares: By owner, the shares that it holds, itself among the owners.
+        members: Who has shared, as a bitmap.
+        survivors: Whose masked input is in the sum, as a bitmap.
+    """
+
+    vector: Words
+    attached: tuple[Secret, ...]
+    sealing: Secret = _GONE
+    masking: Secret = _GONE
+    seed: Secret = _GONE
+    advertised: AdvertisedKeys = AdvertisedKeys(b"", b"", b"")
+    present: bytes = b""
+    root: bytes = b""
+    neighbours: tuple[int, ...] = ()
+    channels: dict[int, Secret] = msgspec.field(default_factory=dict)
+    pairs: dict[int, Secret] = msgspec.field(default_factory=dict)
+    shares: dict[int, tuple[Secret, ...]] = msgspec.field(default_factory=dict)
+    members: bytes = b""
+    survivors: bytes = b""
 
 
 class PairwiseClient:
-    """One client's secrets and what it knows of its neighbours."""
+    """One client of one session."""
 
-    def __init__(
-        self,
-        session: Session,
-        *,
-        digest: bytes,
-        neighbourhood: frozenset[int],
-        holders_needed: int,
-        client: int,
-        vector: Vector,
-        entropy: Entropy,
-    ) -> None:
-        self._session = session
-        self._schedule = Schedule(digest)
-        self._threshold = holders_needed
-        self._neighbourhood = neighbourhood
-        self._client = client
-        self._vector = vector
-        self._entropy = entropy
-        self._keys: dict[int, AdvertisedKeys] = {}
-        self._channels: dict[int, Secret] = {}
-        self._shares: dict[int, tuple[Secret, Secret]] = {}
+    def __init__(self, setup: Setup, participant: Participant) -> None:
+        self._setup = setup
+        self._session = setup.session
+        self._client = participant.client
+        self._member = participant.member
+        self._entropy = participant.entropy
+        self.state = ClientState(vector=participant.vector, attached=participant.attached)
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a client holds its input and its secrets, and is not to be pickled or copied")
 
     def advertise_keys(self, _: Invitation) -> AdvertisedKeys:
-        """Round 0: make two key pairs for this session alone."""
-        self._sealing = keys.KeyPair(Secret(self._entropy(keys.KEY_BYTES)))
-        self._masking = keys.KeyPair(Secret(self._entropy(keys.KEY_BYTES)))
-        self._advertised = AdvertisedKeys(self._sealing.public, self._masking.public)
-        return self._advertised
+        """Round 0: make two key pairs for this session alone, and sign them."""
+        sealing = keys.KeyPair(Secret(self._entropy(keys.KEY_BYTES)))
+        masking = keys.KeyPair(Secret(self._entropy(keys.KEY_BYTES)))
+        signature = self._sign(KEYS, sealing.public + masking.public)
+        self.state.sealing, self.state.masking = sealing.secret, masking.secret
+        self.state.advertised = AdvertisedKeys(sealing.public, masking.public, signature)
+        return self.state.advertised
 
-    def share_keys(self, directory: NeighbourKeys) -> SealedShares:
-        """Round 1: deal the masking key and the self-mask's seed to the neighbours and to oneself."""
-        self._check_neighbours(directory.neighbours, self._neighbourhood, len(directory.keys))
-        seen = {self._sealing.public, self._masking.public}
-        for neighbour, advertised in zip(directory.neighbours, directory.keys, strict=True):
-            for key in (advertised.sealing, advertised.masking):
-                if not keys.is_public_key(key) or key in seen:
-                    raise RemoteError(f"client {neighbour} has a damaged or repeated key", culprits=[neighbour])
-                seen.add(key)
-            self._keys[neighbour] = advertised
-            self._channels[neighbour] = self._agree(self._sealing, neighbour, advertised.sealing)
-
-        self._seed = Secret(self._entropy(keys.KEY_BYTES))
-        holders = sorted((*directory.neighbours, self._client))
-        seed_shares, key_shares = (
-            shamir.share(dealt, threshold=self._threshold, holders=holders, entropy=self._entropy)
-            for dealt in (self._seed, self._masking.secret)
-        )
-        ciphertexts = []
-        for holder, seed_share, key_share in zip(holders, seed_shares, key_shares, strict=True):
+    def share_keys(self, directory: KeyDirectory) -> SealedShares:
+        """Round 1: check the directory, then deal all secrets to the neighbours that it gives, and to oneself."""
+        self._meet_neighbours(directory)
+        self.state.seed = Secret(self._entropy(keys.KEY_BYTES))
+        holders = sorted((*self.state.neighbours, self._client))
+        by_secret = [
+            shamir.share(secret, threshold=self._setup.threshold, holders=holders, entropy=self._entropy)
+            for secret in (self.state.seed, self.state.masking, *self.state.attached)
+        ]
+        derive, fingerprints, ciphertexts = self._setup.schedule(self.state.root), [], []
+        for holder, shares in zip(holders, zip(*by_secret, strict=True), strict=True):
+            joined = b"".join(shares)
+            fingerprint = derive.fingerprints(joined, owner=self._client, holder=holder)
+            fingerprints.append(fingerprint)
             if holder == self._client:
-                self._shares[holder] = Secret(seed_share), Secret(key_share)
+                self.state.shares[holder] = tuple(map(Secret, shares))
             else:
-                ciphertexts.append(keys.seal(self._share_key(self._client, holder), seed_share + key_share))
-        return SealedShares(self._schedule.commitment(self._seed, owner=self._client), tuple(ciphertexts))
+                key = derive.share_key(self.state.channels[holder], sender=self._client, receiver=holder)
+                ciphertexts.append(keys.seal(key, joined, fingerprint))
+        commitments = b"".join(
+            derive.commitment(secret, owner=self._client, index=index)
+            for index, secret in enumerate((self.state.seed, *self.state.attached))
+        )
+        self.state.masking, self.state.sealing, self.state.attached = _GONE, _GONE, ()
+        unsigned = SealedShares(commitments, b"".join(fingerprints), tuple(ciphertexts), b"")
+        return msgspec.structs.replace(unsigned, signature=self._sign(SHARES, unsigned.joined))
 
     def mask_input(self, delivered: DeliveredShares) -> MaskedInput:
         """Round 2: open the shares, and send the vector under the self-mask and one mask for each neighbour."""
-        self._check_neighbours(delivered.neighbours, frozenset(self._keys), len(delivered.ciphertexts))
-        for neighbour, ciphertext in zip(delivered.neighbours, delivered.ciphertexts, strict=True):
-            try:
-                shares = keys.open_sealed(self._share_key(neighbour, self._client), ciphertext)
-            except ValueError as error:
-                raise RemoteError(f"the shares of client {neighbour}: {error}", culprits=[neighbour]) from None
-            if len(shares) != 2 * shamir.SHARE_BYTES:
-                raise RemoteError(f"the shares of client {neighbour} have a wrong length", culprits=[neighbour])
-            self._shares[neighbour] = Secret(shares[: shamir.SHARE_BYTES]), Secret(shares[shamir.SHARE_BYTES :])
-
-        modulus = self._session.modulus
-        masked = self._vector.astype(prg.word_dtype(modulus))
-        prg.add_mask(masked, self._schedule.self_mask(self._seed, owner=self._client))
-        for neighbour in delivered.neighbours:
-            shared = self._agree(self._masking, neighbour, self._keys[neighbour].masking)
+        members = chosen(delivered.members, self._session)
+        if self._client not in members or not members <= chosen(self.state.present, self._session):
+            raise RemoteError("those who have shared leave this client out, or are not all in the key directory")
+        # Whoever the server tells of fewer sharers than everyone else masks with fewer: without both minimums it could
+        # be told of none of its neighbours, and its input would be bare once the others open its self-mask.
+        self._check_cohort(members, "have shared")
+        neighbours = tuple(neighbour for neighbour in self.state.neighbours if neighbour in members)
+        if not len(neighbours) == len(delivered.ciphertexts) == len(delivered.fingerprints):
+            raise RemoteError(f"shares of {len(delivered.ciphertexts)} neighbours, where {len(neighbours)} have shared")
+        self.state.members = delivered.members
+        unopened = tuple(
+            neighbour
+            for neighbour, sealed, fingerprints in zip(
+                neighbours, delivered.ciphertexts, delivered.fingerprints, strict=True
+            )
+            if not self._open(neighbour, sealed, fingerprints)
+        )
+        masked, derive = self.state.vector, self._setup.schedule(self.state.root)
+        prg.add_mask(masked, derive.self_mask(self.state.seed, owner=self._client))
+        for neighbour in neighbours:
             apply = prg.add_mask if self._client < neighbour else prg.subtract_mask
-            apply(masked, self._schedule.pair_mask(shared, one=self._client, other=neighbour))
-        masked &= masked.dtype.type(modulus - 1)
-        # From here on this client needs only what others gave it to hold, and its own two shares.
-        del self._vector, self._seed, self._masking, self._sealing, self._channels
-        return MaskedInput(packing.pack(masked, modulus))
+            apply(masked, derive.pair_mask(self.state.pairs[neighbour], one=self._client, other=neighbour))
+        masked &= masked.dtype.type(self._session.modulus - 1)
+        # From here on this client needs only what others gave it to hold, and its own shares.
+        self.state.vector, self.state.seed = _EMPTY, _GONE
+        self.state.channels, self.state.pairs = {}, {}
+        return MaskedInput(memoryview(packing.pack(masked, self._session.modulus)), unopened)
+
+    def confirm_survivors(self, survivors: Survivors) -> Confirmation:
+        """Round 3 against a malicious server: sign the one survivor set that this client will ever go on with."""
+        self._accept(survivors)
+        return Confirmation(self._sign(SURVIVORS, self._agreed))
+
+    def reveal_confirmed_shares(self, confirmations: Confirmations) -> RevealedShares:
+        """Round 4 against a malicious server: go on once enough survivors have signed the same as this client."""
+        signers = chosen(confirmations.signers, self._session)
+        if not signers <= chosen(self.state.survivors, self._session):
+            raise RemoteError("confirmations by clients that are no survivors")
+        if len(signers) < self._session.threshold:
+            raise RemoteError(f"{len(signers)} confirmations, where {self._session.threshold} are needed")
+        if len(confirmations.signatures) != SIGNATURE_BYTES * len(signers):
+            raise RemoteError("as many signatures as there are signers are expected")
+        signatures, agreed = self._setup.signatures, self._agreed
+        for index, signer in enumerate(client for client in self._session.clients if client in signers):
+            signature = confirmations.signatures[index * SIGNATURE_BYTES : (index + 1) * SIGNATURE_BYTES]
+            signatures.check(signature, client=signer, purpose=SURVIVORS, payload=agreed)
+        return self._reveal()
 
     def reveal_shares(self, survivors: Survivors) -> RevealedShares:
-        """Round 3: for each closed neighbour one of the two shares that this client holds, never both."""
-        alive = survivor_set(survivors.bitmap, self._session)
-        if self._client not in alive:
-            raise RemoteError("the survivor set leaves this client out, whose input was asked for")
-        if len(alive) < self._session.threshold:
+        """Round 3 where the server is trusted to tell everyone the same."""
+        self._accept(survivors)
+        return self._reveal()
+
+    @property
+    def _agreed(self) -> bytes:
+        return self.state.root + self.state.members + self.state.survivors
+
+    def _sign(self, purpose: bytes, payload: bytes) -> bytes:
+        return self._setup.signatures.sign(self._member, client=self._client, purpose=purpose, payload=payload)
+
+    def _check_cohort(self, cohort: frozenset[int], doing: str) -> None:
+        if len(cohort) < self._session.threshold:
             raise RemoteError(
-                f"{len(alive)} survivors, where this client allows no fewer than {self._session.threshold}"
+                f"{len(cohort)} clients {doing}, this client allows no fewer than {self._session.threshold}"
             )
-        if len(alive & self._shares.keys()) < self._threshold:
-            raise RemoteError("too few survivors among this client's neighbours")
-        if (alive & self._neighbourhood) - self._shares.keys():
-            raise RemoteError("the survivor set names a neighbour that has shared nothing")
-        return RevealedShares(
-            tuple(self._shares[owner][0 if owner in alive else 1].reveal() for owner in sorted(self._shares))
-        )
+        near = len(cohort.intersection(self.state.neighbours)) + 1
+        if near < self._setup.threshold:
+            raise RemoteError(f"{near} in this client's neighbourhood {doing}, fewer than {self._setup.threshold}")
 
-    def _check_neighbours(self, named: tuple[int, ...], allowed: frozenset[int], others: int) -> None:
-        if len(named) != others or list(named) != sorted(set(named)) or not allowed.issuperset(named):
-            raise RemoteError("the server names neighbours that are repeated, unordered or not this client's")
-        if len(named) + 1 < self._threshold:
-            raise RemoteError(f"{len(named)} neighbours are left, fewer than the threshold of {self._threshold} needs")
+    def _meet_neighbours(self, directory: KeyDirectory) -> None:
+        clients, size = self._session.clients, schedule.HASH_BYTES
+        if len(directory.leaves) != size * len(clients):
+            raise RemoteError(f"a key directory needs {size} bytes for each of the {len(clients)} clients")
+        leaves = {client: directory.leaves[i * size : (i + 1) * size] for i, client in enumerate(clients)}
+        if leaves[self._client] != self._setup.leaf(self._client, self.state.advertised):
+            raise RemoteError("the key directory does not have the keys that this client advertised")
+        present = frozenset(client for client, leaf in leaves.items() if leaf != schedule.ABSENT)
+        self.state.present = bitmap(present, self._session)
+        self.state.root = self._setup.root(directory.leaves)
+        self.state.neighbours = tuple(sorted(self._setup.neighbours(self.state.root, self._client) & present))
+        self._check_cohort(present, "have advertised keys")
+        if len(directory.keys) != len(self.state.neighbours):
+            raise RemoteError(f"keys of {len(directory.keys)} neighbours, where there are {len(self.state.neighbours)}")
+        seen = {self.state.advertised.sealing, self.state.advertised.masking}
+        for neighbour, advertised in zip(self.state.neighbours, directory.keys, strict=True):
+            if leaves[neighbour] != self._setup.leaf(neighbour, advertised):
+                raise RemoteError(f"the keys of client {neighbour} are not those in the key directory")
+            self._setup.check_keys(neighbour, advertised)
+            if not seen.isdisjoint((advertised.sealing, advertised.masking)):
+                raise RemoteError(f"client {neighbour} has a repeated key", culprits=[neighbour])
+            seen |= {advertised.sealing, advertised.masking}
+        weak = self._agree(directory.keys)
+        if weak is not None:
+            raise RemoteError(f"client {weak} has a key of low order", culprits=[weak])
 
-    def _share_key(self, sender: int, receiver: int) -> Secret:
-        """Bound to all four public keys, so that a share opens only where both ends saw the same ones."""
-        pair = {self._client: self._advertised, **self._keys}
-        channel = self._channels[receiver if sender == self._client else sender]
-        return self._schedule.share_key(
-            channel, sender=(sender, pair[sender].joined), receiver=(receiver, pair[receiver].joined)
-        )
+    def _agree(self, directory: tuple[AdvertisedKeys, ...]) -> int | None:
+        """Agree with each neighbour; gives the first whose key is of low order, if any.
 
-    def _agree(self, pair: keys.KeyPair, neighbour: int, public: bytes) -> Secret:
+        It returns rather than raises: an error's traceback would hold on to the private keys in this frame.
+        """
+        sealing, masking = keys.KeyPair(self.state.sealing), keys.KeyPair(self.state.masking)
+        for neighbour, advertised in zip(self.state.neighbours, directory, strict=True):
+            try:
+                self.state.channels[neighbour] = sealing.agree(advertised.sealing)
+                self.state.pairs[neighbour] = masking.agree(advertised.masking)
+            except ValueError:
+                return neighbour
+        return None
+
+    def _open(self, owner: int, sealed: bytes, fingerprints: bytes) -> bool:
+        """Keep an owner's shares; False where they are not what the owner's fingerprints say, or do not open."""
+        derive = self._setup.schedule(self.state.root)
+        key = derive.share_key(self.state.channels[owner], sender=owner, receiver=self._client)
         try:
-            return pair.agree(public)
+            joined = keys.open_sealed(key, sealed, fingerprints)
         except ValueError:
-            raise RemoteError(f"client {neighbour} has a key of low order", culprits=[neighbour]) from None
+            return False
+        shares = [joined[i : i + shamir.SHARE_BYTES] for i in range(0, len(joined), shamir.SHARE_BYTES)]
+        if len(shares) != self._setup.shares_each or not all(map(shamir.is_share, shares)):
+            return False
+        if derive.fingerprints(joined, owner=owner, holder=self._client) != fingerprints:
+            return False
+        self.state.shares[owner] = tuple(map(Secret, shares))
+        return True
+
+    def _accept(self, survivors: Survivors) -> None:
+        alive = chosen(survivors.bitmap, self._session)
+        if self._client not in alive:
+            raise RemoteError("the survivor set names this client as dropped, whose input was asked for")
+        if not alive <= chosen(self.state.members, self._session):
+            raise RemoteError("the survivor set names a client that has shared nothing")
+        self._check_cohort(alive, "survive")
+        self.state.survivors = survivors.bitmap
+
+    def _reveal(self) -> RevealedShares:
+        alive = chosen(self.state.survivors, self._session)
+        of_survivor = (0, *(2 + index for index in self._setup.opened(len(alive))))
+        return RevealedShares(
+            b"".join(
+                self.state.shares[owner][index].reveal()
+                for owner in sorted(self.state.shares)
+                for index in (of_survivor if owner in alive else (1,))
+            )
+        )

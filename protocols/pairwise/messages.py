@@ -1,13 +1,13 @@
-"""The messages of pairwise masking, a pair for each round, and the survivor set that one of them carries."""
+"""The messages of pairwise masking, a pair for each round, and the bitmaps that name sets of clients."""
+
+from collections.abc import Collection
+from itertools import compress
 
 import numpy as np
 
-from protocols.crypto import keys, shamir
 from protocols.errors import MalformedMessage
 from protocols.messages import Message
 from protocols.session import Session
-
-SEALED_BYTES = 2 * shamir.SHARE_BYTES + keys.SEAL_OVERHEAD_BYTES
 
 
 class Invitation(Message, frozen=True):
@@ -15,69 +15,100 @@ class Invitation(Message, frozen=True):
 
 
 class AdvertisedKeys(Message, frozen=True):
-    """Two X25519 public keys: one to seal shares under, one to agree on masks with."""
+    """Two X25519 public keys: one to seal shares under, one to agree on masks with.  Signed where there is a roster."""
 
     sealing: bytes
     masking: bytes
+    signature: bytes
 
     @property
     def joined(self) -> bytes:
-        """Both keys, for derivations that are bound to them."""
+        """Both keys, as they are signed."""
         return self.sealing + self.masking
 
 
-class NeighbourKeys(Message, frozen=True):
-    """The keys of a client's neighbours that are still there, neighbours ascending."""
+class KeyDirectory(Message, frozen=True):
+    """A hash of every client's keys, in the session's order, and the keys of the receiver's neighbours, ascending."""
 
-    neighbours: tuple[int, ...]
+    leaves: bytes
     keys: tuple[AdvertisedKeys, ...]
 
 
 class SealedShares(Message, frozen=True):
-    """A commitment to the self-mask's seed, and for each neighbour, ascending, its two shares, sealed."""
+    """What a client shares with its neighbours and itself.
 
-    commitment: bytes
+    Attributes:
+        commitments: To the self-mask's seed and to each attached secret, 32 bytes each.
+        fingerprints: For each holder, ascending, the client among them, the hash of each of its shares.
+        ciphertexts: For each neighbour, ascending, its shares, sealed.
+        signature: Over all of it, where there is a roster.
+    """
+
+    commitments: bytes
+    fingerprints: bytes
     ciphertexts: tuple[bytes, ...]
+    signature: bytes
+
+    @property
+    def joined(self) -> bytes:
+        """Everything that is signed; all lengths follow from the session and the directory."""
+        return self.commitments + self.fingerprints + b"".join(self.ciphertexts)
 
 
 class DeliveredShares(Message, frozen=True):
-    """What the neighbours that are still there sealed for one client, neighbours ascending."""
+    """Who has shared, as a bitmap; what the receiver's neighbours among them sealed for it, and the fingerprints."""
 
-    neighbours: tuple[int, ...]
+    members: bytes
+    fingerprints: tuple[bytes, ...]
     ciphertexts: tuple[bytes, ...]
 
 
 class MaskedInput(Message, frozen=True):
-    """A client's vector under all its masks, bit-packed."""
+    """A client's vector under all its masks, bit-packed, and the neighbours whose shares did not open, ascending."""
 
-    packed: bytes
+    packed: memoryview
+    unopened: tuple[int, ...]
 
 
 class Survivors(Message, frozen=True):
-    """Whose masked input is in the sum: bit i of byte i // 8 for the i-th client of the session."""
+    """Whose masked input is in the sum, as a bitmap: every other member has dropped out."""
 
     bitmap: bytes
 
 
+class Confirmation(Message, frozen=True):
+    """A survivor's signature over the directory, who has shared and who survives."""
+
+    signature: bytes
+
+
+class Confirmations(Message, frozen=True):
+    """The survivors' signatures: who signed, as a bitmap, and 64 bytes for each of them."""
+
+    signers: bytes
+    signatures: bytes
+
+
 class RevealedShares(Message, frozen=True):
-    """One share of each closed neighbour that shared, ascending: a survivor's self-mask's, else the masking key's."""
+    """For each closed neighbour whose shares the sender holds, ascending, those that are to be revealed, joined."""
 
-    shares: tuple[bytes, ...]
+    shares: bytes
 
 
-def survivor_bitmap(members: set[int], session: Session) -> bytes:
-    """The bitmap of a `Survivors` message."""
-    flags = np.fromiter((client in members for client in session.clients), dtype=bool, count=len(session.clients))
+def bitmap(chosen: Collection[int], session: Session) -> bytes:
+    """Bit i of byte i // 8 says whether the i-th client of the session is among those chosen."""
+    members = frozenset(chosen)
+    flags = np.fromiter(map(members.__contains__, session.clients), dtype=bool, count=len(session.clients))
     return np.packbits(flags, bitorder="little").tobytes()
 
 
-def survivor_set(bitmap: bytes, session: Session) -> set[int]:
+def chosen(data: bytes, session: Session) -> frozenset[int]:
     """The ids that a bitmap names.
 
     Raises:
         MalformedMessage: It has a wrong length, or bits beyond the session's clients.
     """
-    flags = np.unpackbits(np.frombuffer(bitmap, dtype=np.uint8), bitorder="little").astype(bool)
-    if len(bitmap) != -(-len(session.clients) // 8) or flags[len(session.clients) :].any():
-        raise MalformedMessage("a survivor set that is not of this session")
-    return {client for client, alive in zip(session.clients, flags, strict=False) if alive}
+    flags = np.unpackbits(np.frombuffer(data, dtype=np.uint8), bitorder="little").astype(bool)
+    if len(data) != -(-len(session.clients) // 8) or flags[len(session.clients) :].any():
+        raise MalformedMessage("a set of clients that is not of this session")
+    return frozenset(compress(session.clients, flags.tolist()))

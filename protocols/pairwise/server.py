@@ -1,174 +1,279 @@
-"""The server's side of pairwise masking: for each round, what it takes in and how it closes."""
+"""The server's side of pairwise masking: for each round, what it takes in and how it closes.
+
+It draws no randomness, and checks whatever clients would close over, so that one client's bad message costs nobody
+else the round.
+"""
 
 import hmac
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection
 
+import msgspec
 import numpy as np
 
 from protocols import packing
-from protocols.crypto import keys, prg, shamir
-from protocols.crypto.schedule import COMMITMENT_BYTES, Schedule
+from protocols.crypto import keys, prg, schedule, shamir
+from protocols.crypto.prg import Words
 from protocols.crypto.secret import Secret
 from protocols.errors import MalformedMessage, RemoteError, TooFewSurvivors
-from protocols.machine import Finish
 from protocols.messages import Message
 from protocols.pairwise.messages import (
-    SEALED_BYTES,
     AdvertisedKeys,
+    Confirmation,
+    Confirmations,
     DeliveredShares,
     Invitation,
+    KeyDirectory,
     MaskedInput,
-    NeighbourKeys,
     RevealedShares,
     SealedShares,
     Survivors,
-    survivor_bitmap,
+    bitmap,
 )
-from protocols.session import Session
+from protocols.pairwise.setup import SHARES, SURVIVORS, Setup
+from protocols.secure_sum import Finish
+from protocols.snapshot import State
+
+
+class ServerState(State, kw_only=True):
+    """Public keys, sealed shares on their way, one running sum, and at the end the shares that are revealed.
+
+    Attributes:
+        total: The running sum of masked inputs.
+        keys: By client, what it advertised.
+        seen: All public keys in `keys`.
+        root: Of the key directory.
+        holders: By owner, whom it was asked to deal to, ascending, itself among them.
+        commitments: By owner, to its secrets.
+        fingerprints: By owner and holder, of the shares.
+        sealed: By holder and owner, shares on their way.
+        members: Who has shared and is still in play.
+        unopened: By holder, the owners whose shares did not open.
+        survivors: Whose masked input is in the total.
+        confirmations: By survivor, its signature.
+        revealed: By owner, then by holder, the shares that the holder revealed, joined.
+    """
+
+    total: Words
+    keys: dict[int, AdvertisedKeys] = msgspec.field(default_factory=dict)
+    seen: set[bytes] = msgspec.field(default_factory=set)
+    root: bytes = b""
+    holders: dict[int, tuple[int, ...]] = msgspec.field(default_factory=dict)
+    commitments: dict[int, bytes] = msgspec.field(default_factory=dict)
+    fingerprints: dict[int, dict[int, bytes]] = msgspec.field(default_factory=dict)
+    sealed: dict[int, dict[int, bytes]] = msgspec.field(default_factory=dict)
+    members: set[int] = msgspec.field(default_factory=set)
+    unopened: dict[int, frozenset[int]] = msgspec.field(default_factory=dict)
+    survivors: set[int] = msgspec.field(default_factory=set)
+    confirmations: dict[int, bytes] = msgspec.field(default_factory=dict)
+    revealed: dict[int, dict[int, bytes]] = msgspec.field(default_factory=dict)
 
 
 class PairwiseServer:
-    """What the server keeps: public keys, sealed shares on their way, one running sum.  It draws no randomness."""
+    """The server of one session."""
 
-    def __init__(
-        self, session: Session, *, digest: bytes, neighbours: dict[int, frozenset[int]], holders_needed: int
-    ) -> None:
-        self._session = session
-        self._schedule = Schedule(digest)
-        self._threshold = holders_needed
-        self._neighbours = neighbours
-        self._keys: dict[int, AdvertisedKeys] = {}
-        self._advertised: set[bytes] = set()
-        self._directories: dict[int, tuple[int, ...]] = {}
-        self._sealed: dict[int, dict[int, bytes]] = {}
-        self._commitments: dict[int, bytes] = {}
-        self._total = np.zeros(session.length, dtype=prg.word_dtype(session.modulus))
-        self._survivors: set[int] = set()
-        self._revealed: dict[int, RevealedShares] = {}
+    def __init__(self, setup: Setup) -> None:
+        self._setup = setup
+        self._session = setup.session
+        self.state = ServerState(total=np.zeros(setup.session.length, dtype=prg.word_dtype(setup.session.modulus)))
 
     def open(self) -> dict[int, Message]:
         """Ask every client of the session."""
         return {client: Invitation() for client in self._session.clients}
 
     def take_keys(self, sender: int, advertised: AdvertisedKeys) -> None:
-        """Round 0: keep a client's public keys; neighbours would close over a repeated one, or one of low order."""
-        if not (keys.is_public_key(advertised.sealing) and keys.is_public_key(advertised.masking)):
-            raise MalformedMessage(f"public keys must be canonical, of {keys.KEY_BYTES} bytes")
+        """Round 0: keep a client's public keys."""
+        self._setup.check_keys(sender, advertised)
         fresh = {advertised.sealing, advertised.masking}
-        if len(fresh) != 2 or fresh & self._advertised:
+        if fresh & self.state.seen:
             raise RemoteError("a public key that has been advertised before")
         if any(keys.is_low_order(key) for key in fresh):
             raise RemoteError("a public key of low order")
-        self._keys[sender] = advertised
-        self._advertised |= fresh
+        self.state.keys[sender] = advertised
+        self.state.seen |= fresh
 
     def close_keys(self) -> dict[int, Message]:
-        """Send each client the keys of its neighbours."""
-        members = self._recoverable(self._keys)
-        self._directories = {client: tuple(sorted(self._neighbours[client] & members)) for client in members}
+        """Fix the graph by the directory, and send each client the keys of its neighbours."""
+        present = self.state.keys
+        leaves = b"".join(
+            self._setup.leaf(client, present[client]) if client in present else schedule.ABSENT
+            for client in self._session.clients
+        )
+        self.state.root = self._setup.root(leaves)
+        graph = self._setup.graph(self.state.root)
+        self.state.holders = {c: tuple(sorted((c, *graph[c] & present.keys()))) for c in self._recoverable(present)}
         return {
-            client: NeighbourKeys(neighbours, tuple(self._keys[neighbour] for neighbour in neighbours))
-            for client, neighbours in self._directories.items()
+            client: KeyDirectory(leaves, tuple(present[holder] for holder in holders if holder != client))
+            for client, holders in self.state.holders.items()
         }
 
-    def take_shares(self, sender: int, sealed: SealedShares) -> None:
+    def take_shares(self, sender: int, shared: SealedShares) -> None:
         """Round 1: keep a client's sealed shares for their holders."""
-        neighbours = self._directories[sender]
-        if len(sealed.ciphertexts) != len(neighbours):
-            raise MalformedMessage(f"{len(sealed.ciphertexts)} sealed shares, where {len(neighbours)} are expected")
-        if any(len(ciphertext) != SEALED_BYTES for ciphertext in sealed.ciphertexts):
-            raise MalformedMessage(f"sealed shares must have {SEALED_BYTES} bytes")
-        if len(sealed.commitment) != COMMITMENT_BYTES:
-            raise MalformedMessage(f"a commitment must have {COMMITMENT_BYTES} bytes")
-        self._sealed[sender] = dict(zip(neighbours, sealed.ciphertexts, strict=True))
-        self._commitments[sender] = sealed.commitment
+        holders, size = self.state.holders[sender], self._setup.fingerprint_bytes
+        neighbours = [holder for holder in holders if holder != sender]
+        if len(shared.ciphertexts) != len(neighbours):
+            raise MalformedMessage(f"{len(shared.ciphertexts)} sealed shares, where {len(neighbours)} are expected")
+        if any(len(ciphertext) != self._setup.sealed_bytes for ciphertext in shared.ciphertexts):
+            raise MalformedMessage(f"sealed shares must have {self._setup.sealed_bytes} bytes")
+        if len(shared.commitments) != schedule.HASH_BYTES * (1 + len(self._session.attached)):
+            raise MalformedMessage(f"a commitment must have {schedule.HASH_BYTES} bytes")
+        if len(shared.fingerprints) != size * len(holders):
+            raise MalformedMessage(f"fingerprints must have {size} bytes for each of {len(holders)} holders")
+        self._setup.signatures.check(shared.signature, client=sender, purpose=SHARES, payload=shared.joined)
+        self.state.commitments[sender] = shared.commitments
+        self.state.fingerprints[sender] = {
+            holder: shared.fingerprints[i * size : (i + 1) * size] for i, holder in enumerate(holders)
+        }
+        for neighbour, ciphertext in zip(neighbours, shared.ciphertexts, strict=True):
+            self.state.sealed.setdefault(neighbour, {})[sender] = ciphertext
 
     def close_shares(self) -> dict[int, Message]:
         """Deliver the sealed shares to their holders."""
-        members = self._recoverable(self._sealed)
-        self._directories = {client: tuple(sorted(self._neighbours[client] & members)) for client in members}
-        requests: dict[int, Message] = {
-            client: DeliveredShares(neighbours, tuple(self._sealed[neighbour][client] for neighbour in neighbours))
-            for client, neighbours in self._directories.items()
-        }
-        self._sealed.clear()
+        self.state.members = self._recoverable(self.state.commitments)
+        members = bitmap(self.state.members, self._session)
+        requests: dict[int, Message] = {}
+        for client in sorted(self.state.members):
+            owners = [owner for owner in self._holders(client) if owner != client]
+            requests[client] = DeliveredShares(
+                members,
+                tuple(self.state.fingerprints[owner][client] for owner in owners),
+                tuple(self.state.sealed[client][owner] for owner in owners),
+            )
+        self.state.sealed = {}
         return requests
 
     def take_masked_input(self, sender: int, masked: MaskedInput) -> None:
         """Round 2: add a masked vector to the running sum."""
+        unopened = frozenset(masked.unopened)
+        if masked.unopened != tuple(sorted(unopened)) or not unopened <= set(self._holders(sender)) - {sender}:
+            raise MalformedMessage("unopened shares of clients that are no neighbours, or unordered")
         try:
-            vector = packing.unpack(masked.packed, self._session.length, self._session.modulus)
+            packing.add_packed(self.state.total, masked.packed, self._session.modulus)
         except ValueError as error:
             raise MalformedMessage(str(error)) from None
-        self._total += vector.astype(self._total.dtype)
-        self._survivors.add(sender)
+        self.state.survivors.add(sender)
+        self.state.unopened[sender] = unopened
 
     def close_masked_inputs(self) -> dict[int, Message]:
-        """Tell the survivors who they are."""
-        for client in self._directories:
-            needed = client in self._survivors or self._alive_neighbours(client)
-            if needed and len(self._holders(client) & self._survivors) < self._threshold:
-                raise TooFewSurvivors(
-                    f"fewer than {self._threshold} of the share-holders of client {client} survive; its masks stay"
+        """Tell the survivors who they are, if the secrets that are needed now can be rebuilt."""
+        for owner in sorted(self._needed()):
+            alive = [holder for holder in self._holders(owner) if holder in self.state.survivors]
+            if len(alive) < self._setup.threshold:
+                raise TooFewSurvivors(f"{len(alive)} of the share-holders of client {owner} survive, too few")
+            opened = sum(owner not in self.state.unopened[holder] for holder in alive)
+            if opened < self._setup.threshold:
+                raise RemoteError(
+                    f"client {owner} dealt shares that only {opened} holders could open", culprits=[owner]
                 )
-        survivors = Survivors(survivor_bitmap(self._survivors, self._session))
-        return dict.fromkeys(sorted(self._survivors), survivors)
+        return dict.fromkeys(sorted(self.state.survivors), Survivors(bitmap(self.state.survivors, self._session)))
+
+    def take_confirmation(self, sender: int, confirmation: Confirmation) -> None:
+        """Round 3 against a malicious server: keep a survivor's signature for the others."""
+        self._setup.signatures.check(confirmation.signature, client=sender, purpose=SURVIVORS, payload=self._agreed())
+        self.state.confirmations[sender] = confirmation.signature
+
+    def close_confirmations(self) -> dict[int, Message]:
+        """Show everyone who confirmed as many confirmations as they ask for."""
+        signed = self.state.confirmations
+        signers = [client for client in self._session.clients if client in signed][: self._session.threshold]
+        signatures = b"".join(signed[client] for client in signers)
+        return dict.fromkeys(sorted(signed), Confirmations(bitmap(signers, self._session), signatures))
 
     def take_revealed_shares(self, sender: int, revealed: RevealedShares) -> None:
-        """Round 3: keep the shares that one holder reveals."""
-        expected = len(self._holders(sender))
-        if len(revealed.shares) != expected:
-            raise MalformedMessage(f"{len(revealed.shares)} shares, where {expected} are expected")
-        if not all(map(shamir.is_share, revealed.shares)):
-            raise MalformedMessage(f"a share must be an element of the field, in {shamir.SHARE_BYTES} bytes")
-        self._revealed[sender] = revealed
+        """Last round: keep the shares that one holder reveals, each the one that its owner dealt."""
+        owners = [owner for owner in self._holders(sender) if owner not in self.state.unopened[sender]]
+        expected = [(owner, index) for owner in owners for index in self._revealed_of(owner)]
+        size, derive = shamir.SHARE_BYTES, self._setup.schedule(self.state.root)
+        if len(revealed.shares) != size * len(expected):
+            raise MalformedMessage(f"{len(revealed.shares)} bytes of shares, where {size * len(expected)} are expected")
+        for position, (owner, index) in enumerate(expected):
+            share = revealed.shares[position * size : (position + 1) * size]
+            fingerprint = derive.fingerprint(share, owner=owner, holder=sender, index=index)
+            start = index * schedule.HASH_BYTES
+            if fingerprint != self.state.fingerprints[owner][sender][start : start + schedule.HASH_BYTES]:
+                raise RemoteError(f"a share of client {owner}'s that is not the one it dealt")
+        start = 0
+        for owner in owners:
+            end = start + size * len(self._revealed_of(owner))
+            self.state.revealed.setdefault(owner, {})[sender] = revealed.shares[start:end]
+            start = end
 
     def finish(self) -> Finish:
         """Rebuild and remove the self-masks of survivors, and the masks they share with those that dropped."""
-        by_owner: dict[int, dict[int, bytes]] = {client: {} for client in self._directories}
-        for holder, revealed in self._revealed.items():
-            for owner, share in zip(sorted(self._holders(holder)), revealed.shares, strict=True):
-                by_owner[owner][holder] = share
-        for owner in self._directories:
-            if owner in self._survivors:
-                self._remove_self_mask(owner, self._rebuild(owner, by_owner[owner]))
-            elif self._alive_neighbours(owner):
-                self._remove_pair_masks(owner, self._rebuild(owner, by_owner[owner]))
-        self._total &= self._total.dtype.type(self._session.modulus - 1)
-        return Finish(self._total.astype(np.uint64), tuple(sorted(self._survivors)))
+        attached: dict[int, tuple[Secret | None, ...]] = {}
+        for owner in sorted(self._needed()):
+            if owner in self.state.survivors:
+                attached[owner] = self._finish_survivor(owner)
+            else:
+                self._finish_dropped(owner)
+        total = self.state.total
+        total &= total.dtype.type(self._session.modulus - 1)
+        return Finish(total.astype(np.uint64), tuple(sorted(self.state.survivors)), attached)
 
-    def _remove_self_mask(self, owner: int, seed: Secret) -> None:
-        if not hmac.compare_digest(self._schedule.commitment(seed, owner=owner), self._commitments[owner]):
-            raise RemoteError(f"the shares of client {owner}'s self-mask do not open its commitment")
-        prg.subtract_mask(self._total, self._schedule.self_mask(seed, owner=owner))
+    def _finish_survivor(self, owner: int) -> tuple[Secret | None, ...]:
+        seed, *opened = self._rebuild(owner)
+        derive, size = self._setup.schedule(self.state.root), schedule.HASH_BYTES
+        indices = self._setup.opened(len(self.state.survivors))
+        for index, secret in zip((0, *(1 + index for index in indices)), (seed, *opened), strict=True):
+            commitment = self.state.commitments[owner][index * size : (index + 1) * size]
+            if not hmac.compare_digest(derive.commitment(secret, owner=owner, index=index), commitment):
+                raise RemoteError(f"client {owner} dealt shares of another secret than the committed", culprits=[owner])
+        prg.subtract_mask(self.state.total, derive.self_mask(seed, owner=owner))
+        by_index = dict(zip(indices, opened, strict=True))
+        return tuple(by_index.get(index) for index in range(len(self._session.attached)))
 
-    def _remove_pair_masks(self, owner: int, secret: Secret) -> None:
-        pair = keys.KeyPair(secret)
-        if pair.public != self._keys[owner].masking:
-            raise RemoteError(f"the shares of client {owner}'s masking key do not give the key it advertised")
+    def _finish_dropped(self, owner: int) -> None:
+        (secret,) = self._rebuild(owner)
+        pair, derive = keys.KeyPair(secret), self._setup.schedule(self.state.root)
+        if pair.public != self.state.keys[owner].masking:
+            raise RemoteError(f"client {owner} dealt shares of another key than the advertised", culprits=[owner])
         for survivor in self._alive_neighbours(owner):
-            shared = pair.agree(self._keys[survivor].masking)
+            shared = pair.agree(self.state.keys[survivor].masking)
             apply = prg.subtract_mask if survivor < owner else prg.add_mask
-            apply(self._total, self._schedule.pair_mask(shared, one=owner, other=survivor))
+            apply(self.state.total, derive.pair_mask(shared, one=owner, other=survivor))
 
-    def _rebuild(self, owner: int, shares: Mapping[int, bytes]) -> Secret:
-        if len(shares) < self._threshold:
-            raise TooFewSurvivors(f"{len(shares)} shares of client {owner} are left, {self._threshold} are needed")
+    def _rebuild(self, owner: int) -> list[Secret]:
+        """An owner's secrets that were revealed, in order; every share is known to be the one that it dealt."""
+        shares, size = self.state.revealed.get(owner, {}), shamir.SHARE_BYTES
+        if len(shares) < self._setup.threshold:
+            raise TooFewSurvivors(
+                f"{len(shares)} shares of client {owner} are left, {self._setup.threshold} are needed"
+            )
         try:
-            return shamir.combine(shares, threshold=self._threshold)
+            return [
+                shamir.combine(
+                    {holder: joined[start : start + size] for holder, joined in shares.items()},
+                    threshold=self._setup.threshold,
+                )
+                for start in range(0, size * len(self._revealed_of(owner)), size)
+            ]
         except ValueError as error:
-            raise RemoteError(f"the shares of client {owner}: {error}") from None
+            raise RemoteError(f"client {owner} dealt bad shares: {error}", culprits=[owner]) from None
 
-    def _holders(self, client: int) -> set[int]:
-        return {client, *self._directories[client]}
+    def _revealed_of(self, owner: int) -> tuple[int, ...]:
+        """Which of an owner's shares each holder reveals: 0 is the seed's, 1 the masking key's, then the attached."""
+        if owner not in self.state.survivors:
+            return (1,)
+        return (0, *(2 + index for index in self._setup.opened(len(self.state.survivors))))
+
+    def _needed(self) -> set[int]:
+        """Whose secrets the sum needs: survivors, and who shares a mask with one."""
+        return {c for c in self.state.members if c in self.state.survivors or self._alive_neighbours(c)}
+
+    def _holders(self, client: int) -> list[int]:
+        """Who holds shares of a client, and whose shares it holds."""
+        return [holder for holder in self.state.holders[client] if holder in self.state.members]
 
     def _alive_neighbours(self, client: int) -> list[int]:
-        return [neighbour for neighbour in self._directories[client] if neighbour in self._survivors]
+        return [h for h in self.state.holders[client] if h != client and h in self.state.survivors]
 
-    def _recoverable(self, present: Iterable[int]) -> set[int]:
+    def _agreed(self) -> bytes:
+        members, survivors = bitmap(self.state.members, self._session), bitmap(self.state.survivors, self._session)
+        return self.state.root + members + survivors
+
+    def _recoverable(self, present: Collection[int]) -> set[int]:
         """The largest subset in which everyone has enough holders."""
-        members = set(present)
-        while lost := {c for c in members if len(self._neighbours[c] & members) + 1 < self._threshold}:
+        graph, members = self._setup.graph(self.state.root), set(present)
+        while lost := {c for c in members if len(graph[c] & members) + 1 < self._setup.threshold}:
             members -= lost
         if len(members) < self._session.threshold:
             raise TooFewSurvivors(f"{len(members)} clients can go on, the threshold is {self._session.threshold}")

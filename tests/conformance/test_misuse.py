@@ -1,16 +1,23 @@
 """Every protocol refuses calls out of order and input that it cannot sum, before anything is sent."""
 
+from collections.abc import Sequence
 from dataclasses import fields, is_dataclass, replace
 
 import numpy as np
 import pytest
 
 from protocols import (
+    Adversary,
     Client,
     Finish,
     InputError,
+    Member,
+    MemoryRecord,
+    Opening,
     OrderError,
     ParameterError,
+    Roster,
+    Secret,
     SecureSum,
     Server,
     Session,
@@ -19,7 +26,7 @@ from protocols import (
     load,
     simulate,
 )
-from tests.conformance.cohorts import Run, Setting, stream
+from tests.conformance.cohorts import Run, Setting, attached_secrets, identity, member, stream
 
 
 def good(session: Session) -> "np.ndarray[tuple[int], np.dtype[np.uint64]]":
@@ -70,18 +77,18 @@ def test_bad_input_is_refused_before_anything_is_sent(setting: Setting) -> None:
             return bytes(size)
 
         with pytest.raises(InputError):
-            Client(setting.protocol, session, session.clients[0], vector, entropy=entropy)  # type: ignore[arg-type]  # that is the test
+            setting.client(session.clients[0], vector, entropy)  # type: ignore[arg-type]  # that is the test
         seen: list[Transmission] = []
         inputs = {**dict.fromkeys(session.clients, good(session)), session.clients[-1]: vector}
         with pytest.raises(InputError):
-            simulate(setting.protocol, session, inputs, tap=seen.append, entropy=entropy)  # type: ignore[arg-type]  # that is the test
+            setting.simulate(inputs, tap=seen.append, entropy=entropy)  # type: ignore[arg-type]  # that is the test
         assert (drawn, seen) == ([], []), label
 
 
 @pytest.mark.parametrize("dtype", ["u1", "i1", ">u2", "<i4", ">i8", "u8"])
 def test_every_integer_dtype_is_summed(setting: Setting, dtype: str) -> None:
     vector = (np.arange(setting.session.length) % 2).astype(dtype)
-    outcome = simulate(setting.protocol, setting.session, dict.fromkeys(setting.session.clients, vector))
+    outcome = setting.simulate(dict.fromkeys(setting.session.clients, vector))
     assert outcome.total.tolist() == [len(setting.session.clients) * int(entry) for entry in vector]
 
 
@@ -99,7 +106,7 @@ def test_entropy_of_a_wrong_length_is_refused(setting: Setting, shortfall: int) 
     def entropy(size: int) -> bytes:
         return bytes(size - shortfall)
 
-    client = Client(setting.protocol, session, session.clients[0], good(session), entropy=entropy)
+    client = setting.client(session.clients[0], good(session), entropy)
     first = Run(setting).requests[session.clients[0]]
     if setting.protocol.name == "plain":  # it draws none
         assert client.handle(first)
@@ -138,22 +145,67 @@ def test_simulation_refuses_inputs_and_drops_that_do_not_fit(setting: Setting) -
     inputs = dict.fromkeys(session.clients, good(session))
     name = protocol.rounds[0].name
     for missing_or_extra in ({}, {**inputs, 4: good(session)}, dict(list(inputs.items())[1:])):
-        with pytest.raises(ParameterError):
-            simulate(protocol, session, missing_or_extra)
+        with pytest.raises(ParameterError, match="inputs"):
+            setting.simulate(missing_or_extra)
     for drops in ({"no such round": [0]}, {name: [4]}, {name: [0, 0]}):
-        with pytest.raises(ParameterError):
-            simulate(protocol, session, inputs, drops=drops)
+        with pytest.raises(ParameterError, match=r"drop|no round"):
+            setting.simulate(inputs, drops=drops)
+    with pytest.raises(ParameterError, match="not in the session"):
+        simulate(protocol, session, inputs, attached={4: ()})
+
+
+def test_client_without_what_the_session_asks_for_is_refused(setting: Setting) -> None:
+    """Members exactly where there is a roster, attached secrets exactly as many as the session has, of 32 bytes."""
+    session, client = setting.session, setting.session.clients[0]
+    secrets = attached_secrets(client, session)
+    own = member(client, session) if session.roster else None
+    stranger = Member(
+        identity=identity(client),
+        roster=Roster({client: identity(client).public}),
+        sessions=MemoryRecord(),
+        adversarial=0.1,
+        minimum_contributors=2,
+    )
+
+    def join(attached: Sequence[object], member: Member | None) -> None:
+        entropy = stream(b"x")
+        Client(setting.protocol, session, client, good(session), attached=attached, member=member, entropy=entropy)  # type: ignore[arg-type]  # that is the test
+
+    join(secrets, own)
+    with pytest.raises(ParameterError):
+        join(secrets, None if own else stranger)
+    with pytest.raises(ParameterError, match="attached"):
+        join((*secrets, Secret(bytes(32))), own)
+    for bad in (bytes(32), Secret(bytes(31)), Secret(bytes(33)), Secret(b""), None, 7):
+        with pytest.raises(ParameterError, match="attached"):
+            join((*secrets[1:], bad), own)
+
+
+def with_clients(session: Session, clients: tuple[int, ...]) -> Session:
+    roster = None if session.roster is None else Roster({client: identity(client).public for client in clients})
+    return replace(session, clients=clients, roster=roster)
 
 
 def test_digest_changes_with_every_field_of_the_session(setting: Setting) -> None:
     session, protocol = setting.session, setting.protocol
+    keys = {client: identity(client).public for client in session.clients}
+    swapped = Roster(
+        {**keys, session.clients[0]: keys[session.clients[1]], session.clients[1]: keys[session.clients[0]]}
+    )
+    opening = Opening(least_dropped=3, most_dropped=4)
     variants = [
         session,
         replace(session, session_id=session.session_id + b"x"),
         replace(session, context=b"x"),
         replace(session, clients=tuple(reversed(session.clients))),
-        replace(session, clients=(*session.clients[:-1], 4)),
-        replace(session, clients=(*session.clients, 4)),
+        with_clients(session, (*session.clients[:-1], 4)),
+        with_clients(session, (*session.clients, 4)),
+        replace(session, roster=None if session.roster else Roster(keys)),
+        replace(session, roster=swapped),
+        replace(session, attached=(*session.attached, opening)),
+        replace(session, attached=(opening, *session.attached, opening)),
+        replace(session, attached=(*session.attached, replace(opening, least_dropped=2))),
+        replace(session, attached=(*session.attached, replace(opening, most_dropped=5))),
         replace(session, length=session.length + 1),
         replace(session, modulus=session.modulus - 1),
         replace(session, modulus=2**64),
@@ -174,9 +226,17 @@ def test_digest_does_not_confuse_neighbouring_fields(setting: Setting) -> None:
 def test_digest_changes_with_every_parameter_of_the_protocol(setting: Setting) -> None:
     protocol: SecureSum = setting.protocol
     assert is_dataclass(protocol)
-    parameters = [each.name for each in fields(protocol) if type(getattr(protocol, each.name)) is int]
-    variants = [replace(protocol, **{name: getattr(protocol, name) + 1}) for name in parameters]
-    assert len({each.digest(setting.session) for each in (protocol, *variants)}) == 1 + len(parameters)
+    variants: list[SecureSum] = []
+    for each in fields(protocol):
+        value = getattr(protocol, each.name)
+        if isinstance(value, Adversary):
+            others: list[object] = [Adversary.MALICIOUS if value is Adversary.CURIOUS else Adversary.CURIOUS]
+        else:
+            assert type(value) is int, f"this test does not know how to change {each.name}"
+            others = [value + 1, value + 256]
+        variants += [replace(protocol, **{each.name: other}) for other in others]
+    digests = {each.digest(setting.session) for each in (protocol, *variants)}
+    assert len(digests) == 1 + len(variants)
 
 
 def test_digests_of_different_protocols_differ() -> None:

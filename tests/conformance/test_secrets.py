@@ -2,14 +2,16 @@
 
 import copy
 import pickle
+import traceback
 from collections.abc import Iterator
 
 import numpy as np
 import pytest
 
-from protocols import Finish, ProtocolError, Transmission, packing, simulate
+from protocols import Client, Finish, ProtocolError, Transmission, packing
 from protocols.crypto.secret import Secret
-from tests.conformance.cohorts import Run, Setting
+from protocols.snapshot import State
+from tests.conformance.cohorts import IDS, Checkpoint, Run, Setting, identity
 
 INSECURE = {"plain"}  # the baseline; that it fails shows that the test can
 
@@ -17,7 +19,7 @@ INSECURE = {"plain"}  # the baseline; that it fails shows that the test can
 def test_servers_view_holds_no_input(setting: Setting) -> None:
     inputs = setting.inputs(seed=1)
     view: list[Transmission] = []
-    simulate(setting.protocol, setting.session, inputs, tap=view.append)
+    setting.simulate(inputs, tap=view.append)
     seen = b"".join(each.data for each in view)
     for vector in inputs.values():
         words = {vector.astype(dtype).tobytes() for dtype in ("<u8", ">u8", "<u4", ">u4", "<u2", ">u2")}
@@ -40,6 +42,7 @@ def parts(value: object, seen: set[int]) -> Iterator[object]:
         inner = list(value)
     elif type(value).__module__.startswith("protocols"):
         names = [name for kind in type(value).__mro__ for name in getattr(kind, "__slots__", ())]
+        names += getattr(value, "__struct_fields__", ())
         inner = [*getattr(value, "__dict__", {}).values(), *(getattr(value, name, None) for name in names)]
     else:
         inner = []
@@ -48,7 +51,12 @@ def parts(value: object, seen: set[int]) -> Iterator[object]:
 
 
 def secrets_in(value: object) -> set[bytes]:
-    return {each.reveal() for each in parts(value, set()) if isinstance(each, Secret)}
+    """Every secret that an object holds.  An empty one stands for a secret that is gone."""
+    return {each.reveal() for each in parts(value, set()) if isinstance(each, Secret) and each.reveal()}
+
+
+IDENTITIES = {identity(client).secret.reveal() for client in IDS}
+"""Identities outlive every session, so a machine that has closed may hold its own still."""
 
 
 def gives_away(text: str, secret: bytes) -> bool:
@@ -68,7 +76,7 @@ def test_reprs_of_parties_give_no_secret_away(point: tuple[Setting, int]) -> Non
     found = 0
     for machine in (*run.clients.values(), run.server):
         secrets = secrets_in(machine)
-        found += len(secrets)
+        found += len(secrets - IDENTITIES)
         for part in parts(machine, set()):
             assert not any(gives_away(repr(part), secret) for secret in secrets)
     closed = number == len(setting.protocol.rounds) - 1
@@ -79,6 +87,7 @@ def test_server_holds_no_secret_before_shares_are_revealed(setting: Setting) -> 
     run = Run(setting)
     while not isinstance(run.step, Finish):
         assert secrets_in(run.server) == set()
+        assert not any(isinstance(each, Client | Secret) for each in parts(run.server, set()))
         run.deliver(run.replies())
 
 
@@ -93,12 +102,13 @@ def test_clients_refuse_pickling_and_copying(point: tuple[Setting, int]) -> None
 
 def test_error_texts_give_no_secret_away(point: tuple[Setting, int]) -> None:
     setting, number = point
-    sample = Run(setting).to_round(number)
+    checkpoint = Checkpoint(Run(setting).to_round(number))
+    sample = checkpoint.resume()
     client = min(sample.requests)
     request = sample.requests[client]
     texts: list[tuple[str, set[bytes]]] = []
     for position in range(1, len(request), 1 + len(request) // 25):
-        run = Run(setting).to_round(number)
+        run = checkpoint.resume()
         machine = run.clients[client]
         secrets = secrets_in(machine) | {packing.pack(run.inputs[client], setting.session.modulus)[8:24]}
         try:
@@ -114,6 +124,38 @@ def test_client_that_closed_over_an_error_is_empty(point: tuple[Setting, int]) -
     run = Run(setting).to_round(number)
     machine = run.clients[min(run.requests)]
     party = machine._party
+    assert setting.protocol.name in INSECURE or number == 0 or secrets_in(machine) - IDENTITIES
     with pytest.raises(ProtocolError):
         machine.handle(b"no message")
     assert vars(party) == {}
+    assert secrets_in(machine) <= IDENTITIES
+
+
+def test_machine_that_has_answered_its_last_request_is_empty(setting: Setting) -> None:
+    run = Run(setting)
+    run.finish()
+    for machine in run.clients.values():
+        assert machine.closed
+        assert secrets_in(machine) <= IDENTITIES
+        assert not any(isinstance(each, State) for each in parts(machine, set()))
+
+
+def test_error_that_closed_a_client_leads_to_no_secret(point: tuple[Setting, int]) -> None:
+    """Whoever keeps the error keeps its traceback, and with it the local variables of every frame in it."""
+    setting, number = point
+    checkpoint = Checkpoint(Run(setting).to_round(number))
+    sample = checkpoint.resume()
+    client = min(sample.requests)
+    request = sample.requests[client]
+    closed = 0
+    for position in (5, *range(len(request) - 1, 36, -max(1, len(request) // 25))):
+        run = checkpoint.resume()
+        machine = run.clients[client]
+        try:
+            machine.handle(request[:position] + bytes([request[position] ^ 0x21]) + request[position + 1 :])
+        except ProtocolError as error:
+            closed += 1
+            frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)][1:]
+            held = [value for frame in frames for value in frame.f_locals.values()]
+            assert secrets_in(held) <= IDENTITIES, f"bit flips in byte {position}"
+    assert closed

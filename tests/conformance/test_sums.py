@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import settings as budget
 from hypothesis import strategies as st
 
-from protocols import Finish, OrderError, TooFewSurvivors, Transmission, available, simulate
+from protocols import Finish, OrderError, TooFewSurvivors, Transmission, available
 from tests.conformance.cohorts import Run, Setting, expected, settings, suggested
 
 
@@ -25,7 +25,7 @@ def test_sum_is_exact_when_nobody_drops(setting: Setting) -> None:
 
 def test_sum_is_exact_with_the_operating_systems_entropy(setting: Setting) -> None:
     inputs = setting.inputs()
-    outcome = simulate(setting.protocol, setting.session, inputs, entropy=os.urandom)
+    outcome = setting.simulate(inputs, entropy=os.urandom)
     assert outcome.dropped == {}
     assert outcome.total.tolist() == expected(inputs, outcome.contributors, setting.session.modulus)
 
@@ -33,13 +33,13 @@ def test_sum_is_exact_with_the_operating_systems_entropy(setting: Setting) -> No
 def test_sum_of_extreme_entries_wraps_at_the_modulus(setting: Setting) -> None:
     session = setting.session
     largest = np.full(session.length, session.modulus - 1, dtype=np.uint64)
-    outcome = simulate(setting.protocol, session, dict.fromkeys(session.clients, largest))
+    outcome = setting.simulate(dict.fromkeys(session.clients, largest))
     assert outcome.total.tolist() == [-len(session.clients) % session.modulus] * session.length
 
 
 def test_inputs_are_not_changed(setting: Setting) -> None:
     inputs, before = setting.inputs(), setting.inputs()
-    simulate(setting.protocol, setting.session, inputs)
+    setting.simulate(inputs)
     assert all((inputs[client] == before[client]).all() for client in inputs)
 
 
@@ -61,7 +61,7 @@ def test_suggested_parameters_survive_the_dropout_they_were_made_for() -> None:
         inputs = setting.inputs()
         for row in setting.protocol.rounds:
             for client in setting.session.clients:
-                outcome = simulate(setting.protocol, setting.session, inputs, drops={row.name: [client]})
+                outcome = setting.simulate(inputs, drops={row.name: [client]})
                 assert set(outcome.contributors) >= set(setting.session.clients) - {client}
                 assert outcome.total.tolist() == expected(inputs, outcome.contributors, setting.session.modulus)
                 assert outcome.dropped == {client: row.name}
@@ -79,7 +79,7 @@ def test_any_drops_give_the_exact_sum_or_nothing(data: st.DataObject) -> None:
     left = sum(fate is None for fate in fates.values())
     inputs = setting.inputs()
     try:
-        outcome = simulate(setting.protocol, setting.session, inputs, drops=drops)
+        outcome = setting.simulate(inputs, drops=drops)
     except TooFewSurvivors:
         return
     assert left >= setting.session.threshold
@@ -108,7 +108,7 @@ def test_simulated_drop_reaches_no_later_round(setting: Setting) -> None:
     seen: list[Transmission] = []
     first = setting.protocol.rounds[0].name
     try:
-        simulate(setting.protocol, session, setting.inputs(), drops={first: session.clients[:1]}, tap=seen.append)
+        setting.simulate(setting.inputs(), drops={first: session.clients[:1]}, tap=seen.append)
     except TooFewSurvivors:
         assert len(session.clients) - 1 < session.threshold
     assert [each.round for each in seen if each.receiver == session.clients[0]] == [first]
@@ -117,7 +117,7 @@ def test_simulated_drop_reaches_no_later_round(setting: Setting) -> None:
 
 def test_costs_count_every_byte(setting: Setting) -> None:
     seen: list[Transmission] = []
-    outcome = simulate(setting.protocol, setting.session, setting.inputs(), tap=seen.append)
+    outcome = setting.simulate(setting.inputs(), tap=seen.append)
     for client in setting.session.clients:
         assert outcome.cost.sent_bytes[client] == sum(len(each.data) for each in seen if each.sender == client)
         assert outcome.cost.received_bytes[client] == sum(len(each.data) for each in seen if each.receiver == client)

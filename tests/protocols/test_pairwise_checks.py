@@ -1,66 +1,36 @@
-"""What the parties of pairwise masking check for themselves: survivor sets, neighbours, keys, shares, commitments."""
+"""What a client of pairwise masking checks for itself: survivor sets, the key directory, shares; and parameters."""
 
+import dataclasses
 import hashlib
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
-import numpy as np
 import pytest
+from msgspec.structs import replace
 
-from protocols import Client, Finish, MalformedMessage, OrderError, RemoteError, SecAgg, SecAggPlus, Session, messages
-from protocols.crypto import shamir
-from protocols.messages import Message
-from protocols.pairwise import PairwiseMasking
+from protocols import Adversary, OrderError, ParameterError, RemoteError, SecAgg, SecAggPlus
+from protocols.crypto import keys, schedule, shamir
 from protocols.pairwise.messages import (
     AdvertisedKeys,
     DeliveredShares,
+    KeyDirectory,
     MaskedInput,
-    NeighbourKeys,
     RevealedShares,
-    SealedShares,
     Survivors,
 )
-from tests.conformance.cohorts import Run, Setting
+from tests.conformance.cohorts import setting
+from tests.protocols.parties import Play
 
-ADVERTISE, SHARE, MASK, REVEAL = range(4)
+SHARE, MASK, REVEAL = 1, 2, 3
 LOW_ORDER: Final = (1).to_bytes(32, "little")
 KEY: Final = hashlib.sha256(b"some key").digest()[:31] + b"\x01"
 ALIAS: Final = KEY[:31] + b"\x81"  # the same point to X25519, which ignores the top bit
 
+COMPLETE: Final = setting(SecAgg(), tuple(range(5)), 3, length=3)
+SPARSE: Final = setting(SecAggPlus(neighbours=2, share_threshold=2), tuple(range(6)), 3, length=3)
+SIGNED: Final = setting(SecAgg(adversary=Adversary.MALICIOUS), tuple(range(5)), 3, length=3)
 
-def setting(protocol: PairwiseMasking, clients: int, threshold: int) -> Setting:
-    session = Session(
-        session_id=b"checks of parties", clients=tuple(range(clients)), threshold=threshold, length=3, modulus=2**16
-    )
-    return Setting(label="checks", protocol=protocol, session=session)
-
-
-COMPLETE: Final = setting(SecAgg(), 5, 3)
-SPARSE: Final = setting(SecAggPlus(neighbours=2, share_threshold=2), 6, 3)
-
-
-def codec(where: Setting) -> messages.Codec:
-    session = where.session
-    bound = messages.limit(session.length, session.modulus, len(session.clients))
-    return messages.Codec(where.protocol.digest(session), bound)
-
-
-def refuses(run: Run, client: int, number: int, message: Message, match: str) -> frozenset[int]:
-    """That a client closes on this request; whom it blames."""
-    machine: Client = run.clients[client]
-    with pytest.raises(RemoteError, match=match) as caught:
-        machine.handle(codec(run.setting).encode(number, message))
-    assert machine.closed
-    with pytest.raises(OrderError):
-        machine.handle(run.requests[client])
-    return caught.value.culprits
-
-
-def refused(run: Run, sender: int, number: int, message: Message, match: str) -> None:
-    """That the server refuses this reply, takes the honest one afterwards, and sums exactly."""
-    with pytest.raises(RemoteError, match=match) as caught:
-        run.server.receive(sender, codec(run.setting).encode(number, message))
-    assert caught.value.culprits == {sender}
+Keys = dict[int, AdvertisedKeys]
 
 
 def bitmap(*members: int) -> bytes:
@@ -70,10 +40,10 @@ def bitmap(*members: int) -> bytes:
 @pytest.mark.parametrize(
     ("survivors", "match"),
     [
-        (bitmap(1, 2, 3, 4), "leaves this client out"),
+        (bitmap(1, 2, 3, 4), "names this client as dropped"),
         (bitmap(0, 1), "no fewer than 3"),
         (bitmap(0), "no fewer than 3"),
-        (bitmap(), "leaves this client out"),
+        (bitmap(), "names this client as dropped"),
         (b"", "not of this session"),
         (b"\xff", "not of this session"),
         (bitmap(0, 1, 2, 5), "not of this session"),
@@ -81,282 +51,264 @@ def bitmap(*members: int) -> bytes:
         (bytes(100), "not of this session"),
     ],
 )
-def test_client_refuses_survivors_that_could_expose_an_input(survivors: bytes, match: str) -> None:
-    refuses(Run(COMPLETE).to_round(REVEAL), 0, REVEAL, Survivors(survivors), match)
+@pytest.mark.parametrize("where", [COMPLETE, SIGNED], ids=["curious", "malicious"])
+def test_client_refuses_survivors_that_could_expose_an_input(where: Any, survivors: bytes, match: str) -> None:
+    run = Play(where)
+    run.to_round(REVEAL)
+    run.refuses(0, Survivors(survivors), match)
 
 
 def test_client_takes_every_survivor_set_that_meets_its_threshold() -> None:
     for members in ((0, 1, 2), (0, 2, 4), (0, 1, 2, 3), (0, 1, 2, 3, 4)):
-        run = Run(COMPLETE).to_round(REVEAL)
-        request = codec(COMPLETE).encode(REVEAL, Survivors(bitmap(*members)))
-        reply = codec(COMPLETE).decode(REVEAL, RevealedShares, run.clients[0].handle(request))
-        assert len(reply.shares) == 5
+        run = Play(COMPLETE)
+        run.to_round(REVEAL)
+        reply = run.codec.decode(REVEAL, RevealedShares, run.ask(0, Survivors(bitmap(*members))))
+        wanted = [run.held[0][owner][0 if owner in members else 1] for owner in range(5)]
+        assert reply.shares == b"".join(wanted)
+        assert run.leaks() == {0}
+
+
+def test_client_reveals_one_share_of_each_owner_never_both() -> None:
+    run = Play(COMPLETE)
+    run.to_round(REVEAL)
+    run.ask(0, Survivors(bitmap(0, 1, 2)))
+    for owner, (of_seed, of_key) in run.held[0].items():
+        assert (of_seed in run.sent[0][-1]) != (of_key in run.sent[0][-1]), owner
 
 
 def test_client_unmasks_only_one_survivor_set() -> None:
-    run = Run(COMPLETE).to_round(REVEAL)
-    run.clients[0].handle(codec(COMPLETE).encode(REVEAL, Survivors(bitmap(0, 1, 2))))
+    run = Play(COMPLETE)
+    run.to_round(REVEAL)
+    run.ask(0, Survivors(bitmap(0, 1, 2)))
     with pytest.raises(OrderError):
-        run.clients[0].handle(codec(COMPLETE).encode(REVEAL, Survivors(bitmap(0, 1, 2, 3))))
+        run.ask(0, Survivors(bitmap(0, 1, 2, 3)))
 
 
 def test_client_refuses_survivors_without_its_neighbourhood() -> None:
-    strangers = set(SPARSE.session.clients) - {0, *neighbours(SPARSE, 0)}
-    run = Run(SPARSE).to_round(REVEAL)
-    refuses(run, 0, REVEAL, Survivors(bitmap(0, *strangers)), "too few survivors among")
+    run = Play(SPARSE)
+    run.to_round(REVEAL)
+    strangers = set(SPARSE.session.clients) - {0, *run.neighbours(0)}
+    run.refuses(0, Survivors(bitmap(0, *strangers)), "1 in this client's neighbourhood survive")
 
 
 def test_client_refuses_a_survivor_that_shared_nothing() -> None:
-    run = Run(COMPLETE).to_round(SHARE)
+    run = Play(COMPLETE)
+    run.to_round(SHARE)
     replies = run.replies()
     del replies[4]
     run.deliver(replies)
     run.deliver(run.replies())
-    refuses(run, 0, REVEAL, Survivors(bitmap(0, 1, 2, 4)), "shared nothing")
+    run.refuses(0, Survivors(bitmap(0, 1, 2, 4)), "shared nothing")
 
 
-def neighbours(where: Setting, client: int) -> frozenset[int]:
-    protocol = where.protocol
-    assert isinstance(protocol, PairwiseMasking)
-    return protocol.neighbours_of(where.session, client)
-
-
-def directory(run: Run, client: int = 0) -> NeighbourKeys:
-    return codec(run.setting).decode(SHARE, NeighbourKeys, run.requests[client])
+def without(keys: Keys, *clients: int) -> Keys:
+    return {client: advertised for client, advertised in keys.items() if client not in clients}
 
 
 @pytest.mark.parametrize(
     ("change", "match"),
     [
-        (lambda n, k: NeighbourKeys((*n[:-1], 7), k), "repeated, unordered or not"),
-        (lambda n, k: NeighbourKeys((0, *n[1:]), k), "repeated, unordered or not"),
-        (lambda n, k: NeighbourKeys((-1, *n[1:]), k), "repeated, unordered or not"),
-        (lambda n, k: NeighbourKeys((*n[:-1], 2**63), k), "repeated, unordered or not"),
-        (lambda n, k: NeighbourKeys((n[0], n[0], *n[2:]), k), "repeated, unordered or not"),
-        (lambda n, k: NeighbourKeys((n[1], n[0], *n[2:]), k), "repeated, unordered or not"),
-        (lambda n, k: NeighbourKeys(n[1:], k), "repeated, unordered or not"),
-        (lambda n, k: NeighbourKeys(n, k[1:]), "repeated, unordered or not"),
-        (lambda n, k: NeighbourKeys(n[:1], k[:1]), "fewer than the threshold"),
-        (lambda n, k: NeighbourKeys((), ()), "fewer than the threshold"),
-        (lambda n, k: NeighbourKeys(n, (k[1], *k[1:])), "repeated key"),
-        (lambda n, k: NeighbourKeys(n, (AdvertisedKeys(k[1].sealing, KEY), *k[1:])), "repeated key"),
-        (lambda n, k: NeighbourKeys(n, (AdvertisedKeys(KEY, KEY), *k[1:])), "repeated key"),
-        (lambda n, k: NeighbourKeys(n, (AdvertisedKeys(KEY[:31], KEY), *k[1:])), "damaged"),
-        (lambda n, k: NeighbourKeys(n, (AdvertisedKeys(KEY, b""), *k[1:])), "damaged"),
-        (lambda n, k: NeighbourKeys(n, (AdvertisedKeys(LOW_ORDER, KEY), *k[1:])), "low order"),
+        (lambda k: without(k, 0), "does not have the keys that this client advertised"),
+        (lambda k: k | {0: k[1]}, "does not have the keys that this client advertised"),
+        (lambda k: without(k, 2, 3, 4), "no fewer than 3"),
+        (lambda k: {0: k[0]}, "no fewer than 3"),
+        (lambda k: k | {1: k[2]}, "repeated key"),
+        (lambda k: k | {1: AdvertisedKeys(k[2].sealing, KEY, b"")}, "repeated key"),
+        (lambda k: k | {1: AdvertisedKeys(KEY, k[2].sealing, b"")}, "repeated key"),
+        (lambda k: k | {1: AdvertisedKeys(KEY, KEY, b"")}, "two purposes, or a repeated one"),
+        (lambda k: k | {1: AdvertisedKeys(KEY[:31], KEY, b"")}, "not canonical"),
+        (lambda k: k | {1: AdvertisedKeys(KEY, b"", b"")}, "not canonical"),
+        (lambda k: k | {1: AdvertisedKeys(KEY, k[1].masking[:31] + b"\xff", b"")}, "not canonical"),
+        (lambda k: k | {1: AdvertisedKeys(LOW_ORDER, KEY, b"")}, "low order"),
+        (lambda k: k | {1: AdvertisedKeys(KEY, LOW_ORDER, b"")}, "low order"),
+        (lambda k: k | {1: k[0]}, "repeated key"),
+        (lambda k: k | {1: AdvertisedKeys(k[0].masking, k[0].sealing, b"")}, "repeated key"),
+        (lambda k: k | {1: AdvertisedKeys(KEY, k[0].masking, b"")}, "repeated key"),
+        (lambda k: k | {1: replace(k[1], signature=bytes(64))}, "in a session without identities"),
     ],
 )
-def test_client_refuses_neighbours_it_cannot_have(
-    change: Callable[[tuple[int, ...], tuple[AdvertisedKeys, ...]], NeighbourKeys], match: str
-) -> None:
-    run = Run(COMPLETE).to_round(SHARE)
-    honest = directory(run)
-    refuses(run, 0, SHARE, change(honest.neighbours, honest.keys), match)
+def test_client_refuses_keys_it_cannot_have(change: Callable[[Keys], Keys], match: str) -> None:
+    run = Play(COMPLETE)
+    run.to_round(SHARE)
+    run.refuses(0, run.directory(0, change(run.keys)), match)
 
 
-def test_client_refuses_its_own_keys_from_a_neighbour() -> None:
-    run = Run(COMPLETE).to_round(SHARE)
-    honest, own = directory(run), directory(run, 1).keys[0]
-    for reflected in (own, AdvertisedKeys(own.masking, own.sealing), AdvertisedKeys(KEY, own.masking)):
-        run = Run(COMPLETE).to_round(SHARE)
-        culprits = refuses(run, 0, SHARE, NeighbourKeys(honest.neighbours, (reflected, *honest.keys[1:])), "repeated")
-        assert culprits == {1}
-
-
-def test_client_refuses_someone_elses_neighbours() -> None:
-    run = Run(SPARSE).to_round(SHARE)
-    other = next(client for client in SPARSE.session.clients if client not in {0, *neighbours(SPARSE, 0)})
-    refuses(run, 0, SHARE, directory(run, other), "not this client's")
+@pytest.mark.parametrize("weak", [AdvertisedKeys(LOW_ORDER, KEY, b""), AdvertisedKeys(KEY, LOW_ORDER, b"")])
+def test_client_names_the_neighbour_with_a_key_of_low_order(weak: AdvertisedKeys) -> None:
+    run = Play(COMPLETE)
+    run.to_round(SHARE)
+    assert run.refuses(0, run.directory(0, run.keys | {3: weak}), "client 3 has a key of low order") == {3}
 
 
 @pytest.mark.parametrize(
-    ("change", "match", "culprits"),
+    ("change", "match"),
     [
-        (lambda n, c: DeliveredShares(n, (c[1], c[0], *c[2:])), "authenticate", {1}),
-        (lambda n, c: DeliveredShares(n, (c[0][:-1], *c[1:])), "authenticate", {1}),
-        (lambda n, c: DeliveredShares(n, (b"", *c[1:])), "authenticate", {1}),
-        (lambda n, c: DeliveredShares(n, (*c[:-1], bytes([c[-1][0] ^ 1]) + c[-1][1:])), "authenticate", {4}),
-        (lambda n, c: DeliveredShares((0, *n[1:]), c), "repeated, unordered or not", set()),
-        (lambda n, c: DeliveredShares((n[0], n[0], *n[2:]), c), "repeated, unordered or not", set()),
-        (lambda n, c: DeliveredShares(n, c[1:]), "repeated, unordered or not", set()),
-        (lambda n, c: DeliveredShares(n[:1], c[:1]), "fewer than the threshold", set()),
+        (lambda d, k: KeyDirectory(d.leaves[1:], d.keys), "32 bytes for each of the 5 clients"),
+        (lambda d, k: KeyDirectory(d.leaves + bytes(32), d.keys), "32 bytes for each of the 5 clients"),
+        (lambda d, k: KeyDirectory(b"", d.keys), "32 bytes for each of the 5 clients"),
+        (lambda d, k: KeyDirectory(d.leaves, d.keys[1:]), "keys of 3 neighbours, where there are 4"),
+        (lambda d, k: KeyDirectory(d.leaves, (*d.keys, k[0])), "keys of 5 neighbours, where there are 4"),
+        (lambda d, k: KeyDirectory(d.leaves, ()), "keys of 0 neighbours"),
+        (lambda d, k: KeyDirectory(d.leaves, (d.keys[1], d.keys[0], *d.keys[2:])), "not those in the key directory"),
+        (lambda d, k: KeyDirectory(d.leaves, (k[0], *d.keys[1:])), "not those in the key directory"),
+        (lambda d, k: KeyDirectory(d.leaves[32:] + d.leaves[:32], d.keys), "does not have the keys that this client"),
+        (lambda d, k: KeyDirectory(d.leaves[:-32] + schedule.ABSENT, d.keys), "keys of 4 neighbours, where there are"),
     ],
 )
-def test_client_refuses_shares_that_were_not_sealed_for_it(
-    change: Callable[[tuple[int, ...], tuple[bytes, ...]], DeliveredShares], match: str, culprits: set[int]
+def test_client_refuses_a_directory_that_does_not_hang_together(
+    change: Callable[[KeyDirectory, Keys], KeyDirectory], match: str
 ) -> None:
-    run = Run(COMPLETE).to_round(MASK)
-    honest = codec(COMPLETE).decode(MASK, DeliveredShares, run.requests[0])
-    assert refuses(run, 0, MASK, change(honest.neighbours, honest.ciphertexts), match) == culprits
+    run = Play(COMPLETE)
+    run.to_round(SHARE)
+    run.refuses(0, change(run.request(0, KeyDirectory), run.keys), match)
+
+
+def test_client_refuses_someone_elses_neighbours() -> None:
+    run = Play(SPARSE)
+    run.to_round(SHARE)
+    other = next(client for client in SPARSE.session.clients if client not in {0, *run.neighbours(0)})
+    run.refuses(0, run.request(other, KeyDirectory), "not those in the key directory")
+
+
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        (lambda d: replace(d, members=bitmap(1, 2, 3, 4)), "leave this client out"),
+        (lambda d: replace(d, members=bitmap(0, 1, 2, 3, 4) + b"\x00"), "not of this session"),
+        (lambda d: replace(d, members=bitmap(0, 1, 2)), "shares of 4 neighbours, where 2 have shared"),
+        (lambda d: DeliveredShares(bitmap(0, 1), d.fingerprints[:1], d.ciphertexts[:1]), "no fewer than 3"),
+        (lambda d: replace(d, fingerprints=d.fingerprints[1:]), "where 4 have shared"),
+        (lambda d: replace(d, ciphertexts=d.ciphertexts[1:]), "shares of 3 neighbours, where 4 have shared"),
+        (lambda d: DeliveredShares(d.members, (), ()), "shares of 0 neighbours"),
+    ],
+)
+def test_client_refuses_deliveries_it_cannot_have(
+    change: Callable[[DeliveredShares], DeliveredShares], match: str
+) -> None:
+    run = Play(COMPLETE)
+    run.to_round(MASK)
+    run.refuses(0, change(run.request(0, DeliveredShares)), match)
 
 
 def test_client_refuses_shares_of_a_neighbour_that_had_left() -> None:
-    whole = Run(COMPLETE).to_round(MASK)
-    late = codec(COMPLETE).decode(MASK, DeliveredShares, whole.requests[0])
-    run = Run(COMPLETE)
+    whole = Play(COMPLETE)
+    whole.to_round(MASK)
+    late = whole.request(0, DeliveredShares)
+    run = Play(COMPLETE)
     replies = run.replies()
     del replies[4]
     run.deliver(replies)
     run.deliver(run.replies())
-    refuses(run, 0, MASK, late, "not this client's")
+    run.refuses(0, late, "not all in the key directory")
 
 
-@pytest.mark.parametrize("masking", [LOW_ORDER, KEY], ids=["low order", "another"])
-def test_client_finds_a_masking_key_that_the_server_exchanged(masking: bytes) -> None:
-    """A share opens only where both ends saw the same keys, so no mask is made with a planted one."""
-    run = Run(COMPLETE).to_round(SHARE)
-    honest = directory(run)
-    planted = (AdvertisedKeys(honest.keys[0].sealing, masking), *honest.keys[1:])
-    changed = codec(COMPLETE).encode(SHARE, NeighbourKeys(honest.neighbours, planted))
-    replies = {client: run.clients[client].handle(run.requests[client] if client else changed) for client in range(5)}
-    run.deliver(replies)
-    delivered = codec(COMPLETE).decode(MASK, DeliveredShares, run.requests[0])
-    assert refuses(run, 0, MASK, delivered, "client 1: a sealed message does not authenticate") == {1}
+def test_client_refuses_a_delivery_without_its_neighbourhood() -> None:
+    run = Play(SPARSE)
+    run.to_round(MASK)
+    strangers = set(SPARSE.session.clients) - {0, *run.neighbours(0)}
+    run.refuses(0, DeliveredShares(bitmap(0, *strangers), (), ()), "1 in this client's neighbourhood have shared")
 
 
 @pytest.mark.parametrize(
-    ("message", "match"),
+    ("change", "unopened"),
     [
-        (AdvertisedKeys(LOW_ORDER, KEY), "low order"),
-        (AdvertisedKeys(KEY, LOW_ORDER), "low order"),
-        (AdvertisedKeys(KEY, bytes(32)), "low order"),
-        (AdvertisedKeys(KEY, KEY), "advertised before"),
-        (AdvertisedKeys(KEY, ALIAS), "canonical"),
-        (AdvertisedKeys(KEY, (2**255 - 19).to_bytes(32, "little")), "canonical"),
-        (AdvertisedKeys(KEY[1:], KEY), "32 bytes"),
-        (AdvertisedKeys(KEY, KEY + KEY), "32 bytes"),
-        (AdvertisedKeys(b"", b""), "32 bytes"),
+        (lambda f, c: (f, (c[1], c[0], *c[2:])), (1, 2)),
+        (lambda f, c: ((f[1], f[0], *f[2:]), (c[1], c[0], *c[2:])), (1, 2)),
+        (lambda f, c: (f, (c[0][:-1], *c[1:])), (1,)),
+        (lambda f, c: (f, (b"", *c[1:])), (1,)),
+        (lambda f, c: (f, (*c[:-1], bytes([c[-1][0] ^ 1]) + c[-1][1:])), (4,)),
+        (lambda f, c: ((f[0][:-1], *f[1:]), c), (1,)),
+        (lambda f, c: ((*f[:3], b""), c), (4,)),
     ],
 )
-def test_server_refuses_keys_that_would_stop_the_neighbours(message: Message, match: str) -> None:
-    run = Run(COMPLETE)
-    replies = run.replies()
-    refused(run, 2, ADVERTISE, message, match)
-    run.deliver(replies)
-    assert run.is_exact(run.finish())
-
-
-def test_server_refuses_keys_copied_from_another_client() -> None:
-    run = Run(COMPLETE)
-    replies = run.replies()
-    run.server.receive(0, replies.pop(0))
-    copied = codec(COMPLETE).decode(ADVERTISE, AdvertisedKeys, Run(COMPLETE).replies()[0])
-    for keys in (copied, AdvertisedKeys(copied.masking, copied.sealing), AdvertisedKeys(KEY, copied.sealing)):
-        refused(run, 1, ADVERTISE, keys, "advertised before")
-    run.deliver(replies)
-    assert run.is_exact(run.finish())
-
-
-@pytest.mark.parametrize(
-    ("number", "kind", "change", "match"),
-    [
-        (SHARE, SealedShares, lambda m: SealedShares(m.commitment, m.ciphertexts[1:]), "3 sealed shares"),
-        (SHARE, SealedShares, lambda m: SealedShares(m.commitment, (*m.ciphertexts, b"")), "5 sealed shares"),
-        (SHARE, SealedShares, lambda m: SealedShares(m.commitment, ()), "0 sealed shares"),
-        (SHARE, SealedShares, lambda m: SealedShares(m.commitment, (*m.ciphertexts[1:], bytes(81))), "must have 82"),
-        (SHARE, SealedShares, lambda m: SealedShares(m.commitment[1:], m.ciphertexts), "commitment must have"),
-        (MASK, MaskedInput, lambda m: MaskedInput(m.packed[1:]), "5 bytes"),
-        (MASK, MaskedInput, lambda m: MaskedInput(m.packed + b"\x00"), "7 bytes"),
-        (MASK, MaskedInput, lambda m: MaskedInput(b""), "0 bytes"),
-        (REVEAL, RevealedShares, lambda m: RevealedShares(m.shares[1:]), "4 shares"),
-        (REVEAL, RevealedShares, lambda m: RevealedShares((*m.shares, m.shares[0])), "6 shares"),
-        (REVEAL, RevealedShares, lambda m: RevealedShares((*m.shares[1:], bytes(32))), "33 bytes"),
-    ],
-)
-def test_server_refuses_replies_of_a_wrong_shape(
-    number: int, kind: type[Message], change: Callable[[Message], Message], match: str
+def test_client_says_which_shares_were_not_sealed_for_it_and_goes_on(
+    change: Callable[[tuple[bytes, ...], tuple[bytes, ...]], tuple[tuple[bytes, ...], tuple[bytes, ...]]],
+    unopened: tuple[int, ...],
 ) -> None:
-    run = Run(COMPLETE).to_round(number)
+    run = Play(COMPLETE)
+    run.to_round(MASK)
+    honest = run.request(0, DeliveredShares)
+    fingerprints, ciphertexts = change(honest.fingerprints, honest.ciphertexts)
+    replies = {0: run.ask(0, DeliveredShares(honest.members, fingerprints, ciphertexts))}
+    assert run.codec.decode(MASK, MaskedInput, replies[0]).unopened == unopened
+    run.deliver(replies | {client: run.answer(client, run.requests[client]) for client in range(1, 5)})
+    revealed = run.codec.decode(REVEAL, RevealedShares, run.ask(0, Survivors(bitmap(0, 1, 2, 3, 4))))
+    assert len(revealed.shares) == shamir.SHARE_BYTES * (5 - len(unopened))
+
+
+@pytest.mark.parametrize("adversary", ["curious", Adversary.MALICIOUS])
+def test_protocol_takes_its_adversary_by_name(adversary: Any) -> None:
+    assert SecAgg(adversary=adversary).adversary is Adversary(adversary)
+
+
+@pytest.mark.parametrize("adversary", ["semi-malicious", "honest", "", None, 1, True])
+def test_protocol_refuses_other_adversaries(adversary: Any) -> None:
+    with pytest.raises(ParameterError, match="CURIOUS or MALICIOUS"):
+        SecAgg(adversary=adversary)
+
+
+@pytest.mark.parametrize(
+    ("neighbours", "share_threshold", "match"),
+    [
+        (2, 1, r"\[2, 3\], not 1"),
+        (2, 0, "share threshold"),
+        (2, 4, "share threshold"),
+        (3, 2, "even or complete"),
+        (6, 3, "5 others"),
+        (0, 2, "share threshold"),
+    ],
+)
+def test_protocol_refuses_graphs_and_thresholds_that_protect_nobody(
+    neighbours: int, share_threshold: int, match: str
+) -> None:
+    protocol = SecAggPlus(neighbours=neighbours, share_threshold=share_threshold)
+    with pytest.raises(ParameterError, match=match):
+        protocol.validate(SPARSE.session)
+
+
+@pytest.mark.parametrize("modulus", [3, 65_521, 2**31 - 1, 2**64 - 1])
+def test_protocol_refuses_moduli_that_masks_are_not_uniform_over(modulus: int) -> None:
+    with pytest.raises(ParameterError, match="a power of two"):
+        SecAgg().validate(dataclasses.replace(COMPLETE.session, modulus=modulus))
+
+
+@pytest.mark.parametrize(("neighbours", "share_threshold"), [(4.0, 3), (4, 3.0), (True, 2), ("4", 3), (4, None)])
+def test_protocol_refuses_parameters_that_are_no_ints(neighbours: Any, share_threshold: Any) -> None:
+    with pytest.raises(ParameterError, match="must be ints"):
+        SecAggPlus(neighbours=neighbours, share_threshold=share_threshold)
+
+
+@pytest.mark.parametrize("adversary", Adversary)
+@pytest.mark.parametrize("kind", [SecAgg, SecAggPlus])
+@pytest.mark.parametrize(
+    ("clients", "adversarial", "dropout"), [(10, 0.5, 0.6), (10, 0.0, 0.95), (1, 0.0, 0.0), (10, 1.0, 0.0), (10, 0, -1)]
+)
+def test_protocol_suggests_nothing_where_nothing_would_do(
+    kind: type[SecAgg | SecAggPlus], clients: int, adversarial: float, dropout: float, adversary: Adversary
+) -> None:
+    with pytest.raises(ParameterError):
+        kind.suggest(clients=clients, adversarial=adversarial, dropout=dropout, adversary=adversary)
+
+
+@pytest.mark.parametrize("where", [COMPLETE, SPARSE, SIGNED], ids=["complete", "sparse", "signed"])
+def test_sum_is_exact_and_only_the_last_round_reveals(where: Any) -> None:
+    run = Play(where)
+    run.to_round(len(where.protocol.rounds) - 1)
+    assert run.leaks() == set()
     replies = run.replies()
-    with pytest.raises(MalformedMessage, match=match):
-        run.server.receive(3, codec(COMPLETE).encode(number, change(codec(COMPLETE).decode(number, kind, replies[3]))))
+    assert run.leaks() == set(where.session.clients)
     run.deliver(replies)
     assert run.is_exact(run.finish())
 
 
-def forge(run: Run, holder: int, index: int, alter: Callable[[bytes], bytes]) -> dict[int, bytes]:
-    replies = run.replies()
-    shares = list(codec(run.setting).decode(REVEAL, RevealedShares, replies[holder]).shares)
-    shares[index] = alter(shares[index])
-    replies[holder] = codec(run.setting).encode(REVEAL, RevealedShares(tuple(shares)))
-    return replies
+def test_public_key_of_another_encoding_is_none() -> None:
+    assert keys.is_public_key(KEY)
+    assert not keys.is_public_key(ALIAS)
 
 
-@pytest.mark.parametrize(
-    "alter",
-    [
-        lambda share: bytes([share[0] ^ 1]) + share[1:],
-        lambda share: share[:-1] + bytes([share[-1] ^ 1]),
-        lambda share: bytes(33),
-        lambda share: (shamir.PRIME - 1).to_bytes(33, "little"),
-        lambda share: shamir.PRIME.to_bytes(33, "little"),
-        lambda share: b"\xff" * 33,
-    ],
-)
-@pytest.mark.parametrize("dropped", [None, 2])
-def test_forged_share_ends_in_an_error_or_changes_nothing(alter: Callable[[bytes], bytes], dropped: int | None) -> None:
-    """Each holder forges each share, of self-masks and of the masking key of a client that left."""
-    holders = [client for client in range(5) if client != dropped]
-    for holder in holders:
-        for owner in range(5):
-            run = Run(COMPLETE).to_round(MASK)
-            replies = run.replies()
-            if dropped is not None:
-                del replies[dropped]
-            run.deliver(replies)
-            try:
-                run.deliver(forge(run, holder, owner, alter))
-            except RemoteError as error:
-                # What is no element of the field is refused on receipt, whoever sends it; the rest when combined.
-                found = error.culprits == {holder} or holder in holders[:3]
-            else:
-                # The first three holders' shares are the ones combined.  X25519 ignores the lowest three bits of a
-                # private key, so that a forged share of one may give another private key to the same public one.
-                assert isinstance(run.step, Finish)
-                found = run.is_exact(run.step) and (holder not in holders[:3] or owner == dropped)
-            assert found
-
-
-def test_swapped_shares_end_in_an_error() -> None:
-    run = Run(COMPLETE).to_round(REVEAL)
-    replies = run.replies()
-    shares = codec(COMPLETE).decode(REVEAL, RevealedShares, replies[0]).shares
-    replies[0] = codec(COMPLETE).encode(REVEAL, RevealedShares((shares[1], shares[0], *shares[2:])))
-    with pytest.raises(RemoteError, match="shares of client"):
-        run.deliver(replies)
-    with pytest.raises(OrderError):
-        run.server.advance()
-
-
-def test_commitment_to_another_seed_ends_in_an_error() -> None:
-    run = Run(COMPLETE).to_round(SHARE)
-    replies = run.replies()
-    sealed = codec(COMPLETE).decode(SHARE, SealedShares, replies[4])
-    replies[4] = codec(COMPLETE).encode(SHARE, SealedShares(KEY, sealed.ciphertexts))
-    run.deliver(replies)
-    run.deliver(run.replies())
-    with pytest.raises(RemoteError, match="client 4's self-mask"):
-        run.deliver(run.replies())
-
-
-def test_key_dealt_that_was_not_advertised_ends_in_an_error() -> None:
-    """A client whose shares are of another masking key, and that leaves, must not spoil the sum unseen."""
-    run = Run(COMPLETE)
-    replies = run.replies()
-    advertised = AdvertisedKeys(codec(COMPLETE).decode(ADVERTISE, AdvertisedKeys, replies[2]).sealing, KEY)
-    replies[2] = codec(COMPLETE).encode(ADVERTISE, advertised)
-    run.clients[2]._party._advertised = advertised
-    run.deliver(replies)
-    run.deliver(run.replies())
-    masked = run.replies()
-    del masked[2]
-    run.deliver(masked)
-    with pytest.raises(RemoteError, match="client 2's masking key"):
-        run.deliver(run.replies())
-
-
-def test_sum_of_the_sparse_setting_is_exact() -> None:
-    run = Run(SPARSE)
-    outcome = run.finish()
-    assert run.is_exact(outcome)
-    assert outcome.total.dtype == np.uint64
+def test_remote_errors_of_clients_blame_nobody_where_the_server_is_at_fault() -> None:
+    run = Play(COMPLETE)
+    run.to_round(REVEAL)
+    with pytest.raises(RemoteError) as caught:
+        run.ask(0, Survivors(bitmap(1, 2, 3)))
+    assert caught.value.culprits == frozenset()

@@ -1,8 +1,9 @@
 """Pairwise masking under every set of drops: the exact sum where the thresholds allow it, and nothing where not.
 
 Exhaustive for up to five clients: each client never drops or drops at one of the four rounds.  What must come out is
-worked out here from the sets alone.  A client's replies depend on nothing but the requests that it got, so they are
-computed once for each history.  A sum that ended in a round is not run again for drops that differ only later.
+worked out here from the sets alone, and from the graph that the key directory gives.  A client's replies depend on
+nothing but the requests that it got, so they are computed once for each history.  A sum that ended in a round is not
+run again for drops that differ only later.
 """
 
 from itertools import product
@@ -13,8 +14,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from protocols import Client, Continue, Finish, SecAgg, SecAggPlus, Server, Session, TooFewSurvivors, simulate
-from protocols.pairwise import PairwiseMasking
+from protocols import Client, Continue, Finish, SecAgg, SecAggPlus, Server, Session, TooFewSurvivors, messages, simulate
+from protocols.crypto import schedule
+from protocols.pairwise import CURIOUS_ROUNDS, PairwiseMasking
+from protocols.pairwise.messages import AdvertisedKeys, Invitation
 from tests.conformance.cohorts import stream
 
 NEVER: Final = 4  # one past the last round
@@ -26,8 +29,13 @@ def session_of(clients: int, threshold: int) -> Session:
     return Session(session_id=b"every set of drops", clients=ids, threshold=threshold, length=2, modulus=2**12)
 
 
-def vector_of(client: int) -> list[int]:
-    return [4095 - client, 3 * client + 1]
+def vector_of(client: int, session: Session) -> list[int]:
+    return [(4095 - client * (3 * index + 1) ** 9) % session.modulus for index in range(session.length)]
+
+
+def sum_of(clients: set[int], session: Session) -> list[int]:
+    columns = zip(*(vector_of(client, session) for client in clients), strict=True)
+    return [sum(column) % session.modulus for column in columns]
 
 
 class Cohort:
@@ -38,11 +46,27 @@ class Cohort:
         self.session = session
         self._replies: dict[tuple[int, tuple[bytes, ...]], bytes] = {}
         self._ended: set[Fates] = set()
+        self._graphs: dict[frozenset[int], dict[int, frozenset[int]]] = {}
+
+    def graph(self, present: frozenset[int]) -> dict[int, frozenset[int]]:
+        """Everyone's neighbours where these clients have advertised keys; the graph is a hash of all their keys."""
+        if present not in self._graphs:
+            setup = self.protocol._setup(self.session)
+            codec = messages.Codec(setup.digest, self.protocol.message_limit(self.session))
+            first = (codec.encode(0, Invitation()),)
+            leaves = {
+                client: setup.leaf(client, codec.decode(0, AdvertisedKeys, self.reply(client, first)))
+                for client in present
+            }
+            root = setup.root(b"".join(leaves.get(client, schedule.ABSENT) for client in self.session.clients))
+            self._graphs[present] = setup.graph(root)
+        return self._graphs[present]
 
     def reply(self, client: int, history: tuple[bytes, ...]) -> bytes:
         if (client, history) not in self._replies:
             entropy = stream(b"%d" % client)
-            machine = Client(self.protocol, self.session, client, vector_of(client), entropy=entropy)
+            vector = np.array(vector_of(client, self.session), dtype=np.uint64)
+            machine = Client(self.protocol, self.session, client, vector, entropy=entropy)
             for length, request in enumerate(history, start=1):
                 self._replies[client, history[:length]] = machine.handle(request)
         return self._replies[client, history]
@@ -79,11 +103,12 @@ def until(number: int, fates: Fates) -> Fates:
     return (number, *(min(fate, number + 1) for fate in fates))
 
 
-def allowed(protocol: PairwiseMasking, session: Session, fates: Fates) -> set[int] | None:
+def allowed(cohort: Cohort, fates: Fates) -> set[int] | None:
     """Whose sum must come out, or None where nothing may."""
+    session, needed = cohort.session, cohort.protocol.holders_needed(cohort.session)
     fate = dict(zip(session.clients, fates, strict=True))
-    closed = {client: {client, *protocol.neighbours_of(session, client)} for client in session.clients}
-    needed = protocol.holders_needed(session)
+    graph = cohort.graph(frozenset(client for client in session.clients if fate[client] > 0))
+    closed = {client: {client, *graph[client]} for client in session.clients}
     asked = set(session.clients)
     for number in range(2):
         asked = {client for client in asked if fate[client] > number}
@@ -109,15 +134,14 @@ def allowed(protocol: PairwiseMasking, session: Session, fates: Fates) -> set[in
 
 def check(cohort: Cohort, fates: Fates) -> bool:
     """Compare one run with what must come out; whether a sum did."""
-    contributors = allowed(cohort.protocol, cohort.session, fates)
+    contributors = allowed(cohort, fates)
     if contributors is None:
         with pytest.raises(TooFewSurvivors):
             cohort.run(fates)
         return False
     outcome = cohort.run(fates)
     assert outcome.contributors == tuple(sorted(contributors)), fates
-    columns = zip(*(vector_of(client) for client in contributors), strict=True)
-    assert outcome.total.tolist() == [sum(column) % 2**12 for column in columns], fates
+    assert outcome.total.tolist() == sum_of(contributors, cohort.session), fates
     return True
 
 
@@ -143,7 +167,7 @@ def test_secaggplus_sums_exactly_for_every_set_of_drops(
     assert 0 < sum(summed) < len(summed)
 
 
-NAMES = tuple(row.name for row in SecAgg.rounds)
+NAMES = tuple(row.name for row in CURIOUS_ROUNDS)
 
 
 @settings(max_examples=25, deadline=None)
@@ -159,30 +183,16 @@ def test_larger_cohorts_sum_exactly_for_random_drops(data: st.DataObject, client
         length=data.draw(st.integers(1, 70)),
         modulus=2 ** data.draw(st.integers(1, 64)),
     )
-    vectors = {c: [(c * 2**33 + i) % session.modulus for i in range(session.length)] for c in session.clients}
+    cohort = Cohort(protocol, session)
     fates = tuple(data.draw(st.lists(st.sampled_from([0, 1, 2, 3, *[NEVER] * 12]), min_size=clients, max_size=clients)))
-    drops = {name: [c for c, fate in zip(session.clients, fates, strict=True) if fate == number]
-             for number, name in enumerate(NAMES)}  # fmt: skip
-    contributors = allowed(protocol, session, fates)
-    if contributors is None:
-        with pytest.raises(TooFewSurvivors):
-            simulate(protocol, session, numbers(vectors), drops=drops)
-        return
-    outcome = simulate(protocol, session, numbers(vectors), drops=drops)
-    assert outcome.contributors == tuple(sorted(contributors))
-    columns = zip(*(vectors[client] for client in contributors), strict=True)
-    assert outcome.total.tolist() == [sum(column) % session.modulus for column in columns]
-
-
-def numbers(vectors: dict[int, list[int]]) -> dict[int, "np.ndarray[tuple[int], np.dtype[np.uint64]]"]:
-    return {client: np.array(vector, dtype=np.uint64) for client, vector in vectors.items()}
+    check(cohort, fates)
 
 
 @pytest.mark.parametrize("number", range(4))
 @pytest.mark.parametrize("spare", [0, -1])
 def test_exactly_the_threshold_left_is_enough_and_one_fewer_is_not(number: int, spare: int) -> None:
     session = session_of(11, 7)
-    inputs = {client: vector_of(client) for client in session.clients}
+    inputs = {client: np.array(vector_of(client, session), dtype=np.uint64) for client in session.clients}
     gone = session.clients[: 11 - 7 - spare]
     if spare:
         with pytest.raises(TooFewSurvivors):
@@ -191,5 +201,5 @@ def test_exactly_the_threshold_left_is_enough_and_one_fewer_is_not(number: int, 
     outcome = simulate(SecAgg(), session, inputs, drops={NAMES[number]: gone})
     expected = set(session.clients) if number == 3 else set(session.clients) - set(gone)
     assert set(outcome.contributors) == expected
-    assert outcome.total[1] == sum(3 * client + 1 for client in expected) % 2**12
+    assert outcome.total.tolist() == sum_of(expected, session)
     assert set(outcome.dropped) == set(gone)

@@ -37,21 +37,30 @@ def test_masked_input_is_the_input_plus_its_masks(modulus: int, size: int) -> No
     clients, length = (4, 9, 2), 21
     session = Session(session_id=b"masks once more.", clients=clients, threshold=2, length=length, modulus=modulus)
     run = Run(Setting(label="masks", protocol=SecAgg(), session=session), seed=b"masks")
-    digest = SecAgg().digest(session)
+    prefix = b"secagg pairwise v2" + SecAgg().digest(session)
+    drawn = {client: stream(b"masks%d" % client) for client in clients}
+    sealing, masking = (
+        {client: X25519PrivateKey.from_private_bytes(drawn[client](32)) for client in clients} for _ in range(2)
+    )
+    seeds = {client: drawn[client](32) for client in clients}
+    leaves = b"".join(
+        hashlib.sha256(
+            prefix
+            + b"leaf."
+            + client.to_bytes(4, "big")
+            + sealing[client].public_key().public_bytes_raw()
+            + masking[client].public_key().public_bytes_raw()
+        ).digest()
+        for client in clients
+    )
+    root = hashlib.sha256(prefix + b"root." + leaves).digest()
 
     def info(purpose: bytes, one: int, other: int) -> bytes:
-        return b"secagg pairwise v1" + digest + purpose + one.to_bytes(4, "big") + other.to_bytes(4, "big")
-
-    drawn = {client: stream(b"masks%d" % client) for client in clients}
-    masking = {}
-    for client in clients:
-        drawn[client](32)  # the sealing key comes first
-        masking[client] = X25519PrivateKey.from_private_bytes(drawn[client](32))
-    seeds = {client: drawn[client](32) for client in clients}
+        return prefix + root + purpose + one.to_bytes(4, "big") + other.to_bytes(4, "big")
 
     run.to_round(2)
     replies = run.replies()
-    codec = messages.Codec(digest, 10_000)
+    codec = messages.Codec(SecAgg().digest(session), 10_000)
     for client in clients:
         masked = [int(entry) for entry in run.inputs[client]]
         masks = [(1, expand(hkdf(seeds[client], info(b"alone", client, client)), length, size))]

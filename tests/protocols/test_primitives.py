@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
-from protocols.crypto import keys, prg
+from protocols.crypto import keys, prg, schedule
 from protocols.crypto.schedule import Schedule
 from protocols.crypto.secret import Secret
 
@@ -150,38 +150,96 @@ def test_sealed_message_that_was_altered_is_refused() -> None:
         keys.open_sealed(Secret(bytes(32)), sealed)
 
 
+def test_sealed_message_opens_only_with_its_public_data() -> None:
+    sealed = keys.seal(Secret(SEED), b"share", b"fingerprint")
+    assert keys.open_sealed(Secret(SEED), sealed, b"fingerprint") == b"share"
+    for other in (b"", b"fingerprints", b"gingerprint"):
+        with pytest.raises(ValueError, match="authenticate"):
+            keys.open_sealed(Secret(SEED), sealed, other)
+
+
 def hkdf(secret: bytes, info: bytes) -> bytes:
     """RFC 5869 for one block of output, no salt."""
     extracted = hmac.digest(bytes(32), secret, "sha256")
     return hmac.digest(extracted, info + b"\x01", "sha256")
 
 
-def test_schedule_binds_purpose_session_and_ids() -> None:
-    digest, secret = b"d" * 32, Secret(SEED)
-    schedule, other = Schedule(digest), Schedule(b"e" * 32)
-    ids = (5).to_bytes(4, "big") + (2**32 - 2).to_bytes(4, "big")
-    prefix = b"secagg pairwise v1" + digest
-    mask = schedule.pair_mask(secret, one=2**32 - 2, other=5)
+def test_schedule_binds_purpose_session_directory_and_ids() -> None:
+    digest, root, secret = b"d" * 32, b"r" * 32, Secret(SEED)
+    derive, ids = Schedule(digest, root), (5).to_bytes(4, "big") + (2**32 - 2).to_bytes(4, "big")
+    prefix = b"secagg pairwise v2" + digest + root
+    mask = derive.pair_mask(secret, one=2**32 - 2, other=5)
     assert mask.reveal() == hkdf(SEED, prefix + b"pairs" + ids)
-    assert mask == schedule.pair_mask(secret, one=5, other=2**32 - 2)
-    one, two, three = b"1" * 64, b"2" * 64, b"3" * 64
-    share_key = schedule.share_key(secret, sender=(5, one), receiver=(2**32 - 2, two))
-    assert share_key.reveal() == hkdf(SEED, prefix + b"share" + ids + one + two)
+    assert mask == derive.pair_mask(secret, one=5, other=2**32 - 2)
+    assert derive.self_mask(secret, owner=5).reveal() == hkdf(SEED, prefix + b"alone" + 2 * ids[:4])
+    assert derive.share_key(secret, sender=5, receiver=2**32 - 2).reveal() == hkdf(SEED, prefix + b"share" + ids)
+    assert derive.share_key(secret, sender=2**32 - 2, receiver=5).reveal() == hkdf(
+        SEED, prefix + b"share" + ids[4:] + ids[:4]
+    )
     derived = [
-        schedule.share_key(secret, sender=(5, one), receiver=(6, two)),
-        schedule.share_key(secret, sender=(6, two), receiver=(5, one)),
-        schedule.share_key(secret, sender=(5, three), receiver=(6, two)),
-        schedule.share_key(secret, sender=(5, one), receiver=(6, three)),
-        schedule.pair_mask(secret, one=5, other=6),
-        schedule.pair_mask(secret, one=5, other=7),
-        schedule.self_mask(secret, owner=5),
-        schedule.self_mask(secret, owner=6),
-        other.self_mask(secret, owner=5),
-        other.pair_mask(secret, one=5, other=6),
-        other.share_key(secret, sender=(5, one), receiver=(6, two)),
+        each
+        for schedule in (derive, Schedule(b"e" * 32, root), Schedule(digest, b"q" * 32))
+        for each in (
+            schedule.share_key(secret, sender=5, receiver=6),
+            schedule.share_key(secret, sender=6, receiver=5),
+            schedule.share_key(secret, sender=5, receiver=7),
+            schedule.pair_mask(secret, one=5, other=6),
+            schedule.pair_mask(secret, one=5, other=7),
+            schedule.self_mask(secret, owner=5),
+            schedule.self_mask(secret, owner=6),
+        )
     ]
-    published = {schedule.commitment(secret, owner=5), schedule.commitment(secret, owner=6)}
-    assert len({each.reveal() for each in derived} | published) == len(derived) + 2
+    assert len({each.reveal() for each in derived}) == len(derived)
+
+
+def test_commitments_and_fingerprints_are_hashes_bound_to_everything() -> None:
+    digest, root, secret, share = b"d" * 32, b"r" * 32, Secret(SEED), b"s" * 33
+    derive, owner, holder = Schedule(digest, root), (5).to_bytes(4, "big"), (6).to_bytes(4, "big")
+    prefix = b"secagg pairwise v2" + digest + root
+    assert (
+        derive.commitment(secret, owner=5, index=6)
+        == hashlib.sha256(prefix + b"bound" + owner + holder + SEED).digest()
+    )
+    assert (
+        derive.fingerprint(share, owner=5, holder=6, index=1)
+        == hashlib.sha256(prefix + b"piece" + owner + holder + b"\x01" + share).digest()
+    )
+    both = derive.fingerprints(share + bytes(33), owner=5, holder=6)
+    assert both == derive.fingerprint(share, owner=5, holder=6, index=0) + derive.fingerprint(
+        bytes(33), owner=5, holder=6, index=1
+    )
+    made = [
+        each
+        for schedule in (derive, Schedule(b"e" * 32, root), Schedule(digest, b"q" * 32))
+        for each in (
+            schedule.commitment(secret, owner=5, index=0),
+            schedule.commitment(secret, owner=5, index=1),
+            schedule.commitment(secret, owner=6, index=0),
+            schedule.commitment(Secret(bytes(32)), owner=5, index=0),
+            schedule.fingerprint(share, owner=5, holder=6, index=0),
+            schedule.fingerprint(share, owner=6, holder=5, index=0),
+            schedule.fingerprint(share, owner=5, holder=6, index=1),
+            schedule.fingerprint(bytes(33), owner=5, holder=6, index=0),
+        )
+    ]
+    assert len(set(made)) == len(made)
+
+
+def test_directory_is_a_hash_of_everyones_keys() -> None:
+    digest, prefix, who = b"d" * 32, b"secagg pairwise v2" + b"d" * 32, (7).to_bytes(4, "big")
+    leaf = schedule.leaf(digest, client=7, advertised=b"keys")
+    assert leaf == hashlib.sha256(prefix + b"leaf." + who + b"keys").digest()
+    assert schedule.root(digest, leaf + bytes(32)) == hashlib.sha256(prefix + b"root." + leaf + bytes(32)).digest()
+    leaves = {
+        leaf,
+        schedule.leaf(digest, client=8, advertised=b"keys"),
+        schedule.leaf(b"e" * 32, client=7, advertised=b"keys"),
+        schedule.leaf(digest, client=7, advertised=b"keyz"),
+        schedule.ABSENT,
+    }
+    assert len(leaves) == 5
+    roots = {schedule.root(digest, leaf), schedule.root(digest, leaf + leaf), schedule.root(b"e" * 32, leaf)}
+    assert len(roots) == 3
 
 
 def test_secret_is_redacted_and_stays_where_it_is() -> None:

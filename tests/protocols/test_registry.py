@@ -6,7 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from protocols import ParameterError, PlainSum, SecAgg, SecAggPlus, SecureSum, UnknownProtocol, available, load
+from protocols import (
+    LightSecAgg,
+    ParameterError,
+    PlainSum,
+    SecAgg,
+    SecAggPlus,
+    SecureSum,
+    UnknownProtocol,
+    available,
+    load,
+)
 
 PLUGIN = '''
 from dataclasses import dataclass
@@ -36,7 +46,10 @@ def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     sys.modules.pop("other_protocols", None)
 
 
-@pytest.mark.parametrize(("name", "kind"), [("plain", PlainSum), ("secagg", SecAgg), ("secagg-plus", SecAggPlus)])
+OWN = [("lightsecagg", LightSecAgg), ("plain", PlainSum), ("secagg", SecAgg), ("secagg-plus", SecAggPlus)]
+
+
+@pytest.mark.parametrize(("name", "kind"), OWN)
 def test_own_protocols_are_found_by_the_name_they_give_themselves(name: str, kind: type[SecureSum]) -> None:
     assert load(name) is kind
     assert kind.name == name
@@ -79,5 +92,8 @@ def test_every_registered_protocol_is_whole() -> None:
     for name in available():
         kind = load(name)
         assert kind.name == name
-        assert kind.rounds
-        assert len({row.name for row in kind.rounds}) == len(kind.rounds)
+        protocol, threshold = kind.suggest(clients=5, adversarial=0.0, dropout=0.0)
+        assert type(protocol) is kind
+        assert 2 <= threshold <= 5
+        assert protocol.rounds
+        assert len({row.name for row in protocol.rounds}) == len(protocol.rounds)

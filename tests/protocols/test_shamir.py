@@ -120,3 +120,19 @@ def test_altered_share_gives_another_secret_or_none() -> None:
 def test_shares_beyond_the_threshold_are_not_looked_at() -> None:
     shares = dealt(b"x" * 32, 2, [1, 2, 3])
     assert shamir.combine({**shares, 3: b"rubbish"}, threshold=2).reveal() == b"x" * 32
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        (bytes(33), True),
+        ((P - 1).to_bytes(33, "little"), True),
+        (P.to_bytes(33, "little"), False),
+        (b"\xff" * 33, False),
+        (bytes(32), False),
+        (bytes(34), False),
+        (b"", False),
+    ],
+)
+def test_share_is_a_canonical_element_of_the_field(data: bytes, expected: bool) -> None:
+    assert shamir.is_share(data) is expected

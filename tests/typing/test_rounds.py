@@ -15,8 +15,8 @@ ROOT: Final = Path(__file__).parents[2]
 PARTIES: Final = """
 from typing import Final
 
-from protocols.machine import Finish, Round
 from protocols.messages import Message
+from protocols.secure_sum import Round
 
 
 class Question(Message, frozen=True):

@@ -1,0 +1,190 @@
+"""The client's side of LightSecAgg: one method for each round, in order."""
+
+from typing import NoReturn
+
+import numpy as np
+from msgspec import field
+
+from protocols import packing
+from protocols.crypto import keys
+from protocols.crypto.prg import Words
+from protocols.crypto.secret import Secret
+from protocols.errors import RemoteError
+from protocols.lightsecagg.messages import (
+    AdvertisedKey,
+    AggregatedShares,
+    DeliveredShares,
+    Invitation,
+    KeyDirectory,
+    MaskedInput,
+    SealedShares,
+    Survivors,
+)
+from protocols.lightsecagg.setup import Setup
+from protocols.session import Participant
+from protocols.snapshot import State
+
+_GONE = Secret(b"")
+_EMPTY = np.empty(0, dtype=np.uint8)
+
+
+class ClientState(State, kw_only=True):
+    """A client's secrets and what it knows of the others; each part is dropped with the round that needs it last.
+
+    Attributes:
+        vector: Its input.
+        private: Its X25519 private key.
+        root: What its mask and the drawn shares of it are expanded from.
+        members: By id, the public keys of all in the directory, itself included.
+        channels: By id, the agreement with each other member.
+        held: By owner, its share of the owner's mask, bit-packed, or the seed of it.
+        total: The sum of the shares of the survivors' masks.
+    """
+
+    vector: Words
+    private: Secret = _GONE
+    root: Secret = _GONE
+    members: dict[int, bytes] = field(default_factory=dict)
+    channels: dict[int, Secret] = field(default_factory=dict)
+    held: dict[int, Secret] = field(default_factory=dict)
+    total: Words = _EMPTY
+
+
+class LightSecAggClient:
+    """One client of one session: one method for each round, in order."""
+
+    def __init__(self, setup: Setup, participant: Participant) -> None:
+        self._setup = setup
+        self._session = setup.session
+        self._field = setup.code.field
+        self._client = participant.client
+        self._entropy = participant.entropy
+        self.state = ClientState(vector=participant.vector)
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a client holds its input and its secrets, and is not to be pickled or copied")
+
+    def advertise_keys(self, _: Invitation) -> AdvertisedKey:
+        """Round 0: make a key pair for this session alone."""
+        pair = keys.KeyPair(Secret(self._entropy(keys.KEY_BYTES)))
+        self.state.private = pair.secret
+        self.state.members[self._client] = pair.public
+        return AdvertisedKey(pair.public)
+
+    def share_masks(self, directory: KeyDirectory) -> SealedShares:
+        """Round 1: draw a mask, encode it, and seal a share of it for every other client."""
+        self._meet(directory)
+        self.state.root = Secret(self._entropy(keys.KEY_BYTES))
+        setup, members = self._setup, sorted(self.state.members)
+        seeds = {
+            holder: keys.derive(self.state.root, setup.info(b"drawn", self._client, holder))
+            for holder in setup.seeded(self.state.members, self._client)
+        }
+        rest = [member for member in members if member not in seeds]
+        coded = setup.code.encode(
+            self._mask(),
+            {setup.positions[holder]: self._field.uniform(seed, setup.share_length) for holder, seed in seeds.items()},
+            [setup.positions[holder] for holder in rest],
+        )
+        packed = {holder: packing.pack(share, self._session.modulus) for holder, share in zip(rest, coded, strict=True)}
+        self.state.held[self._client] = Secret(packed.pop(self._client))
+        ciphertexts = [
+            keys.seal(
+                self._share_key(self._client, holder), seeds[holder].reveal() if holder in seeds else packed[holder]
+            )
+            for holder in members
+            if holder != self._client
+        ]
+        return SealedShares(tuple(map(memoryview, ciphertexts)))
+
+    def mask_input(self, delivered: DeliveredShares) -> MaskedInput:
+        """Round 2: open the shares of the others' masks, and send the vector plus one's own mask."""
+        self._check_cohort(delivered.clients, len(delivered.ciphertexts))
+        if not self.state.channels.keys() >= set(delivered.clients):
+            raise RemoteError("shares of clients that are not in the key directory")
+        for owner, ciphertext in zip(delivered.clients, delivered.ciphertexts, strict=True):
+            if not self._open(owner, ciphertext):
+                raise RemoteError(f"the share of client {owner}'s mask does not open", culprits=[owner])
+        masked = self.state.vector
+        self._field.add(masked, self._mask()[: self._session.length])
+        # From here on this client needs only what others gave it to hold, and the share of its own mask.
+        self.state.vector, self.state.private, self.state.root, self.state.channels = _EMPTY, _GONE, _GONE, {}
+        return MaskedInput(memoryview(packing.pack(masked, self._session.modulus)))
+
+    def aggregate_shares(self, survivors: Survivors) -> AggregatedShares:
+        """Round 3: the sum of the shares held of the survivors' masks, for one survivor set and no other."""
+        if list(survivors.clients) != sorted(set(survivors.clients)):
+            raise RemoteError("the survivor set is not in ascending order, or names a client twice")
+        if self._client not in survivors.clients:
+            raise RemoteError("the survivor set leaves this client out, whose input was asked for")
+        others = tuple(client for client in survivors.clients if client != self._client)
+        self._check_cohort(others, len(others))
+        if not self.state.held.keys() >= set(others):
+            raise RemoteError("the survivor set names a client that has shared nothing with this one")
+        self.state.total = np.zeros(self._setup.share_length, dtype=self._field.dtype)
+        for owner in survivors.clients:
+            if not self._add_share(owner):
+                raise RemoteError(f"the share of client {owner}'s mask is not of the field", culprits=[owner])
+        return AggregatedShares(survivors.clients, memoryview(packing.pack(self.state.total, self._session.modulus)))
+
+    def _meet(self, directory: KeyDirectory) -> None:
+        """Check everyone's keys, before any secret is at hand, then agree with everyone."""
+        self._check_cohort(directory.clients, len(directory.keys))
+        if not self._setup.positions.keys() >= set(directory.clients):
+            raise RemoteError("the key directory names clients that are not in the session")
+        seen = {self.state.members[self._client]}
+        for client, key in zip(directory.clients, directory.keys, strict=True):
+            if not keys.is_public_key(key) or key in seen:
+                raise RemoteError(f"client {client} has a damaged or repeated key", culprits=[client])
+            if keys.is_low_order(key):
+                raise RemoteError(f"client {client} has a key of low order", culprits=[client])
+            seen.add(key)
+        pair = keys.KeyPair(self.state.private)
+        for client, key in zip(directory.clients, directory.keys, strict=True):
+            self.state.members[client] = key
+            self.state.channels[client] = pair.agree(key)
+
+    def _open(self, owner: int, ciphertext: memoryview) -> bool:
+        """Keep the share of an owner's mask; False where it does not open, or has a wrong length."""
+        try:
+            share = keys.open_sealed(self._share_key(owner, self._client), bytes(ciphertext))
+        except ValueError:
+            return False
+        self.state.held[owner] = Secret(share)
+        return len(share) == (keys.KEY_BYTES if self._is_seed(owner) else self._setup.share_bytes)
+
+    def _add_share(self, owner: int) -> bool:
+        """Add the share of an owner's mask to the total; False where it is no vector of the field."""
+        held, total = self.state.held[owner], self.state.total
+        if self._is_seed(owner):
+            self._field.add(total, self._field.uniform(held, total.size))
+            return True
+        try:
+            packing.add_packed(total, held.reveal(), self._session.modulus)
+        except ValueError:
+            return False
+        return True
+
+    def _check_cohort(self, others: tuple[int, ...], values: int) -> None:
+        if len(others) != values or list(others) != sorted(set(others)) or self._client in others:
+            raise RemoteError("the server names clients that are repeated or unordered, or this one among the others")
+        if len(others) + 1 < self._session.threshold:
+            raise RemoteError(
+                f"{len(others) + 1} clients are left, where this client allows no fewer than {self._session.threshold}"
+            )
+
+    def _mask(self) -> Words:
+        """This client's mask, with what fills its last piece."""
+        code = self._setup.code
+        seed = keys.derive(self.state.root, self._setup.info(b"mask.", self._client, self._client))
+        return self._field.uniform(seed, code.pieces * self._setup.share_length)
+
+    def _is_seed(self, owner: int) -> bool:
+        return self._client in self._setup.seeded(self.state.members, owner)
+
+    def _share_key(self, owner: int, holder: int) -> Secret:
+        """The key that seals a share, bound to what it is, to both ids and to both public keys."""
+        members = self.state.members
+        purpose = b"seed." if holder in self._setup.seeded(members, owner) else b"share"
+        channel = self.state.channels[holder if owner == self._client else owner]
+        return keys.derive(channel, self._setup.info(purpose, owner, holder) + members[owner] + members[holder])

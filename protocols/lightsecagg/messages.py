@@ -1,0 +1,52 @@
+"""The messages of LightSecAgg, a pair for each round."""
+
+from protocols.messages import Message
+
+
+class Invitation(Message, frozen=True):
+    """The server opens the session; the envelope's digest says which."""
+
+
+class AdvertisedKey(Message, frozen=True):
+    """An X25519 public key, to seal coded shares under."""
+
+    key: bytes
+
+
+class KeyDirectory(Message, frozen=True):
+    """The keys of all other clients that are still there, clients ascending."""
+
+    clients: tuple[int, ...]
+    keys: tuple[bytes, ...]
+
+
+class SealedShares(Message, frozen=True):
+    """A client's coded shares of its mask, sealed, one for each client of its directory, ascending."""
+
+    ciphertexts: tuple[memoryview, ...]
+
+
+class DeliveredShares(Message, frozen=True):
+    """What the other clients that are still there sealed for the receiver, clients ascending."""
+
+    clients: tuple[int, ...]
+    ciphertexts: tuple[memoryview, ...]
+
+
+class MaskedInput(Message, frozen=True):
+    """A client's vector plus its mask, bit-packed."""
+
+    packed: memoryview
+
+
+class Survivors(Message, frozen=True):
+    """Whose masked input is in the sum, ascending."""
+
+    clients: tuple[int, ...]
+
+
+class AggregatedShares(Message, frozen=True):
+    """The sum of the shares that the sender holds of these survivors' masks, bit-packed."""
+
+    survivors: tuple[int, ...]
+    packed: memoryview

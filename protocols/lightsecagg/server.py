@@ -1,0 +1,137 @@
+"""The server's side of LightSecAgg: for each round, what it takes in and how it closes."""
+
+import numpy as np
+from msgspec import field
+
+from protocols import packing
+from protocols.crypto import keys
+from protocols.crypto.coding import InconsistentShares
+from protocols.crypto.prg import Words
+from protocols.errors import MalformedMessage, RemoteError
+from protocols.lightsecagg.messages import (
+    AdvertisedKey,
+    AggregatedShares,
+    DeliveredShares,
+    Invitation,
+    KeyDirectory,
+    MaskedInput,
+    SealedShares,
+    Survivors,
+)
+from protocols.lightsecagg.setup import Setup
+from protocols.messages import Message
+from protocols.secure_sum import Finish
+from protocols.snapshot import State
+
+
+class ServerState(State, kw_only=True):
+    """What the server keeps.
+
+    Attributes:
+        total: The sum of the masked inputs so far, modulo the prime.
+        keys: By id, the advertised keys.
+        sealed: By owner, its sealed shares on their way to the other members, ascending.
+        survivors: Whose masked input is in the total.
+        aggregated: By holder, the sum of its shares of the survivors' masks.
+    """
+
+    total: Words
+    keys: dict[int, bytes] = field(default_factory=dict)
+    sealed: dict[int, tuple[memoryview, ...]] = field(default_factory=dict)
+    survivors: tuple[int, ...] = ()
+    aggregated: dict[int, Words] = field(default_factory=dict)
+
+
+class LightSecAggServer:
+    """The server of one session.  It draws no randomness."""
+
+    def __init__(self, setup: Setup) -> None:
+        self._setup = setup
+        self._session = setup.session
+        self._field = setup.code.field
+        self.state = ServerState(total=np.zeros(setup.session.length, dtype=self._field.dtype))
+
+    def open(self) -> dict[int, Message]:
+        """Ask every client of the session."""
+        return {client: Invitation() for client in self._session.clients}
+
+    def take_key(self, sender: int, advertised: AdvertisedKey) -> None:
+        """Round 0: keep a client's public key; the others would close over a repeated one, or one of low order."""
+        if not keys.is_public_key(advertised.key):
+            raise MalformedMessage(f"a public key must be canonical, of {keys.KEY_BYTES} bytes")
+        if advertised.key in self.state.keys.values():
+            raise RemoteError("a public key that has been advertised before")
+        if keys.is_low_order(advertised.key):
+            raise RemoteError("a public key of low order")
+        self.state.keys[sender] = advertised.key
+
+    def close_keys(self) -> dict[int, Message]:
+        """Send everyone's keys to everyone else."""
+        members = sorted(self.state.keys)
+        return {
+            client: KeyDirectory(
+                tuple(other for other in members if other != client),
+                tuple(self.state.keys[other] for other in members if other != client),
+            )
+            for client in members
+        }
+
+    def take_shares(self, sender: int, sealed: SealedShares) -> None:
+        """Round 1: keep a client's sealed shares for their holders."""
+        seeded = self._setup.seeded(self.state.keys, sender)
+        lengths = [
+            keys.SEAL_OVERHEAD_BYTES + (keys.KEY_BYTES if holder in seeded else self._setup.share_bytes)
+            for holder in self._others(sender)
+        ]
+        if [len(ciphertext) for ciphertext in sealed.ciphertexts] != lengths:
+            raise MalformedMessage("sealed shares of other numbers or lengths than the session needs")
+        self.state.sealed[sender] = sealed.ciphertexts
+
+    def close_shares(self) -> dict[int, Message]:
+        """Deliver the sealed shares to their holders, to each no other client's."""
+        sealed, owners = self.state.sealed, sorted(self.state.sealed)
+        index = {owner: {holder: i for i, holder in enumerate(self._others(owner))} for owner in owners}
+        requests: dict[int, Message] = {}
+        for holder in owners:
+            others = tuple(owner for owner in owners if owner != holder)
+            requests[holder] = DeliveredShares(others, tuple(sealed[owner][index[owner][holder]] for owner in others))
+        self.state.sealed = {}
+        return requests
+
+    def take_masked_input(self, sender: int, masked: MaskedInput) -> None:
+        """Round 2: add a masked vector to the running sum."""
+        try:
+            packing.add_packed(self.state.total, masked.packed, self._session.modulus)
+        except ValueError as error:
+            raise MalformedMessage(str(error)) from None
+        self.state.survivors = (*self.state.survivors, sender)
+
+    def close_masked_inputs(self) -> dict[int, Message]:
+        """Tell the survivors who they are."""
+        self.state.survivors = tuple(sorted(self.state.survivors))
+        return {client: Survivors(self.state.survivors) for client in self.state.survivors}
+
+    def take_aggregated_shares(self, sender: int, aggregated: AggregatedShares) -> None:
+        """Round 3: keep a survivor's share of the sum of the masks."""
+        if aggregated.survivors != self.state.survivors:
+            raise RemoteError("shares of the masks of other clients than those who survive")
+        try:
+            share = packing.unpack(aggregated.packed, self._setup.share_length, self._session.modulus)
+        except ValueError as error:
+            raise MalformedMessage(str(error)) from None
+        self.state.aggregated[sender] = share.astype(self._field.dtype)
+
+    def finish(self) -> Finish:
+        """Decode the sum of the survivors' masks from any U answers, compare it with the others, and remove it."""
+        positions, clients = self._setup.positions, self._session.clients
+        try:
+            mask = self._setup.code.decode({positions[c]: share for c, share in self.state.aggregated.items()})
+        except InconsistentShares as error:
+            culprits = sorted(clients[position] for position in error.positions)
+            named = f"those of clients {culprits} do not" if culprits else "who is to blame cannot be told"
+            raise RemoteError(f"the aggregated shares do not fit together: {named}", culprits=culprits) from None
+        self._field.subtract(self.state.total, mask[: self._session.length])
+        return Finish(self.state.total.astype(np.uint64), self.state.survivors)
+
+    def _others(self, client: int) -> list[int]:
+        return [member for member in sorted(self.state.keys) if member != client]

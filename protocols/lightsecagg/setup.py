@@ -1,0 +1,64 @@
+"""What both sides of LightSecAgg derive from the session, each for itself."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from functools import cached_property
+
+from protocols import packing
+from protocols.crypto import keys
+from protocols.crypto.coding import MaskCode
+from protocols.session import Session
+
+_PREFIX = b"secagg lightsecagg v1"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setup:
+    """What both sides derive from the session, each for itself.
+
+    Attributes:
+        session: The session.
+        digest: Its digest, 32 bytes.
+        code: The code of the masks.
+    """
+
+    session: Session
+    digest: bytes
+    code: MaskCode
+
+    @cached_property
+    def positions(self) -> dict[int, int]:
+        """Where each client's share lies in the code."""
+        return {client: position for position, client in enumerate(self.session.clients)}
+
+    @property
+    def share_length(self) -> int:
+        """Field elements in a share."""
+        return self.code.piece_length(self.session.length)
+
+    @property
+    def share_bytes(self) -> int:
+        """Of a share that is not sent as a seed, bit-packed."""
+        return packing.packed_bytes(self.share_length, self.session.modulus)
+
+    @property
+    def vector_bytes(self) -> int:
+        """Of a masked vector, bit-packed."""
+        return packing.packed_bytes(self.session.length, self.session.modulus)
+
+    @property
+    def sealed_bytes(self) -> int:
+        """Of all the sealed shares that a client sends, or receives, where nobody has dropped."""
+        computed = len(self.session.clients) - 1 - self.code.privacy
+        contents = computed * self.share_bytes + self.code.privacy * keys.KEY_BYTES
+        return contents + (computed + self.code.privacy) * keys.SEAL_OVERHEAD_BYTES
+
+    def seeded(self, members: Collection[int], owner: int) -> frozenset[int]:
+        """Who gets its share of an owner's mask as a seed: the T that follow the owner among the members."""
+        circle = sorted(members)
+        start = circle.index(owner) + 1
+        return frozenset((circle + circle)[start : start + self.code.privacy])
+
+    def info(self, purpose: bytes, one: int, other: int) -> bytes:
+        """What a key is derived with: unambiguous, since everything before the end has a fixed length."""
+        return _PREFIX + self.digest + purpose + one.to_bytes(4, "big") + other.to_bytes(4, "big")

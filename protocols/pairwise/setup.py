@@ -1,0 +1,99 @@
+"""What both sides of pairwise masking derive from the session and the key directory, each for itself."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+from protocols.crypto import graph, keys, schedule, shamir
+from protocols.crypto.schedule import Schedule
+from protocols.errors import RemoteError
+from protocols.identity import Signatures
+from protocols.pairwise.messages import AdvertisedKeys
+from protocols.session import Session
+
+KEYS = b"keys...."
+SHARES = b"shares.."
+SURVIVORS = b"survivor"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setup:
+    """One session of pairwise masking.
+
+    Attributes:
+        session: The session.
+        digest: Its digest, 32 bytes.
+        degree: Neighbours of each client.
+        threshold: Shares that rebuild a secret, out of the degree + 1 holders.
+    """
+
+    session: Session
+    digest: bytes
+    degree: int
+    threshold: int
+
+    @property
+    def signatures(self) -> Signatures:
+        """What makes and checks the session's signatures."""
+        return Signatures(self.digest, self.session.roster)
+
+    @property
+    def shares_each(self) -> int:
+        """How many shares a client deals to each holder: of the seed, of the masking key, of each attached secret."""
+        return 2 + len(self.session.attached)
+
+    @property
+    def sealed_bytes(self) -> int:
+        """Length of a ciphertext of shares."""
+        return self.shares_each * shamir.SHARE_BYTES + keys.SEAL_OVERHEAD_BYTES
+
+    @property
+    def fingerprint_bytes(self) -> int:
+        """Length of the fingerprints of one holder's shares."""
+        return self.shares_each * schedule.HASH_BYTES
+
+    def opened(self, survivors: int) -> tuple[int, ...]:
+        """Which attached secrets are opened with so many survivors, by index."""
+        dropped = len(self.session.clients) - survivors
+        return tuple(index for index, rule in enumerate(self.session.attached) if rule.opens(dropped))
+
+    def schedule(self, root: bytes) -> Schedule:
+        """The derivations under a directory's root."""
+        return Schedule(self.digest, root)
+
+    def leaf(self, client: int, advertised: AdvertisedKeys) -> bytes:
+        """A client's entry in the directory."""
+        return schedule.leaf(self.digest, client=client, advertised=advertised.joined + advertised.signature)
+
+    def root(self, leaves: bytes) -> bytes:
+        """The directory's root, which is the seed of the graph's order."""
+        return schedule.root(self.digest, leaves)
+
+    def neighbours(self, root: bytes, client: int) -> frozenset[int]:
+        """A client's neighbours under a directory's root."""
+        return frozenset(graph.neighbourhood(_circle(root, self.session.clients), client, self.degree))
+
+    def graph(self, root: bytes) -> dict[int, frozenset[int]]:
+        """Everyone's neighbours under a directory's root."""
+        return _graph(root, self.session.clients, self.degree)
+
+    def check_keys(self, client: int, advertised: AdvertisedKeys) -> None:
+        """Check one client's public keys by themselves.
+
+        Raises:
+            RemoteError: They are not canonical, the same, of low order, or not signed by this client for this session.
+        """
+        if not (keys.is_public_key(advertised.sealing) and keys.is_public_key(advertised.masking)):
+            raise RemoteError(f"the public keys of client {client} are not canonical, of {keys.KEY_BYTES} bytes")
+        if advertised.sealing == advertised.masking:
+            raise RemoteError(f"client {client} has one public key for two purposes, or a repeated one")
+        self.signatures.check(advertised.signature, client=client, purpose=KEYS, payload=advertised.joined)
+
+
+@lru_cache(maxsize=4)
+def _circle(root: bytes, clients: tuple[int, ...]) -> tuple[int, ...]:
+    return graph.order(root, clients)
+
+
+@lru_cache(maxsize=2)
+def _graph(root: bytes, clients: tuple[int, ...], degree: int) -> dict[int, frozenset[int]]:
+    return {c: frozenset(near) for c, near in graph.neighbourhoods(_circle(root, clients), degree).items()}

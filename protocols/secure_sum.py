@@ -1,0 +1,140 @@
+"""What a protocol is: a table of rounds, frozen parameters, and makers of the two parties that the rounds name.
+
+A protocol is a secure sum over Z_m^d, run as rounds that the server drives: one request to each party asked, one
+reply back.  Its module holds a table of `Round` rows, which reads as the figure of its paper, and two party classes
+whose methods the rows name; `protocols.machine` turns bytes into calls of these methods, in order.
+"""
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Generic, TypeVar
+
+import msgspec
+
+from protocols import messages
+from protocols.crypto.density import Adversary
+from protocols.crypto.secret import Secret
+from protocols.errors import ParameterError, UnsafeSession
+from protocols.messages import Message
+from protocols.session import Participant, Session, Vector
+
+C = TypeVar("C")
+S = TypeVar("S")
+Request = TypeVar("Request", bound=Message)
+Reply = TypeVar("Reply", bound=Message)
+
+
+@dataclass(frozen=True, slots=True)
+class Round(Generic[C, S, Request, Reply]):
+    """One row of a protocol's table.
+
+    Attributes:
+        name: The round's noun or verb in the paper; unique within a protocol.
+        request: The message that the server sends to each party asked.
+        answer: The client party's method that turns a request into a reply.
+        reply: The message that comes back.
+        absorb: The server party's method that checks and takes in one reply; it raises `RemoteError` and leaves
+            the party unchanged where the reply is bad.
+        close: The server party's method that ends the round: requests of the next one by client id, or `Finish`.
+    """
+
+    name: str
+    request: type[Request]
+    answer: Callable[[C, Request], Reply]
+    reply: type[Reply]
+    absorb: Callable[[S, int, Reply], None]
+    close: "Callable[[S], Mapping[int, Message] | Finish]"
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """The end of a sum.
+
+    Attributes:
+        total: Shape `(length,)`, uint64: the sum of the contributors' vectors modulo the session's modulus.
+        contributors: Whose vectors are in it, ascending.
+        attached: For each contributor, its attached secrets in the session's order; None where one stays closed.
+    """
+
+    total: Vector
+    contributors: tuple[int, ...]
+    attached: Mapping[int, tuple[Secret | None, ...]] = field(default_factory=dict)
+
+
+class SecureSum(ABC):
+    """A protocol: frozen parameters, a table of rounds, and makers of the two parties.
+
+    Subclasses are frozen dataclasses; their fields are part of the digest.  Everything about a party that changes
+    during a session lives in its attribute `state`, a `protocols.snapshot.State`, to be kept and restored.
+    """
+
+    name: ClassVar[str]
+    adversaries: ClassVar[tuple[Adversary, ...]] = ()
+    """The servers that its clients are safe from, the strongest last; none for a baseline."""
+
+    @property
+    @abstractmethod
+    def rounds(self) -> tuple[Round[Any, Any, Any, Any], ...]:
+        """The table of rounds."""
+
+    @classmethod
+    @abstractmethod
+    def suggest(
+        cls, *, clients: int, adversarial: float, dropout: float, adversary: Adversary = Adversary.CURIOUS
+    ) -> "tuple[SecureSum, int]":
+        """Parameters and session threshold for a cohort.
+
+        Args:
+            clients: Size of the cohort.
+            adversarial: Largest fraction of clients that collude with the server, in [0, 1).
+            dropout: Largest fraction that may vanish during the sum, in [0, 1).
+            adversary: A server that follows the protocol (`CURIOUS`) or does anything (`MALICIOUS`).
+
+        Raises:
+            ParameterError: No parameters reach 2^-40 security and 2^-20 failure, and the message says what would; or
+                the protocol does not stand against such a server.
+        """
+
+    @classmethod
+    def modulus(cls, bits: int) -> int:
+        """The largest modulus of at most so many bits, in [1, 64], that this protocol sums over."""
+        return 1 << bits
+
+    def message_limit(self, session: Session) -> int:
+        """The most bytes that any message of a session may have."""
+        return messages.limit(session.length, session.modulus, len(session.clients), len(session.attached))
+
+    @abstractmethod
+    def validate(self, session: Session) -> None:
+        """Raise `ParameterError` unless this protocol can run this session."""
+
+    def check_safety(self, session: Session, adversarial: float) -> None:  # noqa: ARG002  # for those that override it
+        """Raise `UnsafeSession` unless a client is safe from a malicious server with such a fraction of the clients."""
+        raise UnsafeSession(f"{self.name} does not protect its clients from a malicious server")
+
+    @abstractmethod
+    def client_party(self, session: Session, participant: Participant) -> Any:
+        """The state machine of one client, at its beginning."""
+
+    @abstractmethod
+    def server_party(self, session: Session) -> Any:
+        """The state machine of the server; it has a method `open()` that gives the first round's requests."""
+
+    def digest(self, session: Session) -> bytes:
+        """32 bytes over every parameter of protocol and session; bound into every key, message and signature."""
+        parameters = {name: getattr(self, name) for name in getattr(self, "__dataclass_fields__", {})}
+        roster = None if session.roster is None else tuple(session.roster.items())
+        openings = tuple((rule.least_dropped, rule.most_dropped) for rule in session.attached)
+        sizes = (session.threshold, session.length, session.modulus - 1)
+        agreed = (session.session_id, session.clients, sizes, session.context, roster, openings)
+        described = ("secagg session", messages.VERSION, self.name, sorted(parameters.items()), agreed)
+        return hashlib.sha256(msgspec.msgpack.encode(described)).digest()
+
+    def refuse_extras(self, session: Session) -> None:
+        """Raise `ParameterError` for a roster or attached secrets, which only some protocols make use of."""
+        if session.roster is not None:
+            raise ParameterError(f"{self.name} has no use for a roster: it does not stand against a malicious server")
+        if session.attached:
+            raise ParameterError(f"{self.name} carries no attached secrets")

@@ -1,0 +1,103 @@
+"""What a machine keeps between two rounds, as sealed bytes: a process may end and another go on in its place.
+
+Everything that changes about a party is in `party.state`, a `State` with typed fields; what else a party has
+follows from the session.  A snapshot is the state in MessagePack, encrypted and authenticated (AES-256-GCM, NIST
+SP 800-38D) under a key of the caller's, with a random nonce: at most 2^32 snapshots a key.
+"""
+
+from typing import Any, NoReturn, TypeVar
+
+import msgspec
+import numpy as np
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from numpy.typing import NDArray
+
+from protocols.crypto.secret import Secret
+from protocols.errors import DamagedSnapshot, ParameterError
+from protocols.messages import Message
+
+KEY_BYTES = 32
+NONCE_BYTES = 12
+_DOMAIN = b"secagg snapshot v1"
+
+
+class State(msgspec.Struct):
+    """Base of what a party keeps: secrets and inputs, so its repr says nothing, and it refuses pickling."""
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(...)"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a party's state is not to be pickled or copied; see snapshot")
+
+
+S = TypeVar("S", bound=State)
+
+
+class Kept(Message, frozen=True):
+    """A machine between two rounds.
+
+    Attributes:
+        owner: The client's id, or -1 for the server.
+        number: Of the round that is open (server), or that comes next (client).
+        asked: Server: who was asked in it.
+        answered: Server: who of them has answered.
+        state: The party's state.
+    """
+
+    owner: int
+    number: int
+    asked: tuple[int, ...]
+    answered: tuple[int, ...]
+    state: msgspec.Raw
+
+
+def write_state(state: State) -> msgspec.Raw:
+    """A party's state in MessagePack."""
+    return msgspec.Raw(msgspec.msgpack.encode(state, enc_hook=_write))
+
+
+def read_state(data: msgspec.Raw, kind: type[S]) -> S:
+    """The state that `write_state` wrote."""
+    return msgspec.msgpack.decode(data, type=kind, dec_hook=_read)
+
+
+def seal(kept: Kept, *, digest: bytes, key: Secret, nonce: bytes) -> bytes:
+    """Encrypt and authenticate a snapshot, bound to the session's digest."""
+    return nonce + _cipher(key).encrypt(nonce, msgspec.msgpack.encode(kept), _DOMAIN + digest)
+
+
+def unseal(data: bytes, *, digest: bytes, key: Secret) -> Kept:
+    """What `seal` sealed.
+
+    Raises:
+        DamagedSnapshot: It was sealed under another key or for another session, or was altered.
+    """
+    cipher = _cipher(key)
+    try:
+        plaintext = cipher.decrypt(data[:NONCE_BYTES], data[NONCE_BYTES:], _DOMAIN + digest)
+    except (InvalidTag, ValueError, TypeError):
+        raise DamagedSnapshot("no snapshot of this session under this key") from None
+    return msgspec.msgpack.decode(plaintext, type=Kept)
+
+
+def _cipher(key: Secret) -> AESGCM:
+    if type(key) is not Secret or len(key.reveal()) != KEY_BYTES:
+        raise ParameterError(f"a snapshot is sealed under a Secret of {KEY_BYTES} bytes")
+    return AESGCM(key.reveal())
+
+
+def _write(value: object) -> object:
+    if isinstance(value, Secret):
+        return value.reveal()
+    if isinstance(value, np.ndarray):
+        return (value.dtype.str, value.tobytes())
+    raise NotImplementedError(f"a party's state cannot hold a {type(value).__name__}")
+
+
+def _read(kind: type, value: Any) -> Secret | NDArray[Any]:
+    if kind is Secret:
+        return Secret(value)
+    dtype, data = value
+    return np.frombuffer(data, dtype=dtype).copy()

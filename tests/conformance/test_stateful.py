@@ -1,0 +1,267 @@
+"""Any order of losing, doubling, swapping, replaying and damaging messages and of restarting machines.
+
+Whatever happens, a sum ends as the exact one over the contributors that the server declares, or with a typed error;
+a server that refuses a message is what it was before, and a client that refuses one is closed.
+"""
+
+import hypothesis
+import pytest
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from protocols import (
+    Continue,
+    Finish,
+    MalformedMessage,
+    OrderError,
+    RemoteError,
+    Server,
+    SessionReused,
+    TooFewSurvivors,
+)
+from protocols.snapshot import write_state
+from tests.conformance.cohorts import SNAPSHOT_KEY, Run, Setting, refusal, settings, stream, unchecked
+
+ANY = st.integers(0, 2**16)
+"""Picks one of however many there are."""
+
+
+def has_messages(network: "Network") -> bool:
+    return bool(network.flying) and network.is_open
+
+
+def has_history(network: "Network") -> bool:
+    return bool(network.taken) and network.is_open
+
+
+def is_open(network: "Network") -> bool:
+    return network.is_open
+
+
+class Network(RuleBasedStateMachine):
+    """One sum on a network that does what it likes.
+
+    Attributes:
+        run: All machines.
+        number: The round that is open.
+        sent: By round, the server's requests.
+        answered: By client, the last round that it answered.
+        kept: By client, snapshots from before each of its answers, with the round.
+        flying: Replies on their way: round, sender, bytes.
+        taken: Replies that the server has taken in.
+        accepted: Who has answered the open round, by what the server took in.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_open = False
+
+    @initialize(setting=st.sampled_from(settings()), rounds=ANY)
+    def begin(self, setting: Setting, rounds: int) -> None:
+        self.run = Run(setting)
+        self.number = 0
+        self.sent = [dict(self.run.requests)]
+        self.answered = dict.fromkeys(setting.session.clients, -1)
+        self.kept: dict[int, list[tuple[int, bytes]]] = {client: [] for client in setting.session.clients}
+        self.flying: list[tuple[int, int, bytes]] = []
+        self.taken: list[tuple[int, int, bytes]] = []
+        self.accepted: set[int] = set()
+        self.is_open = True
+        for _ in range(rounds % len(setting.protocol.rounds)):
+            self.play_a_round()  # to begin in any round
+
+    def pick(self, which: int) -> int:
+        return sorted(self.run.requests)[which % len(self.run.requests)]
+
+    def ask(self, client: int, request: bytes) -> None:
+        """Let a client answer, if it has not yet and is still there."""
+        machine = self.run.clients[client]
+        if machine.closed or self.answered[client] >= self.number:
+            return
+        self.kept[client].append((self.number, machine.snapshot(SNAPSHOT_KEY)))
+        try:
+            reply = machine.handle(request)
+        except RemoteError:
+            assert machine.closed
+            return
+        self.answered[client] = self.number
+        self.flying.append((self.number, client, reply))
+
+    def give(self, number: int, sender: int, reply: bytes) -> None:
+        """Hand a reply to the server, which takes it in or is what it was."""
+        before = write_state(self.run.server._party.state)
+        if refusal(self.run, sender, reply) is not None:
+            assert write_state(self.run.server._party.state) == before
+            return
+        assert number == self.number
+        assert sender not in self.accepted
+        self.accepted.add(sender)
+        self.taken.append((number, sender, reply))
+
+    @precondition(is_open)
+    @rule(which=ANY)
+    def answer(self, which: int) -> None:
+        client = self.pick(which)
+        self.ask(client, self.run.requests[client])
+
+    @precondition(is_open)
+    @rule()
+    def answer_everything(self) -> None:
+        for client, request in self.run.requests.items():
+            self.ask(client, request)
+
+    @precondition(is_open)
+    @rule(which=ANY, position=ANY, bit=st.integers(0, 7))
+    def answer_damaged(self, which: int, position: int, bit: int) -> None:
+        client = self.pick(which)
+        self.ask(client, flipped(self.run.requests[client], position, bit))
+
+    @precondition(has_messages)
+    @rule(which=ANY)
+    def deliver(self, which: int) -> None:
+        self.give(*self.flying.pop(which % len(self.flying)))
+
+    @precondition(has_messages)
+    @rule(which=ANY)
+    def double(self, which: int) -> None:
+        self.flying.append(self.flying[which % len(self.flying)])
+
+    @precondition(has_messages)
+    @rule(which=ANY)
+    def lose(self, which: int) -> None:
+        self.flying.pop(which % len(self.flying))
+
+    @precondition(has_messages)
+    @rule(which=ANY, position=ANY, bit=st.integers(0, 7))
+    def damage(self, which: int, position: int, bit: int) -> None:
+        """Anything but the bytes of a masked vector: see `cohorts.unchecked`."""
+        number, sender, reply = self.flying[which % len(self.flying)]
+        try:
+            free = unchecked(self.run.setting, number, reply)
+        except MalformedMessage:
+            return  # it is damaged already
+        if position % len(reply) not in free:
+            self.flying[which % len(self.flying)] = (number, sender, flipped(reply, position, bit))
+
+    @precondition(has_history)
+    @rule(which=ANY)
+    def replay(self, which: int) -> None:
+        """What was taken in once: from the same sender again, or where it is of an earlier round, from anyone."""
+        number, sender, reply = self.taken[which % len(self.taken)]
+        before = write_state(self.run.server._party.state)
+        with pytest.raises(RemoteError):
+            self.run.server.receive(sender if number == self.number else self.pick(which), reply)
+        assert write_state(self.run.server._party.state) == before
+
+    @precondition(lambda self: self.is_open and self.number > 0)
+    @rule(which=ANY, earlier=ANY)
+    def replay_request(self, which: int, earlier: int) -> None:
+        client, old = self.pick(which), self.sent[earlier % self.number]
+        machine = self.run.clients[client]
+        if client not in old:
+            return
+        with pytest.raises(OrderError if machine.closed else (MalformedMessage, SessionReused)):
+            machine.handle(old[client])
+        assert machine.closed
+
+    @precondition(is_open)
+    @rule()
+    def restart_server(self) -> None:
+        setting = self.run.setting
+        data = self.run.server.snapshot(SNAPSHOT_KEY, entropy=stream(b"%d" % len(self.taken)))
+        self.run.server = Server.restore(setting.protocol, setting.session, data, key=SNAPSHOT_KEY)
+
+    @precondition(is_open)
+    @rule(which=ANY)
+    def restart_client(self, which: int) -> None:
+        client = self.pick(which)
+        if not self.run.clients[client].closed:
+            data = self.run.clients[client].snapshot(SNAPSHOT_KEY)
+            entropy = stream(b"%d of %d" % (self.number, client))
+            self.run.clients[client] = self.run.setting.restored(client, data, entropy, self.run.records[client])
+
+    @precondition(is_open)
+    @rule(which=ANY, earlier=ANY)
+    def restart_client_from_long_ago(self, which: int, earlier: int) -> None:
+        """With a record that has survived, it answers nothing for a second time."""
+        client = self.pick(which)
+        kept = [(number, data) for number, data in self.kept[client] if number <= self.answered[client]]
+        if not kept or self.run.setting.session.roster is None:
+            return
+        number, data = kept[earlier % len(kept)]
+        ghost = self.run.setting.restored(client, data, stream(b"ghost"), self.run.records[client])
+        with pytest.raises(SessionReused):
+            ghost.handle(self.sent[number][client])
+        assert ghost.closed
+
+    @precondition(is_open)
+    @rule(patience=ANY)
+    def advance(self, patience: int) -> None:
+        """The deadline of the round has passed; seldom before enough have answered."""
+        if len(self.accepted) >= self.run.setting.session.threshold or patience % 8 == 1:
+            self.end_the_round()
+
+    @precondition(lambda self: not self.is_open)
+    @rule()
+    def disturb_what_is_over(self) -> None:
+        for call in (self.run.server.start, self.run.server.advance, lambda: self.run.server.receive(0, b"")):
+            with pytest.raises(OrderError):
+                call()
+        with pytest.raises(OrderError):
+            self.run.server.snapshot(SNAPSHOT_KEY, entropy=stream(b"late"))
+
+    def end_the_round(self) -> None:
+        try:
+            step = self.run.server.advance()
+        except (TooFewSurvivors, RemoteError):
+            self.is_open = False
+            with pytest.raises(OrderError):
+                self.run.server.advance()
+            return
+        self.run.step = step
+        if isinstance(step, Finish):
+            self.is_open = False
+            assert self.run.is_exact(step)
+            return
+        self.number += 1
+        self.accepted = set()
+        self.sent.append(dict(step.requests))
+
+    @precondition(is_open)
+    @rule()
+    def play_a_round(self) -> None:
+        self.answer_everything()
+        while self.flying:
+            self.give(*self.flying.pop(0))
+        self.end_the_round()
+
+    @invariant()
+    def server_misses_whom_it_has_not_taken_in(self) -> None:
+        if self.is_open:
+            assert isinstance(self.run.step, Continue)
+            assert self.run.server.missing == self.run.requests.keys() - self.accepted
+
+    def teardown(self) -> None:
+        """Whatever the network has done, the rest goes by itself: an exact sum or a typed error."""
+        for _ in range(len(self.run.setting.protocol.rounds) if self.is_open else 0):
+            if self.is_open:
+                self.play_a_round()
+        if isinstance(self.run.step, Finish):
+            assert self.run.is_exact(self.run.step)
+
+
+def flipped(data: bytes, position: int, bit: int) -> bytes:
+    position %= len(data)
+    return data[:position] + bytes([data[position] ^ 1 << bit]) + data[position + 1 :]
+
+
+def test_network_that_does_what_it_likes_gives_the_exact_sum_or_an_error() -> None:
+    budget = hypothesis.settings(max_examples=200, stateful_step_count=30, deadline=None)
+    run_state_machine_as_test(Network, settings=budget)

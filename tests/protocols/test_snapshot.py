@@ -1,0 +1,180 @@
+"""A party's state as bytes and back, and what seals it."""
+
+import copy
+import pickle
+from collections.abc import Callable
+
+import msgspec
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from protocols import Adversary, DamagedSnapshot, ParameterError, SecAgg, Secret, snapshot
+from protocols.crypto.prg import Words
+from protocols.messages import Message
+from protocols.snapshot import Kept, State, read_state, seal, unseal, write_state
+from tests.conformance.cohorts import IDS, SNAPSHOT_KEY, Run, setting
+
+DIGEST = b"d" * 32
+KEY = Secret(b"k" * 32)
+NONCE = b"n" * 12
+
+
+class Note(Message, frozen=True):
+    text: bytes
+    view: memoryview
+
+
+class Everything(State, kw_only=True):
+    """One field of each kind that a party may have."""
+
+    words: Words
+    number: int = 0
+    text: bytes = b""
+    secret: Secret = Secret(b"")
+    maybe: Secret | None = None
+    secrets: tuple[Secret, ...] = ()
+    by_id: dict[int, Secret] = msgspec.field(default_factory=dict)
+    nested: dict[int, dict[int, bytes]] = msgspec.field(default_factory=dict)
+    members: set[int] = msgspec.field(default_factory=set)
+    frozen: dict[int, frozenset[int]] = msgspec.field(default_factory=dict)
+    notes: dict[int, Note] = msgspec.field(default_factory=dict)
+    arrays: dict[int, NDArray[np.uint32]] = msgspec.field(default_factory=dict)
+
+
+def full(dtype: str = "<u8", length: int = 5) -> Everything:
+    words = (np.arange(length) + 250).astype(dtype)
+    return Everything(
+        words=words,
+        number=2**63,
+        text=bytes(range(256)),
+        secret=Secret(b"one secret"),
+        maybe=Secret(b"perhaps"),
+        secrets=(Secret(b"first"), Secret(b""), Secret(bytes(33))),
+        by_id={0: Secret(b"zero"), 2**32 - 2: Secret(b"last")},
+        nested={1: {2: b"three"}, 4: {}},
+        members={5, 0, 2**32 - 2},
+        frozen={3: frozenset({1, 2}), 4: frozenset()},
+        notes={7: Note(b"text", memoryview(b"view"))},
+        arrays={1: np.array([1, 2**32 - 1], dtype="<u4")},
+    )
+
+
+@pytest.mark.parametrize("length", [0, 1, 5, 1000])
+@pytest.mark.parametrize("dtype", ["<u1", "<u2", "<u4", "<u8"])
+def test_state_survives_writing_and_reading(dtype: str, length: int) -> None:
+    state = full(dtype, length)
+    again = read_state(write_state(state), Everything)
+    for name in Everything.__struct_fields__:
+        one, other = getattr(state, name), getattr(again, name)
+        assert type(one) is type(other), name
+        if name == "words":
+            assert one.dtype == other.dtype
+            assert one.tolist() == other.tolist()
+        elif name == "arrays":
+            assert {key: value.tolist() for key, value in one.items()} == {k: v.tolist() for k, v in other.items()}
+        else:
+            assert one == other, name
+    assert write_state(again) == write_state(state)
+
+
+def test_arrays_that_were_read_can_be_written_to_and_are_nobody_elses() -> None:
+    data = write_state(full())
+    one, other = read_state(data, Everything), read_state(data, Everything)
+    one.words += np.uint64(1)
+    assert one.words.tolist() != other.words.tolist()
+    assert read_state(data, Everything).words.tolist() == other.words.tolist()
+
+
+def test_state_says_nothing_of_itself_and_refuses_pickling() -> None:
+    state = full()
+    assert repr(state) == str(state) == "Everything(...)"
+    attempts: tuple[Callable[[object], object], ...] = (pickle.dumps, copy.deepcopy)
+    for attempt in attempts:
+        with pytest.raises(TypeError):
+            attempt(state)
+
+
+def test_state_that_holds_something_else_cannot_be_written() -> None:
+    with pytest.raises(NotImplementedError, match="object"):
+        write_state(Everything(words=np.zeros(1, dtype=np.uint8), text=object()))  # type: ignore[arg-type]  # that is the test
+
+
+def kept() -> Kept:
+    return Kept(7, 2, (1, 2, 3), (2,), write_state(full()))
+
+
+def test_seal_opens_under_the_same_key_and_for_the_same_session() -> None:
+    sealed = seal(kept(), digest=DIGEST, key=KEY, nonce=NONCE)
+    again = unseal(sealed, digest=DIGEST, key=KEY)
+    assert (again.owner, again.number, again.asked, again.answered) == (7, 2, (1, 2, 3), (2,))
+    assert bytes(again.state) == bytes(kept().state)
+    assert sealed.startswith(NONCE)
+    assert seal(kept(), digest=DIGEST, key=KEY, nonce=b"m" * 12)[12:] != sealed[12:]
+
+
+def test_seal_that_is_another_or_altered_is_refused() -> None:
+    sealed = seal(kept(), digest=DIGEST, key=KEY, nonce=NONCE)
+    for digest, key in ((b"e" * 32, KEY), (b"", KEY), (DIGEST[:-1], KEY), (DIGEST, Secret(b"l" * 32))):
+        with pytest.raises(DamagedSnapshot):
+            unseal(sealed, digest=digest, key=key)
+    for length in range(len(sealed)):
+        with pytest.raises(DamagedSnapshot):
+            unseal(sealed[:length], digest=DIGEST, key=KEY)
+    for position in range(len(sealed)):
+        flipped = bytearray(sealed)
+        flipped[position] ^= 1 << position % 8
+        with pytest.raises(DamagedSnapshot):
+            unseal(bytes(flipped), digest=DIGEST, key=KEY)
+
+
+def test_what_seals_is_32_secret_bytes() -> None:
+    sealed = seal(kept(), digest=DIGEST, key=KEY, nonce=NONCE)
+    for key in (
+        Secret(b""),
+        Secret(bytes(16)),
+        Secret(bytes(24)),
+        Secret(bytes(31)),
+        Secret(bytes(64)),
+        b"k" * 32,
+        None,
+    ):
+        with pytest.raises(ParameterError, match="32 bytes"):
+            seal(kept(), digest=DIGEST, key=key, nonce=NONCE)  # type: ignore[arg-type]  # that is the test
+        with pytest.raises(ParameterError, match="32 bytes"):
+            unseal(sealed, digest=DIGEST, key=key)  # type: ignore[arg-type]  # that is the test
+
+
+def test_sealed_bytes_show_nothing_of_the_state() -> None:
+    sealed = seal(kept(), digest=DIGEST, key=KEY, nonce=NONCE)
+    clear = bytes(kept().state)
+    assert len(NONCE) == snapshot.NONCE_BYTES
+    windows = {clear[start : start + 8] for start in range(len(clear) - 8)}
+    assert not any(window in sealed for window in windows)
+
+
+@pytest.mark.parametrize("adversary", [Adversary.CURIOUS, Adversary.MALICIOUS])
+def test_parts_of_a_state_are_gone_with_the_round_that_needs_them_last(adversary: Adversary) -> None:
+    """Read from what a snapshot holds, unsealed: after the masked input, neither the input nor what masks it."""
+    run = Run(setting(SecAgg(adversary=adversary), IDS[:4], 3))
+    client = IDS[0]
+    vector, spent = run.inputs[client].astype("<u2").tobytes(), dict[str, bytes]()
+    for number in range(3):
+        state = run.clients[client]._party.state
+        assert vector in bytes(write_state(state))
+        for name in ("masking", "sealing", "seed"):
+            spent[name] = getattr(state, name).reveal() or spent.get(name, b"")
+        for name in ("channels", "pairs"):
+            spent |= {f"{name} {other}": secret.reveal() for other, secret in getattr(state, name).items()}
+        run.deliver(run.replies())
+        left = bytes(write_state(run.clients[client]._party.state))
+        if number == 1:
+            assert spent["masking"] not in left
+            assert spent["sealing"] not in left
+    assert vector not in left
+    assert len(spent) == 3 + 2 * 3
+    assert all(len(secret) == 32 and secret not in left for secret in spent.values())
+    data = run.clients[client].snapshot(SNAPSHOT_KEY)
+    kept_state = unseal(data, digest=run.setting.protocol.digest(run.setting.session), key=SNAPSHOT_KEY).state
+    assert bytes(kept_state) == left
+    assert run.is_exact(run.finish())
