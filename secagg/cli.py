@@ -51,6 +51,7 @@ def train(
     clients: Annotated[int | None, typer.Option(help="Simulated devices.")] = None,
     rounds: Annotated[int | None, typer.Option(help="Global rounds.")] = None,
     protocol: Annotated[str | None, typer.Option(help="See `secagg protocols`.")] = None,
+    adversary: Annotated[str | None, typer.Option(help="The server: curious or malicious.")] = None,
     epsilon: Annotated[float | None, typer.Option(help="Client-level budget of the run; inf: no noise.")] = None,
     delta: Annotated[float | None, typer.Option(help="Of the budget; below 1/clients.")] = None,
     adversarial: Annotated[float | None, typer.Option(help="Fraction of clients that collude with the server.")] = None,
@@ -109,23 +110,27 @@ def report(
 @app.command()
 def protocols(as_json: Annotated[bool, typer.Option("--json", help="JSON on standard output.")] = False) -> None:
     """The installed protocols."""
+    from protocols import Adversary
     from protocols.registry import available, load
 
-    found = {name: load(name) for name in available()}
-    rows: list[dict[str, Any]] = [
-        {"name": name, "rounds": [row.name for row in kind.rounds], "about": (kind.__doc__ or "").partition("\n")[0]}
-        for name, kind in found.items()
-    ]
+    rows: list[dict[str, Any]] = []
+    for name in available():
+        kind = load(name)
+        strongest = kind.adversaries[-1] if kind.adversaries else Adversary.CURIOUS
+        protocol, _ = kind.suggest(clients=100, adversarial=0.05, dropout=0.1, adversary=strongest)
+        row: dict[str, Any] = {"name": name, "server": [str(each) for each in kind.adversaries]}
+        row |= {"rounds": [step.name for step in protocol.rounds], "about": (kind.__doc__ or "").partition("\n")[0]}
+        rows.append(row)
     if as_json:
         sys.stdout.write(json.dumps(rows, indent=2) + "\n")
         return
     from rich.table import Table
 
     table = Table(box=None, padding=(0, 3, 0, 0))
-    for heading in ("protocol", "rounds", "what it is"):
+    for heading in ("protocol", "safe from a server that is", "rounds", "what it is"):
         table.add_column(heading)
-    for row in rows:
-        table.add_row(row["name"], ", ".join(row["rounds"]), row["about"])
+    for each in rows:
+        table.add_row(each["name"], " or ".join(each["server"]) or "-", ", ".join(each["rounds"]), each["about"])
     Console().print(table)
 
 

@@ -136,6 +136,7 @@ def main() -> None:
         mean=prepared.noiseless,
         step=config.server_step,
         dropping=config.dropping,
+        members=prepared.members,
     )
     plain = PlainAveraging(
         devices=prepared.devices,

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
-from protocols import PlainSum
+from protocols import Adversary, PlainSum
 from protocols.crypto.density import whole_clients
 from secagg.encoding import Weighting
 from secagg.errors import ConfigurationError
@@ -29,6 +29,8 @@ class TrainingConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         clients: Simulated devices, each with a shard of its own.
         rounds: Global rounds, one release each.
         protocol: A registered protocol's name.
+        adversary: The server that clients are to be safe from: "curious" follows the protocol, "malicious" may do
+            anything; against the latter clients have identities and agree on who vanished.
         adversarial: Largest fraction of clients that collude with the server: sizes the protocol's parameters, and
             their noise shares, one at the least, are not counted.
         dropout: Fraction of the clients that vanish in every round, at random points of the protocol.
@@ -58,6 +60,7 @@ class TrainingConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     clients: Annotated[int, Meta(ge=2, le=100_000)] = 300
     rounds: Annotated[int, Meta(ge=1, le=100_000)] = 30
     protocol: str = "secagg-plus"
+    adversary: Adversary = Adversary.CURIOUS
     adversarial: Annotated[float, Meta(ge=0, lt=1)] = 0.05
     dropout: Annotated[float, Meta(ge=0, lt=1)] = 0.1
     minimum_contributors: Annotated[int, Meta(ge=2)] | None = None
@@ -84,6 +87,8 @@ class TrainingConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
                 raise ConfigurationError(f"{name} must be finite, not {value}")
             if isinstance(value, str) and not _is_unicode(value):
                 raise ConfigurationError(f"{name} must be valid Unicode, not {value!r}")
+        if self.adversary not in (Adversary.CURIOUS, Adversary.MALICIOUS):
+            raise ConfigurationError(f'adversary must be "curious" or "malicious", not "{self.adversary}"')
         if self.private and not 1e-9 <= self.epsilon <= 1e9:
             raise ConfigurationError(f"epsilon must lie in [1e-9, 1e9], or be inf for no noise, not {self.epsilon:g}")
         if self.private and self.delta * self.clients >= 1:
@@ -146,11 +151,21 @@ class TrainingConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         return hashlib.sha256(self.as_toml().encode()).digest()
 
 
-def protection(protocol: str, *, private: bool) -> str:
+def protection(protocol: str, *, private: bool, adversary: Adversary) -> str:
     """What a run's result may be called, in words for people."""
     if protocol == PlainSum.name:
         return "noised, but not secure" if private else "in the clear"
-    return "secure and private" if private else "secure"
+    called = "secure and private" if private else "secure"
+    return f"{called}, malicious server" if adversary is Adversary.MALICIOUS else called
+
+
+def assumed_server(protocol: str, adversary: Adversary) -> str:
+    """What is assumed of the server, in words for people."""
+    if protocol == PlainSum.name:
+        return "trusted with every update"
+    if adversary is Adversary.MALICIOUS:
+        return "malicious: it may do anything"
+    return "curious: it follows the protocol"
 
 
 def read_settings(path: Path) -> dict[str, Any]:

@@ -10,13 +10,16 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from fractions import Fraction
 from typing import Final, TypeGuard
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from dp.clip import clip_l2
-from secagg.errors import EncodingError, ModulusTooSmall, UnusableMean
+from secagg import residues
+from secagg.errors import EncodingError, UnusableMean
+from secagg.headroom import MAXIMUM_MODULUS_BITS, steps_of_reach
 from secagg.rotation import Rotation, block_size, flat_bound, float_error, padded_length
 from secagg.rounding import round_at_random
 
@@ -25,7 +28,6 @@ Shapes = tuple[tuple[int, ...], ...]
 
 _COARSEST: Final = 0.5  # granularity times sqrt(length), as a fraction of the clip
 _FLOAT_SLACK: Final = 2.0**-36  # above the rotation's float64 error, which is below 2^-37 of a vector's norm
-MAXIMUM_MODULUS_BITS: Final = 62
 _MOST_CLIENTS: Final = 2**32
 _MOST_COORDINATES: Final = 2**40
 # A clip is at most 2^65 steps, and the sum of a cohort below 2^61: within these, nothing leaves the normal floats.
@@ -48,7 +50,7 @@ class Encoding:
         shapes: Of the arrays, in order.
         clip_l2: Bound on the l2 norm of all arrays of a client together, in the update's units; in [1e-270, 1e270].
         clients: The largest cohort whose sum fits.
-        modulus_bits: log2 of the modulus, in [2, 62].
+        modulus: Of the sum, in [2, 2^62].
         weighting: Uniform, or weighted by one more coordinate.
         max_weight: The weight that counts as one, in [1e-270, 1e270]; ignored where weighting is uniform.
         granularity: The update's units that one integer step stands for.
@@ -57,7 +59,7 @@ class Encoding:
     shapes: Shapes
     clip_l2: float
     clients: int
-    modulus_bits: int
+    modulus: int
     weighting: Weighting
     max_weight: float
     granularity: float
@@ -70,10 +72,8 @@ class Encoding:
             object.__setattr__(self, name, float(value))
         if type(self.clients) is not int or not 2 <= self.clients <= _MOST_CLIENTS:
             raise EncodingError(f"clients must be an int in [2, {_MOST_CLIENTS}], not {self.clients!r}")
-        if type(self.modulus_bits) is not int or not 2 <= self.modulus_bits <= MAXIMUM_MODULUS_BITS:
-            raise EncodingError(
-                f"modulus_bits must be an int in [2, {MAXIMUM_MODULUS_BITS}], not {self.modulus_bits!r}"
-            )
+        if type(self.modulus) is not int or not 2 <= self.modulus <= 2**MAXIMUM_MODULUS_BITS:
+            raise EncodingError(f"modulus must be an int in [2, 2^{MAXIMUM_MODULUS_BITS}], not {self.modulus!r}")
         if not isinstance(self.weighting, Weighting):
             raise EncodingError(f"weighting must be one of {', '.join(Weighting)}, not {self.weighting!r}")
         if not self.shapes or any(type(side) is not int or side < 1 for shape in self.shapes for side in shape):
@@ -92,6 +92,7 @@ class Encoding:
         weighting: Weighting = Weighting.UNIFORM,
         max_weight: float = 1.0,
         noise_reach: float = 0.0,
+        modulus: Callable[[int], int] = residues.power_of_two,
     ) -> "Encoding":
         """The finest encoding whose sum cannot wrap.
 
@@ -99,10 +100,11 @@ class Encoding:
             shapes: Of the arrays, in order; at least one array, and no side of 0.
             clip_l2: See the class.
             clients: See the class; at least 2.
-            modulus_bits: See the class.
+            modulus_bits: Of the modulus, in [2, 62].
             weighting: See the class.
             max_weight: See the class.
             noise_reach: The most, in the update's units, that the noise of all clients adds to a coordinate.
+            modulus: Gives the largest modulus of at most so many bits that the protocol sums over.
 
         Raises:
             EncodingError: An argument is out of range.
@@ -116,22 +118,25 @@ class Encoding:
             raise EncodingError(
                 f"shapes must be a sequence of shapes, such as [(3, 4), (4,)], not {shapes!r}"
             ) from None
+        if type(modulus_bits) is not int or not 2 <= modulus_bits <= MAXIMUM_MODULUS_BITS:
+            raise EncodingError(f"modulus_bits must be an int in [2, {MAXIMUM_MODULUS_BITS}], not {modulus_bits!r}")
         draft = cls(
             shapes=sides,
             clip_l2=clip_l2,
             clients=clients,
-            modulus_bits=modulus_bits,
+            modulus=modulus(modulus_bits),
             weighting=weighting,
             max_weight=max_weight,
             granularity=1.0,
         )
         reach = clients * draft.coordinate_bound + noise_reach
-        finest_useful = _COARSEST * draft.norm_bound / math.sqrt(draft.length)
-        steps = 2 ** (modulus_bits - 1) - 1 - 2 * clients
-        if steps <= 0 or reach / steps > finest_useful:
-            needed = reach / finest_useful + 2 * clients + 1
-            enough = math.ceil(math.log2(min(needed, 2.0**1000))) + 1
-            raise ModulusTooSmall(clients=clients, modulus_bits=modulus_bits, enough_bits=enough)
+        steps = steps_of_reach(
+            reach=reach,
+            coarsest=_COARSEST * draft.norm_bound / math.sqrt(draft.length),
+            clients=clients,
+            modulus_bits=modulus_bits,
+            modulus=modulus,
+        )
         fitted = replace(draft, granularity=(1 + _FLOAT_SLACK) * reach / steps)
         fitted.check_reach(0)
         return fitted
@@ -147,9 +152,9 @@ class Encoding:
         return padded_length(self.dimension)
 
     @property
-    def modulus(self) -> int:
-        """The modulus, a power of two."""
-        return 1 << self.modulus_bits
+    def modulus_bits(self) -> int:
+        """Bits of a coordinate."""
+        return (self.modulus - 1).bit_length()
 
     @property
     def norm_bound(self) -> float:
@@ -183,11 +188,14 @@ class Encoding:
         Raises:
             EncodingError: It may wrap around.
         """
-        signal = self.clients * (self.coordinate_bound / self.granularity + 1)
-        if signal + noise >= self.modulus // 2:
+        room = residues.half(self.modulus)
+        # Exact: no coordinate is above this quotient of floats, and rounding moves it by less than one step.
+        largest = min(self.coordinate_bound / self.granularity, 2.0**1000)
+        signal = self.clients * (Fraction(largest) + 1)
+        if signal + noise >= room:
             raise EncodingError(
-                f"{self.clients} clients reach {signal:.6g} and their noise {noise} steps, where a modulus of "
-                f"{self.modulus_bits} bits has room for {self.modulus // 2}"
+                f"{self.clients} clients reach {float(signal):.6g} and their noise {noise} steps, where a modulus of "
+                f"{self.modulus_bits} bits has room for {room}"
             )
 
     def rounding_bound(self, *, contributors: int, total_weight: float | None = None) -> float:
@@ -272,9 +280,7 @@ class Encoding:
                 f"a sum must have shape ({self.length},), dtype uint64 and entries below the modulus, not shape "
                 f"{total.shape} and dtype {total.dtype}"
             )
-        centred = total.astype(np.int64)
-        centred[centred >= self.modulus // 2] -= self.modulus
-        flat = rotation.restore(centred * self.granularity)
+        flat = rotation.restore(residues.centred(total, self.modulus) * self.granularity)
         divisor = float(contributors)
         if self.weighting is Weighting.WEIGHTED:
             divisor = float(flat[-1]) / self.clip_l2

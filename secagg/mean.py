@@ -14,40 +14,22 @@ import os
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Final
 
 import msgspec
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from dp.calibration import calibrate_distributed
 from dp.clip import clip_l2
 from dp.distributed import DistributedDiscreteGaussian
-from protocols import Cost, SecureSum, Session, Transmission, simulate
+from protocols import Cost, Member, Roster, SecureSum, Session, Transmission, simulate
 from protocols.errors import ParameterError
-from secagg.encoding import MAXIMUM_MODULUS_BITS, Arrays, Encoding, Weighting
-from secagg.errors import ConfigurationError, ModulusTooSmall
-from secagg.rotation import FAILURE, Rotation
+from secagg.encoding import Arrays, Encoding, Weighting
+from secagg.errors import ConfigurationError
+from secagg.lattice import Target, fit_with_noise
+from secagg.residues import reduced
+from secagg.rotation import Rotation
 
-_REACH_MARGIN: Final = 1.001  # lets the search for a lattice and its noise end after a few steps
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Target:
-    """The guarantee that all means together must keep.
-
-    Attributes:
-        epsilon: Above 0.
-        delta: In (0, 1), below one over the number of clients.
-        releases: How many means will be released.
-        colluding: How many contributors of a mean may tell the server their noise shares, or add none.  Theirs are not
-            counted, so the guarantee holds against the server together with them.
-    """
-
-    epsilon: float
-    delta: float
-    releases: int
-    colluding: int
+__all__ = ["Release", "SecureMean", "Target"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +63,7 @@ class SecureMean:
         minimum_contributors: With fewer, nothing is released; the noise is sized for so many, less those that collude.
         encoding: Between updates and integers.
         noise: What each client adds to its integers, or None.
+        roster: The identities of the cohort, where the server may be malicious, or None.
 
     Formal guarantees (where `noise` is not None):
         Sensitivity: `encoding.l2_sensitivity`, in integer steps, of the sum to one client's contribution replaced by
@@ -93,6 +76,7 @@ class SecureMean:
     minimum_contributors: int
     encoding: Encoding
     noise: DistributedDiscreteGaussian | None
+    roster: Roster | None = None
 
     @classmethod
     def plan(
@@ -107,6 +91,7 @@ class SecureMean:
         weighting: Weighting = Weighting.UNIFORM,
         max_weight: float = 1.0,
         target: Target | None = None,
+        roster: Roster | None = None,
     ) -> "SecureMean":
         """Choose granularity and noise, and check that everything fits, before anything runs.
 
@@ -120,11 +105,12 @@ class SecureMean:
             weighting: Uniform, or by the clients' weights.
             max_weight: The weight that counts as one.
             target: The guarantee to keep, or None for no noise at all.
+            roster: The identities of exactly the cohort, for a protocol against a malicious server.
 
         Raises:
             EncodingError: A parameter of the encoding is out of range.
             ModulusTooSmall: The cohort does not fit the modulus; the error names the bits that would do.
-            ParameterError: Cohort, threshold and protocol do not fit together.
+            ParameterError: Cohort, threshold, protocol and roster do not fit together.
             dp.errors.InfeasibleTarget: No noise reaches the target.
         """
         cohort = tuple(clients)
@@ -142,24 +128,18 @@ class SecureMean:
             clients=len(cohort),
             weighting=weighting,
             max_weight=max_weight,
+            modulus=protocol.modulus,
         )
-        bits = modulus_bits
-        while True:
-            try:
-                encoding, noise = _lattice(partial(fit, modulus_bits=bits), target, minimum_contributors - colluding)
-                break
-            except ModulusTooSmall as error:
-                if error.enough_bits > MAXIMUM_MODULUS_BITS:
-                    raise
-                bits = error.enough_bits  # what the error names must really do, noise included
-        if bits != modulus_bits:
-            raise ModulusTooSmall(clients=len(cohort), modulus_bits=modulus_bits, enough_bits=bits)
+        encoding, noise = fit_with_noise(
+            fit, target, modulus_bits=modulus_bits, shares=minimum_contributors - colluding
+        )
         planned = cls(
             protocol=protocol,
             clients=cohort,
             minimum_contributors=minimum_contributors,
             encoding=encoding,
             noise=noise,
+            roster=roster,
         )
         protocol.validate(planned.session(bytes(16)))
         return planned
@@ -175,6 +155,7 @@ class SecureMean:
             length=self.encoding.length,
             modulus=self.encoding.modulus,
             context=bound,
+            roster=self.roster,
         )
 
     def rotation(self, session: Session) -> Rotation:
@@ -207,7 +188,7 @@ class SecureMean:
         integers = self.encoding.encode(arrays, weight=weight, rotation=rotation, entropy=entropy)
         if self.noise is not None:
             integers += self.noise.share(entropy)
-        return integers.view(np.uint64) & np.uint64(self.encoding.modulus - 1)
+        return reduced(integers, self.encoding.modulus)
 
     def decode(self, total: NDArray[np.uint64], *, contributors: int, rotation: Rotation) -> Arrays:
         """The server's part: the mean from the sum of the contributors' vectors modulo the modulus.
@@ -239,6 +220,7 @@ class SecureMean:
         updates: Mapping[int, Sequence[ArrayLike]],
         *,
         weights: Mapping[int, float] | None = None,
+        members: Mapping[int, Member] | None = None,
         drops: Mapping[str, Collection[int]] | None = None,
         context: bytes = b"",
         tap: Callable[[Transmission], None] | None = None,
@@ -250,6 +232,7 @@ class SecureMean:
         Args:
             updates: Each client's arrays.
             weights: Each client's weight, where the mean is weighted.
+            members: Each client's identity and terms, where the mean has a roster.
             drops: By round of the protocol, the clients that vanish there.
             context: What else the parties agree on, such as round number and model hash.
             tap: Called with every message.
@@ -257,8 +240,9 @@ class SecureMean:
             clock: Seconds, to account for each party's work.
 
         Raises:
-            ConfigurationError: Updates or weights are not those of the cohort.
+            ConfigurationError: Updates, weights or members are not those of the cohort.
             EncodingError: An update does not fit; nothing has been sent then.
+            UnsafeSession: A client does not take part on these terms; nothing has been sent then.
             TooFewSurvivors: Too many vanished; nothing has been released then.
             UnusableMean: See `decode`.
         """
@@ -268,6 +252,8 @@ class SecureMean:
         weighted = self.encoding.weighting is Weighting.WEIGHTED
         if weighted != (weights is not None) or (weights is not None and set(weights) != expected):
             raise ConfigurationError("weights must be given for the whole cohort exactly where the mean is weighted")
+        if (self.roster is None) != (members is None) or (members is not None and set(members) != expected):
+            raise ConfigurationError("members must be given for the whole cohort exactly where the mean has a roster")
         session = self.session(entropy(16), context=context)
         rotation = self.rotation(session)
         vectors, seconds = {}, {}
@@ -276,7 +262,9 @@ class SecureMean:
             weight = None if weights is None else weights[client]
             vectors[client] = self.contribution(updates[client], rotation=rotation, weight=weight, entropy=entropy)
             seconds[client] = clock() - begun
-        outcome = simulate(self.protocol, session, vectors, drops=drops, tap=tap, entropy=entropy, clock=clock)
+        outcome = simulate(
+            self.protocol, session, vectors, members=members, drops=drops, tap=tap, entropy=entropy, clock=clock
+        )
         begun = clock()
         mean = self.decode(outcome.total, contributors=len(outcome.contributors), rotation=rotation)
         outcome.cost.server_s += clock() - begun
@@ -297,36 +285,3 @@ class SecureMean:
             return None
         total = math.fsum(weights[client] for client in contributors)
         return self.encoding.rounding_bound(contributors=len(contributors), total_weight=total)
-
-
-def _lattice(
-    fit: Callable[..., Encoding], target: Target | None, shares: int
-) -> tuple[Encoding, DistributedDiscreteGaussian | None]:
-    """The finest encoding with room for its own noise.
-
-    The noise a clip grows with the granularity, by its share of rounding, and the granularity with the noise's reach:
-    both grow step by step until the noise stays within the reach that it was given.
-    """
-    encoding = fit()
-    if target is None:
-        return encoding, None
-    reach = 0.0
-    while True:
-        noise = _calibrate(encoding, target, shares)
-        steps = noise.tail_bound(encoding.clients, FAILURE)
-        if steps * encoding.granularity <= reach:
-            encoding.check_reach(steps)
-            return encoding, noise
-        reach = _REACH_MARGIN * steps * encoding.granularity
-        encoding = fit(noise_reach=reach)
-
-
-def _calibrate(encoding: Encoding, target: Target, shares: int) -> DistributedDiscreteGaussian:
-    return calibrate_distributed(
-        epsilon=target.epsilon,
-        delta=target.delta,
-        releases=target.releases,
-        l2_sensitivity=encoding.l2_sensitivity,
-        dimension=encoding.length,
-        minimum_contributors=shares,
-    )

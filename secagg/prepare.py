@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from functools import partial
 
-from protocols import SecureSum, load
+from protocols import Adversary, Member, SecureSum, available, load
 from protocols.crypto.density import whole_clients
 from protocols.errors import ParameterError
 from secagg.config import TrainingConfig
@@ -12,6 +12,7 @@ from secagg.data.partition import partition
 from secagg.devices import Devices, Shard
 from secagg.errors import ConfigurationError
 from secagg.mean import SecureMean, Target
+from secagg.members import simulated_members
 from secagg.models import zoo
 
 
@@ -22,6 +23,7 @@ class Prepared:
     Attributes:
         config: The settings.
         devices: The simulated clients.
+        members: Their identities and terms, made for this run, where the server may be malicious; otherwise None.
         test: Examples and targets that rounds are measured on.
         mean: With noise where the settings ask for privacy.
         noiseless: The same without noise.
@@ -30,6 +32,7 @@ class Prepared:
 
     config: TrainingConfig
     devices: Devices
+    members: dict[int, Member] | None
     test: Shard
     mean: SecureMean
     noiseless: SecureMean
@@ -62,6 +65,9 @@ def prepare(config: TrainingConfig) -> Prepared:
         batch_size=config.batch_size,
         seed=config.seed,
     )
+    members = None
+    if config.adversary is Adversary.MALICIOUS:
+        members = simulated_members(devices.clients, adversarial=config.adversarial, minimum_contributors=threshold)
     plan = partial(
         SecureMean.plan,
         protocol=protocol,
@@ -72,6 +78,7 @@ def prepare(config: TrainingConfig) -> Prepared:
         modulus_bits=config.modulus_bits,
         weighting=config.weighting,
         max_weight=config.max_examples or 1.0,
+        roster=None if members is None else members[0].roster,
     )
     target = None
     if config.private:
@@ -84,6 +91,7 @@ def prepare(config: TrainingConfig) -> Prepared:
     return Prepared(
         config=config,
         devices=devices,
+        members=members,
         test=(dataset.test_x, dataset.test_y),
         mean=mean,
         noiseless=noiseless,
@@ -96,14 +104,20 @@ def choose_protocol(config: TrainingConfig) -> tuple[SecureSum, int]:
 
     Raises:
         UnknownProtocol: There is no such protocol.
-        ConfigurationError: It has no parameters for this cohort, or allows no so few contributors.
+        ConfigurationError: It does not stand against the adversary, has no parameters for this cohort, or allows no so
+            few contributors.
     """
     required = config.required_contributors
     # Parameters for as many drop-outs as may happen before nothing is released, not only for those expected.
     tolerated = (config.clients - required) / config.clients
     kind = load(config.protocol)
+    if config.adversary is Adversary.MALICIOUS and config.adversary not in kind.adversaries:
+        able = " or ".join(name for name in available() if config.adversary in load(name).adversaries)
+        raise ConfigurationError(f"{config.protocol} does not stand against a malicious server; {able} would do")
     try:
-        protocol, least = kind.suggest(clients=config.clients, adversarial=config.adversarial, dropout=tolerated)
+        protocol, least = kind.suggest(
+            clients=config.clients, adversarial=config.adversarial, dropout=tolerated, adversary=config.adversary
+        )
     except ParameterError as error:
         vanishing = f"{config.clients - required} of {config.clients} clients"
         raise ConfigurationError(f"minimum_contributors {required} lets {vanishing} vanish: {error}") from None

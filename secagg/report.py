@@ -15,10 +15,10 @@ from dp.errors import MissingExtra
 from dp.ledger import Ledger
 from dp.page import fill, require_extra
 from dp.report import BudgetReport, rounded_up
-from protocols import PlainSum
+from protocols import Adversary, PlainSum
 from secagg import charts
 from secagg.comparison import PLAIN, WITHOUT_NOISE, ComparedRound
-from secagg.config import TrainingConfig, protection
+from secagg.config import TrainingConfig, assumed_server, protection
 from secagg.errors import MissingExtraError
 from secagg.mean import SecureMean
 from secagg.prepare import Prepared
@@ -117,7 +117,7 @@ class RunReport:
     @property
     def name(self) -> str:
         """The run in words, among those it is compared with."""
-        return protection(self.config.protocol, private=self.budget is not None)
+        return protection(self.config.protocol, private=self.budget is not None, adversary=self.config.adversary)
 
     @property
     def dataset(self) -> str:
@@ -140,6 +140,11 @@ class RunReport:
             Outcome(name=name, accuracy=value, points=100 * (value - own), compared=name in compared)
             for name, value in found.items()
         )
+
+    @property
+    def faces_malice(self) -> bool:
+        """Whether clients are to be safe from a server that may do anything."""
+        return self.hides_updates and self.config.adversary is Adversary.MALICIOUS
 
     @property
     def likelier(self) -> str:
@@ -177,9 +182,10 @@ class RunReport:
             )
         return (
             ("Protocol", repr(mean.protocol)),
+            ("Server assumed", assumed_server(self.config.protocol, self.config.adversary)),
             ("Its steps", ", ".join(stage.replace("_", " ") for stage in self.stages)),
             ("Model", f"{self.config.model}: {encoding.dimension:,} parameters"),
-            ("Update on the wire", f"{encoding.length:,} integers modulo 2^{encoding.modulus_bits}"),
+            ("Update on the wire", f"{encoding.length:,} integers modulo {_power(encoding.modulus)}"),
             ("Clipping", f"l2 norm of a client's whole update at most {encoding.clip_l2:g}"),
             ("Noise", noise),
             ("Rounding", rounding),
@@ -261,6 +267,12 @@ class RunReport:
             ),
             "cost": (charts.traffic(rounds),),
         }
+
+
+def _power(modulus: int) -> str:
+    """A modulus as a reader knows it: 2^24, or less a little."""
+    bits = (modulus - 1).bit_length()
+    return f"2^{bits}" if modulus == 1 << bits else f"2^{bits} - {(1 << bits) - modulus:,}"
 
 
 def quantity(value: float, unit: str) -> str:

@@ -18,6 +18,8 @@ from secagg.errors import EncodingError
 
 TRIES: Final = 64
 
+_PIECE = 2**15  # entries whose temporaries stay in cache
+
 
 def round_at_random(
     scaled: NDArray[np.float64], *, l2_bound: float, entropy: Callable[[int], bytes]
@@ -37,14 +39,11 @@ def round_at_random(
     Raises:
         EncodingError: The given vector exceeds the bound itself.
     """
-    floor = np.floor(scaled)
-    lower = floor.astype(np.int64)
-    chances = ((scaled - floor) * 2.0**32).astype(np.uint64)
     limit = math.floor(Fraction(l2_bound) ** 2)
     for _ in range(TRIES):
         coins = np.zeros(scaled.size, dtype="<u4")
         prg.add_mask(coins, Secret(entropy(32)))
-        rounded: NDArray[np.int64] = lower + (coins < chances)
+        rounded = _rounded(scaled, coins)
         if squared_norm(rounded) <= limit:
             return rounded
     truncated = np.trunc(scaled).astype(np.int64)
@@ -53,8 +52,28 @@ def round_at_random(
     return truncated
 
 
+def _rounded(scaled: NDArray[np.float64], coins: NDArray[np.uint32]) -> NDArray[np.int64]:
+    """Up where a coin of 32 bits is below the fraction, in units of 2^-32; down elsewhere."""
+    rounded = np.empty(scaled.size, dtype=np.int64)
+    buffers = np.empty((3, min(_PIECE, scaled.size)), dtype=np.float64)
+    for start in range(0, scaled.size, _PIECE):
+        given = scaled[start : start + _PIECE]
+        floor, fraction, coin = buffers[:, : given.size]
+        np.floor(given, out=floor)
+        np.subtract(given, floor, out=fraction)
+        np.multiply(fraction, 2.0**32, out=fraction)
+        np.copyto(coin, coins[start : start + _PIECE])
+        result = rounded[start : start + _PIECE]
+        np.copyto(result, floor, casting="unsafe")
+        result += (coin < fraction).view(np.int8)
+    return rounded
+
+
 def squared_norm(vector: NDArray[np.int64]) -> int:
     """The squared l2 norm, exact for entries below 2^62 in magnitude."""
+    largest = max(int(vector.max(initial=0)), -int(vector.min(initial=0)))
+    if largest**2 * vector.size < 2**63:
+        return int(vector @ vector)
     magnitude = np.abs(vector)
     # High and low halves apart, so that no partial sum leaves 64 bits.
     high, low = magnitude >> 20, magnitude & (2**20 - 1)

@@ -8,6 +8,7 @@ import msgspec
 
 from dp.errors import BudgetExceeded
 from dp.ledger import Ledger
+from protocols import Adversary
 from secagg.comparison import ComparedRound, ComparisonProcess
 from secagg.config import TrainingConfig
 from secagg.errors import CheckpointError
@@ -27,6 +28,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
         model: As in the settings.
         clients: As in the settings.
         protocol: As in the settings.
+        adversary: As in the settings: the server assumed.
         rounds: Done in all.
         released: Rounds that released a mean.
         loss: Of the final model, on the test examples.
@@ -52,6 +54,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     model: str
     clients: int
     protocol: str
+    adversary: Adversary
     rounds: int
     released: int
     loss: float
@@ -113,6 +116,7 @@ def _run(prepared: Prepared, folder: RunFolder, *, resume: bool, observe: Observ
             dropping=config.dropping,
             state=state,
             run=run_name(config),
+            members=prepared.members,
         )
         stopped_early = _train(training, config, folder, process, observe)
         if process is not None:
@@ -130,6 +134,7 @@ def _run(prepared: Prepared, folder: RunFolder, *, resume: bool, observe: Observ
         model=config.model,
         clients=config.clients,
         protocol=config.protocol,
+        adversary=config.adversary,
         rounds=len(records),
         released=len(released),
         loss=final[0],

@@ -13,7 +13,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from rich.table import Column, Table
 
 from dp.report import rounded_up
-from secagg.config import TrainingConfig, parse, protection, read_settings
+from secagg.config import TrainingConfig, assumed_server, parse, protection, read_settings
 from secagg.errors import ConfigurationError
 from secagg.prepare import Prepared, prepare
 from secagg.run import Summary, run_training
@@ -103,7 +103,7 @@ class _Live:
             TimeElapsedColumn(),
             console=console,
         )
-        name = protection(config.protocol, private=config.private)
+        name = protection(config.protocol, private=config.private, adversary=config.adversary)
         kinds: dict[str | None, str] = {None: name}
         if config.compare:
             kinds |= {"without noise": "without noise", "plain": "in the clear"}
@@ -133,7 +133,7 @@ def _plan_line(prepared: Prepared) -> str:
     noise = "no noise" if mean.noise is None else f"noise {mean.noise.noise_multiplier:.2f} x sensitivity"
     return (
         f"{config.dataset}: {config.clients} clients, {config.rounds} rounds, {mean.encoding.dimension} parameters in "
-        f"{mean.encoding.length} coordinates of {config.modulus_bits} bits, {mean.protocol}, at least "
+        f"{mean.encoding.length} coordinates of {mean.encoding.modulus_bits} bits, {mean.protocol}, at least "
         f"{mean.minimum_contributors} contributors, {noise}"
     )
 
@@ -144,7 +144,7 @@ def summary_table(summary: Summary, folder: RunFolder) -> Table:
     table = Table(title=title, show_header=False)
     table.add_column(style="bold")
     table.add_column(justify="left")
-    called = protection(summary.protocol, private=summary.epsilon_spent is not None)
+    called = protection(summary.protocol, private=summary.epsilon_spent is not None, adversary=summary.adversary)
     table.add_row(f"accuracy, {called}", f"{summary.accuracy:.2%}  (before: {summary.accuracy_before:.2%})")
     labels = {"without noise": "the same, without noise", "plain": "plain FedAvg, in the clear"}
     for kind, accuracy in summary.compared.items():
@@ -152,6 +152,7 @@ def summary_table(summary: Summary, folder: RunFolder) -> Table:
     if summary.epsilon_spent is not None and summary.epsilon_budget is not None:
         spent = f"{rounded_up(summary.epsilon_spent)} of {summary.epsilon_budget:g} at delta {summary.delta:g}"
         table.add_row("epsilon spent, client level", spent)
+    table.add_row("server assumed", assumed_server(summary.protocol, summary.adversary))
     table.add_row("rounds", f"{summary.released} of {summary.rounds} released a mean")
     dropped = ", ".join(f"{count:.1f} in {_shown(name)}" for name, count in summary.dropped.items())
     table.add_row("vanished a round", f"{sum(summary.dropped.values()):.1f} clients: {dropped}")

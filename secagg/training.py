@@ -8,7 +8,7 @@ clients get next.  What the server does to a released mean is post-processing: i
 
 import hashlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Final
 
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from dp import clip
 from dp.ledger import Ledger
+from protocols import Member
 from protocols.errors import TooFewSurvivors
 from secagg.devices import Devices, Shard
 from secagg.encoding import Arrays, Weighting
@@ -136,13 +137,14 @@ class SecureAveraging:
         dropping: How many clients vanish in every round.
         state: Where to start; by default the model's initial weights.
         run: A name of the run for the ledger's labels.
+        members: Each device's identity and terms; needed exactly where `mean` has a roster.
 
     Attributes:
         state: The global model.
         contributors: Whose updates are in the last round's mean; none where nothing was released.
 
     Raises:
-        ConfigurationError: Mean, ledger and devices do not fit together.
+        ConfigurationError: Mean, ledger, devices and members do not fit together.
     """
 
     def __init__(
@@ -156,6 +158,7 @@ class SecureAveraging:
         dropping: int = 0,
         state: GlobalModel | None = None,
         run: str | None = None,
+        members: Mapping[int, Member] | None = None,
     ) -> None:
         if mean.clients != tuple(devices.clients):
             raise ConfigurationError("the mean was planned for another cohort than these devices")
@@ -163,7 +166,9 @@ class SecureAveraging:
             raise ConfigurationError("a ledger is needed exactly where the mean adds noise")
         if type(dropping) is not int or not 0 <= dropping <= len(mean.clients):
             raise ConfigurationError(f"dropping must be an int in [0, {len(mean.clients)}], not {dropping!r}")
-        self._devices, self._test, self._mean, self._ledger = devices, test, mean, ledger
+        if (mean.roster is None) != (members is None):
+            raise ConfigurationError("members are needed exactly where the mean has a roster")
+        self._devices, self._test, self._mean, self._ledger, self._members = devices, test, mean, ledger, members
         self._step, self._dropping = step, dropping
         self._of_run = "" if run is None else f" of run {run}"
         self.state = state or GlobalModel.initial(devices)
@@ -191,7 +196,12 @@ class SecureAveraging:
         release, withheld = None, None
         try:
             release = mean.run(
-                updates, weights=weights, drops=drops, context=self.state.digest(), clock=time.process_time
+                updates,
+                weights=weights,
+                members=self._members,
+                drops=drops,
+                context=self.state.digest(),
+                clock=time.process_time,
             )
         except (TooFewSurvivors, UnusableMean) as error:
             withheld = str(error)

@@ -10,6 +10,7 @@ import pytest
 from rich.console import Console
 
 from dp.ledger import Ledger
+from protocols import Adversary
 from secagg.config import TrainingConfig, parse
 from secagg.prepare import prepare
 from secagg.run import Summary, run_training
@@ -66,6 +67,7 @@ def test_train_leaves_everything_and_one_table(finished: Path) -> None:
         "epsilon spent",
         "vanished",
         "the server, each round",
+        "curious: it follows the protocol",
     ):
         assert table.count(heading) == 1
     assert "2 of 2 released a mean" in table
@@ -160,7 +162,7 @@ def test_train_resumed_after_its_end_changes_nothing(finished: Path) -> None:
         (("missing.toml",), "cannot read missing.toml: No such file"),
         (("--epsilon", "-1"), "epsilon: expected `float` > 0"),
         (("--delta", "0.5"), "one over 300 clients; 0.003 would do"),
-        (("--protocol", "rot13"), "there are plain, secagg, secagg-plus"),
+        (("--protocol", "rot13"), "there are lightsecagg, plain, secagg, secagg-plus"),
         (("--weighting", "heavy"), "weighting: invalid enum value 'heavy'"),
         (("--dataset", "missing.npz"), "missing.npz"),
         (("--model", "numpy-softmax", "--modulus-bits", "4"), "modulus of 4 bits; 16 bits would do"),
@@ -243,6 +245,7 @@ def test_summary_shows_names_of_stages_as_they_are() -> None:
         model="softmax",
         clients=3,
         protocol="plain",
+        adversary=Adversary.CURIOUS,
         rounds=1,
         released=1,
         loss=1.0,
@@ -284,6 +287,18 @@ def test_help_names_every_setting(tmp_path: Path) -> None:
     assert found.returncode == 0
     for name in TrainingConfig.__struct_fields__:
         assert f"--{name.replace('_', '-')}" in found.stdout
+
+
+def test_train_against_a_malicious_server(tmp_path: Path) -> None:
+    options = ("--rounds", "2", "--epsilon", "60", "--no-compare", "--adversary", "malicious", "--out", "run")
+    found = secagg("train", *SMALL, *options, cwd=tmp_path)
+    assert found.returncode == 0, found.stderr
+    assert "secure and private, malicious server" in found.stdout
+    assert "malicious: it may do anything" in found.stdout
+    assert "2 of 2 released a mean" in found.stdout
+    refused = secagg("train", *SMALL, "--adversary", "malicious", "--protocol", "plain", "--out", "other", cwd=tmp_path)
+    assert refused.returncode == 2
+    assert refused.stderr.startswith("secagg: plain does not stand against a malicious server; ")
 
 
 def test_protocols_are_listed(tmp_path: Path) -> None:

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from secagg.config import TrainingConfig, parse, read_settings
+from protocols import Adversary
+from secagg.config import TrainingConfig, assumed_server, parse, protection, read_settings
 from secagg.encoding import Weighting
 from secagg.errors import ConfigurationError
 
@@ -19,6 +20,7 @@ def read_back(text: str, path: Path) -> TrainingConfig:
 CHANGED: dict[str, Any] = {
     "dataset": 'a "quoted" \\ path/to\tsome\x7f Ünïcödé 😀.npz',
     "model": "numpy-softmax",
+    "adversary": Adversary.MALICIOUS,
     "clients": 11,
     "rounds": 2,
     "adversarial": 0.0,
@@ -69,6 +71,8 @@ def test_config_takes_whole_numbers_for_real_ones(tmp_path: Path) -> None:
         ({"epsilon": True}, r"epsilon: expected `float`, got `bool`"),
         ({"dataset": 3}, r"dataset: expected `str`, got `int`"),
         ({"compare": 1}, r"compare: expected `bool`, got `int`"),
+        ({"adversary": "semi-malicious"}, r'adversary must be "curious" or "malicious", not "semi-malicious"'),
+        ({"adversary": "honest"}, r"adversary: invalid enum value 'honest'"),
         ({"weighting": "heavy"}, r"weighting: invalid enum value 'heavy'"),
         # Out of range.
         ({"clients": 1}, r"clients: expected `int` >= 2"),
@@ -136,6 +140,17 @@ def test_config_counts_whole_clients(clients: int, dropout: float, gone: int, re
 def test_config_is_private_unless_epsilon_is_infinite() -> None:
     assert TrainingConfig().private
     assert not TrainingConfig(epsilon=math.inf).private
+
+
+def test_config_says_what_is_protected_from_whom() -> None:
+    curious, malicious = Adversary.CURIOUS, Adversary.MALICIOUS
+    assert protection("secagg", private=True, adversary=curious) == "secure and private"
+    assert protection("secagg", private=False, adversary=curious) == "secure"
+    assert protection("secagg", private=True, adversary=malicious) == "secure and private, malicious server"
+    assert protection("plain", private=True, adversary=curious) == "noised, but not secure"
+    assert assumed_server("secagg", malicious) == "malicious: it may do anything"
+    assert assumed_server("secagg", curious) == "curious: it follows the protocol"
+    assert assumed_server("plain", curious) == "trusted with every update"
 
 
 def test_config_steps_the_server_as_set() -> None:

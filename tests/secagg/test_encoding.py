@@ -1,5 +1,7 @@
+import dataclasses
 import math
 from collections.abc import Callable
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -12,6 +14,7 @@ from dp.clip import clip_l2
 from dp.errors import InvalidParameter
 from secagg.encoding import Encoding, Weighting
 from secagg.errors import EncodingError, ModulusTooSmall, UnusableMean
+from secagg.residues import power_of_two
 from secagg.rotation import Rotation
 from tests.conformance.cohorts import stream
 
@@ -19,6 +22,14 @@ FIT: dict[str, Any] = {"shapes": [(3, 4), (5,)], "clip_l2": 1.5, "clients": 4, "
 WEIGHED: dict[str, Any] = FIT | {"weighting": Weighting.WEIGHTED, "max_weight": 10.0}
 SIDES = st.lists(st.integers(1, 6), max_size=3).map(tuple)
 DTYPES = st.sampled_from(["f2", "f4", "f8", "i1", "i4", "u2"])
+
+
+def below(bits: int) -> int:
+    """An odd modulus, where the protocol sums over no power of two."""
+    return (1 << bits) - 1
+
+
+MODULI = (power_of_two, below)
 
 
 def rotation(encoding: Encoding) -> Rotation:
@@ -59,6 +70,7 @@ def exact_mean(
     contributors=st.integers(1, 7),
     weighted=st.booleans(),
     bits=st.integers(14, 62),
+    modulus=st.sampled_from(MODULI),
     clip=st.floats(1e-3, 1e3),
     seed=st.integers(0, 2**32),
 )
@@ -69,6 +81,7 @@ def test_encoding_decodes_to_the_exact_mean_within_its_bound(
     contributors: int,
     weighted: bool,
     bits: int,
+    modulus: Callable[[int], int],
     clip: float,
     seed: int,
 ) -> None:
@@ -79,6 +92,7 @@ def test_encoding_decodes_to_the_exact_mean_within_its_bound(
         modulus_bits=bits,
         weighting=Weighting.WEIGHTED if weighted else Weighting.UNIFORM,
         max_weight=7.5,
+        modulus=modulus,
     )
     count = min(contributors, clients)
     inputs = [updates(encoding, dtype, seed + client) for client in range(count)]
@@ -180,11 +194,16 @@ def check_norm(encoding: Encoding, vector: NDArray[Any], turn: Rotation, weight:
         assert encoding.clients * max(map(abs, integers)) < encoding.modulus // 2
 
 
+@pytest.mark.parametrize("modulus", MODULI)
 @pytest.mark.parametrize("bits", [12, 20, 40, 62])
 @pytest.mark.parametrize("dimension", [1, 16, 33])
-def test_encoding_full_cohort_at_the_extremes_does_not_wrap(bits: int, dimension: int) -> None:
+def test_encoding_full_cohort_at_the_extremes_does_not_wrap(
+    modulus: Callable[[int], int], bits: int, dimension: int
+) -> None:
     """Every client at +-clip in the same coordinate, before the rotation and after it."""
-    encoding = Encoding.fit(shapes=[(dimension,)], clip_l2=2.0, clients=50, modulus_bits=bits)
+    encoding = Encoding.fit(shapes=[(dimension,)], clip_l2=2.0, clients=50, modulus_bits=bits, modulus=modulus)
+    assert encoding.modulus == modulus(bits)
+    assert encoding.modulus_bits == bits
     turn, entropy = rotation(encoding), stream(b"extremes")
     bound = encoding.rounding_bound(contributors=50)
     plain = 2.0 * np.eye(1, dimension, dimension - 1)[0]
@@ -248,6 +267,31 @@ def test_encoding_has_room_for_the_noise_it_was_fitted_for() -> None:
         encoding.check_reach(steps + 20)
     with pytest.raises(EncodingError, match="has room for"):
         Encoding.fit(**FIT).check_reach(steps)
+
+
+@pytest.mark.parametrize("bits", [14, 24, 53, 60, 62])
+@pytest.mark.parametrize("modulus", MODULI)
+def test_encoding_checks_the_reach_exactly(bits: int, modulus: Callable[[int], int]) -> None:
+    """In rationals: the largest noise that fits is taken, and one step more is not, on both sides of 2^53."""
+    encoding = Encoding.fit(**FIT | {"modulus_bits": bits, "noise_reach": 5.0, "modulus": modulus})
+    quotient = Fraction(encoding.coordinate_bound / encoding.granularity)
+    largest = math.ceil((encoding.modulus + 1) // 2 - 4 * (quotient + 1)) - 1
+    encoding.check_reach(largest)
+    # The sum of four coordinates, each rounded away from zero, and of the noise: it comes back from its residue.
+    assert 2 * (4 * math.ceil(quotient) + largest) < encoding.modulus
+    with pytest.raises(EncodingError, match=f"a modulus of {bits} bits has room for"):
+        encoding.check_reach(largest + 1)
+
+
+def test_encoding_that_was_altered_beyond_floats_is_refused_by_its_reach() -> None:
+    with pytest.raises(EncodingError, match="has room for"):
+        dataclasses.replace(Encoding.fit(**FIT), clip_l2=1e270, granularity=1e-300).check_reach(0)
+
+
+@pytest.mark.parametrize("modulus", [1, 0, -5, 2**62 + 1, 5.0, True, None])
+def test_encoding_refuses_what_is_no_modulus(modulus: Any) -> None:
+    with pytest.raises(EncodingError, match=r"modulus must be an int in \[2, 2\^62\]"):
+        Encoding.fit(**FIT, modulus=lambda _: modulus)
 
 
 @pytest.mark.parametrize(

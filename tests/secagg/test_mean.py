@@ -13,17 +13,36 @@ from scipy import stats
 from dp.accounting import guarantee
 from dp.clip import clip_l2, l2_norm
 from dp.errors import InfeasibleTarget, InvalidParameter
-from protocols import PlainSum, SecAgg, SecAggPlus, TooFewSurvivors, Transmission
+from protocols import PlainSum, SecAgg, SecAggPlus, SecureSum, TooFewSurvivors, Transmission
 from protocols.errors import ParameterError
 from secagg.encoding import Weighting
 from secagg.errors import ConfigurationError, EncodingError, ModulusTooSmall, UnusableMean
 from secagg.mean import SecureMean, Target
+from secagg.residues import centred, reduced
 from secagg.training import plain_mean
 from tests.conformance.cohorts import stream
 
 SHAPES = [(4, 3), (), (5,)]
 WEIGHED: dict[str, Any] = {"weighting": Weighting.WEIGHTED, "max_weight": 20.0}
 TARGET = Target(epsilon=8.0, delta=1e-3, releases=10, colluding=0)
+
+
+@dataclasses.dataclass(frozen=True)
+class OddSum(PlainSum):
+    """Sums over odd moduli only, as a protocol over a prime field does."""
+
+    @classmethod
+    def modulus(cls, bits: int) -> int:
+        return (1 << bits) - 1
+
+
+@dataclasses.dataclass(frozen=True)
+class NarrowSum(PlainSum):
+    """Sums over no modulus of more than 12 bits."""
+
+    @classmethod
+    def modulus(cls, bits: int) -> int:
+        return (1 << min(bits, 12)) - 1
 
 
 def planned(count: int = 8, **changes: Any) -> SecureMean:
@@ -83,6 +102,47 @@ def test_mean_without_noise_is_the_plain_one_entry_by_entry(
     assert {c for c, place in vanishing.items() if place not in before} <= set(release.contributors)
 
 
+@settings(deadline=None, max_examples=30)
+@given(weighted=st.booleans(), dropping=st.integers(0, 4), bits=st.integers(14, 40), seed=st.integers(0, 2**32))
+def test_mean_modulo_an_odd_number_is_the_plain_one_entry_by_entry(
+    weighted: bool, dropping: int, bits: int, seed: int
+) -> None:
+    mean = planned(10, protocol=OddSum(), minimum_contributors=6, modulus_bits=bits, **(WEIGHED if weighted else {}))
+    assert mean.session(bytes(16)).modulus == mean.encoding.modulus == 2**bits - 1
+    given = updates(mean, seed)
+    weights = dict(enumerate(np.random.default_rng(seed).uniform(0.5, 20, 10).tolist())) if weighted else None
+    release = mean.run(given, weights=weights, drops={"contribute": range(dropping)}, entropy=stream(b"%d" % seed))
+    counted: Mapping[int, float] = weights or dict.fromkeys(range(10), 1.0)
+    right = plain_mean({c: given[c] for c in release.contributors}, clip_l2=1.0, weight=counted.__getitem__)
+    assert len(release.contributors) == 10 - dropping
+    assert release.rounding_bound is not None
+    assert largest_difference(release.mean, right) <= release.rounding_bound
+
+
+@pytest.mark.parametrize("protocol", [PlainSum(), OddSum()])
+@pytest.mark.parametrize("bits", [16, 24, 40])
+def test_mean_contribution_is_the_residue_of_update_and_noise(protocol: PlainSum, bits: int) -> None:
+    mean = planned(protocol=protocol, modulus_bits=bits, target=TARGET)
+    assert mean.noise is not None
+    rotation, update = mean.rotation(mean.session(bytes(16))), updates(mean)[3]
+    found = mean.contribution(update, rotation=rotation, entropy=stream(b"equal"))
+    entropy = stream(b"equal")
+    integers = mean.encoding.encode(update, weight=None, rotation=rotation, entropy=entropy).tolist()
+    noise = mean.noise.share(entropy).tolist()
+    assert min(a + b for a, b in zip(integers, noise, strict=True)) < 0
+    assert found.dtype == np.uint64
+    assert found.tolist() == [(a + b) % protocol.modulus(bits) for a, b in zip(integers, noise, strict=True)]
+
+
+def test_mean_that_a_protocols_moduli_do_not_hold_is_refused() -> None:
+    with pytest.raises(ModulusTooSmall, match=r"of 4 bits; \d+ bits would do") as caught:
+        planned(protocol=OddSum(), modulus_bits=4, target=TARGET)
+    planned(protocol=OddSum(), modulus_bits=caught.value.enough_bits, target=TARGET)
+    assert planned(protocol=NarrowSum(), modulus_bits=24).encoding.modulus == 2**12 - 1
+    with pytest.raises(ModulusTooSmall, match="of 24 bits; fewer clients or less noise would do"):
+        planned(protocol=NarrowSum(), modulus_bits=24, target=dataclasses.replace(TARGET, epsilon=0.1))
+
+
 def test_mean_weighs_by_ratio_and_clips_each_client() -> None:
     mean = planned(3, minimum_contributors=2, shapes=[(2,)], **WEIGHED)
     given = {0: [np.array([0.5, 0.0])], 1: [np.array([0.0, 30.0])], 2: [np.array([0.0, 0.0])]}
@@ -101,15 +161,16 @@ def test_mean_costs_every_party_its_work() -> None:
     assert min(release.cost.sent_bytes[client] for client in mean.clients) > mean.encoding.length * 3
 
 
+@pytest.mark.parametrize("protocol", [PlainSum(), OddSum()])
 @pytest.mark.parametrize("weighted", [False, True])
-def test_mean_with_noise_has_the_variance_that_was_promised(weighted: bool) -> None:
+def test_mean_with_noise_has_the_variance_that_was_promised(weighted: bool, protocol: PlainSum) -> None:
     """Zero updates leave noise alone; chi-square of 2^14 coordinates, false alarm rate 1e-6, one retry.
 
     The dimension is a whole number of blocks, so that the rotation back keeps the sum of squares.
     """
     shape = (2**14 - weighted,)
     weighing = WEIGHED if weighted else {}
-    mean = planned(6, protocol=PlainSum(), shapes=[shape], target=TARGET, **weighing)
+    mean = planned(6, protocol=protocol, shapes=[shape], target=TARGET, **weighing)
     noise, encoding = mean.noise, mean.encoding
     assert noise is not None
     assert encoding.length == 2**14
@@ -120,9 +181,8 @@ def test_mean_with_noise_has_the_variance_that_was_promised(weighted: bool) -> N
         # A weight far below one step, so that the weight's coordinate holds noise alone too.
         weight = 1e-300 if weighted else None
         total = sum(mean.contribution(zero, rotation=rotation, weight=weight).astype(np.int64) for _ in range(5))
-        centred = np.asarray(total) % encoding.modulus
-        centred[centred >= encoding.modulus // 2] -= encoding.modulus
-        flat = rotation.restore(centred * encoding.granularity) / encoding.granularity
+        signed = centred(reduced(np.asarray(total), encoding.modulus), encoding.modulus)
+        flat = rotation.restore(signed * encoding.granularity) / encoding.granularity
         return float(stats.chi2.cdf((flat**2).sum() / (5 * noise.local_sigma**2), encoding.length))
 
     assert 5e-7 < tail() < 1 - 5e-7 or 5e-7 < tail() < 1 - 5e-7
@@ -144,10 +204,13 @@ def test_mean_as_released_has_noise_of_the_promised_variance() -> None:
     assert 5e-7 < tail() < 1 - 5e-7 or 5e-7 < tail() < 1 - 5e-7
 
 
+@pytest.mark.parametrize("protocol", [SecAgg(), OddSum()])
 @pytest.mark.parametrize("bits", [16, 24, 40])
 @pytest.mark.parametrize("weighting", Weighting)
-def test_mean_plans_noise_that_keeps_the_target_and_no_more(bits: int, weighting: Weighting) -> None:
-    mean = planned(20, modulus_bits=bits, weighting=weighting, target=TARGET)
+def test_mean_plans_noise_that_keeps_the_target_and_no_more(
+    protocol: SecureSum, bits: int, weighting: Weighting
+) -> None:
+    mean = planned(20, protocol=protocol, modulus_bits=bits, weighting=weighting, target=TARGET)
     assert mean.noise is not None
     spent = guarantee({mean.noise.event: TARGET.releases}, delta=TARGET.delta).epsilon
     assert 0.99 * TARGET.epsilon < spent <= TARGET.epsilon

@@ -7,7 +7,7 @@ import pytest
 
 from dp.accounting import guarantee
 from dp.errors import DpError
-from protocols import PlainSum, SecAgg, SecAggPlus
+from protocols import Adversary, PlainSum, SecAgg, SecAggPlus
 from protocols.errors import ParameterError, UnknownProtocol
 from secagg.config import TrainingConfig, parse
 from secagg.encoding import Weighting
@@ -81,6 +81,18 @@ def test_prepared_parameters_tolerate_all_drop_outs_that_still_release() -> None
     assert protocol == SecAggPlus.suggest(clients=300, adversarial=settings.adversarial, dropout=0.15)[0]
 
 
+def test_prepared_members_are_those_of_a_malicious_server_alone() -> None:
+    assert prepare(config()).members is None
+    prepared = prepare(config(adversary="malicious"))
+    members, protocol = prepared.members, prepared.mean.protocol
+    assert members is not None
+    assert list(members) == list(range(24))
+    assert isinstance(protocol, SecAggPlus)
+    assert protocol.adversary is Adversary.MALICIOUS
+    assert prepared.mean.roster == prepared.noiseless.roster == members[0].roster
+    assert {(m.adversarial, m.minimum_contributors) for m in members.values()} == {(0.05, 21)}
+
+
 def test_prepared_noise_leaves_out_the_shares_of_colluding_clients() -> None:
     prepared = prepare(config(adversarial=0.1))
     assert prepared.mean.noise is not None
@@ -90,7 +102,12 @@ def test_prepared_noise_leaves_out_the_shares_of_colluding_clients() -> None:
 @pytest.mark.parametrize(
     ("changes", "error", "message"),
     [
-        ({"protocol": "rot13"}, UnknownProtocol, r"there are plain, secagg, secagg-plus"),
+        ({"protocol": "rot13"}, UnknownProtocol, r"there are lightsecagg, plain, secagg, secagg-plus"),
+        (
+            {"protocol": "plain", "adversary": "malicious"},
+            ConfigurationError,
+            r"plain does not stand against a malicious server; secagg or secagg-plus would do",
+        ),
         ({"minimum_contributors": 10, "protocol": "secagg"}, ConfigurationError, r"10 lets 14 of 24 .* would do"),
         ({"minimum_contributors": 2}, ConfigurationError, r"2 lets 22 of 24 clients vanish.*would do"),
         ({"adversarial": 0.9, "protocol": "plain"}, ParameterError, r"colluding must be an int in"),

@@ -1,5 +1,6 @@
 import base64
 import dataclasses
+import html
 import re
 import sys
 import xml.etree.ElementTree as ElementTree
@@ -12,6 +13,7 @@ import pytest
 
 from dp.ledger import Ledger
 from dp.report import rounded_up
+from protocols import Adversary
 from secagg.config import TrainingConfig, parse
 from secagg.errors import MissingExtraError
 from secagg.prepare import Prepared, prepare
@@ -116,7 +118,7 @@ def test_page_shows_settings_plan_and_how_to_run_again(report: RunReport, page: 
     assert [setting.name for setting in report.settings] == list(TrainingConfig.__struct_fields__)
     assert page.count('class="changed"') == len(changed)
     assert f"clip_l2 {report.config.clip_l2:g}" in words(page)
-    assert repr(report.mean.protocol) in page
+    assert repr(report.mean.protocol) in html.unescape(page)
     assert "62 parameters" in page
     assert "secagg train config.toml --out again" in page
     assert "secagg budget report ledger.sqlite" in page
@@ -151,6 +153,25 @@ def test_insecure_protocol_is_called_insecure(tmp_path: Path) -> None:
     assert "against the server the guarantee below does not hold" in words(page)
     assert "every client's clipped and noised update" in words(page)
     assert "any single client's update" not in words(page)
+
+
+def test_run_against_a_malicious_server_says_so(tmp_path: Path) -> None:
+    report = finished(*started(tmp_path / "run", adversary="malicious", rounds=1))
+    page = words(report.as_html())
+    assert report.name == "secure and private, malicious server"
+    assert report.summary.adversary is Adversary.MALICIOUS
+    assert "confirm_survivors" in report.stages
+    assert "Server assumed malicious: it may do anything" in page
+    assert "any single client's update, whatever it does, as long as at most 5% of the clients collude" in page
+    assert set(report.summary.compared) == {"without noise", "plain"}
+
+
+def test_run_over_a_prime_field_names_its_modulus(report: RunReport, page: str) -> None:
+    assert "integers modulo 2^24" in words(page)
+    assert "Server assumed curious: it follows the protocol" in words(page)
+    encoding = dataclasses.replace(report.mean.encoding, modulus=2**24 - 3)
+    prime = dataclasses.replace(report, mean=dataclasses.replace(report.mean, encoding=encoding))
+    assert ("Update on the wire", f"{encoding.length:,} integers modulo 2^24 - 3") in prime.plan
 
 
 def test_round_that_released_nothing_is_marked_and_has_no_cost(tmp_path: Path) -> None:

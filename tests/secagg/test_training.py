@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from dp.errors import BudgetExceeded
 from dp.ledger import Ledger
-from protocols import PlainSum, SecAggPlus
+from protocols import PlainSum, SecAggPlus, Session
 from protocols.errors import ProtocolError
 from secagg.encoding import Weighting
 from secagg.errors import ConfigurationError, ModelError
@@ -234,6 +234,33 @@ def test_training_model_digest_names_weights_and_round() -> None:
     ):
         digests.add(other.digest())
     assert len(digests) == 4
+
+
+def test_training_binds_round_and_weights_into_every_session(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The session of a round has the digest of what is trained from, and nothing else of the state has to be told."""
+    federation = devices()
+    training = SecureAveraging(devices=federation, test=TEST, mean=mean_for(federation))
+    mean, used = mean_for(federation), list[bytes]()
+    session = SecureMean.session
+
+    def recorded(self: SecureMean, session_id: bytes, *, context: bytes = b"") -> Session:
+        used.append(session(self, session_id, context=context).context)
+        return session(self, session_id, context=context)
+
+    monkeypatch.setattr(SecureMean, "session", recorded)
+    contexts = []
+    for _ in range(3):
+        contexts.append(session(mean, bytes(16), context=training.state.digest()).context)
+        training.round()
+    assert used == contexts
+    state = training.state
+    others = [
+        state,
+        GlobalModel(state.weights, state.velocity, state.round + 1),
+        GlobalModel([weights + 1 for weights in state.weights], state.velocity, state.round),
+    ]
+    sessions = [session(mean, bytes(16), context=other.digest()) for other in others]
+    assert len({mean.protocol.digest(each) for each in sessions}) == 3
 
 
 def test_training_plain_mean_is_entry_by_entry_and_weighted() -> None:

@@ -1,0 +1,31 @@
+"""Identities for the clients of a simulation, made afresh and forgotten with it.
+
+Outside of one, each client makes its own `Identity`, keeps it and its `SessionStore`, and gets the roster by a way
+that the server does not control.
+"""
+
+from collections.abc import Sequence
+
+from protocols import Identity, Member, MemoryRecord, Roster
+
+
+def simulated_members(clients: Sequence[int], *, adversarial: float, minimum_contributors: int) -> dict[int, Member]:
+    """One member for each client, all with the same roster and the same terms.
+
+    Args:
+        clients: Ids of the cohort.
+        adversarial: See `Member`.
+        minimum_contributors: See `Member`.
+    """
+    identities = {client: Identity.generate() for client in clients}
+    roster = Roster({client: identity.public for client, identity in identities.items()})
+    return {
+        client: Member(
+            identity=identity,
+            roster=roster,
+            sessions=MemoryRecord(),
+            adversarial=adversarial,
+            minimum_contributors=minimum_contributors,
+        )
+        for client, identity in identities.items()
+    }
