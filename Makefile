@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test lint check bench accuracy lock clean
+.PHONY: demo test lint check bench masking lightsecagg scale accuracy lock clean
 
 demo: $(READY)
 	$(BIN)/secagg train --out runs/demo --overwrite
@@ -24,6 +24,18 @@ check: lint test
 bench: $(READY)
 	$(BIN)/python -m benchmarks.cost --json benchmarks/results/cost.json
 
+# SecAgg+ beside Flower's, in an environment of its own (Flower wants older versions of what the rest uses).
+masking: .venv-peers/.ready
+	.venv-peers/bin/python -m benchmarks.masking --json benchmarks/results/masking.json
+
+# LightSecAgg beside FedML's numpy code; make lightsecagg FEDML=/path/to/its/clone.
+lightsecagg: $(READY)
+	$(BIN)/python -m benchmarks.lightsecagg --fedml $(FEDML) --json benchmarks/results/lightsecagg.json
+
+# Memory at 10^7 coordinates, and how costs grow to 10,000 clients; half an hour.
+scale: $(READY)
+	$(BIN)/python -m benchmarks.scale --json benchmarks/results/scale.json
+
 accuracy: $(READY)
 	$(BIN)/python -m benchmarks.accuracy --json benchmarks/results/accuracy.json
 
@@ -32,6 +44,9 @@ lock: $(READY)
 	$(BIN)/uv pip compile pyproject.toml --extra tensorflow --extra report --extra dev \
 	    --python-version 3.11 --generate-hashes --no-annotate --no-header --no-emit-index-url \
 	    --no-emit-find-links --output-file requirements.lock
+	$(BIN)/uv pip compile pyproject.toml --extra peers \
+	    --python-version 3.11 --generate-hashes --no-annotate --no-header --no-emit-index-url \
+	    --no-emit-find-links --output-file requirements-peers.lock
 
 $(READY): requirements.lock pyproject.toml
 	@command -v $(PYTHON) >/dev/null || { echo "secagg: $(PYTHON) not found; call make PYTHON=/path/to/python3.11" >&2; exit 1; }
@@ -40,5 +55,10 @@ $(READY): requirements.lock pyproject.toml
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
+.venv-peers/.ready: requirements-peers.lock
+	$(PYTHON) -m venv --clear .venv-peers
+	.venv-peers/bin/python -m pip install --quiet --no-deps --require-hashes --requirement requirements-peers.lock
+	@touch $@
+
 clean:
-	rm -rf $(VENV) build dist *.egg-info
+	rm -rf $(VENV) .venv-peers build dist *.egg-info
