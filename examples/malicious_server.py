@@ -1,0 +1,37 @@
+"""A sum through a server that nobody trusts: identities, a pinned roster, each client's own terms.
+
+In earnest each client makes its identity on its own device, learns the roster by a way that the server does not
+control, and remembers its sessions in a file (`secagg.sessions.SessionStore`).
+"""
+
+import os
+
+import numpy as np
+
+from protocols import Adversary, Identity, Member, MemoryRecord, Roster, SecAggPlus, Session, simulate
+
+CLIENTS = tuple(range(100))
+
+identities = {client: Identity.generate() for client in CLIENTS}
+roster = Roster({client: identity.public for client, identity in identities.items()})
+
+protocol, threshold = SecAggPlus.suggest(clients=100, adversarial=0.05, dropout=0.1, adversary=Adversary.MALICIOUS)
+session = Session(
+    session_id=os.urandom(16), clients=CLIENTS, threshold=threshold, length=4, modulus=2**24, roster=roster
+)
+members = {
+    client: Member(
+        identity=identities[client],
+        roster=roster,
+        sessions=MemoryRecord(),
+        adversarial=0.05,
+        minimum_contributors=80,
+    )
+    for client in CLIENTS
+}
+vectors = {client: np.full(4, client) for client in CLIENTS}
+drops = {"share_keys": [3], "mask_input": [7, 8], "confirm_survivors": [9], "reveal_shares": [10]}
+outcome = simulate(protocol, session, vectors, members=members, drops=drops)
+
+print(f"{protocol.neighbours} neighbours each, {protocol.share_threshold} shares rebuild a secret")
+print(f"{len(outcome.contributors)} vectors are in the sum {outcome.total}")
