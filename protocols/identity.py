@@ -200,15 +200,13 @@ class Signatures:
         """
         if self._roster is None:
             if signature:
-                raise RemoteError("a signature, in a session without identities", culprits=[client])
+                raise RemoteError("a signature, in a session without identities")
             return
         key = Ed25519PublicKey.from_public_bytes(self._roster[client])
         try:
             key.verify(signature, self._statement(client, purpose, payload))
         except InvalidSignature:
-            raise RemoteError(
-                f"not signed by client {client} for this purpose in this session", culprits=[client]
-            ) from None
+            raise RemoteError(f"not signed by client {client} for this purpose in this session") from None
 
     def _statement(self, client: int, purpose: bytes, payload: bytes) -> bytes:
         if len(purpose) != PURPOSE_BYTES:

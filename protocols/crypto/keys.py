@@ -65,18 +65,18 @@ def derive(secret: Secret, context: bytes) -> Secret:
     return Secret(hkdf.derive(secret.reveal()))
 
 
-def seal(key: Secret, plaintext: bytes, associated: bytes = b"") -> bytes:
-    """Encrypt and authenticate one message, together with public data, under a key that seals nothing else."""
-    return AESGCM(key.reveal()).encrypt(_NONCE, plaintext, associated)
+def seal(key: Secret, plaintext: bytes) -> bytes:
+    """Encrypt and authenticate one message under a key that seals nothing else."""
+    return AESGCM(key.reveal()).encrypt(_NONCE, plaintext, None)
 
 
-def open_sealed(key: Secret, ciphertext: bytes, associated: bytes = b"") -> bytes:
+def open_sealed(key: Secret, ciphertext: bytes | memoryview) -> bytes:
     """The plaintext of `seal`.
 
     Raises:
-        ValueError: The ciphertext was made under another key or with other public data, or was altered.
+        ValueError: The ciphertext was made under another key, or was altered.
     """
     try:
-        return AESGCM(key.reveal()).decrypt(_NONCE, ciphertext, associated)
+        return AESGCM(key.reveal()).decrypt(_NONCE, ciphertext, None)
     except InvalidTag:
         raise ValueError("a sealed message does not authenticate") from None

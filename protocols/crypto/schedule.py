@@ -1,9 +1,9 @@
 """The key schedule of pairwise masking: every derived key, commitment and fingerprint, each bound to the session.
 
 Keys are HKDF-SHA256 (RFC 5869), everything public is SHA-256.  Inputs are unambiguous: a fixed prefix, the session's
-digest, the root of its key directory, a purpose of fixed length, two client ids as 32-bit integers, and then one
-value of fixed length.  The root stands for everyone's public keys, so two clients derive the same keys only where
-they were shown the same directory.
+digest, the root of its key directory, a purpose of fixed length, two client ids as 32-bit integers, and then values
+whose length the session fixes.  The root stands for everyone's public keys, so two clients derive the same keys only
+where they were shown the same directory.
 """
 
 import hashlib
@@ -53,9 +53,18 @@ class Schedule:
     def __init__(self, digest: bytes, root: bytes) -> None:
         self._prefix = _PREFIX + digest + root
 
-    def share_key(self, channel: Secret, *, sender: int, receiver: int) -> Secret:
-        """The key that seals the shares from one client to another, from the agreement of their sealing keys."""
-        return keys.derive(channel, self._info(b"share", sender, receiver))
+    def share_key(self, channel: Secret, *, sender: int, receiver: int, fingerprints: bytes) -> Secret:
+        """The key that seals the shares with these fingerprints, and nothing else, from one client to another.
+
+        So it seals one plaintext even where a client is restored from an old snapshot and deals again.
+
+        Args:
+            channel: The agreement of their sealing keys.
+            sender: Who deals.
+            receiver: Who holds.
+            fingerprints: Of the shares.
+        """
+        return keys.derive(channel, self._info(b"share", sender, receiver) + fingerprints)
 
     def pair_mask(self, shared: Secret, *, one: int, other: int) -> Secret:
         """The seed of the mask between two clients, whichever of them asks, from that of their masking keys."""

@@ -147,7 +147,7 @@ class LightSecAggClient:
     def _open(self, owner: int, ciphertext: memoryview) -> bool:
         """Keep the share of an owner's mask; False where it does not open, or has a wrong length."""
         try:
-            share = keys.open_sealed(self._share_key(owner, self._client), bytes(ciphertext))
+            share = keys.open_sealed(self._share_key(owner, self._client), ciphertext)
         except ValueError:
             return False
         self.state.held[owner] = Secret(share)

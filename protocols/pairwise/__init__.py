@@ -230,12 +230,6 @@ class SecAggPlus(PairwiseMasking):
         check_cohort(clients, adversarial, dropout)
         found = graph.find_parameters(clients=clients, adversarial=adversarial, dropout=dropout, adversary=adversary)
         threshold = max(2, clients - whole_clients(clients, dropout, "dropout"))
-        corrupt = whole_clients(clients, adversarial, "adversarial")
-        if adversary == Adversary.MALICIOUS and 2 * threshold <= clients + corrupt:
-            raise ParameterError(
-                f"with {clients} clients, {corrupt} of them adversarial, {(clients + corrupt) // 2 + 1} must survive "
-                f"against a malicious server, and a dropout fraction of {dropout} leaves {threshold}"
-            )
         return cls(neighbours=found.degree, share_threshold=found.threshold, adversary=adversary), threshold
 
     def degree(self, session: Session) -> int:  # noqa: ARG002  # the interface asks for it

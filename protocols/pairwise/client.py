@@ -109,8 +109,10 @@ class PairwiseClient:
             if holder == self._client:
                 self.state.shares[holder] = tuple(map(Secret, shares))
             else:
-                key = derive.share_key(self.state.channels[holder], sender=self._client, receiver=holder)
-                ciphertexts.append(keys.seal(key, joined, fingerprint))
+                key = derive.share_key(
+                    self.state.channels[holder], sender=self._client, receiver=holder, fingerprints=fingerprint
+                )
+                ciphertexts.append(keys.seal(key, joined))
         commitments = b"".join(
             derive.commitment(secret, owner=self._client, index=index)
             for index, secret in enumerate((self.state.seed, *self.state.attached))
@@ -210,11 +212,11 @@ class PairwiseClient:
                 raise RemoteError(f"the keys of client {neighbour} are not those in the key directory")
             self._setup.check_keys(neighbour, advertised)
             if not seen.isdisjoint((advertised.sealing, advertised.masking)):
-                raise RemoteError(f"client {neighbour} has a repeated key", culprits=[neighbour])
+                raise RemoteError(f"client {neighbour} has a repeated key")
             seen |= {advertised.sealing, advertised.masking}
         weak = self._agree(directory.keys)
         if weak is not None:
-            raise RemoteError(f"client {weak} has a key of low order", culprits=[weak])
+            raise RemoteError(f"client {weak} has a key of low order")
 
     def _agree(self, directory: tuple[AdvertisedKeys, ...]) -> int | None:
         """Agree with each neighbour; gives the first whose key is of low order, if any.
@@ -233,9 +235,11 @@ class PairwiseClient:
     def _open(self, owner: int, sealed: bytes, fingerprints: bytes) -> bool:
         """Keep an owner's shares; False where they are not what the owner's fingerprints say, or do not open."""
         derive = self._setup.schedule(self.state.root)
-        key = derive.share_key(self.state.channels[owner], sender=owner, receiver=self._client)
+        key = derive.share_key(
+            self.state.channels[owner], sender=owner, receiver=self._client, fingerprints=fingerprints
+        )
         try:
-            joined = keys.open_sealed(key, sealed, fingerprints)
+            joined = keys.open_sealed(key, sealed)
         except ValueError:
             return False
         shares = [joined[i : i + shamir.SHARE_BYTES] for i in range(0, len(joined), shamir.SHARE_BYTES)]

@@ -159,10 +159,11 @@ class PairwiseServer:
             alive = [holder for holder in self._holders(owner) if holder in self.state.survivors]
             if len(alive) < self._setup.threshold:
                 raise TooFewSurvivors(f"{len(alive)} of the share-holders of client {owner} survive, too few")
-            opened = sum(owner not in self.state.unopened[holder] for holder in alive)
-            if opened < self._setup.threshold:
+            complaints = [holder for holder in alive if owner in self.state.unopened[holder]]
+            if len(alive) - len(complaints) < self._setup.threshold:
                 raise RemoteError(
-                    f"client {owner} dealt shares that only {opened} holders could open", culprits=[owner]
+                    f"client {owner} dealt shares that clients {complaints} could not open, or so they say",
+                    culprits=[owner, *complaints],
                 )
         return dict.fromkeys(sorted(self.state.survivors), Survivors(bitmap(self.state.survivors, self._session)))
 

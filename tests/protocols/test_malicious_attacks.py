@@ -254,9 +254,11 @@ def test_server_in_the_middle_opens_everything_in_curious_mode() -> None:
     shares = {}
     for position, holder in enumerate(range(1, 6)):
         pair = keys.KeyPair(Secret(b"server's own key 10 for client %d" % holder))
-        key = run.setup.schedule(root).share_key(pair.agree(run.keys[0].sealing), sender=0, receiver=holder)
         fingerprint = dealt.fingerprints[64 * holder : 64 * holder + 64]
-        shares[holder] = keys.open_sealed(key, dealt.ciphertexts[position], fingerprint)[:33]
+        key = run.setup.schedule(root).share_key(
+            pair.agree(run.keys[0].sealing), sender=0, receiver=holder, fingerprints=fingerprint
+        )
+        shares[holder] = keys.open_sealed(key, dealt.ciphertexts[position])[:33]
     assert shamir.combine(shares, threshold=3) == Secret(run.drawn[0][2])
 
 

@@ -150,14 +150,6 @@ def test_sealed_message_that_was_altered_is_refused() -> None:
         keys.open_sealed(Secret(bytes(32)), sealed)
 
 
-def test_sealed_message_opens_only_with_its_public_data() -> None:
-    sealed = keys.seal(Secret(SEED), b"share", b"fingerprint")
-    assert keys.open_sealed(Secret(SEED), sealed, b"fingerprint") == b"share"
-    for other in (b"", b"fingerprints", b"gingerprint"):
-        with pytest.raises(ValueError, match="authenticate"):
-            keys.open_sealed(Secret(SEED), sealed, other)
-
-
 def hkdf(secret: bytes, info: bytes) -> bytes:
     """RFC 5869 for one block of output, no salt."""
     extracted = hmac.digest(bytes(32), secret, "sha256")
@@ -172,17 +164,20 @@ def test_schedule_binds_purpose_session_directory_and_ids() -> None:
     assert mask.reveal() == hkdf(SEED, prefix + b"pairs" + ids)
     assert mask == derive.pair_mask(secret, one=5, other=2**32 - 2)
     assert derive.self_mask(secret, owner=5).reveal() == hkdf(SEED, prefix + b"alone" + 2 * ids[:4])
-    assert derive.share_key(secret, sender=5, receiver=2**32 - 2).reveal() == hkdf(SEED, prefix + b"share" + ids)
-    assert derive.share_key(secret, sender=2**32 - 2, receiver=5).reveal() == hkdf(
+    assert derive.share_key(secret, sender=5, receiver=2**32 - 2, fingerprints=b"f" * 64).reveal() == hkdf(
+        SEED, prefix + b"share" + ids + b"f" * 64
+    )
+    assert derive.share_key(secret, sender=2**32 - 2, receiver=5, fingerprints=b"").reveal() == hkdf(
         SEED, prefix + b"share" + ids[4:] + ids[:4]
     )
     derived = [
         each
         for schedule in (derive, Schedule(b"e" * 32, root), Schedule(digest, b"q" * 32))
         for each in (
-            schedule.share_key(secret, sender=5, receiver=6),
-            schedule.share_key(secret, sender=6, receiver=5),
-            schedule.share_key(secret, sender=5, receiver=7),
+            schedule.share_key(secret, sender=5, receiver=6, fingerprints=bytes(64)),
+            schedule.share_key(secret, sender=6, receiver=5, fingerprints=bytes(64)),
+            schedule.share_key(secret, sender=5, receiver=7, fingerprints=bytes(64)),
+            schedule.share_key(secret, sender=5, receiver=6, fingerprints=bytes(63) + b"1"),
             schedule.pair_mask(secret, one=5, other=6),
             schedule.pair_mask(secret, one=5, other=7),
             schedule.self_mask(secret, owner=5),
