@@ -28,8 +28,9 @@ bench: $(READY)
 masking: .venv-peers/.ready
 	.venv-peers/bin/python -m benchmarks.masking --json benchmarks/results/masking.json
 
-# LightSecAgg beside FedML's numpy code; make lightsecagg FEDML=/path/to/its/clone.
+# LightSecAgg beside FedML's numpy code; make lightsecagg FEDML=/path/to/lightsecagg.py of a clone.
 lightsecagg: $(READY)
+	@test -n "$(FEDML)" || { echo "secagg: make lightsecagg FEDML=/path/to/FedML's python/fedml/core/mpc/lightsecagg.py" >&2; exit 1; }
 	$(BIN)/python -m benchmarks.lightsecagg --fedml $(FEDML) --json benchmarks/results/lightsecagg.json
 
 # Memory at 10^7 coordinates, and how costs grow to 10,000 clients; half an hour.

@@ -197,8 +197,10 @@ def _typed(path: Path) -> Iterator[None]:
     """Turn SQLite's errors into the package's own."""
     try:
         yield
-    except sqlite3.Error as error:
-        code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+    except (UnicodeDecodeError, sqlite3.Error) as error:
+        # SQLite's own message about a damaged schema may quote what is no Unicode.
+        unknown = sqlite3.SQLITE_CORRUPT if isinstance(error, UnicodeDecodeError) else sqlite3.SQLITE_ERROR
+        code = getattr(error, "sqlite_errorcode", unknown) & 0xFF
         reason = harmless(str(error))
         if code in _LOCKED:
             raise LedgerLocked(f"{path}: expected to be its only user, found it in use; close the other one") from None

@@ -21,7 +21,7 @@ REPORT_VERSION: Final = 1
 DELTA_EXPONENTS: Final = tuple(-1 - step / 4 for step in range(45))  # 1e-1 down to 1e-12
 
 ASSUMPTIONS: Final = (
-    "Vectors are summed by a protocol that hides each of them, and the server follows it (it is semi-honest).",
+    "Vectors are summed by a protocol that hides each of them from the server, as far as that protocol trusts it.",
     "Clients that contribute are honest about their noise: each adds its whole share and reveals it to nobody.",
     "Each client's vector is within the stated L2 sensitivity; clients enforce this themselves by clipping.",
     "Nothing derived from the clients' data is released but what this ledger lists.",

@@ -4,7 +4,7 @@ A roster reaches each client by a way that the server does not control.  Every s
 one session, to a purpose and to the signer's id, so none of them says anything in another session or round.
 
 Adversary: a server that may do anything, and clients that help it.  It cannot speak for a client of the roster that
-does not help it.
+does not help it.  (A client that enrols a key of low order helps it: anyone can sign for such a key.)
 """
 
 import os
@@ -15,6 +15,7 @@ from typing import Final, NoReturn, Protocol
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
+from protocols.crypto.density import whole_clients
 from protocols.crypto.secret import Secret
 from protocols.errors import ParameterError, RemoteError, SessionReused, UnsafeSession
 
@@ -145,8 +146,12 @@ class Member:
         identity: Its own identity.
         roster: The identities that it has pinned; at least those of the session.
         sessions: Its memory of the sessions it took part in.
-        adversarial: The fraction of clients, in [0, 1), that it wants to be safe from together with the server.
-        minimum_contributors: It takes part only where no sum of fewer vectors is released.
+        adversarial: The fraction of the roster, in [0, 1), that it wants to be safe from together with the server; they
+            may all be invited into one session.
+        minimum_contributors: It takes part only where no sum of fewer vectors, at least 2, is released.
+
+    Raises:
+        ParameterError: A field is none of these.
     """
 
     identity: Identity
@@ -154,6 +159,23 @@ class Member:
     sessions: SessionRecord
     adversarial: float
     minimum_contributors: int
+
+    def __post_init__(self) -> None:
+        if type(self.identity) is not Identity or type(self.roster) is not Roster:
+            raise ParameterError("a member needs an Identity and a Roster")
+        if not callable(getattr(self.sessions, "record", None)):
+            raise ParameterError("a member needs a record of its sessions; see SessionRecord")
+        if type(self.adversarial) not in (int, float) or not 0 <= self.adversarial < 1:
+            raise ParameterError(f"adversarial must be a fraction in [0, 1), not {self.adversarial!r}")
+        if type(self.minimum_contributors) is not int or self.minimum_contributors < 2:
+            raise ParameterError(
+                f"minimum_contributors must be an int of at least 2, not {self.minimum_contributors!r}"
+            )
+
+    @property
+    def corrupt(self) -> int:
+        """How many clients of the roster that fraction is, rounded down."""
+        return whole_clients(len(self.roster), self.adversarial, "adversarial")
 
     def accept(self, *, client: int, clients: tuple[int, ...], threshold: int, roster: Roster) -> None:
         """Compare what a session says with what this client has pinned.

@@ -7,6 +7,7 @@ between rounds and restored in another process.
 Nothing here reads a clock, a socket or a source of randomness: all three belong to the driver.
 """
 
+import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NoReturn
@@ -99,15 +100,16 @@ class Client:
     def _agree(self, protocol: SecureSum, session: Session, client: int, member: Member | None) -> None:
         protocol.validate(session)
         if type(client) is not int or client not in session.clients:
-            raise ParameterError(f"client {client!r} is not in the session")
+            raise ParameterError(f"client {client!r} is not in the session, or is no int")
         if session.roster is None:
             if member is not None:
                 raise UnsafeSession("the session has no roster, and this client does not trust the server without one")
             return
-        if member is None:
+        if type(member) is not Member:
             raise ParameterError("a session with a roster needs a Member: the client's identity and its own terms")
         member.accept(client=client, clients=session.clients, threshold=session.threshold, roster=session.roster)
-        protocol.check_safety(session, member.adversarial)
+        # The server chooses whom of the roster it invites: every corrupt one, if it likes.
+        protocol.check_safety(session, min(member.corrupt, len(session.clients)))
 
     def _join(
         self,
@@ -136,6 +138,16 @@ class Client:
         raise TypeError("a client holds its input and its secrets, and is not to be pickled or copied; see snapshot")
 
     @property
+    def client(self) -> int:
+        """Whose machine this is."""
+        return self._client
+
+    @property
+    def round(self) -> str | None:
+        """The round whose request comes next; None once the machine is closed."""
+        return None if self._party is None else str(self._rounds[self._next].name)
+
+    @property
     def closed(self) -> bool:
         """Whether this machine will answer nothing more."""
         return self._party is None
@@ -143,12 +155,16 @@ class Client:
     def handle(self, request: bytes) -> bytes:
         """Answer one request of the server.
 
+        A request that is delivered twice closes the machine: a transport that may do so sorts out duplicates first, and
+        sends the reply again that it has kept.
+
         Raises:
             OrderError: The machine is closed.
             SessionReused: This client has answered this session, or this round of it, before.
             RemoteError: The request is not the one this round may bring.
 
-        After any error the machine is closed, its secrets are dropped, and nothing has been sent.
+        Besides, whatever the member's session record raises where it cannot record.  After any error the machine is
+        closed, its secrets are dropped, and nothing has been sent.
         """
         if self._party is None:
             raise OrderError("this client has closed; a new session needs a new machine")
@@ -159,8 +175,10 @@ class Client:
             if self._member is not None:
                 self._member.sessions.record(self._member.identity.public, self._session.session_id, number)
             reply = self._codec.encode(number, row.answer(party, message))
-        except BaseException:
-            vars(party).clear()  # the error's traceback holds on to the party, and is not to hold its secrets
+        except BaseException as error:
+            # The error's traceback holds on to the party and to every frame it has passed: neither is to hold secrets.
+            vars(party).clear()
+            traceback.clear_frames(error.__traceback__)
             raise
         self._next += 1
         if self._next < len(self._rounds):
@@ -170,7 +188,9 @@ class Client:
     def snapshot(self, key: Secret) -> bytes:
         """This machine between two rounds, sealed under a key of 32 bytes; `restore` goes on from it.
 
-        The reply to the last request is not in it.  With a `Member` a restored machine answers no round twice.
+        Take it after `handle` and keep it together with the reply, before that is sent: the reply is not in it.  With a
+        `Member` a restored machine answers no round twice; without one nothing keeps an old snapshot from answering
+        again, for another survivor set too, so restore none but the latest.
 
         Raises:
             OrderError: The machine is closed.
@@ -233,8 +253,10 @@ class Server:
     def snapshot(self, key: Secret, *, entropy: Entropy) -> bytes:
         """This machine in the middle of a round, sealed under a key of 32 bytes; `restore` goes on from it.
 
-        The round's requests are not in it: keep them, or take the snapshot before `advance`, which makes the same
-        requests each time.
+        Take it after `advance` and keep it together with the round's requests, before any of them is sent: they are not
+        in it.  Later ones of the same round hold more replies.  Never go on from one that is older than a request that
+        was sent: with other replies the server would tell clients different stories, and could be left with both
+        secrets of one of them.
 
         Args:
             key: The key.
@@ -276,6 +298,11 @@ class Server:
         return self._ask(self._party.open())
 
     @property
+    def round(self) -> str | None:
+        """The round that is open, if one is."""
+        return None if self._party is None or self._number < 0 else str(self._rounds[self._number].name)
+
+    @property
     def missing(self) -> frozenset[int]:
         """Who was asked in this round and has not answered acceptably."""
         return self._asked - self._answered
@@ -287,7 +314,8 @@ class Server:
             OrderError: No round is open.
             ParameterError: The sender is no int.
             RemoteError: The sender was not asked, has answered already, or sent a bad reply.  The server's state is
-                what it was before, and the round goes on.  Any other error in the middle closes the server.
+                what it was before, and the round goes on.  A late or a repeated reply is refused like this too: it is
+                named a culprit's, and no reason to ban anyone.  Any other error in the middle closes the server.
         """
         if self._party is None or self._number < 0:
             raise OrderError("no round is open")

@@ -100,6 +100,8 @@ class SecureSum(ABC):
     @classmethod
     def modulus(cls, bits: int) -> int:
         """The largest modulus of at most so many bits, in [1, 64], that this protocol sums over."""
+        if type(bits) is not int or not 1 <= bits <= 64:
+            raise ParameterError(f"a modulus has 1 to 64 bits, not {bits!r}")
         return 1 << bits
 
     def message_limit(self, session: Session) -> int:
@@ -110,8 +112,8 @@ class SecureSum(ABC):
     def validate(self, session: Session) -> None:
         """Raise `ParameterError` unless this protocol can run this session."""
 
-    def check_safety(self, session: Session, adversarial: float) -> None:  # noqa: ARG002  # for those that override it
-        """Raise `UnsafeSession` unless a client is safe from a malicious server with such a fraction of the clients."""
+    def check_safety(self, session: Session, corrupt: int) -> None:  # noqa: ARG002  # for those that override it
+        """Raise `UnsafeSession` unless a client is safe from a malicious server with so many of the clients."""
         raise UnsafeSession(f"{self.name} does not protect its clients from a malicious server")
 
     @abstractmethod

@@ -31,6 +31,9 @@ class State(msgspec.Struct):
     def __reduce__(self) -> NoReturn:
         raise TypeError("a party's state is not to be pickled or copied; see snapshot")
 
+    def __copy__(self) -> NoReturn:
+        self.__reduce__()
+
 
 S = TypeVar("S", bound=State)
 

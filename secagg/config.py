@@ -35,7 +35,8 @@ class TrainingConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
             their noise shares, one at the least, are not counted.
         dropout: Fraction of the clients that vanish in every round, at random points of the protocol.
         minimum_contributors: Least contributors of a release, which the noise is sized for; by default what is left
-            after one and a half times the dropout, and no less than a majority.
+            after one and a half times the dropout, and no less than a majority (against a malicious server: of all
+            clients and the adversarial ones once more).
         epsilon: Client-level budget of the whole run; `inf` means a run without noise.
         delta: Of the budget; below one over the number of clients.
         clip_l2: Bound on a client's update.
@@ -130,7 +131,9 @@ class TrainingConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         """The least number of contributors of a release."""
         if self.minimum_contributors is not None:
             return self.minimum_contributors
-        return max(2, self.clients // 2 + 1, self.clients - math.floor(1.5 * self.dropping))
+        # Against a malicious server the adversarial clients may speak with two tongues, and count twice.
+        double = whole_clients(self.clients, self.adversarial, "adversarial") if self.adversary == "malicious" else 0
+        return max(2, (self.clients + double) // 2 + 1, self.clients - math.floor(1.5 * self.dropping))
 
     def as_toml(self) -> str:
         """The settings as TOML, which `parse` reads back to equal ones."""

@@ -88,6 +88,8 @@ def prepare(config: TrainingConfig) -> Prepared:
     # With noise first: it is what needs the larger modulus, and says so.
     mean = plan(target=target)
     noiseless = plan() if config.private else mean
+    if members is not None:
+        protocol.check_safety(mean.session(bytes(16)), members[0].corrupt)  # before anything is reserved, not after
     return Prepared(
         config=config,
         devices=devices,
@@ -120,7 +122,9 @@ def choose_protocol(config: TrainingConfig) -> tuple[SecureSum, int]:
         )
     except ParameterError as error:
         vanishing = f"{config.clients - required} of {config.clients} clients"
-        raise ConfigurationError(f"minimum_contributors {required} lets {vanishing} vanish: {error}") from None
+        raise ConfigurationError(
+            f"minimum_contributors {required} lets {vanishing} vanish: {error}; a greater one lets fewer"
+        ) from None
     if required < least:
         raise ConfigurationError(f"{config.protocol} allows no fewer than {least} contributors, not {required}")
     return protocol, required

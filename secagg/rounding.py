@@ -53,7 +53,10 @@ def round_at_random(
 
 
 def _rounded(scaled: NDArray[np.float64], coins: NDArray[np.uint32]) -> NDArray[np.int64]:
-    """Up where a coin of 32 bits is below the fraction, in units of 2^-32; down elsewhere."""
+    """Up where a coin of 32 bits is below the fraction, in units of 2^-32; down elsewhere.
+
+    The chance to go up is the fraction, rounded up to a multiple of 2^-32.
+    """
     rounded = np.empty(scaled.size, dtype=np.int64)
     buffers = np.empty((3, min(_PIECE, scaled.size)), dtype=np.float64)
     for start in range(0, scaled.size, _PIECE):

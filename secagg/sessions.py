@@ -13,6 +13,7 @@ import contextlib
 import hashlib
 import os
 import sqlite3
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
@@ -53,7 +54,7 @@ class SessionStoreUnavailable(SessionStoreError):
 class SessionStore:
     """The rounds that were answered, by identity and session; a context manager.
 
-    It is a `protocols.identity.SessionRecord`, for one process and one thread, and closes on the first failure.
+    It is a `protocols.identity.SessionRecord`, for one process and any of its threads, and closes on the first failure.
 
     Args:
         path: Of a store that `create` has made.
@@ -65,10 +66,11 @@ class SessionStore:
     def __init__(self, path: str | Path) -> None:
         self._path = Path(path)
         self._connection: sqlite3.Connection | None = None
+        self._turn = threading.Lock()
         with self._typed():
             # Mode rw, not rwc, which would make a new file in place of a lost one.
             uri = f"{self._path.absolute().as_uri()}?mode=rw"
-            self._connection = sqlite3.connect(uri, uri=True, timeout=0, isolation_level=None)
+            self._connection = sqlite3.connect(uri, uri=True, timeout=0, isolation_level=None, check_same_thread=False)
             self._holder = self._current()
             for setting in ("locking_mode = EXCLUSIVE", "journal_mode = DELETE", "synchronous = EXTRA"):
                 self._run(f"PRAGMA {setting}")
@@ -88,7 +90,7 @@ class SessionStore:
             with contextlib.closing(sqlite3.connect(path, timeout=0, isolation_level=None)) as connection:
                 identity = f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {FORMAT_VERSION}"
                 connection.executescript(f"PRAGMA synchronous = EXTRA; BEGIN; {identity}; {SCHEMA}; COMMIT")
-        except (OSError, sqlite3.Error) as error:
+        except (OSError, ValueError, sqlite3.Error) as error:
             raise SessionStoreUnavailable(f"{path}: a new store cannot be made there: {error}") from None
         return cls(path)
 
@@ -110,7 +112,7 @@ class SessionStore:
                 raise ParameterError(f"{name} must be bytes, {least} to {most} of them")
         if type(number) is not int or not 0 <= number < 2**31:
             raise ParameterError("a round's number must be an int in [0, 2^31)")
-        with self._typed():
+        with self._turn, self._typed():
             # One statement is one transaction.
             row = (identity, session_id, number, _digest(identity, session_id, number))
             changed = self._run(_LATER if number else _FIRST, *row).rowcount
@@ -165,9 +167,11 @@ class SessionStore:
         """Turn failures into the store's own errors, and close it: what is on the disk is not certain any more."""
         try:
             yield
-        except (OSError, sqlite3.Error) as error:
+        except (OSError, UnicodeDecodeError, sqlite3.Error) as error:
             self.close()
-            code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_IOERR) & 0xFF
+            # SQLite's own message about a damaged schema may quote what is no Unicode.
+            unknown = sqlite3.SQLITE_CORRUPT if isinstance(error, UnicodeDecodeError) else sqlite3.SQLITE_IOERR
+            code = getattr(error, "sqlite_errorcode", unknown) & 0xFF
             if code in _LOCKED:
                 raise SessionStoreLocked(f"{self._path}: expected to be its only user, found it in use") from None
             kind = SessionStoreCorrupt if code in _CORRUPT else SessionStoreUnavailable

@@ -49,6 +49,9 @@ class Adversary(StrEnum):
     MALICIOUS = "malicious"
     """It does what it likes, against clients who sign their keys and agree on the keys and on who dropped."""
 
+    def __repr__(self) -> str:
+        return f"Adversary.{self.name}"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parameters:
@@ -86,7 +89,7 @@ class Parameters:
         A client that stays to the end gains its own share, and so meets the raised threshold whenever it had met
         `threshold`.  One that has left does not.  On the complete graph the raised threshold is met all the same;
         on a sparser one event 3 of `find_parameters` no longer bounds the chance that the secrets of one that has
-        left are lost, which was 2^-20.4 at most when computed for 698 combinations (docs/graph.md).
+        left are lost, which was below 2^-20 wherever computed (docs/graph.md).
         """
         match self.adversary:
             case Adversary.CURIOUS | Adversary.MALICIOUS:

@@ -4,6 +4,7 @@ The keystream is read as little-endian words of the smallest unsigned type that 
 so words are uniform modulo it.  Expansion and addition go through one small buffer that stays in cache.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,12 @@ def word_dtype(modulus: int) -> np.dtype[np.unsignedinteger[Any]]:
     bits = (modulus - 1).bit_length()
     size = next(size for size in (1, 2, 4, 8) if 8 * size >= bits)
     return np.dtype(f"<u{size}")
+
+
+def stream(seed: Secret) -> Callable[[int], bytes]:
+    """A source of bytes, each call the next ones of the expansion of `seed`, 32 bytes."""
+    encryptor = Cipher(algorithms.AES256(seed.reveal()), modes.CTR(bytes(16))).encryptor()
+    return lambda size: encryptor.update(bytes(size))
 
 
 def add_mask(total: Words, seed: Secret) -> None:

@@ -53,6 +53,10 @@ class Schedule:
     def __init__(self, digest: bytes, root: bytes) -> None:
         self._prefix = _PREFIX + digest + root
 
+    def view(self, members: bytes) -> bytes:
+        """32 bytes that stand for the directory and for who has shared, a bitmap: what decides all masks."""
+        return hashlib.sha256(self._prefix + b"view." + members).digest()
+
     def share_key(self, channel: Secret, *, sender: int, receiver: int, fingerprints: bytes) -> Secret:
         """The key that seals the shares with these fingerprints, and nothing else, from one client to another.
 
@@ -73,6 +77,10 @@ class Schedule:
     def self_mask(self, seed: Secret, *, owner: int) -> Secret:
         """The seed of a client's self-mask, from the secret that it shared."""
         return keys.derive(seed, self._info(b"alone", owner, owner))
+
+    def dealing(self, secret: Secret, *, owner: int) -> Secret:
+        """What a client's polynomials are drawn from, under this directory and no other."""
+        return keys.derive(secret, self._info(b"deals", owner, owner))
 
     def commitment(self, secret: Secret, *, owner: int, index: int) -> bytes:
         """32 bytes that bind a client to a secret that it shared; hiding, since the secret is uniform.

@@ -78,7 +78,7 @@ def combine(shares: Mapping[int, bytes], *, threshold: int) -> Secret:
     return Secret(secret.to_bytes(SECRET_BYTES, "little"))
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=16)
 def _lagrange_at_zero(holders: tuple[int, ...]) -> tuple[int, ...]:
     """Weight i is the product of all points, over point i times the product of the differences to it."""
     points = [holder + 1 for holder in holders]

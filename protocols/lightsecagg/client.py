@@ -34,8 +34,9 @@ class ClientState(State, kw_only=True):
     Attributes:
         vector: Its input.
         private: Its X25519 private key.
-        root: What its mask and the drawn shares of it are expanded from.
+        root: What its mask and the drawn shares of it are expanded from; once the directory is known, bound to it.
         members: By id, the public keys of all in the directory, itself included.
+        directory: A hash of them.
         channels: By id, the agreement with each other member.
         held: By owner, its share of the owner's mask, bit-packed, or the seed of it.
         total: The sum of the shares of the survivors' masks.
@@ -45,6 +46,7 @@ class ClientState(State, kw_only=True):
     private: Secret = _GONE
     root: Secret = _GONE
     members: dict[int, bytes] = field(default_factory=dict)
+    directory: bytes = b""
     channels: dict[int, Secret] = field(default_factory=dict)
     held: dict[int, Secret] = field(default_factory=dict)
     total: Words = _EMPTY
@@ -65,16 +67,19 @@ class LightSecAggClient:
         raise TypeError("a client holds its input and its secrets, and is not to be pickled or copied")
 
     def advertise_keys(self, _: Invitation) -> AdvertisedKey:
-        """Round 0: make a key pair for this session alone."""
+        """Round 0: make a key pair for this session alone, and draw what the mask is made from."""
         pair = keys.KeyPair(Secret(self._entropy(keys.KEY_BYTES)))
-        self.state.private = pair.secret
+        self.state.private, self.state.root = pair.secret, Secret(self._entropy(keys.KEY_BYTES))
         self.state.members[self._client] = pair.public
         return AdvertisedKey(pair.public)
 
     def share_masks(self, directory: KeyDirectory) -> SealedShares:
         """Round 1: draw a mask, encode it, and seal a share of it for every other client."""
         self._meet(directory)
-        self.state.root = Secret(self._entropy(keys.KEY_BYTES))
+        # No entropy here: a client restored from before this round deals the same shares again to the same directory,
+        # and seals under other keys for another, so that no key ever seals two plaintexts.
+        bound = self._setup.info(b"bound", self._client, self._client) + self.state.directory
+        self.state.root = keys.derive(self.state.root, bound)
         setup, members = self._setup, sorted(self.state.members)
         seeds = {
             holder: keys.derive(self.state.root, setup.info(b"drawn", self._client, holder))
@@ -95,20 +100,22 @@ class LightSecAggClient:
             for holder in members
             if holder != self._client
         ]
-        return SealedShares(tuple(map(memoryview, ciphertexts)))
+        return SealedShares(memoryview(b"".join(ciphertexts)))
 
     def mask_input(self, delivered: DeliveredShares) -> MaskedInput:
         """Round 2: open the shares of the others' masks, and send the vector plus one's own mask."""
-        self._check_cohort(delivered.clients, len(delivered.ciphertexts))
+        self._check_cohort(delivered.clients)
         if not self.state.channels.keys() >= set(delivered.clients):
             raise RemoteError("shares of clients that are not in the key directory")
+        if len(delivered.ciphertexts) != len(delivered.clients):
+            raise RemoteError("as many shares as there are other clients are expected")
         for owner, ciphertext in zip(delivered.clients, delivered.ciphertexts, strict=True):
             if not self._open(owner, ciphertext):
                 raise RemoteError(f"the share of client {owner}'s mask does not open", culprits=[owner])
         masked = self.state.vector
         self._field.add(masked, self._mask()[: self._session.length])
         # From here on this client needs only what others gave it to hold, and the share of its own mask.
-        self.state.vector, self.state.private, self.state.root, self.state.channels = _EMPTY, _GONE, _GONE, {}
+        self.state.vector, self.state.root, self.state.channels = _EMPTY, _GONE, {}
         return MaskedInput(memoryview(packing.pack(masked, self._session.modulus)))
 
     def aggregate_shares(self, survivors: Survivors) -> AggregatedShares:
@@ -118,7 +125,7 @@ class LightSecAggClient:
         if self._client not in survivors.clients:
             raise RemoteError("the survivor set leaves this client out, whose input was asked for")
         others = tuple(client for client in survivors.clients if client != self._client)
-        self._check_cohort(others, len(others))
+        self._check_cohort(others)
         if not self.state.held.keys() >= set(others):
             raise RemoteError("the survivor set names a client that has shared nothing with this one")
         self.state.total = np.zeros(self._setup.share_length, dtype=self._field.dtype)
@@ -129,7 +136,9 @@ class LightSecAggClient:
 
     def _meet(self, directory: KeyDirectory) -> None:
         """Check everyone's keys, before any secret is at hand, then agree with everyone."""
-        self._check_cohort(directory.clients, len(directory.keys))
+        self._check_cohort(directory.clients)
+        if len(directory.keys) != len(directory.clients):
+            raise RemoteError("a key directory has one key for each client")
         if not self._setup.positions.keys() >= set(directory.clients):
             raise RemoteError("the key directory names clients that are not in the session")
         seen = {self.state.members[self._client]}
@@ -143,6 +152,7 @@ class LightSecAggClient:
         for client, key in zip(directory.clients, directory.keys, strict=True):
             self.state.members[client] = key
             self.state.channels[client] = pair.agree(key)
+        self.state.directory, self.state.private = self._setup.directory(self.state.members), _GONE
 
     def _open(self, owner: int, ciphertext: memoryview) -> bool:
         """Keep the share of an owner's mask; False where it does not open, or has a wrong length."""
@@ -165,8 +175,8 @@ class LightSecAggClient:
             return False
         return True
 
-    def _check_cohort(self, others: tuple[int, ...], values: int) -> None:
-        if len(others) != values or list(others) != sorted(set(others)) or self._client in others:
+    def _check_cohort(self, others: tuple[int, ...]) -> None:
+        if list(others) != sorted(set(others)) or self._client in others:
             raise RemoteError("the server names clients that are repeated or unordered, or this one among the others")
         if len(others) + 1 < self._session.threshold:
             raise RemoteError(
@@ -183,8 +193,7 @@ class LightSecAggClient:
         return self._client in self._setup.seeded(self.state.members, owner)
 
     def _share_key(self, owner: int, holder: int) -> Secret:
-        """The key that seals a share, bound to what it is, to both ids and to both public keys."""
-        members = self.state.members
-        purpose = b"seed." if holder in self._setup.seeded(members, owner) else b"share"
+        """The key that seals a share, bound to what it is, to both ids and to everyone's public keys."""
+        purpose = b"seed." if holder in self._setup.seeded(self.state.members, owner) else b"share"
         channel = self.state.channels[holder if owner == self._client else owner]
-        return keys.derive(channel, self._setup.info(purpose, owner, holder) + members[owner] + members[holder])
+        return keys.derive(channel, self._setup.info(purpose, owner, holder) + self.state.directory)

@@ -21,9 +21,9 @@ class KeyDirectory(Message, frozen=True):
 
 
 class SealedShares(Message, frozen=True):
-    """A client's coded shares of its mask, sealed, one for each client of its directory, ascending."""
+    """A client's coded shares of its mask, sealed and joined, one for each client of its directory, ascending."""
 
-    ciphertexts: tuple[memoryview, ...]
+    ciphertexts: memoryview
 
 
 class DeliveredShares(Message, frozen=True):

@@ -1,12 +1,15 @@
 """What both sides of LightSecAgg derive from the session, each for itself."""
 
-from collections.abc import Collection
+import hashlib
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import accumulate, pairwise
 
 from protocols import packing
 from protocols.crypto import keys
 from protocols.crypto.coding import MaskCode
+from protocols.errors import MalformedMessage
 from protocols.session import Session
 
 _PREFIX = b"secagg lightsecagg v1"
@@ -58,6 +61,23 @@ class Setup:
         circle = sorted(members)
         start = circle.index(owner) + 1
         return frozenset((circle + circle)[start : start + self.code.privacy])
+
+    def cut(self, joined: memoryview, seeds: Sequence[bool]) -> list[memoryview]:
+        """Sealed shares one by one, given which of them are seeds.
+
+        Raises:
+            MalformedMessage: They have other lengths altogether.
+        """
+        lengths = [keys.SEAL_OVERHEAD_BYTES + (keys.KEY_BYTES if seed else self.share_bytes) for seed in seeds]
+        ends = list(accumulate(lengths, initial=0))
+        if len(joined) != ends[-1]:
+            raise MalformedMessage(f"{len(joined)} bytes of sealed shares, where {ends[-1]} are expected")
+        return [joined[start:end] for start, end in pairwise(ends)]
+
+    def directory(self, members: Mapping[int, bytes]) -> bytes:
+        """32 bytes that stand for everyone's public keys."""
+        entries = b"".join(client.to_bytes(4, "big") + members[client] for client in sorted(members))
+        return hashlib.sha256(_PREFIX + self.digest + b"keys." + entries).digest()
 
     def info(self, purpose: bytes, one: int, other: int) -> bytes:
         """What a key is derived with: unambiguous, since everything before the end has a fixed length."""

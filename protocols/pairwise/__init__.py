@@ -22,6 +22,7 @@ Departures from the papers:
 - A client may attach further secrets to the shares; a rule of the session says which are opened.
 """
 
+import math
 from abc import abstractmethod
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final
@@ -124,17 +125,18 @@ class PairwiseMasking(SecureSum):
                 "share-holders must both be majorities against a MALICIOUS server"
             )
 
-    def check_safety(self, session: Session, adversarial: float) -> None:
+    def check_safety(self, session: Session, corrupt: int) -> None:
         """See `SecureSum.check_safety`: both thresholds, against so many corrupt clients."""
         clients, degree = len(session.clients), self.degree(session)
-        corrupt = whole_clients(clients, adversarial, "adversarial")
+        if corrupt > clients - 2:
+            raise UnsafeSession(f"{corrupt} of {clients} clients may be corrupt: a sum hides nothing from them")
         if 2 * session.threshold <= clients + corrupt:
             raise UnsafeSession(
                 f"a threshold of {session.threshold} is too low for {clients} clients, {corrupt} of them corrupt: the "
                 f"server could show them two survivor sets; {(clients + corrupt) // 2 + 1} would do"
             )
         try:
-            least = density.least_threshold(clients=clients, adversarial=adversarial, degree=degree)
+            least = density.least_threshold(clients=clients, adversarial=corrupt / clients, degree=degree)
         except density.InfeasibleParameters as error:
             raise UnsafeSession(str(error)) from None
         if self.holders_needed(session) < least:
@@ -176,12 +178,18 @@ class SecAgg(PairwiseMasking):
         majority of all clients and the adversarial ones once more, who may sign two survivor sets.
         """
         check_cohort(clients, adversarial, dropout)
-        corrupt = whole_clients(clients, adversarial, "adversarial")
+        corrupt, dropped = (
+            whole_clients(clients, fraction, name)
+            for fraction, name in ((adversarial, "adversarial"), (dropout, "dropout"))
+        )
+        if corrupt > clients - 2:
+            raise ParameterError(f"with {corrupt} of {clients} clients adversarial a sum hides nothing from them")
         enough = max(clients // 2, corrupt) if adversary == Adversary.CURIOUS else (clients + corrupt) // 2
-        if enough + 1 > clients - whole_clients(clients, dropout, "dropout"):
+        if enough + 1 > clients - dropped:
             raise ParameterError(
-                f"SecAgg with {clients} clients needs {enough + 1} survivors; a dropout fraction of "
-                f"{max(0.0, 1 - (enough + 1) / clients):.3g} at most, or fewer adversarial clients, would do"
+                f"SecAgg with {clients} clients, {corrupt} of them adversarial, needs {enough + 1} survivors: a "
+                f"dropout fraction of at most {math.floor(1000 * (clients - enough - 1) / clients) / 1000:g}, or fewer "
+                "adversarial clients, would do"
             )
         return cls(adversary=adversary), enough + 1
 

@@ -42,6 +42,7 @@ class ClientState(State, kw_only=True):
         sealing: Its X25519 private key to seal shares with.
         masking: Its X25519 private key to agree on masks with.
         seed: Of its self-mask.
+        dealing: What its polynomials are drawn from.
         advertised: Its own public keys.
         present: Who is in the key directory, as a bitmap.
         root: The directory's root.
@@ -58,6 +59,7 @@ class ClientState(State, kw_only=True):
     sealing: Secret = _GONE
     masking: Secret = _GONE
     seed: Secret = _GONE
+    dealing: Secret = _GONE
     advertised: AdvertisedKeys = AdvertisedKeys(b"", b"", b"")
     present: bytes = b""
     root: bytes = b""
@@ -84,24 +86,29 @@ class PairwiseClient:
         raise TypeError("a client holds its input and its secrets, and is not to be pickled or copied")
 
     def advertise_keys(self, _: Invitation) -> AdvertisedKeys:
-        """Round 0: make two key pairs for this session alone, and sign them."""
+        """Round 0: make two key pairs for this session alone, and sign them; draw all that is dealt later.
+
+        A client that is restored and asked for its shares again then deals the very same ones to the same directory.
+        """
         sealing = keys.KeyPair(Secret(self._entropy(keys.KEY_BYTES)))
         masking = keys.KeyPair(Secret(self._entropy(keys.KEY_BYTES)))
         signature = self._sign(KEYS, sealing.public + masking.public)
         self.state.sealing, self.state.masking = sealing.secret, masking.secret
+        self.state.seed = Secret(self._entropy(keys.KEY_BYTES))
+        self.state.dealing = Secret(self._entropy(keys.KEY_BYTES))
         self.state.advertised = AdvertisedKeys(sealing.public, masking.public, signature)
         return self.state.advertised
 
     def share_keys(self, directory: KeyDirectory) -> SealedShares:
         """Round 1: check the directory, then deal all secrets to the neighbours that it gives, and to oneself."""
         self._meet_neighbours(directory)
-        self.state.seed = Secret(self._entropy(keys.KEY_BYTES))
         holders = sorted((*self.state.neighbours, self._client))
+        derive, fingerprints, ciphertexts = self._setup.schedule(self.state.root), [], []
+        entropy = prg.stream(derive.dealing(self.state.dealing, owner=self._client))
         by_secret = [
-            shamir.share(secret, threshold=self._setup.threshold, holders=holders, entropy=self._entropy)
+            shamir.share(secret, threshold=self._setup.threshold, holders=holders, entropy=entropy)
             for secret in (self.state.seed, self.state.masking, *self.state.attached)
         ]
-        derive, fingerprints, ciphertexts = self._setup.schedule(self.state.root), [], []
         for holder, shares in zip(holders, zip(*by_secret, strict=True), strict=True):
             joined = b"".join(shares)
             fingerprint = derive.fingerprints(joined, owner=self._client, holder=holder)
@@ -117,7 +124,7 @@ class PairwiseClient:
             derive.commitment(secret, owner=self._client, index=index)
             for index, secret in enumerate((self.state.seed, *self.state.attached))
         )
-        self.state.masking, self.state.sealing, self.state.attached = _GONE, _GONE, ()
+        self.state.masking, self.state.sealing, self.state.dealing, self.state.attached = _GONE, _GONE, _GONE, ()
         unsigned = SealedShares(commitments, b"".join(fingerprints), tuple(ciphertexts), b"")
         return msgspec.structs.replace(unsigned, signature=self._sign(SHARES, unsigned.joined))
 
@@ -149,7 +156,8 @@ class PairwiseClient:
         # From here on this client needs only what others gave it to hold, and its own shares.
         self.state.vector, self.state.seed = _EMPTY, _GONE
         self.state.channels, self.state.pairs = {}, {}
-        return MaskedInput(memoryview(packing.pack(masked, self._session.modulus)), unopened)
+        packed = memoryview(packing.pack(masked, self._session.modulus))
+        return MaskedInput(derive.view(self.state.members), packed, unopened)
 
     def confirm_survivors(self, survivors: Survivors) -> Confirmation:
         """Round 3 against a malicious server: sign the one survivor set that this client will ever go on with."""

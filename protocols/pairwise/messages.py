@@ -64,8 +64,15 @@ class DeliveredShares(Message, frozen=True):
 
 
 class MaskedInput(Message, frozen=True):
-    """A client's vector under all its masks, bit-packed, and the neighbours whose shares did not open, ascending."""
+    """A client's vector under all its masks, bit-packed.
 
+    Attributes:
+        view: A hash of the key directory and of who has shared, as the client was told: what it has masked by.
+        packed: The vector.
+        unopened: The neighbours whose shares did not open, ascending.
+    """
+
+    view: bytes
     packed: memoryview
     unopened: tuple[int, ...]
 

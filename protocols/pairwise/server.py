@@ -143,6 +143,9 @@ class PairwiseServer:
 
     def take_masked_input(self, sender: int, masked: MaskedInput) -> None:
         """Round 2: add a masked vector to the running sum."""
+        members = bitmap(self.state.members, self._session)
+        if masked.view != self._setup.schedule(self.state.root).view(members):
+            raise RemoteError("masked for another key directory or other sharers than this session's")
         unopened = frozenset(masked.unopened)
         if masked.unopened != tuple(sorted(unopened)) or not unopened <= set(self._holders(sender)) - {sender}:
             raise MalformedMessage("unopened shares of clients that are no neighbours, or unordered")
@@ -233,8 +236,14 @@ class PairwiseServer:
             apply(self.state.total, derive.pair_mask(shared, one=owner, other=survivor))
 
     def _rebuild(self, owner: int) -> list[Secret]:
-        """An owner's secrets that were revealed, in order; every share is known to be the one that it dealt."""
-        shares, size = self.state.revealed.get(owner, {}), shamir.SHARE_BYTES
+        """An owner's secrets that were revealed, in order; every share is known to be the one that it dealt.
+
+        From those with the fewest complaints: so that a few who complain cannot make each owner's set of holders, and
+        its Lagrange coefficients, another.
+        """
+        revealed, size = self.state.revealed.get(owner, {}), shamir.SHARE_BYTES
+        quiet = sorted(revealed, key=lambda holder: (len(self.state.unopened[holder]), holder))
+        shares = {holder: revealed[holder] for holder in quiet[: self._setup.threshold]}
         if len(shares) < self._setup.threshold:
             raise TooFewSurvivors(
                 f"{len(shares)} shares of client {owner} are left, {self._setup.threshold} are needed"

@@ -20,6 +20,7 @@ from dp.calibration import calibrate_distributed
 from dp.chain import ChainFile
 from dp.errors import (
     BudgetExceeded,
+    DpError,
     IncompatibleEvent,
     InvalidParameter,
     InvalidReservation,
@@ -537,3 +538,14 @@ def test_failing_disk_ends_in_a_refusal(path: Path) -> None:
     with Ledger.open(path) as ledger:
         assert len(ledger.entries()) >= int(numbers[-1]) == len(numbers) > 5
         assert ledger.reserve(EVENT, "after") == len(ledger.entries())
+
+
+def test_damage_that_is_no_unicode_is_a_damaged_ledger(path: Path) -> None:
+    Ledger.create(path, epsilon=8, delta=1e-3, population=100).close()
+    whole = path.read_bytes()
+    for position in range(0, min(len(whole), 4096), 7):
+        path.write_bytes(whole[:position] + b"\xff" + whole[position + 1 :])
+        try:
+            Ledger.open(path).close()
+        except DpError:
+            continue

@@ -298,3 +298,20 @@ def test_find_parameters_refuse_an_unknown_adversary(adversary: Class) -> None:
         graph.find_parameters(clients=100, adversarial=0.1, dropout=0.1, adversary=adversary)
     with pytest.raises(ParameterError, match="'curious', 'semi-malicious', 'malicious'"):
         density.corrupt_neighbours(clients=100, adversarial=0.1, degree=34, adversary=adversary)
+
+
+@pytest.mark.parametrize(("clients", "corrupt", "dropped"), [(225, 1, 97), (150, 1, 30), (96, 1, 29)])
+def test_leavers_meet_the_threshold_with_own_share_but_for_two_to_the_minus_20(
+    clients: int, corrupt: int, dropped: int
+) -> None:
+    """The worst cases known of what docs/graph.md says about shares dealt to oneself, in exact integers."""
+    found = density.find_parameters(
+        clients=clients,
+        adversarial=corrupt / clients,
+        dropout=dropped / clients,
+        adversary="semi-malicious",
+    )
+    degree, others, leavers = found.degree, clients - 1, dropped - 1
+    short = range(degree - found.threshold_with_own_share + 1, min(degree, leavers) + 1)
+    ways = sum(comb(leavers, gone) * comb(others - leavers, degree - gone) for gone in short)
+    assert 0 < dropped * ways * 2**20 < comb(others, degree)

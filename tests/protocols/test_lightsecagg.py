@@ -247,10 +247,18 @@ def seal_forged_share(run: Cohort, owner: int, holder: int, sealed: Message) -> 
     assert isinstance(sealed, SealedShares)
     others = [client for client in sorted(run.inputs) if client != owner]
     key = run.clients[owner]._party._share_key(owner, holder)
-    index = others.index(holder)
-    share = memoryview(keys.open_sealed(key, bytes(sealed.ciphertexts[index])))
-    forged = memoryview(keys.seal(key, bytes(altered(share, 3, PRIME))))
-    return run.write(SealedShares((*sealed.ciphertexts[:index], forged, *sealed.ciphertexts[index + 1 :])))
+    pieces = cut(run, owner, sealed)
+    share = memoryview(keys.open_sealed(key, pieces[others.index(holder)]))
+    pieces[others.index(holder)] = memoryview(keys.seal(key, bytes(altered(share, 3, PRIME))))
+    return run.write(SealedShares(memoryview(b"".join(pieces))))
+
+
+def cut(run: "Cohort", owner: int, sealed: SealedShares) -> list[memoryview]:
+    """The owner's sealed shares, one by one."""
+    setup, members = run.server._party._setup, sorted(run.server._party.state.keys)
+    seeded = setup.seeded(members, owner)
+    found: list[memoryview] = setup.cut(sealed.ciphertexts, [each in seeded for each in members if each != owner])
+    return found
 
 
 def forging_one_share() -> Cohort:
@@ -285,7 +293,7 @@ def test_shares_reach_their_holder_only_and_drawn_ones_are_seeds() -> None:
         sealed = run.read(reply, SealedShares)
         assert isinstance(sealed, SealedShares)
         others = [client for client in members if client != owner]
-        sent |= {(owner, holder): bytes(c) for holder, c in zip(others, sealed.ciphertexts, strict=True)}
+        sent |= {(owner, holder): bytes(c) for holder, c in zip(others, cut(run, owner, sealed), strict=True)}
         following = [*members, *members][members.index(owner) + 1 :][:2]
         lengths = {holder: len(sent[owner, holder]) for holder in others}
         assert lengths == {
@@ -394,7 +402,7 @@ def test_client_closes_over_a_directory_that_is_not_of_its_session() -> None:
     for change, match in (
         (lambda c, k: ((c[1], c[0], *c[2:]), k), "unordered"),
         (lambda c, k: ((c[0], c[0], *c[2:]), k), "repeated"),
-        (lambda c, k: (c, k[1:]), "repeated"),
+        (lambda c, k: (c, k[1:]), "one key for each"),
         (lambda c, k: (tuple(sorted((*c[1:], IDS[0]))), k), "this one"),
         (lambda c, k: (tuple(sorted((*c[1:], 4))), k), "not in the session"),
         (lambda c, k: (c[:2], k[:2]), "no fewer than 4"),
@@ -410,7 +418,7 @@ def test_client_closes_over_shares_that_are_not_its_own_or_were_altered() -> Non
         (lambda c, s: (c, (s[1], s[0], *s[2:])), "does not open", 1),
         (lambda c, s: (c, (memoryview(bytes(s[0])[:-1] + b"\0"), *s[1:])), "does not open", 1),
         (lambda c, s: (c, (memoryview(b""), *s[1:])), "does not open", 1),
-        (lambda c, s: (c, s[1:]), "repeated", 0),
+        (lambda c, s: (c, s[1:]), "as many shares", 0),
         (lambda c, s: (tuple(sorted((*c[1:], 4))), s), "not in the key directory", 0),
         (lambda c, s: (c[:2], s[:2]), "no fewer than 4", 0),
     ):
@@ -475,7 +483,7 @@ BAD_REPLIES: tuple[tuple[int, str, Callable[[Message], Message]], ...] = (
     (0, "canonical", lambda m: AdvertisedKey(b"")),
     (0, "low order", lambda m: AdvertisedKey(LOW_ORDER[0])),
     (1, "sealed shares", lambda m: SealedShares(m.ciphertexts[1:])),  # type: ignore[attr-defined]  # of this round
-    (1, "sealed shares", lambda m: SealedShares((memoryview(b"x"), *m.ciphertexts[1:]))),  # type: ignore[attr-defined]  # likewise
+    (1, "sealed shares", lambda m: SealedShares(memoryview(b""))),
     (2, "packed", lambda m: MaskedInput(memoryview(b""))),
     (2, "modulus", lambda m: MaskedInput(memoryview(b"\xff" * 27 + b"\x01"))),
     (2, "padding", lambda m: MaskedInput(memoryview(b"\xff" * 28))),
@@ -564,7 +572,7 @@ def test_what_only_others_support_is_refused() -> None:
         with pytest.raises(ParameterError):
             protocol.validate(each)
     with pytest.raises(UnsafeSession):
-        protocol.check_safety(plain, 0.1)
+        protocol.check_safety(plain, 1)
     for adversary in (Adversary.MALICIOUS, Adversary.SEMI_MALICIOUS):
         with pytest.raises(ParameterError, match="curious"):
             LightSecAgg.suggest(clients=20, adversarial=0.1, dropout=0.1, adversary=adversary)

@@ -153,13 +153,13 @@ def test_client_with_identities_is_refused_by_every_protocol_without_a_defence(n
     protocol: SecureSum
     if issubclass(kind, SecAgg | SecAggPlus):
         protocol, _ = kind.suggest(clients=6, adversarial=0.0, dropout=0.0, adversary=Adversary.MALICIOUS)
-        protocol.check_safety(WHERE.session, 0.0)
+        protocol.check_safety(WHERE.session, 0)
         return
     with pytest.raises(ParameterError):
         kind.suggest(clients=6, adversarial=0.0, dropout=0.0, adversary=Adversary.MALICIOUS)
     protocol, _ = kind.suggest(clients=6, adversarial=0.0, dropout=0.0)
     with pytest.raises(UnsafeSession, match="does not protect"):
-        protocol.check_safety(WHERE.session, 0.0)
+        protocol.check_safety(WHERE.session, 0)
 
 
 def test_malicious_session_needs_a_member_and_a_roster() -> None:

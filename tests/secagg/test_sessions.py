@@ -6,6 +6,7 @@ import sqlite3
 import subprocess
 import sys
 import textwrap
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -390,3 +391,21 @@ def test_store_that_cannot_be_written_refuses(path: Path) -> None:
         signal.signal(signal.SIGXFSZ, handler)
     with SessionStore(path) as store:
         assert answers(store, ONE, 0)
+
+
+def test_store_serves_all_threads_of_its_process(path: Path) -> None:
+    with SessionStore.create(path) as store, ThreadPoolExecutor(8) as pool:
+        answered = list(pool.map(lambda number: answers(store, b"session %8d" % (number % 40), 0), range(400)))
+    assert sum(answered) == 40
+
+
+def test_damage_that_is_no_unicode_is_a_damaged_store(path: Path) -> None:
+    SessionStore.create(path).close()
+    whole = path.read_bytes()
+    for position in range(0, min(len(whole), 4096), 3):
+        for value in (0x80, 0xFF):
+            path.write_bytes(whole[:position] + bytes([value]) + whole[position + 1 :])
+            try:
+                SessionStore(path).close()
+            except SessionStoreError:
+                continue

@@ -279,10 +279,11 @@ def bad_bodies(name: str, direction: str, body: list[Any], *, malicious: bool) -
             yield "stranger_has_shared", "MalformedMessage", [b"\xff" * len(members), fingerprints, ciphertexts]
             yield "missing_share", "RemoteError", [members, fingerprints, ciphertexts[1:]]
         case "mask_input", "replies":
-            packed, unopened = body
-            yield "short_vector", "MalformedMessage", [packed[1:], unopened]
-            yield "repeated_complaint", "MalformedMessage", [packed, [2, 2]]
-            yield "stranger_unopened", "MalformedMessage", [packed, [4_000_000_000]]
+            view, packed, unopened = body
+            yield "other_view", "RemoteError", [flipped(view, 0), packed, unopened]
+            yield "short_vector", "MalformedMessage", [view, packed[1:], unopened]
+            yield "repeated_complaint", "MalformedMessage", [view, packed, [2, 2]]
+            yield "stranger_unopened", "MalformedMessage", [view, packed, [4_000_000_000]]
         case ("confirm_survivors", "requests") | ("reveal_shares", "requests") if len(body) == 1:
             yield "nobody_survives", "RemoteError", [bytes(len(body[0]))]
             yield "stranger_survives", "MalformedMessage", [b"\xff" * len(body[0])]
