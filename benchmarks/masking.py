@@ -151,8 +151,8 @@ def quantise_row(length: int, modulus: int, *, target: float, runs: int, beside_
 
 def _quantise_and_pack_s(vector: NDArray[np.float32], modulus: int) -> float:
     begun = time.process_time()
-    scaled = np.multiply(vector, LEVELS / (2 * CLIPPING_RANGE), dtype=np.float64)
-    np.clip(scaled, -LEVELS / 2, LEVELS / 2, out=scaled)
+    cut = np.clip(vector, -CLIPPING_RANGE, CLIPPING_RANGE)
+    scaled = np.multiply(cut, LEVELS / (2 * CLIPPING_RANGE), dtype=np.float64)
     bound = math.sqrt(vector.size) * (LEVELS / 2 + 1)
     words = round_at_random(scaled, l2_bound=bound, entropy=os.urandom).astype(prg.word_dtype(modulus))
     words &= words.dtype.type(modulus - 1)

@@ -43,8 +43,8 @@ def round_at_random(
     for _ in range(TRIES):
         coins = np.zeros(scaled.size, dtype="<u4")
         prg.add_mask(coins, Secret(entropy(32)))
-        rounded = _rounded(scaled, coins)
-        if squared_norm(rounded) <= limit:
+        rounded, norm = _rounded(scaled, coins)
+        if norm <= limit:
             return rounded
     truncated = np.trunc(scaled).astype(np.int64)
     if squared_norm(truncated) > limit:
@@ -52,31 +52,31 @@ def round_at_random(
     return truncated
 
 
-def _rounded(scaled: NDArray[np.float64], coins: NDArray[np.uint32]) -> NDArray[np.int64]:
-    """Up where a coin of 32 bits is below the fraction, in units of 2^-32; down elsewhere.
+def _rounded(scaled: NDArray[np.float64], coins: NDArray[np.uint32]) -> tuple[NDArray[np.int64], int]:
+    """Up where a coin of 32 bits is below the fraction, in units of 2^-32, and down elsewhere; and the squared l2 norm.
 
     The chance to go up is the fraction, rounded up to a multiple of 2^-32.
     """
-    rounded = np.empty(scaled.size, dtype=np.int64)
+    rounded, norm = np.empty(scaled.size, dtype=np.int64), 0
     buffers = np.empty((3, min(_PIECE, scaled.size)), dtype=np.float64)
     for start in range(0, scaled.size, _PIECE):
         given = scaled[start : start + _PIECE]
-        floor, fraction, coin = buffers[:, : given.size]
-        np.floor(given, out=floor)
-        np.subtract(given, floor, out=fraction)
+        whole, fraction, coin = buffers[:, : given.size]
+        np.floor(given, out=whole)
+        np.subtract(given, whole, out=fraction)
         np.multiply(fraction, 2.0**32, out=fraction)
         np.copyto(coin, coins[start : start + _PIECE])
+        np.add(whole, coin < fraction, out=whole)  # exact: from 2^52 on there is no fraction, or it ends at 2^53
         result = rounded[start : start + _PIECE]
-        np.copyto(result, floor, casting="unsafe")
-        result += (coin < fraction).view(np.int8)
-    return rounded
+        np.copyto(result, whole, casting="unsafe")
+        # Squares and sums of whole numbers are exact in float64 while what they add up to is below 2^53.
+        squares = float(whole @ whole)
+        norm += int(squares) if squares < 2.0**53 else squared_norm(result)
+    return rounded, norm
 
 
 def squared_norm(vector: NDArray[np.int64]) -> int:
     """The squared l2 norm, exact for entries below 2^62 in magnitude."""
-    largest = max(int(vector.max(initial=0)), -int(vector.min(initial=0)))
-    if largest**2 * vector.size < 2**63:
-        return int(vector @ vector)
     magnitude = np.abs(vector)
     # High and low halves apart, so that no partial sum leaves 64 bits.
     high, low = magnitude >> 20, magnitude & (2**20 - 1)

@@ -63,7 +63,7 @@ def test_text_says_what_is_guaranteed(report: BudgetReport) -> None:
         "2 (counted as spent)",
         f"epsilon {rounded_up(report.continuous.epsilon)} at the same noise multiplier",
         "below 0.00333",
-        "semi-honest",
+        "Vectors are summed",
         "adds its whole share",
         report.head,
     ):
