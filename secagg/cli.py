@@ -45,7 +45,7 @@ app.add_typer(budget, name="budget")
 @app.command()
 def train(
     config: Annotated[Path | None, typer.Argument(metavar="[CONFIG.toml]", help="Settings; options override.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder of the run.  [default: runs/DATASET]")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder of the run; runs/DATASET where none is given.")] = None,
     dataset: Annotated[str | None, typer.Option(help="digits, breast-cancer, fashion-mnist or a .npz file.")] = None,
     model: Annotated[str | None, typer.Option(help="softmax, mlp, cnn, or numpy-softmax (no TensorFlow).")] = None,
     clients: Annotated[int | None, typer.Option(help="Simulated devices.")] = None,

@@ -5,7 +5,7 @@ import json
 import math
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import msgspec
 from msgspec import Meta
@@ -18,6 +18,12 @@ from secagg.training import ServerStep
 
 Positive = Annotated[float, Meta(gt=0)]
 Count = Annotated[int, Meta(ge=1)]
+
+
+_CHOICES: Final = {
+    "adversary": (str(Adversary.CURIOUS), str(Adversary.MALICIOUS)),
+    "weighting": tuple(str(each) for each in Weighting),
+}
 
 
 class TrainingConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -204,7 +210,11 @@ def parse(settings: dict[str, Any]) -> TrainingConfig:
         if isinstance(error.__cause__, ConfigurationError):
             raise error.__cause__ from None
         reason, _, setting = str(error).partition(" - at `$.")
-        raise ConfigurationError(f"{setting.rstrip('`')}: {reason[:1].lower()}{reason[1:]}") from None
+        name = setting.rstrip("`")
+        choices = _CHOICES.get(name)
+        if choices is not None and reason.startswith("Invalid enum value"):
+            reason = f"{reason}; it is one of {', '.join(choices)}"
+        raise ConfigurationError(f"{name}: {reason[:1].lower()}{reason[1:]}") from None
 
 
 def _is_unicode(text: str) -> bool:
