@@ -1,0 +1,122 @@
+"""A ledger used by several processes, by ones that are killed, and on a disk that is full."""
+
+import os
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from dp.accounting import guarantee
+from dp.errors import LedgerLocked, LedgerUnavailable
+from dp.events import GaussianEvent
+from dp.ledger import Ledger
+from tests.dp.ledgers import EVENT, create
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+def test_second_writer_is_refused_at_once(path: Path) -> None:
+    with create(path) as ledger:
+        with pytest.raises(LedgerLocked, match="only user"):
+            Ledger.open(path)
+        with pytest.raises(LedgerLocked, match="only user"):
+            Ledger.open_to_read(path)
+        code = "import sys, dp\ntry: dp.Ledger.open(sys.argv[1])\nexcept dp.LedgerLocked: print('locked')"
+        other = subprocess.run([sys.executable, "-c", code, path], capture_output=True, text=True, cwd=REPOSITORY)
+        assert other.stdout == "locked\n"
+        ledger.reserve(EVENT, "the first writer goes on")
+    with Ledger.open(path) as ledger:
+        assert len(ledger.entries()) == 1
+
+
+def test_readers_share_and_do_not_write(path: Path) -> None:
+    create(path).close()
+    with Ledger.open_to_read(path) as one, Ledger.open_to_read(path) as other:
+        assert one.head == other.head
+        with pytest.raises(LedgerUnavailable, match="opened for reading"):
+            one.reserve(EVENT, "x")
+
+
+RESERVING = textwrap.dedent("""
+    import sys
+    from dp import Ledger, GaussianEvent
+    with Ledger.open(sys.argv[1]) as ledger:
+        while True:
+            print(ledger.reserve(GaussianEvent(noise_multiplier=1e4), "x"), flush=True)
+""")
+
+
+def test_killed_writers_never_undercount(path: Path) -> None:
+    create(path).close()
+    told = 0
+    for lines in (1, 2, 3, 5, 8, 13, 21, 34, 55, 89):
+        writer = subprocess.Popen(
+            [sys.executable, "-c", RESERVING, path], stdout=subprocess.PIPE, text=True, cwd=REPOSITORY
+        )
+        with writer:
+            assert writer.stdout is not None
+            for _ in range(lines):
+                writer.stdout.readline()
+            writer.kill()
+            writer.wait()
+        with Ledger.open(path) as ledger:
+            reserved = len(ledger.entries())
+            assert reserved >= told + lines
+            assert ledger.spent() == guarantee({GaussianEvent(noise_multiplier=1e4): reserved}, delta=1e-3)
+            told = reserved
+
+
+HALF_WRITTEN = textwrap.dedent("""
+    import os, signal, sqlite3, sys
+    connection = sqlite3.connect(sys.argv[1], isolation_level=None)
+    connection.execute("PRAGMA cache_size = 1")  # pages reach the file before the commit
+    connection.execute("BEGIN EXCLUSIVE")
+    for number in range(1000, 1200):
+        connection.execute("INSERT INTO records VALUES (?, ?, ?)", (number, bytes(4096), bytes(32)))
+    os.kill(os.getpid(), signal.SIGKILL)
+""")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="kills a process by a signal")
+@pytest.mark.parametrize("opening", [Ledger.open, Ledger.open_to_read])
+def test_writer_killed_within_a_record_is_rolled_back(opening: Callable[[Path], Ledger], path: Path) -> None:
+    with create(path) as ledger:
+        ledger.reserve(EVENT, "whole")
+    subprocess.run([sys.executable, "-c", HALF_WRITTEN, path], check=False)
+    assert path.with_name(path.name + "-journal").stat().st_size > 0
+    with opening(path) as ledger:
+        assert [entry.reservation.label for entry in ledger.entries()] == ["whole"]
+
+
+FILLING = textwrap.dedent("""
+    import resource, signal, sys, os
+    from dp import Ledger, LedgerUnavailable, GaussianEvent
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    event = GaussianEvent(noise_multiplier=1e4)
+    with Ledger.open(sys.argv[1]) as ledger:
+        limit = os.path.getsize(sys.argv[1]) + 20_000
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+        try:
+            while True:
+                print(ledger.reserve(event, "x" * 200), flush=True)
+        except LedgerUnavailable as error:
+            print("refused:", "nothing may be released" in str(error))
+        try:
+            ledger.reserve(event, "y")
+        except LedgerUnavailable as error:
+            print("closed:", "closed" in str(error))
+""")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="limits a file's size by setrlimit")
+def test_failing_disk_ends_in_a_refusal(path: Path) -> None:
+    create(path).close()
+    run = subprocess.run([sys.executable, "-c", FILLING, path], capture_output=True, text=True, cwd=REPOSITORY)
+    *numbers, refusal, closed = run.stdout.splitlines()
+    assert (refusal, closed) == ("refused: True", "closed: True"), run.stderr
+    with Ledger.open(path) as ledger:
+        assert len(ledger.entries()) >= int(numbers[-1]) == len(numbers) > 5
+        assert ledger.reserve(EVENT, "after") == len(ledger.entries())
