@@ -39,7 +39,6 @@ from benchmarks.machine import Machine
 from benchmarks.masking_cohort import MODULUS, Cohort, complete, run_sum
 from benchmarks.masking_report import ADVERSARIES, Report, Row, Stages, Upload, power, time_table, upload_table
 from protocols import packing
-from protocols.crypto import prg
 from protocols.crypto.density import Adversary
 from secagg.rounding import round_at_random
 
@@ -151,11 +150,12 @@ def quantise_row(length: int, modulus: int, *, target: float, runs: int, beside_
 
 def _quantise_and_pack_s(vector: NDArray[np.float32], modulus: int) -> float:
     begun = time.process_time()
-    cut = np.clip(vector, -CLIPPING_RANGE, CLIPPING_RANGE)
-    scaled = np.multiply(cut, LEVELS / (2 * CLIPPING_RANGE), dtype=np.float64)
+    scaled = vector.astype(np.float64)
+    scaled *= LEVELS / (2 * CLIPPING_RANGE)
+    np.clip(scaled, -LEVELS / 2, LEVELS / 2, out=scaled)
     bound = math.sqrt(vector.size) * (LEVELS / 2 + 1)
-    words = round_at_random(scaled, l2_bound=bound, entropy=os.urandom).astype(prg.word_dtype(modulus))
-    words &= words.dtype.type(modulus - 1)
+    words = round_at_random(scaled, l2_bound=bound, entropy=os.urandom).view(np.uint64)
+    words &= np.uint64(modulus - 1)
     packing.pack(words, modulus)
     return time.process_time() - begun
 

@@ -41,9 +41,7 @@ def round_at_random(
     """
     limit = math.floor(Fraction(l2_bound) ** 2)
     for _ in range(TRIES):
-        coins = np.zeros(scaled.size, dtype="<u4")
-        prg.add_mask(coins, Secret(entropy(32)))
-        rounded, norm = _rounded(scaled, coins)
+        rounded, norm = _rounded(scaled, prg.stream(Secret(entropy(32))))
         if norm <= limit:
             return rounded
     truncated = np.trunc(scaled).astype(np.int64)
@@ -52,7 +50,7 @@ def round_at_random(
     return truncated
 
 
-def _rounded(scaled: NDArray[np.float64], coins: NDArray[np.uint32]) -> tuple[NDArray[np.int64], int]:
+def _rounded(scaled: NDArray[np.float64], coins: Callable[[int], bytes]) -> tuple[NDArray[np.int64], int]:
     """Up where a coin of 32 bits is below the fraction, in units of 2^-32, and down elsewhere; and the squared l2 norm.
 
     The chance to go up is the fraction, rounded up to a multiple of 2^-32.
@@ -65,7 +63,7 @@ def _rounded(scaled: NDArray[np.float64], coins: NDArray[np.uint32]) -> tuple[ND
         np.floor(given, out=whole)
         np.subtract(given, whole, out=fraction)
         np.multiply(fraction, 2.0**32, out=fraction)
-        np.copyto(coin, coins[start : start + _PIECE])
+        np.copyto(coin, np.frombuffer(coins(4 * given.size), dtype="<u4"))
         np.add(whole, coin < fraction, out=whole)  # exact: from 2^52 on there is no fraction, or it ends at 2^53
         result = rounded[start : start + _PIECE]
         np.copyto(result, whole, casting="unsafe")
