@@ -100,13 +100,14 @@ class Schedule:
             owner: Whose secrets are shared.
             holder: Who holds these shares.
         """
-        pieces = (shares[start : start + SHARE_BYTES] for start in range(0, len(shares), SHARE_BYTES))
+        prefix = self._info(b"piece", owner, holder)
         return b"".join(
-            self.fingerprint(piece, owner=owner, holder=holder, index=index) for index, piece in enumerate(pieces)
+            hashlib.sha256(prefix + bytes([index]) + shares[start : start + SHARE_BYTES]).digest()
+            for index, start in enumerate(range(0, len(shares), SHARE_BYTES))
         )
 
     def fingerprint(self, share: bytes, *, owner: int, holder: int, index: int) -> bytes:
-        """That of the share with this index."""
+        """That of the share with this index alone."""
         return hashlib.sha256(self._info(b"piece", owner, holder) + bytes([index]) + share).digest()
 
     def _info(self, purpose: bytes, one: int, other: int) -> bytes:

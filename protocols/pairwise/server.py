@@ -185,21 +185,24 @@ class PairwiseServer:
     def take_revealed_shares(self, sender: int, revealed: RevealedShares) -> None:
         """Last round: keep the shares that one holder reveals, each the one that its owner dealt."""
         owners = [owner for owner in self._holders(sender) if owner not in self.state.unopened[sender]]
-        expected = [(owner, index) for owner in owners for index in self._revealed_of(owner)]
+        of_survivor = (0, *(2 + index for index in self._setup.opened(len(self.state.survivors))))
+        due = [(owner, of_survivor if owner in self.state.survivors else (1,)) for owner in owners]
         size, derive = shamir.SHARE_BYTES, self._setup.schedule(self.state.root)
-        if len(revealed.shares) != size * len(expected):
-            raise MalformedMessage(f"{len(revealed.shares)} bytes of shares, where {size * len(expected)} are expected")
-        for position, (owner, index) in enumerate(expected):
-            share = revealed.shares[position * size : (position + 1) * size]
-            fingerprint = derive.fingerprint(share, owner=owner, holder=sender, index=index)
-            start = index * schedule.HASH_BYTES
-            if fingerprint != self.state.fingerprints[owner][sender][start : start + schedule.HASH_BYTES]:
-                raise RemoteError(f"a share of client {owner}'s that is not the one it dealt")
-        start = 0
-        for owner in owners:
-            end = start + size * len(self._revealed_of(owner))
-            self.state.revealed.setdefault(owner, {})[sender] = revealed.shares[start:end]
-            start = end
+        expected = size * sum(len(indices) for _, indices in due)
+        if len(revealed.shares) != expected:
+            raise MalformedMessage(f"{len(revealed.shares)} bytes of shares, where {expected} are expected")
+        start, found = 0, dict[int, bytes]()
+        for owner, indices in due:
+            found[owner] = revealed.shares[start : start + size * len(indices)]
+            start += size * len(indices)
+            for position, index in enumerate(indices):
+                share = found[owner][position * size : (position + 1) * size]
+                at = index * schedule.HASH_BYTES
+                dealt = self.state.fingerprints[owner][sender][at : at + schedule.HASH_BYTES]
+                if derive.fingerprint(share, owner=owner, holder=sender, index=index) != dealt:
+                    raise RemoteError(f"a share of client {owner}'s that is not the one it dealt")
+        for owner, shares in found.items():
+            self.state.revealed.setdefault(owner, {})[sender] = shares
 
     def finish(self) -> Finish:
         """Rebuild and remove the self-masks of survivors, and the masks they share with those that dropped."""
@@ -254,16 +257,10 @@ class PairwiseServer:
                     {holder: joined[start : start + size] for holder, joined in shares.items()},
                     threshold=self._setup.threshold,
                 )
-                for start in range(0, size * len(self._revealed_of(owner)), size)
+                for start in range(0, len(next(iter(shares.values()))), size)
             ]
         except ValueError as error:
             raise RemoteError(f"client {owner} dealt bad shares: {error}", culprits=[owner]) from None
-
-    def _revealed_of(self, owner: int) -> tuple[int, ...]:
-        """Which of an owner's shares each holder reveals: 0 is the seed's, 1 the masking key's, then the attached."""
-        if owner not in self.state.survivors:
-            return (1,)
-        return (0, *(2 + index for index in self._setup.opened(len(self.state.survivors))))
 
     def _needed(self) -> set[int]:
         """Whose secrets the sum needs: survivors, and who shares a mask with one."""
