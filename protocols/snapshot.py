@@ -96,6 +96,7 @@ def _write(value: object) -> object:
         return value.reveal()
     if isinstance(value, np.ndarray):
         return (value.dtype.str, value.tobytes())
+    # The kind of error that msgspec asks of such a hook; a mistake of whoever writes a protocol.
     raise NotImplementedError(f"a party's state cannot hold a {type(value).__name__}")
 
 

@@ -47,8 +47,10 @@ class ServerState(State, kw_only=True):
         fingerprints: By owner and holder, of the shares.
         sealed: By holder and owner, shares on their way.
         members: Who has shared and is still in play.
+        view: A hash of the directory and of the members, which masked inputs must carry.
         unopened: By holder, the owners whose shares did not open.
         survivors: Whose masked input is in the total.
+        agreed: What survivors confirm: the root, the members, the survivors.
         confirmations: By survivor, its signature.
         revealed: By owner, then by holder, the shares that the holder revealed, joined.
     """
@@ -63,6 +65,8 @@ class ServerState(State, kw_only=True):
     sealed: dict[int, dict[int, bytes]] = msgspec.field(default_factory=dict)
     members: set[int] = msgspec.field(default_factory=set)
     unopened: dict[int, frozenset[int]] = msgspec.field(default_factory=dict)
+    view: bytes = b""
+    agreed: bytes = b""
     survivors: set[int] = msgspec.field(default_factory=set)
     confirmations: dict[int, bytes] = msgspec.field(default_factory=dict)
     revealed: dict[int, dict[int, bytes]] = msgspec.field(default_factory=dict)
@@ -130,6 +134,7 @@ class PairwiseServer:
         """Deliver the sealed shares to their holders."""
         self.state.members = self._recoverable(self.state.commitments)
         members = bitmap(self.state.members, self._session)
+        self.state.view = self._setup.schedule(self.state.root).view(members)
         requests: dict[int, Message] = {}
         for client in sorted(self.state.members):
             owners = [owner for owner in self._holders(client) if owner != client]
@@ -143,8 +148,7 @@ class PairwiseServer:
 
     def take_masked_input(self, sender: int, masked: MaskedInput) -> None:
         """Round 2: add a masked vector to the running sum."""
-        members = bitmap(self.state.members, self._session)
-        if masked.view != self._setup.schedule(self.state.root).view(members):
+        if masked.view != self.state.view:
             raise RemoteError("masked for another key directory or other sharers than this session's")
         unopened = frozenset(masked.unopened)
         if masked.unopened != tuple(sorted(unopened)) or not unopened <= set(self._holders(sender)) - {sender}:
@@ -168,11 +172,15 @@ class PairwiseServer:
                     f"client {owner} dealt shares that clients {complaints} could not open, or so they say",
                     culprits=[owner, *complaints],
                 )
-        return dict.fromkeys(sorted(self.state.survivors), Survivors(bitmap(self.state.survivors, self._session)))
+        survivors = bitmap(self.state.survivors, self._session)
+        self.state.agreed = self.state.root + bitmap(self.state.members, self._session) + survivors
+        return dict.fromkeys(sorted(self.state.survivors), Survivors(survivors))
 
     def take_confirmation(self, sender: int, confirmation: Confirmation) -> None:
         """Round 3 against a malicious server: keep a survivor's signature for the others."""
-        self._setup.signatures.check(confirmation.signature, client=sender, purpose=SURVIVORS, payload=self._agreed())
+        self._setup.signatures.check(
+            confirmation.signature, client=sender, purpose=SURVIVORS, payload=self.state.agreed
+        )
         self.state.confirmations[sender] = confirmation.signature
 
     def close_confirmations(self) -> dict[int, Message]:
@@ -272,10 +280,6 @@ class PairwiseServer:
 
     def _alive_neighbours(self, client: int) -> list[int]:
         return [h for h in self.state.holders[client] if h != client and h in self.state.survivors]
-
-    def _agreed(self) -> bytes:
-        members, survivors = bitmap(self.state.members, self._session), bitmap(self.state.survivors, self._session)
-        return self.state.root + members + survivors
 
     def _recoverable(self, present: Collection[int]) -> set[int]:
         """The largest subset in which everyone has enough holders."""
