@@ -1,0 +1,118 @@
+"""Long integers: which implementation computes with them, random ones, primes.
+
+GMP's integers (gmpy2) are used where they are installed, and Python's own otherwise; results are the same.  Every
+operation used is an operator or `pow`, so the type of the modulus decides which of the two does the work.
+"""
+
+import importlib
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final
+
+Entropy = Callable[[int], bytes]
+
+SMALL_PRIME_BOUND: Final = 2**12
+
+_ROUNDS = 40
+_SURPLUS_BITS = 128
+
+
+@dataclass(frozen=True, slots=True)
+class Arithmetic:
+    """An implementation of long integers.
+
+    Attributes:
+        name: "python" or "gmpy2".
+        integer: Makes its integers from Python's.
+    """
+
+    name: str
+    integer: Callable[[int], int]
+
+
+PYTHON: Final = Arithmetic("python", int)
+
+
+@lru_cache(maxsize=1)
+def fastest() -> Arithmetic:
+    """GMP where gmpy2 is installed (the extra `paillier`), else Python's integers."""
+    try:
+        module = importlib.import_module("gmpy2")
+    except ImportError:
+        return PYTHON
+    return Arithmetic("gmpy2", module.mpz)
+
+
+def is_integer(value: object) -> bool:
+    """Whether this is a Python integer, and no truth value."""
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def random_bits(bits: int, entropy: Entropy) -> int:
+    """A uniform integer in [0, 2^bits).
+
+    Raises:
+        ValueError: The entropy runs short.
+    """
+    size = -(-bits // 8)
+    drawn = entropy(size)
+    if len(drawn) != size:
+        raise ValueError(f"{len(drawn)} bytes of entropy, where {size} are needed")
+    return int.from_bytes(drawn, "little") >> (8 * size - bits)
+
+
+def random_below(bound: int, entropy: Entropy) -> int:
+    """An integer in [0, bound), whose distance from uniform is below 2^-128."""
+    return random_bits(bound.bit_length() + _SURPLUS_BITS, entropy) % bound
+
+
+def random_unit(modulus: int, entropy: Entropy) -> int:
+    """An integer in [1, modulus) that is coprime to the modulus."""
+    while True:
+        drawn = random_below(modulus, entropy)
+        if math.gcd(drawn, modulus) == 1:
+            return drawn
+
+
+@lru_cache(maxsize=1)
+def small_primorial() -> int:
+    """The product of all primes below `SMALL_PRIME_BOUND`."""
+    candidates = range(2, SMALL_PRIME_BOUND)
+    composite = {multiple for base in range(2, 64) for multiple in range(2 * base, SMALL_PRIME_BOUND, base)}
+    return math.prod(number for number in candidates if number not in composite)
+
+
+def is_probable_prime(number: int, *, entropy: Entropy, arithmetic: Arithmetic) -> bool:
+    """Whether a number of at least `SMALL_PRIME_BOUND` is prime; Miller-Rabin with 40 random bases.
+
+    A composite number passes with a probability of at most 4^-40, whoever chose it (Rabin 1980).
+    """
+    if number % 2 == 0 or math.gcd(number, small_primorial()) != 1:
+        return False
+    modulus = arithmetic.integer(number)
+    twos = ((number - 1) & (1 - number)).bit_length() - 1
+    odd = (number - 1) >> twos
+    for _ in range(_ROUNDS):
+        power = pow(arithmetic.integer(2 + random_below(number - 3, entropy)), odd, modulus)
+        if power in (1, number - 1):
+            continue
+        for _ in range(twos - 1):
+            power = power * power % modulus
+            if power == number - 1:
+                break
+        else:
+            return False
+    return True
+
+
+def random_prime(bits: int, *, entropy: Entropy, arithmetic: Arithmetic) -> int:
+    """A random prime that is 3 modulo 4, has exactly so many bits, and its two highest bits set.
+
+    The product of two of them has exactly twice as many bits.
+    """
+    while True:
+        candidate = random_bits(bits, entropy) | 3 << (bits - 2) | 3
+        if is_probable_prime(candidate, entropy=entropy, arithmetic=arithmetic):
+            return candidate

@@ -1,0 +1,172 @@
+"""Paillier's cryptosystem, as generalised by Damgard and Jurik: additively homomorphic, modulo n^s for s = 1, 2, 3.
+
+Sources: Paillier, Public-key cryptosystems based on composite degree residuosity classes (Eurocrypt 1999), scheme 1,
+with g = 1 + n; Damgard and Jurik, A generalisation, a simplification and some applications of Paillier's
+probabilistic public-key system (PKC 2001), section 3.  A message m in [0, n^s) is encrypted as
+
+    c = (1 + n)^m * r^(n^s)   modulo n^(s+1)
+
+and the product of ciphertexts encrypts the sum of their messages modulo n^s.  Whoever cannot decide composite
+residuosity learns nothing about m (theorem 1 there: the same assumption for every s).  Nothing here withstands a
+chosen-ciphertext attack: a decryption must only be shown of sums that its owner agreed to open.
+
+Departures: the discrete logarithm to the base 1 + n is taken as a quotient of logarithms (`one_units`), modulo the
+powers of p and of q apart, after raising to p - 1 and q - 1; both give the same number.  Decryption is not constant
+in time: keep its duration from whoever chooses ciphertexts.
+"""
+
+import math
+import os
+from collections.abc import Sequence
+from typing import Final, NoReturn
+
+from protocols.crypto.integers import Arithmetic, Entropy, fastest, is_integer, is_probable_prime, random_prime
+from protocols.crypto.one_units import OneUnits
+from protocols.crypto.paillier_public import LEAST_BITS, MOST_BITS, InvalidCiphertext, InvalidKey, PublicKey, check_s
+
+__all__ = ["DEFAULT_BITS", "InvalidCiphertext", "InvalidKey", "PrivateKey", "PublicKey"]
+
+DEFAULT_BITS: Final = 3072
+
+_SIZE_SLACK_BITS = 8
+_CLOSENESS_BITS = 100
+
+
+class PrivateKey:
+    """What decrypts: repr redacted, not picklable, not hashable.  Made by `generate` or `from_primes`.
+
+    Attributes:
+        public_key: What encrypts for it.
+        suits_fixed_bases: Whether p = q = 3 mod 4 and gcd(p - 1, q - 1) = 2, as `Encryptor` assumes; always true of
+            generated keys.
+    """
+
+    __slots__ = ("_half_p", "_half_q", "_lift", "public_key", "suits_fixed_bases")
+    __hash__ = None  # type: ignore[assignment]  # a hash of a secret in a table is a copy of it
+
+    def __init__(self, p: int, q: int, public_key: PublicKey) -> None:
+        self.public_key = public_key
+        self.suits_fixed_bases = _suits_fixed_bases(p, q)
+        self._half_p = _Half(p, q, public_key)
+        self._half_q = _Half(q, p, public_key)
+        self._lift = pow(self._half_p.units.modulus, -1, self._half_q.units.modulus)
+
+    def __repr__(self) -> str:
+        return f"PrivateKey(<secret>, {self.public_key!r})"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a secret is not to be pickled or copied")
+
+    @classmethod
+    def generate(
+        cls,
+        bits: int = DEFAULT_BITS,
+        s: int = 1,
+        *,
+        allow_only_112_bits_of_security: bool = False,
+        arithmetic: Arithmetic | None = None,
+        entropy: Entropy = os.urandom,
+    ) -> "PrivateKey":
+        """A new key whose primes are 3 modulo 4, with gcd(p - 1, q - 1) = 2.
+
+        Args:
+            bits: Of n, even; 3072 stand for 128 bits of security (NIST SP 800-57 part 1 revision 5, table 2).
+            s: Messages are integers modulo n^s; 1, 2 or 3.
+            allow_only_112_bits_of_security: Allow fewer than 3072 bits, of at least 2048.
+            arithmetic: What computes; the fastest that is installed, if not given.
+            entropy: Where the primes are drawn from; anything but the operating system's is for tests.
+
+        Raises:
+            InvalidKey: `bits` or `s` is out of range.
+        """
+        least = LEAST_BITS if allow_only_112_bits_of_security else DEFAULT_BITS
+        if not is_integer(bits) or bits % 2 or not least <= bits <= MOST_BITS:
+            raise InvalidKey(f"a key has an even number of bits from {least} to {MOST_BITS}, not {bits!r}")
+        check_s(s)
+        computing = fastest() if arithmetic is None else arithmetic
+        p = random_prime(bits // 2, entropy=entropy, arithmetic=computing)
+        while True:
+            q = random_prime(bits // 2, entropy=entropy, arithmetic=computing)
+            if _far_apart(p, q) and _suits_fixed_bases(p, q):
+                return cls(p, q, PublicKey(p * q, s, arithmetic=computing))
+
+    @classmethod
+    def from_primes(cls, p: int, q: int, s: int = 1, *, arithmetic: Arithmetic | None = None) -> "PrivateKey":
+        """The key of given primes, each with about half of the bits of their product, which has at least 2048.
+
+        They need not be 3 modulo 4; `suits_fixed_bases` says whether they are.
+
+        Raises:
+            InvalidKey: A factor is even, not prime, or far shorter than the other; the factors are equal or closer
+                than 2^(bits / 2 - 100) (FIPS 186-5, appendix A.1.3); gcd(n, (p - 1) * (q - 1)) is not 1; or what
+                `PublicKey` refuses.
+        """
+        if not is_integer(p) or not is_integer(q):
+            raise InvalidKey(f"p and q must be integers, not {type(p).__name__} and {type(q).__name__}")
+        if min(p, q) < 2 or max(p.bit_length(), q.bit_length()) > MOST_BITS:
+            raise InvalidKey(f"p and q must be primes of at most {MOST_BITS} bits")
+        bits = (p * q).bit_length()
+        if not LEAST_BITS <= bits <= MOST_BITS:
+            raise InvalidKey(f"p * q must have {LEAST_BITS} to {MOST_BITS} bits, not {bits}")
+        if min(p, q).bit_length() < bits // 2 - _SIZE_SLACK_BITS:
+            raise InvalidKey("p and q must have about the same size; one is much smaller")
+        if not _far_apart(p, q):
+            raise InvalidKey("p and q are equal, or too close to each other")
+        computing = fastest() if arithmetic is None else arithmetic
+        if not all(is_probable_prime(prime, entropy=os.urandom, arithmetic=computing) for prime in (p, q)):
+            raise InvalidKey("p and q must be odd primes")
+        if math.gcd(p * q, (p - 1) * (q - 1)) != 1:
+            raise InvalidKey("p * q must be coprime to (p - 1) * (q - 1)")
+        return cls(p, q, PublicKey(p * q, s, arithmetic=computing))
+
+    def reveal_primes(self) -> tuple[int, int]:
+        """Both primes, p and q, for whoever stores the key."""
+        return int(self._half_p.prime), int(self._half_q.prime)
+
+    def decrypt_raw(self, c: int) -> int:
+        """The message of one ciphertext, in [0, n^s).
+
+        Raises:
+            InvalidCiphertext: It is none of this key.
+        """
+        return self.decrypt([c])[0]
+
+    def decrypt(self, ciphertexts: Sequence[int]) -> list[int]:
+        """The messages of ciphertexts, each in [0, n^s); all are checked before anything is decrypted.
+
+        Raises:
+            InvalidCiphertext: One is none of this key.
+        """
+        self.public_key.check(ciphertexts)
+        return [self._decrypt(self.public_key.arithmetic.integer(one)) for one in ciphertexts]
+
+    def _decrypt(self, ciphertext: int) -> int:
+        low, high = self._half_p.decrypt(ciphertext), self._half_q.decrypt(ciphertext)
+        return int(low + self._half_p.units.modulus * ((high - low) * self._lift % self._half_q.units.modulus))
+
+
+class _Half:
+    """Decryption modulo the s-th power of one of the primes, of a ciphertext modulo its (s+1)-th."""
+
+    __slots__ = ("_modulus", "_scale", "prime", "units")
+
+    def __init__(self, prime: int, other: int, public_key: PublicKey) -> None:
+        self.prime = public_key.arithmetic.integer(prime)
+        self.units = OneUnits(prime, public_key.s, public_key.arithmetic)
+        self._modulus = self.units.modulus * self.prime
+        # A message m becomes m * (p - 1) * log(1 + n), where n is p times the other prime.
+        generator = self.units.logarithm(public_key.arithmetic.integer(other))
+        self._scale = pow((self.prime - 1) * generator % self.units.modulus, -1, self.units.modulus)
+
+    def decrypt(self, ciphertext: int) -> int:
+        unit: int = pow(ciphertext % self._modulus, self.prime - 1, self._modulus)
+        message: int = self.units.logarithm((unit - 1) // self.prime) * self._scale % self.units.modulus
+        return message
+
+
+def _far_apart(p: int, q: int) -> bool:
+    return abs(p - q).bit_length() > (p * q).bit_length() // 2 - _CLOSENESS_BITS
+
+
+def _suits_fixed_bases(p: int, q: int) -> bool:
+    return p % 4 == q % 4 == 3 and math.gcd(p - 1, q - 1) == 2

@@ -1,0 +1,182 @@
+"""The public side of Damgard and Jurik's cryptosystem: textbook encryption, sums, and checks of what comes in.
+
+The scheme, its sources and its assumption are in `paillier`.
+"""
+
+import hashlib
+import math
+import os
+from collections.abc import Sequence
+from typing import Final
+
+from protocols.crypto.integers import Arithmetic, Entropy, fastest, is_integer, random_unit, small_primorial
+from protocols.crypto.one_units import OneUnits
+from protocols.errors import InputError, ParameterError, ProtocolError
+
+LEAST_BITS: Final = 2048
+MOST_BITS: Final = 8192
+MOST_S: Final = 3
+
+
+class InvalidKey(ParameterError):
+    """Numbers that are no Paillier key, or a weak one."""
+
+
+class InvalidCiphertext(ProtocolError, ValueError):
+    """A number that no encryption under this key gives.
+
+    Attributes:
+        index: Its position among those that were checked; None where their frame is at fault.
+    """
+
+    def __init__(self, message: str, *, index: int | None = None) -> None:
+        super().__init__(message)
+        self.index = index
+
+
+def check_s(s: int) -> None:
+    """Refuse what is no exponent of the message space: 1, 2 or 3.
+
+    Raises:
+        InvalidKey: It is none.
+    """
+    if not is_integer(s) or not 1 <= s <= MOST_S:
+        raise InvalidKey(f"s must be an integer from 1 to {MOST_S}, not {s!r}")
+
+
+class PublicKey:
+    """What encrypts, adds and checks.
+
+    Args:
+        n: Product of two secret primes, of 2048 to 8192 bits.
+        s: Messages are integers modulo n^s; 1, 2 or 3.
+        arithmetic: What computes; the fastest that is installed, if not given.
+
+    Attributes:
+        n: As given.
+        s: As given.
+        arithmetic: What computes.
+        message_modulus: n^s.
+        modulus: n^(s+1).
+        units: The logarithm of powers of 1 + n.
+        ciphertext_bytes: Of one ciphertext on the wire.
+
+    Raises:
+        InvalidKey: n is too short or too long, even, prime, a square, or has a prime factor below 2^12; or s is out
+            of range.
+    """
+
+    __slots__ = ("_generator", "arithmetic", "ciphertext_bytes", "message_modulus", "modulus", "n", "s", "units")
+
+    def __init__(self, n: int, s: int = 1, *, arithmetic: Arithmetic | None = None) -> None:
+        check_s(s)
+        if not is_integer(n):
+            raise InvalidKey(f"n must be an integer, not {type(n).__name__}")
+        if n < 0 or not LEAST_BITS <= n.bit_length() <= MOST_BITS:
+            raise InvalidKey(f"n must have {LEAST_BITS} to {MOST_BITS} bits, not {n.bit_length()}")
+        if math.gcd(n, small_primorial()) != 1:
+            raise InvalidKey("n has a small prime factor")
+        self.arithmetic = fastest() if arithmetic is None else arithmetic
+        self.n, self.s = self.arithmetic.integer(n), s
+        if math.isqrt(n) ** 2 == n or pow(self.arithmetic.integer(2), n - 1, self.n) == 1:
+            raise InvalidKey("n must be the product of two different primes, and is prime or a square")
+        self.message_modulus: int = self.n**s
+        self.modulus: int = self.n ** (s + 1)
+        self.units = OneUnits(n, s, self.arithmetic)
+        self._generator = self.units.logarithm(self.arithmetic.integer(1))
+        self.ciphertext_bytes: int = -(-self.modulus.bit_length() // 8)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, PublicKey) and (self.n, self.s) == (other.n, other.s)
+
+    def __hash__(self) -> int:
+        return hash((self.n, self.s))
+
+    def __repr__(self) -> str:
+        return f"PublicKey(bits={self.n.bit_length()}, s={self.s}, fingerprint={self.fingerprint.hex()[:16]})"
+
+    @property
+    def fingerprint(self) -> bytes:
+        """32 bytes that stand for the key: SHA-256 of s, the length of n, and n."""
+        size = -(-self.n.bit_length() // 8)
+        described = bytes([self.s]) + size.to_bytes(4, "big") + int(self.n).to_bytes(size, "big")
+        return hashlib.sha256(b"secagg paillier v1" + described).digest()
+
+    def check_message(self, message: int) -> None:
+        """Refuse what is no integer in [0, n^s).
+
+        Raises:
+            InputError: It is none.
+        """
+        if not is_integer(message) or not 0 <= message < self.message_modulus:
+            raise InputError(f"a message must be an integer in [0, n^{self.s})")
+
+    def plain_logarithm(self, message: int) -> int:
+        """log((1 + n)^message) / n, modulo n^s: the exponential of a sum of these and others saves products."""
+        return message * self._generator % self.message_modulus
+
+    def encrypt_raw(self, m: int, *, r: int | None = None, entropy: Entropy = os.urandom) -> int:
+        """Encrypt one message as the papers have it; `Encryptor` is some fifty times faster.
+
+        Args:
+            m: In [0, n^s).
+            r: In [1, n), coprime to n, secret, and used once.  Only known answers give it; it is drawn otherwise.
+            entropy: Where r is drawn from.
+
+        Returns:
+            In [1, n^(s+1)).
+
+        Raises:
+            InputError: m or r is none of these.
+        """
+        self.check_message(m)
+        if r is None:
+            r = random_unit(int(self.n), entropy)
+        elif not is_integer(r) or not 1 <= r < self.n or math.gcd(r, self.n) != 1:
+            raise InputError("r must be an integer in [1, n) that is coprime to n")
+        residue = pow(self.arithmetic.integer(r), self.message_modulus, self.modulus)
+        power = 1 + self.n * self.units.exponential(self.plain_logarithm(self.arithmetic.integer(m)))
+        return int(residue * power % self.modulus)
+
+    def check(self, ciphertexts: Sequence[int]) -> None:
+        """Refuse what no encryption gives: all must be in [1, n^(s+1)) and coprime to n.
+
+        One greatest common divisor serves all of them: their product modulo n is coprime to n only where each is.
+
+        Raises:
+            InvalidCiphertext: One is not; `index` says which.
+        """
+        product = self.arithmetic.integer(1)
+        for index, ciphertext in enumerate(ciphertexts):
+            if not is_integer(ciphertext) or not 1 <= ciphertext < self.modulus:
+                raise InvalidCiphertext(f"a ciphertext must be in [1, n^{self.s + 1})", index=index)
+            product = product * (ciphertext % self.n) % self.n
+        if math.gcd(product, self.n) != 1:
+            index = next(at for at, one in enumerate(ciphertexts) if math.gcd(one, self.n) != 1)
+            raise InvalidCiphertext("a ciphertext must be coprime to n", index=index)
+
+    def add(self, ciphertexts: Sequence[int], others: Sequence[int]) -> list[int]:
+        """Encryptions of the sums, of checked ciphertexts.  To be re-randomised before anyone else sees them.
+
+        Raises:
+            ValueError: The two have different lengths.
+        """
+        integer, modulus = self.arithmetic.integer, self.modulus
+        return [int(integer(one) * other % modulus) for one, other in zip(ciphertexts, others, strict=True)]
+
+    def to_bytes(self, ciphertexts: Sequence[int]) -> bytes:
+        """Ciphertexts one after the other, each as `ciphertext_bytes` bytes, big-endian."""
+        return b"".join(int(one).to_bytes(self.ciphertext_bytes, "big") for one in ciphertexts)
+
+    def from_bytes(self, data: bytes | memoryview, count: int) -> list[int]:
+        """What `to_bytes` wrote, checked.
+
+        Raises:
+            InvalidCiphertext: The data has not the length of `count` ciphertexts, or holds none of this key.
+        """
+        size = self.ciphertext_bytes
+        if len(data) != count * size:
+            raise InvalidCiphertext(f"{count} ciphertexts in {len(data)} bytes, where {count * size} are expected")
+        ciphertexts = [int.from_bytes(data[start : start + size], "big") for start in range(0, len(data), size)]
+        self.check(ciphertexts)
+        return ciphertexts

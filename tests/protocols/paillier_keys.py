@@ -1,0 +1,40 @@
+"""Keys that the tests of Paillier share: made once, since primes take time."""
+
+import hashlib
+from functools import cache
+
+from protocols.crypto.encryptor import Encryptor, Exponents
+from protocols.crypto.integers import PYTHON, Arithmetic, Entropy, fastest
+from protocols.crypto.paillier import PrivateKey
+
+ARITHMETICS = sorted({PYTHON.name: PYTHON, fastest().name: fastest()}.items())
+
+
+def stream(seed: str) -> Entropy:
+    """Different bytes at each call, the same in each run."""
+    calls = 0
+
+    def draw(size: int) -> bytes:
+        nonlocal calls
+        calls += 1
+        return hashlib.shake_256(f"{seed} {calls}".encode()).digest(size)
+
+    return draw
+
+
+@cache
+def primes() -> tuple[int, int]:
+    """Of a 2048-bit key for fixed bases."""
+    key = PrivateKey.generate(2048, allow_only_112_bits_of_security=True, entropy=stream("primes"))
+    return key.reveal_primes()
+
+
+@cache
+def private_key(s: int = 1, arithmetic: Arithmetic | None = None) -> PrivateKey:
+    return PrivateKey.from_primes(*primes(), s, arithmetic=arithmetic)
+
+
+@cache
+def encryptor(s: int = 1, exponents: Exponents = Exponents.SHORT, arithmetic: Arithmetic | None = None) -> Encryptor:
+    key = private_key(s, arithmetic).public_key
+    return Encryptor(key, exponents=exponents, window_bits=3, entropy=stream("table"))
