@@ -1,0 +1,151 @@
+"""Vectors of signed integers in few long ones, whose sums are the packed sums: many values under one encryption.
+
+A value v of b bits, in [-2^(b-1), 2^(b-1)), is stored as v + 2^(b-1), which is not negative, in a slot of
+
+    width = b + ceil(log2(clients)) + guard
+
+bits, the first value in the lowest one.  A sum over k clients stays below k * 2^b, so it never reaches the next slot,
+and k * 2^(b-1) is what is taken off it again: exact where all values are the largest, or the smallest.  The number of
+clients is known from the round, so nothing that depends on the values, such as an exponent, goes on the wire.
+
+The guard does not make sums right that a client has spoilt with values out of range; it makes it likelier that they
+are noticed, since a sum above k * (2^b - 1) is refused.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from protocols.crypto.integers import is_integer
+from protocols.errors import InputError, ParameterError, ProtocolError
+
+MOST_WIDTH_BITS: Final = 64
+MOST_VALUE_BITS: Final = 63
+
+_WORD = np.dtype("<u8")
+_PIECE = 2**16
+
+
+class DamagedSum(ProtocolError, ValueError):
+    """Numbers that are no packed sum of so many clients' values."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Slots:
+    """How values lie in messages.
+
+    Attributes:
+        value_bits: b, of one signed value; 1 to 63.
+        clients: At most so many vectors are added up.
+        message_modulus: Messages are below it.
+        guard_bits: Of each slot, beyond what sums need.
+
+    Raises:
+        ParameterError: One is out of range; a slot would be wider than 64 bits, or than a message.
+    """
+
+    value_bits: int
+    clients: int
+    message_modulus: int
+    guard_bits: int = 1
+
+    def __post_init__(self) -> None:
+        if not is_integer(self.value_bits) or not 1 <= self.value_bits <= MOST_VALUE_BITS:
+            raise ParameterError(f"value_bits must be from 1 to {MOST_VALUE_BITS}, not {self.value_bits!r}")
+        if not is_integer(self.clients) or self.clients < 1:
+            raise ParameterError(f"clients must be at least 1, not {self.clients!r}")
+        if not is_integer(self.guard_bits) or self.guard_bits < 0:
+            raise ParameterError(f"guard_bits must be at least 0, not {self.guard_bits!r}")
+        if self.width > MOST_WIDTH_BITS:
+            raise ParameterError(
+                f"slots of {self.value_bits} value bits, {(self.clients - 1).bit_length()} for {self.clients} clients "
+                f"and {self.guard_bits} guard bits are wider than {MOST_WIDTH_BITS} bits"
+            )
+        if self.count < 1:
+            raise ParameterError(f"a message does not hold one slot of {self.width} bits")
+
+    @property
+    def width(self) -> int:
+        """Bits of a slot."""
+        return self.value_bits + (self.clients - 1).bit_length() + self.guard_bits
+
+    @property
+    def count(self) -> int:
+        """Slots in a message."""
+        return (self.message_modulus.bit_length() - 1) // self.width
+
+    def messages(self, length: int) -> int:
+        """How many messages a vector of `length` values takes."""
+        return -(-length // self.count)
+
+    def pack(self, values: NDArray[np.int64]) -> list[int]:
+        """Messages that hold a vector; slots after its end are 0.
+
+        Args:
+            values: Shape `(length,)`, length at least 1, int64, entries in [-2^(b-1), 2^(b-1)).
+
+        Returns:
+            `messages(length)` integers in [0, message_modulus).
+
+        Raises:
+            InputError: The vector has another type, shape or range.
+        """
+        if values.dtype != np.int64 or values.ndim != 1 or not values.size:
+            raise InputError("values must be an int64 array of shape (length,), with at least one entry")
+        half = 2 ** (self.value_bits - 1)
+        if int(values.min()) < -half or int(values.max()) >= half:
+            raise InputError(f"a value is out of [{-half}, {half})")
+        packed = []
+        for start in range(0, values.size, step := self._step()):
+            piece = values[start : start + step]
+            stored = np.zeros((self.messages(piece.size), self.count), dtype=_WORD)
+            stored.reshape(-1)[: piece.size] = piece.view(np.uint64) + np.uint64(half)
+            bits = np.unpackbits(stored.view(np.uint8).reshape(len(stored), self.count, 8), axis=2, bitorder="little")
+            rows = np.packbits(bits[:, :, : self.width].reshape(len(stored), -1), axis=1, bitorder="little")
+            packed += [int.from_bytes(row.tobytes(), "little") for row in rows]
+        return packed
+
+    def unpack(self, sums: Sequence[int], length: int, *, clients: int) -> NDArray[np.int64]:
+        """The sum of the vectors of `clients` clients, from the sums of their messages.
+
+        Returns:
+            Shape `(length,)`, int64, entries in [-clients * 2^(b-1), clients * (2^(b-1) - 1)].
+
+        Raises:
+            ParameterError: There are more clients than the slots have room for, or none; or the length is below 1.
+            DamagedSum: Another number of messages than the length takes, or what no values in range add up to.
+        """
+        if not is_integer(clients) or not 1 <= clients <= self.clients:
+            raise ParameterError(f"sums of 1 to {self.clients} clients fit in these slots, not of {clients!r}")
+        if not is_integer(length) or length < 1:
+            raise ParameterError(f"a vector has at least one value, not {length!r}")
+        if len(sums) != self.messages(length):
+            raise DamagedSum(f"{len(sums)} messages, where {length} values take {self.messages(length)}")
+        used = self.count * self.width
+        if any(not is_integer(one) or one < 0 or one.bit_length() > used for one in sums):
+            raise DamagedSum("a message is no sum of packed ones: bits are set outside of its slots")
+        slots = np.empty(len(sums) * self.count, dtype=_WORD)
+        rows = self._step() // self.count
+        for start in range(0, len(sums), rows):
+            piece = self._slots(sums[start : start + rows])
+            slots[start * self.count : start * self.count + piece.size] = piece
+        if int(slots[:length].max()) > clients * (2**self.value_bits - 1) or slots[length:].any():
+            raise DamagedSum(f"a slot is above what {clients} values of {self.value_bits} bits add up to")
+        offset = np.uint64(clients * 2 ** (self.value_bits - 1))
+        return (slots[:length].astype(np.uint64) - offset).view(np.int64)  # wraps around below zero
+
+    def _step(self) -> int:
+        """How many values to work on at once: whole messages, and few enough to stay in cache."""
+        return self.count * max(1, _PIECE // self.count)
+
+    def _slots(self, sums: Sequence[int]) -> NDArray[np.uint64]:
+        """What lies in all slots of these messages, in order."""
+        size = -(-self.count * self.width // 8)
+        raw = np.frombuffer(b"".join(one.to_bytes(size, "little") for one in sums), dtype=np.uint8)
+        bits = np.unpackbits(raw.reshape(len(sums), size), axis=1, bitorder="little", count=self.count * self.width)
+        wide = np.zeros((len(sums) * self.count, MOST_WIDTH_BITS), dtype=np.uint8)
+        wide[:, : self.width] = bits.reshape(-1, self.width)
+        return np.packbits(wide, axis=1, bitorder="little").view(_WORD).reshape(-1)
