@@ -28,7 +28,7 @@ from collections.abc import Sequence
 from enum import StrEnum
 from typing import Final
 
-from protocols.crypto.integers import Entropy, is_integer, random_bits, random_unit
+from protocols.crypto.integers import Entropy, is_integer, random_bits, random_unit, shown
 from protocols.crypto.paillier_public import InvalidKey, PublicKey
 from protocols.crypto.split import Pair, join, split
 from protocols.errors import ParameterError
@@ -80,7 +80,9 @@ class Encryptor:
         if public_key.n % 4 != 1:
             raise InvalidKey("a fixed base needs primes that are both 3 modulo 4; n is 3 modulo 4, so they are not")
         if not is_integer(window_bits) or not 1 <= window_bits <= MOST_WINDOW_BITS:
-            raise ParameterError(f"window_bits must be an integer from 1 to {MOST_WINDOW_BITS}, not {window_bits!r}")
+            raise ParameterError(
+                f"window_bits must be an integer from 1 to {MOST_WINDOW_BITS}, not {shown(window_bits)}"
+            )
         self.public_key = public_key
         self.exponent_bits: int = (
             SHORT_EXPONENT_BITS if exponents is Exponents.SHORT else -(-public_key.n.bit_length() // 2)

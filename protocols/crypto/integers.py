@@ -17,6 +17,7 @@ SMALL_PRIME_BOUND: Final = 2**12
 
 _ROUNDS = 40
 _SURPLUS_BITS = 128
+_SHOWN_BITS = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,13 @@ def fastest() -> Arithmetic:
 def is_integer(value: object) -> bool:
     """Whether this is a Python integer, and no truth value."""
     return isinstance(value, int) and not isinstance(value, bool)
+
+
+def shown(value: object) -> str:
+    """A value as errors name it; Python does not print integers of more than some thousand digits."""
+    if isinstance(value, int) and value.bit_length() > _SHOWN_BITS:
+        return f"an integer of {value.bit_length()} bits"
+    return repr(value)
 
 
 def random_bits(bits: int, entropy: Entropy) -> int:

@@ -20,7 +20,7 @@ import os
 from collections.abc import Sequence
 from typing import Final, NoReturn
 
-from protocols.crypto.integers import Arithmetic, Entropy, fastest, is_integer, is_probable_prime, random_prime
+from protocols.crypto.integers import Arithmetic, Entropy, fastest, is_integer, is_probable_prime, random_prime, shown
 from protocols.crypto.one_units import OneUnits
 from protocols.crypto.paillier_public import LEAST_BITS, MOST_BITS, InvalidCiphertext, InvalidKey, PublicKey, check_s
 
@@ -81,7 +81,7 @@ class PrivateKey:
         """
         least = LEAST_BITS if allow_only_112_bits_of_security else DEFAULT_BITS
         if not is_integer(bits) or bits % 2 or not least <= bits <= MOST_BITS:
-            raise InvalidKey(f"a key has an even number of bits from {least} to {MOST_BITS}, not {bits!r}")
+            raise InvalidKey(f"a key has an even number of bits from {least} to {MOST_BITS}, not {shown(bits)}")
         check_s(s)
         computing = fastest() if arithmetic is None else arithmetic
         p = random_prime(bits // 2, entropy=entropy, arithmetic=computing)

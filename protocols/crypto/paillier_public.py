@@ -9,7 +9,7 @@ import os
 from collections.abc import Sequence
 from typing import Final
 
-from protocols.crypto.integers import Arithmetic, Entropy, fastest, is_integer, random_unit, small_primorial
+from protocols.crypto.integers import Arithmetic, Entropy, fastest, is_integer, random_unit, shown, small_primorial
 from protocols.crypto.one_units import OneUnits
 from protocols.errors import InputError, ParameterError, ProtocolError
 
@@ -41,7 +41,7 @@ def check_s(s: int) -> None:
         InvalidKey: It is none.
     """
     if not is_integer(s) or not 1 <= s <= MOST_S:
-        raise InvalidKey(f"s must be an integer from 1 to {MOST_S}, not {s!r}")
+        raise InvalidKey(f"s must be an integer from 1 to {MOST_S}, not {shown(s)}")
 
 
 class PublicKey:

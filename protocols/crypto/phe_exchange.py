@@ -8,6 +8,7 @@ taken, that of integers.  phe keeps integers of a magnitude below n / 3, and a n
 
 from typing import Any
 
+from protocols.crypto.integers import shown
 from protocols.crypto.paillier import InvalidCiphertext, InvalidKey, PrivateKey, PublicKey
 from protocols.errors import ParameterError
 
@@ -91,7 +92,7 @@ def ciphertext_from_phe(number: Any, key: PublicKey) -> int:
     if number.public_key.n != key.n:
         raise InvalidCiphertext("a phe.EncryptedNumber under another key")
     if number.exponent != 0:
-        raise InvalidCiphertext(f"a phe.EncryptedNumber with exponent {number.exponent}, where integers have 0")
+        raise InvalidCiphertext(f"a phe.EncryptedNumber with exponent {shown(number.exponent)}, where integers have 0")
     key.check([number.ciphertext(be_secure=False)])
     return int(number.ciphertext())
 

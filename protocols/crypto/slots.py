@@ -19,7 +19,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from protocols.crypto.integers import is_integer
+from protocols.crypto.integers import is_integer, shown
 from protocols.errors import InputError, ParameterError, ProtocolError
 
 MOST_WIDTH_BITS: Final = 64
@@ -54,15 +54,15 @@ class Slots:
 
     def __post_init__(self) -> None:
         if not is_integer(self.value_bits) or not 1 <= self.value_bits <= MOST_VALUE_BITS:
-            raise ParameterError(f"value_bits must be from 1 to {MOST_VALUE_BITS}, not {self.value_bits!r}")
+            raise ParameterError(f"value_bits must be from 1 to {MOST_VALUE_BITS}, not {shown(self.value_bits)}")
         if not is_integer(self.clients) or self.clients < 1:
-            raise ParameterError(f"clients must be at least 1, not {self.clients!r}")
+            raise ParameterError(f"clients must be at least 1, not {shown(self.clients)}")
         if not is_integer(self.guard_bits) or self.guard_bits < 0:
-            raise ParameterError(f"guard_bits must be at least 0, not {self.guard_bits!r}")
+            raise ParameterError(f"guard_bits must be at least 0, not {shown(self.guard_bits)}")
         if self.width > MOST_WIDTH_BITS:
             raise ParameterError(
-                f"slots of {self.value_bits} value bits, {(self.clients - 1).bit_length()} for {self.clients} clients "
-                f"and {self.guard_bits} guard bits are wider than {MOST_WIDTH_BITS} bits"
+                f"slots of {self.value_bits} value bits and {shown(self.guard_bits)} guard bits, for "
+                f"{shown(self.clients)} clients, are wider than {MOST_WIDTH_BITS} bits"
             )
         if self.count < 1:
             raise ParameterError(f"a message does not hold one slot of {self.width} bits")
@@ -119,11 +119,11 @@ class Slots:
             DamagedSum: Another number of messages than the length takes, or what no values in range add up to.
         """
         if not is_integer(clients) or not 1 <= clients <= self.clients:
-            raise ParameterError(f"sums of 1 to {self.clients} clients fit in these slots, not of {clients!r}")
+            raise ParameterError(f"sums of 1 to {self.clients} clients fit in these slots, not of {shown(clients)}")
         if not is_integer(length) or length < 1:
-            raise ParameterError(f"a vector has at least one value, not {length!r}")
+            raise ParameterError(f"a vector has at least one value, not {shown(length)}")
         if len(sums) != self.messages(length):
-            raise DamagedSum(f"{len(sums)} messages, where {length} values take {self.messages(length)}")
+            raise DamagedSum(f"{len(sums)} messages, where {shown(length)} values take {shown(self.messages(length))}")
         used = self.count * self.width
         if any(not is_integer(one) or one < 0 or one.bit_length() > used for one in sums):
             raise DamagedSum("a message is no sum of packed ones: bits are set outside of its slots")

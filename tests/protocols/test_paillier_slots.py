@@ -109,7 +109,7 @@ def test_encrypted_sums_come_back(s: int) -> None:
     assert np.array_equal(layout.unpack(opened, 200, clients=3), np.sum(vectors, axis=0))
 
 
-@pytest.mark.parametrize("clients", [0, 1001, -1, True, 2.0])
+@pytest.mark.parametrize("clients", [0, 1001, pytest.param(2**20_000, id="huge"), -1, True, 2.0])
 def test_cohort_beyond_the_headroom_is_refused(clients: Any) -> None:
     layout = slots()
     with pytest.raises(ParameterError, match="sums of 1 to 1000 clients"):
@@ -126,6 +126,8 @@ def test_cohort_beyond_the_headroom_is_refused(clients: Any) -> None:
         ("clients", 0),
         ("clients", -5),
         ("clients", 2**43),
+        pytest.param("clients", 2**20_000, id="clients-huge"),
+        pytest.param("guard_bits", 2**20_000, id="guard_bits-huge"),
         ("clients", 2.0),
         ("guard_bits", -1),
         ("guard_bits", 39),
@@ -180,6 +182,8 @@ def test_damaged_sums_are_refused() -> None:
         with pytest.raises(DamagedSum) as caught:
             layout.unpack(one, 200, clients=5)
         assert isinstance(caught.value, ProtocolError)
+    with pytest.raises(DamagedSum, match="2 messages"):
+        layout.unpack(sums, 2**20_000, clients=5)
     for length in (0, -1, True):
         with pytest.raises(ParameterError, match="at least one value"):
             layout.unpack(sums, length, clients=5)
