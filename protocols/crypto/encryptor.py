@@ -1,8 +1,8 @@
 """Fast Paillier encryption: powers of one fixed base, from a table.
 
 Source: Damgard, Jurik and Nielsen, A generalization of Paillier's public-key system with applications to electronic
-voting (International Journal of Information Security 9, 2010).  With p = q = 3 mod 4 and gcd(p - 1, q - 1) = 2, a
-random x and h = -x^2 mod n, a message is encrypted as
+voting (International Journal of Information Security 9, 2010), section 4.1.  With safe primes (p = q = 3 mod 4,
+gcd(p - 1, q - 1) = 2, and no other small factor in either), a random x and h = -x^2 mod n, a message is encrypted as
 
     c = (1 + n)^m * h_s^r   modulo n^(s+1),   h_s = h^(n^s)
 
@@ -18,16 +18,20 @@ How long r is decides on what security rests, beside composite residuosity:
   2^512 operations (van Oorschot and Wiener, On Diffie-Hellman key agreement with short exponents, Eurocrypt 1996).
 
 Departures: an encryptor draws its own h, instead of trusting one that the key's owner publishes; ciphertexts are
-distributed as above for that h.  The table keeps each power as a pair (`split`): so the factors of h_s^r are
-multiplied as numbers no longer than n, their logarithms are added, and that of (1 + n)^m with them; one exponential
-at the end gives the same ciphertext.
+distributed as above for that h.  Where clients have to prove something of their ciphertexts (`plaintext_proof`), all
+use the h that the key's owner publishes: h_s is an n^s-th residue, so encrypts 0, whoever chose h and however.  The
+table (`fixed_base`) keeps each power as a pair (`split`): so the factors of h_s^r are multiplied as numbers no longer
+than n, their logarithms are added, and that of (1 + n)^m with them; one exponential at the end gives the same
+ciphertext.
 """
 
+import math
 import os
 from collections.abc import Sequence
 from enum import StrEnum
 from typing import Final
 
+from protocols.crypto.fixed_base import FixedBase
 from protocols.crypto.integers import Entropy, is_integer, random_bits, random_unit, shown
 from protocols.crypto.paillier_public import InvalidKey, PublicKey
 from protocols.crypto.split import Pair, join, split
@@ -44,30 +48,38 @@ class Exponents(StrEnum):
     SHORT = "short"
     STRICT = "strict"
 
+    def bits(self, public_key: PublicKey) -> int:
+        """How long exponents under a key are."""
+        return SHORT_EXPONENT_BITS if self is Exponents.SHORT else -(-public_key.n.bit_length() // 2)
+
 
 class Encryptor:
     """Encrypts and re-randomises under one public key, any number of times.
 
     Its table has 2^window_bits entries of (s+1) times the size of n for each window of the exponent: with the
-    defaults, 3072 bits and s = 2, 19 MB; strict, 57 MB.
+    defaults, 3072 bits and s = 2, 20 MB; strict, 58 MB.  1.3 MB of these are for the longer exponents of proofs.
 
     Args:
-        public_key: Whose owner vouches for p = q = 3 mod 4 and gcd(p - 1, q - 1) = 2, which only the factors show
+        public_key: Of two safe primes, which its owner vouches for, since only the factors show it
             (`PrivateKey.suits_fixed_bases`).
         exponents: How long exponents are.
         window_bits: 1 to 10; one more nearly doubles the table, and spares one product in `window_bits` + 1.
         entropy: Where the base is drawn from.
+        base: h, where the key's owner publishes one; drawn, if not given.  That it has the order of -x^2 for a random x
+            is what its owner vouches for; checked is what shows without the factors.
 
     Attributes:
         public_key: As given.
+        base: h, as given or drawn.
         exponent_bits: Of the random exponents.
 
     Raises:
-        InvalidKey: n is 3 modulo 4, so that its primes are not both.
+        InvalidKey: n is 3 modulo 4, so that its primes are not both; or the base is not in [2, n - 2], shares a factor
+            with n, or has another Jacobi symbol than 1.
         ParameterError: `window_bits` is out of range.
     """
 
-    __slots__ = ("_rows", "_window_bits", "exponent_bits", "public_key")
+    __slots__ = ("_table", "base", "exponent_bits", "public_key")
 
     def __init__(
         self,
@@ -76,6 +88,7 @@ class Encryptor:
         exponents: Exponents = Exponents.SHORT,
         window_bits: int = DEFAULT_WINDOW_BITS,
         entropy: Entropy = os.urandom,
+        base: int | None = None,
     ) -> None:
         if public_key.n % 4 != 1:
             raise InvalidKey("a fixed base needs primes that are both 3 modulo 4; n is 3 modulo 4, so they are not")
@@ -83,17 +96,15 @@ class Encryptor:
             raise ParameterError(
                 f"window_bits must be an integer from 1 to {MOST_WINDOW_BITS}, not {shown(window_bits)}"
             )
+        if base is None:
+            root = public_key.arithmetic.integer(random_unit(int(public_key.n), entropy))
+            base = int(-root * root % public_key.n)
+        check_base(public_key, base)
         self.public_key = public_key
-        self.exponent_bits: int = (
-            SHORT_EXPONENT_BITS if exponents is Exponents.SHORT else -(-public_key.n.bit_length() // 2)
-        )
-        self._window_bits = window_bits
-        root = public_key.arithmetic.integer(random_unit(int(public_key.n), entropy))
-        base = pow(-root * root % public_key.n, public_key.message_modulus, public_key.modulus)
-        self._rows: list[list[Pair]] = []
-        for _ in range(-(-self.exponent_bits // window_bits)):
-            row, base = _row(public_key, base, 2**window_bits)
-            self._rows.append(row)
+        self.base = base
+        self.exponent_bits: int = exponents.bits(public_key)
+        residue = pow(public_key.arithmetic.integer(base), public_key.message_modulus, public_key.modulus)
+        self._table = FixedBase(public_key, residue, bits=self.exponent_bits, window_bits=window_bits)
 
     def __repr__(self) -> str:
         return f"Encryptor({self.public_key!r}, exponent_bits={self.exponent_bits})"
@@ -105,7 +116,7 @@ class Encryptor:
             InputError: A message is out of range; nothing is encrypted then.
         """
         self._check_messages(messages)
-        return [join(self.public_key, *self._factors(message, entropy)) for message in messages]
+        return [join(self.public_key, *self._factors(message, self.exponent(entropy))) for message in messages]
 
     def encrypt_pairs(self, messages: Sequence[int], *, entropy: Entropy = os.urandom) -> list[Pair]:
         """The same ciphertexts in the form in which they are added fastest.
@@ -113,8 +124,20 @@ class Encryptor:
         Raises:
             InputError: A message is out of range; nothing is encrypted then.
         """
+        return self.encrypt_pairs_with(messages, [self.exponent(entropy) for _ in messages])
+
+    def encrypt_pairs_with(self, messages: Sequence[int], exponents: Sequence[int]) -> list[Pair]:
+        """Ciphertexts for given exponents, for proofs that need to know them.
+
+        Args:
+            messages: In [0, n^s).
+            exponents: As many, at least 0; secret, each used once, and as random as `exponent` makes them.
+
+        Raises:
+            InputError: A message is out of range; nothing is encrypted then.
+        """
         self._check_messages(messages)
-        made = [self._factors(message, entropy) for message in messages]
+        made = [self._factors(*one) for one in zip(messages, exponents, strict=True)]
         heads = split(self.public_key, [product for product, _ in made])
         limit = self.public_key.message_modulus
         return [
@@ -131,31 +154,50 @@ class Encryptor:
         key = self.public_key
         key.check(ciphertexts)
         return [
-            int(key.arithmetic.integer(one) * join(key, *self._factors(0, entropy)) % key.modulus)
+            int(key.arithmetic.integer(one) * join(key, *self._factors(0, self.exponent(entropy))) % key.modulus)
             for one in ciphertexts
         ]
+
+    def exponent(self, entropy: Entropy) -> int:
+        """A random exponent r, as long as the encryptor's are."""
+        return random_bits(self.exponent_bits, entropy)
+
+    def residue(self, exponent: int) -> tuple[int, int]:
+        """h_s raised to an exponent, which is at least 0 and of any length, as arguments of `join`."""
+        return self._table.power(exponent)
 
     def _check_messages(self, messages: Sequence[int]) -> None:
         for message in messages:
             self.public_key.check_message(message)
 
-    def _factors(self, message: int, entropy: Entropy) -> tuple[int, int]:
-        """A fresh ciphertext of a message, as arguments of `join`."""
-        key, mask = self.public_key, 2**self._window_bits - 1
-        exponent = random_bits(self.exponent_bits, entropy)
-        product, logarithm = key.arithmetic.integer(1), key.plain_logarithm(key.arithmetic.integer(message))
-        for row in self._rows:
-            factor, addend = row[exponent & mask]
-            product = product * factor % key.modulus
-            logarithm += addend
-            exponent >>= self._window_bits
-        return product, logarithm
+    def _factors(self, message: int, exponent: int) -> tuple[int, int]:
+        """The ciphertext of a message, as arguments of `join`."""
+        product, logarithm = self._table.power(exponent)
+        return product, logarithm + self.public_key.plain_logarithm(self.public_key.arithmetic.integer(message))
 
 
-def _row(key: PublicKey, base: int, size: int) -> tuple[list[Pair], int]:
-    """The powers of a base from 0 to size - 1 as the table keeps them, and the next power, whole."""
-    powers = [key.arithmetic.integer(1)]
-    for _ in range(size):
-        powers.append(powers[-1] * base % key.modulus)
-    following = powers.pop()
-    return split(key, powers), following
+def check_base(public_key: PublicKey, base: int) -> None:
+    """Refuse what cannot be -x^2 modulo n for an x that is coprime to n.
+
+    Raises:
+        InvalidKey: It is not in [2, n - 2], shares a factor with n, or has another Jacobi symbol than 1.
+    """
+    n = public_key.n
+    if not is_integer(base) or not 2 <= base <= n - 2 or math.gcd(base, n) != 1:
+        raise InvalidKey("a base must be an integer in [2, n - 2] that is coprime to n")
+    if _jacobi(public_key.arithmetic.integer(base), n) != 1:
+        raise InvalidKey("a base must have Jacobi symbol 1, as -x^2 has for every x")
+
+
+def _jacobi(number: int, modulus: int) -> int:
+    """The Jacobi symbol, of a number that is coprime to an odd modulus (Cohen, algorithm 1.4.10)."""
+    sign, number = 1, number % modulus
+    while number:
+        twos = (number & -number).bit_length() - 1
+        number >>= twos
+        if twos % 2 and modulus % 8 in (3, 5):
+            sign = -sign
+        if number % 4 == modulus % 4 == 3:
+            sign = -sign
+        number, modulus = modulus % number, number
+    return sign

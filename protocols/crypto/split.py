@@ -55,6 +55,11 @@ def join(key: PublicKey, product: int, logarithm: int) -> int:
     return int((product + key.n * (product * tail % key.message_modulus)) % key.modulus)
 
 
+def pair_bytes(key: PublicKey) -> int:
+    """Of one pair on the wire."""
+    return sum(_sizes(key))
+
+
 def to_bytes(key: PublicKey, pairs: Sequence[Pair]) -> bytes:
     """Pairs one after the other, each as its residue and its logarithm, big-endian, of fixed sizes."""
     head, tail = _sizes(key)

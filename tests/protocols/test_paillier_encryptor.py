@@ -4,12 +4,13 @@ import math
 from typing import Any
 
 import pytest
-from paillier_keys import ARITHMETICS, encryptor, primes, private_key, stream
 
-from protocols.crypto.encryptor import Encryptor, Exponents
+from protocols.crypto.encryptor import Encryptor, Exponents, check_base
 from protocols.crypto.integers import PYTHON, Arithmetic, is_probable_prime
 from protocols.crypto.paillier import InvalidCiphertext, InvalidKey, PrivateKey
+from protocols.crypto.split import join
 from protocols.errors import InputError, ParameterError
+from tests.protocols.paillier_keys import ARITHMETICS, encryptor, primes, private_key, stream
 
 both = pytest.mark.parametrize("arithmetic", [pytest.param(value, id=name) for name, value in ARITHMETICS])
 every_s = pytest.mark.parametrize("s", [1, 2, 3])
@@ -148,6 +149,70 @@ def test_residues_lie_in_the_group_of_the_base() -> None:
         signs = {1 if pow(made, (prime - 1) // 2, prime) == 1 else -1 for prime in (p, q)}
         assert len(signs) == 1
     assert math.gcd(p - 1, q - 1) == 2
+
+
+@every_s
+@both
+def test_given_base_is_what_is_raised(s: int, arithmetic: Arithmetic) -> None:
+    """No entropy is drawn for it, and it is no secret."""
+    key = private_key(s, arithmetic).public_key
+    base = int(-5 * 5 % key.n)
+
+    def nothing(size: int) -> bytes:
+        raise AssertionError(f"{size} bytes drawn")
+
+    made = Encryptor(key, window_bits=1, base=base, entropy=nothing)
+    assert made.base == base
+    n, r = int(key.n), int.from_bytes(odd(64), "little")
+    power = pow(arithmetic.integer(base), key.message_modulus * r, key.modulus)
+    expected = [int(pow(1 + n, 3, key.modulus) * power % key.modulus)]
+    assert made.encrypt([3], entropy=odd) == expected
+    assert [join(key, *pair) for pair in made.encrypt_pairs_with([3], [r])] == expected
+    assert join(key, *made.residue(r)) == power
+
+
+def test_drawn_base_serves_another_encryptor() -> None:
+    first = encryptor(1)
+    assert type(first.base) is int
+    second = Encryptor(private_key(1).public_key, window_bits=1, base=first.base)
+    assert second.encrypt([5], entropy=stream("same")) == first.encrypt([5], entropy=stream("same"))
+
+
+@pytest.mark.parametrize("base", [0, 1, -1, True, 2.0, "n - 1", "n", "n + 2", "p", "jacobi"])
+@both
+def test_what_is_no_base_is_refused(base: Any, arithmetic: Arithmetic) -> None:
+    p, q = primes()
+    n = p * q
+    legendre = {prime: 1 if pow(2, (prime - 1) // 2, prime) == 1 else -1 for prime in (p, q)}
+    other = 2 if legendre[p] != legendre[q] else 3
+    while pow(other, (p - 1) // 2, p) == 1 or pow(other, (q - 1) // 2, q) != 1:
+        other += 1
+    found = {"n - 1": n - 1, "n": n, "n + 2": n + 2, "p": p, "jacobi": other}.get(base, base)
+    with pytest.raises(InvalidKey, match="Jacobi" if base == "jacobi" else "coprime to n"):
+        Encryptor(private_key(1, arithmetic).public_key, window_bits=1, base=found)
+
+
+@both
+def test_bases_of_jacobi_symbol_one_are_taken(arithmetic: Arithmetic) -> None:
+    p, q = primes()
+    key = private_key(1, arithmetic).public_key
+    draw, taken = stream("bases"), []
+    drawn = [int.from_bytes(draw(255), "little") for _ in range(64)]
+    for base in drawn:
+        try:
+            check_base(key, base)
+            taken.append(base)
+        except InvalidKey:
+            pass
+    assert taken == [base for base in drawn if (pow(base, (p - 1) // 2, p) == 1) == (pow(base, (q - 1) // 2, q) == 1)]
+    assert 16 < len(taken) < 48
+
+
+def test_pairs_for_given_exponents_are_refused_alike() -> None:
+    with pytest.raises(InputError, match="a message must be"):
+        encryptor(1).encrypt_pairs_with([1, -1], [5, 6])
+    with pytest.raises(ValueError, match="shorter"):
+        encryptor(1).encrypt_pairs_with([1, 2], [5])
 
 
 def test_encryptor_shows_no_more_than_the_key() -> None:

@@ -1,0 +1,110 @@
+"""Small signed integers as balanced digits of long ones: many coefficients under one encryption, at no bit too many.
+
+Coefficients x_0, x_1, ... whose sum over all clients stays within [-reach, reach] are the digits of
+
+    sum of x_i * B^i   modulo the message modulus,   B = 2 * reach + 1,
+
+so messages add up as coefficients do, and a sum is read by adding reach to every digit, which makes all of them digits
+in [0, B).  Slots (`slots`) are for long vectors, where whole bits are faster; this is for short ones.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from protocols.crypto.integers import is_integer, shown
+from protocols.errors import DamagedSum, InputError, ParameterError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Digits:
+    """How coefficients lie in messages.
+
+    Attributes:
+        reach: The most that a coefficient, or a sum of the clients' coefficients, comes to; in [1, 2^62).
+        message_modulus: Messages are below it.
+
+    Raises:
+        ParameterError: One is out of range, or a message does not hold one digit.
+    """
+
+    reach: int
+    message_modulus: int
+
+    def __post_init__(self) -> None:
+        if not is_integer(self.reach) or not 1 <= self.reach < 2**62:
+            raise ParameterError(f"reach must be an integer in [1, 2^62), not {shown(self.reach)}")
+        if not is_integer(self.message_modulus) or self.message_modulus < self.base:
+            raise ParameterError(f"a message does not hold one digit of base {self.base}")
+
+    @property
+    def base(self) -> int:
+        """B."""
+        return 2 * self.reach + 1
+
+    @property
+    def count(self) -> int:
+        """Digits in a message: the greatest number for which B^count is at most the message modulus."""
+        count, power = 0, self.base
+        while power <= self.message_modulus:
+            count, power = count + 1, power * self.base
+        return count
+
+    def messages(self, length: int) -> int:
+        """How many messages so many coefficients take."""
+        return -(-length // self.count)
+
+    def pack(self, coefficients: NDArray[np.int64]) -> list[int]:
+        """Messages that hold coefficients.
+
+        Args:
+            coefficients: Shape `(length,)`, length at least 1, int64, entries in [-reach, reach].
+
+        Returns:
+            `messages(length)` integers in [0, message_modulus).
+
+        Raises:
+            InputError: They have another type, shape or range.
+        """
+        if coefficients.dtype != np.int64 or coefficients.ndim != 1 or not coefficients.size:
+            raise InputError("coefficients must be an int64 array of shape (length,), with at least one entry")
+        if int(coefficients.max()) > self.reach or int(coefficients.min()) < -self.reach:
+            raise InputError(f"a coefficient is out of [-{self.reach}, {self.reach}]")
+        digits, count = coefficients.tolist(), self.count
+        return [self._joined(digits[start : start + count]) for start in range(0, len(digits), count)]
+
+    def unpack(self, sums: Sequence[int], length: int) -> NDArray[np.int64]:
+        """The sums of coefficients, from the sums of their messages.
+
+        Returns:
+            Shape `(length,)`, int64, entries in [-reach, reach].
+
+        Raises:
+            DamagedSum: Another number of messages than the length takes, or what no coefficients add up to.
+        """
+        count = self.count
+        if len(sums) != self.messages(length):
+            raise DamagedSum(f"{len(sums)} messages, where {length} coefficients take {self.messages(length)}")
+        digits: list[int] = []
+        for message in sums:
+            some = min(count, length - len(digits))
+            digits += self._parted(int(message), some)
+        return np.array(digits, dtype=np.int64)
+
+    def _joined(self, digits: Sequence[int]) -> int:
+        message = 0
+        for digit in reversed(digits):
+            message = message * self.base + digit
+        return int(message % self.message_modulus)
+
+    def _parted(self, message: int, count: int) -> list[int]:
+        rest = (message + self.reach * (self.base**count - 1) // (self.base - 1)) % int(self.message_modulus)
+        digits = []
+        for _ in range(count):
+            rest, digit = divmod(rest, self.base)
+            digits.append(digit - self.reach)
+        if rest:
+            raise DamagedSum("a message is no sum of coefficients in range")
+        return digits
