@@ -6,10 +6,12 @@ operation used is an operator or `pow`, so the type of the modulus decides which
 
 import importlib
 import math
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Final
+from functools import lru_cache, partial
+from typing import Any, Final
 
 Entropy = Callable[[int], bytes]
 
@@ -27,13 +29,19 @@ class Arithmetic:
     Attributes:
         name: "python" or "gmpy2".
         integer: Makes its integers from Python's.
+        powers: Of many bases, to one exponent of at least 0, modulo one number; GMP's are computed on all cores.
     """
 
     name: str
     integer: Callable[[int], int]
+    powers: Callable[[Sequence[int], int, int], list[int]]
 
 
-PYTHON: Final = Arithmetic("python", int)
+def _powers(bases: Sequence[int], exponent: int, modulus: int) -> list[int]:
+    return [pow(base, exponent, modulus) for base in bases]
+
+
+PYTHON: Final = Arithmetic("python", int, _powers)
 
 
 @lru_cache(maxsize=1)
@@ -43,7 +51,16 @@ def fastest() -> Arithmetic:
         module = importlib.import_module("gmpy2")
     except ImportError:
         return PYTHON
-    return Arithmetic("gmpy2", module.mpz)
+    return Arithmetic("gmpy2", module.mpz, partial(_threaded_powers, module))
+
+
+def _threaded_powers(module: Any, bases: Sequence[int], exponent: int, modulus: int) -> list[int]:
+    """Powers by gmpy2, which lets go of the interpreter's lock only for lists.
+
+    These have one base each, so that all cores finish together, and an interrupt waits for no more than one power.
+    """
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return list(pool.map(lambda base: module.powmod_base_list([base], exponent, modulus)[0], bases))
 
 
 def is_integer(value: object) -> bool:
@@ -113,14 +130,3 @@ def is_probable_prime(number: int, *, entropy: Entropy, arithmetic: Arithmetic) 
         else:
             return False
     return True
-
-
-def random_prime(bits: int, *, entropy: Entropy, arithmetic: Arithmetic) -> int:
-    """A random prime that is 3 modulo 4, has exactly so many bits, and its two highest bits set.
-
-    The product of two of them has exactly twice as many bits.
-    """
-    while True:
-        candidate = random_bits(bits, entropy) | 3 << (bits - 2) | 3
-        if is_probable_prime(candidate, entropy=entropy, arithmetic=arithmetic):
-            return candidate

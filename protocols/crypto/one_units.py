@@ -6,7 +6,7 @@ For 1 + b*x and s below every prime factor of b,
     exp(b*y)     = 1 + b * sum over k = 1..s of b^(k-1) * y^k / k!             modulo b^(s+1)
 
 since further terms are multiples of b^(s+1).  The two are inverse to each other, and turn products into sums.  The
-recursive algorithm of Damgard and Jurik (PKC 2001, section 3) computes the same quotient of logarithms.
+recursive algorithm of Damgard and Jurik (PKC 2001) computes the same quotient of logarithms.
 """
 
 import math

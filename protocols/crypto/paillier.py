@@ -2,12 +2,12 @@
 
 Sources: Paillier, Public-key cryptosystems based on composite degree residuosity classes (Eurocrypt 1999), scheme 1,
 with g = 1 + n; Damgard and Jurik, A generalisation, a simplification and some applications of Paillier's
-probabilistic public-key system (PKC 2001), section 3.  A message m in [0, n^s) is encrypted as
+probabilistic public-key system (PKC 2001).  A message m in [0, n^s) is encrypted as
 
     c = (1 + n)^m * r^(n^s)   modulo n^(s+1)
 
 and the product of ciphertexts encrypts the sum of their messages modulo n^s.  Whoever cannot decide composite
-residuosity learns nothing about m (theorem 1 there: the same assumption for every s).  Nothing here withstands a
+residuosity learns nothing about m, and the assumption is the same for every s.  Nothing here withstands a
 chosen-ciphertext attack: a decryption must only be shown of sums that its owner agreed to open.
 
 Departures: the discrete logarithm to the base 1 + n is taken as a quotient of logarithms (`one_units`), modulo the
@@ -20,9 +20,10 @@ import os
 from collections.abc import Sequence
 from typing import Final, NoReturn
 
-from protocols.crypto.integers import Arithmetic, Entropy, fastest, is_integer, is_probable_prime, random_prime, shown
+from protocols.crypto.integers import Arithmetic, Entropy, fastest, is_integer, is_probable_prime, shown
 from protocols.crypto.one_units import OneUnits
 from protocols.crypto.paillier_public import LEAST_BITS, MOST_BITS, InvalidCiphertext, InvalidKey, PublicKey, check_s
+from protocols.crypto.safe_primes import is_safe_prime, safe_prime
 
 __all__ = ["DEFAULT_BITS", "InvalidCiphertext", "InvalidKey", "PrivateKey", "PublicKey"]
 
@@ -37,16 +38,13 @@ class PrivateKey:
 
     Attributes:
         public_key: What encrypts for it.
-        suits_fixed_bases: Whether p = q = 3 mod 4 and gcd(p - 1, q - 1) = 2, as `Encryptor` assumes; always true of
-            generated keys.
     """
 
-    __slots__ = ("_half_p", "_half_q", "_lift", "public_key", "suits_fixed_bases")
+    __slots__ = ("_half_p", "_half_q", "_lift", "public_key")
     __hash__ = None  # type: ignore[assignment]  # a hash of a secret in a table is a copy of it
 
     def __init__(self, p: int, q: int, public_key: PublicKey) -> None:
         self.public_key = public_key
-        self.suits_fixed_bases = _suits_fixed_bases(p, q)
         self._half_p = _Half(p, q, public_key)
         self._half_q = _Half(q, p, public_key)
         self._lift = pow(self._half_p.units.modulus, -1, self._half_q.units.modulus)
@@ -67,7 +65,7 @@ class PrivateKey:
         arithmetic: Arithmetic | None = None,
         entropy: Entropy = os.urandom,
     ) -> "PrivateKey":
-        """A new key whose primes are 3 modulo 4, with gcd(p - 1, q - 1) = 2.
+        """A new key of two safe primes, which suit fixed bases; it takes seconds, without gmpy2 minutes.
 
         Args:
             bits: Of n, even; 3072 stand for 128 bits of security (NIST SP 800-57 part 1 revision 5, table 2).
@@ -84,17 +82,17 @@ class PrivateKey:
             raise InvalidKey(f"a key has an even number of bits from {least} to {MOST_BITS}, not {shown(bits)}")
         check_s(s)
         computing = fastest() if arithmetic is None else arithmetic
-        p = random_prime(bits // 2, entropy=entropy, arithmetic=computing)
+        p = safe_prime(bits // 2, entropy=entropy, arithmetic=computing)
         while True:
-            q = random_prime(bits // 2, entropy=entropy, arithmetic=computing)
-            if _far_apart(p, q) and _suits_fixed_bases(p, q):
+            q = safe_prime(bits // 2, entropy=entropy, arithmetic=computing)
+            if _far_apart(p, q):
                 return cls(p, q, PublicKey(p * q, s, arithmetic=computing))
 
     @classmethod
     def from_primes(cls, p: int, q: int, s: int = 1, *, arithmetic: Arithmetic | None = None) -> "PrivateKey":
         """The key of given primes, each with about half of the bits of their product, which has at least 2048.
 
-        They need not be 3 modulo 4; `suits_fixed_bases` says whether they are.
+        They need not be safe primes; `suits_fixed_bases` says whether they are.
 
         Raises:
             InvalidKey: A factor is even, not prime, or far shorter than the other; the factors are equal or closer
@@ -118,6 +116,12 @@ class PrivateKey:
         if math.gcd(p * q, (p - 1) * (q - 1)) != 1:
             raise InvalidKey("p * q must be coprime to (p - 1) * (q - 1)")
         return cls(p, q, PublicKey(p * q, s, arithmetic=computing))
+
+    @property
+    def suits_fixed_bases(self) -> bool:
+        """Whether both primes are safe ones, as `Encryptor` assumes; tested at each call."""
+        arithmetic = self.public_key.arithmetic
+        return all(is_safe_prime(prime, entropy=os.urandom, arithmetic=arithmetic) for prime in self.reveal_primes())
 
     def reveal_primes(self) -> tuple[int, int]:
         """Both primes, p and q, for whoever stores the key."""
@@ -166,7 +170,3 @@ class _Half:
 
 def _far_apart(p: int, q: int) -> bool:
     return abs(p - q).bit_length() > (p * q).bit_length() // 2 - _CLOSENESS_BITS
-
-
-def _suits_fixed_bases(p: int, q: int) -> bool:
-    return p % 4 == q % 4 == 3 and math.gcd(p - 1, q - 1) == 2

@@ -1,6 +1,7 @@
 """Keys and ciphertexts to and from phe (python-paillier), for s = 1; the only module that imports it.
 
-phe is published under the GNU General Public License, version 3, and installed with the extra `paillier` alone.
+phe is published under the GNU General Public License, version 3, and installed with the extra `phe` alone: whoever
+distributes a program that uses this module, together with phe, does so under the terms of that license.
 
 phe's numbers have an exponent, sent in clear, which tells how large the encrypted value is; so only the exponent 0 is
 taken, that of integers.  phe keeps integers of a magnitude below n / 3, and a negative one, m, as n + m.
@@ -54,7 +55,7 @@ def private_key_to_phe(key: PrivateKey) -> Any:
 def private_key_from_phe(key: Any) -> PrivateKey:
     """The key of a `phe.PaillierPrivateKey`.
 
-    Its primes need not be 3 modulo 4: see `PrivateKey.suits_fixed_bases` before an `Encryptor` is made for it.
+    Its primes need not be safe ones: see `PrivateKey.suits_fixed_bases` before an `Encryptor` is made for it.
 
     Raises:
         InvalidKey: It is none, or one that `PrivateKey.from_primes` refuses.
@@ -101,5 +102,5 @@ def _phe() -> Any:
     try:
         import phe  # type: ignore[import-not-found, import-untyped, unused-ignore]  # an extra, without types
     except ImportError:
-        raise MissingExtra("phe is not installed; install secagg-toolkit[paillier]") from None
+        raise MissingExtra("phe is not installed; install secagg-toolkit[phe]") from None
     return phe

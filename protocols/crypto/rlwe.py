@@ -10,10 +10,11 @@ The sum of ciphertexts is an encryption of the sum under the sum of keys; who kn
 removes a_j sum(s) and rounds.  It then knows the sum of the errors too, which is no secret to it, and why the errors
 are as wide as they are: `protocols.crypto.hints` has the argument.
 
-Departures: keys and errors of width 13/2, where Google's implementation of Willow has 4.5, so that revealing their
-sums leaves a ring-LWE problem of width 13/4, the homomorphic encryption standard's; a modulus that machine words have;
-public polynomials from AES-256 in counter mode, as in FrodoKEM's AES variant, modelled as an ideal cipher, so
-the seed must be a hash that nobody chooses (of the session), and the same seed must never meet the same key twice.
+Departures: keys and errors of width 13/2, where Google's implementation of Willow has 4.5 for keys and 4.5 sqrt 2 =
+6.36 for errors, so that revealing their sums leaves a ring-LWE problem of width 13/4, the homomorphic encryption
+standard's; a modulus that machine words have; public polynomials from AES-256 in counter mode, as in FrodoKEM's AES
+variant, modelled as an ideal cipher, so the seed must be a hash that nobody chooses (of the session), and the same seed
+must never meet the same key twice.
 
 Adversary: whoever sees all ciphertexts and one sum of keys, of at least two honest clients, and whose own keys in that
 sum do not depend on theirs, which the protocol has to see to (docs/oneshot.md).  Pads have no integrity: a client, or
@@ -40,7 +41,7 @@ from numpy.typing import NDArray
 from protocols.crypto.gaussian import REACH, WIDTH, GaussianStream
 from protocols.crypto.ring import DEGREE, Multiplier, Ring
 from protocols.crypto.secret import Secret
-from protocols.errors import InputError, ParameterError
+from protocols.errors import DamagedSum, InputError, ParameterError
 
 SEED_BYTES: Final = 32
 MAX_LENGTH: Final = 2**32
@@ -52,10 +53,6 @@ _BITS = 64
 _PIECE = 8  # polynomials at a time
 
 Entropy = Callable[[int], bytes]
-
-
-class DamagedSum(ValueError):
-    """A sum of ciphertexts and a sum of keys that do not belong together, or of clients that broke the rules."""
 
 
 def draw_key(entropy: Entropy) -> Secret:

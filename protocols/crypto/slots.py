@@ -20,17 +20,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from protocols.crypto.integers import is_integer, shown
-from protocols.errors import InputError, ParameterError, ProtocolError
+from protocols.errors import DamagedSum, InputError, ParameterError
 
 MOST_WIDTH_BITS: Final = 64
 MOST_VALUE_BITS: Final = 63
 
 _WORD = np.dtype("<u8")
 _PIECE = 2**16
-
-
-class DamagedSum(ProtocolError, ValueError):
-    """Numbers that are no packed sum of so many clients' values."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,14 +1,16 @@
 """Exchange with phe, which is the oracle: keys and ciphertexts of s = 1, in both directions."""
 
+import re
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
-from paillier_keys import encryptor, primes, private_key
 
 from protocols.crypto import phe_exchange as exchange
 from protocols.crypto.encryptor import Exponents
 from protocols.crypto.paillier import InvalidCiphertext, InvalidKey
+from tests.protocols.paillier_keys import encryptor, primes, private_key
 
 phe: Any = pytest.importorskip("phe")
 
@@ -120,5 +122,16 @@ def test_other_s_is_refused() -> None:
 
 def test_missing_phe_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "phe", None)
-    with pytest.raises(exchange.MissingExtra, match=r"secagg-toolkit\[paillier\]"):
+    with pytest.raises(exchange.MissingExtra, match=r"secagg-toolkit\[phe\]"):
         exchange.public_key_to_phe(private_key().public_key)
+
+
+def test_phe_is_imported_by_one_module_which_no_other_imports() -> None:
+    """Its license is to bind nobody who does not ask for the exchange."""
+    root, importing = (
+        Path(__file__).parents[2],
+        re.compile(r"^\s*(?:import|from)\s.*\bphe(?:_exchange)?\b", re.MULTILINE),
+    )
+    sources = [path for package in ("dp", "protocols", "secagg") for path in (root / package).rglob("*.py")]
+    found = [path.name for path in sources if importing.search(path.read_text(encoding="utf-8"))]
+    assert found == ["phe_exchange.py"]

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from paillier_keys import encryptor, private_key
 
-from protocols.crypto.slots import DamagedSum, Slots
-from protocols.errors import InputError, ParameterError, ProtocolError
+from protocols.crypto.slots import Slots
+from protocols.errors import DamagedSum, InputError, ParameterError, ProtocolError
+from tests.protocols.paillier_keys import encryptor, private_key
 
 MODULUS = 2**6143 + 12345
 

@@ -3,13 +3,13 @@
 from typing import Any
 
 import pytest
-from paillier_keys import ARITHMETICS, encryptor, primes, private_key, stream
 
 from protocols.crypto.encryptor import Exponents
 from protocols.crypto.integers import Arithmetic
 from protocols.crypto.paillier import InvalidCiphertext
 from protocols.crypto.split import Pair, Total, from_bytes, join, split, to_bytes
 from protocols.errors import InputError
+from tests.protocols.paillier_keys import ARITHMETICS, encryptor, primes, private_key, stream
 
 both = pytest.mark.parametrize("arithmetic", [pytest.param(value, id=name) for name, value in ARITHMETICS])
 every_s = pytest.mark.parametrize("s", [1, 2, 3])

@@ -1,0 +1,266 @@
+"""Paillier keys that only a committee can use: t of its members decrypt together, fewer learn nothing.
+
+Sources: Damgard and Jurik, A generalisation, a simplification and some applications of Paillier's probabilistic
+public-key system (PKC 2001), the threshold variant; Shoup, Practical threshold signatures (Eurocrypt 2000), for the
+verification keys.  With safe primes p = 2p' + 1 and q = 2q' + 1, n = pq and m = p'q', the dealer computes
+
+    d = 0 mod m,  d = 1 mod n^s;   f of degree t - 1 modulo n^s m, f(0) = d, otherwise random;   s_i = f(i)
+
+and publishes v, a random square modulo n^(s+1), and v_i = v^(s_i).  The squares are a cyclic group of order n^s m,
+of which v is a generator, but for about one in p'.  How shares are used is in `partial_decryption`.
+
+Adversary: up to t - 1 members, who may do what they like (a wrong partial decryption is noticed).  The dealer is
+trusted: it knows p and q, and with them every message, until it forgets them, which Python cannot be made to do
+reliably.  It is to be run once, on a machine that is switched off afterwards.  Members take v and all v_i from the
+key that the dealer gave them, never from each other.
+
+Departures: the key holds h, from which everyone encrypts (`Encryptor`), so that there is one base for all.  It is made
+as in Damgard, Jurik and Nielsen (International Journal of Information Security 9, 2010): h = -x^2 mod n for a random
+x, which suits since safe primes are 3 modulo 4 and gcd(p - 1, q - 1) = 2.
+"""
+
+import hashlib
+import hmac
+import math
+import os
+from dataclasses import dataclass
+from typing import Final, NoReturn
+
+from protocols.crypto.integers import Arithmetic, Entropy, is_integer, random_below, random_unit, shown
+from protocols.crypto.paillier import PrivateKey
+from protocols.crypto.paillier_public import MOST_BITS, InvalidKey, PublicKey
+from protocols.crypto.safe_primes import is_safe_prime
+
+LEAST_THRESHOLD: Final = 2
+MOST_MEMBERS: Final = 64
+
+_KEY_LABEL = b"secagg threshold key v1\n"
+_SHARE_LABEL = b"secagg threshold share v1\n"
+_FINGERPRINT_BYTES = 32
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class ThresholdKey:
+    """The public side of a committee's key.
+
+    Attributes:
+        public_key: What encrypts, adds and checks.
+        base: h, in (1, n - 1), of which encryptors raise the n^s-th power.
+        threshold: t, so many members decrypt; from 2 to the number of members.
+        verification_base: v, in (1, n^(s+1)).
+        verification_keys: v_1, v_2, ... of all members, 2 to 64 numbers in [1, n^(s+1)).
+
+    Raises:
+        InvalidKey: One is out of range, or shares a factor with n; or n is 3 modulo 4, so that its primes are no safe
+            ones.
+    """
+
+    public_key: PublicKey
+    base: int
+    threshold: int
+    verification_base: int
+    verification_keys: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        _check_committee(self.members, self.threshold)
+        key = self.public_key
+        if key.n % 4 != 1:
+            raise InvalidKey("n is 3 modulo 4; a committee's key is the product of two safe primes, which is 1")
+        if not is_integer(self.base) or not 1 < self.base < key.n - 1 or math.gcd(self.base, int(key.n)) != 1:
+            raise InvalidKey("the base must be an integer above 1 and below n - 1, coprime to n")
+        numbers = (self.verification_base, *self.verification_keys)
+        if not all(is_integer(number) and 1 <= number < key.modulus for number in numbers):
+            raise InvalidKey(f"verification keys must be integers in [1, n^{key.s + 1})")
+        product = key.arithmetic.integer(1)
+        for number in numbers:
+            product = product * (number % key.n) % key.n
+        if math.gcd(product, key.n) != 1 or self.verification_base == 1:
+            raise InvalidKey("verification keys must be coprime to n, and their base above 1")
+
+    def __repr__(self) -> str:
+        return (
+            f"ThresholdKey({self.public_key!r}, members={self.members}, threshold={self.threshold}, "
+            f"fingerprint={self.fingerprint.hex()[:16]})"
+        )
+
+    @property
+    def members(self) -> int:
+        """How many share the key; they are counted from 1."""
+        return len(self.verification_keys)
+
+    @property
+    def fingerprint(self) -> bytes:
+        """32 bytes that stand for everything in it: SHA-256 of `to_bytes`."""
+        return hashlib.sha256(self.to_bytes()).digest()
+
+    def to_bytes(self) -> bytes:
+        """A label, s, t, the number of members, the bytes of n, n, h, v and all v_i; big-endian, of fixed sizes."""
+        key = self.public_key
+        size = _bytes(key.n)
+        head = bytes([key.s, self.threshold, self.members]) + size.to_bytes(2, "big")
+        numbers = int(key.n).to_bytes(size, "big") + self.base.to_bytes(size, "big")
+        return _KEY_LABEL + head + numbers + key.to_bytes((self.verification_base, *self.verification_keys))
+
+    @classmethod
+    def from_bytes(cls, data: bytes, *, arithmetic: Arithmetic | None = None) -> "ThresholdKey":
+        """What `to_bytes` wrote.
+
+        Args:
+            data: The bytes.
+            arithmetic: What computes; the fastest that is installed, if not given.
+
+        Raises:
+            InvalidKey: They are no threshold key, or not as `to_bytes` writes it.
+        """
+        start = len(_KEY_LABEL) + 5
+        if len(data) < start or data[: len(_KEY_LABEL)] != _KEY_LABEL:
+            raise InvalidKey("these bytes are no threshold key of version 1")
+        s, threshold, members = data[start - 5 : start - 2]
+        size = int.from_bytes(data[start - 2 : start], "big")
+        n = int.from_bytes(data[start : start + size], "big")
+        if not 0 < 8 * size <= MOST_BITS or _bytes(n) != size:
+            raise InvalidKey(f"the length of n must be that of its bytes, at most {MOST_BITS // 8}, not {size}")
+        _check_committee(members, threshold)
+        public_key = PublicKey(n, s, arithmetic=arithmetic)
+        each, first = public_key.ciphertext_bytes, start + 2 * size
+        if len(data) != first + (1 + members) * each:
+            raise InvalidKey(f"a key of {len(data)} bytes, where {first + (1 + members) * each} are expected")
+        numbers = [int.from_bytes(data[at : at + each], "big") for at in range(first, len(data), each)]
+        return cls(
+            public_key=public_key,
+            base=int.from_bytes(data[start + size : first], "big"),
+            threshold=threshold,
+            verification_base=numbers[0],
+            verification_keys=tuple(numbers[1:]),
+        )
+
+
+class KeyShare:
+    """What one member decrypts with: repr redacted, not picklable, not hashable, compared in constant time.
+
+    Args:
+        key: The committee's.
+        index: The member's, from 1.
+        value: s_i, in [0, n^(s+1)).
+
+    Attributes:
+        key: As given.
+        index: As given.
+
+    Raises:
+        InvalidKey: The index or the value is out of range.
+    """
+
+    __slots__ = ("_value", "index", "key")
+    __hash__ = None  # type: ignore[assignment]  # a hash of a secret in a table is a copy of it
+
+    def __init__(self, key: ThresholdKey, index: int, value: int) -> None:
+        if not is_integer(index) or not 1 <= index <= key.members:
+            raise InvalidKey(f"a member's index must be from 1 to {key.members}, not {shown(index)}")
+        if not is_integer(value) or not 0 <= value < key.public_key.modulus:
+            raise InvalidKey(f"a share must be an integer in [0, n^{key.public_key.s + 1})")
+        self.key, self.index, self._value = key, index, value
+
+    def __repr__(self) -> str:
+        return f"KeyShare(<secret>, index={self.index}, {self.key!r})"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a secret is not to be pickled or copied")
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, KeyShare) and hmac.compare_digest(self.to_bytes(), other.to_bytes())
+
+    def reveal(self) -> int:
+        """s_i, for the arithmetic that needs it."""
+        return self._value
+
+    def to_bytes(self) -> bytes:
+        """The share in clear, for whoever stores it: a label, the key's fingerprint, the index, s_i."""
+        value = self._value.to_bytes(self.key.public_key.ciphertext_bytes, "big")
+        return _SHARE_LABEL + self.key.fingerprint + bytes([self.index]) + value
+
+    @classmethod
+    def from_bytes(cls, data: bytes, key: ThresholdKey) -> "KeyShare":
+        """What `to_bytes` wrote, checked against the verification key of its member.
+
+        Raises:
+            InvalidKey: It is no share, one of another key, or not the one that the dealer gave to this member.
+        """
+        public_key, start = key.public_key, len(_SHARE_LABEL) + _FINGERPRINT_BYTES
+        if len(data) != start + 1 + public_key.ciphertext_bytes or data[: len(_SHARE_LABEL)] != _SHARE_LABEL:
+            raise InvalidKey("these bytes are no share, of version 1, of a key of this size")
+        if not hmac.compare_digest(data[len(_SHARE_LABEL) : start], key.fingerprint):
+            raise InvalidKey("this is a share of another key")
+        share = cls(key, data[start], int.from_bytes(data[start + 1 :], "big"))
+        base = public_key.arithmetic.integer(key.verification_base)
+        if pow(base, share.reveal(), public_key.modulus) != key.verification_keys[share.index - 1]:
+            raise InvalidKey(f"this share does not fit the verification key of member {share.index}")
+        return share
+
+
+def deal(
+    p: int,
+    q: int,
+    s: int = 1,
+    *,
+    members: int,
+    threshold: int,
+    entropy: Entropy = os.urandom,
+    arithmetic: Arithmetic | None = None,
+) -> tuple[ThresholdKey, tuple[KeyShare, ...]]:
+    """A committee's key, and the share of each member; whoever calls this is to forget p, q and all shares.
+
+    Args:
+        p: A safe prime (`safe_prime`).
+        q: Another one, with as many bits; their product has 2048 to 8192.
+        s: Messages are integers modulo n^s; 1, 2 or 3.
+        members: 2 to 64.
+        threshold: How many of them decrypt, at least 2.
+        entropy: Where polynomial, v and h are drawn from; anything but the operating system's is for tests.
+        arithmetic: What computes; the fastest that is installed, if not given.
+
+    Raises:
+        InvalidKey: `members` or `threshold` is out of range; p or q is no safe prime; one is longer than the other; or
+            what `PrivateKey.from_primes` refuses.
+    """
+    _check_committee(members, threshold)
+    public_key = PrivateKey.from_primes(p, q, s, arithmetic=arithmetic).public_key
+    if p.bit_length() != q.bit_length():
+        raise InvalidKey(f"p and q must have the same size, not {p.bit_length()} and {q.bit_length()} bits")
+    if not all(is_safe_prime(prime, entropy=os.urandom, arithmetic=public_key.arithmetic) for prime in (p, q)):
+        raise InvalidKey("p and q must be safe primes: (p - 1) / 2 and (q - 1) / 2 must be prime as well")
+    half_order = (p >> 1) * (q >> 1)
+    order = int(public_key.message_modulus) * half_order
+    constant = half_order * pow(half_order, -1, int(public_key.message_modulus))
+    coefficients = [constant, *(random_below(order, entropy) for _ in range(threshold - 1))]
+    values = [_evaluate(coefficients, index, order) for index in range(1, members + 1)]
+    root = public_key.arithmetic.integer(random_unit(int(public_key.modulus), entropy))
+    square = root * root % public_key.modulus
+    residue = random_unit(int(public_key.n), entropy)
+    key = ThresholdKey(
+        public_key=public_key,
+        base=int(-residue * residue % public_key.n),
+        threshold=threshold,
+        verification_base=int(square),
+        verification_keys=tuple(int(pow(square, value, public_key.modulus)) for value in values),
+    )
+    return key, tuple(KeyShare(key, index, value) for index, value in enumerate(values, start=1))
+
+
+def _evaluate(coefficients: list[int], point: int, modulus: int) -> int:
+    """The polynomial with these coefficients, the constant one first, at a point."""
+    value = 0
+    for coefficient in reversed(coefficients):
+        value = (value * point + coefficient) % modulus
+    return value
+
+
+def _check_committee(members: int, threshold: int) -> None:
+    if not is_integer(members) or not LEAST_THRESHOLD <= members <= MOST_MEMBERS:
+        raise InvalidKey(f"a committee has {LEAST_THRESHOLD} to {MOST_MEMBERS} members, not {shown(members)}")
+    if not is_integer(threshold) or not LEAST_THRESHOLD <= threshold <= members:
+        raise InvalidKey(f"the threshold must be from {LEAST_THRESHOLD} to {members}, not {shown(threshold)}")
+
+
+def _bytes(number: int) -> int:
+    return -(-number.bit_length() // 8)
