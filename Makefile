@@ -42,7 +42,7 @@ accuracy: $(READY)
 
 # Resolves every extra that the repository's own code and tests use; names no index host.
 lock: $(READY)
-	$(BIN)/uv pip compile pyproject.toml --extra tensorflow --extra report --extra dev \
+	$(BIN)/uv pip compile pyproject.toml --extra tensorflow --extra report --extra paillier --extra phe --extra dev \
 	    --python-version 3.11 --generate-hashes --no-annotate --no-header --no-emit-index-url \
 	    --no-emit-find-links --output-file requirements.lock
 	$(BIN)/uv pip compile pyproject.toml --extra peers \

@@ -1,9 +1,12 @@
 """Secure sums of integer vectors: sans-IO protocols that know nothing of models, floats, files or sockets."""
 
+from protocols.committee import Committee, Keyholder, MemoryOpenings, OpeningRecord
 from protocols.crypto.density import Adversary
 from protocols.crypto.secret import Secret
+from protocols.crypto.threshold import KeyShare, ThresholdKey
 from protocols.errors import (
     DamagedSnapshot,
+    DamagedSum,
     InputError,
     LocalError,
     MalformedMessage,
@@ -14,41 +17,53 @@ from protocols.errors import (
     SessionReused,
     TooFewSurvivors,
     UnknownProtocol,
+    UnsafeOpening,
     UnsafeSession,
 )
 from protocols.identity import Identity, Member, MemoryRecord, Roster, SessionRecord
 from protocols.lightsecagg import LightSecAgg
 from protocols.machine import Client, Continue, Server
 from protocols.messages import Message
+from protocols.oneshot import OneShot
+from protocols.paillier import PaillierSum
 from protocols.pairwise import SecAgg, SecAggPlus
 from protocols.plain import PlainSum
 from protocols.registry import available, load
-from protocols.secure_sum import Finish, Round, SecureSum
+from protocols.secure_sum import Finish, Role, Round, SecureSum
 from protocols.session import Opening, Session
 from protocols.simulate import Cost, Outcome, Transmission, simulate
 
 __all__ = [
     "Adversary",
     "Client",
+    "Committee",
     "Continue",
     "Cost",
     "DamagedSnapshot",
+    "DamagedSum",
     "Finish",
     "Identity",
     "InputError",
+    "KeyShare",
+    "Keyholder",
     "LightSecAgg",
     "LocalError",
     "MalformedMessage",
     "Member",
+    "MemoryOpenings",
     "MemoryRecord",
     "Message",
+    "OneShot",
     "Opening",
+    "OpeningRecord",
     "OrderError",
     "Outcome",
+    "PaillierSum",
     "ParameterError",
     "PlainSum",
     "ProtocolError",
     "RemoteError",
+    "Role",
     "Roster",
     "Round",
     "SecAgg",
@@ -59,9 +74,11 @@ __all__ = [
     "Session",
     "SessionRecord",
     "SessionReused",
+    "ThresholdKey",
     "TooFewSurvivors",
     "Transmission",
     "UnknownProtocol",
+    "UnsafeOpening",
     "UnsafeSession",
     "available",
     "load",

@@ -43,6 +43,14 @@ class RemoteError(ProtocolError):
         self.culprits = frozenset(culprits)
 
 
+class DamagedSum(ProtocolError, ValueError):
+    """What should be a sum of the contributors' encodings is none: some contributor broke the rules."""
+
+
+class UnsafeOpening(RemoteError):
+    """The server asks a committee member to open a sum that, by the member's own rules, stays closed."""
+
+
 class MalformedMessage(RemoteError):
     """Bytes that are no message of this round: truncated, oversized, of another session, version or type."""
 

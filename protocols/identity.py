@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 
 from protocols.crypto.density import whole_clients
 from protocols.crypto.secret import Secret
+from protocols.crypto.threshold import ThresholdKey
 from protocols.errors import ParameterError, RemoteError, SessionReused, UnsafeSession
 
 PUBLIC_BYTES: Final = 32
@@ -149,6 +150,7 @@ class Member:
         adversarial: The fraction of the roster, in [0, 1), that it wants to be safe from together with the server; they
             may all be invited into one session.
         minimum_contributors: It takes part only where no sum of fewer vectors, at least 2, is released.
+        committee: The committee's key that it has pinned; without one it takes part in no session with a committee.
 
     Raises:
         ParameterError: A field is none of these.
@@ -159,12 +161,15 @@ class Member:
     sessions: SessionRecord
     adversarial: float
     minimum_contributors: int
+    committee: ThresholdKey | None = None
 
     def __post_init__(self) -> None:
         if type(self.identity) is not Identity or type(self.roster) is not Roster:
             raise ParameterError("a member needs an Identity and a Roster")
         if not callable(getattr(self.sessions, "record", None)):
             raise ParameterError("a member needs a record of its sessions; see SessionRecord")
+        if self.committee is not None and type(self.committee) is not ThresholdKey:
+            raise ParameterError("a member's committee is the ThresholdKey that it has pinned")
         if type(self.adversarial) not in (int, float) or not 0 <= self.adversarial < 1:
             raise ParameterError(f"adversarial must be a fraction in [0, 1), not {self.adversarial!r}")
         if type(self.minimum_contributors) is not int or self.minimum_contributors < 2:
@@ -176,6 +181,23 @@ class Member:
     def corrupt(self) -> int:
         """How many clients of the roster that fraction is, rounded down."""
         return whole_clients(len(self.roster), self.adversarial, "adversarial")
+
+    def accept_committee(self, key: ThresholdKey) -> None:
+        """Compare a session's committee with what this client has pinned.
+
+        As large a fraction of the committee as of the roster, rounded down, is taken to be corrupt.
+
+        Raises:
+            UnsafeSession: The key is not the one pinned, or so many corrupt members could open a second sum.
+        """
+        if self.committee is None or self.committee.fingerprint != key.fingerprint:
+            raise UnsafeSession("the session's committee has another key than the one that this client has pinned")
+        corrupt = whole_clients(key.members, self.adversarial, "adversarial")
+        if 2 * key.threshold <= key.members + corrupt:
+            raise UnsafeSession(
+                f"with {corrupt} of {key.members} members of the committee corrupt, any {key.threshold} of them could "
+                f"open more than one sum; that takes a threshold of {(key.members + corrupt) // 2 + 1}"
+            )
 
     def accept(self, *, client: int, clients: tuple[int, ...], threshold: int, roster: Roster) -> None:
         """Compare what a session says with what this client has pinned.

@@ -16,9 +16,18 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from protocols import messages, snapshot
+from protocols.agreement import agree
+from protocols.committee import Keyholder
 from protocols.crypto.prg import Words, word_dtype
 from protocols.crypto.secret import Secret
-from protocols.errors import DamagedSnapshot, OrderError, ParameterError, RemoteError, TooFewSurvivors, UnsafeSession
+from protocols.errors import (
+    DamagedSnapshot,
+    InputError,
+    OrderError,
+    ParameterError,
+    RemoteError,
+    TooFewSurvivors,
+)
 from protocols.identity import Member
 from protocols.messages import Message
 from protocols.secure_sum import Finish, SecureSum
@@ -33,6 +42,10 @@ def _checked(entropy: Entropy) -> Entropy:
         return drawn
 
     return draw
+
+
+def _no_vector(session: Session) -> Words:
+    return np.empty(0, dtype=word_dtype(session.modulus))
 
 
 class Requests(Mapping[int, bytes]):
@@ -62,16 +75,20 @@ class Continue:
 
 
 class Client:
-    """One client's side of one session: bytes in, bytes out, and closed after the first error.
+    """One party's side of one session: bytes in, bytes out, and closed after the first error.
+
+    The party is one of the session's clients, or a member of its committee, or both.
 
     Args:
-        protocol: The protocol that this client agreed to.
-        session: The session that this client agreed to.
+        protocol: The protocol that this party agreed to.
+        session: The session that this party agreed to.
         client: Its own id.
-        vector: Its input, shape `(length,)`, integers in [0, modulus).
+        vector: Its input, shape `(length,)`, integers in [0, modulus); None for who is no client.
         attached: 32 bytes for each of the session's attached secrets.
         entropy: Its secret randomness, `os.urandom` outside tests.
-        member: Its identity and terms; needed exactly where the session has a roster, against a malicious server.
+        member: A client's identity and terms; needed exactly where the session has a roster, against a malicious
+            server.
+        keyholder: A committee member's share and rules; needed exactly of those.
 
     Raises:
         ParameterError: The protocol cannot run the session, or the id is not in it.
@@ -84,55 +101,47 @@ class Client:
         protocol: SecureSum,
         session: Session,
         client: int,
-        vector: ArrayLike,
+        vector: ArrayLike | None,
         *,
         entropy: Entropy,
         attached: Sequence[Secret] = (),
         member: Member | None = None,
+        keyholder: Keyholder | None = None,
     ) -> None:
-        self._agree(protocol, session, client, member)
-        if len(attached) != len(session.attached):
-            raise ParameterError(f"{len(attached)} attached secrets, where the session has {len(session.attached)}")
+        agree(protocol, session, client, member=member, keyholder=keyholder)
+        if (vector is None) != (client not in session.clients):
+            raise InputError("a client, and nobody else, brings a vector")
+        expected = 0 if vector is None else len(session.attached)
+        if len(attached) != expected:
+            raise ParameterError(f"{len(attached)} attached secrets, where {expected} are expected")
         if any(type(each) is not Secret or len(each.reveal()) != ATTACHED_BYTES for each in attached):
             raise ParameterError(f"attached secrets must be Secrets of {ATTACHED_BYTES} bytes")
-        self._join(protocol, session, client, session.checked(vector), tuple(attached), _checked(entropy), member)
+        participant = Participant(
+            client=client,
+            vector=_no_vector(session) if vector is None else session.checked(vector),
+            attached=tuple(attached),
+            member=member,
+            keyholder=keyholder,
+            entropy=_checked(entropy),
+        )
+        self._join(protocol, session, participant)
 
-    def _agree(self, protocol: SecureSum, session: Session, client: int, member: Member | None) -> None:
-        protocol.validate(session)
-        if type(client) is not int or client not in session.clients:
-            raise ParameterError(f"client {client!r} is not in the session, or is no int")
-        if session.roster is None:
-            if member is not None:
-                raise UnsafeSession("the session has no roster, and this client does not trust the server without one")
-            return
-        if type(member) is not Member:
-            raise ParameterError("a session with a roster needs a Member: the client's identity and its own terms")
-        member.accept(client=client, clients=session.clients, threshold=session.threshold, roster=session.roster)
-        # The server chooses whom of the roster it invites: every corrupt one, if it likes.
-        protocol.check_safety(session, min(member.corrupt, len(session.clients)))
-
-    def _join(
-        self,
-        protocol: SecureSum,
-        session: Session,
-        client: int,
-        vector: Words,
-        attached: tuple[Secret, ...],
-        entropy: Entropy,
-        member: Member | None,
-    ) -> None:
+    def _join(self, protocol: SecureSum, session: Session, participant: Participant) -> None:
         self._session = session
-        self._client = client
+        self._client = participant.client
         self._rounds = protocol.rounds
+        asking = (
+            number
+            for number, row in enumerate(protocol.rounds)
+            if participant.client in protocol.parties(session, row.role)
+        )
+        self._numbers = tuple(asking)
         self._digest = protocol.digest(session)
         self._codec = messages.Codec(self._digest, protocol.message_limit(session))
-        self._member = member
-        self._entropy = entropy
-        self._next = 0
-        self._party = protocol.client_party(
-            session,
-            Participant(client=client, vector=vector, attached=attached, member=member, entropy=entropy),
-        )
+        self._member = participant.member
+        self._entropy = participant.entropy
+        self._next = self._numbers[0]
+        self._party = protocol.client_party(session, participant)
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a client holds its input and its secrets, and is not to be pickled or copied; see snapshot")
@@ -180,9 +189,9 @@ class Client:
             vars(party).clear()
             traceback.clear_frames(error.__traceback__)
             raise
-        self._next += 1
-        if self._next < len(self._rounds):
-            self._party = party
+        later = [coming for coming in self._numbers if coming > number]
+        if later:
+            self._next, self._party = later[0], party
         return reply
 
     def snapshot(self, key: Secret) -> bytes:
@@ -211,6 +220,7 @@ class Client:
         key: Secret,
         entropy: Entropy,
         member: Member | None = None,
+        keyholder: Keyholder | None = None,
     ) -> "Client":
         """The machine that `snapshot` kept.
 
@@ -221,12 +231,19 @@ class Client:
         """
         protocol.validate(session)
         kept = snapshot.unseal(data, digest=protocol.digest(session), key=key)
-        if kept.owner not in session.clients:
+        if kept.owner == -1:
             raise DamagedSnapshot("the snapshot of a server, where a client's is needed")
         machine = cls.__new__(cls)
-        machine._agree(protocol, session, kept.owner, member)
-        nothing = np.empty(0, dtype=word_dtype(session.modulus))
-        machine._join(protocol, session, kept.owner, nothing, (), _checked(entropy), member)
+        agree(protocol, session, kept.owner, member=member, keyholder=keyholder)
+        participant = Participant(
+            client=kept.owner,
+            vector=_no_vector(session),
+            attached=(),
+            member=member,
+            keyholder=keyholder,
+            entropy=_checked(entropy),
+        )
+        machine._join(protocol, session, participant)
         machine._party.state = snapshot.read_state(kept.state, type(machine._party.state))
         machine._next = kept.number
         return machine
@@ -244,6 +261,7 @@ class Server:
         self._session = session
         self._digest = protocol.digest(session)
         self._rounds = protocol.rounds
+        self._quorums = [protocol.quorum(session, row.role) for row in protocol.rounds]
         self._codec = messages.Codec(self._digest, protocol.message_limit(session))
         self._party = protocol.server_party(session)
         self._number = -1
@@ -347,10 +365,9 @@ class Server:
             raise OrderError("no round is open")
         party, self._party = self._party, None
         row = self._rounds[self._number]
-        if len(self._answered) < self._session.threshold:
-            raise TooFewSurvivors(
-                f"round {row.name}: {len(self._answered)} clients answered, the threshold is {self._session.threshold}"
-            )
+        quorum = self._quorums[self._number]
+        if len(self._answered) < quorum:
+            raise TooFewSurvivors(f"round {row.name}: {len(self._answered)} answered, the threshold is {quorum}")
         outcome = row.close(party)
         if isinstance(outcome, Finish):
             return outcome

@@ -9,6 +9,7 @@ import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import Any, ClassVar, Generic, TypeVar
 
 import msgspec
@@ -26,6 +27,13 @@ Request = TypeVar("Request", bound=Message)
 Reply = TypeVar("Reply", bound=Message)
 
 
+class Role(Enum):
+    """Whom a round asks."""
+
+    CLIENT = "client"
+    COMMITTEE = "committee"
+
+
 @dataclass(frozen=True, slots=True)
 class Round(Generic[C, S, Request, Reply]):
     """One row of a protocol's table.
@@ -37,7 +45,8 @@ class Round(Generic[C, S, Request, Reply]):
         reply: The message that comes back.
         absorb: The server party's method that checks and takes in one reply; it raises `RemoteError` and leaves
             the party unchanged where the reply is bad.
-        close: The server party's method that ends the round: requests of the next one by client id, or `Finish`.
+        close: The server party's method that ends the round: requests of the next one by party id, or `Finish`.
+        role: Whom it asks: the clients, or the committee.
     """
 
     name: str
@@ -46,6 +55,7 @@ class Round(Generic[C, S, Request, Reply]):
     reply: type[Reply]
     absorb: Callable[[S, int, Reply], None]
     close: "Callable[[S], Mapping[int, Message] | Finish]"
+    role: Role = Role.CLIENT
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +83,8 @@ class SecureSum(ABC):
     name: ClassVar[str]
     adversaries: ClassVar[tuple[Adversary, ...]] = ()
     """The servers that its clients are safe from, the strongest last; none for a baseline."""
+    needs_committee: ClassVar[bool] = False
+    """Whether its sessions have a committee, which opens the sum."""
 
     @property
     @abstractmethod
@@ -104,6 +116,24 @@ class SecureSum(ABC):
             raise ParameterError(f"a modulus has 1 to 64 bits, not {bits!r}")
         return 1 << bits
 
+    def narrowed(self, value_bits: int) -> "SecureSum":  # noqa: ARG002  # for those that override it
+        """The same protocol for vectors whose entries all stand for integers in [-2^(b-1), 2^(b-1)).
+
+        Args:
+            value_bits: b, at least 1.
+        """
+        return self
+
+    def parties(self, session: Session, role: Role) -> tuple[int, ...]:
+        """The ids of those in a role."""
+        return session.clients if role is Role.CLIENT else session.committee_members
+
+    def quorum(self, session: Session, role: Role) -> int:
+        """How many in a role have to answer a round that asks them."""
+        if role is Role.CLIENT or session.committee is None:
+            return session.threshold
+        return session.committee.key.threshold
+
     def message_limit(self, session: Session) -> int:
         """The most bytes that any message of a session may have."""
         return messages.limit(session.length, session.modulus, len(session.clients), len(session.attached))
@@ -118,7 +148,7 @@ class SecureSum(ABC):
 
     @abstractmethod
     def client_party(self, session: Session, participant: Participant) -> Any:
-        """The state machine of one client, at its beginning."""
+        """The state machine of one client, or committee member, or both, at its beginning."""
 
     @abstractmethod
     def server_party(self, session: Session) -> Any:
@@ -130,13 +160,23 @@ class SecureSum(ABC):
         roster = None if session.roster is None else tuple(session.roster.items())
         openings = tuple((rule.least_dropped, rule.most_dropped) for rule in session.attached)
         sizes = (session.threshold, session.length, session.modulus - 1)
-        agreed = (session.session_id, session.clients, sizes, session.context, roster, openings)
+        agreed: tuple[object, ...] = (session.session_id, session.clients, sizes, session.context, roster, openings)
+        if session.committee is not None:
+            agreed += (session.committee.key.fingerprint, session.committee.members)
         described = ("secagg session", messages.VERSION, self.name, sorted(parameters.items()), agreed)
         return hashlib.sha256(msgspec.msgpack.encode(described)).digest()
 
-    def refuse_extras(self, session: Session) -> None:
-        """Raise `ParameterError` for a roster or attached secrets, which only some protocols make use of."""
-        if session.roster is not None:
+    def refuse_extras(self, session: Session, *, roster: bool = False, attached: bool = False) -> None:
+        """Raise `ParameterError` for a committee, a roster or attached secrets, which only some protocols make use of.
+
+        Args:
+            session: The session.
+            roster: Whether this protocol has a use for one.
+            attached: Whether this protocol carries them.
+        """
+        if session.committee is not None:
+            raise ParameterError(f"{self.name} has no use for a committee")
+        if session.roster is not None and not roster:
             raise ParameterError(f"{self.name} has no use for a roster: it does not stand against a malicious server")
-        if session.attached:
+        if session.attached and not attached:
             raise ParameterError(f"{self.name} carries no attached secrets")

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from protocols.committee import Committee, Keyholder
 from protocols.crypto.prg import Words, word_dtype
 from protocols.crypto.secret import Secret
 from protocols.errors import InputError, ParameterError
@@ -62,6 +63,7 @@ class Session:
         roster: The identities of exactly these clients, where the server is not trusted; otherwise None.
         attached: For each secret that every client attaches, at most 64, when it is opened.  Such a secret must be
             uniform: a hash of it is public.  The rule must suit every number of survivors from the threshold up.
+        committee: Who opens the sum, in protocols that encrypt under a committee's key; otherwise None.
 
     Raises:
         ParameterError: A field is out of range.
@@ -75,6 +77,7 @@ class Session:
     context: bytes = b""
     roster: Roster | None = None
     attached: tuple[Opening, ...] = ()
+    committee: Committee | None = None
 
     def __post_init__(self) -> None:
         if type(self.session_id) is not bytes or not 16 <= len(self.session_id) <= 64:
@@ -104,6 +107,15 @@ class Session:
             raise ParameterError("attached must be a tuple of Openings")
         if len(self.attached) > MAX_ATTACHED:
             raise ParameterError(f"{len(self.attached)} attached secrets, where at most {MAX_ATTACHED} are possible")
+        if self.committee is not None and type(self.committee) is not Committee:
+            raise ParameterError(f"the committee must be a Committee, not a {type(self.committee).__name__}")
+        if any(not 0 <= member <= MAX_CLIENT_ID for member in self.committee_members):
+            raise ParameterError(f"a committee's ids must lie in [0, {MAX_CLIENT_ID}]")
+
+    @property
+    def committee_members(self) -> tuple[int, ...]:
+        """The committee's ids, some of which may be clients; none where there is no committee."""
+        return () if self.committee is None else self.committee.members
 
     def checked(self, vector: ArrayLike) -> Words:
         """A client's input as words, a copy, after every check.
@@ -131,13 +143,15 @@ class Session:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Participant:
-    """What one client brings to one session, after every check.
+    """What one party, a client or a committee member or both, brings to one session, after every check.
 
     Attributes:
         client: Its id.
-        vector: Shape `(length,)`, the smallest unsigned words that hold the modulus, its own copy.
+        vector: Shape `(length,)`, the smallest unsigned words that hold the modulus, its own copy; shape `(0,)` for a
+            committee member that is no client.
         attached: 32 bytes for each of the session's attached secrets.
         member: Its identity and its own terms, where the session has a roster.
+        keyholder: Its share of the committee's key and its own rules, where it is a member of the committee.
         entropy: Its secret randomness.
     """
 
@@ -145,6 +159,7 @@ class Participant:
     vector: Words = field(repr=False)
     attached: tuple[Secret, ...]
     member: Member | None
+    keyholder: Keyholder | None
     entropy: Entropy
 
 

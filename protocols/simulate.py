@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from numpy.typing import ArrayLike
 
+from protocols.committee import Keyholder
 from protocols.crypto.secret import Secret
 from protocols.errors import ParameterError, RemoteError
 from protocols.identity import Member
@@ -59,7 +60,7 @@ class Outcome:
     Attributes:
         total: Shape `(length,)`, uint64: the sum of the contributors' vectors modulo the session's modulus.
         contributors: Whose vectors are in the sum, ascending.
-        dropped: By client id, the round that it did not answer; a contributor may be among them.
+        dropped: By party id, the round that it did not answer; a contributor may be among them.
         left_out: Whom the server went on without, though they answered: too few of their neighbours were left.
         attached: For each contributor, its attached secrets in the session's order; None where one stays closed.
         cost: Bytes and seconds.
@@ -84,6 +85,7 @@ def simulate(
     *,
     attached: Mapping[int, Sequence[Secret]] | None = None,
     members: Mapping[int, Member] | None = None,
+    keyholders: Mapping[int, Keyholder] | None = None,
     drops: Mapping[str, Collection[int]] | None = None,
     tap: Callable[[Transmission], None] | None = None,
     entropy: Entropy = os.urandom,
@@ -97,7 +99,8 @@ def simulate(
         inputs: Each client's vector, shape `(length,)`, integers in [0, modulus).
         attached: Each client's attached secrets, where the session has any.
         members: Each client's identity and terms, where the session has a roster.
-        drops: By round name, the clients that are gone from that round on: they get its request and never answer.
+        keyholders: Each committee member's share and rules, where the session has a committee.
+        drops: By round name, the parties that are gone from that round on: they get its request and never answer.
         tap: Called with every message, in order.
         entropy: The clients' randomness; `os.urandom` outside tests.
         clock: Seconds, read around each party's work; `time.process_time` to account for it.
@@ -112,20 +115,23 @@ def simulate(
     gone_from = _by_client(protocol, session, drops or {})
     if inputs.keys() != set(session.clients):
         raise ParameterError(f"inputs must be those of the session's {len(session.clients)} clients, no more, no fewer")
-    attached, members = attached or {}, members or {}
+    attached, members, keyholders = attached or {}, members or {}, keyholders or {}
     if not set(session.clients) >= attached.keys() | members.keys():
         raise ParameterError("attached secrets or members of clients that are not in the session")
+    if not set(session.committee_members) >= keyholders.keys():
+        raise ParameterError("keyholders that are not in the session's committee")
     cost, dropped = Cost(), dict[int, str]()
     clients = {}
-    for client in session.clients:
+    for client in dict.fromkeys((*session.clients, *session.committee_members)):
         begun = clock()
         clients[client] = Client(
             protocol,
             session,
             client,
-            inputs[client],
+            inputs.get(client),
             attached=attached.get(client, ()),
             member=members.get(client),
+            keyholder=keyholders.get(client),
             entropy=entropy,
         )
         cost.client_s[client] = clock() - begun
@@ -176,8 +182,8 @@ def _by_client(protocol: SecureSum, session: Session, drops: Mapping[str, Collec
         if name not in names:
             raise ParameterError(f"{protocol.name} has no round {name!r}; its rounds are {', '.join(names)}")
         for client in clients:
-            if client not in session.clients:
-                raise ParameterError(f"client {client}, who is to drop, is not in the session")
+            if client not in {*session.clients, *session.committee_members}:
+                raise ParameterError(f"party {client}, who is to drop, is not in the session")
             if client in gone_from:
                 raise ParameterError(f"client {client} is to drop twice")
             gone_from[client] = name

@@ -104,6 +104,7 @@ class PairwiseMasking(SecureSum):
 
     def validate(self, session: Session) -> None:
         """See `SecureSum.validate`."""
+        self.refuse_extras(session, roster=True, attached=True)
         if session.modulus & (session.modulus - 1):
             raise ParameterError(f"{self.name} needs a modulus that is a power of two, not {session.modulus}")
         degree, needed, clients = self.degree(session), self.holders_needed(session), len(session.clients)

@@ -61,7 +61,14 @@ def test_digits_of_impossible_sizes_are_refused(reach: int, modulus: int) -> Non
 
 @pytest.mark.parametrize(
     "coefficients",
-    [np.array([5]), np.array([-5]), np.array([1.0]), np.array([], dtype=np.int64), np.array([[1]]), np.array([1], "i4")],
+    [
+        np.array([5]),
+        np.array([-5]),
+        np.array([1.0]),
+        np.array([], dtype=np.int64),
+        np.array([[1]]),
+        np.array([1], "i4"),
+    ],
 )
 def test_digits_refuse_coefficients_out_of_range(coefficients: "np.ndarray[tuple[int], np.dtype[np.int64]]") -> None:
     with pytest.raises(InputError):

@@ -14,7 +14,7 @@ from typing import Final
 import pytest
 from msgspec.structs import replace
 
-from protocols import Adversary, Client, SecAgg, SecAggPlus, Secret
+from protocols import Adversary, Member, SecAgg, SecAggPlus, Secret
 from protocols.crypto import graph, keys, shamir
 from protocols.identity import SessionRecord, Signatures
 from protocols.messages import Message
@@ -25,7 +25,6 @@ from protocols.pairwise.messages import (
     Survivors,
 )
 from protocols.pairwise.setup import KEYS
-from protocols.session import Entropy, Vector
 from tests.conformance.cohorts import Setting, identity, member, setting
 from tests.protocols.raids import Loot, Raid, raid
 
@@ -132,11 +131,9 @@ class Reckoning(Setting):
 
     adversarial: float
 
-    def client(self, client: int, vector: Vector, entropy: Entropy, record: SessionRecord | None = None) -> Client:
-        who = None
-        if self.session.roster is not None:
-            who = dataclasses.replace(member(client, self.session, record), adversarial=self.adversarial)
-        return Client(self.protocol, self.session, client, vector, entropy=entropy, member=who)
+    def member(self, client: int, record: SessionRecord | None = None) -> Member | None:
+        found = Setting.member(self, client, record)
+        return found and dataclasses.replace(found, adversarial=self.adversarial)
 
 
 def sparse(

@@ -151,7 +151,7 @@ def test_client_with_identities_refuses_a_protocol_that_trusts_the_server(protoc
 def test_client_with_identities_is_refused_by_every_protocol_without_a_defence(name: str) -> None:
     kind = load(name)
     protocol: SecureSum
-    if issubclass(kind, SecAgg | SecAggPlus):
+    if Adversary.MALICIOUS in kind.adversaries:
         protocol, _ = kind.suggest(clients=6, adversarial=0.0, dropout=0.0, adversary=Adversary.MALICIOUS)
         protocol.check_safety(WHERE.session, 0)
         return

@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from protocols.crypto.gaussian import REACH, WIDTH
 from protocols.crypto.prg import Words
 from protocols.crypto.ring import DEGREE, Multiplier, Ring
-from protocols.crypto.rlwe import DamagedSum, LatticePad, draw_key, key_coefficients
+from protocols.crypto.rlwe import LatticePad, draw_key, key_coefficients
 from protocols.crypto.secret import Secret
-from protocols.errors import InputError, ParameterError
+from protocols.errors import DamagedSum, InputError, ParameterError
 
 SEED = hashlib.sha256(b"a session").digest()
 

@@ -16,7 +16,7 @@ PARTIES: Final = """
 from typing import Final
 
 from protocols.messages import Message
-from protocols.secure_sum import Round
+from protocols.secure_sum import Role, Round
 
 
 class Question(Message, frozen=True):
@@ -51,6 +51,10 @@ class Server:
 ROWS: Final = {
     'Round("ask", Question, Client.answer, Answer, Server.hear, Server.ask)': True,
     'Round("judge", Verdict, Client.judge, Answer, Server.hear, Server.ask)': True,
+    'Round("of a committee", Question, Client.answer, Answer, Server.hear, Server.ask, Role.COMMITTEE)': True,
+    'Round("role by its name", Question, Client.answer, Answer, Server.hear, Server.ask, "committee")': False,
+    'Round("role for a close", Question, Client.answer, Answer, Server.hear, Role.COMMITTEE)': False,
+    'Round("wrong committee", Question, Client.judge, Answer, Server.hear, Server.ask, Role.COMMITTEE)': False,
     'Round("wrong request", Verdict, Client.answer, Answer, Server.hear, Server.ask)': False,
     'Round("wrong reply", Question, Client.answer, Verdict, Server.hear, Server.ask)': False,
     'Round("wrong answer", Question, Client.judge, Answer, Server.hear, Server.ask)': False,

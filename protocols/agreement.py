@@ -1,0 +1,58 @@
+"""What a party checks before it takes part in a session: the session itself, and its own terms."""
+
+from protocols.committee import Keyholder
+from protocols.errors import ParameterError, UnsafeSession
+from protocols.identity import Member
+from protocols.secure_sum import SecureSum
+from protocols.session import Session
+
+
+def agree(
+    protocol: SecureSum, session: Session, party: int, *, member: Member | None, keyholder: Keyholder | None
+) -> None:
+    """Check that a party can take part in a session, and does so on its own terms.
+
+    Args:
+        protocol: The protocol.
+        session: The session.
+        party: Its id; a client's, or a committee member's, or one that is both.
+        member: A client's identity and terms, exactly where the session has a roster.
+        keyholder: A committee member's share and rules, exactly for these.
+
+    Raises:
+        ParameterError: The protocol cannot run the session, the id is not in it, or something is missing or too much.
+        UnsafeSession: The session is not one that this party, by its own terms, takes part in.
+    """
+    protocol.validate(session)
+    if type(party) is not int or party not in {*session.clients, *session.committee_members}:
+        raise ParameterError(f"client {party!r} is not in the session, or is no int")
+    _as_keyholder(session, party, keyholder)
+    if party in session.clients:
+        _as_client(protocol, session, party, member)
+    elif member is not None:
+        raise ParameterError(f"party {party} has a Member, and is no client of the session")
+
+
+def _as_client(protocol: SecureSum, session: Session, client: int, member: Member | None) -> None:
+    if session.roster is None:
+        if member is not None:
+            raise UnsafeSession("the session has no roster, and this client does not trust the server without one")
+        return
+    if type(member) is not Member:
+        raise ParameterError("a session with a roster needs a Member: the client's identity and its own terms")
+    member.accept(client=client, clients=session.clients, threshold=session.threshold, roster=session.roster)
+    if session.committee is not None:
+        member.accept_committee(session.committee.key)
+    # The server chooses whom of the roster it invites: every corrupt one, if it likes.
+    protocol.check_safety(session, min(member.corrupt, len(session.clients)))
+
+
+def _as_keyholder(session: Session, party: int, keyholder: Keyholder | None) -> None:
+    committee = session.committee
+    if committee is None or party not in committee.members:
+        if keyholder is not None:
+            raise ParameterError(f"party {party} has a Keyholder, and is no member of the session's committee")
+        return
+    if type(keyholder) is not Keyholder:
+        raise ParameterError("a committee member needs a Keyholder: its share and its own rules")
+    keyholder.accept(member=party, committee=committee, threshold=session.threshold, roster=session.roster)

@@ -1,0 +1,137 @@
+"""Sums of encrypted vectors that a committee opens: what `PaillierSum` and `OneShot` have in common.
+
+Each client sends one message and is done; it may vanish at any time.  The server multiplies ciphertexts as they come.
+Then it shows all contributions to the committee, whose members multiply for themselves, check who sent what, and send
+partial decryptions of the product; any `threshold` of them give the sum.  Nobody ever has a whole key, but for the
+dealer who made it (`protocols.crypto.threshold`).
+
+Sources: threshold decryption after Damgard and Jurik (PKC 2001) with Shoup's proofs; a committee that opens nothing but
+the sum, as in Willow (Bell-Clark et al., ia.cr/2024/936).
+
+Adversary: `Adversary.CURIOUS`, a server that follows the protocol, with any clients and with fewer committee members
+than the threshold; or `Adversary.MALICIOUS`, a server that does anything, with a fraction of the clients and of the
+committee.  Then contributions are signed by the identities of a roster, which members check as they check everything
+else (`protocols.committee` has their rules).  In both cases:
+
+- Ciphertexts can be multiplied and raised to powers by anyone, so a client could send a function of another's.  Each
+  comes with a proof that its sender knows what is in it, bound to session, sender and padded vector
+  (`protocols.crypto.plaintext_proof`).  So no client's input depends on another's, whoever sees ciphertexts first.
+- A sum opens once a session: two sets of `threshold` members have an honest one in common where 2 * threshold exceeds
+  the members and the corrupt ones together.  `validate` demands that for none, a `Member` for its own fraction.
+- What is opened is the sum over the integers of what entries stand for (`protocols.encrypted.values`): more than the
+  sum modulo m, unless the modulus has headroom for it, as encodings have.
+- What a client encrypts is not proven to be in range; a client that sends what is not spoils the sum.
+"""
+
+from abc import abstractmethod
+from dataclasses import dataclass, replace
+from typing import ClassVar, Final, Self
+
+from protocols.crypto.density import Adversary, whole_clients
+from protocols.crypto.encryptor import Exponents
+from protocols.encrypted.client import EncryptedClient
+from protocols.encrypted.messages import Contributions, EncryptedInput, Invitation, PartialOpening
+from protocols.encrypted.server import EncryptedServer
+from protocols.encrypted.setup import HASH_BYTES, Payload, Setup
+from protocols.errors import ParameterError, UnsafeSession
+from protocols.secure_sum import Role, Round, SecureSum
+from protocols.session import Participant, Session, check_cohort
+
+ROUNDS: Final = (
+    Round("encrypt_input", Invitation, EncryptedClient.encrypt_input,
+          EncryptedInput, EncryptedServer.take_input, EncryptedServer.close_inputs),
+    Round("open_sum", Contributions, EncryptedClient.open_sum,
+          PartialOpening, EncryptedServer.take_opening, EncryptedServer.finish, Role.COMMITTEE),
+)  # fmt: skip
+
+_FRAMING_BYTES: Final = 64
+
+
+@dataclass(frozen=True, kw_only=True)
+class EncryptedSum(SecureSum):
+    """What the two protocols share.
+
+    Attributes:
+        adversary: `CURIOUS` or `MALICIOUS`; the second needs a session with a roster.
+        value_bits: b, where every client's entries stand for integers in [-2^(b-1), 2^(b-1)) only, a negative one, v,
+            as modulus + v; None where they may be anything below the modulus.  Fewer bits make shorter messages.
+        exponents: How long the random exponents of Paillier encryptions are, and so what they rest on.
+    """
+
+    adversary: Adversary = Adversary.CURIOUS
+    value_bits: int | None = None
+    exponents: Exponents = Exponents.SHORT
+
+    adversaries: ClassVar[tuple[Adversary, ...]] = (Adversary.CURIOUS, Adversary.MALICIOUS)
+    needs_committee: ClassVar[bool] = True
+    rounds = ROUNDS
+
+    @classmethod
+    def suggest(
+        cls, *, clients: int, adversarial: float, dropout: float, adversary: Adversary = Adversary.CURIOUS
+    ) -> tuple[Self, int]:
+        """See `SecureSum.suggest`: the threshold is whom the dropout leaves; two of them at least must be honest."""
+        check_cohort(clients, adversarial, dropout)
+        if adversary not in cls.adversaries:
+            raise ParameterError(f"{cls.name} stands against {', '.join(cls.adversaries)}, not against {adversary!r}")
+        corrupt, dropped = (
+            whole_clients(clients, fraction, name)
+            for fraction, name in ((adversarial, "adversarial"), (dropout, "dropout"))
+        )
+        if clients - dropped < corrupt + 2:
+            raise ParameterError(
+                f"of {clients} clients {clients - dropped} stay and {corrupt} collude: at least 2 of those that stay "
+                "must not collude, or the sum hides nothing"
+            )
+        return cls(adversary=adversary), clients - dropped
+
+    def narrowed(self, value_bits: int) -> Self:
+        """See `SecureSum.narrowed`; where `value_bits` was chosen before, that stays."""
+        return self if self.value_bits is not None else replace(self, value_bits=value_bits)
+
+    @abstractmethod
+    def payload(self, session: Session) -> Payload:
+        """How vectors become messages; raises `ParameterError` where they do not fit."""
+
+    def message_limit(self, session: Session) -> int:
+        """See `SecureSum.message_limit`: a client's vector, or what all clients sealed."""
+        setup = self._setup(session)
+        contribution = HASH_BYTES + setup.sealed_bytes + _FRAMING_BYTES
+        return setup.payload.padded_bytes + len(session.clients) * contribution + setup.opening_bytes + 1024
+
+    def validate(self, session: Session) -> None:
+        """See `SecureSum.validate`."""
+        if session.attached:
+            raise ParameterError(f"{self.name} carries no attached secrets")
+        if session.committee is None:
+            raise ParameterError(f"{self.name} needs a session with a committee; `secagg keys committee` makes its key")
+        key = session.committee.key
+        if 2 * key.threshold <= key.members:
+            raise ParameterError(
+                f"any {key.threshold} of {key.members} committee members open a sum, so that disjoint ones could open "
+                f"two of one session; the threshold must be at least {key.members // 2 + 1}"
+            )
+        if (self.adversary is Adversary.MALICIOUS) != (session.roster is not None):
+            raise ParameterError("a roster is needed against a MALICIOUS server, and is of no use against another")
+        self.payload(session)
+
+    def check_safety(self, session: Session, corrupt: int) -> None:
+        """See `SecureSum.check_safety`: two contributors must be honest."""
+        if session.threshold < corrupt + 2:
+            raise UnsafeSession(
+                f"a sum of {session.threshold} clients, {corrupt} of them corrupt, hides nothing: that takes a "
+                f"threshold of at least {corrupt + 2}"
+            )
+
+    def client_party(self, session: Session, participant: Participant) -> EncryptedClient:
+        """See `SecureSum.client_party`."""
+        return EncryptedClient(self._setup(session), participant)
+
+    def server_party(self, session: Session) -> EncryptedServer:
+        """See `SecureSum.server_party`."""
+        return EncryptedServer(self._setup(session))
+
+    def _setup(self, session: Session) -> Setup:
+        return Setup(
+            session=session, digest=self.digest(session), payload=self.payload(session), exponents=self.exponents
+        )

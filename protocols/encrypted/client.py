@@ -1,0 +1,120 @@
+"""The client's and the committee member's side of a sum that a committee opens: one method for each round."""
+
+import hashlib
+from collections.abc import Iterator
+from typing import Final, NoReturn
+
+import numpy as np
+
+from protocols.committee import Keyholder
+from protocols.crypto import plaintext_proof, split
+from protocols.crypto.partial_decryption import decrypt_partially
+from protocols.crypto.plaintext_proof import Claim, InvalidProof
+from protocols.crypto.prg import Words
+from protocols.crypto.split import Total
+from protocols.encrypted.messages import Contributions, EncryptedInput, Invitation, PartialOpening
+from protocols.encrypted.setup import HASH_BYTES, Setup
+from protocols.errors import MalformedMessage, OrderError, RemoteError
+from protocols.session import Participant
+from protocols.snapshot import State
+
+_EMPTY: Final = np.empty(0, dtype=np.uint8)
+_AT_ONCE: Final = 8192  # ciphertexts whose proofs are checked together
+
+
+class PartyState(State, kw_only=True):
+    """What a party keeps: a client's input, until it has been encrypted.
+
+    Attributes:
+        vector: The input.
+    """
+
+    vector: Words
+
+
+class EncryptedClient:
+    """One party of one session: a client, a committee member, or both."""
+
+    def __init__(self, setup: Setup, participant: Participant) -> None:
+        self._setup = setup
+        self._client = participant.client
+        self._member = participant.member
+        self._keyholder = participant.keyholder
+        self._entropy = participant.entropy
+        if participant.vector.size:
+            setup.payload.check(participant.vector)
+        self.state = PartyState(vector=participant.vector)
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a party holds its input and its secrets, and is not to be pickled or copied")
+
+    def encrypt_input(self, _: Invitation) -> EncryptedInput:
+        """Round 0: everything that a client does."""
+        setup = self._setup
+        vector, self.state.vector = self.state.vector, _EMPTY
+        padded, messages = setup.payload.wrap(vector, self._entropy)
+        padded_hash = hashlib.sha256(padded).digest()
+        made = plaintext_proof.seal(
+            setup.encryptor, messages, statement=setup.statement(self._client, padded_hash), entropy=self._entropy
+        )
+        sealed = split.to_bytes(setup.key.public_key, made.pairs) + made.proof
+        signature = setup.sign(self._member, self._client, padded_hash, sealed)
+        return EncryptedInput(padded, memoryview(sealed + signature))
+
+    def open_sum(self, request: Contributions) -> PartialOpening:
+        """Round 1: a committee member's part, after every check that it can make itself."""
+        if self._keyholder is None:
+            raise OrderError(f"party {self._client} is no member of the committee")
+        setup, keyholder = self._setup, self._keyholder
+        self._check_contributors(request, keyholder)
+        total = self._checked_sum(request)
+        keyholder.openings.record(
+            key=keyholder.fingerprint,
+            session_id=setup.session.session_id,
+            context=setup.session.context,
+            contributors=request.contributors,
+            minimum=keyholder.minimum_contributors,
+        )
+        partial = decrypt_partially(
+            keyholder.share,
+            total.ciphertexts(),
+            statement=setup.opening_statement(request.contributors, request.contributions),
+            entropy=self._entropy,
+        )
+        return PartialOpening(memoryview(partial.to_bytes(setup.key)))
+
+    def _check_contributors(self, request: Contributions, keyholder: Keyholder) -> None:
+        session, contributors = self._setup.session, request.contributors
+        if list(contributors) != sorted(set(contributors)) or not set(contributors) <= set(session.clients):
+            raise RemoteError("contributors that are not the session's clients, or are not in order")
+        least = max(session.threshold, keyholder.minimum_contributors)
+        if len(contributors) < least:
+            raise RemoteError(f"a sum of {len(contributors)} clients, where none below {least} is opened")
+        if len(request.contributions) != len(contributors):
+            raise MalformedMessage(f"{len(request.contributions)} contributions of {len(contributors)} contributors")
+
+    def _checked_sum(self, request: Contributions) -> Total:
+        """The sum of contributions whose signatures, ciphertexts and proofs are right."""
+        total = Total(self._setup.key.public_key, self._setup.payload.messages)
+        for claims in self._claims(request):
+            try:
+                plaintext_proof.check_all(self._setup.encryptor, claims, entropy=self._entropy)
+            except InvalidProof as error:
+                raise RemoteError(f"a contribution that its sender does not know: {error}") from None
+            for claim in claims:
+                total.add(claim.pairs)
+        return total
+
+    def _claims(self, request: Contributions) -> Iterator[list[Claim]]:
+        """The contributions' proofs, a limited number of ciphertexts at a time."""
+        setup = self._setup
+        claims: list[Claim] = []
+        for client, contribution in zip(request.contributors, request.contributions, strict=True):
+            padded_hash = bytes(contribution[:HASH_BYTES])
+            pairs, proof = setup.opened(client, padded_hash, contribution[HASH_BYTES:])
+            claims.append(Claim(pairs, proof, setup.statement(client, padded_hash)))
+            if len(claims) * setup.payload.messages >= _AT_ONCE:
+                yield claims
+                claims = []
+        if claims:
+            yield claims

@@ -1,0 +1,163 @@
+"""What all parties of a sum that a committee opens derive from the session, each for itself."""
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from typing import Final
+
+from protocols.committee import Committee
+from protocols.crypto import partial_decryption, plaintext_proof, split
+from protocols.crypto.encryptor import DEFAULT_WINDOW_BITS, Encryptor, Exponents
+from protocols.crypto.paillier_public import InvalidCiphertext
+from protocols.crypto.prg import Words
+from protocols.crypto.split import Pair
+from protocols.crypto.threshold import ThresholdKey
+from protocols.errors import MalformedMessage, ParameterError
+from protocols.identity import SIGNATURE_BYTES, Member, Signatures
+from protocols.session import Entropy, Session, Vector
+
+HASH_BYTES: Final = 32
+_MANY_MESSAGES: Final = 1000  # so many pay for a longer table
+_SHORT_WINDOW_BITS: Final = 6
+_PREFIX: Final = b"secagg encrypted v1"
+_PURPOSE: Final = b"encrypt."
+
+
+class Payload(ABC):
+    """How a vector becomes messages that are encrypted, and perhaps a padded vector beside them.
+
+    Attributes:
+        padded_bytes: Of the padded vector.
+        messages: How many messages are encrypted.
+    """
+
+    padded_bytes: int
+    messages: int
+
+    @abstractmethod
+    def check(self, vector: Words) -> None:
+        """Raise `InputError` unless a vector of the session fits."""
+
+    @abstractmethod
+    def wrap(self, vector: Words, entropy: Entropy) -> tuple[memoryview, list[int]]:
+        """The padded vector, in bytes, and the messages to encrypt; the vector is used up."""
+
+    @abstractmethod
+    def nothing(self) -> Words:
+        """The sum of no padded vectors."""
+
+    @abstractmethod
+    def add(self, total: Words, padded: memoryview) -> None:
+        """Add a padded vector of the right length to a sum of them, in place."""
+
+    @abstractmethod
+    def unwrap(self, total: Words, sums: Sequence[int], contributors: int) -> Vector:
+        """The sum of so many vectors, from the sums of their padded vectors and messages.
+
+        Raises:
+            DamagedSum: They do not belong together.
+        """
+
+
+@lru_cache(maxsize=2)
+def _encryptor(key: ThresholdKey, exponents: Exponents, window_bits: int) -> Encryptor:
+    """The table of a committee's key, made once a process: it takes about half a second, or a second for long ones."""
+    return Encryptor(key.public_key, exponents=exponents, window_bits=window_bits, base=key.base)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setup:
+    """What all parties derive from the session, each for itself.
+
+    Attributes:
+        session: The session.
+        digest: Its digest, 32 bytes.
+        payload: How vectors become messages.
+        exponents: Of the encryptions.
+    """
+
+    session: Session
+    digest: bytes
+    payload: Payload
+    exponents: Exponents
+
+    @property
+    def committee(self) -> Committee:
+        """The session's committee."""
+        if self.session.committee is None:
+            raise ParameterError("the session has no committee")
+        return self.session.committee
+
+    @property
+    def key(self) -> ThresholdKey:
+        """The committee's key."""
+        return self.committee.key
+
+    @property
+    def encryptor(self) -> Encryptor:
+        """What encrypts under it."""
+        window_bits = DEFAULT_WINDOW_BITS if self.payload.messages >= _MANY_MESSAGES else _SHORT_WINDOW_BITS
+        return _encryptor(self.key, self.exponents, window_bits)
+
+    @cached_property
+    def signatures(self) -> Signatures:
+        """The session's signatures."""
+        return Signatures(self.digest, self.session.roster)
+
+    @cached_property
+    def ciphertexts_bytes(self) -> int:
+        """Of a client's ciphertexts."""
+        return self.payload.messages * split.pair_bytes(self.key.public_key)
+
+    @cached_property
+    def proof_bytes(self) -> int:
+        """Of a client's proof."""
+        return plaintext_proof.proof_bytes(self.key.public_key, self.exponents, self.payload.messages)
+
+    @property
+    def sealed_bytes(self) -> int:
+        """Of ciphertexts, proof and signature."""
+        signature = SIGNATURE_BYTES if self.session.roster is not None else 0
+        return self.ciphertexts_bytes + self.proof_bytes + signature
+
+    @property
+    def opening_bytes(self) -> int:
+        """Of a partial opening."""
+        return partial_decryption.partial_bytes(self.key, self.payload.messages)
+
+    def statement(self, client: int, padded_hash: bytes) -> bytes:
+        """What a client's proof is bound to, of fixed length: the session, the client, and what it padded."""
+        return _PREFIX + self.digest + client.to_bytes(4, "big") + padded_hash
+
+    def opening_statement(self, contributors: Sequence[int], contributions: Sequence[memoryview | bytes]) -> bytes:
+        """What a partial opening is bound to, of fixed length: the session, and everything that is summed up."""
+        hashed = hashlib.sha256()
+        for client, contribution in zip(contributors, contributions, strict=True):
+            hashed.update(client.to_bytes(4, "big"))
+            hashed.update(contribution)
+        return _PREFIX + self.digest + b"open" + hashed.digest()
+
+    def sign(self, member: Member | None, client: int, padded_hash: bytes, sealed: bytes) -> bytes:
+        """A client's signature over what it padded and sealed; empty in a session without a roster."""
+        payload = padded_hash + hashlib.sha256(sealed).digest()
+        return self.signatures.sign(member, client=client, purpose=_PURPOSE, payload=payload)
+
+    def opened(self, client: int, padded_hash: bytes, sealed: memoryview) -> tuple[list[Pair], bytes]:
+        """A client's ciphertexts and proof, its signature checked; the proof is not.
+
+        Raises:
+            MalformedMessage: The lengths are others, or a number is no ciphertext.
+            RemoteError: The signature is not the client's.
+        """
+        if len(sealed) != self.sealed_bytes:
+            raise MalformedMessage(f"{len(sealed)} sealed bytes, where {self.sealed_bytes} are expected")
+        unsigned = self.ciphertexts_bytes + self.proof_bytes
+        payload = padded_hash + hashlib.sha256(sealed[:unsigned]).digest()
+        self.signatures.check(bytes(sealed[unsigned:]), client=client, purpose=_PURPOSE, payload=payload)
+        try:
+            pairs = split.from_bytes(self.key.public_key, sealed[: self.ciphertexts_bytes], self.payload.messages)
+        except InvalidCiphertext as error:
+            raise MalformedMessage(str(error)) from None
+        return pairs, bytes(sealed[self.ciphertexts_bytes : unsigned])

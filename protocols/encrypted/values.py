@@ -1,0 +1,92 @@
+"""Entries of vectors modulo m as numbers that are never negative, and their exact sums back modulo m.
+
+An entry stands for the integer v nearest to 0 among those that it is modulo m; a negative one is m + v.  What is
+opened is the sum of these integers over the integers, before it is reduced modulo m.  So nothing more than the sum
+modulo m is learned where that sum lies in [-m/2, m/2), as encodings with headroom see to; stored as they are, entries
+would also tell how many of them stand for negative numbers.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from protocols.crypto.prg import Words
+from protocols.errors import InputError, ParameterError
+
+MOST_VALUE_BITS = 63
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Values:
+    """How entries are stored: shifted, so that the smallest integer that they stand for is 0.
+
+    Attributes:
+        modulus: m, at least 2, at most 2^64.
+        value_bits: b in [1, 63], where entries stand for integers in [-2^(b-1), 2^(b-1)) only; 2^b is at most m.  None
+            where they may be anything in [0, m).
+
+    Raises:
+        ParameterError: `value_bits` is none of these.
+    """
+
+    modulus: int
+    value_bits: int | None
+
+    def __post_init__(self) -> None:
+        bits = self.value_bits
+        if bits is None:
+            return
+        if type(bits) is not int or not 1 <= bits <= MOST_VALUE_BITS or 2**bits > self.modulus:
+            raise ParameterError(
+                f"value_bits must be an int in [1, {MOST_VALUE_BITS}] with 2^value_bits at most the modulus "
+                f"{self.modulus}, not {bits!r}"
+            )
+
+    @property
+    def bound(self) -> int:
+        """Stored values are below it."""
+        return self.modulus if self.value_bits is None else 2**self.value_bits
+
+    @property
+    def shift(self) -> int:
+        """What is added to an integer to store it; at least 1."""
+        return self.bound // 2
+
+    def check(self, vector: Words) -> None:
+        """Refuse entries that are out of range.
+
+        Args:
+            vector: Shape `(length,)`, unsigned, entries in [0, modulus).
+
+        Raises:
+            InputError: An entry stands for no integer in [-2^(b-1), 2^(b-1)).
+        """
+        if bool(np.any((vector >= self.bound - self.shift) & (vector < self.modulus - self.shift))):
+            raise InputError(
+                f"the input has an entry that stands for no integer in [{-self.shift}, {self.shift}), as value_bits = "
+                f"{self.value_bits} promises"
+            )
+
+    def store(self, vector: Words) -> None:
+        """Make a checked vector one of stored values, in place."""
+        negative = vector >= self.bound - self.shift
+        vector += vector.dtype.type(self.shift)
+        if self.modulus < 2 ** (8 * vector.itemsize):  # otherwise the word has wrapped around by itself
+            np.subtract(vector, vector.dtype.type(self.modulus), out=vector, where=negative)
+
+    def restore(self, sums: NDArray[np.uint64], contributors: int) -> None:
+        """Make sums of so many vectors' stored values the sums of their entries modulo m, in place.
+
+        Args:
+            sums: Shape `(length,)`, uint64, entries in [0, contributors * (bound - 1)]; after that in [0, modulus).
+            contributors: How many.
+        """
+        shifted = np.uint64(contributors * self.shift % self.modulus)
+        if self.modulus == 2**64:
+            sums -= shifted
+            return
+        sums %= np.uint64(self.modulus)
+        below = sums < shifted
+        sums -= shifted
+        np.add(sums, np.uint64(self.modulus), out=sums, where=below)

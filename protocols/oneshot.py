@@ -1,0 +1,98 @@
+"""OneShot: one message from each client, a lattice pad over its vector and the pad's key for the committee.
+
+Sources: Willow (Bell-Clark et al., ia.cr/2024/936) for the key-additive pad and the committee that opens the sum of
+keys alone; OPA (Karthikeyan and Polychroniadou, ia.cr/2024/723) for one message a client.  Departure from both: the
+keys are encrypted under threshold Paillier, so the committee is a few parties with long-lived keys and sends one short
+message a session.  `docs/oneshot.md` has the argument; it is marked experimental there.
+
+A client pads its vector with ring-LWE samples under a fresh short key (`protocols.crypto.rlwe`), encrypts the key's
+4096 coefficients in a few Paillier ciphertexts, proves that it knows them, signs, and is done.  The server adds padded
+vectors and multiplies ciphertexts.  The committee opens the sum of the keys; what it does and receives does not depend
+on the vector's length.  Parties, messages and adversary are those of `protocols.encrypted`.
+
+Security: 128 bits and more by the homomorphic encryption standard's table (N = 4096, log2 Q = 64, where it allows 109
+at 128 bits and 75 at 192), also after the sum of keys and of errors is known (`protocols.crypto.hints`), for sums with
+at least two honest clients; `hardness` there computes it from a session's sizes.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Final
+
+import numpy as np
+
+from protocols.crypto.digits import Digits
+from protocols.crypto.prg import Words
+from protocols.crypto.ring import DEGREE
+from protocols.crypto.rlwe import LatticePad, draw_key, key_coefficients
+from protocols.encrypted import EncryptedSum
+from protocols.encrypted.setup import Payload
+from protocols.encrypted.values import Values
+from protocols.errors import ParameterError
+from protocols.session import Entropy, Session, Vector
+
+_WORD: Final = np.dtype("<u8")
+
+
+class PaddedVector(Payload):
+    """The vector under a lattice pad, and the pad's key in the digits of messages."""
+
+    def __init__(self, values: Values, pad: LatticePad, digits: Digits, seed: bytes) -> None:
+        self._values = values
+        self._pad = pad
+        self._digits = digits
+        self._seed = seed
+        self.padded_bytes = pad.words * _WORD.itemsize
+        self.messages = digits.messages(DEGREE)
+
+    def check(self, vector: Words) -> None:
+        """See `Payload.check`."""
+        self._values.check(vector)
+
+    def wrap(self, vector: Words, entropy: Entropy) -> tuple[memoryview, list[int]]:
+        """See `Payload.wrap`; the key is drawn here and kept nowhere."""
+        key = draw_key(entropy)
+        self._values.store(vector)
+        padded = self._pad.seal(vector, key=key, seed=self._seed, entropy=entropy)
+        return padded.astype(_WORD, copy=False).data.cast("B"), self._digits.pack(key_coefficients(key))
+
+    def nothing(self) -> Words:
+        """See `Payload.nothing`."""
+        return np.zeros(self._pad.words, dtype=np.uint64)
+
+    def add(self, total: Words, padded: memoryview) -> None:
+        """See `Payload.add`."""
+        total += np.frombuffer(padded, dtype=_WORD)
+
+    def unwrap(self, total: Words, sums: Sequence[int], contributors: int) -> Vector:
+        """See `Payload.unwrap`."""
+        key_sum = self._digits.unpack(sums, DEGREE)
+        opened = self._pad.open(total, key_sum=key_sum, seed=self._seed, contributors=contributors)
+        self._values.restore(opened, contributors)
+        return opened
+
+
+@dataclass(frozen=True, kw_only=True)
+class OneShot(EncryptedSum):
+    """One message from each client, padded (after Willow and OPA); experimental.
+
+    See `EncryptedSum` for its fields.  At 1,000 clients two values of 16 bits share a word of 64 bits, so
+    `value_bits=16` makes 4 bytes a value.
+    """
+
+    name: ClassVar[str] = "oneshot"
+
+    def payload(self, session: Session) -> PaddedVector:
+        """See `EncryptedSum.payload`."""
+        if session.committee is None:
+            raise ParameterError(f"{self.name} needs a session with a committee")
+        clients = len(session.clients)
+        values = Values(modulus=session.modulus, value_bits=self.value_bits)
+        pad = LatticePad(length=session.length, bound=values.bound, clients=clients)
+        digits = Digits(
+            reach=LatticePad.key_reach(clients),
+            message_modulus=int(session.committee.key.public_key.message_modulus),
+        )
+        seed = hashlib.sha256(b"secagg oneshot pads v1" + self.digest(session)).digest()
+        return PaddedVector(values, pad, digits, seed)

@@ -1,0 +1,45 @@
+"""Entries modulo m as numbers from 0, and their sums back."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from protocols.crypto.prg import word_dtype
+from protocols.encrypted.values import Values
+from protocols.errors import InputError, ParameterError
+
+MODULI = (2, 3, 2**8, 251, 2**16, 2**31 - 1, 2**61 - 1, 2**63 + 11, 2**64 - 59, 2**64)
+
+
+@given(data=st.data(), modulus=st.sampled_from(MODULI))
+def test_stored_values_add_up_to_the_sum_modulo_m(data: st.DataObject, modulus: int) -> None:
+    bits = data.draw(st.one_of(st.none(), st.integers(1, min(63, modulus.bit_length() - 1))))
+    values = Values(modulus=modulus, value_bits=bits)
+    half = 2 ** (bits - 1) if bits else modulus // 2
+    signed = st.integers(-half, half - 1)
+    most = 2**64 // values.bound
+    rows = data.draw(st.lists(st.lists(signed, min_size=3, max_size=3), min_size=1, max_size=max(1, min(most, 5))))
+    sums = np.zeros(3, dtype=np.uint64)
+    for row in rows:
+        vector = np.array([entry % modulus for entry in row], dtype=word_dtype(modulus))
+        values.check(vector)
+        values.store(vector)
+        assert vector.tolist() == [entry + half for entry in row]
+        sums += vector.astype(np.uint64)
+    values.restore(sums, len(rows))
+    assert sums.tolist() == [sum(column) % modulus for column in zip(*rows, strict=True)]
+
+
+def test_entries_beyond_the_promised_bits_are_refused() -> None:
+    values = Values(modulus=1000, value_bits=4)
+    values.check(np.array([0, 7, 992, 999], dtype=np.uint16))
+    for entry in (8, 991, 500):
+        with pytest.raises(InputError, match="value_bits = 4"):
+            values.check(np.array([0, entry, 0], dtype=np.uint16))
+
+
+@pytest.mark.parametrize("bits", [0, -1, 64, 11, 4.0, True, "4"])
+def test_impossible_numbers_of_bits_are_refused(bits: int) -> None:
+    with pytest.raises(ParameterError, match="value_bits"):
+        Values(modulus=1024, value_bits=bits)
