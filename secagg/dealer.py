@@ -1,0 +1,117 @@
+"""The dealer of a committee's key, as a person sees it: a search with progress, key files, and what they are good for.
+
+Keys have s = 2: with 3072 bits a ciphertext of 1152 bytes then carries 192 values of 32 bits, which is 6 bytes a
+value, where s = 1 takes 8; s = 3 would take 5.3 and twice the time.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from protocols.crypto.paillier import DEFAULT_BITS
+from protocols.crypto.paillier_public import LEAST_BITS, MOST_BITS
+from protocols.crypto.safe_primes import expected_candidates
+from protocols.crypto.threshold import LEAST_THRESHOLD, MOST_MEMBERS, ThresholdKey, deal
+from secagg.errors import ConfigurationError
+from secagg.keys import PUBLIC_NAME, check_free, member_name, write_committee
+from secagg.prime_search import two_safe_primes
+
+S: Final = 2
+
+
+def deal_on_terminal(
+    out: Path, *, members: int, threshold: int, bits: int, allow_only_112_bits_of_security: bool
+) -> None:
+    """Arguments to key files, with progress on standard error and what to do with them on standard output.
+
+    Args:
+        out: The folder of the files; empty, or made.
+        members: 2 to 64.
+        threshold: How many members open a sum; more than half of them.
+        bits: Of n, even.
+        allow_only_112_bits_of_security: Allow fewer than 3072 bits, of at least 2048.
+
+    Raises:
+        ConfigurationError: The arguments do not make a safe committee; nothing has been generated.
+        KeyFileError: The folder is not free.
+        OSError: It cannot be written.
+    """
+    check_committee(members, threshold)
+    least = LEAST_BITS if allow_only_112_bits_of_security else DEFAULT_BITS
+    if bits % 2 or not least <= bits <= MOST_BITS:
+        risk = "" if least == LEAST_BITS else f"; from {LEAST_BITS} with --allow-only-112-bits-of-security"
+        raise ConfigurationError(f"--bits: expected an even number from {least} to {MOST_BITS}, found {bits}{risk}")
+    check_free(out)
+    with _progress(bits // 2) as observe:
+        p, q = two_safe_primes(bits // 2, observe)
+    key, shares = deal(p, q, S, members=members, threshold=threshold)
+    write_committee(out, key, shares)
+    console = Console()
+    for line in account(out, key):
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def check_committee(members: int, threshold: int) -> None:
+    """Refuse a committee that could open two sums of one session without any member's fault.
+
+    Raises:
+        ConfigurationError: There are too few or too many members, or the threshold is not more than half of them.
+    """
+    if not LEAST_THRESHOLD <= members <= MOST_MEMBERS:
+        raise ConfigurationError(f"--members: expected {LEAST_THRESHOLD} to {MOST_MEMBERS}, found {members}")
+    least = members // 2 + 1
+    if threshold < least:
+        raise ConfigurationError(
+            f"--threshold: two sets of {threshold} of {members} members may have nobody in common, and could open two "
+            f"different sums of one session; {least} would do"
+        )
+    if threshold > members:
+        raise ConfigurationError(f"--threshold: expected {least} to {members}, found {threshold}")
+
+
+def account(out: Path, key: ThresholdKey) -> Iterator[str]:
+    """What was written, what to do with it, and whom it stands against; lines of text."""
+    members, threshold, bits = key.members, key.threshold, key.public_key.n.bit_length()
+    absent, shared = members - threshold, 2 * threshold - members
+    shown = str(out).encode(errors="backslashreplace").decode()
+    yield f"{shown}: a key of {bits} bits for {members} members, any {threshold} of whom open a sum"
+    yield f"  {PUBLIC_NAME}: public; for every client, the server and all members"
+    yield f"    fingerprint, to be compared by a way that the server does not control: {key.fingerprint.hex()}"
+    yield f"  {member_name(1)} to {member_name(members)}: secret; each for its member alone"
+    yield "    hand it over by a private way, keep it for its owner's eyes (mode 0600), and remove it here"
+    yield "The dealer, which is this process, has seen the whole key: whoever reads its memory, or enough of the secret"
+    yield "files, decrypts every single contribution. Run it where all members trust it; keep no copy and no backup."
+    yield f"  secrecy: up to {threshold - 1} corrupt members learn nothing but the sums that are opened"
+    yield f"  availability: sums are opened while up to {absent} members are away"
+    yield f"  one sum a session, whatever the server does: as long as {_fewer(shared)}, since two sets of"
+    yield f"    {threshold} members share at least {shared}, and an honest one opens one sum only"
+
+
+def _fewer(shared: int) -> str:
+    return "no member is corrupt" if shared == 1 else f"at most {shared - 1} members are corrupt"
+
+
+@contextmanager
+def _progress(bits: int) -> Iterator[Callable[[int, int], None]]:
+    """A bar over the candidates that are expected for two primes; a search may well take twice as many, or half."""
+    expected = 2 * expected_candidates(bits)
+    with Progress(
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=10),
+        TextColumn("{task.fields[tested]:,d} of some {task.total:,.0f} candidates"),
+        TimeElapsedColumn(),
+        console=Console(stderr=True),
+    ) as progress:
+        task = progress.add_task("", total=expected, tested=0)
+
+        def observe(tested: int, found: int) -> None:
+            # A full bar would stop the clock.
+            done = expected if found == 2 else min(tested, expected - 1)
+            progress.update(task, description=f"{found} of 2 safe primes found", completed=done, tested=tested)
+
+        observe(0, 0)
+        yield observe

@@ -1,0 +1,105 @@
+"""Which sums a committee member has opened, on the disk, so that no two of them give away a third.
+
+A member opens one sum of a session, and never two under one context whose contributors differ in few clients: their
+difference would be the sum of those few (`protocols.committee`, whose rule this is).  A member that was restarted must
+still know, so each opening is recorded before it is answered.  The store is made once, when the member receives its
+share of the key; `secagg.store` says how durable it is, and what it cannot tell.
+"""
+
+import hashlib
+import itertools
+import struct
+from typing import Any, ClassVar
+
+from protocols.committee import check_apart
+from protocols.errors import ParameterError, SessionReused
+from protocols.session import MAX_CLIENT_ID
+from secagg.store import Store, check_bytes
+
+
+class OpeningStore(Store):
+    """The sums that were opened, by share, session and context; a context manager.
+
+    It is a `protocols.committee.OpeningRecord`, for one process and any of its threads, and closes on the first
+    failure.  A set of n contributors takes 4 * n bytes, and a new one is compared with all others of its context.
+
+    Args:
+        path: Of a store that `create` has made.
+
+    Raises:
+        StoreError: It is in use, damaged or missing, or is no store of openings.
+    """
+
+    kind: ClassVar[str] = "store of openings"
+    remedy: ClassVar[str] = "a new committee key with new stores"
+    application_id: ClassVar[int] = 0x5EC09E
+    format_version: ClassVar[int] = 1
+    table: ClassVar[str] = "openings"
+    schema: ClassVar[str] = (
+        "CREATE TABLE openings (key BLOB NOT NULL, session_id BLOB NOT NULL, context BLOB NOT NULL, "
+        "contributors BLOB NOT NULL, digest BLOB NOT NULL, PRIMARY KEY (key, session_id)) STRICT, WITHOUT ROWID"
+    )
+    rows: ClassVar[str] = "SELECT key, session_id, context, contributors, digest FROM openings"
+
+    def record(
+        self, *, key: bytes, session_id: bytes, context: bytes, contributors: tuple[int, ...], minimum: int
+    ) -> None:
+        """Record that a sum is about to be opened; it is on the disk when this returns.
+
+        Args:
+            key: 32 bytes that stand for the member's share.
+            session_id: 16 to 64 bytes.
+            context: The session's, any bytes.
+            contributors: Whose inputs are in the sum: ids in [0, 2^32 - 2], ascending, at least one.
+            minimum: Two different sets of contributors under one context must differ in at least so many clients.
+
+        Raises:
+            SessionReused: This share has opened a sum of this session before.
+            UnsafeOpening: It has opened a sum under this context whose contributors differ in too few.
+            StoreError: It was not recorded for certain; the store is closed.
+            ParameterError: An argument is none of these.
+        """
+        check_bytes("key", key, least=32, most=32)
+        check_bytes("session_id", session_id, least=16, most=64)
+        if type(context) is not bytes:
+            raise ParameterError(f"context must be bytes, not {type(context).__name__}")
+        if type(minimum) is not int or minimum < 1:
+            raise ParameterError("minimum must be an int of at least 1")
+        packed, hashed = _packed(contributors), hashlib.sha256(context).digest()
+        with self._turn:
+            with self._typed():
+                found = self._run("SELECT 1 FROM openings WHERE key = ? AND session_id = ?", key, session_id).fetchone()
+                # Nobody else writes, so what is read here still holds when the row is added.
+                others = self._run(
+                    "SELECT DISTINCT contributors FROM openings WHERE key = ? AND context = ? AND contributors <> ?",
+                    *(key, hashed, packed),
+                ).fetchall()
+            if found is not None:
+                raise SessionReused(
+                    f"session {session_id.hex()}: this committee member has opened a sum of it before; a new session "
+                    "would do"
+                )
+            for (other,) in others:
+                check_apart(contributors, _unpacked(other), minimum)
+            with self._typed():
+                row = (key, session_id, hashed, packed)
+                self._run("INSERT INTO openings VALUES (?, ?, ?, ?, ?)", *row, self._digest(*row))
+
+    @staticmethod
+    def _digest(*row: Any) -> bytes:
+        key, session_id, hashed, packed = row
+        return hashlib.sha256(key + hashed + len(session_id).to_bytes(8, "big") + session_id + packed).digest()
+
+
+def _packed(contributors: tuple[int, ...]) -> bytes:
+    if type(contributors) is not tuple or not contributors or any(type(client) is not int for client in contributors):
+        raise ParameterError("contributors must be a tuple of ints, not empty")
+    if not 0 <= contributors[0] <= contributors[-1] <= MAX_CLIENT_ID:
+        raise ParameterError(f"contributors must lie in [0, {MAX_CLIENT_ID}]")
+    if any(one >= other for one, other in itertools.pairwise(contributors)):
+        raise ParameterError("contributors must be ascending, each once")
+    return struct.pack(f">{len(contributors)}I", *contributors)
+
+
+def _unpacked(packed: bytes) -> tuple[int, ...]:
+    return struct.unpack(f">{len(packed) // 4}I", packed)

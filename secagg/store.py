@@ -1,0 +1,169 @@
+"""A small durable table of what a party has answered, for one process at a time; the base of the stores of records.
+
+What a party must never do twice is recorded before it is done.  So a store is made once; one that is lost is never
+replaced in silence, and an older copy cannot be told from the latest: keep it out of backups.
+
+Durability is SQLite's rollback journal with synchronous EXTRA, which is FULL plus a sync of the directory.  An open
+store holds SQLite's exclusive lock, which the operating system drops when the process ends.
+"""
+
+import contextlib
+import os
+import sqlite3
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any, ClassVar, Final, Self
+
+from dp.checks import harmless
+from protocols.errors import ParameterError
+from secagg.errors import SecaggError
+
+_LOCKED: Final = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+_CORRUPT: Final = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR, sqlite3.SQLITE_MISMATCH)
+
+
+class StoreError(SecaggError):
+    """Base of a store's errors: whoever gets one must not answer."""
+
+
+class StoreLocked(StoreError):
+    """Another process or connection holds the store."""
+
+
+class StoreCorrupt(StoreError):
+    """The file is no store of this kind, or is damaged."""
+
+
+class StoreUnavailable(StoreError):
+    """The file cannot be read or written: missing, read-only, moved, closed, the disk full or failing."""
+
+
+class Store(ABC):
+    """One table in a file of its own; a context manager, for any thread of one process; closes on the first failure.
+
+    Attributes:
+        kind: What errors call it.
+        remedy: What the owner of a damaged one can do.
+        application_id: Of SQLite's header.
+        format_version: Of SQLite's header too.
+        table: Its name.
+        schema: The statement that makes it.
+        rows: The statement that reads all of it, each row's digest last.
+
+    Args:
+        path: Of a store that `create` has made.
+
+    Raises:
+        StoreError: It is in use, damaged or missing, or is no store of this kind.
+    """
+
+    kind: ClassVar[str]
+    remedy: ClassVar[str]
+    application_id: ClassVar[int]
+    format_version: ClassVar[int]
+    table: ClassVar[str]
+    schema: ClassVar[str]
+    rows: ClassVar[str]
+
+    def __init__(self, path: str | Path) -> None:
+        self._path = Path(path)
+        self._connection: sqlite3.Connection | None = None
+        self._turn = threading.Lock()
+        with self._typed():
+            # Mode rw, not rwc, which would make a new file in place of a lost one.
+            uri = f"{self._path.absolute().as_uri()}?mode=rw"
+            self._connection = sqlite3.connect(uri, uri=True, timeout=0, isolation_level=None, check_same_thread=False)
+            self._holder = self._current()
+            for setting in ("locking_mode = EXCLUSIVE", "journal_mode = DELETE", "synchronous = EXTRA"):
+                self._run(f"PRAGMA {setting}")
+            self._run("BEGIN EXCLUSIVE")
+            self._run("COMMIT")
+            self._verify()
+
+    @classmethod
+    def create(cls, path: str | Path) -> Self:
+        """Make an empty store, for its owner alone to read, and open it.
+
+        Raises:
+            StoreError: There is such a file already, or it cannot be written.
+        """
+        try:
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+            with contextlib.closing(sqlite3.connect(path, timeout=0, isolation_level=None)) as connection:
+                header = f"PRAGMA application_id = {cls.application_id}; PRAGMA user_version = {cls.format_version}"
+                connection.executescript(f"PRAGMA synchronous = EXTRA; BEGIN; {header}; {cls.schema}; COMMIT")
+        except (OSError, ValueError, sqlite3.Error) as error:
+            raise StoreUnavailable(f"{path}: a new {cls.kind} cannot be made there: {error}") from None
+        return cls(path)
+
+    def close(self) -> None:
+        """Release the file; closing twice is harmless."""
+        if self._connection is not None:
+            connection, self._connection = self._connection, None
+            with contextlib.suppress(sqlite3.Error):
+                connection.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    @staticmethod
+    @abstractmethod
+    def _digest(*row: Any) -> bytes:
+        """What finds damage within a row."""
+
+    def _verify(self) -> None:
+        found = (*self._run("PRAGMA application_id").fetchone(), *self._run("PRAGMA user_version").fetchone())
+        # A view in a foreign file could run forever; nothing is read before it is known to be the table.
+        schema = self._run("SELECT type, name, sql = ? FROM sqlite_schema LIMIT 2", self.schema).fetchall()
+        if (*found, *schema) != (self.application_id, self.format_version, ("table", self.table, 1)):
+            raise StoreCorrupt(
+                f"{self._path}: expected a {self.kind} of format {self.format_version}, found another file, or one "
+                "whose making was interrupted before anything could be recorded in it"
+            )
+        whole = self._run("PRAGMA integrity_check(1)").fetchone() == ("ok",)
+        if not whole or any(digest != self._digest(*row) for *row, digest in self._run(self.rows)):
+            raise StoreCorrupt(f"{self._path}: the store is damaged; {self.remedy} would do")
+
+    def _current(self) -> tuple[int, int, int]:
+        """This process, and the file at the path."""
+        status = os.stat(self._path)
+        return os.getpid(), status.st_dev, status.st_ino
+
+    def _run(self, statement: str, *parameters: object) -> sqlite3.Cursor:
+        if self._connection is None:
+            raise StoreUnavailable(f"{self._path}: expected an open store, found it closed; open it again")
+        # Neither a fork nor another file at the path is seen by the lock.
+        if self._current() != self._holder:
+            raise StoreUnavailable(f"{self._path}: the file was moved or replaced, or this process was forked")
+        return self._connection.execute(statement, parameters)
+
+    @contextlib.contextmanager
+    def _typed(self) -> Iterator[None]:
+        """Turn failures into the store's own errors, and close it: what is on the disk is not certain any more."""
+        try:
+            yield
+        except (OSError, UnicodeDecodeError, sqlite3.Error) as error:
+            self.close()
+            # SQLite's own message about a damaged schema may quote what is no Unicode.
+            unknown = sqlite3.SQLITE_CORRUPT if isinstance(error, UnicodeDecodeError) else sqlite3.SQLITE_IOERR
+            code = getattr(error, "sqlite_errorcode", unknown) & 0xFF
+            if code in _LOCKED:
+                raise StoreLocked(f"{self._path}: expected to be its only user, found it in use") from None
+            kind = StoreCorrupt if code in _CORRUPT else StoreUnavailable
+            reason = harmless(str(error))
+            raise kind(f"{self._path}: cannot be read or written ({reason}); nothing may be answered") from None
+        except BaseException:
+            self.close()
+            raise
+
+
+def check_bytes(name: str, value: object, *, least: int, most: int) -> None:
+    """Raise `ParameterError` unless this is bytes, as many as may be recorded."""
+    if type(value) is not bytes or not least <= len(value) <= most:
+        raise ParameterError(f"{name} must be bytes, {least} to {most} of them")
