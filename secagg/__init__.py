@@ -17,7 +17,8 @@ from secagg.errors import (  # noqa: E402
     UnusableMean,
 )
 from secagg.mean import Release, SecureMean, Target  # noqa: E402
-from secagg.training import PlainAveraging, RoundRecord, SecureAveraging  # noqa: E402
+from secagg.records import RoundRecord  # noqa: E402
+from secagg.training import PlainAveraging, SecureAveraging  # noqa: E402
 
 __all__ = [
     "CheckpointError",

@@ -7,7 +7,7 @@ import numpy as np
 
 from dp.drawing import Chart, Scheme, chart, whole_numbers
 from secagg.comparison import PLAIN, WITHOUT_NOISE
-from secagg.training import RoundRecord
+from secagg.records import RoundRecord
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

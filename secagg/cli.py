@@ -1,4 +1,4 @@
-"""The command `secagg`: train, report on a budget, list protocols.
+"""The command `secagg`: train, report on a budget, list protocols, make a committee's keys.
 
 Errors that the user can mend are one line on standard error and exit code 2; an interruption is exit code 130.
 """
@@ -40,6 +40,8 @@ app = typer.Typer(
 )
 budget = typer.Typer(no_args_is_help=True, help="Privacy budgets.")
 app.add_typer(budget, name="budget")
+keys = typer.Typer(no_args_is_help=True, help="Keys of parties.")
+app.add_typer(keys, name="keys")
 
 
 @app.command()
@@ -51,6 +53,8 @@ def train(
     clients: Annotated[int | None, typer.Option(help="Simulated devices.")] = None,
     rounds: Annotated[int | None, typer.Option(help="Global rounds.")] = None,
     protocol: Annotated[str | None, typer.Option(help="See `secagg protocols`.")] = None,
+    committee: Annotated[str | None, typer.Option(help="Folder of `secagg keys committee`, if one is needed.")] = None,
+    committee_fingerprint: Annotated[str | None, typer.Option(help="Take no other committee's key.")] = None,
     adversary: Annotated[str | None, typer.Option(help="The server: curious or malicious.")] = None,
     epsilon: Annotated[float | None, typer.Option(help="Client-level budget of the run; inf: no noise.")] = None,
     delta: Annotated[float | None, typer.Option(help="Of the budget; below 1/clients.")] = None,
@@ -107,6 +111,28 @@ def report(
     sys.stdout.write((found.as_json() if as_json else found.as_text()).rstrip("\n") + "\n")
 
 
+@keys.command()
+def committee(
+    members: Annotated[int, typer.Option(help="Who share the key, 2 to 64.")],
+    threshold: Annotated[int, typer.Option(help="How many of them open a sum; more than half.")],
+    out: Annotated[Path, typer.Option(help="Folder of the key files; empty, or made.")],
+    bits: Annotated[int, typer.Option(help="Of the key; 3072 stand for 128 bits of security.")] = 3072,
+    allow_only_112_bits_of_security: Annotated[
+        bool, typer.Option("--allow-only-112-bits-of-security", help="Allow keys of 2048 bits and above.")
+    ] = False,
+) -> None:
+    """Make the Paillier key of a committee: a public file, and a secret one for each member."""
+    from secagg.dealer import deal_on_terminal
+
+    deal_on_terminal(
+        out,
+        members=members,
+        threshold=threshold,
+        bits=bits,
+        allow_only_112_bits_of_security=allow_only_112_bits_of_security,
+    )
+
+
 @app.command()
 def protocols(as_json: Annotated[bool, typer.Option("--json", help="JSON on standard output.")] = False) -> None:
     """The installed protocols."""
@@ -119,6 +145,7 @@ def protocols(as_json: Annotated[bool, typer.Option("--json", help="JSON on stan
         strongest = kind.adversaries[-1] if kind.adversaries else Adversary.CURIOUS
         protocol, _ = kind.suggest(clients=100, adversarial=0.05, dropout=0.1, adversary=strongest)
         row: dict[str, Any] = {"name": name, "server": [str(each) for each in kind.adversaries]}
+        row["needs_committee"] = kind.needs_committee
         row |= {"rounds": [step.name for step in protocol.rounds], "about": (kind.__doc__ or "").partition("\n")[0]}
         rows.append(row)
     if as_json:
@@ -127,10 +154,13 @@ def protocols(as_json: Annotated[bool, typer.Option("--json", help="JSON on stan
     from rich.table import Table
 
     table = Table(box=None, padding=(0, 3, 0, 0))
-    for heading in ("protocol", "safe from a server that is", "rounds", "what it is"):
+    for heading in ("protocol", "safe from a server that is", "opened by", "rounds", "what it is"):
         table.add_column(heading)
     for each in rows:
-        table.add_row(each["name"], " or ".join(each["server"]) or "-", ", ".join(each["rounds"]), each["about"])
+        opened_by = "a committee" if each["needs_committee"] else "the clients" if each["server"] else "-"
+        table.add_row(
+            *(each["name"], " or ".join(each["server"]) or "-", opened_by, ", ".join(each["rounds"]), each["about"])
+        )
     Console().print(table)
 
 

@@ -19,7 +19,8 @@ import msgspec
 from secagg.config import TrainingConfig, parse
 from secagg.errors import SecaggError
 from secagg.prepare import prepare
-from secagg.training import PlainAveraging, RoundRecord, SecureAveraging
+from secagg.records import RoundRecord
+from secagg.training import PlainAveraging, SecureAveraging
 
 Kind = Literal["without noise", "plain"]
 WITHOUT_NOISE: Final = "without noise"
@@ -137,6 +138,7 @@ def main() -> None:
         step=config.server_step,
         dropping=config.dropping,
         members=prepared.members,
+        keyholders=prepared.keyholders,
     )
     plain = PlainAveraging(
         devices=prepared.devices,

@@ -35,11 +35,15 @@ class TrainingConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         clients: Simulated devices, each with a shard of its own.
         rounds: Global rounds, one release each.
         protocol: A registered protocol's name.
+        committee: Folder with the key files of all members of a committee, for protocols that need one.
+        committee_fingerprint: Of the committee's key, 64 hexadecimal digits: another key is refused.  Where none is
+            given, it is filled in when the run begins, so that the run goes on with this key alone.
         adversary: The server that clients are to be safe from: "curious" follows the protocol, "malicious" may do
             anything; against the latter clients have identities and agree on who vanished.
         adversarial: Largest fraction of clients that collude with the server: sizes the protocol's parameters, and
             their noise shares, one at the least, are not counted.
-        dropout: Fraction of the clients that vanish in every round, at random points of the protocol.
+        dropout: Fraction of the clients that vanish in every round, at random points of the protocol among those that
+            ask clients; a committee stays.
         minimum_contributors: Least contributors of a release, which the noise is sized for; by default what is left
             after one and a half times the dropout, and no less than a majority (against a malicious server: of all
             clients and the adversarial ones once more).
@@ -67,6 +71,8 @@ class TrainingConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     clients: Annotated[int, Meta(ge=2, le=100_000)] = 300
     rounds: Annotated[int, Meta(ge=1, le=100_000)] = 30
     protocol: str = "secagg-plus"
+    committee: str | None = None
+    committee_fingerprint: Annotated[str, Meta(pattern=r"\A[0-9a-f]{64}\Z")] | None = None
     adversary: Adversary = Adversary.CURIOUS
     adversarial: Annotated[float, Meta(ge=0, lt=1)] = 0.05
     dropout: Annotated[float, Meta(ge=0, lt=1)] = 0.1
@@ -104,6 +110,8 @@ class TrainingConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
             )
         if (self.weighting is Weighting.WEIGHTED) != (self.max_examples is not None):
             raise ConfigurationError("max_examples must be given exactly where weighting is weighted")
+        if self.committee is None and self.committee_fingerprint is not None:
+            raise ConfigurationError("committee_fingerprint is that of a committee's key, and committee is not given")
         left = self.clients - self.dropping
         if left < 2:
             raise ConfigurationError(

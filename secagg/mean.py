@@ -21,11 +21,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from dp.clip import clip_l2
 from dp.distributed import DistributedDiscreteGaussian
-from protocols import Cost, Member, Roster, SecureSum, Session, Transmission, simulate
+from protocols import Committee, Cost, Keyholder, Member, Roster, SecureSum, Session, Transmission, simulate
 from protocols.errors import ParameterError
 from secagg.encoding import Arrays, Encoding, Weighting
 from secagg.errors import ConfigurationError
-from secagg.lattice import Target, fit_with_noise
+from secagg.lattice import Target, entry_bits, fit_with_noise
 from secagg.residues import reduced
 from secagg.rotation import Rotation
 
@@ -40,7 +40,7 @@ class Release:
         mean: Arrays of the encoding's shapes, float64; where the mean is weighted and noisy, scaled back to the clip,
             see `SecureMean.decode`.
         contributors: Whose updates are in it, ascending.
-        dropped: By client id, the round of the protocol that it did not answer.
+        dropped: By party id, the round of the protocol that it did not answer.
         rounding_bound: The most that an entry differs, noise aside, from the exact mean of the clipped updates; None
             where the mean is weighted and noisy, since it would give the exact total weight away.
         cost: Bytes and seconds of the protocol, encoding included.
@@ -58,12 +58,13 @@ class SecureMean:
     """The mean of each array over clients, entry by entry, through a secure sum alone; make one with `plan`.
 
     Attributes:
-        protocol: The secure sum.
+        protocol: The secure sum; `plan` has told it how large an entry of a vector can be, but for a chance of 2^-40.
         clients: Ids of the cohort.
         minimum_contributors: With fewer, nothing is released; the noise is sized for so many, less those that collude.
         encoding: Between updates and integers.
         noise: What each client adds to its integers, or None.
         roster: The identities of the cohort, where the server may be malicious, or None.
+        committee: Who opens the sum, in protocols that encrypt under a committee's key, or None.
 
     Formal guarantees (where `noise` is not None):
         Sensitivity: `encoding.l2_sensitivity`, in integer steps, of the sum to one client's contribution replaced by
@@ -77,6 +78,7 @@ class SecureMean:
     encoding: Encoding
     noise: DistributedDiscreteGaussian | None
     roster: Roster | None = None
+    committee: Committee | None = None
 
     @classmethod
     def plan(
@@ -92,6 +94,7 @@ class SecureMean:
         max_weight: float = 1.0,
         target: Target | None = None,
         roster: Roster | None = None,
+        committee: Committee | None = None,
     ) -> "SecureMean":
         """Choose granularity and noise, and check that everything fits, before anything runs.
 
@@ -106,11 +109,12 @@ class SecureMean:
             max_weight: The weight that counts as one.
             target: The guarantee to keep, or None for no noise at all.
             roster: The identities of exactly the cohort, for a protocol against a malicious server.
+            committee: Who opens the sum, for a protocol that needs one.
 
         Raises:
             EncodingError: A parameter of the encoding is out of range.
             ModulusTooSmall: The cohort does not fit the modulus; the error names the bits that would do.
-            ParameterError: Cohort, threshold, protocol and roster do not fit together.
+            ParameterError: Cohort, threshold, protocol, roster and committee do not fit together.
             dp.errors.InfeasibleTarget: No noise reaches the target.
         """
         cohort = tuple(clients)
@@ -133,15 +137,17 @@ class SecureMean:
         encoding, noise = fit_with_noise(
             fit, target, modulus_bits=modulus_bits, shares=minimum_contributors - colluding
         )
+        bits = entry_bits(encoding, noise, releases=1 if target is None else target.releases)
         planned = cls(
-            protocol=protocol,
+            protocol=protocol.narrowed(bits) if 2**bits <= encoding.modulus else protocol,
             clients=cohort,
             minimum_contributors=minimum_contributors,
             encoding=encoding,
             noise=noise,
             roster=roster,
+            committee=committee,
         )
-        protocol.validate(planned.session(bytes(16)))
+        planned.protocol.validate(planned.session(bytes(16)))
         return planned
 
     def session(self, session_id: bytes, *, context: bytes = b"") -> Session:
@@ -156,6 +162,7 @@ class SecureMean:
             modulus=self.encoding.modulus,
             context=bound,
             roster=self.roster,
+            committee=self.committee,
         )
 
     def rotation(self, session: Session) -> Rotation:
@@ -221,6 +228,7 @@ class SecureMean:
         *,
         weights: Mapping[int, float] | None = None,
         members: Mapping[int, Member] | None = None,
+        keyholders: Mapping[int, Keyholder] | None = None,
         drops: Mapping[str, Collection[int]] | None = None,
         context: bytes = b"",
         tap: Callable[[Transmission], None] | None = None,
@@ -233,27 +241,21 @@ class SecureMean:
             updates: Each client's arrays.
             weights: Each client's weight, where the mean is weighted.
             members: Each client's identity and terms, where the mean has a roster.
-            drops: By round of the protocol, the clients that vanish there.
+            keyholders: Each committee member's share and rules, where the mean has a committee.
+            drops: By round of the protocol, the parties that vanish there.
             context: What else the parties agree on, such as round number and model hash.
             tap: Called with every message.
             entropy: Secret randomness; `os.urandom` outside tests.
             clock: Seconds, to account for each party's work.
 
         Raises:
-            ConfigurationError: Updates, weights or members are not those of the cohort.
+            ConfigurationError: Updates, weights or members are not those of the cohort, or keyholders of the committee.
             EncodingError: An update does not fit; nothing has been sent then.
-            UnsafeSession: A client does not take part on these terms; nothing has been sent then.
+            UnsafeSession: A party does not take part on these terms; nothing has been sent then.
             TooFewSurvivors: Too many vanished; nothing has been released then.
             UnusableMean: See `decode`.
         """
-        expected = set(self.clients)
-        if set(updates) != expected:
-            raise ConfigurationError(f"updates must be those of the cohort's {len(expected)} clients")
-        weighted = self.encoding.weighting is Weighting.WEIGHTED
-        if weighted != (weights is not None) or (weights is not None and set(weights) != expected):
-            raise ConfigurationError("weights must be given for the whole cohort exactly where the mean is weighted")
-        if (self.roster is None) != (members is None) or (members is not None and set(members) != expected):
-            raise ConfigurationError("members must be given for the whole cohort exactly where the mean has a roster")
+        self._check_parties(updates, weights, members, keyholders)
         session = self.session(entropy(16), context=context)
         rotation = self.rotation(session)
         vectors, seconds = {}, {}
@@ -263,7 +265,15 @@ class SecureMean:
             vectors[client] = self.contribution(updates[client], rotation=rotation, weight=weight, entropy=entropy)
             seconds[client] = clock() - begun
         outcome = simulate(
-            self.protocol, session, vectors, members=members, drops=drops, tap=tap, entropy=entropy, clock=clock
+            self.protocol,
+            session,
+            vectors,
+            members=members,
+            keyholders=keyholders,
+            drops=drops,
+            tap=tap,
+            entropy=entropy,
+            clock=clock,
         )
         begun = clock()
         mean = self.decode(outcome.total, contributors=len(outcome.contributors), rotation=rotation)
@@ -277,6 +287,27 @@ class SecureMean:
             rounding_bound=self._rounding_bound(outcome.contributors, weights),
             cost=outcome.cost,
         )
+
+    def _check_parties(
+        self,
+        updates: Mapping[int, object],
+        weights: Mapping[int, object] | None,
+        members: Mapping[int, object] | None,
+        keyholders: Mapping[int, object] | None,
+    ) -> None:
+        expected = set(self.clients)
+        if set(updates) != expected:
+            raise ConfigurationError(f"updates must be those of the cohort's {len(expected)} clients")
+        weighted = self.encoding.weighting is Weighting.WEIGHTED
+        if weighted != (weights is not None) or (weights is not None and set(weights) != expected):
+            raise ConfigurationError("weights must be given for the whole cohort exactly where the mean is weighted")
+        if (self.roster is None) != (members is None) or (members is not None and set(members) != expected):
+            raise ConfigurationError("members must be given for the whole cohort exactly where the mean has a roster")
+        opening = None if self.committee is None else set(self.committee.members)
+        if opening != (None if keyholders is None else set(keyholders)):
+            raise ConfigurationError(
+                "keyholders must be given for the whole committee exactly where the mean has a committee"
+            )
 
     def _rounding_bound(self, contributors: tuple[int, ...], weights: Mapping[int, float] | None) -> float | None:
         if weights is None:

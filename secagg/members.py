@@ -6,16 +6,19 @@ that the server does not control.
 
 from collections.abc import Sequence
 
-from protocols import Identity, Member, MemoryRecord, Roster
+from protocols import Identity, Member, MemoryRecord, Roster, ThresholdKey
 
 
-def simulated_members(clients: Sequence[int], *, adversarial: float, minimum_contributors: int) -> dict[int, Member]:
+def simulated_members(
+    clients: Sequence[int], *, adversarial: float, minimum_contributors: int, committee: ThresholdKey | None = None
+) -> dict[int, Member]:
     """One member for each client, all with the same roster and the same terms.
 
     Args:
         clients: Ids of the cohort.
         adversarial: See `Member`.
         minimum_contributors: See `Member`.
+        committee: See `Member`.
     """
     identities = {client: Identity.generate() for client in clients}
     roster = Roster({client: identity.public for client, identity in identities.items()})
@@ -26,6 +29,7 @@ def simulated_members(clients: Sequence[int], *, adversarial: float, minimum_con
             sessions=MemoryRecord(),
             adversarial=adversarial,
             minimum_contributors=minimum_contributors,
+            committee=committee,
         )
         for client, identity in identities.items()
     }

@@ -3,7 +3,9 @@
 from dataclasses import dataclass
 from functools import partial
 
-from protocols import Adversary, Member, SecureSum, available, load
+import msgspec
+
+from protocols import Adversary, Keyholder, Member, SecureSum, available, load
 from protocols.crypto.density import whole_clients
 from protocols.errors import ParameterError
 from secagg.config import TrainingConfig
@@ -11,6 +13,7 @@ from secagg.data.load import load as load_data
 from secagg.data.partition import partition
 from secagg.devices import Devices, Shard
 from secagg.errors import ConfigurationError
+from secagg.keyholders import MAKE, SimulatedCommittee
 from secagg.mean import SecureMean, Target
 from secagg.members import simulated_members
 from secagg.models import zoo
@@ -21,9 +24,10 @@ class Prepared:
     """Everything a run needs, checked.
 
     Attributes:
-        config: The settings.
+        config: The settings; where there is a committee, with its key's fingerprint.
         devices: The simulated clients.
         members: Their identities and terms, made for this run, where the server may be malicious; otherwise None.
+        keyholders: The committee's members, where the protocol needs one; otherwise None.
         test: Examples and targets that rounds are measured on.
         mean: With noise where the settings ask for privacy.
         noiseless: The same without noise.
@@ -33,6 +37,7 @@ class Prepared:
     config: TrainingConfig
     devices: Devices
     members: dict[int, Member] | None
+    keyholders: dict[int, Keyholder] | None
     test: Shard
     mean: SecureMean
     noiseless: SecureMean
@@ -48,6 +53,7 @@ def prepare(config: TrainingConfig) -> Prepared:
         DpError: The budget cannot be met.
     """
     protocol, threshold = choose_protocol(config)
+    simulated = choose_committee(config)
     dataset = load_data(config.dataset, seed=config.seed)
     indices = partition(dataset.train_y, clients=config.clients, seed=config.seed, alpha=config.alpha)
     model = zoo.build(
@@ -65,9 +71,16 @@ def prepare(config: TrainingConfig) -> Prepared:
         batch_size=config.batch_size,
         seed=config.seed,
     )
-    members = None
+    committee = None if simulated is None else simulated.committee
+    members, roster = None, None
     if config.adversary is Adversary.MALICIOUS:
-        members = simulated_members(devices.clients, adversarial=config.adversarial, minimum_contributors=threshold)
+        members = simulated_members(
+            devices.clients,
+            adversarial=config.adversarial,
+            minimum_contributors=threshold,
+            committee=None if committee is None else committee.key,
+        )
+        roster = members[0].roster
     plan = partial(
         SecureMean.plan,
         protocol=protocol,
@@ -78,7 +91,8 @@ def prepare(config: TrainingConfig) -> Prepared:
         modulus_bits=config.modulus_bits,
         weighting=config.weighting,
         max_weight=config.max_examples or 1.0,
-        roster=None if members is None else members[0].roster,
+        roster=roster,
+        committee=committee,
     )
     target = None
     if config.private:
@@ -88,17 +102,54 @@ def prepare(config: TrainingConfig) -> Prepared:
     # With noise first: it is what needs the larger modulus, and says so.
     mean = plan(target=target)
     noiseless = plan() if config.private else mean
-    if members is not None:
-        protocol.check_safety(mean.session(bytes(16)), members[0].corrupt)  # before anything is reserved, not after
+    if members is not None:  # before anything is reserved, not after
+        protocol.check_safety(mean.session(bytes(16)), members[0].corrupt)
+        if committee is not None:
+            members[0].accept_committee(committee.key)
+    keyholders = None
+    if simulated is not None:
+        fingerprint = simulated.committee.key.fingerprint.hex()
+        config = msgspec.structs.replace(config, committee_fingerprint=fingerprint)
+        keyholders = simulated.keyholders(minimum_contributors=threshold, roster=roster)
     return Prepared(
         config=config,
         devices=devices,
         members=members,
+        keyholders=keyholders,
         test=(dataset.test_x, dataset.test_y),
         mean=mean,
         noiseless=noiseless,
         suffix=".npz" if config.model == "numpy-softmax" else ".keras",
     )
+
+
+def choose_committee(config: TrainingConfig) -> SimulatedCommittee | None:
+    """The committee, where the protocol needs one.
+
+    Raises:
+        UnknownProtocol: There is no such protocol.
+        ConfigurationError: There is none where one is needed, or one where none is; it is not complete, could open two
+            sums of one session, or has another key than the settings say.
+        KeyFileError: A file is damaged, another committee's, or not for its owner's eyes alone.
+    """
+    needed = load(config.protocol).needs_committee
+    if config.committee is None:
+        if needed:
+            raise ConfigurationError(
+                f"{config.protocol} needs a committee: give its folder with --committee DIR, which is made by: {MAKE}"
+            )
+        return None
+    if not needed:
+        able = " or ".join(name for name in available() if load(name).needs_committee)
+        raise ConfigurationError(f"{config.protocol} has no use for a committee; {able} would have")
+    found = SimulatedCommittee.read(config.committee, clients=config.clients)
+    fingerprint = found.committee.key.fingerprint.hex()
+    if config.committee_fingerprint not in (None, fingerprint):
+        raise ConfigurationError(
+            f"the key in {config.committee} has the fingerprint {fingerprint}, where committee_fingerprint is "
+            f"{config.committee_fingerprint}; a run takes, and goes on with, that key alone"
+        )
+    return found
 
 
 def choose_protocol(config: TrainingConfig) -> tuple[SecureSum, int]:

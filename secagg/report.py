@@ -19,23 +19,21 @@ from protocols import Adversary, PlainSum
 from secagg import charts
 from secagg.comparison import PLAIN, WITHOUT_NOISE, ComparedRound
 from secagg.config import TrainingConfig, assumed_server, protection
+from secagg.costs import Cost, costs, quantity
 from secagg.errors import MissingExtraError
 from secagg.mean import SecureMean
 from secagg.prepare import Prepared
+from secagg.records import RoundRecord
 from secagg.run import Summary
 from secagg.runfolder import RunFolder
-from secagg.training import RoundRecord
 
 SHOWN_ROUNDS: Final = 200
 """The most rounds that a chart has, evenly spread, and that the table has, the last ones."""
 
 _NAMES: Final = {WITHOUT_NOISE: "without noise", PLAIN: "plain, in the clear"}
+_PATHS: Final = ("dataset", "committee")
 _FLOAT32_BYTES: Final = 4
 _READABLE_EPSILON: Final = 14.0  # its exponential has seven digits
-_MULTIPLES: Final[Mapping[str, Sequence[tuple[str, float]]]] = {
-    "B": (("GB", 1e9), ("MB", 1e6), ("kB", 1e3), ("B", 1.0)),
-    "s": (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)),
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,15 +51,6 @@ class Outcome:
     accuracy: float
     points: float
     compared: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cost:
-    """One line of the table of costs: for one round that released a mean, and for all of them."""
-
-    what: str
-    a_round: str
-    in_all: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,6 +136,17 @@ class RunReport:
         return self.hides_updates and self.config.adversary is Adversary.MALICIOUS
 
     @property
+    def corruptible(self) -> int | None:
+        """How many of the committee's members may collude with the server; None where there is no committee.
+
+        So many do not open a sum by themselves, and from a server that may do anything they do not let it open two.
+        """
+        if self.mean.committee is None:
+            return None
+        key = self.mean.committee.key
+        return 2 * key.threshold - key.members - 1 if self.faces_malice else key.threshold - 1
+
+    @property
     def likelier(self) -> str:
         """How many times as likely any conclusion may be with a client's data as without, delta aside."""
         spent = 0.0 if self.budget is None else self.budget.spent.epsilon
@@ -180,8 +180,15 @@ class RunReport:
                 f"over the {mean.noise.minimum_contributors} contributors that do not collude "
                 f"{mean.noise.noise_multiplier:.4g} times the sensitivity"
             )
+        committee: tuple[tuple[str, str], ...] = ()
+        if mean.committee is not None:
+            key = mean.committee.key
+            opening = f"any {key.threshold} of {key.members} members open a sum"
+            bits = int(key.public_key.n).bit_length()
+            committee = (("Committee", f"{opening}; {bits} bits, fingerprint {key.fingerprint.hex()}"),)
         return (
             ("Protocol", repr(mean.protocol)),
+            *committee,
             ("Server assumed", assumed_server(self.config.protocol, self.config.adversary)),
             ("Its steps", ", ".join(stage.replace("_", " ") for stage in self.stages)),
             ("Model", f"{self.config.model}: {encoding.dimension:,} parameters"),
@@ -194,21 +201,7 @@ class RunReport:
     @property
     def costs(self) -> tuple[Cost, ...]:
         """What secure aggregation cost, local training left out; rounds that released nothing have no cost recorded."""
-        released = [record for record in self.rounds if record.contributors]
-        everyone = self.summary.clients
-
-        def line(what: str, values: Sequence[float], unit: str) -> Cost:
-            total = math.fsum(values)
-            return Cost(what=what, a_round=quantity(total / max(1, len(values)), unit), in_all=quantity(total, unit))
-
-        return (
-            line("A client sends", [record.sent_bytes for record in released], "B"),
-            line("A client receives", [record.received_bytes for record in released], "B"),
-            line("A client computes", [record.client_s for record in released], "s"),
-            line("The server receives", [everyone * record.sent_bytes for record in released], "B"),
-            line("The server sends", [everyone * record.received_bytes for record in released], "B"),
-            line("The server computes", [record.server_s for record in released], "s"),
-        )
+        return costs(self.rounds, clients=self.summary.clients)
 
     @property
     def expansion(self) -> float | None:
@@ -222,7 +215,9 @@ class RunReport:
         """All settings of the run."""
         defaults, found = TrainingConfig(), []
         for name in TrainingConfig.__struct_fields__:
-            value = self.dataset if name == "dataset" else getattr(self.config, name)
+            value = getattr(self.config, name)
+            if name in _PATHS and value is not None:
+                value = Path(value).name  # the page may go where the folder is nobody's business
             words = "automatic" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
             found.append(Setting(name=name, value=words, changed=value != getattr(defaults, name)))
         return tuple(found)
@@ -273,12 +268,3 @@ def _power(modulus: int) -> str:
     """A modulus as a reader knows it: 2^24, or less a little."""
     bits = (modulus - 1).bit_length()
     return f"2^{bits}" if modulus == 1 << bits else f"2^{bits} - {(1 << bits) - modulus:,}"
-
-
-def quantity(value: float, unit: str) -> str:
-    """A value, at least 0, in the unit's multiple that reads best: 5170 "B" is "5.17 kB"."""
-    multiples = _MULTIPLES[unit]
-    symbol, size = next((multiple for multiple in multiples if value >= multiple[1]), multiples[-1])
-    scaled = value / size
-    places = 0 if scaled >= 100 or value == 0 else 1 if scaled >= 10 else 2
-    return f"{scaled:,.{places}f} {symbol}"

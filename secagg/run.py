@@ -13,8 +13,9 @@ from secagg.comparison import ComparedRound, ComparisonProcess
 from secagg.config import TrainingConfig
 from secagg.errors import CheckpointError
 from secagg.prepare import Prepared
+from secagg.records import CommitteeCost, RoundRecord
 from secagg.runfolder import RunFolder
-from secagg.training import GlobalModel, RoundRecord, SecureAveraging, evaluate
+from secagg.training import GlobalModel, SecureAveraging, evaluate
 
 Observer = Callable[[str | None, RoundRecord], None]
 """Called after each round: the kind of the run to compare with (None for the run itself), and the round."""
@@ -46,6 +47,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
         received_bytes: Likewise.
         client_s: A client's CPU seconds of secure aggregation, each released round, mean.
         server_s: The server's, likewise.
+        committee: A committee member's part, each released round, mean; None where there is no committee.
         stopped_early: Whether the budget ended before the rounds did, as it may after an interruption.
         saved_model: File name of the model in the run's folder.
     """
@@ -74,6 +76,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     server_s: float
     stopped_early: bool
     saved_model: str
+    committee: CommitteeCost | None = None
 
 
 def run_training(prepared: Prepared, folder: RunFolder, *, resume: bool, observe: Observer) -> Summary:
@@ -117,6 +120,7 @@ def _run(prepared: Prepared, folder: RunFolder, *, resume: bool, observe: Observ
             state=state,
             run=run_name(config),
             members=prepared.members,
+            keyholders=prepared.keyholders,
         )
         stopped_early = _train(training, config, folder, process, observe)
         if process is not None:
@@ -154,6 +158,7 @@ def _run(prepared: Prepared, folder: RunFolder, *, resume: bool, observe: Observ
         server_s=_mean(record.server_s for record in released),
         stopped_early=stopped_early,
         saved_model=model_name,
+        committee=_mean_committee(released),
     )
     folder.save_summary(msgspec.json.encode(summary))
     return summary
@@ -229,6 +234,18 @@ def _comparison(config: TrainingConfig, *, wanted: bool) -> AbstractContextManag
 def _mean(values: Iterable[float]) -> float:
     kept = list(values)
     return sum(kept) / len(kept) if kept else 0.0
+
+
+def _mean_committee(records: list[RoundRecord]) -> CommitteeCost | None:
+    costs = [record.committee for record in records if record.committee is not None]
+    if not costs:
+        return None
+    return CommitteeCost(
+        members=costs[-1].members,
+        sent_bytes=_mean(cost.sent_bytes for cost in costs),
+        received_bytes=_mean(cost.received_bytes for cost in costs),
+        member_s=_mean(cost.member_s for cost in costs),
+    )
 
 
 def _mean_drops(records: list[RoundRecord]) -> dict[str, float]:

@@ -20,7 +20,8 @@ from secagg.errors import CheckpointError, ConfigurationError, DataError
 from secagg.files import read_arrays, write_whole
 from secagg.folderlock import NAME as _LOCK
 from secagg.folderlock import FolderLock
-from secagg.training import GlobalModel, RoundRecord
+from secagg.records import RoundRecord
+from secagg.training import GlobalModel
 
 T = TypeVar("T")
 

@@ -16,9 +16,9 @@ from dp.report import rounded_up
 from secagg.config import TrainingConfig, assumed_server, parse, protection, read_settings
 from secagg.errors import ConfigurationError
 from secagg.prepare import Prepared, prepare
+from secagg.records import RoundRecord
 from secagg.run import Summary, run_training
 from secagg.runfolder import RunFolder
-from secagg.training import RoundRecord
 
 
 def train_on_terminal(
@@ -51,7 +51,7 @@ def train_on_terminal(
         prepared = _prepared(config, console)
         with folder, _telling_how_to_go_on(folder, console):
             folder.check_free(overwrite=overwrite)  # Again: now nobody else can begin a run here.
-            folder.begin(config)
+            folder.begin(prepared.config)
             summary = _run(prepared, folder, resume=False, console=console)
     if as_json:
         sys.stdout.write(msgspec.json.format(msgspec.json.encode(summary)).decode() + "\n")
@@ -163,6 +163,12 @@ def summary_table(summary: Summary, folder: RunFolder) -> Table:
         "a client, each round",
         f"{summary.sent_bytes:,.0f} bytes sent, {summary.received_bytes:,.0f} received, {summary.client_s:.4f} CPU s",
     )
+    if summary.committee is not None:
+        cost = summary.committee
+        table.add_row(
+            f"each of {cost.members} committee members, each round",
+            f"{cost.sent_bytes:,.0f} bytes sent, {cost.received_bytes:,.0f} received, {cost.member_s:.4f} CPU s",
+        )
     table.add_row("the server, each round", f"{summary.server_s:.3f} CPU s")
     if summary.stopped_early:
         table.add_row("stopped early", "the budget does not allow another release")

@@ -10,61 +10,21 @@ import hashlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Final
+from typing import Any, Final
 
 import msgspec
 import numpy as np
-from msgspec import Meta
 from numpy.typing import NDArray
 
 from dp import clip
 from dp.ledger import Ledger
-from protocols import Member
+from protocols import Keyholder, Member, Role
 from protocols.errors import TooFewSurvivors
 from secagg.devices import Devices, Shard
 from secagg.encoding import Arrays, Weighting
 from secagg.errors import ConfigurationError, ModelError, UnusableMean
 from secagg.mean import Release, SecureMean
-
-LARGEST: Final = 1e100
-"""No figure of a round is larger: a loss beyond it has diverged, and sums and drawings of all of them stay finite."""
-
-Count = Annotated[int, Meta(ge=0, lt=2**31)]
-Quantity = Annotated[float, Meta(ge=0, le=LARGEST)]
-Stage = Annotated[str, Meta(min_length=1, max_length=200, pattern=r"\A[^\x00-\x1f\x7f-\x9f]*\Z")]
-
-
-class RoundRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What one round did; a line of `metrics.jsonl`, whose ranges are checked where one is read.
-
-    Attributes:
-        round: From 1.
-        accuracy: Of the global model after the round, on the test examples.
-        loss: Likewise.
-        contributors: How many updates are in the mean; 0 where too few were left and nothing was released.
-        dropped: By round of the protocol, ids of the clients that vanished there.
-        epsilon: Spent up to and with this round; None without noise.
-        rounding_bound: The most that an entry of the mean differs, noise aside, from the exact one; None where that is
-            not to be told, see `Release`, or nothing was released.
-        withheld: Why nothing was released; None where a mean was.
-        sent_bytes: Mean over clients.
-        received_bytes: Mean over clients.
-        client_s: CPU seconds of secure aggregation, mean over clients.
-        server_s: CPU seconds of secure aggregation.
-    """
-
-    round: Annotated[int, Meta(ge=1, lt=2**31)]
-    accuracy: Annotated[float, Meta(ge=0, le=1)]
-    loss: Annotated[float, Meta(ge=-LARGEST, le=LARGEST)]
-    contributors: Count
-    dropped: dict[Stage, list[Count]] = {}
-    epsilon: Quantity | None = None
-    rounding_bound: Annotated[float, Meta(ge=0)] | None = None
-    withheld: str | None = None
-    sent_bytes: Quantity = 0.0
-    received_bytes: Quantity = 0.0
-    client_s: Quantity = 0.0
-    server_s: Quantity = 0.0
+from secagg.records import LARGEST, RoundRecord, committee_cost, means
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,13 +98,14 @@ class SecureAveraging:
         state: Where to start; by default the model's initial weights.
         run: A name of the run for the ledger's labels.
         members: Each device's identity and terms; needed exactly where `mean` has a roster.
+        keyholders: Each committee member's share and rules; needed exactly where `mean` has a committee.
 
     Attributes:
         state: The global model.
         contributors: Whose updates are in the last round's mean; none where nothing was released.
 
     Raises:
-        ConfigurationError: Mean, ledger, devices and members do not fit together.
+        ConfigurationError: Mean, ledger, devices, members and keyholders do not fit together.
     """
 
     def __init__(
@@ -159,6 +120,7 @@ class SecureAveraging:
         state: GlobalModel | None = None,
         run: str | None = None,
         members: Mapping[int, Member] | None = None,
+        keyholders: Mapping[int, Keyholder] | None = None,
     ) -> None:
         if mean.clients != tuple(devices.clients):
             raise ConfigurationError("the mean was planned for another cohort than these devices")
@@ -168,7 +130,10 @@ class SecureAveraging:
             raise ConfigurationError(f"dropping must be an int in [0, {len(mean.clients)}], not {dropping!r}")
         if (mean.roster is None) != (members is None):
             raise ConfigurationError("members are needed exactly where the mean has a roster")
-        self._devices, self._test, self._mean, self._ledger, self._members = devices, test, mean, ledger, members
+        if (mean.committee is None) != (keyholders is None):
+            raise ConfigurationError("keyholders are needed exactly where the mean has a committee")
+        self._devices, self._test, self._mean, self._ledger = devices, test, mean, ledger
+        self._members, self._keyholders = members, keyholders
         self._step, self._dropping = step, dropping
         self._of_run = "" if run is None else f" of run {run}"
         self.state = state or GlobalModel.initial(devices)
@@ -185,7 +150,9 @@ class SecureAveraging:
         """
         number, devices, mean = self.state.round + 1, self._devices, self._mean
         updates = dict(devices.train(self.state.weights, number))
-        drops = devices.drops(number, [row.name for row in mean.protocol.rounds], self._dropping)
+        # Devices are clients: they vanish in rounds that ask clients, and the committee stays.
+        asking = [row.name for row in mean.protocol.rounds if row.role is Role.CLIENT]
+        drops = devices.drops(number, asking, self._dropping)
         weights = None
         if mean.encoding.weighting is Weighting.WEIGHTED:
             most = mean.encoding.max_weight
@@ -199,6 +166,7 @@ class SecureAveraging:
                 updates,
                 weights=weights,
                 members=self._members,
+                keyholders=self._keyholders,
                 drops=drops,
                 context=self.state.digest(),
                 clock=time.process_time,
@@ -226,15 +194,16 @@ class SecureAveraging:
         )
         if release is None:
             return record
-        clients = len(self._devices.clients)
+        sent, received, seconds = means(release.cost, self._devices.clients)
         return msgspec.structs.replace(
             record,
             contributors=len(release.contributors),
             rounding_bound=release.rounding_bound,
-            sent_bytes=release.cost.sent_bytes.total() / clients,
-            received_bytes=release.cost.received_bytes.total() / clients,
-            client_s=sum(release.cost.client_s.values()) / clients,
+            sent_bytes=sent,
+            received_bytes=received,
+            client_s=seconds,
             server_s=release.cost.server_s,
+            committee=None if self._mean.committee is None else committee_cost(release.cost, self._mean.committee),
         )
 
 

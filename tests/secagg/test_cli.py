@@ -162,7 +162,7 @@ def test_train_resumed_after_its_end_changes_nothing(finished: Path) -> None:
         (("missing.toml",), "cannot read missing.toml: No such file"),
         (("--epsilon", "-1"), "epsilon: expected `float` > 0"),
         (("--delta", "0.5"), "one over 300 clients; 0.003 would do"),
-        (("--protocol", "rot13"), "there are lightsecagg, plain, secagg, secagg-plus"),
+        (("--protocol", "rot13"), "there are lightsecagg, oneshot, paillier, plain, secagg, secagg-plus"),
         (("--weighting", "heavy"), "weighting: invalid enum value 'heavy'"),
         (("--dataset", "missing.npz"), "missing.npz"),
         (("--model", "numpy-softmax", "--modulus-bits", "4"), "modulus of 4 bits; 16 bits would do"),

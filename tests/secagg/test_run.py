@@ -16,9 +16,10 @@ from secagg.config import TrainingConfig, parse
 from secagg.errors import CheckpointError, ModelError, SecaggError
 from secagg.models.softmax import SoftmaxRegression
 from secagg.prepare import prepare
+from secagg.records import RoundRecord
 from secagg.run import Summary, run_name, run_training
 from secagg.runfolder import RunFolder
-from secagg.training import GlobalModel, RoundRecord
+from secagg.training import GlobalModel
 
 SMALL: dict[str, Any] = {
     "dataset": "breast-cancer",

@@ -15,9 +15,10 @@ from dp.ledger import Ledger
 from dp.report import rounded_up
 from protocols import Adversary
 from secagg.config import TrainingConfig, parse
+from secagg.costs import quantity
 from secagg.errors import MissingExtraError
 from secagg.prepare import Prepared, prepare
-from secagg.report import SHOWN_ROUNDS, RunReport, quantity
+from secagg.report import SHOWN_ROUNDS, RunReport
 from secagg.run import run_name, run_training
 from secagg.runfolder import RunFolder
 from secagg.training import SecureAveraging

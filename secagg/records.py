@@ -1,0 +1,82 @@
+"""What a round did and cost: a line of `metrics.jsonl`, whose ranges are checked where one is read."""
+
+from collections.abc import Sequence
+from typing import Annotated, Final
+
+import msgspec
+from msgspec import Meta
+
+from protocols import Committee, Cost
+
+LARGEST: Final = 1e100
+"""No figure of a round is larger: a loss beyond it has diverged, and sums and drawings of all of them stay finite."""
+
+Count = Annotated[int, Meta(ge=0, lt=2**31)]
+Quantity = Annotated[float, Meta(ge=0, le=LARGEST)]
+Stage = Annotated[str, Meta(min_length=1, max_length=200, pattern=r"\A[^\x00-\x1f\x7f-\x9f]*\Z")]
+
+
+class CommitteeCost(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a committee member's part of a round costs.
+
+    Attributes:
+        members: How many there are.
+        sent_bytes: Mean over members.
+        received_bytes: Mean over members.
+        member_s: CPU seconds, mean over members.
+    """
+
+    members: Annotated[int, Meta(ge=1, lt=2**31)]
+    sent_bytes: Quantity
+    received_bytes: Quantity
+    member_s: Quantity
+
+
+class RoundRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What one round did; a line of `metrics.jsonl`, whose ranges are checked where one is read.
+
+    Attributes:
+        round: From 1.
+        accuracy: Of the global model after the round, on the test examples.
+        loss: Likewise.
+        contributors: How many updates are in the mean; 0 where too few were left and nothing was released.
+        dropped: By round of the protocol, ids of the clients that vanished there.
+        epsilon: Spent up to and with this round; None without noise.
+        rounding_bound: The most that an entry of the mean differs, noise aside, from the exact one; None where that is
+            not to be told, see `Release`, or nothing was released.
+        withheld: Why nothing was released; None where a mean was.
+        sent_bytes: Mean over clients.
+        received_bytes: Mean over clients.
+        client_s: CPU seconds of secure aggregation, mean over clients.
+        server_s: CPU seconds of secure aggregation.
+        committee: The committee's part; None where there is none, or nothing was released.
+    """
+
+    round: Annotated[int, Meta(ge=1, lt=2**31)]
+    accuracy: Annotated[float, Meta(ge=0, le=1)]
+    loss: Annotated[float, Meta(ge=-LARGEST, le=LARGEST)]
+    contributors: Count
+    dropped: dict[Stage, list[Count]] = {}
+    epsilon: Quantity | None = None
+    rounding_bound: Annotated[float, Meta(ge=0)] | None = None
+    withheld: str | None = None
+    sent_bytes: Quantity = 0.0
+    received_bytes: Quantity = 0.0
+    client_s: Quantity = 0.0
+    server_s: Quantity = 0.0
+    committee: CommitteeCost | None = None
+
+
+def means(cost: Cost, parties: Sequence[int]) -> tuple[float, float, float]:
+    """Bytes sent, bytes received and seconds, means over these parties."""
+    sent, received, seconds = (
+        sum(of[party] for party in parties) / len(parties)
+        for of in (cost.sent_bytes, cost.received_bytes, cost.client_s)
+    )
+    return sent, received, seconds
+
+
+def committee_cost(cost: Cost, committee: Committee) -> CommitteeCost:
+    """The part of a session's committee."""
+    sent, received, seconds = means(cost, committee.members)
+    return CommitteeCost(members=len(committee.members), sent_bytes=sent, received_bytes=received, member_s=seconds)
