@@ -2,9 +2,9 @@
 
 import copy
 import hashlib
-import os
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache, lru_cache
 from typing import Final
 
 import numpy as np
@@ -12,14 +12,20 @@ import numpy as np
 from protocols import (
     Adversary,
     Client,
+    Committee,
     Continue,
     Finish,
     Identity,
+    Keyholder,
     LightSecAgg,
     Member,
+    MemoryOpenings,
     MemoryRecord,
+    OneShot,
     Opening,
+    OpeningRecord,
     Outcome,
+    PaillierSum,
     ParameterError,
     RemoteError,
     Roster,
@@ -35,12 +41,17 @@ from protocols import (
     messages,
     simulate,
 )
+from protocols.crypto.integers import Arithmetic, fastest
+from protocols.encrypted import EncryptedSum
 from protocols.registry import available
 from protocols.session import Entropy, Vector
+from tests.protocols import committee_keys
 
 IDS: Final = (5, 0, 2**32 - 2, 17, 3, 300, 70_000, 1)
 OPENINGS: Final = (Opening(least_dropped=0, most_dropped=0), Opening(least_dropped=1, most_dropped=2))
 SNAPSHOT_KEY: Final = Secret(hashlib.sha256(b"key of snapshots").digest())
+COMMITTEE: Final = (21, 22, 23)
+"""Ids of committees whose members are no clients."""
 MODULI: Final = (2**16, 2**31 - 1, 2**61 - 1, 65_521)
 
 
@@ -62,27 +73,70 @@ class Setting:
             return {}
         return {client: member(client, self.session) for client in self.session.clients}
 
-    def client(self, client: int, vector: Vector, entropy: Entropy, record: SessionRecord | None = None) -> Client:
-        """One client's machine, at its beginning."""
+    @property
+    def parties(self) -> tuple[int, ...]:
+        """All clients, and those of the committee who are none."""
+        return tuple(dict.fromkeys((*self.session.clients, *self.session.committee_members)))
+
+    def asked(self, number: int) -> tuple[int, ...]:
+        """Whom a round asks, where nobody has dropped."""
+        return self.protocol.parties(self.session, self.protocol.rounds[number].role)
+
+    def quorum(self, number: int) -> int:
+        """How many of them have to answer."""
+        return self.protocol.quorum(self.session, self.protocol.rounds[number].role)
+
+    def keyholders(self) -> dict[int, Keyholder]:
+        """Each committee member's share and rules, and an empty record of openings; none without a committee."""
+        return {member: keyholder(member, self.session) for member in self.session.committee_members}
+
+    def client(
+        self,
+        client: int,
+        vector: Vector | None,
+        entropy: Entropy,
+        record: SessionRecord | None = None,
+        openings: OpeningRecord | None = None,
+    ) -> Client:
+        """One party's machine, at its beginning."""
         return Client(
             self.protocol,
             self.session,
             client,
             vector,
-            attached=attached_secrets(client, self.session),
+            attached=attached_secrets(client, self.session) if client in self.session.clients else (),
             entropy=entropy,
-            member=member(client, self.session, record) if self.session.roster else None,
+            member=self.member(client, record),
+            keyholder=self.keyholder(client, openings),
         )
 
-    def restored(self, client: int, data: bytes, entropy: Entropy, record: SessionRecord | None = None) -> Client:
-        """A client's machine as a snapshot under `SNAPSHOT_KEY` says, with its own or another record of sessions."""
+    def member(self, client: int, record: SessionRecord | None = None) -> Member | None:
+        """What a party brings as a client to a session with a roster."""
+        if self.session.roster is None or client not in self.session.clients:
+            return None
+        return member(client, self.session, record)
+
+    def keyholder(self, party: int, openings: OpeningRecord | None = None) -> Keyholder | None:
+        """What a party brings as a committee member."""
+        return keyholder(party, self.session, openings) if party in self.session.committee_members else None
+
+    def restored(
+        self,
+        client: int,
+        data: bytes,
+        entropy: Entropy,
+        record: SessionRecord | None = None,
+        openings: OpeningRecord | None = None,
+    ) -> Client:
+        """A party's machine as a snapshot under `SNAPSHOT_KEY` says, with its own or other records."""
         return Client.restore(
             self.protocol,
             self.session,
             data,
             key=SNAPSHOT_KEY,
             entropy=entropy,
-            member=member(client, self.session, record) if self.session.roster else None,
+            member=self.member(client, record),
+            keyholder=self.keyholder(client, openings),
         )
 
     def simulate(
@@ -91,18 +145,19 @@ class Setting:
         *,
         drops: Mapping[str, Collection[int]] | None = None,
         tap: Callable[[Transmission], None] | None = None,
-        entropy: Entropy = os.urandom,
+        entropy: Entropy | None = None,
     ) -> Outcome:
-        """One sum in memory, with attached secrets and members where the session has them."""
+        """One sum in memory, with attached secrets and members where the session has them; repeatable, if not told."""
         return simulate(
             self.protocol,
             self.session,
             inputs,
             attached=self.attached(),
             members=self.members(),
+            keyholders=self.keyholders(),
             drops=drops,
             tap=tap,
-            entropy=entropy,
+            entropy=entropy or stream(b"simulation"),
         )
 
     def inputs(self, seed: int = 0) -> dict[int, Vector]:
@@ -132,7 +187,47 @@ def member(client: int, session: Session, record: SessionRecord | None = None) -
         sessions=record or MemoryRecord(),
         adversarial=0.1,
         minimum_contributors=session.threshold,
+        committee=None if session.committee is None else session.committee.key,
     )
+
+
+def keyholder(member: int, session: Session, openings: OpeningRecord | None = None) -> Keyholder:
+    """What a committee member brings: its share, and the session's own threshold and roster as its rules."""
+    committee = session.committee
+    if committee is None:
+        raise LookupError("a session without a committee has no keyholders")
+    key = committee.key
+    shares = committee_keys.key_shares(1, key.members, key.threshold, remembering())
+    return Keyholder(
+        share=shares[committee.index(member) - 1],
+        openings=openings or MemoryOpenings(),
+        minimum_contributors=session.threshold,
+        roster=session.roster,
+    )
+
+
+@cache
+def remembering() -> Arithmetic:
+    """The fastest arithmetic, which computes no list of powers twice.
+
+    Openings take longest of all, and these tests repeat sums with the same entropy, and so the same powers, a lot.
+    """
+    fast = fastest()
+
+    @lru_cache(maxsize=2048)
+    def remembered(bases: tuple[int, ...], exponent: int, modulus: int) -> tuple[int, ...]:
+        return tuple(fast.powers(bases, exponent, modulus))
+
+    def powers(bases: Sequence[int], exponent: int, modulus: int) -> list[int]:
+        return list(remembered(tuple(bases), exponent, modulus))
+
+    return replace(fast, powers=powers)
+
+
+def committee_of(members: tuple[int, ...]) -> Committee:
+    """A committee of these, more than half of whom open a sum; the same key for all of a size."""
+    key = committee_keys.threshold_key(1, len(members), len(members) // 2 + 1, remembering())
+    return Committee(key=key, members=members)
 
 
 def attached_secrets(client: int, session: Session) -> tuple[Secret, ...]:
@@ -149,10 +244,12 @@ def setting(
     length: int = 40,
     context: bytes = b"",
     attached: tuple[Opening, ...] = (),
+    committee: tuple[int, ...] = COMMITTEE,
 ) -> Setting:
-    """A session of the first modulus that the protocol takes, with a roster where it asks for one."""
+    """A session of the first modulus that the protocol takes, with a roster or a committee where it asks for one."""
     malicious = getattr(protocol, "adversary", None) is Adversary.MALICIOUS
     roster = Roster({client: identity(client).public for client in clients}) if malicious else None
+    opened = committee_of(committee) if isinstance(protocol, EncryptedSum) else None
     for modulus in MODULI:
         session = Session(
             session_id=b"conformance of one sum",
@@ -163,12 +260,14 @@ def setting(
             context=context,
             roster=roster,
             attached=attached,
+            committee=opened,
         )
         try:
             protocol.validate(session)
         except ParameterError:
             continue
         kind = "-malicious" * malicious + "-attached" * bool(attached)
+        kind += f"-opened-by-{len(committee)}" * (opened is not None)
         label = f"{protocol.name}-{len(clients)}-{threshold}{kind}"
         return Setting(label=label, protocol=protocol, session=session)
     raise LookupError(f"{protocol.name} takes none of the moduli {MODULI}")
@@ -191,6 +290,8 @@ def settings() -> list[Setting]:
         setting(SecAgg(adversary=Adversary.MALICIOUS), IDS[:4], 3),
         setting(SecAggPlus(neighbours=4, share_threshold=4, adversary=Adversary.MALICIOUS), IDS[:7], 5),
         setting(LightSecAgg(privacy=1, responders=2), IDS[:4], 3),
+        setting(PaillierSum(adversary=Adversary.MALICIOUS), IDS[:4], 3, committee=IDS[1:6]),
+        setting(OneShot(adversary=Adversary.MALICIOUS), IDS[:3], 2, committee=(IDS[0], 9, IDS[1])),
         setting(SecAgg(), IDS[:4], 2, attached=OPENINGS),
         setting(
             SecAggPlus(neighbours=4, share_threshold=4, adversary=Adversary.MALICIOUS), IDS[:6], 4, attached=OPENINGS
@@ -219,6 +320,8 @@ def expected(inputs: Mapping[int, Vector], contributors: tuple[int, ...], modulu
 def unchecked(setting: Setting, number: int, reply: bytes) -> range:
     """Where a reply carries numbers that stand for themselves: a masked vector, or a sum of coded shares.
 
+    Sums that a committee opens have no such bytes: a client's proof, and a member's, are about every byte sent.
+
     Nobody can tell a masked vector from another, by design, so a change of these bytes alone may change the sum: who
     could alter them could as well have sent another vector.  They are a field `packed`; everything else in every
     message is checked by somebody.
@@ -235,13 +338,16 @@ def unchecked(setting: Setting, number: int, reply: bytes) -> range:
 class Run:
     """All parties of one sum, driven round by round with repeatable entropy."""
 
-    def __init__(self, setting: Setting, *, seed: bytes = b"run") -> None:
+    def __init__(self, setting: Setting, *, seed: bytes = b"run", vectors: Mapping[int, Vector] | None = None) -> None:
         self.setting = setting
-        self.inputs = setting.inputs()
-        self.records = {client: MemoryRecord() for client in setting.session.clients}
+        self.inputs = setting.inputs() if vectors is None else vectors
+        self.records = {party: MemoryRecord() for party in setting.parties}
+        self.openings = {party: MemoryOpenings() for party in setting.parties}
         self.clients = {
-            client: setting.client(client, self.inputs[client], stream(seed + b"%d" % client), self.records[client])
-            for client in setting.session.clients
+            party: setting.client(
+                party, self.inputs.get(party), stream(seed + b"%d" % party), self.records[party], self.openings[party]
+            )
+            for party in setting.parties
         }
         self.server = Server(setting.protocol, setting.session)
         self.step: Continue | Finish = self.server.start()
@@ -303,6 +409,15 @@ class Forgetful:
         """See `SessionRecord.record`."""
 
 
+class Reopening:
+    """A record of openings that notes nothing, likewise."""
+
+    def record(
+        self, *, key: bytes, session_id: bytes, context: bytes, contributors: tuple[int, ...], minimum: int
+    ) -> None:
+        """See `OpeningRecord.record`."""
+
+
 class Checkpoint:
     """A run in the middle of a round, kept as snapshots, to go on from it as often as a test likes."""
 
@@ -316,7 +431,7 @@ class Checkpoint:
         """A run from here on, of all clients or of these; always with the same entropy."""
         run = copy.copy(self._run)
         run.clients = {
-            client: run.setting.restored(client, data, stream(b"%d" % client), Forgetful())
+            client: run.setting.restored(client, data, stream(b"%d" % client), Forgetful(), Reopening())
             for client, data in self._clients.items()
             if clients is None or client in clients
         }

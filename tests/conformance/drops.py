@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from protocols import Continue, Finish, SecureSum, TooFewSurvivors
+from protocols.encrypted import EncryptedSum
 from protocols.pairwise import PairwiseMasking
 from tests.conformance.cohorts import Checkpoint, Run, Setting, expected, setting
 
@@ -51,7 +52,7 @@ def _explore(setting: Setting, run: Run, answered: tuple[frozenset[int], ...]) -
     checkpoint = Checkpoint(run)
     for size in range(len(replies) + 1):
         for subset in combinations(replies, size):
-            again = checkpoint.resume(clients=subset)
+            again = checkpoint.resume(clients={*subset, *setting.session.committee_members})
             history = (*answered, frozenset(subset))
             for client in subset:
                 again.server.receive(client, replies[client])
@@ -79,6 +80,10 @@ def allowed(setting: Setting, state: Any, answered: tuple[frozenset[int], ...]) 
     everyone = frozenset(session.clients)
     if len(answered[0]) < session.threshold:
         return None
+    if isinstance(protocol, EncryptedSum):
+        assert session.committee is not None
+        opened = all(len(members) >= session.committee.key.threshold for members in answered[1:])
+        return answered[0] if opened else None
     closed, needed = dict.fromkeys(everyone, everyone), session.threshold  # everyone holds shares of everyone
     if isinstance(protocol, PairwiseMasking):
         closed = {client: near | {client} for client, near in protocol._setup(session).graph(state.root).items()}

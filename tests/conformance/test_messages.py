@@ -12,7 +12,6 @@ import msgspec
 import pytest
 
 from protocols import (
-    Client,
     Finish,
     MalformedMessage,
     OrderError,
@@ -24,7 +23,7 @@ from protocols import (
 )
 from protocols.messages import Message
 from protocols.snapshot import write_state
-from tests.conformance.cohorts import Checkpoint, Run, Setting, refusal, stream, unchecked
+from tests.conformance.cohorts import Checkpoint, Run, Setting, refusal, unchecked
 
 HEADER = 37
 """Bytes of every message before its body: version, digest and round, each flipped in `malformed`."""
@@ -115,33 +114,16 @@ def test_same_entropy_gives_the_same_bytes_and_other_entropy_the_same_sum(settin
 def test_client_closes_on_a_malformed_request(point: tuple[Setting, int]) -> None:
     setting, number = point
     run = Run(setting).to_round(number)
-    client = setting.session.clients[-1]
+    checkpoint = Checkpoint(run)
+    client = setting.asked(number)[-1]
     honest = run.requests[client]
-    # One client per bad request: each is a fresh machine, brought to the same round with the same entropy.
-    history = requests_of(setting, client, number)
     for label, bad in malformed(honest, limit(setting)):
-        machine = machine_at(setting, client, history)
+        machine = checkpoint.resume(clients=[client]).clients[client]
         with pytest.raises(MalformedMessage):
             machine.handle(bad)
         assert machine.closed, label
         with pytest.raises(OrderError):
             machine.handle(honest)
-
-
-def requests_of(setting: Setting, client: int, number: int) -> list[bytes]:
-    run, history = Run(setting), []
-    for _ in range(number):
-        history.append(run.requests[client])
-        run.deliver(run.replies())
-    return history
-
-
-def machine_at(setting: Setting, client: int, history: list[bytes]) -> Client:
-    vector = setting.inputs()[client]
-    machine = setting.client(client, vector, stream(b"run%d" % client))
-    for request in history:
-        machine.handle(request)
-    return machine
 
 
 def test_server_is_unchanged_by_malformed_replies(point: tuple[Setting, int]) -> None:
@@ -165,7 +147,7 @@ def test_what_is_not_bytes_is_refused(setting: Setting, data: object) -> None:
     sender = next(iter(replies))
     with pytest.raises(MalformedMessage):
         run.server.receive(sender, data)  # type: ignore[arg-type]  # that is the test
-    client = machine_at(setting, sender, [])
+    client = Run(setting).clients[sender]
     with pytest.raises(MalformedMessage):
         client.handle(data)  # type: ignore[arg-type]  # that is the test
     run.deliver(replies)
@@ -175,10 +157,10 @@ def test_what_is_not_bytes_is_refused(setting: Setting, data: object) -> None:
 def test_replayed_reply_is_refused(point: tuple[Setting, int]) -> None:
     setting, number = point
     run, earlier = Run(setting), list[bytes]()
-    client = setting.session.clients[0]
+    client = setting.asked(number)[0]
     for _ in range(number):
         replies = run.replies()
-        earlier.append(replies[client])
+        earlier.append(replies.get(client, next(iter(replies.values()))))
         run.deliver(replies)
     replies = run.replies()
     for reply in earlier:
@@ -193,20 +175,25 @@ def test_replayed_reply_is_refused(point: tuple[Setting, int]) -> None:
 
 
 def test_replayed_or_reordered_request_closes_the_client(setting: Setting) -> None:
-    client = setting.session.clients[0]
-    history = requests_of(setting, client, len(setting.protocol.rounds))
-    for number, later in itertools.product(range(len(history)), repeat=2):
+    """Of any other round, whomever it was for; every party that is asked in the round."""
+    run, history, checkpoints = Run(setting), list[bytes](), list[Checkpoint]()
+    while not isinstance(run.step, Finish):
+        history.append(next(iter(run.requests.values())))
+        checkpoints.append(Checkpoint(run))
+        run.deliver(run.replies())
+    for (number, checkpoint), later in itertools.product(enumerate(checkpoints), range(len(history))):
         if number == later:
             continue
-        machine = machine_at(setting, client, history[:number])
-        with pytest.raises(MalformedMessage):
-            machine.handle(history[later])
-        assert machine.closed
-    finished = machine_at(setting, client, history)
-    assert finished.closed
-    for request in history:
-        with pytest.raises(OrderError):
-            finished.handle(request)
+        for client in setting.asked(number):
+            machine = checkpoint.resume(clients=[client]).clients[client]
+            with pytest.raises(MalformedMessage):
+                machine.handle(history[later])
+            assert machine.closed
+    for finished in run.clients.values():
+        assert finished.closed
+        for request in history:
+            with pytest.raises(OrderError):
+                finished.handle(request)
 
 
 def test_messages_of_another_session_are_refused(point: tuple[Setting, int]) -> None:
@@ -214,8 +201,8 @@ def test_messages_of_another_session_are_refused(point: tuple[Setting, int]) -> 
     session = own.session
     other = replace(own, session=replace(session, context=b"another round of training"))
     here, there = Run(own).to_round(number), Run(other).to_round(number)
-    client = session.clients[0]
-    machine = machine_at(own, client, requests_of(own, client, number))
+    client = own.asked(number)[0]
+    machine = Run(own).to_round(number).clients[client]
     with pytest.raises(MalformedMessage):
         machine.handle(there.requests[client])
     replies = here.replies()
@@ -244,29 +231,43 @@ def flips(data: bytes, start: int, count: int) -> Iterator[tuple[int, bytes]]:
 
 def test_bit_flips_in_requests_end_in_an_exact_sum_or_a_typed_error(point: tuple[Setting, int]) -> None:
     setting, number = point
-    checkpoint = Checkpoint(Run(setting).to_round(number))
-    sample = checkpoint.resume()
-    victim = min(sample.requests)
-    for position, bad in flips(sample.requests[victim], HEADER, 40):
-        run = checkpoint.resume()
-        requests = dict(run.requests)
-        requests[victim] = bad
-        assert ends_well(run, answers(run, requests)), f"byte {position}"
+    asked, answered, replies = moments(setting, number)
+    victim, seen = min(replies), set[Standing]()
+    for position, bad in flips(answered.resume().requests[victim], HEADER, 40):
+        run = answered.resume()
+        run.clients[victim] = asked.resume(clients=[victim]).clients[victim]
+        others = {client: reply for client, reply in replies.items() if client != victim}
+        assert ends_well(run, others | answers(run, {victim: bad}), seen), f"byte {position}"
 
 
 def test_bit_flips_in_replies_end_in_an_exact_sum_or_a_typed_error(point: tuple[Setting, int]) -> None:
     """Except in the bytes of masked vectors, which nobody can check: see `cohorts.unchecked`."""
     setting, number = point
-    checkpoint = Checkpoint(Run(setting).to_round(number))
-    sample = checkpoint.resume()
-    sender = min(sample.requests)
-    reply = sample.replies()[sender]
-    free = unchecked(setting, number, reply)
-    for position, bad in flips(reply, HEADER, 40):
-        run = checkpoint.resume()
-        replies = run.replies()
-        replies[sender] = bad
-        assert ends_well(run, replies, exactly=position not in free), f"byte {position}"
+    _, answered, replies = moments(setting, number)
+    sender, seen = min(replies), set[Standing]()
+    free = unchecked(setting, number, replies[sender])
+    for position, bad in flips(replies[sender], HEADER, 40):
+        run = answered.resume()
+        assert ends_well(run, replies | {sender: bad}, seen, exactly=position not in free), f"byte {position}"
+
+
+def moments(setting: Setting, number: int) -> tuple[Checkpoint, Checkpoint, dict[int, bytes]]:
+    """A round in which all are asked; the same when all have answered; and the answers."""
+    run = Run(setting).to_round(number)
+    asked = Checkpoint(run)
+    replies = run.replies()
+    return asked, Checkpoint(run), replies
+
+
+Standing = tuple[bytes, frozenset[int], tuple[tuple[int, bytes], ...]]
+
+
+def standing(run: Run) -> Standing:
+    """What is left of a sum depends on this: what the server has, whom it misses, and what open machines have."""
+    machines = (
+        (c, bytes(write_state(machine._party.state))) for c, machine in run.clients.items() if not machine.closed
+    )
+    return bytes(write_state(run.server._party.state)), run.server.missing, tuple(sorted(machines))
 
 
 def answers(run: Run, requests: Mapping[int, bytes]) -> dict[int, bytes]:
@@ -280,14 +281,17 @@ def answers(run: Run, requests: Mapping[int, bytes]) -> dict[int, bytes]:
     return replies
 
 
-def ends_well(run: Run, replies: dict[int, bytes], *, exactly: bool = True) -> bool:
-    """Go on as a driver does, taking peers' misbehaviour for a drop; whether the sum ended in a way that is allowed."""
+def ends_well(run: Run, replies: dict[int, bytes], seen: set[Standing], *, exactly: bool = True) -> bool:
+    """Go on as a driver does, taking peers' misbehaviour for a drop; whether the sum ended in a way that is allowed.
+
+    Where another change has left all machines as they are now, what follows is what followed then.
+    """
+    deliver(run, replies)
+    now = standing(run)
+    if now in seen:
+        return True
+    seen.add(now)
     while True:
-        for client, reply in replies.items():
-            before = write_state(run.server._party.state)
-            if refusal(run, client, reply) is not None:
-                assert client in run.server.missing
-                assert write_state(run.server._party.state) == before
         try:
             step = run.server.advance()
         except (RemoteError, TooFewSurvivors):
@@ -296,7 +300,16 @@ def ends_well(run: Run, replies: dict[int, bytes], *, exactly: bool = True) -> b
             return True
         if isinstance(step, Finish):
             return run.is_exact(step) or (not exactly and len(step.contributors) >= run.setting.session.threshold)
-        replies = answers(run, step.requests)
+        deliver(run, answers(run, step.requests))
+
+
+def deliver(run: Run, replies: Mapping[int, bytes]) -> None:
+    """Hand replies to the server, which is what it was where it refuses one."""
+    for client, reply in replies.items():
+        before = write_state(run.server._party.state)
+        if refusal(run, client, reply) is not None:
+            assert client in run.server.missing
+            assert write_state(run.server._party.state) == before
 
 
 def test_server_closes_where_a_reply_may_have_been_taken_in_by_half(

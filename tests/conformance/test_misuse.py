@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import fields, is_dataclass, replace
+from enum import Enum
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from protocols import (
     Adversary,
     Client,
+    Committee,
     Finish,
     InputError,
     Member,
@@ -26,7 +28,8 @@ from protocols import (
     load,
     simulate,
 )
-from tests.conformance.cohorts import Run, Setting, attached_secrets, identity, member, stream
+from tests.conformance.cohorts import Run, Setting, attached_secrets, committee_of, identity, stream
+from tests.protocols import committee_keys
 
 
 def good(session: Session) -> "np.ndarray[tuple[int], np.dtype[np.uint64]]":
@@ -158,7 +161,7 @@ def test_client_without_what_the_session_asks_for_is_refused(setting: Setting) -
     """Members exactly where there is a roster, attached secrets exactly as many as the session has, of 32 bytes."""
     session, client = setting.session, setting.session.clients[0]
     secrets = attached_secrets(client, session)
-    own = member(client, session) if session.roster else None
+    own = setting.member(client)
     stranger = Member(
         identity=identity(client),
         roster=Roster({client: identity(client).public}),
@@ -169,7 +172,16 @@ def test_client_without_what_the_session_asks_for_is_refused(setting: Setting) -
 
     def join(attached: Sequence[object], member: Member | None) -> None:
         entropy = stream(b"x")
-        Client(setting.protocol, session, client, good(session), attached=attached, member=member, entropy=entropy)  # type: ignore[arg-type]  # that is the test
+        Client(
+            setting.protocol,
+            session,
+            client,
+            good(session),
+            attached=attached,  # type: ignore[arg-type]  # that is the test
+            member=member,
+            keyholder=setting.keyholder(client),
+            entropy=entropy,
+        )
 
     join(secrets, own)
     with pytest.raises(ParameterError):
@@ -193,6 +205,8 @@ def test_digest_changes_with_every_field_of_the_session(setting: Setting) -> Non
         {**keys, session.clients[0]: keys[session.clients[1]], session.clients[1]: keys[session.clients[0]]}
     )
     opening = Opening(least_dropped=3, most_dropped=4)
+    members = session.committee_members or (21, 22, 23)
+    other_key = committee_keys.threshold_key(1, len(members), len(members))
     variants = [
         session,
         replace(session, session_id=session.session_id + b"x"),
@@ -206,6 +220,11 @@ def test_digest_changes_with_every_field_of_the_session(setting: Setting) -> Non
         replace(session, attached=(opening, *session.attached, opening)),
         replace(session, attached=(*session.attached, replace(opening, least_dropped=2))),
         replace(session, attached=(*session.attached, replace(opening, most_dropped=5))),
+        replace(session, committee=None if session.committee else committee_of(members)),
+        replace(session, committee=committee_of(members[::-1])),
+        replace(session, committee=committee_of((*members[:-1], 4))),
+        replace(session, committee=committee_of((*members, 4, 6))),
+        replace(session, committee=Committee(key=other_key, members=members)),
         replace(session, length=session.length + 1),
         replace(session, modulus=session.modulus - 1),
         replace(session, modulus=2**64),
@@ -230,7 +249,11 @@ def test_digest_changes_with_every_parameter_of_the_protocol(setting: Setting) -
     for each in fields(protocol):
         value = getattr(protocol, each.name)
         if isinstance(value, Adversary):
-            others: list[object] = [Adversary.MALICIOUS if value is Adversary.CURIOUS else Adversary.CURIOUS]
+            others: list[object] = [other for other in protocol.adversaries if other is not value]
+        elif isinstance(value, Enum):
+            others = [other for other in type(value) if other is not value]
+        elif each.name == "value_bits":
+            others = [1, 8, 16]
         else:
             assert type(value) is int, f"this test does not know how to change {each.name}"
             others = [value + 1, value + 256]

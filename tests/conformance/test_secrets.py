@@ -10,6 +10,7 @@ import pytest
 
 from protocols import Client, Finish, ProtocolError, Transmission, packing
 from protocols.crypto.secret import Secret
+from protocols.crypto.threshold import KeyShare
 from protocols.snapshot import State
 from tests.conformance.cohorts import IDS, Checkpoint, Run, Setting, identity
 
@@ -52,11 +53,23 @@ def parts(value: object, seen: set[int]) -> Iterator[object]:
 
 def secrets_in(value: object) -> set[bytes]:
     """Every secret that an object holds.  An empty one stands for a secret that is gone."""
-    return {each.reveal() for each in parts(value, set()) if isinstance(each, Secret) and each.reveal()}
+    found = list(parts(value, set()))
+    secrets = {each.reveal() for each in found if isinstance(each, Secret) and each.reveal()}
+    return secrets | {share_bytes(each) for each in found if isinstance(each, KeyShare)}
+
+
+def share_bytes(share: KeyShare) -> bytes:
+    """A committee member's share, without zeros before it."""
+    return share.reveal().to_bytes(-(-share.reveal().bit_length() // 8), "big")
 
 
 IDENTITIES = {identity(client).secret.reveal() for client in IDS}
 """Identities outlive every session, so a machine that has closed may hold its own still."""
+
+
+def outliving(setting: Setting) -> set[bytes]:
+    """Secrets that parties bring to every session, and that no snapshot holds: identities and shares of keys."""
+    return IDENTITIES | {share_bytes(each.share) for each in setting.keyholders().values()}
 
 
 def gives_away(text: str, secret: bytes) -> bool:
@@ -106,11 +119,11 @@ def test_error_texts_give_no_secret_away(point: tuple[Setting, int]) -> None:
     sample = checkpoint.resume()
     client = min(sample.requests)
     request = sample.requests[client]
+    inputs = {packing.pack(vector, setting.session.modulus)[8:24] for vector in sample.inputs.values()}
     texts: list[tuple[str, set[bytes]]] = []
     for position in range(1, len(request), 1 + len(request) // 25):
-        run = checkpoint.resume()
-        machine = run.clients[client]
-        secrets = secrets_in(machine) | {packing.pack(run.inputs[client], setting.session.modulus)[8:24]}
+        machine = checkpoint.resume(clients=[client]).clients[client]
+        secrets = secrets_in(machine) | inputs
         try:
             machine.handle(request[:position] + bytes([request[position] ^ 1]) + request[position + 1 :])
         except ProtocolError as error:
@@ -149,8 +162,7 @@ def test_error_that_closed_a_client_leads_to_no_secret(point: tuple[Setting, int
     request = sample.requests[client]
     closed = 0
     for position in (5, *range(len(request) - 1, 36, -max(1, len(request) // 25))):
-        run = checkpoint.resume()
-        machine = run.clients[client]
+        machine = checkpoint.resume(clients=[client]).clients[client]
         try:
             machine.handle(request[:position] + bytes([request[position] ^ 0x21]) + request[position + 1 :])
         except ProtocolError as error:

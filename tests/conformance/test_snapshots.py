@@ -17,9 +17,10 @@ from protocols import (
     packing,
 )
 from protocols.machine import Continue
+from protocols.secure_sum import Role
 from protocols.snapshot import write_state
-from tests.conformance.cohorts import SNAPSHOT_KEY, Run, Setting, setting, stream
-from tests.conformance.test_secrets import IDENTITIES, secrets_in
+from tests.conformance.cohorts import SNAPSHOT_KEY, Run, Setting, stream
+from tests.conformance.test_secrets import IDENTITIES, outliving, secrets_in
 
 
 def server_again(run: Run) -> Server:
@@ -29,9 +30,9 @@ def server_again(run: Run) -> Server:
 
 
 def client_again(run: Run, client: int) -> Client:
-    """A client as another process would go on with it, whose record of sessions has survived."""
+    """A party as another process would go on with it, whose records have survived."""
     data = run.clients[client].snapshot(SNAPSHOT_KEY)
-    return run.setting.restored(client, data, stream(b"later%d" % client), run.records[client])
+    return run.setting.restored(client, data, stream(b"later%d" % client), run.records[client], run.openings[client])
 
 
 def play_on(run: Run, *, gone: int | None = None) -> Finish:
@@ -72,8 +73,8 @@ def test_machines_restored_in_one_round_sum_exactly(point: tuple[Setting, int]) 
     """The server after half of the replies; half of the clients before they answer, half after."""
     setting, number = point
     run = Run(setting).to_round(number)
-    requests, session = dict(run.requests), setting.session
-    before = set(session.clients[::2])
+    requests = dict(run.requests)
+    before = set(list(requests)[::2])
     replies = {}
     for client, request in requests.items():
         if client in before:
@@ -94,7 +95,7 @@ def test_machines_restored_in_one_round_sum_exactly(point: tuple[Setting, int]) 
 def test_restored_machines_end_as_the_first_ones_when_one_vanishes(point: tuple[Setting, int]) -> None:
     """The exact sum of the others where the parameters allow it, and the same refusal where they do not."""
     setting, number = point
-    gone = setting.session.clients[1]
+    gone = setting.asked(number)[1]
     ends: list[tuple[str, tuple[int, ...]]] = []
     for restoring in (False, True):
         run = Run(setting).to_round(number)
@@ -167,9 +168,9 @@ def test_snapshot_that_is_none_of_this_machine_is_refused(point: tuple[Setting, 
         run.server.receive(client, reply)
     of_server = run.server.snapshot(SNAPSHOT_KEY, entropy=stream(b"nonce"))
     fresh = Run(own).to_round(number)
-    client = session.clients[0]
+    client = own.asked(number)[0]
     of_client = fresh.clients[client].snapshot(SNAPSHOT_KEY)
-    other = setting(protocol, session.clients, session.threshold, context=b"another", attached=session.attached)
+    other = replace(own, session=replace(session, context=b"another"))
 
     def server(data: object, *, key: Secret = SNAPSHOT_KEY, whose: Setting = own) -> Server:
         return Server.restore(whose.protocol, whose.session, data, key=key)  # type: ignore[arg-type]  # that is the test
@@ -222,21 +223,24 @@ def test_machine_that_has_closed_or_not_begun_keeps_nothing(setting: Setting) ->
 def test_snapshots_show_no_secret_and_no_input(point: tuple[Setting, int]) -> None:
     setting, number = point
     run = Run(setting).to_round(number)
-    for client, machine in run.clients.items():
+    lasting = outliving(setting)
+    for client in run.requests:
+        machine = run.clients[client]
         data = machine.snapshot(SNAPSHOT_KEY)
         again = machine.snapshot(SNAPSHOT_KEY)
         assert data[:12] != again[:12], "a nonce that repeats"
-        vector = run.inputs[client]
-        forms = {packing.pack(vector, setting.session.modulus)}
-        forms |= {vector.astype(dtype).tobytes() for dtype in ("<u8", ">u8", "<u4", "<u2")}
+        vectors = [run.inputs[client]] if client in run.inputs else []
+        forms = {packing.pack(vector, setting.session.modulus) for vector in vectors}
+        forms |= {vector.astype(dtype).tobytes() for vector in vectors for dtype in ("<u8", ">u8", "<u4", "<u2")}
         windows = {form[start : start + 16] for form in forms for start in range(8, len(form) - 24)}
         secrets = secrets_in(machine)
         assert not any(secret in data for secret in secrets)
         assert not any(window in data for window in windows)
-        # The same bytes unsealed do hold the secrets that the machine still needs, but its identity is not among them.
+        # The same bytes unsealed do hold the secrets that the machine still needs, but its identity is not among them,
+        # and no share of a key.
         state = bytes(write_state(machine._party.state))
-        assert all(secret in state for secret in secrets - IDENTITIES)
-        assert not any(secret in state for secret in IDENTITIES)
+        assert all(secret in state for secret in secrets - lasting)
+        assert not any(secret in state for secret in lasting)
     for client, reply in run.replies().items():
         run.server.receive(client, reply)
     secrets = secrets_in(run.server)
@@ -244,19 +248,21 @@ def test_snapshots_show_no_secret_and_no_input(point: tuple[Setting, int]) -> No
     assert not any(secret in data for secret in secrets)
 
 
-def test_client_with_a_record_answers_no_round_twice(point: tuple[Setting, int]) -> None:
+def test_party_with_a_record_answers_no_round_twice(point: tuple[Setting, int]) -> None:
     """A crash, and a restart with a snapshot from before the last answers: the record has survived."""
     setting, number = point
-    if setting.session.roster is None:
+    if setting.session.roster is None and setting.protocol.rounds[number].role is Role.CLIENT:
         return  # such a client takes its server's word for everything, and keeps no record
-    client = setting.session.clients[0]
+    party = setting.asked(number)[0]
     run, kept, requests = Run(setting), list[bytes](), list[bytes]()
     for _ in range(number + 1):
-        kept.append(run.clients[client].snapshot(SNAPSHOT_KEY))
-        requests.append(run.requests[client])
+        if party in run.requests:
+            kept.append(run.clients[party].snapshot(SNAPSHOT_KEY))
+            requests.append(run.requests[party])
         run.deliver(run.replies())
+    assert kept
     for data, request in zip(kept, requests, strict=True):
-        machine = setting.restored(client, data, stream(b"another life"), run.records[client])
+        machine = setting.restored(party, data, stream(b"another life"), run.records[party], run.openings[party])
         with pytest.raises(SessionReused):
             machine.handle(request)
         assert machine.closed
@@ -269,7 +275,7 @@ def test_client_without_its_record_resumes_no_session(point: tuple[Setting, int]
     setting, number = point
     if setting.session.roster is None or number == 0:
         return  # nothing to resume
-    client = setting.session.clients[0]
+    client = next(party for party in setting.asked(number) if party in setting.session.clients)
     run = Run(setting).to_round(number)
     machine = setting.restored(client, run.clients[client].snapshot(SNAPSHOT_KEY), stream(b"another life"))
     with pytest.raises(SessionReused):

@@ -17,6 +17,7 @@ from hypothesis.stateful import (
 )
 
 from protocols import (
+    Client,
     Continue,
     Finish,
     MalformedMessage,
@@ -26,6 +27,8 @@ from protocols import (
     SessionReused,
     TooFewSurvivors,
 )
+from protocols.secure_sum import Role
+from protocols.session import Entropy
 from protocols.snapshot import write_state
 from tests.conformance.cohorts import SNAPSHOT_KEY, Run, Setting, refusal, settings, stream, unchecked
 
@@ -68,8 +71,8 @@ class Network(RuleBasedStateMachine):
         self.run = Run(setting)
         self.number = 0
         self.sent = [dict(self.run.requests)]
-        self.answered = dict.fromkeys(setting.session.clients, -1)
-        self.kept: dict[int, list[tuple[int, bytes]]] = {client: [] for client in setting.session.clients}
+        self.answered = dict.fromkeys(setting.parties, -1)
+        self.kept: dict[int, list[tuple[int, bytes]]] = {party: [] for party in setting.parties}
         self.flying: list[tuple[int, int, bytes]] = []
         self.taken: list[tuple[int, int, bytes]] = []
         self.accepted: set[int] = set()
@@ -79,6 +82,9 @@ class Network(RuleBasedStateMachine):
 
     def pick(self, which: int) -> int:
         return sorted(self.run.requests)[which % len(self.run.requests)]
+
+    def restored(self, client: int, data: bytes, entropy: Entropy) -> Client:
+        return self.run.setting.restored(client, data, entropy, self.run.records[client], self.run.openings[client])
 
     def ask(self, client: int, request: bytes) -> None:
         """Let a client answer, if it has not yet and is still there."""
@@ -185,18 +191,24 @@ class Network(RuleBasedStateMachine):
         if not self.run.clients[client].closed:
             data = self.run.clients[client].snapshot(SNAPSHOT_KEY)
             entropy = stream(b"%d of %d" % (self.number, client))
-            self.run.clients[client] = self.run.setting.restored(client, data, entropy, self.run.records[client])
+            self.run.clients[client] = self.restored(client, data, entropy)
 
     @precondition(is_open)
     @rule(which=ANY, earlier=ANY)
     def restart_client_from_long_ago(self, which: int, earlier: int) -> None:
         """With a record that has survived, it answers nothing for a second time."""
         client = self.pick(which)
-        kept = [(number, data) for number, data in self.kept[client] if number <= self.answered[client]]
-        if not kept or self.run.setting.session.roster is None:
+        setting = self.run.setting
+        kept = [
+            (number, data)
+            for number, data in self.kept[client]
+            if number <= self.answered[client]
+            and (setting.session.roster is not None or setting.protocol.rounds[number].role is Role.COMMITTEE)
+        ]
+        if not kept:
             return
         number, data = kept[earlier % len(kept)]
-        ghost = self.run.setting.restored(client, data, stream(b"ghost"), self.run.records[client])
+        ghost = self.restored(client, data, stream(b"ghost"))
         with pytest.raises(SessionReused):
             ghost.handle(self.sent[number][client])
         assert ghost.closed
@@ -205,7 +217,7 @@ class Network(RuleBasedStateMachine):
     @rule(patience=ANY)
     def advance(self, patience: int) -> None:
         """The deadline of the round has passed; seldom before enough have answered."""
-        if len(self.accepted) >= self.run.setting.session.threshold or patience % 8 == 1:
+        if len(self.accepted) >= self.run.setting.quorum(self.number) or patience % 8 == 1:
             self.end_the_round()
 
     @precondition(lambda self: not self.is_open)

@@ -9,11 +9,13 @@ from hypothesis import settings as budget
 from hypothesis import strategies as st
 
 from protocols import Finish, OrderError, TooFewSurvivors, Transmission, available
+from protocols.encrypted import EncryptedSum
+from protocols.secure_sum import Role
 from tests.conformance.cohorts import Run, Setting, expected, settings, suggested
 
 
 def test_registry_lists_the_protocols_of_this_package() -> None:
-    assert {"plain", "secagg", "secagg-plus"} <= set(available())
+    assert {"plain", "secagg", "secagg-plus", "lightsecagg", "paillier", "oneshot"} <= set(available())
 
 
 def test_sum_is_exact_when_nobody_drops(setting: Setting) -> None:
@@ -59,12 +61,23 @@ def test_suggested_parameters_survive_the_dropout_they_were_made_for() -> None:
     for name in available():
         setting = suggested(name)
         inputs = setting.inputs()
-        for row in setting.protocol.rounds:
-            for client in setting.session.clients:
-                outcome = setting.simulate(inputs, drops={row.name: [client]})
-                assert set(outcome.contributors) >= set(setting.session.clients) - {client}
+        for number, row in enumerate(setting.protocol.rounds):
+            for party in setting.asked(number):
+                outcome = setting.simulate(inputs, drops={row.name: [party]})
+                assert set(outcome.contributors) >= set(setting.session.clients) - {party}
                 assert outcome.total.tolist() == expected(inputs, outcome.contributors, setting.session.modulus)
-                assert outcome.dropped == {client: row.name}
+                assert outcome.dropped == {party: row.name}
+
+
+def test_party_that_no_later_round_asks_may_vanish(setting: Setting) -> None:
+    last = setting.protocol.rounds[-1].name
+    idle = set(setting.parties) - set(setting.asked(len(setting.protocol.rounds) - 1))
+    outcome = setting.simulate(setting.inputs(), drops={last: idle})
+    assert outcome.dropped == {}
+    assert outcome.contributors == tuple(sorted(setting.session.clients))
+    closed = {party for party, machine in Run(setting).to_round(1).clients.items() if machine.closed}
+    if setting.protocol.rounds[-1].role is Role.COMMITTEE:
+        assert closed == idle != set()
 
 
 @budget(max_examples=60, deadline=None)
@@ -72,17 +85,20 @@ def test_suggested_parameters_survive_the_dropout_they_were_made_for() -> None:
 def test_any_drops_give_the_exact_sum_or_nothing(data: st.DataObject) -> None:
     setting = data.draw(st.sampled_from(settings()), label="setting")
     names = [row.name for row in setting.protocol.rounds]
-    fates = data.draw(
-        st.fixed_dictionaries({c: st.sampled_from([None, None, *names]) for c in setting.session.clients})
-    )
-    drops = {name: [client for client, fate in fates.items() if fate == name] for name in names}
-    left = sum(fate is None for fate in fates.values())
+    fates = data.draw(st.fixed_dictionaries({p: st.sampled_from([None, None, *names]) for p in setting.parties}))
+    drops = {name: [party for party, fate in fates.items() if fate == name] for name in names}
+    # Enough of those whom a round asks are there, as far as the sets of drops say.
+    enough = [
+        sum(fates[party] not in names[: number + 1] for party in setting.asked(number)) >= setting.quorum(number)
+        for number in range(len(names))
+    ]
     inputs = setting.inputs()
     try:
         outcome = setting.simulate(inputs, drops=drops)
     except TooFewSurvivors:
+        assert not (isinstance(setting.protocol, EncryptedSum) and all(enough))
         return
-    assert left >= setting.session.threshold
+    assert all(enough)
     assert len(outcome.contributors) >= setting.session.threshold
     assert set(outcome.contributors).isdisjoint(drops[names[0]])
     assert outcome.total.tolist() == expected(inputs, outcome.contributors, setting.session.modulus)
@@ -92,7 +108,7 @@ def test_fewer_replies_than_the_threshold_close_the_server(point: tuple[Setting,
     setting, number = point
     run = Run(setting).to_round(number)
     replies = run.replies()
-    for client in sorted(replies)[: setting.session.threshold - 1]:
+    for client in sorted(replies)[: setting.quorum(number) - 1]:
         run.server.receive(client, replies[client])
     with pytest.raises(TooFewSurvivors):
         run.server.advance()
@@ -104,20 +120,24 @@ def test_fewer_replies_than_the_threshold_close_the_server(point: tuple[Setting,
 
 
 def test_simulated_drop_reaches_no_later_round(setting: Setting) -> None:
+    """But for rounds of a committee, whose members are asked whether or not they brought an input."""
     session = setting.session
     seen: list[Transmission] = []
-    first = setting.protocol.rounds[0].name
+    first, *later = setting.protocol.rounds
+    gone = session.clients[0]
+    asked = [first.name]
     try:
-        setting.simulate(setting.inputs(), drops={first: session.clients[:1]}, tap=seen.append)
+        setting.simulate(setting.inputs(), drops={first.name: [gone]}, tap=seen.append)
+        asked += [row.name for row in later if row.role is Role.COMMITTEE and gone in session.committee_members]
     except TooFewSurvivors:
         assert len(session.clients) - 1 < session.threshold
-    assert [each.round for each in seen if each.receiver == session.clients[0]] == [first]
-    assert all(each.sender != session.clients[0] for each in seen)
+    assert [each.round for each in seen if each.receiver == gone] == asked
+    assert all(each.sender != gone for each in seen)
 
 
 def test_costs_count_every_byte(setting: Setting) -> None:
     seen: list[Transmission] = []
     outcome = setting.simulate(setting.inputs(), tap=seen.append)
-    for client in setting.session.clients:
+    for client in setting.parties:
         assert outcome.cost.sent_bytes[client] == sum(len(each.data) for each in seen if each.sender == client)
         assert outcome.cost.received_bytes[client] == sum(len(each.data) for each in seen if each.receiver == client)
