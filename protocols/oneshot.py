@@ -78,7 +78,7 @@ class OneShot(EncryptedSum):
     """One message from each client, padded (after Willow and OPA); experimental.
 
     See `EncryptedSum` for its fields.  At 1,000 clients two values of 16 bits share a word of 64 bits, so
-    `value_bits=16` makes 4 bytes a value.
+    `value_bits=16` makes 4 bytes a value; and so does `headroom` for any modulus of up to 26 bits.
     """
 
     name: ClassVar[str] = "oneshot"
@@ -89,7 +89,8 @@ class OneShot(EncryptedSum):
             raise ParameterError(f"{self.name} needs a session with a committee")
         clients = len(session.clients)
         values = Values(modulus=session.modulus, value_bits=self.value_bits)
-        pad = LatticePad(length=session.length, bound=values.bound, clients=clients)
+        sum_bits = self.sum_bits(session)
+        pad = LatticePad(length=session.length, bound=values.bound, clients=clients, sum_bits=sum_bits)
         digits = Digits(
             reach=LatticePad.key_reach(clients),
             message_modulus=int(session.committee.key.public_key.message_modulus),

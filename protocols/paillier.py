@@ -10,6 +10,7 @@ exponentiation for each ciphertext, and it is sent all clients' ciphertexts to c
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import ClassVar
 
 import numpy as np
@@ -32,8 +33,13 @@ class PackedVector(Payload):
         self._values = values
         self._slots = slots
         self._length = length
-        self._offset = 2 ** (slots.value_bits - 1)  # slots hold signed values
+        self._modulus = slots.message_modulus
         self.messages = slots.messages(length)
+
+    @cached_property
+    def _shifts(self) -> list[int]:
+        """What slots add to signed values: taken off before a message is sent, so that sums may be shifted by less."""
+        return self._slots.pack(np.zeros(self._length, dtype=np.int64))
 
     def check(self, vector: Words) -> None:
         """See `Payload.check`."""
@@ -42,7 +48,10 @@ class PackedVector(Payload):
     def wrap(self, vector: Words, entropy: Entropy) -> tuple[memoryview, list[int]]:  # noqa: ARG002  # nothing is drawn
         """See `Payload.wrap`."""
         self._values.store(vector)
-        return memoryview(b""), self._slots.pack(vector.astype(np.int64) - np.int64(self._offset))
+        packed = self._slots.pack(vector.astype(np.int64) - np.int64(self._values.shift))
+        return memoryview(b""), [
+            (message - shift) % self._modulus for message, shift in zip(packed, self._shifts, strict=True)
+        ]
 
     def nothing(self) -> Words:
         """See `Payload.nothing`."""
@@ -53,8 +62,10 @@ class PackedVector(Payload):
 
     def unwrap(self, total: Words, sums: Sequence[int], contributors: int) -> Vector:  # noqa: ARG002  # no pads
         """See `Payload.unwrap`."""
-        stored = self._slots.unpack(sums, self._length, clients=contributors).view(np.uint64)
-        stored += np.uint64(contributors * self._offset)
+        shared = min(contributors, self._slots.clients)
+        shifted = [(each + shared * shift) % self._modulus for each, shift in zip(sums, self._shifts, strict=True)]
+        stored = self._slots.unpack(shifted, self._length, clients=shared).view(np.uint64)
+        stored += np.uint64(contributors * self._values.shift)
         self._values.restore(stored, contributors)
         return stored
 
@@ -73,9 +84,10 @@ class PaillierSum(EncryptedSum):
         if session.committee is None:
             raise ParameterError(f"{self.name} needs a session with a committee")
         values = Values(modulus=session.modulus, value_bits=self.value_bits)
-        slots = Slots(
-            value_bits=(values.bound - 1).bit_length(),
-            clients=len(session.clients),
-            message_modulus=int(session.committee.key.public_key.message_modulus),
-        )
+        modulus, sum_bits = int(session.committee.key.public_key.message_modulus), self.sum_bits(session)
+        if sum_bits is None:
+            value_bits = (values.bound - 1).bit_length()
+            slots = Slots(value_bits=value_bits, clients=len(session.clients), message_modulus=modulus)
+        else:
+            slots = Slots(value_bits=sum_bits, clients=1, guard_bits=0, message_modulus=modulus)
         return PackedVector(values, slots, session.length)

@@ -116,12 +116,8 @@ class SecureSum(ABC):
             raise ParameterError(f"a modulus has 1 to 64 bits, not {bits!r}")
         return 1 << bits
 
-    def narrowed(self, value_bits: int) -> "SecureSum":  # noqa: ARG002  # for those that override it
-        """The same protocol for vectors whose entries all stand for integers in [-2^(b-1), 2^(b-1)).
-
-        Args:
-            value_bits: b, at least 1.
-        """
+    def with_headroom(self) -> "SecureSum":
+        """The same protocol for vectors modulo m whose sums, over integers nearest to 0, all lie in [-m/2, m/2)."""
         return self
 
     def parties(self, session: Session, role: Role) -> tuple[int, ...]:

@@ -1,6 +1,5 @@
 """The lattice of integer steps and its noise, which depend on each other, chosen together for a guarantee."""
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -61,23 +60,6 @@ def fit_with_noise(
     if bits != modulus_bits:
         raise ModulusTooSmall(clients=encoding.clients, modulus_bits=modulus_bits, enough_bits=bits)
     return encoding, noise
-
-
-def entry_bits(encoding: Encoding, noise: DistributedDiscreteGaussian | None, *, releases: int) -> int:
-    """Bits of a signed number that holds every entry of every client's vector, noise included.
-
-    An entry before noise is certain to be within its bound; the noise is but for a chance of 2^-40 in all releases of
-    the whole cohort together.
-
-    Args:
-        encoding: Of the vectors.
-        noise: What each client adds, or None.
-        releases: How many there are; of no account without noise.
-    """
-    most = math.ceil(encoding.coordinate_bound / encoding.granularity)  # rounding moves an entry by less than one step
-    if noise is not None:
-        most += noise.tail_bound(1, FAILURE / (encoding.clients * releases))
-    return most.bit_length() + 1
 
 
 def _finest(

@@ -25,7 +25,7 @@ from protocols import Committee, Cost, Keyholder, Member, Roster, SecureSum, Ses
 from protocols.errors import ParameterError
 from secagg.encoding import Arrays, Encoding, Weighting
 from secagg.errors import ConfigurationError
-from secagg.lattice import Target, entry_bits, fit_with_noise
+from secagg.lattice import Target, fit_with_noise
 from secagg.residues import reduced
 from secagg.rotation import Rotation
 
@@ -137,9 +137,8 @@ class SecureMean:
         encoding, noise = fit_with_noise(
             fit, target, modulus_bits=modulus_bits, shares=minimum_contributors - colluding
         )
-        bits = entry_bits(encoding, noise, releases=1 if target is None else target.releases)
         planned = cls(
-            protocol=protocol.narrowed(bits) if 2**bits <= encoding.modulus else protocol,
+            protocol=protocol.with_headroom(),  # the encoding's
             clients=cohort,
             minimum_contributors=minimum_contributors,
             encoding=encoding,

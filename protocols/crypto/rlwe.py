@@ -22,10 +22,13 @@ whoever alters a ciphertext, changes the sum as it likes within the range.  `ope
 belong to the ciphertexts.
 
 Packing.  A word of a plaintext holds `slots` values of `slot_bits` bits above `noise_bits` bits for the errors.  A
-slot holds the sum of the largest cohort, clients * (bound - 1), always.  The noise bits hold the sum of the errors
-except with probability 2^-40 for the whole vector: an error X has E exp(t X) <= exp(t^2 sigma^2 / 2) for all t, since
-that is the quotient of the theta functions at t sigma^2 and at 0 (cutting off the tails of a symmetric distribution
-lowers cosh on average), so n errors exceed r in absolute value with probability at most 2 exp(-r^2 / (2 n sigma^2)).
+slot holds the sum of the largest cohort, clients * (bound - 1), always; or, where the caller vouches for `sum_bits`,
+what is left of it when contributors * (bound // 2) is taken off, as a signed number: what values and sums carry into
+the next slots and out of the word on their way is public and taken back modulo 2^64.  The noise bits hold the sum of
+the errors except with probability 2^-40 for the whole vector: an error X has E exp(t X) <= exp(t^2 sigma^2 / 2) for all
+t, since that is the quotient of the theta functions at t sigma^2 and at 0 (cutting off the tails of a symmetric
+distribution lowers cosh on average), so n errors exceed r in absolute value with probability at most
+2 exp(-r^2 / (2 n sigma^2)).
 """
 
 import functools
@@ -84,6 +87,8 @@ class LatticePad:
         length: Values in a vector, in [1, 2^32].
         bound: Values are in [0, bound), bound at least 2.
         clients: How many vectors may be added up, in [1, 2^20].
+        sum_bits: b, where each sum of k values is within [-2^(b-1), 2^(b-1)) of k * (bound // 2), in [1, 63]; others
+            come out wrong, and so do those beside them.  None where sums may be any.
 
     Raises:
         ParameterError: One of these is out of range, or the sums do not fit into words of 64 bits.
@@ -92,12 +97,15 @@ class LatticePad:
     length: int
     bound: int
     clients: int
+    sum_bits: int | None = None
 
     def __post_init__(self) -> None:
         for name, low, high in (("length", 1, MAX_LENGTH), ("bound", 2, 2**_BITS), ("clients", 1, MAX_CLIENTS)):
             value = getattr(self, name)
             if type(value) is not int or not low <= value <= high:
                 raise ParameterError(f"{name} must be an int in [{low}, {high}], not {value!r}")
+        if self.sum_bits is not None and (type(self.sum_bits) is not int or not 1 <= self.sum_bits < _BITS):
+            raise ParameterError(f"sum_bits must be an int in [1, {_BITS - 1}] or None, not {self.sum_bits!r}")
         if not self.slots:
             raise ParameterError(
                 f"sums of {self.clients} values below {self.bound} take {self.slot_bits} bits, which leaves too few "
@@ -108,7 +116,7 @@ class LatticePad:
     @property
     def slot_bits(self) -> int:
         """Bits that hold every possible sum of values."""
-        return (self.clients * (self.bound - 1)).bit_length()
+        return self.sum_bits or (self.clients * (self.bound - 1)).bit_length()
 
     @property
     def slots(self) -> int:
@@ -208,16 +216,21 @@ class LatticePad:
     def _open_piece(self, piece: Ring, start: int, opened: NDArray[np.uint64], contributors: int) -> None:
         """Round a piece without its pad, and spread its slots; `piece` is used up."""
         reach, largest = self.reach(contributors), contributors * (self.bound - 1)
+        # What a slot holds is that much less than the sum, and not negative.
+        hidden = 0 if self.sum_bits is None else contributors * (self.bound // 2) - 2 ** (self.sum_bits - 1)
+        offset = sum(hidden << self.noise_bits + slot * self.slot_bits for slot in range(self.slots))
         half, mask = np.uint64(1 << (self.noise_bits - 1)), np.uint64((1 << self.noise_bits) - 1)
         piece += half
         errors = (piece & mask).view(np.int64) - np.int64(half)
         if int(np.abs(errors).max()) > reach:
             raise DamagedSum(f"errors of {contributors} clients stay within {reach}; what is left here does not")
+        piece -= np.uint64(offset % 2**_BITS)
         slot_mask = np.uint64((1 << self.slot_bits) - 1)
         for shift, entries in self._slices(start, piece.size):
             target = opened[entries]
             np.right_shift(piece[: target.size], np.uint64(shift), out=target)
             target &= slot_mask
+            target += np.uint64(hidden % 2**_BITS)  # a sum below zero wraps around, to one above the largest
             if target.size and int(target.max()) > largest:
                 raise DamagedSum(f"sums of {contributors} clients' values stay within {largest}; one here does not")
 

@@ -55,11 +55,15 @@ class EncryptedSum(SecureSum):
         adversary: `CURIOUS` or `MALICIOUS`; the second needs a session with a roster.
         value_bits: b, where every client's entries stand for integers in [-2^(b-1), 2^(b-1)) only, a negative one, v,
             as modulus + v; None where they may be anything below the modulus.  Fewer bits make shorter messages.
+        headroom: Whether the caller vouches that every sum of contributors' entries, as such integers, lies in [-m/2,
+            m/2) for the modulus m, as encodings see to: then sums take no more bits than the modulus, and messages are
+            shorter still.  A sum beyond it comes out wrong, and so do others next to it.
         exponents: How long the random exponents of Paillier encryptions are, and so what they rest on.
     """
 
     adversary: Adversary = Adversary.CURIOUS
     value_bits: int | None = None
+    headroom: bool = False
     exponents: Exponents = Exponents.SHORT
 
     adversaries: ClassVar[tuple[Adversary, ...]] = (Adversary.CURIOUS, Adversary.MALICIOUS)
@@ -85,9 +89,13 @@ class EncryptedSum(SecureSum):
             )
         return cls(adversary=adversary), clients - dropped
 
-    def narrowed(self, value_bits: int) -> Self:
-        """See `SecureSum.narrowed`; where `value_bits` was chosen before, that stays."""
-        return self if self.value_bits is not None else replace(self, value_bits=value_bits)
+    def with_headroom(self) -> Self:
+        """See `SecureSum.with_headroom`."""
+        return replace(self, headroom=True)
+
+    def sum_bits(self, session: Session) -> int | None:
+        """Bits of a signed sum, where there is headroom; otherwise None."""
+        return (session.modulus - 1).bit_length() if self.headroom else None
 
     @abstractmethod
     def payload(self, session: Session) -> Payload:

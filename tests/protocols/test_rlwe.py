@@ -298,3 +298,50 @@ def test_memory_is_the_result_and_a_few_pieces() -> None:
     assert sealed.nbytes == 4 * pad.length
     assert sealing < sealed.nbytes + 4_000_000
     assert opening - before < 8 * pad.length + 4_000_000
+
+
+@pytest.mark.parametrize(("sum_bits", "clients", "slots"), [(24, 1000, 2), (24, 10_000, 2), (12, 100, 4), (63, 1, 0)])
+def test_sums_that_are_vouched_for_take_no_more_bits(sum_bits: int, clients: int, slots: int) -> None:
+    if not slots:
+        with pytest.raises(ParameterError, match="too few"):
+            LatticePad(length=100, bound=2**16, clients=clients, sum_bits=sum_bits)
+        return
+    pad = LatticePad(length=100, bound=2**sum_bits, clients=clients, sum_bits=sum_bits)
+    assert (pad.slots, pad.slot_bits) == (slots, sum_bits)
+
+
+@given(data=st.data())
+@settings(max_examples=30, deadline=None)
+def test_sums_that_are_vouched_for_open_exactly(data: st.DataObject) -> None:
+    """Entries anywhere in range whose sums reach both ends of theirs."""
+    sum_bits = data.draw(st.sampled_from([2, 7, 19, 24]))
+    contributors = data.draw(st.integers(1, 6))
+    half, shift = 2 ** (sum_bits - 1), 2 ** (sum_bits - 1)
+    length = data.draw(st.integers(1, 5))
+    goals = data.draw(st.lists(st.sampled_from([-half, -1, 0, 1, half - 1]), min_size=length, max_size=length))
+    signed = np.zeros((contributors, length), dtype=np.int64)
+    for row in range(contributors - 1):
+        drawn = data.draw(st.lists(st.integers(-half, half - 1), min_size=length, max_size=length))
+        # The last row makes the sum right, as far as its own range allows.
+        rest = np.array(goals) - signed[:row].sum(axis=0) - np.array(drawn)
+        signed[row] = np.where((rest >= -half) & (rest < half), drawn, 0)
+    signed[-1] = np.array(goals) - signed[:-1].sum(axis=0)
+    if signed[-1].min() < -half or signed[-1].max() >= half:
+        signed[:-1], signed[-1] = 0, goals
+    pad = LatticePad(length=length, bound=2**sum_bits, clients=1000, sum_bits=sum_bits)
+    total, key_sum = np.zeros(pad.words, dtype=np.uint64), np.zeros(4096, dtype=np.int64)
+    for row in signed:
+        key = draw_key(os.urandom)
+        total += pad.seal((row + shift).astype(np.uint64), key=key, seed=bytes(32), entropy=os.urandom)
+        key_sum += key_coefficients(key)
+    opened = pad.open(total, key_sum=key_sum, seed=bytes(32), contributors=contributors)
+    assert (opened.view(np.int64) - contributors * shift).tolist() == goals
+
+
+def test_sum_below_what_values_can_be_is_noticed() -> None:
+    pad = LatticePad(length=1, bound=2, clients=3, sum_bits=8)
+    key = draw_key(os.urandom)
+    sealed = pad.seal(np.array([0], dtype=np.uint64), key=key, seed=bytes(32), entropy=os.urandom)
+    sealed -= np.uint64(1 << pad.noise_bits)  # a client that lies
+    with pytest.raises(DamagedSum, match="values stay within"):
+        pad.open(sealed, key_sum=key_coefficients(key), seed=bytes(32), contributors=1)
