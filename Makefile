@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test lint check bench masking lightsecagg scale accuracy lock clean
+.PHONY: demo test lint check bench masking lightsecagg paillier scale accuracy lock clean
 
 demo: $(READY)
 	$(BIN)/secagg train --out runs/demo --overwrite
@@ -32,6 +32,11 @@ masking: .venv-peers/.ready
 lightsecagg: $(READY)
 	@test -n "$(FEDML)" || { echo "secagg: make lightsecagg FEDML=/path/to/FedML's python/fedml/core/mpc/lightsecagg.py" >&2; exit 1; }
 	$(BIN)/python -m benchmarks.lightsecagg --fedml $(FEDML) --json benchmarks/results/lightsecagg.json
+
+# Packed Paillier beside phe, and OneShot; ten minutes.
+paillier: $(READY)
+	$(BIN)/python -m benchmarks.paillier --json benchmarks/results/paillier.json
+	$(BIN)/python -m benchmarks.oneshot --json benchmarks/results/oneshot.json
 
 # Memory at 10^7 coordinates, and how costs grow to 10,000 clients; half an hour.
 scale: $(READY)
