@@ -86,6 +86,15 @@ class SecureSum(ABC):
     needs_committee: ClassVar[bool] = False
     """Whether its sessions have a committee, which opens the sum."""
 
+    def __str__(self) -> str:
+        """Its name, and the parameters that are not what they are by default: "secagg-plus, neighbours 34"."""
+        known = getattr(self, "__dataclass_fields__", {})
+        chosen = {name: value for name, value in self._parameters().items() if value != known[name].default}
+        return ", ".join([self.name, *(f"{name} {value}" for name, value in chosen.items())])
+
+    def _parameters(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in getattr(self, "__dataclass_fields__", {})}
+
     @property
     @abstractmethod
     def rounds(self) -> tuple[Round[Any, Any, Any, Any], ...]:
@@ -152,7 +161,7 @@ class SecureSum(ABC):
 
     def digest(self, session: Session) -> bytes:
         """32 bytes over every parameter of protocol and session; bound into every key, message and signature."""
-        parameters = {name: getattr(self, name) for name in getattr(self, "__dataclass_fields__", {})}
+        parameters = self._parameters()
         roster = None if session.roster is None else tuple(session.roster.items())
         openings = tuple((rule.least_dropped, rule.most_dropped) for rule in session.attached)
         sizes = (session.threshold, session.length, session.modulus - 1)

@@ -187,7 +187,7 @@ class RunReport:
             bits = int(key.public_key.n).bit_length()
             committee = (("Committee", f"{opening}; {bits} bits, fingerprint {key.fingerprint.hex()}"),)
         return (
-            ("Protocol", repr(mean.protocol)),
+            ("Protocol", str(mean.protocol)),
             *committee,
             ("Server assumed", assumed_server(self.config.protocol, self.config.adversary)),
             ("Its steps", ", ".join(stage.replace("_", " ") for stage in self.stages)),

@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from protocols import (
+    Adversary,
     LightSecAgg,
+    OneShot,
     ParameterError,
     PlainSum,
     SecAgg,
@@ -97,3 +99,9 @@ def test_every_registered_protocol_is_whole() -> None:
         assert 2 <= threshold <= 5
         assert protocol.rounds
         assert len({row.name for row in protocol.rounds}) == len(protocol.rounds)
+
+
+def test_protocol_is_shown_by_its_name_and_what_was_chosen() -> None:
+    assert str(SecAgg()) == "secagg"
+    assert str(SecAggPlus(neighbours=4, share_threshold=3)) == "secagg-plus, neighbours 4, share_threshold 3"
+    assert str(OneShot(headroom=True, adversary=Adversary.MALICIOUS)) == "oneshot, adversary malicious, headroom True"
