@@ -119,7 +119,7 @@ def test_page_shows_settings_plan_and_how_to_run_again(report: RunReport, page: 
     assert [setting.name for setting in report.settings] == list(TrainingConfig.__struct_fields__)
     assert page.count('class="changed"') == len(changed)
     assert f"clip_l2 {report.config.clip_l2:g}" in words(page)
-    assert repr(report.mean.protocol) in html.unescape(page)
+    assert str(report.mean.protocol) in html.unescape(page)
     assert "62 parameters" in page
     assert "secagg train config.toml --out again" in page
     assert "secagg budget report ledger.sqlite" in page
