@@ -49,7 +49,13 @@ class Committee:
             )
 
     def index(self, member: int) -> int:
-        """Which share a member holds, from 1."""
+        """Which share a member holds, from 1.
+
+        Raises:
+            ParameterError: It is no member.
+        """
+        if member not in self.members:
+            raise ParameterError(f"party {member} is no member of the committee")
         return self.members.index(member) + 1
 
 

@@ -61,7 +61,7 @@ class Payload(ABC):
         """
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=4)
 def _encryptor(key: ThresholdKey, exponents: Exponents, window_bits: int) -> Encryptor:
     """The table of a committee's key, made once a process: it takes about half a second, or a second for long ones."""
     return Encryptor(key.public_key, exponents=exponents, window_bits=window_bits, base=key.base)

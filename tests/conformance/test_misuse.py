@@ -252,6 +252,8 @@ def test_digest_changes_with_every_parameter_of_the_protocol(setting: Setting) -
             others: list[object] = [other for other in protocol.adversaries if other is not value]
         elif isinstance(value, Enum):
             others = [other for other in type(value) if other is not value]
+        elif isinstance(value, bool):
+            others = [not value]
         elif each.name == "value_bits":
             others = [1, 8, 16]
         else:
