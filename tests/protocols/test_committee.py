@@ -90,7 +90,6 @@ class NoRecord:
         {"minimum_contributors": True},
         {"minimum_contributors": None},
     ],
-    ids=repr,
 )
 def test_keyholder_of_anything_else_is_refused(change: dict[str, object]) -> None:
     right: dict[str, Any] = {"share": SHARES[0], "openings": MemoryOpenings(), "minimum_contributors": 2}
