@@ -74,7 +74,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
         adding_ratio: numpy's addition of as many words over the server's.
         member_s: By length, of a member's opening of 1,000 clients' sum.
         member_bytes: By length, of its request.
-        finish_ms: The server's end: two openings checked are not in it, combining them and removing the pad are.
+        finish_ms: The server's end: combining three openings, which were checked before, and removing the pad.
         long: 10^7 values.
     """
 

@@ -6,8 +6,9 @@ ciphertext, fewer learn nothing.  They may be clients of a session or parties of
 
 Adversary: a server that asks for what it likes.  Each member looks at nothing but its own rules (`Keyholder`): it opens
 one sum of each session, of at least its own minimum of distinct clients, and never sums of two sets of clients under
-the same session context that differ in fewer clients than that, since their difference would be a sum of too few.
-(More than two sets can be combined in more ways than pairs show; use one context for one set of inputs.)  That a
+the same session context that differ in fewer clients than that, or than the session's threshold, since their difference
+would be a sum of too few.  (More than two sets can be combined in more ways than pairs show; one set may be opened
+again, in another session; use one context for one set of inputs.)  That a
 session has one sum needs more than half of the members: two sets of `threshold` members share 2 * threshold - members
 of them, and one of these must be honest.
 """

@@ -30,7 +30,7 @@ from protocols.errors import (
 )
 from protocols.identity import Member
 from protocols.messages import Message
-from protocols.secure_sum import Finish, SecureSum
+from protocols.secure_sum import Finish, Role, SecureSum
 from protocols.session import ATTACHED_BYTES, Entropy, Participant, Session
 
 
@@ -177,11 +177,11 @@ class Client:
         """
         if self._party is None:
             raise OrderError("this client has closed; a new session needs a new machine")
-        number, party, self._party = self._next, self._party, None
+        number, party, self._party = self._asked(request), self._party, None
         row = self._rounds[number]
         try:
             message = self._codec.decode(number, row.request, request)
-            if self._member is not None:
+            if self._member is not None and row.role is Role.CLIENT:  # a Keyholder has a record of its own
                 self._member.sessions.record(self._member.identity.public, self._session.session_id, number)
             reply = self._codec.encode(number, row.answer(party, message))
         except BaseException as error:
@@ -193,6 +193,12 @@ class Client:
         if later:
             self._next, self._party = later[0], party
         return reply
+
+    def _asked(self, request: bytes) -> int:
+        """The round that comes next; or, of who is a client and a member, the committee's, with the client's missed."""
+        role = self._rounds[self._next].role
+        others = [number for number in self._numbers if number > self._next and self._rounds[number].role is not role]
+        return next((number for number in others[:1] if self._codec.is_of(number, request)), self._next)
 
     def snapshot(self, key: Secret) -> bytes:
         """This machine between two rounds, sealed under a key of 32 bytes; `restore` goes on from it.

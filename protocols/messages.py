@@ -65,6 +65,13 @@ class Codec:
         """The bytes of one message of round `number`."""
         return msgspec.msgpack.encode((VERSION, self._digest, number, message))
 
+    def is_of(self, number: int, data: object) -> bool:
+        """Whether these bytes begin like a message of this session and round."""
+        return isinstance(data, bytes) and data.startswith(self._header(number))
+
+    def _header(self, number: int) -> bytes:
+        return _array(4) + b"".join(map(msgspec.msgpack.encode, (VERSION, self._digest, number)))
+
     def decode(self, number: int, kind: type[M], data: bytes) -> M:
         """The message of type `kind` that these bytes are.
 
@@ -75,7 +82,7 @@ class Codec:
             raise MalformedMessage(f"a {type(data).__name__}, where bytes are expected")
         if len(data) > self._limit:
             raise MalformedMessage(f"a message of {len(data)} bytes, where at most {self._limit} are possible")
-        header = _array(4) + b"".join(map(msgspec.msgpack.encode, (VERSION, self._digest, number)))
+        header = self._header(number)
         if not data.startswith(header):
             raise MalformedMessage(self._wrong(number, kind, data))
         try:

@@ -69,8 +69,8 @@ class PaddedVector(Payload):
         """See `Payload.unwrap`."""
         key_sum = self._digits.unpack(sums, DEGREE)
         opened = self._pad.open(total, key_sum=key_sum, seed=self._seed, contributors=contributors)
-        self._values.restore(opened, contributors)
-        return opened
+        opened -= np.uint64(contributors * self._values.shift % 2**64)
+        return self._values.reduced(opened.view(np.int64))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,7 +89,7 @@ class OneShot(EncryptedSum):
             raise ParameterError(f"{self.name} needs a session with a committee")
         clients = len(session.clients)
         values = Values(modulus=session.modulus, value_bits=self.value_bits)
-        sum_bits = self.sum_bits(session)
+        sum_bits = self.sum_bits(session, values.bound)
         pad = LatticePad(length=session.length, bound=values.bound, clients=clients, sum_bits=sum_bits)
         digits = Digits(
             reach=LatticePad.key_reach(clients),

@@ -3,9 +3,9 @@
 Sources: Damgard and Jurik's threshold cryptosystem (PKC 2001); packing as in `protocols.crypto.slots`.  Parties,
 messages, adversary and departures are those of `protocols.encrypted`.
 
-A vector of 10^6 entries of 16 bits takes about 6 MB with s = 2.  The committee's work grows with the vector: one long
-exponentiation for each ciphertext, and it is sent all clients' ciphertexts to check them.  For long vectors there is
-`OneShot`, whose committee opens keys only.
+A vector of 10^6 entries of 16 bits takes 5.1 MB among 1,000 clients, at 3072 bits and s = 2.  The committee's work
+grows with the vector: one long exponentiation for each ciphertext, and it is sent all clients' ciphertexts to check
+them.  For long vectors there is `OneShot`, whose committee opens keys only.
 """
 
 from collections.abc import Sequence
@@ -64,10 +64,7 @@ class PackedVector(Payload):
         """See `Payload.unwrap`."""
         shared = min(contributors, self._slots.clients)
         shifted = [(each + shared * shift) % self._modulus for each, shift in zip(sums, self._shifts, strict=True)]
-        stored = self._slots.unpack(shifted, self._length, clients=shared).view(np.uint64)
-        stored += np.uint64(contributors * self._values.shift)
-        self._values.restore(stored, contributors)
-        return stored
+        return self._values.reduced(self._slots.unpack(shifted, self._length, clients=shared))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +81,8 @@ class PaillierSum(EncryptedSum):
         if session.committee is None:
             raise ParameterError(f"{self.name} needs a session with a committee")
         values = Values(modulus=session.modulus, value_bits=self.value_bits)
-        modulus, sum_bits = int(session.committee.key.public_key.message_modulus), self.sum_bits(session)
+        modulus = int(session.committee.key.public_key.message_modulus)
+        sum_bits = self.sum_bits(session, values.bound)
         if sum_bits is None:
             value_bits = (values.bound - 1).bit_length()
             slots = Slots(value_bits=value_bits, clients=len(session.clients), message_modulus=modulus)

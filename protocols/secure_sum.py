@@ -168,6 +168,8 @@ class SecureSum(ABC):
         agreed: tuple[object, ...] = (session.session_id, session.clients, sizes, session.context, roster, openings)
         if session.committee is not None:
             agreed += (session.committee.key.fingerprint, session.committee.members)
+        if session.parameters:
+            agreed += (session.parameters,)
         described = ("secagg session", messages.VERSION, self.name, sorted(parameters.items()), agreed)
         return hashlib.sha256(msgspec.msgpack.encode(described)).digest()
 

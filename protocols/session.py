@@ -59,7 +59,10 @@ class Session:
         threshold: The least number of contributors whose sum may be released, in [2, len(clients)].
         length: Coordinates of each vector, in [1, 2^40].
         modulus: Entries are in [0, modulus); at least 2, at most 2^64.
-        context: Whatever else the parties must agree on (round number, model hash, noise parameters), as bytes.
+        context: What the inputs are made for (round of training, hash of the model), as bytes.  Members of a committee
+            never open sums under one context whose contributors differ in few, so inputs that are summed up again,
+            after a failure, have the same one, and other inputs another.
+        parameters: Whatever else the parties must agree on (encoding, noise), as bytes.
         roster: The identities of exactly these clients, where the server is not trusted; otherwise None.
         attached: For each secret that every client attaches, at most 64, when it is opened.  Such a secret must be
             uniform: a hash of it is public.  The rule must suit every number of survivors from the threshold up.
@@ -75,6 +78,7 @@ class Session:
     length: int
     modulus: int
     context: bytes = b""
+    parameters: bytes = b""
     roster: Roster | None = None
     attached: tuple[Opening, ...] = ()
     committee: Committee | None = None
@@ -82,8 +86,9 @@ class Session:
     def __post_init__(self) -> None:
         if type(self.session_id) is not bytes or not 16 <= len(self.session_id) <= 64:
             raise ParameterError("session_id must be 16 to 64 bytes")
-        if not isinstance(self.context, bytes):
-            raise ParameterError(f"context must be bytes, not {type(self.context).__name__}")
+        for name, data in (("context", self.context), ("parameters", self.parameters)):
+            if type(data) is not bytes:
+                raise ParameterError(f"{name} must be bytes, not {type(data).__name__}")
         for name, value in (("threshold", self.threshold), ("length", self.length), ("modulus", self.modulus)):
             if type(value) is not int:
                 raise ParameterError(f"{name} must be an int, not {type(value).__name__}")

@@ -4,6 +4,7 @@ Keys have s = 2: with 3072 bits a ciphertext of 1152 bytes then carries 192 valu
 value, where s = 1 takes 8; s = 3 would take 5.3 and twice the time.
 """
 
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -46,6 +47,8 @@ def deal_on_terminal(
         risk = "" if least == LEAST_BITS else f"; from {LEAST_BITS} with --allow-only-112-bits-of-security"
         raise ConfigurationError(f"--bits: expected an even number from {least} to {MOST_BITS}, found {bits}{risk}")
     check_free(out)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)  # like Ctrl-C, so that no share is left on the disk
     with _progress(bits // 2) as observe:
         p, q = two_safe_primes(bits // 2, observe)
     key, shares = deal(p, q, S, members=members, threshold=threshold)

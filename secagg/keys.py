@@ -174,6 +174,8 @@ def _read(path: Path, label: bytes, *, secret: bool) -> bytes:
                     f"{path}: others than its owner may use this secret file (mode {mode}); whoever did can decrypt "
                     f"like this member; if nobody did: chmod 600 {path}"
                 )
+            if secret and status.st_uid not in (0, os.geteuid()):
+                raise ExposedKeyFile(f"{path}: this secret file belongs to another user, who may read or replace it")
             whole = file.read(_MOST_BYTES) if status.st_size < _MOST_BYTES else b""
     except OSError as error:
         raise KeyFileError(f"{path}: cannot be read: {error.strerror}") from None

@@ -150,16 +150,16 @@ class SecureMean:
         return planned
 
     def session(self, session_id: bytes, *, context: bytes = b"") -> Session:
-        """The protocol's session; its digest binds encoding, noise and `context` besides its own fields."""
+        """The protocol's session; its digest binds encoding and noise besides its own fields."""
         noise = None if self.noise is None else self.noise.event
-        bound = hashlib.sha256(msgspec.json.encode((self.encoding, noise)) + context).digest()
         return Session(
             session_id=session_id,
             clients=self.clients,
             threshold=self.minimum_contributors,
             length=self.encoding.length,
             modulus=self.encoding.modulus,
-            context=bound,
+            context=context,
+            parameters=hashlib.sha256(msgspec.json.encode((self.encoding, noise))).digest(),
             roster=self.roster,
             committee=self.committee,
         )

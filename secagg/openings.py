@@ -9,12 +9,14 @@ share of the key; `secagg.store` says how durable it is, and what it cannot tell
 import hashlib
 import itertools
 import struct
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 from protocols.committee import check_apart
 from protocols.errors import ParameterError, SessionReused
 from protocols.session import MAX_CLIENT_ID
-from secagg.store import Store, check_bytes
+from secagg.store import Store, StoreCorrupt, check_bytes
+
+_ID_BYTES: Final = 4
 
 
 class OpeningStore(Store):
@@ -79,6 +81,9 @@ class OpeningStore(Store):
                     f"session {session_id.hex()}: this committee member has opened a sum of it before; a new session "
                     "would do"
                 )
+            if any(len(other) % _ID_BYTES for (other,) in others):
+                self.close()
+                raise StoreCorrupt("the store of openings holds a set of contributors that is none")
             for (other,) in others:
                 check_apart(contributors, _unpacked(other), minimum)
             with self._typed():
@@ -102,4 +107,4 @@ def _packed(contributors: tuple[int, ...]) -> bytes:
 
 
 def _unpacked(packed: bytes) -> tuple[int, ...]:
-    return struct.unpack(f">{len(packed) // 4}I", packed)
+    return struct.unpack(f">{len(packed) // _ID_BYTES}I", packed)

@@ -18,7 +18,7 @@ is that z is in range, and that e is the hash of everything, v^z v_i^(-e) and X^
   statement, which is to name the session, and what is opened in it; all c_k and all c_(i,k).  This is the strong
   Fiat-Shamir transformation (Bernhard, Pereira and Warinschi, How not to prove yourself, Asiacrypt 2012).
 - Soundness: v, v_i, X and C_i^2, and with them a and b, are squares.  The squares modulo n^(s+1) are a cyclic group of
-  order n^s p' q', which has no prime factor below 2^128, and v generates it, but for about one v in p'.  If two
+  order n^s p' q', which has no prime factor below 2^128, and v generates it, but for about three v in p'.  If two
   challenges could be answered for the same a and b, their difference, below 2^128, would be invertible modulo that
   order, and both logarithms equal; so for different ones, at most one of the 2^128 challenges can be answered.  In the
   same way, where c_(i,k)^2 is not c_k^(4 D s_i) for some k, at most one value of rho_k, given the others, makes the
@@ -114,10 +114,20 @@ def prove(
     key = share.key
     transcript = _transcript(key, share.index, statement, ciphertexts, values)
     bases = _bases(key, ciphertexts, _weights(transcript, len(ciphertexts)))
-    nonce = random_bits(_share_bits(key) + SURPLUS_BITS, entropy)
+    nonce = _nonce(share, transcript, entropy)
     commitments = key.public_key.arithmetic.powers(bases, nonce, key.public_key.modulus)
     challenge = _challenge(key, transcript, commitments)
     return Proof(challenge, nonce + challenge * share.reveal())
+
+
+def _nonce(share: KeyShare, transcript: bytes, entropy: Entropy) -> int:
+    """r: as random as the entropy; and where that comes twice, still another one for each transcript.
+
+    Two proofs with one nonce would give the share away, which outlives all sessions.
+    """
+    bits = _share_bits(share.key) + SURPLUS_BITS
+    mask = hashlib.shake_256(b"secagg partial decryption nonce v1\n" + share.to_bytes() + transcript)
+    return random_bits(bits, entropy) ^ int.from_bytes(mask.digest(bits // 8), "big")
 
 
 def check_proof(

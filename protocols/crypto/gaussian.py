@@ -4,8 +4,8 @@ The discrete Gaussian of width sigma = 13/2 gives every integer x a weight exp(-
 |x| <= 127, which leaves out less than 2^-270 of it.  With U uniform in [0, 1), the number of points x of its
 distribution function F with F(x) <= U, less 127, is a sample.  U is read lazily, bit by bit as it were (Knuth and Yao,
 The complexity of nonuniform random number generation, 1976): its first 16 bits settle the sample unless they are also
-the first 16 bits of some F(x), which a table of 2^16 bytes tells; those few, one in 600, read 64 more bits, and so on.
-The thresholds are floors of F(x) 2^bits, certain at every level, so for uniform bits the samples have exactly this
+the first 16 bits of some F(x), which a table of 2^16 bytes tells; those few, one in 1,170, read 64 more bits, and so
+on.  The thresholds are floors of F(x) 2^bits, certain at every level, so for uniform bits the samples have exactly this
 distribution.  The bits are AES-256 in counter mode, under a key used for nothing else.
 
 `dp.sampling` draws discrete Gaussians too, of any width up to 2^40, by rejection.  It serves another package and

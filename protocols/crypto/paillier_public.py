@@ -116,7 +116,7 @@ class PublicKey:
         return message * self._generator % self.message_modulus
 
     def encrypt_raw(self, m: int, *, r: int | None = None, entropy: Entropy = os.urandom) -> int:
-        """Encrypt one message as the papers have it; `Encryptor` is some fifty times faster.
+        """Encrypt one message as the papers have it; `Encryptor` is about a hundred times faster.
 
         Args:
             m: In [0, n^s).

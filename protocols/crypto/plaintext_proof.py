@@ -29,8 +29,8 @@ and checked is that both are in range, and that (1 + n)^z H^w and A times the pr
   the messages; A follows from these.  A random oracle can be made to answer with the e_j.
 - Not malleable: encryption with such a proof is non-malleable under chosen plaintexts (Bernhard, Pereira and
   Warinschi), which allows one decryption of many ciphertexts at once, chosen after the honest ones were seen: the
-  opening of a session.  For one A and e there is no second answer, unless for someone who factors n: equal squares
-  need equal z, and two w that differ by a multiple of the order of H; so proofs cannot be altered either (Faust,
+  opening of a session.  For one A and e there is no second answer in range: equal squares need equal z, and two w
+  that differ by a multiple of the order of H^2, which is longer than any w; so proofs cannot be altered (Faust,
   Kohlweiss, Marson and Venturi, On the non-malleability of the Fiat-Shamir transform, Indocrypt 2012).  Not shown is
   security where later honest ciphertexts depend on many earlier openings under one key: extraction by running again
   does not carry over (Bernhard, Fischlin and Warinschi, Adaptive proofs of knowledge in the random oracle model, PKC

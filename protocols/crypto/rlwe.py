@@ -189,7 +189,8 @@ class LatticePad:
             contributors: How many were added up, in [1, clients].
 
         Returns:
-            Shape `(length,)`, uint64, entries in [0, contributors * (bound - 1)].
+            Shape `(length,)`, uint64, entries in [0, contributors * (bound - 1)], modulo 2^64 where `sum_bits` allows
+            for sums beyond it.
 
         Raises:
             InputError: A type, shape or length is wrong, or there are more contributors than clients.

@@ -7,8 +7,8 @@ drawn.  Every safe prime above 7 is 11 modulo 12, so no other number is looked a
 How that differs from a uniform choice (Brandt and Damgard, On generation of probable primes by incremental search,
 Crypto 1992, look at the same for primes): a safe prime is the likelier the longer the gap below it, but no gap counts
 beyond the stretch of 2^16 candidates.  Where safe primes lie as randomly as Hardy and Littlewood's conjecture has it,
-none is more than 1.6 times as likely as in a uniform choice among those of 1024 bits, and 1.3 times among those of
-1536: less than one bit of entropy is lost.
+none is more than about 1.6 times as likely as in a uniform choice among those of 1024 bits, and 1.3 times among those
+of 1536: less than one bit of entropy is lost.
 
 The tests: Fermat's to the base 2, of p' and then of p, which hardly any composite number passes, and 40 rounds of
 Miller and Rabin's of both (`is_probable_prime`).

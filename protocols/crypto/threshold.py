@@ -7,7 +7,7 @@ verification keys.  With safe primes p = 2p' + 1 and q = 2q' + 1, n = pq and m =
     d = 0 mod m,  d = 1 mod n^s;   f of degree t - 1 modulo n^s m, f(0) = d, otherwise random;   s_i = f(i)
 
 and publishes v, a random square modulo n^(s+1), and v_i = v^(s_i).  The squares are a cyclic group of order n^s m,
-of which v is a generator, but for about one in p'.  How shares are used is in `partial_decryption`.
+of which v is a generator, but for about three in p'.  How shares are used is in `partial_decryption`.
 
 Adversary: up to t - 1 members, who may do what they like (a wrong partial decryption is noticed).  The dealer is
 trusted: it knows p and q, and with them every message, until it forgets them, which Python cannot be made to do
@@ -26,6 +26,7 @@ import os
 from dataclasses import dataclass
 from typing import Final, NoReturn
 
+from protocols.crypto.encryptor import check_base
 from protocols.crypto.integers import Arithmetic, Entropy, is_integer, random_below, random_unit, shown
 from protocols.crypto.paillier import PrivateKey
 from protocols.crypto.paillier_public import MOST_BITS, InvalidKey, PublicKey
@@ -66,16 +67,15 @@ class ThresholdKey:
         key = self.public_key
         if key.n % 4 != 1:
             raise InvalidKey("n is 3 modulo 4; a committee's key is the product of two safe primes, which is 1")
-        if not is_integer(self.base) or not 1 < self.base < key.n - 1 or math.gcd(self.base, int(key.n)) != 1:
-            raise InvalidKey("the base must be an integer above 1 and below n - 1, coprime to n")
+        check_base(key, self.base)
         numbers = (self.verification_base, *self.verification_keys)
         if not all(is_integer(number) and 1 <= number < key.modulus for number in numbers):
             raise InvalidKey(f"verification keys must be integers in [1, n^{key.s + 1})")
         product = key.arithmetic.integer(1)
         for number in numbers:
             product = product * (number % key.n) % key.n
-        if math.gcd(product, key.n) != 1 or self.verification_base == 1:
-            raise InvalidKey("verification keys must be coprime to n, and their base above 1")
+        if math.gcd(product, key.n) != 1 or any(number % key.n in (1, key.n - 1) for number in numbers):
+            raise InvalidKey("verification keys and their base must be coprime to n, and not 1 or -1 modulo n")
 
     def __repr__(self) -> str:
         return (

@@ -32,7 +32,7 @@ from protocols.crypto.encryptor import Exponents
 from protocols.encrypted.client import EncryptedClient
 from protocols.encrypted.messages import Contributions, EncryptedInput, Invitation, PartialOpening
 from protocols.encrypted.server import EncryptedServer
-from protocols.encrypted.setup import HASH_BYTES, Payload, Setup
+from protocols.encrypted.setup import Payload, Setup
 from protocols.errors import ParameterError, UnsafeSession
 from protocols.secure_sum import Role, Round, SecureSum
 from protocols.session import Participant, Session, check_cohort
@@ -44,7 +44,7 @@ ROUNDS: Final = (
           PartialOpening, EncryptedServer.take_opening, EncryptedServer.finish, Role.COMMITTEE),
 )  # fmt: skip
 
-_FRAMING_BYTES: Final = 64
+_ID_BYTES: Final = 5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,22 +90,23 @@ class EncryptedSum(SecureSum):
         return cls(adversary=adversary), clients - dropped
 
     def with_headroom(self) -> Self:
-        """See `SecureSum.with_headroom`."""
-        return replace(self, headroom=True)
+        """See `SecureSum.with_headroom`; a bound on single entries is of no use then, and is dropped."""
+        return replace(self, headroom=True, value_bits=None)
 
-    def sum_bits(self, session: Session) -> int | None:
-        """Bits of a signed sum, where there is headroom; otherwise None."""
-        return (session.modulus - 1).bit_length() if self.headroom else None
+    def sum_bits(self, session: Session, bound: int) -> int | None:
+        """Bits of a signed sum of stored values below a bound, where headroom makes them fewer; otherwise None."""
+        bits = (session.modulus - 1).bit_length()
+        return bits if self.headroom and bits < (len(session.clients) * (bound - 1)).bit_length() else None
 
     @abstractmethod
     def payload(self, session: Session) -> Payload:
         """How vectors become messages; raises `ParameterError` where they do not fit."""
 
     def message_limit(self, session: Session) -> int:
-        """See `SecureSum.message_limit`: a client's vector, or what all clients sealed."""
+        """See `SecureSum.message_limit`: what a client pads and seals, or what all clients sealed."""
         setup = self._setup(session)
-        contribution = HASH_BYTES + setup.sealed_bytes + _FRAMING_BYTES
-        return setup.payload.padded_bytes + len(session.clients) * contribution + setup.opening_bytes + 1024
+        contributions = len(session.clients) * (setup.contribution_bytes + _ID_BYTES)
+        return max(setup.payload.padded_bytes + setup.sealed_bytes, contributions, setup.opening_bytes) + 1024
 
     def validate(self, session: Session) -> None:
         """See `SecureSum.validate`."""

@@ -6,7 +6,6 @@ from typing import Final, NoReturn
 
 import numpy as np
 
-from protocols.committee import Keyholder
 from protocols.crypto import plaintext_proof, split
 from protocols.crypto.partial_decryption import decrypt_partially
 from protocols.crypto.plaintext_proof import Claim, InvalidProof
@@ -66,14 +65,15 @@ class EncryptedClient:
         if self._keyholder is None:
             raise OrderError(f"party {self._client} is no member of the committee")
         setup, keyholder = self._setup, self._keyholder
-        self._check_contributors(request, keyholder)
+        least = max(setup.session.threshold, keyholder.minimum_contributors)
+        self._check_contributors(request, least)
         total = self._checked_sum(request)
         keyholder.openings.record(
             key=keyholder.fingerprint,
             session_id=setup.session.session_id,
             context=setup.session.context,
             contributors=request.contributors,
-            minimum=keyholder.minimum_contributors,
+            minimum=least,  # so that also the contributors in which two sums differ include honest ones
         )
         partial = decrypt_partially(
             keyholder.share,
@@ -83,15 +83,15 @@ class EncryptedClient:
         )
         return PartialOpening(memoryview(partial.to_bytes(setup.key)))
 
-    def _check_contributors(self, request: Contributions, keyholder: Keyholder) -> None:
+    def _check_contributors(self, request: Contributions, least: int) -> None:
         session, contributors = self._setup.session, request.contributors
         if list(contributors) != sorted(set(contributors)) or not set(contributors) <= set(session.clients):
             raise RemoteError("contributors that are not the session's clients, or are not in order")
-        least = max(session.threshold, keyholder.minimum_contributors)
         if len(contributors) < least:
             raise RemoteError(f"a sum of {len(contributors)} clients, where none below {least} is opened")
-        if len(request.contributions) != len(contributors):
-            raise MalformedMessage(f"{len(request.contributions)} contributions of {len(contributors)} contributors")
+        expected = len(contributors) * self._setup.contribution_bytes
+        if len(request.contributions) != expected:
+            raise MalformedMessage(f"{len(request.contributions)} bytes of contributions, not {expected}")
 
     def _checked_sum(self, request: Contributions) -> Total:
         """The sum of contributions whose signatures, ciphertexts and proofs are right."""
@@ -109,7 +109,9 @@ class EncryptedClient:
         """The contributions' proofs, a limited number of ciphertexts at a time."""
         setup = self._setup
         claims: list[Claim] = []
-        for client, contribution in zip(request.contributors, request.contributions, strict=True):
+        size = setup.contribution_bytes
+        for number, client in enumerate(request.contributors):
+            contribution = request.contributions[number * size : (number + 1) * size]
             padded_hash = bytes(contribution[:HASH_BYTES])
             pairs, proof = setup.opened(client, padded_hash, contribution[HASH_BYTES:])
             claims.append(Claim(pairs, proof, setup.statement(client, padded_hash)))

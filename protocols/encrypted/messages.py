@@ -21,10 +21,10 @@ class EncryptedInput(Message, frozen=True):
 
 
 class Contributions(Message, frozen=True):
-    """Whose sum is to be opened, ascending; for each a hash of what is padded, and what it sealed."""
+    """Whose sum is to be opened, ascending; joined, for each a hash of what it padded and then what it sealed."""
 
     contributors: tuple[int, ...]
-    contributions: tuple[memoryview, ...]
+    contributions: memoryview
 
 
 class PartialOpening(Message, frozen=True):

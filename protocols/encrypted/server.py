@@ -75,9 +75,9 @@ class EncryptedServer:
     def close_inputs(self) -> dict[int, Message]:
         """Show the committee all contributions."""
         contributors = tuple(sorted(self.state.contributions))
-        contributions = tuple(memoryview(self.state.contributions[client]) for client in contributors)
-        self.state.statement = self._setup.opening_statement(contributors, contributions)
-        request = Contributions(contributors, contributions)
+        joined = b"".join(self.state.contributions[client] for client in contributors)
+        self.state.statement = self._setup.opening_statement(contributors, joined)
+        request = Contributions(contributors, memoryview(joined))
         return dict.fromkeys(self._setup.committee.members, request)
 
     @cached_property

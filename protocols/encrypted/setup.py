@@ -63,7 +63,7 @@ class Payload(ABC):
 
 @lru_cache(maxsize=4)
 def _encryptor(key: ThresholdKey, exponents: Exponents, window_bits: int) -> Encryptor:
-    """The table of a committee's key, made once a process: it takes about half a second, or a second for long ones."""
+    """The table of a committee's key, made once a process: that takes from half a second to four (strict and long)."""
     return Encryptor(key.public_key, exponents=exponents, window_bits=window_bits, base=key.base)
 
 
@@ -123,6 +123,11 @@ class Setup:
         return self.ciphertexts_bytes + self.proof_bytes + signature
 
     @property
+    def contribution_bytes(self) -> int:
+        """Of what the committee is shown of a client."""
+        return HASH_BYTES + self.sealed_bytes
+
+    @property
     def opening_bytes(self) -> int:
         """Of a partial opening."""
         return partial_decryption.partial_bytes(self.key, self.payload.messages)
@@ -131,12 +136,11 @@ class Setup:
         """What a client's proof is bound to, of fixed length: the session, the client, and what it padded."""
         return _PREFIX + self.digest + client.to_bytes(4, "big") + padded_hash
 
-    def opening_statement(self, contributors: Sequence[int], contributions: Sequence[memoryview | bytes]) -> bytes:
+    def opening_statement(self, contributors: Sequence[int], contributions: bytes | memoryview) -> bytes:
         """What a partial opening is bound to, of fixed length: the session, and everything that is summed up."""
-        hashed = hashlib.sha256()
-        for client, contribution in zip(contributors, contributions, strict=True):
-            hashed.update(client.to_bytes(4, "big"))
-            hashed.update(contribution)
+        hashed = hashlib.sha256(len(contributors).to_bytes(4, "big"))
+        hashed.update(b"".join(client.to_bytes(4, "big") for client in contributors))
+        hashed.update(contributions)
         return _PREFIX + self.digest + b"open" + hashed.digest()
 
     def sign(self, member: Member | None, client: int, padded_hash: bytes, sealed: bytes) -> bytes:

@@ -75,18 +75,19 @@ class Values:
         if self.modulus < 2 ** (8 * vector.itemsize):  # otherwise the word has wrapped around by itself
             np.subtract(vector, vector.dtype.type(self.modulus), out=vector, where=negative)
 
-    def restore(self, sums: NDArray[np.uint64], contributors: int) -> None:
-        """Make sums of so many vectors' stored values the sums of their entries modulo m, in place.
+    def reduced(self, sums: NDArray[np.int64]) -> NDArray[np.uint64]:
+        """Sums of the integers that entries stand for, modulo m, in the same memory.
 
         Args:
-            sums: Shape `(length,)`, uint64, entries in [0, contributors * (bound - 1)]; after that in [0, modulus).
-            contributors: How many.
+            sums: Shape `(length,)`, int64.
+
+        Returns:
+            Shape `(length,)`, uint64, entries in [0, modulus).
         """
-        shifted = np.uint64(contributors * self.shift % self.modulus)
-        if self.modulus == 2**64:
-            sums -= shifted
-            return
-        sums %= np.uint64(self.modulus)
-        below = sums < shifted
-        sums -= shifted
-        np.add(sums, np.uint64(self.modulus), out=sums, where=below)
+        if self.modulus < 2**63:
+            sums %= self.modulus
+            return sums.view(np.uint64)
+        words = sums.view(np.uint64)
+        if self.modulus < 2**64:  # else the word has wrapped around by itself
+            np.add(words, np.uint64(self.modulus), out=words, where=sums < 0)
+        return words

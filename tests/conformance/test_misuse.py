@@ -211,6 +211,8 @@ def test_digest_changes_with_every_field_of_the_session(setting: Setting) -> Non
         session,
         replace(session, session_id=session.session_id + b"x"),
         replace(session, context=b"x"),
+        replace(session, parameters=b"x"),
+        replace(session, context=b"x", parameters=b"x"),
         replace(session, clients=tuple(reversed(session.clients))),
         with_clients(session, (*session.clients[:-1], 4)),
         with_clients(session, (*session.clients, 4)),

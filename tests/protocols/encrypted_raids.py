@@ -140,7 +140,7 @@ class Hall(Run):
     def request(self, contributions: Mapping[int, bytes]) -> bytes:
         """What asks a member to open the sum of these, in the order in which they are given."""
         return self.codec.encode(
-            OPEN, Contributions(tuple(contributions), tuple(map(memoryview, contributions.values())))
+            OPEN, Contributions(tuple(contributions), memoryview(b"".join(contributions.values())))
         )
 
     def honest(self, *clients: int) -> dict[int, bytes]:

@@ -17,22 +17,25 @@ from tests.protocols.committee_keys import threshold_key
 CLIENTS = 7
 KINDS = pytest.mark.parametrize("kind", [OneShot, PaillierSum], ids=lambda kind: kind.name)
 MODULI = (2**8, 2**24, 2**31 - 1, 65_521, 3)
+LARGE = (2**45 - 55, 2**46 - 21, 2**61 - 1, 2**62 - 57, 2**62)
 
 
-def session(modulus: int, length: int = 5) -> Session:
+def session(modulus: int, length: int = 5, clients: int = CLIENTS) -> Session:
     return Session(
         session_id=bytes(16),
-        clients=tuple(range(CLIENTS)),
+        clients=tuple(range(clients)),
         threshold=2,
         length=length,
         modulus=modulus,
-        committee=Committee(key=threshold_key(), members=(20, 21, 22)),
+        committee=Committee(key=threshold_key(), members=(2**30, 2**30 + 1, 2**30 + 2)),
     )
 
 
-def opened(protocol: EncryptedSum, modulus: int, rows: "np.ndarray[Any, np.dtype[np.int64]]") -> list[int]:
+def opened(
+    protocol: EncryptedSum, modulus: int, rows: "np.ndarray[Any, np.dtype[np.int64]]", *, clients: int = CLIENTS
+) -> list[int]:
     """What the server gets of these signed vectors, as signed numbers."""
-    agreed = session(modulus, rows.shape[1])
+    agreed = session(modulus, rows.shape[1], clients)
     payload = protocol.payload(agreed)
     total = payload.nothing()
     sums = [0] * payload.messages
@@ -73,6 +76,35 @@ def test_sums_without_headroom_are_exact_for_any_entries(kind: type[EncryptedSum
     entry = -(modulus // 2) if extreme < 0 else (modulus - 1) // 2
     rows = np.full((CLIENTS, 4), entry, dtype=np.int64)
     assert [each % modulus for each in opened(kind(), modulus, rows)] == [CLIENTS * entry % modulus] * 4
+
+
+@KINDS
+@pytest.mark.parametrize("modulus", LARGE)
+@pytest.mark.parametrize("clients", [8, 16, 40, 2**20])
+def test_sums_with_headroom_are_exact_where_stored_ones_outgrow_a_word(
+    kind: type[EncryptedSum], modulus: int, clients: int
+) -> None:
+    """Of so many in the session a few contribute, and reach both ends; or there is no room, and that is said."""
+    protocol = kind(headroom=True)
+    try:
+        protocol.validate(session(modulus, clients=clients))
+    except ParameterError:
+        assert kind is OneShot  # whose words also hold errors
+        assert modulus > 2**40
+        return
+    low, high = -(modulus // 2), (modulus - 1) // 2
+    rows = np.zeros((40 if clients >= 40 else clients, 4), dtype=np.int64)
+    rows[0], rows[-1] = (low, high, -1, 0), (0, 0, 0, 1000)
+    rows[1:5, 0] = (high, -high, high, -high)
+    assert opened(protocol, modulus, rows, clients=clients) == [sum(column) for column in rows.T.tolist()]
+
+
+@KINDS
+def test_a_bound_on_entries_is_used_where_it_is_the_shorter(kind: type[EncryptedSum]) -> None:
+    agreed = session(2**32, 10_000)
+    bounded, both = kind(value_bits=8).payload(agreed), kind(value_bits=8, headroom=True).payload(agreed)
+    assert (both.padded_bytes, both.messages) == (bounded.padded_bytes, bounded.messages)
+    assert kind(value_bits=8).with_headroom() == kind(headroom=True)
 
 
 @KINDS

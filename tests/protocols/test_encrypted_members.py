@@ -1,6 +1,7 @@
 """Committee members enforce their own rules, whatever the server asks them to open."""
 
 import re
+import tracemalloc
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import combinations
@@ -10,6 +11,7 @@ import pytest
 
 from protocols import (
     Adversary,
+    Client,
     MalformedMessage,
     MemoryOpenings,
     OneShot,
@@ -19,10 +21,12 @@ from protocols import (
     RemoteError,
     SessionReused,
     UnsafeOpening,
+    messages,
 )
+from protocols.crypto.partial_decryption import PartialDecryption
 from protocols.encrypted import EncryptedSum
 from protocols.encrypted.client import EncryptedClient
-from protocols.encrypted.messages import Contributions, Invitation
+from protocols.encrypted.messages import Contributions, Invitation, PartialOpening
 from protocols.session import Participant
 from tests.conformance.cohorts import COMMITTEE, IDS, SNAPSHOT_KEY, Setting, setting, stream
 from tests.protocols.encrypted_raids import ENCRYPT, OPEN, Hall, decrypted, fields, shown
@@ -76,7 +80,7 @@ def bad_requests(hall: Hall) -> Iterator[tuple[str, str, bytes]]:
         "one three times": (first, first, first),
         "negative": (-1, first, second, third),
     }.items():
-        contributions = tuple(memoryview(honest[abs(client) if client in honest else first]) for client in contributors)
+        contributions = memoryview(b"".join(honest[client if client in honest else first] for client in contributors))
         yield (
             label,
             "not the session's clients|not in order",
@@ -85,9 +89,13 @@ def bad_requests(hall: Hall) -> Iterator[tuple[str, str, bytes]]:
     shuffled = honest | {first: honest[second], second: honest[first]}
     yield "contributions of two swapped", "not signed|does not know", hall.request(shuffled)
     yield "one contribution twice", "not signed|does not know", hall.request(honest | {first: honest[second]})
-    parts = tuple(memoryview(each) for each in honest.values())
-    for label, some in {"one contribution fewer": parts[:-1], "one more": (*parts, parts[0]), "none": ()}.items():
-        yield label, "contributions of", hall.codec.encode(OPEN, Contributions(tuple(honest), some))
+    parts = list(honest.values())
+    for label, some in {"one contribution fewer": parts[:-1], "one more": [*parts, parts[0]], "none": []}.items():
+        yield (
+            label,
+            "of contributions|at most",
+            hall.codec.encode(OPEN, Contributions(tuple(honest), memoryview(b"".join(some)))),
+        )
     for label, bad in {
         "empty": b"",
         "a hash alone": honest[first][:32],
@@ -96,7 +104,7 @@ def bad_requests(hall: Hall) -> Iterator[tuple[str, str, bytes]]:
         "unsigned": honest[first][: fields(hall.setup)["proof"][1]],
     }.items():
         if bad != honest[first]:
-            yield label, "sealed bytes", hall.request(honest | {first: bad})
+            yield label, "of contributions", hall.request(honest | {first: bad})
     for name, (start, end) in fields(hall.setup).items():
         for position in {start, (start + end) // 2, end - 1}:
             flipped = bytearray(honest[first])
@@ -215,6 +223,68 @@ def test_member_opens_no_sum_of_one_client_fewer_in_another_session_of_the_conte
         assert (difference % where.session.modulus).tolist() == first.inputs[CLIENTS[0]].tolist()
 
 
+def test_sums_that_differ_in_fewer_than_the_sessions_threshold_stay_closed_whatever_the_member_allows() -> None:
+    """Else a corrupt client in place of an honest one gives the honest one's vector: their difference is known."""
+    where = setting(PaillierSum(adversary=MALICIOUS), CLIENTS, 3, length=3)
+    first, later = Hall(where), Hall(renamed(where, session_id=b"what failed once more"))
+    record = MemoryOpenings()
+
+    def lax(hall: Hall) -> Client:
+        keyholder = hall.setting.keyholder(COMMITTEE[0], record)
+        assert keyholder is not None
+        keyholder = replace(keyholder, minimum_contributors=2)
+        return Client(
+            where.protocol, hall.setting.session, COMMITTEE[0], None, entropy=stream(b"lax"), keyholder=keyholder
+        )
+
+    assert lax(first).handle(first.request(first.honest(FIRST, SECOND, THIRD)))
+    with pytest.raises(UnsafeOpening, match="differ in 2 clients only, where this member demands 3"):
+        lax(later).handle(later.request(later.honest(FIRST, SECOND, FOURTH)))
+
+
+def test_member_refuses_much_in_little() -> None:
+    """What costs a server few bytes costs a member little: nothing is built before lengths are right."""
+    hall = Hall(UNSIGNED)
+    limit = UNSIGNED.protocol.message_limit(UNSIGNED.session)
+    absurd = replace(UNSIGNED, session=replace(UNSIGNED.session, length=10**12))
+    member = Client(
+        absurd.protocol, absurd.session, COMMITTEE[0], None,
+        entropy=stream(b"x"), keyholder=absurd.keyholder(COMMITTEE[0]),
+    )  # fmt: skip
+    small = messages.Codec(absurd.protocol.digest(absurd.session), 1000).encode(
+        OPEN, Contributions(tuple(sorted(CLIENTS)), memoryview(b""))
+    )
+    tracemalloc.start()
+    try:
+        with pytest.raises(MalformedMessage, match="of contributions"):
+            member.handle(small)
+        for filler in (b"\xc4\x00", b"\x00", b"\xc0", b"\x90"):
+            count = (limit - 100) // len(filler)
+            header = hall.request({})[:37]
+            body = b"\x92\x90\xdd" + count.to_bytes(4, "big") + filler * count
+            with pytest.raises(MalformedMessage):
+                hall.member(COMMITTEE[0]).handle(header + body)
+        assert tracemalloc.get_traced_memory()[1] < 2**21 + 4 * limit
+    finally:
+        tracemalloc.stop()
+
+
+def test_party_in_both_roles_that_was_never_invited_still_opens() -> None:
+    """Its invitation was lost, so it is no contributor; its share is as good as any other."""
+    hall = Hall(SIGNED)
+    party = CLIENTS[0]
+    others = hall.honest(*(client for client in CLIENTS if client != party))
+    machine = SIGNED.client(party, hall.inputs[party], stream(b"never invited"), None, MemoryOpenings())
+    assert machine.round == "encrypt_input"
+    one, other = machine.handle(hall.request(others)), hall.member(party, MemoryOpenings()).handle(hall.request(others))
+    replies = [hall.codec.decode(OPEN, PartialOpening, reply).opening for reply in (one, other)]
+    values = [PartialDecryption.from_bytes(hall.setup.key, reply, hall.count).values for reply in replies]
+    assert values[0] == values[1]
+    assert machine.closed
+    with pytest.raises(OrderError):
+        machine.handle(hall.codec.encode(ENCRYPT, Invitation()))
+
+
 def test_every_two_quorums_of_a_committee_have_a_member_in_common() -> None:
     """So one member's record is enough to keep the server from two sums."""
     hall = Hall(SIGNED)
@@ -271,7 +341,7 @@ def test_party_without_a_share_opens_nothing_even_if_it_is_asked() -> None:
     party = EncryptedClient(hall.setup, participant)
     honest = hall.honest()
     with pytest.raises(OrderError, match="no member"):
-        party.open_sum(Contributions(tuple(honest), tuple(map(memoryview, honest.values()))))
+        party.open_sum(Contributions(tuple(honest), memoryview(b"".join(honest.values()))))
 
 
 def test_members_own_minimum_counts_above_the_sessions_threshold() -> None:

@@ -284,7 +284,7 @@ def test_signs_that_a_member_flips_itself_change_no_message(s: int) -> None:
 
 
 def test_nonce_hides_the_share() -> None:
-    """256 bits longer than the modulus; and the response with a nonce of zeros is what it would give away."""
+    """256 bits longer than the modulus, whatever the entropy."""
     asked: list[int] = []
 
     def zeros(size: int) -> bytes:
@@ -294,7 +294,7 @@ def test_nonce_hides_the_share() -> None:
     share, ciphertexts = key_shares()[0], encrypted(1, [5])
     proof = decrypt_partially(share, ciphertexts, statement=STATEMENT, entropy=zeros).proof
     assert asked == [(4096 + 256) // 8]
-    assert proof.response == proof.challenge * share.reveal()
+    assert (proof.response - proof.challenge * share.reveal()).bit_length() > 4096 + 256 - 64
     fresh = [decrypt_partially(share, ciphertexts, statement=STATEMENT).proof for _ in range(2)]
     assert fresh[0].challenge != fresh[1].challenge
     assert fresh[0].response != fresh[1].response
@@ -369,3 +369,16 @@ def test_numbers_out_of_range_are_not_read() -> None:
             PartialDecryption.from_bytes(key, changed(part, 1, bad).to_bytes(key), 2)
     with pytest.raises(InvalidShare, match="challenge and response must be in"):
         PartialDecryption.from_bytes(key, b"\xff" * partial_bytes(key, 2), 2)
+
+
+def test_nonces_differ_where_entropy_comes_twice() -> None:
+    """Two responses with one nonce would tell the share: (z - z') / (e - e')."""
+    key, (share, *_) = threshold_key(), key_shares()
+    ciphertexts = [key.public_key.encrypt_raw(5)]
+    proofs = [
+        decrypt_partially(share, ciphertexts, statement=statement, entropy=bytes).proof for statement in (b"1", b"2")
+    ]
+    rise, run = (proofs[0].response - proofs[1].response), (proofs[0].challenge - proofs[1].challenge)
+    assert rise % run != 0 or rise // run != share.reveal()
+    again = decrypt_partially(share, ciphertexts, statement=b"1", entropy=bytes).proof
+    assert again == proofs[0]

@@ -13,22 +13,25 @@ MODULI = (2, 3, 2**8, 251, 2**16, 2**31 - 1, 2**61 - 1, 2**63 + 11, 2**64 - 59, 
 
 
 @given(data=st.data(), modulus=st.sampled_from(MODULI))
-def test_stored_values_add_up_to_the_sum_modulo_m(data: st.DataObject, modulus: int) -> None:
+def test_entries_are_stored_above_the_smallest(data: st.DataObject, modulus: int) -> None:
     bits = data.draw(st.one_of(st.none(), st.integers(1, min(63, modulus.bit_length() - 1))))
     values = Values(modulus=modulus, value_bits=bits)
     half = 2 ** (bits - 1) if bits else modulus // 2
-    signed = st.integers(-half, half - 1)
-    most = 2**64 // values.bound
-    rows = data.draw(st.lists(st.lists(signed, min_size=3, max_size=3), min_size=1, max_size=max(1, min(most, 5))))
-    sums = np.zeros(3, dtype=np.uint64)
-    for row in rows:
-        vector = np.array([entry % modulus for entry in row], dtype=word_dtype(modulus))
-        values.check(vector)
-        values.store(vector)
-        assert vector.tolist() == [entry + half for entry in row]
-        sums += vector.astype(np.uint64)
-    values.restore(sums, len(rows))
-    assert sums.tolist() == [sum(column) % modulus for column in zip(*rows, strict=True)]
+    largest = half - 1 if bits else (modulus - 1) // 2
+    row = data.draw(st.lists(st.integers(-half, largest), min_size=3, max_size=3))
+    vector = np.array([entry % modulus for entry in row], dtype=word_dtype(modulus))
+    values.check(vector)
+    values.store(vector)
+    assert vector.tolist() == [entry + values.shift for entry in row]
+    assert (values.shift, values.bound) == (half, 2 * half if bits else modulus)
+
+
+@given(data=st.data(), modulus=st.sampled_from(MODULI))
+def test_any_sums_are_reduced_modulo_m(data: st.DataObject, modulus: int) -> None:
+    sums = data.draw(st.lists(st.integers(-(2**63), 2**63 - 1), min_size=1, max_size=5))
+    reduced = Values(modulus=modulus, value_bits=None).reduced(np.array(sums, dtype=np.int64))
+    assert reduced.dtype == np.uint64
+    assert reduced.tolist() == [each % modulus for each in sums]
 
 
 def test_entries_beyond_the_promised_bits_are_refused() -> None:

@@ -134,8 +134,11 @@ def test_command_interrupted_in_its_search_leaves_nothing(tmp_path: Path) -> Non
     assert list(tmp_path.rglob("*")) == [tmp_path / "parent"]
 
 
+@pytest.mark.parametrize("by", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 @pytest.mark.parametrize("after_s", [0.0, 0.005])
-def test_command_interrupted_while_it_writes_leaves_all_or_nothing(after_s: float, tmp_path: Path) -> None:
+def test_command_interrupted_while_it_writes_leaves_all_or_nothing(
+    by: signal.Signals, after_s: float, tmp_path: Path
+) -> None:
     def writing() -> bool:
         try:
             return any(tmp_path.glob(".keys.*.partial/*"))
@@ -143,10 +146,10 @@ def test_command_interrupted_while_it_writes_leaves_all_or_nothing(after_s: floa
             return True
 
     options = (*SMALL, "--members", "9", "--threshold", "5", "--out", "keys")
-    found = stopped(*options, cwd=tmp_path, when=writing, after_s=after_s, by=signal.SIGINT)
+    found = stopped(*options, cwd=tmp_path, when=writing, after_s=after_s, by=by)
     assert "Traceback" not in found.stderr
     left = {path.name for path in tmp_path.rglob("*")}
     whole = {"keys", "committee.pub", *(f"member-{index}.key" for index in range(1, 10))}
     assert left in (set(), whole)
     # An interpreter that has nothing left to do dies of the signal.
-    assert found.returncode in ((0, 130, -signal.SIGINT) if left else (130,))
+    assert found.returncode in ((0, 130, -by) if left else (130,))

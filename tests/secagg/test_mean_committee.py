@@ -152,9 +152,9 @@ def test_committee_opens_no_two_means_of_one_context_that_differ_in_few() -> Non
     mean, holders = planned(PaillierSum()), keyholders(minimum_contributors=3)
     mean.run(updates(), keyholders=holders, context=b"round 1")
     mean.run(updates(), keyholders=holders, context=b"round 1")
-    with pytest.raises(TooFewSurvivors, match="open_sum: 0 answered"):
-        mean.run(updates(), keyholders=holders, context=b"round 1", drops={"encrypt_input": [6, 7]})
-    mean.run(updates(), keyholders=holders, context=b"round 1", drops={"encrypt_input": [5, 6, 7]})
+    for gone in ([6, 7], [5, 6, 7]):  # fewer than the session's threshold, though not than the members' minimum
+        with pytest.raises(TooFewSurvivors, match="open_sum: 0 answered"):
+            mean.run(updates(), keyholders=holders, context=b"round 1", drops={"encrypt_input": gone})
     mean.run(updates(), keyholders=holders, context=b"round 2", drops={"encrypt_input": [6, 7]})
 
 
@@ -191,3 +191,25 @@ def test_committee_members_keep_out_of_a_mean_below_their_own_minimum() -> None:
     mean, members, holders = against_malice(minimum_contributors=6)
     with pytest.raises(UnsafeSession, match="none below 6"):
         mean.run(updates(), members=members, keyholders=holders)
+
+
+@BOTH
+def test_members_compare_sums_of_the_same_round_however_it_was_planned(kind: type[EncryptedSum]) -> None:
+    """The round done again without one client has another encoding, and is the same round."""
+    openings = MemoryOpenings()
+    holders = {
+        member: dataclasses.replace(each, openings=openings, minimum_contributors=2)
+        for member, each in keyholders().items()
+    }
+    everyone, fewer = planned(kind()), planned(kind(), clients=range(7), modulus_bits=25)
+    assert everyone.encoding != fewer.encoding
+    everyone.run(updates(), keyholders=holders, context=b"round 7")
+    some = {client: each for client, each in updates().items() if client < 7}
+    holders = {member: dataclasses.replace(each, openings=openings) for member, each in holders.items()}
+    with pytest.raises(TooFewSurvivors):
+        fewer.run(some, keyholders=holders, context=b"round 7")
+    assert fewer.run(some, keyholders=holders, context=b"round 8").contributors == tuple(range(7))
+
+
+def test_mean_drops_a_bound_on_entries_that_its_own_encoding_may_exceed() -> None:
+    assert planned(PaillierSum(value_bits=15)).protocol == PaillierSum(headroom=True)
