@@ -90,7 +90,7 @@ class SecureSum(ABC):
         """Its name, and the parameters that are not what they are by default: "secagg-plus, neighbours 34"."""
         known = getattr(self, "__dataclass_fields__", {})
         chosen = {name: value for name, value in self._parameters().items() if value != known[name].default}
-        return ", ".join([self.name, *(f"{name} {value}" for name, value in chosen.items())])
+        return ", ".join([self.name, *(name if value is True else f"{name} {value}" for name, value in chosen.items())])
 
     def _parameters(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in getattr(self, "__dataclass_fields__", {})}

@@ -18,6 +18,7 @@ from protocols.crypto.paillier_public import LEAST_BITS, MOST_BITS
 from protocols.crypto.safe_primes import expected_candidates
 from protocols.crypto.threshold import LEAST_THRESHOLD, MOST_MEMBERS, ThresholdKey, deal
 from secagg.errors import ConfigurationError
+from secagg.keyholders import warn_without_gmpy2
 from secagg.keys import PUBLIC_NAME, check_free, member_name, write_committee
 from secagg.prime_search import two_safe_primes
 
@@ -47,6 +48,7 @@ def deal_on_terminal(
         risk = "" if least == LEAST_BITS else f"; from {LEAST_BITS} with --allow-only-112-bits-of-security"
         raise ConfigurationError(f"--bits: expected an even number from {least} to {MOST_BITS}, found {bits}{risk}")
     check_free(out)
+    warn_without_gmpy2()
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)  # like Ctrl-C, so that no share is left on the disk
     with _progress(bits // 2) as observe:
@@ -85,13 +87,15 @@ def account(out: Path, key: ThresholdKey) -> Iterator[str]:
     yield f"  {PUBLIC_NAME}: public; for every client, the server and all members"
     yield f"    fingerprint, to be compared by a way that the server does not control: {key.fingerprint.hex()}"
     yield f"  {member_name(1)} to {member_name(members)}: secret; each for its member alone"
-    yield "    hand it over by a private way, keep it for its owner's eyes (mode 0600), and remove it here"
+    yield "    hand it over by a private way, keep it for its owner's eyes (mode 0600), and remove it here; all but"
+    yield "    `secagg train`, a simulation that plays all members, which needs them together: give it a key of its own"
     yield "The dealer, which is this process, has seen the whole key: whoever reads its memory, or enough of the secret"
     yield "files, decrypts every single contribution. Run it where all members trust it; keep no copy and no backup."
-    yield f"  secrecy: up to {threshold - 1} corrupt members learn nothing but the sums that are opened"
-    yield f"  availability: sums are opened while up to {absent} members are away"
-    yield f"  one sum a session, whatever the server does: as long as {_fewer(shared)}, since two sets of"
-    yield f"    {threshold} members share at least {shared}, and an honest one opens one sum only"
+    yield f"  secrecy: fewer than {threshold} corrupt members learn nothing but the sums that are opened"
+    yield f"  availability: sums are opened as long as no more than {absent} of the members are away"
+    yield f"  one sum a session, if the server is malicious too: as long as {_fewer(shared)}, since two"
+    yield f"    sets of {threshold} members share at least {shared}, and an honest one opens one sum only; a higher"
+    yield "    threshold stands more corrupt members here, and fewer that are away"
 
 
 def _fewer(shared: int) -> str:

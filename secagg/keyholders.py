@@ -7,16 +7,27 @@ member keeps its file and its `secagg.openings.OpeningStore` to itself, and refu
 contributors differ in few.
 """
 
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 from protocols import Committee, Keyholder, KeyShare, MemoryOpenings, Roster
+from protocols.crypto.integers import PYTHON, fastest
 from secagg.errors import ConfigurationError
 from secagg.keys import PUBLIC_NAME, member_name, read_committee_key, read_key_share
 
 MAKE: Final = "secagg keys committee --members 5 --threshold 3 --out DIR"
 """A command that makes a committee's folder."""
+
+
+def warn_without_gmpy2() -> None:
+    """Say on standard error that long integers will be Python's, if they will."""
+    if fastest().name == PYTHON.name:
+        sys.stderr.write(
+            "secagg: gmpy2 is not installed, so this takes about ten times as long; it comes with the extra paillier: "
+            "pip install 'secagg-toolkit[paillier]'\n"
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +56,8 @@ class SimulatedCommittee:
         """
         path = Path(folder)
         if not (path / PUBLIC_NAME).exists():
-            raise ConfigurationError(f"committee: {path} holds no {PUBLIC_NAME}; it would be made by: {MAKE}")
+            found = f"is no folder; name {path.parent}" if path.is_file() else f"holds no {PUBLIC_NAME}"
+            raise ConfigurationError(f"committee: {path} {found}; a new one would be made by: {MAKE}")
         key = read_committee_key(path / PUBLIC_NAME)
         if 2 * key.threshold <= key.members:
             raise ConfigurationError(

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 import msgspec
 
@@ -109,7 +110,9 @@ def prepare(config: TrainingConfig) -> Prepared:
     keyholders = None
     if simulated is not None:
         fingerprint = simulated.committee.key.fingerprint.hex()
-        config = msgspec.structs.replace(config, committee_fingerprint=fingerprint)
+        # The folder by its whole path, since a run may be resumed from another place.
+        folder = str(Path(config.committee or "").absolute())
+        config = msgspec.structs.replace(config, committee=folder, committee_fingerprint=fingerprint)
         keyholders = simulated.keyholders(minimum_contributors=threshold, roster=roster)
     return Prepared(
         config=config,

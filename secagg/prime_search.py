@@ -46,13 +46,15 @@ def two_safe_primes(bits: int, observe: Callable[[int, int], None]) -> tuple[int
             finally:
                 over.set()
 
-    with ThreadPoolExecutor(threads, initializer=_let_go_of_the_lock) as pool:
+    # Nothing may wait for the threads before they are told to end, wherever an interrupt arrives.
+    pool = ThreadPoolExecutor(threads, initializer=_let_go_of_the_lock)
+    try:
         searches = [pool.submit(search, thread) for thread in range(threads)]
-        try:
-            while wait(searches, timeout=_GLANCE_S).not_done:
-                observe(sum(tested), min(len(found), 2))
-        finally:
-            over.set()
+        while wait(searches, timeout=_GLANCE_S).not_done:
+            observe(sum(tested), min(len(found), 2))
+    finally:
+        over.set()
+        pool.shutdown()
     for each in searches:
         each.result()
     observe(sum(tested), 2)

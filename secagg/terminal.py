@@ -15,6 +15,7 @@ from rich.table import Column, Table
 from dp.report import rounded_up
 from secagg.config import TrainingConfig, assumed_server, parse, protection, read_settings
 from secagg.errors import ConfigurationError
+from secagg.keyholders import warn_without_gmpy2
 from secagg.prepare import Prepared, prepare
 from secagg.records import RoundRecord
 from secagg.run import Summary, run_training
@@ -60,6 +61,8 @@ def train_on_terminal(
 
 
 def _prepared(config: TrainingConfig, console: Console) -> Prepared:
+    if config.committee is not None:
+        warn_without_gmpy2()
     with console.status("loading data and model, planning protocol and noise"):
         return prepare(config)
 

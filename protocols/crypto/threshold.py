@@ -188,7 +188,9 @@ class KeyShare:
         """
         public_key, start = key.public_key, len(_SHARE_LABEL) + _FINGERPRINT_BYTES
         if len(data) != start + 1 + public_key.ciphertext_bytes or data[: len(_SHARE_LABEL)] != _SHARE_LABEL:
-            raise InvalidKey("these bytes are no share, of version 1, of a key of this size")
+            raise InvalidKey(
+                "these bytes are no share of this key: of another committee's, perhaps, or of another version"
+            )
         if not hmac.compare_digest(data[len(_SHARE_LABEL) : start], key.fingerprint):
             raise InvalidKey("this is a share of another key")
         share = cls(key, data[start], int.from_bytes(data[start + 1 :], "big"))

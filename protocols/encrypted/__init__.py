@@ -70,6 +70,16 @@ class EncryptedSum(SecureSum):
     needs_committee: ClassVar[bool] = True
     rounds = ROUNDS
 
+    def __post_init__(self) -> None:
+        if self.adversary not in self.adversaries:
+            raise ParameterError(f"the adversary must be CURIOUS or MALICIOUS, not {self.adversary!r}")
+        object.__setattr__(self, "adversary", Adversary(self.adversary))  # its name as a string will do too
+        if self.exponents not in tuple(Exponents):
+            raise ParameterError(f"exponents must be SHORT or STRICT, not {self.exponents!r}")
+        object.__setattr__(self, "exponents", Exponents(self.exponents))
+        if type(self.headroom) is not bool:
+            raise ParameterError(f"headroom must be a bool, not {self.headroom!r}")
+
     @classmethod
     def suggest(
         cls, *, clients: int, adversarial: float, dropout: float, adversary: Adversary = Adversary.CURIOUS
@@ -120,8 +130,10 @@ class EncryptedSum(SecureSum):
                 f"any {key.threshold} of {key.members} committee members open a sum, so that disjoint ones could open "
                 f"two of one session; the threshold must be at least {key.members // 2 + 1}"
             )
-        if (self.adversary is Adversary.MALICIOUS) != (session.roster is not None):
-            raise ParameterError("a roster is needed against a MALICIOUS server, and is of no use against another")
+        if self.adversary is Adversary.MALICIOUS and session.roster is None:
+            raise ParameterError("against a MALICIOUS server the session needs a roster of its clients' identities")
+        if self.adversary is Adversary.CURIOUS and session.roster is not None:
+            raise ParameterError("the session has a roster, which is of use against a MALICIOUS server only")
         self.payload(session)
 
     def check_safety(self, session: Session, corrupt: int) -> None:

@@ -18,6 +18,7 @@ from protocols import (
     ParameterError,
     ProtocolError,
     RemoteError,
+    Role,
     TooFewSurvivors,
     messages,
 )
@@ -176,6 +177,7 @@ def test_replayed_reply_is_refused(point: tuple[Setting, int]) -> None:
 
 def test_replayed_or_reordered_request_closes_the_client(setting: Setting) -> None:
     """Of any other round, whomever it was for; every party that is asked in the round."""
+    opening = {number for number, row in enumerate(setting.protocol.rounds) if row.role is Role.COMMITTEE}
     run, history, checkpoints = Run(setting), list[bytes](), list[Checkpoint]()
     while not isinstance(run.step, Finish):
         history.append(next(iter(run.requests.values())))
@@ -186,8 +188,11 @@ def test_replayed_or_reordered_request_closes_the_client(setting: Setting) -> No
             continue
         for client in setting.asked(number):
             machine = checkpoint.resume(clients=[client]).clients[client]
-            with pytest.raises(MalformedMessage):
-                machine.handle(history[later])
+            if later > number and client in setting.session.committee_members and later in opening:
+                assert machine.handle(history[later])  # a client that missed its own rounds is a member all the same
+            else:
+                with pytest.raises(MalformedMessage):
+                    machine.handle(history[later])
             assert machine.closed
     for finished in run.clients.values():
         assert finished.closed

@@ -4,7 +4,7 @@ import itertools
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 import numpy as np
@@ -233,3 +233,22 @@ def test_sessions_with_a_larger_committee_or_more_clients_have_room_for_their_me
             most = where.protocol.message_limit(where.session)
             assert len(hall.request(hall.honest())) <= most
             assert all(len(hall.codec.encode(ENCRYPT, each)) <= most for each in hall.sent.values())
+
+
+@pytest.mark.parametrize("kind", [PaillierSum, OneShot])
+def test_parameters_are_taken_by_their_names_and_others_refused(kind: type[EncryptedSum]) -> None:
+    """An adversary whose name is a string is the same one: never one that is compared with it and is not."""
+    names: dict[str, Any] = {"adversary": "malicious", "exponents": "strict"}
+    named = kind(**names)
+    assert named == kind(adversary=Adversary.MALICIOUS, exponents=Exponents.STRICT)
+    assert named.adversary is Adversary.MALICIOUS
+    assert named.exponents is Exponents.STRICT
+    with pytest.raises(ParameterError, match="needs a roster of"):
+        named.validate(SETTINGS[0].session)
+    wrong: tuple[dict[str, Any], ...] = (
+        {"adversary": "evil"}, {"adversary": None}, {"adversary": 3}, {"adversary": Adversary.SEMI_MALICIOUS},
+        {"exponents": "long"}, {"exponents": 512}, {"headroom": 1}, {"headroom": None},
+    )  # fmt: skip
+    for bad in wrong:
+        with pytest.raises(ParameterError):
+            kind(**bad)

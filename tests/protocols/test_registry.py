@@ -104,4 +104,4 @@ def test_every_registered_protocol_is_whole() -> None:
 def test_protocol_is_shown_by_its_name_and_what_was_chosen() -> None:
     assert str(SecAgg()) == "secagg"
     assert str(SecAggPlus(neighbours=4, share_threshold=3)) == "secagg-plus, neighbours 4, share_threshold 3"
-    assert str(OneShot(headroom=True, adversary=Adversary.MALICIOUS)) == "oneshot, adversary malicious, headroom True"
+    assert str(OneShot(headroom=True, adversary=Adversary.MALICIOUS)) == "oneshot, adversary malicious, headroom"

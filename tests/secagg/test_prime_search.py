@@ -1,3 +1,4 @@
+import signal
 import threading
 
 import pytest
@@ -31,6 +32,28 @@ def test_search_ends_all_its_threads_where_it_is_interrupted() -> None:
     with pytest.raises(KeyboardInterrupt):
         two_safe_primes(4096, observe)
     assert threading.active_count() == before
+
+
+@pytest.mark.parametrize("after_s", [0.0002, 0.0005, 0.001, 0.002, 0.004, 0.008, 0.016])
+def test_search_ends_wherever_an_interrupt_arrives(after_s: float) -> None:
+    """Also while its threads are being started; primes of 4096 bits would take minutes."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = set(threading.enumerate())
+    earlier = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, after_s)
+        with pytest.raises(KeyboardInterrupt):
+            two_safe_primes(4096, lambda tested, found: None)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, earlier)
+    for thread in set(threading.enumerate()) - before:  # one whose start was interrupted ends by itself
+        if thread.ident is not None:
+            thread.join(5)
+            assert not thread.is_alive()
 
 
 @pytest.mark.parametrize("bits", [0, -1, 64, 10**6])

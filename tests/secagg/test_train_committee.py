@@ -253,7 +253,7 @@ def test_train_with_a_committee_from_the_command(keys: Path, other_keys: Path, t
     other_keys.rename(keys)
     refused = secagg("train", "--resume", "--out", "run", cwd=tmp_path)
     assert (refused.returncode, refused.stdout) == (2, "")
-    assert refused.stderr.startswith("secagg: the key in keys has the fingerprint ")
+    assert refused.stderr.startswith(f"secagg: the key in {tmp_path / 'keys'} has the fingerprint ")
     assert "Traceback" not in refused.stderr
 
 
