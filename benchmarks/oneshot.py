@@ -10,10 +10,12 @@ The committee's primes are fixed and public, `benchmarks.committee`: a key made 
 
 import benchmarks.masking_core  # noqa: F401, I001  # before numpy
 
+import os
 import statistics
 import time
 import tracemalloc
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -27,7 +29,7 @@ from rich.table import Table
 
 from benchmarks.committee import KEY, SHARES
 from benchmarks.machine import Machine
-from protocols import Client, Committee, Continue, Keyholder, MemoryOpenings, OneShot, Server, Session
+from protocols import Client, Committee, Continue, Finish, Keyholder, MemoryOpenings, OneShot, Server, Session
 from protocols.crypto.integers import fastest
 from protocols.oneshot import PaddedVector
 
@@ -120,16 +122,9 @@ def vector(length: int) -> "np.ndarray[tuple[int], np.dtype[np.uint32]]":
     return np.random.default_rng(length).integers(-half, half, length).astype(np.uint32)
 
 
-def entropy(size: int) -> bytes:
-    """The operating system's."""
-    import os
-
-    return os.urandom(size)
-
-
 def client_message(agreed: Session, client: int, values: "np.ndarray[tuple[int], np.dtype[np.uint32]]") -> bytes:
     """A client's one message."""
-    machine = Client(PROTOCOL, agreed, client, values, entropy=entropy)
+    machine = Client(PROTOCOL, agreed, client, values, entropy=os.urandom)
     return machine.handle(Server(PROTOCOL, agreed).start().requests[client])
 
 
@@ -140,7 +135,7 @@ def keyholder(index: int) -> Keyholder:
 
 def member(agreed: Session, index: int) -> Client:
     """One member's machine."""
-    return Client(PROTOCOL, agreed, MEMBERS[index], None, entropy=entropy, keyholder=keyholder(index))
+    return Client(PROTOCOL, agreed, MEMBERS[index], None, entropy=os.urandom, keyholder=keyholder(index))
 
 
 def measure_member(length: int) -> tuple[float, int, float]:
@@ -149,7 +144,7 @@ def measure_member(length: int) -> tuple[float, int, float]:
     server = Server(PROTOCOL, agreed)
     requests = server.start().requests
     for client in track(agreed.clients, description=f"1,000 clients, {length:,} values", console=Console(stderr=True)):
-        machine = Client(PROTOCOL, agreed, client, values, entropy=entropy)
+        machine = Client(PROTOCOL, agreed, client, values, entropy=os.urandom)
         server.receive(client, machine.handle(requests[client]))
     step = server.advance()
     if not isinstance(step, Continue):
@@ -186,7 +181,7 @@ def measure_long() -> Peak:
     replies: list[bytes] = []
     client = traced(lambda: replies.append(client_message(agreed, 0, values)))
     replies.append(client_message(agreed, 1, values))
-    totals: list[bool] = []
+    ends: list[Continue | Finish] = []
 
     def serve() -> None:
         server = Server(PROTOCOL, agreed)
@@ -197,13 +192,11 @@ def measure_long() -> Peak:
         if isinstance(step, Continue):
             for index in range(KEY.threshold):
                 server.receive(MEMBERS[index], member(agreed, index).handle(step.requests[MEMBERS[index]]))
-        finish = server.advance()
-        totals.append(
-            not isinstance(finish, Continue) and bool((finish.total == 2 * values.astype(np.uint64) % MODULUS).all())
-        )
+        ends.append(server.advance())
 
     served = traced(serve)
-    if totals != [True]:
+    (end,) = ends
+    if isinstance(end, Continue) or not np.array_equal(end.total, 2 * values.astype(np.uint64) % MODULUS):
         raise RuntimeError("the sum is wrong")
     return Peak(client_s=client[0], client_peak=client[1], server_s=served[0], server_peak=served[1])
 
@@ -217,7 +210,7 @@ def measure() -> Report:
     messages = [client_message(agreed, client, values) for client in range(REPEATS)]
     server = Server(PROTOCOL, agreed)
     server.start()
-    server_s = statistics.median(took(lambda c=c: server.receive(c, messages[c])) for c in range(REPEATS))  # type: ignore[misc]
+    server_s = statistics.median(took(partial(server.receive, c, messages[c])) for c in range(REPEATS))
     total, more = payload.nothing(), memoryview(bytes(payload.padded_bytes))
     other = np.frombuffer(more, dtype=np.uint64)
     ratios = [
@@ -228,7 +221,7 @@ def measure() -> Report:
     return Report(
         machine=Machine.here(("gmpy2", "numpy", "scipy")),
         table_s=table_s,
-        pad_ms=1e3 * statistics.median(took(lambda: payload.wrap(values, entropy)) for _ in range(REPEATS)),
+        pad_ms=1e3 * statistics.median(took(partial(payload.wrap, values.copy(), os.urandom)) for _ in range(REPEATS)),
         message_ms=1e3 * statistics.median(took(lambda: client_message(agreed, 0, values)) for _ in range(REPEATS)),
         bytes_per_value=len(message) / LENGTH,
         key_bytes=len(message) - payload.padded_bytes,
