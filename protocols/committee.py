@@ -6,11 +6,11 @@ ciphertext, fewer learn nothing.  They may be clients of a session or parties of
 
 Adversary: a server that asks for what it likes.  Each member looks at nothing but its own rules (`Keyholder`): it opens
 one sum of each session, of at least its own minimum of distinct clients, and never sums of two sets of clients under
-the same session context that differ in fewer clients than that, or than the session's threshold, since their difference
-would be a sum of too few.  (More than two sets can be combined in more ways than pairs show; one set may be opened
-again, in another session; use one context for one set of inputs.)  That a
-session has one sum needs more than half of the members: two sets of `threshold` members share 2 * threshold - members
-of them, and one of these must be honest.
+the same session context that differ in fewer clients than that, or than either session's threshold, since their
+difference would be a sum of too few.  (More than two sets can be combined in more ways than pairs show; one set may be
+opened again, in another session; use one context for one set of inputs.)  That a session has one sum needs more than
+half of the members: two sets of `threshold` members share 2 * threshold - members of them, and one of these must be
+honest.
 """
 
 import hashlib
@@ -73,11 +73,13 @@ class OpeningRecord(Protocol):
             session_id: The session's id.
             context: The session's context.
             contributors: Whose inputs are in the sum, ascending.
-            minimum: Two different sets of contributors under one context must differ in at least so many clients.
+            minimum: Other sets of contributors under this context, earlier or later, must differ from this one in at
+                least so many clients.
 
         Raises:
             SessionReused: This share has opened a sum of this session before.
-            UnsafeOpening: It has opened a sum under this context whose contributors differ in too few.
+            UnsafeOpening: It has opened a sum under this context whose contributors differ in fewer than this minimum,
+                or than that sum's own.
         """
 
 
@@ -96,7 +98,7 @@ class MemoryOpenings:
 
     def __init__(self) -> None:
         self._sessions: set[tuple[bytes, bytes]] = set()
-        self._opened: dict[tuple[bytes, bytes], list[tuple[int, ...]]] = {}
+        self._opened: dict[tuple[bytes, bytes], list[tuple[tuple[int, ...], int]]] = {}
 
     def record(
         self, *, key: bytes, session_id: bytes, context: bytes, contributors: tuple[int, ...], minimum: int
@@ -105,10 +107,10 @@ class MemoryOpenings:
         if (key, session_id) in self._sessions:
             raise SessionReused("this member has opened a sum of this session before")
         opened = self._opened.setdefault((key, context), [])
-        for earlier in opened:
-            check_apart(contributors, earlier, minimum)
+        for earlier, its_minimum in opened:
+            check_apart(contributors, earlier, max(minimum, its_minimum))
         self._sessions.add((key, session_id))
-        opened.append(contributors)
+        opened.append((contributors, minimum))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

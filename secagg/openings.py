@@ -39,9 +39,10 @@ class OpeningStore(Store):
     table: ClassVar[str] = "openings"
     schema: ClassVar[str] = (
         "CREATE TABLE openings (key BLOB NOT NULL, session_id BLOB NOT NULL, context BLOB NOT NULL, "
-        "contributors BLOB NOT NULL, digest BLOB NOT NULL, PRIMARY KEY (key, session_id)) STRICT, WITHOUT ROWID"
+        "contributors BLOB NOT NULL, minimum INTEGER NOT NULL, digest BLOB NOT NULL, PRIMARY KEY (key, session_id)) "
+        "STRICT, WITHOUT ROWID"
     )
-    rows: ClassVar[str] = "SELECT key, session_id, context, contributors, digest FROM openings"
+    rows: ClassVar[str] = "SELECT key, session_id, context, contributors, minimum, digest FROM openings"
 
     def record(
         self, *, key: bytes, session_id: bytes, context: bytes, contributors: tuple[int, ...], minimum: int
@@ -53,11 +54,13 @@ class OpeningStore(Store):
             session_id: 16 to 64 bytes.
             context: The session's, any bytes.
             contributors: Whose inputs are in the sum: ids in [0, 2^32 - 2], ascending, at least one.
-            minimum: Two different sets of contributors under one context must differ in at least so many clients.
+            minimum: Other sets of contributors under this context, earlier or later, must differ from this one in at
+                least so many clients; below 2^32.
 
         Raises:
             SessionReused: This share has opened a sum of this session before.
-            UnsafeOpening: It has opened a sum under this context whose contributors differ in too few.
+            UnsafeOpening: It has opened a sum under this context whose contributors differ in fewer than this minimum,
+                or than that sum's own.
             StoreError: It was not recorded for certain; the store is closed.
             ParameterError: An argument is none of these.
         """
@@ -65,15 +68,16 @@ class OpeningStore(Store):
         check_bytes("session_id", session_id, least=16, most=64)
         if type(context) is not bytes:
             raise ParameterError(f"context must be bytes, not {type(context).__name__}")
-        if type(minimum) is not int or minimum < 1:
-            raise ParameterError("minimum must be an int of at least 1")
+        if type(minimum) is not int or not 1 <= minimum <= MAX_CLIENT_ID:
+            raise ParameterError(f"minimum must be an int in [1, {MAX_CLIENT_ID}]")
         packed, hashed = _packed(contributors), hashlib.sha256(context).digest()
         with self._turn:
             with self._typed():
                 found = self._run("SELECT 1 FROM openings WHERE key = ? AND session_id = ?", key, session_id).fetchone()
                 # Nobody else writes, so what is read here still holds when the row is added.
                 others = self._run(
-                    "SELECT DISTINCT contributors FROM openings WHERE key = ? AND context = ? AND contributors <> ?",
+                    "SELECT contributors, MAX(minimum) FROM openings WHERE key = ? AND context = ? "
+                    "AND contributors <> ? GROUP BY contributors",
                     *(key, hashed, packed),
                 ).fetchall()
             if found is not None:
@@ -81,19 +85,20 @@ class OpeningStore(Store):
                     f"session {session_id.hex()}: this committee member has opened a sum of it before; a new session "
                     "would do"
                 )
-            if any(len(other) % _ID_BYTES for (other,) in others):
+            if any(len(other) % _ID_BYTES for other, _ in others):
                 self.close()
                 raise StoreCorrupt("the store of openings holds a set of contributors that is none")
-            for (other,) in others:
-                check_apart(contributors, _unpacked(other), minimum)
+            for other, its_minimum in others:
+                check_apart(contributors, _unpacked(other), max(minimum, its_minimum))
             with self._typed():
-                row = (key, session_id, hashed, packed)
-                self._run("INSERT INTO openings VALUES (?, ?, ?, ?, ?)", *row, self._digest(*row))
+                row = (key, session_id, hashed, packed, minimum)
+                self._run("INSERT INTO openings VALUES (?, ?, ?, ?, ?, ?)", *row, self._digest(*row))
 
     @staticmethod
     def _digest(*row: Any) -> bytes:
-        key, session_id, hashed, packed = row
-        return hashlib.sha256(key + hashed + len(session_id).to_bytes(8, "big") + session_id + packed).digest()
+        key, session_id, hashed, packed, minimum = row
+        sizes = len(session_id).to_bytes(8, "big") + minimum.to_bytes(8, "big")
+        return hashlib.sha256(key + hashed + sizes + session_id + packed).digest()
 
 
 def _packed(contributors: tuple[int, ...]) -> bytes:

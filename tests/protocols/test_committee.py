@@ -206,3 +206,11 @@ def test_no_two_sums_that_a_record_lets_open_give_that_of_a_few(
         assert not reused
         assert not near
         opened.append((key, session_id, context, clients))
+
+
+def test_sum_with_the_greater_minimum_counts_whichever_came_first() -> None:
+    openings = MemoryOpenings()
+    first = {"key": bytes(32), "session_id": b"a" * 16, "context": b"", "contributors": (1, 2, 3, 4), "minimum": 4}
+    openings.record(**first)  # type: ignore[arg-type]  # a dict of mixed values
+    with pytest.raises(UnsafeOpening, match="demands 4"):
+        openings.record(**first | {"session_id": b"b" * 16, "contributors": (1, 2, 3, 5), "minimum": 2})  # type: ignore[arg-type]  # likewise

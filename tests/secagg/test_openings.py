@@ -77,11 +77,12 @@ def test_store_refuses_sets_that_differ_in_too_few(path: Path, reopened: bool) -
     assert opens(store, session(1), (*ALL[:-2], 50, 51)) == "UnsafeOpening"
     assert opens(store, session(1), ALL[1:], context=b"round 2") == "yes"
     assert opens(store, session(2), ALL[1:], key=OTHER) == "yes"
-    assert opens(store, session(3), ALL[1:], minimum=1) == "yes"
-    assert opens(store, session(4), ALL[5:]) == "UnsafeOpening"  # Apart from the first one, and not from the last.
-    assert opens(store, session(4), ALL[6:]) == "yes"
-    assert opens(store, session(5)) == "UnsafeOpening"
-    assert opens(store, session(5), tuple(range(30, 40))) == "yes"
+    assert opens(store, session(3), ALL[1:], minimum=1) == "UnsafeOpening"  # The first one's own minimum counts too.
+    assert opens(store, session(3), ALL[5:]) == "yes"
+    assert opens(store, session(4), ALL[6:]) == "UnsafeOpening"  # Apart from the first one, and not from the last.
+    assert opens(store, session(4), ALL[10:]) == "yes"
+    assert opens(store, session(5)) == "yes"  # The very set that was opened before.
+    assert opens(store, session(6), tuple(range(30, 40))) == "yes"
     store.close()
 
 
@@ -350,3 +351,14 @@ def test_store_compares_with_all_of_many_openings(path: Path) -> None:
             assert opens(store, session(10**5), each[:-4]) == "UnsafeOpening"
             assert opens(store, session(10**5), (*each[:-2], 10**6, 10**6 + 1)) == "UnsafeOpening"
         assert opens(store, session(10**5), sets[3]) == "yes"
+
+
+def test_sum_with_the_greater_minimum_counts_whichever_came_first(tmp_path: Path) -> None:
+    """Else who took part on strict terms would be read by a later sum of others on lax ones."""
+    strict, lax = tuple(range(1, 7)), (*range(1, 6), 9)
+    with OpeningStore.create(tmp_path / "store") as store:
+        store.record(key=bytes(32), session_id=b"a" * 16, context=b"", contributors=strict, minimum=6)
+        with pytest.raises(UnsafeOpening, match="differ in 2 clients only, where this member demands 6"):
+            store.record(key=bytes(32), session_id=b"b" * 16, context=b"", contributors=lax, minimum=2)
+    with OpeningStore(tmp_path / "store") as store, pytest.raises(UnsafeOpening):
+        store.record(key=bytes(32), session_id=b"b" * 16, context=b"", contributors=lax, minimum=2)
