@@ -1,0 +1,95 @@
+"""The two machines driven by hand, as a transport of your own would: clients sign, a committee opens their sum.
+
+Each member of the committee has its key file and its store of openings, in a temporary folder here; the dealer's part
+is what `secagg keys committee` does.  Everything between the machines is bytes.  See docs/transport.md.
+"""
+
+import os
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from protocols import (
+    Adversary,
+    Client,
+    Committee,
+    Continue,
+    Finish,
+    Identity,
+    Keyholder,
+    Member,
+    MemoryRecord,
+    OneShot,
+    RemoteError,
+    Roster,
+    Server,
+    Session,
+)
+from protocols.crypto.safe_primes import safe_prime
+from protocols.crypto.threshold import deal
+from secagg.keys import PUBLIC_NAME, member_name, read_committee_key, read_key_share, write_committee
+from secagg.openings import OpeningStore
+
+CLIENTS, MEMBERS = range(20), (100, 101, 102)
+
+with tempfile.TemporaryDirectory() as folder:
+    home = Path(folder)
+    dealt = deal(safe_prime(1024), safe_prime(1024), 1, members=3, threshold=2)  # 112 bits of security: an example
+    write_committee(home / "keys", *dealt)
+
+    # What everybody knows: the public key, whose fingerprint they have compared, and who the clients are.
+    key = read_committee_key(home / "keys" / PUBLIC_NAME)
+    identities = {client: Identity.generate() for client in CLIENTS}
+    roster = Roster({client: identity.public for client, identity in identities.items()})
+    protocol, threshold = OneShot.suggest(
+        clients=len(CLIENTS), adversarial=0.1, dropout=0.2, adversary=Adversary.MALICIOUS
+    )
+    session = Session(
+        session_id=os.urandom(16),
+        clients=tuple(CLIENTS),
+        threshold=threshold,
+        length=1000,
+        modulus=2**16,
+        context=b"round 1",
+        roster=roster,
+        committee=Committee(key=key, members=MEMBERS),
+    )
+
+    # Each party makes its own machine; SessionStore takes the place of MemoryRecord where a client may be restarted.
+    parties = {}
+    for client, identity in identities.items():
+        member = Member(
+            identity=identity,
+            roster=roster,
+            sessions=MemoryRecord(),
+            adversarial=0.1,
+            minimum_contributors=threshold,
+            committee=key,
+        )
+        vector = np.full(session.length, client)
+        parties[client] = Client(protocol, session, client, vector, entropy=os.urandom, member=member)
+    for index, party in enumerate(MEMBERS, start=1):
+        keyholder = Keyholder(
+            share=read_key_share(home / "keys" / member_name(index), key),
+            openings=OpeningStore.create(home / f"openings of {party}"),
+            minimum_contributors=threshold,
+            roster=roster,
+        )
+        parties[party] = Client(protocol, session, party, None, entropy=os.urandom, keyholder=keyholder)
+
+    # The server: bytes to everyone it asks, bytes back from those who are still there, until there is a sum.
+    gone = {3, 7, 102}
+    server = Server(protocol, session)
+    step: Continue | Finish = server.start()
+    while isinstance(step, Continue):
+        for party, request in step.requests.items():
+            if party in gone:
+                continue
+            try:
+                server.receive(party, parties[party].handle(request))
+            except RemoteError as error:
+                print(f"party {party} is left out of {step.round}: {error}")
+        step = server.advance()
+
+print(f"{len(step.contributors)} vectors are in the sum {step.total[:3]}...")
