@@ -297,7 +297,7 @@ def test_share_round_trips(s: int, arithmetic: Arithmetic) -> None:
 def test_share_of_another_key_is_refused() -> None:
     mine, other = threshold_key(), threshold_key(1, 3, 3)
     for share, key in ((key_shares()[0], other), (key_shares(1, 3, 3)[0], mine), (key_shares(2)[0], mine)):
-        with pytest.raises(InvalidKey, match=r"another key|of a key of this size"):
+        with pytest.raises(InvalidKey, match="another"):
             KeyShare.from_bytes(share.to_bytes(), key)
 
 
