@@ -24,7 +24,7 @@ def agree(
         UnsafeSession: The session is not one that this party, by its own terms, takes part in.
     """
     protocol.validate(session)
-    if type(party) is not int or party not in {*session.clients, *session.committee_members}:
+    if type(party) is not int or not (party in session.clients or party in session.committee_members):
         raise ParameterError(f"client {party!r} is not in the session, or is no int")
     _as_keyholder(session, party, keyholder)
     if party in session.clients:

@@ -10,6 +10,7 @@ in [0, B).  Slots (`slots`) are for long vectors, where whole bits are faster; t
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,10 +48,7 @@ class Digits:
     @property
     def count(self) -> int:
         """Digits in a message: the greatest number for which B^count is at most the message modulus."""
-        count, power = 0, self.base
-        while power <= self.message_modulus:
-            count, power = count + 1, power * self.base
-        return count
+        return _most_digits(self.base, self.message_modulus)
 
     def messages(self, length: int) -> int:
         """How many messages so many coefficients take."""
@@ -108,3 +106,11 @@ class Digits:
         if rest:
             raise DamagedSum("a message is no sum of coefficients in range")
         return digits
+
+
+@lru_cache(maxsize=16)
+def _most_digits(base: int, modulus: int) -> int:
+    count, power = 0, base
+    while power <= modulus:
+        count, power = count + 1, power * base
+    return count
