@@ -58,7 +58,7 @@ class SecureMean:
     """The mean of each array over clients, entry by entry, through a secure sum alone; make one with `plan`.
 
     Attributes:
-        protocol: The secure sum; `plan` has told it how large an entry of a vector can be, but for a chance of 2^-40.
+        protocol: The secure sum; `plan` has told it that sums have headroom, which the encoding sees to.
         clients: Ids of the cohort.
         minimum_contributors: With fewer, nothing is released; the noise is sized for so many, less those that collude.
         encoding: Between updates and integers.

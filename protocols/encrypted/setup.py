@@ -28,6 +28,9 @@ _PURPOSE: Final = b"encrypt."
 class Payload(ABC):
     """How a vector becomes messages that are encrypted, and perhaps a padded vector beside them.
 
+    Vectors have shape `(length,)`, the unsigned words that hold the session's modulus, and entries below it; sums of
+    padded vectors are uint64 modulo 2^64; messages are integers in [0, n^s) of the committee's key.
+
     Attributes:
         padded_bytes: Of the padded vector.
         messages: How many messages are encrypted.
@@ -55,6 +58,9 @@ class Payload(ABC):
     @abstractmethod
     def unwrap(self, total: Words, sums: Sequence[int], contributors: int) -> Vector:
         """The sum of so many vectors, from the sums of their padded vectors and messages.
+
+        Returns:
+            Shape `(length,)`, uint64, entries in [0, modulus).
 
         Raises:
             DamagedSum: They do not belong together.
