@@ -4,6 +4,7 @@ Errors that the user can mend are one line on standard error and exit code 2; an
 """
 
 import json
+import signal
 import sys
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -172,10 +173,28 @@ def _settings() -> frozenset[str]:
 
 def main() -> NoReturn:
     """Run the command."""
-    console = Console(stderr=True)
+    try:
+        code = _run()
+        _end_at_once_when_interrupted()
+    except KeyboardInterrupt:
+        _end_at_once_when_interrupted()
+        code = INTERRUPTED
+    sys.exit(code)
+
+
+def _run() -> int:
     try:
         app()
+    except SystemExit as ended:
+        return ended.code if isinstance(ended.code, int) else int(ended.code is not None)
     except (SecaggError, DpError, ProtocolError, OSError) as error:
-        console.print(f"[red]secagg:[/] {escape(str(error))}", soft_wrap=True)
-        sys.exit(2)
-    sys.exit(0)
+        Console(stderr=True).print(f"[red]secagg:[/] {escape(str(error))}", soft_wrap=True)
+        return 2
+    return 0
+
+
+def _end_at_once_when_interrupted() -> None:
+    """Nothing is left to undo: an interpreter that is shutting down would only print a traceback."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is signal.default_int_handler:
+            signal.signal(number, signal.SIG_DFL)
