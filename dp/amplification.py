@@ -1,0 +1,158 @@
+"""Amplification by Poisson sampling: Renyi divergences of a release that each unit enters with probability q.
+
+With P the law of the release without the unit and Q with it (for noise on Z^d, P shifted by what the unit adds), the
+sampled release is M = (1 - q) P + q Q with the unit and P without. `docs/subsampling.md` states and proves, for every
+integer order a >= 2,
+
+    exp((a-1) D_a(M || P)) - 1  =  S(a),   S(a) = sum_{j=2}^a C(a,j) (1-q)^(a-j) q^j (exp((j-1) D_j(Q || P)) - 1),
+
+and that exp((a-1) D_a(P || M)) - 1 is at most the larger of S(a) and of S(a) with P and Q exchanged; symmetric noise
+makes the two equal. All terms of S grow with D_j, so that upper bounds of D_j give upper bounds. Where D_j(P || Q) is
+not known, D_a(P || M) has a bound of its own, the generic one here:
+
+    min { -(a-1) log(1-q),  log(1 + ((1-q)^(1-a) - 1 - (a-1) q) (exp(D_2(Q || P)) - 1)) } / (a-1).
+
+The expansion is that of Mironov, Talwar, Zhang, arXiv 1908.10530, for the Gaussian. Zhu, Wang, "Poisson
+Subsampled Renyi Differential Privacy", ICML 2019, has for arbitrary pairs a bound in which the terms from j = 3 on have
+a factor 3; it asks for both D_j(Q || P) and D_j(P || Q), where S(a) is proven without that factor.
+"""
+
+import enum
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, assert_never
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dp.checks import member, positive_real
+from dp.errors import InvalidParameter
+
+MAXIMUM_ORDER: Final = 4096
+"""The highest order; the work for all orders up to n is n^2 / 2 terms."""
+
+# Every term is the exponential of a sum of a few logarithms, each wrong by a few units in the last place of float64.
+_ROUNDING: Final = 2.0**-48
+
+
+class KnownDivergences(enum.Enum):
+    """Which Renyi divergences between the release with a unit (Q) and without it (P) the given numbers bound."""
+
+    BOTH_DIRECTIONS = "both"
+    """D(Q || P) and D(P || Q), as any Renyi guarantee does. Symmetric noise has P(x) = P(-x): there they are equal."""
+
+    WITH_AGAINST_WITHOUT = "with against without"
+    """D(Q || P) alone."""
+
+
+class SubsamplingBound(enum.Enum):
+    """Which bound was used; the value is how a report says it."""
+
+    BINOMIAL_EXPANSION = "binomial expansion at integer orders"
+    GENERIC = "generic bound for the direction in which the unsampled divergences are not known"
+
+
+@dataclass(frozen=True, slots=True)
+class SubsampledDivergences:
+    """Upper bounds on the Renyi divergences of one subsampled release, in both directions.
+
+    Attributes:
+        divergences: entry k for order k + 2; shape `(orders,)`, float64, at least 0, possibly infinite; read-only.
+        bound: which bound they come from.
+    """
+
+    divergences: NDArray[np.float64]
+    bound: SubsamplingBound
+
+
+def subsampled_divergences(
+    divergences: Sequence[float] | NDArray[np.float64], *, sampling_rate: float, known: KnownDivergences
+) -> SubsampledDivergences:
+    """Bound the Renyi divergences of a release under Poisson sampling, at the integer orders 2, 3, ... in turn.
+
+    Args:
+        divergences: entry k bounds the divergences of order k + 2 without sampling from above, whatever one unit
+            contributes; shape `(orders,)`, 1 to 4095 numbers of at least 0, infinite where no bound is known.
+        sampling_rate: q, the probability with which each unit takes part, independently of all others; in (0, 1].
+        known: which divergences these are.
+
+    Formal guarantees:
+        Relation: a unit is there or not (add or remove one); its sensitivity is the one behind `divergences`. If the
+        sample is drawn afresh for this release and is not known to whoever sees the release, and `divergences` hold
+        for every sample of the others, entry k bounds both D_(k+2)(with || without) and D_(k+2)(without || with) of the
+        sampled release. Rounding errors are rounded upwards.
+
+    Raises:
+        InvalidParameter: an argument is out of range or of the wrong kind.
+    """
+    given = _checked(divergences)
+    rate = positive_real("sampling_rate", sampling_rate)
+    if rate > 1:
+        raise InvalidParameter(f"sampling_rate: expected a probability in (0, 1], found {rate}")
+    member("known", known, KnownDivergences)
+    with np.errstate(divide="ignore", over="ignore"):
+        amplified = given if rate == 1 else _with_against_without(given, rate)
+        match known:
+            case KnownDivergences.BOTH_DIRECTIONS:
+                bound = SubsamplingBound.BINOMIAL_EXPANSION
+            case KnownDivergences.WITH_AGAINST_WITHOUT:
+                bound = SubsamplingBound.GENERIC
+                amplified = np.maximum(amplified, _without_against_with(given, rate))
+            case _:
+                assert_never(known)
+    amplified.flags.writeable = False
+    return SubsampledDivergences(amplified, bound)
+
+
+def _with_against_without(given: NDArray[np.float64], rate: float) -> NDArray[np.float64]:
+    """Return log(1 + S(a)) / (a - 1), which is at most the divergence without sampling."""
+    log_factorials = np.array([math.lgamma(k + 1) for k in range(len(given) + 2)])
+    exponents = np.arange(1, len(given) + 1) * given
+    log_excesses = exponents + np.log(-np.expm1(-exponents))
+    amplified = np.empty_like(given)
+    for order in range(2, len(given) + 2):
+        j = np.arange(2, order + 1)
+        log_weights = log_factorials[order] - log_factorials[j] - log_factorials[order - j]
+        log_weights += (order - j) * math.log1p(-rate) + j * math.log(rate)
+        log_sum = _log_sum(log_weights + log_excesses[: order - 1])
+        magnitudes = exponents[order - 2] + order * (math.log(order) - math.log(rate) - math.log1p(-rate))
+        amplified[order - 2] = np.logaddexp(0, log_sum + _ROUNDING * magnitudes) / (order - 1)
+    return np.minimum(amplified, given)
+
+
+def _without_against_with(given: NDArray[np.float64], rate: float) -> NDArray[np.float64]:
+    """Return the generic bound, with (1-q)^(1-a) - 1 - (a-1) q = q^2 sum_{l=1}^{a-1} (a-l) (1-q)^-l, free of loss."""
+    if rate == 1:
+        return np.full_like(given, math.inf)
+    log_excess = given[0] + np.log(-np.expm1(-given[0]))
+    amplified = np.empty_like(given)
+    for order in range(2, len(given) + 2):
+        powers = np.arange(1, order)
+        log_factor = 2 * math.log(rate) + _log_sum(np.log(order - powers) - powers * math.log1p(-rate))
+        magnitudes = given[0] + order * (math.log(order) - math.log(rate) - math.log1p(-rate))
+        amplified[order - 2] = np.logaddexp(0, log_factor + log_excess + _ROUNDING * magnitudes) / (order - 1)
+    return np.minimum(amplified, -math.log1p(-rate) * (1 + _ROUNDING))
+
+
+def _log_sum(logarithms: NDArray[np.float64]) -> float:
+    """Return log(sum(exp(logarithms))), -inf for none."""
+    highest = float(logarithms.max(initial=-math.inf))
+    return highest + math.log(np.exp(logarithms - highest).sum()) if math.isfinite(highest) else highest
+
+
+def _checked(divergences: Sequence[float] | NDArray[np.float64]) -> NDArray[np.float64]:
+    try:
+        given = np.array(divergences)
+    except ValueError:
+        raise InvalidParameter("divergences: expected one sequence of numbers, found a ragged one") from None
+    if given.ndim != 1 or not 1 <= len(given) < MAXIMUM_ORDER:
+        raise InvalidParameter(
+            f"divergences: expected 1 to {MAXIMUM_ORDER - 1} numbers, one for each order from 2 on, found shape "
+            f"{given.shape}"
+        )
+    if given.dtype.kind not in "fiu" or any(isinstance(one, (bool, np.bool_)) for one in divergences):
+        raise InvalidParameter(f"divergences: expected real numbers, found {given.dtype}")
+    if not (given >= 0).all():
+        raise InvalidParameter("divergences: expected numbers of at least 0, found a negative one or NaN")
+    return given.astype(np.float64)
