@@ -47,10 +47,10 @@ def deal_on_terminal(
     if bits % 2 or not least <= bits <= MOST_BITS:
         risk = "" if least == LEAST_BITS else f"; from {LEAST_BITS} with --allow-only-112-bits-of-security"
         raise ConfigurationError(f"--bits: expected an even number from {least} to {MOST_BITS}, found {bits}{risk}")
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)  # like Ctrl-C, so that nothing is left on the disk
     check_free(out)
     warn_without_gmpy2()
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.default_int_handler)  # like Ctrl-C, so that no share is left on the disk
     with _progress(bits // 2) as observe:
         p, q = two_safe_primes(bits // 2, observe)
     key, shares = deal(p, q, S, members=members, threshold=threshold)

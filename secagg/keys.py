@@ -7,6 +7,7 @@ control.  A member's file is for its owner's eyes alone from the moment that it 
 """
 
 import hashlib
+import contextlib
 import os
 import secrets
 import shutil
@@ -102,8 +103,11 @@ def check_free(folder: str | Path) -> Path:
     probe = path.with_name(f".{path.name}.{secrets.token_hex(8)}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        probe.mkdir(mode=0o700)
-        probe.rmdir()
+        try:
+            probe.mkdir(mode=0o700)
+        finally:
+            with contextlib.suppress(FileNotFoundError):
+                probe.rmdir()
     except OSError as error:
         raise KeyFileError(f"{folder} cannot be made: {error.strerror}") from None
     return path
