@@ -1,48 +1,38 @@
-r"""Renyi accounting of releases, and its conversion to (epsilon, delta).
+"""Accounting of releases: what all of them satisfy together, as (epsilon, delta).
 
-Sums of discrete Gaussians are accounted after Kairouz, Liu, Steinke, "The Distributed Discrete Gaussian Mechanism for
-Federated Learning with Secure Aggregation", arXiv 2102.06387v4, Proposition 14: with n independent noises
-N_Z(0, sigma^2), sigma >= 1/2, in each of d coordinates, and a change of the sum by at most D1 in L1 and D2 in L2, for
-every order a >= 1
+Every set of releases is accounted by Renyi DP: `dp.renyi` bounds the divergences of each, composition adds the curves
+(Mironov, arXiv 1702.07476v3, Proposition 1), also where later releases are chosen adaptively, and the conversion of
+the sum to epsilon is dp-accounting's: arXiv 2004.00010v4, Proposition 12, with epsilon = 0 where delta already covers
+the Kullback-Leibler divergence.
 
-    tau = 10 sum_{k=1}^{n-1} exp(-2 pi^2 sigma^2 k / (k + 1)),     s = sqrt(n) sigma,
-    RDP(a) <= min { a/2 (D2/s)^2 + tau d,
-                    a/2 ((D2/s)^2 + 2 tau D1/s + tau^2 d),
-                    a/2 (D2/s + tau sqrt(d))^2 }.
-
-tau bounds how far the sum of the noises is from one discrete Gaussian of the same variance. An integer vector has
-D1 <= min(sqrt(d) D2, D2^2), which is what is put for D1. The continuous Gaussian, and the conversion of the composed
-curve to epsilon, are dp-accounting's: the latter is arXiv 2004.00010v4, Proposition 12, with epsilon = 0 where delta
-already covers the Kullback-Leibler divergence.
-
-Composition adds the curves (Mironov, arXiv 1702.07476v3, Proposition 1), also where later ones are chosen adaptively.
+Where all noise is Gaussian, sampled or not, privacy loss distributions (`dp.loss`) give a second upper bound, nearly
+always the lower one; the lesser is the guarantee, the other its cross-check.
 """
 
-import functools
-import math
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final, assert_never
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dp.checks import integer_at_least, member, probability
+from dp.checks import integer_at_least, member, positive_real, probability
 from dp.errors import IncompatibleEvent, InvalidParameter
 from dp.events import (
-    DistributedDiscreteGaussianEvent,
     GaussianEvent,
     NeighbouringRelation,
+    PoissonSampledEvent,
     PrivacyEvent,
     PrivacyUnit,
+    RepeatedEvent,
 )
+from dp.loss import LossEpsilon, loss_epsilon, why_not
+from dp.renyi import HIGHEST_AMPLIFIED_ORDER, ORDERS, renyi_divergences, subsampling_bound
 
-ACCOUNTANT: Final = "Renyi DP (arXiv 2102.06387v4 Proposition 14, converted by arXiv 2004.00010v4 Proposition 12)"
-
-# Orders from 1.02 to a million, each 2% further from 1 than the one before: a best order that falls between two of them
-# costs less than a ten-thousandth of epsilon.
-ORDERS: Final = tuple(float(order) for order in 1 + np.geomspace(0.02, 1e6, 896))
-EXACT_TAU_TERMS: Final = 10_000
+RENYI_ACCOUNTANT: Final = "Renyi DP (converted by arXiv 2004.00010v4 Proposition 12)"
+EXACT_ACCOUNTANT: Final = "exact for Gaussian noise (arXiv 1805.06530v2 Theorem 8)"
+LOSS_ACCOUNTANT: Final = "privacy loss distributions (dp-accounting, arXiv 2207.04380v1)"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,23 +40,34 @@ class Guarantee:
     """What a set of releases satisfies together: (epsilon, delta)-differential privacy.
 
     Attributes:
-        epsilon: at least 0, possibly infinite.
         delta: the delta that epsilon was computed for.
         relation: the neighbouring relation.
         unit: the privacy unit.
-        accountant: how it was computed.
-        order: the Renyi order that gave epsilon.
-        order_at_edge: whether that order is an end of the grid while epsilon is above 0, so that orders outside the
-            grid could do better; the guarantee holds nonetheless.
+        accountant: how `epsilon` was computed and, where privacy loss distributions were not used, why not.
+        pld_epsilon: epsilon by privacy loss distributions, at least 0, possibly infinite; None where not used.
+        rdp_epsilon: epsilon by Renyi DP, at least 0, possibly infinite.
+        order: the Renyi order that gave `rdp_epsilon`.
+        order_at_edge: whether `rdp_epsilon` is above 0 and that order is an end of the grid, or above the last at which
+            the sampling of a release is accounted for: orders outside could do better. The guarantee holds nonetheless.
+        infinite_orders: how many orders of the grid had no finite bound.
+        subsampling: the bounds on sampled divergences that `rdp_epsilon` rests on, as texts; empty without sampling.
     """
 
-    epsilon: float
     delta: float
     relation: NeighbouringRelation
     unit: PrivacyUnit
     accountant: str
+    pld_epsilon: float | None
+    rdp_epsilon: float
     order: float
     order_at_edge: bool
+    infinite_orders: int
+    subsampling: tuple[str, ...]
+
+    @property
+    def epsilon(self) -> float:
+        """The least upper bound there is: at least 0, possibly infinite."""
+        return self.rdp_epsilon if self.pld_epsilon is None else min(self.pld_epsilon, self.rdp_epsilon)
 
 
 def guarantee(
@@ -78,6 +79,9 @@ def guarantee(
 ) -> Guarantee:
     """Return the (epsilon, delta) guarantee of all events together.
 
+    Sampled Gaussian noise takes up to some seconds, once for each noise, then tenths of a second; all else takes
+    milliseconds.
+
     Args:
         events: how often each event took place, 0 to 2**53 times.
         delta: strictly between 0 and 1.
@@ -86,36 +90,92 @@ def guarantee(
 
     Formal guarantees:
         If every release is what its event says (noise, sensitivity under `relation` for one `unit`), all of them
-        together, chosen adaptively, are (epsilon, delta)-differentially private under `relation` for one `unit`.
+        together are (epsilon, delta)-differentially private under `relation` for one `unit`. What is asked of the data
+        may depend on earlier releases; the events may not.
 
     Raises:
         IncompatibleEvent: an event has another relation or unit.
         InvalidParameter: `delta` or a count is out of range, or an event, `relation` or `unit` is not one.
     """
     delta = probability("delta", delta)
-    member("relation", relation, NeighbouringRelation)
-    member("unit", unit, PrivacyUnit)
-    total = np.zeros(len(ORDERS))
-    for event, count in events.items():
-        if not isinstance(event, PrivacyEvent):
-            raise InvalidParameter(f"events: expected privacy events, found {type(event).__name__}")
-        if event.relation is not relation or event.unit is not unit:
-            raise IncompatibleEvent(
-                f"events: expected relation {relation.value} and unit {unit.value}, found {event.relation.value} and "
-                f"{event.unit.value}; account them apart"
-            )
-        if times := integer_at_least("count", count, 0):
-            total += times * renyi_divergences(event)
-    epsilon, order = _convert(total, delta)
+    releases = _single_releases(events, relation, unit)
+    total = _composed_divergences(releases)
+    rdp_epsilon, order = _convert(total, delta)
+    reason = why_not(releases, delta=delta, at_most=rdp_epsilon)
+    losses = None if reason else loss_epsilon(releases, delta=delta, at_most=rdp_epsilon)
+    bounds = {bound.value for event in releases if (bound := subsampling_bound(event)) is not None}
     return Guarantee(
-        epsilon=epsilon,
         delta=delta,
         relation=relation,
         unit=unit,
-        accountant=ACCOUNTANT,
+        accountant=_accountant(losses, rdp_epsilon, reason),
+        pld_epsilon=None if losses is None else losses.epsilon,
+        rdp_epsilon=rdp_epsilon,
         order=order,
-        order_at_edge=epsilon > 0 and order in (ORDERS[0], ORDERS[-1]),
+        order_at_edge=rdp_epsilon > 0
+        and (order in (ORDERS[0], ORDERS[-1]) or (bool(bounds) and order >= HIGHEST_AMPLIFIED_ORDER)),
+        infinite_orders=int(np.isinf(total).sum()),
+        subsampling=tuple(sorted(bounds)),
     )
+
+
+def is_within(
+    events: Mapping[PrivacyEvent, int],
+    *,
+    epsilon: float,
+    delta: float,
+    relation: NeighbouringRelation = NeighbouringRelation.ZERO_OUT,
+    unit: PrivacyUnit = PrivacyUnit.CLIENT,
+) -> bool:
+    """Return whether `guarantee(events, ...).epsilon <= epsilon`, and compute no more than that takes.
+
+    Renyi DP takes milliseconds and settles it wherever it is within `epsilon`, or no other accountant applies.
+
+    Args:
+        events: how often each event took place, 0 to 2**53 times.
+        epsilon: above 0.
+        delta: strictly between 0 and 1.
+        relation: the neighbouring relation that the guarantee is stated for.
+        unit: the privacy unit that the guarantee is stated for.
+
+    Formal guarantees:
+        Where it is True, all events together are (`epsilon`, `delta`)-differentially private as `guarantee` has it.
+
+    Raises:
+        IncompatibleEvent: an event has another relation or unit.
+        InvalidParameter: a number is out of range, or an event, `relation` or `unit` is not one.
+    """
+    epsilon, delta = positive_real("epsilon", epsilon), probability("delta", delta)
+    releases = _single_releases(events, relation, unit)
+    rdp_epsilon, _ = _convert(_composed_divergences(releases), delta)
+    if rdp_epsilon <= epsilon or why_not(releases, delta=delta, at_most=rdp_epsilon):
+        return rdp_epsilon <= epsilon
+    return loss_epsilon(releases, delta=delta, at_most=rdp_epsilon).epsilon <= epsilon
+
+
+def subsampled_gaussian_epsilon(*, sampling: float, noise_multiplier: float, rounds: int, delta: float) -> float:
+    """Return the epsilon of Poisson-sampled rounds with Gaussian noise, under add-or-remove-one.
+
+    Args:
+        sampling: probability of each unit to take part in a round, above 0 and at most 1.
+        noise_multiplier: standard deviation of the noise in a round's sum, over the most in L2 that adding or
+            removing one unit changes that sum; 1e-30 to 1e30.
+        rounds: 1 to 2**53.
+        delta: strictly between 0 and 1.
+
+    Formal guarantees:
+        If units are sampled independently of each other, of all other rounds and in secret, all rounds together are
+        (epsilon, `delta`)-differentially private under add-or-remove-one for one unit, the one that is sampled and
+        that the sensitivity is measured for. What is asked may depend on earlier rounds. The noise is taken for
+        real-valued: what floating-point noise leaks is not covered.
+
+    Raises:
+        InvalidParameter: an argument is out of range.
+    """
+    relation = NeighbouringRelation.ADD_OR_REMOVE_ONE
+    noisy = GaussianEvent(noise_multiplier=noise_multiplier, relation=relation)
+    event = PoissonSampledEvent(sampling_rate=sampling, event=noisy)
+    return guarantee({event: integer_at_least("rounds", rounds, 1)}, delta=delta, relation=relation).epsilon
 
 
 def check_delta(delta: float, *, population: int) -> None:
@@ -137,59 +197,34 @@ def check_delta(delta: float, *, population: int) -> None:
         )
 
 
-@functools.lru_cache(maxsize=256)
-def renyi_divergences(event: PrivacyEvent) -> NDArray[np.float64]:
-    """Return the bound on the Renyi divergence of one event at every order of `ORDERS`; read-only."""
-    match event:
-        case GaussianEvent():
-            divergences = _gaussian(event)
-        case DistributedDiscreteGaussianEvent():
-            divergences = _distributed_discrete_gaussian(event)
-        case _:
-            assert_never(event)
-    divergences.flags.writeable = False
-    return divergences
+def _single_releases(
+    events: Mapping[PrivacyEvent, int], relation: NeighbouringRelation, unit: PrivacyUnit
+) -> Counter[PrivacyEvent]:
+    """Return how often each release took place, those of repeated events one by one and none that did not."""
+    member("relation", relation, NeighbouringRelation)
+    member("unit", unit, PrivacyUnit)
+    releases: Counter[PrivacyEvent] = Counter()
+    for event, count in events.items():
+        if not isinstance(event, PrivacyEvent):
+            raise InvalidParameter(f"events: expected privacy events, found {type(event).__name__}")
+        if event.relation is not relation or event.unit is not unit:
+            raise IncompatibleEvent(
+                f"events: expected relation {relation.value} and unit {unit.value}, found {event.relation.value} and "
+                f"{event.unit.value}; account them apart"
+            )
+        if times := integer_at_least("count", count, 0):
+            if isinstance(event, RepeatedEvent):
+                releases[event.event] += times * event.times
+            else:
+                releases[event] += times
+    return releases
 
 
-@functools.lru_cache(maxsize=1024)
-def inflation(local_sigma: float, contributors: int) -> float:
-    """Return tau, an upper bound on what the sum of `contributors` noises deviates from one discrete Gaussian.
-
-    The terms fall with k; those after the first ten thousand are bounded by the next one.
-    """
-    exact = min(contributors - 1, EXACT_TAU_TERMS)
-    k = np.arange(1.0, exact + 1.0)
-    total = float(np.exp(-2 * (math.pi * local_sigma) ** 2 * k / (k + 1)).sum())
-    rest = contributors - 1 - exact
-    if rest:
-        total += rest * math.exp(-2 * (math.pi * local_sigma) ** 2 * (exact + 1) / (exact + 2))
-    return 10 * total
-
-
-def _distributed_discrete_gaussian(event: DistributedDiscreteGaussianEvent) -> NDArray[np.float64]:
-    orders = np.array(ORDERS)
-    tau = inflation(event.local_sigma, event.contributors)
-    central_sigma = event.local_sigma * math.sqrt(event.contributors)
-    l2 = event.l2_sensitivity / central_sigma
-    l1 = min(math.sqrt(event.dimension) * event.l2_sensitivity, event.l2_sensitivity**2) / central_sigma
-    shifted = orders / 2 * l2**2 + tau * event.dimension
-    expanded = orders / 2 * (l2**2 + 2 * tau * l1 + tau**2 * event.dimension)
-    triangle = orders / 2 * (l2 + tau * math.sqrt(event.dimension)) ** 2
-    return np.minimum(shifted, np.minimum(expanded, triangle))
-
-
-def _gaussian(event: GaussianEvent) -> NDArray[np.float64]:
-    import dp_accounting.rdp
-
-    accountant = dp_accounting.rdp.RdpAccountant(
-        ORDERS,
-        {
-            NeighbouringRelation.ZERO_OUT: dp_accounting.NeighboringRelation.REPLACE_SPECIAL,
-            NeighbouringRelation.ADD_OR_REMOVE_ONE: dp_accounting.NeighboringRelation.ADD_OR_REMOVE_ONE,
-        }[event.relation],
-    )
-    accountant.compose(dp_accounting.GaussianDpEvent(event.noise_multiplier))
-    return np.array(accountant.rdp, dtype=np.float64)
+def _composed_divergences(releases: Mapping[PrivacyEvent, int]) -> NDArray[np.float64]:
+    total = np.zeros(len(ORDERS))
+    for event, times in releases.items():
+        total += times * renyi_divergences(event)
+    return total
 
 
 def _convert(divergences: NDArray[np.float64], delta: float) -> tuple[float, float]:
@@ -197,3 +232,10 @@ def _convert(divergences: NDArray[np.float64], delta: float) -> tuple[float, flo
 
     epsilon, order = dp_accounting.rdp.compute_epsilon(ORDERS, divergences.tolist(), delta)
     return float(epsilon), float(order)
+
+
+def _accountant(losses: LossEpsilon | None, rdp_epsilon: float, reason: str | None) -> str:
+    if losses is None:
+        return f"{RENYI_ACCOUNTANT}; privacy loss distributions not used: {reason}"
+    used = f"{LOSS_ACCOUNTANT} on a grid of {losses.discretisation:.3g}" if losses.discretisation else EXACT_ACCOUNTANT
+    return used if losses.epsilon <= rdp_epsilon else f"{RENYI_ACCOUNTANT}; {used} gave more"

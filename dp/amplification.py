@@ -13,8 +13,8 @@ not known, D_a(P || M) has a bound of its own, the generic one here:
     min { -(a-1) log(1-q),  log(1 + ((1-q)^(1-a) - 1 - (a-1) q) (exp(D_2(Q || P)) - 1)) } / (a-1).
 
 The expansion is that of Mironov, Talwar, Zhang, arXiv 1908.10530, for the Gaussian. Zhu, Wang, "Poisson
-Subsampled Renyi Differential Privacy", ICML 2019, has for arbitrary pairs a bound in which the terms from j = 3 on have
-a factor 3; it asks for both D_j(Q || P) and D_j(P || Q), where S(a) is proven without that factor.
+Subsampled Renyi Differential Privacy", ICML 2019, Theorem 5, has for arbitrary pairs a bound in which the terms from
+j = 3 on have a factor 3; it asks for both D_j(Q || P) and D_j(P || Q), where S(a) is proven without that factor.
 """
 
 import enum
@@ -30,7 +30,7 @@ from dp.checks import member, positive_real
 from dp.errors import InvalidParameter
 
 MAXIMUM_ORDER: Final = 4096
-"""The highest order; the work for all orders up to n is n^2 / 2 terms."""
+"""The highest order; the work for order n is n terms, for all orders up to n it is n^2 / 2."""
 
 # Every term is the exponential of a sum of a few logarithms, each wrong by a few units in the last place of float64.
 _ROUNDING: Final = 2.0**-48
@@ -58,7 +58,8 @@ class SubsampledDivergences:
     """Upper bounds on the Renyi divergences of one subsampled release, in both directions.
 
     Attributes:
-        divergences: entry k for order k + 2; shape `(orders,)`, float64, at least 0, possibly infinite; read-only.
+        divergences: entry k for order k + 2, or for the k-th of the orders that were asked for; shape `(orders,)`,
+            float64, at least 0, possibly infinite; read-only.
         bound: which bound they come from.
     """
 
@@ -67,7 +68,11 @@ class SubsampledDivergences:
 
 
 def subsampled_divergences(
-    divergences: Sequence[float] | NDArray[np.float64], *, sampling_rate: float, known: KnownDivergences
+    divergences: Sequence[float] | NDArray[np.float64],
+    *,
+    sampling_rate: float,
+    known: KnownDivergences,
+    orders: NDArray[np.int64] | None = None,
 ) -> SubsampledDivergences:
     """Bound the Renyi divergences of a release under Poisson sampling, at the integer orders 2, 3, ... in turn.
 
@@ -76,12 +81,14 @@ def subsampled_divergences(
             contributes; shape `(orders,)`, 1 to 4095 numbers of at least 0, infinite where no bound is known.
         sampling_rate: q, the probability with which each unit takes part, independently of all others; in (0, 1].
         known: which divergences these are.
+        orders: the orders to compute, in any order, from 2 to that of the last entry of `divergences`; shape
+            `(orders,)`, int64. All of them by default.
 
     Formal guarantees:
         Relation: a unit is there or not (add or remove one); its sensitivity is the one behind `divergences`. If the
         sample is drawn afresh for this release and is not known to whoever sees the release, and `divergences` hold
-        for every sample of the others, entry k bounds both D_(k+2)(with || without) and D_(k+2)(without || with) of the
-        sampled release. Rounding errors are rounded upwards.
+        for every sample of the others, the entry for order a bounds both D_a(with || without) and
+        D_a(without || with) of the sampled release. Rounding errors are rounded upwards.
 
     Raises:
         InvalidParameter: an argument is out of range or of the wrong kind.
@@ -91,47 +98,48 @@ def subsampled_divergences(
     if rate > 1:
         raise InvalidParameter(f"sampling_rate: expected a probability in (0, 1], found {rate}")
     member("known", known, KnownDivergences)
+    wanted = _checked_orders(orders, len(given) + 1)
     with np.errstate(divide="ignore", over="ignore"):
-        amplified = given if rate == 1 else _with_against_without(given, rate)
+        amplified = given[wanted - 2] if rate == 1 else _with_against_without(given, rate, wanted)
         match known:
             case KnownDivergences.BOTH_DIRECTIONS:
                 bound = SubsamplingBound.BINOMIAL_EXPANSION
             case KnownDivergences.WITH_AGAINST_WITHOUT:
                 bound = SubsamplingBound.GENERIC
-                amplified = np.maximum(amplified, _without_against_with(given, rate))
+                amplified = np.maximum(amplified, _without_against_with(given, rate, wanted))
             case _:
                 assert_never(known)
     amplified.flags.writeable = False
     return SubsampledDivergences(amplified, bound)
 
 
-def _with_against_without(given: NDArray[np.float64], rate: float) -> NDArray[np.float64]:
+def _with_against_without(given: NDArray[np.float64], rate: float, orders: NDArray[np.int64]) -> NDArray[np.float64]:
     """Return log(1 + S(a)) / (a - 1), which is at most the divergence without sampling."""
     log_factorials = np.array([math.lgamma(k + 1) for k in range(len(given) + 2)])
     exponents = np.arange(1, len(given) + 1) * given
     log_excesses = exponents + np.log(-np.expm1(-exponents))
-    amplified = np.empty_like(given)
-    for order in range(2, len(given) + 2):
+    amplified = np.empty(len(orders))
+    for index, order in enumerate(orders.tolist()):
         j = np.arange(2, order + 1)
         log_weights = log_factorials[order] - log_factorials[j] - log_factorials[order - j]
         log_weights += (order - j) * math.log1p(-rate) + j * math.log(rate)
         log_sum = _log_sum(log_weights + log_excesses[: order - 1])
         magnitudes = exponents[order - 2] + order * (math.log(order) - math.log(rate) - math.log1p(-rate))
-        amplified[order - 2] = np.logaddexp(0, log_sum + _ROUNDING * magnitudes) / (order - 1)
-    return np.minimum(amplified, given)
+        amplified[index] = np.logaddexp(0, log_sum + _ROUNDING * magnitudes) / (order - 1)
+    return np.minimum(amplified, given[orders - 2])
 
 
-def _without_against_with(given: NDArray[np.float64], rate: float) -> NDArray[np.float64]:
+def _without_against_with(given: NDArray[np.float64], rate: float, orders: NDArray[np.int64]) -> NDArray[np.float64]:
     """Return the generic bound, with (1-q)^(1-a) - 1 - (a-1) q = q^2 sum_{l=1}^{a-1} (a-l) (1-q)^-l, free of loss."""
     if rate == 1:
-        return np.full_like(given, math.inf)
+        return np.full(len(orders), math.inf)
     log_excess = given[0] + np.log(-np.expm1(-given[0]))
-    amplified = np.empty_like(given)
-    for order in range(2, len(given) + 2):
+    amplified = np.empty(len(orders))
+    for index, order in enumerate(orders.tolist()):
         powers = np.arange(1, order)
         log_factor = 2 * math.log(rate) + _log_sum(np.log(order - powers) - powers * math.log1p(-rate))
         magnitudes = given[0] + order * (math.log(order) - math.log(rate) - math.log1p(-rate))
-        amplified[order - 2] = np.logaddexp(0, log_factor + log_excess + _ROUNDING * magnitudes) / (order - 1)
+        amplified[index] = np.logaddexp(0, log_factor + log_excess + _ROUNDING * magnitudes) / (order - 1)
     return np.minimum(amplified, -math.log1p(-rate) * (1 + _ROUNDING))
 
 
@@ -156,3 +164,16 @@ def _checked(divergences: Sequence[float] | NDArray[np.float64]) -> NDArray[np.f
     if not (given >= 0).all():
         raise InvalidParameter("divergences: expected numbers of at least 0, found a negative one or NaN")
     return given.astype(np.float64)
+
+
+def _checked_orders(orders: object, highest: int) -> NDArray[np.int64]:
+    if orders is None:
+        return np.arange(2, highest + 1)
+    if not isinstance(orders, np.ndarray) or orders.dtype != np.int64 or orders.ndim != 1 or not len(orders):
+        raise InvalidParameter("orders: expected integers in a non-empty int64 array of one dimension")
+    if orders.min() < 2 or orders.max() > highest:
+        raise InvalidParameter(
+            f"orders: expected 2 to {highest}, up to which divergences are given, found {orders.min()} to "
+            f"{orders.max()}"
+        )
+    return orders

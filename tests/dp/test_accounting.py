@@ -1,21 +1,25 @@
 import math
-from typing import Any
+from typing import Any, Final
 
+import msgspec
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
-from dp import accounting
-from dp.accounting import ORDERS, check_delta, guarantee, renyi_divergences
+from dp.accounting import check_delta, guarantee, is_within, subsampled_gaussian_epsilon
 from dp.errors import IncompatibleEvent, InvalidParameter
 from dp.events import (
     DistributedDiscreteGaussianEvent,
     GaussianEvent,
     NeighbouringRelation,
+    PoissonSampledEvent,
     PrivacyEvent,
+    PrivacyUnit,
+    RepeatedEvent,
+    SkellamEvent,
 )
+from dp.renyi import HIGHEST_AMPLIFIED_ORDER, ORDERS, renyi_divergences
 
-SUMS = [(0.5, 2, 1), (0.5, 5, 3), (0.7, 2, 1), (0.7, 10, 2), (1.0, 3, 1), (1.0, 4, 5), (2.0, 2, 1), (2.0, 3, 4)]
+ADD_OR_REMOVE: Final = NeighbouringRelation.ADD_OR_REMOVE_ONE
 
 
 def distributed(local_sigma: float, contributors: int, l2: float, dimension: int) -> DistributedDiscreteGaussianEvent:
@@ -24,89 +28,14 @@ def distributed(local_sigma: float, contributors: int, l2: float, dimension: int
     )
 
 
-def bound_by_the_paper(order: float, sigma: float, n: int, l1: float, l2: float, d: int) -> float:
-    """Compute Proposition 14 of arXiv 2102.06387v4 anew, term by term."""
-    tau = 10 * math.fsum(math.exp(-2 * math.pi**2 * sigma**2 * k / (k + 1)) for k in range(1, n))
-    s = math.sqrt(n) * sigma
-    return min(
-        order / 2 * (l2 / s) ** 2 + tau * d,
-        order / 2 * ((l2 / s) ** 2 + 2 * tau * l1 / s + tau**2 * d),
-        order / 2 * (l2 / s + tau * math.sqrt(d)) ** 2,
-    )
+def sampled(sampling_rate: float, noise_multiplier: float) -> PoissonSampledEvent:
+    event = GaussianEvent(noise_multiplier=noise_multiplier, relation=ADD_OR_REMOVE)
+    return PoissonSampledEvent(sampling_rate=sampling_rate, event=event)
 
 
-def summed_pmf(sigma: float, n: int) -> NDArray[np.float64]:
-    """Return the exact law of the sum of n discrete Gaussians on a symmetric range, up to float64 rounding."""
-    x = np.arange(-math.ceil(30 * sigma), math.ceil(30 * sigma) + 1)
-    one = np.exp(-(x**2) / (2 * sigma**2))
-    one /= math.fsum(one)
-    law = one
-    for _ in range(n - 1):
-        law = np.convolve(law, one)
-    return np.asarray(law)
-
-
-def renyi(order: float, law: NDArray[np.float64], shift: int) -> float:
-    """Return the Renyi divergence between a law and itself moved by `shift`, by enumeration."""
-    moved, still = law[:-shift], law[shift:]
-    kept = (moved > 0) & (still > 0)
-    logarithms = order * np.log(moved[kept]) + (1 - order) * np.log(still[kept])
-    top = float(logarithms.max())
-    return (top + math.log(math.fsum(np.exp(logarithms - top)))) / (order - 1)
-
-
-@pytest.mark.parametrize(("sigma", "n", "shift"), SUMS)
-def test_divergences_bound_the_enumerated_ones(sigma: float, n: int, shift: int) -> None:
-    bounds = renyi_divergences(distributed(sigma, n, shift, 1))
-    law = summed_pmf(sigma, n)
-    for order in (1.02, 1.5, 2.0, 4.0, 8.0):
-        index = int(np.argmin(np.abs(np.array(ORDERS) - order)))
-        exact = renyi(ORDERS[index], law, shift)
-        assert exact <= bounds[index] * (1 + 1e-9)
-        if sigma >= 1:
-            assert bounds[index] <= exact * (1 + 1e-2)
-        if sigma >= 2:
-            assert bounds[index] <= exact * (1 + 1e-9)
-
-
-def test_sums_of_narrow_discrete_gaussians_are_worse_than_the_gaussian() -> None:
-    # This is why the bound has its tau: dropping it would understate the loss.
-    law = summed_pmf(0.5, 2)
-    assert renyi(4.0, law, 1) > 1.03 * 4.0 / 2 / (2 * 0.5**2)
-
-
-@pytest.mark.parametrize(
-    ("sigma", "n", "l2", "d"),
-    [(0.5, 2, 1.0, 1), (0.6, 100, 3.5, 1000), (0.9, 17, 400.0, 64), (2.0, 100, 250.0, 2**20), (50.0, 3, 10.0, 650)],
-)
-def test_divergences_equal_an_independent_computation(sigma: float, n: int, l2: float, d: int) -> None:
-    bounds = renyi_divergences(distributed(sigma, n, l2, d))
-    l1 = min(math.sqrt(d) * l2, l2**2)
-    expected = [bound_by_the_paper(order, sigma, n, l1, l2, d) for order in ORDERS]
-    np.testing.assert_allclose(bounds, expected, rtol=1e-12)
-
-
-@pytest.mark.parametrize(("n", "sigma"), [(10_002, 0.5), (50_000, 0.7)])
-def test_inflation_bounds_long_sums_from_above(n: int, sigma: float) -> None:
-    exact = 10 * math.fsum(math.exp(-2 * math.pi**2 * sigma**2 * k / (k + 1)) for k in range(1, n))
-    assert exact * (1 - 1e-12) <= accounting.inflation(sigma, n) <= exact * (1 + 1e-2)
-
-
-def test_inflation_of_one_noise_is_nothing() -> None:
-    assert accounting.inflation(0.5, 1) == 0.0
-
-
-@pytest.mark.parametrize("multiplier", [0.3, 1.0, 20.0])
-def test_divergences_tend_to_the_continuous_gaussian(multiplier: float) -> None:
-    gaussian = renyi_divergences(GaussianEvent(noise_multiplier=multiplier))
-    np.testing.assert_allclose(gaussian, np.array(ORDERS) / (2 * multiplier**2), rtol=1e-12)
-    excess = []
-    for sigma in (0.7, 1.0, 1.5, 2.0):
-        ours = renyi_divergences(distributed(sigma, 100, 10 * sigma / multiplier, 1000))
-        excess.append(float(np.max(ours / gaussian)) - 1)
-    assert excess == sorted(excess, reverse=True)
-    assert excess[0] > 1e-3
-    assert abs(excess[-1]) < 1e-9
+def sampled_lattice(sampling_rate: float) -> PoissonSampledEvent:
+    event = SkellamEvent(variance=400.0, contributors=100, l2_sensitivity=10.0, dimension=64, relation=ADD_OR_REMOVE)
+    return PoissonSampledEvent(sampling_rate=sampling_rate, event=event)
 
 
 def balle_wang_delta(epsilon: float, multiplier: float) -> float:
@@ -123,32 +52,56 @@ def balle_wang_delta(epsilon: float, multiplier: float) -> float:
 @pytest.mark.parametrize("multiplier", [0.5, 1.0, 4.0, 50.0])
 def test_epsilon_lies_between_the_exact_one_and_the_textbook_bound(multiplier: float, delta: float) -> None:
     spent = guarantee({GaussianEvent(noise_multiplier=multiplier): 1}, delta=delta)
+    assert spent.pld_epsilon is not None
     assert balle_wang_delta(spent.epsilon, multiplier) <= delta
+    assert balle_wang_delta((1 - 1e-6) * spent.epsilon, multiplier) > delta
     # Bun and Steinke, arXiv 1605.02065, Proposition 1.3.
     rho = 1 / (2 * multiplier**2)
-    assert spent.epsilon <= rho + 2 * math.sqrt(rho * math.log(1 / delta))
-    assert balle_wang_delta(0.75 * spent.epsilon, multiplier) > delta
+    assert spent.epsilon == spent.pld_epsilon < spent.rdp_epsilon <= rho + 2 * math.sqrt(rho * math.log(1 / delta))
+    assert balle_wang_delta(0.75 * spent.rdp_epsilon, multiplier) > delta
     assert not spent.order_at_edge
+    assert spent.accountant.startswith("exact")
+
+
+# dp-accounting 0.6 doubles the sensitivity under its REPLACE_ONE, which is not what replacing by zero does.
+def test_zero_out_of_a_gaussian_is_that_of_its_own_sensitivity() -> None:
+    one = GaussianEvent(noise_multiplier=1.0)
+    zeroed = guarantee({one: 1}, delta=1e-5)
+    removed = guarantee(
+        {GaussianEvent(noise_multiplier=1.0, relation=ADD_OR_REMOVE): 1}, delta=1e-5, relation=ADD_OR_REMOVE
+    )
+    assert (zeroed.epsilon, zeroed.rdp_epsilon) == (removed.epsilon, removed.rdp_epsilon)
+    assert zeroed.epsilon == pytest.approx(4.377178, abs=1e-6)
+    assert guarantee({GaussianEvent(noise_multiplier=0.5): 1}, delta=1e-5).epsilon > 2 * zeroed.epsilon
 
 
 @pytest.mark.parametrize("count", [1, 30, 1000])
 def test_composition_is_that_of_one_release_with_less_noise(count: int) -> None:
     many = guarantee({GaussianEvent(noise_multiplier=10.0): count}, delta=1e-5)
     one = guarantee({GaussianEvent(noise_multiplier=10.0 / math.sqrt(count)): 1}, delta=1e-5)
-    assert many.epsilon == pytest.approx(one.epsilon, rel=1e-12)
+    assert many.rdp_epsilon == pytest.approx(one.rdp_epsilon, rel=1e-12)
+    assert many.epsilon == pytest.approx(one.epsilon, rel=1e-9)
 
 
 def test_composition_adds_different_events() -> None:
-    events: dict[PrivacyEvent, int] = {GaussianEvent(noise_multiplier=3.0): 2, distributed(5.0, 9, 4.0, 10): 3}
+    lattice = distributed(5.0, 9, 4.0, 10)
+    events: dict[PrivacyEvent, int] = {GaussianEvent(noise_multiplier=3.0): 2, lattice: 3}
     spent = guarantee(events, delta=1e-5)
-    total = [
-        2 * order / 18 + 3 * bound_by_the_paper(order, 5.0, 9, min(math.sqrt(10) * 4, 16), 4.0, 10) for order in ORDERS
-    ]
     by_hand = min(
-        rdp + math.log1p(-1 / order) - math.log(1e-5 * order) / (order - 1)
-        for order, rdp in zip(ORDERS, total, strict=True)
+        2 * order / 18 + 3 * one + math.log1p(-1 / order) - math.log(1e-5 * order) / (order - 1)
+        for order, one in zip(ORDERS, renyi_divergences(lattice), strict=True)
     )
-    assert spent.epsilon == pytest.approx(by_hand, rel=1e-12)
+    assert spent.epsilon == spent.rdp_epsilon == pytest.approx(by_hand, rel=1e-12)
+    assert spent.pld_epsilon is None
+    assert spent.accountant.endswith("not used: noise other than Gaussian")
+
+
+def test_repeated_events_count_as_often_as_they_say() -> None:
+    event = sampled_lattice(0.1)
+    repeated: dict[PrivacyEvent, int] = {RepeatedEvent(times=5, event=event): 3, event: 2}
+    assert guarantee(repeated, delta=1e-5, relation=ADD_OR_REMOVE) == guarantee(
+        {event: 17}, delta=1e-5, relation=ADD_OR_REMOVE
+    )
 
 
 def test_grid_costs_next_to_nothing() -> None:
@@ -156,9 +109,125 @@ def test_grid_costs_next_to_nothing() -> None:
         spent = guarantee({GaussianEvent(noise_multiplier=multiplier): 1}, delta=1e-6)
         continuous = min(
             a / (2 * multiplier**2) + math.log1p(-1 / a) - math.log(1e-6 * a) / (a - 1)
-            for a in 1 + np.geomspace(0.02, 1e6, 400_000)
+            for a in 1 + np.geomspace(0.02, 1e6, 40_000)
         )
-        assert continuous <= spent.epsilon <= continuous * (1 + 1e-4)
+        assert continuous <= spent.rdp_epsilon <= continuous * (1 + 1e-4)
+
+
+FIGURES: Final = [
+    (0.001, 0.5, 1000, 4.235),
+    (0.01, 1, 10_000, 6.907),
+    (0.1, 8, 10_000, 6.354),
+    (0.01, 2, 100_000, 8.985),
+]
+
+
+@pytest.mark.parametrize(("sampling", "noise_multiplier", "rounds", "epsilon"), FIGURES)
+def test_subsampled_gaussian_reaches_the_published_figures(
+    sampling: float, noise_multiplier: float, rounds: int, epsilon: float
+) -> None:
+    found = guarantee({sampled(sampling, noise_multiplier): rounds}, delta=1e-6, relation=ADD_OR_REMOVE)
+    assert found.pld_epsilon is not None
+    assert found.pld_epsilon == pytest.approx(epsilon, abs=0.002)
+    assert found.epsilon == found.pld_epsilon < found.rdp_epsilon < 1.5 * found.pld_epsilon
+    assert found.epsilon == subsampled_gaussian_epsilon(
+        sampling=sampling, noise_multiplier=noise_multiplier, rounds=rounds, delta=1e-6
+    )
+    assert found.accountant.endswith("on a grid of 0.0001")
+    assert found.subsampling == ("binomial expansion at integer orders",)
+    assert not found.order_at_edge
+    assert found.infinite_orders == 0
+
+
+def test_subsampled_gaussian_takes_renyi_where_the_grid_is_coarse() -> None:
+    found = guarantee({sampled(0.01, 1000.0): 1_000_000}, delta=1e-6, relation=ADD_OR_REMOVE)
+    assert found.pld_epsilon is not None
+    assert found.epsilon == found.rdp_epsilon < found.pld_epsilon
+    assert found.accountant.endswith("on a grid of 0.0001 gave more")
+
+
+def test_a_delta_too_small_for_loss_distributions_falls_back_to_renyi_and_says_so() -> None:
+    found = guarantee({sampled(0.1, 8.0): 10}, delta=1e-10, relation=ADD_OR_REMOVE)
+    assert found.pld_epsilon is None
+    assert found.epsilon == found.rdp_epsilon
+    assert found.accountant.startswith("Renyi DP")
+    assert "not used: delta below 1e-09" in found.accountant
+
+
+@pytest.mark.parametrize(
+    "more_private", [{"sampling": 0.09}, {"noise_multiplier": 9.0}, {"rounds": 900}, {"delta": 1e-5}]
+)
+def test_subsampled_gaussian_epsilon_is_monotone(more_private: dict[str, Any]) -> None:
+    assert 0 < subsampled_gaussian_epsilon(**ROUNDS | more_private) < subsampled_gaussian_epsilon(**ROUNDS)
+
+
+ROUNDS: Final[dict[str, Any]] = {"sampling": 0.1, "noise_multiplier": 8.0, "rounds": 1000, "delta": 1e-6}
+BAD_ROUNDS: Final[dict[str, list[Any]]] = {
+    "sampling": [0.0, -0.1, 1.0001, math.nan, math.inf, True, "0.1", 10**400],
+    "noise_multiplier": [0, -1.0, math.nan, math.inf, True, 1e-31, 1e31],
+    "rounds": [0, -1, 1.0, True, 2**53 + 1],
+    "delta": [0.0, 1.0, -1e-6, math.nan, True],
+}
+
+
+@pytest.mark.parametrize(("name", "bad"), [(name, bad) for name, values in BAD_ROUNDS.items() for bad in values])
+def test_subsampled_gaussian_epsilon_refuses_parameters(name: str, bad: Any) -> None:
+    with pytest.raises(InvalidParameter, match=name):
+        subsampled_gaussian_epsilon(**ROUNDS | {name: bad})
+
+
+def test_sampled_lattice_noise_is_accounted_by_renyi_and_costs_less_than_all_of_it() -> None:
+    event = sampled_lattice(0.02)
+    found = guarantee({event: 500}, delta=1e-5, relation=ADD_OR_REMOVE)
+    whole = guarantee({event.event: 500}, delta=1e-5, relation=ADD_OR_REMOVE)
+    assert found.pld_epsilon is None
+    assert found.epsilon < whole.epsilon / 10
+    assert found.subsampling
+    assert not whole.subsampling
+
+
+def test_order_above_the_last_that_sampling_is_accounted_at_is_reported_as_an_edge() -> None:
+    wide = msgspec.structs.replace(sampled_lattice(0.5).event, variance=1e12)
+    found = guarantee({PoissonSampledEvent(sampling_rate=0.5, event=wide): 1}, delta=1e-6, relation=ADD_OR_REMOVE)
+    assert found.order >= HIGHEST_AMPLIFIED_ORDER
+    assert found.order_at_edge
+    whole = guarantee({wide: 1}, delta=1e-6, relation=ADD_OR_REMOVE)
+    assert found.epsilon <= whole.epsilon
+    assert not whole.order_at_edge
+
+
+WITHIN: Final[list[tuple[dict[PrivacyEvent, int], NeighbouringRelation]]] = [
+    ({distributed(5.0, 9, 4.0, 10): 3}, NeighbouringRelation.ZERO_OUT),
+    ({GaussianEvent(noise_multiplier=3.0): 2}, NeighbouringRelation.ZERO_OUT),
+    ({sampled(0.1, 8.0): 1000}, ADD_OR_REMOVE),
+    ({sampled(0.1, 8.0): 1000, sampled_lattice(0.1): 3}, ADD_OR_REMOVE),
+]
+
+
+@pytest.mark.parametrize(("events", "relation"), WITHIN)
+@pytest.mark.parametrize("delta", [1e-5, 1e-10])
+def test_is_within_says_what_the_guarantee_says(
+    events: dict[PrivacyEvent, int], relation: NeighbouringRelation, delta: float
+) -> None:
+    spent = guarantee(events, delta=delta, relation=relation)
+    for bound in (spent.epsilon, spent.rdp_epsilon, 100.0):
+        assert is_within(events, epsilon=bound, delta=delta, relation=relation)
+        assert is_within(events, epsilon=0.9999 * bound, delta=delta, relation=relation) is (
+            spent.epsilon <= 0.9999 * bound
+        )
+
+
+def test_is_within_refuses_what_the_guarantee_refuses() -> None:
+    one: dict[PrivacyEvent, int] = {GaussianEvent(noise_multiplier=1.0): 1}
+    for epsilon in (0, -1.0, math.nan, math.inf, True):
+        with pytest.raises(InvalidParameter, match="epsilon"):
+            is_within(one, epsilon=epsilon, delta=1e-5)
+    with pytest.raises(InvalidParameter, match="delta"):
+        is_within(one, epsilon=1.0, delta=1.0)
+    with pytest.raises(IncompatibleEvent, match="found zero-out"):
+        is_within(one, epsilon=1.0, delta=1e-5, relation=ADD_OR_REMOVE)
+    with pytest.raises(IncompatibleEvent, match="unit example"):
+        is_within(one, epsilon=1.0, delta=1e-5, unit=PrivacyUnit.EXAMPLE)
 
 
 def test_nothing_released_costs_nothing() -> None:
@@ -180,14 +249,6 @@ def test_mixing_relations_is_refused() -> None:
     assert guarantee({other: 1}, delta=1e-5, relation=NeighbouringRelation.ADD_OR_REMOVE_ONE).epsilon > 0
     with pytest.raises(IncompatibleEvent, match=r"zero-out.*add-or-remove-one"):
         guarantee({GaussianEvent(noise_multiplier=1.0): 1, other: 1}, delta=1e-5)
-    with pytest.raises(IncompatibleEvent, match="zero-out"):
-        DistributedDiscreteGaussianEvent(
-            local_sigma=2.0,
-            contributors=2,
-            l2_sensitivity=1.0,
-            dimension=1,
-            relation=NeighbouringRelation.ADD_OR_REMOVE_ONE,
-        )
 
 
 @pytest.mark.parametrize("delta", [0, 1, -0.1, 1.5, math.nan, True, "1e-5"])

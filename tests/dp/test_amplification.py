@@ -198,6 +198,18 @@ def test_expansion_agrees_with_the_sampled_gaussian_of_dp_accounting() -> None:
     assert found.divergences.tolist() == pytest.approx(list(accountant.rdp), rel=1e-6)
 
 
+@pytest.mark.parametrize("rate", [0.01, 1.0])
+@pytest.mark.parametrize("known", KnownDivergences)
+def test_orders_that_are_asked_for_are_those_of_all(known: KnownDivergences, rate: float) -> None:
+    bounds, orders = np.linspace(0.1, 4, 40), np.array([41, 2, 7, 7])
+    every = subsampled_divergences(bounds, sampling_rate=rate, known=known)
+    some = subsampled_divergences(bounds, sampling_rate=rate, known=known, orders=orders)
+    assert some.divergences.tolist() == every.divergences[orders - 2].tolist()
+    assert some.bound is every.bound
+    with pytest.raises(ValueError, match="read-only"):
+        some.divergences[0] = 0
+
+
 @pytest.mark.parametrize("known", KnownDivergences)
 def test_divergences_grow_with_the_rate_and_with_each_bound(known: KnownDivergences) -> None:
     bounds = np.linspace(0.1, 4, 40)
@@ -263,6 +275,25 @@ def test_bad_sampling_rates_are_refused(rate: Any) -> None:
 def test_bad_divergences_are_refused(given: Any) -> None:
     with pytest.raises(InvalidParameter, match="divergences"):
         subsampled_divergences(given, sampling_rate=0.1, known=KnownDivergences.BOTH_DIRECTIONS)
+
+
+@pytest.mark.parametrize(
+    "orders",
+    [
+        np.array([1]),
+        np.array([4]),
+        np.array([2, 3, 4]),
+        np.array([], dtype=np.int64),
+        np.array([[2]]),
+        np.array([2.0]),
+        np.array([True]),
+        [2],
+        2,
+    ],
+)
+def test_bad_orders_are_refused(orders: Any) -> None:
+    with pytest.raises(InvalidParameter, match="orders"):
+        subsampled_divergences([0.5, 0.6], sampling_rate=0.1, known=KnownDivergences.BOTH_DIRECTIONS, orders=orders)
 
 
 def test_directions_given_as_text_are_refused() -> None:

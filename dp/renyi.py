@@ -1,0 +1,181 @@
+r"""Renyi divergences of single releases: for every event an upper bound at every order of one grid.
+
+Gaussian noise: RDP(a) = a / (2 z^2) for noise multiplier z, exactly (Mironov, arXiv 1702.07476v3, Corollary 3).
+
+Sums of discrete Gaussians: Kairouz, Liu, Steinke, "The Distributed Discrete Gaussian Mechanism for Federated Learning
+with Secure Aggregation", arXiv 2102.06387v4, Proposition 14. With n independent noises N_Z(0, sigma^2), sigma >= 1/2,
+in each of d coordinates, and a change of the sum by at most D1 in L1 and D2 in L2, for every order a >= 1
+
+    tau = 10 sum_{k=1}^{n-1} exp(-2 pi^2 sigma^2 k / (k + 1)),     s = sqrt(n) sigma,
+    RDP(a) <= min { a/2 (D2/s)^2 + tau d,
+                    a/2 ((D2/s)^2 + 2 tau D1/s + tau^2 d),
+                    a/2 (D2/s + tau sqrt(d))^2 }.
+
+tau bounds how far the sum of the noises is from one discrete Gaussian of the same variance.
+
+Skellam noise of variance m in each coordinate: Agarwal, Kairouz, Liu, "The Skellam Mechanism for Differentially Private
+Federated Learning", arXiv 2110.04995v2, Corollary 3.6, for every integer a >= 2
+
+    RDP(a) <= a D2^2 / (2 m) + min { ((2 a - 1) D2^2 + 6 D1) / (4 m^2),  3 D1 / (2 m) }.
+
+An integer vector has D1 <= min(sqrt(d) D2, D2^2), which is what is put for D1 in both.
+
+Poisson sampling: `dp.amplification` at integer orders, from the divergences of the release to those who take part. It
+asks for them in both directions. All three noises have symmetric laws, sums of symmetric ones included: x -> v - x
+exchanges the noise and the noise moved by v, so the two directions are equal, and each bound above holds for both. The
+expansion grows with every divergence, so that bounds from above, as tau makes them, give bounds from above. Sampling
+never adds to a divergence, which is the bound above the highest order that is computed.
+
+Between integers a -> (a - 1) D_a is convex (it is the logarithm of E[r^(a-1)], which is convex by Hoelder's inequality;
+van Erven, Harremoes, arXiv 1206.2459), and 0 at a = 1, so that its chords bound it from above.
+"""
+
+import functools
+import math
+from typing import Final, assert_never
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dp.amplification import MAXIMUM_ORDER, KnownDivergences, SubsamplingBound, subsampled_divergences
+from dp.events import (
+    DistributedDiscreteGaussianEvent,
+    GaussianEvent,
+    NoisyEvent,
+    PoissonSampledEvent,
+    PrivacyEvent,
+    RepeatedEvent,
+    SkellamEvent,
+)
+
+EXACT_TAU_TERMS: Final = 10_000
+INTEGERS_FROM: Final = 64.0
+
+
+def _orders() -> tuple[float, ...]:
+    orders = 1 + np.geomspace(0.02, 1e6, 896)
+    orders = np.where(orders < INTEGERS_FROM, orders, np.round(orders))
+    return tuple(np.union1d(orders, np.arange(2.0, INTEGERS_FROM)).tolist())
+
+
+# Orders from 1.02 to a million, each 2% further from 1 than the one before: a best order that falls between two of them
+# costs less than a ten-thousandth of epsilon. Where chords have their ends, at integers, they are corners and best
+# orders: those below 64 are all here, and from there on no order is anything else.
+ORDERS: Final = _orders()
+_ORDERS: Final = np.array(ORDERS)
+
+# The orders that sampling is computed for, and the integers at the ends of their chords, without 1, where they are 0.
+_AMPLIFIED: Final = int(np.searchsorted(_ORDERS, MAXIMUM_ORDER, side="right"))
+_INTEGERS: Final = np.unique(np.concatenate([np.floor(_ORDERS[:_AMPLIFIED]), np.ceil(_ORDERS[:_AMPLIFIED])]))[1:]
+
+HIGHEST_AMPLIFIED_ORDER: Final = ORDERS[_AMPLIFIED - 1]
+"""Above this order of the grid a sampled release has the bound that it has without sampling."""
+
+
+@functools.lru_cache(maxsize=256)
+def renyi_divergences(event: PrivacyEvent) -> NDArray[np.float64]:
+    """Return a bound on the Renyi divergences of one event, at the orders of `ORDERS`.
+
+    Formal guarantees:
+        If the release is what its event says (noise, sensitivity under the event's relation for one of its units),
+        entry k bounds D_a(with || without) and D_a(without || with) for a = `ORDERS[k]`, or the same for a unit's
+        contribution against zero, as the relation has it.
+
+    Returns:
+        Shape `(len(ORDERS),)`, float64, above 0, read-only.
+    """
+    match event:
+        case RepeatedEvent():
+            divergences = event.times * renyi_divergences(event.event)
+        case PoissonSampledEvent():
+            divergences = _sampled(event)
+        case _:
+            divergences = _unsampled(event, _ORDERS)
+    divergences.flags.writeable = False
+    return divergences
+
+
+def subsampling_bound(event: PrivacyEvent) -> SubsamplingBound | None:
+    """Return which bound on subsampled divergences `renyi_divergences` uses for an event, or None without sampling."""
+    single = event.event if isinstance(event, RepeatedEvent) else event
+    if isinstance(single, PoissonSampledEvent) and single.sampling_rate < 1:
+        return SubsamplingBound.BINOMIAL_EXPANSION
+    return None
+
+
+@functools.lru_cache(maxsize=1024)
+def inflation(local_sigma: float, contributors: int) -> float:
+    """Return tau, an upper bound on what the sum of `contributors` noises deviates from one discrete Gaussian.
+
+    The terms fall with k; those after the first ten thousand are bounded by the next one.
+    """
+    exact = min(contributors - 1, EXACT_TAU_TERMS)
+    k = np.arange(1.0, exact + 1.0)
+    total = float(np.exp(-2 * (math.pi * local_sigma) ** 2 * k / (k + 1)).sum())
+    rest = contributors - 1 - exact
+    if rest:
+        total += rest * math.exp(-2 * (math.pi * local_sigma) ** 2 * (exact + 1) / (exact + 2))
+    return 10 * total
+
+
+def _sampled(event: PoissonSampledEvent) -> NDArray[np.float64]:
+    divergences = _unsampled(event.event, _ORDERS)
+    if event.sampling_rate == 1:
+        return divergences
+    sampled = subsampled_divergences(
+        _unsampled(event.event, np.arange(2.0, _INTEGERS[-1] + 1)),
+        sampling_rate=event.sampling_rate,
+        known=KnownDivergences.BOTH_DIRECTIONS,
+        orders=_INTEGERS.astype(np.int64),
+    )
+    at = dict(zip(_INTEGERS.tolist(), sampled.divergences.tolist(), strict=True))
+    orders = _ORDERS[:_AMPLIFIED]
+    lower = np.array([at.get(order, 0.0) for order in np.floor(orders).tolist()])
+    upper = np.array([at[order] for order in np.ceil(orders).tolist()])
+    divergences[:_AMPLIFIED] = np.minimum(divergences[:_AMPLIFIED], _chords(orders, lower, upper))
+    return divergences
+
+
+def _unsampled(event: NoisyEvent, orders: NDArray[np.float64]) -> NDArray[np.float64]:
+    match event:
+        case GaussianEvent():
+            return np.divide(orders, 2 * event.noise_multiplier**2)
+        case DistributedDiscreteGaussianEvent():
+            return _distributed_discrete_gaussian(event, orders)
+        case SkellamEvent():
+            lower, upper = (_skellam(event, whole(orders)) for whole in (np.floor, np.ceil))
+            return _chords(orders, lower, upper)
+        case _:
+            assert_never(event)
+
+
+def _distributed_discrete_gaussian(
+    event: DistributedDiscreteGaussianEvent, orders: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    tau = inflation(event.local_sigma, event.contributors)
+    central_sigma = event.local_sigma * math.sqrt(event.contributors)
+    l2 = event.l2_sensitivity / central_sigma
+    l1 = _l1_sensitivity(event) / central_sigma
+    shifted = orders / 2 * l2**2 + tau * event.dimension
+    expanded = orders / 2 * (l2**2 + 2 * tau * l1 + tau**2 * event.dimension)
+    triangle = orders / 2 * (l2 + tau * math.sqrt(event.dimension)) ** 2
+    return np.minimum(shifted, np.minimum(expanded, triangle))
+
+
+def _skellam(event: SkellamEvent, integers: NDArray[np.float64]) -> NDArray[np.float64]:
+    l1, squared_l2, variance = _l1_sensitivity(event), event.l2_sensitivity**2, event.variance
+    # Divided twice: the variance's square may be as small as 1e-60, beside which the numerator is not.
+    quadratic = ((2 * integers - 1) * squared_l2 + 6 * l1) / (4 * variance) / variance
+    excess: NDArray[np.float64] = np.minimum(quadratic, 3 * l1 / (2 * variance))
+    return integers * squared_l2 / (2 * variance) + excess
+
+
+def _l1_sensitivity(event: DistributedDiscreteGaussianEvent | SkellamEvent) -> float:
+    return min(math.sqrt(event.dimension) * event.l2_sensitivity, event.l2_sensitivity**2)
+
+
+def _chords(orders: NDArray[np.float64], lower: NDArray[np.float64], upper: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Bound D at `orders` by D at the next integers below (no matter what at 1) and above, on chords of (a-1) D_a."""
+    below = np.floor(orders)
+    part = orders - below
+    return np.where(part == 0, lower, ((1 - part) * (below - 1) * lower + part * below * upper) / (orders - 1))
