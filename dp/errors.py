@@ -24,6 +24,10 @@ class InfeasibleTarget(DpError):
     """No noise within the mechanism's range reaches the requested guarantee."""
 
 
+class TooManyDropped(DpError):
+    """More clients are missing from a sum than its noise was made for; it must not be released."""
+
+
 class BudgetExceeded(DpError):
     """The release would overspend the budget; it was not reserved and must not be made."""
 
@@ -38,6 +42,14 @@ class LedgerLocked(LedgerError):
 
 class LedgerCorrupt(LedgerError):
     """The file is not a ledger, is cut short, or its chain of entries does not verify."""
+
+
+class LedgerStale(LedgerCorrupt):
+    """The file is whole, but lacks the record whose digest was kept: it was cut or rebuilt, or is an older copy."""
+
+
+class LedgerClock(LedgerError):
+    """The clock is behind the ledger's last record; nothing was recorded."""
 
 
 class LedgerUnavailable(LedgerError):

@@ -58,7 +58,7 @@ class KeyStream:
 
     def __init__(self, entropy: Entropy) -> None:
         # The key is used for this stream alone, so a constant first counter block is sound.
-        self._encryptor = Cipher(algorithms.AES256(_seed(entropy)), modes.CTR(bytes(16))).encryptor()
+        self._encryptor = Cipher(algorithms.AES256(fresh_seed(entropy)), modes.CTR(bytes(16))).encryptor()
 
     def words(self, count: int) -> NDArray[np.uint64]:
         """Return the next `count` 64-bit words, shape `(count,)`."""
@@ -110,7 +110,12 @@ def sample(envelope: Envelope, size: int, bits: Bits) -> NDArray[np.int64]:
     return samples
 
 
-def _seed(entropy: Callable[[int], object]) -> bytes:
+def fresh_seed(entropy: Callable[[int], object]) -> bytes:
+    """Draw 32 bytes, the key of a `KeyStream`.
+
+    Raises:
+        EntropyFailure: `entropy` did not return what it was asked for.
+    """
     seed = entropy(SEED_BYTES)
     if not isinstance(seed, bytes) or len(seed) != SEED_BYTES:
         raise EntropyFailure(f"entropy: expected {SEED_BYTES} bytes, found something else; use os.urandom")

@@ -15,7 +15,8 @@ t(x) = floor(2^B F(x)). Then
 and if no t(x) equals u, the number of t(x) below u is the sample, whatever the rest of U. Otherwise 64 more bits of U
 are read: with B = 64, for less than one Skellam sample in 2^43. Since 0 and 2^B - 1 may be the t(x) of endlessly many
 x, they are always read on from. Reading never ends only where U is an F(x), 0 or 1, which has probability 0. A table
-of a word's first 16 bits answers for most words, a binary search among the t(x) for the others. Both compare integers.
+of a word's first 18 bits tells where among the t(x) to look, one step on answers for most words, a binary search for
+the others. All compare integers.
 
 What is left is to get t(x) right. Weigh x by W(x) = mu^x / x! over its value at the mode m = floor(mu). Stepping away
 from m, W is multiplied by mu / (x + 1) upwards and x / mu downwards, at most 1. In units of 2^-P, a product rounded
@@ -51,7 +52,7 @@ from dp.sampling import CHUNK, MAXIMUM_SIZE, Bits, Entropy, KeyStream
 MINIMUM_VARIANCE: Final = Fraction(1, 1 << 30)
 MAXIMUM_VARIANCE: Final = Fraction(1 << 32)
 WORD_BITS: Final = 64
-GUIDE_BITS: Final = 16
+GUIDE_BITS: Final = 18
 GUARD_BITS: Final = 48
 
 
@@ -63,8 +64,8 @@ class PoissonTable:
         mean: mu.
         first: the number of x with t(x) = 0, for B = 64.
         limits: 0, the t(x) that are neither 0 nor 2^64 - 1, and 2^64 - 1; ascending, uint64.
-        guide: for each value of a word's first 16 bits the number of limits below it, or -1 where one has these very
-            bits; shape `(65536,)`, int32.
+        guide: for each value of a word's first 18 bits the number of limits whose first bits are a lesser value; shape
+            `(262144,)`, int32.
     """
 
     mean: Fraction
@@ -73,14 +74,14 @@ class PoissonTable:
     guide: NDArray[np.int32]
 
     @staticmethod
-    @functools.lru_cache(maxsize=8)
+    @functools.lru_cache(maxsize=80)  # one for each component of `dp.removal`, and some to spare
     def of(mean: Fraction) -> "PoissonTable":
         """Build the table for a mean above 0."""
         first, floors = thresholds(mean, WORD_BITS)
         limits = np.array([0, *floors, (1 << WORD_BITS) - 1], dtype=np.uint64)
         hit = (limits >> np.uint64(WORD_BITS - GUIDE_BITS)).view(np.int64)
         limits_of = np.bincount(hit, minlength=1 << GUIDE_BITS)
-        guide = np.where(limits_of > 0, -1, np.cumsum(limits_of)).astype(np.int32)
+        guide = (np.cumsum(limits_of) - limits_of).astype(np.int32)
         limits.setflags(write=False)
         guide.setflags(write=False)
         return PoissonTable(mean=mean, first=first, limits=limits, guide=guide)
@@ -89,7 +90,9 @@ class PoissonTable:
         """Draw `count` samples; shape `(count,)`, int64."""
         words = bits.words(count)
         below = self.guide[(words >> np.uint64(WORD_BITS - GUIDE_BITS)).view(np.int64)].astype(np.int64)
-        late = np.flatnonzero(below < 0)
+        # Few values of the first bits are those of more than one limit; only they take a search.
+        below += self.limits[below] < words
+        late = np.flatnonzero(self.limits[below] <= words)
         late_words = words[late]
         late_below = np.searchsorted(self.limits, late_words)
         below[late] = late_below

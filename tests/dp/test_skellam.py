@@ -14,11 +14,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from scipy import special, stats
+from scipy import stats
 
 from dp.errors import EntropyFailure, InvalidParameter
 from dp.sampling import KeyStream
 from dp.skellam import PoissonTable, settle, skellam, thresholds
+from tests.dp.skellam_law import chi_square
 
 FALSE_ALARM = 1e-6
 ONES = 2**64 - 1
@@ -31,23 +32,6 @@ def seeded(label: str) -> Callable[[int], bytes]:
 
 def passes(p_value: Callable[[], float]) -> bool:
     return any(p_value() > FALSE_ALARM for _ in range(2))
-
-
-def chi_square(samples: NDArray[np.int64], variance: float) -> float:
-    """Return the p-value of Pearson's test against exp(-v) I_k(v), pooling all values that expect fewer than ten.
-
-    Should even the pool expect fewer, it is tested for having too many, by its Poisson law, on its own.
-    """
-    reach = math.ceil(12 * math.sqrt(variance)) + 12
-    expected = special.ive(np.abs(np.arange(-reach, reach + 1)), variance) * samples.size
-    common = np.flatnonzero(expected >= 10)
-    counts = np.bincount(samples[np.abs(samples) <= reach] + reach, minlength=2 * reach + 1)[common]
-    rare, rare_expected = samples.size - counts.sum(), samples.size - expected[common].sum()
-    if rare_expected < 10:
-        excess = float(stats.poisson.sf(rare - 1, max(rare_expected, 0)))
-        return 2 * min(excess, float(stats.chisquare(counts, expected[common], sum_check=False).pvalue))
-    observed, predicted = [*counts, rare], [*expected[common], rare_expected]
-    return float(stats.chisquare(observed, predicted, sum_check=False).pvalue)
 
 
 def floors(mean: Fraction, bits: int) -> list[int]:
