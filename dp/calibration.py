@@ -1,21 +1,36 @@
-"""The least noise for a target (epsilon, delta), by bisection over the accountant itself.
+"""The least noise for a target (epsilon, delta), by a search over the accountant itself.
 
-What is returned was accounted, not extrapolated: the same call to `dp.accounting.guarantee` that the ledger makes
-found it within the target.
+What is returned was accounted, not extrapolated: `dp.accounting`, which the ledger asks too, found it within the
+target. The search starts from a formula, brackets, and goes on by Brent's method on logarithms, where epsilon against
+noise is nearly a straight line.
 """
 
-from collections.abc import Callable
+import functools
+import math
+from collections.abc import Callable, Mapping
 from typing import Final
 
-from dp.accounting import guarantee
-from dp.checks import integer_at_least, positive_real, probability
-from dp.distributed import MAXIMUM_LOCAL_SIGMA, MINIMUM_LOCAL_SIGMA, DistributedDiscreteGaussian
+from dp.accounting import is_within
+from dp.distributed import (
+    MAXIMUM_LOCAL_SIGMA,
+    MINIMUM_LOCAL_SIGMA,
+    DistributedDiscreteGaussian,
+    DistributedSkellam,
+    LatticeNoise,
+)
 from dp.errors import InfeasibleTarget
-from dp.events import GaussianEvent, NeighbouringRelation
+from dp.events import GaussianEvent, NeighbouringRelation, PrivacyEvent
+from dp.loss import loss_epsilon, why_not
+from dp.skellam import MAXIMUM_VARIANCE, MINIMUM_VARIANCE
+from dp.target import MAXIMUM_NOISE_MULTIPLIER, Target
 
-RELATIVE_TOLERANCE: Final = 1e-4
+RELATIVE_TOLERANCE: Final = 1e-5
 MINIMUM_NOISE_MULTIPLIER: Final = 1e-3
-MAXIMUM_NOISE_MULTIPLIER: Final = 1e12
+
+# Of a release's privacy loss distribution while searching; epsilon comes out some 5e-4 of it too large, rarely more.
+_SEARCH_POINTS: Final = 10_000
+_FIRST_STEP: Final = 0.1  # of the logarithm of the noise; each further one is twice as long
+_CAP: Final = 50.0  # on the logarithm of spent over target, infinite where what is spent is 0 or infinite
 
 
 def calibrate_distributed(
@@ -26,6 +41,8 @@ def calibrate_distributed(
     l2_sensitivity: float,
     dimension: int,
     minimum_contributors: int,
+    relation: NeighbouringRelation = NeighbouringRelation.ZERO_OUT,
+    sampling_rate: float = 1.0,
 ) -> DistributedDiscreteGaussian:
     """Return the distributed discrete Gaussian with the least noise that stays within a budget.
 
@@ -36,14 +53,19 @@ def calibrate_distributed(
         l2_sensitivity: the most, in L2 and lattice units, that one client's vector can be away from zero.
         dimension: number of coordinates.
         minimum_contributors: the least number of clients whose shares are in every released sum.
+        relation: the neighbouring relation; under add-or-remove-one so many shares must be in the sum whether the
+            client is there or not.
+        sampling_rate: probability of each client to take part in a release, drawn afresh, independently and in secret,
+            in (0, 1]; below 1 the relation must be add-or-remove-one.
 
     Formal guarantees:
         `releases` sums, each with `minimum_contributors` shares or more, are (`epsilon`, `delta`)-differentially
-        private together, under relation zero-out, for one client. `local_sigma` is within 1e-4 of the least that the
+        private together, under `relation`, for one client. `local_sigma` is within 1e-5 of the least that the
         accountant accepts, on the safe side, and never below 2.
 
     Raises:
         InfeasibleTarget: the noise needed is above 2**40 lattice units a client.
+        IncompatibleEvent: there is sampling under another relation than add-or-remove-one.
         InvalidParameter: an argument is out of range.
     """
 
@@ -55,19 +77,83 @@ def calibrate_distributed(
             dimension=dimension,
         )
 
-    def spent(local_sigma: float) -> float:
-        return guarantee({mechanism(local_sigma).event: releases}, delta=delta).epsilon
-
-    _check_target(epsilon, delta, releases)
-    local_sigma = _least(spent, epsilon, MINIMUM_LOCAL_SIGMA, MAXIMUM_LOCAL_SIGMA)
-    if local_sigma is None:
-        raise InfeasibleTarget(
-            f"epsilon {epsilon} at delta {delta} over {releases} releases needs a local sigma above "
-            f"{MAXIMUM_LOCAL_SIGMA:.6g} lattice units at an L2 sensitivity of {l2_sensitivity} with "
-            f"{minimum_contributors} contributors (which reaches epsilon {spent(MAXIMUM_LOCAL_SIGMA):.4g}); a coarser "
-            "lattice (smaller L2 sensitivity), fewer releases, more contributors or a larger epsilon would do"
-        )
+    target = Target(epsilon=epsilon, delta=delta, releases=releases, relation=relation, sampling_rate=sampling_rate)
+    share_of_multiplier = MINIMUM_LOCAL_SIGMA / mechanism(MINIMUM_LOCAL_SIGMA).noise_multiplier
+    local_sigma = least_noise(
+        lambda sigma: target.spent(mechanism(sigma).event),
+        epsilon=target.epsilon,
+        lowest=MINIMUM_LOCAL_SIGMA,
+        highest=MAXIMUM_LOCAL_SIGMA,
+        start=target.noise_multiplier * share_of_multiplier,
+    )
+    if math.isinf(local_sigma):
+        most = f"local sigma above {MAXIMUM_LOCAL_SIGMA:.6g} lattice units"
+        raise _infeasible(target, most, mechanism(MAXIMUM_LOCAL_SIGMA))
     return mechanism(local_sigma)
+
+
+def calibrate_skellam(
+    *,
+    epsilon: float,
+    delta: float,
+    releases: int,
+    l2_sensitivity: float,
+    dimension: int,
+    minimum_contributors: int,
+    relation: NeighbouringRelation = NeighbouringRelation.ZERO_OUT,
+    sampling_rate: float = 1.0,
+) -> DistributedSkellam:
+    """Return the distributed Skellam mechanism with the least noise that stays within a budget.
+
+    Args:
+        epsilon: the budget for all releases together, above 0.
+        delta: strictly between 0 and 1.
+        releases: how many sums will be released, at least 1.
+        l2_sensitivity: the most, in L2 and lattice units, that one client's vector can be away from zero.
+        dimension: number of coordinates.
+        minimum_contributors: the least number of clients whose shares are in every released sum.
+        relation: as for `calibrate_distributed`.
+        sampling_rate: as for `calibrate_distributed`.
+
+    Formal guarantees:
+        `releases` sums, each with `minimum_contributors` shares or more, are (`epsilon`, `delta`)-differentially
+        private together, under `relation`, for one client. `local_variance` is within 1e-5 of the least that the
+        accountant accepts, on the safe side, and never below 2**-30.
+
+    Raises:
+        InfeasibleTarget: the variance needed is above 2**32 squared lattice units a client.
+        IncompatibleEvent: there is sampling under another relation than add-or-remove-one.
+        InvalidParameter: an argument is out of range.
+    """
+
+    def mechanism(local_variance: float) -> DistributedSkellam:
+        return DistributedSkellam(
+            local_variance=local_variance,
+            minimum_contributors=minimum_contributors,
+            l2_sensitivity=l2_sensitivity,
+            dimension=dimension,
+        )
+
+    target = Target(epsilon=epsilon, delta=delta, releases=releases, relation=relation, sampling_rate=sampling_rate)
+    highest = float(MAXIMUM_VARIANCE)
+    local_variance = least_noise(
+        lambda variance: target.spent(mechanism(variance).event),
+        epsilon=target.epsilon,
+        lowest=float(MINIMUM_VARIANCE),
+        highest=highest,
+        start=(target.noise_multiplier / mechanism(1.0).noise_multiplier) ** 2,
+    )
+    if math.isinf(local_variance):
+        most = f"local variance above {highest:.6g} squared lattice units"
+        raise _infeasible(target, most, mechanism(highest))
+    return mechanism(local_variance)
+
+
+CALIBRATE: Final[Mapping[LatticeNoise, Callable[..., DistributedDiscreteGaussian | DistributedSkellam]]] = {
+    LatticeNoise.DISCRETE_GAUSSIAN: calibrate_distributed,
+    LatticeNoise.SKELLAM: calibrate_skellam,
+}
+"""What calibrates each kind of noise; both take the same arguments."""
 
 
 def calibrate_gaussian(
@@ -76,6 +162,7 @@ def calibrate_gaussian(
     delta: float,
     releases: int,
     relation: NeighbouringRelation = NeighbouringRelation.ZERO_OUT,
+    sampling_rate: float = 1.0,
 ) -> float:
     """Return the least noise multiplier of the continuous Gaussian that stays within a budget.
 
@@ -84,50 +171,118 @@ def calibrate_gaussian(
         delta: strictly between 0 and 1.
         releases: how many queries will be released, at least 1.
         relation: the neighbouring relation that the sensitivity is measured under.
+        sampling_rate: as for `calibrate_distributed`.
 
     Formal guarantees:
         `releases` queries, each with Gaussian noise of this many times its L2 sensitivity under `relation`, are
-        (`epsilon`, `delta`)-differentially private together for one client. Within 1e-4 of the least that the
-        accountant accepts, on the safe side, and never below 0.001.
+        (`epsilon`, `delta`)-differentially private together for one client. Within 1e-5 of the least that the
+        accountant accepts, on the safe side, or about 5e-4 where there is sampling and privacy loss distributions are
+        used, and never below 0.001.
 
     Raises:
         InfeasibleTarget: the noise multiplier needed is above 1e12.
+        IncompatibleEvent: there is sampling under another relation than add-or-remove-one.
         InvalidParameter: an argument is out of range.
     """
+    target = Target(epsilon=epsilon, delta=delta, releases=releases, relation=relation, sampling_rate=sampling_rate)
 
-    def spent(noise_multiplier: float) -> float:
-        event = GaussianEvent(noise_multiplier=noise_multiplier, relation=relation)
-        return guarantee({event: releases}, delta=delta, relation=relation).epsilon
+    def releases_of(multiplier: float) -> dict[PrivacyEvent, int]:
+        return {target.event(GaussianEvent(noise_multiplier=multiplier)): target.releases}
 
-    _check_target(epsilon, delta, releases)
-    noise_multiplier = _least(spent, epsilon, MINIMUM_NOISE_MULTIPLIER, MAXIMUM_NOISE_MULTIPLIER)
-    if noise_multiplier is None:
+    def spent(multiplier: float) -> float:
+        renyi = target.renyi_spent(multiplier)
+        events = releases_of(multiplier)
+        if why_not(events, delta=target.delta, at_most=renyi):
+            return renyi
+        return min(renyi, loss_epsilon(events, delta=target.delta, at_most=renyi, points=_SEARCH_POINTS).epsilon)
+
+    enough = renyi_noise_multiplier(target)
+    noise_multiplier = least_noise(
+        spent, epsilon=target.epsilon, lowest=MINIMUM_NOISE_MULTIPLIER, highest=enough, start=enough
+    )
+    # The ledger's grid is finer, which has always meant a little less.
+    step = RELATIVE_TOLERANCE
+    while not is_within(
+        releases_of(noise_multiplier), epsilon=target.epsilon, delta=target.delta, relation=target.relation
+    ):
+        noise_multiplier, step = noise_multiplier * (1 + step), 2 * step
+    return noise_multiplier
+
+
+def renyi_noise_multiplier(target: Target) -> float:
+    """Return the least noise multiplier of the continuous Gaussian by Renyi DP alone, as lattice noise is accounted.
+
+    Formal guarantees:
+        As for `calibrate_gaussian`, whose other accountants often find less enough.
+
+    Raises:
+        InfeasibleTarget: it is above 1e12.
+        IncompatibleEvent: there is sampling under another relation than add-or-remove-one.
+    """
+    noise_multiplier = least_noise(
+        target.renyi_spent,
+        epsilon=target.epsilon,
+        lowest=MINIMUM_NOISE_MULTIPLIER,
+        highest=MAXIMUM_NOISE_MULTIPLIER,
+        start=target.noise_multiplier,
+    )
+    if math.isinf(noise_multiplier):
         raise InfeasibleTarget(
-            f"epsilon {epsilon} at delta {delta} over {releases} releases needs a noise multiplier above "
-            f"{MAXIMUM_NOISE_MULTIPLIER:.6g}; fewer releases or a larger epsilon would do"
+            f"{target} needs a noise multiplier above {MAXIMUM_NOISE_MULTIPLIER:.6g}; fewer releases or a larger "
+            "epsilon would do"
         )
     return noise_multiplier
 
 
-def _check_target(epsilon: float, delta: float, releases: int) -> None:
-    positive_real("epsilon", epsilon)
-    probability("delta", delta)
-    integer_at_least("releases", releases, 1)
+def least_noise(
+    spent: Callable[[float], float], *, epsilon: float, lowest: float, highest: float, start: float
+) -> float:
+    """Return the least noise in `[lowest, highest]` that stays within a target, or infinity where none does.
+
+    Args:
+        spent: epsilon at a noise, at least 0, possibly infinite; must not grow with it.
+        epsilon: the target, above 0.
+        lowest: above 0.
+        highest: at least `lowest`.
+        start: where to look first, above 0.
+
+    Returns:
+        A noise that `spent` was asked about and found within `epsilon`, at most 1e-5 of it above the least.
+    """
+    import scipy.optimize
+
+    bottom, top = math.log(lowest), math.log(highest)
+
+    def noise(position: float) -> float:
+        inside = min(max(math.exp(position), lowest), highest)
+        return lowest if position == bottom else highest if position == top else inside
+
+    @functools.cache
+    def excess(position: float) -> float:
+        found = spent(noise(position))
+        return min(max(math.log(found) - math.log(epsilon), -_CAP), _CAP) if found > 0 else -_CAP
+
+    low = high = min(max(math.log(start), bottom), top)
+    step = _FIRST_STEP
+    while excess(high) > 0:
+        if high == top:
+            return math.inf
+        low, high, step = high, min(high + step, top), 2 * step
+    while excess(low) <= 0:
+        if low == bottom:
+            return lowest
+        low, high, step = max(low - step, bottom), low, 2 * step
+    position = float(scipy.optimize.brentq(excess, low, high, xtol=RELATIVE_TOLERANCE / 4))
+    while excess(position) > 0:
+        position = min(position + RELATIVE_TOLERANCE / 2, high)
+    return noise(position)
 
 
-def _least(spent: Callable[[float], float], epsilon: float, low: float, high: float) -> float | None:
-    """Return the least argument in `[low, high]` whose `spent` is within `epsilon`, or None; `spent` must fall."""
-    if spent(low) <= epsilon:
-        return low
-    reached = low
-    while spent(reached) > epsilon:
-        if reached == high:
-            return None
-        low, reached = reached, min(4 * reached, high)
-    while reached > low * (1 + RELATIVE_TOLERANCE):
-        middle = (low * reached) ** 0.5
-        if spent(middle) <= epsilon:
-            reached = middle
-        else:
-            low = middle
-    return reached
+def _infeasible(
+    target: Target, needed: str, strongest: DistributedDiscreteGaussian | DistributedSkellam
+) -> InfeasibleTarget:
+    return InfeasibleTarget(
+        f"{target} needs a {needed} at an L2 sensitivity of {strongest.l2_sensitivity} with "
+        f"{strongest.minimum_contributors} contributors (which reaches epsilon {target.spent(strongest.event):.4g}); a "
+        "coarser lattice (smaller L2 sensitivity), fewer releases, more contributors or a larger epsilon would do"
+    )

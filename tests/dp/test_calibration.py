@@ -4,10 +4,18 @@ from typing import Any
 
 import pytest
 
-from dp.accounting import guarantee
-from dp.calibration import calibrate_distributed, calibrate_gaussian
-from dp.errors import InfeasibleTarget, InvalidParameter
-from dp.events import GaussianEvent, NeighbouringRelation
+from dp.accounting import guarantee, is_within
+from dp.calibration import (
+    calibrate_distributed,
+    calibrate_gaussian,
+    calibrate_skellam,
+    least_noise,
+    renyi_noise_multiplier,
+)
+from dp.errors import IncompatibleEvent, InfeasibleTarget, InvalidParameter
+from dp.events import GaussianEvent, NeighbouringRelation, PoissonSampledEvent, PrivacyEvent
+from dp.loss import gaussian_epsilon
+from dp.target import Target
 
 TARGET: dict[str, Any] = {
     "epsilon": 8.0,
@@ -19,18 +27,54 @@ TARGET: dict[str, Any] = {
 }
 
 
-@pytest.mark.parametrize(("epsilon", "delta", "releases"), [(0.1, 1e-9, 1), (1.0, 1e-6, 100), (8.0, 1e-3, 30)])
-def test_calibrate_distributed_finds_the_least_noise(epsilon: float, delta: float, releases: int) -> None:
-    found = calibrate_distributed(**TARGET | {"epsilon": epsilon, "delta": delta, "releases": releases})
-    assert guarantee({found.event: releases}, delta=delta).epsilon <= epsilon
-    less = dataclasses.replace(found, local_sigma=found.local_sigma * (1 - 1.1e-4))
-    assert guarantee({less.event: releases}, delta=delta).epsilon > epsilon
+SAMPLED: dict[str, Any] = {"relation": NeighbouringRelation.ADD_OR_REMOVE_ONE, "sampling_rate": 0.05}
+BUDGETS = [(0.1, 1e-9, 1), (1.0, 1e-6, 100), (8.0, 1e-3, 30)]
 
 
-def test_calibrate_distributed_matches_the_continuous_gaussian_on_a_fine_lattice() -> None:
+@pytest.mark.parametrize("sampling", [{}, SAMPLED])
+@pytest.mark.parametrize(("epsilon", "delta", "releases"), BUDGETS)
+def test_calibrate_distributed_finds_the_least_noise(
+    epsilon: float, delta: float, releases: int, sampling: dict[str, Any]
+) -> None:
+    budget: dict[str, Any] = {"epsilon": epsilon, "delta": delta, "releases": releases}
+    found = calibrate_distributed(**TARGET | budget | sampling)
+    target = Target(**budget | {"relation": NeighbouringRelation.ZERO_OUT, "sampling_rate": 1.0} | sampling)
+    assert target.spent(found.event) <= epsilon
+    less = dataclasses.replace(found, local_sigma=found.local_sigma * (1 - 1.1e-5))
+    assert target.spent(less.event) > epsilon
+
+
+@pytest.mark.parametrize("sampling", [{}, SAMPLED])
+@pytest.mark.parametrize(("epsilon", "delta", "releases"), BUDGETS)
+def test_calibrate_skellam_finds_the_least_noise(
+    epsilon: float, delta: float, releases: int, sampling: dict[str, Any]
+) -> None:
+    budget: dict[str, Any] = {"epsilon": epsilon, "delta": delta, "releases": releases}
+    found = calibrate_skellam(**TARGET | budget | sampling)
+    target = Target(**budget | {"relation": NeighbouringRelation.ZERO_OUT, "sampling_rate": 1.0} | sampling)
+    assert target.spent(found.event) <= epsilon
+    less = dataclasses.replace(found, local_variance=found.local_variance * (1 - 1.1e-5))
+    assert target.spent(less.event) > epsilon
+
+
+def test_calibrate_distributed_is_what_the_ledger_accounts() -> None:
     found = calibrate_distributed(**TARGET)
-    continuous = calibrate_gaussian(epsilon=8.0, delta=1e-3, releases=30)
-    assert found.noise_multiplier == pytest.approx(continuous, rel=2e-4)
+    assert guarantee({found.event: 30}, delta=1e-3).epsilon <= 8.0
+
+
+@pytest.mark.parametrize("sampling", [{}, SAMPLED])
+def test_calibrate_distributed_matches_the_continuous_gaussian_on_a_fine_lattice(sampling: dict[str, Any]) -> None:
+    found = calibrate_distributed(**TARGET | sampling)
+    budget: dict[str, Any] = {"epsilon": 8.0, "delta": 1e-3, "releases": 30}
+    target = Target(**budget | {"relation": NeighbouringRelation.ZERO_OUT, "sampling_rate": 1.0} | sampling)
+    assert found.noise_multiplier == pytest.approx(renyi_noise_multiplier(target), rel=2e-5)
+
+
+def test_calibrate_skellam_needs_as_little_as_the_discrete_gaussian_on_a_fine_lattice() -> None:
+    # Sampled, both are accounted at integer orders alone; Skellam noise always is.
+    fine = TARGET | SAMPLED | {"l2_sensitivity": 100_000.0}
+    gaussian, skellam = calibrate_distributed(**fine), calibrate_skellam(**fine)
+    assert skellam.noise_multiplier == pytest.approx(gaussian.noise_multiplier, rel=2e-5)
 
 
 def test_calibrate_distributed_never_goes_below_the_least_local_sigma() -> None:
@@ -39,20 +83,60 @@ def test_calibrate_distributed_never_goes_below_the_least_local_sigma() -> None:
     assert guarantee({found.event: 30}, delta=1e-3).epsilon < 8.0
 
 
-def test_calibrate_distributed_names_what_would_do() -> None:
+@pytest.mark.parametrize("calibrate", [calibrate_distributed, calibrate_skellam])
+def test_calibrate_lattice_noise_names_what_would_do(calibrate: Any) -> None:
     with pytest.raises(InfeasibleTarget, match=r"coarser lattice .*fewer releases, more contributors or a larger"):
-        calibrate_distributed(**TARGET | {"l2_sensitivity": 1e15})
+        calibrate(**TARGET | {"l2_sensitivity": 1e15})
+
+
+@pytest.mark.parametrize("calibrate", [calibrate_distributed, calibrate_skellam])
+def test_calibrate_lattice_noise_refuses_sampling_where_the_sample_is_public(calibrate: Any) -> None:
+    with pytest.raises(IncompatibleEvent, match="sampling hides who takes part"):
+        calibrate(**TARGET | {"sampling_rate": 0.5})
+
+
+def gaussian_events(multiplier: float, releases: int, rate: float = 1.0) -> dict[PrivacyEvent, int]:
+    event = GaussianEvent(noise_multiplier=multiplier, relation=NeighbouringRelation.ADD_OR_REMOVE_ONE)
+    return {event if rate == 1 else PoissonSampledEvent(sampling_rate=rate, event=event): releases}
 
 
 @pytest.mark.parametrize("relation", list(NeighbouringRelation))
-def test_calibrate_gaussian_finds_the_least_noise(relation: NeighbouringRelation) -> None:
+def test_calibrate_gaussian_is_exact_without_sampling(relation: NeighbouringRelation) -> None:
     found = calibrate_gaussian(epsilon=1.0, delta=1e-6, releases=50, relation=relation)
+    event = GaussianEvent(noise_multiplier=found, relation=relation)
+    assert guarantee({event: 50}, delta=1e-6, relation=relation).epsilon <= 1.0
+    assert gaussian_epsilon(found * (1 - 1.1e-5) / math.sqrt(50), 1e-6) > 1.0
 
-    def spent(multiplier: float) -> float:
-        event = GaussianEvent(noise_multiplier=multiplier, relation=relation)
-        return guarantee({event: 50}, delta=1e-6, relation=relation).epsilon
 
-    assert spent(found) <= 1.0 < spent(found * (1 - 1.1e-4))
+@pytest.mark.parametrize(
+    ("epsilon", "sampling_rate", "releases"),
+    [(0.5, 0.1, 1000), (2.0, 0.1, 1000), (1.0, 0.02, 1000), (0.05, 0.01, 100_000)],
+)
+def test_calibrate_gaussian_with_sampling_is_safe_and_nearly_least(
+    epsilon: float, sampling_rate: float, releases: int
+) -> None:
+    relation = NeighbouringRelation.ADD_OR_REMOVE_ONE
+    found = calibrate_gaussian(
+        epsilon=epsilon, delta=1e-6, releases=releases, relation=relation, sampling_rate=sampling_rate
+    )
+    within = gaussian_events(found, releases, sampling_rate)
+    assert is_within(within, epsilon=epsilon, delta=1e-6, relation=relation)
+    beyond = gaussian_events(0.998 * found, releases, sampling_rate)
+    assert not is_within(beyond, epsilon=epsilon, delta=1e-6, relation=relation)
+
+
+def test_calibrate_gaussian_goes_by_renyi_where_nothing_else_applies() -> None:
+    relation = NeighbouringRelation.ADD_OR_REMOVE_ONE
+    budget: dict[str, Any] = {"epsilon": 1.0, "delta": 1e-12, "releases": 100} | SAMPLED
+    found = calibrate_gaussian(**budget)
+    assert found == pytest.approx(renyi_noise_multiplier(Target(**budget)), rel=1e-5)
+    spent = guarantee(gaussian_events(found, 100, 0.05), delta=1e-12, relation=relation)
+    assert spent.pld_epsilon is None
+    assert spent.epsilon <= 1.0
+
+
+def test_calibrate_gaussian_never_goes_below_the_least_multiplier() -> None:
+    assert calibrate_gaussian(epsilon=1e9, delta=0.5, releases=1) == 1e-3
 
 
 def test_calibrate_gaussian_names_what_would_do() -> None:
@@ -60,6 +144,42 @@ def test_calibrate_gaussian_names_what_would_do() -> None:
         calibrate_gaussian(epsilon=1e-9, delta=1e-15, releases=10**9)
 
 
+def test_calibrate_gaussian_refuses_sampling_where_the_sample_is_public() -> None:
+    with pytest.raises(IncompatibleEvent, match="sampling hides who takes part"):
+        calibrate_gaussian(epsilon=1.0, delta=1e-6, releases=10, sampling_rate=0.5)
+
+
+@pytest.mark.parametrize("sampling_rate", [1.0, 0.1])
+@pytest.mark.parametrize("multiplier", [0.001, 0.05, 3.0, 1e6])
+def test_target_accounts_continuous_noise_as_lattice_noise(multiplier: float, sampling_rate: float) -> None:
+    budget: dict[str, Any] = {"epsilon": 1.0, "delta": 1e-6, "releases": 1}
+    target = Target(**budget | SAMPLED | {"sampling_rate": sampling_rate})
+    total = guarantee(gaussian_events(multiplier, 1, sampling_rate), delta=1e-6, relation=target.relation)
+    assert target.renyi_spent(multiplier) == pytest.approx(total.rdp_epsilon, rel=1e-9)
+
+
+@pytest.mark.parametrize("start", [1e-3, 0.3, 7.0, 1e3, 1e6])
+@pytest.mark.parametrize("epsilon", [0.01, 1.0, 300.0])
+def test_least_noise_finds_it_from_anywhere(start: float, epsilon: float) -> None:
+    asked: list[float] = []
+
+    def spent(noise: float) -> float:
+        asked.append(noise)
+        return 0.0 if noise > 1e4 else math.inf if noise < 1e-2 else 5 / noise + 1 / noise**2
+
+    found = least_noise(spent, epsilon=epsilon, lowest=1e-4, highest=1e5, start=start)
+    assert found in asked
+    assert spent(found) <= epsilon < spent(found * (1 - 1.1e-5))
+    assert len(asked) < 30
+
+
+def test_least_noise_at_the_ends() -> None:
+    assert least_noise(lambda noise: 1 / noise, epsilon=1.0, lowest=2.0, highest=3.0, start=9.0) == 2.0
+    assert least_noise(lambda noise: 1 / noise, epsilon=0.3, lowest=2.0, highest=3.0, start=1.0) == math.inf
+    assert least_noise(lambda noise: 1 / noise, epsilon=1 / 3.0, lowest=2.0, highest=3.0, start=2.5) == 3.0
+
+
+@pytest.mark.parametrize("calibrate", [calibrate_distributed, calibrate_skellam])
 @pytest.mark.parametrize(
     "changes",
     [
@@ -76,8 +196,29 @@ def test_calibrate_gaussian_names_what_would_do() -> None:
         {"dimension": 10**400},
         {"releases": 10**400},
         {"epsilon": 10**400},
+        {"sampling_rate": 0.0},
+        {"sampling_rate": 1.01},
+        {"sampling_rate": math.nan},
+        {"sampling_rate": True},
+        {"relation": "zero-out"},
     ],
 )
-def test_calibrate_distributed_refuses_parameters(changes: dict[str, Any]) -> None:
+def test_calibrate_lattice_noise_refuses_parameters(changes: dict[str, Any], calibrate: Any) -> None:
     with pytest.raises(InvalidParameter, match=next(iter(changes))):
-        calibrate_distributed(**TARGET | changes)
+        calibrate(**TARGET | changes)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        *({"epsilon": bad} for bad in (0.0, -1.0, math.nan, math.inf, True)),
+        *({"delta": bad} for bad in (0.0, 1.0, -1e-6, math.nan, True)),
+        *({"releases": bad} for bad in (0, -1, 1.0, True)),
+        *({"sampling_rate": bad} for bad in (0.0, -0.1, 1.0001, math.nan, math.inf, True, "0.1")),
+        {"relation": "zero-out"},
+    ],
+)
+def test_calibrate_gaussian_refuses_parameters(changes: dict[str, Any]) -> None:
+    given: dict[str, Any] = {"epsilon": 1.0, "delta": 1e-6, "releases": 10} | SAMPLED
+    with pytest.raises(InvalidParameter, match=next(iter(changes))):
+        calibrate_gaussian(**given | changes)

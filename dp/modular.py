@@ -1,0 +1,283 @@
+"""The noise that a modulus of b bits allows: how fine the lattice of a secure sum can be, and what that costs.
+
+Every client's vector of L2 norm at most c is rotated, divided by the granularity g, rounded at random to integers and
+noised, and the sum of n of them is known modulo 2^b. Source: Kairouz, Liu, Steinke, arXiv 2102.06387v4: Theorem 1 for
+the norm after rounding, which is D(g) instead of c, and sections 4.2 and 4.4 with equation 61 for the choice of g, by
+which k standard deviations of a coordinate of the sum fit on either side of zero,
+
+    2^b g >= 2 k sqrt(c^2 n^2 / d + n g^2 / 4 + s^2),
+
+with d coordinates and s the deviation of all the noise, in the update's units. The noise must follow the norm,
+s = z D(g) for a noise multiplier z that the accountant finds for the lattice of this g, and never be thinner than the
+mechanism allows, so that s grows with g. What is planned is the least g that fits.
+
+What k deviations are worth as a probability is in `dp.wrapping`.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Final
+
+from dp.calibration import CALIBRATE, RELATIVE_TOLERANCE, renyi_noise_multiplier
+from dp.checks import integer_at_least, magnitude, member, positive_real
+from dp.distributed import (
+    MAXIMUM_LOCAL_SIGMA,
+    MINIMUM_LOCAL_SIGMA,
+    DistributedDiscreteGaussian,
+    DistributedSkellam,
+    LatticeNoise,
+)
+from dp.errors import InfeasibleTarget, InvalidParameter
+from dp.events import NeighbouringRelation, PrivacyEvent
+from dp.skellam import MAXIMUM_VARIANCE, MINIMUM_VARIANCE
+from dp.target import Target
+from dp.wrapping import MAXIMUM_MODULUS_BITS, wrap_probability
+
+MINIMUM_DEVIATIONS: Final = 1.0
+MAXIMUM_DEVIATIONS: Final = 1000.0
+
+_COARSEST: Final = 2.0  # granularity times sqrt(dimension) over the clip: rounding adds as much norm as there is
+_SLACK: Final = 1e-9  # on the deviations, far above rounding errors
+_HALVINGS: Final = 100
+
+
+_LOCAL_SIGMAS: Final = {
+    LatticeNoise.DISCRETE_GAUSSIAN: (MINIMUM_LOCAL_SIGMA, MAXIMUM_LOCAL_SIGMA),
+    LatticeNoise.SKELLAM: (math.sqrt(MINIMUM_VARIANCE), math.sqrt(MAXIMUM_VARIANCE)),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModularPlan:
+    """A lattice and its noise that fit a modulus and a budget; made by `plan_modulus`.
+
+    Attributes:
+        bits: of the modulus.
+        clip_l2: the most, in L2, that a client's update has, in the update's units, as are all that name no other.
+        target: the budget, the number of releases, the sampling rate and the neighbouring relation.
+        deviations: how many standard deviations of a coordinate of the sum fit on either side of zero, at the least.
+        granularity: what one step of the lattice stands for.
+        mechanism: the noise, in steps: every client's share, the contributors, the L2 sensitivity after rounding and
+            the dimension.
+        noise_std: standard deviation of the noise in each coordinate of the sum.
+        gaussian_std: the least standard deviation of continuous Gaussian noise for the same target under the same
+            accountant, on the same orders, with no modulus and nothing rounded.
+        spent: epsilon of all releases; well below the target's only where the mechanism allows no thinner
+            noise.
+        wrap_probability: bound on the probability that a given coordinate of one sum wraps around; 0 below 1e-300.
+    """
+
+    bits: int
+    clip_l2: float
+    target: Target
+    deviations: float
+    granularity: float
+    mechanism: DistributedDiscreteGaussian | DistributedSkellam
+    noise_std: float
+    gaussian_std: float
+    spent: float
+    wrap_probability: float
+
+    @property
+    def event(self) -> PrivacyEvent:
+        """The accounting event of one release."""
+        return self.target.event(self.mechanism.event)
+
+    @property
+    def local_sigma(self) -> float:
+        """Standard deviation of one client's share of the noise, in steps, to within rounding."""
+        return self.mechanism.central_sigma / math.sqrt(self.mechanism.minimum_contributors)
+
+    @property
+    def noise_ratio(self) -> float:
+        """`noise_std` over `gaussian_std`: what modulus, rounding and distributing cost."""
+        return self.noise_std / self.gaussian_std
+
+    @property
+    def any_wrap_probability(self) -> float:
+        """Bound on the probability that any coordinate of one sum wraps around, by a union bound; 1 says nothing."""
+        return min(1.0, self.mechanism.dimension * self.wrap_probability)
+
+
+def plan_modulus(
+    *,
+    bits: int,
+    clip_l2: float,
+    clients: int,
+    dimension: int,
+    releases: int,
+    sampling_rate: float,
+    epsilon: float,
+    delta: float,
+    deviations: float = 4.0,
+    noise: LatticeNoise = LatticeNoise.DISCRETE_GAUSSIAN,
+) -> ModularPlan:
+    """Return the finest lattice that a modulus has room for, with the least noise that stays within a budget.
+
+    Args:
+        bits: of the modulus, 2 to 62.
+        clip_l2: the most, in L2, that a client's update has, in the update's units; 1e-30 to 1e30.
+        clients: how many are in every sum, each with its share of the noise; 1 to 2**53.
+        dimension: number of coordinates that are summed, padding included.
+        releases: how many sums will be released, at least 1.
+        sampling_rate: probability of each client to take part in a release, drawn afresh, independently and in secret,
+            in (0, 1].
+        epsilon: the budget for all releases together, above 0.
+        delta: strictly between 0 and 1.
+        deviations: how many standard deviations of a coordinate of the sum must fit on either side of zero; 1 to 1000.
+        noise: which integer noise.
+
+    Formal guarantees:
+        `releases` sums of integer vectors of L2 norm at most `mechanism.l2_sensitivity`, with `clients` shares of
+        noise or more in each whether a given client is there or not, are (`epsilon`, `delta`)-differentially private
+        together, under add-or-remove-one, for one client, whatever wraps around.
+
+    Raises:
+        InfeasibleTarget: the modulus has no room; the error names the bits that would do. Or no noise in the
+            mechanism's range reaches the target.
+        InvalidParameter: an argument is out of range.
+    """
+    target = Target(
+        epsilon=epsilon,
+        delta=delta,
+        releases=releases,
+        relation=NeighbouringRelation.ADD_OR_REMOVE_ONE,
+        sampling_rate=sampling_rate,
+    )
+    least_deviations = positive_real("deviations", deviations)
+    if not MINIMUM_DEVIATIONS <= least_deviations <= MAXIMUM_DEVIATIONS:
+        raise InvalidParameter(
+            f"deviations: expected a number from {MINIMUM_DEVIATIONS:g} to {MAXIMUM_DEVIATIONS:g}, found {deviations}"
+        )
+    planner = _Planner(
+        clip_l2=magnitude("clip_l2", clip_l2),
+        clients=integer_at_least("clients", clients, 1),
+        dimension=integer_at_least("dimension", dimension, 1),
+        deviations=least_deviations,
+        noise=member("noise", noise, LatticeNoise),
+        target=target,
+    )
+    asked = integer_at_least("bits", bits, 2, maximum=MAXIMUM_MODULUS_BITS)
+    multiplier = renyi_noise_multiplier(target)
+    if not planner.has_shares(planner.coarsest, multiplier):
+        raise InfeasibleTarget(
+            f"{target} needs shares of noise above {_LOCAL_SIGMAS[planner.noise][1]:.6g} steps with {clients} clients, "
+            "even on the coarsest lattice of use; more clients, fewer releases or a larger epsilon would do"
+        )
+    for enough in range(asked, MAXIMUM_MODULUS_BITS + 1):
+        plan = planner.plan(enough, multiplier)
+        if plan is not None and enough == asked:
+            return plan
+        if plan is not None:
+            raise InfeasibleTarget(
+                f"a modulus of {asked} bits has no room for {least_deviations:g} deviations of the sum of {clients} "
+                f"clients and its noise in {dimension} coordinates for {target}, on a lattice whose rounding adds no "
+                f"more norm than the clip; {enough} bits would do"
+            )
+    raise InfeasibleTarget(
+        f"no modulus of at most {MAXIMUM_MODULUS_BITS} bits has room for {least_deviations:g} deviations of the sum of "
+        f"{clients} clients and its noise in {dimension} coordinates for {target}; fewer clients or deviations or a "
+        "larger epsilon would do"
+    )
+
+
+def rounded_norm(norm: float, dimension: int) -> float:
+    """Return the bound on an integer vector's L2 norm after rounding a vector of at most `norm`, in steps.
+
+    Rounding at random and again until the norm is within the bound, which each attempt is with probability at least
+    1 - beta for beta = exp(-1/2). Source: arXiv 2102.06387v4, Theorem 1, where sqrt(2 log(1/beta)) = 1.
+    """
+    root = math.sqrt(dimension)
+    return min(norm + root, math.sqrt(norm**2 + dimension / 4 + norm + root / 2))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Planner:
+    """What is given; the letters of the module's docstring."""
+
+    clip_l2: float
+    clients: int
+    dimension: int
+    deviations: float
+    noise: LatticeNoise
+    target: Target
+
+    @property
+    def coarsest(self) -> float:
+        return _COARSEST * self.clip_l2 / math.sqrt(self.dimension)
+
+    def sensitivity(self, granularity: float) -> float:
+        return rounded_norm(self.clip_l2 / granularity, self.dimension)
+
+    def noise_std(self, granularity: float, multiplier: float) -> float:
+        """s, in the update's units."""
+        least = _LOCAL_SIGMAS[self.noise][0] * math.sqrt(self.clients)
+        return max(multiplier * self.sensitivity(granularity), least) * granularity
+
+    def has_room(self, bits: int, granularity: float, noise_std: float) -> bool:
+        signal = self.clip_l2 * self.clients / math.sqrt(self.dimension)
+        spread = math.hypot(signal, granularity * math.sqrt(self.clients) / 2, noise_std)
+        return math.ldexp(granularity, bits) >= 2 * self.deviations * spread
+
+    def has_shares(self, granularity: float, multiplier: float) -> bool:
+        most = _LOCAL_SIGMAS[self.noise][1] * math.sqrt(self.clients)
+        return multiplier * (1 + 4 * RELATIVE_TOLERANCE) * self.sensitivity(granularity) <= most
+
+    def plan(self, bits: int, continuous_multiplier: float) -> ModularPlan | None:
+        """The plan for one modulus, or None where it has no room.
+
+        The noise for a lattice may be a little above the continuous one, and the lattice for more noise is coarser:
+        the multiplier grows until the noise found is no more than the lattice was chosen for.
+        """
+        multiplier = continuous_multiplier * (1 + 2 * RELATIVE_TOLERANCE)
+        while (granularity := self._finest(bits, multiplier)) is not None:
+            mechanism = self._calibrate(granularity)
+            noise_std = mechanism.central_sigma * granularity
+            if self.has_room(bits, granularity, noise_std):
+                return ModularPlan(
+                    bits=bits,
+                    clip_l2=self.clip_l2,
+                    target=self.target,
+                    deviations=self.deviations,
+                    granularity=granularity,
+                    mechanism=mechanism,
+                    noise_std=noise_std,
+                    gaussian_std=continuous_multiplier * self.clip_l2,
+                    spent=self.target.spent(mechanism.event),
+                    wrap_probability=wrap_probability(
+                        mechanism, bits=bits, signal_l2=self.clip_l2 / granularity * self.clients
+                    ),
+                )
+            multiplier = max(multiplier, mechanism.noise_multiplier) * (1 + 2 * RELATIVE_TOLERANCE)
+        return None
+
+    def _finest(self, bits: int, multiplier: float) -> float | None:
+        """The least granularity with room for k deviations and a little more, and with shares that can be drawn."""
+
+        def fits(granularity: float) -> bool:
+            noise_std = (1 + _SLACK) * self.noise_std(granularity, multiplier)
+            return self.has_shares(granularity, multiplier) and self.has_room(bits, granularity, noise_std)
+
+        high = self.coarsest
+        if not fits(high):
+            return None
+        low = min(high, math.ldexp(self.deviations * multiplier * self.clip_l2, 1 - bits))
+        for _ in range(_HALVINGS):
+            middle = math.sqrt(low) * math.sqrt(high)
+            if fits(middle):
+                high = middle
+            else:
+                low = middle
+        return high
+
+    def _calibrate(self, granularity: float) -> DistributedDiscreteGaussian | DistributedSkellam:
+        return CALIBRATE[self.noise](
+            epsilon=self.target.epsilon,
+            delta=self.target.delta,
+            releases=self.target.releases,
+            l2_sensitivity=self.sensitivity(granularity),
+            dimension=self.dimension,
+            minimum_contributors=self.clients,
+            relation=self.target.relation,
+            sampling_rate=self.target.sampling_rate,
+        )

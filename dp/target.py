@@ -1,0 +1,96 @@
+"""What a number of equal releases may spend together, and what they do spend."""
+
+import math
+from dataclasses import dataclass
+from typing import Final
+
+import msgspec
+
+from dp.accounting import guarantee
+from dp.checks import integer_at_least, member, positive_real, probability
+from dp.errors import InvalidParameter
+from dp.events import (
+    DistributedDiscreteGaussianEvent,
+    NeighbouringRelation,
+    NoisyEvent,
+    PoissonSampledEvent,
+    PrivacyEvent,
+)
+
+MAXIMUM_NOISE_MULTIPLIER: Final = 1e12
+
+_UNIT: Final = 2.0**20  # lattice units that a sensitivity of 1 is, where noise is accounted like continuous noise
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """What a number of equal releases may spend together.
+
+    Attributes:
+        epsilon: above 0.
+        delta: strictly between 0 and 1.
+        releases: how many, 1 to 2**53.
+        relation: the neighbouring relation that it is stated for.
+        sampling_rate: probability of each client to take part in a release, drawn afresh, independently and in secret,
+            in (0, 1].
+
+    Raises:
+        InvalidParameter: an attribute is out of range.
+    """
+
+    epsilon: float
+    delta: float
+    releases: int
+    relation: NeighbouringRelation
+    sampling_rate: float
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "epsilon", positive_real("epsilon", self.epsilon))
+        object.__setattr__(self, "delta", probability("delta", self.delta))
+        object.__setattr__(self, "releases", integer_at_least("releases", self.releases, 1))
+        member("relation", self.relation, NeighbouringRelation)
+        object.__setattr__(self, "sampling_rate", positive_real("sampling_rate", self.sampling_rate))
+        if self.sampling_rate > 1:
+            raise InvalidParameter(f"sampling_rate: expected a probability in (0, 1], found {self.sampling_rate}")
+
+    def event(self, event: NoisyEvent) -> PrivacyEvent:
+        """Return a release under this relation, to clients sampled at this rate.
+
+        Raises:
+            IncompatibleEvent: there is sampling under another relation than add-or-remove-one.
+        """
+        unsampled = msgspec.structs.replace(event, relation=self.relation)
+        if self.sampling_rate == 1:
+            return unsampled
+        return PoissonSampledEvent(sampling_rate=self.sampling_rate, event=unsampled)
+
+    def spent(self, event: NoisyEvent) -> float:
+        """Return the epsilon of all releases, each being `event`."""
+        return guarantee({self.event(event): self.releases}, delta=self.delta, relation=self.relation).epsilon
+
+    def renyi_spent(self, noise_multiplier: float) -> float:
+        """Return the epsilon of all releases, each with Gaussian noise, by the accountant of lattice noise, Renyi DP.
+
+        One discrete Gaussian has tau = 0 (see `dp.renyi`), and with it the continuous one's divergence at every order.
+        """
+        event = DistributedDiscreteGaussianEvent(
+            local_sigma=noise_multiplier * _UNIT, contributors=1, l2_sensitivity=_UNIT, dimension=1
+        )
+        return self.spent(event)
+
+    @property
+    def noise_multiplier(self) -> float:
+        """Of Gaussian noise that spends about this much; a guess to start from, with nothing proven about it.
+
+        Without sampling each release is r-zCDP for r = 1 / (2 z^2), and all are (R + 2 sqrt(R log(1/delta)), delta)-DP
+        for R = releases * r (Bun, Steinke, arXiv 1605.02065, Proposition 1.3). Sampling at rate q multiplies the
+        chi-square divergence exp(2 r) - 1 by q^2.
+        """
+        log_delta = -math.log(self.delta)
+        root = self.epsilon / (math.sqrt(log_delta + self.epsilon) + math.sqrt(log_delta))
+        chi_square = 2 * root**2 / self.releases / self.sampling_rate**2
+        return 1 / math.sqrt(math.log1p(max(chi_square, MAXIMUM_NOISE_MULTIPLIER**-2)))
+
+    def __str__(self) -> str:
+        text = f"epsilon {self.epsilon} at delta {self.delta} over {self.releases} releases"
+        return text if self.sampling_rate == 1 else f"{text} sampled at {self.sampling_rate}"

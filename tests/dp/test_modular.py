@@ -1,0 +1,193 @@
+import dataclasses
+import math
+from typing import Any
+
+import pytest
+
+from dp.accounting import guarantee
+from dp.calibration import calibrate_distributed
+from dp.distributed import LatticeNoise
+from dp.errors import InfeasibleTarget, InvalidParameter
+from dp.events import DistributedDiscreteGaussianEvent, NeighbouringRelation, PoissonSampledEvent, SkellamEvent
+from dp.modular import ModularPlan, plan_modulus, rounded_norm
+
+SETTING: dict[str, Any] = {
+    "bits": 16,
+    "clip_l2": 1.0,
+    "clients": 100,
+    "dimension": 2**20,
+    "releases": 1500,
+    "sampling_rate": 100 / 3400,
+    "epsilon": 6.0,
+    "delta": 1 / 3400,
+}
+SMALL: dict[str, Any] = SETTING | {"dimension": 650, "clients": 20, "releases": 10, "sampling_rate": 1.0}
+
+
+def spread(plan: ModularPlan, granularity: float, noise_std: float) -> float:
+    """The standard deviation of a coordinate of the sum, in the update's units."""
+    clients, dimension = plan.mechanism.minimum_contributors, plan.mechanism.dimension
+    signal = (plan.clip_l2 * clients) ** 2 / dimension
+    return math.sqrt(signal + clients * granularity**2 / 4 + noise_std**2)
+
+
+@pytest.mark.parametrize("noise", list(LatticeNoise))
+@pytest.mark.parametrize("epsilon", [3.0, 6.0, 10.0])
+@pytest.mark.parametrize(("bits", "most"), [(16, 1.006), (18, 1.0005)])
+def test_plan_modulus_reaches_the_published_figures(
+    bits: int, most: float, epsilon: float, noise: LatticeNoise
+) -> None:
+    plan = plan_modulus(**SETTING | {"bits": bits, "epsilon": epsilon, "noise": noise})
+    assert 1 < plan.noise_ratio <= most
+
+
+def test_plan_modulus_measures_against_the_continuous_gaussian_of_dp_accounting() -> None:
+    import dp_accounting.rdp
+
+    accountant = dp_accounting.rdp.RdpAccountant(range(2, 65), dp_accounting.NeighboringRelation.ADD_OR_REMOVE_ONE)
+    gaussian = dp_accounting.GaussianDpEvent(plan_modulus(**SETTING).gaussian_std)
+    accountant.compose(dp_accounting.PoissonSampledDpEvent(SETTING["sampling_rate"], gaussian), SETTING["releases"])
+    assert accountant.get_epsilon(SETTING["delta"]) == pytest.approx(SETTING["epsilon"], rel=5e-3)
+
+
+@pytest.mark.parametrize(
+    ("noise", "event"),
+    [(LatticeNoise.DISCRETE_GAUSSIAN, DistributedDiscreteGaussianEvent), (LatticeNoise.SKELLAM, SkellamEvent)],
+)
+@pytest.mark.parametrize("setting", [SETTING, SMALL])
+def test_plan_modulus_stays_within_the_budget(setting: dict[str, Any], noise: LatticeNoise, event: type) -> None:
+    plan = plan_modulus(**setting | {"noise": noise})
+    spent = guarantee(
+        {plan.event: setting["releases"]}, delta=setting["delta"], relation=NeighbouringRelation.ADD_OR_REMOVE_ONE
+    )
+    assert plan.spent == spent.epsilon <= setting["epsilon"]
+    assert plan.spent == pytest.approx(setting["epsilon"], rel=1e-4)
+    assert isinstance(plan.event.event if isinstance(plan.event, PoissonSampledEvent) else plan.event, event)
+    assert isinstance(plan.event, PoissonSampledEvent) is (setting["sampling_rate"] < 1)
+    assert plan.event.noise_multiplier == pytest.approx(plan.mechanism.noise_multiplier, rel=1e-12)
+
+
+@pytest.mark.parametrize("noise", list(LatticeNoise))
+def test_plan_modulus_has_room_for_the_deviations(noise: LatticeNoise) -> None:
+    plan = plan_modulus(**SETTING | {"clip_l2": 0.03, "deviations": 5.0, "noise": noise})
+    assert plan.noise_std == pytest.approx(plan.granularity * plan.local_sigma * 10, rel=1e-12)
+    assert 2**16 * plan.granularity >= 2 * 5 * spread(plan, plan.granularity, plan.noise_std)
+    assert plan.mechanism.l2_sensitivity == rounded_norm(0.03 / plan.granularity, 2**20)
+
+
+def test_plan_modulus_has_room_for_the_rounding() -> None:
+    lone = SMALL | {"clients": 1, "dimension": 1, "bits": 4, "epsilon": 60.0, "noise": LatticeNoise.SKELLAM}
+    plan = plan_modulus(**lone)
+    needed = 2 * 4 * spread(plan, plan.granularity, plan.noise_std)
+    assert needed <= 2**4 * plan.granularity < 1.001 * needed
+
+
+def test_plan_modulus_chooses_the_finest_lattice() -> None:
+    plan = plan_modulus(**SETTING)
+    finer = 0.9999 * plan.granularity
+    needed = calibrate_distributed(
+        epsilon=plan.target.epsilon,
+        delta=plan.target.delta,
+        releases=plan.target.releases,
+        l2_sensitivity=rounded_norm(plan.clip_l2 / finer, plan.mechanism.dimension),
+        dimension=plan.mechanism.dimension,
+        minimum_contributors=plan.mechanism.minimum_contributors,
+        relation=plan.target.relation,
+        sampling_rate=plan.target.sampling_rate,
+    )
+    assert 2**16 * finer < 2 * 4 * spread(plan, finer, needed.central_sigma * finer)
+
+
+def test_plan_modulus_is_the_same_in_other_units() -> None:
+    one, other = plan_modulus(**SETTING), plan_modulus(**SETTING | {"clip_l2": 1000.0})
+    assert other.granularity == pytest.approx(1000 * one.granularity, rel=1e-12)
+    assert other.noise_ratio == pytest.approx(one.noise_ratio, rel=1e-12)
+    assert other.wrap_probability == pytest.approx(one.wrap_probability, rel=1e-9)
+
+
+def test_plan_modulus_says_what_deviations_are_worth() -> None:
+    four, ten = plan_modulus(**SETTING), plan_modulus(**SETTING | {"bits": 20, "deviations": 10.0})
+    assert 2 * math.exp(-8) < four.wrap_probability < 1.1 * 2 * math.exp(-8)
+    assert four.any_wrap_probability == 1
+    assert 2 * math.exp(-50) < ten.wrap_probability < 1.1 * 2 * math.exp(-50)
+    assert ten.any_wrap_probability == 2**20 * ten.wrap_probability < 1e-15
+
+
+@pytest.mark.parametrize("noise", list(LatticeNoise))
+def test_plan_modulus_with_bits_to_spare_keeps_to_shares_that_can_be_drawn(noise: LatticeNoise) -> None:
+    plan = plan_modulus(**SETTING | {"bits": 62, "noise": noise})
+    assert plan.noise_ratio == pytest.approx(1, abs=2e-5)
+    limit = 2.0**40 if noise is LatticeNoise.DISCRETE_GAUSSIAN else 2.0**16
+    assert 0.999 * limit < plan.local_sigma <= limit
+    assert plan.wrap_probability == 0
+
+
+def test_plan_modulus_with_the_thinnest_shares_spends_less() -> None:
+    setting = SMALL | {"clients": 10_000, "dimension": 16}
+    plan = plan_modulus(**setting)
+    assert plan.local_sigma == pytest.approx(2, rel=1e-12)
+    assert plan.spent < 0.1 * plan.target.epsilon
+    skellam = plan_modulus(**setting | {"noise": LatticeNoise.SKELLAM})
+    assert skellam.local_sigma < 2
+    assert 1 < skellam.noise_ratio < 1.5 < 10 < plan.noise_ratio
+
+
+@pytest.mark.parametrize("noise", list(LatticeNoise))
+@pytest.mark.parametrize("changes", [{"bits": 8}, {"bits": 12, "epsilon": 3.0}, {"bits": 2, "clients": 10**6}])
+def test_plan_modulus_names_the_bits_that_would_do(changes: dict[str, Any], noise: LatticeNoise) -> None:
+    setting = SETTING | changes | {"noise": noise}
+    with pytest.raises(InfeasibleTarget, match=r"a modulus of \d+ bits has no room .*; \d+ bits would do") as caught:
+        plan_modulus(**setting)
+    enough = int(str(caught.value).split()[-4])
+    assert plan_modulus(**setting | {"bits": enough}).bits == enough > setting["bits"]
+    with pytest.raises(InfeasibleTarget, match=f"{enough} bits would do"):
+        plan_modulus(**setting | {"bits": enough - 1})
+
+
+def test_plan_modulus_names_what_would_do_where_no_modulus_does() -> None:
+    with pytest.raises(InfeasibleTarget, match=r"no modulus of at most 62 bits .*fewer clients or deviations"):
+        plan_modulus(**SMALL | {"dimension": 1, "clients": 2**53, "deviations": 1000.0})
+    with pytest.raises(InfeasibleTarget, match="coarsest lattice of use; more clients, fewer releases or a larger"):
+        plan_modulus(**SETTING | {"clients": 1, "epsilon": 1e-5, "bits": 62, "noise": LatticeNoise.SKELLAM})
+    with pytest.raises(InfeasibleTarget, match=r"needs a noise multiplier above 1e\+12"):
+        plan_modulus(**SMALL | {"epsilon": 1e-9, "delta": 1e-15, "releases": 10**9})
+
+
+@pytest.mark.parametrize(
+    ("norm", "dimension", "bound"),
+    [(3.0, 4, math.sqrt(14)), (0.1, 1, math.sqrt(0.01 + 0.25 + 0.1 + 0.5)), (0.001, 10**6, math.sqrt(250500.001001))],
+)
+def test_rounded_norm_is_that_of_theorem_1(norm: float, dimension: int, bound: float) -> None:
+    assert rounded_norm(norm, dimension) == pytest.approx(bound, rel=1e-14)
+
+
+def test_rounded_norm_is_never_above_the_longest_rounding() -> None:
+    # One coordinate is at most one step longer, and so much it is where the second bound is above it.
+    assert rounded_norm(0.5, 1) == pytest.approx(math.sqrt(1.5), rel=1e-14)
+    assert rounded_norm(1e-9, 1) == pytest.approx(math.sqrt(0.75), rel=1e-8)
+
+
+def test_modular_plan_cannot_be_changed() -> None:
+    plan: Any = plan_modulus(**SMALL)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        plan.noise_std = 0.0
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        *({"bits": bad} for bad in (1, 63, 16.0, True)),
+        *({"clip_l2": bad} for bad in (0.0, -1.0, math.nan, math.inf, True, 1e31)),
+        *({"clients": bad} for bad in (0, -1, 1.0, True)),
+        *({"dimension": bad} for bad in (0, -1, 1.0, True)),
+        *({"releases": bad} for bad in (0, -1, 1.0, True)),
+        *({"sampling_rate": bad} for bad in (0.0, -0.1, 1.1, math.nan, True)),
+        *({"epsilon": bad} for bad in (0.0, -1.0, math.nan, math.inf, True)),
+        *({"delta": bad} for bad in (0.0, 1.0, -1e-6, math.nan, True)),
+        *({"deviations": bad} for bad in (0.0, 0.99, 1001, -4.0, math.nan, math.inf, True)),
+        {"noise": "distributed Skellam"},
+    ],
+)
+def test_plan_modulus_refuses_parameters(changes: dict[str, Any]) -> None:
+    with pytest.raises(InvalidParameter, match=next(iter(changes))):
+        plan_modulus(**SETTING | changes)
