@@ -1,25 +1,32 @@
 """The privacy budget as a file: reserved before a release, committed after it, and never overspent.
 
 A release is reserved first; `reserve` checks the whole account and returns only when the reservation is on the disk.
-After the release, `commit` records what was realised. A reservation that was never committed counts as spent, because
-after a crash nobody can tell whether its release was seen. Nothing is ever given back.
+After the release, `commit` records what was realised, the noise above all; less than was reserved is refused, and more
+changes nothing in the account. A reservation that was never committed counts as spent, because after a crash nobody can
+tell whether its release was seen. Nothing is ever given back.
+
+Records are written in the order of their times: a clock that went back is refused. Reading takes times as they are,
+since ledgers of earlier versions may hold others, and it is the chain that shows what was altered.
 """
 
+import re
 import time
-from collections import Counter
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
 import msgspec
 
-from dp.accounting import Guarantee, guarantee
+from dp.accounting import Guarantee
+from dp.book import Book
 from dp.chain import ChainFile
-from dp.checks import harmless, integer_at_least, short_text
-from dp.errors import BudgetExceeded, InvalidParameter, InvalidReservation, LedgerCorrupt
-from dp.events import DistributedDiscreteGaussianEvent, NeighbouringRelation, PrivacyEvent, PrivacyUnit
-from dp.records import Budget, Commitment, Detail, LedgerEntry, Record, Reservation
+from dp.checks import integer_at_least, short_text
+from dp.errors import BudgetExceeded, InvalidParameter, LedgerClock
+from dp.events import NeighbouringRelation, PrivacyEvent, PrivacyUnit
+from dp.realised import check_cost
+from dp.records import Budget, Commitment, Detail, LedgerEntry, Reservation
 
 Clock = Callable[[], float]
 
@@ -32,24 +39,18 @@ class Ledger:
     Formal guarantees:
         At any time all releases that were reserved, committed or not, satisfy `spent()` under the budget's relation
         and unit, and `spent().epsilon <= budget.epsilon` at the budget's delta, provided nothing is released without
-        a reservation, that each release is what its event says, and that the file is the latest one. What is asked
-        of the data may depend on earlier releases; the events may not: their noise and sensitivity are to be fixed
-        beforehand, as in training, where every round has the same event (composition: arXiv 1702.07476). It covers
-        what is in this ledger, and no other use of the same data.
+        a reservation, that each release is what its event says or more private, and that the file is the latest one,
+        which a `head` that is kept elsewhere makes sure of. What is asked of the data may depend on earlier releases;
+        the events may not: their noise and sensitivity are to be fixed beforehand, as in training, where every round
+        has the same event (composition: arXiv 1702.07476). It covers what is in this ledger, and no other use of the
+        same data.
     """
 
     def __init__(self, chain: ChainFile, clock: Clock) -> None:
         self._chain = chain
         self._clock = clock
-        self._reservations: list[Reservation] = []
-        self._commitments: dict[int, Commitment] = {}
-        self._spent: Counter[PrivacyEvent] = Counter()
-        records = [self._decode(body) for body in chain.bodies]
-        if not records or not isinstance(records[0], Budget):
-            raise LedgerCorrupt(f"{chain.path}: expected the budget in the first record, found none")
-        self.budget: Final = records[0]
-        for record in records[1:]:
-            self._replay(record)
+        self._book = Book(chain.bodies, name=str(chain.path))
+        self.budget: Final = self._book.budget
 
     @classmethod
     def create(
@@ -75,26 +76,38 @@ class Ledger:
         return cls._upon(ChainFile.create(Path(path), msgspec.json.encode(budget)), clock)
 
     @classmethod
-    def open(cls, path: str | Path, *, clock: Clock = time.time) -> Self:
+    def open(cls, path: str | Path, *, head: str | None = None, clock: Clock = time.time) -> Self:
         """Verify an existing ledger and open it for writing, as its only user.
+
+        Args:
+            path: the file.
+            head: a `head` of this ledger, kept from an earlier time: the file may have grown since, but not shrunk.
+            clock: tells the time, in seconds since 1970.
 
         Raises:
             LedgerLocked: somebody else has it open.
-            LedgerCorrupt: the file is not a ledger, or was cut or altered.
+            LedgerCorrupt: the file is not a ledger, or was altered or, so that this shows, cut.
+            LedgerStale: it lacks the record whose digest is `head`: it was cut or rebuilt, or is an older copy.
             LedgerUnavailable: there is no such file, or it cannot be written.
+            InvalidParameter: `head` is not 64 hexadecimal digits.
         """
-        return cls._upon(ChainFile.open(Path(path), writable=True), clock)
+        return cls._upon(ChainFile.open(Path(path), writable=True, kept=_digest(head)), clock)
 
     @classmethod
-    def open_to_read(cls, path: str | Path) -> Self:
+    def open_to_read(cls, path: str | Path, *, head: str | None = None) -> Self:
         """Verify an existing ledger and open it for reports; `reserve` and `commit` will refuse.
+
+        Args:
+            path: the file.
+            head: as for `open`.
 
         Raises:
             LedgerLocked: a writer has it open.
-            LedgerCorrupt: the file is not a ledger, or was cut or altered.
+            LedgerCorrupt, LedgerStale: as for `open`.
             LedgerUnavailable: there is no such file, or it cannot be read.
+            InvalidParameter: `head` is not 64 hexadecimal digits.
         """
-        return cls._upon(ChainFile.open(Path(path), writable=False), time.time)
+        return cls._upon(ChainFile.open(Path(path), writable=False, kept=_digest(head)), time.time)
 
     @classmethod
     def _upon(cls, chain: ChainFile, clock: Clock) -> Self:
@@ -118,58 +131,75 @@ class Ledger:
             BudgetExceeded: it would overspend; nothing was recorded.
             IncompatibleEvent: its relation or unit is not the budget's.
             InvalidParameter: the label or event is not one.
+            LedgerClock: the clock is behind the last record; nothing was recorded.
             LedgerError: it could not be recorded for certain; do not release.
 
         If it is interrupted, as by Ctrl-C, the ledger may have closed, and the release may be counted; do not release.
         """
         label = short_text("label", label)
-        after = self._guarantee(event, 1)
-        if not after.epsilon <= self.budget.epsilon:
+        if not self._book.admits(event, 1):
+            after = self._book.guarantee(event, 1)
             raise BudgetExceeded(
                 f"{label}: would bring epsilon to {after.epsilon:.6g} of {self.budget.epsilon:.6g} at delta "
                 f"{self.budget.delta:.6g} ({self.spent().epsilon:.6g} is spent); more noise or a new budget would do"
             )
-        record = Reservation(number=len(self._reservations) + 1, label=label, event=event, time_s=self._clock())
+        record = Reservation(number=len(self._book.reservations) + 1, label=label, event=event, time_s=self._clock())
         self._append(record)
         return record.number
 
-    def commit(self, reservation: int, *, contributors: int, details: Mapping[str, Detail] | None = None) -> None:
+    def commit(
+        self,
+        reservation: int,
+        *,
+        contributors: int,
+        realised: PrivacyEvent | None = None,
+        details: Mapping[str, Detail] | None = None,
+    ) -> None:
         """Record what a reserved release was; returns when that is on the disk.
+
+        What counts as spent stays the reserved event, the worst that was planned for.
 
         Args:
             reservation: what `reserve` returned.
             contributors: how many clients were in the released sum.
+            realised: the release with the noise that was really in it; None where nothing tells.
             details: anything else worth keeping; finite numbers and text.
 
         Raises:
-            InvalidReservation: there is no such reservation, it is committed already, or the sum had fewer
-                contributors than its noise was reserved for.
+            InvalidReservation: there is no such reservation, it is committed already, the sum had fewer contributors
+                than its noise was reserved for, or `realised` has less noise than was reserved, or may cost more.
+            IncompatibleEvent: the relation or unit of `realised` is not the budget's.
             InvalidParameter: an argument is out of range.
+            LedgerClock: the clock is behind the last record; nothing was recorded.
             LedgerError: it could not be recorded for certain.
         """
-        self._check_commitment(reservation, integer_at_least("contributors", contributors, 1))
+        self._book.check_commitment(reservation, integer_at_least("contributors", contributors, 1), realised)
+        if realised is not None:
+            reserved = self._book.reservations[reservation - 1].event
+            check_cost(f"reservation {reservation}", reserved=reserved, realised=realised)
         kept = {} if details is None else details
-        self._append(Commitment(number=reservation, contributors=contributors, details=kept, time_s=self._clock()))
+        self._append(
+            Commitment(
+                number=reservation, contributors=contributors, details=kept, time_s=self._clock(), realised=realised
+            )
+        )
 
     def entries(self) -> tuple[LedgerEntry, ...]:
         """Return all releases in the order they were reserved."""
-        return tuple(
-            LedgerEntry(reservation=reservation, commitment=self._commitments.get(reservation.number))
-            for reservation in self._reservations
-        )
+        return self._book.entries()
 
     def spent(self) -> Guarantee:
         """Return what all reserved releases satisfy together at the budget's delta."""
-        return self._guarantee(None, 0)
+        return self._book.guarantee()
 
     def remaining(self, event: PrivacyEvent) -> int:
         """Return how many more of `event` fit into the budget, at most 2**40."""
         fits, fails = 0, 1
-        while fails <= MAXIMUM_REMAINING and self._guarantee(event, fails).epsilon <= self.budget.epsilon:
+        while fails <= MAXIMUM_REMAINING and self._book.admits(event, fails):
             fits, fails = fails, 2 * fails
         while fails - fits > 1 and fits < MAXIMUM_REMAINING:
             middle = (fits + fails) // 2
-            if self._guarantee(event, middle).epsilon <= self.budget.epsilon:
+            if self._book.admits(event, middle):
                 fits = middle
             else:
                 fails = middle
@@ -177,7 +207,11 @@ class Ledger:
 
     @property
     def head(self) -> str:
-        """Digest of the last record, in hexadecimal: kept elsewhere, it shows whether the file is the latest one."""
+        """Digest of the last record, in hexadecimal.
+
+        Kept elsewhere after each `reserve` and `commit` and given to `open`, it shows whether the file still holds
+        everything that it held then. An interruption may come between the two: the file is ahead of it then.
+        """
         return self._chain.head.hex()
 
     def close(self) -> None:
@@ -190,66 +224,32 @@ class Ledger:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.close()
 
-    def _guarantee(self, event: PrivacyEvent | None, count: int) -> Guarantee:
-        events = self._spent.copy()
-        if event is not None:
-            events[event] += count
-        return guarantee(events, delta=self.budget.delta, relation=self.budget.relation, unit=self.budget.unit)
-
-    def _check_commitment(self, number: int, contributors: int) -> None:
-        if not 1 <= integer_at_least("reservation", number, 1) <= len(self._reservations):
-            raise InvalidReservation(f"reservation {number}: expected one of {len(self._reservations)} made so far")
-        if number in self._commitments:
-            raise InvalidReservation(f"reservation {number}: committed already")
-        event = self._reservations[number - 1].event
-        if isinstance(event, DistributedDiscreteGaussianEvent) and contributors < event.contributors:
-            raise InvalidReservation(
-                f"reservation {number}: expected at least {event.contributors} contributors, whose noise was reserved, "
-                f"found {contributors}; such a sum must not be released"
-            )
-        if contributors > self.budget.population:
-            raise InvalidReservation(
-                f"reservation {number}: expected at most the population {self.budget.population}, found {contributors}"
+    def _check_clock(self, record: Reservation | Commitment) -> None:
+        behind_s = self._book.last_time_s - record.time_s
+        if behind_s > 0:
+            last = datetime.fromtimestamp(self._book.last_time_s, UTC).isoformat(timespec="milliseconds")
+            raise LedgerClock(
+                f"{self._chain.path}: expected a clock that does not go back, found one {behind_s:.6g} s behind the "
+                f"last record, {last}; set the clock right and try again, or, if that record's time is what is wrong, "
+                "wait for it, open the ledger with another `clock`, or begin a new one with what is left"
             )
 
     def _append(self, record: Reservation | Commitment) -> None:
+        self._check_clock(record)
         # Interrupted between the file and the memory of it, the two would differ, and the next reservation with them.
         try:
             self._chain.append(msgspec.json.encode(record))
-            self._apply(record)
+            self._book.apply(record)
         except BaseException:
             self.close()
             raise
 
-    def _apply(self, record: Reservation | Commitment) -> None:
-        if isinstance(record, Reservation):
-            self._reservations.append(record)
-            self._spent[record.event] += 1
-        else:
-            self._commitments[record.number] = record
 
-    def _replay(self, record: Record) -> None:
-        """Apply a record that was read, holding it to what `reserve` and `commit` would have written."""
-        if isinstance(record, Budget):
-            raise LedgerCorrupt(f"{self._chain.path}: expected one budget, found a second")
-        if isinstance(record, Reservation):
-            if record.number != len(self._reservations) + 1:
-                raise LedgerCorrupt(f"{self._chain.path}: found reservation {record.number} out of order")
-            if (record.event.relation, record.event.unit) != (self.budget.relation, self.budget.unit):
-                raise LedgerCorrupt(f"{self._chain.path}: reservation {record.number} has not the budget's relation")
-        else:
-            try:
-                self._check_commitment(record.number, record.contributors)
-            except (InvalidParameter, InvalidReservation) as error:
-                raise LedgerCorrupt(f"{self._chain.path}: {error}") from None
-        self._apply(record)
-
-    def _decode(self, body: bytes) -> Record:
-        try:
-            return _DECODER.decode(body)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-            reason = harmless(str(error))
-            raise LedgerCorrupt(f"{self._chain.path}: a record is not one of this format ({reason})") from None
-
-
-_DECODER: Final[msgspec.json.Decoder[Record]] = msgspec.json.Decoder(Record)
+def _digest(head: object) -> bytes | None:
+    if head is None:
+        return None
+    if not isinstance(head, str) or not re.fullmatch("[0-9a-fA-F]{64}", head):
+        raise InvalidParameter(
+            "head: expected 64 hexadecimal digits, as `Ledger.head` gives them, found something else"
+        )
+    return bytes.fromhex(head)

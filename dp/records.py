@@ -88,6 +88,7 @@ class Commitment(msgspec.Struct, frozen=True, kw_only=True, tag="commitment", fo
     Attributes:
         number: the reservation it belongs to.
         contributors: how many clients' vectors and noise shares were in the released sum.
+        realised: the release as it came to be, with the noise that was really in it; None where nothing tells.
         details: whatever else the caller records, by names of 1 to 200 printable characters: texts, finite floats,
             integers of 64 bits.
         time_s: when it was committed, as in `Budget`.
@@ -100,11 +101,14 @@ class Commitment(msgspec.Struct, frozen=True, kw_only=True, tag="commitment", fo
     contributors: int
     details: Mapping[str, Detail]
     time_s: float
+    realised: PrivacyEvent | None = None
 
     def __post_init__(self) -> None:
         force_setattr(self, "number", integer_at_least("number", self.number, 1))
         force_setattr(self, "contributors", integer_at_least("contributors", self.contributors, 1))
         force_setattr(self, "details", _details(self.details))
+        if self.realised is not None and not isinstance(self.realised, PrivacyEvent):
+            raise InvalidParameter(f"realised: expected a privacy event, found {type(self.realised).__name__}")
         force_setattr(self, "time_s", _time(self.time_s))
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
-from dp.clip import clip_l2, l2_norm
+from dp.clip import clip_l2, clip_l2_per_layer, l2_norm, total_l2
 from dp.errors import InvalidParameter
 
 finite = st.floats(min_value=-1e300, max_value=1e300, allow_nan=False, width=64)
@@ -103,3 +103,73 @@ def test_clip_l2_refuses_what_has_no_norm(arrays: list[Any]) -> None:
 def test_clip_l2_refuses_bounds(bound: Any) -> None:
     with pytest.raises(InvalidParameter, match="bound"):
         clip_l2([np.ones(2)], bound=bound)
+
+
+@given(updates, st.lists(st.floats(min_value=1e-200, max_value=1e150), min_size=4, max_size=4))
+def test_clip_per_layer_bounds_each_array_and_all_together(
+    update: list[NDArray[np.float64]], four: list[float]
+) -> None:
+    bounds = four[: len(update)]
+    clipped = clip_l2_per_layer(update, bounds=bounds)
+    assert all(l2_norm([array]) <= bound for array, bound in zip(clipped.arrays, bounds, strict=True))
+    assert l2_norm(clipped.arrays) <= clipped.bound
+    assert clipped.bound == pytest.approx(
+        float(np.linalg.norm(np.array(bounds) / max(bounds))) * max(bounds), rel=1e-14
+    )
+    assert clipped.norm == l2_norm(update)
+    assert [array.shape for array in clipped.arrays] == [array.shape for array in update]
+
+
+def test_clip_per_layer_scales_only_what_exceeds_its_own_bound() -> None:
+    update = [np.array([3.0, 4.0]), np.array([[0.5]]), np.array(8.0)]
+    clipped = clip_l2_per_layer(update, bounds=[1.0, 2.0, 2.0])
+    np.testing.assert_allclose(clipped.arrays[0], [0.6, 0.8], rtol=1e-14)
+    np.testing.assert_array_equal(clipped.arrays[1], [[0.5]])
+    np.testing.assert_allclose(clipped.arrays[2], 2.0, rtol=1e-14)
+    assert (clipped.bound, clipped.norm) == (3.0, l2_norm(update))
+    assert clipped.factor == pytest.approx(0.2, rel=1e-13)
+    assert isinstance(clipped.arrays[2], np.ndarray)
+
+
+def test_clip_per_layer_reaches_its_sensitivity() -> None:
+    """One client's arrays all at their bounds: the stated total is the norm, no less and no more."""
+    clipped = clip_l2_per_layer([np.full(7, 9.0), np.full((2, 3), -5.0)], bounds=[0.3, 0.7])
+    assert l2_norm(clipped.arrays) == pytest.approx(clipped.bound, rel=1e-13)
+
+
+def test_clip_per_layer_takes_the_zero_update() -> None:
+    clipped = clip_l2_per_layer([np.zeros(3), np.zeros((2, 2))], bounds=[1e-300, 1.0])
+    assert (clipped.norm, clipped.factor) == (0.0, 1.0)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("place", [0, 1])
+def test_clip_per_layer_fails_closed_wherever_the_bad_entry_is(bad: float, place: int) -> None:
+    update = [np.ones(2), np.ones(2)]
+    update[place][1] = bad
+    with pytest.raises(InvalidParameter, match=rf"arrays\[{place}\]: expected finite entries"):
+        clip_l2_per_layer(update, bounds=[1.0, 1.0])
+
+
+@pytest.mark.parametrize(
+    ("bounds", "message"),
+    [
+        ([], "bounds"),
+        ([1.0], "expected one for each of 2 arrays, found 1"),
+        ([1.0, 1.0, 1.0], "expected one for each of 2 arrays, found 3"),
+        ([1.0, 0.0], r"bounds\[1\]: expected a finite number above 0"),
+        ([math.nan, 1.0], r"bounds\[0\]: expected a finite number above 0"),
+        ([1.0, math.inf], r"bounds\[1\]: expected a finite number above 0"),
+        ([1.0, -1.0], r"bounds\[1\]: expected a finite number above 0"),
+        ([True, 1.0], r"bounds\[0\]: expected a number above 0, found bool"),
+        ([1.7e308, 1.7e308], "expected a total within the float64 range"),
+    ],
+)
+def test_clip_per_layer_refuses_bounds(bounds: list[Any], message: str) -> None:
+    with pytest.raises(InvalidParameter, match=message):
+        clip_l2_per_layer([np.ones(2), np.ones(2)], bounds=bounds)
+
+
+def test_total_l2_is_the_norm_of_the_bounds() -> None:
+    assert total_l2([3.0, 4.0]) == 5.0
+    assert total_l2([0.25]) == 0.25

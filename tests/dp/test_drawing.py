@@ -2,7 +2,7 @@ import base64
 import xml.etree.ElementTree as ElementTree
 from typing import TYPE_CHECKING
 
-from dp.drawing import DARK, LIGHT, Chart, Scheme, chart
+from dp.reporting.drawing import DARK, LIGHT, Chart, Scheme, chart
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

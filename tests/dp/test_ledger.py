@@ -84,10 +84,19 @@ def test_create_refuses_existing_and_impossible_files(path: Path, tmp_path: Path
     with pytest.raises(LedgerUnavailable, match="existing"):
         create(path)
     assert path.read_bytes() == b"precious"
+    assert list(tmp_path.iterdir()) == [path]
     with pytest.raises(LedgerUnavailable, match="cannot be created"):
         create(tmp_path / "no" / "such" / "folder")
     with pytest.raises(LedgerUnavailable, match="no file"):
         Ledger.open(tmp_path / "nothing")
+
+
+def test_create_leaves_one_file(path: Path, tmp_path: Path) -> None:
+    with create(path) as ledger:
+        ledger.reserve(EVENT, "x")
+    assert list(tmp_path.iterdir()) == [path]
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert path.stat().st_nlink == 1
 
 
 @pytest.mark.parametrize(

@@ -125,8 +125,10 @@ def altered(body: bytes, **changes: Any) -> bytes:
     return msgspec.json.encode(msgspec.json.decode(body) | changes)
 
 
-def test_records_that_no_ledger_writes_are_refused(tmp_path: Path) -> None:
-    budget, reservation, commitment = hostile_bodies(tmp_path)
+def test_records_that_no_ledger_writes_are_refused(memory: Path) -> None:
+    folder = memory / "not written"
+    folder.mkdir()
+    budget, reservation, commitment = hostile_bodies(folder)
     gaussian = {"type": "gaussian", "noise_multiplier": 3.0}
     distributed = msgspec.json.decode(reservation)["event"]
     nested = b'{"a":' + b"[" * 200_000
@@ -150,7 +152,7 @@ def test_records_that_no_ledger_writes_are_refused(tmp_path: Path) -> None:
         [budget, reservation, commitment.replace(b'"details":{}', b'"details":{"a":' + b"9" * 400 + b"}")],
     ]
     for index, bodies in enumerate(wrong):
-        error = refused(rebuilt(tmp_path / f"wrong {index}", bodies))
+        error = refused(rebuilt(folder / f"wrong {index}", bodies))
         assert isinstance(error, LedgerCorrupt), bodies
         assert str(error).isprintable()
 
@@ -217,7 +219,8 @@ def test_foreign_schemas_are_refused_at_once(filled: Path, path: Path, statement
     assert str(error).isprintable()
 
 
-def test_damage_that_is_no_unicode_is_a_damaged_ledger(path: Path) -> None:
+def test_damage_that_is_no_unicode_is_a_damaged_ledger(memory: Path) -> None:
+    path = memory / "no unicode"
     Ledger.create(path, epsilon=8, delta=1e-3, population=100).close()
     whole = path.read_bytes()
     for position in range(0, min(len(whole), 4096), 7):

@@ -6,10 +6,8 @@ from types import FrameType
 import pytest
 
 from dp.errors import LedgerUnavailable
-from dp.events import GaussianEvent
 from dp.ledger import Ledger
-
-EVENT = GaussianEvent(noise_multiplier=30.0)
+from tests.dp.ledgers import EVENT
 
 
 class Interrupting:
@@ -19,7 +17,11 @@ class Interrupting:
         self.left = at
 
     def __call__(self, frame: FrameType, event: str, argument: object) -> "Interrupting | None":
-        if Path(frame.f_code.co_filename).parts[-2:] not in {("dp", "ledger.py"), ("dp", "chain.py")}:
+        if Path(frame.f_code.co_filename).parts[-2:] not in {
+            ("dp", "ledger.py"),
+            ("dp", "chain.py"),
+            ("dp", "book.py"),
+        }:
             return None
         if event == "line":
             self.left -= 1
@@ -60,10 +62,12 @@ def goes_on(ledger: Ledger) -> bool:
     [lambda ledger: ledger.reserve(EVENT, "two"), lambda ledger: ledger.commit(1, contributors=100)],
     ids=["reserve", "commit"],
 )
-def test_interrupted_steps_never_undercount(tmp_path: Path, step: Callable[[Ledger], object]) -> None:
+def test_interrupted_steps_never_undercount(
+    memory: Path, request: pytest.FixtureRequest, step: Callable[[Ledger], object]
+) -> None:
     went_on: list[bool] = []
     while True:
-        path = tmp_path / str(len(went_on))
+        path = memory / f"{request.node.name} {len(went_on)}"
         with Ledger.create(path, epsilon=8.0, delta=1e-3, population=300) as ledger:
             ledger.reserve(EVENT, "one")
             if not interrupted(len(went_on) + 1, step, ledger):

@@ -9,9 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from dp.accounting import guarantee
 from dp.errors import LedgerLocked, LedgerUnavailable
-from dp.events import GaussianEvent
 from dp.ledger import Ledger
 from tests.dp.ledgers import EVENT, create
 
@@ -40,33 +38,19 @@ def test_readers_share_and_do_not_write(path: Path) -> None:
             one.reserve(EVENT, "x")
 
 
-RESERVING = textwrap.dedent("""
-    import sys
-    from dp import Ledger, GaussianEvent
-    with Ledger.open(sys.argv[1]) as ledger:
-        while True:
-            print(ledger.reserve(GaussianEvent(noise_multiplier=1e4), "x"), flush=True)
-""")
-
-
-def test_killed_writers_never_undercount(path: Path) -> None:
-    create(path).close()
-    told = 0
-    for lines in (1, 2, 3, 5, 8, 13, 21, 34, 55, 89):
-        writer = subprocess.Popen(
-            [sys.executable, "-c", RESERVING, path], stdout=subprocess.PIPE, text=True, cwd=REPOSITORY
-        )
-        with writer:
-            assert writer.stdout is not None
-            for _ in range(lines):
-                writer.stdout.readline()
-            writer.kill()
-            writer.wait()
-        with Ledger.open(path) as ledger:
-            reserved = len(ledger.entries())
-            assert reserved >= told + lines
-            assert ledger.spent() == guarantee({GaussianEvent(noise_multiplier=1e4): reserved}, delta=1e-3)
-            told = reserved
+# 1,000 kills: `python -m tests.dp.killing 1000 FOLDER`.
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="kills children of its own")
+def test_killed_users_never_undercount(memory: Path) -> None:
+    run = subprocess.run(
+        [sys.executable, "-m", "tests.dp.killing", "100", memory / "killed"],
+        capture_output=True,
+        text=True,
+        cwd=REPOSITORY,
+    )
+    assert run.returncode == 0, run.stderr
+    *struck, result = run.stdout.splitlines()
+    assert "100 kills" in result
+    assert any(line.endswith("after a record that was told of") for line in struck)
 
 
 HALF_WRITTEN = textwrap.dedent("""
@@ -80,8 +64,15 @@ HALF_WRITTEN = textwrap.dedent("""
 """)
 
 
+def open_to_read_through_a_link(path: Path) -> Ledger:
+    link = path.parent / "elsewhere" / "link"
+    link.parent.mkdir()
+    link.symlink_to(path)
+    return Ledger.open_to_read(link)
+
+
 @pytest.mark.skipif(os.name != "posix", reason="kills a process by a signal")
-@pytest.mark.parametrize("opening", [Ledger.open, Ledger.open_to_read])
+@pytest.mark.parametrize("opening", [Ledger.open, Ledger.open_to_read, open_to_read_through_a_link])
 def test_writer_killed_within_a_record_is_rolled_back(opening: Callable[[Path], Ledger], path: Path) -> None:
     with create(path) as ledger:
         ledger.reserve(EVENT, "whole")

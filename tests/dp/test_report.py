@@ -1,56 +1,175 @@
 import base64
+import dataclasses
 import importlib
 import json
 import math
 import re
 import subprocess
 import sys
+import time
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from dp.accounting import guarantee
 from dp.errors import MissingExtra
-from dp.events import DistributedDiscreteGaussianEvent, GaussianEvent
+from dp.events import (
+    DistributedDiscreteGaussianEvent,
+    GaussianEvent,
+    NeighbouringRelation,
+    PoissonSampledEvent,
+    PrivacyUnit,
+    RepeatedEvent,
+    SkellamEvent,
+)
 from dp.ledger import Ledger
 from dp.report import BudgetReport, rounded_up
+from dp.reporting.document import ReportDocument, document, schema
+from dp.reporting.spending import MAXIMUM_ACCOUNTED, accounted, composed, epsilon_of, epsilons_after, remaining
+from dp.reporting.wording import in_words, setting, with_continuous_noise, without_amplification
 
+ADD_OR_REMOVE = NeighbouringRelation.ADD_OR_REMOVE_ONE
 EVENT = DistributedDiscreteGaussianEvent(local_sigma=20.0, contributors=100, l2_sensitivity=100.0, dimension=650)
+REALISED = msgspec.structs.replace(EVENT, contributors=121)
+GAUSSIAN = GaussianEvent(noise_multiplier=3.0)
+SKELLAM = SkellamEvent(variance=40_000.0, contributors=9, l2_sensitivity=100.0, dimension=650, relation=ADD_OR_REMOVE)
+SAMPLED = PoissonSampledEvent(sampling_rate=0.1, event=SKELLAM)
+STEPS = RepeatedEvent(
+    times=4,
+    event=PoissonSampledEvent(
+        sampling_rate=0.02,
+        event=GaussianEvent(noise_multiplier=2.0, relation=ADD_OR_REMOVE, unit=PrivacyUnit.EXAMPLE),
+    ),
+)
 REPOSITORY = Path(__file__).parents[2]
 
 
-@pytest.fixture
-def report(tmp_path: Path) -> BudgetReport:
-    with Ledger.create(tmp_path / "l", epsilon=8, delta=1e-3, population=300, clock=lambda: 1e9) as ledger:
-        ledger.commit(ledger.reserve(EVENT, "first"), contributors=120, details={"accuracy": 0.5})
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory) -> BudgetReport:
+    path = tmp_path_factory.mktemp("report") / "l"
+    with Ledger.create(path, epsilon=8, delta=1e-3, population=300, clock=lambda: 1e9) as ledger:
+        ledger.commit(ledger.reserve(EVENT, "first"), contributors=121, realised=REALISED, details={"accuracy": 0.5})
         ledger.reserve(EVENT, "<script>alert(1)</script>")
-        ledger.commit(ledger.reserve(GaussianEvent(noise_multiplier=3.0), "third"), contributors=5)
+        ledger.commit(ledger.reserve(GAUSSIAN, "third"), contributors=5)
         return BudgetReport.from_ledger(ledger)
 
 
-@pytest.fixture
-def empty(tmp_path: Path) -> BudgetReport:
-    with Ledger.create(tmp_path / "e", epsilon=8, delta=1e-3, population=300, clock=lambda: 1e9) as ledger:
+@pytest.fixture(scope="module")
+def sampled(tmp_path_factory: pytest.TempPathFactory) -> BudgetReport:
+    path = tmp_path_factory.mktemp("sampled") / "l"
+    with Ledger.create(
+        path, epsilon=8, delta=1e-3, population=300, relation=ADD_OR_REMOVE, clock=lambda: 1e9
+    ) as ledger:
+        for number in (1, 2):
+            ledger.commit(ledger.reserve(SAMPLED, f"round {number}"), contributors=9, realised=SAMPLED)
         return BudgetReport.from_ledger(ledger)
+
+
+@pytest.fixture(scope="module")
+def steps(tmp_path_factory: pytest.TempPathFactory) -> BudgetReport:
+    path = tmp_path_factory.mktemp("steps") / "l"
+    with Ledger.create(
+        path,
+        epsilon=8,
+        delta=1e-4,
+        population=3000,
+        unit=PrivacyUnit.EXAMPLE,
+        relation=ADD_OR_REMOVE,
+        clock=lambda: 1e9,
+    ) as ledger:
+        for number in (1, 2, 3):
+            ledger.reserve(STEPS, f"round {number}")
+        return BudgetReport.from_ledger(ledger)
+
+
+@pytest.fixture(scope="module")
+def empty(tmp_path_factory: pytest.TempPathFactory) -> BudgetReport:
+    path = tmp_path_factory.mktemp("empty") / "l"
+    with Ledger.create(path, epsilon=8, delta=1e-3, population=300, clock=lambda: 1e9) as ledger:
+        return BudgetReport.from_ledger(ledger)
+
+
+def long(report: BudgetReport, releases: int) -> BudgetReport:
+    """The same with so many releases, of which those that are accounted have an epsilon."""
+    shown = set(accounted(releases))
+    return dataclasses.replace(
+        report,
+        releases=tuple(
+            dataclasses.replace(
+                report.releases[0], number=position + 1, epsilon_after=1.0 + position if position in shown else None
+            )
+            for position in range(releases)
+        ),
+    )
 
 
 def test_report_collects_the_ledger(report: BudgetReport) -> None:
-    gaussian = GaussianEvent(noise_multiplier=3.0)
-    assert report.spent == guarantee({EVENT: 2, gaussian: 1}, delta=1e-3)
-    assert report.continuous == guarantee({GaussianEvent(noise_multiplier=2.0): 2, gaussian: 1}, delta=1e-3)
+    assert report.spent == guarantee({EVENT: 2, GAUSSIAN: 1}, delta=1e-3)
+    continuous = guarantee({GaussianEvent(noise_multiplier=2.0): 2, GAUSSIAN: 1}, delta=1e-3)
+    assert report.continuous_epsilon == pytest.approx(continuous.rdp_epsilon, rel=1e-9)
     assert [release.epsilon_after for release in report.releases] == [
-        guarantee({EVENT: 1}, delta=1e-3).epsilon,
-        guarantee({EVENT: 2}, delta=1e-3).epsilon,
+        pytest.approx(guarantee({EVENT: 1}, delta=1e-3).epsilon, rel=1e-9),
+        pytest.approx(guarantee({EVENT: 2}, delta=1e-3).epsilon, rel=1e-9),
         report.spent.epsilon,
     ]
-    assert [release.contributors for release in report.releases] == [120, None, 5]
+    assert [release.contributors for release in report.releases] == [121, None, 5]
     assert report.uncommitted == (2,)
     assert [count for _, count in report.mechanisms] == [2, 1]
-    deltas, epsilons = zip(*report.epsilon_by_delta, strict=True)
-    assert list(deltas) == sorted(deltas, reverse=True)
-    assert list(epsilons) == sorted(epsilons)
-    assert dict(report.epsilon_by_delta)[1e-3] == report.spent.epsilon
+    assert report.unamplified is None
+    deltas = [at.delta for at in report.epsilon_by_delta]
+    epsilons = [at.epsilon for at in report.epsilon_by_delta]
+    assert deltas == sorted(deltas, reverse=True)
+    assert epsilons == sorted(epsilons)
+    assert dict(zip(deltas, epsilons, strict=True))[1e-3] == pytest.approx(report.spent.epsilon, rel=1e-9)
+    assert {at.unamplified for at in report.epsilon_by_delta} == {None}
+
+
+def test_report_tells_noise_realised_from_noise_promised(report: BudgetReport) -> None:
+    assert report.realised == guarantee({REALISED: 1, EVENT: 1, GAUSSIAN: 1}, delta=1e-3)
+    assert report.realised.epsilon < report.spent.epsilon
+    first, second, third = report.releases
+    assert first.excess == pytest.approx(0.1)  # sqrt(121 / 100)
+    assert (second.excess, third.excess) == (None, None)
+    assert first.realised_epsilon_after == pytest.approx(guarantee({REALISED: 1}, delta=1e-3).epsilon, rel=1e-9)
+    assert third.realised_epsilon_after == report.realised.epsilon
+    text = report.as_text()
+    assert f"epsilon {rounded_up(report.realised.epsilon)}, which the ledger does not enforce" in text
+    assert "+10.00% to +10.00% of what was promised, over 1 releases" in text
+
+
+def test_report_of_sampling_has_a_figure_without_amplification(sampled: BudgetReport) -> None:
+    assert sampled.unamplified == guarantee({SKELLAM: 2}, delta=1e-3, relation=ADD_OR_REMOVE)
+    assert sampled.spent.epsilon < sampled.unamplified.epsilon
+    for release, count in zip(sampled.releases, (1, 2), strict=True):
+        alone = guarantee({SKELLAM: count}, delta=1e-3, relation=ADD_OR_REMOVE).epsilon
+        assert release.unamplified_epsilon_after == pytest.approx(alone, rel=1e-9)
+        assert release.sampling_rate == 0.1
+        assert release.excess == 0
+    assert all(at.unamplified is not None and at.unamplified >= at.epsilon for at in sampled.epsilon_by_delta)
+    text = sampled.as_text()
+    assert f"epsilon {rounded_up(sampled.unamplified.epsilon)}, if it is known who took part" in text
+    assert "binomial expansion at integer orders" in text
+    assert "against it, the figure without amplification holds" in text
+
+
+def test_report_of_training_on_clients_names_both_accountants(steps: BudgetReport) -> None:
+    assert steps.spent.pld_epsilon is not None
+    assert steps.spent.epsilon == steps.spent.pld_epsilon < steps.spent.rdp_epsilon
+    assert steps.continuous_epsilon is None
+    after = [release.epsilon_after for release in steps.releases]
+    assert after[-1] == steps.spent.epsilon
+    assert all(epsilon is not None and 0 < epsilon <= steps.spent.epsilon for epsilon in after)
+    text = steps.as_text()
+    for words in (
+        "3 x 4 times Poisson-sampled at rate 0.02: Gaussian, noise multiplier 2",
+        "local to each client",
+        "example: one example of one client's training data",
+        f"privacy loss distributions {rounded_up(steps.spent.epsilon)}, Renyi {rounded_up(steps.spent.rdp_epsilon)}",
+        "floating-point",
+    ):
+        assert words in text
 
 
 def test_text_says_what_is_guaranteed(report: BudgetReport) -> None:
@@ -59,9 +178,10 @@ def test_text_says_what_is_guaranteed(report: BudgetReport) -> None:
         f"({rounded_up(report.spent.epsilon)}, 0.001)-differentially private for one client, relation zero-out",
         "2 x distributed discrete Gaussian, local sigma 20 from at least 100 clients",
         "1 x Gaussian, noise multiplier 3",
-        "Renyi DP (arXiv 2102.06387v4",
+        "distributed: every client adds a share of the noise",
+        "not covered: choosing hyperparameters",
+        "Renyi DP (",
         "2 (counted as spent)",
-        f"epsilon {rounded_up(report.continuous.epsilon)} at the same noise multiplier",
         "below 0.00333",
         "Vectors are summed",
         "adds its whole share",
@@ -69,19 +189,52 @@ def test_text_says_what_is_guaranteed(report: BudgetReport) -> None:
     ):
         assert words in text
     assert re.search(r"^ +2 .*uncommitted", text, re.MULTILINE)
+    assert text.index("Assumptions: verified") < text.index("Assumptions: declared")
 
 
-def test_json_is_versioned_and_complete(report: BudgetReport) -> None:
-    document = json.loads(report.as_json())
-    assert (document["schema"], document["version"]) == ("secagg-budget-report", 1)
-    assert document["spent"]["epsilon"] == report.spent.epsilon
-    assert document["spent"]["relation"] == "zero-out"
-    assert document["budget"]["unit"] == "client"
-    assert document["uncommitted"] == [2]
-    assert document["releases"][0]["details"] == {"accuracy": 0.5}
-    assert document["releases"][1]["contributors"] is None
-    assert len(document["assumptions"]) == 5
-    assert len(document["epsilon_by_delta"]) == 45
+def test_assumptions_say_what_was_verified_and_by_what(report: BudgetReport, sampled: BudgetReport) -> None:
+    verified = [assumption for assumption in report.assumptions if assumption.verified]
+    assert [("ledger" in assumption.how) for assumption in verified] == [True, True, True]
+    assert all(assumption.how for assumption in report.assumptions)
+    texts = {assumption.text for assumption in report.assumptions}
+    assert len(texts) == len(report.assumptions)
+    drawn = {assumption.text for assumption in sampled.assumptions} - texts
+    assert any("drawn afresh and independently" in text for text in drawn)
+    assert any("does not depend on whether one unit is there" in text for text in drawn)
+
+
+def test_json_is_versioned_and_of_its_schema(
+    report: BudgetReport, sampled: BudgetReport, steps: BudgetReport, empty: BudgetReport
+) -> None:
+    for one in (report, sampled, steps, empty):
+        text = one.as_json()
+        assert msgspec.json.decode(text, type=ReportDocument) == document(one)
+        assert set(json.loads(text)) == set(ReportDocument.__struct_fields__)
+    found = json.loads(report.as_json())
+    assert (found["schema"], found["version"]) == ("secagg-budget-report", 2)
+    assert found["spent"]["epsilon"] == report.spent.epsilon
+    assert found["spent"]["relation"] == "zero-out"
+    assert found["budget"]["unit"] == "client"
+    assert found["uncommitted"] == [2]
+    assert found["releases"][0]["details"] == {"accuracy": 0.5}
+    assert found["releases"][1]["contributors"] is None
+    assert found["without_amplification"] is None
+    assert [item["verified"] for item in found["assumptions"]][:3] == [True, True, True]
+    assert len(found["epsilon_by_delta"]) == 45
+
+
+def test_json_schema_in_the_repository_is_that_of_the_report() -> None:
+    assert (REPOSITORY / "dp" / "schemas" / "budget-report-2.json").read_text(encoding="utf-8") == schema()
+
+
+def test_json_has_words_for_what_has_no_bound(report: BudgetReport) -> None:
+    infinite = dataclasses.replace(
+        report, spent=dataclasses.replace(report.spent, rdp_epsilon=math.inf, pld_epsilon=math.inf)
+    )
+    spent = json.loads(infinite.as_json(), parse_constant=pytest.fail)["spent"]
+    assert (spent["epsilon"], spent["pld_epsilon"]) == ("infinite", "infinite")
+    assert msgspec.json.decode(infinite.as_json(), type=ReportDocument) == document(infinite)
+    assert "(infinite, 0.001)" in infinite.as_text()
 
 
 def test_html_is_one_file_with_charts_for_both_schemes(report: BudgetReport) -> None:
@@ -91,18 +244,101 @@ def test_html_is_one_file_with_charts_for_both_schemes(report: BudgetReport) -> 
     assert not re.search(r'(src|href|srcset)="(?!data:)', page)
     assert "url(" not in page
     drawings = re.findall(r"data:image/svg\+xml;base64,([A-Za-z0-9+/=]+)", page)
-    assert len(set(drawings)) == 6
-    for drawing in drawings:
-        assert ElementTree.fromstring(base64.b64decode(drawing)).tag.endswith("svg")
+    assert len(set(drawings)) == 10
+    drawn = [base64.b64decode(drawing).decode() for drawing in drawings]
+    for drawing in drawn:
+        assert ElementTree.fromstring(drawing).tag.endswith("svg")
+    for label in ("noise realised", "noise promised, enforced", "epsilon left", "promised", "clients in the sum"):
+        assert sum(label in drawing for drawing in drawn) >= 2
     for words in ("zero-out", "uncommitted", rounded_up(report.spent.epsilon), report.head, "prefers-color-scheme"):
         assert words in page
-    assert page == report.as_html()
+    for assumption in report.assumptions:
+        assert assumption.text.replace("'", "&#39;") in page
+
+
+def test_html_of_sampling_draws_what_it_is_without_amplification(sampled: BudgetReport) -> None:
+    page = sampled.as_html()
+    drawn = [
+        base64.b64decode(drawing).decode()
+        for drawing in re.findall(r"data:image/svg\+xml;base64,([A-Za-z0-9+/=]+)", page)
+    ]
+    for label in ("without sampling amplification", "unamplified", "amplified by sampling"):
+        assert sum(label in drawing for drawing in drawn) >= 2
 
 
 def test_empty_ledger_has_a_report(empty: BudgetReport) -> None:
     assert "(0.0000, 0.001)-differentially private" in empty.as_text()
     assert json.loads(empty.as_json())["releases"] == []
+    assert empty.remaining_releases is None
     assert "<img" not in empty.as_html()
+
+
+def test_report_of_many_releases_shows_some_and_lists_all(report: BudgetReport) -> None:
+    many = long(report, 1500)
+    lines = many.as_text().splitlines()
+    assert sum(bool(re.match(r" +\d+  first ", line)) for line in lines) == MAXIMUM_ACCOUNTED
+    assert f"{MAXIMUM_ACCOUNTED} of 1500 releases, evenly spread; JSON lists all of them" in lines
+    assert len(json.loads(many.as_json())["releases"]) == 1500
+    exact = long(report, MAXIMUM_ACCOUNTED)
+    assert exact.accounted == exact.releases
+
+
+@pytest.mark.parametrize("releases", [1, MAXIMUM_ACCOUNTED, MAXIMUM_ACCOUNTED + 1, 1500, 100_000])
+def test_accounted_releases_are_spread_and_end_with_the_last(releases: int) -> None:
+    found = accounted(releases)
+    assert len(found) == min(releases, MAXIMUM_ACCOUNTED)
+    assert list(found) == sorted(set(found))
+    assert found[-1] == releases - 1
+    gaps = [after - before for before, after in zip((-1, *found), found, strict=False)]
+    assert max(gaps) - min(gaps) <= 1
+
+
+def test_epsilon_grows_to_the_total_in_little_time() -> None:
+    total = guarantee({EVENT: 1500}, delta=1e-3)
+    begun = time.process_time()
+    found = epsilons_after([EVENT] * 1500, delta=1e-3, total=total.epsilon)
+    assert time.process_time() - begun < 2
+    assert tuple(found) == accounted(1500)
+    assert list(found.values()) == sorted(found.values())
+    assert found[1499] == total.epsilon
+    for position in (6, 749):
+        alone = guarantee({EVENT: position + 1}, delta=1e-3).epsilon
+        assert found[position] == pytest.approx(alone, rel=1e-9)
+
+
+def test_remaining_releases_fit_and_one_more_does_not() -> None:
+    left = remaining([EVENT] * 3, EVENT, epsilon=8, delta=1e-3)
+    assert guarantee({EVENT: 3 + left}, delta=1e-3).epsilon <= 8 < guarantee({EVENT: 4 + left}, delta=1e-3).epsilon
+    assert remaining([EVENT] * (4 + left), EVENT, epsilon=8, delta=1e-3) == 0
+    assert remaining([], GaussianEvent(noise_multiplier=1e15), epsilon=8, delta=1e-3) == 1 << 40
+    assert epsilon_of(composed([]), 1e-3) == 0
+
+
+def test_events_change_their_terms_and_nothing_else() -> None:
+    assert without_amplification(SAMPLED) == SKELLAM
+    assert without_amplification(EVENT) == EVENT
+    assert without_amplification(STEPS) == RepeatedEvent(
+        times=4, event=GaussianEvent(noise_multiplier=2.0, relation=ADD_OR_REMOVE, unit=PrivacyUnit.EXAMPLE)
+    )
+    assert with_continuous_noise(STEPS) == STEPS
+    assert with_continuous_noise(EVENT) == GaussianEvent(noise_multiplier=2.0)
+    continuous = GaussianEvent(noise_multiplier=2.0, relation=ADD_OR_REMOVE)
+    assert with_continuous_noise(SAMPLED) == PoissonSampledEvent(sampling_rate=0.1, event=continuous)
+    repeated = RepeatedEvent(times=3, event=SKELLAM)
+    assert with_continuous_noise(repeated) == RepeatedEvent(times=3, event=continuous)
+    assert in_words(repeated).startswith("3 times Skellam, variance 40000 from at least 9 clients")
+
+
+def test_setting_names_each_kind_of_trust_once() -> None:
+    alone = msgspec.structs.replace(EVENT, contributors=1)
+    found = setting([EVENT, EVENT, alone, GAUSSIAN, STEPS]).split("; ")
+    assert [text.split(":")[0] for text in found if ":" in text] == [
+        "distributed",
+        "local or central",
+        "central",
+        "local to each client",
+    ]
+    assert setting([]) == "nothing released yet"
 
 
 def test_epsilon_is_never_rounded_down() -> None:

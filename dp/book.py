@@ -1,0 +1,159 @@
+"""The records of a ledger as an account: what was reserved, what was committed, what it cost.
+
+It knows neither file nor clock. What it is made of was written by a `dp.ledger`, or by anyone: it is held to what
+`reserve` and `commit` would have written.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+
+from dp.accounting import Guarantee, guarantee, is_within
+from dp.checks import harmless, integer_at_least
+from dp.errors import IncompatibleEvent, InvalidParameter, InvalidReservation, LedgerCorrupt
+from dp.events import PrivacyEvent
+from dp.realised import check_noise, least_contributors
+from dp.records import Budget, Commitment, LedgerEntry, Record, Reservation
+
+
+class Book:
+    """A budget and the releases that were reserved under it.
+
+    Args:
+        bodies: the records in the order they were written, as JSON.
+        name: what errors call their file.
+
+    Attributes:
+        budget: the first record.
+        reservations: all of them, in order.
+        last_time_s: the time of the last record.
+
+    Raises:
+        LedgerCorrupt: the records are not a ledger's; the message says which, counted from 0.
+    """
+
+    def __init__(self, bodies: Sequence[bytes], *, name: str) -> None:
+        self._name = name
+        self.reservations: list[Reservation] = []
+        self._commitments: dict[int, Commitment] = {}
+        self._events: Counter[PrivacyEvent] = Counter()
+        records = [self._decode(position, body) for position, body in enumerate(bodies)]
+        if not records or not isinstance(records[0], Budget):
+            raise self._corrupt(0, "expected the budget, found none")
+        self.budget: Final = records[0]
+        self.last_time_s = self.budget.time_s
+        for position, record in enumerate(records[1:], start=1):
+            self._replay(position, record)
+
+    def entries(self) -> tuple[LedgerEntry, ...]:
+        """Return all releases in the order they were reserved."""
+        return tuple(
+            LedgerEntry(reservation=reservation, commitment=self._commitments.get(reservation.number))
+            for reservation in self.reservations
+        )
+
+    def guarantee(self, event: PrivacyEvent | None = None, count: int = 0) -> Guarantee:
+        """Return what all reserved releases satisfy together, and `count` more of `event`."""
+        return guarantee(
+            self._with(event, count), delta=self.budget.delta, relation=self.budget.relation, unit=self.budget.unit
+        )
+
+    def admits(self, event: PrivacyEvent, count: int) -> bool:
+        """Return whether `count` more of `event` stay within the budget."""
+        budget = self.budget
+        return is_within(
+            self._with(event, count),
+            epsilon=budget.epsilon,
+            delta=budget.delta,
+            relation=budget.relation,
+            unit=budget.unit,
+        )
+
+    def check_commitment(self, number: int, contributors: int, realised: PrivacyEvent | None) -> None:
+        """Refuse to commit what was not reserved, or less than was reserved.
+
+        Args:
+            number: the reservation.
+            contributors: how many clients were in the released sum, at least 1.
+            realised: the release with the noise that was really in it.
+
+        Raises:
+            InvalidReservation: there is no such reservation, it is committed already, contributors are too few or more
+                than the population, or `realised` counts on more of them, has less noise or more sensitivity.
+            IncompatibleEvent: the relation or unit of `realised` is not the reserved one.
+            InvalidParameter: `number` is not an integer of at least 1, or `realised` is not a privacy event.
+        """
+        if not 1 <= integer_at_least("reservation", number, 1) <= len(self.reservations):
+            raise InvalidReservation(f"reservation {number}: expected one of {len(self.reservations)} made so far")
+        if number in self._commitments:
+            raise InvalidReservation(f"reservation {number}: committed already")
+        reserved = self.reservations[number - 1].event
+        least = least_contributors(reserved)
+        if contributors < least:
+            raise InvalidReservation(
+                f"reservation {number}: expected at least {least} contributors, whose noise was reserved, found "
+                f"{contributors}; such a sum must not be released"
+            )
+        if contributors > self.budget.population:
+            raise InvalidReservation(
+                f"reservation {number}: expected at most the population {self.budget.population}, found {contributors}"
+            )
+        if realised is None:
+            return
+        check_noise(f"reservation {number}", reserved=reserved, realised=realised)
+        if least_contributors(realised) > contributors:
+            raise InvalidReservation(
+                f"reservation {number}: expected the noise of at most the {contributors} contributors, found a "
+                f"realised event that counts on {least_contributors(realised)}"
+            )
+
+    def apply(self, record: Reservation | Commitment) -> None:
+        """Take in a record that was written."""
+        if isinstance(record, Reservation):
+            self.reservations.append(record)
+            self._events[record.event] += 1
+        else:
+            self._commitments[record.number] = record
+        self.last_time_s = record.time_s
+
+    def _with(self, event: PrivacyEvent | None, count: int) -> Counter[PrivacyEvent]:
+        events = self._events.copy()
+        if event is not None:
+            events[event] += count
+        return events
+
+    def _replay(self, position: int, record: Record) -> None:
+        """Take in a record that was read.
+
+        What depends on how events are accounted, and may differ between versions, is not asked again: whether the
+        budget sufficed (`guarantee` tells), and whether a realised event of another kind cost no more than the
+        reserved one.
+        """
+        if isinstance(record, Budget):
+            raise self._corrupt(position, "expected one budget, found a second")
+        if isinstance(record, Reservation):
+            expected = len(self.reservations) + 1
+            if record.number != expected:
+                raise self._corrupt(position, f"expected reservation {expected}, found {record.number}")
+            if (record.event.relation, record.event.unit) != (self.budget.relation, self.budget.unit):
+                raise self._corrupt(position, f"reservation {expected} has not the budget's relation and unit")
+        else:
+            try:
+                self.check_commitment(record.number, record.contributors, record.realised)
+            except (IncompatibleEvent, InvalidParameter, InvalidReservation) as error:
+                raise self._corrupt(position, str(error)) from None
+        self.apply(record)
+
+    def _decode(self, position: int, body: bytes) -> Record:
+        try:
+            return _DECODER.decode(body)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            raise self._corrupt(position, f"not one of this format ({harmless(str(error))})") from None
+
+    def _corrupt(self, position: int, reason: str) -> LedgerCorrupt:
+        return LedgerCorrupt(f"{self._name}: record {position}: {reason}")
+
+
+_DECODER: Final[msgspec.json.Decoder[Record]] = msgspec.json.Decoder(Record)
