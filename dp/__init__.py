@@ -5,10 +5,11 @@ client adds a `DistributedDiscreteGaussian.share`, and a `Ledger` reserves each 
 what was spent. Knows nothing of the protocol that does the summing.
 """
 
-from dp.accounting import Guarantee, check_delta, guarantee
-from dp.calibration import calibrate_distributed, calibrate_gaussian
-from dp.clip import Clipped, clip_l2, l2_norm
-from dp.distributed import DistributedDiscreteGaussian
+from dp.accounting import Guarantee, check_delta, guarantee, is_within, subsampled_gaussian_epsilon
+from dp.adaptive import AdaptiveClip, count_weight
+from dp.calibration import calibrate_distributed, calibrate_gaussian, calibrate_skellam
+from dp.clip import Clipped, clip_l2, clip_l2_per_layer, l2_norm
+from dp.distributed import DistributedDiscreteGaussian, DistributedSkellam, LatticeNoise
 from dp.errors import (
     BudgetExceeded,
     DpError,
@@ -17,30 +18,40 @@ from dp.errors import (
     InfeasibleTarget,
     InvalidParameter,
     InvalidReservation,
+    LedgerClock,
     LedgerCorrupt,
     LedgerError,
     LedgerLocked,
+    LedgerStale,
     LedgerUnavailable,
     MissingExtra,
+    TooManyDropped,
 )
 from dp.events import (
     DistributedDiscreteGaussianEvent,
     GaussianEvent,
     NeighbouringRelation,
+    PoissonSampledEvent,
     PrivacyEvent,
     PrivacyUnit,
+    RepeatedEvent,
+    SkellamEvent,
 )
 from dp.ledger import Ledger
+from dp.modular import ModularPlan, plan_modulus
 from dp.records import LedgerEntry
+from dp.removal import RemovableSkellam
 from dp.report import BudgetReport
 from dp.sampling import Entropy, discrete_gaussian
 
 __all__ = [
+    "AdaptiveClip",
     "BudgetExceeded",
     "BudgetReport",
     "Clipped",
     "DistributedDiscreteGaussian",
     "DistributedDiscreteGaussianEvent",
+    "DistributedSkellam",
     "DpError",
     "Entropy",
     "EntropyFailure",
@@ -50,21 +61,36 @@ __all__ = [
     "InfeasibleTarget",
     "InvalidParameter",
     "InvalidReservation",
+    "LatticeNoise",
     "Ledger",
+    "LedgerClock",
     "LedgerCorrupt",
     "LedgerEntry",
     "LedgerError",
     "LedgerLocked",
+    "LedgerStale",
     "LedgerUnavailable",
     "MissingExtra",
+    "ModularPlan",
     "NeighbouringRelation",
+    "PoissonSampledEvent",
     "PrivacyEvent",
     "PrivacyUnit",
+    "RemovableSkellam",
+    "RepeatedEvent",
+    "SkellamEvent",
+    "TooManyDropped",
     "calibrate_distributed",
     "calibrate_gaussian",
+    "calibrate_skellam",
     "check_delta",
     "clip_l2",
+    "clip_l2_per_layer",
+    "count_weight",
     "discrete_gaussian",
     "guarantee",
+    "is_within",
     "l2_norm",
+    "plan_modulus",
+    "subsampled_gaussian_epsilon",
 ]

@@ -1,8 +1,8 @@
-"""Global L2 clipping: bounds what one client can change, before anything is rounded or noised.
+"""L2 clipping, global or array by array: bounds what one client can change, before anything is rounded or noised.
 
-The norm is taken over all arrays together, in float64 and scaled by the largest magnitude, so that neither squares
-nor sums overflow. Anything that is not a finite number is refused (fail closed): a NaN passes every comparison with
-a bound, and an update that slips through unclipped has unlimited sensitivity.
+Norms are taken in float64 and scaled by the largest magnitude, so that neither squares nor sums overflow. Anything that
+is not a finite number is refused (fail closed): a NaN passes every comparison with a bound, and an update that slips
+through unclipped has unlimited sensitivity.
 """
 
 import math
@@ -26,8 +26,9 @@ class Clipped:
     Attributes:
         arrays: float64 arrays of the shapes that were given.
         norm: global L2 norm before clipping.
-        bound: the bound that now holds.
-        factor: what the entries were multiplied by, in `[0, 1]`; 1 means unchanged.
+        bound: the bound that now holds for all arrays together, which is the sensitivity.
+        factor: what the entries were multiplied by, in `[0, 1]`, where arrays were scaled apart the least of their
+            factors; 1 means unchanged.
     """
 
     arrays: tuple[NDArray[np.float64], ...]
@@ -80,6 +81,54 @@ def clip_l2(arrays: Sequence[NDArray[Any]], *, bound: float) -> Clipped:
         if _norm(scaled) <= limit:
             return Clipped(arrays=scaled, norm=norm, bound=limit, factor=factor)
         margin *= 2
+
+
+def clip_l2_per_layer(arrays: Sequence[NDArray[Any]], *, bounds: Sequence[float]) -> Clipped:
+    """Scale each array down so that its own L2 norm is at most its own bound.
+
+    Args:
+        arrays: as for `clip_l2`; one for each layer.
+        bounds: for each array in order, its L2 bound, above 0, in the unit of the entries.
+
+    Returns:
+        The clipped float64 arrays. `bound` is that of all arrays together, the square root of the sum of the squared
+        `bounds`, rounded to float64.
+
+    Formal guarantees:
+        `l2_norm([array]) <= bounds[i]` for the i-th array of the result, and `l2_norm(result.arrays) <= result.bound`,
+        for every accepted input. Replacing one client's update by zero (relation: zero-out, unit: client) therefore
+        changes a sum of clipped updates by at most `result.bound` in L2: its sensitivity, with the rounding error that
+        `clip_l2` states.
+
+    Raises:
+        InvalidParameter: there are not as many bounds as arrays, a bound is not a finite number above 0, their total
+            leaves the float64 range, or `l2_norm` refuses the arrays, any of them.
+    """
+    total, update = total_l2(bounds), _as_float64(arrays)
+    if len(bounds) != len(update):
+        raise InvalidParameter(f"bounds: expected one for each of {len(update)} arrays, found {len(bounds)}")
+    norm = _norm(update)
+    layers = [clip_l2([array], bound=bound) for array, bound in zip(update, bounds, strict=True)]
+    # Each within its bound, all together may exceed the rounded total by a last digit; this only ever scales down.
+    together = clip_l2([layer.arrays[0] for layer in layers], bound=total)
+    factor = min(layer.factor for layer in layers) * together.factor
+    return Clipped(arrays=together.arrays, norm=norm, bound=total, factor=factor)
+
+
+def total_l2(bounds: Sequence[float]) -> float:
+    """Return the bound on the norm of several arrays together that follows from a bound on each.
+
+    Args:
+        bounds: at least one, each above 0.
+
+    Raises:
+        InvalidParameter: there are none, one is not a finite number above 0, or the total leaves the float64 range.
+    """
+    limits = [positive_real(f"bounds[{index}]", bound) for index, bound in enumerate(bounds)]
+    total = math.hypot(*limits)
+    if not 0 < total < math.inf:
+        raise InvalidParameter(f"bounds: expected a total within the float64 range, found that of {len(limits)} bounds")
+    return total
 
 
 def _as_float64(arrays: Sequence[NDArray[Any]]) -> list[NDArray[np.float64]]:

@@ -1,32 +1,29 @@
 """What a ledger discloses: one data object, as text for a terminal, as JSON for machines, as HTML for people.
 
-The items follow the checklist of Ponomareva et al., "How to DP-fy ML", arXiv 2303.00654, section 5.3: setting and
-trust, unit, adjacency, what is released, mechanism, accountant, assumptions.
+The items follow the checklist of Ponomareva et al., "How to DP-fy ML", arXiv 2303.00654, section 5.3
+(`dp.reporting.checklist`, `dp.reporting.assumptions`). Two figures stand side by side: what the noise promised costs,
+which the ledger enforces, and what the noise that was really in the sums costs. The latter is for information: how
+many clients drop out may depend on earlier releases, which the accounting of noise that is not fixed beforehand does
+not cover.
 """
 
-import decimal
-import math
 from collections import Counter
 from dataclasses import dataclass
-from typing import Final, assert_never
-
-import msgspec
+from typing import Final
 
 from dp.accounting import Guarantee, guarantee
-from dp.events import DistributedDiscreteGaussianEvent, GaussianEvent, PrivacyEvent
+from dp.events import PrivacyEvent
 from dp.ledger import Ledger
-from dp.records import Budget, Detail
+from dp.records import Budget, Detail, LedgerEntry
+from dp.reporting.assumptions import Assumption, assumptions
+from dp.reporting.checklist import Facts, facts, rounded_up
+from dp.reporting.spending import accounted, composed, epsilon_of, epsilons_after, projected, remaining
+from dp.reporting.wording import in_words, sampling_rate, setting, with_continuous_noise, without_amplification
 
-REPORT_VERSION: Final = 1
+__all__ = ["AtDelta", "BudgetReport", "ReportedRelease", "rounded_up"]
+
 DELTA_EXPONENTS: Final = tuple(-1 - step / 4 for step in range(45))  # 1e-1 down to 1e-12
-
-ASSUMPTIONS: Final = (
-    "Vectors are summed by a protocol that hides each of them from the server, as far as that protocol trusts it.",
-    "Clients that contribute are honest about their noise: each adds its whole share and reveals it to nobody.",
-    "Each client's vector is within the stated L2 sensitivity; clients enforce this themselves by clipping.",
-    "Nothing derived from the clients' data is released but what this ledger lists.",
-    "The number and names of the contributors to each release are public and not protected.",
-)
+PROJECTED_TIMES: Final = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,9 +33,14 @@ class ReportedRelease:
     Attributes:
         number: its reservation.
         label: the caller's name for it.
-        mechanism: the noise, in words.
-        noise_multiplier: standard deviation of the noise over the L2 sensitivity.
-        epsilon_after: what all releases up to and with this one had spent, at the budget's delta.
+        mechanism: the noise promised, in words.
+        noise_multiplier: standard deviation of the noise promised over the L2 sensitivity.
+        realised_noise_multiplier: of the noise that was really in it; None where that was not recorded.
+        sampling_rate: probability of a unit to take part; None where units are not sampled.
+        epsilon_after: what all releases up to and with this one had spent, at the budget's delta; None where that was
+            left out: of more than 200 releases, as many are accounted, evenly spread.
+        realised_epsilon_after: the same at the noise realised, where recorded.
+        unamplified_epsilon_after: the same without amplification by sampling; None, too, where nothing was sampled.
         contributors: how many clients were in the sum; None while uncommitted.
         details: what the caller recorded with the commitment.
         time_s: when it was reserved, in seconds.
@@ -48,10 +50,36 @@ class ReportedRelease:
     label: str
     mechanism: str
     noise_multiplier: float
-    epsilon_after: float
+    realised_noise_multiplier: float | None
+    sampling_rate: float | None
+    epsilon_after: float | None
+    realised_epsilon_after: float | None
+    unamplified_epsilon_after: float | None
     contributors: int | None
     details: dict[str, Detail]
     time_s: float
+
+    @property
+    def excess(self) -> float | None:
+        """By how much the noise realised is above what was promised, as a fraction; None where it was not recorded."""
+        if self.realised_noise_multiplier is None:
+            return None
+        return self.realised_noise_multiplier / self.noise_multiplier - 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AtDelta:
+    """The same releases, stated for another delta, by Renyi divergences.
+
+    Attributes:
+        delta: strictly between 0 and 1.
+        epsilon: of all releases together, at the noise promised.
+        unamplified: the same without amplification by sampling; None where nothing was sampled.
+    """
+
+    delta: float
+    epsilon: float
+    unamplified: float | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,56 +88,73 @@ class BudgetReport:
 
     Attributes:
         budget: what may be spent.
-        spent: the guarantee of all reserved releases together.
-        continuous: the guarantee if every release had had continuous Gaussian noise of the same multiplier.
+        spent: the guarantee of all reserved releases together, which the ledger enforces.
+        realised: the same at the noise realised, where recorded.
+        unamplified: the same without amplification by sampling; None where nothing was sampled.
+        continuous_epsilon: epsilon, by Renyi divergences as `spent`, if every release had had continuous Gaussian noise
+            of the same multiplier; None where all of them had.
+        remaining_releases: a number of releases like the last one that fit into the budget for sure; None where there
+            is none yet.
+        projection: what would be spent after some more releases like the last one, as far as these fit and are no more
+            than a few times those made: pairs of how many more, and epsilon.
         releases: every reserved release, in order.
-        epsilon_by_delta: pairs (delta, epsilon): the same releases, stated for other deltas.
+        epsilon_by_delta: the same releases, stated for other deltas.
+        setting: where the noise comes from, and who is trusted with what.
+        assumptions: what the guarantee rests on, and what of it was verified.
         head: digest of the ledger's last record.
-        assumptions: what the guarantee rests on; declared, not verified by this package.
     """
 
     budget: Budget
     spent: Guarantee
-    continuous: Guarantee
+    realised: Guarantee
+    unamplified: Guarantee | None
+    continuous_epsilon: float | None
+    remaining_releases: int | None
+    projection: tuple[tuple[int, float], ...]
     releases: tuple[ReportedRelease, ...]
-    epsilon_by_delta: tuple[tuple[float, float], ...]
+    epsilon_by_delta: tuple[AtDelta, ...]
+    setting: str
+    assumptions: tuple[Assumption, ...]
     head: str
-    assumptions: tuple[str, ...] = ASSUMPTIONS
 
     @classmethod
     def from_ledger(cls, ledger: Ledger) -> "BudgetReport":
         """Collect the report of an open ledger."""
-        budget = ledger.budget
-        events: Counter[PrivacyEvent] = Counter()
-        releases = []
+        budget, entries = ledger.budget, ledger.entries()
+        reserved = [entry.reservation.event for entry in entries]
+        realised = [_realised(entry) for entry in entries]
+        sampled = any(sampling_rate(event) is not None for event in reserved)
+        unsampled = [without_amplification(event) for event in reserved] if sampled else []
 
-        def account(delta: float) -> Guarantee:
-            return guarantee(events, delta=delta, relation=budget.relation, unit=budget.unit)
+        def account(events: list[PrivacyEvent]) -> Guarantee:
+            return guarantee(Counter(events), delta=budget.delta, relation=budget.relation, unit=budget.unit)
 
-        for entry in ledger.entries():
-            reservation, commitment = entry.reservation, entry.commitment
-            events[reservation.event] += 1
-            releases.append(
-                ReportedRelease(
-                    number=reservation.number,
-                    label=reservation.label,
-                    mechanism=_in_words(reservation.event),
-                    noise_multiplier=reservation.event.noise_multiplier,
-                    epsilon_after=account(budget.delta).epsilon,
-                    contributors=commitment.contributors if commitment else None,
-                    details=dict(commitment.details) if commitment else {},
-                    time_s=reservation.time_s,
-                )
-            )
-        deltas = [10.0**exponent for exponent in DELTA_EXPONENTS]
+        def after(events: list[PrivacyEvent], whole: Guarantee) -> dict[int, float]:
+            return epsilons_after(events, delta=budget.delta, total=whole.epsilon)
+
+        spent = account(reserved)
+        as_realised = spent if realised == reserved else account(realised)
+        unamplified = account(unsampled) if sampled else None
+        continuous = [with_continuous_noise(event) for event in reserved]
+        left = remaining(reserved, reserved[-1], epsilon=budget.epsilon, delta=budget.delta) if reserved else None
+        further = 0 if left is None else min(left, PROJECTED_TIMES * len(reserved))
         return cls(
             budget=budget,
-            spent=ledger.spent(),
-            continuous=guarantee(
-                _as_continuous(events), delta=budget.delta, relation=budget.relation, unit=budget.unit
+            spent=spent,
+            realised=as_realised,
+            unamplified=unamplified,
+            continuous_epsilon=None if continuous == reserved else epsilon_of(composed(continuous), budget.delta),
+            remaining_releases=left,
+            projection=projected(reserved, reserved[-1], further=further, delta=budget.delta) if further else (),
+            releases=_releases(
+                entries,
+                after(reserved, spent),
+                after(realised, as_realised),
+                after(unsampled, unamplified) if unamplified is not None else {},
             ),
-            releases=tuple(releases),
-            epsilon_by_delta=tuple((delta, account(delta).epsilon) for delta in deltas),
+            epsilon_by_delta=_profile(reserved, unsampled, spent),
+            setting=setting(reserved),
+            assumptions=assumptions(reserved, budget.relation, within=spent.epsilon <= budget.epsilon),
             head=ledger.head,
         )
 
@@ -124,6 +169,21 @@ class BudgetReport:
         return tuple(Counter(release.mechanism for release in self.releases).items())
 
     @property
+    def overspent(self) -> bool:
+        """Whether the releases are beyond the budget, as those of a file made by no ledger may be."""
+        return self.spent.epsilon > self.budget.epsilon
+
+    @property
+    def realised_noise(self) -> bool:
+        """Whether the noise realised was recorded of any release."""
+        return any(release.realised_noise_multiplier is not None for release in self.releases)
+
+    @property
+    def accounted(self) -> tuple[ReportedRelease, ...]:
+        """The releases that have an epsilon: all, or, of more than 200, as many that are evenly spread."""
+        return tuple(self.releases[position] for position in accounted(len(self.releases)))
+
+    @property
     def statement(self) -> str:
         """The guarantee as one sentence."""
         return (
@@ -132,52 +192,21 @@ class BudgetReport:
         )
 
     @property
-    def facts(self) -> tuple[tuple[str, str], ...]:
+    def facts(self) -> Facts:
         """What the guarantee says and how it was reached, as pairs of a heading and a text."""
-        budget = self.budget
-        relation = budget.relation
-        uncommitted = ", ".join(str(number) for number in self.uncommitted)
-        order = f"{self.spent.order:.4g}" + (" (an end of the grid)" if self.spent.order_at_edge else "")
-        return (
-            ("Epsilon spent", f"{rounded_up(self.spent.epsilon)} of {budget.epsilon:g}"),
-            ("Delta", f"{budget.delta:.3g} (population {budget.population}: below {1 / budget.population:.3g})"),
-            ("Privacy unit", f"{budget.unit.value}: everything one {budget.unit.value} ever contributes"),
-            ("Relation", f"{relation.value}: {_RELATIONS[relation.value]}"),
-            ("Mechanism", "; ".join(f"{count} x {words}" for words, count in self.mechanisms) or "none yet"),
-            ("Accountant", self.spent.accountant),
-            ("Best Renyi order", order if self.releases else "none yet"),
-            ("Continuous Gaussian", f"epsilon {rounded_up(self.continuous.epsilon)} at the same noise multiplier"),
-            ("Uncommitted", f"{uncommitted} (counted as spent)" if uncommitted else "none"),
-            ("Ledger head", self.head),
-        )
+        return facts(self)
 
     def as_text(self) -> str:
         """Return the report as plain text of at most a few columns, for a terminal."""
-        width = max(len(heading) for heading, _ in self.facts)
-        lines = ["Privacy budget", "", self.statement, ""]
-        lines += [f"{heading:<{width}}  {text}" for heading, text in self.facts]
-        lines += ["", f"{'#':>5}  {'release':<24}  {'noise mult.':>11}  {'contributors':>12}  {'epsilon':>9}"]
-        for release in self.releases:
-            contributors = "uncommitted" if release.contributors is None else str(release.contributors)
-            lines.append(
-                f"{release.number:>5}  {release.label[:24]:<24}  {release.noise_multiplier:>11.4g}  "
-                f"{contributors:>12}  {rounded_up(release.epsilon_after):>9}"
-            )
-        lines += ["", "Assumptions (declared, not verified)"]
-        lines += [f"  - {assumption}" for assumption in self.assumptions]
-        return "\n".join(lines) + "\n"
+        from dp.reporting.text import as_text
+
+        return as_text(self)
 
     def as_json(self) -> str:
-        """Return the report as JSON; `version` changes when a field changes its meaning or goes away."""
-        document = {
-            "schema": "secagg-budget-report",
-            "version": REPORT_VERSION,
-            "statement": self.statement,
-            "uncommitted": self.uncommitted,
-            "mechanisms": [{"mechanism": words, "releases": count} for words, count in self.mechanisms],
-            **{field: getattr(self, field) for field in self.__slots__},
-        }
-        return msgspec.json.format(msgspec.json.encode(document), indent=2).decode()
+        """Return the report as JSON of the schema `dp/schemas/budget-report-2.json`."""
+        from dp.reporting.document import as_json
+
+        return as_json(self)
 
     def as_html(self) -> str:
         """Return the report as one self-contained HTML page with plots, in the reader's light or dark scheme.
@@ -185,43 +214,56 @@ class BudgetReport:
         Raises:
             MissingExtra: jinja2 or matplotlib is not installed.
         """
-        from dp.page import render
+        from dp.reporting.page import render
 
         return render(self)
 
 
-def rounded_up(epsilon: float) -> str:
-    """Return epsilon to four decimals, never less than it is: a guarantee must not be overstated by its rounding."""
-    if math.isinf(epsilon):
-        return "infinite"
-    return str(decimal.Decimal(epsilon).quantize(_STEP, rounding=decimal.ROUND_CEILING, context=_EVERY_FLOAT))
+def _realised(entry: LedgerEntry) -> PrivacyEvent:
+    commitment = entry.commitment
+    return entry.reservation.event if commitment is None or commitment.realised is None else commitment.realised
 
 
-_STEP: Final = decimal.Decimal("0.0001")
-_EVERY_FLOAT: Final = decimal.Context(prec=320)  # the largest float has 309 digits before the point
-
-_RELATIONS: Final = {
-    "zero-out": "one unit's contribution replaced by zero; who contributes is public",
-    "add-or-remove-one": "one unit is there or not; who contributes is protected",
-}
-
-
-def _in_words(event: PrivacyEvent) -> str:
-    match event:
-        case GaussianEvent():
-            return f"Gaussian, noise multiplier {event.noise_multiplier:.4g}"
-        case DistributedDiscreteGaussianEvent():
-            return (
-                f"distributed discrete Gaussian, local sigma {event.local_sigma:.5g} from at least "
-                f"{event.contributors} clients, L2 sensitivity {event.l2_sensitivity:.5g}, dimension {event.dimension}"
+def _releases(
+    entries: tuple[LedgerEntry, ...],
+    reserved: dict[int, float],
+    realised: dict[int, float],
+    unamplified: dict[int, float],
+) -> tuple[ReportedRelease, ...]:
+    found = []
+    for position, entry in enumerate(entries):
+        reservation, commitment = entry.reservation, entry.commitment
+        known = commitment is not None and commitment.realised is not None
+        found.append(
+            ReportedRelease(
+                number=reservation.number,
+                label=reservation.label,
+                mechanism=in_words(reservation.event),
+                noise_multiplier=reservation.event.noise_multiplier,
+                realised_noise_multiplier=_realised(entry).noise_multiplier if known else None,
+                sampling_rate=sampling_rate(reservation.event),
+                epsilon_after=reserved.get(position),
+                realised_epsilon_after=realised.get(position),
+                unamplified_epsilon_after=unamplified.get(position),
+                contributors=commitment.contributors if commitment else None,
+                details=dict(commitment.details) if commitment else {},
+                time_s=reservation.time_s,
             )
-        case _:
-            assert_never(event)
+        )
+    return tuple(found)
 
 
-def _as_continuous(events: Counter[PrivacyEvent]) -> Counter[PrivacyEvent]:
-    continuous: Counter[PrivacyEvent] = Counter()
-    for event, count in events.items():
-        same = GaussianEvent(noise_multiplier=event.noise_multiplier, relation=event.relation, unit=event.unit)
-        continuous[same] += count
-    return continuous
+def _profile(reserved: list[PrivacyEvent], unsampled: list[PrivacyEvent], spent: Guarantee) -> tuple[AtDelta, ...]:
+    divergences = composed(reserved)
+    unamplified = composed(unsampled) if unsampled else None
+    found = []
+    for delta in (10.0**exponent for exponent in DELTA_EXPONENTS):
+        epsilon = epsilon_of(divergences, delta)
+        found.append(
+            AtDelta(
+                delta=delta,
+                epsilon=min(epsilon, spent.epsilon) if delta >= spent.delta else epsilon,
+                unamplified=None if unamplified is None else epsilon_of(unamplified, delta),
+            )
+        )
+    return tuple(found)

@@ -1,0 +1,187 @@
+"""The charts of a budget report; of more than 200 releases, those that are accounted."""
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Final
+
+from dp.reporting.drawing import Chart, Scheme, chart
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from dp.report import BudgetReport
+
+_WIDE_IN: Final = 8.6
+_HALF_IN: Final = 4.3  # two charts lie side by side
+_ROOM: Final = 1.14
+_DASHED: Final = (0, (4, 3))
+_SHOWN_BUDGETS: Final = 2.5  # what is spent without amplification may be hundreds of budgets
+
+Curve = list[tuple[int, float]]
+
+
+def charts(report: "BudgetReport") -> Sequence[Chart]:
+    """Return the charts of a report of at least one release: one for the whole width, the others in pairs."""
+    return (
+        _epsilon_by_release(report),
+        _remaining(report),
+        _epsilon_by_delta(report),
+        _noise_by_release(report),
+        _contributors_by_release(report),
+    )
+
+
+def _epsilon_by_release(report: "BudgetReport") -> Chart:
+    budget, shown = report.budget, report.accounted
+    reserved = _finite((r.number, r.epsilon_after) for r in shown)
+    realised = _finite((r.number, r.realised_epsilon_after) for r in shown) if report.realised_noise else []
+    unamplified = _finite((r.number, r.unamplified_epsilon_after) for r in shown)
+    top = max([budget.epsilon, *(e for _, e in reserved + realised)])
+    top = max(top, min(_SHOWN_BUDGETS * budget.epsilon, max((e for _, e in unamplified), default=0.0)))
+
+    def plot(axes: "Axes", scheme: Scheme) -> None:
+        axes.axhline(budget.epsilon, color=scheme.limit, linewidth=1.4, linestyle=_DASHED)
+        axes.annotate(
+            f"budget {budget.epsilon:g}",
+            (0, budget.epsilon),
+            xytext=(4, 4),
+            textcoords="offset points",
+            color=scheme.limit,
+            fontsize=9,
+        )
+        curves = (
+            (unamplified, "without sampling amplification", scheme.quiet),
+            (reserved, "noise promised, enforced", scheme.line),
+            (realised, "noise realised", scheme.contrast),
+        )
+        for curve, label, colour in curves:
+            if curve:
+                numbers, epsilons = zip((0, 0.0), *curve, strict=True)
+                axes.step(numbers, epsilons, where="post", color=colour, linewidth=2, label=label)
+                axes.plot(numbers[-1:], epsilons[-1:], "o", color=colour, markersize=5)
+        axes.set(xlabel="release", ylabel="epsilon", ylim=(0, _ROOM * top), xlim=(0, 1.01 * shown[-1].number))
+        if realised or unamplified:
+            _legend(axes)
+
+    caption = f"Spent by all releases up to and with each one, at delta {budget.delta:.3g}; dashed, the budget."
+    if report.spent.pld_epsilon is not None:
+        caption += " Before the last release these are bounds by Renyi divergences, no more than the total."
+    if unamplified and max(e for _, e in unamplified) > top:
+        caption += f" Without amplification it goes on to {max(e for _, e in unamplified):.4g}."
+    return chart(plot, title="Epsilon by release", caption=caption, width_in=_WIDE_IN)
+
+
+def _remaining(report: "BudgetReport") -> Chart:
+    budget = report.budget
+    made = [(0, budget.epsilon)]
+    made += [
+        (n, max(0.0, budget.epsilon - e)) for n, e in _finite((r.number, r.epsilon_after) for r in report.accounted)
+    ]
+    last = made[-1]
+    ahead = [last, *((last[0] + more, max(0.0, budget.epsilon - e)) for more, e in report.projection)]
+
+    def plot(axes: "Axes", scheme: Scheme) -> None:
+        numbers, left = zip(*made, strict=True)
+        axes.fill_between(numbers, left, step="post", color=scheme.line, alpha=0.16, linewidth=0)
+        axes.step(numbers, left, where="post", color=scheme.line, linewidth=2)
+        axes.plot(*last, "o", color=scheme.line, markersize=5)
+        axes.plot(*zip(*ahead, strict=True), color=scheme.quiet, linewidth=1.6, linestyle=_DASHED)
+        axes.set(xlabel="release", ylabel="epsilon left", ylim=(0, _ROOM * budget.epsilon), xlim=(0, None))
+
+    caption = "Epsilon left after each release."
+    if report.projection:
+        caption += " Dashed, with more releases like the last one."
+    if report.remaining_releases is not None:
+        caption += f" At least {_count(report.remaining_releases)} of these fit."
+    return chart(plot, title="What remains", caption=caption, width_in=_HALF_IN)
+
+
+def _epsilon_by_delta(report: "BudgetReport") -> Chart:
+    budget = report.budget
+    amplified = [(at.delta, at.epsilon) for at in report.epsilon_by_delta if math.isfinite(at.epsilon)]
+    unamplified = [
+        (at.delta, at.unamplified)
+        for at in report.epsilon_by_delta
+        if at.unamplified is not None and math.isfinite(at.unamplified)
+    ]
+
+    def plot(axes: "Axes", scheme: Scheme) -> None:
+        axes.axvline(budget.delta, color=scheme.limit, linewidth=1.4, linestyle=_DASHED)
+        for curve, label, colour in (
+            (unamplified, "unamplified", scheme.quiet),
+            (amplified, "amplified by sampling", scheme.line),
+        ):
+            if curve:
+                axes.semilogx(*zip(*curve, strict=True), color=colour, linewidth=2, label=label)
+        axes.plot([budget.delta], [report.spent.epsilon], "o", color=scheme.line, markersize=5)
+        axes.set(xlabel="delta", ylabel="epsilon", ylim=(0, None))
+        if unamplified:
+            _legend(axes)
+
+    caption = "The same releases, stated for other deltas; dashed, the budget's delta."
+    if report.spent.pld_epsilon is not None:
+        caption += " The curve is of Renyi divergences, the dot the total that counts."
+    return chart(plot, title="Epsilon as a function of delta", caption=caption, width_in=_HALF_IN)
+
+
+def _noise_by_release(report: "BudgetReport") -> Chart:
+    promised = [(r.number, r.noise_multiplier) for r in report.accounted]
+    realised = _finite((r.number, r.realised_noise_multiplier) for r in report.accounted)
+    low = min(noise for _, noise in promised + realised)
+    high = max(noise for _, noise in promised + realised)
+    margin = max(0.15 * (high - low), 0.03 * high)
+
+    def plot(axes: "Axes", scheme: Scheme) -> None:
+        if realised:
+            size = 4.0 if len(realised) <= 80 else 2.5
+            axes.plot(*zip(*realised, strict=True), "o", color=scheme.contrast, markersize=size, label="realised")
+        numbers, noises = zip(*promised, strict=True)
+        axes.step(numbers, noises, where="mid", color=scheme.line, linewidth=2, label="promised")
+        if len(numbers) == 1:
+            axes.plot(numbers, noises, "o", color=scheme.line, markersize=5)
+        axes.set(xlabel="release", ylabel="noise multiplier", ylim=(max(0.0, low - margin), high + margin))
+        axes.set(xlim=_across(promised))
+        _legend(axes)
+
+    caption = "Standard deviation of a release's noise over its sensitivity."
+    if not realised:
+        caption += " What was realised is not recorded."
+    return chart(plot, title="Noise realised and promised", caption=caption, width_in=_HALF_IN)
+
+
+def _contributors_by_release(report: "BudgetReport") -> Chart:
+    committed = _finite((r.number, r.contributors) for r in report.accounted)
+    numbers = [(r.number, 0.0) for r in report.accounted]
+    first, last = _across(numbers)
+
+    def plot(axes: "Axes", scheme: Scheme) -> None:
+        width = 0.72 * (last - first) / len(numbers)
+        axes.bar([n for n, _ in committed], [c for _, c in committed], color=scheme.line, width=width)
+        top = max([1.0, *(c for _, c in committed)])
+        axes.set(xlabel="release", ylabel="clients in the sum", ylim=(0, _ROOM * top), xlim=(first, last))
+
+    return chart(
+        plot,
+        title="Contributors by release",
+        caption="Clients whose vectors and noise shares were in each committed release.",
+        width_in=_HALF_IN,
+    )
+
+
+def _legend(axes: "Axes") -> None:
+    """Above the chart, where it hides no curve."""
+    axes.legend(
+        loc="lower left", bbox_to_anchor=(0, 1), ncols=3, borderaxespad=0.2, handlelength=1.4, columnspacing=1.4
+    )
+
+
+def _finite(points: Iterable[tuple[int, float | None]]) -> Curve:
+    return [(number, value) for number, value in points if value is not None and math.isfinite(value)]
+
+
+def _across(points: Curve) -> tuple[float, float]:
+    return points[0][0] - 0.6, points[-1][0] + 0.6
+
+
+def _count(releases: int) -> str:
+    return f"{releases:,}" if releases < 1_000_000 else f"{releases:.2g}"

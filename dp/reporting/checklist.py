@@ -1,0 +1,139 @@
+"""A report's guarantee as pairs of a heading and a text, item by item of a published checklist.
+
+Source: Ponomareva et al., "How to DP-fy ML", arXiv 2303.00654, section 5.3: the setting and who is trusted, the data
+accesses covered, what is released, the unit, the adjacency, the mechanism, and the accounting; its assumptions are
+`dp.reporting.assumptions`.
+"""
+
+import decimal
+import math
+from typing import TYPE_CHECKING, Final
+
+from dp.accounting import Guarantee
+from dp.events import NeighbouringRelation, PrivacyUnit
+
+if TYPE_CHECKING:
+    from dp.report import BudgetReport
+
+Facts = tuple[tuple[str, str], ...]
+
+RELATIONS: Final = {
+    NeighbouringRelation.ZERO_OUT: "one unit's contribution replaced by zero; who contributes is public",
+    NeighbouringRelation.ADD_OR_REMOVE_ONE: "one unit is there or not; who contributes is protected",
+}
+UNITS: Final = {
+    PrivacyUnit.CLIENT: "everything one client ever contributes",
+    PrivacyUnit.EXAMPLE: "one example of one client's training data",
+}
+_ACCESSES: Final = (
+    "the releases listed here; not covered: choosing hyperparameters, evaluation, early stopping, and any other use of "
+    "the same data"
+)
+_RELEASED: Final = {
+    NeighbouringRelation.ZERO_OUT: "every sum listed, so every intermediate model too, and who contributed to it",
+    NeighbouringRelation.ADD_OR_REMOVE_ONE: "every sum listed, so every intermediate model too",
+}
+_STEP: Final = decimal.Decimal("0.0001")
+_EVERY_FLOAT: Final = decimal.Context(prec=320)  # the largest float has 309 digits before the point
+
+
+def rounded_up(epsilon: float) -> str:
+    """Return epsilon to four decimals, never less than it is: a guarantee must not be overstated by its rounding."""
+    if math.isinf(epsilon):
+        return "infinite"
+    return str(decimal.Decimal(epsilon).quantize(_STEP, rounding=decimal.ROUND_CEILING, context=_EVERY_FLOAT))
+
+
+def rounded_down(epsilon: float) -> str:
+    """Return what is left of an epsilon to four decimals, never more than it is."""
+    return str(decimal.Decimal(epsilon).quantize(_STEP, rounding=decimal.ROUND_FLOOR, context=_EVERY_FLOAT))
+
+
+def facts(report: "BudgetReport") -> Facts:
+    """Return what the guarantee says, on what, against whom, and how it was computed."""
+    return (*_amounts(report), *_terms(report), *_accounting(report), *_record(report))
+
+
+def _amounts(report: "BudgetReport") -> Facts:
+    budget, spent = report.budget, report.spent
+    beyond = "; BEYOND THE BUDGET" if report.overspent else ""
+    found = [("Epsilon spent", f"{rounded_up(spent.epsilon)} of {budget.epsilon:g}, by the noise reserved{beyond}")]
+    if report.realised_noise:
+        found.append(
+            (
+                "At the noise realised",
+                f"epsilon {rounded_up(report.realised.epsilon)}, which the ledger does not enforce",
+            )
+        )
+    if report.unamplified is not None:
+        found.append(
+            ("Without amplification", f"epsilon {rounded_up(report.unamplified.epsilon)}, if it is known who took part")
+        )
+    left = f"epsilon {rounded_down(max(0.0, budget.epsilon - spent.epsilon))}"
+    if report.remaining_releases is not None:
+        left += f"; at least {report.remaining_releases:,} more releases like the last one fit"
+    found.append(("What remains", left))
+    return tuple(found)
+
+
+def _terms(report: "BudgetReport") -> Facts:
+    budget = report.budget
+    mechanisms = "; ".join(f"{count} x {words}" for words, count in report.mechanisms)
+    return (
+        ("Delta", f"{budget.delta:.3g} (population {budget.population}: below {1 / budget.population:.3g})"),
+        ("Setting and trust", report.setting),
+        ("Data accesses covered", _ACCESSES),
+        ("What is released", _RELEASED[budget.relation]),
+        ("Privacy unit", f"{budget.unit.value}: {UNITS[budget.unit]}"),
+        ("Relation", f"{budget.relation.value}: {RELATIONS[budget.relation]}"),
+        ("Mechanism", mechanisms or "none yet"),
+    )
+
+
+def _accounting(report: "BudgetReport") -> Facts:
+    spent = report.spent
+    found = [("Accountant", spent.accountant)]
+    if spent.pld_epsilon is not None:
+        found.append(
+            (
+                "Two accountants",
+                f"privacy loss distributions {rounded_up(spent.pld_epsilon)}, Renyi {rounded_up(spent.rdp_epsilon)}; "
+                "the lesser counts",
+            )
+        )
+    if spent.subsampling:
+        found.append(("Sampling bound", "; ".join(spent.subsampling)))
+    found.append(("Renyi orders", _orders(spent) if report.releases else "none yet"))
+    if report.continuous_epsilon is not None:
+        continuous = (
+            f"epsilon {rounded_up(report.continuous_epsilon)} at the same noise multiplier, by Renyi divergences"
+        )
+        found.append(("Continuous Gaussian", continuous))
+    return tuple(found)
+
+
+def _orders(spent: Guarantee) -> str:
+    words = f"best {spent.order:.4g}"
+    if spent.order_at_edge:
+        words += ", an end of the grid: orders beyond it could do better"
+    if spent.infinite_orders:
+        words += f"; {spent.infinite_orders} orders of the grid without a finite bound"
+    return words
+
+
+def _record(report: "BudgetReport") -> Facts:
+    uncommitted = ", ".join(str(number) for number in report.uncommitted[:_LISTED])
+    if len(report.uncommitted) > _LISTED:
+        uncommitted += f" and {len(report.uncommitted) - _LISTED} more"
+    excesses = [release.excess for release in report.releases if release.excess is not None]
+    noise = "not recorded"
+    if excesses:
+        noise = f"{min(excesses):+.2%} to {max(excesses):+.2%} of what was promised, over {len(excesses)} releases"
+    return (
+        ("Noise realised", noise),
+        ("Uncommitted", f"{uncommitted} (counted as spent)" if uncommitted else "none"),
+        ("Ledger head", report.head),
+    )
+
+
+_LISTED: Final = 20

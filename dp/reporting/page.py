@@ -1,0 +1,74 @@
+"""Self-contained HTML pages, and that of a budget report: a template and charts, everything inside one file."""
+
+import datetime
+import importlib.resources
+from typing import TYPE_CHECKING, Any
+
+from dp.errors import MissingExtra
+from dp.reporting.charts import charts
+from dp.reporting.checklist import rounded_down, rounded_up
+
+if TYPE_CHECKING:
+    from dp.report import BudgetReport
+
+
+def render(report: "BudgetReport") -> str:
+    """Return the page of a budget report.
+
+    Raises:
+        MissingExtra: jinja2 or matplotlib is not installed.
+    """
+    require_extra()
+    return fill(
+        "dp/report.html.j2",
+        report=report,
+        share=min(1.0, report.spent.epsilon / report.budget.epsilon),
+        charts=charts(report) if report.releases else (),
+        when=_when,
+        left=rounded_down(max(0.0, report.budget.epsilon - report.spent.epsilon)),
+    )
+
+
+def require_extra() -> None:
+    """Make sure that pages can be made.
+
+    Raises:
+        MissingExtra: jinja2 or matplotlib is not installed; its `name` says which.
+    """
+    try:
+        import jinja2  # noqa: F401
+        import matplotlib.figure  # noqa: F401
+    except ImportError as error:
+        raise MissingExtra(
+            f'an HTML report needs {error.name}: pip install "secagg-toolkit[report]"', name=error.name
+        ) from None
+
+
+def fill(template: str, **context: Any) -> str:
+    """Return a filled template, its values escaped.
+
+    Args:
+        template: `package/name`, a file in that package's folder `templates`; it may extend `dp/page.html.j2`, and
+            import from `dp/parts.html.j2`.
+        context: the names that the template uses; all of them must be there.
+    """
+    import jinja2
+
+    environment = jinja2.Environment(
+        loader=jinja2.FunctionLoader(_source),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["rounded_up"] = rounded_up
+    return environment.get_template(template).render(context)
+
+
+def _source(template: str) -> str:
+    package, _, name = template.partition("/")
+    return importlib.resources.files(package).joinpath("templates", name).read_text(encoding="utf-8")
+
+
+def _when(time_s: float) -> str:
+    return datetime.datetime.fromtimestamp(time_s, datetime.UTC).strftime("%Y-%m-%d %H:%M:%S UTC")

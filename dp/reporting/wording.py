@@ -1,0 +1,106 @@
+"""Events in words, and as what they would be under other terms: without sampling, or with continuous noise."""
+
+from collections.abc import Iterable
+from typing import assert_never
+
+from dp.events import (
+    DistributedDiscreteGaussianEvent,
+    GaussianEvent,
+    NoisyEvent,
+    PoissonSampledEvent,
+    PrivacyEvent,
+    PrivacyUnit,
+    RepeatedEvent,
+    SkellamEvent,
+)
+
+
+def single(event: PrivacyEvent) -> NoisyEvent:
+    """Return what one release adds noise to, without its sampling and its repetition."""
+    match event:
+        case RepeatedEvent():
+            return single(event.event)
+        case PoissonSampledEvent():
+            return event.event
+        case _:
+            return event
+
+
+def sampling_rate(event: PrivacyEvent) -> float | None:
+    """Return the rate at which units are sampled, None where none are."""
+    inner = event.event if isinstance(event, RepeatedEvent) else event
+    return inner.sampling_rate if isinstance(inner, PoissonSampledEvent) else None
+
+
+def without_amplification(event: PrivacyEvent) -> PrivacyEvent:
+    """Return what whoever sees who took part has: the event without its sampling."""
+    match event:
+        case RepeatedEvent():
+            return RepeatedEvent(times=event.times, event=single(event))
+        case PoissonSampledEvent():
+            return event.event
+        case _:
+            return event
+
+
+def with_continuous_noise(event: PrivacyEvent) -> PrivacyEvent:
+    """Return the event with continuous Gaussian noise of the same multiplier."""
+    if isinstance(event, RepeatedEvent):
+        return RepeatedEvent(times=event.times, event=_continuous(event.event))
+    return _continuous(event)
+
+
+def in_words(event: PrivacyEvent) -> str:
+    """Return the mechanism of one release in words."""
+    match event:
+        case GaussianEvent():
+            return f"Gaussian, noise multiplier {event.noise_multiplier:.4g}"
+        case DistributedDiscreteGaussianEvent():
+            return (
+                f"distributed discrete Gaussian, local sigma {event.local_sigma:.5g} from at least "
+                f"{event.contributors} clients, L2 sensitivity {event.l2_sensitivity:.5g}, dimension {event.dimension}"
+            )
+        case SkellamEvent():
+            return (
+                f"Skellam, variance {event.variance:.5g} from at least {event.contributors} clients, L2 sensitivity "
+                f"{event.l2_sensitivity:.5g}, dimension {event.dimension}"
+            )
+        case PoissonSampledEvent():
+            return f"Poisson-sampled at rate {event.sampling_rate:.4g}: {in_words(event.event)}"
+        case RepeatedEvent():
+            return f"{event.times} times {in_words(event.event)}"
+        case _:
+            assert_never(event)
+
+
+def setting(events: Iterable[PrivacyEvent]) -> str:
+    """Return where the noise comes from, and who is trusted with what."""
+    parts = dict.fromkeys(_setting(single(event)) for event in events)
+    return "; ".join(parts) or "nothing released yet"
+
+
+def _continuous(event: NoisyEvent | PoissonSampledEvent) -> GaussianEvent | PoissonSampledEvent:
+    noisy = single(event)
+    gaussian = GaussianEvent(noise_multiplier=noisy.noise_multiplier, relation=noisy.relation, unit=noisy.unit)
+    if isinstance(event, PoissonSampledEvent):
+        return PoissonSampledEvent(sampling_rate=event.sampling_rate, event=gaussian)
+    return gaussian
+
+
+def _setting(event: NoisyEvent) -> str:
+    if isinstance(event, GaussianEvent):
+        if event.unit is PrivacyUnit.EXAMPLE:
+            return (
+                "local to each client: it holds its examples and adds the noise in its own training; the server and "
+                "everyone else see only what has noise in it"
+            )
+        return "central: whoever adds the noise is trusted with the sum without it; everyone else sees the noisy sum"
+    if event.contributors == 1:
+        return (
+            "local or central: the noise of one party is enough, either each client's own (nobody else is trusted), or "
+            "that of whoever sums (who is trusted with the exact sum); everyone else sees the noisy sum"
+        )
+    return (
+        "distributed: every client adds a share of the noise, and the server and everyone else see only the sum, as "
+        "far as the summing protocol is trusted"
+    )

@@ -1,0 +1,241 @@
+"""What rounds of training will cost, or what noise they need, before anything is run: `secagg budget plan`.
+
+The accountant is the ledger's (`dp.accounting`), so what is planned here is what a ledger will admit.
+"""
+
+import math
+from typing import Final, Literal
+
+import msgspec
+
+from dp.accounting import Guarantee, guarantee
+from dp.calibration import calibrate_gaussian
+from dp.distributed import LatticeNoise
+from dp.events import GaussianEvent, NeighbouringRelation, PoissonSampledEvent, PrivacyEvent, PrivacyUnit
+from dp.modular import ModularPlan, plan_modulus
+from dp.reporting.checklist import RELATIONS, UNITS, rounded_up
+from dp.reporting.wording import without_amplification
+from secagg.errors import ConfigurationError
+from secagg.question import PlannedMechanism, Question
+
+CONDITION = (
+    "each client takes part in a round with this probability, drawn afresh, independently and in secret. The server of "
+    "a secure sum sees who takes part: against it, the figure without amplification holds"
+)
+
+
+class LatticePlan(msgspec.Struct, frozen=True, kw_only=True):
+    """How a secure sum carries the noise.
+
+    Attributes:
+        bits: Of the modulus.
+        dimension: Coordinates of an update.
+        clients_a_round: How many shares of noise are in a sum.
+        granularity: One lattice step, with the clipping bound as one.
+        local_deviation: Standard deviation of a client's share, in lattice steps.
+        noise_to_clip: Standard deviation of the noise in a sum, with the clipping bound as one.
+        noise_to_gaussian: The noise in the update's units over that of the continuous Gaussian for the same guarantee.
+        wrap_probability: At most the probability that some coordinate of a sum wraps around.
+    """
+
+    bits: int
+    dimension: int
+    clients_a_round: int
+    granularity: float
+    local_deviation: float
+    noise_to_clip: float
+    noise_to_gaussian: float
+    wrap_probability: float
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """What was asked, and what comes of it; an epsilon without a finite bound is the text "infinite".
+
+    Attributes:
+        question: What was asked.
+        epsilon: Of all rounds together.
+        delta: That it holds for.
+        noise_multiplier: Standard deviation of a round's noise over its sensitivity.
+        unamplified_epsilon: Epsilon without amplification by sampling; None where nothing is sampled.
+        relation: The neighbouring relation.
+        unit: The privacy unit.
+        accountant: How it was computed.
+        subsampling: The bounds on sampled rounds that were used.
+        lattice: How a secure sum carries it; None for continuous noise.
+    """
+
+    question: Question
+    epsilon: float | Literal["infinite"]
+    delta: float
+    noise_multiplier: float
+    unamplified_epsilon: float | Literal["infinite"] | None
+    relation: NeighbouringRelation
+    unit: PrivacyUnit
+    accountant: str
+    subsampling: tuple[str, ...]
+    lattice: LatticePlan | None
+
+    @property
+    def bound(self) -> float:
+        """Epsilon as a number, possibly infinite."""
+        return math.inf if isinstance(self.epsilon, str) else self.epsilon
+
+    def as_json(self) -> str:
+        """Return it as JSON."""
+        return msgspec.json.format(msgspec.json.encode(self), indent=2).decode()
+
+    def as_text(self) -> str:
+        """Return it as lines for a terminal."""
+        asked = self.question
+        rows = [
+            ("Epsilon", f"{_shown(self.epsilon)} at delta {self.delta:.3g}, below 1/{asked.clients}"),
+            ("Noise multiplier", f"{self.noise_multiplier:.5g} times the sensitivity, in every round's sum"),
+            ("Rounds", f"{asked.rounds:,}, all intermediate models released"),
+            ("Clients", f"{asked.clients:,}, {asked.rate * asked.clients:,.6g} a round"),
+        ]
+        if self.unamplified_epsilon is not None:
+            rows += [
+                ("Without sampling", f"epsilon {_shown(self.unamplified_epsilon)}, without amplification"),
+                ("With it holds if", CONDITION),
+            ]
+        if self.lattice is not None:
+            rows += _lattice_rows(self.lattice)
+        rows += [
+            ("Mechanism", str(asked.mechanism)),
+            ("Privacy unit", f"{self.unit.value}: {UNITS[self.unit]}"),
+            ("Relation", f"{self.relation.value}: {RELATIONS[self.relation]}"),
+            ("Accountant", "; ".join((self.accountant, *self.subsampling))),
+        ]
+        width = max(len(heading) for heading, _ in rows)
+        return "\n".join(f"{heading:<{width}}  {text}" for heading, text in rows) + "\n"
+
+
+def plan(question: Question) -> Plan:
+    """Answer a question: the epsilon of given noise, or the least noise for a given epsilon.
+
+    Raises:
+        ConfigurationError: The question does not fit its mechanism.
+        dp.errors.InfeasibleTarget: No noise, or no lattice in so many bits, reaches the epsilon.
+        dp.errors.InvalidParameter: A number is out of range.
+    """
+    if question.dimension is not None:
+        found = _lattice(question, question.dimension)
+        return _answer(question, found.event, _lattice_plan(found))
+    noise = question.noise_multiplier
+    if noise is None:
+        noise = calibrate_gaussian(
+            epsilon=question.target,
+            delta=question.chosen_delta,
+            releases=question.rounds,
+            relation=question.relation,
+            sampling_rate=question.rate,
+        )
+    event = GaussianEvent(noise_multiplier=noise, relation=question.relation)
+    if question.rate == 1:
+        return _answer(question, event, None)
+    return _answer(question, PoissonSampledEvent(sampling_rate=question.rate, event=event), None)
+
+
+def _lattice(question: Question, dimension: int) -> ModularPlan:
+    """The lattice for a budget; for given noise, the least budget whose noise is no more than that."""
+
+    def for_epsilon(epsilon: float) -> ModularPlan:
+        return plan_modulus(
+            bits=_BITS if question.bits is None else question.bits,
+            clip_l2=1.0,
+            clients=max(1, round(question.rate * question.clients)),
+            dimension=dimension,
+            releases=question.rounds,
+            sampling_rate=question.rate,
+            epsilon=epsilon,
+            delta=question.chosen_delta,
+            noise=_LATTICE[question.mechanism],
+        )
+
+    noise = question.noise_multiplier
+    if noise is None:
+        return for_epsilon(question.target)
+    low = high = plan(
+        msgspec.structs.replace(question, mechanism=PlannedMechanism.GAUSSIAN, bits=None, dimension=None)
+    ).bound
+    while (found := for_epsilon(high)).noise_std > noise:
+        if high > _FURTHER * low:
+            raise ConfigurationError(
+                f"noise of {noise:g} times the clipping bound is less than {question.mechanism} shares can be on this "
+                f"lattice, {found.noise_std:.4g}; more bits would do, or more noise"
+            )
+        high *= 1.25
+    while high > low * (1 + _TOLERANCE):
+        middle = math.sqrt(low * high)
+        tried = for_epsilon(middle)
+        if tried.noise_std <= noise:
+            high, found = middle, tried
+        else:
+            low = middle
+    return found
+
+
+def _lattice_plan(found: ModularPlan) -> LatticePlan:
+    return LatticePlan(
+        bits=found.bits,
+        dimension=found.mechanism.dimension,
+        clients_a_round=found.mechanism.minimum_contributors,
+        granularity=found.granularity,
+        local_deviation=found.local_sigma,
+        noise_to_clip=found.noise_std,
+        noise_to_gaussian=found.noise_ratio,
+        wrap_probability=found.wrap_probability,
+    )
+
+
+def _answer(question: Question, event: PrivacyEvent, lattice: LatticePlan | None) -> Plan:
+    def account(one: PrivacyEvent) -> Guarantee:
+        return guarantee({one: question.rounds}, delta=question.chosen_delta, relation=one.relation, unit=one.unit)
+
+    found = account(event)
+    return Plan(
+        question=question,
+        epsilon=_figure(found.epsilon),
+        delta=found.delta,
+        noise_multiplier=event.noise_multiplier,
+        unamplified_epsilon=None if question.rate == 1 else _figure(account(without_amplification(event)).epsilon),
+        relation=found.relation,
+        unit=found.unit,
+        accountant=found.accountant,
+        subsampling=found.subsampling,
+        lattice=lattice,
+    )
+
+
+def _figure(epsilon: float) -> float | Literal["infinite"]:
+    return "infinite" if math.isinf(epsilon) else epsilon
+
+
+def _shown(epsilon: float | Literal["infinite"]) -> str:
+    return epsilon if isinstance(epsilon, str) else rounded_up(epsilon)
+
+
+def _lattice_rows(lattice: LatticePlan) -> list[tuple[str, str]]:
+    return [
+        (
+            "Lattice",
+            f"{lattice.bits} bits a coordinate, {lattice.dimension:,} coordinates, one step is "
+            f"{lattice.granularity:.4g} of the clipping bound",
+        ),
+        ("Each share", f"standard deviation {lattice.local_deviation:.5g} steps, {lattice.clients_a_round:,} in a sum"),
+        (
+            "Noise in the sum",
+            f"{lattice.noise_to_clip:.5g} times the clipping bound, {lattice.noise_to_gaussian:.4f} times "
+            "what continuous Gaussian noise would need",
+        ),
+        ("Wrapping around", f"probability at most {lattice.wrap_probability:.2g} for a coordinate of one sum"),
+    ]
+
+
+_LATTICE: Final = {
+    PlannedMechanism.DISCRETE_GAUSSIAN: LatticeNoise.DISCRETE_GAUSSIAN,
+    PlannedMechanism.SKELLAM: LatticeNoise.SKELLAM,
+}
+_BITS: Final = 24
+_TOLERANCE: Final = 1e-3
+_FURTHER: Final = 1e3

@@ -1,0 +1,205 @@
+import json
+import math
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from dp.accounting import guarantee
+from dp.chain import ChainFile
+from dp.errors import DpError, InfeasibleTarget
+from dp.events import (
+    DistributedDiscreteGaussianEvent,
+    GaussianEvent,
+    NeighbouringRelation,
+    PoissonSampledEvent,
+)
+from dp.ledger import Ledger
+from dp.records import Reservation
+from dp.report import BudgetReport
+from secagg.budget import NOT_INTACT, plan_on_terminal, verify_on_terminal
+from secagg.errors import ConfigurationError, SecaggError
+from secagg.planning import CONDITION, Plan, plan
+from secagg.question import PlannedMechanism, Question
+from tests.secagg.commands import secagg
+
+ADD_OR_REMOVE = NeighbouringRelation.ADD_OR_REMOVE_ONE
+EVENT = DistributedDiscreteGaussianEvent(local_sigma=20.0, contributors=100, l2_sensitivity=100.0, dimension=650)
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Path:
+    path = tmp_path / "ledger.sqlite"
+    with Ledger.create(path, epsilon=8, delta=1e-3, population=300) as opened:
+        opened.commit(opened.reserve(EVENT, "round 1"), contributors=120)
+        opened.reserve(EVENT, "round 2")
+    return path
+
+
+def head(path: Path) -> str:
+    with Ledger.open_to_read(path) as opened:
+        return opened.head
+
+
+def asked(clients: int = 1000, rounds: int = 100, mechanism: str = "gaussian", **given: float | int | None) -> str:
+    """What `plan_on_terminal` refuses with, in one line."""
+    arguments = {
+        name: given.get(name)
+        for name in ("noise_multiplier", "epsilon", "delta", "per_round", "sampling", "bits", "dimension")
+    }
+    with pytest.raises((SecaggError, DpError)) as refused:
+        plan_on_terminal(clients=clients, rounds=rounds, mechanism=mechanism, as_json=False, **arguments)  # type: ignore[arg-type]  # numbers of either kind
+    assert "\n" not in str(refused.value)
+    return str(refused.value)
+
+
+def test_plan_finds_the_least_noise_for_an_epsilon() -> None:
+    found = plan(Question(clients=1000, rounds=100, epsilon=8.0))
+    assert found.delta == 1000**-1.1 < 1 / 1000
+    again = guarantee({GaussianEvent(noise_multiplier=found.noise_multiplier): 100}, delta=found.delta)
+    less = guarantee({GaussianEvent(noise_multiplier=0.999 * found.noise_multiplier): 100}, delta=found.delta)
+    assert found.epsilon == again.epsilon <= 8 < less.epsilon
+    assert (found.relation, found.unamplified_epsilon) == (NeighbouringRelation.ZERO_OUT, None)
+
+
+def test_plan_of_given_noise_says_what_it_costs_with_sampling_and_without() -> None:
+    found = plan(Question(clients=1000, rounds=100, noise_multiplier=1.0, sampling=0.01, delta=1e-5))
+    noise = GaussianEvent(noise_multiplier=1.0, relation=ADD_OR_REMOVE)
+    sampled = PoissonSampledEvent(sampling_rate=0.01, event=noise)
+    assert found.epsilon == guarantee({sampled: 100}, delta=1e-5, relation=ADD_OR_REMOVE).epsilon
+    assert found.unamplified_epsilon == guarantee({noise: 100}, delta=1e-5, relation=ADD_OR_REMOVE).epsilon
+    assert found.bound < 1 < 30 < found.unamplified_epsilon
+    text = found.as_text()
+    for words in ("add-or-remove-one", "client: everything", "10 a round", CONDITION, "without amplification"):
+        assert words in text
+
+
+@pytest.mark.parametrize("mechanism", [PlannedMechanism.DISCRETE_GAUSSIAN, PlannedMechanism.SKELLAM])
+def test_plan_on_a_lattice_answers_both_ways(mechanism: PlannedMechanism) -> None:
+    def ask(**given: float) -> Plan:
+        return plan(Question(clients=100, rounds=50, mechanism=mechanism, bits=18, dimension=1 << 14, **given))
+
+    by_epsilon = ask(epsilon=6.0)
+    assert by_epsilon.lattice is not None
+    assert by_epsilon.lattice.clients_a_round == 100
+    assert by_epsilon.bound <= 6
+    assert 1 <= by_epsilon.lattice.noise_to_gaussian < 1.02
+    noise = by_epsilon.lattice.noise_to_clip
+    by_noise = ask(noise_multiplier=noise)
+    assert by_noise.lattice is not None
+    assert 0.998 * noise <= by_noise.lattice.noise_to_clip <= noise
+    assert by_noise.bound == pytest.approx(by_epsilon.bound, rel=5e-3)
+    assert "18 bits a coordinate, 16,384 coordinates" in by_noise.as_text()
+
+
+def test_plan_on_a_lattice_tells_what_sampling_saves() -> None:
+    skellam = PlannedMechanism.SKELLAM
+    found = plan(Question(clients=200, rounds=50, sampling=0.25, mechanism=skellam, dimension=1024, epsilon=4.0))
+    assert found.lattice is not None
+    assert (found.lattice.clients_a_round, found.lattice.bits) == (50, 24)
+    assert found.bound <= 4
+    assert isinstance(found.unamplified_epsilon, float)
+    assert found.unamplified_epsilon > 8
+    assert (found.relation, found.subsampling) == (ADD_OR_REMOVE, ("binomial expansion at integer orders",))
+
+
+def test_plan_has_a_word_for_an_epsilon_without_bound() -> None:
+    found = plan(Question(clients=10, rounds=1, noise_multiplier=1.0))
+    infinite = msgspec.structs.replace(found, epsilon="infinite", unamplified_epsilon="infinite")
+    assert infinite.bound == math.inf
+    assert json.loads(infinite.as_json(), parse_constant=pytest.fail)["epsilon"] == "infinite"
+    assert "infinite at delta" in infinite.as_text()
+
+
+def test_plan_refuses_what_cannot_be() -> None:
+    for message, given in (
+        ("rounds: expected an integer >= 1, found -3", {"rounds": -3, "epsilon": 8.0}),
+        ("clients: expected an integer >= 2, found 1", {"clients": 1, "epsilon": 8.0}),
+        ("delta: expected less than 1/1000", {"epsilon": 8.0, "delta": 1e-3}),
+        ("noise_multiplier: expected a finite number above 0", {"noise_multiplier": 0.0}),
+        ("epsilon: expected a finite number above 0, found nan", {"epsilon": float("nan")}),
+        ("sampling: expected a probability in (0, 1], found 1.5", {"epsilon": 8.0, "sampling": 1.5}),
+        ("sampling: expected a finite number above 0", {"epsilon": 8.0, "sampling": 0.0}),
+        ("--per-round: expected 1 to 1000", {"epsilon": 8.0, "per_round": 1001}),
+        ("--per-round or --sampling", {"epsilon": 8.0, "per_round": 10, "sampling": 0.1}),
+        ("and not both", {"epsilon": 8.0, "noise_multiplier": 1.0}),
+        ("and not both", {}),
+        ("--bits and --dimension: expected only with", {"epsilon": 8.0, "bits": 16}),
+    ):
+        assert message in asked(**given)  # type: ignore[arg-type]  # numbers of either kind
+    assert "expected one of gaussian, discrete-gaussian, skellam, found x" in asked(mechanism="x", epsilon=8.0)
+    assert "expected --dimension" in asked(mechanism="skellam", epsilon=8.0)
+    thin = asked(mechanism="discrete-gaussian", noise_multiplier=1e-6, dimension=100, bits=16)
+    assert "less than discrete-gaussian shares can be" in thin
+    with pytest.raises(InfeasibleTarget, match=r"8 bits has no room.*\d+ bits would do"):
+        plan(
+            Question(clients=1000, rounds=100, epsilon=1.0, mechanism=PlannedMechanism.SKELLAM, bits=8, dimension=1000)
+        )
+
+
+def test_verify_says_what_an_intact_ledger_holds(ledger: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    kept = head(ledger)
+    assert verify_on_terminal(ledger, head=None) == 0
+    line = capsys.readouterr().out
+    assert line.startswith(f"intact: head {kept}, 2 releases (1 uncommitted), epsilon ")
+    assert line.count("\n") == 1
+    with Ledger.open(ledger) as opened:
+        opened.reserve(EVENT, "round 3")
+    assert verify_on_terminal(ledger.parent, head=kept) == 0
+    assert "3 releases (2 uncommitted)" in capsys.readouterr().out
+
+
+def test_verify_refuses_another_copy_and_an_altered_one(
+    ledger: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    older = tmp_path / "older"
+    older.write_bytes(ledger.read_bytes())
+    with Ledger.open(ledger) as opened:
+        opened.reserve(EVENT, "round 3")
+    altered = tmp_path / "altered"
+    altered.write_bytes(ledger.read_bytes().replace(b"round 2", b"round 9"))
+    for path, kept in ((older, head(ledger)), (altered, None)):
+        assert verify_on_terminal(path, head=kept) == NOT_INTACT
+        found = capsys.readouterr()
+        assert found.out == ""
+        assert found.err.startswith("secagg: not intact: ")
+        assert found.err.count("\n") == 1
+    assert verify_on_terminal(older, head=None) == 0
+
+
+def test_verify_refuses_a_whole_chain_beyond_its_budget(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "forged"
+    with Ledger.create(tmp_path / "honest", epsilon=0.01, delta=1e-3, population=300) as opened:
+        made = opened.budget
+    reserved = Reservation(number=1, label="round 1", event=EVENT, time_s=made.time_s)
+    with ChainFile.create(path, msgspec.json.encode(made)) as chain:
+        chain.append(msgspec.json.encode(reserved))
+    assert verify_on_terminal(path, head=None) == NOT_INTACT
+    found = capsys.readouterr()
+    assert (found.out, found.err.count("\n")) == ("", 1)
+    assert "beyond its budget: epsilon " in found.err
+    with Ledger.open_to_read(path) as opened:
+        report = BudgetReport.from_ledger(opened)
+    assert report.overspent
+    assert not report.assumptions[0].verified
+    assert "BEYOND THE BUDGET" in report.as_text()
+    assert "beyond the budget</span>" in report.as_html()
+
+
+def test_verify_that_cannot_tell_is_another_error(ledger: Path, tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(ConfigurationError, match=r"holds no ledger\.sqlite"):
+        verify_on_terminal(tmp_path / "folder", head=None)
+    with pytest.raises(DpError, match="found no file"):
+        verify_on_terminal(tmp_path / "missing", head=None)
+    with pytest.raises(DpError, match="64 hexadecimal digits"):
+        verify_on_terminal(ledger, head="00")
+
+
+def test_commands_exit_with_0_and_3(ledger: Path, tmp_path: Path) -> None:
+    planned = secagg("budget", "plan", "--clients", "1000", "--rounds", "100", "--epsilon", "8", "--json", cwd=tmp_path)
+    assert (planned.returncode, planned.stderr) == (0, "")
+    assert json.loads(planned.stdout)["epsilon"] <= 8
+    stale = secagg("budget", "verify", str(ledger), "--head", "0" * 64, cwd=tmp_path)
+    assert (stale.returncode, stale.stdout) == (3, "")
+    assert stale.stderr.startswith("secagg: not intact: ")
