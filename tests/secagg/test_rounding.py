@@ -7,6 +7,7 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from hypothesis import given
 from hypothesis import strategies as st
 
+from benchmarks.rounding import measure
 from secagg.errors import EncodingError
 from secagg.rounding import TRIES, round_at_random, squared_norm
 from tests.conformance.cohorts import stream
@@ -112,3 +113,14 @@ def test_squared_norm_is_exact_where_partial_sums_are_long() -> None:
 def test_rounding_refuses_a_vector_beyond_its_bound() -> None:
     with pytest.raises(EncodingError, match="exceeds its bound of 5"):
         round_at_random(np.array([4.0, 4.0]), l2_bound=5.0, entropy=stream(b"beyond"))
+
+
+def test_rounding_keeps_every_norm_within_the_sensitivity() -> None:
+    """20,000 random and adversarial updates through the whole encoding; `benchmarks.rounding` takes a million."""
+    report = measure(20_000, seed=7, entropy=stream(b"norms"))
+    assert (report.vectors, report.violations) == (20_000, 0)
+    assert min(report.by_kind.values()) == max(report.by_kind.values()) == 4_000
+    # Vectors came to the bound, and beyond it before the check, or this test would say nothing.
+    assert 0.9999 < report.largest <= 1
+    assert report.rounded_again > 300
+    assert report.rounded_towards_zero > 50
