@@ -31,7 +31,12 @@ _LEGACY_KERAS: Final = "TF_USE_LEGACY_KERAS"
 _LOG_LEVEL: Final = "TF_CPP_MIN_LOG_LEVEL"
 _LOG_LINE: Final = re.compile(rb"[IWE]\d{4} \d\d:\d\d:\d|WARNING: All log messages before absl")
 _PRIVACY: Final = {
-    "optimizers.dp_optimizer_keras": ("DPKerasAdagradOptimizer", "DPKerasAdamOptimizer", "DPKerasSGDOptimizer"),
+    "optimizers.dp_optimizer_keras": (
+        "DPKerasAdagradOptimizer",
+        "DPKerasAdamOptimizer",
+        "DPKerasSGDOptimizer",
+        "GenericDPSGDOptimizer",
+    ),
     "optimizers.dp_optimizer_keras_vectorized": (
         "VectorizedDPKerasAdagradOptimizer",
         "VectorizedDPKerasAdamOptimizer",

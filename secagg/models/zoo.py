@@ -5,8 +5,10 @@ from typing import Any, Final
 
 from secagg.checks import check_integer
 from secagg.errors import ConfigurationError
+from secagg.example_level import ExampleLevel
 from secagg.models.base import Model
 from secagg.models.keras import KerasModel
+from secagg.models.private import PrivateKerasModel
 from secagg.models.softmax import SoftmaxRegression
 from secagg.models.tensorflow import load_legacy_keras
 
@@ -20,6 +22,7 @@ def build(
     *,
     optimizer: str | None = None,
     learning_rate: float | None = None,
+    private: ExampleLevel | None = None,
     seed: int,
 ) -> Model:
     """Make a classifier by name.
@@ -35,10 +38,11 @@ def build(
         classes: At least 2.
         optimizer: Name of a Keras optimizer, `adam` if None; `numpy-softmax` knows `sgd` alone.
         learning_rate: Over 0; None takes the optimizer's default (0.1 for `numpy-softmax`).
+        private: How local training is to protect every example; by `sgd` alone, and by a Keras model.
         seed: Of the initial weights, at least 0.
 
     Raises:
-        ConfigurationError: An unknown name, or arguments that do not fit the model.
+        ConfigurationError: An unknown name, or arguments that do not fit the model or do not go together.
         MissingExtraError: A Keras model, and TensorFlow is not installed.
     """
     if name not in NAMES:
@@ -46,6 +50,15 @@ def build(
     check_integer("classes", classes, minimum=2)
     for size in features_shape:
         check_integer("every size of features_shape", size, minimum=1)
+    if private is not None and name == "numpy-softmax":
+        raise ConfigurationError(
+            "numpy-softmax has no gradients of single examples to protect: softmax is the same model in Keras and does"
+        )
+    if private is not None and optimizer not in (None, "sgd"):
+        raise ConfigurationError(
+            f"expected optimizer sgd where examples are protected, found {optimizer!r}; the server's momentum "
+            "(server_momentum) costs no privacy"
+        )
     if name == "numpy-softmax":
         if optimizer not in (None, "sgd"):
             raise ConfigurationError(f"expected optimizer sgd for numpy-softmax, found {optimizer!r}")
@@ -55,6 +68,13 @@ def build(
         raise ConfigurationError(
             f"expected images of (height, width) or (height, width, channels), at least 4x4, for cnn, "
             f"found examples of shape {features_shape}: softmax and mlp take any shape"
+        )
+    if private is not None:
+        return PrivateKerasModel(
+            lambda: _keras_model(name, features_shape, classes),
+            training=private,
+            learning_rate=0.01 if learning_rate is None else learning_rate,
+            seed=seed,
         )
     return KerasModel(
         lambda: _keras_model(name, features_shape, classes),

@@ -1,0 +1,197 @@
+"""A Keras model whose local training protects every example: DP-SGD through tensorflow-privacy's Keras optimizer.
+
+Adversary: whoever sees the weights after each round of training, all other clients' examples included.  What is noised
+and at what sensitivity is `secagg.models.clipped_sum`; how often, and what that costs, is `secagg.example_level`.
+
+Departures from how tensorflow-privacy's optimizers are used elsewhere:
+
+- Minibatches are Poisson samples, which is what is accounted, not shuffled ones of one size.
+- The noisy sum is divided by the expected number of examples, not by that of the sample, which is no public number.
+- A sample is filled up with rows of weight zero to a power of two, at least one.  The optimizer divides by that size,
+  which is exact, and is multiplied back, likewise: the size of a sample leaves no trace in the weights.
+- Gradients are computed with each example in a minibatch of its own, vectorized, instead of as the Jacobian of all
+  losses.  There an example whose activations overflow makes everybody's gradients NaN, zero times infinity, and a layer
+  may mix examples: either way one example would change the sum by more than its own clipped gradient.
+"""
+
+import logging
+import os
+from collections.abc import Callable
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from secagg.checks import check_integer
+from secagg.errors import ConfigurationError, ModelError
+from secagg.example_level import ExampleLevel
+from secagg.models.clipped_sum import SEED_BYTES, ClippedNoisySum
+from secagg.models.interrupts import HeldInterrupts
+from secagg.models.keras import KerasModel
+from secagg.models.poisson import poisson_sample
+from secagg.models.tensorflow import load_legacy_keras, load_tensorflow_privacy
+from secagg.models.variables import LayerRandomness
+
+
+class PrivateKerasModel(KerasModel):
+    """A tf-keras model that trains by DP-SGD and no other way, with the interface of `secagg.models.base.Model`.
+
+    Args:
+        builder: As for `KerasModel`; of a model with float32 weights, all of them trained, and no penalties.
+        training: What one call of `fit` does.
+        learning_rate: Of stochastic gradient descent, over 0.
+        seed: Of the initial weights, at least 0.
+        entropy: Secret randomness of samples and noise: called with a number of bytes, returns as many.
+
+    Formal guarantees:
+        The weights after `fit`, given those before it, are one `training.event`: unit, relation and sensitivity are
+        `ExampleLevel`'s.  Samples come from `entropy`, and noise from a generator of TensorFlow that each `fit` seeds
+        from `entropy`; no seed that is public has a part in either.  The noise is no exact one of the package's own but
+        an approximation in float64, see `ClippedNoisySum`.  Gradients are float32, whose
+        rounding may depend on how many other examples are computed beside one: that is not covered.
+
+    Raises:
+        MissingExtraError: TensorFlow or tensorflow-privacy is not installed.
+        ConfigurationError: An argument is out of range.
+        ModelError: As for `KerasModel`, or the model is one whose examples cannot be protected.
+    """
+
+    def __init__(
+        self,
+        builder: Callable[[], Any],
+        *,
+        training: ExampleLevel,
+        learning_rate: float,
+        seed: int,
+        entropy: Callable[[int], bytes] = os.urandom,
+    ) -> None:
+        super().__init__(builder, optimizer="sgd", learning_rate=learning_rate, seed=seed)
+        privacy, tensorflow = load_tensorflow_privacy(), self._tensorflow
+        self._training, self._entropy = training, entropy
+        self._check_protectable()
+        self._generator = tensorflow.random.Generator.from_state(self._seed_state(), alg="philox")
+        query = ClippedNoisySum(
+            tensorflow, self._generator, clip_l2=training.clip_l2, noise_stddev=training.noise_stddev
+        )
+        self._optimizer = privacy.GenericDPSGDOptimizer(query, learning_rate=learning_rate)
+        # How many rows of the minibatch at hand are examples.
+        self._present = tensorflow.Variable(0, dtype=tensorflow.int32, trainable=False)
+
+    def fit(self, x: NDArray[Any], y: NDArray[Any], *, epochs: int, batch_size: int, seed: int) -> None:
+        """Train from the current weights, as planned.
+
+        Never twice the same: samples and noise are secret.  A Ctrl-C takes effect between two steps; the weights of the
+        last whole step are private too, and cost no more than all of it.
+
+        Args:
+            x: Examples.
+            y: Their targets.
+            epochs: The plan's.
+            batch_size: The plan's.
+            seed: Of the model's own randomness (dropout) alone, at least 0.
+
+        Raises:
+            DataError: Examples or targets that do not fit the model.
+            ConfigurationError: Epochs or batch size are not the plan's, or the seed is out of range.
+        """
+        plan = self._training
+        if (epochs, batch_size) != (plan.epochs, plan.batch_size):
+            raise ConfigurationError(
+                f"expected the {plan.epochs} epochs and batches of {plan.batch_size} that noise was planned for, found "
+                f"{epochs} and {batch_size}"
+            )
+        check_integer("seed", seed, minimum=0)
+        x, y = self._checked(x, y)
+        convert = self._tensorflow.convert_to_tensor
+        with HeldInterrupts() as interrupts:
+            train = self._program(x, y).train
+            if self._randomness is None:
+                self._randomness = LayerRandomness(self._tensorflow, self._model)
+            self._randomness.reseed(seed)
+            self._generator.reset(self._seed_state())
+            for _ in range(plan.steps):
+                sample = poisson_sample(len(x), plan.sampling_rate, self._entropy)
+                self._present.assign(len(sample))
+                train(convert(filled_up(x[sample])), convert(filled_up(y[sample])))
+                interrupts.check()
+
+    def _train_step(self, x: Any, y: Any) -> None:
+        tensorflow = self._tensorflow
+        rows = tensorflow.shape(x)[0]
+        gradients = _RowsByThemselves(tensorflow, self._gradients(x, y), tensorflow.range(rows) < self._present)
+        noisy_means = self._optimizer._compute_gradients(tensorflow.zeros([rows]), self._trained, tape=gradients)
+        factor = tensorflow.cast(rows, tensorflow.float32) / self._training.expected_examples
+        self._optimizer.apply_gradients([(factor * gradient, variable) for gradient, variable in noisy_means])
+
+    def _gradients(self, x: Any, y: Any) -> list[Any]:
+        """The gradient of each example's loss, stacked, for each variable."""
+        tensorflow = self._tensorflow
+
+        def of_one(example: tuple[Any, Any]) -> list[Any]:
+            row, target = (tensorflow.expand_dims(part, 0) for part in example)
+            with tensorflow.GradientTape() as tape:
+                loss = tensorflow.reduce_mean(self._objective.loss.call(target, self._model(row, training=True)))
+            self._check_penalties()
+            unconnected = tensorflow.UnconnectedGradients.ZERO
+            gradients: list[Any] = tape.gradient(loss, self._trained, unconnected_gradients=unconnected)
+            return gradients
+
+        logger = tensorflow.get_logger()
+        level = logger.level
+        logger.setLevel(logging.ERROR)  # It remarks on convolutions, which it does one by one.
+        try:
+            stacked: list[Any] = tensorflow.vectorized_map(of_one, (x, y))
+        finally:
+            logger.setLevel(level)
+        return stacked
+
+    def _seed_state(self) -> Any:
+        drawn = self._entropy(SEED_BYTES)
+        if len(drawn) != SEED_BYTES:
+            raise ConfigurationError(f"expected {SEED_BYTES} bytes of entropy, found {len(drawn)}")
+        return self._tensorflow.constant(np.frombuffer(drawn, dtype="<i8"))
+
+    def _check_protectable(self) -> None:
+        if not isinstance(self._model, load_legacy_keras().Model):
+            raise ModelError("expected a model of tf-keras, which tensorflow-privacy's optimizers train, found Keras 3")
+        if len(self._weights.get()) != len(self._trained):
+            raise ModelError(
+                "expected a model whose weights are all trained, found others, such as batch normalisation's: it mixes "
+                "examples, and its statistics would be released without noise; layer normalisation would do"
+            )
+        if any(variable.dtype != self._tensorflow.float32 for variable in self._trained):
+            raise ModelError("expected float32 weights, which tensorflow-privacy's optimizers train, found others")
+        self._check_penalties()
+
+    def _check_penalties(self) -> None:
+        if self._model.losses:
+            raise ModelError(
+                "expected a model without penalties, found regularised layers; clipping and noise regularise as it is"
+            )
+
+
+class _RowsByThemselves:
+    """A tape whose Jacobian has been computed row by row, zero in rows that hold no example."""
+
+    def __init__(self, tensorflow: Any, gradients: list[Any], present: Any) -> None:
+        self._tensorflow, self._gradients, self._present = tensorflow, gradients, present
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Nothing was recorded."""
+
+    def jacobian(self, losses: Any, variables: Any, unconnected_gradients: Any) -> list[Any]:  # noqa: ARG002 - the optimizer's interface
+        """The gradients, one row for each of the losses."""
+        tensorflow = self._tensorflow
+        return [
+            tensorflow.where(tensorflow.reshape(self._present, [-1] + [1] * (len(each.shape) - 1)), each, 0.0)
+            for each in self._gradients
+        ]
+
+
+def filled_up(rows: NDArray[Any]) -> NDArray[Any]:
+    """Rows and as many of zeros behind them as make their number a power of two, at least one."""
+    size = 1 << max(len(rows) - 1, 0).bit_length()
+    return np.concatenate([rows, np.zeros((size - len(rows), *rows.shape[1:]), rows.dtype)])
