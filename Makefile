@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test lint check bench masking lightsecagg paillier scale accuracy lock clean
+.PHONY: demo test lint check bench masking lightsecagg paillier privacy kills rounding scale accuracy lock clean
 
 demo: $(READY)
 	$(BIN)/secagg train --out runs/demo --overwrite
@@ -37,6 +37,19 @@ lightsecagg: $(READY)
 paillier: $(READY)
 	$(BIN)/python -m benchmarks.paillier --json benchmarks/results/paillier.json
 	$(BIN)/python -m benchmarks.oneshot --json benchmarks/results/oneshot.json
+
+# Samplers beside OpenDP and numpy, a client's part of a private round, accounting beside dp-accounting; five minutes.
+privacy: .venv-peers/.ready
+	.venv-peers/bin/python -m benchmarks.dp --json benchmarks/results/dp.json
+
+# A thousand writers of a ledger killed at random instants, on the disk; six minutes.
+kills: $(READY)
+	rm -rf runs/kills
+	$(BIN)/python -m tests.dp.killing 1000 runs/kills
+
+# A million random and adversarial updates through clipping and rounding; five minutes.
+rounding: $(READY)
+	$(BIN)/python -m benchmarks.rounding --json benchmarks/results/rounding.json
 
 # Memory at 10^7 coordinates, and how costs grow to 10,000 clients; half an hour.
 scale: $(READY)

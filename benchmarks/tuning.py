@@ -27,6 +27,7 @@ from rich.console import Console
 
 from benchmarks.accuracy import LIBRARIES, Spread, private_accuracy, spread_table
 from benchmarks.machine import Machine
+from dp.distributed import DistributedDiscreteGaussian
 from secagg.config import TrainingConfig
 from secagg.errors import ConfigurationError
 from secagg.prepare import prepare
@@ -119,8 +120,8 @@ def stand_in_accuracy(config: TrainingConfig) -> float:
     """Final test accuracy with the clear mean and continuous noise in the place of the secure mean."""
     prepared = prepare(config)
     devices, noise = prepared.devices, prepared.mean.noise
-    if noise is None:
-        raise ConfigurationError(f"tuning is for private runs; epsilon {config.epsilon} adds no noise")
+    if not isinstance(noise, DistributedDiscreteGaussian):
+        raise ConfigurationError("tuning is for runs with distributed discrete Gaussian noise")
     contributors = config.clients - config.dropping
     sigma = noise.local_sigma * math.sqrt(contributors) * prepared.mean.encoding.granularity / contributors
     generator = np.random.default_rng(config.seed)

@@ -16,13 +16,15 @@ from secagg.errors import (  # noqa: E402
     SecaggError,
     UnusableMean,
 )
-from secagg.mean import Release, SecureMean, Target  # noqa: E402
+from secagg.mean import Contribution, Release, SecureMean  # noqa: E402
+from secagg.noise import Target, Trust  # noqa: E402
 from secagg.records import RoundRecord  # noqa: E402
 from secagg.training import PlainAveraging, SecureAveraging  # noqa: E402
 
 __all__ = [
     "CheckpointError",
     "ConfigurationError",
+    "Contribution",
     "DataError",
     "Devices",
     "Encoding",
@@ -36,6 +38,7 @@ __all__ = [
     "SecureAveraging",
     "SecureMean",
     "Target",
+    "Trust",
     "UnusableMean",
     "Weighting",
 ]

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from dp.drawing import Chart, Scheme, chart, whole_numbers
+from dp.reporting.drawing import Chart, Scheme, chart, whole_numbers
 from secagg.comparison import PLAIN, WITHOUT_NOISE
 from secagg.records import RoundRecord
 

@@ -1,4 +1,4 @@
-"""The command `secagg`: train, report on a budget, list protocols, make a committee's keys.
+"""The command `secagg`: train, plan, report on and verify a budget, list protocols, make a committee's keys.
 
 Errors that the user can mend are one line on standard error and exit code 2; an interruption is exit code 130.
 """
@@ -16,7 +16,7 @@ from typer.core import TyperGroup
 
 from dp.errors import DpError
 from protocols.errors import ProtocolError
-from secagg.errors import ConfigurationError, SecaggError
+from secagg.errors import SecaggError
 
 INTERRUPTED = 130
 
@@ -57,12 +57,21 @@ def train(
     committee: Annotated[str | None, typer.Option(help="Folder of `secagg keys committee`, if one is needed.")] = None,
     committee_fingerprint: Annotated[str | None, typer.Option(help="Take no other committee's key.")] = None,
     adversary: Annotated[str | None, typer.Option(help="The server: curious or malicious.")] = None,
-    epsilon: Annotated[float | None, typer.Option(help="Client-level budget of the run; inf: no noise.")] = None,
-    delta: Annotated[float | None, typer.Option(help="Of the budget; below 1/clients.")] = None,
+    unit: Annotated[str | None, typer.Option(help="What the budget protects: client or example.")] = None,
+    epsilon: Annotated[float | None, typer.Option(help="Budget of the run; inf: no noise.")] = None,
+    delta: Annotated[float | None, typer.Option(help="Of the budget; below 1/clients, or 1/examples.")] = None,
+    example_clip_l2: Annotated[float | None, typer.Option(help="Bound on an example's gradient; unit example.")] = None,
+    mechanism: Annotated[str | None, typer.Option(help="Noise: discrete-gaussian or skellam.")] = None,
+    trust: Annotated[str | None, typer.Option(help="Noise is distributed, local or central.")] = None,
+    noise_removal: Annotated[
+        bool | None, typer.Option(help="Take off what noise dropouts did not need; with skellam.")
+    ] = None,
     adversarial: Annotated[float | None, typer.Option(help="Fraction of clients that collude with the server.")] = None,
     dropout: Annotated[float | None, typer.Option(help="Fraction of clients that vanish in every round.")] = None,
     minimum_contributors: Annotated[int | None, typer.Option(help="Fewer release nothing.")] = None,
-    clip_l2: Annotated[float | None, typer.Option(help="Bound on a client's update.")] = None,
+    clipping: Annotated[str | None, typer.Option(help="Of updates: global, per-layer or adaptive.")] = None,
+    clip_l2: Annotated[float | None, typer.Option(help="Bound on a client's update; adaptive: the first.")] = None,
+    clip_quantile: Annotated[float | None, typer.Option(help="Adaptive: the fraction left unclipped.")] = None,
     server_learning_rate: Annotated[float | None, typer.Option(help="Factor on the mean update.")] = None,
     server_momentum: Annotated[float | None, typer.Option(help="What is left of earlier mean updates.")] = None,
     epochs: Annotated[int | None, typer.Option(help="Local epochs a round.")] = None,
@@ -93,23 +102,52 @@ def report(
     html: Annotated[Path | None, typer.Option(help="Write a self-contained page to this file.")] = None,
 ) -> None:
     """What a ledger's releases have cost, and what that guarantees."""
-    from dp.ledger import Ledger
-    from dp.report import BudgetReport
+    from secagg.budget import report_on_terminal
 
-    if ledger.is_dir():
-        if not (ledger / "ledger.sqlite").is_file():
-            raise ConfigurationError(
-                f"{ledger} holds no ledger.sqlite: no run, or one without noise, which has no budget"
-            )
-        ledger = ledger / "ledger.sqlite"
-    with Ledger.open_to_read(ledger) as opened:
-        found = BudgetReport.from_ledger(opened)
-    if html is not None:
-        try:
-            html.write_text(found.as_html(), encoding="utf-8")
-        except OSError as error:
-            raise ConfigurationError(f"cannot write {html}: {error.strerror}") from None
-    sys.stdout.write((found.as_json() if as_json else found.as_text()).rstrip("\n") + "\n")
+    report_on_terminal(ledger, as_json=as_json, html=html)
+
+
+@budget.command()
+def plan(
+    clients: Annotated[int, typer.Option(help="All that may ever take part.")],
+    rounds: Annotated[int, typer.Option(help="Global rounds, one release each.")],
+    noise_multiplier: Annotated[float | None, typer.Option(help="Noise over sensitivity: what does it cost?")] = None,
+    epsilon: Annotated[float | None, typer.Option(help="Budget: what noise keeps it?")] = None,
+    delta: Annotated[float | None, typer.Option(help="Below 1/clients; clients^-1.1 where none is given.")] = None,
+    per_round: Annotated[int | None, typer.Option(help="Clients a round on average, drawn in secret.")] = None,
+    sampling: Annotated[float | None, typer.Option(help="The same as a probability, in (0, 1].")] = None,
+    mechanism: Annotated[str, typer.Option(help="gaussian, discrete-gaussian or skellam.")] = "gaussian",
+    bits: Annotated[int | None, typer.Option(help="Of a secure sum's modulus, 24 by default; not gaussian.")] = None,
+    dimension: Annotated[int | None, typer.Option(help="Coordinates of an update; not gaussian.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="JSON on standard output.")] = False,
+) -> None:
+    """What rounds will cost with given noise, or the noise that they need for a given epsilon."""
+    from secagg.budget import plan_on_terminal
+
+    plan_on_terminal(
+        clients=clients,
+        rounds=rounds,
+        noise_multiplier=noise_multiplier,
+        epsilon=epsilon,
+        delta=delta,
+        per_round=per_round,
+        sampling=sampling,
+        mechanism=mechanism,
+        bits=bits,
+        dimension=dimension,
+        as_json=as_json,
+    )
+
+
+@budget.command()
+def verify(
+    ledger: Annotated[Path, typer.Argument(help="A run's ledger.sqlite, or its folder.")],
+    head: Annotated[str | None, typer.Option(help="A head kept earlier; a file without it is refused.")] = None,
+) -> None:
+    """Check that a ledger is whole and unaltered: exit code 0, 3 where it is not, 2 where nobody can tell."""
+    from secagg.budget import verify_on_terminal
+
+    raise typer.Exit(verify_on_terminal(ledger, head=head))
 
 
 @keys.command()

@@ -5,6 +5,7 @@ on standard input and writes one line of JSON for each round; `python -m secagg.
 """
 
 import contextlib
+import math
 import queue
 import subprocess
 import sys
@@ -20,7 +21,7 @@ from secagg.config import TrainingConfig, parse
 from secagg.errors import SecaggError
 from secagg.prepare import prepare
 from secagg.records import RoundRecord
-from secagg.training import PlainAveraging, SecureAveraging
+from secagg.training import GlobalModel, PlainAveraging, SecureAveraging
 
 Kind = Literal["without noise", "plain"]
 WITHOUT_NOISE: Final = "without noise"
@@ -130,6 +131,8 @@ def _stream(stream: IO[bytes] | None) -> IO[bytes]:
 def main() -> None:
     """Run both, in step: who contributed to the secure round contributes to the plain one."""
     config = parse(tomllib.load(sys.stdin.buffer))
+    if config.unit == "example":  # there the noise is in the devices' training
+        config = msgspec.structs.replace(config, epsilon=math.inf)
     prepared = prepare(config)
     secure = SecureAveraging(
         devices=prepared.devices,
@@ -137,6 +140,7 @@ def main() -> None:
         mean=prepared.noiseless,
         step=config.server_step,
         dropping=config.dropping,
+        state=GlobalModel.initial(prepared.devices, prepared.clip),
         members=prepared.members,
         keyholders=prepared.keyholders,
     )
@@ -146,6 +150,7 @@ def main() -> None:
         clip_l2=config.clip_l2,
         max_weight=config.max_examples,
         step=config.server_step,
+        state=GlobalModel.initial(prepared.devices, prepared.clip),
     )
     for _ in range(config.rounds):
         record = secure.round()

@@ -5,23 +5,38 @@ import json
 import math
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 from msgspec import Meta
 
+from dp.adaptive import MEDIAN
+from dp.distributed import LatticeNoise
 from protocols import Adversary, PlainSum
 from protocols.crypto.density import whole_clients
+from secagg.clipping import ClippingKind
 from secagg.encoding import Weighting
 from secagg.errors import ConfigurationError
+from secagg.noise import Trust
 from secagg.training import ServerStep
 
 Positive = Annotated[float, Meta(gt=0)]
 Count = Annotated[int, Meta(ge=1)]
 
+_EXAMPLE_CLIP_L2: Final = 1.0
+
+EXAMPLE_LEVEL_DEFAULTS: Final[dict[str, float]] = {"delta": 1e-5, "clip_l2": 100.0, "learning_rate": 0.1}
+"""What `parse` takes where examples are the privacy unit and the setting is not given.
+
+Updates have the noise of local training in them: clipped as tightly as without it they would be little else.
+"""
 
 _CHOICES: Final = {
     "adversary": (str(Adversary.CURIOUS), str(Adversary.MALICIOUS)),
+    "mechanism": tuple(str(each) for each in LatticeNoise),
+    "trust": tuple(str(each) for each in Trust),
+    "clipping": tuple(str(each) for each in ClippingKind),
+    "unit": ("client", "example"),
     "weighting": tuple(str(each) for each in Weighting),
 }
 
@@ -47,9 +62,21 @@ class TrainingConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         minimum_contributors: Least contributors of a release, which the noise is sized for; by default what is left
             after one and a half times the dropout, and no less than a majority (against a malicious server: of all
             clients and the adversarial ones once more).
-        epsilon: Client-level budget of the whole run; `inf` means a run without noise.
-        delta: Of the budget; below one over the number of clients.
-        clip_l2: Bound on a client's update.
+        unit: What the budget protects: "client", all that one client contributes, by noise in the sums; or "example",
+            one example of one client, by noise in every client's local training (`secagg.example_level`).  The latter
+            has defaults of its own, see `EXAMPLE_LEVEL_DEFAULTS`.
+        epsilon: Budget of the whole run; `inf` means a run without noise.
+        delta: Of the budget; below one over the number of clients, or of examples.
+        example_clip_l2: Bound on the gradient of one example, where examples are protected.
+        mechanism: How the noise is distributed: "discrete-gaussian" or "skellam".
+        trust: Who adds it: "distributed", every client a share, so that the server sees a noisy sum alone; "local",
+            every client as much as is enough without any other's; "central", the server, which sees the exact sum.
+        noise_removal: Whether noise that was added in case more clients vanish is taken off again, so that every mean
+            has the noise of the budget and no more; for distributed Skellam noise, where at most 64 may vanish.
+        clipping: "global": a client's update is clipped as a whole; "per-layer": each of its arrays, by an equal share
+            of the bound; "adaptive": as a whole, by a bound that follows a quantile of the clients' norms.
+        clip_l2: Bound on a client's update; where it adapts, the first round's.
+        clip_quantile: The fraction of clients whose updates an adaptive bound is to leave unclipped.
         server_learning_rate: Factor on the mean update.
         server_momentum: What is left of earlier mean updates in the next one.
         epochs: Local epochs a round.
@@ -77,9 +104,16 @@ class TrainingConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     adversarial: Annotated[float, Meta(ge=0, lt=1)] = 0.05
     dropout: Annotated[float, Meta(ge=0, lt=1)] = 0.1
     minimum_contributors: Annotated[int, Meta(ge=2)] | None = None
+    unit: Literal["client", "example"] = "client"
     epsilon: Positive = 8.0
     delta: Annotated[float, Meta(gt=0, lt=1)] = 1e-3
+    example_clip_l2: Positive = _EXAMPLE_CLIP_L2
+    mechanism: LatticeNoise = LatticeNoise.DISCRETE_GAUSSIAN
+    trust: Trust = Trust.DISTRIBUTED
+    noise_removal: bool = False
+    clipping: ClippingKind = ClippingKind.GLOBAL
     clip_l2: Positive = 0.5
+    clip_quantile: Annotated[float, Meta(gt=0, lt=1)] = MEDIAN
     server_learning_rate: Positive = 2.5
     server_momentum: Annotated[float, Meta(ge=0, lt=1)] = 0.9
     epochs: Count = 3
@@ -104,12 +138,27 @@ class TrainingConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
             raise ConfigurationError(f'adversary must be "curious" or "malicious", not "{self.adversary}"')
         if self.private and not 1e-9 <= self.epsilon <= 1e9:
             raise ConfigurationError(f"epsilon must lie in [1e-9, 1e9], or be inf for no noise, not {self.epsilon:g}")
-        if self.private and self.delta * self.clients >= 1:
+        if self.unit == "client" and self.example_clip_l2 != _EXAMPLE_CLIP_L2:
+            raise ConfigurationError("example_clip_l2 is of training that protects examples, and unit is client")
+        if self.unit == "example":
+            self._check_example_level()
+        elif self.private and self.delta * self.clients >= 1:
             raise ConfigurationError(
                 f"delta {self.delta} is not below one over {self.clients} clients; {0.9 / self.clients:.2g} would do"
             )
+        if self.noise_removal and not self.private:
+            raise ConfigurationError("noise_removal has nothing to take off where epsilon is inf")
+        if self.private and self.trust is Trust.CENTRAL and self.adversary is Adversary.MALICIOUS:
+            raise ConfigurationError("a malicious server cannot be trusted with the noise; trust distributed would do")
         if (self.weighting is Weighting.WEIGHTED) != (self.max_examples is not None):
             raise ConfigurationError("max_examples must be given exactly where weighting is weighted")
+        if self.clipping is not ClippingKind.ADAPTIVE and self.clip_quantile != MEDIAN:
+            raise ConfigurationError(f"clip_quantile is of adaptive clipping, and clipping is {self.clipping}")
+        if self.clipping is ClippingKind.ADAPTIVE and self.weighting is Weighting.WEIGHTED:
+            raise ConfigurationError(
+                "adaptive clipping counts clients, all alike, and takes no weighted mean; weighting uniform would do, "
+                "or clipping global"
+            )
         if self.committee is None and self.committee_fingerprint is not None:
             raise ConfigurationError("committee_fingerprint is that of a committee's key, and committee is not given")
         left = self.clients - self.dropping
@@ -123,6 +172,22 @@ class TrainingConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
             raise ConfigurationError(
                 f"minimum_contributors is {self.required_contributors}{default}, but a dropout of {self.dropout:g} "
                 f"leaves only {left} of {self.clients} clients; at most {left} would do"
+            )
+
+    def _check_example_level(self) -> None:
+        if self.noise_removal or (self.mechanism, self.trust) != (LatticeNoise.DISCRETE_GAUSSIAN, Trust.DISTRIBUTED):
+            raise ConfigurationError(
+                "mechanism, trust and noise_removal are of noise in the sums, and unit example has it in local training"
+            )
+        if self.weighting is Weighting.WEIGHTED:
+            raise ConfigurationError(
+                "a mean weighted by examples tells their number, which unit example protects; weighting uniform would "
+                "do: updates grow with the number of examples as it is"
+            )
+        if self.private and self.optimizer != "sgd":
+            raise ConfigurationError(
+                f"unit example trains by sgd, not {self.optimizer}; server_momentum would do for momentum, and costs "
+                "no privacy"
             )
 
     @property
@@ -176,10 +241,12 @@ def protection(protocol: str, *, private: bool, adversary: Adversary) -> str:
     return f"{called}, malicious server" if adversary is Adversary.MALICIOUS else called
 
 
-def assumed_server(protocol: str, adversary: Adversary) -> str:
+def assumed_server(protocol: str, adversary: Adversary, trust: Trust) -> str:
     """What is assumed of the server, in words for people."""
     if protocol == PlainSum.name:
-        return "trusted with every update"
+        return "trusted with every update, noisy as it is" if trust is Trust.LOCAL else "trusted with every update"
+    if trust is Trust.CENTRAL:
+        return "trusted with exact sums, and to add the noise"
     if adversary is Adversary.MALICIOUS:
         return "malicious: it may do anything"
     return "curious: it follows the protocol"
@@ -212,6 +279,8 @@ def parse(settings: dict[str, Any]) -> TrainingConfig:
         raise ConfigurationError(
             f"unknown setting {', '.join(unknown)}; there are {', '.join(TrainingConfig.__struct_fields__)}"
         )
+    if settings.get("unit") == "example":
+        settings = EXAMPLE_LEVEL_DEFAULTS | settings
     try:
         return msgspec.convert(settings, type=TrainingConfig)
     except msgspec.ValidationError as error:

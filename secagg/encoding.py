@@ -259,13 +259,21 @@ class Encoding:
         rotated /= self.granularity
         return round_at_random(rotated, l2_bound=self.l2_sensitivity, entropy=entropy)
 
-    def decode(self, total: NDArray[np.uint64], *, contributors: int, rotation: Rotation) -> Arrays:
+    def decode(
+        self,
+        total: NDArray[np.uint64],
+        *,
+        contributors: int,
+        rotation: Rotation,
+        noise: NDArray[np.int64] | None = None,
+    ) -> Arrays:
         """The mean from the sum of the contributors' vectors modulo `modulus`.
 
         Args:
             total: Shape `(length,)`, uint64, entries in [0, modulus).
             contributors: How many vectors are in the sum, in [1, clients].
             rotation: The one that the clients used.
+            noise: Added to the sum's integers, where it is the server that adds it; shape `(length,)`, int64.
 
         Returns:
             Arrays of the encoding's shapes, float64.
@@ -275,12 +283,11 @@ class Encoding:
             UnusableMean: Noise or rounding has left a total weight that is not positive.
         """
         self._check_contributors(contributors)
-        if total.dtype != np.uint64 or total.shape != (self.length,) or int(total.max()) >= self.modulus:
-            raise EncodingError(
-                f"a sum must have shape ({self.length},), dtype uint64 and entries below the modulus, not shape "
-                f"{total.shape} and dtype {total.dtype}"
-            )
-        flat = rotation.restore(residues.centred(total, self.modulus) * self.granularity)
+        self.check_sum(total)
+        integers = residues.centred(total, self.modulus)
+        if noise is not None:
+            integers += noise
+        flat = rotation.restore(integers * self.granularity)
         divisor = float(contributors)
         if self.weighting is Weighting.WEIGHTED:
             divisor = float(flat[-1]) / self.clip_l2
@@ -292,6 +299,14 @@ class Encoding:
         edges = np.cumsum([math.prod(shape) for shape in self.shapes])
         pieces = np.split(flat[: edges[-1]] / divisor, edges[:-1])
         return [piece.reshape(shape) for piece, shape in zip(pieces, self.shapes, strict=True)]
+
+    def check_sum(self, total: NDArray[np.uint64]) -> None:
+        """Raise `EncodingError` for what is no sum of encoded vectors: see `decode`."""
+        if total.dtype != np.uint64 or total.shape != (self.length,) or int(total.max()) >= self.modulus:
+            raise EncodingError(
+                f"a sum must have shape ({self.length},), dtype uint64 and entries below the modulus, not shape "
+                f"{total.shape} and dtype {total.dtype}"
+            )
 
     def _checked_weight(self, weight: float | None) -> float | None:
         if self.weighting is Weighting.UNIFORM:

@@ -6,8 +6,8 @@ to a file can replace it, so the fingerprint of the public key is to be compared
 control.  A member's file is for its owner's eyes alone from the moment that it exists, and refused once it is not.
 """
 
-import hashlib
 import contextlib
+import hashlib
 import os
 import secrets
 import shutil

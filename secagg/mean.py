@@ -20,16 +20,30 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from dp.clip import clip_l2
-from dp.distributed import DistributedDiscreteGaussian
-from protocols import Committee, Cost, Keyholder, Member, Roster, SecureSum, Session, Transmission, simulate
+from dp.events import PrivacyEvent
+from protocols import Committee, Cost, Keyholder, Member, Roster, Secret, SecureSum, Session, Transmission, simulate
 from protocols.errors import ParameterError
 from secagg.encoding import Arrays, Encoding, Weighting
 from secagg.errors import ConfigurationError
-from secagg.lattice import Target, fit_with_noise
+from secagg.lattice import fit_with_noise
+from secagg.noise import Noise, Target, Trust, added, openings, to_remove
 from secagg.residues import reduced
 from secagg.rotation import Rotation
 
-__all__ = ["Release", "SecureMean", "Target"]
+__all__ = ["Contribution", "Release", "SecureMean", "Target"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contribution:
+    """What a client gives to the protocol.
+
+    Attributes:
+        vector: Shape `(length,)`, uint64, entries in [0, modulus).
+        attached: The secrets that the session asks for; none, unless noise may be removed.
+    """
+
+    vector: NDArray[np.uint64]
+    attached: tuple[Secret, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +55,7 @@ class Release:
             see `SecureMean.decode`.
         contributors: Whose updates are in it, ascending.
         dropped: By party id, the round of the protocol that it did not answer.
+        realised: The release as the ledger is to know it, with the noise that is really in it; None without noise.
         rounding_bound: The most that an entry differs, noise aside, from the exact mean of the clipped updates; None
             where the mean is weighted and noisy, since it would give the exact total weight away.
         cost: Bytes and seconds of the protocol, encoding included.
@@ -49,6 +64,7 @@ class Release:
     mean: Arrays
     contributors: tuple[int, ...]
     dropped: dict[int, str]
+    realised: PrivacyEvent | None
     rounding_bound: float | None
     cost: Cost
 
@@ -62,7 +78,8 @@ class SecureMean:
         clients: Ids of the cohort.
         minimum_contributors: With fewer, nothing is released; the noise is sized for so many, less those that collude.
         encoding: Between updates and integers.
-        noise: What each client adds to its integers, or None.
+        noise: What each client adds to its integers, or the server to their sum; or None.
+        target: What the noise is for; None exactly where there is none.
         roster: The identities of the cohort, where the server may be malicious, or None.
         committee: Who opens the sum, in protocols that encrypt under a committee's key, or None.
 
@@ -76,7 +93,8 @@ class SecureMean:
     clients: tuple[int, ...]
     minimum_contributors: int
     encoding: Encoding
-    noise: DistributedDiscreteGaussian | None
+    noise: Noise | None
+    target: Target | None = None
     roster: Roster | None = None
     committee: Committee | None = None
 
@@ -135,7 +153,7 @@ class SecureMean:
             modulus=protocol.modulus,
         )
         encoding, noise = fit_with_noise(
-            fit, target, modulus_bits=modulus_bits, shares=minimum_contributors - colluding
+            fit, target, modulus_bits=modulus_bits, minimum_contributors=minimum_contributors
         )
         planned = cls(
             protocol=protocol.with_headroom(),  # the encoding's
@@ -143,6 +161,7 @@ class SecureMean:
             minimum_contributors=minimum_contributors,
             encoding=encoding,
             noise=noise,
+            target=target,
             roster=roster,
             committee=committee,
         )
@@ -151,7 +170,7 @@ class SecureMean:
 
     def session(self, session_id: bytes, *, context: bytes = b"") -> Session:
         """The protocol's session; its digest binds encoding and noise besides its own fields."""
-        noise = None if self.noise is None else self.noise.event
+        noise = None if self.noise is None or self.target is None else (self.noise.event, self.target.trust)
         return Session(
             session_id=session_id,
             clients=self.clients,
@@ -161,6 +180,7 @@ class SecureMean:
             context=context,
             parameters=hashlib.sha256(msgspec.json.encode((self.encoding, noise))).digest(),
             roster=self.roster,
+            attached=openings(self.noise),
             committee=self.committee,
         )
 
@@ -175,8 +195,8 @@ class SecureMean:
         rotation: Rotation,
         weight: float | None = None,
         entropy: Callable[[int], bytes] = os.urandom,
-    ) -> NDArray[np.uint64]:
-        """A client's part: its clipped and encoded update with its share of the noise, modulo the modulus.
+    ) -> Contribution:
+        """A client's part: its clipped and encoded update with its noise, where clients add any, modulo the modulus.
 
         Args:
             arrays: The update, of the planned shapes, finite; clipped here to `clip_l2`.
@@ -185,18 +205,28 @@ class SecureMean:
             entropy: Secret randomness for rounding and noise.
 
         Returns:
-            Shape `(length,)`, uint64, entries in [0, modulus).
+            The vector and the secrets for the client's machine.
 
         Raises:
             EncodingError: Shapes or weight do not fit.
             dp.errors.InvalidParameter: An entry is NaN or infinite.
         """
         integers = self.encoding.encode(arrays, weight=weight, rotation=rotation, entropy=entropy)
-        if self.noise is not None:
-            integers += self.noise.share(entropy)
-        return reduced(integers, self.encoding.modulus)
+        attached: tuple[Secret, ...] = ()
+        if self.noise is not None and not self._central:
+            noise, attached = added(self.noise, entropy)
+            integers += noise
+        return Contribution(vector=reduced(integers, self.encoding.modulus), attached=attached)
 
-    def decode(self, total: NDArray[np.uint64], *, contributors: int, rotation: Rotation) -> Arrays:
+    def decode(
+        self,
+        total: NDArray[np.uint64],
+        *,
+        contributors: int,
+        rotation: Rotation,
+        attached: Mapping[int, Sequence[Secret | None]] | None = None,
+        entropy: Callable[[int], bytes] = os.urandom,
+    ) -> Arrays:
         """The server's part: the mean from the sum of the contributors' vectors modulo the modulus.
 
         A weighted mean is a quotient, which noise in a small divisor can carry far beyond what any clients sent.  No
@@ -208,6 +238,8 @@ class SecureMean:
             total: See `Encoding.decode`.
             contributors: See `Encoding.decode`.
             rotation: Of the session.
+            attached: What the protocol has opened of each contributor's secrets, where noise may be removed.
+            entropy: Secret randomness for the noise, where it is the server that adds it.
 
         Returns:
             Arrays of the planned shapes, float64.
@@ -215,11 +247,28 @@ class SecureMean:
         Raises:
             EncodingError: The arguments do not fit.
             UnusableMean: Noise or rounding has left a total weight that is not positive.
+            dp.errors.TooManyDropped: More clients have dropped than the noise allows for.
+            dp.errors.InvalidParameter: Secrets are missing.
         """
-        mean = self.encoding.decode(total, contributors=contributors, rotation=rotation)
+        self.encoding.check_sum(total)
+        excess = to_remove(self.noise, attached or {}, dropped=len(self.clients) - contributors)
+        if excess is not None:
+            total = reduced(total.view(np.int64) - excess, self.encoding.modulus)
+        noise = added(self.noise, entropy)[0] if self.noise is not None and self._central else None
+        mean = self.encoding.decode(total, contributors=contributors, rotation=rotation, noise=noise)
         if self.noise is None or self.encoding.weighting is Weighting.UNIFORM:
             return mean
         return list(clip_l2(mean, bound=self.encoding.clip_l2).arrays)
+
+    def realised(self, contributors: int) -> PrivacyEvent | None:
+        """The release of a mean over so many clients, with the noise that is then in it; None without noise."""
+        if self.noise is None or self.target is None:
+            return None
+        return self.target.realised(self.noise, clients=len(self.clients), contributors=contributors)
+
+    @property
+    def _central(self) -> bool:
+        return self.target is not None and self.target.trust is Trust.CENTRAL
 
     def run(
         self,
@@ -257,16 +306,18 @@ class SecureMean:
         self._check_parties(updates, weights, members, keyholders)
         session = self.session(entropy(16), context=context)
         rotation = self.rotation(session)
-        vectors, seconds = {}, {}
+        vectors, attached, seconds = {}, {}, {}
         for client in self.clients:
             begun = clock()
             weight = None if weights is None else weights[client]
-            vectors[client] = self.contribution(updates[client], rotation=rotation, weight=weight, entropy=entropy)
+            given = self.contribution(updates[client], rotation=rotation, weight=weight, entropy=entropy)
+            vectors[client], attached[client] = given.vector, given.attached
             seconds[client] = clock() - begun
         outcome = simulate(
             self.protocol,
             session,
             vectors,
+            attached=attached,
             members=members,
             keyholders=keyholders,
             drops=drops,
@@ -275,7 +326,13 @@ class SecureMean:
             clock=clock,
         )
         begun = clock()
-        mean = self.decode(outcome.total, contributors=len(outcome.contributors), rotation=rotation)
+        mean = self.decode(
+            outcome.total,
+            contributors=len(outcome.contributors),
+            rotation=rotation,
+            attached=outcome.attached,
+            entropy=entropy,
+        )
         outcome.cost.server_s += clock() - begun
         for client in self.clients:
             outcome.cost.client_s[client] += seconds[client]
@@ -283,6 +340,7 @@ class SecureMean:
             mean=mean,
             contributors=outcome.contributors,
             dropped=outcome.dropped,
+            realised=self.realised(len(outcome.contributors)),
             rounding_bound=self._rounding_bound(outcome.contributors, weights),
             cost=outcome.cost,
         )

@@ -6,14 +6,17 @@ from pathlib import Path
 
 import msgspec
 
+from dp.calibration import calibrate_gaussian
 from protocols import Adversary, Keyholder, Member, SecureSum, available, load
 from protocols.crypto.density import whole_clients
 from protocols.errors import ParameterError
+from secagg.clipping import Clip, ClippingKind, choose_clip, planned
 from secagg.config import TrainingConfig
 from secagg.data.load import load as load_data
 from secagg.data.partition import partition
 from secagg.devices import Devices, Shard
 from secagg.errors import ConfigurationError
+from secagg.example_level import ExampleLevel
 from secagg.keyholders import MAKE, SimulatedCommittee
 from secagg.mean import SecureMean, Target
 from secagg.members import simulated_members
@@ -30,9 +33,11 @@ class Prepared:
         members: Their identities and terms, made for this run, where the server may be malicious; otherwise None.
         keyholders: The committee's members, where the protocol needs one; otherwise None.
         test: Examples and targets that rounds are measured on.
+        clip: Of the first round.
         mean: With noise where the settings ask for privacy.
         noiseless: The same without noise.
         suffix: Of the saved model's file.
+        example_level: What the devices' local training does, where examples are the privacy unit and protected.
     """
 
     config: TrainingConfig
@@ -40,9 +45,23 @@ class Prepared:
     members: dict[int, Member] | None
     keyholders: dict[int, Keyholder] | None
     test: Shard
+    clip: Clip
     mean: SecureMean
     noiseless: SecureMean
     suffix: str
+    example_level: ExampleLevel | None = None
+
+    @property
+    def population(self) -> int:
+        """How many privacy units there are: clients, or the examples of all of them."""
+        return self.config.clients if self.example_level is None else self.example_level.examples
+
+    @property
+    def noise_multiplier(self) -> float | None:
+        """Standard deviation over the sensitivity of the noise that the budget rests on; None without noise."""
+        if self.example_level is not None:
+            return self.example_level.noise_multiplier
+        return None if self.mean.noise is None else self.mean.noise.noise_multiplier
 
 
 def prepare(config: TrainingConfig) -> Prepared:
@@ -57,12 +76,14 @@ def prepare(config: TrainingConfig) -> Prepared:
     simulated = choose_committee(config)
     dataset = load_data(config.dataset, seed=config.seed)
     indices = partition(dataset.train_y, clients=config.clients, seed=config.seed, alpha=config.alpha)
+    example_level = _example_level(config, examples=sum(len(chosen) for chosen in indices))
     model = zoo.build(
         config.model,
         dataset.train_x.shape[1:],
         dataset.classes,
         optimizer=config.optimizer,
         learning_rate=config.learning_rate,
+        private=example_level,
         seed=config.seed,
     )
     devices = Devices(
@@ -82,13 +103,15 @@ def prepare(config: TrainingConfig) -> Prepared:
             committee=None if committee is None else committee.key,
         )
         roster = members[0].roster
+    clip = _first_clip(config, arrays=len(devices.shapes), contributors=threshold)
+    shapes, clip_l2 = planned(clip, shapes=devices.shapes, clip_l2=config.clip_l2)
     plan = partial(
         SecureMean.plan,
         protocol=protocol,
         clients=devices.clients,
         minimum_contributors=threshold,
-        shapes=devices.shapes,
-        clip_l2=config.clip_l2,
+        shapes=shapes,
+        clip_l2=clip_l2,
         modulus_bits=config.modulus_bits,
         weighting=config.weighting,
         max_weight=config.max_examples or 1.0,
@@ -96,13 +119,21 @@ def prepare(config: TrainingConfig) -> Prepared:
         committee=committee,
     )
     target = None
-    if config.private:
+    if config.private and example_level is None:
         # Every client knows its own noise share, so against a curious one of them at least that one does not count.
         colluding = max(1, whole_clients(config.clients, config.adversarial, "adversarial"))
-        target = Target(epsilon=config.epsilon, delta=config.delta, releases=config.rounds, colluding=colluding)
+        target = Target(
+            epsilon=config.epsilon,
+            delta=config.delta,
+            releases=config.rounds,
+            colluding=colluding,
+            mechanism=config.mechanism,
+            trust=config.trust,
+            noise_removal=config.noise_removal,
+        )
     # With noise first: it is what needs the larger modulus, and says so.
     mean = plan(target=target)
-    noiseless = plan() if config.private else mean
+    noiseless = mean if target is None else plan()
     if members is not None:  # before anything is reserved, not after
         protocol.check_safety(mean.session(bytes(16)), members[0].corrupt)
         if committee is not None:
@@ -120,9 +151,41 @@ def prepare(config: TrainingConfig) -> Prepared:
         members=members,
         keyholders=keyholders,
         test=(dataset.test_x, dataset.test_y),
+        clip=clip,
         mean=mean,
         noiseless=noiseless,
         suffix=".npz" if config.model == "numpy-softmax" else ".keras",
+        example_level=example_level,
+    )
+
+
+def _example_level(config: TrainingConfig, *, examples: int) -> ExampleLevel | None:
+    if config.unit == "client" or not config.private:
+        return None
+    return ExampleLevel.plan(
+        epsilon=config.epsilon,
+        delta=config.delta,
+        rounds=config.rounds,
+        clip_l2=config.example_clip_l2,
+        examples=examples,
+        clients=config.clients,
+        epochs=config.epochs,
+        batch_size=config.batch_size,
+    )
+
+
+def _first_clip(config: TrainingConfig, *, arrays: int, contributors: int) -> Clip:
+    noise_multiplier = None
+    if config.private and config.unit == "client" and config.clipping is ClippingKind.ADAPTIVE:
+        # The sum's own noise is hardly different, and depends on the clip.
+        noise_multiplier = calibrate_gaussian(epsilon=config.epsilon, delta=config.delta, releases=config.rounds)
+    return choose_clip(
+        config.clipping,
+        clip_l2=config.clip_l2,
+        quantile=config.clip_quantile,
+        arrays=arrays,
+        contributors=contributors,
+        noise_multiplier=noise_multiplier,
     )
 
 

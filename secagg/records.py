@@ -42,8 +42,10 @@ class RoundRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         contributors: How many updates are in the mean; 0 where too few were left and nothing was released.
         dropped: By round of the protocol, ids of the clients that vanished there.
         epsilon: Spent up to and with this round; None without noise.
+        ledger_head: Of the ledger after this round, which shows whether a file is older; None without noise.
         rounding_bound: The most that an entry of the mean differs, noise aside, from the exact one; None where that is
             not to be told, see `Release`, or nothing was released.
+        clip_bound: What the round's updates were clipped by, where it adapts; None elsewhere.
         withheld: Why nothing was released; None where a mean was.
         sent_bytes: Mean over clients.
         received_bytes: Mean over clients.
@@ -58,7 +60,9 @@ class RoundRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     contributors: Count
     dropped: dict[Stage, list[Count]] = {}
     epsilon: Quantity | None = None
+    ledger_head: Annotated[str, Meta(pattern=r"\A[0-9a-f]{64}\Z")] | None = None
     rounding_bound: Annotated[float, Meta(ge=0)] | None = None
+    clip_bound: Quantity | None = None
     withheld: str | None = None
     sent_bytes: Quantity = 0.0
     received_bytes: Quantity = 0.0

@@ -10,18 +10,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from dp.drawing import Chart
 from dp.errors import MissingExtra
 from dp.ledger import Ledger
-from dp.page import fill, require_extra
 from dp.report import BudgetReport, rounded_up
+from dp.reporting.drawing import Chart
+from dp.reporting.page import fill, require_extra
 from protocols import Adversary, PlainSum
 from secagg import charts
+from secagg.clipping import clip_in_words
 from secagg.comparison import PLAIN, WITHOUT_NOISE, ComparedRound
 from secagg.config import TrainingConfig, assumed_server, protection
 from secagg.costs import Cost, costs, quantity
 from secagg.errors import MissingExtraError
+from secagg.example_level import ExampleLevel
 from secagg.mean import SecureMean
+from secagg.noise import in_words
 from secagg.prepare import Prepared
 from secagg.records import RoundRecord
 from secagg.run import Summary
@@ -73,6 +76,7 @@ class RunReport:
         rounds: All rounds done, in order.
         compared: All rounds of the runs it is compared with; none where there are no such runs.
         budget: What its ledger discloses; None without noise.
+        example_level: What the devices' local training does, where examples are the privacy unit and protected.
     """
 
     config: TrainingConfig
@@ -81,6 +85,7 @@ class RunReport:
     rounds: Sequence[RoundRecord]
     compared: Sequence[ComparedRound]
     budget: BudgetReport | None
+    example_level: ExampleLevel | None
 
     @classmethod
     def of(cls, folder: RunFolder, prepared: Prepared, summary: Summary) -> "RunReport":
@@ -91,7 +96,7 @@ class RunReport:
             DpError: The ledger cannot be read.
         """
         budget = None
-        if prepared.mean.noise is not None:
+        if prepared.config.private:
             with Ledger.open_to_read(folder.ledger) as ledger:
                 budget = BudgetReport.from_ledger(ledger)
         return cls(
@@ -101,6 +106,7 @@ class RunReport:
             rounds=folder.metrics(),
             compared=folder.comparison(),
             budget=budget,
+            example_level=prepared.example_level,
         )
 
     @property
@@ -173,13 +179,17 @@ class RunReport:
         mean, encoding = self.mean, self.mean.encoding
         bounds = [record.rounding_bound for record in self.rounds if record.rounding_bound is not None]
         rounding = f"moves an entry of the mean, noise aside, by at most {max(bounds):.2g}" if bounds else "not told"
-        noise = "none"
-        if mean.noise is not None:
-            noise = (
-                f"discrete Gaussian from every client, local sigma {mean.noise.local_sigma:.5g} integer steps; summed "
-                f"over the {mean.noise.minimum_contributors} contributors that do not collude "
-                f"{mean.noise.noise_multiplier:.4g} times the sensitivity"
-            )
+        noise = "none" if mean.noise is None or mean.target is None else in_words(mean.noise, mean.target)
+        clipping = clip_in_words(
+            self.config.clipping,
+            clip_l2=self.config.clip_l2,
+            quantile=self.config.clip_quantile,
+            arrays=len(encoding.shapes),
+            bounds=[record.clip_bound for record in self.rounds if record.clip_bound is not None],
+        )
+        if self.example_level is not None:
+            noise = self.example_level.in_words
+            clipping += f", of an example's gradient in local training at most {self.example_level.clip_l2:g}"
         committee: tuple[tuple[str, str], ...] = ()
         if mean.committee is not None:
             key = mean.committee.key
@@ -189,11 +199,11 @@ class RunReport:
         return (
             ("Protocol", str(mean.protocol)),
             *committee,
-            ("Server assumed", assumed_server(self.config.protocol, self.config.adversary)),
+            ("Server assumed", assumed_server(self.config.protocol, self.config.adversary, self.config.trust)),
             ("Its steps", ", ".join(stage.replace("_", " ") for stage in self.stages)),
             ("Model", f"{self.config.model}: {encoding.dimension:,} parameters"),
             ("Update on the wire", f"{encoding.length:,} integers modulo {_power(encoding.modulus)}"),
-            ("Clipping", f"l2 norm of a client's whole update at most {encoding.clip_l2:g}"),
+            ("Clipping", clipping),
             ("Noise", noise),
             ("Rounding", rounding),
         )

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
+from typing import Literal
 
 import msgspec
 
@@ -12,6 +13,7 @@ from protocols import Adversary
 from secagg.comparison import ComparedRound, ComparisonProcess
 from secagg.config import TrainingConfig
 from secagg.errors import CheckpointError
+from secagg.noise import Trust
 from secagg.prepare import Prepared
 from secagg.records import CommitteeCost, RoundRecord
 from secagg.runfolder import RunFolder
@@ -30,16 +32,19 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
         clients: As in the settings.
         protocol: As in the settings.
         adversary: As in the settings: the server assumed.
+        trust: As in the settings: who adds the noise, where there is any.
+        unit: As in the settings: what the budget protects.
         rounds: Done in all.
         released: Rounds that released a mean.
         loss: Of the final model, on the test examples.
         accuracy: Likewise.
         accuracy_before: Of the initial model.
         compared: Final accuracy of each run to compare with, by kind.
-        epsilon_spent: Client level, zero-out relation; None without noise.
+        epsilon_spent: Of every unit, under zero-out for clients and add-or-remove-one for examples; None without noise.
         epsilon_budget: Likewise.
         delta: Likewise.
-        noise_multiplier: Standard deviation of the least summed noise over the sensitivity; None without noise.
+        noise_multiplier: Standard deviation of the least noise over the sensitivity, in a sum of updates or, where the
+            unit is an example, in each step of local training; None without noise.
         minimum_contributors: Fewer release nothing.
         contributors: Mean over the released rounds.
         dropped: Clients that vanished a round, mean, by round of the protocol.
@@ -57,6 +62,8 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     clients: int
     protocol: str
     adversary: Adversary
+    trust: Trust
+    unit: Literal["client", "example"]
     rounds: int
     released: int
     loss: float
@@ -96,7 +103,7 @@ def run_training(prepared: Prepared, folder: RunFolder, *, resume: bool, observe
 
 def _run(prepared: Prepared, folder: RunFolder, *, resume: bool, observe: Observer) -> Summary:
     config = prepared.config
-    initial = GlobalModel.initial(prepared.devices)
+    initial = GlobalModel.initial(prepared.devices, prepared.clip)
     _, accuracy_before = evaluate(prepared.devices, initial.weights, prepared.test)
     state, compared = initial, list[ComparedRound]()
     if resume:
@@ -107,13 +114,14 @@ def _run(prepared: Prepared, folder: RunFolder, *, resume: bool, observe: Observ
             observe(earlier.kind, earlier.record)
     wanted = config.compare and not compared
     with (
-        _ledger(config, folder, rounds=state.round, resume=resume) as ledger,
+        _ledger(prepared, folder, rounds=state.round, resume=resume) as ledger,
         _comparison(config, wanted=wanted) as process,
     ):
         training = SecureAveraging(
             devices=prepared.devices,
             test=prepared.test,
             mean=prepared.mean,
+            local=None if prepared.example_level is None else prepared.example_level.event,
             ledger=ledger,
             step=config.server_step,
             dropping=config.dropping,
@@ -139,6 +147,8 @@ def _run(prepared: Prepared, folder: RunFolder, *, resume: bool, observe: Observ
         clients=config.clients,
         protocol=config.protocol,
         adversary=config.adversary,
+        trust=config.trust,
+        unit=config.unit,
         rounds=len(records),
         released=len(released),
         loss=final[0],
@@ -148,7 +158,7 @@ def _run(prepared: Prepared, folder: RunFolder, *, resume: bool, observe: Observ
         epsilon_spent=spent,
         epsilon_budget=config.epsilon if config.private else None,
         delta=config.delta if config.private else None,
-        noise_multiplier=None if prepared.mean.noise is None else prepared.mean.noise.noise_multiplier,
+        noise_multiplier=prepared.noise_multiplier,
         minimum_contributors=prepared.mean.minimum_contributors,
         contributors=_mean(record.contributors for record in released),
         dropped=_mean_drops(records),
@@ -190,9 +200,10 @@ def _tell(compared: list[ComparedRound], observe: Observer) -> None:
 
 
 def _ledger(
-    config: TrainingConfig, folder: RunFolder, *, rounds: int, resume: bool
+    prepared: Prepared, folder: RunFolder, *, rounds: int, resume: bool
 ) -> AbstractContextManager[Ledger | None]:
     """The run's ledger: a new one only where no round has been run."""
+    config = prepared.config
     if not config.private:
         if resume and folder.has_ledger():
             raise CheckpointError(f"the run in {folder.path} began with noise, and {folder.ledger} is its account")
@@ -200,26 +211,26 @@ def _ledger(
     if resume and (rounds or folder.has_ledger()):
         if not folder.ledger.exists():
             raise CheckpointError(f"{rounds} rounds were run, but what they spent is lost: {folder.ledger} is gone")
-        ledger = Ledger.open(folder.ledger)
+        done = folder.metrics()
+        ledger = Ledger.open(folder.ledger, head=done[-1].ledger_head if done else None)
         try:
-            _check_ledger(ledger, config, folder, rounds=rounds)
+            _check_ledger(ledger, prepared, folder)
         except BaseException:
             ledger.close()
             raise
         return ledger
-    folder.create_ledger(config)
+    folder.create_ledger(config, population=prepared.population)
     return Ledger.open(folder.ledger)
 
 
-def _check_ledger(ledger: Ledger, config: TrainingConfig, folder: RunFolder, *, rounds: int) -> None:
-    kept, entries = ledger.budget, ledger.entries()
-    if (kept.epsilon, kept.delta, kept.population) != (config.epsilon, config.delta, config.clients):
+def _check_ledger(ledger: Ledger, prepared: Prepared, folder: RunFolder) -> None:
+    config, kept, entries = prepared.config, ledger.budget, ledger.entries()
+    found = (kept.epsilon, kept.delta, kept.population, kept.unit.value)
+    if found != (config.epsilon, config.delta, prepared.population, config.unit):
         raise CheckpointError(f"the budget in {folder.ledger} is not that of the run's settings")
     # Before the first checkpoint, only the ledger can tell that the settings were changed.
     if not all(entry.reservation.label.endswith(f" of run {run_name(config)}") for entry in entries):
         raise CheckpointError(f"{folder.ledger} counts releases of other settings than those in {folder.path}")
-    if len(entries) < rounds:
-        raise CheckpointError(f"{rounds} rounds were run, but {folder.ledger} knows of {len(entries)}: an older copy")
 
 
 def run_name(config: TrainingConfig) -> str:

@@ -5,6 +5,7 @@ One process at a time may write to it: the folder is a context manager that hold
 
 import re
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
@@ -13,10 +14,14 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from dp.adaptive import AdaptiveClip
+from dp.errors import InvalidParameter
+from dp.events import NeighbouringRelation, PrivacyUnit
 from dp.ledger import Ledger
 from secagg.comparison import ComparedRound
 from secagg.config import TrainingConfig, parse, read_settings
 from secagg.errors import CheckpointError, ConfigurationError, DataError
+from secagg.example_level import RELATION, UNIT
 from secagg.files import read_arrays, write_whole
 from secagg.folderlock import NAME as _LOCK
 from secagg.folderlock import FolderLock
@@ -64,8 +69,12 @@ class RunFolder:
         """The budget ledger."""
         return self.path / _LEDGER
 
-    def create_ledger(self, config: TrainingConfig) -> None:
+    def create_ledger(self, config: TrainingConfig, *, population: int) -> None:
         """Make a ledger for these settings, in one step: no interruption leaves half of one.
+
+        Args:
+            config: The settings.
+            population: How many privacy units there are.
 
         Raises:
             CheckpointError: There is one already, whose account must not be lost.
@@ -74,10 +83,18 @@ class RunFolder:
         if self.ledger.exists():
             raise CheckpointError(f"{self.ledger} exists already; a new run begins in another folder")
 
-        def create(partial: Path) -> None:
-            Ledger.create(partial, epsilon=config.epsilon, delta=config.delta, population=config.clients).close()
-
-        write_whole(self.ledger, create)
+        for left in self.path.glob(f".{self.ledger.stem}.*.partial.*"):
+            left.unlink()
+        unit = PrivacyUnit(config.unit)
+        relation = RELATION if unit is UNIT else NeighbouringRelation.ZERO_OUT
+        Ledger.create(
+            self.ledger,
+            epsilon=config.epsilon,
+            delta=config.delta,
+            population=population,
+            unit=unit,
+            relation=relation,
+        ).close()
 
     def has_ledger(self) -> bool:
         """Whether there is one; a file that is still empty was interrupted before it was a ledger."""
@@ -148,6 +165,8 @@ class RunFolder:
             file.write(msgspec.json.encode(record) + b"\n")
         arrays: dict[str, NDArray[Any]] = {f"weights_{index}": array for index, array in enumerate(state.weights)}
         arrays |= {f"velocity_{index}": array for index, array in enumerate(state.velocity)}
+        if isinstance(state.clip, AdaptiveClip):
+            arrays["clip_bound"] = np.asarray(np.float64(state.clip.bound))
         arrays |= {"round": np.asarray(np.int64(state.round)), "settings": _digest(config)}
         write_whole(self.path / _CHECKPOINT, lambda partial: np.savez(partial, **arrays))
 
@@ -155,7 +174,7 @@ class RunFolder:
         """The state after the last whole round, and metrics cut back to it; `like` itself before the first one.
 
         Args:
-            like: Weights of the shapes expected.
+            like: Weights of the shapes expected, and the first round's clip.
             config: The settings to go on with.
 
         Raises:
@@ -180,6 +199,8 @@ class RunFolder:
             for name, arrays in (("weights", like.weights), ("velocity", like.velocity))
             for index, array in enumerate(arrays)
         }
+        if isinstance(like.clip, AdaptiveClip):
+            shapes["clip_bound"] = ()
         try:
             found = read_arrays(self.path / _CHECKPOINT, ["round", "settings", *shapes])
         except DataError as error:
@@ -195,7 +216,13 @@ class RunFolder:
         values = [found[name] for name in shapes]
         if number.shape or number.dtype != np.int64 or number < 0 or not all(np.isfinite(v).all() for v in values):
             raise CheckpointError(f"the checkpoint in {self.path} is damaged: its numbers are no state of a run")
-        return GlobalModel(values[:count], values[count:], int(number))
+        clip = like.clip
+        if isinstance(clip, AdaptiveClip):
+            try:
+                clip = replace(clip, bound=float(found["clip_bound"]))
+            except InvalidParameter as error:
+                raise CheckpointError(f"the checkpoint in {self.path} is damaged: {error}") from None
+        return GlobalModel(values[:count], values[count : 2 * count], int(number), clip)
 
     def save_summary(self, summary: bytes) -> None:
         """Keep the summary, readable JSON."""

@@ -85,7 +85,7 @@ def _telling_how_to_go_on(folder: RunFolder, console: Console) -> Iterator[None]
         if folder.has_begun():
             done = folder.metrics()[-1].round if folder.metrics() else 0
             console.print(
-                f"interrupted after {done} whole rounds; a round that had begun to be summed counts as spent; "
+                f"interrupted after {done} whole rounds; a round that had begun and was reserved counts as spent; "
                 f"go on with: secagg train --out {folder.path} --resume",
                 highlight=False,
                 markup=False,
@@ -133,7 +133,10 @@ class _Live:
 
 def _plan_line(prepared: Prepared) -> str:
     config, mean = prepared.config, prepared.mean
-    noise = "no noise" if mean.noise is None else f"noise {mean.noise.noise_multiplier:.2f} x sensitivity"
+    multiplier, plan = prepared.noise_multiplier, prepared.example_level
+    noise = "no noise" if multiplier is None else f"noise {multiplier:.2f} x sensitivity"
+    if plan is not None:
+        noise += f" in each of {plan.steps} local steps on a fraction {plan.sampling_rate:.3g} of the examples"
     return (
         f"{config.dataset}: {config.clients} clients, {config.rounds} rounds, {mean.encoding.dimension} parameters in "
         f"{mean.encoding.length} coordinates of {mean.encoding.modulus_bits} bits, {mean.protocol}, at least "
@@ -154,8 +157,8 @@ def summary_table(summary: Summary, folder: RunFolder) -> Table:
         table.add_row(f"accuracy, {labels.get(kind, kind)}", f"{accuracy:.2%}")
     if summary.epsilon_spent is not None and summary.epsilon_budget is not None:
         spent = f"{rounded_up(summary.epsilon_spent)} of {summary.epsilon_budget:g} at delta {summary.delta:g}"
-        table.add_row("epsilon spent, client level", spent)
-    table.add_row("server assumed", assumed_server(summary.protocol, summary.adversary))
+        table.add_row(f"epsilon spent, {summary.unit} level", spent)
+    table.add_row("server assumed", assumed_server(summary.protocol, summary.adversary, summary.trust))
     table.add_row("rounds", f"{summary.released} of {summary.rounds} released a mean")
     dropped = ", ".join(f"{count:.1f} in {_shown(name)}" for name, count in summary.dropped.items())
     table.add_row("vanished a round", f"{sum(summary.dropped.values()):.1f} clients: {dropped}")

@@ -1,25 +1,28 @@
 """Federated averaging (McMahan et al., arXiv 1602.05629, algorithm 1), its mean taken securely or in the clear.
 
-In each round every client trains from the global weights, the server moves them by the mean of the clipped updates,
-with a learning rate and momentum of its own (FedAvgM: Hsu et al., arXiv 1909.06335), and the result is what all
-clients get next.  What the server does to a released mean is post-processing: it costs no privacy.
+In each round every client trains from the global weights, the server moves them by the mean of the clipped updates
+(see `secagg.clipping`), with a learning rate and momentum of its own (FedAvgM: Hsu et al., arXiv 1909.06335), and the
+result is what all clients get next.  What the server does to a released mean is post-processing: it costs no privacy.
 `SecureAveraging` sees only sums; `PlainAveraging` sees everything and is there to be compared with.
 """
 
 import hashlib
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from dp import clip
+from dp.adaptive import AdaptiveClip
+from dp.clip import clip_l2 as clipped
+from dp.events import PrivacyEvent
 from dp.ledger import Ledger
 from protocols import Keyholder, Member, Role
 from protocols.errors import TooFewSurvivors
+from secagg.clipping import Clip, GlobalClip, planned
 from secagg.devices import Devices, Shard
 from secagg.encoding import Arrays, Weighting
 from secagg.errors import ConfigurationError, ModelError, UnusableMean
@@ -45,23 +48,25 @@ PLAIN_STEP: Final = ServerStep()
 
 @dataclass(slots=True)
 class GlobalModel:
-    """The weights that everybody shares, the server's velocity, and how many rounds made them.
+    """The weights that everybody shares, the server's velocity, how many rounds made them, and the next one's clip.
 
     Attributes:
         weights: One float64 array for each variable.
         velocity: Likewise.
         round: Rounds done.
+        clip: Of the next round's updates.
     """
 
     weights: Arrays
     velocity: Arrays
     round: int = 0
+    clip: Clip = field(default_factory=GlobalClip)
 
     @classmethod
-    def initial(cls, devices: Devices) -> "GlobalModel":
-        """The model's own initial weights, the same for every client."""
+    def initial(cls, devices: Devices, clip: Clip | None = None) -> "GlobalModel":
+        """The model's own initial weights, the same for every client; a clip of updates as a whole by default."""
         weights = [np.array(array, dtype=np.float64) for array in devices.model.get_weights()]
-        return cls(weights, [np.zeros_like(array) for array in weights])
+        return cls(weights, [np.zeros_like(array) for array in weights], clip=clip or GlobalClip())
 
     def apply(self, mean: Arrays, step: ServerStep) -> None:
         """Move by a mean update.
@@ -78,10 +83,11 @@ class GlobalModel:
         self.velocity, self.weights = list(map(np.asarray, velocity)), list(map(np.asarray, weights))
 
     def digest(self) -> bytes:
-        """32 bytes that name these weights and this round."""
+        """32 bytes that name these weights, this round and the next one's clip."""
         digest = hashlib.sha256(self.round.to_bytes(8, "big"))
         for array in self.weights:
             digest.update(repr(array.shape).encode() + array.tobytes())
+        digest.update(msgspec.json.encode(self.clip))
         return digest.digest()
 
 
@@ -91,11 +97,13 @@ class SecureAveraging:
     Args:
         devices: The clients.
         test: Examples and targets that rounds are measured on.
-        mean: Planned for these devices' cohort and shapes.
-        ledger: Needed exactly where `mean` adds noise; each release is reserved before the sum begins.
+        mean: Planned for these devices' cohort, and for what `secagg.clipping.planned` says of `state`'s clip.
+        local: What a round of the devices' training costs where they add noise themselves; `mean` then adds none.
+        ledger: Needed exactly where there is noise; each release is reserved before the sum begins, and before
+            training where it is the devices' training that costs.
         step: How the server moves the model.
         dropping: How many clients vanish in every round.
-        state: Where to start; by default the model's initial weights.
+        state: Where to start; by default the model's initial weights, and updates clipped as a whole.
         run: A name of the run for the ledger's labels.
         members: Each device's identity and terms; needed exactly where `mean` has a roster.
         keyholders: Each committee member's share and rules; needed exactly where `mean` has a committee.
@@ -105,7 +113,7 @@ class SecureAveraging:
         contributors: Whose updates are in the last round's mean; none where nothing was released.
 
     Raises:
-        ConfigurationError: Mean, ledger, devices, members and keyholders do not fit together.
+        ConfigurationError: Mean, ledger, devices, state, members and keyholders do not fit together.
     """
 
     def __init__(
@@ -114,6 +122,7 @@ class SecureAveraging:
         devices: Devices,
         test: Shard,
         mean: SecureMean,
+        local: PrivacyEvent | None = None,
         ledger: Ledger | None = None,
         step: ServerStep = PLAIN_STEP,
         dropping: int = 0,
@@ -124,8 +133,14 @@ class SecureAveraging:
     ) -> None:
         if mean.clients != tuple(devices.clients):
             raise ConfigurationError("the mean was planned for another cohort than these devices")
-        if (mean.noise is None) != (ledger is None):
-            raise ConfigurationError("a ledger is needed exactly where the mean adds noise")
+        if mean.noise is not None and local is not None:
+            raise ConfigurationError("noise is either in the devices' training or in the mean, not in both")
+        if local is not None and mean.encoding.weighting is Weighting.WEIGHTED:
+            raise ConfigurationError(
+                "a mean weighted by examples tells their number, which the devices' noise is to hide"
+            )
+        if (mean.noise is None and local is None) != (ledger is None):
+            raise ConfigurationError("a ledger is needed exactly where the mean or the devices' training adds noise")
         if type(dropping) is not int or not 0 <= dropping <= len(mean.clients):
             raise ConfigurationError(f"dropping must be an int in [0, {len(mean.clients)}], not {dropping!r}")
         if (mean.roster is None) != (members is None):
@@ -133,10 +148,15 @@ class SecureAveraging:
         if (mean.committee is None) != (keyholders is None):
             raise ConfigurationError("keyholders are needed exactly where the mean has a committee")
         self._devices, self._test, self._mean, self._ledger = devices, test, mean, ledger
-        self._members, self._keyholders = members, keyholders
+        self._members, self._keyholders, self._local = members, keyholders, local
         self._step, self._dropping = step, dropping
         self._of_run = "" if run is None else f" of run {run}"
         self.state = state or GlobalModel.initial(devices)
+        expected = planned(self.state.clip, shapes=devices.shapes, clip_l2=mean.encoding.clip_l2)
+        if (mean.encoding.shapes, mean.encoding.clip_l2) != expected:
+            raise ConfigurationError("the mean was planned for another model than these devices', or another clip")
+        if isinstance(self.state.clip, AdaptiveClip) and mean.encoding.weighting is Weighting.WEIGHTED:
+            raise ConfigurationError("an adaptive clip counts clients, all alike, and takes a uniform mean")
         self.contributors: tuple[int, ...] = ()
 
     def round(self) -> RoundRecord:
@@ -149,7 +169,13 @@ class SecureAveraging:
             ModelError: Training has diverged; what was released is spent.
         """
         number, devices, mean = self.state.round + 1, self._devices, self._mean
-        updates = dict(devices.train(self.state.weights, number))
+        clip = self.state.clip
+        try:
+            updates = {client: clip.prepare(update) for client, update in devices.train(self.state.weights, number)}
+        except Exception:
+            # That noised training has failed is told, and depends on the data; that it was interrupted does not.
+            self._reserve(self._local, number)
+            raise
         # Devices are clients: they vanish in rounds that ask clients, and the committee stays.
         asking = [row.name for row in mean.protocol.rounds if row.role is Role.CLIENT]
         drops = devices.drops(number, asking, self._dropping)
@@ -157,9 +183,8 @@ class SecureAveraging:
         if mean.encoding.weighting is Weighting.WEIGHTED:
             most = mean.encoding.max_weight
             weights = {client: min(float(devices.examples(client)), most) for client in devices.clients}
-        ticket = None
-        if self._ledger is not None and mean.noise is not None:
-            ticket = self._ledger.reserve(mean.noise.event, f"round {number}{self._of_run}")
+        noise = None if mean.noise is None else mean.noise.event
+        ticket = self._reserve(self._local or noise, number)
         release, withheld = None, None
         try:
             release = mean.run(
@@ -175,13 +200,23 @@ class SecureAveraging:
             withheld = str(error)
         else:
             if self._ledger is not None and ticket is not None:
-                self._ledger.commit(ticket, contributors=len(release.contributors))
-            self.state.apply(release.mean, self._step)
+                realised = release.realised if self._local is None else self._local
+                self._ledger.commit(ticket, contributors=len(release.contributors), realised=realised)
+            update, following = clip.after(release.mean)
+            self.state.apply(update, self._step)
+            self.state.clip = following
         self.state.round = number
         self.contributors = () if release is None else release.contributors
-        return self._record(release, drops, withheld)
+        return self._record(release, drops, withheld, clip)
 
-    def _record(self, release: Release | None, drops: dict[str, list[int]], withheld: str | None) -> RoundRecord:
+    def _reserve(self, event: PrivacyEvent | None, number: int) -> int | None:
+        if self._ledger is None or event is None:
+            return None
+        return self._ledger.reserve(event, f"round {number}{self._of_run}")
+
+    def _record(
+        self, release: Release | None, drops: dict[str, list[int]], withheld: str | None, clip: Clip
+    ) -> RoundRecord:
         loss, accuracy = _measured(self._devices, self.state, self._test)
         record = RoundRecord(
             round=self.state.round,
@@ -189,8 +224,10 @@ class SecureAveraging:
             loss=loss,
             contributors=0,
             dropped=drops,
+            clip_bound=_adapting(clip),
             withheld=withheld,
             epsilon=None if self._ledger is None else self._ledger.spent().epsilon,
+            ledger_head=None if self._ledger is None else self._ledger.head,
         )
         if release is None:
             return record
@@ -198,7 +235,7 @@ class SecureAveraging:
         return msgspec.structs.replace(
             record,
             contributors=len(release.contributors),
-            rounding_bound=release.rounding_bound,
+            rounding_bound=None if release.rounding_bound is None else release.rounding_bound * clip.unit,
             sent_bytes=sent,
             received_bytes=received,
             client_s=seconds,
@@ -213,9 +250,10 @@ class PlainAveraging:
     Args:
         devices: The clients.
         test: Examples and targets that rounds are measured on.
-        clip_l2: Bound on a client's update.
+        clip_l2: Bound on a client's update where it is clipped as a whole.
         max_weight: For a mean weighted by examples, beyond how many a client counts no more; None for a uniform one.
         step: How the server moves the model.
+        state: Where to start; by default the model's initial weights, and updates clipped as a whole.
     """
 
     def __init__(
@@ -226,10 +264,12 @@ class PlainAveraging:
         clip_l2: float,
         max_weight: float | None = None,
         step: ServerStep = PLAIN_STEP,
+        state: GlobalModel | None = None,
     ) -> None:
-        self._devices, self._test, self._clip_l2 = devices, test, clip_l2
+        self.state = state or GlobalModel.initial(devices)
+        _, self._clip_l2 = planned(self.state.clip, shapes=devices.shapes, clip_l2=clip_l2)
+        self._devices, self._test = devices, test
         self._max_weight, self._step = max_weight, step
-        self.state = GlobalModel.initial(devices)
 
     def round(self, contributors: Sequence[int]) -> RoundRecord:
         """Run one round with the updates of these clients.
@@ -237,13 +277,18 @@ class PlainAveraging:
         Raises:
             ModelError: Training has diverged.
         """
-        number, chosen = self.state.round + 1, set(contributors)
+        number, chosen, clip = self.state.round + 1, set(contributors), self.state.clip
         if chosen:
-            updates = {c: update for c, update in self._devices.train(self.state.weights, number) if c in chosen}
-            self.state.apply(plain_mean(updates, clip_l2=self._clip_l2, weight=self._weight), self._step)
+            trained = self._devices.train(self.state.weights, number)
+            updates = {client: clip.prepare(update) for client, update in trained if client in chosen}
+            mean, following = clip.after(plain_mean(updates, clip_l2=self._clip_l2, weight=self._weight))
+            self.state.apply(mean, self._step)
+            self.state.clip = following
         self.state.round = number
         loss, accuracy = _measured(self._devices, self.state, self._test)
-        return RoundRecord(round=number, accuracy=accuracy, loss=loss, contributors=len(chosen))
+        return RoundRecord(
+            round=number, accuracy=accuracy, loss=loss, contributors=len(chosen), clip_bound=_adapting(clip)
+        )
 
     def _weight(self, client: int) -> float:
         return 1.0 if self._max_weight is None else min(float(self._devices.examples(client)), self._max_weight)
@@ -254,7 +299,7 @@ def plain_mean(updates: dict[int, Arrays], *, clip_l2: float, weight: Callable[[
     total = sum(weight(client) for client in updates)
     mean: Arrays = []
     for client, update in updates.items():
-        share = [weight(client) / total * array for array in clip.clip_l2(update, bound=clip_l2).arrays]
+        share = [weight(client) / total * array for array in clipped(update, bound=clip_l2).arrays]
         mean = [left + right for left, right in zip(mean, share, strict=True)] if mean else share
     return mean
 
@@ -271,6 +316,10 @@ def _measured(devices: Devices, state: GlobalModel, test: Shard) -> tuple[float,
     if not abs(loss) <= LARGEST:
         raise ModelError(_diverged(state.round, f"the loss is {loss:g}"))
     return loss, accuracy
+
+
+def _adapting(clip: Clip) -> float | None:
+    return clip.bound if isinstance(clip, AdaptiveClip) else None
 
 
 def _diverged(number: int, found: str) -> str:

@@ -12,6 +12,7 @@ from rich.console import Console
 from dp.ledger import Ledger
 from protocols import Adversary
 from secagg.config import TrainingConfig, parse
+from secagg.noise import Trust
 from secagg.prepare import prepare
 from secagg.run import Summary, run_training
 from secagg.runfolder import RunFolder
@@ -246,6 +247,8 @@ def test_summary_shows_names_of_stages_as_they_are() -> None:
         clients=3,
         protocol="plain",
         adversary=Adversary.CURIOUS,
+        trust=Trust.DISTRIBUTED,
+        unit="client",
         rounds=1,
         released=1,
         loss=1.0,

@@ -10,6 +10,7 @@ from protocols import Adversary
 from secagg.config import TrainingConfig, assumed_server, parse, protection, read_settings
 from secagg.encoding import Weighting
 from secagg.errors import ConfigurationError
+from secagg.noise import Trust
 
 
 def read_back(text: str, path: Path) -> TrainingConfig:
@@ -148,9 +149,27 @@ def test_config_says_what_is_protected_from_whom() -> None:
     assert protection("secagg", private=False, adversary=curious) == "secure"
     assert protection("secagg", private=True, adversary=malicious) == "secure and private, malicious server"
     assert protection("plain", private=True, adversary=curious) == "noised, but not secure"
-    assert assumed_server("secagg", malicious) == "malicious: it may do anything"
-    assert assumed_server("secagg", curious) == "curious: it follows the protocol"
-    assert assumed_server("plain", curious) == "trusted with every update"
+    distributed, local, central = Trust.DISTRIBUTED, Trust.LOCAL, Trust.CENTRAL
+    assert assumed_server("secagg", malicious, distributed) == "malicious: it may do anything"
+    assert assumed_server("secagg", curious, distributed) == "curious: it follows the protocol"
+    assert assumed_server("secagg", curious, local) == "curious: it follows the protocol"
+    assert assumed_server("secagg", curious, central) == "trusted with exact sums, and to add the noise"
+    assert assumed_server("plain", curious, distributed) == "trusted with every update"
+    assert assumed_server("plain", curious, local) == "trusted with every update, noisy as it is"
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"mechanism": "laplace"}, "mechanism: .*discrete-gaussian, skellam"),
+        ({"trust": "nobody"}, "trust: .*distributed, local, central"),
+        ({"noise_removal": True, "epsilon": math.inf}, "nothing to take off"),
+        ({"trust": "central", "adversary": "malicious"}, "cannot be trusted with the noise"),
+    ],
+)
+def test_config_refuses_noise_that_cannot_work(settings: dict[str, object], message: str) -> None:
+    with pytest.raises(ConfigurationError, match=message):
+        parse(settings)
 
 
 def test_config_steps_the_server_as_set() -> None:

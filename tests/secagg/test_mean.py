@@ -12,6 +12,7 @@ from scipy import stats
 
 from dp.accounting import guarantee
 from dp.clip import clip_l2, l2_norm
+from dp.distributed import DistributedDiscreteGaussian
 from dp.errors import InfeasibleTarget, InvalidParameter
 from protocols import PlainSum, SecAgg, SecAggPlus, SecureSum, TooFewSurvivors, Transmission
 from protocols.errors import ParameterError
@@ -123,9 +124,9 @@ def test_mean_modulo_an_odd_number_is_the_plain_one_entry_by_entry(
 @pytest.mark.parametrize("bits", [16, 24, 40])
 def test_mean_contribution_is_the_residue_of_update_and_noise(protocol: PlainSum, bits: int) -> None:
     mean = planned(protocol=protocol, modulus_bits=bits, target=TARGET)
-    assert mean.noise is not None
+    assert isinstance(mean.noise, DistributedDiscreteGaussian)
     rotation, update = mean.rotation(mean.session(bytes(16))), updates(mean)[3]
-    found = mean.contribution(update, rotation=rotation, entropy=stream(b"equal"))
+    found = mean.contribution(update, rotation=rotation, entropy=stream(b"equal")).vector
     entropy = stream(b"equal")
     integers = mean.encoding.encode(update, weight=None, rotation=rotation, entropy=entropy).tolist()
     noise = mean.noise.share(entropy).tolist()
@@ -172,7 +173,7 @@ def test_mean_with_noise_has_the_variance_that_was_promised(weighted: bool, prot
     weighing = WEIGHED if weighted else {}
     mean = planned(6, protocol=protocol, shapes=[shape], target=TARGET, **weighing)
     noise, encoding = mean.noise, mean.encoding
-    assert noise is not None
+    assert isinstance(noise, DistributedDiscreteGaussian)
     assert encoding.length == 2**14
 
     def tail() -> float:
@@ -180,7 +181,7 @@ def test_mean_with_noise_has_the_variance_that_was_promised(weighted: bool, prot
         rotation, zero = mean.rotation(session), [np.zeros(shape)]
         # A weight far below one step, so that the weight's coordinate holds noise alone too.
         weight = 1e-300 if weighted else None
-        total = sum(mean.contribution(zero, rotation=rotation, weight=weight).astype(np.int64) for _ in range(5))
+        total = sum(mean.contribution(zero, rotation=rotation, weight=weight).vector.astype(np.int64) for _ in range(5))
         signed = centred(reduced(np.asarray(total), encoding.modulus), encoding.modulus)
         flat = rotation.restore(signed * encoding.granularity) / encoding.granularity
         return float(stats.chi2.cdf((flat**2).sum() / (5 * noise.local_sigma**2), encoding.length))
@@ -192,7 +193,7 @@ def test_mean_as_released_has_noise_of_the_promised_variance() -> None:
     """The same through the whole protocol, divided by the contributors."""
     mean = planned(6, shapes=[(2**12,)], target=TARGET)
     noise = mean.noise
-    assert noise is not None
+    assert isinstance(noise, DistributedDiscreteGaussian)
 
     def tail() -> float:
         zero = {client: [np.zeros(2**12)] for client in mean.clients}
@@ -352,7 +353,7 @@ def test_mean_contribution_stays_below_the_modulus_and_is_fresh_each_time() -> N
     mean = planned(target=TARGET)
     rotation = mean.rotation(mean.session(bytes(16)))
     zero = [np.zeros(shape) for shape in SHAPES]
-    one, other = (mean.contribution(zero, rotation=rotation) for _ in range(2))
+    one, other = (mean.contribution(zero, rotation=rotation).vector for _ in range(2))
     assert one.dtype == np.uint64
     assert int(max(one.max(), other.max())) < mean.encoding.modulus
     assert not np.array_equal(one, other)
@@ -398,7 +399,7 @@ def test_mean_weighted_and_noisy_stays_within_the_clip_however_light_the_weights
         entropy = stream(b"light %d" % seed)
         total = np.zeros(mean.encoding.length, dtype=np.uint64)
         for client in mean.clients:
-            total += mean.contribution(given[client], rotation=rotation, weight=1.0, entropy=entropy)
+            total += mean.contribution(given[client], rotation=rotation, weight=1.0, entropy=entropy).vector
         total &= np.uint64(mean.encoding.modulus - 1)
         try:
             plain = mean.encoding.decode(total, contributors=100, rotation=rotation)
@@ -422,8 +423,8 @@ def test_mean_takes_numbers_of_numpy() -> None:
 def test_mean_counts_no_noise_of_clients_that_collude() -> None:
     against_all = planned(10, target=TARGET, minimum_contributors=6).noise
     against_some = planned(10, target=dataclasses.replace(TARGET, colluding=2), minimum_contributors=6).noise
-    assert against_all is not None
-    assert against_some is not None
+    assert isinstance(against_all, DistributedDiscreteGaussian)
+    assert isinstance(against_some, DistributedDiscreteGaussian)
     assert (against_all.minimum_contributors, against_some.minimum_contributors) == (6, 4)
     ratio = (against_some.local_sigma / against_some.l2_sensitivity) / (
         against_all.local_sigma / against_all.l2_sensitivity

@@ -106,7 +106,8 @@ def test_page_warns_that_the_compared_runs_are_not_private(page: str) -> None:
 
 def test_page_states_guarantee_and_assumptions(report: RunReport, page: str) -> None:
     assert report.budget is not None
-    for text in (report.budget.statement, *report.budget.assumptions, *(text for _, text in report.budget.facts)):
+    assumed = (assumption.text for assumption in report.budget.assumptions)
+    for text in (report.budget.statement, *assumed, *(text for _, text in report.budget.facts)):
         assert text.replace("'", "&#39;") in page
     assert "at most 5% of the clients collude" in words(page)
 

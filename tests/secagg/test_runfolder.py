@@ -301,12 +301,12 @@ def test_runfolder_ledger_is_created_in_one_step_whatever_was_left_before(tmp_pa
     folder = begun(tmp_path)
     for suffix in ("sqlite", "sqlite-journal"):
         (folder.path / f".ledger.{os.getpid()}.partial.{suffix}").write_bytes(b"cut short")
-    folder.create_ledger(TrainingConfig())
+    folder.create_ledger(TrainingConfig(), population=300)
     with Ledger.open(folder.ledger) as ledger:
         assert (ledger.budget.epsilon, ledger.budget.delta, ledger.budget.population) == (8.0, 1e-3, 300)
         assert ledger.entries() == ()
     with pytest.raises(CheckpointError, match="exists already"):
-        folder.create_ledger(TrainingConfig())
+        folder.create_ledger(TrainingConfig(), population=300)
     assert {entry.name for entry in folder.path.iterdir()} == {"config.toml", "ledger.sqlite", "run.lock"}
 
 
