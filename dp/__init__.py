@@ -36,6 +36,7 @@ from dp.events import (
     PrivacyUnit,
     RepeatedEvent,
     SkellamEvent,
+    Trust,
 )
 from dp.ledger import Ledger
 from dp.modular import ModularPlan, plan_modulus
@@ -80,6 +81,7 @@ __all__ = [
     "RepeatedEvent",
     "SkellamEvent",
     "TooManyDropped",
+    "Trust",
     "calibrate_distributed",
     "calibrate_gaussian",
     "calibrate_skellam",

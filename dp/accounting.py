@@ -47,8 +47,9 @@ class Guarantee:
         pld_epsilon: epsilon by privacy loss distributions, at least 0, possibly infinite; None where not used.
         rdp_epsilon: epsilon by Renyi DP, at least 0, possibly infinite.
         order: the Renyi order that gave `rdp_epsilon`.
-        order_at_edge: whether `rdp_epsilon` is above 0 and that order is an end of the grid, or above the last at which
-            the sampling of a release is accounted for: orders outside could do better. The guarantee holds nonetheless.
+        order_at_edge: whether `rdp_epsilon` is above 0 and that order is an end of the grid, or the last at which the
+            sampling of a release is accounted for, or above: orders outside could do better. The guarantee holds
+            nonetheless.
         infinite_orders: how many orders of the grid had no finite bound.
         subsampling: the bounds on sampled divergences that `rdp_epsilon` rests on, as texts; empty without sampling.
     """

@@ -109,6 +109,8 @@ def subsampled_divergences(
                 amplified = np.maximum(amplified, _without_against_with(given, rate, wanted))
             case _:
                 assert_never(known)
+        # What underflows is not nothing.
+        amplified = np.where(given[wanted - 2] > 0, np.maximum(amplified, np.finfo(np.float64).tiny), amplified)
     amplified.flags.writeable = False
     return SubsampledDivergences(amplified, bound)
 

@@ -37,6 +37,19 @@ class PrivacyUnit(enum.Enum):
     """One example of one client's training data."""
 
 
+class Trust(enum.StrEnum):
+    """Who adds the noise, and so who is trusted with what; ledgers keep it with a release (`TRUST_DETAIL`)."""
+
+    DISTRIBUTED = "distributed"
+    """Every client adds a share: the server sees a noisy sum, as long as the protocol hides everything else."""
+
+    LOCAL = "local"
+    """Every client adds noise that is enough alone: nobody need be trusted, and no protocol either."""
+
+    CENTRAL = "central"
+    """The server adds it to the exact sum, which it sees: only who gets the released means is kept from the rest."""
+
+
 class GaussianEvent(msgspec.Struct, frozen=True, kw_only=True, tag="gaussian", forbid_unknown_fields=True):
     """One release of a query with continuous Gaussian noise in every coordinate.
 

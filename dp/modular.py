@@ -3,7 +3,7 @@
 Every client's vector of L2 norm at most c is rotated, divided by the granularity g, rounded at random to integers and
 noised, and the sum of n of them is known modulo 2^b. Source: Kairouz, Liu, Steinke, arXiv 2102.06387v4: Theorem 1 for
 the norm after rounding, which is D(g) instead of c, and sections 4.2 and 4.4 with equation 61 for the choice of g, by
-which k standard deviations of a coordinate of the sum fit on either side of zero,
+which k standard deviations of a coordinate of the sum fit on either side of zero, rotated by one transform over all d,
 
     2^b g >= 2 k sqrt(c^2 n^2 / d + n g^2 / 4 + s^2),
 
@@ -37,6 +37,7 @@ MINIMUM_DEVIATIONS: Final = 1.0
 MAXIMUM_DEVIATIONS: Final = 1000.0
 
 _COARSEST: Final = 2.0  # granularity times sqrt(dimension) over the clip: rounding adds as much norm as there is
+_COARSER: Final = 1e-3  # by how much more noise a lattice is sought for where its shares were too wide
 _SLACK: Final = 1e-9  # on the deviations, far above rounding errors
 _HALVINGS: Final = 100
 
@@ -64,7 +65,8 @@ class ModularPlan:
             accountant, on the same orders, with no modulus and nothing rounded.
         spent: epsilon of all releases; well below the target's only where the mechanism allows no thinner
             noise.
-        wrap_probability: bound on the probability that a given coordinate of one sum wraps around; 0 below 1e-300.
+        wrap_probability: bound on the probability that a given coordinate of one sum wraps around, where updates are
+            rotated by one transform over all coordinates; 0 below 1e-300.
     """
 
     bits: int
@@ -111,6 +113,7 @@ def plan_modulus(
     delta: float,
     deviations: float = 4.0,
     noise: LatticeNoise = LatticeNoise.DISCRETE_GAUSSIAN,
+    relation: NeighbouringRelation = NeighbouringRelation.ADD_OR_REMOVE_ONE,
 ) -> ModularPlan:
     """Return the finest lattice that a modulus has room for, with the least noise that stays within a budget.
 
@@ -126,22 +129,26 @@ def plan_modulus(
         delta: strictly between 0 and 1.
         deviations: how many standard deviations of a coordinate of the sum must fit on either side of zero; 1 to 1000.
         noise: which integer noise.
+        relation: the neighbouring relation; zero-out only without sampling.
 
     Formal guarantees:
         `releases` sums of integer vectors of L2 norm at most `mechanism.l2_sensitivity`, with `clients` shares of
-        noise or more in each whether a given client is there or not, are (`epsilon`, `delta`)-differentially private
-        together, under add-or-remove-one, for one client, whatever wraps around.
+        noise or more in each, are (`epsilon`, `delta`)-differentially private together, under `relation`, for one
+        client, whatever wraps around. Under add-or-remove-one so many shares must be in every sum whether a given
+        client is there or not, and with sampling also whoever else is: sampled clients that bring their own shares do
+        not give that (`docs/subsampling.md`).
 
     Raises:
         InfeasibleTarget: the modulus has no room; the error names the bits that would do. Or no noise in the
             mechanism's range reaches the target.
+        IncompatibleEvent: there is sampling under another relation than add-or-remove-one.
         InvalidParameter: an argument is out of range.
     """
     target = Target(
         epsilon=epsilon,
         delta=delta,
         releases=releases,
-        relation=NeighbouringRelation.ADD_OR_REMOVE_ONE,
+        relation=relation,
         sampling_rate=sampling_rate,
     )
     least_deviations = positive_real("deviations", deviations)
@@ -231,7 +238,12 @@ class _Planner:
         """
         multiplier = continuous_multiplier * (1 + 2 * RELATIVE_TOLERANCE)
         while (granularity := self._finest(bits, multiplier)) is not None:
-            mechanism = self._calibrate(granularity)
+            try:
+                mechanism = self._calibrate(granularity)
+            except InfeasibleTarget:
+                # The shares that this lattice needs are wider than was taken for granted, and cannot be drawn.
+                multiplier *= 1 + _COARSER
+                continue
             noise_std = mechanism.central_sigma * granularity
             if self.has_room(bits, granularity, noise_std):
                 return ModularPlan(

@@ -20,6 +20,9 @@ from dp.events import NeighbouringRelation, PrivacyEvent, PrivacyUnit
 
 Detail = str | int | float
 
+TRUST_DETAIL: Final = "trust"
+"""The name of the detail that says who added a release's noise, with a `dp.events.Trust` as its value."""
+
 LATEST_TIME_S: Final = 253402300799.0
 """The end of the year 9999, the last that has a date."""
 

@@ -18,7 +18,7 @@ from dp.records import Budget, Detail, LedgerEntry
 from dp.reporting.assumptions import Assumption, assumptions
 from dp.reporting.checklist import Facts, facts, rounded_up
 from dp.reporting.spending import accounted, composed, epsilon_of, epsilons_after, projected, remaining
-from dp.reporting.wording import in_words, sampling_rate, setting, with_continuous_noise, without_amplification
+from dp.reporting.wording import in_words, sampling_rate, setting, trusts, with_continuous_noise, without_amplification
 
 __all__ = ["AtDelta", "BudgetReport", "ReportedRelease", "rounded_up"]
 
@@ -69,7 +69,7 @@ class ReportedRelease:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AtDelta:
-    """The same releases, stated for another delta, by Renyi divergences.
+    """The same releases, stated for another delta, by Renyi divergences or by what holds at the budget's delta.
 
     Attributes:
         delta: strictly between 0 and 1.
@@ -123,6 +123,7 @@ class BudgetReport:
         budget, entries = ledger.budget, ledger.entries()
         reserved = [entry.reservation.event for entry in entries]
         realised = [_realised(entry) for entry in entries]
+        trusted = trusts(entries)
         sampled = any(sampling_rate(event) is not None for event in reserved)
         unsampled = [without_amplification(event) for event in reserved] if sampled else []
 
@@ -153,8 +154,8 @@ class BudgetReport:
                 after(unsampled, unamplified) if unamplified is not None else {},
             ),
             epsilon_by_delta=_profile(reserved, unsampled, spent),
-            setting=setting(reserved),
-            assumptions=assumptions(reserved, budget.relation, within=spent.epsilon <= budget.epsilon),
+            setting=setting(reserved, trusted),
+            assumptions=assumptions(reserved, trusted, budget.relation, within=spent.epsilon <= budget.epsilon),
             head=ledger.head,
         )
 

@@ -17,7 +17,7 @@ from secagg.errors import (  # noqa: E402
     UnusableMean,
 )
 from secagg.mean import Contribution, Release, SecureMean  # noqa: E402
-from secagg.noise import Target, Trust  # noqa: E402
+from secagg.noise import Target  # noqa: E402
 from secagg.records import RoundRecord  # noqa: E402
 from secagg.training import PlainAveraging, SecureAveraging  # noqa: E402
 
@@ -38,7 +38,6 @@ __all__ = [
     "SecureAveraging",
     "SecureMean",
     "Target",
-    "Trust",
     "UnusableMean",
     "Weighting",
 ]

@@ -12,12 +12,12 @@ from msgspec import Meta
 
 from dp.adaptive import MEDIAN
 from dp.distributed import LatticeNoise
+from dp.events import Trust
 from protocols import Adversary, PlainSum
 from protocols.crypto.density import whole_clients
 from secagg.clipping import ClippingKind
 from secagg.encoding import Weighting
 from secagg.errors import ConfigurationError
-from secagg.noise import Trust
 from secagg.training import ServerStep
 
 Positive = Annotated[float, Meta(gt=0)]

@@ -5,10 +5,11 @@ from functools import partial
 from typing import Final
 
 from dp.errors import InfeasibleTarget
+from dp.events import Trust
 from secagg.encoding import Encoding
 from secagg.errors import ModulusTooSmall
 from secagg.headroom import MAXIMUM_MODULUS_BITS
-from secagg.noise import Noise, Target, Trust
+from secagg.noise import Noise, Target
 from secagg.rotation import FAILURE
 
 _REACH_MARGIN: Final = 1.001  # lets the search end after a few steps

@@ -20,13 +20,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from dp.clip import clip_l2
-from dp.events import PrivacyEvent
+from dp.events import PrivacyEvent, Trust
 from protocols import Committee, Cost, Keyholder, Member, Roster, Secret, SecureSum, Session, Transmission, simulate
 from protocols.errors import ParameterError
 from secagg.encoding import Arrays, Encoding, Weighting
 from secagg.errors import ConfigurationError
 from secagg.lattice import fit_with_noise
-from secagg.noise import Noise, Target, Trust, added, openings, to_remove
+from secagg.noise import Noise, Target, added, openings, to_remove
 from secagg.residues import reduced
 from secagg.rotation import Rotation
 

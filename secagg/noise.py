@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any, assert_never
 
 import numpy as np
@@ -10,26 +9,13 @@ from numpy.typing import NDArray
 
 from dp.calibration import CALIBRATE, calibrate_skellam
 from dp.distributed import DistributedDiscreteGaussian, DistributedSkellam, LatticeNoise
-from dp.events import PrivacyEvent
+from dp.events import PrivacyEvent, Trust
 from dp.removal import RemovableSkellam
 from protocols import Opening, Secret
 from secagg.encoding import Encoding
 from secagg.errors import ConfigurationError
 
 Noise = DistributedDiscreteGaussian | DistributedSkellam | RemovableSkellam
-
-
-class Trust(StrEnum):
-    """Who adds the noise, and so who is trusted with what."""
-
-    DISTRIBUTED = "distributed"
-    """Every client adds a share: the server sees a noisy sum, as long as the protocol hides everything else."""
-
-    LOCAL = "local"
-    """Every client adds noise that is enough alone: nobody need be trusted, and no protocol either."""
-
-    CENTRAL = "central"
-    """The server adds it to the exact sum, which it sees: only who gets the released means is kept from the rest."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,6 +22,9 @@ CONDITION = (
     "each client takes part in a round with this probability, drawn afresh, independently and in secret. The server of "
     "a secure sum sees who takes part: against it, the figure without amplification holds"
 )
+SHARES_CONDITION = (
+    "; and every sum has so many shares, or more, whoever was drawn, as where others than those who are drawn add them"
+)
 
 
 class LatticePlan(msgspec.Struct, frozen=True, kw_only=True):
@@ -96,7 +99,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         if self.unamplified_epsilon is not None:
             rows += [
                 ("Without sampling", f"epsilon {_shown(self.unamplified_epsilon)}, without amplification"),
-                ("With it holds if", CONDITION),
+                ("With it holds if", CONDITION + (SHARES_CONDITION if self.lattice is not None else "")),
             ]
         if self.lattice is not None:
             rows += _lattice_rows(self.lattice)
@@ -150,6 +153,7 @@ def _lattice(question: Question, dimension: int) -> ModularPlan:
             epsilon=epsilon,
             delta=question.chosen_delta,
             noise=_LATTICE[question.mechanism],
+            relation=question.relation,
         )
 
     noise = question.noise_multiplier
@@ -228,7 +232,11 @@ def _lattice_rows(lattice: LatticePlan) -> list[tuple[str, str]]:
             f"{lattice.noise_to_clip:.5g} times the clipping bound, {lattice.noise_to_gaussian:.4f} times "
             "what continuous Gaussian noise would need",
         ),
-        ("Wrapping around", f"probability at most {lattice.wrap_probability:.2g} for a coordinate of one sum"),
+        (
+            "Wrapping around",
+            f"probability at most {lattice.wrap_probability:.2g} for a coordinate of one sum, updates rotated by one "
+            "transform over all coordinates (secagg's own encoding takes more bits and leaves at most 2^-40)",
+        ),
     ]
 
 

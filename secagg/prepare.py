@@ -1,5 +1,6 @@
 """From settings to everything that a run needs, refused whole where something cannot work."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -76,7 +77,7 @@ def prepare(config: TrainingConfig) -> Prepared:
     simulated = choose_committee(config)
     dataset = load_data(config.dataset, seed=config.seed)
     indices = partition(dataset.train_y, clients=config.clients, seed=config.seed, alpha=config.alpha)
-    example_level = _example_level(config, examples=sum(len(chosen) for chosen in indices))
+    example_level = _example_level(config, shards=[len(chosen) for chosen in indices])
     model = zoo.build(
         config.model,
         dataset.train_x.shape[1:],
@@ -159,15 +160,20 @@ def prepare(config: TrainingConfig) -> Prepared:
     )
 
 
-def _example_level(config: TrainingConfig, *, examples: int) -> ExampleLevel | None:
+def _example_level(config: TrainingConfig, *, shards: Sequence[int]) -> ExampleLevel | None:
     if config.unit == "client" or not config.private:
         return None
+    if min(shards) < 2:
+        raise ConfigurationError(
+            "a client has a single example: with it or without it is then whether the client is there, which unit "
+            "example does not hide; fewer clients, a greater alpha or another dataset would do"
+        )
     return ExampleLevel.plan(
         epsilon=config.epsilon,
         delta=config.delta,
         rounds=config.rounds,
         clip_l2=config.example_clip_l2,
-        examples=examples,
+        examples=sum(shards),
         clients=config.clients,
         epochs=config.epochs,
         batch_size=config.batch_size,

@@ -8,12 +8,12 @@ from typing import Literal
 import msgspec
 
 from dp.errors import BudgetExceeded
+from dp.events import Trust
 from dp.ledger import Ledger
 from protocols import Adversary
 from secagg.comparison import ComparedRound, ComparisonProcess
 from secagg.config import TrainingConfig
 from secagg.errors import CheckpointError
-from secagg.noise import Trust
 from secagg.prepare import Prepared
 from secagg.records import CommitteeCost, RoundRecord
 from secagg.runfolder import RunFolder

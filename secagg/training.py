@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 
 from dp.adaptive import AdaptiveClip
 from dp.clip import clip_l2 as clipped
-from dp.events import PrivacyEvent
+from dp.events import PrivacyEvent, Trust
 from dp.ledger import Ledger
+from dp.records import TRUST_DETAIL
 from protocols import Keyholder, Member, Role
 from protocols.errors import TooFewSurvivors
 from secagg.clipping import Clip, GlobalClip, planned
@@ -99,8 +100,7 @@ class SecureAveraging:
         test: Examples and targets that rounds are measured on.
         mean: Planned for these devices' cohort, and for what `secagg.clipping.planned` says of `state`'s clip.
         local: What a round of the devices' training costs where they add noise themselves; `mean` then adds none.
-        ledger: Needed exactly where there is noise; each release is reserved before the sum begins, and before
-            training where it is the devices' training that costs.
+        ledger: Needed exactly where there is noise; each release is reserved before the sum begins, after training.
         step: How the server moves the model.
         dropping: How many clients vanish in every round.
         state: Where to start; by default the model's initial weights, and updates clipped as a whole.
@@ -199,9 +199,8 @@ class SecureAveraging:
         except (TooFewSurvivors, UnusableMean) as error:
             withheld = str(error)
         else:
-            if self._ledger is not None and ticket is not None:
-                realised = release.realised if self._local is None else self._local
-                self._ledger.commit(ticket, contributors=len(release.contributors), realised=realised)
+            if ticket is not None:
+                self._commit(ticket, release)
             update, following = clip.after(release.mean)
             self.state.apply(update, self._step)
             self.state.clip = following
@@ -213,6 +212,17 @@ class SecureAveraging:
         if self._ledger is None or event is None:
             return None
         return self._ledger.reserve(event, f"round {number}{self._of_run}")
+
+    def _commit(self, ticket: int, release: Release) -> None:
+        target = self._mean.target
+        trust = Trust.LOCAL if target is None else target.trust
+        if self._ledger is not None:
+            self._ledger.commit(
+                ticket,
+                contributors=len(release.contributors),
+                realised=self._local or release.realised,
+                details={TRUST_DETAIL: str(trust)},
+            )
 
     def _record(
         self, release: Release | None, drops: dict[str, list[int]], withheld: str | None, clip: Clip

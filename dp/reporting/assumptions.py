@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from dp.events import GaussianEvent, NeighbouringRelation, PrivacyEvent
+from dp.events import GaussianEvent, NeighbouringRelation, PrivacyEvent, Trust
 from dp.reporting.wording import sampling_rate, single
 
 
@@ -27,22 +27,28 @@ class Assumption:
 
 
 def assumptions(
-    events: Iterable[PrivacyEvent], relation: NeighbouringRelation, *, within: bool
+    events: Iterable[PrivacyEvent],
+    trusted: Iterable[Trust | None],
+    relation: NeighbouringRelation,
+    *,
+    within: bool,
 ) -> tuple[Assumption, ...]:
     """Return what the guarantee of these releases rests on, and what of it was verified.
 
     Args:
         events: of the releases.
+        trusted: who added the noise of each, None where that is not known.
         relation: the neighbouring relation.
         within: whether all releases together, accounted anew, are within the budget.
     """
-    found = tuple(events)
+    found, by = tuple(events), frozenset(trusted)
     kinds = tuple(single(event) for event in found)
-    lattice = any(not isinstance(kind, GaussianEvent) for kind in kinds) or not kinds
     return (
         _WITHIN if within else _BEYOND,
         *_VERIFIED,
-        *(_DISTRIBUTED if lattice else ()),
+        *(_DISTRIBUTED if Trust.DISTRIBUTED in by else ()),
+        *(_CENTRAL if Trust.CENTRAL in by else ()),
+        *(_UNKNOWN if None in by else ()),
         *(_CONTINUOUS if any(isinstance(kind, GaussianEvent) for kind in kinds) else ()),
         *(_SAMPLED if any(sampling_rate(event) is not None for event in found) else ()),
         _PARTICIPATION[relation],
@@ -84,6 +90,21 @@ _DISTRIBUTED: Final = (
         "nobody, but as many as were planned to collude.",
         verified=False,
         how="no party can check another's noise in a secure sum",
+    ),
+)
+_CENTRAL: Final = (
+    Assumption(
+        text="Whoever sums sees the exact sum, adds the whole noise to it, and reveals neither.",
+        verified=False,
+        how="an audit of the summing party",
+    ),
+)
+_UNKNOWN: Final = (
+    Assumption(
+        text="Whoever adds the noise adds the whole of it and reveals it to nobody; where that is the summing party, "
+        "it is trusted with the exact sum.",
+        verified=False,
+        how="the releases do not say who adds the noise",
     ),
 )
 _CONTINUOUS: Final = (

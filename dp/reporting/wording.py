@@ -12,7 +12,9 @@ from dp.events import (
     PrivacyUnit,
     RepeatedEvent,
     SkellamEvent,
+    Trust,
 )
+from dp.records import TRUST_DETAIL, LedgerEntry
 
 
 def single(event: PrivacyEvent) -> NoisyEvent:
@@ -73,10 +75,26 @@ def in_words(event: PrivacyEvent) -> str:
             assert_never(event)
 
 
-def setting(events: Iterable[PrivacyEvent]) -> str:
-    """Return where the noise comes from, and who is trusted with what."""
-    parts = dict.fromkeys(_setting(single(event)) for event in events)
+def trusts(entries: Iterable[LedgerEntry]) -> tuple[Trust | None, ...]:
+    """Return who added the noise of each release, None where that is not recorded."""
+    return tuple(_trust(entry) for entry in entries)
+
+
+def setting(events: Iterable[PrivacyEvent], trusted: Iterable[Trust | None]) -> str:
+    """Return where the noise comes from, and who is trusted with what, of releases and who added their noise."""
+    parts = dict.fromkeys(_setting(single(event), trust) for event, trust in zip(events, trusted, strict=True))
     return "; ".join(parts) or "nothing released yet"
+
+
+def _trust(entry: LedgerEntry) -> Trust | None:
+    recorded = None if entry.commitment is None else entry.commitment.details.get(TRUST_DETAIL)
+    event = single(entry.reservation.event)
+    if recorded in tuple(Trust):
+        return Trust(recorded)
+    # Noise of several parties is shared, however little is known of them; continuous noise is somebody's own.
+    if isinstance(event, GaussianEvent):
+        return Trust.LOCAL if event.unit is PrivacyUnit.EXAMPLE else Trust.CENTRAL
+    return Trust.DISTRIBUTED if event.contributors > 1 else None
 
 
 def _continuous(event: NoisyEvent | PoissonSampledEvent) -> GaussianEvent | PoissonSampledEvent:
@@ -87,20 +105,28 @@ def _continuous(event: NoisyEvent | PoissonSampledEvent) -> GaussianEvent | Pois
     return gaussian
 
 
-def _setting(event: NoisyEvent) -> str:
-    if isinstance(event, GaussianEvent):
-        if event.unit is PrivacyUnit.EXAMPLE:
+def _setting(event: NoisyEvent, trust: Trust | None) -> str:
+    match trust:
+        case Trust.LOCAL if event.unit is PrivacyUnit.EXAMPLE:
             return (
                 "local to each client: it holds its examples and adds the noise in its own training; the server and "
                 "everyone else see only what has noise in it"
             )
-        return "central: whoever adds the noise is trusted with the sum without it; everyone else sees the noisy sum"
-    if event.contributors == 1:
-        return (
-            "local or central: the noise of one party is enough, either each client's own (nobody else is trusted), or "
-            "that of whoever sums (who is trusted with the exact sum); everyone else sees the noisy sum"
-        )
-    return (
-        "distributed: every client adds a share of the noise, and the server and everyone else see only the sum, as "
-        "far as the summing protocol is trusted"
-    )
+        case Trust.LOCAL:
+            return "local: every client adds noise that is enough alone, and nobody else is trusted"
+        case Trust.CENTRAL:
+            return (
+                "central: whoever adds the noise is trusted with the sum without it; everyone else sees the noisy sum"
+            )
+        case Trust.DISTRIBUTED:
+            return (
+                "distributed: every client adds a share of the noise, and the server and everyone else see only the "
+                "sum, as far as the summing protocol is trusted"
+            )
+        case None:
+            return (
+                "not recorded: one party's noise is enough, which may be each client's own, or that of whoever sums "
+                "and is trusted with the exact sum"
+            )
+        case _:
+            assert_never(trust)

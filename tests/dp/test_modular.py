@@ -191,3 +191,27 @@ def test_modular_plan_cannot_be_changed() -> None:
 def test_plan_modulus_refuses_parameters(changes: dict[str, Any]) -> None:
     with pytest.raises(InvalidParameter, match=next(iter(changes))):
         plan_modulus(**SETTING | changes)
+
+
+@pytest.mark.parametrize("bits", [18, 24, 30, 62])
+@pytest.mark.parametrize(("clients", "epsilon", "dimension"), [(100, 6.0, 1024), (20, 3.0, 650)])
+def test_plan_modulus_without_sampling_finds_skellam_shares_on_any_finer_modulus(
+    bits: int, clients: int, epsilon: float, dimension: int
+) -> None:
+    """Unsampled Skellam noise costs more than the continuous one by what integer orders do; the shares must allow it."""
+    plan = plan_modulus(
+        bits=bits,
+        clip_l2=1.0,
+        clients=clients,
+        dimension=dimension,
+        releases=10,
+        sampling_rate=1.0,
+        epsilon=epsilon,
+        delta=clients**-1.1,
+        noise=LatticeNoise.SKELLAM,
+        relation=NeighbouringRelation.ZERO_OUT,
+    )
+    assert plan.spent <= epsilon
+    assert plan.local_sigma <= 2.0**16
+    assert plan.noise_ratio < 1.05
+    assert plan.event.relation is NeighbouringRelation.ZERO_OUT

@@ -16,7 +16,7 @@ from scipy import stats
 from dp.errors import DpError, EntropyFailure, InvalidParameter, TooManyDropped
 from dp.removal import RemovableSkellam
 from dp.skellam import skellam
-from tests.dp.skellam_law import chi_square
+from tests.dp.pearson import skellam_chi_square
 
 FALSE_ALARM = 1e-6
 
@@ -128,7 +128,7 @@ def test_what_is_left_follows_the_exact_law_of_the_target(dropped: int) -> None:
     def p_value() -> float:
         left = released(noise, dropped)
         variance = (float((left**2).mean()) / 1.5 - 1) * math.sqrt(left.size / (2 + 1 / 1.5))
-        return 2 * min(chi_square(left, 1.5), 2 * float(stats.norm.sf(abs(variance))))
+        return 2 * min(skellam_chi_square(left, 1.5), 2 * float(stats.norm.sf(abs(variance))))
 
     assert any(p_value() > FALSE_ALARM for _ in range(2))
 
@@ -139,7 +139,7 @@ def test_what_colluders_do_not_know_follows_the_exact_law_of_the_target() -> Non
 
     def p_value() -> float:
         draws = [noise.draw()[0] for _ in range(noise.minimum_contributors - noise.colluding)]
-        return chi_square(np.sum(draws, axis=0), 1.5)
+        return skellam_chi_square(np.sum(draws, axis=0), 1.5)
 
     assert any(p_value() > FALSE_ALARM for _ in range(2))
 

@@ -23,8 +23,10 @@ from dp.events import (
     PrivacyUnit,
     RepeatedEvent,
     SkellamEvent,
+    Trust,
 )
 from dp.ledger import Ledger
+from dp.records import TRUST_DETAIL
 from dp.report import BudgetReport, rounded_up
 from dp.reporting.document import ReportDocument, document, schema
 from dp.reporting.spending import MAXIMUM_ACCOUNTED, accounted, composed, epsilon_of, epsilons_after, remaining
@@ -330,15 +332,27 @@ def test_events_change_their_terms_and_nothing_else() -> None:
 
 
 def test_setting_names_each_kind_of_trust_once() -> None:
+    distributed, local, central = Trust.DISTRIBUTED, Trust.LOCAL, Trust.CENTRAL
     alone = msgspec.structs.replace(EVENT, contributors=1)
-    found = setting([EVENT, EVENT, alone, GAUSSIAN, STEPS]).split("; ")
-    assert [text.split(":")[0] for text in found if ":" in text] == [
-        "distributed",
-        "local or central",
-        "central",
-        "local to each client",
-    ]
-    assert setting([]) == "nothing released yet"
+    found = setting([EVENT, EVENT, alone, alone, alone, STEPS], [distributed, distributed, None, local, central, local])
+    heads = ["distributed", "not recorded", "local", "central", "local to each client"]
+    assert [text.split(":")[0] for text in found.split("; ") if ":" in text] == heads
+    assert setting([], []) == "nothing released yet"
+
+
+@pytest.mark.parametrize("trust", [*Trust, None])
+def test_report_says_who_added_the_noise_where_the_ledger_does(trust: Trust | None, tmp_path: Path) -> None:
+    alone = msgspec.structs.replace(EVENT, contributors=1, local_sigma=1e6)
+    with Ledger.create(tmp_path / "ledger.sqlite", epsilon=8, delta=1e-3, population=100) as ledger:
+        details = {} if trust is None else {TRUST_DETAIL: str(trust)}
+        ledger.commit(ledger.reserve(alone, "one"), contributors=1, realised=alone, details=details)
+        report = BudgetReport.from_ledger(ledger)
+    assert report.setting.startswith("not recorded" if trust is None else f"{trust}:")
+    texts = " ".join(assumption.text for assumption in report.assumptions)
+    assert ("hides each of them from the server" in texts) == (trust is Trust.DISTRIBUTED)
+    assert ("honest about their noise" in texts) == (trust is Trust.DISTRIBUTED)
+    assert ("sees the exact sum, adds the whole noise" in texts) == (trust is Trust.CENTRAL)
+    assert ("where that is the summing party" in texts) == (trust is None)
 
 
 def test_epsilon_is_never_rounded_down() -> None:

@@ -19,6 +19,7 @@ from dp import sampling
 from dp.envelope import SLOTS, Envelope, exponential_bounds
 from dp.errors import EntropyFailure, InvalidParameter
 from dp.sampling import KeyStream, discrete_gaussian, sample
+from tests.dp.pearson import chi_square
 
 FALSE_ALARM = 1e-6
 
@@ -36,15 +37,6 @@ def pmf(sigma: float, reach: int) -> NDArray[np.float64]:
     x = np.arange(-reach, reach + 1)
     weights = np.exp(-(x**2) / (2 * sigma**2))
     return np.asarray(weights / math.fsum(weights))
-
-
-def chi_square(counts: NDArray[np.int64], expected: NDArray[np.float64]) -> float:
-    """Return the p-value of Pearson's test, pooling cells that expect fewer than ten."""
-    small = expected < 10
-    pooled_counts = np.append(counts[~small], counts[small].sum())
-    pooled_expected = np.append(expected[~small], expected[small].sum())
-    keep = pooled_expected > 0
-    return float(stats.chisquare(pooled_counts[keep], pooled_expected[keep], sum_check=False).pvalue)
 
 
 # 2e6 samples each.

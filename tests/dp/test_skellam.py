@@ -19,7 +19,7 @@ from scipy import stats
 from dp.errors import EntropyFailure, InvalidParameter
 from dp.sampling import KeyStream
 from dp.skellam import PoissonTable, settle, skellam, thresholds
-from tests.dp.skellam_law import chi_square
+from tests.dp.pearson import skellam_chi_square
 
 FALSE_ALARM = 1e-6
 ONES = 2**64 - 1
@@ -66,7 +66,7 @@ class RiggedBits:
 # 2e6 samples each.
 @pytest.mark.parametrize("variance", [2.0**-10, 0.3, 1.0, 2.0, 10 / 3, 25.0, 100.0, 1e3, 1e4, 1e6])
 def test_skellam_follows_the_exact_pmf(variance: float) -> None:
-    assert passes(lambda: chi_square(skellam(variance, 2_000_000), variance))
+    assert passes(lambda: skellam_chi_square(skellam(variance, 2_000_000), variance))
 
 
 # 1e6 samples each; at these variances the distribution functions of Skellam and normal law differ by less than 1e-8.
@@ -106,7 +106,7 @@ def test_sums_are_skellam_of_the_sum_of_variances(variances: tuple[float, float]
         total = skellam(variances[0], 1_000_000) + skellam(variances[1], 1_000_000)
         variance = sum(variances)
         deviation = ((total**2).mean() / variance - 1) * 1000 / math.sqrt(2 + 1 / variance)
-        return 2 * min(chi_square(total, variance), 2 * float(stats.norm.sf(abs(deviation))))
+        return 2 * min(skellam_chi_square(total, variance), 2 * float(stats.norm.sf(abs(deviation))))
 
     assert passes(p_value)
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from dp.events import Trust
 from dp.ledger import Ledger
 from protocols import Adversary
 from secagg.config import TrainingConfig, parse
-from secagg.noise import Trust
 from secagg.prepare import prepare
 from secagg.run import Summary, run_training
 from secagg.runfolder import RunFolder

@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dp.events import Trust
 from protocols import Adversary
 from secagg.config import TrainingConfig, assumed_server, parse, protection, read_settings
 from secagg.encoding import Weighting
 from secagg.errors import ConfigurationError
-from secagg.noise import Trust
 
 
 def read_back(text: str, path: Path) -> TrainingConfig:

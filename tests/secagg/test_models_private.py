@@ -195,7 +195,7 @@ def test_noise_and_samples_do_not_follow_from_the_seed() -> None:
     for first, second in zip(one.get_weights(), again.get_weights(), strict=True):
         np.testing.assert_array_equal(first, second)
     drawn = [step(model, X, Y, training) for model in (one, again, one)]
-    assert all(not np.isclose(a, b).any() for a, b in zip(drawn, [*drawn[1:], drawn[0]], strict=True))
+    assert all(not np.allclose(a, b) for a, b in zip(drawn, [*drawn[1:], drawn[0]], strict=True))
 
 
 def test_poisson_sample_takes_each_example_with_the_rate_by_itself() -> None:

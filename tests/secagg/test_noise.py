@@ -14,13 +14,13 @@ from scipy import stats
 from dp.accounting import guarantee
 from dp.distributed import LatticeNoise
 from dp.errors import InvalidParameter, TooManyDropped
-from dp.events import SkellamEvent
+from dp.events import SkellamEvent, Trust
 from dp.removal import RemovableSkellam
 from protocols import LightSecAgg, PlainSum, SecAgg, SecAggPlus, TooFewSurvivors
 from protocols.errors import ParameterError
 from secagg.errors import ConfigurationError
 from secagg.mean import Release, SecureMean
-from secagg.noise import Target, Trust, in_words, openings
+from secagg.noise import Target, in_words, openings
 from secagg.residues import centred
 
 CLIENTS, LEAST = 10, 6
