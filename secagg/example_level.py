@@ -36,14 +36,15 @@ class ExampleLevel:
         batch_size: Expected examples a step of a client with the mean number of examples, at least 1.
 
     Formal guarantees:
-        Unit: one example.  Relation: add or remove one; which client an example belongs to is fixed, and every client
-        has another, since one without examples does not train.  Sensitivity: `clip_l2`, of a step's sum of gradients.  A client's training of one round is one `event`, adaptively composed
-        with those of other rounds.  An example is in one client's shard, so that what all clients release together is
-        `event` too (parallel composition): the released models, and the sums that the server sees.  As each client's
-        update is private by itself, the same holds against a server that sees updates, and against all other clients.
-        The number of all examples is taken for public.  The sample is drawn afresh for each step and never leaves the
-        client, which the amplification rests on.  The noise is accounted as the continuous Gaussian that it
-        approximates, see `secagg.models.clipped_sum`.
+        Unit: one example.  Relation: add or remove one; which client an example belongs to is fixed, and every
+        client has another, since one without examples does not train.  Sensitivity: `clip_l2`, of a step's sum
+        of gradients.  A client's training of one round is one `event`, adaptively composed with those of other
+        rounds.  An example is in one client's shard, so that what all clients release together is `event` too
+        (parallel composition): the released models, and the sums that the server sees.  As each client's update
+        is private by itself, the same holds against a server that sees updates, and against all other clients.
+        The number of all examples is taken for public.  The sample is drawn afresh for each step and never
+        leaves the client, which the amplification rests on.  The noise is accounted as the continuous Gaussian
+        that it approximates, see `secagg.models.clipped_sum`.
 
     Raises:
         InvalidParameter: An attribute is out of range.

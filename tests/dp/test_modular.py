@@ -198,7 +198,7 @@ def test_plan_modulus_refuses_parameters(changes: dict[str, Any]) -> None:
 def test_plan_modulus_without_sampling_finds_skellam_shares_on_any_finer_modulus(
     bits: int, clients: int, epsilon: float, dimension: int
 ) -> None:
-    """Unsampled Skellam noise costs more than the continuous one by what integer orders do; the shares must allow it."""
+    """Unsampled Skellam noise costs more than the continuous one since it is accounted at integer orders."""
     plan = plan_modulus(
         bits=bits,
         clip_l2=1.0,

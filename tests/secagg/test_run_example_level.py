@@ -124,3 +124,9 @@ def test_run_without_noise_trains_as_at_client_level() -> None:
     found = prepare(settings)
     assert found.example_level is None
     assert found.population == 8
+
+
+def test_client_with_one_example_is_refused() -> None:
+    """Without that example, the client would not be there."""
+    with pytest.raises(ConfigurationError, match="a client has a single example"):
+        prepare(parse(SMALL | {"clients": 300}))
