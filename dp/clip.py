@@ -132,19 +132,22 @@ def total_l2(bounds: Sequence[float]) -> float:
 
 
 def _as_float64(arrays: Sequence[NDArray[Any]]) -> list[NDArray[np.float64]]:
+    if not isinstance(arrays, Sequence):
+        raise InvalidParameter(f"arrays: expected a sequence of arrays, found {type(arrays).__name__}")
     if len(arrays) == 0:
         raise InvalidParameter("arrays: expected at least one array, found none")
     return [_one_as_float64(index, array) for index, array in enumerate(arrays)]
 
 
 def _one_as_float64(index: int, array: object) -> NDArray[np.float64]:
-    if not isinstance(array, np.ndarray):
+    if not isinstance(array, np.ndarray) or isinstance(array, np.ma.MaskedArray):
         raise InvalidParameter(f"arrays[{index}]: expected a numpy array, found {type(array).__name__}")
     if array.dtype.kind not in "fiu" or array.dtype.itemsize > 8:
         raise InvalidParameter(f"arrays[{index}]: expected floats of at most 64 bits or integers, found {array.dtype}")
     if array.size == 0:
         raise InvalidParameter(f"arrays[{index}]: expected at least one entry, found shape {array.shape}")
-    as_float = array.astype(np.float64)
+    # No subclass, which may compute in ways of its own.
+    as_float = np.array(array, dtype=np.float64, subok=False)
     if not np.isfinite(as_float).all():
         raise InvalidParameter(f"arrays[{index}]: expected finite entries, found NaN or infinity")
     return as_float

@@ -11,7 +11,7 @@ from typing import Final
 import msgspec
 from msgspec.structs import force_setattr
 
-from dp.checks import integer_at_least, magnitude, member, positive_real
+from dp.checks import integer_at_least, magnitude, member
 from dp.errors import IncompatibleEvent, InvalidParameter
 
 MINIMUM_ACCOUNTED_SIGMA: Final = 0.5
@@ -157,7 +157,7 @@ class PoissonSampledEvent(msgspec.Struct, frozen=True, kw_only=True, tag="poisso
     Whoever sees who took part, as the server of a secure sum does, gets `event` and no amplification.
 
     Attributes:
-        sampling_rate: the probability, above 0 and at most 1.
+        sampling_rate: the probability, 1e-30 to 1.
         event: the release to those who take part; its relation must be add-or-remove-one.
 
     Raises:
@@ -169,7 +169,7 @@ class PoissonSampledEvent(msgspec.Struct, frozen=True, kw_only=True, tag="poisso
     event: NoisyEvent
 
     def __post_init__(self) -> None:
-        force_setattr(self, "sampling_rate", positive_real("sampling_rate", self.sampling_rate))
+        force_setattr(self, "sampling_rate", magnitude("sampling_rate", self.sampling_rate))
         if self.sampling_rate > 1:
             raise InvalidParameter(f"sampling_rate: expected a probability in (0, 1], found {self.sampling_rate}")
         if not isinstance(self.event, NoisyEvent):

@@ -7,7 +7,7 @@ from typing import Final
 import msgspec
 
 from dp.accounting import guarantee
-from dp.checks import integer_at_least, member, positive_real, probability
+from dp.checks import integer_at_least, magnitude, member, positive_real, probability
 from dp.errors import InvalidParameter
 from dp.events import (
     DistributedDiscreteGaussianEvent,
@@ -18,6 +18,7 @@ from dp.events import (
 )
 
 MAXIMUM_NOISE_MULTIPLIER: Final = 1e12
+_FINITE: Final = 1e300
 
 _UNIT: Final = 2.0**20  # lattice units that a sensitivity of 1 is, where noise is accounted like continuous noise
 
@@ -49,7 +50,7 @@ class Target:
         object.__setattr__(self, "delta", probability("delta", self.delta))
         object.__setattr__(self, "releases", integer_at_least("releases", self.releases, 1))
         member("relation", self.relation, NeighbouringRelation)
-        object.__setattr__(self, "sampling_rate", positive_real("sampling_rate", self.sampling_rate))
+        object.__setattr__(self, "sampling_rate", magnitude("sampling_rate", self.sampling_rate))
         if self.sampling_rate > 1:
             raise InvalidParameter(f"sampling_rate: expected a probability in (0, 1], found {self.sampling_rate}")
 
@@ -89,7 +90,7 @@ class Target:
         log_delta = -math.log(self.delta)
         root = self.epsilon / (math.sqrt(log_delta + self.epsilon) + math.sqrt(log_delta))
         chi_square = 2 * root**2 / self.releases / self.sampling_rate**2
-        return 1 / math.sqrt(math.log1p(max(chi_square, MAXIMUM_NOISE_MULTIPLIER**-2)))
+        return 1 / math.sqrt(math.log1p(min(max(chi_square, MAXIMUM_NOISE_MULTIPLIER**-2), _FINITE)))
 
     def __str__(self) -> str:
         text = f"epsilon {self.epsilon} at delta {self.delta} over {self.releases} releases"

@@ -12,6 +12,7 @@ from dp.ledger import Ledger
 from dp.report import BudgetReport
 from dp.reporting.checklist import rounded_up
 from secagg.errors import ConfigurationError
+from secagg.files import write_whole
 from secagg.planning import plan
 from secagg.question import PlannedMechanism, Question
 
@@ -32,14 +33,18 @@ def report_on_terminal(path: Path, *, as_json: bool, html: Path | None) -> None:
         ConfigurationError: There is no ledger, or the page cannot be written.
         dp.errors.DpError: The ledger cannot be read, or an extra is missing.
     """
-    with Ledger.open_to_read(_ledger(path)) as opened:
+    file = _ledger(path)
+    if html is not None and html.exists() and html.samefile(file):
+        raise ConfigurationError(f"{html} is the ledger itself; name another file for the page")
+    with Ledger.open_to_read(file) as opened:
         found = BudgetReport.from_ledger(opened)
     if html is not None:
+        page = found.as_html()
         try:
-            html.write_text(found.as_html(), encoding="utf-8")
+            write_whole(html, lambda partial: partial.write_text(page, encoding="utf-8"))
         except OSError as error:
             raise ConfigurationError(f"cannot write {html}: {error.strerror}") from None
-    sys.stdout.write((found.as_json() if as_json else found.as_text()).rstrip("\n") + "\n")
+    _say((found.as_json() if as_json else found.as_text()).rstrip("\n"))
 
 
 def verify_on_terminal(path: Path, *, head: str | None) -> int:
@@ -60,15 +65,29 @@ def verify_on_terminal(path: Path, *, head: str | None) -> int:
     try:
         with Ledger.open_to_read(file, head=head) as opened:
             budget, spent, entries = opened.budget, opened.spent(), opened.entries()
-            kept = opened.head
+            kept, after = opened.head, 0 if head is None else opened.records_after(head)
     except LedgerCorrupt as error:
         return _refused(f"not intact: {error}")
     amount = f"epsilon {rounded_up(spent.epsilon)} of {budget.epsilon:g} spent at delta {budget.delta:.3g}"
     if spent.epsilon > budget.epsilon:
         return _refused(f"{file}: beyond its budget: {amount}")
     uncommitted = sum(entry.commitment is None for entry in entries)
-    sys.stdout.write(f"intact: head {kept}, {len(entries)} releases ({uncommitted} uncommitted), {amount}\n")
+    if head is None:
+        whole = "unaltered as far as it goes (give --head to learn whether its end was cut)"
+    else:
+        whole = (
+            "intact, and the kept head is its last record"
+            if not after
+            else (f"intact, {after} records after the kept head")
+        )
+    sys.stdout.write(f"{whole}: {len(entries)} releases ({uncommitted} uncommitted), {amount}; head {kept}\n")
     return 0
+
+
+def _say(text: str) -> None:
+    """Print, whatever the terminal's encoding can show."""
+    encoding = sys.stdout.encoding or "utf-8"
+    sys.stdout.write(text.encode(encoding, errors="backslashreplace").decode(encoding) + "\n")
 
 
 def _refused(reason: str) -> int:

@@ -142,9 +142,9 @@ def plan(
 @budget.command()
 def verify(
     ledger: Annotated[Path, typer.Argument(help="A run's ledger.sqlite, or its folder.")],
-    head: Annotated[str | None, typer.Option(help="A head kept earlier; a file without it is refused.")] = None,
+    head: Annotated[str | None, typer.Option(help="Kept from an earlier report; shows a cut or older file.")] = None,
 ) -> None:
-    """Check that a ledger is whole and unaltered: exit code 0, 3 where it is not, 2 where nobody can tell."""
+    """Check that a ledger is unaltered (0), or not (exit code 3); with --head, that nothing is missing at its end."""
     from secagg.budget import verify_on_terminal
 
     raise typer.Exit(verify_on_terminal(ledger, head=head))

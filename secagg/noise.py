@@ -126,7 +126,7 @@ def to_remove(
         dp.errors.TooManyDropped: More have dropped than the noise allows for.
         dp.errors.InvalidParameter: Other secrets are open than should be.
     """
-    if not isinstance(noise, RemovableSkellam):
+    if not isinstance(noise, RemovableSkellam) or not noise.tolerance:
         return None
     seeds = [[secret.reveal() for secret in secrets if secret is not None] for secrets in attached.values()]
     return noise.excess(dropped, seeds)

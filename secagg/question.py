@@ -66,6 +66,10 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
                 positive_real(name, value)
         if self.sampling is not None and self.sampling > 1:
             raise ConfigurationError(f"sampling: expected a probability in (0, 1], found {self.sampling:g}")
+        if self.on_lattice and self.rate * self.clients < 1:
+            raise ConfigurationError(
+                f"sampling: {self.rate:g} of {self.clients} clients are fewer than one share of noise in a sum"
+            )
         check_delta(self.chosen_delta, population=self.clients)
         if self.on_lattice and self.dimension is None:
             raise ConfigurationError(

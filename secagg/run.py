@@ -53,6 +53,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
         client_s: A client's CPU seconds of secure aggregation, each released round, mean.
         server_s: The server's, likewise.
         committee: A committee member's part, each released round, mean; None where there is no committee.
+        ledger_head: Of the ledger after the last round, to be kept elsewhere; None without noise.
         stopped_early: Whether the budget ended before the rounds did, as it may after an interruption.
         saved_model: File name of the model in the run's folder.
     """
@@ -84,6 +85,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     stopped_early: bool
     saved_model: str
     committee: CommitteeCost | None = None
+    ledger_head: str | None = None
 
 
 def run_training(prepared: Prepared, folder: RunFolder, *, resume: bool, observe: Observer) -> Summary:
@@ -169,6 +171,7 @@ def _run(prepared: Prepared, folder: RunFolder, *, resume: bool, observe: Observ
         stopped_early=stopped_early,
         saved_model=model_name,
         committee=_mean_committee(released),
+        ledger_head=records[-1].ledger_head if records else None,
     )
     folder.save_summary(msgspec.json.encode(summary))
     return summary

@@ -158,6 +158,8 @@ def summary_table(summary: Summary, folder: RunFolder) -> Table:
     if summary.epsilon_spent is not None and summary.epsilon_budget is not None:
         spent = f"{rounded_up(summary.epsilon_spent)} of {summary.epsilon_budget:g} at delta {summary.delta:g}"
         table.add_row(f"epsilon spent, {summary.unit} level", spent)
+    if summary.ledger_head is not None:
+        table.add_row("ledger head, to keep elsewhere", summary.ledger_head)
     table.add_row("server assumed", assumed_server(summary.protocol, summary.adversary, summary.trust))
     table.add_row("rounds", f"{summary.released} of {summary.rounds} released a mean")
     dropped = ", ".join(f"{count:.1f} in {_shown(name)}" for name, count in summary.dropped.items())

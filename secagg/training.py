@@ -6,6 +6,7 @@ result is what all clients get next.  What the server does to a released mean is
 `SecureAveraging` sees only sums; `PlainAveraging` sees everything and is there to be compared with.
 """
 
+import contextlib
 import hashlib
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 
 from dp.adaptive import AdaptiveClip
 from dp.clip import clip_l2 as clipped
+from dp.errors import BudgetExceeded
 from dp.events import PrivacyEvent, Trust
 from dp.ledger import Ledger
 from dp.records import TRUST_DETAIL
@@ -174,7 +176,8 @@ class SecureAveraging:
             updates = {client: clip.prepare(update) for client, update in devices.train(self.state.weights, number)}
         except Exception:
             # That noised training has failed is told, and depends on the data; that it was interrupted does not.
-            self._reserve(self._local, number)
+            with contextlib.suppress(BudgetExceeded):
+                self._reserve(self._local, number)
             raise
         # Devices are clients: they vanish in rounds that ask clients, and the committee stays.
         asking = [row.name for row in mean.protocol.rounds if row.role is Role.CLIENT]

@@ -30,14 +30,14 @@ from secagg.models.interrupts import HeldInterrupts
 from secagg.models.keras import KerasModel
 from secagg.models.poisson import poisson_sample
 from secagg.models.tensorflow import load_legacy_keras, load_tensorflow_privacy
-from secagg.models.variables import LayerRandomness
 
 
 class PrivateKerasModel(KerasModel):
     """A tf-keras model that trains by DP-SGD and no other way, with the interface of `secagg.models.base.Model`.
 
     Args:
-        builder: As for `KerasModel`; of a model with float32 weights, all of them trained, and no penalties.
+        builder: As for `KerasModel`; of a model with float32 weights, all of them trained, and without penalties or
+            random layers.
         training: What one call of `fit` does.
         learning_rate: Of stochastic gradient descent, over 0.
         seed: Of the initial weights, at least 0.
@@ -68,6 +68,7 @@ class PrivateKerasModel(KerasModel):
         super().__init__(builder, optimizer="sgd", learning_rate=learning_rate, seed=seed)
         privacy, tensorflow = load_tensorflow_privacy(), self._tensorflow
         self._training, self._entropy = training, entropy
+        self._is_without_chance = False
         self._check_protectable()
         self._generator = tensorflow.random.Generator.from_state(self._seed_state(), alg="philox")
         query = ClippedNoisySum(
@@ -88,10 +89,11 @@ class PrivateKerasModel(KerasModel):
             y: Their targets.
             epochs: The plan's.
             batch_size: The plan's.
-            seed: Of the model's own randomness (dropout) alone, at least 0.
+            seed: Not used, at least 0: nothing here follows from a seed that others know.
 
         Raises:
             DataError: Examples or targets that do not fit the model.
+            ModelError: The model draws random numbers.
             ConfigurationError: Epochs or batch size are not the plan's, or the seed is out of range.
         """
         plan = self._training
@@ -104,10 +106,8 @@ class PrivateKerasModel(KerasModel):
         x, y = self._checked(x, y)
         convert = self._tensorflow.convert_to_tensor
         with HeldInterrupts() as interrupts:
+            self._check_without_chance(x)
             train = self._program(x, y).train
-            if self._randomness is None:
-                self._randomness = LayerRandomness(self._tensorflow, self._model)
-            self._randomness.reseed(seed)
             self._generator.reset(self._seed_state())
             for _ in range(plan.steps):
                 sample = poisson_sample(len(x), plan.sampling_rate, self._entropy)
@@ -162,6 +162,26 @@ class PrivateKerasModel(KerasModel):
         if any(variable.dtype != self._tensorflow.float32 for variable in self._trained):
             raise ModelError("expected float32 weights, which tensorflow-privacy's optimizers train, found others")
         self._check_penalties()
+
+    def _check_without_chance(self, x: NDArray[Any]) -> None:
+        """Refuse a model that draws random numbers, such as dropout's: in which order is a matter of who is there.
+
+        One example more or less would change what all others draw, and so their gradients.
+        """
+        if self._is_without_chance:
+            return
+        tensorflow = self._tensorflow
+        forward = tensorflow.function(lambda row: self._model(row, training=True))
+        traced = forward.get_concrete_function(tensorflow.TensorSpec((1, *x.shape[1:]), x.dtype)).graph.as_graph_def()
+        operations = {node.op for node in traced.node}
+        operations |= {node.op for function in traced.library.function for node in function.node_def}
+        drawing = sorted(name for name in operations if any(part in name for part in ("Random", "Rng", "Multinomial")))
+        if drawing:
+            raise ModelError(
+                f"expected a model without random layers, such as dropout, found one that draws by {drawing[0]}: what "
+                "it draws for one example would depend on the others; noise regularises as it is"
+            )
+        self._is_without_chance = True
 
     def _check_penalties(self) -> None:
         if self._model.losses:

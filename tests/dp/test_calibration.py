@@ -222,3 +222,26 @@ def test_calibrate_gaussian_refuses_parameters(changes: dict[str, Any]) -> None:
     given: dict[str, Any] = {"epsilon": 1.0, "delta": 1e-6, "releases": 10} | SAMPLED
     with pytest.raises(InvalidParameter, match=next(iter(changes))):
         calibrate_gaussian(**given | changes)
+
+
+@pytest.mark.parametrize("sampling_rate", [1e-300, 1e-160, 5e-324])
+def test_calibration_refuses_rates_that_cannot_be_calculated_with(sampling_rate: float) -> None:
+    with pytest.raises(InvalidParameter, match="sampling_rate"):
+        calibrate_gaussian(
+            epsilon=1.0,
+            delta=1e-5,
+            releases=10,
+            relation=NeighbouringRelation.ADD_OR_REMOVE_ONE,
+            sampling_rate=sampling_rate,
+        )
+
+
+def test_calibration_for_a_boundless_epsilon_ends() -> None:
+    noise = calibrate_gaussian(
+        epsilon=1e300,
+        delta=1e-17,
+        releases=1,
+        relation=NeighbouringRelation.ADD_OR_REMOVE_ONE,
+        sampling_rate=1e-12,
+    )
+    assert noise == 1e-3

@@ -173,3 +173,18 @@ def test_clip_per_layer_refuses_bounds(bounds: list[Any], message: str) -> None:
 def test_total_l2_is_the_norm_of_the_bounds() -> None:
     assert total_l2([3.0, 4.0]) == 5.0
     assert total_l2([0.25]) == 0.25
+
+
+@pytest.mark.parametrize(
+    "arrays",
+    [[np.ma.array([0.6, 1e9], mask=[0, 1])], [np.ma.array([0.6, np.nan], mask=[0, 1])], None, np.float64(1.0), 3],
+)
+def test_clip_refuses_what_hides_entries_or_is_no_sequence(arrays: Any) -> None:
+    with pytest.raises(InvalidParameter, match="arrays"):
+        clip_l2(arrays, bound=1.0)
+
+
+def test_clip_takes_a_subclass_for_the_plain_array_that_it_is() -> None:
+    clipped = clip_l2([np.arange(4.0).reshape(2, 2).view(np.matrix)], bound=1.0)
+    assert type(clipped.arrays[0]) is np.ndarray
+    assert l2_norm(clipped.arrays) <= 1.0

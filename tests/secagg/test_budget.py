@@ -17,7 +17,7 @@ from dp.events import (
 from dp.ledger import Ledger
 from dp.records import Reservation
 from dp.report import BudgetReport
-from secagg.budget import NOT_INTACT, plan_on_terminal, verify_on_terminal
+from secagg.budget import NOT_INTACT, plan_on_terminal, report_on_terminal, verify_on_terminal
 from secagg.errors import ConfigurationError, SecaggError
 from secagg.planning import CONDITION, Plan, plan
 from secagg.question import PlannedMechanism, Question
@@ -141,12 +141,22 @@ def test_verify_says_what_an_intact_ledger_holds(ledger: Path, capsys: pytest.Ca
     kept = head(ledger)
     assert verify_on_terminal(ledger, head=None) == 0
     line = capsys.readouterr().out
-    assert line.startswith(f"intact: head {kept}, 2 releases (1 uncommitted), epsilon ")
+    assert line.startswith("unaltered as far as it goes (give --head to learn whether its end was cut): 2 releases (1 ")
+    assert line.endswith(f" at delta 0.001; head {kept}\n")
     assert line.count("\n") == 1
+    assert verify_on_terminal(ledger, head=kept) == 0
+    assert capsys.readouterr().out.startswith("intact, and the kept head is its last record: 2 releases")
     with Ledger.open(ledger) as opened:
         opened.reserve(EVENT, "round 3")
     assert verify_on_terminal(ledger.parent, head=kept) == 0
-    assert "3 releases (2 uncommitted)" in capsys.readouterr().out
+    assert capsys.readouterr().out.startswith("intact, 1 records after the kept head: 3 releases (2 uncommitted)")
+
+
+def test_report_does_not_replace_the_ledger_by_its_page(ledger: Path) -> None:
+    before = ledger.read_bytes()
+    with pytest.raises(ConfigurationError, match="is the ledger itself"):
+        report_on_terminal(ledger, as_json=False, html=ledger.parent / "." / ledger.name)
+    assert ledger.read_bytes() == before
 
 
 def test_verify_refuses_another_copy_and_an_altered_one(

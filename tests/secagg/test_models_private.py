@@ -271,3 +271,21 @@ def test_models_whose_examples_cannot_be_protected_are_refused(kind: str) -> Non
 def test_zoo_refuses_what_does_not_go_with_protected_examples(name: str, optimizer: str, would_do: str) -> None:
     with pytest.raises(ConfigurationError, match=would_do):
         build(name, (FEATURES,), CLASSES, optimizer=optimizer, private=plan(), seed=0)
+
+
+def test_model_that_draws_random_numbers_is_refused() -> None:
+    """With one example less, dropout would draw other masks for all behind it."""
+    keras = load_legacy_keras()
+
+    def dropping() -> Any:
+        return keras.Sequential(
+            [keras.Input((FEATURES,)), keras.layers.Dense(8), keras.layers.Dropout(0.5), keras.layers.Dense(CLASSES)]
+        )
+
+    training = plan()
+    model = PrivateKerasModel(dropping, training=training, learning_rate=0.1, seed=1)
+    before = model.get_weights()
+    with pytest.raises(ModelError, match="without random layers"):
+        model.fit(X, Y, epochs=training.epochs, batch_size=training.batch_size, seed=1)
+    for one, other in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)

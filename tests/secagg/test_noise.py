@@ -227,3 +227,9 @@ def test_words_say_who_adds_the_noise(trust: Trust) -> None:
     assert ("from the server" in words) == (trust is Trust.CENTRAL)
     assert ("each enough alone" in words) == (trust is Trust.LOCAL)
     assert f"{noise.noise_multiplier:.4g} times the sensitivity" in words
+
+
+@pytest.mark.parametrize("protocol", [PlainSum(), SecAgg(), LightSecAgg(privacy=2, responders=9)])
+def test_removal_with_no_dropouts_to_tolerate_removes_nothing(protocol: Any) -> None:
+    mean = planned(REMOVAL, protocol=protocol, minimum_contributors=CLIENTS, modulus_bits=24)
+    assert mean.run(zeros(mean)).contributors == tuple(range(CLIENTS))
