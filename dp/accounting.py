@@ -9,6 +9,7 @@ Where all noise is Gaussian, sampled or not, privacy loss distributions (`dp.los
 always the lower one; the lesser is the guarantee, the other its cross-check.
 """
 
+import math
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -202,6 +203,8 @@ def _single_releases(
     events: Mapping[PrivacyEvent, int], relation: NeighbouringRelation, unit: PrivacyUnit
 ) -> Counter[PrivacyEvent]:
     """Return how often each release took place, those of repeated events one by one and none that did not."""
+    if not isinstance(events, Mapping):
+        raise InvalidParameter(f"events: expected a mapping from events to counts, found {type(events).__name__}")
     member("relation", relation, NeighbouringRelation)
     member("unit", unit, PrivacyUnit)
     releases: Counter[PrivacyEvent] = Counter()
@@ -224,8 +227,14 @@ def _single_releases(
 def _composed_divergences(releases: Mapping[PrivacyEvent, int]) -> NDArray[np.float64]:
     total = np.zeros(len(ORDERS))
     for event, times in releases.items():
-        total += times * renyi_divergences(event)
+        total += _rounded_up(times) * renyi_divergences(event)
     return total
+
+
+def _rounded_up(count: int) -> float:
+    """Return the least float64 that is not below `count`; numpy multiplies by no integer of 2**64 or more."""
+    nearest = float(count)
+    return nearest if nearest >= count else math.nextafter(nearest, math.inf)
 
 
 def _convert(divergences: NDArray[np.float64], delta: float) -> tuple[float, float]:

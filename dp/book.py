@@ -14,7 +14,7 @@ from dp.accounting import Guarantee, guarantee, is_within
 from dp.checks import harmless, integer_at_least
 from dp.errors import IncompatibleEvent, InvalidParameter, InvalidReservation, LedgerCorrupt
 from dp.events import PrivacyEvent
-from dp.realised import check_noise, least_contributors
+from dp.realised import check_cost, check_noise, least_contributors
 from dp.records import Budget, Commitment, LedgerEntry, Record, Reservation
 
 
@@ -109,6 +109,20 @@ class Book:
                 f"realised event that counts on {least_contributors(realised)}"
             )
 
+    def unsupported_realised(self) -> tuple[int, ...]:
+        """Return the reservations whose realised event `check_cost` refuses, in order."""
+        refused: dict[tuple[PrivacyEvent, PrivacyEvent], bool] = {}
+        numbers = []
+        for number, commitment in sorted(self._commitments.items()):
+            if commitment.realised is None:
+                continue
+            pair = (self.reservations[number - 1].event, commitment.realised)
+            if pair not in refused:
+                refused[pair] = _costs_more(*pair)
+            if refused[pair]:
+                numbers.append(number)
+        return tuple(numbers)
+
     def apply(self, record: Reservation | Commitment) -> None:
         """Take in a record that was written."""
         if isinstance(record, Reservation):
@@ -128,8 +142,8 @@ class Book:
         """Take in a record that was read.
 
         What depends on how events are accounted, and may differ between versions, is not asked again: whether the
-        budget sufficed (`guarantee` tells), and whether a realised event of another kind cost no more than the
-        reserved one.
+        budget sufficed (`guarantee` tells), and whether a realised event cost no more than the reserved one where
+        that is not a matter of their parameters (`unsupported_realised` tells).
         """
         if isinstance(record, Budget):
             raise self._corrupt(position, "expected one budget, found a second")
@@ -154,6 +168,14 @@ class Book:
 
     def _corrupt(self, position: int, reason: str) -> LedgerCorrupt:
         return LedgerCorrupt(f"{self._name}: record {position}: {reason}")
+
+
+def _costs_more(reserved: PrivacyEvent, realised: PrivacyEvent) -> bool:
+    try:
+        check_cost("realised", reserved=reserved, realised=realised)
+    except InvalidReservation:
+        return True
+    return False
 
 
 _DECODER: Final[msgspec.json.Decoder[Record]] = msgspec.json.Decoder(Record)

@@ -9,6 +9,7 @@ Records are written in the order of their times: a clock that went back is refus
 since ledgers of earlier versions may hold others, and it is the chain that shows what was altered.
 """
 
+import os
 import re
 import time
 from collections.abc import Callable, Mapping
@@ -23,7 +24,7 @@ from dp.accounting import Guarantee
 from dp.book import Book
 from dp.chain import ChainFile
 from dp.checks import integer_at_least, short_text
-from dp.errors import BudgetExceeded, InvalidParameter, LedgerClock
+from dp.errors import BudgetExceeded, InvalidParameter, LedgerClock, LedgerStale
 from dp.events import NeighbouringRelation, PrivacyEvent, PrivacyUnit
 from dp.realised import check_cost
 from dp.records import Budget, Commitment, Detail, LedgerEntry, Reservation
@@ -35,6 +36,8 @@ MAXIMUM_REMAINING: Final = 1 << 40
 
 class Ledger:
     """A privacy budget that cannot be overspent; a context manager. Made by `create` or `open`.
+
+    Threads may share it; a fork of the process may not, and is refused.
 
     Formal guarantees:
         At any time all releases that were reserved, committed or not, satisfy `spent()` under the budget's relation
@@ -67,13 +70,14 @@ class Ledger:
         """Make a new ledger and open it for writing.
 
         Raises:
-            InvalidParameter: the budget is out of range, such as a delta of 1 / `population` or more.
+            InvalidParameter: the budget is out of range, such as a delta of 1 / `population` or more, or `path` is no
+                path.
             LedgerError: the file exists or cannot be written.
         """
         budget = Budget(
             epsilon=epsilon, delta=delta, population=population, unit=unit, relation=relation, time_s=clock()
         )
-        return cls._upon(ChainFile.create(Path(path), msgspec.json.encode(budget)), clock)
+        return cls._upon(ChainFile.create(_path(path), msgspec.json.encode(budget)), clock)
 
     @classmethod
     def open(cls, path: str | Path, *, head: str | None = None, clock: Clock = time.time) -> Self:
@@ -89,9 +93,9 @@ class Ledger:
             LedgerCorrupt: the file is not a ledger, or was altered or, so that this shows, cut.
             LedgerStale: it lacks the record whose digest is `head`: it was cut or rebuilt, or is an older copy.
             LedgerUnavailable: there is no such file, or it cannot be written.
-            InvalidParameter: `head` is not 64 hexadecimal digits.
+            InvalidParameter: `head` is not 64 hexadecimal digits, or `path` is no path.
         """
-        return cls._upon(ChainFile.open(Path(path), writable=True, kept=_digest(head)), clock)
+        return cls._upon(ChainFile.open(_path(path), writable=True, kept=None if head is None else _kept(head)), clock)
 
     @classmethod
     def open_to_read(cls, path: str | Path, *, head: str | None = None) -> Self:
@@ -105,9 +109,11 @@ class Ledger:
             LedgerLocked: a writer has it open.
             LedgerCorrupt, LedgerStale: as for `open`.
             LedgerUnavailable: there is no such file, or it cannot be read.
-            InvalidParameter: `head` is not 64 hexadecimal digits.
+            InvalidParameter: `head` is not 64 hexadecimal digits, or `path` is no path.
         """
-        return cls._upon(ChainFile.open(Path(path), writable=False, kept=_digest(head)), time.time)
+        return cls._upon(
+            ChainFile.open(_path(path), writable=False, kept=None if head is None else _kept(head)), time.time
+        )
 
     @classmethod
     def _upon(cls, chain: ChainFile, clock: Clock) -> Self:
@@ -136,16 +142,20 @@ class Ledger:
 
         If it is interrupted, as by Ctrl-C, the ledger may have closed, and the release may be counted; do not release.
         """
-        label = short_text("label", label)
-        if not self._book.admits(event, 1):
-            after = self._book.guarantee(event, 1)
-            raise BudgetExceeded(
-                f"{label}: would bring epsilon to {after.epsilon:.6g} of {self.budget.epsilon:.6g} at delta "
-                f"{self.budget.delta:.6g} ({self.spent().epsilon:.6g} is spent); more noise or a new budget would do"
+        with self._chain.alone():
+            label = short_text("label", label)
+            if not self._book.admits(event, 1):
+                after = self._book.guarantee(event, 1)
+                raise BudgetExceeded(
+                    f"{label}: would bring epsilon to {after.epsilon:.6g} of {self.budget.epsilon:.6g} at delta "
+                    f"{self.budget.delta:.6g} ({self.spent().epsilon:.6g} is spent); more noise or a "
+                    "new budget would do"
+                )
+            record = Reservation(
+                number=len(self._book.reservations) + 1, label=label, event=event, time_s=self._clock()
             )
-        record = Reservation(number=len(self._book.reservations) + 1, label=label, event=event, time_s=self._clock())
-        self._append(record)
-        return record.number
+            self._append(record)
+            return record.number
 
     def commit(
         self,
@@ -173,16 +183,17 @@ class Ledger:
             LedgerClock: the clock is behind the last record; nothing was recorded.
             LedgerError: it could not be recorded for certain.
         """
-        self._book.check_commitment(reservation, integer_at_least("contributors", contributors, 1), realised)
-        if realised is not None:
-            reserved = self._book.reservations[reservation - 1].event
-            check_cost(f"reservation {reservation}", reserved=reserved, realised=realised)
-        kept = {} if details is None else details
-        self._append(
-            Commitment(
-                number=reservation, contributors=contributors, details=kept, time_s=self._clock(), realised=realised
+        with self._chain.alone():
+            self._book.check_commitment(reservation, integer_at_least("contributors", contributors, 1), realised)
+            if realised is not None:
+                reserved = self._book.reservations[reservation - 1].event
+                check_cost(f"reservation {reservation}", reserved=reserved, realised=realised)
+            kept = {} if details is None else details
+            self._append(
+                Commitment(
+                    number=reservation, contributors=contributors, details=kept, time_s=self._clock(), realised=realised
+                )
             )
-        )
 
     def entries(self) -> tuple[LedgerEntry, ...]:
         """Return all releases in the order they were reserved."""
@@ -191,6 +202,29 @@ class Ledger:
     def spent(self) -> Guarantee:
         """Return what all reserved releases satisfy together at the budget's delta."""
         return self._book.guarantee()
+
+    def unsupported_realised(self) -> tuple[int, ...]:
+        """Return the numbers of the reservations whose realised event may cost more than the reserved one, in order.
+
+        `commit` records none, but a file could hold some: reading it compares parameters only, since what an event
+        costs depends on the accountant's version. What is spent rests on the reserved events alone.
+        """
+        return self._book.unsupported_realised()
+
+    def records_after(self, head: str) -> int:
+        """Return how many records were written after the one with this `head`; 0 if it is the last.
+
+        Raises:
+            LedgerStale: no record has that digest.
+            InvalidParameter: `head` is not 64 hexadecimal digits.
+        """
+        position = self._chain.position(_kept(head))
+        if position is None:
+            raise LedgerStale(
+                f"{self._chain.path}: expected the record with that head, found {len(self._chain.bodies)} records "
+                "without it: the file was cut or rebuilt, or is an older copy or another ledger; restore the latest one"
+            )
+        return len(self._chain.bodies) - 1 - position
 
     def remaining(self, event: PrivacyEvent) -> int:
         """Return how many more of `event` fit into the budget, at most 2**40."""
@@ -245,9 +279,16 @@ class Ledger:
             raise
 
 
-def _digest(head: object) -> bytes | None:
-    if head is None:
-        return None
+def _path(path: object) -> Path:
+    try:
+        if isinstance(path, str | Path) and b"\0" not in os.fsencode(path):
+            return Path(path)
+    except UnicodeEncodeError:
+        pass
+    raise InvalidParameter("path: expected a path, found something that no file system takes for one")
+
+
+def _kept(head: object) -> bytes:
     if not isinstance(head, str) or not re.fullmatch("[0-9a-fA-F]{64}", head):
         raise InvalidParameter(
             "head: expected 64 hexadecimal digits, as `Ledger.head` gives them, found something else"

@@ -23,7 +23,7 @@ allowance.
 import functools
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -51,6 +51,8 @@ _SQRT_2: Final = math.sqrt(2)
 _SQRT_HALF_PI: Final = math.sqrt(math.pi / 2)
 _SERIES_BELOW: Final = 1e-3
 _ROUNDING: Final = 1e-8
+
+_Releases = tuple[tuple[float, float, int], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,18 +120,35 @@ def loss_epsilon(
     Raises:
         InvalidParameter: there is nothing in `events`, or noise other than Gaussian.
     """
-    sampled, unsampled, others = _split(events)
-    if others or not events:
-        raise InvalidParameter("events: expected releases with Gaussian noise, found none or other noise")
-    multiplier = _composed_multiplier(unsampled) if unsampled else math.inf
-    if not sampled:
-        return LossEpsilon(gaussian_epsilon(multiplier, delta), 0.0)
-    releases = [(event.sampling_rate, event.noise_multiplier, times) for event, times in sampled.items()]
-    if unsampled:
-        releases.append((1.0, multiplier, 1))
-    spans = (1 / (2 * noise**2) + TAIL_DEVIATIONS / noise for _, noise, _ in releases)
-    grid = max(DISCRETISATION, max(spans) / points, at_most / COMPOSED_POINTS)
-    return LossEpsilon(_composed_epsilon(tuple(sorted(releases)), delta, grid), grid)
+    releases = _releases(events)
+    if not _is_sampled(releases):
+        return LossEpsilon(gaussian_epsilon(releases[0][1], delta), 0.0)
+    grid = _grid(releases, at_most, points)
+    return LossEpsilon(_composed_epsilon(releases, delta, grid), grid)
+
+
+def loss_epsilons(
+    events: Mapping[PrivacyEvent, int], *, deltas: Sequence[float], at_most: float, points: int = POINTS
+) -> tuple[float, ...]:
+    """Return the epsilon of the same releases at each of many deltas, for little more than that at one.
+
+    Args:
+        events: as for `loss_epsilon`.
+        deltas: strictly between 0 and 1, from 1e-9 on where a release is sampled.
+        at_most: an epsilon known to hold at one of them; it does no more than make the grid coarser beyond 100.
+        points: as for `loss_epsilon`.
+
+    Returns:
+        An epsilon for each delta, at least 0, possibly infinite. Formal guarantees: those of `loss_epsilon`, each.
+
+    Raises:
+        InvalidParameter: there is nothing in `events`, or noise other than Gaussian.
+    """
+    releases = _releases(events)
+    if not _is_sampled(releases):
+        return tuple(gaussian_epsilon(releases[0][1], delta) for delta in deltas)
+    composed = _composed(releases, _grid(releases, at_most, points))
+    return tuple(_epsilon_at(composed, releases, delta) for delta in deltas)
 
 
 @functools.lru_cache(maxsize=1024)
@@ -185,16 +204,44 @@ def _split(
     return sampled, unsampled, others
 
 
+def _releases(events: Mapping[PrivacyEvent, int]) -> _Releases:
+    """Return sampling rate, noise multiplier and times of all releases; unsampled ones, rate 1, are composed to one."""
+    sampled, unsampled, others = _split(events)
+    if others or not events:
+        raise InvalidParameter("events: expected releases with Gaussian noise, found none or other noise")
+    found = [(event.sampling_rate, event.noise_multiplier, times) for event, times in sampled.items()]
+    if unsampled:
+        found.append((1.0, _composed_multiplier(unsampled), 1))
+    return tuple(sorted(found))
+
+
+def _is_sampled(releases: _Releases) -> bool:
+    return releases[0][0] < 1
+
+
+def _grid(releases: _Releases, at_most: float, points: int) -> float:
+    spans = (1 / (2 * noise**2) + TAIL_DEVIATIONS / noise for _, noise, _ in releases)
+    return max(DISCRETISATION, max(spans) / points, at_most / COMPOSED_POINTS)
+
+
 def _composed_multiplier(events: Mapping[GaussianEvent, int]) -> float:
     return 1 / math.sqrt(math.fsum(times / event.noise_multiplier**2 for event, times in events.items()))
 
 
 @functools.lru_cache(maxsize=256)
-def _composed_epsilon(releases: tuple[tuple[float, float, int], ...], delta: float, grid: float) -> float:
+def _composed_epsilon(releases: _Releases, delta: float, grid: float) -> float:
+    return _epsilon_at(_composed(releases, grid), releases, delta)
+
+
+def _composed(releases: _Releases, grid: float) -> Any:
     composed: Any = None
     for sampling_rate, noise_multiplier, times in releases:
         repeated = _distribution(sampling_rate, noise_multiplier, grid).self_compose(times)
         composed = repeated if composed is None else composed.compose(repeated)
+    return composed
+
+
+def _epsilon_at(composed: Any, releases: _Releases, delta: float) -> float:
     rounds = sum(times for *_, times in releases)
     allowance = len(releases) * DELTA_ALLOWANCE + rounds * DELTA_ALLOWANCE_PER_RELEASE
     try:
@@ -203,7 +250,7 @@ def _composed_epsilon(releases: tuple[tuple[float, float, int], ...], delta: flo
         return math.inf
 
 
-@functools.lru_cache(maxsize=MAXIMUM_DISTINCT_RELEASES)
+@functools.lru_cache(maxsize=2 * MAXIMUM_DISTINCT_RELEASES)  # on a fine grid and on a coarse one
 def _distribution(sampling_rate: float, noise_multiplier: float, grid: float) -> Any:
     from dp_accounting.pld import privacy_loss_distribution
 

@@ -36,9 +36,10 @@ def least_contributors(event: PrivacyEvent) -> int:
 
 
 def check_noise(name: str, *, reserved: PrivacyEvent, realised: PrivacyEvent) -> None:
-    """Refuse a realised event of another kind of guarantee, or of less noise or more sensitivity than the reserved one.
+    """Refuse a realised event that no accountant would find as private as the reserved one.
 
-    Compares parameters only, and noise only between events of one kind, so that what passes today passes always.
+    Compares parameters only, and noise only between events of one kind, so that what passes today passes always. What
+    reserved Gaussian noise may become is settled here (`check_cost` says why); the cost of a lattice's noise is not.
 
     Args:
         name: begins the messages.
@@ -48,7 +49,8 @@ def check_noise(name: str, *, reserved: PrivacyEvent, realised: PrivacyEvent) ->
     Raises:
         InvalidParameter: `realised` is not a privacy event.
         IncompatibleEvent: its relation or unit is not the reserved one.
-        InvalidReservation: it has less noise, more sensitivity or more coordinates.
+        InvalidReservation: it has less noise, more sensitivity or more coordinates, is the same release more often or
+            at a higher sampling rate, or Gaussian noise was reserved and it is another kind, or that.
     """
     if not isinstance(realised, PrivacyEvent):
         raise InvalidParameter(f"realised: expected a privacy event or None, found {type(realised).__name__}")
@@ -57,10 +59,23 @@ def check_noise(name: str, *, reserved: PrivacyEvent, realised: PrivacyEvent) ->
             f"{name}: expected relation {reserved.relation.value} and unit {reserved.unit.value}, as reserved, found "
             f"{realised.relation.value} and {realised.unit.value}"
         )
-    _, _, promised = taken_apart(reserved)
-    _, _, found = taken_apart(realised)
+    most_times, most_sampling, promised = taken_apart(reserved)
+    times, sampling, found = taken_apart(realised)
+    if isinstance(promised, GaussianEvent) and (
+        not isinstance(found, GaussianEvent) or times > most_times or sampling > most_sampling
+    ):
+        raise InvalidReservation(
+            f"{name}: expected Gaussian noise, no more often and at no higher sampling rate than was reserved, found "
+            "another event; such a release must not be made"
+        )
     if type(found) is not type(promised):
         return
+    more = times >= most_times and sampling >= most_sampling and (times, sampling) != (most_times, most_sampling)
+    if more and found == promised:
+        raise InvalidReservation(
+            f"{name}: expected that release {most_times} times at a sampling rate of {most_sampling:g}, as was "
+            f"reserved, found it {times} times at {sampling:g}; such a release must not be made"
+        )
     _at_least(name, "noise", promised=_noise(promised), found=_noise(found))
     if not isinstance(promised, GaussianEvent) and not isinstance(found, GaussianEvent):
         _at_most(name, "L2 sensitivity", promised=promised.l2_sensitivity, found=found.l2_sensitivity)
@@ -88,12 +103,6 @@ def check_cost(name: str, *, reserved: PrivacyEvent, realised: PrivacyEvent) -> 
     """
     if realised == reserved or _is_dominated(reserved=reserved, realised=realised):
         return
-    _, _, promised = taken_apart(reserved)
-    if isinstance(promised, GaussianEvent):
-        raise InvalidReservation(
-            f"{name}: expected Gaussian noise, no more often and at no higher sampling rate than was reserved, found "
-            "another event; such a release must not be made"
-        )
     bound, cost = renyi_divergences(reserved), renyi_divergences(realised)
     if np.any((cost > bound) & np.isfinite(bound)):
         raise InvalidReservation(

@@ -12,18 +12,38 @@ from dataclasses import dataclass
 from typing import Final
 
 from dp.accounting import Guarantee, guarantee
-from dp.events import PrivacyEvent
+from dp.events import NeighbouringRelation, PrivacyEvent, SkellamEvent
 from dp.ledger import Ledger
 from dp.records import Budget, Detail, LedgerEntry
 from dp.reporting.assumptions import Assumption, assumptions
 from dp.reporting.checklist import Facts, facts, rounded_up
-from dp.reporting.spending import accounted, composed, epsilon_of, epsilons_after, projected, remaining
-from dp.reporting.wording import in_words, sampling_rate, setting, trusts, with_continuous_noise, without_amplification
+from dp.reporting.spending import (
+    accounted,
+    composed,
+    epsilon_of,
+    epsilons_after,
+    epsilons_at,
+    projected,
+    remaining,
+)
+from dp.reporting.wording import (
+    in_words,
+    sampling_rate,
+    setting,
+    single,
+    trusts,
+    with_continuous_noise,
+    without_amplification,
+)
 
 __all__ = ["AtDelta", "BudgetReport", "ReportedRelease", "rounded_up"]
 
 DELTA_EXPONENTS: Final = tuple(-1 - step / 4 for step in range(45))  # 1e-1 down to 1e-12
 PROJECTED_TIMES: Final = 3
+_COMPARED: Final = {
+    NeighbouringRelation.ZERO_OUT: "with its contribution, or with zero in its place",
+    NeighbouringRelation.ADD_OR_REMOVE_ONE: "with it, or without it",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,8 +57,9 @@ class ReportedRelease:
         noise_multiplier: standard deviation of the noise promised over the L2 sensitivity.
         realised_noise_multiplier: of the noise that was really in it; None where that was not recorded.
         sampling_rate: probability of a unit to take part; None where units are not sampled.
-        epsilon_after: what all releases up to and with this one had spent, at the budget's delta; None where that was
-            left out: of more than 200 releases, as many are accounted, evenly spread.
+        epsilon_after: what all releases up to and with this one had spent, at the budget's delta, by the accountants of
+            the total; None where that was not computed: of more than 200 releases, or, with sampled Gaussian noise, of
+            more than 40, so many are accounted, evenly spread.
         realised_epsilon_after: the same at the noise realised, where recorded.
         unamplified_epsilon_after: the same without amplification by sampling; None, too, where nothing was sampled.
         contributors: how many clients were in the sum; None while uncommitted.
@@ -69,7 +90,7 @@ class ReportedRelease:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AtDelta:
-    """The same releases, stated for another delta, by Renyi divergences or by what holds at the budget's delta.
+    """The same releases, stated for another delta, by the accountants of the total.
 
     Attributes:
         delta: strictly between 0 and 1.
@@ -93,12 +114,14 @@ class BudgetReport:
         unamplified: the same without amplification by sampling; None where nothing was sampled.
         continuous_epsilon: epsilon, by Renyi divergences as `spent`, if every release had had continuous Gaussian noise
             of the same multiplier; None where all of them had.
-        remaining_releases: a number of releases like the last one that fit into the budget for sure; None where there
-            is none yet.
+        remaining_releases: how many more releases like the last one fit into the budget, at most 2**40; None where
+            there is none yet.
         projection: what would be spent after some more releases like the last one, as far as these fit and are no more
             than a few times those made: pairs of how many more, and epsilon.
         releases: every reserved release, in order.
-        epsilon_by_delta: the same releases, stated for other deltas.
+        epsilon_by_delta: the same releases, stated for other deltas, those below 1e-9 not where privacy loss
+            distributions of sampled releases give the total.
+        integer_orders: whether the noise of a release is bounded at integer Renyi orders only, as Skellam noise is.
         setting: where the noise comes from, and who is trusted with what.
         assumptions: what the guarantee rests on, and what of it was verified.
         head: digest of the ledger's last record.
@@ -113,6 +136,7 @@ class BudgetReport:
     projection: tuple[tuple[int, float], ...]
     releases: tuple[ReportedRelease, ...]
     epsilon_by_delta: tuple[AtDelta, ...]
+    integer_orders: bool
     setting: str
     assumptions: tuple[Assumption, ...]
     head: str
@@ -137,8 +161,9 @@ class BudgetReport:
         as_realised = spent if realised == reserved else account(realised)
         unamplified = account(unsampled) if sampled else None
         continuous = [with_continuous_noise(event) for event in reserved]
-        left = remaining(reserved, reserved[-1], epsilon=budget.epsilon, delta=budget.delta) if reserved else None
+        left = remaining(reserved, reserved[-1], budget=budget) if reserved else None
         further = 0 if left is None else min(left, PROJECTED_TIMES * len(reserved))
+        promised = after(reserved, spent)
         return cls(
             budget=budget,
             spent=spent,
@@ -146,16 +171,23 @@ class BudgetReport:
             unamplified=unamplified,
             continuous_epsilon=None if continuous == reserved else epsilon_of(composed(continuous), budget.delta),
             remaining_releases=left,
-            projection=projected(reserved, reserved[-1], further=further, delta=budget.delta) if further else (),
+            projection=projected(reserved, reserved[-1], further=further, budget=budget) if further else (),
             releases=_releases(
                 entries,
-                after(reserved, spent),
-                after(realised, as_realised),
+                promised,
+                promised if realised == reserved else after(realised, as_realised),
                 after(unsampled, unamplified) if unamplified is not None else {},
             ),
             epsilon_by_delta=_profile(reserved, unsampled, spent),
+            integer_orders=any(isinstance(single(event), SkellamEvent) for event in reserved),
             setting=setting(reserved, trusted),
-            assumptions=assumptions(reserved, trusted, budget.relation, within=spent.epsilon <= budget.epsilon),
+            assumptions=assumptions(
+                reserved,
+                trusted,
+                budget.relation,
+                within=spent.epsilon <= budget.epsilon,
+                supported=not ledger.unsupported_realised(),
+            ),
             head=ledger.head,
         )
 
@@ -188,8 +220,9 @@ class BudgetReport:
     def statement(self) -> str:
         """The guarantee as one sentence."""
         return (
-            f"All {len(self.releases)} releases together are ({rounded_up(self.spent.epsilon)}, {self.spent.delta:.3g})"
-            f"-differentially private for one {self.budget.unit.value}, relation {self.budget.relation.value}."
+            f"All {len(self.releases)} releases together are ({rounded_up(self.spent.epsilon)}, {self.spent.delta!r})"
+            f"-differentially private for one {self.budget.unit.value}, relation {self.budget.relation.value}: "
+            f"{_COMPARED[self.budget.relation]}."
         )
 
     @property
@@ -197,11 +230,11 @@ class BudgetReport:
         """What the guarantee says and how it was reached, as pairs of a heading and a text."""
         return facts(self)
 
-    def as_text(self) -> str:
-        """Return the report as plain text of at most a few columns, for a terminal."""
+    def as_text(self, *, width: int | None = None) -> str:
+        """Return the report as plain text, wrapped to `width` columns, at least 60; None for those of the terminal."""
         from dp.reporting.text import as_text
 
-        return as_text(self)
+        return as_text(self, width=width)
 
     def as_json(self) -> str:
         """Return the report as JSON of the schema `dp/schemas/budget-report-2.json`."""
@@ -255,16 +288,14 @@ def _releases(
 
 
 def _profile(reserved: list[PrivacyEvent], unsampled: list[PrivacyEvent], spent: Guarantee) -> tuple[AtDelta, ...]:
-    divergences = composed(reserved)
-    unamplified = composed(unsampled) if unsampled else None
-    found = []
-    for delta in (10.0**exponent for exponent in DELTA_EXPONENTS):
-        epsilon = epsilon_of(divergences, delta)
-        found.append(
-            AtDelta(
-                delta=delta,
-                epsilon=min(epsilon, spent.epsilon) if delta >= spent.delta else epsilon,
-                unamplified=None if unamplified is None else epsilon_of(unamplified, delta),
-            )
+    deltas = [10.0**exponent for exponent in DELTA_EXPONENTS]
+    amplified = epsilons_at(reserved, deltas, delta=spent.delta)
+    unamplified = epsilons_at(unsampled, deltas, delta=spent.delta) if unsampled else {}
+    return tuple(
+        AtDelta(
+            delta=delta,
+            epsilon=min(epsilon, spent.epsilon) if delta >= spent.delta else epsilon,
+            unamplified=unamplified.get(delta),
         )
-    return tuple(found)
+        for delta, epsilon in amplified.items()
+    )

@@ -66,20 +66,21 @@ def verify_on_terminal(path: Path, *, head: str | None) -> int:
         with Ledger.open_to_read(file, head=head) as opened:
             budget, spent, entries = opened.budget, opened.spent(), opened.entries()
             kept, after = opened.head, 0 if head is None else opened.records_after(head)
+            unsupported = opened.unsupported_realised()
     except LedgerCorrupt as error:
         return _refused(f"not intact: {error}")
-    amount = f"epsilon {rounded_up(spent.epsilon)} of {budget.epsilon:g} spent at delta {budget.delta:.3g}"
+    amount = f"epsilon {rounded_up(spent.epsilon)} of {budget.epsilon:g} spent at delta {budget.delta!r}"
     if spent.epsilon > budget.epsilon:
         return _refused(f"{file}: beyond its budget: {amount}")
+    if unsupported:
+        found = ", ".join(str(number) for number in unsupported[:5]) + (", ..." if len(unsupported) > 5 else "")
+        return _refused(f"{file}: not intact: less noise is recorded than was reserved, of {found}")
     uncommitted = sum(entry.commitment is None for entry in entries)
     if head is None:
         whole = "unaltered as far as it goes (give --head to learn whether its end was cut)"
     else:
-        whole = (
-            "intact, and the kept head is its last record"
-            if not after
-            else (f"intact, {after} records after the kept head")
-        )
+        grown = f"{after} records after the kept head" if after else "and the kept head is its last record"
+        whole = f"intact, {grown}"
     sys.stdout.write(f"{whole}: {len(entries)} releases ({uncommitted} uncommitted), {amount}; head {kept}\n")
     return 0
 

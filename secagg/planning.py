@@ -4,6 +4,7 @@ The accountant is the ledger's (`dp.accounting`), so what is planned here is wha
 """
 
 import math
+from decimal import ROUND_CEILING, Decimal
 from typing import Final, Literal
 
 import msgspec
@@ -91,8 +92,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         """Return it as lines for a terminal."""
         asked = self.question
         rows = [
-            ("Epsilon", f"{_shown(self.epsilon)} at delta {self.delta:.3g}, below 1/{asked.clients}"),
-            ("Noise multiplier", f"{self.noise_multiplier:.5g} times the sensitivity, in every round's sum"),
+            ("Epsilon", f"{_shown(self.epsilon)} at delta {self.delta!r}, below 1/{asked.clients}"),
+            ("Noise multiplier", f"{_enough(self.noise_multiplier)} times the sensitivity, in every round's sum"),
             ("Rounds", f"{asked.rounds:,}, all intermediate models released"),
             ("Clients", f"{asked.clients:,}, {asked.rate * asked.clients:,.6g} a round"),
         ]
@@ -219,6 +220,13 @@ def _shown(epsilon: float | Literal["infinite"]) -> str:
     return epsilon if isinstance(epsilon, str) else rounded_up(epsilon)
 
 
+def _enough(noise: float) -> str:
+    """Five digits, never less noise than there is."""
+    exact = Decimal(noise)
+    step = Decimal(1).scaleb(exact.adjusted() - 4)
+    return f"{float(exact.quantize(step, rounding=ROUND_CEILING)):.6g}"
+
+
 def _lattice_rows(lattice: LatticePlan) -> list[tuple[str, str]]:
     return [
         (
@@ -226,10 +234,13 @@ def _lattice_rows(lattice: LatticePlan) -> list[tuple[str, str]]:
             f"{lattice.bits} bits a coordinate, {lattice.dimension:,} coordinates, one step is "
             f"{lattice.granularity:.4g} of the clipping bound",
         ),
-        ("Each share", f"standard deviation {lattice.local_deviation:.5g} steps, {lattice.clients_a_round:,} in a sum"),
+        (
+            "Each share",
+            f"standard deviation {_enough(lattice.local_deviation)} steps, {lattice.clients_a_round:,} in a sum",
+        ),
         (
             "Noise in the sum",
-            f"{lattice.noise_to_clip:.5g} times the clipping bound, {lattice.noise_to_gaussian:.4f} times "
+            f"{_enough(lattice.noise_to_clip)} times the clipping bound, {lattice.noise_to_gaussian:.4f} times "
             "what continuous Gaussian noise would need",
         ),
         (

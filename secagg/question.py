@@ -32,7 +32,7 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
         noise_multiplier: Standard deviation of a round's noise over its sensitivity (on a lattice, over the clipping
             bound, which rounding adds a little to); None to ask for it.
         epsilon: The budget that the noise is to keep; None to ask for it.
-        delta: Below one over `clients`; None for `clients`^-1.1.
+        delta: Below one over `clients`; None for `clients`^-1.1 in three digits.
         sampling: Probability of each client to take part in a round, in (0, 1]; None where all do, or who is known.
         mechanism: The noise.
         bits: Of the modulus, where noise is on a lattice; None for 24.
@@ -83,8 +83,8 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def chosen_delta(self) -> float:
-        """The delta that is given, or one a little below one over the clients, as is the custom."""
-        return self.clients**-1.1 if self.delta is None else self.delta
+        """The delta that is given, or one a little below one over the clients, as is the custom, in three digits."""
+        return float(f"{self.clients**-1.1:.2e}") if self.delta is None else self.delta
 
     @property
     def on_lattice(self) -> bool:

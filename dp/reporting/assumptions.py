@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from dp.events import GaussianEvent, NeighbouringRelation, PrivacyEvent, Trust
+from dp.events import GaussianEvent, NeighbouringRelation, PrivacyEvent, PrivacyUnit, Trust
 from dp.reporting.wording import sampling_rate, single
 
 
@@ -32,6 +32,7 @@ def assumptions(
     relation: NeighbouringRelation,
     *,
     within: bool,
+    supported: bool,
 ) -> tuple[Assumption, ...]:
     """Return what the guarantee of these releases rests on, and what of it was verified.
 
@@ -40,17 +41,20 @@ def assumptions(
         trusted: who added the noise of each, None where that is not known.
         relation: the neighbouring relation.
         within: whether all releases together, accounted anew, are within the budget.
+        supported: whether no realised release may cost more than the reserved one.
     """
     found, by = tuple(events), frozenset(trusted)
     kinds = tuple(single(event) for event in found)
+    sampled = {event.unit for event in found if sampling_rate(event) is not None}
     return (
         _WITHIN if within else _BEYOND,
-        *_VERIFIED,
+        _SUPPORTED if supported else _UNSUPPORTED,
+        _DELTA,
         *(_DISTRIBUTED if Trust.DISTRIBUTED in by else ()),
         *(_CENTRAL if Trust.CENTRAL in by else ()),
         *(_UNKNOWN if None in by else ()),
         *(_CONTINUOUS if any(isinstance(kind, GaussianEvent) for kind in kinds) else ()),
-        *(_SAMPLED if any(sampling_rate(event) is not None for event in found) else ()),
+        *(_SAMPLED[unit] for unit in PrivacyUnit if unit in sampled),
         _PARTICIPATION[relation],
         *_ALWAYS,
     )
@@ -66,17 +70,20 @@ _BEYOND: Final = Assumption(
     verified=False,
     how="it does not hold: accounted anew for this report, they are beyond the budget",
 )
-_VERIFIED: Final = (
-    Assumption(
-        text="No release recorded had fewer contributors, or less noise, than was reserved.",
-        verified=True,
-        how="the ledger refuses such a record and checks it again when read; that records are true is declared",
-    ),
-    Assumption(
-        text="The delta is below one over the population.",
-        verified=True,
-        how="checked when the ledger is made and read; the size of the population is declared",
-    ),
+_SUPPORTED: Final = Assumption(
+    text="No release recorded had fewer contributors, or less noise, than was reserved.",
+    verified=True,
+    how="the ledger refuses such a record, and it was checked for this report; that records are true is declared",
+)
+_UNSUPPORTED: Final = Assumption(
+    text=_SUPPORTED.text,
+    verified=False,
+    how="it does not hold: a record has noise that may cost more than what was reserved, which no ledger writes",
+)
+_DELTA: Final = Assumption(
+    text="The delta is below one over the population.",
+    verified=True,
+    how="checked when the ledger is made and read; the size of the population is declared",
 )
 _DISTRIBUTED: Final = (
     Assumption(
@@ -114,15 +121,22 @@ _CONTINUOUS: Final = (
         how="the accounting is of the real-valued mechanism",
     ),
 )
-_SAMPLED: Final = (
-    Assumption(
+_SAMPLED: Final = {
+    PrivacyUnit.CLIENT: Assumption(
         text="Each unit takes part with the stated probability, drawn afresh and independently, and nobody who sees "
         "the releases learns who took part. The server of a secure sum does learn it of clients: against it, the "
         "figure without amplification holds.",
         verified=False,
         how="an audit of how participants were drawn, and of who saw the draw",
     ),
-)
+    PrivacyUnit.EXAMPLE: Assumption(
+        text="Each client draws its own minibatches: every example with the stated probability, afresh and "
+        "independently in each step. Which examples were drawn never leaves the client, so that the server does not "
+        "see it.",
+        verified=False,
+        how="an audit of the clients' training",
+    ),
+}
 _PARTICIPATION: Final = {
     NeighbouringRelation.ZERO_OUT: Assumption(
         text="The number and names of the contributors to each release are public and not protected.",

@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Final
 
+from dp.reporting.checklist import more_releases, rounded_up
 from dp.reporting.drawing import Chart, Scheme, chart
 
 if TYPE_CHECKING:
@@ -15,6 +16,8 @@ _WIDE_IN: Final = 8.6
 _HALF_IN: Final = 4.3  # two charts lie side by side
 _ROOM: Final = 1.14
 _DASHED: Final = (0, (4, 3))
+_SHORT_DASHES: Final = (0, (2, 1.5))
+_LEAST_SHOWN: Final = 3
 _SHOWN_BUDGETS: Final = 2.5  # what is spent without amplification may be hundreds of budgets
 
 Curve = list[tuple[int, float]]
@@ -36,8 +39,13 @@ def _epsilon_by_release(report: "BudgetReport") -> Chart:
     reserved = _finite((r.number, r.epsilon_after) for r in shown)
     realised = _finite((r.number, r.realised_epsilon_after) for r in shown) if report.realised_noise else []
     unamplified = _finite((r.number, r.unamplified_epsilon_after) for r in shown)
-    top = max([budget.epsilon, *(e for _, e in reserved + realised)])
-    top = max(top, min(_SHOWN_BUDGETS * budget.epsilon, max((e for _, e in unamplified), default=0.0)))
+    lowest = max([budget.epsilon, *(e for _, e in reserved + realised)])
+    highest = max((e for _, e in unamplified), default=0.0)
+    top = max(lowest, min(_SHOWN_BUDGETS * budget.epsilon, highest))
+    # Of a curve that is soon above the chart no more could be seen than a line upwards.
+    drawn = unamplified if highest <= top or sum(e <= top for _, e in unamplified) >= _LEAST_SHOWN else []
+    top = top if drawn else lowest
+    same = realised == reserved
 
     def plot(axes: "Axes", scheme: Scheme) -> None:
         axes.axhline(budget.epsilon, color=scheme.limit, linewidth=1.4, linestyle=_DASHED)
@@ -49,25 +57,33 @@ def _epsilon_by_release(report: "BudgetReport") -> Chart:
             color=scheme.limit,
             fontsize=9,
         )
+        promised = "noise promised, enforced, and noise realised" if same else "noise promised, enforced"
         curves = (
-            (unamplified, "without sampling amplification", scheme.quiet),
-            (reserved, "noise promised, enforced", scheme.line),
-            (realised, "noise realised", scheme.contrast),
+            (drawn, "without sampling amplification", scheme.quiet, 2.0, "solid"),
+            (reserved, promised, scheme.line, 2.0 if same or not realised else 3.5, "solid"),
+            ([] if same else realised, "noise realised", scheme.contrast, 1.8, _SHORT_DASHES),
         )
-        for curve, label, colour in curves:
+        for curve, label, colour, linewidth, linestyle in curves:
             if curve:
                 numbers, epsilons = zip((0, 0.0), *curve, strict=True)
-                axes.step(numbers, epsilons, where="post", color=colour, linewidth=2, label=label)
-                axes.plot(numbers[-1:], epsilons[-1:], "o", color=colour, markersize=5)
+                axes.step(
+                    numbers, epsilons, where="post", color=colour, linewidth=linewidth, linestyle=linestyle, label=label
+                )
+                axes.plot(numbers[-1:], epsilons[-1:], "o", color=colour, markersize=linewidth + 3)
         axes.set(xlabel="release", ylabel="epsilon", ylim=(0, _ROOM * top), xlim=(0, 1.01 * shown[-1].number))
-        if realised or unamplified:
+        if realised or drawn:
             _legend(axes)
 
-    caption = f"Spent by all releases up to and with each one, at delta {budget.delta:.3g}; dashed, the budget."
-    if report.spent.pld_epsilon is not None:
-        caption += " Before the last release these are bounds by Renyi divergences, no more than the total."
-    if unamplified and max(e for _, e in unamplified) > top:
-        caption += f" Without amplification it goes on to {max(e for _, e in unamplified):.4g}."
+    caption = f"Spent by all releases up to and with each one, at delta {budget.delta!r}; dashed, the budget."
+    if len(reserved) < len(shown):
+        caption += f" Computed after {len(reserved)} of {len(report.releases):,} releases."
+    if drawn and highest > top:
+        caption += f" Without sampling amplification it goes on to {rounded_up(highest)}."
+    elif unamplified and not drawn:
+        caption += (
+            f" Not in the chart, without sampling amplification: {rounded_up(unamplified[0][1])} after release "
+            f"{unamplified[0][0]}, {rounded_up(highest)} after the last."
+        )
     return chart(plot, title="Epsilon by release", caption=caption, width_in=_WIDE_IN)
 
 
@@ -92,7 +108,8 @@ def _remaining(report: "BudgetReport") -> Chart:
     if report.projection:
         caption += " Dashed, with more releases like the last one."
     if report.remaining_releases is not None:
-        caption += f" At least {_count(report.remaining_releases)} of these fit."
+        words = more_releases(report.remaining_releases)
+        caption += f" {words[0].upper()}{words[1:]}."
     return chart(plot, title="What remains", caption=caption, width_in=_HALF_IN)
 
 
@@ -119,8 +136,6 @@ def _epsilon_by_delta(report: "BudgetReport") -> Chart:
             _legend(axes)
 
     caption = "The same releases, stated for other deltas; dashed, the budget's delta."
-    if report.spent.pld_epsilon is not None:
-        caption += " The curve is of Renyi divergences, the dot the total that counts."
     return chart(plot, title="Epsilon as a function of delta", caption=caption, width_in=_HALF_IN)
 
 
@@ -181,7 +196,3 @@ def _finite(points: Iterable[tuple[int, float | None]]) -> Curve:
 
 def _across(points: Curve) -> tuple[float, float]:
     return points[0][0] - 0.6, points[-1][0] + 0.6
-
-
-def _count(releases: int) -> str:
-    return f"{releases:,}" if releases < 1_000_000 else f"{releases:.2g}"

@@ -9,8 +9,8 @@ import decimal
 import math
 from typing import TYPE_CHECKING, Final
 
-from dp.accounting import Guarantee
 from dp.events import NeighbouringRelation, PrivacyUnit
+from dp.reporting.spending import MAXIMUM_REMAINING
 
 if TYPE_CHECKING:
     from dp.report import BudgetReport
@@ -33,6 +33,12 @@ _RELEASED: Final = {
     NeighbouringRelation.ZERO_OUT: "every sum listed, so every intermediate model too, and who contributed to it",
     NeighbouringRelation.ADD_OR_REMOVE_ONE: "every sum listed, so every intermediate model too",
 }
+UNAMPLIFIED: Final = {
+    PrivacyUnit.CLIENT: "what holds against whoever learns which clients took part, as the server of a secure sum "
+    "does; what is spent holds against those who see no more than the releases",
+    PrivacyUnit.EXAMPLE: "what would hold if it were known which examples are in each minibatch; that never leaves the "
+    "client, so that what is spent holds against the server, too",
+}
 _STEP: Final = decimal.Decimal("0.0001")
 _EVERY_FLOAT: Final = decimal.Context(prec=320)  # the largest float has 309 digits before the point
 
@@ -47,6 +53,16 @@ def rounded_up(epsilon: float) -> str:
 def rounded_down(epsilon: float) -> str:
     """Return what is left of an epsilon to four decimals, never more than it is."""
     return str(decimal.Decimal(epsilon).quantize(_STEP, rounding=decimal.ROUND_FLOOR, context=_EVERY_FLOAT))
+
+
+def more_releases(count: int) -> str:
+    """Return in words how many more releases like the last one fit."""
+    if count == 0:
+        return "no more releases like the last one fit"
+    if count == 1:
+        return "1 more release like the last one fits"
+    least = "at least " if count >= MAXIMUM_REMAINING else ""
+    return f"{least}{count:,} more releases like the last one fit"
 
 
 def facts(report: "BudgetReport") -> Facts:
@@ -67,20 +83,23 @@ def _amounts(report: "BudgetReport") -> Facts:
         )
     if report.unamplified is not None:
         found.append(
-            ("Without amplification", f"epsilon {rounded_up(report.unamplified.epsilon)}, if it is known who took part")
+            (
+                "Without amplification",
+                f"epsilon {rounded_up(report.unamplified.epsilon)}: {UNAMPLIFIED[budget.unit]}",
+            )
         )
     left = f"epsilon {rounded_down(max(0.0, budget.epsilon - spent.epsilon))}"
     if report.remaining_releases is not None:
-        left += f"; at least {report.remaining_releases:,} more releases like the last one fit"
+        left += f"; {more_releases(report.remaining_releases)}"
     found.append(("What remains", left))
     return tuple(found)
 
 
 def _terms(report: "BudgetReport") -> Facts:
     budget = report.budget
-    mechanisms = "; ".join(f"{count} x {words}" for words, count in report.mechanisms)
+    mechanisms = "; ".join(f"{_releases(count)}: {words}" for words, count in report.mechanisms)
     return (
-        ("Delta", f"{budget.delta:.3g} (population {budget.population}: below {1 / budget.population:.3g})"),
+        ("Delta", f"{budget.delta!r} (population {budget.population}: below {1 / budget.population:.3g})"),
         ("Setting and trust", report.setting),
         ("Data accesses covered", _ACCESSES),
         ("What is released", _RELEASED[budget.relation]),
@@ -103,7 +122,7 @@ def _accounting(report: "BudgetReport") -> Facts:
         )
     if spent.subsampling:
         found.append(("Sampling bound", "; ".join(spent.subsampling)))
-    found.append(("Renyi orders", _orders(spent) if report.releases else "none yet"))
+    found.append(("Renyi orders", _orders(report) if report.releases else "none yet"))
     if report.continuous_epsilon is not None:
         continuous = (
             f"epsilon {rounded_up(report.continuous_epsilon)} at the same noise multiplier, by Renyi divergences"
@@ -112,12 +131,18 @@ def _accounting(report: "BudgetReport") -> Facts:
     return tuple(found)
 
 
-def _orders(spent: Guarantee) -> str:
+def _orders(report: "BudgetReport") -> str:
+    spent = report.spent
     words = f"best {spent.order:.4g}"
     if spent.order_at_edge:
         words += ", an end of the grid: orders beyond it could do better"
     if spent.infinite_orders:
         words += f"; {spent.infinite_orders} orders of the grid without a finite bound"
+    if report.integer_orders:
+        words += (
+            "; the bound on Skellam noise is for integer orders, with chords between them: some of what it costs more "
+            "than continuous Gaussian noise is due to this bound, not to the noise"
+        )
     return words
 
 
@@ -128,12 +153,23 @@ def _record(report: "BudgetReport") -> Facts:
     excesses = [release.excess for release in report.releases if release.excess is not None]
     noise = "not recorded"
     if excesses:
-        noise = f"{min(excesses):+.2%} to {max(excesses):+.2%} of what was promised, over {len(excesses)} releases"
+        noise = f"{_range(min(excesses), max(excesses))}, over {_releases(len(excesses))}"
     return (
         ("Noise realised", noise),
         ("Uncommitted", f"{uncommitted} (counted as spent)" if uncommitted else "none"),
         ("Ledger head", report.head),
     )
+
+
+def _range(least: float, most: float) -> str:
+    low, high = f"{least:.2%}", f"{most:.2%}"
+    if low != high:
+        return f"{low} to {high} more than was promised"
+    return "as promised" if high == "0.00%" else f"{high} more than was promised"
+
+
+def _releases(count: int) -> str:
+    return f"{count:,} release" if count == 1 else f"{count:,} releases"
 
 
 _LISTED: Final = 20

@@ -59,7 +59,7 @@ class RemainingDocument(Struct, frozen=True, kw_only=True):
     """What may still be spent."""
 
     epsilon: float
-    releases: Annotated[int | None, Meta(description="So many more releases like the last one fit for sure.")]
+    releases: Annotated[int | None, Meta(description="So many more releases like the last one fit, at most 2**40.")]
 
 
 class MechanismDocument(Struct, frozen=True, kw_only=True):
@@ -81,7 +81,10 @@ class ReleaseDocument(Struct, frozen=True, kw_only=True):
     sampling_rate: Annotated[float | None, Meta(description="Null where units are not sampled.")]
     epsilon_after: Annotated[
         Figure | None,
-        Meta(description="Of all releases so far; null if left out: of more than 200, as many are accounted."),
+        Meta(
+            description="Of all releases so far, by the accountants of the total; null if not computed: of more than "
+            "200, or, with sampled Gaussian noise, of more than 40, so many are accounted."
+        ),
     ]
     realised_epsilon_after: Annotated[Figure | None, Meta(description="The same at the noise realised.")]
     unamplified_epsilon_after: Annotated[
@@ -93,7 +96,7 @@ class ReleaseDocument(Struct, frozen=True, kw_only=True):
 
 
 class AtDeltaDocument(Struct, frozen=True, kw_only=True):
-    """The same releases, stated for another delta, by Renyi divergences."""
+    """The same releases, stated for another delta, by the accountants of the total."""
 
     delta: float
     epsilon: Figure

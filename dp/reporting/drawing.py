@@ -96,7 +96,7 @@ def whole_numbers() -> "MaxNLocator":
 def _draw(plot: Plot, scheme: Scheme, width_in: float) -> str:
     import matplotlib
     from matplotlib.figure import Figure
-    from matplotlib.ticker import MaxNLocator, StrMethodFormatter
+    from matplotlib.ticker import LogLocator, MaxNLocator, StrMethodFormatter
 
     with matplotlib.rc_context(
         {
@@ -117,6 +117,7 @@ def _draw(plot: Plot, scheme: Scheme, width_in: float) -> str:
         if axes.get_xscale() == "linear":
             axes.xaxis.set_major_locator(whole_numbers())
         else:
+            axes.xaxis.set_major_locator(LogLocator(numticks=6))
             axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
         axes.grid(visible=True, axis="y", color=scheme.grid, linewidth=1)
         axes.set_axisbelow(True)

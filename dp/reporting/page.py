@@ -2,14 +2,21 @@
 
 import datetime
 import importlib.resources
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from dp.errors import MissingExtra
+from dp.events import PrivacyUnit
 from dp.reporting.charts import charts
 from dp.reporting.checklist import rounded_down, rounded_up
 
 if TYPE_CHECKING:
     from dp.report import BudgetReport
+
+_UNAMPLIFIED: Final = {
+    PrivacyUnit.CLIENT: "Without sampling amplification: against the server of a secure sum, which sees who takes part",
+    PrivacyUnit.EXAMPLE: "Without sampling amplification: if it were known which examples were drawn, which never "
+    "leaves the client",
+}
 
 
 def render(report: "BudgetReport") -> str:
@@ -25,6 +32,7 @@ def render(report: "BudgetReport") -> str:
         share=min(1.0, report.spent.epsilon / report.budget.epsilon),
         charts=charts(report) if report.releases else (),
         when=_when,
+        unamplified=_UNAMPLIFIED[report.budget.unit],
         left=rounded_down(max(0.0, report.budget.epsilon - report.spent.epsilon)),
     )
 

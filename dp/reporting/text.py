@@ -1,6 +1,8 @@
 """A budget report as plain text for a terminal: the guarantee, its releases, its assumptions."""
 
-from typing import TYPE_CHECKING
+import shutil
+import textwrap
+from typing import TYPE_CHECKING, Final
 
 from dp.reporting.assumptions import Assumption
 from dp.reporting.checklist import rounded_up
@@ -8,26 +10,38 @@ from dp.reporting.checklist import rounded_up
 if TYPE_CHECKING:
     from dp.report import BudgetReport, ReportedRelease
 
+LEAST_WIDTH: Final = 60
 _LABEL = 24
 
 
-def as_text(report: "BudgetReport") -> str:
-    """Return the report as lines of text; of more than 200 releases, those that are accounted."""
-    width = max(len(heading) for heading, _ in report.facts)
-    lines = ["Privacy budget", "", report.statement, ""]
-    lines += [f"{heading:<{width}}  {text}" for heading, text in report.facts]
+def as_text(report: "BudgetReport", *, width: int | None = None) -> str:
+    """Return the report as lines of text; of more than 200 releases, those that are accounted.
+
+    Args:
+        report: a report.
+        width: columns that sentences are wrapped to, of less than 60 to 60; None for those of the terminal, or of the
+            environment's COLUMNS. The table of releases takes 83.
+    """
+    columns = max(LEAST_WIDTH, shutil.get_terminal_size().columns if width is None else width)
+    heading_width = max(len(heading) for heading, _ in report.facts)
+    lines = ["Privacy budget", "", *_wrapped(report.statement, columns), ""]
+    for heading, text in report.facts:
+        lines += _wrapped(text, columns, first=f"{heading:<{heading_width}}  ")
     lines += [
         "",
         f"{'#':>5}  {'release':<{_LABEL}}  {'noise mult.':>11}  {'realised':>9}  {'contributors':>12}  {'epsilon':>9}",
     ]
     lines += [_line(release) for release in report.accounted]
     if len(report.accounted) < len(report.releases):
-        lines.append(
-            f"{len(report.accounted)} of {len(report.releases)} releases, evenly spread; JSON lists all of them"
-        )
+        shown = f"{len(report.accounted)} of {len(report.releases)} releases, evenly spread; JSON lists all of them"
+        lines += _wrapped(shown, columns)
+    if any(release.epsilon_after is None for release in report.accounted):
+        lines += _wrapped("Epsilon of some releases is not computed (-): of evenly spread ones only", columns)
     for heading, verified in (("Verified", True), ("Declared, not verified", False)):
         found = [assumption for assumption in report.assumptions if assumption.verified is verified]
-        lines += ["", f"Assumptions: {heading.lower()}", *map(_item, found)]
+        lines += ["", f"Assumptions: {heading.lower()}"]
+        for assumption in found:
+            lines += _item(assumption, columns)
     return "\n".join(lines) + "\n"
 
 
@@ -41,5 +55,17 @@ def _line(release: "ReportedRelease") -> str:
     )
 
 
-def _item(assumption: Assumption) -> str:
-    return f"  - {assumption.text} ({assumption.how})"
+def _item(assumption: Assumption, columns: int) -> list[str]:
+    return _wrapped(f"{assumption.text} ({assumption.how})", columns, first="  - ")
+
+
+def _wrapped(text: str, columns: int, *, first: str = "") -> list[str]:
+    """Return lines whose later ones begin under the text of the first; a long word, as a digest, is never broken."""
+    return textwrap.wrap(
+        text,
+        columns,
+        initial_indent=first,
+        subsequent_indent=" " * len(first),
+        break_long_words=False,
+        break_on_hyphens=False,
+    )

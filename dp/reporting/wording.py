@@ -56,21 +56,23 @@ def in_words(event: PrivacyEvent) -> str:
     """Return the mechanism of one release in words."""
     match event:
         case GaussianEvent():
-            return f"Gaussian, noise multiplier {event.noise_multiplier:.4g}"
+            return f"Gaussian noise of multiplier {event.noise_multiplier:.4g}"
         case DistributedDiscreteGaussianEvent():
             return (
-                f"distributed discrete Gaussian, local sigma {event.local_sigma:.5g} from at least "
-                f"{event.contributors} clients, L2 sensitivity {event.l2_sensitivity:.5g}, dimension {event.dimension}"
+                f"{'distributed ' if event.contributors > 1 else ''}discrete Gaussian noise, sigma "
+                f"{event.local_sigma:.5g} lattice steps {_adders(event.contributors, each=True)}, L2 sensitivity "
+                f"{event.l2_sensitivity:.5g} lattice steps, dimension {event.dimension}"
             )
         case SkellamEvent():
             return (
-                f"Skellam, variance {event.variance:.5g} from at least {event.contributors} clients, L2 sensitivity "
-                f"{event.l2_sensitivity:.5g}, dimension {event.dimension}"
+                f"Skellam noise, variance {event.variance:.5g} squared lattice steps "
+                f"{_adders(event.contributors, each=False)}, L2 sensitivity "
+                f"{event.l2_sensitivity:.5g} lattice steps, dimension {event.dimension}"
             )
         case PoissonSampledEvent():
-            return f"Poisson-sampled at rate {event.sampling_rate:.4g}: {in_words(event.event)}"
+            return f"Poisson-sampled at rate {event.sampling_rate:.4g}, with {in_words(event.event)}"
         case RepeatedEvent():
-            return f"{event.times} times {in_words(event.event)}"
+            return f"{event.times} steps a release, each {in_words(event.event)}"
         case _:
             assert_never(event)
 
@@ -84,6 +86,13 @@ def setting(events: Iterable[PrivacyEvent], trusted: Iterable[Trust | None]) -> 
     """Return where the noise comes from, and who is trusted with what, of releases and who added their noise."""
     parts = dict.fromkeys(_setting(single(event), trust) for event, trust in zip(events, trusted, strict=True))
     return "; ".join(parts) or "nothing released yet"
+
+
+def _adders(contributors: int, *, each: bool) -> str:
+    """Return who adds the noise: a figure is either of each party, or of all of them together."""
+    if contributors == 1:
+        return "from one party"
+    return f"from each of at least {contributors} clients" if each else f"from at least {contributors} clients together"
 
 
 def _trust(entry: LedgerEntry) -> Trust | None:

@@ -175,9 +175,12 @@ def test_total_l2_is_the_norm_of_the_bounds() -> None:
     assert total_l2([0.25]) == 0.25
 
 
+MASKED: Any = np.ma
+
+
 @pytest.mark.parametrize(
     "arrays",
-    [[np.ma.array([0.6, 1e9], mask=[0, 1])], [np.ma.array([0.6, np.nan], mask=[0, 1])], None, np.float64(1.0), 3],
+    [[MASKED.array([0.6, 1e9], mask=[0, 1])], [MASKED.array([0.6, np.nan], mask=[0, 1])], None, np.float64(1.0), 3],
 )
 def test_clip_refuses_what_hides_entries_or_is_no_sequence(arrays: Any) -> None:
     with pytest.raises(InvalidParameter, match="arrays"):

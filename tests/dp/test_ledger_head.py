@@ -147,3 +147,17 @@ def test_times_of_earlier_versions_are_read_in_any_order(path: Path, tmp_path: P
     with Ledger.open(tmp_path / "earlier", clock=Hand(1005.0)) as ledger:
         assert [entry.reservation.time_s for entry in ledger.entries()] == [9001.0, 1003.0]
         assert ledger.reserve(EVENT, "goes on from the last record") == 3
+
+
+@both_openings
+def test_records_after_a_head_are_counted(path: Path, opening: Opening) -> None:
+    heads = heads_of(path)
+    with opening(path) as ledger:
+        assert [ledger.records_after(head) for head in (*heads, heads[2].upper())] == [4, 3, 2, 1, 0, 2]
+        with pytest.raises(LedgerStale, match=r"with that head, found 5 records without it.*restore"):
+            ledger.records_after("0" * 64)
+        with pytest.raises(InvalidParameter, match="64 hexadecimal digits"):
+            ledger.records_after(None)  # type: ignore[arg-type]
+    with Ledger.open(path) as ledger:
+        ledger.reserve(EVENT, "three")
+        assert (ledger.records_after(heads[-1]), ledger.records_after(ledger.head)) == (1, 0)

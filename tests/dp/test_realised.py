@@ -4,6 +4,7 @@ import itertools
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from dp.accounting import guarantee
@@ -22,6 +23,7 @@ from dp.events import (
 )
 from dp.ledger import Ledger
 from dp.realised import check_cost, check_noise
+from dp.report import BudgetReport
 from tests.dp.ledgers import EVENT, ticks
 from tests.dp.test_ledger_damaged import altered, rebuilt
 
@@ -116,8 +118,14 @@ def test_realised_noise_is_kept(path: Path, reserved: PrivacyEvent, realised: Pr
         (gaussian(), gaussian(1.999), "noise"),
         (gaussian(), skellam(10**9), "expected Gaussian noise, no more often"),
         (gaussian(), repeated(gaussian(20.0), 2), "expected Gaussian noise, no more often"),
-        (discrete(), repeated(discrete(), 2), "Renyi divergence"),
-        (sampled(discrete(relation=ADDED)), discrete(relation=ADDED), "Renyi divergence"),
+        (discrete(), repeated(discrete(), 2), "that release 1 times .* found it 2 times at 1"),
+        (discrete(), repeated(discrete(20.1), 2), "Renyi divergence"),
+        (
+            sampled(discrete(relation=ADDED)),
+            discrete(relation=ADDED),
+            "at a sampling rate of 0.1, .* found it 1 times at 1",
+        ),
+        (sampled(discrete(relation=ADDED)), discrete(20.1, relation=ADDED), "Renyi divergence"),
         (sampled(gaussian(relation=ADDED)), sampled(gaussian(relation=ADDED), 0.11), "no higher sampling rate"),
         (repeated(sampled(skellam(relation=ADDED))), sampled(skellam(1e4, relation=ADDED)), "noise"),
     ],
@@ -204,9 +212,10 @@ def test_file_with_thinner_noise_is_refused(tmp_path: Path) -> None:
         ("thinner", {"type": "distributed-discrete-gaussian", "local_sigma": 19.0}),
         ("of more", {"type": "distributed-discrete-gaussian", "contributors": 200}),
         ("of another relation", {"type": "gaussian", "noise_multiplier": 9.0, "relation": "add-or-remove-one"}),
+        ("repeated", {"type": "repeated", "times": 1000, "event": msgspec.to_builtins(EVENT)}),
     ]:
         event = {"contributors": 100, "local_sigma": 20.0, "l2_sensitivity": 100.0, "dimension": 650}
-        whole = realised if realised["type"] == "gaussian" else event | realised
+        whole = event | realised if realised["type"] == "distributed-discrete-gaussian" else realised
         path = rebuilt(tmp_path / name, [budget, reservation, altered(commitment, realised=whole)])
         with pytest.raises(LedgerCorrupt, match="record 2: reservation 1: expected"):
             Ledger.open_to_read(path)
@@ -215,3 +224,35 @@ def test_file_with_thinner_noise_is_refused(tmp_path: Path) -> None:
     old = without[: without.index(b',"realised"')] + b"}"
     with Ledger.open_to_read(rebuilt(tmp_path / "of an earlier version", [budget, reservation, old])) as ledger:
         assert ledger.entries()[0].commitment is not None
+
+
+def test_file_with_other_noise_than_gaussian_is_refused(tmp_path: Path) -> None:
+    with ledger_of(tmp_path / "honest", gaussian()) as ledger:
+        ledger.commit(1, contributors=120, realised=gaussian())
+    with ChainFile.open(tmp_path / "honest", writable=False) as chain:
+        budget, reservation, commitment = chain.bodies
+    for index, realised in enumerate([skellam(10**9), repeated(gaussian(9.0), 2)]):
+        body = altered(commitment, realised=msgspec.to_builtins(realised))
+        with pytest.raises(LedgerCorrupt, match="record 2: reservation 1: expected Gaussian noise"):
+            Ledger.open_to_read(rebuilt(tmp_path / f"other {index}", [budget, reservation, body]))
+
+
+# What events of different kinds cost is a matter of the accountant, so reading takes them; but reports can tell.
+def test_realised_events_that_cost_more_are_told_of(tmp_path: Path) -> None:
+    reserved: list[PrivacyEvent] = [discrete(), discrete(), discrete(), skellam()]
+    realised: list[PrivacyEvent | None] = [None, discrete(21.0), skellam(90_000.0), None]
+    with Ledger.create(tmp_path / "honest", epsilon=200.0, delta=1e-3, population=300, clock=ticks()) as ledger:
+        for one, other in zip(reserved, realised, strict=True):
+            ledger.commit(ledger.reserve(one, "x"), contributors=120, realised=other)
+        assert ledger.unsupported_realised() == ()
+    with ChainFile.open(tmp_path / "honest", writable=False) as chain:
+        budget, *bodies = chain.bodies
+    bodies[3] = altered(bodies[3], realised=msgspec.to_builtins(repeated(discrete(20.1), 2)))
+    bodies[7] = altered(bodies[7], realised=msgspec.to_builtins(gaussian(1e-3)))
+    with Ledger.open_to_read(rebuilt(tmp_path / "forged", [budget, *bodies])) as ledger:
+        assert ledger.unsupported_realised() == (2, 4)
+        report = BudgetReport.from_ledger(ledger)
+    found = {assumption.text: assumption for assumption in report.assumptions}
+    said = found["No release recorded had fewer contributors, or less noise, than was reserved."]
+    assert not said.verified
+    assert "does not hold" in said.how

@@ -6,7 +6,6 @@ import math
 import re
 import subprocess
 import sys
-import time
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
@@ -28,8 +27,9 @@ from dp.events import (
 from dp.ledger import Ledger
 from dp.records import TRUST_DETAIL
 from dp.report import BudgetReport, rounded_up
+from dp.reporting.charts import charts
 from dp.reporting.document import ReportDocument, document, schema
-from dp.reporting.spending import MAXIMUM_ACCOUNTED, accounted, composed, epsilon_of, epsilons_after, remaining
+from dp.reporting.spending import MAXIMUM_ACCOUNTED, accounted
 from dp.reporting.wording import in_words, setting, with_continuous_noise, without_amplification
 
 ADD_OR_REMOVE = NeighbouringRelation.ADD_OR_REMOVE_ONE
@@ -107,6 +107,11 @@ def long(report: BudgetReport, releases: int) -> BudgetReport:
     )
 
 
+def unwrapped(report: BudgetReport) -> str:
+    """The report's text, its lines joined."""
+    return " ".join(report.as_text().split())
+
+
 def test_report_collects_the_ledger(report: BudgetReport) -> None:
     assert report.spent == guarantee({EVENT: 2, GAUSSIAN: 1}, delta=1e-3)
     continuous = guarantee({GaussianEvent(noise_multiplier=2.0): 2, GAUSSIAN: 1}, delta=1e-3)
@@ -136,9 +141,9 @@ def test_report_tells_noise_realised_from_noise_promised(report: BudgetReport) -
     assert (second.excess, third.excess) == (None, None)
     assert first.realised_epsilon_after == pytest.approx(guarantee({REALISED: 1}, delta=1e-3).epsilon, rel=1e-9)
     assert third.realised_epsilon_after == report.realised.epsilon
-    text = report.as_text()
+    text = unwrapped(report)
     assert f"epsilon {rounded_up(report.realised.epsilon)}, which the ledger does not enforce" in text
-    assert "+10.00% to +10.00% of what was promised, over 1 releases" in text
+    assert "10.00% more than was promised, over 1 release " in text
 
 
 def test_report_of_sampling_has_a_figure_without_amplification(sampled: BudgetReport) -> None:
@@ -150,8 +155,9 @@ def test_report_of_sampling_has_a_figure_without_amplification(sampled: BudgetRe
         assert release.sampling_rate == 0.1
         assert release.excess == 0
     assert all(at.unamplified is not None and at.unamplified >= at.epsilon for at in sampled.epsilon_by_delta)
-    text = sampled.as_text()
-    assert f"epsilon {rounded_up(sampled.unamplified.epsilon)}, if it is known who took part" in text
+    text = unwrapped(sampled)
+    assert f"epsilon {rounded_up(sampled.unamplified.epsilon)}: what holds against whoever learns which" in text
+    assert "the bound on Skellam noise is for integer orders, with chords between them" in text
     assert "binomial expansion at integer orders" in text
     assert "against it, the figure without amplification holds" in text
 
@@ -160,12 +166,9 @@ def test_report_of_training_on_clients_names_both_accountants(steps: BudgetRepor
     assert steps.spent.pld_epsilon is not None
     assert steps.spent.epsilon == steps.spent.pld_epsilon < steps.spent.rdp_epsilon
     assert steps.continuous_epsilon is None
-    after = [release.epsilon_after for release in steps.releases]
-    assert after[-1] == steps.spent.epsilon
-    assert all(epsilon is not None and 0 < epsilon <= steps.spent.epsilon for epsilon in after)
-    text = steps.as_text()
+    text = unwrapped(steps)
     for words in (
-        "3 x 4 times Poisson-sampled at rate 0.02: Gaussian, noise multiplier 2",
+        "3 releases: 4 steps a release, each Poisson-sampled at rate 0.02, with Gaussian noise of multiplier 2",
         "local to each client",
         "example: one example of one client's training data",
         f"privacy loss distributions {rounded_up(steps.spent.epsilon)}, Renyi {rounded_up(steps.spent.rdp_epsilon)}",
@@ -174,12 +177,21 @@ def test_report_of_training_on_clients_names_both_accountants(steps: BudgetRepor
         assert words in text
 
 
+def test_report_of_training_on_clients_says_that_the_sample_stays_with_them(steps: BudgetReport) -> None:
+    texts = " ".join(assumption.text for assumption in steps.assumptions)
+    assert "never leaves the client" in texts
+    assert "server of a secure sum" not in texts
+    assert "never leaves the client" in dict(steps.facts)["Without amplification"]
+    assert "never leaves the client" in steps.as_html()
+
+
 def test_text_says_what_is_guaranteed(report: BudgetReport) -> None:
-    text = report.as_text()
+    text = unwrapped(report)
     for words in (
-        f"({rounded_up(report.spent.epsilon)}, 0.001)-differentially private for one client, relation zero-out",
-        "2 x distributed discrete Gaussian, local sigma 20 from at least 100 clients",
-        "1 x Gaussian, noise multiplier 3",
+        f"({rounded_up(report.spent.epsilon)}, 0.001)-differentially private for one client, relation zero-out: with "
+        "its contribution, or with zero in its place",
+        "2 releases: distributed discrete Gaussian noise, sigma 20 lattice steps from each of at least 100 clients",
+        "1 release: Gaussian noise of multiplier 3",
         "distributed: every client adds a share of the noise",
         "not covered: choosing hyperparameters",
         "Renyi DP (",
@@ -190,7 +202,7 @@ def test_text_says_what_is_guaranteed(report: BudgetReport) -> None:
         report.head,
     ):
         assert words in text
-    assert re.search(r"^ +2 .*uncommitted", text, re.MULTILINE)
+    assert re.search(r"^ +2 .*uncommitted", report.as_text(), re.MULTILINE)
     assert text.index("Assumptions: verified") < text.index("Assumptions: declared")
 
 
@@ -268,8 +280,28 @@ def test_html_of_sampling_draws_what_it_is_without_amplification(sampled: Budget
         assert sum(label in drawing for drawing in drawn) >= 2
 
 
+def test_chart_shows_one_curve_where_two_are_the_same_and_none_that_leaves_at_once(
+    report: BudgetReport, steps: BudgetReport
+) -> None:
+    def chart_of(one: BudgetReport) -> tuple[str, str]:
+        found = charts(one)[0]
+        return base64.b64decode(found.light.partition(",")[2]).decode(), found.caption
+
+    drawing, _ = chart_of(report)
+    assert "noise promised, enforced, and noise realised" not in drawing
+    assert drawing.count("noise realised") == drawing.count("noise promised, enforced") >= 1
+    alike = tuple(
+        dataclasses.replace(release, realised_noise_multiplier=2.0, unamplified_epsilon_after=50.0 * release.number)
+        for release in steps.releases
+    )
+    drawing, caption = chart_of(dataclasses.replace(steps, releases=alike))
+    assert "noise promised, enforced, and noise realised" in drawing
+    assert "without sampling amplification" not in drawing
+    assert "without sampling amplification: 50.0000 after release 1, 150.0000 after the last" in caption
+
+
 def test_empty_ledger_has_a_report(empty: BudgetReport) -> None:
-    assert "(0.0000, 0.001)-differentially private" in empty.as_text()
+    assert "(0.0000, 0.001)-differentially private" in unwrapped(empty)
     assert json.loads(empty.as_json())["releases"] == []
     assert empty.remaining_releases is None
     assert "<img" not in empty.as_html()
@@ -285,35 +317,23 @@ def test_report_of_many_releases_shows_some_and_lists_all(report: BudgetReport) 
     assert exact.accounted == exact.releases
 
 
-@pytest.mark.parametrize("releases", [1, MAXIMUM_ACCOUNTED, MAXIMUM_ACCOUNTED + 1, 1500, 100_000])
-def test_accounted_releases_are_spread_and_end_with_the_last(releases: int) -> None:
-    found = accounted(releases)
-    assert len(found) == min(releases, MAXIMUM_ACCOUNTED)
-    assert list(found) == sorted(set(found))
-    assert found[-1] == releases - 1
-    gaps = [after - before for before, after in zip((-1, *found), found, strict=False)]
-    assert max(gaps) - min(gaps) <= 1
-
-
-def test_epsilon_grows_to_the_total_in_little_time() -> None:
-    total = guarantee({EVENT: 1500}, delta=1e-3)
-    begun = time.process_time()
-    found = epsilons_after([EVENT] * 1500, delta=1e-3, total=total.epsilon)
-    assert time.process_time() - begun < 2
-    assert tuple(found) == accounted(1500)
-    assert list(found.values()) == sorted(found.values())
-    assert found[1499] == total.epsilon
-    for position in (6, 749):
-        alone = guarantee({EVENT: position + 1}, delta=1e-3).epsilon
-        assert found[position] == pytest.approx(alone, rel=1e-9)
-
-
-def test_remaining_releases_fit_and_one_more_does_not() -> None:
-    left = remaining([EVENT] * 3, EVENT, epsilon=8, delta=1e-3)
-    assert guarantee({EVENT: 3 + left}, delta=1e-3).epsilon <= 8 < guarantee({EVENT: 4 + left}, delta=1e-3).epsilon
-    assert remaining([EVENT] * (4 + left), EVENT, epsilon=8, delta=1e-3) == 0
-    assert remaining([], GaussianEvent(noise_multiplier=1e15), epsilon=8, delta=1e-3) == 1 << 40
-    assert epsilon_of(composed([]), 1e-3) == 0
+@pytest.mark.parametrize("width", [60, 100])
+def test_text_is_wrapped_under_its_headings(
+    report: BudgetReport, steps: BudgetReport, width: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for one in (report, steps):
+        text = one.as_text(width=width)
+        prose = [line for line in text.splitlines() if not re.match(r" +[\d#]+  ", line) and one.head not in line]
+        assert max(map(len, prose)) <= width
+        assert " ".join(text.split()) == " ".join(one.as_text(width=10_000).split())
+        assert one.head in text
+        head, *later = text[text.index("Setting and trust") :].split("Data accesses", 1)[0].rstrip().splitlines()
+        begin = head.index(one.setting[:8])
+        assert later
+        assert all(line[:begin].isspace() and line[begin] != " " for line in later)
+        monkeypatch.setenv("COLUMNS", str(width))
+        assert one.as_text() == text
+    assert report.as_text(width=5) == report.as_text(width=60)
 
 
 def test_events_change_their_terms_and_nothing_else() -> None:
@@ -328,7 +348,11 @@ def test_events_change_their_terms_and_nothing_else() -> None:
     assert with_continuous_noise(SAMPLED) == PoissonSampledEvent(sampling_rate=0.1, event=continuous)
     repeated = RepeatedEvent(times=3, event=SKELLAM)
     assert with_continuous_noise(repeated) == RepeatedEvent(times=3, event=continuous)
-    assert in_words(repeated).startswith("3 times Skellam, variance 40000 from at least 9 clients")
+    assert in_words(repeated).startswith(
+        "3 steps a release, each Skellam noise, variance 40000 squared lattice steps from at least 9 clients together"
+    )
+    alone = in_words(msgspec.structs.replace(EVENT, contributors=1))
+    assert alone.startswith("discrete Gaussian noise, sigma 20 lattice steps from one party,")
 
 
 def test_setting_names_each_kind_of_trust_once() -> None:

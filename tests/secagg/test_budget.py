@@ -15,7 +15,7 @@ from dp.events import (
     PoissonSampledEvent,
 )
 from dp.ledger import Ledger
-from dp.records import Reservation
+from dp.records import Commitment, Reservation
 from dp.report import BudgetReport
 from secagg.budget import NOT_INTACT, plan_on_terminal, report_on_terminal, verify_on_terminal
 from secagg.errors import ConfigurationError, SecaggError
@@ -55,7 +55,7 @@ def asked(clients: int = 1000, rounds: int = 100, mechanism: str = "gaussian", *
 
 def test_plan_finds_the_least_noise_for_an_epsilon() -> None:
     found = plan(Question(clients=1000, rounds=100, epsilon=8.0))
-    assert found.delta == 1000**-1.1 < 1 / 1000
+    assert found.delta == 0.000501 < 1 / 1000
     again = guarantee({GaussianEvent(noise_multiplier=found.noise_multiplier): 100}, delta=found.delta)
     less = guarantee({GaussianEvent(noise_multiplier=0.999 * found.noise_multiplier): 100}, delta=found.delta)
     assert found.epsilon == again.epsilon <= 8 < less.epsilon
@@ -194,6 +194,20 @@ def test_verify_refuses_a_whole_chain_beyond_its_budget(tmp_path: Path, capsys: 
     assert not report.assumptions[0].verified
     assert "BEYOND THE BUDGET" in report.as_text()
     assert "beyond the budget</span>" in report.as_html()
+
+
+def test_verify_refuses_less_noise_than_was_reserved(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "forged"
+    with Ledger.create(tmp_path / "honest", epsilon=8.0, delta=1e-3, population=300) as opened:
+        made = opened.budget
+    reserved = Reservation(number=1, label="round 1", event=EVENT, time_s=made.time_s)
+    thinner = GaussianEvent(noise_multiplier=1e-3)
+    recorded = Commitment(number=1, contributors=300, details={}, time_s=made.time_s, realised=thinner)
+    with ChainFile.create(path, msgspec.json.encode(made)) as chain:
+        chain.append(msgspec.json.encode(reserved))
+        chain.append(msgspec.json.encode(recorded))
+    assert verify_on_terminal(path, head=None) == NOT_INTACT
+    assert "less noise is recorded than was reserved, of 1" in capsys.readouterr().err
 
 
 def test_verify_that_cannot_tell_is_another_error(ledger: Path, tmp_path: Path) -> None:
