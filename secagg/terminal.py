@@ -149,7 +149,7 @@ def summary_table(summary: Summary, folder: RunFolder) -> Table:
     title = _shown(f"{summary.dataset}, {summary.clients} clients, {summary.protocol}")
     table = Table(title=title, show_header=False)
     table.add_column(style="bold")
-    table.add_column(justify="left")
+    table.add_column(justify="left", overflow="fold")
     called = protection(summary.protocol, private=summary.epsilon_spent is not None, adversary=summary.adversary)
     table.add_row(f"accuracy, {called}", f"{summary.accuracy:.2%}  (before: {summary.accuracy_before:.2%})")
     labels = {"without noise": "the same, without noise", "plain": "plain FedAvg, in the clear"}

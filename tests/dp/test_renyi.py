@@ -246,7 +246,7 @@ def test_divergences_cannot_be_altered() -> None:
 def test_extreme_events_have_finite_divergences() -> None:
     wild: list[NoisyEvent] = [gaussian(1e-30), distributed(1e30, 2**53, 1e30, 2**53), skellam(1e-30, 1e15, 2**53)]
     for event in wild:
-        for rate in (5e-324, 0.5, 1.0):
+        for rate in (1e-30, 0.5, 1.0):
             bounds = renyi_divergences(PoissonSampledEvent(sampling_rate=rate, event=event))
             assert np.isfinite(bounds).all()
             assert (bounds >= 0).all()
