@@ -42,7 +42,7 @@ paillier: $(READY)
 privacy: .venv-peers/.ready
 	.venv-peers/bin/python -m benchmarks.dp --json benchmarks/results/dp.json
 
-# A thousand writers of a ledger killed at random instants, on the disk; six minutes.
+# A thousand writers of a ledger killed at random instants, on the disk; half a minute.
 kills: $(READY)
 	rm -rf runs/kills
 	$(BIN)/python -m tests.dp.killing 1000 runs/kills

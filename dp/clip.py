@@ -72,7 +72,7 @@ def clip_l2(arrays: Sequence[NDArray[Any]], *, bound: float) -> Clipped:
     update = _as_float64(arrays)
     norm = _norm(update)
     if norm <= limit:
-        return Clipped(arrays=tuple(array.copy() for array in update), norm=norm, bound=limit, factor=1.0)
+        return Clipped(arrays=tuple(update), norm=norm, bound=limit, factor=1.0)
     margin = (sum(array.size for array in update) + 8) * FLOAT64_EPSILON
     while True:
         factor = limit / norm * max(0.0, 1.0 - margin)

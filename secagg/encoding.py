@@ -248,8 +248,7 @@ class Encoding:
         found = tuple(array.shape for array in update)
         if found != self.shapes:
             raise EncodingError(f"the update has shapes {found}, where {self.shapes} are expected")
-        clipped = clip_l2(update, bound=self.clip_l2)
-        flat = np.concatenate([array.reshape(-1) for array in clipped.arrays])
+        flat = np.concatenate([array.reshape(-1) for array in clip_l2(update, bound=self.clip_l2).arrays])
         share = self._checked_weight(weight)
         if share is not None:
             flat = np.append(flat * share, share * self.clip_l2)

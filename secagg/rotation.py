@@ -44,7 +44,7 @@ class Rotation:
         self.block = block_size(dimension)
         self.padded = padded_length(dimension)
         bits = np.frombuffer(hashlib.shake_256(seed).digest(-(-self.padded // 8)), dtype=np.uint8)
-        self._signs = 1.0 - 2.0 * np.unpackbits(bits, count=self.padded)
+        self._signs = 1 - 2 * np.unpackbits(bits, count=self.padded).view(np.int8)
 
     def rotate(self, vector: NDArray[np.float64]) -> NDArray[np.float64]:
         """Shape `(dimension,)` to shape `(padded,)`, the l2 norm unchanged."""
