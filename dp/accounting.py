@@ -26,7 +26,7 @@ from dp.events import (
     PoissonSampledEvent,
     PrivacyEvent,
     PrivacyUnit,
-    RepeatedEvent,
+    single_releases,
 )
 from dp.loss import LossEpsilon, loss_epsilon, why_not
 from dp.renyi import HIGHEST_AMPLIFIED_ORDER, ORDERS, renyi_divergences, subsampling_bound
@@ -101,8 +101,8 @@ def guarantee(
     """
     delta = probability("delta", delta)
     releases = _single_releases(events, relation, unit)
-    total = _composed_divergences(releases)
-    rdp_epsilon, order = _convert(total, delta)
+    total = composed_divergences(releases)
+    rdp_epsilon, order = renyi_epsilon(total, delta)
     reason = why_not(releases, delta=delta, at_most=rdp_epsilon)
     losses = None if reason else loss_epsilon(releases, delta=delta, at_most=rdp_epsilon)
     bounds = {bound.value for event in releases if (bound := subsampling_bound(event)) is not None}
@@ -149,7 +149,7 @@ def is_within(
     """
     epsilon, delta = positive_real("epsilon", epsilon), probability("delta", delta)
     releases = _single_releases(events, relation, unit)
-    rdp_epsilon, _ = _convert(_composed_divergences(releases), delta)
+    rdp_epsilon, _ = renyi_epsilon(composed_divergences(releases), delta)
     if rdp_epsilon <= epsilon or why_not(releases, delta=delta, at_most=rdp_epsilon):
         return rdp_epsilon <= epsilon
     return loss_epsilon(releases, delta=delta, at_most=rdp_epsilon).epsilon <= epsilon
@@ -207,7 +207,7 @@ def _single_releases(
         raise InvalidParameter(f"events: expected a mapping from events to counts, found {type(events).__name__}")
     member("relation", relation, NeighbouringRelation)
     member("unit", unit, PrivacyUnit)
-    releases: Counter[PrivacyEvent] = Counter()
+    counts: dict[PrivacyEvent, int] = {}
     for event, count in events.items():
         if not isinstance(event, PrivacyEvent):
             raise InvalidParameter(f"events: expected privacy events, found {type(event).__name__}")
@@ -216,15 +216,29 @@ def _single_releases(
                 f"events: expected relation {relation.value} and unit {unit.value}, found {event.relation.value} and "
                 f"{event.unit.value}; account them apart"
             )
-        if times := integer_at_least("count", count, 0):
-            if isinstance(event, RepeatedEvent):
-                releases[event.event] += times * event.times
-            else:
-                releases[event] += times
-    return releases
+        counts[event] = integer_at_least("count", count, 0)
+    return counted(counts)
 
 
-def _composed_divergences(releases: Mapping[PrivacyEvent, int]) -> NDArray[np.float64]:
+def counted(events: Mapping[PrivacyEvent, int]) -> Counter[PrivacyEvent]:
+    """Return how often each single release took place, those of repeated events one by one, none that did not."""
+    found: Counter[PrivacyEvent] = Counter()
+    for event, times in events.items():
+        if times:
+            repeated, release = single_releases(event)
+            found[release] += times * repeated
+    return found
+
+
+def composed_divergences(releases: Mapping[PrivacyEvent, int]) -> NDArray[np.float64]:
+    """Return the divergences of all releases together, at the orders of `dp.renyi.ORDERS`.
+
+    Args:
+        releases: how often each took place.
+
+    Returns:
+        Shape `(len(ORDERS),)`, float64.
+    """
     total = np.zeros(len(ORDERS))
     for event, times in releases.items():
         total += _rounded_up(times) * renyi_divergences(event)
@@ -237,7 +251,15 @@ def _rounded_up(count: int) -> float:
     return nearest if nearest >= count else math.nextafter(nearest, math.inf)
 
 
-def _convert(divergences: NDArray[np.float64], delta: float) -> tuple[float, float]:
+def renyi_epsilon(divergences: NDArray[np.float64], delta: float) -> tuple[float, float]:
+    """Return the epsilon of composed divergences, and the Renyi order that gives it.
+
+    Source: arXiv 2004.00010v4, Proposition 12, as dp-accounting has it.
+
+    Args:
+        divergences: at the orders of `dp.renyi.ORDERS`; shape `(len(ORDERS),)`, float64.
+        delta: strictly between 0 and 1.
+    """
     import dp_accounting.rdp
 
     epsilon, order = dp_accounting.rdp.compute_epsilon(ORDERS, divergences.tolist(), delta)

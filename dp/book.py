@@ -16,6 +16,7 @@ from dp.errors import IncompatibleEvent, InvalidParameter, InvalidReservation, L
 from dp.events import PrivacyEvent
 from dp.realised import check_cost, check_noise, least_contributors
 from dp.records import Budget, Commitment, LedgerEntry, Record, Reservation
+from dp.remaining import remaining
 
 
 class Book:
@@ -60,16 +61,20 @@ class Book:
             self._with(event, count), delta=self.budget.delta, relation=self.budget.relation, unit=self.budget.unit
         )
 
-    def admits(self, event: PrivacyEvent, count: int) -> bool:
-        """Return whether `count` more of `event` stay within the budget."""
+    def admits(self, event: PrivacyEvent) -> bool:
+        """Return whether one more of `event` stays within the budget."""
         budget = self.budget
         return is_within(
-            self._with(event, count),
+            self._with(event, 1),
             epsilon=budget.epsilon,
             delta=budget.delta,
             relation=budget.relation,
             unit=budget.unit,
         )
+
+    def remaining(self, event: PrivacyEvent) -> int:
+        """Return how many more of `event` stay within the budget, at most 2**40."""
+        return remaining(self._events, event, budget=self.budget)
 
     def check_commitment(self, number: int, contributors: int, realised: PrivacyEvent | None) -> None:
         """Refuse to commit what was not reserved, or less than was reserved.

@@ -234,6 +234,19 @@ class RepeatedEvent(msgspec.Struct, frozen=True, kw_only=True, tag="repeated", f
 PrivacyEvent = NoisyEvent | PoissonSampledEvent | RepeatedEvent
 
 
+def single_releases(event: PrivacyEvent) -> tuple[int, NoisyEvent | PoissonSampledEvent]:
+    """Return how many single releases an event stands for, and what each is."""
+    return (event.times, event.event) if isinstance(event, RepeatedEvent) else (1, event)
+
+
+def taken_apart(event: PrivacyEvent) -> tuple[int, float, NoisyEvent]:
+    """Return how often an event takes place, at which sampling rate (1 without sampling), and the noisy release."""
+    times, release = single_releases(event)
+    if isinstance(release, PoissonSampledEvent):
+        return times, release.sampling_rate, release.event
+    return times, 1.0, release
+
+
 def _check_lattice_event(event: DistributedDiscreteGaussianEvent | SkellamEvent) -> None:
     force_setattr(event, "contributors", integer_at_least("contributors", event.contributors, 1))
     force_setattr(event, "l2_sensitivity", magnitude("l2_sensitivity", event.l2_sensitivity))

@@ -31,8 +31,6 @@ from dp.records import Budget, Commitment, Detail, LedgerEntry, Reservation
 
 Clock = Callable[[], float]
 
-MAXIMUM_REMAINING: Final = 1 << 40
-
 
 class Ledger:
     """A privacy budget that cannot be overspent; a context manager. Made by `create` or `open`.
@@ -144,7 +142,7 @@ class Ledger:
         """
         with self._chain.alone():
             label = short_text("label", label)
-            if not self._book.admits(event, 1):
+            if not self._book.admits(event):
                 after = self._book.guarantee(event, 1)
                 raise BudgetExceeded(
                     f"{label}: would bring epsilon to {after.epsilon:.6g} of {self.budget.epsilon:.6g} at delta "
@@ -228,16 +226,7 @@ class Ledger:
 
     def remaining(self, event: PrivacyEvent) -> int:
         """Return how many more of `event` fit into the budget, at most 2**40."""
-        fits, fails = 0, 1
-        while fails <= MAXIMUM_REMAINING and self._book.admits(event, fails):
-            fits, fails = fails, 2 * fails
-        while fails - fits > 1 and fits < MAXIMUM_REMAINING:
-            middle = (fits + fails) // 2
-            if self._book.admits(event, middle):
-                fits = middle
-            else:
-                fails = middle
-        return fits
+        return self._book.remaining(event)
 
     @property
     def head(self) -> str:

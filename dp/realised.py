@@ -13,20 +13,11 @@ from dp.events import (
     DistributedDiscreteGaussianEvent,
     GaussianEvent,
     NoisyEvent,
-    PoissonSampledEvent,
     PrivacyEvent,
-    RepeatedEvent,
     SkellamEvent,
+    taken_apart,
 )
 from dp.renyi import renyi_divergences
-
-
-def taken_apart(event: PrivacyEvent) -> tuple[int, float, NoisyEvent]:
-    """Return how often an event takes place, at which sampling rate (1 without sampling), and the noisy release."""
-    times, single = (event.times, event.event) if isinstance(event, RepeatedEvent) else (1, event)
-    return (
-        (times, single.sampling_rate, single.event) if isinstance(single, PoissonSampledEvent) else (times, 1, single)
-    )
 
 
 def least_contributors(event: PrivacyEvent) -> int:

@@ -46,6 +46,7 @@ from dp.events import (
     PrivacyEvent,
     RepeatedEvent,
     SkellamEvent,
+    taken_apart,
 )
 
 EXACT_TAU_TERMS: Final = 10_000
@@ -97,8 +98,8 @@ def renyi_divergences(event: PrivacyEvent) -> NDArray[np.float64]:
 
 def subsampling_bound(event: PrivacyEvent) -> SubsamplingBound | None:
     """Return which bound on subsampled divergences `renyi_divergences` uses for an event, or None without sampling."""
-    single = event.event if isinstance(event, RepeatedEvent) else event
-    if isinstance(single, PoissonSampledEvent) and single.sampling_rate < 1:
+    _, rate, _ = taken_apart(event)
+    if rate < 1:
         return SubsamplingBound.BINOMIAL_EXPANSION
     return None
 

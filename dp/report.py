@@ -11,21 +11,13 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Final
 
-from dp.accounting import Guarantee, guarantee
+from dp.accounting import Guarantee, composed_divergences, guarantee, renyi_epsilon
 from dp.events import NeighbouringRelation, PrivacyEvent, SkellamEvent
 from dp.ledger import Ledger
 from dp.records import Budget, Detail, LedgerEntry
 from dp.reporting.assumptions import Assumption, assumptions
 from dp.reporting.checklist import Facts, facts, rounded_up
-from dp.reporting.spending import (
-    accounted,
-    composed,
-    epsilon_of,
-    epsilons_after,
-    epsilons_at,
-    projected,
-    remaining,
-)
+from dp.reporting.spending import accounted, epsilons_after, epsilons_at, projected
 from dp.reporting.wording import (
     in_words,
     sampling_rate,
@@ -160,8 +152,8 @@ class BudgetReport:
         spent = account(reserved)
         as_realised = spent if realised == reserved else account(realised)
         unamplified = account(unsampled) if sampled else None
-        continuous = [with_continuous_noise(event) for event in reserved]
-        left = remaining(reserved, reserved[-1], budget=budget) if reserved else None
+        continuous = Counter(with_continuous_noise(event) for event in reserved)
+        left = ledger.remaining(reserved[-1]) if reserved else None
         further = 0 if left is None else min(left, PROJECTED_TIMES * len(reserved))
         promised = after(reserved, spent)
         return cls(
@@ -169,7 +161,9 @@ class BudgetReport:
             spent=spent,
             realised=as_realised,
             unamplified=unamplified,
-            continuous_epsilon=None if continuous == reserved else epsilon_of(composed(continuous), budget.delta),
+            continuous_epsilon=None
+            if continuous == Counter(reserved)
+            else renyi_epsilon(composed_divergences(continuous), budget.delta)[0],
             remaining_releases=left,
             projection=projected(reserved, reserved[-1], further=further, budget=budget) if further else (),
             releases=_releases(

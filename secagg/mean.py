@@ -250,9 +250,9 @@ class SecureMean:
             dp.errors.TooManyDropped: More clients have dropped than the noise allows for.
             dp.errors.InvalidParameter: Secrets are missing.
         """
-        self.encoding.check_sum(total)
         excess = to_remove(self.noise, attached or {}, dropped=len(self.clients) - contributors)
         if excess is not None:
+            self.encoding.check_sum(total)
             total = reduced(total.view(np.int64) - excess, self.encoding.modulus)
         noise = added(self.noise, entropy)[0] if self.noise is not None and self._central else None
         mean = self.encoding.decode(total, contributors=contributors, rotation=rotation, noise=noise)

@@ -10,7 +10,7 @@ import math
 from typing import TYPE_CHECKING, Final
 
 from dp.events import NeighbouringRelation, PrivacyUnit
-from dp.reporting.spending import MAXIMUM_REMAINING
+from dp.remaining import MAXIMUM_REMAINING
 
 if TYPE_CHECKING:
     from dp.report import BudgetReport

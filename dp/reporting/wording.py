@@ -13,25 +13,22 @@ from dp.events import (
     RepeatedEvent,
     SkellamEvent,
     Trust,
+    single_releases,
+    taken_apart,
 )
 from dp.records import TRUST_DETAIL, LedgerEntry
 
 
 def single(event: PrivacyEvent) -> NoisyEvent:
     """Return what one release adds noise to, without its sampling and its repetition."""
-    match event:
-        case RepeatedEvent():
-            return single(event.event)
-        case PoissonSampledEvent():
-            return event.event
-        case _:
-            return event
+    _, _, noisy = taken_apart(event)
+    return noisy
 
 
 def sampling_rate(event: PrivacyEvent) -> float | None:
     """Return the rate at which units are sampled, None where none are."""
-    inner = event.event if isinstance(event, RepeatedEvent) else event
-    return inner.sampling_rate if isinstance(inner, PoissonSampledEvent) else None
+    _, release = single_releases(event)
+    return release.sampling_rate if isinstance(release, PoissonSampledEvent) else None
 
 
 def without_amplification(event: PrivacyEvent) -> PrivacyEvent:

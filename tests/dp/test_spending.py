@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from dp.accounting import guarantee
+from dp.accounting import composed_divergences, guarantee, renyi_epsilon
 from dp.events import (
     DistributedDiscreteGaussianEvent,
     GaussianEvent,
@@ -19,18 +19,15 @@ from dp.events import (
 from dp.ledger import Ledger
 from dp.loss import loss_epsilon, loss_epsilons
 from dp.records import Budget
+from dp.remaining import MAXIMUM_REMAINING, remaining
 from dp.report import BudgetReport
 from dp.reporting.spending import (
     COMPOSITIONS,
     MAXIMUM_ACCOUNTED,
-    MAXIMUM_REMAINING,
     accounted,
-    composed,
-    epsilon_of,
     epsilons_after,
     epsilons_at,
     projected,
-    remaining,
 )
 
 ADD_OR_REMOVE = NeighbouringRelation.ADD_OR_REMOVE_ONE
@@ -112,27 +109,27 @@ def test_report_leaves_out_what_is_not_computed(tmp_path: Path) -> None:
 
 def test_remaining_releases_fit_and_one_more_does_not() -> None:
     limit = budget(LATTICE, epsilon=8, delta=1e-3)
-    left = remaining([LATTICE] * 3, LATTICE, budget=limit)
+    left = remaining(Counter([LATTICE] * 3), LATTICE, budget=limit)
     assert enforced([LATTICE] * (3 + left), 1e-3) <= 8 < enforced([LATTICE] * (4 + left), 1e-3)
-    assert remaining([LATTICE] * (4 + left), LATTICE, budget=limit) == 0
-    assert remaining([], GaussianEvent(noise_multiplier=1e15), budget=limit) == MAXIMUM_REMAINING
-    assert epsilon_of(composed([]), 1e-3) == 0
+    assert remaining(Counter([LATTICE] * (4 + left)), LATTICE, budget=limit) == 0
+    assert remaining(Counter([]), GaussianEvent(noise_multiplier=1e15), budget=limit) == MAXIMUM_REMAINING
+    assert renyi_epsilon(composed_divergences({}), 1e-3)[0] == 0
 
 
 @pytest.mark.parametrize("epsilon", [5.0, 6.0])
 @pytest.mark.parametrize("made", [0, 2])
 def test_remaining_sampled_releases_are_those_that_the_ledger_admits(made: int, epsilon: float) -> None:
-    left = remaining([STEPS] * made, STEPS, budget=budget(STEPS, epsilon=epsilon))
+    left = remaining(Counter([STEPS] * made), STEPS, budget=budget(STEPS, epsilon=epsilon))
     assert left > 0
     assert enforced([STEPS] * (made + left)) <= epsilon < enforced([STEPS] * (made + left + 1))
-    unsampled = remaining([GAUSSIAN] * made, GAUSSIAN, budget=budget(GAUSSIAN, epsilon=epsilon))
+    unsampled = remaining(Counter([GAUSSIAN] * made), GAUSSIAN, budget=budget(GAUSSIAN, epsilon=epsilon))
     assert enforced([GAUSSIAN] * (made + unsampled)) <= epsilon < enforced([GAUSSIAN] * (made + unsampled + 1))
 
 
 def test_remaining_sampled_releases_beyond_the_budget_are_none() -> None:
     spent = enforced([STEPS] * 2)
-    assert remaining([STEPS] * 2, STEPS, budget=budget(STEPS, epsilon=spent)) == 0
-    assert remaining([STEPS] * 2, STEPS, budget=budget(STEPS, epsilon=spent / 2)) == 0
+    assert remaining(Counter([STEPS] * 2), STEPS, budget=budget(STEPS, epsilon=spent)) == 0
+    assert remaining(Counter([STEPS] * 2), STEPS, budget=budget(STEPS, epsilon=spent / 2)) == 0
 
 
 def test_projection_is_what_the_ledger_will_enforce() -> None:
