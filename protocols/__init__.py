@@ -30,8 +30,9 @@ from protocols.pairwise import SecAgg, SecAggPlus
 from protocols.plain import PlainSum
 from protocols.registry import available, load
 from protocols.secure_sum import Finish, Role, Round, SecureSum
-from protocols.session import Opening, Session
+from protocols.session import Opening, Participant, Session
 from protocols.simulate import Cost, Outcome, Transmission, simulate
+from protocols.snapshot import State
 
 __all__ = [
     "Adversary",
@@ -60,6 +61,7 @@ __all__ = [
     "Outcome",
     "PaillierSum",
     "ParameterError",
+    "Participant",
     "PlainSum",
     "ProtocolError",
     "RemoteError",
@@ -74,6 +76,7 @@ __all__ = [
     "Session",
     "SessionRecord",
     "SessionReused",
+    "State",
     "ThresholdKey",
     "TooFewSurvivors",
     "Transmission",

@@ -1,0 +1,158 @@
+"""A protocol of one's own, in two rounds: clients register, then those that did send their vectors in the clear.
+
+It protects nothing and declares so (`adversaries` is empty), so that every report says it.  Take it as a frame: replace
+the messages and the methods of the two parties by your own, and name in `adversaries` the servers that your clients
+are then safe from.  The machines `Client` and `Server` check order, senders, sizes and the session's digest, and this
+module never sees bytes.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar, Final
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from protocols import Adversary, Finish, Message, ParameterError, Participant, Round, SecureSum, Session, State
+from protocols.errors import MalformedMessage
+
+
+class Call(Message, frozen=True):
+    """The server asks who takes part."""
+
+
+class Registration(Message, frozen=True):
+    """A client takes part."""
+
+
+class Registered(Message, frozen=True):
+    """The server tells who has registered."""
+
+    clients: tuple[int, ...]
+
+
+class Vector(Message, frozen=True):
+    """A client's vector, eight bytes an entry, least significant byte first."""
+
+    entries: bytes
+
+
+class ClientState(State):
+    """What a client keeps between rounds: its input."""
+
+    vector: NDArray[np.uint64]
+
+
+class TallyClient:
+    """A client's part; each method answers one request."""
+
+    def __init__(self, session: Session, participant: Participant) -> None:
+        self._session = session
+        self.state = ClientState(participant.vector.astype(np.uint64))
+
+    def register(self, _: Call) -> Registration:
+        """Take part."""
+        return Registration()
+
+    def send(self, registered: Registered) -> Vector:
+        """Send the vector, if at least the threshold of clients takes part: a client checks that by itself."""
+        if len(set(registered.clients)) < self._session.threshold:
+            raise MalformedMessage(
+                f"registered clients: expected at least {self._session.threshold}, found {len(registered.clients)}"
+            )
+        return Vector(self.state.vector.astype("<u8").tobytes())
+
+
+class ServerState(State):
+    """What the server keeps between rounds."""
+
+    total: NDArray[np.uint64]
+    registered: list[int] = msgspec.field(default_factory=list)
+    contributors: list[int] = msgspec.field(default_factory=list)
+
+
+class TallyServer:
+    """The server's part: a method that takes in one reply, and one that ends the round, for each round."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self.state = ServerState(np.zeros(session.length, dtype=np.uint64))
+
+    def open(self) -> dict[int, Message]:
+        """Begin: ask every client."""
+        return {client: Call() for client in self._session.clients}
+
+    def note(self, sender: int, _: Registration) -> None:
+        """Take in a registration."""
+        self.state.registered.append(sender)
+
+    def announce(self) -> dict[int, Message]:
+        """Ask everyone who registered for a vector."""
+        registered = Registered(tuple(sorted(self.state.registered)))
+        return dict.fromkeys(registered.clients, registered)
+
+    def add(self, sender: int, vector: Vector) -> None:
+        """Take in a vector; a bad one changes nothing."""
+        if len(vector.entries) != 8 * self._session.length:
+            raise MalformedMessage(f"entries: expected {8 * self._session.length} bytes, found {len(vector.entries)}")
+        entries = np.frombuffer(vector.entries, dtype="<u8")
+        if int(entries.max()) >= self._session.modulus:
+            raise MalformedMessage("entries: expected numbers below the modulus")
+        # Addition of uint64 wraps around at 2^64, which every allowed modulus divides.
+        self.state.total = (self.state.total + entries) & np.uint64(self._session.modulus - 1)
+        self.state.contributors.append(sender)
+
+    def finish(self) -> Finish:
+        """End with the sum."""
+        return Finish(self.state.total, tuple(sorted(self.state.contributors)))
+
+
+ROUNDS: Final = (
+    Round("register", Call, TallyClient.register, Registration, TallyServer.note, TallyServer.announce),
+    Round("send", Registered, TallyClient.send, Vector, TallyServer.add, TallyServer.finish),
+)
+
+
+@dataclass(frozen=True)
+class Tally(SecureSum):
+    """Sums in the clear in two rounds: an example of how to write a protocol."""
+
+    name: ClassVar[str] = "tally"
+    rounds = ROUNDS
+    adversaries: ClassVar[tuple[Adversary, ...]] = ()
+
+    @classmethod
+    def suggest(
+        cls, *, clients: int, adversarial: float, dropout: float, adversary: Adversary = Adversary.CURIOUS
+    ) -> tuple["Tally", int]:
+        """Return the protocol and the least threshold that it takes, 2.
+
+        Raises:
+            ParameterError: The fractions leave nobody, or the server may be malicious.
+        """
+        if adversary is not Adversary.CURIOUS:
+            raise ParameterError(f"adversary: expected curious, since {cls.name} protects nobody, found {adversary}")
+        if clients < 2 or not 0 <= adversarial < 1 or not 0 <= dropout < 1:
+            raise ParameterError(
+                "expected at least 2 clients and fractions in [0, 1), "
+                f"found {clients} clients, adversarial {adversarial} and dropout {dropout}"
+            )
+        return cls(), 2
+
+    def message_limit(self, session: Session) -> int:
+        """Return the most bytes of a message: a vector, or the ids of all clients, and what wraps them."""
+        return 8 * session.length + 16 * len(session.clients) + 4096
+
+    def validate(self, session: Session) -> None:
+        """Refuse sessions that this protocol cannot run."""
+        self.refuse_extras(session)
+        if session.modulus & (session.modulus - 1):
+            raise ParameterError(f"modulus: expected a power of 2, found {session.modulus}")
+
+    def client_party(self, session: Session, participant: Participant) -> TallyClient:
+        """Return a client at its beginning."""
+        return TallyClient(session, participant)
+
+    def server_party(self, session: Session) -> TallyServer:
+        """Return the server at its beginning."""
+        return TallyServer(session)
