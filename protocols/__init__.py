@@ -32,6 +32,9 @@ from protocols.registry import available, load
 from protocols.secure_sum import Finish, Role, Round, SecureSum
 from protocols.session import Opening, Session
 from protocols.simulate import Cost, Outcome, Transmission, simulate
+from protocols.version import VERSION
+
+__version__ = VERSION
 
 __all__ = [
     "Adversary",
