@@ -123,7 +123,7 @@ except MissingExtraError as error:
     print(error)
 """
     result = run(program)
-    assert 'pip install "secagg-toolkit[tensorflow]"' in result.stdout, result.stderr
+    assert 'pip install ".[training]"' in result.stdout, result.stderr
 
 
 def test_importing_the_models_imports_no_heavy_package() -> None:
