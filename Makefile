@@ -1,10 +1,11 @@
-# `make demo` and `make test` set everything up by themselves; they need Python 3.11 and make.
+# `make demo` and `make test` set everything up by themselves; they need Python 3.11 and make. PYTHON=python3.12 or
+# python3.13 does too, without example-level privacy, for which tensorflow-privacy has no release.
 PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test lint check bench masking lightsecagg paillier privacy kills rounding scale accuracy lock clean
+.PHONY: demo test test-later lint check bench masking lightsecagg paillier privacy kills rounding scale accuracy lock clean
 
 demo: $(READY)
 	$(BIN)/secagg train --out runs/demo --overwrite
@@ -12,10 +13,18 @@ demo: $(READY)
 test: $(READY)
 	$(BIN)/python -m pytest -n auto
 
+# The same on a later Python, in an environment of its own, without the slowest and what does not depend on it.
+test-3.%:
+	python="$$(.ci/find-python 3.$*)" && $(MAKE) test-later VENV=.venv-3.$* PYTHON="$$python"
+
+test-later: $(READY)
+	$(BIN)/python -m pytest -n auto $(LATER_TESTS)
+
 lint: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/mypy --platform win32 -p dp -p protocols -p secagg
 	$(BIN)/lint-imports
 
 check: lint test
@@ -60,17 +69,21 @@ accuracy: $(READY)
 
 # Resolves every extra that the repository's own code and tests use; names no index host.
 lock: $(READY)
-	$(BIN)/uv pip compile pyproject.toml --extra tensorflow --extra report --extra paillier --extra phe --extra dev \
+	$(BIN)/uv pip compile pyproject.toml --extra example-level --extra report --extra paillier --extra phe --extra dev \
 	    --python-version 3.11 --generate-hashes --no-annotate --no-header --no-emit-index-url \
 	    --no-emit-find-links --output-file requirements.lock
+	$(BIN)/uv pip compile pyproject.toml --extra training --extra report --extra paillier --extra phe --extra dev \
+	    --python-version 3.12 --generate-hashes --no-annotate --no-header --no-emit-index-url \
+	    --no-emit-find-links --no-python-downloads --output-file requirements-py312.lock
 	$(BIN)/uv pip compile pyproject.toml --extra peers \
 	    --python-version 3.11 --generate-hashes --no-annotate --no-header --no-emit-index-url \
 	    --no-emit-find-links --output-file requirements-peers.lock
 
-$(READY): requirements.lock pyproject.toml
+$(READY): requirements.lock requirements-py312.lock pyproject.toml
 	@command -v $(PYTHON) >/dev/null || { echo "secagg: $(PYTHON) not found; call make PYTHON=/path/to/python3.11" >&2; exit 1; }
 	$(PYTHON) -m venv --clear $(VENV)
-	$(BIN)/python -m pip install --quiet --no-deps --require-hashes --requirement requirements.lock
+	$(BIN)/python -m pip install --quiet --no-deps --require-hashes --requirement \
+	    "$$($(BIN)/python -c "import sys; print('requirements' + '-py312' * (sys.version_info >= (3, 12)) + '.lock')")"
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
@@ -80,4 +93,4 @@ $(READY): requirements.lock pyproject.toml
 	@touch $@
 
 clean:
-	rm -rf $(VENV) .venv-peers build dist *.egg-info
+	rm -rf $(VENV) .venv-peers .venv-3.* build dist *.egg-info

@@ -133,7 +133,7 @@ def measure(model: str) -> Report:
         spreads = [Spread.over(f"private, epsilon {epsilon:g}", list(found)) for epsilon, found in private.items()]
         names = ("without noise", "federated averaging in the clear", "logistic regression on all data")
         spreads += [Spread.over(name, found) for name, found in zip(names, zip(*baselines, strict=True), strict=True)]
-    libraries = LIBRARIES if model == "numpy-softmax" else (*LIBRARIES, "tensorflow", "tf_keras")
+    libraries = LIBRARIES if model == "numpy-softmax" else (*LIBRARIES, "tensorflow", "keras")
     return Report(
         machine=Machine.here(libraries),
         settings=_config(model, SEEDS[0], EPSILONS[0]),

@@ -48,9 +48,7 @@ if TYPE_CHECKING:
 CLIPPING_RANGE: Final = 8.0
 LEVELS: Final = 2**22
 PACKED_MODULI: Final = (2**32, 2**29)
-MISSING: Final = (
-    "the peer is not installed: `pip install 'secagg-toolkit[peers]'`, or --alone to measure ours without a comparison"
-)
+MISSING: Final = 'the peer is not installed: `pip install ".[peers]"`, or --alone to measure ours without a comparison'
 
 Timed = Callable[[], float]
 """Runs some work once, and gives the CPU seconds it took."""

@@ -263,7 +263,7 @@ def table(report: Report) -> Table:
 def main(json: Annotated[Path | None, typer.Option(help="Also write the figures here.")] = None) -> None:
     """Measure OneShot."""
     if fastest().name != "gmpy2":
-        raise typer.BadParameter("gmpy2 is not installed; install secagg-toolkit[paillier]")
+        raise typer.BadParameter('gmpy2 is not installed. Install it by: pip install ".[paillier]"')
     report = measure()
     console = Console()
     console.print(table(report))

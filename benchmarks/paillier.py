@@ -240,7 +240,7 @@ def table(rows: Sequence[Row]) -> Table:
 def main(json: Annotated[Path | None, typer.Option(help="Also write the figures here.")] = None) -> None:
     """Measure packed Paillier beside phe."""
     if fastest().name != "gmpy2":
-        raise typer.BadParameter("gmpy2 is not installed; install secagg-toolkit[paillier]")
+        raise typer.BadParameter('gmpy2 is not installed. Install it by: pip install ".[paillier]"')
     report = measure_all()
     console = Console()
     console.print(table(report.rows))

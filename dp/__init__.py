@@ -44,6 +44,9 @@ from dp.records import LedgerEntry
 from dp.removal import RemovableSkellam
 from dp.report import BudgetReport
 from dp.sampling import Entropy, discrete_gaussian
+from dp.version import VERSION
+
+__version__ = VERSION
 
 __all__ = [
     "AdaptiveClip",

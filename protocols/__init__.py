@@ -33,6 +33,9 @@ from protocols.secure_sum import Finish, Role, Round, SecureSum
 from protocols.session import Opening, Participant, Session
 from protocols.simulate import Cost, Outcome, Transmission, simulate
 from protocols.snapshot import State
+from protocols.version import VERSION
+
+__version__ = VERSION
 
 __all__ = [
     "Adversary",

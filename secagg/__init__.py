@@ -4,7 +4,8 @@ from secagg._shadowing import refuse_foreign_packages
 
 refuse_foreign_packages()
 
-from secagg.devices import Devices  # noqa: E402 - nothing of ours may be imported before the check
+from dp.version import VERSION  # noqa: E402 - nothing of ours may be imported before the check
+from secagg.devices import Devices  # noqa: E402
 from secagg.encoding import Encoding, Weighting  # noqa: E402
 from secagg.errors import (  # noqa: E402
     CheckpointError,
@@ -20,6 +21,8 @@ from secagg.mean import Contribution, Release, SecureMean  # noqa: E402
 from secagg.noise import Target  # noqa: E402
 from secagg.records import RoundRecord  # noqa: E402
 from secagg.training import PlainAveraging, SecureAveraging  # noqa: E402
+
+__version__ = VERSION
 
 __all__ = [
     "CheckpointError",

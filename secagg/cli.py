@@ -15,8 +15,10 @@ from rich.markup import escape
 from typer.core import TyperGroup
 
 from dp.errors import DpError
+from dp.version import SOFTWARE, VERSION
 from protocols.errors import ProtocolError
 from secagg.errors import SecaggError
+from secagg.signals import TERMINATIONS
 
 INTERRUPTED = 130
 
@@ -35,10 +37,26 @@ class _Commands(TyperGroup):
 app = typer.Typer(
     cls=_Commands,
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     help="Secure, private federated training.",
 )
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        sys.stdout.write(f"{SOFTWARE} {VERSION}\n")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Options of the command itself."""
+
+
 budget = typer.Typer(no_args_is_help=True, help="Privacy budgets.")
 app.add_typer(budget, name="budget")
 keys = typer.Typer(no_args_is_help=True, help="Keys of parties.")
@@ -222,7 +240,7 @@ def main() -> NoReturn:
 
 def _run() -> int:
     try:
-        app()
+        app(prog_name="secagg")  # Also where it is run as `python -m secagg`.
     except SystemExit as ended:
         return ended.code if isinstance(ended.code, int) else int(ended.code is not None)
     except (SecaggError, DpError, ProtocolError, OSError) as error:
@@ -233,6 +251,6 @@ def _run() -> int:
 
 def _end_at_once_when_interrupted() -> None:
     """Nothing is left to undo: an interpreter that is shutting down would only print a traceback."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for number in (signal.SIGINT, *TERMINATIONS):
         if signal.getsignal(number) is signal.default_int_handler:
             signal.signal(number, signal.SIG_DFL)

@@ -19,8 +19,9 @@ from protocols.crypto.safe_primes import expected_candidates
 from protocols.crypto.threshold import LEAST_THRESHOLD, MOST_MEMBERS, ThresholdKey, deal
 from secagg.errors import ConfigurationError
 from secagg.keyholders import warn_without_gmpy2
-from secagg.keys import PUBLIC_NAME, check_free, member_name, write_committee
+from secagg.keys import MODES_ARE_CHECKED, PUBLIC_NAME, check_free, member_name, write_committee
 from secagg.prime_search import two_safe_primes
+from secagg.signals import TERMINATIONS
 
 S: Final = 2
 
@@ -47,7 +48,7 @@ def deal_on_terminal(
     if bits % 2 or not least <= bits <= MOST_BITS:
         risk = "" if least == LEAST_BITS else f"; from {LEAST_BITS} with --allow-only-112-bits-of-security"
         raise ConfigurationError(f"--bits: expected an even number from {least} to {MOST_BITS}, found {bits}{risk}")
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    for number in TERMINATIONS:
         signal.signal(number, signal.default_int_handler)  # like Ctrl-C, so that nothing is left on the disk
     check_free(out)
     warn_without_gmpy2()
@@ -87,6 +88,9 @@ def account(out: Path, key: ThresholdKey) -> Iterator[str]:
     yield f"  {PUBLIC_NAME}: public; for every client, the server and all members"
     yield f"    fingerprint, to be compared by a way that the server does not control: {key.fingerprint.hex()}"
     yield f"  {member_name(1)} to {member_name(members)}: secret; each for its member alone"
+    if not MODES_ARE_CHECKED:
+        yield "    WARNING: on this system secagg neither restricts nor checks who may read these files; restrict each"
+        yield "    of them to its owner by the system's own means (on Windows: icacls) before anything else"
     yield "    hand it over by a private way, keep it for its owner's eyes (mode 0600), and remove it here; all but"
     yield "    `secagg train`, a simulation that plays all members, which needs them together: give it a key of its own"
     yield "The dealer, which is this process, has seen the whole key: whoever reads its memory, or enough of the secret"

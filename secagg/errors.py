@@ -1,5 +1,14 @@
 """Errors of the product: one hierarchy, each naming what was expected, what was found and what would work."""
 
+import sys
+from typing import Final
+
+_LIMITED: Final = {"example-level": ("tensorflow-privacy", (3, 12))}
+"""Extras that not every Python can have: which of their packages supports none from which version on.
+
+In pyproject.toml the same limits are markers.
+"""
+
 
 class SecaggError(Exception):
     """Base of every error that the package `secagg` raises on purpose."""
@@ -23,10 +32,21 @@ class MissingExtraError(SecaggError, ImportError):
     Args:
         package: The name under which the missing package is imported.
         extra: The extra of this distribution that brings it.
+        python: The version of Python that is asked for it, this one's by default.
     """
 
-    def __init__(self, package: str, extra: str) -> None:
-        super().__init__(f'{package} is not installed; install it with: pip install "secagg-toolkit[{extra}]"')
+    def __init__(self, package: str, extra: str, *, python: tuple[int, int] = sys.version_info[:2]) -> None:
+        limiting, limit = _LIMITED.get(extra, (package, None))
+        if limit is not None and python >= limit:
+            found, above = ".".join(map(str, python)), ".".join(map(str, limit))
+            super().__init__(
+                f"The extra {extra} (--unit example) needs {limiting}, which supports Python below {above}: expected "
+                f"Python 3.11, found {found}. Use Python 3.11, or protect whole clients (--unit client)."
+            )
+        else:
+            super().__init__(
+                f'{package} is not installed. Install it, in a clone of secagg, by: pip install ".[{extra}]"'
+            )
 
 
 class EncodingError(SecaggError, ValueError):

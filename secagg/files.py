@@ -82,7 +82,7 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
     partial.unlink(missing_ok=True)  # Of a process that was killed and had the same number.
     try:
         write(partial)
-        with partial.open("rb") as file:
+        with partial.open("rb+") as file:  # Windows brings only a file that is open for writing to the disk.
             os.fsync(file.fileno())
         os.replace(partial, path)
     finally:

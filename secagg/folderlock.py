@@ -1,7 +1,11 @@
-"""One process at a time in a folder: an advisory lock on a file of its own, gone with whoever held it."""
+"""One process at a time in a folder: a lock on a file of its own, gone with whoever held it.
 
-import fcntl
-import os
+The lock is SQLite's exclusive one, which is the operating system's on Linux, macOS and Windows alike, and the same that
+ledgers and stores hold.  Nothing is left locked by a process that was killed.
+"""
+
+import contextlib
+import sqlite3
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -14,43 +18,57 @@ NAME: Final = "run.lock"
 class FolderLock:
     """The exclusive use of a folder, for as long as a `with` block lasts; the same object may enter again inside it.
 
-    The lock is the operating system's (flock), so that nothing is left locked by a process that was killed.  Its file
-    stays behind, empty: who removes it could remove it from under another's lock.
+    The file stays behind, empty: who removes it could remove it from under another's lock.  Nobody else may open it in
+    a process that holds the lock: where locks are POSIX's, closing any file object of it would drop them.
 
     Args:
         folder: Made, with its parents, where there is none.
 
     Raises:
-        CheckpointError: On entering: another run is using the folder.
+        CheckpointError: On entering: another run is using the folder, or its lock is no file of ours.
+        OSError: On entering: the folder cannot be made.
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._descriptor = -1
+        self._held: sqlite3.Connection | None = None
         self._depth = 0
 
     def __enter__(self) -> Self:
-        if not self._depth:
-            self._descriptor = self._locked()
+        if self._held is None:
+            self._held = self._locked()
         self._depth += 1
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._depth -= 1
-        if not self._depth:
-            os.close(self._descriptor)
+        if not self._depth and self._held is not None:
+            held, self._held = self._held, None
+            held.close()
 
-    def _locked(self) -> int:
+    def _locked(self) -> sqlite3.Connection:
         self._folder.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(self._folder / NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(descriptor)
+        path = self._folder / NAME
+        # Only an empty file of our own is opened: SQLite would follow a link, and act on what a database asks for.
+        if path.is_symlink() or (path.exists() and (not path.is_file() or path.stat().st_size)):
             raise CheckpointError(
-                f"another run is using {self._folder}; wait for its end, or name another folder"
-            ) from None
-        except BaseException:
-            os.close(descriptor)
-            raise
-        return descriptor
+                f"{path}: expected the empty lock file of a run, found something else. Name another folder."
+            )
+        with contextlib.ExitStack() as undone:
+            try:
+                # The path is absolute, so that a change of the current folder does not matter.
+                uri = f"{path.absolute().as_uri()}?mode=rwc"
+                held = sqlite3.connect(uri, uri=True, timeout=0, isolation_level=None, check_same_thread=False)
+                undone.callback(held.close)
+                held.execute("PRAGMA journal_mode = MEMORY")  # No journal beside an empty file.
+                held.execute("BEGIN EXCLUSIVE")
+            except sqlite3.Error as error:
+                if getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+                    raise CheckpointError(
+                        f"another run is using {self._folder}; wait for its end, or name another folder"
+                    ) from None
+                raise CheckpointError(
+                    f"{path}: expected a file that can be locked, found: {error}. Name another folder."
+                ) from None
+            undone.pop_all()
+        return held

@@ -26,7 +26,7 @@ def warn_without_gmpy2() -> None:
     if fastest().name == PYTHON.name:
         sys.stderr.write(
             "secagg: gmpy2 is not installed, so this takes about ten times as long; it comes with the extra paillier: "
-            "pip install 'secagg-toolkit[paillier]'\n"
+            'pip install ".[paillier]" in a clone of secagg\n'
         )
 
 

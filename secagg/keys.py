@@ -4,6 +4,9 @@ Each is a line that names what it is, the bytes of `protocols.crypto.threshold`,
 that was cut or altered by accident is refused, never read as another key.  The checksum is no signature: who can write
 to a file can replace it, so the fingerprint of the public key is to be compared by a way that the server does not
 control.  A member's file is for its owner's eyes alone from the moment that it exists, and refused once it is not.
+
+That last rule rests on POSIX modes and owners.  Windows has neither: there `MODES_ARE_CHECKED` is false, files get the
+permissions of the folder that they are made in, and whoever makes or receives one restricts it by other means.
 """
 
 import contextlib
@@ -12,15 +15,20 @@ import os
 import secrets
 import shutil
 import stat
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from dp.connection import sync_names
 from protocols.crypto.threshold import KeyShare, ThresholdKey
 from protocols.errors import ParameterError
 from secagg.errors import SecaggError
 
 PUBLIC_NAME: Final = "committee.pub"
+
+MODES_ARE_CHECKED: Final = hasattr(os, "geteuid")
+"""Whether this system has modes and owners by which a member's file is kept for its owner alone."""
 
 _PUBLIC_LABEL: Final = b"secagg committee's public key, file format 1\n"
 _MEMBER_LABEL: Final = b"secagg committee member's secret key, file format 1\n"
@@ -38,7 +46,7 @@ class DamagedKeyFile(KeyFileError):
 
 
 class ExposedKeyFile(KeyFileError):
-    """A member's file that others than its owner may read or write."""
+    """A member's file that others than its owner may read or write; never raised where modes are not checked."""
 
 
 def member_name(index: int) -> str:
@@ -72,12 +80,14 @@ def write_committee(folder: str | Path, key: ThresholdKey, shares: Sequence[KeyS
         for share in shares:
             _write_new(partial / member_name(share.index), _MEMBER_LABEL, share.to_bytes(), mode=0o600)
         _write_new(partial / PUBLIC_NAME, _PUBLIC_LABEL, key.to_bytes(), mode=0o644)
-        _sync(partial)
+        sync_names(partial)
+        if sys.platform == "win32" and folder.exists():
+            folder.rmdir()  # A renaming never takes the place of a folder there; one that is not empty stays.
         os.rename(partial, folder)  # Over an empty folder at most: any other is refused by the operating system.
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise
-    _sync(folder.parent)
+    sync_names(folder.parent)
 
 
 def check_free(folder: str | Path) -> Path:
@@ -98,7 +108,7 @@ def check_free(folder: str | Path) -> Path:
         if found:
             what = "a committee's key, which is never overwritten" if _are_keys(found) else f"{found[0]!r} already"
             raise KeyFileError(f"{folder} holds {what}; name a new folder")
-        if path.is_mount() or path.samefile(Path.cwd()):
+        if os.path.ismount(path) or path.samefile(Path.cwd()):
             raise KeyFileError(f"{folder} is in use as it is; name a new folder, such as {Path(folder) / 'committee'}")
     probe = path.with_name(f".{path.name}.{secrets.token_hex(8)}.partial")
     try:
@@ -149,36 +159,29 @@ def _are_keys(names: Sequence[str]) -> bool:
 
 
 def _write_new(path: Path, label: bytes, content: bytes, *, mode: int) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+    # Python lets no child process inherit what it opens.
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     with open(descriptor, "wb") as file:
         file.write(label + content + hashlib.sha256(label + content).digest())
         file.flush()
         os.fsync(descriptor)
 
 
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def _read(path: Path, label: bytes, *, secret: bool) -> bytes:
     """What lies between the label and the checksum of a file."""
     try:
         # A pipe at this path would otherwise keep us waiting.
-        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+        with open(os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)), "rb") as file:
             status = os.fstat(file.fileno())
             if not stat.S_ISREG(status.st_mode):
                 raise KeyFileError(f"{path}: expected a key file, found no file at all")
-            if secret and status.st_mode & 0o077:
+            if secret and MODES_ARE_CHECKED and status.st_mode & 0o077:
                 mode = f"{status.st_mode & 0o777:04o}"
                 raise ExposedKeyFile(
                     f"{path}: others than its owner may use this secret file (mode {mode}); whoever did can decrypt "
                     f"like this member; if nobody did: chmod 600 {path}"
                 )
-            if secret and status.st_uid not in (0, os.geteuid()):
+            if secret and sys.platform != "win32" and MODES_ARE_CHECKED and status.st_uid not in (0, os.geteuid()):
                 raise ExposedKeyFile(f"{path}: this secret file belongs to another user, who may read or replace it")
             whole = file.read(_MOST_BYTES) if status.st_size < _MOST_BYTES else b""
     except OSError as error:

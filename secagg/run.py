@@ -10,6 +10,7 @@ import msgspec
 from dp.errors import BudgetExceeded
 from dp.events import Trust
 from dp.ledger import Ledger
+from dp.version import SOFTWARE, VERSION
 from protocols import Adversary
 from secagg.comparison import ComparedRound, ComparisonProcess
 from secagg.config import TrainingConfig
@@ -56,6 +57,8 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
         ledger_head: Of the ledger after the last round, to be kept elsewhere; None without noise.
         stopped_early: Whether the budget ended before the rounds did, as it may after an interruption.
         saved_model: File name of the model in the run's folder.
+        software: The name of the software that ended the run.
+        version: Its version.
     """
 
     dataset: str
@@ -86,6 +89,8 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     saved_model: str
     committee: CommitteeCost | None = None
     ledger_head: str | None = None
+    software: str = SOFTWARE
+    version: str = VERSION
 
 
 def run_training(prepared: Prepared, folder: RunFolder, *, resume: bool, observe: Observer) -> Summary:

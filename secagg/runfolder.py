@@ -15,9 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dp.adaptive import AdaptiveClip
+from dp.checks import harmless
 from dp.errors import InvalidParameter
 from dp.events import NeighbouringRelation, PrivacyUnit
 from dp.ledger import Ledger
+from dp.version import SOFTWARE, VERSION
 from secagg.comparison import ComparedRound
 from secagg.config import TrainingConfig, parse, read_settings
 from secagg.errors import CheckpointError, ConfigurationError, DataError
@@ -134,7 +136,8 @@ class RunFolder:
             for entry in list(self.path.iterdir()):
                 if _is_of_run(entry.name) and entry.name != _LOCK:
                     entry.unlink()
-            write_whole(self.path / _CONFIG, lambda partial: partial.write_text(config.as_toml(), encoding="utf-8"))
+            settings = f"# Begun by {SOFTWARE} {VERSION}.\n{config.as_toml()}"
+            write_whole(self.path / _CONFIG, lambda partial: partial.write_text(settings, encoding="utf-8"))
 
     def has_begun(self) -> bool:
         """Whether there is a run here, even if of no round yet."""
@@ -163,7 +166,8 @@ class RunFolder:
         """
         with (self.path / _METRICS).open("ab") as file:
             file.write(msgspec.json.encode(record) + b"\n")
-        arrays: dict[str, NDArray[Any]] = {f"weights_{index}": array for index, array in enumerate(state.weights)}
+        arrays: dict[str, NDArray[Any]] = {"version": np.asarray(VERSION)}
+        arrays |= {f"weights_{index}": array for index, array in enumerate(state.weights)}
         arrays |= {f"velocity_{index}": array for index, array in enumerate(state.velocity)}
         if isinstance(state.clip, AdaptiveClip):
             arrays["clip_bound"] = np.asarray(np.float64(state.clip.bound))
@@ -180,7 +184,10 @@ class RunFolder:
         Raises:
             CheckpointError: The checkpoint is damaged, missing, another model's, or of a run with other settings.
         """
-        state = self._checkpoint(like, config) if (self.path / _CHECKPOINT).exists() else like
+        try:
+            state = self._checkpoint(like, config) if (self.path / _CHECKPOINT).exists() else like
+        except CheckpointError as error:
+            raise CheckpointError(f"{error}{self._written_by_another()}") from error
         records = self.metrics()
         kept, numbers = records[: state.round], [record.round for record in records]
         # A round's line is written before its checkpoint, so that one of them may be ahead, and no more.
@@ -223,6 +230,14 @@ class RunFolder:
             except InvalidParameter as error:
                 raise CheckpointError(f"the checkpoint in {self.path} is damaged: {error}") from None
         return GlobalModel(values[:count], values[count : 2 * count], int(number), clip)
+
+    def _written_by_another(self) -> str:
+        """What to add to the refusal of a checkpoint; nothing where this version wrote it, or it does not tell."""
+        try:
+            found = harmless(str(read_arrays(self.path / _CHECKPOINT, ["version"])["version"]))
+        except DataError:
+            return ""
+        return "" if found == VERSION else f" (it was written by {SOFTWARE} {found}, and this is {VERSION})"
 
     def save_summary(self, summary: bytes) -> None:
         """Keep the summary, readable JSON."""

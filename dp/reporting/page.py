@@ -48,7 +48,8 @@ def require_extra() -> None:
         import matplotlib.figure  # noqa: F401
     except ImportError as error:
         raise MissingExtra(
-            f'an HTML report needs {error.name}: pip install "secagg-toolkit[report]"', name=error.name
+            f'an HTML report needs {error.name}. Install it, in a clone of secagg, by: pip install ".[report]"',
+            name=error.name,
         ) from None
 
 

@@ -102,5 +102,5 @@ def _phe() -> Any:
     try:
         import phe  # type: ignore[import-not-found, import-untyped, unused-ignore]  # an extra, without types
     except ImportError:
-        raise MissingExtra("phe is not installed; install secagg-toolkit[phe]") from None
+        raise MissingExtra('phe is not installed. Install it, in a clone of secagg, by: pip install ".[phe]"') from None
     return phe

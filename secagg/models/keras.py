@@ -23,7 +23,7 @@ from secagg.models.base import Metrics
 from secagg.models.inputs import batches, check_examples, check_suffix
 from secagg.models.interrupts import HeldInterrupts
 from secagg.models.objective import choose_objective
-from secagg.models.tensorflow import load_legacy_keras, load_tensorflow
+from secagg.models.tensorflow import has_legacy_keras, load_legacy_keras, load_tensorflow
 from secagg.models.variables import LayerRandomness, ModelWeights, OptimizerState
 
 _EVALUATION_BATCH: Final = 4096
@@ -234,6 +234,9 @@ def _global_generators_kept() -> Iterator[None]:
 @contextmanager
 def _resettable_dropout() -> Iterator[None]:
     """Make random layers of Keras 2 keep their generator in a variable, which `fit` can set back to a seed."""
+    if not has_legacy_keras():
+        yield
+        return
     switch = load_legacy_keras().backend.experimental
     if switch.is_tf_random_generator_enabled():
         yield

@@ -65,8 +65,9 @@ class PrivateKerasModel(KerasModel):
         seed: int,
         entropy: Callable[[int], bytes] = os.urandom,
     ) -> None:
+        privacy = load_tensorflow_privacy()  # First, since its absence is no fault of the builder's.
         super().__init__(builder, optimizer="sgd", learning_rate=learning_rate, seed=seed)
-        privacy, tensorflow = load_tensorflow_privacy(), self._tensorflow
+        tensorflow = self._tensorflow
         self._training, self._entropy = training, entropy
         self._is_without_chance = False
         self._check_protectable()

@@ -1,6 +1,8 @@
-"""The one door to TensorFlow, and to tensorflow-privacy beside it.
+"""The one door to TensorFlow and Keras, and to tensorflow-privacy beside them.
 
-TensorFlow takes seconds to import, so it is imported on first use. Two switches have to be set around that import:
+TensorFlow takes seconds to import, so it is imported on first use. Training needs TensorFlow and its Keras 3 alone (the
+extra `training`). Example-level privacy needs tensorflow-privacy and tf-keras too (the extra `example-level`), and they
+need two switches around that import:
 
 - `TF_USE_LEGACY_KERAS=1`, before `tf.keras` is first touched, makes `tf.keras` the package tf-keras (Keras 2).
   tensorflow-privacy 0.9 derives its optimizers from `tf.keras.optimizers.legacy`, which Keras 3 no longer has.
@@ -9,7 +11,8 @@ TensorFlow takes seconds to import, so it is imported on first use. Two switches
   otherwise import its TensorFlow 1 estimators, whose package tensorflow-estimator 2.15 does not import under
   TensorFlow 2.16 and later. Its Keras optimizers and queries, imported one by one, do work.
 
-Known to work together: tensorflow 2.21, tf-keras 2.21, tensorflow-privacy 0.9.0, numpy 1.26.
+Known to work together: tensorflow 2.21, tf-keras 2.21, tensorflow-privacy 0.9.0, numpy 1.26, on Python 3.11; without
+tensorflow-privacy, tensorflow 2.21, keras 3.15 and numpy 2.5 on Python 3.12 and 3.13.
 """
 
 import importlib
@@ -54,7 +57,7 @@ _PRIVACY: Final = {
 
 @cache
 def load_tensorflow() -> Any:
-    """Import TensorFlow once, with tf-keras as its `tf.keras` unless the user has chosen otherwise.
+    """Import TensorFlow once; where tf-keras is installed, as its `tf.keras`, unless the user has chosen otherwise.
 
     Its start-up messages are left out unless `TF_CPP_MIN_LOG_LEVEL` says what to show.
 
@@ -62,11 +65,11 @@ def load_tensorflow() -> Any:
         The module `tensorflow`.
 
     Raises:
-        MissingExtraError: TensorFlow or tf-keras is not installed.
+        MissingExtraError: TensorFlow is not installed.
     """
-    for package in ("tensorflow", "tf_keras"):
-        _require(package)
-    os.environ.setdefault(_LEGACY_KERAS, "1")
+    _require("tensorflow", "training")
+    if has_legacy_keras():
+        os.environ.setdefault(_LEGACY_KERAS, "1")
     if _LOG_LEVEL in os.environ:
         return importlib.import_module("tensorflow")
     os.environ[_LOG_LEVEL] = "2"
@@ -74,6 +77,26 @@ def load_tensorflow() -> Any:
         tensorflow = importlib.import_module("tensorflow")
         tensorflow.config.list_physical_devices()  # Its remarks about absent accelerators come here.
     return tensorflow
+
+
+@cache
+def load_keras() -> Any:
+    """Import the Keras of TensorFlow, Keras 3.
+
+    Returns:
+        The module `keras`.
+
+    Raises:
+        MissingExtraError: TensorFlow or Keras is not installed.
+    """
+    load_tensorflow()
+    _require("keras", "training")
+    return importlib.import_module("keras")
+
+
+def has_legacy_keras() -> bool:
+    """Whether tf-keras is installed."""
+    return _is_installed("tf_keras")
 
 
 @cache
@@ -87,6 +110,7 @@ def load_legacy_keras() -> Any:
         MissingExtraError: TensorFlow or tf-keras is not installed.
     """
     load_tensorflow()
+    _require("tf_keras", "example-level")
     return importlib.import_module("tf_keras")
 
 
@@ -101,8 +125,9 @@ def load_tensorflow_privacy() -> SimpleNamespace:
         MissingExtraError: TensorFlow, tf-keras or tensorflow-privacy is not installed.
         ConfigurationError: `tf.keras` is Keras 3 in this process, or the installed versions do not fit together.
     """
+    for package in ("tensorflow_privacy", "tf_keras"):
+        _require(package, "example-level")
     tensorflow = load_tensorflow()
-    _require("tensorflow_privacy")
     home = tensorflow.keras.Model.__module__
     if not home.startswith("tf_keras"):
         raise ConfigurationError(
@@ -124,9 +149,13 @@ def load_tensorflow_privacy() -> SimpleNamespace:
         ) from error
 
 
-def _require(package: str) -> None:
-    if package not in sys.modules and importlib.util.find_spec(package) is None:
-        raise MissingExtraError(package, "tensorflow")
+def _require(package: str, extra: str) -> None:
+    if not _is_installed(package):
+        raise MissingExtraError(package, extra)
+
+
+def _is_installed(package: str) -> bool:
+    return package in sys.modules or importlib.util.find_spec(package) is not None
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from secagg.models.base import Model
 from secagg.models.keras import KerasModel
 from secagg.models.private import PrivateKerasModel
 from secagg.models.softmax import SoftmaxRegression
-from secagg.models.tensorflow import load_legacy_keras
+from secagg.models.tensorflow import load_keras, load_legacy_keras
 
 NAMES: Final = ("softmax", "mlp", "cnn", "numpy-softmax")
 
@@ -43,7 +43,8 @@ def build(
 
     Raises:
         ConfigurationError: An unknown name, or arguments that do not fit the model or do not go together.
-        MissingExtraError: A Keras model, and TensorFlow is not installed.
+        MissingExtraError: A Keras model, and TensorFlow is not installed; or examples are to be protected, and
+            tensorflow-privacy is not.
     """
     if name not in NAMES:
         raise ConfigurationError(f"expected a model out of {', '.join(NAMES)}, found {name!r}")
@@ -71,21 +72,20 @@ def build(
         )
     if private is not None:
         return PrivateKerasModel(
-            lambda: _keras_model(name, features_shape, classes),
+            lambda: _keras_model(load_legacy_keras(), name, features_shape, classes),
             training=private,
             learning_rate=0.01 if learning_rate is None else learning_rate,
             seed=seed,
         )
     return KerasModel(
-        lambda: _keras_model(name, features_shape, classes),
+        lambda: _keras_model(load_keras(), name, features_shape, classes),
         optimizer=optimizer or "adam",
         learning_rate=learning_rate,
         seed=seed,
     )
 
 
-def _keras_model(name: str, features_shape: tuple[int, ...], classes: int) -> Any:
-    keras = load_legacy_keras()
+def _keras_model(keras: Any, name: str, features_shape: tuple[int, ...], classes: int) -> Any:
     layers = keras.layers
     stack = [keras.Input(features_shape)]
     if name == "cnn":

@@ -206,6 +206,7 @@ def test_sampled_divergences_bound_the_enumerated_ones_in_both_directions(
 
 @pytest.mark.parametrize(("rate", "multiplier"), [(0.001, 0.5), (0.01, 2.0), (0.3, 8.0)])
 def test_sampled_gaussian_divergences_agree_with_dp_accounting(rate: float, multiplier: float) -> None:
+    """At whole orders; between them dp-accounting gives the exact one (0.4), or a bound well above it (0.6)."""
     from dp_accounting import GaussianDpEvent, PoissonSampledDpEvent
     from dp_accounting.rdp import RdpAccountant
 
@@ -214,9 +215,20 @@ def test_sampled_gaussian_divergences_agree_with_dp_accounting(rate: float, mult
     bounds = renyi_divergences(PoissonSampledEvent(sampling_rate=rate, event=gaussian(multiplier)))
     for order, theirs in zip(orders, expected, strict=True):
         ours = bounds[at(order)]
-        assert ours >= theirs * (1 - 1e-6)
         if order.is_integer():
             assert ours == pytest.approx(theirs, rel=1e-6)
+        else:
+            exact = sampled_gaussian_renyi(order, rate, multiplier)
+            assert theirs >= exact * (1 - 1e-6)
+            assert ours >= exact * (1 - 1e-6)
+
+
+def sampled_gaussian_renyi(order: float, rate: float, multiplier: float) -> float:
+    """By quadrature of its definition over 60 standard deviations on each side (arXiv 1908.10530, section 3)."""
+    x = np.linspace(-60 * multiplier, 60 * multiplier + 1, 1_000_001)
+    log_ratio = np.logaddexp(np.log1p(-rate), np.log(rate) + (2 * x - 1) / (2 * multiplier**2))
+    log_density = -(x**2) / (2 * multiplier**2) - np.log(multiplier * np.sqrt(2 * np.pi))
+    return float(np.log(np.sum(np.exp(log_density + order * log_ratio)) * (x[1] - x[0])) / (order - 1))
 
 
 @pytest.mark.parametrize("event", [gaussian(1.0), distributed(2.0, 10, 5.0, 64), skellam(9.0, 4.0, 64)])

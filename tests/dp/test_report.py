@@ -398,7 +398,7 @@ def test_html_names_the_extra_it_needs(report: BudgetReport, module: str, monkey
     for loaded in [name for name in sys.modules if name.partition(".")[0] == module]:
         monkeypatch.delitem(sys.modules, loaded)
     monkeypatch.setattr(sys, "meta_path", [Missing, *sys.meta_path])
-    with pytest.raises(MissingExtra, match=rf'{module}.*pip install "secagg-toolkit\[report\]"'):
+    with pytest.raises(MissingExtra, match=rf'{module}.*in a clone of secagg, by: pip install "\.\[report\]"'):
         report.as_html()
     assert report.as_text()
 

@@ -122,7 +122,7 @@ def test_other_s_is_refused() -> None:
 
 def test_missing_phe_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "phe", None)
-    with pytest.raises(exchange.MissingExtra, match=r"secagg-toolkit\[phe\]"):
+    with pytest.raises(exchange.MissingExtra, match=r'in a clone of secagg, by: pip install "\.\[phe\]"'):
         exchange.public_key_to_phe(private_key().public_key)
 
 

@@ -11,6 +11,7 @@ from rich.console import Console
 
 from dp.events import Trust
 from dp.ledger import Ledger
+from dp.version import SOFTWARE, VERSION
 from protocols import Adversary
 from secagg.config import TrainingConfig, parse
 from secagg.prepare import prepare
@@ -85,6 +86,7 @@ def test_train_json_alone_is_on_standard_output(tmp_path: Path) -> None:
     assert found.returncode == 0
     summary = json.loads(found.stdout)
     assert summary.keys() == set(Summary.__struct_fields__)
+    assert (summary["software"], summary["version"]) == (SOFTWARE, VERSION)
     assert summary == json.loads((tmp_path / "a" / "b" / "summary.json").read_text())
     assert {entry.name for entry in (tmp_path / "a" / "b").iterdir()} == FILES
 

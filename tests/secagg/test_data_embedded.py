@@ -74,4 +74,4 @@ except MissingExtraError as error:
     print(error)
 """
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
-    assert 'pip install "secagg-toolkit[data]"' in result.stdout, result.stderr
+    assert 'in a clone of secagg, by: pip install ".[data]"' in result.stdout, result.stderr

@@ -304,6 +304,7 @@ def test_keras_refuses_an_optimizer_of_another_keras(keras: Any) -> None:
             KerasModel(lambda: dense(keras), optimizer=optimizer, seed=0)
 
 
+@pytest.mark.example_level
 def test_keras_legacy_optimizers_start_afresh_and_private_ones_are_refused() -> None:
     keras = load_legacy_keras()
     model = KerasModel(lambda: dense(keras), optimizer=keras.optimizers.legacy.Adam, seed=0)

@@ -17,7 +17,7 @@ from secagg.models.private import PrivateKerasModel, filled_up
 from secagg.models.tensorflow import load_legacy_keras, load_tensorflow
 from secagg.models.zoo import build
 
-pytestmark = pytest.mark.tensorflow
+pytestmark = [pytest.mark.tensorflow, pytest.mark.example_level]
 
 FALSE_ALARM = 1e-6
 FEATURES, CLASSES, EXAMPLES = 6, 4, 20

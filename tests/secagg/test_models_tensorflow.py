@@ -6,6 +6,7 @@ import sys
 import numpy as np
 import pytest
 
+from secagg.errors import MissingExtraError
 from secagg.models.tensorflow import load_legacy_keras, load_tensorflow, load_tensorflow_privacy
 
 pytestmark = pytest.mark.tensorflow
@@ -18,6 +19,7 @@ def run(program: str, **environment: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.example_level
 def test_tensorflow_loads_once_with_legacy_keras() -> None:
     tensorflow = load_tensorflow()
     assert load_tensorflow() is tensorflow
@@ -36,6 +38,7 @@ with _without_log_lines():
     assert run(program).stderr == "kept line\n"
 
 
+@pytest.mark.example_level
 def test_privacy_optimizer_takes_microbatched_steps() -> None:
     tensorflow, keras, privacy = load_tensorflow(), load_legacy_keras(), load_tensorflow_privacy()
     generator = np.random.default_rng(0)
@@ -53,6 +56,7 @@ def test_privacy_optimizer_takes_microbatched_steps() -> None:
         assert (outputs == y).mean() > 0.85
 
 
+@pytest.mark.example_level
 def test_privacy_optimizer_clips_each_microbatch() -> None:
     tensorflow, privacy = load_tensorflow(), load_tensorflow_privacy()
     variable = tensorflow.Variable([0.0, 0.0])
@@ -65,6 +69,7 @@ def test_privacy_optimizer_clips_each_microbatch() -> None:
     np.testing.assert_allclose(variable.numpy(), [-0.3, -0.65], rtol=1e-6)
 
 
+@pytest.mark.example_level
 def test_privacy_query_sums_clipped_records_with_noise() -> None:
     tensorflow, privacy = load_tensorflow(), load_tensorflow_privacy()
     records = [tensorflow.fill([100_000], value) for value in (1.0, -2.0)]
@@ -82,11 +87,13 @@ def test_privacy_query_sums_clipped_records_with_noise() -> None:
     assert abs(np.mean(results[1]) + 1) < 0.06
 
 
+@pytest.mark.example_level
 def test_privacy_leaves_its_import_switch_as_it_was() -> None:
     load_tensorflow_privacy()
     assert not hasattr(sys, "skip_tf_privacy_import")
 
 
+@pytest.mark.example_level
 def test_privacy_refuses_a_tensorflow_with_another_keras() -> None:
     program = """
 import tensorflow
@@ -102,20 +109,31 @@ except ConfigurationError as error:
     assert "TF_USE_LEGACY_KERAS=1" in result.stdout, result.stderr
 
 
-def test_missing_tensorflow_names_the_extra() -> None:
-    program = """
+WITHOUT = """
 import sys
 from importlib.machinery import PathFinder
 
 class Without:
     @staticmethod
     def find_spec(name, path=None, target=None):
-        absent = name.partition(".")[0] in ("tensorflow", "tf_keras")
-        return None if absent else PathFinder.find_spec(name, path, target)
+        return None if name.partition(".")[0] in {absent} else PathFinder.find_spec(name, path, target)
 
 sys.meta_path[sys.meta_path.index(PathFinder)] = Without
 from secagg.errors import MissingExtraError
 from secagg.models.zoo import build
+"""
+EXAMPLE_LEVEL = """
+from secagg.example_level import ExampleLevel
+private = ExampleLevel(clip_l2=1.0, noise_multiplier=1.0, examples=8, clients=2, epochs=1, batch_size=4)
+try:
+    build("softmax", (3,), 2, private=private, seed=0)
+except MissingExtraError as error:
+    print(error)
+"""
+
+
+def test_missing_tensorflow_names_the_extra() -> None:
+    program = f"""{WITHOUT.format(absent=("tensorflow", "tf_keras"))}
 build("numpy-softmax", (3,), 2, seed=0)
 try:
     build("softmax", (3,), 2, seed=0)
@@ -123,7 +141,42 @@ except MissingExtraError as error:
     print(error)
 """
     result = run(program)
-    assert 'pip install "secagg-toolkit[tensorflow]"' in result.stdout, result.stderr
+    assert result.stdout == (
+        'tensorflow is not installed. Install it, in a clone of secagg, by: pip install ".[training]"\n'
+    ), result.stderr
+
+
+def test_training_needs_tensorflow_and_its_keras_alone() -> None:
+    """As with the extra `training`, without the extra `example-level`."""
+    program = f"""{WITHOUT.format(absent=("tf_keras", "tensorflow_privacy"))}
+import numpy as np
+model = build("mlp", (3,), 2, seed=0)
+model.fit(np.eye(3, dtype=np.float32), np.array([0, 1, 0]), epochs=1, batch_size=2, seed=0)
+print(type(model.model).__module__.partition(".")[0])
+{EXAMPLE_LEVEL}"""
+    result = run(program)
+    assert result.returncode == 0, result.stderr
+    trained, refused = result.stdout.splitlines()
+    assert trained == "keras"
+    if sys.version_info < (3, 12):
+        assert (
+            'tensorflow_privacy is not installed. Install it, in a clone of secagg, by: pip install ".[example-'
+            in refused
+        )
+    else:
+        assert "needs tensorflow-privacy, which supports Python below 3.12: expected Python 3.11" in refused
+        assert "pip install" not in refused
+
+
+@pytest.mark.parametrize("python", [(3, 12), (3, 13), (4, 0)])
+def test_example_level_on_a_later_python_names_the_python_needed(python: tuple[int, int]) -> None:
+    message = str(MissingExtraError("tf_keras", "example-level", python=python))
+    assert message == (
+        "The extra example-level (--unit example) needs tensorflow-privacy, which supports Python below 3.12: expected "
+        f"Python 3.11, found {python[0]}.{python[1]}. Use Python 3.11, or protect whole clients (--unit client)."
+    )
+    assert "pip install" not in message
+    assert 'pip install ".[example-level]"' in str(MissingExtraError("tf_keras", "example-level", python=(3, 11)))
 
 
 def test_importing_the_models_imports_no_heavy_package() -> None:

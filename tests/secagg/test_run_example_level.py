@@ -19,7 +19,7 @@ from secagg.run import run_training
 from secagg.runfolder import RunFolder
 from secagg.training import SecureAveraging
 
-pytestmark = pytest.mark.tensorflow
+pytestmark = [pytest.mark.tensorflow, pytest.mark.example_level]
 
 SMALL: dict[str, Any] = {
     "dataset": "breast-cancer",

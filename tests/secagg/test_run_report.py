@@ -311,5 +311,5 @@ def test_page_names_the_extra_it_needs(report: RunReport, module: str, monkeypat
     for loaded in [name for name in sys.modules if name.partition(".")[0] == module]:
         monkeypatch.delitem(sys.modules, loaded)
     monkeypatch.setattr(sys, "meta_path", [Missing, *sys.meta_path])
-    with pytest.raises(MissingExtraError, match=rf'{module}.*pip install "secagg-toolkit\[report\]"'):
+    with pytest.raises(MissingExtraError, match=rf'{module}.*in a clone of secagg, by: pip install "\.\[report\]"'):
         report.as_html()
