@@ -137,7 +137,7 @@ class Client:
         )
         self._numbers = tuple(asking)
         self._digest = protocol.digest(session)
-        self._codec = messages.Codec(self._digest, protocol.message_limit(session))
+        self._codec = messages.Codec(self._digest, protocol.message_limit(session), protocol.list_limit(session))
         self._member = participant.member
         self._entropy = participant.entropy
         self._next = self._numbers[0]
@@ -268,7 +268,7 @@ class Server:
         self._digest = protocol.digest(session)
         self._rounds = protocol.rounds
         self._quorums = [protocol.quorum(session, row.role) for row in protocol.rounds]
-        self._codec = messages.Codec(self._digest, protocol.message_limit(session))
+        self._codec = messages.Codec(self._digest, protocol.message_limit(session), protocol.list_limit(session))
         self._party = protocol.server_party(session)
         self._number = -1
         self._asked: frozenset[int] = frozenset()

@@ -143,6 +143,14 @@ class SecureSum(ABC):
         """The most bytes that any message of a session may have."""
         return messages.limit(session.length, session.modulus, len(session.clients), len(session.attached))
 
+    def list_limit(self, session: Session) -> int:
+        """The most elements that a list, a field of any message of a session, may have: one for each party.
+
+        Longer lists are refused before they are decoded.  What has an entry for each coordinate belongs into a byte
+        string.
+        """
+        return max(len(session.clients), len(session.committee_members))
+
     @abstractmethod
     def validate(self, session: Session) -> None:
         """Raise `ParameterError` unless this protocol can run this session."""
