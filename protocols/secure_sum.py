@@ -8,7 +8,7 @@ whose methods the rows name; `protocols.machine` turns bytes into calls of these
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, is_dataclass
 from enum import Enum
 from typing import Any, ClassVar, Generic, TypeVar
 
@@ -88,8 +88,8 @@ class SecureSum(ABC):
 
     def __str__(self) -> str:
         """Its name, and the parameters that are not what they are by default: "secagg-plus, neighbours 34"."""
-        known = getattr(self, "__dataclass_fields__", {})
-        chosen = {name: value for name, value in self._parameters().items() if value != known[name].default}
+        known = fields(self) if is_dataclass(self) else ()
+        chosen = {each.name: getattr(self, each.name) for each in known if getattr(self, each.name) != each.default}
         return ", ".join([self.name, *(name if value is True else f"{name} {value}" for name, value in chosen.items())])
 
     def _parameters(self) -> dict[str, Any]:

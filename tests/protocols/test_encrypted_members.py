@@ -229,7 +229,9 @@ def test_member_compares_sums_of_one_context_across_all_of_its_keys(other_protoc
     second_members = (24, 25, *reversed(COMMITTEE))
     first = Hall(setting(PaillierSum(), CLIENTS, 3, length=3))
     later = Hall(
-        renamed(setting(other_protocol, CLIENTS, 3, length=3, committee=second_members), session_id=b"under a second key")
+        renamed(
+            setting(other_protocol, CLIENTS, 3, length=3, committee=second_members), session_id=b"under a second key"
+        )
     )
     one, two = (hall.setting.keyholder(COMMITTEE[0]) for hall in (first, later))
     assert one is not None
@@ -247,7 +249,10 @@ def test_sums_under_two_keys_would_give_the_vector_of_one_client() -> None:
     """What members that forget the first key would do: both sums are opened, and their difference is one vector."""
     first = Hall(setting(PaillierSum(), CLIENTS, 3, length=3))
     later = Hall(
-        renamed(setting(PaillierSum(), CLIENTS, 3, length=3, committee=(24, 25, *COMMITTEE)), session_id=b"under a second key")
+        renamed(
+            setting(PaillierSum(), CLIENTS, 3, length=3, committee=(24, 25, *COMMITTEE)),
+            session_id=b"under a second key",
+        )
     )
     everyone = first.open_with(first.honest(), *COMMITTEE[:2], seed=b"first")
     fewer = later.open_with(later.honest(FIRST, SECOND, THIRD), *COMMITTEE, seed=b"later")
