@@ -19,6 +19,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from protocols.crypto.integers import shown
 from protocols.crypto.threshold import KeyShare, ThresholdKey
 from protocols.errors import ParameterError, SessionReused, UnsafeOpening, UnsafeSession
 from protocols.identity import Roster
@@ -57,7 +58,7 @@ class Committee:
             ParameterError: It is no member.
         """
         if member not in self.members:
-            raise ParameterError(f"party {member} is no member of the committee")
+            raise ParameterError(f"party {shown(member)} is no member of the committee")
         return self.members.index(member) + 1
 
 
@@ -94,8 +95,8 @@ def check_apart(contributors: Collection[int], earlier: Collection[int], minimum
     if 0 < apart < minimum:
         raise UnsafeOpening(
             f"a sum under the same session context was opened whose contributors differ in {apart} clients only, where "
-            f"this member demands {minimum}: the difference of both sums would be the sum of those few. A retry of the "
-            "same inputs keeps their context; only other inputs get another one"
+            f"this member demands {shown(minimum)}: the difference of both sums would be the sum of those few. A retry "
+            "of the same inputs keeps their context; only other inputs get another one"
         )
 
 
@@ -148,7 +149,7 @@ class Keyholder:
             raise ParameterError("a keyholder needs a record of what it has opened; see OpeningRecord")
         if type(self.minimum_contributors) is not int or self.minimum_contributors < 2:
             raise ParameterError(
-                f"minimum_contributors must be an int of at least 2, not {self.minimum_contributors!r}"
+                f"minimum_contributors must be an int of at least 2, not {shown(self.minimum_contributors)}"
             )
 
     @property
@@ -167,7 +168,7 @@ class Keyholder:
         if threshold < self.minimum_contributors:
             raise UnsafeSession(
                 f"the session opens sums of {threshold} clients, this committee member none below "
-                f"{self.minimum_contributors}"
+                f"{shown(self.minimum_contributors)}"
             )
         if self.roster is None:
             if roster is not None:

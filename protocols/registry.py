@@ -9,6 +9,7 @@ from importlib.metadata import EntryPoint, distributions, entry_points
 from typing import Final
 
 from protocols.crypto.density import Adversary
+from protocols.crypto.integers import shown
 from protocols.errors import BrokenProtocol, ParameterError, UnknownProtocol
 from protocols.secure_sum import SecureSum
 
@@ -30,7 +31,7 @@ def load(name: str) -> type[SecureSum]:
     """
     points = {point.value: point for point in _points() if point.name == name}
     if not points:
-        raise UnknownProtocol(f"no protocol {name!r}; there are {', '.join(available()) or 'none'}")
+        raise UnknownProtocol(f"no protocol {shown(name)}; there are {', '.join(available()) or 'none'}")
     if len(points) > 1:
         owners = sorted({"?" if point.dist is None else point.dist.name for point in points.values()})
         raise BrokenProtocol(

@@ -16,6 +16,7 @@ import msgspec
 
 from protocols import messages
 from protocols.crypto.density import Adversary
+from protocols.crypto.integers import shown
 from protocols.crypto.secret import Secret
 from protocols.errors import ParameterError, UnsafeSession
 from protocols.messages import Message
@@ -88,8 +89,9 @@ class SecureSum(ABC):
 
     def __str__(self) -> str:
         """Its name, and the parameters that are not what they are by default: "secagg-plus, neighbours 34"."""
-        known = fields(self) if is_dataclass(self) else ()
-        chosen = {each.name: getattr(self, each.name) for each in known if getattr(self, each.name) != each.default}
+        own: Any = self
+        known = fields(own) if is_dataclass(own) else ()
+        chosen = {each.name: getattr(own, each.name) for each in known if getattr(own, each.name) != each.default}
         return ", ".join([self.name, *(name if value is True else f"{name} {value}" for name, value in chosen.items())])
 
     def _parameters(self) -> dict[str, Any]:
@@ -122,7 +124,7 @@ class SecureSum(ABC):
     def modulus(cls, bits: int) -> int:
         """The largest modulus of at most so many bits, in [1, 64], that this protocol sums over."""
         if type(bits) is not int or not 1 <= bits <= 64:
-            raise ParameterError(f"a modulus has 1 to 64 bits, not {bits!r}")
+            raise ParameterError(f"a modulus has 1 to 64 bits, not {shown(bits)}")
         return 1 << bits
 
     def with_headroom(self) -> "SecureSum":

@@ -109,11 +109,11 @@ def test_protocols_that_are_broken_have_a_row_that_says_why(path: Path, tmp_path
     assert found["disguised"]["server"] == []
     assert found["disguised"]["error"] is None
     assert all(found[name]["error"] is None for name in OWN if name != "secagg")
-    text = secagg("protocols", cwd=tmp_path)
-    assert text.returncode == 0
-    assert "cannot be loaded" in text.stdout
-    assert "[/not markup]" in text.stdout
-    assert all(name in text.stdout for name in found)
+    shown = secagg("protocols", cwd=tmp_path)
+    assert shown.returncode == 0
+    assert "cannot be loaded" in shown.stdout
+    assert "[/not markup]" in shown.stdout
+    assert all(name in shown.stdout for name in found)
 
 
 @pytest.mark.parametrize(
