@@ -52,7 +52,8 @@ def calibrate_distributed(
         releases: how many sums will be released, at least 1.
         l2_sensitivity: the most, in L2 and lattice units, that one client's vector can be away from zero.
         dimension: number of coordinates.
-        minimum_contributors: the least number of clients whose shares are in every released sum.
+        minimum_contributors: the least number of honest and secret shares in every released sum: the protocol's
+            threshold minus the clients that may collude.
         relation: the neighbouring relation; under add-or-remove-one so many shares must be in the sum whether the
             client is there or not.
         sampling_rate: probability of each client to take part in a release, drawn afresh, independently and in secret,
@@ -111,7 +112,8 @@ def calibrate_skellam(
         releases: how many sums will be released, at least 1.
         l2_sensitivity: the most, in L2 and lattice units, that one client's vector can be away from zero.
         dimension: number of coordinates.
-        minimum_contributors: the least number of clients whose shares are in every released sum.
+        minimum_contributors: the least number of honest and secret shares in every released sum: the protocol's
+            threshold minus the clients that may collude.
         relation: as for `calibrate_distributed`.
         sampling_rate: as for `calibrate_distributed`.
 

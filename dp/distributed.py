@@ -3,7 +3,7 @@
 Sources: the discrete Gaussian is that of Kairouz, Liu, Steinke, arXiv 2102.06387v4; the Skellam that of Agarwal,
 Kairouz, Liu, arXiv 2110.04995v2. Both stand against whoever sees the sum alone: a semi-honest server of a secure
 aggregation, and everyone it publishes to. A client that leaves its share out, or a server that learns some clients'
-shares, weakens the noise; size `minimum_contributors` for the shares that can be relied on.
+shares, weakens the noise: `minimum_contributors` counts the shares that can be relied on, colluding clients left out.
 """
 
 import enum
@@ -44,8 +44,9 @@ class DistributedDiscreteGaussian:
         local_sigma: parameter of the noise that each client adds to each coordinate, in `[2, 2**40]`. Below 2 the sum
             of shares differs measurably from a discrete Gaussian (log-ratio up to 1.6e-2 with two shares and 4.6e-3
             with ten at 0.7, 1.4e-17 and 2.8e-30 at 2), so less is refused: use a finer lattice.
-        minimum_contributors: the least number of clients whose shares are in a released sum; with fewer, nothing may
-            be released; 1 to 2**53.
+        minimum_contributors: the least number of noise shares in a released sum that are honest and secret: the
+            protocol's threshold, MINUS the clients that may collude. With the threshold itself the guarantee would be
+            overstated. If fewer such shares are in a sum, it must not be released; 1 to 2**53.
         l2_sensitivity: the most, in L2, that one client's integer vector can be away from zero; 1e-30 to 1e30, as is
             `noise_multiplier`.
         dimension: number of coordinates, 1 to 2**53.
@@ -150,8 +151,9 @@ class DistributedSkellam:
     Attributes:
         local_variance: variance of the noise that each client adds to each coordinate, in `[2**-30, 2**32]`; the
             exact value of the float.
-        minimum_contributors: the least number of clients whose shares are in a released sum; with fewer, nothing may
-            be released; 1 to 2**53.
+        minimum_contributors: the least number of noise shares in a released sum that are honest and secret: the
+            protocol's threshold, MINUS the clients that may collude. With the threshold itself the guarantee would be
+            overstated. If fewer such shares are in a sum, it must not be released; 1 to 2**53.
         l2_sensitivity: the most, in L2, that one client's integer vector can be away from zero; 1e-30 to 1e30, as is
             `noise_multiplier`.
         dimension: number of coordinates, 1 to 2**53.

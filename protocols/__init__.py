@@ -5,6 +5,7 @@ from protocols.crypto.density import Adversary
 from protocols.crypto.secret import Secret
 from protocols.crypto.threshold import KeyShare, ThresholdKey
 from protocols.errors import (
+    BrokenProtocol,
     DamagedSnapshot,
     DamagedSum,
     InputError,
@@ -28,7 +29,7 @@ from protocols.oneshot import OneShot
 from protocols.paillier import PaillierSum
 from protocols.pairwise import SecAgg, SecAggPlus
 from protocols.plain import PlainSum
-from protocols.registry import available, load
+from protocols.registry import available, load, loadable
 from protocols.secure_sum import Finish, Role, Round, SecureSum
 from protocols.session import Opening, Participant, Session
 from protocols.simulate import Cost, Outcome, Transmission, simulate
@@ -39,6 +40,7 @@ __version__ = VERSION
 
 __all__ = [
     "Adversary",
+    "BrokenProtocol",
     "Client",
     "Committee",
     "Continue",
@@ -88,5 +90,6 @@ __all__ = [
     "UnsafeSession",
     "available",
     "load",
+    "loadable",
     "simulate",
 ]

@@ -1,6 +1,7 @@
 """What a party checks before it takes part in a session: the session itself, and its own terms."""
 
 from protocols.committee import Keyholder
+from protocols.crypto.integers import shown
 from protocols.errors import ParameterError, UnsafeSession
 from protocols.identity import Member
 from protocols.secure_sum import SecureSum
@@ -25,7 +26,7 @@ def agree(
     """
     protocol.validate(session)
     if type(party) is not int or not (party in session.clients or party in session.committee_members):
-        raise ParameterError(f"client {party!r} is not in the session, or is no int")
+        raise ParameterError(f"client {shown(party)} is not in the session, or is no int")
     _as_keyholder(session, party, keyholder)
     if party in session.clients:
         _as_client(protocol, session, party, member)

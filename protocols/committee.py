@@ -8,9 +8,10 @@ Adversary: a server that asks for what it likes.  Each member looks at nothing b
 one sum of each session, of at least its own minimum of distinct clients, and never sums of two sets of clients under
 the same session context that differ in fewer clients than that, or than either session's threshold, since their
 difference would be a sum of too few.  (More than two sets can be combined in more ways than pairs show; one set may be
-opened again, in another session; use one context for one set of inputs.)  That a session has one sum needs more than
-half of the members: two sets of `threshold` members share 2 * threshold - members of them, and one of these must be
-honest.
+opened again, in another session; use one context for one set of inputs.)  The second rule is about the clients' inputs,
+so a member compares across all of its keys and shares: its record is the member's, and not one of a key.  That a
+session has one sum needs more than half of the members: two sets of `threshold` members share 2 * threshold - members
+of them, and one of these must be honest.
 """
 
 import hashlib
@@ -18,6 +19,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from protocols.crypto.integers import shown
 from protocols.crypto.threshold import KeyShare, ThresholdKey
 from protocols.errors import ParameterError, SessionReused, UnsafeOpening, UnsafeSession
 from protocols.identity import Roster
@@ -56,12 +58,16 @@ class Committee:
             ParameterError: It is no member.
         """
         if member not in self.members:
-            raise ParameterError(f"party {member} is no member of the committee")
+            raise ParameterError(f"party {shown(member)} is no member of the committee")
         return self.members.index(member) + 1
 
 
 class OpeningRecord(Protocol):
-    """Remembers what a committee member has opened; what it must survive is a restart of that member."""
+    """Remembers what a committee member has opened; what it must survive is a restart of that member.
+
+    A member has one record for all of its keys and shares.  A second record beside it would not know what the first
+    one has seen, and two sums whose difference is one client's vector could be opened under two keys.
+    """
 
     def record(
         self, *, key: bytes, session_id: bytes, context: bytes, contributors: tuple[int, ...], minimum: int
@@ -69,7 +75,7 @@ class OpeningRecord(Protocol):
         """Note, durably before it returns, that a sum is about to be opened.
 
         Args:
-            key: 32 bytes that stand for the member's share.
+            key: 32 bytes that stand for the member's share; a session may be opened once with each share.
             session_id: The session's id.
             context: The session's context.
             contributors: Whose inputs are in the sum, ascending.
@@ -78,8 +84,8 @@ class OpeningRecord(Protocol):
 
         Raises:
             SessionReused: This share has opened a sum of this session before.
-            UnsafeOpening: It has opened a sum under this context whose contributors differ in fewer than this minimum,
-                or than that sum's own.
+            UnsafeOpening: A sum has been opened under this context, with this share or any other, whose contributors
+                differ in fewer than this minimum, or than that sum's own.
         """
 
 
@@ -89,7 +95,8 @@ def check_apart(contributors: Collection[int], earlier: Collection[int], minimum
     if 0 < apart < minimum:
         raise UnsafeOpening(
             f"a sum under the same session context was opened whose contributors differ in {apart} clients only, where "
-            f"this member demands {minimum}; sessions of other inputs need a context of their own"
+            f"this member demands {shown(minimum)}: the difference of both sums would be the sum of those few. A retry "
+            "of the same inputs keeps their context; only other inputs get another one"
         )
 
 
@@ -98,7 +105,7 @@ class MemoryOpenings:
 
     def __init__(self) -> None:
         self._sessions: set[tuple[bytes, bytes]] = set()
-        self._opened: dict[tuple[bytes, bytes], list[tuple[tuple[int, ...], int]]] = {}
+        self._opened: dict[bytes, list[tuple[tuple[int, ...], int]]] = {}
 
     def record(
         self, *, key: bytes, session_id: bytes, context: bytes, contributors: tuple[int, ...], minimum: int
@@ -106,7 +113,7 @@ class MemoryOpenings:
         """See `OpeningRecord.record`."""
         if (key, session_id) in self._sessions:
             raise SessionReused("this member has opened a sum of this session before")
-        opened = self._opened.setdefault((key, context), [])
+        opened = self._opened.setdefault(context, [])  # whichever share opened it
         for earlier, its_minimum in opened:
             check_apart(contributors, earlier, max(minimum, its_minimum))
         self._sessions.add((key, session_id))
@@ -119,9 +126,10 @@ class Keyholder:
 
     Attributes:
         share: Its share of the committee's key.
-        openings: Its memory of what it has opened.
+        openings: Its memory of what it has opened, the same one for every share that it holds.
         minimum_contributors: It opens no sum of fewer vectors; at least 2.
         roster: The clients' identities that it has pinned; without them it trusts the server's word on who sent what.
+            Openings are compared by the clients' ids, so the rosters of all its keys give a client the same id.
 
     Raises:
         ParameterError: A field is none of these.
@@ -141,7 +149,7 @@ class Keyholder:
             raise ParameterError("a keyholder needs a record of what it has opened; see OpeningRecord")
         if type(self.minimum_contributors) is not int or self.minimum_contributors < 2:
             raise ParameterError(
-                f"minimum_contributors must be an int of at least 2, not {self.minimum_contributors!r}"
+                f"minimum_contributors must be an int of at least 2, not {shown(self.minimum_contributors)}"
             )
 
     @property
@@ -160,7 +168,7 @@ class Keyholder:
         if threshold < self.minimum_contributors:
             raise UnsafeSession(
                 f"the session opens sums of {threshold} clients, this committee member none below "
-                f"{self.minimum_contributors}"
+                f"{shown(self.minimum_contributors)}"
             )
         if self.roster is None:
             if roster is not None:

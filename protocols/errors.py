@@ -63,5 +63,9 @@ class DamagedSnapshot(LocalError, ValueError):
     """Bytes that are no snapshot of this machine's session, or were sealed under another key."""
 
 
+class BrokenProtocol(ParameterError):
+    """What is registered under a protocol's name cannot be used: it does not load, or fails where none should."""
+
+
 class UnknownProtocol(LocalError, LookupError):
     """No protocol is registered under this name."""

@@ -16,6 +16,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from protocols.crypto.density import whole_clients
+from protocols.crypto.integers import shown
 from protocols.crypto.secret import Secret
 from protocols.crypto.threshold import ThresholdKey
 from protocols.errors import ParameterError, RemoteError, SessionReused, UnsafeSession
@@ -104,7 +105,7 @@ class Roster(Mapping[int, bytes]):
         chosen = tuple(clients)
         missing = [client for client in chosen if client not in self._keys]
         if missing:
-            raise ParameterError(f"{len(missing)} clients are not in the roster, client {missing[0]} among them")
+            raise ParameterError(f"{len(missing)} clients are not in the roster, client {shown(missing[0])} among them")
         return Roster({client: self._keys[client] for client in chosen})
 
 
@@ -171,10 +172,10 @@ class Member:
         if self.committee is not None and type(self.committee) is not ThresholdKey:
             raise ParameterError("a member's committee is the ThresholdKey that it has pinned")
         if type(self.adversarial) not in (int, float) or not 0 <= self.adversarial < 1:
-            raise ParameterError(f"adversarial must be a fraction in [0, 1), not {self.adversarial!r}")
+            raise ParameterError(f"adversarial must be a fraction in [0, 1), not {shown(self.adversarial)}")
         if type(self.minimum_contributors) is not int or self.minimum_contributors < 2:
             raise ParameterError(
-                f"minimum_contributors must be an int of at least 2, not {self.minimum_contributors!r}"
+                f"minimum_contributors must be an int of at least 2, not {shown(self.minimum_contributors)}"
             )
 
     @property
@@ -212,7 +213,7 @@ class Member:
         if threshold < self.minimum_contributors:
             raise UnsafeSession(
                 f"the session releases sums of {threshold} clients, this client allows none below "
-                f"{self.minimum_contributors}"
+                f"{shown(self.minimum_contributors)}"
             )
 
 

@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike
 from protocols import messages, snapshot
 from protocols.agreement import agree
 from protocols.committee import Keyholder
+from protocols.crypto.integers import shown
 from protocols.crypto.prg import Words, word_dtype
 from protocols.crypto.secret import Secret
 from protocols.errors import (
@@ -137,7 +138,7 @@ class Client:
         )
         self._numbers = tuple(asking)
         self._digest = protocol.digest(session)
-        self._codec = messages.Codec(self._digest, protocol.message_limit(session))
+        self._codec = messages.Codec(self._digest, protocol.message_limit(session), protocol.list_limit(session))
         self._member = participant.member
         self._entropy = participant.entropy
         self._next = self._numbers[0]
@@ -268,7 +269,7 @@ class Server:
         self._digest = protocol.digest(session)
         self._rounds = protocol.rounds
         self._quorums = [protocol.quorum(session, row.role) for row in protocol.rounds]
-        self._codec = messages.Codec(self._digest, protocol.message_limit(session))
+        self._codec = messages.Codec(self._digest, protocol.message_limit(session), protocol.list_limit(session))
         self._party = protocol.server_party(session)
         self._number = -1
         self._asked: frozenset[int] = frozenset()
@@ -346,7 +347,7 @@ class Server:
         if type(sender) is not int:
             raise ParameterError(f"a sender is named by its id, an int, not by a {type(sender).__name__}")
         if sender not in self._asked:
-            raise RemoteError(f"client {sender} was not asked in this round", culprits=[sender])
+            raise RemoteError(f"client {shown(sender)} was not asked in this round", culprits=[sender])
         if sender in self._answered:
             raise RemoteError(f"client {sender} has answered this round already", culprits=[sender])
         row = self._rounds[self._number]

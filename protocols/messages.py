@@ -4,18 +4,25 @@ Every message travels as `[version, session digest, round number, body]`.  A dec
 the same version would have made: other versions, other sessions, other rounds, unknown or missing fields, trailing
 bytes, longer than the session can need, or a second encoding of the same value are all refused.
 
+What a decoder costs is bounded by the bytes it is given, and by the session.  An element of a list may be two bytes on
+the wire and two hundred in memory, so lists are counted, and long ones refused, before any element is made.
+
 A field typed `memoryview` is a byte string that is decoded without a copy: it shows the bytes of the message it came
 in, and keeps all of them alive.  It is for what is large, and for what is used up at once.
 """
 
 from collections.abc import Iterator
-from typing import TypeVar
+from functools import cache
+from typing import Final, TypeVar
 
 import msgspec
 
 from protocols.errors import MalformedMessage
 
 VERSION = 1
+
+_SHORT_HEADERS: Final = (0x90, 0x80)  # of an array, of a map: the count is in the lower four bits
+_LONG_HEADERS: Final = {0xDC: 2, 0xDD: 4, 0xDE: 2, 0xDF: 4}  # of both: the count is in as many bytes that follow
 
 
 class Message(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
@@ -55,11 +62,14 @@ class Codec:
     Args:
         digest: The session's digest, 32 bytes.
         limit: The most bytes that a message may have.
+        elements: The most elements that a list in a message to be decoded may have; where none is given, as many as
+            `limit`, which is no bound.
     """
 
-    def __init__(self, digest: bytes, limit: int) -> None:
+    def __init__(self, digest: bytes, limit: int, elements: int | None = None) -> None:
         self._digest = digest
         self._limit = limit
+        self._elements = limit if elements is None else elements
 
     def encode(self, number: int, message: Message) -> bytes:
         """The bytes of one message of round `number`."""
@@ -86,12 +96,25 @@ class Codec:
         if not data.startswith(header):
             raise MalformedMessage(self._wrong(number, kind, data))
         try:
-            message = msgspec.msgpack.decode(memoryview(data)[len(header) :], type=kind)
+            message = self._message(kind, memoryview(data)[len(header) :])
         except (msgspec.MsgspecError, RecursionError):
             raise MalformedMessage(self._wrong(number, kind, data)) from None
         if _canonical_end(message, data, len(header)) != len(data):
             raise MalformedMessage(f"a {kind.__name__} that is not in its canonical encoding")
         return message
+
+    def _message(self, kind: type[M], body: memoryview | msgspec.Raw) -> M:
+        """The message of type `kind` that a body is, canonical or not.
+
+        Raises:
+            MalformedMessage: A list has more elements than the session can need; none of them has been made.
+            msgspec.MsgspecError: It is none.
+        """
+        for field in _fields(len(kind.__struct_fields__)).decode(body):
+            count = _count(memoryview(field))
+            if count > self._elements:
+                raise MalformedMessage(f"a list of {count} elements, where at most {self._elements} are possible")
+        return msgspec.msgpack.decode(body, type=kind)
 
     def _wrong(self, number: int, kind: type[Message], data: bytes) -> str:
         """What is wrong with bytes that are no message of this session, round and type in its canonical encoding."""
@@ -106,10 +129,26 @@ class Codec:
         if envelope.round != number:
             return f"a message of round {envelope.round}, where round {number} is open"
         try:
-            msgspec.msgpack.decode(envelope.body, type=kind)
+            self._message(kind, envelope.body)
+        except MalformedMessage as error:
+            return str(error)
         except (msgspec.MsgspecError, RecursionError):
             return f"not a message of type {kind.__name__}"
         return f"a {kind.__name__} that is not in its canonical encoding"
+
+
+@cache
+def _fields(count: int) -> "msgspec.msgpack.Decoder[tuple[msgspec.Raw, ...]]":
+    """Splits the body of a message of that many fields into views of them; it makes nothing of what they hold."""
+    return msgspec.msgpack.Decoder(tuple[(msgspec.Raw,) * count])  # type: ignore[misc]  # made of a number
+
+
+def _count(field: memoryview) -> int:
+    """How many elements a list or a map has by its header; 0 of anything else."""
+    first = field[0]
+    if first & 0xF0 in _SHORT_HEADERS:
+        return first & 0x0F
+    return int.from_bytes(field[1 : 1 + _LONG_HEADERS.get(first, 0)], "big")
 
 
 def _canonical_end(message: Message, data: bytes, start: int) -> int | None:

@@ -1,16 +1,25 @@
-"""Protocols by name: entry points of the group `secagg.protocols`, ours and other distributions' alike."""
+"""Protocols by name: entry points of the group `secagg.protocols`, ours and other distributions' alike.
 
-from importlib.metadata import entry_points
+What is registered is other people's code, and may be broken in any way: it cannot be imported, exits while it is, is no
+protocol, or has parameters for no cohort.  One broken entry point hides no other, and ends in one line that names it.
+"""
 
-from protocols.errors import ParameterError, UnknownProtocol
+from collections.abc import Iterator
+from importlib.metadata import EntryPoint, distributions, entry_points
+from typing import Final
+
+from protocols.crypto.density import Adversary
+from protocols.crypto.integers import shown
+from protocols.errors import BrokenProtocol, ParameterError, UnknownProtocol
 from protocols.secure_sum import SecureSum
 
-GROUP = "secagg.protocols"
+GROUP: Final = "secagg.protocols"
+_SHOWN: Final = 300  # characters of what other people's code says
 
 
 def available() -> tuple[str, ...]:
-    """Names of all installed protocols, sorted."""
-    return tuple(sorted({point.name for point in entry_points(group=GROUP)}))
+    """Names of all registered protocols, sorted; whether each can be loaded is not known before `load`."""
+    return tuple(sorted({point.name for point in _points()}))
 
 
 def load(name: str) -> type[SecureSum]:
@@ -18,18 +27,107 @@ def load(name: str) -> type[SecureSum]:
 
     Raises:
         UnknownProtocol: None is.
-        ParameterError: What is registered is no protocol, cannot be imported, or is registered twice.
+        BrokenProtocol: What is registered is no protocol, cannot be imported, or is registered twice.
     """
-    points = {point.value: point for point in entry_points(group=GROUP, name=name)}
+    points = {point.value: point for point in _points() if point.name == name}
     if not points:
-        raise UnknownProtocol(f"no protocol {name!r}; there are {', '.join(available()) or 'none'}")
+        raise UnknownProtocol(f"no protocol {shown(name)}; there are {', '.join(available()) or 'none'}")
     if len(points) > 1:
-        raise ParameterError(f"{name!r} is registered by several distributions: {', '.join(sorted(points))}")
+        owners = sorted({"?" if point.dist is None else point.dist.name for point in points.values()})
+        raise BrokenProtocol(
+            f"{name!r} is registered more than once, so it is used for none of them: {', '.join(sorted(points))}. "
+            f"Uninstall all but one of these distributions: {', '.join(owners)}"
+        )
     value, point = points.popitem()
     try:
         found = point.load()
-    except (ImportError, AttributeError) as error:
-        raise ParameterError(f"{value}, registered as {name!r}, cannot be imported: {error}") from error
-    if not (isinstance(found, type) and issubclass(found, SecureSum)):
-        raise ParameterError(f"{value}, registered as {name!r}, is no SecureSum")
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # whatever a module may raise, an exit among it
+        raise BrokenProtocol(f"{value}, registered as {name!r}, cannot be imported: {told(error)}") from error
+    lacking = _lacking(found)
+    if lacking is not None:
+        raise BrokenProtocol(f"{value}, registered as {name!r}, {lacking}")
+    return found  # type: ignore[no-any-return]  # a subclass of SecureSum, as has just been seen
+
+
+def loadable() -> dict[str, type[SecureSum]]:
+    """All registered protocols that can be loaded, by name, sorted."""
+    found = {}
+    for name in available():
+        try:
+            found[name] = load(name)
+        except BrokenProtocol:
+            continue
     return found
+
+
+def suggest(
+    name: str, kind: type[SecureSum], *, clients: int, adversarial: float, dropout: float, adversary: Adversary
+) -> tuple[SecureSum, int]:
+    """What a loaded protocol suggests for a cohort: see `SecureSum.suggest`.
+
+    Raises:
+        ParameterError: It has no parameters for this cohort.
+        BrokenProtocol: It fails, or suggests anything but a protocol of its own class and a threshold.
+    """
+    try:
+        suggested = kind.suggest(clients=clients, adversarial=adversarial, dropout=dropout, adversary=adversary)
+    except (ParameterError, KeyboardInterrupt):
+        raise
+    except BaseException as error:
+        raise BrokenProtocol(f"{name} fails to suggest parameters: {told(error)}") from error
+    match suggested:
+        case (protocol, int(threshold)) if isinstance(protocol, kind) and protocol.adversaries == kind.adversaries:
+            return protocol, threshold
+    raise BrokenProtocol(f"{name} suggests something else than a {kind.__name__} and a threshold")
+
+
+def told(error: BaseException) -> str:
+    """What an error of other people's code says, with its kind, in one printable line."""
+    try:
+        text = " ".join(str(error).split())
+    except Exception:  # noqa: BLE001  # its own text may fail too, in any way
+        text = ""
+    shown = "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
+    if len(shown) > _SHOWN:
+        shown = f"{shown[:_SHOWN]}..."
+    return f"{type(error).__name__}: {shown}" if shown else type(error).__name__
+
+
+def _points() -> list[EntryPoint]:
+    """The entry points of the group.
+
+    One distribution whose metadata are damaged makes them all unreadable at once; then they are read one distribution
+    after the other, without it.
+    """
+    try:
+        return list(entry_points(group=GROUP))
+    except Exception:  # noqa: BLE001  # whatever the metadata of others may raise
+        return list(_readable())
+
+
+def _readable() -> Iterator[EntryPoint]:
+    seen = set()
+    for distribution in distributions():
+        try:
+            name, points = distribution.metadata["Name"], distribution.entry_points.select(group=GROUP)
+        except Exception:  # noqa: BLE001, S112  # whatever its metadata may raise; there is no name to tell it under
+            continue
+        if name not in seen:  # the first one on the path hides others of its name, as in `entry_points`
+            seen.add(name)
+            yield from points
+
+
+def _lacking(found: object) -> str | None:
+    """What keeps an object from being a protocol's class; None where nothing does."""
+    if not (isinstance(found, type) and issubclass(found, SecureSum)):
+        return "is no SecureSum"
+    if missing := sorted(getattr(found, "__abstractmethods__", ())):
+        return f"is no whole SecureSum: it does not define {', '.join(missing)}"
+    if type(getattr(found, "name", None)) is not str:
+        return "is no whole SecureSum: it has no name"
+    adversaries = getattr(found, "adversaries", None)
+    if type(adversaries) is not tuple or any(each not in tuple(Adversary) for each in adversaries):
+        return "is no whole SecureSum: its adversaries are no tuple of Adversary"
+    return None

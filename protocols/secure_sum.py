@@ -8,7 +8,7 @@ whose methods the rows name; `protocols.machine` turns bytes into calls of these
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, is_dataclass
 from enum import Enum
 from typing import Any, ClassVar, Generic, TypeVar
 
@@ -16,6 +16,7 @@ import msgspec
 
 from protocols import messages
 from protocols.crypto.density import Adversary
+from protocols.crypto.integers import shown
 from protocols.crypto.secret import Secret
 from protocols.errors import ParameterError, UnsafeSession
 from protocols.messages import Message
@@ -88,8 +89,9 @@ class SecureSum(ABC):
 
     def __str__(self) -> str:
         """Its name, and the parameters that are not what they are by default: "secagg-plus, neighbours 34"."""
-        known = getattr(self, "__dataclass_fields__", {})
-        chosen = {name: value for name, value in self._parameters().items() if value != known[name].default}
+        own: Any = self
+        known = fields(own) if is_dataclass(own) else ()
+        chosen = {each.name: getattr(own, each.name) for each in known if getattr(own, each.name) != each.default}
         return ", ".join([self.name, *(name if value is True else f"{name} {value}" for name, value in chosen.items())])
 
     def _parameters(self) -> dict[str, Any]:
@@ -122,7 +124,7 @@ class SecureSum(ABC):
     def modulus(cls, bits: int) -> int:
         """The largest modulus of at most so many bits, in [1, 64], that this protocol sums over."""
         if type(bits) is not int or not 1 <= bits <= 64:
-            raise ParameterError(f"a modulus has 1 to 64 bits, not {bits!r}")
+            raise ParameterError(f"a modulus has 1 to 64 bits, not {shown(bits)}")
         return 1 << bits
 
     def with_headroom(self) -> "SecureSum":
@@ -142,6 +144,14 @@ class SecureSum(ABC):
     def message_limit(self, session: Session) -> int:
         """The most bytes that any message of a session may have."""
         return messages.limit(session.length, session.modulus, len(session.clients), len(session.attached))
+
+    def list_limit(self, session: Session) -> int:
+        """The most elements that a list, a field of any message of a session, may have: one for each party.
+
+        Longer lists are refused before they are decoded.  What has an entry for each coordinate belongs into a byte
+        string.
+        """
+        return max(len(session.clients), len(session.committee_members))
 
     @abstractmethod
     def validate(self, session: Session) -> None:

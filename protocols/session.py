@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from protocols.committee import Committee, Keyholder
+from protocols.crypto.integers import shown
 from protocols.crypto.prg import Words, word_dtype
 from protocols.crypto.secret import Secret
 from protocols.errors import InputError, ParameterError
@@ -42,7 +43,8 @@ class Opening:
         if type(self.least_dropped) is not int or type(self.most_dropped) is not int:
             raise ParameterError("least_dropped and most_dropped must be ints")
         if not 0 <= self.least_dropped <= self.most_dropped:
-            raise ParameterError(f"an opening from {self.least_dropped} to {self.most_dropped} dropped clients")
+            least, most = shown(self.least_dropped), shown(self.most_dropped)
+            raise ParameterError(f"an opening from {least} to {most} dropped clients")
 
     def opens(self, dropped: int) -> bool:
         """Whether the secret is opened where so many are not in the sum."""
@@ -101,11 +103,11 @@ class Session:
         if len(self.clients) < 2:
             raise ParameterError(f"a secure sum needs at least 2 clients, not {len(self.clients)}")
         if not 2 <= self.threshold <= len(self.clients):
-            raise ParameterError(f"threshold must lie in [2, {len(self.clients)}], not {self.threshold}")
+            raise ParameterError(f"threshold must lie in [2, {len(self.clients)}], not {shown(self.threshold)}")
         if not 1 <= self.length <= MAX_LENGTH:
-            raise ParameterError(f"length must lie in [1, {MAX_LENGTH}], not {self.length}")
+            raise ParameterError(f"length must lie in [1, {MAX_LENGTH}], not {shown(self.length)}")
         if not 2 <= self.modulus <= 2**64:
-            raise ParameterError(f"modulus must lie in [2, 2^64], not {self.modulus}")
+            raise ParameterError(f"modulus must lie in [2, 2^64], not {shown(self.modulus)}")
         if self.roster is not None and (type(self.roster) is not Roster or set(self.roster) != set(self.clients)):
             raise ParameterError("the roster must be a Roster of exactly the session's clients; see Roster.of")
         if type(self.attached) is not tuple or any(type(rule) is not Opening for rule in self.attached):
@@ -171,7 +173,7 @@ class Participant:
 def check_cohort(clients: int, adversarial: float, dropout: float) -> None:
     """Raise `ParameterError` unless these are a cohort's size, at least 2, and two fractions in [0, 1)."""
     if type(clients) is not int or clients < 2:
-        raise ParameterError(f"clients must be an int of at least 2, not {clients!r}")
+        raise ParameterError(f"clients must be an int of at least 2, not {shown(clients)}")
     for name, fraction in (("adversarial", adversarial), ("dropout", dropout)):
         if type(fraction) not in (int, float) or not 0 <= fraction < 1:
-            raise ParameterError(f"{name} must be a fraction in [0, 1), not {fraction!r}")
+            raise ParameterError(f"{name} must be a fraction in [0, 1), not {shown(fraction)}")

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from numpy.typing import ArrayLike
 
 from protocols.committee import Keyholder
+from protocols.crypto.integers import shown
 from protocols.crypto.secret import Secret
 from protocols.errors import ParameterError, RemoteError
 from protocols.identity import Member
@@ -183,7 +184,7 @@ def _by_client(protocol: SecureSum, session: Session, drops: Mapping[str, Collec
             raise ParameterError(f"{protocol.name} has no round {name!r}; its rounds are {', '.join(names)}")
         for client in clients:
             if client not in {*session.clients, *session.committee_members}:
-                raise ParameterError(f"party {client}, who is to drop, is not in the session")
+                raise ParameterError(f"party {shown(client)}, who is to drop, is not in the session")
             if client in gone_from:
                 raise ParameterError(f"client {client} is to drop twice")
             gone_from[client] = name

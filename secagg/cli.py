@@ -3,7 +3,6 @@
 Errors that the user can mend are one line on standard error and exit code 2; an interruption is exit code 130.
 """
 
-import json
 import signal
 import sys
 from pathlib import Path
@@ -192,33 +191,10 @@ def committee(
 
 @app.command()
 def protocols(as_json: Annotated[bool, typer.Option("--json", help="JSON on standard output.")] = False) -> None:
-    """The installed protocols."""
-    from protocols import Adversary
-    from protocols.registry import available, load
+    """The installed protocols; of one that cannot be loaded, why."""
+    from secagg.installed import list_on_terminal
 
-    rows: list[dict[str, Any]] = []
-    for name in available():
-        kind = load(name)
-        strongest = kind.adversaries[-1] if kind.adversaries else Adversary.CURIOUS
-        protocol, _ = kind.suggest(clients=100, adversarial=0.05, dropout=0.1, adversary=strongest)
-        row: dict[str, Any] = {"name": name, "server": [str(each) for each in kind.adversaries]}
-        row["needs_committee"] = kind.needs_committee
-        row |= {"rounds": [step.name for step in protocol.rounds], "about": (kind.__doc__ or "").partition("\n")[0]}
-        rows.append(row)
-    if as_json:
-        sys.stdout.write(json.dumps(rows, indent=2) + "\n")
-        return
-    from rich.table import Table
-
-    table = Table(box=None, padding=(0, 3, 0, 0))
-    for heading in ("protocol", "safe from a server that is", "opened by", "rounds", "what it is"):
-        table.add_column(heading)
-    for each in rows:
-        opened_by = "a committee" if each["needs_committee"] else "the clients" if each["server"] else "-"
-        table.add_row(
-            *(each["name"], " or ".join(each["server"]) or "-", opened_by, ", ".join(each["rounds"]), each["about"])
-        )
-    Console().print(table)
+    list_on_terminal(as_json=as_json)
 
 
 def _settings() -> frozenset[str]:

@@ -13,7 +13,7 @@ from msgspec import Meta
 from dp.adaptive import MEDIAN
 from dp.distributed import LatticeNoise
 from dp.events import Trust
-from protocols import Adversary, PlainSum
+from protocols import Adversary, load
 from protocols.crypto.density import whole_clients
 from secagg.clipping import ClippingKind
 from secagg.encoding import Weighting
@@ -233,9 +233,19 @@ class TrainingConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         return hashlib.sha256(self.as_toml().encode()).digest()
 
 
+def protects(protocol: str) -> bool:
+    """Whether a protocol, by its registered name, protects updates from any server at all; a baseline does not.
+
+    Raises:
+        UnknownProtocol: There is no such protocol.
+        BrokenProtocol: It cannot be loaded.
+    """
+    return load(protocol).adversaries != ()
+
+
 def protection(protocol: str, *, private: bool, adversary: Adversary) -> str:
     """What a run's result may be called, in words for people."""
-    if protocol == PlainSum.name:
+    if not protects(protocol):
         return "noised, but not secure" if private else "in the clear"
     called = "secure and private" if private else "secure"
     return f"{called}, malicious server" if adversary is Adversary.MALICIOUS else called
@@ -243,7 +253,7 @@ def protection(protocol: str, *, private: bool, adversary: Adversary) -> str:
 
 def assumed_server(protocol: str, adversary: Adversary, trust: Trust) -> str:
     """What is assumed of the server, in words for people."""
-    if protocol == PlainSum.name:
+    if not protects(protocol):
         return "trusted with every update, noisy as it is" if trust is Trust.LOCAL else "trusted with every update"
     if trust is Trust.CENTRAL:
         return "trusted with exact sums, and to add the noise"

@@ -2,8 +2,10 @@
 
 A member opens one sum of a session, and never two under one context whose contributors differ in few clients: their
 difference would be the sum of those few (`protocols.committee`, whose rule this is).  A member that was restarted must
-still know, so each opening is recorded before it is answered.  The store is made once, when the member receives its
-share of the key; `secagg.store` says how durable it is, and what it cannot tell.
+still know, so each opening is recorded before it is answered.  A member has one store for all of its keys and shares,
+made when it receives the first of them: what was opened under one key counts under every other.  Whoever has made a
+store for each key brings them together by `take_over`.  `secagg.store` says how durable a store is, and what it cannot
+tell.
 """
 
 import hashlib
@@ -20,7 +22,7 @@ _ID_BYTES: Final = 4
 
 
 class OpeningStore(Store):
-    """The sums that were opened, by share, session and context; a context manager.
+    """The sums that a member has opened, by session and context, with any of its shares; a context manager.
 
     It is a `protocols.committee.OpeningRecord`, for one process and any of its threads, and closes on the first
     failure.  A set of n contributors takes 4 * n bytes, and a new one is compared with all others of its context.
@@ -33,7 +35,7 @@ class OpeningStore(Store):
     """
 
     kind: ClassVar[str] = "store of openings"
-    remedy: ClassVar[str] = "a new committee key with new stores"
+    remedy: ClassVar[str] = "a new committee key with new stores, under contexts never used before,"
     application_id: ClassVar[int] = 0x5EC09E
     format_version: ClassVar[int] = 1
     table: ClassVar[str] = "openings"
@@ -59,8 +61,8 @@ class OpeningStore(Store):
 
         Raises:
             SessionReused: This share has opened a sum of this session before.
-            UnsafeOpening: It has opened a sum under this context whose contributors differ in fewer than this minimum,
-                or than that sum's own.
+            UnsafeOpening: A sum has been opened under this context, with this share or any other, whose contributors
+                differ in fewer than this minimum, or than that sum's own.
             StoreError: It was not recorded for certain; the store is closed.
             ParameterError: An argument is none of these.
         """
@@ -75,10 +77,11 @@ class OpeningStore(Store):
             with self._typed():
                 found = self._run("SELECT 1 FROM openings WHERE key = ? AND session_id = ?", key, session_id).fetchone()
                 # Nobody else writes, so what is read here still holds when the row is added.
+                # Openings with every share count: under two keys as under one, two sums have a difference.
                 others = self._run(
-                    "SELECT contributors, MAX(minimum) FROM openings WHERE key = ? AND context = ? "
-                    "AND contributors <> ? GROUP BY contributors",
-                    *(key, hashed, packed),
+                    "SELECT contributors, MAX(minimum) FROM openings WHERE context = ? AND contributors <> ? "
+                    "GROUP BY contributors",
+                    *(hashed, packed),
                 ).fetchall()
             if found is not None:
                 raise SessionReused(
@@ -93,6 +96,37 @@ class OpeningStore(Store):
             with self._typed():
                 row = (key, session_id, hashed, packed, minimum)
                 self._run("INSERT INTO openings VALUES (?, ?, ?, ?, ?, ?)", *row, self._digest(*row))
+
+    def take_over(self, earlier: "OpeningStore") -> None:
+        """Record all that another store of the same member holds; it is on the disk when this returns.
+
+        Both stores stay open.  The earlier one is not changed, and is to be used no more.
+
+        Args:
+            earlier: An open store, such as one that was made for another key.
+
+        Raises:
+            StoreCorrupt: Both stores hold an opening of one session with one share, and not the same; nothing has been
+                taken over, and this store is closed.
+            StoreError: It was not recorded for certain; the store that failed is closed.
+            ParameterError: The argument is no other store.
+        """
+        if type(earlier) is not OpeningStore or earlier is self:
+            raise ParameterError("take_over: expected another OpeningStore that is open")
+        with earlier._turn, earlier._typed():
+            rows = earlier._run(self.rows).fetchall()
+        with self._turn, self._typed():
+            self._run("BEGIN EXCLUSIVE")
+            for row in rows:
+                known = self._run(f"{self.rows} WHERE key = ? AND session_id = ?", *row[:2]).fetchone()
+                if known is None:
+                    self._run("INSERT INTO openings VALUES (?, ?, ?, ?, ?, ?)", *row)
+                elif known != row:
+                    raise StoreCorrupt(
+                        f"session {row[1].hex()}: both stores hold an opening of it with the same share, and not the "
+                        "same one; nothing has been taken over"
+                    )
+            self._run("COMMIT")
 
     @staticmethod
     def _digest(*row: Any) -> bytes:

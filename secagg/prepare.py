@@ -8,9 +8,10 @@ from pathlib import Path
 import msgspec
 
 from dp.calibration import calibrate_gaussian
-from protocols import Adversary, Keyholder, Member, SecureSum, available, load
+from protocols import Adversary, BrokenProtocol, Keyholder, Member, SecureSum, load, loadable
 from protocols.crypto.density import whole_clients
 from protocols.errors import ParameterError
+from protocols.registry import suggest
 from secagg.clipping import Clip, ClippingKind, choose_clip, planned
 from secagg.config import TrainingConfig
 from secagg.data.load import load as load_data
@@ -200,6 +201,7 @@ def choose_committee(config: TrainingConfig) -> SimulatedCommittee | None:
 
     Raises:
         UnknownProtocol: There is no such protocol.
+        BrokenProtocol: It cannot be loaded.
         ConfigurationError: There is none where one is needed, or one where none is; it is not complete, could open two
             sums of one session, or has another key than the settings say.
         KeyFileError: A file is damaged, another committee's, or not for its owner's eyes alone.
@@ -212,8 +214,8 @@ def choose_committee(config: TrainingConfig) -> SimulatedCommittee | None:
             )
         return None
     if not needed:
-        able = " or ".join(name for name in available() if load(name).needs_committee)
-        raise ConfigurationError(f"{config.protocol} has no use for a committee; {able} would have")
+        able = " or ".join(name for name, kind in loadable().items() if kind.needs_committee)
+        raise ConfigurationError(f"{config.protocol} has no use for a committee; {able or 'no other'} would have")
     found = SimulatedCommittee.read(config.committee, clients=config.clients)
     fingerprint = found.committee.key.fingerprint.hex()
     if config.committee_fingerprint not in (None, fingerprint):
@@ -229,6 +231,7 @@ def choose_protocol(config: TrainingConfig) -> tuple[SecureSum, int]:
 
     Raises:
         UnknownProtocol: There is no such protocol.
+        BrokenProtocol: It cannot be loaded, or fails.
         ConfigurationError: It does not stand against the adversary, has no parameters for this cohort, or allows no so
             few contributors.
     """
@@ -237,12 +240,21 @@ def choose_protocol(config: TrainingConfig) -> tuple[SecureSum, int]:
     tolerated = (config.clients - required) / config.clients
     kind = load(config.protocol)
     if config.adversary is Adversary.MALICIOUS and config.adversary not in kind.adversaries:
-        able = " or ".join(name for name in available() if config.adversary in load(name).adversaries)
-        raise ConfigurationError(f"{config.protocol} does not stand against a malicious server; {able} would do")
-    try:
-        protocol, least = kind.suggest(
-            clients=config.clients, adversarial=config.adversarial, dropout=tolerated, adversary=config.adversary
+        able = " or ".join(name for name, each in loadable().items() if config.adversary in each.adversaries)
+        raise ConfigurationError(
+            f"{config.protocol} does not stand against a malicious server; {able or 'no other'} would do"
         )
+    try:
+        protocol, least = suggest(
+            config.protocol,
+            kind,
+            clients=config.clients,
+            adversarial=config.adversarial,
+            dropout=tolerated,
+            adversary=config.adversary,
+        )
+    except BrokenProtocol:
+        raise
     except ParameterError as error:
         vanishing = f"{config.clients - required} of {config.clients} clients"
         raise ConfigurationError(

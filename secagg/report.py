@@ -15,7 +15,7 @@ from dp.ledger import Ledger
 from dp.report import BudgetReport, rounded_up
 from dp.reporting.drawing import Chart
 from dp.reporting.page import fill, require_extra
-from protocols import Adversary, PlainSum
+from protocols import Adversary
 from secagg import charts
 from secagg.clipping import clip_in_words
 from secagg.comparison import PLAIN, WITHOUT_NOISE, ComparedRound
@@ -122,7 +122,7 @@ class RunReport:
     @property
     def hides_updates(self) -> bool:
         """Whether the protocol hides anything from the server."""
-        return not isinstance(self.mean.protocol, PlainSum)
+        return self.mean.protocol.adversaries != ()
 
     @property
     def outcomes(self) -> tuple[Outcome, ...]:
@@ -143,11 +143,11 @@ class RunReport:
 
     @property
     def corruptible(self) -> int | None:
-        """How many of the committee's members may collude with the server; None where there is no committee.
+        """How many of the committee's members may collude with the server; None where no committee protects updates.
 
         So many do not open a sum by themselves, and from a server that may do anything they do not let it open two.
         """
-        if self.mean.committee is None:
+        if self.mean.committee is None or not self.hides_updates:
             return None
         key = self.mean.committee.key
         return 2 * key.threshold - key.members - 1 if self.faces_malice else key.threshold - 1

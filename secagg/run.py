@@ -54,6 +54,8 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
         client_s: A client's CPU seconds of secure aggregation, each released round, mean.
         server_s: The server's, likewise.
         committee: A committee member's part, each released round, mean; None where there is no committee.
+        hides_updates: Whether the protocol protects single updates from any server at all; false of a baseline, with
+            which the server assumed is one that is trusted with every update.
         ledger_head: Of the ledger after the last round, to be kept elsewhere; None without noise.
         stopped_early: Whether the budget ended before the rounds did, as it may after an interruption.
         saved_model: File name of the model in the run's folder.
@@ -88,6 +90,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     stopped_early: bool
     saved_model: str
     committee: CommitteeCost | None = None
+    hides_updates: bool = False
     ledger_head: str | None = None
     software: str = SOFTWARE
     version: str = VERSION
@@ -176,6 +179,7 @@ def _run(prepared: Prepared, folder: RunFolder, *, resume: bool, observe: Observ
         stopped_early=stopped_early,
         saved_model=model_name,
         committee=_mean_committee(released),
+        hides_updates=prepared.mean.protocol.adversaries != (),
         ledger_head=records[-1].ledger_head if records else None,
     )
     folder.save_summary(msgspec.json.encode(summary))

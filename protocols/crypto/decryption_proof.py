@@ -71,6 +71,9 @@ class Proof(NamedTuple):
     challenge: int
     response: int
 
+    def __repr__(self) -> str:
+        return f"Proof({CHALLENGE_BITS} bits, {self.response.bit_length()} bits)"
+
     def to_bytes(self, key: ThresholdKey) -> bytes:
         """E and z, big-endian, of fixed sizes."""
         return self.challenge.to_bytes(_CHALLENGE_BYTES, "big") + self.response.to_bytes(_response_bytes(key), "big")

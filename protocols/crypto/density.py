@@ -22,6 +22,7 @@ from functools import lru_cache
 from typing import Final, Literal
 
 from protocols.crypto.hypergeometric import LOG_ROUNDING, log_choose, upper_quantile
+from protocols.crypto.integers import shown
 from protocols.errors import ParameterError
 
 SECURITY_BITS: Final = 40
@@ -190,7 +191,7 @@ def corrupt_neighbours(
     if type(degree) is not int or not 1 <= degree < clients or (degree % 2 and degree != clients - 1):
         raise ParameterError(
             f"{clients} clients need a degree that is even and in [2, {clients - 2}], or {clients - 1} for the "
-            f"complete graph, not {degree!r}"
+            f"complete graph, not {shown(degree)}"
         )
     return _most_corrupt(clients, corrupt, degree, _known(adversary))
 
@@ -227,9 +228,9 @@ def whole_clients(clients: int, fraction: object, name: str) -> int:
         ParameterError: The cohort's size or the fraction is out of range; the message names the fraction as `name`.
     """
     if type(clients) is not int or not 2 <= clients <= MAX_CLIENTS:
-        raise ParameterError(f"clients must be an int in [2, {MAX_CLIENTS}], not {clients!r}")
+        raise ParameterError(f"clients must be an int in [2, {MAX_CLIENTS}], not {shown(clients)}")
     if isinstance(fraction, bool) or not isinstance(fraction, int | float) or not 0 <= fraction < 1:
-        raise ParameterError(f"{name} must be a fraction in [0, 1), not {fraction!r}")
+        raise ParameterError(f"{name} must be a fraction in [0, 1), not {shown(fraction)}")
     return math.floor((fraction + _RATE_ROUNDING) * clients)
 
 
@@ -238,7 +239,7 @@ def _known(adversary: object) -> Adversary:
         return Adversary(adversary)  # type: ignore[arg-type]  # whatever it is, the enum knows it or refuses it
     except ValueError:
         known = ", ".join(repr(str(each)) for each in Adversary)
-        raise ParameterError(f"adversary must be one of {known}, not {adversary!r}") from None
+        raise ParameterError(f"adversary must be one of {known}, not {shown(adversary)}") from None
 
 
 def _least_connected_degree(clients: int, removed: int) -> int:

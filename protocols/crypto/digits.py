@@ -9,7 +9,7 @@ in [0, B).  Slots (`slots`) are for long vectors, where whole bits are faster; t
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 import numpy as np
@@ -32,7 +32,7 @@ class Digits:
     """
 
     reach: int
-    message_modulus: int
+    message_modulus: int = field(repr=False)  # thousands of digits, which Python does not print
 
     def __post_init__(self) -> None:
         if not is_integer(self.reach) or not 1 <= self.reach < 2**62:

@@ -24,6 +24,7 @@ from typing import Any, Final
 import numpy as np
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
+from protocols.crypto.integers import shown
 from protocols.crypto.prg import Words, word_dtype
 from protocols.crypto.secret import Secret
 
@@ -90,7 +91,7 @@ class Field:
 
     def __post_init__(self) -> None:
         if not 3 <= self.prime <= MAX_PRIME or not is_prime(self.prime):
-            raise ValueError(f"a prime in [3, 2^61 - 1] is needed, not {self.prime}")
+            raise ValueError(f"a prime in [3, 2^61 - 1] is needed, not {shown(self.prime)}")
 
     @property
     def dtype(self) -> np.dtype[np.unsignedinteger[Any]]:

@@ -17,6 +17,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from protocols.crypto.density import Adversary, InfeasibleParameters, Parameters, find_parameters
+from protocols.crypto.integers import shown
 from protocols.errors import ParameterError
 
 __all__ = [
@@ -119,7 +120,7 @@ def _check_degree(clients: int, degree: int) -> None:
     if type(degree) is not int or degree < 1 or (degree % 2 and degree < clients - 1):
         raise ParameterError(
             f"{clients} clients need a degree that is even and at least 2, or at least {clients - 1} "
-            f"for the complete graph, not {degree!r}"
+            f"for the complete graph, not {shown(degree)}"
         )
 
 

@@ -106,6 +106,9 @@ class Claim(NamedTuple):
     proof: bytes | memoryview
     statement: bytes
 
+    def __repr__(self) -> str:
+        return f"Claim({len(self.pairs)} ciphertexts)"
+
 
 class _Proof(NamedTuple):
     """A proof that was read, with its challenges.
@@ -121,6 +124,9 @@ class _Proof(NamedTuple):
     challenges: Sequence[int]
     message_response: int
     exponent_response: int
+
+    def __repr__(self) -> str:
+        return f"_Proof({len(self.pairs)} ciphertexts)"
 
 
 def proof_bytes(public_key: PublicKey, exponents: Exponents, count: int) -> int:

@@ -13,7 +13,7 @@ are noticed, since a sum above k * (2^b - 1) is refused.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
@@ -45,7 +45,7 @@ class Slots:
 
     value_bits: int
     clients: int
-    message_modulus: int
+    message_modulus: int = field(repr=False)  # thousands of digits, which Python does not print
     guard_bits: int = 1
 
     def __post_init__(self) -> None:

@@ -25,6 +25,9 @@ class Pair(NamedTuple):
     residue: int
     logarithm: int
 
+    def __repr__(self) -> str:
+        return f"Pair({self.residue.bit_length()} bits, {self.logarithm.bit_length()} bits)"
+
 
 def split(key: PublicKey, ciphertexts: Sequence[int]) -> list[Pair]:
     """The pairs of checked ciphertexts, with one inversion for all of them (Montgomery 1987)."""

@@ -29,6 +29,7 @@ from typing import ClassVar, Final, Self
 
 from protocols.crypto.density import Adversary, whole_clients
 from protocols.crypto.encryptor import Exponents
+from protocols.crypto.integers import shown
 from protocols.encrypted.client import EncryptedClient
 from protocols.encrypted.messages import Contributions, EncryptedInput, Invitation, PartialOpening
 from protocols.encrypted.server import EncryptedServer
@@ -72,13 +73,13 @@ class EncryptedSum(SecureSum):
 
     def __post_init__(self) -> None:
         if self.adversary not in self.adversaries:
-            raise ParameterError(f"the adversary must be CURIOUS or MALICIOUS, not {self.adversary!r}")
+            raise ParameterError(f"the adversary must be CURIOUS or MALICIOUS, not {shown(self.adversary)}")
         object.__setattr__(self, "adversary", Adversary(self.adversary))  # its name as a string will do too
         if self.exponents not in tuple(Exponents):
-            raise ParameterError(f"exponents must be SHORT or STRICT, not {self.exponents!r}")
+            raise ParameterError(f"exponents must be SHORT or STRICT, not {shown(self.exponents)}")
         object.__setattr__(self, "exponents", Exponents(self.exponents))
         if type(self.headroom) is not bool:
-            raise ParameterError(f"headroom must be a bool, not {self.headroom!r}")
+            raise ParameterError(f"headroom must be a bool, not {shown(self.headroom)}")
 
     @classmethod
     def suggest(
@@ -87,7 +88,8 @@ class EncryptedSum(SecureSum):
         """See `SecureSum.suggest`: the threshold is whom the dropout leaves; two of them at least must be honest."""
         check_cohort(clients, adversarial, dropout)
         if adversary not in cls.adversaries:
-            raise ParameterError(f"{cls.name} stands against {', '.join(cls.adversaries)}, not against {adversary!r}")
+            known = ", ".join(cls.adversaries)
+            raise ParameterError(f"{cls.name} stands against {known}, not against {shown(adversary)}")
         corrupt, dropped = (
             whole_clients(clients, fraction, name)
             for fraction, name in ((adversarial, "adversarial"), (dropout, "dropout"))

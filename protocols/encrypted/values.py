@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from protocols.crypto.integers import shown
 from protocols.crypto.prg import Words
 from protocols.errors import InputError, ParameterError
 
@@ -40,7 +41,7 @@ class Values:
         if type(bits) is not int or not 1 <= bits <= MOST_VALUE_BITS or 2**bits > self.modulus:
             raise ParameterError(
                 f"value_bits must be an int in [1, {MOST_VALUE_BITS}] with 2^value_bits at most the modulus "
-                f"{self.modulus}, not {bits!r}"
+                f"{self.modulus}, not {shown(bits)}"
             )
 
     @property

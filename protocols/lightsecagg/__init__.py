@@ -24,6 +24,7 @@ from typing import ClassVar, Final
 from protocols.crypto.coding import MaskCode
 from protocols.crypto.density import Adversary, whole_clients
 from protocols.crypto.field import MAX_COLUMNS, MAX_PRIME, Field, largest_prime
+from protocols.crypto.integers import shown
 from protocols.errors import ParameterError
 from protocols.lightsecagg.client import LightSecAggClient
 from protocols.lightsecagg.messages import (
@@ -87,7 +88,7 @@ class LightSecAgg(SecureSum):
         leave room for checks, at the price of larger shares.
         """
         if adversary != Adversary.CURIOUS:
-            raise ParameterError(f"{cls.name} stands against a curious server only, not a {adversary} one")
+            raise ParameterError(f"{cls.name} stands against a curious server only, not against {shown(adversary)}")
         check_cohort(clients, adversarial, dropout)
         privacy = max(1, whole_clients(clients, adversarial, "adversarial"))
         left = clients - whole_clients(clients, dropout, "dropout")
@@ -102,7 +103,7 @@ class LightSecAgg(SecureSum):
     def modulus(cls, bits: int) -> int:
         """See `SecureSum.modulus`: the largest prime of at most so many bits, at least 2, and at most 2^61 - 1."""
         if bits < 2:
-            raise ParameterError(f"{cls.name} needs an odd prime as its modulus, of at least 2 bits, not {bits}")
+            raise ParameterError(f"{cls.name} needs an odd prime as its modulus, of at least 2 bits, not {shown(bits)}")
         return largest_prime(min(bits, MAX_PRIME.bit_length()))
 
     def message_limit(self, session: Session) -> int:
@@ -116,8 +117,8 @@ class LightSecAgg(SecureSum):
         clients, modulus = len(session.clients), session.modulus
         if not 1 <= self.privacy < self.responders <= session.threshold:
             raise ParameterError(
-                f"{self.name} needs 1 <= privacy < responders <= threshold, not privacy {self.privacy}, responders "
-                f"{self.responders} and threshold {session.threshold}"
+                f"{self.name} needs 1 <= privacy < responders <= threshold, not privacy {shown(self.privacy)}, "
+                f"responders {shown(self.responders)} and threshold {session.threshold}"
             )
         if self.responders > MAX_COLUMNS:
             raise ParameterError(f"at most {MAX_COLUMNS} responders are supported, not {self.responders}")

@@ -29,6 +29,7 @@ from typing import Any, ClassVar, Final
 
 from protocols.crypto import density, graph
 from protocols.crypto.density import Adversary, whole_clients
+from protocols.crypto.integers import shown
 from protocols.errors import ParameterError, UnsafeSession
 from protocols.pairwise.client import PairwiseClient
 from protocols.pairwise.messages import (
@@ -86,7 +87,7 @@ class PairwiseMasking(SecureSum):
 
     def __post_init__(self) -> None:
         if self.adversary not in self.adversaries:
-            raise ParameterError(f"the adversary must be CURIOUS or MALICIOUS, not {self.adversary!r}")
+            raise ParameterError(f"the adversary must be CURIOUS or MALICIOUS, not {shown(self.adversary)}")
         object.__setattr__(self, "adversary", Adversary(self.adversary))  # its name as a string will do too
 
     @property
@@ -109,11 +110,11 @@ class PairwiseMasking(SecureSum):
             raise ParameterError(f"{self.name} needs a modulus that is a power of two, not {session.modulus}")
         degree, needed, clients = self.degree(session), self.holders_needed(session), len(session.clients)
         if degree >= clients:
-            raise ParameterError(f"{degree} neighbours each, where {clients - 1} others are there")
+            raise ParameterError(f"{shown(degree)} neighbours each, where {clients - 1} others are there")
         if degree % 2 and degree != clients - 1:
-            raise ParameterError(f"the number of neighbours must be even or complete, not {degree}")
+            raise ParameterError(f"the number of neighbours must be even or complete, not {shown(degree)}")
         if not 2 <= needed <= degree + 1:
-            raise ParameterError(f"the share threshold must lie in [2, {degree + 1}], not {needed}")
+            raise ParameterError(f"the share threshold must lie in [2, {shown(degree + 1)}], not {shown(needed)}")
         if self.adversary is Adversary.CURIOUS:
             if session.roster is not None:
                 raise ParameterError("the session has a roster, which is of use against a MALICIOUS server only")

@@ -242,6 +242,8 @@ class PairwiseClient:
 
     def _open(self, owner: int, sealed: bytes, fingerprints: bytes) -> bool:
         """Keep an owner's shares; False where they are not what the owner's fingerprints say, or do not open."""
+        if len(sealed) != self._setup.sealed_bytes or len(fingerprints) != self._setup.fingerprint_bytes:
+            return False
         derive = self._setup.schedule(self.state.root)
         key = derive.share_key(
             self.state.channels[owner], sender=owner, receiver=self._client, fingerprints=fingerprints

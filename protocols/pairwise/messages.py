@@ -115,7 +115,9 @@ def chosen(data: bytes, session: Session) -> frozenset[int]:
     Raises:
         MalformedMessage: It has a wrong length, or bits beyond the session's clients.
     """
+    if len(data) != -(-len(session.clients) // 8):  # before it is made eight times as long
+        raise MalformedMessage(f"a set of clients of {len(data)} bytes, which is not of this session")
     flags = np.unpackbits(np.frombuffer(data, dtype=np.uint8), bitorder="little").astype(bool)
-    if len(data) != -(-len(session.clients) // 8) or flags[len(session.clients) :].any():
+    if flags[len(session.clients) :].any():
         raise MalformedMessage("a set of clients that is not of this session")
     return frozenset(compress(session.clients, flags.tolist()))

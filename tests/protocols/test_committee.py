@@ -161,7 +161,9 @@ def test_record_opens_one_sum_a_session_and_share() -> None:
     for context, contributors in ((b"c", (1, 2, 3)), (b"c", (4, 5, 6)), (b"d", (1, 2, 3))):
         with pytest.raises(SessionReused):
             first(b"s", context, contributors)
-    opening(record, key=b"another")(b"s", b"c", (1, 2))
+    with pytest.raises(UnsafeOpening):  # whichever share opens it
+        opening(record, key=b"another")(b"s", b"c", (1, 2))
+    opening(record, key=b"another")(b"s", b"c", (1, 2, 3))
     first(b"t", b"c", (1, 2, 3))
     first(b"u", b"d", (1, 2))
     with pytest.raises(UnsafeOpening):
@@ -183,7 +185,7 @@ ATTEMPT = st.tuples(
 def test_no_two_sums_that_a_record_lets_open_give_that_of_a_few(
     attempts: list[tuple[bytes, bytes, bytes, frozenset[int]]], minimum: int
 ) -> None:
-    """Whatever is asked: none of a session twice, no two of a context that differ in some, but too few clients.
+    """Whatever is asked: none of a session and share twice, no two of a context that differ in some, but too few.
 
     And nothing is refused that these rules allow.
     """
@@ -192,7 +194,7 @@ def test_no_two_sums_that_a_record_lets_open_give_that_of_a_few(
     for key, session_id, context, clients in attempts:
         reused = any(earlier[:2] == (key, session_id) for earlier in opened)
         near = any(
-            earlier[0] == key and earlier[2] == context and 1 <= len(earlier[3] ^ clients) < minimum
+            earlier[2] == context and 1 <= len(earlier[3] ^ clients) < minimum  # with this share or another
             for earlier in opened
         )
         try:

@@ -223,6 +223,54 @@ def test_member_opens_no_sum_of_one_client_fewer_in_another_session_of_the_conte
         assert (difference % where.session.modulus).tolist() == first.inputs[CLIENTS[0]].tolist()
 
 
+@pytest.mark.parametrize("other_protocol", [PaillierSum(), PaillierSum(adversary=MALICIOUS), OneShot()], ids=str)
+def test_member_compares_sums_of_one_context_across_all_of_its_keys(other_protocol: EncryptedSum) -> None:
+    """A second key, where it holds another share among other members, opens no sum of one client fewer."""
+    second_members = (24, 25, *reversed(COMMITTEE))
+    first = Hall(setting(PaillierSum(), CLIENTS, 3, length=3))
+    later = Hall(
+        renamed(
+            setting(other_protocol, CLIENTS, 3, length=3, committee=second_members), session_id=b"under a second key"
+        )
+    )
+    one, two = (hall.setting.keyholder(COMMITTEE[0]) for hall in (first, later))
+    assert one is not None
+    assert two is not None
+    assert one.share.key.fingerprint != two.share.key.fingerprint
+    assert one.share.index != two.share.index
+    record = MemoryOpenings()
+    assert first.member(COMMITTEE[0], record).handle(first.request(first.honest()))
+    with pytest.raises(UnsafeOpening, match="1 clients only"):
+        later.member(COMMITTEE[0], record).handle(later.request(later.honest(FIRST, SECOND, THIRD)))
+    assert later.member(COMMITTEE[0], record).handle(later.request(later.honest()))
+
+
+def test_sums_under_two_keys_would_give_the_vector_of_one_client() -> None:
+    """What members that forget the first key would do: both sums are opened, and their difference is one vector."""
+    first = Hall(setting(PaillierSum(), CLIENTS, 3, length=3))
+    later = Hall(
+        renamed(
+            setting(PaillierSum(), CLIENTS, 3, length=3, committee=(24, 25, *COMMITTEE)),
+            session_id=b"under a second key",
+        )
+    )
+    everyone = first.open_with(first.honest(), *COMMITTEE[:2], seed=b"first")
+    fewer = later.open_with(later.honest(FIRST, SECOND, THIRD), *COMMITTEE, seed=b"later")
+    difference = first.unwrapped([], everyone, 4) - later.unwrapped([], fewer, 3)
+    assert (difference % first.setting.session.modulus).tolist() == first.inputs[FOURTH].tolist()
+
+
+def test_member_compares_sums_of_one_context_whatever_their_length_and_modulus() -> None:
+    """Neither changes whose inputs are in a sum; the record does not even know them."""
+    first = Hall(setting(PaillierSum(), CLIENTS, 3, length=3))
+    wider = setting(PaillierSum(), CLIENTS, 3, length=4)
+    later = Hall(replace(wider, session=replace(wider.session, session_id=b"of other sizes!!", modulus=2**20)))
+    record = MemoryOpenings()
+    assert first.member(COMMITTEE[0], record).handle(first.request(first.honest()))
+    with pytest.raises(UnsafeOpening, match="1 clients only"):
+        later.member(COMMITTEE[0], record).handle(later.request(later.honest(FIRST, SECOND, THIRD)))
+
+
 def test_sums_that_differ_in_fewer_than_the_sessions_threshold_stay_closed_whatever_the_member_allows() -> None:
     """Else a corrupt client in place of an honest one gives the honest one's vector: their difference is known."""
     where = setting(PaillierSum(adversary=MALICIOUS), CLIENTS, 3, length=3)

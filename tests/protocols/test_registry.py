@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -99,6 +100,14 @@ def test_every_registered_protocol_is_whole() -> None:
         assert 2 <= threshold <= 5
         assert protocol.rounds
         assert len({row.name for row in protocol.rounds}) == len(protocol.rounds)
+
+
+def test_protocol_of_another_name_than_its_base_shows_it_once() -> None:
+    @dataclass(frozen=True)
+    class Renamed(PlainSum):
+        name = "renamed"
+
+    assert str(Renamed()) == "renamed"
 
 
 def test_protocol_is_shown_by_its_name_and_what_was_chosen() -> None:
