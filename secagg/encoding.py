@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from dp.clip import clip_l2, l2_norm
 from secagg import residues
-from secagg.checks import check_choice, plain_integer, shown
+from secagg.checks import check_choice, plain_integer
 from secagg.errors import EncodingError, UnusableMean
 from secagg.headroom import MAXIMUM_MODULUS_BITS, steps_of_reach
 from secagg.rotation import Rotation, block_size, flat_bound, float_error, padded_length
@@ -90,7 +90,7 @@ class Encoding:
         clip_l2: float,
         clients: int,
         modulus_bits: int,
-        weighting: Weighting = Weighting.UNIFORM,
+        weighting: Weighting | str = Weighting.UNIFORM,
         max_weight: float = 1.0,
         noise_reach: float = 0.0,
         modulus: Callable[[int], int] = residues.power_of_two,
@@ -127,7 +127,7 @@ class Encoding:
             clip_l2=clip_l2,
             clients=clients,
             modulus=modulus(modulus_bits),
-            weighting=weighting,
+            weighting=check_choice("weighting", weighting, Weighting, error=EncodingError),
             max_weight=max_weight,
             granularity=1.0,
         )
@@ -253,7 +253,8 @@ class Encoding:
                 raise EncodingError("this mean is uniform; it takes no weights")
             return None
         if weight is None or not _is_number(weight) or not 0 < weight <= self.max_weight:
-            raise EncodingError(f"weight: expected a number in (0, {self.max_weight:g}], found {shown(weight)}")
+            # What was found is the client's secret, as its update is.
+            raise EncodingError(f"weight: expected a number in (0, {self.max_weight:g}]")
         return weight / self.max_weight
 
     def encode(

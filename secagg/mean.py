@@ -11,7 +11,7 @@ no more than the guarantee says, as long as the protocol hides everything but th
 import hashlib
 import math
 import os
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -105,12 +105,12 @@ class SecureMean:
         cls,
         *,
         protocol: SecureSum,
-        clients: Sequence[int],
+        clients: Iterable[int],
         minimum_contributors: int,
         shapes: Sequence[Sequence[int]],
         clip_l2: float,
         modulus_bits: int = 24,
-        weighting: Weighting = Weighting.UNIFORM,
+        weighting: Weighting | str = Weighting.UNIFORM,
         max_weight: float = 1.0,
         target: Target | None = None,
         roster: Roster | None = None,

@@ -81,7 +81,8 @@ class RoundRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
     def __str__(self) -> str:
         """The round in one line for people."""
-        parts = [f"{self.contributors} contributors" if self.contributors else f"nothing released: {self.withheld}"]
+        released = f"{self.contributors} contributors"
+        parts = [released if self.contributors else f"nothing released ({self.withheld})"]
         if not math.isnan(self.accuracy):
             parts.append(f"accuracy {self.accuracy:.2%}")
         parts.append(f"loss {self.loss:.4g}")
@@ -91,8 +92,8 @@ class RoundRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         where = ", ".join(f"{count} in {name}" for name, count in vanished.items())
         parts.append(f"{sum(vanished.values())} vanished" + (f" ({where})" if where else ""))
         if self.failed:
-            parts.append(f"training failed on client {listed(self.failed)}")
-        if self.sent_bytes or self.received_bytes:
+            parts.append(f"training failed on {listed(self.failed)}")
+        if self.sent_bytes:
             parts.append(f"a client sent {self.sent_bytes:,.0f} bytes, received {self.received_bytes:,.0f}")
             parts.append(f"and took {self.client_s:.3g} CPU s, the server {self.server_s:.3g}")
         return f"round {self.round}: {', '.join(parts)}"
