@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from protocols import Keyholder, Member, SecureSum, Session
 from protocols.agreement import agree
-from protocols.errors import ParameterError
+from protocols.errors import ParameterError, UnsafeSession
 from secagg.checks import listed, plain_integer, shown
 from secagg.encoding import Encoding, Weighting
 from secagg.errors import ConfigurationError
@@ -107,7 +107,10 @@ def check_consent(
     check_parties(session, members, keyholders)
     for party in dict.fromkeys((*(members or ()), *(keyholders or ()))):
         member, keyholder = (members or {}).get(party), (keyholders or {}).get(party)
-        agree(protocol, session, party, member=member, keyholder=keyholder)
+        try:
+            agree(protocol, session, party, member=member, keyholder=keyholder)
+        except UnsafeSession as error:
+            raise UnsafeSession(f"party {party}: {error}") from error
 
 
 def _check_ids(name: str, given: object, expected: Mapping[int, object]) -> None:

@@ -1,5 +1,7 @@
 """One client whose training fails, among others whose training does not."""
 
+import io
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -8,21 +10,31 @@ import msgspec
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from rich.console import Console
 
 from dp.distributed import LatticeNoise
 from dp.events import GaussianEvent, NeighbouringRelation, PrivacyUnit, Trust
 from dp.ledger import Ledger
+from dp.report import BudgetReport
 from protocols import PlainSum, SecAgg
 from protocols.errors import TooFewSurvivors
 from secagg.clipping import ClippingKind, choose_clip, planned
+from secagg.config import parse
 from secagg.devices import Devices
 from secagg.encoding import Weighting
 from secagg.errors import ConfigurationError, DataError, ModelError
 from secagg.mean import SecureMean, Target
+from secagg.models.keras import KerasModel
 from secagg.models.softmax import SoftmaxRegression
+from secagg.models.tensorflow import load_tensorflow
 from secagg.noise import added
+from secagg.prepare import prepare
 from secagg.records import RoundRecord
+from secagg.report import RunReport
 from secagg.residues import reduced
+from secagg.run import run_training
+from secagg.runfolder import RunFolder
+from secagg.terminal import _Live
 from secagg.training import GlobalModel, PlainAveraging, SecureAveraging
 from tests.conformance.cohorts import stream
 from tests.secagg.federation import CLASSES, FEATURES, devices, examples, mean_for
@@ -303,3 +315,51 @@ def test_noised_training_that_fails_otherwise_ends_the_round_and_counts(tmp_path
     with pytest.raises(ValueError, match="depends on an example"):
         training.round()
     assert len(ledger.entries()) == 1
+
+
+@pytest.mark.parametrize("epsilon", [60.0, math.inf])
+def test_failure_is_in_the_runs_own_log_and_screen_and_in_nothing_that_is_published(
+    epsilon: float, tmp_path: Path
+) -> None:
+    settings: dict[str, Any] = {"dataset": "breast-cancer", "model": "numpy-softmax", "clients": 16, "rounds": 2}
+    config = parse(settings | {"epochs": 1, "epsilon": epsilon, "delta": 1e-2, "dropout": 0.2, "compare": False})
+    prepared = prepare(config)
+    prepared = replace(prepared, devices=spoilt(prepared.devices, "infinity"))
+    folder, screen = RunFolder(tmp_path / "run"), io.StringIO()
+    folder.begin(prepared.config)
+    with _Live(Console(file=screen, width=200), config) as live:
+        summary = run_training(prepared, folder, resume=False, observe=live.observe)
+    reason = "expected finite examples"
+    assert [list(record.failed) for record in folder.metrics()] == [[BAD]] * 2
+    assert all(record.failed[BAD].startswith(reason) for record in folder.metrics())
+    done = "it takes part with zeros" if config.private else "it is left out"
+    told = f"round 1: the training of client {BAD} has failed, and {done}: {reason}"
+    assert screen.getvalue().count(told) == 1
+    assert screen.getvalue().count(reason) == 1
+    assert summary.released == 2
+    page = RunReport.of(folder, prepared, summary).as_html()
+    published = [page, msgspec.json.encode(summary).decode()]
+    if config.private:
+        with Ledger.open_to_read(folder.ledger) as ledger:
+            report = BudgetReport.from_ledger(ledger)
+            published += [report.as_text(), report.as_json(), str(ledger.entries())]
+    assert not any(reason in text or "failed" in text for text in published)
+
+
+@pytest.mark.tensorflow
+def test_token_that_an_embedding_has_no_row_for_is_its_clients_failure() -> None:
+    load_tensorflow()
+    keras = pytest.importorskip("tf_keras")
+
+    def build() -> Any:
+        layers = [keras.Input((4,), dtype="int32"), keras.layers.Embedding(9, 3), keras.layers.Flatten()]
+        return keras.Sequential([*layers, keras.layers.Dense(2, activation="softmax")])
+
+    tokens = np.arange(24).reshape(6, 4) % 9
+    shards = [(tokens + (client == 2), np.arange(6) % 2) for client in range(5)]
+    model = KerasModel(build, optimizer="sgd", learning_rate=0.1, seed=1)
+    federation = Devices(model=model, shards=shards, epochs=1, batch_size=3, seed=1)
+    training = SecureAveraging(devices=federation, test=shards[0], mean=mean_for(federation))
+    record = training.round()
+    assert training.contributors == (0, 1, 3, 4)
+    assert record.failed[2].startswith("InvalidArgumentError: ")
