@@ -76,6 +76,37 @@ class Book:
         """Return how many more of `event` stay within the budget, at most 2**40."""
         return remaining(self._events, event, budget=self.budget)
 
+    def check_event(self, event: PrivacyEvent, contributors: int) -> None:
+        """Refuse an event that could not be reserved, or not be committed with so many contributors.
+
+        Args:
+            event: what a release is to cost.
+            contributors: the most clients that are to be in its sum.
+
+        Raises:
+            IncompatibleEvent: its relation or unit is not the budget's.
+            InvalidParameter: it is no privacy event, or `contributors` is above the population or below those whose
+                noise it counts on.
+        """
+        budget = self.budget
+        if not isinstance(event, PrivacyEvent):
+            raise InvalidParameter(f"event: expected a privacy event, found {type(event).__name__}")
+        if (event.relation, event.unit) != (budget.relation, budget.unit):
+            raise IncompatibleEvent(
+                f"event: expected relation {budget.relation.value} and unit {budget.unit.value}, as in the budget of "
+                f"{self._name}, found {event.relation.value} and {event.unit.value}; a ledger of its own would do"
+            )
+        if integer_at_least("contributors", contributors, 1) > budget.population:
+            raise InvalidParameter(
+                f"contributors: expected at most the population {budget.population} of {self._name}, found "
+                f"{contributors}; a ledger whose population is everybody who may ever contribute would do"
+            )
+        least = least_contributors(event)
+        if contributors < least:
+            raise InvalidParameter(
+                f"contributors: expected at least {least}, whose noise the event counts on, found {contributors}"
+            )
+
     def check_commitment(self, number: int, contributors: int, realised: PrivacyEvent | None) -> None:
         """Refuse to commit what was not reserved, or less than was reserved.
 
@@ -105,12 +136,30 @@ class Book:
             raise InvalidReservation(
                 f"reservation {number}: expected at most the population {self.budget.population}, found {contributors}"
             )
+        self.check_realised(f"reservation {number}", reserved, contributors, realised)
+
+    def check_realised(
+        self, name: str, reserved: PrivacyEvent, contributors: int, realised: PrivacyEvent | None
+    ) -> None:
+        """Refuse a release with less noise than was reserved, or with the noise of more clients than are in it.
+
+        Args:
+            name: begins the messages.
+            reserved: what was, or is to be, reserved.
+            contributors: how many clients are in the sum.
+            realised: the release with the noise that is really in it; None where nothing tells.
+
+        Raises:
+            InvalidReservation: it has less noise or more sensitivity, or counts on more contributors.
+            IncompatibleEvent: the relation or unit of `realised` is not the reserved one.
+            InvalidParameter: `realised` is not a privacy event.
+        """
         if realised is None:
             return
-        check_noise(f"reservation {number}", reserved=reserved, realised=realised)
+        check_noise(name, reserved=reserved, realised=realised)
         if least_contributors(realised) > contributors:
             raise InvalidReservation(
-                f"reservation {number}: expected the noise of at most the {contributors} contributors, found a "
+                f"{name}: expected the noise of at most the {contributors} contributors, found a "
                 f"realised event that counts on {least_contributors(realised)}"
             )
 

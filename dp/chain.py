@@ -117,8 +117,7 @@ class ChainFile:
         Raises:
             LedgerUnavailable: the file is closed or read-only, the disk is full or failing.
         """
-        if not self.writable:
-            raise LedgerUnavailable(f"{self.path}: expected a ledger opened for writing, found one opened for reading")
+        self._check_mode()
         with self.alone():
             try:
                 with typed(self.path):
@@ -132,6 +131,21 @@ class ChainFile:
             except BaseException:
                 self.close()
                 raise
+
+    def check_writable(self) -> None:
+        """Refuse a file that nothing could be added to; whether the disk has room is seen when a record is added.
+
+        Raises:
+            LedgerUnavailable: it is closed, moved, or was opened for reading.
+        """
+        self._check_mode()
+        with typed(self.path):
+            self._connection.run("SELECT 1")
+            self._connection.check_unmoved()
+
+    def _check_mode(self) -> None:
+        if not self.writable:
+            raise LedgerUnavailable(f"{self.path}: expected a ledger opened for writing, found one opened for reading")
 
     def alone(self) -> contextlib.AbstractContextManager[None]:
         """Keep other threads out meanwhile; raises LedgerUnavailable in a fork."""

@@ -90,11 +90,13 @@ def probability(name: str, value: object) -> float:
 
 
 def member(name: str, value: object, kind: type[_Member]) -> _Member:
-    """Return `value` if it is a member of the enumeration `kind`.
+    """Return `value` if it is a member of the enumeration `kind`; of one whose members are texts, a text will do too.
 
     Raises:
-        InvalidParameter: it is something else, such as the text that stands for a member.
+        InvalidParameter: it is something else, such as the text that stands for a member that is none.
     """
+    if isinstance(value, str) and issubclass(kind, enum.StrEnum) and value in tuple(kind):
+        return kind(value)
     if not isinstance(value, kind):
         choices = " or ".join(str(one) for one in kind)
         raise InvalidParameter(f"{name}: expected {choices}, found {type(value).__name__}")

@@ -5,8 +5,8 @@ After the release, `commit` records what was realised, the noise above all; less
 changes nothing in the account. A reservation that was never committed counts as spent, because after a crash nobody can
 tell whether its release was seen. Nothing is ever given back.
 
-Records are written in the order of their times: a clock that went back is refused. Reading takes times as they are,
-since ledgers of earlier versions may hold others, and it is the chain that shows what was altered.
+Records are written in the order of their times: a reservation by a clock that went back is refused. Reading takes
+times as they are, since ledgers of earlier versions may hold others, and it is the chain that shows what was altered.
 """
 
 import os
@@ -121,12 +121,43 @@ class Ledger:
             chain.close()
             raise
 
-    def reserve(self, event: PrivacyEvent, label: str) -> int:
+    def check(
+        self, event: PrivacyEvent, *, label: str, contributors: int, realised: PrivacyEvent | None = None
+    ) -> None:
+        """Refuse a release that `reserve` or `commit` would refuse, whatever is left of the budget.
+
+        Nothing is recorded. Whoever plans releases calls it before anything is asked of a client: what `commit` would
+        refuse has been released by then.
+
+        Args:
+            event: what the release is to cost.
+            label: as for `reserve`.
+            contributors: how many clients are to be in the sum.
+            realised: the release as it is to come to be with these contributors, where that is known.
+
+        Raises:
+            IncompatibleEvent: the relation or unit of `event` or `realised` is not the budget's.
+            InvalidParameter: the label or an event is not one, or `contributors` is above the population, or below
+                those whose noise `event` counts on.
+            InvalidReservation: `realised` has less noise than `event`, or may cost more.
+            LedgerUnavailable: the ledger is closed, moved, open for reading only, or another process's.
+        """
+        with self._chain.alone():
+            self._chain.check_writable()
+            short_text("label", label)
+            self._book.check_event(event, contributors)
+            self._book.check_realised("the planned release", event, contributors, realised)
+            if realised is not None:
+                check_cost("the planned release", reserved=event, realised=realised)
+
+    def reserve(self, event: PrivacyEvent, label: str, *, contributors: int | None = None) -> int:
         """Set aside the cost of a release that is about to be made; returns when that is on the disk.
 
         Args:
             event: what the release costs.
             label: a name for it, 1 to 200 printable characters.
+            contributors: the most clients that may be in the sum, where that is known: where `commit` would refuse
+                them all, the release is refused now.
 
         Returns:
             The number to give to `commit`.
@@ -134,7 +165,8 @@ class Ledger:
         Raises:
             BudgetExceeded: it would overspend; nothing was recorded.
             IncompatibleEvent: its relation or unit is not the budget's.
-            InvalidParameter: the label or event is not one.
+            InvalidParameter: the label or event is not one, or `contributors` is above the population, or below those
+                whose noise the event counts on; nothing was recorded.
             LedgerClock: the clock is behind the last record; nothing was recorded.
             LedgerError: it could not be recorded for certain; do not release.
 
@@ -142,6 +174,8 @@ class Ledger:
         """
         with self._chain.alone():
             label = short_text("label", label)
+            if contributors is not None:
+                self._book.check_event(event, contributors)
             if not self._book.admits(event):
                 after = self._book.guarantee(event, 1)
                 raise BudgetExceeded(
@@ -165,7 +199,8 @@ class Ledger:
     ) -> None:
         """Record what a reserved release was; returns when that is on the disk.
 
-        What counts as spent stays the reserved event, the worst that was planned for.
+        What counts as spent stays the reserved event, the worst that was planned for. The release has been made: a
+        clock that has gone back since is no reason to leave it without a record, which has the last one's time then.
 
         Args:
             reservation: what `reserve` returned.
@@ -178,7 +213,6 @@ class Ledger:
                 than its noise was reserved for, or `realised` has less noise than was reserved, or may cost more.
             IncompatibleEvent: the relation or unit of `realised` is not the budget's.
             InvalidParameter: an argument is out of range.
-            LedgerClock: the clock is behind the last record; nothing was recorded.
             LedgerError: it could not be recorded for certain.
         """
         with self._chain.alone():
@@ -187,9 +221,10 @@ class Ledger:
                 reserved = self._book.reservations[reservation - 1].event
                 check_cost(f"reservation {reservation}", reserved=reserved, realised=realised)
             kept = {} if details is None else details
+            time_s = max(self._clock(), self._book.last_time_s)
             self._append(
                 Commitment(
-                    number=reservation, contributors=contributors, details=kept, time_s=self._clock(), realised=realised
+                    number=reservation, contributors=contributors, details=kept, time_s=time_s, realised=realised
                 )
             )
 

@@ -1,11 +1,57 @@
 """Checks of arguments, shared by the models and the data sets: bad values are refused before anything is computed."""
 
-from typing import Any
+from collections.abc import Iterable
+from enum import StrEnum
+from typing import Any, Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from secagg.errors import ConfigurationError, DataError, ModelError
+from secagg.errors import ConfigurationError, DataError, EncodingError, ModelError
+
+_SHOWN: Final = 5
+_Choice = TypeVar("_Choice", bound=StrEnum)
+
+
+def plain_integer(value: Any) -> Any:
+    """Return an integer of numpy as Python's own, and everything else as it is, for whoever checks it next."""
+    return int(value) if isinstance(value, np.integer) else value
+
+
+def check_choice(
+    name: str,
+    value: object,
+    kind: type[_Choice],
+    *,
+    error: type[ConfigurationError | EncodingError] = ConfigurationError,
+) -> _Choice:
+    """Return the member of an enumeration that `value` is, or is the text of.
+
+    Args:
+        name: The value's name in the error.
+        value: A member, or its text.
+        kind: The enumeration.
+        error: What to raise.
+
+    Raises:
+        ConfigurationError: It is none, or an EncodingError if `error` says so.
+    """
+    if not isinstance(value, str) or value not in tuple(kind):
+        raise error(f"{name}: expected one of {', '.join(kind)}, found {shown(value)}")
+    return kind(value)
+
+
+def shown(value: object) -> str:
+    """A value for an error, at most 60 characters of it."""
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def listed(values: Iterable[object]) -> str:
+    """The first few of many values for an error, and how many more there are."""
+    texts = [shown(value) for value in values]
+    more = f" and {len(texts) - _SHOWN} more" if len(texts) > _SHOWN else ""
+    return ", ".join(texts[:_SHOWN]) + more
 
 
 def check_integer(name: str, value: object, *, minimum: int) -> int:

@@ -14,6 +14,7 @@ from typing import Final, assert_never
 
 from dp.adaptive import COUNT_SIGMA_PER_CLIENT, AdaptiveClip, count_weight
 from dp.clip import clip_l2_per_layer, total_l2
+from secagg.checks import check_choice
 from secagg.encoding import Arrays, Shapes
 
 MOST_WEIGHT: Final = 0.25
@@ -101,8 +102,10 @@ def choose_clip(
         noise_multiplier: Standard deviation of the summed noise over the sensitivity, about; None without noise.
 
     Raises:
+        ConfigurationError: There is no such kind.
         dp.errors.InvalidParameter: A number is out of range.
     """
+    kind = check_choice("clipping", kind, ClippingKind)
     match kind:
         case ClippingKind.GLOBAL:
             return GlobalClip()

@@ -4,17 +4,20 @@ import hashlib
 import json
 import math
 import tomllib
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
 from msgspec import Meta
+from msgspec.structs import force_setattr
 
 from dp.adaptive import MEDIAN
 from dp.distributed import LatticeNoise
 from dp.events import Trust
 from protocols import Adversary, load
 from protocols.crypto.density import whole_clients
+from secagg.checks import check_choice
 from secagg.clipping import ClippingKind
 from secagg.encoding import Weighting
 from secagg.errors import ConfigurationError
@@ -38,6 +41,14 @@ _CHOICES: Final = {
     "clipping": tuple(str(each) for each in ClippingKind),
     "unit": ("client", "example"),
     "weighting": tuple(str(each) for each in Weighting),
+}
+
+_KINDS: Final[dict[str, type[StrEnum]]] = {
+    "adversary": Adversary,
+    "mechanism": LatticeNoise,
+    "trust": Trust,
+    "clipping": ClippingKind,
+    "weighting": Weighting,
 }
 
 
@@ -128,6 +139,8 @@ class TrainingConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     compare: bool = True
 
     def __post_init__(self) -> None:
+        for name, kind in _KINDS.items():  # made in Python, a setting may be the text that a file would have
+            force_setattr(self, name, check_choice(name, getattr(self, name), kind))
         for name in self.__struct_fields__:
             value = getattr(self, name)
             if isinstance(value, float) and not math.isfinite(value) and (name, value) != ("epsilon", math.inf):

@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from secagg.checks import listed
 from secagg.encoding import Arrays
-from secagg.errors import ConfigurationError, ModelError
+from secagg.errors import ConfigurationError, DataError, TrainingDiverged
+from secagg.failures import Failures
 from secagg.models.base import Model
 
 Shard = tuple[NDArray[Any], NDArray[Any]]
@@ -53,29 +55,55 @@ class Devices:
         """How many examples a client has."""
         return len(self.shards[client][0])
 
-    def train(self, weights: Sequence[NDArray[Any]], number: int) -> Iterator[tuple[int, Arrays]]:
+    def train(
+        self, weights: Sequence[NDArray[Any]], number: int, failures: Failures | None = None
+    ) -> Iterator[tuple[int, Arrays]]:
         """Each client's update in round `number`: its new weights minus the global ones, float64.
 
         Every client starts from the same global weights, and sees its own shard only.
 
+        Args:
+            weights: The global ones.
+            number: Of the round.
+            failures: Takes in the failures of single clients, which are left out; without it the first one is raised.
+
         Raises:
-            ModelError: A client's training has diverged.
+            ModelError: The global weights are not the model's, or a client's training has diverged.
+            DataError: A client's examples or targets do not fit the model.
         """
+        failures = Failures(number, kinds=()) if failures is None else failures
         for client in self.clients:
             self.model.set_weights(weights)
             start = self.model.get_weights()
             x, y = self.shards[client]
-            self.model.fit(x, y, epochs=self.epochs, batch_size=self.batch_size, seed=self._seed(number, client))
-            update = [
-                np.asarray(new.astype(np.float64) - old.astype(np.float64))
-                for new, old in zip(self.model.get_weights(), start, strict=True)
-            ]
-            if not all(np.isfinite(array).all() for array in update):
-                raise ModelError(
-                    f"client {client} has diverged in round {number}: its update is not finite; a smaller learning "
-                    "rate or server learning rate may help"
-                )
-            yield client, update
+            with failures.of(client):
+                self.model.fit(x, y, epochs=self.epochs, batch_size=self.batch_size, seed=self._seed(number, client))
+                update = [
+                    np.asarray(new.astype(np.float64) - old.astype(np.float64))
+                    for new, old in zip(self.model.get_weights(), start, strict=True)
+                ]
+                if not all(np.isfinite(array).all() for array in update):
+                    raise TrainingDiverged(
+                        f"client {client} has diverged in round {number}: its update is not finite; a smaller learning "
+                        "rate or server learning rate may help"
+                    )
+            if client not in failures.reasons:
+                yield client, update
+
+    def check_examples(self) -> None:
+        """Make sure that every client's examples and targets fit the model, by evaluating it on them.
+
+        Raises:
+            DataError: Some do not; the message names the clients.
+        """
+        failures = Failures(0)
+        for client, (x, y) in enumerate(self.shards):
+            with failures.of(client):
+                self.model.evaluate(x, y)
+        if failures.reasons:
+            client, reason = next(iter(failures.reasons.items()))
+            others = listed(list(failures.reasons)[1:])
+            raise DataError(f"client {client}: {reason}" + (f" (and likewise clients {others})" if others else ""))
 
     def drops(self, number: int, rounds: Sequence[str], dropping: int) -> dict[str, list[int]]:
         """Who vanishes in round `number`, by round of the protocol; `dropping` clients, at random."""

@@ -7,17 +7,18 @@ that is too coarse to be of use, the encoding is refused and the modulus named t
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from fractions import Fraction
-from typing import Final, TypeGuard
+from typing import Any, Final, TypeGuard
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from dp.clip import clip_l2
+from dp.clip import clip_l2, l2_norm
 from secagg import residues
+from secagg.checks import check_choice, plain_integer
 from secagg.errors import EncodingError, UnusableMean
 from secagg.headroom import MAXIMUM_MODULUS_BITS, steps_of_reach
 from secagg.rotation import Rotation, block_size, flat_bound, float_error, padded_length
@@ -74,8 +75,8 @@ class Encoding:
             raise EncodingError(f"clients must be an int in [2, {_MOST_CLIENTS}], not {self.clients!r}")
         if type(self.modulus) is not int or not 2 <= self.modulus <= 2**MAXIMUM_MODULUS_BITS:
             raise EncodingError(f"modulus must be an int in [2, 2^{MAXIMUM_MODULUS_BITS}], not {self.modulus!r}")
-        if not isinstance(self.weighting, Weighting):
-            raise EncodingError(f"weighting must be one of {', '.join(Weighting)}, not {self.weighting!r}")
+        weighting = check_choice("weighting", self.weighting, Weighting, error=EncodingError)
+        object.__setattr__(self, "weighting", weighting)
         if not self.shapes or any(type(side) is not int or side < 1 for shape in self.shapes for side in shape):
             raise EncodingError(f"shapes must be of at least one array, with sides of at least 1, not {self.shapes}")
         if self.dimension > _MOST_COORDINATES:
@@ -89,7 +90,7 @@ class Encoding:
         clip_l2: float,
         clients: int,
         modulus_bits: int,
-        weighting: Weighting = Weighting.UNIFORM,
+        weighting: Weighting | str = Weighting.UNIFORM,
         max_weight: float = 1.0,
         noise_reach: float = 0.0,
         modulus: Callable[[int], int] = residues.power_of_two,
@@ -113,11 +114,12 @@ class Encoding:
         if not _is_number(noise_reach) or not 0 <= noise_reach < math.inf:
             raise EncodingError(f"noise_reach must be a finite number, not negative, not {noise_reach!r}")
         try:
-            sides = tuple(tuple(shape) for shape in shapes)
+            sides = tuple(tuple(map(plain_integer, shape)) for shape in shapes)
         except TypeError:
             raise EncodingError(
                 f"shapes must be a sequence of shapes, such as [(3, 4), (4,)], not {shapes!r}"
             ) from None
+        modulus_bits, clients = plain_integer(modulus_bits), plain_integer(clients)
         if type(modulus_bits) is not int or not 2 <= modulus_bits <= MAXIMUM_MODULUS_BITS:
             raise EncodingError(f"modulus_bits must be an int in [2, {MAXIMUM_MODULUS_BITS}], not {modulus_bits!r}")
         draft = cls(
@@ -125,7 +127,7 @@ class Encoding:
             clip_l2=clip_l2,
             clients=clients,
             modulus=modulus(modulus_bits),
-            weighting=weighting,
+            weighting=check_choice("weighting", weighting, Weighting, error=EncodingError),
             max_weight=max_weight,
             granularity=1.0,
         )
@@ -223,6 +225,38 @@ class Encoding:
         certain = total_weight / self.max_weight - error / self.clip_l2
         return 2 * error / certain if certain > 0 else math.inf
 
+    def checked(self, arrays: Iterable[ArrayLike]) -> list[NDArray[Any]]:
+        """A client's update as a list of arrays, after every check that `encode` makes of it.
+
+        Args:
+            arrays: As for `encode`.
+
+        Raises:
+            EncodingError: The shapes do not fit, or it is no list of arrays.
+            dp.errors.InvalidParameter: As from `encode`.
+        """
+        update = self._as_arrays(arrays)
+        l2_norm(update)
+        return update
+
+    def checked_weight(self, weight: float | None) -> float | None:
+        """A client's weight as a fraction of the greatest one; None where the mean is uniform.
+
+        Args:
+            weight: As for `encode`.
+
+        Raises:
+            EncodingError: It is out of range, missing, or there should be none.
+        """
+        if self.weighting is Weighting.UNIFORM:
+            if weight is not None:
+                raise EncodingError("this mean is uniform; it takes no weights")
+            return None
+        if weight is None or not _is_number(weight) or not 0 < weight <= self.max_weight:
+            # What was found is the client's secret, as its update is.
+            raise EncodingError(f"weight: expected a number in (0, {self.max_weight:g}]")
+        return weight / self.max_weight
+
     def encode(
         self, arrays: Sequence[ArrayLike], *, weight: float | None, rotation: Rotation, entropy: Callable[[int], bytes]
     ) -> NDArray[np.int64]:
@@ -241,15 +275,9 @@ class Encoding:
             EncodingError: Shapes, weight or rotation do not fit.
             dp.errors.InvalidParameter: An entry is NaN or infinite, or no real number.
         """
-        try:
-            update = [np.asarray(array) for array in arrays]
-        except ValueError:
-            raise EncodingError("the update must be a list of arrays; numpy makes none of an entry") from None
-        found = tuple(array.shape for array in update)
-        if found != self.shapes:
-            raise EncodingError(f"the update has shapes {found}, where {self.shapes} are expected")
+        update = self._as_arrays(arrays)
         flat = np.concatenate([array.reshape(-1) for array in clip_l2(update, bound=self.clip_l2).arrays])
-        share = self._checked_weight(weight)
+        share = self.checked_weight(weight)
         if share is not None:
             flat = np.append(flat * share, share * self.clip_l2)
         rotated = rotation.rotate(flat)
@@ -307,14 +335,18 @@ class Encoding:
                 f"{total.shape} and dtype {total.dtype}"
             )
 
-    def _checked_weight(self, weight: float | None) -> float | None:
-        if self.weighting is Weighting.UNIFORM:
-            if weight is not None:
-                raise EncodingError("this mean is uniform; it takes no weights")
-            return None
-        if weight is None or not _is_number(weight) or not 0 < weight <= self.max_weight:
-            raise EncodingError(f"the mean is weighted: a weight must be a number in (0, {self.max_weight:g}]")
-        return weight / self.max_weight
+    def _as_arrays(self, arrays: object) -> list[NDArray[Any]]:
+        if isinstance(arrays, Mapping | str | bytes) or not isinstance(arrays, Iterable):
+            advice = "; list(update.values()) would do" if isinstance(arrays, Mapping) else ""
+            raise EncodingError(f"the update: expected a list of arrays, found {type(arrays).__name__}{advice}")
+        try:
+            update = [np.asarray(array) for array in arrays]
+        except (TypeError, ValueError):
+            raise EncodingError("the update must be a list of arrays; numpy makes none of an entry") from None
+        found = tuple(array.shape for array in update)
+        if found != self.shapes:
+            raise EncodingError(f"the update has shapes {found}, where {self.shapes} are expected")
+        return update
 
     def _check_contributors(self, contributors: int) -> None:
         if type(contributors) is not int or not 1 <= contributors <= self.clients:

@@ -26,6 +26,10 @@ class ModelError(SecaggError, ValueError):
     """A model, or weights for it, that cannot be used as asked."""
 
 
+class TrainingDiverged(ModelError):
+    """A client's training has left the range of finite numbers."""
+
+
 class MissingExtraError(SecaggError, ImportError):
     """A package of one of the optional extras is not installed.
 

@@ -11,7 +11,7 @@ no more than the guarantee says, as long as the protocol hides everything but th
 import hashlib
 import math
 import os
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -23,8 +23,10 @@ from dp.clip import clip_l2
 from dp.events import PrivacyEvent, Trust
 from protocols import Committee, Cost, Keyholder, Member, Roster, Secret, SecureSum, Session, Transmission, simulate
 from protocols.errors import ParameterError
+from secagg.checks import plain_integer
+from secagg.cohort import check_parties, checked_updates, cohort_of
 from secagg.encoding import Arrays, Encoding, Weighting
-from secagg.errors import ConfigurationError
+from secagg.failures import departing, naming
 from secagg.lattice import fit_with_noise
 from secagg.noise import Noise, Target, added, openings, to_remove
 from secagg.residues import reduced
@@ -103,12 +105,12 @@ class SecureMean:
         cls,
         *,
         protocol: SecureSum,
-        clients: Sequence[int],
+        clients: Iterable[int],
         minimum_contributors: int,
         shapes: Sequence[Sequence[int]],
         clip_l2: float,
         modulus_bits: int = 24,
-        weighting: Weighting = Weighting.UNIFORM,
+        weighting: Weighting | str = Weighting.UNIFORM,
         max_weight: float = 1.0,
         target: Target | None = None,
         roster: Roster | None = None,
@@ -118,12 +120,12 @@ class SecureMean:
 
         Args:
             protocol: The secure sum.
-            clients: Distinct ids of the cohort.
+            clients: Distinct ids of the cohort, integers of Python or numpy.
             minimum_contributors: In [2, len(clients)].
             shapes: Of a client's arrays, in order.
             clip_l2: Bound on the l2 norm of all arrays of a client together.
             modulus_bits: Bits a coordinate on the wire.
-            weighting: Uniform, or by the clients' weights.
+            weighting: Uniform, or by the clients' weights; its name as a string will do too.
             max_weight: The weight that counts as one.
             target: The guarantee to keep, or None for no noise at all.
             roster: The identities of exactly the cohort, for a protocol against a malicious server.
@@ -135,7 +137,8 @@ class SecureMean:
             ParameterError: Cohort, threshold, protocol, roster and committee do not fit together.
             dp.errors.InfeasibleTarget: No noise reaches the target.
         """
-        cohort = tuple(clients)
+        cohort = cohort_of(clients)
+        minimum_contributors = plain_integer(minimum_contributors)
         if type(minimum_contributors) is not int or not 2 <= minimum_contributors <= len(cohort):
             raise ParameterError(
                 f"minimum_contributors must be an int in [2, {len(cohort)}], not {minimum_contributors!r}"
@@ -194,6 +197,7 @@ class SecureMean:
         *,
         rotation: Rotation,
         weight: float | None = None,
+        client: int | None = None,
         entropy: Callable[[int], bytes] = os.urandom,
     ) -> Contribution:
         """A client's part: its clipped and encoded update with its noise, where clients add any, modulo the modulus.
@@ -202,6 +206,7 @@ class SecureMean:
             arrays: The update, of the planned shapes, finite; clipped here to `clip_l2`.
             rotation: Of the session.
             weight: In (0, max_weight] where the mean is weighted, else None.
+            client: Whose it is, for errors to name.
             entropy: Secret randomness for rounding and noise.
 
         Returns:
@@ -211,7 +216,22 @@ class SecureMean:
             EncodingError: Shapes or weight do not fit.
             dp.errors.InvalidParameter: An entry is NaN or infinite.
         """
-        integers = self.encoding.encode(arrays, weight=weight, rotation=rotation, entropy=entropy)
+        with naming(client):
+            integers = self.encoding.encode(arrays, weight=weight, rotation=rotation, entropy=entropy)
+        return self._noised(integers, entropy)
+
+    def zero_contribution(self, *, entropy: Callable[[int], bytes] = os.urandom) -> Contribution:
+        """The part of a client that has no update, since its training has failed: zeros, and its noise as ever.
+
+        Its weight and an adaptive clip's count are zeros too: to the guarantee it is the neighbour of any other
+        contribution of the client, so that whoever sees the sum learns of the failure no more than of an update.
+
+        Args:
+            entropy: Secret randomness for the noise.
+        """
+        return self._noised(np.zeros(self.encoding.length, dtype=np.int64), entropy)
+
+    def _noised(self, integers: NDArray[np.int64], entropy: Callable[[int], bytes]) -> Contribution:
         attached: tuple[Secret, ...] = ()
         if self.noise is not None and not self._central:
             noise, attached = added(self.noise, entropy)
@@ -275,6 +295,7 @@ class SecureMean:
         updates: Mapping[int, Sequence[ArrayLike]],
         *,
         weights: Mapping[int, float] | None = None,
+        failed: Collection[int] = (),
         members: Mapping[int, Member] | None = None,
         keyholders: Mapping[int, Keyholder] | None = None,
         drops: Mapping[str, Collection[int]] | None = None,
@@ -286,8 +307,11 @@ class SecureMean:
         """One round in memory.
 
         Args:
-            updates: Each client's arrays.
-            weights: Each client's weight, where the mean is weighted.
+            updates: Each client's arrays, but for those in `failed`.
+            weights: Each of these clients' weight, where the mean is weighted.
+            failed: Clients without an update, since their training has failed.  With noise they take part by their
+                `zero_contribution`, since who is in the sum must not depend on data; without noise they vanish before
+                they send anything.
             members: Each client's identity and terms, where the mean has a roster.
             keyholders: Each committee member's share and rules, where the mean has a committee.
             drops: By round of the protocol, the parties that vanish there.
@@ -298,20 +322,27 @@ class SecureMean:
 
         Raises:
             ConfigurationError: Updates, weights or members are not those of the cohort, or keyholders of the committee.
-            EncodingError: An update does not fit; nothing has been sent then.
+            EncodingError: An update or weight does not fit; the client is named, and nothing has been sent then.
+            dp.errors.InvalidParameter: Likewise, where an entry of an update is NaN or infinite.
             UnsafeSession: A party does not take part on these terms; nothing has been sent then.
             TooFewSurvivors: Too many vanished; nothing has been released then.
             UnusableMean: See `decode`.
         """
-        self._check_parties(updates, weights, members, keyholders)
         session = self.session(entropy(16), context=context)
+        check_parties(session, members, keyholders)
+        given = checked_updates(self.encoding, self.clients, updates, weights=weights, failed=failed)
+        if self.noise is None:
+            drops = departing(drops or {}, failed, protocol=self.protocol)
         rotation = self.rotation(session)
         vectors, attached, seconds = {}, {}, {}
         for client in self.clients:
             begun = clock()
-            weight = None if weights is None else weights[client]
-            given = self.contribution(updates[client], rotation=rotation, weight=weight, entropy=entropy)
-            vectors[client], attached[client] = given.vector, given.attached
+            if client in given:
+                weight = None if weights is None else weights[client]
+                part = self.contribution(given[client], rotation=rotation, weight=weight, entropy=entropy)
+            else:
+                part = self.zero_contribution(entropy=entropy)
+            vectors[client], attached[client] = part.vector, part.attached
             seconds[client] = clock() - begun
         outcome = simulate(
             self.protocol,
@@ -344,27 +375,6 @@ class SecureMean:
             rounding_bound=self._rounding_bound(outcome.contributors, weights),
             cost=outcome.cost,
         )
-
-    def _check_parties(
-        self,
-        updates: Mapping[int, object],
-        weights: Mapping[int, object] | None,
-        members: Mapping[int, object] | None,
-        keyholders: Mapping[int, object] | None,
-    ) -> None:
-        expected = set(self.clients)
-        if set(updates) != expected:
-            raise ConfigurationError(f"updates must be those of the cohort's {len(expected)} clients")
-        weighted = self.encoding.weighting is Weighting.WEIGHTED
-        if weighted != (weights is not None) or (weights is not None and set(weights) != expected):
-            raise ConfigurationError("weights must be given for the whole cohort exactly where the mean is weighted")
-        if (self.roster is None) != (members is None) or (members is not None and set(members) != expected):
-            raise ConfigurationError("members must be given for the whole cohort exactly where the mean has a roster")
-        opening = None if self.committee is None else set(self.committee.members)
-        if opening != (None if keyholders is None else set(keyholders)):
-            raise ConfigurationError(
-                "keyholders must be given for the whole committee exactly where the mean has a committee"
-            )
 
     def _rounding_bound(self, contributors: tuple[int, ...], weights: Mapping[int, float] | None) -> float | None:
         if weights is None:

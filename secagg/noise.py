@@ -12,6 +12,7 @@ from dp.distributed import DistributedDiscreteGaussian, DistributedSkellam, Latt
 from dp.events import PrivacyEvent, Trust
 from dp.removal import RemovableSkellam
 from protocols import Opening, Secret
+from secagg.checks import check_choice, plain_integer
 from secagg.encoding import Encoding
 from secagg.errors import ConfigurationError
 
@@ -35,7 +36,8 @@ class Target:
             protocol that carries attached secrets.
 
     Raises:
-        ConfigurationError: Noise is to be removed that is not distributed, or not Skellam.
+        ConfigurationError: Noise is to be removed that is not distributed, or not Skellam; or there is no such
+            mechanism or trust.
     """
 
     epsilon: float
@@ -47,6 +49,9 @@ class Target:
     noise_removal: bool = False
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "mechanism", check_choice("mechanism", self.mechanism, LatticeNoise))
+        object.__setattr__(self, "trust", check_choice("trust", self.trust, Trust))
+        object.__setattr__(self, "colluding", plain_integer(self.colluding))
         if self.noise_removal and (self.mechanism, self.trust) != (LatticeNoise.SKELLAM, Trust.DISTRIBUTED):
             raise ConfigurationError(
                 "noise removal takes distributed Skellam noise, whose parts add up exactly, not "

@@ -1,15 +1,21 @@
 """What a round did and cost: a line of `metrics.jsonl`, whose ranges are checked where one is read."""
 
+import math
 from collections.abc import Sequence
 from typing import Annotated, Final
 
 import msgspec
 from msgspec import Meta
 
+from dp.reporting.checklist import rounded_up
 from protocols import Committee, Cost
+from secagg.checks import listed
 
 LARGEST: Final = 1e100
 """No figure of a round is larger: a loss beyond it has diverged, and sums and drawings of all of them stay finite."""
+
+MOST_ROUNDS: Final = 2**31 - 1
+"""No run has more rounds."""
 
 Count = Annotated[int, Meta(ge=0, lt=2**31)]
 Quantity = Annotated[float, Meta(ge=0, le=LARGEST)]
@@ -41,6 +47,8 @@ class RoundRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         loss: Likewise.
         contributors: How many updates are in the mean; 0 where too few were left and nothing was released.
         dropped: By round of the protocol, ids of the clients that vanished there.
+        failed: By client, why its training failed: for the simulator's own eyes, not to be published where there is
+            noise, which hides who has failed.  Without noise these clients are among those in `dropped`.
         epsilon: Spent up to and with this round; None without noise.
         ledger_head: Of the ledger after this round, which shows whether a file is older; None without noise.
         rounding_bound: The most that an entry of the mean differs, noise aside, from the exact one; None where that is
@@ -59,6 +67,7 @@ class RoundRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     loss: Annotated[float, Meta(ge=-LARGEST, le=LARGEST)]
     contributors: Count
     dropped: dict[Stage, list[Count]] = {}
+    failed: dict[Count, str] = {}
     epsilon: Quantity | None = None
     ledger_head: Annotated[str, Meta(pattern=r"\A[0-9a-f]{64}\Z")] | None = None
     rounding_bound: Annotated[float, Meta(ge=0)] | None = None
@@ -69,6 +78,25 @@ class RoundRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     client_s: Quantity = 0.0
     server_s: Quantity = 0.0
     committee: CommitteeCost | None = None
+
+    def __str__(self) -> str:
+        """The round in one line for people."""
+        released = f"{self.contributors} contributors"
+        parts = [released if self.contributors else f"nothing released ({self.withheld})"]
+        if not math.isnan(self.accuracy):
+            parts.append(f"accuracy {self.accuracy:.2%}")
+        parts.append(f"loss {self.loss:.4g}")
+        if self.epsilon is not None:
+            parts.append(f"epsilon {rounded_up(self.epsilon)} spent")
+        vanished = {name.replace("_", " "): len(clients) for name, clients in self.dropped.items() if clients}
+        where = ", ".join(f"{count} in {name}" for name, count in vanished.items())
+        parts.append(f"{sum(vanished.values())} vanished" + (f" ({where})" if where else ""))
+        if self.failed:
+            parts.append(f"training failed on {listed(self.failed)}")
+        if self.sent_bytes:
+            parts.append(f"a client sent {self.sent_bytes:,.0f} bytes, received {self.received_bytes:,.0f}")
+            parts.append(f"and took {self.client_s:.3g} CPU s, the server {self.server_s:.3g}")
+        return f"round {self.round}: {', '.join(parts)}"
 
 
 def means(cost: Cost, parties: Sequence[int]) -> tuple[float, float, float]:

@@ -110,6 +110,7 @@ class _Live:
         kinds: dict[str | None, str] = {None: name}
         if config.compare:
             kinds |= {"without noise": "without noise", "plain": "in the clear"}
+        self._told = set[int]()
         self._tasks: dict[str | None, TaskID] = {
             kind: self._progress.add_task(label, total=config.rounds, note="") for kind, label in kinds.items()
         }
@@ -128,7 +129,22 @@ class _Live:
             note += f"  epsilon {record.epsilon:.2f}"
         if kind is None:
             note += f"  {record.contributors} in"
+            self._tell_failures(record)
         self._progress.update(self._tasks[kind], completed=record.round, note=note)
+
+    def _tell_failures(self, record: RoundRecord) -> None:
+        """Say whose training has failed and why, once for each client: all owners look at this one screen."""
+        for client, reason in record.failed.items():
+            if client not in self._told:
+                self._told.add(client)
+                done = "it takes part with zeros" if record.epsilon is not None else "it is left out"
+                self._progress.console.print(
+                    f"round {record.round}: the training of client {client} has failed, and {done}: {reason} (later "
+                    "rounds are in metrics.jsonl alone)",
+                    highlight=False,
+                    markup=False,
+                    soft_wrap=True,
+                )
 
 
 def _plan_line(prepared: Prepared) -> str:

@@ -25,11 +25,15 @@ from dp.ledger import Ledger
 from dp.records import TRUST_DETAIL
 from protocols import Keyholder, Member, Role
 from protocols.errors import TooFewSurvivors
+from secagg.checks import check_positive, plain_integer, shown
 from secagg.clipping import Clip, GlobalClip, planned
+from secagg.cohort import check_consent
 from secagg.devices import Devices, Shard
 from secagg.encoding import Arrays, Weighting
-from secagg.errors import ConfigurationError, ModelError, UnusableMean
+from secagg.errors import ConfigurationError, DataError, ModelError, TrainingDiverged, UnusableMean
+from secagg.failures import DATA_DEPENDENT, departing, train_all
 from secagg.mean import Release, SecureMean
+from secagg.preflight import check_ledger, label_of
 from secagg.records import LARGEST, RoundRecord, committee_cost, means
 
 
@@ -38,12 +42,23 @@ class ServerStep:
     """How the server moves the model by a mean update.
 
     Attributes:
-        learning_rate: Factor on the velocity.
+        learning_rate: Factor on the velocity, a finite number above 0.
         momentum: Factor, in [0, 1), on what is left of the velocity each round; 0 is plain federated averaging.
+
+    Raises:
+        ConfigurationError: One of them is out of range.
     """
 
     learning_rate: float = 1.0
     momentum: float = 0.0
+
+    def __post_init__(self) -> None:
+        check_positive("the server's learning_rate", self.learning_rate)
+        momentum = self.momentum
+        if isinstance(momentum, bool) or not isinstance(momentum, int | float | np.integer | np.floating):
+            raise ConfigurationError(f"the server's momentum: expected a number in [0, 1), found {shown(momentum)}")
+        if not 0 <= momentum < 1:
+            raise ConfigurationError(f"the server's momentum: expected a number in [0, 1), found {momentum}")
 
 
 PLAIN_STEP: Final = ServerStep()
@@ -85,6 +100,22 @@ class GlobalModel:
             raise ModelError(_diverged(self.round + 1, "the weights are not finite"))
         self.velocity, self.weights = list(map(np.asarray, velocity)), list(map(np.asarray, weights))
 
+    def check(self, shapes: Sequence[tuple[int, ...]]) -> None:
+        """Make sure that a round can move this state; whether the weights are finite, the model itself looks at.
+
+        Args:
+            shapes: Of an update's arrays.
+
+        Raises:
+            ModelError: It has other shapes, or a velocity that is not finite.
+        """
+        for name, arrays in (("weights", self.weights), ("velocity", self.velocity)):
+            found = [np.shape(array) for array in arrays]
+            if found != list(shapes):
+                raise ModelError(f"the {name} to start from: expected shapes {list(shapes)}, found {found}")
+        if not all(np.isfinite(array).all() for array in self.velocity):
+            raise ModelError("the velocity to start from: expected finite entries, found NaN or infinity")
+
     def digest(self) -> bytes:
         """32 bytes that name these weights, this round and the next one's clip."""
         digest = hashlib.sha256(self.round.to_bytes(8, "big"))
@@ -115,7 +146,12 @@ class SecureAveraging:
         contributors: Whose updates are in the last round's mean; none where nothing was released.
 
     Raises:
-        ConfigurationError: Mean, ledger, devices, state, members and keyholders do not fit together.
+        ConfigurationError: Mean, ledger, devices, state, members and keyholders do not fit together; a release that the
+            ledger would refuse to commit is refused here.
+        DataError: The test examples do not fit the model; or, where devices add noise themselves, a client's do not.
+        ModelError: The state is not one of the devices' model.
+        UnsafeSession: A party would not take part on these terms.
+        dp.errors.LedgerUnavailable: Nothing can be written to the ledger.
     """
 
     def __init__(
@@ -143,6 +179,9 @@ class SecureAveraging:
             )
         if (mean.noise is None and local is None) != (ledger is None):
             raise ConfigurationError("a ledger is needed exactly where the mean or the devices' training adds noise")
+        dropping = plain_integer(dropping)
+        if not isinstance(step, ServerStep):
+            raise ConfigurationError(f"step: expected a ServerStep, found {type(step).__name__}")
         if type(dropping) is not int or not 0 <= dropping <= len(mean.clients):
             raise ConfigurationError(f"dropping must be an int in [0, {len(mean.clients)}], not {dropping!r}")
         if (mean.roster is None) != (members is None):
@@ -152,47 +191,49 @@ class SecureAveraging:
         self._devices, self._test, self._mean, self._ledger = devices, test, mean, ledger
         self._members, self._keyholders, self._local = members, keyholders, local
         self._step, self._dropping = step, dropping
-        self._of_run = "" if run is None else f" of run {run}"
+        self._run = run
         self.state = state or GlobalModel.initial(devices)
         expected = planned(self.state.clip, shapes=devices.shapes, clip_l2=mean.encoding.clip_l2)
         if (mean.encoding.shapes, mean.encoding.clip_l2) != expected:
             raise ConfigurationError("the mean was planned for another model than these devices', or another clip")
         if isinstance(self.state.clip, AdaptiveClip) and mean.encoding.weighting is Weighting.WEIGHTED:
             raise ConfigurationError("an adaptive clip counts clients, all alike, and takes a uniform mean")
+        self._check_before_anything_is_asked()
         self.contributors: tuple[int, ...] = ()
 
     def round(self) -> RoundRecord:
         """Run one round and move the global model.
 
-        Where too few clients are left, or noise leaves no mean, the model stays; a reservation counts as spent.
+        Where too few clients are left, or noise leaves no mean, the model stays; a reservation counts as spent.  A
+        client whose training fails ends no round (`secagg.failures`): without noise it drops out; with noise, which is
+        where there is a ledger, it takes part with zeros.  `RoundRecord.failed` has its reason.
 
         Raises:
             dp.errors.BudgetExceeded: The budget does not allow another release; nothing has been sent.
-            ModelError: Training has diverged; what was released is spent.
+            DataError: The training of all clients has failed; nothing has been sent.
+            ModelError: Likewise; or training has diverged, and what was released is spent.
         """
         number, devices, mean = self.state.round + 1, self._devices, self._mean
         clip = self.state.clip
-        try:
-            updates = {client: clip.prepare(update) for client, update in devices.train(self.state.weights, number)}
-        except Exception:
-            # That noised training has failed is told, and depends on the data; that it was interrupted does not.
-            with contextlib.suppress(BudgetExceeded):
-                self._reserve(self._local, number)
-            raise
+        self.state.check(devices.shapes)
+        updates, reasons = self._train(number)
+        failed = set(reasons) - set(updates)
         # Devices are clients: they vanish in rounds that ask clients, and the committee stays.
         asking = [row.name for row in mean.protocol.rounds if row.role is Role.CLIENT]
         drops = devices.drops(number, asking, self._dropping)
+        if self._ledger is None:
+            drops = departing(drops, failed, protocol=mean.protocol)
         weights = None
         if mean.encoding.weighting is Weighting.WEIGHTED:
             most = mean.encoding.max_weight
-            weights = {client: min(float(devices.examples(client)), most) for client in devices.clients}
-        noise = None if mean.noise is None else mean.noise.event
-        ticket = self._reserve(self._local or noise, number)
+            weights = {client: min(float(devices.examples(client)), most) for client in updates}
+        ticket = self._reserve(self._event, number)
         release, withheld = None, None
         try:
             release = mean.run(
                 updates,
                 weights=weights,
+                failed=failed,
                 members=self._members,
                 keyholders=self._keyholders,
                 drops=drops,
@@ -209,12 +250,53 @@ class SecureAveraging:
             self.state.clip = following
         self.state.round = number
         self.contributors = () if release is None else release.contributors
-        return self._record(release, drops, withheld, clip)
+        return self._record(release, drops, withheld, clip, reasons)
+
+    @property
+    def _event(self) -> PrivacyEvent | None:
+        """What a round costs."""
+        return self._local or (None if self._mean.noise is None else self._mean.noise.event)
+
+    def _check_before_anything_is_asked(self) -> None:
+        """Make every check that would otherwise come after a sum has been released, or after its cost is reserved."""
+        devices, mean, ledger, event = self._devices, self._mean, self._ledger, self._event
+        self.state.check(devices.shapes)
+        check_consent(mean.protocol, mean.session(bytes(16)), self._members, self._keyholders)
+        if ledger is not None and event is not None:
+            check_ledger(ledger, event, mean=mean, devices=devices, local=self._local is not None, run=self._run)
+        try:
+            evaluate(devices, self.state.weights, self._test)
+        except DataError as error:
+            raise DataError(f"test: {error}") from error
+        if self._local is not None:
+            devices.check_examples()
+
+    def _train(self, number: int) -> tuple[dict[int, Arrays], dict[int, str]]:
+        """The contributions of a round, and why clients have failed; those have zeros where devices add the noise."""
+        clip, encoding = self.state.clip, self._mean.encoding
+        # What noised training has computed may be looked at; how an example ends it may not, see check_examples.
+        kinds = DATA_DEPENDENT if self._local is None else (TrainingDiverged,)
+        try:
+            updates, reasons = train_all(
+                self._devices,
+                self.state.weights,
+                number,
+                prepare=lambda update: encoding.checked(clip.prepare(update)),
+                kinds=kinds,
+            )
+        except Exception:
+            # That noised training has failed is told, and depends on the data; that it was interrupted does not.
+            with contextlib.suppress(BudgetExceeded):
+                self._reserve(self._local, number)
+            raise
+        if self._local is not None:
+            updates |= {client: [np.zeros(shape) for shape in encoding.shapes] for client in reasons}
+        return updates, reasons
 
     def _reserve(self, event: PrivacyEvent | None, number: int) -> int | None:
         if self._ledger is None or event is None:
             return None
-        return self._ledger.reserve(event, f"round {number}{self._of_run}")
+        return self._ledger.reserve(event, label_of(number, self._run), contributors=len(self._mean.clients))
 
     def _commit(self, ticket: int, release: Release) -> None:
         target = self._mean.target
@@ -228,7 +310,12 @@ class SecureAveraging:
             )
 
     def _record(
-        self, release: Release | None, drops: dict[str, list[int]], withheld: str | None, clip: Clip
+        self,
+        release: Release | None,
+        drops: dict[str, list[int]],
+        withheld: str | None,
+        clip: Clip,
+        failed: dict[int, str],
     ) -> RoundRecord:
         loss, accuracy = _measured(self._devices, self.state, self._test)
         record = RoundRecord(
@@ -237,6 +324,7 @@ class SecureAveraging:
             loss=loss,
             contributors=0,
             dropped=drops,
+            failed=failed,
             clip_bound=_adapting(clip),
             withheld=withheld,
             epsilon=None if self._ledger is None else self._ledger.spent().epsilon,
@@ -285,23 +373,34 @@ class PlainAveraging:
         self._max_weight, self._step = max_weight, step
 
     def round(self, contributors: Sequence[int]) -> RoundRecord:
-        """Run one round with the updates of these clients.
+        """Run one round with the updates of these clients, those whose training fails left out.
 
         Raises:
-            ModelError: Training has diverged.
+            DataError: The training of all clients has failed.
+            ModelError: Likewise, or training has diverged.
         """
-        number, chosen, clip = self.state.round + 1, set(contributors), self.state.clip
-        if chosen:
-            trained = self._devices.train(self.state.weights, number)
-            updates = {client: clip.prepare(update) for client, update in trained if client in chosen}
+        number, clip = self.state.round + 1, self.state.clip
+        updates, reasons = dict[int, Arrays](), dict[int, str]()
+        if contributors:
+            trained, reasons = train_all(self._devices, self.state.weights, number, prepare=self._prepared)
+            updates = {client: update for client, update in trained.items() if client in set(contributors)}
+        if updates:
             mean, following = clip.after(plain_mean(updates, clip_l2=self._clip_l2, weight=self._weight))
             self.state.apply(mean, self._step)
             self.state.clip = following
         self.state.round = number
         loss, accuracy = _measured(self._devices, self.state, self._test)
         return RoundRecord(
-            round=number, accuracy=accuracy, loss=loss, contributors=len(chosen), clip_bound=_adapting(clip)
+            round=number,
+            accuracy=accuracy,
+            loss=loss,
+            contributors=len(updates),
+            failed=reasons,
+            clip_bound=_adapting(clip),
         )
+
+    def _prepared(self, update: Arrays) -> Arrays:
+        return list(clipped(self.state.clip.prepare(update), bound=self._clip_l2).arrays)
 
     def _weight(self, client: int) -> float:
         return 1.0 if self._max_weight is None else min(float(self._devices.examples(client)), self._max_weight)

@@ -215,3 +215,13 @@ def test_plan_modulus_without_sampling_finds_skellam_shares_on_any_finer_modulus
     assert plan.local_sigma <= 2.0**16
     assert plan.noise_ratio < 1.05
     assert plan.event.relation is NeighbouringRelation.ZERO_OUT
+
+
+def test_plan_modulus_takes_the_name_of_its_noise() -> None:
+    asked: dict[str, Any] = {
+        "bits": 24, "clip_l2": 1.0, "clients": 100, "dimension": 64, "releases": 5, "sampling_rate": 1.0,
+        "epsilon": 6.0, "delta": 1e-3, "relation": NeighbouringRelation.ZERO_OUT,
+    }  # fmt: skip
+    assert plan_modulus(**asked, noise="skellam") == plan_modulus(**asked, noise=LatticeNoise.SKELLAM)  # type: ignore[arg-type]
+    with pytest.raises(InvalidParameter, match="noise: expected discrete-gaussian or skellam"):
+        plan_modulus(**asked, noise="gaussian")  # type: ignore[arg-type]

@@ -318,7 +318,7 @@ def test_encoding_refuses_what_is_no_modulus(modulus: Any) -> None:
         ({"modulus_bits": 1}, "modulus_bits"),
         ({"modulus_bits": 63}, "modulus_bits"),
         ({"modulus_bits": True}, "modulus_bits"),
-        ({"weighting": "weighted"}, "weighting"),
+        ({"weighting": "wieghted"}, "weighting: expected one of uniform, weighted, found 'wieghted'"),
         ({"shapes": []}, "shapes"),
         ({"shapes": [(0, 3), (2,)]}, "shapes"),
         ({"shapes": [(-1,)]}, "shapes"),

@@ -12,7 +12,7 @@ from scipy import stats
 
 from dp.accounting import guarantee
 from dp.clip import clip_l2, l2_norm
-from dp.distributed import DistributedDiscreteGaussian
+from dp.distributed import DistributedDiscreteGaussian, LatticeNoise
 from dp.errors import InfeasibleTarget, InvalidParameter
 from protocols import PlainSum, SecAgg, SecAggPlus, SecureSum, TooFewSurvivors, Transmission
 from protocols.errors import ParameterError
@@ -322,6 +322,132 @@ def test_mean_refuses_one_bad_contribution_before_anything_is_sent(
     with pytest.raises(error):
         mean.run(given, weights={0: 1.0, 1: 1.0, 2: 1.0, 3: weight}, tap=tap)
     assert not tap.seen
+
+
+@pytest.mark.parametrize(
+    ("update", "error", "match"),
+    [
+        ([np.array([math.nan, 0])], InvalidParameter, r"client 6: arrays\[0\]: expected finite entries"),
+        ([np.array([1e308, 1e308]) * 1.7], InvalidParameter, "client 6: arrays: expected a global L2 norm"),
+        ([np.array(["a", "b"])], InvalidParameter, r"client 6: arrays\[0\]: expected floats"),
+        ([np.zeros(3)], EncodingError, r"client 6: the update has shapes \(\(3,\),\)"),
+        ([], EncodingError, r"client 6: the update has shapes \(\)"),
+        ([[1.0], [1.0, 2.0]], EncodingError, "client 6: the update has shapes"),
+        ([[[1.0], [1.0, 2.0]]], EncodingError, "client 6: the update must be a list of arrays"),
+        (None, EncodingError, "client 6: the update: expected a list of arrays, found NoneType"),
+        (1.0, EncodingError, "client 6: the update: expected a list of arrays, found float"),
+        ("update", EncodingError, "client 6: the update: expected a list of arrays, found str"),
+        ({"w": np.zeros(2)}, EncodingError, r"client 6: .*found dict; list\(update.values\(\)\) would do"),
+    ],
+)
+def test_mean_names_the_client_whose_update_it_refuses_and_nothing_is_drawn_or_sent(
+    update: Any, error: type[Exception], match: str
+) -> None:
+    mean, tap, drawn = planned(8, shapes=[(2,)], target=TARGET), Tap(), list[int]()
+
+    def entropy(size: int) -> bytes:
+        drawn.append(size)
+        return bytes(size)
+
+    with pytest.raises(error, match=f"^{match}"):
+        mean.run(updates(mean) | {6: update}, tap=tap, entropy=entropy)
+    assert not tap.seen
+    assert drawn == [16]  # the session's id alone: no rounding, no noise, no keys
+    with pytest.raises(error, match=f"^{match}"):
+        mean.contribution(update, rotation=mean.rotation(mean.session(bytes(16))), client=6)
+
+
+@pytest.mark.parametrize("weight", [0.0, 20.5, math.nan, None, "1", True])
+def test_mean_names_the_client_whose_weight_it_refuses(weight: Any) -> None:
+    mean, tap = planned(4, **WEIGHED), Tap()
+    with pytest.raises(EncodingError, match=r"^client 2: weight: expected a number in \(0, 20\]$"):
+        mean.run(updates(mean), weights=dict.fromkeys(mean.clients, 1.0) | {2: weight}, tap=tap)
+    assert not tap.seen
+
+
+def test_mean_names_the_clients_that_are_missing_and_those_that_are_not_its_own() -> None:
+    mean = planned(9, shapes=[(2,)])
+    given: dict[Any, Any] = updates(mean)
+    for changed, match in (
+        (
+            {client: given[client] for client in range(2)},
+            "updates: .*9 clients, found none of client 2, 3, 4, 5, 6 and 2",
+        ),
+        (given | {12: [np.zeros(2)]}, "updates: .*9 clients, found one of 12$"),
+        ({str(client): update for client, update in given.items()}, "found none of client 0, .* and one of '0', "),
+        (list(given.values()), "updates: expected a mapping from client ids, found list"),
+        (None, "updates: expected a mapping from client ids, found NoneType"),
+    ):
+        with pytest.raises(ConfigurationError, match=match):
+            mean.run(changed)  # type: ignore[arg-type]
+    weighted = planned(3, minimum_contributors=2, **WEIGHED)
+    for weights, match in (([1.0] * 3, "weights: expected a mapping"), ({0: 1.0, 1: 1.0}, "weights: .*client 2$")):
+        with pytest.raises(ConfigurationError, match=match):
+            weighted.run(updates(weighted), weights=weights)  # type: ignore[arg-type]
+
+
+def test_mean_takes_updates_that_can_be_read_once() -> None:
+    mean = planned(4, shapes=[(2,)], minimum_contributors=2)
+    release = mean.run({client: (np.full(2, 0.25) for _ in range(1)) for client in mean.clients})  # type: ignore[misc]
+    np.testing.assert_allclose(release.mean[0], 0.25, atol=1e-4)
+
+
+def test_mean_takes_ids_of_numpy_and_names_of_choices() -> None:
+    mean = planned(
+        clients=np.arange(50),
+        minimum_contributors=np.int64(26),
+        modulus_bits=np.int8(24),
+        shapes=[np.array([2])],
+        weighting="weighted",
+        max_weight=20.0,
+        target=Target(
+            epsilon=50.0,
+            delta=1e-3,
+            releases=np.int64(2),  # type: ignore[arg-type]
+            colluding=np.int64(1),  # type: ignore[arg-type]
+            mechanism="skellam",  # type: ignore[arg-type]
+            trust="distributed",  # type: ignore[arg-type]
+            noise_removal=False,
+        ),
+    )
+    same = planned(
+        50,
+        minimum_contributors=26,
+        shapes=[(2,)],
+        weighting=Weighting.WEIGHTED,
+        max_weight=20.0,
+        target=Target(epsilon=50.0, delta=1e-3, releases=2, colluding=1, mechanism=LatticeNoise.SKELLAM),
+    )
+    assert mean == same
+    assert {type(client) for client in mean.clients} == {int}
+    assert mean.session(bytes(16)) == same.session(bytes(16))
+    given = {np.int64(client): update for client, update in updates(mean).items()}
+    release = mean.run(given, weights={np.uint8(client): 10.0 for client in mean.clients})  # type: ignore[arg-type, misc]
+    assert release.contributors == mean.clients
+    assert {type(client) for client in release.contributors} == {int}
+    assert planned(clients=list(np.arange(8))).clients == tuple(range(8))
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "match"),
+    [
+        ({"weighting": "wieghted"}, EncodingError, "weighting: expected one of uniform, weighted, found 'wieghted'"),
+        ({"weighting": 1}, EncodingError, "weighting: expected one of uniform, weighted, found 1"),
+        ({"clients": 50}, ParameterError, "clients: expected the ids of a cohort, found int"),
+        ({"clients": [0, 1, 2, 3.0]}, ParameterError, "clients: expected integers, found 3.0"),
+        ({"clients": np.arange(4).reshape(2, 2)}, ParameterError, "clients: expected integers, found array"),
+        ({"clients": [0, 1, 2, True]}, ParameterError, "clients: expected integers, found True"),
+    ],
+)
+def test_mean_refuses_choices_and_ids_by_name(change: dict[str, Any], error: type[Exception], match: str) -> None:
+    with pytest.raises(error, match=match):
+        planned(minimum_contributors=2, **change)
+
+
+@pytest.mark.parametrize(("name", "found"), [("mechanism", "gaussian"), ("trust", "server"), ("trust", None)])
+def test_target_refuses_choices_by_name(name: str, found: Any) -> None:
+    with pytest.raises(ConfigurationError, match=f"{name}: expected one of .*, found {found!r}"):
+        dataclasses.replace(TARGET, **{name: found})
 
 
 def test_mean_refuses_drops_that_cannot_be_before_anything_is_sent() -> None:

@@ -165,3 +165,13 @@ def test_members_and_roster_of_a_training_belong_together() -> None:
         SecureAveraging(devices=federation, test=test, mean=mean)
     with pytest.raises(ConfigurationError, match="members are needed exactly where"):
         SecureAveraging(devices=federation, test=test, mean=mean_for(federation), members=members)
+
+
+@pytest.mark.parametrize("terms", [{"minimum_contributors": 8}, {"adversarial": 0.5}])
+def test_members_that_would_not_take_part_are_known_before_training(terms: dict[str, Any]) -> None:
+    federation, test = devices(10), examples(50, 99)
+    members = simulated_members(federation.clients, **TERMS)
+    mean = mean_for(federation, protocol=MALICIOUS[0][0], minimum_contributors=7, roster=members[0].roster)
+    strict = members | {4: dataclasses.replace(members[4], **terms)}
+    with pytest.raises(UnsafeSession, match="party 4: "):
+        SecureAveraging(devices=federation, test=test, mean=mean, members=strict)

@@ -1,0 +1,126 @@
+"""What a cohort brings to a secure mean, checked for all of them before anything of anyone is masked or sent."""
+
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any
+
+from numpy.typing import ArrayLike, NDArray
+
+from protocols import Keyholder, Member, SecureSum, Session
+from protocols.agreement import agree
+from protocols.errors import ParameterError, UnsafeSession
+from secagg.checks import listed, plain_integer, shown
+from secagg.encoding import Encoding, Weighting
+from secagg.errors import ConfigurationError
+from secagg.failures import naming
+
+
+def cohort_of(clients: Iterable[int]) -> tuple[int, ...]:
+    """The ids of a cohort as Python's integers; whether a session takes them, it says itself.
+
+    Raises:
+        ParameterError: They are no integers.
+    """
+    if not isinstance(clients, Iterable):
+        raise ParameterError(f"clients: expected the ids of a cohort, found {type(clients).__name__}")
+    cohort = tuple(map(plain_integer, clients))
+    for client in cohort:
+        if type(client) is not int:
+            raise ParameterError(f"clients: expected integers, found {shown(client)}")
+    return cohort
+
+
+def checked_updates(
+    encoding: Encoding,
+    clients: Collection[int],
+    updates: Mapping[int, Iterable[ArrayLike]],
+    *,
+    weights: Mapping[int, float] | None,
+    failed: Collection[int],
+) -> dict[int, list[NDArray[Any]]]:
+    """All clients' updates as lists of arrays, which the encoding takes.
+
+    Args:
+        encoding: Of the mean.
+        clients: Ids of the cohort.
+        updates: Each client's arrays, but for those in `failed`.
+        weights: Each of these clients' weight, where the mean is weighted.
+        failed: Clients that have no update.
+
+    Raises:
+        ConfigurationError: Updates or weights are not those of the cohort; the message names the clients.
+        EncodingError: An update or weight does not fit; the message names the client.
+        dp.errors.InvalidParameter: Likewise, where an entry of an update is NaN or infinite, or no real number.
+    """
+    unknown = set(failed) - set(clients)
+    if unknown:
+        raise ConfigurationError(f"failed: expected clients of the cohort, found {listed(unknown)}")
+    expected = dict.fromkeys(client for client in clients if client not in failed)
+    _check_ids("updates", updates, expected)
+    if (encoding.weighting is Weighting.WEIGHTED) != (weights is not None):
+        raise ConfigurationError("weights must be given for the whole cohort exactly where the mean is weighted")
+    if weights is not None:
+        _check_ids("weights", weights, expected)
+    found = {}
+    for client in expected:
+        with naming(client):
+            encoding.checked_weight(None if weights is None else weights[client])
+            found[client] = encoding.checked(updates[client])
+    return found
+
+
+def check_parties(
+    session: Session, members: Mapping[int, object] | None, keyholders: Mapping[int, object] | None
+) -> None:
+    """Refuse members that are not those of the session's roster, and keyholders that are not those of its committee.
+
+    Raises:
+        ConfigurationError: They are not.
+    """
+    expected = set(session.clients)
+    if (session.roster is None) != (members is None) or (members is not None and set(members) != expected):
+        raise ConfigurationError("members must be given for the whole cohort exactly where the mean has a roster")
+    opening = None if session.committee is None else set(session.committee.members)
+    if opening != (None if keyholders is None else set(keyholders)):
+        raise ConfigurationError(
+            "keyholders must be given for the whole committee exactly where the mean has a committee"
+        )
+
+
+def check_consent(
+    protocol: SecureSum,
+    session: Session,
+    members: Mapping[int, Member] | None,
+    keyholders: Mapping[int, Keyholder] | None,
+) -> None:
+    """Make sure that every party takes part in such a session, on its own terms.
+
+    Args:
+        protocol: The protocol.
+        session: A session like the one that is to be run.
+        members: Each client's identity and terms, where the session has a roster.
+        keyholders: Each committee member's share and rules, where it has a committee.
+
+    Raises:
+        ConfigurationError: Members or keyholders are not those of the session.
+        UnsafeSession: A party does not.
+    """
+    check_parties(session, members, keyholders)
+    for party in dict.fromkeys((*(members or ()), *(keyholders or ()))):
+        member, keyholder = (members or {}).get(party), (keyholders or {}).get(party)
+        try:
+            agree(protocol, session, party, member=member, keyholder=keyholder)
+        except UnsafeSession as error:
+            raise UnsafeSession(f"party {party}: {error}") from error
+
+
+def _check_ids(name: str, given: object, expected: Mapping[int, object]) -> None:
+    """Refuse what is no mapping from exactly the expected clients."""
+    if not isinstance(given, Mapping):
+        raise ConfigurationError(f"{name}: expected a mapping from client ids, found {type(given).__name__}")
+    missing = [client for client in expected if client not in given]
+    unknown = [client for client in given if client not in expected]
+    found = [f"none of client {listed(missing)}"] * bool(missing) + [f"one of {listed(unknown)}"] * bool(unknown)
+    if found:
+        raise ConfigurationError(
+            f"{name}: expected one of each of the cohort's {len(expected)} clients, found {' and '.join(found)}"
+        )

@@ -1,0 +1,160 @@
+"""Failures of single clients: the training of one of them does not end the round of all others.
+
+All clients run the same program from the same weights.  Where that fails for some of them and not for the others, the
+reason is in their data.  Such a client is left out where nothing is to be private.  Where there is noise, who is left
+out must not depend on data: the client sends zeros with its share of the noise, and nobody but its owner learns why.
+"""
+
+import sys
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Final
+
+from numpy.typing import NDArray
+
+from dp.checks import harmless
+from dp.errors import InvalidParameter
+from protocols import Role, SecureSum
+from secagg.checks import listed
+from secagg.encoding import Arrays
+from secagg.errors import ConfigurationError, DataError, EncodingError, ModelError, TrainingDiverged
+
+if TYPE_CHECKING:
+    from secagg.devices import Devices
+
+Kinds = tuple[type[Exception], ...]
+
+DATA_DEPENDENT: Final[Kinds] = (ArithmeticError, LookupError, TypeError, ValueError)
+"""What a client's training may raise because of its data, besides TensorFlow's errors about arguments.
+
+Among them are this package's errors about data and models, and what numpy and users' own models raise.  Settings that
+cannot work, full memory, the operating system's errors, missing packages and other errors of a program end the run.
+"""
+
+# Their only argument is the message, which a client's name may be put before.
+_NAMED: Final = (ConfigurationError, DataError, EncodingError, InvalidParameter, ModelError, TrainingDiverged)
+
+
+class Failures:
+    """The clients whose part of one round has failed.
+
+    Args:
+        number: Of the round.
+        kinds: What may fail without ending the round; everything else is raised.
+
+    Attributes:
+        reasons: By client, why it failed: one line for its owner.
+    """
+
+    def __init__(self, number: int, *, kinds: Kinds = DATA_DEPENDENT) -> None:
+        self.reasons: dict[int, str] = {}
+        self._number, self._kinds = number, kinds
+        self._first: Exception | None = None
+
+    @contextmanager
+    def of(self, client: int) -> Iterator[None]:
+        """Note a failure inside the block as the client's, and go on behind the block.
+
+        Raises:
+            Exception: It is none of the kinds; its message, or a note on it, names the client.
+        """
+        try:
+            yield
+        except Exception as error:
+            if not self._contains(error):
+                if (named := _about(client, error)) is not error:
+                    raise named from error.__cause__
+                raise
+            self.reasons[client] = harmless(_in_words(error).removeprefix(f"client {client} "))
+            self._first = self._first or error
+
+    def check(self, working: Collection[int]) -> None:
+        """Make sure that the failures are those of single clients.
+
+        Args:
+            working: The clients that have not failed.
+
+        Raises:
+            DataError: All have failed, the first one over its data.
+            ModelError: All have failed, the first one in another way.
+        """
+        if working or self._first is None:
+            return
+        kind = DataError if isinstance(self._first, DataError) else ModelError
+        client, reason = next(iter(self.reasons.items()))
+        raise kind(
+            f"the training of all {len(self.reasons)} clients ({listed(self.reasons)}) has failed in round "
+            f"{self._number}, and nothing has been sent; client {client}: {reason}"
+        ) from self._first
+
+    def _contains(self, error: Exception) -> bool:
+        if not self._kinds or isinstance(error, ConfigurationError | OSError):
+            return False
+        return isinstance(error, self._kinds) or _is_of_tensor(error)
+
+
+def train_all(
+    devices: "Devices",
+    weights: Sequence[NDArray[Any]],
+    number: int,
+    *,
+    prepare: Callable[[Arrays], Arrays],
+    kinds: Kinds = DATA_DEPENDENT,
+) -> tuple[dict[int, Arrays], dict[int, str]]:
+    """What each client contributes to a round, and why the others cannot.
+
+    Args:
+        devices: The clients.
+        weights: The global ones.
+        number: Of the round.
+        prepare: Makes of an update what the client contributes, and refuses what a sum cannot take.
+        kinds: As for `Failures`.
+
+    Raises:
+        DataError: All clients have failed, the first one over its data.
+        ModelError: All clients have failed, the first one in another way; or the weights are not the model's.
+    """
+    failures = Failures(number, kinds=kinds)
+    prepared = {}
+    for client, update in devices.train(weights, number, failures):
+        with failures.of(client):
+            prepared[client] = prepare(update)
+    failures.check(prepared)
+    return prepared, failures.reasons
+
+
+def departing(
+    drops: Mapping[str, Collection[int]], failed: Collection[int], *, protocol: SecureSum
+) -> dict[str, list[int]]:
+    """Who vanishes, by round of the protocol, where clients that have failed do so before they send anything."""
+    first = next(row.name for row in protocol.rounds if row.role is Role.CLIENT)
+    left = {name: [client for client in clients if client not in failed] for name, clients in drops.items()}
+    return left | {first: sorted({*left.get(first, ()), *failed})} if failed else left
+
+
+@contextmanager
+def naming(client: int | None) -> Iterator[None]:
+    """Say in an error inside the block which client it is about, where that is known."""
+    try:
+        yield
+    except _NAMED as error:
+        if client is None:
+            raise
+        raise _about(client, error) from error.__cause__
+
+
+def _about(client: int, error: Exception) -> Exception:
+    if type(error) in _NAMED:
+        return error if str(error).startswith(f"client {client} ") else type(error)(f"client {client}: {error}")
+    error.add_note(f"It was raised by the training of client {client}.")
+    return error
+
+
+def _in_words(error: Exception) -> str:
+    return str(error) if isinstance(error, _NAMED) else f"{type(error).__name__}: {error}"
+
+
+def _is_of_tensor(error: Exception) -> bool:
+    """Whether TensorFlow refuses the argument of an operation, such as a token that an embedding has no row for."""
+    tensorflow = sys.modules.get("tensorflow")
+    return tensorflow is not None and isinstance(error, tensorflow.errors.InvalidArgumentError)
