@@ -8,7 +8,9 @@ result is what all clients get next.  What the server does to a released mean is
 
 import contextlib
 import hashlib
+import math
 import time
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -30,12 +32,14 @@ from secagg.devices import Devices, Shard
 from secagg.encoding import Arrays, Weighting
 from secagg.errors import ConfigurationError, ModelError, UnusableMean
 from secagg.mean import Release, SecureMean
+from secagg.models.base import ArrayRole
 from secagg.records import LARGEST, RoundRecord, committee_cost, means
+from secagg.statistics import SHARED, UpdateParts, chosen_reach, kept_array
 
 
 @dataclass(frozen=True, slots=True)
 class ServerStep:
-    """How the server moves the model by a mean update.
+    """How the server moves the trained arrays by a mean update; running statistics move by the mean itself.
 
     Attributes:
         learning_rate: Factor on the velocity.
@@ -54,8 +58,8 @@ class GlobalModel:
     """The weights that everybody shares, the server's velocity, how many rounds made them, and the next one's clip.
 
     Attributes:
-        weights: One float64 array for each variable.
-        velocity: Likewise.
+        weights: One float64 array for each of the model's, those included that training never changes.
+        velocity: Likewise; zero where no optimizer moves an array.
         round: Rounds done.
         clip: Of the next round's updates.
     """
@@ -71,16 +75,29 @@ class GlobalModel:
         weights = [np.array(array, dtype=np.float64) for array in devices.model.get_weights()]
         return cls(weights, [np.zeros_like(array) for array in weights], clip=clip or GlobalClip())
 
-    def apply(self, mean: Arrays, step: ServerStep) -> None:
+    def apply(self, mean: Arrays, step: ServerStep, roles: Sequence[ArrayRole] | None = None) -> None:
         """Move by a mean update.
+
+        Args:
+            mean: One array for each of the model's that travels.
+            step: How trained arrays move; running statistics move by the mean itself, and no variance below zero.
+            roles: Of all arrays; None where all are trained.
 
         Raises:
             ModelError: Training has diverged: the result is not finite, and the model has not been moved.
         """
         # numpy turns arrays of no dimension into numbers wherever it computes with them.
         with np.errstate(over="ignore", invalid="ignore"):
-            velocity = [step.momentum * old + new for old, new in zip(self.velocity, mean, strict=True)]
-            weights = [old + step.learning_rate * new for old, new in zip(self.weights, velocity, strict=True)]
+            velocity, weights = list(self.velocity), list(self.weights)
+            known = roles or (ArrayRole.TRAINED,) * len(weights)
+            travelling = [(index, role) for index, role in enumerate(known) if role.travels]
+            for (index, role), update in zip(travelling, mean, strict=True):
+                if role.is_statistic:
+                    velocity[index] = np.zeros_like(velocity[index])
+                    weights[index] = kept_array(kept_array(weights[index], role) + update, role)
+                else:
+                    velocity[index] = step.momentum * velocity[index] + update
+                    weights[index] = weights[index] + step.learning_rate * velocity[index]
         if not all(np.isfinite(array).all() for array in weights):
             raise ModelError(_diverged(self.round + 1, "the weights are not finite"))
         self.velocity, self.weights = list(map(np.asarray, velocity)), list(map(np.asarray, weights))
@@ -88,7 +105,7 @@ class GlobalModel:
     def digest(self) -> bytes:
         """32 bytes that name these weights, this round and the next one's clip."""
         digest = hashlib.sha256(self.round.to_bytes(8, "big"))
-        for array in self.weights:
+        for array in map(np.asarray, self.weights):
             digest.update(repr(array.shape).encode() + array.tobytes())
         digest.update(msgspec.json.encode(self.clip))
         return digest.digest()
@@ -103,7 +120,7 @@ class SecureAveraging:
         mean: Planned for these devices' cohort, and for what `secagg.clipping.planned` says of `state`'s clip.
         local: What a round of the devices' training costs where they add noise themselves; `mean` then adds none.
         ledger: Needed exactly where there is noise; each release is reserved before the sum begins, after training.
-        step: How the server moves the model.
+        step: How the server moves what is trained.
         dropping: How many clients vanish in every round.
         state: Where to start; by default the model's initial weights, and updates clipped as a whole.
         run: A name of the run for the ledger's labels.
@@ -113,9 +130,13 @@ class SecureAveraging:
     Attributes:
         state: The global model.
         contributors: Whose updates are in the last round's mean; none where nothing was released.
+        parts: How trained arrays and running statistics share what a client contributes.
 
     Raises:
         ConfigurationError: Mean, ledger, devices, state, members and keyholders do not fit together.
+
+    Warns:
+        UserWarning: Running statistics get noise, or can hardly move; it tells their share of an update's bound.
     """
 
     def __init__(
@@ -157,6 +178,8 @@ class SecureAveraging:
         expected = planned(self.state.clip, shapes=devices.shapes, clip_l2=mean.encoding.clip_l2)
         if (mean.encoding.shapes, mean.encoding.clip_l2) != expected:
             raise ConfigurationError("the mean was planned for another model than these devices', or another clip")
+        self.parts = _parts(devices, l2=mean.encoding.clip_l2, mean=mean)
+        self.parts.check(self.state.clip)
         if isinstance(self.state.clip, AdaptiveClip) and mean.encoding.weighting is Weighting.WEIGHTED:
             raise ConfigurationError("an adaptive clip counts clients, all alike, and takes a uniform mean")
         self.contributors: tuple[int, ...] = ()
@@ -173,7 +196,10 @@ class SecureAveraging:
         number, devices, mean = self.state.round + 1, self._devices, self._mean
         clip = self.state.clip
         try:
-            updates = {client: clip.prepare(update) for client, update in devices.train(self.state.weights, number)}
+            updates = {
+                client: self.parts.prepare(clip, update, weights=self.state.weights)
+                for client, update in devices.train(self.state.weights, number)
+            }
         except Exception:
             # That noised training has failed is told, and depends on the data; that it was interrupted does not.
             with contextlib.suppress(BudgetExceeded):
@@ -196,7 +222,7 @@ class SecureAveraging:
                 members=self._members,
                 keyholders=self._keyholders,
                 drops=drops,
-                context=self.state.digest(),
+                context=self.parts.context(self.state.digest()),
                 clock=time.process_time,
             )
         except (TooFewSurvivors, UnusableMean) as error:
@@ -204,8 +230,8 @@ class SecureAveraging:
         else:
             if ticket is not None:
                 self._commit(ticket, release)
-            update, following = clip.after(release.mean)
-            self.state.apply(update, self._step)
+            update, following = self.parts.after(clip, release.mean, weights=self.state.weights)
+            self.state.apply(update, self._step, devices.roles)
             self.state.clip = following
         self.state.round = number
         self.contributors = () if release is None else release.contributors
@@ -248,7 +274,9 @@ class SecureAveraging:
         return msgspec.structs.replace(
             record,
             contributors=len(release.contributors),
-            rounding_bound=None if release.rounding_bound is None else release.rounding_bound * clip.unit,
+            rounding_bound=None
+            if release.rounding_bound is None
+            else release.rounding_bound * clip.unit / self.parts.factor,
             sent_bytes=sent,
             received_bytes=received,
             client_s=seconds,
@@ -267,6 +295,10 @@ class PlainAveraging:
         max_weight: For a mean weighted by examples, beyond how many a client counts no more; None for a uniform one.
         step: How the server moves the model.
         state: Where to start; by default the model's initial weights, and updates clipped as a whole.
+
+    Attributes:
+        state: The global model.
+        parts: How trained arrays and running statistics share what a client contributes.
     """
 
     def __init__(
@@ -281,6 +313,8 @@ class PlainAveraging:
     ) -> None:
         self.state = state or GlobalModel.initial(devices)
         _, self._clip_l2 = planned(self.state.clip, shapes=devices.shapes, clip_l2=clip_l2)
+        self.parts = _parts(devices, l2=self._clip_l2, mean=None)
+        self.parts.check(self.state.clip)
         self._devices, self._test = devices, test
         self._max_weight, self._step = max_weight, step
 
@@ -292,10 +326,15 @@ class PlainAveraging:
         """
         number, chosen, clip = self.state.round + 1, set(contributors), self.state.clip
         if chosen:
-            trained = self._devices.train(self.state.weights, number)
-            updates = {client: clip.prepare(update) for client, update in trained if client in chosen}
-            mean, following = clip.after(plain_mean(updates, clip_l2=self._clip_l2, weight=self._weight))
-            self.state.apply(mean, self._step)
+            weights, trained = self.state.weights, self._devices.train(self.state.weights, number)
+            updates = {
+                client: self.parts.prepare(clip, update, weights=weights)
+                for client, update in trained
+                if client in chosen
+            }
+            contributed = plain_mean(updates, clip_l2=self._clip_l2, weight=self._weight)
+            mean, following = self.parts.after(clip, contributed, weights=weights)
+            self.state.apply(mean, self._step, self._devices.roles)
             self.state.clip = following
         self.state.round = number
         loss, accuracy = _measured(self._devices, self.state, self._test)
@@ -329,6 +368,22 @@ def _measured(devices: Devices, state: GlobalModel, test: Shard) -> tuple[float,
     if not abs(loss) <= LARGEST:
         raise ModelError(_diverged(state.round, f"the loss is {loss:g}"))
     return loss, accuracy
+
+
+def _parts(devices: Devices, *, l2: float, mean: SecureMean | None) -> UpdateParts:
+    """How trained arrays and statistics share a contribution; what may ruin the statistics is told."""
+    shapes = zip(devices.shapes, (role for role in devices.roles if role.travels), strict=True)
+    entries = sum(math.prod(shape) for shape, role in shapes if role.is_statistic)
+    statistics = devices.statistics or SHARED
+    reach = chosen_reach(statistics, mean=mean, entries=entries)
+    parts = UpdateParts(roles=devices.roles, l2=l2, share=statistics.share, reach=reach, entries=entries)
+    if entries and mean is not None and (mean.noise is not None or reach < 1):
+        warnings.warn(
+            f"{parts.in_words(mean)}. Where that does not do, use layer normalisation, freeze these layers, or take "
+            "more clients.",
+            stacklevel=3,
+        )
+    return parts
 
 
 def _adapting(clip: Clip) -> float | None:

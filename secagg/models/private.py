@@ -17,7 +17,7 @@ Departures from how tensorflow-privacy's optimizers are used elsewhere:
 import logging
 import os
 from collections.abc import Callable
-from typing import Any, Self
+from typing import Any, Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,19 +25,27 @@ from numpy.typing import NDArray
 from secagg.checks import check_integer
 from secagg.errors import ConfigurationError, ModelError
 from secagg.example_level import ExampleLevel
+from secagg.models.base import ArrayRole
 from secagg.models.clipped_sum import SEED_BYTES, ClippedNoisySum
 from secagg.models.interrupts import HeldInterrupts
 from secagg.models.keras import KerasModel
 from secagg.models.poisson import poisson_sample
-from secagg.models.tensorflow import load_legacy_keras, load_tensorflow_privacy
+from secagg.models.tensorflow import load_legacy_keras, load_tensorflow_privacy, written_by
+from secagg.models.variables import underlying
+
+_STATISTICS: Final = (
+    "expected a model that keeps no statistics of examples, found arrays that training changes without an optimizer, "
+    "such as batch normalisation's: they would be released without noise. Freeze that layer (trainable=False), or use "
+    "layer normalisation."
+)
 
 
 class PrivateKerasModel(KerasModel):
     """A tf-keras model that trains by DP-SGD and no other way, with the interface of `secagg.models.base.Model`.
 
     Args:
-        builder: As for `KerasModel`; of a model with float32 weights, all of them trained, and without penalties or
-            random layers.
+        builder: As for `KerasModel`; of a model with float32 weights that are trained or frozen, and without
+            penalties, random layers or statistics that training keeps.
         training: What one call of `fit` does.
         learning_rate: Of stochastic gradient descent, over 0.
         seed: Of the initial weights, at least 0.
@@ -78,6 +86,19 @@ class PrivateKerasModel(KerasModel):
         # How many rows of the minibatch at hand are examples.
         self._present = tensorflow.Variable(0, dtype=tensorflow.int32, trainable=False)
 
+    def roles(self, x: NDArray[Any], y: NDArray[Any]) -> tuple[ArrayRole, ...]:
+        """Return which arrays of `get_weights` are trained, and which are fixed.
+
+        Raises:
+            DataError: Examples or targets that do not fit the model.
+            ModelError: The model draws random numbers, or keeps statistics, which no noise protects.
+        """
+        self._check_without_chance(self._checked(x, y)[0])
+        found = super().roles(x, y)
+        if any(role.is_statistic for role in found):
+            raise ModelError(_STATISTICS)
+        return found
+
     def fit(self, x: NDArray[Any], y: NDArray[Any], *, epochs: int, batch_size: int, seed: int) -> None:
         """Train from the current weights, as planned.
 
@@ -93,7 +114,7 @@ class PrivateKerasModel(KerasModel):
 
         Raises:
             DataError: Examples or targets that do not fit the model.
-            ModelError: The model draws random numbers.
+            ModelError: The model draws random numbers, or keeps statistics.
             ConfigurationError: Epochs or batch size are not the plan's, or the seed is out of range.
         """
         plan = self._training
@@ -106,7 +127,7 @@ class PrivateKerasModel(KerasModel):
         x, y = self._checked(x, y)
         convert = self._tensorflow.convert_to_tensor
         with HeldInterrupts() as interrupts:
-            self._check_without_chance(x)
+            self.roles(x, y)  # Refuses what cannot be protected.
             train = self._program(x, y).train
             self._generator.reset(self._seed_state())
             for _ in range(plan.steps):
@@ -154,11 +175,8 @@ class PrivateKerasModel(KerasModel):
     def _check_protectable(self) -> None:
         if not isinstance(self._model, load_legacy_keras().Model):
             raise ModelError("expected a model of tf-keras, which tensorflow-privacy's optimizers train, found Keras 3")
-        if len(self._weights.get()) != len(self._trained):
-            raise ModelError(
-                "expected a model whose weights are all trained, found others, such as batch normalisation's: it mixes "
-                "examples, and its statistics would be released without noise; layer normalisation would do"
-            )
+        for each in self._inputs:  # A subclassed model does not say what it takes; `roles` and `fit` know.
+            self._check_without_statistics((1, *each.shape[1:]), each.dtype)
         if any(variable.dtype != self._tensorflow.float32 for variable in self._trained):
             raise ModelError("expected float32 weights, which tensorflow-privacy's optimizers train, found others")
         self._check_penalties()
@@ -182,6 +200,16 @@ class PrivateKerasModel(KerasModel):
                 "it draws for one example would depend on the others; noise regularises as it is"
             )
         self._is_without_chance = True
+
+    def _check_without_statistics(self, shape: tuple[int | None, ...], dtype: Any) -> None:
+        """Refuse a model that keeps statistics of examples in weights which no optimizer moves."""
+        trained = [underlying(self._tensorflow, variable) for variable in self._trained]
+        untrained = {id(variable.handle) for variable in self._weights.untrained(trained)}
+        if untrained:
+            forward = self._tensorflow.function(lambda row: self._model(row, training=True))
+            traced = forward.get_concrete_function(self._tensorflow.TensorSpec(shape, dtype))
+            if not untrained.isdisjoint(written_by(traced)):
+                raise ModelError(_STATISTICS)
 
     def _check_penalties(self) -> None:
         if self._model.losses:
