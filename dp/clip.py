@@ -3,6 +3,8 @@
 Norms are taken in float64 and scaled by the largest magnitude, so that neither squares nor sums overflow. Anything that
 is not a finite number is refused (fail closed): a NaN passes every comparison with a bound, and an update that slips
 through unclipped has unlimited sensitivity.
+
+A number, of numpy or of Python, is an array of shape `()`: numpy makes numbers of such arrays wherever it computes.
 """
 
 import math
@@ -140,6 +142,8 @@ def _as_float64(arrays: Sequence[NDArray[Any]]) -> list[NDArray[np.float64]]:
 
 
 def _one_as_float64(index: int, array: object) -> NDArray[np.float64]:
+    if isinstance(array, np.generic | float | int):
+        array = np.asarray(array)
     if not isinstance(array, np.ndarray) or isinstance(array, np.ma.MaskedArray):
         raise InvalidParameter(f"arrays[{index}]: expected a numpy array, found {type(array).__name__}")
     if array.dtype.kind not in "fiu" or array.dtype.itemsize > 8:

@@ -56,7 +56,7 @@ class Model(Protocol):
         ...
 
     def set_weights(self, weights: Sequence[NDArray[Any]]) -> None:
-        """Replace every weight, all or none.
+        """Replace every weight, all or none; a number, of numpy or of Python, is an array of shape `()`.
 
         Raises:
             ModelError: The number of arrays or a shape differs from the model's, or an entry is not finite.

@@ -115,7 +115,7 @@ class KerasModel:
             return self._weights.get()
 
     def set_weights(self, weights: Sequence[NDArray[Any]]) -> None:
-        """Assign the weights back, layer by layer, all or none.
+        """Assign the weights back, layer by layer, all or none; a number is an array of shape `()`.
 
         Raises:
             ModelError: The number of arrays, a shape or a dtype differs, or an entry is not finite.
