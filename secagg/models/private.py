@@ -17,7 +17,7 @@ Departures from how tensorflow-privacy's optimizers are used elsewhere:
 import logging
 import os
 from collections.abc import Callable
-from typing import Any, Final, Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,12 +32,6 @@ from secagg.models.keras import KerasModel
 from secagg.models.poisson import poisson_sample
 from secagg.models.tensorflow import load_legacy_keras, load_tensorflow_privacy, written_by
 from secagg.models.variables import underlying
-
-_STATISTICS: Final = (
-    "expected a model that keeps no statistics of examples, found arrays that training changes without an optimizer, "
-    "such as batch normalisation's: they would be released without noise. Freeze that layer (trainable=False), or use "
-    "layer normalisation."
-)
 
 
 class PrivateKerasModel(KerasModel):
@@ -91,13 +85,10 @@ class PrivateKerasModel(KerasModel):
 
         Raises:
             DataError: Examples or targets that do not fit the model.
-            ModelError: The model draws random numbers, or keeps statistics, which no noise protects.
+            ModelError: The model draws random numbers.
         """
         self._check_without_chance(self._checked(x, y)[0])
-        found = super().roles(x, y)
-        if any(role.is_statistic for role in found):
-            raise ModelError(_STATISTICS)
-        return found
+        return super().roles(x, y)
 
     def fit(self, x: NDArray[Any], y: NDArray[Any], *, epochs: int, batch_size: int, seed: int) -> None:
         """Train from the current weights, as planned.
@@ -114,7 +105,7 @@ class PrivateKerasModel(KerasModel):
 
         Raises:
             DataError: Examples or targets that do not fit the model.
-            ModelError: The model draws random numbers, or keeps statistics.
+            ModelError: The model draws random numbers.
             ConfigurationError: Epochs or batch size are not the plan's, or the seed is out of range.
         """
         plan = self._training
@@ -127,7 +118,7 @@ class PrivateKerasModel(KerasModel):
         x, y = self._checked(x, y)
         convert = self._tensorflow.convert_to_tensor
         with HeldInterrupts() as interrupts:
-            self.roles(x, y)  # Refuses what cannot be protected.
+            self._check_without_chance(x)
             train = self._program(x, y).train
             self._generator.reset(self._seed_state())
             for _ in range(plan.steps):
@@ -175,8 +166,7 @@ class PrivateKerasModel(KerasModel):
     def _check_protectable(self) -> None:
         if not isinstance(self._model, load_legacy_keras().Model):
             raise ModelError("expected a model of tf-keras, which tensorflow-privacy's optimizers train, found Keras 3")
-        for each in self._inputs:  # A subclassed model does not say what it takes; `roles` and `fit` know.
-            self._check_without_statistics((1, *each.shape[1:]), each.dtype)
+        self._check_without_statistics()
         if any(variable.dtype != self._tensorflow.float32 for variable in self._trained):
             raise ModelError("expected float32 weights, which tensorflow-privacy's optimizers train, found others")
         self._check_penalties()
@@ -201,15 +191,21 @@ class PrivateKerasModel(KerasModel):
             )
         self._is_without_chance = True
 
-    def _check_without_statistics(self, shape: tuple[int | None, ...], dtype: Any) -> None:
+    def _check_without_statistics(self) -> None:
         """Refuse a model that keeps statistics of examples in weights which no optimizer moves."""
         trained = [underlying(self._tensorflow, variable) for variable in self._trained]
         untrained = {id(variable.handle) for variable in self._weights.untrained(trained)}
-        if untrained:
-            forward = self._tensorflow.function(lambda row: self._model(row, training=True))
-            traced = forward.get_concrete_function(self._tensorflow.TensorSpec(shape, dtype))
-            if not untrained.isdisjoint(written_by(traced)):
-                raise ModelError(_STATISTICS)
+        if not untrained:
+            return
+        forward = self._tensorflow.function(lambda rows: self._model(rows, training=True))
+        given = [self._tensorflow.TensorSpec((1, *each.shape[1:]), each.dtype) for each in self._inputs]
+        traced = forward.get_concrete_function(given if len(given) > 1 else given[0])
+        if not untrained.isdisjoint(written_by(traced)):
+            raise ModelError(
+                "expected a model that keeps no statistics of examples, found arrays that training changes without an "
+                "optimizer, such as batch normalisation's: they would be released without noise. Freeze that layer "
+                "(trainable=False), or use layer normalisation."
+            )
 
     def _check_penalties(self) -> None:
         if self._model.losses:
