@@ -23,13 +23,13 @@ query whose squared sensitivities add up.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dp.checks import MAXIMUM_MAGNITUDE, MINIMUM_MAGNITUDE, magnitude, probability
-from dp.clip import clip_l2
+from dp.clip import ArrayOrNumber, clip_l2
 from dp.errors import InfeasibleTarget, InvalidParameter
 
 MEDIAN: Final = 0.5
@@ -83,7 +83,7 @@ class AdaptiveClip:
         """The update's units that one unit of the released mean stands for: the bound."""
         return self.bound
 
-    def prepare(self, update: Sequence[NDArray[Any]]) -> list[NDArray[np.float64]]:
+    def prepare(self, update: Sequence[ArrayOrNumber]) -> list[NDArray[np.float64]]:
         """Return what a client adds to the sum: its update in units of the bound, clipped to norm 1, and its count.
 
         Args:

@@ -3,6 +3,8 @@
 Norms are taken in float64 and scaled by the largest magnitude, so that neither squares nor sums overflow. Anything that
 is not a finite number is refused (fail closed): a NaN passes every comparison with a bound, and an update that slips
 through unclipped has unlimited sensitivity.
+
+A number, of numpy or of Python, is an array of shape `()`: numpy makes numbers of such arrays wherever it computes.
 """
 
 import math
@@ -17,6 +19,8 @@ from dp.checks import positive_real
 from dp.errors import InvalidParameter
 
 FLOAT64_EPSILON: Final = 2.0**-52
+
+ArrayOrNumber = NDArray[Any] | np.generic | float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +41,7 @@ class Clipped:
     factor: float
 
 
-def l2_norm(arrays: Sequence[NDArray[Any]]) -> float:
+def l2_norm(arrays: Sequence[ArrayOrNumber]) -> float:
     """Return the global L2 norm of all arrays together, computed in float64 without overflow.
 
     Args:
@@ -49,7 +53,7 @@ def l2_norm(arrays: Sequence[NDArray[Any]]) -> float:
     return _norm(_as_float64(arrays))
 
 
-def clip_l2(arrays: Sequence[NDArray[Any]], *, bound: float) -> Clipped:
+def clip_l2(arrays: Sequence[ArrayOrNumber], *, bound: float) -> Clipped:
     """Scale an update down so that its global L2 norm is at most `bound`.
 
     Args:
@@ -83,7 +87,7 @@ def clip_l2(arrays: Sequence[NDArray[Any]], *, bound: float) -> Clipped:
         margin *= 2
 
 
-def clip_l2_per_layer(arrays: Sequence[NDArray[Any]], *, bounds: Sequence[float]) -> Clipped:
+def clip_l2_per_layer(arrays: Sequence[ArrayOrNumber], *, bounds: Sequence[float]) -> Clipped:
     """Scale each array down so that its own L2 norm is at most its own bound.
 
     Args:
@@ -131,7 +135,7 @@ def total_l2(bounds: Sequence[float]) -> float:
     return total
 
 
-def _as_float64(arrays: Sequence[NDArray[Any]]) -> list[NDArray[np.float64]]:
+def _as_float64(arrays: Sequence[ArrayOrNumber]) -> list[NDArray[np.float64]]:
     if not isinstance(arrays, Sequence):
         raise InvalidParameter(f"arrays: expected a sequence of arrays, found {type(arrays).__name__}")
     if len(arrays) == 0:
@@ -140,6 +144,8 @@ def _as_float64(arrays: Sequence[NDArray[Any]]) -> list[NDArray[np.float64]]:
 
 
 def _one_as_float64(index: int, array: object) -> NDArray[np.float64]:
+    if isinstance(array, np.generic | float | int):
+        array = np.asarray(array)
     if not isinstance(array, np.ndarray) or isinstance(array, np.ma.MaskedArray):
         raise InvalidParameter(f"arrays[{index}]: expected a numpy array, found {type(array).__name__}")
     if array.dtype.kind not in "fiu" or array.dtype.itemsize > 8:

@@ -1,7 +1,7 @@
 """Simulated devices: each has a shard of its own, trains on it alone, and may vanish anywhere in the protocol."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 
 from secagg.checks import listed
 from secagg.encoding import Arrays
-from secagg.errors import ConfigurationError, DataError, TrainingDiverged
+from secagg.errors import ConfigurationError, DataError, ModelError, TrainingDiverged
 from secagg.failures import Failures
-from secagg.models.base import Model
+from secagg.models.base import ArrayRole, Model, ModelWithRoles
+from secagg.statistics import SHARED, SharedStatistics
 
 Shard = tuple[NDArray[Any], NDArray[Any]]
 
@@ -26,6 +27,15 @@ class Devices:
         epochs: Local epochs a round.
         batch_size: Local minibatch.
         seed: Of minibatches and of who vanishes when.
+        statistics: How running statistics of the model, such as batch normalisation's, take part in averaging; None
+            refuses a model that keeps any.
+        roles: What training does to each of the model's arrays; those that it never changes do not travel.
+        model_shapes: Shapes of all of the model's arrays.
+
+    Raises:
+        ConfigurationError: There are not at least two clients, each with examples and as many targets.
+        DataError: No client's examples fit the model.
+        ModelError: The model has no trained arrays, or keeps statistics that are refused.
     """
 
     model: Model
@@ -33,6 +43,9 @@ class Devices:
     epochs: int
     batch_size: int
     seed: int
+    statistics: SharedStatistics | None = SHARED
+    roles: tuple[ArrayRole, ...] = field(init=False)
+    model_shapes: tuple[tuple[int, ...], ...] = field(init=False)
 
     def __post_init__(self) -> None:
         if len(self.shards) < 2:
@@ -40,6 +53,16 @@ class Devices:
         for client, (x, y) in enumerate(self.shards):
             if not len(x) or len(x) != len(y):
                 raise ConfigurationError(f"client {client} has {len(x)} examples and {len(y)} targets")
+        object.__setattr__(self, "roles", _roles(self.model, self.shards))
+        object.__setattr__(self, "model_shapes", tuple(map(np.shape, self.model.get_weights())))
+        if ArrayRole.TRAINED not in self.roles:
+            raise ModelError(f"arrays of the model: expected some that training changes, found {len(self.roles)} fixed")
+        kept = [index for index, role in enumerate(self.roles) if role.is_statistic]
+        if kept and self.statistics is None:
+            raise ModelError(
+                f"arrays of the model: expected none that are running statistics, found arrays {kept}. Freeze their "
+                "layers (trainable=False), use layer normalisation, or pass statistics=SharedStatistics()."
+            )
 
     @property
     def clients(self) -> range:
@@ -48,8 +71,8 @@ class Devices:
 
     @property
     def shapes(self) -> list[tuple[int, ...]]:
-        """Shapes of the model's arrays, which are those of an update."""
-        return [array.shape for array in self.model.get_weights()]
+        """Shapes of an update's arrays: of all of the model's that travel."""
+        return [shape for shape, role in zip(self.model_shapes, self.roles, strict=True) if role.travels]
 
     def examples(self, client: int) -> int:
         """How many examples a client has."""
@@ -58,7 +81,7 @@ class Devices:
     def train(
         self, weights: Sequence[NDArray[Any]], number: int, failures: Failures | None = None
     ) -> Iterator[tuple[int, Arrays]]:
-        """Each client's update in round `number`: its new weights minus the global ones, float64.
+        """Each client's update in round `number`: of each array that travels, the new minus the global one, float64.
 
         Every client starts from the same global weights, and sees its own shard only.
 
@@ -80,7 +103,8 @@ class Devices:
                 self.model.fit(x, y, epochs=self.epochs, batch_size=self.batch_size, seed=self._seed(number, client))
                 update = [
                     np.asarray(new.astype(np.float64) - old.astype(np.float64))
-                    for new, old in zip(self.model.get_weights(), start, strict=True)
+                    for new, old, role in zip(self.model.get_weights(), start, self.roles, strict=True)
+                    if role.travels
                 ]
                 if not all(np.isfinite(array).all() for array in update):
                     raise TrainingDiverged(
@@ -117,3 +141,16 @@ class Devices:
 
     def _seed(self, number: int, client: int) -> int:
         return int(np.random.SeedSequence([self.seed, number, client]).generate_state(1)[0])
+
+
+def _roles(model: Model, shards: Sequence[Shard]) -> tuple[ArrayRole, ...]:
+    """What training does to each of the model's arrays, on the first examples that fit the model."""
+    if not isinstance(model, ModelWithRoles):
+        return (ArrayRole.TRAINED,) * len(model.get_weights())
+    first: DataError | None = None
+    for x, y in shards:
+        try:
+            return model.roles(x, y)
+        except DataError as error:
+            first = first or error
+    raise first or DataError("shards: expected examples, found none")

@@ -23,6 +23,7 @@ from secagg.keyholders import MAKE, SimulatedCommittee
 from secagg.mean import SecureMean, Target
 from secagg.members import simulated_members
 from secagg.models import zoo
+from secagg.models.base import ArrayRole
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,7 +106,7 @@ def prepare(config: TrainingConfig) -> Prepared:
             committee=None if committee is None else committee.key,
         )
         roster = members[0].roster
-    clip = _first_clip(config, arrays=len(devices.shapes), contributors=threshold)
+    clip = _first_clip(config, arrays=devices.roles.count(ArrayRole.TRAINED), contributors=threshold)
     shapes, clip_l2 = planned(clip, shapes=devices.shapes, clip_l2=config.clip_l2)
     plan = partial(
         SecureMean.plan,

@@ -51,8 +51,8 @@ class RoundRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
             noise, which hides who has failed.  Without noise these clients are among those in `dropped`.
         epsilon: Spent up to and with this round; None without noise.
         ledger_head: Of the ledger after this round, which shows whether a file is older; None without noise.
-        rounding_bound: The most that an entry of the mean differs, noise aside, from the exact one; None where that is
-            not to be told, see `Release`, or nothing was released.
+        rounding_bound: The most that an entry of the mean differs, noise aside, from the exact one, running statistics
+            left out; None where that is not to be told, see `Release`, or nothing was released.
         clip_bound: What the round's updates were clipped by, where it adapts; None elsewhere.
         withheld: Why nothing was released; None where a mean was.
         sent_bytes: Mean over clients.

@@ -8,7 +8,9 @@ result is what all clients get next.  What the server does to a released mean is
 
 import contextlib
 import hashlib
+import math
 import time
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -33,13 +35,15 @@ from secagg.encoding import Arrays, Weighting
 from secagg.errors import ConfigurationError, DataError, ModelError, TrainingDiverged, UnusableMean
 from secagg.failures import DATA_DEPENDENT, departing, train_all
 from secagg.mean import Release, SecureMean
+from secagg.models.base import ArrayRole
 from secagg.preflight import check_ledger, label_of
 from secagg.records import LARGEST, RoundRecord, committee_cost, means
+from secagg.statistics import SHARED, UpdateParts, chosen_reach, kept_array
 
 
 @dataclass(frozen=True, slots=True)
 class ServerStep:
-    """How the server moves the model by a mean update.
+    """How the server moves the trained arrays by a mean update; running statistics move by the mean itself.
 
     Attributes:
         learning_rate: Factor on the velocity, a finite number above 0.
@@ -69,8 +73,8 @@ class GlobalModel:
     """The weights that everybody shares, the server's velocity, how many rounds made them, and the next one's clip.
 
     Attributes:
-        weights: One float64 array for each variable.
-        velocity: Likewise.
+        weights: One float64 array for each of the model's, those included that training never changes.
+        velocity: Likewise; zero where no optimizer moves an array.
         round: Rounds done.
         clip: Of the next round's updates.
     """
@@ -86,16 +90,29 @@ class GlobalModel:
         weights = [np.array(array, dtype=np.float64) for array in devices.model.get_weights()]
         return cls(weights, [np.zeros_like(array) for array in weights], clip=clip or GlobalClip())
 
-    def apply(self, mean: Arrays, step: ServerStep) -> None:
+    def apply(self, mean: Arrays, step: ServerStep, roles: Sequence[ArrayRole] | None = None) -> None:
         """Move by a mean update.
+
+        Args:
+            mean: One array for each of the model's that travels.
+            step: How trained arrays move; running statistics move by the mean itself, and no variance below zero.
+            roles: Of all arrays; None where all are trained.
 
         Raises:
             ModelError: Training has diverged: the result is not finite, and the model has not been moved.
         """
         # numpy turns arrays of no dimension into numbers wherever it computes with them.
         with np.errstate(over="ignore", invalid="ignore"):
-            velocity = [step.momentum * old + new for old, new in zip(self.velocity, mean, strict=True)]
-            weights = [old + step.learning_rate * new for old, new in zip(self.weights, velocity, strict=True)]
+            velocity, weights = list(self.velocity), list(self.weights)
+            known = roles or (ArrayRole.TRAINED,) * len(weights)
+            travelling = [(index, role) for index, role in enumerate(known) if role.travels]
+            for (index, role), update in zip(travelling, mean, strict=True):
+                if role.is_statistic:
+                    velocity[index] = np.zeros_like(velocity[index])
+                    weights[index] = kept_array(kept_array(weights[index], role) + update, role)
+                else:
+                    velocity[index] = step.momentum * velocity[index] + update
+                    weights[index] = weights[index] + step.learning_rate * velocity[index]
         if not all(np.isfinite(array).all() for array in weights):
             raise ModelError(_diverged(self.round + 1, "the weights are not finite"))
         self.velocity, self.weights = list(map(np.asarray, velocity)), list(map(np.asarray, weights))
@@ -104,7 +121,7 @@ class GlobalModel:
         """Make sure that a round can move this state; whether the weights are finite, the model itself looks at.
 
         Args:
-            shapes: Of an update's arrays.
+            shapes: Of all of the model's arrays.
 
         Raises:
             ModelError: It has other shapes, or a velocity that is not finite.
@@ -119,7 +136,7 @@ class GlobalModel:
     def digest(self) -> bytes:
         """32 bytes that name these weights, this round and the next one's clip."""
         digest = hashlib.sha256(self.round.to_bytes(8, "big"))
-        for array in self.weights:
+        for array in map(np.asarray, self.weights):
             digest.update(repr(array.shape).encode() + array.tobytes())
         digest.update(msgspec.json.encode(self.clip))
         return digest.digest()
@@ -134,7 +151,7 @@ class SecureAveraging:
         mean: Planned for these devices' cohort, and for what `secagg.clipping.planned` says of `state`'s clip.
         local: What a round of the devices' training costs where they add noise themselves; `mean` then adds none.
         ledger: Needed exactly where there is noise; each release is reserved before the sum begins, after training.
-        step: How the server moves the model.
+        step: How the server moves what is trained.
         dropping: How many clients vanish in every round.
         state: Where to start; by default the model's initial weights, and updates clipped as a whole.
         run: A name of the run for the ledger's labels.
@@ -144,6 +161,7 @@ class SecureAveraging:
     Attributes:
         state: The global model.
         contributors: Whose updates are in the last round's mean; none where nothing was released.
+        parts: How trained arrays and running statistics share what a client contributes.
 
     Raises:
         ConfigurationError: Mean, ledger, devices, state, members and keyholders do not fit together; a release that the
@@ -152,6 +170,9 @@ class SecureAveraging:
         ModelError: The state is not one of the devices' model.
         UnsafeSession: A party would not take part on these terms.
         dp.errors.LedgerUnavailable: Nothing can be written to the ledger.
+
+    Warns:
+        UserWarning: Running statistics get noise, or can hardly move; it tells their share of an update's bound.
     """
 
     def __init__(
@@ -196,6 +217,8 @@ class SecureAveraging:
         expected = planned(self.state.clip, shapes=devices.shapes, clip_l2=mean.encoding.clip_l2)
         if (mean.encoding.shapes, mean.encoding.clip_l2) != expected:
             raise ConfigurationError("the mean was planned for another model than these devices', or another clip")
+        self.parts = _parts(devices, l2=mean.encoding.clip_l2, mean=mean)
+        self.parts.check(self.state.clip)
         if isinstance(self.state.clip, AdaptiveClip) and mean.encoding.weighting is Weighting.WEIGHTED:
             raise ConfigurationError("an adaptive clip counts clients, all alike, and takes a uniform mean")
         self._check_before_anything_is_asked()
@@ -215,7 +238,7 @@ class SecureAveraging:
         """
         number, devices, mean = self.state.round + 1, self._devices, self._mean
         clip = self.state.clip
-        self.state.check(devices.shapes)
+        self.state.check(devices.model_shapes)
         updates, reasons = self._train(number)
         failed = set(reasons) - set(updates)
         # Devices are clients: they vanish in rounds that ask clients, and the committee stays.
@@ -237,7 +260,7 @@ class SecureAveraging:
                 members=self._members,
                 keyholders=self._keyholders,
                 drops=drops,
-                context=self.state.digest(),
+                context=self.parts.context(self.state.digest()),
                 clock=time.process_time,
             )
         except (TooFewSurvivors, UnusableMean) as error:
@@ -245,8 +268,8 @@ class SecureAveraging:
         else:
             if ticket is not None:
                 self._commit(ticket, release)
-            update, following = clip.after(release.mean)
-            self.state.apply(update, self._step)
+            update, following = self.parts.after(clip, release.mean, weights=self.state.weights)
+            self.state.apply(update, self._step, devices.roles)
             self.state.clip = following
         self.state.round = number
         self.contributors = () if release is None else release.contributors
@@ -260,7 +283,7 @@ class SecureAveraging:
     def _check_before_anything_is_asked(self) -> None:
         """Make every check that would otherwise come after a sum has been released, or after its cost is reserved."""
         devices, mean, ledger, event = self._devices, self._mean, self._ledger, self._event
-        self.state.check(devices.shapes)
+        self.state.check(devices.model_shapes)
         check_consent(mean.protocol, mean.session(bytes(16)), self._members, self._keyholders)
         if ledger is not None and event is not None:
             check_ledger(ledger, event, mean=mean, devices=devices, local=self._local is not None, run=self._run)
@@ -281,7 +304,7 @@ class SecureAveraging:
                 self._devices,
                 self.state.weights,
                 number,
-                prepare=lambda update: encoding.checked(clip.prepare(update)),
+                prepare=lambda update: encoding.checked(self.parts.prepare(clip, update, weights=self.state.weights)),
                 kinds=kinds,
             )
         except Exception:
@@ -336,7 +359,9 @@ class SecureAveraging:
         return msgspec.structs.replace(
             record,
             contributors=len(release.contributors),
-            rounding_bound=None if release.rounding_bound is None else release.rounding_bound * clip.unit,
+            rounding_bound=None
+            if release.rounding_bound is None
+            else release.rounding_bound * clip.unit / self.parts.factor,
             sent_bytes=sent,
             received_bytes=received,
             client_s=seconds,
@@ -355,6 +380,10 @@ class PlainAveraging:
         max_weight: For a mean weighted by examples, beyond how many a client counts no more; None for a uniform one.
         step: How the server moves the model.
         state: Where to start; by default the model's initial weights, and updates clipped as a whole.
+
+    Attributes:
+        state: The global model.
+        parts: How trained arrays and running statistics share what a client contributes.
     """
 
     def __init__(
@@ -369,6 +398,8 @@ class PlainAveraging:
     ) -> None:
         self.state = state or GlobalModel.initial(devices)
         _, self._clip_l2 = planned(self.state.clip, shapes=devices.shapes, clip_l2=clip_l2)
+        self.parts = _parts(devices, l2=self._clip_l2, mean=None)
+        self.parts.check(self.state.clip)
         self._devices, self._test = devices, test
         self._max_weight, self._step = max_weight, step
 
@@ -379,14 +410,15 @@ class PlainAveraging:
             DataError: The training of all clients has failed.
             ModelError: Likewise, or training has diverged.
         """
-        number, clip = self.state.round + 1, self.state.clip
+        number, clip, weights = self.state.round + 1, self.state.clip, self.state.weights
         updates, reasons = dict[int, Arrays](), dict[int, str]()
         if contributors:
-            trained, reasons = train_all(self._devices, self.state.weights, number, prepare=self._prepared)
+            trained, reasons = train_all(self._devices, weights, number, prepare=self._prepared)
             updates = {client: update for client, update in trained.items() if client in set(contributors)}
         if updates:
-            mean, following = clip.after(plain_mean(updates, clip_l2=self._clip_l2, weight=self._weight))
-            self.state.apply(mean, self._step)
+            contributed = plain_mean(updates, clip_l2=self._clip_l2, weight=self._weight)
+            mean, following = self.parts.after(clip, contributed, weights=weights)
+            self.state.apply(mean, self._step, self._devices.roles)
             self.state.clip = following
         self.state.round = number
         loss, accuracy = _measured(self._devices, self.state, self._test)
@@ -400,7 +432,8 @@ class PlainAveraging:
         )
 
     def _prepared(self, update: Arrays) -> Arrays:
-        return list(clipped(self.state.clip.prepare(update), bound=self._clip_l2).arrays)
+        prepared = self.parts.prepare(self.state.clip, update, weights=self.state.weights)
+        return list(clipped(prepared, bound=self._clip_l2).arrays)
 
     def _weight(self, client: int) -> float:
         return 1.0 if self._max_weight is None else min(float(self._devices.examples(client)), self._max_weight)
@@ -428,6 +461,22 @@ def _measured(devices: Devices, state: GlobalModel, test: Shard) -> tuple[float,
     if not abs(loss) <= LARGEST:
         raise ModelError(_diverged(state.round, f"the loss is {loss:g}"))
     return loss, accuracy
+
+
+def _parts(devices: Devices, *, l2: float, mean: SecureMean | None) -> UpdateParts:
+    """How trained arrays and statistics share a contribution; what may ruin the statistics is told."""
+    shapes = zip(devices.shapes, (role for role in devices.roles if role.travels), strict=True)
+    entries = sum(math.prod(shape) for shape, role in shapes if role.is_statistic)
+    statistics = devices.statistics or SHARED
+    reach = chosen_reach(statistics, mean=mean, entries=entries)
+    parts = UpdateParts(roles=devices.roles, l2=l2, share=statistics.share, reach=reach, entries=entries)
+    if entries and mean is not None and (mean.noise is not None or reach < 1):
+        warnings.warn(
+            f"{parts.in_words(mean)}. Where that does not do, use layer normalisation, freeze these layers, or take "
+            "more clients.",
+            stacklevel=3,
+        )
+    return parts
 
 
 def _adapting(clip: Clip) -> float | None:

@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from numpy.typing import NDArray
 
@@ -21,6 +22,29 @@ class Metrics:
     accuracy: float
 
 
+class ArrayRole(StrEnum):
+    """What training does to one of a model's arrays, which decides whether and how it travels."""
+
+    TRAINED = "trained"
+    """The optimizer moves it."""
+    STATISTIC = "statistic"
+    """Training moves it without an optimizer, such as the moving mean of batch normalisation."""
+    VARIANCE = "variance"
+    """A statistic that is never negative, such as the moving variance of batch normalisation."""
+    FIXED = "fixed"
+    """Training never changes it, such as a frozen layer's kernel; it does not travel."""
+
+    @property
+    def travels(self) -> bool:
+        """Whether clients send updates of it."""
+        return self is not ArrayRole.FIXED
+
+    @property
+    def is_statistic(self) -> bool:
+        """Whether training moves it without an optimizer."""
+        return self in (ArrayRole.STATISTIC, ArrayRole.VARIANCE)
+
+
 class Model(Protocol):
     """A model that federated training can move between clients as a list of arrays.
 
@@ -32,7 +56,7 @@ class Model(Protocol):
         ...
 
     def set_weights(self, weights: Sequence[NDArray[Any]]) -> None:
-        """Replace every weight, all or none.
+        """Replace every weight, all or none; a number, of numpy or of Python, is an array of shape `()`.
 
         Raises:
             ModelError: The number of arrays or a shape differs from the model's, or an entry is not finite.
@@ -71,5 +95,19 @@ class Model(Protocol):
         Raises:
             ModelError: The suffix of `path` is not the format's.
             OSError: The file cannot be written there.
+        """
+        ...
+
+
+@runtime_checkable
+class ModelWithRoles(Model, Protocol):
+    """A model that may hold arrays which no optimizer moves; all arrays of any other model are trained."""
+
+    def roles(self, x: NDArray[Any], y: NDArray[Any]) -> tuple[ArrayRole, ...]:
+        """Return the role of each array of `get_weights` in training on such examples.
+
+        Raises:
+            DataError: Examples or targets that do not fit the model.
+            ModelError: The model's own kind of training takes no array of some role.
         """
         ...

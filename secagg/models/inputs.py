@@ -77,7 +77,7 @@ def converted_weights(
     """Copies of weights in the dtypes of the model's variables, checked before any of them is assigned.
 
     Args:
-        weights: One floating array per variable.
+        weights: One floating array per variable; a number, of numpy or of Python, is one of shape `()`.
         shapes: Of the variables.
         dtypes: Of the variables.
         names: Of the variables, for the error.
@@ -89,8 +89,9 @@ def converted_weights(
     if len(weights) != len(shapes):
         raise ModelError(f"expected {len(shapes)} arrays of weights, found {len(weights)}")
     converted = []
-    for array, shape, dtype, name in zip(weights, shapes, dtypes, names, strict=True):
-        check_array(name, array, "f", error=ModelError)
+    for given, shape, dtype, name in zip(weights, shapes, dtypes, names, strict=True):
+        number = isinstance(given, np.generic | float)  # numpy makes these of arrays of shape ()
+        array = check_array(name, np.asarray(given) if number else given, "f", error=ModelError)
         if array.shape != shape:
             raise ModelError(f"expected shape {shape} for {name}, found {array.shape}")
         with np.errstate(over="ignore"):

@@ -19,12 +19,12 @@ from numpy.typing import NDArray
 from secagg.checks import check_integer, check_positive
 from secagg.errors import ConfigurationError, ModelError
 from secagg.files import write_whole
-from secagg.models.base import Metrics
+from secagg.models.base import ArrayRole, Metrics
 from secagg.models.inputs import batches, check_examples, check_suffix
 from secagg.models.interrupts import HeldInterrupts
 from secagg.models.objective import choose_objective
 from secagg.models.tensorflow import has_legacy_keras, load_legacy_keras, load_tensorflow
-from secagg.models.variables import LayerRandomness, ModelWeights, OptimizerState
+from secagg.models.variables import LayerRandomness, ModelWeights, OptimizerState, underlying
 
 _EVALUATION_BATCH: Final = 4096
 
@@ -40,9 +40,9 @@ class _Program:
 class KerasModel:
     """A Keras model with the interface of `secagg.models.base.Model`.
 
-    `get_weights` gives every floating-point variable, moving statistics of batch normalisation included; integer
-    variables (random generators) stay local. Building the model seeds TensorFlow's global generator; those of numpy
-    and of Python's `random` are put back afterwards. Not to be shared between threads.
+    `get_weights` gives every floating-point variable, frozen ones and moving statistics included, and `roles` tells
+    what training does to each; integer variables (random generators) stay local. Building the model seeds TensorFlow's
+    global generator; those of numpy and of Python's `random` are put back afterwards. Not to be shared between threads.
 
     Args:
         builder: Makes the model, of Keras 2 or 3, with its weights created (let it begin with an `Input`).
@@ -96,13 +96,26 @@ class KerasModel:
         """The Keras model itself, with the current weights."""
         return self._model
 
+    def roles(self, x: NDArray[Any], y: NDArray[Any]) -> tuple[ArrayRole, ...]:
+        """Return what training on such examples does to each array of `get_weights`; it changes nothing.
+
+        Raises:
+            DataError: Examples or targets that do not fit the model.
+        """
+        trained = [underlying(self._tensorflow, variable) for variable in self._trained]
+        if not self._weights.untrained(trained):
+            return (ArrayRole.TRAINED,) * len(self._weights.get())
+        x, y = self._checked(x, y)
+        with HeldInterrupts():
+            return self._weights.roles(self._program(x, y).train, trained)
+
     def get_weights(self) -> list[NDArray[Any]]:
         """Copy the weights out, layer by layer: float64 where the variable is, float32 otherwise."""
         with HeldInterrupts():
             return self._weights.get()
 
     def set_weights(self, weights: Sequence[NDArray[Any]]) -> None:
-        """Assign the weights back, layer by layer, all or none.
+        """Assign the weights back, layer by layer, all or none; a number is an array of shape `()`.
 
         Raises:
             ModelError: The number of arrays, a shape or a dtype differs, or an entry is not finite.

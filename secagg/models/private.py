@@ -25,19 +25,21 @@ from numpy.typing import NDArray
 from secagg.checks import check_integer
 from secagg.errors import ConfigurationError, ModelError
 from secagg.example_level import ExampleLevel
+from secagg.models.base import ArrayRole
 from secagg.models.clipped_sum import SEED_BYTES, ClippedNoisySum
 from secagg.models.interrupts import HeldInterrupts
 from secagg.models.keras import KerasModel
 from secagg.models.poisson import poisson_sample
-from secagg.models.tensorflow import load_legacy_keras, load_tensorflow_privacy
+from secagg.models.tensorflow import load_legacy_keras, load_tensorflow_privacy, written_by
+from secagg.models.variables import underlying
 
 
 class PrivateKerasModel(KerasModel):
     """A tf-keras model that trains by DP-SGD and no other way, with the interface of `secagg.models.base.Model`.
 
     Args:
-        builder: As for `KerasModel`; of a model with float32 weights, all of them trained, and without penalties or
-            random layers.
+        builder: As for `KerasModel`; of a model with float32 weights that are trained or frozen, and without
+            penalties, random layers or statistics that training keeps.
         training: What one call of `fit` does.
         learning_rate: Of stochastic gradient descent, over 0.
         seed: Of the initial weights, at least 0.
@@ -78,6 +80,16 @@ class PrivateKerasModel(KerasModel):
         self._optimizer = privacy.GenericDPSGDOptimizer(query, learning_rate=learning_rate)
         # How many rows of the minibatch at hand are examples.
         self._present = tensorflow.Variable(0, dtype=tensorflow.int32, trainable=False)
+
+    def roles(self, x: NDArray[Any], y: NDArray[Any]) -> tuple[ArrayRole, ...]:
+        """Return which arrays of `get_weights` are trained, and which are fixed.
+
+        Raises:
+            DataError: Examples or targets that do not fit the model.
+            ModelError: The model draws random numbers.
+        """
+        self._check_without_chance(self._checked(x, y)[0])
+        return super().roles(x, y)
 
     def fit(self, x: NDArray[Any], y: NDArray[Any], *, epochs: int, batch_size: int, seed: int) -> None:
         """Train from the current weights, as planned.
@@ -155,11 +167,7 @@ class PrivateKerasModel(KerasModel):
     def _check_protectable(self) -> None:
         if not isinstance(self._model, load_legacy_keras().Model):
             raise ModelError("expected a model of tf-keras, which tensorflow-privacy's optimizers train, found Keras 3")
-        if len(self._weights.get()) != len(self._trained):
-            raise ModelError(
-                "expected a model whose weights are all trained, found others, such as batch normalisation's: it mixes "
-                "examples, and its statistics would be released without noise; layer normalisation would do"
-            )
+        self._check_without_statistics()
         if any(variable.dtype != self._tensorflow.float32 for variable in self._trained):
             raise ModelError("expected float32 weights, which tensorflow-privacy's optimizers train, found others")
         self._check_penalties()
@@ -183,6 +191,22 @@ class PrivateKerasModel(KerasModel):
                 "it draws for one example would depend on the others; noise regularises as it is"
             )
         self._is_without_chance = True
+
+    def _check_without_statistics(self) -> None:
+        """Refuse a model that keeps statistics of examples in weights which no optimizer moves."""
+        trained = [underlying(self._tensorflow, variable) for variable in self._trained]
+        untrained = {id(variable.handle) for variable in self._weights.untrained(trained)}
+        if not untrained:
+            return
+        forward = self._tensorflow.function(lambda rows: self._model(rows, training=True))
+        given = [self._tensorflow.TensorSpec((1, *each.shape[1:]), each.dtype) for each in self._inputs]
+        traced = forward.get_concrete_function(given if len(given) > 1 else given[0])
+        if not untrained.isdisjoint(written_by(traced)):
+            raise ModelError(
+                "expected a model that keeps no statistics of examples, found arrays that training changes without an "
+                "optimizer, such as batch normalisation's: they would be released without noise. Freeze that layer "
+                "(trainable=False), or use layer normalisation."
+            )
 
     def _check_penalties(self) -> None:
         if self._model.losses:

@@ -149,6 +149,24 @@ def load_tensorflow_privacy() -> SimpleNamespace:
         ) from error
 
 
+def written_by(traced: Any) -> set[int]:
+    """Find the variables that a traced function may write to, in functions and branches that it calls too.
+
+    It asks what TensorFlow itself orders operations by (tensorflow/python/framework/auto_control_deps_utils.py).
+
+    Args:
+        traced: A concrete function.
+
+    Returns:
+        The `id` of each such variable's `handle`.
+    """
+    dependencies = importlib.import_module("tensorflow.python.framework.auto_control_deps_utils")
+    graph, captured = traced.graph, traced.captured_inputs
+    only_read = set(dependencies.get_read_only_resource_input_indices_graph(graph))
+    first = len(graph.inputs) - len(captured)
+    return {id(handle) for index, handle in enumerate(captured, start=first) if index not in only_read}
+
+
 def _require(package: str, extra: str) -> None:
     if not _is_installed(package):
         raise MissingExtraError(package, extra)

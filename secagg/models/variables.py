@@ -1,20 +1,27 @@
-"""The variables of a Keras model: the weights that travel, and the local state that does not.
+"""The variables of a Keras model: its weights, what training does to each, and the local state that is no weight.
 
-Weights are all floating-point variables, those that are not trained by gradients included: the moving statistics of
-batch normalisation take part in averaging like any other weight. Integer variables, such as the state of a dropout
-layer's random generator, stay where they are; so does the state of the optimizer.
+Weights are all floating-point variables, those that are not trained by gradients included. A step of training itself
+tells their roles: what the optimizer trains, what else the step writes to (the moving statistics of batch
+normalisation), and what it never changes. Integer variables, such as the state of a dropout layer's random generator,
+stay where they are; so does the state of the optimizer.
 
 Everything is read and assigned through the `tensorflow.Variable` underneath, which costs a fraction of Keras's calls.
 """
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from secagg.models.base import ArrayRole
 from secagg.models.inputs import converted_weights
+from secagg.models.tensorflow import written_by
+
+_NEVER_NEGATIVE: Final = re.compile(r"(moving|running|renorm)_(variance|var|stddev|std)(?![a-z])")
+"""Names of statistics that are variances or standard deviations, in Keras and by custom."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +45,7 @@ class LayerWeights:
         such entries become zero, which is post-processing.
         """
         for name, variable, array in zip(self.names, self.variables, arrays, strict=True):
-            variable.assign(np.maximum(array, array.dtype.type(0)) if "moving_variance" in name else array)
+            variable.assign(np.maximum(array, array.dtype.type(0)) if _NEVER_NEGATIVE.search(name) else array)
 
 
 class ModelWeights:
@@ -68,6 +75,7 @@ class ModelWeights:
         self._shapes = [tuple(variable.shape) for variable in variables]
         self._dtypes = [variable.dtype.as_numpy_dtype for variable in variables]
         self._names = [f"{name} of layer {group.layer}" for group in groups for name in group.names]
+        self._never_negative = [bool(_NEVER_NEGATIVE.search(name)) for group in groups for name in group.names]
 
     def get(self) -> list[NDArray[Any]]:
         """Copy the weights out, float64 where the variable is, float32 otherwise."""
@@ -84,6 +92,31 @@ class ModelWeights:
         arrays = iter(converted_weights(weights, shapes=self._shapes, dtypes=self._dtypes, names=self._names))
         for group in self.layers:
             group.assign(next(arrays) for _ in group.variables)
+
+    def untrained(self, trained: Sequence[Any]) -> list[Any]:
+        """The `tensorflow.Variable` of each weight that is none of the trained variables."""
+        ids = {id(variable) for variable in trained}
+        return [variable for group in self.layers for variable in group.variables if id(variable) not in ids]
+
+    def roles(self, step: Any, trained: Sequence[Any]) -> tuple[ArrayRole, ...]:
+        """What a step of training does to each weight.
+
+        Args:
+            step: The step, a traced function.
+            trained: The `tensorflow.Variable` of each variable that the optimizer trains.
+        """
+        by_optimizer, written = {id(variable) for variable in trained}, written_by(step)
+        variables = [variable for group in self.layers for variable in group.variables]
+        return tuple(
+            ArrayRole.TRAINED
+            if id(variable) in by_optimizer
+            else ArrayRole.FIXED
+            if id(variable.handle) not in written
+            else ArrayRole.VARIANCE
+            if never_negative
+            else ArrayRole.STATISTIC
+            for variable, never_negative in zip(variables, self._never_negative, strict=True)
+        )
 
 
 class OptimizerState:

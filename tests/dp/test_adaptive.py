@@ -148,3 +148,15 @@ def test_count_weight_refuses_less_noise_than_the_count_alone_needs() -> None:
 def test_count_weight_refuses_parameters(name: str, value: Any) -> None:
     with pytest.raises(InvalidParameter, match=name):
         count_weight(**{"noise_multiplier": 1.0, "count_sigma": 9.0} | {name: value})
+
+
+def test_adaptive_clip_takes_numbers_as_arrays_of_no_dimension() -> None:
+    clip = AdaptiveClip(bound=2.0, weight=0.5)
+    numbers: list[Any] = [np.float64(3), np.float32(3), 3.0]
+    for number in numbers:
+        prepared = clip.prepare([number, np.array([4.0])])
+        assert [array.shape for array in prepared] == [(), (1,), (1,)]
+        np.testing.assert_allclose(prepared[0], 0.6, rtol=1e-12)
+    mean: list[Any] = [np.float64(0.6), np.array([0.8]), np.array([0.5])]
+    update, _ = clip.after(mean)
+    assert [array.shape for array in update] == [(), (1,)]

@@ -61,6 +61,23 @@ def test_clip_l2_returns_arrays_of_every_shape() -> None:
         assert [array.shape for array in clipped.arrays] == [(), (1,)]
 
 
+@pytest.mark.parametrize("number", [np.float64(3), np.float32(3), np.int16(3), 0.5 * np.array(6.0), 3.0, 3])
+def test_clip_takes_numbers_as_arrays_of_no_dimension(number: Any) -> None:
+    """Numpy makes a number of an array of shape () wherever it computes with it."""
+    update = [number, np.array([4.0])]
+    assert l2_norm(update) == 5.0
+    for clipped in (clip_l2(update, bound=1.0), clip_l2_per_layer(update, bounds=[0.6, 0.8])):
+        assert all(type(array) is np.ndarray and array.dtype == np.float64 for array in clipped.arrays)
+        assert [array.shape for array in clipped.arrays] == [(), (1,)]
+        np.testing.assert_allclose(clipped.arrays[0], 0.6, rtol=1e-14)
+
+
+@pytest.mark.parametrize("number", [True, np.bool_(1), 1j, np.complex64(1), np.float64("nan"), np.str_("1"), 10**30])
+def test_clip_refuses_numbers_that_are_not_real_and_finite(number: Any) -> None:
+    with pytest.raises(InvalidParameter, match=r"arrays\[0\]"):
+        clip_l2([number], bound=1.0)
+
+
 def test_clip_l2_takes_the_zero_update() -> None:
     clipped = clip_l2([np.zeros(3)], bound=1e-300)
     assert (clipped.norm, clipped.factor) == (0.0, 1.0)

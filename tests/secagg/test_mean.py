@@ -152,6 +152,15 @@ def test_mean_weighs_by_ratio_and_clips_each_client() -> None:
     assert largest_difference(release.mean, [np.array([2.5 / 35, 10 / 35])]) <= release.rounding_bound < 1e-4
 
 
+def test_mean_takes_numbers_as_arrays_of_no_dimension() -> None:
+    mean = planned(3, shapes=[(), (2,)], clip_l2=10.0, protocol=PlainSum())
+    numbers: list[Any] = [np.float64(1), np.float32(2), 3.0]
+    release = mean.run({client: [number, np.full(2, number)] for client, number in enumerate(numbers)})
+    assert [array.shape for array in release.mean] == [(), (2,)]
+    assert release.rounding_bound is not None
+    np.testing.assert_allclose(release.mean[0], 2.0, atol=release.rounding_bound)
+
+
 def test_mean_costs_every_party_its_work() -> None:
     ticks = iter(range(10**9))
     mean = planned()

@@ -354,6 +354,31 @@ def test_keras_set_weights_is_all_or_nothing_and_names_the_layer(keras: Any) -> 
         assert same(model.get_weights(), start)
 
 
+def test_keras_weights_of_no_dimension_may_be_numbers(keras: Any) -> None:
+    class Scaled(keras.layers.Layer):  # type: ignore[misc]  # Keras is untyped
+        def build(self, shape: Any) -> None:
+            self.scale = self.add_weight(name="scale", shape=(), initializer="ones")
+
+        def call(self, x: Any) -> Any:
+            return x * self.scale
+
+    def builder() -> Any:
+        return keras.Sequential([keras.Input((6,)), Scaled(), keras.layers.Dense(3, activation="softmax")])
+
+    model = KerasModel(builder, seed=0)
+    start = model.get_weights()
+    assert [array.shape for array in start] == [(), (6, 3), (3,)]
+    halved = [0.5 * array for array in start]
+    assert isinstance(halved[0], np.generic)
+    model.set_weights(halved)
+    assert same(model.get_weights(), halved)
+    model.set_weights([0.25, *start[1:]])
+    assert model.get_weights()[0] == 0.25
+    for bad in (1, True, 1j, np.float64("nan"), "1", None):
+        with pytest.raises(ModelError, match=r"scale.* of layer"):
+            model.set_weights([bad, *start[1:]])
+
+
 def test_keras_weights_cross_between_clients_as_float64(keras: Any) -> None:
     model = KerasModel(lambda: dense(keras), seed=0)
     model.set_weights([array.astype(np.float64) / 3 for array in model.get_weights()])

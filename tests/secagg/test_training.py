@@ -236,6 +236,15 @@ def test_training_model_digest_names_weights_and_round() -> None:
     assert len(digests) == 4
 
 
+def test_training_state_takes_numbers_as_arrays_of_no_dimension() -> None:
+    weights, velocity, mean = (list[Any]([number, np.full(2, number)]) for number in map(np.float64, (1.5, 0, 2)))
+    state = GlobalModel(weights, velocity)
+    assert state.digest() == GlobalModel([np.array(1.5), np.full(2, 1.5)], velocity).digest()
+    state.apply(mean, ServerStep(learning_rate=0.5))
+    assert [(type(array), array.shape) for array in state.weights] == [(np.ndarray, ()), (np.ndarray, (2,))]
+    assert state.weights[0] == 2.5
+
+
 def test_training_binds_round_and_weights_into_every_session(monkeypatch: pytest.MonkeyPatch) -> None:
     """The session of a round has the digest of what is trained from, and nothing else of the state has to be told."""
     federation = devices()
