@@ -1,25 +1,32 @@
-"""Secure, private federated training: encoding, secure means, models, data and the command `secagg`."""
+"""Secure, private federated training: encoding, secure means, models, data and the command `secagg`.
+
+The names below are imported when they are first used: the command can so answer a Ctrl-C before numpy is there.
+"""
+
+import importlib
 
 from secagg._shadowing import refuse_foreign_packages
 
 refuse_foreign_packages()
 
-from secagg.devices import Devices  # noqa: E402 - nothing of ours may be imported before the check
-from secagg.encoding import Encoding, Weighting  # noqa: E402
-from secagg.errors import (  # noqa: E402
-    CheckpointError,
-    ConfigurationError,
-    DataError,
-    EncodingError,
-    MissingExtraError,
-    ModelError,
-    SecaggError,
-    UnusableMean,
-)
-from secagg.mean import Contribution, Release, SecureMean  # noqa: E402
-from secagg.noise import Target  # noqa: E402
-from secagg.records import RoundRecord  # noqa: E402
-from secagg.training import PlainAveraging, SecureAveraging  # noqa: E402
+TYPE_CHECKING = False  # As type checkers take it; `typing` itself takes milliseconds to import.
+if TYPE_CHECKING:
+    from secagg.devices import Devices
+    from secagg.encoding import Encoding, Weighting
+    from secagg.errors import (
+        CheckpointError,
+        ConfigurationError,
+        DataError,
+        EncodingError,
+        MissingExtraError,
+        ModelError,
+        SecaggError,
+        UnusableMean,
+    )
+    from secagg.mean import Contribution, Release, SecureMean
+    from secagg.noise import Target
+    from secagg.records import RoundRecord
+    from secagg.training import PlainAveraging, SecureAveraging
 
 __all__ = [
     "CheckpointError",
@@ -41,3 +48,34 @@ __all__ = [
     "UnusableMean",
     "Weighting",
 ]
+
+_HOMES = {
+    "secagg.devices": ("Devices",),
+    "secagg.encoding": ("Encoding", "Weighting"),
+    "secagg.errors": (
+        "CheckpointError",
+        "ConfigurationError",
+        "DataError",
+        "EncodingError",
+        "MissingExtraError",
+        "ModelError",
+        "SecaggError",
+        "UnusableMean",
+    ),
+    "secagg.mean": ("Contribution", "Release", "SecureMean"),
+    "secagg.noise": ("Target",),
+    "secagg.records": ("RoundRecord",),
+    "secagg.training": ("PlainAveraging", "SecureAveraging"),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found = globals()[name] = getattr(importlib.import_module(_HOME_OF[name]), name)
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

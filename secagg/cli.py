@@ -1,10 +1,18 @@
 """The command `secagg`: train, plan, report on and verify a budget, list protocols, make a committee's keys.
 
-Errors that the user can mend are one line on standard error and exit code 2; an interruption is exit code 130.
+Errors that the user can mend are one line on standard error and exit code 2; an interruption is exit code 130 (Ctrl-C),
+143 (SIGTERM) or 129 (a terminal that closes).
 """
+# ruff: noqa: E402 - an interruption is answered from here on: the imports take a second, and more from a cold disk.
+
+from contextlib import ExitStack
+
+from secagg.interruption import ending_at_once, raising
+
+_starting = ExitStack()
+_starting.enter_context(ending_at_once())
 
 import json
-import signal
 import sys
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -12,28 +20,12 @@ from typing import Annotated, Any, NoReturn
 import typer
 from rich.console import Console
 from rich.markup import escape
-from typer.core import TyperGroup
 
 from dp.errors import DpError
 from protocols.errors import ProtocolError
 from secagg.errors import SecaggError
 
-INTERRUPTED = 130
-
-
-class _Commands(TyperGroup):
-    """The group of all commands: an interruption of any is an exit code of its own."""
-
-    def invoke(self, ctx: Any) -> Any:
-        """See `TyperGroup.invoke`."""
-        try:
-            return super().invoke(ctx)
-        except KeyboardInterrupt:
-            raise typer.Exit(INTERRUPTED) from None
-
-
 app = typer.Typer(
-    cls=_Commands,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -211,12 +203,8 @@ def _settings() -> frozenset[str]:
 
 def main() -> NoReturn:
     """Run the command."""
-    try:
+    with raising():
         code = _run()
-        _end_at_once_when_interrupted()
-    except KeyboardInterrupt:
-        _end_at_once_when_interrupted()
-        code = INTERRUPTED
     sys.exit(code)
 
 
@@ -231,8 +219,4 @@ def _run() -> int:
     return 0
 
 
-def _end_at_once_when_interrupted() -> None:
-    """Nothing is left to undo: an interpreter that is shutting down would only print a traceback."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) is signal.default_int_handler:
-            signal.signal(number, signal.SIG_DFL)
+_starting.close()

@@ -4,7 +4,6 @@ Keys have s = 2: with 3072 bits a ciphertext of 1152 bytes then carries 192 valu
 value, where s = 1 takes 8; s = 3 would take 5.3 and twice the time.
 """
 
-import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -47,8 +46,6 @@ def deal_on_terminal(
     if bits % 2 or not least <= bits <= MOST_BITS:
         risk = "" if least == LEAST_BITS else f"; from {LEAST_BITS} with --allow-only-112-bits-of-security"
         raise ConfigurationError(f"--bits: expected an even number from {least} to {MOST_BITS}, found {bits}{risk}")
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.default_int_handler)  # like Ctrl-C, so that nothing is left on the disk
     check_free(out)
     warn_without_gmpy2()
     with _progress(bits // 2) as observe:
