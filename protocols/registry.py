@@ -1,5 +1,6 @@
 """Protocols by name: entry points of the group `secagg.protocols`, ours and other distributions' alike."""
 
+import difflib
 from importlib.metadata import entry_points
 
 from protocols.errors import ParameterError, UnknownProtocol
@@ -22,7 +23,9 @@ def load(name: str) -> type[SecureSum]:
     """
     points = {point.value: point for point in entry_points(group=GROUP, name=name)}
     if not points:
-        raise UnknownProtocol(f"no protocol {name!r}; there are {', '.join(available()) or 'none'}")
+        close = difflib.get_close_matches(name.lower(), available(), n=1)
+        meant = f"; did you mean {close[0]}?" if close else ""
+        raise UnknownProtocol(f"no protocol {name!r}; there are {', '.join(available()) or 'none'}{meant}")
     if len(points) > 1:
         raise ParameterError(f"{name!r} is registered by several distributions: {', '.join(sorted(points))}")
     value, point = points.popitem()

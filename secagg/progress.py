@@ -1,0 +1,71 @@
+"""Progress where no terminal shows bars: one line a round on standard error, as it happens."""
+
+import sys
+import time
+from collections.abc import Iterable
+from datetime import timedelta
+
+from rich.console import Console
+
+from secagg.records import RoundRecord
+
+
+def shows_bars(console: Console) -> bool:
+    """Return whether bars would be seen to move: not in a file, a pipe or a terminal that cannot move its cursor."""
+    return console.file.isatty() and console.is_terminal and not console.is_dumb_terminal
+
+
+class RoundLines:
+    """A context manager whose `observe` writes a line for each round.
+
+    The runs to compare with are told of once the run itself has ended, so that the wait for them is not silent.
+
+    Args:
+        rounds: The round that the run ends with.
+        earlier: Rounds that have been made before, each with the kind of its run, which are not told of again.
+    """
+
+    def __init__(self, rounds: int, earlier: Iterable[tuple[str | None, RoundRecord]]) -> None:
+        self._rounds = rounds
+        self._earlier = {(kind, record.round): record for kind, record in earlier}
+        self._ended = False
+        self._broken = False
+        self._began_s = time.monotonic()
+
+    def __enter__(self) -> "RoundLines":
+        done = [number for kind, number in self._earlier if kind is None]
+        if done:
+            self._write(f"going on after round {max(done)} of {self._rounds}")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def observe(self, kind: str | None, record: RoundRecord) -> None:
+        """Write a line."""
+        if kind is None:
+            self._ended = record.round >= self._rounds
+        if self._earlier.get((kind, record.round)) != record and (kind is None or self._ended):
+            self._write(self._line(kind, record))
+
+    def _line(self, kind: str | None, record: RoundRecord) -> str:
+        name = "" if kind is None else "in the clear, " if kind == "plain" else f"{kind}, "
+        said = [f"{name}round {record.round} of {self._rounds}: accuracy {record.accuracy:.2%}"]
+        if record.epsilon is not None:
+            said.append(f"epsilon {record.epsilon:.4g}")
+        if kind is None:
+            said.append(f"{record.contributors} contributors")
+            if record.withheld is not None:
+                said.append(f"nothing released ({record.withheld})")
+        said.append(f"elapsed {timedelta(seconds=int(time.monotonic() - self._began_s))}")
+        return ", ".join(said)
+
+    def _write(self, line: str) -> None:
+        """A log that nobody takes any more, or whose disk is full, ends no training."""
+        if self._broken:
+            return
+        try:
+            sys.stderr.write(f"{line}\n")
+            sys.stderr.flush()
+        except OSError:
+            self._broken = True
