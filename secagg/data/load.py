@@ -19,7 +19,8 @@ def load(name_or_path: str | Path, *, seed: int) -> Dataset:
     """Load a data set.
 
     Args:
-        name_or_path: One of `NAMES`, or the path of a `.npz` archive with `x_train`, `y_train`, `x_test`, `y_test`.
+        name_or_path: One of `NAMES`, or the path of a `.npz` archive with `x_train`, `y_train`, `x_test`, `y_test`;
+            a leading `~` is the home folder.
         seed: Of the split of digits and breast-cancer, at least 0; the others come split.
 
     Raises:

@@ -156,7 +156,7 @@ def test_train_resumed_after_its_end_changes_nothing(finished: Path) -> None:
         (("--resume", "--out", "run", "--rounds", "0"), "rounds: expected `int` >= 1"),
         (
             ("--resume", "--out", "run", "--no-compare", "--epochs", "2", "--model", "numpy-softmax"),
-            "settings that the run began with, found epochs 2 where it is 1, compare false where it is true. Leave them",
+            "settings that the run began with, found epochs 2 where it is 1, compare false where it is true. Leave",
         ),
         (("--resume", "--out", "run", "--overwrite"), "give one of them"),
         (("--resume", "--out", "run", "settings.toml"), "expected at most the 2 that the budget allows, found 9"),
