@@ -6,6 +6,7 @@ READY := $(VENV)/.ready
 
 .PHONY: demo test lint check bench masking lightsecagg paillier privacy kills rounding scale accuracy lock clean
 
+# Each demo replaces the one before and keeps its ledger: what it spent stays counted, and is told.
 demo: $(READY)
 	$(BIN)/secagg train --out runs/demo --overwrite
 

@@ -12,6 +12,7 @@ import sys
 import tempfile
 import threading
 import tomllib
+from collections.abc import Iterator
 from types import TracebackType
 from typing import IO, Final, Literal, Self
 
@@ -89,10 +90,16 @@ class ComparisonProcess:
         Raises:
             SecaggError: The process has failed.
         """
-        fresh = []
+        return list(self.awaited())
+
+    def awaited(self) -> Iterator[ComparedRound]:
+        """Yield each round that has not arrived yet, as it arrives.
+
+        Raises:
+            SecaggError: The process has failed.
+        """
         while len(self._received) < 2 * self._rounds:
-            fresh.append(self._decode(self._lines.get()))
-        return fresh
+            yield self._decode(self._lines.get())
 
     @property
     def received(self) -> list[ComparedRound]:

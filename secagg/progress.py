@@ -7,6 +7,7 @@ from datetime import timedelta
 
 from rich.console import Console
 
+from secagg.comparison import WITHOUT_NOISE
 from secagg.records import RoundRecord
 
 
@@ -18,7 +19,8 @@ def shows_bars(console: Console) -> bool:
 class RoundLines:
     """A context manager whose `observe` writes a line for each round.
 
-    The runs to compare with are told of once the run itself has ended, so that the wait for them is not silent.
+    The runs to compare with, which make their rounds in pairs, are told of once the run itself has ended, so that the
+    wait for them is not silent.
 
     Args:
         rounds: The round that the run ends with.
@@ -28,6 +30,7 @@ class RoundLines:
     def __init__(self, rounds: int, earlier: Iterable[tuple[str | None, RoundRecord]]) -> None:
         self._rounds = rounds
         self._earlier = {(kind, record.round): record for kind, record in earlier}
+        self._pending: RoundRecord | None = None
         self._ended = False
         self._broken = False
         self._began_s = time.monotonic()
@@ -45,27 +48,35 @@ class RoundLines:
         """Write a line."""
         if kind is None:
             self._ended = record.round >= self._rounds
-        if self._earlier.get((kind, record.round)) != record and (kind is None or self._ended):
-            self._write(self._line(kind, record))
+        if self._earlier.get((kind, record.round)) == record:
+            return
+        if kind is None:
+            self._write_round(record)
+            return
+        if self._pending is not None and self._ended:
+            number, accuracy = self._pending.round, self._pending.accuracy
+            self._write(
+                f"runs to compare with, round {number} of {self._rounds}: accuracy {accuracy:.2%} without noise, "
+                f"{record.accuracy:.2%} in the clear"
+            )
+        self._pending = record if kind == WITHOUT_NOISE else None
 
-    def _line(self, kind: str | None, record: RoundRecord) -> str:
-        name = "" if kind is None else "in the clear, " if kind == "plain" else f"{kind}, "
-        said = [f"{name}round {record.round} of {self._rounds}: accuracy {record.accuracy:.2%}"]
+    def _write_round(self, record: RoundRecord) -> None:
+        said = [f"round {record.round} of {self._rounds}: accuracy {record.accuracy:.2%}"]
         if record.epsilon is not None:
             said.append(f"epsilon {record.epsilon:.4g}")
-        if kind is None:
-            said.append(f"{record.contributors} contributors")
-            if record.withheld is not None:
-                said.append(f"nothing released ({record.withheld})")
-        said.append(f"elapsed {timedelta(seconds=int(time.monotonic() - self._began_s))}")
-        return ", ".join(said)
+        said.append(f"{record.contributors} contributors")
+        if record.withheld is not None:
+            said.append(f"nothing released ({record.withheld})")
+        self._write(", ".join(said))
 
     def _write(self, line: str) -> None:
         """A log that nobody takes any more, or whose disk is full, ends no training."""
         if self._broken:
             return
+        elapsed = timedelta(seconds=int(time.monotonic() - self._began_s))
         try:
-            sys.stderr.write(f"{line}\n")
+            sys.stderr.write(f"{line}, elapsed {elapsed}\n")
             sys.stderr.flush()
         except OSError:
             self._broken = True

@@ -135,7 +135,7 @@ def _run(prepared: Prepared, folder: RunFolder, *, resume: bool, observe: Observ
         )
         stopped_early = _train(training, config, rounds, folder, process, observe)
         if process is not None:
-            _tell(process.rest(), observe)
+            _tell(process.awaited(), observe)
             folder.write_comparison(process.received)
         spent = None if ledger is None else ledger.spent().epsilon
     model_name = f"model{prepared.suffix}"
@@ -199,7 +199,7 @@ def _train(
     return False
 
 
-def _tell(compared: list[ComparedRound], observe: Observer) -> None:
+def _tell(compared: Iterable[ComparedRound], observe: Observer) -> None:
     for line in compared:
         observe(line.kind, line.record)
 
