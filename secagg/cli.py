@@ -76,8 +76,8 @@ def train(
     modulus_bits: Annotated[int | None, typer.Option(help="Bits a coordinate on the wire.")] = None,
     seed: Annotated[int | None, typer.Option(help="Of everything but masks, keys and noise.")] = None,
     compare: Annotated[bool | None, typer.Option(help="Also run without noise and in the clear.")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in the folder.")] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run in the folder.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in the folder, or to --rounds.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run there; keep its ledger.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Summary as JSON on standard output.")] = False,
 ) -> None:
     """Train a model over simulated devices, privately and securely, and report what it cost."""

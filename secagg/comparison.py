@@ -20,6 +20,7 @@ import msgspec
 
 from secagg.config import TrainingConfig, parse
 from secagg.errors import SecaggError
+from secagg.interruption import raising
 from secagg.prepare import prepare
 from secagg.records import RoundRecord
 from secagg.training import GlobalModel, PlainAveraging, SecureAveraging
@@ -172,4 +173,5 @@ def _emit(compared: ComparedRound) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with raising():
+        main()

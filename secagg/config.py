@@ -49,10 +49,10 @@ class TrainingConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     """Everything that decides a run; equal settings give equal runs, security randomness aside.
 
     Attributes:
-        dataset: A name that `secagg.data.load` knows, or the path of an `.npz` file.
+        dataset: A name that `secagg.data.load` knows, or the path of an `.npz` file; a run keeps the whole path.
         model: A name that `secagg.models.zoo` knows.
         clients: Simulated devices, each with a shard of its own.
-        rounds: Global rounds, one release each.
+        rounds: Global rounds, one release each, which the noise is sized for; a run may go on to others.
         protocol: A registered protocol's name.
         committee: Folder with the key files of all members of a committee, for protocols that need one.
         committee_fingerprint: Of the committee's key, 64 hexadecimal digits: another key is refused.  Where none is
@@ -335,8 +335,12 @@ def whole_path(name: str, value: Any) -> Any:
     Raises:
         ConfigurationError: There is no home folder for its `~`.
     """
-    is_path = value is not None and name in _PATHS and (name != "dataset" or is_archive(value))
-    return whole(value) if is_path else value
+    return whole(value) if is_path(name, value) else value
+
+
+def is_path(name: str, value: Any) -> bool:
+    """Whether a setting's value is a path; a data set may have a name instead."""
+    return isinstance(value, str) and name in _PATHS and (name != "dataset" or is_archive(value))
 
 
 def _refusal(name: str, reason: str, settings: Mapping[str, Any]) -> ConfigurationError:

@@ -84,7 +84,7 @@ def _handled_by(handler: "signal._HANDLER", afterwards: "signal._HANDLER | None"
     """
     former = {}
     for number in ENDING:
-        if signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
+        if signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler, raise_interrupted):
             former[number] = signal.signal(number, handler)
     try:
         yield

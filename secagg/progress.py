@@ -1,5 +1,6 @@
 """Progress where no terminal shows bars: one line a round on standard error, as it happens."""
 
+import contextlib
 import sys
 import time
 from collections.abc import Iterable
@@ -14,6 +15,13 @@ from secagg.records import RoundRecord
 def shows_bars(console: Console) -> bool:
     """Return whether bars would be seen to move: not in a file, a pipe or a terminal that cannot move its cursor."""
     return console.file.isatty() and console.is_terminal and not console.is_dumb_terminal
+
+
+def write_line(line: str) -> None:
+    """Write a line to standard error at once; a log that nobody takes, or whose disk is full, ends nothing."""
+    with contextlib.suppress(OSError):
+        sys.stderr.write(f"{line}\n")
+        sys.stderr.flush()
 
 
 class RoundLines:
@@ -32,7 +40,6 @@ class RoundLines:
         self._earlier = {(kind, record.round): record for kind, record in earlier}
         self._pending: RoundRecord | None = None
         self._ended = False
-        self._broken = False
         self._began_s = time.monotonic()
 
     def __enter__(self) -> "RoundLines":
@@ -71,12 +78,4 @@ class RoundLines:
         self._write(", ".join(said))
 
     def _write(self, line: str) -> None:
-        """A log that nobody takes any more, or whose disk is full, ends no training."""
-        if self._broken:
-            return
-        elapsed = timedelta(seconds=int(time.monotonic() - self._began_s))
-        try:
-            sys.stderr.write(f"{line}, elapsed {elapsed}\n")
-            sys.stderr.flush()
-        except OSError:
-            self._broken = True
+        write_line(f"{line}, elapsed {timedelta(seconds=int(time.monotonic() - self._began_s))}")

@@ -1,11 +1,11 @@
 """The settings that are given again when a run is gone on with: those that it began with, its rounds aside."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
-from secagg.config import TrainingConfig, check_known, convert_setting, whole_path
+from secagg.config import TrainingConfig, check_known, convert_setting, is_path
 from secagg.errors import ConfigurationError
+from secagg.paths import expanded
 
 
 def check_given_again(given: Mapping[str, Any], began: TrainingConfig) -> int | None:
@@ -38,16 +38,9 @@ def check_given_again(given: Mapping[str, Any], began: TrainingConfig) -> int | 
 
 
 def _same(name: str, value: Any, kept: Any) -> bool:
-    if value == kept:
-        return True
-    one, other = whole_path(name, value), whole_path(name, kept)
-    # A run of an earlier version may have kept a path that was relative.
-    return (
-        isinstance(one, str)
-        and isinstance(other, str)
-        and one != value
-        and Path(one).resolve() == Path(other).resolve()
-    )
+    if is_path(name, value) and is_path(name, kept):
+        return expanded(value).resolve() == expanded(kept).resolve()
+    return bool(value == kept)
 
 
 def _shown(value: Any) -> str:

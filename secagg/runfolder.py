@@ -137,7 +137,9 @@ class RunFolder:
         if foreign:
             raise CheckpointError(f"{self.path} holds {foreign[0]!r}, which is no part of a run; name another folder")
         if not overwrite and not _FILES.isdisjoint(found):
-            raise CheckpointError(f"{self.path} holds a run; go on with --resume, or replace it with --overwrite")
+            raise CheckpointError(
+                f"{self.path} holds a run; go on with --resume, or replace it with --overwrite, which keeps its ledger"
+            )
 
     def begin(self, config: TrainingConfig) -> None:
         """Make the folder for a new run; the files of a run that it holds are removed, and nothing else.

@@ -18,7 +18,7 @@ from secagg.config import TrainingConfig, assumed_server, parse, protection, rea
 from secagg.earlier import EarlierLedgers
 from secagg.errors import CheckpointError, ConfigurationError
 from secagg.goal import choose_goal
-from secagg.interruption import Interrupted
+from secagg.interruption import Interrupted, ending_at_once
 from secagg.keyholders import warn_without_gmpy2
 from secagg.paths import expanded, is_archive
 from secagg.prepare import Prepared, prepare
@@ -70,7 +70,8 @@ def _begun(
 ) -> tuple[RunFolder, Summary]:
     """A new run, to its end."""
     folder.check_free(overwrite=overwrite)
-    prepared = _prepared(config, console)
+    with ending_at_once():  # Nothing has begun, and TensorFlow may be about to be imported.
+        prepared = _prepared(config, console)
     with folder, _telling_how_to_go_on(folder, console):
         folder.check_free(overwrite=overwrite)  # Again: now nobody else can begin a run here.
         folder.begin(prepared.config)

@@ -85,7 +85,7 @@ def test_resumed_run_with_a_budget_goes_as_far_as_that_allows(tmp_path: Path) ->
     with Ledger.open_to_read(folder.ledger) as ledger:
         assert {entry.reservation.event for entry in ledger.entries()} == {prepared.event}
         assert len(ledger.entries()) == 3
-    with pytest.raises(ConfigurationError, match="at most the 4 that the budget allows, found 5: epsilon .* of 60"):
+    with pytest.raises(ConfigurationError, match=r"at most the 4 that the budget allows, found 5: epsilon .* of 60"):
         choose_goal(prepared, folder, 5)
     with pytest.raises(ConfigurationError, match="at least the 3 that the run has made, found 2"):
         choose_goal(prepared, folder, 2)
