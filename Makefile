@@ -7,6 +7,7 @@ READY := $(VENV)/.ready
 
 .PHONY: demo test test-later lint check bench masking lightsecagg paillier privacy kills rounding scale accuracy lock clean
 
+# Each demo replaces the one before and keeps its ledger: what it spent stays counted, and is told.
 demo: $(READY)
 	$(BIN)/secagg train --out runs/demo --overwrite
 

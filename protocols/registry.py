@@ -4,6 +4,7 @@ What is registered is other people's code, and may be broken in any way: it cann
 protocol, or has parameters for no cohort.  One broken entry point hides no other, and ends in one line that names it.
 """
 
+import difflib
 from collections.abc import Iterator
 from importlib.metadata import EntryPoint, distributions, entry_points
 from typing import Final
@@ -31,7 +32,9 @@ def load(name: str) -> type[SecureSum]:
     """
     points = {point.value: point for point in _points() if point.name == name}
     if not points:
-        raise UnknownProtocol(f"no protocol {shown(name)}; there are {', '.join(available()) or 'none'}")
+        close = difflib.get_close_matches(str(name).lower(), available(), n=1)
+        meant = f"; did you mean {close[0]}?" if close else ""
+        raise UnknownProtocol(f"no protocol {shown(name)}; there are {', '.join(available()) or 'none'}{meant}")
     if len(points) > 1:
         owners = sorted({"?" if point.dist is None else point.dist.name for point in points.values()})
         raise BrokenProtocol(

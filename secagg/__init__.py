@@ -1,28 +1,34 @@
-"""Secure, private federated training: encoding, secure means, models, data and the command `secagg`."""
+"""Secure, private federated training: encoding, secure means, models, data and the command `secagg`.
+
+The names below are imported when they are first used: the command can so answer a Ctrl-C before numpy is there.
+"""
+
+import importlib
 
 from secagg._shadowing import refuse_foreign_packages
 
 refuse_foreign_packages()
 
-from dp.version import VERSION  # noqa: E402 - nothing of ours may be imported before the check
-from secagg.devices import Devices  # noqa: E402
-from secagg.encoding import Encoding, Weighting  # noqa: E402
-from secagg.errors import (  # noqa: E402
-    CheckpointError,
-    ConfigurationError,
-    DataError,
-    EncodingError,
-    MissingExtraError,
-    ModelError,
-    SecaggError,
-    UnusableMean,
-)
-from secagg.mean import Contribution, Release, SecureMean  # noqa: E402
-from secagg.noise import Target  # noqa: E402
-from secagg.records import RoundRecord  # noqa: E402
-from secagg.training import PlainAveraging, SecureAveraging  # noqa: E402
+TYPE_CHECKING = False  # As type checkers take it; `typing` itself takes milliseconds to import.
+__version__: str
 
-__version__ = VERSION
+if TYPE_CHECKING:
+    from secagg.devices import Devices
+    from secagg.encoding import Encoding, Weighting
+    from secagg.errors import (
+        CheckpointError,
+        ConfigurationError,
+        DataError,
+        EncodingError,
+        MissingExtraError,
+        ModelError,
+        SecaggError,
+        UnusableMean,
+    )
+    from secagg.mean import Contribution, Release, SecureMean
+    from secagg.noise import Target
+    from secagg.records import RoundRecord
+    from secagg.training import PlainAveraging, SecureAveraging
 
 __all__ = [
     "CheckpointError",
@@ -44,3 +50,36 @@ __all__ = [
     "UnusableMean",
     "Weighting",
 ]
+
+_HOMES = {
+    "secagg.devices": ("Devices",),
+    "secagg.encoding": ("Encoding", "Weighting"),
+    "secagg.errors": (
+        "CheckpointError",
+        "ConfigurationError",
+        "DataError",
+        "EncodingError",
+        "MissingExtraError",
+        "ModelError",
+        "SecaggError",
+        "UnusableMean",
+    ),
+    "secagg.mean": ("Contribution", "Release", "SecureMean"),
+    "secagg.noise": ("Target",),
+    "secagg.records": ("RoundRecord",),
+    "secagg.training": ("PlainAveraging", "SecureAveraging"),
+}
+_HOME_OF = {name: (home, name) for home, names in _HOMES.items() for name in names}
+_HOME_OF["__version__"] = ("dp.version", "VERSION")
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    home, attribute = _HOME_OF[name]
+    found = globals()[name] = getattr(importlib.import_module(home), attribute)
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -13,6 +13,7 @@ from dp.report import BudgetReport
 from dp.reporting.checklist import rounded_up
 from secagg.errors import ConfigurationError
 from secagg.files import write_whole
+from secagg.paths import expanded
 from secagg.planning import plan
 from secagg.question import PlannedMechanism, Question
 
@@ -142,6 +143,7 @@ def plan_on_terminal(
 
 
 def _ledger(path: Path) -> Path:
+    path = expanded(path)
     if not path.is_dir():
         return path
     if not (path / "ledger.sqlite").is_file():

@@ -94,6 +94,8 @@ def check_array(
     """
     if not isinstance(value, np.ndarray) or value.dtype.kind not in kinds:
         wanted = {"f": "floating-point numbers", "iu": "integers"}.get(kinds, "real numbers")
-        found = f"an array of {value.dtype}" if isinstance(value, np.ndarray) else type(value).__name__
+        found = type(value).__name__
+        if isinstance(value, np.ndarray):
+            found = "an array of records" if value.dtype.kind == "V" else f"an array of {value.dtype}"
         raise error(f"expected {what} as an array of {wanted}, found {found}")
     return value

@@ -1,40 +1,31 @@
 """The command `secagg`: train, plan, report on and verify a budget, list protocols, make a committee's keys.
 
-Errors that the user can mend are one line on standard error and exit code 2; an interruption is exit code 130.
+Errors that the user can mend are one line on standard error and exit code 2; an interruption is exit code 130 (Ctrl-C),
+143 (SIGTERM) or 129 (a terminal that closes).
 """
+# ruff: noqa: E402 - an interruption is answered from here on: the imports take a second, and more from a cold disk.
 
-import signal
+from contextlib import ExitStack
+
+from secagg.interruption import ending_at_once, raising
+
+_starting = ExitStack()
+_starting.enter_context(ending_at_once())
+
 import sys
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 from rich.console import Console
 from rich.markup import escape
-from typer.core import TyperGroup
 
 from dp.errors import DpError
 from dp.version import SOFTWARE, VERSION
 from protocols.errors import ProtocolError
 from secagg.errors import SecaggError
-from secagg.signals import TERMINATIONS
-
-INTERRUPTED = 130
-
-
-class _Commands(TyperGroup):
-    """The group of all commands: an interruption of any is an exit code of its own."""
-
-    def invoke(self, ctx: Any) -> Any:
-        """See `TyperGroup.invoke`."""
-        try:
-            return super().invoke(ctx)
-        except KeyboardInterrupt:
-            raise typer.Exit(INTERRUPTED) from None
-
 
 app = typer.Typer(
-    cls=_Commands,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     help="Secure, private federated training.",
@@ -101,8 +92,8 @@ def train(
     modulus_bits: Annotated[int | None, typer.Option(help="Bits a coordinate on the wire.")] = None,
     seed: Annotated[int | None, typer.Option(help="Of everything but masks, keys and noise.")] = None,
     compare: Annotated[bool | None, typer.Option(help="Also run without noise and in the clear.")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in the folder.")] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run in the folder.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in the folder, or to --rounds.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run there; keep its ledger.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Summary as JSON on standard output.")] = False,
 ) -> None:
     """Train a model over simulated devices, privately and securely, and report what it cost."""
@@ -205,12 +196,8 @@ def _settings() -> frozenset[str]:
 
 def main() -> NoReturn:
     """Run the command."""
-    try:
+    with raising():
         code = _run()
-        _end_at_once_when_interrupted()
-    except KeyboardInterrupt:
-        _end_at_once_when_interrupted()
-        code = INTERRUPTED
     sys.exit(code)
 
 
@@ -225,8 +212,4 @@ def _run() -> int:
     return 0
 
 
-def _end_at_once_when_interrupted() -> None:
-    """Nothing is left to undo: an interpreter that is shutting down would only print a traceback."""
-    for number in (signal.SIGINT, *TERMINATIONS):
-        if signal.getsignal(number) is signal.default_int_handler:
-            signal.signal(number, signal.SIG_DFL)
+_starting.close()

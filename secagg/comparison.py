@@ -1,7 +1,7 @@
 """The runs to compare with, in a process of their own: without noise, and in the clear.
 
 Neither is private; a simulation can afford them because its data are public.  The process takes the settings as TOML
-on standard input and writes one line of JSON for each round; `python -m secagg.comparison` is that process.
+on standard input and writes one line of JSON for each round; `python -m secagg.comparison ROUNDS` is that process.
 """
 
 import contextlib
@@ -12,6 +12,7 @@ import sys
 import tempfile
 import threading
 import tomllib
+from collections.abc import Iterator
 from types import TracebackType
 from typing import IO, Final, Literal, Self
 
@@ -19,6 +20,7 @@ import msgspec
 
 from secagg.config import TrainingConfig, parse
 from secagg.errors import SecaggError
+from secagg.interruption import raising
 from secagg.prepare import prepare
 from secagg.records import RoundRecord
 from secagg.training import GlobalModel, PlainAveraging, SecureAveraging
@@ -45,17 +47,18 @@ class ComparisonProcess:
 
     Args:
         config: Settings of the run, which have been checked.
+        rounds: How many the run has, where they are not those of its settings.
     """
 
-    def __init__(self, config: TrainingConfig) -> None:
-        self._rounds = config.rounds
+    def __init__(self, config: TrainingConfig, *, rounds: int | None = None) -> None:
+        self._rounds = config.rounds if rounds is None else rounds
         self._received: list[ComparedRound] = []
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed by __exit__
         self._lines: queue.SimpleQueue[bytes] = queue.SimpleQueue()
         # A session of its own, so that a Ctrl-C at the terminal is the parent's to handle; -P, so that nothing in the
         # current folder is taken for a module.
-        self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "secagg.comparison"],
+        self._process = subprocess.Popen(  # noqa: S603 - this module, by this interpreter
+            [sys.executable, "-P", "-m", "secagg.comparison", str(self._rounds)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,
@@ -88,10 +91,16 @@ class ComparisonProcess:
         Raises:
             SecaggError: The process has failed.
         """
-        fresh = []
+        return list(self.awaited())
+
+    def awaited(self) -> Iterator[ComparedRound]:
+        """Yield each round that has not arrived yet, as it arrives.
+
+        Raises:
+            SecaggError: The process has failed.
+        """
         while len(self._received) < 2 * self._rounds:
-            fresh.append(self._decode(self._lines.get()))
-        return fresh
+            yield self._decode(self._lines.get())
 
     @property
     def received(self) -> list[ComparedRound]:
@@ -152,7 +161,7 @@ def main() -> None:
         step=config.server_step,
         state=GlobalModel.initial(prepared.devices, prepared.clip),
     )
-    for _ in range(config.rounds):
+    for _ in range(int(sys.argv[1])):
         record = secure.round()
         _emit(ComparedRound(kind=WITHOUT_NOISE, record=record))
         _emit(ComparedRound(kind=PLAIN, record=plain.round(secure.contributors)))
@@ -164,4 +173,5 @@ def _emit(compared: ComparedRound) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with raising():
+        main()

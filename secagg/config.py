@@ -4,6 +4,7 @@ import hashlib
 import json
 import math
 import tomllib
+from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
@@ -21,12 +22,15 @@ from secagg.checks import check_choice
 from secagg.clipping import ClippingKind
 from secagg.encoding import Weighting
 from secagg.errors import ConfigurationError
+from secagg.paths import expanded, is_archive, whole
+from secagg.suggestions import did_you_mean
 from secagg.training import ServerStep
 
 Positive = Annotated[float, Meta(gt=0)]
 Count = Annotated[int, Meta(ge=1)]
 
 _EXAMPLE_CLIP_L2: Final = 1.0
+_PATHS: Final = ("dataset", "committee")
 
 EXAMPLE_LEVEL_DEFAULTS: Final[dict[str, float]] = {"delta": 1e-5, "clip_l2": 100.0, "learning_rate": 0.1}
 """What `parse` takes where examples are the privacy unit and the setting is not given.
@@ -56,10 +60,10 @@ class TrainingConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     """Everything that decides a run; equal settings give equal runs, security randomness aside.
 
     Attributes:
-        dataset: A name that `secagg.data.load` knows, or the path of an `.npz` file.
+        dataset: A name that `secagg.data.load` knows, or the path of an `.npz` file; a run keeps the whole path.
         model: A name that `secagg.models.zoo` knows.
         clients: Simulated devices, each with a shard of its own.
-        rounds: Global rounds, one release each.
+        rounds: Global rounds, one release each, which the noise is sized for; a run may go on to others.
         protocol: A registered protocol's name.
         committee: Folder with the key files of all members of a committee, for protocols that need one.
         committee_fingerprint: Of the committee's key, 64 hexadecimal digits: another key is refused.  Where none is
@@ -245,6 +249,15 @@ class TrainingConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         """32 bytes that name these settings, all of them."""
         return hashlib.sha256(self.as_toml().encode()).digest()
 
+    def with_whole_paths(self) -> "TrainingConfig":
+        """The same settings, which hold from every folder.
+
+        Raises:
+            ConfigurationError: There is no home folder for a path's `~`.
+        """
+        found = {name: whole_path(name, getattr(self, name)) for name in _PATHS}
+        return msgspec.structs.replace(self, **found)
+
 
 def protects(protocol: str) -> bool:
     """Whether a protocol, by its registered name, protects updates from any server at all; a baseline does not.
@@ -282,7 +295,7 @@ def read_settings(path: Path) -> dict[str, Any]:
         ConfigurationError: The file cannot be read, or is no TOML.
     """
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(expanded(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigurationError(f"cannot read {path}: {error.strerror}") from None
     except RecursionError:
@@ -297,11 +310,7 @@ def parse(settings: dict[str, Any]) -> TrainingConfig:
     Raises:
         ConfigurationError: A setting is unknown, of a wrong type, or cannot work.
     """
-    unknown = sorted(settings.keys() - set(TrainingConfig.__struct_fields__))
-    if unknown:
-        raise ConfigurationError(
-            f"unknown setting {', '.join(unknown)}; there are {', '.join(TrainingConfig.__struct_fields__)}"
-        )
+    check_known(settings)
     if settings.get("unit") == "example":
         settings = EXAMPLE_LEVEL_DEFAULTS | settings
     try:
@@ -310,11 +319,59 @@ def parse(settings: dict[str, Any]) -> TrainingConfig:
         if isinstance(error.__cause__, ConfigurationError):
             raise error.__cause__ from None
         reason, _, setting = str(error).partition(" - at `$.")
-        name = setting.rstrip("`")
-        choices = _CHOICES.get(name)
-        if choices is not None and reason.startswith("Invalid enum value"):
-            reason = f"{reason}; it is one of {', '.join(choices)}"
-        raise ConfigurationError(f"{name}: {reason[:1].lower()}{reason[1:]}") from None
+        raise _refusal(setting.rstrip("`"), reason, settings) from None
+
+
+def check_known(settings: Mapping[str, Any]) -> None:
+    """Refuse settings that there are not.
+
+    Raises:
+        ConfigurationError: There is one; the message says which was meant, as far as that can be told.
+    """
+    known = TrainingConfig.__struct_fields__
+    unknown = sorted(settings.keys() - set(known))
+    if unknown:
+        meant = did_you_mean(unknown[0], known)
+        raise ConfigurationError(f"unknown setting {', '.join(unknown)}; there are {', '.join(known)}{meant}")
+
+
+def convert_setting(name: str, value: object) -> Any:
+    """One setting by itself, in the type that `TrainingConfig` has it in.
+
+    Args:
+        name: Of a known setting.
+        value: As TOML or the command line has it.
+
+    Raises:
+        ConfigurationError: It is of a wrong type or out of range.
+    """
+    kind = next(field.type for field in msgspec.structs.fields(TrainingConfig) if field.name == name)
+    try:
+        return msgspec.convert(value, kind)
+    except msgspec.ValidationError as error:
+        raise _refusal(name, str(error), {name: value}) from None
+
+
+def whole_path(name: str, value: Any) -> Any:
+    """A setting's value; where it is a path, the one that means the same from every folder.
+
+    Raises:
+        ConfigurationError: There is no home folder for its `~`.
+    """
+    return whole(value) if is_path(name, value) else value
+
+
+def is_path(name: str, value: Any) -> bool:
+    """Whether a setting's value is a path; a data set may have a name instead."""
+    return isinstance(value, str) and name in _PATHS and (name != "dataset" or is_archive(value))
+
+
+def _refusal(name: str, reason: str, settings: Mapping[str, Any]) -> ConfigurationError:
+    choices = _CHOICES.get(name)
+    if choices is not None and reason.startswith("Invalid enum value"):
+        meant = did_you_mean(str(settings.get(name)), choices)
+        reason = f"{reason}; it is one of {', '.join(choices)}{meant}"
+    return ConfigurationError(f"{name}: {reason[:1].lower()}{reason[1:]}")
 
 
 def _is_unicode(text: str) -> bool:

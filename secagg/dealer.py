@@ -4,7 +4,7 @@ Keys have s = 2: with 3072 bits a ciphertext of 1152 bytes then carries 192 valu
 value, where s = 1 takes 8; s = 3 would take 5.3 and twice the time.
 """
 
-import signal
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,10 +20,12 @@ from protocols.crypto.threshold import LEAST_THRESHOLD, MOST_MEMBERS, ThresholdK
 from secagg.errors import ConfigurationError
 from secagg.keyholders import warn_without_gmpy2
 from secagg.keys import MODES_ARE_CHECKED, PUBLIC_NAME, check_free, member_name, write_committee
+from secagg.paths import expanded
 from secagg.prime_search import two_safe_primes
-from secagg.signals import TERMINATIONS
+from secagg.progress import shows_bars, write_line
 
 S: Final = 2
+_LINE_EVERY_S: Final = 30.0
 
 
 def deal_on_terminal(
@@ -48,8 +50,7 @@ def deal_on_terminal(
     if bits % 2 or not least <= bits <= MOST_BITS:
         risk = "" if least == LEAST_BITS else f"; from {LEAST_BITS} with --allow-only-112-bits-of-security"
         raise ConfigurationError(f"--bits: expected an even number from {least} to {MOST_BITS}, found {bits}{risk}")
-    for number in TERMINATIONS:
-        signal.signal(number, signal.default_int_handler)  # like Ctrl-C, so that nothing is left on the disk
+    out = expanded(out)
     check_free(out)
     warn_without_gmpy2()
     with _progress(bits // 2) as observe:
@@ -109,13 +110,16 @@ def _fewer(shared: int) -> str:
 @contextmanager
 def _progress(bits: int) -> Iterator[Callable[[int, int], None]]:
     """A bar over the candidates that are expected for two primes; a search may well take twice as many, or half."""
-    expected = 2 * expected_candidates(bits)
+    expected, console = 2 * expected_candidates(bits), Console(stderr=True)
+    if not shows_bars(console):
+        yield _lines(expected)
+        return
     with Progress(
         TextColumn("{task.description}"),
         BarColumn(bar_width=10),
         TextColumn("{task.fields[tested]:,d} of some {task.total:,.0f} candidates"),
         TimeElapsedColumn(),
-        console=Console(stderr=True),
+        console=console,
     ) as progress:
         task = progress.add_task("", total=expected, tested=0)
 
@@ -126,3 +130,17 @@ def _progress(bits: int) -> Iterator[Callable[[int, int], None]]:
 
         observe(0, 0)
         yield observe
+
+
+def _lines(expected: float) -> Callable[[int, int], None]:
+    """A line for each prime that is found, and one from time to time."""
+    told, told_s = -1, time.monotonic()
+
+    def observe(tested: int, found: int) -> None:
+        nonlocal told, told_s
+        if found != told or time.monotonic() - told_s >= _LINE_EVERY_S:
+            told, told_s = found, time.monotonic()
+            write_line(f"{found} of 2 safe primes found, {tested:,d} of some {expected:,.0f} candidates")
+
+    observe(0, 0)
+    return observe

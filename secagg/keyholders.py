@@ -16,6 +16,7 @@ from protocols import Committee, Keyholder, KeyShare, MemoryOpenings, Roster
 from protocols.crypto.integers import PYTHON, fastest
 from secagg.errors import ConfigurationError
 from secagg.keys import PUBLIC_NAME, member_name, read_committee_key, read_key_share
+from secagg.paths import expanded
 
 MAKE: Final = "secagg keys committee --members 5 --threshold 3 --out DIR"
 """A command that makes a committee's folder."""
@@ -54,7 +55,7 @@ class SimulatedCommittee:
             ConfigurationError: Files are missing, or the key could open two sums of one session.
             KeyFileError: A file is damaged, another committee's, or not for its owner's eyes alone.
         """
-        path = Path(folder)
+        path = expanded(folder)
         if not (path / PUBLIC_NAME).exists():
             found = f"is no folder; name {path.parent}" if path.is_file() else f"holds no {PUBLIC_NAME}"
             raise ConfigurationError(f"committee: {path} {found}; a new one would be made by: {MAKE}")

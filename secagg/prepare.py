@@ -3,17 +3,17 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
 import msgspec
 
 from dp.calibration import calibrate_gaussian
+from dp.events import PrivacyEvent
 from protocols import Adversary, BrokenProtocol, Keyholder, Member, SecureSum, load, loadable
 from protocols.crypto.density import whole_clients
 from protocols.errors import ParameterError
 from protocols.registry import suggest
 from secagg.clipping import Clip, ClippingKind, choose_clip, planned
-from secagg.config import TrainingConfig
+from secagg.config import TrainingConfig, whole_path
 from secagg.data.load import load as load_data
 from secagg.data.partition import partition
 from secagg.devices import Devices, Shard
@@ -58,6 +58,13 @@ class Prepared:
     def population(self) -> int:
         """How many privacy units there are: clients, or the examples of all of them."""
         return self.config.clients if self.example_level is None else self.example_level.examples
+
+    @property
+    def event(self) -> PrivacyEvent | None:
+        """What a round costs, as its reservation says; None without noise."""
+        if self.example_level is not None:
+            return self.example_level.event
+        return None if self.mean.noise is None else self.mean.noise.event
 
     @property
     def noise_multiplier(self) -> float | None:
@@ -145,7 +152,7 @@ def prepare(config: TrainingConfig) -> Prepared:
     if simulated is not None:
         fingerprint = simulated.committee.key.fingerprint.hex()
         # The folder by its whole path, since a run may be resumed from another place.
-        folder = str(Path(config.committee or "").absolute())
+        folder = whole_path("committee", config.committee)
         config = msgspec.structs.replace(config, committee=folder, committee_fingerprint=fingerprint)
         keyholders = simulated.keyholders(minimum_contributors=threshold, roster=roster)
     return Prepared(

@@ -21,6 +21,7 @@ from secagg.clipping import clip_in_words
 from secagg.comparison import PLAIN, WITHOUT_NOISE, ComparedRound
 from secagg.config import TrainingConfig, assumed_server, protection
 from secagg.costs import Cost, costs, quantity
+from secagg.earlier import EarlierLedgers
 from secagg.errors import MissingExtraError
 from secagg.example_level import ExampleLevel
 from secagg.mean import SecureMean
@@ -77,6 +78,8 @@ class RunReport:
         compared: All rounds of the runs it is compared with; none where there are no such runs.
         budget: What its ledger discloses; None without noise.
         example_level: What the devices' local training does, where examples are the privacy unit and protected.
+        goal: The round that it was to end with.
+        earlier: What earlier runs in its folder cost together with it, in words; empty where there were none.
     """
 
     config: TrainingConfig
@@ -86,6 +89,8 @@ class RunReport:
     compared: Sequence[ComparedRound]
     budget: BudgetReport | None
     example_level: ExampleLevel | None
+    goal: int
+    earlier: str
 
     @classmethod
     def of(cls, folder: RunFolder, prepared: Prepared, summary: Summary) -> "RunReport":
@@ -107,6 +112,8 @@ class RunReport:
             compared=folder.comparison(),
             budget=budget,
             example_level=prepared.example_level,
+            goal=folder.goal(prepared.config),
+            earlier=EarlierLedgers.of(folder.path).in_words(private=prepared.config.private),
         )
 
     @property

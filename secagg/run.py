@@ -112,7 +112,7 @@ def run_training(prepared: Prepared, folder: RunFolder, *, resume: bool, observe
 
 
 def _run(prepared: Prepared, folder: RunFolder, *, resume: bool, observe: Observer) -> Summary:
-    config = prepared.config
+    config, rounds = prepared.config, folder.goal(prepared.config)
     initial = GlobalModel.initial(prepared.devices, prepared.clip)
     _, accuracy_before = evaluate(prepared.devices, initial.weights, prepared.test)
     state, compared = initial, list[ComparedRound]()
@@ -120,12 +120,13 @@ def _run(prepared: Prepared, folder: RunFolder, *, resume: bool, observe: Observ
         state, compared = folder.restore(initial, config), folder.comparison()
         for record in folder.metrics():
             observe(None, record)
-        for earlier in compared:
-            observe(earlier.kind, earlier.record)
-    wanted = config.compare and not compared
+    # The runs to compare with go as far as the run does.
+    wanted = config.compare and (not compared or compared[-1].record.round != rounds)
+    if not wanted:
+        _tell(compared, observe)
     with (
         _ledger(prepared, folder, rounds=state.round, resume=resume) as ledger,
-        _comparison(config, wanted=wanted) as process,
+        _comparison(config, rounds=rounds, wanted=wanted) as process,
     ):
         training = SecureAveraging(
             devices=prepared.devices,
@@ -140,9 +141,9 @@ def _run(prepared: Prepared, folder: RunFolder, *, resume: bool, observe: Observ
             members=prepared.members,
             keyholders=prepared.keyholders,
         )
-        stopped_early = _train(training, config, folder, process, observe)
+        stopped_early = _train(training, config, rounds, folder, process, observe)
         if process is not None:
-            _tell(process.rest(), observe)
+            _tell(process.awaited(), observe)
             folder.write_comparison(process.received)
         spent = None if ledger is None else ledger.spent().epsilon
     model_name = f"model{prepared.suffix}"
@@ -189,12 +190,13 @@ def _run(prepared: Prepared, folder: RunFolder, *, resume: bool, observe: Observ
 def _train(
     training: SecureAveraging,
     config: TrainingConfig,
+    rounds: int,
     folder: RunFolder,
     process: ComparisonProcess | None,
     observe: Observer,
 ) -> bool:
     """All rounds that the budget allows; whether it ended them early."""
-    while training.state.round < config.rounds:
+    while training.state.round < rounds:
         try:
             record = training.round()
         except BudgetExceeded:
@@ -206,7 +208,7 @@ def _train(
     return False
 
 
-def _tell(compared: list[ComparedRound], observe: Observer) -> None:
+def _tell(compared: Iterable[ComparedRound], observe: Observer) -> None:
     for line in compared:
         observe(line.kind, line.record)
 
@@ -231,8 +233,22 @@ def _ledger(
             ledger.close()
             raise
         return ledger
-    folder.create_ledger(config, population=prepared.population)
-    return Ledger.open(folder.ledger)
+    make_ledger(prepared, folder)
+    ledger = Ledger.open(folder.ledger)
+    if ledger.entries():
+        ledger.close()
+        raise CheckpointError(f"{folder.ledger} counts releases already; a new run begins in another folder")
+    return ledger
+
+
+def make_ledger(prepared: Prepared, folder: RunFolder) -> None:
+    """Make the ledger of a run that has begun, where it needs one and has none yet.
+
+    Raises:
+        DpError: The budget is out of range, or the ledger cannot be written.
+    """
+    if prepared.config.private and not folder.has_ledger():
+        folder.create_ledger(prepared.config, population=prepared.population)
 
 
 def _check_ledger(ledger: Ledger, prepared: Prepared, folder: RunFolder) -> None:
@@ -250,8 +266,10 @@ def run_name(config: TrainingConfig) -> str:
     return config.digest().hex()[:16]
 
 
-def _comparison(config: TrainingConfig, *, wanted: bool) -> AbstractContextManager[ComparisonProcess | None]:
-    return ComparisonProcess(config) if wanted else nullcontext()
+def _comparison(
+    config: TrainingConfig, *, rounds: int, wanted: bool
+) -> AbstractContextManager[ComparisonProcess | None]:
+    return ComparisonProcess(config, rounds=rounds) if wanted else nullcontext()
 
 
 def _mean(values: Iterable[float]) -> float:

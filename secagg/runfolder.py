@@ -4,6 +4,7 @@ One process at a time may write to it: the folder is a context manager that hold
 """
 
 import re
+import time
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -19,9 +20,11 @@ from dp.checks import harmless
 from dp.errors import InvalidParameter
 from dp.events import NeighbouringRelation, PrivacyUnit
 from dp.ledger import Ledger
+from dp.records import Budget
 from dp.version import SOFTWARE, VERSION
 from secagg.comparison import ComparedRound
-from secagg.config import TrainingConfig, parse, read_settings
+from secagg.config import TrainingConfig, convert_setting, parse, read_settings
+from secagg.earlier import LEDGER, is_kept, keep, settle
 from secagg.errors import CheckpointError, ConfigurationError, DataError
 from secagg.example_level import RELATION, UNIT
 from secagg.files import read_arrays, write_whole
@@ -34,10 +37,10 @@ T = TypeVar("T")
 
 _CONFIG, _CHECKPOINT, _METRICS = "config.toml", "checkpoint.npz", "metrics.jsonl"
 _COMPARISON, _SUMMARY = "comparison.jsonl", "summary.json"
-_LEDGER, _REPORT = "ledger.sqlite", "report.html"
+_GOAL, _REPORT = "goal.toml", "report.html"
 _MODELS = ("model.keras", "model.npz")
 _FILES: Final = frozenset(
-    (_CONFIG, _CHECKPOINT, _METRICS, _COMPARISON, _SUMMARY, _LEDGER, f"{_LEDGER}-journal", _REPORT, *_MODELS)
+    (_CONFIG, _GOAL, _CHECKPOINT, _METRICS, _COMPARISON, _SUMMARY, LEDGER, f"{LEDGER}-journal", _REPORT, *_MODELS)
 )
 _PARTIAL: Final = re.compile(
     "|".join(rf"\.{re.escape(Path(name).stem)}\.[0-9]+\.partial{re.escape(Path(name).suffix)}" for name in _FILES)
@@ -69,7 +72,7 @@ class RunFolder:
     @property
     def ledger(self) -> Path:
         """The budget ledger."""
-        return self.path / _LEDGER
+        return self.path / LEDGER
 
     def create_ledger(self, config: TrainingConfig, *, population: int) -> None:
         """Make a ledger for these settings, in one step: no interruption leaves half of one.
@@ -88,15 +91,27 @@ class RunFolder:
         for left in self.path.glob(f".{self.ledger.stem}.*.partial.*"):
             left.unlink()
         unit = PrivacyUnit(config.unit)
-        relation = RELATION if unit is UNIT else NeighbouringRelation.ZERO_OUT
         Ledger.create(
             self.ledger,
             epsilon=config.epsilon,
             delta=config.delta,
             population=population,
             unit=unit,
-            relation=relation,
+            relation=_relation(unit),
         ).close()
+
+    @staticmethod
+    def new_budget(config: TrainingConfig, *, population: int) -> Budget:
+        """The budget of a ledger that `create_ledger` would make now."""
+        unit = PrivacyUnit(config.unit)
+        return Budget(
+            epsilon=config.epsilon,
+            delta=config.delta,
+            population=population,
+            unit=unit,
+            relation=_relation(unit),
+            time_s=time.time(),
+        )
 
     def has_ledger(self) -> bool:
         """Whether there is one; a file that is still empty was interrupted before it was a ledger."""
@@ -124,17 +139,26 @@ class RunFolder:
         if foreign:
             raise CheckpointError(f"{self.path} holds {foreign[0]!r}, which is no part of a run; name another folder")
         if not overwrite and not _FILES.isdisjoint(found):
-            raise CheckpointError(f"{self.path} holds a run; go on with --resume, or replace it with --overwrite")
+            raise CheckpointError(
+                f"{self.path} holds a run; go on with --resume, or replace it with --overwrite, which keeps its ledger"
+            )
 
     def begin(self, config: TrainingConfig) -> None:
         """Make the folder for a new run; the files of a run that it holds are removed, and nothing else.
 
+        Its ledger is kept (`secagg.earlier`), unless it counts nothing: what was spent stays spent.
+
         Raises:
             CheckpointError: Another run is using the folder.
+            DpError: The ledger is in use, or cannot be written; nothing has been removed.
         """
         with self:
+            settle(self.ledger)
+            # The settings first, so that no interruption leaves a run that seems whole without its ledger.
+            (self.path / _CONFIG).unlink(missing_ok=True)
+            keep(self.ledger)
             for entry in list(self.path.iterdir()):
-                if _is_of_run(entry.name) and entry.name != _LOCK:
+                if _is_of_run(entry.name) and entry.name != _LOCK and not is_kept(entry.name):
                     entry.unlink()
             settings = f"# Begun by {SOFTWARE} {VERSION}.\n{config.as_toml()}"
             write_whole(self.path / _CONFIG, lambda partial: partial.write_text(settings, encoding="utf-8"))
@@ -155,6 +179,38 @@ class RunFolder:
             return parse(read_settings(self.path / _CONFIG))
         except ConfigurationError as error:
             raise CheckpointError(f"the settings of the run are damaged: {error}") from None
+
+    def goal(self, config: TrainingConfig) -> int:
+        """The round that the run is to end with: that of its settings, or a later choice (`set_goal`).
+
+        Raises:
+            CheckpointError: The file of the later choice is damaged.
+        """
+        if not (self.path / _GOAL).is_file():
+            return config.rounds
+        try:
+            rounds = read_settings(self.path / _GOAL).get("rounds")
+            found: int = convert_setting("rounds", rounds)
+        except ConfigurationError as error:
+            raise CheckpointError(f"{self.path / _GOAL} is damaged: {error}") from None
+        return found
+
+    def set_goal(self, rounds: int) -> None:
+        """Keep the round that the run is to end with; its settings, and its noise, stay what it began with."""
+        write_whole(self.path / _GOAL, lambda partial: partial.write_text(f"rounds = {rounds}\n", encoding="utf-8"))
+
+    def rounds_done(self) -> int:
+        """How many whole rounds the run has made: those of its checkpoint.
+
+        Raises:
+            CheckpointError: The checkpoint is damaged.
+        """
+        if not (self.path / _CHECKPOINT).exists():
+            return 0
+        try:
+            return int(read_arrays(self.path / _CHECKPOINT, ["round"])["round"])
+        except (DataError, TypeError, ValueError) as error:
+            raise CheckpointError(f"the checkpoint is damaged: {error}") from error
 
     def save(self, state: GlobalModel, record: RoundRecord, config: TrainingConfig) -> None:
         """Add a round's line, then move the checkpoint to it.
@@ -262,7 +318,11 @@ class RunFolder:
 
 
 def _is_of_run(name: str) -> bool:
-    return name in _FILES or name == _LOCK or _PARTIAL.fullmatch(name) is not None
+    return name in _FILES or name == _LOCK or is_kept(name) or _PARTIAL.fullmatch(name) is not None
+
+
+def _relation(unit: PrivacyUnit) -> NeighbouringRelation:
+    return RELATION if unit is UNIT else NeighbouringRelation.ZERO_OUT
 
 
 def _digest(config: TrainingConfig) -> NDArray[np.uint8]:

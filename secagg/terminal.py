@@ -2,8 +2,9 @@
 
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import msgspec
@@ -14,11 +15,17 @@ from rich.table import Column, Table
 
 from dp.report import rounded_up
 from secagg.config import TrainingConfig, assumed_server, parse, protection, read_settings
-from secagg.errors import ConfigurationError
+from secagg.earlier import EarlierLedgers
+from secagg.errors import CheckpointError, ConfigurationError
+from secagg.goal import choose_goal
+from secagg.interruption import Interrupted, ending_at_once
 from secagg.keyholders import warn_without_gmpy2
+from secagg.paths import expanded, is_archive
 from secagg.prepare import Prepared, prepare
+from secagg.progress import FailedClients, RoundLines, shows_bars
 from secagg.records import RoundRecord
-from secagg.run import Summary, run_training
+from secagg.resuming import check_given_again
+from secagg.run import Summary, make_ledger, run_training
 from secagg.runfolder import RunFolder
 
 
@@ -31,33 +38,61 @@ def train_on_terminal(
         path: TOML file of settings, or None.
         given: Settings of the command line, which come before the file's.
         out: The run's folder; by default one named after the data set.
-        resume: Go on with the run in the folder, with the settings that it began with.
+        resume: Go on with the run in the folder, with the settings that it began with, or to another number of rounds.
         overwrite: Replace the run in the folder.
         as_json: Print the summary as JSON.
     """
     console = Console(stderr=True)
+    settings = {**(read_settings(path) if path else {}), **given}
     if resume:
-        if overwrite or path is not None or given:
-            raise ConfigurationError("--resume goes on with the settings that the run began with; give --out alone")
-        if out is None:
-            raise ConfigurationError("--resume needs --out, the folder of the run to go on with")
-        folder = RunFolder(out)
-        folder.config()  # Refuses a folder without a run before a lock is left in it.
-        with folder, _telling_how_to_go_on(folder, console):
-            summary = _run(_prepared(folder.config(), console), folder, resume=True, console=console)
+        if overwrite:
+            raise ConfigurationError("--resume goes on with a run and --overwrite replaces it; give one of them")
+        folder, summary = _gone_on(settings, _folder(out, settings), console)
     else:
-        config = parse({**(read_settings(path) if path else {}), **given})
-        folder = RunFolder(out or Path("runs") / Path(config.dataset).stem)
-        folder.check_free(overwrite=overwrite)
-        prepared = _prepared(config, console)
-        with folder, _telling_how_to_go_on(folder, console):
-            folder.check_free(overwrite=overwrite)  # Again: now nobody else can begin a run here.
-            folder.begin(prepared.config)
-            summary = _run(prepared, folder, resume=False, console=console)
+        config = parse(settings).with_whole_paths()
+        folder, summary = _begun(config, _folder(out, settings), console, overwrite=overwrite)
     if as_json:
         sys.stdout.write(msgspec.json.format(msgspec.json.encode(summary)).decode() + "\n")
     else:
         Console().print(summary_table(summary, folder))
+
+
+def _folder(out: Path | None, settings: dict[str, Any]) -> RunFolder:
+    """The run's folder: the one that is named, or that of the data set."""
+    if out is not None:
+        return RunFolder(expanded(out))
+    dataset = str(settings.get("dataset", TrainingConfig().dataset))
+    return RunFolder(Path("runs") / Path(dataset).stem)
+
+
+def _begun(
+    config: TrainingConfig, folder: RunFolder, console: Console, *, overwrite: bool
+) -> tuple[RunFolder, Summary]:
+    """A new run, to its end."""
+    folder.check_free(overwrite=overwrite)
+    with ending_at_once():  # Nothing has begun, and TensorFlow may be about to be imported.
+        prepared = _prepared(config, console)
+    with folder, _telling_how_to_go_on(folder, console):
+        folder.check_free(overwrite=overwrite)  # Again: now nobody else can begin a run here.
+        folder.begin(prepared.config)
+        return folder, _run(prepared, folder, resume=False, console=console)
+
+
+def _gone_on(settings: dict[str, Any], folder: RunFolder, console: Console) -> tuple[RunFolder, Summary]:
+    """A run of earlier, to its end, which may be another one than it began with."""
+    if not folder.has_begun():  # Refused before a lock is left in the folder.
+        raise CheckpointError(f"{folder.path} holds no run to go on with; name the folder of one with --out")
+    check_given_again(settings, folder.config())
+    with folder, _telling_how_to_go_on(folder, console):
+        began = folder.config()
+        asked = check_given_again(settings, began)
+        prepared = _prepared(began, console)
+        goal = choose_goal(prepared, folder, asked)
+        if goal.cost is not None:
+            _say(console, f"rounds {goal.done + 1} to {goal.rounds}: {goal.cost}")
+        if goal.rounds != folder.goal(began):
+            folder.set_goal(goal.rounds)
+        return folder, _run(prepared, folder, resume=True, console=console)
 
 
 def _prepared(config: TrainingConfig, console: Console) -> Prepared:
@@ -69,11 +104,36 @@ def _prepared(config: TrainingConfig, console: Console) -> Prepared:
 
 def _run(prepared: Prepared, folder: RunFolder, *, resume: bool, console: Console) -> Summary:
     """The run and its report."""
-    console.print(_plan_line(prepared), highlight=False, markup=False, soft_wrap=True)
-    with _Live(console, prepared.config) as live:
-        summary = run_training(prepared, folder, resume=resume, observe=live.observe)
+    rounds = folder.goal(prepared.config)
+    _say(console, _plan_line(prepared, rounds))
+    if not resume:
+        make_ledger(prepared, folder)
+    earlier = _earlier_line(prepared, folder, rounds - folder.rounds_done())
+    if earlier:
+        _say(console, earlier)
+    failed = FailedClients(lambda line: _say(console, line))
+    with _progress(prepared.config, folder, rounds, console) as progress:
+
+        def observe(kind: str | None, record: RoundRecord) -> None:
+            failed.observe(kind, record)
+            progress.observe(kind, record)
+
+        summary = run_training(prepared, folder, resume=resume, observe=observe)
     _write_report(folder, prepared, summary, console)
     return summary
+
+
+def _earlier_line(prepared: Prepared, folder: RunFolder, left: int) -> str:
+    """What earlier runs in the folder cost together with this one, once it has ended."""
+    planned = None if prepared.event is None else {prepared.event: left}
+    return EarlierLedgers.of(folder.path, planned=planned).in_words(private=prepared.config.private)
+
+
+def _progress(config: TrainingConfig, folder: RunFolder, rounds: int, console: Console) -> "_Live | RoundLines":
+    if shows_bars(console):
+        return _Live(console, config, rounds)
+    earlier: list[tuple[str | None, RoundRecord]] = [(None, record) for record in folder.metrics()]
+    return RoundLines(rounds, [*earlier, *((line.kind, line.record) for line in folder.comparison())])
 
 
 @contextmanager
@@ -81,23 +141,26 @@ def _telling_how_to_go_on(folder: RunFolder, console: Console) -> Iterator[None]
     """Say, where a run is interrupted that has begun, what it has done and how to go on with it."""
     try:
         yield
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, Interrupted):
         if folder.has_begun():
             done = folder.metrics()[-1].round if folder.metrics() else 0
-            console.print(
-                f"interrupted after {done} whole rounds; a round that had begun and was reserved counts as spent; "
-                f"go on with: secagg train --out {folder.path} --resume",
-                highlight=False,
-                markup=False,
-                soft_wrap=True,
-            )
+            with suppress(OSError):  # The terminal may be gone.
+                _say(
+                    console,
+                    f"interrupted after {done} whole rounds; a round that had begun and was reserved counts as spent; "
+                    f"go on with: secagg train --out {quote(str(folder.path))} --resume",
+                )
         raise
+
+
+def _say(console: Console, line: str) -> None:
+    console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 class _Live:
     """One bar for the run and one for each run to compare with."""
 
-    def __init__(self, console: Console, config: TrainingConfig) -> None:
+    def __init__(self, console: Console, config: TrainingConfig, rounds: int) -> None:
         self._progress = Progress(
             TextColumn("{task.description}", table_column=Column(no_wrap=True)),
             BarColumn(bar_width=10),
@@ -110,9 +173,8 @@ class _Live:
         kinds: dict[str | None, str] = {None: name}
         if config.compare:
             kinds |= {"without noise": "without noise", "plain": "in the clear"}
-        self._told = set[int]()
         self._tasks: dict[str | None, TaskID] = {
-            kind: self._progress.add_task(label, total=config.rounds, note="") for kind, label in kinds.items()
+            kind: self._progress.add_task(label, total=rounds, note="") for kind, label in kinds.items()
         }
 
     def __enter__(self) -> "_Live":
@@ -129,25 +191,10 @@ class _Live:
             note += f"  epsilon {record.epsilon:.2f}"
         if kind is None:
             note += f"  {record.contributors} in"
-            self._tell_failures(record)
         self._progress.update(self._tasks[kind], completed=record.round, note=note)
 
-    def _tell_failures(self, record: RoundRecord) -> None:
-        """Say whose training has failed and why, once for each client: all owners look at this one screen."""
-        for client, reason in record.failed.items():
-            if client not in self._told:
-                self._told.add(client)
-                done = "it takes part with zeros" if record.epsilon is not None else "it is left out"
-                self._progress.console.print(
-                    f"round {record.round}: the training of client {client} has failed, and {done}: {reason} (later "
-                    "rounds are in metrics.jsonl alone)",
-                    highlight=False,
-                    markup=False,
-                    soft_wrap=True,
-                )
 
-
-def _plan_line(prepared: Prepared) -> str:
+def _plan_line(prepared: Prepared, rounds: int) -> str:
     config, mean = prepared.config, prepared.mean
     multiplier, plan = prepared.noise_multiplier, prepared.example_level
     noise = "no noise" if multiplier is None else f"noise {multiplier:.2f} x sensitivity"
@@ -155,7 +202,7 @@ def _plan_line(prepared: Prepared) -> str:
         noise += f" in each of {plan.steps} local steps on a fraction {plan.sampling_rate:.3g} of the examples"
     exposed = "" if mean.protocol.adversaries else " (an insecure baseline: the server sees every update)"
     return (
-        f"{config.dataset}: {config.clients} clients, {config.rounds} rounds, {mean.encoding.dimension} parameters in "
+        f"{config.dataset}: {config.clients} clients, {rounds} rounds, {mean.encoding.dimension} parameters in "
         f"{mean.encoding.length} coordinates of {mean.encoding.modulus_bits} bits, {mean.protocol}{exposed}, at least "
         f"{mean.minimum_contributors} contributors, {noise}"
     )
@@ -163,7 +210,8 @@ def _plan_line(prepared: Prepared) -> str:
 
 def summary_table(summary: Summary, folder: RunFolder) -> Table:
     """The end of a run at a glance."""
-    title = _shown(f"{summary.dataset}, {summary.clients} clients, {summary.protocol}")
+    dataset = Path(summary.dataset).name if is_archive(summary.dataset) else summary.dataset
+    title = _shown(f"{dataset}, {summary.clients} clients, {summary.protocol}")
     table = Table(title=title, show_header=False)
     table.add_column(style="bold")
     table.add_column(justify="left", overflow="fold")
@@ -197,6 +245,9 @@ def summary_table(summary: Summary, folder: RunFolder) -> Table:
     table.add_row("the server, each round", f"{summary.server_s:.3f} CPU s")
     if summary.stopped_early:
         table.add_row("stopped early", "the budget does not allow another release")
+    earlier = EarlierLedgers.of(folder.path).in_words(private=summary.epsilon_spent is not None)
+    if earlier:
+        table.add_row("earlier runs here", _shown(earlier))
     table.add_row("model, ledger, report", _shown(str(folder.path)))
     return table
 

@@ -15,6 +15,8 @@ from secagg.files import read_arrays
 def load_archive(path: Path) -> Dataset:
     """Load `x_train`, `y_train`, `x_test` and `y_test` from a `.npz` archive, as they are, without scaling.
 
+    `train_x` is another name for `x_train`, and so on; letters may be of either case.
+
     Examples may be stored as any real numbers, labels as any integers; there is one class more than the largest label,
     and at least two.  A label as large as the number of all labels or larger cannot be one of a numbering of classes.
 
@@ -24,8 +26,15 @@ def load_archive(path: Path) -> Dataset:
     Raises:
         DataError: The file is missing, damaged or foreign, or its arrays are no data set for classification.
     """
-    arrays = read_arrays(path, ("x_train", "y_train", "x_test", "y_test"))
+    arrays = read_arrays(path, ("x_train", "y_train", "x_test", "y_test"), canonical=_canonical)
+    for name, array in arrays.items():
+        if not np.size(array):
+            raise DataError(f"expected examples in {name}, found an empty array of shape {array.shape}")
+    train_x, test_x = (_examples(name, arrays[name]) for name in ("x_train", "x_test"))
     train_y, test_y = (_labels(name, arrays[name]) for name in ("y_train", "y_test"))
+    for which, x, y in (("train", train_x, train_y), ("test", test_x, test_y)):
+        if len(x) != len(y):
+            raise DataError(f"expected {len(x)} labels in y_{which}, one for each example, found {len(y)}")
     classes = max(2, 1 + int(train_y.max()), 1 + int(test_y.max()))
     if classes > max(2, train_y.size + test_y.size):
         raise DataError(
@@ -34,18 +43,37 @@ def load_archive(path: Path) -> Dataset:
         )
     return Dataset(
         name=path.stem,
-        train_x=_examples("x_train", arrays["x_train"]),
+        train_x=train_x,
         train_y=train_y,
-        test_x=_examples("x_test", arrays["x_test"]),
+        test_x=test_x,
         test_y=test_y,
         classes=classes,
     )
 
 
+def _canonical(name: str) -> str:
+    """The name that an array's name stands for."""
+    lower = name.lower()
+    return {f"{which}_{axis}": f"{axis}_{which}" for which in ("train", "test") for axis in "xy"}.get(lower, lower)
+
+
 def _examples(name: str, x: NDArray[Any]) -> NDArray[np.float32]:
     check_array(name, x, "fiu")
-    with np.errstate(over="ignore"):  # What float32 cannot hold becomes infinite, which a Dataset refuses.
-        return x.astype(np.float32)
+    if x.ndim < 2:
+        raise DataError(
+            f"expected {name} of shape (examples, features...), found {x.shape}; a single feature is of shape "
+            "(examples, 1)"
+        )
+    if not np.isfinite(x).all():
+        raise DataError(f"expected finite numbers in {name}, found nan or infinity")
+    with np.errstate(over="ignore"):
+        found = x.astype(np.float32)
+    if not np.isfinite(found).all():
+        raise DataError(
+            f"expected numbers of at most {np.finfo(np.float32).max:.3g} in {name}, found {np.abs(x).max():.3g}. "
+            "Scale them, by a constant that is known beforehand."
+        )
+    return found
 
 
 def _labels(name: str, y: NDArray[Any]) -> NDArray[np.int64]:

@@ -9,6 +9,8 @@ from secagg.data.base import Dataset
 from secagg.data.embedded import load_breast_cancer, load_digits
 from secagg.data.idx import load_fashion_mnist
 from secagg.errors import ConfigurationError
+from secagg.paths import expanded, is_archive
+from secagg.suggestions import did_you_mean
 
 NAMES: Final = ("digits", "breast-cancer", "fashion-mnist")
 
@@ -17,7 +19,8 @@ def load(name_or_path: str | Path, *, seed: int) -> Dataset:
     """Load a data set.
 
     Args:
-        name_or_path: One of `NAMES`, or the path of a `.npz` archive with `x_train`, `y_train`, `x_test`, `y_test`.
+        name_or_path: One of `NAMES`, or the path of a `.npz` archive with `x_train`, `y_train`, `x_test`, `y_test`;
+            a leading `~` is the home folder.
         seed: Of the split of digits and breast-cancer, at least 0; the others come split.
 
     Raises:
@@ -26,8 +29,8 @@ def load(name_or_path: str | Path, *, seed: int) -> Dataset:
         MissingExtraError: The data set comes with scikit-learn, which is not installed.
     """
     check_integer("seed", seed, minimum=0)
-    if Path(name_or_path).suffix == ".npz":
-        return load_archive(Path(name_or_path))
+    if is_archive(name_or_path):
+        return load_archive(expanded(name_or_path))
     match str(name_or_path):
         case "digits":
             return load_digits(seed)
@@ -38,4 +41,5 @@ def load(name_or_path: str | Path, *, seed: int) -> Dataset:
         case unknown:
             raise ConfigurationError(
                 f"expected a data set out of {', '.join(NAMES)}, or a .npz file, found {unknown!r}"
+                f"{did_you_mean(unknown, NAMES)}"
             )

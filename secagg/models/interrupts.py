@@ -1,7 +1,8 @@
 """Ctrl-C around TensorFlow: an interruption that arrives inside its C++ code may be lost, or come out garbled.
 
 Seen with TensorFlow 2.21: a KeyboardInterrupt raised while an array is being converted became a SystemError, and one
-raised inside a traced function was swallowed.  So the signal is held back while such code runs.
+raised inside a traced function was swallowed.  So the signal is held back while such code runs, and so are the other
+signals that the command `secagg` takes for an interruption.
 """
 
 import signal
@@ -9,37 +10,41 @@ import threading
 from types import FrameType, TracebackType
 from typing import Any
 
+from secagg.interruption import ENDING, raise_interrupted
+
 
 class HeldInterrupts:
-    """A context manager: a Ctrl-C inside the block takes effect at the next `check`, or at the block's end.
+    """A context manager: an interruption inside the block takes effect at the next `check`, or at the block's end.
 
     It does nothing outside the main thread, or where somebody else handles the signal.
     """
 
     def __init__(self) -> None:
-        self._pending = False
-        self._former: Any = None
+        self._pending: int | None = None
+        self._former: dict[int, Any] = {}
 
     def __enter__(self) -> "HeldInterrupts":
-        on_main = threading.current_thread() is threading.main_thread()
-        if on_main and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-            self._former = signal.signal(signal.SIGINT, self._hold)
+        if threading.current_thread() is threading.main_thread():
+            for number in ENDING:
+                if signal.getsignal(number) in (signal.default_int_handler, raise_interrupted):
+                    self._former[number] = signal.signal(number, self._hold)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        if self._former is not None:
-            signal.signal(signal.SIGINT, self._former)
+        for number, former in self._former.items():
+            signal.signal(number, former)
         if kind is None:
             self.check()
 
     def check(self) -> None:
-        """Let a Ctrl-C that has come take effect.
+        """Let an interruption that has come take effect.
 
         Raises:
             KeyboardInterrupt: One has.
+            secagg.interruption.Interrupted: Likewise, in the command `secagg`.
         """
-        if self._pending:
-            raise KeyboardInterrupt
+        if self._pending is not None:
+            self._former[self._pending](self._pending, None)
 
     def _hold(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002 - the signal module's interface
-        self._pending = True
+        self._pending = number

@@ -11,6 +11,7 @@ from secagg.models.keras import KerasModel
 from secagg.models.private import PrivateKerasModel
 from secagg.models.softmax import SoftmaxRegression
 from secagg.models.tensorflow import load_keras, load_legacy_keras
+from secagg.suggestions import did_you_mean
 
 NAMES: Final = ("softmax", "mlp", "cnn", "numpy-softmax")
 
@@ -47,7 +48,9 @@ def build(
             tensorflow-privacy is not.
     """
     if name not in NAMES:
-        raise ConfigurationError(f"expected a model out of {', '.join(NAMES)}, found {name!r}")
+        raise ConfigurationError(
+            f"expected a model out of {', '.join(NAMES)}, found {name!r}{did_you_mean(name, NAMES)}"
+        )
     check_integer("classes", classes, minimum=2)
     for size in features_shape:
         check_integer("every size of features_shape", size, minimum=1)

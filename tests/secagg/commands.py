@@ -43,5 +43,10 @@ def stopped(
     return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
 
+def lines_of(path: Path) -> int:
+    """How many whole lines a file has; none where there is no such file."""
+    return path.read_bytes().count(b"\n") if path.exists() else 0
+
+
 def _plain() -> dict[str, str]:
     return os.environ | {"COLUMNS": "200", "NO_COLOR": "1", "TERM": "dumb"}

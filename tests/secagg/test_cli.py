@@ -48,6 +48,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder in which a whole run was made, with comparison, by settings of a file and of options."""
     path = tmp_path_factory.mktemp("finished")
     (path / "settings.toml").write_text("rounds = 9\nepochs = 1\nmodel = 'numpy-softmax'\n")
+    (path / "typo.toml").write_text("epocs = 1\n")
     found = secagg("train", "settings.toml", *SMALL, "--rounds", "2", "--epsilon", "60", "--out", "run", cwd=path)
     assert found.returncode == 0, found.stderr
     assert "Traceback" not in found.stderr
@@ -152,11 +153,18 @@ def test_train_resumed_after_its_end_changes_nothing(finished: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--resume", "--out", "run", "--rounds", "3"), "--resume goes on with the settings that the run began with"),
-        (("--resume", "--out", "run", "--no-compare"), "--resume goes on with the settings that the run began with"),
-        (("--resume", "--out", "run", "--overwrite"), "--resume goes on with the settings that the run began with"),
-        (("--resume", "--out", "run", "settings.toml"), "--resume goes on with the settings that the run began with"),
-        (("--resume",), "--resume needs --out"),
+        (("--resume", "--out", "run", "--rounds", "3"), "expected at most the 2 that the budget allows, found 3"),
+        (("--resume", "--out", "run", "--rounds", "1"), "expected at least the 2 that the run has made, found 1"),
+        (("--resume", "--out", "run", "--rounds", "0"), "rounds: expected `int` >= 1"),
+        (
+            ("--resume", "--out", "run", "--no-compare", "--epochs", "2", "--model", "numpy-softmax"),
+            "settings that the run began with, found epochs 2 where it is 1, compare false where it is true. Leave",
+        ),
+        (("--resume", "--out", "run", "--overwrite"), "give one of them"),
+        (("--resume", "--out", "run", "settings.toml"), "expected at most the 2 that the budget allows, found 9"),
+        (("--resume", "--out", "run", "typo.toml"), "unknown setting epocs; there are dataset"),
+        (("--resume", "--out", "run", "typo.toml"), "did you mean epochs?"),
+        (("--resume",), "runs/digits holds no run to go on with; name the folder of one with --out"),
         (("--resume", "--out", "nowhere"), "holds no run to go on with"),
         (("--out", "run"), "go on with --resume, or replace it with --overwrite"),
         (("--out", "."), "is no part of a run; name another folder"),

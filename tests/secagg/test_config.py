@@ -64,7 +64,10 @@ def test_config_takes_whole_numbers_for_real_ones(tmp_path: Path) -> None:
     [
         # Unknown and of a wrong type.
         ({"epsilom": 1.0}, r"unknown setting epsilom; there are dataset, model, .*epsilon"),
+        ({"epsilom": 1.0}, r"; did you mean epsilon\?$"),
+        ({"batch-size": 1}, r"; did you mean batch_size\?$"),
         ({"training": {"epsilon": 1.0}}, r"unknown setting training"),
+        ({"mechanism": "skelam"}, r"discrete-gaussian, skellam; did you mean skellam\?$"),
         ({"clients": "many"}, r"clients: expected `int`, got `str`"),
         ({"clients": 10.5}, r"clients: expected `int`, got `float`"),
         ({"clients": True}, r"clients: expected `int`, got `bool`"),

@@ -7,7 +7,7 @@ import pytest
 
 from secagg.data.base import Dataset
 from secagg.data.load import load
-from secagg.errors import DataError
+from secagg.errors import ConfigurationError, DataError
 
 ARRAYS: dict[str, Any] = {
     "x_train": np.arange(24, dtype=np.float64).reshape(4, 2, 3),
@@ -64,6 +64,77 @@ def test_archive_with_bad_arrays_is_refused(tmp_path: Path, changes: dict[str, A
         load(write(tmp_path / "mine.npz", **changes), seed=0)
 
 
+RECORDS = np.zeros((4, 2), dtype=[("a", "f4"), ("b", "i4")])
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"x_train": np.array([[1, 2], [None, 4]], dtype=object)}, "numbers in the array 'x_train' .* Python objects"),
+        ({"y_test": np.array([1, None], dtype=object)}, "numbers in the array 'y_test' .* Give all rows one length"),
+        ({"x_test": RECORDS}, "x_test as an array of real numbers, found an array of records"),
+        ({"x_train": ARRAYS["x_train"].astype(complex)}, "real numbers, found an array of complex128"),
+        ({"x_train": np.zeros((4, 2), dtype="datetime64[s]")}, r"real numbers, found an array of datetime64\[s\]"),
+        ({"x_train": np.zeros((0, 2, 3))}, r"examples in x_train, found an empty array of shape \(0, 2, 3\)"),
+        ({"x_test": np.zeros((2, 0))}, r"examples in x_test, found an empty array of shape \(2, 0\)"),
+        ({"y_test": np.zeros(0, dtype=int)}, r"examples in y_test, found an empty array of shape \(0,\)"),
+        ({"x_train": np.array(3.0)}, r"x_train of shape \(examples, features...\), found \(\)"),
+        ({"x_train": np.arange(4.0)}, r"found \(4,\); a single feature is of shape \(examples, 1\)"),
+        ({"x_train": np.full((4, 2, 3), 1e300)}, r"numbers of at most 3.4e\+38 in x_train, found 1e\+300. Scale them"),
+        ({"x_test": np.full((2, 2, 3), np.inf)}, "finite numbers in x_test, found nan or infinity"),
+        ({"x_train": np.full((4, 2, 3), np.nan)}, "finite numbers in x_train, found nan or infinity"),
+        ({"x_train": ARRAYS["x_train"][:3]}, "expected 3 labels in y_train, one for each example, found 4"),
+        ({"y_test": np.array([1, 2, 0])}, "expected 2 labels in y_test, one for each example, found 3"),
+        ({"y_test": None, "notes": np.ones(1)}, "found no y_test; it holds 'x_train', 'y_train', 'x_test', 'notes'"),
+        ({"train_x": np.ones(1)}, "one array x_train in .*, found x_train and train_x, which mean the same"),
+    ],
+    ids=range(17),
+)
+def test_archive_says_what_is_wrong_with_an_array(changes: dict[str, Any], message: str, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=message) as refused:
+        load(write(tmp_path / "mine.npz", **changes), seed=0)
+    assert "damaged" not in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("style", ["{which}_{axis}", "{AXIS}_{which}", "{AXIS}_{WHICH}", "{WHICH}_{axis}"])
+def test_archive_takes_either_order_of_a_name_in_either_case(style: str, tmp_path: Path) -> None:
+    named = {
+        style.format(axis=axis, which=which, AXIS=axis.upper(), WHICH=which.upper()): array
+        for name, array in ARRAYS.items()
+        for axis, which in [name.split("_")]
+    }
+    np.savez(tmp_path / "mine.npz", **named)
+    data = load(tmp_path / "mine.npz", seed=0)
+    np.testing.assert_array_equal(data.train_x, ARRAYS["x_train"])
+    np.testing.assert_array_equal(data.test_y, ARRAYS["y_test"])
+
+
+def test_archive_by_a_suffix_in_capitals_and_in_the_home_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path / "mine.npz").rename(tmp_path / "MINE.NPZ")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert load("~/MINE.NPZ", seed=0).classes == 4
+    with pytest.raises(ConfigurationError, match="a home folder for its ~, found none"):
+        load("~nobody-of-this-name/mine.npz", seed=0)
+
+
+def test_archive_that_is_empty_or_a_pickle_is_named_as_such(tmp_path: Path) -> None:
+    path = tmp_path / "mine.npz"
+    for content, message in ((b"", "found an empty file"), (b"\x80\x04K\x01.", "found a pickle, which could run code")):
+        path.write_bytes(content)
+        with pytest.raises(DataError, match=message):
+            load(path, seed=0)
+
+
+def test_data_set_that_is_misspelt_is_guessed() -> None:
+    with pytest.raises(ConfigurationError, match=r"found 'digit'; did you mean digits\?"):
+        load("digit", seed=0)
+    with pytest.raises(ConfigurationError, match=r"found 'qqq'$"):
+        load("qqq", seed=0)
+
+
 def test_archive_never_unpickles(tmp_path: Path) -> None:
     class Bomb:
         def __reduce__(self) -> tuple[Any, ...]:
@@ -80,7 +151,7 @@ def test_missing_and_foreign_files_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="found nothing"):
         load(path, seed=0)
     path.mkdir()
-    with pytest.raises(DataError, match="found nothing"):
+    with pytest.raises(DataError, match="found a folder"):
         load(path, seed=0)
     path.rmdir()
     for content in (b"", b"PK", b"hello, world", b"\x80\x04K\x01.", b"PK\x05\x06" + bytes(18)):

@@ -32,9 +32,8 @@ from secagg.prepare import prepare
 from secagg.records import RoundRecord
 from secagg.report import RunReport
 from secagg.residues import reduced
-from secagg.run import run_training
 from secagg.runfolder import RunFolder
-from secagg.terminal import _Live
+from secagg.terminal import _run
 from secagg.training import GlobalModel, PlainAveraging, SecureAveraging
 from tests.conformance.cohorts import stream
 from tests.secagg.federation import CLASSES, FEATURES, devices, examples, mean_for
@@ -327,8 +326,7 @@ def test_failure_is_in_the_runs_own_log_and_screen_and_in_nothing_that_is_publis
     prepared = replace(prepared, devices=spoilt(prepared.devices, "infinity"))
     folder, screen = RunFolder(tmp_path / "run"), io.StringIO()
     folder.begin(prepared.config)
-    with _Live(Console(file=screen, width=200), config) as live:
-        summary = run_training(prepared, folder, resume=False, observe=live.observe)
+    summary = _run(prepared, folder, resume=False, console=Console(file=screen, width=200))
     reason = "expected finite examples"
     assert [list(record.failed) for record in folder.metrics()] == [[BAD]] * 2
     assert all(record.failed[BAD].startswith(reason) for record in folder.metrics())

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from secagg.interruption import Interrupted, raise_interrupted
 from secagg.models.interrupts import HeldInterrupts
 
 
@@ -39,6 +40,19 @@ def test_interrupt_does_not_hide_an_error_of_the_block() -> None:
         interrupt()
         raise ValueError("its own")
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupt_of_the_command_waits_likewise(number: signal.Signals) -> None:
+    before = signal.signal(number, raise_interrupted)
+    try:
+        with pytest.raises(Interrupted) as raised, HeldInterrupts() as interrupts:  # noqa: PT012  # likewise
+            os.kill(os.getpid(), number)
+            interrupts.check()
+        assert raised.value.number == number
+        assert signal.getsignal(number) is raise_interrupted
+    finally:
+        signal.signal(number, before)
 
 
 def test_somebody_elses_handler_stays() -> None:

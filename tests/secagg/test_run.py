@@ -1,5 +1,7 @@
 import math
+import os
 import shutil
+import signal
 import sys
 import time
 from collections.abc import Callable
@@ -278,6 +280,13 @@ def test_comparison_that_fails_says_why(tmp_path: Path) -> None:
         with pytest.raises(SecaggError, match=r"the runs to compare with have failed: .*gone\.npz"):
             process.rest()
         with pytest.raises(SecaggError, match="have failed"):
+            process.rest()
+
+
+def test_comparison_that_is_ended_by_a_signal_says_so() -> None:
+    with ComparisonProcess(config(rounds=1000)) as process:
+        os.kill(process._process.pid, signal.SIGTERM)
+        with pytest.raises(SecaggError, match="have failed: their process was ended"):
             process.rest()
 
 

@@ -278,7 +278,8 @@ def test_runfolder_begins_anew_without_anything_of_the_old_run(tmp_path: Path) -
             folder.begin(TrainingConfig(seed=5))
         assert len(folder.metrics()) == 2
     folder.begin(TrainingConfig(seed=5))
-    assert {entry.name for entry in folder.path.iterdir()} == {"config.toml", "run.lock"}
+    assert {entry.name for entry in folder.path.iterdir()} == {"config.toml", "run.lock", "ledger-1.sqlite"}
+    assert (folder.path / "ledger-1.sqlite").read_bytes() == b"old"
     assert folder.config().seed == 5
 
 

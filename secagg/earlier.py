@@ -1,0 +1,164 @@
+"""The ledgers of runs that were replaced in a folder: kept beside the new run, and counted with it.
+
+What a run has spent stays spent when the run is replaced.  So its ledger is renamed, never removed: `ledger-1.sqlite`
+is the first one's, `ledger-2.sqlite` the second's.  A renaming is one step, so that an end at any moment leaves a
+ledger under its old name or under its new one.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from dp.accounting import guarantee
+from dp.connection import sync_names
+from dp.errors import DpError, LedgerCorrupt
+from dp.events import PrivacyEvent
+from dp.journal import journal_of
+from dp.ledger import Ledger
+from dp.records import Budget
+from dp.report import rounded_up
+
+LEDGER: Final = "ledger.sqlite"
+_KEPT: Final = re.compile(r"ledger-([1-9][0-9]*)\.sqlite")
+_PARTS: Final = re.compile(rf"{_KEPT.pattern}(?:-journal)?")
+
+
+def is_kept(name: str) -> bool:
+    """Return whether a file of this name is the ledger of a run that was replaced, or its journal."""
+    return _PARTS.fullmatch(name) is not None
+
+
+def kept_ledgers(folder: Path) -> tuple[Path, ...]:
+    """Return the ledgers of the runs that were replaced in a folder, the first one's first."""
+    found = [(int(match[1]), path) for path in folder.glob("ledger-*") if (match := _KEPT.fullmatch(path.name))]
+    return tuple(path for _, path in sorted(found))
+
+
+def settle(ledger: Path) -> None:
+    """Make a ledger one whole file: roll back what a killed writer left unfinished; remove one that counts nothing.
+
+    Raises:
+        LedgerLocked: Somebody is using it.
+        LedgerUnavailable: It cannot be written.
+    """
+    if not ledger.exists():
+        return
+    spent = bool(ledger.stat().st_size)  # Empty, its making was interrupted.
+    if spent:
+        try:
+            with Ledger.open(ledger) as opened:
+                spent = bool(opened.entries())
+        except LedgerCorrupt:
+            return  # It is kept as it is, for whoever can still read it.
+    if not spent:
+        ledger.unlink()
+
+
+def keep(ledger: Path) -> Path | None:
+    """Give a settled ledger the next name of those that are kept, and its journal likewise, where it still has one.
+
+    Returns:
+        Its new path, or None where there is no ledger.
+    """
+    if not ledger.exists():
+        return None
+    numbers = [int(match[1]) for path in kept_ledgers(ledger.parent) if (match := _KEPT.fullmatch(path.name))]
+    kept = ledger.with_name(f"{ledger.stem}-{max(numbers, default=0) + 1}{ledger.suffix}")
+    # The journal first: between the two steps the next attempt still finds the ledger, and gives it the same name.
+    if journal_of(ledger).exists():
+        journal_of(ledger).rename(journal_of(kept))
+    ledger.rename(kept)
+    sync_names(ledger.parent)
+    return kept
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EarlierLedgers:
+    """What the ledgers of the runs that were replaced in a folder have cost, alone and with the folder's run.
+
+    Attributes:
+        counted: Names of the files that are added up.
+        apart: Names of the others, each with the reason.
+        cost: What the counted ones and the run cost together, in words; None where none is counted.
+    """
+
+    counted: tuple[str, ...]
+    apart: tuple[str, ...]
+    cost: str | None
+
+    @classmethod
+    def of(cls, folder: Path, *, planned: Mapping[PrivacyEvent, int] | None = None) -> "EarlierLedgers":
+        """Read all ledgers of a folder.
+
+        Args:
+            folder: Of the run.
+            planned: Releases of the folder's run that are still to come, with how often each.
+
+        Raises:
+            DpError: The run's own ledger cannot be read.
+        """
+        own, older = folder / LEDGER, kept_ledgers(folder)
+        budget = _budget(own) if own.exists() and older else None
+        counted, apart = [], []
+        for path in older:
+            try:
+                found = _budget(path)
+            except DpError:
+                apart.append(f"{path.name} (cannot be read)")
+                continue
+            budget = budget or found
+            if (found.unit, found.relation) == (budget.unit, budget.relation):
+                counted.append(path)
+            else:
+                apart.append(f"{path.name} (unit {found.unit.value}, relation {found.relation.value})")
+        files = [own, *counted] if own.exists() else counted
+        return cls(
+            counted=tuple(path.name for path in counted),
+            apart=tuple(apart),
+            cost=cost_together(files, planned=planned) if counted else None,
+        )
+
+    def in_words(self, *, private: bool) -> str:
+        """What there is, what it cost and what that does not cover, for a line; empty where there are no ledgers.
+
+        Args:
+            private: Whether the folder's run has noise.
+        """
+        said = []
+        if self.counted:
+            run = "with this run's" if private else "this run has no noise, so nothing bounds what it adds; without it"
+            said.append(f"earlier runs' ledgers are kept ({', '.join(self.counted)}); {run}: {self.cost}")
+        if self.apart:
+            said.append(f"not added up, and to be counted besides: {', '.join(self.apart)}")
+        return "; ".join(said)
+
+
+def cost_together(ledgers: Sequence[Path], *, planned: Mapping[PrivacyEvent, int] | None = None) -> str:
+    """What the releases of several ledgers, of one unit and relation, cost together, in words.
+
+    Args:
+        ledgers: At least one.
+        planned: Releases that are still to come, with how often each.
+
+    Raises:
+        DpError: A ledger cannot be read.
+    """
+    events, budgets = Counter[PrivacyEvent](planned or {}), []
+    for path in ledgers:
+        with Ledger.open_to_read(path) as ledger:
+            events.update(entry.reservation.event for entry in ledger.entries())
+            budgets.append(ledger.budget)
+    delta, unit, relation = min(budget.delta for budget in budgets), budgets[0].unit, budgets[0].relation
+    found = guarantee(events, delta=delta, relation=relation, unit=unit)
+    return (
+        f"{len(ledgers)} ledger{'' if len(ledgers) == 1 else 's'} together: epsilon {rounded_up(found.epsilon)} at "
+        f"delta {delta:g}, for one {unit.value}, relation {relation.value}"
+    )
+
+
+def _budget(path: Path) -> Budget:
+    with Ledger.open_to_read(path) as ledger:
+        return ledger.budget

@@ -1,0 +1,86 @@
+"""How far a run goes: the rounds that it began with, or more or fewer of them when it is gone on with.
+
+The noise stays what the run began with, sized for its first number of rounds, and the ledger decides how many more it
+has room for.
+"""
+
+from collections import Counter
+from dataclasses import dataclass
+
+from dp.accounting import guarantee
+from dp.events import PrivacyEvent
+from dp.ledger import Ledger
+from dp.records import Budget
+from dp.remaining import remaining
+from dp.report import rounded_up
+from secagg.errors import ConfigurationError
+from secagg.prepare import Prepared
+from secagg.runfolder import RunFolder
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Goal:
+    """The round that a run ends with.
+
+    Attributes:
+        rounds: Of the whole run.
+        done: Those that it has made already.
+        cost: What the rest will cost, in words; None without noise, or where nothing is left to do.
+    """
+
+    rounds: int
+    done: int
+    cost: str | None = None
+
+
+def choose_goal(prepared: Prepared, folder: RunFolder, asked: int | None) -> Goal:
+    """Choose the last round of a run that is gone on with.
+
+    Args:
+        prepared: The run.
+        folder: Of it.
+        asked: The rounds that are asked for; None for those that it had as its goal.
+
+    Raises:
+        ConfigurationError: More rounds have been made, or the budget does not allow that many.
+        CheckpointError, DpError: The folder or its ledger cannot be read.
+    """
+    config, done, before = prepared.config, folder.rounds_done(), folder.goal(prepared.config)
+    if asked is None:
+        return Goal(rounds=before, done=done)
+    if asked < done and asked != config.rounds:
+        raise ConfigurationError(f"rounds: expected at least the {done} that the run has made, found {asked}")
+    rounds, event = max(asked, done), prepared.event
+    if event is None or rounds == done:
+        return Goal(rounds=rounds, done=done)
+    budget, events = _account(prepared, folder)
+    spent, cost = (
+        guarantee(
+            events + Counter({event: more}), delta=budget.delta, relation=budget.relation, unit=budget.unit
+        ).epsilon
+        for more in (0, rounds - done)
+    )
+    allowed = done + remaining(events, event, budget=budget)
+    # A round that was interrupted is spent, so the rounds of the plan may be one too many: the run then ends early.
+    if rounds > max(allowed, config.rounds):
+        raise ConfigurationError(
+            f"rounds: expected at most the {allowed} that the budget allows, found {rounds}: epsilon "
+            f"{rounded_up(spent)} of {budget.epsilon:g} is spent on {done} rounds, and their noise stays what it was. "
+            f"Ask for {allowed} or fewer, or begin another run."
+        )
+    return Goal(
+        rounds=rounds,
+        done=done,
+        cost=(
+            f"epsilon {rounded_up(spent)} of {budget.epsilon:g} is spent, and at most "
+            f"{rounded_up(min(cost, budget.epsilon))} will be; the budget allows {allowed} rounds in all"
+        ),
+    )
+
+
+def _account(prepared: Prepared, folder: RunFolder) -> tuple[Budget, Counter[PrivacyEvent]]:
+    """The run's budget and what it has reserved."""
+    if not folder.has_ledger():
+        return folder.new_budget(prepared.config, population=prepared.population), Counter()
+    with Ledger.open_to_read(folder.ledger) as ledger:
+        return ledger.budget, Counter(entry.reservation.event for entry in ledger.entries())

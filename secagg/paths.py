@@ -1,0 +1,36 @@
+"""Paths as people write them in settings and options."""
+
+from pathlib import Path
+from typing import Final
+
+from secagg.errors import ConfigurationError
+
+ARCHIVE: Final = ".npz"
+
+
+def expanded(path: str | Path) -> Path:
+    """Return a path with the home folder in place of a leading `~`, which no shell expands inside a file.
+
+    Raises:
+        ConfigurationError: There is no such home folder.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise ConfigurationError(
+            f"{path}: expected a home folder for its ~, found none. Write the path in full."
+        ) from None
+
+
+def whole(path: str | Path) -> str:
+    """Return a path that means the same from every folder.
+
+    Raises:
+        ConfigurationError: There is no home folder for its `~`.
+    """
+    return str(expanded(path).absolute())
+
+
+def is_archive(name: str | Path) -> bool:
+    """Return whether this is the path of a `.npz` archive, in letters of either case."""
+    return Path(name).suffix.lower() == ARCHIVE

@@ -1,0 +1,106 @@
+"""Progress where no terminal shows bars: one line a round on standard error, as it happens."""
+
+import contextlib
+import sys
+import time
+from collections.abc import Callable, Iterable
+from datetime import timedelta
+
+from rich.console import Console
+
+from secagg.comparison import WITHOUT_NOISE
+from secagg.records import RoundRecord
+
+
+def shows_bars(console: Console) -> bool:
+    """Return whether bars would be seen to move: not in a file, a pipe or a terminal that cannot move its cursor."""
+    return console.file.isatty() and console.is_terminal and not console.is_dumb_terminal
+
+
+def write_line(line: str) -> None:
+    """Write a line to standard error at once; a log that nobody takes, or whose disk is full, ends nothing."""
+    with contextlib.suppress(OSError):
+        sys.stderr.write(f"{line}\n")
+        sys.stderr.flush()
+
+
+class FailedClients:
+    """Says whose training has failed and why, once for each client: in a simulation all owners share one screen.
+
+    Args:
+        say: Shows a line.
+    """
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self._say = say
+        self._told = set[int]()
+
+    def observe(self, kind: str | None, record: RoundRecord) -> None:
+        """Say who has failed in a round of the run itself, for the first time."""
+        if kind is not None:
+            return
+        done = "it takes part with zeros" if record.epsilon is not None else "it is left out"
+        for client, reason in record.failed.items():
+            if client not in self._told:
+                self._told.add(client)
+                self._say(
+                    f"round {record.round}: the training of client {client} has failed, and {done}: {reason} (later "
+                    "rounds are in metrics.jsonl alone)"
+                )
+
+
+class RoundLines:
+    """A context manager whose `observe` writes a line for each round.
+
+    The runs to compare with, which make their rounds in pairs, are told of once the run itself has ended, so that the
+    wait for them is not silent.
+
+    Args:
+        rounds: The round that the run ends with.
+        earlier: Rounds that have been made before, each with the kind of its run, which are not told of again.
+    """
+
+    def __init__(self, rounds: int, earlier: Iterable[tuple[str | None, RoundRecord]]) -> None:
+        self._rounds = rounds
+        self._earlier = {(kind, record.round): record for kind, record in earlier}
+        self._pending: RoundRecord | None = None
+        self._ended = False
+        self._began_s = time.monotonic()
+
+    def __enter__(self) -> "RoundLines":
+        done = [number for kind, number in self._earlier if kind is None]
+        if done:
+            self._write(f"going on after round {max(done)} of {self._rounds}")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def observe(self, kind: str | None, record: RoundRecord) -> None:
+        """Write a line."""
+        if kind is None:
+            self._ended = record.round >= self._rounds
+        if self._earlier.get((kind, record.round)) == record:
+            return
+        if kind is None:
+            self._write_round(record)
+            return
+        if self._pending is not None and self._ended:
+            number, accuracy = self._pending.round, self._pending.accuracy
+            self._write(
+                f"runs to compare with, round {number} of {self._rounds}: accuracy {accuracy:.2%} without noise, "
+                f"{record.accuracy:.2%} in the clear"
+            )
+        self._pending = record if kind == WITHOUT_NOISE else None
+
+    def _write_round(self, record: RoundRecord) -> None:
+        said = [f"round {record.round} of {self._rounds}: accuracy {record.accuracy:.2%}"]
+        if record.epsilon is not None:
+            said.append(f"epsilon {record.epsilon:.4g}")
+        said.append(f"{record.contributors} contributors")
+        if record.withheld is not None:
+            said.append(f"nothing released ({record.withheld})")
+        self._write(", ".join(said))
+
+    def _write(self, line: str) -> None:
+        write_line(f"{line}, elapsed {timedelta(seconds=int(time.monotonic() - self._began_s))}")
