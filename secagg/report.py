@@ -21,9 +21,9 @@ from secagg.clipping import clip_in_words
 from secagg.comparison import PLAIN, WITHOUT_NOISE, ComparedRound
 from secagg.config import TrainingConfig, assumed_server, protection
 from secagg.costs import Cost, costs, quantity
-from secagg.earlier import EarlierLedgers
 from secagg.errors import MissingExtraError
 from secagg.example_level import ExampleLevel
+from secagg.kept import EarlierLedgers
 from secagg.mean import SecureMean
 from secagg.noise import in_words
 from secagg.prepare import Prepared
@@ -79,7 +79,8 @@ class RunReport:
         budget: What its ledger discloses; None without noise.
         example_level: What the devices' local training does, where examples are the privacy unit and protected.
         goal: The round that it was to end with.
-        earlier: What earlier runs in its folder cost together with it, in words; empty where there were none.
+        earlier: What earlier runs in its folder have cost, in words, for a run without a budget of its own; empty where
+            there were none.
     """
 
     config: TrainingConfig
@@ -113,7 +114,7 @@ class RunReport:
             budget=budget,
             example_level=prepared.example_level,
             goal=folder.goal(prepared.config),
-            earlier=EarlierLedgers.of(folder.path).in_words(private=prepared.config.private),
+            earlier="" if prepared.config.private else EarlierLedgers.of(folder.path).in_words(private=False),
         )
 
     @property

@@ -24,12 +24,12 @@ from dp.records import Budget
 from dp.version import SOFTWARE, VERSION
 from secagg.comparison import ComparedRound
 from secagg.config import TrainingConfig, convert_setting, parse, read_settings
-from secagg.earlier import LEDGER, is_kept, keep, settle
 from secagg.errors import CheckpointError, ConfigurationError, DataError
 from secagg.example_level import RELATION, UNIT
 from secagg.files import read_arrays, write_whole
 from secagg.folderlock import NAME as _LOCK
 from secagg.folderlock import FolderLock
+from secagg.kept import LEDGER, is_kept, keep, settle
 from secagg.records import RoundRecord
 from secagg.training import GlobalModel
 
@@ -146,7 +146,7 @@ class RunFolder:
     def begin(self, config: TrainingConfig) -> None:
         """Make the folder for a new run; the files of a run that it holds are removed, and nothing else.
 
-        Its ledger is kept (`secagg.earlier`), unless it counts nothing: what was spent stays spent.
+        Its ledger is kept (`secagg.kept`), unless it counts nothing: what was spent stays spent.
 
         Raises:
             CheckpointError: Another run is using the folder.

@@ -15,10 +15,10 @@ from rich.table import Column, Table
 
 from dp.report import rounded_up
 from secagg.config import TrainingConfig, assumed_server, parse, protection, read_settings
-from secagg.earlier import EarlierLedgers
 from secagg.errors import CheckpointError, ConfigurationError
 from secagg.goal import choose_goal
 from secagg.interruption import Interrupted, ending_at_once
+from secagg.kept import EarlierLedgers
 from secagg.keyholders import warn_without_gmpy2
 from secagg.paths import expanded, is_archive
 from secagg.prepare import Prepared, prepare

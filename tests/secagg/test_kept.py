@@ -15,8 +15,8 @@ from dp.events import GaussianEvent, NeighbouringRelation, PrivacyUnit
 from dp.journal import MAGIC
 from dp.ledger import Ledger
 from secagg.config import TrainingConfig
-from secagg.earlier import EarlierLedgers, cost_together, keep, kept_ledgers, settle
 from secagg.errors import CheckpointError
+from secagg.kept import EarlierLedgers, cost_together, keep, kept_ledgers, settle
 from secagg.runfolder import RunFolder
 from tests.secagg.commands import SMALL, secagg
 
