@@ -14,7 +14,11 @@ demo: $(READY)
 test: $(READY)
 	$(BIN)/python -m pytest -n auto
 
-# The same on a later Python, in an environment of its own, without the slowest and what does not depend on it.
+# On a later Python, in an environment of its own: everything but example-level privacy, and of the conformance suite, which
+# no version of Python changes, the sums alone. make test-3.12, make test-3.13.
+LATER_TESTS ?= tests/dp tests/protocols tests/secagg tests/conformance/test_sums.py tests/test_extras.py \
+    tests/test_readme.py tests/test_version.py
+
 test-3.%:
 	python="$$(.ci/find-python 3.$*)" && $(MAKE) test-later VENV=.venv-3.$* PYTHON="$$python"
 
