@@ -24,10 +24,12 @@ from dp.accounting import Guarantee
 from dp.book import Book
 from dp.chain import ChainFile
 from dp.checks import integer_at_least, short_text
+from dp.description import Description
 from dp.errors import BudgetExceeded, InvalidParameter, LedgerClock, LedgerStale
 from dp.events import NeighbouringRelation, PrivacyEvent, PrivacyUnit
 from dp.realised import check_cost
 from dp.records import Budget, Commitment, Detail, LedgerEntry, Reservation
+from dp.version import SOFTWARE, VERSION
 
 Clock = Callable[[], float]
 
@@ -63,17 +65,35 @@ class Ledger:
         population: int,
         unit: PrivacyUnit = PrivacyUnit.CLIENT,
         relation: NeighbouringRelation = NeighbouringRelation.ZERO_OUT,
+        description: Description | None = None,
         clock: Clock = time.time,
     ) -> Self:
         """Make a new ledger and open it for writing.
 
+        Args:
+            path: the file, which must not exist.
+            epsilon: as in `Budget`, like the following four.
+            delta: likewise.
+            population: likewise.
+            unit: likewise.
+            relation: likewise.
+            description: what the ledger is about, kept in its first record.
+            clock: tells the time, in seconds since 1970.
+
         Raises:
-            InvalidParameter: the budget is out of range, such as a delta of 1 / `population` or more, or `path` is no
-                path.
+            InvalidParameter: the budget is out of range, such as a delta of 1 / `population` or more, `description` is
+                not one, or `path` is no path.
             LedgerError: the file exists or cannot be written.
         """
         budget = Budget(
-            epsilon=epsilon, delta=delta, population=population, unit=unit, relation=relation, time_s=clock()
+            epsilon=epsilon,
+            delta=delta,
+            population=population,
+            unit=unit,
+            relation=relation,
+            time_s=clock(),
+            software=f"{SOFTWARE} {VERSION}",
+            description=description,
         )
         return cls._upon(ChainFile.create(_path(path), msgspec.json.encode(budget)), clock)
 
