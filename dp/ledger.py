@@ -117,16 +117,21 @@ class Ledger:
 
     @classmethod
     def open_to_read(cls, path: str | Path, *, head: str | None = None) -> Self:
-        """Verify an existing ledger and open it for reports; `reserve` and `commit` will refuse.
+        """Verify an existing ledger and read it for reports; `reserve` and `commit` will refuse.
+
+        Anyone may have it open meanwhile, this process too: reading waits for no writer and hinders none. What is read
+        are the records that were whole at one instant. A record that is being written, or that a killed writer left
+        unfinished, is not among them. The file, its journal and their folder are not written.
 
         Args:
             path: the file.
             head: as for `open`.
 
         Raises:
-            LedgerLocked: a writer has it open.
+            LedgerLocked: it was changed during every one of many attempts to read it.
             LedgerCorrupt, LedgerStale: as for `open`.
-            LedgerUnavailable: there is no such file, or it cannot be read.
+            LedgerUnavailable: there is no such file, it cannot be read, or there is no folder for temporary files,
+                which it is copied to.
             InvalidParameter: `head` is not 64 hexadecimal digits, or `path` is no path.
         """
         return cls._upon(
