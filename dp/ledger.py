@@ -27,6 +27,7 @@ from dp.checks import integer_at_least, short_text
 from dp.description import Description
 from dp.errors import BudgetExceeded, InvalidParameter, LedgerClock, LedgerStale
 from dp.events import NeighbouringRelation, PrivacyEvent, PrivacyUnit
+from dp.figures import in_full, rounded_up, rounded_up_within
 from dp.realised import check_cost
 from dp.records import Budget, Commitment, Detail, LedgerEntry, Reservation
 from dp.version import SOFTWARE, VERSION
@@ -168,11 +169,11 @@ class Ledger:
         with self._chain.alone():
             label = short_text("label", label)
             if not self._book.admits(event):
-                after = self._book.guarantee(event, 1)
+                after, spent = self._book.guarantee(event, 1), self.spent()
                 raise BudgetExceeded(
-                    f"{label}: would bring epsilon to {after.epsilon:.6g} of {self.budget.epsilon:.6g} at delta "
-                    f"{self.budget.delta:.6g} ({self.spent().epsilon:.6g} is spent); more noise or a "
-                    "new budget would do"
+                    f"{label}: would bring epsilon to {rounded_up(after.epsilon)} of {in_full(self.budget.epsilon)} at "
+                    f"delta {in_full(self.budget.delta)} ({rounded_up_within(spent.epsilon, self.budget.epsilon)} "
+                    "is spent); more noise or a new budget would do"
                 )
             record = Reservation(
                 number=len(self._book.reservations) + 1, label=label, event=event, time_s=self._clock()

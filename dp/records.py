@@ -24,6 +24,18 @@ Detail = str | int | float
 TRUST_DETAIL: Final = "trust"
 """The name of the detail that says who added a release's noise, with a `dp.events.Trust` as its value."""
 
+CLIENTS_DETAIL: Final = "clients"
+"""The name of the detail that says of how many clients a release's contributors were some."""
+
+NOISE_COLLUDING_DETAIL: Final = "colluding-noise"
+"""The name of the detail that says how many contributors' noise is not counted, since they may reveal or omit it."""
+
+SUM_COLLUDING_DETAIL: Final = "colluding-sum"
+"""The name of the detail that says how many clients may help the server without breaking the protocol that sums."""
+
+UPDATES_HIDDEN_DETAIL: Final = "updates-hidden"
+"""The name of the detail that says whether that protocol hides single vectors from the server: "yes" or "no"."""
+
 LATEST_TIME_S: Final = 253402300799.0
 """The end of the year 9999, the last that has a date."""
 

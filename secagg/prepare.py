@@ -12,7 +12,9 @@ from protocols import Adversary, Keyholder, Member, SecureSum, available, load
 from protocols.crypto.density import whole_clients
 from protocols.errors import ParameterError
 from secagg.clipping import Clip, ClippingKind, choose_clip, planned
+from secagg.cohort import Cohort
 from secagg.config import TrainingConfig
+from secagg.data.digest import digest
 from secagg.data.load import load as load_data
 from secagg.data.partition import partition
 from secagg.devices import Devices, Shard
@@ -38,6 +40,7 @@ class Prepared:
         mean: With noise where the settings ask for privacy.
         noiseless: The same without noise.
         suffix: Of the saved model's file.
+        data_digest: Of the training examples (`secagg.data.digest`).
         example_level: What the devices' local training does, where examples are the privacy unit and protected.
     """
 
@@ -50,12 +53,18 @@ class Prepared:
     mean: SecureMean
     noiseless: SecureMean
     suffix: str
+    data_digest: str
     example_level: ExampleLevel | None = None
 
     @property
     def population(self) -> int:
         """How many privacy units there are: clients, or the examples of all of them."""
         return self.config.clients if self.example_level is None else self.example_level.examples
+
+    @property
+    def cohort(self) -> Cohort:
+        """How many clients may collude with the server, and how many vanish."""
+        return Cohort.of(self.config, minimum_contributors=self.mean.minimum_contributors, target=self.mean.target)
 
     @property
     def noise_multiplier(self) -> float | None:
@@ -156,6 +165,7 @@ def prepare(config: TrainingConfig) -> Prepared:
         mean=mean,
         noiseless=noiseless,
         suffix=".npz" if config.model == "numpy-softmax" else ".keras",
+        data_digest=digest(dataset.train_x, dataset.train_y),
         example_level=example_level,
     )
 

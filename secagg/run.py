@@ -54,6 +54,9 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
         server_s: The server's, likewise.
         committee: A committee member's part, each released round, mean; None where there is no committee.
         ledger_head: Of the ledger after the last round, to be kept elsewhere; None without noise.
+        colluding: Clients that may collude with the server; None where the protocol hides nothing from it.
+        noise_colluding: Clients whose shares of the noise are not counted; None where none are shared.
+        vanishing: Clients that may vanish from a round before it releases nothing.
         stopped_early: Whether the budget ended before the rounds did, as it may after an interruption.
         saved_model: File name of the model in the run's folder.
     """
@@ -86,6 +89,9 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     saved_model: str
     committee: CommitteeCost | None = None
     ledger_head: str | None = None
+    colluding: int | None = None
+    noise_colluding: int | None = None
+    vanishing: int = 0
 
 
 def run_training(prepared: Prepared, folder: RunFolder, *, resume: bool, observe: Observer) -> Summary:
@@ -104,7 +110,7 @@ def run_training(prepared: Prepared, folder: RunFolder, *, resume: bool, observe
 
 
 def _run(prepared: Prepared, folder: RunFolder, *, resume: bool, observe: Observer) -> Summary:
-    config = prepared.config
+    config, cohort = prepared.config, prepared.cohort
     initial = GlobalModel.initial(prepared.devices, prepared.clip)
     _, accuracy_before = evaluate(prepared.devices, initial.weights, prepared.test)
     state, compared = initial, list[ComparedRound]()
@@ -131,6 +137,7 @@ def _run(prepared: Prepared, folder: RunFolder, *, resume: bool, observe: Observ
             run=run_name(config),
             members=prepared.members,
             keyholders=prepared.keyholders,
+            colluding=cohort.colluding,
         )
         stopped_early = _train(training, config, folder, process, observe)
         if process is not None:
@@ -172,6 +179,9 @@ def _run(prepared: Prepared, folder: RunFolder, *, resume: bool, observe: Observ
         saved_model=model_name,
         committee=_mean_committee(released),
         ledger_head=records[-1].ledger_head if records else None,
+        colluding=cohort.colluding,
+        noise_colluding=cohort.noise_colluding,
+        vanishing=cohort.vanishing,
     )
     folder.save_summary(msgspec.json.encode(summary))
     return summary
@@ -222,7 +232,7 @@ def _ledger(
             ledger.close()
             raise
         return ledger
-    folder.create_ledger(config, population=prepared.population)
+    folder.create_ledger(config, population=prepared.population, data_digest=prepared.data_digest)
     return Ledger.open(folder.ledger)
 
 

@@ -15,6 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dp.adaptive import AdaptiveClip
+from dp.checks import harmless
+from dp.description import Description
 from dp.errors import InvalidParameter
 from dp.events import NeighbouringRelation, PrivacyUnit
 from dp.ledger import Ledger
@@ -69,12 +71,13 @@ class RunFolder:
         """The budget ledger."""
         return self.path / _LEDGER
 
-    def create_ledger(self, config: TrainingConfig, *, population: int) -> None:
+    def create_ledger(self, config: TrainingConfig, *, population: int, data_digest: str) -> None:
         """Make a ledger for these settings, in one step: no interruption leaves half of one.
 
         Args:
             config: The settings.
             population: How many privacy units there are.
+            data_digest: Of the training examples, by which later runs on them are found.
 
         Raises:
             CheckpointError: There is one already, whose account must not be lost.
@@ -94,6 +97,12 @@ class RunFolder:
             population=population,
             unit=unit,
             relation=relation,
+            description=Description(
+                run=harmless(self.path.absolute().name) or None,
+                data=harmless(Path(config.dataset).name) or None,
+                organisation=config.organisation,
+                data_digest=data_digest,
+            ),
         ).close()
 
     def has_ledger(self) -> bool:

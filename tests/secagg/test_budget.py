@@ -141,7 +141,9 @@ def test_verify_says_what_an_intact_ledger_holds(ledger: Path, capsys: pytest.Ca
     kept = head(ledger)
     assert verify_on_terminal(ledger, head=None) == 0
     line = capsys.readouterr().out
-    assert line.startswith("unaltered as far as it goes (give --head to learn whether its end was cut): 2 releases (1 ")
+    assert line.startswith(
+        "consistent; no --head given, so a rebuilt, replaced or truncated ledger would not be noticed: 2 releases (1 "
+    )
     assert line.endswith(f" at delta 0.001; head {kept}\n")
     assert line.count("\n") == 1
     assert verify_on_terminal(ledger, head=kept) == 0
@@ -149,7 +151,7 @@ def test_verify_says_what_an_intact_ledger_holds(ledger: Path, capsys: pytest.Ca
     with Ledger.open(ledger) as opened:
         opened.reserve(EVENT, "round 3")
     assert verify_on_terminal(ledger.parent, head=kept) == 0
-    assert capsys.readouterr().out.startswith("intact, 1 records after the kept head: 3 releases (2 uncommitted)")
+    assert capsys.readouterr().out.startswith("intact, 1 record after the kept head: 3 releases (2 uncommitted)")
 
 
 def test_report_does_not_replace_the_ledger_by_its_page(ledger: Path) -> None:
