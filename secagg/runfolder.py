@@ -71,7 +71,7 @@ class RunFolder:
         """The budget ledger."""
         return self.path / _LEDGER
 
-    def create_ledger(self, config: TrainingConfig, *, population: int, data_digest: str) -> None:
+    def create_ledger(self, config: TrainingConfig, *, population: int, data_digest: str | None = None) -> None:
         """Make a ledger for these settings, in one step: no interruption leaves half of one.
 
         Args:

@@ -3,7 +3,6 @@
 import hashlib
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 
@@ -15,7 +14,7 @@ def digest(*arrays: NDArray[Any]) -> str:
     """
     found = hashlib.sha256(b"secagg data set, arrays")
     for array in arrays:
-        plain = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<")).reshape(array.shape)
+        plain = array.astype(array.dtype.newbyteorder("<"), copy=False)
         found.update(f"{plain.dtype.str} {plain.shape};".encode())
-        found.update(plain.tobytes() if not plain.ndim else memoryview(plain).cast("B") if plain.size else b"")
+        found.update(plain.tobytes())
     return found.hexdigest()

@@ -109,7 +109,7 @@ def test_page_states_guarantee_and_assumptions(report: RunReport, page: str) -> 
     assumed = (assumption.text for assumption in report.budget.assumptions)
     for text in (report.budget.statement, *assumed, *(text for _, text in report.budget.facts)):
         assert text.replace("'", "&#39;") in page
-    assert "at most 5% of the clients collude" in words(page)
+    assert "provided that the server follows the protocol and no more than 1 of the 24 clients collude" in words(page)
 
 
 def test_page_shows_settings_plan_and_how_to_run_again(report: RunReport, page: str) -> None:
