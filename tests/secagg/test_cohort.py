@@ -1,0 +1,50 @@
+import pytest
+
+from dp.events import Trust
+from secagg.cohort import Cohort
+from secagg.config import TrainingConfig
+from secagg.noise import Target
+
+
+def cohort(clients: int, *, trust: Trust = Trust.DISTRIBUTED, **settings: object) -> Cohort:
+    config = TrainingConfig(clients=clients, **settings)  # type: ignore[arg-type]  # settings of several types
+    target = Target(epsilon=8.0, delta=1e-3, releases=1, colluding=1, trust=trust)
+    return Cohort.of(config, minimum_contributors=config.required_contributors, target=target)
+
+
+def test_cohort_counts_whole_clients_and_says_where_protocol_and_noise_differ() -> None:
+    small = cohort(10)
+    assert (small.colluding, small.noise_colluding, small.vanishing) == (0, 1, 1)
+    assert small.in_words == ("0 colluding of 10 clients (the noise alone: 1 of 10), and 1 vanishing of 10 in a round")
+    assert len(small.warnings) == 1
+    assert small.warnings[0].startswith("withstands 0 colluding of 10 clients")
+    assert "adversarial must be at least 0.1;" in small.warnings[0]
+    assert cohort(10, adversarial=0.1).warnings == ()
+
+
+def test_cohort_of_which_nobody_may_vanish_warns() -> None:
+    warnings = cohort(9, adversarial=0.2).warnings
+    assert len(warnings) == 1
+    assert warnings[0].startswith("withstands 0 vanishing of 9 clients")
+
+
+@pytest.mark.parametrize(
+    ("protocol", "colluding"), [("secagg-plus", 0), ("secagg", 1), ("lightsecagg", 1), ("plain", None)]
+)
+def test_cohort_asks_the_protocol(protocol: str, colluding: int | None) -> None:
+    found = cohort(10, protocol=protocol)
+    assert found.colluding == colluding
+    assert bool(found.warnings) == (colluding == 0)
+
+
+def test_cohort_with_noise_of_one_party_counts_no_shares() -> None:
+    assert cohort(10, trust=Trust.CENTRAL).noise_colluding is None
+    assert cohort(300).collusion_in_words == "15 colluding of 300 clients (the noise alone: 1 of 300)"
+
+
+@pytest.mark.parametrize("clients", range(2, 40))
+def test_advice_of_a_warning_is_enough(clients: int) -> None:
+    for warning in cohort(clients, dropout=0.0).warnings:
+        if "adversarial" in warning:
+            least = float(warning.partition("at least ")[2].partition(";")[0])
+            assert int(least * clients) >= 1
