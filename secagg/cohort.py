@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from dp.events import Trust
-from protocols import Adversary, load
+from protocols import load
 from protocols.crypto.density import whole_clients
-from protocols.errors import ParameterError
 from secagg.config import TrainingConfig
 from secagg.noise import Target
 
@@ -25,7 +24,7 @@ class Cohort:
 
     Attributes:
         clients: All of them.
-        colluding: Clients that may collude with the server without breaking the protocol; None where the protocol
+        colluding: Clients that the protocol is planned to withstand if they collude with the server; None where it
             hides nothing from the server.
         noise_colluding: Clients whose shares of the noise are not counted; None where no guarantee rests on shares.
         vanishing: Clients that may vanish from a round before it releases nothing.
@@ -75,8 +74,9 @@ class Cohort:
         found = []
         if self.colluding == 0:
             found.append(
-                f"withstands 0 colluding of {self.clients:,} clients: if one client helps the server, single updates "
-                f"are not protected. For one client, adversarial must be at least {least:g}; or take more clients."
+                f"withstands 0 colluding of {self.clients:,} clients: the protocol is planned for none, so nothing is "
+                "promised for single updates if one client helps the server. For one client, adversarial must be at "
+                f"least {least:g}; or take more clients."
             )
         if self.vanishing == 0:
             found.append(
@@ -88,24 +88,6 @@ class Cohort:
 
 
 def _colluding(config: TrainingConfig) -> int | None:
-    kind = load(config.protocol)
-    if not kind.adversaries:
+    if not load(config.protocol).adversaries:
         return None
-    planned = whole_clients(config.clients, config.adversarial, "adversarial")
-    if planned or config.adversary is Adversary.MALICIOUS:
-        return planned
-    # A protocol may withstand one client in any case: then its parameters for none and for one are the same.
-    tolerated = (config.clients - config.required_contributors) / config.clients
-    try:
-        none, one = (
-            kind.suggest(
-                clients=config.clients,
-                adversarial=count / config.clients,
-                dropout=tolerated,
-                adversary=config.adversary,
-            )
-            for count in (0, 1)
-        )
-    except ParameterError:
-        return 0
-    return int(none == one)
+    return whole_clients(config.clients, config.adversarial, "adversarial")

@@ -28,9 +28,7 @@ def test_cohort_of_which_nobody_may_vanish_warns() -> None:
     assert warnings[0].startswith("withstands 0 vanishing of 9 clients")
 
 
-@pytest.mark.parametrize(
-    ("protocol", "colluding"), [("secagg-plus", 0), ("secagg", 1), ("lightsecagg", 1), ("plain", None)]
-)
+@pytest.mark.parametrize(("protocol", "colluding"), [("secagg-plus", 0), ("paillier", 0), ("plain", None)])
 def test_cohort_asks_the_protocol(protocol: str, colluding: int | None) -> None:
     found = cohort(10, protocol=protocol)
     assert found.colluding == colluding
