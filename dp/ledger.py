@@ -100,7 +100,9 @@ class Ledger:
 
     @classmethod
     def open(cls, path: str | Path, *, head: str | None = None, clock: Clock = time.time) -> Self:
-        """Verify an existing ledger and open it for writing, as its only user.
+        """Check that an existing ledger is consistent and open it for writing, as its only user.
+
+        Its records have no key. Without `head`, a file that was rebuilt, replaced or cut at its end is not noticed.
 
         Args:
             path: the file.
@@ -118,8 +120,9 @@ class Ledger:
 
     @classmethod
     def open_to_read(cls, path: str | Path, *, head: str | None = None) -> Self:
-        """Verify an existing ledger and read it for reports; `reserve` and `commit` will refuse.
+        """Check that an existing ledger is consistent and read it for reports; `reserve` and `commit` will refuse.
 
+        As with `open`, a file that was rebuilt, replaced or cut at its end is noticed by its `head` only.
         Anyone may have it open meanwhile, this process too: reading waits for no writer and hinders none. What is read
         are the records that were whole at one instant. A record that is being written, or that a killed writer left
         unfinished, is not among them. The file, its journal and their folder are not written.

@@ -142,7 +142,7 @@ class TrainingConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         if self.adversary not in (Adversary.CURIOUS, Adversary.MALICIOUS):
             raise ConfigurationError(f'adversary must be "curious" or "malicious", not "{self.adversary}"')
         if self.private and not 1e-9 <= self.epsilon <= 1e9:
-            raise ConfigurationError(f"epsilon must lie in [1e-9, 1e9], or be inf for no noise, not {self.epsilon:g}")
+            raise ConfigurationError(f"epsilon must lie in [1e-9, 1e9], or be inf for no noise, not {self.epsilon!r}")
         if self.unit == "client" and self.example_clip_l2 != _EXAMPLE_CLIP_L2:
             raise ConfigurationError("example_clip_l2 is of training that protects examples, and unit is client")
         if self.unit == "example":

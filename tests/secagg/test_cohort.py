@@ -1,9 +1,13 @@
+from pathlib import Path
+
 import pytest
 
 from dp.events import Trust
+from dp.ledger import Ledger
 from secagg.cohort import Cohort
 from secagg.config import TrainingConfig
 from secagg.noise import Target
+from tests.secagg.commands import secagg
 
 
 def cohort(clients: int, *, trust: Trust = Trust.DISTRIBUTED, **settings: object) -> Cohort:
@@ -46,3 +50,29 @@ def test_advice_of_a_warning_is_enough(clients: int) -> None:
         if "adversarial" in warning:
             least = float(warning.partition("at least ")[2].partition(";")[0])
             assert int(least * clients) >= 1
+
+
+def test_train_warns_of_a_small_cohort_and_shows_a_pasteable_head(tmp_path: Path) -> None:
+    options = ("--dataset", "breast-cancer", "--model", "numpy-softmax", "--clients", "9", "--rounds", "1")
+    found = secagg(
+        "train",
+        *options,
+        "--epsilon",
+        "1e-5",
+        "--delta",
+        "1e-9",
+        "--modulus-bits",
+        "40",
+        "--no-compare",
+        "--out",
+        "run",
+        cwd=tmp_path,
+    )
+    assert found.returncode == 0, found.stderr
+    assert "withstands 0 colluding of 9 clients (the noise alone: 1 of 9), and 0 vanishing of 9" in found.stderr
+    assert found.stderr.count("warning: withstands 0 ") == 2
+    with Ledger.open_to_read(tmp_path / "run" / "ledger.sqlite") as ledger:
+        assert ledger.head in found.stdout.splitlines()
+    spent = found.stdout.partition("epsilon spent, client level")[2].partition("at delta")[0]
+    shown, budget = (float(word) for word in spent.strip(" │").split(" of "))
+    assert 0 < shown <= budget == 1e-5
