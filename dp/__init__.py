@@ -9,6 +9,7 @@ from dp.accounting import Guarantee, check_delta, guarantee, is_within, subsampl
 from dp.adaptive import AdaptiveClip, count_weight
 from dp.calibration import calibrate_distributed, calibrate_gaussian, calibrate_skellam
 from dp.clip import Clipped, clip_l2, clip_l2_per_layer, l2_norm
+from dp.description import Description
 from dp.distributed import DistributedDiscreteGaussian, DistributedSkellam, LatticeNoise
 from dp.errors import (
     BudgetExceeded,
@@ -53,6 +54,7 @@ __all__ = [
     "BudgetExceeded",
     "BudgetReport",
     "Clipped",
+    "Description",
     "DistributedDiscreteGaussian",
     "DistributedDiscreteGaussianEvent",
     "DistributedSkellam",

@@ -9,27 +9,29 @@ returns when the record is on the disk. The writer holds SQLite's exclusive lock
 system drops it when the process ends, however it ends. A new file is made under another name and gets its own when
 its first record is on the disk, so that a process which is killed leaves a whole file or none.
 
-Reading changes nothing: where a killed writer left a journal, it is rolled back in a copy.
+Reading changes nothing, takes no lock and waits for no writer: it reads a copy (`dp.snapshot`), in which the record
+that a writer is writing, or left unfinished when it was killed, is rolled back. The process that writes a file has its
+records in memory, and reads those.
 """
 
 import contextlib
 import hashlib
 import os
-import shutil
-import tempfile
+import weakref
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-from dp.connection import OPENING, Connection, UnfinishedError, sync_names, typed
+from dp.connection import OPENING, Connection, sync_names, typed
 from dp.errors import LedgerCorrupt, LedgerStale, LedgerUnavailable
 from dp.journal import check_journal, journal_of
+from dp.snapshot import snapshot
 
 APPLICATION_ID: Final = 0x5EC466
 FORMAT_VERSION: Final = 1
 SCHEMA: Final = "CREATE TABLE records (sequence INTEGER PRIMARY KEY, body BLOB NOT NULL, digest BLOB NOT NULL) STRICT"
 GENESIS: Final = hashlib.sha256(b"secagg budget ledger, format 1").digest()
-MAXIMUM_COPIED_BYTES: Final = 1 << 30
 
 
 def chained_digest(previous: bytes, body: bytes) -> bytes:
@@ -38,7 +40,9 @@ def chained_digest(previous: bytes, body: bytes) -> bytes:
 
 
 class ChainFile:
-    """An open file of chained records; a context manager. Threads may share it, forks may not.
+    """An open file of chained records, or what was read of one; a context manager.
+
+    Threads may share it. Forks may not share one that is open for writing.
 
     Attributes:
         path: the file, as errors call it.
@@ -47,14 +51,14 @@ class ChainFile:
         writable: whether this is the one writer.
 
     Raises:
-        LedgerLocked: another connection holds the file.
+        LedgerLocked: another connection holds the file, which is to be written.
         LedgerCorrupt: it is not such a file, or a digest does not verify.
         LedgerUnavailable: it cannot be read or written.
     """
 
-    def __init__(self, connection: Connection, *, writable: bool) -> None:
-        self.path = connection.path
-        self.writable = writable
+    def __init__(self, path: Path, connection: Connection | None) -> None:
+        self.path = path
+        self.writable = connection is not None
         self.bodies: tuple[bytes, ...] = ()
         self.head = GENESIS
         self._connection = connection
@@ -102,11 +106,7 @@ class ChainFile:
                 raise LedgerUnavailable(f"{path}: expected a ledger, found no file; create it first")
             file = path.resolve()
         with OPENING:
-            if writable:
-                return cls._opened(path, file, kept, writable=True)
-            with contextlib.suppress(UnfinishedError), cls._opened(path, file, kept, writable=False) as chain:
-                return chain
-            return cls._copied(path, file, kept)
+            return cls._held(path, file, kept, named=path) if writable else cls._read(path, file, kept)
 
     def append(self, body: bytes) -> None:
         """Add a record; it is on the disk when this returns.
@@ -117,17 +117,17 @@ class ChainFile:
         Raises:
             LedgerUnavailable: the file is closed or read-only, the disk is full or failing.
         """
-        self._check_mode()
+        connection = self._writing()
         with self.alone():
             try:
                 with typed(self.path):
-                    self._connection.check_unmoved()
-                    self._connection.run("BEGIN EXCLUSIVE")
-                    self._insert(body)
-                    self._connection.run("COMMIT")
-                    self._name_journal()
-                    self._connection.check_unmoved()
-                self._remember(body)
+                    connection.check_unmoved()
+                    connection.run("BEGIN EXCLUSIVE")
+                    self._insert(connection, body)
+                    connection.run("COMMIT")
+                    self._name_journal(connection)
+                    connection.check_unmoved()
+                self._remember([body])
             except BaseException:
                 self.close()
                 raise
@@ -138,18 +138,19 @@ class ChainFile:
         Raises:
             LedgerUnavailable: it is closed, moved, or was opened for reading.
         """
-        self._check_mode()
+        connection = self._writing()
         with typed(self.path):
-            self._connection.run("SELECT 1")
-            self._connection.check_unmoved()
+            connection.run("SELECT 1")
+            connection.check_unmoved()
 
-    def _check_mode(self) -> None:
-        if not self.writable:
+    def _writing(self) -> Connection:
+        if self._connection is None:
             raise LedgerUnavailable(f"{self.path}: expected a ledger opened for writing, found one opened for reading")
+        return self._connection
 
     def alone(self) -> contextlib.AbstractContextManager[None]:
         """Keep other threads out meanwhile; raises LedgerUnavailable in a fork."""
-        return self._connection.alone()
+        return contextlib.nullcontext() if self._connection is None else self._connection.alone()
 
     def position(self, digest: bytes) -> int | None:
         """Return which record has this digest, counted from 0, or None."""
@@ -162,7 +163,8 @@ class ChainFile:
 
     def close(self) -> None:
         """Release the file; closing twice is harmless, and in a fork it does not touch the file."""
-        self._connection.close()
+        if self._connection is not None:
+            self._connection.close()
 
     def __enter__(self) -> Self:
         return self
@@ -171,99 +173,113 @@ class ChainFile:
         self.close()
 
     @classmethod
-    def _opened(cls, path: Path, file: Path, kept: bytes | None, *, writable: bool) -> Self:
+    def _held(cls, path: Path, file: Path, kept: bytes | None, *, named: Path) -> Self:
+        """Open a file for writing, and alone; `named` is the name that it must keep."""
         with typed(path):
             Connection.check_unused(path, file)
-            check_journal(file, writable=writable)
-        chain = cls(Connection(path, file, writable=writable), writable=writable)
+            check_journal(file, writable=True)
+        connection = Connection(path, file, named=named)
+        chain = cls(path, connection)
         try:
             with typed(path):
-                if writable:
-                    chain._hold()
-                    chain._connection.run("BEGIN EXCLUSIVE")
-                    chain._connection.run("COMMIT")
-                chain._load(kept)
-                chain._connection.check_unmoved()
+                _hold(connection)
+                connection.run("BEGIN EXCLUSIVE")
+                connection.run("COMMIT")
+                chain._remember(_records(connection))
+                connection.check_unmoved()
+            chain._check_kept(kept)
         except BaseException:
             chain.close()
             raise
+        _WRITERS.add(chain)
         return chain
 
     @classmethod
-    def _copied(cls, path: Path, file: Path, kept: bytes | None) -> Self:
-        """Read a copy, in which the record that a killed writer left unfinished is rolled back."""
-        with typed(path), tempfile.TemporaryDirectory() as folder:
-            if file.stat().st_size > MAXIMUM_COPIED_BYTES:
-                raise LedgerUnavailable(
-                    f"{path}: expected at most {MAXIMUM_COPIED_BYTES} bytes to copy, found more; a killed writer left "
-                    "a record unfinished, so open it for writing first"
-                )
-            copy = Path(folder).resolve() / "ledger"
-            shutil.copyfile(file, copy)
-            shutil.copyfile(journal_of(file), journal_of(copy), follow_symlinks=False)
-            with cls._opened(path, copy, kept, writable=True) as chain:
-                chain.writable = False
-                return chain
+    def _read(cls, path: Path, file: Path, kept: bytes | None) -> Self:
+        """Read a file that anyone may be writing, this process too."""
+        with typed(path):
+            # Opening and closing it once more would drop the writer's lock, if the writer is in this process.
+            writer = next((chain for chain in list(_WRITERS) if chain._is_open_on(file)), None)
+            if writer is not None:
+                bodies = writer.bodies
+            else:
+                with snapshot(path, file) as copy, cls._held(path, copy, None, named=copy) as copied:
+                    bodies = copied.bodies
+        chain = cls(path, None)
+        chain._remember(bodies)
+        chain._check_kept(kept)
+        return chain
 
     @classmethod
     def _fill(cls, path: Path, first: bytes) -> None:
         """Make an empty file one whose first record is `first`; it is on the disk when this returns."""
-        with cls(Connection(path, path.absolute(), writable=True), writable=True) as chain, typed(path):
-            chain._hold()
-            chain._connection.run("BEGIN EXCLUSIVE")
-            chain._connection.run(f"PRAGMA application_id = {APPLICATION_ID}")
-            chain._connection.run(f"PRAGMA user_version = {FORMAT_VERSION}")
-            chain._connection.run(SCHEMA)
-            chain._insert(first)
-            chain._connection.run("COMMIT")
+        connection = Connection(path, path.absolute(), named=path)
+        with cls(path, connection) as chain, typed(path):
+            _hold(connection)
+            connection.run("BEGIN EXCLUSIVE")
+            connection.run(f"PRAGMA application_id = {APPLICATION_ID}")
+            connection.run(f"PRAGMA user_version = {FORMAT_VERSION}")
+            connection.run(SCHEMA)
+            chain._insert(connection, first)
+            connection.run("COMMIT")
 
-    def _hold(self) -> None:
-        self._connection.run("PRAGMA locking_mode = EXCLUSIVE")
-        self._connection.run("PRAGMA journal_mode = DELETE")
-        self._connection.run("PRAGMA synchronous = EXTRA")
-
-    def _insert(self, body: bytes) -> None:
+    def _insert(self, connection: Connection, body: bytes) -> None:
         digest = chained_digest(self.head, body)
-        self._connection.run("INSERT INTO records VALUES (?, ?, ?)", len(self.bodies), body, digest)
+        connection.run("INSERT INTO records VALUES (?, ?, ?)", len(self.bodies), body, digest)
 
-    def _name_journal(self) -> None:
+    def _name_journal(self, connection: Connection) -> None:
         """Bring the journal's name to the disk: SQLite does that too when it makes one, but goes on where it fails."""
         if not self._journal_is_named:
-            sync_names(self._connection.file.parent)
+            sync_names(connection.file.parent)
             self._journal_is_named = True
 
-    def _remember(self, body: bytes) -> None:
-        self.head = chained_digest(self.head, body)
-        self.bodies += (body,)
-
-    def _load(self, kept: bytes | None) -> None:
-        identity = (
-            self._connection.run("PRAGMA application_id")[0][0],
-            self._connection.run("PRAGMA user_version")[0][0],
-        )
-        if identity != (APPLICATION_ID, FORMAT_VERSION):
-            raise LedgerCorrupt(
-                f"{self.path}: expected a budget ledger of format {FORMAT_VERSION}, found another file, or one whose "
-                "creation was interrupted before anything could be reserved in it"
-            )
-        # A view or a trigger in a foreign file could run forever; nothing is read before it is known to be the table.
-        schema = self._connection.run("SELECT type, name, sql = ? FROM sqlite_schema LIMIT 2", SCHEMA)
-        if schema != [("table", "records", 1)]:
-            raise LedgerCorrupt(f"{self.path}: expected the table of a budget ledger and nothing else, found another")
-        bodies = []
-        found = kept is None
-        rows = self._connection.rows("SELECT sequence, body, digest FROM records ORDER BY sequence")
-        for expected, (sequence, body, digest) in enumerate(rows):
-            if sequence != expected or not isinstance(body, bytes):
-                raise LedgerCorrupt(f"{self.path}: expected record {expected}, found record {sequence}; one is missing")
+    def _remember(self, bodies: Sequence[bytes]) -> None:
+        for body in bodies:
             self.head = chained_digest(self.head, body)
-            if digest != self.head:
-                raise LedgerCorrupt(f"{self.path}: record {sequence} was altered; restore the file from a backup")
-            bodies.append(body)
-            found = found or digest == kept
-        self.bodies = tuple(bodies)
-        if not found:
+        self.bodies += tuple(bodies)
+
+    def _is_open_on(self, file: Path) -> bool:
+        return self._connection is not None and self._connection.is_open_on(file)
+
+    def _check_kept(self, kept: bytes | None) -> None:
+        if kept is not None and self.position(kept) is None:
             raise LedgerStale(
-                f"{self.path}: expected the record with the kept head, found {len(bodies)} records without it: the "
-                "file was cut or rebuilt, or is an older copy or another ledger; restore the latest one"
+                f"{self.path}: expected the record with the kept head, found {len(self.bodies)} records without it: "
+                "the file was cut or rebuilt, or is an older copy or another ledger; restore the latest one"
             )
+
+
+_WRITERS: Final[weakref.WeakSet[ChainFile]] = weakref.WeakSet()
+"""Chains that this process has open for writing."""
+
+
+def _hold(connection: Connection) -> None:
+    connection.run("PRAGMA locking_mode = EXCLUSIVE")
+    connection.run("PRAGMA journal_mode = DELETE")
+    connection.run("PRAGMA synchronous = EXTRA")
+
+
+def _records(connection: Connection) -> list[bytes]:
+    """Return the records of a file in order, having verified its chain."""
+    path = connection.path
+    identity = (connection.run("PRAGMA application_id")[0][0], connection.run("PRAGMA user_version")[0][0])
+    if identity != (APPLICATION_ID, FORMAT_VERSION):
+        raise LedgerCorrupt(
+            f"{path}: expected a budget ledger of format {FORMAT_VERSION}, found another file, or one whose "
+            "creation was interrupted before anything could be reserved in it"
+        )
+    # A view or a trigger in a foreign file could run forever; nothing is read before it is known to be the table.
+    schema = connection.run("SELECT type, name, sql = ? FROM sqlite_schema LIMIT 2", SCHEMA)
+    if schema != [("table", "records", 1)]:
+        raise LedgerCorrupt(f"{path}: expected the table of a budget ledger and nothing else, found another")
+    bodies: list[bytes] = []
+    head = GENESIS
+    rows = connection.rows("SELECT sequence, body, digest FROM records ORDER BY sequence")
+    for expected, (sequence, body, digest) in enumerate(rows):
+        if sequence != expected or not isinstance(body, bytes):
+            raise LedgerCorrupt(f"{path}: expected record {expected}, found record {sequence}; one is missing")
+        head = chained_digest(head, body)
+        if digest != head:
+            raise LedgerCorrupt(f"{path}: record {sequence} was altered; restore the file from a backup")
+        bodies.append(body)
+    return bodies

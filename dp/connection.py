@@ -22,34 +22,29 @@ _LOCKED: Final = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 _CORRUPT: Final = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR, sqlite3.SQLITE_MISMATCH)
 
 
-class UnfinishedError(LedgerUnavailable):
-    """There is a journal to roll back, in a file that was opened for reading or can only be read."""
-
-
 class Connection:
     """A connection that threads may share, one at a time, and forks may not.
 
     Args:
         path: the file, as errors call it.
         file: what to open, an absolute path.
-        writable: whether to write.
+        named: the name that the file must keep meanwhile.
 
     Raises:
         LedgerUnavailable: it cannot be opened.
     """
 
-    def __init__(self, path: Path, file: Path, *, writable: bool) -> None:
+    def __init__(self, path: Path, file: Path, *, named: Path) -> None:
         self.path = path
         self.file = file
-        self._named = path.absolute()
+        self._named = named.absolute()
         self._process = os.getpid()
         self._lock = threading.RLock()
         self._sqlite: sqlite3.Connection | None = None
         with typed(path):
             self._identity = _identity(self._named)
-            mode = "rw" if writable else "ro"
             self._sqlite = sqlite3.connect(
-                f"{file.as_uri()}?mode={mode}", uri=True, timeout=0, isolation_level=None, check_same_thread=False
+                f"{file.as_uri()}?mode=rw", uri=True, timeout=0, isolation_level=None, check_same_thread=False
             )
         _CONNECTIONS.add(self)
 
@@ -60,8 +55,12 @@ class Connection:
         Raises:
             LedgerLocked: it has.
         """
-        if any(one._sqlite is not None and one._identity == _identity(file) for one in list(_CONNECTIONS)):
+        if any(one.is_open_on(file) for one in list(_CONNECTIONS)):
             raise _locked(path)
+
+    def is_open_on(self, file: Path) -> bool:
+        """Return whether this is a connection to that file, by whatever name, and not closed."""
+        return self._sqlite is not None and self._identity == _identity(file)
 
     def rows(self, statement: str, *parameters: object) -> Iterator[tuple[object, ...]]:
         """Run a statement and return its rows as they are read."""
@@ -165,8 +164,7 @@ def typed(path: Path) -> Iterator[None]:
     except (UnicodeDecodeError, sqlite3.Error) as error:
         # SQLite's own message about a damaged schema may quote what is no Unicode.
         unknown = sqlite3.SQLITE_CORRUPT if isinstance(error, UnicodeDecodeError) else sqlite3.SQLITE_ERROR
-        extended = getattr(error, "sqlite_errorcode", unknown)
-        code = extended & 0xFF
+        code = getattr(error, "sqlite_errorcode", unknown) & 0xFF
         reason = harmless(str(error))
         if code in _LOCKED:
             raise _locked(path) from None
@@ -174,8 +172,7 @@ def typed(path: Path) -> Iterator[None]:
             raise LedgerCorrupt(
                 f"{path}: expected a budget ledger, found a damaged or foreign file ({reason})"
             ) from None
-        kind = UnfinishedError if extended == sqlite3.SQLITE_READONLY_ROLLBACK else LedgerUnavailable
-        raise kind(f"{path}: cannot be read or written ({reason}); nothing may be released") from None
+        raise LedgerUnavailable(f"{path}: cannot be read or written ({reason}); nothing may be released") from None
     except OSError as error:
         raise LedgerUnavailable(
             f"{path}: cannot be read or written ({error.strerror}); nothing may be released"

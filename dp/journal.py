@@ -9,9 +9,11 @@ Source: sqlite.org/fileformat2.html, section 3, and the comments above readJourn
 writeSuperJournal in SQLite's pager.c.
 """
 
+import contextlib
 import os
 import stat
 import struct
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -56,23 +58,51 @@ def check_journal(file: Path, *, writable: bool) -> None:
         start = content.read(_MODES.stop)
     if start.startswith(_FILE_MAGIC) and start[_MODES] != _ROLLBACK:
         raise LedgerCorrupt(f"{file}: expected a file with a rollback journal, found one with another kind of log")
-    journal = journal_of(file)
+    with _opened(journal_of(file)) as descriptor:
+        if descriptor is not None:
+            _check(journal_of(file), descriptor, ledger_bytes=file.stat().st_size, writable=writable)
+
+
+def read_journal(file: Path) -> bytes | None:
+    """Return the content of a ledger's journal, None where there is none, having refused what `check_journal` refuses.
+
+    Args:
+        file: the ledger, its links resolved; this process must not have it open.
+
+    Raises:
+        LedgerCorrupt: as for `check_journal`.
+        OSError: a file cannot be read.
+    """
+    check_journal(file, writable=False)
+    with _opened(journal_of(file)) as descriptor:
+        if descriptor is None:
+            return None
+        most_bytes = _check(journal_of(file), descriptor, ledger_bytes=file.stat().st_size, writable=False)
+        with open(descriptor, "rb", closefd=False) as content:
+            content.seek(0)
+            return content.read(most_bytes)
+
+
+@contextlib.contextmanager
+def _opened(journal: Path) -> Iterator[int | None]:
+    """Open a journal to read: neither is a link followed nor a pipe waited for; None where there is none."""
     try:
-        # Neither a link is followed nor a pipe waited for.
         descriptor = os.open(journal, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
     except FileNotFoundError:
+        yield None
         return
     except OSError:
         if journal.is_symlink():
             raise _refused(journal, "a file of its own", "a link") from None
         raise
     try:
-        _check(journal, descriptor, ledger_bytes=file.stat().st_size, writable=writable)
+        yield descriptor
     finally:
         os.close(descriptor)
 
 
-def _check(journal: Path, descriptor: int, *, ledger_bytes: int, writable: bool) -> None:
+def _check(journal: Path, descriptor: int, *, ledger_bytes: int, writable: bool) -> int:
+    """Refuse a journal that no ledger's writer leaves; return the most bytes that one of this ledger has."""
     found = os.fstat(descriptor)
     if not stat.S_ISREG(found.st_mode) or (writable and found.st_nlink > 1):
         raise _refused(journal, "a file of its own", "another file")
@@ -90,6 +120,7 @@ def _check(journal: Path, descriptor: int, *, ledger_bytes: int, writable: bool)
         magic, _, _, pages, _, page_bytes = _HEADER.unpack(start)
         if magic == MAGIC and pages * page_bytes > ledger_bytes:
             raise _refused(journal, f"a ledger of at most {ledger_bytes} bytes before", str(pages * page_bytes))
+    return most_bytes
 
 
 def _refused(journal: Path, expected: str, found: str) -> LedgerCorrupt:

@@ -24,10 +24,13 @@ from dp.accounting import Guarantee
 from dp.book import Book
 from dp.chain import ChainFile
 from dp.checks import integer_at_least, short_text
+from dp.description import Description
 from dp.errors import BudgetExceeded, InvalidParameter, LedgerClock, LedgerStale
 from dp.events import NeighbouringRelation, PrivacyEvent, PrivacyUnit
+from dp.figures import in_full, rounded_up, rounded_up_within
 from dp.realised import check_cost
 from dp.records import Budget, Commitment, Detail, LedgerEntry, Reservation
+from dp.version import SOFTWARE, VERSION
 
 Clock = Callable[[], float]
 
@@ -63,23 +66,43 @@ class Ledger:
         population: int,
         unit: PrivacyUnit = PrivacyUnit.CLIENT,
         relation: NeighbouringRelation = NeighbouringRelation.ZERO_OUT,
+        description: Description | None = None,
         clock: Clock = time.time,
     ) -> Self:
         """Make a new ledger and open it for writing.
 
+        Args:
+            path: the file, which must not exist.
+            epsilon: as in `Budget`, like the following four.
+            delta: likewise.
+            population: likewise.
+            unit: likewise.
+            relation: likewise.
+            description: what the ledger is about, kept in its first record.
+            clock: tells the time, in seconds since 1970.
+
         Raises:
-            InvalidParameter: the budget is out of range, such as a delta of 1 / `population` or more, or `path` is no
-                path.
+            InvalidParameter: the budget is out of range, such as a delta of 1 / `population` or more, `description` is
+                not one, or `path` is no path.
             LedgerError: the file exists or cannot be written.
         """
         budget = Budget(
-            epsilon=epsilon, delta=delta, population=population, unit=unit, relation=relation, time_s=clock()
+            epsilon=epsilon,
+            delta=delta,
+            population=population,
+            unit=unit,
+            relation=relation,
+            time_s=clock(),
+            software=f"{SOFTWARE} {VERSION}",
+            description=description,
         )
         return cls._upon(ChainFile.create(_path(path), msgspec.json.encode(budget)), clock)
 
     @classmethod
     def open(cls, path: str | Path, *, head: str | None = None, clock: Clock = time.time) -> Self:
-        """Verify an existing ledger and open it for writing, as its only user.
+        """Check that an existing ledger is consistent and open it for writing, as its only user.
+
+        Its records have no key. Without `head`, a file that was rebuilt, replaced or cut at its end is not noticed.
 
         Args:
             path: the file.
@@ -97,16 +120,22 @@ class Ledger:
 
     @classmethod
     def open_to_read(cls, path: str | Path, *, head: str | None = None) -> Self:
-        """Verify an existing ledger and open it for reports; `reserve` and `commit` will refuse.
+        """Check that an existing ledger is consistent and read it for reports; `reserve` and `commit` will refuse.
+
+        As with `open`, a file that was rebuilt, replaced or cut at its end is noticed by its `head` only.
+        Anyone may have it open meanwhile, this process too: reading waits for no writer and hinders none. What is read
+        are the records that were whole at one instant. A record that is being written, or that a killed writer left
+        unfinished, is not among them. The file, its journal and their folder are not written.
 
         Args:
             path: the file.
             head: as for `open`.
 
         Raises:
-            LedgerLocked: a writer has it open.
+            LedgerLocked: it was changed during every one of many attempts to read it.
             LedgerCorrupt, LedgerStale: as for `open`.
-            LedgerUnavailable: there is no such file, or it cannot be read.
+            LedgerUnavailable: there is no such file, it cannot be read, or there is no folder for temporary files,
+                which it is copied to.
             InvalidParameter: `head` is not 64 hexadecimal digits, or `path` is no path.
         """
         return cls._upon(
@@ -177,11 +206,11 @@ class Ledger:
             if contributors is not None:
                 self._book.check_event(event, contributors)
             if not self._book.admits(event):
-                after = self._book.guarantee(event, 1)
+                after, spent = self._book.guarantee(event, 1), self.spent()
                 raise BudgetExceeded(
-                    f"{label}: would bring epsilon to {after.epsilon:.6g} of {self.budget.epsilon:.6g} at delta "
-                    f"{self.budget.delta:.6g} ({self.spent().epsilon:.6g} is spent); more noise or a "
-                    "new budget would do"
+                    f"{label}: would bring epsilon to {rounded_up(after.epsilon)} of {in_full(self.budget.epsilon)} at "
+                    f"delta {in_full(self.budget.delta)} ({rounded_up_within(spent.epsilon, self.budget.epsilon)} "
+                    "is spent); more noise or a new budget would do"
                 )
             record = Reservation(
                 number=len(self._book.reservations) + 1, label=label, event=event, time_s=self._clock()

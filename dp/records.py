@@ -15,6 +15,7 @@ from msgspec.structs import force_setattr
 
 from dp.accounting import check_delta
 from dp.checks import integer_at_least, magnitude, member, positive_real, short_text
+from dp.description import Description
 from dp.errors import InvalidParameter
 from dp.events import NeighbouringRelation, PrivacyEvent, PrivacyUnit
 
@@ -23,11 +24,23 @@ Detail = str | int | float
 TRUST_DETAIL: Final = "trust"
 """The name of the detail that says who added a release's noise, with a `dp.events.Trust` as its value."""
 
+CLIENTS_DETAIL: Final = "clients"
+"""The name of the detail that says of how many clients a release's contributors were some."""
+
+NOISE_COLLUDING_DETAIL: Final = "colluding-noise"
+"""The name of the detail that says how many contributors' noise is not counted, since they may reveal or omit it."""
+
+SUM_COLLUDING_DETAIL: Final = "colluding-sum"
+"""The name of the detail that says how many clients may help the server without breaking the protocol that sums."""
+
+UPDATES_HIDDEN_DETAIL: Final = "updates-hidden"
+"""The name of the detail that says whether that protocol hides single vectors from the server: "yes" or "no"."""
+
 LATEST_TIME_S: Final = 253402300799.0
 """The end of the year 9999, the last that has a date."""
 
 
-class Budget(msgspec.Struct, frozen=True, kw_only=True, tag="budget", forbid_unknown_fields=True):
+class Budget(msgspec.Struct, frozen=True, kw_only=True, tag="budget", forbid_unknown_fields=True, omit_defaults=True):
     """What may be spent in all, and on whom; the first record of a ledger.
 
     Attributes:
@@ -37,6 +50,9 @@ class Budget(msgspec.Struct, frozen=True, kw_only=True, tag="budget", forbid_unk
         unit: the privacy unit.
         relation: the neighbouring relation.
         time_s: when the ledger was made, by its clock, in seconds since 1970, up to the year 9999.
+        software: what made the ledger, with its version, 1 to 200 printable characters; None in ledgers of earlier
+            versions.
+        description: what the ledger is about; None where nobody said.
 
     Raises:
         InvalidParameter: an attribute is out of range or of another kind.
@@ -48,6 +64,8 @@ class Budget(msgspec.Struct, frozen=True, kw_only=True, tag="budget", forbid_unk
     unit: PrivacyUnit
     relation: NeighbouringRelation
     time_s: float
+    software: str | None = None
+    description: Description | None = None
 
     def __post_init__(self) -> None:
         force_setattr(self, "epsilon", magnitude("epsilon", self.epsilon))
@@ -57,6 +75,10 @@ class Budget(msgspec.Struct, frozen=True, kw_only=True, tag="budget", forbid_unk
         member("unit", self.unit, PrivacyUnit)
         member("relation", self.relation, NeighbouringRelation)
         force_setattr(self, "time_s", _time(self.time_s))
+        if self.software is not None:
+            force_setattr(self, "software", short_text("software", self.software))
+        if self.description is not None and not isinstance(self.description, Description):
+            raise InvalidParameter(f"description: expected a Description, found {type(self.description).__name__}")
 
 
 class Reservation(msgspec.Struct, frozen=True, kw_only=True, tag="reservation", forbid_unknown_fields=True):

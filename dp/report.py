@@ -8,15 +8,20 @@ not cover.
 """
 
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Final
 
 from dp.accounting import Guarantee, composed_divergences, guarantee, renyi_epsilon
+from dp.description import Description
 from dp.events import NeighbouringRelation, PrivacyEvent, SkellamEvent
+from dp.figures import in_full, rounded_up, rounded_up_within
 from dp.ledger import Ledger
 from dp.records import Budget, Detail, LedgerEntry
-from dp.reporting.assumptions import Assumption, assumptions
-from dp.reporting.checklist import Facts, facts, rounded_up
+from dp.reporting.about import About
+from dp.reporting.assumptions import Assumption, State, assumptions, refuted
+from dp.reporting.checklist import Facts, facts
+from dp.reporting.collusion import colluders, updates_hidden
 from dp.reporting.spending import accounted, epsilons_after, epsilons_at, projected
 from dp.reporting.wording import (
     in_words,
@@ -115,8 +120,11 @@ class BudgetReport:
             distributions of sampled releases give the total.
         integer_orders: whether the noise of a release is bounded at integer Renyi orders only, as Skellam noise is.
         setting: where the noise comes from, and who is trusted with what.
-        assumptions: what the guarantee rests on, and what of it was verified.
+        colluders: how many clients may collude with the server, as far as that was recorded.
+        assumptions: what the guarantee rests on: what failed, then what was verified, then what is declared.
         head: digest of the ledger's last record.
+        about: names of what the ledger is about, and whose word they are.
+        further: facts from outside the ledger, to stand beside what was spent.
     """
 
     budget: Budget
@@ -130,8 +138,11 @@ class BudgetReport:
     epsilon_by_delta: tuple[AtDelta, ...]
     integer_orders: bool
     setting: str
+    colluders: str
     assumptions: tuple[Assumption, ...]
     head: str
+    about: About
+    further: Facts = ()
 
     @classmethod
     def from_ledger(cls, ledger: Ledger) -> "BudgetReport":
@@ -175,15 +186,53 @@ class BudgetReport:
             epsilon_by_delta=_profile(reserved, unsampled, spent),
             integer_orders=any(isinstance(single(event), SkellamEvent) for event in reserved),
             setting=setting(reserved, trusted),
+            colluders=colluders(entries),
             assumptions=assumptions(
                 reserved,
                 trusted,
                 budget.relation,
                 within=spent.epsilon <= budget.epsilon,
                 supported=not ledger.unsupported_realised(),
+                hidden=updates_hidden(entries),
             ),
             head=ledger.head,
+            about=About(recorded=budget.description or Description()),
         )
+
+    def named(self, *, run: str | None = None, organisation: str | None = None) -> "BudgetReport":
+        """Return the report with names that the ledger does not record, said to be given for the report.
+
+        Raises:
+            InvalidParameter: the ledger records such a name, or one is not 1 to 200 printable characters.
+        """
+        return replace(self, about=replace(self.about, run=run, organisation=organisation))
+
+    def refuted(self, reasons: Mapping[str, str], *, further: Facts = ()) -> "BudgetReport":
+        """Return the report with assumptions that failed for reasons from outside the ledger.
+
+        Args:
+            reasons: for the text of each such assumption, what was found instead, in sentences.
+            further: facts that belong to them.
+        """
+        return replace(self, assumptions=refuted(self.assumptions, reasons), further=(*self.further, *further))
+
+    def shown(self, epsilon: float) -> str:
+        """Return an epsilon rounded up, but never above the budget where it is within the budget."""
+        return rounded_up_within(epsilon, self.budget.epsilon)
+
+    @property
+    def failed(self) -> tuple[Assumption, ...]:
+        """What the guarantee rests on and this software found false."""
+        return tuple(each for each in self.assumptions if each.state is State.FAILED)
+
+    @property
+    def headline(self) -> str:
+        """Say how many conditions failed; an empty text where none did."""
+        count = len(self.failed)
+        if not count:
+            return ""
+        conditions = "1 condition" if count == 1 else f"{count} conditions"
+        return f"{conditions} of this guarantee FAILED"
 
     @property
     def uncommitted(self) -> tuple[int, ...]:
@@ -212,12 +261,14 @@ class BudgetReport:
 
     @property
     def statement(self) -> str:
-        """The guarantee as one sentence."""
-        return (
-            f"All {len(self.releases)} releases together are ({rounded_up(self.spent.epsilon)}, {self.spent.delta!r})"
+        """The guarantee as one sentence, and what failed of it."""
+        sentence = (
+            f"All {len(self.releases)} releases together are ({self.shown(self.spent.epsilon)}, "
+            f"{in_full(self.spent.delta)})"
             f"-differentially private for one {self.budget.unit.value}, relation {self.budget.relation.value}: "
             f"{_COMPARED[self.budget.relation]}."
         )
+        return " ".join((sentence, *(f"{self.headline}:" for _ in self.failed[:1]), *(f.text for f in self.failed)))
 
     @property
     def facts(self) -> Facts:

@@ -2,58 +2,82 @@
 
 import sys
 from pathlib import Path
+from typing import Final
 
 from rich.console import Console
 from rich.markup import escape
+from rich.text import Text
 
 from dp.checks import harmless
 from dp.errors import LedgerCorrupt
+from dp.figures import in_full, rounded_up_within
 from dp.ledger import Ledger
 from dp.report import BudgetReport
-from dp.reporting.checklist import rounded_up
+from secagg.earlier import with_earlier
 from secagg.errors import ConfigurationError
 from secagg.files import write_whole
 from secagg.paths import expanded
 from secagg.planning import plan
 from secagg.question import PlannedMechanism, Question
+from secagg.together import together
 
 NOT_INTACT = 3
 """Exit code of `verify` where the file could be read and is not what was written, lacks the head that was kept, or is
 beyond its budget, which no ledger lets happen."""
 
+_BORDERS: Final = "|\u2502\u2503"
+"""Of tables, which may be copied with a head that was broken in one."""
 
-def report_on_terminal(path: Path, *, as_json: bool, html: Path | None) -> None:
-    """Print what a ledger's releases have cost, and write the page if one is asked for.
+_FAILED: Final = r"(?m)^(.*FAILED.*|.*BEYOND THE BUDGET.*|(?<=FAILED\n)(.+\n)+)"
+
+
+def report_on_terminal(
+    *paths: Path, as_json: bool, html: Path | None, organisation: str | None = None, title: str | None = None
+) -> None:
+    """Print what the releases of a ledger, or of several together, have cost; write the page if one is asked for.
 
     Args:
-        path: A ledger, or the folder of a run.
+        paths: Ledgers, or folders of runs.
         as_json: Print JSON.
-        html: The page's file, or None.
+        html: The page's file, or None; for one ledger.
+        organisation: Who is responsible, where the ledger does not say, or None; for one ledger.
+        title: The name of the run, likewise.
 
     Raises:
-        ConfigurationError: There is no ledger, or the page cannot be written.
-        dp.errors.DpError: The ledger cannot be read, or an extra is missing.
+        ConfigurationError: There is no ledger, the page cannot be written, several ledgers do not add up, or what is
+            for one ledger was given with several.
+        dp.errors.DpError: A ledger cannot be read, it records a name that was given, or an extra is missing.
     """
-    file = _ledger(path)
+    files = [_ledger(path) for path in paths]
+    if len(files) != 1:
+        for option, value in (("--html", html), ("--organisation", organisation), ("--title", title)):
+            if value is not None:
+                raise ConfigurationError(f"{option}: expected one ledger, found {len(files)}. Report them one by one.")
+        added = together(files)
+        _say((added.as_json() if as_json else added.as_text()).rstrip("\n"))
+        return
+    (file,) = files
     if html is not None and html.exists() and html.samefile(file):
         raise ConfigurationError(f"{html} is the ledger itself; name another file for the page")
     with Ledger.open_to_read(file) as opened:
-        found = BudgetReport.from_ledger(opened)
+        found = BudgetReport.from_ledger(opened).named(run=title, organisation=organisation)
+    found = with_earlier(found, file)
     if html is not None:
         page = found.as_html()
         try:
             write_whole(html, lambda partial: partial.write_text(page, encoding="utf-8"))
         except OSError as error:
             raise ConfigurationError(f"cannot write {html}: {error.strerror}") from None
-    _say((found.as_json() if as_json else found.as_text()).rstrip("\n"))
+    _say((found.as_json() if as_json else found.as_text()).rstrip("\n"), warn=bool(found.failed) and not as_json)
 
 
 def verify_on_terminal(path: Path, *, head: str | None) -> int:
-    """Check a ledger's chain of records, and print one line.
+    """Check that a ledger is consistent, and print one line.
 
     Args:
         path: A ledger, or the folder of a run.
-        head: A digest that was kept earlier and must be in the chain, or None.
+        head: A digest that was kept earlier and must be in the chain, or None. Blanks, line ends and a table's
+            borders in it are ignored, since terminals break long lines.
 
     Returns:
         The exit code: 0, or `NOT_INTACT`.
@@ -63,33 +87,44 @@ def verify_on_terminal(path: Path, *, head: str | None) -> int:
         dp.errors.DpError: The ledger cannot be read, or `head` is not a digest: nothing is said about it.
     """
     file = _ledger(path)
+    kept = None if head is None else "".join(part for part in head if not part.isspace() and part not in _BORDERS)
     try:
-        with Ledger.open_to_read(file, head=head) as opened:
+        with Ledger.open_to_read(file, head=kept) as opened:
             budget, spent, entries = opened.budget, opened.spent(), opened.entries()
-            kept, after = opened.head, 0 if head is None else opened.records_after(head)
+            last, after = opened.head, 0 if kept is None else opened.records_after(kept)
             unsupported = opened.unsupported_realised()
     except LedgerCorrupt as error:
         return _refused(f"not intact: {error}")
-    amount = f"epsilon {rounded_up(spent.epsilon)} of {budget.epsilon:g} spent at delta {budget.delta!r}"
+    amount = (
+        f"epsilon {rounded_up_within(spent.epsilon, budget.epsilon)} of {in_full(budget.epsilon)} spent at delta "
+        f"{in_full(budget.delta)}"
+    )
     if spent.epsilon > budget.epsilon:
         return _refused(f"{file}: beyond its budget: {amount}")
     if unsupported:
         found = ", ".join(str(number) for number in unsupported[:5]) + (", ..." if len(unsupported) > 5 else "")
         return _refused(f"{file}: not intact: less noise is recorded than was reserved, of {found}")
     uncommitted = sum(entry.commitment is None for entry in entries)
-    if head is None:
-        whole = "unaltered as far as it goes (give --head to learn whether its end was cut)"
+    if kept is None:
+        whole = "consistent; no --head given, so a rebuilt, replaced or truncated ledger would not be noticed"
     else:
-        grown = f"{after} records after the kept head" if after else "and the kept head is its last record"
-        whole = f"intact, {grown}"
-    sys.stdout.write(f"{whole}: {len(entries)} releases ({uncommitted} uncommitted), {amount}; head {kept}\n")
+        grown = f"{after} record{'' if after == 1 else 's'} after the kept head"
+        whole = f"intact, {grown}" if after else "intact, and the kept head is its last record"
+    releases = f"{len(entries)} release{'' if len(entries) == 1 else 's'}"
+    sys.stdout.write(f"{whole}: {releases} ({uncommitted} uncommitted), {amount}; head {last}\n")
     return 0
 
 
-def _say(text: str) -> None:
-    """Print, whatever the terminal's encoding can show."""
+def _say(text: str, *, warn: bool = False) -> None:
+    """Print, whatever the terminal's encoding can show; in the warning colour what failed, where there are colours."""
     encoding = sys.stdout.encoding or "utf-8"
-    sys.stdout.write(text.encode(encoding, errors="backslashreplace").decode(encoding) + "\n")
+    shown = text.encode(encoding, errors="backslashreplace").decode(encoding)
+    if warn and sys.stdout.isatty():
+        words = Text(shown)
+        words.highlight_regex(_FAILED, "bold yellow")
+        Console().print(words, soft_wrap=True)
+    else:
+        sys.stdout.write(shown + "\n")
 
 
 def _refused(reason: str) -> int:

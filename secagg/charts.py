@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from dp.figures import in_full
 from dp.reporting.drawing import Chart, Scheme, chart, whole_numbers
 from secagg.comparison import PLAIN, WITHOUT_NOISE
 from secagg.records import RoundRecord
@@ -61,10 +62,10 @@ def epsilon(rounds: Sequence[RoundRecord], *, budget: float, delta: float) -> Ch
     def plot(axes: "Axes", scheme: Scheme) -> None:
         axes.step([0, *numbers], [0.0, *spent], where="post", color=scheme.line, linewidth=2)
         axes.plot(numbers[-1:], spent[-1:], "o", color=scheme.line, markersize=5)
-        _limit(axes, scheme, budget, f"budget {budget:g}")
+        _limit(axes, scheme, budget, f"budget {in_full(budget)}")
         axes.set(xlabel="round", ylabel="epsilon", ylim=(0, _ROOM * max([budget, *spent])))
 
-    caption = f"Spent by all releases up to and with each round, at delta {delta:g}; dashed, the budget."
+    caption = f"Spent by all releases up to and with each round, at delta {in_full(delta)}; dashed, the budget."
     return chart(plot, title="Epsilon by round", caption=caption)
 
 

@@ -74,8 +74,17 @@ def train(
     noise_removal: Annotated[
         bool | None, typer.Option(help="Take off what noise dropouts did not need; with skellam.")
     ] = None,
-    adversarial: Annotated[float | None, typer.Option(help="Fraction of clients that collude with the server.")] = None,
-    dropout: Annotated[float | None, typer.Option(help="Fraction of clients that vanish in every round.")] = None,
+    adversarial: Annotated[
+        float | None,
+        typer.Option(
+            help="Largest fraction of clients that may collude with the server, rounded down to whole clients: 0.05 of "
+            "10 clients is none."
+        ),
+    ] = None,
+    dropout: Annotated[
+        float | None,
+        typer.Option(help="Fraction of clients that vanish in every round, rounded down: 0.1 of 9 clients is none."),
+    ] = None,
     minimum_contributors: Annotated[int | None, typer.Option(help="Fewer release nothing.")] = None,
     clipping: Annotated[str | None, typer.Option(help="Of updates: global, per-layer or adaptive.")] = None,
     clip_l2: Annotated[float | None, typer.Option(help="Bound on a client's update; adaptive: the first.")] = None,
@@ -92,6 +101,7 @@ def train(
     modulus_bits: Annotated[int | None, typer.Option(help="Bits a coordinate on the wire.")] = None,
     seed: Annotated[int | None, typer.Option(help="Of everything but masks, keys and noise.")] = None,
     compare: Annotated[bool | None, typer.Option(help="Also run without noise and in the clear.")] = None,
+    organisation: Annotated[str | None, typer.Option(help="Who is responsible, for ledger and reports.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in the folder, or to --rounds.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run there; keep its ledger.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Summary as JSON on standard output.")] = False,
@@ -105,14 +115,20 @@ def train(
 
 @budget.command()
 def report(
-    ledger: Annotated[Path, typer.Argument(help="A run's ledger.sqlite, or its folder.")],
+    ledgers: Annotated[list[Path], typer.Argument(help="A run's ledger.sqlite, or its folder; several are added up.")],
     as_json: Annotated[bool, typer.Option("--json", help="JSON on standard output.")] = False,
-    html: Annotated[Path | None, typer.Option(help="Write a self-contained page to this file.")] = None,
+    html: Annotated[Path | None, typer.Option(help="Write a self-contained page to this file; one ledger.")] = None,
+    organisation: Annotated[
+        str | None, typer.Option(help="Who is responsible, for this report only, if the ledger does not say.")
+    ] = None,
+    title: Annotated[
+        str | None, typer.Option(help="Name of the run, for this report only, if the ledger does not say.")
+    ] = None,
 ) -> None:
-    """What a ledger's releases have cost, and what that guarantees."""
+    """What a ledger's releases have cost and what that guarantees, or what those of several ledgers cost together."""
     from secagg.budget import report_on_terminal
 
-    report_on_terminal(ledger, as_json=as_json, html=html)
+    report_on_terminal(*ledgers, as_json=as_json, html=html, organisation=organisation, title=title)
 
 
 @budget.command()
@@ -150,9 +166,14 @@ def plan(
 @budget.command()
 def verify(
     ledger: Annotated[Path, typer.Argument(help="A run's ledger.sqlite, or its folder.")],
-    head: Annotated[str | None, typer.Option(help="Kept from an earlier report; shows a cut or older file.")] = None,
+    head: Annotated[str | None, typer.Option(help="A head kept earlier; blanks in it are ignored.")] = None,
 ) -> None:
-    """Check that a ledger is unaltered (0), or not (exit code 3); with --head, that nothing is missing at its end."""
+    """Check that a ledger is consistent.
+
+    Without --head, a ledger that was rebuilt, replaced or truncated is not detected. With --head, also check that it
+    still contains every record up to that head. Exit code 0: consistent; 2: cannot be read; 3: damaged, truncated or
+    over budget.
+    """
     from secagg.budget import verify_on_terminal
 
     raise typer.Exit(verify_on_terminal(ledger, head=head))

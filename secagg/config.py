@@ -70,10 +70,11 @@ class TrainingConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
             given, it is filled in when the run begins, so that the run goes on with this key alone.
         adversary: The server that clients are to be safe from: "curious" follows the protocol, "malicious" may do
             anything; against the latter clients have identities and agree on who vanished.
-        adversarial: Largest fraction of clients that collude with the server: sizes the protocol's parameters, and
-            their noise shares, one at the least, are not counted.
-        dropout: Fraction of the clients that vanish in every round, at random points of the protocol among those that
-            ask clients; a committee stays.
+        adversarial: Largest fraction of clients that collude with the server, rounded down to whole clients: 0.05 of
+            10 clients is none.  It sizes the protocol's parameters.  Their noise shares, one at the least, are not
+            counted.
+        dropout: Fraction of the clients that vanish in every round, rounded down to whole clients (0.1 of 9 is none),
+            at random points of the protocol among those that ask clients; a committee stays.
         minimum_contributors: Least contributors of a release, which the noise is sized for; by default what is left
             after one and a half times the dropout, and no less than a majority (against a malicious server: of all
             clients and the adversarial ones once more).
@@ -106,6 +107,7 @@ class TrainingConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         seed: Of data split, shards, initial weights, minibatches and drops.  Never of masks, keys or noise.
         compare: Also run without noise, and in the clear, to compare with.  Only a simulation can do that: neither
             is private.
+        organisation: Who is responsible for the run, for the ledger and the reports; none by default.
     """
 
     dataset: str = "digits"
@@ -141,6 +143,7 @@ class TrainingConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     modulus_bits: Annotated[int, Meta(ge=2, le=62)] = 24
     seed: Annotated[int, Meta(ge=0, lt=2**32)] = 1
     compare: bool = True
+    organisation: Annotated[str, Meta(min_length=1, max_length=200)] | None = None
 
     def __post_init__(self) -> None:
         for name, kind in _KINDS.items():  # made in Python, a setting may be the text that a file would have
@@ -151,10 +154,12 @@ class TrainingConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
                 raise ConfigurationError(f"{name} must be finite, not {value}")
             if isinstance(value, str) and not _is_unicode(value):
                 raise ConfigurationError(f"{name} must be valid Unicode, not {value!r}")
+        if self.organisation is not None and not self.organisation.isprintable():
+            raise ConfigurationError("organisation: expected 1 to 200 printable characters, found others among them")
         if self.adversary not in (Adversary.CURIOUS, Adversary.MALICIOUS):
             raise ConfigurationError(f'adversary must be "curious" or "malicious", not "{self.adversary}"')
         if self.private and not 1e-9 <= self.epsilon <= 1e9:
-            raise ConfigurationError(f"epsilon must lie in [1e-9, 1e9], or be inf for no noise, not {self.epsilon:g}")
+            raise ConfigurationError(f"epsilon must lie in [1e-9, 1e9], or be inf for no noise, not {self.epsilon!r}")
         if self.unit == "client" and self.example_clip_l2 != _EXAMPLE_CLIP_L2:
             raise ConfigurationError("example_clip_l2 is of training that protects examples, and unit is client")
         if self.unit == "example":

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 from dp.accounting import guarantee
 from dp.events import PrivacyEvent
+from dp.figures import in_full, rounded_up_within
 from dp.ledger import Ledger
 from dp.records import Budget
 from dp.remaining import remaining
-from dp.report import rounded_up
 from secagg.errors import ConfigurationError
 from secagg.prepare import Prepared
 from secagg.runfolder import RunFolder
@@ -65,15 +65,15 @@ def choose_goal(prepared: Prepared, folder: RunFolder, asked: int | None) -> Goa
     if rounds > max(allowed, config.rounds):
         raise ConfigurationError(
             f"rounds: expected at most the {allowed} that the budget allows, found {rounds}: epsilon "
-            f"{rounded_up(spent)} of {budget.epsilon:g} is spent on {done} rounds, and their noise stays what it was. "
+            f"{rounded_up_within(spent, budget.epsilon)} of {in_full(budget.epsilon)} is spent on {done} rounds, and their noise stays what it was. "
             f"Ask for {allowed} or fewer, or begin another run."
         )
     return Goal(
         rounds=rounds,
         done=done,
         cost=(
-            f"epsilon {rounded_up(spent)} of {budget.epsilon:g} is spent, and at most "
-            f"{rounded_up(min(cost, budget.epsilon))} will be; the budget allows {allowed} rounds in all"
+            f"epsilon {rounded_up_within(spent, budget.epsilon)} of {in_full(budget.epsilon)} is spent, and at most "
+            f"{rounded_up_within(min(cost, budget.epsilon), budget.epsilon)} will be; the budget allows {allowed} rounds in all"
         ),
     )
 

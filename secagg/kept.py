@@ -6,20 +6,18 @@ ledger under its old name or under its new one.
 """
 
 import re
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from dp.accounting import guarantee
 from dp.connection import sync_names
 from dp.errors import DpError, LedgerCorrupt
 from dp.events import PrivacyEvent
 from dp.journal import journal_of
 from dp.ledger import Ledger
 from dp.records import Budget
-from dp.report import rounded_up
+from secagg.together import together
 
 LEDGER: Final = "ledger.sqlite"
 _KEPT: Final = re.compile(r"ledger-([1-9][0-9]*)\.sqlite")
@@ -102,7 +100,7 @@ class EarlierLedgers:
         """
         own, older = folder / LEDGER, kept_ledgers(folder)
         budget = _budget(own) if own.exists() and older else None
-        counted, apart = [], []
+        readable, apart = [], []
         for path in older:
             try:
                 found = _budget(path)
@@ -111,14 +109,25 @@ class EarlierLedgers:
                 continue
             budget = budget or found
             if (found.unit, found.relation) == (budget.unit, budget.relation):
-                counted.append(path)
+                readable.append(path)
             else:
                 apart.append(f"{path.name} (unit {found.unit.value}, relation {found.relation.value})")
-        files = [own, *counted] if own.exists() else counted
+        if not readable:
+            return cls(counted=(), apart=tuple(apart), cost=None)
+        if not own.exists():
+            whole = together(readable)
+            return cls(
+                counted=tuple(path.name for path in readable),
+                apart=tuple(apart),
+                cost=(whole.everything or whole.sums[0]).in_words,
+            )
+        same = together([own, *readable], planned=planned).sums[0]
+        counted = [path for path in readable if path in {ledger.path for ledger in same.ledgers}]
+        apart += [f"{path.name} (of other data)" for path in readable if path not in counted]
         return cls(
             counted=tuple(path.name for path in counted),
             apart=tuple(apart),
-            cost=cost_together(files, planned=planned) if counted else None,
+            cost=same.in_words if counted else None,
         )
 
     def in_words(self, *, private: bool) -> str:
@@ -134,29 +143,6 @@ class EarlierLedgers:
         if self.apart:
             said.append(f"not added up, and to be counted besides: {', '.join(self.apart)}")
         return "; ".join(said)
-
-
-def cost_together(ledgers: Sequence[Path], *, planned: Mapping[PrivacyEvent, int] | None = None) -> str:
-    """What the releases of several ledgers, of one unit and relation, cost together, in words.
-
-    Args:
-        ledgers: At least one.
-        planned: Releases that are still to come, with how often each.
-
-    Raises:
-        DpError: A ledger cannot be read.
-    """
-    events, budgets = Counter[PrivacyEvent](planned or {}), []
-    for path in ledgers:
-        with Ledger.open_to_read(path) as ledger:
-            events.update(entry.reservation.event for entry in ledger.entries())
-            budgets.append(ledger.budget)
-    delta, unit, relation = min(budget.delta for budget in budgets), budgets[0].unit, budgets[0].relation
-    found = guarantee(events, delta=delta, relation=relation, unit=unit)
-    return (
-        f"{len(ledgers)} ledger{'' if len(ledgers) == 1 else 's'} together: epsilon {rounded_up(found.epsilon)} at "
-        f"delta {delta:g}, for one {unit.value}, relation {relation.value}"
-    )
 
 
 def _budget(path: Path) -> Budget:

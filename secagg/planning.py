@@ -13,8 +13,9 @@ from dp.accounting import Guarantee, guarantee
 from dp.calibration import calibrate_gaussian
 from dp.distributed import LatticeNoise
 from dp.events import GaussianEvent, NeighbouringRelation, PoissonSampledEvent, PrivacyEvent, PrivacyUnit
+from dp.figures import in_full, rounded_up, rounded_up_within
 from dp.modular import ModularPlan, plan_modulus
-from dp.reporting.checklist import RELATIONS, UNITS, rounded_up
+from dp.reporting.checklist import RELATIONS, UNITS
 from dp.reporting.wording import without_amplification
 from secagg.errors import ConfigurationError
 from secagg.question import PlannedMechanism, Question
@@ -92,14 +93,17 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         """Return it as lines for a terminal."""
         asked = self.question
         rows = [
-            ("Epsilon", f"{_shown(self.epsilon)} at delta {self.delta!r}, below 1/{asked.clients}"),
+            (
+                "Epsilon",
+                f"{_shown(self.epsilon, asked.epsilon)} at delta {in_full(self.delta)}, below 1/{asked.clients}",
+            ),
             ("Noise multiplier", f"{_enough(self.noise_multiplier)} times the sensitivity, in every round's sum"),
             ("Rounds", f"{asked.rounds:,}, all intermediate models released"),
             ("Clients", f"{asked.clients:,}, {asked.rate * asked.clients:,.6g} a round"),
         ]
         if self.unamplified_epsilon is not None:
             rows += [
-                ("Without sampling", f"epsilon {_shown(self.unamplified_epsilon)}, without amplification"),
+                ("Without sampling", f"epsilon {_shown(self.unamplified_epsilon, None)}, without amplification"),
                 ("With it holds if", CONDITION + (SHARES_CONDITION if self.lattice is not None else "")),
             ]
         if self.lattice is not None:
@@ -216,8 +220,11 @@ def _figure(epsilon: float) -> float | Literal["infinite"]:
     return "infinite" if math.isinf(epsilon) else epsilon
 
 
-def _shown(epsilon: float | Literal["infinite"]) -> str:
-    return epsilon if isinstance(epsilon, str) else rounded_up(epsilon)
+def _shown(epsilon: float | Literal["infinite"], target: float | None) -> str:
+    """An epsilon rounded up, but never above the target where it keeps that."""
+    if isinstance(epsilon, str):
+        return epsilon
+    return rounded_up(epsilon) if target is None else rounded_up_within(epsilon, target)
 
 
 def _enough(noise: float) -> str:

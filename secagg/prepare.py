@@ -14,6 +14,7 @@ from protocols.errors import ParameterError
 from protocols.registry import suggest
 from secagg.clipping import Clip, ClippingKind, choose_clip, planned
 from secagg.config import TrainingConfig, whole_path
+from secagg.data.digest import digest
 from secagg.data.load import load as load_data
 from secagg.data.partition import partition
 from secagg.devices import Devices, Shard
@@ -24,6 +25,7 @@ from secagg.mean import SecureMean, Target
 from secagg.members import simulated_members
 from secagg.models import zoo
 from secagg.models.base import ArrayRole
+from secagg.tolerance import Cohort
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +42,7 @@ class Prepared:
         mean: With noise where the settings ask for privacy.
         noiseless: The same without noise.
         suffix: Of the saved model's file.
+        data_digest: Of the training examples (`secagg.data.digest`).
         example_level: What the devices' local training does, where examples are the privacy unit and protected.
     """
 
@@ -52,12 +55,18 @@ class Prepared:
     mean: SecureMean
     noiseless: SecureMean
     suffix: str
+    data_digest: str
     example_level: ExampleLevel | None = None
 
     @property
     def population(self) -> int:
         """How many privacy units there are: clients, or the examples of all of them."""
         return self.config.clients if self.example_level is None else self.example_level.examples
+
+    @property
+    def cohort(self) -> Cohort:
+        """How many clients may collude with the server, and how many vanish."""
+        return Cohort.of(self.config, minimum_contributors=self.mean.minimum_contributors, target=self.mean.target)
 
     @property
     def event(self) -> PrivacyEvent | None:
@@ -165,6 +174,7 @@ def prepare(config: TrainingConfig) -> Prepared:
         mean=mean,
         noiseless=noiseless,
         suffix=".npz" if config.model == "numpy-softmax" else ".keras",
+        data_digest=digest(dataset.train_x, dataset.train_y),
         example_level=example_level,
     )
 

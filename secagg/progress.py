@@ -8,6 +8,7 @@ from datetime import timedelta
 
 from rich.console import Console
 
+from dp.figures import rounded_up
 from secagg.comparison import WITHOUT_NOISE
 from secagg.records import RoundRecord
 
@@ -96,7 +97,7 @@ class RoundLines:
     def _write_round(self, record: RoundRecord) -> None:
         said = [f"round {record.round} of {self._rounds}: accuracy {record.accuracy:.2%}"]
         if record.epsilon is not None:
-            said.append(f"epsilon {record.epsilon:.4g}")
+            said.append(f"epsilon {rounded_up(record.epsilon)}")
         said.append(f"{record.contributors} contributors")
         if record.withheld is not None:
             said.append(f"nothing released ({record.withheld})")

@@ -7,7 +7,7 @@ from typing import Annotated, Final
 import msgspec
 from msgspec import Meta
 
-from dp.reporting.checklist import rounded_up
+from dp.figures import rounded_up
 from protocols import Committee, Cost
 from secagg.checks import listed
 

@@ -6,13 +6,15 @@ and cost went by round, and last how to run it again.
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 from dp.errors import MissingExtra
+from dp.figures import in_full, rounded_up
 from dp.ledger import Ledger
-from dp.report import BudgetReport, rounded_up
+from dp.report import BudgetReport
+from dp.reporting.assumptions import NOTHING_ELSE
 from dp.reporting.drawing import Chart
 from dp.reporting.page import fill, require_extra
 from protocols import Adversary
@@ -21,6 +23,7 @@ from secagg.clipping import clip_in_words
 from secagg.comparison import PLAIN, WITHOUT_NOISE, ComparedRound
 from secagg.config import TrainingConfig, assumed_server, protection
 from secagg.costs import Cost, costs, quantity
+from secagg.earlier import with_earlier
 from secagg.errors import MissingExtraError
 from secagg.example_level import ExampleLevel
 from secagg.kept import EarlierLedgers
@@ -30,6 +33,7 @@ from secagg.prepare import Prepared
 from secagg.records import RoundRecord
 from secagg.run import Summary
 from secagg.runfolder import RunFolder
+from secagg.tolerance import Cohort
 
 SHOWN_ROUNDS: Final = 200
 """The most rounds that a chart has, evenly spread, and that the table has, the last ones."""
@@ -38,6 +42,7 @@ _NAMES: Final = {WITHOUT_NOISE: "without noise", PLAIN: "plain, in the clear"}
 _PATHS: Final = ("dataset", "committee")
 _FLOAT32_BYTES: Final = 4
 _READABLE_EPSILON: Final = 14.0  # its exponential has seven digits
+_FEW_TIMES: Final = 10  # below, a whole number would say little
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,7 +109,7 @@ class RunReport:
         budget = None
         if prepared.config.private:
             with Ledger.open_to_read(folder.ledger) as ledger:
-                budget = BudgetReport.from_ledger(ledger)
+                budget = _of_this_page(with_earlier(BudgetReport.from_ledger(ledger), folder.ledger), summary)
         return cls(
             config=prepared.config,
             summary=summary,
@@ -130,7 +135,7 @@ class RunReport:
     @property
     def hides_updates(self) -> bool:
         """Whether the protocol hides anything from the server."""
-        return self.mean.protocol.adversaries != ()
+        return bool(self.mean.protocol.adversaries)
 
     @property
     def outcomes(self) -> tuple[Outcome, ...]:
@@ -164,7 +169,19 @@ class RunReport:
     def likelier(self) -> str:
         """How many times as likely any conclusion may be with a client's data as without, delta aside."""
         spent = 0.0 if self.budget is None else self.budget.spent.epsilon
-        return f"{math.ceil(math.exp(spent)):,}" if spent < _READABLE_EPSILON else f"e^{rounded_up(spent)}"
+        if spent >= _READABLE_EPSILON:
+            return f"e^{self.shown(spent)}"
+        times = math.exp(spent)
+        return rounded_up(times) if times < _FEW_TIMES else f"{math.ceil(times):,}"
+
+    def shown(self, epsilon: float) -> str:
+        """An epsilon rounded up, but never above the budget where it is within the budget."""
+        return rounded_up(epsilon) if self.budget is None else self.budget.shown(epsilon)
+
+    @property
+    def cohort(self) -> Cohort:
+        """How many clients may collude with the server, and how many vanish."""
+        return Cohort.of(self.config, minimum_contributors=self.mean.minimum_contributors, target=self.mean.target)
 
     @property
     def withheld(self) -> tuple[int, ...]:
@@ -208,6 +225,7 @@ class RunReport:
             ("Protocol", str(mean.protocol)),
             *committee,
             ("Server assumed", assumed_server(self.config.protocol, self.config.adversary, self.config.trust)),
+            ("Withstands", self.cohort.in_words),
             ("Its steps", ", ".join(stage.replace("_", " ") for stage in self.stages)),
             ("Model", f"{self.config.model}: {encoding.dimension:,} parameters"),
             ("Update on the wire", f"{encoding.length:,} integers modulo {_power(encoding.modulus)}"),
@@ -236,7 +254,7 @@ class RunReport:
             value = getattr(self.config, name)
             if name in _PATHS and value is not None:
                 value = Path(value).name  # the page may go where the folder is nobody's business
-            words = "automatic" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+            words = "automatic" if value is None else _number(value) if isinstance(value, float) else str(value)
             found.append(Setting(name=name, value=words, changed=value != getattr(defaults, name)))
         return tuple(found)
 
@@ -280,6 +298,28 @@ class RunReport:
             ),
             "cost": (charts.traffic(rounds),),
         }
+
+
+def _of_this_page(budget: BudgetReport, summary: Summary) -> BudgetReport:
+    """The report of a ledger for a page that also shows results of runs without noise, which it must then say."""
+    if not summary.compared:
+        return budget
+    runs = "run" if len(summary.compared) == 1 else "runs"
+    note = (
+        f"{NOTHING_ELSE} So this page must not be released: it shows results of the {len(summary.compared)} {runs} "
+        "compared with, which used the same data without noise."
+    )
+    return replace(
+        budget,
+        assumptions=tuple(
+            replace(each, text=note) if each.text == NOTHING_ELSE else each for each in budget.assumptions
+        ),
+    )
+
+
+def _number(value: float) -> str:
+    """A setting as it was given, never rounded."""
+    return "inf" if math.isinf(value) else in_full(value)
 
 
 def _power(modulus: int) -> str:

@@ -57,6 +57,9 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
         hides_updates: Whether the protocol protects single updates from any server at all; false of a baseline, with
             which the server assumed is one that is trusted with every update.
         ledger_head: Of the ledger after the last round, to be kept elsewhere; None without noise.
+        colluding: Clients that may collude with the server; None where the protocol hides nothing from it.
+        noise_colluding: Clients whose shares of the noise are not counted; None where none are shared.
+        vanishing: Clients that may vanish from a round before it releases nothing.
         stopped_early: Whether the budget ended before the rounds did, as it may after an interruption.
         saved_model: File name of the model in the run's folder.
         software: The name of the software that ended the run.
@@ -92,6 +95,9 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     committee: CommitteeCost | None = None
     hides_updates: bool = False
     ledger_head: str | None = None
+    colluding: int | None = None
+    noise_colluding: int | None = None
+    vanishing: int = 0
     software: str = SOFTWARE
     version: str = VERSION
 
@@ -112,7 +118,7 @@ def run_training(prepared: Prepared, folder: RunFolder, *, resume: bool, observe
 
 
 def _run(prepared: Prepared, folder: RunFolder, *, resume: bool, observe: Observer) -> Summary:
-    config, rounds = prepared.config, folder.goal(prepared.config)
+    config, cohort, rounds = prepared.config, prepared.cohort, folder.goal(prepared.config)
     initial = GlobalModel.initial(prepared.devices, prepared.clip)
     _, accuracy_before = evaluate(prepared.devices, initial.weights, prepared.test)
     state, compared = initial, list[ComparedRound]()
@@ -140,6 +146,7 @@ def _run(prepared: Prepared, folder: RunFolder, *, resume: bool, observe: Observ
             run=run_name(config),
             members=prepared.members,
             keyholders=prepared.keyholders,
+            colluding=cohort.colluding,
         )
         stopped_early = _train(training, config, rounds, folder, process, observe)
         if process is not None:
@@ -182,6 +189,9 @@ def _run(prepared: Prepared, folder: RunFolder, *, resume: bool, observe: Observ
         committee=_mean_committee(released),
         hides_updates=prepared.mean.protocol.adversaries != (),
         ledger_head=records[-1].ledger_head if records else None,
+        colluding=cohort.colluding,
+        noise_colluding=cohort.noise_colluding,
+        vanishing=cohort.vanishing,
     )
     folder.save_summary(msgspec.json.encode(summary))
     return summary
@@ -248,7 +258,7 @@ def make_ledger(prepared: Prepared, folder: RunFolder) -> None:
         DpError: The budget is out of range, or the ledger cannot be written.
     """
     if prepared.config.private and not folder.has_ledger():
-        folder.create_ledger(prepared.config, population=prepared.population)
+        folder.create_ledger(prepared.config, population=prepared.population, data_digest=prepared.data_digest)
 
 
 def _check_ledger(ledger: Ledger, prepared: Prepared, folder: RunFolder) -> None:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from dp.adaptive import AdaptiveClip
 from dp.checks import harmless
+from dp.description import Description
 from dp.errors import InvalidParameter
 from dp.events import NeighbouringRelation, PrivacyUnit
 from dp.ledger import Ledger
@@ -74,12 +75,13 @@ class RunFolder:
         """The budget ledger."""
         return self.path / LEDGER
 
-    def create_ledger(self, config: TrainingConfig, *, population: int) -> None:
+    def create_ledger(self, config: TrainingConfig, *, population: int, data_digest: str | None = None) -> None:
         """Make a ledger for these settings, in one step: no interruption leaves half of one.
 
         Args:
             config: The settings.
             population: How many privacy units there are.
+            data_digest: Of the training examples, by which later runs on them are found.
 
         Raises:
             CheckpointError: There is one already, whose account must not be lost.
@@ -98,6 +100,12 @@ class RunFolder:
             population=population,
             unit=unit,
             relation=_relation(unit),
+            description=Description(
+                run=harmless(self.path.absolute().name) or None,
+                data=harmless(Path(config.dataset).name) or None,
+                organisation=config.organisation,
+                data_digest=data_digest,
+            ),
         ).close()
 
     @staticmethod

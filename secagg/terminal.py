@@ -13,7 +13,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Column, Table
 
-from dp.report import rounded_up
+from dp.figures import in_full, rounded_up_within
 from secagg.config import TrainingConfig, assumed_server, parse, protection, read_settings
 from secagg.errors import CheckpointError, ConfigurationError
 from secagg.goal import choose_goal
@@ -27,6 +27,7 @@ from secagg.records import RoundRecord
 from secagg.resuming import check_given_again
 from secagg.run import Summary, make_ledger, run_training
 from secagg.runfolder import RunFolder
+from secagg.tolerance import Cohort
 
 
 def train_on_terminal(
@@ -55,6 +56,9 @@ def train_on_terminal(
         sys.stdout.write(msgspec.json.format(msgspec.json.encode(summary)).decode() + "\n")
     else:
         Console().print(summary_table(summary, folder))
+        if summary.ledger_head is not None:  # Not in the table, whose columns would break it.
+            words = f"ledger head, to keep elsewhere:\n{summary.ledger_head}"
+            Console().print(words, highlight=False, soft_wrap=True)
 
 
 def _folder(out: Path | None, settings: dict[str, Any]) -> RunFolder:
@@ -106,6 +110,8 @@ def _run(prepared: Prepared, folder: RunFolder, *, resume: bool, console: Consol
     """The run and its report."""
     rounds = folder.goal(prepared.config)
     _say(console, _plan_line(prepared, rounds))
+    for warning in prepared.cohort.warnings:
+        console.print(f"warning: {warning}", style="yellow", highlight=False, markup=False, soft_wrap=True)
     if not resume:
         make_ledger(prepared, folder)
     earlier = _earlier_line(prepared, folder, rounds - folder.rounds_done())
@@ -169,6 +175,7 @@ class _Live:
             TimeElapsedColumn(),
             console=console,
         )
+        self._budget = config.epsilon
         name = protection(config.protocol, private=config.private, adversary=config.adversary)
         kinds: dict[str | None, str] = {None: name}
         if config.compare:
@@ -188,7 +195,7 @@ class _Live:
         """Move a bar."""
         note = f"{record.accuracy:6.2%}"
         if record.epsilon is not None:
-            note += f"  epsilon {record.epsilon:.2f}"
+            note += f"  epsilon {rounded_up_within(record.epsilon, self._budget)}"
         if kind is None:
             note += f"  {record.contributors} in"
         self._progress.update(self._tasks[kind], completed=record.round, note=note)
@@ -204,7 +211,7 @@ def _plan_line(prepared: Prepared, rounds: int) -> str:
     return (
         f"{config.dataset}: {config.clients} clients, {rounds} rounds, {mean.encoding.dimension} parameters in "
         f"{mean.encoding.length} coordinates of {mean.encoding.modulus_bits} bits, {mean.protocol}{exposed}, at least "
-        f"{mean.minimum_contributors} contributors, {noise}"
+        f"{mean.minimum_contributors} contributors, {noise}; withstands {prepared.cohort.in_words}"
     )
 
 
@@ -220,12 +227,20 @@ def summary_table(summary: Summary, folder: RunFolder) -> Table:
     labels = {"without noise": "the same, without noise", "plain": "plain FedAvg, in the clear"}
     for kind, accuracy in summary.compared.items():
         table.add_row(f"accuracy, {labels.get(kind, kind)}", f"{accuracy:.2%}")
-    if summary.epsilon_spent is not None and summary.epsilon_budget is not None:
-        spent = f"{rounded_up(summary.epsilon_spent)} of {summary.epsilon_budget:g} at delta {summary.delta:g}"
+    if summary.epsilon_spent is not None and summary.epsilon_budget is not None and summary.delta is not None:
+        spent = (
+            f"{rounded_up_within(summary.epsilon_spent, summary.epsilon_budget)} of {in_full(summary.epsilon_budget)} "
+            f"at delta {in_full(summary.delta)}"
+        )
         table.add_row(f"epsilon spent, {summary.unit} level", spent)
-    if summary.ledger_head is not None:
-        table.add_row("ledger head, to keep elsewhere", summary.ledger_head)
     table.add_row("server assumed", assumed_server(summary.protocol, summary.adversary, summary.trust))
+    cohort = Cohort(
+        clients=summary.clients,
+        colluding=summary.colluding,
+        noise_colluding=summary.noise_colluding,
+        vanishing=summary.vanishing,
+    )
+    table.add_row("withstands", cohort.in_words, style="yellow" if cohort.warnings else None)
     table.add_row("rounds", f"{summary.released} of {summary.rounds} released a mean")
     dropped = ", ".join(f"{count:.1f} in {_shown(name)}" for name, count in summary.dropped.items())
     table.add_row("vanished a round", f"{sum(summary.dropped.values()):.1f} clients: {dropped}")

@@ -24,7 +24,14 @@ from dp.clip import clip_l2 as clipped
 from dp.errors import BudgetExceeded
 from dp.events import PrivacyEvent, Trust
 from dp.ledger import Ledger
-from dp.records import TRUST_DETAIL
+from dp.records import (
+    CLIENTS_DETAIL,
+    NOISE_COLLUDING_DETAIL,
+    SUM_COLLUDING_DETAIL,
+    TRUST_DETAIL,
+    UPDATES_HIDDEN_DETAIL,
+    Detail,
+)
 from protocols import Keyholder, Member, Role
 from protocols.errors import TooFewSurvivors
 from secagg.checks import check_positive, plain_integer, shown
@@ -157,6 +164,8 @@ class SecureAveraging:
         run: A name of the run for the ledger's labels.
         members: Each device's identity and terms; needed exactly where `mean` has a roster.
         keyholders: Each committee member's share and rules; needed exactly where `mean` has a committee.
+        colluding: How many clients may help the server without breaking the protocol, for the ledger; None where
+            that is not known.
 
     Attributes:
         state: The global model.
@@ -189,6 +198,7 @@ class SecureAveraging:
         run: str | None = None,
         members: Mapping[int, Member] | None = None,
         keyholders: Mapping[int, Keyholder] | None = None,
+        colluding: int | None = None,
     ) -> None:
         if mean.clients != tuple(devices.clients):
             raise ConfigurationError("the mean was planned for another cohort than these devices")
@@ -211,7 +221,7 @@ class SecureAveraging:
             raise ConfigurationError("keyholders are needed exactly where the mean has a committee")
         self._devices, self._test, self._mean, self._ledger = devices, test, mean, ledger
         self._members, self._keyholders, self._local = members, keyholders, local
-        self._step, self._dropping = step, dropping
+        self._step, self._dropping, self._colluding = step, dropping, colluding
         self._run = run
         self.state = state or GlobalModel.initial(devices)
         expected = planned(self.state.clip, shapes=devices.shapes, clip_l2=mean.encoding.clip_l2)
@@ -329,8 +339,22 @@ class SecureAveraging:
                 ticket,
                 contributors=len(release.contributors),
                 realised=self._local or release.realised,
-                details={TRUST_DETAIL: str(trust)},
+                details=self._details(trust),
             )
+
+    def _details(self, trust: Trust) -> dict[str, Detail]:
+        """What a report tells of a release besides its noise: who adds that, and against how many it stands."""
+        mean = self._mean
+        found: dict[str, Detail] = {
+            TRUST_DETAIL: str(trust),
+            CLIENTS_DETAIL: len(mean.clients),
+            UPDATES_HIDDEN_DETAIL: "yes" if mean.protocol.adversaries else "no",
+        }
+        if mean.target is not None:
+            found[NOISE_COLLUDING_DETAIL] = mean.target.colluding
+        if self._colluding is not None:
+            found[SUM_COLLUDING_DETAIL] = self._colluding
+        return found
 
     def _record(
         self,

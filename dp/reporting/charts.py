@@ -4,7 +4,8 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Final
 
-from dp.reporting.checklist import more_releases, rounded_up
+from dp.figures import in_full, rounded_up
+from dp.reporting.checklist import more_releases
 from dp.reporting.drawing import Chart, Scheme, chart
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def _epsilon_by_release(report: "BudgetReport") -> Chart:
     def plot(axes: "Axes", scheme: Scheme) -> None:
         axes.axhline(budget.epsilon, color=scheme.limit, linewidth=1.4, linestyle=_DASHED)
         axes.annotate(
-            f"budget {budget.epsilon:g}",
+            f"budget {in_full(budget.epsilon)}",
             (0, budget.epsilon),
             xytext=(4, 4),
             textcoords="offset points",

@@ -5,12 +5,13 @@ accesses covered, what is released, the unit, the adjacency, the mechanism, and 
 `dp.reporting.assumptions`.
 """
 
-import decimal
-import math
+import datetime
 from typing import TYPE_CHECKING, Final
 
 from dp.events import NeighbouringRelation, PrivacyUnit
+from dp.figures import in_full, rounded_down, rounded_up
 from dp.remaining import MAXIMUM_REMAINING
+from dp.version import SOFTWARE, VERSION
 
 if TYPE_CHECKING:
     from dp.report import BudgetReport
@@ -39,20 +40,6 @@ UNAMPLIFIED: Final = {
     PrivacyUnit.EXAMPLE: "what would hold if it were known which examples are in each minibatch; that never leaves the "
     "client, so that what is spent holds against the server, too",
 }
-_STEP: Final = decimal.Decimal("0.0001")
-_EVERY_FLOAT: Final = decimal.Context(prec=320)  # the largest float has 309 digits before the point
-
-
-def rounded_up(epsilon: float) -> str:
-    """Return epsilon to four decimals, never less than it is: a guarantee must not be overstated by its rounding."""
-    if math.isinf(epsilon):
-        return "infinite"
-    return str(decimal.Decimal(epsilon).quantize(_STEP, rounding=decimal.ROUND_CEILING, context=_EVERY_FLOAT))
-
-
-def rounded_down(epsilon: float) -> str:
-    """Return what is left of an epsilon to four decimals, never more than it is."""
-    return str(decimal.Decimal(epsilon).quantize(_STEP, rounding=decimal.ROUND_FLOOR, context=_EVERY_FLOAT))
 
 
 def more_releases(count: int) -> str:
@@ -67,28 +54,42 @@ def more_releases(count: int) -> str:
 
 def facts(report: "BudgetReport") -> Facts:
     """Return what the guarantee says, on what, against whom, and how it was computed."""
-    return (*_amounts(report), *_terms(report), *_accounting(report), *_record(report))
+    return (
+        *_amounts(report),
+        *report.further,
+        *_terms(report),
+        *_accounting(report),
+        *_record(report),
+        *_origin(report),
+    )
+
+
+def when(time_s: float) -> str:
+    """Return a time in words, in UTC."""
+    return datetime.datetime.fromtimestamp(time_s, datetime.UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
 def _amounts(report: "BudgetReport") -> Facts:
     budget, spent = report.budget, report.spent
-    beyond = "; BEYOND THE BUDGET" if report.overspent else ""
-    found = [("Epsilon spent", f"{rounded_up(spent.epsilon)} of {budget.epsilon:g}, by the noise reserved{beyond}")]
+    beyond = "BEYOND THE BUDGET: " if report.overspent else ""
+    found = [
+        ("Epsilon spent", f"{beyond}{report.shown(spent.epsilon)} of {in_full(budget.epsilon)}, by the noise reserved")
+    ]
     if report.realised_noise:
         found.append(
             (
                 "At the noise realised",
-                f"epsilon {rounded_up(report.realised.epsilon)}, which the ledger does not enforce",
+                f"epsilon {report.shown(report.realised.epsilon)}, which the ledger does not enforce",
             )
         )
     if report.unamplified is not None:
         found.append(
             (
                 "Without amplification",
-                f"epsilon {rounded_up(report.unamplified.epsilon)}: {UNAMPLIFIED[budget.unit]}",
+                f"epsilon {report.shown(report.unamplified.epsilon)}: {UNAMPLIFIED[budget.unit]}",
             )
         )
-    left = f"epsilon {rounded_down(max(0.0, budget.epsilon - spent.epsilon))}"
+    left = f"epsilon {rounded_down(max(0.0, budget.epsilon - spent.epsilon), of=budget.epsilon)}"
     if report.remaining_releases is not None:
         left += f"; {more_releases(report.remaining_releases)}"
     found.append(("What remains", left))
@@ -99,12 +100,13 @@ def _terms(report: "BudgetReport") -> Facts:
     budget = report.budget
     mechanisms = "; ".join(f"{_releases(count)}: {words}" for words, count in report.mechanisms)
     return (
-        ("Delta", f"{budget.delta!r} (population {budget.population}: below {1 / budget.population:.3g})"),
+        ("Delta", f"{in_full(budget.delta)} (population {budget.population}: below {1 / budget.population:.3g})"),
         ("Setting and trust", report.setting),
         ("Data accesses covered", _ACCESSES),
         ("What is released", _RELEASED[budget.relation]),
         ("Privacy unit", f"{budget.unit.value}: {UNITS[budget.unit]}"),
         ("Relation", f"{budget.relation.value}: {RELATIONS[budget.relation]}"),
+        ("Colluding clients", report.colluders),
         ("Mechanism", mechanisms or "none yet"),
     )
 
@@ -116,7 +118,8 @@ def _accounting(report: "BudgetReport") -> Facts:
         found.append(
             (
                 "Two accountants",
-                f"privacy loss distributions {rounded_up(spent.pld_epsilon)}, Renyi {rounded_up(spent.rdp_epsilon)}; "
+                f"privacy loss distributions {report.shown(spent.pld_epsilon)}, Renyi "
+                f"{report.shown(spent.rdp_epsilon)}; "
                 "the lesser counts",
             )
         )
@@ -158,6 +161,19 @@ def _record(report: "BudgetReport") -> Facts:
         ("Noise realised", noise),
         ("Uncommitted", f"{uncommitted} (counted as spent)" if uncommitted else "none"),
         ("Ledger head", report.head),
+    )
+
+
+def _origin(report: "BudgetReport") -> Facts:
+    """Return what the ledger is about, and what made ledger and report: in nobody's words but theirs who made it."""
+    budget, about = report.budget, report.about
+    last = report.releases[-1].time_s if report.releases else None
+    return (
+        *((heading, f"{name} ({whose})") for heading, name, whose in about.names),
+        ("Ledger opened", when(budget.time_s)),
+        ("Last release reserved", "none yet" if last is None else when(last)),
+        ("Software of the ledger", budget.software or "not recorded"),
+        ("Software of this report", f"{SOFTWARE} {VERSION}"),
     )
 
 

@@ -16,7 +16,9 @@ from msgspec import Meta, Struct
 from dp.accounting import Guarantee
 from dp.events import NeighbouringRelation, PrivacyUnit
 from dp.records import Detail
-from dp.reporting.assumptions import Assumption
+from dp.reporting.assumptions import Assumption, State
+from dp.version import SOFTWARE
+from dp.version import VERSION as SOFTWARE_VERSION
 
 if TYPE_CHECKING:
     from dp.report import BudgetReport, ReportedRelease
@@ -114,8 +116,17 @@ class AssumptionDocument(Struct, frozen=True, kw_only=True):
     """One thing that the guarantee rests on."""
 
     text: str
-    verified: Annotated[bool, Meta(description="Whether it was checked; otherwise it is declared.")]
+    verified: Annotated[bool, Meta(description="Whether it was checked and found true.")]
     how: str
+    state: Annotated[State, Meta(description="Checked and found false, checked and found true, or only declared.")]
+
+
+class NameDocument(Struct, frozen=True, kw_only=True):
+    """The name of something that the ledger is about."""
+
+    what: str
+    name: str
+    source: Annotated[str, Meta(description="Whose word it is.")]
 
 
 class ReportDocument(Struct, frozen=True, kw_only=True):
@@ -139,6 +150,11 @@ class ReportDocument(Struct, frozen=True, kw_only=True):
     checklist: tuple[ChecklistItem, ...]
     assumptions: tuple[AssumptionDocument, ...]
     head: Annotated[str, Meta(description="Digest of the ledger's last record, hexadecimal.")]
+    failed: Annotated[tuple[str, ...], Meta(description="What was found false; the guarantee then does not hold.")]
+    colluders: Annotated[str, Meta(description="How many clients may collude with the server, in words.")]
+    names: tuple[NameDocument, ...]
+    ledger_software: Annotated[str | None, Meta(description="What made the ledger; null in ledgers of old versions.")]
+    report_software: str
 
 
 def document(report: "BudgetReport") -> ReportDocument:
@@ -173,6 +189,11 @@ def document(report: "BudgetReport") -> ReportDocument:
         checklist=tuple(ChecklistItem(heading=heading, text=text) for heading, text in report.facts),
         assumptions=tuple(map(_assumption, report.assumptions)),
         head=report.head,
+        failed=tuple(assumption.in_words for assumption in report.failed),
+        colluders=report.colluders,
+        names=tuple(NameDocument(what=what, name=name, source=source) for what, name, source in report.about.names),
+        ledger_software=budget.software,
+        report_software=f"{SOFTWARE} {SOFTWARE_VERSION}",
     )
 
 
@@ -223,7 +244,9 @@ def _release(release: "ReportedRelease") -> ReleaseDocument:
 
 
 def _assumption(assumption: Assumption) -> AssumptionDocument:
-    return AssumptionDocument(text=assumption.text, verified=assumption.verified, how=assumption.how)
+    return AssumptionDocument(
+        text=assumption.text, verified=assumption.verified, how=assumption.how, state=assumption.state
+    )
 
 
 def _optional(epsilon: float | None) -> float | Literal["infinite"] | None:

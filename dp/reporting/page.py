@@ -1,13 +1,13 @@
 """Self-contained HTML pages, and that of a budget report: a template and charts, everything inside one file."""
 
-import datetime
 import importlib.resources
 from typing import TYPE_CHECKING, Any, Final
 
 from dp.errors import MissingExtra
 from dp.events import PrivacyUnit
+from dp.figures import in_full, rounded_down, rounded_up
 from dp.reporting.charts import charts
-from dp.reporting.checklist import rounded_down, rounded_up
+from dp.reporting.checklist import when
 
 if TYPE_CHECKING:
     from dp.report import BudgetReport
@@ -31,9 +31,9 @@ def render(report: "BudgetReport") -> str:
         report=report,
         share=min(1.0, report.spent.epsilon / report.budget.epsilon),
         charts=charts(report) if report.releases else (),
-        when=_when,
+        when=when,
         unamplified=_UNAMPLIFIED[report.budget.unit],
-        left=rounded_down(max(0.0, report.budget.epsilon - report.spent.epsilon)),
+        left=rounded_down(max(0.0, report.budget.epsilon - report.spent.epsilon), of=report.budget.epsilon),
     )
 
 
@@ -71,13 +71,10 @@ def fill(template: str, **context: Any) -> str:
         lstrip_blocks=True,
     )
     environment.filters["rounded_up"] = rounded_up
+    environment.filters["in_full"] = in_full
     return environment.get_template(template).render(context)
 
 
 def _source(template: str) -> str:
     package, _, name = template.partition("/")
     return importlib.resources.files(package).joinpath("templates", name).read_text(encoding="utf-8")
-
-
-def _when(time_s: float) -> str:
-    return datetime.datetime.fromtimestamp(time_s, datetime.UTC).strftime("%Y-%m-%d %H:%M:%S UTC")

@@ -4,14 +4,18 @@ import shutil
 import textwrap
 from typing import TYPE_CHECKING, Final
 
-from dp.reporting.assumptions import Assumption
-from dp.reporting.checklist import rounded_up
+from dp.reporting.assumptions import Assumption, State
 
 if TYPE_CHECKING:
     from dp.report import BudgetReport, ReportedRelease
 
 LEAST_WIDTH: Final = 60
 _LABEL = 24
+_HEADINGS: Final = {
+    State.FAILED: "FAILED",
+    State.VERIFIED: "verified",
+    State.DECLARED: "declared, not verified",
+}
 
 
 def as_text(report: "BudgetReport", *, width: int | None = None) -> str:
@@ -24,31 +28,38 @@ def as_text(report: "BudgetReport", *, width: int | None = None) -> str:
     """
     columns = max(LEAST_WIDTH, shutil.get_terminal_size().columns if width is None else width)
     heading_width = max(len(heading) for heading, _ in report.facts)
-    lines = ["Privacy budget", "", *_wrapped(report.statement, columns), ""]
+    title = "Privacy budget" + (f": {report.headline}" if report.failed else "")
+    lines = [*_wrapped(title, columns), "", *_wrapped(report.statement, columns), ""]
     for heading, text in report.facts:
-        lines += _wrapped(text, columns, first=f"{heading:<{heading_width}}  ")
+        first = f"{heading:<{heading_width}}  "
+        if " " not in text and len(first) + len(text) > columns:  # A digest, which is to be copied from one line.
+            lines += [heading, f"  {text}"]
+        else:
+            lines += _wrapped(text, columns, first=first)
     lines += [
         "",
         f"{'#':>5}  {'release':<{_LABEL}}  {'noise mult.':>11}  {'realised':>9}  {'contributors':>12}  {'epsilon':>9}",
     ]
-    lines += [_line(release) for release in report.accounted]
+    lines += [_line(report, release) for release in report.accounted]
     if len(report.accounted) < len(report.releases):
         shown = f"{len(report.accounted)} of {len(report.releases)} releases, evenly spread; JSON lists all of them"
         lines += _wrapped(shown, columns)
     if any(release.epsilon_after is None for release in report.accounted):
         lines += _wrapped("Epsilon of some releases is not computed (-): of evenly spread ones only", columns)
-    for heading, verified in (("Verified", True), ("Declared, not verified", False)):
-        found = [assumption for assumption in report.assumptions if assumption.verified is verified]
-        lines += ["", f"Assumptions: {heading.lower()}"]
+    for state, heading in _HEADINGS.items():
+        found = [assumption for assumption in report.assumptions if assumption.state is state]
+        if not found:
+            continue
+        lines += ["", f"Assumptions: {heading}"]
         for assumption in found:
             lines += _item(assumption, columns)
     return "\n".join(lines) + "\n"
 
 
-def _line(release: "ReportedRelease") -> str:
+def _line(report: "BudgetReport", release: "ReportedRelease") -> str:
     contributors = "uncommitted" if release.contributors is None else str(release.contributors)
     realised = "-" if release.excess is None else f"{release.excess:+.2%}"
-    epsilon = "-" if release.epsilon_after is None else rounded_up(release.epsilon_after)
+    epsilon = "-" if release.epsilon_after is None else report.shown(release.epsilon_after)
     return (
         f"{release.number:>5}  {release.label[:_LABEL]:<{_LABEL}}  {release.noise_multiplier:>11.4g}  {realised:>9}  "
         f"{contributors:>12}  {epsilon:>9}"
@@ -56,7 +67,7 @@ def _line(release: "ReportedRelease") -> str:
 
 
 def _item(assumption: Assumption, columns: int) -> list[str]:
-    return _wrapped(f"{assumption.text} ({assumption.how})", columns, first="  - ")
+    return _wrapped(assumption.in_words, columns, first="  - ")
 
 
 def _wrapped(text: str, columns: int, *, first: str = "") -> list[str]:

@@ -145,11 +145,12 @@ def test_closing_a_moved_file_leaves_the_journal_of_the_next_writer(path: Path) 
 
 
 # Looking at the file from the process that holds it must not drop its lock, which others would then get.
-def test_refused_opening_leaves_the_lock(path: Path) -> None:
+def test_refused_opening_and_reading_leave_the_lock(path: Path) -> None:
     with create(path) as ledger:
-        for opening in (Ledger.open, Ledger.open_to_read):
-            with pytest.raises(LedgerLocked):
-                opening(path)
+        with pytest.raises(LedgerLocked):
+            Ledger.open(path)
+        with Ledger.open_to_read(path) as read:
+            assert read.head == ledger.head
         code = "import sys, dp\ntry: dp.Ledger.open(sys.argv[1])\nexcept dp.LedgerLocked: print('locked')"
         other = subprocess.run([sys.executable, "-c", code, path], capture_output=True, text=True, cwd=REPOSITORY)
         assert other.stdout == "locked\n"

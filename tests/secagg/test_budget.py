@@ -14,6 +14,7 @@ from dp.events import (
     NeighbouringRelation,
     PoissonSampledEvent,
 )
+from dp.figures import rounded_up
 from dp.ledger import Ledger
 from dp.records import Commitment, Reservation
 from dp.report import BudgetReport
@@ -141,7 +142,9 @@ def test_verify_says_what_an_intact_ledger_holds(ledger: Path, capsys: pytest.Ca
     kept = head(ledger)
     assert verify_on_terminal(ledger, head=None) == 0
     line = capsys.readouterr().out
-    assert line.startswith("unaltered as far as it goes (give --head to learn whether its end was cut): 2 releases (1 ")
+    assert line.startswith(
+        "consistent; no --head given, so a rebuilt, replaced or truncated ledger would not be noticed: 2 releases (1 "
+    )
     assert line.endswith(f" at delta 0.001; head {kept}\n")
     assert line.count("\n") == 1
     assert verify_on_terminal(ledger, head=kept) == 0
@@ -149,7 +152,7 @@ def test_verify_says_what_an_intact_ledger_holds(ledger: Path, capsys: pytest.Ca
     with Ledger.open(ledger) as opened:
         opened.reserve(EVENT, "round 3")
     assert verify_on_terminal(ledger.parent, head=kept) == 0
-    assert capsys.readouterr().out.startswith("intact, 1 records after the kept head: 3 releases (2 uncommitted)")
+    assert capsys.readouterr().out.startswith("intact, 1 record after the kept head: 3 releases (2 uncommitted)")
 
 
 def test_report_does_not_replace_the_ledger_by_its_page(ledger: Path) -> None:
@@ -218,6 +221,103 @@ def test_verify_that_cannot_tell_is_another_error(ledger: Path, tmp_path: Path) 
         verify_on_terminal(tmp_path / "missing", head=None)
     with pytest.raises(DpError, match="64 hexadecimal digits"):
         verify_on_terminal(ledger, head="00")
+
+
+def test_verify_calls_an_empty_ledger_consistent_and_no_more(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Ledger.create(tmp_path / "new", epsilon=8, delta=1e-3, population=300).close()
+    assert verify_on_terminal(tmp_path / "new", head=None) == 0
+    line = capsys.readouterr().out
+    assert "unaltered" not in line
+    assert line.startswith(
+        "consistent; no --head given, so a rebuilt, replaced or truncated ledger would not be noticed"
+    )
+    assert "0 releases (0 uncommitted), epsilon 0.0000 of 8 spent" in line
+
+
+def test_verify_takes_a_head_as_it_is_pasted(ledger: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    kept = head(ledger)
+    for pasted in (
+        f"{kept[:40]}\n  {kept[40:]} ",
+        f"\u2502 {kept[:30]} \u2502\n\u2502 {kept[30:]} \u2502",
+        f" {kept.upper()}\r\n",
+        f"{kept[:10]}\t{kept[10:20]}\u00a0{kept[20:]}",
+    ):
+        assert verify_on_terminal(ledger, head=pasted) == 0
+        assert capsys.readouterr().out.startswith("intact, and the kept head is its last record")
+
+
+def test_reading_commands_work_while_the_ledger_is_written(ledger: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with Ledger.open(ledger) as opened:
+        opened.reserve(EVENT, "round 3")
+        assert verify_on_terminal(ledger.parent, head=opened.head) == 0
+        report_on_terminal(ledger.parent, as_json=False, html=None)
+        out = capsys.readouterr().out
+        assert out.startswith("intact, and the kept head is its last record: 3 releases")
+        assert "round 3" in out
+        opened.reserve(EVENT, "round 4")
+
+
+def test_report_adds_ledgers_up(ledger: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    other = tmp_path / "elsewhere" / "ledger.sqlite"
+    other.parent.mkdir()
+    with Ledger.create(other, epsilon=8, delta=1e-3, population=300) as opened:
+        opened.reserve(EVENT, "round 1")
+    report_on_terminal(ledger, other.parent, as_json=False, html=None)
+    whole = guarantee({EVENT: 3}, delta=1e-3).epsilon
+    text = capsys.readouterr().out
+    assert f"2 ledgers together: epsilon {rounded_up(whole)} at delta 0.001" in text
+    report_on_terminal(ledger, other, as_json=True, html=None)
+    assert json.loads(capsys.readouterr().out)["by_data"][0]["epsilon"] == whole
+    with pytest.raises(ConfigurationError, match="--html: expected one ledger, found 2"):
+        report_on_terminal(ledger, other, as_json=False, html=tmp_path / "page.html")
+    assert not (tmp_path / "page.html").exists()
+
+
+def test_report_of_a_folder_counts_earlier_ledgers_of_the_same_data(
+    ledger: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Ledger.create(ledger.with_name("ledger-1.sqlite"), epsilon=8, delta=1e-3, population=300) as opened:
+        opened.reserve(EVENT, "round 1")
+    report_on_terminal(ledger.parent, as_json=True, html=None)
+    found = json.loads(capsys.readouterr().out)
+    words = {item["heading"]: item["text"] for item in found["checklist"]}["With earlier ledgers"]
+    assert rounded_up(guarantee({EVENT: 3}, delta=1e-3).epsilon) in words
+    assert "ledger-1.sqlite" in words
+    assert len(found["failed"]) == 2
+    assert all("ledger-1.sqlite" in each for each in found["failed"])
+    assert "FAILED" in found["statement"]
+
+
+def test_report_of_an_older_copy_says_so(ledger: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    newer = ledger.with_name("ledger-newer.sqlite")
+    newer.write_bytes(ledger.read_bytes())
+    report_on_terminal(ledger, as_json=False, html=None)
+    assert "FAILED" not in capsys.readouterr().out
+    with Ledger.open(newer) as opened:
+        opened.reserve(EVENT, "round 3")
+    report_on_terminal(ledger, as_json=False, html=None)
+    assert "holds every record of this ledger and more" in " ".join(capsys.readouterr().out.split())
+
+
+def test_report_survives_a_neighbour_that_cannot_be_added(ledger: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    ledger.with_name("ledger-old.sqlite").write_bytes(b"no ledger")
+    report_on_terminal(ledger, as_json=False, html=None)
+    assert "ledger-old.sqlite: not added up." in " ".join(capsys.readouterr().out.split())
+
+
+def test_report_takes_names_that_the_ledger_lacks(ledger: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    report_on_terminal(ledger, as_json=False, html=None, organisation="Clinic", title="trial 7")
+    out = " ".join(capsys.readouterr().out.split())
+    assert "Clinic (given for this report; the ledger does not say)" in out
+    assert "trial 7 (given for this report; the ledger does not say)" in out
+
+
+def test_plan_for_a_small_epsilon_does_not_show_more() -> None:
+    text = plan(Question(clients=1000, rounds=1, epsilon=0.1234567)).as_text()
+    shown = float(text.split()[1])
+    assert shown <= 0.1234567
 
 
 def test_commands_exit_with_0_and_3(ledger: Path, tmp_path: Path) -> None:

@@ -40,7 +40,9 @@ def run(code: str, cwd: Path) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize("by", BY)
-@pytest.mark.parametrize("name", ["msgspec", "typer", "numpy", "dp.errors", "protocols", "rich.console", "secagg.errors"])
+@pytest.mark.parametrize(
+    "name", ["msgspec", "typer", "numpy", "dp.errors", "protocols", "rich.console", "secagg.errors"]
+)
 def test_interruption_among_the_imports_is_silent(name: str, by: signal.Signals, tmp_path: Path) -> None:
     found = run(AT_IMPORT.format(name=name, by=int(by), arguments=["protocols"]), tmp_path)
     assert (found.returncode, found.stdout, found.stderr) == (exit_code(by), "", "")

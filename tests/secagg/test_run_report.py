@@ -21,6 +21,7 @@ from secagg.prepare import Prepared, prepare
 from secagg.report import SHOWN_ROUNDS, RunReport
 from secagg.run import run_name, run_training
 from secagg.runfolder import RunFolder
+from secagg.together import together
 from secagg.training import SecureAveraging
 
 SMALL = {
@@ -109,7 +110,7 @@ def test_page_states_guarantee_and_assumptions(report: RunReport, page: str) -> 
     assumed = (assumption.text for assumption in report.budget.assumptions)
     for text in (report.budget.statement, *assumed, *(text for _, text in report.budget.facts)):
         assert text.replace("'", "&#39;") in page
-    assert "at most 5% of the clients collude" in words(page)
+    assert "provided that the server follows the protocol and no more than 1 of the 24 clients collude" in words(page)
 
 
 def test_page_shows_settings_plan_and_how_to_run_again(report: RunReport, page: str) -> None:
@@ -153,6 +154,9 @@ def test_insecure_protocol_is_called_insecure(tmp_path: Path) -> None:
     page = report.as_html()
     assert report.name == "noised, but not secure"
     assert "against the server the guarantee below does not hold" in words(page)
+    assert "1 condition of this guarantee FAILED" in words(page)
+    assert "FAILED : At least one release was summed by a protocol that shows every client" in words(page)
+    assert "hides each of them from the server" not in page
     assert "every client's clipped and noised update" in words(page)
     assert "any single client's update" not in words(page)
 
@@ -164,8 +168,47 @@ def test_run_against_a_malicious_server_says_so(tmp_path: Path) -> None:
     assert report.summary.adversary is Adversary.MALICIOUS
     assert "confirm_survivors" in report.stages
     assert "Server assumed malicious: it may do anything" in page
-    assert "any single client's update, whatever it does, as long as at most 5% of the clients collude" in page
+    assert (
+        "any single client's update, whatever the server does, provided that no more than 1 of the 24 clients collude"
+        in page
+    )
     assert set(report.summary.compared) == {"without noise", "plain"}
+
+
+def test_run_of_few_clients_says_how_many_it_withstands(tmp_path: Path) -> None:
+    folder, prepared = started(
+        tmp_path / "trial 7", clients=9, compare=False, rounds=1, epsilon=200.0, organisation="Clinic <1>"
+    )
+    report = finished(folder, prepared)
+    page = words(report.as_html())
+    assert "no more than 0 of the 9 clients collude with it" in page
+    assert "This run withstands 0 colluding of 9 clients" in page
+    assert "This run withstands 0 vanishing of 9 clients" in page
+    assert "the protocol that sums withstands 0, the noise 1; NOT EVEN ONE client may help the server" in page
+    assert "Clinic &lt;1&gt; (recorded in the ledger when it was made)" in page
+    with Ledger.open_to_read(folder.ledger) as ledger:
+        about = ledger.budget.description
+    assert about is not None
+    assert (about.run, about.data, about.organisation) == ("trial 7", "breast-cancer", "Clinic <1>")
+    assert about.data_digest == prepared.data_digest
+    assert prepared.data_digest not in page
+
+
+def test_run_beside_an_earlier_ledger_of_its_data_tells_what_both_cost(tmp_path: Path) -> None:
+    folder, prepared = started(tmp_path / "run", compare=False, rounds=1)
+    finished(folder, prepared)
+    folder.ledger.rename(tmp_path / "ledger-earlier.sqlite")
+    folder.begin(prepared.config)
+    (tmp_path / "ledger-earlier.sqlite").rename(folder.path / "ledger-earlier.sqlite")
+    report = finished(folder, prepared)
+    assert report.budget is not None
+    both = together([folder.ledger, folder.path / "ledger-earlier.sqlite"])
+    assert both.everything is None
+    assert both.sums[0].guarantee.epsilon > report.budget.spent.epsilon
+    page = words(report.as_html())
+    assert f"2 ledgers together: epsilon {rounded_up(both.sums[0].guarantee.epsilon)} at delta 0.01" in page
+    assert "2 conditions of this guarantee FAILED" in page
+    assert "count" not in dict(report.budget.facts)["With earlier ledgers"]
 
 
 def test_run_over_a_prime_field_names_its_modulus(report: RunReport, page: str) -> None:

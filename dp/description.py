@@ -1,0 +1,45 @@
+"""What a ledger is about, in the words of whoever made it: a run, its data, an organisation.
+
+A ledger keeps it in its first record, so its chain covers it: whoever holds a later `head` notices a change. Nobody but
+the ledger's maker vouches for it.
+"""
+
+import re
+
+import msgspec
+from msgspec.structs import force_setattr
+
+from dp.checks import short_text
+from dp.errors import InvalidParameter
+
+
+class Description(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Names for people, and a digest by which ledgers of the same data are found.
+
+    Attributes:
+        run: the name of the run, 1 to 200 printable characters; None where there is none.
+        data: the name of the data set, likewise.
+        organisation: who is responsible, likewise.
+        data_digest: SHA-256 of the data set, 64 lower-case hexadecimal digits, or None. No guarantee covers a digest:
+            whoever knows all examples but one can check a guess of that one by it. So it stays in the ledger, and
+            reports do not show it.
+
+    Raises:
+        InvalidParameter: an attribute is something else.
+    """
+
+    run: str | None = None
+    data: str | None = None
+    organisation: str | None = None
+    data_digest: str | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("run", "data", "organisation"):
+            value = getattr(self, name)
+            if value is not None:
+                force_setattr(self, name, short_text(name, value))
+        digest: object = self.data_digest
+        if digest is not None and not (isinstance(digest, str) and re.fullmatch("[0-9a-f]{64}", digest)):
+            raise InvalidParameter(
+                "data_digest: expected 64 lower-case hexadecimal digits, as SHA-256 has them, found something else"
+            )

@@ -1,0 +1,59 @@
+"""What a report says it is about, and whose word that is: the ledger's, or that of whoever asked for the report."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from dp.checks import short_text
+from dp.description import Description
+from dp.errors import InvalidParameter
+
+RECORDED: Final = "recorded in the ledger when it was made"
+GIVEN: Final = "given for this report; the ledger does not say"
+MISSING: Final = "the ledger does not say"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class About:
+    """The names of a report.
+
+    Attributes:
+        recorded: what the ledger says.
+        run: of the run, where the ledger does not say and it was given for the report.
+        organisation: likewise, who is responsible.
+
+    Raises:
+        InvalidParameter: a name was given that the ledger records, or that is not 1 to 200 printable characters.
+    """
+
+    recorded: Description
+    run: str | None = None
+    organisation: str | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("run", "organisation"):
+            given, known = getattr(self, name), getattr(self.recorded, name)
+            if given is None:
+                continue
+            if known is not None:
+                raise InvalidParameter(
+                    f"{name}: expected none, since the ledger records {known!r}, found another one for the report. "
+                    "Leave it out."
+                )
+            short_text(name, given)
+
+    @property
+    def names(self) -> tuple[tuple[str, str, str], ...]:
+        """Each heading with its name and whose word that is."""
+        rows = (
+            ("Run", self.recorded.run, self.run),
+            ("Data set", self.recorded.data, None),
+            ("Organisation", self.recorded.organisation, self.organisation),
+        )
+        return tuple(
+            (heading, known, RECORDED)
+            if known is not None
+            else (heading, given, GIVEN)
+            if given is not None
+            else (heading, "not recorded", MISSING)
+            for heading, known, given in rows
+        )

@@ -1,0 +1,66 @@
+"""How many colluding clients the guarantee of a ledger's releases stands against, as far as that was recorded."""
+
+from collections.abc import Iterable
+
+from dp.events import Trust
+from dp.records import (
+    CLIENTS_DETAIL,
+    NOISE_COLLUDING_DETAIL,
+    SUM_COLLUDING_DETAIL,
+    UPDATES_HIDDEN_DETAIL,
+    Detail,
+    LedgerEntry,
+)
+from dp.reporting.wording import trusts
+
+
+def updates_hidden(entries: Iterable[LedgerEntry]) -> bool:
+    """Return whether no release says that the protocol showed single vectors to the server."""
+    return all(_details(entry).get(UPDATES_HIDDEN_DETAIL) != "no" for entry in entries)
+
+
+def colluders(entries: Iterable[LedgerEntry]) -> str:
+    """Return in words how many clients may collude with the server, the least over all releases.
+
+    Noise that one party adds needs no other party, so only shares of noise are a matter of how many collude.
+    """
+    found = tuple(entries)
+    shared = [entry for entry, trust in zip(found, trusts(found), strict=True) if trust is Trust.DISTRIBUTED]
+    if not found:
+        return "nothing released yet"
+    if not shared:
+        return "any number of clients: no guarantee here rests on the noise of several clients together"
+    if not updates_hidden(shared):
+        return "none, and not the server alone either: it saw every client's vector"
+    known = [each for entry in shared if (each := _withstood(_details(entry))) is not None]
+    missing = len(shared) - len(known)
+    if not known:
+        return "not recorded"
+    least, words = min(known)
+    parts = [words]
+    if not least:
+        parts.append("NOT EVEN ONE client may help the server")
+    if missing:
+        parts.append(f"not recorded for {missing:,} of {len(shared):,} releases")
+    return "; ".join(parts)
+
+
+def _details(entry: LedgerEntry) -> dict[str, Detail]:
+    return {} if entry.commitment is None else dict(entry.commitment.details)
+
+
+def _withstood(details: dict[str, Detail]) -> tuple[int, str] | None:
+    """Return the number that one release withstands, and in words where that comes from; None if not recorded."""
+    noise, summing, clients = (
+        details.get(name) for name in (NOISE_COLLUDING_DETAIL, SUM_COLLUDING_DETAIL, CLIENTS_DETAIL)
+    )
+    if not isinstance(noise, int):
+        return None
+    of = f" of {clients:,} clients" if isinstance(clients, int) else " clients"
+    if not isinstance(summing, int):
+        return noise, f"at most {noise:,}{of}, by the noise; not recorded for the protocol that sums"
+    least = min(noise, summing)
+    words = f"at most {least:,}{of} colluding with the server"
+    if noise != summing:
+        words += f"; the protocol that sums withstands {summing:,}, the noise {noise:,}"
+    return least, words

@@ -1,0 +1,93 @@
+"""How many clients a run withstands, in whole clients: some that collude with the server, and some that vanish.
+
+Settings are fractions, and a fraction of a small cohort is no client at all. The sum's protocol is planned for
+`adversarial * clients`, rounded down. The noise counts at least one colluding client, since every client knows its own
+share. A single update stays hidden from the server only while both hold.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Final
+
+from dp.events import Trust
+from protocols import load
+from protocols.crypto.density import whole_clients
+from secagg.config import TrainingConfig
+from secagg.noise import Target
+
+_THOUSANDTHS: Final = 1000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cohort:
+    """What a run's cohort withstands.
+
+    Attributes:
+        clients: All of them.
+        colluding: Clients that the protocol is planned to withstand if they collude with the server; None where it
+            hides nothing from the server.
+        noise_colluding: Clients whose shares of the noise are not counted; None where no guarantee rests on shares.
+        vanishing: Clients that may vanish from a round before it releases nothing.
+    """
+
+    clients: int
+    colluding: int | None
+    noise_colluding: int | None
+    vanishing: int
+
+    @classmethod
+    def of(cls, config: TrainingConfig, *, minimum_contributors: int, target: Target | None) -> "Cohort":
+        """What the settings come to.
+
+        Args:
+            config: The settings.
+            minimum_contributors: Fewer release nothing.
+            target: What the noise in the sums is for, or None.
+        """
+        shared = target is not None and target.trust is Trust.DISTRIBUTED
+        return cls(
+            clients=config.clients,
+            colluding=_colluding(config),
+            noise_colluding=target.colluding if target is not None and shared else None,
+            vanishing=config.clients - minimum_contributors,
+        )
+
+    @property
+    def collusion_in_words(self) -> str:
+        """How many may collude with the server; both numbers where protocol and noise differ."""
+        if self.colluding is None:
+            return "no server at all: it sees every client's update"
+        words = f"{self.colluding:,} colluding of {self.clients:,} clients"
+        if self.noise_colluding not in (None, self.colluding):
+            words += f" (the noise alone: {self.noise_colluding:,} of {self.clients:,})"
+        return words
+
+    @property
+    def in_words(self) -> str:
+        """What the cohort withstands."""
+        return f"{self.collusion_in_words}, and {self.vanishing:,} vanishing of {self.clients:,} in a round"
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What the cohort does not withstand although settings may look as if it did."""
+        least = math.ceil(_THOUSANDTHS / self.clients) / _THOUSANDTHS
+        found = []
+        if self.colluding == 0:
+            found.append(
+                f"withstands 0 colluding of {self.clients:,} clients: the protocol is planned for none, so nothing is "
+                "promised for single updates if one client helps the server. For one client, adversarial must be at "
+                f"least {least:g}; or take more clients."
+            )
+        if self.vanishing == 0:
+            found.append(
+                f"withstands 0 vanishing of {self.clients:,} clients: if one client vanishes, the round releases "
+                "nothing. Take a smaller minimum_contributors, a dropout of at least "
+                f"{least:g}, or more clients."
+            )
+        return tuple(found)
+
+
+def _colluding(config: TrainingConfig) -> int | None:
+    if not load(config.protocol).adversaries:
+        return None
+    return whole_clients(config.clients, config.adversarial, "adversarial")
