@@ -192,9 +192,9 @@ def calibrate_gaussian(
     def spent(multiplier: float) -> float:
         renyi = target.renyi_spent(multiplier)
         events = releases_of(multiplier)
-        if why_not(events, delta=target.delta, at_most=renyi):
+        if why_not(events):
             return renyi
-        return min(renyi, loss_epsilon(events, delta=target.delta, at_most=renyi, points=_SEARCH_POINTS).epsilon)
+        return min(renyi, loss_epsilon(events, delta=target.delta, points=_SEARCH_POINTS).epsilon)
 
     enough = renyi_noise_multiplier(target)
     noise_multiplier = least_noise(

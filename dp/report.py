@@ -111,8 +111,7 @@ class BudgetReport:
         projection: what would be spent after some more releases like the last one, as far as these fit and are no more
             than a few times those made: pairs of how many more, and epsilon.
         releases: every reserved release, in order.
-        epsilon_by_delta: the same releases, stated for other deltas, those below 1e-9 not where privacy loss
-            distributions of sampled releases give the total.
+        epsilon_by_delta: the same releases, stated for other deltas.
         integer_orders: whether the noise of a release is bounded at integer Renyi orders only, as Skellam noise is.
         setting: where the noise comes from, and who is trusted with what.
         assumptions: what the guarantee rests on, and what of it was verified.
@@ -283,8 +282,8 @@ def _releases(
 
 def _profile(reserved: list[PrivacyEvent], unsampled: list[PrivacyEvent], spent: Guarantee) -> tuple[AtDelta, ...]:
     deltas = [10.0**exponent for exponent in DELTA_EXPONENTS]
-    amplified = epsilons_at(reserved, deltas, delta=spent.delta)
-    unamplified = epsilons_at(unsampled, deltas, delta=spent.delta) if unsampled else {}
+    amplified = epsilons_at(reserved, deltas)
+    unamplified = epsilons_at(unsampled, deltas) if unsampled else {}
     return tuple(
         AtDelta(
             delta=delta,

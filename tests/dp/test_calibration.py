@@ -127,12 +127,29 @@ def test_calibrate_gaussian_with_sampling_is_safe_and_nearly_least(
 
 def test_calibrate_gaussian_goes_by_renyi_where_nothing_else_applies() -> None:
     relation = NeighbouringRelation.ADD_OR_REMOVE_ONE
-    budget: dict[str, Any] = {"epsilon": 1.0, "delta": 1e-12, "releases": 100} | SAMPLED
+    budget: dict[str, Any] = {"epsilon": 1.0, "delta": 1e-25, "releases": 1000} | SAMPLED
     found = calibrate_gaussian(**budget)
     assert found == pytest.approx(renyi_noise_multiplier(Target(**budget)), rel=1e-5)
-    spent = guarantee(gaussian_events(found, 100, 0.05), delta=1e-12, relation=relation)
-    assert spent.pld_epsilon is None
+    spent = guarantee(gaussian_events(found, 1000, 0.05), delta=1e-25, relation=relation)
+    assert spent.pld_epsilon == math.inf
     assert spent.epsilon <= 1.0
+
+
+@pytest.mark.parametrize("epsilon", [120.0, 400.0, 5000.0])
+def test_calibrate_gaussian_spends_a_large_epsilon(epsilon: float) -> None:
+    """Every target from 120 to 700 got the noise of the same 111 once."""
+    relation = NeighbouringRelation.ADD_OR_REMOVE_ONE
+    found = calibrate_gaussian(epsilon=epsilon, delta=1e-5, releases=100, relation=relation, sampling_rate=0.1)
+    spent = guarantee(gaussian_events(found, 100, 0.1), delta=1e-5, relation=relation)
+    assert 0.99 * epsilon < spent.epsilon <= epsilon
+
+
+def test_calibrate_gaussian_of_a_small_epsilon_is_tight() -> None:
+    """The normal limit of many small losses needs a multiplier of q sqrt(releases) over that of one release."""
+    relation = NeighbouringRelation.ADD_OR_REMOVE_ONE
+    found = calibrate_gaussian(epsilon=1e-3, delta=1e-6, releases=1000, relation=relation, sampling_rate=0.01)
+    one = calibrate_gaussian(epsilon=1e-3, delta=1e-6, releases=1, relation=relation)
+    assert found == pytest.approx(0.01 * math.sqrt(1000) * one, rel=0.01)
 
 
 def test_calibrate_gaussian_never_goes_below_the_least_multiplier() -> None:
