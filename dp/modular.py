@@ -8,8 +8,8 @@ which k standard deviations of a coordinate of the sum fit on either side of zer
     2^b g >= 2 k sqrt(c^2 n^2 / d + n g^2 / 4 + s^2),
 
 with d coordinates and s the deviation of all the noise, in the update's units. The noise must follow the norm,
-s = z D(g) for a noise multiplier z that the accountant finds for the lattice of this g, and never be thinner than the
-mechanism allows, so that s grows with g. What is planned is the least g that fits.
+s = z D(g) for a noise multiplier z that the accountant finds for the lattice of this g. What is planned is the least g
+that fits; where even its shares of noise are thinner than the mechanism allows, the modulus is too small.
 
 What k deviations are worth as a probability is in `dp.wrapping`.
 """
@@ -63,8 +63,7 @@ class ModularPlan:
         noise_std: standard deviation of the noise in each coordinate of the sum.
         gaussian_std: the least standard deviation of continuous Gaussian noise for the same target under the same
             accountant, on the same orders, with no modulus and nothing rounded.
-        spent: epsilon of all releases; well below the target's only where the mechanism allows no thinner
-            noise.
+        spent: epsilon of all releases.
         wrap_probability: bound on the probability that a given coordinate of one sum wraps around, where updates are
             rotated by one transform over all coordinates; 0 below 1e-300.
     """
@@ -179,7 +178,8 @@ def plan_modulus(
             raise InfeasibleTarget(
                 f"a modulus of {asked} bits has no room for {least_deviations:g} deviations of the sum of {clients} "
                 f"clients and its noise in {dimension} coordinates for {target}, on a lattice whose rounding adds no "
-                f"more norm than the clip; {enough} bits would do"
+                "more norm than the clip, and which is fine enough for shares of so little noise; "
+                f"{enough} bits would do"
             )
     raise InfeasibleTarget(
         f"no modulus of at most {MAXIMUM_MODULUS_BITS} bits has room for {least_deviations:g} deviations of the sum of "
@@ -218,13 +218,17 @@ class _Planner:
 
     def noise_std(self, granularity: float, multiplier: float) -> float:
         """s, in the update's units."""
-        least = _LOCAL_SIGMAS[self.noise][0] * math.sqrt(self.clients)
-        return max(multiplier * self.sensitivity(granularity), least) * granularity
+        return multiplier * self.sensitivity(granularity) * granularity
 
     def has_room(self, bits: int, granularity: float, noise_std: float) -> bool:
         signal = self.clip_l2 * self.clients / math.sqrt(self.dimension)
         spread = math.hypot(signal, granularity * math.sqrt(self.clients) / 2, noise_std)
         return math.ldexp(granularity, bits) >= 2 * self.deviations * spread
+
+    def is_fine(self, granularity: float, multiplier: float) -> bool:
+        """Whether the shares of noise that it takes are not thinner than shares can be."""
+        least = _LOCAL_SIGMAS[self.noise][0] * math.sqrt(self.clients)
+        return multiplier * self.sensitivity(granularity) >= least
 
     def has_shares(self, granularity: float, multiplier: float) -> bool:
         most = _LOCAL_SIGMAS[self.noise][1] * math.sqrt(self.clients)
@@ -238,6 +242,8 @@ class _Planner:
         """
         multiplier = continuous_multiplier * (1 + 2 * RELATIVE_TOLERANCE)
         while (granularity := self._finest(bits, multiplier)) is not None:
+            if not self.is_fine(granularity, multiplier):
+                return None
             try:
                 mechanism = self._calibrate(granularity)
             except InfeasibleTarget:

@@ -1,5 +1,6 @@
 import dataclasses
 import math
+import pickle
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from dp.calibration import (
     least_noise,
     renyi_noise_multiplier,
 )
-from dp.errors import IncompatibleEvent, InfeasibleTarget, InvalidParameter
+from dp.errors import IncompatibleEvent, InfeasibleTarget, InvalidParameter, LatticeTooCoarse
 from dp.events import GaussianEvent, NeighbouringRelation, PoissonSampledEvent, PrivacyEvent
 from dp.loss import gaussian_epsilon
 from dp.target import Target
@@ -77,10 +78,44 @@ def test_calibrate_skellam_needs_as_little_as_the_discrete_gaussian_on_a_fine_la
     assert skellam.noise_multiplier == pytest.approx(gaussian.noise_multiplier, rel=2e-5)
 
 
-def test_calibrate_distributed_never_goes_below_the_least_local_sigma() -> None:
-    found = calibrate_distributed(**TARGET | {"l2_sensitivity": 1.0})
-    assert found.local_sigma == 2.0
-    assert guarantee({found.event: 30}, delta=1e-3).epsilon < 8.0
+COUNTS: dict[str, Any] = {
+    "epsilon": 1.0,
+    "delta": 1e-4,
+    "releases": 1,
+    "l2_sensitivity": 1.0,
+    "dimension": 16,
+    "minimum_contributors": 850,
+}
+
+
+def test_calibrate_distributed_refuses_a_lattice_too_coarse_for_its_noise_and_names_the_scale() -> None:
+    """The least share on unscaled counts is a noise multiplier of 58.3, where 3.51 is enough."""
+    with pytest.raises(LatticeTooCoarse, match="Multiply the values and l2_sensitivity by 17") as caught:
+        calibrate_distributed(**COUNTS)
+    assert caught.value.scale == 17
+    assert pickle.loads(pickle.dumps(caught.value)).scale == 17
+    found = calibrate_distributed(**COUNTS | {"l2_sensitivity": 17.0})
+    assert found.noise_multiplier == pytest.approx(3.508, rel=1e-3)
+    with pytest.raises(LatticeTooCoarse) as caught:
+        calibrate_distributed(**COUNTS | {"l2_sensitivity": 16.0})
+    assert caught.value.scale == 2
+
+
+@pytest.mark.parametrize("sampling", [{}, SAMPLED])
+@pytest.mark.parametrize(
+    ("calibrate", "contributors"),
+    [(calibrate_distributed, 200), (calibrate_distributed, 2**50), (calibrate_skellam, 2**50)],
+)
+def test_a_lattice_is_never_so_coarse_that_noise_is_inflated(
+    calibrate: Any, contributors: int, sampling: dict[str, Any]
+) -> None:
+    coarse = TARGET | sampling | {"l2_sensitivity": 0.25, "minimum_contributors": contributors}
+    with pytest.raises(LatticeTooCoarse) as caught:
+        calibrate(**coarse)
+    found = calibrate(**coarse | {"l2_sensitivity": 0.25 * caught.value.scale})
+    budget = {name: coarse[name] for name in ("epsilon", "delta", "releases")}
+    target = Target(**budget | {"relation": NeighbouringRelation.ZERO_OUT, "sampling_rate": 1.0} | sampling)
+    assert 0.99 * target.epsilon < target.spent(found.event) <= target.epsilon
 
 
 @pytest.mark.parametrize("calibrate", [calibrate_distributed, calibrate_skellam])

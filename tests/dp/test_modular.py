@@ -122,14 +122,19 @@ def test_plan_modulus_with_bits_to_spare_keeps_to_shares_that_can_be_drawn(noise
     assert plan.wrap_probability == 0
 
 
-def test_plan_modulus_with_the_thinnest_shares_spends_less() -> None:
+def test_plan_modulus_refuses_a_lattice_whose_thinnest_shares_are_more_noise_than_is_needed() -> None:
     setting = SMALL | {"clients": 10_000, "dimension": 16}
-    plan = plan_modulus(**setting)
-    assert plan.local_sigma == pytest.approx(2, rel=1e-12)
-    assert plan.spent < 0.1 * plan.target.epsilon
+    with pytest.raises(
+        InfeasibleTarget, match=r"fine enough for shares of so little noise; 2\d bits would do"
+    ) as caught:
+        plan_modulus(**setting)
+    plan = plan_modulus(**setting | {"bits": int(str(caught.value).split()[-4])})
+    assert plan.local_sigma >= 2
+    assert plan.noise_ratio < 1.1
+    assert plan.spent > 0.999 * plan.target.epsilon
     skellam = plan_modulus(**setting | {"noise": LatticeNoise.SKELLAM})
     assert skellam.local_sigma < 2
-    assert 1 < skellam.noise_ratio < 1.5 < 10 < plan.noise_ratio
+    assert 1 < skellam.noise_ratio < 1.5
 
 
 @pytest.mark.parametrize("noise", list(LatticeNoise))
