@@ -11,7 +11,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Final
 
-from dp.accounting import Guarantee, composed_divergences, guarantee, renyi_epsilon
+from dp.accounting import Guarantee, guarantee
 from dp.events import NeighbouringRelation, PrivacyEvent, SkellamEvent
 from dp.ledger import Ledger
 from dp.records import Budget, Detail, LedgerEntry
@@ -104,8 +104,8 @@ class BudgetReport:
         spent: the guarantee of all reserved releases together, which the ledger enforces.
         realised: the same at the noise realised, where recorded.
         unamplified: the same without amplification by sampling; None where nothing was sampled.
-        continuous_epsilon: epsilon, by Renyi divergences as `spent`, if every release had had continuous Gaussian noise
-            of the same multiplier; None where all of them had.
+        continuous_epsilon: epsilon, by the accountants of Gaussian noise, exact without sampling, if every release had
+            had continuous Gaussian noise of the same multiplier; None where all of them had.
         remaining_releases: how many more releases like the last one fit into the budget, at most 2**40; None where
             there is none yet.
         projection: what would be spent after some more releases like the last one, as far as these fit and are no more
@@ -162,7 +162,7 @@ class BudgetReport:
             unamplified=unamplified,
             continuous_epsilon=None
             if continuous == Counter(reserved)
-            else renyi_epsilon(composed_divergences(continuous), budget.delta)[0],
+            else guarantee(continuous, delta=budget.delta, relation=budget.relation, unit=budget.unit).epsilon,
             remaining_releases=left,
             projection=projected(reserved, reserved[-1], further=further, budget=budget) if further else (),
             releases=_releases(

@@ -9,9 +9,9 @@ import msgspec
 
 from dp.calibration import calibrate_gaussian
 from protocols import Adversary, Keyholder, Member, SecureSum, available, load
-from protocols.crypto.density import whole_clients
 from protocols.errors import ParameterError
 from secagg.clipping import Clip, ClippingKind, choose_clip, planned
+from secagg.cohort import colluding_clients
 from secagg.config import TrainingConfig
 from secagg.data.load import load as load_data
 from secagg.data.partition import partition
@@ -121,8 +121,7 @@ def prepare(config: TrainingConfig) -> Prepared:
     )
     target = None
     if config.private and example_level is None:
-        # Every client knows its own noise share, so against a curious one of them at least that one does not count.
-        colluding = max(1, whole_clients(config.clients, config.adversarial, "adversarial"))
+        colluding = colluding_clients(config.clients, config.adversarial)
         target = Target(
             epsilon=config.epsilon,
             delta=config.delta,
