@@ -6,7 +6,7 @@ the sum to epsilon is dp-accounting's: arXiv 2004.00010v4, Proposition 12, with 
 the Kullback-Leibler divergence.
 
 Where all noise is Gaussian, sampled or not, privacy loss distributions (`dp.loss`) give a second upper bound, nearly
-always the lower one; the lesser is the guarantee, the other its cross-check.
+always the lower one at any epsilon and delta; the lesser is the guarantee, the other its cross-check.
 """
 
 import math
@@ -81,7 +81,7 @@ def guarantee(
 ) -> Guarantee:
     """Return the (epsilon, delta) guarantee of all events together.
 
-    Sampled Gaussian noise takes up to some seconds, once for each noise, then tenths of a second; all else takes
+    Sampled Gaussian noise takes up to some seconds for each noise, mostly tenths of a second; all else takes
     milliseconds.
 
     Args:

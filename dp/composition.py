@@ -9,7 +9,8 @@ Composing by FFT is wrong by some 1e-16 of all mass, which would drown a small d
 p_i exp(theta l_i) / M(theta), composed, and tilted back (Gerber, Shiu, "Option pricing by Esscher transforms", 1994,
 has the transform; the choice of theta is that of a saddlepoint). With K(theta) = sum log M(theta) over all releases,
 Markov's inequality gives delta(epsilon) <= exp(K(theta) - theta epsilon), and theta is where the epsilon of that is
-least: K'(theta) is that epsilon, so that the tilted sum is centred there. Errors are then relative to delta.
+least: K'(theta) is that epsilon, so that the tilted sum is centred there. Errors are then relative to delta. What the
+FFT's rounding is at most, as measured, is added to every mass.
 
 An FFT over N points adds what is outside of its window to what is inside, N points away. The window is such that at
 most `OUTSIDE` of the tilted mass is beyond either end, by Chernoff's bound. What is beyond the upper end is at most
@@ -35,6 +36,11 @@ ALLOWANCE_PER_RELEASE: Final = 1e-13
 
 _LEAST_TILT: Final = 1e-12
 _MOST_TILT: Final = 1e12
+_LESS_TILT: Final = 4.0
+_FAR: Final = 12.0  # between epsilon and the centre, times the tilt
+_FFT_ROUNDING: Final = 1e-15  # of the masses' l2 norm, in every one; and of that, by how much each release adds to it
+_POWER_ROUNDING: Final = 0.25
+_LARGE: Final = 700.0  # an exponent that float64 still has
 _DEVIATIONS: Final = (2.0, 4.0, 6.0, 8.0, 12.0, 20.0)  # Chernoff's bound is taken at a tilt by so many deviations
 
 
@@ -104,9 +110,23 @@ def composed_epsilon(
     if wanted <= 0:
         return Composed(math.inf, 0)
     tilt = _least_tilt(releases, grid, wanted)
-    cumulant, centre, variance = _cumulants(releases, tilt, grid)
+    cumulant, centre, _ = _cumulants(releases, tilt, grid)
     if centre <= 0 and cumulant - tilt * centre <= math.log(wanted):
         return Composed(0.0, 0)
+    best = _at_tilt(releases, tilt, grid, wanted, most_points)
+    # Where Markov's inequality is far from tight, epsilon is far below the centre, and may be below the window.
+    while tilt * (centre - best.epsilon) > _FAR and best.epsilon > 0 and tilt > _LEAST_TILT:
+        tilt /= _LESS_TILT
+        _, centre, _ = _cumulants(releases, tilt, grid)
+        found = _at_tilt(releases, tilt, grid, wanted, most_points)
+        best = Composed(min(best.epsilon, found.epsilon), max(best.points, found.points))
+    return best
+
+
+def _at_tilt(
+    releases: Sequence[tuple[Losses, int]], tilt: float, grid: float, wanted: float, most_points: int
+) -> Composed:
+    cumulant, centre, variance = _cumulants(releases, tilt, grid)
     low, high = _window(releases, tilt, grid, cumulant, centre, math.sqrt(variance))
     points = _points(max(high - low + 1, *(len(losses.logarithms) for losses, _ in releases)))
     if points > most_points:
@@ -178,7 +198,9 @@ def _convolved(
         spectrum *= scipy.fft.rfft(losses.tilted(tilt, grid), points) ** count
     offset = low - sum(count * losses.lowest for losses, count in releases)
     masses: NDArray[np.float64] = np.roll(scipy.fft.irfft(spectrum, points), -(offset % points))
-    return np.maximum(masses, 0.0)
+    times = sum(count for _, count in releases)
+    rounding = _FFT_ROUNDING * (1 + _POWER_ROUNDING * times) * float(np.linalg.norm(masses))
+    return np.maximum(masses, 0.0) + rounding
 
 
 def _epsilon(masses: NDArray[np.float64], low: int, grid: float, tilt: float, centre: float, log_delta: float) -> float:
@@ -202,8 +224,7 @@ def _epsilon(masses: NDArray[np.float64], low: int, grid: float, tilt: float, ce
     if place == len(masses):
         return math.inf
     loss = (low + place) * grid
-    mass = float(above[place] - excess[place])
-    if place == 0 or mass <= 0:
+    if place == 0:
         return max(0.0, loss)
-    left = math.exp(min(log_delta + float(heights[place]), 700.0)) - float(excess[place])
-    return max(0.0, loss + math.log1p(-min(left / mass, step)))
+    left = math.exp(min(log_delta + float(heights[place]), _LARGE)) - float(excess[place])
+    return max(0.0, loss + math.log1p(-min(left / float(above[place] - excess[place]), step)))
