@@ -3,6 +3,9 @@
 The usual way through it: `calibrate_distributed` sizes the noise for a budget, `clip_l2` bounds each update, every
 client adds a `DistributedDiscreteGaussian.share`, and a `Ledger` reserves each release before it is made and reports
 what was spent. Knows nothing of the protocol that does the summing.
+
+Values such as counts are often too coarse for the least noise that a client can draw: then `calibrate_distributed`
+raises `LatticeTooCoarse`, and the mend is one line each, `values * error.scale` before, `total / error.scale` after.
 """
 
 from dp.accounting import Guarantee, check_delta, guarantee, is_within, subsampled_gaussian_epsilon
@@ -19,6 +22,7 @@ from dp.errors import (
     InfeasibleTarget,
     InvalidParameter,
     InvalidReservation,
+    LatticeTooCoarse,
     LedgerClock,
     LedgerCorrupt,
     LedgerError,
@@ -68,6 +72,7 @@ __all__ = [
     "InvalidParameter",
     "InvalidReservation",
     "LatticeNoise",
+    "LatticeTooCoarse",
     "Ledger",
     "LedgerClock",
     "LedgerCorrupt",

@@ -6,7 +6,7 @@ the sum to epsilon is dp-accounting's: arXiv 2004.00010v4, Proposition 12, with 
 the Kullback-Leibler divergence.
 
 Where all noise is Gaussian, sampled or not, privacy loss distributions (`dp.loss`) give a second upper bound, nearly
-always the lower one; the lesser is the guarantee, the other its cross-check.
+always the lower one at any epsilon and delta; the lesser is the guarantee, the other its cross-check.
 """
 
 import math
@@ -33,7 +33,7 @@ from dp.renyi import HIGHEST_AMPLIFIED_ORDER, ORDERS, renyi_divergences, subsamp
 
 RENYI_ACCOUNTANT: Final = "Renyi DP (converted by arXiv 2004.00010v4 Proposition 12)"
 EXACT_ACCOUNTANT: Final = "exact for Gaussian noise (arXiv 1805.06530v2 Theorem 8)"
-LOSS_ACCOUNTANT: Final = "privacy loss distributions (dp-accounting, arXiv 2207.04380v1)"
+LOSS_ACCOUNTANT: Final = "privacy loss distributions (arXiv 2207.04380v1)"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +81,7 @@ def guarantee(
 ) -> Guarantee:
     """Return the (epsilon, delta) guarantee of all events together.
 
-    Sampled Gaussian noise takes up to some seconds, once for each noise, then tenths of a second; all else takes
+    Sampled Gaussian noise takes up to some seconds for each noise, mostly tenths of a second; all else takes
     milliseconds.
 
     Args:
@@ -103,8 +103,8 @@ def guarantee(
     releases = _single_releases(events, relation, unit)
     total = composed_divergences(releases)
     rdp_epsilon, order = renyi_epsilon(total, delta)
-    reason = why_not(releases, delta=delta, at_most=rdp_epsilon)
-    losses = None if reason else loss_epsilon(releases, delta=delta, at_most=rdp_epsilon)
+    reason = why_not(releases)
+    losses = None if reason else loss_epsilon(releases, delta=delta)
     bounds = {bound.value for event in releases if (bound := subsampling_bound(event)) is not None}
     return Guarantee(
         delta=delta,
@@ -150,9 +150,9 @@ def is_within(
     epsilon, delta = positive_real("epsilon", epsilon), probability("delta", delta)
     releases = _single_releases(events, relation, unit)
     rdp_epsilon, _ = renyi_epsilon(composed_divergences(releases), delta)
-    if rdp_epsilon <= epsilon or why_not(releases, delta=delta, at_most=rdp_epsilon):
+    if rdp_epsilon <= epsilon or why_not(releases):
         return rdp_epsilon <= epsilon
-    return loss_epsilon(releases, delta=delta, at_most=rdp_epsilon).epsilon <= epsilon
+    return loss_epsilon(releases, delta=delta).epsilon <= epsilon
 
 
 def subsampled_gaussian_epsilon(*, sampling: float, noise_multiplier: float, rounds: int, delta: float) -> float:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from dp.accounting import is_within
+from dp.checks import magnitude
 from dp.distributed import (
     MAXIMUM_LOCAL_SIGMA,
     MINIMUM_LOCAL_SIGMA,
@@ -18,7 +19,7 @@ from dp.distributed import (
     DistributedSkellam,
     LatticeNoise,
 )
-from dp.errors import InfeasibleTarget
+from dp.errors import InfeasibleTarget, LatticeTooCoarse
 from dp.events import GaussianEvent, NeighbouringRelation, PrivacyEvent
 from dp.loss import loss_epsilon, why_not
 from dp.skellam import MAXIMUM_VARIANCE, MINIMUM_VARIANCE
@@ -27,9 +28,10 @@ from dp.target import MAXIMUM_NOISE_MULTIPLIER, Target
 RELATIVE_TOLERANCE: Final = 1e-5
 MINIMUM_NOISE_MULTIPLIER: Final = 1e-3
 
-# Of a release's privacy loss distribution while searching; epsilon comes out some 5e-4 of it too large, rarely more.
-_SEARCH_POINTS: Final = 10_000
+# Of a release's privacy loss distribution while searching; epsilon comes out some 1e-4 of it too large, rarely 1e-2.
+_SEARCH_POINTS: Final = 40_000
 _FIRST_STEP: Final = 0.1  # of the logarithm of the noise; each further one is twice as long
+_FLOOR_TOLERANCE: Final = 1e-3  # by how much more than is needed a share may be where it is the least there is
 _CAP: Final = 50.0  # on the logarithm of spent over target, infinite where what is spent is 0 or infinite
 
 
@@ -62,19 +64,21 @@ def calibrate_distributed(
     Formal guarantees:
         `releases` sums, each with `minimum_contributors` shares or more, are (`epsilon`, `delta`)-differentially
         private together, under `relation`, for one client. `local_sigma` is within 1e-5 of the least that the
-        accountant accepts, on the safe side, and never below 2.
+        accountant accepts, on the safe side.
 
     Raises:
         InfeasibleTarget: the noise needed is above 2**40 lattice units a client.
+        LatticeTooCoarse: less noise is needed than `minimum_contributors` shares of the least `local_sigma`, 2, are.
+            Multiply the values and `l2_sensitivity` by the error's `scale`, and divide the sum by it.
         IncompatibleEvent: there is sampling under another relation than add-or-remove-one.
         InvalidParameter: an argument is out of range.
     """
 
-    def mechanism(local_sigma: float) -> DistributedDiscreteGaussian:
+    def mechanism(local_sigma: float, scale: float = 1.0) -> DistributedDiscreteGaussian:
         return DistributedDiscreteGaussian(
             local_sigma=local_sigma,
             minimum_contributors=minimum_contributors,
-            l2_sensitivity=l2_sensitivity,
+            l2_sensitivity=magnitude("l2_sensitivity", l2_sensitivity) * scale,
             dimension=dimension,
         )
 
@@ -90,6 +94,8 @@ def calibrate_distributed(
     if math.isinf(local_sigma):
         most = f"local sigma above {MAXIMUM_LOCAL_SIGMA:.6g} lattice units"
         raise _infeasible(target, most, mechanism(MAXIMUM_LOCAL_SIGMA))
+    if local_sigma == MINIMUM_LOCAL_SIGMA:
+        _check_floor(target, lambda scale: mechanism(MINIMUM_LOCAL_SIGMA, scale), "local sigma 2 lattice units")
     return mechanism(local_sigma)
 
 
@@ -120,19 +126,20 @@ def calibrate_skellam(
     Formal guarantees:
         `releases` sums, each with `minimum_contributors` shares or more, are (`epsilon`, `delta`)-differentially
         private together, under `relation`, for one client. `local_variance` is within 1e-5 of the least that the
-        accountant accepts, on the safe side, and never below 2**-30.
+        accountant accepts, on the safe side.
 
     Raises:
         InfeasibleTarget: the variance needed is above 2**32 squared lattice units a client.
+        LatticeTooCoarse: as for `calibrate_distributed`, where the least `local_variance`, 2**-30, is too much.
         IncompatibleEvent: there is sampling under another relation than add-or-remove-one.
         InvalidParameter: an argument is out of range.
     """
 
-    def mechanism(local_variance: float) -> DistributedSkellam:
+    def mechanism(local_variance: float, scale: float = 1.0) -> DistributedSkellam:
         return DistributedSkellam(
             local_variance=local_variance,
             minimum_contributors=minimum_contributors,
-            l2_sensitivity=l2_sensitivity,
+            l2_sensitivity=magnitude("l2_sensitivity", l2_sensitivity) * scale,
             dimension=dimension,
         )
 
@@ -148,6 +155,9 @@ def calibrate_skellam(
     if math.isinf(local_variance):
         most = f"local variance above {highest:.6g} squared lattice units"
         raise _infeasible(target, most, mechanism(highest))
+    lowest = float(MINIMUM_VARIANCE)
+    if local_variance == lowest:
+        _check_floor(target, lambda scale: mechanism(lowest, scale), "local variance 2**-30 squared lattice units")
     return mechanism(local_variance)
 
 
@@ -178,8 +188,8 @@ def calibrate_gaussian(
     Formal guarantees:
         `releases` queries, each with Gaussian noise of this many times its L2 sensitivity under `relation`, are
         (`epsilon`, `delta`)-differentially private together for one client. Within 1e-5 of the least that the
-        accountant accepts, on the safe side, or about 5e-4 where there is sampling and privacy loss distributions are
-        used, and never below 0.001.
+        accountant accepts, on the safe side, or about 5e-4, rarely 3e-3, where there is sampling and privacy loss
+        distributions are used, and never below 0.001.
 
     Raises:
         InfeasibleTarget: the noise multiplier needed is above 1e12.
@@ -194,9 +204,9 @@ def calibrate_gaussian(
     def spent(multiplier: float) -> float:
         renyi = target.renyi_spent(multiplier)
         events = releases_of(multiplier)
-        if why_not(events, delta=target.delta, at_most=renyi):
+        if why_not(events):
             return renyi
-        return min(renyi, loss_epsilon(events, delta=target.delta, at_most=renyi, points=_SEARCH_POINTS).epsilon)
+        return min(renyi, loss_epsilon(events, delta=target.delta, points=_SEARCH_POINTS).epsilon)
 
     enough = renyi_noise_multiplier(target)
     noise_multiplier = least_noise(
@@ -278,6 +288,41 @@ def least_noise(
     while excess(position) > 0:
         position = min(position + RELATIVE_TOLERANCE / 2, high)
     return noise(position)
+
+
+def _check_floor(
+    target: Target, thinnest: Callable[[float], DistributedDiscreteGaussian | DistributedSkellam], least: str
+) -> None:
+    """Refuse a lattice on which the thinnest shares are more noise than the target needs.
+
+    Args:
+        target: the guarantee, which the thinnest shares keep.
+        thinnest: the mechanism with the thinnest shares, where values and sensitivity are multiplied by a scale.
+        least: how thin these are, in words.
+
+    Raises:
+        LatticeTooCoarse: They are.
+    """
+
+    def keeps(scale: float) -> bool:
+        return target.spent(thinnest(scale).event) <= target.epsilon
+
+    if not keeps(1 + _FLOOR_TOLERANCE):
+        return
+    low, high = 1, 2
+    while keeps(high):
+        low, high = high, 2 * high
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if keeps(middle) else (low, middle)
+    found = thinnest(1)
+    raise LatticeTooCoarse(
+        f"l2_sensitivity: expected at least {found.l2_sensitivity * high:.6g} lattice units for {target} with "
+        f"{found.minimum_contributors} contributors, found {found.l2_sensitivity:.6g}, where the least noise that a "
+        f"client can add ({least}) is up to {high} times what is needed. Multiply the values and l2_sensitivity by "
+        f"{high} or more before they are summed, and divide the sum by it.",
+        scale=high,
+    )
 
 
 def _infeasible(

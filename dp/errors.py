@@ -3,6 +3,8 @@
 Messages name what was expected, what was found and what would work, and never quote the data being protected.
 """
 
+import functools
+
 
 class DpError(Exception):
     """Base of every error of this package."""
@@ -10,6 +12,27 @@ class DpError(Exception):
 
 class InvalidParameter(DpError, ValueError):
     """An argument is outside what the function is defined for; nothing was computed."""
+
+
+class LatticeTooCoarse(InvalidParameter):
+    """The least share of noise that a client can draw is more than the guarantee needs, by more than a thousandth.
+
+    Args:
+        message: What is wrong, and what to do.
+        scale: See the attribute.
+
+    Attributes:
+        scale: The least whole number by which to multiply the values and their L2 sensitivity, so that the least share
+            is no more than the guarantee needs.
+    """
+
+    def __init__(self, message: str, *, scale: int) -> None:
+        super().__init__(message)
+        self.scale = scale
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Return what makes the same error again, scale included."""
+        return functools.partial(type(self), scale=self.scale), self.args
 
 
 class IncompatibleEvent(DpError, ValueError):

@@ -11,13 +11,14 @@ exp(-ts - s^2/2) over s > 0, it is phi(t) (M(t) - M(t + m)), which loses nothing
 the difference would be lost, -m M1 - m^2/2 M2 - m^3/6 M3 bounds it from above, since the fourth derivative of M is
 positive; M1 = t M - 1, M2 = M + t M1 and M3 = 2 M1 + t M2 are the first three.
 
-With sampling the distributions are dp-accounting's, discretised pessimistically by connecting the dots (Doroshenko,
-Ghazi, Kamath, Kumar, Manurangsi, arXiv 2207.04380v1) and composed by FFT, under add-or-remove-one and no other
-relation: from its version 0.6 on it doubles the sensitivity under its REPLACE_ONE, before that it does not. A pair of
-such distributions dominates every round, whatever was seen before it, so that they compose also where rounds are
-chosen adaptively (Zhu, Dong, Wang, arXiv 2106.08567). Rounding is allowed for: against the exact Gaussian, composing by
-FFT makes delta too small by less than 1e-13 up to 10,000 rounds and grows with them, so delta is entered less an
-allowance.
+With sampling the losses are discretised pessimistically by `dp.discretisation` (Doroshenko, Ghazi, Kamath, Kumar,
+Manurangsi, arXiv 2207.04380v1) and composed by `dp.composition`, under add-or-remove-one and no other relation. A pair
+of such distributions dominates every round, whatever was seen before it, so that they compose also where rounds are
+chosen adaptively (Zhu, Dong, Wang, arXiv 2106.08567).
+
+The grid h follows the losses. Moving a loss to the two points of the grid beside it adds at most h^2/4 to its variance,
+h^2/6 on average, so with s the standard deviation of a release's loss epsilon grows by a fraction of about
+(h/s)^2 / 12; s^2 is at most q^2 (exp(1/z^2) - 1), the chi-square divergence at sampling rate q.
 """
 
 import functools
@@ -25,25 +26,24 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
+from dp.composition import Losses, composed_epsilon
+from dp.discretisation import discretised, reach
 from dp.errors import InvalidParameter
 from dp.events import GaussianEvent, PoissonSampledEvent, PrivacyEvent
 
 DISCRETISATION: Final = 1e-4
-MINIMUM_NOISE_MULTIPLIER: Final = 0.1
-MAXIMUM_NOISE_MULTIPLIER: Final = 1e5
-MAXIMUM_SAMPLED_RELEASES: Final = 1_000_000
+MINIMUM_NOISE_MULTIPLIER: Final = 1e-3
+MAXIMUM_NOISE_MULTIPLIER: Final = 1e9
 MAXIMUM_DISTINCT_RELEASES: Final = 16
-MINIMUM_DELTA: Final = 1e-9
-MAXIMUM_EPSILON: Final = 700.0
-DELTA_ALLOWANCE: Final = 1e-12
-DELTA_ALLOWANCE_PER_RELEASE: Final = 1e-17
 
-# A release's distribution costs some 10 microseconds a point; the noise tails are cut where exp(-50) is left.
+# A release's distribution costs less than a microsecond a point, and composing them as much again.
 POINTS: Final = 300_000
-COMPOSED_POINTS: Final = 1_000_000
-TAIL_DEVIATIONS: Final = 10.0
+COMPOSED_POINTS: Final = 2_000_000
+
+# What part of the standard deviation of a loss the grid may be, or a little more.
+PART_OF_DEVIATION: Final = 0.01
 
 # Any delta of float64 below 1 is more than Phi(-40) and less than Phi(40).
 _DEVIATIONS: Final = 40.0
@@ -51,6 +51,8 @@ _SQRT_2: Final = math.sqrt(2)
 _SQRT_HALF_PI: Final = math.sqrt(math.pi / 2)
 _SERIES_BELOW: Final = 1e-3
 _ROUNDING: Final = 1e-8
+_LARGE: Final = 700.0  # an exponent that float64 still has
+_TINY: Final = 1e-40
 
 _Releases = tuple[tuple[float, float, int], ...]
 
@@ -68,13 +70,11 @@ class LossEpsilon:
     discretisation: float
 
 
-def why_not(events: Mapping[PrivacyEvent, int], *, delta: float, at_most: float) -> str | None:
+def why_not(events: Mapping[PrivacyEvent, int]) -> str | None:
     """Return why privacy loss distributions are not used, or None where they are.
 
     Args:
         events: single releases, none of them repeated, and how often each took place, at least once; may be empty.
-        delta: strictly between 0 and 1.
-        at_most: an epsilon known to hold.
     """
     if not events:
         return "nothing was released"
@@ -86,30 +86,21 @@ def why_not(events: Mapping[PrivacyEvent, int], *, delta: float, at_most: float)
         multipliers.append(_composed_multiplier(unsampled))
     if not sampled:
         return None
-    if delta < MINIMUM_DELTA:
-        return f"delta below {MINIMUM_DELTA:g}, where float64 cannot tell it from rounding"
     if not all(MINIMUM_NOISE_MULTIPLIER <= one <= MAXIMUM_NOISE_MULTIPLIER for one in multipliers):
         return f"a noise multiplier outside {MINIMUM_NOISE_MULTIPLIER:g} to {MAXIMUM_NOISE_MULTIPLIER:g}"
-    if sum(sampled.values()) > MAXIMUM_SAMPLED_RELEASES:
-        return f"more than {MAXIMUM_SAMPLED_RELEASES} sampled releases"
     if len(multipliers) > MAXIMUM_DISTINCT_RELEASES:
         return f"more than {MAXIMUM_DISTINCT_RELEASES} different releases"
-    if at_most > MAXIMUM_EPSILON:
-        return f"epsilon beyond {MAXIMUM_EPSILON:g}"
     return None
 
 
-def loss_epsilon(
-    events: Mapping[PrivacyEvent, int], *, delta: float, at_most: float, points: int = POINTS
-) -> LossEpsilon:
+def loss_epsilon(events: Mapping[PrivacyEvent, int], *, delta: float, points: int = POINTS) -> LossEpsilon:
     """Return the epsilon of releases that `why_not` has nothing against, with its arguments.
 
     Args:
         events: single releases, none of them repeated, and how often each took place, at least once.
-        delta: strictly between 0 and 1, from 1e-9 on where a release is sampled.
-        at_most: an epsilon known to hold; beyond 100 the grid is coarser than 1e-4.
-        points: the most for one release's distribution; where it would take more the grid is coarser than 1e-4. That is
-            for noise multipliers below 0.4 by default.
+        delta: strictly between 0 and 1.
+        points: the most for one release's distribution; where it would take more the grid is coarser. That is for noise
+            multipliers below 0.4 by default.
 
     Formal guarantees:
         If every release is what its event says, all of them together are (`epsilon`, `delta`)-differentially private
@@ -120,22 +111,17 @@ def loss_epsilon(
     Raises:
         InvalidParameter: there is nothing in `events`, or noise other than Gaussian.
     """
-    releases = _releases(events)
-    if not _is_sampled(releases):
-        return LossEpsilon(gaussian_epsilon(releases[0][1], delta), 0.0)
-    grid = _grid(releases, at_most, points)
-    return LossEpsilon(_composed_epsilon(releases, delta, grid), grid)
+    return _loss_epsilon(_releases(events), delta, points)
 
 
 def loss_epsilons(
-    events: Mapping[PrivacyEvent, int], *, deltas: Sequence[float], at_most: float, points: int = POINTS
+    events: Mapping[PrivacyEvent, int], *, deltas: Sequence[float], points: int = POINTS
 ) -> tuple[float, ...]:
-    """Return the epsilon of the same releases at each of many deltas, for little more than that at one.
+    """Return the epsilon of the same releases at each of many deltas.
 
     Args:
         events: as for `loss_epsilon`.
-        deltas: strictly between 0 and 1, from 1e-9 on where a release is sampled.
-        at_most: an epsilon known to hold at one of them; it does no more than make the grid coarser beyond 100.
+        deltas: strictly between 0 and 1.
         points: as for `loss_epsilon`.
 
     Returns:
@@ -145,10 +131,7 @@ def loss_epsilons(
         InvalidParameter: there is nothing in `events`, or noise other than Gaussian.
     """
     releases = _releases(events)
-    if not _is_sampled(releases):
-        return tuple(gaussian_epsilon(releases[0][1], delta) for delta in deltas)
-    composed = _composed(releases, _grid(releases, at_most, points))
-    return tuple(_epsilon_at(composed, releases, delta) for delta in deltas)
+    return tuple(_loss_epsilon(releases, delta, points).epsilon for delta in deltas)
 
 
 @functools.lru_cache(maxsize=1024)
@@ -215,45 +198,51 @@ def _releases(events: Mapping[PrivacyEvent, int]) -> _Releases:
     return tuple(sorted(found))
 
 
-def _is_sampled(releases: _Releases) -> bool:
-    return releases[0][0] < 1
+def _grid(releases: _Releases, points: int) -> float:
+    """Return the grid of the losses; a power of two of 1e-4 but for the limit on points, so that it seldom changes."""
+    times = math.fsum(count for *_, count in releases)
+    variance = math.fsum(count * _variance(rate, noise) for rate, noise, count in releases) / times
+    halvings = max(0, math.floor(-math.log2(PART_OF_DEVIATION * math.sqrt(variance) / DISCRETISATION)))
+    return max(math.ldexp(DISCRETISATION, -halvings), max(_span(rate, noise) for rate, noise, _ in releases) / points)
 
 
-def _grid(releases: _Releases, at_most: float, points: int) -> float:
-    spans = (1 / (2 * noise**2) + TAIL_DEVIATIONS / noise for _, noise, _ in releases)
-    return max(DISCRETISATION, max(spans) / points, at_most / COMPOSED_POINTS)
+def _variance(sampling_rate: float, noise_multiplier: float) -> float:
+    """Return a bound on the variance of a release's loss, at most 1."""
+    exponent = min(noise_multiplier**-2, _LARGE)
+    return max(min(sampling_rate**2 * math.expm1(exponent), 1.0), _TINY)
+
+
+def _span(sampling_rate: float, noise_multiplier: float) -> float:
+    least, most = reach(sampling_rate, noise_multiplier)
+    return most - least
 
 
 def _composed_multiplier(events: Mapping[GaussianEvent, int]) -> float:
     return 1 / math.sqrt(math.fsum(times / event.noise_multiplier**2 for event, times in events.items()))
 
 
-@functools.lru_cache(maxsize=256)
-def _composed_epsilon(releases: _Releases, delta: float, grid: float) -> float:
-    return _epsilon_at(_composed(releases, grid), releases, delta)
-
-
-def _composed(releases: _Releases, grid: float) -> Any:
-    composed: Any = None
-    for sampling_rate, noise_multiplier, times in releases:
-        repeated = _distribution(sampling_rate, noise_multiplier, grid).self_compose(times)
-        composed = repeated if composed is None else composed.compose(repeated)
-    return composed
-
-
-def _epsilon_at(composed: Any, releases: _Releases, delta: float) -> float:
-    rounds = sum(times for *_, times in releases)
-    allowance = len(releases) * DELTA_ALLOWANCE + rounds * DELTA_ALLOWANCE_PER_RELEASE
-    try:
-        return max(0.0, float(composed.get_epsilon_for_delta(delta - allowance)))
-    except OverflowError:  # beyond exp(700); infinity is an upper bound, and Renyi DP gives the figure
-        return math.inf
+@functools.lru_cache(maxsize=1024)
+def _loss_epsilon(releases: _Releases, delta: float, points: int) -> LossEpsilon:
+    if releases[0][0] == 1:
+        return LossEpsilon(gaussian_epsilon(releases[0][1], delta), 0.0)
+    grid = _grid(releases, points)
+    while True:
+        distributions = [(_distribution(rate, noise, grid), times) for rate, noise, times in releases]
+        both = [
+            composed_epsilon(
+                [(found[direction], times) for found, times in distributions],
+                grid=grid,
+                delta=delta,
+                most_points=COMPOSED_POINTS,
+            )
+            for direction in range(2)
+        ]
+        needed = max(composed.points for composed in both)
+        if needed <= COMPOSED_POINTS:
+            return LossEpsilon(max(composed.epsilon for composed in both), grid)
+        grid *= 2.0 ** math.ceil(math.log2(needed / COMPOSED_POINTS))
 
 
 @functools.lru_cache(maxsize=2 * MAXIMUM_DISTINCT_RELEASES)  # on a fine grid and on a coarse one
-def _distribution(sampling_rate: float, noise_multiplier: float, grid: float) -> Any:
-    from dp_accounting.pld import privacy_loss_distribution
-
-    return privacy_loss_distribution.from_gaussian_mechanism(
-        standard_deviation=noise_multiplier, value_discretization_interval=grid, sampling_prob=sampling_rate
-    )
+def _distribution(sampling_rate: float, noise_multiplier: float, grid: float) -> tuple[Losses, Losses]:
+    return discretised(sampling_rate, noise_multiplier, grid)

@@ -7,18 +7,20 @@ which k standard deviations of a coordinate of the sum fit on either side of zer
 
     2^b g >= 2 k sqrt(c^2 n^2 / d + n g^2 / 4 + s^2),
 
-with d coordinates and s the deviation of all the noise, in the update's units. The noise must follow the norm,
-s = z D(g) for a noise multiplier z that the accountant finds for the lattice of this g, and never be thinner than the
-mechanism allows, so that s grows with g. What is planned is the least g that fits.
+with d coordinates and s the deviation of all the noise, in the update's units. The noise that is relied on must follow
+the norm: its deviation is z D(g) for a noise multiplier z that the accountant finds for the lattice of this g. What is
+planned is the least g that fits; where even its shares of noise are thinner than the mechanism allows, the modulus is
+too small.
 
 What k deviations are worth as a probability is in `dp.wrapping`.
 """
 
+import functools
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
-from dp.calibration import CALIBRATE, RELATIVE_TOLERANCE, renyi_noise_multiplier
+from dp.calibration import CALIBRATE, RELATIVE_TOLERANCE, calibrate_gaussian, renyi_noise_multiplier
 from dp.checks import integer_at_least, magnitude, member, positive_real
 from dp.distributed import (
     MAXIMUM_LOCAL_SIGMA,
@@ -27,7 +29,7 @@ from dp.distributed import (
     DistributedSkellam,
     LatticeNoise,
 )
-from dp.errors import InfeasibleTarget, InvalidParameter
+from dp.errors import InfeasibleTarget, InvalidParameter, LatticeTooCoarse
 from dp.events import NeighbouringRelation, PrivacyEvent
 from dp.skellam import MAXIMUM_VARIANCE, MINIMUM_VARIANCE
 from dp.target import Target
@@ -60,11 +62,8 @@ class ModularPlan:
         granularity: what one step of the lattice stands for.
         mechanism: the noise, in steps: every client's share, the contributors, the L2 sensitivity after rounding and
             the dimension.
-        noise_std: standard deviation of the noise in each coordinate of the sum.
-        gaussian_std: the least standard deviation of continuous Gaussian noise for the same target under the same
-            accountant, on the same orders, with no modulus and nothing rounded.
-        spent: epsilon of all releases; well below the target's only where the mechanism allows no thinner
-            noise.
+        noise_std: standard deviation of the noise in each coordinate of the sum, of the shares that are relied on.
+        spent: epsilon of all releases.
         wrap_probability: bound on the probability that a given coordinate of one sum wraps around, where updates are
             rotated by one transform over all coordinates; 0 below 1e-300.
     """
@@ -76,7 +75,6 @@ class ModularPlan:
     granularity: float
     mechanism: DistributedDiscreteGaussian | DistributedSkellam
     noise_std: float
-    gaussian_std: float
     spent: float
     wrap_probability: float
 
@@ -91,8 +89,19 @@ class ModularPlan:
         return self.mechanism.central_sigma / math.sqrt(self.mechanism.minimum_contributors)
 
     @property
+    def gaussian_std(self) -> float:
+        """The least standard deviation of continuous Gaussian noise for the same target, by the accountant of it.
+
+        That is exact without sampling. There is no modulus then, and nothing is rounded.
+        """
+        return _gaussian_multiplier(self.target) * self.clip_l2
+
+    @property
     def noise_ratio(self) -> float:
-        """`noise_std` over `gaussian_std`: what modulus, rounding and distributing cost."""
+        """`noise_std` over `gaussian_std`: what modulus, rounding and distributing cost.
+
+        The accountant is part of that: noise on a lattice is accounted by Renyi DP, which is not exact.
+        """
         return self.noise_std / self.gaussian_std
 
     @property
@@ -114,13 +123,14 @@ def plan_modulus(
     deviations: float = 4.0,
     noise: LatticeNoise = LatticeNoise.DISCRETE_GAUSSIAN,
     relation: NeighbouringRelation = NeighbouringRelation.ADD_OR_REMOVE_ONE,
+    relied_on: int | None = None,
 ) -> ModularPlan:
     """Return the finest lattice that a modulus has room for, with the least noise that stays within a budget.
 
     Args:
         bits: of the modulus, 2 to 62.
         clip_l2: the most, in L2, that a client's update has, in the update's units; 1e-30 to 1e30.
-        clients: how many are in every sum, each with its share of the noise; 1 to 2**53.
+        clients: how many may be in a sum, each with its share of the noise; 1 to 2**53.
         dimension: number of coordinates that are summed, padding included.
         releases: how many sums will be released, at least 1.
         sampling_rate: probability of each client to take part in a release, drawn afresh, independently and in secret,
@@ -130,9 +140,10 @@ def plan_modulus(
         deviations: how many standard deviations of a coordinate of the sum must fit on either side of zero; 1 to 1000.
         noise: which integer noise.
         relation: the neighbouring relation; zero-out only without sampling.
+        relied_on: the least number of shares of noise that count in a sum; `clients` where it is not given.
 
     Formal guarantees:
-        `releases` sums of integer vectors of L2 norm at most `mechanism.l2_sensitivity`, with `clients` shares of
+        `releases` sums of integer vectors of L2 norm at most `mechanism.l2_sensitivity`, with `relied_on` shares of
         noise or more in each, are (`epsilon`, `delta`)-differentially private together, under `relation`, for one
         client, whatever wraps around. Under add-or-remove-one so many shares must be in every sum whether a given
         client is there or not, and with sampling also whoever else is: sampled clients that bring their own shares do
@@ -159,11 +170,14 @@ def plan_modulus(
     planner = _Planner(
         clip_l2=magnitude("clip_l2", clip_l2),
         clients=integer_at_least("clients", clients, 1),
+        relied_on=integer_at_least("relied_on", clients if relied_on is None else relied_on, 1),
         dimension=integer_at_least("dimension", dimension, 1),
         deviations=least_deviations,
         noise=member("noise", noise, LatticeNoise),
         target=target,
     )
+    if planner.relied_on > planner.clients:
+        raise InvalidParameter(f"relied_on: expected at most {planner.clients}, the clients, found {relied_on}")
     asked = integer_at_least("bits", bits, 2, maximum=MAXIMUM_MODULUS_BITS)
     multiplier = renyi_noise_multiplier(target)
     if not planner.has_shares(planner.coarsest, multiplier):
@@ -179,12 +193,24 @@ def plan_modulus(
             raise InfeasibleTarget(
                 f"a modulus of {asked} bits has no room for {least_deviations:g} deviations of the sum of {clients} "
                 f"clients and its noise in {dimension} coordinates for {target}, on a lattice whose rounding adds no "
-                f"more norm than the clip; {enough} bits would do"
+                "more norm than the clip, and which is fine enough for shares of so little noise; "
+                f"{enough} bits would do"
             )
     raise InfeasibleTarget(
         f"no modulus of at most {MAXIMUM_MODULUS_BITS} bits has room for {least_deviations:g} deviations of the sum of "
         f"{clients} clients and its noise in {dimension} coordinates for {target}; fewer clients or deviations or a "
         "larger epsilon would do"
+    )
+
+
+@functools.lru_cache(maxsize=64)
+def _gaussian_multiplier(target: Target) -> float:
+    return calibrate_gaussian(
+        epsilon=target.epsilon,
+        delta=target.delta,
+        releases=target.releases,
+        relation=target.relation,
+        sampling_rate=target.sampling_rate,
     )
 
 
@@ -204,6 +230,7 @@ class _Planner:
 
     clip_l2: float
     clients: int
+    relied_on: int
     dimension: int
     deviations: float
     noise: LatticeNoise
@@ -217,17 +244,22 @@ class _Planner:
         return rounded_norm(self.clip_l2 / granularity, self.dimension)
 
     def noise_std(self, granularity: float, multiplier: float) -> float:
-        """s, in the update's units."""
-        least = _LOCAL_SIGMAS[self.noise][0] * math.sqrt(self.clients)
-        return max(multiplier * self.sensitivity(granularity), least) * granularity
+        """The deviation of the noise that is relied on, in the update's units; s is that of all clients' shares."""
+        return multiplier * self.sensitivity(granularity) * granularity
 
     def has_room(self, bits: int, granularity: float, noise_std: float) -> bool:
         signal = self.clip_l2 * self.clients / math.sqrt(self.dimension)
-        spread = math.hypot(signal, granularity * math.sqrt(self.clients) / 2, noise_std)
+        all_noise = noise_std * math.sqrt(self.clients / self.relied_on)
+        spread = math.hypot(signal, granularity * math.sqrt(self.clients) / 2, all_noise)
         return math.ldexp(granularity, bits) >= 2 * self.deviations * spread
 
+    def is_fine(self, granularity: float, multiplier: float) -> bool:
+        """Whether the shares of noise that it takes are not thinner than shares can be."""
+        least = _LOCAL_SIGMAS[self.noise][0] * math.sqrt(self.relied_on)
+        return multiplier * self.sensitivity(granularity) >= least
+
     def has_shares(self, granularity: float, multiplier: float) -> bool:
-        most = _LOCAL_SIGMAS[self.noise][1] * math.sqrt(self.clients)
+        most = _LOCAL_SIGMAS[self.noise][1] * math.sqrt(self.relied_on)
         return multiplier * (1 + 4 * RELATIVE_TOLERANCE) * self.sensitivity(granularity) <= most
 
     def plan(self, bits: int, continuous_multiplier: float) -> ModularPlan | None:
@@ -238,8 +270,12 @@ class _Planner:
         """
         multiplier = continuous_multiplier * (1 + 2 * RELATIVE_TOLERANCE)
         while (granularity := self._finest(bits, multiplier)) is not None:
+            if not self.is_fine(granularity, multiplier):
+                return None
             try:
                 mechanism = self._calibrate(granularity)
+            except LatticeTooCoarse:
+                return None
             except InfeasibleTarget:
                 # The shares that this lattice needs are wider than was taken for granted, and cannot be drawn.
                 multiplier *= 1 + _COARSER
@@ -254,10 +290,11 @@ class _Planner:
                     granularity=granularity,
                     mechanism=mechanism,
                     noise_std=noise_std,
-                    gaussian_std=continuous_multiplier * self.clip_l2,
                     spent=self.target.spent(mechanism.event),
                     wrap_probability=wrap_probability(
-                        mechanism, bits=bits, signal_l2=self.clip_l2 / granularity * self.clients
+                        replace(mechanism, minimum_contributors=self.clients),
+                        bits=bits,
+                        signal_l2=self.clip_l2 / granularity * self.clients,
                     ),
                 )
             multiplier = max(multiplier, mechanism.noise_multiplier) * (1 + 2 * RELATIVE_TOLERANCE)
@@ -289,7 +326,7 @@ class _Planner:
             releases=self.target.releases,
             l2_sensitivity=self.sensitivity(granularity),
             dimension=self.dimension,
-            minimum_contributors=self.clients,
+            minimum_contributors=self.relied_on,
             relation=self.target.relation,
             sampling_rate=self.target.sampling_rate,
         )

@@ -70,9 +70,9 @@ def quick_epsilon(releases: Mapping[PrivacyEvent, int], divergences: NDArray[np.
         delta: strictly between 0 and 1.
     """
     renyi, _ = renyi_epsilon(divergences, delta)
-    if why_not(releases, delta=delta, at_most=renyi):
+    if why_not(releases):
         return renyi
-    return min(renyi, loss_epsilon(releases, delta=delta, at_most=renyi, points=POINTS).epsilon)
+    return min(renyi, loss_epsilon(releases, delta=delta, points=POINTS).epsilon)
 
 
 def is_sampled_gaussian(event: PrivacyEvent) -> bool:

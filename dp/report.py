@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
-from dp.accounting import Guarantee, composed_divergences, guarantee, renyi_epsilon
+from dp.accounting import Guarantee, guarantee
 from dp.description import Description
 from dp.events import NeighbouringRelation, PrivacyEvent, SkellamEvent
 from dp.figures import in_full, rounded_up, rounded_up_within
@@ -109,15 +109,14 @@ class BudgetReport:
         spent: the guarantee of all reserved releases together, which the ledger enforces.
         realised: the same at the noise realised, where recorded.
         unamplified: the same without amplification by sampling; None where nothing was sampled.
-        continuous_epsilon: epsilon, by Renyi divergences as `spent`, if every release had had continuous Gaussian noise
-            of the same multiplier; None where all of them had.
+        continuous_epsilon: epsilon, by the accountants of Gaussian noise, exact without sampling, if every release had
+            had continuous Gaussian noise of the same multiplier; None where all of them had.
         remaining_releases: how many more releases like the last one fit into the budget, at most 2**40; None where
             there is none yet.
         projection: what would be spent after some more releases like the last one, as far as these fit and are no more
             than a few times those made: pairs of how many more, and epsilon.
         releases: every reserved release, in order.
-        epsilon_by_delta: the same releases, stated for other deltas, those below 1e-9 not where privacy loss
-            distributions of sampled releases give the total.
+        epsilon_by_delta: the same releases, stated for other deltas.
         integer_orders: whether the noise of a release is bounded at integer Renyi orders only, as Skellam noise is.
         setting: where the noise comes from, and who is trusted with what.
         colluders: how many clients may collude with the server, as far as that was recorded.
@@ -174,7 +173,7 @@ class BudgetReport:
             unamplified=unamplified,
             continuous_epsilon=None
             if continuous == Counter(reserved)
-            else renyi_epsilon(composed_divergences(continuous), budget.delta)[0],
+            else guarantee(continuous, delta=budget.delta, relation=budget.relation, unit=budget.unit).epsilon,
             remaining_releases=left,
             projection=projected(reserved, reserved[-1], further=further, budget=budget) if further else (),
             releases=_releases(
@@ -334,8 +333,8 @@ def _releases(
 
 def _profile(reserved: list[PrivacyEvent], unsampled: list[PrivacyEvent], spent: Guarantee) -> tuple[AtDelta, ...]:
     deltas = [10.0**exponent for exponent in DELTA_EXPONENTS]
-    amplified = epsilons_at(reserved, deltas, delta=spent.delta)
-    unamplified = epsilons_at(unsampled, deltas, delta=spent.delta) if unsampled else {}
+    amplified = epsilons_at(reserved, deltas)
+    unamplified = epsilons_at(unsampled, deltas) if unsampled else {}
     return tuple(
         AtDelta(
             delta=delta,

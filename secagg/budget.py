@@ -144,6 +144,9 @@ def plan_on_terminal(
     mechanism: str,
     bits: int | None,
     dimension: int | None,
+    dropout: float,
+    adversarial: float,
+    minimum_contributors: int | None,
     as_json: bool,
 ) -> None:
     """Print what rounds will cost, or what noise they need; arguments as in `Question`.
@@ -172,6 +175,9 @@ def plan_on_terminal(
             mechanism=PlannedMechanism(mechanism),
             bits=bits,
             dimension=dimension,
+            dropout=dropout,
+            adversarial=adversarial,
+            minimum_contributors=minimum_contributors,
         )
     )
     sys.stdout.write(found.as_json() + "\n" if as_json else found.as_text())

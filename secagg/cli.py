@@ -143,6 +143,11 @@ def plan(
     mechanism: Annotated[str, typer.Option(help="gaussian, discrete-gaussian or skellam.")] = "gaussian",
     bits: Annotated[int | None, typer.Option(help="Of a secure sum's modulus, 24 by default; not gaussian.")] = None,
     dimension: Annotated[int | None, typer.Option(help="Coordinates of an update; not gaussian.")] = None,
+    dropout: Annotated[float, typer.Option(help="Fraction of a round's clients that may vanish, as in train.")] = 0.1,
+    adversarial: Annotated[float, typer.Option(help="Fraction of them that may collude, as in train.")] = 0.05,
+    minimum_contributors: Annotated[
+        int | None, typer.Option(help="Least contributors of a release; by default as in train.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="JSON on standard output.")] = False,
 ) -> None:
     """What rounds will cost with given noise, or the noise that they need for a given epsilon."""
@@ -159,6 +164,9 @@ def plan(
         mechanism=mechanism,
         bits=bits,
         dimension=dimension,
+        dropout=dropout,
+        adversarial=adversarial,
+        minimum_contributors=minimum_contributors,
         as_json=as_json,
     )
 

@@ -20,6 +20,7 @@ from protocols import Adversary, load
 from protocols.crypto.density import whole_clients
 from secagg.checks import check_choice
 from secagg.clipping import ClippingKind
+from secagg.contributors import ADVERSARIAL, DROPOUT, required_contributors
 from secagg.encoding import Weighting
 from secagg.errors import ConfigurationError
 from secagg.paths import expanded, is_archive, whole
@@ -118,8 +119,8 @@ class TrainingConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     committee: str | None = None
     committee_fingerprint: Annotated[str, Meta(pattern=r"\A[0-9a-f]{64}\Z")] | None = None
     adversary: Adversary = Adversary.CURIOUS
-    adversarial: Annotated[float, Meta(ge=0, lt=1)] = 0.05
-    dropout: Annotated[float, Meta(ge=0, lt=1)] = 0.1
+    adversarial: Annotated[float, Meta(ge=0, lt=1)] = ADVERSARIAL
+    dropout: Annotated[float, Meta(ge=0, lt=1)] = DROPOUT
     minimum_contributors: Annotated[int, Meta(ge=2)] | None = None
     unit: Literal["client", "example"] = "client"
     epsilon: Positive = 8.0
@@ -230,11 +231,13 @@ class TrainingConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     @property
     def required_contributors(self) -> int:
         """The least number of contributors of a release."""
-        if self.minimum_contributors is not None:
-            return self.minimum_contributors
-        # Against a malicious server the adversarial clients may speak with two tongues, and count twice.
-        double = whole_clients(self.clients, self.adversarial, "adversarial") if self.adversary == "malicious" else 0
-        return max(2, (self.clients + double) // 2 + 1, self.clients - math.floor(1.5 * self.dropping))
+        return required_contributors(
+            clients=self.clients,
+            dropout=self.dropout,
+            adversarial=self.adversarial,
+            adversary=self.adversary,
+            minimum_contributors=self.minimum_contributors,
+        )
 
     def as_toml(self) -> str:
         """The settings as TOML, which `parse` reads back to equal ones."""

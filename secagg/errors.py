@@ -64,17 +64,22 @@ class ModulusTooSmall(EncodingError):
         clients: Of the cohort.
         modulus_bits: What was asked for.
         enough_bits: What would do.
+        because: What is wrong with the modulus, where it is not its size for the sum.
 
     Attributes:
         enough_bits: What would do; beyond 62 nothing does but fewer clients or less noise.
+        because: What is wrong with the modulus, or None where it is too small for the sum.
     """
 
-    def __init__(self, *, clients: int, modulus_bits: int, enough_bits: int) -> None:
+    def __init__(self, *, clients: int, modulus_bits: int, enough_bits: int, because: str | None = None) -> None:
         advice = f"{enough_bits} bits would do" if enough_bits <= 62 else "fewer clients or less noise would do"
-        super().__init__(
-            f"a cohort of {clients} clients and its noise do not fit a modulus of {modulus_bits} bits; {advice}"
-        )
+        if because is None:
+            reason = f"a cohort of {clients} clients and its noise do not fit a modulus of {modulus_bits} bits"
+        else:
+            reason = f"{modulus_bits} bits for the sum of {clients} clients {because}"
+        super().__init__(f"{reason}; {advice}")
         self.enough_bits = enough_bits
+        self.because = because
 
 
 class UnusableMean(SecaggError, ArithmeticError):

@@ -61,19 +61,23 @@ def choose_goal(prepared: Prepared, folder: RunFolder, asked: int | None) -> Goa
         for more in (0, rounds - done)
     )
     allowed = done + remaining(events, event, budget=budget)
+    whole = in_full(budget.epsilon)
+    spent_shown, cost_shown = (
+        rounded_up_within(figure, budget.epsilon) for figure in (spent, min(cost, budget.epsilon))
+    )
     # A round that was interrupted is spent, so the rounds of the plan may be one too many: the run then ends early.
     if rounds > max(allowed, config.rounds):
         raise ConfigurationError(
             f"rounds: expected at most the {allowed} that the budget allows, found {rounds}: epsilon "
-            f"{rounded_up_within(spent, budget.epsilon)} of {in_full(budget.epsilon)} is spent on {done} rounds, and their noise stays what it was. "
+            f"{spent_shown} of {whole} is spent on {done} rounds, and their noise stays what it was. "
             f"Ask for {allowed} or fewer, or begin another run."
         )
     return Goal(
         rounds=rounds,
         done=done,
         cost=(
-            f"epsilon {rounded_up_within(spent, budget.epsilon)} of {in_full(budget.epsilon)} is spent, and at most "
-            f"{rounded_up_within(min(cost, budget.epsilon), budget.epsilon)} will be; the budget allows {allowed} rounds in all"
+            f"epsilon {spent_shown} of {whole} is spent, and at most "
+            f"{cost_shown} will be; the budget allows {allowed} rounds in all"
         ),
     )
 

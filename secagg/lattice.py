@@ -1,10 +1,11 @@
 """The lattice of integer steps and its noise, which depend on each other, chosen together for a guarantee."""
 
+import math
 from collections.abc import Callable
 from functools import partial
 from typing import Final
 
-from dp.errors import InfeasibleTarget
+from dp.errors import InfeasibleTarget, LatticeTooCoarse
 from dp.events import Trust
 from secagg.encoding import Encoding
 from secagg.errors import ModulusTooSmall
@@ -30,7 +31,7 @@ def fit_with_noise(
         ModulusTooSmall: The cohort does not fit the modulus; the error names the bits that would do.
         dp.errors.InfeasibleTarget: No noise reaches the target.
     """
-    bits = modulus_bits
+    bits, because = modulus_bits, None
     while True:
         try:
             encoding, noise = _finest(partial(fit, modulus_bits=bits), target, minimum_contributors)
@@ -38,9 +39,10 @@ def fit_with_noise(
         except ModulusTooSmall as error:
             if error.enough_bits > MAXIMUM_MODULUS_BITS:
                 raise
+            because = error.because if bits == modulus_bits else because
             bits = error.enough_bits  # what the error names must really do, noise included
     if bits != modulus_bits:
-        raise ModulusTooSmall(clients=encoding.clients, modulus_bits=modulus_bits, enough_bits=bits)
+        raise ModulusTooSmall(clients=encoding.clients, modulus_bits=modulus_bits, enough_bits=bits, because=because)
     return encoding, noise
 
 
@@ -59,6 +61,14 @@ def _finest(
     while True:
         try:
             noise = target.calibrate(encoding, clients=encoding.clients, minimum_contributors=minimum_contributors)
+        except LatticeTooCoarse as coarse:
+            bits = encoding.modulus_bits
+            raise ModulusTooSmall(
+                clients=encoding.clients,
+                modulus_bits=bits,
+                enough_bits=bits + math.ceil(math.log2(coarse.scale)),
+                because="leave no room for steps so short that shares of so little noise can be drawn in",
+            ) from None
         except InfeasibleTarget as infeasible:
             # In steps half as many, the noise may be one that can be drawn.
             reach = 2 * reach + encoding.clients * encoding.coordinate_bound

@@ -13,6 +13,7 @@ from dp.events import PrivacyEvent, Trust
 from dp.removal import RemovableSkellam
 from protocols import Opening, Secret
 from secagg.checks import check_choice, plain_integer
+from secagg.contributors import shares_relied_on
 from secagg.encoding import Encoding
 from secagg.errors import ConfigurationError
 
@@ -82,8 +83,7 @@ class Target:
                 colluding=self.colluding,
                 **size,
             )
-        # Where one party adds all of it, one share is enough.
-        relied_on = minimum_contributors - self.colluding if self.trust is Trust.DISTRIBUTED else 1
+        relied_on = shares_relied_on(minimum_contributors, colluding=self.colluding, trust=self.trust)
         return CALIBRATE[self.mechanism](minimum_contributors=relied_on, **budget)
 
     def realised(self, noise: Noise, *, clients: int, contributors: int) -> PrivacyEvent:
@@ -99,7 +99,7 @@ class Target:
         """
         if isinstance(noise, RemovableSkellam):
             return noise.realised(clients - contributors)
-        return noise.realised(contributors - self.colluding if self.trust is Trust.DISTRIBUTED else 1)
+        return noise.realised(shares_relied_on(contributors, colluding=self.colluding, trust=self.trust))
 
 
 def openings(noise: Noise | None) -> tuple[Opening, ...]:

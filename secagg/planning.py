@@ -1,6 +1,7 @@
 """What rounds of training will cost, or what noise they need, before anything is run: `secagg budget plan`.
 
-The accountant is the ledger's (`dp.accounting`), so what is planned here is what a ledger will admit.
+Shares of noise are sized for the contributors that `secagg train` relies on (`secagg.cohort`). The accountant is the
+ledger's (`dp.accounting`), so what is planned here is what a ledger will admit.
 """
 
 import math
@@ -12,6 +13,7 @@ import msgspec
 from dp.accounting import Guarantee, guarantee
 from dp.calibration import calibrate_gaussian
 from dp.distributed import LatticeNoise
+from dp.errors import InfeasibleTarget
 from dp.events import GaussianEvent, NeighbouringRelation, PoissonSampledEvent, PrivacyEvent, PrivacyUnit
 from dp.figures import in_full, rounded_up, rounded_up_within
 from dp.modular import ModularPlan, plan_modulus
@@ -25,7 +27,8 @@ CONDITION = (
     "a secure sum sees who takes part: against it, the figure without amplification holds"
 )
 SHARES_CONDITION = (
-    "; and every sum has so many shares, or more, whoever was drawn, as where others than those who are drawn add them"
+    "; and every sum has the shares that are relied on, or more, whoever was drawn, as where others than those who are "
+    "drawn add them"
 )
 
 
@@ -35,22 +38,43 @@ class LatticePlan(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         bits: Of the modulus.
         dimension: Coordinates of an update.
-        clients_a_round: How many shares of noise are in a sum.
         granularity: One lattice step, with the clipping bound as one.
         local_deviation: Standard deviation of a client's share, in lattice steps.
-        noise_to_clip: Standard deviation of the noise in a sum, with the clipping bound as one.
-        noise_to_gaussian: The noise in the update's units over that of the continuous Gaussian for the same guarantee.
+        noise_to_clip: Standard deviation of the shares relied on, in a sum, with the clipping bound as one.
+        noise_to_gaussian: That noise over what continuous Gaussian noise needs for the same guarantee by its own
+            accountant, exact without sampling.
         wrap_probability: At most the probability that some coordinate of a sum wraps around.
     """
 
     bits: int
     dimension: int
-    clients_a_round: int
     granularity: float
     local_deviation: float
     noise_to_clip: float
     noise_to_gaussian: float
     wrap_probability: float
+
+
+class CohortPlan(msgspec.Struct, frozen=True, kw_only=True):
+    """Which clients of a round the noise relies on, where they add it in shares.
+
+    Attributes:
+        clients: Of a round; where they are sampled, as many as are expected.
+        required_contributors: The least number of contributors of a release.
+        colluding: How many of them may collude with the server; their shares are not counted.
+        relied_on: How many present, honest contributors each share is sized for: the difference of the two.
+        share: Standard deviation of a share over the sensitivity.
+        fewer: `relied_on` less a fifth of them.
+        fewer_epsilon: Epsilon if every sum had no more than the shares of so many.
+    """
+
+    clients: int
+    required_contributors: int
+    colluding: int
+    relied_on: int
+    share: float
+    fewer: int
+    fewer_epsilon: float | Literal["infinite"]
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,6 +90,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         unit: The privacy unit.
         accountant: How it was computed.
         subsampling: The bounds on sampled rounds that were used.
+        cohort: Whom the noise relies on, where clients add it in shares; None where a round has more clients than a
+            secure sum takes.
         lattice: How a secure sum carries it; None for continuous noise.
     """
 
@@ -78,6 +104,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     unit: PrivacyUnit
     accountant: str
     subsampling: tuple[str, ...]
+    cohort: CohortPlan | None
     lattice: LatticePlan | None
 
     @property
@@ -98,6 +125,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
                 f"{_shown(self.epsilon, asked.epsilon)} at delta {in_full(self.delta)}, below 1/{asked.clients}",
             ),
             ("Noise multiplier", f"{_enough(self.noise_multiplier)} times the sensitivity, in every round's sum"),
+            *self._cohort_rows(),
             ("Rounds", f"{asked.rounds:,}, all intermediate models released"),
             ("Clients", f"{asked.clients:,}, {asked.rate * asked.clients:,.6g} a round"),
         ]
@@ -117,6 +145,30 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         width = max(len(heading) for heading, _ in rows)
         return "\n".join(f"{heading:<{width}}  {text}" for heading, text in rows) + "\n"
 
+    def _cohort_rows(self) -> list[tuple[str, str]]:
+        cohort, lattice = self.cohort, self.lattice
+        if cohort is None:
+            return []
+        expected = "" if self.question.rate == 1 else " that a round has on average"
+        if lattice is None:
+            width = f"{_enough(cohort.share)} times the sensitivity"
+            other = "; where one party adds the noise, missing clients change nothing"
+        else:
+            width, other = f"standard deviation {_enough(lattice.local_deviation)} steps", ""
+        return [
+            (
+                "Each share",
+                f"{width}, sized for {cohort.relied_on:,} present, honest contributors: of {cohort.clients:,} "
+                f"clients{expected}, {cohort.required_contributors:,} are required, of whom {cohort.colluding:,} may "
+                "collude",
+            ),
+            (
+                "If 20% vanish",
+                f"epsilon {_shown(cohort.fewer_epsilon, None)}, with the shares of {cohort.fewer:,} instead of these "
+                f"{cohort.relied_on:,}; train releases no such sum{other}",
+            ),
+        ]
+
 
 def plan(question: Question) -> Plan:
     """Answer a question: the epsilon of given noise, or the least noise for a given epsilon.
@@ -128,7 +180,8 @@ def plan(question: Question) -> Plan:
     """
     if question.dimension is not None:
         found = _lattice(question, question.dimension)
-        return _answer(question, found.event, _lattice_plan(found))
+        left = found.target.event(found.mechanism.realised(_fewer(question)))
+        return _answer(question, found.event, left, _lattice_plan(found))
     noise = question.noise_multiplier
     if noise is None:
         noise = calibrate_gaussian(
@@ -138,10 +191,20 @@ def plan(question: Question) -> Plan:
             relation=question.relation,
             sampling_rate=question.rate,
         )
-    event = GaussianEvent(noise_multiplier=noise, relation=question.relation)
-    if question.rate == 1:
-        return _answer(question, event, None)
-    return _answer(question, PoissonSampledEvent(sampling_rate=question.rate, event=event), None)
+    thinner: PrivacyEvent | None = None
+    if question.has_cohort:
+        thinner = _gaussian(question, noise * math.sqrt(_fewer(question) / question.relied_on))
+    return _answer(question, _gaussian(question, noise), thinner, None)
+
+
+def _gaussian(question: Question, noise_multiplier: float) -> PrivacyEvent:
+    event = GaussianEvent(noise_multiplier=noise_multiplier, relation=question.relation)
+    return event if question.rate == 1 else PoissonSampledEvent(sampling_rate=question.rate, event=event)
+
+
+def _fewer(question: Question) -> int:
+    """How many shares are left where a fifth of those relied on are missing."""
+    return max(1, 4 * question.relied_on // 5)
 
 
 def _lattice(question: Question, dimension: int) -> ModularPlan:
@@ -151,7 +214,8 @@ def _lattice(question: Question, dimension: int) -> ModularPlan:
         return plan_modulus(
             bits=_BITS if question.bits is None else question.bits,
             clip_l2=1.0,
-            clients=max(1, round(question.rate * question.clients)),
+            clients=question.cohort,
+            relied_on=question.relied_on,
             dimension=dimension,
             releases=question.rounds,
             sampling_rate=question.rate,
@@ -167,13 +231,13 @@ def _lattice(question: Question, dimension: int) -> ModularPlan:
     low = high = plan(
         msgspec.structs.replace(question, mechanism=PlannedMechanism.GAUSSIAN, bits=None, dimension=None)
     ).bound
-    while (found := for_epsilon(high)).noise_std > noise:
-        if high > _FURTHER * low:
-            raise ConfigurationError(
-                f"noise of {noise:g} times the clipping bound is less than {question.mechanism} shares can be on this "
-                f"lattice, {found.noise_std:.4g}; more bits would do, or more noise"
-            )
-        high *= 1.25
+    try:
+        while (found := for_epsilon(high)).noise_std > noise:
+            if high > _FURTHER * low:
+                raise _too_little(question, noise)
+            high *= 1.25
+    except InfeasibleTarget:
+        raise _too_little(question, noise) from None
     while high > low * (1 + _TOLERANCE):
         middle = math.sqrt(low * high)
         tried = for_epsilon(middle)
@@ -184,11 +248,17 @@ def _lattice(question: Question, dimension: int) -> ModularPlan:
     return found
 
 
+def _too_little(question: Question, noise: float) -> ConfigurationError:
+    return ConfigurationError(
+        f"noise of {noise:g} times the clipping bound is less than {question.mechanism} shares can be on this lattice; "
+        "more bits would do, or more noise"
+    )
+
+
 def _lattice_plan(found: ModularPlan) -> LatticePlan:
     return LatticePlan(
         bits=found.bits,
         dimension=found.mechanism.dimension,
-        clients_a_round=found.mechanism.minimum_contributors,
         granularity=found.granularity,
         local_deviation=found.local_sigma,
         noise_to_clip=found.noise_std,
@@ -197,7 +267,7 @@ def _lattice_plan(found: ModularPlan) -> LatticePlan:
     )
 
 
-def _answer(question: Question, event: PrivacyEvent, lattice: LatticePlan | None) -> Plan:
+def _answer(question: Question, event: PrivacyEvent, thinner: PrivacyEvent | None, lattice: LatticePlan | None) -> Plan:
     def account(one: PrivacyEvent) -> Guarantee:
         return guarantee({one: question.rounds}, delta=question.chosen_delta, relation=one.relation, unit=one.unit)
 
@@ -212,7 +282,20 @@ def _answer(question: Question, event: PrivacyEvent, lattice: LatticePlan | None
         unit=found.unit,
         accountant=found.accountant,
         subsampling=found.subsampling,
+        cohort=None if thinner is None else _cohort(question, event, account(thinner).epsilon),
         lattice=lattice,
+    )
+
+
+def _cohort(question: Question, event: PrivacyEvent, fewer_epsilon: float) -> CohortPlan:
+    return CohortPlan(
+        clients=question.cohort,
+        required_contributors=question.required_contributors,
+        colluding=question.colluding,
+        relied_on=question.relied_on,
+        share=event.noise_multiplier / math.sqrt(question.relied_on),
+        fewer=_fewer(question),
+        fewer_epsilon=_figure(fewer_epsilon),
     )
 
 
@@ -242,13 +325,9 @@ def _lattice_rows(lattice: LatticePlan) -> list[tuple[str, str]]:
             f"{lattice.granularity:.4g} of the clipping bound",
         ),
         (
-            "Each share",
-            f"standard deviation {_enough(lattice.local_deviation)} steps, {lattice.clients_a_round:,} in a sum",
-        ),
-        (
             "Noise in the sum",
-            f"{_enough(lattice.noise_to_clip)} times the clipping bound, {lattice.noise_to_gaussian:.4f} times "
-            "what continuous Gaussian noise would need",
+            f"{_enough(lattice.noise_to_clip)} times the clipping bound, {lattice.noise_to_gaussian:.4f} times what "
+            "continuous Gaussian noise needs by its own, tighter accountant",
         ),
         (
             "Wrapping around",

@@ -9,11 +9,11 @@ import msgspec
 from dp.calibration import calibrate_gaussian
 from dp.events import PrivacyEvent
 from protocols import Adversary, BrokenProtocol, Keyholder, Member, SecureSum, load, loadable
-from protocols.crypto.density import whole_clients
 from protocols.errors import ParameterError
 from protocols.registry import suggest
 from secagg.clipping import Clip, ClippingKind, choose_clip, planned
 from secagg.config import TrainingConfig, whole_path
+from secagg.contributors import colluding_clients
 from secagg.data.digest import digest
 from secagg.data.load import load as load_data
 from secagg.data.partition import partition
@@ -139,8 +139,7 @@ def prepare(config: TrainingConfig) -> Prepared:
     )
     target = None
     if config.private and example_level is None:
-        # Every client knows its own noise share, so against a curious one of them at least that one does not count.
-        colluding = max(1, whole_clients(config.clients, config.adversarial, "adversarial"))
+        colluding = colluding_clients(config.clients, config.adversarial)
         target = Target(
             epsilon=config.epsilon,
             delta=config.delta,

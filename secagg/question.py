@@ -6,7 +6,10 @@ import msgspec
 
 from dp.accounting import check_delta
 from dp.checks import integer_at_least, positive_real
-from dp.events import NeighbouringRelation
+from dp.events import NeighbouringRelation, Trust
+from protocols import Adversary
+from protocols.crypto.density import MAX_CLIENTS, whole_clients
+from secagg.contributors import ADVERSARIAL, DROPOUT, colluding_clients, required_contributors, shares_relied_on
 from secagg.errors import ConfigurationError
 
 
@@ -37,6 +40,9 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
         mechanism: The noise.
         bits: Of the modulus, where noise is on a lattice; None for 24.
         dimension: Coordinates of an update, where noise is on a lattice; None elsewhere.
+        dropout: Fraction of a round's clients that may vanish, as in `TrainingConfig`.
+        adversarial: Fraction of a round's clients that may collude with the server, as in `TrainingConfig`.
+        minimum_contributors: The least contributors of a release; by default as in `TrainingConfig`.
 
     Raises:
         ConfigurationError: Not exactly one of noise and budget is given, or a number is out of range.
@@ -52,6 +58,9 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
     mechanism: PlannedMechanism = PlannedMechanism.GAUSSIAN
     bits: int | None = None
     dimension: int | None = None
+    dropout: float = DROPOUT
+    adversarial: float = ADVERSARIAL
+    minimum_contributors: int | None = None
 
     def __post_init__(self) -> None:
         integer_at_least("clients", self.clients, 2)
@@ -66,10 +75,11 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
                 positive_real(name, value)
         if self.sampling is not None and self.sampling > 1:
             raise ConfigurationError(f"sampling: expected a probability in (0, 1], found {self.sampling:g}")
-        if self.on_lattice and self.rate * self.clients < 1:
+        if self.on_lattice and round(self.rate * self.clients) < 2:
             raise ConfigurationError(
-                f"sampling: {self.rate:g} of {self.clients} clients are fewer than one share of noise in a sum"
+                f"sampling: {self.rate:g} of {self.clients} clients are fewer than the two that a secure sum needs"
             )
+        self._check_cohort()
         check_delta(self.chosen_delta, population=self.clients)
         if self.on_lattice and self.dimension is None:
             raise ConfigurationError(
@@ -80,6 +90,64 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
                 "--bits and --dimension: expected only with --mechanism discrete-gaussian or skellam; continuous noise "
                 "has no lattice"
             )
+
+    def _check_cohort(self) -> None:
+        for name in ("dropout", "adversarial"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1:
+                raise ConfigurationError(f"{name}: expected a fraction in [0, 1), found {value!r}")
+        if self.minimum_contributors is not None:
+            integer_at_least("minimum_contributors", self.minimum_contributors, 2)
+        if not self.has_cohort:
+            if self.on_lattice:
+                raise ConfigurationError(
+                    f"clients: expected at most {MAX_CLIENTS} in a round, which a secure sum takes, found {self.cohort}"
+                )
+            return
+        left = self.cohort - whole_clients(self.cohort, self.dropout, "dropout")
+        if self.required_contributors > left:
+            raise ConfigurationError(
+                f"minimum_contributors: expected at most {left}, which a dropout of {self.dropout:g} leaves of the "
+                f"{self.cohort} clients of a round, found {self.required_contributors}. Lower the dropout, or require "
+                "fewer contributors."
+            )
+        if self.relied_on < 1:
+            raise ConfigurationError(
+                f"adversarial: expected fewer than the {self.required_contributors} contributors of a round, found "
+                f"{self.colluding}: no share of noise could be relied on. Lower the fraction, or require more "
+                "contributors."
+            )
+
+    @property
+    def cohort(self) -> int:
+        """The clients of a round: all of them, or, where they are sampled, as many as are expected, at least 2."""
+        return max(2, round(self.rate * self.clients))
+
+    @property
+    def has_cohort(self) -> bool:
+        """Whether a round has no more clients than a secure sum takes."""
+        return self.cohort <= MAX_CLIENTS
+
+    @property
+    def required_contributors(self) -> int:
+        """The least number of contributors of a release."""
+        return required_contributors(
+            clients=self.cohort,
+            dropout=self.dropout,
+            adversarial=self.adversarial,
+            adversary=Adversary.CURIOUS,
+            minimum_contributors=self.minimum_contributors,
+        )
+
+    @property
+    def colluding(self) -> int:
+        """How many contributors' shares of noise are not counted."""
+        return colluding_clients(self.cohort, self.adversarial)
+
+    @property
+    def relied_on(self) -> int:
+        """How many present, honest contributors a share of noise is sized for."""
+        return shares_relied_on(self.required_contributors, colluding=self.colluding, trust=Trust.DISTRIBUTED)
 
     @property
     def chosen_delta(self) -> float:

@@ -128,7 +128,8 @@ def _accounting(report: "BudgetReport") -> Facts:
     found.append(("Renyi orders", _orders(report) if report.releases else "none yet"))
     if report.continuous_epsilon is not None:
         continuous = (
-            f"epsilon {rounded_up(report.continuous_epsilon)} at the same noise multiplier, by Renyi divergences"
+            f"epsilon {rounded_up(report.continuous_epsilon)} at the same noise multiplier, by the accountant of "
+            "Gaussian noise, which is tighter than the one that lattice noise has"
         )
         found.append(("Continuous Gaussian", continuous))
     return tuple(found)

@@ -13,7 +13,7 @@ import numpy as np
 
 from dp.accounting import composed_divergences, counted, renyi_epsilon
 from dp.events import PrivacyEvent
-from dp.loss import MINIMUM_DELTA, loss_epsilons, why_not
+from dp.loss import loss_epsilons, why_not
 from dp.records import Budget
 from dp.remaining import POINTS, is_sampled_gaussian, quick_epsilon
 from dp.renyi import ORDERS, renyi_divergences
@@ -86,26 +86,22 @@ def projected(
     )
 
 
-def epsilons_at(events: Iterable[PrivacyEvent], deltas: Sequence[float], *, delta: float) -> dict[float, float]:
-    """Return what all releases cost at each delta, by the accountants that apply at the budget's.
+def epsilons_at(events: Iterable[PrivacyEvent], deltas: Sequence[float]) -> dict[float, float]:
+    """Return what all releases cost at each delta.
 
     Args:
         events: of the releases.
         deltas: strictly between 0 and 1.
-        delta: the budget's.
 
     Returns:
-        Epsilon by delta, where it was computed: by privacy loss distributions of sampled releases from 1e-9 on.
+        Epsilon by delta.
     """
     releases = counted(Counter(events))
     divergences = composed_divergences(releases)
-    at_most, _ = renyi_epsilon(divergences, delta)
     renyi = {at: renyi_epsilon(divergences, at)[0] for at in deltas}
-    if why_not(releases, delta=delta, at_most=at_most):
+    if why_not(releases):
         return renyi
-    if any(map(is_sampled_gaussian, releases)):
-        deltas = [at for at in deltas if at >= MINIMUM_DELTA]
-    losses = loss_epsilons(releases, deltas=deltas, at_most=at_most, points=POINTS)
+    losses = loss_epsilons(releases, deltas=deltas, points=POINTS)
     return {at: min(loss, renyi[at]) for at, loss in zip(deltas, losses, strict=True)}
 
 

@@ -1,5 +1,6 @@
 import dataclasses
 import math
+import pickle
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from dp.calibration import (
     least_noise,
     renyi_noise_multiplier,
 )
-from dp.errors import IncompatibleEvent, InfeasibleTarget, InvalidParameter
+from dp.errors import IncompatibleEvent, InfeasibleTarget, InvalidParameter, LatticeTooCoarse
 from dp.events import GaussianEvent, NeighbouringRelation, PoissonSampledEvent, PrivacyEvent
 from dp.loss import gaussian_epsilon
 from dp.target import Target
@@ -77,10 +78,44 @@ def test_calibrate_skellam_needs_as_little_as_the_discrete_gaussian_on_a_fine_la
     assert skellam.noise_multiplier == pytest.approx(gaussian.noise_multiplier, rel=2e-5)
 
 
-def test_calibrate_distributed_never_goes_below_the_least_local_sigma() -> None:
-    found = calibrate_distributed(**TARGET | {"l2_sensitivity": 1.0})
-    assert found.local_sigma == 2.0
-    assert guarantee({found.event: 30}, delta=1e-3).epsilon < 8.0
+COUNTS: dict[str, Any] = {
+    "epsilon": 1.0,
+    "delta": 1e-4,
+    "releases": 1,
+    "l2_sensitivity": 1.0,
+    "dimension": 16,
+    "minimum_contributors": 850,
+}
+
+
+def test_calibrate_distributed_refuses_a_lattice_too_coarse_for_its_noise_and_names_the_scale() -> None:
+    """The least share on unscaled counts is a noise multiplier of 58.3, where 3.51 is enough."""
+    with pytest.raises(LatticeTooCoarse, match="Multiply the values and l2_sensitivity by 17") as caught:
+        calibrate_distributed(**COUNTS)
+    assert caught.value.scale == 17
+    assert pickle.loads(pickle.dumps(caught.value)).scale == 17
+    found = calibrate_distributed(**COUNTS | {"l2_sensitivity": 17.0})
+    assert found.noise_multiplier == pytest.approx(3.508, rel=1e-3)
+    with pytest.raises(LatticeTooCoarse) as caught:
+        calibrate_distributed(**COUNTS | {"l2_sensitivity": 16.0})
+    assert caught.value.scale == 2
+
+
+@pytest.mark.parametrize("sampling", [{}, SAMPLED])
+@pytest.mark.parametrize(
+    ("calibrate", "contributors"),
+    [(calibrate_distributed, 200), (calibrate_distributed, 2**50), (calibrate_skellam, 2**50)],
+)
+def test_a_lattice_is_never_so_coarse_that_noise_is_inflated(
+    calibrate: Any, contributors: int, sampling: dict[str, Any]
+) -> None:
+    coarse = TARGET | sampling | {"l2_sensitivity": 0.25, "minimum_contributors": contributors}
+    with pytest.raises(LatticeTooCoarse) as caught:
+        calibrate(**coarse)
+    found = calibrate(**coarse | {"l2_sensitivity": 0.25 * caught.value.scale})
+    budget = {name: coarse[name] for name in ("epsilon", "delta", "releases")}
+    target = Target(**budget | {"relation": NeighbouringRelation.ZERO_OUT, "sampling_rate": 1.0} | sampling)
+    assert 0.99 * target.epsilon < target.spent(found.event) <= target.epsilon
 
 
 @pytest.mark.parametrize("calibrate", [calibrate_distributed, calibrate_skellam])
@@ -127,12 +162,29 @@ def test_calibrate_gaussian_with_sampling_is_safe_and_nearly_least(
 
 def test_calibrate_gaussian_goes_by_renyi_where_nothing_else_applies() -> None:
     relation = NeighbouringRelation.ADD_OR_REMOVE_ONE
-    budget: dict[str, Any] = {"epsilon": 1.0, "delta": 1e-12, "releases": 100} | SAMPLED
+    budget: dict[str, Any] = {"epsilon": 1.0, "delta": 1e-25, "releases": 1000} | SAMPLED
     found = calibrate_gaussian(**budget)
     assert found == pytest.approx(renyi_noise_multiplier(Target(**budget)), rel=1e-5)
-    spent = guarantee(gaussian_events(found, 100, 0.05), delta=1e-12, relation=relation)
-    assert spent.pld_epsilon is None
+    spent = guarantee(gaussian_events(found, 1000, 0.05), delta=1e-25, relation=relation)
+    assert spent.pld_epsilon == math.inf
     assert spent.epsilon <= 1.0
+
+
+@pytest.mark.parametrize("epsilon", [120.0, 400.0, 5000.0])
+def test_calibrate_gaussian_spends_a_large_epsilon(epsilon: float) -> None:
+    """Every target from 120 to 700 got the noise of the same 111 once."""
+    relation = NeighbouringRelation.ADD_OR_REMOVE_ONE
+    found = calibrate_gaussian(epsilon=epsilon, delta=1e-5, releases=100, relation=relation, sampling_rate=0.1)
+    spent = guarantee(gaussian_events(found, 100, 0.1), delta=1e-5, relation=relation)
+    assert 0.99 * epsilon < spent.epsilon <= epsilon
+
+
+def test_calibrate_gaussian_of_a_small_epsilon_is_tight() -> None:
+    """The normal limit of many small losses needs a multiplier of q sqrt(releases) over that of one release."""
+    relation = NeighbouringRelation.ADD_OR_REMOVE_ONE
+    found = calibrate_gaussian(epsilon=1e-3, delta=1e-6, releases=1000, relation=relation, sampling_rate=0.01)
+    one = calibrate_gaussian(epsilon=1e-3, delta=1e-6, releases=1, relation=relation)
+    assert found == pytest.approx(0.01 * math.sqrt(1000) * one, rel=0.01)
 
 
 def test_calibrate_gaussian_never_goes_below_the_least_multiplier() -> None:

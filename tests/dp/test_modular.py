@@ -5,10 +5,11 @@ from typing import Any
 import pytest
 
 from dp.accounting import guarantee
-from dp.calibration import calibrate_distributed
+from dp.calibration import calibrate_distributed, renyi_noise_multiplier
 from dp.distributed import LatticeNoise
 from dp.errors import InfeasibleTarget, InvalidParameter
 from dp.events import DistributedDiscreteGaussianEvent, NeighbouringRelation, PoissonSampledEvent, SkellamEvent
+from dp.loss import gaussian_epsilon
 from dp.modular import ModularPlan, plan_modulus, rounded_norm
 
 SETTING: dict[str, Any] = {
@@ -31,23 +32,42 @@ def spread(plan: ModularPlan, granularity: float, noise_std: float) -> float:
     return math.sqrt(signal + clients * granularity**2 / 4 + noise_std**2)
 
 
+def by_renyi(plan: ModularPlan) -> float:
+    """The noise over the least that continuous noise needs by Renyi DP alone."""
+    return plan.noise_std / (renyi_noise_multiplier(plan.target) * plan.clip_l2)
+
+
 @pytest.mark.parametrize("noise", list(LatticeNoise))
 @pytest.mark.parametrize("epsilon", [3.0, 6.0, 10.0])
 @pytest.mark.parametrize(("bits", "most"), [(16, 1.006), (18, 1.0005)])
 def test_plan_modulus_reaches_the_published_figures(
     bits: int, most: float, epsilon: float, noise: LatticeNoise
 ) -> None:
+    """They compare with continuous noise by the same accountant, Renyi DP."""
     plan = plan_modulus(**SETTING | {"bits": bits, "epsilon": epsilon, "noise": noise})
-    assert 1 < plan.noise_ratio <= most
+    assert 1 < by_renyi(plan) <= most
 
 
-def test_plan_modulus_measures_against_the_continuous_gaussian_of_dp_accounting() -> None:
-    import dp_accounting.rdp
+def test_plan_modulus_measures_against_the_least_continuous_noise() -> None:
+    plan = plan_modulus(**SETTING)
+    unsampled = plan_modulus(**SMALL)
+    known = gaussian_epsilon(unsampled.gaussian_std / math.sqrt(SMALL["releases"]), SMALL["delta"])
+    assert known == pytest.approx(SMALL["epsilon"], rel=1e-4)
+    assert plan.gaussian_std < renyi_noise_multiplier(plan.target)
+    assert plan.noise_ratio == plan.noise_std / plan.gaussian_std > by_renyi(plan)
 
-    accountant = dp_accounting.rdp.RdpAccountant(range(2, 65), dp_accounting.NeighboringRelation.ADD_OR_REMOVE_ONE)
-    gaussian = dp_accounting.GaussianDpEvent(plan_modulus(**SETTING).gaussian_std)
-    accountant.compose(dp_accounting.PoissonSampledDpEvent(SETTING["sampling_rate"], gaussian), SETTING["releases"])
-    assert accountant.get_epsilon(SETTING["delta"]) == pytest.approx(SETTING["epsilon"], rel=5e-3)
+
+def test_plan_modulus_sizes_shares_for_those_that_are_relied_on() -> None:
+    everyone, fewer = plan_modulus(**SETTING), plan_modulus(**SETTING | {"relied_on": 80})
+    assert fewer.mechanism.minimum_contributors == 80
+    assert fewer.noise_std == pytest.approx(everyone.noise_std, rel=1e-3)
+    assert fewer.local_sigma * fewer.granularity > 1.1 * everyone.local_sigma * everyone.granularity
+    all_noise = fewer.granularity * fewer.local_sigma * 10
+    signal = (fewer.clip_l2 * 100) ** 2 / SETTING["dimension"]
+    spread_of_all = math.sqrt(signal + 100 * fewer.granularity**2 / 4 + all_noise**2)
+    assert 2**16 * fewer.granularity >= 2 * 4 * spread_of_all
+    with pytest.raises(InvalidParameter, match="relied_on: expected at most 100"):
+        plan_modulus(**SETTING | {"relied_on": 101})
 
 
 @pytest.mark.parametrize(
@@ -116,20 +136,25 @@ def test_plan_modulus_says_what_deviations_are_worth() -> None:
 @pytest.mark.parametrize("noise", list(LatticeNoise))
 def test_plan_modulus_with_bits_to_spare_keeps_to_shares_that_can_be_drawn(noise: LatticeNoise) -> None:
     plan = plan_modulus(**SETTING | {"bits": 62, "noise": noise})
-    assert plan.noise_ratio == pytest.approx(1, abs=2e-5)
+    assert by_renyi(plan) == pytest.approx(1, abs=2e-5)
     limit = 2.0**40 if noise is LatticeNoise.DISCRETE_GAUSSIAN else 2.0**16
     assert 0.999 * limit < plan.local_sigma <= limit
     assert plan.wrap_probability == 0
 
 
-def test_plan_modulus_with_the_thinnest_shares_spends_less() -> None:
+def test_plan_modulus_refuses_a_lattice_whose_thinnest_shares_are_more_noise_than_is_needed() -> None:
     setting = SMALL | {"clients": 10_000, "dimension": 16}
-    plan = plan_modulus(**setting)
-    assert plan.local_sigma == pytest.approx(2, rel=1e-12)
-    assert plan.spent < 0.1 * plan.target.epsilon
+    with pytest.raises(
+        InfeasibleTarget, match=r"fine enough for shares of so little noise; 2\d bits would do"
+    ) as caught:
+        plan_modulus(**setting)
+    plan = plan_modulus(**setting | {"bits": int(str(caught.value).split()[-4])})
+    assert plan.local_sigma >= 2
+    assert by_renyi(plan) < 1.1
+    assert plan.spent > 0.999 * plan.target.epsilon
     skellam = plan_modulus(**setting | {"noise": LatticeNoise.SKELLAM})
     assert skellam.local_sigma < 2
-    assert 1 < skellam.noise_ratio < 1.5 < 10 < plan.noise_ratio
+    assert 1 < by_renyi(skellam) < 1.5
 
 
 @pytest.mark.parametrize("noise", list(LatticeNoise))
@@ -213,7 +238,7 @@ def test_plan_modulus_without_sampling_finds_skellam_shares_on_any_finer_modulus
     )
     assert plan.spent <= epsilon
     assert plan.local_sigma <= 2.0**16
-    assert plan.noise_ratio < 1.05
+    assert by_renyi(plan) < 1.05
     assert plan.event.relation is NeighbouringRelation.ZERO_OUT
 
 

@@ -115,7 +115,7 @@ def unwrapped(report: BudgetReport) -> str:
 def test_report_collects_the_ledger(report: BudgetReport) -> None:
     assert report.spent == guarantee({EVENT: 2, GAUSSIAN: 1}, delta=1e-3)
     continuous = guarantee({GaussianEvent(noise_multiplier=2.0): 2, GAUSSIAN: 1}, delta=1e-3)
-    assert report.continuous_epsilon == pytest.approx(continuous.rdp_epsilon, rel=1e-9)
+    assert report.continuous_epsilon == continuous.epsilon < 0.95 * continuous.rdp_epsilon
     assert [release.epsilon_after for release in report.releases] == [
         pytest.approx(guarantee({EVENT: 1}, delta=1e-3).epsilon, rel=1e-9),
         pytest.approx(guarantee({EVENT: 2}, delta=1e-3).epsilon, rel=1e-9),

@@ -7,6 +7,7 @@ import pytest
 
 from dp.accounting import guarantee
 from dp.chain import ChainFile
+from dp.distributed import DistributedDiscreteGaussian
 from dp.errors import DpError, InfeasibleTarget
 from dp.events import (
     DistributedDiscreteGaussianEvent,
@@ -16,10 +17,16 @@ from dp.events import (
 )
 from dp.figures import rounded_up
 from dp.ledger import Ledger
+from dp.modular import rounded_norm
 from dp.records import Commitment, Reservation
 from dp.report import BudgetReport
+from protocols import PlainSum
 from secagg.budget import NOT_INTACT, plan_on_terminal, report_on_terminal, verify_on_terminal
+from secagg.config import TrainingConfig
+from secagg.contributors import ADVERSARIAL, DROPOUT, colluding_clients
 from secagg.errors import ConfigurationError, SecaggError
+from secagg.mean import SecureMean
+from secagg.noise import Target
 from secagg.planning import CONDITION, Plan, plan
 from secagg.question import PlannedMechanism, Question
 from tests.secagg.commands import secagg
@@ -48,6 +55,8 @@ def asked(clients: int = 1000, rounds: int = 100, mechanism: str = "gaussian", *
         name: given.get(name)
         for name in ("noise_multiplier", "epsilon", "delta", "per_round", "sampling", "bits", "dimension")
     }
+    arguments |= {name: given.get(name) for name in ("minimum_contributors",)}
+    arguments |= {"dropout": given.get("dropout", DROPOUT), "adversarial": given.get("adversarial", ADVERSARIAL)}
     with pytest.raises((SecaggError, DpError)) as refused:
         plan_on_terminal(clients=clients, rounds=rounds, mechanism=mechanism, as_json=False, **arguments)  # type: ignore[arg-type]  # numbers of either kind
     assert "\n" not in str(refused.value)
@@ -77,14 +86,25 @@ def test_plan_of_given_noise_says_what_it_costs_with_sampling_and_without() -> N
 
 @pytest.mark.parametrize("mechanism", [PlannedMechanism.DISCRETE_GAUSSIAN, PlannedMechanism.SKELLAM])
 def test_plan_on_a_lattice_answers_both_ways(mechanism: PlannedMechanism) -> None:
-    def ask(**given: float) -> Plan:
-        return plan(Question(clients=100, rounds=50, mechanism=mechanism, bits=18, dimension=1 << 14, **given))
+    def ask(epsilon: float | None = None, noise_multiplier: float | None = None) -> Plan:
+        return plan(
+            Question(
+                clients=100,
+                rounds=50,
+                mechanism=mechanism,
+                bits=18,
+                dimension=1 << 14,
+                epsilon=epsilon,
+                noise_multiplier=noise_multiplier,
+            )
+        )
 
     by_epsilon = ask(epsilon=6.0)
     assert by_epsilon.lattice is not None
-    assert by_epsilon.lattice.clients_a_round == 100
+    assert by_epsilon.cohort is not None
+    assert (by_epsilon.cohort.clients, by_epsilon.cohort.relied_on) == (100, 80)
     assert by_epsilon.bound <= 6
-    assert 1 <= by_epsilon.lattice.noise_to_gaussian < 1.02
+    assert 1.02 < by_epsilon.lattice.noise_to_gaussian < 1.2
     noise = by_epsilon.lattice.noise_to_clip
     by_noise = ask(noise_multiplier=noise)
     assert by_noise.lattice is not None
@@ -97,11 +117,93 @@ def test_plan_on_a_lattice_tells_what_sampling_saves() -> None:
     skellam = PlannedMechanism.SKELLAM
     found = plan(Question(clients=200, rounds=50, sampling=0.25, mechanism=skellam, dimension=1024, epsilon=4.0))
     assert found.lattice is not None
-    assert (found.lattice.clients_a_round, found.lattice.bits) == (50, 24)
+    assert found.cohort is not None
+    assert (found.cohort.clients, found.cohort.relied_on, found.lattice.bits) == (50, 41, 24)
     assert found.bound <= 4
     assert isinstance(found.unamplified_epsilon, float)
     assert found.unamplified_epsilon > 8
     assert (found.relation, found.subsampling) == (ADD_OR_REMOVE, ("binomial expansion at integer orders",))
+
+
+def test_plan_of_a_share_keeps_the_budget_of_train_under_its_defaults() -> None:
+    """A share that was sized for everybody present and honest spent 9.24 instead of 8."""
+    config = TrainingConfig(clients=300, rounds=30, epsilon=8.0, delta=1e-3)
+    found = plan(
+        Question(
+            clients=300,
+            rounds=30,
+            epsilon=8.0,
+            delta=1e-3,
+            mechanism=PlannedMechanism.DISCRETE_GAUSSIAN,
+            dimension=650,
+        )
+    )
+    assert found.lattice is not None
+    assert found.cohort is not None
+    mean = SecureMean.plan(
+        protocol=PlainSum(),
+        clients=range(300),
+        minimum_contributors=config.required_contributors,
+        shapes=[(650,)],
+        clip_l2=1.0,
+        target=Target(
+            epsilon=8.0, delta=1e-3, releases=30, colluding=colluding_clients(config.clients, config.adversarial)
+        ),
+    )
+    assert mean.noise is not None
+    assert mean.target is not None
+    assert found.cohort.required_contributors == config.required_contributors == 255
+    assert mean.noise.event.contributors == found.cohort.relied_on == 240
+    assert found.noise_multiplier == pytest.approx(mean.noise.noise_multiplier, rel=1e-4)
+    deployed = DistributedDiscreteGaussian(
+        local_sigma=found.lattice.local_deviation,
+        minimum_contributors=found.cohort.relied_on,
+        l2_sensitivity=rounded_norm(1 / found.lattice.granularity, 650),
+        dimension=650,
+    )
+    least = mean.target.realised(deployed, clients=300, contributors=config.required_contributors)
+    assert 7.99 < guarantee({least: 30}, delta=1e-3).epsilon <= 8
+
+
+@pytest.mark.parametrize(
+    ("mechanism", "dimension", "epsilon", "fewer"),
+    [(PlannedMechanism.DISCRETE_GAUSSIAN, 650, 13.83, 16.07), (PlannedMechanism.GAUSSIAN, None, 12.65, 14.72)],
+)
+@pytest.mark.parametrize("cohort", [{}, {"dropout": 0.0, "adversarial": 0.001}])
+def test_plan_says_what_thinner_noise_costs(
+    mechanism: PlannedMechanism, dimension: int | None, epsilon: float, fewer: float, cohort: dict[str, float]
+) -> None:
+    question = Question(clients=1000, rounds=200, noise_multiplier=5.0, mechanism=mechanism, dimension=dimension)
+    found = plan(msgspec.structs.replace(question, **cohort))
+    assert found.cohort is not None
+    assert found.bound == pytest.approx(epsilon, abs=0.01)
+    assert found.cohort.fewer_epsilon == pytest.approx(fewer, abs=0.015)
+    assert json.loads(found.as_json())["cohort"]["relied_on"] == (999 if cohort else 800)
+    text = found.as_text()
+    assert "If 20% vanish" in text
+    assert f"sized for {found.cohort.relied_on} present, honest contributors" in text
+
+
+def test_plan_compares_with_the_exact_noise_of_the_continuous_gaussian() -> None:
+    question = Question(clients=300, rounds=30, epsilon=8.0, delta=1e-3)
+    exact = plan(question).noise_multiplier
+    lattice = plan(
+        msgspec.structs.replace(question, mechanism=PlannedMechanism.DISCRETE_GAUSSIAN, dimension=650)
+    ).lattice
+    assert lattice is not None
+    assert lattice.noise_to_gaussian == pytest.approx(lattice.noise_to_clip / exact, rel=1e-6)
+    assert lattice.noise_to_gaussian == pytest.approx(2.8485 / 2.6292, rel=1e-3)
+
+
+def test_plan_of_more_clients_than_a_sum_takes_has_no_shares() -> None:
+    found = plan(Question(clients=10**8, rounds=100, noise_multiplier=1.0, sampling=0.5))
+    assert found.cohort is None
+    assert "Each share" not in found.as_text()
+
+
+def test_plan_has_no_jump_below_a_noise_multiplier() -> None:
+    found = plan(Question(clients=1000, rounds=100, sampling=0.1, delta=1e-5, noise_multiplier=0.294))
+    assert found.bound == pytest.approx(111.4, rel=1e-3)
 
 
 def test_plan_has_a_word_for_an_epsilon_without_bound() -> None:
@@ -128,6 +230,16 @@ def test_plan_refuses_what_cannot_be() -> None:
         ("--bits and --dimension: expected only with", {"epsilon": 8.0, "bits": 16}),
     ):
         assert message in asked(**given)  # type: ignore[arg-type]  # numbers of either kind
+    for message, cohort in (
+        ("dropout: expected a fraction in [0, 1), found 1.0", {"dropout": 1.0}),
+        ("adversarial: expected a fraction in [0, 1), found -0.1", {"adversarial": -0.1}),
+        ("minimum_contributors: expected an integer >= 2, found 1", {"minimum_contributors": 1}),
+        ("minimum_contributors: expected at most 900", {"minimum_contributors": 901}),
+        ("adversarial: expected fewer than the 850 contributors", {"adversarial": 0.9}),
+    ):
+        assert message in asked(epsilon=8.0, **cohort)
+    skellam = {"mechanism": "skellam", "dimension": 100, "epsilon": 8.0}
+    assert "at most 1000000 in a round" in asked(clients=10**7, delta=1e-9, **skellam)  # type: ignore[arg-type]  # of any kind
     assert "expected one of gaussian, discrete-gaussian, skellam, found x" in asked(mechanism="x", epsilon=8.0)
     assert "expected --dimension" in asked(mechanism="skellam", epsilon=8.0)
     thin = asked(mechanism="discrete-gaussian", noise_multiplier=1e-6, dimension=100, bits=16)
