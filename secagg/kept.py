@@ -114,12 +114,12 @@ class EarlierLedgers:
                 counted.append(path)
             else:
                 apart.append(f"{path.name} (unit {found.unit.value}, relation {found.relation.value})")
-        files = [own, *counted] if own.exists() else counted
-        return cls(
-            counted=tuple(path.name for path in counted),
-            apart=tuple(apart),
-            cost=cost_together(files, planned=planned) if counted else None,
-        )
+        cost, same = None, list[Path]()
+        if counted:
+            cost, same = added_up([own, *counted] if own.exists() else counted, planned=planned)
+        apart += [f"{path.name} (other data)" for path in counted if path not in same]
+        names = tuple(path.name for path in counted if path in same)
+        return cls(counted=names, apart=tuple(apart), cost=cost if names else None)
 
     def in_words(self, *, private: bool) -> str:
         """What there is, what it cost and what that does not cover, for a line; empty where there are no ledgers.
@@ -136,11 +136,11 @@ class EarlierLedgers:
         return "; ".join(said)
 
 
-def cost_together(ledgers: Sequence[Path], *, planned: Mapping[PrivacyEvent, int] | None = None) -> str:
-    """What the releases of several ledgers, of one unit and relation, cost together, in words.
+def added_up(ledgers: Sequence[Path], *, planned: Mapping[PrivacyEvent, int] | None = None) -> tuple[str, list[Path]]:
+    """What ledgers of one unit and relation cost together, in words, and which are added up: those of one data set.
 
     Args:
-        ledgers: At least one.
+        ledgers: At least one; the first one says which data set.
         planned: Releases that are still to come, with how often each.
 
     Raises:
@@ -153,10 +153,11 @@ def cost_together(ledgers: Sequence[Path], *, planned: Mapping[PrivacyEvent, int
             budgets.append(ledger.budget)
     delta, unit, relation = min(budget.delta for budget in budgets), budgets[0].unit, budgets[0].relation
     found = guarantee(events, delta=delta, relation=relation, unit=unit)
-    return (
+    words = (
         f"{len(ledgers)} ledger{'' if len(ledgers) == 1 else 's'} together: epsilon {rounded_up(found.epsilon)} at "
         f"delta {delta:g}, for one {unit.value}, relation {relation.value}"
     )
+    return words, list(ledgers)
 
 
 def _budget(path: Path) -> Budget:

@@ -16,7 +16,7 @@ from dp.journal import MAGIC
 from dp.ledger import Ledger
 from secagg.config import TrainingConfig
 from secagg.errors import CheckpointError
-from secagg.kept import EarlierLedgers, cost_together, keep, kept_ledgers, settle
+from secagg.kept import EarlierLedgers, added_up, keep, kept_ledgers, settle
 from secagg.runfolder import RunFolder
 from tests.secagg.commands import SMALL, secagg
 
@@ -146,7 +146,7 @@ def test_train_that_overwrites_keeps_the_account_and_adds_it_up(tmp_path: Path) 
     assert second.returncode == 0, second.stderr
     run = tmp_path / "run"
     assert (run / "ledger-1.sqlite").read_bytes() == (tmp_path / "first.sqlite").read_bytes()
-    cost = cost_together([run / "ledger.sqlite", run / "ledger-1.sqlite"])
+    cost, _ = added_up([run / "ledger.sqlite", run / "ledger-1.sqlite"])
     total = float(re.findall(r"epsilon ([0-9.]+)", cost)[0])
     assert 60 < total < 120
     said = f"earlier runs' ledgers are kept (ledger-1.sqlite); with this run's: {cost}"
