@@ -93,13 +93,14 @@ class RunFolder:
         for left in self.path.glob(f".{self.ledger.stem}.*.partial.*"):
             left.unlink()
         unit = PrivacyUnit(config.unit)
+        relation = RELATION if unit is UNIT else NeighbouringRelation.ZERO_OUT
         Ledger.create(
             self.ledger,
             epsilon=config.epsilon,
             delta=config.delta,
             population=population,
             unit=unit,
-            relation=_relation(unit),
+            relation=relation,
             description=Description(
                 run=harmless(self.path.absolute().name) or None,
                 data=harmless(Path(config.dataset).name) or None,
@@ -117,7 +118,7 @@ class RunFolder:
             delta=config.delta,
             population=population,
             unit=unit,
-            relation=_relation(unit),
+            relation=RELATION if unit is UNIT else NeighbouringRelation.ZERO_OUT,
             time_s=time.time(),
         )
 
@@ -327,10 +328,6 @@ class RunFolder:
 
 def _is_of_run(name: str) -> bool:
     return name in _FILES or name == _LOCK or is_kept(name) or _PARTIAL.fullmatch(name) is not None
-
-
-def _relation(unit: PrivacyUnit) -> NeighbouringRelation:
-    return RELATION if unit is UNIT else NeighbouringRelation.ZERO_OUT
 
 
 def _digest(config: TrainingConfig) -> NDArray[np.uint8]:
