@@ -1,6 +1,7 @@
 """A training run as a person sees it: live progress, and one table at the end."""
 
 import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +15,7 @@ from rich.table import Column, Table
 
 from dp.report import rounded_up
 from secagg.config import TrainingConfig, assumed_server, parse, protection, read_settings
-from secagg.errors import ConfigurationError
+from secagg.errors import ConfigurationError, DataWarning
 from secagg.keyholders import warn_without_gmpy2
 from secagg.prepare import Prepared, prepare
 from secagg.records import RoundRecord
@@ -63,8 +64,21 @@ def train_on_terminal(
 def _prepared(config: TrainingConfig, console: Console) -> Prepared:
     if config.committee is not None:
         warn_without_gmpy2()
-    with console.status("loading data and model, planning protocol and noise"):
+    with console.status("loading data and model, planning protocol and noise"), _warnings_shown(console):
         return prepare(config)
+
+
+@contextmanager
+def _warnings_shown(console: Console) -> Iterator[None]:
+    """Show what the data are warned of in one line each, without the place in the code."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", DataWarning)
+        yield
+    for one in caught:
+        if issubclass(one.category, DataWarning):
+            console.print(f"secagg: warning: {one.message}", highlight=False, markup=False, soft_wrap=True)
+        else:
+            warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
 
 
 def _run(prepared: Prepared, folder: RunFolder, *, resume: bool, console: Console) -> Summary:

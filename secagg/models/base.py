@@ -7,14 +7,17 @@ from typing import Any, Protocol
 
 from numpy.typing import NDArray
 
+from secagg.columns import Columns
+
 
 @dataclass(frozen=True, slots=True)
 class Metrics:
     """How a model does on a set of examples.
 
     Attributes:
-        loss: Mean loss per example, penalties of the model included.
-        accuracy: Share of examples classified rightly, in `[0, 1]`; nan where the targets are values, not classes.
+        loss: Mean loss per example, penalties of the model included; summed over several outputs.
+        accuracy: Share of examples classified rightly, in `[0, 1]`; nan where the targets are values, not classes. Of
+            several outputs the mean over those that classify.
     """
 
     loss: float
@@ -24,7 +27,8 @@ class Metrics:
 class Model(Protocol):
     """A model that federated training can move between clients as a list of arrays.
 
-    Examples `x` have shape `(examples, ...)`, a real dtype and finite entries; targets `y` have one row an example.
+    Examples `x` have shape `(examples, ...)`, a real dtype and finite entries; targets `y` have one row an example. A
+    model with several inputs takes a list, a tuple or a dict of such arrays, and one with several outputs likewise.
     """
 
     def get_weights(self) -> list[NDArray[Any]]:
@@ -39,7 +43,7 @@ class Model(Protocol):
         """
         ...
 
-    def fit(self, x: NDArray[Any], y: NDArray[Any], *, epochs: int, batch_size: int, seed: int) -> None:
+    def fit(self, x: Columns, y: Columns, *, epochs: int, batch_size: int, seed: int) -> None:
         """Train from the current weights with a fresh optimizer state, over shuffled minibatches.
 
         Equal weights, data and arguments give equal weights again.
@@ -57,7 +61,7 @@ class Model(Protocol):
         """
         ...
 
-    def evaluate(self, x: NDArray[Any], y: NDArray[Any]) -> Metrics:
+    def evaluate(self, x: Columns, y: Columns) -> Metrics:
         """Measure loss and accuracy on examples, changing nothing.
 
         Raises:
