@@ -185,12 +185,17 @@ class KerasModel:
         return self._traced([map_columns(lambda one: spec((None, *one.shape[1:]), one.dtype), each) for each in (x, y)])
 
     def _traced(self, signature: list[Any]) -> _Program:
-        key = repr(signature)
+        key, traced = repr(signature), self._tensorflow.function
         if key not in self._programs:
-            self._programs[key] = _Program(
-                train=self._tensorflow.function(self._train_step).get_concrete_function(*signature),
-                evaluate=self._tensorflow.function(self._evaluate_step).get_concrete_function(*signature),
-            )
+            try:
+                self._programs[key] = _Program(
+                    train=traced(self._train_step).get_concrete_function(*signature),
+                    evaluate=traced(self._evaluate_step).get_concrete_function(*signature),
+                )
+            except Exception as error:
+                if isinstance(error.__context__, ModelError):  # AutoGraph raises an error of its own over ours.
+                    raise error.__context__ from None
+                raise
         return self._programs[key]
 
     def _train_step(self, x: Any, y: Any) -> None:

@@ -101,7 +101,6 @@ class PrivateKerasModel(KerasModel):
 
         Raises:
             DataError: Examples or targets that do not fit the model.
-            ModelError: TensorFlow cannot compute the gradient of such an example.
             ConfigurationError: Epochs or batch size are not the plan's, or the seed is out of range.
         """
         plan = self._training
@@ -179,7 +178,8 @@ class PrivateKerasModel(KerasModel):
                 except ModelError:
                     raise
                 except Exception as error:  # noqa: BLE001 - layers are code of others, and vectorizing has no error of its own
-                    failure = error
+                    wrapped = error.__context__  # AutoGraph raises an error of its own over the one of the layer.
+                    failure = wrapped if hasattr(wrapped, "ag_error_metadata") else error
                 finally:
                     self.set_weights(start)
         reason = (str(failure).strip() or "no reason given").splitlines()[0]

@@ -33,8 +33,8 @@ def text_model(middle: Callable[[Any, Any], Any], *, mask: bool = False) -> Call
 
 
 def recurrent(layers: Any, embedded: Any) -> Any:
-    backwards = layers.Bidirectional(layers.LSTM(2, return_sequences=True))(embedded)
-    return layers.GRU(3)(layers.TimeDistributed(layers.Dense(2, "tanh"))(backwards))
+    sequences = layers.LSTM(2, return_sequences=True)(embedded)
+    return layers.GRU(3)(layers.TimeDistributed(layers.Dense(2, "tanh"))(sequences))
 
 
 def attending(layers: Any, embedded: Any) -> Any:
@@ -69,11 +69,11 @@ def step(model: PrivateKerasModel, x: NDArray[Any], y: NDArray[Any]) -> NDArray[
     ("middle", "mask"),
     [
         (recurrent, True),
-        (lambda layers, embedded: layers.SimpleRNN(3)(embedded), False),
+        (lambda layers, embedded: layers.Bidirectional(layers.SimpleRNN(2))(embedded), False),
         (lambda layers, embedded: layers.LSTM(3, unroll=True)(embedded), False),
         (attending, False),
     ],
-    ids=["LSTM and GRU with a mask", "SimpleRNN", "unrolled LSTM", "attention"],
+    ids=["LSTM and GRU with a mask", "both ways", "unrolled LSTM", "attention"],
 )
 def test_private_step_of_a_text_model_is_the_sum_of_gradients_by_themselves(middle: Any, mask: bool) -> None:
     model = PrivateKerasModel(text_model(middle, mask=mask), training=PLAN, learning_rate=float(EXAMPLES), seed=1)
@@ -91,12 +91,16 @@ def test_private_step_leaves_out_a_recurrent_example_that_is_not_finite() -> Non
 
     def builder() -> Any:
         return keras.Sequential(
-            [keras.Input((STEPS, 2)), keras.layers.GRU(2, activation="linear"), keras.layers.Dense(1, "sigmoid")]
+            [keras.Input((STEPS, 2)), keras.layers.SimpleRNN(2, activation="linear"), keras.layers.Dense(1, "sigmoid")]
         )
 
-    x = np.random.default_rng(2).normal(size=(EXAMPLES, STEPS, 2)).astype(np.float32)
+    x = 0.01 * np.random.default_rng(2).normal(size=(EXAMPLES, STEPS, 2)).astype(np.float32)
     model = PrivateKerasModel(builder, training=PLAN, learning_rate=float(EXAMPLES), seed=1)
+    kernel, _, bias, *rest = model.get_weights()
+    model.set_weights([10 * np.abs(kernel), np.array([[1, -1], [-1, 1]], dtype=np.float32), bias, *rest])
+    assert np.isfinite(alone(model, x, Y)).all()
     beyond = np.concatenate([x, np.full((1, STEPS, 2), 3e38, np.float32)])
+    assert np.isnan(alone(model, beyond[-1:], Y[:1])).all()
     np.testing.assert_array_equal(step(model, beyond, np.append(Y, 0)), step(model, x, Y))
 
 

@@ -95,11 +95,12 @@ def test_losses_of_several_outputs_may_be_named_or_taken_together(keras: Any) ->
     assert np.isnan(mse.evaluate([A, B], [np.eye(2)[KIND], SIZE]).accuracy)
 
     def together(targets: Any, outputs: Any) -> Any:
-        return tensorflow.reduce_mean(tensorflow.square(targets[1] - outputs[1][:, 0]))
+        return tensorflow.square(targets[1] - outputs[1][:, 0]) + outputs[0][:, 1]
 
     own = KerasModel(several(keras), loss=together, seed=1)
-    size = np.asarray(own.model([A, B])[1])[:, 0]
-    assert own.evaluate([A, B], [KIND, SIZE]).loss == pytest.approx(np.square(size - SIZE).mean(), rel=1e-5)
+    kind, size = (np.asarray(output) for output in own.model([A, B]))
+    expected = (np.square(size[:, 0] - SIZE) + kind[:, 1]).mean()
+    assert own.evaluate([A, B], [KIND, SIZE]).loss == pytest.approx(expected, rel=1e-5)
     for loss in (["mse"], {"kind": None}, ["mse", "no such loss"]):
         with pytest.raises(ConfigurationError, match="loss"):
             KerasModel(several(keras), loss=loss, seed=1)
