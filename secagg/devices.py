@@ -8,13 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from secagg.checks import listed
+from secagg.columns import Columns, count_rows
 from secagg.encoding import Arrays
 from secagg.errors import ConfigurationError, DataError, ModelError, TrainingDiverged
 from secagg.failures import Failures
 from secagg.models.base import ArrayRole, Model, ModelWithRoles
 from secagg.statistics import SHARED, SharedStatistics
 
-Shard = tuple[NDArray[Any], NDArray[Any]]
+Shard = tuple[Columns, Columns]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,7 +24,8 @@ class Devices:
 
     Attributes:
         model: Weights in, local training, weights out; it keeps nothing between clients but its architecture.
-        shards: Examples and targets of each client, at least one example each.
+        shards: Examples and targets of each client, at least one example each; where the model has several inputs or
+            outputs, a list, tuple or dict of arrays with equally many rows.
         epochs: Local epochs a round.
         batch_size: Local minibatch.
         seed: Of minibatches and of who vanishes when.
@@ -51,8 +53,12 @@ class Devices:
         if len(self.shards) < 2:
             raise ConfigurationError(f"federated training needs at least 2 clients, not {len(self.shards)}")
         for client, (x, y) in enumerate(self.shards):
-            if not len(x) or len(x) != len(y):
-                raise ConfigurationError(f"client {client} has {len(x)} examples and {len(y)} targets")
+            try:
+                examples, targets = count_rows(x), count_rows(y)
+            except DataError as error:
+                raise ConfigurationError(f"client {client}: {error}") from None
+            if not examples or examples != targets:
+                raise ConfigurationError(f"client {client} has {examples} examples and {targets} targets")
         object.__setattr__(self, "roles", _roles(self.model, self.shards))
         object.__setattr__(self, "model_shapes", tuple(map(np.shape, self.model.get_weights())))
         if ArrayRole.TRAINED not in self.roles:
@@ -76,7 +82,7 @@ class Devices:
 
     def examples(self, client: int) -> int:
         """How many examples a client has."""
-        return len(self.shards[client][0])
+        return count_rows(self.shards[client][0])
 
     def train(
         self, weights: Sequence[NDArray[Any]], number: int, failures: Failures | None = None

@@ -22,6 +22,10 @@ class DataError(SecaggError, ValueError):
     """Examples, labels or a file of them that are damaged, foreign or out of range."""
 
 
+class DataWarning(UserWarning):
+    """Something about a data set that is probably a mistake, though training can go on."""
+
+
 class ModelError(SecaggError, ValueError):
     """A model, or weights for it, that cannot be used as asked."""
 

@@ -1,6 +1,7 @@
 """A training run as a person sees it: live progress, and one table at the end."""
 
 import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -15,7 +16,7 @@ from rich.table import Column, Table
 
 from dp.figures import in_full, rounded_up_within
 from secagg.config import TrainingConfig, assumed_server, parse, protection, read_settings
-from secagg.errors import CheckpointError, ConfigurationError
+from secagg.errors import CheckpointError, ConfigurationError, DataWarning
 from secagg.goal import choose_goal
 from secagg.interruption import Interrupted, ending_at_once
 from secagg.kept import EarlierLedgers
@@ -102,8 +103,21 @@ def _gone_on(settings: dict[str, Any], folder: RunFolder, console: Console) -> t
 def _prepared(config: TrainingConfig, console: Console) -> Prepared:
     if config.committee is not None:
         warn_without_gmpy2()
-    with console.status("loading data and model, planning protocol and noise"):
+    with console.status("loading data and model, planning protocol and noise"), _warnings_shown(console):
         return prepare(config)
+
+
+@contextmanager
+def _warnings_shown(console: Console) -> Iterator[None]:
+    """Show what the data are warned of in one line each, without the place in the code."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", DataWarning)
+        yield
+    for one in caught:
+        if issubclass(one.category, DataWarning):
+            console.print(f"secagg: warning: {one.message}", highlight=False, markup=False, soft_wrap=True)
+        else:
+            warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
 
 
 def _run(prepared: Prepared, folder: RunFolder, *, resume: bool, console: Console) -> Summary:

@@ -10,6 +10,7 @@ from secagg.checks import check_array
 from secagg.data.base import Dataset
 from secagg.errors import DataError
 from secagg.files import read_arrays
+from secagg.labels import label_vector
 
 
 def load_archive(path: Path) -> Dataset:
@@ -17,8 +18,9 @@ def load_archive(path: Path) -> Dataset:
 
     `train_x` is another name for `x_train`, and so on; letters may be of either case.
 
-    Examples may be stored as any real numbers, labels as any integers; there is one class more than the largest label,
-    and at least two.  A label as large as the number of all labels or larger cannot be one of a numbering of classes.
+    Examples may be stored as any real numbers, labels as any integers, in a vector or a column; there is one class more
+    than the largest label, and at least two.  A class without an example is warned of.  A label as large as the number
+    of all labels or larger cannot be one of a numbering of classes.
 
     Args:
         path: The archive; its stem becomes the data set's name.
@@ -77,8 +79,5 @@ def _examples(name: str, x: NDArray[Any]) -> NDArray[np.float32]:
 
 
 def _labels(name: str, y: NDArray[Any]) -> NDArray[np.int64]:
-    check_array(name, y, "iu")
-    if y.ndim != 1 or y.size == 0:
-        raise DataError(f"expected {name} of shape (examples,), one label an example, found {y.shape}")
     # Unsigned labels beyond int64 turn negative, which a Dataset refuses.
-    return y.astype(np.int64)
+    return label_vector(name, y).astype(np.int64)

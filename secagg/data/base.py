@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from secagg.checks import check_array, check_integer
 from secagg.errors import DataError
+from secagg.labels import warn_of_unused_classes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -22,6 +23,9 @@ class Dataset:
         test_x: Like `train_x`, with examples of the same shape.
         test_y: Like `train_y`.
         classes: At least 2.
+
+    Warns:
+        DataWarning: A class has no example, as class 0 where labels begin at 1.
 
     Raises:
         DataError: An array breaks what is said above.
@@ -46,6 +50,8 @@ class Dataset:
             )
         _check_labels("train_y", self.train_y, len(self.train_x), self.classes)
         _check_labels("test_y", self.test_y, len(self.test_x), self.classes)
+        found = np.bincount(self.train_y, minlength=self.classes) + np.bincount(self.test_y, minlength=self.classes)
+        warn_of_unused_classes(found)
 
     @property
     def features_shape(self) -> tuple[int, ...]:

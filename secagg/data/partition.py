@@ -14,15 +14,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from secagg.checks import check_array, check_integer, check_positive
-from secagg.errors import ConfigurationError, DataError
+from secagg.checks import check_integer, check_positive
+from secagg.errors import ConfigurationError
+from secagg.labels import label_vector
 
 
 def partition(labels: NDArray[Any], *, clients: int, seed: int, alpha: float | None) -> list[NDArray[np.int64]]:
     """Deal the positions of a data set out to clients.
 
     Args:
-        labels: Shape `(examples,)`, integers of at least 0.
+        labels: Shape `(examples,)` or `(examples, 1)`, integers of at least 0.
         clients: How many shards, at least 1 and at most one for each example.
         seed: At least 0; equal seeds give equal shards.
         alpha: Concentration of the clients' distributions over classes: small for clients of one class, large for
@@ -36,11 +37,7 @@ def partition(labels: NDArray[Any], *, clients: int, seed: int, alpha: float | N
         DataError: The labels are no such array.
         ConfigurationError: More clients than examples, or an argument out of range.
     """
-    check_array("labels", labels, "iu")
-    if labels.ndim != 1 or not labels.size:
-        raise DataError(f"expected labels of shape (examples,), at least one, found {labels.shape}")
-    if int(labels.min()) < 0:
-        raise DataError(f"expected labels of at least 0, found {labels.min()}")
+    labels = label_vector("labels", labels)
     check_integer("clients", clients, minimum=1)
     check_integer("seed", seed, minimum=0)
     if alpha is not None:

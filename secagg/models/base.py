@@ -14,8 +14,9 @@ class Metrics:
     """How a model does on a set of examples.
 
     Attributes:
-        loss: Mean loss per example, penalties of the model included.
-        accuracy: Share of examples classified rightly, in `[0, 1]`; nan where the targets are values, not classes.
+        loss: Mean loss per example, penalties of the model included; summed over several outputs.
+        accuracy: Share of examples classified rightly, in `[0, 1]`; nan where the targets are values, not classes. Of
+            several outputs the mean over those that classify.
     """
 
     loss: float
@@ -48,7 +49,8 @@ class ArrayRole(StrEnum):
 class Model(Protocol):
     """A model that federated training can move between clients as a list of arrays.
 
-    Examples `x` have shape `(examples, ...)`, a real dtype and finite entries; targets `y` have one row an example.
+    Examples `x` have shape `(examples, ...)`, a real dtype and finite entries; targets `y` have one row an example. A
+    model with several inputs takes a list, a tuple or a dict of such arrays, and one with several outputs likewise.
     """
 
     def get_weights(self) -> list[NDArray[Any]]:
@@ -63,7 +65,7 @@ class Model(Protocol):
         """
         ...
 
-    def fit(self, x: NDArray[Any], y: NDArray[Any], *, epochs: int, batch_size: int, seed: int) -> None:
+    def fit(self, x: Any, y: Any, *, epochs: int, batch_size: int, seed: int) -> None:
         """Train from the current weights with a fresh optimizer state, over shuffled minibatches.
 
         Equal weights, data and arguments give equal weights again.
@@ -81,7 +83,7 @@ class Model(Protocol):
         """
         ...
 
-    def evaluate(self, x: NDArray[Any], y: NDArray[Any]) -> Metrics:
+    def evaluate(self, x: Any, y: Any) -> Metrics:
         """Measure loss and accuracy on examples, changing nothing.
 
         Raises:
@@ -103,7 +105,7 @@ class Model(Protocol):
 class ModelWithRoles(Model, Protocol):
     """A model that may hold arrays which no optimizer moves; all arrays of any other model are trained."""
 
-    def roles(self, x: NDArray[Any], y: NDArray[Any]) -> tuple[ArrayRole, ...]:
+    def roles(self, x: Any, y: Any) -> tuple[ArrayRole, ...]:
         """Return the role of each array of `get_weights` in training on such examples.
 
         Raises:

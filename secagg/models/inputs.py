@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from secagg.checks import check_array
 from secagg.errors import DataError, ModelError
+from secagg.labels import NUMBERED, ONE_HOT, integer_labels, is_one_hot
 
 
 def check_suffix(path: Path, suffix: str) -> None:
@@ -25,7 +26,7 @@ def check_examples(x: object, shape: tuple[int | None, ...] | None, dtype: Any) 
     """Return the examples in the dtype that a model computes in.
 
     Args:
-        x: Shape `(examples, ...)`, floating or integer, finite.
+        x: Shape `(examples, ...)`, floating or integer, finite; a shape of `(examples,)` where `shape` is empty.
         shape: What one example must look like, None standing for any size; None if the model does not say.
         dtype: Of the result.
 
@@ -33,30 +34,37 @@ def check_examples(x: object, shape: tuple[int | None, ...] | None, dtype: Any) 
         DataError: No array, no examples, another shape, another kind of dtype, or an entry that is not finite.
     """
     x = check_array("examples", x, "fiu")
-    if x.ndim < 2 or 0 in x.shape:
+    if (x.ndim < 2 and (shape != () or x.ndim == 0)) or 0 in x.shape:
         raise DataError(f"expected examples of shape (examples, features...), none of them 0, found {x.shape}")
     if shape is not None and not fits(x.shape[1:], shape):
         raise DataError(f"expected examples of shape {shape} each, found {x.shape[1:]}")
     return _finite(x, dtype, "examples")
 
 
-def check_classes(y: object, examples: int, classes: int | None) -> NDArray[np.int64]:
-    """Return class labels as int64.
+def check_classes(
+    y: object, examples: int, classes: int | None, *, shape: tuple[int | None, ...] | None
+) -> NDArray[np.int64]:
+    """Return class labels as int64; an axis of size 1 behind the expected shape is taken off.
 
     Args:
         y: Integer labels (no bool), one row an example.
         examples: How many rows there must be.
         classes: Labels lie in `[0, classes)`; None if the model does not say how many there are.
+        shape: Of one example's labels, `()` for a single one, None standing for any size; None if the model does not
+            say.
 
     Raises:
-        DataError: No array, another number of rows, another dtype, or a label out of range.
+        DataError: No array, another number of rows, another dtype or shape, or a label out of range.
     """
-    y = check_array("class labels", y, "iu")
+    y = integer_labels("class labels", y)
     _check_rows(y, examples)
-    if int(y.min()) < 0 or (classes is not None and int(y.max()) >= classes):
-        raise DataError(
-            f"expected class labels in [0, {'...' if classes is None else classes}), found {y.min()} to {y.max()}"
-        )
+    if classes is not None and int(y.max()) >= classes:
+        raise DataError(f"expected class labels in [0, {classes}), found {y.min()} to {y.max()}. {NUMBERED}")
+    if shape is not None and y.shape[-1] == 1 and y.ndim == len(shape) + 2:
+        y = y[..., 0]
+    if shape is not None and not fits(y.shape[1:], shape):
+        advice = f". {ONE_HOT}" if is_one_hot(y) else ""
+        raise DataError(f"expected class labels of shape {shape} each, found {y.shape[1:]}{advice}")
     return y.astype(np.int64, copy=False)
 
 

@@ -17,12 +17,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from secagg.checks import check_integer, check_positive
+from secagg.columns import Columns, count_rows, map_columns, take_rows
 from secagg.errors import ConfigurationError, ModelError
 from secagg.files import write_whole
 from secagg.models.base import ArrayRole, Metrics
 from secagg.models.inputs import batches, check_examples, check_suffix
 from secagg.models.interrupts import HeldInterrupts
-from secagg.models.objective import choose_objective
+from secagg.models.layout import input_layout
+from secagg.models.objectives import choose_objectives
 from secagg.models.tensorflow import has_legacy_keras, load_legacy_keras, load_tensorflow
 from secagg.models.variables import LayerRandomness, ModelWeights, OptimizerState, underlying
 
@@ -31,7 +33,7 @@ _EVALUATION_BATCH: Final = 4096
 
 @dataclass(frozen=True, slots=True)
 class _Program:
-    """The traced functions for one kind of example, both from `(x, y)` tensors of any batch size."""
+    """The traced functions for one kind of example, both from `(x, y)` of any batch size, in the model's form."""
 
     train: Any
     evaluate: Any
@@ -49,14 +51,15 @@ class KerasModel:
         optimizer: The name of a Keras optimizer, or what makes one, of the same Keras as the model.
         learning_rate: For an optimizer given by name; None takes that optimizer's default.
         loss: A Keras loss that takes the mean over examples, its name, or a callable `loss(targets, outputs)`;
-            None chooses the one that fits the output layer, see `secagg.models.objective`.
+            None chooses the one that fits the output layer, see `secagg.models.objective`. For several outputs a list
+            or dict of losses, whose sum is trained for, see `secagg.models.objectives`.
         seed: Of the initial weights, at least 0; equal seeds give equal weights.
 
     Raises:
         MissingExtraError: TensorFlow is not installed.
         ConfigurationError: An argument is out of range, or the optimizer is not one this class can drive.
-        ModelError: The builder gives no Keras model, one without trainable weights, one of several inputs, or one
-            whose loss must be named.
+        ModelError: The builder gives no Keras model, one without trainable weights, one of nested inputs or outputs,
+            or one whose loss must be named.
     """
 
     def __init__(
@@ -72,21 +75,19 @@ class KerasModel:
         self._tensorflow = tensorflow
         self._model = _build(builder, check_integer("seed", seed, minimum=0))
         keras = _keras_of(self._model)
-        self._inputs = list(getattr(self._model, "inputs", None) or ())
-        if len(self._inputs) > 1:
-            raise ModelError(f"expected a model of one input, found {len(self._inputs)}")
+        self._inputs = input_layout(self._model)
         self._weights = ModelWeights(tensorflow, self._model)
         self._trained = list(self._model.trainable_variables)
         if not self._trained:
             raise ModelError("expected a model with trainable weights, found none")
-        self._objective = choose_objective(keras, self._model, loss)
+        self._objectives = choose_objectives(keras, self._model, loss)
         # AutoGraph serves the user's own layers and losses; it cannot read a match statement, and need not.
-        self._accuracy = tensorflow.autograph.experimental.do_not_convert(self._objective.accuracy)
+        self._accuracy = tensorflow.autograph.experimental.do_not_convert(self._objectives.accuracy)
         self._optimizer = _make_optimizer(keras, optimizer, learning_rate)
         _create_state(self._optimizer, self._trained)
         self._optimizer_state = OptimizerState(tensorflow, self._optimizer, self._trained)
         self._randomness: LayerRandomness | None = None
-        self._programs: dict[tuple[Any, ...], _Program] = {}
+        self._programs: dict[str, _Program] = {}
 
     def __repr__(self) -> str:
         return f"KerasModel({self._model.name!r}, weights={len(self._weights.get())})"
@@ -96,7 +97,7 @@ class KerasModel:
         """The Keras model itself, with the current weights."""
         return self._model
 
-    def roles(self, x: NDArray[Any], y: NDArray[Any]) -> tuple[ArrayRole, ...]:
+    def roles(self, x: Columns, y: Columns) -> tuple[ArrayRole, ...]:
         """Return what training on such examples does to each array of `get_weights`; it changes nothing.
 
         Raises:
@@ -123,10 +124,12 @@ class KerasModel:
         with HeldInterrupts():
             self._weights.set(weights)
 
-    def fit(self, x: NDArray[Any], y: NDArray[Any], *, epochs: int, batch_size: int, seed: int) -> None:
+    def fit(self, x: Columns, y: Columns, *, epochs: int, batch_size: int, seed: int) -> None:
         """Train from the current weights with a fresh optimizer state, over shuffled minibatches.
 
-        A Ctrl-C takes effect between two steps and leaves the weights of the last whole one.
+        Several inputs come as a list or tuple in the model's order, or as a dict by their names, and so do the targets
+        of several outputs; where the model itself takes or gives a dict, as a dict with its keys. A Ctrl-C takes effect
+        between two steps and leaves the weights of the last whole one.
 
         Raises:
             DataError: Examples or targets that do not fit the model.
@@ -143,27 +146,27 @@ class KerasModel:
                 self._randomness = LayerRandomness(self._tensorflow, self._model)
             self._randomness.reseed(seed)
             self._optimizer_state.reset()
-            for batch in batches(len(x), epochs=epochs, batch_size=batch_size, seed=seed):
-                train(convert(x[batch]), convert(y[batch]))
+            for batch in batches(count_rows(x), epochs=epochs, batch_size=batch_size, seed=seed):
+                train(*(map_columns(convert, take_rows(each, batch)) for each in (x, y)))
                 interrupts.check()
 
-    def evaluate(self, x: NDArray[Any], y: NDArray[Any]) -> Metrics:
-        """Measure the mean loss, penalties included, and the accuracy.
+    def evaluate(self, x: Columns, y: Columns) -> Metrics:
+        """Measure the mean loss, penalties included, and the accuracy; see `fit` for several inputs or outputs.
 
         Raises:
             DataError: Examples or targets that do not fit the model.
         """
         x, y = self._checked(x, y)
         convert = self._tensorflow.convert_to_tensor
-        total = np.zeros(2)
+        total, examples = np.zeros(2), count_rows(x)
         with HeldInterrupts() as interrupts:
             evaluate = self._program(x, y).evaluate
-            for start in range(0, len(x), _EVALUATION_BATCH):
+            for start in range(0, examples, _EVALUATION_BATCH):
                 part = slice(start, start + _EVALUATION_BATCH)
-                results = evaluate(convert(x[part]), convert(y[part]))
-                total += len(x[part]) * np.array([float(result) for result in results])
+                results = evaluate(*(map_columns(convert, take_rows(each, part)) for each in (x, y)))
+                total += min(_EVALUATION_BATCH, examples - start) * np.array([float(result) for result in results])
                 interrupts.check()
-        loss, accuracy = (total / len(x)).tolist()
+        loss, accuracy = (total / examples).tolist()
         return Metrics(loss=loss, accuracy=accuracy)
 
     def save(self, path: Path) -> None:
@@ -176,25 +179,36 @@ class KerasModel:
         check_suffix(path, ".keras")
         write_whole(path, self._model.save)
 
-    def _checked(self, x: NDArray[Any], y: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
-        # A subclassed model does not say what it takes.
-        shape = tuple(self._inputs[0].shape[1:]) if self._inputs else None
-        dtype = self._tensorflow.as_dtype(self._inputs[0].dtype).as_numpy_dtype if self._inputs else np.float32
-        x = check_examples(x, shape, dtype)
-        return x, self._objective.check(y, len(x))
-
-    def _program(self, x: NDArray[Any], y: NDArray[Any]) -> _Program:
-        """Return the traced functions for such examples, tracing them once for all batch sizes."""
-        key = (x.shape[1:], x.dtype, y.shape[1:], y.dtype)
-        if key not in self._programs:
-            signature = [
-                self._tensorflow.TensorSpec((None, *array.shape[1:]), array.dtype, name=name)
-                for name, array in (("x", x), ("y", y))
-            ]
-            self._programs[key] = _Program(
-                train=self._tensorflow.function(self._train_step).get_concrete_function(*signature),
-                evaluate=self._tensorflow.function(self._evaluate_step).get_concrete_function(*signature),
+    def _checked(self, x: Columns, y: Columns) -> tuple[Columns, Columns]:
+        """Return examples and targets in the dtypes, the shapes and the form that the model takes."""
+        if self._inputs is None:  # A subclassed model does not say what it takes.
+            x = map_columns(lambda array: check_examples(array, None, np.float32), x)
+        else:
+            layout, tensors = self._inputs
+            shapes = [tuple(tensor.shape[1:]) for tensor in tensors]
+            dtypes = [self._tensorflow.as_dtype(tensor.dtype).as_numpy_dtype for tensor in tensors]
+            x = layout.checked(
+                "examples", x, lambda position, array: check_examples(array, shapes[position], dtypes[position])
             )
+        return x, self._objectives.check(y, count_rows(x))
+
+    def _program(self, x: Columns, y: Columns) -> _Program:
+        """Return the traced functions for such examples, tracing them once for all batch sizes."""
+        spec = self._tensorflow.TensorSpec
+        return self._traced([map_columns(lambda one: spec((None, *one.shape[1:]), one.dtype), each) for each in (x, y)])
+
+    def _traced(self, signature: list[Any]) -> _Program:
+        key, traced = repr(signature), self._tensorflow.function
+        if key not in self._programs:
+            try:
+                self._programs[key] = _Program(
+                    train=traced(self._train_step).get_concrete_function(*signature),
+                    evaluate=traced(self._evaluate_step).get_concrete_function(*signature),
+                )
+            except Exception as error:
+                if isinstance(error.__context__, ModelError):  # AutoGraph raises an error of its own over ours.
+                    raise error.__context__ from None
+                raise
         return self._programs[key]
 
     def _train_step(self, x: Any, y: Any) -> None:
@@ -208,7 +222,7 @@ class KerasModel:
         return self._loss(y, outputs), self._accuracy(self._tensorflow, y, outputs)
 
     def _loss(self, y: Any, outputs: Any) -> Any:
-        loss = self._tensorflow.reduce_mean(self._objective.loss(y, outputs))
+        loss = self._objectives.loss(self._tensorflow, y, outputs)
         penalties = [self._tensorflow.cast(penalty, loss.dtype) for penalty in self._model.losses]
         return self._tensorflow.add_n([loss, *penalties])
 

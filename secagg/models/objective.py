@@ -1,4 +1,4 @@
-"""What a Keras model is trained for: the loss that fits its output layer, its targets, its accuracy.
+"""What one output of a Keras model is trained for: the loss that fits its layer, its targets, its accuracy.
 
 | output layer | loss | targets |
 |---|---|---|
@@ -7,7 +7,7 @@
 | one sigmoid unit | binary cross-entropy | 0 or 1 |
 | one linear unit | mean squared error | numbers |
 
-For anything else the caller names the loss.
+For anything else the caller names the loss. `secagg.models.objectives` puts several outputs together.
 """
 
 from dataclasses import dataclass
@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from secagg.errors import ConfigurationError, DataError, ModelError
+from secagg.labels import NUMBERED
 from secagg.models.inputs import check_classes, check_values, fits
 
 
@@ -33,13 +34,12 @@ class Targets(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Objective:
-    """The loss of a Keras model and the kind of its targets.
+    """The loss of one output and the kind of its targets.
 
     Attributes:
         loss: Called as `loss(targets, outputs)`, gives a scalar or a loss per example.
         targets: What the targets are.
-        output_shape: Of one example's output, None standing for any size; None if the model does not say, or has
-            several outputs.
+        output_shape: Of one example's output, None standing for any size; None if the model does not say.
         threshold: The output over which a binary prediction is 1.
     """
 
@@ -56,12 +56,14 @@ class Objective:
         """
         match self.targets:
             case Targets.CLASSES:
-                checked: NDArray[Any] = check_classes(y, examples, self.output_shape[-1] if self.output_shape else None)
-                wanted = self.output_shape[:-1] if self.output_shape else None
+                classes, wanted = (self.output_shape[-1], self.output_shape[:-1]) if self.output_shape else (None, None)
+                checked: NDArray[Any] = check_classes(y, examples, classes, shape=wanted)
             case Targets.BINARY:
                 checked, wanted = check_values(y, examples), self.output_shape
                 if not np.isin(checked, (0, 1)).all():
-                    raise DataError(f"expected targets that are 0 or 1, found {checked.min()} to {checked.max()}")
+                    raise DataError(
+                        f"expected targets that are 0 or 1, found {checked.min()} to {checked.max()}. {NUMBERED}"
+                    )
                 checked = checked.astype(np.float32, copy=False)
             case Targets.ONE_HOT | Targets.NUMBERS | Targets.ANY:
                 checked = check_values(y, examples)
@@ -71,18 +73,44 @@ class Objective:
         if self.targets is not Targets.CLASSES and self.output_shape == (1,) and checked.ndim == 1:
             checked = checked.reshape(-1, 1)  # As a row each, they do not broadcast against the outputs.
         if wanted is not None and not fits(checked.shape[1:], wanted):
-            raise DataError(f"expected targets of shape {wanted} each, found {checked.shape[1:]}")
+            is_labels = self.targets is Targets.ONE_HOT and checked.dtype.kind == "i"
+            advice = f". numpy.eye({wanted[-1]})[labels] makes such rows of class labels." if is_labels else ""
+            raise DataError(f"expected targets of shape {wanted} each, found {checked.shape[1:]}{advice}")
         return checked
+
+    @property
+    def targets_of_one(self) -> tuple[tuple[int | None, ...], Any]:
+        """Shape and dtype of one example's checked targets, where the output's shape is known."""
+        shape = self.output_shape or ()
+        return (shape[:-1], np.int64) if self.targets is Targets.CLASSES else (shape, np.float32)
+
+    @property
+    def classifies(self) -> bool:
+        """Whether there is an accuracy."""
+        return self.targets in (Targets.CLASSES, Targets.ONE_HOT, Targets.BINARY)
+
+    @property
+    def takes_several(self) -> bool:
+        """Whether the targets may be several arrays, which the caller's own loss then takes together."""
+        return self.targets is Targets.ANY
+
+    def mean_loss(self, tensorflow: Any, targets: Any, outputs: Any) -> Any:
+        """Build the mean loss over the examples, a scalar."""
+        if self.targets in (Targets.BINARY, Targets.NUMBERS) and outputs.shape.rank == (targets.shape.rank or 0) + 1:
+            targets = tensorflow.expand_dims(targets, -1)  # As rows of one they do not broadcast against the outputs.
+        return tensorflow.reduce_mean(self.loss(targets, outputs))
 
     def accuracy(self, tensorflow: Any, targets: Any, outputs: Any) -> Any:
         """Build the share of targets that the outputs hit, a float32 scalar; nan where there is none."""
         match self.targets:
             case Targets.CLASSES:
-                hits = tensorflow.equal(tensorflow.argmax(outputs, axis=-1), targets)
+                predicted = tensorflow.argmax(outputs, axis=-1)
+                hits = tensorflow.equal(predicted, tensorflow.reshape(targets, tensorflow.shape(predicted)))
             case Targets.ONE_HOT:
                 hits = tensorflow.equal(tensorflow.argmax(outputs, axis=-1), tensorflow.argmax(targets, axis=-1))
             case Targets.BINARY:
-                hits = tensorflow.equal(outputs > self.threshold, targets > 0.5)
+                shaped = tensorflow.reshape(targets, tensorflow.shape(outputs))
+                hits = tensorflow.equal(outputs > self.threshold, shaped > 0.5)
             case Targets.NUMBERS | Targets.ANY:
                 return tensorflow.constant(float("nan"), tensorflow.float32)
             case _ as unreachable:
@@ -90,21 +118,40 @@ class Objective:
         return tensorflow.reduce_mean(tensorflow.cast(hits, tensorflow.float32))
 
 
-def choose_objective(keras: Any, model: Any, loss: Any) -> Objective:
-    """Find the loss that fits the model's output layer, or take the one given.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Output:
+    """What is known about an output of a model.
+
+    Attributes:
+        activation: Name of the activation that ends it; None where it cannot be told.
+        shape: Of one example's output, None standing for any size; None if the model does not say.
+    """
+
+    activation: str | None = None
+    shape: tuple[int | None, ...] | None = None
+
+    @classmethod
+    def of(cls, tensor: Any) -> "Output":
+        """Read it from a symbolic Keras tensor."""
+        shape = tuple(None if size is None else int(size) for size in tensor.shape[1:])
+        return cls(activation=_activation(tensor), shape=shape)
+
+
+def choose_objective(keras: Any, output: Output, loss: Any) -> Objective:
+    """Find the loss that fits an output, or take the one given.
 
     Args:
         keras: The Keras that the model belongs to.
-        model: A built Keras model.
+        output: What is known about it.
         loss: A Keras loss, its name, a callable `loss(targets, outputs)`, or None to choose.
 
     Raises:
         ConfigurationError: `loss` is not a loss.
         ModelError: No loss was given, and none follows from the output layer.
     """
-    shape = _output_shape(model)
+    shape = output.shape
     if loss is None:
-        return _fitting(keras, model, shape)
+        return _fitting(keras, output)
     try:
         found = keras.losses.get(loss)
     except (ValueError, TypeError) as error:
@@ -121,8 +168,8 @@ def choose_objective(keras: Any, model: Any, loss: Any) -> Objective:
     return Objective(loss=found, targets=kinds.get(name, Targets.ANY), output_shape=shape, threshold=threshold)
 
 
-def _fitting(keras: Any, model: Any, shape: tuple[int | None, ...] | None) -> Objective:
-    activation = _output_activation(model)
+def _fitting(keras: Any, output: Output) -> Objective:
+    activation, shape = output.activation, output.shape
     if shape is not None and len(shape) == 1 and shape[0] is not None:
         losses = keras.losses
         match activation, shape[0]:
@@ -137,33 +184,17 @@ def _fitting(keras: Any, model: Any, shape: tuple[int | None, ...] | None) -> Ob
                 return Objective(loss=losses.BinaryCrossentropy(), targets=Targets.BINARY, output_shape=shape)
             case "linear", 1:
                 return Objective(loss=losses.MeanSquaredError(), targets=Targets.NUMBERS, output_shape=shape)
-    outputs = getattr(model, "outputs", None) or ()
-    found = f"{len(outputs)} outputs" if len(outputs) > 1 else f"{activation or 'unknown'} units of shape {shape}"
     raise ModelError(
-        "expected one output layer of softmax or linear units, or a single sigmoid unit, to choose a loss for; "
-        f"found {found}: pass loss= with a Keras loss or a callable"
+        "expected an output layer of softmax or linear units, or a single sigmoid unit, to choose a loss for; "
+        f"found {activation or 'unknown'} units of shape {shape}: pass loss= with a Keras loss or a callable"
     )
 
 
-def _output_shape(model: Any) -> tuple[int | None, ...] | None:
-    outputs = getattr(model, "outputs", None)
-    if not outputs or len(outputs) != 1:
-        return None
-    return tuple(None if size is None else int(size) for size in outputs[0].shape[1:])
-
-
-def _output_activation(model: Any) -> str | None:
-    """Name the activation that ends the model; None where it cannot be told."""
-    outputs = getattr(model, "outputs", None)
-    if not outputs or len(outputs) != 1:
-        return None
-    names = getattr(model, "output_names", None)
-    # A Sequential of Keras 3 has no output names; its output layer is its last.
-    layer = model.layers[-1] if not names else next((one for one in model.layers if one.name == names[0]), None)
-    if layer is None:
-        return None
+def _activation(tensor: Any) -> str | None:
+    """Name the activation that ends in a symbolic tensor; None where it cannot be told."""
+    layer, _, position = tensor._keras_history
     if hasattr(layer, "layers"):
-        return _output_activation(layer)
+        return _activation(layer.outputs[position]) if layer.outputs else None
     if type(layer).__name__ == "Softmax":
         return "softmax"
     return getattr(getattr(layer, "activation", None), "__name__", None)

@@ -12,6 +12,8 @@ Departures from how tensorflow-privacy's optimizers are used elsewhere:
 - Gradients are computed with each example in a minibatch of its own, vectorized, instead of as the Jacobian of all
   losses.  There an example whose activations overflow makes everybody's gradients NaN, zero times infinity, and a layer
   may mix examples: either way one example would change the sum by more than its own clipped gradient.
+- TensorFlow cannot vectorize every model: the loop over time in an LSTM or a GRU is one that it cannot.  The gradients
+  of such a model are computed by a loop over the examples, which gives the same numbers more slowly.
 """
 
 import logging
@@ -23,9 +25,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from secagg.checks import check_integer
+from secagg.columns import Columns, count_rows, map_columns, take_rows
 from secagg.errors import ConfigurationError, ModelError
 from secagg.example_level import ExampleLevel
-from secagg.models.base import ArrayRole
 from secagg.models.clipped_sum import SEED_BYTES, ClippedNoisySum
 from secagg.models.interrupts import HeldInterrupts
 from secagg.models.keras import KerasModel
@@ -38,8 +40,8 @@ class PrivateKerasModel(KerasModel):
     """A tf-keras model that trains by DP-SGD and no other way, with the interface of `secagg.models.base.Model`.
 
     Args:
-        builder: As for `KerasModel`; of a model with float32 weights that are trained or frozen, and without
-            penalties, random layers or statistics that training keeps.
+        builder: As for `KerasModel`; of a model with float32 weights that are trained or frozen, and without penalties,
+            random layers, statistics that training keeps, or layers that keep a state from one example to the next.
         training: What one call of `fit` does.
         learning_rate: Of stochastic gradient descent, over 0.
         seed: Of the initial weights, at least 0.
@@ -55,7 +57,8 @@ class PrivateKerasModel(KerasModel):
     Raises:
         MissingExtraError: TensorFlow or tensorflow-privacy is not installed.
         ConfigurationError: An argument is out of range.
-        ModelError: As for `KerasModel`, or the model is one whose examples cannot be protected.
+        ModelError: As for `KerasModel`, or the model is one whose examples cannot be protected: known from a step on a
+            minibatch without examples, which is run here.
     """
 
     def __init__(
@@ -71,8 +74,9 @@ class PrivateKerasModel(KerasModel):
         super().__init__(builder, optimizer="sgd", learning_rate=learning_rate, seed=seed)
         tensorflow = self._tensorflow
         self._training, self._entropy = training, entropy
-        self._is_without_chance = False
         self._check_protectable()
+        operations = self._operations()
+        _check_examples_apart(operations)
         self._generator = tensorflow.random.Generator.from_state(self._seed_state(), alg="philox")
         query = ClippedNoisySum(
             tensorflow, self._generator, clip_l2=training.clip_l2, noise_stddev=training.noise_stddev
@@ -80,18 +84,11 @@ class PrivateKerasModel(KerasModel):
         self._optimizer = privacy.GenericDPSGDOptimizer(query, learning_rate=learning_rate)
         # How many rows of the minibatch at hand are examples.
         self._present = tensorflow.Variable(0, dtype=tensorflow.int32, trainable=False)
+        # TensorFlow fails to vectorize the loops of recurrent layers, after seconds of trying.
+        self._is_vectorized = not operations & {"While", "StatelessWhile"}
+        self._rehearse()
 
-    def roles(self, x: NDArray[Any], y: NDArray[Any]) -> tuple[ArrayRole, ...]:
-        """Return which arrays of `get_weights` are trained, and which are fixed.
-
-        Raises:
-            DataError: Examples or targets that do not fit the model.
-            ModelError: The model draws random numbers.
-        """
-        self._check_without_chance(self._checked(x, y)[0])
-        return super().roles(x, y)
-
-    def fit(self, x: NDArray[Any], y: NDArray[Any], *, epochs: int, batch_size: int, seed: int) -> None:
+    def fit(self, x: Columns, y: Columns, *, epochs: int, batch_size: int, seed: int) -> None:
         """Train from the current weights, as planned.
 
         Never twice the same: samples and noise are secret.  A Ctrl-C takes effect between two steps; the weights of the
@@ -106,7 +103,6 @@ class PrivateKerasModel(KerasModel):
 
         Raises:
             DataError: Examples or targets that do not fit the model.
-            ModelError: The model draws random numbers.
             ConfigurationError: Epochs or batch size are not the plan's, or the seed is out of range.
         """
         plan = self._training
@@ -117,20 +113,18 @@ class PrivateKerasModel(KerasModel):
             )
         check_integer("seed", seed, minimum=0)
         x, y = self._checked(x, y)
-        convert = self._tensorflow.convert_to_tensor
         with HeldInterrupts() as interrupts:
-            self._check_without_chance(x)
             train = self._program(x, y).train
             self._generator.reset(self._seed_state())
             for _ in range(plan.steps):
-                sample = poisson_sample(len(x), plan.sampling_rate, self._entropy)
+                sample = poisson_sample(count_rows(x), plan.sampling_rate, self._entropy)
                 self._present.assign(len(sample))
-                train(convert(filled_up(x[sample])), convert(filled_up(y[sample])))
+                train(*(map_columns(self._filled_up, take_rows(each, sample)) for each in (x, y)))
                 interrupts.check()
 
     def _train_step(self, x: Any, y: Any) -> None:
         tensorflow = self._tensorflow
-        rows = tensorflow.shape(x)[0]
+        rows = tensorflow.shape(tensorflow.nest.flatten(x)[0])[0]
         gradients = _RowsByThemselves(tensorflow, self._gradients(x, y), tensorflow.range(rows) < self._present)
         noisy_means = self._optimizer._compute_gradients(tensorflow.zeros([rows]), self._trained, tape=gradients)
         factor = tensorflow.cast(rows, tensorflow.float32) / self._training.expected_examples
@@ -141,22 +135,73 @@ class PrivateKerasModel(KerasModel):
         tensorflow = self._tensorflow
 
         def of_one(example: tuple[Any, Any]) -> list[Any]:
-            row, target = (tensorflow.expand_dims(part, 0) for part in example)
+            row, target = tensorflow.nest.map_structure(lambda part: tensorflow.expand_dims(part, 0), example)
             with tensorflow.GradientTape() as tape:
-                loss = tensorflow.reduce_mean(self._objective.loss.call(target, self._model(row, training=True)))
+                loss = self._objectives.loss(tensorflow, target, self._model(row, training=True))
             self._check_penalties()
             unconnected = tensorflow.UnconnectedGradients.ZERO
-            gradients: list[Any] = tape.gradient(loss, self._trained, unconnected_gradients=unconnected)
-            return gradients
+            gradients = tape.gradient(loss, self._trained, unconnected_gradients=unconnected)
+            return [tensorflow.convert_to_tensor(gradient) for gradient in gradients]
 
+        if not self._is_vectorized:
+            specs = [tensorflow.TensorSpec(variable.shape, variable.dtype) for variable in self._trained]
+            looped: list[Any] = tensorflow.map_fn(of_one, (x, y), fn_output_signature=specs)
+            return looped
         logger = tensorflow.get_logger()
         level = logger.level
-        logger.setLevel(logging.ERROR)  # It remarks on convolutions, which it does one by one.
+        # It remarks on convolutions, which it does one by one, and prints what it cannot do before it raises an error.
+        logger.setLevel(logging.CRITICAL)
         try:
             stacked: list[Any] = tensorflow.vectorized_map(of_one, (x, y))
         finally:
             logger.setLevel(level)
         return stacked
+
+    def _rehearse(self) -> None:
+        """Take a step on a minibatch without examples, so that a model that cannot take one is known beforehand.
+
+        It also settles how gradients are computed: vectorized, or by a loop where that fails.
+
+        Raises:
+            ModelError: The step cannot be taken.
+        """
+        signature, start = self._signature(), self.get_weights()
+        has_sizes = all(None not in spec.shape[1:] for spec in self._tensorflow.nest.flatten(signature))
+        with HeldInterrupts():
+            for vectorized in (True, False) if self._is_vectorized else (False,):
+                self._is_vectorized = vectorized
+                self._programs.clear()
+                try:
+                    train = self._traced(signature).train
+                    if has_sizes:
+                        self._present.assign(0)
+                        train(*self._tensorflow.nest.map_structure(_blank, signature))
+                    return
+                except ModelError:
+                    raise
+                except Exception as error:  # noqa: BLE001 - layers are code of others, and vectorizing has no error of its own
+                    wrapped = error.__context__  # AutoGraph raises an error of its own over the one of the layer.
+                    failure = wrapped if hasattr(wrapped, "ag_error_metadata") else error
+                finally:
+                    self.set_weights(start)
+        reason = (str(failure).strip() or "no reason given").splitlines()[0]
+        raise ModelError(
+            "expected a model of which TensorFlow computes the gradient for one example at a time, found that it fails "
+            f"({type(failure).__name__}: {reason}). Replace the layer at fault."
+        ) from failure
+
+    def _signature(self) -> list[Any]:
+        """What `fit` gives to a step, of any batch size: the model's inputs, and the targets of its outputs."""
+        spec, found = self._tensorflow.TensorSpec, self._inputs
+        if found is None or self._objectives.layout is None:
+            raise ModelError("expected a model that tells its inputs and outputs, found a subclass that does not")
+        layout, tensors = found
+        inputs = layout.packed([spec((None, *tensor.shape[1:]), tensor.dtype) for tensor in tensors])
+        parts = [part.targets_of_one for part in self._objectives.parts]
+        return [inputs, self._objectives.layout.packed([spec((None, *shape), dtype) for shape, dtype in parts])]
+
+    def _filled_up(self, rows: NDArray[Any]) -> Any:
+        return self._tensorflow.convert_to_tensor(filled_up(rows))
 
     def _seed_state(self) -> Any:
         drawn = self._entropy(SEED_BYTES)
@@ -172,36 +217,25 @@ class PrivateKerasModel(KerasModel):
             raise ModelError("expected float32 weights, which tensorflow-privacy's optimizers train, found others")
         self._check_penalties()
 
-    def _check_without_chance(self, x: NDArray[Any]) -> None:
-        """Refuse a model that draws random numbers, such as dropout's: in which order is a matter of who is there.
-
-        One example more or less would change what all others draw, and so their gradients.
-        """
-        if self._is_without_chance:
-            return
+    def _forward(self) -> Any:
+        """The model's forward pass on one example, traced."""
         tensorflow = self._tensorflow
-        forward = tensorflow.function(lambda row: self._model(row, training=True))
-        traced = forward.get_concrete_function(tensorflow.TensorSpec((1, *x.shape[1:]), x.dtype)).graph.as_graph_def()
+        rows = tensorflow.nest.map_structure(
+            lambda spec: tensorflow.TensorSpec((1, *spec.shape[1:]), spec.dtype), self._signature()[0]
+        )
+        return tensorflow.function(lambda row: self._model(row, training=True)).get_concrete_function(rows)
+
+    def _operations(self) -> set[str]:
+        """The kinds of TensorFlow operations in the model's forward pass on one example."""
+        traced = self._forward().graph.as_graph_def()
         operations = {node.op for node in traced.node}
-        operations |= {node.op for function in traced.library.function for node in function.node_def}
-        drawing = sorted(name for name in operations if any(part in name for part in ("Random", "Rng", "Multinomial")))
-        if drawing:
-            raise ModelError(
-                f"expected a model without random layers, such as dropout, found one that draws by {drawing[0]}: what "
-                "it draws for one example would depend on the others; noise regularises as it is"
-            )
-        self._is_without_chance = True
+        return operations | {node.op for function in traced.library.function for node in function.node_def}
 
     def _check_without_statistics(self) -> None:
         """Refuse a model that keeps statistics of examples in weights which no optimizer moves."""
         trained = [underlying(self._tensorflow, variable) for variable in self._trained]
         untrained = {id(variable.handle) for variable in self._weights.untrained(trained)}
-        if not untrained:
-            return
-        forward = self._tensorflow.function(lambda rows: self._model(rows, training=True))
-        given = [self._tensorflow.TensorSpec((1, *each.shape[1:]), each.dtype) for each in self._inputs]
-        traced = forward.get_concrete_function(given if len(given) > 1 else given[0])
-        if not untrained.isdisjoint(written_by(traced)):
+        if untrained and not untrained.isdisjoint(written_by(self._forward())):
             raise ModelError(
                 "expected a model that keeps no statistics of examples, found arrays that training changes without an "
                 "optimizer, such as batch normalisation's: they would be released without noise. Freeze that layer "
@@ -234,6 +268,30 @@ class _RowsByThemselves:
             tensorflow.where(tensorflow.reshape(self._present, [-1] + [1] * (len(each.shape) - 1)), each, 0.0)
             for each in self._gradients
         ]
+
+
+def _check_examples_apart(operations: set[str]) -> None:
+    """Refuse a model in which what one example meets depends on the others.
+
+    Random layers, such as dropout, draw in an order that depends on who is there.  A stateful recurrent layer begins an
+    example where another one has ended.
+    """
+    drawing = sorted(name for name in operations if any(part in name for part in ("Random", "Rng", "Multinomial")))
+    if drawing:
+        raise ModelError(
+            f"expected a model without random layers, such as dropout, found one that draws by {drawing[0]}: what "
+            "it draws for one example would depend on the others; noise regularises as it is"
+        )
+    keeping = sorted(name for name in operations if "Assign" in name or name.startswith("ResourceScatter"))
+    if keeping:
+        raise ModelError(
+            f"expected a model that keeps nothing from one example to the next, found one that does by {keeping[0]}, "
+            "such as a stateful recurrent layer: an example would depend on those before it. Use stateful=False."
+        )
+
+
+def _blank(spec: Any) -> NDArray[Any]:
+    return np.zeros((1, *spec.shape[1:]), spec.dtype.as_numpy_dtype)
 
 
 def filled_up(rows: NDArray[Any]) -> NDArray[Any]:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from secagg.checks import check_integer, check_positive
+from secagg.columns import Columns
 from secagg.errors import ConfigurationError, DataError, ModelError
 from secagg.files import read_arrays, write_whole
 from secagg.models.base import Metrics
@@ -69,7 +70,7 @@ class SoftmaxRegression:
             names=["kernel", "bias"],
         )
 
-    def fit(self, x: NDArray[Any], y: NDArray[Any], *, epochs: int, batch_size: int, seed: int) -> None:
+    def fit(self, x: Columns, y: Columns, *, epochs: int, batch_size: int, seed: int) -> None:
         """Run minibatch gradient descent from the current weights.
 
         Raises:
@@ -87,7 +88,7 @@ class SoftmaxRegression:
             with np.errstate(over="ignore", invalid="ignore"):
                 self._kernel, self._bias = self._kernel - rows[batch].T @ residual, self._bias - residual.sum(axis=0)
 
-    def evaluate(self, x: NDArray[Any], y: NDArray[Any]) -> Metrics:
+    def evaluate(self, x: Columns, y: Columns) -> Metrics:
         """Measure the mean cross-entropy and the accuracy.
 
         Raises:
@@ -134,14 +135,12 @@ class SoftmaxRegression:
         model.set_weights([kernel, arrays["bias"]])
         return model
 
-    def _checked(self, x: NDArray[Any], y: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-        rows = check_examples(x, None, np.float64).reshape(len(x), -1)
+    def _checked(self, x: Columns, y: Columns) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+        examples = check_examples(x, None, np.float64)
+        rows = examples.reshape(len(examples), -1)
         if rows.shape[1] != self._features:
             raise DataError(f"expected examples of {self._features} numbers each, found {rows.shape[1]}")
-        labels = check_classes(y, len(rows), self._classes)
-        if labels.ndim != 1:
-            raise DataError(f"expected one class label an example, found shape {labels.shape}")
-        return rows, labels
+        return rows, check_classes(y, len(rows), self._classes, shape=())
 
     def _log_probabilities(self, rows: NDArray[np.float64]) -> NDArray[np.float64]:
         # Weights that have grown out of range give scores that are not finite, which whoever trains looks for.

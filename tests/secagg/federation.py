@@ -3,9 +3,10 @@
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from protocols import SecAgg
-from secagg.devices import Devices, Shard
+from secagg.devices import Devices
 from secagg.mean import SecureMean
 from secagg.models.base import Model
 from secagg.models.softmax import SoftmaxRegression
@@ -13,7 +14,7 @@ from secagg.models.softmax import SoftmaxRegression
 FEATURES, CLASSES = 6, 3
 
 
-def examples(count: int, seed: int) -> Shard:
+def examples(count: int, seed: int) -> tuple[NDArray[Any], NDArray[Any]]:
     """Three classes that a linear model can tell apart, mostly."""
     generator = np.random.default_rng(seed)
     x = generator.normal(size=(count, FEATURES))

@@ -22,7 +22,7 @@ class StandardisedSoftmax(SoftmaxRegression):
         self.mean: NDArray[np.float64] = np.zeros(features)
         self.variance: NDArray[np.float64] = np.ones(features)
 
-    def roles(self, x: NDArray[Any], y: NDArray[Any]) -> tuple[ArrayRole, ...]:
+    def roles(self, x: Any, y: Any) -> tuple[ArrayRole, ...]:
         """See `ModelWithRoles`."""
         self._checked(x, y)
         trained = ArrayRole.TRAINED
@@ -38,7 +38,7 @@ class StandardisedSoftmax(SoftmaxRegression):
         self.shift, self.mean = np.array(weights[0]), np.array(weights[3])
         self.variance = np.maximum(weights[4], 0.0)
 
-    def fit(self, x: NDArray[Any], y: NDArray[Any], *, epochs: int, batch_size: int, seed: int) -> None:
+    def fit(self, x: Any, y: Any, *, epochs: int, batch_size: int, seed: int) -> None:
         """See `Model`; the statistics move half of the way to the examples' own."""
         shifted = x + self.shift
         self.mean = (self.mean + shifted.mean(axis=0)) / 2
@@ -46,6 +46,6 @@ class StandardisedSoftmax(SoftmaxRegression):
         own = (shifted - shifted.mean(axis=0)) / np.sqrt(shifted.var(axis=0) + 1e-3)
         super().fit(own, y, epochs=epochs, batch_size=batch_size, seed=seed)
 
-    def evaluate(self, x: NDArray[Any], y: NDArray[Any]) -> Metrics:
+    def evaluate(self, x: Any, y: Any) -> Metrics:
         """See `Model`."""
         return super().evaluate((x + self.shift - self.mean) / np.sqrt(self.variance + 1e-3), y)

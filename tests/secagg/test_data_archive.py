@@ -7,7 +7,7 @@ import pytest
 
 from secagg.data.base import Dataset
 from secagg.data.load import load
-from secagg.errors import ConfigurationError, DataError
+from secagg.errors import ConfigurationError, DataError, DataWarning
 
 ARRAYS: dict[str, Any] = {
     "x_train": np.arange(24, dtype=np.float64).reshape(4, 2, 3),
@@ -133,6 +133,21 @@ def test_data_set_that_is_misspelt_is_guessed() -> None:
         load("digit", seed=0)
     with pytest.raises(ConfigurationError, match=r"found 'qqq'$"):
         load("qqq", seed=0)
+
+
+def test_archive_takes_labels_in_a_column(tmp_path: Path) -> None:
+    columns = {name: ARRAYS[name][:, np.newaxis] for name in ("y_train", "y_test")}
+    data = load(write(tmp_path / "mine.npz", **columns), seed=0)
+    np.testing.assert_array_equal(data.train_y, ARRAYS["y_train"])
+    np.testing.assert_array_equal(data.test_y, ARRAYS["y_test"])
+
+
+def test_archive_with_a_class_that_never_occurs_is_warned_of_and_loaded(tmp_path: Path) -> None:
+    from_1 = {name: ARRAYS[name] + 1 for name in ("y_train", "y_test")}
+    with pytest.warns(DataWarning, match=r"5 classes, found none of class 0\..*subtract 1"):
+        assert load(write(tmp_path / "mine.npz", **from_1), seed=0).classes == 5
+    with pytest.warns(DataWarning, match=r"4 classes, found none of class 2\. Labels number the classes from 0\."):
+        load(write(tmp_path / "mine.npz", y_test=np.array([1, 3])), seed=0)
 
 
 def test_archive_never_unpickles(tmp_path: Path) -> None:

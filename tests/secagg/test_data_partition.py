@@ -37,6 +37,11 @@ def test_partition_is_disjoint_covering_and_even(
     assert all(shard.dtype == np.int64 and (np.diff(shard) > 0).all() for shard in shards)
 
 
+def test_partition_takes_labels_in_a_column() -> None:
+    vector, column = (partition(labels, clients=7, seed=0, alpha=0.5) for labels in (LABELS, LABELS[:, np.newaxis]))
+    assert all(np.array_equal(one, other) for one, other in zip(vector, column, strict=True))
+
+
 @pytest.mark.parametrize("alpha", [None, 0.3])
 def test_partition_follows_its_seed(alpha: float | None) -> None:
     first, again, other = (np.concatenate(partition(LABELS, clients=30, seed=seed, alpha=alpha)) for seed in (1, 1, 2))

@@ -47,7 +47,7 @@ def test_devices_drop_as_many_as_asked_each_once_anywhere() -> None:
 
 def test_devices_say_who_has_diverged() -> None:
     model = SoftmaxRegression(FEATURES, CLASSES, learning_rate=1e300, seed=1)
-    shards = [(1e10 * x, y) for x, y in devices(3).shards]
+    shards = [(1e10 * x, y) for x, y in (examples(5 + client, client) for client in range(3))]
     federation = Devices(model=model, shards=shards, epochs=1, batch_size=4, seed=1)
     with np.errstate(all="ignore"), pytest.raises(ModelError, match=r"client 0 has diverged in round 7.*learning rate"):
         dict(federation.train(federation.model.get_weights(), 7))

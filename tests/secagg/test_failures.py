@@ -9,7 +9,6 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 from rich.console import Console
 
 from dp.distributed import LatticeNoise
@@ -51,7 +50,7 @@ class Failing(SoftmaxRegression):
         super().__init__(FEATURES, CLASSES, learning_rate=0.3, seed=1)
         self._error, self._for_all = error, for_all
 
-    def fit(self, x: NDArray[Any], y: NDArray[Any], *, epochs: int, batch_size: int, seed: int) -> None:
+    def fit(self, x: Any, y: Any, *, epochs: int, batch_size: int, seed: int) -> None:
         if self._for_all or len(x) == 5 + BAD:
             raise self._error
         super().fit(x, y, epochs=epochs, batch_size=batch_size, seed=seed)
@@ -63,7 +62,7 @@ class Far(SoftmaxRegression):
     def __init__(self) -> None:
         super().__init__(FEATURES, CLASSES, learning_rate=0.3, seed=1)
 
-    def fit(self, x: NDArray[Any], y: NDArray[Any], *, epochs: int, batch_size: int, seed: int) -> None:
+    def fit(self, x: Any, y: Any, *, epochs: int, batch_size: int, seed: int) -> None:
         super().fit(x, y, epochs=epochs, batch_size=batch_size, seed=seed)
         if len(x) == 5 + BAD:
             self.set_weights([np.full_like(array, 1.7e308) for array in self.get_weights()])
@@ -72,7 +71,7 @@ class Far(SoftmaxRegression):
 def spoilt(federation: Devices, change: str = "diverges", client: int = BAD) -> Devices:
     """These devices with the examples of one of them spoilt."""
     shards = list(federation.shards)
-    x, y = shards[client]
+    x, y = map(np.asarray, shards[client])
     shards[client] = {
         "diverges": (x * 1e200, y),
         "label": (x, np.full_like(y, CLASSES)),

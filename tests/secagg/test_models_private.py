@@ -282,10 +282,5 @@ def test_model_that_draws_random_numbers_is_refused() -> None:
             [keras.Input((FEATURES,)), keras.layers.Dense(8), keras.layers.Dropout(0.5), keras.layers.Dense(CLASSES)]
         )
 
-    training = plan()
-    model = PrivateKerasModel(dropping, training=training, learning_rate=0.1, seed=1)
-    before = model.get_weights()
     with pytest.raises(ModelError, match="without random layers"):
-        model.fit(X, Y, epochs=training.epochs, batch_size=training.batch_size, seed=1)
-    for one, other in zip(before, model.get_weights(), strict=True):
-        np.testing.assert_array_equal(one, other)
+        PrivateKerasModel(dropping, training=plan(), learning_rate=0.1, seed=1)
