@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from dp.checks import member, positive_real
 from dp.errors import InvalidParameter
 
-MAXIMUM_ORDER: Final = 4096
+MAXIMUM_ORDER: Final = 65_536
 """The highest order; the work for order n is n terms, for all orders up to n it is n^2 / 2."""
 
 # Every term is the exponential of a sum of a few logarithms, each wrong by a few units in the last place of float64.
@@ -78,7 +78,7 @@ def subsampled_divergences(
 
     Args:
         divergences: entry k bounds the divergences of order k + 2 without sampling from above, whatever one unit
-            contributes; shape `(orders,)`, 1 to 4095 numbers of at least 0, infinite where no bound is known.
+            contributes; shape `(orders,)`, 1 to 65535 numbers of at least 0, infinite where no bound is known.
         sampling_rate: q, the probability with which each unit takes part, independently of all others; in (0, 1].
         known: which divergences these are.
         orders: the orders to compute, in any order, from 2 to that of the last entry of `divergences`; shape

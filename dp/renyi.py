@@ -66,8 +66,19 @@ ORDERS: Final = _orders()
 _ORDERS: Final = np.array(ORDERS)
 
 # The orders that sampling is computed for, and the integers at the ends of their chords, without 1, where they are 0.
+# High orders are of use for a small epsilon, and their work grows with them: from 4096 on only every eighth is an end.
 _AMPLIFIED: Final = int(np.searchsorted(_ORDERS, MAXIMUM_ORDER, side="right"))
-_INTEGERS: Final = np.unique(np.concatenate([np.floor(_ORDERS[:_AMPLIFIED]), np.ceil(_ORDERS[:_AMPLIFIED])]))[1:]
+_DENSE: Final = int(np.searchsorted(_ORDERS, 4096.0, side="right"))
+_INTEGERS: Final = np.unique(
+    np.concatenate(
+        [
+            np.floor(_ORDERS[:_DENSE]),
+            np.ceil(_ORDERS[:_DENSE]),
+            _ORDERS[_DENSE:_AMPLIFIED:8],
+            _ORDERS[_AMPLIFIED - 1 : _AMPLIFIED],
+        ]
+    )
+)[1:]
 
 HIGHEST_AMPLIFIED_ORDER: Final = ORDERS[_AMPLIFIED - 1]
 """Above this order of the grid a sampled release has the bound that it has without sampling."""
@@ -129,11 +140,11 @@ def _sampled(event: PoissonSampledEvent) -> NDArray[np.float64]:
         known=KnownDivergences.BOTH_DIRECTIONS,
         orders=_INTEGERS.astype(np.int64),
     )
-    at = dict(zip(_INTEGERS.tolist(), sampled.divergences.tolist(), strict=True))
+    # A chord of (a - 1) D_a, which is 0 at 1, between any two integers bounds it from above.
     orders = _ORDERS[:_AMPLIFIED]
-    lower = np.array([at.get(order, 0.0) for order in np.floor(orders).tolist()])
-    upper = np.array([at[order] for order in np.ceil(orders).tolist()])
-    divergences[:_AMPLIFIED] = np.minimum(divergences[:_AMPLIFIED], _chords(orders, lower, upper))
+    ends, heights = np.append(1.0, _INTEGERS), np.append(0.0, (_INTEGERS - 1) * sampled.divergences)
+    chords = np.interp(orders, ends, heights) * (1 + 2.0**-50) / (orders - 1)
+    divergences[:_AMPLIFIED] = np.minimum(divergences[:_AMPLIFIED], chords)
     return divergences
 
 

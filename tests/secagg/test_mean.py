@@ -246,6 +246,21 @@ def test_mean_refuses_a_small_modulus_and_names_the_least_that_works(epsilon: fl
         plan(enough - 1)
 
 
+def test_mean_never_inflates_noise_that_is_too_little_for_its_lattice() -> None:
+    """In steps as long as these, the least share that a client can draw is more than the guarantee needs."""
+
+    def plan(bits: int) -> SecureMean:
+        target = Target(epsilon=50.0, delta=1e-3, releases=30, colluding=0)
+        return planned(300, protocol=PlainSum(), shapes=[(3,)], modulus_bits=bits, target=target)
+
+    with pytest.raises(ModulusTooSmall, match=r"shares of so little noise can be drawn in; 15 bits would do"):
+        plan(14)
+    noise = plan(15).noise
+    assert isinstance(noise, DistributedDiscreteGaussian)
+    assert noise.local_sigma > 2
+    assert guarantee({noise.event: 30}, delta=1e-3).epsilon > 49.9
+
+
 def test_mean_refuses_what_no_noise_can_reach() -> None:
     with pytest.raises(InfeasibleTarget, match="fewer releases, more contributors or a larger epsilon would do"):
         planned(target=Target(epsilon=1e-9, delta=1e-9, releases=10**9, colluding=0))
