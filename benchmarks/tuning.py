@@ -30,8 +30,9 @@ from benchmarks.machine import Machine
 from dp.distributed import DistributedDiscreteGaussian
 from secagg.config import TrainingConfig
 from secagg.errors import ConfigurationError
+from secagg.model_state import GlobalModel, evaluate
+from secagg.plain_averaging import plain_mean
 from secagg.prepare import prepare
-from secagg.training import GlobalModel, evaluate, plain_mean
 
 EPSILONS: Final = (4.0, 2.0)
 TUNING_SEEDS: Final = range(8, 16)

@@ -27,8 +27,9 @@ if TYPE_CHECKING:
     )
     from secagg.mean import Contribution, Release, SecureMean
     from secagg.noise import Target
+    from secagg.plain_averaging import PlainAveraging
     from secagg.records import RoundRecord
-    from secagg.training import PlainAveraging, SecureAveraging
+    from secagg.training import SecureAveraging
 
 __all__ = [
     "CheckpointError",
@@ -67,7 +68,8 @@ _HOMES = {
     "secagg.mean": ("Contribution", "Release", "SecureMean"),
     "secagg.noise": ("Target",),
     "secagg.records": ("RoundRecord",),
-    "secagg.training": ("PlainAveraging", "SecureAveraging"),
+    "secagg.plain_averaging": ("PlainAveraging",),
+    "secagg.training": ("SecureAveraging",),
 }
 _HOME_OF = {name: (home, name) for home, names in _HOMES.items() for name in names}
 _HOME_OF["__version__"] = ("dp.version", "VERSION")

@@ -21,9 +21,11 @@ import msgspec
 from secagg.config import TrainingConfig, parse
 from secagg.errors import SecaggError
 from secagg.interruption import raising
+from secagg.model_state import GlobalModel
+from secagg.plain_averaging import PlainAveraging
 from secagg.prepare import prepare
 from secagg.records import RoundRecord
-from secagg.training import GlobalModel, PlainAveraging, SecureAveraging
+from secagg.training import SecureAveraging
 
 Kind = Literal["without noise", "plain"]
 WITHOUT_NOISE: Final = "without noise"

@@ -23,9 +23,9 @@ from secagg.clipping import ClippingKind
 from secagg.contributors import ADVERSARIAL, DROPOUT, required_contributors
 from secagg.encoding import Weighting
 from secagg.errors import ConfigurationError
+from secagg.model_state import ServerStep
 from secagg.paths import expanded, is_archive, whole
 from secagg.suggestions import did_you_mean
-from secagg.training import ServerStep
 
 Positive = Annotated[float, Meta(gt=0)]
 Count = Annotated[int, Meta(ge=1)]

@@ -1,5 +1,7 @@
 """Simulated devices: each has a shard of its own, trains on it alone, and may vanish anywhere in the protocol."""
 
+import math
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,8 +14,9 @@ from secagg.columns import Columns, count_rows
 from secagg.encoding import Arrays
 from secagg.errors import ConfigurationError, DataError, ModelError, TrainingDiverged
 from secagg.failures import Failures
+from secagg.mean import SecureMean
 from secagg.models.base import ArrayRole, Model, ModelWithRoles
-from secagg.statistics import SHARED, SharedStatistics
+from secagg.statistics import SHARED, SharedStatistics, UpdateParts, chosen_reach
 
 Shard = tuple[Columns, Columns]
 
@@ -147,6 +150,29 @@ class Devices:
 
     def _seed(self, number: int, client: int) -> int:
         return int(np.random.SeedSequence([self.seed, number, client]).generate_state(1)[0])
+
+    def update_parts(self, *, l2: float, mean: SecureMean | None) -> UpdateParts:
+        """Return how trained arrays and running statistics share what a client contributes.
+
+        Args:
+            l2: Bound on what a client contributes.
+            mean: What carries it; None for a mean in the clear.
+
+        Warns:
+            UserWarning: Statistics get noise, or can hardly move.
+        """
+        shapes = zip(self.shapes, (role for role in self.roles if role.travels), strict=True)
+        entries = sum(math.prod(shape) for shape, role in shapes if role.is_statistic)
+        statistics = self.statistics or SHARED
+        reach = chosen_reach(statistics, mean=mean, entries=entries)
+        parts = UpdateParts(roles=self.roles, l2=l2, share=statistics.share, reach=reach, entries=entries)
+        if entries and mean is not None and (mean.noise is not None or reach < 1):
+            warnings.warn(
+                f"{parts.in_words(mean)}. If that is too much for the model, use layer normalisation, freeze these "
+                "layers, or take more clients.",
+                stacklevel=3,
+            )
+        return parts
 
 
 def _roles(model: Model, shards: Sequence[Shard]) -> tuple[ArrayRole, ...]:

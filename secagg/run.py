@@ -15,10 +15,11 @@ from protocols import Adversary
 from secagg.comparison import ComparedRound, ComparisonProcess
 from secagg.config import TrainingConfig
 from secagg.errors import CheckpointError
+from secagg.model_state import GlobalModel, evaluate
 from secagg.prepare import Prepared
 from secagg.records import CommitteeCost, RoundRecord
 from secagg.runfolder import RunFolder
-from secagg.training import GlobalModel, SecureAveraging, evaluate
+from secagg.training import SecureAveraging
 
 Observer = Callable[[str | None, RoundRecord], None]
 """Called after each round: the kind of the run to compare with (None for the run itself), and the round."""

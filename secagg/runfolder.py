@@ -31,8 +31,8 @@ from secagg.files import read_arrays, write_whole
 from secagg.folderlock import NAME as _LOCK
 from secagg.folderlock import FolderLock
 from secagg.kept import LEDGER, is_kept, keep, settle
+from secagg.model_state import GlobalModel
 from secagg.records import RoundRecord
-from secagg.training import GlobalModel
 
 T = TypeVar("T")
 

@@ -26,11 +26,13 @@ from secagg.clipping import (
 from secagg.config import TrainingConfig, parse
 from secagg.encoding import Weighting
 from secagg.errors import CheckpointError, ConfigurationError
+from secagg.model_state import GlobalModel, ServerStep
+from secagg.plain_averaging import PlainAveraging, plain_mean
 from secagg.prepare import prepare
 from secagg.records import RoundRecord
 from secagg.run import run_training
 from secagg.runfolder import RunFolder
-from secagg.training import GlobalModel, PlainAveraging, SecureAveraging, ServerStep, plain_mean
+from secagg.training import SecureAveraging
 from tests.secagg.federation import devices, examples, mean_for
 
 TEST = examples(200, 99)

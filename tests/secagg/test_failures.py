@@ -23,17 +23,19 @@ from secagg.devices import Devices
 from secagg.encoding import Weighting
 from secagg.errors import ConfigurationError, DataError, ModelError
 from secagg.mean import SecureMean, Target
+from secagg.model_state import GlobalModel
 from secagg.models.keras import KerasModel
 from secagg.models.softmax import SoftmaxRegression
 from secagg.models.tensorflow import load_tensorflow
 from secagg.noise import added
+from secagg.plain_averaging import PlainAveraging
 from secagg.prepare import prepare
 from secagg.records import RoundRecord
 from secagg.report import RunReport
 from secagg.residues import reduced
 from secagg.runfolder import RunFolder
 from secagg.terminal import _run
-from secagg.training import GlobalModel, PlainAveraging, SecureAveraging
+from secagg.training import SecureAveraging
 from tests.conformance.cohorts import stream
 from tests.secagg.federation import CLASSES, FEATURES, devices, examples, mean_for
 

@@ -19,8 +19,8 @@ from protocols.errors import ParameterError
 from secagg.encoding import Weighting
 from secagg.errors import ConfigurationError, EncodingError, ModulusTooSmall, UnusableMean
 from secagg.mean import SecureMean, Target
+from secagg.plain_averaging import plain_mean
 from secagg.residues import centred, reduced
-from secagg.training import plain_mean
 from tests.conformance.cohorts import stream
 
 SHAPES = [(4, 3), (), (5,)]

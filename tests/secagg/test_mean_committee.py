@@ -26,8 +26,8 @@ from secagg.encoding import Weighting
 from secagg.errors import ConfigurationError
 from secagg.mean import SecureMean, Target
 from secagg.members import simulated_members
+from secagg.plain_averaging import plain_mean
 from secagg.residues import centred
-from secagg.training import plain_mean
 from tests.protocols.committee_keys import key_shares, threshold_key
 
 CLIENTS = range(8)

@@ -11,8 +11,9 @@ from protocols.errors import ParameterError, SessionReused, UnsafeSession
 from secagg.errors import ConfigurationError
 from secagg.mean import SecureMean
 from secagg.members import simulated_members
+from secagg.plain_averaging import PlainAveraging, plain_mean
 from secagg.sessions import SessionStore
-from secagg.training import PlainAveraging, SecureAveraging, plain_mean
+from secagg.training import SecureAveraging
 from tests.conformance.cohorts import stream
 from tests.secagg.federation import devices, examples, mean_for
 

@@ -11,7 +11,8 @@ from dp.events import DistributedDiscreteGaussianEvent, GaussianEvent, Neighbour
 from dp.ledger import Ledger
 from secagg.errors import ConfigurationError, DataError, ModelError
 from secagg.mean import Target
-from secagg.training import GlobalModel, SecureAveraging, ServerStep
+from secagg.model_state import GlobalModel, ServerStep
+from secagg.training import SecureAveraging
 from tests.secagg.federation import devices, examples, mean_for
 
 TEST = examples(50, 99)

@@ -7,7 +7,7 @@ import pytest
 
 from protocols import available, load
 from secagg.mean import SecureMean, Target
-from secagg.training import plain_mean
+from secagg.plain_averaging import plain_mean
 from tests.secagg.commands import SMALL, secagg
 
 pytestmark = pytest.mark.skipif("lightsecagg" not in available(), reason="the protocol is not registered")

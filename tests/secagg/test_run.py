@@ -16,12 +16,12 @@ from dp.ledger import Ledger
 from secagg.comparison import ComparedRound, ComparisonProcess
 from secagg.config import TrainingConfig, parse
 from secagg.errors import CheckpointError, ModelError, SecaggError
+from secagg.model_state import GlobalModel
 from secagg.models.softmax import SoftmaxRegression
 from secagg.prepare import prepare
 from secagg.records import RoundRecord
 from secagg.run import Summary, run_name, run_training
 from secagg.runfolder import RunFolder
-from secagg.training import GlobalModel
 
 SMALL: dict[str, Any] = {
     "dataset": "breast-cancer",

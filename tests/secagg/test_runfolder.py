@@ -14,9 +14,9 @@ from dp.ledger import Ledger
 from secagg.comparison import ComparedRound
 from secagg.config import TrainingConfig, parse
 from secagg.errors import CheckpointError
+from secagg.model_state import GlobalModel
 from secagg.records import RoundRecord
 from secagg.runfolder import RunFolder
-from secagg.training import GlobalModel
 
 
 def model(rounds: int = 0, *, seed: int = 0) -> GlobalModel:

@@ -18,11 +18,13 @@ from secagg.devices import Devices, Shard
 from secagg.encoding import Arrays
 from secagg.errors import ConfigurationError, DataError, ModelError
 from secagg.mean import SecureMean, Target
+from secagg.model_state import GlobalModel, ServerStep
 from secagg.models.base import ArrayRole, Model
+from secagg.plain_averaging import PlainAveraging
 from secagg.records import RoundRecord
 from secagg.runfolder import RunFolder
 from secagg.statistics import SharedStatistics, UpdateParts
-from secagg.training import GlobalModel, PlainAveraging, SecureAveraging, ServerStep
+from secagg.training import SecureAveraging
 from tests.secagg.federation import CLASSES, FEATURES, devices, examples
 from tests.secagg.standardised import StandardisedSoftmax
 

@@ -12,12 +12,13 @@ from secagg.config import TrainingConfig, parse
 from secagg.costs import quantity
 from secagg.errors import CheckpointError, ConfigurationError
 from secagg.keys import write_committee
+from secagg.plain_averaging import PlainAveraging
 from secagg.prepare import prepare
 from secagg.records import RoundRecord
 from secagg.report import RunReport
 from secagg.run import run_training
 from secagg.runfolder import RunFolder
-from secagg.training import PlainAveraging, SecureAveraging
+from secagg.training import SecureAveraging
 from tests.protocols.committee_keys import key_shares, threshold_key
 from tests.secagg.commands import SMALL as OPTIONS
 from tests.secagg.commands import secagg

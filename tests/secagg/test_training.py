@@ -14,9 +14,11 @@ from protocols.errors import ProtocolError
 from secagg.encoding import Weighting
 from secagg.errors import ConfigurationError, ModelError
 from secagg.mean import SecureMean, Target
+from secagg.model_state import GlobalModel, ServerStep
 from secagg.models.keras import KerasModel
 from secagg.models.tensorflow import load_tensorflow
-from secagg.training import GlobalModel, PlainAveraging, SecureAveraging, ServerStep, plain_mean
+from secagg.plain_averaging import PlainAveraging, plain_mean
+from secagg.training import SecureAveraging
 from tests.secagg.federation import FEATURES, devices, examples, mean_for
 
 TEST = examples(200, 99)

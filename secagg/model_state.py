@@ -1,0 +1,152 @@
+"""The global model of federated averaging: what everybody shares, how the server moves it, and how well it does."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from dp.adaptive import AdaptiveClip
+from secagg.checks import check_positive, shown
+from secagg.clipping import Clip, GlobalClip
+from secagg.devices import Devices, Shard
+from secagg.encoding import Arrays
+from secagg.errors import ConfigurationError, ModelError
+from secagg.models.base import ArrayRole
+from secagg.records import LARGEST
+from secagg.statistics import kept_array
+
+
+@dataclass(frozen=True, slots=True)
+class ServerStep:
+    """How the server moves the trained arrays by a mean update; running statistics move by the mean itself.
+
+    Attributes:
+        learning_rate: Factor on the velocity, a finite number above 0.
+        momentum: Factor, in [0, 1), on what is left of the velocity each round; 0 is plain federated averaging.
+
+    Raises:
+        ConfigurationError: One of them is out of range.
+    """
+
+    learning_rate: float = 1.0
+    momentum: float = 0.0
+
+    def __post_init__(self) -> None:
+        check_positive("the server's learning_rate", self.learning_rate)
+        momentum = self.momentum
+        if isinstance(momentum, bool) or not isinstance(momentum, int | float | np.integer | np.floating):
+            raise ConfigurationError(f"the server's momentum: expected a number in [0, 1), found {shown(momentum)}")
+        if not 0 <= momentum < 1:
+            raise ConfigurationError(f"the server's momentum: expected a number in [0, 1), found {momentum}")
+
+
+PLAIN_STEP: Final = ServerStep()
+
+
+@dataclass(slots=True)
+class GlobalModel:
+    """The weights that everybody shares, the server's velocity, how many rounds made them, and the next one's clip.
+
+    Attributes:
+        weights: One float64 array for each of the model's, those included that training never changes.
+        velocity: Likewise; zero where no optimizer moves an array.
+        round: Rounds done.
+        clip: Of the next round's updates.
+    """
+
+    weights: Arrays
+    velocity: Arrays
+    round: int = 0
+    clip: Clip = field(default_factory=GlobalClip)
+
+    @classmethod
+    def initial(cls, devices: Devices, clip: Clip | None = None) -> "GlobalModel":
+        """The model's own initial weights, the same for every client; a clip of updates as a whole by default."""
+        weights = [np.array(array, dtype=np.float64) for array in devices.model.get_weights()]
+        return cls(weights, [np.zeros_like(array) for array in weights], clip=clip or GlobalClip())
+
+    def apply(self, mean: Arrays, step: ServerStep, roles: Sequence[ArrayRole] | None = None) -> None:
+        """Move by a mean update.
+
+        Args:
+            mean: One array for each of the model's that travels.
+            step: How trained arrays move; running statistics move by the mean itself, and no variance below zero.
+            roles: Of all arrays; None where all are trained.
+
+        Raises:
+            ModelError: Training has diverged: the result is not finite, and the model has not been moved.
+        """
+        # numpy turns arrays of no dimension into numbers wherever it computes with them.
+        with np.errstate(over="ignore", invalid="ignore"):
+            velocity, weights = list(self.velocity), list(self.weights)
+            known = roles or (ArrayRole.TRAINED,) * len(weights)
+            travelling = [(index, role) for index, role in enumerate(known) if role.travels]
+            for (index, role), update in zip(travelling, mean, strict=True):
+                if role.is_statistic:
+                    velocity[index] = np.zeros_like(velocity[index])
+                    weights[index] = kept_array(kept_array(weights[index], role) + update, role)
+                else:
+                    velocity[index] = step.momentum * velocity[index] + update
+                    weights[index] = weights[index] + step.learning_rate * velocity[index]
+        if not all(np.isfinite(array).all() for array in weights):
+            raise ModelError(_diverged(self.round + 1, "the weights are not finite"))
+        self.velocity, self.weights = list(map(np.asarray, velocity)), list(map(np.asarray, weights))
+
+    def check(self, shapes: Sequence[tuple[int, ...]]) -> None:
+        """Make sure that a round can move this state; whether the weights are finite, the model itself looks at.
+
+        Args:
+            shapes: Of all of the model's arrays.
+
+        Raises:
+            ModelError: It has other shapes, or a velocity that is not finite.
+        """
+        for name, arrays in (("weights", self.weights), ("velocity", self.velocity)):
+            found = [np.shape(array) for array in arrays]
+            if found != list(shapes):
+                raise ModelError(f"the {name} to start from: expected shapes {list(shapes)}, found {found}")
+        if not all(np.isfinite(array).all() for array in self.velocity):
+            raise ModelError("the velocity to start from: expected finite entries, found NaN or infinity")
+
+    def digest(self) -> bytes:
+        """32 bytes that name these weights, this round and the next one's clip."""
+        digest = hashlib.sha256(self.round.to_bytes(8, "big"))
+        for array in map(np.asarray, self.weights):
+            digest.update(repr(array.shape).encode() + array.tobytes())
+        digest.update(msgspec.json.encode(self.clip))
+        return digest.digest()
+
+
+def evaluate(devices: Devices, weights: Sequence[NDArray[Any]], test: Shard) -> tuple[float, float]:
+    """Loss and accuracy of these weights."""
+    devices.model.set_weights(weights)
+    metrics = devices.model.evaluate(*test)
+    return metrics.loss, metrics.accuracy
+
+
+def measured(devices: Devices, state: GlobalModel, test: Shard) -> tuple[float, float]:
+    """Return loss and accuracy of a round's model.
+
+    Raises:
+        ModelError: Training has diverged: the loss is not finite, or too large to be drawn.
+    """
+    loss, accuracy = evaluate(devices, state.weights, test)
+    if not abs(loss) <= LARGEST:
+        raise ModelError(_diverged(state.round, f"the loss is {loss:g}"))
+    return loss, accuracy
+
+
+def adapting_bound(clip: Clip) -> float | None:
+    """Return the bound of a clip that adapts, None of every other one."""
+    return clip.bound if isinstance(clip, AdaptiveClip) else None
+
+
+def _diverged(number: int, found: str) -> str:
+    return (
+        f"training has diverged in round {number}: {found}; a smaller learning rate or server learning rate, or less "
+        "noise, may help"
+    )

@@ -1,0 +1,90 @@
+"""Federated averaging in the clear, which protects nothing: what secure averaging is compared with."""
+
+from collections.abc import Callable, Sequence
+
+from dp.clip import clip_l2 as clipped
+from secagg.clipping import planned
+from secagg.devices import Devices, Shard
+from secagg.encoding import Arrays
+from secagg.failures import train_all
+from secagg.model_state import PLAIN_STEP, GlobalModel, ServerStep, adapting_bound, measured
+from secagg.records import RoundRecord
+
+
+class PlainAveraging:
+    """The same training with the clipped updates averaged in the clear, in float64; it protects nothing.
+
+    Args:
+        devices: The clients.
+        test: Examples and targets that rounds are measured on.
+        clip_l2: Bound on a client's update where it is clipped as a whole.
+        max_weight: For a mean weighted by examples, beyond how many a client counts no more; None for a uniform one.
+        step: How the server moves the model.
+        state: Where to start; by default the model's initial weights, and updates clipped as a whole.
+
+    Attributes:
+        state: The global model.
+        parts: How trained arrays and running statistics share what a client contributes.
+    """
+
+    def __init__(
+        self,
+        *,
+        devices: Devices,
+        test: Shard,
+        clip_l2: float,
+        max_weight: float | None = None,
+        step: ServerStep = PLAIN_STEP,
+        state: GlobalModel | None = None,
+    ) -> None:
+        self.state = state or GlobalModel.initial(devices)
+        _, self._clip_l2 = planned(self.state.clip, shapes=devices.shapes, clip_l2=clip_l2)
+        self.parts = devices.update_parts(l2=self._clip_l2, mean=None)
+        self.parts.check(self.state.clip)
+        self._devices, self._test = devices, test
+        self._max_weight, self._step = max_weight, step
+
+    def round(self, contributors: Sequence[int]) -> RoundRecord:
+        """Run one round with the updates of these clients, those whose training fails left out.
+
+        Raises:
+            DataError: The training of all clients has failed.
+            ModelError: Likewise, or training has diverged.
+        """
+        number, clip, weights = self.state.round + 1, self.state.clip, self.state.weights
+        updates, reasons = dict[int, Arrays](), dict[int, str]()
+        if contributors:
+            trained, reasons = train_all(self._devices, weights, number, prepare=self._prepared)
+            updates = {client: update for client, update in trained.items() if client in set(contributors)}
+        if updates:
+            contributed = plain_mean(updates, clip_l2=self._clip_l2, weight=self._weight)
+            mean, following = self.parts.after(clip, contributed, weights=weights)
+            self.state.apply(mean, self._step, self._devices.roles)
+            self.state.clip = following
+        self.state.round = number
+        loss, accuracy = measured(self._devices, self.state, self._test)
+        return RoundRecord(
+            round=number,
+            accuracy=accuracy,
+            loss=loss,
+            contributors=len(updates),
+            failed=reasons,
+            clip_bound=adapting_bound(clip),
+        )
+
+    def _prepared(self, update: Arrays) -> Arrays:
+        prepared = self.parts.prepare(self.state.clip, update, weights=self.state.weights)
+        return list(clipped(prepared, bound=self._clip_l2).arrays)
+
+    def _weight(self, client: int) -> float:
+        return 1.0 if self._max_weight is None else min(float(self._devices.examples(client)), self._max_weight)
+
+
+def plain_mean(updates: dict[int, Arrays], *, clip_l2: float, weight: Callable[[int], float] = lambda _: 1.0) -> Arrays:
+    """The weighted mean of the clipped updates, entry by entry, in float64 and in the clear."""
+    total = sum(weight(client) for client in updates)
+    mean: Arrays = []
+    for client, update in updates.items():
+        share = [weight(client) / total * array for array in clipped(update, bound=clip_l2).arrays]
+        mean = [left + right for left, right in zip(mean, share, strict=True)] if mean else share
+    return mean
