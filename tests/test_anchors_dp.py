@@ -33,8 +33,11 @@ from dp.ledger import Ledger
 from dp.removal import RemovableSkellam
 from dp.report import BudgetReport
 from protocols import SecAgg, TooFewSurvivors
+from secagg.encoding import Encoding, Weighting
+from secagg.errors import ModulusTooSmall
 from secagg.mean import SecureMean
 from secagg.noise import Target
+from secagg.rotation import Rotation
 
 FALSE_ALARM: Final = 1e-6
 DELTA: Final = 1e-5
@@ -52,6 +55,22 @@ ELSEWHERE: Final = {
         "tests.dp.test_ledger_head",
         "test_older_copy_is_refused_by_the_head",
     ),
+    "TFF #910, Opacus #820: frozen layers and adapters are changed by averaging": (
+        "tests.secagg.test_models_roles",
+        "test_federated_training_leaves_a_frozen_base_alone_and_saves_what_it_evaluated",
+    ),
+    "FLIP #833: statistics of batch normalisation eat the clip": (
+        "tests.secagg.test_statistics",
+        "test_model_on_unscaled_features_learns_under_a_clip_that_suits_its_weights",
+    ),
+    "Fed-BioMed #1086: one client's broken values end everybody's run": (
+        "tests.secagg.test_failures",
+        "test_failing_client_drops_out_where_there_is_no_noise",
+    ),
+    "Opacus #604: epsilon jumps as the noise changes by a hair": (
+        "tests.dp.test_loss",
+        "test_loss_epsilon_has_no_jump_as_noise_falls",
+    ),
 }
 
 
@@ -59,6 +78,34 @@ ELSEWHERE: Final = {
 def test_dp_anchor_has_the_test_that_is_named(claim: str) -> None:
     module, name = ELSEWHERE[claim]
     assert callable(getattr(importlib.import_module(module), name))
+
+
+# Fed-BioMed #1210: counts that overflow once there are more nodes.
+
+
+@pytest.mark.parametrize("clients", [2, 300, 10_000])
+def test_counts_at_their_largest_are_exact_or_refused_however_many_clients_there_are(clients: int) -> None:
+    largest = 1_000_000.0
+
+    def encoding(bits: int) -> Encoding:
+        return Encoding.fit(
+            shapes=((1,),),
+            clip_l2=largest,
+            clients=clients,
+            weighting=Weighting.WEIGHTED,
+            max_weight=largest,
+            modulus_bits=bits,
+            modulus=SecAgg.modulus,
+        )
+
+    with pytest.raises(ModulusTooSmall) as refused:
+        encoding(clients.bit_length())
+    fitted = encoding(max(40, refused.value.enough_bits))
+    rotation = Rotation(fitted.dimension, bytes(32))
+    one = fitted.encode([np.array([largest])], weight=largest, rotation=rotation, entropy=os.urandom)
+    total = np.mod(one.astype(object) * clients, fitted.modulus).astype(np.uint64)
+    (mean,) = fitted.decode(total, contributors=clients, rotation=rotation)
+    assert mean[0] == pytest.approx(largest, rel=1e-3)
 
 
 # tensorflow-privacy: noise seeded from a clock, equal for a third of the clients; queries that no accountant takes.
