@@ -67,7 +67,7 @@ class Encoding:
     def __post_init__(self) -> None:
         for name, smallest in _SMALLEST.items():
             value = getattr(self, name)
-            if not _is_number(value) or not smallest <= value <= _LARGEST:
+            if not _is_number(value) or not smallest <= _plain(value) <= _LARGEST:
                 raise EncodingError(f"{name} must be a number in [{smallest}, {_LARGEST}], not {value!r}")
             object.__setattr__(self, name, float(value))
         if type(self.clients) is not int or not 2 <= self.clients <= _MOST_CLIENTS:
@@ -312,13 +312,18 @@ class Encoding:
             if weight is not None:
                 raise EncodingError("this mean is uniform; it takes no weights")
             return None
-        if weight is None or not _is_number(weight) or not 0 < weight <= self.max_weight:
+        if weight is None or not _is_number(weight) or not 0 < _plain(weight) <= self.max_weight:
             raise EncodingError(f"the mean is weighted: a weight must be a number in (0, {self.max_weight:g}]")
-        return weight / self.max_weight
+        return float(weight) / self.max_weight
 
     def _check_contributors(self, contributors: int) -> None:
         if type(contributors) is not int or not 1 <= contributors <= self.clients:
             raise EncodingError(f"contributors must be an int in [1, {self.clients}], not {contributors!r}")
+
+
+def _plain(value: float) -> float:
+    """A number of Python's: numpy from 2.0 on would compare its float32 with a limit rounded to float32."""
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def _is_number(value: object) -> TypeGuard[float]:

@@ -432,3 +432,12 @@ def test_encoding_releases_no_mean_without_weight() -> None:
 
 def no_entropy(size: int) -> bytes:
     raise LookupError(f"{size} bytes were drawn for an update that must be refused")
+
+
+def test_encoding_compares_a_short_number_of_numpys_as_what_it_is() -> None:
+    """float32's 0.1 is above float64's; numpy from 2.0 on would round the limit and find them equal."""
+    encoding = Encoding.fit(**WEIGHED | {"max_weight": 0.1})
+    update = [np.zeros(shape) for shape in encoding.shapes]
+    turn = rotation(encoding)
+    with pytest.raises(EncodingError, match="weight must be a number"):
+        encoding.encode(update, weight=np.float32(0.1), rotation=turn, entropy=stream(b"weight"))
