@@ -439,5 +439,6 @@ def test_encoding_compares_a_short_number_of_numpys_as_what_it_is() -> None:
     encoding = Encoding.fit(**WEIGHED | {"max_weight": 0.1})
     update = [np.zeros(shape) for shape in encoding.shapes]
     turn = rotation(encoding)
+    float32: Any = np.float32(0.1)
     with pytest.raises(EncodingError, match="weight must be a number"):
-        encoding.encode(update, weight=np.float32(0.1), rotation=turn, entropy=stream(b"weight"))
+        encoding.encode(update, weight=float32, rotation=turn, entropy=stream(b"weight"))
