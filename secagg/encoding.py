@@ -68,7 +68,7 @@ class Encoding:
     def __post_init__(self) -> None:
         for name, smallest in _SMALLEST.items():
             value = getattr(self, name)
-            if not _is_number(value) or not smallest <= value <= _LARGEST:
+            if not _is_number(value) or not smallest <= _plain(value) <= _LARGEST:
                 raise EncodingError(f"{name} must be a number in [{smallest}, {_LARGEST}], not {value!r}")
             object.__setattr__(self, name, float(value))
         if type(self.clients) is not int or not 2 <= self.clients <= _MOST_CLIENTS:
@@ -252,10 +252,10 @@ class Encoding:
             if weight is not None:
                 raise EncodingError("this mean is uniform; it takes no weights")
             return None
-        if weight is None or not _is_number(weight) or not 0 < weight <= self.max_weight:
+        if weight is None or not _is_number(weight) or not 0 < _plain(weight) <= self.max_weight:
             # What was found is the client's secret, as its update is.
             raise EncodingError(f"weight: expected a number in (0, {self.max_weight:g}]")
-        return weight / self.max_weight
+        return float(weight) / self.max_weight
 
     def encode(
         self, arrays: Sequence[ArrayLike], *, weight: float | None, rotation: Rotation, entropy: Callable[[int], bytes]
@@ -337,10 +337,16 @@ class Encoding:
 
     def _as_arrays(self, arrays: object) -> list[NDArray[Any]]:
         if isinstance(arrays, Mapping | str | bytes) or not isinstance(arrays, Iterable):
-            advice = "; list(update.values()) would do" if isinstance(arrays, Mapping) else ""
+            advice = ". Pass list(update.values())" if isinstance(arrays, Mapping) else ""
             raise EncodingError(f"the update: expected a list of arrays, found {type(arrays).__name__}{advice}")
+        listed = list(arrays)
+        if any(isinstance(array, np.ma.MaskedArray) for array in listed):
+            raise EncodingError(
+                "the update: expected plain arrays, found one with a mask, which a sum would lose. Fill it first, as by "
+                "array.filled(0)."
+            )
         try:
-            update = [np.asarray(array) for array in arrays]
+            update = [np.asarray(array) for array in listed]
         except (TypeError, ValueError):
             raise EncodingError("the update must be a list of arrays; numpy makes none of an entry") from None
         found = tuple(array.shape for array in update)
@@ -351,6 +357,11 @@ class Encoding:
     def _check_contributors(self, contributors: int) -> None:
         if type(contributors) is not int or not 1 <= contributors <= self.clients:
             raise EncodingError(f"contributors must be an int in [1, {self.clients}], not {contributors!r}")
+
+
+def _plain(value: float) -> float:
+    """A number of Python's: numpy from 2.0 on would compare its float32 with a limit rounded to float32."""
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def _is_number(value: object) -> TypeGuard[float]:

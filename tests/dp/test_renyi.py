@@ -220,12 +220,12 @@ def test_sampled_gaussian_divergences_agree_with_dp_accounting(rate: float, mult
             assert ours == pytest.approx(theirs, rel=1e-6)
         else:
             exact = sampled_gaussian_renyi(order, rate, multiplier)
-            assert theirs >= exact * (1 - 1e-6)
-            assert ours >= exact * (1 - 1e-6)
+            assert theirs >= exact * (1 - 1e-4)
+            assert ours >= exact
 
 
 def sampled_gaussian_renyi(order: float, rate: float, multiplier: float) -> float:
-    """By quadrature of its definition over 60 standard deviations on each side (arXiv 1908.10530, section 3)."""
+    """By quadrature of its definition (arXiv 1908.10530, section 3), to about 1e-5 of it."""
     x = np.linspace(-60 * multiplier, 60 * multiplier + 1, 1_000_001)
     log_ratio = np.logaddexp(np.log1p(-rate), np.log(rate) + (2 * x - 1) / (2 * multiplier**2))
     log_density = -(x**2) / (2 * multiplier**2) - np.log(multiplier * np.sqrt(2 * np.pi))

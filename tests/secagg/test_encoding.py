@@ -432,3 +432,21 @@ def test_encoding_releases_no_mean_without_weight() -> None:
 
 def no_entropy(size: int) -> bytes:
     raise LookupError(f"{size} bytes were drawn for an update that must be refused")
+
+
+def test_encoding_compares_a_short_number_of_numpys_as_what_it_is() -> None:
+    """float32's 0.1 is above float64's; numpy from 2.0 on would round the limit and find them equal."""
+    encoding = Encoding.fit(**WEIGHED | {"max_weight": 0.1})
+    update = [np.zeros(shape) for shape in encoding.shapes]
+    turn = rotation(encoding)
+    float32: Any = np.float32(0.1)
+    with pytest.raises(EncodingError, match="weight must be a number"):
+        encoding.encode(update, weight=float32, rotation=turn, entropy=stream(b"weight"))
+
+
+def test_update_with_a_mask_is_refused() -> None:
+    """A masked entry is no number; NumPy would add what lies behind the mask."""
+    encoding = Encoding.fit(shapes=[(3,)], clip_l2=1.0, clients=4, modulus_bits=24)
+    masked = np.ma.masked_array([0.1, 99.0, 0.1], mask=[False, True, False])
+    with pytest.raises(EncodingError, match=r"found one with a mask.*array\.filled\(0\)"):
+        encoding.checked([masked])

@@ -14,6 +14,7 @@ from secagg.errors import CheckpointError
 from secagg.folderlock import NAME, FolderLock
 from tests.secagg.commands import SMALL, TIMEOUT_S
 
+ROOT = Path(__file__).parents[2]
 WITHOUT_POSIX = """
 import os, signal, sys
 for module in ("fcntl", "resource", "pwd", "grp", "termios"):
@@ -35,7 +36,8 @@ def run(program: str, *, cwd: Path, encoding: str = "utf-8") -> subprocess.Compl
         encoding=encoding,
         timeout=TIMEOUT_S,
         check=False,
-        env=os.environ | {"COLUMNS": "200", "NO_COLOR": "1", "TERM": "dumb", "PYTHONIOENCODING": encoding},
+        env=os.environ
+        | {"COLUMNS": "200", "NO_COLOR": "1", "TERM": "dumb", "PYTHONIOENCODING": encoding, "PYTHONPATH": str(ROOT)},
     )
 
 
