@@ -140,7 +140,7 @@ def _lines(expected: float) -> Callable[[int, int], None]:
         nonlocal told, told_s
         if found != told or time.monotonic() - told_s >= _LINE_EVERY_S:
             told, told_s = found, time.monotonic()
-            write_line(f"{found} of 2 safe primes found, {tested:,d} of some {expected:,.0f} candidates")
+            write_line(f"{found} of 2 safe primes found after {tested:,d} of some {expected:,.0f} candidates")
 
     observe(0, 0)
     return observe
