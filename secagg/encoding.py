@@ -342,7 +342,7 @@ class Encoding:
         listed = list(arrays)
         if any(isinstance(array, np.ma.MaskedArray) for array in listed):
             raise EncodingError(
-                "the update: expected plain arrays, found one with a mask, which a sum would lose. Fill it first, as by "
+                "the update: expected plain arrays, found one with a mask, which a sum would lose. Fill it first, with "
                 "array.filled(0)."
             )
         try:
