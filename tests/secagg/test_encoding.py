@@ -447,6 +447,6 @@ def test_encoding_compares_a_short_number_of_numpys_as_what_it_is() -> None:
 def test_update_with_a_mask_is_refused() -> None:
     """A masked entry is no number; NumPy would add what lies behind the mask."""
     encoding = Encoding.fit(shapes=[(3,)], clip_l2=1.0, clients=4, modulus_bits=24)
-    masked: Any = np.ma.masked_greater(np.array([0.1, 99.0, 0.1]), 1)  # type: ignore[no-untyped-call] - of numpy
+    masked: Any = np.ma.masked_greater(np.array([0.1, 99.0, 0.1]), 1)  # type: ignore[no-untyped-call]
     with pytest.raises(EncodingError, match=r"found one with a mask.*array\.filled\(0\)"):
         encoding.checked([masked])
