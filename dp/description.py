@@ -22,7 +22,7 @@ class Description(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         organisation: who is responsible, likewise.
         data_digest: SHA-256 of the data set, 64 lower-case hexadecimal digits, or None. No guarantee covers a digest:
             whoever knows all examples but one can check a guess of that one by it. So it stays in the ledger, and
-            reports do not show it.
+            reports do not show it. The head that they show is a hash over it and over a salt that they do not show.
 
     Raises:
         InvalidParameter: an attribute is something else.

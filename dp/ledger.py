@@ -29,7 +29,8 @@ from dp.errors import BudgetExceeded, InvalidParameter, LedgerClock, LedgerStale
 from dp.events import NeighbouringRelation, PrivacyEvent, PrivacyUnit
 from dp.figures import in_full, rounded_up, rounded_up_within
 from dp.realised import check_cost
-from dp.records import Budget, Commitment, Detail, LedgerEntry, Reservation
+from dp.records import SALT_BYTES, Budget, Commitment, Detail, LedgerEntry, Reservation
+from dp.sampling import Entropy
 from dp.version import SOFTWARE, VERSION
 
 Clock = Callable[[], float]
@@ -68,6 +69,7 @@ class Ledger:
         relation: NeighbouringRelation = NeighbouringRelation.ZERO_OUT,
         description: Description | None = None,
         clock: Clock = time.time,
+        entropy: Entropy = os.urandom,
     ) -> Self:
         """Make a new ledger and open it for writing.
 
@@ -80,6 +82,7 @@ class Ledger:
             relation: likewise.
             description: what the ledger is about, kept in its first record.
             clock: tells the time, in seconds since 1970.
+            entropy: randomness for the salt of its first record.
 
         Raises:
             InvalidParameter: the budget is out of range, such as a delta of 1 / `population` or more, `description` is
@@ -95,6 +98,7 @@ class Ledger:
             time_s=clock(),
             software=f"{SOFTWARE} {VERSION}",
             description=description,
+            salt=entropy(SALT_BYTES).hex(),
         )
         return cls._upon(ChainFile.create(_path(path), msgspec.json.encode(budget)), clock)
 

@@ -5,6 +5,7 @@ what could have been written.
 """
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from numbers import Integral, Real
@@ -36,6 +37,8 @@ SUM_COLLUDING_DETAIL: Final = "colluding-sum"
 UPDATES_HIDDEN_DETAIL: Final = "updates-hidden"
 """The name of the detail that says whether that protocol hides single vectors from the server: "yes" or "no"."""
 
+SALT_BYTES: Final = 16
+
 LATEST_TIME_S: Final = 253402300799.0
 """The end of the year 9999, the last that has a date."""
 
@@ -53,6 +56,8 @@ class Budget(msgspec.Struct, frozen=True, kw_only=True, tag="budget", forbid_unk
         software: what made the ledger, with its version, 1 to 200 printable characters; None in ledgers of earlier
             versions.
         description: what the ledger is about; None where nobody said.
+        salt: 32 hexadecimal digits of randomness; None in ledgers of earlier versions. A published head is a hash over
+            this record: without the salt, whoever knows all examples but one could check a guess of that one by it.
 
     Raises:
         InvalidParameter: an attribute is out of range or of another kind.
@@ -66,6 +71,7 @@ class Budget(msgspec.Struct, frozen=True, kw_only=True, tag="budget", forbid_unk
     time_s: float
     software: str | None = None
     description: Description | None = None
+    salt: str | None = None
 
     def __post_init__(self) -> None:
         force_setattr(self, "epsilon", magnitude("epsilon", self.epsilon))
@@ -79,6 +85,11 @@ class Budget(msgspec.Struct, frozen=True, kw_only=True, tag="budget", forbid_unk
             force_setattr(self, "software", short_text("software", self.software))
         if self.description is not None and not isinstance(self.description, Description):
             raise InvalidParameter(f"description: expected a Description, found {type(self.description).__name__}")
+        salt: object = self.salt
+        if salt is not None and not (isinstance(salt, str) and re.fullmatch(f"[0-9a-f]{{{2 * SALT_BYTES}}}", salt)):
+            raise InvalidParameter(
+                f"salt: expected {2 * SALT_BYTES} lower-case hexadecimal digits, found something else"
+            )
 
 
 class Reservation(msgspec.Struct, frozen=True, kw_only=True, tag="reservation", forbid_unknown_fields=True):

@@ -13,6 +13,7 @@ import msgspec
 import pytest
 
 from dp.accounting import guarantee
+from dp.description import Description
 from dp.errors import MissingExtra
 from dp.events import (
     DistributedDiscreteGaussianEvent,
@@ -408,3 +409,26 @@ def test_importing_the_package_is_light() -> None:
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=REPOSITORY)
     assert run.stdout == "[]\n"
     assert sorted(importlib.import_module("dp").__all__) == importlib.import_module("dp").__all__
+
+
+def test_head_in_a_report_is_no_commitment_to_the_data_that_a_guess_could_be_checked_by(tmp_path: Path) -> None:
+    """The head hashes the first record, which holds a digest of the data; the salt beside it is in the file alone."""
+    heads = []
+    for name in ("one", "other"):
+        with Ledger.create(
+            tmp_path / name,
+            epsilon=2.0,
+            delta=1e-3,
+            population=300,
+            description=Description(data="digits", data_digest="ab" * 32),
+            clock=lambda: 1e9,
+        ) as ledger:
+            report = BudgetReport.from_ledger(ledger)
+            salt = ledger.budget.salt
+            assert salt is not None
+            heads.append(ledger.head)
+            shown = report.as_text() + report.as_json() + report.as_html()
+            assert ledger.head in shown
+            assert "ab" * 32 not in shown
+            assert salt not in shown
+    assert heads[0] != heads[1]
