@@ -149,7 +149,7 @@ class SecureSum(ABC):
         """The most elements that a list, a field of any message of a session, may have: one for each party.
 
         Longer lists are refused before they are decoded.  What has an entry for each coordinate belongs into a byte
-        string.
+        string.  Lists inside a list's elements, and mappings, are not counted: a message should have none.
         """
         return max(len(session.clients), len(session.committee_members))
 

@@ -78,6 +78,7 @@ _HOME_OF["__version__"] = ("dp.version", "VERSION")
 def __getattr__(name: str) -> object:
     if name not in _HOME_OF:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    refuse_foreign_packages()  # Again: the import path may have changed since.
     home, attribute = _HOME_OF[name]
     found = globals()[name] = getattr(importlib.import_module(home), attribute)
     return found

@@ -13,7 +13,10 @@ def refuse_foreign_packages() -> None:
         ImportError: Another folder or module of that name comes first on the import path; the message names it.
     """
     for name in ("dp", "protocols"):
-        spec = importlib.util.find_spec(name)
+        try:
+            spec = importlib.util.find_spec(name)
+        except ValueError:  # A module of this name has been made by hand, and has no spec.
+            spec = None
         found = None if spec is None else spec.origin or next(iter(spec.submodule_search_locations or ()), None)
         if found is None or Path(found).resolve() != _OURS / name / "__init__.py":
             advice = "rename it, or keep the current folder off the import path with `python -P`"

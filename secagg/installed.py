@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from dp.checks import harmless
 from protocols import Adversary, BrokenProtocol, SecureSum, available, load
 from protocols.errors import ParameterError
 from protocols.registry import suggest, told
@@ -65,10 +66,10 @@ def list_on_terminal(*, as_json: bool) -> None:
 
 def _cells(row: Row) -> tuple[str, ...]:
     if row.error is not None:
-        return row.name, _NONE, _NONE, _NONE, f"cannot be loaded: {row.error}"
+        return harmless(row.name), _NONE, _NONE, _NONE, f"cannot be loaded: {row.error}"
     opened_by = "a committee" if row.needs_committee else "the clients" if row.server else _NONE
     about = row.about if row.note is None else f"{row.about} (For 100 clients: {row.note})"
-    return row.name, " or ".join(row.server) or _NONE, opened_by, ", ".join(row.rounds) or _NONE, about
+    return harmless(row.name), " or ".join(row.server) or _NONE, opened_by, ", ".join(row.rounds) or _NONE, about
 
 
 def _row(name: str) -> Row:
@@ -93,7 +94,7 @@ def _loaded(name: str, kind: type[SecureSum]) -> Row:
         server=tuple(str(each) for each in kind.adversaries),
         needs_committee=bool(kind.needs_committee),
         rounds=_rounds(name, kind if chosen is None else chosen),
-        about=(kind.__doc__ or "").strip().partition("\n")[0],
+        about=harmless((kind.__doc__ or "").strip().partition("\n")[0]),
         note=note,
     )
 

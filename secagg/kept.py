@@ -17,6 +17,7 @@ from dp.events import PrivacyEvent
 from dp.journal import journal_of
 from dp.ledger import Ledger
 from dp.records import Budget
+from secagg.errors import CheckpointError
 from secagg.together import together
 
 LEDGER: Final = "ledger.sqlite"
@@ -39,9 +40,15 @@ def settle(ledger: Path) -> None:
     """Make a ledger one whole file: roll back what a killed writer left unfinished; remove one that counts nothing.
 
     Raises:
+        CheckpointError: It is a link that leads nowhere.
         LedgerLocked: Somebody is using it.
         LedgerUnavailable: It cannot be written.
     """
+    if ledger.is_symlink() and not ledger.exists():
+        raise CheckpointError(
+            f"{ledger}: expected a ledger, found a link that leads nowhere. What it counted must not be lost. Bring "
+            "the file back, or use another folder."
+        )
     if not ledger.exists():
         return
     spent = bool(ledger.stat().st_size)  # Empty, its making was interrupted.

@@ -12,7 +12,7 @@ import hashlib
 import math
 import os
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 import msgspec
@@ -44,7 +44,7 @@ class Contribution:
         attached: The secrets that the session asks for; none, unless noise may be removed.
     """
 
-    vector: NDArray[np.uint64]
+    vector: NDArray[np.uint64] = field(repr=False)
     attached: tuple[Secret, ...] = ()
 
 

@@ -123,6 +123,7 @@ def _run(prepared: Prepared, folder: RunFolder, *, resume: bool, observe: Observ
     initial = GlobalModel.initial(prepared.devices, prepared.clip)
     _, accuracy_before = evaluate(prepared.devices, initial.weights, prepared.test)
     state, compared = initial, list[ComparedRound]()
+    made = max(folder.rounds_done(), len(folder.metrics())) if resume else 0
     if resume:
         state, compared = folder.restore(initial, config), folder.comparison()
         for record in folder.metrics():
@@ -132,7 +133,7 @@ def _run(prepared: Prepared, folder: RunFolder, *, resume: bool, observe: Observ
     if not wanted:
         _tell(compared, observe)
     with (
-        _ledger(prepared, folder, rounds=state.round, resume=resume) as ledger,
+        _ledger(prepared, folder, rounds=made, resume=resume) as ledger,
         _comparison(config, rounds=rounds, wanted=wanted) as process,
     ):
         training = SecureAveraging(

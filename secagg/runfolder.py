@@ -218,7 +218,7 @@ class RunFolder:
             return 0
         try:
             return int(read_arrays(self.path / _CHECKPOINT, ["round"])["round"])
-        except (DataError, TypeError, ValueError) as error:
+        except (DataError, TypeError, ValueError, OverflowError) as error:
             raise CheckpointError(f"the checkpoint is damaged: {error}") from error
 
     def save(self, state: GlobalModel, record: RoundRecord, config: TrainingConfig) -> None:

@@ -36,6 +36,7 @@ from secagg.mean import SecureMean
 from secagg.models.base import ArrayRole
 
 _LARGEST_REACH: Final = 1e6
+_LEAST: Final = 1e-9
 _ROUNDING: Final = 3e-4
 _NOISE: Final = 0.03
 """What rounding, and what noise, may be in an entry of the mean, as standard deviations relative to max(1, |kept|).
@@ -50,9 +51,9 @@ class SharedStatistics:
     """Running statistics take part in averaging, under a bound of their own.
 
     Attributes:
-        share: Of the squared bound on what a client contributes, strictly between 0 and 1.
+        share: Of the squared bound on what a client contributes, 1e-9 to 1 - 1e-9.
         reach: How far an entry may move in a round, in units of the kept entry's magnitude or of 1 where that is
-            larger; over 0 and at most 1e6.  None takes the largest at which rounding moves an entry by about 0.03% of
+            larger; 1e-9 to 1e6.  None takes the largest at which rounding moves an entry by about 0.03% of
             that unit, or noise by about 3%.
 
     Raises:
@@ -63,11 +64,13 @@ class SharedStatistics:
     reach: float | None = None
 
     def __post_init__(self) -> None:
-        if not 0 < self.share < 1:
-            raise ConfigurationError(f"share of the statistics: expected a number in (0, 1), found {self.share!r}")
-        if self.reach is not None and not 0 < self.reach <= _LARGEST_REACH:
+        if not _LEAST <= self.share <= 1 - _LEAST:
             raise ConfigurationError(
-                f"reach of the statistics: expected a number in (0, {_LARGEST_REACH:g}], found {self.reach!r}"
+                f"share of the statistics: expected a number in [{_LEAST:g}, 1 - {_LEAST:g}], found {self.share!r}"
+            )
+        if self.reach is not None and not _LEAST <= self.reach <= _LARGEST_REACH:
+            raise ConfigurationError(
+                f"reach of the statistics: expected a number in [{_LEAST:g}, {_LARGEST_REACH:g}], found {self.reach!r}"
             )
 
 

@@ -173,6 +173,11 @@ def together(paths: Sequence[Path], *, planned: Mapping[PrivacyEvent, int] | Non
         raise ConfigurationError("ledgers: expected at least one, found none")
     ledgers, copies = _without_copies([_read(path) for path in paths])
     _check_alike(ledgers)
+    # The first ledger may be a copy of another one, which then stands for it.
+    whole, standing_for = paths[0], dict(copies)
+    while whole in standing_for:
+        whole = standing_for.pop(whole)
+    ledgers.sort(key=lambda ledger: ledger.path != whole)
     if planned:
         ledgers[0] = replace(ledgers[0], events=Counter(ledgers[0].events) + Counter(planned))
     delta = min(ledger.budget.delta for ledger in ledgers)

@@ -184,3 +184,15 @@ def test_train_killed_while_it_overwrites_loses_no_ledger(point: str, tmp_path: 
         assert [releases(path) for path in files] == [2]
     RunFolder(run).begin(TrainingConfig())
     assert [releases(path) for path in kept_ledgers(run)] == [2]
+
+
+def test_earlier_ledger_that_is_a_link_to_nowhere_is_not_replaced(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path / "run")
+    folder.begin(TrainingConfig(seed=5))
+    write(tmp_path / "account.sqlite", 2)
+    folder.ledger.symlink_to(tmp_path / "account.sqlite")
+    (tmp_path / "account.sqlite").rename(tmp_path / "away.sqlite")
+    with pytest.raises(CheckpointError, match="a link that leads nowhere"):
+        folder.begin(TrainingConfig())
+    assert folder.config().seed == 5
+    assert folder.ledger.is_symlink()

@@ -304,3 +304,13 @@ def test_comparison_ends_with_its_block() -> None:
         raise Interruption
     assert process._process.returncode is not None
     assert not process._reader.is_alive()
+
+
+def test_run_whose_ledger_and_checkpoint_are_gone_is_not_given_a_new_budget(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path / "run")
+    run(folder, config(rounds=1))
+    folder.ledger.unlink()
+    (folder.path / "checkpoint.npz").unlink()
+    with pytest.raises(CheckpointError, match="what they spent is lost"):
+        run(folder, config(rounds=1), resume=True)
+    assert not folder.ledger.exists()

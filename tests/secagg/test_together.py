@@ -109,3 +109,19 @@ def test_together_as_json_has_no_digest_of_data(make: Make) -> None:
     assert document["by_data"][0]["epsilon"] == found.sums[0].guarantee.epsilon
     assert [ledger["run"] for ledger in document["ledgers"]] == ["one", "two"]
     assert "a" * 64 not in found.as_json() + found.as_text()
+
+
+def test_planned_releases_are_counted_with_the_first_ledgers_data_also_where_it_is_a_copy(tmp_path: Path) -> None:
+    paths = {name: tmp_path / name for name in ("whole", "copy", "other")}
+    event = EVENT
+    for name, digest in (("whole", "a" * 64), ("other", "b" * 64)):
+        description = Description(data=name, data_digest=digest)
+        with Ledger.create(paths[name], epsilon=60, delta=1e-3, population=16, description=description) as ledger:
+            ledger.reserve(event, "round 1")
+            if name == "whole":
+                shutil.copy(paths[name], paths["copy"])
+                ledger.reserve(event, "round 2")
+    with_copy = together([paths["copy"], paths["other"], paths["whole"]], planned={event: 100})
+    without = together([paths["whole"], paths["other"]], planned={event: 100})
+    assert [each.data for each in with_copy.sums] == [each.data for each in without.sums] == [("whole",), ("other",)]
+    assert [each.guarantee.epsilon for each in with_copy.sums] == [each.guarantee.epsilon for each in without.sums]
