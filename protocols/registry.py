@@ -32,7 +32,7 @@ def load(name: str) -> type[SecureSum]:
     """
     points = {point.value: point for point in _points() if point.name == name}
     if not points:
-        close = difflib.get_close_matches(str(name).lower(), available(), n=1)
+        close = difflib.get_close_matches(shown(name).strip("'\"").lower(), available(), n=1)
         meant = f"; did you mean {close[0]}?" if close else ""
         raise UnknownProtocol(f"no protocol {shown(name)}; there are {', '.join(available()) or 'none'}{meant}")
     if len(points) > 1:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from secagg.data.idx import FASHION_MNIST_DIRECTORY, load_fashion_mnist, read_idx
 from secagg.data.load import load
-from secagg.errors import DataError
+from secagg.errors import DataError, DataWarning
 
 IMAGES = np.random.default_rng(0).integers(256, size=(7, 3, 2), dtype=np.uint8)
 LABELS = np.arange(7, dtype=np.uint8)
@@ -32,7 +32,8 @@ def test_idx_files_are_read_as_written(tmp_path: Path) -> None:
 
 def test_idx_directory_becomes_a_data_set(tmp_path: Path) -> None:
     write_all(tmp_path)
-    data = load_fashion_mnist(tmp_path)
+    with pytest.warns(DataWarning, match="found none of class 7, 8, 9"):
+        data = load_fashion_mnist(tmp_path)
     assert (data.classes, data.features_shape) == (10, (3, 2, 1))
     np.testing.assert_array_equal(np.round(data.train_x[..., 0] * 255), IMAGES)
     assert data.train_x.max() <= 1

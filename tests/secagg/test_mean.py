@@ -361,7 +361,7 @@ def test_mean_refuses_one_bad_contribution_before_anything_is_sent(
         (None, EncodingError, "client 6: the update: expected a list of arrays, found NoneType"),
         (1.0, EncodingError, "client 6: the update: expected a list of arrays, found float"),
         ("update", EncodingError, "client 6: the update: expected a list of arrays, found str"),
-        ({"w": np.zeros(2)}, EncodingError, r"client 6: .*found dict; list\(update.values\(\)\) would do"),
+        ({"w": np.zeros(2)}, EncodingError, r"client 6: .*found dict. Pass list\(update.values\(\)\)"),
     ],
 )
 def test_mean_names_the_client_whose_update_it_refuses_and_nothing_is_drawn_or_sent(

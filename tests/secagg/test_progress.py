@@ -22,8 +22,8 @@ def test_progress_is_a_line_a_round_with_what_it_cost(capsys: pytest.CaptureFixt
         lines.observe("without noise", record(2, epsilon=None))
         lines.observe("plain", record(2, epsilon=None, accuracy=0.25))
     assert capsys.readouterr().err.splitlines() == [
-        "round 1 of 2: accuracy 50.00%, epsilon 0.25, 7 contributors, elapsed 0:00:00",
-        "round 2 of 2: accuracy 50.00%, epsilon 0.25, 0 contributors, nothing released (too few), elapsed 0:00:00",
+        "round 1 of 2: accuracy 50.00%, epsilon 0.25000, 7 contributors, elapsed 0:00:00",
+        "round 2 of 2: accuracy 50.00%, epsilon 0.25000, 0 contributors, nothing released (too few), elapsed 0:00:00",
         "runs to compare with, round 2 of 2: accuracy 50.00% without noise, 25.00% in the clear, elapsed 0:00:00",
     ]
 
