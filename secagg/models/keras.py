@@ -23,6 +23,7 @@ from secagg.files import write_whole
 from secagg.models.base import ArrayRole, Metrics
 from secagg.models.inputs import batches, check_examples, check_suffix
 from secagg.models.interrupts import HeldInterrupts
+from secagg.models.layer_state import LayerState
 from secagg.models.layout import input_layout
 from secagg.models.objectives import choose_objectives
 from secagg.models.tensorflow import has_legacy_keras, load_legacy_keras, load_tensorflow
@@ -87,6 +88,7 @@ class KerasModel:
         _create_state(self._optimizer, self._trained)
         self._optimizer_state = OptimizerState(tensorflow, self._optimizer, self._trained)
         self._randomness: LayerRandomness | None = None
+        self._layer_state = LayerState()
         self._programs: dict[str, _Program] = {}
 
     def __repr__(self) -> str:
@@ -144,6 +146,7 @@ class KerasModel:
             train = self._program(x, y).train
             if self._randomness is None:
                 self._randomness = LayerRandomness(self._tensorflow, self._model)
+            self._layer_state.reset()
             self._randomness.reseed(seed)
             self._optimizer_state.reset()
             for batch in batches(count_rows(x), epochs=epochs, batch_size=batch_size, seed=seed):
@@ -161,6 +164,7 @@ class KerasModel:
         total, examples = np.zeros(2), count_rows(x)
         with HeldInterrupts() as interrupts:
             evaluate = self._program(x, y).evaluate
+            self._layer_state.reset()
             for start in range(0, examples, _EVALUATION_BATCH):
                 part = slice(start, start + _EVALUATION_BATCH)
                 results = evaluate(*(map_columns(convert, take_rows(each, part)) for each in (x, y)))
@@ -205,11 +209,17 @@ class KerasModel:
                     train=traced(self._train_step).get_concrete_function(*signature),
                     evaluate=traced(self._evaluate_step).get_concrete_function(*signature),
                 )
+                self._note_layer_state(self._programs[key])
             except Exception as error:
                 if isinstance(error.__context__, ModelError):  # AutoGraph raises an error of its own over ours.
                     raise error.__context__ from None
                 raise
         return self._programs[key]
+
+    def _note_layer_state(self, program: _Program) -> None:
+        """Remember what layers keep besides weights, before it is first changed."""
+        apart = self._weights.ids | self._optimizer_state.ids
+        self._layer_state.note((program.train, program.evaluate), apart=apart)
 
     def _train_step(self, x: Any, y: Any) -> None:
         with self._tensorflow.GradientTape() as tape:

@@ -200,6 +200,9 @@ class PrivateKerasModel(KerasModel):
         parts = [part.targets_of_one for part in self._objectives.parts]
         return [inputs, self._objectives.layout.packed([spec((None, *shape), dtype) for shape, dtype in parts])]
 
+    def _note_layer_state(self, program: Any) -> None:
+        """Remember nothing: layers that keep anything are refused, and the generator of the noise is never set back."""
+
     def _filled_up(self, rows: NDArray[Any]) -> Any:
         return self._tensorflow.convert_to_tensor(filled_up(rows))
 

@@ -77,6 +77,11 @@ class ModelWeights:
         self._names = [f"{name} of layer {group.layer}" for group in groups for name in group.names]
         self._never_negative = [bool(_NEVER_NEGATIVE.search(name)) for group in groups for name in group.names]
 
+    @property
+    def ids(self) -> set[int]:
+        """The `id` of each weight's `tensorflow.Variable`."""
+        return {id(variable) for group in self.layers for variable in group.variables}
+
     def get(self) -> list[NDArray[Any]]:
         """Copy the weights out, float64 where the variable is, float32 otherwise."""
         arrays = [variable.numpy() for group in self.layers for variable in group.variables]
@@ -137,6 +142,7 @@ class OptimizerState:
         not_its_own = {id(underlying(tensorflow, variable)) for variable in trained}
         raws = list({id(raw): raw for raw in variables if id(raw) not in not_its_own}.values())
         first = [tensorflow.identity(raw) for raw in raws]
+        self.ids = {id(raw) for raw in raws}
 
         def assign_first() -> None:
             for raw, value in zip(raws, first, strict=True):
