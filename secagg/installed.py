@@ -28,6 +28,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
         about: What it is, in its own words.
         error: Why it cannot be loaded; None where it can.
         note: Why it suggests no parameters for a cohort of 100 clients; None where it does.
+        experimental: What is not proven of it; empty unless it is experimental.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     about: str = ""
     error: str | None = None
     note: str | None = None
+    experimental: str = ""
 
 
 def rows() -> tuple[Row, ...]:
@@ -68,7 +70,10 @@ def _cells(row: Row) -> tuple[str, ...]:
         return row.name, _NONE, _NONE, _NONE, f"cannot be loaded: {row.error}"
     opened_by = "a committee" if row.needs_committee else "the clients" if row.server else _NONE
     about = row.about if row.note is None else f"{row.about} (For 100 clients: {row.note})"
-    return row.name, " or ".join(row.server) or _NONE, opened_by, ", ".join(row.rounds) or _NONE, about
+    server = " or ".join(row.server) or _NONE
+    if row.experimental:
+        server += f" (experimental: {row.experimental})"
+    return row.name, server, opened_by, ", ".join(row.rounds) or _NONE, about
 
 
 def _row(name: str) -> Row:
@@ -95,6 +100,7 @@ def _loaded(name: str, kind: type[SecureSum]) -> Row:
         rounds=_rounds(name, kind if chosen is None else chosen),
         about=(kind.__doc__ or "").strip().partition("\n")[0],
         note=note,
+        experimental=kind.experimental,
     )
 
 
