@@ -169,7 +169,7 @@ def test_advice_of_training_survives_a_broken_protocol(path: Path, tmp_path: Pat
             "secagg",
             "--committee",
             "keys",
-        ): "since secagg needs no committee, found keys. Leave out --committee.",
+        ): f"secagg needs no committee, found {tmp_path / 'keys'}. Leave out --committee.",
     }.items():
         found = secagg("train", *SMALL, *options, "--out", "run", cwd=tmp_path)
         assert found.returncode == 2
