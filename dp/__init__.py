@@ -5,7 +5,8 @@ client adds a `DistributedDiscreteGaussian.share`, and a `Ledger` reserves each 
 what was spent. Knows nothing of the protocol that does the summing.
 
 Values such as counts are often too coarse for the least noise that a client can draw: then `calibrate_distributed`
-raises `LatticeTooCoarse`, and the mend is one line each, `values * error.scale` before, `total / error.scale` after.
+raises `LatticeTooCoarse`. To mend that, multiply the values **and** `l2_sensitivity` by `error.scale`, calibrate again,
+and divide the total by `error.scale`.
 """
 
 from dp.accounting import Guarantee, check_delta, guarantee, is_within, subsampled_gaussian_epsilon

@@ -214,7 +214,8 @@ class Ledger:
                 raise BudgetExceeded(
                     f"{label}: would bring epsilon to {rounded_up(after.epsilon)} of {in_full(self.budget.epsilon)} at "
                     f"delta {in_full(self.budget.delta)} ({rounded_up_within(spent.epsilon, self.budget.epsilon)} "
-                    "is spent); more noise or a new budget would do"
+                    "is spent). Stop here, or add more noise. A new ledger for the same data does not restore the "
+                    "budget: what both ledgers cost adds up."
                 )
             record = Reservation(
                 number=len(self._book.reservations) + 1, label=label, event=event, time_s=self._clock()

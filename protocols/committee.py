@@ -94,9 +94,9 @@ def check_apart(contributors: Collection[int], earlier: Collection[int], minimum
     apart = len(set(contributors) ^ set(earlier))
     if 0 < apart < minimum:
         raise UnsafeOpening(
-            f"a sum under the same session context was opened whose contributors differ in {apart} clients only, where "
-            f"this member demands {shown(minimum)}: the difference of both sums would be the sum of those few. A retry "
-            "of the same inputs keeps their context; only other inputs get another one"
+            "contributors: expected the same set as in an earlier sum under this context, or one that differs in at "
+            f"least {shown(minimum)} clients, found a difference of {apart}. The two sums would reveal the sum of "
+            "these clients. Repeat the sum with the same contributors; never change the context for the same inputs."
         )
 
 

@@ -75,13 +75,14 @@ class PaddedVector(Payload):
 
 @dataclass(frozen=True, kw_only=True)
 class OneShot(EncryptedSum):
-    """One message from each client, padded (after Willow and OPA); experimental.
+    """One message from each client, masked (after Willow and OPA).
 
     See `EncryptedSum` for its fields.  At 1,000 clients two values of 16 bits share a word of 64 bits, so
     `value_bits=16` makes 4 bytes a value; and so does `headroom` for any modulus of up to 26 bits.
     """
 
     name: ClassVar[str] = "oneshot"
+    experimental: ClassVar[str] = "there is no proof against a malicious server"
 
     def payload(self, session: Session) -> PaddedVector:
         """See `EncryptedSum.payload`."""

@@ -38,7 +38,8 @@ def load(name: str) -> type[SecureSum]:
     if len(points) > 1:
         owners = sorted({"?" if point.dist is None else point.dist.name for point in points.values()})
         raise BrokenProtocol(
-            f"{name!r} is registered more than once, so it is used for none of them: {', '.join(sorted(points))}. "
+            f"{name!r} is registered more than once; the name is ambiguous, so none is loaded: "
+            f"{', '.join(sorted(points))}. "
             f"Uninstall all but one of these distributions: {', '.join(owners)}"
         )
     value, point = points.popitem()
@@ -83,7 +84,8 @@ def suggest(
     match suggested:
         case (protocol, int(threshold)) if isinstance(protocol, kind) and protocol.adversaries == kind.adversaries:
             return protocol, threshold
-    raise BrokenProtocol(f"{name} suggests something else than a {kind.__name__} and a threshold")
+    found = ", ".join(type(each).__name__ for each in (suggested if type(suggested) is tuple else (suggested,)))
+    raise BrokenProtocol(f"{name}.suggest: expected a {kind.__name__} and an int, found {found}")
 
 
 def told(error: BaseException) -> str:
@@ -127,10 +129,12 @@ def _lacking(found: object) -> str | None:
     if not (isinstance(found, type) and issubclass(found, SecureSum)):
         return "is no SecureSum"
     if missing := sorted(getattr(found, "__abstractmethods__", ())):
-        return f"is no whole SecureSum: it does not define {', '.join(missing)}"
+        return f"is an incomplete SecureSum: it does not define {', '.join(missing)}"
     if type(getattr(found, "name", None)) is not str:
-        return "is no whole SecureSum: it has no name"
+        return "is an incomplete SecureSum: it has no name"
     adversaries = getattr(found, "adversaries", None)
-    if type(adversaries) is not tuple or any(each not in tuple(Adversary) for each in adversaries):
-        return "is no whole SecureSum: its adversaries are no tuple of Adversary"
+    if type(adversaries) is not tuple or any(type(each) is not Adversary for each in adversaries):
+        return "is an incomplete SecureSum: its adversaries are no tuple of Adversary"
+    if type(getattr(found, "experimental", None)) is not str:
+        return "is an incomplete SecureSum: what is experimental about it is no text"
     return None

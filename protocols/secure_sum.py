@@ -86,6 +86,8 @@ class SecureSum(ABC):
     """The servers that its clients are safe from, the strongest last; none for a baseline."""
     needs_committee: ClassVar[bool] = False
     """Whether its sessions have a committee, which opens the sum."""
+    experimental: ClassVar[str] = ""
+    """What is not proven of it, as a sentence's end without a full stop; empty unless it is experimental."""
 
     def __str__(self) -> str:
         """Its name, and the parameters that are not what they are by default: "secagg-plus, neighbours 34"."""

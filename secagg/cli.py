@@ -101,9 +101,18 @@ def train(
     modulus_bits: Annotated[int | None, typer.Option(help="Bits a coordinate on the wire.")] = None,
     seed: Annotated[int | None, typer.Option(help="Of everything but masks, keys and noise.")] = None,
     compare: Annotated[bool | None, typer.Option(help="Also run without noise and in the clear.")] = None,
-    organisation: Annotated[str | None, typer.Option(help="Who is responsible, for ledger and reports.")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in the folder, or to --rounds.")] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run there; keep its ledger.")] = False,
+    organisation: Annotated[
+        str | None, typer.Option(help="Organisation responsible for the run; recorded in ledger and reports.")
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Continue the run in the folder; with --rounds N, up to round N.")
+    ] = False,
+    overwrite: Annotated[
+        bool,
+        typer.Option(
+            "--overwrite", help="Replace the run in the folder. Its ledger is kept, and the cost of both adds up."
+        ),
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Summary as JSON on standard output.")] = False,
 ) -> None:
     """Train a model over simulated devices, privately and securely, and report what it cost."""
@@ -143,8 +152,19 @@ def plan(
     mechanism: Annotated[str, typer.Option(help="gaussian, discrete-gaussian or skellam.")] = "gaussian",
     bits: Annotated[int | None, typer.Option(help="Of a secure sum's modulus, 24 by default; not gaussian.")] = None,
     dimension: Annotated[int | None, typer.Option(help="Coordinates of an update; not gaussian.")] = None,
-    dropout: Annotated[float, typer.Option(help="Fraction of a round's clients that may vanish, as in train.")] = 0.1,
-    adversarial: Annotated[float, typer.Option(help="Fraction of them that may collude, as in train.")] = 0.05,
+    dropout: Annotated[
+        float,
+        typer.Option(
+            help="Expected fraction of a round's clients that vanish; the plan allows for one and a half times as many."
+        ),
+    ] = 0.1,
+    adversarial: Annotated[
+        float,
+        typer.Option(
+            help="Largest fraction of a round's clients that may collude with the server, rounded down; at least one "
+            "share is left out."
+        ),
+    ] = 0.05,
     minimum_contributors: Annotated[
         int | None, typer.Option(help="Least contributors of a release; by default as in train.")
     ] = None,
@@ -179,8 +199,8 @@ def verify(
     """Check that a ledger is consistent.
 
     Without --head, a ledger that was rebuilt, replaced or truncated is not detected. With --head, also check that it
-    still contains every record up to that head. Exit code 0: consistent; 2: cannot be read; 3: damaged, truncated or
-    over budget.
+    still contains every record up to that head. Exit code 0: consistent; 2: cannot be read, or HEAD is not a digest; 3:
+    damaged, over budget, less noise than was reserved, or without the record of HEAD (truncated, rebuilt or older).
     """
     from secagg.budget import verify_on_terminal
 

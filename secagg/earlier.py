@@ -23,8 +23,8 @@ def beside(ledger: Path) -> tuple[Path, ...]:
 def with_earlier(report: BudgetReport, ledger: Path) -> BudgetReport:
     """Return the report of a ledger with what it and earlier ledgers of its folder cost together.
 
-    Where there are some of the same data, the assumptions that this ledger is the only one and that nothing else was
-    released have failed.
+    Where there are some of the same data, or some that cannot be added up, the assumptions that this ledger is the
+    only one and that nothing else was released have failed.
 
     Args:
         report: Of the ledger.
@@ -37,7 +37,11 @@ def with_earlier(report: BudgetReport, ledger: Path) -> BudgetReport:
         found = together([ledger, *others])
     except (DpError, SecaggError) as error:
         names = ", ".join(other.name for other in others)
-        return report.refuted({}, further=(("Other ledgers", f"{names}: not added up. {error}"),))
+        reason = (
+            f"This folder also holds {names}, which could not be added up: {str(error).rstrip('.')}. What they cost "
+            "comes on top of this figure for everyone whose data are in them too."
+        )
+        return report.refuted({ONLY_LEDGER: reason, NOTHING_ELSE: reason}, further=(("Other ledgers", reason),))
     newer = next((whole for copy, whole in found.copies if copy == ledger), None)
     if newer is not None:
         reason = f"{newer.name} in the same folder holds every record of this ledger and more."
@@ -53,7 +57,7 @@ def _with_sum(report: BudgetReport, ledger: Path, found: Together) -> BudgetRepo
     if earlier:
         names = ", ".join(each.path.name for each in earlier)
         unknown = any(each.description.data_digest is None for each in same.ledgers)
-        counted = " (a ledger that records no digest of its data counts as being of the same)" if unknown else ""
+        counted = " (ledgers without a digest are counted as if they were about the same data)" if unknown else ""
         facts.append(("With earlier ledgers", f"{same.in_words}. Earlier ledgers of the same data: {names}{counted}"))
         reason = f"In the same folder there are earlier ledgers of the same data: {names}. See 'With earlier ledgers'."
         reasons = {ONLY_LEDGER: reason, NOTHING_ELSE: reason}

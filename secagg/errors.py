@@ -71,17 +71,21 @@ class ModulusTooSmall(EncodingError):
         because: What is wrong with the modulus, where it is not its size for the sum.
 
     Attributes:
-        enough_bits: What would do; beyond 62 nothing does but fewer clients or less noise.
+        enough_bits: What would do; beyond 62 nothing does but fewer clients, or another amount of noise.
         because: What is wrong with the modulus, or None where it is too small for the sum.
     """
 
     def __init__(self, *, clients: int, modulus_bits: int, enough_bits: int, because: str | None = None) -> None:
-        advice = f"{enough_bits} bits would do" if enough_bits <= 62 else "fewer clients or less noise would do"
+        possible = enough_bits <= 62
         if because is None:
-            reason = f"a cohort of {clients} clients and its noise do not fit a modulus of {modulus_bits} bits"
+            advice = f"{enough_bits} bits would do" if possible else "fewer clients or less noise would do"
+            message = (
+                f"a cohort of {clients} clients and its noise do not fit a modulus of {modulus_bits} bits; {advice}"
+            )
         else:
-            reason = f"{modulus_bits} bits for the sum of {clients} clients {because}"
-        super().__init__(f"{reason}; {advice}")
+            advice = f"{enough_bits} bits" if possible else "fewer clients or more noise (a smaller epsilon)"
+            message = f"modulus_bits: expected at least {enough_bits}, found {modulus_bits}: {because}. Use {advice}."
+        super().__init__(message)
         self.enough_bits = enough_bits
         self.because = because
 

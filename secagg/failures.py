@@ -5,7 +5,6 @@ reason is in their data.  Such a client is left out where nothing is to be priva
 out must not depend on data: the client sends zeros with its share of the noise, and nobody but its owner learns why.
 """
 
-import sys
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
@@ -24,11 +23,10 @@ if TYPE_CHECKING:
 
 Kinds = tuple[type[Exception], ...]
 
-DATA_DEPENDENT: Final[Kinds] = (ArithmeticError, LookupError, TypeError, ValueError)
-"""What a client's training may raise because of its data, besides TensorFlow's errors about arguments.
+DATA_DEPENDENT: Final[Kinds] = (Exception,)
+"""What a client's training may raise because of its data: anything, since the model is a user's own code.
 
-Among them are this package's errors about data and models, and what numpy and users' own models raise.  Settings that
-cannot work, full memory, the operating system's errors, missing packages and other errors of a program end the run.
+Only a full memory ends the run.  An error of the program is one of all clients, which ends the run too.
 """
 
 # Their only argument is the message, which a client's name may be put before.
@@ -88,9 +86,7 @@ class Failures:
         ) from self._first
 
     def _contains(self, error: Exception) -> bool:
-        if not self._kinds or isinstance(error, ConfigurationError | OSError):
-            return False
-        return isinstance(error, self._kinds) or _is_of_tensor(error)
+        return isinstance(error, self._kinds) and not isinstance(error, MemoryError)
 
 
 def train_all(
@@ -152,9 +148,3 @@ def _about(client: int, error: Exception) -> Exception:
 
 def _in_words(error: Exception) -> str:
     return str(error) if isinstance(error, _NAMED) else f"{type(error).__name__}: {error}"
-
-
-def _is_of_tensor(error: Exception) -> bool:
-    """Whether TensorFlow refuses the argument of an operation, such as a token that an embedding has no row for."""
-    tensorflow = sys.modules.get("tensorflow")
-    return tensorflow is not None and isinstance(error, tensorflow.errors.InvalidArgumentError)

@@ -29,6 +29,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
         about: What it is, in its own words.
         error: Why it cannot be loaded; None where it can.
         note: Why it suggests no parameters for a cohort of 100 clients; None where it does.
+        experimental: What is not proven of it; empty unless it is experimental.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     about: str = ""
     error: str | None = None
     note: str | None = None
+    experimental: str = ""
 
 
 def rows() -> tuple[Row, ...]:
@@ -69,7 +71,10 @@ def _cells(row: Row) -> tuple[str, ...]:
         return harmless(row.name), _NONE, _NONE, _NONE, f"cannot be loaded: {row.error}"
     opened_by = "a committee" if row.needs_committee else "the clients" if row.server else _NONE
     about = row.about if row.note is None else f"{row.about} (For 100 clients: {row.note})"
-    return harmless(row.name), " or ".join(row.server) or _NONE, opened_by, ", ".join(row.rounds) or _NONE, about
+    server = " or ".join(row.server) or _NONE
+    if row.experimental:
+        server += f" (experimental: {harmless(row.experimental)})"
+    return harmless(row.name), server, opened_by, ", ".join(row.rounds) or _NONE, about
 
 
 def _row(name: str) -> Row:
@@ -94,8 +99,9 @@ def _loaded(name: str, kind: type[SecureSum]) -> Row:
         server=tuple(str(each) for each in kind.adversaries),
         needs_committee=bool(kind.needs_committee),
         rounds=_rounds(name, kind if chosen is None else chosen),
-        about=harmless((kind.__doc__ or "").strip().partition("\n")[0]),
+        about=harmless((kind.__doc__ if isinstance(kind.__doc__, str) else "").strip().partition("\n")[0]),
         note=note,
+        experimental=kind.experimental,
     )
 
 

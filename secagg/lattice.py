@@ -67,7 +67,7 @@ def _finest(
                 clients=encoding.clients,
                 modulus_bits=bits,
                 enough_bits=bits + math.ceil(math.log2(coarse.scale)),
-                because="leave no room for steps so short that shares of so little noise can be drawn in",
+                because="with these steps even the smallest noise share is more than needed",
             ) from None
         except InfeasibleTarget as infeasible:
             # In steps half as many, the noise may be one that can be drawn.

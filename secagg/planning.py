@@ -27,8 +27,8 @@ CONDITION = (
     "a secure sum sees who takes part: against it, the figure without amplification holds"
 )
 SHARES_CONDITION = (
-    "; and every sum has the shares that are relied on, or more, whoever was drawn, as where others than those who are "
-    "drawn add them"
+    "and every sum contains at least {relied_on:,} honest noise shares, no matter which clients were drawn (for "
+    "example because other parties add them)"
 )
 
 
@@ -132,7 +132,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         if self.unamplified_epsilon is not None:
             rows += [
                 ("Without sampling", f"epsilon {_shown(self.unamplified_epsilon, None)}, without amplification"),
-                ("With it holds if", CONDITION + (SHARES_CONDITION if self.lattice is not None else "")),
+                ("With it holds if", self._condition),
             ]
         if self.lattice is not None:
             rows += _lattice_rows(self.lattice)
@@ -144,6 +144,13 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         ]
         width = max(len(heading) for heading, _ in rows)
         return "\n".join(f"{heading:<{width}}  {text}" for heading, text in rows) + "\n"
+
+    @property
+    def _condition(self) -> str:
+        """What amplification by sampling rests on; noise in shares needs enough of them, too."""
+        if self.lattice is None or self.cohort is None:
+            return CONDITION
+        return f"{CONDITION}; {SHARES_CONDITION.format(relied_on=self.cohort.relied_on)}"
 
     def _cohort_rows(self) -> list[tuple[str, str]]:
         cohort, lattice = self.cohort, self.lattice
@@ -158,14 +165,16 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         return [
             (
                 "Each share",
-                f"{width}, sized for {cohort.relied_on:,} present, honest contributors: of {cohort.clients:,} "
-                f"clients{expected}, {cohort.required_contributors:,} are required, of whom {cohort.colluding:,} may "
-                "collude",
+                f"{width}, sized for {cohort.relied_on:,} honest contributors: at least "
+                f"{cohort.required_contributors:,} of {cohort.clients:,} clients{expected} contribute, and up to "
+                f"{cohort.colluding:,} of them collude",
             ),
             (
                 "If 20% vanish",
-                f"epsilon {_shown(cohort.fewer_epsilon, None)}, with the shares of {cohort.fewer:,} instead of these "
-                f"{cohort.relied_on:,}; train releases no such sum{other}",
+                f"epsilon {_shown(cohort.fewer_epsilon, None)} if a sum has only {cohort.fewer:,} of the "
+                f"{cohort.relied_on:,} honest shares that the noise is sized for; train never releases a sum of fewer "
+                f"than {cohort.required_contributors:,} contributors, and cannot see how many of them collude or leave "
+                f"out their noise{other}",
             ),
         ]
 

@@ -231,8 +231,10 @@ def choose_committee(config: TrainingConfig) -> SimulatedCommittee | None:
             )
         return None
     if not needed:
-        able = " or ".join(name for name, kind in loadable().items() if kind.needs_committee)
-        raise ConfigurationError(f"{config.protocol} has no use for a committee; {able or 'no other'} would have")
+        raise ConfigurationError(
+            f"committee: expected none, since {config.protocol} needs no committee, found {config.committee}. Leave "
+            "out --committee."
+        )
     found = SimulatedCommittee.read(config.committee, clients=config.clients)
     fingerprint = found.committee.key.fingerprint.hex()
     if config.committee_fingerprint not in (None, fingerprint):
@@ -241,6 +243,15 @@ def choose_committee(config: TrainingConfig) -> SimulatedCommittee | None:
             f"{config.committee_fingerprint}; a run takes, and goes on with, that key alone"
         )
     return found
+
+
+def _able_to_face_malice() -> str:
+    """Advise the protocols that protect from a malicious server; those that are experimental only with that word."""
+    able = {name: kind for name, kind in loadable().items() if Adversary.MALICIOUS in kind.adversaries}
+    *most, last = [name for name, kind in able.items() if not kind.experimental] or ["another one"]
+    use = f"Use {', '.join(most)} or {last}" if most else f"Use {last}"
+    doubts = [f"{name} is experimental: {kind.experimental}" for name, kind in able.items() if kind.experimental]
+    return f"{use} ({'; '.join(doubts)})." if doubts else f"{use}."
 
 
 def choose_protocol(config: TrainingConfig) -> tuple[SecureSum, int]:
@@ -257,9 +268,9 @@ def choose_protocol(config: TrainingConfig) -> tuple[SecureSum, int]:
     tolerated = (config.clients - required) / config.clients
     kind = load(config.protocol)
     if config.adversary is Adversary.MALICIOUS and config.adversary not in kind.adversaries:
-        able = " or ".join(name for name, each in loadable().items() if config.adversary in each.adversaries)
         raise ConfigurationError(
-            f"{config.protocol} does not stand against a malicious server; {able or 'no other'} would do"
+            f"protocol: expected one that protects from a malicious server, found {config.protocol}. "
+            f"{_able_to_face_malice()}"
         )
     try:
         protocol, least = suggest(

@@ -32,7 +32,8 @@ def check_given_again(given: Mapping[str, Any], began: TrainingConfig) -> int | 
     if other:
         raise ConfigurationError(
             f"--resume: expected the settings that the run began with, found {', '.join(other)}. Leave them out, or "
-            "begin another run."
+            "begin another run. Its cost adds to this run's if the data are the same; add both with secagg budget "
+            "report A B."
         )
     return rounds
 

@@ -249,7 +249,10 @@ def _ledger(
     ledger = Ledger.open(folder.ledger)
     if ledger.entries():
         ledger.close()
-        raise CheckpointError(f"{folder.ledger} counts releases already; a new run begins in another folder")
+        raise CheckpointError(
+            f"{folder.ledger} counts releases already; a new run begins in another folder. Its cost adds to this run's "
+            "if the data are the same; add both with secagg budget report A B."
+        )
     return ledger
 
 

@@ -88,7 +88,10 @@ class RunFolder:
             DpError: The budget is out of range, or the ledger cannot be written.
         """
         if self.ledger.exists():
-            raise CheckpointError(f"{self.ledger} exists already; a new run begins in another folder")
+            raise CheckpointError(
+                f"{self.ledger} exists already; a new run begins in another folder. Its cost adds to this run's if the "
+                "data are the same; add both with secagg budget report A B."
+            )
 
         for left in self.path.glob(f".{self.ledger.stem}.*.partial.*"):
             left.unlink()

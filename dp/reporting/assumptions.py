@@ -103,7 +103,7 @@ def refuted(found: Iterable[Assumption], reasons: Mapping[str, str]) -> tuple[As
     return ordered(
         replace(
             each,
-            text=f"This does not hold: {each.text[:1].lower()}{each.text[1:]}",
+            text=f'Not true: "{each.text}"',
             state=State.FAILED,
             how=reasons[each.text],
         )
@@ -131,7 +131,8 @@ _SUPPORTED: Final = Assumption(
     how="the ledger refuses such a record, and it was checked for this report; that records are true is declared",
 )
 _UNSUPPORTED: Final = Assumption(
-    text="At least one record contains less noise than was reserved.",
+    text="At least one record describes a release that may cost more than was reserved (less noise, more sensitivity, "
+    "more coordinates, or more steps).",
     state=State.FAILED,
     how="secagg never writes such a record, so the file was altered or was written by other software.",
 )
@@ -161,7 +162,7 @@ _CENTRAL: Final = (
     Assumption(
         text="Whoever sums sees the exact sum, adds the whole noise to it, and reveals neither.",
         state=State.DECLARED,
-        how="an audit of the summing party",
+        how="not checked here; only an audit of the summing party can check it",
     ),
 )
 _UNKNOWN: Final = (
@@ -185,14 +186,14 @@ _SAMPLED: Final = {
         "the releases learns who took part. The server of a secure sum does learn it of clients: against it, the "
         "figure without amplification holds.",
         state=State.DECLARED,
-        how="an audit of how participants were drawn, and of who saw the draw",
+        how="not checked here; only an audit of how participants were drawn, and of who saw the draw, can check it",
     ),
     PrivacyUnit.EXAMPLE: Assumption(
         text="Each client draws its own minibatches: every example with the stated probability, afresh and "
         "independently in each step. Which examples were drawn never leaves the client, so that the server does not "
         "see it.",
         state=State.DECLARED,
-        how="an audit of the clients' training",
+        how="not checked here; only an audit of the clients' training can check it",
     ),
 }
 _PARTICIPATION: Final = {
@@ -205,7 +206,7 @@ _PARTICIPATION: Final = {
         text="The noise does not depend on whether one unit is there, and exact counts of units are kept from those "
         "who see the releases.",
         state=State.DECLARED,
-        how="an audit of who adds the noise and of what is published",
+        how="not checked here; only an audit of who adds the noise and of what is published can check it",
     ),
 }
 _ALWAYS: Final = (
@@ -222,11 +223,11 @@ _ALWAYS: Final = (
     Assumption(
         text=NOTHING_ELSE,
         state=State.DECLARED,
-        how="an audit of whoever held the data",
+        how="not checked here; only an audit of whoever held the data can check it",
     ),
     Assumption(
         text=ONLY_LEDGER,
         state=State.DECLARED,
-        how="a head kept elsewhere, by `secagg budget verify LEDGER --head HEAD`",
+        how="not checked here; compare a head that was kept elsewhere: `secagg budget verify LEDGER --head HEAD`",
     ),
 )

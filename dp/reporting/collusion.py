@@ -1,6 +1,7 @@
 """How many colluding clients the guarantee of a ledger's releases stands against, as far as that was recorded."""
 
 from collections.abc import Iterable
+from typing import Final
 
 from dp.events import Trust
 from dp.records import (
@@ -12,6 +13,13 @@ from dp.records import (
     LedgerEntry,
 )
 from dp.reporting.wording import trusts
+
+_WITHOUT_THE_SERVER: Final = (
+    "any number of clients, as long as whoever adds the noise helps none of them: it sees the exact sum"
+)
+_WITH_THE_SERVER: Final = (
+    "any number of clients, also together with the server: each client's vector has enough noise by itself"
+)
 
 
 def updates_hidden(entries: Iterable[LedgerEntry]) -> bool:
@@ -29,17 +37,15 @@ def colluders(entries: Iterable[LedgerEntry]) -> str:
     if not found:
         return "nothing released yet"
     if not shared:
-        return "any number of clients: no guarantee here rests on the noise of several clients together"
+        return _WITHOUT_THE_SERVER if set(trusts(found)) - {Trust.LOCAL} else _WITH_THE_SERVER
     if not updates_hidden(shared):
         return "none, and not the server alone either: it saw every client's vector"
     known = [each for entry in shared if (each := _withstood(_details(entry))) is not None]
     missing = len(shared) - len(known)
     if not known:
         return "not recorded"
-    least, words = min(known)
+    _, words = min(known)
     parts = [words]
-    if not least:
-        parts.append("NOT EVEN ONE client may help the server")
     if missing:
         parts.append(f"not recorded for {missing:,} of {len(shared):,} releases")
     return "; ".join(parts)
@@ -57,6 +63,14 @@ def _withstood(details: dict[str, Detail]) -> tuple[int, str] | None:
     if not isinstance(noise, int):
         return None
     of = f" of {clients:,} clients" if isinstance(clients, int) else " clients"
+    if isinstance(summing, int) and not min(noise, summing):
+        words = f"0{of} may help the server: not even one"
+        if noise != summing:
+            words += (
+                f". (The masks are planned for {summing:,} colluding clients; the noise leaves out the share of "
+                f"{noise:,}.)"
+            )
+        return 0, words
     if not isinstance(summing, int):
         return noise, f"at most {noise:,}{of}, by the noise; not recorded for the protocol that sums"
     least = min(noise, summing)

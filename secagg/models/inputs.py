@@ -134,6 +134,8 @@ def fits(found: tuple[int, ...], expected: tuple[int | None, ...]) -> bool:
 
 
 def _finite(array: NDArray[Any], dtype: Any, what: str) -> NDArray[Any]:
+    if array.dtype == np.uint64 and dtype is np.int64 and int(array.max()) > np.iinfo(np.int64).max:
+        raise DataError(f"expected {what} in the range of int64, found {array.max()}")
     # A float64 beyond float32's range becomes infinite here, and is refused with the rest.
     with np.errstate(over="ignore"):
         converted = array.astype(dtype, copy=False)

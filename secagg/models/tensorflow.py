@@ -173,7 +173,9 @@ def _require(package: str, extra: str) -> None:
 
 
 def _is_installed(package: str) -> bool:
-    return package in sys.modules or importlib.util.find_spec(package) is not None
+    if package in sys.modules:
+        return sys.modules[package] is not None  # None is how a program says that a package is not to be imported.
+    return importlib.util.find_spec(package) is not None
 
 
 @contextmanager

@@ -254,6 +254,9 @@ def test_realised_events_that_cost_more_are_told_of(tmp_path: Path) -> None:
         assert ledger.unsupported_realised() == (2, 4)
         report = BudgetReport.from_ledger(ledger)
     found = {assumption.text: assumption for assumption in report.assumptions}
-    said = found["At least one record contains less noise than was reserved."]
+    said = found[
+        "At least one record describes a release that may cost more than was reserved (less noise, more sensitivity, "
+        "more coordinates, or more steps)."
+    ]
     assert said.state is State.FAILED
     assert "secagg never writes such a record" in said.how

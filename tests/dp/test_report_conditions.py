@@ -68,7 +68,8 @@ def reported(path: Path, *details: Mapping[str, Detail]) -> BudgetReport:
         (
             50.0,
             True,
-            "At least one record contains less noise than was reserved. secagg never writes such a record, so the file "
+            "At least one record describes a release that may cost more than was reserved (less noise, more "
+            "sensitivity, more coordinates, or more steps). secagg never writes such a record, so the file "
             "was altered or was written by other software.",
         ),
     ],
@@ -109,7 +110,7 @@ def test_condition_refuted_from_outside_is_not_declared_any_more(path: Path) -> 
     assert report.headline == "2 conditions of this guarantee FAILED"
     declared = [assumption.text for assumption in report.assumptions if assumption.state is State.DECLARED]
     assert not {ONLY_LEDGER, NOTHING_ELSE} & set(declared)
-    assert "This does not hold: this is the latest copy of the only ledger for these data. There is another." in (
+    assert 'Not true: "This is the latest copy of the only ledger for these data." There is another.' in (
         report.as_text(width=1000)
     )
 
@@ -122,8 +123,8 @@ def test_condition_refuted_from_outside_is_not_declared_any_more(path: Path) -> 
         ([SHARED], "at most 15 of 300 clients colluding with the server"),
         (
             [SHARED, SHARED | {CLIENTS_DETAIL: 10, NOISE_COLLUDING_DETAIL: 1, SUM_COLLUDING_DETAIL: 0}],
-            "at most 0 of 10 clients colluding with the server; the protocol that sums withstands 0, the noise 1; NOT "
-            "EVEN ONE client may help the server",
+            "0 of 10 clients may help the server: not even one. (The masks are planned for 0 colluding clients; the "
+            "noise leaves out the share of 1.)",
         ),
         (
             [SHARED, {}],
@@ -131,7 +132,15 @@ def test_condition_refuted_from_outside_is_not_declared_any_more(path: Path) -> 
         ),
         (
             [{TRUST_DETAIL: str(Trust.CENTRAL)}],
-            "any number of clients: no guarantee here rests on the noise of several clients together",
+            "any number of clients, as long as whoever adds the noise helps none of them: it sees the exact sum",
+        ),
+        (
+            [{TRUST_DETAIL: str(Trust.LOCAL)}],
+            "any number of clients, also together with the server: each client's vector has enough noise by itself",
+        ),
+        (
+            [{TRUST_DETAIL: str(Trust.LOCAL)}, {TRUST_DETAIL: str(Trust.CENTRAL)}],
+            "any number of clients, as long as whoever adds the noise helps none of them: it sees the exact sum",
         ),
     ],
 )

@@ -14,12 +14,14 @@ from dp.events import (
     GaussianEvent,
     NeighbouringRelation,
     PoissonSampledEvent,
+    PrivacyUnit,
 )
 from dp.figures import rounded_up
 from dp.ledger import Ledger
 from dp.modular import rounded_norm
 from dp.records import Commitment, Reservation
 from dp.report import BudgetReport
+from dp.reporting.assumptions import NOTHING_ELSE, ONLY_LEDGER
 from protocols import PlainSum
 from secagg.budget import NOT_INTACT, plan_on_terminal, report_on_terminal, verify_on_terminal
 from secagg.config import TrainingConfig
@@ -181,7 +183,9 @@ def test_plan_says_what_thinner_noise_costs(
     assert json.loads(found.as_json())["cohort"]["relied_on"] == (999 if cohort else 800)
     text = found.as_text()
     assert "If 20% vanish" in text
-    assert f"sized for {found.cohort.relied_on} present, honest contributors" in text
+    assert f"sized for {found.cohort.relied_on} honest contributors: at least " in text
+    assert f"if a sum has only {found.cohort.fewer} of the {found.cohort.relied_on} honest shares" in text
+    assert f"never releases a sum of fewer than {found.cohort.required_contributors:,} contributors" in text
 
 
 def test_plan_compares_with_the_exact_noise_of_the_continuous_gaussian() -> None:
@@ -416,7 +420,19 @@ def test_report_of_an_older_copy_says_so(ledger: Path, capsys: pytest.CaptureFix
 def test_report_survives_a_neighbour_that_cannot_be_added(ledger: Path, capsys: pytest.CaptureFixture[str]) -> None:
     ledger.with_name("ledger-old.sqlite").write_bytes(b"no ledger")
     report_on_terminal(ledger, as_json=False, html=None)
-    assert "ledger-old.sqlite: not added up." in " ".join(capsys.readouterr().out.split())
+    out = " ".join(capsys.readouterr().out.split())
+    assert "This folder also holds ledger-old.sqlite, which could not be added up: " in out
+    assert "comes on top of this figure for everyone whose data are in them too." in out
+
+
+def test_report_fails_beside_a_ledger_of_another_unit(ledger: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    other = ledger.with_name("ledger-1.sqlite")
+    Ledger.create(other, epsilon=8, delta=1e-3, population=300, unit=PrivacyUnit.EXAMPLE).close()
+    report_on_terminal(ledger, as_json=True, html=None)
+    found = json.loads(capsys.readouterr().out)
+    failed = [each for each in found["assumptions"] if each["state"] == "failed"]
+    assert [each["text"] for each in failed] == [f'Not true: "{NOTHING_ELSE}"', f'Not true: "{ONLY_LEDGER}"']
+    assert all("ledger-1.sqlite, which could not be added up: " in each["how"] for each in failed)
 
 
 def test_report_takes_names_that_the_ledger_lacks(ledger: Path, capsys: pytest.CaptureFixture[str]) -> None:

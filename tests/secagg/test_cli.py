@@ -311,7 +311,9 @@ def test_train_against_a_malicious_server(tmp_path: Path) -> None:
     assert "2 of 2 released a mean" in found.stdout
     refused = secagg("train", *SMALL, "--adversary", "malicious", "--protocol", "plain", "--out", "other", cwd=tmp_path)
     assert refused.returncode == 2
-    assert refused.stderr.startswith("secagg: plain does not stand against a malicious server; ")
+    assert refused.stderr.startswith(
+        "secagg: protocol: expected one that protects from a malicious server, found plain. "
+    )
 
 
 def test_protocols_are_listed(tmp_path: Path) -> None:

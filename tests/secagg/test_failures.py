@@ -116,7 +116,18 @@ def test_failing_client_drops_out_where_there_is_no_noise(change: str) -> None:
     assert msgspec.json.decode(msgspec.json.encode(record), type=RoundRecord) == record
 
 
-@pytest.mark.parametrize("error", [ValueError("a"), IndexError("b"), FloatingPointError("c"), TypeError("d")])
+@pytest.mark.parametrize(
+    "error",
+    [
+        ValueError("a"),
+        IndexError("b"),
+        FloatingPointError("c"),
+        RuntimeError("d"),
+        AssertionError("e"),
+        OSError("f"),
+        StopIteration("g"),
+    ],
+)
 def test_failing_of_a_users_own_model_is_its_clients_alone(error: Exception) -> None:
     federation = devices(model=Failing(error))
     record = SecureAveraging(devices=federation, test=TEST, mean=mean_for(federation)).round()
@@ -254,11 +265,8 @@ def test_failure_of_all_clients_is_raised_before_anything_is_reserved(
         PlainAveraging(devices=devices(model=Failing(error, for_all=True)), test=TEST, clip_l2=0.5).round([1, 2])
 
 
-@pytest.mark.parametrize(
-    "error",
-    [MemoryError(), KeyboardInterrupt(), RuntimeError("a bug"), OSError("no disk"), ConfigurationError("epochs")],
-)
-def test_failure_of_the_program_ends_the_round_before_anything_is_reserved(
+@pytest.mark.parametrize("error", [MemoryError(), KeyboardInterrupt()])
+def test_failure_of_the_machine_ends_the_round_before_anything_is_reserved(
     error: BaseException, tmp_path: Path
 ) -> None:
     training, ledger = private(tmp_path, devices(model=Failing(error)))

@@ -40,6 +40,10 @@ LOADED: Final = {
         "from protocols import PlainSum\nclass protocol(PlainSum): name, adversaries = 'boastful', 'everyone'",
         "no tuple of Adversary",
     ),
+    "doubtful": (
+        "from protocols import PlainSum\nclass protocol(PlainSum): name, experimental = 'doubtful', True",
+        "is no text",
+    ),
     "failing": (
         "from protocols import PlainSum\nclass protocol(PlainSum):\n    @classmethod\n"
         "    def suggest(cls, **_): raise TypeError('not today')",
@@ -53,7 +57,7 @@ LOADED: Final = {
     "exchanged": (
         "from protocols import PlainSum, SecAgg\nclass protocol(SecAgg):\n    name = 'exchanged'\n    @classmethod\n"
         "    def suggest(cls, **_): return PlainSum(), 2",
-        "suggests something else than a protocol",
+        "exchanged.suggest: expected a protocol and an int, found PlainSum, int",
     ),
 }
 CHOOSY: Final = '''
@@ -104,9 +108,11 @@ def test_protocols_that_are_broken_have_a_row_that_says_why(path: Path, tmp_path
     assert "other-claim, secagg-toolkit" in found["secagg"]["error"]
     assert found["choosy"] == {
         "name": "choosy", "server": ["curious", "malicious"], "needs_committee": False, "rounds": [],
-        "about": "Sums of three.", "error": None, "note": "three clients, no more, no fewer",
+        "about": "Sums of three.", "error": None, "note": "three clients, no more, no fewer", "experimental": "",
     }  # fmt: skip
     assert found["disguised"]["server"] == []
+    assert found["oneshot"]["experimental"] == "there is no proof against a malicious server"
+    assert [name for name in OWN if found[name].get("experimental")] == ["oneshot"]
     assert found["disguised"]["error"] is None
     assert all(found[name]["error"] is None for name in OWN if name != "secagg")
     shown = secagg("protocols", cwd=tmp_path)
@@ -155,8 +161,15 @@ def test_advice_of_training_survives_a_broken_protocol(path: Path, tmp_path: Pat
     for number, (text, _) in enumerate((BROKEN | LOADED).values()):
         install(path, {f"broken-{number}": f"other_{number}:protocol"}, name=f"other-{number}", module=text)
     for options, advice in {
-        ("--protocol", "plain", "--adversary", "malicious"): "oneshot or paillier or secagg or secagg-plus would do",
-        ("--protocol", "secagg", "--committee", "keys"): "oneshot or paillier would have",
+        ("--protocol", "plain", "--adversary", "malicious"): (
+            "paillier, secagg or secagg-plus (oneshot is experimental: there is no proof against a malicious server)."
+        ),
+        (
+            "--protocol",
+            "secagg",
+            "--committee",
+            "keys",
+        ): f"secagg needs no committee, found {tmp_path / 'keys'}. Leave out --committee.",
     }.items():
         found = secagg("train", *SMALL, *options, "--out", "run", cwd=tmp_path)
         assert found.returncode == 2
@@ -193,4 +206,4 @@ def test_registered_baseline_is_called_insecure_whatever_its_name(path: Path, tm
     assert summary["hides_updates"] is False
     refused = secagg("train", *SMALL, *options, "other", "--adversary", "malicious", cwd=tmp_path)
     assert refused.returncode == 2
-    assert "fortress does not stand against a malicious server" in refused.stderr
+    assert "expected one that protects from a malicious server, found fortress" in refused.stderr

@@ -110,7 +110,7 @@ def test_prepared_noise_leaves_out_the_shares_of_colluding_clients() -> None:
         (
             {"protocol": "plain", "adversary": "malicious"},
             ConfigurationError,
-            r"plain does not stand against a malicious server; oneshot or paillier or secagg or secagg-plus would do",
+            r"from a malicious server, found plain\. Use paillier, secagg or secagg-plus \(oneshot is experimental: ",
         ),
         ({"minimum_contributors": 10, "protocol": "secagg"}, ConfigurationError, r"10 lets 14 of 24 .* would do"),
         ({"minimum_contributors": 2}, ConfigurationError, r"2 lets 22 of 24 clients vanish.*would do"),
