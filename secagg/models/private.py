@@ -19,7 +19,7 @@ Departures from how tensorflow-privacy's optimizers are used elsewhere:
 import logging
 import os
 from collections.abc import Callable
-from typing import Any, Self
+from typing import Any, Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -252,6 +252,14 @@ class PrivateKerasModel(KerasModel):
             )
 
 
+_DRAWING: Final = (
+    *("Random", "Rng", "Multinomial", "TruncatedNormal", "CandidateSampler", "SampleDistorted"),
+    *("FractionalMaxPool", "FractionalAvgPool"),
+)
+_KEEPING: Final = ("Assign", "ResourceScatter", "TableInsert", "TableImport", "TableRemove")
+"""Parts of the names of TensorFlow's operations that draw random numbers, and of those that keep something."""
+
+
 class _RowsByThemselves:
     """A tape whose Jacobian has been computed row by row, zero in rows that hold no example."""
 
@@ -279,13 +287,19 @@ def _check_examples_apart(operations: set[str]) -> None:
     Random layers, such as dropout, draw in an order that depends on who is there.  A stateful recurrent layer begins an
     example where another one has ended.
     """
-    drawing = sorted(name for name in operations if any(part in name for part in ("Random", "Rng", "Multinomial")))
+    drawing = sorted(name for name in operations if any(part in name for part in _DRAWING))
     if drawing:
         raise ModelError(
             f"expected a model without random layers, such as dropout, found one that draws by {drawing[0]}: what "
             "it draws for one example would depend on the others; noise regularises as it is"
         )
-    keeping = sorted(name for name in operations if "Assign" in name or name.startswith("ResourceScatter"))
+    foreign = sorted(name for name in operations if "PyFunc" in name)
+    if foreign:
+        raise ModelError(
+            f"expected a model of TensorFlow operations, found one that calls Python by {foreign[0]}: what that does "
+            "for one example may depend on the others. Write the layer in TensorFlow."
+        )
+    keeping = sorted(name for name in operations if any(part in name for part in _KEEPING))
     if keeping:
         raise ModelError(
             f"expected a model that keeps nothing from one example to the next, found one that does by {keeping[0]}, "

@@ -24,6 +24,12 @@ _NEVER_NEGATIVE: Final = re.compile(r"(moving|running|renorm)_(variance|var|stdd
 """Names of statistics that are variances or standard deviations, in Keras and by custom."""
 
 
+def _is_never_negative(name: str, variable: Any) -> bool:
+    """Whether a variable is such a statistic, by its own name: in Keras 2 the names of its layers stand before it."""
+    own = name.rpartition("/")[2].partition(":")[0]
+    return not variable.trainable and bool(_NEVER_NEGATIVE.search(own))
+
+
 @dataclass(frozen=True, slots=True)
 class LayerWeights:
     """One layer's weights.
@@ -45,7 +51,7 @@ class LayerWeights:
         such entries become zero, which is post-processing.
         """
         for name, variable, array in zip(self.names, self.variables, arrays, strict=True):
-            variable.assign(np.maximum(array, array.dtype.type(0)) if _NEVER_NEGATIVE.search(name) else array)
+            variable.assign(np.maximum(array, array.dtype.type(0)) if _is_never_negative(name, variable) else array)
 
 
 class ModelWeights:
@@ -75,7 +81,11 @@ class ModelWeights:
         self._shapes = [tuple(variable.shape) for variable in variables]
         self._dtypes = [variable.dtype.as_numpy_dtype for variable in variables]
         self._names = [f"{name} of layer {group.layer}" for group in groups for name in group.names]
-        self._never_negative = [bool(_NEVER_NEGATIVE.search(name)) for group in groups for name in group.names]
+        self._never_negative = [
+            _is_never_negative(name, variable)
+            for group in groups
+            for name, variable in zip(group.names, group.variables, strict=True)
+        ]
 
     @property
     def ids(self) -> set[int]:

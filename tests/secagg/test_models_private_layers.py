@@ -134,3 +134,26 @@ def test_private_model_whose_gradient_fails_is_refused_when_it_is_made() -> None
 
     with pytest.raises(ModelError, match=r"TensorFlow computes the gradient.*no gradient\)"):
         PrivateKerasModel(builder, training=PLAN, learning_rate=0.1, seed=1)
+
+
+def _noise(x: Any) -> Any:
+    return x + load_tensorflow().random.truncated_normal((1, 4))
+
+
+def _python(x: Any) -> Any:
+    tensorflow = load_tensorflow()
+    return tensorflow.ensure_shape(tensorflow.numpy_function(lambda rows: rows, [x], x.dtype), x.shape)
+
+
+@pytest.mark.parametrize(("function", "message"), [(_noise, "without random layers"), (_python, "calls Python")])
+def test_layers_that_draw_or_call_python_are_refused_at_construction(function: Any, message: str) -> None:
+    keras = load_legacy_keras()
+
+    def builder() -> Any:
+        layers = keras.layers
+        return keras.Sequential(
+            [keras.Input((4,)), layers.Lambda(function, output_shape=(4,)), layers.Dense(2, "softmax")]
+        )
+
+    with pytest.raises(ModelError, match=message):
+        PrivateKerasModel(builder, training=PLAN, learning_rate=0.1, seed=1)

@@ -238,3 +238,19 @@ def test_example_level_training_refuses_statistics_and_chance_before_anything_ru
         private(lambda: backbone(keras))
     with pytest.raises(ModelError, match="without random layers"):
         Devices(model=private(dropping), shards=SHARDS, epochs=1, batch_size=ROWS, seed=1)
+
+
+def test_weights_of_a_layer_that_is_named_like_a_statistic_are_not_clamped() -> None:
+    keras = load_legacy_keras()
+    layers = keras.layers
+    model = KerasModel(
+        lambda: keras.Sequential(
+            [keras.Input((3,)), layers.BatchNormalization(name="running_var"), layers.Dense(2, name="moving_var")]
+        ),
+        seed=1,
+    )
+    start = [np.full_like(array, -0.5) for array in model.get_weights()]
+    model.set_weights(start)
+    found = model.get_weights()
+    clamped = [not np.array_equal(one, other) for one, other in zip(start, found, strict=True)]
+    assert clamped == [False, False, False, True, False, False]  # moving_variance alone
