@@ -75,7 +75,7 @@ def spoilt(federation: Devices, change: str = "diverges", client: int = BAD) -> 
     shards = list(federation.shards)
     x, y = map(np.asarray, shards[client])
     shards[client] = {
-        "diverges": (x * 1e200, y),
+        "diverges": (x.astype(np.float64) * 1e200, y),
         "label": (x, np.full_like(y, CLASSES)),
         "infinity": (np.full_like(x, np.inf), y),
         "features": (x[:, 1:], y),

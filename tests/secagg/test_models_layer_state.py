@@ -15,7 +15,10 @@ pytestmark = pytest.mark.tensorflow
 def both_kerases() -> list[Any]:
     import keras
 
-    return [pytest.param(lambda: keras, id="Keras 3"), pytest.param(load_legacy_keras, id="Keras 2")]
+    return [
+        pytest.param(lambda: keras, id="Keras 3"),
+        pytest.param(load_legacy_keras, id="Keras 2", marks=pytest.mark.example_level),
+    ]
 
 
 def counting(keras: Any) -> Any:

@@ -12,7 +12,7 @@ from secagg.example_level import ExampleLevel
 from secagg.models.private import PrivateKerasModel
 from secagg.models.tensorflow import load_legacy_keras, load_tensorflow
 
-pytestmark = pytest.mark.tensorflow
+pytestmark = [pytest.mark.tensorflow, pytest.mark.example_level]
 
 EXAMPLES, STEPS, TOKENS, CLIP = 6, 4, 9, 0.05
 X = np.random.default_rng(1).integers(1, TOKENS, size=(EXAMPLES, STEPS))

@@ -102,6 +102,7 @@ def test_roles_follow_what_a_training_step_writes(keras: Any) -> None:
     assert changed == [role.travels for role in roles]
 
 
+@pytest.mark.example_level
 def test_roles_of_batch_normalisation_that_is_called_for_inference_are_fixed() -> None:
     """In Keras 2; a functional model of Keras 3 trains its layers whatever they were first called with."""
     keras = load_legacy_keras()
@@ -115,6 +116,7 @@ def test_roles_of_batch_normalisation_that_is_called_for_inference_are_fixed() -
     assert KerasModel(builder, seed=1).roles(X, Y) == (TRAINED, TRAINED, FIXED, FIXED, TRAINED, TRAINED)
 
 
+@pytest.mark.example_level
 def test_roles_of_a_frozen_embedding_and_of_a_subclass() -> None:
     keras = load_legacy_keras()
     layers = keras.layers
@@ -199,6 +201,7 @@ def private(build: Any) -> PrivateKerasModel:
     return PrivateKerasModel(build, training=training, learning_rate=float(ROWS), seed=3)
 
 
+@pytest.mark.example_level
 def test_example_level_training_clips_gradients_of_what_is_trained_alone() -> None:
     """A frozen layer with batch normalisation: what is subtracted is the sum of the head's clipped gradients."""
     keras = load_legacy_keras()
@@ -227,6 +230,7 @@ def test_example_level_training_clips_gradients_of_what_is_trained_alone() -> No
     np.testing.assert_allclose(step[-expected.size :], expected, atol=2e-6)
 
 
+@pytest.mark.example_level
 def test_example_level_training_refuses_statistics_and_chance_before_anything_runs() -> None:
     keras = load_legacy_keras()
     layers = keras.layers
@@ -240,6 +244,7 @@ def test_example_level_training_refuses_statistics_and_chance_before_anything_ru
         Devices(model=private(dropping), shards=SHARDS, epochs=1, batch_size=ROWS, seed=1)
 
 
+@pytest.mark.example_level
 def test_weights_of_a_layer_that_is_named_like_a_statistic_are_not_clamped() -> None:
     keras = load_legacy_keras()
     layers = keras.layers

@@ -154,6 +154,7 @@ def test_subclassed_model_of_several_inputs_and_outputs_takes_what_its_losses_sa
         (None, [KIND, SIZE], "found NoneType"),
     ],
 )
+@pytest.mark.example_level
 def test_several_inputs_and_outputs_that_do_not_fit_are_named(x: Any, y: Any, words: str) -> None:
     model = KerasModel(several(load_legacy_keras()), seed=1)
     start = model.get_weights()
@@ -163,6 +164,7 @@ def test_several_inputs_and_outputs_that_do_not_fit_are_named(x: Any, y: Any, wo
     assert same(model.get_weights(), start)
 
 
+@pytest.mark.example_level
 def test_private_step_of_several_inputs_and_outputs_is_the_sum_of_clipped_gradients() -> None:
     tensorflow, keras = load_tensorflow(), load_legacy_keras()
     plan = ExampleLevel(

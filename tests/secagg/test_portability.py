@@ -16,7 +16,8 @@ from tests.secagg.commands import SMALL, TIMEOUT_S
 
 ROOT = Path(__file__).parents[2]
 WITHOUT_POSIX = """
-import os, signal, sys
+import os, shutil, signal, sys
+shutil._use_fd_functions = False  # As Python itself has it on Windows.
 for module in ("fcntl", "resource", "pwd", "grp", "termios"):
     sys.modules[module] = None
 for name in ("geteuid", "getuid", "getegid", "fork", "register_at_fork", "fchmod", "sched_getaffinity", "setsid",
