@@ -77,7 +77,7 @@ class Book:
         return remaining(self._events, event, budget=self.budget)
 
     def check_event(self, event: PrivacyEvent, contributors: int) -> None:
-        """Refuse an event that could not be reserved, or not be committed with so many contributors.
+        """Refuse an event that could not be reserved, or not be committed with this number of contributors.
 
         Args:
             event: what a release is to cost.
@@ -94,12 +94,13 @@ class Book:
         if (event.relation, event.unit) != (budget.relation, budget.unit):
             raise IncompatibleEvent(
                 f"event: expected relation {budget.relation.value} and unit {budget.unit.value}, as in the budget of "
-                f"{self._name}, found {event.relation.value} and {event.unit.value}; a ledger of its own would do"
+                f"{self._name}, found {event.relation.value} and {event.unit.value}. Create "
+                "a ledger with this relation and unit."
             )
         if integer_at_least("contributors", contributors, 1) > budget.population:
             raise InvalidParameter(
                 f"contributors: expected at most the population {budget.population} of {self._name}, found "
-                f"{contributors}; a ledger whose population is everybody who may ever contribute would do"
+                f"{contributors}. Create a ledger whose population counts everyone who may ever contribute."
             )
         least = least_contributors(event)
         if contributors < least:

@@ -44,7 +44,8 @@ _FAR: Final = 12.0  # between epsilon and the centre, times the tilt
 _FFT_ROUNDING: Final = 1e-15  # of the masses' l2 norm, in every one; and of that, by how much each release adds to it
 _POWER_ROUNDING: Final = 0.25
 _LARGE: Final = 700.0  # an exponent that float64 still has
-_DEVIATIONS: Final = (2.0, 4.0, 6.0, 8.0, 12.0, 20.0)  # Chernoff's bound is taken at a tilt by so many deviations
+_DEVIATIONS: Final = (2.0, 4.0, 6.0, 8.0, 12.0, 20.0)
+"""Chernoff's bound on what lies outside of the window is the least one over tilts by these numbers of deviations."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

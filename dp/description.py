@@ -1,7 +1,7 @@
-"""What a ledger is about, in the words of whoever made it: a run, its data, an organisation.
+"""A description of what a ledger is about, written by its maker: a run, its data, an organisation.
 
-A ledger keeps it in its first record, so its chain covers it: whoever holds a later `head` notices a change. Nobody but
-the ledger's maker vouches for it.
+A ledger keeps it in its first record, so its chain covers it: a later `head` shows a change. Only the
+ledger's maker vouches for it.
 """
 
 import re
@@ -18,8 +18,8 @@ class Description(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
     Attributes:
         run: the name of the run, 1 to 200 printable characters; None where there is none.
-        data: the name of the data set, likewise.
-        organisation: who is responsible, likewise.
+        data: the name of the data set, 1 to 200 printable characters; None where there is none.
+        organisation: the name of who is responsible, 1 to 200 printable characters; None where there is none.
         data_digest: SHA-256 of the data set, 64 lower-case hexadecimal digits, or None. No guarantee covers a digest:
             whoever knows all examples but one can check a guess of that one by it. So it stays in the ledger, and
             reports do not show it. The head that they show is a hash over it and over a salt that they do not show.

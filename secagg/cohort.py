@@ -57,7 +57,7 @@ def checked_updates(
     expected = dict.fromkeys(client for client in clients if client not in failed)
     _check_ids("updates", updates, expected)
     if (encoding.weighting is Weighting.WEIGHTED) != (weights is not None):
-        raise ConfigurationError("weights must be given for the whole cohort exactly where the mean is weighted")
+        raise ConfigurationError("weights must be given for the whole cohort if and only if the mean is weighted")
     if weights is not None:
         _check_ids("weights", weights, expected)
     found = {}
@@ -78,11 +78,11 @@ def check_parties(
     """
     expected = set(session.clients)
     if (session.roster is None) != (members is None) or (members is not None and set(members) != expected):
-        raise ConfigurationError("members must be given for the whole cohort exactly where the mean has a roster")
+        raise ConfigurationError("members must be given for the whole cohort if and only if the mean has a roster")
     opening = None if session.committee is None else set(session.committee.members)
     if opening != (None if keyholders is None else set(keyholders)):
         raise ConfigurationError(
-            "keyholders must be given for the whole committee exactly where the mean has a committee"
+            "keyholders must be given for the whole committee if and only if the mean has a committee"
         )
 
 

@@ -1,4 +1,4 @@
-"""One process at a time in a folder: a lock on a file of its own, gone with whoever held it.
+"""One process at a time in a folder: a lock on a file of its own, which ends with the process that holds it.
 
 The lock is SQLite's exclusive one, which is the operating system's on Linux, macOS and Windows alike, and the same that
 ledgers and stores hold.  Nothing is left locked by a process that was killed.

@@ -145,11 +145,18 @@ class EarlierLedgers:
         """
         said = []
         if self.counted:
-            run = "with this run's" if private else "this run has no noise, so nothing bounds what it adds; without it"
-            said.append(f"earlier runs' ledgers are kept ({', '.join(self.counted)}); {run}: {self.cost}")
+            said.append(f"Ledgers of earlier runs here are kept: {', '.join(self.counted)}.")
+            if private:
+                said.append(f"Together with this run: {self.cost}.")
+            else:
+                said.append(f"Together these earlier runs cost: {self.cost}.")
+                said.append("This run has no noise: nothing bounds what it reveals in addition.")
         if self.apart:
-            said.append(f"not added up, and to be counted besides: {', '.join(self.apart)}")
-        return "; ".join(said)
+            said.append(
+                f"Not included in this figure: {', '.join(self.apart)}. Their cost comes on top for everyone whose "
+                "data are in them too."
+            )
+        return " ".join(said)
 
 
 def _budget(path: Path) -> Budget:

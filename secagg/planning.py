@@ -65,7 +65,7 @@ class CohortPlan(msgspec.Struct, frozen=True, kw_only=True):
         relied_on: How many present, honest contributors each share is sized for: the difference of the two.
         share: Standard deviation of a share over the sensitivity.
         fewer: `relied_on` less a fifth of them.
-        fewer_epsilon: Epsilon if every sum had no more than the shares of so many.
+        fewer_epsilon: Epsilon if every sum had only the shares of `fewer` contributors.
     """
 
     clients: int
@@ -260,7 +260,7 @@ def _lattice(question: Question, dimension: int) -> ModularPlan:
 def _too_little(question: Question, noise: float) -> ConfigurationError:
     return ConfigurationError(
         f"noise of {noise:g} times the clipping bound is less than {question.mechanism} shares can be on this lattice; "
-        "more bits would do, or more noise"
+        "take more bits or more noise"
     )
 
 

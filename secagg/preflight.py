@@ -49,5 +49,5 @@ def check_ledger(
     if ledger.budget.unit is PrivacyUnit.EXAMPLE and examples > ledger.budget.population:
         raise ConfigurationError(
             f"the ledger does not fit this training: expected a population of at least the {examples} examples of all "
-            f"clients, found {ledger.budget.population}; a ledger whose population is all of them would do"
+            f"clients, found {ledger.budget.population}. Create a ledger whose population counts all of them."
         )

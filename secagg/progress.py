@@ -45,8 +45,9 @@ class FailedClients:
             if client not in self._told:
                 self._told.add(client)
                 self._say(
-                    f"round {record.round}: the training of client {client} has failed, and {done}: {reason} (later "
-                    "rounds are in metrics.jsonl alone)"
+                    f"round {record.round}: the training of client {client} has failed, and {done}: {reason}. "
+                    "Not for publication: noise does not cover this line. Later failures of this client are only in "
+                    "metrics.jsonl."
                 )
 
 

@@ -92,7 +92,7 @@ class RoundRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         where = ", ".join(f"{count} in {name}" for name, count in vanished.items())
         parts.append(f"{sum(vanished.values())} vanished" + (f" ({where})" if where else ""))
         if self.failed:
-            parts.append(f"training failed on {listed(self.failed)}")
+            parts.append(f"training failed on {listed(self.failed)} (not for publication)")
         if self.sent_bytes:
             parts.append(f"a client sent {self.sent_bytes:,.0f} bytes, received {self.received_bytes:,.0f}")
             parts.append(f"and took {self.client_s:.3g} CPU s, the server {self.server_s:.3g}")

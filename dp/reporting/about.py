@@ -1,4 +1,4 @@
-"""What a report says it is about, and whose word that is: the ledger's, or that of whoever asked for the report."""
+"""What a report is about, and who says so: the ledger, or the person who asked for the report."""
 
 from dataclasses import dataclass
 from typing import Final

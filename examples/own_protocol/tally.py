@@ -2,8 +2,9 @@
 
 It protects nothing and declares so (`adversaries` is empty), so that every report says it.  Take it as a frame: replace
 the messages and the methods of the two parties by your own, and name in `adversaries` the servers that your clients
-are then safe from.  The machines `Client` and `Server` check order, senders, sizes and the session's digest, and this
-module never sees bytes.
+are then safe from.  Nothing checks this claim, and commands and reports repeat it: name a server only if your protocol
+is proven to protect from it.  The machines `Client` and `Server` check order, senders, sizes and the session's digest,
+and this module never sees bytes.
 """
 
 from dataclasses import dataclass

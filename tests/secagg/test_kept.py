@@ -98,7 +98,10 @@ def test_earlier_ledger_that_is_damaged_is_kept_with_its_journal_and_named(tmp_p
     assert (tmp_path / "ledger-1.sqlite-journal").read_bytes() == JOURNAL
     found = EarlierLedgers.of(tmp_path)
     assert (found.counted, found.apart) == ((), ("ledger-1.sqlite (cannot be read)",))
-    assert found.in_words(private=True) == ("not added up, and to be counted besides: ledger-1.sqlite (cannot be read)")
+    assert found.in_words(private=True) == (
+        "Not included in this figure: ledger-1.sqlite (cannot be read). Their cost comes on top for everyone whose "
+        "data are in them too."
+    )
 
 
 @pytest.mark.parametrize("moved", [False, True])
@@ -150,12 +153,12 @@ def test_train_that_overwrites_keeps_the_account_and_adds_it_up(tmp_path: Path) 
     cost = together([run / "ledger.sqlite", run / "ledger-1.sqlite"]).sums[0].in_words
     total = float(re.findall(r"epsilon ([0-9.]+)", cost)[0])
     assert 60 < total < 120
-    said = f"earlier runs' ledgers are kept (ledger-1.sqlite); with this run's: {cost}"
+    said = f"Ledgers of earlier runs here are kept: ledger-1.sqlite. Together with this run: {cost}."
     assert said in second.stderr
     assert str(total) in second.stdout
     third = secagg(*options[:-4], "inf", "--no-compare", "--out", "run", "--overwrite", cwd=tmp_path)
     assert third.returncode == 0, third.stderr
-    assert f"this run has no noise, so nothing bounds what it adds; without it: {cost}" in third.stderr
+    assert f"Together these earlier runs cost: {cost}. This run has no noise: nothing bounds" in third.stderr
     assert [path.name for path in kept_ledgers(run)] == ["ledger-1.sqlite", "ledger-2.sqlite"]
 
 

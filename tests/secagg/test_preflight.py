@@ -29,7 +29,7 @@ def private(**changes: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("change", "match"),
     [
-        ({"population": 7}, r"at most the population 7 of .*, found 8; a ledger whose population"),
+        ({"population": 7}, r"at most the population 7 of .*, found 8. Create a ledger whose population counts"),
         ({"unit": PrivacyUnit.EXAMPLE}, "expected relation zero-out and unit example.*found zero-out and client"),
         ({"relation": ADD_OR_REMOVE}, "expected relation add-or-remove-one and unit client"),
     ],

@@ -35,8 +35,14 @@ def test_record_of_a_round_is_a_line_for_people() -> None:
         ({"accuracy": math.nan}, "90 contributors, loss 0.3123"),
         ({"epsilon": None}, "loss 0.3123, 3 vanished"),
         ({"dropped": {}}, "0 vanished, a client sent"),
-        ({"failed": {5: "x" * 200, 7: "y"}}, "vanished (2 in share keys, 1 in mask input), training failed on 5, 7"),
-        ({"failed": dict.fromkeys(range(40), "x")}, "training failed on 0, 1, 2, 3, 4 and 35 more"),
+        (
+            {"failed": {5: "x" * 200, 7: "y"}},
+            "vanished (2 in share keys, 1 in mask input), training failed on 5, 7 (not for publication)",
+        ),
+        (
+            {"failed": dict.fromkeys(range(40), "x")},
+            "training failed on 0, 1, 2, 3, 4 and 35 more (not for publication)",
+        ),
         (
             {"contributors": 0, "withheld": "too few", "sent_bytes": 0.0, "received_bytes": 0.0},
             "round 3: nothing released (too few), accuracy",
