@@ -122,6 +122,6 @@ def _check_ids(name: str, given: object, expected: Mapping[int, object]) -> None
     found = [f"none of client {listed(missing)}"] * bool(missing) + [f"one of {listed(unknown)}"] * bool(unknown)
     if found:
         raise ConfigurationError(
-            f"{name}: expected one of each client of the cohort that is not in `failed`, {len(expected)} clients, found "
-            f"{' and '.join(found)}"
+            f"{name}: expected one of each client of the cohort that is not in `failed`, {len(expected)} clients, "
+            f"found {' and '.join(found)}"
         )
