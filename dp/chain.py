@@ -15,6 +15,7 @@ records in memory, and reads those.
 """
 
 import contextlib
+import errno
 import hashlib
 import os
 import weakref
@@ -31,6 +32,8 @@ from dp.snapshot import snapshot
 APPLICATION_ID: Final = 0x5EC466
 FORMAT_VERSION: Final = 1
 SCHEMA: Final = "CREATE TABLE records (sequence INTEGER PRIMARY KEY, body BLOB NOT NULL, digest BLOB NOT NULL) STRICT"
+_NO_LINKS: Final = frozenset((errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EINVAL))
+"""What a file system without hard links answers to a link in a folder that it has just made a file in."""
 GENESIS: Final = hashlib.sha256(b"secagg budget ledger, format 1").digest()
 
 
@@ -69,7 +72,7 @@ class ChainFile:
         """Make a new file whose first record is `first`, and hold it for writing.
 
         Raises:
-            LedgerUnavailable: the path exists already, or cannot be written.
+            LedgerUnavailable: the path exists already, or cannot be written, or its file system has no hard links.
         """
         if os.path.lexists(journal_of(path)) and not os.path.lexists(path):
             raise LedgerUnavailable(f"{path}: expected a new file, found the journal of an earlier one; move it away")
@@ -79,7 +82,7 @@ class ChainFile:
             try:
                 cls._fill(partial, first)
                 # Unlike a renaming, a link never takes the place of another ledger.
-                os.link(partial, path)
+                _link(partial, path)
             finally:
                 partial.unlink()
             sync_names(path.parent)
@@ -251,6 +254,20 @@ class ChainFile:
 
 _WRITERS: Final[weakref.WeakSet[ChainFile]] = weakref.WeakSet()
 """Chains that this process has open for writing."""
+
+
+def _link(partial: Path, path: Path) -> None:
+    try:
+        if not hasattr(os, "link"):
+            raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+        os.link(partial, path)
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        raise LedgerUnavailable(
+            f"{path}: expected a file system with hard links, by which a new ledger never takes the place of another, "
+            "found none. Put the ledger on another one."
+        ) from None
 
 
 def _hold(connection: Connection) -> None:

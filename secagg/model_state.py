@@ -78,7 +78,7 @@ class GlobalModel:
             roles: Of all arrays; None where all are trained.
 
         Raises:
-            ModelError: Training has diverged: the result is not finite, and the model has not been moved.
+            ModelError: Training has diverged: an array that travels is not finite, and the model has not been moved.
         """
         # numpy turns arrays of no dimension into numbers wherever it computes with them.
         with np.errstate(over="ignore", invalid="ignore"):
@@ -92,7 +92,7 @@ class GlobalModel:
                 else:
                     velocity[index] = step.momentum * velocity[index] + update
                     weights[index] = weights[index] + step.learning_rate * velocity[index]
-        if not all(np.isfinite(array).all() for array in weights):
+        if not all(np.isfinite(weights[index]).all() for index, _ in travelling):
             raise ModelError(_diverged(self.round + 1, "the weights are not finite"))
         self.velocity, self.weights = list(map(np.asarray, velocity)), list(map(np.asarray, weights))
 

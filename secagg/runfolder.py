@@ -289,7 +289,12 @@ class RunFolder:
             raise CheckpointError(f"the checkpoint in {self.path} is another model's")
         count, number = len(like.weights), found["round"]
         values = [found[name] for name in shapes]
-        if number.shape or number.dtype != np.int64 or number < 0 or not all(np.isfinite(v).all() for v in values):
+        # What training never changes is as the model began, and need not be finite there.
+        are_numbers = all(
+            np.isfinite(value).all() or np.array_equal(value, first, equal_nan=True)
+            for value, first in zip(values, [*like.weights, *like.velocity], strict=False)
+        )
+        if number.shape or number.dtype != np.int64 or number < 0 or not are_numbers:
             raise CheckpointError(f"the checkpoint in {self.path} is damaged: its numbers are no state of a run")
         clip = like.clip
         if isinstance(clip, AdaptiveClip):

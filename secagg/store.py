@@ -92,12 +92,21 @@ class Store(ABC):
         """
         try:
             os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
-            with contextlib.closing(sqlite3.connect(path, timeout=0, isolation_level=None)) as connection:
-                header = f"PRAGMA application_id = {cls.application_id}; PRAGMA user_version = {cls.format_version}"
-                connection.executescript(f"PRAGMA synchronous = EXTRA; BEGIN; {header}; {cls.schema}; COMMIT")
+            try:
+                cls._fill(path)
+            except BaseException:
+                os.unlink(path)  # It is this call's own, and was never a store.
+                raise
         except (OSError, ValueError, sqlite3.Error) as error:
             raise StoreUnavailable(f"{path}: a new {cls.kind} cannot be made there: {error}") from None
         return cls(path)
+
+    @classmethod
+    def _fill(cls, path: str | Path) -> None:
+        """Make an empty file an empty store."""
+        with contextlib.closing(sqlite3.connect(path, timeout=0, isolation_level=None)) as connection:
+            header = f"PRAGMA application_id = {cls.application_id}; PRAGMA user_version = {cls.format_version}"
+            connection.executescript(f"PRAGMA synchronous = EXTRA; BEGIN; {header}; {cls.schema}; COMMIT")
 
     def close(self) -> None:
         """Release the file; closing twice is harmless."""

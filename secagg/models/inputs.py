@@ -1,6 +1,6 @@
 """Checks of what a model is given, and the order in which it sees it; shared by every model."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +80,12 @@ def check_values(y: object, examples: int) -> NDArray[Any]:
 
 
 def converted_weights(
-    weights: Sequence[NDArray[Any]], *, shapes: Sequence[tuple[int, ...]], dtypes: Sequence[Any], names: Sequence[str]
+    weights: Sequence[NDArray[Any]],
+    *,
+    shapes: Sequence[tuple[int, ...]],
+    dtypes: Sequence[Any],
+    names: Sequence[str],
+    is_held: Callable[[int, NDArray[Any]], bool] = lambda *_: False,
 ) -> list[NDArray[Any]]:
     """Copies of weights in the dtypes of the model's variables, checked before any of them is assigned.
 
@@ -89,6 +94,8 @@ def converted_weights(
         shapes: Of the variables.
         dtypes: Of the variables.
         names: Of the variables, for the error.
+        is_held: Tells whether the array at a position is one that the model holds already and never trains, such as
+            an attention mask of minus infinity. It need not be finite.
 
     Raises:
         ModelError: Another number of arrays, a shape or kind of dtype that differs, or an entry that is not finite in
@@ -97,14 +104,14 @@ def converted_weights(
     if len(weights) != len(shapes):
         raise ModelError(f"expected {len(shapes)} arrays of weights, found {len(weights)}")
     converted = []
-    for given, shape, dtype, name in zip(weights, shapes, dtypes, names, strict=True):
+    for position, (given, shape, dtype, name) in enumerate(zip(weights, shapes, dtypes, names, strict=True)):
         number = isinstance(given, np.generic | float)  # numpy makes these of arrays of shape ()
         array = check_array(name, np.asarray(given) if number else given, "f", error=ModelError)
         if array.shape != shape:
             raise ModelError(f"expected shape {shape} for {name}, found {array.shape}")
         with np.errstate(over="ignore"):
             converted.append(array.astype(dtype))
-        if not np.isfinite(converted[-1]).all():
+        if not np.isfinite(converted[-1]).all() and not is_held(position, converted[-1]):
             raise ModelError(
                 f"expected finite weights in the range of {converted[-1].dtype} for {name}, found nan, infinity or "
                 "beyond; if training has diverged, a smaller learning rate or server learning rate may help"

@@ -19,7 +19,7 @@ Departures from how tensorflow-privacy's optimizers are used elsewhere:
 import logging
 import os
 from collections.abc import Callable
-from typing import Any, Final, Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +28,7 @@ from secagg.checks import check_integer
 from secagg.columns import Columns, count_rows, map_columns, take_rows
 from secagg.errors import ConfigurationError, ModelError
 from secagg.example_level import ExampleLevel
+from secagg.models.apart import check_examples_apart, check_nothing_kept, operations_in
 from secagg.models.clipped_sum import SEED_BYTES, ClippedNoisySum
 from secagg.models.interrupts import HeldInterrupts
 from secagg.models.keras import KerasModel
@@ -41,7 +42,8 @@ class PrivateKerasModel(KerasModel):
 
     Args:
         builder: As for `KerasModel`; of a model with float32 weights that are trained or frozen, and without penalties,
-            random layers, statistics that training keeps, or layers that keep a state from one example to the next.
+            random layers, statistics that training keeps, layers that keep a state from one example to the next, or
+            other stateful operations of TensorFlow (`secagg.models.apart`), such as Python code.
         training: What one call of `fit` does.
         learning_rate: Of stochastic gradient descent, over 0.
         seed: Of the initial weights, at least 0.
@@ -75,8 +77,10 @@ class PrivateKerasModel(KerasModel):
         tensorflow = self._tensorflow
         self._training, self._entropy = training, entropy
         self._check_protectable()
-        operations = self._operations()
-        _check_examples_apart(operations)
+        operations = operations_in(self._forward().graph)
+        check_examples_apart(operations)
+        # AutoGraph serves the user's own layers.
+        self._check_apart = tensorflow.autograph.experimental.do_not_convert(_check_apart)
         self._generator = tensorflow.random.Generator.from_state(self._seed_state(), alg="philox")
         query = ClippedNoisySum(
             tensorflow, self._generator, clip_l2=training.clip_l2, noise_stddev=training.noise_stddev
@@ -141,6 +145,7 @@ class PrivateKerasModel(KerasModel):
             self._check_penalties()
             unconnected = tensorflow.UnconnectedGradients.ZERO
             gradients = tape.gradient(loss, self._trained, unconnected_gradients=unconnected)
+            self._check_apart(tensorflow.compat.v1.get_default_graph())  # A layer may have a gradient of its own.
             return [tensorflow.convert_to_tensor(gradient) for gradient in gradients]
 
         if not self._is_vectorized:
@@ -172,10 +177,12 @@ class PrivateKerasModel(KerasModel):
                 self._is_vectorized = vectorized
                 self._programs.clear()
                 try:
-                    train = self._traced(signature).train
+                    program = self._traced(signature)
+                    # Training may read what was written when the model was evaluated.
+                    check_nothing_kept(operations_in(program.evaluate.graph))
                     if has_sizes:
                         self._present.assign(0)
-                        train(*self._tensorflow.nest.map_structure(_blank, signature))
+                        program.train(*self._tensorflow.nest.map_structure(_blank, signature))
                     return
                 except ModelError:
                     raise
@@ -228,12 +235,6 @@ class PrivateKerasModel(KerasModel):
         )
         return tensorflow.function(lambda row: self._model(row, training=True)).get_concrete_function(rows)
 
-    def _operations(self) -> set[str]:
-        """The kinds of TensorFlow operations in the model's forward pass on one example."""
-        traced = self._forward().graph.as_graph_def()
-        operations = {node.op for node in traced.node}
-        return operations | {node.op for function in traced.library.function for node in function.node_def}
-
     def _check_without_statistics(self) -> None:
         """Refuse a model that keeps statistics of examples in weights which no optimizer moves."""
         trained = [underlying(self._tensorflow, variable) for variable in self._trained]
@@ -250,14 +251,6 @@ class PrivateKerasModel(KerasModel):
             raise ModelError(
                 "expected a model without penalties, found regularised layers; clipping and noise regularise as it is"
             )
-
-
-_DRAWING: Final = (
-    *("Random", "Rng", "Multinomial", "TruncatedNormal", "CandidateSampler", "SampleDistorted"),
-    *("FractionalMaxPool", "FractionalAvgPool"),
-)
-_KEEPING: Final = ("Assign", "ResourceScatter", "TableInsert", "TableImport", "TableRemove")
-"""Parts of the names of TensorFlow's operations that draw random numbers, and of those that keep something."""
 
 
 class _RowsByThemselves:
@@ -281,30 +274,8 @@ class _RowsByThemselves:
         ]
 
 
-def _check_examples_apart(operations: set[str]) -> None:
-    """Refuse a model in which what one example meets depends on the others.
-
-    Random layers, such as dropout, draw in an order that depends on who is there.  A stateful recurrent layer begins an
-    example where another one has ended.
-    """
-    drawing = sorted(name for name in operations if any(part in name for part in _DRAWING))
-    if drawing:
-        raise ModelError(
-            f"expected a model without random layers, such as dropout, found one that draws by {drawing[0]}: what "
-            "it draws for one example would depend on the others; noise regularises as it is"
-        )
-    foreign = sorted(name for name in operations if "PyFunc" in name)
-    if foreign:
-        raise ModelError(
-            f"expected a model of TensorFlow operations, found one that calls Python by {foreign[0]}: what that does "
-            "for one example may depend on the others. Write the layer in TensorFlow."
-        )
-    keeping = sorted(name for name in operations if any(part in name for part in _KEEPING))
-    if keeping:
-        raise ModelError(
-            f"expected a model that keeps nothing from one example to the next, found one that does by {keeping[0]}, "
-            "such as a stateful recurrent layer: an example would depend on those before it. Use stateful=False."
-        )
+def _check_apart(graph: Any) -> None:
+    check_examples_apart(operations_in(graph))
 
 
 def _blank(spec: Any) -> NDArray[Any]:

@@ -24,10 +24,9 @@ _NEVER_NEGATIVE: Final = re.compile(r"(moving|running|renorm)_(variance|var|stdd
 """Names of statistics that are variances or standard deviations, in Keras and by custom."""
 
 
-def _is_never_negative(name: str, variable: Any) -> bool:
+def _is_never_negative(name: str) -> bool:
     """Whether a variable is such a statistic, by its own name: in Keras 2 the names of its layers stand before it."""
-    own = name.rpartition("/")[2].partition(":")[0]
-    return not variable.trainable and bool(_NEVER_NEGATIVE.search(own))
+    return bool(_NEVER_NEGATIVE.search(name.rpartition("/")[2].partition(":")[0]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,13 +44,9 @@ class LayerWeights:
     variables: tuple[Any, ...]
 
     def assign(self, arrays: Iterable[NDArray[Any]]) -> None:
-        """Give each variable its array, of the variable's dtype.
-
-        Noise may bring the mean of batch normalisation's moving variances below zero, where the layer would give NaN:
-        such entries become zero, which is post-processing.
-        """
-        for name, variable, array in zip(self.names, self.variables, arrays, strict=True):
-            variable.assign(np.maximum(array, array.dtype.type(0)) if _is_never_negative(name, variable) else array)
+        """Give each variable its array, of the variable's dtype."""
+        for variable, array in zip(self.variables, arrays, strict=True):
+            variable.assign(array)
 
 
 class ModelWeights:
@@ -81,10 +76,13 @@ class ModelWeights:
         self._shapes = [tuple(variable.shape) for variable in variables]
         self._dtypes = [variable.dtype.as_numpy_dtype for variable in variables]
         self._names = [f"{name} of layer {group.layer}" for group in groups for name in group.names]
+        self._variables = variables
+        self._is_named_so = [_is_never_negative(name) for group in groups for name in group.names]
+        # Until `roles` has told more: which arrays a step of training moves, and in which it keeps a variance.
+        trained = {id(underlying(tensorflow, variable)) for variable in model.trainable_variables}
+        self._is_moved = [id(variable) in trained for variable in variables]
         self._never_negative = [
-            _is_never_negative(name, variable)
-            for group in groups
-            for name, variable in zip(group.names, group.variables, strict=True)
+            named and not moved for named, moved in zip(self._is_named_so, self._is_moved, strict=True)
         ]
 
     @property
@@ -100,13 +98,31 @@ class ModelWeights:
     def set(self, weights: Sequence[NDArray[Any]]) -> None:
         """Assign the weights back, layer by layer, after checking all of them.
 
+        Noise may bring the mean of batch normalisation's moving variances below zero, where the layer would give NaN:
+        such entries become zero, which is post-processing. What training never changes stays as it is.
+
         Raises:
             ModelError: The number of arrays, a shape or a dtype differs, or an entry is not finite in its variable's
-                dtype.
+                dtype, unless the model holds that array already and never trains it.
         """
-        arrays = iter(converted_weights(weights, shapes=self._shapes, dtypes=self._dtypes, names=self._names))
+        converted = converted_weights(
+            weights, shapes=self._shapes, dtypes=self._dtypes, names=self._names, is_held=self._is_held
+        )
+        arrays = iter([self._readable(position, array) for position, array in enumerate(converted)])
         for group in self.layers:
             group.assign(next(arrays) for _ in group.variables)
+
+    def _is_held(self, position: int, array: NDArray[Any]) -> bool:
+        """Whether this is the present array of a variable that training does not move; NaN equals NaN."""
+        return not self._is_moved[position] and bool(
+            np.array_equal(array, self._variables[position].numpy(), equal_nan=True)
+        )
+
+    def _readable(self, position: int, array: NDArray[Any]) -> NDArray[Any]:
+        """The array as its layer can read it: entries below zero become zero in a variance that is a new one."""
+        if not self._never_negative[position] or not (array < 0).any() or self._is_held(position, array):
+            return array
+        return np.maximum(array, array.dtype.type(0))
 
     def untrained(self, trained: Sequence[Any]) -> list[Any]:
         """The `tensorflow.Variable` of each weight that is none of the trained variables."""
@@ -121,17 +137,19 @@ class ModelWeights:
             trained: The `tensorflow.Variable` of each variable that the optimizer trains.
         """
         by_optimizer, written = {id(variable) for variable in trained}, written_by(step)
-        variables = [variable for group in self.layers for variable in group.variables]
-        return tuple(
+        roles = tuple(
             ArrayRole.TRAINED
             if id(variable) in by_optimizer
             else ArrayRole.FIXED
             if id(variable.handle) not in written
             else ArrayRole.VARIANCE
-            if never_negative
+            if named
             else ArrayRole.STATISTIC
-            for variable, never_negative in zip(variables, self._never_negative, strict=True)
+            for variable, named in zip(self._variables, self._is_named_so, strict=True)
         )
+        self._is_moved = [role.travels for role in roles]
+        self._never_negative = [role is ArrayRole.VARIANCE for role in roles]
+        return roles
 
 
 class OptimizerState:

@@ -1,6 +1,8 @@
 """What a ledger counts and keeps, and which budgets, reservations and commitments it refuses."""
 
+import errno
 import math
+import os
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -89,6 +91,24 @@ def test_create_refuses_existing_and_impossible_files(path: Path, tmp_path: Path
         create(tmp_path / "no" / "such" / "folder")
     with pytest.raises(LedgerUnavailable, match="no file"):
         Ledger.open(tmp_path / "nothing")
+
+
+@pytest.mark.parametrize("number", [errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.ENOSYS, None])
+def test_create_says_that_hard_links_are_missing(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int | None
+) -> None:
+    def link(*_: object) -> None:
+        raise OSError(number, "as a FAT file system answers")
+
+    if number is None:
+        monkeypatch.delattr(os, "link")
+    else:
+        monkeypatch.setattr(os, "link", link)
+    with pytest.raises(LedgerUnavailable, match=r"expected a file system with hard links.*found none\. Put the ledger"):
+        create(path)
+    assert not list(tmp_path.iterdir())
+    monkeypatch.undo()
+    create(path).close()
 
 
 def test_create_leaves_one_file(path: Path, tmp_path: Path) -> None:

@@ -53,6 +53,16 @@ def opens(
     return "yes"
 
 
+def test_store_that_cannot_be_made_leaves_nothing_behind(path: Path) -> None:
+    journal = path.with_name(f"{path.name}-journal")
+    journal.mkdir()  # SQLite cannot write one there.
+    with pytest.raises(StoreUnavailable, match="cannot be made"):
+        OpeningStore.create(path)
+    assert list(path.parent.iterdir()) == [journal]
+    journal.rmdir()
+    OpeningStore.create(path).close()
+
+
 def test_store_lets_every_session_be_opened_once(path: Path) -> None:
     with OpeningStore.create(path) as store:
         assert opens(store, ONE) == "yes"
