@@ -39,7 +39,7 @@ from benchmarks.machine import Machine
 from benchmarks.masking_cohort import MODULUS, Cohort, complete, run_sum
 from benchmarks.masking_report import ADVERSARIES, Report, Row, Stages, Upload, power, time_table, upload_table
 from protocols import packing
-from protocols.crypto.density import Adversary
+from protocols.cohort import Adversary
 from secagg.rounding import round_at_random
 
 if TYPE_CHECKING:

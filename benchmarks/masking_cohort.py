@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from benchmarks.masking_report import Stages
 from protocols import Client, Continue, Finish, SecAggPlus, Server, Session
-from protocols.crypto.density import Adversary
+from protocols.cohort import Adversary
 from protocols.crypto.secret import Secret
 from protocols.identity import Identity, Member, MemoryRecord, Roster
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from benchmarks.masking_cohort import MODULUS, Plan, plan
 from protocols import Continue, Finish, SecAggPlus, Server
-from protocols.crypto.density import Adversary
+from protocols.cohort import Adversary
 
 WORD_BYTES: Final = 4
 ADVERSARIAL: Final = 0.05

@@ -9,7 +9,7 @@ from rich.table import Table
 
 from benchmarks.cost import Rates
 from benchmarks.machine import Machine
-from protocols.crypto.density import Adversary
+from protocols.cohort import Adversary
 
 ADVERSARIES: Final = (Adversary.CURIOUS, Adversary.MALICIOUS)
 

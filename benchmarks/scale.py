@@ -29,7 +29,7 @@ from benchmarks.machine import Machine
 from benchmarks.masking_cohort import ADVERSARIAL, MODULUS, plan
 from benchmarks.masking_memory import Peak, measure_peak
 from protocols import SecAggPlus, simulate
-from protocols.crypto.density import Adversary
+from protocols.cohort import Adversary
 
 DROPOUT: Final = 0.1
 SIZES: Final = {

@@ -1,7 +1,7 @@
 """Secure sums of integer vectors: sans-IO protocols that know nothing of models, floats, files or sockets."""
 
+from protocols.cohort import Adversary
 from protocols.committee import Committee, Keyholder, MemoryOpenings, OpeningRecord
-from protocols.crypto.density import Adversary
 from protocols.crypto.secret import Secret
 from protocols.crypto.threshold import KeyShare, ThresholdKey
 from protocols.errors import (

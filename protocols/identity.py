@@ -15,7 +15,7 @@ from typing import Final, NoReturn, Protocol
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from protocols.crypto.density import whole_clients
+from protocols.cohort import whole_clients
 from protocols.crypto.integers import shown
 from protocols.crypto.secret import Secret
 from protocols.crypto.threshold import ThresholdKey

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from importlib.metadata import EntryPoint, distributions, entry_points
 from typing import Final
 
-from protocols.crypto.density import Adversary
+from protocols.cohort import Adversary
 from protocols.crypto.integers import shown
 from protocols.errors import BrokenProtocol, ParameterError, UnknownProtocol
 from protocols.secure_sum import SecureSum

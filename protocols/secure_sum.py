@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 import msgspec
 
 from protocols import messages
-from protocols.crypto.density import Adversary
+from protocols.cohort import Adversary
 from protocols.crypto.integers import shown
 from protocols.crypto.secret import Secret
 from protocols.errors import ParameterError, UnsafeSession

@@ -168,12 +168,3 @@ class Participant:
     member: Member | None
     keyholder: Keyholder | None
     entropy: Entropy
-
-
-def check_cohort(clients: int, adversarial: float, dropout: float) -> None:
-    """Raise `ParameterError` unless these are a cohort's size, at least 2, and two fractions in [0, 1)."""
-    if type(clients) is not int or clients < 2:
-        raise ParameterError(f"clients must be an int of at least 2, not {shown(clients)}")
-    for name, fraction in (("adversarial", adversarial), ("dropout", dropout)):
-        if type(fraction) not in (int, float) or not 0 <= fraction < 1:
-            raise ParameterError(f"{name} must be a fraction in [0, 1), not {shown(fraction)}")

@@ -17,7 +17,7 @@ from dp.adaptive import MEDIAN
 from dp.distributed import LatticeNoise
 from dp.events import Trust
 from protocols import Adversary, load
-from protocols.crypto.density import whole_clients
+from protocols.cohort import whole_clients
 from secagg.checks import check_choice
 from secagg.clipping import ClippingKind
 from secagg.contributors import ADVERSARIAL, DROPOUT, required_contributors

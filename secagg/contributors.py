@@ -8,7 +8,7 @@ from typing import Final
 
 from dp.events import Trust
 from protocols import Adversary
-from protocols.crypto.density import whole_clients
+from protocols.cohort import whole_clients
 
 DROPOUT: Final = 0.1
 ADVERSARIAL: Final = 0.05

@@ -8,7 +8,7 @@ from dp.accounting import check_delta
 from dp.checks import integer_at_least, positive_real
 from dp.events import NeighbouringRelation, Trust
 from protocols import Adversary
-from protocols.crypto.density import MAX_CLIENTS, whole_clients
+from protocols.cohort import MAX_CLIENTS, whole_clients
 from secagg.contributors import ADVERSARIAL, DROPOUT, colluding_clients, required_contributors, shares_relied_on
 from secagg.errors import ConfigurationError
 

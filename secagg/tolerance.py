@@ -11,7 +11,7 @@ from typing import Final
 
 from dp.events import Trust
 from protocols import load
-from protocols.crypto.density import whole_clients
+from protocols.cohort import whole_clients
 from secagg.config import TrainingConfig
 from secagg.noise import Target
 

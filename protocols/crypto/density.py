@@ -17,10 +17,10 @@ Departures from the authors' finder:
 
 import math
 from dataclasses import dataclass
-from enum import StrEnum
 from functools import lru_cache
 from typing import Final, Literal
 
+from protocols.cohort import Adversary, whole_clients
 from protocols.crypto.hypergeometric import LOG_ROUNDING, log_choose, upper_quantile
 from protocols.crypto.integers import shown
 from protocols.errors import ParameterError
@@ -29,29 +29,10 @@ SECURITY_BITS: Final = 40
 CORRECTNESS_BITS: Final = 20
 GRINDING_BITS: Final = 60
 """A malicious server may try 2^60 orders of the circle before it fixes the directory of keys, and no more."""
-MAX_CLIENTS: Final = 1_000_000
-
-_RATE_ROUNDING = 1e-14  # 0.29 * 100 is 28.999999999999996 in floating point, and means 29 clients
 
 
 class InfeasibleParameters(ParameterError):
     """No graph and no threshold are both safe and likely to succeed for these clients and fractions."""
-
-
-class Adversary(StrEnum):
-    """What the server may do beside colluding with clients."""
-
-    CURIOUS = "curious"
-    """It follows the protocol."""
-
-    SEMI_MALICIOUS = "semi-malicious"
-    """It is honest while keys and the graph are fixed, then may tell clients different stories of who dropped."""
-
-    MALICIOUS = "malicious"
-    """It does what it likes, against clients who sign their keys and agree on the keys and on who dropped."""
-
-    def __repr__(self) -> str:
-        return f"Adversary.{self.name}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -219,19 +200,6 @@ def least_threshold(*, clients: int, adversarial: float, degree: int) -> int:
             f"that is safe against a malicious server; more neighbours or fewer corrupt clients would do"
         )
     return least
-
-
-def whole_clients(clients: int, fraction: object, name: str) -> int:
-    """How many clients a fraction of a cohort is, rounded down; 0.57 of 100 is 57, whatever 0.57 is in binary.
-
-    Raises:
-        ParameterError: The cohort's size or the fraction is out of range; the message names the fraction as `name`.
-    """
-    if type(clients) is not int or not 2 <= clients <= MAX_CLIENTS:
-        raise ParameterError(f"clients must be an int in [2, {MAX_CLIENTS}], not {shown(clients)}")
-    if isinstance(fraction, bool) or not isinstance(fraction, int | float) or not 0 <= fraction < 1:
-        raise ParameterError(f"{name} must be a fraction in [0, 1), not {shown(fraction)}")
-    return math.floor((fraction + _RATE_ROUNDING) * clients)
 
 
 def _known(adversary: object) -> Adversary:

@@ -16,7 +16,8 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from protocols.crypto.density import Adversary, InfeasibleParameters, Parameters, find_parameters
+from protocols.cohort import Adversary
+from protocols.crypto.density import InfeasibleParameters, Parameters, find_parameters
 from protocols.crypto.integers import shown
 from protocols.errors import ParameterError
 

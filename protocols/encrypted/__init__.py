@@ -27,7 +27,7 @@ from abc import abstractmethod
 from dataclasses import dataclass, replace
 from typing import ClassVar, Final, Self
 
-from protocols.crypto.density import Adversary, whole_clients
+from protocols.cohort import Adversary, check_cohort, whole_clients
 from protocols.crypto.encryptor import Exponents
 from protocols.crypto.integers import shown
 from protocols.encrypted.client import EncryptedClient
@@ -36,7 +36,7 @@ from protocols.encrypted.server import EncryptedServer
 from protocols.encrypted.setup import Payload, Setup
 from protocols.errors import ParameterError, UnsafeSession
 from protocols.secure_sum import Role, Round, SecureSum
-from protocols.session import Participant, Session, check_cohort
+from protocols.session import Participant, Session
 
 ROUNDS: Final = (
     Round("encrypt_input", Invitation, EncryptedClient.encrypt_input,

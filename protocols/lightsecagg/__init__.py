@@ -21,8 +21,8 @@ Departures from the paper:
 from dataclasses import dataclass
 from typing import ClassVar, Final
 
+from protocols.cohort import Adversary, check_cohort, whole_clients
 from protocols.crypto.coding import MaskCode
-from protocols.crypto.density import Adversary, whole_clients
 from protocols.crypto.field import MAX_COLUMNS, MAX_PRIME, Field, largest_prime
 from protocols.crypto.integers import shown
 from protocols.errors import ParameterError
@@ -40,7 +40,7 @@ from protocols.lightsecagg.messages import (
 from protocols.lightsecagg.server import LightSecAggServer
 from protocols.lightsecagg.setup import Setup
 from protocols.secure_sum import Round, SecureSum
-from protocols.session import Participant, Session, check_cohort
+from protocols.session import Participant, Session
 
 ROUNDS: Final = (
     Round("advertise_keys", Invitation, LightSecAggClient.advertise_keys,

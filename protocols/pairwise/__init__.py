@@ -27,8 +27,8 @@ from abc import abstractmethod
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final
 
+from protocols.cohort import Adversary, check_cohort, whole_clients
 from protocols.crypto import density, graph
-from protocols.crypto.density import Adversary, whole_clients
 from protocols.crypto.integers import shown
 from protocols.errors import ParameterError, UnsafeSession
 from protocols.pairwise.client import PairwiseClient
@@ -47,7 +47,7 @@ from protocols.pairwise.messages import (
 from protocols.pairwise.server import PairwiseServer
 from protocols.pairwise.setup import Setup
 from protocols.secure_sum import Round, SecureSum
-from protocols.session import Participant, Session, check_cohort
+from protocols.session import Participant, Session
 
 _MASKING: Final = (
     Round("advertise_keys", Invitation, PairwiseClient.advertise_keys,

@@ -25,7 +25,7 @@ from protocols import (
     SessionReused,
     UnsafeSession,
 )
-from protocols.crypto.density import Adversary
+from protocols.cohort import Adversary
 from protocols.identity import Signatures
 
 CLIENTS = (3, 0, 2**32 - 2, 8)
