@@ -147,12 +147,12 @@ def measure_rates() -> Rates:
     zeros, buffer = bytes(_RATE_CHUNK_BYTES), bytearray(_RATE_CHUNK_BYTES)
     chunks = -(-vector.nbytes // _RATE_CHUNK_BYTES)
 
-    def keystream() -> None:
+    def expand_bare() -> None:
         stream = Cipher(algorithms.AES256(seed.reveal()), modes.CTR(bytes(16))).encryptor()
         for _ in range(chunks):
             stream.update_into(zeros, buffer)
 
-    pairs = [(_seconds(keystream), _seconds(lambda: prg.add_mask(vector, seed))) for _ in range(_RATE_REPEATS)]
+    pairs = [(_seconds(expand_bare), _seconds(lambda: prg.add_mask(vector, seed))) for _ in range(_RATE_REPEATS)]
     bare, added = (min(times) for times in zip(*pairs, strict=True))
     return Rates(keystream=chunks * _RATE_CHUNK_BYTES / bare, expansion=vector.nbytes / added)
 
@@ -163,7 +163,7 @@ def _seconds(work: Callable[[], None]) -> float:
     return time.process_time() - begun
 
 
-def measure_size(clients: int, length: int, keystream: float) -> Iterator[Case]:
+def measure_size(clients: int, length: int, keystream_rate: float) -> Iterator[Case]:
     """The protocols in turn, so that what disturbs one repetition disturbs all of them."""
     chosen = [name for name in PROTOCOLS if name != "secagg" or clients <= 100]
     planned = {name: _plan(name, clients, length) for name in chosen}
@@ -174,7 +174,7 @@ def measure_size(clients: int, length: int, keystream: float) -> Iterator[Case]:
             outcomes[name].append(_sum_checked(protocol, session, vectors))
     in_the_clear = _client_s(outcomes["plain"])
     for name, (protocol, session) in planned.items():
-        client_s, floor_s = _client_s(outcomes[name]), _mask_bytes(protocol, session) / keystream
+        client_s, floor_s = _client_s(outcomes[name]), _mask_bytes(protocol, session) / keystream_rate
         costs = [outcome.cost for outcome in outcomes[name]]
         stayed = _stayed(outcomes[name][0])
         sent = statistics.fmean(costs[0].sent_bytes[client] for client in stayed)
@@ -248,7 +248,7 @@ def cost_table(report: Report) -> Table:
     for heading in headings:
         table.add_column(heading, justify="left" if heading == "protocol" else "right", no_wrap=True)
     for number, case in enumerate(report.cases, start=1):
-        keystream = "" if case.client_over_keystream is None else f"{case.client_over_keystream:.2f}"
+        over_keystream = "" if case.client_over_keystream is None else f"{case.client_over_keystream:.2f}"
         table.add_row(
             case.protocol,
             f"{case.clients}",
@@ -258,7 +258,7 @@ def cost_table(report: Report) -> Table:
             f"{case.sent_bytes / 1e3:.1f}",
             f"{case.received_bytes / 1e3:.1f}",
             f"{case.client_over_plain:.1f}",
-            keystream,
+            over_keystream,
             f"{case.sent_over_float32:.3f}",
             end_section=number == len(report.cases) or report.cases[number].clients != case.clients,
         )

@@ -15,7 +15,7 @@ from typing import NoReturn
 import numpy as np
 from numpy.typing import ArrayLike
 
-from protocols import messages, snapshot
+from protocols import snapshot
 from protocols.agreement import agree
 from protocols.committee import Keyholder
 from protocols.crypto.integers import shown
@@ -30,7 +30,7 @@ from protocols.errors import (
     TooFewSurvivors,
 )
 from protocols.identity import Member
-from protocols.messages import Message
+from protocols.messages import Codec, Message
 from protocols.secure_sum import Finish, Role, SecureSum
 from protocols.session import ATTACHED_BYTES, Entropy, Participant, Session
 
@@ -52,7 +52,7 @@ def _no_vector(session: Session) -> Words:
 class Requests(Mapping[int, bytes]):
     """Requests by client id, each encoded when it is asked for: what they have in common is in memory once."""
 
-    def __init__(self, codec: messages.Codec, number: int, requests: Mapping[int, Message]) -> None:
+    def __init__(self, codec: Codec, number: int, requests: Mapping[int, Message]) -> None:
         self._codec = codec
         self._number = number
         self._requests = dict(requests)
@@ -138,7 +138,7 @@ class Client:
         )
         self._numbers = tuple(asking)
         self._digest = protocol.digest(session)
-        self._codec = messages.Codec(self._digest, protocol.message_limit(session), protocol.list_limit(session))
+        self._codec = Codec(self._digest, protocol.message_limit(session), protocol.list_limit(session))
         self._member = participant.member
         self._entropy = participant.entropy
         self._next = self._numbers[0]
@@ -269,7 +269,7 @@ class Server:
         self._digest = protocol.digest(session)
         self._rounds = protocol.rounds
         self._quorums = [protocol.quorum(session, row.role) for row in protocol.rounds]
-        self._codec = messages.Codec(self._digest, protocol.message_limit(session), protocol.list_limit(session))
+        self._codec = Codec(self._digest, protocol.message_limit(session), protocol.list_limit(session))
         self._party = protocol.server_party(session)
         self._number = -1
         self._asked: frozenset[int] = frozenset()

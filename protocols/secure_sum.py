@@ -14,12 +14,11 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 import msgspec
 
-from protocols import messages
 from protocols.cohort import Adversary
 from protocols.crypto.integers import shown
 from protocols.crypto.secret import Secret
 from protocols.errors import ParameterError, UnsafeSession
-from protocols.messages import Message
+from protocols.messages import VERSION, Message, limit
 from protocols.session import Participant, Session, Vector
 
 C = TypeVar("C")
@@ -145,7 +144,7 @@ class SecureSum(ABC):
 
     def message_limit(self, session: Session) -> int:
         """The most bytes that any message of a session may have."""
-        return messages.limit(session.length, session.modulus, len(session.clients), len(session.attached))
+        return limit(session.length, session.modulus, len(session.clients), len(session.attached))
 
     def list_limit(self, session: Session) -> int:
         """The most elements that a list, a field of any message of a session, may have: one for each party.
@@ -182,7 +181,7 @@ class SecureSum(ABC):
             agreed += (session.committee.key.fingerprint, session.committee.members)
         if session.parameters:
             agreed += (session.parameters,)
-        described = ("secagg session", messages.VERSION, self.name, sorted(parameters.items()), agreed)
+        described = ("secagg session", VERSION, self.name, sorted(parameters.items()), agreed)
         return hashlib.sha256(msgspec.msgpack.encode(described)).digest()
 
     def refuse_extras(self, session: Session, *, roster: bool = False, attached: bool = False) -> None:

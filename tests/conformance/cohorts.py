@@ -38,11 +38,11 @@ from protocols import (
     SessionRecord,
     Transmission,
     load,
-    messages,
     simulate,
 )
 from protocols.crypto.integers import Arithmetic, fastest
 from protocols.encrypted import EncryptedSum
+from protocols.messages import Codec
 from protocols.registry import available
 from protocols.session import Entropy, Vector
 from tests.protocols import committee_keys
@@ -326,7 +326,7 @@ def unchecked(setting: Setting, number: int, reply: bytes) -> range:
     could alter them could as well have sent another vector.  They are a field `packed`; everything else in every
     message is checked by somebody.
     """
-    codec = messages.Codec(setting.protocol.digest(setting.session), setting.protocol.message_limit(setting.session))
+    codec = Codec(setting.protocol.digest(setting.session), setting.protocol.message_limit(setting.session))
     message = codec.decode(number, setting.protocol.rounds[number].reply, reply)
     if "packed" not in message.__struct_fields__:
         return range(0)

@@ -20,9 +20,8 @@ from protocols import (
     RemoteError,
     Role,
     TooFewSurvivors,
-    messages,
 )
-from protocols.messages import Message
+from protocols.messages import Codec, Message
 from protocols.snapshot import write_state
 from tests.conformance.cohorts import Checkpoint, Run, Setting, refusal, unchecked
 
@@ -88,7 +87,7 @@ def malformed(data: bytes, most: int) -> Iterator[tuple[str, bytes]]:
 def test_messages_survive_decoding_and_encoding(point: tuple[Setting, int]) -> None:
     setting, number = point
     run = Run(setting).to_round(number)
-    codec = messages.Codec(setting.protocol.digest(setting.session), limit(setting))
+    codec = Codec(setting.protocol.digest(setting.session), limit(setting))
     row = setting.protocol.rounds[number]
     sides: list[tuple[type[Message], list[bytes]]] = [(row.request, list(run.requests.values()))]
     sides.append((row.reply, list(run.replies().values())))

@@ -33,12 +33,12 @@ from protocols import (
     Transmission,
     available,
     load,
-    messages,
     packing,
 )
 from protocols.crypto.split import Pair
 from protocols.encrypted import EncryptedSum
 from protocols.encrypted.messages import EncryptedInput
+from protocols.messages import Codec
 from protocols.session import Vector
 from tests.conformance.cohorts import IDS, Setting, setting
 
@@ -87,7 +87,7 @@ def masked_vectors(setting: Setting, vectors: dict[int, Vector]) -> dict[int, Ve
     if isinstance(setting.protocol, EncryptedSum):
         return encrypted_words(setting, vectors)
     session, protocol = setting.session, setting.protocol
-    codec = messages.Codec(protocol.digest(session), protocol.message_limit(session))
+    codec = Codec(protocol.digest(session), protocol.message_limit(session))
     rows = {row.name: (number, row.reply) for number, row in enumerate(protocol.rounds)}
     seen: dict[int, Vector] = {}
 
@@ -109,7 +109,7 @@ def encrypted_words(setting: Setting, vectors: dict[int, Vector]) -> dict[int, V
     assert session.committee is not None
     key = session.committee.key.public_key
     requests = Server(protocol, session).start().requests
-    codec = messages.Codec(protocol.digest(session), protocol.message_limit(session))
+    codec = Codec(protocol.digest(session), protocol.message_limit(session))
     setup = protocol._setup(session)  # type: ignore[attr-defined]  # of encrypted sums
     seen = {}
     for client, request in requests.items():

@@ -9,7 +9,7 @@ from functools import cache
 
 from msgspec.structs import asdict
 
-from protocols import Client, Finish, MemoryOpenings, OpeningRecord, messages
+from protocols import Client, Finish, MemoryOpenings, OpeningRecord
 from protocols.crypto import plaintext_proof, split
 from protocols.crypto.encryptor import Encryptor
 from protocols.crypto.paillier import PrivateKey
@@ -19,6 +19,7 @@ from protocols.encrypted import EncryptedSum
 from protocols.encrypted.messages import Contributions, EncryptedInput, PartialOpening
 from protocols.encrypted.setup import HASH_BYTES, Setup
 from protocols.identity import SIGNATURE_BYTES
+from protocols.messages import Codec
 from protocols.session import Vector
 from tests.conformance.cohorts import Run, Setting, stream
 from tests.protocols import committee_keys
@@ -32,9 +33,9 @@ def setup_of(where: Setting) -> Setup:
     return where.protocol._setup(where.session)
 
 
-def codec_of(where: Setting) -> messages.Codec:
+def codec_of(where: Setting) -> Codec:
     """What encodes the messages of a session, whoever sends them."""
-    return messages.Codec(where.protocol.digest(where.session), where.protocol.message_limit(where.session))
+    return Codec(where.protocol.digest(where.session), where.protocol.message_limit(where.session))
 
 
 @cache

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 
 import pytest
 
-from protocols import OrderError, RemoteError, messages, packing
+from protocols import OrderError, RemoteError, packing
 from protocols.crypto import schedule
-from protocols.messages import Message
+from protocols.messages import Codec, M, Message
 from protocols.pairwise import PairwiseMasking
 from protocols.pairwise.messages import AdvertisedKeys, KeyDirectory
 from protocols.pairwise.messages import bitmap as packed_bitmap
@@ -14,9 +14,9 @@ from protocols.pairwise.setup import Setup
 from tests.conformance.cohorts import Run, Setting, stream
 
 
-def codec(where: Setting) -> messages.Codec:
+def codec(where: Setting) -> Codec:
     """What encodes the messages of a session, whoever sends them."""
-    return messages.Codec(where.protocol.digest(where.session), where.protocol.message_limit(where.session))
+    return Codec(where.protocol.digest(where.session), where.protocol.message_limit(where.session))
 
 
 def setup_of(where: Setting) -> Setup:
@@ -51,7 +51,7 @@ class Play(Run):
         """By client, what it advertised to the server."""
         return dict(self.server._party.state.keys)
 
-    def request(self, client: int, kind: type[messages.M]) -> messages.M:
+    def request(self, client: int, kind: type[M]) -> M:
         """The honest server's request in the round that is open."""
         return self.codec.decode(self.number, kind, self.requests[client])
 

@@ -21,12 +21,12 @@ from protocols import (
     RemoteError,
     SessionReused,
     UnsafeOpening,
-    messages,
 )
 from protocols.crypto.partial_decryption import PartialDecryption
 from protocols.encrypted import EncryptedSum
 from protocols.encrypted.client import EncryptedClient
 from protocols.encrypted.messages import Contributions, Invitation, PartialOpening
+from protocols.messages import Codec
 from protocols.session import Participant
 from tests.conformance.cohorts import COMMITTEE, IDS, SNAPSHOT_KEY, Setting, setting, stream
 from tests.protocols.encrypted_raids import ENCRYPT, OPEN, Hall, decrypted, fields, shown
@@ -299,7 +299,7 @@ def test_member_refuses_much_in_little() -> None:
         absurd.protocol, absurd.session, COMMITTEE[0], None,
         entropy=stream(b"x"), keyholder=absurd.keyholder(COMMITTEE[0]),
     )  # fmt: skip
-    small = messages.Codec(absurd.protocol.digest(absurd.session), 1000).encode(
+    small = Codec(absurd.protocol.digest(absurd.session), 1000).encode(
         OPEN, Contributions(tuple(sorted(CLIENTS)), memoryview(b""))
     )
     tracemalloc.start()

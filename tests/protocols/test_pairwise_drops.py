@@ -14,8 +14,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from protocols import Client, Continue, Finish, SecAgg, SecAggPlus, Server, Session, TooFewSurvivors, messages, simulate
+from protocols import Client, Continue, Finish, SecAgg, SecAggPlus, Server, Session, TooFewSurvivors, simulate
 from protocols.crypto import schedule
+from protocols.messages import Codec
 from protocols.pairwise import CURIOUS_ROUNDS, PairwiseMasking
 from protocols.pairwise.messages import AdvertisedKeys, Invitation
 from tests.conformance.cohorts import stream
@@ -52,7 +53,7 @@ class Cohort:
         """Everyone's neighbours where these clients have advertised keys; the graph is a hash of all their keys."""
         if present not in self._graphs:
             setup = self.protocol._setup(self.session)
-            codec = messages.Codec(setup.digest, self.protocol.message_limit(self.session))
+            codec = Codec(setup.digest, self.protocol.message_limit(self.session))
             first = (codec.encode(0, Invitation()),)
             leaves = {
                 client: setup.leaf(client, codec.decode(0, AdvertisedKeys, self.reply(client, first)))

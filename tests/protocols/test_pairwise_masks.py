@@ -9,7 +9,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
-from protocols import SecAgg, SecAggPlus, SecureSum, Session, Transmission, messages, packing, simulate
+from protocols import SecAgg, SecAggPlus, SecureSum, Session, Transmission, packing, simulate
+from protocols.messages import Codec
 from protocols.pairwise.messages import MaskedInput
 from protocols.session import Vector
 from tests.conformance.cohorts import Run, Setting, stream
@@ -60,7 +61,7 @@ def test_masked_input_is_the_input_plus_its_masks(modulus: int, size: int) -> No
 
     run.to_round(2)
     replies = run.replies()
-    codec = messages.Codec(SecAgg().digest(session), 10_000)
+    codec = Codec(SecAgg().digest(session), 10_000)
     for client in clients:
         masked = [int(entry) for entry in run.inputs[client]]
         masks = [(1, expand(hkdf(seeds[client], info(b"alone", client, client)), length, size))]
@@ -106,7 +107,7 @@ def masked_bytes(entry: int) -> "np.ndarray[tuple[int], np.dtype[np.uint8]]":
     seen: list[Transmission] = []
     simulate(SecAgg(), session, dict.fromkeys(session.clients, vector), tap=seen.append)
     sent = next(each.data for each in seen if each.round == "mask_input" and each.sender == 1)
-    packed = messages.Codec(SecAgg().digest(session), len(sent)).decode(2, MaskedInput, sent).packed
+    packed = Codec(SecAgg().digest(session), len(sent)).decode(2, MaskedInput, sent).packed
     return np.frombuffer(packed, dtype=np.uint8)
 
 

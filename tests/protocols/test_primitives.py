@@ -29,7 +29,7 @@ LOW_ORDER = (  # u = 0, 1 and -1, then 0 and 1 unreduced, the two of order 8, an
 )
 
 
-def keystream(key: bytes, counter: int, size: int) -> bytes:
+def counter_mode(key: bytes, counter: int, size: int) -> bytes:
     """Counter mode by hand: single blocks of AES, a 128-bit big-endian counter."""
     block = Cipher(algorithms.AES256(key), modes.ECB()).encryptor()  # one block at a time is what a counter mode is
     count = -(-size // 16)
@@ -46,7 +46,7 @@ def test_reference_keystream_matches_nist_vector() -> None:
         "601ec313775789a5b7a7f504bbf3d228f443e3ca4d62b59aca84e990cacaf5c5"
         "2b0930daa23de94ce87017ba2d84988ddfc9c58db67aada613c2dd08457941a6"
     )
-    stream = keystream(key, int("f0f1f2f3f4f5f6f7f8f9fafbfcfdfeff", 16), len(plaintext))
+    stream = counter_mode(key, int("f0f1f2f3f4f5f6f7f8f9fafbfcfdfeff", 16), len(plaintext))
     assert bytes(a ^ b for a, b in zip(plaintext, stream, strict=True)) == ciphertext
 
 
@@ -56,7 +56,7 @@ def test_mask_is_the_keystream_from_counter_zero(modulus: int, length: int) -> N
     dtype = prg.word_dtype(modulus)
     total = np.zeros(length, dtype=dtype)
     prg.add_mask(total, Secret(SEED))
-    assert total.tobytes() == keystream(SEED, 0, length * dtype.itemsize)
+    assert total.tobytes() == counter_mode(SEED, 0, length * dtype.itemsize)
     assert dtype.byteorder in "<|="
 
 
@@ -65,7 +65,7 @@ def test_mask_is_seamless_across_chunks(excess: int) -> None:
     length = 2 * 128 * 1024 // 4 + excess
     total = np.zeros(length, dtype="<u4")
     prg.add_mask(total, Secret(SEED))
-    assert total.tobytes() == keystream(SEED, 0, 4 * length)
+    assert total.tobytes() == counter_mode(SEED, 0, 4 * length)
 
 
 @pytest.mark.parametrize(("bits", "size"), [(1, 1), (8, 1), (9, 2), (16, 2), (17, 4), (32, 4), (33, 8), (64, 8)])
