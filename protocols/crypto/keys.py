@@ -1,20 +1,10 @@
-"""Key agreement and sealing: X25519 (RFC 7748), HKDF-SHA256 (RFC 5869), AES-256-GCM (NIST SP 800-38D).
+"""Key agreement: X25519 (RFC 7748)."""
 
-Every derived key is bound to a `context`, which the caller makes from the session digest, a purpose and the ids of
-the two parties; so a key serves one direction of one purpose in one session, and one fixed nonce is enough.
-"""
-
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from protocols.crypto.secret import Secret
 
 KEY_BYTES = 32
-SEAL_OVERHEAD_BYTES = 16
-_NONCE = bytes(12)
 _FIELD = 2**255 - 19
 _PROBE = X25519PrivateKey.from_private_bytes(bytes(KEY_BYTES))
 
@@ -37,7 +27,7 @@ class KeyPair:
         return f"KeyPair(public={self.public.hex()})"
 
     def agree(self, public: bytes) -> Secret:
-        """The 32 bytes that only the two key holders know; keys are made from it by `derive`.
+        """The 32 bytes that only the two key holders know; keys are made from it by `sealing.derive`.
 
         Raises:
             ValueError: `public` is not 32 bytes, or a point of low order (RFC 7748, section 6.1).
@@ -57,26 +47,3 @@ def is_low_order(public: bytes) -> bool:
     except ValueError:
         return True
     return False
-
-
-def derive(secret: Secret, context: bytes) -> Secret:
-    """32 bytes from a secret by HKDF-SHA256, with `context` as info."""
-    hkdf = HKDF(algorithm=hashes.SHA256(), length=KEY_BYTES, salt=None, info=context)
-    return Secret(hkdf.derive(secret.reveal()))
-
-
-def seal(key: Secret, plaintext: bytes) -> bytes:
-    """Encrypt and authenticate one message under a key that seals nothing else."""
-    return AESGCM(key.reveal()).encrypt(_NONCE, plaintext, None)
-
-
-def open_sealed(key: Secret, ciphertext: bytes | memoryview) -> bytes:
-    """The plaintext of `seal`.
-
-    Raises:
-        ValueError: The ciphertext was made under another key, or was altered.
-    """
-    try:
-        return AESGCM(key.reveal()).decrypt(_NONCE, ciphertext, None)
-    except InvalidTag:
-        raise ValueError("a sealed message does not authenticate") from None

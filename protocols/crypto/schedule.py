@@ -8,7 +8,7 @@ where they were shown the same directory.
 
 import hashlib
 
-from protocols.crypto import keys
+from protocols.crypto import sealing
 from protocols.crypto.secret import Secret
 from protocols.crypto.shamir import SHARE_BYTES
 
@@ -68,19 +68,19 @@ class Schedule:
             receiver: Who holds.
             fingerprints: Of the shares.
         """
-        return keys.derive(channel, self._info(b"share", sender, receiver) + fingerprints)
+        return sealing.derive(channel, self._info(b"share", sender, receiver) + fingerprints)
 
     def pair_mask(self, shared: Secret, *, one: int, other: int) -> Secret:
         """The seed of the mask between two clients, whichever of them asks, from that of their masking keys."""
-        return keys.derive(shared, self._info(b"pairs", min(one, other), max(one, other)))
+        return sealing.derive(shared, self._info(b"pairs", min(one, other), max(one, other)))
 
     def self_mask(self, seed: Secret, *, owner: int) -> Secret:
         """The seed of a client's self-mask, from the secret that it shared."""
-        return keys.derive(seed, self._info(b"alone", owner, owner))
+        return sealing.derive(seed, self._info(b"alone", owner, owner))
 
     def dealing(self, secret: Secret, *, owner: int) -> Secret:
         """What a client's polynomials are drawn from, under this directory and no other."""
-        return keys.derive(secret, self._info(b"deals", owner, owner))
+        return sealing.derive(secret, self._info(b"deals", owner, owner))
 
     def commitment(self, secret: Secret, *, owner: int, index: int) -> bytes:
         """32 bytes that bind a client to a secret that it shared; hiding, since the secret is uniform.

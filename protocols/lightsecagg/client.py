@@ -6,7 +6,7 @@ import numpy as np
 from msgspec import field
 
 from protocols import packing
-from protocols.crypto import keys
+from protocols.crypto import keys, sealing
 from protocols.crypto.prg import Words
 from protocols.crypto.secret import Secret
 from protocols.errors import RemoteError
@@ -79,10 +79,10 @@ class LightSecAggClient:
         # No entropy here: a client restored from before this round deals the same shares again to the same directory,
         # and seals under other keys for another, so that no key ever seals two plaintexts.
         bound = self._setup.info(b"bound", self._client, self._client) + self.state.directory
-        self.state.root = keys.derive(self.state.root, bound)
+        self.state.root = sealing.derive(self.state.root, bound)
         setup, members = self._setup, sorted(self.state.members)
         seeds = {
-            holder: keys.derive(self.state.root, setup.info(b"drawn", self._client, holder))
+            holder: sealing.derive(self.state.root, setup.info(b"drawn", self._client, holder))
             for holder in setup.seeded(self.state.members, self._client)
         }
         rest = [member for member in members if member not in seeds]
@@ -94,7 +94,7 @@ class LightSecAggClient:
         packed = {holder: packing.pack(share, self._session.modulus) for holder, share in zip(rest, coded, strict=True)}
         self.state.held[self._client] = Secret(packed.pop(self._client))
         ciphertexts = [
-            keys.seal(
+            sealing.seal(
                 self._share_key(self._client, holder), seeds[holder].reveal() if holder in seeds else packed[holder]
             )
             for holder in members
@@ -157,7 +157,7 @@ class LightSecAggClient:
     def _open(self, owner: int, ciphertext: memoryview) -> bool:
         """Keep the share of an owner's mask; False where it does not open, or has a wrong length."""
         try:
-            share = keys.open_sealed(self._share_key(owner, self._client), ciphertext)
+            share = sealing.open_sealed(self._share_key(owner, self._client), ciphertext)
         except ValueError:
             return False
         self.state.held[owner] = Secret(share)
@@ -186,7 +186,7 @@ class LightSecAggClient:
     def _mask(self) -> Words:
         """This client's mask, with what fills its last piece."""
         code = self._setup.code
-        seed = keys.derive(self.state.root, self._setup.info(b"mask.", self._client, self._client))
+        seed = sealing.derive(self.state.root, self._setup.info(b"mask.", self._client, self._client))
         return self._field.uniform(seed, code.pieces * self._setup.share_length)
 
     def _is_seed(self, owner: int) -> bool:
@@ -196,4 +196,4 @@ class LightSecAggClient:
         """The key that seals a share, bound to what it is, to both ids and to everyone's public keys."""
         purpose = b"seed." if holder in self._setup.seeded(self.state.members, owner) else b"share"
         channel = self.state.channels[holder if owner == self._client else owner]
-        return keys.derive(channel, self._setup.info(purpose, owner, holder) + self.state.directory)
+        return sealing.derive(channel, self._setup.info(purpose, owner, holder) + self.state.directory)

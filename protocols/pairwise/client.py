@@ -6,7 +6,7 @@ import msgspec
 import numpy as np
 
 from protocols import packing
-from protocols.crypto import keys, prg, schedule, shamir
+from protocols.crypto import keys, prg, schedule, sealing, shamir
 from protocols.crypto.prg import Words
 from protocols.crypto.secret import Secret
 from protocols.errors import RemoteError
@@ -119,7 +119,7 @@ class PairwiseClient:
                 key = derive.share_key(
                     self.state.channels[holder], sender=self._client, receiver=holder, fingerprints=fingerprint
                 )
-                ciphertexts.append(keys.seal(key, joined))
+                ciphertexts.append(sealing.seal(key, joined))
         commitments = b"".join(
             derive.commitment(secret, owner=self._client, index=index)
             for index, secret in enumerate((self.state.seed, *self.state.attached))
@@ -249,7 +249,7 @@ class PairwiseClient:
             self.state.channels[owner], sender=owner, receiver=self._client, fingerprints=fingerprints
         )
         try:
-            joined = keys.open_sealed(key, sealed)
+            joined = sealing.open_sealed(key, sealed)
         except ValueError:
             return False
         shares = [joined[i : i + shamir.SHARE_BYTES] for i in range(0, len(joined), shamir.SHARE_BYTES)]

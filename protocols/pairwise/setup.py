@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from functools import lru_cache
 
-from protocols.crypto import graph, keys, schedule, shamir
+from protocols.crypto import graph, keys, schedule, sealing, shamir
 from protocols.crypto.schedule import Schedule
 from protocols.errors import RemoteError
 from protocols.identity import Signatures
@@ -44,7 +44,7 @@ class Setup:
     @property
     def sealed_bytes(self) -> int:
         """Length of a ciphertext of shares."""
-        return self.shares_each * shamir.SHARE_BYTES + keys.SEAL_OVERHEAD_BYTES
+        return self.shares_each * shamir.SHARE_BYTES + sealing.SEAL_OVERHEAD_BYTES
 
     @property
     def fingerprint_bytes(self) -> int:

@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 
 from protocols import Client, Finish, RemoteError, SecureSum, Session, packing
-from protocols.crypto import keys
+from protocols.crypto import sealing
 from protocols.lightsecagg import LightSecAgg
 from protocols.lightsecagg.messages import AggregatedShares, DeliveredShares, MaskedInput, SealedShares
 from protocols.messages import Message
@@ -52,8 +52,8 @@ def seal_forged_share(run: Cohort, owner: int, holder: int, sealed: Message) -> 
     others = [client for client in sorted(run.inputs) if client != owner]
     key = run.clients[owner]._party._share_key(owner, holder)
     pieces = cut(run, owner, sealed)
-    share = memoryview(keys.open_sealed(key, pieces[others.index(holder)]))
-    pieces[others.index(holder)] = memoryview(keys.seal(key, bytes(altered(share, 3, PRIME))))
+    share = memoryview(sealing.open_sealed(key, pieces[others.index(holder)]))
+    pieces[others.index(holder)] = memoryview(sealing.seal(key, bytes(altered(share, 3, PRIME))))
     return run.write(SealedShares(memoryview(b"".join(pieces))))
 
 

@@ -15,7 +15,7 @@ import pytest
 from msgspec.structs import replace
 
 from protocols import Adversary, Member, SecAgg, SecAggPlus, Secret
-from protocols.crypto import graph, keys, shamir
+from protocols.crypto import graph, keys, sealing, shamir
 from protocols.identity import SessionRecord, Signatures
 from protocols.messages import Message
 from protocols.pairwise.messages import (
@@ -255,7 +255,7 @@ def test_server_in_the_middle_opens_everything_in_curious_mode() -> None:
         key = run.setup.schedule(root).share_key(
             pair.agree(run.keys[0].sealing), sender=0, receiver=holder, fingerprints=fingerprint
         )
-        shares[holder] = keys.open_sealed(key, dealt.ciphertexts[position])[:33]
+        shares[holder] = sealing.open_sealed(key, dealt.ciphertexts[position])[:33]
     assert shamir.combine(shares, threshold=3) == Secret(run.drawn[0][2])
 
 

@@ -12,7 +12,7 @@ import pytest
 from msgspec.structs import replace
 
 from protocols import Adversary, Finish, RemoteError, SecAgg, SecAggPlus, Secret, TooFewSurvivors
-from protocols.crypto import keys, shamir
+from protocols.crypto import keys, sealing, shamir
 from protocols.identity import Signatures
 from protocols.pairwise.messages import AdvertisedKeys, DeliveredShares, MaskedInput, RevealedShares, SealedShares
 from protocols.pairwise.setup import KEYS, SHARES
@@ -66,7 +66,7 @@ class Dealing(Play):
             if holder != owner:
                 fingerprint = shared.fingerprints[64 * index : 64 * index + 64]
                 sealed = shared.ciphertexts[others.index(holder)]
-                joined = keys.open_sealed(self.channel(owner, holder, fingerprint), sealed)
+                joined = sealing.open_sealed(self.channel(owner, holder, fingerprint), sealed)
                 found[holder] = (joined[:33], joined[33:])
         return found
 
@@ -80,7 +80,7 @@ class Dealing(Play):
             fingerprint = derive.fingerprints(shown, owner=owner, holder=holder)
             fingerprints.append(fingerprint)
             if holder != owner:
-                ciphertexts.append(keys.seal(self.channel(owner, holder, fingerprint), joined))
+                ciphertexts.append(sealing.seal(self.channel(owner, holder, fingerprint), joined))
         self.clients[owner]._party.state.shares[owner] = tuple(map(Secret, shares[owner]))
         shared = SealedShares(commitments, b"".join(fingerprints), tuple(ciphertexts), b"")
         return self.codec.encode(SHARE, self.signed(owner, shared))
@@ -364,5 +364,5 @@ def opened(run: Dealing, holder: int, owner: int) -> bool:
     position = [each for each in run.holders(holder) if each != holder].index(owner)
     fingerprints = delivered.fingerprints[position]
     key = derive.share_key(agreed, sender=owner, receiver=holder, fingerprints=fingerprints)
-    joined = keys.open_sealed(key, delivered.ciphertexts[position])
+    joined = sealing.open_sealed(key, delivered.ciphertexts[position])
     return derive.fingerprints(joined, owner=owner, holder=holder) == delivered.fingerprints[position]

@@ -103,7 +103,7 @@ def test_interruption_leaves_no_secret_in_the_frames_of_its_traceback(
     def interrupt(*arguments: object, **named: object) -> bytes:
         raise Interrupted
 
-    monkeypatch.setattr("protocols.crypto.keys.seal", interrupt)
+    monkeypatch.setattr("protocols.crypto.sealing.seal", interrupt)
     with pytest.raises(Interrupted) as caught:
         run.clients[0].handle(run.requests[0])
     frames = [frame for frame, _ in traceback.walk_tb(caught.tb)]
