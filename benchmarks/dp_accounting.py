@@ -18,7 +18,7 @@ from rich import box
 from rich.table import Table
 
 from benchmarks.timing import took
-from dp.accounting import guarantee
+from dp.accounting.guarantee import guarantee
 from dp.calibration import calibrate_distributed, calibrate_gaussian, calibrate_skellam
 from dp.events import (
     DistributedDiscreteGaussianEvent,

@@ -9,7 +9,7 @@ raises `LatticeTooCoarse`. To mend that, multiply the values **and** `l2_sensiti
 and divide the total by `error.scale`.
 """
 
-from dp.accounting import Guarantee, check_delta, guarantee, is_within, subsampled_gaussian_epsilon
+from dp.accounting.guarantee import Guarantee, check_delta, guarantee, is_within, subsampled_gaussian_epsilon
 from dp.adaptive import AdaptiveClip, count_weight
 from dp.calibration import calibrate_distributed, calibrate_gaussian, calibrate_skellam
 from dp.clip import Clipped, clip_l2, clip_l2_per_layer, l2_norm

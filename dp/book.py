@@ -10,7 +10,7 @@ from typing import Final
 
 import msgspec
 
-from dp.accounting import Guarantee, guarantee, is_within
+from dp.accounting.guarantee import Guarantee, guarantee, is_within
 from dp.checks import harmless, integer_at_least
 from dp.errors import IncompatibleEvent, InvalidParameter, InvalidReservation, LedgerCorrupt
 from dp.events import PrivacyEvent

@@ -10,7 +10,8 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from dp.accounting import is_within
+from dp.accounting.guarantee import is_within
+from dp.accounting.privacy_loss import loss_epsilon, why_not
 from dp.checks import magnitude
 from dp.distributed import (
     MAXIMUM_LOCAL_SIGMA,
@@ -21,7 +22,6 @@ from dp.distributed import (
 )
 from dp.errors import InfeasibleTarget, LatticeTooCoarse
 from dp.events import GaussianEvent, NeighbouringRelation, PrivacyEvent
-from dp.loss import loss_epsilon, why_not
 from dp.skellam import MAXIMUM_VARIANCE, MINIMUM_VARIANCE
 from dp.target import MAXIMUM_NOISE_MULTIPLIER, Target
 

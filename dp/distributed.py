@@ -162,7 +162,7 @@ class DistributedSkellam:
         Sensitivity: `l2_sensitivity` in L2. Relation: zero-out, one client's vector replaced by zero with its noise
         share staying in the sum; the number and names of the contributors are public. Unit: client. Releasing the sum
         of at least `minimum_contributors` vectors with their shares has the Renyi divergences of `event` (see
-        `dp.renyi`). A sum over more contributors is post-processing, as in `DistributedDiscreteGaussian`.
+        `dp.accounting.renyi`). A sum over more contributors is post-processing, as in `DistributedDiscreteGaussian`.
 
     Raises:
         InvalidParameter: an attribute is out of range.

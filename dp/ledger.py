@@ -20,7 +20,7 @@ from typing import Final, Self
 
 import msgspec
 
-from dp.accounting import Guarantee
+from dp.accounting.guarantee import Guarantee
 from dp.book import Book
 from dp.chain import ChainFile
 from dp.checks import integer_at_least, short_text

@@ -8,6 +8,7 @@ from typing import assert_never
 
 import numpy as np
 
+from dp.accounting.renyi import renyi_divergences
 from dp.errors import IncompatibleEvent, InvalidParameter, InvalidReservation
 from dp.events import (
     DistributedDiscreteGaussianEvent,
@@ -17,7 +18,6 @@ from dp.events import (
     SkellamEvent,
     taken_apart,
 )
-from dp.renyi import renyi_divergences
 
 
 def least_contributors(event: PrivacyEvent) -> int:

@@ -14,7 +14,7 @@ from typing import Final
 import msgspec
 from msgspec.structs import force_setattr
 
-from dp.accounting import check_delta
+from dp.accounting.guarantee import check_delta
 from dp.checks import integer_at_least, magnitude, member, positive_real, short_text
 from dp.description import Description
 from dp.errors import InvalidParameter

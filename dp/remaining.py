@@ -11,11 +11,11 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from dp.accounting import composed_divergences, counted, is_within, renyi_epsilon
+from dp.accounting.guarantee import composed_divergences, counted, is_within, renyi_epsilon
+from dp.accounting.privacy_loss import loss_epsilon, why_not
+from dp.accounting.renyi import renyi_divergences
 from dp.events import GaussianEvent, PrivacyEvent, taken_apart
-from dp.loss import loss_epsilon, why_not
 from dp.records import Budget
-from dp.renyi import renyi_divergences
 
 MAXIMUM_REMAINING: Final = 1 << 40
 POINTS: Final = 10_000
@@ -66,7 +66,7 @@ def quick_epsilon(releases: Mapping[PrivacyEvent, int], divergences: NDArray[np.
 
     Args:
         releases: how often each took place, none of them repeated.
-        divergences: of all of them, at the orders of `dp.renyi.ORDERS`; shape `(len(ORDERS),)`, float64.
+        divergences: of all of them, at the orders of `dp.accounting.renyi.ORDERS`; shape `(len(ORDERS),)`, float64.
         delta: strictly between 0 and 1.
     """
     renyi, _ = renyi_epsilon(divergences, delta)

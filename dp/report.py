@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
-from dp.accounting import Guarantee, guarantee
+from dp.accounting.guarantee import Guarantee, guarantee
 from dp.description import Description
 from dp.events import NeighbouringRelation, PrivacyEvent, SkellamEvent
 from dp.figures import in_full, rounded_up, rounded_up_within

@@ -6,7 +6,7 @@ from typing import Final
 
 import msgspec
 
-from dp.accounting import guarantee
+from dp.accounting.guarantee import guarantee
 from dp.checks import integer_at_least, magnitude, member, positive_real, probability
 from dp.errors import InvalidParameter
 from dp.events import (
@@ -72,7 +72,8 @@ class Target:
     def renyi_spent(self, noise_multiplier: float) -> float:
         """Return the epsilon of all releases, each with Gaussian noise, by the accountant of lattice noise, Renyi DP.
 
-        One discrete Gaussian has tau = 0 (see `dp.renyi`), and with it the continuous one's divergence at every order.
+        One discrete Gaussian has tau = 0 (see `dp.accounting.renyi`), and with it the continuous one's divergence at
+        every order.
         """
         event = DistributedDiscreteGaussianEvent(
             local_sigma=noise_multiplier * _UNIT, contributors=1, l2_sensitivity=_UNIT, dimension=1

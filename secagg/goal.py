@@ -7,7 +7,7 @@ has room for.
 from collections import Counter
 from dataclasses import dataclass
 
-from dp.accounting import guarantee
+from dp.accounting.guarantee import guarantee
 from dp.events import PrivacyEvent
 from dp.figures import in_full, rounded_up_within
 from dp.ledger import Ledger

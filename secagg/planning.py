@@ -10,7 +10,7 @@ from typing import Final, Literal
 
 import msgspec
 
-from dp.accounting import Guarantee, guarantee
+from dp.accounting.guarantee import Guarantee, guarantee
 from dp.calibration import calibrate_gaussian
 from dp.distributed import LatticeNoise
 from dp.errors import InfeasibleTarget

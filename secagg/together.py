@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from dp.accounting import Guarantee, guarantee
+from dp.accounting.guarantee import Guarantee, guarantee
 from dp.description import Description
 from dp.errors import LedgerStale
 from dp.events import PrivacyEvent

@@ -23,7 +23,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy import optimize, special, stats
 
-from dp.accounting import guarantee
+from dp.accounting.guarantee import guarantee
 from dp.calibration import calibrate_distributed, calibrate_gaussian, calibrate_skellam
 from dp.clip import clip_l2, l2_norm
 from dp.distributed import DistributedDiscreteGaussian, DistributedSkellam, LatticeNoise

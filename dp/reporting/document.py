@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 import msgspec
 from msgspec import Meta, Struct
 
-from dp.accounting import Guarantee
+from dp.accounting.guarantee import Guarantee
 from dp.events import NeighbouringRelation, PrivacyUnit
 from dp.records import Detail
 from dp.reporting.assumptions import Assumption, State

@@ -11,12 +11,12 @@ from typing import Final
 
 import numpy as np
 
-from dp.accounting import composed_divergences, counted, renyi_epsilon
+from dp.accounting.guarantee import composed_divergences, counted, renyi_epsilon
+from dp.accounting.privacy_loss import loss_epsilons, why_not
+from dp.accounting.renyi import ORDERS, renyi_divergences
 from dp.events import PrivacyEvent
-from dp.loss import loss_epsilons, why_not
 from dp.records import Budget
 from dp.remaining import POINTS, is_sampled_gaussian, quick_epsilon
-from dp.renyi import ORDERS, renyi_divergences
 
 MAXIMUM_ACCOUNTED: Final = 200
 PROJECTED: Final = 40

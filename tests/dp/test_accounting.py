@@ -5,7 +5,8 @@ import msgspec
 import numpy as np
 import pytest
 
-from dp.accounting import check_delta, guarantee, is_within, subsampled_gaussian_epsilon
+from dp.accounting.guarantee import check_delta, guarantee, is_within, subsampled_gaussian_epsilon
+from dp.accounting.renyi import HIGHEST_AMPLIFIED_ORDER, ORDERS, renyi_divergences
 from dp.errors import IncompatibleEvent, InvalidParameter
 from dp.events import (
     DistributedDiscreteGaussianEvent,
@@ -17,7 +18,6 @@ from dp.events import (
     RepeatedEvent,
     SkellamEvent,
 )
-from dp.renyi import HIGHEST_AMPLIFIED_ORDER, ORDERS, renyi_divergences
 
 ADD_OR_REMOVE: Final = NeighbouringRelation.ADD_OR_REMOVE_ONE
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dp.amplification import (
+from dp.accounting.amplification import (
     MAXIMUM_ORDER,
     KnownDivergences,
     SubsampledDivergences,

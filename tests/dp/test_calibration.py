@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from dp.accounting import guarantee, is_within
+from dp.accounting.guarantee import guarantee, is_within
+from dp.accounting.privacy_loss import gaussian_epsilon
 from dp.calibration import (
     calibrate_distributed,
     calibrate_gaussian,
@@ -15,7 +16,6 @@ from dp.calibration import (
 )
 from dp.errors import IncompatibleEvent, InfeasibleTarget, InvalidParameter, LatticeTooCoarse
 from dp.events import GaussianEvent, NeighbouringRelation, PoissonSampledEvent, PrivacyEvent
-from dp.loss import gaussian_epsilon
 from dp.target import Target
 
 TARGET: dict[str, Any] = {

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dp.accounting import guarantee
+from dp.accounting.guarantee import guarantee
 from dp.calibration import calibrate_distributed
 from dp.errors import BudgetExceeded, IncompatibleEvent, InvalidParameter, InvalidReservation, LedgerUnavailable
 from dp.events import DistributedDiscreteGaussianEvent, GaussianEvent, NeighbouringRelation

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from dp.accounting import guarantee
+from dp.accounting.guarantee import guarantee
 from dp.chain import ChainFile
 from dp.errors import DpError, LedgerCorrupt, LedgerError, LedgerUnavailable
 from dp.events import GaussianEvent, RepeatedEvent

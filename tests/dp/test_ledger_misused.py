@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from dp.accounting import guarantee, is_within
+from dp.accounting.guarantee import guarantee, is_within
 from dp.errors import BudgetExceeded, DpError, InvalidParameter, LedgerLocked, LedgerUnavailable
 from dp.events import GaussianEvent
 from dp.ledger import Ledger

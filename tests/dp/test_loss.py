@@ -10,10 +10,10 @@ import mpmath  # type: ignore[import-untyped]  # dp-accounting brings it; it has
 import pytest
 from dp_accounting.pld import privacy_loss_distribution
 
-from dp.discretisation import discretised
+from dp.accounting.discretisation import discretised
+from dp.accounting.privacy_loss import gaussian_epsilon, loss_epsilon, why_not
 from dp.errors import InvalidParameter
 from dp.events import GaussianEvent, NeighbouringRelation, PoissonSampledEvent, PrivacyEvent, SkellamEvent
-from dp.loss import gaussian_epsilon, loss_epsilon, why_not
 
 ADD_OR_REMOVE: Final = NeighbouringRelation.ADD_OR_REMOVE_ONE
 NEARLY_ALL: Final = 1 - 1e-12

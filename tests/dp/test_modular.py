@@ -4,12 +4,12 @@ from typing import Any
 
 import pytest
 
-from dp.accounting import guarantee
+from dp.accounting.guarantee import guarantee
+from dp.accounting.privacy_loss import gaussian_epsilon
 from dp.calibration import calibrate_distributed, renyi_noise_multiplier
 from dp.distributed import LatticeNoise
 from dp.errors import InfeasibleTarget, InvalidParameter
 from dp.events import DistributedDiscreteGaussianEvent, NeighbouringRelation, PoissonSampledEvent, SkellamEvent
-from dp.loss import gaussian_epsilon
 from dp.modular import ModularPlan, plan_modulus, rounded_norm
 
 SETTING: dict[str, Any] = {

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from dp.accounting import guarantee
+from dp.accounting.guarantee import guarantee
 from dp.chain import ChainFile
 from dp.errors import IncompatibleEvent, InvalidParameter, InvalidReservation, LedgerCorrupt
 from dp.events import (

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from dp.amplification import SubsamplingBound
+from dp.accounting.amplification import SubsamplingBound
+from dp.accounting.renyi import HIGHEST_AMPLIFIED_ORDER, ORDERS, inflation, renyi_divergences, subsampling_bound
 from dp.calibration import calibrate_distributed, calibrate_gaussian
 from dp.events import (
     DistributedDiscreteGaussianEvent,
@@ -22,7 +23,6 @@ from dp.events import (
     RepeatedEvent,
     SkellamEvent,
 )
-from dp.renyi import HIGHEST_AMPLIFIED_ORDER, ORDERS, inflation, renyi_divergences, subsampling_bound
 
 SUMS: Final = [
     (0.5, 2, 1),

@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from dp.accounting import guarantee
+from dp.accounting.guarantee import guarantee
 from dp.description import Description
 from dp.errors import MissingExtra
 from dp.events import (

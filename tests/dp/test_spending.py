@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from dp.accounting import composed_divergences, guarantee, renyi_epsilon
+from dp.accounting.guarantee import composed_divergences, guarantee, renyi_epsilon
+from dp.accounting.privacy_loss import loss_epsilon, loss_epsilons
 from dp.events import (
     DistributedDiscreteGaussianEvent,
     GaussianEvent,
@@ -17,7 +18,6 @@ from dp.events import (
     RepeatedEvent,
 )
 from dp.ledger import Ledger
-from dp.loss import loss_epsilon, loss_epsilons
 from dp.records import Budget
 from dp.remaining import MAXIMUM_REMAINING, remaining
 from dp.report import BudgetReport

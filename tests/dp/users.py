@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from dp.accounting import guarantee
+from dp.accounting.guarantee import guarantee
 from dp.events import DistributedDiscreteGaussianEvent
 from dp.ledger import Ledger
 

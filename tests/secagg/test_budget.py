@@ -5,7 +5,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from dp.accounting import guarantee
+from dp.accounting.guarantee import guarantee
 from dp.chain import ChainFile
 from dp.distributed import DistributedDiscreteGaussian
 from dp.errors import DpError, InfeasibleTarget

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dp.accounting import guarantee
+from dp.accounting.guarantee import guarantee
 from dp.adaptive import AdaptiveClip
 from dp.clip import l2_norm
 from dp.errors import InvalidParameter

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from dp.accounting import guarantee
+from dp.accounting.guarantee import guarantee
 from dp.errors import InfeasibleTarget, InvalidParameter
 from dp.events import GaussianEvent, NeighbouringRelation, PoissonSampledEvent, PrivacyUnit, RepeatedEvent
 from secagg.config import parse

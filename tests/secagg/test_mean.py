@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import stats
 
-from dp.accounting import guarantee
+from dp.accounting.guarantee import guarantee
 from dp.clip import clip_l2, l2_norm
 from dp.distributed import DistributedDiscreteGaussian, LatticeNoise
 from dp.errors import InfeasibleTarget, InvalidParameter

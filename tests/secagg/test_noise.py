@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy import stats
 
-from dp.accounting import guarantee
+from dp.accounting.guarantee import guarantee
 from dp.distributed import LatticeNoise
 from dp.errors import InvalidParameter, TooManyDropped
 from dp.events import SkellamEvent, Trust

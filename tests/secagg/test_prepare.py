@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dp.accounting import guarantee
+from dp.accounting.guarantee import guarantee
 from dp.errors import DpError
 from protocols import Adversary, PlainSum, SecAgg, SecAggPlus
 from protocols.errors import ParameterError, UnknownProtocol

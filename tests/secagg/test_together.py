@@ -6,7 +6,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from dp.accounting import guarantee
+from dp.accounting.guarantee import guarantee
 from dp.description import Description
 from dp.events import DistributedDiscreteGaussianEvent, NeighbouringRelation, PrivacyEvent, PrivacyUnit
 from dp.ledger import Ledger

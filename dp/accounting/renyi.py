@@ -20,11 +20,11 @@ Federated Learning", arXiv 2110.04995v2, Corollary 3.6, for every integer a >= 2
 
 An integer vector has D1 <= min(sqrt(d) D2, D2^2), which is what is put for D1 in both.
 
-Poisson sampling: `dp.amplification` at integer orders, from the divergences of the release to those who take part. It
-asks for them in both directions. All three noises have symmetric laws, sums of symmetric ones included: x -> v - x
-exchanges the noise and the noise moved by v, so the two directions are equal, and each bound above holds for both. The
-expansion grows with every divergence, so that bounds from above, as tau makes them, give bounds from above. Sampling
-never adds to a divergence, which is the bound above the highest order that is computed.
+Poisson sampling: `dp.accounting.amplification` at integer orders, from the divergences of the release to those who take
+part. It asks for them in both directions. All three noises have symmetric laws, sums of symmetric ones included: x -> v
+- x exchanges the noise and the noise moved by v, so the two directions are equal, and each bound above holds for both.
+The expansion grows with every divergence, so that bounds from above, as tau makes them, give bounds from above.
+Sampling never adds to a divergence, which is the bound above the highest order that is computed.
 
 Between integers a -> (a - 1) D_a is convex (it is the logarithm of E[r^(a-1)], which is convex by Hoelder's inequality;
 van Erven, Harremoes, arXiv 1206.2459), and 0 at a = 1, so that its chords bound it from above.
@@ -37,7 +37,7 @@ from typing import Final, assert_never
 import numpy as np
 from numpy.typing import NDArray
 
-from dp.amplification import MAXIMUM_ORDER, KnownDivergences, SubsamplingBound, subsampled_divergences
+from dp.accounting.amplification import MAXIMUM_ORDER, KnownDivergences, SubsamplingBound, subsampled_divergences
 from dp.events import (
     DistributedDiscreteGaussianEvent,
     GaussianEvent,

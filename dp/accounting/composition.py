@@ -1,7 +1,7 @@
 r"""Composition of discretised privacy losses: the epsilon of many releases together.
 
 A bound is not below the exact epsilon at any delta. At deltas that are small against the mass that a discretisation
-puts at infinity (`dp.discretisation`, below 1e-23 a release) it is far above, or infinite.
+puts at infinity (`dp.accounting.discretisation`, below 1e-23 a release) it is far above, or infinite.
 
 A release's loss is l_i = i h with mass p_i on a grid of h, and infinite with mass p_inf. The losses of independent
 releases add up, and with the masses u_i of their sum (Sommer, Meiser, Mohammadi, PoPETs 2019(2))

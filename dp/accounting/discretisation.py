@@ -29,7 +29,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from dp.composition import Losses
+from dp.accounting.composition import Losses
 
 TAIL_DEVIATIONS: Final = 10.0
 NARROW: Final = 0.2

@@ -11,10 +11,10 @@ exp(-ts - s^2/2) over s > 0, it is phi(t) (M(t) - M(t + m)), which loses nothing
 the difference would be lost, -m M1 - m^2/2 M2 - m^3/6 M3 bounds it from above, since the fourth derivative of M is
 positive; M1 = t M - 1, M2 = M + t M1 and M3 = 2 M1 + t M2 are the first three.
 
-With sampling the losses are discretised pessimistically by `dp.discretisation` (Doroshenko, Ghazi, Kamath, Kumar,
-Manurangsi, arXiv 2207.04380v1) and composed by `dp.composition`, under add-or-remove-one and no other relation. A pair
-of such distributions dominates every round, whatever was seen before it, so that they compose also where rounds are
-chosen adaptively (Zhu, Dong, Wang, arXiv 2106.08567).
+With sampling the losses are discretised pessimistically by `dp.accounting.discretisation` (Doroshenko, Ghazi, Kamath,
+Kumar, Manurangsi, arXiv 2207.04380v1) and composed by `dp.accounting.composition`, under add-or-remove-one and no other
+relation. A pair of such distributions dominates every round, whatever was seen before it, so that they compose also
+where rounds are chosen adaptively (Zhu, Dong, Wang, arXiv 2106.08567).
 
 The grid h follows the losses. Moving a loss to the two points of the grid beside it adds at most h^2/4 to its variance,
 h^2/6 on average, so with s the standard deviation of a release's loss epsilon grows by a fraction of about
@@ -28,8 +28,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from dp.composition import Losses, composed_epsilon
-from dp.discretisation import discretised, reach
+from dp.accounting.composition import Losses, composed_epsilon
+from dp.accounting.discretisation import discretised, reach
 from dp.errors import InvalidParameter
 from dp.events import GaussianEvent, PoissonSampledEvent, PrivacyEvent
 

@@ -1,12 +1,13 @@
 """Accounting of releases: what all of them satisfy together, as (epsilon, delta).
 
-Every set of releases is accounted by Renyi DP: `dp.renyi` bounds the divergences of each, composition adds the curves
-(Mironov, arXiv 1702.07476v3, Proposition 1), also where later releases are chosen adaptively, and the conversion of
-the sum to epsilon is dp-accounting's: arXiv 2004.00010v4, Proposition 12, with epsilon = 0 where delta already covers
-the Kullback-Leibler divergence.
+Every set of releases is accounted by Renyi DP: `dp.accounting.renyi` bounds the divergences of each, composition adds
+the curves (Mironov, arXiv 1702.07476v3, Proposition 1), also where later releases are chosen adaptively, and the
+conversion of the sum to epsilon is dp-accounting's: arXiv 2004.00010v4, Proposition 12, with epsilon = 0 where delta
+already covers the Kullback-Leibler divergence.
 
-Where all noise is Gaussian, sampled or not, privacy loss distributions (`dp.loss`) give a second upper bound, nearly
-always the lower one at any epsilon and delta; the lesser is the guarantee, the other its cross-check.
+Where all noise is Gaussian, sampled or not, privacy loss distributions (`dp.accounting.privacy_loss`) give a second
+upper bound, nearly always the lower one at any epsilon and delta; the lesser is the guarantee, the other its
+cross-check.
 """
 
 import math
@@ -18,6 +19,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from dp.accounting.privacy_loss import LossEpsilon, loss_epsilon, why_not
+from dp.accounting.renyi import HIGHEST_AMPLIFIED_ORDER, ORDERS, renyi_divergences, subsampling_bound
 from dp.checks import integer_at_least, member, positive_real, probability
 from dp.errors import IncompatibleEvent, InvalidParameter
 from dp.events import (
@@ -28,8 +31,6 @@ from dp.events import (
     PrivacyUnit,
     single_releases,
 )
-from dp.loss import LossEpsilon, loss_epsilon, why_not
-from dp.renyi import HIGHEST_AMPLIFIED_ORDER, ORDERS, renyi_divergences, subsampling_bound
 
 RENYI_ACCOUNTANT: Final = "Renyi DP (converted by arXiv 2004.00010v4 Proposition 12)"
 EXACT_ACCOUNTANT: Final = "exact for Gaussian noise (arXiv 1805.06530v2 Theorem 8)"
@@ -231,7 +232,7 @@ def counted(events: Mapping[PrivacyEvent, int]) -> Counter[PrivacyEvent]:
 
 
 def composed_divergences(releases: Mapping[PrivacyEvent, int]) -> NDArray[np.float64]:
-    """Return the divergences of all releases together, at the orders of `dp.renyi.ORDERS`.
+    """Return the divergences of all releases together, at the orders of `dp.accounting.renyi.ORDERS`.
 
     Args:
         releases: how often each took place.
@@ -257,7 +258,7 @@ def renyi_epsilon(divergences: NDArray[np.float64], delta: float) -> tuple[float
     Source: arXiv 2004.00010v4, Proposition 12, as dp-accounting has it.
 
     Args:
-        divergences: at the orders of `dp.renyi.ORDERS`; shape `(len(ORDERS),)`, float64.
+        divergences: at the orders of `dp.accounting.renyi.ORDERS`; shape `(len(ORDERS),)`, float64.
         delta: strictly between 0 and 1.
     """
     import dp_accounting.rdp

@@ -1,0 +1,1 @@
+"""What releases cost together: the accountants and the guarantee that they give."""
