@@ -19,7 +19,7 @@ from rich.table import Table
 
 from benchmarks.timing import took
 from dp.accounting.guarantee import guarantee
-from dp.calibration import calibrate_distributed, calibrate_gaussian, calibrate_skellam
+from dp.calibration.least_noise import calibrate_distributed, calibrate_gaussian, calibrate_skellam
 from dp.events import (
     DistributedDiscreteGaussianEvent,
     GaussianEvent,

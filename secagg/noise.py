@@ -7,7 +7,7 @@ from typing import Any, assert_never
 import numpy as np
 from numpy.typing import NDArray
 
-from dp.calibration import CALIBRATE, calibrate_skellam
+from dp.calibration.least_noise import CALIBRATE, calibrate_skellam
 from dp.distributed import DistributedDiscreteGaussian, DistributedSkellam, LatticeNoise
 from dp.events import PrivacyEvent, Trust
 from dp.removal import RemovableSkellam

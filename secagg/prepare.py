@@ -6,7 +6,7 @@ from functools import partial
 
 import msgspec
 
-from dp.calibration import calibrate_gaussian
+from dp.calibration.least_noise import calibrate_gaussian
 from dp.events import PrivacyEvent
 from protocols import Adversary, BrokenProtocol, Keyholder, Member, SecureSum, load, loadable
 from protocols.errors import ParameterError

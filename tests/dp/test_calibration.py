@@ -7,16 +7,16 @@ import pytest
 
 from dp.accounting.guarantee import guarantee, is_within
 from dp.accounting.privacy_loss import gaussian_epsilon
-from dp.calibration import (
+from dp.calibration.least_noise import (
     calibrate_distributed,
     calibrate_gaussian,
     calibrate_skellam,
     least_noise,
     renyi_noise_multiplier,
 )
+from dp.calibration.release_target import Target
 from dp.errors import IncompatibleEvent, InfeasibleTarget, InvalidParameter, LatticeTooCoarse
 from dp.events import GaussianEvent, NeighbouringRelation, PoissonSampledEvent, PrivacyEvent
-from dp.target import Target
 
 TARGET: dict[str, Any] = {
     "epsilon": 8.0,

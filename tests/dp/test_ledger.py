@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from dp.accounting.guarantee import guarantee
-from dp.calibration import calibrate_distributed
+from dp.calibration.least_noise import calibrate_distributed
 from dp.errors import BudgetExceeded, IncompatibleEvent, InvalidParameter, InvalidReservation, LedgerUnavailable
 from dp.events import DistributedDiscreteGaussianEvent, GaussianEvent, NeighbouringRelation
 from dp.ledger import Ledger

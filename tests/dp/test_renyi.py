@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from dp.accounting.amplification import SubsamplingBound
 from dp.accounting.renyi import HIGHEST_AMPLIFIED_ORDER, ORDERS, inflation, renyi_divergences, subsampling_bound
-from dp.calibration import calibrate_distributed, calibrate_gaussian
+from dp.calibration.least_noise import calibrate_distributed, calibrate_gaussian
 from dp.events import (
     DistributedDiscreteGaussianEvent,
     GaussianEvent,

@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from dp.accounting.guarantee import guarantee
+from dp.calibration.modular import rounded_norm
 from dp.chain import ChainFile
 from dp.distributed import DistributedDiscreteGaussian
 from dp.errors import DpError, InfeasibleTarget
@@ -18,7 +19,6 @@ from dp.events import (
 )
 from dp.figures import rounded_up
 from dp.ledger import Ledger
-from dp.modular import rounded_norm
 from dp.records import Commitment, Reservation
 from dp.report import BudgetReport
 from dp.reporting.assumptions import NOTHING_ELSE, ONLY_LEDGER

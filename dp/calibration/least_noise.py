@@ -12,6 +12,7 @@ from typing import Final
 
 from dp.accounting.guarantee import is_within
 from dp.accounting.privacy_loss import loss_epsilon, why_not
+from dp.calibration.release_target import MAXIMUM_NOISE_MULTIPLIER, Target
 from dp.checks import magnitude
 from dp.distributed import (
     MAXIMUM_LOCAL_SIGMA,
@@ -23,7 +24,6 @@ from dp.distributed import (
 from dp.errors import InfeasibleTarget, LatticeTooCoarse
 from dp.events import GaussianEvent, NeighbouringRelation, PrivacyEvent
 from dp.skellam import MAXIMUM_VARIANCE, MINIMUM_VARIANCE
-from dp.target import MAXIMUM_NOISE_MULTIPLIER, Target
 
 RELATIVE_TOLERANCE: Final = 1e-5
 MINIMUM_NOISE_MULTIPLIER: Final = 1e-3

@@ -12,7 +12,7 @@ the norm: its deviation is z D(g) for a noise multiplier z that the accountant f
 planned is the least g that fits; where even its shares of noise are thinner than the mechanism allows, the modulus is
 too small.
 
-What k deviations are worth as a probability is in `dp.wrapping`.
+What k deviations are worth as a probability is in `dp.calibration.wrapping`.
 """
 
 import functools
@@ -20,7 +20,9 @@ import math
 from dataclasses import dataclass, replace
 from typing import Final
 
-from dp.calibration import CALIBRATE, RELATIVE_TOLERANCE, calibrate_gaussian, renyi_noise_multiplier
+from dp.calibration.least_noise import CALIBRATE, RELATIVE_TOLERANCE, calibrate_gaussian, renyi_noise_multiplier
+from dp.calibration.release_target import Target
+from dp.calibration.wrapping import MAXIMUM_MODULUS_BITS, wrap_probability
 from dp.checks import integer_at_least, magnitude, member, positive_real
 from dp.distributed import (
     MAXIMUM_LOCAL_SIGMA,
@@ -32,8 +34,6 @@ from dp.distributed import (
 from dp.errors import InfeasibleTarget, InvalidParameter, LatticeTooCoarse
 from dp.events import NeighbouringRelation, PrivacyEvent
 from dp.skellam import MAXIMUM_VARIANCE, MINIMUM_VARIANCE
-from dp.target import Target
-from dp.wrapping import MAXIMUM_MODULUS_BITS, wrap_probability
 
 MINIMUM_DEVIATIONS: Final = 1.0
 MAXIMUM_DEVIATIONS: Final = 1000.0
