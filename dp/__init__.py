@@ -10,10 +10,10 @@ and divide the total by `error.scale`.
 """
 
 from dp.accounting.guarantee import Guarantee, check_delta, guarantee, is_within, subsampled_gaussian_epsilon
-from dp.adaptive import AdaptiveClip, count_weight
 from dp.calibration.least_noise import calibrate_distributed, calibrate_gaussian, calibrate_skellam
 from dp.calibration.modular import ModularPlan, plan_modulus
-from dp.clip import Clipped, clip_l2, clip_l2_per_layer, l2_norm
+from dp.clipping.adaptive import AdaptiveClip, count_weight
+from dp.clipping.clip import Clipped, clip_l2, clip_l2_per_layer, l2_norm
 from dp.description import Description
 from dp.distributed import DistributedDiscreteGaussian, DistributedSkellam, LatticeNoise
 from dp.errors import (

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, assert_never
 
-from dp.adaptive import COUNT_SIGMA_PER_CLIENT, AdaptiveClip, count_weight
-from dp.clip import clip_l2_per_layer, total_l2
+from dp.clipping.adaptive import COUNT_SIGMA_PER_CLIENT, AdaptiveClip, count_weight
+from dp.clipping.clip import clip_l2_per_layer, total_l2
 from secagg.checks import check_choice
 from secagg.encoding import Arrays, Shapes
 

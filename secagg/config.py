@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Meta
 from msgspec.structs import force_setattr
 
-from dp.adaptive import MEDIAN
+from dp.clipping.adaptive import MEDIAN
 from dp.distributed import LatticeNoise
 from dp.events import Trust
 from protocols import Adversary, load

@@ -16,7 +16,7 @@ from typing import Any, Final, TypeGuard
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from dp.clip import clip_l2, l2_norm
+from dp.clipping.clip import clip_l2, l2_norm
 from secagg import residues
 from secagg.checks import check_choice, plain_integer
 from secagg.errors import EncodingError, UnusableMean

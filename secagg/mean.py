@@ -19,7 +19,7 @@ import msgspec
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from dp.clip import clip_l2
+from dp.clipping.clip import clip_l2
 from dp.events import PrivacyEvent, Trust
 from protocols import Committee, Cost, Keyholder, Member, Roster, Secret, SecureSum, Session, Transmission, simulate
 from protocols.errors import ParameterError

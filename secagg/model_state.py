@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from dp.adaptive import AdaptiveClip
+from dp.clipping.adaptive import AdaptiveClip
 from secagg.checks import check_positive, shown
 from secagg.clipping import Clip, GlobalClip
 from secagg.devices import Devices, Shard

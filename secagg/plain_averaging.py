@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-from dp.clip import clip_l2 as clipped
+from dp.clipping.clip import clip_l2 as clipped
 from secagg.clipping import planned
 from secagg.devices import Devices, Shard
 from secagg.encoding import Arrays

@@ -15,8 +15,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from dp.adaptive import AdaptiveClip
 from dp.checks import harmless
+from dp.clipping.adaptive import AdaptiveClip
 from dp.description import Description
 from dp.errors import InvalidParameter
 from dp.events import NeighbouringRelation, PrivacyUnit

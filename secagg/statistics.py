@@ -27,7 +27,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from dp.clip import clip_l2
+from dp.clipping.clip import clip_l2
 from dp.events import Trust
 from secagg.clipping import Clip, PerLayerClip
 from secagg.encoding import Arrays

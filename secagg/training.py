@@ -13,7 +13,7 @@ from collections.abc import Mapping
 import msgspec
 import numpy as np
 
-from dp.adaptive import AdaptiveClip
+from dp.clipping.adaptive import AdaptiveClip
 from dp.errors import BudgetExceeded
 from dp.events import PrivacyEvent, Trust
 from dp.ledger import Ledger

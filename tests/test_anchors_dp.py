@@ -25,7 +25,7 @@ from scipy import optimize, special, stats
 
 from dp.accounting.guarantee import guarantee
 from dp.calibration.least_noise import calibrate_distributed, calibrate_gaussian, calibrate_skellam
-from dp.clip import clip_l2, l2_norm
+from dp.clipping.clip import clip_l2, l2_norm
 from dp.distributed import DistributedDiscreteGaussian, DistributedSkellam, LatticeNoise
 from dp.errors import BudgetExceeded, InvalidParameter, InvalidReservation, TooManyDropped
 from dp.events import DistributedDiscreteGaussianEvent, GaussianEvent, NeighbouringRelation, PrivacyEvent, SkellamEvent

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
-from dp.adaptive import AdaptiveClip, count_weight
-from dp.clip import l2_norm
+from dp.clipping.adaptive import AdaptiveClip, count_weight
+from dp.clipping.clip import l2_norm
 from dp.errors import InfeasibleTarget, InvalidParameter
 
 finite = st.floats(min_value=-1e300, max_value=1e300, allow_nan=False, width=64)

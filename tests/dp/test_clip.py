@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
-from dp.clip import clip_l2, clip_l2_per_layer, l2_norm, total_l2
+from dp.clipping.clip import clip_l2, clip_l2_per_layer, l2_norm, total_l2
 from dp.errors import InvalidParameter
 
 finite = st.floats(min_value=-1e300, max_value=1e300, allow_nan=False, width=64)

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from dp.accounting.guarantee import guarantee
-from dp.adaptive import AdaptiveClip
-from dp.clip import l2_norm
+from dp.clipping.adaptive import AdaptiveClip
+from dp.clipping.clip import l2_norm
 from dp.errors import InvalidParameter
 from dp.ledger import Ledger
 from secagg.clipping import (

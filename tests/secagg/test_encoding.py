@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from dp.clip import clip_l2
+from dp.clipping.clip import clip_l2
 from dp.errors import InvalidParameter
 from secagg.encoding import Encoding, Weighting
 from secagg.errors import EncodingError, ModulusTooSmall, UnusableMean

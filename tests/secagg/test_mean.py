@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from dp.accounting.guarantee import guarantee
-from dp.clip import clip_l2, l2_norm
+from dp.clipping.clip import clip_l2, l2_norm
 from dp.distributed import DistributedDiscreteGaussian, LatticeNoise
 from dp.errors import InfeasibleTarget, InvalidParameter
 from protocols import PlainSum, SecAgg, SecAggPlus, SecureSum, TooFewSurvivors, Transmission

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from dp.adaptive import AdaptiveClip
-from dp.clip import clip_l2, l2_norm
+from dp.clipping.adaptive import AdaptiveClip
+from dp.clipping.clip import clip_l2, l2_norm
 from dp.ledger import Ledger
 from protocols import PlainSum
 from secagg.clipping import Clip, GlobalClip, PerLayerClip, planned

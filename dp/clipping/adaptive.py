@@ -29,7 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dp.checks import MAXIMUM_MAGNITUDE, MINIMUM_MAGNITUDE, magnitude, probability
-from dp.clip import ArrayOrNumber, clip_l2
+from dp.clipping.clip import ArrayOrNumber, clip_l2
 from dp.errors import InfeasibleTarget, InvalidParameter
 
 MEDIAN: Final = 0.5
@@ -87,13 +87,13 @@ class AdaptiveClip:
         """Return what a client adds to the sum: its update in units of the bound, clipped to norm 1, and its count.
 
         Args:
-            update: as for `dp.clip.clip_l2`.
+            update: as for `dp.clipping.clip.clip_l2`.
 
         Returns:
             float64 arrays of the shapes given, and one of shape `(1,)` that holds +weight or -weight.
 
         Raises:
-            InvalidParameter: as for `dp.clip.clip_l2`.
+            InvalidParameter: as for `dp.clipping.clip.clip_l2`.
         """
         clipped = clip_l2(update, bound=self.bound)
         # Dividing rounds once more, by which a norm may come to exceed 1 by a last digit.

@@ -1,0 +1,1 @@
+"""Clipping, which bounds what one client can change."""
