@@ -13,11 +13,11 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from dp.accounting.guarantee import Guarantee, guarantee
-from dp.description import Description
 from dp.events import NeighbouringRelation, PrivacyEvent, SkellamEvent
 from dp.figures import in_full, rounded_up, rounded_up_within
-from dp.ledger import Ledger
-from dp.records import Budget, Detail, LedgerEntry
+from dp.ledger.description import Description
+from dp.ledger.ledger import Ledger
+from dp.ledger.records import Budget, Detail, LedgerEntry
 from dp.reporting.about import About
 from dp.reporting.assumptions import Assumption, State, assumptions, refuted
 from dp.reporting.checklist import Facts, facts

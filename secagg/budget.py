@@ -11,7 +11,7 @@ from rich.text import Text
 from dp.checks import harmless
 from dp.errors import LedgerCorrupt
 from dp.figures import in_full, rounded_up_within
-from dp.ledger import Ledger
+from dp.ledger.ledger import Ledger
 from dp.report import BudgetReport
 from secagg.earlier import with_earlier
 from secagg.errors import ConfigurationError

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from dp.accounting.guarantee import guarantee
 from dp.events import PrivacyEvent
 from dp.figures import in_full, rounded_up_within
-from dp.ledger import Ledger
-from dp.records import Budget
-from dp.remaining import remaining
+from dp.ledger.ledger import Ledger
+from dp.ledger.records import Budget
+from dp.ledger.remaining import remaining
 from secagg.errors import ConfigurationError
 from secagg.prepare import Prepared
 from secagg.runfolder import RunFolder

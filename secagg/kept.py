@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from dp.connection import sync_names
 from dp.errors import DpError, LedgerCorrupt
 from dp.events import PrivacyEvent
-from dp.journal import journal_of
-from dp.ledger import Ledger
-from dp.records import Budget
+from dp.ledger.connection import sync_names
+from dp.ledger.journal import journal_of
+from dp.ledger.ledger import Ledger
+from dp.ledger.records import Budget
 from secagg.errors import CheckpointError
 from secagg.together import together
 

@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from dp.connection import sync_names
+from dp.ledger.connection import sync_names
 from protocols.crypto.threshold import KeyShare, ThresholdKey
 from protocols.errors import ParameterError
 from secagg.errors import SecaggError

@@ -7,7 +7,7 @@ from typing import Final
 
 from dp.errors import IncompatibleEvent, InvalidParameter, InvalidReservation
 from dp.events import PrivacyEvent, PrivacyUnit
-from dp.ledger import Ledger
+from dp.ledger.ledger import Ledger
 from secagg.devices import Devices
 from secagg.errors import ConfigurationError
 from secagg.mean import SecureMean

@@ -12,7 +12,7 @@ from typing import Final
 
 from dp.errors import MissingExtra
 from dp.figures import in_full, rounded_up
-from dp.ledger import Ledger
+from dp.ledger.ledger import Ledger
 from dp.report import BudgetReport
 from dp.reporting.assumptions import NOTHING_ELSE
 from dp.reporting.drawing import Chart

@@ -9,7 +9,7 @@ import msgspec
 
 from dp.errors import BudgetExceeded
 from dp.events import Trust
-from dp.ledger import Ledger
+from dp.ledger.ledger import Ledger
 from dp.version import SOFTWARE, VERSION
 from protocols import Adversary
 from secagg.comparison import ComparedRound, ComparisonProcess

@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 
 from dp.checks import harmless
 from dp.clipping.adaptive import AdaptiveClip
-from dp.description import Description
 from dp.errors import InvalidParameter
 from dp.events import NeighbouringRelation, PrivacyUnit
-from dp.ledger import Ledger
-from dp.records import Budget
+from dp.ledger.description import Description
+from dp.ledger.ledger import Ledger
+from dp.ledger.records import Budget
 from dp.version import SOFTWARE, VERSION
 from secagg.comparison import ComparedRound
 from secagg.config import TrainingConfig, convert_setting, parse, read_settings

@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from dp.accounting.guarantee import Guarantee, guarantee
-from dp.description import Description
 from dp.errors import LedgerStale
 from dp.events import PrivacyEvent
 from dp.figures import in_full, rounded_up, rounded_up_within
-from dp.ledger import Ledger
-from dp.records import Budget
+from dp.ledger.description import Description
+from dp.ledger.ledger import Ledger
+from dp.ledger.records import Budget
 from secagg.errors import ConfigurationError
 
 

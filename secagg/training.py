@@ -16,8 +16,8 @@ import numpy as np
 from dp.clipping.adaptive import AdaptiveClip
 from dp.errors import BudgetExceeded
 from dp.events import PrivacyEvent, Trust
-from dp.ledger import Ledger
-from dp.records import (
+from dp.ledger.ledger import Ledger
+from dp.ledger.records import (
     CLIENTS_DETAIL,
     NOISE_COLLUDING_DETAIL,
     SUM_COLLUDING_DETAIL,

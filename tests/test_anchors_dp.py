@@ -29,7 +29,7 @@ from dp.clipping.clip import clip_l2, l2_norm
 from dp.distributed import DistributedDiscreteGaussian, DistributedSkellam, LatticeNoise
 from dp.errors import BudgetExceeded, InvalidParameter, InvalidReservation, TooManyDropped
 from dp.events import DistributedDiscreteGaussianEvent, GaussianEvent, NeighbouringRelation, PrivacyEvent, SkellamEvent
-from dp.ledger import Ledger
+from dp.ledger.ledger import Ledger
 from dp.removal import RemovableSkellam
 from dp.report import BudgetReport
 from protocols import SecAgg, TooFewSurvivors

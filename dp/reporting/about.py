@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from dp.checks import short_text
-from dp.description import Description
 from dp.errors import InvalidParameter
+from dp.ledger.description import Description
 
 RECORDED: Final = "recorded in the ledger when it was made"
 GIVEN: Final = "given for this report; the ledger does not say"

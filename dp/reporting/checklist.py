@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from dp.events import NeighbouringRelation, PrivacyUnit
 from dp.figures import in_full, rounded_down, rounded_up
-from dp.remaining import MAXIMUM_REMAINING
+from dp.ledger.remaining import MAXIMUM_REMAINING
 from dp.version import SOFTWARE, VERSION
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from dp.events import Trust
-from dp.records import (
+from dp.ledger.records import (
     CLIENTS_DETAIL,
     NOISE_COLLUDING_DETAIL,
     SUM_COLLUDING_DETAIL,

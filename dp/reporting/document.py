@@ -15,7 +15,7 @@ from msgspec import Meta, Struct
 
 from dp.accounting.guarantee import Guarantee
 from dp.events import NeighbouringRelation, PrivacyUnit
-from dp.records import Detail
+from dp.ledger.records import Detail
 from dp.reporting.assumptions import Assumption, State
 from dp.version import SOFTWARE
 from dp.version import VERSION as SOFTWARE_VERSION

@@ -1,8 +1,8 @@
 """How the epsilon of a ledger grew, what is left of it, and what it is at other deltas: curves for a report.
 
 Every figure is the lesser of what the accountants of `dp.accounting` give, as the total that is enforced is; where
-Gaussian noise is sampled, quickly (`dp.remaining`) and of fewer releases. What is not computed is left out. Epsilon
-never falls as releases are added, so that the total bounds what was spent before its last release.
+Gaussian noise is sampled, quickly (`dp.ledger.remaining`) and of fewer releases. What is not computed is left out.
+Epsilon never falls as releases are added, so that the total bounds what was spent before its last release.
 """
 
 from collections import Counter
@@ -15,8 +15,8 @@ from dp.accounting.guarantee import composed_divergences, counted, renyi_epsilon
 from dp.accounting.privacy_loss import loss_epsilons, why_not
 from dp.accounting.renyi import ORDERS, renyi_divergences
 from dp.events import PrivacyEvent
-from dp.records import Budget
-from dp.remaining import POINTS, is_sampled_gaussian, quick_epsilon
+from dp.ledger.records import Budget
+from dp.ledger.remaining import POINTS, is_sampled_gaussian, quick_epsilon
 
 MAXIMUM_ACCOUNTED: Final = 200
 PROJECTED: Final = 40

@@ -16,7 +16,7 @@ from dp.events import (
     single_releases,
     taken_apart,
 )
-from dp.records import TRUST_DETAIL, LedgerEntry
+from dp.ledger.records import TRUST_DETAIL, LedgerEntry
 
 
 def single(event: PrivacyEvent) -> NoisyEvent:

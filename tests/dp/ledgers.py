@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from dp.events import DistributedDiscreteGaussianEvent
-from dp.ledger import Ledger
+from dp.ledger.ledger import Ledger
 
 EVENT = DistributedDiscreteGaussianEvent(local_sigma=20.0, contributors=100, l2_sensitivity=100.0, dimension=650)
 

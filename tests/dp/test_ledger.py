@@ -14,7 +14,7 @@ from dp.accounting.guarantee import guarantee
 from dp.calibration.least_noise import calibrate_distributed
 from dp.errors import BudgetExceeded, IncompatibleEvent, InvalidParameter, InvalidReservation, LedgerUnavailable
 from dp.events import DistributedDiscreteGaussianEvent, GaussianEvent, NeighbouringRelation
-from dp.ledger import Ledger
+from dp.ledger.ledger import Ledger
 from tests.dp.ledgers import EVENT, create, ticks
 
 

@@ -9,10 +9,10 @@ import msgspec
 import pytest
 
 from dp.accounting.guarantee import guarantee
-from dp.chain import ChainFile
 from dp.errors import DpError, LedgerCorrupt, LedgerError, LedgerUnavailable
 from dp.events import GaussianEvent, RepeatedEvent
-from dp.ledger import Ledger
+from dp.ledger.chain import ChainFile
+from dp.ledger.ledger import Ledger
 from dp.report import BudgetReport, rounded_up
 from tests.dp.ledgers import EVENT, create
 

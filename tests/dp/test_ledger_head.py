@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from dp.chain import ChainFile
 from dp.errors import InvalidParameter, LedgerClock, LedgerCorrupt, LedgerStale
-from dp.ledger import Ledger
+from dp.ledger.chain import ChainFile
+from dp.ledger.ledger import Ledger
 from tests.dp.ledgers import EVENT, create
 
 Opening = Callable[..., Ledger]

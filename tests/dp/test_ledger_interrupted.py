@@ -6,7 +6,7 @@ from types import FrameType
 import pytest
 
 from dp.errors import LedgerUnavailable
-from dp.ledger import Ledger
+from dp.ledger.ledger import Ledger
 from tests.dp.ledgers import EVENT
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from dp.errors import LedgerCorrupt, LedgerUnavailable
-from dp.ledger import Ledger
+from dp.ledger.ledger import Ledger
 from tests.dp.ledgers import EVENT, create
 from tests.dp.test_ledger_processes import HALF_WRITTEN
 

@@ -14,7 +14,7 @@ import pytest
 from dp.accounting.guarantee import guarantee, is_within
 from dp.errors import BudgetExceeded, DpError, InvalidParameter, LedgerLocked, LedgerUnavailable
 from dp.events import GaussianEvent
-from dp.ledger import Ledger
+from dp.ledger.ledger import Ledger
 from tests.dp.ledgers import EVENT, create
 
 REPOSITORY = Path(__file__).parents[2]

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from dp.errors import LedgerLocked, LedgerUnavailable
-from dp.ledger import Ledger
+from dp.ledger.ledger import Ledger
 from tests.dp.ledgers import EVENT, create
 
 REPOSITORY = Path(__file__).parents[2]

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from dp.errors import LedgerStale, LedgerUnavailable
-from dp.ledger import Ledger
+from dp.ledger.ledger import Ledger
 from dp.report import BudgetReport
 from tests.dp.ledgers import EVENT, create
 
@@ -45,7 +45,7 @@ def test_process_reads_the_ledger_that_it_writes(path: Path) -> None:
 
 WRITING = textwrap.dedent("""
     import sys
-    from dp.ledger import Ledger
+    from dp.ledger.ledger import Ledger
     from tests.dp.ledgers import EVENT
     with Ledger.open(sys.argv[1]) as ledger:
         print(ledger.head, flush=True)
@@ -110,7 +110,7 @@ def test_readers_and_writers_do_not_hinder_each_other(memory: Path) -> None:
     create(path, epsilon=1e3).close()
     writing = textwrap.dedent("""
         import sys
-        from dp.ledger import Ledger
+        from dp.ledger.ledger import Ledger
         from tests.dp.ledgers import EVENT
         for _ in range(8):
             with Ledger.open(sys.argv[1]) as ledger:

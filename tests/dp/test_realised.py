@@ -8,7 +8,6 @@ import msgspec
 import pytest
 
 from dp.accounting.guarantee import guarantee
-from dp.chain import ChainFile
 from dp.errors import IncompatibleEvent, InvalidParameter, InvalidReservation, LedgerCorrupt
 from dp.events import (
     DistributedDiscreteGaussianEvent,
@@ -21,8 +20,9 @@ from dp.events import (
     RepeatedEvent,
     SkellamEvent,
 )
-from dp.ledger import Ledger
-from dp.realised import check_cost, check_noise
+from dp.ledger.chain import ChainFile
+from dp.ledger.ledger import Ledger
+from dp.ledger.realised import check_cost, check_noise
 from dp.report import BudgetReport
 from dp.reporting.assumptions import State
 from tests.dp.ledgers import EVENT, ticks

@@ -13,7 +13,6 @@ import msgspec
 import pytest
 
 from dp.accounting.guarantee import guarantee
-from dp.description import Description
 from dp.errors import MissingExtra
 from dp.events import (
     DistributedDiscreteGaussianEvent,
@@ -25,8 +24,9 @@ from dp.events import (
     SkellamEvent,
     Trust,
 )
-from dp.ledger import Ledger
-from dp.records import TRUST_DETAIL
+from dp.ledger.description import Description
+from dp.ledger.ledger import Ledger
+from dp.ledger.records import TRUST_DETAIL
 from dp.report import BudgetReport, rounded_up
 from dp.reporting.charts import charts
 from dp.reporting.document import ReportDocument, document, schema

@@ -7,12 +7,12 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from dp.chain import ChainFile
-from dp.description import Description
 from dp.errors import InvalidParameter
 from dp.events import DistributedDiscreteGaussianEvent, GaussianEvent, Trust
-from dp.ledger import Ledger
-from dp.records import (
+from dp.ledger.chain import ChainFile
+from dp.ledger.description import Description
+from dp.ledger.ledger import Ledger
+from dp.ledger.records import (
     CLIENTS_DETAIL,
     NOISE_COLLUDING_DETAIL,
     SUM_COLLUDING_DETAIL,

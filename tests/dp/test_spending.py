@@ -17,9 +17,9 @@ from dp.events import (
     PrivacyUnit,
     RepeatedEvent,
 )
-from dp.ledger import Ledger
-from dp.records import Budget
-from dp.remaining import MAXIMUM_REMAINING, remaining
+from dp.ledger.ledger import Ledger
+from dp.ledger.records import Budget
+from dp.ledger.remaining import MAXIMUM_REMAINING, remaining
 from dp.report import BudgetReport
 from dp.reporting.spending import (
     COMPOSITIONS,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from dp.accounting.guarantee import guarantee
 from dp.events import DistributedDiscreteGaussianEvent
-from dp.ledger import Ledger
+from dp.ledger.ledger import Ledger
 
 EVENT = DistributedDiscreteGaussianEvent(local_sigma=1e4, contributors=5, l2_sensitivity=1.0, dimension=10)
 

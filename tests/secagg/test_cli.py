@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from dp.events import Trust
-from dp.ledger import Ledger
+from dp.ledger.ledger import Ledger
 from dp.version import SOFTWARE, VERSION
 from protocols import Adversary
 from secagg.config import TrainingConfig, parse

@@ -12,7 +12,7 @@ from dp.accounting.guarantee import guarantee
 from dp.clipping.adaptive import AdaptiveClip
 from dp.clipping.clip import l2_norm
 from dp.errors import InvalidParameter
-from dp.ledger import Ledger
+from dp.ledger.ledger import Ledger
 from secagg.clipping import (
     MOST_WEIGHT,
     Clip,

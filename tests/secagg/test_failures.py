@@ -13,7 +13,7 @@ from rich.console import Console
 
 from dp.distributed import LatticeNoise
 from dp.events import GaussianEvent, NeighbouringRelation, PrivacyUnit, Trust
-from dp.ledger import Ledger
+from dp.ledger.ledger import Ledger
 from dp.report import BudgetReport
 from protocols import PlainSum, SecAgg
 from protocols.errors import TooFewSurvivors

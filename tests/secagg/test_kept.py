@@ -12,8 +12,8 @@ import pytest
 
 from dp.errors import LedgerLocked
 from dp.events import GaussianEvent, NeighbouringRelation, PrivacyUnit
-from dp.journal import MAGIC
-from dp.ledger import Ledger
+from dp.ledger.journal import MAGIC
+from dp.ledger.ledger import Ledger
 from secagg.config import TrainingConfig
 from secagg.errors import CheckpointError
 from secagg.kept import EarlierLedgers, keep, kept_ledgers, settle

@@ -4,7 +4,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dp.ledger import Ledger
+from dp.ledger.ledger import Ledger
 from protocols import PlainSum
 from secagg.devices import Devices
 from secagg.errors import ModelError

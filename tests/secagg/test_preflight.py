@@ -8,7 +8,7 @@ import pytest
 
 from dp.errors import IncompatibleEvent, InvalidParameter, InvalidReservation, LedgerUnavailable
 from dp.events import DistributedDiscreteGaussianEvent, GaussianEvent, NeighbouringRelation, PrivacyUnit
-from dp.ledger import Ledger
+from dp.ledger.ledger import Ledger
 from secagg.errors import ConfigurationError, DataError, ModelError
 from secagg.mean import Target
 from secagg.model_state import GlobalModel, ServerStep

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dp.ledger import Ledger
+from dp.ledger.ledger import Ledger
 from secagg.config import TrainingConfig, parse
 from secagg.data.load import load
 from secagg.errors import CheckpointError, ConfigurationError

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from dp.errors import LedgerCorrupt, LedgerLocked, LedgerStale
-from dp.ledger import Ledger
+from dp.ledger.ledger import Ledger
 from secagg.comparison import ComparedRound, ComparisonProcess
 from secagg.config import TrainingConfig, parse
 from secagg.errors import CheckpointError, ModelError, SecaggError

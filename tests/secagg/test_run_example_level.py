@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from dp.events import NeighbouringRelation, PrivacyUnit
-from dp.ledger import Ledger
+from dp.ledger.ledger import Ledger
 from dp.report import BudgetReport
 from secagg.config import TrainingConfig, parse
 from secagg.errors import ConfigurationError

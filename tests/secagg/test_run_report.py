@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from dp.ledger import Ledger
+from dp.ledger.ledger import Ledger
 from dp.report import rounded_up
 from protocols import Adversary
 from secagg.config import TrainingConfig, parse

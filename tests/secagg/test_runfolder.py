@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dp.ledger import Ledger
+from dp.ledger.ledger import Ledger
 from secagg.comparison import ComparedRound
 from secagg.config import TrainingConfig, parse
 from secagg.errors import CheckpointError

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from dp.clipping.adaptive import AdaptiveClip
 from dp.clipping.clip import clip_l2, l2_norm
-from dp.ledger import Ledger
+from dp.ledger.ledger import Ledger
 from protocols import PlainSum
 from secagg.clipping import Clip, GlobalClip, PerLayerClip, planned
 from secagg.config import TrainingConfig

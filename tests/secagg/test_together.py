@@ -7,9 +7,9 @@ import msgspec
 import pytest
 
 from dp.accounting.guarantee import guarantee
-from dp.description import Description
 from dp.events import DistributedDiscreteGaussianEvent, NeighbouringRelation, PrivacyEvent, PrivacyUnit
-from dp.ledger import Ledger
+from dp.ledger.description import Description
+from dp.ledger.ledger import Ledger
 from secagg.errors import ConfigurationError
 from secagg.together import together
 

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from dp.events import Trust
-from dp.ledger import Ledger
+from dp.ledger.ledger import Ledger
 from secagg.config import TrainingConfig
 from secagg.noise import Target
 from secagg.tolerance import Cohort

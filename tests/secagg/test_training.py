@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from dp.errors import BudgetExceeded
-from dp.ledger import Ledger
+from dp.ledger.ledger import Ledger
 from protocols import PlainSum, SecAggPlus, Session
 from protocols.errors import ProtocolError
 from secagg.encoding import Weighting

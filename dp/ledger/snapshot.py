@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Final
 
 from dp.errors import LedgerLocked, LedgerUnavailable
-from dp.journal import journal_of, read_journal
+from dp.ledger.journal import journal_of, read_journal
 
 MAXIMUM_COPIED_BYTES: Final = 1 << 30
 ATTEMPTS: Final = 1000

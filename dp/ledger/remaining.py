@@ -15,7 +15,7 @@ from dp.accounting.guarantee import composed_divergences, counted, is_within, re
 from dp.accounting.privacy_loss import loss_epsilon, why_not
 from dp.accounting.renyi import renyi_divergences
 from dp.events import GaussianEvent, PrivacyEvent, taken_apart
-from dp.records import Budget
+from dp.ledger.records import Budget
 
 MAXIMUM_REMAINING: Final = 1 << 40
 POINTS: Final = 10_000

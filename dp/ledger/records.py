@@ -16,9 +16,9 @@ from msgspec.structs import force_setattr
 
 from dp.accounting.guarantee import check_delta
 from dp.checks import integer_at_least, magnitude, member, positive_real, short_text
-from dp.description import Description
 from dp.errors import InvalidParameter
 from dp.events import NeighbouringRelation, PrivacyEvent, PrivacyUnit
+from dp.ledger.description import Description
 
 Detail = str | int | float
 

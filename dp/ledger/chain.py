@@ -9,9 +9,9 @@ returns when the record is on the disk. The writer holds SQLite's exclusive lock
 system drops it when the process ends, however it ends. A new file is made under another name and gets its own when
 its first record is on the disk, so that a process which is killed leaves a whole file or none.
 
-Reading changes nothing, takes no lock and waits for no writer: it reads a copy (`dp.snapshot`), in which the record
-that a writer is writing, or left unfinished when it was killed, is rolled back. The process that writes a file has its
-records in memory, and reads those.
+Reading changes nothing, takes no lock and waits for no writer: it reads a copy (`dp.ledger.snapshot`), in which the
+record that a writer is writing, or left unfinished when it was killed, is rolled back. The process that writes a file
+has its records in memory, and reads those.
 """
 
 import contextlib
@@ -24,10 +24,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-from dp.connection import OPENING, Connection, sync_names, typed
 from dp.errors import LedgerCorrupt, LedgerStale, LedgerUnavailable
-from dp.journal import check_journal, journal_of
-from dp.snapshot import snapshot
+from dp.ledger.connection import OPENING, Connection, sync_names, typed
+from dp.ledger.journal import check_journal, journal_of
+from dp.ledger.snapshot import snapshot
 
 APPLICATION_ID: Final = 0x5EC466
 FORMAT_VERSION: Final = 1

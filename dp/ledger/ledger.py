@@ -21,15 +21,15 @@ from typing import Final, Self
 import msgspec
 
 from dp.accounting.guarantee import Guarantee
-from dp.book import Book
-from dp.chain import ChainFile
 from dp.checks import integer_at_least, short_text
-from dp.description import Description
 from dp.errors import BudgetExceeded, InvalidParameter, LedgerClock, LedgerStale
 from dp.events import NeighbouringRelation, PrivacyEvent, PrivacyUnit
 from dp.figures import in_full, rounded_up, rounded_up_within
-from dp.realised import check_cost
-from dp.records import SALT_BYTES, Budget, Commitment, Detail, LedgerEntry, Reservation
+from dp.ledger.account import Book
+from dp.ledger.chain import ChainFile
+from dp.ledger.description import Description
+from dp.ledger.realised import check_cost
+from dp.ledger.records import SALT_BYTES, Budget, Commitment, Detail, LedgerEntry, Reservation
 from dp.sampling import Entropy
 from dp.version import SOFTWARE, VERSION
 

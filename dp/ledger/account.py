@@ -14,9 +14,9 @@ from dp.accounting.guarantee import Guarantee, guarantee, is_within
 from dp.checks import harmless, integer_at_least
 from dp.errors import IncompatibleEvent, InvalidParameter, InvalidReservation, LedgerCorrupt
 from dp.events import PrivacyEvent
-from dp.realised import check_cost, check_noise, least_contributors
-from dp.records import Budget, Commitment, LedgerEntry, Record, Reservation
-from dp.remaining import remaining
+from dp.ledger.realised import check_cost, check_noise, least_contributors
+from dp.ledger.records import Budget, Commitment, LedgerEntry, Record, Reservation
+from dp.ledger.remaining import remaining
 
 
 class Book:

@@ -1,0 +1,1 @@
+"""The privacy budget as a file that refuses what would exceed it."""
