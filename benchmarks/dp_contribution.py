@@ -19,7 +19,7 @@ from rich import box
 from rich.table import Table
 
 from benchmarks.timing import took
-from dp.distributed import LatticeNoise
+from dp.noise.distributed import LatticeNoise
 from protocols import SecAggPlus
 from secagg.mean import SecureMean
 from secagg.noise import Target

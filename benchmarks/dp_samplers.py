@@ -20,8 +20,8 @@ from rich import box
 from rich.table import Table
 
 from benchmarks.timing import took
-from dp.sampling import discrete_gaussian
-from dp.skellam import skellam
+from dp.noise.discrete_gaussian import discrete_gaussian
+from dp.noise.skellam import skellam
 
 SCALES: Final = {"discrete Gaussian": (10.0, 1e3, 1e6), "Skellam": (10.0, 1e3, 1e6, 1e9)}
 LEAST_RATE: Final = 3e6

@@ -27,7 +27,7 @@ from rich.console import Console
 
 from benchmarks.accuracy import LIBRARIES, Spread, private_accuracy, spread_table
 from benchmarks.machine import Machine
-from dp.distributed import DistributedDiscreteGaussian
+from dp.noise.distributed import DistributedDiscreteGaussian
 from secagg.config import TrainingConfig
 from secagg.errors import ConfigurationError
 from secagg.model_state import GlobalModel, evaluate

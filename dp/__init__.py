@@ -14,7 +14,6 @@ from dp.calibration.least_noise import calibrate_distributed, calibrate_gaussian
 from dp.calibration.modular import ModularPlan, plan_modulus
 from dp.clipping.adaptive import AdaptiveClip, count_weight
 from dp.clipping.clip import Clipped, clip_l2, clip_l2_per_layer, l2_norm
-from dp.distributed import DistributedDiscreteGaussian, DistributedSkellam, LatticeNoise
 from dp.errors import (
     BudgetExceeded,
     DpError,
@@ -47,9 +46,10 @@ from dp.events import (
 from dp.ledger.description import Description
 from dp.ledger.ledger import Ledger
 from dp.ledger.records import LedgerEntry
-from dp.removal import RemovableSkellam
+from dp.noise.discrete_gaussian import Entropy, discrete_gaussian
+from dp.noise.distributed import DistributedDiscreteGaussian, DistributedSkellam, LatticeNoise
+from dp.noise.removal import RemovableSkellam
 from dp.report import BudgetReport
-from dp.sampling import Entropy, discrete_gaussian
 from dp.version import VERSION
 
 __version__ = VERSION

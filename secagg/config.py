@@ -14,8 +14,8 @@ from msgspec import Meta
 from msgspec.structs import force_setattr
 
 from dp.clipping.adaptive import MEDIAN
-from dp.distributed import LatticeNoise
 from dp.events import Trust
+from dp.noise.distributed import LatticeNoise
 from protocols import Adversary, load
 from protocols.cohort import whole_clients
 from secagg.checks import check_choice

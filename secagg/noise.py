@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dp.calibration.least_noise import CALIBRATE, calibrate_skellam
-from dp.distributed import DistributedDiscreteGaussian, DistributedSkellam, LatticeNoise
 from dp.events import PrivacyEvent, Trust
-from dp.removal import RemovableSkellam
+from dp.noise.distributed import DistributedDiscreteGaussian, DistributedSkellam, LatticeNoise
+from dp.noise.removal import RemovableSkellam
 from protocols import Opening, Secret
 from secagg.checks import check_choice, plain_integer
 from secagg.contributors import shares_relied_on
@@ -32,9 +32,9 @@ class Target:
             counted, so the guarantee holds against the server together with them.
         mechanism: How the noise is distributed.
         trust: Who adds it.
-        noise_removal: Whether noise that was added in case more clients drop out is taken off again (`dp.removal`), so
-            that every sum has what the guarantee needs and no more.  It takes Skellam noise that is distributed, and a
-            protocol that carries attached secrets.
+        noise_removal: Whether noise that was added in case more clients drop out is taken off again
+            (`dp.noise.removal`), so that every sum has what the guarantee needs and no more.  It takes Skellam noise
+            that is distributed, and a protocol that carries attached secrets.
 
     Raises:
         ConfigurationError: Noise is to be removed that is not distributed, or not Skellam; or there is no such

@@ -13,10 +13,10 @@ import msgspec
 from dp.accounting.guarantee import Guarantee, guarantee
 from dp.calibration.least_noise import calibrate_gaussian
 from dp.calibration.modular import ModularPlan, plan_modulus
-from dp.distributed import LatticeNoise
 from dp.errors import InfeasibleTarget
 from dp.events import GaussianEvent, NeighbouringRelation, PoissonSampledEvent, PrivacyEvent, PrivacyUnit
 from dp.figures import in_full, rounded_up, rounded_up_within
+from dp.noise.distributed import LatticeNoise
 from dp.reporting.checklist import RELATIONS, UNITS
 from dp.reporting.wording import without_amplification
 from secagg.errors import ConfigurationError

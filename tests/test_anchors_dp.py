@@ -26,11 +26,11 @@ from scipy import optimize, special, stats
 from dp.accounting.guarantee import guarantee
 from dp.calibration.least_noise import calibrate_distributed, calibrate_gaussian, calibrate_skellam
 from dp.clipping.clip import clip_l2, l2_norm
-from dp.distributed import DistributedDiscreteGaussian, DistributedSkellam, LatticeNoise
 from dp.errors import BudgetExceeded, InvalidParameter, InvalidReservation, TooManyDropped
 from dp.events import DistributedDiscreteGaussianEvent, GaussianEvent, NeighbouringRelation, PrivacyEvent, SkellamEvent
 from dp.ledger.ledger import Ledger
-from dp.removal import RemovableSkellam
+from dp.noise.distributed import DistributedDiscreteGaussian, DistributedSkellam, LatticeNoise
+from dp.noise.removal import RemovableSkellam
 from dp.report import BudgetReport
 from protocols import SecAgg, TooFewSurvivors
 from secagg.encoding import Encoding, Weighting

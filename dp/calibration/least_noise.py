@@ -14,16 +14,16 @@ from dp.accounting.guarantee import is_within
 from dp.accounting.privacy_loss import loss_epsilon, why_not
 from dp.calibration.release_target import MAXIMUM_NOISE_MULTIPLIER, Target
 from dp.checks import magnitude
-from dp.distributed import (
+from dp.errors import InfeasibleTarget, LatticeTooCoarse
+from dp.events import GaussianEvent, NeighbouringRelation, PrivacyEvent
+from dp.noise.distributed import (
     MAXIMUM_LOCAL_SIGMA,
     MINIMUM_LOCAL_SIGMA,
     DistributedDiscreteGaussian,
     DistributedSkellam,
     LatticeNoise,
 )
-from dp.errors import InfeasibleTarget, LatticeTooCoarse
-from dp.events import GaussianEvent, NeighbouringRelation, PrivacyEvent
-from dp.skellam import MAXIMUM_VARIANCE, MINIMUM_VARIANCE
+from dp.noise.skellam import MAXIMUM_VARIANCE, MINIMUM_VARIANCE
 
 RELATIVE_TOLERANCE: Final = 1e-5
 MINIMUM_NOISE_MULTIPLIER: Final = 1e-3

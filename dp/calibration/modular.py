@@ -24,16 +24,16 @@ from dp.calibration.least_noise import CALIBRATE, RELATIVE_TOLERANCE, calibrate_
 from dp.calibration.release_target import Target
 from dp.calibration.wrapping import MAXIMUM_MODULUS_BITS, wrap_probability
 from dp.checks import integer_at_least, magnitude, member, positive_real
-from dp.distributed import (
+from dp.errors import InfeasibleTarget, InvalidParameter, LatticeTooCoarse
+from dp.events import NeighbouringRelation, PrivacyEvent
+from dp.noise.distributed import (
     MAXIMUM_LOCAL_SIGMA,
     MINIMUM_LOCAL_SIGMA,
     DistributedDiscreteGaussian,
     DistributedSkellam,
     LatticeNoise,
 )
-from dp.errors import InfeasibleTarget, InvalidParameter, LatticeTooCoarse
-from dp.events import NeighbouringRelation, PrivacyEvent
-from dp.skellam import MAXIMUM_VARIANCE, MINIMUM_VARIANCE
+from dp.noise.skellam import MAXIMUM_VARIANCE, MINIMUM_VARIANCE
 
 MINIMUM_DEVIATIONS: Final = 1.0
 MAXIMUM_DEVIATIONS: Final = 1000.0

@@ -22,7 +22,7 @@ import math
 from typing import Final, assert_never
 
 from dp.checks import integer_at_least, positive_real
-from dp.distributed import DistributedDiscreteGaussian, DistributedSkellam
+from dp.noise.distributed import DistributedDiscreteGaussian, DistributedSkellam
 
 MAXIMUM_MODULUS_BITS: Final = 62
 

@@ -30,7 +30,7 @@ from dp.ledger.chain import ChainFile
 from dp.ledger.description import Description
 from dp.ledger.realised import check_cost
 from dp.ledger.records import SALT_BYTES, Budget, Commitment, Detail, LedgerEntry, Reservation
-from dp.sampling import Entropy
+from dp.noise.discrete_gaussian import Entropy
 from dp.version import SOFTWARE, VERSION
 
 Clock = Callable[[], float]

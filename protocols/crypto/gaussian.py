@@ -8,8 +8,9 @@ the first 16 bits of some F(x), which a table of 2^16 bytes tells; those few, on
 on.  The thresholds are floors of F(x) 2^bits, certain at every level, so for uniform bits the samples have exactly this
 distribution.  The bits are AES-256 in counter mode, under a key used for nothing else.
 
-`dp.sampling` draws discrete Gaussians too, of any width up to 2^40, by rejection.  It serves another package and
-another need: this one is for the errors of lattice pads alone, and about thirty times as fast at its one width.
+`dp.noise.discrete_gaussian` draws discrete Gaussians too, of any width up to 2^40, by rejection.  It serves another
+package and another need: this one is for the errors of lattice pads alone, and about thirty times as fast at its one
+width.
 
 Not constant time: the table does not fit in every first-level cache, and the number of samples that are settled late
 shows in the running time.  An attacker who measures inside the client's machine is outside the model.

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from scipy import special
 
-from dp.distributed import DistributedDiscreteGaussian, DistributedSkellam, rounded_down, skellam_reach
 from dp.errors import InvalidParameter
-from dp.sampling import discrete_gaussian
-from dp.skellam import skellam
+from dp.noise.discrete_gaussian import discrete_gaussian
+from dp.noise.distributed import DistributedDiscreteGaussian, DistributedSkellam, rounded_down, skellam_reach
+from dp.noise.skellam import skellam
 from tests.dp.pearson import skellam_chi_square
 
 FALSE_ALARM = 1e-6

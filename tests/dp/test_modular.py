@@ -8,9 +8,9 @@ from dp.accounting.guarantee import guarantee
 from dp.accounting.privacy_loss import gaussian_epsilon
 from dp.calibration.least_noise import calibrate_distributed, renyi_noise_multiplier
 from dp.calibration.modular import ModularPlan, plan_modulus, rounded_norm
-from dp.distributed import LatticeNoise
 from dp.errors import InfeasibleTarget, InvalidParameter
 from dp.events import DistributedDiscreteGaussianEvent, NeighbouringRelation, PoissonSampledEvent, SkellamEvent
+from dp.noise.distributed import LatticeNoise
 
 SETTING: dict[str, Any] = {
     "bits": 16,

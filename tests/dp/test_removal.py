@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from dp.errors import DpError, EntropyFailure, InvalidParameter, TooManyDropped
-from dp.removal import RemovableSkellam
-from dp.skellam import skellam
+from dp.noise.removal import RemovableSkellam
+from dp.noise.skellam import skellam
 from tests.dp.pearson import skellam_chi_square
 
 FALSE_ALARM = 1e-6

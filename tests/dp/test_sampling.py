@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import stats
 
-from dp import sampling
-from dp.envelope import SLOTS, Envelope, exponential_bounds
 from dp.errors import EntropyFailure, InvalidParameter
-from dp.sampling import KeyStream, discrete_gaussian, sample
+from dp.noise import discrete_gaussian as sampler
+from dp.noise.discrete_gaussian import KeyStream, discrete_gaussian, sample
+from dp.noise.envelope import SLOTS, Envelope, exponential_bounds
 from tests.dp.pearson import chi_square
 
 FALSE_ALARM = 1e-6
@@ -105,7 +105,7 @@ def test_tail_follows_the_exact_pmf(sigma: float) -> None:
 
     def p_value(entropy: Callable[[int], bytes]) -> float:
         bits = KeyStream(entropy)
-        proposals = [sampling._propose_in_tail(envelope, bits) for _ in range(30_000)]
+        proposals = [sampler._propose_in_tail(envelope, bits) for _ in range(30_000)]
         accepted = np.array([magnitude for magnitude, accept in proposals if accept])
         assert accepted.size > 2_000
         counts = np.bincount(accepted - envelope.tail_start, minlength=reach)[:reach]
@@ -126,7 +126,7 @@ def exact_proposals(envelope: Envelope, count: int, bits: KeyStream) -> list[int
         if slot >= starts[-1] + envelope.tail_count:
             continue
         if slot >= starts[-1]:
-            magnitude, accept = sampling._propose_in_tail(envelope, bits)
+            magnitude, accept = sampler._propose_in_tail(envelope, bits)
         else:
             block = max(i for i, start in enumerate(starts) if start <= slot)
             magnitude = (block << envelope.shift) + offset
@@ -144,7 +144,7 @@ def test_proposals_equal_an_exact_computation(sigma: Fraction) -> None:
     envelope = Envelope.of(sigma)
     for round_number in range(2):
         entropy = seeded(f"{sigma} {round_number}")
-        fast = sampling._propose(envelope, 1500, KeyStream(entropy))
+        fast = sampler._propose(envelope, 1500, KeyStream(entropy))
         assert fast.tolist() == exact_proposals(envelope, 1500, KeyStream(entropy))
 
 
@@ -181,7 +181,7 @@ def rigged_tie(x: int) -> tuple[Envelope, int, int]:
 def test_ties_are_decided_by_further_bits(further: int, accept: bool) -> None:
     envelope, word, _ = rigged_tie(4)
     bits = RiggedBits(word, [further])
-    assert sampling._propose(envelope, 1, bits).tolist() == ([4] if accept else [])
+    assert sampler._propose(envelope, 1, bits).tolist() == ([4] if accept else [])
     assert bits.refinements == 1
 
 
@@ -190,7 +190,7 @@ def test_ties_are_refined_as_often_as_it_takes(step: int, accept: bool) -> None:
     envelope, word, next_bits = rigged_tie(3)
     # The first 64 further bits tie again; the second 64 differ from the threshold's by one.
     bits = RiggedBits(word, [next_bits >> 64, (next_bits & 2**64 - 1) + step])
-    assert sampling._propose(envelope, 1, bits).tolist() == ([3] if accept else [])
+    assert sampler._propose(envelope, 1, bits).tolist() == ([3] if accept else [])
     assert bits.refinements == 2
 
 
@@ -198,13 +198,13 @@ def test_ties_are_refined_as_often_as_it_takes(step: int, accept: bool) -> None:
 def test_comparisons_are_right_on_both_sides_of_the_margin(offset: int) -> None:
     envelope, word, _ = rigged_tie(4)
     bits = RiggedBits(word + offset, [])
-    assert sampling._propose(envelope, 1, bits).tolist() == ([4] if offset < 0 else [])
+    assert sampler._propose(envelope, 1, bits).tolist() == ([4] if offset < 0 else [])
 
 
 def test_minus_zero_is_rejected() -> None:
     envelope = Envelope.of(Fraction(1))
-    assert sampling._propose(envelope, 3, RiggedBits(0, [])).tolist() == [0, 0, 0]
-    assert sampling._propose(envelope, 3, RiggedBits(1 << 47, [])).tolist() == []
+    assert sampler._propose(envelope, 3, RiggedBits(0, [])).tolist() == [0, 0, 0]
+    assert sampler._propose(envelope, 3, RiggedBits(1 << 47, [])).tolist() == []
 
 
 @settings(max_examples=60, deadline=None)

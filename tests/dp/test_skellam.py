@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from dp.errors import EntropyFailure, InvalidParameter
-from dp.sampling import KeyStream
-from dp.skellam import PoissonTable, settle, skellam, thresholds
+from dp.noise.discrete_gaussian import KeyStream
+from dp.noise.skellam import PoissonTable, settle, skellam, thresholds
 from tests.dp.pearson import skellam_chi_square
 
 FALSE_ALARM = 1e-6

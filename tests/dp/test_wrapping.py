@@ -9,8 +9,8 @@ import pytest
 from numpy.typing import NDArray
 
 from dp.calibration.wrapping import wrap_probability
-from dp.distributed import DistributedDiscreteGaussian, DistributedSkellam
 from dp.errors import InvalidParameter
+from dp.noise.distributed import DistributedDiscreteGaussian, DistributedSkellam
 
 SUPPORT = np.arange(-200, 201)
 DIMENSION = 8

@@ -7,7 +7,6 @@ import pytest
 
 from dp.accounting.guarantee import guarantee
 from dp.calibration.modular import rounded_norm
-from dp.distributed import DistributedDiscreteGaussian
 from dp.errors import DpError, InfeasibleTarget
 from dp.events import (
     DistributedDiscreteGaussianEvent,
@@ -20,6 +19,7 @@ from dp.figures import rounded_up
 from dp.ledger.chain import ChainFile
 from dp.ledger.ledger import Ledger
 from dp.ledger.records import Commitment, Reservation
+from dp.noise.distributed import DistributedDiscreteGaussian
 from dp.report import BudgetReport
 from dp.reporting.assumptions import NOTHING_ELSE, ONLY_LEDGER
 from protocols import PlainSum

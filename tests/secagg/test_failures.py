@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from dp.distributed import LatticeNoise
 from dp.events import GaussianEvent, NeighbouringRelation, PrivacyUnit, Trust
 from dp.ledger.ledger import Ledger
+from dp.noise.distributed import LatticeNoise
 from dp.report import BudgetReport
 from protocols import PlainSum, SecAgg
 from protocols.errors import TooFewSurvivors

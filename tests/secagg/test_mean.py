@@ -12,8 +12,8 @@ from scipy import stats
 
 from dp.accounting.guarantee import guarantee
 from dp.clipping.clip import clip_l2, l2_norm
-from dp.distributed import DistributedDiscreteGaussian, LatticeNoise
 from dp.errors import InfeasibleTarget, InvalidParameter
+from dp.noise.distributed import DistributedDiscreteGaussian, LatticeNoise
 from protocols import PlainSum, SecAgg, SecAggPlus, SecureSum, TooFewSurvivors, Transmission
 from protocols.errors import ParameterError
 from secagg.encoding import Weighting

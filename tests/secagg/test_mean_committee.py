@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from dp.distributed import DistributedDiscreteGaussian
+from dp.noise.distributed import DistributedDiscreteGaussian
 from protocols import (
     Adversary,
     Committee,

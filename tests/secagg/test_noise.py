@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from dp.accounting.guarantee import guarantee
-from dp.distributed import LatticeNoise
 from dp.errors import InvalidParameter, TooManyDropped
 from dp.events import SkellamEvent, Trust
-from dp.removal import RemovableSkellam
+from dp.noise.distributed import LatticeNoise
+from dp.noise.removal import RemovableSkellam
 from protocols import LightSecAgg, PlainSum, SecAgg, SecAggPlus, TooFewSurvivors
 from protocols.errors import ParameterError
 from secagg.errors import ConfigurationError

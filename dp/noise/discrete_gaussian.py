@@ -3,7 +3,7 @@
 The discrete Gaussian N_Z(0, sigma^2) gives every integer x a probability proportional to exp(-x^2 / (2 sigma^2))
 (Canonne, Kamath, Steinke, "The Discrete Gaussian for Differential Privacy", arXiv 2004.00010v5, Definition 1). That
 paper's own sampler draws one number at a time; this one is a rejection sampler whose proposals need whole random bits
-only, so that numpy can run thousands at once. `dp.envelope` has the proposals and the proof.
+only, so that numpy can run thousands at once. `dp.noise.envelope` has the proposals and the proof.
 
 Against the floating-point attacks on noise (Mironov, CCS 2012) the output is exactly distributed, given uniform bits:
 float64 only sorts out the comparisons that are clear by a margin of 2**-39, while its error is below 2**-45; whatever
@@ -21,8 +21,8 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from numpy.typing import NDArray
 
 from dp.checks import integer_at_least, positive_rational
-from dp.envelope import SLOT_BITS, Envelope, exponential_bounds
 from dp.errors import EntropyFailure
+from dp.noise.envelope import SLOT_BITS, Envelope, exponential_bounds
 
 Entropy = Callable[[int], bytes]
 

@@ -47,7 +47,7 @@ from numpy.typing import NDArray
 
 from dp.checks import integer_at_least, positive_rational
 from dp.errors import InvalidParameter
-from dp.sampling import CHUNK, MAXIMUM_SIZE, Bits, Entropy, KeyStream
+from dp.noise.discrete_gaussian import CHUNK, MAXIMUM_SIZE, Bits, Entropy, KeyStream
 
 MINIMUM_VARIANCE: Final = Fraction(1, 1 << 30)
 MAXIMUM_VARIANCE: Final = Fraction(1 << 32)
@@ -74,7 +74,7 @@ class PoissonTable:
     guide: NDArray[np.int32]
 
     @staticmethod
-    @functools.lru_cache(maxsize=80)  # one for each component of `dp.removal`, and some to spare
+    @functools.lru_cache(maxsize=80)  # one for each component of `dp.noise.removal`, and some to spare
     def of(mean: Fraction) -> "PoissonTable":
         """Build the table for a mean above 0."""
         first, floors = thresholds(mean, WORD_BITS)

@@ -17,11 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dp.checks import integer_at_least, magnitude, positive_real, probability
-from dp.envelope import MAXIMUM_SIGMA
 from dp.errors import InvalidParameter
 from dp.events import DistributedDiscreteGaussianEvent, SkellamEvent
-from dp.sampling import Entropy, discrete_gaussian
-from dp.skellam import MAXIMUM_VARIANCE, MINIMUM_VARIANCE, skellam
+from dp.noise.discrete_gaussian import Entropy, discrete_gaussian
+from dp.noise.envelope import MAXIMUM_SIGMA
+from dp.noise.skellam import MAXIMUM_VARIANCE, MINIMUM_VARIANCE, skellam
 
 MINIMUM_LOCAL_SIGMA: Final = 2.0
 MAXIMUM_LOCAL_SIGMA: Final = float(MAXIMUM_SIGMA)

@@ -38,11 +38,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dp.checks import integer_at_least, magnitude, positive_real
-from dp.distributed import rounded_down, skellam_reach
 from dp.errors import InvalidParameter, TooManyDropped
 from dp.events import SkellamEvent
-from dp.sampling import MAXIMUM_SIZE, SEED_BYTES, Entropy, fresh_seed
-from dp.skellam import MAXIMUM_VARIANCE, MINIMUM_VARIANCE, skellam
+from dp.noise.discrete_gaussian import MAXIMUM_SIZE, SEED_BYTES, Entropy, fresh_seed
+from dp.noise.distributed import rounded_down, skellam_reach
+from dp.noise.skellam import MAXIMUM_VARIANCE, MINIMUM_VARIANCE, skellam
 
 MAXIMUM_TOLERANCE: Final = 64
 """A session of the protocols carries at most so many attached secrets of each client."""

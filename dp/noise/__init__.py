@@ -1,0 +1,1 @@
+"""Exact discrete noise, from one party or from shares that many clients add."""
