@@ -49,7 +49,7 @@ from dp.ledger.records import LedgerEntry
 from dp.noise.discrete_gaussian import Entropy, discrete_gaussian
 from dp.noise.distributed import DistributedDiscreteGaussian, DistributedSkellam, LatticeNoise
 from dp.noise.removal import RemovableSkellam
-from dp.report import BudgetReport
+from dp.reporting.report import BudgetReport
 from dp.version import VERSION
 
 __version__ = VERSION

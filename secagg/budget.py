@@ -12,7 +12,7 @@ from dp.checks import harmless
 from dp.errors import LedgerCorrupt
 from dp.figures import in_full, rounded_up_within
 from dp.ledger.ledger import Ledger
-from dp.report import BudgetReport
+from dp.reporting.report import BudgetReport
 from secagg.earlier import with_earlier
 from secagg.errors import ConfigurationError
 from secagg.files import write_whole

@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Final
 
 from dp.errors import DpError
-from dp.report import BudgetReport
 from dp.reporting.assumptions import NOTHING_ELSE, ONLY_LEDGER
+from dp.reporting.report import BudgetReport
 from secagg.errors import SecaggError
 from secagg.together import Together, together
 

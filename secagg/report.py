@@ -13,10 +13,10 @@ from typing import Final
 from dp.errors import MissingExtra
 from dp.figures import in_full, rounded_up
 from dp.ledger.ledger import Ledger
-from dp.report import BudgetReport
 from dp.reporting.assumptions import NOTHING_ELSE
 from dp.reporting.drawing import Chart
 from dp.reporting.page import fill, require_extra
+from dp.reporting.report import BudgetReport
 from protocols import Adversary
 from secagg import charts
 from secagg.clipping import clip_in_words

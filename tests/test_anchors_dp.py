@@ -31,7 +31,7 @@ from dp.events import DistributedDiscreteGaussianEvent, GaussianEvent, Neighbour
 from dp.ledger.ledger import Ledger
 from dp.noise.distributed import DistributedDiscreteGaussian, DistributedSkellam, LatticeNoise
 from dp.noise.removal import RemovableSkellam
-from dp.report import BudgetReport
+from dp.reporting.report import BudgetReport
 from protocols import SecAgg, TooFewSurvivors
 from secagg.encoding import Encoding, Weighting
 from secagg.errors import ModulusTooSmall

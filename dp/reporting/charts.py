@@ -11,7 +11,7 @@ from dp.reporting.drawing import Chart, Scheme, chart
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from dp.report import BudgetReport
+    from dp.reporting.report import BudgetReport
 
 _WIDE_IN: Final = 8.6
 _HALF_IN: Final = 4.3  # two charts lie side by side

@@ -14,7 +14,7 @@ from dp.ledger.remaining import MAXIMUM_REMAINING
 from dp.version import SOFTWARE, VERSION
 
 if TYPE_CHECKING:
-    from dp.report import BudgetReport
+    from dp.reporting.report import BudgetReport
 
 Facts = tuple[tuple[str, str], ...]
 

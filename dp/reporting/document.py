@@ -21,7 +21,7 @@ from dp.version import SOFTWARE
 from dp.version import VERSION as SOFTWARE_VERSION
 
 if TYPE_CHECKING:
-    from dp.report import BudgetReport, ReportedRelease
+    from dp.reporting.report import BudgetReport, ReportedRelease
 
 VERSION: Final = 2
 

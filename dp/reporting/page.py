@@ -10,7 +10,7 @@ from dp.reporting.charts import charts
 from dp.reporting.checklist import when
 
 if TYPE_CHECKING:
-    from dp.report import BudgetReport
+    from dp.reporting.report import BudgetReport
 
 _UNAMPLIFIED: Final = {
     PrivacyUnit.CLIENT: "Without sampling amplification: against the server of a secure sum, which sees who takes part",

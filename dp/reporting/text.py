@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from dp.reporting.assumptions import Assumption, State
 
 if TYPE_CHECKING:
-    from dp.report import BudgetReport, ReportedRelease
+    from dp.reporting.report import BudgetReport, ReportedRelease
 
 LEAST_WIDTH: Final = 60
 _LABEL = 24

@@ -13,7 +13,7 @@ from dp.errors import DpError, LedgerCorrupt, LedgerError, LedgerUnavailable
 from dp.events import GaussianEvent, RepeatedEvent
 from dp.ledger.chain import ChainFile
 from dp.ledger.ledger import Ledger
-from dp.report import BudgetReport, rounded_up
+from dp.reporting.report import BudgetReport, rounded_up
 from tests.dp.ledgers import EVENT, create
 
 

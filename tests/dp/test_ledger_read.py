@@ -12,7 +12,7 @@ import pytest
 
 from dp.errors import LedgerStale, LedgerUnavailable
 from dp.ledger.ledger import Ledger
-from dp.report import BudgetReport
+from dp.reporting.report import BudgetReport
 from tests.dp.ledgers import EVENT, create
 
 REPOSITORY = Path(__file__).parents[2]

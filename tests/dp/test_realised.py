@@ -23,8 +23,8 @@ from dp.events import (
 from dp.ledger.chain import ChainFile
 from dp.ledger.ledger import Ledger
 from dp.ledger.realised import check_cost, check_noise
-from dp.report import BudgetReport
 from dp.reporting.assumptions import State
+from dp.reporting.report import BudgetReport
 from tests.dp.ledgers import EVENT, ticks
 from tests.dp.test_ledger_damaged import altered, rebuilt
 

@@ -27,9 +27,9 @@ from dp.events import (
 from dp.ledger.description import Description
 from dp.ledger.ledger import Ledger
 from dp.ledger.records import TRUST_DETAIL
-from dp.report import BudgetReport, rounded_up
 from dp.reporting.charts import charts
 from dp.reporting.document import ReportDocument, document, schema
+from dp.reporting.report import BudgetReport, rounded_up
 from dp.reporting.spending import MAXIMUM_ACCOUNTED, accounted
 from dp.reporting.wording import in_words, setting, with_continuous_noise, without_amplification
 

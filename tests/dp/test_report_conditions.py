@@ -23,8 +23,8 @@ from dp.ledger.records import (
     Detail,
     Reservation,
 )
-from dp.report import BudgetReport
 from dp.reporting.assumptions import NOTHING_ELSE, ONLY_LEDGER, State
+from dp.reporting.report import BudgetReport
 from dp.version import SOFTWARE, VERSION
 from tests.dp.ledgers import EVENT, create
 

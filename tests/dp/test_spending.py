@@ -20,7 +20,7 @@ from dp.events import (
 from dp.ledger.ledger import Ledger
 from dp.ledger.records import Budget
 from dp.ledger.remaining import MAXIMUM_REMAINING, remaining
-from dp.report import BudgetReport
+from dp.reporting.report import BudgetReport
 from dp.reporting.spending import (
     COMPOSITIONS,
     MAXIMUM_ACCOUNTED,

@@ -20,8 +20,8 @@ from dp.ledger.chain import ChainFile
 from dp.ledger.ledger import Ledger
 from dp.ledger.records import Commitment, Reservation
 from dp.noise.distributed import DistributedDiscreteGaussian
-from dp.report import BudgetReport
 from dp.reporting.assumptions import NOTHING_ELSE, ONLY_LEDGER
+from dp.reporting.report import BudgetReport
 from protocols import PlainSum
 from secagg.budget import NOT_INTACT, plan_on_terminal, report_on_terminal, verify_on_terminal
 from secagg.config import TrainingConfig

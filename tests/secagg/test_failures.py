@@ -14,7 +14,7 @@ from rich.console import Console
 from dp.events import GaussianEvent, NeighbouringRelation, PrivacyUnit, Trust
 from dp.ledger.ledger import Ledger
 from dp.noise.distributed import LatticeNoise
-from dp.report import BudgetReport
+from dp.reporting.report import BudgetReport
 from protocols import PlainSum, SecAgg
 from protocols.errors import TooFewSurvivors
 from secagg.clipping import ClippingKind, choose_clip, planned

@@ -9,7 +9,7 @@ import pytest
 
 from dp.events import NeighbouringRelation, PrivacyUnit
 from dp.ledger.ledger import Ledger
-from dp.report import BudgetReport
+from dp.reporting.report import BudgetReport
 from secagg.config import TrainingConfig, parse
 from secagg.errors import ConfigurationError
 from secagg.prepare import Prepared, prepare

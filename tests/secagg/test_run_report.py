@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from dp.ledger.ledger import Ledger
-from dp.report import rounded_up
+from dp.reporting.report import rounded_up
 from protocols import Adversary
 from secagg.config import TrainingConfig, parse
 from secagg.costs import quantity
