@@ -1,5 +1,6 @@
 """Secure sums of integer vectors: sans-IO protocols that know nothing of models, floats, files or sockets."""
 
+from protocols.codec import Message
 from protocols.cohort import Adversary
 from protocols.committee import Committee, Keyholder, MemoryOpenings, OpeningRecord
 from protocols.crypto.secret import Secret
@@ -24,7 +25,6 @@ from protocols.errors import (
 from protocols.identity import Identity, Member, MemoryRecord, Roster, SessionRecord
 from protocols.lightsecagg import LightSecAgg
 from protocols.machine import Client, Continue, Server
-from protocols.messages import Message
 from protocols.oneshot import OneShot
 from protocols.paillier import PaillierSum
 from protocols.pairwise import SecAgg, SecAggPlus

@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from protocols import snapshot
-from protocols.agreement import agree
+from protocols.admission import agree
+from protocols.codec import Codec, Message
 from protocols.committee import Keyholder
 from protocols.crypto.integers import shown
 from protocols.crypto.prg import Words, word_dtype
@@ -30,7 +31,6 @@ from protocols.errors import (
     TooFewSurvivors,
 )
 from protocols.identity import Member
-from protocols.messages import Codec, Message
 from protocols.secure_sum import Finish, Role, SecureSum
 from protocols.session import ATTACHED_BYTES, Entropy, Participant, Session
 

@@ -11,10 +11,10 @@ import msgspec
 import numpy as np
 
 from protocols import packing
+from protocols.codec import Message
 from protocols.cohort import Adversary, check_cohort
 from protocols.crypto.prg import Words, word_dtype
 from protocols.errors import MalformedMessage, ParameterError
-from protocols.messages import Message
 from protocols.secure_sum import Finish, Round, SecureSum
 from protocols.session import Participant, Session
 from protocols.snapshot import State

@@ -14,11 +14,11 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 import msgspec
 
+from protocols.codec import VERSION, Message, limit
 from protocols.cohort import Adversary
 from protocols.crypto.integers import shown
 from protocols.crypto.secret import Secret
 from protocols.errors import ParameterError, UnsafeSession
-from protocols.messages import VERSION, Message, limit
 from protocols.session import Participant, Session, Vector
 
 C = TypeVar("C")

@@ -13,9 +13,9 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from numpy.typing import NDArray
 
+from protocols.codec import Message
 from protocols.crypto.secret import Secret
 from protocols.errors import DamagedSnapshot, ParameterError
-from protocols.messages import Message
 
 KEY_BYTES = 32
 NONCE_BYTES = 12

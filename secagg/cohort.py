@@ -6,7 +6,7 @@ from typing import Any
 from numpy.typing import ArrayLike, NDArray
 
 from protocols import Keyholder, Member, SecureSum, Session
-from protocols.agreement import agree
+from protocols.admission import agree
 from protocols.errors import ParameterError, UnsafeSession
 from secagg.checks import listed, plain_integer, shown
 from secagg.encoding import Encoding, Weighting

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from protocols import OneShot, PaillierSum, ProtocolError, SecureSum
+from protocols.codec import Codec
 from protocols.crypto import phe_exchange
 from protocols.crypto.decryption_proof import Proof
 from protocols.crypto.paillier import InvalidCiphertext, InvalidKey, PrivateKey, PublicKey
@@ -29,7 +30,6 @@ from protocols.crypto.split import pair_bytes
 from protocols.crypto.threshold import KeyShare, ThresholdKey, deal
 from protocols.encrypted.messages import EncryptedInput
 from protocols.errors import MalformedMessage
-from protocols.messages import Codec
 from tests.conformance.cohorts import COMMITTEE, IDS, Run, Setting, refusal, setting, stream
 from tests.conformance.test_secrets import parts
 from tests.protocols.committee_keys import SAFE_P, SAFE_Q, key_shares, threshold_key

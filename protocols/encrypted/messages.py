@@ -1,6 +1,6 @@
 """The messages of sums that a committee opens, a pair for each round."""
 
-from protocols.messages import Message
+from protocols.codec import Message
 
 
 class Invitation(Message, frozen=True):

@@ -7,6 +7,7 @@ from functools import cached_property
 import numpy as np
 from msgspec import field
 
+from protocols.codec import Message
 from protocols.crypto import plaintext_proof
 from protocols.crypto.partial_decryption import InvalidShare, PartialDecryption, check_partial, combine
 from protocols.crypto.plaintext_proof import InvalidProof
@@ -15,7 +16,6 @@ from protocols.crypto.split import Total
 from protocols.encrypted.messages import Contributions, EncryptedInput, Invitation, PartialOpening
 from protocols.encrypted.setup import HASH_BYTES, Setup
 from protocols.errors import DamagedSum, MalformedMessage, RemoteError
-from protocols.messages import Message
 from protocols.secure_sum import Finish
 from protocols.snapshot import State
 

@@ -4,6 +4,7 @@ import numpy as np
 from msgspec import field
 
 from protocols import packing
+from protocols.codec import Message
 from protocols.crypto import keys
 from protocols.crypto.coding import InconsistentShares
 from protocols.crypto.prg import Words
@@ -19,7 +20,6 @@ from protocols.lightsecagg.messages import (
     Survivors,
 )
 from protocols.lightsecagg.setup import Setup
-from protocols.messages import Message
 from protocols.secure_sum import Finish
 from protocols.snapshot import State
 

@@ -5,8 +5,8 @@ from itertools import compress
 
 import numpy as np
 
+from protocols.codec import Message
 from protocols.errors import MalformedMessage
-from protocols.messages import Message
 from protocols.session import Session
 
 

@@ -11,11 +11,11 @@ import msgspec
 import numpy as np
 
 from protocols import packing
+from protocols.codec import Message
 from protocols.crypto import keys, prg, schedule, shamir
 from protocols.crypto.prg import Words
 from protocols.crypto.secret import Secret
 from protocols.errors import MalformedMessage, RemoteError, TooFewSurvivors
-from protocols.messages import Message
 from protocols.pairwise.messages import (
     AdvertisedKeys,
     Confirmation,

@@ -40,9 +40,9 @@ from protocols import (
     load,
     simulate,
 )
+from protocols.codec import Codec
 from protocols.crypto.integers import Arithmetic, fastest
 from protocols.encrypted import EncryptedSum
-from protocols.messages import Codec
 from protocols.registry import available
 from protocols.session import Entropy, Vector
 from tests.protocols import committee_keys

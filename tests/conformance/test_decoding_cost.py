@@ -14,7 +14,7 @@ import msgspec
 import pytest
 
 from protocols import LightSecAgg, MalformedMessage, Server
-from protocols.messages import Message
+from protocols.codec import Message
 from protocols.pairwise.messages import chosen
 from tests.conformance.cohorts import IDS, Run, Setting, setting, settings, stream
 

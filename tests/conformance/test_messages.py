@@ -21,7 +21,7 @@ from protocols import (
     Role,
     TooFewSurvivors,
 )
-from protocols.messages import Codec, Message
+from protocols.codec import Codec, Message
 from protocols.snapshot import write_state
 from tests.conformance.cohorts import Checkpoint, Run, Setting, refusal, unchecked
 

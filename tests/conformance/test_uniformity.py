@@ -35,10 +35,10 @@ from protocols import (
     load,
     packing,
 )
+from protocols.codec import Codec
 from protocols.crypto.split import Pair
 from protocols.encrypted import EncryptedSum
 from protocols.encrypted.messages import EncryptedInput
-from protocols.messages import Codec
 from protocols.session import Vector
 from tests.conformance.cohorts import IDS, Setting, setting
 

@@ -10,6 +10,7 @@ from functools import cache
 from msgspec.structs import asdict
 
 from protocols import Client, Finish, MemoryOpenings, OpeningRecord
+from protocols.codec import Codec
 from protocols.crypto import plaintext_proof, split
 from protocols.crypto.encryptor import Encryptor
 from protocols.crypto.paillier import PrivateKey
@@ -19,7 +20,6 @@ from protocols.encrypted import EncryptedSum
 from protocols.encrypted.messages import Contributions, EncryptedInput, PartialOpening
 from protocols.encrypted.setup import HASH_BYTES, Setup
 from protocols.identity import SIGNATURE_BYTES
-from protocols.messages import Codec
 from protocols.session import Vector
 from tests.conformance.cohorts import Run, Setting, stream
 from tests.protocols import committee_keys

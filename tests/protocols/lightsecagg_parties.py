@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from protocols import Client, Continue, Finish, SecureSum, Server, Session
+from protocols.codec import Codec, Message
 from protocols.lightsecagg import LightSecAgg
-from protocols.messages import Codec, Message
 from protocols.session import Vector
 
 NAMES = ("advertise_keys", "share_masks", "mask_input", "aggregate_shares")

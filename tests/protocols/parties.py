@@ -5,8 +5,8 @@ from collections.abc import Mapping
 import pytest
 
 from protocols import OrderError, RemoteError, packing
+from protocols.codec import Codec, M, Message
 from protocols.crypto import schedule
-from protocols.messages import Codec, M, Message
 from protocols.pairwise import PairwiseMasking
 from protocols.pairwise.messages import AdvertisedKeys, KeyDirectory
 from protocols.pairwise.messages import bitmap as packed_bitmap

@@ -5,9 +5,9 @@ from collections.abc import Collection, Iterator, Mapping
 import numpy as np
 
 from protocols import RemoteError, Secret, packing
+from protocols.codec import Message
 from protocols.crypto import keys, prg, shamir
 from protocols.identity import Signatures
-from protocols.messages import Message
 from protocols.pairwise.messages import (
     Confirmation,
     Confirmations,

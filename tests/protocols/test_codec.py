@@ -8,7 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from protocols import MalformedMessage
-from protocols.messages import Codec, Message, limit
+from protocols.codec import Codec, Message, limit
 
 
 class Empty(Message, frozen=True):

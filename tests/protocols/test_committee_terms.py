@@ -22,7 +22,7 @@ from protocols import (
     UnsafeSession,
     simulate,
 )
-from protocols.agreement import agree
+from protocols.admission import agree
 from protocols.encrypted import EncryptedSum
 from tests.conformance.cohorts import COMMITTEE, IDS, Setting, committee_of, identity, keyholder, member, setting
 from tests.protocols.committee_keys import key_shares, threshold_key

@@ -22,11 +22,11 @@ from protocols import (
     SessionReused,
     UnsafeOpening,
 )
+from protocols.codec import Codec
 from protocols.crypto.partial_decryption import PartialDecryption
 from protocols.encrypted import EncryptedSum
 from protocols.encrypted.client import EncryptedClient
 from protocols.encrypted.messages import Contributions, Invitation, PartialOpening
-from protocols.messages import Codec
 from protocols.session import Participant
 from tests.conformance.cohorts import COMMITTEE, IDS, SNAPSHOT_KEY, Setting, setting, stream
 from tests.protocols.encrypted_raids import ENCRYPT, OPEN, Hall, decrypted, fields, shown

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from protocols import Finish, MalformedMessage, RemoteError, simulate
+from protocols.codec import Message
 from protocols.crypto.secret import Secret
 from protocols.lightsecagg import LightSecAgg
 from protocols.lightsecagg.messages import (
@@ -16,7 +17,6 @@ from protocols.lightsecagg.messages import (
     SealedShares,
     Survivors,
 )
-from protocols.messages import Message
 from tests.protocols.lightsecagg_parties import IDS, PRIME, Cohort, cohort, exact, session, vectors
 
 # u = 0 and other points of low order, RFC 7748 section 6.1; and a key that is not reduced.

@@ -9,10 +9,10 @@ import pytest
 from scipy import stats
 
 from protocols import Client, Finish, RemoteError, SecureSum, Session, packing
+from protocols.codec import Message
 from protocols.crypto import sealing
 from protocols.lightsecagg import LightSecAgg
 from protocols.lightsecagg.messages import AggregatedShares, DeliveredShares, MaskedInput, SealedShares
-from protocols.messages import Message
 from tests.protocols.lightsecagg_parties import IDS, PRIME, Cohort, cohort, exact, session
 
 

@@ -15,9 +15,9 @@ import pytest
 from msgspec.structs import replace
 
 from protocols import Adversary, Member, SecAgg, SecAggPlus, Secret
+from protocols.codec import Message
 from protocols.crypto import graph, keys, sealing, shamir
 from protocols.identity import SessionRecord, Signatures
-from protocols.messages import Message
 from protocols.pairwise.messages import (
     AdvertisedKeys,
     DeliveredShares,

@@ -15,8 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from protocols import Client, Continue, Finish, SecAgg, SecAggPlus, Server, Session, TooFewSurvivors, simulate
+from protocols.codec import Codec
 from protocols.crypto import schedule
-from protocols.messages import Codec
 from protocols.pairwise import CURIOUS_ROUNDS, PairwiseMasking
 from protocols.pairwise.messages import AdvertisedKeys, Invitation
 from tests.conformance.cohorts import stream

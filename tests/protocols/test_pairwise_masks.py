@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
 from protocols import SecAgg, SecAggPlus, SecureSum, Session, Transmission, packing, simulate
-from protocols.messages import Codec
+from protocols.codec import Codec
 from protocols.pairwise.messages import MaskedInput
 from protocols.session import Vector
 from tests.conformance.cohorts import Run, Setting, stream

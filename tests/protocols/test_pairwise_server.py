@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from protocols import Adversary, MalformedMessage, SecAgg, SecAggPlus
-from protocols.messages import Message
+from protocols.codec import Message
 from protocols.pairwise.messages import (
     AdvertisedKeys,
     Confirmation,

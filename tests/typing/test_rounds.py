@@ -15,7 +15,7 @@ ROOT: Final = Path(__file__).parents[2]
 PARTIES: Final = """
 from typing import Final
 
-from protocols.messages import Message
+from protocols.codec import Message
 from protocols.secure_sum import Role, Round
 
 
