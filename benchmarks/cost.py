@@ -33,7 +33,7 @@ from rich.table import Table
 
 from benchmarks.machine import Machine
 from protocols import Outcome, SecureSum, Session, load, simulate
-from protocols.crypto import prg
+from protocols.crypto import keystream
 from protocols.crypto.secret import Secret
 from protocols.pairwise import PairwiseMasking
 
@@ -142,7 +142,7 @@ def measure() -> Report:
 
 def measure_rates() -> Rates:
     """Bare keystream and mask expansion, in turn, the fastest of each."""
-    vector = np.zeros(_RATE_LENGTH, dtype=prg.word_dtype(MODULUS))
+    vector = np.zeros(_RATE_LENGTH, dtype=keystream.word_dtype(MODULUS))
     seed = Secret(os.urandom(32))
     zeros, buffer = bytes(_RATE_CHUNK_BYTES), bytearray(_RATE_CHUNK_BYTES)
     chunks = -(-vector.nbytes // _RATE_CHUNK_BYTES)
@@ -152,7 +152,7 @@ def measure_rates() -> Rates:
         for _ in range(chunks):
             stream.update_into(zeros, buffer)
 
-    pairs = [(_seconds(expand_bare), _seconds(lambda: prg.add_mask(vector, seed))) for _ in range(_RATE_REPEATS)]
+    pairs = [(_seconds(expand_bare), _seconds(lambda: keystream.add_mask(vector, seed))) for _ in range(_RATE_REPEATS)]
     bare, added = (min(times) for times in zip(*pairs, strict=True))
     return Rates(keystream=chunks * _RATE_CHUNK_BYTES / bare, expansion=vector.nbytes / added)
 
@@ -230,7 +230,7 @@ def _mask_bytes(protocol: SecureSum, session: Session) -> int:
     """What a client expands where nobody has left before it masks: one mask a neighbour and its own."""
     if not isinstance(protocol, PairwiseMasking):
         return 0
-    return (protocol.degree(session) + 1) * session.length * prg.word_dtype(session.modulus).itemsize
+    return (protocol.degree(session) + 1) * session.length * keystream.word_dtype(session.modulus).itemsize
 
 
 def cost_table(report: Report) -> Table:

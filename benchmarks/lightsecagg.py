@@ -34,7 +34,7 @@ from benchmarks.machine import Machine
 from protocols import SecureSum, Session, simulate
 from protocols.crypto.coding import MaskCode
 from protocols.crypto.field import Field
-from protocols.crypto.prg import Words
+from protocols.crypto.keystream import Words
 from protocols.crypto.secret import Secret
 from protocols.lightsecagg import LightSecAgg
 

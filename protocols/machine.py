@@ -20,7 +20,7 @@ from protocols.admission import agree
 from protocols.codec import Codec, Message
 from protocols.committee import Keyholder
 from protocols.crypto.integers import shown
-from protocols.crypto.prg import Words, word_dtype
+from protocols.crypto.keystream import Words, word_dtype
 from protocols.crypto.secret import Secret
 from protocols.errors import (
     DamagedSnapshot,

@@ -23,7 +23,7 @@ from typing import ClassVar, Final
 import numpy as np
 
 from protocols.crypto.digits import Digits
-from protocols.crypto.prg import Words
+from protocols.crypto.keystream import Words
 from protocols.crypto.ring import DEGREE
 from protocols.crypto.rlwe import LatticePad, draw_key, key_coefficients
 from protocols.encrypted import EncryptedSum

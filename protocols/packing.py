@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from protocols.crypto.prg import Words, word_dtype
+from protocols.crypto.keystream import Words, word_dtype
 
 Packed = bytes | memoryview
 

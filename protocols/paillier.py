@@ -15,7 +15,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from protocols.crypto.prg import Words
+from protocols.crypto.keystream import Words
 from protocols.crypto.slots import Slots
 from protocols.encrypted import EncryptedSum
 from protocols.encrypted.setup import Payload

@@ -13,7 +13,7 @@ import numpy as np
 from protocols import packing
 from protocols.codec import Message
 from protocols.cohort import Adversary, check_cohort
-from protocols.crypto.prg import Words, word_dtype
+from protocols.crypto.keystream import Words, word_dtype
 from protocols.errors import MalformedMessage, ParameterError
 from protocols.secure_sum import Finish, Round, SecureSum
 from protocols.session import Participant, Session

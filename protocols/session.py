@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from protocols.committee import Committee, Keyholder
 from protocols.crypto.integers import shown
-from protocols.crypto.prg import Words, word_dtype
+from protocols.crypto.keystream import Words, word_dtype
 from protocols.crypto.secret import Secret
 from protocols.errors import InputError, ParameterError
 from protocols.identity import Member, Roster

@@ -12,7 +12,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from protocols.crypto import prg
+from protocols.crypto import keystream
 from protocols.crypto.secret import Secret
 from secagg.errors import EncodingError
 
@@ -41,7 +41,7 @@ def round_at_random(
     """
     limit = math.floor(Fraction(l2_bound) ** 2)
     for _ in range(TRIES):
-        rounded, norm = _rounded(scaled, prg.stream(Secret(entropy(32))))
+        rounded, norm = _rounded(scaled, keystream.stream(Secret(entropy(32))))
         if norm <= limit:
             return rounded
     truncated = np.trunc(scaled).astype(np.int64)

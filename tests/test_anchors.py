@@ -35,7 +35,7 @@ from protocols import (
     packing,
     simulate,
 )
-from protocols.crypto import prg
+from protocols.crypto import keystream
 from protocols.pairwise.messages import MaskedInput
 from protocols.session import Vector
 from secagg.encoding import Weighting
@@ -76,9 +76,9 @@ def test_anchor_has_the_test_that_is_named(claim: str) -> None:
 # Flower: the mask's seed is folded to 32 bits, and its words never reach modulus - 1.
 
 
-def mask(seed: bytes, length: int, modulus: int) -> prg.Words:
-    words: prg.Words = np.zeros(length, dtype=prg.word_dtype(modulus))
-    prg.add_mask(words, Secret(seed))
+def mask(seed: bytes, length: int, modulus: int) -> keystream.Words:
+    words: keystream.Words = np.zeros(length, dtype=keystream.word_dtype(modulus))
+    keystream.add_mask(words, Secret(seed))
     words &= words.dtype.type(modulus - 1)
     return words
 
@@ -338,10 +338,10 @@ def test_client_whose_every_neighbour_is_corrupt_still_has_its_self_mask() -> No
     reply = run.replies()[victim]
     left = packing.unpack(run.codec.decode(2, MaskedInput, reply).packed, 1000, modulus).astype(np.uint16)
     for other, seed in pair_seeds(run, victim).items():
-        (prg.subtract_mask if victim < other else prg.add_mask)(left, Secret(seed))
+        (keystream.subtract_mask if victim < other else keystream.add_mask)(left, Secret(seed))
     assert (left == run.inputs[victim]).sum() < 10
     derive = run.setup.schedule(run.server._party.state.root)
-    prg.subtract_mask(left, derive.self_mask(Secret(run.drawn[victim][2]), owner=victim))
+    keystream.subtract_mask(left, derive.self_mask(Secret(run.drawn[victim][2]), owner=victim))
     assert (left == run.inputs[victim]).all()
 
 

@@ -20,7 +20,7 @@ from itertools import zip_longest
 import numpy as np
 
 from protocols.crypto.field import Field
-from protocols.crypto.prg import Words
+from protocols.crypto.keystream import Words
 
 Polynomial = list[int]
 """Coefficients, the constant first, without leading zeros; empty for zero."""

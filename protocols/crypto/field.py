@@ -25,7 +25,7 @@ import numpy as np
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
 from protocols.crypto.integers import shown
-from protocols.crypto.prg import Words, word_dtype
+from protocols.crypto.keystream import Words, word_dtype
 from protocols.crypto.secret import Secret
 
 Matrix = Sequence[Sequence[int]]

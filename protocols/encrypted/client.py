@@ -7,9 +7,9 @@ from typing import Final, NoReturn
 import numpy as np
 
 from protocols.crypto import plaintext_proof, split
+from protocols.crypto.keystream import Words
 from protocols.crypto.partial_decryption import decrypt_partially
 from protocols.crypto.plaintext_proof import Claim, InvalidProof
-from protocols.crypto.prg import Words
 from protocols.crypto.split import Total
 from protocols.encrypted.messages import Contributions, EncryptedInput, Invitation, PartialOpening
 from protocols.encrypted.setup import HASH_BYTES, Setup

@@ -9,9 +9,9 @@ from msgspec import field
 
 from protocols.codec import Message
 from protocols.crypto import plaintext_proof
+from protocols.crypto.keystream import Words
 from protocols.crypto.partial_decryption import InvalidShare, PartialDecryption, check_partial, combine
 from protocols.crypto.plaintext_proof import InvalidProof
-from protocols.crypto.prg import Words
 from protocols.crypto.split import Total
 from protocols.encrypted.messages import Contributions, EncryptedInput, Invitation, PartialOpening
 from protocols.encrypted.setup import HASH_BYTES, Setup

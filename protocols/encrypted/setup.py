@@ -10,8 +10,8 @@ from typing import Final
 from protocols.committee import Committee
 from protocols.crypto import partial_decryption, plaintext_proof, split
 from protocols.crypto.encryptor import DEFAULT_WINDOW_BITS, Encryptor, Exponents
+from protocols.crypto.keystream import Words
 from protocols.crypto.paillier_public import InvalidCiphertext
-from protocols.crypto.prg import Words
 from protocols.crypto.split import Pair
 from protocols.crypto.threshold import ThresholdKey
 from protocols.errors import MalformedMessage, ParameterError

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from protocols.crypto.integers import shown
-from protocols.crypto.prg import Words
+from protocols.crypto.keystream import Words
 from protocols.errors import InputError, ParameterError
 
 MOST_VALUE_BITS = 63

@@ -6,8 +6,8 @@ import numpy as np
 from msgspec import field
 
 from protocols import packing
-from protocols.crypto import keys, sealing
-from protocols.crypto.prg import Words
+from protocols.crypto import key_agreement, sealing
+from protocols.crypto.keystream import Words
 from protocols.crypto.secret import Secret
 from protocols.errors import RemoteError
 from protocols.lightsecagg.messages import (
@@ -68,8 +68,8 @@ class LightSecAggClient:
 
     def advertise_keys(self, _: Invitation) -> AdvertisedKey:
         """Round 0: make a key pair for this session alone, and draw what the mask is made from."""
-        pair = keys.KeyPair(Secret(self._entropy(keys.KEY_BYTES)))
-        self.state.private, self.state.root = pair.secret, Secret(self._entropy(keys.KEY_BYTES))
+        pair = key_agreement.KeyPair(Secret(self._entropy(key_agreement.KEY_BYTES)))
+        self.state.private, self.state.root = pair.secret, Secret(self._entropy(key_agreement.KEY_BYTES))
         self.state.members[self._client] = pair.public
         return AdvertisedKey(pair.public)
 
@@ -143,12 +143,12 @@ class LightSecAggClient:
             raise RemoteError("the key directory names clients that are not in the session")
         seen = {self.state.members[self._client]}
         for client, key in zip(directory.clients, directory.keys, strict=True):
-            if not keys.is_public_key(key) or key in seen:
+            if not key_agreement.is_public_key(key) or key in seen:
                 raise RemoteError(f"client {client} has a damaged or repeated key", culprits=[client])
-            if keys.is_low_order(key):
+            if key_agreement.is_low_order(key):
                 raise RemoteError(f"client {client} has a key of low order", culprits=[client])
             seen.add(key)
-        pair = keys.KeyPair(self.state.private)
+        pair = key_agreement.KeyPair(self.state.private)
         for client, key in zip(directory.clients, directory.keys, strict=True):
             self.state.members[client] = key
             self.state.channels[client] = pair.agree(key)
@@ -161,7 +161,7 @@ class LightSecAggClient:
         except ValueError:
             return False
         self.state.held[owner] = Secret(share)
-        return len(share) == (keys.KEY_BYTES if self._is_seed(owner) else self._setup.share_bytes)
+        return len(share) == (key_agreement.KEY_BYTES if self._is_seed(owner) else self._setup.share_bytes)
 
     def _add_share(self, owner: int) -> bool:
         """Add the share of an owner's mask to the total; False where it is no vector of the field."""

@@ -5,9 +5,9 @@ from msgspec import field
 
 from protocols import packing
 from protocols.codec import Message
-from protocols.crypto import keys
+from protocols.crypto import key_agreement
 from protocols.crypto.coding import InconsistentShares
-from protocols.crypto.prg import Words
+from protocols.crypto.keystream import Words
 from protocols.errors import MalformedMessage, RemoteError
 from protocols.lightsecagg.messages import (
     AdvertisedKey,
@@ -57,11 +57,11 @@ class LightSecAggServer:
 
     def take_key(self, sender: int, advertised: AdvertisedKey) -> None:
         """Round 0: keep a client's public key; the others would close over a repeated one, or one of low order."""
-        if not keys.is_public_key(advertised.key):
-            raise MalformedMessage(f"a public key must be canonical, of {keys.KEY_BYTES} bytes")
+        if not key_agreement.is_public_key(advertised.key):
+            raise MalformedMessage(f"a public key must be canonical, of {key_agreement.KEY_BYTES} bytes")
         if advertised.key in self.state.keys.values():
             raise RemoteError("a public key that has been advertised before")
-        if keys.is_low_order(advertised.key):
+        if key_agreement.is_low_order(advertised.key):
             raise RemoteError("a public key of low order")
         self.state.keys[sender] = advertised.key
 

@@ -6,8 +6,8 @@ import msgspec
 import numpy as np
 
 from protocols import packing
-from protocols.crypto import keys, prg, schedule, sealing, shamir
-from protocols.crypto.prg import Words
+from protocols.crypto import key_agreement, keystream, schedule, sealing, shamir
+from protocols.crypto.keystream import Words
 from protocols.crypto.secret import Secret
 from protocols.errors import RemoteError
 from protocols.identity import SIGNATURE_BYTES
@@ -90,12 +90,12 @@ class PairwiseClient:
 
         A client that is restored and asked for its shares again then deals the very same ones to the same directory.
         """
-        sealing = keys.KeyPair(Secret(self._entropy(keys.KEY_BYTES)))
-        masking = keys.KeyPair(Secret(self._entropy(keys.KEY_BYTES)))
+        sealing = key_agreement.KeyPair(Secret(self._entropy(key_agreement.KEY_BYTES)))
+        masking = key_agreement.KeyPair(Secret(self._entropy(key_agreement.KEY_BYTES)))
         signature = self._sign(KEYS, sealing.public + masking.public)
         self.state.sealing, self.state.masking = sealing.secret, masking.secret
-        self.state.seed = Secret(self._entropy(keys.KEY_BYTES))
-        self.state.dealing = Secret(self._entropy(keys.KEY_BYTES))
+        self.state.seed = Secret(self._entropy(key_agreement.KEY_BYTES))
+        self.state.dealing = Secret(self._entropy(key_agreement.KEY_BYTES))
         self.state.advertised = AdvertisedKeys(sealing.public, masking.public, signature)
         return self.state.advertised
 
@@ -104,7 +104,7 @@ class PairwiseClient:
         self._meet_neighbours(directory)
         holders = sorted((*self.state.neighbours, self._client))
         derive, fingerprints, ciphertexts = self._setup.schedule(self.state.root), [], []
-        entropy = prg.stream(derive.dealing(self.state.dealing, owner=self._client))
+        entropy = keystream.stream(derive.dealing(self.state.dealing, owner=self._client))
         by_secret = [
             shamir.share(secret, threshold=self._setup.threshold, holders=holders, entropy=entropy)
             for secret in (self.state.seed, self.state.masking, *self.state.attached)
@@ -148,9 +148,9 @@ class PairwiseClient:
             if not self._open(neighbour, sealed, fingerprints)
         )
         masked, derive = self.state.vector, self._setup.schedule(self.state.root)
-        prg.add_mask(masked, derive.self_mask(self.state.seed, owner=self._client))
+        keystream.add_mask(masked, derive.self_mask(self.state.seed, owner=self._client))
         for neighbour in neighbours:
-            apply = prg.add_mask if self._client < neighbour else prg.subtract_mask
+            apply = keystream.add_mask if self._client < neighbour else keystream.subtract_mask
             apply(masked, derive.pair_mask(self.state.pairs[neighbour], one=self._client, other=neighbour))
         masked &= masked.dtype.type(self._session.modulus - 1)
         # From here on this client needs only what others gave it to hold, and its own shares.
@@ -231,7 +231,7 @@ class PairwiseClient:
 
         It returns rather than raises: an error's traceback would hold on to the private keys in this frame.
         """
-        sealing, masking = keys.KeyPair(self.state.sealing), keys.KeyPair(self.state.masking)
+        sealing, masking = key_agreement.KeyPair(self.state.sealing), key_agreement.KeyPair(self.state.masking)
         for neighbour, advertised in zip(self.state.neighbours, directory, strict=True):
             try:
                 self.state.channels[neighbour] = sealing.agree(advertised.sealing)

@@ -12,8 +12,8 @@ import numpy as np
 
 from protocols import packing
 from protocols.codec import Message
-from protocols.crypto import keys, prg, schedule, shamir
-from protocols.crypto.prg import Words
+from protocols.crypto import key_agreement, keystream, schedule, shamir
+from protocols.crypto.keystream import Words
 from protocols.crypto.secret import Secret
 from protocols.errors import MalformedMessage, RemoteError, TooFewSurvivors
 from protocols.pairwise.messages import (
@@ -78,7 +78,9 @@ class PairwiseServer:
     def __init__(self, setup: Setup) -> None:
         self._setup = setup
         self._session = setup.session
-        self.state = ServerState(total=np.zeros(setup.session.length, dtype=prg.word_dtype(setup.session.modulus)))
+        self.state = ServerState(
+            total=np.zeros(setup.session.length, dtype=keystream.word_dtype(setup.session.modulus))
+        )
 
     def open(self) -> dict[int, Message]:
         """Ask every client of the session."""
@@ -90,7 +92,7 @@ class PairwiseServer:
         fresh = {advertised.sealing, advertised.masking}
         if fresh & self.state.seen:
             raise RemoteError("a public key that has been advertised before")
-        if any(keys.is_low_order(key) for key in fresh):
+        if any(key_agreement.is_low_order(key) for key in fresh):
             raise RemoteError("a public key of low order")
         self.state.keys[sender] = advertised
         self.state.seen |= fresh
@@ -232,18 +234,18 @@ class PairwiseServer:
             commitment = self.state.commitments[owner][index * size : (index + 1) * size]
             if not hmac.compare_digest(derive.commitment(secret, owner=owner, index=index), commitment):
                 raise RemoteError(f"client {owner} dealt shares of another secret than the committed", culprits=[owner])
-        prg.subtract_mask(self.state.total, derive.self_mask(seed, owner=owner))
+        keystream.subtract_mask(self.state.total, derive.self_mask(seed, owner=owner))
         by_index = dict(zip(indices, opened, strict=True))
         return tuple(by_index.get(index) for index in range(len(self._session.attached)))
 
     def _finish_dropped(self, owner: int) -> None:
         (secret,) = self._rebuild(owner)
-        pair, derive = keys.KeyPair(secret), self._setup.schedule(self.state.root)
+        pair, derive = key_agreement.KeyPair(secret), self._setup.schedule(self.state.root)
         if pair.public != self.state.keys[owner].masking:
             raise RemoteError(f"client {owner} dealt shares of another key than the advertised", culprits=[owner])
         for survivor in self._alive_neighbours(owner):
             shared = pair.agree(self.state.keys[survivor].masking)
-            apply = prg.subtract_mask if survivor < owner else prg.add_mask
+            apply = keystream.subtract_mask if survivor < owner else keystream.add_mask
             apply(self.state.total, derive.pair_mask(shared, one=owner, other=survivor))
 
     def _rebuild(self, owner: int) -> list[Secret]:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from functools import lru_cache
 
-from protocols.crypto import graph, keys, schedule, sealing, shamir
+from protocols.crypto import graph, key_agreement, schedule, sealing, shamir
 from protocols.crypto.schedule import Schedule
 from protocols.errors import RemoteError
 from protocols.identity import Signatures
@@ -82,8 +82,10 @@ class Setup:
         Raises:
             RemoteError: They are not canonical, the same, of low order, or not signed by this client for this session.
         """
-        if not (keys.is_public_key(advertised.sealing) and keys.is_public_key(advertised.masking)):
-            raise RemoteError(f"the public keys of client {client} are not canonical, of {keys.KEY_BYTES} bytes")
+        if not (key_agreement.is_public_key(advertised.sealing) and key_agreement.is_public_key(advertised.masking)):
+            raise RemoteError(
+                f"the public keys of client {client} are not canonical, of {key_agreement.KEY_BYTES} bytes"
+            )
         if advertised.sealing == advertised.masking:
             raise RemoteError(f"client {client} has one public key for two purposes, or a repeated one")
         self.signatures.check(advertised.signature, client=client, purpose=KEYS, payload=advertised.joined)

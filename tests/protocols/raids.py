@@ -6,7 +6,7 @@ import numpy as np
 
 from protocols import RemoteError, Secret, packing
 from protocols.codec import Message
-from protocols.crypto import keys, prg, shamir
+from protocols.crypto import key_agreement, keystream, shamir
 from protocols.identity import Signatures
 from protocols.pairwise.messages import (
     Confirmation,
@@ -140,7 +140,7 @@ class Loot:
         """What two clients have agreed on for their masks, if the server can work it out."""
         for mine, theirs in ((one, other), (other, one)):
             if secret := self.secret(mine, MASKING):
-                return keys.KeyPair(secret).agree(self.run.keys[theirs].masking)
+                return key_agreement.KeyPair(secret).agree(self.run.keys[theirs].masking)
         return None
 
     def groups(self) -> Iterator[set[int]]:
@@ -166,16 +166,16 @@ class Loot:
     def sum_of(self, group: Collection[int]) -> list[int]:
         """The sum of the inputs of a group."""
         modulus = self.session.modulus
-        total = np.zeros(self.session.length, dtype=prg.word_dtype(modulus))
+        total = np.zeros(self.session.length, dtype=keystream.word_dtype(modulus))
         for one in group:
             derive, seed = self.run.setup.schedule(self.roots[one]), self.secret(one, SEED)
             assert seed is not None
             packing.add_packed(total, packing.pack(self.masked[one], modulus), modulus)
-            prg.subtract_mask(total, derive.self_mask(seed, owner=one))
+            keystream.subtract_mask(total, derive.self_mask(seed, owner=one))
             for other in self.near[one] - set(group):
                 shared = self.pair(one, other)
                 assert shared is not None
-                remove = prg.subtract_mask if one < other else prg.add_mask
+                remove = keystream.subtract_mask if one < other else keystream.add_mask
                 remove(total, derive.pair_mask(shared, one=one, other=other))
         return [int(entry) % modulus for entry in total]
 

@@ -9,7 +9,7 @@ import pytest
 
 from protocols.crypto.coding import InconsistentShares, MaskCode
 from protocols.crypto.field import Field
-from protocols.crypto.prg import Words
+from protocols.crypto.keystream import Words
 
 LENGTH = 5  # elements in a piece
 

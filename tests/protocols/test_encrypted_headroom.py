@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from protocols import Committee, OneShot, PaillierSum, Session
-from protocols.crypto.prg import word_dtype
+from protocols.crypto.keystream import word_dtype
 from protocols.encrypted import EncryptedSum
 from protocols.errors import ParameterError
 from tests.protocols.committee_keys import threshold_key

@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from scipy import stats
 
 from protocols.crypto.field import MAX_COLUMNS, MAX_PRIME, Field, is_prime, largest_prime
-from protocols.crypto.prg import Words
+from protocols.crypto.keystream import Words
 from protocols.crypto.secret import Secret
 
 PRIMES = (3, 5, 7, 251, 257, 2**15 - 19, 65_521, 65_537, 2**31 - 1, 2**31 + 11, 2**32 - 5, 2**47 - 115, 2**61 - 1)

@@ -17,7 +17,7 @@ from protocols import (
     SecAggPlus,
     Secret,
 )
-from protocols.crypto import keys, schedule
+from protocols.crypto import key_agreement, schedule
 from protocols.identity import Identity, Signatures
 from protocols.pairwise.messages import (
     AdvertisedKeys,
@@ -43,7 +43,7 @@ def at(number: int, where: Setting = WHERE) -> Play:
 
 def known(label: bytes) -> tuple[bytes, bytes]:
     """Two public keys whose private keys the server knows."""
-    sealing, masking = (keys.KeyPair(Secret(label.ljust(31, b".") + end)).public for end in (b"1", b"2"))
+    sealing, masking = (key_agreement.KeyPair(Secret(label.ljust(31, b".") + end)).public for end in (b"1", b"2"))
     return sealing, masking
 
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from protocols.crypto.prg import Words
+from protocols.crypto.keystream import Words
 from protocols.packing import add_packed, pack, packed_bytes, unpack
 
 WORDS = ("<u1", "<u2", "<u4", "<u8")

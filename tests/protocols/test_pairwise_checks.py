@@ -9,7 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 from protocols import Adversary, OrderError, ParameterError, RemoteError, SecAgg, SecAggPlus
-from protocols.crypto import keys, schedule, shamir
+from protocols.crypto import key_agreement, schedule, shamir
 from protocols.pairwise.messages import (
     AdvertisedKeys,
     DeliveredShares,
@@ -302,8 +302,8 @@ def test_sum_is_exact_and_only_the_last_round_reveals(where: Any) -> None:
 
 
 def test_public_key_of_another_encoding_is_none() -> None:
-    assert keys.is_public_key(KEY)
-    assert not keys.is_public_key(ALIAS)
+    assert key_agreement.is_public_key(KEY)
+    assert not key_agreement.is_public_key(ALIAS)
 
 
 def test_remote_errors_of_clients_blame_nobody_where_the_server_is_at_fault() -> None:

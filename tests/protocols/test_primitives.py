@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
-from protocols.crypto import keys, prg, schedule, sealing
+from protocols.crypto import key_agreement, keystream, schedule, sealing
 from protocols.crypto.schedule import Schedule
 from protocols.crypto.secret import Secret
 
@@ -53,9 +53,9 @@ def test_reference_keystream_matches_nist_vector() -> None:
 @pytest.mark.parametrize("modulus", [2, 2**8, 2**9, 2**16, 2**24, 2**32, 2**33, 2**64])
 @pytest.mark.parametrize("length", [1, 3, 16, 1000])
 def test_mask_is_the_keystream_from_counter_zero(modulus: int, length: int) -> None:
-    dtype = prg.word_dtype(modulus)
+    dtype = keystream.word_dtype(modulus)
     total = np.zeros(length, dtype=dtype)
-    prg.add_mask(total, Secret(SEED))
+    keystream.add_mask(total, Secret(SEED))
     assert total.tobytes() == counter_mode(SEED, 0, length * dtype.itemsize)
     assert dtype.byteorder in "<|="
 
@@ -64,21 +64,21 @@ def test_mask_is_the_keystream_from_counter_zero(modulus: int, length: int) -> N
 def test_mask_is_seamless_across_chunks(excess: int) -> None:
     length = 2 * 128 * 1024 // 4 + excess
     total = np.zeros(length, dtype="<u4")
-    prg.add_mask(total, Secret(SEED))
+    keystream.add_mask(total, Secret(SEED))
     assert total.tobytes() == counter_mode(SEED, 0, 4 * length)
 
 
 @pytest.mark.parametrize(("bits", "size"), [(1, 1), (8, 1), (9, 2), (16, 2), (17, 4), (32, 4), (33, 8), (64, 8)])
 def test_words_are_the_smallest_that_hold_the_modulus(bits: int, size: int) -> None:
-    assert prg.word_dtype(2**bits).itemsize == size
+    assert keystream.word_dtype(2**bits).itemsize == size
 
 
 def test_adding_and_subtracting_a_mask_cancel() -> None:
     start = np.arange(70_000, dtype="<u2")
     total = start.copy()
-    prg.add_mask(total, Secret(SEED))
+    keystream.add_mask(total, Secret(SEED))
     assert (total != start).mean() > 0.99
-    prg.subtract_mask(total, Secret(SEED))
+    keystream.subtract_mask(total, Secret(SEED))
     assert (total == start).all()
 
 
@@ -98,13 +98,13 @@ def test_adding_and_subtracting_a_mask_cancel() -> None:
     ],
 )
 def test_key_agreement_matches_rfc_7748(scalar: str, point: str, shared: str) -> None:
-    pair = keys.KeyPair(Secret(bytes.fromhex(scalar)))
+    pair = key_agreement.KeyPair(Secret(bytes.fromhex(scalar)))
     assert pair.agree(bytes.fromhex(point)).reveal().hex() == shared
 
 
 def test_key_pairs_of_rfc_7748_agree() -> None:
     alice, bob = (
-        keys.KeyPair(Secret(bytes.fromhex(secret)))
+        key_agreement.KeyPair(Secret(bytes.fromhex(secret)))
         for secret in (
             "77076d0a7318a57d3c16c17251b26645df4c2f87ebc0992ab177fba51db92c2a",
             "5dab087e624a8a4b79e17f8b83800ee66f3bb1292618b6fd1c2f8b27ff88e0eb",
@@ -118,14 +118,16 @@ def test_key_pairs_of_rfc_7748_agree() -> None:
 
 @pytest.mark.parametrize("public", LOW_ORDER)
 def test_key_of_low_order_is_refused(public: str) -> None:
-    assert keys.is_low_order(bytes.fromhex(public))
+    assert key_agreement.is_low_order(bytes.fromhex(public))
     with pytest.raises(ValueError, match=r"."):
-        keys.KeyPair(Secret(SEED)).agree(bytes.fromhex(public))
+        key_agreement.KeyPair(Secret(SEED)).agree(bytes.fromhex(public))
 
 
 def test_honest_keys_are_not_of_low_order() -> None:
     for index in range(50):
-        assert not keys.is_low_order(keys.KeyPair(Secret(hashlib.sha256(bytes([index])).digest())).public)
+        assert not key_agreement.is_low_order(
+            key_agreement.KeyPair(Secret(hashlib.sha256(bytes([index])).digest())).public
+        )
 
 
 def test_derivation_matches_rfc_5869() -> None:
@@ -240,7 +242,7 @@ def test_directory_is_a_hash_of_everyones_keys() -> None:
 def test_secret_is_redacted_and_stays_where_it_is() -> None:
     secret = Secret(SEED)
     assert repr(secret) == str(secret) == f"{secret}" == "Secret(<32 bytes>)"
-    assert SEED.hex() not in repr(keys.KeyPair(secret))
+    assert SEED.hex() not in repr(key_agreement.KeyPair(secret))
     assert secret == Secret(SEED)
     assert secret != Secret(bytes(32))
     assert secret != SEED

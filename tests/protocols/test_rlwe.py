@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from protocols.crypto.gaussian import REACH, WIDTH
-from protocols.crypto.prg import Words
+from protocols.crypto.keystream import Words
 from protocols.crypto.ring import DEGREE, Multiplier, Ring
 from protocols.crypto.rlwe import LatticePad, draw_key, key_coefficients
 from protocols.crypto.secret import Secret

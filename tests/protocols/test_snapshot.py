@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from protocols import Adversary, DamagedSnapshot, ParameterError, SecAgg, Secret, snapshot
 from protocols.codec import Message
-from protocols.crypto.prg import Words
+from protocols.crypto.keystream import Words
 from protocols.snapshot import Kept, State, read_state, seal, unseal, write_state
 from tests.conformance.cohorts import IDS, SNAPSHOT_KEY, Run, setting
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from protocols.crypto.prg import word_dtype
+from protocols.crypto.keystream import word_dtype
 from protocols.encrypted.values import Values
 from protocols.errors import InputError, ParameterError
 
