@@ -5,14 +5,14 @@ keys alone; OPA (Karthikeyan and Polychroniadou, ia.cr/2024/723) for one message
 keys are encrypted under threshold Paillier, so the committee is a few parties with long-lived keys and sends one short
 message a session.  `docs/oneshot.md` has the argument; it is marked experimental there.
 
-A client pads its vector with ring-LWE samples under a fresh short key (`protocols.crypto.rlwe`), encrypts the key's
-4096 coefficients in a few Paillier ciphertexts, proves that it knows them, signs, and is done.  The server adds padded
-vectors and multiplies ciphertexts.  The committee opens the sum of the keys; what it does and receives does not depend
-on the vector's length.  Parties, messages and adversary are those of `protocols.encrypted`.
+A client pads its vector with ring-LWE samples under a fresh short key (`protocols.crypto.lattice.pad`), encrypts the
+key's 4096 coefficients in a few Paillier ciphertexts, proves that it knows them, signs, and is done.  The server adds
+padded vectors and multiplies ciphertexts.  The committee opens the sum of the keys; what it does and receives does not
+depend on the vector's length.  Parties, messages and adversary are those of `protocols.encrypted`.
 
 Security: 128 bits and more by the homomorphic encryption standard's table (N = 4096, log2 Q = 64, where it allows 109
-at 128 bits and 75 at 192), also after the sum of keys and of errors is known (`protocols.crypto.hints`), for sums with
-at least two honest clients; `hardness` there computes it from a session's sizes.
+at 128 bits and 75 at 192), also after the sum of keys and of errors is known (`protocols.crypto.lattice.hardness`), for
+sums with at least two honest clients; `hardness` there computes it from a session's sizes.
 """
 
 import hashlib
@@ -24,8 +24,8 @@ import numpy as np
 
 from protocols.crypto.digits import Digits
 from protocols.crypto.keystream import Words
-from protocols.crypto.ring import DEGREE
-from protocols.crypto.rlwe import LatticePad, draw_key, key_coefficients
+from protocols.crypto.lattice.pad import LatticePad, draw_key, key_coefficients
+from protocols.crypto.lattice.ring import DEGREE
 from protocols.encrypted import EncryptedSum
 from protocols.encrypted.setup import Payload
 from protocols.encrypted.values import Values

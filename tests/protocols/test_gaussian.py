@@ -7,7 +7,7 @@ from fractions import Fraction
 import numpy as np
 from scipy import stats
 
-from protocols.crypto.gaussian import REACH, WIDTH, GaussianStream, settle, thresholds
+from protocols.crypto.lattice.gaussian import REACH, WIDTH, GaussianStream, settle, thresholds
 from protocols.crypto.secret import Secret
 
 SUPPORT = range(-REACH, REACH + 1)

@@ -6,10 +6,10 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from protocols.crypto.gaussian import WIDTH
-from protocols.crypto.hints import MINIMUM_HONEST, MODULUS_BITS, STANDARD, STANDARD_WIDTH, hardness
-from protocols.crypto.ring import DEGREE
-from protocols.crypto.rlwe import MAX_CLIENTS, MAX_LENGTH
+from protocols.crypto.lattice.gaussian import WIDTH
+from protocols.crypto.lattice.hardness import MINIMUM_HONEST, MODULUS_BITS, STANDARD, STANDARD_WIDTH, hardness
+from protocols.crypto.lattice.pad import MAX_CLIENTS, MAX_LENGTH
+from protocols.crypto.lattice.ring import DEGREE
 
 
 def smoothing_parameter(dimension: int, epsilon: float) -> float:

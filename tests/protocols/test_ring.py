@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy.fft import fft
 
-from protocols.crypto.ring import DEGREE, Multiplier, Ring, _twist, limb_bits
+from protocols.crypto.lattice.ring import DEGREE, Multiplier, Ring, _twist, limb_bits
 
 ONES = np.full(DEGREE, 2**64 - 1, dtype=np.uint64)
 

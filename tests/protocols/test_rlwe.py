@@ -14,10 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from protocols.crypto.gaussian import REACH, WIDTH
 from protocols.crypto.keystream import Words
-from protocols.crypto.ring import DEGREE, Multiplier, Ring
-from protocols.crypto.rlwe import LatticePad, draw_key, key_coefficients
+from protocols.crypto.lattice.gaussian import REACH, WIDTH
+from protocols.crypto.lattice.pad import LatticePad, draw_key, key_coefficients
+from protocols.crypto.lattice.ring import DEGREE, Multiplier, Ring
 from protocols.crypto.secret import Secret
 from protocols.errors import DamagedSum, InputError, ParameterError
 

@@ -41,8 +41,8 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Final
 
-from protocols.crypto.gaussian import REACH, WIDTH
-from protocols.crypto.ring import DEGREE
+from protocols.crypto.lattice.gaussian import REACH, WIDTH
+from protocols.crypto.lattice.ring import DEGREE
 
 MINIMUM_HONEST: Final = 2
 """The least number of honest clients among those whose keys are added up."""

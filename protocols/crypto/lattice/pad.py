@@ -8,7 +8,7 @@ Q = 2^64, a client encrypts the polynomials m_j of its packed vector as
 
 The sum of ciphertexts is an encryption of the sum under the sum of keys; who knows that sum, and nobody's own key,
 removes a_j sum(s) and rounds.  It then knows the sum of the errors too, which is no secret to it, and why the errors
-are as wide as they are: `protocols.crypto.hints` has the argument.
+are as wide as they are: `protocols.crypto.lattice.hardness` has the argument.
 
 Departures: keys and errors of width 13/2, where Google's implementation of Willow has 4.5 for keys and 4.5 sqrt 2 =
 6.36 for errors, so that revealing their sums leaves a ring-LWE problem of width 13/4, the homomorphic encryption
@@ -41,8 +41,8 @@ import numpy as np
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from numpy.typing import NDArray
 
-from protocols.crypto.gaussian import REACH, WIDTH, GaussianStream
-from protocols.crypto.ring import DEGREE, Multiplier, Ring
+from protocols.crypto.lattice.gaussian import REACH, WIDTH, GaussianStream
+from protocols.crypto.lattice.ring import DEGREE, Multiplier, Ring
 from protocols.crypto.secret import Secret
 from protocols.errors import DamagedSum, InputError, ParameterError
 

@@ -1,0 +1,1 @@
+"""One-time encryption of long vectors under ring-LWE."""
