@@ -6,7 +6,7 @@ nothing.
 
 from typing import Final
 
-from protocols.crypto.threshold import deal
+from protocols.crypto.paillier.threshold import deal
 
 SAFE_P: Final = int(
     "f2b060ab077e4f263765aa01ad1950c524ae9613a9301c28d2c5a267ac39e4251df34b32df9557b223857b0572bc01c4"

@@ -23,12 +23,12 @@ from rich.table import Table
 
 from benchmarks.machine import Machine
 from benchmarks.paillier_proofs import ProofCost, measure_proofs
-from protocols.crypto import phe_exchange
-from protocols.crypto.encryptor import Encryptor, Exponents
 from protocols.crypto.integers import fastest
-from protocols.crypto.paillier import PrivateKey, PublicKey
-from protocols.crypto.slots import Slots
-from protocols.crypto.split import Pair, Total, from_bytes, to_bytes
+from protocols.crypto.paillier import phe_exchange
+from protocols.crypto.paillier.ciphertext_pairs import Pair, Total, from_bytes, to_bytes
+from protocols.crypto.paillier.encryptor import Encryptor, Exponents
+from protocols.crypto.paillier.private import PrivateKey, PublicKey
+from protocols.crypto.paillier.slots import Slots
 
 BITS = 3072
 S = 2

@@ -14,9 +14,9 @@ from typing import Final
 import msgspec
 
 from benchmarks.committee import KEY, SHARES
-from protocols.crypto.decryption_proof import check_proof, prove
 from protocols.crypto.integers import fastest
-from protocols.crypto.partial_decryption import decrypt_partially
+from protocols.crypto.paillier.decryption_proof import check_proof, prove
+from protocols.crypto.paillier.partial_decryption import decrypt_partially
 
 LEAST_RATIO: Final = 100
 

@@ -9,8 +9,8 @@ import os
 import numpy as np
 
 from protocols import Committee, Keyholder, MemoryOpenings, OneShot, Session, simulate
-from protocols.crypto.safe_primes import safe_prime
-from protocols.crypto.threshold import deal
+from protocols.crypto.paillier.safe_primes import safe_prime
+from protocols.crypto.paillier.threshold import deal
 
 key, shares = deal(safe_prime(1024), safe_prime(1024), 1, members=3, threshold=2)  # 112 bits of security: an example
 committee = Committee(key=key, members=(100, 101, 102))

@@ -26,8 +26,8 @@ from protocols import (
     Server,
     Session,
 )
-from protocols.crypto.safe_primes import safe_prime
-from protocols.crypto.threshold import deal
+from protocols.crypto.paillier.safe_primes import safe_prime
+from protocols.crypto.paillier.threshold import deal
 from secagg.keys import PUBLIC_NAME, member_name, read_committee_key, read_key_share, write_committee
 from secagg.openings import OpeningStore
 

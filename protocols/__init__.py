@@ -3,8 +3,8 @@
 from protocols.codec import Message
 from protocols.cohort import Adversary
 from protocols.committee import Committee, Keyholder, MemoryOpenings, OpeningRecord
+from protocols.crypto.paillier.threshold import KeyShare, ThresholdKey
 from protocols.crypto.secret import Secret
-from protocols.crypto.threshold import KeyShare, ThresholdKey
 from protocols.errors import (
     BrokenProtocol,
     DamagedSnapshot,

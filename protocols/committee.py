@@ -1,8 +1,8 @@
 """A committee: parties that hold a decryption key together, and the rules by which each of them opens a sum.
 
-A committee's members hold shares of one threshold key (`protocols.crypto.threshold`), any `threshold` of them open a
-ciphertext, fewer learn nothing.  They may be clients of a session or parties of their own.  The key outlives sessions;
-`Committee` says which party of a session holds which share.
+A committee's members hold shares of one threshold key (`protocols.crypto.paillier.threshold`), any `threshold` of them
+open a ciphertext, fewer learn nothing.  They may be clients of a session or parties of their own.  The key outlives
+sessions; `Committee` says which party of a session holds which share.
 
 Adversary: a server that asks for what it likes.  Each member looks at nothing but its own rules (`Keyholder`): it opens
 one sum of each session, of at least its own minimum of distinct clients, and never sums of two sets of clients under
@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from protocols.crypto.integers import shown
-from protocols.crypto.threshold import KeyShare, ThresholdKey
+from protocols.crypto.paillier.threshold import KeyShare, ThresholdKey
 from protocols.errors import ParameterError, SessionReused, UnsafeOpening, UnsafeSession
 from protocols.identity import Roster
 

@@ -17,8 +17,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 
 from protocols.cohort import whole_clients
 from protocols.crypto.integers import shown
+from protocols.crypto.paillier.threshold import ThresholdKey
 from protocols.crypto.secret import Secret
-from protocols.crypto.threshold import ThresholdKey
 from protocols.errors import ParameterError, RemoteError, SessionReused, UnsafeSession
 
 PUBLIC_BYTES: Final = 32

@@ -22,10 +22,10 @@ from typing import ClassVar, Final
 
 import numpy as np
 
-from protocols.crypto.digits import Digits
 from protocols.crypto.keystream import Words
 from protocols.crypto.lattice.pad import LatticePad, draw_key, key_coefficients
 from protocols.crypto.lattice.ring import DEGREE
+from protocols.crypto.paillier.digits import Digits
 from protocols.encrypted import EncryptedSum
 from protocols.encrypted.setup import Payload
 from protocols.encrypted.values import Values

@@ -1,7 +1,7 @@
 """PaillierSum: vectors packed into few Paillier ciphertexts, whose product a committee opens.
 
-Sources: Damgard and Jurik's threshold cryptosystem (PKC 2001); packing as in `protocols.crypto.slots`.  Parties,
-messages, adversary and departures are those of `protocols.encrypted`.
+Sources: Damgard and Jurik's threshold cryptosystem (PKC 2001); packing as in `protocols.crypto.paillier.slots`.
+Parties, messages, adversary and departures are those of `protocols.encrypted`.
 
 A vector of 10^6 entries of 16 bits takes 5.1 MB among 1,000 clients, at 3072 bits and s = 2.  The committee's work
 grows with the vector: one long exponentiation for each ciphertext, and it is sent all clients' ciphertexts to check
@@ -16,7 +16,7 @@ from typing import ClassVar
 import numpy as np
 
 from protocols.crypto.keystream import Words
-from protocols.crypto.slots import Slots
+from protocols.crypto.paillier.slots import Slots
 from protocols.encrypted import EncryptedSum
 from protocols.encrypted.setup import Payload
 from protocols.encrypted.values import Values

@@ -13,10 +13,10 @@ from typing import Final
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from protocols.crypto.paillier import DEFAULT_BITS
-from protocols.crypto.paillier_public import LEAST_BITS, MOST_BITS
-from protocols.crypto.safe_primes import expected_candidates
-from protocols.crypto.threshold import LEAST_THRESHOLD, MOST_MEMBERS, ThresholdKey, deal
+from protocols.crypto.paillier.private import DEFAULT_BITS
+from protocols.crypto.paillier.public import LEAST_BITS, MOST_BITS
+from protocols.crypto.paillier.safe_primes import expected_candidates
+from protocols.crypto.paillier.threshold import LEAST_THRESHOLD, MOST_MEMBERS, ThresholdKey, deal
 from secagg.errors import ConfigurationError
 from secagg.keyholders import warn_without_gmpy2
 from secagg.keys import MODES_ARE_CHECKED, PUBLIC_NAME, check_free, member_name, write_committee

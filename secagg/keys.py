@@ -1,9 +1,10 @@
 """The key files of a committee: one for everybody, and a secret one for each member.
 
-Each is a line that names what it is, the bytes of `protocols.crypto.threshold`, and a SHA-256 checksum of both: a file
-that was cut or altered by accident is refused, never read as another key.  The checksum is no signature: who can write
-to a file can replace it, so the fingerprint of the public key is to be compared by a way that the server does not
-control.  A member's file is for its owner's eyes alone from the moment that it exists, and refused once it is not.
+Each is a line that names what it is, the bytes of `protocols.crypto.paillier.threshold`, and a SHA-256 checksum of
+both: a file that was cut or altered by accident is refused, never read as another key.  The checksum is no signature:
+who can write to a file can replace it, so the fingerprint of the public key is to be compared by a way that the server
+does not control.  A member's file is for its owner's eyes alone from the moment that it exists, and refused once it is
+not.
 
 That last rule rests on POSIX modes and owners.  Windows has neither: there `MODES_ARE_CHECKED` is false, files get the
 permissions of the folder that they are made in, and whoever makes or receives one restricts it by other means.
@@ -21,7 +22,7 @@ from pathlib import Path
 from typing import Final
 
 from dp.ledger.connection import sync_names
-from protocols.crypto.threshold import KeyShare, ThresholdKey
+from protocols.crypto.paillier.threshold import KeyShare, ThresholdKey
 from protocols.errors import ParameterError
 from secagg.errors import SecaggError
 

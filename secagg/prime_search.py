@@ -8,7 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Final
 
-from protocols.crypto.safe_primes import safe_prime
+from protocols.crypto.paillier.safe_primes import safe_prime
 
 _MOST_THREADS: Final = 4
 _GLANCE_S: Final = 0.1
@@ -24,7 +24,7 @@ def two_safe_primes(bits: int, observe: Callable[[int, int], None]) -> tuple[int
     Every thread goes on until there are two, so that a lucky one does not wait for another.  An interrupt ends all.
 
     Args:
-        bits: Of each; see `protocols.crypto.safe_primes.safe_prime`.
+        bits: Of each; see `protocols.crypto.paillier.safe_primes.safe_prime`.
         observe: Called some ten times a second with the number of candidates tested, and of primes found.
 
     Raises:

@@ -15,19 +15,19 @@ import pytest
 
 from protocols import OneShot, PaillierSum, ProtocolError, SecureSum
 from protocols.codec import Codec
-from protocols.crypto import phe_exchange
-from protocols.crypto.decryption_proof import Proof
-from protocols.crypto.paillier import InvalidCiphertext, InvalidKey, PrivateKey, PublicKey
-from protocols.crypto.partial_decryption import (
+from protocols.crypto.paillier import phe_exchange
+from protocols.crypto.paillier.ciphertext_pairs import pair_bytes
+from protocols.crypto.paillier.decryption_proof import Proof
+from protocols.crypto.paillier.partial_decryption import (
     InvalidShare,
     PartialDecryption,
     check_partial,
     combine,
     decrypt_partially,
 )
-from protocols.crypto.slots import Slots
-from protocols.crypto.split import pair_bytes
-from protocols.crypto.threshold import KeyShare, ThresholdKey, deal
+from protocols.crypto.paillier.private import InvalidCiphertext, InvalidKey, PrivateKey, PublicKey
+from protocols.crypto.paillier.slots import Slots
+from protocols.crypto.paillier.threshold import KeyShare, ThresholdKey, deal
 from protocols.encrypted.messages import EncryptedInput
 from protocols.errors import MalformedMessage
 from tests.conformance.cohorts import COMMITTEE, IDS, Run, Setting, refusal, setting, stream

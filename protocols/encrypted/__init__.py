@@ -3,7 +3,7 @@
 Each client sends one message and is done; it may vanish at any time.  The server multiplies ciphertexts as they come.
 Then it shows all contributions to the committee, whose members multiply for themselves, check who sent what, and send
 partial decryptions of the product; any `threshold` of them give the sum.  Nobody ever has a whole key, but for the
-dealer who made it (`protocols.crypto.threshold`).
+dealer who made it (`protocols.crypto.paillier.threshold`).
 
 Sources: threshold decryption after Damgard and Jurik (PKC 2001) with Shoup's proofs; a committee that opens nothing but
 the sum, as in Willow (Bell-Clark et al., ia.cr/2024/936).
@@ -15,7 +15,8 @@ else (`protocols.committee` has their rules).  In both cases:
 
 - Ciphertexts can be multiplied and raised to powers by anyone, so a client could send a function of another's.  Each
   comes with a proof that its sender knows what is in it, bound to session, sender and padded vector
-  (`protocols.crypto.plaintext_proof`).  So no client's input depends on another's, whoever sees ciphertexts first.
+  (`protocols.crypto.paillier.plaintext_proof`).  So no client's input depends on another's, whoever sees ciphertexts
+  first.
 - A sum opens once a session: two sets of `threshold` members have an honest one in common where 2 * threshold exceeds
   the members and the corrupt ones together.  `validate` demands that for none, a `Member` for its own fraction.
 - What is opened is the sum over the integers of what entries stand for (`protocols.encrypted.values`): more than the
@@ -28,8 +29,8 @@ from dataclasses import dataclass, replace
 from typing import ClassVar, Final, Self
 
 from protocols.cohort import Adversary, check_cohort, whole_clients
-from protocols.crypto.encryptor import Exponents
 from protocols.crypto.integers import shown
+from protocols.crypto.paillier.encryptor import Exponents
 from protocols.encrypted.client import EncryptedClient
 from protocols.encrypted.messages import Contributions, EncryptedInput, Invitation, PartialOpening
 from protocols.encrypted.server import EncryptedServer

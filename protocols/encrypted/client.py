@@ -6,11 +6,11 @@ from typing import Final, NoReturn
 
 import numpy as np
 
-from protocols.crypto import plaintext_proof, split
 from protocols.crypto.keystream import Words
-from protocols.crypto.partial_decryption import decrypt_partially
-from protocols.crypto.plaintext_proof import Claim, InvalidProof
-from protocols.crypto.split import Total
+from protocols.crypto.paillier import ciphertext_pairs, plaintext_proof
+from protocols.crypto.paillier.ciphertext_pairs import Total
+from protocols.crypto.paillier.partial_decryption import decrypt_partially
+from protocols.crypto.paillier.plaintext_proof import Claim, InvalidProof
 from protocols.encrypted.messages import Contributions, EncryptedInput, Invitation, PartialOpening
 from protocols.encrypted.setup import HASH_BYTES, Setup
 from protocols.errors import MalformedMessage, OrderError, RemoteError
@@ -56,7 +56,7 @@ class EncryptedClient:
         made = plaintext_proof.seal(
             setup.encryptor, messages, statement=setup.statement(self._client, padded_hash), entropy=self._entropy
         )
-        sealed = split.to_bytes(setup.key.public_key, made.pairs) + made.proof
+        sealed = ciphertext_pairs.to_bytes(setup.key.public_key, made.pairs) + made.proof
         signature = setup.sign(self._member, self._client, padded_hash, sealed)
         return EncryptedInput(padded, memoryview(sealed + signature))
 

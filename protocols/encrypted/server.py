@@ -8,11 +8,11 @@ import numpy as np
 from msgspec import field
 
 from protocols.codec import Message
-from protocols.crypto import plaintext_proof
 from protocols.crypto.keystream import Words
-from protocols.crypto.partial_decryption import InvalidShare, PartialDecryption, check_partial, combine
-from protocols.crypto.plaintext_proof import InvalidProof
-from protocols.crypto.split import Total
+from protocols.crypto.paillier import plaintext_proof
+from protocols.crypto.paillier.ciphertext_pairs import Total
+from protocols.crypto.paillier.partial_decryption import InvalidShare, PartialDecryption, check_partial, combine
+from protocols.crypto.paillier.plaintext_proof import InvalidProof
 from protocols.encrypted.messages import Contributions, EncryptedInput, Invitation, PartialOpening
 from protocols.encrypted.setup import HASH_BYTES, Setup
 from protocols.errors import DamagedSum, MalformedMessage, RemoteError

@@ -8,12 +8,12 @@ from functools import cached_property, lru_cache
 from typing import Final
 
 from protocols.committee import Committee
-from protocols.crypto import partial_decryption, plaintext_proof, split
-from protocols.crypto.encryptor import DEFAULT_WINDOW_BITS, Encryptor, Exponents
 from protocols.crypto.keystream import Words
-from protocols.crypto.paillier_public import InvalidCiphertext
-from protocols.crypto.split import Pair
-from protocols.crypto.threshold import ThresholdKey
+from protocols.crypto.paillier import ciphertext_pairs, partial_decryption, plaintext_proof
+from protocols.crypto.paillier.ciphertext_pairs import Pair
+from protocols.crypto.paillier.encryptor import DEFAULT_WINDOW_BITS, Encryptor, Exponents
+from protocols.crypto.paillier.public import InvalidCiphertext
+from protocols.crypto.paillier.threshold import ThresholdKey
 from protocols.errors import MalformedMessage, ParameterError
 from protocols.identity import SIGNATURE_BYTES, Member, Signatures
 from protocols.session import Entropy, Session, Vector
@@ -115,7 +115,7 @@ class Setup:
     @cached_property
     def ciphertexts_bytes(self) -> int:
         """Of a client's ciphertexts."""
-        return self.payload.messages * split.pair_bytes(self.key.public_key)
+        return self.payload.messages * ciphertext_pairs.pair_bytes(self.key.public_key)
 
     @cached_property
     def proof_bytes(self) -> int:
@@ -167,7 +167,9 @@ class Setup:
         payload = padded_hash + hashlib.sha256(sealed[:unsigned]).digest()
         self.signatures.check(bytes(sealed[unsigned:]), client=client, purpose=_PURPOSE, payload=payload)
         try:
-            pairs = split.from_bytes(self.key.public_key, sealed[: self.ciphertexts_bytes], self.payload.messages)
+            pairs = ciphertext_pairs.from_bytes(
+                self.key.public_key, sealed[: self.ciphertexts_bytes], self.payload.messages
+            )
         except InvalidCiphertext as error:
             raise MalformedMessage(str(error)) from None
         return pairs, bytes(sealed[self.ciphertexts_bytes : unsigned])

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from protocols import Client, Finish, ProtocolError, Transmission, packing
+from protocols.crypto.paillier.threshold import KeyShare
 from protocols.crypto.secret import Secret
-from protocols.crypto.threshold import KeyShare
 from protocols.snapshot import State
 from tests.conformance.cohorts import IDS, Checkpoint, Run, Setting, identity
 

@@ -36,7 +36,7 @@ from protocols import (
     packing,
 )
 from protocols.codec import Codec
-from protocols.crypto.split import Pair
+from protocols.crypto.paillier.ciphertext_pairs import Pair
 from protocols.encrypted import EncryptedSum
 from protocols.encrypted.messages import EncryptedInput
 from protocols.session import Vector

@@ -6,7 +6,7 @@ The primes are public test numbers, made once by `safe_prime`; no key made from 
 from functools import cache
 
 from protocols.crypto.integers import Arithmetic
-from protocols.crypto.threshold import KeyShare, ThresholdKey, deal
+from protocols.crypto.paillier.threshold import KeyShare, ThresholdKey, deal
 from tests.protocols.paillier_keys import stream
 
 SAFE_P = int(

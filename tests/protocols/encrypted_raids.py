@@ -11,11 +11,11 @@ from msgspec.structs import asdict
 
 from protocols import Client, Finish, MemoryOpenings, OpeningRecord
 from protocols.codec import Codec
-from protocols.crypto import plaintext_proof, split
-from protocols.crypto.encryptor import Encryptor
-from protocols.crypto.paillier import PrivateKey
-from protocols.crypto.partial_decryption import PartialDecryption, combine
-from protocols.crypto.split import Pair, Total
+from protocols.crypto.paillier import ciphertext_pairs, plaintext_proof
+from protocols.crypto.paillier.ciphertext_pairs import Pair, Total
+from protocols.crypto.paillier.encryptor import Encryptor
+from protocols.crypto.paillier.partial_decryption import PartialDecryption, combine
+from protocols.crypto.paillier.private import PrivateKey
 from protocols.encrypted import EncryptedSum
 from protocols.encrypted.messages import Contributions, EncryptedInput, PartialOpening
 from protocols.encrypted.setup import HASH_BYTES, Setup
@@ -47,13 +47,15 @@ def private_key() -> PrivateKey:
 def decrypted(pairs: Sequence[Pair]) -> list[int]:
     """The messages of ciphertexts, by the key that nobody has."""
     key = private_key()
-    return [int(key.decrypt_raw(split.join(key.public_key, *pair))) for pair in pairs]
+    return [int(key.decrypt_raw(ciphertext_pairs.join(key.public_key, *pair))) for pair in pairs]
 
 
 def powers(pairs: Sequence[Pair], exponent: int) -> list[Pair]:
     """Ciphertexts of that many times the messages of others."""
     key = private_key().public_key
-    return split.split(key, [int(pow(split.join(key, *pair), exponent, key.modulus)) for pair in pairs])
+    return ciphertext_pairs.split(
+        key, [int(pow(ciphertext_pairs.join(key, *pair), exponent, key.modulus)) for pair in pairs]
+    )
 
 
 def products(one: Sequence[Pair], other: Sequence[Pair]) -> list[Pair]:
@@ -62,7 +64,7 @@ def products(one: Sequence[Pair], other: Sequence[Pair]) -> list[Pair]:
     total = Total(key, len(one))
     total.add(one)
     total.add(other)
-    return split.split(key, total.ciphertexts())
+    return ciphertext_pairs.split(key, total.ciphertexts())
 
 
 class Hall(Run):
@@ -88,7 +90,7 @@ class Hall(Run):
     def pairs(self, client: int) -> list[Pair]:
         """A client's ciphertexts."""
         key = self.setup.key.public_key
-        return split.from_bytes(key, self.sent[client].sealed[: self.setup.ciphertexts_bytes], self.count)
+        return ciphertext_pairs.from_bytes(key, self.sent[client].sealed[: self.setup.ciphertexts_bytes], self.count)
 
     def proof(self, client: int) -> bytes:
         """A client's proof."""
@@ -132,7 +134,7 @@ class Hall(Run):
         whose: int | None = None,
     ) -> EncryptedInput:
         """Ciphertexts and a proof of whatever origin, signed where the session has a roster."""
-        sealed = split.to_bytes(self.setup.key.public_key, pairs) + proof
+        sealed = ciphertext_pairs.to_bytes(self.setup.key.public_key, pairs) + proof
         member = self.setting.member(client if signer is None else signer)
         padded_hash = hashlib.sha256(padded).digest()
         signature = self.setup.sign(member, client if whose is None else whose, padded_hash, sealed)

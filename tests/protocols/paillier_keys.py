@@ -3,9 +3,9 @@
 import hashlib
 from functools import cache
 
-from protocols.crypto.encryptor import Encryptor, Exponents
 from protocols.crypto.integers import PYTHON, Arithmetic, Entropy, fastest
-from protocols.crypto.paillier import PrivateKey
+from protocols.crypto.paillier.encryptor import Encryptor, Exponents
+from protocols.crypto.paillier.private import PrivateKey
 
 ARITHMETICS = sorted({PYTHON.name: PYTHON, fastest().name: fastest()}.items())
 

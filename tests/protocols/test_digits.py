@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from protocols.crypto.digits import Digits
+from protocols.crypto.paillier.digits import Digits
 from protocols.errors import DamagedSum, InputError, ParameterError
 
 MODULUS = 3**400 - 2

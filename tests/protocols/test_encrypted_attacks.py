@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from protocols import Adversary, Finish, OneShot, PaillierSum, RemoteError
-from protocols.crypto import split
-from protocols.crypto.decryption_proof import Proof
-from protocols.crypto.partial_decryption import PartialDecryption, combine, decrypt_partially
-from protocols.crypto.split import Pair, Total
+from protocols.crypto.paillier import ciphertext_pairs
+from protocols.crypto.paillier.ciphertext_pairs import Pair, Total
+from protocols.crypto.paillier.decryption_proof import Proof
+from protocols.crypto.paillier.partial_decryption import PartialDecryption, combine, decrypt_partially
 from protocols.encrypted import EncryptedSum
 from protocols.encrypted.messages import EncryptedInput, PartialOpening
 from protocols.oneshot import PaddedVector
@@ -235,7 +235,7 @@ def test_committee_opens_nothing_but_the_sum_of_all_keys_or_vectors(protocol: En
     # What a member sends is no part of an opening of a single client's ciphertexts either.
     share = key_shares(1, 3, 2)[0]
     for client in CLIENTS:
-        ciphertexts = [split.join(key.public_key, *pair) for pair in hall.pairs(client)]
+        ciphertexts = [ciphertext_pairs.join(key.public_key, *pair) for pair in hall.pairs(client)]
         alone = decrypt_partially(share, ciphertexts, statement=b"", entropy=stream(b"x")).values
         assert not set(alone) & {value for partial in opened.values() for value in partial.values}
 

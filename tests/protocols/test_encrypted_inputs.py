@@ -22,7 +22,7 @@ from protocols import (
     Server,
     simulate,
 )
-from protocols.crypto.encryptor import Exponents
+from protocols.crypto.paillier.encryptor import Exponents
 from protocols.encrypted import EncryptedSum
 from protocols.encrypted.messages import EncryptedInput, PartialOpening
 from tests.conformance.cohorts import COMMITTEE, IDS, Setting, committee_of, expected, setting

@@ -23,7 +23,7 @@ from protocols import (
     UnsafeOpening,
 )
 from protocols.codec import Codec
-from protocols.crypto.partial_decryption import PartialDecryption
+from protocols.crypto.paillier.partial_decryption import PartialDecryption
 from protocols.encrypted import EncryptedSum
 from protocols.encrypted.client import EncryptedClient
 from protocols.encrypted.messages import Contributions, Invitation, PartialOpening

@@ -2,9 +2,9 @@
 
 import pytest
 
-from protocols.crypto.fixed_base import FURTHER_BITS, FixedBase
 from protocols.crypto.integers import Arithmetic
-from protocols.crypto.split import join, split
+from protocols.crypto.paillier.ciphertext_pairs import join, split
+from protocols.crypto.paillier.fixed_base import FURTHER_BITS, FixedBase
 from tests.protocols.paillier_keys import ARITHMETICS, private_key
 
 both = pytest.mark.parametrize("arithmetic", [pytest.param(value, id=name) for name, value in ARITHMETICS])

@@ -30,14 +30,14 @@ from protocols import (
     simulate,
 )
 from protocols.committee import check_apart
-from protocols.crypto import plaintext_proof
-from protocols.crypto.decryption_proof import Proof
-from protocols.crypto.digits import Digits
-from protocols.crypto.paillier_public import PublicKey
-from protocols.crypto.partial_decryption import PartialDecryption
-from protocols.crypto.plaintext_proof import Claim
-from protocols.crypto.slots import Slots
-from protocols.crypto.split import Pair
+from protocols.crypto.paillier import plaintext_proof
+from protocols.crypto.paillier.ciphertext_pairs import Pair
+from protocols.crypto.paillier.decryption_proof import Proof
+from protocols.crypto.paillier.digits import Digits
+from protocols.crypto.paillier.partial_decryption import PartialDecryption
+from protocols.crypto.paillier.plaintext_proof import Claim
+from protocols.crypto.paillier.public import PublicKey
+from protocols.crypto.paillier.slots import Slots
 from tests.protocols.committee_keys import SAFE_P, SAFE_Q, key_shares, threshold_key
 
 LONG: Final = 10**5000

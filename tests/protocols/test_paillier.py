@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from protocols.crypto.integers import PYTHON, Arithmetic, fastest, is_probable_prime
-from protocols.crypto.paillier import InvalidCiphertext, InvalidKey, PrivateKey, PublicKey
+from protocols.crypto.paillier.private import InvalidCiphertext, InvalidKey, PrivateKey, PublicKey
 from protocols.errors import InputError, ParameterError, ProtocolError
 from tests.protocols.paillier_keys import ARITHMETICS, primes, private_key, stream
 

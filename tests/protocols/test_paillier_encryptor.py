@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from protocols.crypto.encryptor import Encryptor, Exponents, check_base
 from protocols.crypto.integers import PYTHON, Arithmetic, is_probable_prime
-from protocols.crypto.paillier import InvalidCiphertext, InvalidKey, PrivateKey
-from protocols.crypto.split import join
+from protocols.crypto.paillier.ciphertext_pairs import join
+from protocols.crypto.paillier.encryptor import Encryptor, Exponents, check_base
+from protocols.crypto.paillier.private import InvalidCiphertext, InvalidKey, PrivateKey
 from protocols.errors import InputError, ParameterError
 from tests.protocols.paillier_keys import ARITHMETICS, encryptor, primes, private_key, stream
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from protocols.crypto import phe_exchange as exchange
-from protocols.crypto.encryptor import Exponents
-from protocols.crypto.paillier import InvalidCiphertext, InvalidKey
+from protocols.crypto.paillier import phe_exchange as exchange
+from protocols.crypto.paillier.encryptor import Exponents
+from protocols.crypto.paillier.private import InvalidCiphertext, InvalidKey
 from tests.protocols.paillier_keys import encryptor, primes, private_key
 
 phe: Any = pytest.importorskip("phe")

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from protocols.crypto.slots import Slots
+from protocols.crypto.paillier.slots import Slots
 from protocols.errors import DamagedSum, InputError, ParameterError, ProtocolError
 from tests.protocols.paillier_keys import encryptor, private_key
 

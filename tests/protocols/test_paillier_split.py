@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from protocols.crypto.encryptor import Exponents
 from protocols.crypto.integers import Arithmetic
-from protocols.crypto.paillier import InvalidCiphertext
-from protocols.crypto.split import Pair, Total, from_bytes, join, split, to_bytes
+from protocols.crypto.paillier.ciphertext_pairs import Pair, Total, from_bytes, join, split, to_bytes
+from protocols.crypto.paillier.encryptor import Exponents
+from protocols.crypto.paillier.private import InvalidCiphertext
 from protocols.errors import InputError
 from tests.protocols.paillier_keys import ARITHMETICS, encryptor, primes, private_key, stream
 

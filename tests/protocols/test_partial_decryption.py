@@ -8,11 +8,9 @@ from typing import Any
 
 import pytest
 
-from protocols.crypto.decryption_proof import Proof, proof_bytes, prove, response_bits
 from protocols.crypto.integers import PYTHON, Arithmetic, fastest
-from protocols.crypto.paillier import PrivateKey
-from protocols.crypto.paillier_public import InvalidCiphertext
-from protocols.crypto.partial_decryption import (
+from protocols.crypto.paillier.decryption_proof import Proof, proof_bytes, prove, response_bits
+from protocols.crypto.paillier.partial_decryption import (
     InvalidShare,
     PartialDecryption,
     check_partial,
@@ -20,7 +18,9 @@ from protocols.crypto.partial_decryption import (
     decrypt_partially,
     partial_bytes,
 )
-from protocols.crypto.threshold import KeyShare
+from protocols.crypto.paillier.private import PrivateKey
+from protocols.crypto.paillier.public import InvalidCiphertext
+from protocols.crypto.paillier.threshold import KeyShare
 from protocols.errors import InputError, TooFewSurvivors
 from tests.protocols.committee_keys import SAFE_P, SAFE_Q, key_shares, threshold_key
 from tests.protocols.paillier_keys import stream

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from protocols.crypto import plaintext_proof
-from protocols.crypto.encryptor import Encryptor, Exponents
 from protocols.crypto.integers import Arithmetic, random_below, random_bits
-from protocols.crypto.paillier_public import PublicKey
-from protocols.crypto.plaintext_proof import Claim, InvalidProof, Sealed, check, check_all, proof_bytes, seal
-from protocols.crypto.split import Pair, from_bytes, join, split, to_bytes
+from protocols.crypto.paillier import plaintext_proof
+from protocols.crypto.paillier.ciphertext_pairs import Pair, from_bytes, join, split, to_bytes
+from protocols.crypto.paillier.encryptor import Encryptor, Exponents
+from protocols.crypto.paillier.plaintext_proof import Claim, InvalidProof, Sealed, check, check_all, proof_bytes, seal
+from protocols.crypto.paillier.public import PublicKey
 from protocols.errors import InputError
 from tests.protocols.paillier_keys import ARITHMETICS, encryptor, primes, private_key, stream
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from protocols.crypto import safe_primes
 from protocols.crypto.integers import PYTHON, Arithmetic, fastest, is_probable_prime
-from protocols.crypto.safe_primes import expected_candidates, is_safe_prime, safe_prime
+from protocols.crypto.paillier import safe_primes
+from protocols.crypto.paillier.safe_primes import expected_candidates, is_safe_prime, safe_prime
 from protocols.errors import ParameterError
 from tests.protocols.committee_keys import SAFE_P, SAFE_Q
 from tests.protocols.paillier_keys import ARITHMETICS, stream

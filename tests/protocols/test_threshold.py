@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from protocols.crypto.encryptor import Encryptor
 from protocols.crypto.integers import PYTHON, Arithmetic, fastest
-from protocols.crypto.paillier import PrivateKey
-from protocols.crypto.paillier_public import InvalidKey, PublicKey
-from protocols.crypto.threshold import KeyShare, ThresholdKey, deal
+from protocols.crypto.paillier.encryptor import Encryptor
+from protocols.crypto.paillier.private import PrivateKey
+from protocols.crypto.paillier.public import InvalidKey, PublicKey
+from protocols.crypto.paillier.threshold import KeyShare, ThresholdKey, deal
 from tests.protocols.committee_keys import SAFE_P, SAFE_Q, key_shares, threshold_key
 from tests.protocols.paillier_keys import ARITHMETICS, private_key, stream
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from protocols.crypto.threshold import KeyShare
+from protocols.crypto.paillier.threshold import KeyShare
 from secagg import keys
 from secagg.keys import (
     DamagedKeyFile,

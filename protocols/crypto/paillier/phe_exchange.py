@@ -10,7 +10,7 @@ taken, that of integers.  phe keeps integers of a magnitude below n / 3, and a n
 from typing import Any
 
 from protocols.crypto.integers import shown
-from protocols.crypto.paillier import InvalidCiphertext, InvalidKey, PrivateKey, PublicKey
+from protocols.crypto.paillier.private import InvalidCiphertext, InvalidKey, PrivateKey, PublicKey
 from protocols.errors import ParameterError
 
 

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from itertools import accumulate
 from typing import Final
 
-from protocols.crypto.paillier_public import PublicKey
-from protocols.crypto.split import Pair, join, split
+from protocols.crypto.paillier.ciphertext_pairs import Pair, join, split
+from protocols.crypto.paillier.public import PublicKey
 
 FURTHER_BITS: Final = 288
 FURTHER_WINDOW_BITS: Final = 4

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from protocols.crypto.integers import Arithmetic, Entropy, fastest, is_integer, random_unit, shown, small_primorial
-from protocols.crypto.one_units import OneUnits
+from protocols.crypto.paillier.one_units import OneUnits
 from protocols.errors import InputError, ParameterError, ProtocolError
 
 LEAST_BITS: Final = 2048

@@ -52,11 +52,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from protocols.crypto.encryptor import Encryptor, Exponents
 from protocols.crypto.integers import Entropy, random_below, random_bits
-from protocols.crypto.paillier_public import InvalidCiphertext, PublicKey
+from protocols.crypto.paillier.ciphertext_pairs import Pair, from_bytes, join, to_bytes
+from protocols.crypto.paillier.encryptor import Encryptor, Exponents
+from protocols.crypto.paillier.public import InvalidCiphertext, PublicKey
 from protocols.crypto.products import product_of_powers
-from protocols.crypto.split import Pair, from_bytes, join, to_bytes
 from protocols.errors import InputError, ProtocolError
 
 CHALLENGE_BITS: Final = 128

@@ -11,7 +11,7 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from protocols.crypto.paillier_public import InvalidCiphertext, PublicKey
+from protocols.crypto.paillier.public import InvalidCiphertext, PublicKey
 
 
 class Pair(NamedTuple):

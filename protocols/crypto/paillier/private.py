@@ -21,9 +21,9 @@ from collections.abc import Sequence
 from typing import Final, NoReturn
 
 from protocols.crypto.integers import Arithmetic, Entropy, fastest, is_integer, is_probable_prime, shown
-from protocols.crypto.one_units import OneUnits
-from protocols.crypto.paillier_public import LEAST_BITS, MOST_BITS, InvalidCiphertext, InvalidKey, PublicKey, check_s
-from protocols.crypto.safe_primes import is_safe_prime, safe_prime
+from protocols.crypto.paillier.one_units import OneUnits
+from protocols.crypto.paillier.public import LEAST_BITS, MOST_BITS, InvalidCiphertext, InvalidKey, PublicKey, check_s
+from protocols.crypto.paillier.safe_primes import is_safe_prime, safe_prime
 
 __all__ = ["DEFAULT_BITS", "InvalidCiphertext", "InvalidKey", "PrivateKey", "PublicKey"]
 

@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from protocols.crypto.integers import Arithmetic, Entropy, fastest, is_integer, is_probable_prime, random_below, shown
-from protocols.crypto.paillier_public import MOST_BITS
+from protocols.crypto.paillier.public import MOST_BITS
 from protocols.errors import ParameterError
 
 LEAST_SAFE_PRIME_BITS: Final = 128

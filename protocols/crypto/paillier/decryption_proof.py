@@ -37,8 +37,8 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from protocols.crypto.integers import Entropy, is_integer, random_bits
+from protocols.crypto.paillier.threshold import KeyShare, ThresholdKey
 from protocols.crypto.products import product_of_powers
-from protocols.crypto.threshold import KeyShare, ThresholdKey
 from protocols.errors import ProtocolError
 
 CHALLENGE_BITS: Final = 128

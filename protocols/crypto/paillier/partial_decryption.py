@@ -20,11 +20,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from protocols.crypto.decryption_proof import InvalidShare, Proof, check_proof, proof_bytes, proof_from_bytes, prove
 from protocols.crypto.integers import Entropy, is_integer, shown
-from protocols.crypto.paillier_public import InvalidCiphertext
+from protocols.crypto.paillier.decryption_proof import (
+    InvalidShare,
+    Proof,
+    check_proof,
+    proof_bytes,
+    proof_from_bytes,
+    prove,
+)
+from protocols.crypto.paillier.public import InvalidCiphertext
+from protocols.crypto.paillier.threshold import KeyShare, ThresholdKey
 from protocols.crypto.products import product_of_powers
-from protocols.crypto.threshold import KeyShare, ThresholdKey
 from protocols.errors import InputError, TooFewSurvivors
 
 __all__ = ["InvalidShare", "PartialDecryption", "check_partial", "combine", "decrypt_partially", "partial_bytes"]

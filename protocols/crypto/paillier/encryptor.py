@@ -31,10 +31,10 @@ from collections.abc import Sequence
 from enum import StrEnum
 from typing import Final
 
-from protocols.crypto.fixed_base import FixedBase
 from protocols.crypto.integers import Entropy, is_integer, random_bits, random_unit, shown
-from protocols.crypto.paillier_public import InvalidKey, PublicKey
-from protocols.crypto.split import Pair, join, split
+from protocols.crypto.paillier.ciphertext_pairs import Pair, join, split
+from protocols.crypto.paillier.fixed_base import FixedBase
+from protocols.crypto.paillier.public import InvalidKey, PublicKey
 from protocols.errors import ParameterError
 
 SHORT_EXPONENT_BITS: Final = 512

@@ -26,11 +26,11 @@ import os
 from dataclasses import dataclass
 from typing import Final, NoReturn
 
-from protocols.crypto.encryptor import check_base
 from protocols.crypto.integers import Arithmetic, Entropy, is_integer, random_below, random_unit, shown
-from protocols.crypto.paillier import PrivateKey
-from protocols.crypto.paillier_public import MOST_BITS, InvalidKey, PublicKey
-from protocols.crypto.safe_primes import is_safe_prime
+from protocols.crypto.paillier.encryptor import check_base
+from protocols.crypto.paillier.private import PrivateKey
+from protocols.crypto.paillier.public import MOST_BITS, InvalidKey, PublicKey
+from protocols.crypto.paillier.safe_primes import is_safe_prime
 
 LEAST_THRESHOLD: Final = 2
 MOST_MEMBERS: Final = 64

@@ -1,0 +1,1 @@
+"""Paillier's cryptosystem: keys, encryption, proofs and committees' keys."""
