@@ -31,7 +31,7 @@ from benchmarks.committee import KEY, SHARES
 from benchmarks.machine import Machine
 from protocols import Client, Committee, Continue, Finish, Keyholder, MemoryOpenings, OneShot, Server, Session
 from protocols.crypto.integers import fastest
-from protocols.oneshot import PaddedVector
+from protocols.encrypted.oneshot import PaddedVector
 
 VALUE_BITS: Final = 16
 CLIENTS: Final = 1000

@@ -5,6 +5,8 @@ from protocols.cohort import Adversary
 from protocols.committee import Committee, Keyholder, MemoryOpenings, OpeningRecord
 from protocols.crypto.paillier.threshold import KeyShare, ThresholdKey
 from protocols.crypto.secret import Secret
+from protocols.encrypted.oneshot import OneShot
+from protocols.encrypted.paillier_sum import PaillierSum
 from protocols.errors import (
     BrokenProtocol,
     DamagedSnapshot,
@@ -25,8 +27,6 @@ from protocols.errors import (
 from protocols.identity import Identity, Member, MemoryRecord, Roster, SessionRecord
 from protocols.lightsecagg import LightSecAgg
 from protocols.machine import Client, Continue, Server
-from protocols.oneshot import OneShot
-from protocols.paillier import PaillierSum
 from protocols.pairwise import SecAgg, SecAggPlus
 from protocols.plain import PlainSum
 from protocols.registry import available, load, loadable

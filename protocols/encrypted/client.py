@@ -11,8 +11,8 @@ from protocols.crypto.paillier import ciphertext_pairs, plaintext_proof
 from protocols.crypto.paillier.ciphertext_pairs import Total
 from protocols.crypto.paillier.partial_decryption import decrypt_partially
 from protocols.crypto.paillier.plaintext_proof import Claim, InvalidProof
+from protocols.encrypted.derived import HASH_BYTES, Setup
 from protocols.encrypted.messages import Contributions, EncryptedInput, Invitation, PartialOpening
-from protocols.encrypted.setup import HASH_BYTES, Setup
 from protocols.errors import MalformedMessage, OrderError, RemoteError
 from protocols.session import Participant
 from protocols.snapshot import State

@@ -13,8 +13,8 @@ from protocols.crypto.paillier import plaintext_proof
 from protocols.crypto.paillier.ciphertext_pairs import Total
 from protocols.crypto.paillier.partial_decryption import InvalidShare, PartialDecryption, check_partial, combine
 from protocols.crypto.paillier.plaintext_proof import InvalidProof
+from protocols.encrypted.derived import HASH_BYTES, Setup
 from protocols.encrypted.messages import Contributions, EncryptedInput, Invitation, PartialOpening
-from protocols.encrypted.setup import HASH_BYTES, Setup
 from protocols.errors import DamagedSum, MalformedMessage, RemoteError
 from protocols.secure_sum import Finish
 from protocols.snapshot import State

@@ -42,7 +42,7 @@ from protocols import (
 )
 from protocols.codec import Codec
 from protocols.crypto.integers import Arithmetic, fastest
-from protocols.encrypted import EncryptedSum
+from protocols.encrypted.protocol import EncryptedSum
 from protocols.registry import available
 from protocols.session import Entropy, Vector
 from tests.protocols import committee_keys

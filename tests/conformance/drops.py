@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from protocols import Continue, Finish, SecureSum, TooFewSurvivors
-from protocols.encrypted import EncryptedSum
+from protocols.encrypted.protocol import EncryptedSum
 from protocols.pairwise import PairwiseMasking
 from tests.conformance.cohorts import Checkpoint, Run, Setting, expected, setting
 

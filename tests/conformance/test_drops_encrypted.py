@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from protocols import Adversary, OneShot, PaillierSum, TooFewSurvivors
-from protocols.encrypted import EncryptedSum
+from protocols.encrypted.protocol import EncryptedSum
 from tests.conformance.cohorts import IDS, Setting, expected, setting
 from tests.conformance.drops import endings
 

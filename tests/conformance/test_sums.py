@@ -9,7 +9,7 @@ from hypothesis import settings as budget
 from hypothesis import strategies as st
 
 from protocols import Finish, OrderError, TooFewSurvivors, Transmission, available
-from protocols.encrypted import EncryptedSum
+from protocols.encrypted.protocol import EncryptedSum
 from protocols.secure_sum import Role
 from tests.conformance.cohorts import Run, Setting, expected, settings, suggested
 

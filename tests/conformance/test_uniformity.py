@@ -37,8 +37,8 @@ from protocols import (
 )
 from protocols.codec import Codec
 from protocols.crypto.paillier.ciphertext_pairs import Pair
-from protocols.encrypted import EncryptedSum
 from protocols.encrypted.messages import EncryptedInput
+from protocols.encrypted.protocol import EncryptedSum
 from protocols.session import Vector
 from tests.conformance.cohorts import IDS, Setting, setting
 

@@ -16,9 +16,9 @@ from protocols.crypto.paillier.ciphertext_pairs import Pair, Total
 from protocols.crypto.paillier.encryptor import Encryptor
 from protocols.crypto.paillier.partial_decryption import PartialDecryption, combine
 from protocols.crypto.paillier.private import PrivateKey
-from protocols.encrypted import EncryptedSum
+from protocols.encrypted.derived import HASH_BYTES, Setup
 from protocols.encrypted.messages import Contributions, EncryptedInput, PartialOpening
-from protocols.encrypted.setup import HASH_BYTES, Setup
+from protocols.encrypted.protocol import EncryptedSum
 from protocols.identity import SIGNATURE_BYTES
 from protocols.session import Vector
 from tests.conformance.cohorts import Run, Setting, stream

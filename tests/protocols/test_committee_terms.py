@@ -23,7 +23,7 @@ from protocols import (
     simulate,
 )
 from protocols.admission import agree
-from protocols.encrypted import EncryptedSum
+from protocols.encrypted.protocol import EncryptedSum
 from tests.conformance.cohorts import COMMITTEE, IDS, Setting, committee_of, identity, keyholder, member, setting
 from tests.protocols.committee_keys import key_shares, threshold_key
 

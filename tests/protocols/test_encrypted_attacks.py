@@ -15,9 +15,9 @@ from protocols.crypto.paillier import ciphertext_pairs
 from protocols.crypto.paillier.ciphertext_pairs import Pair, Total
 from protocols.crypto.paillier.decryption_proof import Proof
 from protocols.crypto.paillier.partial_decryption import PartialDecryption, combine, decrypt_partially
-from protocols.encrypted import EncryptedSum
 from protocols.encrypted.messages import EncryptedInput, PartialOpening
-from protocols.oneshot import PaddedVector
+from protocols.encrypted.oneshot import PaddedVector
+from protocols.encrypted.protocol import EncryptedSum
 from protocols.session import Vector
 from tests.conformance.cohorts import COMMITTEE, IDS, Setting, setting, stream
 from tests.protocols.committee_keys import key_shares

@@ -15,8 +15,8 @@ from protocols import (
     RemoteError,
 )
 from protocols.encrypted.messages import EncryptedInput
-from protocols.oneshot import PaddedVector
-from protocols.paillier import PackedVector
+from protocols.encrypted.oneshot import PaddedVector
+from protocols.encrypted.paillier_sum import PackedVector
 from protocols.session import Vector
 from tests.conformance.cohorts import IDS, expected, setting
 from tests.protocols.committee_keys import SAFE_P

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from protocols import Committee, OneShot, PaillierSum, Session
 from protocols.crypto.keystream import word_dtype
-from protocols.encrypted import EncryptedSum
+from protocols.encrypted.protocol import EncryptedSum
 from protocols.errors import ParameterError
 from tests.protocols.committee_keys import threshold_key
 

@@ -23,8 +23,8 @@ from protocols import (
     simulate,
 )
 from protocols.crypto.paillier.encryptor import Exponents
-from protocols.encrypted import EncryptedSum
 from protocols.encrypted.messages import EncryptedInput, PartialOpening
+from protocols.encrypted.protocol import EncryptedSum
 from tests.conformance.cohorts import COMMITTEE, IDS, Setting, committee_of, expected, setting
 from tests.protocols.committee_keys import SAFE_P
 from tests.protocols.encrypted_raids import ENCRYPT, OPEN, Hall, altered, fields

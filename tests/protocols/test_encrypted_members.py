@@ -24,9 +24,9 @@ from protocols import (
 )
 from protocols.codec import Codec
 from protocols.crypto.paillier.partial_decryption import PartialDecryption
-from protocols.encrypted import EncryptedSum
 from protocols.encrypted.client import EncryptedClient
 from protocols.encrypted.messages import Contributions, Invitation, PartialOpening
+from protocols.encrypted.protocol import EncryptedSum
 from protocols.session import Participant
 from tests.conformance.cohorts import COMMITTEE, IDS, SNAPSHOT_KEY, Setting, setting, stream
 from tests.protocols.encrypted_raids import ENCRYPT, OPEN, Hall, decrypted, fields, shown

@@ -20,7 +20,7 @@ from protocols import (
     TooFewSurvivors,
     Transmission,
 )
-from protocols.encrypted import EncryptedSum
+from protocols.encrypted.protocol import EncryptedSum
 from protocols.errors import ParameterError, UnsafeSession
 from secagg.encoding import Weighting
 from secagg.errors import ConfigurationError

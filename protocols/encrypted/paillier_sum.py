@@ -17,8 +17,8 @@ import numpy as np
 
 from protocols.crypto.keystream import Words
 from protocols.crypto.paillier.slots import Slots
-from protocols.encrypted import EncryptedSum
-from protocols.encrypted.setup import Payload
+from protocols.encrypted.derived import Payload
+from protocols.encrypted.protocol import EncryptedSum
 from protocols.encrypted.values import Values
 from protocols.errors import ParameterError
 from protocols.session import Entropy, Session, Vector

@@ -26,8 +26,8 @@ from protocols.crypto.keystream import Words
 from protocols.crypto.lattice.pad import LatticePad, draw_key, key_coefficients
 from protocols.crypto.lattice.ring import DEGREE
 from protocols.crypto.paillier.digits import Digits
-from protocols.encrypted import EncryptedSum
-from protocols.encrypted.setup import Payload
+from protocols.encrypted.derived import Payload
+from protocols.encrypted.protocol import EncryptedSum
 from protocols.encrypted.values import Values
 from protocols.errors import ParameterError
 from protocols.session import Entropy, Session, Vector
