@@ -10,7 +10,7 @@ that they decode are compared with the masks' own sum.  FedML cuts vectors whose
 get the least such length from a million on.
 
 "Ours, as FedML" computes all N shares from T random pieces at points of nobody's, without the drawn shares that make
-ours cheaper (`protocols.crypto.coding`): what is left is the arithmetic alone.
+ours cheaper (`protocols.lightsecagg.coding`): what is left is the arithmetic alone.
 """
 
 import importlib.util
@@ -32,11 +32,11 @@ from rich.table import Table
 
 from benchmarks.machine import Machine
 from protocols import SecureSum, Session, simulate
-from protocols.crypto.coding import MaskCode
 from protocols.crypto.field import Field
 from protocols.crypto.keystream import Words
 from protocols.crypto.secret import Secret
-from protocols.lightsecagg import LightSecAgg
+from protocols.lightsecagg.coding import MaskCode
+from protocols.lightsecagg.protocol import LightSecAgg
 
 CLIENTS: Final = 20
 RESPONDERS: Final = 16

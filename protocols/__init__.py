@@ -25,7 +25,7 @@ from protocols.errors import (
     UnsafeSession,
 )
 from protocols.identity import Identity, Member, MemoryRecord, Roster, SessionRecord
-from protocols.lightsecagg import LightSecAgg
+from protocols.lightsecagg.protocol import LightSecAgg
 from protocols.machine import Client, Continue, Server
 from protocols.pairwise import SecAgg, SecAggPlus
 from protocols.plain import PlainSum

@@ -10,6 +10,7 @@ from protocols.crypto import key_agreement, sealing
 from protocols.crypto.keystream import Words
 from protocols.crypto.secret import Secret
 from protocols.errors import RemoteError
+from protocols.lightsecagg.derived import Setup
 from protocols.lightsecagg.messages import (
     AdvertisedKey,
     AggregatedShares,
@@ -20,7 +21,6 @@ from protocols.lightsecagg.messages import (
     SealedShares,
     Survivors,
 )
-from protocols.lightsecagg.setup import Setup
 from protocols.session import Participant
 from protocols.snapshot import State
 

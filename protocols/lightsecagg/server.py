@@ -6,9 +6,10 @@ from msgspec import field
 from protocols import packing
 from protocols.codec import Message
 from protocols.crypto import key_agreement
-from protocols.crypto.coding import InconsistentShares
 from protocols.crypto.keystream import Words
 from protocols.errors import MalformedMessage, RemoteError
+from protocols.lightsecagg.coding import InconsistentShares
+from protocols.lightsecagg.derived import Setup
 from protocols.lightsecagg.messages import (
     AdvertisedKey,
     AggregatedShares,
@@ -19,7 +20,6 @@ from protocols.lightsecagg.messages import (
     SealedShares,
     Survivors,
 )
-from protocols.lightsecagg.setup import Setup
 from protocols.secure_sum import Finish
 from protocols.snapshot import State
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from protocols import Client, Continue, Finish, SecureSum, Server, Session
 from protocols.codec import Codec, Message
-from protocols.lightsecagg import LightSecAgg
+from protocols.lightsecagg.protocol import LightSecAgg
 from protocols.session import Vector
 
 NAMES = ("advertise_keys", "share_masks", "mask_input", "aggregate_shares")

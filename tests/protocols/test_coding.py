@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from protocols.crypto.coding import InconsistentShares, MaskCode
 from protocols.crypto.field import Field
 from protocols.crypto.keystream import Words
+from protocols.lightsecagg.coding import InconsistentShares, MaskCode
 
 LENGTH = 5  # elements in a piece
 

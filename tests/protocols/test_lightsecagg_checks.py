@@ -7,7 +7,6 @@ import pytest
 from protocols import Finish, MalformedMessage, RemoteError, simulate
 from protocols.codec import Message
 from protocols.crypto.secret import Secret
-from protocols.lightsecagg import LightSecAgg
 from protocols.lightsecagg.messages import (
     AdvertisedKey,
     AggregatedShares,
@@ -17,6 +16,7 @@ from protocols.lightsecagg.messages import (
     SealedShares,
     Survivors,
 )
+from protocols.lightsecagg.protocol import LightSecAgg
 from tests.protocols.lightsecagg_parties import IDS, PRIME, Cohort, cohort, exact, session, vectors
 
 # u = 0 and other points of low order, RFC 7748 section 6.1; and a key that is not reduced.

@@ -11,8 +11,8 @@ from scipy import stats
 from protocols import Client, Finish, RemoteError, SecureSum, Session, packing
 from protocols.codec import Message
 from protocols.crypto import sealing
-from protocols.lightsecagg import LightSecAgg
 from protocols.lightsecagg.messages import AggregatedShares, DeliveredShares, MaskedInput, SealedShares
+from protocols.lightsecagg.protocol import LightSecAgg
 from tests.protocols.lightsecagg_parties import IDS, PRIME, Cohort, cohort, exact, session
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from protocols import Adversary, Opening, ParameterError, Roster, Server, UnsafeSession, simulate
 from protocols.crypto.field import MAX_COLUMNS
-from protocols.lightsecagg import LightSecAgg
+from protocols.lightsecagg.protocol import LightSecAgg
 from tests.protocols.lightsecagg_parties import IDS, PRIME, exact, session, vectors
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from protocols import Client, Finish, Server, TooFewSurvivors, simulate
 from protocols.crypto.secret import Secret
-from protocols.lightsecagg import LightSecAgg
+from protocols.lightsecagg.protocol import LightSecAgg
 from tests.protocols.lightsecagg_parties import IDS, NAMES, PRIME, cohort, exact, session, vectors
 
 

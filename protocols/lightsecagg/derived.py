@@ -8,8 +8,8 @@ from itertools import accumulate, pairwise
 
 from protocols import packing
 from protocols.crypto import key_agreement, sealing
-from protocols.crypto.coding import MaskCode
 from protocols.errors import MalformedMessage
+from protocols.lightsecagg.coding import MaskCode
 from protocols.session import Session
 
 _PREFIX = b"secagg lightsecagg v1"
