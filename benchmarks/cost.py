@@ -35,7 +35,7 @@ from benchmarks.machine import Machine
 from protocols import Outcome, SecureSum, Session, load, simulate
 from protocols.crypto import keystream
 from protocols.crypto.secret import Secret
-from protocols.pairwise import PairwiseMasking
+from protocols.pairwise.protocol import PairwiseMasking
 
 CLIENTS: Final = (20, 100, 300)
 LENGTHS: Final = (10_000, 100_000, 1_000_000)

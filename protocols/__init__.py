@@ -27,7 +27,7 @@ from protocols.errors import (
 from protocols.identity import Identity, Member, MemoryRecord, Roster, SessionRecord
 from protocols.lightsecagg.protocol import LightSecAgg
 from protocols.machine import Client, Continue, Server
-from protocols.pairwise import SecAgg, SecAggPlus
+from protocols.pairwise.protocol import SecAgg, SecAggPlus
 from protocols.plain import PlainSum
 from protocols.registry import available, load, loadable
 from protocols.secure_sum import Finish, Role, Round, SecureSum

@@ -6,11 +6,13 @@ import msgspec
 import numpy as np
 
 from protocols import packing
-from protocols.crypto import key_agreement, keystream, schedule, sealing, shamir
+from protocols.crypto import key_agreement, keystream, sealing, shamir
 from protocols.crypto.keystream import Words
 from protocols.crypto.secret import Secret
 from protocols.errors import RemoteError
 from protocols.identity import SIGNATURE_BYTES
+from protocols.pairwise import schedule
+from protocols.pairwise.derived import KEYS, SHARES, SURVIVORS, Setup
 from protocols.pairwise.messages import (
     AdvertisedKeys,
     Confirmation,
@@ -25,7 +27,6 @@ from protocols.pairwise.messages import (
     bitmap,
     chosen,
 )
-from protocols.pairwise.setup import KEYS, SHARES, SURVIVORS, Setup
 from protocols.session import Participant
 from protocols.snapshot import State
 

@@ -12,10 +12,12 @@ import numpy as np
 
 from protocols import packing
 from protocols.codec import Message
-from protocols.crypto import key_agreement, keystream, schedule, shamir
+from protocols.crypto import key_agreement, keystream, shamir
 from protocols.crypto.keystream import Words
 from protocols.crypto.secret import Secret
 from protocols.errors import MalformedMessage, RemoteError, TooFewSurvivors
+from protocols.pairwise import schedule
+from protocols.pairwise.derived import SHARES, SURVIVORS, Setup
 from protocols.pairwise.messages import (
     AdvertisedKeys,
     Confirmation,
@@ -29,7 +31,6 @@ from protocols.pairwise.messages import (
     Survivors,
     bitmap,
 )
-from protocols.pairwise.setup import SHARES, SURVIVORS, Setup
 from protocols.secure_sum import Finish
 from protocols.snapshot import State
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from protocols import Continue, Finish, SecureSum, TooFewSurvivors
 from protocols.encrypted.protocol import EncryptedSum
-from protocols.pairwise import PairwiseMasking
+from protocols.pairwise.protocol import PairwiseMasking
 from tests.conformance.cohorts import Checkpoint, Run, Setting, expected, setting
 
 

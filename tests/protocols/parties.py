@@ -6,11 +6,11 @@ import pytest
 
 from protocols import OrderError, RemoteError, packing
 from protocols.codec import Codec, M, Message
-from protocols.crypto import schedule
-from protocols.pairwise import PairwiseMasking
+from protocols.pairwise import schedule
+from protocols.pairwise.derived import Setup
 from protocols.pairwise.messages import AdvertisedKeys, KeyDirectory
 from protocols.pairwise.messages import bitmap as packed_bitmap
-from protocols.pairwise.setup import Setup
+from protocols.pairwise.protocol import PairwiseMasking
 from tests.conformance.cohorts import Run, Setting, stream
 
 

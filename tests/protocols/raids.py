@@ -8,6 +8,7 @@ from protocols import RemoteError, Secret, packing
 from protocols.codec import Message
 from protocols.crypto import key_agreement, keystream, shamir
 from protocols.identity import Signatures
+from protocols.pairwise.derived import SURVIVORS
 from protocols.pairwise.messages import (
     Confirmation,
     Confirmations,
@@ -15,7 +16,6 @@ from protocols.pairwise.messages import (
     RevealedShares,
     Survivors,
 )
-from protocols.pairwise.setup import SURVIVORS
 from tests.conformance.cohorts import Setting, expected, member
 from tests.protocols.parties import Play
 

@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from protocols.crypto import density, graph
 from protocols.errors import ParameterError
+from protocols.pairwise import graph, parameters
 
 Class = Literal["curious", "semi-malicious", "malicious"]
 CLASSES: Final[tuple[Class, ...]] = ("curious", "semi-malicious", "malicious")
@@ -151,7 +151,7 @@ def test_find_parameters_keep_their_promises(data: st.DataObject, clients: int, 
     if adversary == "malicious":
         assert 2 * found.threshold > holders + found.corrupt_neighbours
         assert corrupt + 2 * dropped < clients  # so that enough survivors can agree on who they are
-        least = density.least_threshold(clients=clients, adversarial=corrupt / clients, degree=found.degree)
+        least = parameters.least_threshold(clients=clients, adversarial=corrupt / clients, degree=found.degree)
         assert least == found.threshold
 
 
@@ -204,21 +204,21 @@ def test_malicious_parameters_exist_exactly_where_survivors_can_agree_and_two_ar
 def test_corrupt_neighbours_are_the_least_by_counting(
     clients: int, corrupt: int, degree: int, adversary: Class, bits: int
 ) -> None:
-    most = density.corrupt_neighbours(
+    most = parameters.corrupt_neighbours(
         clients=clients, adversarial=corrupt / clients, degree=degree, adversary=adversary
     )
     bound = Fraction(1, 2**bits * clients)
     assert exceeds(clients, corrupt, degree, most) < bound <= exceeds(clients, corrupt, degree, most - 1)
     if adversary == "malicious":
-        least = density.least_threshold(clients=clients, adversarial=corrupt / clients, degree=degree)
+        least = parameters.least_threshold(clients=clients, adversarial=corrupt / clients, degree=degree)
         assert least == degree // 2 + 2 + most
 
 
 @pytest.mark.parametrize("adversary", CLASSES)
 def test_corrupt_neighbours_of_the_complete_graph_are_all_the_corrupt(adversary: Class) -> None:
-    assert density.corrupt_neighbours(clients=10, adversarial=0.3, degree=9, adversary=adversary) == 3
-    assert density.least_threshold(clients=10, adversarial=0.3, degree=9) == 7
-    assert density.least_threshold(clients=11, adversarial=0.0, degree=10) == 6
+    assert parameters.corrupt_neighbours(clients=10, adversarial=0.3, degree=9, adversary=adversary) == 3
+    assert parameters.least_threshold(clients=10, adversarial=0.3, degree=9) == 7
+    assert parameters.least_threshold(clients=11, adversarial=0.0, degree=10) == 6
 
 
 @pytest.mark.parametrize(
@@ -226,21 +226,21 @@ def test_corrupt_neighbours_of_the_complete_graph_are_all_the_corrupt(adversary:
 )
 def test_least_threshold_says_where_no_threshold_is_safe(clients: int, adversarial: float, degree: int) -> None:
     with pytest.raises(graph.InfeasibleParameters, match="more neighbours or fewer corrupt clients"):
-        density.least_threshold(clients=clients, adversarial=adversarial, degree=degree)
+        parameters.least_threshold(clients=clients, adversarial=adversarial, degree=degree)
 
 
 @pytest.mark.parametrize("degree", [0, -2, 3, 100, 1_000, 2.0, True, "2", None])
 def test_least_threshold_refuses_a_degree_that_no_graph_has(degree: int) -> None:
     with pytest.raises(ParameterError, match="degree that is even"):
-        density.least_threshold(clients=100, adversarial=0.1, degree=degree)
+        parameters.least_threshold(clients=100, adversarial=0.1, degree=degree)
     with pytest.raises(ParameterError, match="degree that is even"):
-        density.corrupt_neighbours(clients=100, adversarial=0.1, degree=degree, adversary="curious")
+        parameters.corrupt_neighbours(clients=100, adversarial=0.1, degree=degree, adversary="curious")
 
 
 def test_least_threshold_of_a_million_is_fast_enough_for_every_client_to_ask() -> None:
     start = time.process_time()
     for _ in range(10_000):
-        density.least_threshold(clients=1_000_000, adversarial=0.05, degree=324)
+        parameters.least_threshold(clients=1_000_000, adversarial=0.05, degree=324)
     assert time.process_time() - start < 0.5
 
 
@@ -297,7 +297,7 @@ def test_find_parameters_refuse_an_unknown_adversary(adversary: Class) -> None:
     with pytest.raises(ParameterError, match="'curious', 'semi-malicious', 'malicious'"):
         graph.find_parameters(clients=100, adversarial=0.1, dropout=0.1, adversary=adversary)
     with pytest.raises(ParameterError, match="'curious', 'semi-malicious', 'malicious'"):
-        density.corrupt_neighbours(clients=100, adversarial=0.1, degree=34, adversary=adversary)
+        parameters.corrupt_neighbours(clients=100, adversarial=0.1, degree=34, adversary=adversary)
 
 
 @pytest.mark.parametrize(("clients", "corrupt", "dropped"), [(225, 1, 97), (150, 1, 30), (96, 1, 29)])
@@ -305,7 +305,7 @@ def test_leavers_meet_the_threshold_with_own_share_but_for_two_to_the_minus_20(
     clients: int, corrupt: int, dropped: int
 ) -> None:
     """The worst cases known of what docs/graph.md says about shares dealt to oneself, in exact integers."""
-    found = density.find_parameters(
+    found = parameters.find_parameters(
         clients=clients,
         adversarial=corrupt / clients,
         dropout=dropped / clients,

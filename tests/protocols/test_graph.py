@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binomtest, chisquare
 
-from protocols.crypto import graph
 from protocols.errors import ParameterError
+from protocols.pairwise import graph
 
 SEED = bytes(range(32))
 FALSE_ALARM = 1e-6

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import hypergeom
 
-from protocols.crypto.hypergeometric import LOG_ROUNDING, log_choose, upper_quantile
+from protocols.pairwise.hypergeometric import LOG_ROUNDING, log_choose, upper_quantile
 
 
 def exact_tail(population: int, marked: int, sample: int, t: int) -> Fraction:

@@ -16,15 +16,16 @@ from msgspec.structs import replace
 
 from protocols import Adversary, Member, SecAgg, SecAggPlus, Secret
 from protocols.codec import Message
-from protocols.crypto import graph, key_agreement, sealing, shamir
+from protocols.crypto import key_agreement, sealing, shamir
 from protocols.identity import SessionRecord, Signatures
+from protocols.pairwise import graph
+from protocols.pairwise.derived import KEYS
 from protocols.pairwise.messages import (
     AdvertisedKeys,
     DeliveredShares,
     SealedShares,
     Survivors,
 )
-from protocols.pairwise.setup import KEYS
 from tests.conformance.cohorts import Setting, identity, member, setting
 from tests.protocols.raids import Loot, Raid, raid
 

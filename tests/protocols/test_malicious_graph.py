@@ -14,7 +14,7 @@ from itertools import product
 
 import pytest
 
-from protocols.crypto import graph
+from protocols.pairwise import graph
 
 
 class Role(Enum):

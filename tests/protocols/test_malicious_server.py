@@ -17,13 +17,14 @@ from protocols import (
     SecAggPlus,
     Secret,
 )
-from protocols.crypto import key_agreement, schedule
+from protocols.crypto import key_agreement
 from protocols.identity import Identity, Signatures
+from protocols.pairwise import schedule
+from protocols.pairwise.derived import KEYS, SHARES, SURVIVORS
 from protocols.pairwise.messages import (
     AdvertisedKeys,
     KeyDirectory,
 )
-from protocols.pairwise.setup import KEYS, SHARES, SURVIVORS
 from tests.conformance.cohorts import Setting, identity, member, setting
 from tests.protocols.parties import Play
 

@@ -27,8 +27,8 @@ from protocols import (
     UnsafeSession,
     load,
 )
-from protocols.crypto import density
 from protocols.identity import SessionRecord
+from protocols.pairwise import parameters
 from protocols.registry import available
 from tests.conformance.cohorts import Setting, identity, member, setting, stream
 from tests.protocols.parties import Play
@@ -76,8 +76,8 @@ def test_client_refuses_share_thresholds_below_the_least_that_is_safe(neighbours
     session = session_of(20, 18)
     who = dataclasses.replace(member(0, session), adversarial=adversarial)
     try:
-        least = density.least_threshold(clients=20, adversarial=adversarial, degree=neighbours)
-    except density.InfeasibleParameters:
+        least = parameters.least_threshold(clients=20, adversarial=adversarial, degree=neighbours)
+    except parameters.InfeasibleParameters:
         least = neighbours + 2
     for threshold in range(2, neighbours + 2):
         protocol = SecAggPlus(neighbours=neighbours, share_threshold=threshold, adversary=Adversary.MALICIOUS)

@@ -18,6 +18,7 @@ from protocols import (
     SessionReused,
 )
 from protocols.identity import SessionRecord, Signatures
+from protocols.pairwise.derived import KEYS, SHARES, SURVIVORS
 from protocols.pairwise.messages import (
     Confirmations,
     DeliveredShares,
@@ -25,7 +26,6 @@ from protocols.pairwise.messages import (
     bitmap,
     chosen,
 )
-from protocols.pairwise.setup import KEYS, SHARES, SURVIVORS
 from tests.conformance.cohorts import Setting, identity, member, setting, stream
 from tests.protocols.parties import Play
 

@@ -9,7 +9,8 @@ import pytest
 from msgspec.structs import replace
 
 from protocols import Adversary, OrderError, ParameterError, RemoteError, SecAgg, SecAggPlus
-from protocols.crypto import key_agreement, schedule, shamir
+from protocols.crypto import key_agreement, shamir
+from protocols.pairwise import schedule
 from protocols.pairwise.messages import (
     AdvertisedKeys,
     DeliveredShares,

@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 
 from protocols import Client, Continue, Finish, SecAgg, SecAggPlus, Server, Session, TooFewSurvivors, simulate
 from protocols.codec import Codec
-from protocols.crypto import schedule
-from protocols.pairwise import CURIOUS_ROUNDS, PairwiseMasking
+from protocols.pairwise import schedule
 from protocols.pairwise.messages import AdvertisedKeys, Invitation
+from protocols.pairwise.protocol import CURIOUS_ROUNDS, PairwiseMasking
 from tests.conformance.cohorts import stream
 
 NEVER: Final = 4  # one past the last round

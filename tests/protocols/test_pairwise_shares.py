@@ -14,8 +14,8 @@ from msgspec.structs import replace
 from protocols import Adversary, Finish, RemoteError, SecAgg, SecAggPlus, Secret, TooFewSurvivors
 from protocols.crypto import key_agreement, sealing, shamir
 from protocols.identity import Signatures
+from protocols.pairwise.derived import KEYS, SHARES
 from protocols.pairwise.messages import AdvertisedKeys, DeliveredShares, MaskedInput, RevealedShares, SealedShares
-from protocols.pairwise.setup import KEYS, SHARES
 from tests.conformance.cohorts import Setting, member, setting
 from tests.protocols.parties import Play
 

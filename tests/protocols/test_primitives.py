@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
-from protocols.crypto import key_agreement, keystream, schedule, sealing
-from protocols.crypto.schedule import Schedule
+from protocols.crypto import key_agreement, keystream, sealing
 from protocols.crypto.secret import Secret
+from protocols.pairwise import schedule
+from protocols.pairwise.schedule import Schedule
 
 SEED = bytes(range(32))
 LOW_ORDER = (  # u = 0, 1 and -1, then 0 and 1 unreduced, the two of order 8, and 0 with the ignored top bit

@@ -35,7 +35,7 @@ from protocols import (
     Server,
     Session,
 )
-from protocols.pairwise import PairwiseMasking
+from protocols.pairwise.protocol import PairwiseMasking
 from protocols.session import Entropy
 
 CASES: Final[list[dict[str, Any]]] = [

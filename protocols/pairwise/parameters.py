@@ -5,7 +5,7 @@ CCS 2020 (ia.cr/2020/704); probabilities, rounding and figures as in the authors
 (google-parfait/federated-compute, fcp/secagg/server/graph_parameter_finder.cc at de83f70).  The argument, with its
 proofs, is in docs/graph.md.
 
-Adversary: as in `protocols.crypto.graph`; corrupt clients and dropouts do not depend on the order of the circle.  Of
+Adversary: as in `protocols.pairwise.graph`; corrupt clients and dropouts do not depend on the order of the circle.  Of
 the class `Adversary.MALICIOUS`, which is not the authors' but ours, only the corrupt clients do not: the server may
 choose who is declared dropped when it knows the order, and may try many orders.
 
@@ -21,9 +21,9 @@ from functools import lru_cache
 from typing import Final, Literal
 
 from protocols.cohort import Adversary, whole_clients
-from protocols.crypto.hypergeometric import LOG_ROUNDING, log_choose, upper_quantile
 from protocols.crypto.integers import shown
 from protocols.errors import ParameterError
+from protocols.pairwise.hypergeometric import LOG_ROUNDING, log_choose, upper_quantile
 
 SECURITY_BITS: Final = 40
 CORRECTNESS_BITS: Final = 20

@@ -1,7 +1,7 @@
 """The graph of who masks and shares with whom: a Harary graph over a random circle of the clients.
 
 Source: Bell, Bonawitz, Gascon, Lepoint, Raykova, Secure Single-Server Aggregation with (Poly)Logarithmic Overhead,
-CCS 2020 (ia.cr/2020/704).  How dense it must be is found by `find_parameters`, in `protocols.crypto.density`; the
+CCS 2020 (ia.cr/2020/704).  How dense it must be is found by `find_parameters`, in `protocols.pairwise.parameters`; the
 argument for both is in docs/graph.md.
 
 Adversary: a server that colludes with a fixed fraction of the clients, who are chosen, like those who drop out,
@@ -17,9 +17,9 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from protocols.cohort import Adversary
-from protocols.crypto.density import InfeasibleParameters, Parameters, find_parameters
 from protocols.crypto.integers import shown
 from protocols.errors import ParameterError
+from protocols.pairwise.parameters import InfeasibleParameters, Parameters, find_parameters
 
 __all__ = [
     "MIN_SEED_BYTES",

@@ -3,11 +3,12 @@
 from dataclasses import dataclass
 from functools import lru_cache
 
-from protocols.crypto import graph, key_agreement, schedule, sealing, shamir
-from protocols.crypto.schedule import Schedule
+from protocols.crypto import key_agreement, sealing, shamir
 from protocols.errors import RemoteError
 from protocols.identity import Signatures
+from protocols.pairwise import graph, schedule
 from protocols.pairwise.messages import AdvertisedKeys
+from protocols.pairwise.schedule import Schedule
 from protocols.session import Session
 
 KEYS = b"keys...."
