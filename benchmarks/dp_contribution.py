@@ -21,7 +21,7 @@ from rich.table import Table
 from benchmarks.timing import took
 from dp.noise.distributed import LatticeNoise
 from protocols import SecAggPlus
-from secagg.mean import SecureMean
+from secagg.aggregation.mean import SecureMean
 from secagg.noise import Target
 
 CLIENTS: Final = 1000

@@ -40,7 +40,7 @@ from benchmarks.masking_cohort import MODULUS, Cohort, complete, run_sum
 from benchmarks.masking_report import ADVERSARIES, Report, Row, Stages, Upload, power, time_table, upload_table
 from protocols import packing
 from protocols.cohort import Adversary
-from secagg.rounding import round_at_random
+from secagg.aggregation.rounding import round_at_random
 
 if TYPE_CHECKING:
     from benchmarks.masking_flower import LoneClient

@@ -22,10 +22,10 @@ from numpy.typing import NDArray
 from rich.console import Console
 
 from benchmarks.machine import Machine
-from secagg.encoding import Encoding, Weighting
+from secagg.aggregation.encoding import Encoding, Weighting
+from secagg.aggregation.rotation import Rotation
+from secagg.aggregation.rounding import TRIES
 from secagg.errors import ModulusTooSmall
-from secagg.rotation import Rotation
-from secagg.rounding import TRIES
 
 VECTORS: Final = 1_000_000
 

@@ -13,8 +13,9 @@ TYPE_CHECKING = False  # As type checkers take it; `typing` itself takes millise
 __version__: str
 
 if TYPE_CHECKING:
+    from secagg.aggregation.encoding import Encoding, Weighting
+    from secagg.aggregation.mean import Contribution, Release, SecureMean
     from secagg.devices import Devices
-    from secagg.encoding import Encoding, Weighting
     from secagg.errors import (
         CheckpointError,
         ConfigurationError,
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
         SecaggError,
         UnusableMean,
     )
-    from secagg.mean import Contribution, Release, SecureMean
     from secagg.noise import Target
     from secagg.plain_averaging import PlainAveraging
     from secagg.records import RoundRecord
@@ -54,7 +54,7 @@ __all__ = [
 
 _HOMES = {
     "secagg.devices": ("Devices",),
-    "secagg.encoding": ("Encoding", "Weighting"),
+    "secagg.aggregation.encoding": ("Encoding", "Weighting"),
     "secagg.errors": (
         "CheckpointError",
         "ConfigurationError",
@@ -65,7 +65,7 @@ _HOMES = {
         "SecaggError",
         "UnusableMean",
     ),
-    "secagg.mean": ("Contribution", "Release", "SecureMean"),
+    "secagg.aggregation.mean": ("Contribution", "Release", "SecureMean"),
     "secagg.noise": ("Target",),
     "secagg.records": ("RoundRecord",),
     "secagg.plain_averaging": ("PlainAveraging",),

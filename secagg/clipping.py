@@ -14,8 +14,8 @@ from typing import Final, assert_never
 
 from dp.clipping.adaptive import COUNT_SIGMA_PER_CLIENT, AdaptiveClip, count_weight
 from dp.clipping.clip import clip_l2_per_layer, total_l2
+from secagg.aggregation.encoding import Arrays, Shapes
 from secagg.checks import check_choice
-from secagg.encoding import Arrays, Shapes
 
 MOST_WEIGHT: Final = 0.25
 """Of an adaptive clip's count, where a clipped update has norm 1: it makes the update's noise 3.1% larger at the most.

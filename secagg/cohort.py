@@ -8,8 +8,8 @@ from numpy.typing import ArrayLike, NDArray
 from protocols import Keyholder, Member, SecureSum, Session
 from protocols.admission import agree
 from protocols.errors import ParameterError, UnsafeSession
+from secagg.aggregation.encoding import Encoding, Weighting
 from secagg.checks import listed, plain_integer, shown
-from secagg.encoding import Encoding, Weighting
 from secagg.errors import ConfigurationError
 from secagg.failures import naming
 

@@ -18,10 +18,10 @@ from dp.events import Trust
 from dp.noise.distributed import LatticeNoise
 from protocols import Adversary, load
 from protocols.cohort import whole_clients
+from secagg.aggregation.encoding import Weighting
 from secagg.checks import check_choice
 from secagg.clipping import ClippingKind
 from secagg.contributors import ADVERSARIAL, DROPOUT, required_contributors
-from secagg.encoding import Weighting
 from secagg.errors import ConfigurationError
 from secagg.model_state import ServerStep
 from secagg.paths import expanded, is_archive, whole

@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from secagg.aggregation.encoding import Arrays
+from secagg.aggregation.mean import SecureMean
+from secagg.aggregation.statistics import SHARED, SharedStatistics, UpdateParts, chosen_reach
 from secagg.checks import listed
 from secagg.columns import Columns, count_rows
-from secagg.encoding import Arrays
 from secagg.errors import ConfigurationError, DataError, ModelError, TrainingDiverged
 from secagg.failures import Failures
-from secagg.mean import SecureMean
 from secagg.models.base import ArrayRole, Model, ModelWithRoles
-from secagg.statistics import SHARED, SharedStatistics, UpdateParts, chosen_reach
 
 Shard = tuple[Columns, Columns]
 

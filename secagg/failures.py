@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from dp.checks import harmless
 from dp.errors import InvalidParameter
 from protocols import Role, SecureSum
+from secagg.aggregation.encoding import Arrays
 from secagg.checks import listed
-from secagg.encoding import Arrays
 from secagg.errors import ConfigurationError, DataError, EncodingError, ModelError, TrainingDiverged
 
 if TYPE_CHECKING:

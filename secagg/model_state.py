@@ -10,14 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dp.clipping.adaptive import AdaptiveClip
+from secagg.aggregation.encoding import Arrays
+from secagg.aggregation.statistics import kept_array
 from secagg.checks import check_positive, shown
 from secagg.clipping import Clip, GlobalClip
 from secagg.devices import Devices, Shard
-from secagg.encoding import Arrays
 from secagg.errors import ConfigurationError, ModelError
 from secagg.models.base import ArrayRole
 from secagg.records import LARGEST
-from secagg.statistics import kept_array
 
 
 @dataclass(frozen=True, slots=True)

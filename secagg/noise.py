@@ -12,9 +12,9 @@ from dp.events import PrivacyEvent, Trust
 from dp.noise.distributed import DistributedDiscreteGaussian, DistributedSkellam, LatticeNoise
 from dp.noise.removal import RemovableSkellam
 from protocols import Opening, Secret
+from secagg.aggregation.encoding import Encoding
 from secagg.checks import check_choice, plain_integer
 from secagg.contributors import shares_relied_on
-from secagg.encoding import Encoding
 from secagg.errors import ConfigurationError
 
 Noise = DistributedDiscreteGaussian | DistributedSkellam | RemovableSkellam

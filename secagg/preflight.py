@@ -8,9 +8,9 @@ from typing import Final
 from dp.errors import IncompatibleEvent, InvalidParameter, InvalidReservation
 from dp.events import PrivacyEvent, PrivacyUnit
 from dp.ledger.ledger import Ledger
+from secagg.aggregation.mean import SecureMean
 from secagg.devices import Devices
 from secagg.errors import ConfigurationError
-from secagg.mean import SecureMean
 from secagg.records import MOST_ROUNDS
 
 _REFUSED: Final = (IncompatibleEvent, InvalidParameter, InvalidReservation)

@@ -11,6 +11,7 @@ from dp.events import PrivacyEvent
 from protocols import Adversary, BrokenProtocol, Keyholder, Member, SecureSum, load, loadable
 from protocols.errors import ParameterError
 from protocols.registry import suggest
+from secagg.aggregation.mean import SecureMean, Target
 from secagg.clipping import Clip, ClippingKind, choose_clip, planned
 from secagg.config import TrainingConfig, whole_path
 from secagg.contributors import colluding_clients
@@ -21,7 +22,6 @@ from secagg.devices import Devices, Shard
 from secagg.errors import ConfigurationError
 from secagg.example_level import ExampleLevel
 from secagg.keyholders import MAKE, SimulatedCommittee
-from secagg.mean import SecureMean, Target
 from secagg.members import simulated_members
 from secagg.models import zoo
 from secagg.models.base import ArrayRole

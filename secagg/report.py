@@ -19,6 +19,7 @@ from dp.reporting.page import fill, require_extra
 from dp.reporting.report import BudgetReport
 from protocols import Adversary
 from secagg import charts
+from secagg.aggregation.mean import SecureMean
 from secagg.clipping import clip_in_words
 from secagg.comparison import PLAIN, WITHOUT_NOISE, ComparedRound
 from secagg.config import TrainingConfig, assumed_server, protection
@@ -27,7 +28,6 @@ from secagg.earlier import with_earlier
 from secagg.errors import MissingExtraError
 from secagg.example_level import ExampleLevel
 from secagg.kept import EarlierLedgers
-from secagg.mean import SecureMean
 from secagg.noise import in_words
 from secagg.prepare import Prepared
 from secagg.records import RoundRecord

@@ -27,14 +27,14 @@ from dp.ledger.records import (
 )
 from protocols import Keyholder, Member, Role
 from protocols.errors import TooFewSurvivors
+from secagg.aggregation.encoding import Arrays, Weighting
+from secagg.aggregation.mean import Release, SecureMean
 from secagg.checks import plain_integer
 from secagg.clipping import Clip, planned
 from secagg.cohort import check_consent
 from secagg.devices import Devices, Shard
-from secagg.encoding import Arrays, Weighting
 from secagg.errors import ConfigurationError, DataError, TrainingDiverged, UnusableMean
 from secagg.failures import DATA_DEPENDENT, departing, train_all
-from secagg.mean import Release, SecureMean
 from secagg.model_state import PLAIN_STEP, GlobalModel, ServerStep, adapting_bound, evaluate, measured
 from secagg.preflight import check_ledger, label_of
 from secagg.records import RoundRecord, committee_cost, means

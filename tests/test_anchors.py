@@ -38,9 +38,9 @@ from protocols import (
 from protocols.crypto import keystream
 from protocols.pairwise.messages import MaskedInput
 from protocols.session import Vector
-from secagg.encoding import Weighting
+from secagg.aggregation.encoding import Weighting
+from secagg.aggregation.mean import SecureMean
 from secagg.errors import ModulusTooSmall
-from secagg.mean import SecureMean
 from tests.conformance.cohorts import IDS, Run, expected, setting, stream
 from tests.protocols.parties import Play
 

@@ -33,11 +33,11 @@ from dp.noise.distributed import DistributedDiscreteGaussian, DistributedSkellam
 from dp.noise.removal import RemovableSkellam
 from dp.reporting.report import BudgetReport
 from protocols import SecAgg, TooFewSurvivors
-from secagg.encoding import Encoding, Weighting
+from secagg.aggregation.encoding import Encoding, Weighting
+from secagg.aggregation.mean import SecureMean
+from secagg.aggregation.rotation import Rotation
 from secagg.errors import ModulusTooSmall
-from secagg.mean import SecureMean
 from secagg.noise import Target
-from secagg.rotation import Rotation
 
 FALSE_ALARM: Final = 1e-6
 DELTA: Final = 1e-5

@@ -67,7 +67,8 @@ def clip_l2(arrays: Sequence[ArrayOrNumber], *, bound: float) -> Clipped:
         `l2_norm(result.arrays) <= bound` for every accepted input. Replacing one client's update by zero (relation:
         zero-out, unit: client) therefore changes a sum of clipped updates by at most `bound` in L2, as computed in
         float64: its sensitivity is `bound` but for a relative rounding error of (entries + 8) * 2**-52. A mechanism
-        whose proof needs more bounds the integers that it makes of them, exactly, as `secagg.encoding` does.
+        whose proof needs more bounds the integers that it makes of them, exactly, as `secagg.aggregation.encoding`
+        does.
 
     Raises:
         InvalidParameter: `bound` is not a finite number above 0, or `l2_norm` refuses the arrays.

@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from protocols import SecAgg
+from secagg.aggregation.mean import SecureMean
 from secagg.devices import Devices
-from secagg.mean import SecureMean
 from secagg.models.base import Model
 from secagg.models.softmax import SoftmaxRegression
 

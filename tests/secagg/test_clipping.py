@@ -13,6 +13,7 @@ from dp.clipping.adaptive import AdaptiveClip
 from dp.clipping.clip import l2_norm
 from dp.errors import InvalidParameter
 from dp.ledger.ledger import Ledger
+from secagg.aggregation.encoding import Weighting
 from secagg.clipping import (
     MOST_WEIGHT,
     Clip,
@@ -24,7 +25,6 @@ from secagg.clipping import (
     planned,
 )
 from secagg.config import TrainingConfig, parse
-from secagg.encoding import Weighting
 from secagg.errors import CheckpointError, ConfigurationError
 from secagg.model_state import GlobalModel, ServerStep
 from secagg.plain_averaging import PlainAveraging, plain_mean

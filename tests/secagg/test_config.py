@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from dp.events import Trust
 from protocols import Adversary
+from secagg.aggregation.encoding import Weighting
 from secagg.config import TrainingConfig, assumed_server, parse, protection, read_settings
-from secagg.encoding import Weighting
 from secagg.errors import ConfigurationError
 
 

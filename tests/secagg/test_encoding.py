@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from dp.clipping.clip import clip_l2
 from dp.errors import InvalidParameter
-from secagg.encoding import Encoding, Weighting
+from secagg.aggregation.encoding import Encoding, Weighting
+from secagg.aggregation.residues import power_of_two
+from secagg.aggregation.rotation import Rotation
 from secagg.errors import EncodingError, ModulusTooSmall, UnusableMean
-from secagg.residues import power_of_two
-from secagg.rotation import Rotation
 from tests.conformance.cohorts import stream
 
 FIT: dict[str, Any] = {"shapes": [(3, 4), (5,)], "clip_l2": 1.5, "clients": 4, "modulus_bits": 24}

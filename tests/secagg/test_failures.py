@@ -17,12 +17,13 @@ from dp.noise.distributed import LatticeNoise
 from dp.reporting.report import BudgetReport
 from protocols import PlainSum, SecAgg
 from protocols.errors import TooFewSurvivors
+from secagg.aggregation.encoding import Weighting
+from secagg.aggregation.mean import SecureMean, Target
+from secagg.aggregation.residues import reduced
 from secagg.clipping import ClippingKind, choose_clip, planned
 from secagg.config import parse
 from secagg.devices import Devices
-from secagg.encoding import Weighting
 from secagg.errors import ConfigurationError, DataError, ModelError
-from secagg.mean import SecureMean, Target
 from secagg.model_state import GlobalModel
 from secagg.models.keras import KerasModel
 from secagg.models.softmax import SoftmaxRegression
@@ -32,7 +33,6 @@ from secagg.plain_averaging import PlainAveraging
 from secagg.prepare import prepare
 from secagg.records import RoundRecord
 from secagg.report import RunReport
-from secagg.residues import reduced
 from secagg.runfolder import RunFolder
 from secagg.terminal import _run
 from secagg.training import SecureAveraging

@@ -2,9 +2,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from secagg.aggregation.headroom import steps_of_reach
+from secagg.aggregation.residues import power_of_two
 from secagg.errors import ModulusTooSmall
-from secagg.headroom import steps_of_reach
-from secagg.residues import power_of_two
 
 
 def below(bits: int) -> int:

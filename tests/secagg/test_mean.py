@@ -16,11 +16,11 @@ from dp.errors import InfeasibleTarget, InvalidParameter
 from dp.noise.distributed import DistributedDiscreteGaussian, LatticeNoise
 from protocols import PlainSum, SecAgg, SecAggPlus, SecureSum, TooFewSurvivors, Transmission
 from protocols.errors import ParameterError
-from secagg.encoding import Weighting
+from secagg.aggregation.encoding import Weighting
+from secagg.aggregation.mean import SecureMean, Target
+from secagg.aggregation.residues import centred, reduced
 from secagg.errors import ConfigurationError, EncodingError, ModulusTooSmall, UnusableMean
-from secagg.mean import SecureMean, Target
 from secagg.plain_averaging import plain_mean
-from secagg.residues import centred, reduced
 from tests.conformance.cohorts import stream
 
 SHAPES = [(4, 3), (), (5,)]

@@ -22,12 +22,12 @@ from protocols import (
 )
 from protocols.encrypted.protocol import EncryptedSum
 from protocols.errors import ParameterError, UnsafeSession
-from secagg.encoding import Weighting
+from secagg.aggregation.encoding import Weighting
+from secagg.aggregation.mean import SecureMean, Target
+from secagg.aggregation.residues import centred
 from secagg.errors import ConfigurationError
-from secagg.mean import SecureMean, Target
 from secagg.members import simulated_members
 from secagg.plain_averaging import plain_mean
-from secagg.residues import centred
 from tests.protocols.committee_keys import key_shares, threshold_key
 
 CLIENTS = range(8)

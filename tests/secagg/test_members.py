@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from protocols import Adversary, Member, PlainSum, SecAgg, SecAggPlus, SecureSum, SessionRecord, Transmission
 from protocols.errors import ParameterError, SessionReused, UnsafeSession
+from secagg.aggregation.mean import SecureMean
 from secagg.errors import ConfigurationError
-from secagg.mean import SecureMean
 from secagg.members import simulated_members
 from secagg.plain_averaging import PlainAveraging, plain_mean
 from secagg.sessions import SessionStore

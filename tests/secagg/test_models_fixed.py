@@ -8,10 +8,10 @@ import pytest
 from numpy.typing import NDArray
 
 from protocols import PlainSum
+from secagg.aggregation.mean import SecureMean
 from secagg.config import TrainingConfig
 from secagg.devices import Devices
 from secagg.errors import ModelError
-from secagg.mean import SecureMean
 from secagg.models.base import ArrayRole
 from secagg.models.keras import KerasModel
 from secagg.models.tensorflow import load_tensorflow

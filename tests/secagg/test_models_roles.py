@@ -6,10 +6,10 @@ import pytest
 
 from dp.ledger.ledger import Ledger
 from protocols import PlainSum
+from secagg.aggregation.mean import SecureMean, Target
 from secagg.devices import Devices
 from secagg.errors import ModelError
 from secagg.example_level import ExampleLevel
-from secagg.mean import SecureMean, Target
 from secagg.model_state import ServerStep
 from secagg.models.base import ArrayRole
 from secagg.models.keras import KerasModel

@@ -18,10 +18,10 @@ from dp.noise.distributed import LatticeNoise
 from dp.noise.removal import RemovableSkellam
 from protocols import LightSecAgg, PlainSum, SecAgg, SecAggPlus, TooFewSurvivors
 from protocols.errors import ParameterError
+from secagg.aggregation.mean import Release, SecureMean
+from secagg.aggregation.residues import centred
 from secagg.errors import ConfigurationError
-from secagg.mean import Release, SecureMean
 from secagg.noise import Target, in_words, openings
-from secagg.residues import centred
 
 CLIENTS, LEAST = 10, 6
 SHAPES = [(4096,)]

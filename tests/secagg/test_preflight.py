@@ -9,8 +9,8 @@ import pytest
 from dp.errors import IncompatibleEvent, InvalidParameter, InvalidReservation, LedgerUnavailable
 from dp.events import DistributedDiscreteGaussianEvent, GaussianEvent, NeighbouringRelation, PrivacyUnit
 from dp.ledger.ledger import Ledger
+from secagg.aggregation.mean import Target
 from secagg.errors import ConfigurationError, DataError, ModelError
-from secagg.mean import Target
 from secagg.model_state import GlobalModel, ServerStep
 from secagg.training import SecureAveraging
 from tests.secagg.federation import devices, examples, mean_for

@@ -9,8 +9,8 @@ from dp.accounting.guarantee import guarantee
 from dp.errors import DpError
 from protocols import Adversary, PlainSum, SecAgg, SecAggPlus
 from protocols.errors import ParameterError, UnknownProtocol
+from secagg.aggregation.encoding import Weighting
 from secagg.config import TrainingConfig, parse
-from secagg.encoding import Weighting
 from secagg.errors import ConfigurationError, DataError, ModulusTooSmall
 from secagg.prepare import choose_protocol, prepare
 

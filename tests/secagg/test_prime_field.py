@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from protocols import available, load
-from secagg.mean import SecureMean, Target
+from secagg.aggregation.mean import SecureMean, Target
 from secagg.plain_averaging import plain_mean
 from tests.secagg.commands import SMALL, secagg
 

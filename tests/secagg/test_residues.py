@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from secagg.residues import centred, half, power_of_two, reduced
+from secagg.aggregation.residues import centred, half, power_of_two, reduced
 
 MODULI = st.one_of(
     st.integers(2, 40),

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from secagg.aggregation.rotation import FAILURE, Rotation, block_size, flat_bound, float_error, padded_length
 from secagg.errors import EncodingError
-from secagg.rotation import FAILURE, Rotation, block_size, flat_bound, float_error, padded_length
 
 SMALL = st.integers(1, 3000)
 ANY = st.integers(1, 2**27)

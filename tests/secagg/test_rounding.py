@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks.rounding import measure
+from secagg.aggregation.rounding import TRIES, round_at_random, squared_norm
 from secagg.errors import EncodingError
-from secagg.rounding import TRIES, round_at_random, squared_norm
 from tests.conformance.cohorts import stream
 
 

@@ -12,18 +12,18 @@ from dp.clipping.adaptive import AdaptiveClip
 from dp.clipping.clip import clip_l2, l2_norm
 from dp.ledger.ledger import Ledger
 from protocols import PlainSum
+from secagg.aggregation.encoding import Arrays
+from secagg.aggregation.mean import SecureMean, Target
+from secagg.aggregation.statistics import SharedStatistics, UpdateParts
 from secagg.clipping import Clip, GlobalClip, PerLayerClip, planned
 from secagg.config import TrainingConfig
 from secagg.devices import Devices, Shard
-from secagg.encoding import Arrays
 from secagg.errors import ConfigurationError, DataError, ModelError
-from secagg.mean import SecureMean, Target
 from secagg.model_state import GlobalModel, ServerStep
 from secagg.models.base import ArrayRole, Model
 from secagg.plain_averaging import PlainAveraging
 from secagg.records import RoundRecord
 from secagg.runfolder import RunFolder
-from secagg.statistics import SharedStatistics, UpdateParts
 from secagg.training import SecureAveraging
 from tests.secagg.federation import CLASSES, FEATURES, devices, examples
 from tests.secagg.standardised import StandardisedSoftmax

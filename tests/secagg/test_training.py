@@ -11,9 +11,9 @@ from dp.errors import BudgetExceeded
 from dp.ledger.ledger import Ledger
 from protocols import PlainSum, SecAggPlus, Session
 from protocols.errors import ProtocolError
-from secagg.encoding import Weighting
+from secagg.aggregation.encoding import Weighting
+from secagg.aggregation.mean import SecureMean, Target
 from secagg.errors import ConfigurationError, ModelError
-from secagg.mean import SecureMean, Target
 from secagg.model_state import GlobalModel, ServerStep
 from secagg.models.keras import KerasModel
 from secagg.models.tensorflow import load_tensorflow

@@ -7,11 +7,11 @@ from typing import Final
 
 from dp.errors import InfeasibleTarget, LatticeTooCoarse
 from dp.events import Trust
-from secagg.encoding import Encoding
+from secagg.aggregation.encoding import Encoding
+from secagg.aggregation.headroom import MAXIMUM_MODULUS_BITS
+from secagg.aggregation.rotation import FAILURE
 from secagg.errors import ModulusTooSmall
-from secagg.headroom import MAXIMUM_MODULUS_BITS
 from secagg.noise import Noise, Target
-from secagg.rotation import FAILURE
 
 _REACH_MARGIN: Final = 1.001  # lets the search end after a few steps
 

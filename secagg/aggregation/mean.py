@@ -23,14 +23,14 @@ from dp.clipping.clip import clip_l2
 from dp.events import PrivacyEvent, Trust
 from protocols import Committee, Cost, Keyholder, Member, Roster, Secret, SecureSum, Session, Transmission, simulate
 from protocols.errors import ParameterError
+from secagg.aggregation.encoding import Arrays, Encoding, Weighting
+from secagg.aggregation.lattice import fit_with_noise
+from secagg.aggregation.residues import reduced
+from secagg.aggregation.rotation import Rotation
 from secagg.checks import plain_integer
 from secagg.cohort import check_parties, checked_updates, cohort_of
-from secagg.encoding import Arrays, Encoding, Weighting
 from secagg.failures import departing, naming
-from secagg.lattice import fit_with_noise
 from secagg.noise import Noise, Target, added, openings, to_remove
-from secagg.residues import reduced
-from secagg.rotation import Rotation
 
 __all__ = ["Contribution", "Release", "SecureMean", "Target"]
 

@@ -4,8 +4,8 @@ import math
 from collections.abc import Callable
 from typing import Final
 
+from secagg.aggregation.residues import half
 from secagg.errors import ModulusTooSmall
-from secagg.residues import half
 
 MAXIMUM_MODULUS_BITS: Final = 62
 

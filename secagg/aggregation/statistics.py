@@ -29,10 +29,10 @@ from numpy.typing import NDArray
 
 from dp.clipping.clip import clip_l2
 from dp.events import Trust
+from secagg.aggregation.encoding import Arrays
+from secagg.aggregation.mean import SecureMean
 from secagg.clipping import Clip, PerLayerClip
-from secagg.encoding import Arrays
 from secagg.errors import ConfigurationError
-from secagg.mean import SecureMean
 from secagg.models.base import ArrayRole
 
 _LARGEST_REACH: Final = 1e6

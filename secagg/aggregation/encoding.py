@@ -17,12 +17,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from dp.clipping.clip import clip_l2, l2_norm
-from secagg import residues
+from secagg.aggregation import residues
+from secagg.aggregation.headroom import MAXIMUM_MODULUS_BITS, steps_of_reach
+from secagg.aggregation.rotation import Rotation, block_size, flat_bound, float_error, padded_length
+from secagg.aggregation.rounding import round_at_random
 from secagg.checks import check_choice, plain_integer
 from secagg.errors import EncodingError, UnusableMean
-from secagg.headroom import MAXIMUM_MODULUS_BITS, steps_of_reach
-from secagg.rotation import Rotation, block_size, flat_bound, float_error, padded_length
-from secagg.rounding import round_at_random
 
 Arrays = list[NDArray[np.float64]]
 Shapes = tuple[tuple[int, ...], ...]

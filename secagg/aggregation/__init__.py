@@ -1,0 +1,1 @@
+"""Secure means: from arrays to integer vectors and back."""
