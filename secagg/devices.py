@@ -13,7 +13,7 @@ from secagg.aggregation.encoding import Arrays
 from secagg.aggregation.mean import SecureMean
 from secagg.aggregation.statistics import SHARED, SharedStatistics, UpdateParts, chosen_reach
 from secagg.checks import listed
-from secagg.columns import Columns, count_rows
+from secagg.data.columns import Columns, count_rows
 from secagg.errors import ConfigurationError, DataError, ModelError, TrainingDiverged
 from secagg.failures import Failures
 from secagg.models.base import ArrayRole, Model, ModelWithRoles

@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 
 from secagg.checks import check_array
 from secagg.data.base import Dataset
+from secagg.data.labels import label_vector
 from secagg.errors import DataError
 from secagg.files import read_arrays
-from secagg.labels import label_vector
 
 
 def load_archive(path: Path) -> Dataset:

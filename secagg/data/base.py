@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from secagg.checks import check_array, check_integer
+from secagg.data.labels import warn_of_unused_classes
 from secagg.errors import DataError
-from secagg.labels import warn_of_unused_classes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from secagg.checks import check_integer, check_positive
+from secagg.data.labels import label_vector
 from secagg.errors import ConfigurationError
-from secagg.labels import label_vector
 
 
 def partition(labels: NDArray[Any], *, clients: int, seed: int, alpha: float | None) -> list[NDArray[np.int64]]:

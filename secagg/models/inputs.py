@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from secagg.checks import check_array
+from secagg.data.labels import NUMBERED, ONE_HOT, integer_labels, is_one_hot
 from secagg.errors import DataError, ModelError
-from secagg.labels import NUMBERED, ONE_HOT, integer_labels, is_one_hot
 
 
 def check_suffix(path: Path, suffix: str) -> None:

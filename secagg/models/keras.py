@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from secagg.checks import check_integer, check_positive
-from secagg.columns import Columns, count_rows, map_columns, take_rows
+from secagg.data.columns import Columns, count_rows, map_columns, take_rows
 from secagg.errors import ConfigurationError, ModelError
 from secagg.files import write_whole
 from secagg.models.base import ArrayRole, Metrics

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, assert_never
 
-from secagg.columns import Columns
+from secagg.data.columns import Columns
 from secagg.errors import DataError, ModelError
 
 

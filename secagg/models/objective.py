@@ -17,8 +17,8 @@ from typing import Any, assert_never
 import numpy as np
 from numpy.typing import NDArray
 
+from secagg.data.labels import NUMBERED
 from secagg.errors import ConfigurationError, DataError, ModelError
-from secagg.labels import NUMBERED
 from secagg.models.inputs import check_classes, check_values, fits
 
 

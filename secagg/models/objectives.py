@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from secagg.columns import Columns, map_columns
+from secagg.data.columns import Columns, map_columns
 from secagg.errors import ConfigurationError, DataError
 from secagg.models.layout import Layout, output_layout
 from secagg.models.objective import Objective, Output, choose_objective

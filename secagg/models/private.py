@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from secagg.checks import check_integer
-from secagg.columns import Columns, count_rows, map_columns, take_rows
+from secagg.data.columns import Columns, count_rows, map_columns, take_rows
 from secagg.errors import ConfigurationError, ModelError
 from secagg.example_level import ExampleLevel
 from secagg.models.apart import check_examples_apart, check_nothing_kept, operations_in

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from secagg.checks import check_integer, check_positive
-from secagg.columns import Columns
+from secagg.data.columns import Columns
 from secagg.errors import ConfigurationError, DataError, ModelError
 from secagg.files import read_arrays, write_whole
 from secagg.models.base import Metrics

@@ -3,7 +3,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from secagg.columns import arrays_of, count_rows, map_columns, take_rows
+from secagg.data.columns import arrays_of, count_rows, map_columns, take_rows
 from secagg.errors import DataError
 
 A, B = np.arange(8).reshape(4, 2), np.arange(4)

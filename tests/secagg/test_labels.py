@@ -3,8 +3,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from secagg.data.labels import integer_labels, label_vector
 from secagg.errors import DataError
-from secagg.labels import integer_labels, label_vector
 
 Y = np.array([0, 2, 1, 2])
 
