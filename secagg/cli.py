@@ -116,7 +116,7 @@ def train(
     as_json: Annotated[bool, typer.Option("--json", help="Summary as JSON on standard output.")] = False,
 ) -> None:
     """Train a model over simulated devices, privately and securely, and report what it cost."""
-    from secagg.terminal import train_on_terminal
+    from secagg.commands.train import train_on_terminal
 
     given = {name: value for name, value in locals().items() if name in _settings() and value is not None}
     train_on_terminal(config, given, out=out, resume=resume, overwrite=overwrite, as_json=as_json)
@@ -135,7 +135,7 @@ def report(
     ] = None,
 ) -> None:
     """What a ledger's releases have cost and what that guarantees, or what those of several ledgers cost together."""
-    from secagg.budget import report_on_terminal
+    from secagg.commands.budget import report_on_terminal
 
     report_on_terminal(*ledgers, as_json=as_json, html=html, organisation=organisation, title=title)
 
@@ -171,7 +171,7 @@ def plan(
     as_json: Annotated[bool, typer.Option("--json", help="JSON on standard output.")] = False,
 ) -> None:
     """What rounds will cost with given noise, or the noise that they need for a given epsilon."""
-    from secagg.budget import plan_on_terminal
+    from secagg.commands.budget import plan_on_terminal
 
     plan_on_terminal(
         clients=clients,
@@ -202,7 +202,7 @@ def verify(
     still contains every record up to that head. Exit code 0: consistent; 2: cannot be read, or HEAD is not a digest; 3:
     damaged, over budget, less noise than was reserved, or without the record of HEAD (truncated, rebuilt or older).
     """
-    from secagg.budget import verify_on_terminal
+    from secagg.commands.budget import verify_on_terminal
 
     raise typer.Exit(verify_on_terminal(ledger, head=head))
 
@@ -218,7 +218,7 @@ def committee(
     ] = False,
 ) -> None:
     """Make the Paillier key of a committee: a public file, and a secret one for each member."""
-    from secagg.dealer import deal_on_terminal
+    from secagg.commands.keys import deal_on_terminal
 
     deal_on_terminal(
         out,
@@ -232,7 +232,7 @@ def committee(
 @app.command()
 def protocols(as_json: Annotated[bool, typer.Option("--json", help="JSON on standard output.")] = False) -> None:
     """The installed protocols; of one that cannot be loaded, why."""
-    from secagg.installed import list_on_terminal
+    from secagg.commands.protocols import list_on_terminal
 
     list_on_terminal(as_json=as_json)
 

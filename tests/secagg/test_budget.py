@@ -24,7 +24,7 @@ from dp.reporting.assumptions import NOTHING_ELSE, ONLY_LEDGER
 from dp.reporting.report import BudgetReport
 from protocols import PlainSum
 from secagg.aggregation.mean import SecureMean
-from secagg.budget import NOT_INTACT, plan_on_terminal, report_on_terminal, verify_on_terminal
+from secagg.commands.budget import NOT_INTACT, plan_on_terminal, report_on_terminal, verify_on_terminal
 from secagg.config import TrainingConfig
 from secagg.contributors import ADVERSARIAL, DROPOUT, colluding_clients
 from secagg.errors import ConfigurationError, SecaggError

@@ -13,11 +13,11 @@ from dp.events import Trust
 from dp.ledger.ledger import Ledger
 from dp.version import SOFTWARE, VERSION
 from protocols import Adversary
+from secagg.commands.train import summary_table
 from secagg.config import TrainingConfig, parse
 from secagg.prepare import prepare
 from secagg.run import Summary, run_training
 from secagg.runfolder import RunFolder
-from secagg.terminal import summary_table
 from tests.secagg.commands import SMALL, secagg, stopped
 
 FILES = {

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from secagg.dealer import account, check_committee
+from secagg.commands.keys import account, check_committee
 from secagg.errors import ConfigurationError
 from secagg.keys import read_committee_key, read_key_share, write_committee
 from tests.protocols.committee_keys import key_shares, threshold_key

@@ -21,6 +21,7 @@ from secagg.aggregation.encoding import Weighting
 from secagg.aggregation.mean import SecureMean, Target
 from secagg.aggregation.residues import reduced
 from secagg.clipping import ClippingKind, choose_clip, planned
+from secagg.commands.train import _run
 from secagg.config import parse
 from secagg.devices import Devices
 from secagg.errors import ConfigurationError, DataError, ModelError
@@ -34,7 +35,6 @@ from secagg.prepare import prepare
 from secagg.records import RoundRecord
 from secagg.report import RunReport
 from secagg.runfolder import RunFolder
-from secagg.terminal import _run
 from secagg.training import SecureAveraging
 from tests.conformance.cohorts import stream
 from tests.secagg.federation import CLASSES, FEATURES, devices, examples, mean_for

@@ -64,7 +64,7 @@ for arguments in {commands}:
 def test_key_files_without_modes_are_written_read_and_warned_of(tmp_path: Path) -> None:
     program = f"""{WITHOUT_POSIX}
 from pathlib import Path
-from secagg.dealer import account
+from secagg.commands.keys import account
 from secagg.keys import member_name, read_committee_key, read_key_share, write_committee
 from tests.protocols.committee_keys import key_shares, threshold_key
 

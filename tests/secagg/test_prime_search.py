@@ -5,7 +5,7 @@ import pytest
 
 from protocols.crypto.integers import fastest, is_probable_prime
 from protocols.errors import ParameterError
-from secagg.prime_search import two_safe_primes
+from secagg.commands.prime_search import two_safe_primes
 from tests.protocols.paillier_keys import stream
 
 

@@ -4,7 +4,7 @@ import sys
 import pytest
 from rich.console import Console
 
-from secagg.progress import RoundLines, shows_bars
+from secagg.commands.progress import RoundLines, shows_bars
 from secagg.records import RoundRecord
 
 

@@ -15,6 +15,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from rich.table import Column, Table
 
 from dp.figures import in_full, rounded_up_within
+from secagg.commands.progress import FailedClients, RoundLines, shows_bars
 from secagg.config import TrainingConfig, assumed_server, parse, protection, read_settings
 from secagg.errors import CheckpointError, ConfigurationError, DataWarning
 from secagg.goal import choose_goal
@@ -23,7 +24,6 @@ from secagg.kept import EarlierLedgers
 from secagg.keyholders import warn_without_gmpy2
 from secagg.paths import expanded, is_archive
 from secagg.prepare import Prepared, prepare
-from secagg.progress import FailedClients, RoundLines, shows_bars
 from secagg.records import RoundRecord
 from secagg.resuming import check_given_again
 from secagg.run import Summary, make_ledger, run_training
