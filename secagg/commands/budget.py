@@ -17,8 +17,8 @@ from secagg.earlier import with_earlier
 from secagg.errors import ConfigurationError
 from secagg.files import write_whole
 from secagg.paths import expanded
-from secagg.planning import plan
-from secagg.question import PlannedMechanism, Question
+from secagg.planning.budget_request import PlannedMechanism, Question
+from secagg.planning.plan import plan
 from secagg.together import together
 
 NOT_INTACT = 3

@@ -29,8 +29,8 @@ from secagg.config import TrainingConfig
 from secagg.contributors import ADVERSARIAL, DROPOUT, colluding_clients
 from secagg.errors import ConfigurationError, SecaggError
 from secagg.noise import Target
-from secagg.planning import CONDITION, Plan, plan
-from secagg.question import PlannedMechanism, Question
+from secagg.planning.budget_request import PlannedMechanism, Question
+from secagg.planning.plan import CONDITION, Plan, plan
 from tests.secagg.commands import secagg
 
 ADD_OR_REMOVE = NeighbouringRelation.ADD_OR_REMOVE_ONE

@@ -20,7 +20,7 @@ from dp.noise.distributed import LatticeNoise
 from dp.reporting.checklist import RELATIONS, UNITS
 from dp.reporting.wording import without_amplification
 from secagg.errors import ConfigurationError
-from secagg.question import PlannedMechanism, Question
+from secagg.planning.budget_request import PlannedMechanism, Question
 
 CONDITION = (
     "each client takes part in a round with this probability, drawn afresh, independently and in secret. The server of "

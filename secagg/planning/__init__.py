@@ -1,0 +1,1 @@
+"""What rounds will cost, before anything is run."""
