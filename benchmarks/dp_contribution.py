@@ -22,7 +22,7 @@ from benchmarks.timing import took
 from dp.noise.distributed import LatticeNoise
 from protocols import SecAggPlus
 from secagg.aggregation.mean import SecureMean
-from secagg.noise import Target
+from secagg.privacy.noise import Target
 
 CLIENTS: Final = 1000
 MINIMUM_CONTRIBUTORS: Final = 900

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
         SecaggError,
         UnusableMean,
     )
-    from secagg.noise import Target
     from secagg.plain_averaging import PlainAveraging
+    from secagg.privacy.noise import Target
     from secagg.records import RoundRecord
     from secagg.training import SecureAveraging
 
@@ -66,7 +66,7 @@ _HOMES = {
         "UnusableMean",
     ),
     "secagg.aggregation.mean": ("Contribution", "Release", "SecureMean"),
-    "secagg.noise": ("Target",),
+    "secagg.privacy.noise": ("Target",),
     "secagg.records": ("RoundRecord",),
     "secagg.plain_averaging": ("PlainAveraging",),
     "secagg.training": ("SecureAveraging",),

@@ -20,11 +20,11 @@ from protocols import Adversary, load
 from protocols.cohort import whole_clients
 from secagg.aggregation.encoding import Weighting
 from secagg.checks import check_choice
-from secagg.clipping import ClippingKind
-from secagg.contributors import ADVERSARIAL, DROPOUT, required_contributors
 from secagg.errors import ConfigurationError
 from secagg.model_state import ServerStep
 from secagg.paths import expanded, is_archive, whole
+from secagg.privacy.clipping import ClippingKind
+from secagg.privacy.contributors import ADVERSARIAL, DROPOUT, required_contributors
 from secagg.suggestions import did_you_mean
 
 Positive = Annotated[float, Meta(gt=0)]
@@ -80,8 +80,8 @@ class TrainingConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
             after one and a half times the dropout, and no less than a majority (against a malicious server: of all
             clients and the adversarial ones once more).
         unit: What the budget protects: "client", all that one client contributes, by noise in the sums; or "example",
-            one example of one client, by noise in every client's local training (`secagg.example_level`).  The latter
-            has defaults of its own, see `EXAMPLE_LEVEL_DEFAULTS`.
+            one example of one client, by noise in every client's local training (`secagg.privacy.example_level`).  The
+            latter has defaults of its own, see `EXAMPLE_LEVEL_DEFAULTS`.
         epsilon: Budget of the whole run; `inf` means a run without noise.
         delta: Of the budget; below one over the number of clients, or of examples.
         example_clip_l2: Bound on the gradient of one example, where examples are protected.

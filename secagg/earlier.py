@@ -7,7 +7,7 @@ from dp.errors import DpError
 from dp.reporting.assumptions import NOTHING_ELSE, ONLY_LEDGER
 from dp.reporting.report import BudgetReport
 from secagg.errors import SecaggError
-from secagg.together import Together, together
+from secagg.privacy.several_ledgers import Together, together
 
 PATTERN: Final = "ledger*.sqlite"
 """Of the names of a run's ledger and of those that earlier runs have left in its folder."""

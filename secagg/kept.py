@@ -18,7 +18,7 @@ from dp.ledger.journal import journal_of
 from dp.ledger.ledger import Ledger
 from dp.ledger.records import Budget
 from secagg.errors import CheckpointError
-from secagg.together import together
+from secagg.privacy.several_ledgers import together
 
 LEDGER: Final = "ledger.sqlite"
 _KEPT: Final = re.compile(r"ledger-([1-9][0-9]*)\.sqlite")

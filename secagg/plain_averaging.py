@@ -4,10 +4,10 @@ from collections.abc import Callable, Sequence
 
 from dp.clipping.clip import clip_l2 as clipped
 from secagg.aggregation.encoding import Arrays
-from secagg.clipping import planned
 from secagg.devices import Devices, Shard
 from secagg.failures import train_all
 from secagg.model_state import PLAIN_STEP, GlobalModel, ServerStep, adapting_bound, measured
+from secagg.privacy.clipping import planned
 from secagg.records import RoundRecord
 
 

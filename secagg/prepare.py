@@ -12,19 +12,19 @@ from protocols import Adversary, BrokenProtocol, Keyholder, Member, SecureSum, l
 from protocols.errors import ParameterError
 from protocols.registry import suggest
 from secagg.aggregation.mean import SecureMean, Target
-from secagg.clipping import Clip, ClippingKind, choose_clip, planned
 from secagg.config import TrainingConfig, whole_path
-from secagg.contributors import colluding_clients
 from secagg.data.digest import digest
 from secagg.data.load import load as load_data
 from secagg.data.partition import partition
 from secagg.devices import Devices, Shard
 from secagg.errors import ConfigurationError
-from secagg.example_level import ExampleLevel
 from secagg.keyholders import MAKE, SimulatedCommittee
 from secagg.members import simulated_members
 from secagg.models import zoo
 from secagg.models.base import ArrayRole
+from secagg.privacy.clipping import Clip, ClippingKind, choose_clip, planned
+from secagg.privacy.contributors import colluding_clients
+from secagg.privacy.example_level import ExampleLevel
 from secagg.tolerance import Cohort
 
 

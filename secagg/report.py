@@ -20,16 +20,16 @@ from dp.reporting.report import BudgetReport
 from protocols import Adversary
 from secagg import charts
 from secagg.aggregation.mean import SecureMean
-from secagg.clipping import clip_in_words
 from secagg.comparison import PLAIN, WITHOUT_NOISE, ComparedRound
 from secagg.config import TrainingConfig, assumed_server, protection
 from secagg.costs import Cost, costs, quantity
 from secagg.earlier import with_earlier
 from secagg.errors import MissingExtraError
-from secagg.example_level import ExampleLevel
 from secagg.kept import EarlierLedgers
-from secagg.noise import in_words
 from secagg.prepare import Prepared
+from secagg.privacy.clipping import clip_in_words
+from secagg.privacy.example_level import ExampleLevel
+from secagg.privacy.noise import in_words
 from secagg.records import RoundRecord
 from secagg.run import Summary
 from secagg.runfolder import RunFolder

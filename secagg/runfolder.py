@@ -26,12 +26,12 @@ from dp.version import SOFTWARE, VERSION
 from secagg.comparison import ComparedRound
 from secagg.config import TrainingConfig, convert_setting, parse, read_settings
 from secagg.errors import CheckpointError, ConfigurationError, DataError
-from secagg.example_level import RELATION, UNIT
 from secagg.files import read_arrays, write_whole
 from secagg.folderlock import NAME as _LOCK
 from secagg.folderlock import FolderLock
 from secagg.kept import LEDGER, is_kept, keep, settle
 from secagg.model_state import GlobalModel
+from secagg.privacy.example_level import RELATION, UNIT
 from secagg.records import RoundRecord
 
 T = TypeVar("T")

@@ -13,7 +13,7 @@ from dp.events import Trust
 from protocols import load
 from protocols.cohort import whole_clients
 from secagg.config import TrainingConfig
-from secagg.noise import Target
+from secagg.privacy.noise import Target
 
 _THOUSANDTHS: Final = 1000
 

@@ -1,9 +1,9 @@
 """Federated averaging (McMahan et al., arXiv 1602.05629, algorithm 1), its mean taken securely or in the clear.
 
 In each round every client trains from the global weights, the server moves them by the mean of the clipped updates
-(see `secagg.clipping`), with a learning rate and momentum of its own (FedAvgM: Hsu et al., arXiv 1909.06335), and the
-result is what all clients get next.  What the server does to a released mean is post-processing: it costs no privacy.
-`SecureAveraging` sees only sums; `secagg.plain_averaging` sees everything and is there to be compared with.
+(see `secagg.privacy.clipping`), with a learning rate and momentum of its own (FedAvgM: Hsu et al., arXiv 1909.06335),
+and the result is what all clients get next.  What the server does to a released mean is post-processing: it costs no
+privacy. `SecureAveraging` sees only sums; `secagg.plain_averaging` sees everything and is there to be compared with.
 """
 
 import contextlib
@@ -30,13 +30,13 @@ from protocols.errors import TooFewSurvivors
 from secagg.aggregation.encoding import Arrays, Weighting
 from secagg.aggregation.mean import Release, SecureMean
 from secagg.checks import plain_integer
-from secagg.clipping import Clip, planned
 from secagg.cohort import check_consent
 from secagg.devices import Devices, Shard
 from secagg.errors import ConfigurationError, DataError, TrainingDiverged, UnusableMean
 from secagg.failures import DATA_DEPENDENT, departing, train_all
 from secagg.model_state import PLAIN_STEP, GlobalModel, ServerStep, adapting_bound, evaluate, measured
 from secagg.preflight import check_ledger, label_of
+from secagg.privacy.clipping import Clip, planned
 from secagg.records import RoundRecord, committee_cost, means
 
 
@@ -46,7 +46,7 @@ class SecureAveraging:
     Args:
         devices: The clients.
         test: Examples and targets that rounds are measured on.
-        mean: Planned for these devices' cohort, and for what `secagg.clipping.planned` says of `state`'s clip.
+        mean: Planned for these devices' cohort, and for what `secagg.privacy.clipping.planned` says of `state`'s clip.
         local: What a round of the devices' training costs where they add noise themselves; `mean` then adds none.
         ledger: Needed exactly where there is noise; each release is reserved before the sum begins, after training.
         step: How the server moves what is trained.

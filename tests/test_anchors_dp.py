@@ -37,7 +37,7 @@ from secagg.aggregation.encoding import Encoding, Weighting
 from secagg.aggregation.mean import SecureMean
 from secagg.aggregation.rotation import Rotation
 from secagg.errors import ModulusTooSmall
-from secagg.noise import Target
+from secagg.privacy.noise import Target
 
 FALSE_ALARM: Final = 1e-6
 DELTA: Final = 1e-5

@@ -11,7 +11,7 @@ from secagg.aggregation.encoding import Encoding
 from secagg.aggregation.headroom import MAXIMUM_MODULUS_BITS
 from secagg.aggregation.rotation import FAILURE
 from secagg.errors import ModulusTooSmall
-from secagg.noise import Noise, Target
+from secagg.privacy.noise import Noise, Target
 
 _REACH_MARGIN: Final = 1.001  # lets the search end after a few steps
 

@@ -30,7 +30,7 @@ from secagg.aggregation.rotation import Rotation
 from secagg.checks import plain_integer
 from secagg.cohort import check_parties, checked_updates, cohort_of
 from secagg.failures import departing, naming
-from secagg.noise import Noise, Target, added, openings, to_remove
+from secagg.privacy.noise import Noise, Target, added, openings, to_remove
 
 __all__ = ["Contribution", "Release", "SecureMean", "Target"]
 

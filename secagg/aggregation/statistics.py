@@ -31,9 +31,9 @@ from dp.clipping.clip import clip_l2
 from dp.events import Trust
 from secagg.aggregation.encoding import Arrays
 from secagg.aggregation.mean import SecureMean
-from secagg.clipping import Clip, PerLayerClip
 from secagg.errors import ConfigurationError
 from secagg.models.base import ArrayRole
+from secagg.privacy.clipping import Clip, PerLayerClip
 
 _LARGEST_REACH: Final = 1e6
 _LEAST: Final = 1e-9

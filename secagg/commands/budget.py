@@ -19,7 +19,7 @@ from secagg.files import write_whole
 from secagg.paths import expanded
 from secagg.planning.budget_request import PlannedMechanism, Question
 from secagg.planning.plan import plan
-from secagg.together import together
+from secagg.privacy.several_ledgers import together
 
 NOT_INTACT = 3
 """Exit code of `verify` where the file could be read and is not what was written, lacks the head that was kept, or is

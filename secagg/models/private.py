@@ -1,7 +1,8 @@
 """A Keras model whose local training protects every example: DP-SGD through tensorflow-privacy's Keras optimizer.
 
 Adversary: whoever sees the weights after each round of training, all other clients' examples included.  What is noised
-and at what sensitivity is `secagg.models.clipped_sum`; how often, and what that costs, is `secagg.example_level`.
+and at what sensitivity is `secagg.models.clipped_sum`; how often, and what that costs, is
+`secagg.privacy.example_level`.
 
 Departures from how tensorflow-privacy's optimizers are used elsewhere:
 
@@ -27,7 +28,6 @@ from numpy.typing import NDArray
 from secagg.checks import check_integer
 from secagg.data.columns import Columns, count_rows, map_columns, take_rows
 from secagg.errors import ConfigurationError, ModelError
-from secagg.example_level import ExampleLevel
 from secagg.models.apart import check_examples_apart, check_nothing_kept, operations_in
 from secagg.models.clipped_sum import SEED_BYTES, ClippedNoisySum
 from secagg.models.interrupts import HeldInterrupts
@@ -35,6 +35,7 @@ from secagg.models.keras import KerasModel
 from secagg.models.poisson import poisson_sample
 from secagg.models.tensorflow import load_legacy_keras, load_tensorflow_privacy, written_by
 from secagg.models.variables import underlying
+from secagg.privacy.example_level import ExampleLevel
 
 
 class PrivateKerasModel(KerasModel):

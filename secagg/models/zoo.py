@@ -5,12 +5,12 @@ from typing import Any, Final
 
 from secagg.checks import check_integer
 from secagg.errors import ConfigurationError
-from secagg.example_level import ExampleLevel
 from secagg.models.base import Model
 from secagg.models.keras import KerasModel
 from secagg.models.private import PrivateKerasModel
 from secagg.models.softmax import SoftmaxRegression
 from secagg.models.tensorflow import load_keras, load_legacy_keras
+from secagg.privacy.example_level import ExampleLevel
 from secagg.suggestions import did_you_mean
 
 NAMES: Final = ("softmax", "mlp", "cnn", "numpy-softmax")

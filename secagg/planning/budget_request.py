@@ -9,8 +9,8 @@ from dp.checks import integer_at_least, positive_real
 from dp.events import NeighbouringRelation, Trust
 from protocols import Adversary
 from protocols.cohort import MAX_CLIENTS, whole_clients
-from secagg.contributors import ADVERSARIAL, DROPOUT, colluding_clients, required_contributors, shares_relied_on
 from secagg.errors import ConfigurationError
+from secagg.privacy.contributors import ADVERSARIAL, DROPOUT, colluding_clients, required_contributors, shares_relied_on
 
 
 class PlannedMechanism(StrEnum):

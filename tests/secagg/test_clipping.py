@@ -14,7 +14,12 @@ from dp.clipping.clip import l2_norm
 from dp.errors import InvalidParameter
 from dp.ledger.ledger import Ledger
 from secagg.aggregation.encoding import Weighting
-from secagg.clipping import (
+from secagg.config import TrainingConfig, parse
+from secagg.errors import CheckpointError, ConfigurationError
+from secagg.model_state import GlobalModel, ServerStep
+from secagg.plain_averaging import PlainAveraging, plain_mean
+from secagg.prepare import prepare
+from secagg.privacy.clipping import (
     MOST_WEIGHT,
     Clip,
     ClippingKind,
@@ -24,11 +29,6 @@ from secagg.clipping import (
     clip_in_words,
     planned,
 )
-from secagg.config import TrainingConfig, parse
-from secagg.errors import CheckpointError, ConfigurationError
-from secagg.model_state import GlobalModel, ServerStep
-from secagg.plain_averaging import PlainAveraging, plain_mean
-from secagg.prepare import prepare
 from secagg.records import RoundRecord
 from secagg.run import run_training
 from secagg.runfolder import RunFolder

@@ -20,7 +20,6 @@ from protocols.errors import TooFewSurvivors
 from secagg.aggregation.encoding import Weighting
 from secagg.aggregation.mean import SecureMean, Target
 from secagg.aggregation.residues import reduced
-from secagg.clipping import ClippingKind, choose_clip, planned
 from secagg.commands.train import _run
 from secagg.config import parse
 from secagg.devices import Devices
@@ -29,9 +28,10 @@ from secagg.model_state import GlobalModel
 from secagg.models.keras import KerasModel
 from secagg.models.softmax import SoftmaxRegression
 from secagg.models.tensorflow import load_tensorflow
-from secagg.noise import added
 from secagg.plain_averaging import PlainAveraging
 from secagg.prepare import prepare
+from secagg.privacy.clipping import ClippingKind, choose_clip, planned
+from secagg.privacy.noise import added
 from secagg.records import RoundRecord
 from secagg.report import RunReport
 from secagg.runfolder import RunFolder

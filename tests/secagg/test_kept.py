@@ -17,8 +17,8 @@ from dp.ledger.ledger import Ledger
 from secagg.config import TrainingConfig
 from secagg.errors import CheckpointError
 from secagg.kept import EarlierLedgers, keep, kept_ledgers, settle
+from secagg.privacy.several_ledgers import together
 from secagg.runfolder import RunFolder
-from secagg.together import together
 from tests.secagg.commands import SMALL, secagg
 
 JOURNAL = bytes(600) + MAGIC  # It names a super-journal, and nobody opens its ledger.

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from secagg.errors import ModelError
-from secagg.example_level import ExampleLevel
 from secagg.models.apart import check_examples_apart
 from secagg.models.private import PrivateKerasModel
 from secagg.models.tensorflow import load_legacy_keras, load_tensorflow
+from secagg.privacy.example_level import ExampleLevel
 
 pytestmark = [pytest.mark.tensorflow, pytest.mark.example_level]
 

@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from secagg.errors import ConfigurationError, ModelError
-from secagg.example_level import ExampleLevel
 from secagg.models.clipped_sum import SEED_BYTES, ClippedNoisySum
 from secagg.models.poisson import poisson_sample
 from secagg.models.private import PrivateKerasModel, filled_up
 from secagg.models.tensorflow import load_legacy_keras, load_tensorflow
 from secagg.models.zoo import build
+from secagg.privacy.example_level import ExampleLevel
 
 pytestmark = [pytest.mark.tensorflow, pytest.mark.example_level]
 

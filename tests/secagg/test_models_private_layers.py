@@ -8,9 +8,9 @@ import pytest
 from numpy.typing import NDArray
 
 from secagg.errors import ModelError
-from secagg.example_level import ExampleLevel
 from secagg.models.private import PrivateKerasModel
 from secagg.models.tensorflow import load_legacy_keras, load_tensorflow
+from secagg.privacy.example_level import ExampleLevel
 
 pytestmark = [pytest.mark.tensorflow, pytest.mark.example_level]
 

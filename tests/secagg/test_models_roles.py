@@ -9,13 +9,13 @@ from protocols import PlainSum
 from secagg.aggregation.mean import SecureMean, Target
 from secagg.devices import Devices
 from secagg.errors import ModelError
-from secagg.example_level import ExampleLevel
 from secagg.model_state import ServerStep
 from secagg.models.base import ArrayRole
 from secagg.models.keras import KerasModel
 from secagg.models.private import PrivateKerasModel
 from secagg.models.tensorflow import load_legacy_keras, load_tensorflow
 from secagg.models.variables import underlying
+from secagg.privacy.example_level import ExampleLevel
 from secagg.training import SecureAveraging
 
 pytestmark = pytest.mark.tensorflow

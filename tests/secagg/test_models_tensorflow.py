@@ -123,7 +123,7 @@ from secagg.errors import MissingExtraError
 from secagg.models.zoo import build
 """
 EXAMPLE_LEVEL = """
-from secagg.example_level import ExampleLevel
+from secagg.privacy.example_level import ExampleLevel
 private = ExampleLevel(clip_l2=1.0, noise_multiplier=1.0, examples=8, clients=2, epochs=1, batch_size=4)
 try:
     build("softmax", (3,), 2, private=private, seed=0)

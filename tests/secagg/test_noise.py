@@ -21,7 +21,7 @@ from protocols.errors import ParameterError
 from secagg.aggregation.mean import Release, SecureMean
 from secagg.aggregation.residues import centred
 from secagg.errors import ConfigurationError
-from secagg.noise import Target, in_words, openings
+from secagg.privacy.noise import Target, in_words, openings
 
 CLIENTS, LEAST = 10, 6
 SHAPES = [(4096,)]

@@ -18,10 +18,10 @@ from secagg.config import TrainingConfig, parse
 from secagg.costs import quantity
 from secagg.errors import MissingExtraError
 from secagg.prepare import Prepared, prepare
+from secagg.privacy.several_ledgers import together
 from secagg.report import SHOWN_ROUNDS, RunReport
 from secagg.run import run_name, run_training
 from secagg.runfolder import RunFolder
-from secagg.together import together
 from secagg.training import SecureAveraging
 
 SMALL = {

@@ -15,13 +15,13 @@ from protocols import PlainSum
 from secagg.aggregation.encoding import Arrays
 from secagg.aggregation.mean import SecureMean, Target
 from secagg.aggregation.statistics import SharedStatistics, UpdateParts
-from secagg.clipping import Clip, GlobalClip, PerLayerClip, planned
 from secagg.config import TrainingConfig
 from secagg.devices import Devices, Shard
 from secagg.errors import ConfigurationError, DataError, ModelError
 from secagg.model_state import GlobalModel, ServerStep
 from secagg.models.base import ArrayRole, Model
 from secagg.plain_averaging import PlainAveraging
+from secagg.privacy.clipping import Clip, GlobalClip, PerLayerClip, planned
 from secagg.records import RoundRecord
 from secagg.runfolder import RunFolder
 from secagg.training import SecureAveraging

@@ -11,7 +11,7 @@ from dp.events import DistributedDiscreteGaussianEvent, NeighbouringRelation, Pr
 from dp.ledger.description import Description
 from dp.ledger.ledger import Ledger
 from secagg.errors import ConfigurationError
-from secagg.together import together
+from secagg.privacy.several_ledgers import together
 
 EVENT = DistributedDiscreteGaussianEvent(local_sigma=20.0, contributors=100, l2_sensitivity=100.0, dimension=650)
 THINNER = msgspec.structs.replace(EVENT, local_sigma=15.0)

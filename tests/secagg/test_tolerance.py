@@ -5,7 +5,7 @@ import pytest
 from dp.events import Trust
 from dp.ledger.ledger import Ledger
 from secagg.config import TrainingConfig
-from secagg.noise import Target
+from secagg.privacy.noise import Target
 from secagg.tolerance import Cohort
 from tests.secagg.commands import secagg
 

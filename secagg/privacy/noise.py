@@ -14,8 +14,8 @@ from dp.noise.removal import RemovableSkellam
 from protocols import Opening, Secret
 from secagg.aggregation.encoding import Encoding
 from secagg.checks import check_choice, plain_integer
-from secagg.contributors import shares_relied_on
 from secagg.errors import ConfigurationError
+from secagg.privacy.contributors import shares_relied_on
 
 Noise = DistributedDiscreteGaussian | DistributedSkellam | RemovableSkellam
 
