@@ -13,13 +13,13 @@ from dp.errors import LedgerCorrupt
 from dp.figures import in_full, rounded_up_within
 from dp.ledger.ledger import Ledger
 from dp.reporting.report import BudgetReport
-from secagg.earlier import with_earlier
 from secagg.errors import ConfigurationError
 from secagg.files import write_whole
 from secagg.paths import expanded
 from secagg.planning.budget_request import PlannedMechanism, Question
 from secagg.planning.plan import plan
 from secagg.privacy.several_ledgers import together
+from secagg.reports.earlier_ledgers import with_earlier
 
 NOT_INTACT = 3
 """Exit code of `verify` where the file could be read and is not what was written, lacks the head that was kept, or is

@@ -288,7 +288,7 @@ def _shown(text: str) -> str:
 
 def _write_report(folder: RunFolder, prepared: Prepared, summary: Summary, console: Console) -> None:
     from secagg.errors import MissingExtraError
-    from secagg.report import RunReport
+    from secagg.reports.report import RunReport
 
     try:
         page = RunReport.of(folder, prepared, summary).as_html()

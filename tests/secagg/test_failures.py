@@ -33,7 +33,7 @@ from secagg.prepare import prepare
 from secagg.privacy.clipping import ClippingKind, choose_clip, planned
 from secagg.privacy.noise import added
 from secagg.records import RoundRecord
-from secagg.report import RunReport
+from secagg.reports.report import RunReport
 from secagg.runfolder import RunFolder
 from secagg.training import SecureAveraging
 from tests.conformance.cohorts import stream

@@ -13,7 +13,7 @@ from secagg.data.load import load
 from secagg.errors import CheckpointError, ConfigurationError
 from secagg.goal import choose_goal
 from secagg.prepare import prepare
-from secagg.report import RunReport
+from secagg.reports.report import RunReport
 from secagg.resuming import check_given_again
 from secagg.run import run_training
 from secagg.runfolder import RunFolder

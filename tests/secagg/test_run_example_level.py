@@ -14,7 +14,7 @@ from secagg.config import TrainingConfig, parse
 from secagg.errors import ConfigurationError
 from secagg.prepare import Prepared, prepare
 from secagg.records import RoundRecord
-from secagg.report import RunReport
+from secagg.reports.report import RunReport
 from secagg.run import run_training
 from secagg.runfolder import RunFolder
 from secagg.training import SecureAveraging

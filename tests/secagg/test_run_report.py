@@ -15,11 +15,11 @@ from dp.ledger.ledger import Ledger
 from dp.reporting.report import rounded_up
 from protocols import Adversary
 from secagg.config import TrainingConfig, parse
-from secagg.costs import quantity
 from secagg.errors import MissingExtraError
 from secagg.prepare import Prepared, prepare
 from secagg.privacy.several_ledgers import together
-from secagg.report import SHOWN_ROUNDS, RunReport
+from secagg.reports.costs import quantity
+from secagg.reports.report import SHOWN_ROUNDS, RunReport
 from secagg.run import run_name, run_training
 from secagg.runfolder import RunFolder
 from secagg.training import SecureAveraging

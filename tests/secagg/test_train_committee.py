@@ -9,13 +9,13 @@ import pytest
 from protocols import Adversary, Committee, Keyholder, MemoryOpenings, OneShot, PaillierSum
 from protocols.errors import UnsafeSession
 from secagg.config import TrainingConfig, parse
-from secagg.costs import quantity
 from secagg.errors import CheckpointError, ConfigurationError
 from secagg.keys import write_committee
 from secagg.plain_averaging import PlainAveraging
 from secagg.prepare import prepare
 from secagg.records import RoundRecord
-from secagg.report import RunReport
+from secagg.reports.costs import quantity
+from secagg.reports.report import RunReport
 from secagg.run import run_training
 from secagg.runfolder import RunFolder
 from secagg.training import SecureAveraging

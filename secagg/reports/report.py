@@ -18,12 +18,9 @@ from dp.reporting.drawing import Chart
 from dp.reporting.page import fill, require_extra
 from dp.reporting.report import BudgetReport
 from protocols import Adversary
-from secagg import charts
 from secagg.aggregation.mean import SecureMean
 from secagg.comparison import PLAIN, WITHOUT_NOISE, ComparedRound
 from secagg.config import TrainingConfig, assumed_server, protection
-from secagg.costs import Cost, costs, quantity
-from secagg.earlier import with_earlier
 from secagg.errors import MissingExtraError
 from secagg.kept import EarlierLedgers
 from secagg.prepare import Prepared
@@ -31,6 +28,9 @@ from secagg.privacy.clipping import clip_in_words
 from secagg.privacy.example_level import ExampleLevel
 from secagg.privacy.noise import in_words
 from secagg.records import RoundRecord
+from secagg.reports import charts
+from secagg.reports.costs import Cost, costs, quantity
+from secagg.reports.earlier_ledgers import with_earlier
 from secagg.run import Summary
 from secagg.runfolder import RunFolder
 from secagg.tolerance import Cohort
