@@ -26,9 +26,9 @@ from rich.table import Table
 from benchmarks.machine import Machine
 from dp import Ledger
 from secagg import PlainAveraging, SecureAveraging
-from secagg.config import TrainingConfig
 from secagg.data.load import load
-from secagg.prepare import Prepared, prepare
+from secagg.runs.config import TrainingConfig
+from secagg.runs.prepare import Prepared, prepare
 
 EPSILONS: Final = (8.0, 4.0, 2.0)
 SEEDS: Final = range(8)

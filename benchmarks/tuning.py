@@ -28,11 +28,11 @@ from rich.console import Console
 from benchmarks.accuracy import LIBRARIES, Spread, private_accuracy, spread_table
 from benchmarks.machine import Machine
 from dp.noise.distributed import DistributedDiscreteGaussian
-from secagg.config import TrainingConfig
 from secagg.errors import ConfigurationError
 from secagg.model_state import GlobalModel, evaluate
 from secagg.plain_averaging import plain_mean
-from secagg.prepare import prepare
+from secagg.runs.config import TrainingConfig
+from secagg.runs.prepare import prepare
 
 EPSILONS: Final = (4.0, 2.0)
 TUNING_SEEDS: Final = range(8, 16)

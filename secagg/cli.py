@@ -238,7 +238,7 @@ def protocols(as_json: Annotated[bool, typer.Option("--json", help="JSON on stan
 
 
 def _settings() -> frozenset[str]:
-    from secagg.config import TrainingConfig
+    from secagg.runs.config import TrainingConfig
 
     return frozenset(TrainingConfig.__struct_fields__)
 

@@ -14,8 +14,8 @@ import protocols
 import secagg
 from benchmarks.machine import Machine
 from dp.version import SOFTWARE, VERSION
-from secagg.config import TrainingConfig
 from secagg.errors import CheckpointError
+from secagg.runs.config import TrainingConfig
 from tests.secagg.commands import COMMAND
 from tests.secagg.commands import secagg as run
 from tests.secagg.test_runfolder import begun, model, same

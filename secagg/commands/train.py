@@ -16,19 +16,19 @@ from rich.table import Column, Table
 
 from dp.figures import in_full, rounded_up_within
 from secagg.commands.progress import FailedClients, RoundLines, shows_bars
-from secagg.config import TrainingConfig, assumed_server, parse, protection, read_settings
 from secagg.errors import CheckpointError, ConfigurationError, DataWarning
-from secagg.goal import choose_goal
 from secagg.interruption import Interrupted, ending_at_once
-from secagg.kept import EarlierLedgers
 from secagg.keyholders import warn_without_gmpy2
 from secagg.paths import expanded, is_archive
-from secagg.prepare import Prepared, prepare
 from secagg.records import RoundRecord
-from secagg.resuming import check_given_again
-from secagg.run import Summary, make_ledger, run_training
-from secagg.runfolder import RunFolder
-from secagg.tolerance import Cohort
+from secagg.runs.config import TrainingConfig, assumed_server, parse, protection, read_settings
+from secagg.runs.folder import RunFolder
+from secagg.runs.goal import choose_goal
+from secagg.runs.kept_ledgers import EarlierLedgers
+from secagg.runs.prepare import Prepared, prepare
+from secagg.runs.resuming import check_given_again
+from secagg.runs.run import Summary, make_ledger, run_training
+from secagg.runs.tolerance import Cohort
 
 
 def train_on_terminal(

@@ -19,11 +19,7 @@ from dp.reporting.page import fill, require_extra
 from dp.reporting.report import BudgetReport
 from protocols import Adversary
 from secagg.aggregation.mean import SecureMean
-from secagg.comparison import PLAIN, WITHOUT_NOISE, ComparedRound
-from secagg.config import TrainingConfig, assumed_server, protection
 from secagg.errors import MissingExtraError
-from secagg.kept import EarlierLedgers
-from secagg.prepare import Prepared
 from secagg.privacy.clipping import clip_in_words
 from secagg.privacy.example_level import ExampleLevel
 from secagg.privacy.noise import in_words
@@ -31,9 +27,13 @@ from secagg.records import RoundRecord
 from secagg.reports import charts
 from secagg.reports.costs import Cost, costs, quantity
 from secagg.reports.earlier_ledgers import with_earlier
-from secagg.run import Summary
-from secagg.runfolder import RunFolder
-from secagg.tolerance import Cohort
+from secagg.runs.comparison import PLAIN, WITHOUT_NOISE, ComparedRound
+from secagg.runs.config import TrainingConfig, assumed_server, protection
+from secagg.runs.folder import RunFolder
+from secagg.runs.kept_ledgers import EarlierLedgers
+from secagg.runs.prepare import Prepared
+from secagg.runs.run import Summary
+from secagg.runs.tolerance import Cohort
 
 SHOWN_ROUNDS: Final = 200
 """The most rounds that a chart has, evenly spread, and that the table has, the last ones."""

@@ -25,12 +25,12 @@ from dp.reporting.report import BudgetReport
 from protocols import PlainSum
 from secagg.aggregation.mean import SecureMean
 from secagg.commands.budget import NOT_INTACT, plan_on_terminal, report_on_terminal, verify_on_terminal
-from secagg.config import TrainingConfig
 from secagg.errors import ConfigurationError, SecaggError
 from secagg.planning.budget_request import PlannedMechanism, Question
 from secagg.planning.plan import CONDITION, Plan, plan
 from secagg.privacy.contributors import ADVERSARIAL, DROPOUT, colluding_clients
 from secagg.privacy.noise import Target
+from secagg.runs.config import TrainingConfig
 from tests.secagg.commands import secagg
 
 ADD_OR_REMOVE = NeighbouringRelation.ADD_OR_REMOVE_ONE

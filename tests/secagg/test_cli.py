@@ -14,10 +14,10 @@ from dp.ledger.ledger import Ledger
 from dp.version import SOFTWARE, VERSION
 from protocols import Adversary
 from secagg.commands.train import summary_table
-from secagg.config import TrainingConfig, parse
-from secagg.prepare import prepare
-from secagg.run import Summary, run_training
-from secagg.runfolder import RunFolder
+from secagg.runs.config import TrainingConfig, parse
+from secagg.runs.folder import RunFolder
+from secagg.runs.prepare import prepare
+from secagg.runs.run import Summary, run_training
 from tests.secagg.commands import SMALL, secagg, stopped
 
 FILES = {

@@ -14,11 +14,9 @@ from dp.clipping.clip import l2_norm
 from dp.errors import InvalidParameter
 from dp.ledger.ledger import Ledger
 from secagg.aggregation.encoding import Weighting
-from secagg.config import TrainingConfig, parse
 from secagg.errors import CheckpointError, ConfigurationError
 from secagg.model_state import GlobalModel, ServerStep
 from secagg.plain_averaging import PlainAveraging, plain_mean
-from secagg.prepare import prepare
 from secagg.privacy.clipping import (
     MOST_WEIGHT,
     Clip,
@@ -30,8 +28,10 @@ from secagg.privacy.clipping import (
     planned,
 )
 from secagg.records import RoundRecord
-from secagg.run import run_training
-from secagg.runfolder import RunFolder
+from secagg.runs.config import TrainingConfig, parse
+from secagg.runs.folder import RunFolder
+from secagg.runs.prepare import prepare
+from secagg.runs.run import run_training
 from secagg.training import SecureAveraging
 from tests.secagg.federation import devices, examples, mean_for
 

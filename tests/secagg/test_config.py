@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from dp.events import Trust
 from protocols import Adversary
 from secagg.aggregation.encoding import Weighting
-from secagg.config import TrainingConfig, assumed_server, parse, protection, read_settings
 from secagg.errors import ConfigurationError
+from secagg.runs.config import TrainingConfig, assumed_server, parse, protection, read_settings
 
 
 def read_back(text: str, path: Path) -> TrainingConfig:

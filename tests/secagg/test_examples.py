@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from dp import Ledger
-from secagg.config import TrainingConfig, parse
+from secagg.runs.config import TrainingConfig, parse
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 

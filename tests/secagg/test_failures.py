@@ -21,7 +21,6 @@ from secagg.aggregation.encoding import Weighting
 from secagg.aggregation.mean import SecureMean, Target
 from secagg.aggregation.residues import reduced
 from secagg.commands.train import _run
-from secagg.config import parse
 from secagg.devices import Devices
 from secagg.errors import ConfigurationError, DataError, ModelError
 from secagg.model_state import GlobalModel
@@ -29,12 +28,13 @@ from secagg.models.keras import KerasModel
 from secagg.models.softmax import SoftmaxRegression
 from secagg.models.tensorflow import load_tensorflow
 from secagg.plain_averaging import PlainAveraging
-from secagg.prepare import prepare
 from secagg.privacy.clipping import ClippingKind, choose_clip, planned
 from secagg.privacy.noise import added
 from secagg.records import RoundRecord
 from secagg.reports.report import RunReport
-from secagg.runfolder import RunFolder
+from secagg.runs.config import parse
+from secagg.runs.folder import RunFolder
+from secagg.runs.prepare import prepare
 from secagg.training import SecureAveraging
 from tests.conformance.cohorts import stream
 from tests.secagg.federation import CLASSES, FEATURES, devices, examples, mean_for

@@ -8,7 +8,7 @@ from typing import Any, Final
 import pytest
 
 from secagg.commands.protocols import rows
-from secagg.runfolder import RunFolder
+from secagg.runs.folder import RunFolder
 from tests.protocols.plugins import BASELINE, install
 from tests.secagg.commands import SMALL, secagg
 

@@ -48,7 +48,7 @@ def test_interruption_among_the_imports_is_silent(name: str, by: signal.Signals,
     assert (found.returncode, found.stdout, found.stderr) == (exit_code(by), "", "")
 
 
-@pytest.mark.parametrize("name", ["secagg.commands.train", "secagg.config", "sklearn.datasets._base"])
+@pytest.mark.parametrize("name", ["secagg.commands.train", "secagg.runs.config", "sklearn.datasets._base"])
 def test_interruption_before_a_run_has_begun_leaves_nothing(name: str, tmp_path: Path) -> None:
     code = AT_IMPORT.format(name=name, by=int(signal.SIGINT), arguments=["train", *SMALL, "--out", "run"])
     found = run(code, tmp_path)

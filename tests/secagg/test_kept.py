@@ -14,11 +14,11 @@ from dp.errors import LedgerLocked
 from dp.events import GaussianEvent, NeighbouringRelation, PrivacyUnit
 from dp.ledger.journal import MAGIC
 from dp.ledger.ledger import Ledger
-from secagg.config import TrainingConfig
 from secagg.errors import CheckpointError
-from secagg.kept import EarlierLedgers, keep, kept_ledgers, settle
 from secagg.privacy.several_ledgers import together
-from secagg.runfolder import RunFolder
+from secagg.runs.config import TrainingConfig
+from secagg.runs.folder import RunFolder
+from secagg.runs.kept_ledgers import EarlierLedgers, keep, kept_ledgers, settle
 from tests.secagg.commands import SMALL, secagg
 
 JOURNAL = bytes(600) + MAGIC  # It names a super-journal, and nobody opens its ledger.
@@ -175,8 +175,8 @@ def test_train_killed_while_it_overwrites_loses_no_ledger(point: str, tmp_path: 
             f"    if event == {'os.remove' if point == 'unlink' else 'os.rename'!r}:\n"
             "        left[0] -= 1\n"
             f"        if not left[0]: os.kill(os.getpid(), {int(signal.SIGKILL)})\n"
-            "from pathlib import Path\nfrom secagg.config import TrainingConfig\n"
-            "from secagg.runfolder import RunFolder\nsys.addaudithook(end)\n"
+            "from pathlib import Path\nfrom secagg.runs.config import TrainingConfig\n"
+            "from secagg.runs.folder import RunFolder\nsys.addaudithook(end)\n"
             "RunFolder(Path(sys.argv[2])).begin(TrainingConfig())\n"
         )
         ended = subprocess.run(

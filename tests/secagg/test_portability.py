@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from secagg.errors import CheckpointError
-from secagg.folderlock import NAME, FolderLock
+from secagg.runs.lock import NAME, FolderLock
 from tests.secagg.commands import SMALL, TIMEOUT_S
 
 ROOT = Path(__file__).parents[2]
@@ -84,7 +84,7 @@ print(*account(folder, key), sep="\\n")
 
 @pytest.mark.parametrize("program", ["", WITHOUT_POSIX], ids=["as it is", "without POSIX"])
 def test_folder_lock_keeps_other_processes_out_until_its_holder_is_killed(program: str, tmp_path: Path) -> None:
-    holding = f"{program}import sys; from pathlib import Path; from secagg.folderlock import FolderLock\n"
+    holding = f"{program}import sys; from pathlib import Path; from secagg.runs.lock import FolderLock\n"
     with subprocess.Popen(
         [
             sys.executable,
@@ -110,7 +110,7 @@ def test_folder_lock_keeps_other_processes_out_until_its_holder_is_killed(progra
 
 
 def test_folder_lock_outlives_the_fork_of_its_holder(tmp_path: Path) -> None:
-    other = "from pathlib import Path; from secagg.folderlock import FolderLock\nwith FolderLock(Path.cwd()): pass"
+    other = "from pathlib import Path; from secagg.runs.lock import FolderLock\nwith FolderLock(Path.cwd()): pass"
     with FolderLock(tmp_path):
         child = os.fork()
         if not child:

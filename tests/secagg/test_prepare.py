@@ -10,9 +10,9 @@ from dp.errors import DpError
 from protocols import Adversary, PlainSum, SecAgg, SecAggPlus
 from protocols.errors import ParameterError, UnknownProtocol
 from secagg.aggregation.encoding import Weighting
-from secagg.config import TrainingConfig, parse
 from secagg.errors import ConfigurationError, DataError, ModulusTooSmall
-from secagg.prepare import choose_protocol, prepare
+from secagg.runs.config import TrainingConfig, parse
+from secagg.runs.prepare import choose_protocol, prepare
 
 SMALL: dict[str, Any] = {
     "dataset": "breast-cancer",

@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 
 from dp.ledger.ledger import Ledger
-from secagg.config import TrainingConfig, parse
 from secagg.data.load import load
 from secagg.errors import CheckpointError, ConfigurationError
-from secagg.goal import choose_goal
-from secagg.prepare import prepare
 from secagg.reports.report import RunReport
-from secagg.resuming import check_given_again
-from secagg.run import run_training
-from secagg.runfolder import RunFolder
+from secagg.runs.config import TrainingConfig, parse
+from secagg.runs.folder import RunFolder
+from secagg.runs.goal import choose_goal
+from secagg.runs.prepare import prepare
+from secagg.runs.resuming import check_given_again
+from secagg.runs.run import run_training
 from tests.secagg.commands import SMALL, secagg
 from tests.secagg.test_run import Interruption, config, run, stopping_at
 

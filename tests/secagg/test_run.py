@@ -13,15 +13,15 @@ import pytest
 
 from dp.errors import LedgerCorrupt, LedgerLocked, LedgerStale
 from dp.ledger.ledger import Ledger
-from secagg.comparison import ComparedRound, ComparisonProcess
-from secagg.config import TrainingConfig, parse
 from secagg.errors import CheckpointError, ModelError, SecaggError
 from secagg.model_state import GlobalModel
 from secagg.models.softmax import SoftmaxRegression
-from secagg.prepare import prepare
 from secagg.records import RoundRecord
-from secagg.run import Summary, run_name, run_training
-from secagg.runfolder import RunFolder
+from secagg.runs.comparison import ComparedRound, ComparisonProcess
+from secagg.runs.config import TrainingConfig, parse
+from secagg.runs.folder import RunFolder
+from secagg.runs.prepare import prepare
+from secagg.runs.run import Summary, run_name, run_training
 
 SMALL: dict[str, Any] = {
     "dataset": "breast-cancer",

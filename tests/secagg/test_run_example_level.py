@@ -10,13 +10,13 @@ import pytest
 from dp.events import NeighbouringRelation, PrivacyUnit
 from dp.ledger.ledger import Ledger
 from dp.reporting.report import BudgetReport
-from secagg.config import TrainingConfig, parse
 from secagg.errors import ConfigurationError
-from secagg.prepare import Prepared, prepare
 from secagg.records import RoundRecord
 from secagg.reports.report import RunReport
-from secagg.run import run_training
-from secagg.runfolder import RunFolder
+from secagg.runs.config import TrainingConfig, parse
+from secagg.runs.folder import RunFolder
+from secagg.runs.prepare import Prepared, prepare
+from secagg.runs.run import run_training
 from secagg.training import SecureAveraging
 
 pytestmark = [pytest.mark.tensorflow, pytest.mark.example_level]

@@ -14,14 +14,14 @@ import pytest
 from dp.ledger.ledger import Ledger
 from dp.reporting.report import rounded_up
 from protocols import Adversary
-from secagg.config import TrainingConfig, parse
 from secagg.errors import MissingExtraError
-from secagg.prepare import Prepared, prepare
 from secagg.privacy.several_ledgers import together
 from secagg.reports.costs import quantity
 from secagg.reports.report import SHOWN_ROUNDS, RunReport
-from secagg.run import run_name, run_training
-from secagg.runfolder import RunFolder
+from secagg.runs.config import TrainingConfig, parse
+from secagg.runs.folder import RunFolder
+from secagg.runs.prepare import Prepared, prepare
+from secagg.runs.run import run_name, run_training
 from secagg.training import SecureAveraging
 
 SMALL = {

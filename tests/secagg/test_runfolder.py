@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 
 from dp.ledger.ledger import Ledger
-from secagg.comparison import ComparedRound
-from secagg.config import TrainingConfig, parse
 from secagg.errors import CheckpointError
 from secagg.model_state import GlobalModel
 from secagg.records import RoundRecord
-from secagg.runfolder import RunFolder
+from secagg.runs.comparison import ComparedRound
+from secagg.runs.config import TrainingConfig, parse
+from secagg.runs.folder import RunFolder
 
 
 def model(rounds: int = 0, *, seed: int = 0) -> GlobalModel:

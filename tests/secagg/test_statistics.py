@@ -15,7 +15,6 @@ from protocols import PlainSum
 from secagg.aggregation.encoding import Arrays
 from secagg.aggregation.mean import SecureMean, Target
 from secagg.aggregation.statistics import SharedStatistics, UpdateParts
-from secagg.config import TrainingConfig
 from secagg.devices import Devices, Shard
 from secagg.errors import ConfigurationError, DataError, ModelError
 from secagg.model_state import GlobalModel, ServerStep
@@ -23,7 +22,8 @@ from secagg.models.base import ArrayRole, Model
 from secagg.plain_averaging import PlainAveraging
 from secagg.privacy.clipping import Clip, GlobalClip, PerLayerClip, planned
 from secagg.records import RoundRecord
-from secagg.runfolder import RunFolder
+from secagg.runs.config import TrainingConfig
+from secagg.runs.folder import RunFolder
 from secagg.training import SecureAveraging
 from tests.secagg.federation import CLASSES, FEATURES, devices, examples
 from tests.secagg.standardised import StandardisedSoftmax

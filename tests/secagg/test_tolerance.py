@@ -4,9 +4,9 @@ import pytest
 
 from dp.events import Trust
 from dp.ledger.ledger import Ledger
-from secagg.config import TrainingConfig
 from secagg.privacy.noise import Target
-from secagg.tolerance import Cohort
+from secagg.runs.config import TrainingConfig
+from secagg.runs.tolerance import Cohort
 from tests.secagg.commands import secagg
 
 

@@ -113,7 +113,7 @@ def test_wheel_imports_no_more_than_its_base_dependencies(python: Path, tmp_path
     """Whatever is imported at the base, from top-level packages that are not Python's own, is declared."""
     code = (
         "import sys, importlib.metadata as metadata\n"
-        "import dp, protocols, secagg, secagg.cli, secagg.commands.train, secagg.config, secagg.run\n"
+        "import dp, protocols, secagg, secagg.cli, secagg.commands.train, secagg.runs.config, secagg.runs.run\n"
         "import dp.ledger, dp.reporting.report\n"
         "tops = {name.partition('.')[0] for name in sys.modules} - sys.stdlib_module_names\n"
         "owners = metadata.packages_distributions()\n"

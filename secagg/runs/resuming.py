@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-from secagg.config import TrainingConfig, check_known, convert_setting, is_path
 from secagg.errors import ConfigurationError
 from secagg.paths import expanded
+from secagg.runs.config import TrainingConfig, check_known, convert_setting, is_path
 
 
 def check_given_again(given: Mapping[str, Any], began: TrainingConfig) -> int | None:

@@ -12,8 +12,8 @@ from typing import Final
 from dp.events import Trust
 from protocols import load
 from protocols.cohort import whole_clients
-from secagg.config import TrainingConfig
 from secagg.privacy.noise import Target
+from secagg.runs.config import TrainingConfig
 
 _THOUSANDTHS: Final = 1000
 

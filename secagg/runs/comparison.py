@@ -1,7 +1,7 @@
 """The runs to compare with, in a process of their own: without noise, and in the clear.
 
 Neither is private; a simulation can afford them because its data are public.  The process takes the settings as TOML
-on standard input and writes one line of JSON for each round; `python -m secagg.comparison ROUNDS` is that process.
+on standard input and writes one line of JSON for each round; `python -m secagg.runs.comparison ROUNDS` is that process.
 """
 
 import contextlib
@@ -18,13 +18,13 @@ from typing import IO, Final, Literal, Self
 
 import msgspec
 
-from secagg.config import TrainingConfig, parse
 from secagg.errors import SecaggError
 from secagg.interruption import raising
 from secagg.model_state import GlobalModel
 from secagg.plain_averaging import PlainAveraging
-from secagg.prepare import prepare
 from secagg.records import RoundRecord
+from secagg.runs.config import TrainingConfig, parse
+from secagg.runs.prepare import prepare
 from secagg.training import SecureAveraging
 
 Kind = Literal["without noise", "plain"]
@@ -60,7 +60,7 @@ class ComparisonProcess:
         # A session of its own, so that a Ctrl-C at the terminal is the parent's to handle; -P, so that nothing in the
         # current folder is taken for a module.
         self._process = subprocess.Popen(  # noqa: S603 - this module, by this interpreter
-            [sys.executable, "-P", "-m", "secagg.comparison", str(self._rounds)],
+            [sys.executable, "-P", "-m", "secagg.runs.comparison", str(self._rounds)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,

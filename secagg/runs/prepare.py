@@ -12,7 +12,6 @@ from protocols import Adversary, BrokenProtocol, Keyholder, Member, SecureSum, l
 from protocols.errors import ParameterError
 from protocols.registry import suggest
 from secagg.aggregation.mean import SecureMean, Target
-from secagg.config import TrainingConfig, whole_path
 from secagg.data.digest import digest
 from secagg.data.load import load as load_data
 from secagg.data.partition import partition
@@ -25,7 +24,8 @@ from secagg.models.base import ArrayRole
 from secagg.privacy.clipping import Clip, ClippingKind, choose_clip, planned
 from secagg.privacy.contributors import colluding_clients
 from secagg.privacy.example_level import ExampleLevel
-from secagg.tolerance import Cohort
+from secagg.runs.config import TrainingConfig, whole_path
+from secagg.runs.tolerance import Cohort
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

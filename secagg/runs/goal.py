@@ -14,8 +14,8 @@ from dp.ledger.ledger import Ledger
 from dp.ledger.records import Budget
 from dp.ledger.remaining import remaining
 from secagg.errors import ConfigurationError
-from secagg.prepare import Prepared
-from secagg.runfolder import RunFolder
+from secagg.runs.folder import RunFolder
+from secagg.runs.prepare import Prepared
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

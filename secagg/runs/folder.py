@@ -23,16 +23,16 @@ from dp.ledger.description import Description
 from dp.ledger.ledger import Ledger
 from dp.ledger.records import Budget
 from dp.version import SOFTWARE, VERSION
-from secagg.comparison import ComparedRound
-from secagg.config import TrainingConfig, convert_setting, parse, read_settings
 from secagg.errors import CheckpointError, ConfigurationError, DataError
 from secagg.files import read_arrays, write_whole
-from secagg.folderlock import NAME as _LOCK
-from secagg.folderlock import FolderLock
-from secagg.kept import LEDGER, is_kept, keep, settle
 from secagg.model_state import GlobalModel
 from secagg.privacy.example_level import RELATION, UNIT
 from secagg.records import RoundRecord
+from secagg.runs.comparison import ComparedRound
+from secagg.runs.config import TrainingConfig, convert_setting, parse, read_settings
+from secagg.runs.kept_ledgers import LEDGER, is_kept, keep, settle
+from secagg.runs.lock import NAME as _LOCK
+from secagg.runs.lock import FolderLock
 
 T = TypeVar("T")
 
@@ -158,7 +158,7 @@ class RunFolder:
     def begin(self, config: TrainingConfig) -> None:
         """Make the folder for a new run; the files of a run that it holds are removed, and nothing else.
 
-        Its ledger is kept (`secagg.kept`), unless it counts nothing: what was spent stays spent.
+        Its ledger is kept (`secagg.runs.kept_ledgers`), unless it counts nothing: what was spent stays spent.
 
         Raises:
             CheckpointError: Another run is using the folder.

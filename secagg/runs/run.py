@@ -12,13 +12,13 @@ from dp.events import Trust
 from dp.ledger.ledger import Ledger
 from dp.version import SOFTWARE, VERSION
 from protocols import Adversary
-from secagg.comparison import ComparedRound, ComparisonProcess
-from secagg.config import TrainingConfig
 from secagg.errors import CheckpointError
 from secagg.model_state import GlobalModel, evaluate
-from secagg.prepare import Prepared
 from secagg.records import CommitteeCost, RoundRecord
-from secagg.runfolder import RunFolder
+from secagg.runs.comparison import ComparedRound, ComparisonProcess
+from secagg.runs.config import TrainingConfig
+from secagg.runs.folder import RunFolder
+from secagg.runs.prepare import Prepared
 from secagg.training import SecureAveraging
 
 Observer = Callable[[str | None, RoundRecord], None]
