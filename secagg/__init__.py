@@ -15,7 +15,6 @@ __version__: str
 if TYPE_CHECKING:
     from secagg.aggregation.encoding import Encoding, Weighting
     from secagg.aggregation.mean import Contribution, Release, SecureMean
-    from secagg.devices import Devices
     from secagg.errors import (
         CheckpointError,
         ConfigurationError,
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
     from secagg.plain_averaging import PlainAveraging
     from secagg.privacy.noise import Target
     from secagg.records import RoundRecord
+    from secagg.simulation.devices import Devices
     from secagg.training import SecureAveraging
 
 __all__ = [
@@ -53,7 +53,7 @@ __all__ = [
 ]
 
 _HOMES = {
-    "secagg.devices": ("Devices",),
+    "secagg.simulation.devices": ("Devices",),
     "secagg.aggregation.encoding": ("Encoding", "Weighting"),
     "secagg.errors": (
         "CheckpointError",

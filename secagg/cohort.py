@@ -11,7 +11,7 @@ from protocols.errors import ParameterError, UnsafeSession
 from secagg.aggregation.encoding import Encoding, Weighting
 from secagg.checks import listed, plain_integer, shown
 from secagg.errors import ConfigurationError
-from secagg.failures import naming
+from secagg.simulation.failures import naming
 
 
 def cohort_of(clients: Iterable[int]) -> tuple[int, ...]:

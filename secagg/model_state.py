@@ -13,11 +13,11 @@ from dp.clipping.adaptive import AdaptiveClip
 from secagg.aggregation.encoding import Arrays
 from secagg.aggregation.statistics import kept_array
 from secagg.checks import check_positive, shown
-from secagg.devices import Devices, Shard
 from secagg.errors import ConfigurationError, ModelError
 from secagg.models.base import ArrayRole
 from secagg.privacy.clipping import Clip, GlobalClip
 from secagg.records import LARGEST
+from secagg.simulation.devices import Devices, Shard
 
 
 @dataclass(frozen=True, slots=True)

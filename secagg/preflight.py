@@ -9,9 +9,9 @@ from dp.errors import IncompatibleEvent, InvalidParameter, InvalidReservation
 from dp.events import PrivacyEvent, PrivacyUnit
 from dp.ledger.ledger import Ledger
 from secagg.aggregation.mean import SecureMean
-from secagg.devices import Devices
 from secagg.errors import ConfigurationError
 from secagg.records import MOST_ROUNDS
+from secagg.simulation.devices import Devices
 
 _REFUSED: Final = (IncompatibleEvent, InvalidParameter, InvalidReservation)
 

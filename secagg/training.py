@@ -31,13 +31,13 @@ from secagg.aggregation.encoding import Arrays, Weighting
 from secagg.aggregation.mean import Release, SecureMean
 from secagg.checks import plain_integer
 from secagg.cohort import check_consent
-from secagg.devices import Devices, Shard
 from secagg.errors import ConfigurationError, DataError, TrainingDiverged, UnusableMean
-from secagg.failures import DATA_DEPENDENT, departing, train_all
 from secagg.model_state import PLAIN_STEP, GlobalModel, ServerStep, adapting_bound, evaluate, measured
 from secagg.preflight import check_ledger, label_of
 from secagg.privacy.clipping import Clip, planned
 from secagg.records import RoundRecord, committee_cost, means
+from secagg.simulation.devices import Devices, Shard
+from secagg.simulation.failures import DATA_DEPENDENT, departing, train_all
 
 
 class SecureAveraging:
@@ -129,8 +129,8 @@ class SecureAveraging:
         """Run one round and move the global model.
 
         Where too few clients are left, or noise leaves no mean, the model stays; a reservation counts as spent.  A
-        client whose training fails ends no round (`secagg.failures`): without noise it drops out; with noise, which is
-        where there is a ledger, it takes part with zeros.  `RoundRecord.failed` has its reason.
+        client whose training fails ends no round (`secagg.simulation.failures`): without noise it drops out; with
+        noise, which is where there is a ledger, it takes part with zeros.  `RoundRecord.failed` has its reason.
 
         Raises:
             dp.errors.BudgetExceeded: The budget does not allow another release; nothing has been sent.

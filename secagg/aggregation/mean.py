@@ -29,8 +29,8 @@ from secagg.aggregation.residues import reduced
 from secagg.aggregation.rotation import Rotation
 from secagg.checks import plain_integer
 from secagg.cohort import check_parties, checked_updates, cohort_of
-from secagg.failures import departing, naming
 from secagg.privacy.noise import Noise, Target, added, openings, to_remove
+from secagg.simulation.failures import departing, naming
 
 __all__ = ["Contribution", "Release", "SecureMean", "Target"]
 

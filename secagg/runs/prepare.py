@@ -15,10 +15,7 @@ from secagg.aggregation.mean import SecureMean, Target
 from secagg.data.digest import digest
 from secagg.data.load import load as load_data
 from secagg.data.partition import partition
-from secagg.devices import Devices, Shard
 from secagg.errors import ConfigurationError
-from secagg.keyholders import MAKE, SimulatedCommittee
-from secagg.members import simulated_members
 from secagg.models import zoo
 from secagg.models.base import ArrayRole
 from secagg.privacy.clipping import Clip, ClippingKind, choose_clip, planned
@@ -26,6 +23,9 @@ from secagg.privacy.contributors import colluding_clients
 from secagg.privacy.example_level import ExampleLevel
 from secagg.runs.config import TrainingConfig, whole_path
 from secagg.runs.tolerance import Cohort
+from secagg.simulation.committee import MAKE, SimulatedCommittee
+from secagg.simulation.devices import Devices, Shard
+from secagg.simulation.identities import simulated_members
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,9 +7,9 @@ from numpy.typing import NDArray
 
 from protocols import SecAgg
 from secagg.aggregation.mean import SecureMean
-from secagg.devices import Devices
 from secagg.models.base import Model
 from secagg.models.softmax import SoftmaxRegression
+from secagg.simulation.devices import Devices
 
 FEATURES, CLASSES = 6, 3
 

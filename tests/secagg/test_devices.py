@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from secagg.devices import Devices
 from secagg.errors import ConfigurationError, ModelError
 from secagg.models.softmax import SoftmaxRegression
+from secagg.simulation.devices import Devices
 from tests.secagg.federation import CLASSES, FEATURES, devices, examples
 
 

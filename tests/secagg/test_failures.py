@@ -21,7 +21,6 @@ from secagg.aggregation.encoding import Weighting
 from secagg.aggregation.mean import SecureMean, Target
 from secagg.aggregation.residues import reduced
 from secagg.commands.train import _run
-from secagg.devices import Devices
 from secagg.errors import ConfigurationError, DataError, ModelError
 from secagg.model_state import GlobalModel
 from secagg.models.keras import KerasModel
@@ -35,6 +34,7 @@ from secagg.reports.report import RunReport
 from secagg.runs.config import parse
 from secagg.runs.folder import RunFolder
 from secagg.runs.prepare import prepare
+from secagg.simulation.devices import Devices
 from secagg.training import SecureAveraging
 from tests.conformance.cohorts import stream
 from tests.secagg.federation import CLASSES, FEATURES, devices, examples, mean_for

@@ -9,13 +9,13 @@ from numpy.typing import NDArray
 
 from protocols import PlainSum
 from secagg.aggregation.mean import SecureMean
-from secagg.devices import Devices
 from secagg.errors import ModelError
 from secagg.models.base import ArrayRole
 from secagg.models.keras import KerasModel
 from secagg.models.tensorflow import load_tensorflow
 from secagg.runs.config import TrainingConfig
 from secagg.runs.folder import RunFolder
+from secagg.simulation.devices import Devices
 from secagg.training import SecureAveraging
 
 pytestmark = pytest.mark.tensorflow

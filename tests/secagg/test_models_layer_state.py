@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from secagg.devices import Devices
 from secagg.models.keras import KerasModel
 from secagg.models.tensorflow import load_legacy_keras
+from secagg.simulation.devices import Devices
 
 pytestmark = pytest.mark.tensorflow
 

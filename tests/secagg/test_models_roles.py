@@ -7,7 +7,6 @@ import pytest
 from dp.ledger.ledger import Ledger
 from protocols import PlainSum
 from secagg.aggregation.mean import SecureMean, Target
-from secagg.devices import Devices
 from secagg.errors import ModelError
 from secagg.model_state import ServerStep
 from secagg.models.base import ArrayRole
@@ -16,6 +15,7 @@ from secagg.models.private import PrivateKerasModel
 from secagg.models.tensorflow import load_legacy_keras, load_tensorflow
 from secagg.models.variables import underlying
 from secagg.privacy.example_level import ExampleLevel
+from secagg.simulation.devices import Devices
 from secagg.training import SecureAveraging
 
 pytestmark = pytest.mark.tensorflow

@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from secagg.devices import Devices, Shard
 from secagg.errors import ConfigurationError, DataError, ModelError
 from secagg.models.keras import KerasModel
 from secagg.models.private import PrivateKerasModel
 from secagg.models.tensorflow import load_legacy_keras, load_tensorflow
 from secagg.privacy.example_level import ExampleLevel
+from secagg.simulation.devices import Devices, Shard
 from secagg.training import SecureAveraging
 from tests.secagg.federation import mean_for
 

@@ -15,8 +15,8 @@ from secagg.aggregation.statistics import SHARED, SharedStatistics, UpdateParts,
 from secagg.checks import listed
 from secagg.data.columns import Columns, count_rows
 from secagg.errors import ConfigurationError, DataError, ModelError, TrainingDiverged
-from secagg.failures import Failures
 from secagg.models.base import ArrayRole, Model, ModelWithRoles
+from secagg.simulation.failures import Failures
 
 Shard = tuple[Columns, Columns]
 

@@ -19,7 +19,7 @@ from secagg.checks import listed
 from secagg.errors import ConfigurationError, DataError, EncodingError, ModelError, TrainingDiverged
 
 if TYPE_CHECKING:
-    from secagg.devices import Devices
+    from secagg.simulation.devices import Devices
 
 Kinds = tuple[type[Exception], ...]
 
