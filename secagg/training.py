@@ -30,7 +30,7 @@ from protocols.errors import TooFewSurvivors
 from secagg.aggregation.encoding import Arrays, Weighting
 from secagg.aggregation.mean import Release, SecureMean
 from secagg.checks import plain_integer
-from secagg.cohort import check_consent
+from secagg.engines.cohort import check_consent
 from secagg.errors import ConfigurationError, DataError, TrainingDiverged, UnusableMean
 from secagg.model_state import PLAIN_STEP, GlobalModel, ServerStep, adapting_bound, evaluate, measured
 from secagg.preflight import check_ledger, label_of

@@ -28,7 +28,7 @@ from secagg.aggregation.lattice import fit_with_noise
 from secagg.aggregation.residues import reduced
 from secagg.aggregation.rotation import Rotation
 from secagg.checks import plain_integer
-from secagg.cohort import check_parties, checked_updates, cohort_of
+from secagg.engines.cohort import check_parties, checked_updates, cohort_of
 from secagg.privacy.noise import Noise, Target, added, openings, to_remove
 from secagg.simulation.failures import departing, naming
 

@@ -1,0 +1,1 @@
+"""Ways to reach the clients of a round."""
