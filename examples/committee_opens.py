@@ -1,7 +1,8 @@
 """One message from each of a hundred clients, which may then vanish; a committee opens their sum, and nothing else.
 
 In earnest the key has 3072 bits and comes from `secagg keys committee`, each member keeps its file and remembers what
-it has opened (`secagg.openings.OpeningStore`), and clients sign (`OneShot(adversary=Adversary.MALICIOUS)`).
+it has opened (`secagg.storage.opening_store.OpeningStore`), and clients sign
+(`OneShot(adversary=Adversary.MALICIOUS)`).
 """
 
 import os

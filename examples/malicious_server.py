@@ -1,7 +1,7 @@
 """A sum through a server that nobody trusts: identities, a pinned roster, each client's own terms.
 
 In earnest each client makes its identity on its own device, learns the roster by a way that the server does not
-control, and remembers its sessions in a file (`secagg.sessions.SessionStore`).
+control, and remembers its sessions in a file (`secagg.storage.session_store.SessionStore`).
 """
 
 import os

@@ -28,8 +28,8 @@ from protocols import (
 )
 from protocols.crypto.paillier.safe_primes import safe_prime
 from protocols.crypto.paillier.threshold import deal
-from secagg.keys import PUBLIC_NAME, member_name, read_committee_key, read_key_share, write_committee
-from secagg.openings import OpeningStore
+from secagg.storage.key_files import PUBLIC_NAME, member_name, read_committee_key, read_key_share, write_committee
+from secagg.storage.opening_store import OpeningStore
 
 CLIENTS, MEMBERS = range(20), (100, 101, 102)
 

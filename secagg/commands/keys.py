@@ -20,9 +20,9 @@ from protocols.crypto.paillier.threshold import LEAST_THRESHOLD, MOST_MEMBERS, T
 from secagg.commands.prime_search import two_safe_primes
 from secagg.commands.progress import shows_bars, write_line
 from secagg.errors import ConfigurationError
-from secagg.keys import MODES_ARE_CHECKED, PUBLIC_NAME, check_free, member_name, write_committee
 from secagg.paths import expanded
 from secagg.simulation.committee import warn_without_gmpy2
+from secagg.storage.key_files import MODES_ARE_CHECKED, PUBLIC_NAME, check_free, member_name, write_committee
 
 S: Final = 2
 _LINE_EVERY_S: Final = 30.0

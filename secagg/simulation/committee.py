@@ -3,8 +3,8 @@
 Their records of what they have opened (`MemoryOpenings`) are made afresh and forgotten with the process, like the
 clients' identities.  So a run that is resumed may do its last round again, in another session of the same context: that
 is a release of its own, and the budget's ledger has counted the one that was interrupted.  Outside of a simulation each
-member keeps its file and its `secagg.openings.OpeningStore` to itself, and refuses a second sum under one context whose
-contributors differ in few.
+member keeps its file and its `secagg.storage.opening_store.OpeningStore` to itself, and refuses a second sum under one
+context whose contributors differ in few.
 """
 
 import sys
@@ -15,8 +15,8 @@ from typing import Final
 from protocols import Committee, Keyholder, KeyShare, MemoryOpenings, Roster
 from protocols.crypto.integers import PYTHON, fastest
 from secagg.errors import ConfigurationError
-from secagg.keys import PUBLIC_NAME, member_name, read_committee_key, read_key_share
 from secagg.paths import expanded
+from secagg.storage.key_files import PUBLIC_NAME, member_name, read_committee_key, read_key_share
 
 MAKE: Final = "secagg keys committee --members 5 --threshold 3 --out DIR"
 """A command that makes a committee's folder."""

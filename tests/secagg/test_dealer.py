@@ -11,7 +11,7 @@ import pytest
 
 from secagg.commands.keys import account, check_committee
 from secagg.errors import ConfigurationError
-from secagg.keys import read_committee_key, read_key_share, write_committee
+from secagg.storage.key_files import read_committee_key, read_key_share, write_committee
 from tests.protocols.committee_keys import key_shares, threshold_key
 from tests.secagg.commands import secagg, stopped
 

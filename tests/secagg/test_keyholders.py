@@ -5,8 +5,8 @@ import pytest
 
 from protocols import Roster
 from secagg.errors import ConfigurationError
-from secagg.keys import DamagedKeyFile, ExposedKeyFile, write_committee
 from secagg.simulation.committee import SimulatedCommittee
+from secagg.storage.key_files import DamagedKeyFile, ExposedKeyFile, write_committee
 from tests.conformance.cohorts import identity
 from tests.protocols.committee_keys import key_shares, threshold_key
 

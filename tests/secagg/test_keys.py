@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from protocols.crypto.paillier.threshold import KeyShare
-from secagg import keys
-from secagg.keys import (
+from secagg.storage import key_files
+from secagg.storage.key_files import (
     DamagedKeyFile,
     ExposedKeyFile,
     KeyFileError,
@@ -266,4 +266,4 @@ def test_what_is_no_file_is_refused_at_once(tmp_path: Path) -> None:
 def test_bound_on_the_size_is_above_the_largest_key() -> None:
     """64 members, 8192 bits, s = 3: v and 64 v_i modulo n^4, h and n modulo n, and some hundred bytes of labels."""
     largest = 65 * 4 * 1024 + 2 * 1024 + 200
-    assert largest < keys._MOST_BYTES <= 2 * largest
+    assert largest < key_files._MOST_BYTES <= 2 * largest

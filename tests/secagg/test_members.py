@@ -11,8 +11,8 @@ from protocols.errors import ParameterError, SessionReused, UnsafeSession
 from secagg.aggregation.mean import SecureMean
 from secagg.errors import ConfigurationError
 from secagg.plain_averaging import PlainAveraging, plain_mean
-from secagg.sessions import SessionStore
 from secagg.simulation.identities import simulated_members
+from secagg.storage.session_store import SessionStore
 from secagg.training import SecureAveraging
 from tests.conformance.cohorts import stream
 from tests.secagg.federation import devices, examples, mean_for

@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 
 from protocols.committee import MemoryOpenings
 from protocols.errors import ParameterError, SessionReused, UnsafeOpening
-from secagg.openings import OpeningStore
-from secagg.sessions import SessionStore
-from secagg.store import StoreCorrupt, StoreError, StoreLocked, StoreUnavailable
+from secagg.storage.opening_store import OpeningStore
+from secagg.storage.session_store import SessionStore
+from secagg.storage.store import StoreCorrupt, StoreError, StoreLocked, StoreUnavailable
 
 KEY, OTHER = bytes(range(32)), bytes(32)
 ONE, TWO = b"a session's id 1", b"a session's id 2"
@@ -245,7 +245,7 @@ def test_store_has_one_user(path: Path) -> None:
         with pytest.raises(StoreLocked, match="only user"):
             OpeningStore(path)
         code = (
-            "import sys; from secagg.openings import *; from secagg.store import *\n"
+            "import sys; from secagg.storage.opening_store import *; from secagg.storage.store import *\n"
             "try: OpeningStore(sys.argv[1])\nexcept StoreLocked: print('locked')"
         )
         other = subprocess.run([sys.executable, "-c", code, path], capture_output=True, text=True, cwd=REPOSITORY)
@@ -352,7 +352,7 @@ def test_store_that_was_altered_is_refused(filled: Path, path: Path, statement: 
 
 CHILD = textwrap.dedent("""
     import sys
-    from secagg.openings import OpeningStore
+    from secagg.storage.opening_store import OpeningStore
     with OpeningStore(sys.argv[1]) as store:
         for number in range(10**6):
             store.record(
@@ -387,8 +387,8 @@ def test_store_of_a_killed_process_opens_nothing_that_was_recorded(path: Path) -
 
 FILLING = textwrap.dedent("""
     import os, resource, signal, sys
-    from secagg.openings import OpeningStore
-    from secagg.store import StoreUnavailable
+    from secagg.storage.opening_store import OpeningStore
+    from secagg.storage.store import StoreUnavailable
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     with OpeningStore(sys.argv[1]) as store:
         limit = os.path.getsize(sys.argv[1]) + 40_000

@@ -65,7 +65,7 @@ def test_key_files_without_modes_are_written_read_and_warned_of(tmp_path: Path) 
     program = f"""{WITHOUT_POSIX}
 from pathlib import Path
 from secagg.commands.keys import account
-from secagg.keys import member_name, read_committee_key, read_key_share, write_committee
+from secagg.storage.key_files import member_name, read_committee_key, read_key_share, write_committee
 from tests.protocols.committee_keys import key_shares, threshold_key
 
 key, shares = threshold_key(), key_shares()

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from protocols.errors import ParameterError, SessionReused
-from secagg.sessions import (
+from secagg.storage.session_store import (
     SessionStore,
     SessionStoreCorrupt,
     SessionStoreError,
@@ -124,7 +124,7 @@ def test_store_has_one_user(path: Path) -> None:
         with pytest.raises(SessionStoreLocked, match="only user"):
             SessionStore(path)
         code = (
-            "import sys; from secagg.sessions import *\n"
+            "import sys; from secagg.storage.session_store import *\n"
             "try: SessionStore(sys.argv[1])\nexcept SessionStoreLocked: print('locked')"
         )
         other = subprocess.run([sys.executable, "-c", code, path], capture_output=True, text=True, cwd=REPOSITORY)
@@ -273,7 +273,7 @@ def test_store_that_is_none_is_refused(path: Path) -> None:
 
 CHILD = textwrap.dedent("""
     import sys
-    from secagg.sessions import SessionStore
+    from secagg.storage.session_store import SessionStore
     with SessionStore(sys.argv[1]) as store:
         for number in range(10**6):
             store.record(bytes(range(32)), b"a session's id 1", number)
@@ -347,7 +347,7 @@ def test_store_with_a_half_written_record_is_rolled_back(path: Path) -> None:
 
 FILLING = textwrap.dedent("""
     import os, resource, signal, sys
-    from secagg.sessions import SessionStore, SessionStoreUnavailable
+    from secagg.storage.session_store import SessionStore, SessionStoreUnavailable
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     with SessionStore(sys.argv[1]) as store:
         limit = os.path.getsize(sys.argv[1]) + 20_000

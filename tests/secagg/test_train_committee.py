@@ -9,7 +9,6 @@ import pytest
 from protocols import Adversary, Committee, Keyholder, MemoryOpenings, OneShot, PaillierSum
 from protocols.errors import UnsafeSession
 from secagg.errors import CheckpointError, ConfigurationError
-from secagg.keys import write_committee
 from secagg.plain_averaging import PlainAveraging
 from secagg.records import RoundRecord
 from secagg.reports.costs import quantity
@@ -18,6 +17,7 @@ from secagg.runs.config import TrainingConfig, parse
 from secagg.runs.folder import RunFolder
 from secagg.runs.prepare import prepare
 from secagg.runs.run import run_training
+from secagg.storage.key_files import write_committee
 from secagg.training import SecureAveraging
 from tests.protocols.committee_keys import key_shares, threshold_key
 from tests.secagg.commands import SMALL as OPTIONS

@@ -2,18 +2,19 @@
 
 A client that was restarted, or restored from an old snapshot, must not answer a round again, and must not use a
 session id again: two answers to one round may together unmask its vector.  So each is recorded before it is answered.
-The store is made once, together with the identity; `secagg.store` says how durable it is, and what it cannot tell.
+The store is made once, together with the identity; `secagg.storage.store` says how durable it is, and what it cannot
+tell.
 """
 
 import hashlib
 from typing import Any, ClassVar, Final
 
 from protocols.errors import ParameterError, SessionReused
-from secagg.store import Store, check_bytes
-from secagg.store import StoreCorrupt as SessionStoreCorrupt
-from secagg.store import StoreError as SessionStoreError
-from secagg.store import StoreLocked as SessionStoreLocked
-from secagg.store import StoreUnavailable as SessionStoreUnavailable
+from secagg.storage.store import Store, check_bytes
+from secagg.storage.store import StoreCorrupt as SessionStoreCorrupt
+from secagg.storage.store import StoreError as SessionStoreError
+from secagg.storage.store import StoreLocked as SessionStoreLocked
+from secagg.storage.store import StoreUnavailable as SessionStoreUnavailable
 
 __all__ = [
     "SessionStore",

@@ -4,8 +4,8 @@ A member opens one sum of a session, and never two under one context whose contr
 difference would be the sum of those few (`protocols.committee`, whose rule this is).  A member that was restarted must
 still know, so each opening is recorded before it is answered.  A member has one store for all of its keys and shares,
 made when it receives the first of them: what was opened under one key counts under every other.  Whoever has made a
-store for each key brings them together by `take_over`.  `secagg.store` says how durable a store is, and what it cannot
-tell.
+store for each key brings them together by `take_over`.  `secagg.storage.store` says how durable a store is, and what it
+cannot tell.
 """
 
 import hashlib
@@ -16,7 +16,7 @@ from typing import Any, ClassVar, Final
 from protocols.committee import check_apart
 from protocols.errors import ParameterError, SessionReused
 from protocols.session import MAX_CLIENT_ID
-from secagg.store import Store, StoreCorrupt, check_bytes
+from secagg.storage.store import Store, StoreCorrupt, check_bytes
 
 _ID_BYTES: Final = 4
 
