@@ -29,10 +29,10 @@ from benchmarks.accuracy import LIBRARIES, Spread, private_accuracy, spread_tabl
 from benchmarks.machine import Machine
 from dp.noise.distributed import DistributedDiscreteGaussian
 from secagg.errors import ConfigurationError
-from secagg.model_state import GlobalModel, evaluate
-from secagg.plain_averaging import plain_mean
 from secagg.runs.config import TrainingConfig
 from secagg.runs.prepare import prepare
+from secagg.training.model_state import GlobalModel, evaluate
+from secagg.training.plain import plain_mean
 
 EPSILONS: Final = (4.0, 2.0)
 TUNING_SEEDS: Final = range(8, 16)

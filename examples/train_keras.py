@@ -9,8 +9,8 @@ from sklearn.datasets import load_digits
 from dp import Ledger
 from protocols import SecAggPlus
 from secagg import Devices, SecureAveraging, SecureMean, Target
-from secagg.model_state import ServerStep
 from secagg.models.keras import KerasModel
+from secagg.training.model_state import ServerStep
 
 x, y = load_digits(return_X_y=True)
 x = x.astype(np.float32) / 16

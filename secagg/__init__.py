@@ -25,11 +25,11 @@ if TYPE_CHECKING:
         SecaggError,
         UnusableMean,
     )
-    from secagg.plain_averaging import PlainAveraging
     from secagg.privacy.noise import Target
-    from secagg.records import RoundRecord
     from secagg.simulation.devices import Devices
-    from secagg.training import SecureAveraging
+    from secagg.training.averaging import SecureAveraging
+    from secagg.training.plain import PlainAveraging
+    from secagg.training.records import RoundRecord
 
 __all__ = [
     "CheckpointError",
@@ -67,8 +67,8 @@ _HOMES = {
     ),
     "secagg.aggregation.mean": ("Contribution", "Release", "SecureMean"),
     "secagg.privacy.noise": ("Target",),
-    "secagg.records": ("RoundRecord",),
-    "secagg.plain_averaging": ("PlainAveraging",),
+    "secagg.training.records": ("RoundRecord",),
+    "secagg.training.plain": ("PlainAveraging",),
     "secagg.training": ("SecureAveraging",),
 }
 _HOME_OF = {name: (home, name) for home, names in _HOMES.items() for name in names}

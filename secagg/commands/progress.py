@@ -9,8 +9,8 @@ from datetime import timedelta
 from rich.console import Console
 
 from dp.figures import rounded_up
-from secagg.records import RoundRecord
 from secagg.runs.comparison import WITHOUT_NOISE
+from secagg.training.records import RoundRecord
 
 
 def shows_bars(console: Console) -> bool:

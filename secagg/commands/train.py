@@ -19,7 +19,6 @@ from secagg.commands.progress import FailedClients, RoundLines, shows_bars
 from secagg.errors import CheckpointError, ConfigurationError, DataWarning
 from secagg.interruption import Interrupted, ending_at_once
 from secagg.paths import expanded, is_archive
-from secagg.records import RoundRecord
 from secagg.runs.config import TrainingConfig, assumed_server, parse, protection, read_settings
 from secagg.runs.folder import RunFolder
 from secagg.runs.goal import choose_goal
@@ -29,6 +28,7 @@ from secagg.runs.resuming import check_given_again
 from secagg.runs.run import Summary, make_ledger, run_training
 from secagg.runs.tolerance import Cohort
 from secagg.simulation.committee import warn_without_gmpy2
+from secagg.training.records import RoundRecord
 
 
 def train_on_terminal(

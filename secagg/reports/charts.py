@@ -7,8 +7,8 @@ import numpy as np
 
 from dp.figures import in_full
 from dp.reporting.drawing import Chart, Scheme, chart, whole_numbers
-from secagg.records import RoundRecord
 from secagg.runs.comparison import PLAIN, WITHOUT_NOISE
+from secagg.training.records import RoundRecord
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from secagg.records import RoundRecord
+from secagg.training.records import RoundRecord
 
 _MULTIPLES: Final[Mapping[str, Sequence[tuple[str, float]]]] = {
     "B": (("GB", 1e9), ("MB", 1e6), ("kB", 1e3), ("B", 1.0)),

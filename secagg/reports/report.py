@@ -23,7 +23,6 @@ from secagg.errors import MissingExtraError
 from secagg.privacy.clipping import clip_in_words
 from secagg.privacy.example_level import ExampleLevel
 from secagg.privacy.noise import in_words
-from secagg.records import RoundRecord
 from secagg.reports import charts
 from secagg.reports.costs import Cost, costs, quantity
 from secagg.reports.earlier_ledgers import with_earlier
@@ -34,6 +33,7 @@ from secagg.runs.kept_ledgers import EarlierLedgers
 from secagg.runs.prepare import Prepared
 from secagg.runs.run import Summary
 from secagg.runs.tolerance import Cohort
+from secagg.training.records import RoundRecord
 
 SHOWN_ROUNDS: Final = 200
 """The most rounds that a chart has, evenly spread, and that the table has, the last ones."""

@@ -20,12 +20,12 @@ import msgspec
 
 from secagg.errors import SecaggError
 from secagg.interruption import raising
-from secagg.model_state import GlobalModel
-from secagg.plain_averaging import PlainAveraging
-from secagg.records import RoundRecord
 from secagg.runs.config import TrainingConfig, parse
 from secagg.runs.prepare import prepare
-from secagg.training import SecureAveraging
+from secagg.training.averaging import SecureAveraging
+from secagg.training.model_state import GlobalModel
+from secagg.training.plain import PlainAveraging
+from secagg.training.records import RoundRecord
 
 Kind = Literal["without noise", "plain"]
 WITHOUT_NOISE: Final = "without noise"

@@ -21,11 +21,11 @@ from protocols.cohort import whole_clients
 from secagg.aggregation.encoding import Weighting
 from secagg.checks import check_choice
 from secagg.errors import ConfigurationError
-from secagg.model_state import ServerStep
 from secagg.paths import expanded, is_archive, whole
 from secagg.privacy.clipping import ClippingKind
 from secagg.privacy.contributors import ADVERSARIAL, DROPOUT, required_contributors
 from secagg.suggestions import did_you_mean
+from secagg.training.model_state import ServerStep
 
 Positive = Annotated[float, Meta(gt=0)]
 Count = Annotated[int, Meta(ge=1)]

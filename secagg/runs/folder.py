@@ -25,14 +25,14 @@ from dp.ledger.records import Budget
 from dp.version import SOFTWARE, VERSION
 from secagg.errors import CheckpointError, ConfigurationError, DataError
 from secagg.files import read_arrays, write_whole
-from secagg.model_state import GlobalModel
 from secagg.privacy.example_level import RELATION, UNIT
-from secagg.records import RoundRecord
 from secagg.runs.comparison import ComparedRound
 from secagg.runs.config import TrainingConfig, convert_setting, parse, read_settings
 from secagg.runs.kept_ledgers import LEDGER, is_kept, keep, settle
 from secagg.runs.lock import NAME as _LOCK
 from secagg.runs.lock import FolderLock
+from secagg.training.model_state import GlobalModel
+from secagg.training.records import RoundRecord
 
 T = TypeVar("T")
 

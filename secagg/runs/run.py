@@ -13,13 +13,13 @@ from dp.ledger.ledger import Ledger
 from dp.version import SOFTWARE, VERSION
 from protocols import Adversary
 from secagg.errors import CheckpointError
-from secagg.model_state import GlobalModel, evaluate
-from secagg.records import CommitteeCost, RoundRecord
 from secagg.runs.comparison import ComparedRound, ComparisonProcess
 from secagg.runs.config import TrainingConfig
 from secagg.runs.folder import RunFolder
 from secagg.runs.prepare import Prepared
-from secagg.training import SecureAveraging
+from secagg.training.averaging import SecureAveraging
+from secagg.training.model_state import GlobalModel, evaluate
+from secagg.training.records import CommitteeCost, RoundRecord
 
 Observer = Callable[[str | None, RoundRecord], None]
 """Called after each round: the kind of the run to compare with (None for the run itself), and the round."""

@@ -15,8 +15,6 @@ from dp.errors import InvalidParameter
 from dp.ledger.ledger import Ledger
 from secagg.aggregation.encoding import Weighting
 from secagg.errors import CheckpointError, ConfigurationError
-from secagg.model_state import GlobalModel, ServerStep
-from secagg.plain_averaging import PlainAveraging, plain_mean
 from secagg.privacy.clipping import (
     MOST_WEIGHT,
     Clip,
@@ -27,12 +25,14 @@ from secagg.privacy.clipping import (
     clip_in_words,
     planned,
 )
-from secagg.records import RoundRecord
 from secagg.runs.config import TrainingConfig, parse
 from secagg.runs.folder import RunFolder
 from secagg.runs.prepare import prepare
 from secagg.runs.run import run_training
-from secagg.training import SecureAveraging
+from secagg.training.averaging import SecureAveraging
+from secagg.training.model_state import GlobalModel, ServerStep
+from secagg.training.plain import PlainAveraging, plain_mean
+from secagg.training.records import RoundRecord
 from tests.secagg.federation import devices, examples, mean_for
 
 TEST = examples(200, 99)

@@ -22,20 +22,20 @@ from secagg.aggregation.mean import SecureMean, Target
 from secagg.aggregation.residues import reduced
 from secagg.commands.train import _run
 from secagg.errors import ConfigurationError, DataError, ModelError
-from secagg.model_state import GlobalModel
 from secagg.models.keras import KerasModel
 from secagg.models.softmax import SoftmaxRegression
 from secagg.models.tensorflow import load_tensorflow
-from secagg.plain_averaging import PlainAveraging
 from secagg.privacy.clipping import ClippingKind, choose_clip, planned
 from secagg.privacy.noise import added
-from secagg.records import RoundRecord
 from secagg.reports.report import RunReport
 from secagg.runs.config import parse
 from secagg.runs.folder import RunFolder
 from secagg.runs.prepare import prepare
 from secagg.simulation.devices import Devices
-from secagg.training import SecureAveraging
+from secagg.training.averaging import SecureAveraging
+from secagg.training.model_state import GlobalModel
+from secagg.training.plain import PlainAveraging
+from secagg.training.records import RoundRecord
 from tests.conformance.cohorts import stream
 from tests.secagg.federation import CLASSES, FEATURES, devices, examples, mean_for
 

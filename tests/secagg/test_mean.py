@@ -20,7 +20,7 @@ from secagg.aggregation.encoding import Weighting
 from secagg.aggregation.mean import SecureMean, Target
 from secagg.aggregation.residues import centred, reduced
 from secagg.errors import ConfigurationError, EncodingError, ModulusTooSmall, UnusableMean
-from secagg.plain_averaging import plain_mean
+from secagg.training.plain import plain_mean
 from tests.conformance.cohorts import stream
 
 SHAPES = [(4, 3), (), (5,)]

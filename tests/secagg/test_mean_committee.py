@@ -26,8 +26,8 @@ from secagg.aggregation.encoding import Weighting
 from secagg.aggregation.mean import SecureMean, Target
 from secagg.aggregation.residues import centred
 from secagg.errors import ConfigurationError
-from secagg.plain_averaging import plain_mean
 from secagg.simulation.identities import simulated_members
+from secagg.training.plain import plain_mean
 from tests.protocols.committee_keys import key_shares, threshold_key
 
 CLIENTS = range(8)

@@ -10,10 +10,10 @@ from protocols import Adversary, Member, PlainSum, SecAgg, SecAggPlus, SecureSum
 from protocols.errors import ParameterError, SessionReused, UnsafeSession
 from secagg.aggregation.mean import SecureMean
 from secagg.errors import ConfigurationError
-from secagg.plain_averaging import PlainAveraging, plain_mean
 from secagg.simulation.identities import simulated_members
 from secagg.storage.session_store import SessionStore
-from secagg.training import SecureAveraging
+from secagg.training.averaging import SecureAveraging
+from secagg.training.plain import PlainAveraging, plain_mean
 from tests.conformance.cohorts import stream
 from tests.secagg.federation import devices, examples, mean_for
 

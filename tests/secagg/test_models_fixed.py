@@ -16,7 +16,7 @@ from secagg.models.tensorflow import load_tensorflow
 from secagg.runs.config import TrainingConfig
 from secagg.runs.folder import RunFolder
 from secagg.simulation.devices import Devices
-from secagg.training import SecureAveraging
+from secagg.training.averaging import SecureAveraging
 
 pytestmark = pytest.mark.tensorflow
 

@@ -8,7 +8,6 @@ from dp.ledger.ledger import Ledger
 from protocols import PlainSum
 from secagg.aggregation.mean import SecureMean, Target
 from secagg.errors import ModelError
-from secagg.model_state import ServerStep
 from secagg.models.base import ArrayRole
 from secagg.models.keras import KerasModel
 from secagg.models.private import PrivateKerasModel
@@ -16,7 +15,8 @@ from secagg.models.tensorflow import load_legacy_keras, load_tensorflow
 from secagg.models.variables import underlying
 from secagg.privacy.example_level import ExampleLevel
 from secagg.simulation.devices import Devices
-from secagg.training import SecureAveraging
+from secagg.training.averaging import SecureAveraging
+from secagg.training.model_state import ServerStep
 
 pytestmark = pytest.mark.tensorflow
 

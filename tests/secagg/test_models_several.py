@@ -13,7 +13,7 @@ from secagg.models.private import PrivateKerasModel
 from secagg.models.tensorflow import load_legacy_keras, load_tensorflow
 from secagg.privacy.example_level import ExampleLevel
 from secagg.simulation.devices import Devices, Shard
-from secagg.training import SecureAveraging
+from secagg.training.averaging import SecureAveraging
 from tests.secagg.federation import mean_for
 
 pytestmark = pytest.mark.tensorflow

@@ -11,8 +11,8 @@ from dp.events import DistributedDiscreteGaussianEvent, GaussianEvent, Neighbour
 from dp.ledger.ledger import Ledger
 from secagg.aggregation.mean import Target
 from secagg.errors import ConfigurationError, DataError, ModelError
-from secagg.model_state import GlobalModel, ServerStep
-from secagg.training import SecureAveraging
+from secagg.training.averaging import SecureAveraging
+from secagg.training.model_state import GlobalModel, ServerStep
 from tests.secagg.federation import devices, examples, mean_for
 
 TEST = examples(50, 99)

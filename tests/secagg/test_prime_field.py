@@ -7,7 +7,7 @@ import pytest
 
 from protocols import available, load
 from secagg.aggregation.mean import SecureMean, Target
-from secagg.plain_averaging import plain_mean
+from secagg.training.plain import plain_mean
 from tests.secagg.commands import SMALL, secagg
 
 pytestmark = pytest.mark.skipif("lightsecagg" not in available(), reason="the protocol is not registered")

@@ -5,7 +5,7 @@ import pytest
 from rich.console import Console
 
 from secagg.commands.progress import RoundLines, shows_bars
-from secagg.records import RoundRecord
+from secagg.training.records import RoundRecord
 
 
 def record(number: int, **changes: object) -> RoundRecord:

@@ -4,7 +4,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from secagg.records import RoundRecord
+from secagg.training.records import RoundRecord
 
 RECORD = RoundRecord(
     round=3,

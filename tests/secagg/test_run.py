@@ -14,14 +14,14 @@ import pytest
 from dp.errors import LedgerCorrupt, LedgerLocked, LedgerStale
 from dp.ledger.ledger import Ledger
 from secagg.errors import CheckpointError, ModelError, SecaggError
-from secagg.model_state import GlobalModel
 from secagg.models.softmax import SoftmaxRegression
-from secagg.records import RoundRecord
 from secagg.runs.comparison import ComparedRound, ComparisonProcess
 from secagg.runs.config import TrainingConfig, parse
 from secagg.runs.folder import RunFolder
 from secagg.runs.prepare import prepare
 from secagg.runs.run import Summary, run_name, run_training
+from secagg.training.model_state import GlobalModel
+from secagg.training.records import RoundRecord
 
 SMALL: dict[str, Any] = {
     "dataset": "breast-cancer",

@@ -11,13 +11,13 @@ from dp.events import NeighbouringRelation, PrivacyUnit
 from dp.ledger.ledger import Ledger
 from dp.reporting.report import BudgetReport
 from secagg.errors import ConfigurationError
-from secagg.records import RoundRecord
 from secagg.reports.report import RunReport
 from secagg.runs.config import TrainingConfig, parse
 from secagg.runs.folder import RunFolder
 from secagg.runs.prepare import Prepared, prepare
 from secagg.runs.run import run_training
-from secagg.training import SecureAveraging
+from secagg.training.averaging import SecureAveraging
+from secagg.training.records import RoundRecord
 
 pytestmark = [pytest.mark.tensorflow, pytest.mark.example_level]
 

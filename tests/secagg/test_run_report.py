@@ -22,7 +22,7 @@ from secagg.runs.config import TrainingConfig, parse
 from secagg.runs.folder import RunFolder
 from secagg.runs.prepare import Prepared, prepare
 from secagg.runs.run import run_name, run_training
-from secagg.training import SecureAveraging
+from secagg.training.averaging import SecureAveraging
 
 SMALL = {
     "dataset": "breast-cancer",

@@ -12,11 +12,11 @@ import pytest
 
 from dp.ledger.ledger import Ledger
 from secagg.errors import CheckpointError
-from secagg.model_state import GlobalModel
-from secagg.records import RoundRecord
 from secagg.runs.comparison import ComparedRound
 from secagg.runs.config import TrainingConfig, parse
 from secagg.runs.folder import RunFolder
+from secagg.training.model_state import GlobalModel
+from secagg.training.records import RoundRecord
 
 
 def model(rounds: int = 0, *, seed: int = 0) -> GlobalModel:

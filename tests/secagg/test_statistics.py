@@ -16,15 +16,15 @@ from secagg.aggregation.encoding import Arrays
 from secagg.aggregation.mean import SecureMean, Target
 from secagg.aggregation.statistics import SharedStatistics, UpdateParts
 from secagg.errors import ConfigurationError, DataError, ModelError
-from secagg.model_state import GlobalModel, ServerStep
 from secagg.models.base import ArrayRole, Model
-from secagg.plain_averaging import PlainAveraging
 from secagg.privacy.clipping import Clip, GlobalClip, PerLayerClip, planned
-from secagg.records import RoundRecord
 from secagg.runs.config import TrainingConfig
 from secagg.runs.folder import RunFolder
 from secagg.simulation.devices import Devices, Shard
-from secagg.training import SecureAveraging
+from secagg.training.averaging import SecureAveraging
+from secagg.training.model_state import GlobalModel, ServerStep
+from secagg.training.plain import PlainAveraging
+from secagg.training.records import RoundRecord
 from tests.secagg.federation import CLASSES, FEATURES, devices, examples
 from tests.secagg.standardised import StandardisedSoftmax
 

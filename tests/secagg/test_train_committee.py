@@ -9,8 +9,6 @@ import pytest
 from protocols import Adversary, Committee, Keyholder, MemoryOpenings, OneShot, PaillierSum
 from protocols.errors import UnsafeSession
 from secagg.errors import CheckpointError, ConfigurationError
-from secagg.plain_averaging import PlainAveraging
-from secagg.records import RoundRecord
 from secagg.reports.costs import quantity
 from secagg.reports.report import RunReport
 from secagg.runs.config import TrainingConfig, parse
@@ -18,7 +16,9 @@ from secagg.runs.folder import RunFolder
 from secagg.runs.prepare import prepare
 from secagg.runs.run import run_training
 from secagg.storage.key_files import write_committee
-from secagg.training import SecureAveraging
+from secagg.training.averaging import SecureAveraging
+from secagg.training.plain import PlainAveraging
+from secagg.training.records import RoundRecord
 from tests.protocols.committee_keys import key_shares, threshold_key
 from tests.secagg.commands import SMALL as OPTIONS
 from tests.secagg.commands import secagg

@@ -14,11 +14,11 @@ from protocols.errors import ProtocolError
 from secagg.aggregation.encoding import Weighting
 from secagg.aggregation.mean import SecureMean, Target
 from secagg.errors import ConfigurationError, ModelError
-from secagg.model_state import GlobalModel, ServerStep
 from secagg.models.keras import KerasModel
 from secagg.models.tensorflow import load_tensorflow
-from secagg.plain_averaging import PlainAveraging, plain_mean
-from secagg.training import SecureAveraging
+from secagg.training.averaging import SecureAveraging
+from secagg.training.model_state import GlobalModel, ServerStep
+from secagg.training.plain import PlainAveraging, plain_mean
 from tests.secagg.federation import FEATURES, devices, examples, mean_for
 
 TEST = examples(200, 99)

@@ -4,11 +4,11 @@ from collections.abc import Callable, Sequence
 
 from dp.clipping.clip import clip_l2 as clipped
 from secagg.aggregation.encoding import Arrays
-from secagg.model_state import PLAIN_STEP, GlobalModel, ServerStep, adapting_bound, measured
 from secagg.privacy.clipping import planned
-from secagg.records import RoundRecord
 from secagg.simulation.devices import Devices, Shard
 from secagg.simulation.failures import train_all
+from secagg.training.model_state import PLAIN_STEP, GlobalModel, ServerStep, adapting_bound, measured
+from secagg.training.records import RoundRecord
 
 
 class PlainAveraging:

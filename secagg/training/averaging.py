@@ -3,7 +3,7 @@
 In each round every client trains from the global weights, the server moves them by the mean of the clipped updates
 (see `secagg.privacy.clipping`), with a learning rate and momentum of its own (FedAvgM: Hsu et al., arXiv 1909.06335),
 and the result is what all clients get next.  What the server does to a released mean is post-processing: it costs no
-privacy. `SecureAveraging` sees only sums; `secagg.plain_averaging` sees everything and is there to be compared with.
+privacy. `SecureAveraging` sees only sums; `secagg.training.plain` sees everything and is there to be compared with.
 """
 
 import contextlib
@@ -32,12 +32,12 @@ from secagg.aggregation.mean import Release, SecureMean
 from secagg.checks import plain_integer
 from secagg.engines.cohort import check_consent
 from secagg.errors import ConfigurationError, DataError, TrainingDiverged, UnusableMean
-from secagg.model_state import PLAIN_STEP, GlobalModel, ServerStep, adapting_bound, evaluate, measured
-from secagg.preflight import check_ledger, label_of
 from secagg.privacy.clipping import Clip, planned
-from secagg.records import RoundRecord, committee_cost, means
 from secagg.simulation.devices import Devices, Shard
 from secagg.simulation.failures import DATA_DEPENDENT, departing, train_all
+from secagg.training.model_state import PLAIN_STEP, GlobalModel, ServerStep, adapting_bound, evaluate, measured
+from secagg.training.preflight import check_ledger, label_of
+from secagg.training.records import RoundRecord, committee_cost, means
 
 
 class SecureAveraging:

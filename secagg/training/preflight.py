@@ -10,8 +10,8 @@ from dp.events import PrivacyEvent, PrivacyUnit
 from dp.ledger.ledger import Ledger
 from secagg.aggregation.mean import SecureMean
 from secagg.errors import ConfigurationError
-from secagg.records import MOST_ROUNDS
 from secagg.simulation.devices import Devices
+from secagg.training.records import MOST_ROUNDS
 
 _REFUSED: Final = (IncompatibleEvent, InvalidParameter, InvalidReservation)
 

@@ -16,8 +16,8 @@ from secagg.checks import check_positive, shown
 from secagg.errors import ConfigurationError, ModelError
 from secagg.models.base import ArrayRole
 from secagg.privacy.clipping import Clip, GlobalClip
-from secagg.records import LARGEST
 from secagg.simulation.devices import Devices, Shard
+from secagg.training.records import LARGEST
 
 
 @dataclass(frozen=True, slots=True)
