@@ -1,4 +1,4 @@
-"""The JSON form of a budget report, as types: the schema `dp/schemas/budget-report-2.json` is made from them.
+"""The JSON form of a budget report, as types: the schema `dp/reporting/schemas/budget-report-2.json` is made from them.
 
 An epsilon without a finite bound is the text "infinite"; null stands for a figure that does not apply. NaN never
 occurs. The version changes when a field changes its meaning or goes away; fields may be added.
@@ -203,7 +203,7 @@ def as_json(report: "BudgetReport") -> str:
 
 
 def schema() -> str:
-    """Return the JSON Schema (2020-12) of `as_json`, as it is in `dp/schemas/budget-report-2.json`."""
+    """Return the JSON Schema (2020-12) of `as_json`, as it is in `dp/reporting/schemas/budget-report-2.json`."""
     found: dict[str, Any] = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
     found |= msgspec.json.schema(ReportDocument)
     return msgspec.json.format(msgspec.json.encode(found), indent=2).decode() + "\n"

@@ -281,7 +281,7 @@ class BudgetReport:
         return as_text(self, width=width)
 
     def as_json(self) -> str:
-        """Return the report as JSON of the schema `dp/schemas/budget-report-2.json`."""
+        """Return the report as JSON of the schema `dp/reporting/schemas/budget-report-2.json`."""
         from dp.reporting.document import as_json
 
         return as_json(self)

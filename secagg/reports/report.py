@@ -269,7 +269,7 @@ class RunReport:
         except MissingExtra as error:
             raise MissingExtraError(error.name or "jinja2", "report") from None
         return fill(
-            "secagg/report.html.j2",
+            "secagg.reports/report.html.j2",
             run=self,
             charts=self._charts() if self.rounds else None,
             shown=self.rounds[-SHOWN_ROUNDS:],

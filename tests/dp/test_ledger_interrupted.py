@@ -18,9 +18,9 @@ class Interrupting:
 
     def __call__(self, frame: FrameType, event: str, argument: object) -> "Interrupting | None":
         if Path(frame.f_code.co_filename).parts[-2:] not in {
-            ("dp", "ledger.py"),
-            ("dp", "chain.py"),
-            ("dp", "book.py"),
+            ("ledger", "ledger.py"),
+            ("ledger", "chain.py"),
+            ("ledger", "account.py"),
         }:
             return None
         if event == "line":

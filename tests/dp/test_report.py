@@ -239,7 +239,9 @@ def test_json_is_versioned_and_of_its_schema(
 
 
 def test_json_schema_in_the_repository_is_that_of_the_report() -> None:
-    assert (REPOSITORY / "dp" / "schemas" / "budget-report-2.json").read_text(encoding="utf-8") == schema()
+    assert (REPOSITORY / "dp" / "reporting" / "schemas" / "budget-report-2.json").read_text(
+        encoding="utf-8"
+    ) == schema()
 
 
 def test_json_has_words_for_what_has_no_bound(report: BudgetReport) -> None:

@@ -160,7 +160,10 @@ def test_command_interrupted_while_it_writes_leaves_all_or_nothing(
 def test_command_without_gmpy2_says_what_would_make_it_faster(tmp_path: Path) -> None:
     """Where it is not to be found, as without the extra; refused arguments end it before its search."""
     (tmp_path / "gmpy2.py").write_text("raise ImportError")
-    code = "import sys; sys.path.insert(0, '.')\nfrom secagg.simulation.committee import warn_without_gmpy2; warn_without_gmpy2()"
+    code = (
+        "import sys; sys.path.insert(0, '.')\n"
+        "from secagg.simulation.committee import warn_without_gmpy2; warn_without_gmpy2()"
+    )
     found = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert (found.stdout, found.stderr.count("\n")) == ("", 1)
     assert 'pip install ".[paillier]" in a clone' in found.stderr
