@@ -1,1 +1,5 @@
-"""LightSecAgg: one coded mask for each client."""
+"""LightSecAgg: one mask for each client, coded so that enough clients together remove the sum of all masks."""
+
+from protocols.lightsecagg.protocol import LightSecAgg
+
+__all__ = ["LightSecAgg"]

@@ -104,7 +104,7 @@ def test_protocols_that_are_broken_have_a_row_that_says_why(path: Path, tmp_path
         assert len(found[name]["error"]) < 500
     assert "no attribute 'no'" in found["absent"]["error"]
     assert "cannot be imported" in found["odd"]["error"]
-    assert "other_claim:protocol, protocols.pairwise.protocol:SecAgg" in found["secagg"]["error"]
+    assert "other_claim:protocol, protocols.pairwise:SecAgg" in found["secagg"]["error"]
     assert "other-claim, secagg-toolkit" in found["secagg"]["error"]
     assert found["choosy"] == {
         "name": "choosy", "server": ["curious", "malicious"], "needs_committee": False, "rounds": [],
