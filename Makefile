@@ -59,7 +59,7 @@ privacy: .venv-peers/.ready
 # A thousand writers of a ledger killed at random instants, on the disk; half a minute.
 kills: $(READY)
 	rm -rf runs/kills
-	$(BIN)/python -m tests.dp.killing 1000 runs/kills
+	$(BIN)/python -m tests.support.ledger_kills 1000 runs/kills
 
 # A million random and adversarial updates through clipping and rounding; five minutes.
 rounding: $(READY)

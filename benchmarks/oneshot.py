@@ -8,7 +8,7 @@ numpy's own of two arrays of the same size.  Last, two clients and a committee s
 The committee's primes are fixed and public, `benchmarks.committee`: a key made of them protects nothing.
 """
 
-import benchmarks.masking_core  # noqa: F401, I001  # before numpy
+import benchmarks.masking.core  # noqa: F401, I001  # before numpy
 
 import os
 import statistics

@@ -3,13 +3,13 @@
 Every sum is one process of `protocols.simulate`, modulo 2^32, with a tenth of the clients vanishing, half of them
 before they share keys and half before they mask; each party's work is timed by `time.process_time`.  Parameters are
 the protocol's own suggestion for 5% adversarial clients and 10% dropout.  All clients contribute the same vector, and
-every sum is checked.  Peak memory is measured apart, in `benchmarks.masking_memory`.
+every sum is checked.  Peak memory is measured apart, in `benchmarks.masking.memory`.
 
 The server's seconds in the simulator are those of its own work; the elapsed time is that of all parties, one after
 the other, which in a deployment are machines of their own.
 """
 
-import benchmarks.masking_core  # noqa: F401, I001  # before numpy
+import benchmarks.masking.core  # noqa: F401, I001  # before numpy
 
 import math
 import statistics
@@ -26,8 +26,8 @@ from rich.progress import track
 from rich.table import Table
 
 from benchmarks.machine import Machine
-from benchmarks.masking_cohort import ADVERSARIAL, MODULUS, plan
-from benchmarks.masking_memory import Peak, measure_peak
+from benchmarks.masking.cohort import ADVERSARIAL, MODULUS, plan
+from benchmarks.masking.memory import Peak, measure_peak
 from protocols import SecAggPlus, simulate
 from protocols.cohort import Adversary
 

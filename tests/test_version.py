@@ -16,9 +16,9 @@ from benchmarks.machine import Machine
 from dp.version import SOFTWARE, VERSION
 from secagg.errors import CheckpointError
 from secagg.runs.config import TrainingConfig
-from tests.secagg.commands import COMMAND
-from tests.secagg.commands import secagg as run
-from tests.secagg.test_runfolder import begun, model, same
+from tests.secagg.runs.test_run_folder import begun, model, same
+from tests.support.commands import COMMAND
+from tests.support.commands import secagg as run
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]

@@ -57,8 +57,8 @@ def fill(template: str, **context: Any) -> str:
     """Return a filled template, its values escaped.
 
     Args:
-        template: `package/name`, a file in that package's folder `templates`; it may extend `dp.reporting/page.html.j2`, and
-            import from `dp.reporting/parts.html.j2`.
+        template: `package/name`, a file in that package's folder `templates`; it may extend
+            `dp.reporting/page.html.j2`, and import from `dp.reporting/parts.html.j2`.
         context: the names that the template uses; all of them must be there.
     """
     import jinja2

@@ -45,7 +45,7 @@ from protocols.crypto.integers import Arithmetic, fastest
 from protocols.encrypted.protocol import EncryptedSum
 from protocols.registry import available
 from protocols.session import Entropy, Vector
-from tests.protocols import committee_keys
+from tests.support import committee_keys
 
 IDS: Final = (5, 0, 2**32 - 2, 17, 3, 300, 70_000, 1)
 OPENINGS: Final = (Opening(least_dropped=0, most_dropped=0), Opening(least_dropped=1, most_dropped=2))

@@ -1,6 +1,7 @@
 """Sums among many clients of whom some vanish, with a server that follows the protocol; and every set of drops of six.
 
-Up to five clients, every set of drops is in tests/protocols/test_pairwise_drops.py, with another way to enumerate it.
+Up to five clients, every set of drops is in tests/protocols/pairwise/test_pairwise_drops.py, with another way to
+enumerate it.
 """
 
 import pytest

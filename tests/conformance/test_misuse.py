@@ -29,7 +29,7 @@ from protocols import (
     simulate,
 )
 from tests.conformance.cohorts import Run, Setting, attached_secrets, committee_of, identity, stream
-from tests.protocols import committee_keys
+from tests.support import committee_keys
 
 
 def good(session: Session) -> "np.ndarray[tuple[int], np.dtype[np.uint64]]":

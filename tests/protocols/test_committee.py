@@ -23,7 +23,7 @@ from protocols import (
 )
 from protocols.committee import check_apart
 from tests.conformance.cohorts import COMMITTEE, IDS, setting
-from tests.protocols.committee_keys import key_shares, threshold_key
+from tests.support.committee_keys import key_shares, threshold_key
 
 MALICIOUS: Final = Adversary.MALICIOUS
 CURIOUS: Final = setting(PaillierSum(), IDS[:4], 3)

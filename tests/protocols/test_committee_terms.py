@@ -25,7 +25,7 @@ from protocols import (
 from protocols.admission import agree
 from protocols.encrypted.protocol import EncryptedSum
 from tests.conformance.cohorts import COMMITTEE, IDS, Setting, committee_of, identity, keyholder, member, setting
-from tests.protocols.committee_keys import key_shares, threshold_key
+from tests.support.committee_keys import key_shares, threshold_key
 
 MALICIOUS: Final = Adversary.MALICIOUS
 CURIOUS: Final = setting(PaillierSum(), IDS[:4], 3)

@@ -18,7 +18,7 @@ from secagg.runs.config import TrainingConfig, parse
 from secagg.runs.folder import RunFolder
 from secagg.runs.prepare import prepare
 from secagg.runs.run import Summary, run_training
-from tests.secagg.commands import SMALL, secagg, stopped
+from tests.support.commands import SMALL, secagg, stopped
 
 FILES = {
     "checkpoint.npz",

@@ -12,7 +12,7 @@ import pytest
 
 from secagg.errors import CheckpointError
 from secagg.runs.lock import NAME, FolderLock
-from tests.secagg.commands import SMALL, TIMEOUT_S
+from tests.support.commands import SMALL, TIMEOUT_S
 
 ROOT = Path(__file__).parents[2]
 WITHOUT_POSIX = """
@@ -66,7 +66,7 @@ def test_key_files_without_modes_are_written_read_and_warned_of(tmp_path: Path) 
 from pathlib import Path
 from secagg.commands.keys import account
 from secagg.storage.key_files import member_name, read_committee_key, read_key_share, write_committee
-from tests.protocols.committee_keys import key_shares, threshold_key
+from tests.support.committee_keys import key_shares, threshold_key
 
 key, shares = threshold_key(), key_shares()
 folder = Path("keys")

@@ -1,0 +1,165 @@
+"""A kept head shows that a ledger file was cut, rebuilt or replaced; a clock that goes back is refused."""
+
+import shutil
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dp.errors import InvalidParameter, LedgerClock, LedgerCorrupt, LedgerStale
+from dp.ledger.chain import ChainFile
+from dp.ledger.ledger import Ledger
+from tests.support.ledgers import EVENT, create
+
+Opening = Callable[..., Ledger]
+both_openings = pytest.mark.parametrize("opening", [Ledger.open, Ledger.open_to_read])
+
+
+def heads_of(path: Path) -> list[str]:
+    """Make a ledger of two committed releases, and return its head at every time."""
+    with create(path) as ledger:
+        heads = [ledger.head]
+        for label in ("one", "two"):
+            number = ledger.reserve(EVENT, label)
+            heads.append(ledger.head)
+            ledger.commit(number, contributors=100)
+            heads.append(ledger.head)
+    return heads
+
+
+@both_openings
+def test_any_earlier_head_is_accepted(path: Path, opening: Opening) -> None:
+    heads = heads_of(path)
+    assert len(set(heads)) == 5
+    for head in (*heads, heads[-1].upper()):
+        with opening(path, head=head) as ledger:
+            assert ledger.head == heads[-1]
+
+
+@both_openings
+@pytest.mark.parametrize("left", [1, 3, 4])
+def test_cut_tail_is_refused_by_its_head(path: Path, opening: Opening, left: int) -> None:
+    head = heads_of(path)[-1]
+    connection = sqlite3.connect(path, isolation_level=None)
+    connection.execute("DELETE FROM records WHERE sequence >= ?", (left,))
+    connection.close()
+    opening(path).close()
+    with pytest.raises(LedgerStale, match=rf"kept head, found {left} records without it.*restore"):
+        opening(path, head=head)
+
+
+@both_openings
+def test_older_copy_is_refused_by_the_head(path: Path, tmp_path: Path, opening: Opening) -> None:
+    heads = heads_of(path)
+    older = tmp_path / "older"
+    shutil.copy(path, older)
+    with Ledger.open(path, head=heads[-1]) as ledger:
+        ledger.reserve(EVENT, "three")
+        head = ledger.head
+    shutil.copy(older, path)
+    opening(path, head=heads[-1]).close()
+    with pytest.raises(LedgerStale, match="older copy"):
+        opening(path, head=head)
+
+
+@both_openings
+def test_rebuilt_file_is_refused_by_the_head(path: Path, tmp_path: Path, opening: Opening) -> None:
+    head = heads_of(path)[-1]
+    with ChainFile.open(path, writable=False) as chain:
+        budget, first, *others = chain.bodies
+    with ChainFile.create(tmp_path / "rebuilt", budget) as chain:
+        for body in (first.replace(b'"one"', b'"One"'), *others):
+            chain.append(body)
+    opening(tmp_path / "rebuilt").close()
+    with pytest.raises(LedgerStale, match="5 records without it"):
+        opening(tmp_path / "rebuilt", head=head)
+
+
+@both_openings
+@pytest.mark.parametrize("head", ["", "ab", "g" * 64, "0" * 63, " " + "0" * 63, "0" * 65, b"0" * 64, 7, "\u0660" * 64])
+def test_head_that_is_none_is_refused(path: Path, opening: Opening, head: Any) -> None:
+    create(path).close()
+    with pytest.raises(InvalidParameter, match="head: expected 64 hexadecimal digits"):
+        opening(path, head=head)
+
+
+def test_refusals_name_the_record(path: Path) -> None:
+    heads_of(path)
+    connection = sqlite3.connect(path, isolation_level=None)
+    connection.execute("UPDATE records SET body = CAST(body || ' ' AS BLOB) WHERE sequence = 3")
+    connection.close()
+    with pytest.raises(LedgerCorrupt, match="record 3 was altered"):
+        Ledger.open_to_read(path)
+    connection = sqlite3.connect(path, isolation_level=None)
+    connection.execute("DELETE FROM records WHERE sequence = 2")
+    connection.close()
+    with pytest.raises(LedgerCorrupt, match="expected record 2, found record 3"):
+        Ledger.open_to_read(path)
+
+
+class Hand:
+    """A clock that is set by hand."""
+
+    def __init__(self, time_s: float) -> None:
+        self.time_s = time_s
+
+    def __call__(self) -> float:
+        return self.time_s
+
+
+def test_clock_that_goes_back_is_refused_before_a_release_and_not_after_it(path: Path) -> None:
+    clock = Hand(2000.0)
+    with create(path, clock=clock) as ledger:
+        number = ledger.reserve(EVENT, "at the same time")
+        clock.time_s = 3000.0
+        ledger.reserve(EVENT, "later")
+        before = (ledger.head, ledger.entries())
+        clock.time_s = 2999.9995
+        match = r"found one 0.0005 s behind the last record, 1970-01-01T00:50:00\.000\+00:00; set the clock right"
+        with pytest.raises(LedgerClock, match=match):
+            ledger.reserve(EVENT, "earlier")
+        assert (ledger.head, ledger.entries()) == before
+        ledger.commit(number, contributors=100)
+        committed = ledger.entries()[0].commitment
+        assert committed is not None
+        assert committed.time_s == 3000.0
+    with Ledger.open_to_read(path) as again:
+        assert again.entries()[0].commitment == committed
+
+
+def test_clock_behind_the_file_is_refused_until_it_is_set_right(path: Path) -> None:
+    create(path, clock=Hand(5e9)).close()
+    with Ledger.open(path) as ledger:
+        with pytest.raises(LedgerClock, match="wait for it, open the ledger with another `clock`, or begin a new one"):
+            ledger.reserve(EVENT, "by the time of day, decades earlier")
+        assert ledger.entries() == ()
+    with Ledger.open(path, clock=Hand(5e9 + 1)) as ledger:
+        assert ledger.reserve(EVENT, "by another clock") == 1
+
+
+def test_times_of_earlier_versions_are_read_in_any_order(path: Path, tmp_path: Path) -> None:
+    heads_of(path)
+    with ChainFile.open(path, writable=False) as chain:
+        bodies = chain.bodies
+    with ChainFile.create(tmp_path / "earlier", bodies[0]) as chain:
+        for body in bodies[1:]:
+            chain.append(body.replace(b'"time_s":1001.0', b'"time_s":9001.0'))
+    with Ledger.open(tmp_path / "earlier", clock=Hand(1005.0)) as ledger:
+        assert [entry.reservation.time_s for entry in ledger.entries()] == [9001.0, 1003.0]
+        assert ledger.reserve(EVENT, "goes on from the last record") == 3
+
+
+@both_openings
+def test_records_after_a_head_are_counted(path: Path, opening: Opening) -> None:
+    heads = heads_of(path)
+    with opening(path) as ledger:
+        assert [ledger.records_after(head) for head in (*heads, heads[2].upper())] == [4, 3, 2, 1, 0, 2]
+        with pytest.raises(LedgerStale, match=r"with that head, found 5 records without it.*restore"):
+            ledger.records_after("0" * 64)
+        with pytest.raises(InvalidParameter, match="64 hexadecimal digits"):
+            ledger.records_after(None)  # type: ignore[arg-type]
+    with Ledger.open(path) as ledger:
+        ledger.reserve(EVENT, "three")
+        assert (ledger.records_after(heads[-1]), ledger.records_after(ledger.head)) == (1, 0)

@@ -1,0 +1,199 @@
+"""What LightSecAgg's clients and its server refuse to take, and whom they name."""
+
+from collections.abc import Callable
+
+import pytest
+
+from protocols import Finish, MalformedMessage, RemoteError, simulate
+from protocols.codec import Message
+from protocols.crypto.secret import Secret
+from protocols.lightsecagg.messages import (
+    AdvertisedKey,
+    AggregatedShares,
+    DeliveredShares,
+    KeyDirectory,
+    MaskedInput,
+    SealedShares,
+    Survivors,
+)
+from protocols.lightsecagg.protocol import LightSecAgg
+from tests.support.lightsecagg_cohort import IDS, PRIME, Cohort, cohort, exact, session, vectors
+
+# u = 0 and other points of low order, RFC 7748 section 6.1; and a key that is not reduced.
+LOW_ORDER = (bytes(32), (1).to_bytes(32, "little"))
+NOT_CANONICAL = (2**255 - 19 + 9).to_bytes(32, "little")
+
+
+def directory(run: Cohort, client: int) -> KeyDirectory:
+    message = run.read(run.requests[client], KeyDirectory)
+    assert isinstance(message, KeyDirectory)
+    return message
+
+
+def refuses(run: Cohort, message: Message, match: str) -> RemoteError:
+    """The first client closes over this request, with nothing sent."""
+    client = run.clients[IDS[0]]
+    with pytest.raises(RemoteError, match=match) as caught:
+        client.handle(run.write(message))
+    assert client.closed
+    return caught.value
+
+
+BAD_KEYS: dict[str, Callable[[KeyDirectory, bytes], bytes]] = {
+    "repeated": lambda honest, own: honest.keys[1],
+    "damaged": lambda honest, own: honest.keys[0][:-1],
+    "not canonical": lambda honest, own: NOT_CANONICAL,
+    "its own": lambda honest, own: own,
+    "zero": lambda honest, own: LOW_ORDER[0],
+    "one": lambda honest, own: LOW_ORDER[1],
+}
+
+
+@pytest.mark.parametrize("bad", BAD_KEYS)
+def test_client_closes_over_a_bad_key_and_names_whose(bad: str) -> None:
+    run = cohort()
+    replies = run.replies()
+    advertised = run.read(replies[IDS[0]], AdvertisedKey)
+    assert isinstance(advertised, AdvertisedKey)
+    run.deliver(replies)
+    honest = directory(run, IDS[0])
+    forged = BAD_KEYS[bad](honest, advertised.key)
+    error = refuses(run, KeyDirectory(honest.clients, (forged, *honest.keys[1:])), "key")
+    assert len(error.culprits) == 1
+    assert error.culprits <= {honest.clients[0], honest.clients[1]}
+
+
+def test_client_closes_over_a_directory_that_is_not_of_its_session() -> None:
+    for change, match in (
+        (lambda c, k: ((c[1], c[0], *c[2:]), k), "unordered"),
+        (lambda c, k: ((c[0], c[0], *c[2:]), k), "repeated"),
+        (lambda c, k: (c, k[1:]), "one key for each"),
+        (lambda c, k: (tuple(sorted((*c[1:], IDS[0]))), k), "this one"),
+        (lambda c, k: (tuple(sorted((*c[1:], 4))), k), "not in the session"),
+        (lambda c, k: (c[:2], k[:2]), "no fewer than 4"),
+        (lambda c, k: ((), ()), "no fewer than 4"),
+    ):
+        run = cohort().to_round(1)
+        honest = directory(run, IDS[0])
+        refuses(run, KeyDirectory(*change(honest.clients, honest.keys)), match)
+
+
+def test_client_closes_over_shares_that_are_not_its_own_or_were_altered() -> None:
+    for change, match, culprits in (
+        (lambda c, s: (c, (s[1], s[0], *s[2:])), "does not open", 1),
+        (lambda c, s: (c, (memoryview(bytes(s[0])[:-1] + b"\0"), *s[1:])), "does not open", 1),
+        (lambda c, s: (c, (memoryview(b""), *s[1:])), "does not open", 1),
+        (lambda c, s: (c, s[1:]), "as many shares", 0),
+        (lambda c, s: (tuple(sorted((*c[1:], 4))), s), "not in the key directory", 0),
+        (lambda c, s: (c[:2], s[:2]), "no fewer than 4", 0),
+    ):
+        run = cohort().to_round(2)
+        honest = run.read(run.requests[IDS[0]], DeliveredShares)
+        assert isinstance(honest, DeliveredShares)
+        error = refuses(run, DeliveredShares(*change(honest.clients, honest.ciphertexts)), match)
+        assert len(error.culprits) == culprits
+
+
+def test_client_closes_over_another_holders_shares() -> None:
+    run = cohort().to_round(2)
+    stolen = run.read(run.requests[IDS[1]], DeliveredShares)
+    own = run.read(run.requests[IDS[0]], DeliveredShares)
+    assert isinstance(stolen, DeliveredShares)
+    assert isinstance(own, DeliveredShares)
+    common = [client for client in own.clients if client in stolen.clients]
+    ciphertexts = tuple(stolen.ciphertexts[stolen.clients.index(client)] for client in common)
+    refuses(run, DeliveredShares(tuple(common), ciphertexts), "does not open")
+
+
+@pytest.mark.parametrize(
+    ("survivors", "match"),
+    [
+        (IDS[1:6], "leaves this client out"),
+        ((), "leaves this client out"),
+        (IDS[:3], "no fewer than 4"),
+        ((IDS[0],), "no fewer than 4"),
+        ((*IDS[:5], IDS[6]), "shared nothing"),
+        ((*IDS[:4], 4), "shared nothing"),
+        ((*IDS[:5], IDS[1]), "twice"),
+        ((*IDS[:5], IDS[0]), "twice"),
+    ],
+)
+def test_client_closes_over_a_bad_survivor_set(survivors: tuple[int, ...], match: str) -> None:
+    refuses(cohort().to_round(3), Survivors(tuple(sorted(survivors))), match)
+
+
+def test_client_closes_over_a_survivor_set_out_of_order() -> None:
+    refuses(cohort().to_round(3), Survivors(IDS[:6]), "ascending")
+
+
+def test_client_answers_one_survivor_set_only() -> None:
+    run = cohort().to_round(3)
+    client = run.clients[IDS[0]]
+    client.handle(run.requests[IDS[0]])
+    assert client.closed
+
+
+def test_client_closes_over_an_authentic_share_that_is_no_vector_of_the_field() -> None:
+    run = cohort().to_round(3)
+    held = run.clients[IDS[0]]._party.state.held
+    packed = next(owner for owner, share in held.items() if len(share.reveal()) != 32 and owner != IDS[0])
+    held[packed] = Secret(b"\xff" * len(held[packed].reveal()))
+    with pytest.raises(RemoteError) as caught:
+        run.clients[IDS[0]].handle(run.requests[IDS[0]])
+    assert caught.value.culprits == {packed}
+
+
+BAD_REPLIES: tuple[tuple[int, str, Callable[[Message], Message]], ...] = (
+    (0, "canonical", lambda m: AdvertisedKey(NOT_CANONICAL)),
+    (0, "canonical", lambda m: AdvertisedKey(b"")),
+    (0, "low order", lambda m: AdvertisedKey(LOW_ORDER[0])),
+    (1, "sealed shares", lambda m: SealedShares(m.ciphertexts[1:])),  # type: ignore[attr-defined]  # of this round
+    (1, "sealed shares", lambda m: SealedShares(memoryview(b""))),
+    (2, "packed", lambda m: MaskedInput(memoryview(b""))),
+    (2, "modulus", lambda m: MaskedInput(memoryview(b"\xff" * 27 + b"\x01"))),
+    (2, "padding", lambda m: MaskedInput(memoryview(b"\xff" * 28))),
+    (3, "other clients", lambda m: AggregatedShares(m.survivors[1:], m.packed)),  # type: ignore[attr-defined]  # likewise
+    (3, "packed", lambda m: AggregatedShares(m.survivors, memoryview(b""))),  # type: ignore[attr-defined]  # likewise
+    (3, "modulus", lambda m: AggregatedShares(m.survivors, memoryview(b"\xff" * 11 + b"\x1f"))),  # type: ignore[attr-defined]  # likewise
+)
+
+
+@pytest.mark.parametrize(("number", "match", "change"), BAD_REPLIES)
+def test_server_is_unchanged_by_a_bad_reply(number: int, match: str, change: Callable[[Message], Message]) -> None:
+    run = cohort().to_round(number)
+    replies = run.replies()
+    honest = run.read(replies[IDS[0]], run.rows[number].reply)
+    with pytest.raises(RemoteError, match=match) as caught:
+        run.server.receive(IDS[0], run.write(change(honest)))
+    assert caught.value.culprits == {IDS[0]}
+    run.deliver(replies)
+    run.to_round(4)
+    assert isinstance(run.step, Finish)
+    assert run.step.total.tolist() == exact(run.inputs, run.step.contributors, PRIME)
+
+
+def test_server_refuses_a_key_advertised_before() -> None:
+    run = cohort()
+    replies = run.replies()
+    run.server.receive(IDS[0], replies[IDS[0]])
+    with pytest.raises(RemoteError, match="before") as caught:
+        run.server.receive(IDS[1], replies[IDS[0]])
+    assert caught.value.culprits == {IDS[1]}
+
+
+@pytest.mark.parametrize("length", [1, 100, 30_000])
+@pytest.mark.parametrize(("privacy", "responders"), [(1, 2), (1, 8), (7, 8)])
+def test_every_message_is_within_the_limit_and_no_more_is_taken(length: int, privacy: int, responders: int) -> None:
+    protocol, each = LightSecAgg(privacy=privacy, responders=responders), session(IDS, 8, length=length)
+    largest = 0
+
+    def measure(transmission: object) -> None:
+        nonlocal largest
+        largest = max(largest, len(transmission.data))  # type: ignore[attr-defined]  # a Transmission
+
+    simulate(protocol, each, vectors(each), tap=measure)
+    limit = protocol.message_limit(each)
+    assert largest <= limit <= 1.2 * largest + 2_000
+    run = Cohort(protocol, each)
+    with pytest.raises(MalformedMessage, match="at most"):
+        run.server.receive(IDS[0], bytes(limit + 1))

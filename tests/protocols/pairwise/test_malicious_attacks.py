@@ -1,0 +1,357 @@
+"""Attacks from end to end by a server that does what it likes, with what it has learned worked out in full.
+
+What a server learns is worked out by `Loot`: from the shares that clients reveal to it, and those of clients that help
+it, it rebuilds what it can, and removes what masks it can from the inputs that it got.  That the attacks are real is
+shown beside each: where a defence is missing they succeed, and give the sum of a few clients or of one.
+"""
+
+import dataclasses
+import random
+from collections.abc import Callable, Collection
+from itertools import combinations
+from typing import Final
+
+import pytest
+from msgspec.structs import replace
+
+from protocols import Adversary, Member, SecAgg, SecAggPlus, Secret
+from protocols.codec import Message
+from protocols.crypto import key_agreement, sealing, shamir
+from protocols.identity import SessionRecord, Signatures
+from protocols.pairwise import graph
+from protocols.pairwise.derived import KEYS
+from protocols.pairwise.messages import (
+    AdvertisedKeys,
+    DeliveredShares,
+    SealedShares,
+    Survivors,
+)
+from tests.conformance.cohorts import Setting, identity, member, setting
+from tests.support.share_collector import Loot, Raid, raid
+
+SHARE, MASK, CONFIRM, REVEAL = 1, 2, 3, 4
+SEED, MASKING = 0, 1
+SIX: Final = tuple(range(6))
+MALICIOUS: Final = setting(SecAgg(adversary=Adversary.MALICIOUS), SIX, 4)
+CURIOUS: Final = setting(SecAgg(), SIX, 3)
+
+
+@pytest.mark.parametrize("where", [CURIOUS, MALICIOUS], ids=["curious", "malicious"])
+def test_honest_server_learns_the_sum_of_all_survivors_and_no_other(where: Setting) -> None:
+    for survivors in (SIX, (0, 1, 3, 5)):
+        run, loot = raid(where)
+        assert run.tell(loot, dict.fromkeys(survivors, survivors)) == set(survivors)
+        loot.masked = {client: loot.masked[client] for client in survivors}
+        assert loot.exposed() == [set(survivors)]
+
+
+# One client both active and dead.
+
+
+def both_alive_and_dead(run: Raid, loot: Loot, victim: int, corrupt: Collection[int] = ()) -> list[set[int]]:
+    """The others in two halves: one hears that the victim is alive, the other that it is dead."""
+    everyone = run.setting.session.clients
+    others = [client for client in everyone if client != victim and client not in corrupt]
+    half = -(-len(others) // 2)
+    alive = dict.fromkeys((victim, *others[half:]), everyone)
+    dead = dict.fromkeys(others[:half], tuple(client for client in everyone if client != victim))
+    run.tell(loot, alive | dead, corrupt)
+    return [group for group in loot.exposed() if len(group) < run.setting.session.threshold]
+
+
+def test_node_active_and_dead_exposes_one_client_to_a_server_that_lies_in_curious_mode() -> None:
+    """Which is why that mode is for servers that follow the protocol."""
+    run, loot = raid(CURIOUS)
+    assert both_alive_and_dead(run, loot, 2) == [{2}]
+
+
+def test_node_active_and_dead_exposes_nobody_in_malicious_mode() -> None:
+    for victim in SIX:
+        run, loot = raid(MALICIOUS)
+        assert both_alive_and_dead(run, loot, victim) == []
+        assert run.leaks() == set()
+
+
+def seven(threshold: int) -> Setting:
+    return setting(SecAgg(adversary=Adversary.MALICIOUS), tuple(range(7)), threshold)
+
+
+def test_node_active_and_dead_exposes_nobody_with_a_corrupt_client_at_the_threshold_asked_for() -> None:
+    """2 * 5 > 7 + 1: the corrupt client signs both stories, and holds a share of either secret."""
+    for victim in range(6):
+        run, loot = raid(seven(5))
+        assert both_alive_and_dead(run, loot, victim, corrupt=[6]) == []
+        assert run.leaks() == set()
+
+
+def test_node_active_and_dead_exposes_one_client_one_below_the_threshold_asked_for() -> None:
+    """2 * 4 > 7 + 0, so clients that reckon with no corrupt one take part; there is one, and the threshold too low."""
+    run, loot = raid(seven(4))
+    assert both_alive_and_dead(run, loot, 2, corrupt=[6]) == [{2}]
+
+
+def test_server_gets_both_secrets_of_nobody_however_it_splits_the_clients() -> None:
+    """Every way to show each of six clients one of two survivor sets: at most one of the sets is gone on with."""
+    one, two = SIX, (0, 1, 2, 3, 4)
+    for split in range(2**6):
+        shown = {client: two if split >> client & 1 else one for client in SIX}
+        run, loot = raid(MALICIOUS)
+        revealing = run.tell(loot, shown)
+        assert len({shown[client] for client in revealing}) <= 1
+        assert bool(revealing) == any(
+            sum(shown[client] == story and client in story for client in SIX) >= 4 for story in (one, two)
+        )
+        for owner in SIX:
+            assert loot.secret(owner, SEED) is None or loot.secret(owner, MASKING) is None
+        assert all(len(group) >= 5 for group in loot.exposed())
+        if not revealing:
+            assert run.leaks() == set()
+
+
+# Two runs of neighbours on the circle, declared dropped: what is left falls apart, where the threshold allows it.
+
+
+def circle(run: Raid) -> tuple[int, ...]:
+    return graph.order(run.server._party.state.root, run.setting.session.clients)
+
+
+def two_arcs(run: Raid, loot: Loot, apart: int, corrupt: Collection[int] = ()) -> list[set[int]]:
+    """Declare two runs of half the degree dropped, `apart` clients between them; what is exposed then."""
+    order, side = circle(run), run.setup.degree // 2
+    gaps = {*order[:side], *order[side + apart : 2 * side + apart]}
+    survivors = [client for client in run.setting.session.clients if client not in gaps]
+    run.tell(loot, dict.fromkeys(survivors, survivors), [client for client in corrupt if client in survivors])
+    for client in set(corrupt) & gaps:
+        loot.corrupt(client)
+    return loot.exposed()
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Reckoning(Setting):
+    """A setting whose clients reckon with their own fraction of corrupt clients."""
+
+    adversarial: float
+
+    def member(self, client: int, record: SessionRecord | None = None) -> Member | None:
+        found = Setting.member(self, client, record)
+        return found and dataclasses.replace(found, adversarial=self.adversarial)
+
+
+def sparse(
+    clients: int,
+    threshold: int,
+    share_threshold: int,
+    adversary: Adversary,
+    *,
+    neighbours: int = 4,
+    adversarial: float = 0.0,
+) -> Setting:
+    protocol = SecAggPlus(neighbours=neighbours, share_threshold=share_threshold, adversary=adversary)
+    made = setting(protocol, tuple(range(clients)), threshold)
+    return Reckoning(label="sparse", protocol=protocol, session=made.session, adversarial=adversarial)
+
+
+def test_two_arcs_expose_the_sum_of_a_few_in_curious_mode() -> None:
+    run, loot = raid(sparse(24, 13, 3, Adversary.CURIOUS))
+    exposed = two_arcs(run, loot, 6)
+    assert sorted(map(len, exposed)) == [6, 14]
+
+
+@pytest.mark.parametrize("apart", range(1, 11))
+def test_two_arcs_expose_nobody_with_parameters_that_clients_take_in_malicious_mode(apart: int) -> None:
+    """Those next to a gap refuse, and with their shares missing no part can be summed."""
+    where = sparse(24, 13, 4, Adversary.MALICIOUS)
+    run, loot = raid(where)
+    assert two_arcs(run, loot, apart) == []
+    assert any(run.clients[client].closed for client in where.session.clients)
+
+
+@pytest.mark.parametrize("helper", range(0, 30, 3))
+def test_two_arcs_expose_nobody_with_the_help_of_a_corrupt_client(helper: int) -> None:
+    """It signs whatever helps, gives all its shares away, and may itself be declared dropped."""
+    where = sparse(30, 16, 7, Adversary.MALICIOUS, neighbours=8, adversarial=1 / 30)
+    run, loot = raid(where)
+    assert [group for group in two_arcs(run, loot, 9, corrupt=[helper]) if group != {helper}] == []
+
+
+def test_arcs_that_clients_agree_to_leave_all_others_connected() -> None:
+    """One run dropped, or two that are short, with enough holders left for everyone: the one sum there is, of all."""
+    for gaps in ((0,), (0, 5), (0, 7, 14)):
+        run, loot = raid(sparse(24, 13, 4, Adversary.MALICIOUS))
+        order = circle(run)
+        dropped = {order[gap] for gap in gaps}
+        survivors = [client for client in range(24) if client not in dropped]
+        assert run.tell(loot, dict.fromkeys(survivors, survivors)) == set(survivors)
+        loot.masked = {client: loot.masked[client] for client in survivors}
+        assert loot.exposed() == [set(survivors)]
+
+
+# One client alone among clients that are not there, or that the server has made up.
+
+
+def alone(run: Raid, stage: str, company: int) -> None:
+    """Isolate client 0 with a few others at one stage; it must refuse."""
+    few = tuple(range(company + 1))
+    match stage:
+        case "directory":
+            run.to_round(SHARE)
+            run.refuses(0, run.directory(0, {client: run.keys[client] for client in few}), "no fewer than")
+        case "sharing":
+            run.to_round(MASK)
+            honest = run.request(0, DeliveredShares)
+            cut = DeliveredShares(run.bitmap(*few), honest.fingerprints[:company], honest.ciphertexts[:company])
+            run.refuses(0, cut, "no fewer than")
+        case "survivors":
+            run.to_round(CONFIRM)
+            run.refuses(0, Survivors(run.bitmap(*few)), "no fewer than")
+
+
+@pytest.mark.parametrize("stage", ["directory", "sharing", "survivors"])
+@pytest.mark.parametrize("company", range(3))
+def test_client_that_is_isolated_refuses(stage: str, company: int) -> None:
+    alone(Raid(MALICIOUS), stage, company)
+    if company < 2:
+        alone(Raid(CURIOUS), stage, company)
+
+
+def forged_directory(run: Raid, victim: int, sign: Callable[[int, AdvertisedKeys], bytes]) -> Message:
+    """Keys that the server has made up for everyone but the victim."""
+    made = {}
+    for client in run.setting.session.clients:
+        pair = [
+            key_agreement.KeyPair(Secret(b"server's own key %2d for client %d" % (use, client))) for use in (10, 11)
+        ]
+        unsigned = AdvertisedKeys(pair[0].public, pair[1].public, b"")
+        made[client] = replace(unsigned, signature=sign(client, unsigned))
+    return run.directory(victim, made | {victim: run.keys[victim]})
+
+
+def test_server_in_the_middle_of_every_key_is_refused_by_everyone() -> None:
+    """Unsigned, with signatures of honest keys, or signed by identities of its own."""
+    signatures = Signatures(MALICIOUS.protocol.digest(MALICIOUS.session), MALICIOUS.session.roster)
+
+    def own(client: int, made: AdvertisedKeys) -> bytes:
+        who = dataclasses.replace(member(client, MALICIOUS.session), identity=identity(1000 + client))
+        return signatures.sign(who, client=client, purpose=KEYS, payload=made.joined)
+
+    advertised = Raid(MALICIOUS)
+    advertised.to_round(SHARE)
+    honest = advertised.keys
+    for sign in (lambda client, made: b"", lambda client, made: honest[client].signature, own):
+        for victim in SIX:
+            run = Raid(MALICIOUS)
+            run.to_round(SHARE)
+            run.refuses(victim, forged_directory(run, victim, sign), "not signed by client")
+
+
+def test_server_in_the_middle_opens_everything_in_curious_mode() -> None:
+    """Without identities a client cannot tell: it deals its shares to the server."""
+    run = Raid(CURIOUS)
+    run.to_round(SHARE)
+    directory = forged_directory(run, 0, lambda client, made: b"")
+    dealt = run.codec.decode(SHARE, SealedShares, run.ask(0, directory))
+    root = run.clients[0]._party.state.root
+    shares = {}
+    for position, holder in enumerate(range(1, 6)):
+        pair = key_agreement.KeyPair(Secret(b"server's own key 10 for client %d" % holder))
+        fingerprint = dealt.fingerprints[64 * holder : 64 * holder + 64]
+        key = run.setup.schedule(root).share_key(
+            pair.agree(run.keys[0].sealing), sender=0, receiver=holder, fingerprints=fingerprint
+        )
+        shares[holder] = sealing.open_sealed(key, dealt.ciphertexts[position])[:33]
+    assert shamir.combine(shares, threshold=3) == Secret(run.drawn[0][2])
+
+
+# Two directories.
+
+
+def two_directories(split: int) -> tuple[Raid, Loot]:
+    """Some clients are shown everyone's keys; the others, that client 5 has signed other keys, which it has."""
+    run = Raid(MALICIOUS)
+    run.to_round(SHARE)
+    honest = run.keys
+    other = [key_agreement.KeyPair(Secret(b"another key of client 5, use %3d" % use)).public for use in (1, 2)]
+    unsigned = AdvertisedKeys(other[0], other[1], b"")
+    who = member(5, MALICIOUS.session)
+    signature = run.setup.signatures.sign(who, client=5, purpose=KEYS, payload=unsigned.joined)
+    changed = honest | {5: replace(unsigned, signature=signature)}
+    dealt = {}
+    for client in range(5):
+        dealt[client] = run.ask(client, run.directory(client, changed if split >> client & 1 else honest))
+    dealt[5] = run.ask(5, run.directory(5, honest))
+    run.deliver(dealt)
+    return run, run.masked_inputs()
+
+
+def test_two_directories_expose_nobody() -> None:
+    """Client 5 helps the server; every way to show each of the other five one of the two."""
+    for split in range(2**5):
+        run, loot = two_directories(split)
+        revealing = run.tell(loot, dict.fromkeys(range(5), SIX), corrupt=[5])
+        shown = {split >> client & 1 for client in revealing}
+        assert len(shown) <= 1
+        if not revealing:
+            assert run.leaks() == set()
+        partial = [group for group in loot.exposed() if not group >= set(range(5))]
+        assert partial in ([], [{5}]), split
+
+
+def test_masks_and_shares_of_two_directories_have_nothing_in_common() -> None:
+    """Shares dealt under one do not open under the other; who was shown which is told apart by that alone."""
+    run, loot = two_directories(0b00111)
+    for client in range(5):
+        same = {other for other in range(5) if loot.roots[other] == loot.roots[client]}
+        assert set(run.held[client]) - {5} == same
+
+
+# Replies of the last round to a server that asks twice.
+
+
+def test_client_asked_twice_for_shares_reveals_once() -> None:
+    run, loot = raid(MALICIOUS)
+    assert run.tell(loot, dict.fromkeys(SIX, SIX)) == set(SIX)
+    before = {client: list(sent) for client, sent in run.sent.items()}
+    for survivors in combinations(SIX, 5):
+        for client in SIX:
+            for number in (CONFIRM, REVEAL):
+                assert run.clients[client].closed
+                with pytest.raises(Exception, match="closed"):
+                    run.answer(client, run.codec.encode(number, Survivors(run.bitmap(*survivors))))
+    assert run.sent == before
+
+
+# Stories at random.
+
+
+@pytest.mark.parametrize(
+    "where",
+    [
+        sparse(12, 7, 4, Adversary.MALICIOUS),
+        sparse(14, 8, 5, Adversary.MALICIOUS, adversarial=1 / 14),
+        sparse(14, 8, 7, Adversary.MALICIOUS, neighbours=8, adversarial=1 / 14),
+    ],
+    ids=["nobody corrupt", "one of four neighbours", "one of eight neighbours"],
+)
+def test_random_stories_expose_the_sum_of_enough_or_nothing(where: Reckoning) -> None:
+    """25 times: one story or two of runs of clients that dropped, as many as the threshold allows, told at random."""
+    clients, threshold = len(where.session.clients), where.session.threshold
+    exposures = 0
+    for number in range(25):
+        chance = random.Random(number)
+        run, loot = raid(where)
+        corrupt = chance.sample(range(clients), round(clients * where.adversarial))
+        order = circle(run)
+        stories = []
+        for _ in range(chance.choice([1, 1, 2])):
+            gaps = set[int]()
+            while len(gaps) < chance.randrange(clients - threshold + 1):
+                start, length = chance.randrange(clients), chance.randrange(1, 4)
+                gaps |= {order[(start + step) % clients] for step in range(length)}
+            gaps = set(sorted(gaps)[: clients - threshold])
+            stories.append([client for client in range(clients) if client not in gaps])
+        told = {client: chance.choices(stories, weights=[9, 1][: len(stories)])[0] for client in range(clients)}
+        run.tell(loot, {client: story for client, story in told.items() if client in story}, corrupt)
+        honest = [group - set(corrupt) for group in loot.exposed() if group != set(corrupt)]
+        assert all(len(group) >= threshold - len(corrupt) for group in honest)
+        exposures += bool(honest)
+    assert 0 < exposures < 25

@@ -1,0 +1,300 @@
+"""Survivor sets and confirmations by a server that does what it likes, line by line of what a client refuses."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Final
+
+import msgspec
+import pytest
+
+from protocols import (
+    Adversary,
+    Client,
+    MalformedMessage,
+    MemoryRecord,
+    RemoteError,
+    SecAgg,
+    Secret,
+    SessionReused,
+)
+from protocols.identity import SessionRecord, Signatures
+from protocols.pairwise.derived import KEYS, SHARES, SURVIVORS
+from protocols.pairwise.messages import (
+    Confirmations,
+    DeliveredShares,
+    Survivors,
+    bitmap,
+    chosen,
+)
+from tests.conformance.cohorts import Setting, identity, member, setting, stream
+from tests.support.malicious_server import Play
+
+SHARE, MASK, CONFIRM = 1, 2, 3
+CLIENTS: Final = tuple(range(6))
+WHERE: Final = setting(SecAgg(adversary=Adversary.MALICIOUS), CLIENTS, 4)
+STORAGE: Final = Secret(b"the key that snapshots are under")
+
+
+def at(number: int, where: Setting = WHERE) -> Play:
+    run = Play(where)
+    run.to_round(number)
+    return run
+
+
+# Survivor sets.
+
+
+def test_every_bitmap_is_a_survivor_set_and_the_rest_is_dropped() -> None:
+    """A set that overlaps the dropped one, names a client twice or leaves one out of both cannot be written down."""
+    session = WHERE.session
+    seen = set()
+    for value in range(2**8):
+        data = bytes([value])
+        if value >= 2 ** len(CLIENTS):
+            with pytest.raises(MalformedMessage, match="not of this session"):
+                chosen(data, session)
+            continue
+        survivors = chosen(data, session)
+        dropped = set(CLIENTS) - survivors
+        assert survivors == {client for client in CLIENTS if value >> client & 1}
+        assert survivors | dropped == set(CLIENTS)
+        assert bitmap(survivors, session) == data
+        seen.add(survivors)
+    assert len(seen) == 2 ** len(CLIENTS)
+    for data in (b"", b"\x0f\x00", bytes(2)):
+        with pytest.raises(MalformedMessage, match="not of this session"):
+            chosen(data, session)
+
+
+@pytest.mark.parametrize("body", [[b"\x0f", b"\x30"], [b"\x0f", [4, 5]], [[0, 1, 2, 3]], [[0, 0, 1, 2]], [], b"\x0f"])
+def test_client_refuses_a_survivor_set_of_another_form(body: object) -> None:
+    """A second list, of dropped clients, has no place in the message."""
+    run = at(CONFIRM)
+    version, digest, number, _ = msgspec.msgpack.decode(run.requests[0])
+    with pytest.raises(MalformedMessage):
+        run.answer(0, msgspec.msgpack.encode([version, digest, number, body]))
+    run.closed_without_a_word(0)
+
+
+def resumed(run: Play, client: int, data: bytes, record: SessionRecord) -> Client:
+    """A client started again from a snapshot, with the record that it kept."""
+    who = dataclasses.replace(member(client, run.setting.session), sessions=record)
+    return Client.restore(
+        run.setting.protocol, run.setting.session, data, key=STORAGE, entropy=stream(b"again"), member=who
+    )
+
+
+def test_client_confirms_just_the_survivor_sets_it_may() -> None:
+    """Every bitmap, shown to a client that knows of clients 0 to 4: 5 has advertised keys, and shared nothing."""
+    run = at(SHARE)
+    replies = run.replies()
+    del replies[5]
+    run.deliver(replies)
+    run.deliver(run.replies())
+    snapshot = run.clients[0].snapshot(STORAGE)
+    for value in range(2**8):
+        record = MemoryRecord()
+        for number in range(CONFIRM):
+            record.record(identity(0).public, WHERE.session.session_id, number)
+        machine = resumed(run, 0, snapshot, record)
+        members = [client for client in range(8) if value >> client & 1]
+        request = run.codec.encode(CONFIRM, Survivors(bytes([value])))
+        if 0 in members and len(members) >= 4 and max(members) <= 4:
+            machine.handle(request)
+            continue
+        with pytest.raises(RemoteError) as caught:
+            machine.handle(request)
+        assert isinstance(caught.value, MalformedMessage) is (max(members, default=0) > 5)
+        assert machine.closed
+
+
+@pytest.mark.parametrize(
+    ("survivors", "match"),
+    [
+        ((1, 2, 3, 4, 5), "names this client as dropped"),
+        ((), "names this client as dropped"),
+        ((0, 1, 2), "3 clients survive, this client allows no fewer than 4"),
+        ((0,), "no fewer than 4"),
+    ],
+)
+def test_client_refuses_survivor_sets_without_itself_or_below_the_threshold(
+    survivors: tuple[int, ...], match: str
+) -> None:
+    run = at(CONFIRM)
+    run.refuses(0, Survivors(run.bitmap(*survivors)), match)
+
+
+@pytest.mark.parametrize("number", [0, SHARE])
+def test_client_refuses_a_survivor_that_it_never_met(number: int) -> None:
+    """Client 5 has advertised nothing, or keys only."""
+    run = at(number)
+    replies = run.replies()
+    del replies[5]
+    run.deliver(replies)
+    while run.number < CONFIRM:
+        run.deliver(run.replies())
+    run.refuses(0, Survivors(run.bitmap(0, 1, 2, 3, 5)), "shared nothing")
+
+
+def test_client_refuses_sharers_that_it_never_met() -> None:
+    run = at(0)
+    replies = run.replies()
+    del replies[5]
+    run.deliver(replies)
+    run.deliver(run.replies())
+    honest = run.request(0, DeliveredShares)
+    run.refuses(0, msgspec.structs.replace(honest, members=run.bitmap(*CLIENTS)), "not all in the key directory")
+
+
+def test_client_refuses_a_second_survivor_set() -> None:
+    run = at(CONFIRM)
+    run.ask(0, Survivors(run.bitmap(0, 1, 2, 3)))
+    with pytest.raises(MalformedMessage, match=r"of round 3, where round 4 is open"):
+        run.ask(0, Survivors(run.bitmap(0, 1, 2, 4)))
+    run.closed_without_a_word(0)
+
+
+def test_client_refuses_a_second_survivor_set_after_a_restart_from_an_old_snapshot() -> None:
+    run = at(CONFIRM)
+    record = MemoryRecord()
+    for number in range(CONFIRM):
+        record.record(identity(0).public, WHERE.session.session_id, number)
+    snapshot = run.clients[0].snapshot(STORAGE)
+    first = resumed(run, 0, snapshot, record)
+    first.handle(run.codec.encode(CONFIRM, Survivors(run.bitmap(0, 1, 2, 3))))
+    second = resumed(run, 0, snapshot, record)
+    with pytest.raises(SessionReused, match="round 3 of a session whose last recorded round is 3"):
+        second.handle(run.codec.encode(CONFIRM, Survivors(run.bitmap(0, 1, 2, 4))))
+    assert second.closed
+
+
+@pytest.mark.parametrize("number", range(5))
+def test_client_restarted_from_an_old_snapshot_answers_no_round_twice(number: int) -> None:
+    run, record = Play(WHERE), MemoryRecord()
+    run.clients[0] = WHERE.client(0, run.inputs[0], stream(b"run0"), record)
+    run.to_round(number)
+    snapshot = run.clients[0].snapshot(STORAGE)
+    run.answer(0, run.requests[0])
+    again = resumed(run, 0, snapshot, record)
+    with pytest.raises(SessionReused):
+        again.handle(run.requests[0])
+    assert again.closed
+
+
+def test_client_resumed_without_its_record_answers_nothing() -> None:
+    run = at(CONFIRM)
+    again = resumed(run, 0, run.clients[0].snapshot(STORAGE), MemoryRecord())
+    with pytest.raises(SessionReused, match="round 3 of a session whose last recorded round is -1"):
+        again.handle(run.requests[0])
+    assert again.closed
+
+
+# Confirmations.
+
+
+def confirmed(run: Play) -> dict[int, bytes]:
+    """Everyone's honest signature over the one survivor set, by client."""
+    run.deliver(run.replies())
+    return dict(run.server._party.state.confirmations)
+
+
+def joined(run: Play, signatures: dict[int, bytes]) -> Confirmations:
+    return Confirmations(run.bitmap(*signatures), b"".join(signatures[client] for client in sorted(signatures)))
+
+
+def test_client_refuses_too_few_confirmations() -> None:
+    for signers in ((), (0,), (0, 1, 2), (3, 4, 5)):
+        run = at(CONFIRM)
+        found = confirmed(run)
+        message = joined(run, {signer: found[signer] for signer in signers})
+        run.refuses(0, message, f"{len(signers)} confirmations, where 4 are needed")
+
+
+def test_client_takes_any_confirmations_of_enough_survivors() -> None:
+    for signers in ((0, 1, 2, 3), (2, 3, 4, 5), CLIENTS):
+        run = at(CONFIRM)
+        found = confirmed(run)
+        run.ask(0, joined(run, {signer: found[signer] for signer in signers}))
+        assert run.leaks() == {0}
+
+
+def by_another(run: Play, signer: int, client: int, **changes: bytes) -> bytes:
+    """A signature over the survivors as `client` would make it, by the identity of `signer`."""
+    state = run.server._party.state
+    agreed = {
+        "root": state.root,
+        "members": run.bitmap(*state.members),
+        "survivors": run.bitmap(*state.survivors),
+    }
+    agreed |= {name: value for name, value in changes.items() if name in agreed}
+    who = dataclasses.replace(member(client, run.setting.session), identity=identity(signer))
+    made = Signatures(changes.get("digest", run.setup.digest), run.setting.session.roster)
+    purpose = changes.get("purpose", SURVIVORS)
+    return made.sign(who, client=client, purpose=purpose, payload=b"".join(agreed.values()))
+
+
+@pytest.mark.parametrize(
+    "forge",
+    [
+        lambda run, f: bytes(64),
+        lambda run, f: bytes([f[1][0] ^ 1]) + f[1][1:],
+        lambda run, f: f[1][:-1] + bytes([f[1][-1] ^ 1]),
+        lambda run, f: f[2],
+        lambda run, f: by_another(run, 99, 1),
+        lambda run, f: by_another(run, 2, 1),
+        lambda run, f: by_another(run, 1, 2),
+        lambda run, f: by_another(run, 1, 1, survivors=run.bitmap(0, 1, 2, 3)),
+        lambda run, f: by_another(run, 1, 1, members=run.bitmap(0, 1, 2, 3)),
+        lambda run, f: by_another(run, 1, 1, root=bytes(32)),
+        lambda run, f: by_another(run, 1, 1, digest=bytes(32)),
+        lambda run, f: by_another(run, 1, 1, purpose=SHARES),
+        lambda run, f: by_another(run, 1, 1, purpose=KEYS),
+    ],
+)
+def test_client_refuses_confirmations_that_their_signers_have_not_made(
+    forge: Callable[[Play, dict[int, bytes]], bytes],
+) -> None:
+    run = at(CONFIRM)
+    found = confirmed(run)
+    assert by_another(run, 1, 1) == found[1]
+    found[1] = forge(run, found)
+    run.refuses(0, joined(run, found), "not signed by client 1")
+
+
+def test_client_refuses_confirmations_from_another_session() -> None:
+    """The same clients, the same survivors, another session id; and the very keys, replayed, would not help."""
+    session = dataclasses.replace(WHERE.session, session_id=b"the session before this one")
+    other = at(CONFIRM, Setting(label="before", protocol=WHERE.protocol, session=session))
+    replayed = confirmed(other)
+    run = at(CONFIRM)
+    confirmed(run)
+    run.refuses(0, joined(run, replayed), "not signed by client 0")
+
+
+def test_client_refuses_confirmations_by_clients_that_are_no_survivors() -> None:
+    run = at(MASK)
+    replies = run.replies()
+    del replies[5]
+    run.deliver(replies)
+    found = confirmed(run)
+    found[5] = by_another(run, 5, 5)
+    run.refuses(0, joined(run, found), "by clients that are no survivors")
+
+
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        (lambda c: msgspec.structs.replace(c, signatures=c.signatures[:-64]), "as many signatures as there are"),
+        (lambda c: msgspec.structs.replace(c, signatures=c.signatures + bytes(64)), "as many signatures as there are"),
+        (lambda c: msgspec.structs.replace(c, signatures=c.signatures[1:]), "as many signatures as there are"),
+        (lambda c: msgspec.structs.replace(c, signatures=b""), "as many signatures as there are"),
+        (lambda c: msgspec.structs.replace(c, signatures=c.signatures[64:] + c.signatures[:64]), "not signed by"),
+        (lambda c: msgspec.structs.replace(c, signers=b"\xff"), "not of this session"),
+        (lambda c: msgspec.structs.replace(c, signers=b""), "not of this session"),
+    ],
+)
+def test_client_refuses_confirmations_of_another_form(
+    change: Callable[[Confirmations], Confirmations], match: str
+) -> None:
+    run = at(CONFIRM)
+    run.refuses(0, change(joined(run, confirmed(run))), match)

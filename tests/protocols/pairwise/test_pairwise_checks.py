@@ -1,0 +1,315 @@
+"""What a client of pairwise masking checks for itself: survivor sets, the key directory, shares; and parameters."""
+
+import dataclasses
+import hashlib
+from collections.abc import Callable
+from typing import Any, Final
+
+import pytest
+from msgspec.structs import replace
+
+from protocols import Adversary, OrderError, ParameterError, RemoteError, SecAgg, SecAggPlus
+from protocols.crypto import key_agreement, shamir
+from protocols.pairwise import schedule
+from protocols.pairwise.messages import (
+    AdvertisedKeys,
+    DeliveredShares,
+    KeyDirectory,
+    MaskedInput,
+    RevealedShares,
+    Survivors,
+)
+from tests.conformance.cohorts import setting
+from tests.support.malicious_server import Play
+
+SHARE, MASK, REVEAL = 1, 2, 3
+LOW_ORDER: Final = (1).to_bytes(32, "little")
+KEY: Final = hashlib.sha256(b"some key").digest()[:31] + b"\x01"
+ALIAS: Final = KEY[:31] + b"\x81"  # the same point to X25519, which ignores the top bit
+
+COMPLETE: Final = setting(SecAgg(), tuple(range(5)), 3, length=3)
+SPARSE: Final = setting(SecAggPlus(neighbours=2, share_threshold=2), tuple(range(6)), 3, length=3)
+SIGNED: Final = setting(SecAgg(adversary=Adversary.MALICIOUS), tuple(range(5)), 3, length=3)
+
+Keys = dict[int, AdvertisedKeys]
+
+
+def bitmap(*members: int) -> bytes:
+    return sum(1 << member for member in members).to_bytes(1, "little")
+
+
+@pytest.mark.parametrize(
+    ("survivors", "match"),
+    [
+        (bitmap(1, 2, 3, 4), "names this client as dropped"),
+        (bitmap(0, 1), "no fewer than 3"),
+        (bitmap(0), "no fewer than 3"),
+        (bitmap(), "names this client as dropped"),
+        (b"", "not of this session"),
+        (b"\xff", "not of this session"),
+        (bitmap(0, 1, 2, 5), "not of this session"),
+        (bitmap(0, 1, 2) + b"\x00", "not of this session"),
+        (bytes(100), "not of this session"),
+    ],
+)
+@pytest.mark.parametrize("where", [COMPLETE, SIGNED], ids=["curious", "malicious"])
+def test_client_refuses_survivors_that_could_expose_an_input(where: Any, survivors: bytes, match: str) -> None:
+    run = Play(where)
+    run.to_round(REVEAL)
+    run.refuses(0, Survivors(survivors), match)
+
+
+def test_client_takes_every_survivor_set_that_meets_its_threshold() -> None:
+    for members in ((0, 1, 2), (0, 2, 4), (0, 1, 2, 3), (0, 1, 2, 3, 4)):
+        run = Play(COMPLETE)
+        run.to_round(REVEAL)
+        reply = run.codec.decode(REVEAL, RevealedShares, run.ask(0, Survivors(bitmap(*members))))
+        wanted = [run.held[0][owner][0 if owner in members else 1] for owner in range(5)]
+        assert reply.shares == b"".join(wanted)
+        assert run.leaks() == {0}
+
+
+def test_client_reveals_one_share_of_each_owner_never_both() -> None:
+    run = Play(COMPLETE)
+    run.to_round(REVEAL)
+    run.ask(0, Survivors(bitmap(0, 1, 2)))
+    for owner, (of_seed, of_key) in run.held[0].items():
+        assert (of_seed in run.sent[0][-1]) != (of_key in run.sent[0][-1]), owner
+
+
+def test_client_unmasks_only_one_survivor_set() -> None:
+    run = Play(COMPLETE)
+    run.to_round(REVEAL)
+    run.ask(0, Survivors(bitmap(0, 1, 2)))
+    with pytest.raises(OrderError):
+        run.ask(0, Survivors(bitmap(0, 1, 2, 3)))
+
+
+def test_client_refuses_survivors_without_its_neighbourhood() -> None:
+    run = Play(SPARSE)
+    run.to_round(REVEAL)
+    strangers = set(SPARSE.session.clients) - {0, *run.neighbours(0)}
+    run.refuses(0, Survivors(bitmap(0, *strangers)), "1 in this client's neighbourhood survive")
+
+
+def test_client_refuses_a_survivor_that_shared_nothing() -> None:
+    run = Play(COMPLETE)
+    run.to_round(SHARE)
+    replies = run.replies()
+    del replies[4]
+    run.deliver(replies)
+    run.deliver(run.replies())
+    run.refuses(0, Survivors(bitmap(0, 1, 2, 4)), "shared nothing")
+
+
+def without(keys: Keys, *clients: int) -> Keys:
+    return {client: advertised for client, advertised in keys.items() if client not in clients}
+
+
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        (lambda k: without(k, 0), "does not have the keys that this client advertised"),
+        (lambda k: k | {0: k[1]}, "does not have the keys that this client advertised"),
+        (lambda k: without(k, 2, 3, 4), "no fewer than 3"),
+        (lambda k: {0: k[0]}, "no fewer than 3"),
+        (lambda k: k | {1: k[2]}, "repeated key"),
+        (lambda k: k | {1: AdvertisedKeys(k[2].sealing, KEY, b"")}, "repeated key"),
+        (lambda k: k | {1: AdvertisedKeys(KEY, k[2].sealing, b"")}, "repeated key"),
+        (lambda k: k | {1: AdvertisedKeys(KEY, KEY, b"")}, "two purposes, or a repeated one"),
+        (lambda k: k | {1: AdvertisedKeys(KEY[:31], KEY, b"")}, "not canonical"),
+        (lambda k: k | {1: AdvertisedKeys(KEY, b"", b"")}, "not canonical"),
+        (lambda k: k | {1: AdvertisedKeys(KEY, k[1].masking[:31] + b"\xff", b"")}, "not canonical"),
+        (lambda k: k | {1: AdvertisedKeys(LOW_ORDER, KEY, b"")}, "low order"),
+        (lambda k: k | {1: AdvertisedKeys(KEY, LOW_ORDER, b"")}, "low order"),
+        (lambda k: k | {1: k[0]}, "repeated key"),
+        (lambda k: k | {1: AdvertisedKeys(k[0].masking, k[0].sealing, b"")}, "repeated key"),
+        (lambda k: k | {1: AdvertisedKeys(KEY, k[0].masking, b"")}, "repeated key"),
+        (lambda k: k | {1: replace(k[1], signature=bytes(64))}, "in a session without identities"),
+    ],
+)
+def test_client_refuses_keys_it_cannot_have(change: Callable[[Keys], Keys], match: str) -> None:
+    run = Play(COMPLETE)
+    run.to_round(SHARE)
+    run.refuses(0, run.directory(0, change(run.keys)), match)
+
+
+@pytest.mark.parametrize("weak", [AdvertisedKeys(LOW_ORDER, KEY, b""), AdvertisedKeys(KEY, LOW_ORDER, b"")])
+def test_client_refuses_a_key_of_low_order_and_blames_the_server_that_let_it_pass(weak: AdvertisedKeys) -> None:
+    run = Play(COMPLETE)
+    run.to_round(SHARE)
+    assert run.refuses(0, run.directory(0, run.keys | {3: weak}), "client 3 has a key of low order") == set()
+
+
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        (lambda d, k: KeyDirectory(d.leaves[1:], d.keys), "32 bytes for each of the 5 clients"),
+        (lambda d, k: KeyDirectory(d.leaves + bytes(32), d.keys), "32 bytes for each of the 5 clients"),
+        (lambda d, k: KeyDirectory(b"", d.keys), "32 bytes for each of the 5 clients"),
+        (lambda d, k: KeyDirectory(d.leaves, d.keys[1:]), "keys of 3 neighbours, where there are 4"),
+        (lambda d, k: KeyDirectory(d.leaves, (*d.keys, k[0])), "keys of 5 neighbours, where there are 4"),
+        (lambda d, k: KeyDirectory(d.leaves, ()), "keys of 0 neighbours"),
+        (lambda d, k: KeyDirectory(d.leaves, (d.keys[1], d.keys[0], *d.keys[2:])), "not those in the key directory"),
+        (lambda d, k: KeyDirectory(d.leaves, (k[0], *d.keys[1:])), "not those in the key directory"),
+        (lambda d, k: KeyDirectory(d.leaves[32:] + d.leaves[:32], d.keys), "does not have the keys that this client"),
+        (lambda d, k: KeyDirectory(d.leaves[:-32] + schedule.ABSENT, d.keys), "keys of 4 neighbours, where there are"),
+    ],
+)
+def test_client_refuses_a_directory_that_does_not_hang_together(
+    change: Callable[[KeyDirectory, Keys], KeyDirectory], match: str
+) -> None:
+    run = Play(COMPLETE)
+    run.to_round(SHARE)
+    run.refuses(0, change(run.request(0, KeyDirectory), run.keys), match)
+
+
+def test_client_refuses_someone_elses_neighbours() -> None:
+    run = Play(SPARSE)
+    run.to_round(SHARE)
+    other = next(client for client in SPARSE.session.clients if client not in {0, *run.neighbours(0)})
+    run.refuses(0, run.request(other, KeyDirectory), "not those in the key directory")
+
+
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        (lambda d: replace(d, members=bitmap(1, 2, 3, 4)), "leave this client out"),
+        (lambda d: replace(d, members=bitmap(0, 1, 2, 3, 4) + b"\x00"), "not of this session"),
+        (lambda d: replace(d, members=bitmap(0, 1, 2)), "shares of 4 neighbours, where 2 have shared"),
+        (lambda d: DeliveredShares(bitmap(0, 1), d.fingerprints[:1], d.ciphertexts[:1]), "no fewer than 3"),
+        (lambda d: replace(d, fingerprints=d.fingerprints[1:]), "where 4 have shared"),
+        (lambda d: replace(d, ciphertexts=d.ciphertexts[1:]), "shares of 3 neighbours, where 4 have shared"),
+        (lambda d: DeliveredShares(d.members, (), ()), "shares of 0 neighbours"),
+    ],
+)
+def test_client_refuses_deliveries_it_cannot_have(
+    change: Callable[[DeliveredShares], DeliveredShares], match: str
+) -> None:
+    run = Play(COMPLETE)
+    run.to_round(MASK)
+    run.refuses(0, change(run.request(0, DeliveredShares)), match)
+
+
+def test_client_refuses_shares_of_a_neighbour_that_had_left() -> None:
+    whole = Play(COMPLETE)
+    whole.to_round(MASK)
+    late = whole.request(0, DeliveredShares)
+    run = Play(COMPLETE)
+    replies = run.replies()
+    del replies[4]
+    run.deliver(replies)
+    run.deliver(run.replies())
+    run.refuses(0, late, "not all in the key directory")
+
+
+def test_client_refuses_a_delivery_without_its_neighbourhood() -> None:
+    run = Play(SPARSE)
+    run.to_round(MASK)
+    strangers = set(SPARSE.session.clients) - {0, *run.neighbours(0)}
+    run.refuses(0, DeliveredShares(bitmap(0, *strangers), (), ()), "1 in this client's neighbourhood have shared")
+
+
+@pytest.mark.parametrize(
+    ("change", "unopened"),
+    [
+        (lambda f, c: (f, (c[1], c[0], *c[2:])), (1, 2)),
+        (lambda f, c: ((f[1], f[0], *f[2:]), (c[1], c[0], *c[2:])), (1, 2)),
+        (lambda f, c: (f, (c[0][:-1], *c[1:])), (1,)),
+        (lambda f, c: (f, (b"", *c[1:])), (1,)),
+        (lambda f, c: (f, (*c[:-1], bytes([c[-1][0] ^ 1]) + c[-1][1:])), (4,)),
+        (lambda f, c: ((f[0][:-1], *f[1:]), c), (1,)),
+        (lambda f, c: ((*f[:3], b""), c), (4,)),
+    ],
+)
+def test_client_says_which_shares_were_not_sealed_for_it_and_goes_on(
+    change: Callable[[tuple[bytes, ...], tuple[bytes, ...]], tuple[tuple[bytes, ...], tuple[bytes, ...]]],
+    unopened: tuple[int, ...],
+) -> None:
+    run = Play(COMPLETE)
+    run.to_round(MASK)
+    honest = run.request(0, DeliveredShares)
+    fingerprints, ciphertexts = change(honest.fingerprints, honest.ciphertexts)
+    replies = {0: run.ask(0, DeliveredShares(honest.members, fingerprints, ciphertexts))}
+    assert run.codec.decode(MASK, MaskedInput, replies[0]).unopened == unopened
+    run.deliver(replies | {client: run.answer(client, run.requests[client]) for client in range(1, 5)})
+    revealed = run.codec.decode(REVEAL, RevealedShares, run.ask(0, Survivors(bitmap(0, 1, 2, 3, 4))))
+    assert len(revealed.shares) == shamir.SHARE_BYTES * (5 - len(unopened))
+
+
+@pytest.mark.parametrize("adversary", ["curious", Adversary.MALICIOUS])
+def test_protocol_takes_its_adversary_by_name(adversary: Any) -> None:
+    assert SecAgg(adversary=adversary).adversary is Adversary(adversary)
+
+
+@pytest.mark.parametrize("adversary", ["semi-malicious", "honest", "", None, 1, True])
+def test_protocol_refuses_other_adversaries(adversary: Any) -> None:
+    with pytest.raises(ParameterError, match="CURIOUS or MALICIOUS"):
+        SecAgg(adversary=adversary)
+
+
+@pytest.mark.parametrize(
+    ("neighbours", "share_threshold", "match"),
+    [
+        (2, 1, r"\[2, 3\], not 1"),
+        (2, 0, "share threshold"),
+        (2, 4, "share threshold"),
+        (3, 2, "even or complete"),
+        (6, 3, "5 others"),
+        (0, 2, "share threshold"),
+    ],
+)
+def test_protocol_refuses_graphs_and_thresholds_that_protect_nobody(
+    neighbours: int, share_threshold: int, match: str
+) -> None:
+    protocol = SecAggPlus(neighbours=neighbours, share_threshold=share_threshold)
+    with pytest.raises(ParameterError, match=match):
+        protocol.validate(SPARSE.session)
+
+
+@pytest.mark.parametrize("modulus", [3, 65_521, 2**31 - 1, 2**64 - 1])
+def test_protocol_refuses_moduli_that_masks_are_not_uniform_over(modulus: int) -> None:
+    with pytest.raises(ParameterError, match="a power of two"):
+        SecAgg().validate(dataclasses.replace(COMPLETE.session, modulus=modulus))
+
+
+@pytest.mark.parametrize(("neighbours", "share_threshold"), [(4.0, 3), (4, 3.0), (True, 2), ("4", 3), (4, None)])
+def test_protocol_refuses_parameters_that_are_no_ints(neighbours: Any, share_threshold: Any) -> None:
+    with pytest.raises(ParameterError, match="must be ints"):
+        SecAggPlus(neighbours=neighbours, share_threshold=share_threshold)
+
+
+@pytest.mark.parametrize("adversary", Adversary)
+@pytest.mark.parametrize("kind", [SecAgg, SecAggPlus])
+@pytest.mark.parametrize(
+    ("clients", "adversarial", "dropout"), [(10, 0.5, 0.6), (10, 0.0, 0.95), (1, 0.0, 0.0), (10, 1.0, 0.0), (10, 0, -1)]
+)
+def test_protocol_suggests_nothing_where_nothing_would_do(
+    kind: type[SecAgg | SecAggPlus], clients: int, adversarial: float, dropout: float, adversary: Adversary
+) -> None:
+    with pytest.raises(ParameterError):
+        kind.suggest(clients=clients, adversarial=adversarial, dropout=dropout, adversary=adversary)
+
+
+@pytest.mark.parametrize("where", [COMPLETE, SPARSE, SIGNED], ids=["complete", "sparse", "signed"])
+def test_sum_is_exact_and_only_the_last_round_reveals(where: Any) -> None:
+    run = Play(where)
+    run.to_round(len(where.protocol.rounds) - 1)
+    assert run.leaks() == set()
+    replies = run.replies()
+    assert run.leaks() == set(where.session.clients)
+    run.deliver(replies)
+    assert run.is_exact(run.finish())
+
+
+def test_public_key_of_another_encoding_is_none() -> None:
+    assert key_agreement.is_public_key(KEY)
+    assert not key_agreement.is_public_key(ALIAS)
+
+
+def test_remote_errors_of_clients_blame_nobody_where_the_server_is_at_fault() -> None:
+    run = Play(COMPLETE)
+    run.to_round(REVEAL)
+    with pytest.raises(RemoteError) as caught:
+        run.ask(0, Survivors(bitmap(1, 2, 3)))
+    assert caught.value.culprits == frozenset()

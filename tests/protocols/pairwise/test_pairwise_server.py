@@ -1,0 +1,137 @@
+"""What the server of pairwise masking refuses, so that one client's bad message costs nobody else the round."""
+
+import hashlib
+from collections.abc import Callable
+from typing import Any, Final
+
+import pytest
+from msgspec.structs import replace
+
+from protocols import Adversary, MalformedMessage, SecAgg, SecAggPlus
+from protocols.codec import Message
+from protocols.pairwise.messages import (
+    AdvertisedKeys,
+    Confirmation,
+    MaskedInput,
+    RevealedShares,
+    SealedShares,
+)
+from tests.conformance.cohorts import setting
+from tests.support.malicious_server import Play
+
+ADVERTISE, SHARE, MASK, REVEAL = range(4)
+LOW_ORDER: Final = (1).to_bytes(32, "little")
+KEY: Final = hashlib.sha256(b"some key").digest()[:31] + b"\x01"
+ALIAS: Final = KEY[:31] + b"\x81"  # the same point to X25519, which ignores the top bit
+
+COMPLETE: Final = setting(SecAgg(), tuple(range(5)), 3, length=3)
+SPARSE: Final = setting(SecAggPlus(neighbours=2, share_threshold=2), tuple(range(6)), 3, length=3)
+SIGNED: Final = setting(SecAgg(adversary=Adversary.MALICIOUS), tuple(range(5)), 3, length=3)
+
+
+@pytest.mark.parametrize(
+    ("message", "match"),
+    [
+        (AdvertisedKeys(LOW_ORDER, KEY, b""), "low order"),
+        (AdvertisedKeys(KEY, LOW_ORDER, b""), "low order"),
+        (AdvertisedKeys(KEY, bytes(32), b""), "low order"),
+        (AdvertisedKeys(KEY, KEY, b""), "two purposes, or a repeated one"),
+        (AdvertisedKeys(KEY, ALIAS, b""), "canonical"),
+        (AdvertisedKeys(KEY, (2**255 - 19).to_bytes(32, "little"), b""), "canonical"),
+        (AdvertisedKeys(KEY[1:], KEY, b""), "32 bytes"),
+        (AdvertisedKeys(KEY, KEY + KEY, b""), "32 bytes"),
+        (AdvertisedKeys(b"", b"", b""), "32 bytes"),
+        (AdvertisedKeys(KEY, KEY[::-1], bytes(64)), "in a session without identities"),
+    ],
+)
+def test_server_refuses_keys_that_would_stop_the_neighbours(message: Message, match: str) -> None:
+    run = Play(COMPLETE)
+    replies = run.replies()
+    run.server_refuses(2, message, match)
+    run.deliver(replies)
+    assert run.is_exact(run.finish())
+
+
+def test_server_refuses_keys_copied_from_another_client() -> None:
+    run = Play(COMPLETE)
+    replies = run.replies()
+    run.server.receive(0, replies[0])
+    copied = run.codec.decode(ADVERTISE, AdvertisedKeys, replies.pop(0))
+    swapped = AdvertisedKeys(copied.masking, copied.sealing, b"")
+    for advertised in (copied, swapped, AdvertisedKeys(KEY, copied.sealing, b"")):
+        run.server_refuses(1, advertised, "advertised before")
+    run.deliver(replies)
+    assert run.is_exact(run.finish())
+
+
+@pytest.mark.parametrize("signature", [b"", bytes(63), bytes(64), bytes(65)])
+def test_server_refuses_keys_and_shares_and_survivors_that_are_not_signed(signature: bytes) -> None:
+    run = Play(SIGNED)
+    for kind in (AdvertisedKeys, SealedShares, MaskedInput, Confirmation):
+        replies = run.replies()
+        if kind is not MaskedInput:
+            message: Any = run.codec.decode(run.number, kind, replies[2])
+            run.server_refuses(2, replace(message, signature=signature), "not signed by client 2")
+        run.deliver(replies)
+    assert run.is_exact(run.finish())
+
+
+def cut(message: Any, **fields: int) -> Any:
+    """The message without the first bytes or items of these fields; with more zero bytes where negative."""
+    changed = {}
+    for name, size in fields.items():
+        value = getattr(message, name)
+        value = bytes(value) if isinstance(value, memoryview) else value
+        changed[name] = value[size:] if size > 0 else value + bytes(-size)
+    if "packed" in changed:
+        changed["packed"] = memoryview(changed["packed"])
+    return replace(message, **changed)
+
+
+@pytest.mark.parametrize(
+    ("number", "kind", "change", "match"),
+    [
+        (SHARE, SealedShares, lambda m: cut(m, ciphertexts=1), "3 sealed shares"),
+        (SHARE, SealedShares, lambda m: cut(m, ciphertexts=4), "0 sealed shares"),
+        (SHARE, SealedShares, lambda m: replace(m, ciphertexts=(*m.ciphertexts, b"")), "5 sealed shares"),
+        (SHARE, SealedShares, lambda m: replace(m, ciphertexts=(*m.ciphertexts[1:], bytes(81))), "must have 82"),
+        (SHARE, SealedShares, lambda m: replace(m, ciphertexts=(*m.ciphertexts[1:], bytes(83))), "must have 82"),
+        (SHARE, SealedShares, lambda m: cut(m, commitments=1), "commitment must have"),
+        (SHARE, SealedShares, lambda m: cut(m, commitments=-32), "commitment must have"),
+        (SHARE, SealedShares, lambda m: cut(m, fingerprints=1), "fingerprints must have 64 bytes"),
+        (SHARE, SealedShares, lambda m: cut(m, fingerprints=-64), "fingerprints must have 64 bytes"),
+        (MASK, MaskedInput, lambda m: cut(m, packed=1), "5 bytes"),
+        (MASK, MaskedInput, lambda m: cut(m, packed=-1), "7 bytes"),
+        (MASK, MaskedInput, lambda m: cut(m, packed=6), "0 bytes"),
+        (MASK, MaskedInput, lambda m: replace(m, unopened=(3,)), "no neighbours, or unordered"),
+        (MASK, MaskedInput, lambda m: replace(m, unopened=(5,)), "no neighbours, or unordered"),
+        (MASK, MaskedInput, lambda m: replace(m, unopened=(-1,)), "no neighbours, or unordered"),
+        (MASK, MaskedInput, lambda m: replace(m, unopened=(1, 0)), "no neighbours, or unordered"),
+        (MASK, MaskedInput, lambda m: replace(m, unopened=(1, 1)), "no neighbours, or unordered"),
+        (REVEAL, RevealedShares, lambda m: cut(m, shares=33), "132 bytes of shares"),
+        (REVEAL, RevealedShares, lambda m: cut(m, shares=1), "164 bytes of shares"),
+        (REVEAL, RevealedShares, lambda m: cut(m, shares=-33), "198 bytes of shares"),
+        (REVEAL, RevealedShares, lambda m: cut(m, shares=165), "0 bytes of shares"),
+    ],
+)
+def test_server_refuses_replies_of_a_wrong_shape(
+    number: int, kind: type[Message], change: Callable[[Message], Message], match: str
+) -> None:
+    run = Play(COMPLETE)
+    run.to_round(number)
+    replies = run.replies()
+    with pytest.raises(MalformedMessage, match=match):
+        run.server.receive(3, run.codec.encode(number, change(run.codec.decode(number, kind, replies[3]))))
+    run.deliver(replies)
+    assert run.is_exact(run.finish())
+
+
+def test_server_refuses_strangers_among_unopened_shares() -> None:
+    run = Play(SPARSE)
+    run.to_round(MASK)
+    replies = run.replies()
+    stranger = next(client for client in SPARSE.session.clients if client not in {0, *run.neighbours(0)})
+    masked = run.codec.decode(MASK, MaskedInput, replies[0])
+    run.server_refuses(0, replace(masked, unopened=(stranger,)), "no neighbours")
+    run.deliver(replies)
+    assert run.is_exact(run.finish())

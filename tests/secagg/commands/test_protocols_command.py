@@ -1,0 +1,209 @@
+"""Protocols of other distributions on the command line: broken ones, and a baseline under a name of its own."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from secagg.commands.protocols import rows
+from secagg.runs.folder import RunFolder
+from tests.support.commands import SMALL, secagg
+from tests.support.plugins import BASELINE, install
+
+OWN: Final = ("lightsecagg", "oneshot", "paillier", "plain", "secagg", "secagg-plus")
+BROKEN: Final = {
+    "raises": (
+        "raise ValueError('no\\nluck \\x1b[31m today')",
+        "ValueError: no luck \N{REPLACEMENT CHARACTER}[31m today",
+    ),
+    "exits": ("raise SystemExit(3)", "SystemExit: 3"),
+    "exits-silently": ("import sys; sys.exit()", "SystemExit"),
+    "lacks": ("import no_such_module_at_all", "No module named 'no_such_module_at_all'"),
+    "speechless": ("class E(Exception):\n    def __str__(self): raise KeyError\nraise E", "E"),
+    "endless": ("raise RuntimeError('x' * 10**6)", "xxx..."),
+    "syntax": ("def", "SyntaxError: invalid syntax"),
+}
+LOADED: Final = {
+    "no-sum": ("protocol = 7", "is no SecureSum"),
+    "half": (
+        "from protocols import SecureSum\nclass protocol(SecureSum): name = 'half'",
+        "does not define client_party",
+    ),
+    "nameless": (
+        "from protocols.encrypted import EncryptedSum\n"
+        "class protocol(EncryptedSum):\n    def payload(self, session): pass",
+        "has no name",
+    ),
+    "boastful": (
+        "from protocols import PlainSum\nclass protocol(PlainSum): name, adversaries = 'boastful', 'everyone'",
+        "no tuple of Adversary",
+    ),
+    "doubtful": (
+        "from protocols import PlainSum\nclass protocol(PlainSum): name, experimental = 'doubtful', True",
+        "is no text",
+    ),
+    "failing": (
+        "from protocols import PlainSum\nclass protocol(PlainSum):\n    @classmethod\n"
+        "    def suggest(cls, **_): raise TypeError('not today')",
+        "fails to suggest parameters: TypeError: not today",
+    ),
+    "leaving": (
+        "from protocols import PlainSum\nclass protocol(PlainSum):\n    @classmethod\n"
+        "    def suggest(cls, **_): raise SystemExit(0)",
+        "fails to suggest parameters: SystemExit: 0",
+    ),
+    "exchanged": (
+        "from protocols import PlainSum, SecAgg\nclass protocol(SecAgg):\n    name = 'exchanged'\n    @classmethod\n"
+        "    def suggest(cls, **_): return PlainSum(), 2",
+        "exchanged.suggest: expected a protocol and an int, found PlainSum, int",
+    ),
+}
+CHOOSY: Final = '''
+from protocols import ParameterError, SecAgg
+
+class Choosy(SecAgg):
+    """Sums of three."""
+    name = "choosy"
+
+    @classmethod
+    def suggest(cls, *, clients, adversarial, dropout, adversary="curious"):
+        if clients != 3:
+            raise ParameterError("three clients, no more, no fewer")
+        return super().suggest(clients=3, adversarial=adversarial, dropout=dropout, adversary=adversary)
+'''
+
+
+@pytest.fixture
+def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder on the path of every process that is started, for other distributions."""
+    found = tmp_path / "site"
+    found.mkdir()
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [str(found), os.environ.get("PYTHONPATH")])))
+    return found
+
+
+def listed(cwd: Path) -> dict[str, dict[str, Any]]:
+    found = secagg("protocols", "--json", cwd=cwd)
+    assert found.returncode == 0, found.stderr
+    return {row["name"]: row for row in json.loads(found.stdout)}
+
+
+def test_protocols_that_are_broken_have_a_row_that_says_why(path: Path, tmp_path: Path) -> None:
+    for number, (name, (text, _)) in enumerate((BROKEN | LOADED).items()):
+        install(path, {name: f"other_{number}:protocol"}, name=f"other-{number}", module=text)
+    install(path, {"choosy": "other_choosy:Choosy"}, name="other-choosy", module=CHOOSY)
+    install(path, {"disguised": "other_protocols:Disguised", "absent": "other_protocols:no", "odd": "?!"})
+    install(path, {"secagg": "other_claim:protocol"}, name="other-claim", module="")
+    found = listed(tmp_path)
+    assert found.keys() == {*OWN, *BROKEN, *LOADED, "choosy", "disguised", "absent", "odd"}
+    for name, (_, reason) in (BROKEN | LOADED).items():
+        assert reason in found[name]["error"], name
+        assert "\n" not in found[name]["error"]
+        assert len(found[name]["error"]) < 500
+    assert "no attribute 'no'" in found["absent"]["error"]
+    assert "cannot be imported" in found["odd"]["error"]
+    assert "other_claim:protocol, protocols.pairwise:SecAgg" in found["secagg"]["error"]
+    assert "other-claim, secagg-toolkit" in found["secagg"]["error"]
+    assert found["choosy"] == {
+        "name": "choosy", "server": ["curious", "malicious"], "needs_committee": False, "rounds": [],
+        "about": "Sums of three.", "error": None, "note": "three clients, no more, no fewer", "experimental": "",
+    }  # fmt: skip
+    assert found["disguised"]["server"] == []
+    assert found["oneshot"]["experimental"] == "there is no proof against a malicious server"
+    assert [name for name in OWN if found[name].get("experimental")] == ["oneshot"]
+    assert found["disguised"]["error"] is None
+    assert all(found[name]["error"] is None for name in OWN if name != "secagg")
+    shown = secagg("protocols", cwd=tmp_path)
+    assert shown.returncode == 0
+    assert "cannot be loaded" in shown.stdout
+    assert "[/not markup]" in shown.stdout
+    assert all(name in shown.stdout for name in found)
+
+
+@pytest.mark.parametrize(
+    "points",
+    [
+        b"[secagg.protocols]\nno equals sign\n",
+        b"no section = here\n",
+        b"[secagg.protocols\nx = y:z\n",
+        b"[secagg.protocols]\n\xff\xfe = \x80\n",
+    ],
+)
+def test_damaged_metadata_of_one_distribution_hide_no_protocol(
+    points: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install(tmp_path, {"disguised": "sound_protocols:Disguised"}, name="sound-protocols")
+    (tmp_path / "damaged-1.0.dist-info").mkdir()
+    (tmp_path / "damaged-1.0.dist-info" / "entry_points.txt").write_bytes(points)
+    monkeypatch.syspath_prepend(tmp_path)
+    assert {*OWN, "disguised"} <= {row.name for row in rows() if row.error is None}
+
+
+@pytest.mark.parametrize("name", ["raises", "exits", "leaving"])
+def test_training_with_a_broken_protocol_is_one_clear_line(name: str, path: Path, tmp_path: Path) -> None:
+    text, reason = (BROKEN | LOADED)[name]
+    install(path, {name: "other_protocols:protocol"}, module=text)
+    found = secagg(
+        "train", *SMALL, "--protocol", name, "--rounds", "1", "--epsilon", "60", "--out", "run", cwd=tmp_path
+    )
+    assert found.returncode == 2
+    assert found.stdout == ""
+    assert found.stderr.startswith("secagg: ")
+    assert found.stderr.count("\n") == 1
+    assert name in found.stderr
+    assert reason in found.stderr
+    assert not (tmp_path / "run").exists()
+
+
+def test_advice_of_training_survives_a_broken_protocol(path: Path, tmp_path: Path) -> None:
+    for number, (text, _) in enumerate((BROKEN | LOADED).values()):
+        install(path, {f"broken-{number}": f"other_{number}:protocol"}, name=f"other-{number}", module=text)
+    for options, advice in {
+        ("--protocol", "plain", "--adversary", "malicious"): (
+            "paillier, secagg or secagg-plus (oneshot is experimental: there is no proof against a malicious server)."
+        ),
+        (
+            "--protocol",
+            "secagg",
+            "--committee",
+            "keys",
+        ): f"secagg needs no committee, found {tmp_path / 'keys'}. Leave out --committee.",
+    }.items():
+        found = secagg("train", *SMALL, *options, "--out", "run", cwd=tmp_path)
+        assert found.returncode == 2
+        assert found.stderr.endswith(f"{advice}\n")
+
+
+def test_protocol_row_of_a_module_that_prints_is_json_all_the_same(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    install(path, {"disguised": "printing_protocols:Disguised"}, name="printing-protocols")
+    monkeypatch.syspath_prepend(path)
+    assert "disguised" in {row.name for row in rows()}
+    assert capsys.readouterr().out == ""
+
+
+def test_registered_baseline_is_called_insecure_whatever_its_name(path: Path, tmp_path: Path) -> None:
+    """By the command's header and summary, in its JSON and in the report."""
+    install(path, {"fortress": "other_protocols:Disguised"}, module=BASELINE.replace('print("', '#("'))
+    options = ("--protocol", "fortress", "--rounds", "1", "--epsilon", "60", "--no-compare", "--out")
+    found = secagg("train", *SMALL, *options, "run", cwd=tmp_path)
+    assert found.returncode == 0, found.stderr
+    assert "an insecure baseline: the server sees every update" in found.stderr
+    assert "noised, but not secure" in found.stdout
+    assert "trusted with every update" in found.stdout
+    assert "secure and private" not in found.stdout + found.stderr
+    assert "curious" not in found.stdout + found.stderr
+    page = RunFolder(tmp_path / "run").report.read_text(encoding="utf-8")
+    assert "The server saw every client" in page
+    assert "noised, but not secure" in page
+    assert "trusted with every update" in page
+    assert "secure and private" not in page
+    assert "any single client's update" not in page
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text(encoding="utf-8"))
+    assert summary["hides_updates"] is False
+    refused = secagg("train", *SMALL, *options, "other", "--adversary", "malicious", cwd=tmp_path)
+    assert refused.returncode == 2
+    assert "expected one that protects from a malicious server, found fortress" in refused.stderr

@@ -1,0 +1,205 @@
+"""Sums that a committee opens, with a server and with clients that do what they like, and with the key at hand.
+
+The key is a test's, so what is encrypted can be read here, to compare it with what the parties have opened.
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from functools import cache
+
+from msgspec.structs import asdict
+
+from protocols import Client, Finish, MemoryOpenings, OpeningRecord
+from protocols.codec import Codec
+from protocols.crypto.paillier import ciphertext_pairs, plaintext_proof
+from protocols.crypto.paillier.ciphertext_pairs import Pair, Total
+from protocols.crypto.paillier.encryptor import Encryptor
+from protocols.crypto.paillier.partial_decryption import PartialDecryption, combine
+from protocols.crypto.paillier.private import PrivateKey
+from protocols.encrypted.derived import HASH_BYTES, Setup
+from protocols.encrypted.messages import Contributions, EncryptedInput, PartialOpening
+from protocols.encrypted.protocol import EncryptedSum
+from protocols.identity import SIGNATURE_BYTES
+from protocols.session import Vector
+from tests.conformance.cohorts import Run, Setting, stream
+from tests.support import committee_keys
+
+ENCRYPT, OPEN = 0, 1
+
+
+def setup_of(where: Setting) -> Setup:
+    """What every party derives from the session."""
+    assert isinstance(where.protocol, EncryptedSum)
+    return where.protocol._setup(where.session)
+
+
+def codec_of(where: Setting) -> Codec:
+    """What encodes the messages of a session, whoever sends them."""
+    return Codec(where.protocol.digest(where.session), where.protocol.message_limit(where.session))
+
+
+@cache
+def private_key() -> PrivateKey:
+    """The whole key of every committee of these tests."""
+    return PrivateKey.from_primes(committee_keys.SAFE_P, committee_keys.SAFE_Q, 1)
+
+
+def decrypted(pairs: Sequence[Pair]) -> list[int]:
+    """The messages of ciphertexts, by the key that nobody has."""
+    key = private_key()
+    return [int(key.decrypt_raw(ciphertext_pairs.join(key.public_key, *pair))) for pair in pairs]
+
+
+def powers(pairs: Sequence[Pair], exponent: int) -> list[Pair]:
+    """Ciphertexts of that many times the messages of others."""
+    key = private_key().public_key
+    return ciphertext_pairs.split(
+        key, [int(pow(ciphertext_pairs.join(key, *pair), exponent, key.modulus)) for pair in pairs]
+    )
+
+
+def products(one: Sequence[Pair], other: Sequence[Pair]) -> list[Pair]:
+    """Ciphertexts of the sums of messages."""
+    key = private_key().public_key
+    total = Total(key, len(one))
+    total.add(one)
+    total.add(other)
+    return ciphertext_pairs.split(key, total.ciphertexts())
+
+
+class Hall(Run):
+    """A sum whose clients have all answered, and whose server then does what it likes.
+
+    Attributes:
+        setup: What all parties derive.
+        codec: Of the session.
+        sent: By client, what it sent.
+    """
+
+    def __init__(self, where: Setting, *, seed: bytes = b"run", vectors: Mapping[int, Vector] | None = None) -> None:
+        super().__init__(where, seed=seed, vectors=vectors)
+        self.setup = setup_of(where)
+        self.codec = codec_of(where)
+        self.sent = {c: self.codec.decode(ENCRYPT, EncryptedInput, reply) for c, reply in self.replies().items()}
+
+    @property
+    def encryptor(self) -> Encryptor:
+        """Of the committee's key."""
+        return self.setup.encryptor
+
+    def pairs(self, client: int) -> list[Pair]:
+        """A client's ciphertexts."""
+        key = self.setup.key.public_key
+        return ciphertext_pairs.from_bytes(key, self.sent[client].sealed[: self.setup.ciphertexts_bytes], self.count)
+
+    def proof(self, client: int) -> bytes:
+        """A client's proof."""
+        start = self.setup.ciphertexts_bytes
+        return bytes(self.sent[client].sealed[start : start + self.setup.proof_bytes])
+
+    @property
+    def count(self) -> int:
+        """Ciphertexts of a client."""
+        return self.setup.payload.messages
+
+    def contribution(self, client: int) -> bytes:
+        """A client's part as the committee is shown it."""
+        return shown(self.sent[client])
+
+    def made(
+        self, client: int, padded: bytes, values: Sequence[int], *, signer: int | None = None, whose: int | None = None
+    ) -> EncryptedInput:
+        """What a client sends that encrypts what it likes, with a proof that it knows it.
+
+        Args:
+            client: Whose part this is to be.
+            padded: Its padded vector.
+            values: Its messages.
+            signer: Who signs it; the client, if not given.
+            whose: Whose signature this one says that it is; the client's, if not given.
+        """
+        padded_hash = hashlib.sha256(padded).digest()
+        statement = self.setup.statement(client, padded_hash)
+        made = plaintext_proof.seal(self.encryptor, values, statement=statement, entropy=stream(b"made"))
+        return self.signed(client, padded, made.pairs, made.proof, signer=signer, whose=whose)
+
+    def signed(
+        self,
+        client: int,
+        padded: bytes,
+        pairs: Sequence[Pair],
+        proof: bytes,
+        *,
+        signer: int | None = None,
+        whose: int | None = None,
+    ) -> EncryptedInput:
+        """Ciphertexts and a proof of whatever origin, signed where the session has a roster."""
+        sealed = ciphertext_pairs.to_bytes(self.setup.key.public_key, pairs) + proof
+        member = self.setting.member(client if signer is None else signer)
+        padded_hash = hashlib.sha256(padded).digest()
+        signature = self.setup.sign(member, client if whose is None else whose, padded_hash, sealed)
+        return EncryptedInput(memoryview(padded), memoryview(sealed + signature))
+
+    def request(self, contributions: Mapping[int, bytes]) -> bytes:
+        """What asks a member to open the sum of these, in the order in which they are given."""
+        return self.codec.encode(
+            OPEN, Contributions(tuple(contributions), memoryview(b"".join(contributions.values())))
+        )
+
+    def honest(self, *clients: int) -> dict[int, bytes]:
+        """The contributions of these clients, or of all, ascending."""
+        return {client: self.contribution(client) for client in sorted(clients or self.sent)}
+
+    def member(self, party: int, openings: OpeningRecord | None = None, seed: bytes = b"opening") -> Client:
+        """A committee member that is asked to open, with its own or another record; after its input, if it has one."""
+        record = openings or self.openings[party]
+        machine = self.setting.client(party, self.inputs.get(party), stream(seed + b"%d" % party), None, record)
+        if party in self.setting.session.clients:
+            machine.handle(self.requests[party])
+        return machine
+
+    def open_with(self, contributions: Mapping[int, bytes], *parties: int, seed: bytes = b"opening") -> list[int]:
+        """What these members open of contributions."""
+        request, partials = self.request(contributions), {}
+        assert self.setting.session.committee is not None
+        for party in parties:
+            reply = self.codec.decode(OPEN, PartialOpening, self.member(party, MemoryOpenings()).handle(request))
+            partial = PartialDecryption.from_bytes(self.setup.key, reply.opening, self.count)
+            partials[self.setting.session.committee.index(party)] = partial.values
+        return combine(self.setup.key, partials)
+
+    def serve(self, sent: Mapping[int, EncryptedInput]) -> Finish:
+        """What comes of the sum where clients send these, opened by no more members than it takes."""
+        self.deliver({client: self.codec.encode(ENCRYPT, message) for client, message in sent.items()})
+        opening = list(self.requests.items())[: self.setting.quorum(OPEN)]
+        self.deliver({party: self.clients[party].handle(request) for party, request in opening})
+        return self.finish()
+
+    def unwrapped(self, padded: Sequence[bytes | memoryview], sums: Sequence[int], contributors: int) -> Vector:
+        """The vector that is the sum of so many, from padded ones and the sums of their messages."""
+        total = self.setup.payload.nothing()
+        for each in padded:
+            self.setup.payload.add(total, memoryview(each))
+        return self.setup.payload.unwrap(total, sums, contributors)
+
+
+def shown(message: EncryptedInput) -> bytes:
+    """A client's message as the committee is shown it."""
+    return hashlib.sha256(message.padded).digest() + bytes(message.sealed)
+
+
+def fields(where: Setup) -> dict[str, tuple[int, int]]:
+    """Where the parts of what the committee is shown of a client begin and end."""
+    ends = {"hash": HASH_BYTES, "ciphertexts": where.ciphertexts_bytes, "proof": where.proof_bytes}
+    signature = where.sealed_bytes - where.ciphertexts_bytes - where.proof_bytes
+    assert signature in (0, SIGNATURE_BYTES)
+    found, start = {}, 0
+    for name, size in (ends | ({"signature": signature} if signature else {})).items():
+        found[name] = (start, start + size)
+        start += size
+    return found
+
+
+def altered(message: EncryptedInput, **changes: bytes) -> EncryptedInput:
+    """A message with other fields."""
+    return EncryptedInput(**asdict(message) | {name: memoryview(value) for name, value in changes.items()})
