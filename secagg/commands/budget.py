@@ -16,7 +16,7 @@ from dp.reporting.report import BudgetReport
 from secagg.errors import ConfigurationError
 from secagg.files import write_whole
 from secagg.paths import expanded
-from secagg.planning.budget_request import PlannedMechanism, Question
+from secagg.planning.budget_request import BudgetRequest, PlannedMechanism
 from secagg.planning.plan import plan
 from secagg.privacy.several_ledgers import together
 from secagg.reports.earlier_ledgers import with_earlier
@@ -149,7 +149,7 @@ def plan_on_terminal(
     minimum_contributors: int | None,
     as_json: bool,
 ) -> None:
-    """Print what rounds will cost, or what noise they need; arguments as in `Question`.
+    """Print what rounds will cost, or what noise they need; arguments as in `BudgetRequest`.
 
     Raises:
         ConfigurationError: The arguments do not fit together.
@@ -160,12 +160,15 @@ def plan_on_terminal(
         raise ConfigurationError(f"--mechanism: expected one of {choices}, found {harmless(mechanism)}")
     if per_round is not None:
         if sampling is not None:
-            raise ConfigurationError("expected --per-round or --sampling, which is that over --clients; found both")
+            raise ConfigurationError(
+                "--per-round and --sampling: expected at most one of them, found both. --sampling is --per-round over "
+                "--clients."
+            )
         if not 1 <= per_round <= clients:
             raise ConfigurationError(f"--per-round: expected 1 to {clients}, the number of clients, found {per_round}")
         sampling = per_round / clients
     found = plan(
-        Question(
+        BudgetRequest(
             clients=clients,
             rounds=rounds,
             noise_multiplier=noise_multiplier,

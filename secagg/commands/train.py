@@ -19,10 +19,12 @@ from secagg.commands.progress import FailedClients, RoundLines, shows_bars
 from secagg.errors import CheckpointError, ConfigurationError, DataWarning
 from secagg.interruption import Interrupted, ending_at_once
 from secagg.paths import expanded, is_archive
-from secagg.runs.config import TrainingConfig, assumed_server, parse, protection, read_settings
+from secagg.reports.wording import assumed_server, protection
+from secagg.runs.config import TrainingConfig
 from secagg.runs.folder import RunFolder
 from secagg.runs.goal import choose_goal
 from secagg.runs.kept_ledgers import EarlierLedgers
+from secagg.runs.parsing import parse, read_settings, with_whole_paths
 from secagg.runs.prepare import Prepared, prepare
 from secagg.runs.resuming import check_given_again
 from secagg.runs.run import Summary, make_ledger, run_training
@@ -51,7 +53,7 @@ def train_on_terminal(
             raise ConfigurationError("--resume goes on with a run and --overwrite replaces it; give one of them")
         folder, summary = _gone_on(settings, _folder(out, settings), console)
     else:
-        config = parse(settings).with_whole_paths()
+        config = with_whole_paths(parse(settings))
         folder, summary = _begun(config, _folder(out, settings), console, overwrite=overwrite)
     if as_json:
         sys.stdout.write(msgspec.json.format(msgspec.json.encode(summary)).decode() + "\n")

@@ -4,13 +4,21 @@ from enum import StrEnum
 
 import msgspec
 
-from dp.accounting.guarantee import check_delta
 from dp.checks import integer_at_least, positive_real
 from dp.events import NeighbouringRelation, Trust
 from protocols import Adversary
 from protocols.cohort import MAX_CLIENTS, whole_clients
 from secagg.errors import ConfigurationError
-from secagg.privacy.contributors import ADVERSARIAL, DROPOUT, colluding_clients, required_contributors, shares_relied_on
+from secagg.privacy.contributors import (
+    ADVERSARIAL,
+    DROPOUT,
+    check_cohort,
+    colluding_clients,
+    no_collusion_warning,
+    required_contributors,
+    shares_relied_on,
+)
+from secagg.privacy.delta import check_client_delta, default_delta
 
 
 class PlannedMechanism(StrEnum):
@@ -26,27 +34,28 @@ class PlannedMechanism(StrEnum):
     """Skellam noise in shares, in a secure sum modulo 2^bits."""
 
 
-class Question(msgspec.Struct, frozen=True, kw_only=True):
-    """What is to be planned.
+class BudgetRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """A request for a plan: either the noise or the budget is given, and the other one is to be computed.
 
     Attributes:
         clients: The population, at least 2.
-        rounds: Global rounds, one release each.
-        noise_multiplier: Standard deviation of a round's noise over its sensitivity (on a lattice, over the clipping
-            bound, which rounding adds a little to); None to ask for it.
-        epsilon: The budget that the noise is to keep; None to ask for it.
-        delta: Below one over `clients`; None for `clients`^-1.1 in three digits.
-        sampling: Probability of each client to take part in a round, in (0, 1]; None where all do, or who is known.
+        rounds: The number of training rounds. Each makes one release.
+        noise_multiplier: Standard deviation of a round's noise over its sensitivity (on a lattice: over the clipping
+            bound, to which rounding adds a little). None to compute it.
+        epsilon: The budget that the noise must keep. None to compute it.
+        delta: Below one over `clients`. None for the default of `secagg train`.
+        sampling: Probability with which each client takes part in a round, in (0, 1]. None if all take part, or if it
+            is known who does.
         mechanism: The noise.
-        bits: Of the modulus, where noise is on a lattice; None for 24.
-        dimension: Coordinates of an update, where noise is on a lattice; None elsewhere.
-        dropout: Fraction of a round's clients that may vanish, as in `TrainingConfig`.
+        bits: Bits of the modulus, for noise on a lattice. None for 24.
+        dimension: Number of coordinates of an update, for noise on a lattice; None for continuous noise.
+        dropout: Fraction of a round's clients that is expected to drop out, as in `TrainingConfig`.
         adversarial: Fraction of a round's clients that may collude with the server, as in `TrainingConfig`.
-        minimum_contributors: The least contributors of a release; by default as in `TrainingConfig`.
+        minimum_contributors: The least number of contributors of a release. None for the default of `secagg train`.
 
     Raises:
         ConfigurationError: Not exactly one of noise and budget is given, or a number is out of range.
-        dp.errors.InvalidParameter: Likewise.
+        dp.errors.InvalidParameter: A number is out of range.
     """
 
     clients: int
@@ -66,57 +75,56 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
         integer_at_least("clients", self.clients, 2)
         integer_at_least("rounds", self.rounds, 1)
         if (self.noise_multiplier is None) == (self.epsilon is None):
+            found = "neither" if self.epsilon is None else "both"
             raise ConfigurationError(
-                "expected --noise-multiplier, to learn what it costs, or --epsilon, to learn what noise keeps it, and "
-                "not both"
+                f"--noise-multiplier and --epsilon: expected exactly one of them, found {found}. Give "
+                "--noise-multiplier to compute the epsilon, or --epsilon to compute the noise."
             )
         for name in ("noise_multiplier", "epsilon", "sampling"):
             if (value := getattr(self, name)) is not None:
                 positive_real(name, value)
         if self.sampling is not None and self.sampling > 1:
-            raise ConfigurationError(f"sampling: expected a probability in (0, 1], found {self.sampling:g}")
+            raise ConfigurationError(f"sampling: expected a probability in (0, 1], found {self.sampling:g}.")
         if self.on_lattice and round(self.rate * self.clients) < 2:
             raise ConfigurationError(
-                f"sampling: {self.rate:g} of {self.clients} clients are fewer than the two that a secure sum needs"
+                f"sampling: expected at least 2 clients in a round on average, found {self.rate * self.clients:.3g} of "
+                f"{self.clients}. Use a larger probability."
             )
         self._check_cohort()
-        check_delta(self.chosen_delta, population=self.clients)
+        check_client_delta(self.chosen_delta, clients=self.clients)
         if self.on_lattice and self.dimension is None:
             raise ConfigurationError(
-                f"--mechanism {self.mechanism}: expected --dimension, the coordinates of an update"
+                f"--dimension: expected the number of coordinates of an update with --mechanism {self.mechanism}, "
+                "found none. Give it."
             )
         if not self.on_lattice and (self.dimension is not None or self.bits is not None):
             raise ConfigurationError(
-                "--bits and --dimension: expected only with --mechanism discrete-gaussian or skellam; continuous noise "
-                "has no lattice"
+                "--bits and --dimension: expected none with --mechanism gaussian, found one: they apply only with "
+                "discrete-gaussian or skellam. Leave them out."
             )
 
     def _check_cohort(self) -> None:
         for name in ("dropout", "adversarial"):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1:
-                raise ConfigurationError(f"{name}: expected a fraction in [0, 1), found {value!r}")
+                raise ConfigurationError(f"{name}: expected a fraction in [0, 1), found {value!r}.")
         if self.minimum_contributors is not None:
             integer_at_least("minimum_contributors", self.minimum_contributors, 2)
         if not self.has_cohort:
             if self.on_lattice:
                 raise ConfigurationError(
-                    f"clients: expected at most {MAX_CLIENTS} in a round, which a secure sum takes, found {self.cohort}"
+                    f"clients: expected at most {MAX_CLIENTS} in a round of a secure sum, found {self.cohort}. Use a "
+                    "smaller --sampling or --per-round."
                 )
             return
-        left = self.cohort - whole_clients(self.cohort, self.dropout, "dropout")
-        if self.required_contributors > left:
-            raise ConfigurationError(
-                f"minimum_contributors: expected at most {left}, which a dropout of {self.dropout:g} leaves of the "
-                f"{self.cohort} clients of a round, found {self.required_contributors}. Lower the dropout, or require "
-                "fewer contributors."
-            )
-        if self.relied_on < 1:
-            raise ConfigurationError(
-                f"adversarial: expected fewer than the {self.required_contributors} contributors of a round, found "
-                f"{self.colluding}: no share of noise could be relied on. Lower the fraction, or require more "
-                "contributors."
-            )
+        check_cohort(
+            clients=self.cohort,
+            dropout=self.dropout,
+            adversarial=self.adversarial,
+            required=self.required_contributors,
+            default=self.minimum_contributors is None,
+            noise_in_shares=True,
+        )
 
     @property
     def cohort(self) -> int:
@@ -145,14 +153,21 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
         return colluding_clients(self.cohort, self.adversarial)
 
     @property
+    def warnings(self) -> tuple[str, ...]:
+        """What the cohort does not withstand although its fractions may look as if it did."""
+        if self.has_cohort and not whole_clients(self.cohort, self.adversarial, "adversarial"):
+            return (no_collusion_warning(self.cohort),)
+        return ()
+
+    @property
     def relied_on(self) -> int:
         """How many present, honest contributors a share of noise is sized for."""
         return shares_relied_on(self.required_contributors, colluding=self.colluding, trust=Trust.DISTRIBUTED)
 
     @property
     def chosen_delta(self) -> float:
-        """The delta that is given, or one a little below one over the clients, as is the custom, in three digits."""
-        return float(f"{self.clients**-1.1:.2e}") if self.delta is None else self.delta
+        """The delta that is given, or the default of `secagg train`."""
+        return default_delta(self.clients) if self.delta is None else self.delta
 
     @property
     def on_lattice(self) -> bool:
@@ -172,7 +187,7 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
             ConfigurationError: None is.
         """
         if self.epsilon is None:
-            raise ConfigurationError("expected --epsilon, found none")
+            raise ConfigurationError("--epsilon: expected a budget, found none. Give it.")
         return self.epsilon
 
     @property

@@ -20,11 +20,11 @@ from dp.noise.distributed import LatticeNoise
 from dp.reporting.checklist import RELATIONS, UNITS
 from dp.reporting.wording import without_amplification
 from secagg.errors import ConfigurationError
-from secagg.planning.budget_request import PlannedMechanism, Question
+from secagg.planning.budget_request import BudgetRequest, PlannedMechanism
 
 CONDITION = (
     "each client takes part in a round with this probability, drawn afresh, independently and in secret. The server of "
-    "a secure sum sees who takes part: against it, the figure without amplification holds"
+    "a secure sum sees who takes part: against it, only the figure without sampling holds"
 )
 SHARES_CONDITION = (
     "and every sum contains at least {relied_on:,} honest noise shares, no matter which clients were drawn (for "
@@ -81,7 +81,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """What was asked, and what comes of it; an epsilon without a finite bound is the text "infinite".
 
     Attributes:
-        question: What was asked.
+        request: What was asked.
         epsilon: Of all rounds together.
         delta: That it holds for.
         noise_multiplier: Standard deviation of a round's noise over its sensitivity.
@@ -95,7 +95,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         lattice: How a secure sum carries it; None for continuous noise.
     """
 
-    question: Question
+    request: BudgetRequest = msgspec.field(name="question")
     epsilon: float | Literal["infinite"]
     delta: float
     noise_multiplier: float
@@ -118,7 +118,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
     def as_text(self) -> str:
         """Return it as lines for a terminal."""
-        asked = self.question
+        asked = self.request
         rows = [
             (
                 "Epsilon",
@@ -142,6 +142,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
             ("Relation", f"{self.relation.value}: {RELATIONS[self.relation]}"),
             ("Accountant", "; ".join((self.accountant, *self.subsampling))),
         ]
+        rows += [("Warning", warning) for warning in self.request.warnings]
         width = max(len(heading) for heading, _ in rows)
         return "\n".join(f"{heading:<{width}}  {text}" for heading, text in rows) + "\n"
 
@@ -156,7 +157,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         cohort, lattice = self.cohort, self.lattice
         if cohort is None:
             return []
-        expected = "" if self.question.rate == 1 else " that a round has on average"
+        expected = "" if self.request.rate == 1 else " that a round has on average"
         if lattice is None:
             width = f"{_enough(cohort.share)} times the sensitivity"
             other = "; where one party adds the noise, missing clients change nothing"
@@ -170,7 +171,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
                 f"{cohort.colluding:,} of them collude",
             ),
             (
-                "If 20% vanish",
+                "If 20% drop out",
                 f"epsilon {_shown(cohort.fewer_epsilon, None)} if a sum has only {cohort.fewer:,} of the "
                 f"{cohort.relied_on:,} honest shares that the noise is sized for; train never releases a sum of fewer "
                 f"than {cohort.required_contributors:,} contributors, and cannot see how many of them collude or leave "
@@ -179,74 +180,81 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         ]
 
 
-def plan(question: Question) -> Plan:
-    """Answer a question: the epsilon of given noise, or the least noise for a given epsilon.
+def plan(request: BudgetRequest) -> Plan:
+    """Return the plan for a request: the epsilon of given noise, or the least noise for a given epsilon.
 
     Raises:
-        ConfigurationError: The question does not fit its mechanism.
-        dp.errors.InfeasibleTarget: No noise, or no lattice in so many bits, reaches the epsilon.
+        ConfigurationError: The request does not fit its mechanism.
+        dp.errors.InfeasibleTarget: No noise, or no lattice of the given bits, reaches the epsilon.
         dp.errors.InvalidParameter: A number is out of range.
     """
-    if question.dimension is not None:
-        found = _lattice(question, question.dimension)
-        left = found.target.event(found.mechanism.realised(_fewer(question)))
-        return _answer(question, found.event, left, _lattice_plan(found))
-    noise = question.noise_multiplier
+    if request.dimension is not None:
+        found = _lattice(request, request.dimension)
+        left = found.target.event(found.mechanism.realised(_fewer(request)))
+        return _answer(request, found.event, left, _lattice_plan(found))
+    noise = request.noise_multiplier
     if noise is None:
         noise = calibrate_gaussian(
-            epsilon=question.target,
-            delta=question.chosen_delta,
-            releases=question.rounds,
-            relation=question.relation,
-            sampling_rate=question.rate,
+            epsilon=request.target,
+            delta=request.chosen_delta,
+            releases=request.rounds,
+            relation=request.relation,
+            sampling_rate=request.rate,
         )
     thinner: PrivacyEvent | None = None
-    if question.has_cohort:
-        thinner = _gaussian(question, noise * math.sqrt(_fewer(question) / question.relied_on))
-    return _answer(question, _gaussian(question, noise), thinner, None)
+    if request.has_cohort:
+        thinner = _gaussian(request, noise * math.sqrt(_fewer(request) / request.relied_on))
+    return _answer(request, _gaussian(request, noise), thinner, None)
 
 
-def _gaussian(question: Question, noise_multiplier: float) -> PrivacyEvent:
-    event = GaussianEvent(noise_multiplier=noise_multiplier, relation=question.relation)
-    return event if question.rate == 1 else PoissonSampledEvent(sampling_rate=question.rate, event=event)
+def _gaussian(request: BudgetRequest, noise_multiplier: float) -> PrivacyEvent:
+    event = GaussianEvent(noise_multiplier=noise_multiplier, relation=request.relation)
+    return event if request.rate == 1 else PoissonSampledEvent(sampling_rate=request.rate, event=event)
 
 
-def _fewer(question: Question) -> int:
+def _epsilon_of_continuous(request: BudgetRequest, noise_multiplier: float) -> float:
+    """Return the epsilon of continuous noise, which noise on a lattice is never cheaper than."""
+    return _account(request, _gaussian(request, noise_multiplier)).epsilon
+
+
+def _account(request: BudgetRequest, event: PrivacyEvent) -> Guarantee:
+    return guarantee({event: request.rounds}, delta=request.chosen_delta, relation=event.relation, unit=event.unit)
+
+
+def _fewer(request: BudgetRequest) -> int:
     """How many shares are left where a fifth of those relied on are missing."""
-    return max(1, 4 * question.relied_on // 5)
+    return max(1, 4 * request.relied_on // 5)
 
 
-def _lattice(question: Question, dimension: int) -> ModularPlan:
+def _lattice(request: BudgetRequest, dimension: int) -> ModularPlan:
     """The lattice for a budget; for given noise, the least budget whose noise is no more than that."""
 
     def for_epsilon(epsilon: float) -> ModularPlan:
         return plan_modulus(
-            bits=_BITS if question.bits is None else question.bits,
+            bits=_BITS if request.bits is None else request.bits,
             clip_l2=1.0,
-            clients=question.cohort,
-            relied_on=question.relied_on,
+            clients=request.cohort,
+            relied_on=request.relied_on,
             dimension=dimension,
-            releases=question.rounds,
-            sampling_rate=question.rate,
+            releases=request.rounds,
+            sampling_rate=request.rate,
             epsilon=epsilon,
-            delta=question.chosen_delta,
-            noise=_LATTICE[question.mechanism],
-            relation=question.relation,
+            delta=request.chosen_delta,
+            noise=_LATTICE[request.mechanism],
+            relation=request.relation,
         )
 
-    noise = question.noise_multiplier
+    noise = request.noise_multiplier
     if noise is None:
-        return for_epsilon(question.target)
-    low = high = plan(
-        msgspec.structs.replace(question, mechanism=PlannedMechanism.GAUSSIAN, bits=None, dimension=None)
-    ).bound
+        return for_epsilon(request.target)
+    low = high = _epsilon_of_continuous(request, noise)
     try:
         while (found := for_epsilon(high)).noise_std > noise:
             if high > _FURTHER * low:
-                raise _too_little(question, noise)
+                raise _too_little(request, noise)
             high *= 1.25
     except InfeasibleTarget:
-        raise _too_little(question, noise) from None
+        raise _too_little(request, noise) from None
     while high > low * (1 + _TOLERANCE):
         middle = math.sqrt(low * high)
         tried = for_epsilon(middle)
@@ -257,10 +265,10 @@ def _lattice(question: Question, dimension: int) -> ModularPlan:
     return found
 
 
-def _too_little(question: Question, noise: float) -> ConfigurationError:
+def _too_little(request: BudgetRequest, noise: float) -> ConfigurationError:
     return ConfigurationError(
-        f"noise of {noise:g} times the clipping bound is less than {question.mechanism} shares can be on this lattice; "
-        "take more bits or more noise"
+        f"--noise-multiplier: expected at least the noise that {request.mechanism} shares can have on this lattice, "
+        f"found {noise:g} times the clipping bound. Use more bits or more noise."
     )
 
 
@@ -276,34 +284,35 @@ def _lattice_plan(found: ModularPlan) -> LatticePlan:
     )
 
 
-def _answer(question: Question, event: PrivacyEvent, thinner: PrivacyEvent | None, lattice: LatticePlan | None) -> Plan:
-    def account(one: PrivacyEvent) -> Guarantee:
-        return guarantee({one: question.rounds}, delta=question.chosen_delta, relation=one.relation, unit=one.unit)
-
-    found = account(event)
+def _answer(
+    request: BudgetRequest, event: PrivacyEvent, thinner: PrivacyEvent | None, lattice: LatticePlan | None
+) -> Plan:
+    found = _account(request, event)
     return Plan(
-        question=question,
+        request=request,
         epsilon=_figure(found.epsilon),
         delta=found.delta,
         noise_multiplier=event.noise_multiplier,
-        unamplified_epsilon=None if question.rate == 1 else _figure(account(without_amplification(event)).epsilon),
+        unamplified_epsilon=None
+        if request.rate == 1
+        else _figure(_account(request, without_amplification(event)).epsilon),
         relation=found.relation,
         unit=found.unit,
         accountant=found.accountant,
         subsampling=found.subsampling,
-        cohort=None if thinner is None else _cohort(question, event, account(thinner).epsilon),
+        cohort=None if thinner is None else _cohort(request, event, _account(request, thinner).epsilon),
         lattice=lattice,
     )
 
 
-def _cohort(question: Question, event: PrivacyEvent, fewer_epsilon: float) -> CohortPlan:
+def _cohort(request: BudgetRequest, event: PrivacyEvent, fewer_epsilon: float) -> CohortPlan:
     return CohortPlan(
-        clients=question.cohort,
-        required_contributors=question.required_contributors,
-        colluding=question.colluding,
-        relied_on=question.relied_on,
-        share=event.noise_multiplier / math.sqrt(question.relied_on),
-        fewer=_fewer(question),
+        clients=request.cohort,
+        required_contributors=request.required_contributors,
+        colluding=request.colluding,
+        relied_on=request.relied_on,
+        share=event.noise_multiplier / math.sqrt(request.relied_on),
+        fewer=_fewer(request),
         fewer_epsilon=_figure(fewer_epsilon),
     )
 

@@ -26,8 +26,9 @@ from secagg.privacy.noise import in_words
 from secagg.reports import charts
 from secagg.reports.costs import Cost, costs, quantity
 from secagg.reports.earlier_ledgers import with_earlier
+from secagg.reports.wording import assumed_server, protection
 from secagg.runs.comparison import PLAIN, WITHOUT_NOISE, ComparedRound
-from secagg.runs.config import TrainingConfig, assumed_server, protection
+from secagg.runs.config import TrainingConfig
 from secagg.runs.folder import RunFolder
 from secagg.runs.kept_ledgers import EarlierLedgers
 from secagg.runs.prepare import Prepared

@@ -20,7 +20,8 @@ import msgspec
 
 from secagg.errors import SecaggError
 from secagg.interruption import raising
-from secagg.runs.config import TrainingConfig, parse
+from secagg.runs.config import TrainingConfig
+from secagg.runs.parsing import parse
 from secagg.runs.prepare import prepare
 from secagg.training.averaging import SecureAveraging
 from secagg.training.model_state import GlobalModel

@@ -27,10 +27,11 @@ from secagg.errors import CheckpointError, ConfigurationError, DataError
 from secagg.files import read_arrays, write_whole
 from secagg.privacy.example_level import RELATION, UNIT
 from secagg.runs.comparison import ComparedRound
-from secagg.runs.config import TrainingConfig, convert_setting, parse, read_settings
+from secagg.runs.config import TrainingConfig
 from secagg.runs.kept_ledgers import LEDGER, is_kept, keep, settle
 from secagg.runs.lock import NAME as _LOCK
 from secagg.runs.lock import FolderLock
+from secagg.runs.parsing import convert_setting, parse, read_settings
 from secagg.training.model_state import GlobalModel
 from secagg.training.records import RoundRecord
 

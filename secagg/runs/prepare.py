@@ -21,7 +21,8 @@ from secagg.models.base import ArrayRole
 from secagg.privacy.clipping import Clip, ClippingKind, choose_clip, planned
 from secagg.privacy.contributors import colluding_clients
 from secagg.privacy.example_level import ExampleLevel
-from secagg.runs.config import TrainingConfig, whole_path
+from secagg.runs.config import TrainingConfig
+from secagg.runs.parsing import whole_path
 from secagg.runs.tolerance import Cohort
 from secagg.simulation.committee import MAKE, SimulatedCommittee
 from secagg.simulation.devices import Devices, Shard

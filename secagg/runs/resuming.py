@@ -5,7 +5,8 @@ from typing import Any
 
 from secagg.errors import ConfigurationError
 from secagg.paths import expanded
-from secagg.runs.config import TrainingConfig, check_known, convert_setting, is_path
+from secagg.runs.config import TrainingConfig
+from secagg.runs.parsing import check_known, convert_setting, is_path
 
 
 def check_given_again(given: Mapping[str, Any], began: TrainingConfig) -> int | None:

@@ -5,17 +5,14 @@ Settings are fractions, and a fraction of a small cohort is no client at all. Th
 share. A single update stays hidden from the server only while both hold.
 """
 
-import math
 from dataclasses import dataclass
-from typing import Final
 
 from dp.events import Trust
 from protocols import load
 from protocols.cohort import whole_clients
+from secagg.privacy.contributors import least_fraction, no_collusion_warning
 from secagg.privacy.noise import Target
 from secagg.runs.config import TrainingConfig
-
-_THOUSANDTHS: Final = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,19 +67,14 @@ class Cohort:
     @property
     def warnings(self) -> tuple[str, ...]:
         """What the cohort does not withstand although settings may look as if it did."""
-        least = math.ceil(_THOUSANDTHS / self.clients) / _THOUSANDTHS
         found = []
         if self.colluding == 0:
-            found.append(
-                f"withstands 0 colluding of {self.clients:,} clients: the protocol is planned for none, so nothing is "
-                "promised for single updates if one client helps the server. For one client, adversarial must be at "
-                f"least {least:g}; or take more clients."
-            )
+            found.append(no_collusion_warning(self.clients))
         if self.vanishing == 0:
             found.append(
                 f"withstands 0 vanishing of {self.clients:,} clients: if one client vanishes, the round releases "
                 "nothing. Take a smaller minimum_contributors, a dropout of at least "
-                f"{least:g}, or more clients."
+                f"{least_fraction(self.clients):g}, or more clients."
             )
         return tuple(found)
 

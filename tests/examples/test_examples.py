@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from dp import Ledger
-from secagg.runs.config import TrainingConfig, parse
+from secagg.runs.config import TrainingConfig
+from secagg.runs.parsing import parse
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 

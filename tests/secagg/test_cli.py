@@ -14,8 +14,9 @@ from dp.ledger.ledger import Ledger
 from dp.version import SOFTWARE, VERSION
 from protocols import Adversary
 from secagg.commands.train import summary_table
-from secagg.runs.config import TrainingConfig, parse
+from secagg.runs.config import TrainingConfig
 from secagg.runs.folder import RunFolder
+from secagg.runs.parsing import parse
 from secagg.runs.prepare import prepare
 from secagg.runs.run import Summary, run_training
 from tests.support.commands import SMALL, secagg, stopped
@@ -155,14 +156,14 @@ def test_train_resumed_after_its_end_changes_nothing(finished: Path) -> None:
     [
         (("--resume", "--out", "run", "--rounds", "3"), "expected at most the 2 that the budget allows, found 3"),
         (("--resume", "--out", "run", "--rounds", "1"), "expected at least the 2 that the run has made, found 1"),
-        (("--resume", "--out", "run", "--rounds", "0"), "rounds: expected `int` >= 1"),
+        (("--resume", "--out", "run", "--rounds", "0"), "rounds: expected an integer from 1 to 100,000, found 0"),
         (
             ("--resume", "--out", "run", "--no-compare", "--epochs", "2", "--model", "numpy-softmax"),
             "settings that the run began with, found epochs 2 where it is 1, compare false where it is true. Leave",
         ),
         (("--resume", "--out", "run", "--overwrite"), "give one of them"),
         (("--resume", "--out", "run", "settings.toml"), "expected at most the 2 that the budget allows, found 9"),
-        (("--resume", "--out", "run", "typo.toml"), "unknown setting epocs; there are dataset"),
+        (("--resume", "--out", "run", "typo.toml"), "settings: expected dataset, "),
         (("--resume", "--out", "run", "typo.toml"), "did you mean epochs?"),
         (("--resume",), "runs/digits holds no run to go on with; name the folder of one with --out"),
         (("--resume", "--out", "nowhere"), "holds no run to go on with"),
@@ -170,14 +171,14 @@ def test_train_resumed_after_its_end_changes_nothing(finished: Path) -> None:
         (("--out", "."), "is no part of a run; name another folder"),
         (("--out", ".", "--overwrite"), "is no part of a run; name another folder"),
         (("--out", "settings.toml"), "is no folder"),
-        (("missing.toml",), "cannot read missing.toml: No such file"),
-        (("--epsilon", "-1"), "epsilon: expected `float` > 0"),
-        (("--delta", "0.5"), "one over 300 clients; 0.003 would do"),
+        (("missing.toml",), "missing.toml: expected a file that can be read, found: No such file"),
+        (("--epsilon", "-1"), "epsilon: expected a number from 1e-9 to 1e9, or inf, found -1"),
+        (("--delta", "0.5"), "Use at most 0.003."),
         (("--protocol", "rot13"), "there are lightsecagg, oneshot, paillier, plain, secagg, secagg-plus"),
-        (("--weighting", "heavy"), "weighting: invalid enum value 'heavy'"),
+        (("--weighting", "heavy"), "weighting: expected one of uniform, weighted, found 'heavy'"),
         (("--dataset", "missing.npz"), "missing.npz"),
         (("--model", "numpy-softmax", "--modulus-bits", "4"), "modulus of 4 bits; 16 bits would do"),
-        (("--model", "numpy-softmax", "--minimum-contributors", "299"), "at most 270 would do"),
+        (("--model", "numpy-softmax", "--minimum-contributors", "299"), "minimum_contributors: expected at most 270"),
     ],
 )
 def test_train_refuses_in_one_line_and_writes_nothing(arguments: tuple[str, ...], message: str, finished: Path) -> None:
@@ -246,7 +247,7 @@ def test_train_into_a_folder_of_any_name(out: str, tmp_path: Path) -> None:
 def test_train_on_a_file_whose_name_is_no_text_is_one_line(tmp_path: Path) -> None:
     found = secagg("train", *SMALL[2:], "--dataset", os.fsdecode(b"\xff.npz"), "--out", "run", cwd=tmp_path)
     assert found.returncode == 2
-    assert found.stderr.startswith("secagg: dataset must be valid Unicode")
+    assert found.stderr.startswith("secagg: dataset: expected valid Unicode")
     assert found.stderr.count("\n") == 1
 
 

@@ -26,7 +26,7 @@ from protocols import PlainSum
 from secagg.aggregation.mean import SecureMean
 from secagg.commands.budget import NOT_INTACT, plan_on_terminal, report_on_terminal, verify_on_terminal
 from secagg.errors import ConfigurationError, SecaggError
-from secagg.planning.budget_request import PlannedMechanism, Question
+from secagg.planning.budget_request import BudgetRequest, PlannedMechanism
 from secagg.planning.plan import CONDITION, Plan, plan
 from secagg.privacy.contributors import ADVERSARIAL, DROPOUT, colluding_clients
 from secagg.privacy.noise import Target
@@ -66,7 +66,7 @@ def asked(clients: int = 1000, rounds: int = 100, mechanism: str = "gaussian", *
 
 
 def test_plan_finds_the_least_noise_for_an_epsilon() -> None:
-    found = plan(Question(clients=1000, rounds=100, epsilon=8.0))
+    found = plan(BudgetRequest(clients=1000, rounds=100, epsilon=8.0))
     assert found.delta == 0.000501 < 1 / 1000
     again = guarantee({GaussianEvent(noise_multiplier=found.noise_multiplier): 100}, delta=found.delta)
     less = guarantee({GaussianEvent(noise_multiplier=0.999 * found.noise_multiplier): 100}, delta=found.delta)
@@ -75,7 +75,7 @@ def test_plan_finds_the_least_noise_for_an_epsilon() -> None:
 
 
 def test_plan_of_given_noise_says_what_it_costs_with_sampling_and_without() -> None:
-    found = plan(Question(clients=1000, rounds=100, noise_multiplier=1.0, sampling=0.01, delta=1e-5))
+    found = plan(BudgetRequest(clients=1000, rounds=100, noise_multiplier=1.0, sampling=0.01, delta=1e-5))
     noise = GaussianEvent(noise_multiplier=1.0, relation=ADD_OR_REMOVE)
     sampled = PoissonSampledEvent(sampling_rate=0.01, event=noise)
     assert found.epsilon == guarantee({sampled: 100}, delta=1e-5, relation=ADD_OR_REMOVE).epsilon
@@ -90,7 +90,7 @@ def test_plan_of_given_noise_says_what_it_costs_with_sampling_and_without() -> N
 def test_plan_on_a_lattice_answers_both_ways(mechanism: PlannedMechanism) -> None:
     def ask(epsilon: float | None = None, noise_multiplier: float | None = None) -> Plan:
         return plan(
-            Question(
+            BudgetRequest(
                 clients=100,
                 rounds=50,
                 mechanism=mechanism,
@@ -117,7 +117,7 @@ def test_plan_on_a_lattice_answers_both_ways(mechanism: PlannedMechanism) -> Non
 
 def test_plan_on_a_lattice_tells_what_sampling_saves() -> None:
     skellam = PlannedMechanism.SKELLAM
-    found = plan(Question(clients=200, rounds=50, sampling=0.25, mechanism=skellam, dimension=1024, epsilon=4.0))
+    found = plan(BudgetRequest(clients=200, rounds=50, sampling=0.25, mechanism=skellam, dimension=1024, epsilon=4.0))
     assert found.lattice is not None
     assert found.cohort is not None
     assert (found.cohort.clients, found.cohort.relied_on, found.lattice.bits) == (50, 41, 24)
@@ -131,7 +131,7 @@ def test_plan_of_a_share_keeps_the_budget_of_train_under_its_defaults() -> None:
     """A share that was sized for everybody present and honest spent 9.24 instead of 8."""
     config = TrainingConfig(clients=300, rounds=30, epsilon=8.0, delta=1e-3)
     found = plan(
-        Question(
+        BudgetRequest(
             clients=300,
             rounds=30,
             epsilon=8.0,
@@ -175,24 +175,24 @@ def test_plan_of_a_share_keeps_the_budget_of_train_under_its_defaults() -> None:
 def test_plan_says_what_thinner_noise_costs(
     mechanism: PlannedMechanism, dimension: int | None, epsilon: float, fewer: float, cohort: dict[str, float]
 ) -> None:
-    question = Question(clients=1000, rounds=200, noise_multiplier=5.0, mechanism=mechanism, dimension=dimension)
-    found = plan(msgspec.structs.replace(question, **cohort))
+    request = BudgetRequest(clients=1000, rounds=200, noise_multiplier=5.0, mechanism=mechanism, dimension=dimension)
+    found = plan(msgspec.structs.replace(request, **cohort))
     assert found.cohort is not None
     assert found.bound == pytest.approx(epsilon, abs=0.01)
     assert found.cohort.fewer_epsilon == pytest.approx(fewer, abs=0.015)
     assert json.loads(found.as_json())["cohort"]["relied_on"] == (999 if cohort else 800)
     text = found.as_text()
-    assert "If 20% vanish" in text
+    assert "If 20% drop out" in text
     assert f"sized for {found.cohort.relied_on} honest contributors: at least " in text
     assert f"if a sum has only {found.cohort.fewer} of the {found.cohort.relied_on} honest shares" in text
     assert f"never releases a sum of fewer than {found.cohort.required_contributors:,} contributors" in text
 
 
 def test_plan_compares_with_the_exact_noise_of_the_continuous_gaussian() -> None:
-    question = Question(clients=300, rounds=30, epsilon=8.0, delta=1e-3)
-    exact = plan(question).noise_multiplier
+    request = BudgetRequest(clients=300, rounds=30, epsilon=8.0, delta=1e-3)
+    exact = plan(request).noise_multiplier
     lattice = plan(
-        msgspec.structs.replace(question, mechanism=PlannedMechanism.DISCRETE_GAUSSIAN, dimension=650)
+        msgspec.structs.replace(request, mechanism=PlannedMechanism.DISCRETE_GAUSSIAN, dimension=650)
     ).lattice
     assert lattice is not None
     assert lattice.noise_to_gaussian == pytest.approx(lattice.noise_to_clip / exact, rel=1e-6)
@@ -200,18 +200,18 @@ def test_plan_compares_with_the_exact_noise_of_the_continuous_gaussian() -> None
 
 
 def test_plan_of_more_clients_than_a_sum_takes_has_no_shares() -> None:
-    found = plan(Question(clients=10**8, rounds=100, noise_multiplier=1.0, sampling=0.5))
+    found = plan(BudgetRequest(clients=10**8, rounds=100, noise_multiplier=1.0, sampling=0.5))
     assert found.cohort is None
     assert "Each share" not in found.as_text()
 
 
 def test_plan_has_no_jump_below_a_noise_multiplier() -> None:
-    found = plan(Question(clients=1000, rounds=100, sampling=0.1, delta=1e-5, noise_multiplier=0.294))
+    found = plan(BudgetRequest(clients=1000, rounds=100, sampling=0.1, delta=1e-5, noise_multiplier=0.294))
     assert found.bound == pytest.approx(111.4, rel=1e-3)
 
 
 def test_plan_has_a_word_for_an_epsilon_without_bound() -> None:
-    found = plan(Question(clients=10, rounds=1, noise_multiplier=1.0))
+    found = plan(BudgetRequest(clients=10, rounds=1, noise_multiplier=1.0))
     infinite = msgspec.structs.replace(found, epsilon="infinite", unamplified_epsilon="infinite")
     assert infinite.bound == math.inf
     assert json.loads(infinite.as_json(), parse_constant=pytest.fail)["epsilon"] == "infinite"
@@ -228,10 +228,10 @@ def test_plan_refuses_what_cannot_be() -> None:
         ("sampling: expected a probability in (0, 1], found 1.5", {"epsilon": 8.0, "sampling": 1.5}),
         ("sampling: expected a finite number above 0", {"epsilon": 8.0, "sampling": 0.0}),
         ("--per-round: expected 1 to 1000", {"epsilon": 8.0, "per_round": 1001}),
-        ("--per-round or --sampling", {"epsilon": 8.0, "per_round": 10, "sampling": 0.1}),
-        ("and not both", {"epsilon": 8.0, "noise_multiplier": 1.0}),
-        ("and not both", {}),
-        ("--bits and --dimension: expected only with", {"epsilon": 8.0, "bits": 16}),
+        ("--per-round and --sampling", {"epsilon": 8.0, "per_round": 10, "sampling": 0.1}),
+        ("expected exactly one of them, found both", {"epsilon": 8.0, "noise_multiplier": 1.0}),
+        ("expected exactly one of them, found neither", {}),
+        ("--bits and --dimension: expected none with --mechanism gaussian", {"epsilon": 8.0, "bits": 16}),
     ):
         assert message in asked(**given)  # type: ignore[arg-type]  # numbers of either kind
     for message, cohort in (
@@ -243,14 +243,16 @@ def test_plan_refuses_what_cannot_be() -> None:
     ):
         assert message in asked(epsilon=8.0, **cohort)
     skellam = {"mechanism": "skellam", "dimension": 100, "epsilon": 8.0}
-    assert "at most 1000000 in a round" in asked(clients=10**7, delta=1e-9, **skellam)  # type: ignore[arg-type]  # of any kind
+    assert "expected at most 1000000 in a round" in asked(clients=10**7, delta=1e-9, **skellam)  # type: ignore[arg-type]  # of any kind
     assert "expected one of gaussian, discrete-gaussian, skellam, found x" in asked(mechanism="x", epsilon=8.0)
-    assert "expected --dimension" in asked(mechanism="skellam", epsilon=8.0)
+    assert "--dimension: expected the number of coordinates" in asked(mechanism="skellam", epsilon=8.0)
     thin = asked(mechanism="discrete-gaussian", noise_multiplier=1e-6, dimension=100, bits=16)
-    assert "less than discrete-gaussian shares can be" in thin
+    assert "expected at least the noise that discrete-gaussian shares can have" in thin
     with pytest.raises(InfeasibleTarget, match=r"8 bits has no room.*\d+ bits would do"):
         plan(
-            Question(clients=1000, rounds=100, epsilon=1.0, mechanism=PlannedMechanism.SKELLAM, bits=8, dimension=1000)
+            BudgetRequest(
+                clients=1000, rounds=100, epsilon=1.0, mechanism=PlannedMechanism.SKELLAM, bits=8, dimension=1000
+            )
         )
 
 
@@ -443,7 +445,7 @@ def test_report_takes_names_that_the_ledger_lacks(ledger: Path, capsys: pytest.C
 
 
 def test_plan_for_a_small_epsilon_does_not_show_more() -> None:
-    text = plan(Question(clients=1000, rounds=1, epsilon=0.1234567)).as_text()
+    text = plan(BudgetRequest(clients=1000, rounds=1, epsilon=0.1234567)).as_text()
     shown = float(text.split()[1])
     assert shown <= 0.1234567
 

@@ -11,8 +11,9 @@ from protocols.errors import UnsafeSession
 from secagg.errors import CheckpointError, ConfigurationError
 from secagg.reports.costs import quantity
 from secagg.reports.report import RunReport
-from secagg.runs.config import TrainingConfig, parse
+from secagg.runs.config import TrainingConfig
 from secagg.runs.folder import RunFolder
+from secagg.runs.parsing import parse
 from secagg.runs.prepare import prepare
 from secagg.runs.run import run_training
 from secagg.storage.key_files import write_committee

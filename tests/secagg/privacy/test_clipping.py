@@ -25,8 +25,9 @@ from secagg.privacy.clipping import (
     clip_in_words,
     planned,
 )
-from secagg.runs.config import TrainingConfig, parse
+from secagg.runs.config import TrainingConfig
 from secagg.runs.folder import RunFolder
+from secagg.runs.parsing import parse
 from secagg.runs.prepare import prepare
 from secagg.runs.run import run_training
 from secagg.training.averaging import SecureAveraging

@@ -9,7 +9,7 @@ from dp.errors import InfeasibleTarget, InvalidParameter
 from dp.events import GaussianEvent, NeighbouringRelation, PoissonSampledEvent, PrivacyUnit, RepeatedEvent
 from secagg.errors import ConfigurationError
 from secagg.privacy.example_level import ExampleLevel
-from secagg.runs.config import parse
+from secagg.runs.parsing import parse
 
 ADD_OR_REMOVE, EXAMPLE = NeighbouringRelation.ADD_OR_REMOVE_ONE, PrivacyUnit.EXAMPLE
 PLAN: dict[str, Any] = {"clip_l2": 2.0, "examples": 1000, "clients": 10, "epochs": 2, "batch_size": 8}

@@ -18,8 +18,9 @@ from secagg.errors import MissingExtraError
 from secagg.privacy.several_ledgers import together
 from secagg.reports.costs import quantity
 from secagg.reports.report import SHOWN_ROUNDS, RunReport
-from secagg.runs.config import TrainingConfig, parse
+from secagg.runs.config import TrainingConfig
 from secagg.runs.folder import RunFolder
+from secagg.runs.parsing import parse
 from secagg.runs.prepare import Prepared, prepare
 from secagg.runs.run import run_name, run_training
 from secagg.training.averaging import SecureAveraging

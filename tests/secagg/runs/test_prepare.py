@@ -11,7 +11,8 @@ from protocols import Adversary, PlainSum, SecAgg, SecAggPlus
 from protocols.errors import ParameterError, UnknownProtocol
 from secagg.aggregation.encoding import Weighting
 from secagg.errors import ConfigurationError, DataError, ModulusTooSmall
-from secagg.runs.config import TrainingConfig, parse
+from secagg.runs.config import TrainingConfig
+from secagg.runs.parsing import parse
 from secagg.runs.prepare import choose_protocol, prepare
 
 SMALL: dict[str, Any] = {

@@ -11,9 +11,10 @@ from dp.ledger.ledger import Ledger
 from secagg.data.load import load
 from secagg.errors import CheckpointError, ConfigurationError
 from secagg.reports.report import RunReport
-from secagg.runs.config import TrainingConfig, parse
+from secagg.runs.config import TrainingConfig
 from secagg.runs.folder import RunFolder
 from secagg.runs.goal import choose_goal
+from secagg.runs.parsing import parse
 from secagg.runs.prepare import prepare
 from secagg.runs.resuming import check_given_again
 from secagg.runs.run import run_training
@@ -44,10 +45,10 @@ def test_resumed_settings_may_be_given_again() -> None:
         ({"compare": False}, "found compare false where it is true"),
         ({"dataset": "breast-cancer"}, "found dataset breast-cancer where it is digits"),
         ({"trust": "local"}, "found trust local where it is distributed"),
-        ({"trust": "me"}, "trust: invalid enum value 'me'; it is one of distributed, local, central"),
-        ({"clients": "many"}, "clients: expected `int`, got `str`"),
-        ({"rounds": 0}, "rounds: expected `int` >= 1"),
-        ({"epochz": 1}, "unknown setting epochz"),
+        ({"trust": "me"}, "trust: expected one of distributed, local, central, found 'me'"),
+        ({"clients": "many"}, "clients: expected an integer from 2 to 100,000, found 'many'"),
+        ({"rounds": 0}, "rounds: expected an integer from 1 to 100,000, found 0"),
+        ({"epochz": 1}, "found epochz; did you mean epochs"),
     ],
 )
 def test_resumed_settings_that_differ_are_named(given: dict[str, Any], message: str) -> None:

@@ -16,8 +16,9 @@ from dp.ledger.ledger import Ledger
 from secagg.errors import CheckpointError, ModelError, SecaggError
 from secagg.models.softmax import SoftmaxRegression
 from secagg.runs.comparison import ComparedRound, ComparisonProcess
-from secagg.runs.config import TrainingConfig, parse
+from secagg.runs.config import TrainingConfig
 from secagg.runs.folder import RunFolder
+from secagg.runs.parsing import parse
 from secagg.runs.prepare import prepare
 from secagg.runs.run import Summary, run_name, run_training
 from secagg.training.model_state import GlobalModel

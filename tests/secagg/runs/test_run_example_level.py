@@ -12,8 +12,9 @@ from dp.ledger.ledger import Ledger
 from dp.reporting.report import BudgetReport
 from secagg.errors import ConfigurationError
 from secagg.reports.report import RunReport
-from secagg.runs.config import TrainingConfig, parse
+from secagg.runs.config import TrainingConfig
 from secagg.runs.folder import RunFolder
+from secagg.runs.parsing import parse
 from secagg.runs.prepare import Prepared, prepare
 from secagg.runs.run import run_training
 from secagg.training.averaging import SecureAveraging

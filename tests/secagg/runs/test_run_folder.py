@@ -13,8 +13,9 @@ import pytest
 from dp.ledger.ledger import Ledger
 from secagg.errors import CheckpointError
 from secagg.runs.comparison import ComparedRound
-from secagg.runs.config import TrainingConfig, parse
+from secagg.runs.config import TrainingConfig
 from secagg.runs.folder import RunFolder
+from secagg.runs.parsing import parse
 from secagg.training.model_state import GlobalModel
 from secagg.training.records import RoundRecord
 

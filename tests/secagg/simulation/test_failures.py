@@ -28,8 +28,8 @@ from secagg.models.tensorflow import load_tensorflow
 from secagg.privacy.clipping import ClippingKind, choose_clip, planned
 from secagg.privacy.noise import added
 from secagg.reports.report import RunReport
-from secagg.runs.config import parse
 from secagg.runs.folder import RunFolder
+from secagg.runs.parsing import parse
 from secagg.runs.prepare import prepare
 from secagg.simulation.devices import Devices
 from secagg.training.averaging import SecureAveraging

@@ -1,0 +1,168 @@
+"""What the commands `budget plan`, `report` and `verify` take: their arguments, options and help."""
+
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+from secagg.privacy.contributors import ADVERSARIAL, DROPOUT
+from secagg.privacy.delta import DELTA
+
+_NOISE: Final = "Noise or budget (give exactly one)"
+_PARTICIPATION: Final = "Participation"
+_LATTICE: Final = "Mechanism"
+
+
+def report(
+    ledgers: Annotated[
+        list[Path],
+        typer.Argument(help="Ledger of a run (ledger.sqlite), or its folder. The costs of several are added up."),
+    ],
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")] = False,
+    html: Annotated[
+        Path | None, typer.Option(help="File for a self-contained HTML page. Applies only to one ledger.")
+    ] = None,
+    organisation: Annotated[
+        str | None,
+        typer.Option(help="Name of the responsible organisation, for this report only, if the ledger names none."),
+    ] = None,
+    title: Annotated[
+        str | None, typer.Option(help="Name of the run, for this report only, if the ledger names none.")
+    ] = None,
+) -> None:
+    """Report what the releases of a ledger cost and what that guarantees. Several ledgers are added up."""
+    from secagg.commands.budget import report_on_terminal
+
+    report_on_terminal(*ledgers, as_json=as_json, html=html, organisation=organisation, title=title)
+
+
+def plan(
+    clients: Annotated[int, typer.Option(help="Size of the population: all clients that may ever take part.")],
+    rounds: Annotated[int, typer.Option(help="Number of training rounds. Each makes one release.")],
+    noise_multiplier: Annotated[
+        float | None,
+        typer.Option(
+            help="Compute the epsilon for this noise multiplier (standard deviation over sensitivity).",
+            rich_help_panel=_NOISE,
+        ),
+    ] = None,
+    epsilon: Annotated[
+        float | None,
+        typer.Option(help="Compute the least noise that keeps this epsilon.", rich_help_panel=_NOISE),
+    ] = None,
+    delta: Annotated[
+        float | None,
+        typer.Option(
+            help=f"Delta of the budget. Must be below 1/clients. Default: {DELTA:g}, or clients^-1.1 if {DELTA:g} is "
+            "not below 1/clients, as in secagg train.",
+        ),
+    ] = None,
+    per_round: Annotated[
+        int | None,
+        typer.Option(
+            help="Average number of clients sampled for each round. WARNING: the resulting epsilon holds only against "
+            "observers who do not learn who was sampled. The server of a secure sum does. Default: all clients take "
+            "part.",
+            rich_help_panel=_PARTICIPATION,
+        ),
+    ] = None,
+    sampling: Annotated[
+        float | None,
+        typer.Option(
+            help="Probability with which each client is sampled, in (0, 1]: --per-round as a fraction of --clients. "
+            "The same warning applies.",
+            rich_help_panel=_PARTICIPATION,
+        ),
+    ] = None,
+    mechanism: Annotated[
+        str,
+        typer.Option(
+            help="Noise: gaussian (continuous, one party adds it), discrete-gaussian or skellam (shares in a secure "
+            "sum). Default: gaussian.",
+            show_default=False,
+            rich_help_panel=_LATTICE,
+        ),
+    ] = "gaussian",
+    bits: Annotated[
+        int | None,
+        typer.Option(
+            help="Bits of the secure sum's modulus. Applies only to discrete-gaussian and skellam. Default: 24.",
+            rich_help_panel=_LATTICE,
+        ),
+    ] = None,
+    dimension: Annotated[
+        int | None,
+        typer.Option(
+            help="Number of coordinates of an update. Applies only to discrete-gaussian and skellam, which require it.",
+            rich_help_panel=_LATTICE,
+        ),
+    ] = None,
+    dropout: Annotated[
+        float,
+        typer.Option(
+            help="Fraction of a round's clients that are expected to drop out. The plan allows for 1.5 times as many. "
+            f"At least 0 and below 1. Default: {DROPOUT:g}.",
+            show_default=False,
+            rich_help_panel=_PARTICIPATION,
+        ),
+    ] = DROPOUT,
+    adversarial: Annotated[
+        float,
+        typer.Option(
+            help="Largest fraction of a round's clients that may collude with the server, rounded down. At least one "
+            f"noise share is not counted. At least 0 and below 1. Default: {ADVERSARIAL:g}.",
+            show_default=False,
+            rich_help_panel=_PARTICIPATION,
+        ),
+    ] = ADVERSARIAL,
+    minimum_contributors: Annotated[
+        int | None,
+        typer.Option(
+            help="Smallest number of contributors for which a round is released. Default: as in secagg train.",
+            rich_help_panel=_PARTICIPATION,
+        ),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")] = False,
+) -> None:
+    """Compute what training rounds cost with given noise, or what noise keeps a given epsilon.
+
+    Give exactly one of --noise-multiplier and --epsilon. Nothing is trained,
+    and no ledger is changed.
+    """
+    from secagg.commands.budget import plan_on_terminal
+
+    plan_on_terminal(
+        clients=clients,
+        rounds=rounds,
+        noise_multiplier=noise_multiplier,
+        epsilon=epsilon,
+        delta=delta,
+        per_round=per_round,
+        sampling=sampling,
+        mechanism=mechanism,
+        bits=bits,
+        dimension=dimension,
+        dropout=dropout,
+        adversarial=adversarial,
+        minimum_contributors=minimum_contributors,
+        as_json=as_json,
+    )
+
+
+def verify(
+    ledger: Annotated[Path, typer.Argument(help="Ledger of a run (ledger.sqlite), or its folder.")],
+    head: Annotated[
+        str | None, typer.Option(help="Ledger head that was kept earlier, elsewhere. Blanks in it are ignored.")
+    ] = None,
+) -> None:
+    """Check that a ledger is consistent.
+
+    Without --head, a ledger that was rebuilt, replaced or truncated is not
+    detected. With --head, also check that it still contains every record up to
+    that head. Exit code 0: consistent; 2: cannot be read, or HEAD is not a
+    digest; 3: damaged, over budget, less noise than was reserved, or without
+    the record of HEAD (truncated, rebuilt or older).
+    """
+    from secagg.commands.budget import verify_on_terminal
+
+    raise typer.Exit(verify_on_terminal(ledger, head=head))

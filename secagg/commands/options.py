@@ -1,0 +1,46 @@
+"""The options of `secagg train`, made from the settings of a run (`secagg.runs.fields`)."""
+
+import inspect
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import typer
+
+from secagg.runs.fields import EXAMPLE_LEVEL_DEFAULTS, SettingFields
+from secagg.runs.settings import Setting, describe
+
+
+def with_settings(command: Callable[..., None]) -> Callable[..., None]:
+    """Return a command that takes an option for each setting, in place of its parameter `**settings`.
+
+    An option that is not given is None, so that a file's setting is known from one of the command line.
+    """
+    own = [each for each in inspect.signature(command).parameters.values() if each.kind is not each.VAR_KEYWORD]
+    options = [
+        inspect.Parameter(setting.name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=_option(setting))
+        for setting in describe(SettingFields)
+    ]
+    argument, *others = own
+    command.__signature__ = inspect.Signature([argument, *options, *others])  # type: ignore[attr-defined]  # is read by inspect
+    return command
+
+
+def help_text(setting: Setting) -> str:
+    """Return what `--help` says of a setting: its description, range and default."""
+    said = [setting.description]
+    named = setting.choices and all(choice in setting.description for choice in setting.choices)
+    if not named and setting.kind is not bool and setting.values != "text":
+        said.append(f"{setting.values[:1].upper()}{setting.values[1:]}.")
+    said.append(f"Default: {default_text(setting)}.")
+    return " ".join(said)
+
+
+def default_text(setting: Setting) -> str:
+    """Return a setting's default in words; of three settings it depends on the privacy unit."""
+    own = EXAMPLE_LEVEL_DEFAULTS.get(setting.name)
+    return setting.default_in_words if own is None else f"{setting.default_in_words}, or {own:g} with --unit example"
+
+
+def _option(setting: Setting) -> Any:
+    shown = typer.Option(help=help_text(setting), rich_help_panel=setting.group.value, show_default=False)
+    return Annotated[setting.kind | None, shown]

@@ -1,0 +1,148 @@
+"""Whether settings fit together: everything that the range of a single setting does not say."""
+
+import math
+
+from dp.clipping.adaptive import MEDIAN
+from dp.events import Trust
+from dp.noise.distributed import LatticeNoise
+from protocols import Adversary
+from secagg.aggregation.encoding import Weighting
+from secagg.errors import ConfigurationError
+from secagg.privacy.clipping import ClippingKind
+from secagg.privacy.contributors import check_cohort
+from secagg.privacy.delta import check_client_delta
+from secagg.runs.fields import EXAMPLE_CLIP_L2, SettingFields
+
+_EPSILON = (1e-9, 1e9)
+
+
+def check_settings(settings: SettingFields) -> None:
+    """Refuse settings that cannot work together, before anything is loaded or computed.
+
+    Raises:
+        ConfigurationError: There are some. The message names them, and says what to change.
+    """
+    _check_values(settings)
+    _check_unit(settings)
+    _check_noise(settings)
+    _check_clipping(settings)
+    _check_weighting(settings)
+    _check_committee(settings)
+    _check_cohort(settings)
+
+
+def _check_values(settings: SettingFields) -> None:
+    for name in settings.__struct_fields__:
+        value = getattr(settings, name)
+        if isinstance(value, float) and not math.isfinite(value) and (name, value) != ("epsilon", math.inf):
+            raise ConfigurationError(f"{name}: expected a finite number, found {value}")
+        if isinstance(value, str) and not _is_unicode(value):
+            raise ConfigurationError(f"{name}: expected valid Unicode, found {value!r}")
+    if settings.organisation is not None and not settings.organisation.isprintable():
+        raise ConfigurationError("organisation: expected 1 to 200 printable characters, found others among them.")
+    if settings.adversary not in (Adversary.CURIOUS, Adversary.MALICIOUS):
+        raise ConfigurationError(f"adversary: expected one of curious, malicious, found {settings.adversary}.")
+    least, most = _EPSILON
+    if settings.private and not least <= settings.epsilon <= most:
+        raise ConfigurationError(
+            f"epsilon: expected a number from {least:g} to {most:g}, or inf for no noise and no differential privacy, "
+            f"found {settings.epsilon!r}."
+        )
+
+
+def _check_unit(settings: SettingFields) -> None:
+    if settings.unit == "client":
+        if settings.example_clip_l2 != EXAMPLE_CLIP_L2:
+            raise ConfigurationError(
+                f"example_clip_l2: expected none with unit = client, found {settings.example_clip_l2:g}: it applies "
+                "only with unit = example. Leave it out."
+            )
+        if settings.private:
+            check_client_delta(settings.delta, clients=settings.clients)
+        return
+    if settings.noise_removal or (settings.mechanism, settings.trust) != (
+        LatticeNoise.DISCRETE_GAUSSIAN,
+        Trust.DISTRIBUTED,
+    ):
+        raise ConfigurationError(
+            "mechanism, trust and noise_removal: expected none with unit = example, found one: they apply only with "
+            "unit = client. Leave them out."
+        )
+    if settings.weighting is Weighting.WEIGHTED:
+        raise ConfigurationError(
+            "weighting: expected uniform with unit = example, found weighted: the weights reveal the number of "
+            "examples, which the budget protects. Use weighting = uniform. Updates already grow with the number of "
+            "examples."
+        )
+    if settings.private and settings.optimizer != "sgd":
+        raise ConfigurationError(
+            f"optimizer: expected sgd with unit = example, found {settings.optimizer}. Use sgd. server_momentum adds "
+            "momentum at no cost of privacy."
+        )
+
+
+def _check_noise(settings: SettingFields) -> None:
+    if settings.noise_removal and not settings.private:
+        raise ConfigurationError(
+            "noise_removal: expected false with epsilon = inf, found true: there is no noise to remove. Leave it out."
+        )
+    if settings.private and settings.trust is Trust.CENTRAL and settings.adversary is Adversary.MALICIOUS:
+        raise ConfigurationError(
+            "trust: expected distributed or local with adversary = malicious, found central: a malicious server "
+            "cannot be trusted to add the noise. Use trust = distributed."
+        )
+
+
+def _check_clipping(settings: SettingFields) -> None:
+    if settings.clipping is not ClippingKind.ADAPTIVE and settings.clip_quantile != MEDIAN:
+        raise ConfigurationError(
+            f"clip_quantile: expected none with clipping = {settings.clipping}, found {settings.clip_quantile:g}: it "
+            "applies only with clipping = adaptive. Leave it out, or use clipping = adaptive."
+        )
+
+
+def _check_weighting(settings: SettingFields) -> None:
+    weighted = settings.weighting is Weighting.WEIGHTED
+    if weighted and settings.max_examples is None:
+        raise ConfigurationError(
+            "max_examples: expected a number with weighting = weighted, found none. Give the largest number of "
+            "examples that a client is counted for; it must not be computed from the data."
+        )
+    if not weighted and settings.max_examples is not None:
+        raise ConfigurationError(
+            f"max_examples: expected none with weighting = uniform, found {settings.max_examples:g}: it applies only "
+            "with weighting = weighted. Leave it out, or use weighting = weighted."
+        )
+    if weighted and settings.clipping is ClippingKind.ADAPTIVE:
+        raise ConfigurationError(
+            "weighting: expected uniform with clipping = adaptive, found weighted: adaptive clipping counts all "
+            "clients alike. Use weighting = uniform, or clipping = global."
+        )
+
+
+def _check_committee(settings: SettingFields) -> None:
+    if settings.committee is None and settings.committee_fingerprint is not None:
+        raise ConfigurationError(
+            "committee: expected the folder of the committee whose fingerprint is given, found none. Give the folder "
+            "with --committee, or leave out committee_fingerprint."
+        )
+
+
+def _check_cohort(settings: SettingFields) -> None:
+    check_cohort(
+        clients=settings.clients,
+        dropout=settings.dropout,
+        adversarial=settings.adversarial,
+        required=settings.required_contributors,
+        default=settings.minimum_contributors is None,
+        noise_in_shares=settings.private and settings.unit == "client" and settings.trust is Trust.DISTRIBUTED,
+    )
+
+
+def _is_unicode(text: str) -> bool:
+    """Return whether text can be written in UTF-8, unlike an argument of other bytes."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
