@@ -162,7 +162,7 @@ def plan_on_terminal(
         if sampling is not None:
             raise ConfigurationError(
                 "--per-round and --sampling: expected at most one of them, found both. --sampling is --per-round over "
-                "--clients."
+                "--clients. Give one."
             )
         if not 1 <= per_round <= clients:
             raise ConfigurationError(f"--per-round: expected 1 to {clients}, the number of clients, found {per_round}")

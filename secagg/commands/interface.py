@@ -82,6 +82,7 @@ def committee(
         typer.Option(
             "--allow-only-112-bits-of-security",
             help="Weaken the key: allow 2048 bits and more, which correspond to about 112-bit security.",
+            rich_help_panel="Weaker keys",
         ),
     ] = False,
 ) -> None:

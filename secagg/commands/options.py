@@ -27,12 +27,15 @@ def with_settings(command: Callable[..., None]) -> Callable[..., None]:
 
 def help_text(setting: Setting) -> str:
     """Return what `--help` says of a setting: its description, range and default."""
-    said = [setting.description]
+    return f"{meaning(setting)} Default: {default_text(setting)}."
+
+
+def meaning(setting: Setting) -> str:
+    """Return a setting's description and range, in sentences."""
     named = setting.choices and all(choice in setting.description for choice in setting.choices)
-    if not named and setting.kind is not bool and setting.values != "text":
-        said.append(f"{setting.values[:1].upper()}{setting.values[1:]}.")
-    said.append(f"Default: {default_text(setting)}.")
-    return " ".join(said)
+    if named or setting.kind is bool or setting.values == "text":
+        return setting.description
+    return f"{setting.description} {setting.values[:1].upper()}{setting.values[1:]}."
 
 
 def default_text(setting: Setting) -> str:

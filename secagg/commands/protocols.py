@@ -1,13 +1,13 @@
-"""What the command `secagg protocols` prints: one row for each registered protocol, also for one that is broken."""
+"""What the command `secagg protocols` prints: one paragraph for each registered protocol, also for a broken one."""
 
 import contextlib
 import sys
+import textwrap
+from collections.abc import Iterator
 from typing import Any, Final
 
 import msgspec
 from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
 from dp.checks import harmless
 from protocols import Adversary, BrokenProtocol, SecureSum, available, load
@@ -15,21 +15,20 @@ from protocols.errors import ParameterError
 from protocols.registry import suggest, told
 
 _COHORT: Final[dict[str, Any]] = {"clients": 100, "adversarial": 0.05, "dropout": 0.1}
-_NONE: Final = "-"
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):
-    """A registered protocol; a line of the table, an element of the JSON.
+    """A registered protocol: a paragraph for people, an element of the JSON.
 
     Attributes:
-        name: That it is registered under.
-        server: The servers that its clients are safe from; none of a baseline.
-        needs_committee: Whether a committee opens its sums; None where that is not known.
-        rounds: The names of its rounds; none where they are not known.
+        name: The name that it is registered under.
+        server: The servers that it can be configured against; none for a baseline.
+        needs_committee: Whether a committee opens its sums; None if that is not known.
+        rounds: The names of its steps; none if they are not known.
         about: What it is, in its own words.
-        error: Why it cannot be loaded; None where it can.
-        note: Why it suggests no parameters for a cohort of 100 clients; None where it does.
-        experimental: What is not proven of it; empty unless it is experimental.
+        error: Why it cannot be loaded; None if it can.
+        note: Why it suggests no parameters for a cohort of 100 clients; None if it does.
+        experimental: What has not been proven about it; empty unless it is experimental.
     """
 
     name: str
@@ -43,7 +42,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def rows() -> tuple[Row, ...]:
-    """All registered protocols, by name; what other people's modules print while they are loaded is no row's part."""
+    """Return all registered protocols, by name. What foreign modules print while they are loaded goes to standard error."""
     with contextlib.redirect_stdout(sys.stderr):
         return tuple(_row(name) for name in available())
 
@@ -52,29 +51,51 @@ def list_on_terminal(*, as_json: bool) -> None:
     """Print all registered protocols.
 
     Args:
-        as_json: As JSON, instead of a table.
+        as_json: Print JSON instead of text.
     """
     found = rows()
     if as_json:
         sys.stdout.write(msgspec.json.format(msgspec.json.encode(found)).decode() + "\n")
         return
-    table = Table(box=None, padding=(0, 3, 0, 0))
-    for heading in ("protocol", "safe from a server that is", "opened by", "rounds", "what it is"):
-        table.add_column(heading)
+    console = Console()
     for row in found:
-        table.add_row(*map(escape, _cells(row)))
-    Console().print(table)
+        console.print("\n".join(_paragraph(row, console.width)), markup=False, highlight=False, soft_wrap=True)
 
 
-def _cells(row: Row) -> tuple[str, ...]:
+def _paragraph(row: Row, width: int) -> Iterator[str]:
+    """Yield a protocol's lines, in which no word is cut in two."""
+    yield harmless(row.name)
+    for line in _facts(row):
+        yield textwrap.fill(
+            line, width, initial_indent="  ", subsequent_indent="    ", break_long_words=False, break_on_hyphens=False
+        )
+
+
+def _facts(row: Row) -> Iterator[str]:
     if row.error is not None:
-        return harmless(row.name), _NONE, _NONE, _NONE, f"cannot be loaded: {row.error}"
-    opened_by = "a committee" if row.needs_committee else "the clients" if row.server else _NONE
-    about = row.about if row.note is None else f"{row.about} (For 100 clients: {row.note})"
-    server = " or ".join(row.server) or _NONE
-    if row.experimental:
-        server += f" (experimental: {harmless(row.experimental)})"
-    return harmless(row.name), server, opened_by, ", ".join(row.rounds) or _NONE, about
+        yield f"cannot be loaded: {row.error}"
+        return
+    if row.about:
+        yield row.about
+    yield f"can be configured against: {_servers(row)}"
+    if row.server:
+        yield f"sums are opened by: {'a committee' if row.needs_committee else 'the clients'}"
+    if row.rounds:
+        yield f"steps: {', '.join(row.rounds)}"
+    if row.note is not None:
+        yield f"with 100 clients: {row.note}"
+
+
+def _servers(row: Row) -> str:
+    """Return the servers that a protocol protects from, the one of its default settings marked."""
+    if not row.server:
+        return "no server: it protects nothing"
+    default = str(Adversary.CURIOUS)
+    found = " or ".join(
+        f"a {name} server (the default)" if name == default and len(row.server) > 1 else f"a {name} server"
+        for name in row.server
+    )
+    return f"{found} (experimental: {harmless(row.experimental)})" if row.experimental else found
 
 
 def _row(name: str) -> Row:
@@ -106,9 +127,9 @@ def _loaded(name: str, kind: type[SecureSum]) -> Row:
 
 
 def _rounds(name: str, protocol: SecureSum | type[SecureSum]) -> tuple[str, ...]:
-    """The names of a protocol's rounds; none of a class whose rounds depend on its parameters."""
+    """Return the names of a protocol's steps; none for a class whose steps depend on its parameters."""
     try:
         found: Any = protocol.rounds
         return () if isinstance(found, property) else tuple(str(row.name) for row in found)
     except Exception as error:
-        raise BrokenProtocol(f"{name} fails to name its rounds: {told(error)}") from error
+        raise BrokenProtocol(f"{name} fails to name its steps: {told(error)}") from error
