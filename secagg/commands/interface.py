@@ -77,12 +77,11 @@ def committee(
             show_default=False,
         ),
     ] = 3072,
-    allow_only_112_bits_of_security: Annotated[
+    allow_112_bit_security: Annotated[
         bool,
         typer.Option(
-            "--allow-only-112-bits-of-security",
+            "--allow-112-bit-security",
             help="Weaken the key: allow 2048 bits and more, which correspond to about 112-bit security.",
-            rich_help_panel="Weaker keys",
         ),
     ] = False,
 ) -> None:
@@ -99,7 +98,7 @@ def committee(
         members=members,
         threshold=threshold,
         bits=bits,
-        allow_only_112_bits_of_security=allow_only_112_bits_of_security,
+        allow_112_bit_security=allow_112_bit_security,
     )
 
 

@@ -28,17 +28,15 @@ S: Final = 2
 _LINE_EVERY_S: Final = 30.0
 
 
-def deal_on_terminal(
-    out: Path, *, members: int, threshold: int, bits: int, allow_only_112_bits_of_security: bool
-) -> None:
+def deal_on_terminal(out: Path, *, members: int, threshold: int, bits: int, allow_112_bit_security: bool) -> None:
     """Arguments to key files, with progress on standard error and what to do with them on standard output.
 
     Args:
         out: The folder of the files; empty, or made.
         members: 2 to 64.
-        threshold: How many members open a sum; more than half of them.
+        threshold: Number of members that open a sum, more than half of them.
         bits: Of n, even.
-        allow_only_112_bits_of_security: Allow fewer than 3072 bits, of at least 2048.
+        allow_112_bit_security: Allow fewer than 3072 bits, of at least 2048.
 
     Raises:
         ConfigurationError: The arguments do not make a safe committee; nothing has been generated.
@@ -46,10 +44,10 @@ def deal_on_terminal(
         OSError: It cannot be written.
     """
     check_committee(members, threshold)
-    least = LEAST_BITS if allow_only_112_bits_of_security else DEFAULT_BITS
+    least = LEAST_BITS if allow_112_bit_security else DEFAULT_BITS
     if bits % 2 or not least <= bits <= MOST_BITS:
-        risk = "" if least == LEAST_BITS else f"; from {LEAST_BITS} with --allow-only-112-bits-of-security"
-        raise ConfigurationError(f"--bits: expected an even number from {least} to {MOST_BITS}, found {bits}{risk}")
+        risk = "" if least == LEAST_BITS else f" --allow-112-bit-security allows weaker keys, from {LEAST_BITS} bits."
+        raise ConfigurationError(f"--bits: expected an even number from {least} to {MOST_BITS}, found {bits}.{risk}")
     out = expanded(out)
     check_free(out)
     warn_without_gmpy2()
@@ -69,38 +67,39 @@ def check_committee(members: int, threshold: int) -> None:
         ConfigurationError: There are too few or too many members, or the threshold is not more than half of them.
     """
     if not LEAST_THRESHOLD <= members <= MOST_MEMBERS:
-        raise ConfigurationError(f"--members: expected {LEAST_THRESHOLD} to {MOST_MEMBERS}, found {members}")
+        raise ConfigurationError(f"--members: expected {LEAST_THRESHOLD} to {MOST_MEMBERS}, found {members}.")
     least = members // 2 + 1
     if threshold < least:
         raise ConfigurationError(
-            f"--threshold: two sets of {threshold} of {members} members may have nobody in common, and could open two "
-            f"different sums of one session; {least} would do"
+            f"--threshold: expected at least {least} of {members} members, found {threshold}: two groups without a "
+            f"common member could open two different sums of one session. Use {least} or more."
         )
     if threshold > members:
-        raise ConfigurationError(f"--threshold: expected {least} to {members}, found {threshold}")
+        raise ConfigurationError(f"--threshold: expected {least} to {members}, found {threshold}.")
 
 
 def account(out: Path, key: ThresholdKey) -> Iterator[str]:
-    """What was written, what to do with it, and whom it stands against; lines of text."""
+    """Yield lines that say what was written, what to do with it, and what it protects from."""
     members, threshold, bits = key.members, key.threshold, key.public_key.n.bit_length()
     absent, shared = members - threshold, 2 * threshold - members
     shown = str(out).encode(errors="backslashreplace").decode()
     yield f"{shown}: a key of {bits} bits for {members} members, any {threshold} of whom open a sum"
-    yield f"  {PUBLIC_NAME}: public; for every client, the server and all members"
-    yield f"    fingerprint, to be compared by a way that the server does not control: {key.fingerprint.hex()}"
-    yield f"  {member_name(1)} to {member_name(members)}: secret; each for its member alone"
+    yield f"  {PUBLIC_NAME}: public. Give it to every client, the server and all members."
+    yield f"    fingerprint, to be compared over a channel that the server does not control: {key.fingerprint.hex()}"
+    yield f"  {member_name(1)} to {member_name(members)}: secret. Each is for one member."
     if not MODES_ARE_CHECKED:
-        yield "    WARNING: on this system secagg neither restricts nor checks who may read these files; restrict each"
-        yield "    of them to its owner by the system's own means (on Windows: icacls) before anything else"
-    yield "    hand it over by a private way, keep it for its owner's eyes (mode 0600), and remove it here; all but"
-    yield "    `secagg train`, a simulation that plays all members, which needs them together: give it a key of its own"
-    yield "The dealer, which is this process, has seen the whole key: whoever reads its memory, or enough of the secret"
-    yield "files, decrypts every single contribution. Run it where all members trust it; keep no copy and no backup."
-    yield f"  secrecy: fewer than {threshold} corrupt members learn nothing but the sums that are opened"
-    yield f"  availability: sums are opened as long as no more than {absent} of the members are away"
-    yield f"  one sum a session, if the server is malicious too: as long as {_fewer(shared)}, since two"
-    yield f"    sets of {threshold} members share at least {shared}, and an honest one opens one sum only; a higher"
-    yield "    threshold stands more corrupt members here, and fewer that are away"
+        yield "    WARNING: on this system secagg neither restricts nor checks who may read these files. First restrict"
+        yield "    each of them to its owner by the system's own means (on Windows: icacls)."
+    yield "    Give each secret file to its member over a private channel, then delete it here. The member keeps it"
+    yield "    readable by its owner alone (mode 0600)."
+    yield "    For `secagg train`, which simulates all members, make a separate key. Never use it for anything else."
+    yield "This process has seen the complete key. Anyone who reads its memory, or enough of the secret files, can decrypt"
+    yield "every single contribution. Keep no copy and no backup, and wipe this machine."
+    yield f"  secrecy: fewer than {threshold} corrupt members learn only the sums that are opened"
+    yield f"  availability: sums are opened if at most {absent} of the members are absent"
+    yield f"  one sum in each session, if the server is malicious too: if {_fewer(shared)}, because two groups of"
+    yield f"    {threshold} members have at least {shared} in common, and an honest member opens only one sum. A higher"
+    yield "    threshold tolerates more corrupt members here, and fewer absent ones."
 
 
 def _fewer(shared: int) -> str:

@@ -42,7 +42,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def rows() -> tuple[Row, ...]:
-    """Return all registered protocols, by name. What foreign modules print while they are loaded goes to standard error."""
+    """Return all registered protocols, by name; what foreign modules print meanwhile goes to standard error."""
     with contextlib.redirect_stdout(sys.stderr):
         return tuple(_row(name) for name in available())
 

@@ -15,7 +15,7 @@ from secagg.storage.key_files import read_committee_key, read_key_share, write_c
 from tests.support.commands import secagg, stopped
 from tests.support.committee_keys import key_shares, threshold_key
 
-SMALL = ("keys", "committee", "--bits", "2048", "--allow-only-112-bits-of-security")
+SMALL = ("keys", "committee", "--bits", "2048", "--allow-112-bit-security")
 
 
 def fewest_shared(members: int, threshold: int) -> int:
@@ -33,7 +33,7 @@ def test_committee_is_refused_where_two_sets_of_it_may_be_disjoint(members: int)
             with pytest.raises(ConfigurationError, match=f"--threshold: expected {members // 2 + 1} to {members}"):
                 check_committee(members, threshold)
         else:
-            with pytest.raises(ConfigurationError, match=rf"nobody in common.* {members // 2 + 1} would do"):
+            with pytest.raises(ConfigurationError, match=rf"without a common member .* Use {members // 2 + 1} or more"):
                 check_committee(members, threshold)
 
 
@@ -44,13 +44,13 @@ def test_account_says_how_many_corrupt_members_the_committee_withstands(members:
     shared = fewest_shared(members, threshold)
     most = shared - 1  # Two sets may share corrupt members only, and one more member is honest.
     assert f"a key of 2048 bits for {members} members, any {threshold} of whom" in text
-    assert f"fewer than {threshold} corrupt members learn nothing but" in text
-    assert f"no more than {members - threshold} of the members are away" in text
-    withstood = "as long as no member is corrupt" if most == 0 else f"as long as at most {most} members are corrupt"
+    assert f"fewer than {threshold} corrupt members learn only the sums" in text
+    assert f"if at most {members - threshold} of the members are absent" in text
+    withstood = "if no member is corrupt" if most == 0 else f"if at most {most} members are corrupt"
     assert withstood in text
-    assert f"share at least {shared}," in text
+    assert f"have at least {shared} in common," in text
     assert key.fingerprint.hex() in text
-    assert "has seen the whole key" in text
+    assert "has seen the complete key" in text
 
 
 def test_command_writes_the_key_of_a_committee(tmp_path: Path) -> None:
@@ -77,14 +77,14 @@ def test_command_writes_the_key_of_a_committee(tmp_path: Path) -> None:
     [
         (("--members", "1", "--threshold", "1"), "--members: expected 2 to 64, found 1"),
         (("--members", "65", "--threshold", "40"), "--members: expected 2 to 64, found 65"),
-        (("--members", "5", "--threshold", "2"), "sums of one session; 3 would do"),
-        (("--members", "4", "--threshold", "2"), "sums of one session; 3 would do"),
-        (("--members", "5", "--threshold", "-1"), "sums of one session; 3 would do"),
+        (("--members", "5", "--threshold", "2"), "sums of one session. Use 3 or more"),
+        (("--members", "4", "--threshold", "2"), "sums of one session. Use 3 or more"),
+        (("--members", "5", "--threshold", "-1"), "sums of one session. Use 3 or more"),
         (("--members", "5", "--threshold", "6"), "--threshold: expected 3 to 5, found 6"),
-        (("--bits", "2048"), "from 3072 to 8192, found 2048; from 2048 with --allow-only-112-bits-of-security"),
+        (("--bits", "2048"), "from 3072 to 8192, found 2048. --allow-112-bit-security allows weaker keys, from 2048"),
         (("--bits", "3073"), "--bits: expected an even number from 3072 to 8192, found 3073"),
         (("--bits", "16384"), "--bits: expected an even number from 3072 to 8192, found 16384"),
-        (("--bits", "2046", "--allow-only-112-bits-of-security"), "even number from 2048 to 8192, found 2046\n"),
+        (("--bits", "2046", "--allow-112-bit-security"), "even number from 2048 to 8192, found 2046.\n"),
         (("--out", "taken"), "taken holds a committee's key, which is never overwritten"),
         (("--out", "."), "secagg: . holds 'precious' already; name a new folder"),
         (("--out", "precious"), "precious is no folder"),
