@@ -59,7 +59,7 @@ def test_links_of_a_page_lead_somewhere(page: Path) -> None:
 def test_decision_has_its_header(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     assert text.startswith(f"# {int(page.name[:4])}. ")
-    assert re.search(r"^- Status: accepted", text, re.MULTILINE)
-    assert re.search(r"^- Date: \d{4}-\d{2}-\d{2}$", text, re.MULTILINE)
+    assert re.search(r"^- \*\*Status:\*\* accepted", text, re.MULTILINE)
+    assert re.search(r"^- \*\*Date:\*\* \d{4}-\d{2}-\d{2}$", text, re.MULTILINE)
     sections = re.findall(r"^## (.+)$", text, re.MULTILINE)
     assert sections == ["Context", "Decision", "Alternatives considered", "Consequences"]
