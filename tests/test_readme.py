@@ -25,6 +25,19 @@ def said(code: str, folder: Path) -> list[str]:
     return done.stdout.splitlines()
 
 
+def options(words: list[str]) -> set[str]:
+    """Return the options that the help of a command shows."""
+    shown = subprocess.run(
+        [sys.executable, "-P", "-m", "secagg", *words, "--help"],
+        env={**os.environ, "COLUMNS": "200"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert shown.returncode == 0, shown.stderr
+    return set(re.findall(r"--[a-z0-9-]+", shown.stdout))
+
+
 def figures(name: str) -> Any:
     """Return what a benchmark has measured."""
     return json.loads((ROOT / "benchmarks" / "results" / f"{name}.json").read_text(encoding="utf-8"))
@@ -61,15 +74,13 @@ def test_readme_has_two_examples_and_four_commands() -> None:
 @pytest.mark.parametrize("command", COMMANDS, ids=range(len(COMMANDS)))
 def test_readme_commands_have_the_options_that_they_are_shown_with(command: str) -> None:
     words = [word for word in command.split(" --")[0].split()[1:] if "/" not in word]
-    shown = subprocess.run(
-        [sys.executable, "-P", "-m", "secagg", *words, "--help"],
-        env={**os.environ, "COLUMNS": "200"},
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    assert shown.returncode == 0, shown.stderr
-    assert set(re.findall(r"--[a-z-]+", command)) <= set(re.findall(r"--[a-z-]+", shown.stdout))
+    assert set(re.findall(r"--[a-z0-9-]+", command)) <= options(words)
+
+
+def test_readme_table_of_options_is_of_options_that_train_has() -> None:
+    named = set(re.findall(r"--[a-z0-9-]+", "".join(re.findall(r"^\| (`--.*?`) \|", TEXT, re.MULTILINE))))
+    assert len(named) == 9
+    assert named <= options(["train"])
 
 
 @pytest.mark.parametrize("link", LINKS)
