@@ -69,7 +69,7 @@ _HOMES = {
     "secagg.privacy.noise": ("Target",),
     "secagg.training.records": ("RoundRecord",),
     "secagg.training.plain": ("PlainAveraging",),
-    "secagg.training": ("SecureAveraging",),
+    "secagg.training.averaging": ("SecureAveraging",),
 }
 _HOME_OF = {name: (home, name) for home, names in _HOMES.items() for name in names}
 _HOME_OF["__version__"] = ("dp.version", "VERSION")
