@@ -4,7 +4,7 @@ This is a simulation: all parties are in one process, and the key is short. For 
 
 - make a key of 3072 bits with `secagg keys committee`,
 - give each committee member its own key file,
-- give each committee member its own `OpeningStore` (`secagg.storage.opening_store`), a file of the sums that it has opened.
+- give each committee member its own `OpeningStore` (`secagg.storage.opening_store`), which records the sums it opened.
 
 `OneShot` is experimental; `PaillierSum` is used in the same way.
 """
