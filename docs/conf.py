@@ -5,10 +5,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from protocols import __version__  # noqa: E402  # after the path is there
+from protocols import __version__  # after the path is there
 
 project = "secagg"
 author = "the authors of secagg"
+copyright = author  # noqa: A001  # Sphinx's name
 version = release = __version__
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "docs._ext.site"]

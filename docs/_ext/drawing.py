@@ -13,7 +13,7 @@ from typing import Final
 LINE: Final = 19
 """Height of a line of text, in units of the drawing."""
 
-_WIDEST: Final = 0.56
+_WIDEST: Final = 0.53
 """Width of a letter over the size of its font: more than the mean of the fonts that readers have."""
 
 _numbers = count(1)
@@ -72,9 +72,7 @@ class Drawing:
 
     def line(self, x: float, top: float, bottom: float) -> None:
         """Draw a dashed vertical line behind everything else."""
-        self.parts.insert(
-            0, f'<line class="figure-lifeline" x1="{x:g}" y1="{top:g}" x2="{x:g}" y2="{bottom:g}"/>'
-        )
+        self.parts.insert(0, f'<line class="figure-lifeline" x1="{x:g}" y1="{top:g}" x2="{x:g}" y2="{bottom:g}"/>')
         self._reach(bottom)
 
     def arrow(self, points: Sequence[tuple[float, float]]) -> None:

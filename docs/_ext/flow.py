@@ -1,6 +1,7 @@
 """The flow of one round of private, secure training, as a figure."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final
 
 from docs._ext.drawing import Drawing, wrapped
@@ -75,8 +76,8 @@ def draw_round() -> str:
             drawing.text(x + 11, y + 39 + 17 * number, [line], kind="small")
         boxes.append((stage, y, height))
         y += height + 18
-    for (before, top, height), (after, below, _) in zip(boxes, boxes[1:], strict=False):
-        _connect(drawing, left[before.lane], left[after.lane], top, height, below)
+    for (before, top, tall), (after, below, _) in pairwise(boxes):
+        _connect(drawing, left[before.lane], left[after.lane], top, tall, below)
     for lane in _LANES:
         drawing.box(left[lane] - 10, 4, _BOX + 20, 34, kind="party")
         drawing.text(left[lane] + _BOX / 2, 26, [lane], kind="party-name", anchor="middle")

@@ -33,7 +33,7 @@ _ABSOLUTE: Final = re.compile(r"^(?:[a-z][a-z+.-]*:|#|/)")
 def included_files(page: Path) -> list[Path]:
     """Return the files outside `docs/` that a page shows."""
     found = _INCLUDE.findall(page.read_text(encoding="utf-8"))
-    return [path for path in (Path(os.path.normpath(page.parent / name)) for name in found)]
+    return [Path(os.path.normpath(page.parent / name)) for name in found]
 
 
 def with_included_text(page: Path, text: str) -> str:
@@ -68,7 +68,7 @@ def write_commands(folder: Path) -> None:
 
 def _help(command: str) -> str:
     environment = {**os.environ, "COLUMNS": "100", "NO_COLOR": "1", "TERM": "dumb", "PYTHONPATH": str(ROOT)}
-    told = subprocess.run(
+    told = subprocess.run(  # noqa: S603  # a command of ours
         [sys.executable, "-P", "-m", "secagg", *command.split(), "--help"],
         capture_output=True,
         text=True,
@@ -101,9 +101,12 @@ def _example_pages() -> Iterator[tuple[str, str]]:
         yield f"{name}.md", f"# `{shown}`\n\n{said}\n\n{code}"
         listed.append(name)
     lines = "\n".join(listed)
-    yield "index.md", (
-        "# Examples\n\nEach file runs as it stands: `python examples/NAME.py` in a clone.\n\n"
-        f"```{{toctree}}\n:maxdepth: 1\n\n{lines}\n```\n"
+    yield (
+        "index.md",
+        (
+            "# Examples\n\nEach file runs as it stands: `python examples/NAME.py` in a clone.\n\n"
+            f"```{{toctree}}\n:maxdepth: 1\n\n{lines}\n```\n"
+        ),
     )
 
 

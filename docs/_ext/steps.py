@@ -5,10 +5,10 @@ import re
 from collections.abc import Callable
 from typing import Any, Final
 
-from docs._ext.drawing import LINE, Drawing, wrapped
+from docs._ext.drawing import Drawing, wrapped
 from protocols import Adversary, Role, Round, SecureSum, load
 
-_PARTIES: Final = {Role.CLIENT: "each client", Role.COMMITTEE: "each committee member"}
+_PARTIES: Final = {Role.CLIENT: "each client", Role.COMMITTEE: "each member"}
 _WIDTH: Final = 760
 _NOTE: Final = 330
 _NUMBERED: Final = re.compile(r"^(?:Round|Step) \d+[^:.]*: *")
@@ -27,11 +27,11 @@ def draw_steps(protocol: SecureSum) -> str:
     A row of the table is a step: the server's request, what the party asked does with it, and the party's reply.
     """
     rows = protocol.rounds
-    drawing = Drawing(title=f"The {_counted(len(rows))} of the protocol {protocol.name}.", width=_WIDTH)
+    drawing = Drawing(title=f"The steps of the protocol {protocol.name}: {_listed(rows)}.", width=_WIDTH)
     places = _place_parties(drawing, rows)
     y = 62.0
     for number, row in enumerate(rows, 1):
-        y = _draw_step(drawing, places, number, row, y)
+        y = _draw_step(drawing, places, number, row, y, last=number == len(rows))
     server = places[None]
     lines = wrapped(_first_sentence(rows[-1].close) or "The server computes the sum.", _NOTE - 22)
     y += drawing.note(_beside(server), y, _NOTE, [*lines]) + 10
@@ -46,8 +46,8 @@ def words(name: str) -> str:
     return " ".join(re.findall(r"[A-Z]+[a-z]*|[a-z]+|\d+", name)).lower()
 
 
-def _counted(steps: int) -> str:
-    return "one step" if steps == 1 else f"{steps} steps"
+def _listed(rows: tuple[Round[Any, Any, Any, Any], ...]) -> str:
+    return ", ".join(row.name for row in rows)
 
 
 def _place_parties(drawing: Drawing, rows: tuple[Round[Any, Any, Any, Any], ...]) -> dict[Role | None, float]:
@@ -62,7 +62,13 @@ def _place_parties(drawing: Drawing, rows: tuple[Round[Any, Any, Any, Any], ...]
 
 
 def _draw_step(
-    drawing: Drawing, places: dict[Role | None, float], number: int, row: Round[Any, Any, Any, Any], y: float
+    drawing: Drawing,
+    places: dict[Role | None, float],
+    number: int,
+    row: Round[Any, Any, Any, Any],
+    y: float,
+    *,
+    last: bool,
 ) -> float:
     server, party = places[None], places[row.role]
     drawing.box(4, y, _WIDTH - 8, 28, kind="band")
@@ -78,7 +84,7 @@ def _draw_step(
     _draw_message(drawing, party, server, y, words(row.reply.__name__))
     y += 16
     between = _first_sentence(row.close)
-    if between and number and row.close.__name__ != "finish":
+    if between and not last:
         y += drawing.note(_beside(server), y, _NOTE, wrapped(between, _NOTE - 22)) + 14
     return y
 
@@ -94,7 +100,7 @@ def _beside(x: float) -> float:
 
 
 def _anchor(x: float) -> str:
-    return "middle" if LINE < x - 160 and x + 160 < _WIDTH else ("start" if x < _WIDTH / 2 else "end")
+    return "middle" if 160 < x < _WIDTH - 160 else ("start" if x < _WIDTH / 2 else "end")
 
 
 def _first_sentence(method: Callable[..., object]) -> str:
