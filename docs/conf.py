@@ -16,7 +16,7 @@ extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "docs.
 exclude_patterns = ["_build", "_ext"]
 default_role = "py:obj"  # in docstrings a name between backticks is a link if it is public, and code otherwise
 
-myst_enable_extensions = ["colon_fence", "dollarmath", "substitution"]
+myst_enable_extensions = ["colon_fence", "substitution"]
 myst_substitutions = {"version": release}
 myst_heading_anchors = 4
 
