@@ -89,6 +89,7 @@ def test_docstring_becomes_rest() -> None:
         r"- **one** \| two",
         "- three",
     ]
+    assert docstrings.as_rest(["- one", "  more", "After."]) == ["- one", "  more", "", "After."]
 
 
 def test_links_to_files_become_links_of_the_site() -> None:

@@ -8,51 +8,36 @@ import re
 from typing import Final
 
 _SPECIAL: Final = re.compile(r"(?<!\\)([*|]|(?<=\w)_(?!\w))")
-_STRONG: Final = re.compile(r"\*\*[^*`\n]+\*\*")
-_CODE: Final = re.compile(r"``[^`]+``|`[^`]+`")
+_KEPT: Final = re.compile(r"``[^`]+``|`[^`]+`|\*\*[^*`]+\*\*")
 _ITEM: Final = re.compile(r"^\s*(?:-|\d+\.) ")
 
 
 def as_rest(lines: list[str]) -> list[str]:
     """Return the lines of a docstring with what reStructuredText would take for markup escaped, and lists set apart."""
     result: list[str] = []
-    for line in _in_whole_code(lines):
-        before = result[-1] if result else ""
-        if _ITEM.match(line) and before.strip() and not _is_of_list(result, line):
+    for line in lines:
+        if line.strip() and result and result[-1].strip() and _starts_or_ends_list(result, line):
             result.append("")
         result.append(_escaped(line))
     return result
 
 
-def _in_whole_code(lines: list[str]) -> list[str]:
-    return [line.expandtabs() for line in lines]
+def _starts_or_ends_list(result: list[str], line: str) -> bool:
+    """Return whether a line is the first item of a list, or the first line after one."""
+    above = next((before for before in reversed(result) if not before.strip() or _ITEM.match(before)), "")
+    if _ITEM.match(line):
+        return not above.strip() or _indent(above) != _indent(line)
+    return bool(above.strip()) and _indent(line) <= _indent(above)
 
 
-def _is_of_list(result: list[str], line: str) -> bool:
-    """Return whether an item goes on with a list: the paragraph above it is an item, or belongs to one."""
-    indent = len(line) - len(line.lstrip())
-    for before in reversed(result):
-        if not before.strip():
-            return False
-        if _ITEM.match(before) and len(before) - len(before.lstrip()) == indent:
-            return True
-    return False
+def _indent(line: str) -> int:
+    return len(line) - len(line.lstrip())
 
 
 def _escaped(line: str) -> str:
-    kept = [*_CODE.finditer(line)]
+    """Return a line with special letters escaped outside of code and of strong text."""
     pieces, end = [], 0
-    for code in kept:
-        pieces.append(_escape_text(line[end : code.start()]))
-        pieces.append(code.group())
-        end = code.end()
-    return "".join([*pieces, _escape_text(line[end:])])
-
-
-def _escape_text(text: str) -> str:
-    pieces, end = [], 0
-    for strong in _STRONG.finditer(text):
-        pieces.append(_SPECIAL.sub(r"\\\1", text[end : strong.start()]))
-        pieces.append(strong.group())
-        end = strong.end()
-    return "".join([*pieces, _SPECIAL.sub(r"\\\1", text[end:])])
+    for kept in _KEPT.finditer(line):
+        pieces += [_SPECIAL.sub(r"\\\1", line[end : kept.start()]), kept.group()]
+        end = kept.end()
+    return "".join([*pieces, _SPECIAL.sub(r"\\\1", line[end:])])

@@ -1,6 +1,6 @@
 """Text, boxes and arrows as SVG, without any library.
 
-Colours come from classes that `docs/_static/figures.css` defines by the theme's variables, so a figure follows the
+Colours come from classes that `docs/_static/site.css` defines by the theme's variables, so a figure follows the
 reader's choice of a light or a dark page.
 """
 

@@ -8,7 +8,6 @@ from typing import Final
 
 PACKAGES: Final = (
     "protocols",
-    "protocols.testing",
     "dp",
     "secagg",
     "secagg.engines",

@@ -58,7 +58,7 @@ def write_examples(folder: Path) -> None:
 
 
 def write_commands(folder: Path) -> None:
-    """Write the page of the command line: the help of each command, as a terminal of 100 columns shows it."""
+    """Write the page of the command line: the help of each command, as a terminal of 96 columns shows it."""
     parts = ["# Command line", "Every command and option, as `--help` shows them."]
     for command in COMMANDS:
         name = f"secagg {command}".strip()
@@ -67,7 +67,7 @@ def write_commands(folder: Path) -> None:
 
 
 def _help(command: str) -> str:
-    environment = {**os.environ, "COLUMNS": "100", "NO_COLOR": "1", "TERM": "dumb", "PYTHONPATH": str(ROOT)}
+    environment = {**os.environ, "COLUMNS": "96", "NO_COLOR": "1", "TERM": "dumb", "PYTHONPATH": str(ROOT)}
     told = subprocess.run(  # noqa: S603  # a command of ours
         [sys.executable, "-P", "-m", "secagg", *command.split(), "--help"],
         capture_output=True,
