@@ -43,7 +43,8 @@ check: lint test ## Run every gate.
 
 # In an environment of its own, without TensorFlow. Warnings are errors; no network is used.
 docs: .venv-docs/.ready ## Build the documentation site (docs/_build/index.html).
-	.venv-docs/bin/python -m sphinx --builder html --fail-on-warning --keep-going --fresh-env --quiet docs docs/_build
+	.venv-docs/bin/python -m sphinx --builder html --fail-on-warning --keep-going --fresh-env --jobs auto --quiet \
+	    docs docs/_build
 	@echo "docs/_build/index.html"
 
 # Costs of the protocols, in two minutes, and accuracies over eight seeds, in three; both want an idle machine.
@@ -120,4 +121,5 @@ $(READY): requirements.lock requirements-py312.lock pyproject.toml
 	@touch $@
 
 clean: ## Remove environments and build products.
-	rm -rf $(VENV) .venv-peers .venv-docs .venv-3.* docs/_build docs/examples docs/reference/api docs/reference/commands build dist *.egg-info
+	rm -rf $(VENV) .venv-peers .venv-docs .venv-3.* build dist *.egg-info
+	rm -rf docs/_build docs/examples docs/reference/api docs/reference/commands
