@@ -26,7 +26,7 @@ from rich.table import Table
 from benchmarks.machine import Machine
 from dp import Ledger
 from secagg import PlainAveraging, SecureAveraging
-from secagg.data.load import load
+from secagg.data.load import load_dataset
 from secagg.runs.config import TrainingConfig
 from secagg.runs.prepare import Prepared, prepare
 
@@ -116,7 +116,7 @@ def _plain_averaging(prepared: Prepared) -> PlainAveraging:
 def _central_accuracy(config: TrainingConfig) -> float:
     from sklearn.linear_model import LogisticRegression
 
-    data = load(config.dataset, seed=config.seed)
+    data = load_dataset(config.dataset, seed=config.seed)
     fitted = LogisticRegression(max_iter=5_000).fit(data.train_x, data.train_y)
     return float(fitted.score(data.test_x, data.test_y))
 

@@ -126,7 +126,7 @@ def stand_in_accuracy(config: TrainingConfig) -> float:
     contributors = config.clients - config.dropping
     sigma = noise.local_sigma * math.sqrt(contributors) * prepared.mean.encoding.granularity / contributors
     generator = np.random.default_rng(config.seed)
-    state = GlobalModel.initial(devices)
+    state = GlobalModel.initial(devices.model)
     for number in range(1, config.rounds + 1):
         gone = set(devices.drops(number, ["contribute"], config.dropping)["contribute"])
         updates = {client: update for client, update in devices.train(state.weights, number) if client not in gone}

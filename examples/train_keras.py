@@ -33,7 +33,7 @@ mean = SecureMean.plan(
 )
 step = ServerStep(learning_rate=2.5, momentum=0.9)
 with Ledger.create("budget.sqlite", epsilon=8, delta=1e-3, population=100) as ledger:  # never replaces an old one
-    training = SecureAveraging(devices=devices, test=test, mean=mean, ledger=ledger, step=step, dropping=10)
+    training = SecureAveraging(engine=InMemory(devices), model=devices.model, test=test, mean=mean, ledger=ledger, step=step, dropping=10)
     for _ in range(10):
         record = training.round()
         print(f"round {record.round}: accuracy {record.accuracy:.3f}, epsilon {record.epsilon:.2f}")

@@ -91,7 +91,7 @@ def test_training_that_a_committee_opens_is_plain_averaging_of_who_sent_a_messag
         member: Keyholder(share=share, openings=MemoryOpenings(), minimum_contributors=5)
         for member, share in zip(committee.members, key_shares(1, 3, 2), strict=True)
     }
-    secure = SecureAveraging(devices=federation, test=test, mean=mean, dropping=2, keyholders=keyholders)
+    secure = SecureAveraging(engine=InMemory(federation), model=federation.model, test=test, mean=mean, dropping=2, keyholders=keyholders)
     plain = PlainAveraging(devices=devices(8), test=test, clip_l2=0.5)
     for _ in range(3):
         record = secure.round()
@@ -104,7 +104,7 @@ def test_training_that_a_committee_opens_is_plain_averaging_of_who_sent_a_messag
             np.testing.assert_allclose(found, right, atol=1e-3)
     for wrong in ({"mean": mean}, {"mean": mean_for(federation), "keyholders": keyholders}):
         with pytest.raises(ConfigurationError, match="keyholders are needed exactly where"):
-            SecureAveraging(devices=federation, test=test, **wrong)
+            SecureAveraging(engine=InMemory(federation), model=federation.model, test=test, **wrong)
 
 
 def test_prepared_committee_is_of_parties_of_their_own_with_the_runs_terms(keys: Path) -> None:

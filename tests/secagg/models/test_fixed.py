@@ -107,7 +107,7 @@ def test_a_fixed_array_that_is_not_finite_can_be_trained_around_and_saved(keras:
     mean = SecureMean.plan(
         protocol=PlainSum(), clients=devices.clients, minimum_contributors=3, shapes=devices.shapes, clip_l2=1.0
     )
-    training = SecureAveraging(devices=devices, test=(X, Y), mean=mean)
+    training = SecureAveraging(engine=InMemory(devices), model=devices.model, test=(X, Y), mean=mean)
     initial, config, folder = training.state, TrainingConfig(), RunFolder(tmp_path / "run")
     initial = type(initial).initial(devices, initial.clip)
     folder.begin(config)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from secagg.data.load import load
+from secagg.data.load import load_dataset
 from secagg.errors import ConfigurationError
 from secagg.models.keras import KerasModel
 from secagg.models.softmax import SoftmaxRegression
@@ -21,7 +21,7 @@ from secagg.models.zoo import NAMES, build
     ],
 )
 def test_zoo_models_learn_the_digits(name: str, shape: tuple[int, ...], numbers: int) -> None:
-    data = load("digits", seed=0)
+    data = load_dataset("digits", seed=0)
     model = build(name, shape, data.classes, learning_rate=1.0 if name == "numpy-softmax" else 0.02, seed=0)
     assert sum(array.size for array in model.get_weights()) == numbers
     train_x, test_x = data.train_x.reshape(-1, *shape), data.test_x.reshape(-1, *shape)

@@ -138,9 +138,9 @@ def test_clipping_without_noise_is_that_of_plain_averaging(kind: str) -> None:
         mean=mean_for(federation, shapes=shapes, clip_l2=clip_l2),
         step=STEP,
         dropping=2,
-        state=GlobalModel.initial(federation, CLIPS[kind]),
+        state=GlobalModel.initial(federation.model, CLIPS[kind]),
     )
-    start = GlobalModel.initial(federation, CLIPS[kind])
+    start = GlobalModel.initial(federation.model, CLIPS[kind])
     plain = PlainAveraging(devices=devices(12), test=TEST, clip_l2=0.2, step=STEP, state=start)
     bounds = set[float | None]()
     for _ in range(5):
@@ -159,7 +159,7 @@ def test_clipping_without_noise_is_that_of_plain_averaging(kind: str) -> None:
 
 def test_clipping_per_layer_in_a_run_holds_each_array_back_alone() -> None:
     federation, clip = devices(6), PerLayerClip((1e-3, 1e3))
-    state = GlobalModel.initial(federation, clip)
+    state = GlobalModel.initial(federation.model, clip)
     plain = PlainAveraging(devices=federation, test=TEST, clip_l2=1.0, state=state)
     before = copy.deepcopy(state.weights)
     free = plain_mean(dict(federation.train(before, 1)), clip_l2=1e6)
@@ -177,19 +177,19 @@ def test_clipping_that_a_mean_was_not_planned_for_is_refused() -> None:
                 devices=federation,
                 test=TEST,
                 mean=mean_for(federation),
-                state=GlobalModel.initial(federation, CLIPS[kind]),
+                state=GlobalModel.initial(federation.model, CLIPS[kind]),
             )
     shapes, clip_l2 = planned(CLIPS["adaptive"], shapes=federation.shapes, clip_l2=0.5)
     mean = mean_for(federation, shapes=shapes, clip_l2=clip_l2)
     with pytest.raises(ConfigurationError, match="another clip"):
-        SecureAveraging(devices=federation, test=TEST, mean=mean)
+        SecureAveraging(engine=InMemory(federation), model=federation.model, test=TEST, mean=mean)
     weighted = mean_for(federation, shapes=shapes, clip_l2=clip_l2, weighting=Weighting.WEIGHTED, max_weight=9.0)
     with pytest.raises(ConfigurationError, match="uniform mean"):
         SecureAveraging(
             devices=federation,
             test=TEST,
             mean=weighted,
-            state=GlobalModel.initial(federation, CLIPS["adaptive"]),
+            state=GlobalModel.initial(federation.model, CLIPS["adaptive"]),
         )
 
 
@@ -306,7 +306,7 @@ def test_clipping_adaptively_trains_privately_and_finds_the_quantile(tmp_path: P
             ledger=ledger,
             step=settings.server_step,
             dropping=settings.dropping,
-            state=GlobalModel.initial(prepared.devices, prepared.clip),
+            state=GlobalModel.initial(prepared.devices.model, prepared.clip),
         )
         records, within = [], []
         for number in range(1, 23):

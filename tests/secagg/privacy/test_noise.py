@@ -121,7 +121,7 @@ def test_removal_opens_each_seed_for_as_many_dropouts_as_do_not_need_it() -> Non
     noise = planned(REMOVAL).noise
     assert isinstance(noise, RemovableSkellam)
     for dropped in range(CLIENTS - LEAST + 1):
-        opened = [part for part, rule in enumerate(openings(noise), start=1) if rule.opens(dropped)]
+        opened = [part for part, rule in enumerate(opening_rules(noise), start=1) if rule.opens(dropped)]
         assert opened == list(noise.removed(dropped))
 
 

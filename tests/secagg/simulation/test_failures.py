@@ -26,7 +26,7 @@ from secagg.models.keras import KerasModel
 from secagg.models.softmax import SoftmaxRegression
 from secagg.models.tensorflow import load_tensorflow
 from secagg.privacy.clipping import ClippingKind, choose_clip, planned
-from secagg.privacy.noise import added
+from secagg.privacy.noise import draw_noise
 from secagg.reports.report import RunReport
 from secagg.runs.config import parse
 from secagg.runs.folder import RunFolder
@@ -87,7 +87,7 @@ def spoilt(federation: Devices, change: str = "diverges", client: int = BAD) -> 
 def private(path: Path, federation: Devices, **changes: Any) -> tuple[SecureAveraging, Ledger]:
     mean = mean_for(federation, target=TARGET, **changes)
     ledger = Ledger.create(path / "ledger.sqlite", epsilon=40.0, delta=1e-2, population=8)
-    return SecureAveraging(devices=federation, test=TEST, mean=mean, ledger=ledger, dropping=2), ledger
+    return SecureAveraging(engine=InMemory(federation), model=federation.model, test=TEST, mean=mean, ledger=ledger, dropping=2), ledger
 
 
 REASONS = {
@@ -102,7 +102,7 @@ REASONS = {
 @pytest.mark.parametrize("change", REASONS)
 def test_failing_client_drops_out_where_there_is_no_noise(change: str) -> None:
     federation = spoilt(devices(), change)
-    secure = SecureAveraging(devices=federation, test=TEST, mean=mean_for(federation))
+    secure = SecureAveraging(engine=InMemory(federation), model=federation.model, test=TEST, mean=mean_for(federation))
     plain = PlainAveraging(devices=federation, test=TEST, clip_l2=0.5)
     record, compared = secure.round(), plain.round(federation.clients)
     assert secure.contributors == (0, 1, 2, 3, 4, 6, 7)
@@ -130,7 +130,7 @@ def test_failing_client_drops_out_where_there_is_no_noise(change: str) -> None:
 )
 def test_failing_of_a_users_own_model_is_its_clients_alone(error: Exception) -> None:
     federation = devices(model=Failing(error))
-    record = SecureAveraging(devices=federation, test=TEST, mean=mean_for(federation)).round()
+    record = SecureAveraging(engine=InMemory(federation), model=federation.model, test=TEST, mean=mean_for(federation)).round()
     assert record.contributors == 7
     assert record.failed == {BAD: f"{type(error).__name__}: {error}"}
 
@@ -141,8 +141,8 @@ def test_update_whose_norm_leaves_the_floats_is_a_failure(kind: ClippingKind) ->
     clip = choose_clip(kind, clip_l2=0.5, quantile=0.5, arrays=2, contributors=5, noise_multiplier=None)
     shapes, clip_l2 = planned(clip, shapes=federation.shapes, clip_l2=0.5)
     mean = mean_for(federation, shapes=shapes, clip_l2=clip_l2)
-    state = GlobalModel.initial(federation, clip)
-    record = SecureAveraging(devices=federation, test=TEST, mean=mean, state=state).round()
+    state = GlobalModel.initial(federation.model, clip)
+    record = SecureAveraging(engine=InMemory(federation), model=federation.model, test=TEST, mean=mean, state=state).round()
     assert record.contributors == 7
     assert "float64 range" in record.failed[BAD]
 
@@ -184,7 +184,7 @@ def test_failing_client_contributes_its_noise_and_nothing_else(changes: dict[str
     if changes.get("target", TARGET).trust is Trust.CENTRAL:
         assert not found.vector.any()
         return
-    noise, secrets = added(mean.noise, stream(b"zero"))
+    noise, secrets = draw_noise(mean.noise, stream(b"zero"))
     np.testing.assert_array_equal(found.vector, reduced(noise, mean.encoding.modulus))
     assert [one.reveal() for one in found.attached] == [one.reveal() for one in secrets]
 
@@ -233,7 +233,7 @@ def test_failures_that_leave_too_few_release_nothing() -> None:
     federation = devices()
     for client in range(4):
         federation = spoilt(federation, "label", client)
-    training = SecureAveraging(devices=federation, test=TEST, mean=mean_for(federation))
+    training = SecureAveraging(engine=InMemory(federation), model=federation.model, test=TEST, mean=mean_for(federation))
     record = training.round()
     assert record.contributors == 0
     assert record.withheld is not None
@@ -297,7 +297,7 @@ def example_level(path: Path, federation: Devices) -> tuple[Any, Ledger]:
         relation=NeighbouringRelation.ADD_OR_REMOVE_ONE,
     )
     mean = mean_for(federation)
-    return lambda: SecureAveraging(devices=federation, test=TEST, mean=mean, local=LOCAL, ledger=ledger), ledger
+    return lambda: SecureAveraging(engine=InMemory(federation), model=federation.model, test=TEST, mean=mean, local=LOCAL, ledger=ledger), ledger
 
 
 @pytest.mark.parametrize("change", ["label", "infinity", "features", "texts"])
@@ -366,7 +366,7 @@ def test_token_that_an_embedding_has_no_row_for_is_its_clients_failure() -> None
     shards = [(tokens + (client == 2), np.arange(6) % 2) for client in range(5)]
     model = KerasModel(build, optimizer="sgd", learning_rate=0.1, seed=1)
     federation = Devices(model=model, shards=shards, epochs=1, batch_size=3, seed=1)
-    training = SecureAveraging(devices=federation, test=shards[0], mean=mean_for(federation))
+    training = SecureAveraging(engine=InMemory(federation), model=federation.model, test=shards[0], mean=mean_for(federation))
     record = training.round()
     assert training.contributors == (0, 1, 3, 4)
     assert record.failed[2].startswith("InvalidArgumentError: ")

@@ -147,7 +147,7 @@ def test_members_train_as_plain_averaging_does() -> None:
     protocol, threshold = MALICIOUS[1]
     members = simulated_members(federation.clients, **TERMS)
     mean = mean_for(federation, protocol=protocol, minimum_contributors=threshold, roster=members[0].roster)
-    secure = SecureAveraging(devices=federation, test=test, mean=mean, dropping=2, members=members)
+    secure = SecureAveraging(engine=InMemory(federation), model=federation.model, test=test, mean=mean, dropping=2, members=members)
     plain = PlainAveraging(devices=devices(10), test=test, clip_l2=0.5)
     for _ in range(4):
         record = secure.round()
@@ -163,9 +163,9 @@ def test_members_and_roster_of_a_training_belong_together() -> None:
     members = simulated_members(federation.clients, **TERMS)
     mean = mean_for(federation, protocol=MALICIOUS[0][0], minimum_contributors=7, roster=members[0].roster)
     with pytest.raises(ConfigurationError, match="members are needed exactly where"):
-        SecureAveraging(devices=federation, test=test, mean=mean)
+        SecureAveraging(engine=InMemory(federation), model=federation.model, test=test, mean=mean)
     with pytest.raises(ConfigurationError, match="members are needed exactly where"):
-        SecureAveraging(devices=federation, test=test, mean=mean_for(federation), members=members)
+        SecureAveraging(engine=InMemory(federation), model=federation.model, test=test, mean=mean_for(federation), members=members)
 
 
 @pytest.mark.parametrize("terms", [{"minimum_contributors": 8}, {"adversarial": 0.5}])
@@ -175,4 +175,4 @@ def test_members_that_would_not_take_part_are_known_before_training(terms: dict[
     mean = mean_for(federation, protocol=MALICIOUS[0][0], minimum_contributors=7, roster=members[0].roster)
     strict = members | {4: dataclasses.replace(members[4], **terms)}
     with pytest.raises(UnsafeSession, match="party 4: "):
-        SecureAveraging(devices=federation, test=test, mean=mean, members=strict)
+        SecureAveraging(engine=InMemory(federation), model=federation.model, test=test, mean=mean, members=strict)

@@ -33,7 +33,7 @@ def private(path: Path, *, epsilon: float = 40.0, releases: int = 3, **changes: 
     federation = devices()
     mean = mean_for(federation, target=Target(epsilon=epsilon, delta=1e-2, releases=releases, colluding=0))
     ledger = Ledger.create(path / "ledger.sqlite", epsilon=epsilon, delta=1e-2, population=8)
-    return SecureAveraging(devices=federation, test=TEST, mean=mean, ledger=ledger, **changes), ledger
+    return SecureAveraging(engine=InMemory(federation), model=federation.model, test=TEST, mean=mean, ledger=ledger, **changes), ledger
 
 
 @pytest.mark.parametrize("plus", [False, True])
@@ -44,7 +44,7 @@ def test_training_without_noise_is_plain_averaging_at_every_round(weighted: bool
     changes: dict[str, Any] = {"protocol": SecAggPlus(neighbours=8, share_threshold=5)} if plus else {}
     if weighted:
         changes |= {"weighting": Weighting.WEIGHTED, "max_weight": 12.0}
-    secure = SecureAveraging(devices=federation, test=TEST, mean=mean_for(federation, **changes), step=STEP, dropping=3)
+    secure = SecureAveraging(engine=InMemory(federation), model=federation.model, test=TEST, mean=mean_for(federation, **changes), step=STEP, dropping=3)
     cap = 12.0 if weighted else None
     plain, free = (
         PlainAveraging(devices=devices(12), test=TEST, clip_l2=0.5, max_weight=cap, step=STEP) for _ in range(2)
@@ -91,7 +91,7 @@ def test_training_of_a_keras_model_is_plain_averaging_at_every_round() -> None:
         return keras.Sequential([*layers, keras.layers.Dense(3, activation="softmax")])
 
     federation = devices(6, model=KerasModel(build, optimizer="adam", learning_rate=0.01, seed=3))
-    secure = SecureAveraging(devices=federation, test=TEST, mean=mean_for(federation), step=STEP, dropping=1)
+    secure = SecureAveraging(engine=InMemory(federation), model=federation.model, test=TEST, mean=mean_for(federation), step=STEP, dropping=1)
     plain = PlainAveraging(devices=federation, test=TEST, clip_l2=0.5, step=STEP)
     assert () in [array.shape for array in secure.state.weights]
     before = copy.deepcopy(secure.state.weights)
@@ -186,7 +186,7 @@ def test_training_without_noise_repeats_up_to_rounding() -> None:
     runs = []
     for _ in range(2):
         federation = devices()
-        runs.append(SecureAveraging(devices=federation, test=TEST, mean=mean_for(federation), dropping=2))
+        runs.append(SecureAveraging(engine=InMemory(federation), model=federation.model, test=TEST, mean=mean_for(federation), dropping=2))
     allowed = 0.0
     for _ in range(4):
         first, second = (run.round() for run in runs)
@@ -250,7 +250,7 @@ def test_training_state_takes_numbers_as_arrays_of_no_dimension() -> None:
 def test_training_binds_round_and_weights_into_every_session(monkeypatch: pytest.MonkeyPatch) -> None:
     """The session of a round has the digest of what is trained from, and nothing else of the state has to be told."""
     federation = devices()
-    training = SecureAveraging(devices=federation, test=TEST, mean=mean_for(federation))
+    training = SecureAveraging(engine=InMemory(federation), model=federation.model, test=TEST, mean=mean_for(federation))
     mean, used = mean_for(federation), list[bytes]()
     session = SecureMean.session
 
@@ -286,7 +286,7 @@ def test_training_plain_mean_is_entry_by_entry_and_weighted() -> None:
 def test_training_measures_what_secure_aggregation_costs() -> None:
     federation = devices()
     mean = mean_for(federation)
-    record = SecureAveraging(devices=federation, test=TEST, mean=mean).round()
+    record = SecureAveraging(engine=InMemory(federation), model=federation.model, test=TEST, mean=mean).round()
     assert record.sent_bytes > 3 * mean.encoding.length
     assert record.received_bytes > 0
     assert record.client_s > 0
@@ -316,13 +316,13 @@ def test_training_refuses_what_does_not_fit_together(tmp_path: Path) -> None:
 def test_training_of_another_model_than_the_mean_was_planned_for_is_refused() -> None:
     federation = devices()
     with pytest.raises(ConfigurationError, match="the mean was planned for another model"):
-        SecureAveraging(devices=federation, test=TEST, mean=mean_for(federation, shapes=[(2,)]))
+        SecureAveraging(engine=InMemory(federation), model=federation.model, test=TEST, mean=mean_for(federation, shapes=[(2,)]))
 
 
 def test_training_in_the_clear_works_with_the_insecure_protocol_too() -> None:
     federation = devices()
     mean = mean_for(federation, protocol=PlainSum(), minimum_contributors=2)
-    training = SecureAveraging(devices=federation, test=TEST, mean=mean, dropping=6)
+    training = SecureAveraging(engine=InMemory(federation), model=federation.model, test=TEST, mean=mean, dropping=6)
     assert training.round().contributors == 2
     with pytest.raises(ProtocolError, match="the threshold is 2"):
-        mean.run(dict(federation.train(training.state.weights, 1)), drops={"contribute": range(7)})
+        mean.run(updates_of(federation, training.state.weights), drops={"contribute": range(7)})

@@ -86,7 +86,7 @@ def test_run_whose_name_no_label_holds_is_refused_at_once(run: str, tmp_path: Pa
 def test_test_examples_that_do_not_fit_are_refused_at_once(test: Any) -> None:
     federation = devices()
     with pytest.raises(DataError, match="test: expected"):
-        SecureAveraging(devices=federation, test=test, mean=mean_for(federation))
+        SecureAveraging(engine=InMemory(federation), model=federation.model, test=test, mean=mean_for(federation))
 
 
 @pytest.mark.parametrize(

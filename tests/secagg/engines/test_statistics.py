@@ -7,20 +7,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from secagg.engines.statistics import SharedStatistics, UpdateParts
 
 from dp.clipping.adaptive import AdaptiveClip
 from dp.clipping.clip import clip_l2, l2_norm
 from dp.ledger.ledger import Ledger
 from protocols import PlainSum
-from secagg.aggregation.encoding import Arrays
+from secagg.arrays import Arrays
 from secagg.aggregation.mean import SecureMean, Target
-from secagg.aggregation.statistics import SharedStatistics, UpdateParts
 from secagg.errors import ConfigurationError, DataError, ModelError
 from secagg.models.base import ArrayRole, Model
 from secagg.privacy.clipping import Clip, GlobalClip, PerLayerClip, planned
 from secagg.runs.config import TrainingConfig
 from secagg.runs.folder import RunFolder
-from secagg.simulation.devices import Devices, Shard
+from secagg.data.columns import Shard
+from secagg.simulation.devices import Devices
 from secagg.training.averaging import SecureAveraging
 from secagg.training.model_state import GlobalModel, ServerStep
 from secagg.training.plain import PlainAveraging
@@ -59,7 +60,7 @@ def federation(shards: list[Shard] | None = None, **changes: Any) -> Devices:
 def averaging(
     clients: Devices, clip: Clip | None = None, *, clip_l2: float = 10.0, bits: int = 40, **settings: Any
 ) -> SecureAveraging:
-    state = GlobalModel.initial(clients, clip)
+    state = GlobalModel.initial(clients.model, clip)
     shapes, bound = planned(state.clip, shapes=clients.shapes, clip_l2=clip_l2)
     mean = SecureMean.plan(
         protocol=PlainSum(),
@@ -70,7 +71,7 @@ def averaging(
         modulus_bits=bits,
         target=settings.pop("target", None),
     )
-    return SecureAveraging(devices=clients, test=clients.shards[0], mean=mean, **{"state": state} | settings)
+    return SecureAveraging(engine=InMemory(clients), model=clients.model, test=clients.shards[0], mean=mean, **{"state": state} | settings)
 
 
 def after_training(clients: Devices, weights: Arrays, number: int) -> list[Arrays]:
@@ -103,7 +104,7 @@ def test_fixed_arrays_do_not_travel_and_stay_bit_for_bit(tmp_path: Path) -> None
 
 def test_fixed_arrays_are_in_the_digest_and_the_checkpoint(tmp_path: Path) -> None:
     clients = federation()
-    state, other = GlobalModel.initial(clients), GlobalModel.initial(clients)
+    state, other = GlobalModel.initial(clients.model), GlobalModel.initial(clients.model)
     other.weights[SHIFT] = other.weights[SHIFT] + 1e-9
     assert state.digest() != other.digest()
     folder, config = RunFolder(tmp_path), TrainingConfig()
@@ -130,7 +131,7 @@ def test_statistics_move_to_the_clients_mean_whatever_the_server_step(kind: str)
 
 def test_velocity_that_an_older_run_gave_statistics_is_dropped() -> None:
     clients = federation()
-    state = GlobalModel.initial(clients)
+    state = GlobalModel.initial(clients.model)
     state.velocity[MEAN] = np.full(FEATURES, 7.0)
     training = averaging(clients, step=DRIVEN, state=state)
     exact = np.mean([arrays[MEAN] for arrays in after_training(clients, state.weights, 1)], axis=0)
@@ -140,7 +141,7 @@ def test_velocity_that_an_older_run_gave_statistics_is_dropped() -> None:
 
 def test_variance_below_zero_counts_as_the_zero_that_layers_show() -> None:
     clients = federation()
-    state = GlobalModel.initial(clients)
+    state = GlobalModel.initial(clients.model)
     state.weights[VARIANCE][:] = -1.0
     exact = np.mean([arrays[VARIANCE] for arrays in after_training(clients, state.weights, 1)], axis=0)
     training = averaging(clients, state=state)
@@ -306,8 +307,8 @@ def test_per_layer_clip_takes_a_bound_for_each_trained_or_each_travelling_array(
     every.round()
     assert every.state.clip == PerLayerClip((0.3, 0.4, 1.0, 1.0))
     clients = federation()
-    update = next(update for _, update in clients.train(GlobalModel.initial(clients).weights, 1))
-    contributed = every.parts.prepare(every.state.clip, update, weights=GlobalModel.initial(clients).weights)
+    update = next(update for _, update in clients.train(GlobalModel.initial(clients.model).weights, 1))
+    contributed = every.parts.prepare(every.state.clip, update, weights=GlobalModel.initial(clients.model).weights)
     assert l2_norm(contributed[:1]) <= 0.3
     assert l2_norm(contributed[1:2]) <= 0.4
     with pytest.raises(ConfigurationError, match="expected one for each of 2 trained arrays, found 5"):
