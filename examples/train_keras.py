@@ -8,7 +8,7 @@ from sklearn.datasets import load_digits
 
 from dp import Ledger
 from protocols import SecAggPlus
-from secagg import Devices, SecureAveraging, SecureMean, Target
+from secagg import Devices, InMemory, SecureAveraging, SecureMean, Target
 from secagg.models.keras import KerasModel
 from secagg.training.model_state import ServerStep
 
@@ -33,7 +33,9 @@ mean = SecureMean.plan(
 )
 step = ServerStep(learning_rate=2.5, momentum=0.9)
 with Ledger.create("budget.sqlite", epsilon=8, delta=1e-3, population=100) as ledger:  # never replaces an old one
-    training = SecureAveraging(engine=InMemory(devices), model=devices.model, test=test, mean=mean, ledger=ledger, step=step, dropping=10)
+    training = SecureAveraging(
+        engine=InMemory(devices, dropping=10), model=devices.model, test=test, mean=mean, ledger=ledger, step=step
+    )
     for _ in range(10):
         record = training.round()
         print(f"round {record.round}: accuracy {record.accuracy:.3f}, epsilon {record.epsilon:.2f}")
