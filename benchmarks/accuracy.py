@@ -25,8 +25,7 @@ from rich.table import Table
 
 from benchmarks.machine import Machine
 from dp import Ledger
-from secagg import InMemory, PlainAveraging, SecureAveraging
-from secagg.data.load import load_dataset
+from secagg import PlainAveraging, SecureAveraging, load_dataset
 from secagg.runs.config import TrainingConfig
 from secagg.runs.prepare import Prepared, prepare
 
@@ -83,7 +82,7 @@ def private_accuracy(config: TrainingConfig) -> float:
         path = Path(folder) / "ledger.sqlite"
         with Ledger.create(path, epsilon=config.epsilon, delta=config.delta, population=config.clients) as ledger:
             training = SecureAveraging(
-                engine=InMemory(prepared.devices, dropping=config.dropping),
+                engine=prepared.engine,
                 model=prepared.devices.model,
                 test=prepared.test,
                 mean=prepared.mean,
@@ -97,7 +96,7 @@ def baseline_accuracies(config: TrainingConfig) -> tuple[float, float, float]:
     """Final test accuracy without noise, in the clear over the same contributors, and of central training."""
     prepared = prepare(config)
     secure = SecureAveraging(
-        engine=InMemory(prepared.devices, dropping=config.dropping),
+        engine=prepared.engine,
         model=prepared.devices.model,
         test=prepared.test,
         mean=prepared.noiseless,

@@ -8,9 +8,7 @@ from sklearn.datasets import load_digits
 
 from dp import Ledger
 from protocols import SecAggPlus
-from secagg import Devices, InMemory, SecureAveraging, SecureMean, Target
-from secagg.models.keras import KerasModel
-from secagg.training.model_state import ServerStep
+from secagg import Devices, InMemory, KerasModel, SecureAveraging, SecureMean, ServerStep, Target
 
 x, y = load_digits(return_X_y=True)
 x = x.astype(np.float32) / 16

@@ -72,7 +72,8 @@ class RoundResult:
         attached: For each contributor, what the protocol has opened of its attached secrets.
         dropped: By step of the protocol, the clients that did not answer it.
         failed: By client, why its training failed, for its owner alone; empty for an engine whose clients do not tell.
-        cost: Bytes and seconds of all parties up to the sum; those of a client include its `contribute`.
+        cost: Bytes and seconds of all parties up to the sum, as far as the engine knows them; those of a client
+            include its `contribute`.
     """
 
     total: Vector | None = field(default=None, repr=False)
