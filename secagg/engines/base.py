@@ -90,13 +90,13 @@ class Release:
     """One released mean.
 
     Attributes:
-        mean: Arrays of the encoding's shapes, float64; where the mean is weighted and noisy, scaled back to the clip,
-            see `SecureMean.decode`.
+        mean: Arrays of the encoding's shapes, float64; if the mean is weighted and noisy, scaled back to the clip, see
+            `SecureMean.decode`.
         contributors: Whose updates are in it, ascending.
         dropped: By party id, the step of the protocol that it did not answer.
         realised: The release as the ledger is to know it, with the noise that is really in it; None without noise.
         rounding_bound: The most that an entry differs, noise aside, from the exact mean of the clipped updates; None
-            where the mean is weighted and noisy, since it would give the exact total weight away.
+            if the mean is weighted and noisy, since it would give the exact total weight away.
         cost: Bytes and seconds of the protocol, encoding included.
     """
 
@@ -111,7 +111,7 @@ class Release:
 class Engine(Protocol):
     """A way to reach clients: each computes what `secagg.engines.client.contribute` says, and a secure sum adds it up.
 
-    The budget is reserved before `run`, and is spent whatever becomes of the round.  So `check` is called once before
+    The budget is reserved before `run`, and is spent whatever becomes of the round. So `check` is called once before
     all rounds: it finds out what can be known beforehand.
     """
 
@@ -121,7 +121,7 @@ class Engine(Protocol):
         ...
 
     def check(self, plan: RoundPlan) -> None:
-        """Raise what can be known before a round to end each one that is like this one; send nothing to be summed.
+        """Raise what can be known beforehand to end a round like this one; nothing is trained or sent.
 
         Raises:
             ConfigurationError: What the parties bring does not fit the plan.
@@ -131,7 +131,7 @@ class Engine(Protocol):
         ...
 
     def run(self, plan: RoundPlan) -> RoundResult:
-        """Run one round up to the sum; where too few clients are left, the result says why there is none.
+        """Run one round up to the sum; if too few clients are left, the result says why there is no sum.
 
         Raises:
             DataError: The training of all clients has failed.

@@ -20,9 +20,9 @@ def contribute(
 ) -> Contribution:
     """Return what a client gives to the secure sum: its update, clipped, encoded and with its noise.
 
-    Who takes part in a sum with noise must not depend on data.  So a client whose training has failed contributes zeros
-    and its noise, if `plan.private`.  To the guarantee that is the neighbour of any other contribution of the client:
-    its weight and an adaptive clip's count are zeros too.  If the plan is not private, the client drops out instead.
+    Who takes part in a sum with noise must not depend on data. So a client whose training has failed contributes zeros
+    and its noise, if `plan.private`. To the guarantee that is the neighbour of any other contribution of the client:
+    its weight and an adaptive clip's count are zeros too. If the plan is not private, the client drops out instead.
 
     Args:
         plan: Of the round.

@@ -30,7 +30,7 @@ def _no_clock() -> float:
     return 0.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class _Parties:
     """The parties of one secure sum in this process, and what each client has computed for it."""
 
@@ -164,7 +164,7 @@ class InMemory:
         )
 
     def _train(self, parties: _Parties) -> dict[int, str]:
-        """Let every device train and contribute; why the training of some has failed."""
+        """Let every device train and contribute; return why the training of some has failed."""
         plan = parties.plan
         # What noised training has computed may be looked at; how an example ends it may not, see check_examples.
         failures = Failures(plan.number, kinds=DATA_DEPENDENT if plan.training is None else (TrainingDiverged,))

@@ -2,7 +2,7 @@
 
 In each round every client trains from the global weights, the server moves them by the mean of the clipped updates
 (see `secagg.privacy.clipping`), with a learning rate and momentum of its own (FedAvgM: Hsu et al., arXiv 1909.06335),
-and the result is what all clients get next.  What the server does to a released mean is post-processing: it costs no
+and the result is what all clients get next. What the server does to a released mean is post-processing: it costs no
 privacy. `SecureAveraging` sees only sums; `secagg.training.plain` sees everything and is there to be compared with.
 """
 
@@ -47,20 +47,20 @@ class SecureAveraging:
         model: The model that they train; the server evaluates it.
         test: Examples and targets that rounds are measured on.
         mean: Planned for the engine's clients, and for what `secagg.privacy.clipping.planned` says of `state`'s clip.
-        local: What a round of the clients' training costs where they add noise themselves; `mean` then adds none.
-        ledger: Needed exactly where there is noise; each release is reserved before any client is asked.
+        local: What a round of the clients' training costs if they add noise themselves; `mean` then adds none.
+        ledger: Needed if and only if there is noise; each release is reserved before any client is asked.
         step: How the server moves what is trained.
         state: Where to start; by default the model's initial weights, and updates clipped as a whole.
         statistics: How running statistics of the model, such as batch normalisation's, take part in averaging; None
             refuses a model that keeps any.
         run: A name of the run for the ledger's labels.
-        colluding: How many clients may help the server without breaking the protocol, for the ledger; None where
+        colluding: How many clients may help the server without breaking the protocol, for the ledger; None if
             that is not known.
         entropy: Randomness of sessions' ids and of noise that the server adds; `os.urandom` outside tests.
 
     Attributes:
         state: The global model.
-        contributors: Whose updates are in the last round's mean; none where nothing was released.
+        contributors: Whose updates are in the last round's mean; none if nothing was released.
         parts: How trained arrays and running statistics share what a client contributes.
 
     Raises:
@@ -107,9 +107,9 @@ class SecureAveraging:
     def round(self) -> RoundRecord:
         """Run one round and move the global model.
 
-        Where too few clients are left, or noise leaves no mean, the model stays.  A client whose training fails ends no
+        Where too few clients are left, or noise leaves no mean, the model stays. A client whose training fails ends no
         round (`secagg.simulation.failures`): without noise it drops out; with noise, which is where there is a ledger,
-        it takes part with zeros.  `RoundRecord.failed` has its reason.
+        it takes part with zeros. `RoundRecord.failed` has its reason.
 
         The release is reserved before any client is asked, since updates may leave clients in the same exchange: a
         round that ends with an error counts as spent.
@@ -171,7 +171,7 @@ class SecureAveraging:
         self._engine.check(self._plan(bytes(16)))
 
     def _plan(self, session_id: bytes) -> RoundPlan:
-        """What all parties of the next round are told."""
+        """Return what all parties of the next round are told."""
         training = None
         if self._local is not None and self._ledger is not None:
             training = PrivateTraining(event=self._local, population=self._ledger.budget.population)
@@ -191,7 +191,7 @@ class SecureAveraging:
         return self._ledger.reserve(self._event, label_of(number, self._run), contributors=len(self._mean.clients))
 
     def _decode(self, plan: RoundPlan, result: RoundResult) -> tuple[Decoded | None, str | None]:
-        """The mean; or None, and why nothing is released."""
+        """Return the mean; or None, and why nothing is released."""
         if result.total is None:
             return None, result.withheld or "the engine gives no reason"
         try:

@@ -61,7 +61,7 @@ ELSEWHERE: Final = {
         "test_federated_training_leaves_a_frozen_base_alone_and_saves_what_it_evaluated",
     ),
     "FLIP #833: statistics of batch normalisation eat the clip": (
-        "tests.secagg.aggregation.test_statistics",
+        "tests.secagg.engines.test_statistics",
         "test_model_on_unscaled_features_learns_under_a_clip_that_suits_its_weights",
     ),
     "Fed-BioMed #1086: one client's broken values end everybody's run": (
