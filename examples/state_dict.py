@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from protocols import SecAgg
-from secagg import SecureMean
+from secagg import SecureMean, simulate_mean
 
 Named = Mapping[str, NDArray[Any]]
 
@@ -59,7 +59,7 @@ mean = SecureMean.plan(
     shapes=[np.shape(updates[0][name]) for name in names],
     clip_l2=1.0,
 )
-release = mean.run({client: as_list(update, names) for client, update in updates.items()})
+release = simulate_mean(mean, {client: as_list(update, names) for client, update in updates.items()})
 averaged = as_dict(release.mean, names, like=updates[0])
 
 for name, array in averaged.items():

@@ -12,9 +12,7 @@ from sklearn.datasets import load_digits
 
 from dp import Ledger
 from protocols import SecAggPlus
-from secagg import Devices, SecureAveraging, SecureMean, Target
-from secagg.models.keras import KerasModel
-from secagg.training.model_state import ServerStep
+from secagg import Devices, InMemory, KerasModel, SecureAveraging, SecureMean, ServerStep, Target
 
 x, y = load_digits(return_X_y=True)
 x = x.astype(np.float32) / 16
@@ -37,7 +35,8 @@ mean = SecureMean.plan(
 )
 step = ServerStep(learning_rate=2.5, momentum=0.9)
 with Ledger.create("keras-budget.sqlite", epsilon=8, delta=1e-3, population=100) as ledger:
-    training = SecureAveraging(devices=devices, test=test, mean=mean, ledger=ledger, step=step, dropping=10)
+    engine = InMemory(devices, dropping=10)
+    training = SecureAveraging(engine=engine, model=devices.model, test=test, mean=mean, ledger=ledger, step=step)
     for _ in range(10):
         record = training.round()
         print(f"round {record.round}: accuracy {record.accuracy:.3f}, epsilon {record.epsilon:.2f}")

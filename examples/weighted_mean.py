@@ -8,7 +8,7 @@ mean is not differentially private.
 import numpy as np
 
 from protocols import SecAggPlus
-from secagg import SecureMean, Weighting
+from secagg import SecureMean, Weighting, simulate_mean
 
 generator = np.random.default_rng(1)
 clients = range(60)
@@ -25,7 +25,7 @@ mean = SecureMean.plan(
     weighting=Weighting.WEIGHTED,
     max_weight=200,  # A client counts for at most 200 examples.
 )
-release = mean.run(measured, weights=examples, drops={"mask_input": [7, 8]})
+release = simulate_mean(mean, measured, weights=examples, drops={"mask_input": [7, 8]})
 
 contributors = release.contributors
 exact = np.average(

@@ -12,9 +12,11 @@ from protocols import Adversary, BrokenProtocol, Keyholder, Member, SecureSum, l
 from protocols.errors import ParameterError
 from protocols.registry import suggest
 from secagg.aggregation.mean import SecureMean, Target
+from secagg.data.columns import Shard
 from secagg.data.digest import digest
-from secagg.data.load import load as load_data
+from secagg.data.load import load_dataset
 from secagg.data.partition import partition
+from secagg.engines.memory import InMemory
 from secagg.errors import ConfigurationError
 from secagg.models import zoo
 from secagg.models.base import ArrayRole
@@ -24,7 +26,7 @@ from secagg.privacy.example_level import ExampleLevel
 from secagg.runs.config import TrainingConfig, whole_path
 from secagg.runs.tolerance import Cohort
 from secagg.simulation.committee import MAKE, SimulatedCommittee
-from secagg.simulation.devices import Devices, Shard
+from secagg.simulation.devices import Devices
 from secagg.simulation.identities import simulated_members
 
 
@@ -41,7 +43,6 @@ class Prepared:
         clip: Of the first round.
         mean: With noise where the settings ask for privacy.
         noiseless: The same without noise.
-        suffix: Of the saved model's file.
         data_digest: Of the training examples (`secagg.data.digest`).
         example_level: What the devices' local training does, where examples are the privacy unit and protected.
     """
@@ -54,9 +55,13 @@ class Prepared:
     clip: Clip
     mean: SecureMean
     noiseless: SecureMean
-    suffix: str
     data_digest: str
     example_level: ExampleLevel | None = None
+
+    @property
+    def engine(self) -> InMemory:
+        """The way to reach the simulated clients."""
+        return InMemory(self.devices, dropping=self.config.dropping, members=self.members, keyholders=self.keyholders)
 
     @property
     def population(self) -> int:
@@ -93,7 +98,7 @@ def prepare(config: TrainingConfig) -> Prepared:
     """
     protocol, threshold = choose_protocol(config)
     simulated = choose_committee(config)
-    dataset = load_data(config.dataset, seed=config.seed)
+    dataset = load_dataset(config.dataset, seed=config.seed)
     indices = partition(dataset.train_y, clients=config.clients, seed=config.seed, alpha=config.alpha)
     example_level = _example_level(config, shards=[len(chosen) for chosen in indices])
     model = zoo.build(
@@ -172,7 +177,6 @@ def prepare(config: TrainingConfig) -> Prepared:
         clip=clip,
         mean=mean,
         noiseless=noiseless,
-        suffix=".npz" if config.model == "numpy-softmax" else ".keras",
         data_digest=digest(dataset.train_x, dataset.train_y),
         example_level=example_level,
     )

@@ -40,6 +40,7 @@ from protocols.pairwise.messages import MaskedInput
 from protocols.session import Vector
 from secagg.aggregation.encoding import Weighting
 from secagg.aggregation.mean import SecureMean
+from secagg.engines.memory import simulate_mean
 from secagg.errors import ModulusTooSmall
 from tests.conformance.cohorts import IDS, Run, expected, setting, stream
 from tests.support.malicious_server import Play
@@ -185,7 +186,7 @@ def test_cohorts_that_could_wrap_around_are_refused_and_the_bits_named_that_do(c
     planned = mean_of(clients=clients, modulus_bits=enough)
     for sign in (1.0, -1.0):
         update = [np.full((3, 2), sign * 1e6), np.full(5, sign * 1e6)]
-        release = planned.run(dict.fromkeys(range(clients), update))
+        release = simulate_mean(planned, dict.fromkeys(range(clients), update))
         exact = sign / math.sqrt(11)
         assert release.rounding_bound is not None
         for array in release.mean:
@@ -198,7 +199,7 @@ def test_updates_that_are_not_finite_are_refused_before_anything_is_sent(bad: fl
     updates = {client: [np.ones((3, 2)), np.ones(5)] for client in range(3)}
     updates[1][1][4] = bad
     with pytest.raises(InvalidParameter, match="NaN or infinity"):
-        mean_of().run(updates, tap=sent.append)
+        simulate_mean(mean_of(), updates, tap=sent.append)
     session = Session(session_id=bytes(16), clients=(0, 1), threshold=2, length=2, modulus=2**16)
     with pytest.raises(InputError, match="integer dtype"):
         simulate(SecAgg(), session, {0: np.ones(2, dtype=int), 1: np.array([1.0, bad])}, tap=sent.append)

@@ -41,7 +41,7 @@ def test_prepared_run_fits_its_settings() -> None:
     assert noise.minimum_contributors == 20  # one of 24 may collude
     assert prepared.noiseless.noise is None
     assert prepared.noiseless.encoding.granularity < mean.encoding.granularity
-    assert prepared.suffix == ".npz"
+    assert prepared.devices.model.suffix == ".npz"
 
 
 def test_prepared_without_epsilon_adds_no_noise() -> None:

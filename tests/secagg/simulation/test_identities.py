@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from protocols import Adversary, Member, PlainSum, SecAgg, SecAggPlus, SecureSum, SessionRecord, Transmission
 from protocols.errors import ParameterError, SessionReused, UnsafeSession
 from secagg.aggregation.mean import SecureMean
+from secagg.engines.memory import InMemory, simulate_mean
 from secagg.errors import ConfigurationError
 from secagg.simulation.identities import simulated_members
 from secagg.storage.session_store import SessionStore
@@ -62,7 +63,7 @@ def test_members_have_identities_of_their_own_and_one_roster(members: dict[int, 
 def test_members_mean_is_the_plain_one_whoever_vanishes(
     protocol: SecureSum, place: str, members: dict[int, Member]
 ) -> None:
-    release = planned(protocol, members).run(updates(), members=members, drops={place: [2, 5, 9]})
+    release = simulate_mean(planned(protocol, members), updates(), members=members, drops={place: [2, 5, 9]})
     right = plain_mean({client: updates()[client] for client in release.contributors}, clip_l2=1.0)
     assert release.dropped == dict.fromkeys((2, 5, 9), place)
     assert len(release.contributors) == (10 if place in ("confirm_survivors", "reveal_shares") else 7)
@@ -99,10 +100,10 @@ def test_members_are_needed_against_a_malicious_server(members: dict[int, Member
     some = {client: members[client] for client in range(9)}
     for wrong in (None, {}, some, {**some, 10: members[9]}, {**members, 10: members[9]}):
         with pytest.raises(ConfigurationError, match="members must be given for the whole cohort"):
-            mean.run(updates(), members=wrong, tap=seen.append)
+            simulate_mean(mean, updates(), members=wrong, tap=seen.append)
     curious = planned(SecAgg(), None)
     with pytest.raises(ConfigurationError, match="members must be given"):
-        curious.run(updates(), members=members, tap=seen.append)
+        simulate_mean(curious, updates(), members=members, tap=seen.append)
     assert not seen
 
 
@@ -114,18 +115,18 @@ def test_members_keep_out_of_a_mean_that_is_not_on_their_terms(
     seen = list[Transmission]()
     strict = {**members, 4: dataclasses.replace(members[4], **terms)}
     with pytest.raises(UnsafeSession):
-        planned(protocol, members).run(updates(), members=strict, tap=seen.append)
+        simulate_mean(planned(protocol, members), updates(), members=strict, tap=seen.append)
     assert not seen
 
 
 def test_members_take_part_in_a_session_once(members: dict[int, Member]) -> None:
     mean = planned(MALICIOUS[0][0], members)
-    mean.run(updates(), members=members, entropy=stream(b"session"))
+    simulate_mean(mean, updates(), members=members, entropy=stream(b"session"))
     seen = list[Transmission]()
     with pytest.raises(SessionReused):
-        mean.run(updates(), members=members, entropy=stream(b"session"), tap=seen.append)
+        simulate_mean(mean, updates(), members=members, entropy=stream(b"session"), tap=seen.append)
     assert [each for each in seen if each.sender is not None] == []
-    mean.run(updates(), members=members, entropy=stream(b"another session"))
+    simulate_mean(mean, updates(), members=members, entropy=stream(b"another session"))
 
 
 def test_members_with_a_store_take_part_once_across_a_restart(tmp_path: Path, members: dict[int, Member]) -> None:
@@ -135,11 +136,11 @@ def test_members_with_a_store_take_part_once_across_a_restart(tmp_path: Path, me
         return {client: dataclasses.replace(member, sessions=record) for client, member in members.items()}
 
     with SessionStore.create(tmp_path / "sessions") as store:
-        mean.run(updates(), members=keeping(store), entropy=stream(b"session"))
+        simulate_mean(mean, updates(), members=keeping(store), entropy=stream(b"session"))
     with SessionStore(tmp_path / "sessions") as store:
         with pytest.raises(SessionReused):
-            mean.run(updates(), members=keeping(store), entropy=stream(b"session"))
-        mean.run(updates(), members=keeping(store), entropy=stream(b"another session"))
+            simulate_mean(mean, updates(), members=keeping(store), entropy=stream(b"session"))
+        simulate_mean(mean, updates(), members=keeping(store), entropy=stream(b"another session"))
 
 
 def test_members_train_as_plain_averaging_does() -> None:
@@ -147,7 +148,9 @@ def test_members_train_as_plain_averaging_does() -> None:
     protocol, threshold = MALICIOUS[1]
     members = simulated_members(federation.clients, **TERMS)
     mean = mean_for(federation, protocol=protocol, minimum_contributors=threshold, roster=members[0].roster)
-    secure = SecureAveraging(devices=federation, test=test, mean=mean, dropping=2, members=members)
+    secure = SecureAveraging(
+        engine=InMemory(federation, dropping=2, members=members), model=federation.model, test=test, mean=mean
+    )
     plain = PlainAveraging(devices=devices(10), test=test, clip_l2=0.5)
     for _ in range(4):
         record = secure.round()
@@ -162,10 +165,12 @@ def test_members_and_roster_of_a_training_belong_together() -> None:
     federation, test = devices(10), examples(100, 99)
     members = simulated_members(federation.clients, **TERMS)
     mean = mean_for(federation, protocol=MALICIOUS[0][0], minimum_contributors=7, roster=members[0].roster)
-    with pytest.raises(ConfigurationError, match="members are needed exactly where"):
-        SecureAveraging(devices=federation, test=test, mean=mean)
-    with pytest.raises(ConfigurationError, match="members are needed exactly where"):
-        SecureAveraging(devices=federation, test=test, mean=mean_for(federation), members=members)
+    with pytest.raises(ConfigurationError, match="members must be given for the whole cohort"):
+        SecureAveraging(engine=InMemory(federation), model=federation.model, test=test, mean=mean)
+    with pytest.raises(ConfigurationError, match="members must be given for the whole cohort"):
+        SecureAveraging(
+            engine=InMemory(federation, members=members), model=federation.model, test=test, mean=mean_for(federation)
+        )
 
 
 @pytest.mark.parametrize("terms", [{"minimum_contributors": 8}, {"adversarial": 0.5}])
@@ -175,4 +180,4 @@ def test_members_that_would_not_take_part_are_known_before_training(terms: dict[
     mean = mean_for(federation, protocol=MALICIOUS[0][0], minimum_contributors=7, roster=members[0].roster)
     strict = members | {4: dataclasses.replace(members[4], **terms)}
     with pytest.raises(UnsafeSession, match="party 4: "):
-        SecureAveraging(devices=federation, test=test, mean=mean, members=strict)
+        SecureAveraging(engine=InMemory(federation, members=strict), model=federation.model, test=test, mean=mean)

@@ -1,4 +1,4 @@
-"""What a cohort brings to a secure mean, checked for all of them before anything of anyone is masked or sent."""
+"""What the parties bring to a secure mean, checked for all of them before anything of anyone is masked or sent."""
 
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
@@ -7,26 +7,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from protocols import Keyholder, Member, SecureSum, Session
 from protocols.admission import agree
-from protocols.errors import ParameterError, UnsafeSession
+from protocols.errors import UnsafeSession
 from secagg.aggregation.encoding import Encoding, Weighting
-from secagg.checks import listed, plain_integer, shown
+from secagg.checks import listed
+from secagg.client_errors import naming
 from secagg.errors import ConfigurationError
-from secagg.simulation.failures import naming
-
-
-def cohort_of(clients: Iterable[int]) -> tuple[int, ...]:
-    """The ids of a cohort as Python's integers; whether a session takes them, it says itself.
-
-    Raises:
-        ParameterError: They are no integers.
-    """
-    if not isinstance(clients, Iterable):
-        raise ParameterError(f"clients: expected the ids of a cohort, found {type(clients).__name__}")
-    cohort = tuple(map(plain_integer, clients))
-    for client in cohort:
-        if type(client) is not int:
-            raise ParameterError(f"clients: expected integers, found {shown(client)}")
-    return cohort
 
 
 def checked_updates(
