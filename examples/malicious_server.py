@@ -11,7 +11,7 @@ import os
 
 import numpy as np
 
-from protocols import Adversary, Identity, Member, MemoryRecord, Roster, SecAggPlus, Session, simulate
+from protocols import Adversary, ClientTerms, Identity, MemoryRecord, Roster, SecAggPlus, Session, simulate
 
 CLIENTS = tuple(range(100))
 
@@ -23,7 +23,7 @@ session = Session(
     session_id=os.urandom(16), clients=CLIENTS, threshold=threshold, length=4, modulus=2**24, roster=roster
 )
 members = {
-    client: Member(
+    client: ClientTerms(
         identity=identities[client],
         roster=roster,
         sessions=MemoryRecord(),
@@ -34,7 +34,7 @@ members = {
 }
 vectors = {client: np.full(4, client) for client in CLIENTS}
 drops = {"share_keys": [3], "mask_input": [7, 8], "confirm_survivors": [9], "reveal_shares": [10]}
-outcome = simulate(protocol, session, vectors, members=members, drops=drops)
+outcome = simulate(protocol, session, vectors, terms=members, drops=drops)
 
 print(f"each client has {protocol.neighbours} neighbours; {protocol.share_threshold} secret shares rebuild a secret")
 print(f"{len(outcome.contributors)} vectors are in the sum {outcome.total}")

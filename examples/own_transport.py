@@ -14,12 +14,12 @@ import numpy as np
 from protocols import (
     Adversary,
     Client,
+    ClientTerms,
     Committee,
     Continue,
     Finish,
     Identity,
     Keyholder,
-    Member,
     MemoryRecord,
     OneShot,
     RemoteError,
@@ -60,7 +60,7 @@ with tempfile.TemporaryDirectory() as folder:
     # Each party makes its own `Client`. A client that may be restarted uses a `SessionStore`, not a `MemoryRecord`.
     parties = {}
     for client, identity in identities.items():
-        member = Member(
+        member = ClientTerms(
             identity=identity,
             roster=roster,
             sessions=MemoryRecord(),
@@ -69,7 +69,7 @@ with tempfile.TemporaryDirectory() as folder:
             committee=key,
         )
         vector = np.full(session.length, client)
-        parties[client] = Client(protocol, session, client, vector, entropy=os.urandom, member=member)
+        parties[client] = Client(protocol, session, client, vector, entropy=os.urandom, terms=member)
     for index, party in enumerate(MEMBERS, start=1):
         keyholder = Keyholder(
             share=read_key_share(home / "keys" / member_name(index), key),
@@ -90,7 +90,7 @@ with tempfile.TemporaryDirectory() as folder:
             try:
                 server.receive(party, parties[party].handle(request))
             except RemoteError as error:
-                print(f"the reply of party {party} in the step {step.round} is ignored: {error}")
+                print(f"the reply of party {party} in the step {step.step} is ignored: {error}")
         step = server.advance()
 
 print(f"{len(step.contributors)} vectors are in the sum {step.total[:3]}...")

@@ -155,7 +155,7 @@ class Client:
         return self._client
 
     @property
-    def round(self) -> str | None:
+    def step(self) -> str | None:
         """The step whose request comes next; None once the machine is closed."""
         return None if self._party is None else str(self._steps[self._next].name)
 
@@ -325,7 +325,7 @@ class Server:
         return self._ask(self._party.open())
 
     @property
-    def round(self) -> str | None:
+    def step(self) -> str | None:
         """The step that is open, if one is."""
         return None if self._party is None or self._number < 0 else str(self._steps[self._number].name)
 

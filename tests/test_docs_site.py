@@ -30,7 +30,7 @@ def texts(svg: str) -> list[str]:
 def test_figure_of_a_protocol_names_every_row_of_its_table(name: str, adversary: Adversary) -> None:
     protocol = steps.protocol_for_figure(name, adversary)
     written = texts(steps.draw_steps(protocol))
-    for number, row in enumerate(protocol.rounds, 1):
+    for number, row in enumerate(protocol.steps, 1):
         assert f"Step {number}: {row.name}" in written
         assert steps.words(row.request.__name__) in written
         assert steps.words(row.reply.__name__) in written

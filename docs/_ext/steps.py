@@ -6,13 +6,13 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from docs._ext.drawing import Drawing, wrapped
-from protocols import Adversary, Role, Round, SecureSum, load
+from protocols import Adversary, Role, SecureSum, Step, load
 
 _PARTIES: Final = {Role.CLIENT: "each client", Role.COMMITTEE: "each member"}
 _WIDTH: Final = 760
 _NOTE: Final = 330
-_NUMBERED: Final = re.compile(r"^(?:Round|Step) \d+[^:.]*: *")
-_NO_ANSWER: Final = re.compile(r"^(?:Round|Step) \d+[^:]*$|^See ")
+_NUMBERED: Final = re.compile(r"^(?:Step|Step) \d+[^:.]*: *")
+_NO_ANSWER: Final = re.compile(r"^(?:Step|Step) \d+[^:]*$|^See ")
 
 
 def protocol_for_figure(name: str, adversary: Adversary) -> SecureSum:
@@ -26,7 +26,7 @@ def draw_steps(protocol: SecureSum) -> str:
 
     A row of the table is a step: the server's request, what the party asked does with it, and the party's reply.
     """
-    rows = protocol.rounds
+    rows = protocol.steps
     drawing = Drawing(title=f"The steps of the protocol {protocol.name}: {_listed(rows)}.", width=_WIDTH)
     places = _place_parties(drawing, rows)
     y = 62.0
@@ -46,11 +46,11 @@ def words(name: str) -> str:
     return " ".join(re.findall(r"[A-Z]+[a-z]*|[a-z]+|\d+", name)).lower()
 
 
-def _listed(rows: tuple[Round[Any, Any, Any, Any], ...]) -> str:
+def _listed(rows: tuple[Step[Any, Any, Any, Any], ...]) -> str:
     return ", ".join(row.name for row in rows)
 
 
-def _place_parties(drawing: Drawing, rows: tuple[Round[Any, Any, Any, Any], ...]) -> dict[Role | None, float]:
+def _place_parties(drawing: Drawing, rows: tuple[Step[Any, Any, Any, Any], ...]) -> dict[Role | None, float]:
     roles = [role for role in Role if any(row.role is role for row in rows)]
     order: list[Role | None] = [*roles[:1], None, *roles[1:]]
     edges = (96.0, _WIDTH - 96.0) if len(order) == 2 else (96.0, _WIDTH / 2, _WIDTH - 96.0)
@@ -65,7 +65,7 @@ def _draw_step(
     drawing: Drawing,
     places: dict[Role | None, float],
     number: int,
-    row: Round[Any, Any, Any, Any],
+    row: Step[Any, Any, Any, Any],
     y: float,
     *,
     last: bool,

@@ -16,7 +16,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from protocols import Adversary, Finish, Message, ParameterError, Participant, Round, SecureSum, Session, State
+from protocols import Adversary, Finish, Message, ParameterError, Participant, SecureSum, Session, State, Step
 from protocols.errors import MalformedMessage
 
 
@@ -110,9 +110,9 @@ class TallyServer:
         return Finish(self.state.total, tuple(sorted(self.state.contributors)))
 
 
-ROUNDS: Final = (
-    Round("register", Call, TallyClient.register, Registration, TallyServer.note, TallyServer.announce),
-    Round("send", Registered, TallyClient.send, Vector, TallyServer.add, TallyServer.finish),
+STEPS: Final = (
+    Step("register", Call, TallyClient.register, Registration, TallyServer.note, TallyServer.announce),
+    Step("send", Registered, TallyClient.send, Vector, TallyServer.add, TallyServer.finish),
 )
 
 
@@ -121,7 +121,7 @@ class Tally(SecureSum):
     """Sums in the clear in two steps: an example of how to write a protocol."""
 
     name: ClassVar[str] = "tally"
-    rounds = ROUNDS
+    steps = STEPS
     adversaries: ClassVar[tuple[Adversary, ...]] = ()
 
     @classmethod
@@ -146,9 +146,8 @@ class Tally(SecureSum):
         """Return the largest size of a message in bytes: a vector, or the ids of all clients, and their encoding."""
         return 8 * session.length + 16 * len(session.clients) + 4096
 
-    def validate(self, session: Session) -> None:
+    def _validate(self, session: Session) -> None:
         """Raise `ParameterError` if this protocol cannot run the session."""
-        self.refuse_extras(session)
         if session.modulus & (session.modulus - 1):
             raise ParameterError(f"modulus: expected a power of 2, found {session.modulus}")
 

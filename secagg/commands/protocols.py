@@ -108,7 +108,7 @@ def _loaded(name: str, kind: type[SecureSum]) -> Row:
 def _rounds(name: str, protocol: SecureSum | type[SecureSum]) -> tuple[str, ...]:
     """The names of a protocol's rounds; none of a class whose rounds depend on its parameters."""
     try:
-        found: Any = protocol.rounds
+        found: Any = protocol.steps
         return () if isinstance(found, property) else tuple(str(row.name) for row in found)
     except Exception as error:
         raise BrokenProtocol(f"{name} fails to name its rounds: {told(error)}") from error

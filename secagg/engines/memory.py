@@ -8,7 +8,7 @@ from typing import Any
 
 from numpy.typing import ArrayLike, NDArray
 
-from protocols import Keyholder, Member, Role, Secret, Transmission, simulate
+from protocols import ClientTerms, Keyholder, Role, Secret, Transmission, simulate
 from protocols.crypto.keystream import Words, word_dtype
 from protocols.errors import TooFewSurvivors
 from protocols.session import Entropy
@@ -35,7 +35,7 @@ class _Parties:
     """The parties of one secure sum in this process, and what each client has computed for it."""
 
     plan: RoundPlan
-    members: Mapping[int, Member] | None
+    terms: Mapping[int, ClientTerms] | None
     keyholders: Mapping[int, Keyholder] | None
     tap: Tap | None
     entropy: Entropy
@@ -59,7 +59,7 @@ class _Parties:
             self.plan.session,
             self.vectors,
             attached=self.attached,
-            members=self.members,
+            terms=self.terms,
             keyholders=self.keyholders,
             drops=drops,
             tap=self.tap,
@@ -91,7 +91,7 @@ class InMemory:
     devices: Devices
     _: KW_ONLY
     dropping: int = 0
-    members: Mapping[int, Member] | None = field(default=None, repr=False)
+    terms: Mapping[int, ClientTerms] | None = field(default=None, repr=False)
     keyholders: Mapping[int, Keyholder] | None = field(default=None, repr=False)
     tap: Tap | None = None
     entropy: Entropy = os.urandom
@@ -113,12 +113,12 @@ class InMemory:
         """Make sure that every party takes part in such a round; see `Engine`.
 
         Raises:
-            ConfigurationError: Members or keyholders are not those of the session, or there are more examples than a
+            ConfigurationError: Terms or keyholders are not those of the session, or there are more examples than a
                 budget for examples counts.
             UnsafeSession: A party would not take part on these terms.
             DataError: Examples of a client do not fit the model, and training is private by itself.
         """
-        check_consent(plan.mean.protocol, plan.session, self.members, self.keyholders)
+        check_consent(plan.mean.protocol, plan.session, self.terms, self.keyholders)
         if plan.training is None:
             return
         examples = sum(map(self.devices.examples, self.devices.clients))
@@ -138,7 +138,7 @@ class InMemory:
         """
         parties = _Parties(
             plan=plan,
-            members=self.members,
+            terms=self.terms,
             keyholders=self.keyholders,
             tap=self.tap,
             entropy=self.entropy,
@@ -146,7 +146,7 @@ class InMemory:
         )
         failed = self._train(parties)
         # Devices are clients: they vanish in steps that ask clients, and the committee stays.
-        asking = [row.name for row in plan.mean.protocol.rounds if row.role is Role.CLIENT]
+        asking = [row.name for row in plan.mean.protocol.steps if row.role is Role.CLIENT]
         drops = self.devices.drops(plan.number, asking, self.dropping)
         if not plan.private:
             drops = departing(drops, failed, protocol=plan.mean.protocol)
@@ -188,7 +188,7 @@ def simulate_mean(
     *,
     weights: Mapping[int, float] | None = None,
     failed: Collection[int] = (),
-    members: Mapping[int, Member] | None = None,
+    terms: Mapping[int, ClientTerms] | None = None,
     keyholders: Mapping[int, Keyholder] | None = None,
     drops: Mapping[str, Collection[int]] | None = None,
     context: bytes = b"",
@@ -204,7 +204,7 @@ def simulate_mean(
         weights: Each of these clients' weight, where the mean is weighted.
         failed: Clients without an update. With noise they contribute zeros and their noise, since who is in the sum
             must not depend on data; without noise they vanish before they send anything.
-        members: Each client's identity and terms, where the mean has a roster.
+        terms: Each client's identity and terms, where the mean has a roster.
         keyholders: Each committee member's share and rules, where the mean has a committee.
         drops: By step of the protocol, the parties that vanish there.
         context: What else the parties agree on, such as round number and model hash.
@@ -213,7 +213,7 @@ def simulate_mean(
         clock: Seconds, to account for each party's work.
 
     Raises:
-        ConfigurationError: Updates, weights or members are not those of the cohort, or keyholders of the committee.
+        ConfigurationError: Updates, weights or terms are not those of the cohort, or keyholders of the committee.
         EncodingError: An update or weight does not fit; the client is named, and nothing has been sent then.
         dp.errors.InvalidParameter: Likewise, where an entry of an update is NaN or infinite.
         UnsafeSession: A party does not take part on these terms; nothing has been sent then.
@@ -221,11 +221,11 @@ def simulate_mean(
         UnusableMean: See `SecureMean.decode`.
     """
     plan = RoundPlan(mean=mean, session=mean.session(entropy(16), context=context))
-    check_parties(plan.session, members, keyholders)
+    check_parties(plan.session, terms, keyholders)
     given = checked_updates(mean.encoding, mean.clients, updates, weights=weights, failed=failed)
     if not plan.private:
         drops = departing(drops or {}, failed, protocol=mean.protocol)
-    parties = _Parties(plan=plan, members=members, keyholders=keyholders, tap=tap, entropy=entropy, clock=clock)
+    parties = _Parties(plan=plan, terms=terms, keyholders=keyholders, tap=tap, entropy=entropy, clock=clock)
     for client in mean.clients:
         parties.contribute(client, given.get(client), (weights or {}).get(client))
     outcome = parties.sum(drops)

@@ -8,7 +8,7 @@ import msgspec
 
 from dp.calibration.least_noise import calibrate_gaussian
 from dp.events import PrivacyEvent
-from protocols import Adversary, BrokenProtocol, Keyholder, Member, SecureSum, load, loadable
+from protocols import Adversary, BrokenProtocol, ClientTerms, Keyholder, SecureSum, load, loadable
 from protocols.errors import ParameterError
 from protocols.registry import suggest
 from secagg.aggregation.mean import SecureMean, Target
@@ -27,7 +27,7 @@ from secagg.runs.config import TrainingConfig, whole_path
 from secagg.runs.tolerance import Cohort
 from secagg.simulation.committee import MAKE, SimulatedCommittee
 from secagg.simulation.devices import Devices
-from secagg.simulation.identities import simulated_members
+from secagg.simulation.identities import simulated_terms
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +49,7 @@ class Prepared:
 
     config: TrainingConfig
     devices: Devices
-    members: dict[int, Member] | None
+    terms: dict[int, ClientTerms] | None
     keyholders: dict[int, Keyholder] | None
     test: Shard
     clip: Clip
@@ -61,7 +61,7 @@ class Prepared:
     @property
     def engine(self) -> InMemory:
         """The way to reach the simulated clients."""
-        return InMemory(self.devices, dropping=self.config.dropping, members=self.members, keyholders=self.keyholders)
+        return InMemory(self.devices, dropping=self.config.dropping, terms=self.terms, keyholders=self.keyholders)
 
     @property
     def population(self) -> int:
@@ -120,7 +120,7 @@ def prepare(config: TrainingConfig) -> Prepared:
     committee = None if simulated is None else simulated.committee
     members, roster = None, None
     if config.adversary is Adversary.MALICIOUS:
-        members = simulated_members(
+        members = simulated_terms(
             devices.clients,
             adversarial=config.adversarial,
             minimum_contributors=threshold,
@@ -171,7 +171,7 @@ def prepare(config: TrainingConfig) -> Prepared:
     return Prepared(
         config=config,
         devices=devices,
-        members=members,
+        terms=members,
         keyholders=keyholders,
         test=(dataset.test_x, dataset.test_y),
         clip=clip,

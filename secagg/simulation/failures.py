@@ -84,6 +84,6 @@ def departing(
     drops: Mapping[str, Collection[int]], failed: Collection[int], *, protocol: SecureSum
 ) -> dict[str, list[int]]:
     """Who vanishes, by round of the protocol, where clients that have failed do so before they send anything."""
-    first = next(row.name for row in protocol.rounds if row.role is Role.CLIENT)
+    first = next(row.name for row in protocol.steps if row.role is Role.CLIENT)
     left = {name: [client for client in clients if client not in failed] for name, clients in drops.items()}
     return left | {first: sorted({*left.get(first, ()), *failed})} if failed else left

@@ -89,7 +89,7 @@ def test_mean_without_noise_is_the_plain_one_entry_by_entry(
     mean = planned(10, protocol=protocol, minimum_contributors=6, **(WEIGHED if weighted else {}))
     given = updates(mean, seed)
     weights = dict(enumerate(np.random.default_rng(seed).uniform(0.5, 20, 10).tolist())) if weighted else None
-    names = [row.name for row in protocol.rounds]
+    names = [row.name for row in protocol.steps]
     vanishing = data.draw(st.dictionaries(st.integers(0, 9), st.sampled_from(names), max_size=3))
     drops = {name: [client for client, place in vanishing.items() if place == name] for name in names}
     release = simulate_mean(mean, given, weights=weights, drops=drops, entropy=stream(b"%d" % seed))
@@ -168,7 +168,7 @@ def test_mean_costs_every_party_its_work() -> None:
     ticks = iter(range(10**9))
     mean = planned()
     release = simulate_mean(
-        mean, updates(mean), drops={mean.protocol.rounds[-1].name: [3]}, clock=lambda: float(next(ticks))
+        mean, updates(mean), drops={mean.protocol.steps[-1].name: [3]}, clock=lambda: float(next(ticks))
     )
     assert set(release.cost.client_s) == set(mean.clients)
     assert min(release.cost.client_s.values()) > 0
@@ -211,7 +211,7 @@ def test_mean_as_released_has_noise_of_the_promised_variance() -> None:
 
     def tail() -> float:
         zero = {client: [np.zeros(2**12)] for client in mean.clients}
-        release = simulate_mean(mean, zero, drops={mean.protocol.rounds[1].name: [0]})
+        release = simulate_mean(mean, zero, drops={mean.protocol.steps[1].name: [0]})
         sigma = noise.local_sigma * math.sqrt(len(release.contributors)) * mean.encoding.granularity
         scaled = release.mean[0] * len(release.contributors) / sigma
         return float(stats.chi2.cdf((scaled**2).sum(), 2**12))
@@ -273,7 +273,7 @@ def test_mean_refuses_what_no_noise_can_reach() -> None:
 
 def test_mean_below_its_least_number_of_contributors_is_not_released() -> None:
     mean = planned(8, minimum_contributors=6)
-    first = mean.protocol.rounds[0].name
+    first = mean.protocol.steps[0].name
     assert len(simulate_mean(mean, updates(mean), drops={first: [1, 2]}).contributors) == 6
     with pytest.raises(TooFewSurvivors):
         simulate_mean(mean, updates(mean), drops={first: [1, 2, 3]})
@@ -481,7 +481,7 @@ def test_target_refuses_choices_by_name(name: str, found: Any) -> None:
 
 def test_mean_refuses_drops_that_cannot_be_before_anything_is_sent() -> None:
     mean, tap = planned(), Tap()
-    for drops in ({"no such round": [1]}, {mean.protocol.rounds[0].name: [99]}):
+    for drops in ({"no such round": [1]}, {mean.protocol.steps[0].name: [99]}):
         with pytest.raises(ParameterError):
             simulate_mean(mean, updates(mean), drops=drops, tap=tap)
     assert not tap.seen
@@ -523,7 +523,7 @@ def test_mean_server_sees_nothing_of_an_update_but_masked_integers() -> None:
     for tap, each in zip(taps, (given, other), strict=True):
         simulate_mean(mean, each, tap=tap, entropy=stream(b"same"))
     pairs = list(zip(taps[0].seen, taps[1].seen, strict=True))
-    changed = {(one.round, one.sender) for one, two in pairs if one.data != two.data}
+    changed = {(one.step, one.sender) for one, two in pairs if one.data != two.data}
     assert len(changed) == 1
     assert next(iter(changed))[1] == 5
     assert all(len(one.data) == len(two.data) for one, two in pairs)

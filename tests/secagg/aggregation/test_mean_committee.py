@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from dp.noise.distributed import DistributedDiscreteGaussian
 from protocols import (
     Adversary,
+    ClientTerms,
     Committee,
     Keyholder,
-    Member,
     MemoryOpenings,
     OneShot,
     PaillierSum,
@@ -27,7 +27,7 @@ from secagg.aggregation.mean import SecureMean, Target
 from secagg.aggregation.residues import centred
 from secagg.engines.memory import simulate_mean
 from secagg.errors import ConfigurationError
-from secagg.simulation.identities import simulated_members
+from secagg.simulation.identities import simulated_terms
 from secagg.training.plain import plain_mean
 from tests.support.committee_keys import key_shares, threshold_key
 
@@ -160,8 +160,8 @@ def test_committee_opens_no_two_means_of_one_context_that_differ_in_few() -> Non
     simulate_mean(mean, updates(), keyholders=holders, context=b"round 2", drops={"encrypt_input": [6, 7]})
 
 
-def against_malice(**changes: Any) -> tuple[SecureMean, dict[int, Member], dict[int, Keyholder]]:
-    members = simulated_members(CLIENTS, committee=COMMITTEE.key, **TERMS)
+def against_malice(**changes: Any) -> tuple[SecureMean, dict[int, ClientTerms], dict[int, Keyholder]]:
+    members = simulated_terms(CLIENTS, committee=COMMITTEE.key, **TERMS)
     roster = members[0].roster
     return (
         planned(PaillierSum(adversary=Adversary.MALICIOUS), roster=roster),
@@ -172,7 +172,7 @@ def against_malice(**changes: Any) -> tuple[SecureMean, dict[int, Member], dict[
 
 def test_mean_against_a_malicious_server_is_opened_by_a_committee_that_members_pinned() -> None:
     mean, members, holders = against_malice()
-    release = simulate_mean(mean, updates(), members=members, keyholders=holders, drops={"encrypt_input": [0]})
+    release = simulate_mean(mean, updates(), terms=members, keyholders=holders, drops={"encrypt_input": [0]})
     right = plain_mean({client: updates()[client] for client in range(1, 8)}, clip_l2=1.0)
     assert release.rounding_bound is not None
     for found, each in zip(release.mean, right, strict=True):
@@ -185,14 +185,14 @@ def test_members_keep_out_of_a_mean_of_a_committee_that_they_have_not_pinned(pin
     seen = list[Transmission]()
     doubting = {**members, 4: dataclasses.replace(members[4], committee=pinned)}
     with pytest.raises(UnsafeSession, match="another key than the one that this client has pinned"):
-        simulate_mean(mean, updates(), members=doubting, keyholders=holders, tap=seen.append)
+        simulate_mean(mean, updates(), terms=doubting, keyholders=holders, tap=seen.append)
     assert not seen
 
 
 def test_committee_members_keep_out_of_a_mean_below_their_own_minimum() -> None:
     mean, members, holders = against_malice(minimum_contributors=6)
     with pytest.raises(UnsafeSession, match="none below 6"):
-        simulate_mean(mean, updates(), members=members, keyholders=holders)
+        simulate_mean(mean, updates(), terms=members, keyholders=holders)
 
 
 @BOTH

@@ -35,7 +35,7 @@ def test_prime_field_mean_is_the_plain_one_at_every_dropout(bits: int) -> None:
     assert mean.encoding.modulus == PRIMES[bits]
     generator = np.random.default_rng(bits)
     updates = {c: [generator.normal(size=(7, 3)), np.asarray(generator.normal())] for c in mean.clients}
-    for row in mean.protocol.rounds:
+    for row in mean.protocol.steps:
         release = simulate_mean(mean, updates, drops={row.name: [1, 6]})
         right = plain_mean({c: updates[c] for c in release.contributors}, clip_l2=1.0)
         assert release.rounding_bound is not None

@@ -134,9 +134,9 @@ def test_prepared_members_and_committee_pin_each_other_against_a_malicious_serve
     prepared = prepare(config(keys, protocol="oneshot", adversary="malicious"))
     assert isinstance(prepared.mean.protocol, OneShot)
     assert prepared.mean.protocol.adversary is Adversary.MALICIOUS
-    assert prepared.members is not None
+    assert prepared.terms is not None
     assert prepared.keyholders is not None
-    assert {each.committee for each in prepared.members.values()} == {threshold_key(1, 3, 2)}
+    assert {each.committee for each in prepared.terms.values()} == {threshold_key(1, 3, 2)}
     assert {each.roster for each in prepared.keyholders.values()} == {prepared.mean.roster}
 
 

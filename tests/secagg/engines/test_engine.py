@@ -24,7 +24,7 @@ from tests.support.federation import devices, examples, mean_for
 TEST = examples(200, 99)
 CLIENTS = 8
 TARGET = Target(epsilon=40.0, delta=1e-2, releases=3, colluding=0)
-FIRST = SecAgg().rounds[0].name
+FIRST = SecAgg().steps[0].name
 
 
 class QueueEngine:
@@ -74,7 +74,7 @@ class QueueEngine:
             for _ in step.requests:
                 client, reply = replies.get(timeout=60)
                 if reply is None:
-                    dropped.setdefault(step.round, []).append(client)
+                    dropped.setdefault(step.step, []).append(client)
                 else:
                     server.receive(client, reply)
             try:

@@ -87,4 +87,4 @@ def test_memory_engine_with_equal_entropy_gives_equal_sums() -> None:
 
 @pytest.mark.parametrize("text", ["shards", "array(", "members", "Identity"])
 def test_memory_engine_shows_no_data_and_no_identity(text: str) -> None:
-    assert text not in repr(InMemory(devices(), members={}))
+    assert text not in repr(InMemory(devices(), terms={}))

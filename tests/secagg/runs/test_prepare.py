@@ -82,9 +82,9 @@ def test_prepared_parameters_tolerate_all_drop_outs_that_still_release() -> None
 
 
 def test_prepared_members_are_those_of_a_malicious_server_alone() -> None:
-    assert prepare(config()).members is None
+    assert prepare(config()).terms is None
     prepared = prepare(config(adversary="malicious"))
-    members, protocol = prepared.members, prepared.mean.protocol
+    members, protocol = prepared.terms, prepared.mean.protocol
     assert members is not None
     assert list(members) == list(range(24))
     assert isinstance(protocol, SecAggPlus)

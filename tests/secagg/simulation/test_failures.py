@@ -43,7 +43,7 @@ from tests.support.federation import CLASSES, FEATURES, devices, examples, mean_
 TEST = examples(200, 99)
 TARGET = Target(epsilon=40.0, delta=1e-2, releases=3, colluding=0)
 BAD = 5
-FIRST = SecAgg().rounds[0].name
+FIRST = SecAgg().steps[0].name
 
 
 class Failing(SoftmaxRegression):
@@ -225,8 +225,8 @@ def test_mean_with_failed_clients_and_noise_is_that_of_zeros(weighted: bool) -> 
 def test_mean_with_failed_clients_and_no_noise_is_that_of_the_others() -> None:
     mean = mean_for(devices(), shapes=[(2,)])
     given = {client: [np.array([0.1 * client, 0.0])] for client in mean.clients if client != BAD}
-    release = simulate_mean(mean, given, failed=[BAD], drops={mean.protocol.rounds[-1].name: [BAD, 1]})
-    assert release.dropped == {BAD: FIRST, 1: mean.protocol.rounds[-1].name}
+    release = simulate_mean(mean, given, failed=[BAD], drops={mean.protocol.steps[-1].name: [BAD, 1]})
+    assert release.dropped == {BAD: FIRST, 1: mean.protocol.steps[-1].name}
     assert BAD not in release.contributors
     with pytest.raises(TooFewSurvivors):
         simulate_mean(mean, {client: given[client] for client in (0, 1, 2, 3)}, failed=[4, 5, 6, 7])

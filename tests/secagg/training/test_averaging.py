@@ -327,7 +327,7 @@ def test_training_measures_what_secure_aggregation_costs() -> None:
     assert record.client_s > 0
     assert record.server_s > 0
     assert record.epsilon is None
-    assert Counter(map(len, record.dropped.values())) == {0: len(mean.protocol.rounds)}
+    assert Counter(map(len, record.dropped.values())) == {0: len(mean.protocol.steps)}
 
 
 def test_training_refuses_what_does_not_fit_together(tmp_path: Path) -> None:
