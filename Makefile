@@ -5,13 +5,17 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test test-later lint check bench masking lightsecagg paillier privacy kills rounding scale accuracy lock clean
+.PHONY: help demo test test-later lint format check docs bench masking lightsecagg paillier privacy kills rounding scale \
+    accuracy lock clean
+
+help: ## List the targets.
+	@awk -F ':.*## ' '/^[a-z][a-z0-9.%-]*:.*## / { sub("%", "N", $$1); printf "%-12s %s\n", $$1, $$2 }' Makefile
 
 # Each demo replaces the one before and keeps its ledger: what it spent stays counted, and is told.
-demo: $(READY)
+demo: $(READY) ## Train a Keras model privately and securely on real digits, and write its report (runs/demo).
 	$(BIN)/secagg train --out runs/demo --overwrite
 
-test: $(READY)
+test: $(READY) ## Run all tests.
 	$(BIN)/python -m pytest -n auto
 
 # On a later Python, in an environment of its own: everything but example-level privacy, and of the conformance suite, which
@@ -19,61 +23,70 @@ test: $(READY)
 LATER_TESTS ?= tests/dp tests/protocols tests/secagg tests/conformance/test_sums.py tests/test_extras.py \
     tests/test_readme.py tests/test_version.py
 
-test-3.%:
+test-3.%: ## Run the tests on a later Python, in an environment of its own: test-3.12, test-3.13.
 	python="$$(.ci/find-python 3.$*)" && $(MAKE) test-later VENV=.venv-3.$* PYTHON="$$python"
 
 test-later: $(READY)
 	$(BIN)/python -m pytest -n auto $(LATER_TESTS)
 
-lint: $(READY)
+lint: $(READY) ## Check formatting, code, types and import contracts.
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/mypy --platform win32 -p dp -p protocols -p secagg
 	$(BIN)/lint-imports
 
-check: lint test
+format: $(READY) ## Format the code.
+	$(BIN)/ruff format .
+
+check: lint test ## Run every gate.
+
+# In an environment of its own, without TensorFlow. Warnings are errors; no network is used.
+docs: .venv-docs/.ready ## Build the documentation site (docs/_build/index.html).
+	.venv-docs/bin/python -m sphinx --builder html --fail-on-warning --keep-going --fresh-env --jobs auto --quiet \
+	    docs docs/_build
+	@echo "docs/_build/index.html"
 
 # Costs of the protocols, in two minutes, and accuracies over eight seeds, in three; both want an idle machine.
-bench: $(READY)
+bench: $(READY) ## Measure what each protocol costs.
 	$(BIN)/python -m benchmarks.cost --json benchmarks/results/cost.json
 
 # SecAgg+ beside Flower's, in an environment of its own (Flower wants older versions of what the rest uses).
-masking: .venv-peers/.ready
+masking: .venv-peers/.ready ## Measure SecAgg+ beside Flower's.
 	.venv-peers/bin/python -m benchmarks.masking --json benchmarks/results/masking.json
 
 # LightSecAgg beside FedML's numpy code; make lightsecagg FEDML=/path/to/lightsecagg.py of a clone.
-lightsecagg: $(READY)
+lightsecagg: $(READY) ## Measure LightSecAgg beside FedML's; needs FEDML=/path/to/lightsecagg.py.
 	@test -n "$(FEDML)" || { echo "secagg: make lightsecagg FEDML=/path/to/FedML's python/fedml/core/mpc/lightsecagg.py" >&2; exit 1; }
 	$(BIN)/python -m benchmarks.lightsecagg --fedml $(FEDML) --json benchmarks/results/lightsecagg.json
 
 # Packed Paillier beside phe, and OneShot; ten minutes.
-paillier: $(READY)
+paillier: $(READY) ## Measure Paillier beside phe, and OneShot.
 	$(BIN)/python -m benchmarks.paillier --json benchmarks/results/paillier.json
 	$(BIN)/python -m benchmarks.oneshot --json benchmarks/results/oneshot.json
 
 # Samplers beside OpenDP and numpy, a client's part of a private round, accounting beside dp-accounting; five minutes.
-privacy: .venv-peers/.ready
+privacy: .venv-peers/.ready ## Measure samplers, accounting and calibration beside others.
 	.venv-peers/bin/python -m benchmarks.dp --json benchmarks/results/dp.json
 
 # A thousand writers of a ledger killed at random instants, on the disk; half a minute.
-kills: $(READY)
+kills: $(READY) ## Kill a thousand writers of a ledger, and check what is left.
 	rm -rf runs/kills
 	$(BIN)/python -m tests.support.ledger_kills 1000 runs/kills
 
 # A million random and adversarial updates through clipping and rounding; five minutes.
-rounding: $(READY)
+rounding: $(READY) ## Check the norm bound on a million updates.
 	$(BIN)/python -m benchmarks.rounding --json benchmarks/results/rounding.json
 
 # Memory at 10^7 coordinates, and how costs grow to 10,000 clients; half an hour.
-scale: $(READY)
+scale: $(READY) ## Measure memory at 10^7 coordinates, and costs up to 10,000 clients.
 	$(BIN)/python -m benchmarks.scale --json benchmarks/results/scale.json
 
-accuracy: $(READY)
+accuracy: $(READY) ## Measure accuracy over eight seeds.
 	$(BIN)/python -m benchmarks.accuracy --json benchmarks/results/accuracy.json
 
 # Resolves every extra that the repository's own code and tests use; names no index host.
-lock: $(READY)
+lock: $(READY) ## Resolve the lock files anew.
 	$(BIN)/uv pip compile pyproject.toml --extra example-level --extra report --extra paillier --extra phe --extra dev \
 	    --python-version 3.11 --generate-hashes --no-annotate --no-header --no-emit-index-url \
 	    --no-emit-find-links --output-file requirements.lock
@@ -83,6 +96,9 @@ lock: $(READY)
 	$(BIN)/uv pip compile pyproject.toml --extra peers \
 	    --python-version 3.11 --generate-hashes --no-annotate --no-header --no-emit-index-url \
 	    --no-emit-find-links --output-file requirements-peers.lock
+	$(BIN)/uv pip compile pyproject.toml --extra docs \
+	    --python-version 3.11 --generate-hashes --no-annotate --no-header --no-emit-index-url \
+	    --no-emit-find-links --output-file requirements-docs.lock
 
 $(READY): requirements.lock requirements-py312.lock pyproject.toml
 	@command -v $(PYTHON) >/dev/null || { echo "secagg: $(PYTHON) not found; call make PYTHON=/path/to/python3.11" >&2; exit 1; }
@@ -97,5 +113,13 @@ $(READY): requirements.lock requirements-py312.lock pyproject.toml
 	.venv-peers/bin/python -m pip install --quiet --no-deps --require-hashes --requirement requirements-peers.lock
 	@touch $@
 
-clean:
-	rm -rf $(VENV) .venv-peers .venv-3.* build dist *.egg-info
+.venv-docs/.ready: requirements-docs.lock pyproject.toml
+	@command -v $(PYTHON) >/dev/null || { echo "secagg: $(PYTHON) not found; call make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	$(PYTHON) -m venv --clear .venv-docs
+	.venv-docs/bin/python -m pip install --quiet --no-deps --require-hashes --requirement requirements-docs.lock
+	.venv-docs/bin/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+clean: ## Remove environments and build products.
+	rm -rf $(VENV) .venv-peers .venv-docs .venv-3.* build dist *.egg-info
+	rm -rf docs/_build docs/examples docs/reference/api docs/reference/commands

@@ -25,8 +25,7 @@ from rich.table import Table
 
 from benchmarks.machine import Machine
 from dp import Ledger
-from secagg import PlainAveraging, SecureAveraging
-from secagg.data.load import load
+from secagg import PlainAveraging, SecureAveraging, load_dataset
 from secagg.runs.config import TrainingConfig
 from secagg.runs.prepare import Prepared, prepare
 
@@ -83,12 +82,12 @@ def private_accuracy(config: TrainingConfig) -> float:
         path = Path(folder) / "ledger.sqlite"
         with Ledger.create(path, epsilon=config.epsilon, delta=config.delta, population=config.clients) as ledger:
             training = SecureAveraging(
-                devices=prepared.devices,
+                engine=prepared.engine,
+                model=prepared.devices.model,
                 test=prepared.test,
                 mean=prepared.mean,
                 ledger=ledger,
                 step=config.server_step,
-                dropping=config.dropping,
             )
             return [training.round().accuracy for _ in range(config.rounds)][-1]
 
@@ -97,11 +96,11 @@ def baseline_accuracies(config: TrainingConfig) -> tuple[float, float, float]:
     """Final test accuracy without noise, in the clear over the same contributors, and of central training."""
     prepared = prepare(config)
     secure = SecureAveraging(
-        devices=prepared.devices,
+        engine=prepared.engine,
+        model=prepared.devices.model,
         test=prepared.test,
         mean=prepared.noiseless,
         step=config.server_step,
-        dropping=config.dropping,
     )
     plain = _plain_averaging(prepared)
     pairs = [(secure.round().accuracy, plain.round(secure.contributors).accuracy) for _ in range(config.rounds)]
@@ -116,7 +115,7 @@ def _plain_averaging(prepared: Prepared) -> PlainAveraging:
 def _central_accuracy(config: TrainingConfig) -> float:
     from sklearn.linear_model import LogisticRegression
 
-    data = load(config.dataset, seed=config.seed)
+    data = load_dataset(config.dataset, seed=config.seed)
     fitted = LogisticRegression(max_iter=5_000).fit(data.train_x, data.train_y)
     return float(fitted.score(data.test_x, data.test_y))
 

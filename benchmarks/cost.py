@@ -212,7 +212,7 @@ def _sum_checked(protocol: SecureSum, session: Session, vectors: NDArray[np.uint
 
 def _drops(protocol: SecureSum, session: Session) -> dict[str, list[int]]:
     """Clients that vanish, dealt out to the rounds in turn; the middle one, where inputs are due, comes first."""
-    names = [row.name for row in protocol.rounds]
+    names = [row.name for row in protocol.steps]
     middle = len(names) // 2
     gone = session.clients[:: round(1 / DROPOUT)]
     return {name: list(gone[index :: len(names)]) for index, name in enumerate(names[middle:] + names[:middle])}

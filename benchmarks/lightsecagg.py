@@ -220,7 +220,7 @@ def measure_whole(prime: int) -> Whole:
     session = Session(session_id=os.urandom(16), clients=clients, threshold=RESPONDERS, length=1_000_000, modulus=prime)
     generator = np.random.default_rng(prime)
     inputs = {client: generator.integers(0, prime, session.length, dtype=np.uint64) for client in clients}
-    drops = {row.name: [client] for client, row in enumerate(protocol.rounds) if client}
+    drops = {row.name: [client] for client, row in enumerate(protocol.steps) if client}
     outcome = simulate(protocol, session, inputs, drops=drops, clock=time.process_time)
     expected = np.sum([inputs[client] for client in outcome.contributors], axis=0, dtype=np.uint64) % np.uint64(prime)
     if not np.array_equal(outcome.total, expected):

@@ -204,7 +204,7 @@ def measure_long() -> Peak:
 def measure() -> Report:
     """Everything, on one key."""
     agreed, values = session(LENGTH), vector(LENGTH)
-    table_s = took(lambda: PROTOCOL._setup(agreed).encryptor)
+    table_s = took(lambda: PROTOCOL._derived(agreed).encryptor)
     payload: PaddedVector = PROTOCOL.payload(agreed)
     message = client_message(agreed, 0, values)
     messages = [client_message(agreed, client, values) for client in range(REPEATS)]

@@ -134,7 +134,7 @@ def measure_sum(clients: int, length: int, adversary: Adversary) -> Sum:
         protocol,
         planned.session,
         dict.fromkeys(planned.session.clients, vector),
-        members=planned.members,
+        terms=planned.terms,
         drops={"share_keys": gone[::2], "mask_input": gone[1::2]},
         clock=time.process_time,
     )

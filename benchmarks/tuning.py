@@ -126,13 +126,15 @@ def stand_in_accuracy(config: TrainingConfig) -> float:
     contributors = config.clients - config.dropping
     sigma = noise.local_sigma * math.sqrt(contributors) * prepared.mean.encoding.granularity / contributors
     generator = np.random.default_rng(config.seed)
-    state = GlobalModel.initial(devices)
+    state = GlobalModel.initial(devices.model)
     for number in range(1, config.rounds + 1):
         gone = set(devices.drops(number, ["contribute"], config.dropping)["contribute"])
-        updates = {client: update for client, update in devices.train(state.weights, number) if client not in gone}
+        updates = {
+            client: devices.train(client, state.weights, number) for client in devices.clients if client not in gone
+        }
         mean = plain_mean(updates, clip_l2=config.clip_l2)
         state.apply([array + generator.normal(0, sigma, array.shape) for array in mean], config.server_step)
-    return evaluate(devices, state.weights, prepared.test)[1]
+    return evaluate(devices.model, state.weights, prepared.test)[1]
 
 
 def tune(epsilon: float, pool: ProcessPoolExecutor) -> Tuned:

@@ -1,8 +1,12 @@
-"""One message from each of a hundred clients, which may then vanish; a committee opens their sum, and nothing else.
+"""A committee decrypts the sum of a hundred clients, each of which sends one message and may then drop out.
 
-In earnest the key has 3072 bits and comes from `secagg keys committee`, each member keeps its file and remembers what
-it has opened (`secagg.storage.opening_store.OpeningStore`), and clients sign
-(`OneShot(adversary=Adversary.MALICIOUS)`).
+This is a simulation: all parties are in one process, and the key is short. For real clients:
+
+- make a key of 3072 bits with `secagg keys committee`,
+- give each committee member its own key file,
+- give each committee member its own `OpeningStore` (`secagg.storage.opening_store`), which records the sums it opened.
+
+`OneShot` is experimental; `PaillierSum` is used in the same way.
 """
 
 import os
@@ -13,7 +17,7 @@ from protocols import Committee, Keyholder, MemoryOpenings, OneShot, Session, si
 from protocols.crypto.paillier.safe_primes import safe_prime
 from protocols.crypto.paillier.threshold import deal
 
-key, shares = deal(safe_prime(1024), safe_prime(1024), 1, members=3, threshold=2)  # 112 bits of security: an example
+key, shares = deal(safe_prime(1024), safe_prime(1024), 1, members=3, threshold=2)  # 2048 bits: for an example only.
 committee = Committee(key=key, members=(100, 101, 102))
 protocol, threshold = OneShot.suggest(clients=100, adversarial=0.05, dropout=0.1)
 session = Session(
@@ -34,4 +38,5 @@ outcome = simulate(protocol, session, vectors, keyholders=keyholders, drops=drop
 
 sent, received = outcome.cost.sent_bytes, outcome.cost.received_bytes
 print(f"{len(outcome.contributors)} vectors are in the sum {outcome.total}")
-print(f"a client sent {sent[0]:,} bytes; a committee member received {received[100]:,}, however long the vectors are")
+print(f"a client sent {sent[0]:,} bytes")
+print(f"a committee member received {received[100]:,} bytes; this does not depend on the length of the vectors")

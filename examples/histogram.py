@@ -1,8 +1,8 @@
 """A differentially private histogram through a secure sum: the server learns noisy counts and no client's answer.
 
-Each client has one answer, so its vector has a single one: the L2 sensitivity of the counts is 1.  Clients multiply
-counts by `SCALE` before they add noise.  The discrete Gaussian noise of a single client must have a standard deviation
-of at least 2 steps, so the steps have to be finer than whole counts; otherwise there would be more noise than needed.
+Each client has one answer, so its vector has one entry that is not zero, and the L2 sensitivity of the counts is 1.
+Clients multiply counts by `SCALE` before they add noise. The reason: the discrete Gaussian noise of a single client
+must have a standard deviation of at least 2. Without the factor, that would be more noise than needed.
 """
 
 import os
@@ -26,15 +26,15 @@ noise = calibrate_distributed(
     releases=1,
     l2_sensitivity=SCALE,
     dimension=BINS,
-    minimum_contributors=threshold - COLLUDING,  # Only the noise of clients that do not collude counts.
+    minimum_contributors=threshold - COLLUDING,  # Only noise shares of clients that do not collude count.
 )
-# The modulus has room for all counts and, except with probability 2^-40, for all noise.
+# The modulus has room for all counts and, with probability at least 1 - 2^-40, for the noise in all of them.
 largest = len(CLIENTS) * SCALE + noise.tail_bound(contributors=len(CLIENTS), failure=2.0**-40)
 modulus = 1 << (2 * largest + 1).bit_length()
 
 
 def vector_of(answer: int) -> NDArray[np.uint64]:
-    """Return what one client sends into the secure sum: its answer and its share of the noise."""
+    """Return what one client puts into the secure sum: its answer plus its noise share."""
     one_hot = np.zeros(BINS, dtype=np.int64)
     one_hot[answer] = SCALE
     noised = one_hot + noise.share(os.urandom)
@@ -43,10 +43,10 @@ def vector_of(answer: int) -> NDArray[np.uint64]:
 
 session = Session(session_id=os.urandom(16), clients=tuple(CLIENTS), threshold=threshold, length=BINS, modulus=modulus)
 with (
-    tempfile.TemporaryDirectory() as folder,  # A real ledger is kept, as long as there is data of these people.
+    tempfile.TemporaryDirectory() as folder,  # Keep a real ledger for as long as data of these people exist.
     Ledger.create(Path(folder, "budget.sqlite"), epsilon=1.0, delta=1e-4, population=len(CLIENTS)) as ledger,
 ):
-    ticket = ledger.reserve(noise.event, "histogram of answers")  # Before anything is sent.
+    ticket = ledger.reserve(noise.event, "histogram of answers")  # Reserve before anything is sent.
     vectors = {client: vector_of(answer) for client, answer in answers.items()}
     outcome = simulate(protocol, session, vectors, drops={"mask_input": [3, 4, 5]})
     contributors = len(outcome.contributors)

@@ -1,7 +1,8 @@
-"""The two machines driven by hand, as a transport of your own would: clients sign, a committee opens their sum.
+"""A session driven by hand, as your own transport has to drive it: clients sign, and a committee decrypts their sum.
 
-Each member of the committee has its key file and its store of openings, in a temporary folder here; the dealer's part
-is what `secagg keys committee` does.  Everything between the machines is bytes.  See docs/transport.md.
+Everything that passes between `Client` and `Server` is bytes; the loop at the end takes the place of the network. Each
+committee member has a key file and a store of the sums that it has opened, here in a temporary folder. For real
+parties, `secagg keys committee` makes the key files. docs/transport.md explains each part.
 """
 
 import os
@@ -13,12 +14,12 @@ import numpy as np
 from protocols import (
     Adversary,
     Client,
+    ClientTerms,
     Committee,
     Continue,
     Finish,
     Identity,
     Keyholder,
-    Member,
     MemoryRecord,
     OneShot,
     RemoteError,
@@ -35,10 +36,10 @@ CLIENTS, MEMBERS = range(20), (100, 101, 102)
 
 with tempfile.TemporaryDirectory() as folder:
     home = Path(folder)
-    dealt = deal(safe_prime(1024), safe_prime(1024), 1, members=3, threshold=2)  # 112 bits of security: an example
+    dealt = deal(safe_prime(1024), safe_prime(1024), 1, members=3, threshold=2)  # 2048 bits: for an example only.
     write_committee(home / "keys", *dealt)
 
-    # What everybody knows: the public key, whose fingerprint they have compared, and who the clients are.
+    # All parties know the public key, whose fingerprint they have compared, and the clients' public identities.
     key = read_committee_key(home / "keys" / PUBLIC_NAME)
     identities = {client: Identity.generate() for client in CLIENTS}
     roster = Roster({client: identity.public for client, identity in identities.items()})
@@ -56,10 +57,10 @@ with tempfile.TemporaryDirectory() as folder:
         committee=Committee(key=key, members=MEMBERS),
     )
 
-    # Each party makes its own machine; SessionStore takes the place of MemoryRecord where a client may be restarted.
+    # Each party makes its own `Client`. A client that may be restarted uses a `SessionStore`, not a `MemoryRecord`.
     parties = {}
     for client, identity in identities.items():
-        member = Member(
+        member = ClientTerms(
             identity=identity,
             roster=roster,
             sessions=MemoryRecord(),
@@ -68,7 +69,7 @@ with tempfile.TemporaryDirectory() as folder:
             committee=key,
         )
         vector = np.full(session.length, client)
-        parties[client] = Client(protocol, session, client, vector, entropy=os.urandom, member=member)
+        parties[client] = Client(protocol, session, client, vector, entropy=os.urandom, terms=member)
     for index, party in enumerate(MEMBERS, start=1):
         keyholder = Keyholder(
             share=read_key_share(home / "keys" / member_name(index), key),
@@ -78,7 +79,7 @@ with tempfile.TemporaryDirectory() as folder:
         )
         parties[party] = Client(protocol, session, party, None, entropy=os.urandom, keyholder=keyholder)
 
-    # The server: bytes to everyone it asks, bytes back from those who are still there, until there is a sum.
+    # The server sends bytes to each party that it asks, and gets bytes back from those that have not dropped out.
     gone = {3, 7, 102}
     server = Server(protocol, session)
     step: Continue | Finish = server.start()
@@ -89,7 +90,7 @@ with tempfile.TemporaryDirectory() as folder:
             try:
                 server.receive(party, parties[party].handle(request))
             except RemoteError as error:
-                print(f"party {party} is left out of {step.round}: {error}")
+                print(f"the reply of party {party} in the step {step.step} is ignored: {error}")
         step = server.advance()
 
 print(f"{len(step.contributors)} vectors are in the sum {step.total[:3]}...")

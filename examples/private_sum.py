@@ -1,7 +1,8 @@
-"""One differentially private sum with the package `dp` alone: somebody trusted holds the data and adds the noise.
+"""One differentially private sum with the package `dp` alone: a trusted party holds the data and adds the noise.
 
-Steps: bound each person's vector, round it to integers, sum exactly, add discrete Gaussian noise once, and record the
-release in a ledger before it is made.  Rounding is towards zero, so it cannot increase a norm.
+The guarantee does not hold against that party. It records the release in a ledger before it is made, scales each
+person's vector down to a bound, rounds it to integers, sums exactly, and adds discrete Gaussian noise once. Rounding is
+towards zero, so it cannot increase a norm.
 """
 
 import tempfile
@@ -24,7 +25,7 @@ noise = calibrate_distributed(
     minimum_contributors=1,  # One party adds all of the noise.
 )
 with (
-    tempfile.TemporaryDirectory() as folder,  # A real ledger is kept, as long as there is data of these people.
+    tempfile.TemporaryDirectory() as folder,  # Keep a real ledger for as long as data of these people exist.
     Ledger.create(Path(folder, "budget.sqlite"), epsilon=0.5, delta=1e-4, population=PEOPLE) as ledger,
 ):
     ticket = ledger.reserve(noise.event, "sum of spending")
@@ -35,5 +36,5 @@ with (
     spent = ledger.spent()
 
 print(f"released sum {released.round(2)}, with noise of standard deviation {noise.local_sigma / SCALE:.2f}")
-print(f"exact sum    {spending.sum(axis=0).round(2)}; clipping took {(spending - clipped).sum(axis=0).round(2)} away")
+print(f"exact sum    {spending.sum(axis=0).round(2)}; clipping removed {(spending - clipped).sum(axis=0).round(2)}")
 print(f"epsilon {spent.epsilon:.3f} at delta {spent.delta:g} is spent")

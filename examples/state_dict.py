@@ -4,9 +4,9 @@ For a PyTorch model, make the dictionary with
     {name: tensor.detach().cpu().numpy() for name, tensor in model.state_dict().items()}
 and load the result with
     model.load_state_dict({name: torch.from_numpy(array) for name, array in averaged.items()}).
-Counters, such as `num_batches_tracked` of batch normalisation, are integers: they are not averaged and stay local.
-Average updates (weights after training minus weights before it) rather than weights: their norm is smaller, so the
-clipping bound can be smaller, and so can the noise where there is any.
+Counters, such as `num_batches_tracked` of batch normalisation, are integers. They are not averaged and stay local.
+Average updates (weights after training minus weights before it) and not weights. Their norm is smaller, so the clipping
+bound can be smaller. If noise is added, it is then smaller too.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,13 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from protocols import SecAgg
-from secagg import SecureMean
+from secagg import SecureMean, simulate_mean
 
 Named = Mapping[str, NDArray[Any]]
 
 
 def averaged_names(state: Named) -> list[str]:
-    """Return the names of the arrays to average: those of floating-point numbers, in one order for everybody."""
+    """Return the names of the arrays to average, those of floats, in an order that all clients agree on."""
     return sorted(name for name, array in state.items() if np.issubdtype(array.dtype, np.floating))
 
 
@@ -32,7 +32,7 @@ def as_list(state: Named, names: Sequence[str]) -> list[NDArray[Any]]:
 
 
 def as_dict(arrays: Sequence[NDArray[Any]], names: Sequence[str], like: Named) -> dict[str, NDArray[Any]]:
-    """Return a list of means as a dictionary again, in the dtypes of `like`."""
+    """Return a list of means as a dictionary again, with the dtypes of `like`."""
     return {name: array.astype(like[name].dtype) for name, array in zip(names, arrays, strict=True)}
 
 
@@ -40,7 +40,7 @@ generator = np.random.default_rng(2)
 
 
 def update_of_one_client() -> dict[str, NDArray[Any]]:
-    """Return what a client's training has changed; here it is made up."""
+    """Return what a client's training has changed; here the numbers are random."""
     return {
         "linear.weight": generator.normal(scale=0.1, size=(3, 5)).astype(np.float32),
         "linear.bias": generator.normal(scale=0.1, size=3).astype(np.float32),
@@ -59,7 +59,7 @@ mean = SecureMean.plan(
     shapes=[np.shape(updates[0][name]) for name in names],
     clip_l2=1.0,
 )
-release = mean.run({client: as_list(update, names) for client, update in updates.items()})
+release = simulate_mean(mean, {client: as_list(update, names) for client, update in updates.items()})
 averaged = as_dict(release.mean, names, like=updates[0])
 
 for name, array in averaged.items():

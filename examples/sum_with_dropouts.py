@@ -1,4 +1,8 @@
-"""A hundred clients sum their vectors; nobody sees a single one, and some vanish at every stage."""
+"""A secure sum of a hundred clients, some of which drop out in each step of the protocol.
+
+This is a simulation: all parties are in one process. A client that drops out after its masked vector has arrived is
+still in the sum.
+"""
 
 import os
 
@@ -12,4 +16,4 @@ vectors = {client: np.array([1, client, client**2, 7]) for client in session.cli
 drops = {"advertise_keys": [2], "share_keys": [3, 5], "mask_input": [7, 11], "reveal_shares": [13]}
 outcome = simulate(protocol, session, vectors, drops=drops)
 print(f"{len(outcome.contributors)} vectors are in the sum {outcome.total}")
-print(f"in the clear it would have been {sum(vectors[client] for client in outcome.contributors)}")
+print(f"computed without a protocol, the sum is {sum(vectors[client] for client in outcome.contributors)}")

@@ -1,4 +1,8 @@
-"""Any Keras model, any data: a hundred devices train it together, at a client-level epsilon of 8 for the whole run."""
+"""Private training of a Keras model on a hundred simulated devices: epsilon 8 for each device and the whole training.
+
+Replace the model and the data by your own. The ledger is a file that remains, and `Ledger.create` never replaces one.
+To train again on the same data, open it with `Ledger.open`: the costs of both trainings add up.
+"""
 
 from pathlib import Path
 
@@ -8,9 +12,7 @@ from sklearn.datasets import load_digits
 
 from dp import Ledger
 from protocols import SecAggPlus
-from secagg import Devices, SecureAveraging, SecureMean, Target
-from secagg.models.keras import KerasModel
-from secagg.training.model_state import ServerStep
+from secagg import Devices, InMemory, KerasModel, SecureAveraging, SecureMean, ServerStep, Target
 
 x, y = load_digits(return_X_y=True)
 x = x.astype(np.float32) / 16
@@ -22,18 +24,19 @@ model = KerasModel(
 devices = Devices(model=model, shards=shards, epochs=3, batch_size=8, seed=1)
 shapes = [array.shape for array in model.get_weights()]
 protocol, _ = SecAggPlus.suggest(clients=100, adversarial=0.05, dropout=0.1)
-target = Target(epsilon=8, delta=1e-3, releases=10, colluding=5)
+target = Target(epsilon=8, delta=1e-3, releases=10, colluding=5)  # 5 clients may tell the server their noise shares.
 mean = SecureMean.plan(
     protocol=protocol,
     clients=devices.clients,
-    minimum_contributors=85,
+    minimum_contributors=85,  # With fewer, nothing is released.
     shapes=shapes,
     clip_l2=0.5,
     target=target,
 )
 step = ServerStep(learning_rate=2.5, momentum=0.9)
-with Ledger.create("budget.sqlite", epsilon=8, delta=1e-3, population=100) as ledger:  # never replaces an old one
-    training = SecureAveraging(devices=devices, test=test, mean=mean, ledger=ledger, step=step, dropping=10)
+with Ledger.create("keras-budget.sqlite", epsilon=8, delta=1e-3, population=100) as ledger:
+    engine = InMemory(devices, dropping=10)
+    training = SecureAveraging(engine=engine, model=devices.model, test=test, mean=mean, ledger=ledger, step=step)
     for _ in range(10):
         record = training.round()
         print(f"round {record.round}: accuracy {record.accuracy:.3f}, epsilon {record.epsilon:.2f}")

@@ -2,7 +2,7 @@
 
 from protocols.codec import Message
 from protocols.cohort import Adversary
-from protocols.committee import Committee, Keyholder, MemoryOpenings, OpeningRecord
+from protocols.committee import Committee, CommitteeKey, CommitteeShare
 from protocols.crypto.paillier.threshold import KeyShare, ThresholdKey
 from protocols.crypto.secret import Secret
 from protocols.encrypted.oneshot import OneShot
@@ -24,16 +24,18 @@ from protocols.errors import (
     UnsafeOpening,
     UnsafeSession,
 )
-from protocols.identity import Identity, Member, MemoryRecord, Roster, SessionRecord
+from protocols.identity import Identity, Roster
 from protocols.lightsecagg.protocol import LightSecAgg
 from protocols.machine import Client, Continue, Server
 from protocols.pairwise.protocol import SecAgg, SecAggPlus
 from protocols.plain import PlainSum
 from protocols.registry import available, load, loadable
-from protocols.secure_sum import Finish, Role, Round, SecureSum
-from protocols.session import Opening, Participant, Session
+from protocols.replay import MemoryOpenings, MemoryRecord, OpeningRecord, SessionRecord
+from protocols.secure_sum import Finish, Role, SecureSum, Step
+from protocols.session import Extra, Opening, Participant, Session
 from protocols.simulate import Cost, Outcome, Transmission, simulate
 from protocols.snapshot import State
+from protocols.terms import ClientTerms, Keyholder
 from protocols.version import VERSION
 
 __version__ = VERSION
@@ -42,11 +44,15 @@ __all__ = [
     "Adversary",
     "BrokenProtocol",
     "Client",
+    "ClientTerms",
     "Committee",
+    "CommitteeKey",
+    "CommitteeShare",
     "Continue",
     "Cost",
     "DamagedSnapshot",
     "DamagedSum",
+    "Extra",
     "Finish",
     "Identity",
     "InputError",
@@ -55,7 +61,6 @@ __all__ = [
     "LightSecAgg",
     "LocalError",
     "MalformedMessage",
-    "Member",
     "MemoryOpenings",
     "MemoryRecord",
     "Message",
@@ -72,7 +77,6 @@ __all__ = [
     "RemoteError",
     "Role",
     "Roster",
-    "Round",
     "SecAgg",
     "SecAggPlus",
     "Secret",
@@ -82,6 +86,7 @@ __all__ = [
     "SessionRecord",
     "SessionReused",
     "State",
+    "Step",
     "ThresholdKey",
     "TooFewSurvivors",
     "Transmission",

@@ -1,7 +1,7 @@
 """Canonical bytes for messages: MessagePack arrays, one envelope, decoded strictly.
 
-Every message travels as `[version, session digest, round number, body]`.  A decoder takes only what an encoder of
-the same version would have made: other versions, other sessions, other rounds, unknown or missing fields, trailing
+Every message travels as `[version, session digest, step number, body]`.  A decoder takes only what an encoder of
+the same version would have made: other versions, other sessions, other steps, unknown or missing fields, trailing
 bytes, longer than the session can need, or a second encoding of the same value are all refused.
 
 What a decoder costs is bounded by the bytes it is given, and by the session.  An element of a list may be two bytes on
@@ -19,8 +19,6 @@ import msgspec
 
 from protocols.errors import MalformedMessage
 
-VERSION = 1
-
 _SHORT_HEADERS: Final = (0x90, 0x80)  # of an array, of a map: the count is in the lower four bits
 _LONG_HEADERS: Final = {0xDC: 2, 0xDD: 4, 0xDE: 2, 0xDF: 4}  # of both: the count is in as many bytes that follow
 
@@ -29,12 +27,16 @@ class Message(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_field
     """Base of all messages: immutable, positional on the wire."""
 
 
+class Invitation(Message, frozen=True):
+    """The first request of every protocol: the server opens the session, which the envelope's digest names."""
+
+
 class Envelope(Message, frozen=True):
     """What every message is wrapped in."""
 
     version: int
     digest: bytes
-    round: int
+    step: int
     body: msgspec.Raw
 
 
@@ -64,23 +66,25 @@ class Codec:
         limit: The most bytes that a message may have.
         elements: The most elements that a list in a message to be decoded may have; where none is given, as many as
             `limit`, which is no bound.
+        wire: The version of the protocol's bytes.
     """
 
-    def __init__(self, digest: bytes, limit: int, elements: int | None = None) -> None:
+    def __init__(self, digest: bytes, limit: int, elements: int | None = None, *, wire: int = 1) -> None:
+        self._wire = wire
         self._digest = digest
         self._limit = limit
         self._elements = limit if elements is None else elements
 
     def encode(self, number: int, message: Message) -> bytes:
-        """The bytes of one message of round `number`."""
-        return msgspec.msgpack.encode((VERSION, self._digest, number, message))
+        """The bytes of one message of step `number`."""
+        return msgspec.msgpack.encode((self._wire, self._digest, number, message))
 
     def is_of(self, number: int, data: object) -> bool:
-        """Whether these bytes begin like a message of this session and round."""
+        """Whether these bytes begin like a message of this session and step."""
         return isinstance(data, bytes) and data.startswith(self._header(number))
 
     def _header(self, number: int) -> bytes:
-        return _array(4) + b"".join(map(msgspec.msgpack.encode, (VERSION, self._digest, number)))
+        return _array(4) + b"".join(map(msgspec.msgpack.encode, (self._wire, self._digest, number)))
 
     def decode(self, number: int, kind: type[M], data: bytes) -> M:
         """The message of type `kind` that these bytes are.
@@ -117,17 +121,17 @@ class Codec:
         return msgspec.msgpack.decode(body, type=kind)
 
     def _wrong(self, number: int, kind: type[Message], data: bytes) -> str:
-        """What is wrong with bytes that are no message of this session, round and type in its canonical encoding."""
+        """What is wrong with bytes that are no message of this session, step and type in its canonical encoding."""
         try:
             envelope = msgspec.msgpack.decode(data, type=Envelope)
         except (msgspec.MsgspecError, RecursionError):
             return f"{len(data)} bytes that are no message"
-        if envelope.version != VERSION:
-            return f"wire version {envelope.version}, where {VERSION} is spoken"
+        if envelope.version != self._wire:
+            return f"wire version {envelope.version}, where {self._wire} is spoken"
         if envelope.digest != self._digest:
             return "the message belongs to another session, or the parties differ on its parameters"
-        if envelope.round != number:
-            return f"a message of round {envelope.round}, where round {number} is open"
+        if envelope.step != number:
+            return f"a message of step {envelope.step}, where step {number} is open"
         try:
             self._message(kind, envelope.body)
         except MalformedMessage as error:

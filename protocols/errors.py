@@ -20,7 +20,7 @@ class UnsafeSession(ParameterError):
 
 
 class SessionReused(LocalError, RuntimeError):
-    """This client has answered this session, or this round of it, before."""
+    """This client has answered this session, or this step of it, before."""
 
 
 class InputError(LocalError, ValueError):
@@ -52,7 +52,7 @@ class UnsafeOpening(RemoteError):
 
 
 class MalformedMessage(RemoteError):
-    """Bytes that are no message of this round: truncated, oversized, of another session, version or type."""
+    """Bytes that are no message of this step: truncated, oversized, of another session, version or type."""
 
 
 class TooFewSurvivors(ProtocolError):

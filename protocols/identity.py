@@ -1,7 +1,7 @@
 """Who is who: long-term Ed25519 identities (RFC 8032), the roster that a client pins, and what is signed with them.
 
 A roster reaches each client by a way that the server does not control.  Every signature is bound to the digest of
-one session, to a purpose and to the signer's id, so none of them says anything in another session or round.
+one session, to a purpose and to the signer's id, so none of them says anything in another session or step.
 
 Adversary: a server that may do anything, and clients that help it.  It cannot speak for a client of the roster that
 does not help it.  (A client that enrols a key of low order helps it: anyone can sign for such a key.)
@@ -9,17 +9,14 @@ does not help it.  (A client that enrols a key of low order helps it: anyone can
 
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Final, NoReturn, Protocol
+from typing import Final, NoReturn
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from protocols.cohort import whole_clients
 from protocols.crypto.integers import shown
-from protocols.crypto.paillier.threshold import ThresholdKey
 from protocols.crypto.secret import Secret
-from protocols.errors import ParameterError, RemoteError, SessionReused, UnsafeSession
+from protocols.errors import ParameterError, RemoteError
 
 PUBLIC_BYTES: Final = 32
 SIGNATURE_BYTES: Final = 64
@@ -109,114 +106,6 @@ class Roster(Mapping[int, bytes]):
         return Roster({client: self._keys[client] for client in chosen})
 
 
-class SessionRecord(Protocol):
-    """Remembers what a client has answered; what it must survive is a restart of that client."""
-
-    def record(self, identity: bytes, session_id: bytes, number: int) -> None:
-        """Note, durably before it returns, that round `number` of a session is about to be answered.
-
-        Args:
-            identity: The client's public identity key.
-            session_id: The session's id.
-            number: The round, from 0.
-
-        Raises:
-            SessionReused: The round, or a later one, was recorded before; or the session is resumed in the middle
-                without a record of how it began.
-        """
-
-
-class MemoryRecord:
-    """A `SessionRecord` for simulations and tests: it forgets everything when the process ends."""
-
-    def __init__(self) -> None:
-        self._rounds: dict[tuple[bytes, bytes], int] = {}
-
-    def record(self, identity: bytes, session_id: bytes, number: int) -> None:
-        """See `SessionRecord.record`."""
-        last = self._rounds.get((identity, session_id), -1)
-        if number <= last or (last == -1 and number != 0):
-            raise SessionReused(f"round {number} of a session whose last recorded round is {last}")
-        self._rounds[identity, session_id] = number
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Member:
-    """What a client brings to a session with a server that it does not trust.
-
-    Attributes:
-        identity: Its own identity.
-        roster: The identities that it has pinned; at least those of the session.
-        sessions: Its memory of the sessions it took part in.
-        adversarial: The fraction of the roster, in [0, 1), that it wants to be safe from together with the server; they
-            may all be invited into one session.
-        minimum_contributors: It takes part only where no sum of fewer vectors, at least 2, is released.
-        committee: The committee's key that it has pinned; without one it takes part in no session with a committee.
-
-    Raises:
-        ParameterError: A field is none of these.
-    """
-
-    identity: Identity
-    roster: Roster
-    sessions: SessionRecord
-    adversarial: float
-    minimum_contributors: int
-    committee: ThresholdKey | None = None
-
-    def __post_init__(self) -> None:
-        if type(self.identity) is not Identity or type(self.roster) is not Roster:
-            raise ParameterError("a member needs an Identity and a Roster")
-        if not callable(getattr(self.sessions, "record", None)):
-            raise ParameterError("a member needs a record of its sessions; see SessionRecord")
-        if self.committee is not None and type(self.committee) is not ThresholdKey:
-            raise ParameterError("a member's committee is the ThresholdKey that it has pinned")
-        if type(self.adversarial) not in (int, float) or not 0 <= self.adversarial < 1:
-            raise ParameterError(f"adversarial must be a fraction in [0, 1), not {shown(self.adversarial)}")
-        if type(self.minimum_contributors) is not int or self.minimum_contributors < 2:
-            raise ParameterError(
-                f"minimum_contributors must be an int of at least 2, not {shown(self.minimum_contributors)}"
-            )
-
-    @property
-    def corrupt(self) -> int:
-        """How many clients of the roster that fraction is, rounded down."""
-        return whole_clients(len(self.roster), self.adversarial, "adversarial")
-
-    def accept_committee(self, key: ThresholdKey) -> None:
-        """Compare a session's committee with what this client has pinned.
-
-        As large a fraction of the committee as of the roster, rounded down, is taken to be corrupt.
-
-        Raises:
-            UnsafeSession: The key is not the one pinned, or so many corrupt members could open a second sum.
-        """
-        if self.committee is None or self.committee.fingerprint != key.fingerprint:
-            raise UnsafeSession("the session's committee has another key than the one that this client has pinned")
-        corrupt = whole_clients(key.members, self.adversarial, "adversarial")
-        if 2 * key.threshold <= key.members + corrupt:
-            raise UnsafeSession(
-                f"with {corrupt} of {key.members} members of the committee corrupt, any {key.threshold} of them could "
-                f"open more than one sum; that takes a threshold of {(key.members + corrupt) // 2 + 1}"
-            )
-
-    def accept(self, *, client: int, clients: tuple[int, ...], threshold: int, roster: Roster) -> None:
-        """Compare what a session says with what this client has pinned.
-
-        Raises:
-            UnsafeSession: The identities are not those pinned, or sums of too few may be released.
-        """
-        if any(self.roster.get(each) != roster[each] for each in clients):
-            raise UnsafeSession("the session names an identity that is not the one in this client's own roster")
-        if roster[client] != self.identity.public:
-            raise UnsafeSession(f"the session knows client {client} by another identity than this client's own")
-        if threshold < self.minimum_contributors:
-            raise UnsafeSession(
-                f"the session releases sums of {threshold} clients, this client allows none below "
-                f"{shown(self.minimum_contributors)}"
-            )
-
-
 class Signatures:
     """Signs and checks statements of one session; in a session without a roster every signature is empty.
 
@@ -231,11 +120,11 @@ class Signatures:
         self._prefix = _DOMAIN + digest
         self._roster = roster
 
-    def sign(self, member: Member | None, *, client: int, purpose: bytes, payload: bytes) -> bytes:
+    def sign(self, identity: Identity | None, *, client: int, purpose: bytes, payload: bytes) -> bytes:
         """The client's signature over a payload; `purpose` has 8 bytes."""
-        if member is None:
+        if identity is None:
             return b""
-        return member.identity.sign(self._statement(client, purpose, payload))
+        return identity.sign(self._statement(client, purpose, payload))
 
     def check(self, signature: bytes, *, client: int, purpose: bytes, payload: bytes) -> None:
         """Check that this client has signed this payload for this purpose in this session.

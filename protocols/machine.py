@@ -1,8 +1,8 @@
 """The sans-IO core: the two machines that enforce every rule about order.
 
-`Client` and `Server` turn bytes into calls of a protocol's parties, in the order of its table of rounds, and close
+`Client` and `Server` turn bytes into calls of a protocol's parties, in the order of its table of steps, and close
 for good on the first error (a server survives bad replies: it reports the sender and goes on).  Both can be kept
-between rounds and restored in another process.
+between steps and restored in another process.
 
 Nothing here reads a clock, a socket or a source of randomness: all three belong to the driver.
 """
@@ -16,9 +16,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from protocols import snapshot
-from protocols.admission import agree
+from protocols.admission import check_admission
 from protocols.codec import Codec, Message
-from protocols.committee import Keyholder
 from protocols.crypto.integers import shown
 from protocols.crypto.keystream import Words, word_dtype
 from protocols.crypto.secret import Secret
@@ -30,9 +29,9 @@ from protocols.errors import (
     RemoteError,
     TooFewSurvivors,
 )
-from protocols.identity import Member
 from protocols.secure_sum import Finish, Role, SecureSum
 from protocols.session import ATTACHED_BYTES, Entropy, Participant, Session
+from protocols.terms import ClientTerms, Keyholder
 
 
 def _checked(entropy: Entropy) -> Entropy:
@@ -43,6 +42,10 @@ def _checked(entropy: Entropy) -> Entropy:
         return drawn
 
     return draw
+
+
+def _codec_of(protocol: SecureSum, session: Session, digest: bytes) -> Codec:
+    return Codec(digest, protocol.message_limit(session), protocol.list_limit(session), wire=protocol.wire)
 
 
 def _no_vector(session: Session) -> Words:
@@ -69,9 +72,9 @@ class Requests(Mapping[int, bytes]):
 
 @dataclass(frozen=True, slots=True)
 class Continue:
-    """The round to run next: a request for each client asked."""
+    """The step to run next: a request for each client asked."""
 
-    round: str
+    step: str
     requests: Mapping[int, bytes]
 
 
@@ -87,9 +90,8 @@ class Client:
         vector: Its input, shape `(length,)`, integers in [0, modulus); None for who is no client.
         attached: 32 bytes for each of the session's attached secrets.
         entropy: Its secret randomness, `os.urandom` outside tests.
-        member: A client's identity and terms; needed exactly where the session has a roster, against a malicious
-            server.
-        keyholder: A committee member's share and rules; needed exactly of those.
+        terms: A client's identity and terms; given if and only if the session has a roster, against a malicious server.
+        keyholder: A committee member's share and rules; given if and only if the party is a committee member.
 
     Raises:
         ParameterError: The protocol cannot run the session, or the id is not in it.
@@ -106,10 +108,10 @@ class Client:
         *,
         entropy: Entropy,
         attached: Sequence[Secret] = (),
-        member: Member | None = None,
+        terms: ClientTerms | None = None,
         keyholder: Keyholder | None = None,
     ) -> None:
-        agree(protocol, session, client, member=member, keyholder=keyholder)
+        check_admission(protocol, session, client, terms=terms, keyholder=keyholder)
         if (vector is None) != (client not in session.clients):
             raise InputError("a client, and nobody else, brings a vector")
         expected = 0 if vector is None else len(session.attached)
@@ -121,7 +123,7 @@ class Client:
             client=client,
             vector=_no_vector(session) if vector is None else session.checked(vector),
             attached=tuple(attached),
-            member=member,
+            terms=terms,
             keyholder=keyholder,
             entropy=_checked(entropy),
         )
@@ -130,16 +132,16 @@ class Client:
     def _join(self, protocol: SecureSum, session: Session, participant: Participant) -> None:
         self._session = session
         self._client = participant.client
-        self._rounds = protocol.rounds
+        self._steps = protocol.steps
         asking = (
             number
-            for number, row in enumerate(protocol.rounds)
+            for number, row in enumerate(protocol.steps)
             if participant.client in protocol.parties(session, row.role)
         )
         self._numbers = tuple(asking)
         self._digest = protocol.digest(session)
-        self._codec = Codec(self._digest, protocol.message_limit(session), protocol.list_limit(session))
-        self._member = participant.member
+        self._codec = _codec_of(protocol, session, self._digest)
+        self._terms = participant.terms
         self._entropy = participant.entropy
         self._next = self._numbers[0]
         self._party = protocol.client_party(session, participant)
@@ -153,9 +155,9 @@ class Client:
         return self._client
 
     @property
-    def round(self) -> str | None:
-        """The round whose request comes next; None once the machine is closed."""
-        return None if self._party is None else str(self._rounds[self._next].name)
+    def step(self) -> str | None:
+        """The step whose request comes next; None once the machine is closed."""
+        return None if self._party is None else str(self._steps[self._next].name)
 
     @property
     def closed(self) -> bool:
@@ -170,20 +172,20 @@ class Client:
 
         Raises:
             OrderError: The machine is closed.
-            SessionReused: This client has answered this session, or this round of it, before.
-            RemoteError: The request is not the one this round may bring.
+            SessionReused: This client has answered this session, or this step of it, before.
+            RemoteError: The request is not the one this step may bring.
 
-        Besides, whatever the member's session record raises where it cannot record.  After any error the machine is
+        Besides, whatever the client's session record raises where it cannot record.  After any error the machine is
         closed, its secrets are dropped, and nothing has been sent.
         """
         if self._party is None:
             raise OrderError("this client has closed; a new session needs a new machine")
         number, party, self._party = self._asked(request), self._party, None
-        row = self._rounds[number]
+        row = self._steps[number]
         try:
             message = self._codec.decode(number, row.request, request)
-            if self._member is not None and row.role is Role.CLIENT:  # a Keyholder has a record of its own
-                self._member.sessions.record(self._member.identity.public, self._session.session_id, number)
+            if self._terms is not None and row.role is Role.CLIENT:  # a Keyholder has a record of its own
+                self._terms.sessions.record(self._terms.identity.public, self._session.session_id, number)
             reply = self._codec.encode(number, row.answer(party, message))
         except BaseException as error:
             # The error's traceback holds on to the party and to every frame it has passed: neither is to hold secrets.
@@ -196,16 +198,16 @@ class Client:
         return reply
 
     def _asked(self, request: bytes) -> int:
-        """The round that comes next; or, of who is a client and a member, the committee's, with the client's missed."""
-        role = self._rounds[self._next].role
-        others = [number for number in self._numbers if number > self._next and self._rounds[number].role is not role]
+        """The step that comes next; or, of who is a client and a member, the committee's, with the client's missed."""
+        role = self._steps[self._next].role
+        others = [number for number in self._numbers if number > self._next and self._steps[number].role is not role]
         return next((number for number in others[:1] if self._codec.is_of(number, request)), self._next)
 
     def snapshot(self, key: Secret) -> bytes:
-        """This machine between two rounds, sealed under a key of 32 bytes; `restore` goes on from it.
+        """This machine between two steps, sealed under a key of 32 bytes; `restore` goes on from it.
 
         Take it after `handle` and keep it together with the reply, before that is sent: the reply is not in it.  With a
-        `Member` a restored machine answers no round twice; without one nothing keeps an old snapshot from answering
+        `ClientTerms` a restored machine answers no step twice; without one nothing keeps an old snapshot from answering
         again, for another survivor set too, so restore none but the latest.
 
         Raises:
@@ -226,7 +228,7 @@ class Client:
         *,
         key: Secret,
         entropy: Entropy,
-        member: Member | None = None,
+        terms: ClientTerms | None = None,
         keyholder: Keyholder | None = None,
     ) -> "Client":
         """The machine that `snapshot` kept.
@@ -241,12 +243,12 @@ class Client:
         if kept.owner == -1:
             raise DamagedSnapshot("the snapshot of a server, where a client's is needed")
         machine = cls.__new__(cls)
-        agree(protocol, session, kept.owner, member=member, keyholder=keyholder)
+        check_admission(protocol, session, kept.owner, terms=terms, keyholder=keyholder)
         participant = Participant(
             client=kept.owner,
             vector=_no_vector(session),
             attached=(),
-            member=member,
+            terms=terms,
             keyholder=keyholder,
             entropy=_checked(entropy),
         )
@@ -259,7 +261,7 @@ class Client:
 class Server:
     """The server's side of one session.
 
-    `start`, then for each round: `receive` what arrives, and `advance` when `missing` is empty or the driver's
+    `start`, then for each step: `receive` what arrives, and `advance` when `missing` is empty or the driver's
     deadline has passed.
     """
 
@@ -267,19 +269,19 @@ class Server:
         protocol.validate(session)
         self._session = session
         self._digest = protocol.digest(session)
-        self._rounds = protocol.rounds
-        self._quorums = [protocol.quorum(session, row.role) for row in protocol.rounds]
-        self._codec = Codec(self._digest, protocol.message_limit(session), protocol.list_limit(session))
+        self._steps = protocol.steps
+        self._quorums = [protocol.quorum(session, row.role) for row in protocol.steps]
+        self._codec = _codec_of(protocol, session, self._digest)
         self._party = protocol.server_party(session)
         self._number = -1
         self._asked: frozenset[int] = frozenset()
         self._answered: set[int] = set()
 
     def snapshot(self, key: Secret, *, entropy: Entropy) -> bytes:
-        """This machine in the middle of a round, sealed under a key of 32 bytes; `restore` goes on from it.
+        """This machine in the middle of a step, sealed under a key of 32 bytes; `restore` goes on from it.
 
-        Take it after `advance` and keep it together with the round's requests, before any of them is sent: they are not
-        in it.  Later ones of the same round hold more replies.  Never go on from one that is older than a request that
+        Take it after `advance` and keep it together with the step's requests, before any of them is sent: they are not
+        in it.  Later ones of the same step hold more replies.  Never go on from one that is older than a request that
         was sent: with other replies the server would tell clients different stories, and could be left with both
         secrets of one of them.
 
@@ -288,10 +290,10 @@ class Server:
             entropy: A source of randomness, `os.urandom` outside tests.
 
         Raises:
-            OrderError: No round is open.
+            OrderError: No step is open.
         """
         if self._party is None or self._number < 0:
-            raise OrderError("no round is open")
+            raise OrderError("no step is open")
         state = snapshot.write_state(self._party.state)
         kept = snapshot.Kept(-1, self._number, tuple(sorted(self._asked)), tuple(sorted(self._answered)), state)
         return snapshot.seal(kept, digest=self._digest, key=key, nonce=_checked(entropy)(snapshot.NONCE_BYTES))
@@ -313,7 +315,7 @@ class Server:
         return machine
 
     def start(self) -> Continue:
-        """The first round's requests.
+        """The first step's requests.
 
         Raises:
             OrderError: The server has started before.
@@ -323,58 +325,58 @@ class Server:
         return self._ask(self._party.open())
 
     @property
-    def round(self) -> str | None:
-        """The round that is open, if one is."""
-        return None if self._party is None or self._number < 0 else str(self._rounds[self._number].name)
+    def step(self) -> str | None:
+        """The step that is open, if one is."""
+        return None if self._party is None or self._number < 0 else str(self._steps[self._number].name)
 
     @property
     def missing(self) -> frozenset[int]:
-        """Who was asked in this round and has not answered acceptably."""
+        """Who was asked in this step and has not answered acceptably."""
         return self._asked - self._answered
 
     def receive(self, sender: int, reply: bytes) -> None:
         """Take in one reply; the driver vouches for the sender's id.
 
         Raises:
-            OrderError: No round is open.
+            OrderError: No step is open.
             ParameterError: The sender is no int.
             RemoteError: The sender was not asked, has answered already, or sent a bad reply.  The server's state is
-                what it was before, and the round goes on.  A late or a repeated reply is refused like this too: it is
+                what it was before, and the step goes on.  A late or a repeated reply is refused like this too: it is
                 named a culprit's, and no reason to ban anyone.  Any other error in the middle closes the server.
         """
         if self._party is None or self._number < 0:
-            raise OrderError("no round is open")
+            raise OrderError("no step is open")
         if type(sender) is not int:
             raise ParameterError(f"a sender is named by its id, an int, not by a {type(sender).__name__}")
         if sender not in self._asked:
-            raise RemoteError(f"client {shown(sender)} was not asked in this round", culprits=[sender])
+            raise RemoteError(f"client {shown(sender)} was not asked in this step", culprits=[sender])
         if sender in self._answered:
-            raise RemoteError(f"client {sender} has answered this round already", culprits=[sender])
-        row = self._rounds[self._number]
+            raise RemoteError(f"client {sender} has answered this step already", culprits=[sender])
+        row = self._steps[self._number]
         try:
             row.absorb(self._party, sender, self._codec.decode(self._number, row.reply, reply))
         except RemoteError as error:
-            raise type(error)(f"client {sender}, round {row.name}: {error}", culprits=[sender]) from error
+            raise type(error)(f"client {sender}, step {row.name}: {error}", culprits=[sender]) from error
         except BaseException:
             self._party = None  # half of the reply may have been taken in
             raise
         self._answered.add(sender)
 
     def advance(self) -> Continue | Finish:
-        """End the round with the replies that have come.
+        """End the step with the replies that have come.
 
         Raises:
-            OrderError: No round is open.
+            OrderError: No step is open.
             TooFewSurvivors: Fewer answered than the session's threshold.  The server is closed then.
             RemoteError: The replies together show misbehaviour.  The server is closed then.
         """
         if self._party is None or self._number < 0:
-            raise OrderError("no round is open")
+            raise OrderError("no step is open")
         party, self._party = self._party, None
-        row = self._rounds[self._number]
+        row = self._steps[self._number]
         quorum = self._quorums[self._number]
         if len(self._answered) < quorum:
-            raise TooFewSurvivors(f"round {row.name}: {len(self._answered)} answered, the threshold is {quorum}")
+            raise TooFewSurvivors(f"step {row.name}: {len(self._answered)} answered, the threshold is {quorum}")
         outcome = row.close(party)
         if isinstance(outcome, Finish):
             return outcome
@@ -384,4 +386,4 @@ class Server:
     def _ask(self, requests: Mapping[int, Message]) -> Continue:
         self._number += 1
         self._asked, self._answered = frozenset(requests), set()
-        return Continue(self._rounds[self._number].name, Requests(self._codec, self._number, requests))
+        return Continue(self._steps[self._number].name, Requests(self._codec, self._number, requests))

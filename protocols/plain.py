@@ -11,23 +11,19 @@ import msgspec
 import numpy as np
 
 from protocols import packing
-from protocols.codec import Message
+from protocols.codec import Invitation, Message
 from protocols.cohort import Adversary, check_cohort
 from protocols.crypto.keystream import Words, word_dtype
 from protocols.errors import MalformedMessage, ParameterError
-from protocols.secure_sum import Finish, Round, SecureSum
+from protocols.secure_sum import Finish, SecureSum, Step
 from protocols.session import Participant, Session
 from protocols.snapshot import State
 
 
-class Contribution(Message, frozen=True):
+class PlainInput(Message, frozen=True):
     """A client's vector, bit-packed, readable by the server."""
 
     packed: memoryview
-
-
-class Invitation(Message, frozen=True):
-    """The server's call for contributions."""
 
 
 class PlainClientState(State):
@@ -43,9 +39,9 @@ class PlainClient:
         self._session = session
         self.state = PlainClientState(participant.vector)
 
-    def contribute(self, _: Invitation) -> Contribution:
+    def contribute(self, _: Invitation) -> PlainInput:
         """Send the vector as it is."""
-        return Contribution(memoryview(packing.pack(self.state.vector, self._session.modulus)))
+        return PlainInput(memoryview(packing.pack(self.state.vector, self._session.modulus)))
 
 
 class PlainServerState(State):
@@ -66,7 +62,7 @@ class PlainServer:
         """Ask every client."""
         return {client: Invitation() for client in self._session.clients}
 
-    def add(self, sender: int, contribution: Contribution) -> None:
+    def add(self, sender: int, contribution: PlainInput) -> None:
         """Add one vector to the running sum."""
         try:
             packing.add_packed(self.state.total, contribution.packed, self._session.modulus)
@@ -79,8 +75,8 @@ class PlainServer:
         return Finish(self.state.total.astype(np.uint64), tuple(sorted(self.state.contributors)))
 
 
-ROUNDS: Final = (
-    Round("contribute", Invitation, PlainClient.contribute, Contribution, PlainServer.add, PlainServer.finish),
+STEPS: Final = (
+    Step("contribute", Invitation, PlainClient.contribute, PlainInput, PlainServer.add, PlainServer.finish),
 )
 
 
@@ -89,7 +85,7 @@ class PlainSum(SecureSum):
     """Sums in the clear: no security, any modulus."""
 
     name: ClassVar[str] = "plain"
-    rounds = ROUNDS
+    steps = STEPS
 
     @classmethod
     def suggest(
@@ -101,9 +97,8 @@ class PlainSum(SecureSum):
             raise ParameterError("sums in the clear stand against no adversary, least of all a malicious server")
         return cls(), 2
 
-    def validate(self, session: Session) -> None:
-        """Every session will do that has neither roster nor attached secrets."""
-        self.refuse_extras(session)
+    def _validate(self, session: Session) -> None:
+        """Accept every session without extras."""
 
     def client_party(self, session: Session, participant: Participant) -> PlainClient:
         """See `SecureSum.client_party`."""

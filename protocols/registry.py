@@ -13,6 +13,7 @@ from protocols.cohort import Adversary
 from protocols.crypto.integers import shown
 from protocols.errors import BrokenProtocol, ParameterError, UnknownProtocol
 from protocols.secure_sum import SecureSum
+from protocols.session import Extra
 
 GROUP: Final = "secagg.protocols"
 _SHOWN: Final = 300  # characters of what other people's code says
@@ -135,6 +136,11 @@ def _lacking(found: object) -> str | None:
     adversaries = getattr(found, "adversaries", None)
     if type(adversaries) is not tuple or any(type(each) is not Adversary for each in adversaries):
         return "is an incomplete SecureSum: its adversaries are no tuple of Adversary"
+    if type(getattr(found, "wire", None)) is not int:
+        return "is an incomplete SecureSum: its wire number is no int"
+    accepts = getattr(found, "accepts", None)
+    if type(accepts) is not frozenset or any(type(each) is not Extra for each in accepts):
+        return "is an incomplete SecureSum: what it accepts is no frozenset of Extra"
     if type(getattr(found, "experimental", None)) is not str:
         return "is an incomplete SecureSum: what is experimental about it is no text"
     return None

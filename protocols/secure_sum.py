@@ -1,7 +1,7 @@
-"""What a protocol is: a table of rounds, frozen parameters, and makers of the two parties that the rounds name.
+"""What a protocol is: a table of steps, frozen parameters, and makers of the two parties that the steps name.
 
-A protocol is a secure sum over Z_m^d, run as rounds that the server drives: one request to each party asked, one
-reply back.  Its module holds a table of `Round` rows, which reads as the figure of its paper, and two party classes
+A protocol is a secure sum over Z_m^d, run as steps that the server drives: one request to each party asked, one
+reply back.  Its module holds a table of `Step` rows, which reads as the figure of its paper, and two party classes
 whose methods the rows name; `protocols.machine` turns bytes into calls of these methods, in order.
 """
 
@@ -10,16 +10,16 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from enum import Enum
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar, final
 
 import msgspec
 
-from protocols.codec import VERSION, Message, limit
+from protocols.codec import Message, limit
 from protocols.cohort import Adversary
 from protocols.crypto.integers import shown
 from protocols.crypto.secret import Secret
 from protocols.errors import ParameterError, UnsafeSession
-from protocols.session import Participant, Session, Vector
+from protocols.session import Extra, Participant, Session, Vector
 
 C = TypeVar("C")
 S = TypeVar("S")
@@ -28,24 +28,24 @@ Reply = TypeVar("Reply", bound=Message)
 
 
 class Role(Enum):
-    """Whom a round asks."""
+    """Whom a step asks."""
 
     CLIENT = "client"
     COMMITTEE = "committee"
 
 
 @dataclass(frozen=True, slots=True)
-class Round(Generic[C, S, Request, Reply]):
+class Step(Generic[C, S, Request, Reply]):
     """One row of a protocol's table.
 
     Attributes:
-        name: The round's noun or verb in the paper; unique within a protocol.
+        name: The step's noun or verb in the paper; unique within a protocol.
         request: The message that the server sends to each party asked.
         answer: The client party's method that turns a request into a reply.
         reply: The message that comes back.
         absorb: The server party's method that checks and takes in one reply; it raises `RemoteError` and leaves
             the party unchanged where the reply is bad.
-        close: The server party's method that ends the round: requests of the next one by party id, or `Finish`.
+        close: The server party's method that ends the step: requests of the next one by party id, or `Finish`.
         role: Whom it asks: the clients, or the committee.
     """
 
@@ -74,19 +74,34 @@ class Finish:
 
 
 class SecureSum(ABC):
-    """A protocol: frozen parameters, a table of rounds, and makers of the two parties.
+    """A protocol: frozen parameters, a table of steps, and makers of the two parties.
 
     Subclasses are frozen dataclasses; their fields are part of the digest.  Everything about a party that changes
     during a session lives in its attribute `state`, a `protocols.snapshot.State`, to be kept and restored.
     """
 
     name: ClassVar[str]
+    wire: ClassVar[int] = 1
+    """The version of the protocol's bytes: of the envelope, of what the digest hashes, and of its own messages."""
     adversaries: ClassVar[tuple[Adversary, ...]] = ()
     """The servers that its clients are safe from, the strongest last; none for a baseline."""
+    accepts: ClassVar[frozenset[Extra]] = frozenset()
+    """What a session of this protocol may have besides the fields that every session has; anything else is refused."""
     needs_committee: ClassVar[bool] = False
     """Whether its sessions have a committee, which opens the sum."""
     experimental: ClassVar[str] = ""
     """What is not proven of it, as a sentence's end without a full stop; empty unless it is experimental."""
+
+    def __init_subclass__(cls, **arguments: Any) -> None:
+        """Refuse a protocol that replaces `validate`, which refuses what the protocol does not accept."""
+        super().__init_subclass__(**arguments)
+        if "validate" in vars(cls):
+            raise TypeError(f"{cls.__name__}: expected its checks in `_validate`, found a `validate` of its own")
+
+    @property
+    def protects(self) -> bool:
+        """Whether the protocol hides the clients' vectors from any server at all; a baseline does not."""
+        return bool(self.adversaries)
 
     def __str__(self) -> str:
         """Its name, and the parameters that are not what they are by default: "secagg-plus, neighbours 34"."""
@@ -100,8 +115,8 @@ class SecureSum(ABC):
 
     @property
     @abstractmethod
-    def rounds(self) -> tuple[Round[Any, Any, Any, Any], ...]:
-        """The table of rounds."""
+    def steps(self) -> tuple[Step[Any, Any, Any, Any], ...]:
+        """The table of steps."""
 
     @classmethod
     @abstractmethod
@@ -137,7 +152,7 @@ class SecureSum(ABC):
         return session.clients if role is Role.CLIENT else session.committee_members
 
     def quorum(self, session: Session, role: Role) -> int:
-        """How many in a role have to answer a round that asks them."""
+        """How many in a role have to answer a step that asks them."""
         if role is Role.CLIENT or session.committee is None:
             return session.threshold
         return session.committee.key.threshold
@@ -154,9 +169,27 @@ class SecureSum(ABC):
         """
         return max(len(session.clients), len(session.committee_members))
 
-    @abstractmethod
+    @final
     def validate(self, session: Session) -> None:
-        """Raise `ParameterError` unless this protocol can run this session."""
+        """Raise `ParameterError` unless this protocol can run this session.
+
+        What a session has besides the fields of every session is refused, unless the protocol lists it in `accepts`.
+        """
+        for name in session.extras():
+            if name not in self.accepts:
+                raise ParameterError(
+                    f"{name}: expected a session without it, since {self.name} does not accept it, found one with it"
+                )
+        if self.needs_committee and session.committee is None:
+            raise ParameterError(
+                f"committee: expected one, since {self.name} needs it, found none. "
+                "`secagg keys committee` makes the key of a committee."
+            )
+        self._validate(session)
+
+    @abstractmethod
+    def _validate(self, session: Session) -> None:
+        """Raise `ParameterError` unless this protocol can run this session, of which it accepts all extras."""
 
     def check_safety(self, session: Session, corrupt: int) -> None:  # noqa: ARG002  # for those that override it
         """Raise `UnsafeSession` unless a client is safe from a malicious server with so many of the clients."""
@@ -168,33 +201,10 @@ class SecureSum(ABC):
 
     @abstractmethod
     def server_party(self, session: Session) -> Any:
-        """The state machine of the server; it has a method `open()` that gives the first round's requests."""
+        """The state machine of the server; it has a method `open()` that gives the first step's requests."""
 
     def digest(self, session: Session) -> bytes:
         """32 bytes over every parameter of protocol and session; bound into every key, message and signature."""
-        parameters = self._parameters()
-        roster = None if session.roster is None else tuple(session.roster.items())
-        openings = tuple((rule.least_dropped, rule.most_dropped) for rule in session.attached)
-        sizes = (session.threshold, session.length, session.modulus - 1)
-        agreed: tuple[object, ...] = (session.session_id, session.clients, sizes, session.context, roster, openings)
-        if session.committee is not None:
-            agreed += (session.committee.key.fingerprint, session.committee.members)
-        if session.parameters:
-            agreed += (session.parameters,)
-        described = ("secagg session", VERSION, self.name, sorted(parameters.items()), agreed)
+        agreed = tuple(value for _, values in session.transcript() for value in values)
+        described = ("secagg session", self.wire, self.name, sorted(self._parameters().items()), agreed)
         return hashlib.sha256(msgspec.msgpack.encode(described)).digest()
-
-    def refuse_extras(self, session: Session, *, roster: bool = False, attached: bool = False) -> None:
-        """Raise `ParameterError` for a committee, a roster or attached secrets, which only some protocols make use of.
-
-        Args:
-            session: The session.
-            roster: Whether this protocol has a use for one.
-            attached: Whether this protocol carries them.
-        """
-        if session.committee is not None:
-            raise ParameterError(f"{self.name} has no use for a committee")
-        if session.roster is not None and not roster:
-            raise ParameterError(f"{self.name} has no use for a roster: it does not stand against a malicious server")
-        if session.attached and not attached:
-            raise ParameterError(f"{self.name} carries no attached secrets")

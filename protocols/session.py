@@ -1,17 +1,20 @@
 """What the parties of one secure sum agree on before it starts, and what each checks before it takes part."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from enum import StrEnum
+from typing import Final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from protocols.committee import Committee, Keyholder
+from protocols.committee import Committee
 from protocols.crypto.integers import shown
 from protocols.crypto.keystream import Words, word_dtype
 from protocols.crypto.secret import Secret
 from protocols.errors import InputError, ParameterError
-from protocols.identity import Member, Roster
+from protocols.identity import Roster
+from protocols.terms import ClientTerms, Keyholder
 
 Entropy = Callable[[int], bytes]
 """A source of secret randomness: `entropy(n)` gives n uniform bytes, as `os.urandom` does."""
@@ -22,6 +25,19 @@ MAX_CLIENT_ID = 2**32 - 2
 MAX_LENGTH = 2**40
 MAX_ATTACHED = 64
 ATTACHED_BYTES = 32
+
+
+class Extra(StrEnum):
+    """A field of a session that only protocols with a use for it accept; each is the name of the field."""
+
+    ROSTER = "roster"
+    """Identities of the clients, for a protocol that protects from a malicious server."""
+
+    ATTACHED = "attached"
+    """Secrets that clients attach, and the rules that open them."""
+
+    COMMITTEE = "committee"
+    """A committee that decrypts the sum."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,6 +140,22 @@ class Session:
         """The committee's ids, some of which may be clients; none where there is no committee."""
         return () if self.committee is None else self.committee.members
 
+    def extras(self) -> tuple[str, ...]:
+        """Return the names of the fields that this session has besides those of every session."""
+        return tuple(
+            each.name for each in fields(self) if each.name not in _COMMON and getattr(self, each.name) != each.default
+        )
+
+    def transcript(self) -> tuple[tuple[str, tuple[object, ...]], ...]:
+        """Return what the session's digest hashes: each field once, by name, with the values that stand for it.
+
+        Raises:
+            TypeError: A field, of a subclass, has no entry.
+        """
+        if missing := {each.name for each in fields(self)} - {name for names, _ in _TRANSCRIPT for name in names}:
+            raise TypeError(f"{type(self).__name__}: the transcript has no entry for {', '.join(sorted(missing))}")
+        return tuple((", ".join(names), values(self)) for names, values in _TRANSCRIPT)
+
     def checked(self, vector: ArrayLike) -> Words:
         """A client's input as words, a copy, after every check.
 
@@ -148,6 +180,27 @@ class Session:
         return array.astype(word_dtype(self.modulus))
 
 
+def _committee(session: Session) -> tuple[object, ...]:
+    return () if session.committee is None else (session.committee.key.fingerprint, session.committee.members)
+
+
+_COMMON: Final = ("session_id", "clients", "threshold", "length", "modulus", "context", "parameters")
+"""The fields that every protocol takes; all others are extras."""
+
+_TRANSCRIPT: Final[tuple[tuple[tuple[str, ...], Callable[[Session], tuple[object, ...]]], ...]] = (
+    (("session_id",), lambda session: (session.session_id,)),
+    (("clients",), lambda session: (session.clients,)),
+    # MessagePack has no number of 2^64, which the modulus may be.
+    (("threshold", "length", "modulus"), lambda session: ((session.threshold, session.length, session.modulus - 1),)),
+    (("context",), lambda session: (session.context,)),
+    (("roster",), lambda session: (None if session.roster is None else tuple(session.roster.items()),)),
+    (("attached",), lambda session: (tuple((rule.least_dropped, rule.most_dropped) for rule in session.attached),)),
+    (("committee",), _committee),
+    (("parameters",), lambda session: (session.parameters,) if session.parameters else ()),
+)
+"""For each field its values in the digest, in the digest's order. What is absent after `attached` adds no value."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Participant:
     """What one party, a client or a committee member or both, brings to one session, after every check.
@@ -157,7 +210,7 @@ class Participant:
         vector: Shape `(length,)`, the smallest unsigned words that hold the modulus, its own copy; shape `(0,)` for a
             committee member that is no client.
         attached: 32 bytes for each of the session's attached secrets.
-        member: Its identity and its own terms, where the session has a roster.
+        terms: Its identity and its own terms, where the session has a roster.
         keyholder: Its share of the committee's key and its own rules, where it is a member of the committee.
         entropy: Its secret randomness.
     """
@@ -165,6 +218,6 @@ class Participant:
     client: int
     vector: Words = field(repr=False)
     attached: tuple[Secret, ...]
-    member: Member | None
+    terms: ClientTerms | None
     keyholder: Keyholder | None
     entropy: Entropy

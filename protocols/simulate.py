@@ -10,14 +10,13 @@ from dataclasses import dataclass, field
 
 from numpy.typing import ArrayLike
 
-from protocols.committee import Keyholder
 from protocols.crypto.integers import shown
 from protocols.crypto.secret import Secret
 from protocols.errors import ParameterError, RemoteError
-from protocols.identity import Member
 from protocols.machine import Client, Continue, Server
 from protocols.secure_sum import Finish, SecureSum
 from protocols.session import Entropy, Session, Vector
+from protocols.terms import ClientTerms, Keyholder
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,13 +24,13 @@ class Transmission:
     """One message that crossed the wire.  All of them together are the server's whole view.
 
     Attributes:
-        round: The round's name.
+        step: The step's name.
         sender: A client's id, or None for the server.
         receiver: A client's id, or None for the server.
         data: The bytes.
     """
 
-    round: str
+    step: str
     sender: int | None
     receiver: int | None
     data: bytes
@@ -61,7 +60,7 @@ class Outcome:
     Attributes:
         total: Shape `(length,)`, uint64: the sum of the contributors' vectors modulo the session's modulus.
         contributors: Whose vectors are in the sum, ascending.
-        dropped: By party id, the round that it did not answer; a contributor may be among them.
+        dropped: By party id, the step that it did not answer; a contributor may be among them.
         left_out: Whom the server went on without, though they answered: too few of their neighbours were left.
         attached: For each contributor, its attached secrets in the session's order; None where one stays closed.
         cost: Bytes and seconds.
@@ -85,7 +84,7 @@ def simulate(
     inputs: Mapping[int, ArrayLike],
     *,
     attached: Mapping[int, Sequence[Secret]] | None = None,
-    members: Mapping[int, Member] | None = None,
+    terms: Mapping[int, ClientTerms] | None = None,
     keyholders: Mapping[int, Keyholder] | None = None,
     drops: Mapping[str, Collection[int]] | None = None,
     tap: Callable[[Transmission], None] | None = None,
@@ -99,9 +98,9 @@ def simulate(
         session: The session.
         inputs: Each client's vector, shape `(length,)`, integers in [0, modulus).
         attached: Each client's attached secrets, where the session has any.
-        members: Each client's identity and terms, where the session has a roster.
+        terms: Each client's identity and terms, where the session has a roster.
         keyholders: Each committee member's share and rules, where the session has a committee.
-        drops: By round name, the parties that are gone from that round on: they get its request and never answer.
+        drops: By step name, the parties that are gone from that step on: they get its request and never answer.
         tap: Called with every message, in order.
         entropy: The clients' randomness; `os.urandom` outside tests.
         clock: Seconds, read around each party's work; `time.process_time` to account for it.
@@ -112,13 +111,13 @@ def simulate(
         TooFewSurvivors: More clients vanished than the thresholds allow.
         RemoteError: The parties' replies together show misbehaviour.
     """
-    names = [row.name for row in protocol.rounds]
+    names = [row.name for row in protocol.steps]
     gone_from = _by_client(protocol, session, drops or {})
     if inputs.keys() != set(session.clients):
         raise ParameterError(f"inputs must be those of the session's {len(session.clients)} clients, no more, no fewer")
-    attached, members, keyholders = attached or {}, members or {}, keyholders or {}
-    if not set(session.clients) >= attached.keys() | members.keys():
-        raise ParameterError("attached secrets or members of clients that are not in the session")
+    attached, terms, keyholders = attached or {}, terms or {}, keyholders or {}
+    if not set(session.clients) >= attached.keys() | terms.keys():
+        raise ParameterError("attached secrets or terms of clients that are not in the session")
     if not set(session.committee_members) >= keyholders.keys():
         raise ParameterError("keyholders that are not in the session's committee")
     cost, dropped = Cost(), dict[int, str]()
@@ -131,57 +130,57 @@ def simulate(
             client,
             inputs.get(client),
             attached=attached.get(client, ()),
-            member=members.get(client),
+            terms=terms.get(client),
             keyholder=keyholders.get(client),
             entropy=entropy,
         )
         cost.client_s[client] = clock() - begun
     begun = clock()
     server = Server(protocol, session)
-    step: Continue | Finish = server.start()
+    progress: Continue | Finish = server.start()
     cost.server_s += clock() - begun
 
-    while isinstance(step, Continue):
-        for client, request in step.requests.items():
-            _transmit(tap, cost.received_bytes, client, Transmission(step.round, None, client, request))
-            if client in gone_from and names.index(gone_from[client]) <= names.index(step.round):
-                dropped[client] = step.round
+    while isinstance(progress, Continue):
+        for client, request in progress.requests.items():
+            _transmit(tap, cost.received_bytes, client, Transmission(progress.step, None, client, request))
+            if client in gone_from and names.index(gone_from[client]) <= names.index(progress.step):
+                dropped[client] = progress.step
                 continue
             begun = clock()
             try:
                 reply = clients[client].handle(request)
             except RemoteError:
-                dropped[client] = step.round  # it closed rather than answer: to the server, a drop like any other
+                dropped[client] = progress.step  # it closed rather than answer: to the server, a drop like any other
                 continue
             finally:
                 cost.client_s[client] += clock() - begun
-            _transmit(tap, cost.sent_bytes, client, Transmission(step.round, client, None, reply))
+            _transmit(tap, cost.sent_bytes, client, Transmission(progress.step, client, None, reply))
             begun = clock()
             try:
                 server.receive(client, reply)
             except RemoteError:
-                dropped[client] = step.round
+                dropped[client] = progress.step
             cost.server_s += clock() - begun
         begun = clock()
-        step = server.advance()
+        progress = server.advance()
         cost.server_s += clock() - begun
-    accounted = {*step.contributors, *dropped}
+    accounted = {*progress.contributors, *dropped}
     return Outcome(
-        total=step.total,
-        contributors=step.contributors,
+        total=progress.total,
+        contributors=progress.contributors,
         dropped=dropped,
         left_out=tuple(client for client in session.clients if client not in accounted),
-        attached=step.attached,
+        attached=progress.attached,
         cost=cost,
     )
 
 
 def _by_client(protocol: SecureSum, session: Session, drops: Mapping[str, Collection[int]]) -> dict[int, str]:
-    names = [row.name for row in protocol.rounds]
+    names = [row.name for row in protocol.steps]
     gone_from: dict[int, str] = {}
     for name, clients in drops.items():
         if name not in names:
-            raise ParameterError(f"{protocol.name} has no round {name!r}; its rounds are {', '.join(names)}")
+            raise ParameterError(f"{protocol.name} has no step {name!r}; its steps are {', '.join(names)}")
         for client in clients:
             if client not in {*session.clients, *session.committee_members}:
                 raise ParameterError(f"party {shown(client)}, who is to drop, is not in the session")

@@ -1,4 +1,4 @@
-"""What a machine keeps between two rounds, as sealed bytes: a process may end and another go on in its place.
+"""What a machine keeps between two steps, as sealed bytes: a process may end and another go on in its place.
 
 Everything that changes about a party is in `party.state`, a `State` with typed fields; what else a party has
 follows from the session.  A snapshot is the state in MessagePack, encrypted and authenticated (AES-256-GCM, NIST
@@ -39,11 +39,11 @@ S = TypeVar("S", bound=State)
 
 
 class Kept(Message, frozen=True):
-    """A machine between two rounds.
+    """A machine between two steps.
 
     Attributes:
         owner: The client's id, or -1 for the server.
-        number: Of the round that is open (server), or that comes next (client).
+        number: Of the step that is open (server), or that comes next (client).
         asked: Server: who was asked in it.
         answered: Server: who of them has answered.
         state: The party's state.

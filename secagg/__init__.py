@@ -14,7 +14,12 @@ __version__: str
 
 if TYPE_CHECKING:
     from secagg.aggregation.encoding import Encoding, Weighting
-    from secagg.aggregation.mean import Contribution, Release, SecureMean
+    from secagg.aggregation.mean import Contribution, SecureMean
+    from secagg.data.load import load_dataset
+    from secagg.engines.base import Engine, PrivateTraining, Release, RoundPlan, RoundResult
+    from secagg.engines.client import contribute
+    from secagg.engines.memory import InMemory, simulate_mean
+    from secagg.engines.statistics import SharedStatistics
     from secagg.errors import (
         CheckpointError,
         ConfigurationError,
@@ -25,13 +30,19 @@ if TYPE_CHECKING:
         SecaggError,
         UnusableMean,
     )
+    from secagg.models.base import ArrayRole, Metrics, Model
+    from secagg.models.keras import KerasModel
+    from secagg.models.softmax import SoftmaxRegression
     from secagg.privacy.noise import Target
+    from secagg.runs.config import TrainingConfig
     from secagg.simulation.devices import Devices
     from secagg.training.averaging import SecureAveraging
+    from secagg.training.model_state import GlobalModel, ServerStep
     from secagg.training.plain import PlainAveraging
     from secagg.training.records import RoundRecord
 
 __all__ = [
+    "ArrayRole",
     "CheckpointError",
     "ConfigurationError",
     "Contribution",
@@ -39,22 +50,58 @@ __all__ = [
     "Devices",
     "Encoding",
     "EncodingError",
+    "Engine",
+    "GlobalModel",
+    "InMemory",
+    "KerasModel",
+    "Metrics",
     "MissingExtraError",
+    "Model",
     "ModelError",
     "PlainAveraging",
+    "PrivateTraining",
     "Release",
+    "RoundPlan",
     "RoundRecord",
+    "RoundResult",
     "SecaggError",
     "SecureAveraging",
     "SecureMean",
+    "ServerStep",
+    "SharedStatistics",
+    "SoftmaxRegression",
     "Target",
+    "TrainingConfig",
     "UnusableMean",
     "Weighting",
+    "contribute",
+    "load_dataset",
+    "simulate_mean",
 ]
 
 _HOMES = {
-    "secagg.simulation.devices": ("Devices",),
-    "secagg.aggregation.encoding": ("Encoding", "Weighting"),
+    "secagg.aggregation.encoding": (
+        "Encoding",
+        "Weighting",
+    ),
+    "secagg.aggregation.mean": (
+        "Contribution",
+        "SecureMean",
+    ),
+    "secagg.data.load": ("load_dataset",),
+    "secagg.engines.base": (
+        "Engine",
+        "PrivateTraining",
+        "Release",
+        "RoundPlan",
+        "RoundResult",
+    ),
+    "secagg.engines.client": ("contribute",),
+    "secagg.engines.memory": (
+        "InMemory",
+        "simulate_mean",
+    ),
+    "secagg.engines.statistics": ("SharedStatistics",),
     "secagg.errors": (
         "CheckpointError",
         "ConfigurationError",
@@ -65,11 +112,23 @@ _HOMES = {
         "SecaggError",
         "UnusableMean",
     ),
-    "secagg.aggregation.mean": ("Contribution", "Release", "SecureMean"),
+    "secagg.models.base": (
+        "ArrayRole",
+        "Metrics",
+        "Model",
+    ),
+    "secagg.models.keras": ("KerasModel",),
+    "secagg.models.softmax": ("SoftmaxRegression",),
     "secagg.privacy.noise": ("Target",),
-    "secagg.training.records": ("RoundRecord",),
+    "secagg.runs.config": ("TrainingConfig",),
+    "secagg.simulation.devices": ("Devices",),
+    "secagg.training.averaging": ("SecureAveraging",),
+    "secagg.training.model_state": (
+        "GlobalModel",
+        "ServerStep",
+    ),
     "secagg.training.plain": ("PlainAveraging",),
-    "secagg.training": ("SecureAveraging",),
+    "secagg.training.records": ("RoundRecord",),
 }
 _HOME_OF = {name: (home, name) for home, names in _HOMES.items() for name in names}
 _HOME_OF["__version__"] = ("dp.version", "VERSION")

@@ -14,7 +14,9 @@ from benchmarks.masking.report import Stages
 from protocols import Client, Continue, Finish, SecAggPlus, Server, Session
 from protocols.cohort import Adversary
 from protocols.crypto.secret import Secret
-from protocols.identity import Identity, Member, MemoryRecord, Roster
+from protocols.identity import Identity, Roster
+from protocols.replay import MemoryRecord
+from protocols.terms import ClientTerms
 
 ADVERSARIAL: Final = 0.05
 MODULUS: Final = 2**32
@@ -32,11 +34,11 @@ class Plan:
 
     protocol: SecAggPlus
     session: Session
-    members: dict[int, Member]
+    terms: dict[int, ClientTerms]
 
     def client(self, number: int, vector: NDArray[Any]) -> Client:
         """One client's machine."""
-        return Client(self.protocol, self.session, number, vector, entropy=os.urandom, member=self.members.get(number))
+        return Client(self.protocol, self.session, number, vector, entropy=os.urandom, terms=self.terms.get(number))
 
 
 def plan(protocol: SecAggPlus, *, clients: int, threshold: int, length: int, seed: bytes | None = None) -> Plan:
@@ -58,7 +60,7 @@ def plan(protocol: SecAggPlus, *, clients: int, threshold: int, length: int, see
             identities[number] = Identity(Secret(hashlib.sha256(session_id + number.to_bytes(4, "big")).digest()))
     roster = Roster({number: identity.public for number, identity in identities.items()})
     members = {
-        number: Member(
+        number: ClientTerms(
             identity=identity,
             roster=roster,
             sessions=MemoryRecord(),
@@ -75,7 +77,7 @@ def plan(protocol: SecAggPlus, *, clients: int, threshold: int, length: int, see
         modulus=MODULUS,
         roster=roster if roster else None,
     )
-    return Plan(protocol=protocol, session=session, members=members)
+    return Plan(protocol=protocol, session=session, terms=members)
 
 
 def complete(clients: int, threshold: int, length: int, adversary: Adversary) -> Plan:
@@ -107,7 +109,7 @@ class Cohort:
         Raises:
             RuntimeError: There is no such round left, or no client left in it.
         """
-        while isinstance(self._step, Continue) and self._step.round != name:
+        while isinstance(self._step, Continue) and self._step.step != name:
             self._run_round(self._step)
         if not isinstance(self._step, Continue) or not self._server.missing:
             raise RuntimeError(f"no client is left in round {name}")
@@ -152,7 +154,7 @@ def run_sum(planned: Plan, vectors: NDArray[Any], dropped: frozenset[int]) -> St
     step: Continue | Finish = server.start()
     requests = dict(step.requests) if isinstance(step, Continue) else {}
     while isinstance(step, Continue):
-        name = step.round
+        name = step.step
         if name == "mask_input":
             gone = dropped
         client_s[name], replies = [], {}

@@ -1,10 +1,12 @@
-"""A protocol of one's own, in two rounds: clients register, then those that did send their vectors in the clear.
+"""A protocol of your own, in two steps: clients register, then registered clients send their vectors in the clear.
 
-It protects nothing and declares so (`adversaries` is empty), so that every report says it.  Take it as a frame: replace
-the messages and the methods of the two parties by your own, and name in `adversaries` the servers that your clients
-are then safe from.  Nothing checks this claim, and commands and reports repeat it: name a server only if your protocol
-is proven to protect from it.  The machines `Client` and `Server` check order, senders, sizes and the session's digest,
-and this module never sees bytes.
+It protects nobody. It declares so (`adversaries` is empty), and every report says so. Use it as a template:
+
+1. Replace the messages and the methods of the two parties by your own.
+2. Name in `adversaries` the servers from which your protocol protects the clients. Nothing checks this claim, and
+   commands and reports repeat it: name a server only if your protocol is proven to protect from it.
+
+The classes `Client` and `Server` check order, senders, sizes and the session's digest. This module never sees bytes.
 """
 
 from dataclasses import dataclass
@@ -14,38 +16,38 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from protocols import Adversary, Finish, Message, ParameterError, Participant, Round, SecureSum, Session, State
+from protocols import Adversary, Finish, Message, ParameterError, Participant, SecureSum, Session, State, Step
 from protocols.errors import MalformedMessage
 
 
 class Call(Message, frozen=True):
-    """The server asks who takes part."""
+    """The question of the server to each client: do you take part?"""
 
 
 class Registration(Message, frozen=True):
-    """A client takes part."""
+    """The answer of a client that takes part."""
 
 
 class Registered(Message, frozen=True):
-    """The server tells who has registered."""
+    """The server's list of the clients that have registered."""
 
     clients: tuple[int, ...]
 
 
 class Vector(Message, frozen=True):
-    """A client's vector, eight bytes an entry, least significant byte first."""
+    """A client's vector: eight bytes for each entry, the least significant byte first."""
 
     entries: bytes
 
 
 class ClientState(State):
-    """What a client keeps between rounds: its input."""
+    """What a client keeps between steps: its input."""
 
     vector: NDArray[np.uint64]
 
 
 class TallyClient:
-    """A client's part; each method answers one request."""
+    """A client's side of the protocol; each method answers one request."""
 
     def __init__(self, session: Session, participant: Participant) -> None:
         self._session = session
@@ -56,7 +58,7 @@ class TallyClient:
         return Registration()
 
     def send(self, registered: Registered) -> Vector:
-        """Send the vector, if at least the threshold of clients takes part: a client checks that by itself."""
+        """Send the vector, if at least `threshold` clients have registered. Each client checks that for itself."""
         if len(set(registered.clients)) < self._session.threshold:
             raise MalformedMessage(
                 f"registered clients: expected at least {self._session.threshold}, found {len(registered.clients)}"
@@ -65,7 +67,7 @@ class TallyClient:
 
 
 class ServerState(State):
-    """What the server keeps between rounds."""
+    """What the server keeps between steps."""
 
     total: NDArray[np.uint64]
     registered: list[int] = msgspec.field(default_factory=list)
@@ -73,14 +75,14 @@ class ServerState(State):
 
 
 class TallyServer:
-    """The server's part: a method that takes in one reply, and one that ends the round, for each round."""
+    """The server's side of the protocol: for each step one method that takes in a reply, and one that ends the step."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
         self.state = ServerState(np.zeros(session.length, dtype=np.uint64))
 
     def open(self) -> dict[int, Message]:
-        """Begin: ask every client."""
+        """Begin the first step: ask every client."""
         return {client: Call() for client in self._session.clients}
 
     def note(self, sender: int, _: Registration) -> None:
@@ -88,12 +90,12 @@ class TallyServer:
         self.state.registered.append(sender)
 
     def announce(self) -> dict[int, Message]:
-        """Ask everyone who registered for a vector."""
+        """Ask every registered client for its vector."""
         registered = Registered(tuple(sorted(self.state.registered)))
         return dict.fromkeys(registered.clients, registered)
 
     def add(self, sender: int, vector: Vector) -> None:
-        """Take in a vector; a bad one changes nothing."""
+        """Take in a vector. A bad one is refused and changes nothing."""
         if len(vector.entries) != 8 * self._session.length:
             raise MalformedMessage(f"entries: expected {8 * self._session.length} bytes, found {len(vector.entries)}")
         entries = np.frombuffer(vector.entries, dtype="<u8")
@@ -108,28 +110,28 @@ class TallyServer:
         return Finish(self.state.total, tuple(sorted(self.state.contributors)))
 
 
-ROUNDS: Final = (
-    Round("register", Call, TallyClient.register, Registration, TallyServer.note, TallyServer.announce),
-    Round("send", Registered, TallyClient.send, Vector, TallyServer.add, TallyServer.finish),
+STEPS: Final = (
+    Step("register", Call, TallyClient.register, Registration, TallyServer.note, TallyServer.announce),
+    Step("send", Registered, TallyClient.send, Vector, TallyServer.add, TallyServer.finish),
 )
 
 
 @dataclass(frozen=True)
 class Tally(SecureSum):
-    """Sums in the clear in two rounds: an example of how to write a protocol."""
+    """Sums in the clear in two steps: an example of how to write a protocol."""
 
     name: ClassVar[str] = "tally"
-    rounds = ROUNDS
+    steps = STEPS
     adversaries: ClassVar[tuple[Adversary, ...]] = ()
 
     @classmethod
     def suggest(
         cls, *, clients: int, adversarial: float, dropout: float, adversary: Adversary = Adversary.CURIOUS
     ) -> tuple["Tally", int]:
-        """Return the protocol and the least threshold that it takes, 2.
+        """Return the protocol and the smallest threshold that it allows, 2.
 
         Raises:
-            ParameterError: The fractions leave nobody, or the server may be malicious.
+            ParameterError: A number is out of range, or the adversary is not `CURIOUS`.
         """
         if adversary is not Adversary.CURIOUS:
             raise ParameterError(f"adversary: expected curious, since {cls.name} protects nobody, found {adversary}")
@@ -141,19 +143,18 @@ class Tally(SecureSum):
         return cls(), 2
 
     def message_limit(self, session: Session) -> int:
-        """Return the most bytes of a message: a vector, or the ids of all clients, and what wraps them."""
+        """Return the largest size of a message in bytes: a vector, or the ids of all clients, and their encoding."""
         return 8 * session.length + 16 * len(session.clients) + 4096
 
-    def validate(self, session: Session) -> None:
-        """Refuse sessions that this protocol cannot run."""
-        self.refuse_extras(session)
+    def _validate(self, session: Session) -> None:
+        """Raise `ParameterError` if this protocol cannot run the session."""
         if session.modulus & (session.modulus - 1):
             raise ParameterError(f"modulus: expected a power of 2, found {session.modulus}")
 
     def client_party(self, session: Session, participant: Participant) -> TallyClient:
-        """Return a client at its beginning."""
+        """Return a client before its first step."""
         return TallyClient(session, participant)
 
     def server_party(self, session: Session) -> TallyServer:
-        """Return the server at its beginning."""
+        """Return the server before its first step."""
         return TallyServer(session)

@@ -17,7 +17,7 @@ Entropy = Callable[[int], bytes]
 
 SMALL_PRIME_BOUND: Final = 2**12
 
-_ROUNDS = 40
+_STEPS = 40
 _SURPLUS_BITS = 128
 _SHOWN_BITS = 64
 
@@ -119,7 +119,7 @@ def is_probable_prime(number: int, *, entropy: Entropy, arithmetic: Arithmetic) 
     modulus = arithmetic.integer(number)
     twos = ((number - 1) & (1 - number)).bit_length() - 1
     odd = (number - 1) >> twos
-    for _ in range(_ROUNDS):
+    for _ in range(_STEPS):
         power = pow(arithmetic.integer(2 + random_below(number - 3, entropy)), odd, modulus)
         if power in (1, number - 1):
             continue

@@ -1,4 +1,4 @@
-"""The client's and the committee member's side of a sum that a committee opens: one method for each round."""
+"""The client's and the committee member's side of a sum that a committee opens: one method for each step."""
 
 import hashlib
 from collections.abc import Iterator
@@ -6,16 +6,19 @@ from typing import Final, NoReturn
 
 import numpy as np
 
+from protocols.codec import Invitation
 from protocols.crypto.keystream import Words
 from protocols.crypto.paillier import ciphertext_pairs, plaintext_proof
 from protocols.crypto.paillier.ciphertext_pairs import Total
 from protocols.crypto.paillier.partial_decryption import decrypt_partially
 from protocols.crypto.paillier.plaintext_proof import Claim, InvalidProof
-from protocols.encrypted.derived import HASH_BYTES, Setup
-from protocols.encrypted.messages import Contributions, EncryptedInput, Invitation, PartialOpening
-from protocols.errors import MalformedMessage, OrderError, RemoteError
+from protocols.crypto.paillier.threshold import KeyShare
+from protocols.encrypted.derived import HASH_BYTES, Derived
+from protocols.encrypted.messages import Contributions, EncryptedInput, PartialOpening
+from protocols.errors import MalformedMessage, OrderError, ParameterError, RemoteError
 from protocols.session import Participant
 from protocols.snapshot import State
+from protocols.terms import Keyholder
 
 _EMPTY: Final = np.empty(0, dtype=np.uint8)
 _AT_ONCE: Final = 8192  # ciphertexts whose proofs are checked together
@@ -34,71 +37,72 @@ class PartyState(State, kw_only=True):
 class EncryptedClient:
     """One party of one session: a client, a committee member, or both."""
 
-    def __init__(self, setup: Setup, participant: Participant) -> None:
-        self._setup = setup
+    def __init__(self, derived: Derived, participant: Participant) -> None:
+        self._derived = derived
         self._client = participant.client
-        self._member = participant.member
+        self._identity = None if participant.terms is None else participant.terms.identity
         self._keyholder = participant.keyholder
+        self._share = None if participant.keyholder is None else _paillier_share(participant.keyholder)
         self._entropy = participant.entropy
         if participant.vector.size:
-            setup.payload.check(participant.vector)
+            derived.payload.check(participant.vector)
         self.state = PartyState(vector=participant.vector)
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a party holds its input and its secrets, and is not to be pickled or copied")
 
     def encrypt_input(self, _: Invitation) -> EncryptedInput:
-        """Round 0: everything that a client does."""
-        setup = self._setup
+        """Step 0: everything that a client does."""
+        derived = self._derived
         vector, self.state.vector = self.state.vector, _EMPTY
-        padded, messages = setup.payload.wrap(vector, self._entropy)
+        padded, messages = derived.payload.wrap(vector, self._entropy)
         padded_hash = hashlib.sha256(padded).digest()
         made = plaintext_proof.seal(
-            setup.encryptor, messages, statement=setup.statement(self._client, padded_hash), entropy=self._entropy
+            derived.encryptor, messages, statement=derived.statement(self._client, padded_hash), entropy=self._entropy
         )
-        sealed = ciphertext_pairs.to_bytes(setup.key.public_key, made.pairs) + made.proof
-        signature = setup.sign(self._member, self._client, padded_hash, sealed)
+        sealed = ciphertext_pairs.to_bytes(derived.key.public_key, made.pairs) + made.proof
+        signature = derived.sign(self._identity, self._client, padded_hash, sealed)
         return EncryptedInput(padded, memoryview(sealed + signature))
 
     def open_sum(self, request: Contributions) -> PartialOpening:
-        """Round 1: a committee member's part, after every check that it can make itself."""
-        if self._keyholder is None:
+        """Step 1: a committee member's part, after every check that it can make itself."""
+        if self._keyholder is None or self._share is None:
             raise OrderError(f"party {self._client} is no member of the committee")
-        setup, keyholder = self._setup, self._keyholder
-        least = max(setup.session.threshold, keyholder.minimum_contributors)
+        derived, keyholder = self._derived, self._keyholder
+        least = max(derived.session.threshold, keyholder.minimum_contributors)
         self._check_contributors(request, least)
         total = self._checked_sum(request)
         keyholder.openings.record(
             key=keyholder.fingerprint,
-            session_id=setup.session.session_id,
-            context=setup.session.context,
+            session_id=derived.session.session_id,
+            context=derived.session.context,
             contributors=request.contributors,
             minimum=least,  # so that also the contributors in which two sums differ include honest ones
         )
         partial = decrypt_partially(
-            keyholder.share,
+            self._share,
             total.ciphertexts(),
-            statement=setup.opening_statement(request.contributors, request.contributions),
+            statement=derived.opening_statement(request.contributors, request.contributions),
             entropy=self._entropy,
         )
-        return PartialOpening(memoryview(partial.to_bytes(setup.key)))
+        return PartialOpening(memoryview(partial.to_bytes(derived.key)))
 
     def _check_contributors(self, request: Contributions, least: int) -> None:
-        session, contributors = self._setup.session, request.contributors
+        session, contributors = self._derived.session, request.contributors
         if list(contributors) != sorted(set(contributors)) or not set(contributors) <= set(session.clients):
             raise RemoteError("contributors that are not the session's clients, or are not in order")
         if len(contributors) < least:
             raise RemoteError(f"a sum of {len(contributors)} clients, where none below {least} is opened")
-        expected = len(contributors) * self._setup.contribution_bytes
+        expected = len(contributors) * self._derived.contribution_bytes
         if len(request.contributions) != expected:
             raise MalformedMessage(f"{len(request.contributions)} bytes of contributions, not {expected}")
 
     def _checked_sum(self, request: Contributions) -> Total:
         """The sum of contributions whose signatures, ciphertexts and proofs are right."""
-        total = Total(self._setup.key.public_key, self._setup.payload.messages)
+        total = Total(self._derived.key.public_key, self._derived.payload.messages)
         for claims in self._claims(request):
             try:
-                plaintext_proof.check_all(self._setup.encryptor, claims, entropy=self._entropy)
+                plaintext_proof.check_all(self._derived.encryptor, claims, entropy=self._entropy)
             except InvalidProof as error:
                 raise RemoteError(f"a contribution that its sender does not know: {error}") from None
             for claim in claims:
@@ -107,16 +111,23 @@ class EncryptedClient:
 
     def _claims(self, request: Contributions) -> Iterator[list[Claim]]:
         """The contributions' proofs, a limited number of ciphertexts at a time."""
-        setup = self._setup
+        derived = self._derived
         claims: list[Claim] = []
-        size = setup.contribution_bytes
+        size = derived.contribution_bytes
         for number, client in enumerate(request.contributors):
             contribution = request.contributions[number * size : (number + 1) * size]
             padded_hash = bytes(contribution[:HASH_BYTES])
-            pairs, proof = setup.opened(client, padded_hash, contribution[HASH_BYTES:])
-            claims.append(Claim(pairs, proof, setup.statement(client, padded_hash)))
-            if len(claims) * setup.payload.messages >= _AT_ONCE:
+            pairs, proof = derived.opened(client, padded_hash, contribution[HASH_BYTES:])
+            claims.append(Claim(pairs, proof, derived.statement(client, padded_hash)))
+            if len(claims) * derived.payload.messages >= _AT_ONCE:
                 yield claims
                 claims = []
         if claims:
             yield claims
+
+
+def _paillier_share(keyholder: Keyholder) -> KeyShare:
+    if not isinstance(keyholder.share, KeyShare):
+        kind = type(keyholder.share).__name__
+        raise ParameterError(f"share: expected a KeyShare of Paillier's cryptosystem, found {kind}")
+    return keyholder.share

@@ -15,7 +15,7 @@ from protocols.crypto.paillier.encryptor import DEFAULT_WINDOW_BITS, Encryptor, 
 from protocols.crypto.paillier.public import InvalidCiphertext
 from protocols.crypto.paillier.threshold import ThresholdKey
 from protocols.errors import MalformedMessage, ParameterError
-from protocols.identity import SIGNATURE_BYTES, Member, Signatures
+from protocols.identity import SIGNATURE_BYTES, Identity, Signatures
 from protocols.session import Entropy, Session, Vector
 
 HASH_BYTES: Final = 32
@@ -67,6 +67,21 @@ class Payload(ABC):
         """
 
 
+def threshold_key(session: Session) -> ThresholdKey:
+    """Return the key of a session's committee.
+
+    Raises:
+        ParameterError: The session has no committee, or one whose key is of another kind.
+    """
+    key = None if session.committee is None else session.committee.key
+    if not isinstance(key, ThresholdKey):
+        raise ParameterError(
+            f"committee: expected one with a ThresholdKey of Paillier's cryptosystem, found {type(key).__name__}. "
+            "`secagg keys committee` makes such a key."
+        )
+    return key
+
+
 @lru_cache(maxsize=4)
 def _encryptor(key: ThresholdKey, exponents: Exponents, window_bits: int) -> Encryptor:
     """The table of a committee's key, made once a process: that takes from half a second to four (strict and long)."""
@@ -74,7 +89,7 @@ def _encryptor(key: ThresholdKey, exponents: Exponents, window_bits: int) -> Enc
 
 
 @dataclass(frozen=True, kw_only=True)
-class Setup:
+class Derived:
     """What all parties derive from the session, each for itself.
 
     Attributes:
@@ -99,7 +114,7 @@ class Setup:
     @property
     def key(self) -> ThresholdKey:
         """The committee's key."""
-        return self.committee.key
+        return threshold_key(self.session)
 
     @property
     def encryptor(self) -> Encryptor:
@@ -149,10 +164,10 @@ class Setup:
         hashed.update(contributions)
         return _PREFIX + self.digest + b"open" + hashed.digest()
 
-    def sign(self, member: Member | None, client: int, padded_hash: bytes, sealed: bytes) -> bytes:
+    def sign(self, identity: Identity | None, client: int, padded_hash: bytes, sealed: bytes) -> bytes:
         """A client's signature over what it padded and sealed; empty in a session without a roster."""
         payload = padded_hash + hashlib.sha256(sealed).digest()
-        return self.signatures.sign(member, client=client, purpose=_PURPOSE, payload=payload)
+        return self.signatures.sign(identity, client=client, purpose=_PURPOSE, payload=payload)
 
     def opened(self, client: int, padded_hash: bytes, sealed: memoryview) -> tuple[list[Pair], bytes]:
         """A client's ciphertexts and proof, its signature checked; the proof is not.

@@ -1,10 +1,6 @@
-"""The messages of sums that a committee opens, a pair for each round."""
+"""The messages of sums that a committee opens, a pair for each step."""
 
 from protocols.codec import Message
-
-
-class Invitation(Message, frozen=True):
-    """The server opens the session; the envelope's digest says which."""
 
 
 class EncryptedInput(Message, frozen=True):

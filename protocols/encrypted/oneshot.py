@@ -26,10 +26,9 @@ from protocols.crypto.keystream import Words
 from protocols.crypto.lattice.pad import LatticePad, draw_key, key_coefficients
 from protocols.crypto.lattice.ring import DEGREE
 from protocols.crypto.paillier.digits import Digits
-from protocols.encrypted.derived import Payload
+from protocols.encrypted.derived import Payload, threshold_key
 from protocols.encrypted.protocol import EncryptedSum
 from protocols.encrypted.values import Values
-from protocols.errors import ParameterError
 from protocols.session import Entropy, Session, Vector
 
 _WORD: Final = np.dtype("<u8")
@@ -86,15 +85,13 @@ class OneShot(EncryptedSum):
 
     def payload(self, session: Session) -> PaddedVector:
         """See `EncryptedSum.payload`."""
-        if session.committee is None:
-            raise ParameterError(f"{self.name} needs a session with a committee")
         clients = len(session.clients)
         values = Values(modulus=session.modulus, value_bits=self.value_bits)
         sum_bits = self.sum_bits(session, values.bound)
         pad = LatticePad(length=session.length, bound=values.bound, clients=clients, sum_bits=sum_bits)
         digits = Digits(
             reach=LatticePad.key_reach(clients),
-            message_modulus=int(session.committee.key.public_key.message_modulus),
+            message_modulus=int(threshold_key(session).public_key.message_modulus),
         )
         seed = hashlib.sha256(b"secagg oneshot pads v1" + self.digest(session)).digest()
         return PaddedVector(values, pad, digits, seed)

@@ -17,10 +17,9 @@ import numpy as np
 
 from protocols.crypto.keystream import Words
 from protocols.crypto.paillier.slots import Slots
-from protocols.encrypted.derived import Payload
+from protocols.encrypted.derived import Payload, threshold_key
 from protocols.encrypted.protocol import EncryptedSum
 from protocols.encrypted.values import Values
-from protocols.errors import ParameterError
 from protocols.session import Entropy, Session, Vector
 
 
@@ -78,10 +77,8 @@ class PaillierSum(EncryptedSum):
 
     def payload(self, session: Session) -> PackedVector:
         """See `EncryptedSum.payload`."""
-        if session.committee is None:
-            raise ParameterError(f"{self.name} needs a session with a committee")
         values = Values(modulus=session.modulus, value_bits=self.value_bits)
-        modulus = int(session.committee.key.public_key.message_modulus)
+        modulus = int(threshold_key(session).public_key.message_modulus)
         sum_bits = self.sum_bits(session, values.bound)
         if sum_bits is None:
             value_bits = (values.bound - 1).bit_length()

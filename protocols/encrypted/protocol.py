@@ -18,7 +18,7 @@ else (`protocols.committee` has their rules).  In both cases:
   (`protocols.crypto.paillier.plaintext_proof`).  So no client's input depends on another's, whoever sees ciphertexts
   first.
 - A sum opens once a session: two sets of `threshold` members have an honest one in common where 2 * threshold exceeds
-  the members and the corrupt ones together.  `validate` demands that for none, a `Member` for its own fraction.
+  the members and the corrupt ones together.  `validate` demands that for none, a `ClientTerms` for its own fraction.
 - What is opened is the sum over the integers of what entries stand for (`protocols.encrypted.values`): more than the
   sum modulo m, unless the modulus has headroom for it, as encodings have.
 - What a client encrypts is not proven to be in range; a client that sends what is not spoils the sum.
@@ -28,21 +28,22 @@ from abc import abstractmethod
 from dataclasses import dataclass, replace
 from typing import ClassVar, Final, Self
 
+from protocols.codec import Invitation
 from protocols.cohort import Adversary, check_cohort, whole_clients
 from protocols.crypto.integers import shown
 from protocols.crypto.paillier.encryptor import Exponents
 from protocols.encrypted.client import EncryptedClient
-from protocols.encrypted.derived import Payload, Setup
-from protocols.encrypted.messages import Contributions, EncryptedInput, Invitation, PartialOpening
+from protocols.encrypted.derived import Derived, Payload, threshold_key
+from protocols.encrypted.messages import Contributions, EncryptedInput, PartialOpening
 from protocols.encrypted.server import EncryptedServer
 from protocols.errors import ParameterError, UnsafeSession
-from protocols.secure_sum import Role, Round, SecureSum
-from protocols.session import Participant, Session
+from protocols.secure_sum import Role, SecureSum, Step
+from protocols.session import Extra, Participant, Session
 
-ROUNDS: Final = (
-    Round("encrypt_input", Invitation, EncryptedClient.encrypt_input,
+STEPS: Final = (
+    Step("encrypt_input", Invitation, EncryptedClient.encrypt_input,
           EncryptedInput, EncryptedServer.take_input, EncryptedServer.close_inputs),
-    Round("open_sum", Contributions, EncryptedClient.open_sum,
+    Step("open_sum", Contributions, EncryptedClient.open_sum,
           PartialOpening, EncryptedServer.take_opening, EncryptedServer.finish, Role.COMMITTEE),
 )  # fmt: skip
 
@@ -69,8 +70,9 @@ class EncryptedSum(SecureSum):
     exponents: Exponents = Exponents.SHORT
 
     adversaries: ClassVar[tuple[Adversary, ...]] = (Adversary.CURIOUS, Adversary.MALICIOUS)
+    accepts: ClassVar[frozenset[Extra]] = frozenset((Extra.ROSTER, Extra.COMMITTEE))
     needs_committee: ClassVar[bool] = True
-    rounds = ROUNDS
+    steps = STEPS
 
     def __post_init__(self) -> None:
         if self.adversary not in self.adversaries:
@@ -117,17 +119,13 @@ class EncryptedSum(SecureSum):
 
     def message_limit(self, session: Session) -> int:
         """See `SecureSum.message_limit`: what a client pads and seals, or what all clients sealed."""
-        setup = self._setup(session)
-        contributions = len(session.clients) * (setup.contribution_bytes + _ID_BYTES)
-        return max(setup.payload.padded_bytes + setup.sealed_bytes, contributions, setup.opening_bytes) + 1024
+        derived = self._derived(session)
+        contributions = len(session.clients) * (derived.contribution_bytes + _ID_BYTES)
+        return max(derived.payload.padded_bytes + derived.sealed_bytes, contributions, derived.opening_bytes) + 1024
 
-    def validate(self, session: Session) -> None:
+    def _validate(self, session: Session) -> None:
         """See `SecureSum.validate`."""
-        if session.attached:
-            raise ParameterError(f"{self.name} carries no attached secrets")
-        if session.committee is None:
-            raise ParameterError(f"{self.name} needs a session with a committee; `secagg keys committee` makes its key")
-        key = session.committee.key
+        key = threshold_key(session)
         if 2 * key.threshold <= key.members:
             raise ParameterError(
                 f"any {key.threshold} of {key.members} committee members open a sum, so that disjoint ones could open "
@@ -149,13 +147,13 @@ class EncryptedSum(SecureSum):
 
     def client_party(self, session: Session, participant: Participant) -> EncryptedClient:
         """See `SecureSum.client_party`."""
-        return EncryptedClient(self._setup(session), participant)
+        return EncryptedClient(self._derived(session), participant)
 
     def server_party(self, session: Session) -> EncryptedServer:
         """See `SecureSum.server_party`."""
-        return EncryptedServer(self._setup(session))
+        return EncryptedServer(self._derived(session))
 
-    def _setup(self, session: Session) -> Setup:
-        return Setup(
+    def _derived(self, session: Session) -> Derived:
+        return Derived(
             session=session, digest=self.digest(session), payload=self.payload(session), exponents=self.exponents
         )

@@ -1,4 +1,4 @@
-"""The client's side of LightSecAgg: one method for each round, in order."""
+"""The client's side of LightSecAgg: one method for each step, in order."""
 
 from typing import NoReturn
 
@@ -6,16 +6,16 @@ import numpy as np
 from msgspec import field
 
 from protocols import packing
+from protocols.codec import Invitation
 from protocols.crypto import key_agreement, sealing
 from protocols.crypto.keystream import Words
 from protocols.crypto.secret import Secret
 from protocols.errors import RemoteError
-from protocols.lightsecagg.derived import Setup
+from protocols.lightsecagg.derived import Derived
 from protocols.lightsecagg.messages import (
     AdvertisedKey,
     AggregatedShares,
     DeliveredShares,
-    Invitation,
     KeyDirectory,
     MaskedInput,
     SealedShares,
@@ -29,7 +29,7 @@ _EMPTY = np.empty(0, dtype=np.uint8)
 
 
 class ClientState(State, kw_only=True):
-    """A client's secrets and what it knows of the others; each part is dropped with the round that needs it last.
+    """A client's secrets and what it knows of the others; each part is dropped with the step that needs it last.
 
     Attributes:
         vector: Its input.
@@ -53,12 +53,12 @@ class ClientState(State, kw_only=True):
 
 
 class LightSecAggClient:
-    """One client of one session: one method for each round, in order."""
+    """One client of one session: one method for each step, in order."""
 
-    def __init__(self, setup: Setup, participant: Participant) -> None:
-        self._setup = setup
-        self._session = setup.session
-        self._field = setup.code.field
+    def __init__(self, derived: Derived, participant: Participant) -> None:
+        self._derived = derived
+        self._session = derived.session
+        self._field = derived.code.field
         self._client = participant.client
         self._entropy = participant.entropy
         self.state = ClientState(vector=participant.vector)
@@ -67,29 +67,32 @@ class LightSecAggClient:
         raise TypeError("a client holds its input and its secrets, and is not to be pickled or copied")
 
     def advertise_keys(self, _: Invitation) -> AdvertisedKey:
-        """Round 0: make a key pair for this session alone, and draw what the mask is made from."""
+        """Step 0: make a key pair for this session alone, and draw what the mask is made from."""
         pair = key_agreement.KeyPair(Secret(self._entropy(key_agreement.KEY_BYTES)))
         self.state.private, self.state.root = pair.secret, Secret(self._entropy(key_agreement.KEY_BYTES))
         self.state.members[self._client] = pair.public
         return AdvertisedKey(pair.public)
 
     def share_masks(self, directory: KeyDirectory) -> SealedShares:
-        """Round 1: draw a mask, encode it, and seal a share of it for every other client."""
+        """Step 1: draw a mask, encode it, and seal a share of it for every other client."""
         self._meet(directory)
-        # No entropy here: a client restored from before this round deals the same shares again to the same directory,
+        # No entropy here: a client restored from before this step deals the same shares again to the same directory,
         # and seals under other keys for another, so that no key ever seals two plaintexts.
-        bound = self._setup.info(b"bound", self._client, self._client) + self.state.directory
+        bound = self._derived.info(b"bound", self._client, self._client) + self.state.directory
         self.state.root = sealing.derive(self.state.root, bound)
-        setup, members = self._setup, sorted(self.state.members)
+        derived, members = self._derived, sorted(self.state.members)
         seeds = {
-            holder: sealing.derive(self.state.root, setup.info(b"drawn", self._client, holder))
-            for holder in setup.seeded(self.state.members, self._client)
+            holder: sealing.derive(self.state.root, derived.info(b"drawn", self._client, holder))
+            for holder in derived.seeded(self.state.members, self._client)
         }
         rest = [member for member in members if member not in seeds]
-        coded = setup.code.encode(
+        coded = derived.code.encode(
             self._mask(),
-            {setup.positions[holder]: self._field.uniform(seed, setup.share_length) for holder, seed in seeds.items()},
-            [setup.positions[holder] for holder in rest],
+            {
+                derived.positions[holder]: self._field.uniform(seed, derived.share_length)
+                for holder, seed in seeds.items()
+            },
+            [derived.positions[holder] for holder in rest],
         )
         packed = {holder: packing.pack(share, self._session.modulus) for holder, share in zip(rest, coded, strict=True)}
         self.state.held[self._client] = Secret(packed.pop(self._client))
@@ -103,7 +106,7 @@ class LightSecAggClient:
         return SealedShares(memoryview(b"".join(ciphertexts)))
 
     def mask_input(self, delivered: DeliveredShares) -> MaskedInput:
-        """Round 2: open the shares of the others' masks, and send the vector plus one's own mask."""
+        """Step 2: open the shares of the others' masks, and send the vector plus one's own mask."""
         self._check_cohort(delivered.clients)
         if not self.state.channels.keys() >= set(delivered.clients):
             raise RemoteError("shares of clients that are not in the key directory")
@@ -119,7 +122,7 @@ class LightSecAggClient:
         return MaskedInput(memoryview(packing.pack(masked, self._session.modulus)))
 
     def aggregate_shares(self, survivors: Survivors) -> AggregatedShares:
-        """Round 3: the sum of the shares held of the survivors' masks, for one survivor set and no other."""
+        """Step 3: the sum of the shares held of the survivors' masks, for one survivor set and no other."""
         if list(survivors.clients) != sorted(set(survivors.clients)):
             raise RemoteError("the survivor set is not in ascending order, or names a client twice")
         if self._client not in survivors.clients:
@@ -128,7 +131,7 @@ class LightSecAggClient:
         self._check_cohort(others)
         if not self.state.held.keys() >= set(others):
             raise RemoteError("the survivor set names a client that has shared nothing with this one")
-        self.state.total = np.zeros(self._setup.share_length, dtype=self._field.dtype)
+        self.state.total = np.zeros(self._derived.share_length, dtype=self._field.dtype)
         for owner in survivors.clients:
             if not self._add_share(owner):
                 raise RemoteError(f"the share of client {owner}'s mask is not of the field", culprits=[owner])
@@ -139,7 +142,7 @@ class LightSecAggClient:
         self._check_cohort(directory.clients)
         if len(directory.keys) != len(directory.clients):
             raise RemoteError("a key directory has one key for each client")
-        if not self._setup.positions.keys() >= set(directory.clients):
+        if not self._derived.positions.keys() >= set(directory.clients):
             raise RemoteError("the key directory names clients that are not in the session")
         seen = {self.state.members[self._client]}
         for client, key in zip(directory.clients, directory.keys, strict=True):
@@ -152,7 +155,7 @@ class LightSecAggClient:
         for client, key in zip(directory.clients, directory.keys, strict=True):
             self.state.members[client] = key
             self.state.channels[client] = pair.agree(key)
-        self.state.directory, self.state.private = self._setup.directory(self.state.members), _GONE
+        self.state.directory, self.state.private = self._derived.directory(self.state.members), _GONE
 
     def _open(self, owner: int, ciphertext: memoryview) -> bool:
         """Keep the share of an owner's mask; False where it does not open, or has a wrong length."""
@@ -161,7 +164,7 @@ class LightSecAggClient:
         except ValueError:
             return False
         self.state.held[owner] = Secret(share)
-        return len(share) == (key_agreement.KEY_BYTES if self._is_seed(owner) else self._setup.share_bytes)
+        return len(share) == (key_agreement.KEY_BYTES if self._is_seed(owner) else self._derived.share_bytes)
 
     def _add_share(self, owner: int) -> bool:
         """Add the share of an owner's mask to the total; False where it is no vector of the field."""
@@ -185,15 +188,15 @@ class LightSecAggClient:
 
     def _mask(self) -> Words:
         """This client's mask, with what fills its last piece."""
-        code = self._setup.code
-        seed = sealing.derive(self.state.root, self._setup.info(b"mask.", self._client, self._client))
-        return self._field.uniform(seed, code.pieces * self._setup.share_length)
+        code = self._derived.code
+        seed = sealing.derive(self.state.root, self._derived.info(b"mask.", self._client, self._client))
+        return self._field.uniform(seed, code.pieces * self._derived.share_length)
 
     def _is_seed(self, owner: int) -> bool:
-        return self._client in self._setup.seeded(self.state.members, owner)
+        return self._client in self._derived.seeded(self.state.members, owner)
 
     def _share_key(self, owner: int, holder: int) -> Secret:
         """The key that seals a share, bound to what it is, to both ids and to everyone's public keys."""
-        purpose = b"seed." if holder in self._setup.seeded(self.state.members, owner) else b"share"
+        purpose = b"seed." if holder in self._derived.seeded(self.state.members, owner) else b"share"
         channel = self.state.channels[holder if owner == self._client else owner]
-        return sealing.derive(channel, self._setup.info(purpose, owner, holder) + self.state.directory)
+        return sealing.derive(channel, self._derived.info(purpose, owner, holder) + self.state.directory)

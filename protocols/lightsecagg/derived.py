@@ -16,7 +16,7 @@ _PREFIX = b"secagg lightsecagg v1"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Setup:
+class Derived:
     """What both sides derive from the session, each for itself.
 
     Attributes:

@@ -1,13 +1,13 @@
 """LightSecAgg: one mask for each client, coded so that any U clients together remove the sum of all masks at once.
 
 Source: So et al., LightSecAgg: a Lightweight and Versatile Design for Secure Aggregation in Federated Learning, MLSys
-2022 (arXiv 2109.14236), with its three phases: offline encoding and sharing of local masks (here after a round that
+2022 (arXiv 2109.14236), with its three phases: offline encoding and sharing of local masks (here after a step that
 agrees on keys), masking and uploading, one-shot recovery of the aggregate.  With N clients of whom D may vanish, T
-collude with the server and U answer in the last round, N - D >= U > T >= 1; N - D is the session's threshold.
+collude with the server and U answer in the last step, N - D >= U > T >= 1; N - D is the session's threshold.
 
 Adversary: an honest-but-curious server together with at most T clients.  A server that lies about keys or about who
 dropped, or asks different clients for different sums, is not defended against; what a client can check for itself
-without identities, it checks.  Clients are taken to follow the protocol: of m > U answers in the last round all that
+without identities, it checks.  Clients are taken to follow the protocol: of m > U answers in the last step all that
 do not fit are found, and up to (m - U) / 2 of them named, but with exactly U answers a wrong one goes unnoticed.
 
 Departures from the paper:
@@ -21,35 +21,35 @@ Departures from the paper:
 from dataclasses import dataclass
 from typing import ClassVar, Final
 
+from protocols.codec import Invitation
 from protocols.cohort import Adversary, check_cohort, whole_clients
 from protocols.crypto.field import MAX_COLUMNS, MAX_PRIME, Field, largest_prime
 from protocols.crypto.integers import shown
 from protocols.errors import ParameterError
 from protocols.lightsecagg.client import LightSecAggClient
 from protocols.lightsecagg.coding import MaskCode
-from protocols.lightsecagg.derived import Setup
+from protocols.lightsecagg.derived import Derived
 from protocols.lightsecagg.messages import (
     AdvertisedKey,
     AggregatedShares,
     DeliveredShares,
-    Invitation,
     KeyDirectory,
     MaskedInput,
     SealedShares,
     Survivors,
 )
 from protocols.lightsecagg.server import LightSecAggServer
-from protocols.secure_sum import Round, SecureSum
+from protocols.secure_sum import SecureSum, Step
 from protocols.session import Participant, Session
 
-ROUNDS: Final = (
-    Round("advertise_keys", Invitation, LightSecAggClient.advertise_keys,
+STEPS: Final = (
+    Step("advertise_keys", Invitation, LightSecAggClient.advertise_keys,
           AdvertisedKey, LightSecAggServer.take_key, LightSecAggServer.close_keys),
-    Round("share_masks", KeyDirectory, LightSecAggClient.share_masks,
+    Step("share_masks", KeyDirectory, LightSecAggClient.share_masks,
           SealedShares, LightSecAggServer.take_shares, LightSecAggServer.close_shares),
-    Round("mask_input", DeliveredShares, LightSecAggClient.mask_input,
+    Step("mask_input", DeliveredShares, LightSecAggClient.mask_input,
           MaskedInput, LightSecAggServer.take_masked_input, LightSecAggServer.close_masked_inputs),
-    Round("aggregate_shares", Survivors, LightSecAggClient.aggregate_shares,
+    Step("aggregate_shares", Survivors, LightSecAggClient.aggregate_shares,
           AggregatedShares, LightSecAggServer.take_aggregated_shares, LightSecAggServer.finish),
 )  # fmt: skip
 
@@ -71,7 +71,7 @@ class LightSecAgg(SecureSum):
 
     name: ClassVar[str] = "lightsecagg"
     adversaries: ClassVar[tuple[Adversary, ...]] = (Adversary.CURIOUS,)
-    rounds = ROUNDS
+    steps = STEPS
 
     def __post_init__(self) -> None:
         for name, value in (("privacy", self.privacy), ("responders", self.responders)):
@@ -108,12 +108,11 @@ class LightSecAgg(SecureSum):
 
     def message_limit(self, session: Session) -> int:
         """See `SecureSum.message_limit`: a vector or all sealed shares, and each client's id, key and framing."""
-        setup = self._setup(session)
-        return max(setup.vector_bytes, setup.sealed_bytes) + 64 * len(session.clients) + 1024
+        derived = self._derived(session)
+        return max(derived.vector_bytes, derived.sealed_bytes) + 64 * len(session.clients) + 1024
 
-    def validate(self, session: Session) -> None:
+    def _validate(self, session: Session) -> None:
         """See `SecureSum.validate`."""
-        self.refuse_extras(session)
         clients, modulus = len(session.clients), session.modulus
         if not 1 <= self.privacy < self.responders <= session.threshold:
             raise ParameterError(
@@ -135,12 +134,12 @@ class LightSecAgg(SecureSum):
 
     def client_party(self, session: Session, participant: Participant) -> LightSecAggClient:
         """See `SecureSum.client_party`."""
-        return LightSecAggClient(self._setup(session), participant)
+        return LightSecAggClient(self._derived(session), participant)
 
     def server_party(self, session: Session) -> LightSecAggServer:
         """See `SecureSum.server_party`."""
-        return LightSecAggServer(self._setup(session))
+        return LightSecAggServer(self._derived(session))
 
-    def _setup(self, session: Session) -> Setup:
+    def _derived(self, session: Session) -> Derived:
         code = MaskCode(field=Field(session.modulus), privacy=self.privacy, responders=self.responders)
-        return Setup(session=session, digest=self.digest(session), code=code)
+        return Derived(session=session, digest=self.digest(session), code=code)

@@ -1,20 +1,19 @@
-"""The server's side of LightSecAgg: for each round, what it takes in and how it closes."""
+"""The server's side of LightSecAgg: for each step, what it takes in and how it closes."""
 
 import numpy as np
 from msgspec import field
 
 from protocols import packing
-from protocols.codec import Message
+from protocols.codec import Invitation, Message
 from protocols.crypto import key_agreement
 from protocols.crypto.keystream import Words
 from protocols.errors import MalformedMessage, RemoteError
 from protocols.lightsecagg.coding import InconsistentShares
-from protocols.lightsecagg.derived import Setup
+from protocols.lightsecagg.derived import Derived
 from protocols.lightsecagg.messages import (
     AdvertisedKey,
     AggregatedShares,
     DeliveredShares,
-    Invitation,
     KeyDirectory,
     MaskedInput,
     SealedShares,
@@ -45,18 +44,18 @@ class ServerState(State, kw_only=True):
 class LightSecAggServer:
     """The server of one session.  It draws no randomness."""
 
-    def __init__(self, setup: Setup) -> None:
-        self._setup = setup
-        self._session = setup.session
-        self._field = setup.code.field
-        self.state = ServerState(total=np.zeros(setup.session.length, dtype=self._field.dtype))
+    def __init__(self, derived: Derived) -> None:
+        self._derived = derived
+        self._session = derived.session
+        self._field = derived.code.field
+        self.state = ServerState(total=np.zeros(derived.session.length, dtype=self._field.dtype))
 
     def open(self) -> dict[int, Message]:
         """Ask every client of the session."""
         return {client: Invitation() for client in self._session.clients}
 
     def take_key(self, sender: int, advertised: AdvertisedKey) -> None:
-        """Round 0: keep a client's public key; the others would close over a repeated one, or one of low order."""
+        """Step 0: keep a client's public key; the others would close over a repeated one, or one of low order."""
         if not key_agreement.is_public_key(advertised.key):
             raise MalformedMessage(f"a public key must be canonical, of {key_agreement.KEY_BYTES} bytes")
         if advertised.key in self.state.keys.values():
@@ -77,10 +76,10 @@ class LightSecAggServer:
         }
 
     def take_shares(self, sender: int, sealed: SealedShares) -> None:
-        """Round 1: keep a client's sealed shares for their holders."""
-        seeded = self._setup.seeded(self.state.keys, sender)
+        """Step 1: keep a client's sealed shares for their holders."""
+        seeded = self._derived.seeded(self.state.keys, sender)
         # One field on the wire, since a list of as many empty ones would take a hundred times its length in memory.
-        ciphertexts = self._setup.cut(sealed.ciphertexts, [holder in seeded for holder in self._others(sender)])
+        ciphertexts = self._derived.cut(sealed.ciphertexts, [holder in seeded for holder in self._others(sender)])
         self.state.sealed[sender] = tuple(ciphertexts)
 
     def close_shares(self) -> dict[int, Message]:
@@ -95,7 +94,7 @@ class LightSecAggServer:
         return requests
 
     def take_masked_input(self, sender: int, masked: MaskedInput) -> None:
-        """Round 2: add a masked vector to the running sum."""
+        """Step 2: add a masked vector to the running sum."""
         try:
             packing.add_packed(self.state.total, masked.packed, self._session.modulus)
         except ValueError as error:
@@ -108,20 +107,20 @@ class LightSecAggServer:
         return {client: Survivors(self.state.survivors) for client in self.state.survivors}
 
     def take_aggregated_shares(self, sender: int, aggregated: AggregatedShares) -> None:
-        """Round 3: keep a survivor's share of the sum of the masks."""
+        """Step 3: keep a survivor's share of the sum of the masks."""
         if aggregated.survivors != self.state.survivors:
             raise RemoteError("shares of the masks of other clients than those who survive")
         try:
-            share = packing.unpack(aggregated.packed, self._setup.share_length, self._session.modulus)
+            share = packing.unpack(aggregated.packed, self._derived.share_length, self._session.modulus)
         except ValueError as error:
             raise MalformedMessage(str(error)) from None
         self.state.aggregated[sender] = share.astype(self._field.dtype)
 
     def finish(self) -> Finish:
         """Decode the sum of the survivors' masks from any U answers, compare it with the others, and remove it."""
-        positions, clients = self._setup.positions, self._session.clients
+        positions, clients = self._derived.positions, self._session.clients
         try:
-            mask = self._setup.code.decode({positions[c]: share for c, share in self.state.aggregated.items()})
+            mask = self._derived.code.decode({positions[c]: share for c, share in self.state.aggregated.items()})
         except InconsistentShares as error:
             culprits = sorted(clients[position] for position in error.positions)
             named = f"those of clients {culprits} do not" if culprits else "who is to blame cannot be told"

@@ -1,4 +1,4 @@
-"""The client's side of pairwise masking: one method for each round, in order."""
+"""The client's side of pairwise masking: one method for each step, in order."""
 
 from typing import NoReturn
 
@@ -6,26 +6,26 @@ import msgspec
 import numpy as np
 
 from protocols import packing
+from protocols.codec import Invitation
 from protocols.crypto import key_agreement, keystream, sealing, shamir
 from protocols.crypto.keystream import Words
 from protocols.crypto.secret import Secret
 from protocols.errors import RemoteError
 from protocols.identity import SIGNATURE_BYTES
 from protocols.pairwise import schedule
-from protocols.pairwise.derived import KEYS, SHARES, SURVIVORS, Setup
+from protocols.pairwise.derived import KEYS, SHARES, SURVIVORS, Derived
 from protocols.pairwise.messages import (
     AdvertisedKeys,
     Confirmation,
     Confirmations,
     DeliveredShares,
-    Invitation,
     KeyDirectory,
     MaskedInput,
     RevealedShares,
     SealedShares,
     Survivors,
-    bitmap,
-    chosen,
+    decode_clients,
+    encode_clients,
 )
 from protocols.session import Participant
 from protocols.snapshot import State
@@ -35,7 +35,7 @@ _EMPTY = np.empty(0, dtype=np.uint8)
 
 
 class ClientState(State, kw_only=True):
-    """A client's secrets and what it knows of the others; each part is dropped with the round that needs it last.
+    """A client's secrets and what it knows of the others; each part is dropped with the step that needs it last.
 
     Attributes:
         vector: Its input.
@@ -75,11 +75,11 @@ class ClientState(State, kw_only=True):
 class PairwiseClient:
     """One client of one session."""
 
-    def __init__(self, setup: Setup, participant: Participant) -> None:
-        self._setup = setup
-        self._session = setup.session
+    def __init__(self, derived: Derived, participant: Participant) -> None:
+        self._derived = derived
+        self._session = derived.session
         self._client = participant.client
-        self._member = participant.member
+        self._identity = None if participant.terms is None else participant.terms.identity
         self._entropy = participant.entropy
         self.state = ClientState(vector=participant.vector, attached=participant.attached)
 
@@ -87,7 +87,7 @@ class PairwiseClient:
         raise TypeError("a client holds its input and its secrets, and is not to be pickled or copied")
 
     def advertise_keys(self, _: Invitation) -> AdvertisedKeys:
-        """Round 0: make two key pairs for this session alone, and sign them; draw all that is dealt later.
+        """Step 0: make two key pairs for this session alone, and sign them; draw all that is dealt later.
 
         A client that is restored and asked for its shares again then deals the very same ones to the same directory.
         """
@@ -101,13 +101,13 @@ class PairwiseClient:
         return self.state.advertised
 
     def share_keys(self, directory: KeyDirectory) -> SealedShares:
-        """Round 1: check the directory, then deal all secrets to the neighbours that it gives, and to oneself."""
+        """Step 1: check the directory, then deal all secrets to the neighbours that it gives, and to oneself."""
         self._meet_neighbours(directory)
         holders = sorted((*self.state.neighbours, self._client))
-        derive, fingerprints, ciphertexts = self._setup.schedule(self.state.root), [], []
+        derive, fingerprints, ciphertexts = self._derived.schedule(self.state.root), [], []
         entropy = keystream.stream(derive.dealing(self.state.dealing, owner=self._client))
         by_secret = [
-            shamir.share(secret, threshold=self._setup.threshold, holders=holders, entropy=entropy)
+            shamir.share(secret, threshold=self._derived.threshold, holders=holders, entropy=entropy)
             for secret in (self.state.seed, self.state.masking, *self.state.attached)
         ]
         for holder, shares in zip(holders, zip(*by_secret, strict=True), strict=True):
@@ -130,9 +130,9 @@ class PairwiseClient:
         return msgspec.structs.replace(unsigned, signature=self._sign(SHARES, unsigned.joined))
 
     def mask_input(self, delivered: DeliveredShares) -> MaskedInput:
-        """Round 2: open the shares, and send the vector under the self-mask and one mask for each neighbour."""
-        members = chosen(delivered.members, self._session)
-        if self._client not in members or not members <= chosen(self.state.present, self._session):
+        """Step 2: open the shares, and send the vector under the self-mask and one mask for each neighbour."""
+        members = decode_clients(delivered.members, self._session)
+        if self._client not in members or not members <= decode_clients(self.state.present, self._session):
             raise RemoteError("those who have shared leave this client out, or are not all in the key directory")
         # Whoever the server tells of fewer sharers than everyone else masks with fewer: without both minimums it could
         # be told of none of its neighbours, and its input would be bare once the others open its self-mask.
@@ -148,7 +148,7 @@ class PairwiseClient:
             )
             if not self._open(neighbour, sealed, fingerprints)
         )
-        masked, derive = self.state.vector, self._setup.schedule(self.state.root)
+        masked, derive = self.state.vector, self._derived.schedule(self.state.root)
         keystream.add_mask(masked, derive.self_mask(self.state.seed, owner=self._client))
         for neighbour in neighbours:
             apply = keystream.add_mask if self._client < neighbour else keystream.subtract_mask
@@ -161,27 +161,27 @@ class PairwiseClient:
         return MaskedInput(derive.view(self.state.members), packed, unopened)
 
     def confirm_survivors(self, survivors: Survivors) -> Confirmation:
-        """Round 3 against a malicious server: sign the one survivor set that this client will ever go on with."""
+        """Step 3 against a malicious server: sign the one survivor set that this client will ever go on with."""
         self._accept(survivors)
         return Confirmation(self._sign(SURVIVORS, self._agreed))
 
     def reveal_confirmed_shares(self, confirmations: Confirmations) -> RevealedShares:
-        """Round 4 against a malicious server: go on once enough survivors have signed the same as this client."""
-        signers = chosen(confirmations.signers, self._session)
-        if not signers <= chosen(self.state.survivors, self._session):
+        """Step 4 against a malicious server: go on once enough survivors have signed the same as this client."""
+        signers = decode_clients(confirmations.signers, self._session)
+        if not signers <= decode_clients(self.state.survivors, self._session):
             raise RemoteError("confirmations by clients that are no survivors")
         if len(signers) < self._session.threshold:
             raise RemoteError(f"{len(signers)} confirmations, where {self._session.threshold} are needed")
         if len(confirmations.signatures) != SIGNATURE_BYTES * len(signers):
             raise RemoteError("as many signatures as there are signers are expected")
-        signatures, agreed = self._setup.signatures, self._agreed
+        signatures, agreed = self._derived.signatures, self._agreed
         for index, signer in enumerate(client for client in self._session.clients if client in signers):
             signature = confirmations.signatures[index * SIGNATURE_BYTES : (index + 1) * SIGNATURE_BYTES]
             signatures.check(signature, client=signer, purpose=SURVIVORS, payload=agreed)
         return self._reveal()
 
     def reveal_shares(self, survivors: Survivors) -> RevealedShares:
-        """Round 3 where the server is trusted to tell everyone the same."""
+        """Step 3 where the server is trusted to tell everyone the same."""
         self._accept(survivors)
         return self._reveal()
 
@@ -190,7 +190,7 @@ class PairwiseClient:
         return self.state.root + self.state.members + self.state.survivors
 
     def _sign(self, purpose: bytes, payload: bytes) -> bytes:
-        return self._setup.signatures.sign(self._member, client=self._client, purpose=purpose, payload=payload)
+        return self._derived.signatures.sign(self._identity, client=self._client, purpose=purpose, payload=payload)
 
     def _check_cohort(self, cohort: frozenset[int], doing: str) -> None:
         if len(cohort) < self._session.threshold:
@@ -198,28 +198,28 @@ class PairwiseClient:
                 f"{len(cohort)} clients {doing}, this client allows no fewer than {self._session.threshold}"
             )
         near = len(cohort.intersection(self.state.neighbours)) + 1
-        if near < self._setup.threshold:
-            raise RemoteError(f"{near} in this client's neighbourhood {doing}, fewer than {self._setup.threshold}")
+        if near < self._derived.threshold:
+            raise RemoteError(f"{near} in this client's neighbourhood {doing}, fewer than {self._derived.threshold}")
 
     def _meet_neighbours(self, directory: KeyDirectory) -> None:
         clients, size = self._session.clients, schedule.HASH_BYTES
         if len(directory.leaves) != size * len(clients):
             raise RemoteError(f"a key directory needs {size} bytes for each of the {len(clients)} clients")
         leaves = {client: directory.leaves[i * size : (i + 1) * size] for i, client in enumerate(clients)}
-        if leaves[self._client] != self._setup.leaf(self._client, self.state.advertised):
+        if leaves[self._client] != self._derived.leaf(self._client, self.state.advertised):
             raise RemoteError("the key directory does not have the keys that this client advertised")
         present = frozenset(client for client, leaf in leaves.items() if leaf != schedule.ABSENT)
-        self.state.present = bitmap(present, self._session)
-        self.state.root = self._setup.root(directory.leaves)
-        self.state.neighbours = tuple(sorted(self._setup.neighbours(self.state.root, self._client) & present))
+        self.state.present = encode_clients(present, self._session)
+        self.state.root = self._derived.root(directory.leaves)
+        self.state.neighbours = tuple(sorted(self._derived.neighbours(self.state.root, self._client) & present))
         self._check_cohort(present, "have advertised keys")
         if len(directory.keys) != len(self.state.neighbours):
             raise RemoteError(f"keys of {len(directory.keys)} neighbours, where there are {len(self.state.neighbours)}")
         seen = {self.state.advertised.sealing, self.state.advertised.masking}
         for neighbour, advertised in zip(self.state.neighbours, directory.keys, strict=True):
-            if leaves[neighbour] != self._setup.leaf(neighbour, advertised):
+            if leaves[neighbour] != self._derived.leaf(neighbour, advertised):
                 raise RemoteError(f"the keys of client {neighbour} are not those in the key directory")
-            self._setup.check_keys(neighbour, advertised)
+            self._derived.check_keys(neighbour, advertised)
             if not seen.isdisjoint((advertised.sealing, advertised.masking)):
                 raise RemoteError(f"client {neighbour} has a repeated key")
             seen |= {advertised.sealing, advertised.masking}
@@ -243,9 +243,9 @@ class PairwiseClient:
 
     def _open(self, owner: int, sealed: bytes, fingerprints: bytes) -> bool:
         """Keep an owner's shares; False where they are not what the owner's fingerprints say, or do not open."""
-        if len(sealed) != self._setup.sealed_bytes or len(fingerprints) != self._setup.fingerprint_bytes:
+        if len(sealed) != self._derived.sealed_bytes or len(fingerprints) != self._derived.fingerprint_bytes:
             return False
-        derive = self._setup.schedule(self.state.root)
+        derive = self._derived.schedule(self.state.root)
         key = derive.share_key(
             self.state.channels[owner], sender=owner, receiver=self._client, fingerprints=fingerprints
         )
@@ -254,7 +254,7 @@ class PairwiseClient:
         except ValueError:
             return False
         shares = [joined[i : i + shamir.SHARE_BYTES] for i in range(0, len(joined), shamir.SHARE_BYTES)]
-        if len(shares) != self._setup.shares_each or not all(map(shamir.is_share, shares)):
+        if len(shares) != self._derived.shares_each or not all(map(shamir.is_share, shares)):
             return False
         if derive.fingerprints(joined, owner=owner, holder=self._client) != fingerprints:
             return False
@@ -262,17 +262,17 @@ class PairwiseClient:
         return True
 
     def _accept(self, survivors: Survivors) -> None:
-        alive = chosen(survivors.bitmap, self._session)
+        alive = decode_clients(survivors.bitmap, self._session)
         if self._client not in alive:
             raise RemoteError("the survivor set names this client as dropped, whose input was asked for")
-        if not alive <= chosen(self.state.members, self._session):
+        if not alive <= decode_clients(self.state.members, self._session):
             raise RemoteError("the survivor set names a client that has shared nothing")
         self._check_cohort(alive, "survive")
         self.state.survivors = survivors.bitmap
 
     def _reveal(self) -> RevealedShares:
-        alive = chosen(self.state.survivors, self._session)
-        of_survivor = (0, *(2 + index for index in self._setup.opened(len(alive))))
+        alive = decode_clients(self.state.survivors, self._session)
+        of_survivor = (0, *(2 + index for index in self._derived.opened(len(alive))))
         return RevealedShares(
             b"".join(
                 self.state.shares[owner][index].reveal()

@@ -17,7 +17,7 @@ SURVIVORS = b"survivor"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Setup:
+class Derived:
     """One session of pairwise masking.
 
     Attributes:

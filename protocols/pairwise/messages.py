@@ -1,4 +1,4 @@
-"""The messages of pairwise masking, a pair for each round, and the bitmaps that name sets of clients."""
+"""The messages of pairwise masking, a pair for each step, and the bitmaps that name sets of clients."""
 
 from collections.abc import Collection
 from itertools import compress
@@ -8,10 +8,6 @@ import numpy as np
 from protocols.codec import Message
 from protocols.errors import MalformedMessage
 from protocols.session import Session
-
-
-class Invitation(Message, frozen=True):
-    """The server opens the session; the envelope's digest says which."""
 
 
 class AdvertisedKeys(Message, frozen=True):
@@ -102,14 +98,14 @@ class RevealedShares(Message, frozen=True):
     shares: bytes
 
 
-def bitmap(chosen: Collection[int], session: Session) -> bytes:
-    """Bit i of byte i // 8 says whether the i-th client of the session is among those chosen."""
-    members = frozenset(chosen)
+def encode_clients(clients: Collection[int], session: Session) -> bytes:
+    """Bit i of byte i // 8 says whether the i-th client of the session is among `clients`."""
+    members = frozenset(clients)
     flags = np.fromiter(map(members.__contains__, session.clients), dtype=bool, count=len(session.clients))
     return np.packbits(flags, bitorder="little").tobytes()
 
 
-def chosen(data: bytes, session: Session) -> frozenset[int]:
+def decode_clients(data: bytes, session: Session) -> frozenset[int]:
     """The ids that a bitmap names.
 
     Raises:

@@ -6,7 +6,7 @@ Sources: Bonawitz et al., Practical Secure Aggregation for Privacy-Preserving Ma
 
 Adversary `CURIOUS`: a server that follows the protocol, together with fewer clients than would meet the share
 threshold in any neighbourhood.  Adversary `MALICIOUS`: a server that does anything, together with a stated fraction
-of the clients.  Then keys and shares are signed under identities that each client has pinned, and a round of
+of the clients.  Then keys and shares are signed under identities that each client has pinned, and a step of
 confirmations comes before anything is revealed (the underlined parts of figure 4).  The argument for the sparse graph
 against such a server is our own, in docs/graph.md.
 
@@ -14,7 +14,7 @@ Departures from the papers:
 - A client is a holder of its own shares too, in both variants, so a holder set is a closed neighbourhood.
 - Every secret that is shared is committed to, and every share has a fingerprint (both hashes, signed with the bundle
   and bound into its encryption).  So a forged share, and a bundle of shares that do not belong together, are found
-  and attributed, and a share that does not open costs the round nothing as long as enough others do.
+  and attributed, and a share that does not open costs the step nothing as long as enough others do.
 - The graph is seeded by a hash of the session and of the whole key directory, which every client is shown as a list
   of hashes; who has shared is confirmed by all survivors together with who survives.
 - The server leaves out, before anyone masks, each client whose secrets could no longer be rebuilt because too few
@@ -27,18 +27,18 @@ from abc import abstractmethod
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final
 
+from protocols.codec import Invitation
 from protocols.cohort import Adversary, check_cohort, whole_clients
 from protocols.crypto.integers import shown
 from protocols.errors import ParameterError, UnsafeSession
 from protocols.pairwise import graph, parameters
 from protocols.pairwise.client import PairwiseClient
-from protocols.pairwise.derived import Setup
+from protocols.pairwise.derived import Derived
 from protocols.pairwise.messages import (
     AdvertisedKeys,
     Confirmation,
     Confirmations,
     DeliveredShares,
-    Invitation,
     KeyDirectory,
     MaskedInput,
     RevealedShares,
@@ -46,29 +46,29 @@ from protocols.pairwise.messages import (
     Survivors,
 )
 from protocols.pairwise.server import PairwiseServer
-from protocols.secure_sum import Round, SecureSum
-from protocols.session import Participant, Session
+from protocols.secure_sum import SecureSum, Step
+from protocols.session import Extra, Participant, Session
 
 _MASKING: Final = (
-    Round("advertise_keys", Invitation, PairwiseClient.advertise_keys,
+    Step("advertise_keys", Invitation, PairwiseClient.advertise_keys,
           AdvertisedKeys, PairwiseServer.take_keys, PairwiseServer.close_keys),
-    Round("share_keys", KeyDirectory, PairwiseClient.share_keys,
+    Step("share_keys", KeyDirectory, PairwiseClient.share_keys,
           SealedShares, PairwiseServer.take_shares, PairwiseServer.close_shares),
-    Round("mask_input", DeliveredShares, PairwiseClient.mask_input,
+    Step("mask_input", DeliveredShares, PairwiseClient.mask_input,
           MaskedInput, PairwiseServer.take_masked_input, PairwiseServer.close_masked_inputs),
 )  # fmt: skip
 
-CURIOUS_ROUNDS: Final = (
+CURIOUS_STEPS: Final = (
     *_MASKING,
-    Round("reveal_shares", Survivors, PairwiseClient.reveal_shares,
+    Step("reveal_shares", Survivors, PairwiseClient.reveal_shares,
           RevealedShares, PairwiseServer.take_revealed_shares, PairwiseServer.finish),
 )  # fmt: skip
 
-MALICIOUS_ROUNDS: Final = (
+MALICIOUS_STEPS: Final = (
     *_MASKING,
-    Round("confirm_survivors", Survivors, PairwiseClient.confirm_survivors,
+    Step("confirm_survivors", Survivors, PairwiseClient.confirm_survivors,
           Confirmation, PairwiseServer.take_confirmation, PairwiseServer.close_confirmations),
-    Round("reveal_shares", Confirmations, PairwiseClient.reveal_confirmed_shares,
+    Step("reveal_shares", Confirmations, PairwiseClient.reveal_confirmed_shares,
           RevealedShares, PairwiseServer.take_revealed_shares, PairwiseServer.finish),
 )  # fmt: skip
 
@@ -82,6 +82,7 @@ class PairwiseMasking(SecureSum):
     """
 
     adversaries: ClassVar[tuple[Adversary, ...]] = (Adversary.CURIOUS, Adversary.MALICIOUS)
+    accepts: ClassVar[frozenset[Extra]] = frozenset((Extra.ROSTER, Extra.ATTACHED))
 
     adversary: Adversary = Adversary.CURIOUS
 
@@ -91,9 +92,9 @@ class PairwiseMasking(SecureSum):
         object.__setattr__(self, "adversary", Adversary(self.adversary))  # its name as a string will do too
 
     @property
-    def rounds(self) -> tuple[Round[Any, Any, Any, Any], ...]:
-        """See `SecureSum.rounds`: one more against a malicious server."""
-        return MALICIOUS_ROUNDS if self.adversary is Adversary.MALICIOUS else CURIOUS_ROUNDS
+    def steps(self) -> tuple[Step[Any, Any, Any, Any], ...]:
+        """See `SecureSum.steps`: one more against a malicious server."""
+        return MALICIOUS_STEPS if self.adversary is Adversary.MALICIOUS else CURIOUS_STEPS
 
     @abstractmethod
     def degree(self, session: Session) -> int:
@@ -103,9 +104,8 @@ class PairwiseMasking(SecureSum):
     def holders_needed(self, session: Session) -> int:
         """How many share-holders, out of the degree plus one, rebuild a client's secret."""
 
-    def validate(self, session: Session) -> None:
+    def _validate(self, session: Session) -> None:
         """See `SecureSum.validate`."""
-        self.refuse_extras(session, roster=True, attached=True)
         if session.modulus & (session.modulus - 1):
             raise ParameterError(f"{self.name} needs a modulus that is a power of two, not {session.modulus}")
         degree, needed, clients = self.degree(session), self.holders_needed(session), len(session.clients)
@@ -149,14 +149,14 @@ class PairwiseMasking(SecureSum):
 
     def client_party(self, session: Session, participant: Participant) -> PairwiseClient:
         """See `SecureSum.client_party`."""
-        return PairwiseClient(self._setup(session), participant)
+        return PairwiseClient(self._derived(session), participant)
 
     def server_party(self, session: Session) -> PairwiseServer:
         """See `SecureSum.server_party`."""
-        return PairwiseServer(self._setup(session))
+        return PairwiseServer(self._derived(session))
 
-    def _setup(self, session: Session) -> Setup:
-        return Setup(
+    def _derived(self, session: Session) -> Derived:
+        return Derived(
             session=session,
             digest=self.digest(session),
             degree=self.degree(session),

@@ -1,7 +1,7 @@
-"""The server's side of pairwise masking: for each round, what it takes in and how it closes.
+"""The server's side of pairwise masking: for each step, what it takes in and how it closes.
 
 It draws no randomness, and checks whatever clients would close over, so that one client's bad message costs nobody
-else the round.
+else the step.
 """
 
 import hmac
@@ -11,25 +11,24 @@ import msgspec
 import numpy as np
 
 from protocols import packing
-from protocols.codec import Message
+from protocols.codec import Invitation, Message
 from protocols.crypto import key_agreement, keystream, shamir
 from protocols.crypto.keystream import Words
 from protocols.crypto.secret import Secret
 from protocols.errors import MalformedMessage, RemoteError, TooFewSurvivors
 from protocols.pairwise import schedule
-from protocols.pairwise.derived import SHARES, SURVIVORS, Setup
+from protocols.pairwise.derived import SHARES, SURVIVORS, Derived
 from protocols.pairwise.messages import (
     AdvertisedKeys,
     Confirmation,
     Confirmations,
     DeliveredShares,
-    Invitation,
     KeyDirectory,
     MaskedInput,
     RevealedShares,
     SealedShares,
     Survivors,
-    bitmap,
+    encode_clients,
 )
 from protocols.secure_sum import Finish
 from protocols.snapshot import State
@@ -76,11 +75,11 @@ class ServerState(State, kw_only=True):
 class PairwiseServer:
     """The server of one session."""
 
-    def __init__(self, setup: Setup) -> None:
-        self._setup = setup
-        self._session = setup.session
+    def __init__(self, derived: Derived) -> None:
+        self._derived = derived
+        self._session = derived.session
         self.state = ServerState(
-            total=np.zeros(setup.session.length, dtype=keystream.word_dtype(setup.session.modulus))
+            total=np.zeros(derived.session.length, dtype=keystream.word_dtype(derived.session.modulus))
         )
 
     def open(self) -> dict[int, Message]:
@@ -88,8 +87,8 @@ class PairwiseServer:
         return {client: Invitation() for client in self._session.clients}
 
     def take_keys(self, sender: int, advertised: AdvertisedKeys) -> None:
-        """Round 0: keep a client's public keys."""
-        self._setup.check_keys(sender, advertised)
+        """Step 0: keep a client's public keys."""
+        self._derived.check_keys(sender, advertised)
         fresh = {advertised.sealing, advertised.masking}
         if fresh & self.state.seen:
             raise RemoteError("a public key that has been advertised before")
@@ -102,11 +101,11 @@ class PairwiseServer:
         """Fix the graph by the directory, and send each client the keys of its neighbours."""
         present = self.state.keys
         leaves = b"".join(
-            self._setup.leaf(client, present[client]) if client in present else schedule.ABSENT
+            self._derived.leaf(client, present[client]) if client in present else schedule.ABSENT
             for client in self._session.clients
         )
-        self.state.root = self._setup.root(leaves)
-        graph = self._setup.graph(self.state.root)
+        self.state.root = self._derived.root(leaves)
+        graph = self._derived.graph(self.state.root)
         self.state.holders = {c: tuple(sorted((c, *graph[c] & present.keys()))) for c in self._recoverable(present)}
         return {
             client: KeyDirectory(leaves, tuple(present[holder] for holder in holders if holder != client))
@@ -114,18 +113,18 @@ class PairwiseServer:
         }
 
     def take_shares(self, sender: int, shared: SealedShares) -> None:
-        """Round 1: keep a client's sealed shares for their holders."""
-        holders, size = self.state.holders[sender], self._setup.fingerprint_bytes
+        """Step 1: keep a client's sealed shares for their holders."""
+        holders, size = self.state.holders[sender], self._derived.fingerprint_bytes
         neighbours = [holder for holder in holders if holder != sender]
         if len(shared.ciphertexts) != len(neighbours):
             raise MalformedMessage(f"{len(shared.ciphertexts)} sealed shares, where {len(neighbours)} are expected")
-        if any(len(ciphertext) != self._setup.sealed_bytes for ciphertext in shared.ciphertexts):
-            raise MalformedMessage(f"sealed shares must have {self._setup.sealed_bytes} bytes")
+        if any(len(ciphertext) != self._derived.sealed_bytes for ciphertext in shared.ciphertexts):
+            raise MalformedMessage(f"sealed shares must have {self._derived.sealed_bytes} bytes")
         if len(shared.commitments) != schedule.HASH_BYTES * (1 + len(self._session.attached)):
             raise MalformedMessage(f"a commitment must have {schedule.HASH_BYTES} bytes")
         if len(shared.fingerprints) != size * len(holders):
             raise MalformedMessage(f"fingerprints must have {size} bytes for each of {len(holders)} holders")
-        self._setup.signatures.check(shared.signature, client=sender, purpose=SHARES, payload=shared.joined)
+        self._derived.signatures.check(shared.signature, client=sender, purpose=SHARES, payload=shared.joined)
         self.state.commitments[sender] = shared.commitments
         self.state.fingerprints[sender] = {
             holder: shared.fingerprints[i * size : (i + 1) * size] for i, holder in enumerate(holders)
@@ -136,8 +135,8 @@ class PairwiseServer:
     def close_shares(self) -> dict[int, Message]:
         """Deliver the sealed shares to their holders."""
         self.state.members = self._recoverable(self.state.commitments)
-        members = bitmap(self.state.members, self._session)
-        self.state.view = self._setup.schedule(self.state.root).view(members)
+        members = encode_clients(self.state.members, self._session)
+        self.state.view = self._derived.schedule(self.state.root).view(members)
         requests: dict[int, Message] = {}
         for client in sorted(self.state.members):
             owners = [owner for owner in self._holders(client) if owner != client]
@@ -150,7 +149,7 @@ class PairwiseServer:
         return requests
 
     def take_masked_input(self, sender: int, masked: MaskedInput) -> None:
-        """Round 2: add a masked vector to the running sum."""
+        """Step 2: add a masked vector to the running sum."""
         if masked.view != self.state.view:
             raise RemoteError("masked for another key directory or other sharers than this session's")
         unopened = frozenset(masked.unopened)
@@ -167,21 +166,21 @@ class PairwiseServer:
         """Tell the survivors who they are, if the secrets that are needed now can be rebuilt."""
         for owner in sorted(self._needed()):
             alive = [holder for holder in self._holders(owner) if holder in self.state.survivors]
-            if len(alive) < self._setup.threshold:
+            if len(alive) < self._derived.threshold:
                 raise TooFewSurvivors(f"{len(alive)} of the share-holders of client {owner} survive, too few")
             complaints = [holder for holder in alive if owner in self.state.unopened[holder]]
-            if len(alive) - len(complaints) < self._setup.threshold:
+            if len(alive) - len(complaints) < self._derived.threshold:
                 raise RemoteError(
                     f"client {owner} dealt shares that clients {complaints} could not open, or so they say",
                     culprits=[owner, *complaints],
                 )
-        survivors = bitmap(self.state.survivors, self._session)
-        self.state.agreed = self.state.root + bitmap(self.state.members, self._session) + survivors
+        survivors = encode_clients(self.state.survivors, self._session)
+        self.state.agreed = self.state.root + encode_clients(self.state.members, self._session) + survivors
         return dict.fromkeys(sorted(self.state.survivors), Survivors(survivors))
 
     def take_confirmation(self, sender: int, confirmation: Confirmation) -> None:
-        """Round 3 against a malicious server: keep a survivor's signature for the others."""
-        self._setup.signatures.check(
+        """Step 3 against a malicious server: keep a survivor's signature for the others."""
+        self._derived.signatures.check(
             confirmation.signature, client=sender, purpose=SURVIVORS, payload=self.state.agreed
         )
         self.state.confirmations[sender] = confirmation.signature
@@ -191,14 +190,14 @@ class PairwiseServer:
         signed = self.state.confirmations
         signers = [client for client in self._session.clients if client in signed][: self._session.threshold]
         signatures = b"".join(signed[client] for client in signers)
-        return dict.fromkeys(sorted(signed), Confirmations(bitmap(signers, self._session), signatures))
+        return dict.fromkeys(sorted(signed), Confirmations(encode_clients(signers, self._session), signatures))
 
     def take_revealed_shares(self, sender: int, revealed: RevealedShares) -> None:
-        """Last round: keep the shares that one holder reveals, each the one that its owner dealt."""
+        """Last step: keep the shares that one holder reveals, each the one that its owner dealt."""
         owners = [owner for owner in self._holders(sender) if owner not in self.state.unopened[sender]]
-        of_survivor = (0, *(2 + index for index in self._setup.opened(len(self.state.survivors))))
+        of_survivor = (0, *(2 + index for index in self._derived.opened(len(self.state.survivors))))
         due = [(owner, of_survivor if owner in self.state.survivors else (1,)) for owner in owners]
-        size, derive = shamir.SHARE_BYTES, self._setup.schedule(self.state.root)
+        size, derive = shamir.SHARE_BYTES, self._derived.schedule(self.state.root)
         expected = size * sum(len(indices) for _, indices in due)
         if len(revealed.shares) != expected:
             raise MalformedMessage(f"{len(revealed.shares)} bytes of shares, where {expected} are expected")
@@ -229,8 +228,8 @@ class PairwiseServer:
 
     def _finish_survivor(self, owner: int) -> tuple[Secret | None, ...]:
         seed, *opened = self._rebuild(owner)
-        derive, size = self._setup.schedule(self.state.root), schedule.HASH_BYTES
-        indices = self._setup.opened(len(self.state.survivors))
+        derive, size = self._derived.schedule(self.state.root), schedule.HASH_BYTES
+        indices = self._derived.opened(len(self.state.survivors))
         for index, secret in zip((0, *(1 + index for index in indices)), (seed, *opened), strict=True):
             commitment = self.state.commitments[owner][index * size : (index + 1) * size]
             if not hmac.compare_digest(derive.commitment(secret, owner=owner, index=index), commitment):
@@ -241,7 +240,7 @@ class PairwiseServer:
 
     def _finish_dropped(self, owner: int) -> None:
         (secret,) = self._rebuild(owner)
-        pair, derive = key_agreement.KeyPair(secret), self._setup.schedule(self.state.root)
+        pair, derive = key_agreement.KeyPair(secret), self._derived.schedule(self.state.root)
         if pair.public != self.state.keys[owner].masking:
             raise RemoteError(f"client {owner} dealt shares of another key than the advertised", culprits=[owner])
         for survivor in self._alive_neighbours(owner):
@@ -257,16 +256,16 @@ class PairwiseServer:
         """
         revealed, size = self.state.revealed.get(owner, {}), shamir.SHARE_BYTES
         quiet = sorted(revealed, key=lambda holder: (len(self.state.unopened[holder]), holder))
-        shares = {holder: revealed[holder] for holder in quiet[: self._setup.threshold]}
-        if len(shares) < self._setup.threshold:
+        shares = {holder: revealed[holder] for holder in quiet[: self._derived.threshold]}
+        if len(shares) < self._derived.threshold:
             raise TooFewSurvivors(
-                f"{len(shares)} shares of client {owner} are left, {self._setup.threshold} are needed"
+                f"{len(shares)} shares of client {owner} are left, {self._derived.threshold} are needed"
             )
         try:
             return [
                 shamir.combine(
                     {holder: joined[start : start + size] for holder, joined in shares.items()},
-                    threshold=self._setup.threshold,
+                    threshold=self._derived.threshold,
                 )
                 for start in range(0, len(next(iter(shares.values()))), size)
             ]
@@ -286,8 +285,8 @@ class PairwiseServer:
 
     def _recoverable(self, present: Collection[int]) -> set[int]:
         """The largest subset in which everyone has enough holders."""
-        graph, members = self._setup.graph(self.state.root), set(present)
-        while lost := {c for c in members if len(graph[c] & members) + 1 < self._setup.threshold}:
+        graph, members = self._derived.graph(self.state.root), set(present)
+        while lost := {c for c in members if len(graph[c] & members) + 1 < self._derived.threshold}:
             members -= lost
         if len(members) < self._session.threshold:
             raise TooFewSurvivors(f"{len(members)} clients can go on, the threshold is {self._session.threshold}")

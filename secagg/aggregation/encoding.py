@@ -21,11 +21,9 @@ from secagg.aggregation import residues
 from secagg.aggregation.headroom import MAXIMUM_MODULUS_BITS, steps_of_reach
 from secagg.aggregation.rotation import Rotation, block_size, flat_bound, float_error, padded_length
 from secagg.aggregation.rounding import round_at_random
+from secagg.arrays import Arrays, Shapes
 from secagg.checks import check_choice, plain_integer
 from secagg.errors import EncodingError, UnusableMean
-
-Arrays = list[NDArray[np.float64]]
-Shapes = tuple[tuple[int, ...], ...]
 
 _COARSEST: Final = 0.5  # granularity times sqrt(length), as a fraction of the clip
 _FLOAT_SLACK: Final = 2.0**-36  # above the rotation's float64 error, which is below 2^-37 of a vector's norm
@@ -41,6 +39,19 @@ class Weighting(StrEnum):
 
     UNIFORM = "uniform"
     WEIGHTED = "weighted"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decoded:
+    """A mean as the sum of encoded vectors tells it.
+
+    Attributes:
+        mean: Arrays of the encoding's shapes, float64.
+        rounding_bound: The most that an entry differs, noise aside, from the exact mean; None if it is not told.
+    """
+
+    mean: Arrays
+    rounding_bound: float | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -293,7 +304,7 @@ class Encoding:
         contributors: int,
         rotation: Rotation,
         noise: NDArray[np.int64] | None = None,
-    ) -> Arrays:
+    ) -> Decoded:
         """The mean from the sum of the contributors' vectors modulo `modulus`.
 
         Args:
@@ -303,7 +314,8 @@ class Encoding:
             noise: Added to the sum's integers, where it is the server that adds it; shape `(length,)`, int64.
 
         Returns:
-            Arrays of the encoding's shapes, float64.
+            The mean and its `rounding_bound`. The total weight of a weighted mean is that which the sum itself tells,
+            so that the bound holds without the weights of single clients.
 
         Raises:
             EncodingError: The arguments do not fit.
@@ -315,7 +327,7 @@ class Encoding:
         if noise is not None:
             integers += noise
         flat = rotation.restore(integers * self.granularity)
-        divisor = float(contributors)
+        divisor, total_weight = float(contributors), None
         if self.weighting is Weighting.WEIGHTED:
             divisor = float(flat[-1]) / self.clip_l2
             if divisor <= 0:
@@ -323,9 +335,13 @@ class Encoding:
                     "there is no mean: rounding and noise, where there is any, leave a total weight that is not above "
                     f"0; weights nearer to max_weight, {self.max_weight:g}, would do"
                 )
+            total_weight = divisor * self.max_weight
         edges = np.cumsum([math.prod(shape) for shape in self.shapes])
         pieces = np.split(flat[: edges[-1]] / divisor, edges[:-1])
-        return [piece.reshape(shape) for piece, shape in zip(pieces, self.shapes, strict=True)]
+        return Decoded(
+            mean=[piece.reshape(shape) for piece, shape in zip(pieces, self.shapes, strict=True)],
+            rounding_bound=self.rounding_bound(contributors=contributors, total_weight=total_weight),
+        )
 
     def check_sum(self, total: NDArray[np.uint64]) -> None:
         """Raise `EncodingError` for what is no sum of encoded vectors: see `decode`."""

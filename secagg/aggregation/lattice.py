@@ -60,7 +60,12 @@ def _finest(
     reach = 0.0
     while True:
         try:
-            noise = target.calibrate(encoding, clients=encoding.clients, minimum_contributors=minimum_contributors)
+            noise = target.calibrate(
+                l2_sensitivity=encoding.l2_sensitivity,
+                dimension=encoding.length,
+                clients=encoding.clients,
+                minimum_contributors=minimum_contributors,
+            )
         except LatticeTooCoarse as coarse:
             bits = encoding.modulus_bits
             raise ModulusTooSmall(

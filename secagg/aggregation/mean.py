@@ -1,18 +1,17 @@
-"""One round, from the clients' updates to their mean: clip, encode, add noise, sum securely, decode.
+"""A mean through a secure sum: clip, encode, add noise, and decode the sum.
 
 `SecureMean` joins the two foundations: the sum is a protocol's, the noise and its accounting are `dp`'s.  A client's
-part (`contribution`) and the server's part (`decode`) are methods of their own, so that an engine may run them in
-different processes; `run` drives both in memory.
+part (`contribution`) and the server's part (`decode`) are methods of their own: an engine (`secagg.engines`) runs them
+in one process or in many.
 
 Adversary: the protocol's.  With noise, whoever sees the released means, the server included, learns of any one client
 no more than the guarantee says, as long as the protocol hides everything but the sum and clients add their shares.
 """
 
 import hashlib
-import math
 import os
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import msgspec
@@ -21,18 +20,18 @@ from numpy.typing import ArrayLike, NDArray
 
 from dp.clipping.clip import clip_l2
 from dp.events import PrivacyEvent, Trust
-from protocols import Committee, Cost, Keyholder, Member, Roster, Secret, SecureSum, Session, Transmission, simulate
+from protocols import Committee, Roster, Secret, SecureSum, Session
 from protocols.errors import ParameterError
-from secagg.aggregation.encoding import Arrays, Encoding, Weighting
+from secagg.aggregation.cohort import cohort_of
+from secagg.aggregation.encoding import Decoded, Encoding, Weighting
 from secagg.aggregation.lattice import fit_with_noise
 from secagg.aggregation.residues import reduced
 from secagg.aggregation.rotation import Rotation
 from secagg.checks import plain_integer
-from secagg.engines.cohort import check_parties, checked_updates, cohort_of
-from secagg.privacy.noise import Noise, Target, added, openings, to_remove
-from secagg.simulation.failures import departing, naming
+from secagg.client_errors import naming
+from secagg.privacy.noise import Noise, Target, draw_noise, opening_rules, surplus
 
-__all__ = ["Contribution", "Release", "SecureMean", "Target"]
+__all__ = ["Contribution", "SecureMean", "Target"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,29 +45,6 @@ class Contribution:
 
     vector: NDArray[np.uint64] = field(repr=False)
     attached: tuple[Secret, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Release:
-    """One released mean.
-
-    Attributes:
-        mean: Arrays of the encoding's shapes, float64; where the mean is weighted and noisy, scaled back to the clip,
-            see `SecureMean.decode`.
-        contributors: Whose updates are in it, ascending.
-        dropped: By party id, the round of the protocol that it did not answer.
-        realised: The release as the ledger is to know it, with the noise that is really in it; None without noise.
-        rounding_bound: The most that an entry differs, noise aside, from the exact mean of the clipped updates; None
-            where the mean is weighted and noisy, since it would give the exact total weight away.
-        cost: Bytes and seconds of the protocol, encoding included.
-    """
-
-    mean: Arrays
-    contributors: tuple[int, ...]
-    dropped: dict[int, str]
-    realised: PrivacyEvent | None
-    rounding_bound: float | None
-    cost: Cost
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,7 +159,7 @@ class SecureMean:
             context=context,
             parameters=hashlib.sha256(msgspec.json.encode((self.encoding, noise))).digest(),
             roster=self.roster,
-            attached=openings(self.noise),
+            attached=opening_rules(self.noise),
             committee=self.committee,
         )
 
@@ -234,7 +210,7 @@ class SecureMean:
     def _noised(self, integers: NDArray[np.int64], entropy: Callable[[int], bytes]) -> Contribution:
         attached: tuple[Secret, ...] = ()
         if self.noise is not None and not self._central:
-            noise, attached = added(self.noise, entropy)
+            noise, attached = draw_noise(self.noise, entropy)
             integers += noise
         return Contribution(vector=reduced(integers, self.encoding.modulus), attached=attached)
 
@@ -246,7 +222,7 @@ class SecureMean:
         rotation: Rotation,
         attached: Mapping[int, Sequence[Secret | None]] | None = None,
         entropy: Callable[[int], bytes] = os.urandom,
-    ) -> Arrays:
+    ) -> Decoded:
         """The server's part: the mean from the sum of the contributors' vectors modulo the modulus.
 
         A weighted mean is a quotient, which noise in a small divisor can carry far beyond what any clients sent.  No
@@ -262,7 +238,8 @@ class SecureMean:
             entropy: Secret randomness for the noise, where it is the server that adds it.
 
         Returns:
-            Arrays of the planned shapes, float64.
+            The mean, and its rounding bound unless the mean is weighted and noisy: the bound would then give the exact
+            total weight away.
 
         Raises:
             EncodingError: The arguments do not fit.
@@ -270,15 +247,16 @@ class SecureMean:
             dp.errors.TooManyDropped: More clients have dropped than the noise allows for.
             dp.errors.InvalidParameter: Secrets are missing.
         """
-        excess = to_remove(self.noise, attached or {}, dropped=len(self.clients) - contributors)
+        excess = surplus(self.noise, attached or {}, dropped=len(self.clients) - contributors)
         if excess is not None:
             self.encoding.check_sum(total)
             total = reduced(total.view(np.int64) - excess, self.encoding.modulus)
-        noise = added(self.noise, entropy)[0] if self.noise is not None and self._central else None
-        mean = self.encoding.decode(total, contributors=contributors, rotation=rotation, noise=noise)
+        noise = draw_noise(self.noise, entropy)[0] if self.noise is not None and self._central else None
+        decoded = self.encoding.decode(total, contributors=contributors, rotation=rotation, noise=noise)
         if self.noise is None or self.encoding.weighting is Weighting.UNIFORM:
-            return mean
-        return list(clip_l2(mean, bound=self.encoding.clip_l2).arrays)
+            return decoded
+        within = list(clip_l2(decoded.mean, bound=self.encoding.clip_l2).arrays)
+        return replace(decoded, mean=within, rounding_bound=None)
 
     def realised(self, contributors: int) -> PrivacyEvent | None:
         """The release of a mean over so many clients, with the noise that is then in it; None without noise."""
@@ -289,97 +267,3 @@ class SecureMean:
     @property
     def _central(self) -> bool:
         return self.target is not None and self.target.trust is Trust.CENTRAL
-
-    def run(
-        self,
-        updates: Mapping[int, Sequence[ArrayLike]],
-        *,
-        weights: Mapping[int, float] | None = None,
-        failed: Collection[int] = (),
-        members: Mapping[int, Member] | None = None,
-        keyholders: Mapping[int, Keyholder] | None = None,
-        drops: Mapping[str, Collection[int]] | None = None,
-        context: bytes = b"",
-        tap: Callable[[Transmission], None] | None = None,
-        entropy: Callable[[int], bytes] = os.urandom,
-        clock: Callable[[], float] = lambda: 0.0,
-    ) -> Release:
-        """One round in memory.
-
-        Args:
-            updates: Each client's arrays, but for those in `failed`.
-            weights: Each of these clients' weight, where the mean is weighted.
-            failed: Clients without an update, since their training has failed.  With noise they take part by their
-                `zero_contribution`, since who is in the sum must not depend on data; without noise they vanish before
-                they send anything.
-            members: Each client's identity and terms, where the mean has a roster.
-            keyholders: Each committee member's share and rules, where the mean has a committee.
-            drops: By round of the protocol, the parties that vanish there.
-            context: What else the parties agree on, such as round number and model hash.
-            tap: Called with every message.
-            entropy: Secret randomness; `os.urandom` outside tests.
-            clock: Seconds, to account for each party's work.
-
-        Raises:
-            ConfigurationError: Updates, weights or members are not those of the cohort, or keyholders of the committee.
-            EncodingError: An update or weight does not fit; the client is named, and nothing has been sent then.
-            dp.errors.InvalidParameter: Likewise, where an entry of an update is NaN or infinite.
-            UnsafeSession: A party does not take part on these terms; nothing has been sent then.
-            TooFewSurvivors: Too many vanished; nothing has been released then.
-            UnusableMean: See `decode`.
-        """
-        session = self.session(entropy(16), context=context)
-        check_parties(session, members, keyholders)
-        given = checked_updates(self.encoding, self.clients, updates, weights=weights, failed=failed)
-        if self.noise is None:
-            drops = departing(drops or {}, failed, protocol=self.protocol)
-        rotation = self.rotation(session)
-        vectors, attached, seconds = {}, {}, {}
-        for client in self.clients:
-            begun = clock()
-            if client in given:
-                weight = None if weights is None else weights[client]
-                part = self.contribution(given[client], rotation=rotation, weight=weight, entropy=entropy)
-            else:
-                part = self.zero_contribution(entropy=entropy)
-            vectors[client], attached[client] = part.vector, part.attached
-            seconds[client] = clock() - begun
-        outcome = simulate(
-            self.protocol,
-            session,
-            vectors,
-            attached=attached,
-            members=members,
-            keyholders=keyholders,
-            drops=drops,
-            tap=tap,
-            entropy=entropy,
-            clock=clock,
-        )
-        begun = clock()
-        mean = self.decode(
-            outcome.total,
-            contributors=len(outcome.contributors),
-            rotation=rotation,
-            attached=outcome.attached,
-            entropy=entropy,
-        )
-        outcome.cost.server_s += clock() - begun
-        for client in self.clients:
-            outcome.cost.client_s[client] += seconds[client]
-        return Release(
-            mean=mean,
-            contributors=outcome.contributors,
-            dropped=outcome.dropped,
-            realised=self.realised(len(outcome.contributors)),
-            rounding_bound=self._rounding_bound(outcome.contributors, weights),
-            cost=outcome.cost,
-        )
-
-    def _rounding_bound(self, contributors: tuple[int, ...], weights: Mapping[int, float] | None) -> float | None:
-        if weights is None:
-            return self.encoding.rounding_bound(contributors=len(contributors))
-        if self.noise is not None:
-            return None
-        total = math.fsum(weights[client] for client in contributors)
-        return self.encoding.rounding_bound(contributors=len(contributors), total_weight=total)

@@ -129,7 +129,7 @@ def _loaded(name: str, kind: type[SecureSum]) -> Row:
 def _rounds(name: str, protocol: SecureSum | type[SecureSum]) -> tuple[str, ...]:
     """Return the names of a protocol's steps; none for a class whose steps depend on its parameters."""
     try:
-        found: Any = protocol.rounds
+        found: Any = protocol.steps
         return () if isinstance(found, property) else tuple(str(row.name) for row in found)
     except Exception as error:
         raise BrokenProtocol(f"{name} fails to name its steps: {told(error)}") from error

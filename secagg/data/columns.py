@@ -16,6 +16,9 @@ from secagg.errors import DataError
 Columns = NDArray[Any] | Sequence[NDArray[Any]] | Mapping[str, NDArray[Any]]
 """One array, or a list, tuple or dict of arrays with equally many rows."""
 
+Shard = tuple[Columns, Columns]
+"""Examples and their targets."""
+
 
 def arrays_of(columns: Columns) -> list[Any]:
     """Return the arrays in their own order, one for a single array."""

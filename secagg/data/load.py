@@ -15,7 +15,7 @@ from secagg.suggestions import did_you_mean
 NAMES: Final = ("digits", "breast-cancer", "fashion-mnist")
 
 
-def load(name_or_path: str | Path, *, seed: int) -> Dataset:
+def load_dataset(name_or_path: str | Path, *, seed: int) -> Dataset:
     """Load a data set.
 
     Args:

@@ -53,6 +53,11 @@ class Model(Protocol):
     model with several inputs takes a list, a tuple or a dict of such arrays, and one with several outputs likewise.
     """
 
+    @property
+    def suffix(self) -> str:
+        """The suffix of the files that `save` writes, such as `.keras`."""
+        ...
+
     def get_weights(self) -> list[NDArray[Any]]:
         """Copy the weights out: one float32 or float64 array per variable, in the model's own order."""
         ...

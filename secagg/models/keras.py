@@ -63,6 +63,8 @@ class KerasModel:
             or one whose loss must be named.
     """
 
+    suffix: Final = ".keras"
+
     def __init__(
         self,
         builder: Callable[[], Any],
@@ -180,7 +182,7 @@ class KerasModel:
             ModelError: The suffix of `path` is not `.keras`.
             OSError: The file cannot be written there.
         """
-        check_suffix(path, ".keras")
+        check_suffix(path, self.suffix)
         write_whole(path, self._model.save)
 
     def _checked(self, x: Columns, y: Columns) -> tuple[Columns, Columns]:

@@ -5,7 +5,7 @@ Minibatch gradient descent on the mean cross-entropy of `softmax(x @ kernel + bi
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,6 +40,8 @@ class SoftmaxRegression:
     Raises:
         ConfigurationError: An argument is out of range.
     """
+
+    suffix: Final = ".npz"
 
     def __init__(self, features: int, classes: int, *, learning_rate: float = 0.1, seed: int) -> None:
         self._features = check_integer("features", features, minimum=1)
@@ -107,7 +109,7 @@ class SoftmaxRegression:
             ModelError: The suffix of `path` is not `.npz`.
             OSError: The file cannot be written there.
         """
-        check_suffix(path, ".npz")
+        check_suffix(path, self.suffix)
         learning_rate = np.float64(self._learning_rate)
         write_whole(
             path, lambda part: np.savez(part, kernel=self._kernel, bias=self._bias, learning_rate=learning_rate)

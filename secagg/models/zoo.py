@@ -14,6 +14,8 @@ from secagg.privacy.example_level import ExampleLevel
 from secagg.suggestions import did_you_mean
 
 NAMES: Final = ("softmax", "mlp", "cnn", "numpy-softmax")
+SUFFIXES: Final = (KerasModel.suffix, SoftmaxRegression.suffix)
+"""Of the files that these models are saved in."""
 
 
 def build(

@@ -1,7 +1,7 @@
 """What rounds of training will cost, or what noise they need, before anything is run: `secagg budget plan`.
 
-Shares of noise are sized for the contributors that `secagg train` relies on (`secagg.engines.cohort`). The accountant
-is the ledger's (`dp.accounting`), so what is planned here is what a ledger will admit.
+Shares of noise are sized for the contributors that `secagg train` relies on (`secagg.privacy.contributors`). The
+accountant is the ledger's (`dp.accounting`), so what is planned here is what a ledger will admit.
 """
 
 import math

@@ -14,7 +14,7 @@ from typing import Final, assert_never
 
 from dp.clipping.adaptive import COUNT_SIGMA_PER_CLIENT, AdaptiveClip, count_weight
 from dp.clipping.clip import clip_l2_per_layer, total_l2
-from secagg.aggregation.encoding import Arrays, Shapes
+from secagg.arrays import Arrays, Shapes
 from secagg.checks import check_choice
 
 MOST_WEIGHT: Final = 0.25

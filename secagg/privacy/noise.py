@@ -12,7 +12,6 @@ from dp.events import PrivacyEvent, Trust
 from dp.noise.distributed import DistributedDiscreteGaussian, DistributedSkellam, LatticeNoise
 from dp.noise.removal import RemovableSkellam
 from protocols import Opening, Secret
-from secagg.aggregation.encoding import Encoding
 from secagg.checks import check_choice, plain_integer
 from secagg.errors import ConfigurationError
 from secagg.privacy.contributors import shares_relied_on
@@ -59,11 +58,12 @@ class Target:
                 f"{self.trust} {self.mechanism} noise"
             )
 
-    def calibrate(self, encoding: Encoding, *, clients: int, minimum_contributors: int) -> Noise:
+    def calibrate(self, *, l2_sensitivity: float, dimension: int, clients: int, minimum_contributors: int) -> Noise:
         """The least noise that keeps the guarantee.
 
         Args:
-            encoding: Tells sensitivity and dimension.
+            l2_sensitivity: Bound on the l2 norm of one client's integer vector, in integer steps.
+            dimension: Coordinates of that vector.
             clients: Of the cohort.
             minimum_contributors: The least number of them in a sum.
 
@@ -71,7 +71,7 @@ class Target:
             dp.errors.InfeasibleTarget: No noise does.
             dp.errors.InvalidParameter: A number is out of range.
         """
-        size: dict[str, Any] = {"l2_sensitivity": encoding.l2_sensitivity, "dimension": encoding.length}
+        size: dict[str, Any] = {"l2_sensitivity": l2_sensitivity, "dimension": dimension}
         budget = size | {"epsilon": self.epsilon, "delta": self.delta, "releases": self.releases}
         if self.noise_removal:
             least = calibrate_skellam(minimum_contributors=minimum_contributors, **budget)
@@ -102,29 +102,29 @@ class Target:
         return noise.realised(shares_relied_on(contributors, colluding=self.colluding, trust=self.trust))
 
 
-def openings(noise: Noise | None) -> tuple[Opening, ...]:
+def opening_rules(noise: Noise | None) -> tuple[Opening, ...]:
     """When a client's attached secrets are opened: the seed of each part of its noise that can be taken off again."""
     if not isinstance(noise, RemovableSkellam):
         return ()
     return tuple(Opening(least_dropped=0, most_dropped=part - 1) for part in range(1, noise.tolerance + 1))
 
 
-def added(noise: Noise, entropy: Callable[[int], bytes]) -> tuple[NDArray[np.int64], tuple[Secret, ...]]:
-    """One party's noise, shape `(dimension,)`, and the secrets to attach, one for each of `openings`."""
+def draw_noise(noise: Noise, entropy: Callable[[int], bytes]) -> tuple[NDArray[np.int64], tuple[Secret, ...]]:
+    """One party's noise, shape `(dimension,)`, and the secrets to attach, one for each of `opening_rules`."""
     if isinstance(noise, RemovableSkellam):
         drawn, seeds = noise.draw(entropy)
         return drawn, tuple(Secret(seed) for seed in seeds)
     return noise.share(entropy), ()
 
 
-def to_remove(
+def surplus(
     noise: Noise | None, attached: Mapping[int, Sequence[Secret | None]], *, dropped: int
 ) -> NDArray[np.int64] | None:
-    """What is left in a sum of noise that nobody needs, shape `(dimension,)`; None where nothing is removed.
+    """Return the surplus noise to subtract from a sum, shape `(dimension,)`; None if nothing is removed.
 
     Args:
         noise: What each client added.
-        attached: For each contributor, its secrets in the order of `openings`; None where one stays closed.
+        attached: For each contributor, its secrets in the order of `opening_rules`; None where one stays closed.
         dropped: How many clients of the cohort are not in the sum.
 
     Raises:

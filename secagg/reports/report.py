@@ -197,7 +197,7 @@ class RunReport:
     @property
     def stages(self) -> tuple[str, ...]:
         """The rounds of the protocol, in order."""
-        return tuple(row.name for row in self.mean.protocol.rounds)
+        return tuple(row.name for row in self.mean.protocol.steps)
 
     @property
     def plan(self) -> tuple[tuple[str, str], ...]:
@@ -220,7 +220,7 @@ class RunReport:
         if mean.committee is not None:
             key = mean.committee.key
             opening = f"any {key.threshold} of {key.members} members open a sum"
-            bits = int(key.public_key.n).bit_length()
+            bits = key.bits
             committee = (("Committee", f"{opening}; {bits} bits, fingerprint {key.fingerprint.hex()}"),)
         return (
             ("Protocol", str(mean.protocol)),

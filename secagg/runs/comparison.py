@@ -147,14 +147,12 @@ def main() -> None:
         config = msgspec.structs.replace(config, epsilon=math.inf)
     prepared = prepare(config)
     secure = SecureAveraging(
-        devices=prepared.devices,
+        engine=prepared.engine,
+        model=prepared.devices.model,
         test=prepared.test,
         mean=prepared.noiseless,
         step=config.server_step,
-        dropping=config.dropping,
-        state=GlobalModel.initial(prepared.devices, prepared.clip),
-        members=prepared.members,
-        keyholders=prepared.keyholders,
+        state=GlobalModel.initial(prepared.devices.model, prepared.clip),
     )
     plain = PlainAveraging(
         devices=prepared.devices,
@@ -162,7 +160,7 @@ def main() -> None:
         clip_l2=config.clip_l2,
         max_weight=config.max_examples,
         step=config.server_step,
-        state=GlobalModel.initial(prepared.devices, prepared.clip),
+        state=GlobalModel.initial(prepared.devices.model, prepared.clip),
     )
     for _ in range(int(sys.argv[1])):
         record = secure.round()

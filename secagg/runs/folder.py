@@ -25,6 +25,7 @@ from dp.ledger.records import Budget
 from dp.version import SOFTWARE, VERSION
 from secagg.errors import CheckpointError, ConfigurationError, DataError
 from secagg.files import read_arrays, write_whole
+from secagg.models import zoo
 from secagg.privacy.example_level import RELATION, UNIT
 from secagg.runs.comparison import ComparedRound
 from secagg.runs.config import TrainingConfig
@@ -40,7 +41,7 @@ T = TypeVar("T")
 _CONFIG, _CHECKPOINT, _METRICS = "config.toml", "checkpoint.npz", "metrics.jsonl"
 _COMPARISON, _SUMMARY = "comparison.jsonl", "summary.json"
 _GOAL, _REPORT = "goal.toml", "report.html"
-_MODELS = ("model.keras", "model.npz")
+_MODELS = tuple(f"model{suffix}" for suffix in zoo.SUFFIXES)
 _FILES: Final = frozenset(
     (_CONFIG, _GOAL, _CHECKPOINT, _METRICS, _COMPARISON, _SUMMARY, LEDGER, f"{LEDGER}-journal", _REPORT, *_MODELS)
 )

@@ -8,13 +8,15 @@ import msgspec
 
 from dp.calibration.least_noise import calibrate_gaussian
 from dp.events import PrivacyEvent
-from protocols import Adversary, BrokenProtocol, Keyholder, Member, SecureSum, load, loadable
+from protocols import Adversary, BrokenProtocol, ClientTerms, Keyholder, SecureSum, load, loadable
 from protocols.errors import ParameterError
 from protocols.registry import suggest
 from secagg.aggregation.mean import SecureMean, Target
+from secagg.data.columns import Shard
 from secagg.data.digest import digest
-from secagg.data.load import load as load_data
+from secagg.data.load import load_dataset
 from secagg.data.partition import partition
+from secagg.engines.memory import InMemory
 from secagg.errors import ConfigurationError
 from secagg.models import zoo
 from secagg.models.base import ArrayRole
@@ -25,8 +27,8 @@ from secagg.runs.config import TrainingConfig
 from secagg.runs.parsing import whole_path
 from secagg.runs.tolerance import Cohort
 from secagg.simulation.committee import MAKE, SimulatedCommittee
-from secagg.simulation.devices import Devices, Shard
-from secagg.simulation.identities import simulated_members
+from secagg.simulation.devices import Devices
+from secagg.simulation.identities import simulated_terms
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,22 +44,25 @@ class Prepared:
         clip: Of the first round.
         mean: With noise where the settings ask for privacy.
         noiseless: The same without noise.
-        suffix: Of the saved model's file.
         data_digest: Of the training examples (`secagg.data.digest`).
         example_level: What the devices' local training does, where examples are the privacy unit and protected.
     """
 
     config: TrainingConfig
     devices: Devices
-    members: dict[int, Member] | None
+    terms: dict[int, ClientTerms] | None
     keyholders: dict[int, Keyholder] | None
     test: Shard
     clip: Clip
     mean: SecureMean
     noiseless: SecureMean
-    suffix: str
     data_digest: str
     example_level: ExampleLevel | None = None
+
+    @property
+    def engine(self) -> InMemory:
+        """The way to reach the simulated clients."""
+        return InMemory(self.devices, dropping=self.config.dropping, terms=self.terms, keyholders=self.keyholders)
 
     @property
     def population(self) -> int:
@@ -94,7 +99,7 @@ def prepare(config: TrainingConfig) -> Prepared:
     """
     protocol, threshold = choose_protocol(config)
     simulated = choose_committee(config)
-    dataset = load_data(config.dataset, seed=config.seed)
+    dataset = load_dataset(config.dataset, seed=config.seed)
     indices = partition(dataset.train_y, clients=config.clients, seed=config.seed, alpha=config.alpha)
     example_level = _example_level(config, shards=[len(chosen) for chosen in indices])
     model = zoo.build(
@@ -116,7 +121,7 @@ def prepare(config: TrainingConfig) -> Prepared:
     committee = None if simulated is None else simulated.committee
     members, roster = None, None
     if config.adversary is Adversary.MALICIOUS:
-        members = simulated_members(
+        members = simulated_terms(
             devices.clients,
             adversarial=config.adversarial,
             minimum_contributors=threshold,
@@ -167,13 +172,12 @@ def prepare(config: TrainingConfig) -> Prepared:
     return Prepared(
         config=config,
         devices=devices,
-        members=members,
+        terms=members,
         keyholders=keyholders,
         test=(dataset.test_x, dataset.test_y),
         clip=clip,
         mean=mean,
         noiseless=noiseless,
-        suffix=".npz" if config.model == "numpy-softmax" else ".keras",
         data_digest=digest(dataset.train_x, dataset.train_y),
         example_level=example_level,
     )

@@ -120,8 +120,9 @@ def run_training(prepared: Prepared, folder: RunFolder, *, resume: bool, observe
 
 def _run(prepared: Prepared, folder: RunFolder, *, resume: bool, observe: Observer) -> Summary:
     config, cohort, rounds = prepared.config, prepared.cohort, folder.goal(prepared.config)
-    initial = GlobalModel.initial(prepared.devices, prepared.clip)
-    _, accuracy_before = evaluate(prepared.devices, initial.weights, prepared.test)
+    model = prepared.devices.model
+    initial = GlobalModel.initial(model, prepared.clip)
+    _, accuracy_before = evaluate(model, initial.weights, prepared.test)
     state, compared = initial, list[ComparedRound]()
     made = max(folder.rounds_done(), len(folder.metrics())) if resume else 0
     if resume:
@@ -137,17 +138,15 @@ def _run(prepared: Prepared, folder: RunFolder, *, resume: bool, observe: Observ
         _comparison(config, rounds=rounds, wanted=wanted) as process,
     ):
         training = SecureAveraging(
-            devices=prepared.devices,
+            engine=prepared.engine,
+            model=model,
             test=prepared.test,
             mean=prepared.mean,
             local=None if prepared.example_level is None else prepared.example_level.event,
             ledger=ledger,
             step=config.server_step,
-            dropping=config.dropping,
             state=state,
             run=run_name(config),
-            members=prepared.members,
-            keyholders=prepared.keyholders,
             colluding=cohort.colluding,
         )
         stopped_early = _train(training, config, rounds, folder, process, observe)
@@ -155,12 +154,12 @@ def _run(prepared: Prepared, folder: RunFolder, *, resume: bool, observe: Observ
             _tell(process.awaited(), observe)
             folder.write_comparison(process.received)
         spent = None if ledger is None else ledger.spent().epsilon
-    model_name = f"model{prepared.suffix}"
-    prepared.devices.model.set_weights(training.state.weights)
-    prepared.devices.model.save(folder.path / model_name)
+    model_name = f"model{model.suffix}"
+    model.set_weights(training.state.weights)
+    model.save(folder.path / model_name)
     records = folder.metrics()
     released = [record for record in records if record.contributors]
-    final = evaluate(prepared.devices, training.state.weights, prepared.test)
+    final = evaluate(model, training.state.weights, prepared.test)
     summary = Summary(
         dataset=config.dataset,
         model=config.model,

@@ -1,24 +1,19 @@
 """Simulated devices: each has a shard of its own, trains on it alone, and may vanish anywhere in the protocol."""
 
-import math
-import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from secagg.aggregation.encoding import Arrays
-from secagg.aggregation.mean import SecureMean
-from secagg.aggregation.statistics import SHARED, SharedStatistics, UpdateParts, chosen_reach
+from secagg.arrays import Arrays
 from secagg.checks import listed
-from secagg.data.columns import Columns, count_rows
-from secagg.errors import ConfigurationError, DataError, ModelError, TrainingDiverged
-from secagg.models.base import ArrayRole, Model, ModelWithRoles
+from secagg.data.columns import Shard, count_rows
+from secagg.errors import ConfigurationError, DataError, TrainingDiverged
+from secagg.models.arrays import ModelArrays
+from secagg.models.base import ArrayRole, Model
 from secagg.simulation.failures import Failures
-
-Shard = tuple[Columns, Columns]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,25 +27,20 @@ class Devices:
         epochs: Local epochs a round.
         batch_size: Local minibatch.
         seed: Of minibatches and of who vanishes when.
-        statistics: How running statistics of the model, such as batch normalisation's, take part in averaging; None
-            refuses a model that keeps any.
-        roles: What training does to each of the model's arrays; those that it never changes do not travel.
-        model_shapes: Shapes of all of the model's arrays.
+        arrays: What training does to each of the model's arrays; those that it never changes do not travel.
 
     Raises:
         ConfigurationError: There are not at least two clients, each with examples and as many targets.
         DataError: No client's examples fit the model.
-        ModelError: The model has no trained arrays, or keeps statistics that are refused.
+        ModelError: The model has no trained arrays.
     """
 
     model: Model
-    shards: Sequence[Shard]
+    shards: Sequence[Shard] = field(repr=False)
     epochs: int
     batch_size: int
     seed: int
-    statistics: SharedStatistics | None = SHARED
-    roles: tuple[ArrayRole, ...] = field(init=False)
-    model_shapes: tuple[tuple[int, ...], ...] = field(init=False)
+    arrays: ModelArrays = field(init=False)
 
     def __post_init__(self) -> None:
         if len(self.shards) < 2:
@@ -62,16 +52,7 @@ class Devices:
                 raise ConfigurationError(f"client {client}: {error}") from None
             if not examples or examples != targets:
                 raise ConfigurationError(f"client {client} has {examples} examples and {targets} targets")
-        object.__setattr__(self, "roles", _roles(self.model, self.shards))
-        object.__setattr__(self, "model_shapes", tuple(map(np.shape, self.model.get_weights())))
-        if ArrayRole.TRAINED not in self.roles:
-            raise ModelError(f"arrays of the model: expected some that training changes, found {len(self.roles)} fixed")
-        kept = [index for index, role in enumerate(self.roles) if role.is_statistic]
-        if kept and self.statistics is None:
-            raise ModelError(
-                f"arrays of the model: expected none that are running statistics, found arrays {kept}. Freeze their "
-                "layers (trainable=False), use layer normalisation, or pass statistics=SharedStatistics()."
-            )
+        object.__setattr__(self, "arrays", ModelArrays.of(self.model, self.shards))
 
     @property
     def clients(self) -> range:
@@ -79,49 +60,49 @@ class Devices:
         return range(len(self.shards))
 
     @property
+    def roles(self) -> tuple[ArrayRole, ...]:
+        """What training does to each of the model's arrays."""
+        return self.arrays.roles
+
+    @property
     def shapes(self) -> list[tuple[int, ...]]:
         """Shapes of an update's arrays: of all of the model's that travel."""
-        return [shape for shape, role in zip(self.model_shapes, self.roles, strict=True) if role.travels]
+        return self.arrays.travelling
 
     def examples(self, client: int) -> int:
         """How many examples a client has."""
         return count_rows(self.shards[client][0])
 
-    def train(
-        self, weights: Sequence[NDArray[Any]], number: int, failures: Failures | None = None
-    ) -> Iterator[tuple[int, Arrays]]:
-        """Each client's update in round `number`: of each array that travels, the new minus the global one, float64.
+    def train(self, client: int, weights: Sequence[NDArray[Any]], number: int) -> Arrays:
+        """Return a client's update: of each array that travels, the new minus the global one, float64.
 
         Every client starts from the same global weights, and sees its own shard only.
 
         Args:
+            client: The client.
             weights: The global ones.
             number: Of the round.
-            failures: Takes in the failures of single clients, which are left out; without it the first one is raised.
 
         Raises:
-            ModelError: The global weights are not the model's, or a client's training has diverged.
-            DataError: A client's examples or targets do not fit the model.
+            ModelError: The global weights are not the model's.
+            TrainingDiverged: The update is not finite.
+            DataError: The client's examples or targets do not fit the model.
         """
-        failures = Failures(number, kinds=()) if failures is None else failures
-        for client in self.clients:
-            self.model.set_weights(weights)
-            start = self.model.get_weights()
-            x, y = self.shards[client]
-            with failures.of(client):
-                self.model.fit(x, y, epochs=self.epochs, batch_size=self.batch_size, seed=self._seed(number, client))
-                update = [
-                    np.asarray(new.astype(np.float64) - old.astype(np.float64))
-                    for new, old, role in zip(self.model.get_weights(), start, self.roles, strict=True)
-                    if role.travels
-                ]
-                if not all(np.isfinite(array).all() for array in update):
-                    raise TrainingDiverged(
-                        f"client {client} has diverged in round {number}: its update is not finite; a smaller learning "
-                        "rate or server learning rate may help"
-                    )
-            if client not in failures.reasons:
-                yield client, update
+        self.model.set_weights(weights)
+        start = self.model.get_weights()
+        x, y = self.shards[client]
+        self.model.fit(x, y, epochs=self.epochs, batch_size=self.batch_size, seed=self._seed(number, client))
+        update = [
+            np.asarray(new.astype(np.float64) - old.astype(np.float64))
+            for new, old, role in zip(self.model.get_weights(), start, self.roles, strict=True)
+            if role.travels
+        ]
+        if not all(np.isfinite(array).all() for array in update):
+            raise TrainingDiverged(
+                f"client {client} has diverged in round {number}: its update is not finite; a smaller learning "
+                "rate or server learning rate may help"
+            )
+        return update
 
     def check_examples(self) -> None:
         """Make sure that every client's examples and targets fit the model, by evaluating it on them.
@@ -150,39 +131,3 @@ class Devices:
 
     def _seed(self, number: int, client: int) -> int:
         return int(np.random.SeedSequence([self.seed, number, client]).generate_state(1)[0])
-
-    def update_parts(self, *, l2: float, mean: SecureMean | None) -> UpdateParts:
-        """Return how trained arrays and running statistics share what a client contributes.
-
-        Args:
-            l2: Bound on what a client contributes.
-            mean: What carries it; None for a mean in the clear.
-
-        Warns:
-            UserWarning: Statistics get noise, or can hardly move.
-        """
-        shapes = zip(self.shapes, (role for role in self.roles if role.travels), strict=True)
-        entries = sum(math.prod(shape) for shape, role in shapes if role.is_statistic)
-        statistics = self.statistics or SHARED
-        reach = chosen_reach(statistics, mean=mean, entries=entries)
-        parts = UpdateParts(roles=self.roles, l2=l2, share=statistics.share, reach=reach, entries=entries)
-        if entries and mean is not None and (mean.noise is not None or reach < 1):
-            warnings.warn(
-                f"{parts.in_words(mean)}. If that is too much for the model, use layer normalisation, freeze these "
-                "layers, or take more clients.",
-                stacklevel=3,
-            )
-        return parts
-
-
-def _roles(model: Model, shards: Sequence[Shard]) -> tuple[ArrayRole, ...]:
-    """What training does to each of the model's arrays, on the first examples that fit the model."""
-    if not isinstance(model, ModelWithRoles):
-        return (ArrayRole.TRAINED,) * len(model.get_weights())
-    first: DataError | None = None
-    for x, y in shards:
-        try:
-            return model.roles(x, y)
-        except DataError as error:
-            first = first or error
-    raise first or DataError("shards: expected examples, found none")

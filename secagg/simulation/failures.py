@@ -5,21 +5,15 @@ reason is in their data.  Such a client is left out where nothing is to be priva
 out must not depend on data: the client sends zeros with its share of the noise, and nobody but its owner learns why.
 """
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Final
-
-from numpy.typing import NDArray
+from typing import Final
 
 from dp.checks import harmless
-from dp.errors import InvalidParameter
 from protocols import Role, SecureSum
-from secagg.aggregation.encoding import Arrays
 from secagg.checks import listed
-from secagg.errors import ConfigurationError, DataError, EncodingError, ModelError, TrainingDiverged
-
-if TYPE_CHECKING:
-    from secagg.simulation.devices import Devices
+from secagg.client_errors import about, in_words
+from secagg.errors import DataError, ModelError
 
 Kinds = tuple[type[Exception], ...]
 
@@ -28,9 +22,6 @@ DATA_DEPENDENT: Final[Kinds] = (Exception,)
 
 Only a full memory ends the run.  An error of the program is one of all clients, which ends the run too.
 """
-
-# Their only argument is the message, which a client's name may be put before.
-_NAMED: Final = (ConfigurationError, DataError, EncodingError, InvalidParameter, ModelError, TrainingDiverged)
 
 
 class Failures:
@@ -60,10 +51,10 @@ class Failures:
             yield
         except Exception as error:
             if not self._contains(error):
-                if (named := _about(client, error)) is not error:
+                if (named := about(client, error)) is not error:
                     raise named from error.__cause__
                 raise
-            self.reasons[client] = harmless(_in_words(error).removeprefix(f"client {client} "))
+            self.reasons[client] = harmless(in_words(error).removeprefix(f"client {client} "))
             self._first = self._first or error
 
     def check(self, working: Collection[int]) -> None:
@@ -89,62 +80,10 @@ class Failures:
         return isinstance(error, self._kinds) and not isinstance(error, MemoryError)
 
 
-def train_all(
-    devices: "Devices",
-    weights: Sequence[NDArray[Any]],
-    number: int,
-    *,
-    prepare: Callable[[Arrays], Arrays],
-    kinds: Kinds = DATA_DEPENDENT,
-) -> tuple[dict[int, Arrays], dict[int, str]]:
-    """What each client contributes to a round, and why the others cannot.
-
-    Args:
-        devices: The clients.
-        weights: The global ones.
-        number: Of the round.
-        prepare: Makes of an update what the client contributes, and refuses what a sum cannot take.
-        kinds: As for `Failures`.
-
-    Raises:
-        DataError: All clients have failed, the first one over its data.
-        ModelError: All clients have failed, the first one in another way; or the weights are not the model's.
-    """
-    failures = Failures(number, kinds=kinds)
-    prepared = {}
-    for client, update in devices.train(weights, number, failures):
-        with failures.of(client):
-            prepared[client] = prepare(update)
-    failures.check(prepared)
-    return prepared, failures.reasons
-
-
 def departing(
     drops: Mapping[str, Collection[int]], failed: Collection[int], *, protocol: SecureSum
 ) -> dict[str, list[int]]:
     """Who vanishes, by round of the protocol, where clients that have failed do so before they send anything."""
-    first = next(row.name for row in protocol.rounds if row.role is Role.CLIENT)
+    first = next(row.name for row in protocol.steps if row.role is Role.CLIENT)
     left = {name: [client for client in clients if client not in failed] for name, clients in drops.items()}
     return left | {first: sorted({*left.get(first, ()), *failed})} if failed else left
-
-
-@contextmanager
-def naming(client: int | None) -> Iterator[None]:
-    """Say in an error inside the block which client it is about, where that is known."""
-    try:
-        yield
-    except _NAMED as error:
-        if client is None:
-            raise
-        raise _about(client, error) from error.__cause__
-
-
-def _about(client: int, error: Exception) -> Exception:
-    if type(error) in _NAMED:
-        return error if str(error).startswith(f"client {client} ") else type(error)(f"client {client}: {error}")
-    error.add_note(f"It was raised by the training of client {client}.")
-    return error
-
-
-def _in_words(error: Exception) -> str:
-    return str(error) if isinstance(error, _NAMED) else f"{type(error).__name__}: {error}"

@@ -6,24 +6,24 @@ that the server does not control.
 
 from collections.abc import Sequence
 
-from protocols import Identity, Member, MemoryRecord, Roster, ThresholdKey
+from protocols import ClientTerms, CommitteeKey, Identity, MemoryRecord, Roster
 
 
-def simulated_members(
-    clients: Sequence[int], *, adversarial: float, minimum_contributors: int, committee: ThresholdKey | None = None
-) -> dict[int, Member]:
-    """One member for each client, all with the same roster and the same terms.
+def simulated_terms(
+    clients: Sequence[int], *, adversarial: float, minimum_contributors: int, committee: CommitteeKey | None = None
+) -> dict[int, ClientTerms]:
+    """Return the terms of each client, all with the same roster and the same terms.
 
     Args:
         clients: Ids of the cohort.
-        adversarial: See `Member`.
-        minimum_contributors: See `Member`.
-        committee: See `Member`.
+        adversarial: See `ClientTerms`.
+        minimum_contributors: See `ClientTerms`.
+        committee: See `ClientTerms`.
     """
     identities = {client: Identity.generate() for client in clients}
     roster = Roster({client: identity.public for client, identity in identities.items()})
     return {
-        client: Member(
+        client: ClientTerms(
             identity=identity,
             roster=roster,
             sessions=MemoryRecord(),

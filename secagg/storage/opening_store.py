@@ -13,8 +13,8 @@ import itertools
 import struct
 from typing import Any, ClassVar, Final
 
-from protocols.committee import check_apart
 from protocols.errors import ParameterError, SessionReused
+from protocols.replay import check_apart
 from protocols.session import MAX_CLIENT_ID
 from secagg.storage.store import Store, StoreCorrupt, check_bytes
 

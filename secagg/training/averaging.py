@@ -1,20 +1,19 @@
-"""Federated averaging (McMahan et al., arXiv 1602.05629, algorithm 1), its mean taken securely or in the clear.
+"""Federated averaging (McMahan et al., arXiv 1602.05629, algorithm 1), its mean taken securely.
 
 In each round every client trains from the global weights, the server moves them by the mean of the clipped updates
 (see `secagg.privacy.clipping`), with a learning rate and momentum of its own (FedAvgM: Hsu et al., arXiv 1909.06335),
-and the result is what all clients get next.  What the server does to a released mean is post-processing: it costs no
+and the result is what all clients get next. What the server does to a released mean is post-processing: it costs no
 privacy. `SecureAveraging` sees only sums; `secagg.training.plain` sees everything and is there to be compared with.
 """
 
 import contextlib
+import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator
 
 import msgspec
-import numpy as np
 
 from dp.clipping.adaptive import AdaptiveClip
-from dp.errors import BudgetExceeded
 from dp.events import PrivacyEvent, Trust
 from dp.ledger.ledger import Ledger
 from dp.ledger.records import (
@@ -25,16 +24,16 @@ from dp.ledger.records import (
     UPDATES_HIDDEN_DETAIL,
     Detail,
 )
-from protocols import Keyholder, Member, Role
-from protocols.errors import TooFewSurvivors
-from secagg.aggregation.encoding import Arrays, Weighting
-from secagg.aggregation.mean import Release, SecureMean
-from secagg.checks import plain_integer
-from secagg.engines.cohort import check_consent
-from secagg.errors import ConfigurationError, DataError, TrainingDiverged, UnusableMean
-from secagg.privacy.clipping import Clip, planned
-from secagg.simulation.devices import Devices, Shard
-from secagg.simulation.failures import DATA_DEPENDENT, departing, train_all
+from protocols.session import Entropy
+from secagg.aggregation.encoding import Decoded, Weighting
+from secagg.aggregation.mean import SecureMean
+from secagg.data.columns import Shard
+from secagg.engines.base import Engine, PrivateTraining, RoundPlan, RoundResult
+from secagg.engines.statistics import SHARED, SharedStatistics, divide_updates
+from secagg.errors import ConfigurationError, DataError, UnusableMean
+from secagg.models.arrays import ModelArrays
+from secagg.models.base import Model
+from secagg.privacy.clipping import planned
 from secagg.training.model_state import PLAIN_STEP, GlobalModel, ServerStep, adapting_bound, evaluate, measured
 from secagg.training.preflight import check_ledger, label_of
 from secagg.training.records import RoundRecord, committee_cost, means
@@ -44,30 +43,32 @@ class SecureAveraging:
     """Federated averaging through a secure mean, with a budget ledger where there is noise.
 
     Args:
-        devices: The clients.
+        engine: The way to reach the clients.
+        model: The model that they train; the server evaluates it.
         test: Examples and targets that rounds are measured on.
-        mean: Planned for these devices' cohort, and for what `secagg.privacy.clipping.planned` says of `state`'s clip.
-        local: What a round of the devices' training costs where they add noise themselves; `mean` then adds none.
-        ledger: Needed exactly where there is noise; each release is reserved before the sum begins, after training.
+        mean: Planned for the engine's clients, and for what `secagg.privacy.clipping.planned` says of `state`'s clip.
+        local: What a round of the clients' training costs if they add noise themselves; `mean` then adds none.
+        ledger: Needed if and only if there is noise; each release is reserved before any client is asked.
         step: How the server moves what is trained.
-        dropping: How many clients vanish in every round.
         state: Where to start; by default the model's initial weights, and updates clipped as a whole.
+        statistics: How running statistics of the model, such as batch normalisation's, take part in averaging; None
+            refuses a model that keeps any.
         run: A name of the run for the ledger's labels.
-        members: Each device's identity and terms; needed exactly where `mean` has a roster.
-        keyholders: Each committee member's share and rules; needed exactly where `mean` has a committee.
-        colluding: How many clients may help the server without breaking the protocol, for the ledger; None where
+        colluding: How many clients may help the server without breaking the protocol, for the ledger; None if
             that is not known.
+        entropy: Randomness of sessions' ids and of noise that the server adds; `os.urandom` outside tests.
 
     Attributes:
         state: The global model.
-        contributors: Whose updates are in the last round's mean; none where nothing was released.
+        contributors: Whose updates are in the last round's mean; none if nothing was released.
         parts: How trained arrays and running statistics share what a client contributes.
 
     Raises:
-        ConfigurationError: Mean, ledger, devices, state, members and keyholders do not fit together; a release that the
-            ledger would refuse to commit is refused here.
-        DataError: The test examples do not fit the model; or, where devices add noise themselves, a client's do not.
-        ModelError: The state is not one of the devices' model.
+        ConfigurationError: Engine, mean, ledger, model and state do not fit together; a release that the ledger would
+            refuse to commit is refused here.
+        DataError: The test examples do not fit the model; or, where clients add noise themselves, a client's do not.
+        ModelError: The state is not one of the model, training changes nothing of the model, or it keeps statistics
+            that are refused.
         UnsafeSession: A party would not take part on these terms.
         dp.errors.LedgerUnavailable: Nothing can be written to the ledger.
 
@@ -78,160 +79,149 @@ class SecureAveraging:
     def __init__(
         self,
         *,
-        devices: Devices,
+        engine: Engine,
+        model: Model,
         test: Shard,
         mean: SecureMean,
         local: PrivacyEvent | None = None,
         ledger: Ledger | None = None,
         step: ServerStep = PLAIN_STEP,
-        dropping: int = 0,
         state: GlobalModel | None = None,
+        statistics: SharedStatistics | None = SHARED,
         run: str | None = None,
-        members: Mapping[int, Member] | None = None,
-        keyholders: Mapping[int, Keyholder] | None = None,
         colluding: int | None = None,
+        entropy: Entropy = os.urandom,
     ) -> None:
-        if mean.clients != tuple(devices.clients):
-            raise ConfigurationError("the mean was planned for another cohort than these devices")
-        if mean.noise is not None and local is not None:
-            raise ConfigurationError("noise is either in the devices' training or in the mean, not in both")
-        if local is not None and mean.encoding.weighting is Weighting.WEIGHTED:
-            raise ConfigurationError(
-                "a mean weighted by examples tells their number, which the devices' noise is to hide"
-            )
-        if (mean.noise is None and local is None) != (ledger is None):
-            raise ConfigurationError("a ledger is needed exactly where the mean or the devices' training adds noise")
-        dropping = plain_integer(dropping)
-        if not isinstance(step, ServerStep):
-            raise ConfigurationError(f"step: expected a ServerStep, found {type(step).__name__}")
-        if type(dropping) is not int or not 0 <= dropping <= len(mean.clients):
-            raise ConfigurationError(f"dropping must be an int in [0, {len(mean.clients)}], not {dropping!r}")
-        if (mean.roster is None) != (members is None):
-            raise ConfigurationError("members are needed exactly where the mean has a roster")
-        if (mean.committee is None) != (keyholders is None):
-            raise ConfigurationError("keyholders are needed exactly where the mean has a committee")
-        self._devices, self._test, self._mean, self._ledger = devices, test, mean, ledger
-        self._members, self._keyholders, self._local = members, keyholders, local
-        self._step, self._dropping, self._colluding = step, dropping, colluding
-        self._run = run
-        self.state = state or GlobalModel.initial(devices)
-        expected = planned(self.state.clip, shapes=devices.shapes, clip_l2=mean.encoding.clip_l2)
-        if (mean.encoding.shapes, mean.encoding.clip_l2) != expected:
-            raise ConfigurationError("the mean was planned for another model than these devices', or another clip")
-        self.parts = devices.update_parts(l2=mean.encoding.clip_l2, mean=mean)
+        self._engine, self._model, self._test, self._mean = engine, model, test, mean
+        self._local, self._ledger, self._step = local, ledger, step
+        self._run, self._colluding, self._entropy = run, colluding, entropy
+        self._check_noise()
+        self.state = state or GlobalModel.initial(model)
+        self._arrays = _arrays(model, test)
+        self._check_plan()
+        self.parts = divide_updates(self._arrays, statistics, l2=mean.encoding.clip_l2, mean=mean)
         self.parts.check(self.state.clip)
-        if isinstance(self.state.clip, AdaptiveClip) and mean.encoding.weighting is Weighting.WEIGHTED:
-            raise ConfigurationError("an adaptive clip counts clients, all alike, and takes a uniform mean")
         self._check_before_anything_is_asked()
         self.contributors: tuple[int, ...] = ()
 
     def round(self) -> RoundRecord:
         """Run one round and move the global model.
 
-        Where too few clients are left, or noise leaves no mean, the model stays; a reservation counts as spent.  A
-        client whose training fails ends no round (`secagg.simulation.failures`): without noise it drops out; with
-        noise, which is where there is a ledger, it takes part with zeros.  `RoundRecord.failed` has its reason.
+        Where too few clients are left, or noise leaves no mean, the model stays. A client whose training fails ends no
+        round (`secagg.simulation.failures`): without noise it drops out; with noise, which is where there is a ledger,
+        it takes part with zeros. `RoundRecord.failed` has its reason.
+
+        The release is reserved before any client is asked, since updates may leave clients in the same exchange: a
+        round that ends with an error counts as spent.
 
         Raises:
-            dp.errors.BudgetExceeded: The budget does not allow another release; nothing has been sent.
-            DataError: The training of all clients has failed; nothing has been sent.
+            dp.errors.BudgetExceeded: The budget does not allow another release; no client has been asked.
+            DataError: The training of all clients has failed.
             ModelError: Likewise; or training has diverged, and what was released is spent.
         """
-        number, devices, mean = self.state.round + 1, self._devices, self._mean
-        clip = self.state.clip
-        self.state.check(devices.model_shapes)
-        updates, reasons = self._train(number)
-        failed = set(reasons) - set(updates)
-        # Devices are clients: they vanish in rounds that ask clients, and the committee stays.
-        asking = [row.name for row in mean.protocol.rounds if row.role is Role.CLIENT]
-        drops = devices.drops(number, asking, self._dropping)
-        if self._ledger is None:
-            drops = departing(drops, failed, protocol=mean.protocol)
-        weights = None
-        if mean.encoding.weighting is Weighting.WEIGHTED:
-            most = mean.encoding.max_weight
-            weights = {client: min(float(devices.examples(client)), most) for client in updates}
-        ticket = self._reserve(self._event, number)
-        release, withheld = None, None
-        try:
-            release = mean.run(
-                updates,
-                weights=weights,
-                failed=failed,
-                members=self._members,
-                keyholders=self._keyholders,
-                drops=drops,
-                context=self.parts.context(self.state.digest()),
-                clock=time.process_time,
-            )
-        except (TooFewSurvivors, UnusableMean) as error:
-            withheld = str(error)
-        else:
-            if ticket is not None:
-                self._commit(ticket, release)
-            update, following = self.parts.after(clip, release.mean, weights=self.state.weights)
-            self.state.apply(update, self._step, devices.roles)
-            self.state.clip = following
-        self.state.round = number
-        self.contributors = () if release is None else release.contributors
-        return self._record(release, drops, withheld, clip, reasons)
+        self.state.check(self._arrays.shapes)
+        plan = self._plan(self._entropy(16))
+        ticket = self._reserve(plan.number)
+        result = self._engine.run(plan)
+        begun = time.process_time()
+        decoded, withheld = self._decode(plan, result)
+        seconds = time.process_time() - begun
+        if decoded is not None:
+            self._commit(ticket, len(result.contributors))
+            self._move(plan, decoded)
+        self.state.round = plan.number
+        self.contributors = () if decoded is None else result.contributors
+        return self._record(plan, result, decoded=decoded, withheld=withheld, decoding_s=seconds)
 
     @property
     def _event(self) -> PrivacyEvent | None:
         """What a round costs."""
         return self._local or (None if self._mean.noise is None else self._mean.noise.event)
 
+    def _check_noise(self) -> None:
+        mean, local = self._mean, self._local
+        if mean.clients != self._engine.clients:
+            raise ConfigurationError("the mean was planned for another cohort than the engine's clients")
+        if mean.noise is not None and local is not None:
+            raise ConfigurationError("noise is either in the clients' training or in the mean, not in both")
+        if local is not None and mean.encoding.weighting is Weighting.WEIGHTED:
+            raise ConfigurationError(
+                "a mean weighted by examples tells their number, which the clients' noise is to hide"
+            )
+        if (mean.noise is None and local is None) != (self._ledger is None):
+            raise ConfigurationError("a ledger is needed exactly where the mean or the clients' training adds noise")
+        if not isinstance(self._step, ServerStep):
+            raise ConfigurationError(f"step: expected a ServerStep, found {type(self._step).__name__}")
+
+    def _check_plan(self) -> None:
+        encoding, clip = self._mean.encoding, self.state.clip
+        expected = planned(clip, shapes=self._arrays.travelling, clip_l2=encoding.clip_l2)
+        if (encoding.shapes, encoding.clip_l2) != expected:
+            raise ConfigurationError("the mean was planned for another model than this one, or another clip")
+        if isinstance(clip, AdaptiveClip) and encoding.weighting is Weighting.WEIGHTED:
+            raise ConfigurationError("an adaptive clip counts clients, all alike, and takes a uniform mean")
+
     def _check_before_anything_is_asked(self) -> None:
         """Make every check that would otherwise come after a sum has been released, or after its cost is reserved."""
-        devices, mean, ledger, event = self._devices, self._mean, self._ledger, self._event
-        self.state.check(devices.model_shapes)
-        check_consent(mean.protocol, mean.session(bytes(16)), self._members, self._keyholders)
-        if ledger is not None and event is not None:
-            check_ledger(ledger, event, mean=mean, devices=devices, local=self._local is not None, run=self._run)
-        try:
-            evaluate(devices, self.state.weights, self._test)
-        except DataError as error:
-            raise DataError(f"test: {error}") from error
-        if self._local is not None:
-            devices.check_examples()
+        self.state.check(self._arrays.shapes)
+        if self._ledger is not None and self._event is not None:
+            check_ledger(self._ledger, self._event, mean=self._mean, local=self._local is not None, run=self._run)
+        with _naming_test():
+            evaluate(self._model, self.state.weights, self._test)
+        self._engine.check(self._plan(bytes(16)))
 
-    def _train(self, number: int) -> tuple[dict[int, Arrays], dict[int, str]]:
-        """The contributions of a round, and why clients have failed; those have zeros where devices add the noise."""
-        clip, encoding = self.state.clip, self._mean.encoding
-        # What noised training has computed may be looked at; how an example ends it may not, see check_examples.
-        kinds = DATA_DEPENDENT if self._local is None else (TrainingDiverged,)
-        try:
-            updates, reasons = train_all(
-                self._devices,
-                self.state.weights,
-                number,
-                prepare=lambda update: encoding.checked(self.parts.prepare(clip, update, weights=self.state.weights)),
-                kinds=kinds,
-            )
-        except Exception:
-            # That noised training has failed is told, and depends on the data; that it was interrupted does not.
-            with contextlib.suppress(BudgetExceeded):
-                self._reserve(self._local, number)
-            raise
-        if self._local is not None:
-            updates |= {client: [np.zeros(shape) for shape in encoding.shapes] for client in reasons}
-        return updates, reasons
+    def _plan(self, session_id: bytes) -> RoundPlan:
+        """Return what all parties of the next round are told."""
+        training = None
+        if self._local is not None and self._ledger is not None:
+            training = PrivateTraining(event=self._local, population=self._ledger.budget.population)
+        return RoundPlan(
+            mean=self._mean,
+            session=self._mean.session(session_id, context=self.parts.context(self.state.digest())),
+            number=self.state.round + 1,
+            weights=self.state.weights,
+            clip=self.state.clip,
+            parts=self.parts,
+            training=training,
+        )
 
-    def _reserve(self, event: PrivacyEvent | None, number: int) -> int | None:
-        if self._ledger is None or event is None:
+    def _reserve(self, number: int) -> int | None:
+        if self._ledger is None or self._event is None:
             return None
-        return self._ledger.reserve(event, label_of(number, self._run), contributors=len(self._mean.clients))
+        return self._ledger.reserve(self._event, label_of(number, self._run), contributors=len(self._mean.clients))
 
-    def _commit(self, ticket: int, release: Release) -> None:
-        target = self._mean.target
-        trust = Trust.LOCAL if target is None else target.trust
-        if self._ledger is not None:
-            self._ledger.commit(
-                ticket,
-                contributors=len(release.contributors),
-                realised=self._local or release.realised,
-                details=self._details(trust),
+    def _decode(self, plan: RoundPlan, result: RoundResult) -> tuple[Decoded | None, str | None]:
+        """Return the mean; or None, and why nothing is released."""
+        if result.total is None:
+            return None, result.withheld or "the engine gives no reason"
+        try:
+            decoded = self._mean.decode(
+                result.total,
+                contributors=len(result.contributors),
+                rotation=plan.rotation,
+                attached=result.attached,
+                entropy=self._entropy,
             )
+        except UnusableMean as error:
+            return None, str(error)
+        return decoded, None
+
+    def _commit(self, ticket: int | None, contributors: int) -> None:
+        if self._ledger is None or ticket is None:
+            return
+        target = self._mean.target
+        self._ledger.commit(
+            ticket,
+            contributors=contributors,
+            realised=self._local or self._mean.realised(contributors),
+            details=self._details(Trust.LOCAL if target is None else target.trust),
+        )
+
+    def _move(self, plan: RoundPlan, decoded: Decoded) -> None:
+        """Move the global model by a mean, and adapt the clip."""
+        update, following = self.parts.after(plan.clip, decoded.mean, weights=plan.weights)
+        self.state.apply(update, self._step, self._arrays.roles)
+        self.state.clip = following
 
     def _details(self, trust: Trust) -> dict[str, Detail]:
         """What a report tells of a release besides its noise: who adds that, and against how many it stands."""
@@ -249,37 +239,51 @@ class SecureAveraging:
 
     def _record(
         self,
-        release: Release | None,
-        drops: dict[str, list[int]],
+        plan: RoundPlan,
+        result: RoundResult,
+        *,
+        decoded: Decoded | None,
         withheld: str | None,
-        clip: Clip,
-        failed: dict[int, str],
+        decoding_s: float,
     ) -> RoundRecord:
-        loss, accuracy = measured(self._devices, self.state, self._test)
+        loss, accuracy = measured(self._model, self.state, self._test)
         record = RoundRecord(
-            round=self.state.round,
+            round=plan.number,
             accuracy=accuracy,
             loss=loss,
             contributors=0,
-            dropped=drops,
-            failed=failed,
-            clip_bound=adapting_bound(clip),
+            dropped={name: list(clients) for name, clients in result.dropped.items()},
+            failed=dict(result.failed),
+            clip_bound=adapting_bound(plan.clip),
             withheld=withheld,
             epsilon=None if self._ledger is None else self._ledger.spent().epsilon,
             ledger_head=None if self._ledger is None else self._ledger.head,
         )
-        if release is None:
+        if decoded is None:
             return record
-        sent, received, seconds = means(release.cost, self._devices.clients)
+        bound, cost, committee = decoded.rounding_bound, result.cost, self._mean.committee
+        sent, received, seconds = means(cost, self._mean.clients)
         return msgspec.structs.replace(
             record,
-            contributors=len(release.contributors),
-            rounding_bound=None
-            if release.rounding_bound is None
-            else release.rounding_bound * clip.unit / self.parts.factor,
+            contributors=len(result.contributors),
+            rounding_bound=None if bound is None else bound * plan.clip.unit / self.parts.factor,
             sent_bytes=sent,
             received_bytes=received,
             client_s=seconds,
-            server_s=release.cost.server_s,
-            committee=None if self._mean.committee is None else committee_cost(release.cost, self._mean.committee),
+            server_s=cost.server_s + decoding_s,
+            committee=None if committee is None else committee_cost(cost, committee),
         )
+
+
+def _arrays(model: Model, test: Shard) -> ModelArrays:
+    with _naming_test():
+        return ModelArrays.of(model, [test])
+
+
+@contextlib.contextmanager
+def _naming_test() -> Iterator[None]:
+    """Say in an error about data that it is the test examples' fault."""
+    try:
+        yield
+    except DataError as error:
+        raise DataError(f"test: {error}") from error

@@ -10,13 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dp.clipping.adaptive import AdaptiveClip
-from secagg.aggregation.encoding import Arrays
-from secagg.aggregation.statistics import kept_array
+from secagg.arrays import Arrays
 from secagg.checks import check_positive, shown
+from secagg.data.columns import Shard
+from secagg.engines.statistics import kept_array
 from secagg.errors import ConfigurationError, ModelError
-from secagg.models.base import ArrayRole
+from secagg.models.base import ArrayRole, Model
 from secagg.privacy.clipping import Clip, GlobalClip
-from secagg.simulation.devices import Devices, Shard
 from secagg.training.records import LARGEST
 
 
@@ -64,9 +64,9 @@ class GlobalModel:
     clip: Clip = field(default_factory=GlobalClip)
 
     @classmethod
-    def initial(cls, devices: Devices, clip: Clip | None = None) -> "GlobalModel":
+    def initial(cls, model: Model, clip: Clip | None = None) -> "GlobalModel":
         """The model's own initial weights, the same for every client; a clip of updates as a whole by default."""
-        weights = [np.array(array, dtype=np.float64) for array in devices.model.get_weights()]
+        weights = [np.array(array, dtype=np.float64) for array in model.get_weights()]
         return cls(weights, [np.zeros_like(array) for array in weights], clip=clip or GlobalClip())
 
     def apply(self, mean: Arrays, step: ServerStep, roles: Sequence[ArrayRole] | None = None) -> None:
@@ -121,20 +121,20 @@ class GlobalModel:
         return digest.digest()
 
 
-def evaluate(devices: Devices, weights: Sequence[NDArray[Any]], test: Shard) -> tuple[float, float]:
+def evaluate(model: Model, weights: Sequence[NDArray[Any]], test: Shard) -> tuple[float, float]:
     """Loss and accuracy of these weights."""
-    devices.model.set_weights(weights)
-    metrics = devices.model.evaluate(*test)
+    model.set_weights(weights)
+    metrics = model.evaluate(*test)
     return metrics.loss, metrics.accuracy
 
 
-def measured(devices: Devices, state: GlobalModel, test: Shard) -> tuple[float, float]:
+def measured(model: Model, state: GlobalModel, test: Shard) -> tuple[float, float]:
     """Return loss and accuracy of a round's model.
 
     Raises:
         ModelError: Training has diverged: the loss is not finite, or too large to be drawn.
     """
-    loss, accuracy = evaluate(devices, state.weights, test)
+    loss, accuracy = evaluate(model, state.weights, test)
     if not abs(loss) <= LARGEST:
         raise ModelError(_diverged(state.round, f"the loss is {loss:g}"))
     return loss, accuracy

@@ -3,10 +3,12 @@
 from collections.abc import Callable, Sequence
 
 from dp.clipping.clip import clip_l2 as clipped
-from secagg.aggregation.encoding import Arrays
+from secagg.arrays import Arrays
+from secagg.data.columns import Shard
+from secagg.engines.statistics import SHARED, SharedStatistics, divide_updates
 from secagg.privacy.clipping import planned
-from secagg.simulation.devices import Devices, Shard
-from secagg.simulation.failures import train_all
+from secagg.simulation.devices import Devices
+from secagg.simulation.failures import Failures
 from secagg.training.model_state import PLAIN_STEP, GlobalModel, ServerStep, adapting_bound, measured
 from secagg.training.records import RoundRecord
 
@@ -21,6 +23,7 @@ class PlainAveraging:
         max_weight: For a mean weighted by examples, beyond how many a client counts no more; None for a uniform one.
         step: How the server moves the model.
         state: Where to start; by default the model's initial weights, and updates clipped as a whole.
+        statistics: As for `SecureAveraging`.
 
     Attributes:
         state: The global model.
@@ -36,10 +39,11 @@ class PlainAveraging:
         max_weight: float | None = None,
         step: ServerStep = PLAIN_STEP,
         state: GlobalModel | None = None,
+        statistics: SharedStatistics | None = SHARED,
     ) -> None:
-        self.state = state or GlobalModel.initial(devices)
+        self.state = state or GlobalModel.initial(devices.model)
         _, self._clip_l2 = planned(self.state.clip, shapes=devices.shapes, clip_l2=clip_l2)
-        self.parts = devices.update_parts(l2=self._clip_l2, mean=None)
+        self.parts = divide_updates(devices.arrays, statistics, l2=self._clip_l2, mean=None)
         self.parts.check(self.state.clip)
         self._devices, self._test = devices, test
         self._max_weight, self._step = max_weight, step
@@ -54,7 +58,7 @@ class PlainAveraging:
         number, clip, weights = self.state.round + 1, self.state.clip, self.state.weights
         updates, reasons = dict[int, Arrays](), dict[int, str]()
         if contributors:
-            trained, reasons = train_all(self._devices, weights, number, prepare=self._prepared)
+            trained, reasons = self._train(number)
             updates = {client: update for client, update in trained.items() if client in set(contributors)}
         if updates:
             contributed = plain_mean(updates, clip_l2=self._clip_l2, weight=self._weight)
@@ -62,7 +66,7 @@ class PlainAveraging:
             self.state.apply(mean, self._step, self._devices.roles)
             self.state.clip = following
         self.state.round = number
-        loss, accuracy = measured(self._devices, self.state, self._test)
+        loss, accuracy = measured(self._devices.model, self.state, self._test)
         return RoundRecord(
             round=number,
             accuracy=accuracy,
@@ -71,6 +75,15 @@ class PlainAveraging:
             failed=reasons,
             clip_bound=adapting_bound(clip),
         )
+
+    def _train(self, number: int) -> tuple[dict[int, Arrays], dict[int, str]]:
+        """The clipped updates of a round, and why the training of some clients has failed."""
+        failures, prepared = Failures(number), dict[int, Arrays]()
+        for client in self._devices.clients:
+            with failures.of(client):
+                prepared[client] = self._prepared(self._devices.train(client, self.state.weights, number))
+        failures.check(prepared)
+        return prepared, failures.reasons
 
     def _prepared(self, update: Arrays) -> Arrays:
         prepared = self.parts.prepare(self.state.clip, update, weights=self.state.weights)

@@ -6,11 +6,10 @@ A ledger compares a release with what was reserved when the release is committed
 from typing import Final
 
 from dp.errors import IncompatibleEvent, InvalidParameter, InvalidReservation
-from dp.events import PrivacyEvent, PrivacyUnit
+from dp.events import PrivacyEvent
 from dp.ledger.ledger import Ledger
 from secagg.aggregation.mean import SecureMean
 from secagg.errors import ConfigurationError
-from secagg.simulation.devices import Devices
 from secagg.training.records import MOST_ROUNDS
 
 _REFUSED: Final = (IncompatibleEvent, InvalidParameter, InvalidReservation)
@@ -21,21 +20,18 @@ def label_of(number: int, run: str | None) -> str:
     return f"round {number}" if run is None else f"round {number} of run {run}"
 
 
-def check_ledger(
-    ledger: Ledger, event: PrivacyEvent, *, mean: SecureMean, devices: Devices, local: bool, run: str | None
-) -> None:
+def check_ledger(ledger: Ledger, event: PrivacyEvent, *, mean: SecureMean, local: bool, run: str | None) -> None:
     """Make sure that a ledger takes every release that a round may come to, whatever is left of the budget.
 
     Args:
         ledger: The ledger.
         event: What a round costs.
         mean: Of the clients' updates.
-        devices: The clients.
-        local: Whether the devices add the noise themselves.
+        local: Whether the clients add the noise themselves.
         run: The run's name, for labels.
 
     Raises:
-        ConfigurationError: It refuses some, or its population is below the clients, or the examples, that there are.
+        ConfigurationError: It refuses some, or its population is below the clients that there are.
         dp.errors.LedgerUnavailable: Nothing can be written to it.
     """
     label = label_of(MOST_ROUNDS, run)
@@ -45,9 +41,3 @@ def check_ledger(
             ledger.check(event, label=label, contributors=contributors, realised=realised)
     except _REFUSED as error:
         raise ConfigurationError(f"the ledger does not fit this training: {error}") from error
-    examples = sum(devices.examples(client) for client in devices.clients)
-    if ledger.budget.unit is PrivacyUnit.EXAMPLE and examples > ledger.budget.population:
-        raise ConfigurationError(
-            f"the ledger does not fit this training: expected a population of at least the {examples} examples of all "
-            f"clients, found {ledger.budget.population}. Create a ledger whose population counts all of them."
-        )

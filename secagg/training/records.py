@@ -100,9 +100,9 @@ class RoundRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 def means(cost: Cost, parties: Sequence[int]) -> tuple[float, float, float]:
-    """Bytes sent, bytes received and seconds, means over these parties."""
+    """Return bytes sent, bytes received and seconds, means over these parties; what is not known of one counts as 0."""
     sent, received, seconds = (
-        sum(of[party] for party in parties) / len(parties)
+        sum(of.get(party, 0) for party in parties) / len(parties)
         for of in (cost.sent_bytes, cost.received_bytes, cost.client_s)
     )
     return sent, received, seconds

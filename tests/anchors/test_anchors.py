@@ -40,6 +40,7 @@ from protocols.pairwise.messages import MaskedInput
 from protocols.session import Vector
 from secagg.aggregation.encoding import Weighting
 from secagg.aggregation.mean import SecureMean
+from secagg.engines.memory import simulate_mean
 from secagg.errors import ModulusTooSmall
 from tests.conformance.cohorts import IDS, Run, expected, setting, stream
 from tests.support.malicious_server import Play
@@ -143,10 +144,10 @@ def test_losing_clients_in_any_round_halts_nothing(name: str, lost: int) -> None
     protocol, threshold = load(name).suggest(clients=8, adversarial=0.1, dropout=0.25)
     where = setting(protocol, IDS, threshold)
     inputs = where.inputs()
-    for number, row in enumerate(protocol.rounds):
+    for number, row in enumerate(protocol.steps):
         gone = where.session.clients[:lost]
         outcome = where.simulate(inputs, drops={row.name: gone})
-        late = number == len(protocol.rounds) - 1 and number > 0
+        late = number == len(protocol.steps) - 1 and number > 0
         assert set(outcome.contributors) == set(IDS) - (set() if late else set(gone))
         assert outcome.total.tolist() == expected(inputs, outcome.contributors, where.session.modulus)
 
@@ -185,7 +186,7 @@ def test_cohorts_that_could_wrap_around_are_refused_and_the_bits_named_that_do(c
     planned = mean_of(clients=clients, modulus_bits=enough)
     for sign in (1.0, -1.0):
         update = [np.full((3, 2), sign * 1e6), np.full(5, sign * 1e6)]
-        release = planned.run(dict.fromkeys(range(clients), update))
+        release = simulate_mean(planned, dict.fromkeys(range(clients), update))
         exact = sign / math.sqrt(11)
         assert release.rounding_bound is not None
         for array in release.mean:
@@ -198,7 +199,7 @@ def test_updates_that_are_not_finite_are_refused_before_anything_is_sent(bad: fl
     updates = {client: [np.ones((3, 2)), np.ones(5)] for client in range(3)}
     updates[1][1][4] = bad
     with pytest.raises(InvalidParameter, match="NaN or infinity"):
-        mean_of().run(updates, tap=sent.append)
+        simulate_mean(mean_of(), updates, tap=sent.append)
     session = Session(session_id=bytes(16), clients=(0, 1), threshold=2, length=2, modulus=2**16)
     with pytest.raises(InputError, match="integer dtype"):
         simulate(SecAgg(), session, {0: np.ones(2, dtype=int), 1: np.array([1.0, bad])}, tap=sent.append)
@@ -223,7 +224,7 @@ def test_weights_leave_a_client_in_its_masked_vector_only() -> None:
         simulate(SecAgg(), session, vectors[weight], tap=seen[weight].append, entropy=stream(b"all"))
     assert (vectors[1.0][1] != vectors[90.0][1]).any()
     differing = [one for one, two in zip(seen[1.0], seen[90.0], strict=True) if one != two]
-    assert [(each.round, each.sender) for each in differing] == [("mask_input", 1)]
+    assert [(each.step, each.sender) for each in differing] == [("mask_input", 1)]
     for one, two in zip(seen[1.0], seen[90.0], strict=True):
         assert len(one.data) == len(two.data)
         for weight in (1.0, 90.0):
@@ -251,7 +252,7 @@ def test_upload_is_the_bits_of_a_coordinate_and_at_most_200_bytes_a_neighbour(pr
 
 
 def masked(transmissions: list[Transmission]) -> dict[int, bytes]:
-    return {each.sender: each.data for each in transmissions if each.round == "mask_input" and each.sender is not None}
+    return {each.sender: each.data for each in transmissions if each.step == "mask_input" and each.sender is not None}
 
 
 @pytest.mark.parametrize("name", MASKING)
@@ -300,7 +301,7 @@ def test_lightsecagg_is_exact_at_the_largest_primes(modulus: int) -> None:
     protocol, threshold = load("lightsecagg").suggest(clients=20, adversarial=0.5, dropout=0.2)
     session = Session(session_id=bytes(16), clients=tuple(range(20)), threshold=threshold, length=50, modulus=modulus)
     inputs = {client: np.full(50, modulus - 1 - client, dtype=np.uint64) for client in range(20)}
-    outcome = simulate(protocol, session, inputs, drops={"mask_input": [3, 7], protocol.rounds[-1].name: [0, 11]})
+    outcome = simulate(protocol, session, inputs, drops={"mask_input": [3, 7], protocol.steps[-1].name: [0, 11]})
     assert len(outcome.contributors) == 18
     assert outcome.total.tolist() == [sum(modulus - 1 - c for c in outcome.contributors) % modulus] * 50
 

@@ -12,13 +12,13 @@ import numpy as np
 from protocols import (
     Adversary,
     Client,
+    ClientTerms,
     Committee,
     Continue,
     Finish,
     Identity,
     Keyholder,
     LightSecAgg,
-    Member,
     MemoryOpenings,
     MemoryRecord,
     OneShot,
@@ -67,7 +67,7 @@ class Setting:
         """Each client's attached secrets."""
         return {client: attached_secrets(client, self.session) for client in self.session.clients}
 
-    def members(self) -> dict[int, Member]:
+    def members(self) -> dict[int, ClientTerms]:
         """Each client's identity and terms, with a fresh record of sessions; none where there is no roster."""
         if self.session.roster is None:
             return {}
@@ -80,11 +80,11 @@ class Setting:
 
     def asked(self, number: int) -> tuple[int, ...]:
         """Whom a round asks, where nobody has dropped."""
-        return self.protocol.parties(self.session, self.protocol.rounds[number].role)
+        return self.protocol.parties(self.session, self.protocol.steps[number].role)
 
     def quorum(self, number: int) -> int:
         """How many of them have to answer."""
-        return self.protocol.quorum(self.session, self.protocol.rounds[number].role)
+        return self.protocol.quorum(self.session, self.protocol.steps[number].role)
 
     def keyholders(self) -> dict[int, Keyholder]:
         """Each committee member's share and rules, and an empty record of openings; none without a committee."""
@@ -106,11 +106,11 @@ class Setting:
             vector,
             attached=attached_secrets(client, self.session) if client in self.session.clients else (),
             entropy=entropy,
-            member=self.member(client, record),
+            terms=self.member(client, record),
             keyholder=self.keyholder(client, openings),
         )
 
-    def member(self, client: int, record: SessionRecord | None = None) -> Member | None:
+    def member(self, client: int, record: SessionRecord | None = None) -> ClientTerms | None:
         """What a party brings as a client to a session with a roster."""
         if self.session.roster is None or client not in self.session.clients:
             return None
@@ -135,7 +135,7 @@ class Setting:
             data,
             key=SNAPSHOT_KEY,
             entropy=entropy,
-            member=self.member(client, record),
+            terms=self.member(client, record),
             keyholder=self.keyholder(client, openings),
         )
 
@@ -153,7 +153,7 @@ class Setting:
             self.session,
             inputs,
             attached=self.attached(),
-            members=self.members(),
+            terms=self.members(),
             keyholders=self.keyholders(),
             drops=drops,
             tap=tap,
@@ -177,11 +177,11 @@ def identity(client: int) -> Identity:
     return Identity(Secret(hashlib.sha256(b"identity of %d" % client).digest()))
 
 
-def member(client: int, session: Session, record: SessionRecord | None = None) -> Member:
+def member(client: int, session: Session, record: SessionRecord | None = None) -> ClientTerms:
     """What a client brings to a session with a roster: no more than the session grants, and a tenth of corrupt ones."""
     if session.roster is None:
         raise LookupError("a session without a roster has no members")
-    return Member(
+    return ClientTerms(
         identity=identity(client),
         roster=session.roster,
         sessions=record or MemoryRecord(),
@@ -327,7 +327,7 @@ def unchecked(setting: Setting, number: int, reply: bytes) -> range:
     message is checked by somebody.
     """
     codec = Codec(setting.protocol.digest(setting.session), setting.protocol.message_limit(setting.session))
-    message = codec.decode(number, setting.protocol.rounds[number].reply, reply)
+    message = codec.decode(number, setting.protocol.steps[number].reply, reply)
     if "packed" not in message.__struct_fields__:
         return range(0)
     packed = bytes(message.packed)

@@ -11,7 +11,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         rows = [
             pytest.param((each, number), id=f"{each.label}-{row.name}")
             for each in found
-            for number, row in enumerate(each.protocol.rounds)
+            for number, row in enumerate(each.protocol.steps)
         ]
         metafunc.parametrize("point", rows)
     elif "setting" in metafunc.fixturenames:

@@ -86,9 +86,9 @@ def allowed(setting: Setting, state: Any, answered: tuple[frozenset[int], ...]) 
         return answered[0] if opened else None
     closed, needed = dict.fromkeys(everyone, everyone), session.threshold  # everyone holds shares of everyone
     if isinstance(protocol, PairwiseMasking):
-        closed = {client: near | {client} for client, near in protocol._setup(session).graph(state.root).items()}
+        closed = {client: near | {client} for client, near in protocol._derived(session).graph(state.root).items()}
         needed = protocol.holders_needed(session)
-    rounds = [*answered, *[everyone] * (len(protocol.rounds) - len(answered))]  # what comes later is not to blame
+    rounds = [*answered, *[everyone] * (len(protocol.steps) - len(answered))]  # what comes later is not to blame
     present = everyone
     for index in range(2):
         present = present & rounds[index]
@@ -121,7 +121,7 @@ def check_random_drops(protocol: SecureSum, clients: int, threshold: int, *, gon
     generator = np.random.default_rng(seed)
     ids = tuple(generator.permutation(2**20)[:clients].tolist())
     each = setting(protocol, ids, threshold, length=3)
-    names = [row.name for row in protocol.rounds]
+    names = [row.name for row in protocol.steps]
     fates = dict(zip(ids[:gone], generator.integers(0, len(names), gone).tolist(), strict=True))
     drops = {name: [client for client, fate in fates.items() if fate == number] for number, name in enumerate(names)}
     inputs = each.inputs(seed)

@@ -61,7 +61,7 @@ def label(protocol: SecureSum) -> str:
 @pytest.mark.parametrize("protocol", CARRIERS, ids=label)
 def test_secrets_whose_rule_opens_are_opened_whenever_clients_drop(protocol: SecureSum, dropped: int) -> None:
     carrier = carrying(protocol)
-    names = [row.name for row in protocol.rounds]
+    names = [row.name for row in protocol.steps]
     for name in names[: names.index("mask_input") + 1]:
         check(carrier, carrier.simulate(carrier.inputs(), drops={name: IDS[:dropped]}), dropped)
     # Who drops after the masked inputs are in is in the sum, and does not count as dropped.
@@ -72,7 +72,7 @@ def test_secrets_whose_rule_opens_are_opened_whenever_clients_drop(protocol: Sec
 @pytest.mark.parametrize("protocol", CARRIERS, ids=label)
 def test_drops_before_and_after_the_masked_input_open_by_those_before_alone(protocol: SecureSum) -> None:
     carrier = carrying(protocol)
-    last = protocol.rounds[-1].name
+    last = protocol.steps[-1].name
     outcome = carrier.simulate(carrier.inputs(), drops={"mask_input": IDS[:1], last: IDS[1:2]})
     check(carrier, outcome, 1)
     assert IDS[1] in outcome.attached
@@ -96,12 +96,12 @@ def test_server_sees_no_share_of_a_secret_that_stays_closed(protocol: SecureSum,
     view: list[bytes] = []
     held: dict[tuple[int, int], list[bytes]] = {}
     gone = set(IDS[:dropped])
-    for number in range(2, len(protocol.rounds)):
+    for number in range(2, len(protocol.steps)):
         replies = run.replies()
         if number == 2:
             held = shares_held(run)
             replies = {client: reply for client, reply in replies.items() if client not in gone}
-        if number == len(protocol.rounds) - 1:
+        if number == len(protocol.steps) - 1:
             before = b"".join(view)
             assert not any(share in before for shares in held.values() for share in shares)
         view += replies.values()

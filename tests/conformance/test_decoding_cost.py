@@ -15,7 +15,7 @@ import pytest
 
 from protocols import LightSecAgg, MalformedMessage, Server
 from protocols.codec import Message
-from protocols.pairwise.messages import chosen
+from protocols.pairwise.messages import decode_clients
 from tests.conformance.cohorts import IDS, Run, Setting, setting, settings, stream
 
 LENGTH: Final = 60_000
@@ -63,7 +63,7 @@ def test_message_with_too_many_elements_costs_no_more_than_its_bytes(small: Sett
     vector = where.inputs().get(party)
     client = where.client(party, vector, stream(b"flooded"))
     header = len(client._codec.encode(0, Message()))
-    for number, row in enumerate(where.protocol.rounds):
+    for number, row in enumerate(where.protocol.steps):
         for codec, kind in ((client._codec, row.request), (server._codec, row.reply)):
             if not lists(kind) and number:
                 continue
@@ -106,7 +106,7 @@ def test_set_of_clients_of_another_length_is_refused_before_it_is_unpacked() -> 
     tracemalloc.start()
     try:
         with pytest.raises(MalformedMessage, match="of 1000000 bytes"):
-            chosen(data, where.session)
+            decode_clients(data, where.session)
         assert tracemalloc.get_traced_memory()[1] < SLACK
     finally:
         tracemalloc.stop()

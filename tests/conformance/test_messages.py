@@ -88,7 +88,7 @@ def test_messages_survive_decoding_and_encoding(point: tuple[Setting, int]) -> N
     setting, number = point
     run = Run(setting).to_round(number)
     codec = Codec(setting.protocol.digest(setting.session), limit(setting))
-    row = setting.protocol.rounds[number]
+    row = setting.protocol.steps[number]
     sides: list[tuple[type[Message], list[bytes]]] = [(row.request, list(run.requests.values()))]
     sides.append((row.reply, list(run.replies().values())))
     for kind, sent in sides:
@@ -176,7 +176,7 @@ def test_replayed_reply_is_refused(point: tuple[Setting, int]) -> None:
 
 def test_replayed_or_reordered_request_closes_the_client(setting: Setting) -> None:
     """Of any other round, whomever it was for; every party that is asked in the round."""
-    opening = {number for number, row in enumerate(setting.protocol.rounds) if row.role is Role.COMMITTEE}
+    opening = {number for number, row in enumerate(setting.protocol.steps) if row.role is Role.COMMITTEE}
     run, history, checkpoints = Run(setting), list[bytes](), list[Checkpoint]()
     while not isinstance(run.step, Finish):
         history.append(next(iter(run.requests.values())))
@@ -326,7 +326,7 @@ def test_server_closes_where_a_reply_may_have_been_taken_in_by_half(
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    row = run.server._rounds[0]
+    row = run.server._steps[0]
     monkeypatch.setattr(run.server, "_rounds", (replace(row, absorb=interrupted),))
     with pytest.raises(KeyboardInterrupt):
         run.server.receive(sender, reply)

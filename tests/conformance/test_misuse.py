@@ -10,10 +10,10 @@ import pytest
 from protocols import (
     Adversary,
     Client,
+    ClientTerms,
     Committee,
     Finish,
     InputError,
-    Member,
     MemoryRecord,
     Opening,
     OrderError,
@@ -146,7 +146,7 @@ def test_finished_server_refuses_everything(setting: Setting) -> None:
 def test_simulation_refuses_inputs_and_drops_that_do_not_fit(setting: Setting) -> None:
     session, protocol = setting.session, setting.protocol
     inputs = dict.fromkeys(session.clients, good(session))
-    name = protocol.rounds[0].name
+    name = protocol.steps[0].name
     for missing_or_extra in ({}, {**inputs, 4: good(session)}, dict(list(inputs.items())[1:])):
         with pytest.raises(ParameterError, match="inputs"):
             setting.simulate(missing_or_extra)
@@ -162,7 +162,7 @@ def test_client_without_what_the_session_asks_for_is_refused(setting: Setting) -
     session, client = setting.session, setting.session.clients[0]
     secrets = attached_secrets(client, session)
     own = setting.member(client)
-    stranger = Member(
+    stranger = ClientTerms(
         identity=identity(client),
         roster=Roster({client: identity(client).public}),
         sessions=MemoryRecord(),
@@ -170,7 +170,7 @@ def test_client_without_what_the_session_asks_for_is_refused(setting: Setting) -
         minimum_contributors=2,
     )
 
-    def join(attached: Sequence[object], member: Member | None) -> None:
+    def join(attached: Sequence[object], terms: ClientTerms | None) -> None:
         entropy = stream(b"x")
         Client(
             setting.protocol,
@@ -178,7 +178,7 @@ def test_client_without_what_the_session_asks_for_is_refused(setting: Setting) -
             client,
             good(session),
             attached=attached,  # type: ignore[arg-type]  # that is the test
-            member=member,
+            terms=terms,
             keyholder=setting.keyholder(client),
             entropy=entropy,
         )

@@ -123,7 +123,7 @@ def test_server_restored_before_it_advances_makes_the_same_requests(point: tuple
         return
     for each in outcomes[1:]:
         assert isinstance(each, Continue)
-        assert each.round == outcomes[0].round
+        assert each.step == outcomes[0].step
         assert dict(each.requests) == dict(outcomes[0].requests)
 
 
@@ -251,7 +251,7 @@ def test_snapshots_show_no_secret_and_no_input(point: tuple[Setting, int]) -> No
 def test_party_with_a_record_answers_no_round_twice(point: tuple[Setting, int]) -> None:
     """A crash, and a restart with a snapshot from before the last answers: the record has survived."""
     setting, number = point
-    if setting.session.roster is None and setting.protocol.rounds[number].role is Role.CLIENT:
+    if setting.session.roster is None and setting.protocol.steps[number].role is Role.CLIENT:
         return  # such a client takes its server's word for everything, and keeps no record
     party = setting.asked(number)[0]
     run, kept, requests = Run(setting), list[bytes](), list[bytes]()
@@ -273,7 +273,7 @@ def test_party_with_a_record_answers_no_round_twice(point: tuple[Setting, int]) 
 
 def test_client_without_its_record_resumes_no_session(point: tuple[Setting, int]) -> None:
     setting, number = point
-    if setting.session.roster is None or number == 0 or setting.protocol.rounds[number].role is Role.COMMITTEE:
+    if setting.session.roster is None or number == 0 or setting.protocol.steps[number].role is Role.COMMITTEE:
         return  # nothing to resume, or what has a record of its own, of openings
     client = next(party for party in setting.asked(number) if party in setting.session.clients)
     run = Run(setting).to_round(number)

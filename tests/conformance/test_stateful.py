@@ -77,7 +77,7 @@ class Network(RuleBasedStateMachine):
         self.taken: list[tuple[int, int, bytes]] = []
         self.accepted: set[int] = set()
         self.is_open = True
-        for _ in range(rounds % len(setting.protocol.rounds)):
+        for _ in range(rounds % len(setting.protocol.steps)):
             self.play_a_round()  # to begin in any round
 
     def pick(self, which: int) -> int:
@@ -203,7 +203,7 @@ class Network(RuleBasedStateMachine):
             (number, data)
             for number, data in self.kept[client]
             if number <= self.answered[client]
-            and (setting.session.roster is not None or setting.protocol.rounds[number].role is Role.COMMITTEE)
+            and (setting.session.roster is not None or setting.protocol.steps[number].role is Role.COMMITTEE)
         ]
         if not kept:
             return
@@ -262,7 +262,7 @@ class Network(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         """Whatever the network has done, the rest goes by itself: an exact sum or a typed error."""
-        for _ in range(len(self.run.setting.protocol.rounds) if self.is_open else 0):
+        for _ in range(len(self.run.setting.protocol.steps) if self.is_open else 0):
             if self.is_open:
                 self.play_a_round()
         if isinstance(self.run.step, Finish):

@@ -61,7 +61,7 @@ def test_suggested_parameters_survive_the_dropout_they_were_made_for() -> None:
     for name in available():
         setting = suggested(name)
         inputs = setting.inputs()
-        for number, row in enumerate(setting.protocol.rounds):
+        for number, row in enumerate(setting.protocol.steps):
             for party in setting.asked(number):
                 outcome = setting.simulate(inputs, drops={row.name: [party]})
                 assert set(outcome.contributors) >= set(setting.session.clients) - {party}
@@ -70,13 +70,13 @@ def test_suggested_parameters_survive_the_dropout_they_were_made_for() -> None:
 
 
 def test_party_that_no_later_round_asks_may_vanish(setting: Setting) -> None:
-    last = setting.protocol.rounds[-1].name
-    idle = set(setting.parties) - set(setting.asked(len(setting.protocol.rounds) - 1))
+    last = setting.protocol.steps[-1].name
+    idle = set(setting.parties) - set(setting.asked(len(setting.protocol.steps) - 1))
     outcome = setting.simulate(setting.inputs(), drops={last: idle})
     assert outcome.dropped == {}
     assert outcome.contributors == tuple(sorted(setting.session.clients))
     closed = {party for party, machine in Run(setting).to_round(1).clients.items() if machine.closed}
-    if setting.protocol.rounds[-1].role is Role.COMMITTEE:
+    if setting.protocol.steps[-1].role is Role.COMMITTEE:
         assert closed == idle != set()
 
 
@@ -84,7 +84,7 @@ def test_party_that_no_later_round_asks_may_vanish(setting: Setting) -> None:
 @given(data=st.data())
 def test_any_drops_give_the_exact_sum_or_nothing(data: st.DataObject) -> None:
     setting = data.draw(st.sampled_from(settings()), label="setting")
-    names = [row.name for row in setting.protocol.rounds]
+    names = [row.name for row in setting.protocol.steps]
     fates = data.draw(st.fixed_dictionaries({p: st.sampled_from([None, None, *names]) for p in setting.parties}))
     drops = {name: [party for party, fate in fates.items() if fate == name] for name in names}
     # Enough of those whom a round asks are there, as far as the sets of drops say.
@@ -123,7 +123,7 @@ def test_simulated_drop_reaches_no_later_round(setting: Setting) -> None:
     """But for rounds of a committee, whose members are asked whether or not they brought an input."""
     session = setting.session
     seen: list[Transmission] = []
-    first, *later = setting.protocol.rounds
+    first, *later = setting.protocol.steps
     gone = session.clients[0]
     asked = [first.name]
     try:
@@ -131,7 +131,7 @@ def test_simulated_drop_reaches_no_later_round(setting: Setting) -> None:
         asked += [row.name for row in later if row.role is Role.COMMITTEE and gone in session.committee_members]
     except TooFewSurvivors:
         assert len(session.clients) - 1 < session.threshold
-    assert [each.round for each in seen if each.receiver == gone] == asked
+    assert [each.step for each in seen if each.receiver == gone] == asked
     assert all(each.sender != gone for each in seen)
 
 

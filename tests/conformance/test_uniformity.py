@@ -37,6 +37,7 @@ from protocols import (
 )
 from protocols.codec import Codec
 from protocols.crypto.paillier.ciphertext_pairs import Pair
+from protocols.encrypted.derived import threshold_key
 from protocols.encrypted.messages import EncryptedInput
 from protocols.encrypted.protocol import EncryptedSum
 from protocols.session import Vector
@@ -88,11 +89,11 @@ def masked_vectors(setting: Setting, vectors: dict[int, Vector]) -> dict[int, Ve
         return encrypted_words(setting, vectors)
     session, protocol = setting.session, setting.protocol
     codec = Codec(protocol.digest(session), protocol.message_limit(session))
-    rows = {row.name: (number, row.reply) for number, row in enumerate(protocol.rounds)}
+    rows = {row.name: (number, row.reply) for number, row in enumerate(protocol.steps)}
     seen: dict[int, Vector] = {}
 
     def tap(transmission: Transmission) -> None:
-        number, kind = rows[transmission.round]
+        number, kind = rows[transmission.step]
         sender = transmission.sender
         if sender is not None and sender not in seen and "packed" in kind.__struct_fields__:
             packed = codec.decode(number, kind, transmission.data).packed
@@ -106,11 +107,10 @@ def masked_vectors(setting: Setting, vectors: dict[int, Vector]) -> dict[int, Ve
 def encrypted_words(setting: Setting, vectors: dict[int, Vector]) -> dict[int, Vector]:
     """The padded words of each client, or where nothing is padded those of its ciphertexts."""
     session, protocol = setting.session, setting.protocol
-    assert session.committee is not None
-    key = session.committee.key.public_key
+    key = threshold_key(session).public_key
     requests = Server(protocol, session).start().requests
     codec = Codec(protocol.digest(session), protocol.message_limit(session))
-    setup = protocol._setup(session)  # type: ignore[attr-defined]  # of encrypted sums
+    setup = protocol._derived(session)  # type: ignore[attr-defined]  # of encrypted sums
     seen = {}
     for client, request in requests.items():
         reply = setting.client(client, vectors[client], os.urandom).handle(request)
@@ -185,7 +185,7 @@ def test_vectors_in_the_clear_are_found_not_to_be_uniform() -> None:
 def test_ciphertexts_that_nothing_hides_are_found_not_to_be_uniform() -> None:
     """The control for ciphertexts: encryptions with an exponent of 0, of messages that are like an input's."""
     protocol, threshold = PaillierSum.suggest(clients=CLIENTS, adversarial=0.0, dropout=0.0)
-    setup = protocol._setup(long(protocol, threshold).session)
+    setup = protocol._derived(long(protocol, threshold).session)
     packed = setup.payload.wrap(np.arange(ENCRYPTED_ENTRIES, dtype=np.uint64) % np.uint64(256), os.urandom)[1]
     n = int(setup.key.public_key.n)
     for exponents, hidden in ((itertools.repeat(0), False), (iter(range(2**500, 2**501)), True)):

@@ -21,7 +21,7 @@ from protocols import (
     SessionReused,
     UnsafeOpening,
 )
-from protocols.committee import check_apart
+from protocols.replay import check_apart
 from tests.conformance.cohorts import COMMITTEE, IDS, setting
 from tests.support.committee_keys import key_shares, threshold_key
 

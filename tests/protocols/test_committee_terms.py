@@ -22,7 +22,7 @@ from protocols import (
     UnsafeSession,
     simulate,
 )
-from protocols.admission import agree
+from protocols.admission import check_admission
 from protocols.encrypted.protocol import EncryptedSum
 from tests.conformance.cohorts import COMMITTEE, IDS, Setting, committee_of, identity, keyholder, member, setting
 from tests.support.committee_keys import key_shares, threshold_key
@@ -93,12 +93,12 @@ def test_keyholder_of_another_place_or_key_takes_no_part() -> None:
     assert own is not None
     for share in (SHARES[1], SHARES[2], key_shares(1, 3, 3)[0], key_shares(1, 5, 3)[0]):
         with pytest.raises(UnsafeSession, match="another share"):
-            agree(CURIOUS.protocol, CURIOUS.session, party, member=None, keyholder=replace(own, share=share))
+            check_admission(CURIOUS.protocol, CURIOUS.session, party, terms=None, keyholder=replace(own, share=share))
         refused_before_anything(CURIOUS, party, keyholder=replace(own, share=share))
     swapped = replace(CURIOUS.session, committee=committee_of((COMMITTEE[1], COMMITTEE[0], COMMITTEE[2])))
     with pytest.raises(UnsafeSession, match="another share"):
-        agree(CURIOUS.protocol, swapped, party, member=None, keyholder=own)
-    agree(CURIOUS.protocol, CURIOUS.session, party, member=None, keyholder=own)
+        check_admission(CURIOUS.protocol, swapped, party, terms=None, keyholder=own)
+    check_admission(CURIOUS.protocol, CURIOUS.session, party, terms=None, keyholder=own)
 
 
 def test_keyholder_takes_no_part_where_fewer_than_its_minimum_would_do() -> None:
@@ -107,10 +107,10 @@ def test_keyholder_takes_no_part_where_fewer_than_its_minimum_would_do() -> None
     for minimum, fits in ((2, True), (3, True), (4, False), (1000, False)):
         changed = replace(own, minimum_contributors=minimum)
         if fits:
-            agree(CURIOUS.protocol, CURIOUS.session, COMMITTEE[0], member=None, keyholder=changed)
+            check_admission(CURIOUS.protocol, CURIOUS.session, COMMITTEE[0], terms=None, keyholder=changed)
             continue
         with pytest.raises(UnsafeSession, match=f"none below {minimum}"):
-            agree(CURIOUS.protocol, CURIOUS.session, COMMITTEE[0], member=None, keyholder=changed)
+            check_admission(CURIOUS.protocol, CURIOUS.session, COMMITTEE[0], terms=None, keyholder=changed)
         refused_before_anything(CURIOUS, COMMITTEE[0], keyholder=changed)
 
 
@@ -129,10 +129,10 @@ def test_keyholder_takes_no_part_among_identities_that_it_has_not_pinned() -> No
     for label, (roster, fits) in pinned.items():
         changed = replace(own, roster=roster)
         if fits:
-            agree(SIGNED.protocol, SIGNED.session, party, member=None, keyholder=changed)
+            check_admission(SIGNED.protocol, SIGNED.session, party, terms=None, keyholder=changed)
             continue
         with pytest.raises(UnsafeSession, match="pinned"):
-            agree(SIGNED.protocol, SIGNED.session, party, member=None, keyholder=changed)
+            check_admission(SIGNED.protocol, SIGNED.session, party, terms=None, keyholder=changed)
         refused_before_anything(SIGNED, party, keyholder=changed)
         assert label
 
@@ -142,7 +142,7 @@ def test_keyholder_that_has_pinned_identities_takes_no_part_without_them() -> No
     assert own is not None
     changed = replace(own, roster=Roster({client: identity(client).public for client in CURIOUS.session.clients}))
     with pytest.raises(UnsafeSession, match="pinned"):
-        agree(CURIOUS.protocol, CURIOUS.session, COMMITTEE[0], member=None, keyholder=changed)
+        check_admission(CURIOUS.protocol, CURIOUS.session, COMMITTEE[0], terms=None, keyholder=changed)
 
 
 # Agreement.
@@ -156,13 +156,13 @@ def test_exactly_the_members_bring_a_share() -> None:
     refused_before_anything(CURIOUS, IDS[0], keyholder=share)
     both = SIGNED.session.clients[0]
     refused_before_anything(SIGNED, both, keyholder=None)
-    refused_before_anything(SIGNED, both, member=None)
-    assert SIGNED.client(both, SIGNED.inputs()[both], bytes).round == "encrypt_input"
-    assert SIGNED.client(COMMITTEE[0], None, bytes).round == "open_sum"
+    refused_before_anything(SIGNED, both, terms=None)
+    assert SIGNED.client(both, SIGNED.inputs()[both], bytes).step == "encrypt_input"
+    assert SIGNED.client(COMMITTEE[0], None, bytes).step == "open_sum"
 
 
 def test_member_that_is_no_client_brings_neither_identity_nor_vector() -> None:
-    refused_before_anything(SIGNED, COMMITTEE[0], member=member(IDS[0], SIGNED.session))
+    refused_before_anything(SIGNED, COMMITTEE[0], terms=member(IDS[0], SIGNED.session))
     vector = SIGNED.inputs()[IDS[0]]
     for party, brought in ((COMMITTEE[0], vector), (IDS[0], None)):
         with pytest.raises(InputError, match="vector"):
@@ -172,7 +172,7 @@ def test_member_that_is_no_client_brings_neither_identity_nor_vector() -> None:
 @pytest.mark.parametrize("party", [4, -1, True, 21.0, "21", None])
 def test_stranger_is_refused(party: object) -> None:
     with pytest.raises(ParameterError, match="not in the session"):
-        agree(CURIOUS.protocol, CURIOUS.session, party, member=None, keyholder=CURIOUS.keyholder(COMMITTEE[0]))  # type: ignore[arg-type]  # that is the test
+        check_admission(CURIOUS.protocol, CURIOUS.session, party, terms=None, keyholder=CURIOUS.keyholder(COMMITTEE[0]))  # type: ignore[arg-type]  # that is the test
 
 
 def test_client_takes_part_only_under_the_key_that_it_has_pinned() -> None:
@@ -180,11 +180,13 @@ def test_client_takes_part_only_under_the_key_that_it_has_pinned() -> None:
     own = SIGNED.member(client)
     assert own is not None
     assert SIGNED.session.committee is not None
-    agree(SIGNED.protocol, SIGNED.session, client, member=own, keyholder=None)
+    check_admission(SIGNED.protocol, SIGNED.session, client, terms=own, keyholder=None)
     for pinned in (None, KEY, threshold_key(1, 5, 4)):
         with pytest.raises(UnsafeSession, match="pinned"):
-            agree(SIGNED.protocol, SIGNED.session, client, member=replace(own, committee=pinned), keyholder=None)
-        refused_before_anything(SIGNED, client, member=replace(own, committee=pinned))
+            check_admission(
+                SIGNED.protocol, SIGNED.session, client, terms=replace(own, committee=pinned), keyholder=None
+            )
+        refused_before_anything(SIGNED, client, terms=replace(own, committee=pinned))
     for none in (KEY.fingerprint, KEY.public_key, committee_of(COMMITTEE)):
         with pytest.raises(ParameterError, match="ThresholdKey"):
             replace(own, committee=none)  # type: ignore[arg-type]  # that is the test
@@ -226,10 +228,10 @@ def test_client_demands_two_honest_contributors() -> None:
     for adversarial, safe in ((0.25, True), (0.5, False)):
         own = replace(member(IDS[0], session), adversarial=adversarial)
         if safe:
-            agree(SIGNED.protocol, session, IDS[0], member=own, keyholder=None)
+            check_admission(SIGNED.protocol, session, IDS[0], terms=own, keyholder=None)
             continue
         with pytest.raises(UnsafeSession, match="at least 4"):
-            agree(SIGNED.protocol, session, IDS[0], member=own, keyholder=None)
+            check_admission(SIGNED.protocol, session, IDS[0], terms=own, keyholder=None)
 
 
 def test_simulation_refuses_keyholders_that_do_not_fit() -> None:
@@ -249,4 +251,6 @@ def test_session_and_its_keyholders_are_those_of_one_key() -> None:
     for each in (CURIOUS, SIGNED):
         session: Session = each.session
         for party in session.committee_members:
-            agree(each.protocol, session, party, member=each.member(party), keyholder=keyholder(party, session))
+            check_admission(
+                each.protocol, session, party, terms=each.member(party), keyholder=keyholder(party, session)
+            )

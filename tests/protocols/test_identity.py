@@ -10,8 +10,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from protocols import (
     Client,
+    ClientTerms,
     Identity,
-    Member,
     MemoryRecord,
     ParameterError,
     PlainSum,
@@ -39,7 +39,7 @@ def roster(*clients: int) -> Roster:
     return Roster({client: identity(client).public for client in clients or CLIENTS})
 
 
-def member(client: int, **changes: object) -> Member:
+def member(client: int, **changes: object) -> ClientTerms:
     terms: dict[str, object] = {
         "identity": identity(client),
         "roster": roster(*CLIENTS, 77),
@@ -47,7 +47,7 @@ def member(client: int, **changes: object) -> Member:
         "adversarial": 0.0,
         "minimum_contributors": 3,
     }
-    return Member(**(terms | changes))  # type: ignore[arg-type]  # tests pass what they like
+    return ClientTerms(**(terms | changes))  # type: ignore[arg-type]  # tests pass what they like
 
 
 # RFC 8032, section 7.1, tests 1 to 3: secret key, public key, message, signature.
@@ -227,14 +227,14 @@ def test_session_whose_roster_is_of_other_clients_is_refused(clients: tuple[int,
             session(roster=keys)
 
 
-def join(own: Member | None, agreed: Session, protocol: SecureSum) -> Client:
-    return Client(protocol, agreed, 3, [1, 2], entropy=bytes, member=own)
+def join(own: ClientTerms | None, agreed: Session, protocol: SecureSum) -> Client:
+    return Client(protocol, agreed, 3, [1, 2], entropy=bytes, terms=own)
 
 
 def test_client_joins_only_where_member_session_and_protocol_agree() -> None:
     against = SecAgg(adversary=Adversary.MALICIOUS)
     assert not join(member(3), session(), against).closed
-    with pytest.raises(ParameterError, match="Member"):
+    with pytest.raises(ParameterError, match="ClientTerms"):
         join(None, session(), against)
     with pytest.raises(UnsafeSession, match="no roster"):
         join(member(3), session(roster=None), SecAgg())
@@ -287,7 +287,7 @@ def signatures(digest: bytes = DIGEST, known: Roster | None = None) -> Signature
 
 
 def test_signature_is_taken_for_what_it_says_and_nothing_else() -> None:
-    signed = signatures().sign(member(3), client=3, purpose=PURPOSE, payload=b"payload")
+    signed = signatures().sign(member(3).identity, client=3, purpose=PURPOSE, payload=b"payload")
     signatures().check(signed, client=3, purpose=PURPOSE, payload=b"payload")
     checks: dict[str, Callable[[], None]] = {
         "another session": lambda: signatures(b"e" * 32).check(signed, client=3, purpose=PURPOSE, payload=b"payload"),
@@ -307,7 +307,7 @@ def test_signature_is_taken_for_what_it_says_and_nothing_else() -> None:
 
 
 def test_altered_signature_is_refused() -> None:
-    signed = signatures().sign(member(3), client=3, purpose=PURPOSE, payload=b"payload")
+    signed = signatures().sign(member(3).identity, client=3, purpose=PURPOSE, payload=b"payload")
     altered = [signed[:-1], signed + b"\x00", b"", bytes(64), bytes(63), signed[32:] + signed[:32]]
     for position in range(len(signed)):
         flipped = bytearray(signed)
@@ -320,14 +320,14 @@ def test_altered_signature_is_refused() -> None:
 
 def test_signature_under_another_clients_identity_is_refused() -> None:
     """A client that helps the server cannot speak for one that does not."""
-    forged = signatures().sign(member(0), client=3, purpose=PURPOSE, payload=b"payload")
+    forged = signatures().sign(member(0).identity, client=3, purpose=PURPOSE, payload=b"payload")
     with pytest.raises(RemoteError):
         signatures().check(forged, client=3, purpose=PURPOSE, payload=b"payload")
 
 
 def test_same_key_for_two_clients_does_not_make_their_statements_the_same() -> None:
     """Were one identity in two rosters under two ids, a signature as the one would still say nothing as the other."""
-    signed = signatures().sign(member(3), client=3, purpose=PURPOSE, payload=b"payload")
+    signed = signatures().sign(member(3).identity, client=3, purpose=PURPOSE, payload=b"payload")
     other = Roster({8: identity(3).public})
     with pytest.raises(RemoteError):
         signatures(known=other).check(signed, client=8, purpose=PURPOSE, payload=b"payload")
@@ -336,13 +336,13 @@ def test_same_key_for_two_clients_does_not_make_their_statements_the_same() -> N
 def test_statement_cannot_be_split_in_another_way() -> None:
     """Purpose and client have fixed lengths, so no two statements are the same bytes."""
     with pytest.raises(ParameterError):
-        signatures().sign(member(3), client=3, purpose=b"short", payload=b"payload")
+        signatures().sign(member(3).identity, client=3, purpose=b"short", payload=b"payload")
     with pytest.raises(ParameterError):
         signatures().check(bytes(64), client=3, purpose=b"much too long", payload=b"payload")
 
 
 def test_what_is_signed_is_under_a_domain_of_its_own() -> None:
-    signed = signatures().sign(member(3), client=3, purpose=PURPOSE, payload=b"payload")
+    signed = signatures().sign(member(3).identity, client=3, purpose=PURPOSE, payload=b"payload")
     key = Ed25519PublicKey.from_public_bytes(identity(3).public)
     key.verify(signed, b"secagg signature v1" + DIGEST + PURPOSE + (3).to_bytes(4, "big") + b"payload")
     with pytest.raises(InvalidSignature):
@@ -353,7 +353,11 @@ def test_without_a_roster_signatures_are_empty_and_must_be() -> None:
     trusting = Signatures(DIGEST, None)
     assert trusting.sign(None, client=3, purpose=PURPOSE, payload=b"payload") == b""
     trusting.check(b"", client=3, purpose=PURPOSE, payload=b"payload")
-    for signed in (b"\x00", bytes(64), signatures().sign(member(3), client=3, purpose=PURPOSE, payload=b"payload")):
+    for signed in (
+        b"\x00",
+        bytes(64),
+        signatures().sign(member(3).identity, client=3, purpose=PURPOSE, payload=b"payload"),
+    ):
         with pytest.raises(RemoteError, match="without identities"):
             trusting.check(signed, client=3, purpose=PURPOSE, payload=b"payload")
     with pytest.raises(RemoteError):

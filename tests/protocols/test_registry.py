@@ -98,8 +98,8 @@ def test_every_registered_protocol_is_whole() -> None:
         protocol, threshold = kind.suggest(clients=5, adversarial=0.0, dropout=0.0)
         assert type(protocol) is kind
         assert 2 <= threshold <= 5
-        assert protocol.rounds
-        assert len({row.name for row in protocol.rounds}) == len(protocol.rounds)
+        assert protocol.steps
+        assert len({row.name for row in protocol.steps}) == len(protocol.steps)
 
 
 def test_protocol_of_another_name_than_its_base_shows_it_once() -> None:

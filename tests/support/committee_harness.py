@@ -16,7 +16,7 @@ from protocols.crypto.paillier.ciphertext_pairs import Pair, Total
 from protocols.crypto.paillier.encryptor import Encryptor
 from protocols.crypto.paillier.partial_decryption import PartialDecryption, combine
 from protocols.crypto.paillier.private import PrivateKey
-from protocols.encrypted.derived import HASH_BYTES, Setup
+from protocols.encrypted.derived import HASH_BYTES, Derived
 from protocols.encrypted.messages import Contributions, EncryptedInput, PartialOpening
 from protocols.encrypted.protocol import EncryptedSum
 from protocols.identity import SIGNATURE_BYTES
@@ -27,10 +27,10 @@ from tests.support import committee_keys
 ENCRYPT, OPEN = 0, 1
 
 
-def setup_of(where: Setting) -> Setup:
+def setup_of(where: Setting) -> Derived:
     """What every party derives from the session."""
     assert isinstance(where.protocol, EncryptedSum)
-    return where.protocol._setup(where.session)
+    return where.protocol._derived(where.session)
 
 
 def codec_of(where: Setting) -> Codec:
@@ -137,7 +137,9 @@ class Hall(Run):
         sealed = ciphertext_pairs.to_bytes(self.setup.key.public_key, pairs) + proof
         member = self.setting.member(client if signer is None else signer)
         padded_hash = hashlib.sha256(padded).digest()
-        signature = self.setup.sign(member, client if whose is None else whose, padded_hash, sealed)
+        signature = self.setup.sign(
+            None if member is None else member.identity, client if whose is None else whose, padded_hash, sealed
+        )
         return EncryptedInput(memoryview(padded), memoryview(sealed + signature))
 
     def request(self, contributions: Mapping[int, bytes]) -> bytes:
@@ -188,7 +190,7 @@ def shown(message: EncryptedInput) -> bytes:
     return hashlib.sha256(message.padded).digest() + bytes(message.sealed)
 
 
-def fields(where: Setup) -> dict[str, tuple[int, int]]:
+def fields(where: Derived) -> dict[str, tuple[int, int]]:
     """Where the parts of what the committee is shown of a client begin and end."""
     ends = {"hash": HASH_BYTES, "ciphertexts": where.ciphertexts_bytes, "proof": where.proof_bytes}
     signature = where.sealed_bytes - where.ciphertexts_bytes - where.proof_bytes

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from protocols import SecAgg
 from secagg.aggregation.mean import SecureMean
+from secagg.arrays import Arrays
 from secagg.models.base import Model
 from secagg.models.softmax import SoftmaxRegression
 from secagg.simulation.devices import Devices
@@ -31,6 +32,11 @@ def devices(clients: int = 8, *, seed: int = 1, model: Model | None = None) -> D
         batch_size=4,
         seed=seed,
     )
+
+
+def updates_of(federation: Devices, weights: list[NDArray[Any]], number: int = 1) -> dict[int, Arrays]:
+    """The updates of all clients in a round from these weights."""
+    return {client: federation.train(client, weights, number) for client in federation.clients}
 
 
 def mean_for(federation: Devices, **changes: Any) -> SecureMean:

@@ -37,7 +37,7 @@ class Cohort:
         self.session = each
         self.inputs = vectors(each)
         self.codec = Codec(protocol.digest(each), protocol.message_limit(each))
-        self.rows = protocol.rounds
+        self.rows = protocol.steps
         self.clients = {
             client: Client(protocol, each, client, self.inputs[client], entropy=os.urandom) for client in each.clients
         }

@@ -7,9 +7,8 @@ import pytest
 from protocols import OrderError, RemoteError, packing
 from protocols.codec import Codec, M, Message
 from protocols.pairwise import schedule
-from protocols.pairwise.derived import Setup
-from protocols.pairwise.messages import AdvertisedKeys, KeyDirectory
-from protocols.pairwise.messages import bitmap as packed_bitmap
+from protocols.pairwise.derived import Derived
+from protocols.pairwise.messages import AdvertisedKeys, KeyDirectory, encode_clients
 from protocols.pairwise.protocol import PairwiseMasking
 from tests.conformance.cohorts import Run, Setting, stream
 
@@ -19,10 +18,10 @@ def codec(where: Setting) -> Codec:
     return Codec(where.protocol.digest(where.session), where.protocol.message_limit(where.session))
 
 
-def setup_of(where: Setting) -> Setup:
+def setup_of(where: Setting) -> Derived:
     """What every party derives from the session."""
     assert isinstance(where.protocol, PairwiseMasking)
-    return where.protocol._setup(where.session)
+    return where.protocol._derived(where.session)
 
 
 class Play(Run):
@@ -32,7 +31,7 @@ class Play(Run):
         super().__init__(where, seed=seed)
         self.setup = setup_of(where)
         self.codec = codec(where)
-        self.names = [row.name for row in where.protocol.rounds]
+        self.names = [row.name for row in where.protocol.steps]
         self.sent: dict[int, list[bytes]] = {client: [] for client in where.session.clients}
         self.drawn: dict[int, list[bytes]] = {}
         for client, vector in self.inputs.items():
@@ -61,7 +60,7 @@ class Play(Run):
 
     def bitmap(self, *members: int) -> bytes:
         """A set of clients on the wire."""
-        return packed_bitmap(members, self.setting.session)
+        return encode_clients(members, self.setting.session)
 
     def answer(self, client: int, request: bytes) -> bytes:
         """A client's reply, kept for `leaks`."""

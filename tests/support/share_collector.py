@@ -86,7 +86,7 @@ class Raid(Play):
         made = Signatures(self.setup.digest, self.setting.session.roster)
         for helper in set(corrupt) & set(shown[client]):
             who = member(helper, self.setting.session)
-            found[helper] = made.sign(who, client=helper, purpose=SURVIVORS, payload=agreed)
+            found[helper] = made.sign(who.identity, client=helper, purpose=SURVIVORS, payload=agreed)
         return Confirmations(self.bitmap(*found), b"".join(found[signer] for signer in sorted(found)))
 
 

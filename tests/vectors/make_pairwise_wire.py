@@ -22,10 +22,10 @@ import numpy as np
 from protocols import (
     Adversary,
     Client,
+    ClientTerms,
     Continue,
     Finish,
     Identity,
-    Member,
     MemoryRecord,
     Opening,
     Roster,
@@ -149,7 +149,7 @@ def client_of(case: dict[str, Any], client: int) -> Client:
     session = session_of(case)
     member = None
     if session.roster is not None:
-        member = Member(
+        member = ClientTerms(
             identity=identity_of(client),
             roster=session.roster,
             sessions=MemoryRecord(),
@@ -163,7 +163,7 @@ def client_of(case: dict[str, Any], client: int) -> Client:
         np.array(input_of(case, client), dtype=np.uint64),
         entropy=entropy_of(case, client),
         attached=attached_of(case, client),
-        member=member,
+        terms=member,
     )
 
 
@@ -174,9 +174,9 @@ def played(case: dict[str, Any]) -> dict[str, Any]:
     server, rounds, gone = Server(protocol, session), list[dict[str, Any]](), set[int]()
     step: Continue | Finish = server.start()
     while isinstance(step, Continue):
-        gone |= set(case["drops"].get(step.round, []))
+        gone |= set(case["drops"].get(step.step, []))
         replies = {c: clients[c].handle(request) for c, request in step.requests.items() if c not in gone}
-        rounds.append({"round": step.round, "requests": in_hex(dict(step.requests)), "replies": in_hex(replies)})
+        rounds.append({"round": step.step, "requests": in_hex(dict(step.requests)), "replies": in_hex(replies)})
         for client, reply in replies.items():
             server.receive(client, reply)
         step = server.advance()

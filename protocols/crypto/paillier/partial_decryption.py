@@ -90,7 +90,7 @@ def decrypt_partially(
     Args:
         share: The member's.
         ciphertexts: At least one, each in [1, n^(s+1)) and coprime to n.
-        statement: What this is for, of any length: session, round, what was added up.
+        statement: What this is for, of any length: session, step, what was added up.
         entropy: Where the proof's nonce is drawn from.
 
     Raises:

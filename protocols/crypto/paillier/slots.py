@@ -6,7 +6,7 @@ A value v of b bits, in [-2^(b-1), 2^(b-1)), is stored as v + 2^(b-1), which is 
 
 bits, the first value in the lowest one.  A sum over k clients stays below k * 2^b, so it never reaches the next slot,
 and k * 2^(b-1) is what is taken off it again: exact where all values are the largest, or the smallest.  The number of
-clients is known from the round, so nothing that depends on the values, such as an exponent, goes on the wire.
+clients is known from the step, so nothing that depends on the values, such as an exponent, goes on the wire.
 
 The guard does not make sums right that a client has spoilt with values out of range; it makes it likelier that they
 are noticed, since a sum above k * (2^b - 1) is refused.

@@ -89,6 +89,11 @@ class ThresholdKey:
         return len(self.verification_keys)
 
     @property
+    def bits(self) -> int:
+        """The bits of n."""
+        return int(self.public_key.n).bit_length()
+
+    @property
     def fingerprint(self) -> bytes:
         """32 bytes that stand for everything in it: SHA-256 of `to_bytes`."""
         return hashlib.sha256(self.to_bytes()).digest()

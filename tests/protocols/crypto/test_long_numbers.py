@@ -7,11 +7,11 @@ from typing import Any, Final
 import pytest
 
 from protocols import (
+    ClientTerms,
     Committee,
     Identity,
     Keyholder,
     LightSecAgg,
-    Member,
     MemoryOpenings,
     MemoryRecord,
     OneShot,
@@ -29,7 +29,6 @@ from protocols import (
     load,
     simulate,
 )
-from protocols.committee import check_apart
 from protocols.crypto.paillier import plaintext_proof
 from protocols.crypto.paillier.ciphertext_pairs import Pair
 from protocols.crypto.paillier.decryption_proof import Proof
@@ -38,6 +37,7 @@ from protocols.crypto.paillier.partial_decryption import PartialDecryption
 from protocols.crypto.paillier.plaintext_proof import Claim
 from protocols.crypto.paillier.public import PublicKey
 from protocols.crypto.paillier.slots import Slots
+from protocols.replay import check_apart
 from tests.support.committee_keys import SAFE_P, SAFE_Q, key_shares, threshold_key
 
 LONG: Final = 10**5000
@@ -54,9 +54,9 @@ def committee() -> Committee:
     return Committee(key=threshold_key(), members=(7, 8, 9))
 
 
-def member(**changes: Any) -> Member:
+def member(**changes: Any) -> ClientTerms:
     given: dict[str, Any] = {"identity": IDENTITY, "roster": Roster({0: IDENTITY.public}), "sessions": MemoryRecord()}
-    return Member(**{**given, "adversarial": 0.1, "minimum_contributors": 2, **changes})
+    return ClientTerms(**{**given, "adversarial": 0.1, "minimum_contributors": 2, **changes})
 
 
 def keyholder(minimum: Any) -> Keyholder:

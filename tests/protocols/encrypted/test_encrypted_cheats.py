@@ -42,7 +42,7 @@ def spoils(hall: Hall, change: Callable[[list[int]], list[int]]) -> Vector | Non
     assert "broke the rules" in str(raised)
     assert raised.culprits == frozenset()
     assert isinstance(raised.__context__, DamagedSum)
-    assert hall.server.round is None
+    assert hall.server.step is None
     return None
 
 

@@ -22,10 +22,10 @@ from protocols import (
     SessionReused,
     UnsafeOpening,
 )
-from protocols.codec import Codec
+from protocols.codec import Codec, Invitation
 from protocols.crypto.paillier.partial_decryption import PartialDecryption
 from protocols.encrypted.client import EncryptedClient
-from protocols.encrypted.messages import Contributions, Invitation, PartialOpening
+from protocols.encrypted.messages import Contributions, PartialOpening
 from protocols.encrypted.protocol import EncryptedSum
 from protocols.session import Participant
 from tests.conformance.cohorts import COMMITTEE, IDS, SNAPSHOT_KEY, Setting, setting, stream
@@ -323,7 +323,7 @@ def test_party_in_both_roles_that_was_never_invited_still_opens() -> None:
     party = CLIENTS[0]
     others = hall.honest(*(client for client in CLIENTS if client != party))
     machine = SIGNED.client(party, hall.inputs[party], stream(b"never invited"), None, MemoryOpenings())
-    assert machine.round == "encrypt_input"
+    assert machine.step == "encrypt_input"
     one, other = machine.handle(hall.request(others)), hall.member(party, MemoryOpenings()).handle(hall.request(others))
     replies = [hall.codec.decode(OPEN, PartialOpening, reply).opening for reply in (one, other)]
     values = [PartialDecryption.from_bytes(hall.setup.key, reply, hall.count).values for reply in replies]
@@ -368,7 +368,7 @@ def test_client_that_is_no_member_opens_nothing() -> None:
     assert after.closed
     with pytest.raises(OrderError):
         after.handle(request)
-    assert after.round is None
+    assert after.step is None
 
 
 def test_member_that_is_no_client_encrypts_nothing() -> None:
@@ -384,7 +384,7 @@ def test_party_without_a_share_opens_nothing_even_if_it_is_asked() -> None:
     hall = Hall(SIGNED)
     vector = SIGNED.session.checked(hall.inputs[FOURTH])
     participant = Participant(
-        client=FOURTH, vector=vector, attached=(), member=SIGNED.member(FOURTH), keyholder=None, entropy=stream(b"x")
+        client=FOURTH, vector=vector, attached=(), terms=SIGNED.member(FOURTH), keyholder=None, entropy=stream(b"x")
     )
     party = EncryptedClient(hall.setup, participant)
     honest = hall.honest()

@@ -59,7 +59,7 @@ def seal_forged_share(run: Cohort, owner: int, holder: int, sealed: Message) -> 
 
 def cut(run: "Cohort", owner: int, sealed: SealedShares) -> list[memoryview]:
     """The owner's sealed shares, one by one."""
-    setup, members = run.server._party._setup, sorted(run.server._party.state.keys)
+    setup, members = run.server._party._derived, sorted(run.server._party.state.keys)
     seeded = setup.seeded(members, owner)
     found: list[memoryview] = setup.cut(sealed.ciphertexts, [each in seeded for each in members if each != owner])
     return found

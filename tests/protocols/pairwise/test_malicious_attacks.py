@@ -14,10 +14,10 @@ from typing import Final
 import pytest
 from msgspec.structs import replace
 
-from protocols import Adversary, Member, SecAgg, SecAggPlus, Secret
+from protocols import Adversary, ClientTerms, SecAgg, SecAggPlus, Secret
 from protocols.codec import Message
 from protocols.crypto import key_agreement, sealing, shamir
-from protocols.identity import SessionRecord, Signatures
+from protocols.identity import Signatures
 from protocols.pairwise import graph
 from protocols.pairwise.derived import KEYS
 from protocols.pairwise.messages import (
@@ -26,6 +26,7 @@ from protocols.pairwise.messages import (
     SealedShares,
     Survivors,
 )
+from protocols.replay import SessionRecord
 from tests.conformance.cohorts import Setting, identity, member, setting
 from tests.support.share_collector import Loot, Raid, raid
 
@@ -132,7 +133,7 @@ class Reckoning(Setting):
 
     adversarial: float
 
-    def member(self, client: int, record: SessionRecord | None = None) -> Member | None:
+    def member(self, client: int, record: SessionRecord | None = None) -> ClientTerms | None:
         found = Setting.member(self, client, record)
         return found and dataclasses.replace(found, adversarial=self.adversarial)
 
@@ -232,7 +233,7 @@ def test_server_in_the_middle_of_every_key_is_refused_by_everyone() -> None:
 
     def own(client: int, made: AdvertisedKeys) -> bytes:
         who = dataclasses.replace(member(client, MALICIOUS.session), identity=identity(1000 + client))
-        return signatures.sign(who, client=client, purpose=KEYS, payload=made.joined)
+        return signatures.sign(who.identity, client=client, purpose=KEYS, payload=made.joined)
 
     advertised = Raid(MALICIOUS)
     advertised.to_round(SHARE)
@@ -273,7 +274,7 @@ def two_directories(split: int) -> tuple[Raid, Loot]:
     other = [key_agreement.KeyPair(Secret(b"another key of client 5, use %3d" % use)).public for use in (1, 2)]
     unsigned = AdvertisedKeys(other[0], other[1], b"")
     who = member(5, MALICIOUS.session)
-    signature = run.setup.signatures.sign(who, client=5, purpose=KEYS, payload=unsigned.joined)
+    signature = run.setup.signatures.sign(who.identity, client=5, purpose=KEYS, payload=unsigned.joined)
     changed = honest | {5: replace(unsigned, signature=signature)}
     dealt = {}
     for client in range(5):

@@ -62,7 +62,7 @@ def signed(
     if signer is not None:
         who = dataclasses.replace(who, identity=signer)
     made = Signatures(digest or run.setup.digest, run.setting.session.roster)
-    return AdvertisedKeys(*pair, made.sign(who, client=client, purpose=purpose, payload=pair[0] + pair[1]))
+    return AdvertisedKeys(*pair, made.sign(who.identity, client=client, purpose=purpose, payload=pair[0] + pair[1]))
 
 
 def elsewhere(where: Setting, **changes: object) -> Keys:

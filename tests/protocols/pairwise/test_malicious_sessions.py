@@ -13,8 +13,8 @@ import pytest
 from protocols import (
     Adversary,
     Client,
+    ClientTerms,
     MalformedMessage,
-    Member,
     MemoryRecord,
     ParameterError,
     PlainSum,
@@ -27,9 +27,9 @@ from protocols import (
     UnsafeSession,
     load,
 )
-from protocols.identity import SessionRecord
 from protocols.pairwise import parameters
 from protocols.registry import available
+from protocols.replay import SessionRecord
 from tests.conformance.cohorts import Setting, identity, member, setting, stream
 from tests.support.malicious_server import Play
 
@@ -42,11 +42,11 @@ def never(size: int) -> bytes:
 
 
 def refused_at_once(
-    kind: type[Exception], match: str, protocol: SecureSum, session: Session, who: Member | None
+    kind: type[Exception], match: str, protocol: SecureSum, session: Session, who: ClientTerms | None
 ) -> None:
     """That there is not even a machine: nothing was computed, nothing could be sent, nothing was recorded."""
     with pytest.raises(kind, match=match):
-        Client(protocol, session, 0, [0] * session.length, entropy=never, member=who)
+        Client(protocol, session, 0, [0] * session.length, entropy=never, terms=who)
 
 
 def session_of(clients: int, threshold: int) -> Session:
@@ -67,7 +67,7 @@ def test_client_refuses_thresholds_that_corrupt_clients_make_unsafe(clients: int
             elif 2 * threshold <= clients + corrupt:
                 refused_at_once(UnsafeSession, f"{(clients + corrupt) // 2 + 1} would do", protocol, session, who)
             else:
-                Client(protocol, session, 0, [0] * session.length, entropy=never, member=who)
+                Client(protocol, session, 0, [0] * session.length, entropy=never, terms=who)
 
 
 @pytest.mark.parametrize("adversarial", [0.0, 0.05, 0.1])
@@ -86,7 +86,7 @@ def test_client_refuses_share_thresholds_below_the_least_that_is_safe(neighbours
         elif threshold < least:
             refused_at_once(UnsafeSession, "share threshold", protocol, session, who)
         else:
-            Client(protocol, session, 0, [0] * session.length, entropy=never, member=who)
+            Client(protocol, session, 0, [0] * session.length, entropy=never, terms=who)
 
 
 def test_client_refuses_a_threshold_of_survivors_that_lets_two_sets_be_confirmed_on_a_sparse_graph() -> None:
@@ -98,7 +98,7 @@ def test_client_refuses_a_threshold_of_survivors_that_lets_two_sets_be_confirmed
         if threshold == 11:
             refused_at_once(UnsafeSession, "two survivor sets; 12 would do", protocol, session, who)
         else:
-            Client(protocol, session, 0, [0] * session.length, entropy=never, member=who)
+            Client(protocol, session, 0, [0] * session.length, entropy=never, terms=who)
 
 
 def test_client_takes_what_is_suggested_for_the_corrupt_clients_that_it_fears_and_not_for_fewer() -> None:
@@ -109,7 +109,7 @@ def test_client_takes_what_is_suggested_for_the_corrupt_clients_that_it_fears_an
             )
             session = session_of(clients, threshold)
             who = dataclasses.replace(member(0, session), adversarial=0.05)
-            Client(protocol, session, 0, [0] * session.length, entropy=never, member=who)
+            Client(protocol, session, 0, [0] * session.length, entropy=never, terms=who)
             wary = dataclasses.replace(who, adversarial=0.9)
             refused_at_once(UnsafeSession, ".", protocol, session, wary)
 
@@ -163,7 +163,7 @@ def test_client_with_identities_is_refused_by_every_protocol_without_a_defence(n
 
 
 def test_malicious_session_needs_a_member_and_a_roster() -> None:
-    refused_at_once(ParameterError, "needs a Member", WHERE.protocol, WHERE.session, None)
+    refused_at_once(ParameterError, "needs a ClientTerms", WHERE.protocol, WHERE.session, None)
     bare = dataclasses.replace(WHERE.session, roster=None)
     refused_at_once(ParameterError, "needs a roster", WHERE.protocol, bare, None)
 
@@ -187,7 +187,7 @@ class FileRecord:
 
 def client_with(record: SessionRecord, session: Session = WHERE.session) -> Client:
     who = dataclasses.replace(member(0, session), sessions=record)
-    return Client(WHERE.protocol, session, 0, [0] * session.length, entropy=stream(b"one"), member=who)
+    return Client(WHERE.protocol, session, 0, [0] * session.length, entropy=stream(b"one"), terms=who)
 
 
 def test_client_refuses_a_session_id_that_it_has_used_in_the_same_process() -> None:

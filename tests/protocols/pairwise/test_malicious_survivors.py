@@ -17,15 +17,16 @@ from protocols import (
     Secret,
     SessionReused,
 )
-from protocols.identity import SessionRecord, Signatures
+from protocols.identity import Signatures
 from protocols.pairwise.derived import KEYS, SHARES, SURVIVORS
 from protocols.pairwise.messages import (
     Confirmations,
     DeliveredShares,
     Survivors,
-    bitmap,
-    chosen,
+    decode_clients,
+    encode_clients,
 )
+from protocols.replay import SessionRecord
 from tests.conformance.cohorts import Setting, identity, member, setting, stream
 from tests.support.malicious_server import Play
 
@@ -52,18 +53,18 @@ def test_every_bitmap_is_a_survivor_set_and_the_rest_is_dropped() -> None:
         data = bytes([value])
         if value >= 2 ** len(CLIENTS):
             with pytest.raises(MalformedMessage, match="not of this session"):
-                chosen(data, session)
+                decode_clients(data, session)
             continue
-        survivors = chosen(data, session)
+        survivors = decode_clients(data, session)
         dropped = set(CLIENTS) - survivors
         assert survivors == {client for client in CLIENTS if value >> client & 1}
         assert survivors | dropped == set(CLIENTS)
-        assert bitmap(survivors, session) == data
+        assert encode_clients(survivors, session) == data
         seen.add(survivors)
     assert len(seen) == 2 ** len(CLIENTS)
     for data in (b"", b"\x0f\x00", bytes(2)):
         with pytest.raises(MalformedMessage, match="not of this session"):
-            chosen(data, session)
+            decode_clients(data, session)
 
 
 @pytest.mark.parametrize("body", [[b"\x0f", b"\x30"], [b"\x0f", [4, 5]], [[0, 1, 2, 3]], [[0, 0, 1, 2]], [], b"\x0f"])
@@ -80,7 +81,7 @@ def resumed(run: Play, client: int, data: bytes, record: SessionRecord) -> Clien
     """A client started again from a snapshot, with the record that it kept."""
     who = dataclasses.replace(member(client, run.setting.session), sessions=record)
     return Client.restore(
-        run.setting.protocol, run.setting.session, data, key=STORAGE, entropy=stream(b"again"), member=who
+        run.setting.protocol, run.setting.session, data, key=STORAGE, entropy=stream(b"again"), terms=who
     )
 
 
@@ -230,7 +231,7 @@ def by_another(run: Play, signer: int, client: int, **changes: bytes) -> bytes:
     who = dataclasses.replace(member(client, run.setting.session), identity=identity(signer))
     made = Signatures(changes.get("digest", run.setup.digest), run.setting.session.roster)
     purpose = changes.get("purpose", SURVIVORS)
-    return made.sign(who, client=client, purpose=purpose, payload=b"".join(agreed.values()))
+    return made.sign(who.identity, client=client, purpose=purpose, payload=b"".join(agreed.values()))
 
 
 @pytest.mark.parametrize(

@@ -294,7 +294,7 @@ def test_protocol_suggests_nothing_where_nothing_would_do(
 @pytest.mark.parametrize("where", [COMPLETE, SPARSE, SIGNED], ids=["complete", "sparse", "signed"])
 def test_sum_is_exact_and_only_the_last_round_reveals(where: Any) -> None:
     run = Play(where)
-    run.to_round(len(where.protocol.rounds) - 1)
+    run.to_round(len(where.protocol.steps) - 1)
     assert run.leaks() == set()
     replies = run.replies()
     assert run.leaks() == set(where.session.clients)

@@ -15,10 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from protocols import Client, Continue, Finish, SecAgg, SecAggPlus, Server, Session, TooFewSurvivors, simulate
-from protocols.codec import Codec
+from protocols.codec import Codec, Invitation
 from protocols.pairwise import schedule
-from protocols.pairwise.messages import AdvertisedKeys, Invitation
-from protocols.pairwise.protocol import CURIOUS_ROUNDS, PairwiseMasking
+from protocols.pairwise.messages import AdvertisedKeys
+from protocols.pairwise.protocol import CURIOUS_STEPS, PairwiseMasking
 from tests.conformance.cohorts import stream
 
 NEVER: Final = 4  # one past the last round
@@ -52,7 +52,7 @@ class Cohort:
     def graph(self, present: frozenset[int]) -> dict[int, frozenset[int]]:
         """Everyone's neighbours where these clients have advertised keys; the graph is a hash of all their keys."""
         if present not in self._graphs:
-            setup = self.protocol._setup(self.session)
+            setup = self.protocol._derived(self.session)
             codec = Codec(setup.digest, self.protocol.message_limit(self.session))
             first = (codec.encode(0, Invitation()),)
             leaves = {
@@ -168,7 +168,7 @@ def test_secaggplus_sums_exactly_for_every_set_of_drops(
     assert 0 < sum(summed) < len(summed)
 
 
-NAMES = tuple(row.name for row in CURIOUS_ROUNDS)
+NAMES = tuple(row.name for row in CURIOUS_STEPS)
 
 
 @settings(max_examples=25, deadline=None)

@@ -106,7 +106,7 @@ def masked_bytes(entry: int) -> "np.ndarray[tuple[int], np.dtype[np.uint8]]":
     vector: Vector = np.full(session.length, entry, dtype=np.uint64)
     seen: list[Transmission] = []
     simulate(SecAgg(), session, dict.fromkeys(session.clients, vector), tap=seen.append)
-    sent = next(each.data for each in seen if each.round == "mask_input" and each.sender == 1)
+    sent = next(each.data for each in seen if each.step == "mask_input" and each.sender == 1)
     packed = Codec(SecAgg().digest(session), len(sent)).decode(2, MaskedInput, sent).packed
     return np.frombuffer(packed, dtype=np.uint8)
 

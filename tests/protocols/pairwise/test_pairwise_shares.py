@@ -52,7 +52,12 @@ class Dealing(Play):
     def signed(self, client: int, shared: SealedShares) -> SealedShares:
         who = member(client, self.setting.session) if self.setting.session.roster else None
         signatures = Signatures(self.setup.digest, self.setting.session.roster)
-        return replace(shared, signature=signatures.sign(who, client=client, purpose=SHARES, payload=shared.joined))
+        return replace(
+            shared,
+            signature=signatures.sign(
+                None if who is None else who.identity, client=client, purpose=SHARES, payload=shared.joined
+            ),
+        )
 
     def holders(self, owner: int) -> tuple[int, ...]:
         return tuple(self.server._party.state.holders[owner])
@@ -217,7 +222,9 @@ def test_dealer_that_advertised_another_key_is_named_if_it_leaves(where: Setting
         other = key_agreement.KeyPair(Secret(b"another masking key of client 2.")).public
         unsigned = AdvertisedKeys(state.advertised.sealing, other, b"")
         who = member(2, where.session) if where.session.roster else None
-        signature = run.setup.signatures.sign(who, client=2, purpose=KEYS, payload=unsigned.joined)
+        signature = run.setup.signatures.sign(
+            None if who is None else who.identity, client=2, purpose=KEYS, payload=unsigned.joined
+        )
         state.advertised = replace(unsigned, signature=signature)
         replies[2] = run.codec.encode(0, state.advertised)
         run.deliver(replies)

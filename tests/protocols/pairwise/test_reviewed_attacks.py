@@ -10,8 +10,8 @@ import pytest
 from protocols import (
     Adversary,
     Client,
+    ClientTerms,
     LightSecAgg,
-    Member,
     MemoryRecord,
     ParameterError,
     RemoteError,
@@ -34,8 +34,8 @@ DEALING: Final = [
 ]
 
 
-def terms(clients: int, adversarial: float) -> Member:
-    return Member(
+def terms(clients: int, adversarial: float) -> ClientTerms:
+    return ClientTerms(
         identity=identity(0),
         roster=Roster({client: identity(client).public for client in range(clients)}),
         sessions=MemoryRecord(),
@@ -49,14 +49,14 @@ def test_server_cannot_invite_few_to_make_the_corrupt_ones_count_less(threshold:
     """30 pinned, a tenth corrupt: a session of 9 may have all three, so its threshold must exceed 6."""
     where = setting(SecAgg(adversary=Adversary.MALICIOUS), tuple(range(9)), threshold)
     with pytest.raises(UnsafeSession, match="7 would do"):
-        Client(where.protocol, where.session, 0, [0] * 40, entropy=bytes, member=terms(30, 0.1))
+        Client(where.protocol, where.session, 0, [0] * 40, entropy=bytes, terms=terms(30, 0.1))
 
 
 def test_client_takes_part_where_even_all_corrupt_ones_are_too_few() -> None:
     where = setting(SecAgg(adversary=Adversary.MALICIOUS), tuple(range(9)), 7)
-    assert not Client(where.protocol, where.session, 0, [0] * 40, entropy=bytes, member=terms(30, 0.1)).closed
+    assert not Client(where.protocol, where.session, 0, [0] * 40, entropy=bytes, terms=terms(30, 0.1)).closed
     with pytest.raises(UnsafeSession, match="hides nothing"):
-        Client(where.protocol, where.session, 0, [0] * 40, entropy=bytes, member=terms(80, 0.1))
+        Client(where.protocol, where.session, 0, [0] * 40, entropy=bytes, terms=terms(80, 0.1))
 
 
 @pytest.mark.parametrize("where", DEALING[:3], ids=lambda each: each.label)
@@ -146,8 +146,8 @@ def test_machines_say_whose_and_where_they_are() -> None:
     run = Play(DEALING[0])
     assert [machine.client for machine in run.clients.values()] == list(range(5))
     for name in run.names:
-        assert run.server.round == name
-        assert {machine.round for machine in run.clients.values()} == {name}
+        assert run.server.step == name
+        assert {machine.step for machine in run.clients.values()} == {name}
         run.deliver(run.replies())
-    assert run.server.round is None
-    assert {machine.round for machine in run.clients.values()} == {None}
+    assert run.server.step is None
+    assert {machine.step for machine in run.clients.values()} == {None}

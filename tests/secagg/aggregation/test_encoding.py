@@ -104,7 +104,7 @@ def test_encoding_decodes_to_the_exact_mean_within_its_bound(
         for index, arrays in enumerate(inputs)
     ]
     try:
-        mean = encoding.decode(summed(encoded, encoding), contributors=count, rotation=turn)
+        mean = encoding.decode(summed(encoded, encoding), contributors=count, rotation=turn).mean
     except EncodingError:
         assert weighted
         assert encoding.rounding_bound(contributors=count, total_weight=math.fsum(drawn)) == math.inf
@@ -121,7 +121,7 @@ def test_encoding_bound_is_not_far_above_what_happens() -> None:
     turn, entropy = rotation(encoding), stream(b"tight")
     inputs = [updates(encoding, "f8", client) for client in range(4)]
     total = summed([encoding.encode(u, weight=None, rotation=turn, entropy=entropy) for u in inputs], encoding)
-    found = encoding.decode(total, contributors=4, rotation=turn)[0]
+    found = encoding.decode(total, contributors=4, rotation=turn).mean[0]
     error = np.abs(found - exact_mean(inputs, None, encoding)[0]).max()
     assert encoding.rounding_bound(contributors=4) / 100 < error <= encoding.rounding_bound(contributors=4)
 
@@ -210,7 +210,7 @@ def test_encoding_full_cohort_at_the_extremes_does_not_wrap(
     turned = turn.restore(2.0 * np.eye(1, encoding.length)[0])
     for direction in (plain, -plain, turned, -turned):
         vectors = [encoding.encode([direction], weight=None, rotation=turn, entropy=entropy) for _ in range(50)]
-        mean = encoding.decode(summed(vectors, encoding), contributors=50, rotation=turn)[0]
+        mean = encoding.decode(summed(vectors, encoding), contributors=50, rotation=turn).mean[0]
         assert np.abs(mean - clip_l2([direction], bound=2.0).arrays[0]).max() <= bound
 
 
@@ -220,7 +220,7 @@ def test_encoding_full_cohort_of_least_and_most_weight_does_not_wrap() -> None:
     update = [np.full((3, 4), 9.0), np.zeros(5)]
     for weights in ([10.0] * 30, [10.0, *[1e-3] * 29]):
         vectors = [encoding.encode(update, weight=w, rotation=turn, entropy=entropy) for w in weights]
-        mean = encoding.decode(summed(vectors, encoding), contributors=30, rotation=turn)
+        mean = encoding.decode(summed(vectors, encoding), contributors=30, rotation=turn).mean
         bound = encoding.rounding_bound(contributors=30, total_weight=math.fsum(weights))
         assert bound < 0.01
         assert np.abs(mean[0] - 1.5 / math.sqrt(12)).max() <= bound
@@ -353,7 +353,7 @@ def test_encoding_at_the_ends_of_its_range_carries_the_largest_sum(clip: float, 
         return
     turn, update = rotation(encoding), np.full(dimension, clip / math.sqrt(dimension))
     vectors = [encoding.encode([update], weight=1e270, rotation=turn, entropy=stream(b"%d" % c)) for c in range(3)]
-    found = encoding.decode(summed(vectors, encoding), contributors=3, rotation=turn)[0]
+    found = encoding.decode(summed(vectors, encoding), contributors=3, rotation=turn).mean[0]
     bound = encoding.rounding_bound(contributors=3, total_weight=3e270)
     assert np.abs(found - clip_l2([update], bound=clip).arrays[0]).max() <= bound
 

@@ -19,6 +19,7 @@ from protocols.errors import ParameterError
 from secagg.aggregation.encoding import Weighting
 from secagg.aggregation.mean import SecureMean, Target
 from secagg.aggregation.residues import centred, reduced
+from secagg.engines.memory import simulate_mean
 from secagg.errors import ConfigurationError, EncodingError, ModulusTooSmall, UnusableMean
 from secagg.training.plain import plain_mean
 from tests.conformance.cohorts import stream
@@ -88,10 +89,10 @@ def test_mean_without_noise_is_the_plain_one_entry_by_entry(
     mean = planned(10, protocol=protocol, minimum_contributors=6, **(WEIGHED if weighted else {}))
     given = updates(mean, seed)
     weights = dict(enumerate(np.random.default_rng(seed).uniform(0.5, 20, 10).tolist())) if weighted else None
-    names = [row.name for row in protocol.rounds]
+    names = [row.name for row in protocol.steps]
     vanishing = data.draw(st.dictionaries(st.integers(0, 9), st.sampled_from(names), max_size=3))
     drops = {name: [client for client, place in vanishing.items() if place == name] for name in names}
-    release = mean.run(given, weights=weights, drops=drops, entropy=stream(b"%d" % seed))
+    release = simulate_mean(mean, given, weights=weights, drops=drops, entropy=stream(b"%d" % seed))
     counted: Mapping[int, float] = weights or dict.fromkeys(range(10), 1.0)
     right = plain_mean({c: given[c] for c in release.contributors}, clip_l2=1.0, weight=counted.__getitem__)
     assert [array.shape for array in release.mean] == SHAPES
@@ -112,7 +113,9 @@ def test_mean_modulo_an_odd_number_is_the_plain_one_entry_by_entry(
     assert mean.session(bytes(16)).modulus == mean.encoding.modulus == 2**bits - 1
     given = updates(mean, seed)
     weights = dict(enumerate(np.random.default_rng(seed).uniform(0.5, 20, 10).tolist())) if weighted else None
-    release = mean.run(given, weights=weights, drops={"contribute": range(dropping)}, entropy=stream(b"%d" % seed))
+    release = simulate_mean(
+        mean, given, weights=weights, drops={"contribute": range(dropping)}, entropy=stream(b"%d" % seed)
+    )
     counted: Mapping[int, float] = weights or dict.fromkeys(range(10), 1.0)
     right = plain_mean({c: given[c] for c in release.contributors}, clip_l2=1.0, weight=counted.__getitem__)
     assert len(release.contributors) == 10 - dropping
@@ -147,7 +150,7 @@ def test_mean_that_a_protocols_moduli_do_not_hold_is_refused() -> None:
 def test_mean_weighs_by_ratio_and_clips_each_client() -> None:
     mean = planned(3, minimum_contributors=2, shapes=[(2,)], **WEIGHED)
     given = {0: [np.array([0.5, 0.0])], 1: [np.array([0.0, 30.0])], 2: [np.array([0.0, 0.0])]}
-    release = mean.run(given, weights={0: 5.0, 1: 10.0, 2: 20.0})
+    release = simulate_mean(mean, given, weights={0: 5.0, 1: 10.0, 2: 20.0})
     assert release.rounding_bound is not None
     assert largest_difference(release.mean, [np.array([2.5 / 35, 10 / 35])]) <= release.rounding_bound < 1e-4
 
@@ -155,7 +158,7 @@ def test_mean_weighs_by_ratio_and_clips_each_client() -> None:
 def test_mean_takes_numbers_as_arrays_of_no_dimension() -> None:
     mean = planned(3, shapes=[(), (2,)], clip_l2=10.0, protocol=PlainSum())
     numbers: list[Any] = [np.float64(1), np.float32(2), 3.0]
-    release = mean.run({client: [number, np.full(2, number)] for client, number in enumerate(numbers)})
+    release = simulate_mean(mean, {client: [number, np.full(2, number)] for client, number in enumerate(numbers)})
     assert [array.shape for array in release.mean] == [(), (2,)]
     assert release.rounding_bound is not None
     np.testing.assert_allclose(release.mean[0], 2.0, atol=release.rounding_bound)
@@ -164,7 +167,9 @@ def test_mean_takes_numbers_as_arrays_of_no_dimension() -> None:
 def test_mean_costs_every_party_its_work() -> None:
     ticks = iter(range(10**9))
     mean = planned()
-    release = mean.run(updates(mean), drops={mean.protocol.rounds[-1].name: [3]}, clock=lambda: float(next(ticks)))
+    release = simulate_mean(
+        mean, updates(mean), drops={mean.protocol.steps[-1].name: [3]}, clock=lambda: float(next(ticks))
+    )
     assert set(release.cost.client_s) == set(mean.clients)
     assert min(release.cost.client_s.values()) > 0
     assert release.cost.server_s > 0
@@ -206,7 +211,7 @@ def test_mean_as_released_has_noise_of_the_promised_variance() -> None:
 
     def tail() -> float:
         zero = {client: [np.zeros(2**12)] for client in mean.clients}
-        release = mean.run(zero, drops={mean.protocol.rounds[1].name: [0]})
+        release = simulate_mean(mean, zero, drops={mean.protocol.steps[1].name: [0]})
         sigma = noise.local_sigma * math.sqrt(len(release.contributors)) * mean.encoding.granularity
         scaled = release.mean[0] * len(release.contributors) / sigma
         return float(stats.chi2.cdf((scaled**2).sum(), 2**12))
@@ -268,10 +273,10 @@ def test_mean_refuses_what_no_noise_can_reach() -> None:
 
 def test_mean_below_its_least_number_of_contributors_is_not_released() -> None:
     mean = planned(8, minimum_contributors=6)
-    first = mean.protocol.rounds[0].name
-    assert len(mean.run(updates(mean), drops={first: [1, 2]}).contributors) == 6
+    first = mean.protocol.steps[0].name
+    assert len(simulate_mean(mean, updates(mean), drops={first: [1, 2]}).contributors) == 6
     with pytest.raises(TooFewSurvivors):
-        mean.run(updates(mean), drops={first: [1, 2, 3]})
+        simulate_mean(mean, updates(mean), drops={first: [1, 2, 3]})
 
 
 def test_mean_session_is_that_of_everything_agreed() -> None:
@@ -314,7 +319,7 @@ def test_mean_refuses_another_cohort_before_anything_is_sent(case: str) -> None:
     mean, tap = planned(4, shapes=[(2,)]), Tap()
     arguments = {"updates": {c: [np.zeros(2)] for c in range(4)}} | BAD_COHORTS[case]
     with pytest.raises(ConfigurationError):
-        mean.run(**arguments, tap=tap)
+        simulate_mean(mean, **arguments, tap=tap)
     assert not tap.seen
 
 
@@ -322,7 +327,7 @@ def test_mean_refuses_another_cohort_before_anything_is_sent(case: str) -> None:
 def test_mean_refuses_a_part_of_the_weights_before_anything_is_sent(weights: dict[int, float] | None) -> None:
     mean, tap = planned(4, **WEIGHED), Tap()
     with pytest.raises(ConfigurationError, match="weights"):
-        mean.run(updates(mean), weights=weights, tap=tap)
+        simulate_mean(mean, updates(mean), weights=weights, tap=tap)
     assert not tap.seen
 
 
@@ -344,7 +349,7 @@ def test_mean_refuses_one_bad_contribution_before_anything_is_sent(
     mean, tap = planned(4, shapes=[(2,)], **WEIGHED), Tap()
     given = {**updates(mean), 3: last}
     with pytest.raises(error):
-        mean.run(given, weights={0: 1.0, 1: 1.0, 2: 1.0, 3: weight}, tap=tap)
+        simulate_mean(mean, given, weights={0: 1.0, 1: 1.0, 2: 1.0, 3: weight}, tap=tap)
     assert not tap.seen
 
 
@@ -374,7 +379,7 @@ def test_mean_names_the_client_whose_update_it_refuses_and_nothing_is_drawn_or_s
         return bytes(size)
 
     with pytest.raises(error, match=f"^{match}"):
-        mean.run(updates(mean) | {6: update}, tap=tap, entropy=entropy)
+        simulate_mean(mean, updates(mean) | {6: update}, tap=tap, entropy=entropy)
     assert not tap.seen
     assert drawn == [16]  # the session's id alone: no rounding, no noise, no keys
     with pytest.raises(error, match=f"^{match}"):
@@ -385,7 +390,7 @@ def test_mean_names_the_client_whose_update_it_refuses_and_nothing_is_drawn_or_s
 def test_mean_names_the_client_whose_weight_it_refuses(weight: Any) -> None:
     mean, tap = planned(4, **WEIGHED), Tap()
     with pytest.raises(EncodingError, match=r"^client 2: weight: expected a number in \(0, 20\]$"):
-        mean.run(updates(mean), weights=dict.fromkeys(mean.clients, 1.0) | {2: weight}, tap=tap)
+        simulate_mean(mean, updates(mean), weights=dict.fromkeys(mean.clients, 1.0) | {2: weight}, tap=tap)
     assert not tap.seen
 
 
@@ -403,16 +408,16 @@ def test_mean_names_the_clients_that_are_missing_and_those_that_are_not_its_own(
         (None, "updates: expected a mapping from client ids, found NoneType"),
     ):
         with pytest.raises(ConfigurationError, match=match):
-            mean.run(changed)  # type: ignore[arg-type]
+            simulate_mean(mean, changed)  # type: ignore[arg-type]
     weighted = planned(3, minimum_contributors=2, **WEIGHED)
     for weights, match in (([1.0] * 3, "weights: expected a mapping"), ({0: 1.0, 1: 1.0}, "weights: .*client 2$")):
         with pytest.raises(ConfigurationError, match=match):
-            weighted.run(updates(weighted), weights=weights)  # type: ignore[arg-type]
+            simulate_mean(weighted, updates(weighted), weights=weights)  # type: ignore[arg-type]
 
 
 def test_mean_takes_updates_that_can_be_read_once() -> None:
     mean = planned(4, shapes=[(2,)], minimum_contributors=2)
-    release = mean.run({client: (np.full(2, 0.25) for _ in range(1)) for client in mean.clients})  # type: ignore[misc]
+    release = simulate_mean(mean, {client: (np.full(2, 0.25) for _ in range(1)) for client in mean.clients})  # type: ignore[misc]
     np.testing.assert_allclose(release.mean[0], 0.25, atol=1e-4)
 
 
@@ -446,7 +451,7 @@ def test_mean_takes_ids_of_numpy_and_names_of_choices() -> None:
     assert {type(client) for client in mean.clients} == {int}
     assert mean.session(bytes(16)) == same.session(bytes(16))
     given = {np.int64(client): update for client, update in updates(mean).items()}
-    release = mean.run(given, weights={np.uint8(client): 10.0 for client in mean.clients})  # type: ignore[arg-type, misc]
+    release = simulate_mean(mean, given, weights={np.uint8(client): 10.0 for client in mean.clients})  # type: ignore[arg-type, misc]
     assert release.contributors == mean.clients
     assert {type(client) for client in release.contributors} == {int}
     assert planned(clients=list(np.arange(8))).clients == tuple(range(8))
@@ -476,9 +481,9 @@ def test_target_refuses_choices_by_name(name: str, found: Any) -> None:
 
 def test_mean_refuses_drops_that_cannot_be_before_anything_is_sent() -> None:
     mean, tap = planned(), Tap()
-    for drops in ({"no such round": [1]}, {mean.protocol.rounds[0].name: [99]}):
+    for drops in ({"no such round": [1]}, {mean.protocol.steps[0].name: [99]}):
         with pytest.raises(ParameterError):
-            mean.run(updates(mean), drops=drops, tap=tap)
+            simulate_mean(mean, updates(mean), drops=drops, tap=tap)
     assert not tap.seen
 
 
@@ -516,9 +521,9 @@ def test_mean_server_sees_nothing_of_an_update_but_masked_integers() -> None:
     given = updates(mean)
     other = {**given, 5: [array + 0.125 for array in given[5]]}
     for tap, each in zip(taps, (given, other), strict=True):
-        mean.run(each, tap=tap, entropy=stream(b"same"))
+        simulate_mean(mean, each, tap=tap, entropy=stream(b"same"))
     pairs = list(zip(taps[0].seen, taps[1].seen, strict=True))
-    changed = {(one.round, one.sender) for one, two in pairs if one.data != two.data}
+    changed = {(one.step, one.sender) for one, two in pairs if one.data != two.data}
     assert len(changed) == 1
     assert next(iter(changed))[1] == 5
     assert all(len(one.data) == len(two.data) for one, two in pairs)
@@ -527,7 +532,7 @@ def test_mean_server_sees_nothing_of_an_update_but_masked_integers() -> None:
 def test_mean_rounding_bound_is_of_the_clipped_updates() -> None:
     mean = planned(4, shapes=[(3,)])
     given = {client: [np.array([10.0 * client, 1.0, -5.0])] for client in mean.clients}
-    release = mean.run(given)
+    release = simulate_mean(mean, given)
     right = sum(clip_l2(given[client], bound=1.0).arrays[0] for client in mean.clients) / 4
     assert release.rounding_bound is not None
     assert np.abs(release.mean[0] - right).max() <= release.rounding_bound
@@ -536,7 +541,7 @@ def test_mean_rounding_bound_is_of_the_clipped_updates() -> None:
 def test_mean_weighted_and_noisy_does_not_tell_the_total_weight() -> None:
     mean = planned(10, target=TARGET, minimum_contributors=6, **WEIGHED)
     updates = {client: [np.zeros(shape) for shape in mean.encoding.shapes] for client in range(10)}
-    release = mean.run(updates, weights=dict.fromkeys(range(10), mean.encoding.max_weight))
+    release = simulate_mean(mean, updates, weights=dict.fromkeys(range(10), mean.encoding.max_weight))
     assert release.rounding_bound is None
 
 
@@ -552,10 +557,10 @@ def test_mean_weighted_and_noisy_stays_within_the_clip_however_light_the_weights
             total += mean.contribution(given[client], rotation=rotation, weight=1.0, entropy=entropy).vector
         total &= np.uint64(mean.encoding.modulus - 1)
         try:
-            plain = mean.encoding.decode(total, contributors=100, rotation=rotation)
+            plain = mean.encoding.decode(total, contributors=100, rotation=rotation).mean
         except UnusableMean:
             continue
-        found = mean.decode(total, contributors=100, rotation=rotation)
+        found = mean.decode(total, contributors=100, rotation=rotation).mean
         norms.append(l2_norm(plain))
         assert l2_norm(found) <= mean.encoding.clip_l2
         factor = min(1.0, mean.encoding.clip_l2 / norms[-1])
@@ -566,7 +571,7 @@ def test_mean_weighted_and_noisy_stays_within_the_clip_however_light_the_weights
 def test_mean_takes_numbers_of_numpy() -> None:
     mean = planned(4, clip_l2=np.float32(0.5), weighting=Weighting.WEIGHTED, max_weight=np.int64(20))
     given = updates(mean)
-    release = mean.run(given, weights=dict.fromkeys(mean.clients, 20.0))
+    release = simulate_mean(mean, given, weights=dict.fromkeys(mean.clients, 20.0))
     assert release.contributors == mean.clients
 
 

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from dp.noise.distributed import DistributedDiscreteGaussian
 from protocols import (
     Adversary,
+    ClientTerms,
     Committee,
     Keyholder,
-    Member,
     MemoryOpenings,
     OneShot,
     PaillierSum,
@@ -25,8 +25,9 @@ from protocols.errors import ParameterError, UnsafeSession
 from secagg.aggregation.encoding import Weighting
 from secagg.aggregation.mean import SecureMean, Target
 from secagg.aggregation.residues import centred
+from secagg.engines.memory import simulate_mean
 from secagg.errors import ConfigurationError
-from secagg.simulation.identities import simulated_members
+from secagg.simulation.identities import simulated_terms
 from secagg.training.plain import plain_mean
 from tests.support.committee_keys import key_shares, threshold_key
 
@@ -66,7 +67,7 @@ def updates(scale: float = 1.0) -> dict[int, list[NDArray[np.float64]]]:
 @BOTH
 def test_mean_that_a_committee_opens_is_the_plain_one_whoever_vanishes(kind: type[EncryptedSum]) -> None:
     drops = {"encrypt_input": [2, 5], "open_sum": [40]}
-    release = planned(kind()).run(updates(), keyholders=keyholders(), drops=drops)
+    release = simulate_mean(planned(kind()), updates(), keyholders=keyholders(), drops=drops)
     assert release.contributors == (0, 1, 3, 4, 6, 7)
     assert release.dropped == {2: "encrypt_input", 5: "encrypt_input", 40: "open_sum"}
     right = plain_mean({client: updates()[client] for client in release.contributors}, clip_l2=1.0)
@@ -80,7 +81,7 @@ def test_mean_that_a_committee_opens_may_be_weighted_and_noisy() -> None:
     target = dataclasses.replace(TARGET, epsilon=1e6)
     mean = planned(PaillierSum(), target=target, weighting=Weighting.WEIGHTED, max_weight=4.0)
     weights = {client: 1.0 + client % 4 for client in CLIENTS}
-    release = mean.run(updates(), weights=weights, keyholders=keyholders())
+    release = simulate_mean(mean, updates(), weights=weights, keyholders=keyholders())
 
     def farthest(clients: Collection[int]) -> float:
         right = plain_mean({client: updates()[client] for client in clients}, clip_l2=1.0, weight=weights.__getitem__)
@@ -135,10 +136,10 @@ def test_mean_needs_keyholders_exactly_of_its_committee() -> None:
     some = {member: each for member, each in keyholders().items() if member != 40}
     for wrong in (None, {}, some, {**keyholders(), 41: keyholders()[40]}):
         with pytest.raises(ConfigurationError, match="keyholders must be given for the whole committee"):
-            mean.run(updates(), keyholders=wrong, tap=seen.append)
+            simulate_mean(mean, updates(), keyholders=wrong, tap=seen.append)
     for wrong in ({}, keyholders()):
         with pytest.raises(ConfigurationError, match="keyholders must be given"):
-            planned(SecAgg(), committee=None).run(updates(), keyholders=wrong, tap=seen.append)
+            simulate_mean(planned(SecAgg(), committee=None), updates(), keyholders=wrong, tap=seen.append)
     assert not seen
 
 
@@ -151,16 +152,16 @@ def test_committee_is_part_of_the_session() -> None:
 
 def test_committee_opens_no_two_means_of_one_context_that_differ_in_few() -> None:
     mean, holders = planned(PaillierSum()), keyholders(minimum_contributors=3)
-    mean.run(updates(), keyholders=holders, context=b"round 1")
-    mean.run(updates(), keyholders=holders, context=b"round 1")
+    simulate_mean(mean, updates(), keyholders=holders, context=b"round 1")
+    simulate_mean(mean, updates(), keyholders=holders, context=b"round 1")
     for gone in ([6, 7], [5, 6, 7]):  # fewer than the session's threshold, though not than the members' minimum
         with pytest.raises(TooFewSurvivors, match="open_sum: 0 answered"):
-            mean.run(updates(), keyholders=holders, context=b"round 1", drops={"encrypt_input": gone})
-    mean.run(updates(), keyholders=holders, context=b"round 2", drops={"encrypt_input": [6, 7]})
+            simulate_mean(mean, updates(), keyholders=holders, context=b"round 1", drops={"encrypt_input": gone})
+    simulate_mean(mean, updates(), keyholders=holders, context=b"round 2", drops={"encrypt_input": [6, 7]})
 
 
-def against_malice(**changes: Any) -> tuple[SecureMean, dict[int, Member], dict[int, Keyholder]]:
-    members = simulated_members(CLIENTS, committee=COMMITTEE.key, **TERMS)
+def against_malice(**changes: Any) -> tuple[SecureMean, dict[int, ClientTerms], dict[int, Keyholder]]:
+    members = simulated_terms(CLIENTS, committee=COMMITTEE.key, **TERMS)
     roster = members[0].roster
     return (
         planned(PaillierSum(adversary=Adversary.MALICIOUS), roster=roster),
@@ -171,7 +172,7 @@ def against_malice(**changes: Any) -> tuple[SecureMean, dict[int, Member], dict[
 
 def test_mean_against_a_malicious_server_is_opened_by_a_committee_that_members_pinned() -> None:
     mean, members, holders = against_malice()
-    release = mean.run(updates(), members=members, keyholders=holders, drops={"encrypt_input": [0]})
+    release = simulate_mean(mean, updates(), terms=members, keyholders=holders, drops={"encrypt_input": [0]})
     right = plain_mean({client: updates()[client] for client in range(1, 8)}, clip_l2=1.0)
     assert release.rounding_bound is not None
     for found, each in zip(release.mean, right, strict=True):
@@ -184,14 +185,14 @@ def test_members_keep_out_of_a_mean_of_a_committee_that_they_have_not_pinned(pin
     seen = list[Transmission]()
     doubting = {**members, 4: dataclasses.replace(members[4], committee=pinned)}
     with pytest.raises(UnsafeSession, match="another key than the one that this client has pinned"):
-        mean.run(updates(), members=doubting, keyholders=holders, tap=seen.append)
+        simulate_mean(mean, updates(), terms=doubting, keyholders=holders, tap=seen.append)
     assert not seen
 
 
 def test_committee_members_keep_out_of_a_mean_below_their_own_minimum() -> None:
     mean, members, holders = against_malice(minimum_contributors=6)
     with pytest.raises(UnsafeSession, match="none below 6"):
-        mean.run(updates(), members=members, keyholders=holders)
+        simulate_mean(mean, updates(), terms=members, keyholders=holders)
 
 
 @BOTH
@@ -204,12 +205,12 @@ def test_members_compare_sums_of_the_same_round_however_it_was_planned(kind: typ
     }
     everyone, fewer = planned(kind()), planned(kind(), clients=range(7), modulus_bits=25)
     assert everyone.encoding != fewer.encoding
-    everyone.run(updates(), keyholders=holders, context=b"round 7")
+    simulate_mean(everyone, updates(), keyholders=holders, context=b"round 7")
     some = {client: each for client, each in updates().items() if client < 7}
     holders = {member: dataclasses.replace(each, openings=openings) for member, each in holders.items()}
     with pytest.raises(TooFewSurvivors):
-        fewer.run(some, keyholders=holders, context=b"round 7")
-    assert fewer.run(some, keyholders=holders, context=b"round 8").contributors == tuple(range(7))
+        simulate_mean(fewer, some, keyholders=holders, context=b"round 7")
+    assert simulate_mean(fewer, some, keyholders=holders, context=b"round 8").contributors == tuple(range(7))
 
 
 def test_mean_drops_a_bound_on_entries_that_its_own_encoding_may_exceed() -> None:

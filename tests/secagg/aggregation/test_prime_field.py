@@ -7,6 +7,7 @@ import pytest
 
 from protocols import available, load
 from secagg.aggregation.mean import SecureMean, Target
+from secagg.engines.memory import simulate_mean
 from secagg.training.plain import plain_mean
 from tests.support.commands import SMALL, secagg
 
@@ -34,8 +35,8 @@ def test_prime_field_mean_is_the_plain_one_at_every_dropout(bits: int) -> None:
     assert mean.encoding.modulus == PRIMES[bits]
     generator = np.random.default_rng(bits)
     updates = {c: [generator.normal(size=(7, 3)), np.asarray(generator.normal())] for c in mean.clients}
-    for row in mean.protocol.rounds:
-        release = mean.run(updates, drops={row.name: [1, 6]})
+    for row in mean.protocol.steps:
+        release = simulate_mean(mean, updates, drops={row.name: [1, 6]})
         right = plain_mean({c: updates[c] for c in release.contributors}, clip_l2=1.0)
         assert release.rounding_bound is not None
         for found, each in zip(release.mean, right, strict=True):
@@ -46,7 +47,7 @@ def test_prime_field_mean_carries_noise() -> None:
     """Updates of zero: noise within its tail bound is left, and nothing wraps; false alarm rate below 1e-6."""
     mean = planned(31, Target(epsilon=8.0, delta=1e-3, releases=1, colluding=2))
     assert mean.noise is not None
-    release = mean.run({client: [np.zeros((7, 3)), np.zeros(())] for client in mean.clients})
+    release = simulate_mean(mean, {client: [np.zeros((7, 3)), np.zeros(())] for client in mean.clients})
     reach = mean.noise.tail_bound(8, 1e-6) * mean.encoding.granularity / 8
     rotated = reach * np.sqrt(mean.encoding.length)
     assert 0 < max(float(np.abs(array).max()) for array in release.mean) <= rotated

@@ -8,6 +8,7 @@ import pytest
 
 from protocols import Adversary, Committee, Keyholder, MemoryOpenings, OneShot, PaillierSum
 from protocols.errors import UnsafeSession
+from secagg.engines.memory import InMemory
 from secagg.errors import CheckpointError, ConfigurationError
 from secagg.reports.costs import quantity
 from secagg.reports.report import RunReport
@@ -92,7 +93,9 @@ def test_training_that_a_committee_opens_is_plain_averaging_of_who_sent_a_messag
         member: Keyholder(share=share, openings=MemoryOpenings(), minimum_contributors=5)
         for member, share in zip(committee.members, key_shares(1, 3, 2), strict=True)
     }
-    secure = SecureAveraging(devices=federation, test=test, mean=mean, dropping=2, keyholders=keyholders)
+    secure = SecureAveraging(
+        engine=InMemory(federation, dropping=2, keyholders=keyholders), model=federation.model, test=test, mean=mean
+    )
     plain = PlainAveraging(devices=devices(8), test=test, clip_l2=0.5)
     for _ in range(3):
         record = secure.round()
@@ -103,9 +106,12 @@ def test_training_that_a_committee_opens_is_plain_averaging_of_who_sent_a_messag
         assert len(secure.contributors) == 6
         for found, right in zip(secure.state.weights, plain.state.weights, strict=True):
             np.testing.assert_allclose(found, right, atol=1e-3)
-    for wrong in ({"mean": mean}, {"mean": mean_for(federation), "keyholders": keyholders}):
-        with pytest.raises(ConfigurationError, match="keyholders are needed exactly where"):
-            SecureAveraging(devices=federation, test=test, **wrong)
+    for planned, engine in (
+        (mean, InMemory(federation)),
+        (mean_for(federation), InMemory(federation, keyholders=keyholders)),
+    ):
+        with pytest.raises(ConfigurationError, match="keyholders must be given for the whole committee"):
+            SecureAveraging(engine=engine, model=federation.model, test=test, mean=planned)
 
 
 def test_prepared_committee_is_of_parties_of_their_own_with_the_runs_terms(keys: Path) -> None:
@@ -129,9 +135,9 @@ def test_prepared_members_and_committee_pin_each_other_against_a_malicious_serve
     prepared = prepare(config(keys, protocol="oneshot", adversary="malicious"))
     assert isinstance(prepared.mean.protocol, OneShot)
     assert prepared.mean.protocol.adversary is Adversary.MALICIOUS
-    assert prepared.members is not None
+    assert prepared.terms is not None
     assert prepared.keyholders is not None
-    assert {each.committee for each in prepared.members.values()} == {threshold_key(1, 3, 2)}
+    assert {each.committee for each in prepared.terms.values()} == {threshold_key(1, 3, 2)}
     assert {each.roster for each in prepared.keyholders.values()} == {prepared.mean.roster}
 
 
@@ -232,11 +238,10 @@ def test_round_that_is_done_again_after_a_crash_may_have_other_contributors(keys
     for dropping in (0, 1):
         prepared = prepare(config(keys, epsilon=float("inf")))
         training = SecureAveraging(
-            devices=prepared.devices,
+            engine=InMemory(prepared.devices, dropping=dropping, keyholders=prepared.keyholders),
+            model=prepared.devices.model,
             test=prepared.test,
             mean=prepared.mean,
-            dropping=dropping,
-            keyholders=prepared.keyholders,
         )
         training.round()
         found.append(training.contributors)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from secagg.data.base import Dataset
-from secagg.data.load import load
+from secagg.data.load import load_dataset
 from secagg.errors import ConfigurationError, DataError, DataWarning
 
 ARRAYS: dict[str, Any] = {
@@ -23,18 +23,18 @@ def write(path: Path, **changes: Any) -> Path:
 
 
 def test_archive_is_loaded_as_it_is(tmp_path: Path) -> None:
-    data = load(write(tmp_path / "mine.npz"), seed=0)
+    data = load_dataset(write(tmp_path / "mine.npz"), seed=0)
     assert (data.name, data.classes, data.features_shape) == ("mine", 4, (2, 3))
     np.testing.assert_array_equal(data.train_x, ARRAYS["x_train"])
     np.testing.assert_array_equal(data.test_y, ARRAYS["y_test"])
     assert str(data.train_x.dtype) == "float32"
     assert str(data.train_y.dtype) == "int64"
-    assert load(str(tmp_path / "mine.npz"), seed=0).classes == 4
+    assert load_dataset(str(tmp_path / "mine.npz"), seed=0).classes == 4
 
 
 def test_archive_may_be_compressed_and_hold_more(tmp_path: Path) -> None:
     np.savez_compressed(tmp_path / "mine.npz", **ARRAYS, notes=np.array("anything"))
-    assert load(tmp_path / "mine.npz", seed=0).classes == 4
+    assert load_dataset(tmp_path / "mine.npz", seed=0).classes == 4
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def test_archive_may_be_compressed_and_hold_more(tmp_path: Path) -> None:
 )
 def test_archive_with_bad_arrays_is_refused(tmp_path: Path, changes: dict[str, Any]) -> None:
     with pytest.raises(DataError):
-        load(write(tmp_path / "mine.npz", **changes), seed=0)
+        load_dataset(write(tmp_path / "mine.npz", **changes), seed=0)
 
 
 RECORDS = np.zeros((4, 2), dtype=[("a", "f4"), ("b", "i4")])
@@ -92,7 +92,7 @@ RECORDS = np.zeros((4, 2), dtype=[("a", "f4"), ("b", "i4")])
 )
 def test_archive_says_what_is_wrong_with_an_array(changes: dict[str, Any], message: str, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=message) as refused:
-        load(write(tmp_path / "mine.npz", **changes), seed=0)
+        load_dataset(write(tmp_path / "mine.npz", **changes), seed=0)
     assert "damaged" not in str(refused.value)
     assert "\n" not in str(refused.value)
 
@@ -105,7 +105,7 @@ def test_archive_takes_either_order_of_a_name_in_either_case(style: str, tmp_pat
         for axis, which in [name.split("_")]
     }
     np.savez(tmp_path / "mine.npz", **named)
-    data = load(tmp_path / "mine.npz", seed=0)
+    data = load_dataset(tmp_path / "mine.npz", seed=0)
     np.testing.assert_array_equal(data.train_x, ARRAYS["x_train"])
     np.testing.assert_array_equal(data.test_y, ARRAYS["y_test"])
 
@@ -115,9 +115,9 @@ def test_archive_by_a_suffix_in_capitals_and_in_the_home_folder(
 ) -> None:
     write(tmp_path / "mine.npz").rename(tmp_path / "MINE.NPZ")
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert load("~/MINE.NPZ", seed=0).classes == 4
+    assert load_dataset("~/MINE.NPZ", seed=0).classes == 4
     with pytest.raises(ConfigurationError, match="a home folder for its ~, found none"):
-        load("~nobody-of-this-name/mine.npz", seed=0)
+        load_dataset("~nobody-of-this-name/mine.npz", seed=0)
 
 
 def test_archive_that_is_empty_or_a_pickle_is_named_as_such(tmp_path: Path) -> None:
@@ -125,19 +125,19 @@ def test_archive_that_is_empty_or_a_pickle_is_named_as_such(tmp_path: Path) -> N
     for content, message in ((b"", "found an empty file"), (b"\x80\x04K\x01.", "found a pickle, which could run code")):
         path.write_bytes(content)
         with pytest.raises(DataError, match=message):
-            load(path, seed=0)
+            load_dataset(path, seed=0)
 
 
 def test_data_set_that_is_misspelt_is_guessed() -> None:
     with pytest.raises(ConfigurationError, match=r"found 'digit'; did you mean digits\?"):
-        load("digit", seed=0)
+        load_dataset("digit", seed=0)
     with pytest.raises(ConfigurationError, match=r"found 'qqq'$"):
-        load("qqq", seed=0)
+        load_dataset("qqq", seed=0)
 
 
 def test_archive_takes_labels_in_a_column(tmp_path: Path) -> None:
     columns = {name: ARRAYS[name][:, np.newaxis] for name in ("y_train", "y_test")}
-    data = load(write(tmp_path / "mine.npz", **columns), seed=0)
+    data = load_dataset(write(tmp_path / "mine.npz", **columns), seed=0)
     np.testing.assert_array_equal(data.train_y, ARRAYS["y_train"])
     np.testing.assert_array_equal(data.test_y, ARRAYS["y_test"])
 
@@ -145,9 +145,9 @@ def test_archive_takes_labels_in_a_column(tmp_path: Path) -> None:
 def test_archive_with_a_class_that_never_occurs_is_warned_of_and_loaded(tmp_path: Path) -> None:
     from_1 = {name: ARRAYS[name] + 1 for name in ("y_train", "y_test")}
     with pytest.warns(DataWarning, match=r"5 classes, found none of class 0\..*subtract 1"):
-        assert load(write(tmp_path / "mine.npz", **from_1), seed=0).classes == 5
+        assert load_dataset(write(tmp_path / "mine.npz", **from_1), seed=0).classes == 5
     with pytest.warns(DataWarning, match=r"4 classes, found none of class 2\. Labels number the classes from 0\."):
-        load(write(tmp_path / "mine.npz", y_test=np.array([1, 3])), seed=0)
+        load_dataset(write(tmp_path / "mine.npz", y_test=np.array([1, 3])), seed=0)
 
 
 def test_archive_never_unpickles(tmp_path: Path) -> None:
@@ -157,26 +157,26 @@ def test_archive_never_unpickles(tmp_path: Path) -> None:
 
     path = write(tmp_path / "mine.npz", x_train=np.array([Bomb()], dtype=object))
     with pytest.raises(DataError):
-        load(path, seed=0)
+        load_dataset(path, seed=0)
     assert not (tmp_path / "exploded").exists()
 
 
 def test_missing_and_foreign_files_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "mine.npz"
     with pytest.raises(DataError, match="found nothing"):
-        load(path, seed=0)
+        load_dataset(path, seed=0)
     path.mkdir()
     with pytest.raises(DataError, match="found a folder"):
-        load(path, seed=0)
+        load_dataset(path, seed=0)
     path.rmdir()
     for content in (b"", b"PK", b"hello, world", b"\x80\x04K\x01.", b"PK\x05\x06" + bytes(18)):
         path.write_bytes(content)
         with pytest.raises(DataError):
-            load(path, seed=0)
+            load_dataset(path, seed=0)
     with path.open("wb") as file:
         np.save(file, np.ones(3))
     with pytest.raises(DataError, match="single array"):
-        load(path, seed=0)
+        load_dataset(path, seed=0)
 
 
 @pytest.mark.parametrize("compression", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
@@ -188,13 +188,13 @@ def test_compressed_archives_that_are_damaged_are_refused(compression: int, tmp_
     with zipfile.ZipFile(path, "w", compression) as archive:
         for name, content in members.items():
             archive.writestr(name, content)
-    assert load(path, seed=0).classes == 4
+    assert load_dataset(path, seed=0).classes == 4
     whole = path.read_bytes()
     start = whole.index(b"x_train.npy") + len(b"x_train.npy")
     for place in range(start, start + 60, 5):
         path.write_bytes(whole[:place] + b"\xff" * 5 + whole[place + 5 :])
         with pytest.raises(DataError):
-            load(path, seed=0)
+            load_dataset(path, seed=0)
 
 
 @pytest.mark.filterwarnings("ignore:Duplicate name")
@@ -204,7 +204,7 @@ def test_cut_or_damaged_archives_load_whole_or_are_refused(tmp_path: Path) -> No
     for length in range(0, len(whole), 7):
         path.write_bytes(whole[:length])
         with pytest.raises(DataError):
-            load(path, seed=0)
+            load_dataset(path, seed=0)
     generator = np.random.default_rng(0)
     refused = 0
     for _ in range(600):
@@ -212,7 +212,7 @@ def test_cut_or_damaged_archives_load_whole_or_are_refused(tmp_path: Path) -> No
         damaged[generator.integers(len(whole))] ^= 1 << int(generator.integers(8))
         path.write_bytes(damaged)
         try:
-            data = load(path, seed=0)
+            data = load_dataset(path, seed=0)
         except DataError:
             refused += 1
         else:  # The flip hit a part that means nothing: a date, an attribute, padding.

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from secagg.data.base import Dataset
-from secagg.data.load import load
+from secagg.data.load import load_dataset
 from secagg.errors import ConfigurationError, DataError
 
 X = np.arange(12, dtype=np.float32).reshape(4, 3)
@@ -56,8 +56,8 @@ def test_dataset_refuses_a_bad_number_of_classes(classes: Any) -> None:
 
 def test_load_refuses_unknown_names_and_bad_seeds() -> None:
     with pytest.raises(ConfigurationError, match=r"digits, breast-cancer, fashion-mnist, or a \.npz file"):
-        load("mnist", seed=0)
+        load_dataset("mnist", seed=0)
     bad: Any
     for bad in (-1, True, 1.5, None):
         with pytest.raises(ConfigurationError, match="seed"):
-            load("digits", seed=bad)
+            load_dataset("digits", seed=bad)

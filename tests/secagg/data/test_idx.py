@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from secagg.data.idx import FASHION_MNIST_DIRECTORY, load_fashion_mnist, read_idx
-from secagg.data.load import load
+from secagg.data.load import load_dataset
 from secagg.errors import DataError, DataWarning
 
 IMAGES = np.random.default_rng(0).integers(256, size=(7, 3, 2), dtype=np.uint8)
@@ -104,7 +104,7 @@ def test_idx_file_cut_or_damaged_anywhere_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not FASHION_MNIST_DIRECTORY.is_dir(), reason="Debian's dataset-fashion-mnist is not installed")
 def test_fashion_mnist_is_the_published_one() -> None:
-    data = load("fashion-mnist", seed=0)
+    data = load_dataset("fashion-mnist", seed=0)
     assert data.train_x.shape == (60_000, 28, 28, 1)
     assert data.test_x.shape == (10_000, 28, 28, 1)
     assert np.bincount(data.train_y).tolist() == [6000] * 10

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from protocols import PlainSum
 from secagg.aggregation.mean import SecureMean
+from secagg.engines.memory import InMemory
 from secagg.errors import ModelError
 from secagg.models.base import ArrayRole
 from secagg.models.keras import KerasModel
@@ -107,9 +108,9 @@ def test_a_fixed_array_that_is_not_finite_can_be_trained_around_and_saved(keras:
     mean = SecureMean.plan(
         protocol=PlainSum(), clients=devices.clients, minimum_contributors=3, shapes=devices.shapes, clip_l2=1.0
     )
-    training = SecureAveraging(devices=devices, test=(X, Y), mean=mean)
+    training = SecureAveraging(engine=InMemory(devices), model=devices.model, test=(X, Y), mean=mean)
     initial, config, folder = training.state, TrainingConfig(), RunFolder(tmp_path / "run")
-    initial = type(initial).initial(devices, initial.clip)
+    initial = type(initial).initial(model, initial.clip)
     folder.begin(config)
     for _ in range(2):
         record = training.round()

@@ -8,6 +8,7 @@ import pytest
 from secagg.models.keras import KerasModel
 from secagg.models.tensorflow import load_legacy_keras
 from secagg.simulation.devices import Devices
+from tests.support.federation import updates_of
 
 pytestmark = pytest.mark.tensorflow
 
@@ -56,7 +57,7 @@ def update_of_second(keras: Any, build: Any, shape: tuple[int, ...], first: floa
     start = model.get_weights()
     model.evaluate(*shards[0])
     for number in (1, 2):
-        updates = dict(devices.train(start, number))
+        updates = updates_of(devices, start, number)
     return updates[1]
 
 

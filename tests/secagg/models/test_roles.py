@@ -7,6 +7,7 @@ import pytest
 from dp.ledger.ledger import Ledger
 from protocols import PlainSum
 from secagg.aggregation.mean import SecureMean, Target
+from secagg.engines.memory import InMemory
 from secagg.errors import ModelError
 from secagg.models.base import ArrayRole
 from secagg.models.keras import KerasModel
@@ -176,7 +177,8 @@ def test_federated_training_leaves_a_frozen_base_alone_and_saves_what_it_evaluat
     with Ledger.create(tmp_path / "ledger.sqlite", epsilon=8, delta=1e-3, population=CLIENTS) as ledger:
         with pytest.warns(UserWarning, match="8 entries of running statistics"):
             training = SecureAveraging(
-                devices=devices,
+                engine=InMemory(devices),
+                model=devices.model,
                 test=(X, Y),
                 mean=mean,
                 ledger=ledger,

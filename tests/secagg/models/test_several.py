@@ -7,12 +7,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from secagg.data.columns import Shard
+from secagg.engines.memory import InMemory
 from secagg.errors import ConfigurationError, DataError, ModelError
 from secagg.models.keras import KerasModel
 from secagg.models.private import PrivateKerasModel
 from secagg.models.tensorflow import load_legacy_keras, load_tensorflow
 from secagg.privacy.example_level import ExampleLevel
-from secagg.simulation.devices import Devices, Shard
+from secagg.simulation.devices import Devices
 from secagg.training.averaging import SecureAveraging
 from tests.support.federation import mean_for
 
@@ -197,7 +199,9 @@ def test_federated_training_takes_shards_of_several_inputs_and_outputs(keras: An
     model = KerasModel(several(keras), learning_rate=0.05, seed=1)
     devices = Devices(model=model, shards=shards, epochs=2, batch_size=4, seed=1)
     assert [devices.examples(client) for client in devices.clients] == [10] * 4
-    training = SecureAveraging(devices=devices, test=([A, B], [KIND, SIZE]), mean=mean_for(devices, clip_l2=5.0))
+    training = SecureAveraging(
+        engine=InMemory(devices), model=devices.model, test=([A, B], [KIND, SIZE]), mean=mean_for(devices, clip_l2=5.0)
+    )
     losses = [training.round().loss for _ in range(4)]
     assert losses[-1] < losses[0]
     model.save(tmp_path / "model.keras")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from secagg.data.load import load
+from secagg.data.load import load_dataset
 from secagg.errors import ConfigurationError, DataError, ModelError
 from secagg.models.base import Model
 from secagg.models.softmax import SoftmaxRegression
@@ -84,7 +84,7 @@ def test_softmax_weights_are_copies() -> None:
 
 
 def test_softmax_learns_the_digits() -> None:
-    data = load("digits", seed=0)
+    data = load_dataset("digits", seed=0)
     model: Model = SoftmaxRegression(64, data.classes, learning_rate=0.5, seed=0)
     model.fit(data.train_x, data.train_y, epochs=30, batch_size=32, seed=0)
     assert model.evaluate(data.test_x, data.test_y).accuracy >= 0.94

@@ -1,11 +1,13 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from secagg.data.load import load
-from secagg.errors import ConfigurationError
+from secagg.data.load import load_dataset
+from secagg.errors import ConfigurationError, ModelError
 from secagg.models.keras import KerasModel
 from secagg.models.softmax import SoftmaxRegression
-from secagg.models.zoo import NAMES, build
+from secagg.models.zoo import NAMES, SUFFIXES, build
 
 
 @pytest.mark.tensorflow
@@ -21,7 +23,7 @@ from secagg.models.zoo import NAMES, build
     ],
 )
 def test_zoo_models_learn_the_digits(name: str, shape: tuple[int, ...], numbers: int) -> None:
-    data = load("digits", seed=0)
+    data = load_dataset("digits", seed=0)
     model = build(name, shape, data.classes, learning_rate=1.0 if name == "numpy-softmax" else 0.02, seed=0)
     assert sum(array.size for array in model.get_weights()) == numbers
     train_x, test_x = data.train_x.reshape(-1, *shape), data.test_x.reshape(-1, *shape)
@@ -60,3 +62,12 @@ def test_zoo_learning_rate_and_optimizer_reach_the_model() -> None:
 def test_zoo_refuses_what_does_not_fit(name: str, shape: tuple[int, ...], classes: int, optimizer: str | None) -> None:
     with pytest.raises(ConfigurationError):
         build(name, shape, classes, optimizer=optimizer, seed=0)
+
+
+def test_zoo_models_are_saved_under_the_suffix_that_they_name(tmp_path: Path) -> None:
+    model = build("numpy-softmax", (4,), 3, seed=1)
+    assert model.suffix in SUFFIXES
+    model.save(tmp_path / f"model{model.suffix}")
+    for other in set(SUFFIXES) - {model.suffix}:
+        with pytest.raises(ModelError, match=f"ends in {model.suffix}"):
+            model.save(tmp_path / f"model{other}")

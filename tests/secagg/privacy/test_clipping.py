@@ -14,6 +14,7 @@ from dp.clipping.clip import l2_norm
 from dp.errors import InvalidParameter
 from dp.ledger.ledger import Ledger
 from secagg.aggregation.encoding import Weighting
+from secagg.engines.memory import InMemory
 from secagg.errors import CheckpointError, ConfigurationError
 from secagg.privacy.clipping import (
     MOST_WEIGHT,
@@ -34,7 +35,7 @@ from secagg.training.averaging import SecureAveraging
 from secagg.training.model_state import GlobalModel, ServerStep
 from secagg.training.plain import PlainAveraging, plain_mean
 from secagg.training.records import RoundRecord
-from tests.support.federation import devices, examples, mean_for
+from tests.support.federation import devices, examples, mean_for, updates_of
 
 TEST = examples(200, 99)
 STEP = ServerStep(learning_rate=2.0, momentum=0.5)
@@ -134,14 +135,14 @@ def test_clipping_without_noise_is_that_of_plain_averaging(kind: str) -> None:
     federation = devices(12)
     shapes, clip_l2 = planned(CLIPS[kind], shapes=federation.shapes, clip_l2=0.2)
     secure = SecureAveraging(
-        devices=federation,
+        engine=InMemory(federation, dropping=2),
+        model=federation.model,
         test=TEST,
         mean=mean_for(federation, shapes=shapes, clip_l2=clip_l2),
         step=STEP,
-        dropping=2,
-        state=GlobalModel.initial(federation, CLIPS[kind]),
+        state=GlobalModel.initial(federation.model, CLIPS[kind]),
     )
-    start = GlobalModel.initial(federation, CLIPS[kind])
+    start = GlobalModel.initial(federation.model, CLIPS[kind])
     plain = PlainAveraging(devices=devices(12), test=TEST, clip_l2=0.2, step=STEP, state=start)
     bounds = set[float | None]()
     for _ in range(5):
@@ -160,10 +161,10 @@ def test_clipping_without_noise_is_that_of_plain_averaging(kind: str) -> None:
 
 def test_clipping_per_layer_in_a_run_holds_each_array_back_alone() -> None:
     federation, clip = devices(6), PerLayerClip((1e-3, 1e3))
-    state = GlobalModel.initial(federation, clip)
+    state = GlobalModel.initial(federation.model, clip)
     plain = PlainAveraging(devices=federation, test=TEST, clip_l2=1.0, state=state)
     before = copy.deepcopy(state.weights)
-    free = plain_mean(dict(federation.train(before, 1)), clip_l2=1e6)
+    free = plain_mean(updates_of(federation, before), clip_l2=1e6)
     plain.round(range(6))
     moved = [after - earlier for after, earlier in zip(plain.state.weights, before, strict=True)]
     assert 0 < l2_norm(moved[:1]) <= 1e-3
@@ -175,22 +176,24 @@ def test_clipping_that_a_mean_was_not_planned_for_is_refused() -> None:
     for kind in ("per-layer", "adaptive"):
         with pytest.raises(ConfigurationError, match="another clip"):
             SecureAveraging(
-                devices=federation,
+                engine=InMemory(federation),
+                model=federation.model,
                 test=TEST,
                 mean=mean_for(federation),
-                state=GlobalModel.initial(federation, CLIPS[kind]),
+                state=GlobalModel.initial(federation.model, CLIPS[kind]),
             )
     shapes, clip_l2 = planned(CLIPS["adaptive"], shapes=federation.shapes, clip_l2=0.5)
     mean = mean_for(federation, shapes=shapes, clip_l2=clip_l2)
     with pytest.raises(ConfigurationError, match="another clip"):
-        SecureAveraging(devices=federation, test=TEST, mean=mean)
+        SecureAveraging(engine=InMemory(federation), model=federation.model, test=TEST, mean=mean)
     weighted = mean_for(federation, shapes=shapes, clip_l2=clip_l2, weighting=Weighting.WEIGHTED, max_weight=9.0)
     with pytest.raises(ConfigurationError, match="uniform mean"):
         SecureAveraging(
-            devices=federation,
+            engine=InMemory(federation),
+            model=federation.model,
             test=TEST,
             mean=weighted,
-            state=GlobalModel.initial(federation, CLIPS["adaptive"]),
+            state=GlobalModel.initial(federation.model, CLIPS["adaptive"]),
         )
 
 
@@ -247,7 +250,7 @@ def test_clipping_bound_goes_on_where_an_interrupted_run_left_it(tmp_path: Path)
     folder.begin(settings)
     with pytest.raises(Interruption):
         run_training(prepare(settings), folder, resume=False, observe=stopping_at(2))
-    like = GlobalModel.initial(prepare(settings).devices, prepare(settings).clip)
+    like = GlobalModel.initial(prepare(settings).devices.model, prepare(settings).clip)
     assert bound_of(folder.restore(like, settings).clip) > 1.1 * 0.01
     run_training(prepare(settings), folder, resume=True, observe=silent)
     bounds = [[record.clip_bound or 0.0 for record in each.metrics()] for each in (whole, folder)]
@@ -301,18 +304,18 @@ def test_clipping_adaptively_trains_privately_and_finds_the_quantile(tmp_path: P
     assert prepared.mean.noise is not None
     with Ledger.create(tmp_path / "ledger.sqlite", epsilon=60.0, delta=5e-3, population=100) as ledger:
         training = SecureAveraging(
-            devices=prepared.devices,
+            engine=InMemory(prepared.devices, dropping=settings.dropping),
+            model=prepared.devices.model,
             test=prepared.test,
             mean=prepared.mean,
             ledger=ledger,
             step=settings.server_step,
-            dropping=settings.dropping,
-            state=GlobalModel.initial(prepared.devices, prepared.clip),
+            state=GlobalModel.initial(prepared.devices.model, prepared.clip),
         )
         records, within = [], []
         for number in range(1, 23):
             weights, bound = training.state.weights, bound_of(training.state.clip)
-            norms = [l2_norm(update) for _, update in prepared.devices.train(weights, number)]
+            norms = [l2_norm(update) for update in updates_of(prepared.devices, weights, number).values()]
             within.append(sum(norm <= bound for norm in norms) / 100)
             records.append(training.round())
         assert within[0] < 0.05

@@ -18,10 +18,12 @@ from dp.noise.distributed import LatticeNoise
 from dp.noise.removal import RemovableSkellam
 from protocols import LightSecAgg, PlainSum, SecAgg, SecAggPlus, TooFewSurvivors
 from protocols.errors import ParameterError
-from secagg.aggregation.mean import Release, SecureMean
+from secagg.aggregation.mean import SecureMean
 from secagg.aggregation.residues import centred
+from secagg.engines.base import Release
+from secagg.engines.memory import simulate_mean
 from secagg.errors import ConfigurationError
-from secagg.privacy.noise import Target, in_words, openings
+from secagg.privacy.noise import Target, in_words, opening_rules
 
 CLIENTS, LEAST = 10, 6
 SHAPES = [(4096,)]
@@ -68,7 +70,7 @@ def test_removal_leaves_the_noise_of_the_target_however_many_drop(dropped: int, 
     assert isinstance(mean.noise, RemovableSkellam)
 
     def draw() -> NDArray[np.float64]:
-        release = mean.run(zeros(mean), drops={stage: range(dropped)})
+        release = simulate_mean(mean, zeros(mean), drops={stage: range(dropped)})
         assert len(release.contributors) == CLIENTS - dropped
         assert release.realised == mean.noise.realised(dropped)  # type: ignore[union-attr] # it is removable
         return noise_of(mean, release)
@@ -88,7 +90,7 @@ def test_removal_is_exact_where_clients_vanish_after_their_vectors_are_in() -> N
     assert isinstance(mean.noise, RemovableSkellam)
 
     def draw() -> NDArray[np.float64]:
-        release = mean.run(zeros(mean), drops={"mask_input": [0], "reveal_shares": [1, 2, 3]})
+        release = simulate_mean(mean, zeros(mean), drops={"mask_input": [0], "reveal_shares": [1, 2, 3]})
         assert release.contributors == tuple(range(1, CLIENTS))
         return noise_of(mean, release)
 
@@ -100,7 +102,7 @@ def test_removal_inflates_for_those_who_collude() -> None:
     assert isinstance(mean.noise, RemovableSkellam)
 
     def draw() -> NDArray[np.float64]:
-        return noise_of(mean, mean.run(zeros(mean), drops={"mask_input": range(4)}))
+        return noise_of(mean, simulate_mean(mean, zeros(mean), drops={"mask_input": range(4)}))
 
     checked(draw, mean.noise.target_variance * LEAST / (LEAST - 2))
 
@@ -108,7 +110,7 @@ def test_removal_inflates_for_those_who_collude() -> None:
 def test_removal_is_blocked_beyond_its_tolerance() -> None:
     mean = planned(REMOVAL)
     with pytest.raises(TooFewSurvivors):
-        mean.run(zeros(mean), drops={"mask_input": range(CLIENTS - LEAST + 1)})
+        simulate_mean(mean, zeros(mean), drops={"mask_input": range(CLIENTS - LEAST + 1)})
     session = mean.session(bytes(16))
     total = np.zeros(mean.encoding.length, dtype=np.uint64)
     with pytest.raises(TooManyDropped):
@@ -121,7 +123,7 @@ def test_removal_opens_each_seed_for_as_many_dropouts_as_do_not_need_it() -> Non
     noise = planned(REMOVAL).noise
     assert isinstance(noise, RemovableSkellam)
     for dropped in range(CLIENTS - LEAST + 1):
-        opened = [part for part, rule in enumerate(openings(noise), start=1) if rule.opens(dropped)]
+        opened = [part for part, rule in enumerate(opening_rules(noise), start=1) if rule.opens(dropped)]
         assert opened == list(noise.removed(dropped))
 
 
@@ -152,7 +154,7 @@ def test_distributed_noise_has_its_variance_in_the_sum(mechanism: LatticeNoise) 
     assert mean.noise is not None
 
     def draw() -> NDArray[np.float64]:
-        release = mean.run(zeros(mean), drops={"mask_input": [0]})
+        release = simulate_mean(mean, zeros(mean), drops={"mask_input": [0]})
         realised = release.realised
         assert realised is not None
         assert not hasattr(realised, "contributors") or realised.contributors == CLIENTS - 1 - 2
@@ -176,7 +178,7 @@ def test_local_noise_is_enough_in_every_single_vector(mechanism: LatticeNoise) -
         return centred(given.vector, mean.encoding.modulus).astype(np.float64)
 
     checked(draw, (mean.noise.noise_multiplier * mean.encoding.l2_sensitivity) ** 2)
-    assert mean.run(zeros(mean)).realised == mean.noise.event
+    assert simulate_mean(mean, zeros(mean)).realised == mean.noise.event
 
 
 @pytest.mark.parametrize("mechanism", LatticeNoise)
@@ -187,10 +189,10 @@ def test_central_noise_is_added_once_after_the_sum(mechanism: LatticeNoise) -> N
     given = mean.contribution([np.zeros(SHAPES[0])], rotation=rotation)
     assert not given.vector.any()
     checked(
-        lambda: noise_of(mean, mean.run(zeros(mean))),
+        lambda: noise_of(mean, simulate_mean(mean, zeros(mean))),
         (mean.noise.noise_multiplier * mean.encoding.l2_sensitivity) ** 2,
     )
-    assert mean.run(zeros(mean)).realised == mean.noise.event
+    assert simulate_mean(mean, zeros(mean)).realised == mean.noise.event
 
 
 def test_parties_that_differ_on_who_adds_the_noise_have_different_sessions() -> None:
@@ -213,7 +215,7 @@ def test_large_cohort_removes_noise_over_a_sparse_graph() -> None:
 
     def draw() -> NDArray[np.float64]:
         updates = {client: [np.zeros(5000)] for client in mean.clients}
-        return noise_of(mean, mean.run(updates, drops={"share_keys": [3], "mask_input": [7]}))
+        return noise_of(mean, simulate_mean(mean, updates, drops={"share_keys": [3], "mask_input": [7]}))
 
     checked(draw, mean.noise.target_variance)
 
@@ -232,4 +234,4 @@ def test_words_say_who_adds_the_noise(trust: Trust) -> None:
 @pytest.mark.parametrize("protocol", [PlainSum(), SecAgg(), LightSecAgg(privacy=2, responders=9)])
 def test_removal_with_no_dropouts_to_tolerate_removes_nothing(protocol: Any) -> None:
     mean = planned(REMOVAL, protocol=protocol, minimum_contributors=CLIENTS, modulus_bits=24)
-    assert mean.run(zeros(mean)).contributors == tuple(range(CLIENTS))
+    assert simulate_mean(mean, zeros(mean)).contributors == tuple(range(CLIENTS))

@@ -14,6 +14,7 @@ import pytest
 from dp.ledger.ledger import Ledger
 from dp.reporting.report import rounded_up
 from protocols import Adversary
+from secagg.engines.memory import InMemory
 from secagg.errors import MissingExtraError
 from secagg.privacy.several_ledgers import together
 from secagg.reports.costs import quantity
@@ -229,11 +230,11 @@ def test_round_that_released_nothing_is_marked_and_has_no_cost(tmp_path: Path) -
         state = None
         for dropping in (2, 20):
             training = SecureAveraging(
-                devices=prepared.devices,
+                engine=InMemory(prepared.devices, dropping=dropping),
+                model=prepared.devices.model,
                 test=prepared.test,
                 mean=prepared.mean,
                 ledger=ledger,
-                dropping=dropping,
                 state=state,
                 run=run_name(prepared.config),
             )
@@ -258,11 +259,11 @@ def test_resumed_run_that_the_budget_ended_says_so(tmp_path: Path) -> None:
     assert mean.noise is not None
     with Ledger.create(folder.ledger, epsilon=config.epsilon, delta=config.delta, population=24) as ledger:
         training = SecureAveraging(
-            devices=prepared.devices,
+            engine=InMemory(prepared.devices, dropping=config.dropping),
+            model=prepared.devices.model,
             test=prepared.test,
             mean=mean,
             ledger=ledger,
-            dropping=config.dropping,
             run=run_name(config),
         )
         record = training.round()

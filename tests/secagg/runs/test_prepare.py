@@ -42,7 +42,7 @@ def test_prepared_run_fits_its_settings() -> None:
     assert noise.minimum_contributors == 20  # one of 24 may collude
     assert prepared.noiseless.noise is None
     assert prepared.noiseless.encoding.granularity < mean.encoding.granularity
-    assert prepared.suffix == ".npz"
+    assert prepared.devices.model.suffix == ".npz"
 
 
 def test_prepared_without_epsilon_adds_no_noise() -> None:
@@ -83,9 +83,9 @@ def test_prepared_parameters_tolerate_all_drop_outs_that_still_release() -> None
 
 
 def test_prepared_members_are_those_of_a_malicious_server_alone() -> None:
-    assert prepare(config()).members is None
+    assert prepare(config()).terms is None
     prepared = prepare(config(adversary="malicious"))
-    members, protocol = prepared.members, prepared.mean.protocol
+    members, protocol = prepared.terms, prepared.mean.protocol
     assert members is not None
     assert list(members) == list(range(24))
     assert isinstance(protocol, SecAggPlus)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from dp.ledger.ledger import Ledger
-from secagg.data.load import load
+from secagg.data.load import load_dataset
 from secagg.errors import CheckpointError, ConfigurationError
 from secagg.reports.report import RunReport
 from secagg.runs.config import TrainingConfig
@@ -130,7 +130,7 @@ def test_train_command_is_repeated_with_resume_from_another_folder(tmp_path: Pat
     here, there = tmp_path / "here", tmp_path / "there"
     here.mkdir()
     there.mkdir()
-    data = load("breast-cancer", seed=1)
+    data = load_dataset("breast-cancer", seed=1)
     np.savez(here / "mine.npz", x_train=data.train_x, y_train=data.train_y, x_test=data.test_x, y_test=data.test_y)
     (here / "settings.toml").write_text("dataset = 'mine.npz'\nepsilon = inf\nepochs = 1\n")
     options = ("train", "settings.toml", *SMALL[2:], "--rounds", "2", "--no-compare", "--json", "--out", "run")
@@ -152,7 +152,7 @@ def test_train_command_is_repeated_with_resume_from_another_folder(tmp_path: Pat
 
 
 def test_train_resumes_what_an_earlier_version_began_with_a_relative_path(tmp_path: Path) -> None:
-    data = load("breast-cancer", seed=1)
+    data = load_dataset("breast-cancer", seed=1)
     arrays = {"x_train": data.train_x, "y_train": data.train_y, "x_test": data.test_x, "y_test": data.test_y}
     np.savez(tmp_path / "mine.npz", **arrays)  # type: ignore[arg-type]  # as numpy's stubs of 1.26 have it
     folder, settings = RunFolder(tmp_path / "run"), config(dataset="mine.npz", rounds=1, epsilon=math.inf)

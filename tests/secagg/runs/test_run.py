@@ -74,7 +74,7 @@ def test_run_leaves_a_whole_folder(tmp_path: Path) -> None:
         assert [entry.commitment is not None for entry in ledger.entries()] == [True] * 4
         assert ledger.spent().epsilon == summary.epsilon_spent
     saved = SoftmaxRegression.load(folder.path / summary.saved_model)
-    state = folder.restore(GlobalModel.initial(prepare(config()).devices), config())
+    state = folder.restore(GlobalModel.initial(prepare(config()).devices.model), config())
     assert all(np.array_equal(a, b) for a, b in zip(saved.get_weights(), state.weights, strict=True))
     metrics = saved.evaluate(*prepare(config()).test)
     assert (metrics.loss, metrics.accuracy) == (summary.loss, summary.accuracy)

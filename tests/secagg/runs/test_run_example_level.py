@@ -10,6 +10,7 @@ import pytest
 from dp.events import NeighbouringRelation, PrivacyUnit
 from dp.ledger.ledger import Ledger
 from dp.reporting.report import BudgetReport
+from secagg.engines.memory import InMemory
 from secagg.errors import ConfigurationError
 from secagg.reports.report import RunReport
 from secagg.runs.config import TrainingConfig
@@ -97,7 +98,12 @@ def test_round_counts_though_its_training_fails(prepared: Prepared, tmp_path: Pa
         relation=NeighbouringRelation.ADD_OR_REMOVE_ONE,
     ) as ledger:
         averaging = SecureAveraging(
-            devices=prepared.devices, test=prepared.test, mean=prepared.mean, local=plan.event, ledger=ledger
+            engine=InMemory(prepared.devices),
+            model=prepared.devices.model,
+            test=prepared.test,
+            mean=prepared.mean,
+            local=plan.event,
+            ledger=ledger,
         )
         averaging.state.weights = [np.full_like(array, np.nan) for array in averaging.state.weights]
         with pytest.raises(ValueError, match="finite"):
@@ -110,14 +116,32 @@ def test_means_that_do_not_go_with_noise_in_training_are_refused(prepared: Prepa
     assert plan is not None
     both = prepare(parse(SMALL | {"unit": "client", "epsilon": 100.0, "delta": 1e-2}))
     with pytest.raises(ConfigurationError, match="not in both"):
-        SecureAveraging(devices=prepared.devices, test=prepared.test, mean=both.mean, local=plan.event)
+        SecureAveraging(
+            engine=InMemory(prepared.devices),
+            model=prepared.devices.model,
+            test=prepared.test,
+            mean=both.mean,
+            local=plan.event,
+        )
     with pytest.raises(ConfigurationError, match="ledger is needed"):
-        SecureAveraging(devices=prepared.devices, test=prepared.test, mean=prepared.mean, local=plan.event)
+        SecureAveraging(
+            engine=InMemory(prepared.devices),
+            model=prepared.devices.model,
+            test=prepared.test,
+            mean=prepared.mean,
+            local=plan.event,
+        )
     weighted = prepare(
         parse(SMALL | {"unit": "client", "epsilon": math.inf, "weighting": "weighted", "max_examples": 50.0})
     )
     with pytest.raises(ConfigurationError, match="tells their number"):
-        SecureAveraging(devices=prepared.devices, test=prepared.test, mean=weighted.mean, local=plan.event)
+        SecureAveraging(
+            engine=InMemory(prepared.devices),
+            model=prepared.devices.model,
+            test=prepared.test,
+            mean=weighted.mean,
+            local=plan.event,
+        )
 
 
 def test_run_without_noise_trains_as_at_client_level() -> None:

@@ -4,13 +4,14 @@ import pytest
 from secagg.errors import ConfigurationError, ModelError
 from secagg.models.softmax import SoftmaxRegression
 from secagg.simulation.devices import Devices
-from tests.support.federation import CLASSES, FEATURES, devices, examples
+from tests.support.federation import CLASSES, FEATURES, devices, examples, updates_of
 
 
 def test_devices_train_from_the_global_weights_on_their_own_shard_alone() -> None:
     federation = devices(3)
     weights = [array + 0.1 for array in federation.model.get_weights()]
-    for client, update in federation.train(weights, 4):
+    for client in federation.clients:
+        update = federation.train(client, weights, 4)
         alone = devices(3).model
         alone.set_weights(weights)
         seed = int(np.random.SeedSequence([1, 4, client]).generate_state(1)[0])
@@ -22,8 +23,8 @@ def test_devices_train_from_the_global_weights_on_their_own_shard_alone() -> Non
 
 def test_devices_of_equal_seeds_are_equal_and_rounds_differ() -> None:
     weights = devices().model.get_weights()
-    one, again, other = (dict(devices().train(weights, number)) for number in (1, 1, 2))
-    reseeded = dict(devices(seed=2).train(weights, 1))
+    one, again, other = (updates_of(devices(), weights, number) for number in (1, 1, 2))
+    reseeded = updates_of(devices(seed=2), weights)
     for client in range(8):
         assert all(np.array_equal(a, b) for a, b in zip(one[client], again[client], strict=True))
         assert not np.array_equal(one[client][0], other[client][0])
@@ -50,7 +51,7 @@ def test_devices_say_who_has_diverged() -> None:
     shards = [(1e10 * x, y) for x, y in (examples(5 + client, client) for client in range(3))]
     federation = Devices(model=model, shards=shards, epochs=1, batch_size=4, seed=1)
     with np.errstate(all="ignore"), pytest.raises(ModelError, match=r"client 0 has diverged in round 7.*learning rate"):
-        dict(federation.train(federation.model.get_weights(), 7))
+        federation.train(0, federation.model.get_weights(), 7)
 
 
 @pytest.mark.parametrize("sizes", [[(4, 4)], [], [(4, 4), (0, 0)], [(4, 4), (4, 3)]])

@@ -21,12 +21,13 @@ from secagg.aggregation.encoding import Weighting
 from secagg.aggregation.mean import SecureMean, Target
 from secagg.aggregation.residues import reduced
 from secagg.commands.train import _run
+from secagg.engines.memory import InMemory, simulate_mean
 from secagg.errors import ConfigurationError, DataError, ModelError
 from secagg.models.keras import KerasModel
 from secagg.models.softmax import SoftmaxRegression
 from secagg.models.tensorflow import load_tensorflow
 from secagg.privacy.clipping import ClippingKind, choose_clip, planned
-from secagg.privacy.noise import added
+from secagg.privacy.noise import draw_noise
 from secagg.reports.report import RunReport
 from secagg.runs.folder import RunFolder
 from secagg.runs.parsing import parse
@@ -42,7 +43,7 @@ from tests.support.federation import CLASSES, FEATURES, devices, examples, mean_
 TEST = examples(200, 99)
 TARGET = Target(epsilon=40.0, delta=1e-2, releases=3, colluding=0)
 BAD = 5
-FIRST = SecAgg().rounds[0].name
+FIRST = SecAgg().steps[0].name
 
 
 class Failing(SoftmaxRegression):
@@ -87,7 +88,9 @@ def spoilt(federation: Devices, change: str = "diverges", client: int = BAD) -> 
 def private(path: Path, federation: Devices, **changes: Any) -> tuple[SecureAveraging, Ledger]:
     mean = mean_for(federation, target=TARGET, **changes)
     ledger = Ledger.create(path / "ledger.sqlite", epsilon=40.0, delta=1e-2, population=8)
-    return SecureAveraging(devices=federation, test=TEST, mean=mean, ledger=ledger, dropping=2), ledger
+    return SecureAveraging(
+        engine=InMemory(federation, dropping=2), model=federation.model, test=TEST, mean=mean, ledger=ledger
+    ), ledger
 
 
 REASONS = {
@@ -102,7 +105,7 @@ REASONS = {
 @pytest.mark.parametrize("change", REASONS)
 def test_failing_client_drops_out_where_there_is_no_noise(change: str) -> None:
     federation = spoilt(devices(), change)
-    secure = SecureAveraging(devices=federation, test=TEST, mean=mean_for(federation))
+    secure = SecureAveraging(engine=InMemory(federation), model=federation.model, test=TEST, mean=mean_for(federation))
     plain = PlainAveraging(devices=federation, test=TEST, clip_l2=0.5)
     record, compared = secure.round(), plain.round(federation.clients)
     assert secure.contributors == (0, 1, 2, 3, 4, 6, 7)
@@ -130,7 +133,9 @@ def test_failing_client_drops_out_where_there_is_no_noise(change: str) -> None:
 )
 def test_failing_of_a_users_own_model_is_its_clients_alone(error: Exception) -> None:
     federation = devices(model=Failing(error))
-    record = SecureAveraging(devices=federation, test=TEST, mean=mean_for(federation)).round()
+    record = SecureAveraging(
+        engine=InMemory(federation), model=federation.model, test=TEST, mean=mean_for(federation)
+    ).round()
     assert record.contributors == 7
     assert record.failed == {BAD: f"{type(error).__name__}: {error}"}
 
@@ -141,8 +146,10 @@ def test_update_whose_norm_leaves_the_floats_is_a_failure(kind: ClippingKind) ->
     clip = choose_clip(kind, clip_l2=0.5, quantile=0.5, arrays=2, contributors=5, noise_multiplier=None)
     shapes, clip_l2 = planned(clip, shapes=federation.shapes, clip_l2=0.5)
     mean = mean_for(federation, shapes=shapes, clip_l2=clip_l2)
-    state = GlobalModel.initial(federation, clip)
-    record = SecureAveraging(devices=federation, test=TEST, mean=mean, state=state).round()
+    state = GlobalModel.initial(federation.model, clip)
+    record = SecureAveraging(
+        engine=InMemory(federation), model=federation.model, test=TEST, mean=mean, state=state
+    ).round()
     assert record.contributors == 7
     assert "float64 range" in record.failed[BAD]
 
@@ -184,7 +191,7 @@ def test_failing_client_contributes_its_noise_and_nothing_else(changes: dict[str
     if changes.get("target", TARGET).trust is Trust.CENTRAL:
         assert not found.vector.any()
         return
-    noise, secrets = added(mean.noise, stream(b"zero"))
+    noise, secrets = draw_noise(mean.noise, stream(b"zero"))
     np.testing.assert_array_equal(found.vector, reduced(noise, mean.encoding.modulus))
     assert [one.reveal() for one in found.attached] == [one.reveal() for one in secrets]
 
@@ -209,7 +216,7 @@ def test_mean_with_failed_clients_and_noise_is_that_of_zeros(weighted: bool) -> 
         del given[client]
         if weights is not None:
             del weights[client]
-    release = mean.run(given, weights=weights, failed=failed)
+    release = simulate_mean(mean, given, weights=weights, failed=failed)
     assert release.contributors == mean.clients
     right = 0.5 if weighted else 0.5 * 38 / 40  # a zero weighs nothing in a weighted mean
     np.testing.assert_allclose(release.mean[0], right, atol=0.02)
@@ -218,22 +225,24 @@ def test_mean_with_failed_clients_and_noise_is_that_of_zeros(weighted: bool) -> 
 def test_mean_with_failed_clients_and_no_noise_is_that_of_the_others() -> None:
     mean = mean_for(devices(), shapes=[(2,)])
     given = {client: [np.array([0.1 * client, 0.0])] for client in mean.clients if client != BAD}
-    release = mean.run(given, failed=[BAD], drops={mean.protocol.rounds[-1].name: [BAD, 1]})
-    assert release.dropped == {BAD: FIRST, 1: mean.protocol.rounds[-1].name}
+    release = simulate_mean(mean, given, failed=[BAD], drops={mean.protocol.steps[-1].name: [BAD, 1]})
+    assert release.dropped == {BAD: FIRST, 1: mean.protocol.steps[-1].name}
     assert BAD not in release.contributors
     with pytest.raises(TooFewSurvivors):
-        mean.run({client: given[client] for client in (0, 1, 2, 3)}, failed=[4, 5, 6, 7])
+        simulate_mean(mean, {client: given[client] for client in (0, 1, 2, 3)}, failed=[4, 5, 6, 7])
     with pytest.raises(ConfigurationError, match="failed: expected clients of the cohort, found 12"):
-        mean.run(given, failed=[BAD, 12])
+        simulate_mean(mean, given, failed=[BAD, 12])
     with pytest.raises(ConfigurationError, match=r"updates: .*7 clients, found one of 5"):
-        mean.run(given | {5: [np.zeros(2)]}, failed=[BAD])
+        simulate_mean(mean, given | {5: [np.zeros(2)]}, failed=[BAD])
 
 
 def test_failures_that_leave_too_few_release_nothing() -> None:
     federation = devices()
     for client in range(4):
         federation = spoilt(federation, "label", client)
-    training = SecureAveraging(devices=federation, test=TEST, mean=mean_for(federation))
+    training = SecureAveraging(
+        engine=InMemory(federation), model=federation.model, test=TEST, mean=mean_for(federation)
+    )
     record = training.round()
     assert record.contributors == 0
     assert record.withheld is not None
@@ -252,36 +261,35 @@ def test_failures_that_leave_too_few_release_nothing() -> None:
         (TypeError("wrong call"), ModelError, "nothing has been sent; client 0: TypeError: wrong call"),
     ],
 )
-def test_failure_of_all_clients_is_raised_before_anything_is_reserved(
+def test_failure_of_all_clients_is_raised_and_counts(
     error: Exception, raised: type[Exception], match: str, tmp_path: Path
 ) -> None:
     training, ledger = private(tmp_path, devices(model=Failing(error, for_all=True)))
     with pytest.raises(raised, match=match) as caught:
         training.round()
     assert caught.value.__cause__ is error
-    assert ledger.entries() == ()
+    assert [entry.commitment for entry in ledger.entries()] == [None]
     assert training.state.round == 0
     with pytest.raises(raised, match=match):
         PlainAveraging(devices=devices(model=Failing(error, for_all=True)), test=TEST, clip_l2=0.5).round([1, 2])
 
 
 @pytest.mark.parametrize("error", [MemoryError(), KeyboardInterrupt()])
-def test_failure_of_the_machine_ends_the_round_before_anything_is_reserved(
-    error: BaseException, tmp_path: Path
-) -> None:
+def test_failure_of_the_machine_ends_the_round_and_counts(error: BaseException, tmp_path: Path) -> None:
     training, ledger = private(tmp_path, devices(model=Failing(error)))
     with pytest.raises(type(error)) as caught:
         training.round()
-    assert ledger.entries() == ()
+    assert [entry.commitment for entry in ledger.entries()] == [None]
     if isinstance(error, Exception):
         told = [str(caught.value), *getattr(caught.value, "__notes__", ())]
         assert any(f"client {BAD}" in text for text in told)
 
 
-def test_devices_alone_raise_the_first_failure_and_name_the_client() -> None:
+def test_devices_alone_raise_the_failure_of_the_client_that_trains() -> None:
     federation = spoilt(devices(), "label")
-    with pytest.raises(DataError, match=r"client 5: expected class labels in \[0, 3\)"):
-        dict(federation.train(federation.model.get_weights(), 1))
+    federation.train(BAD - 1, federation.model.get_weights(), 1)
+    with pytest.raises(DataError, match=r"expected class labels in \[0, 3\)"):
+        federation.train(BAD, federation.model.get_weights(), 1)
 
 
 LOCAL = GaussianEvent(noise_multiplier=5.0, relation=NeighbouringRelation.ADD_OR_REMOVE_ONE, unit=PrivacyUnit.EXAMPLE)
@@ -297,7 +305,9 @@ def example_level(path: Path, federation: Devices) -> tuple[Any, Ledger]:
         relation=NeighbouringRelation.ADD_OR_REMOVE_ONE,
     )
     mean = mean_for(federation)
-    return lambda: SecureAveraging(devices=federation, test=TEST, mean=mean, local=LOCAL, ledger=ledger), ledger
+    return lambda: SecureAveraging(
+        engine=InMemory(federation), model=federation.model, test=TEST, mean=mean, local=LOCAL, ledger=ledger
+    ), ledger
 
 
 @pytest.mark.parametrize("change", ["label", "infinity", "features", "texts"])
@@ -366,7 +376,9 @@ def test_token_that_an_embedding_has_no_row_for_is_its_clients_failure() -> None
     shards = [(tokens + (client == 2), np.arange(6) % 2) for client in range(5)]
     model = KerasModel(build, optimizer="sgd", learning_rate=0.1, seed=1)
     federation = Devices(model=model, shards=shards, epochs=1, batch_size=3, seed=1)
-    training = SecureAveraging(devices=federation, test=shards[0], mean=mean_for(federation))
+    training = SecureAveraging(
+        engine=InMemory(federation), model=federation.model, test=shards[0], mean=mean_for(federation)
+    )
     record = training.round()
     assert training.contributors == (0, 1, 3, 4)
     assert record.failed[2].startswith("InvalidArgumentError: ")

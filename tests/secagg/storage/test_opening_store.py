@@ -15,8 +15,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from protocols.committee import MemoryOpenings
 from protocols.errors import ParameterError, SessionReused, UnsafeOpening
+from protocols.replay import MemoryOpenings
 from secagg.storage.opening_store import OpeningStore
 from secagg.storage.session_store import SessionStore
 from secagg.storage.store import StoreCorrupt, StoreError, StoreLocked, StoreUnavailable

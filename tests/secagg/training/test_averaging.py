@@ -1,5 +1,6 @@
 import copy
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,17 +10,20 @@ from numpy.typing import NDArray
 
 from dp.errors import BudgetExceeded
 from dp.ledger.ledger import Ledger
-from protocols import PlainSum, SecAggPlus, Session
+from protocols import PlainSum, SecAggPlus, Session, Transmission
 from protocols.errors import ProtocolError
 from secagg.aggregation.encoding import Weighting
 from secagg.aggregation.mean import SecureMean, Target
+from secagg.engines.memory import InMemory, simulate_mean
 from secagg.errors import ConfigurationError, ModelError
+from secagg.models.base import Model
 from secagg.models.keras import KerasModel
+from secagg.models.softmax import SoftmaxRegression
 from secagg.models.tensorflow import load_tensorflow
 from secagg.training.averaging import SecureAveraging
 from secagg.training.model_state import GlobalModel, ServerStep
 from secagg.training.plain import PlainAveraging, plain_mean
-from tests.support.federation import FEATURES, devices, examples, mean_for
+from tests.support.federation import CLASSES, FEATURES, devices, examples, mean_for, updates_of
 
 TEST = examples(200, 99)
 STEP = ServerStep(learning_rate=2.0, momentum=0.5)
@@ -29,11 +33,20 @@ def difference(one: list[NDArray[Any]], other: list[NDArray[Any]]) -> float:
     return max(float(np.abs(a - b).max()) for a, b in zip(one, other, strict=True))
 
 
-def private(path: Path, *, epsilon: float = 40.0, releases: int = 3, **changes: Any) -> tuple[SecureAveraging, Ledger]:
-    federation = devices()
+def private(
+    path: Path,
+    *,
+    epsilon: float = 40.0,
+    releases: int = 3,
+    dropping: int = 0,
+    tap: Callable[[Transmission], None] | None = None,
+    model: Model | None = None,
+) -> tuple[SecureAveraging, Ledger]:
+    federation = devices(model=model)
     mean = mean_for(federation, target=Target(epsilon=epsilon, delta=1e-2, releases=releases, colluding=0))
     ledger = Ledger.create(path / "ledger.sqlite", epsilon=epsilon, delta=1e-2, population=8)
-    return SecureAveraging(devices=federation, test=TEST, mean=mean, ledger=ledger, **changes), ledger
+    engine = InMemory(federation, dropping=dropping, tap=tap)
+    return SecureAveraging(engine=engine, model=federation.model, test=TEST, mean=mean, ledger=ledger), ledger
 
 
 @pytest.mark.parametrize("plus", [False, True])
@@ -44,7 +57,13 @@ def test_training_without_noise_is_plain_averaging_at_every_round(weighted: bool
     changes: dict[str, Any] = {"protocol": SecAggPlus(neighbours=8, share_threshold=5)} if plus else {}
     if weighted:
         changes |= {"weighting": Weighting.WEIGHTED, "max_weight": 12.0}
-    secure = SecureAveraging(devices=federation, test=TEST, mean=mean_for(federation, **changes), step=STEP, dropping=3)
+    secure = SecureAveraging(
+        engine=InMemory(federation, dropping=3),
+        model=federation.model,
+        test=TEST,
+        mean=mean_for(federation, **changes),
+        step=STEP,
+    )
     cap = 12.0 if weighted else None
     plain, free = (
         PlainAveraging(devices=devices(12), test=TEST, clip_l2=0.5, max_weight=cap, step=STEP) for _ in range(2)
@@ -91,7 +110,9 @@ def test_training_of_a_keras_model_is_plain_averaging_at_every_round() -> None:
         return keras.Sequential([*layers, keras.layers.Dense(3, activation="softmax")])
 
     federation = devices(6, model=KerasModel(build, optimizer="adam", learning_rate=0.01, seed=3))
-    secure = SecureAveraging(devices=federation, test=TEST, mean=mean_for(federation), step=STEP, dropping=1)
+    secure = SecureAveraging(
+        engine=InMemory(federation, dropping=1), model=federation.model, test=TEST, mean=mean_for(federation), step=STEP
+    )
     plain = PlainAveraging(devices=federation, test=TEST, clip_l2=0.5, step=STEP)
     assert () in [array.shape for array in secure.state.weights]
     before = copy.deepcopy(secure.state.weights)
@@ -104,27 +125,32 @@ def test_training_of_a_keras_model_is_plain_averaging_at_every_round() -> None:
     assert difference(secure.state.weights, before) > 0.01
 
 
-def test_training_reserves_before_a_message_is_sent_and_commits_after(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """What the ledger says whenever a message crosses the wire, by the tap of the real protocol."""
-    training, ledger = private(tmp_path, dropping=2)
-    seen: list[tuple[int, int]] = []
-    run = SecureMean.run
+class Watched(SoftmaxRegression):
+    """Calls a function whenever a client trains."""
 
-    def tapped(self: SecureMean, *arguments: Any, **options: Any) -> Any:
-        def tap(_: object) -> None:
-            entries = ledger.entries()
-            seen.append((len(entries), sum(entry.commitment is not None for entry in entries)))
+    watch: Callable[[], None]
 
-        return run(self, *arguments, **options, tap=tap)
+    def fit(self, x: Any, y: Any, *, epochs: int, batch_size: int, seed: int) -> None:
+        self.watch()
+        super().fit(x, y, epochs=epochs, batch_size=batch_size, seed=seed)
 
-    monkeypatch.setattr(SecureMean, "run", tapped)
+
+def test_training_reserves_before_a_client_is_asked_and_commits_after(tmp_path: Path) -> None:
+    """What the ledger says whenever a client trains or a message crosses the wire, by the tap of the real protocol."""
+    seen = list[tuple[str, int, int]]()
+
+    def look(what: str) -> None:
+        entries = ledger.entries()
+        seen.append((what, len(entries), sum(entry.commitment is not None for entry in entries)))
+
+    model = Watched(FEATURES, CLASSES, learning_rate=0.3, seed=1)
+    model.watch = lambda: look("training")
+    training, ledger = private(tmp_path, dropping=2, tap=lambda _: look("message"), model=model)
     for number in (1, 2):
         seen.clear()
         record = training.round()
         assert len(seen) > 20
-        assert set(seen) == {(number, number - 1)}
+        assert set(seen) == {("training", number, number - 1), ("message", number, number - 1)}
         entry = ledger.entries()[-1]
         assert entry.reservation.label == f"round {number}"
         assert entry.commitment is not None
@@ -132,16 +158,19 @@ def test_training_reserves_before_a_message_is_sent_and_commits_after(
         assert record.epsilon == ledger.spent().epsilon
 
 
-def test_training_stops_before_a_message_is_sent_where_the_budget_ends(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    training, ledger = private(tmp_path, releases=2)
+def test_training_stops_before_a_client_is_asked_where_the_budget_ends(tmp_path: Path) -> None:
+    model, messages = Watched(FEATURES, CLASSES, learning_rate=0.3, seed=1), list[Transmission]()
+    model.watch = lambda: None
+    training, ledger = private(tmp_path, releases=2, tap=messages.append, model=model)
     first, second = training.round(), training.round()
     assert 0 < (first.epsilon or 0) < (second.epsilon or 0) <= 40.0
     weights = copy.deepcopy(training.state.weights)
-    monkeypatch.delattr(SecureMean, "run")
+    trained = list[None]()
+    model.watch = lambda: trained.append(None)
+    messages.clear()
     with pytest.raises(BudgetExceeded):
         training.round()
+    assert (trained, messages) == ([], [])
     assert training.state.round == 2
     assert difference(training.state.weights, weights) == 0
     assert len(ledger.entries()) == 2
@@ -186,7 +215,11 @@ def test_training_without_noise_repeats_up_to_rounding() -> None:
     runs = []
     for _ in range(2):
         federation = devices()
-        runs.append(SecureAveraging(devices=federation, test=TEST, mean=mean_for(federation), dropping=2))
+        runs.append(
+            SecureAveraging(
+                engine=InMemory(federation, dropping=2), model=federation.model, test=TEST, mean=mean_for(federation)
+            )
+        )
     allowed = 0.0
     for _ in range(4):
         first, second = (run.round() for run in runs)
@@ -250,7 +283,9 @@ def test_training_state_takes_numbers_as_arrays_of_no_dimension() -> None:
 def test_training_binds_round_and_weights_into_every_session(monkeypatch: pytest.MonkeyPatch) -> None:
     """The session of a round has the digest of what is trained from, and nothing else of the state has to be told."""
     federation = devices()
-    training = SecureAveraging(devices=federation, test=TEST, mean=mean_for(federation))
+    training = SecureAveraging(
+        engine=InMemory(federation), model=federation.model, test=TEST, mean=mean_for(federation)
+    )
     mean, used = mean_for(federation), list[bytes]()
     session = SecureMean.session
 
@@ -286,13 +321,13 @@ def test_training_plain_mean_is_entry_by_entry_and_weighted() -> None:
 def test_training_measures_what_secure_aggregation_costs() -> None:
     federation = devices()
     mean = mean_for(federation)
-    record = SecureAveraging(devices=federation, test=TEST, mean=mean).round()
+    record = SecureAveraging(engine=InMemory(federation), model=federation.model, test=TEST, mean=mean).round()
     assert record.sent_bytes > 3 * mean.encoding.length
     assert record.received_bytes > 0
     assert record.client_s > 0
     assert record.server_s > 0
     assert record.epsilon is None
-    assert Counter(map(len, record.dropped.values())) == {0: len(mean.protocol.rounds)}
+    assert Counter(map(len, record.dropped.values())) == {0: len(mean.protocol.steps)}
 
 
 def test_training_refuses_what_does_not_fit_together(tmp_path: Path) -> None:
@@ -304,25 +339,27 @@ def test_training_refuses_what_does_not_fit_together(tmp_path: Path) -> None:
             {"mean": mean, "ledger": ledger},
             {"mean": noisy},
             {"mean": mean_for(devices(9))},
-            {"mean": mean, "dropping": 9},
-            {"mean": mean, "dropping": -1},
-            {"mean": mean, "dropping": True},
         ):
-            arguments: dict[str, Any] = {"devices": federation, "test": TEST, **refused}
+            arguments: dict[str, Any] = {"engine": InMemory(federation), "model": federation.model, "test": TEST}
             with pytest.raises(ConfigurationError):
-                SecureAveraging(**arguments)
+                SecureAveraging(**arguments | refused)
+    for dropping in (9, -1, True):
+        with pytest.raises(ConfigurationError, match="dropping must be"):
+            InMemory(federation, dropping=dropping)
 
 
 def test_training_of_another_model_than_the_mean_was_planned_for_is_refused() -> None:
     federation = devices()
     with pytest.raises(ConfigurationError, match="the mean was planned for another model"):
-        SecureAveraging(devices=federation, test=TEST, mean=mean_for(federation, shapes=[(2,)]))
+        SecureAveraging(
+            engine=InMemory(federation), model=federation.model, test=TEST, mean=mean_for(federation, shapes=[(2,)])
+        )
 
 
 def test_training_in_the_clear_works_with_the_insecure_protocol_too() -> None:
     federation = devices()
     mean = mean_for(federation, protocol=PlainSum(), minimum_contributors=2)
-    training = SecureAveraging(devices=federation, test=TEST, mean=mean, dropping=6)
+    training = SecureAveraging(engine=InMemory(federation, dropping=6), model=federation.model, test=TEST, mean=mean)
     assert training.round().contributors == 2
     with pytest.raises(ProtocolError, match="the threshold is 2"):
-        mean.run(dict(federation.train(training.state.weights, 1)), drops={"contribute": range(7)})
+        simulate_mean(mean, updates_of(federation, training.state.weights), drops={"contribute": range(7)})

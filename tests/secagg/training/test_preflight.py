@@ -10,6 +10,7 @@ from dp.errors import IncompatibleEvent, InvalidParameter, InvalidReservation, L
 from dp.events import DistributedDiscreteGaussianEvent, GaussianEvent, NeighbouringRelation, PrivacyUnit
 from dp.ledger.ledger import Ledger
 from secagg.aggregation.mean import Target
+from secagg.engines.memory import InMemory
 from secagg.errors import ConfigurationError, DataError, ModelError
 from secagg.training.averaging import SecureAveraging
 from secagg.training.model_state import GlobalModel, ServerStep
@@ -23,7 +24,12 @@ BUDGET: dict[str, Any] = {"epsilon": 40.0, "delta": 1e-2, "population": 8}
 def private(**changes: Any) -> dict[str, Any]:
     federation = devices()
     target = Target(epsilon=40.0, delta=1e-2, releases=3, colluding=0)
-    return {"devices": federation, "test": TEST, "mean": mean_for(federation, target=target)} | changes
+    return {
+        "engine": InMemory(federation),
+        "model": federation.model,
+        "test": TEST,
+        "mean": mean_for(federation, target=target),
+    } | changes
 
 
 @pytest.mark.parametrize(
@@ -45,7 +51,8 @@ def test_ledger_that_would_refuse_the_release_is_refused_at_once(
 
 def test_ledger_of_too_few_examples_or_of_noise_that_is_not_there_is_refused_at_once(tmp_path: Path) -> None:
     federation = devices()
-    settings: dict[str, Any] = {"devices": federation, "test": TEST, "mean": mean_for(federation)}
+    settings: dict[str, Any] = {"engine": InMemory(federation), "model": federation.model, "test": TEST}
+    settings |= {"mean": mean_for(federation)}
     gaussian = GaussianEvent(noise_multiplier=5.0, relation=ADD_OR_REMOVE, unit=PrivacyUnit.EXAMPLE)
     shares = DistributedDiscreteGaussianEvent(local_sigma=9.0, contributors=7, l2_sensitivity=1.0, dimension=3)
     examples_of_all = sum(federation.examples(client) for client in federation.clients)
@@ -86,7 +93,7 @@ def test_run_whose_name_no_label_holds_is_refused_at_once(run: str, tmp_path: Pa
 def test_test_examples_that_do_not_fit_are_refused_at_once(test: Any) -> None:
     federation = devices()
     with pytest.raises(DataError, match="test: expected"):
-        SecureAveraging(devices=federation, test=test, mean=mean_for(federation))
+        SecureAveraging(engine=InMemory(federation), model=federation.model, test=test, mean=mean_for(federation))
 
 
 @pytest.mark.parametrize(
@@ -109,7 +116,8 @@ def test_server_step_that_would_lose_a_release_is_refused(change: dict[str, Any]
 
 def test_state_and_step_that_no_release_could_move_are_refused_at_once() -> None:
     federation = devices()
-    settings: dict[str, Any] = {"devices": federation, "test": TEST, "mean": mean_for(federation)}
+    settings: dict[str, Any] = {"engine": InMemory(federation), "model": federation.model, "test": TEST}
+    settings |= {"mean": mean_for(federation)}
     with pytest.raises(ConfigurationError, match="step: expected a ServerStep, found float"):
         SecureAveraging(**settings, step=1.0)  # type: ignore[arg-type]
     weights = federation.model.get_weights()

@@ -12,20 +12,22 @@ from dp.clipping.adaptive import AdaptiveClip
 from dp.clipping.clip import clip_l2, l2_norm
 from dp.ledger.ledger import Ledger
 from protocols import PlainSum
-from secagg.aggregation.encoding import Arrays
 from secagg.aggregation.mean import SecureMean, Target
-from secagg.aggregation.statistics import SharedStatistics, UpdateParts
+from secagg.arrays import Arrays
+from secagg.data.columns import Shard
+from secagg.engines.memory import InMemory
+from secagg.engines.statistics import SharedStatistics, UpdateParts
 from secagg.errors import ConfigurationError, DataError, ModelError
 from secagg.models.base import ArrayRole, Model
 from secagg.privacy.clipping import Clip, GlobalClip, PerLayerClip, planned
 from secagg.runs.config import TrainingConfig
 from secagg.runs.folder import RunFolder
-from secagg.simulation.devices import Devices, Shard
+from secagg.simulation.devices import Devices
 from secagg.training.averaging import SecureAveraging
 from secagg.training.model_state import GlobalModel, ServerStep
 from secagg.training.plain import PlainAveraging
 from secagg.training.records import RoundRecord
-from tests.support.federation import CLASSES, FEATURES, devices, examples
+from tests.support.federation import CLASSES, FEATURES, devices, examples, updates_of
 from tests.support.standardised import StandardisedSoftmax
 
 CLIENTS = 6
@@ -59,7 +61,7 @@ def federation(shards: list[Shard] | None = None, **changes: Any) -> Devices:
 def averaging(
     clients: Devices, clip: Clip | None = None, *, clip_l2: float = 10.0, bits: int = 40, **settings: Any
 ) -> SecureAveraging:
-    state = GlobalModel.initial(clients, clip)
+    state = GlobalModel.initial(clients.model, clip)
     shapes, bound = planned(state.clip, shapes=clients.shapes, clip_l2=clip_l2)
     mean = SecureMean.plan(
         protocol=PlainSum(),
@@ -70,7 +72,9 @@ def averaging(
         modulus_bits=bits,
         target=settings.pop("target", None),
     )
-    return SecureAveraging(devices=clients, test=clients.shards[0], mean=mean, **{"state": state} | settings)
+    return SecureAveraging(
+        engine=InMemory(clients), model=clients.model, test=clients.shards[0], mean=mean, **{"state": state} | settings
+    )
 
 
 def after_training(clients: Devices, weights: Arrays, number: int) -> list[Arrays]:
@@ -103,7 +107,7 @@ def test_fixed_arrays_do_not_travel_and_stay_bit_for_bit(tmp_path: Path) -> None
 
 def test_fixed_arrays_are_in_the_digest_and_the_checkpoint(tmp_path: Path) -> None:
     clients = federation()
-    state, other = GlobalModel.initial(clients), GlobalModel.initial(clients)
+    state, other = GlobalModel.initial(clients.model), GlobalModel.initial(clients.model)
     other.weights[SHIFT] = other.weights[SHIFT] + 1e-9
     assert state.digest() != other.digest()
     folder, config = RunFolder(tmp_path), TrainingConfig()
@@ -130,7 +134,7 @@ def test_statistics_move_to_the_clients_mean_whatever_the_server_step(kind: str)
 
 def test_velocity_that_an_older_run_gave_statistics_is_dropped() -> None:
     clients = federation()
-    state = GlobalModel.initial(clients)
+    state = GlobalModel.initial(clients.model)
     state.velocity[MEAN] = np.full(FEATURES, 7.0)
     training = averaging(clients, step=DRIVEN, state=state)
     exact = np.mean([arrays[MEAN] for arrays in after_training(clients, state.weights, 1)], axis=0)
@@ -140,7 +144,7 @@ def test_velocity_that_an_older_run_gave_statistics_is_dropped() -> None:
 
 def test_variance_below_zero_counts_as_the_zero_that_layers_show() -> None:
     clients = federation()
-    state = GlobalModel.initial(clients)
+    state = GlobalModel.initial(clients.model)
     state.weights[VARIANCE][:] = -1.0
     exact = np.mean([arrays[VARIANCE] for arrays in after_training(clients, state.weights, 1)], axis=0)
     training = averaging(clients, state=state)
@@ -161,7 +165,7 @@ def test_trained_arrays_are_clipped_as_without_statistics(kind: str) -> None:
     clients = federation([unscaled(20, client) for client in range(CLIENTS)])
     training = averaging(clients, CLIPS[kind], clip_l2=0.5)
     start = training.state.weights
-    updates = [update for _, update in clients.train(start, 1)]
+    updates = list(updates_of(clients, start).values())
     assert l2_norm(updates[0][2:]) > 1000 * l2_norm(updates[0][:2])
     bound = 0.5 if kind != "per-layer" else math.hypot(0.3, 0.4)
     trained = [CLIPS[kind].prepare(update[:2]) for update in updates]
@@ -243,26 +247,27 @@ def test_reach_is_in_units_of_what_is_kept() -> None:
 
 
 def test_noise_on_statistics_is_told_with_its_share_and_stays_small(tmp_path: Path) -> None:
-    clients = federation(statistics=SharedStatistics(share=0.2))
+    clients = federation()
     target = Target(epsilon=8, delta=1e-3, releases=5, colluding=1)
     with (
         Ledger.create(tmp_path / "ledger.sqlite", epsilon=8, delta=1e-3, population=CLIENTS) as ledger,
         pytest.warns(UserWarning, match=r"12 entries.*20% of the squared bound.*noise of about 0\.03 times"),
     ):
-        training = averaging(clients, target=target, ledger=ledger, bits=24)
+        training = averaging(clients, target=target, ledger=ledger, bits=24, statistics=SharedStatistics(share=0.2))
     assert training.parts.reach < 1
 
 
 def test_reach_that_is_chosen_is_kept() -> None:
-    assert averaging(federation(statistics=SharedStatistics(reach=2.0))).parts.reach == 2.0
+    assert averaging(federation(), statistics=SharedStatistics(reach=2.0)).parts.reach == 2.0
     assert averaging(federation()).parts.reach > 1000
 
 
 def test_statistics_are_refused_where_the_user_says_so() -> None:
     with pytest.raises(ModelError, match=r"arrays \[3, 4\].*layer normalisation"):
-        federation(statistics=None)
-    assert devices().statistics is not None
-    Devices(model=devices().model, shards=devices().shards, epochs=1, batch_size=1, seed=1, statistics=None)
+        averaging(federation(), statistics=None)
+    with pytest.raises(ModelError, match=r"arrays \[3, 4\].*layer normalisation"):
+        PlainAveraging(devices=federation(), test=examples(20, 0), clip_l2=1.0, statistics=None)
+    averaging(devices(CLIENTS), statistics=None)
 
 
 def test_devices_refuse_a_model_that_training_never_changes() -> None:
@@ -289,7 +294,7 @@ def test_arrays_of_a_model_without_roles_are_all_trained() -> None:
         def __init__(self) -> None:
             inner = devices().model
             self.get_weights, self.set_weights, self.fit = inner.get_weights, inner.set_weights, inner.fit
-            self.evaluate, self.save = inner.evaluate, inner.save
+            self.evaluate, self.save, self.suffix = inner.evaluate, inner.save, inner.suffix
 
     model: Model = Plain()
     assert federation(model=model).roles == (ArrayRole.TRAINED, ArrayRole.TRAINED)
@@ -306,8 +311,8 @@ def test_per_layer_clip_takes_a_bound_for_each_trained_or_each_travelling_array(
     every.round()
     assert every.state.clip == PerLayerClip((0.3, 0.4, 1.0, 1.0))
     clients = federation()
-    update = next(update for _, update in clients.train(GlobalModel.initial(clients).weights, 1))
-    contributed = every.parts.prepare(every.state.clip, update, weights=GlobalModel.initial(clients).weights)
+    update = clients.train(0, GlobalModel.initial(clients.model).weights, 1)
+    contributed = every.parts.prepare(every.state.clip, update, weights=GlobalModel.initial(clients.model).weights)
     assert l2_norm(contributed[:1]) <= 0.3
     assert l2_norm(contributed[1:2]) <= 0.4
     with pytest.raises(ConfigurationError, match="expected one for each of 2 trained arrays, found 5"):
@@ -316,7 +321,7 @@ def test_per_layer_clip_takes_a_bound_for_each_trained_or_each_travelling_array(
 
 def test_context_binds_what_statistics_may_take() -> None:
     settings = (SharedStatistics(), SharedStatistics(share=0.2), SharedStatistics(reach=3.0))
-    parts = [averaging(federation(statistics=each)).parts for each in settings]
+    parts = [averaging(federation(), statistics=each).parts for each in settings]
     assert len({each.context(b"model") for each in parts} | {b"model"}) == 4
     without = UpdateParts(roles=ROLES[:3], l2=1.0, share=0.1, reach=1.0, entries=0)
     assert without.context(b"model") == b"model"

@@ -19,6 +19,7 @@ model has no statistics of its own, and so nothing to be evaluated with or saved
 
 import hashlib
 import math
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -29,9 +30,10 @@ from numpy.typing import NDArray
 
 from dp.clipping.clip import clip_l2
 from dp.events import Trust
-from secagg.aggregation.encoding import Arrays
 from secagg.aggregation.mean import SecureMean
-from secagg.errors import ConfigurationError
+from secagg.arrays import Arrays
+from secagg.errors import ConfigurationError, ModelError
+from secagg.models.arrays import ModelArrays
 from secagg.models.base import ArrayRole
 from secagg.privacy.clipping import Clip, PerLayerClip
 
@@ -202,6 +204,44 @@ class UpdateParts:
 
 
 SHARED: Final = SharedStatistics()
+
+WHOLE: Final = UpdateParts(roles=(), l2=1.0, share=SHARED.share, reach=1.0, entries=0)
+"""Of updates without statistics: a contribution is what the clip makes of the update, as a whole."""
+
+
+def divide_updates(
+    arrays: ModelArrays, statistics: SharedStatistics | None, *, l2: float, mean: SecureMean | None
+) -> UpdateParts:
+    """Return how trained arrays and running statistics share what a client contributes.
+
+    Args:
+        arrays: Of the model.
+        statistics: How running statistics take part in averaging; None refuses a model that keeps any.
+        l2: Bound on what a client contributes.
+        mean: What carries it; None for a mean in the clear.
+
+    Raises:
+        ModelError: The model keeps statistics that are refused.
+
+    Warns:
+        UserWarning: Statistics get noise, or can hardly move.
+    """
+    entries = arrays.statistics_entries
+    if entries and statistics is None:
+        raise ModelError(
+            f"arrays of the model: expected none that are running statistics, found arrays {arrays.statistics}. Freeze "
+            "their layers (trainable=False), use layer normalisation, or pass statistics=SharedStatistics()."
+        )
+    statistics = statistics or SHARED
+    reach = chosen_reach(statistics, mean=mean, entries=entries)
+    parts = UpdateParts(roles=arrays.roles, l2=l2, share=statistics.share, reach=reach, entries=entries)
+    if entries and mean is not None and (mean.noise is not None or reach < 1):
+        warnings.warn(
+            f"{parts.in_words(mean)}. If that is too much for the model, use layer normalisation, freeze these "
+            "layers, or take more clients.",
+            stacklevel=3,
+        )
+    return parts
 
 
 def kept_array(array: NDArray[Any], role: ArrayRole) -> NDArray[np.float64]:

@@ -1,32 +1,17 @@
-"""What a cohort brings to a secure mean, checked for all of them before anything of anyone is masked or sent."""
+"""What the parties bring to a secure mean, checked for all of them before anything of anyone is masked or sent."""
 
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from numpy.typing import ArrayLike, NDArray
 
-from protocols import Keyholder, Member, SecureSum, Session
-from protocols.admission import agree
-from protocols.errors import ParameterError, UnsafeSession
+from protocols import ClientTerms, Keyholder, SecureSum, Session
+from protocols.admission import check_admission
+from protocols.errors import UnsafeSession
 from secagg.aggregation.encoding import Encoding, Weighting
-from secagg.checks import listed, plain_integer, shown
+from secagg.checks import listed
+from secagg.client_errors import naming
 from secagg.errors import ConfigurationError
-from secagg.simulation.failures import naming
-
-
-def cohort_of(clients: Iterable[int]) -> tuple[int, ...]:
-    """The ids of a cohort as Python's integers; whether a session takes them, it says itself.
-
-    Raises:
-        ParameterError: They are no integers.
-    """
-    if not isinstance(clients, Iterable):
-        raise ParameterError(f"clients: expected the ids of a cohort, found {type(clients).__name__}")
-    cohort = tuple(map(plain_integer, clients))
-    for client in cohort:
-        if type(client) is not int:
-            raise ParameterError(f"clients: expected integers, found {shown(client)}")
-    return cohort
 
 
 def checked_updates(
@@ -69,7 +54,7 @@ def checked_updates(
 
 
 def check_parties(
-    session: Session, members: Mapping[int, object] | None, keyholders: Mapping[int, object] | None
+    session: Session, terms: Mapping[int, object] | None, keyholders: Mapping[int, object] | None
 ) -> None:
     """Refuse members that are not those of the session's roster, and keyholders that are not those of its committee.
 
@@ -77,8 +62,8 @@ def check_parties(
         ConfigurationError: They are not.
     """
     expected = set(session.clients)
-    if (session.roster is None) != (members is None) or (members is not None and set(members) != expected):
-        raise ConfigurationError("members must be given for the whole cohort if and only if the mean has a roster")
+    if (session.roster is None) != (terms is None) or (terms is not None and set(terms) != expected):
+        raise ConfigurationError("terms must be given for the whole cohort if and only if the mean has a roster")
     opening = None if session.committee is None else set(session.committee.members)
     if opening != (None if keyholders is None else set(keyholders)):
         raise ConfigurationError(
@@ -89,7 +74,7 @@ def check_parties(
 def check_consent(
     protocol: SecureSum,
     session: Session,
-    members: Mapping[int, Member] | None,
+    terms: Mapping[int, ClientTerms] | None,
     keyholders: Mapping[int, Keyholder] | None,
 ) -> None:
     """Make sure that every party takes part in such a session, on its own terms.
@@ -97,18 +82,18 @@ def check_consent(
     Args:
         protocol: The protocol.
         session: A session like the one that is to be run.
-        members: Each client's identity and terms, where the session has a roster.
+        terms: Each client's identity and terms, where the session has a roster.
         keyholders: Each committee member's share and rules, where it has a committee.
 
     Raises:
-        ConfigurationError: Members or keyholders are not those of the session.
+        ConfigurationError: Terms or keyholders are not those of the session.
         UnsafeSession: A party does not.
     """
-    check_parties(session, members, keyholders)
-    for party in dict.fromkeys((*(members or ()), *(keyholders or ()))):
-        member, keyholder = (members or {}).get(party), (keyholders or {}).get(party)
+    check_parties(session, terms, keyholders)
+    for party in dict.fromkeys((*(terms or ()), *(keyholders or ()))):
+        member, keyholder = (terms or {}).get(party), (keyholders or {}).get(party)
         try:
-            agree(protocol, session, party, member=member, keyholder=keyholder)
+            check_admission(protocol, session, party, terms=member, keyholder=keyholder)
         except UnsafeSession as error:
             raise UnsafeSession(f"party {party}: {error}") from error
 

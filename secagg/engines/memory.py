@@ -1,0 +1,248 @@
+"""The engine in memory: all parties in this process, on simulated devices, with real bytes between them."""
+
+import os
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass, field
+from typing import Any
+
+from numpy.typing import ArrayLike, NDArray
+
+from protocols import ClientTerms, Keyholder, Role, Secret, Transmission, simulate
+from protocols.crypto.keystream import Words, word_dtype
+from protocols.errors import TooFewSurvivors
+from protocols.session import Entropy
+from protocols.simulate import Outcome
+from secagg.aggregation.mean import SecureMean
+from secagg.checks import plain_integer
+from secagg.engines.base import Release, RoundPlan, RoundResult
+from secagg.engines.client import contribute, weight_of
+from secagg.engines.parties import check_consent, check_parties, checked_updates
+from secagg.errors import ConfigurationError, TrainingDiverged
+from secagg.simulation.devices import Devices
+from secagg.simulation.failures import DATA_DEPENDENT, Failures, departing
+
+Clock = Callable[[], float]
+Tap = Callable[[Transmission], None]
+
+
+def _no_clock() -> float:
+    return 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class _Parties:
+    """The parties of one secure sum in this process, and what each client has computed for it."""
+
+    plan: RoundPlan
+    terms: Mapping[int, ClientTerms] | None
+    keyholders: Mapping[int, Keyholder] | None
+    tap: Tap | None
+    entropy: Entropy
+    clock: Clock
+    vectors: dict[int, Words] = field(default_factory=dict)
+    attached: dict[int, tuple[Secret, ...]] = field(default_factory=dict)
+    seconds: dict[int, float] = field(default_factory=dict)
+
+    def contribute(self, client: int, update: Sequence[NDArray[Any]] | None, weight: float | None = None) -> None:
+        """Keep what a client contributes, in the smallest words that hold it, and how long that took."""
+        begun = self.clock()
+        part = contribute(self.plan, update, weight=weight, entropy=self.entropy)
+        self.vectors[client] = part.vector.astype(word_dtype(self.plan.session.modulus))
+        self.attached[client] = part.attached
+        self.seconds[client] = self.clock() - begun
+
+    def sum(self, drops: Mapping[str, Collection[int]] | None) -> Outcome:
+        """Add up what all clients have computed, securely."""
+        outcome = simulate(
+            self.plan.mean.protocol,
+            self.plan.session,
+            self.vectors,
+            attached=self.attached,
+            terms=self.terms,
+            keyholders=self.keyholders,
+            drops=drops,
+            tap=self.tap,
+            entropy=self.entropy,
+            clock=self.clock,
+        )
+        for client, seconds in self.seconds.items():
+            outcome.cost.client_s[client] += seconds
+        return outcome
+
+
+@dataclass(frozen=True, slots=True)
+class InMemory:
+    """Simulated devices, one after the other: each trains, contributes, and its update is forgotten.
+
+    Attributes:
+        devices: The clients.
+        dropping: How many clients vanish in every round, at random.
+        members: Each device's identity and terms; needed if and only if the mean has a roster.
+        keyholders: Each committee member's share and rules; needed if and only if the mean has a committee.
+        tap: Called with every message.
+        entropy: Secret randomness of the clients; `os.urandom` outside tests.
+        clock: Seconds, to account for each party's work.
+
+    Raises:
+        ConfigurationError: More clients are to vanish than there are.
+    """
+
+    devices: Devices
+    _: KW_ONLY
+    dropping: int = 0
+    terms: Mapping[int, ClientTerms] | None = field(default=None, repr=False)
+    keyholders: Mapping[int, Keyholder] | None = field(default=None, repr=False)
+    tap: Tap | None = None
+    entropy: Entropy = os.urandom
+    clock: Clock = time.process_time
+
+    def __post_init__(self) -> None:
+        clients = len(self.devices.clients)
+        dropping = plain_integer(self.dropping)
+        if type(dropping) is not int or not 0 <= dropping <= clients:
+            raise ConfigurationError(f"dropping must be an int in [0, {clients}], not {self.dropping!r}")
+        object.__setattr__(self, "dropping", dropping)
+
+    @property
+    def clients(self) -> tuple[int, ...]:
+        """Ids of the devices."""
+        return tuple(self.devices.clients)
+
+    def check(self, plan: RoundPlan) -> None:
+        """Make sure that every party takes part in such a round; see `Engine`.
+
+        Raises:
+            ConfigurationError: Terms or keyholders are not those of the session, or there are more examples than a
+                budget for examples counts.
+            UnsafeSession: A party would not take part on these terms.
+            DataError: Examples of a client do not fit the model, and training is private by itself.
+        """
+        check_consent(plan.mean.protocol, plan.session, self.terms, self.keyholders)
+        if plan.training is None:
+            return
+        examples = sum(map(self.devices.examples, self.devices.clients))
+        if examples > plan.training.population:
+            raise ConfigurationError(
+                f"the ledger does not fit this training: expected a population of at least the {examples} examples of "
+                f"all clients, found {plan.training.population}. Create a ledger whose population counts all of them."
+            )
+        self.devices.check_examples()
+
+    def run(self, plan: RoundPlan) -> RoundResult:
+        """Run one round up to the sum; see `Engine`.
+
+        Raises:
+            DataError: The training of all clients has failed, the first one over its data.
+            ModelError: The training of all clients has failed, the first one in another way.
+        """
+        parties = _Parties(
+            plan=plan,
+            terms=self.terms,
+            keyholders=self.keyholders,
+            tap=self.tap,
+            entropy=self.entropy,
+            clock=self.clock,
+        )
+        failed = self._train(parties)
+        # Devices are clients: they vanish in steps that ask clients, and the committee stays.
+        asking = [row.name for row in plan.mean.protocol.steps if row.role is Role.CLIENT]
+        drops = self.devices.drops(plan.number, asking, self.dropping)
+        if not plan.private:
+            drops = departing(drops, failed, protocol=plan.mean.protocol)
+        try:
+            outcome = parties.sum(drops)
+        except TooFewSurvivors as error:
+            return RoundResult(withheld=str(error), dropped=drops, failed=failed)
+        return RoundResult(
+            total=outcome.total,
+            contributors=outcome.contributors,
+            attached=outcome.attached,
+            dropped=drops,
+            failed=failed,
+            cost=outcome.cost,
+        )
+
+    def _train(self, parties: _Parties) -> dict[int, str]:
+        """Let every device train and contribute; return why the training of some has failed."""
+        plan = parties.plan
+        # What noised training has computed may be looked at; how an example ends it may not, see check_examples.
+        failures = Failures(plan.number, kinds=DATA_DEPENDENT if plan.training is None else (TrainingDiverged,))
+        for client in self.devices.clients:
+            with failures.of(client):
+                self._train_one(parties, client)
+            if client in failures.reasons:
+                parties.contribute(client, None)
+        failures.check(set(self.devices.clients) - set(failures.reasons))
+        return failures.reasons
+
+    def _train_one(self, parties: _Parties, client: int) -> None:
+        plan = parties.plan
+        update = self.devices.train(client, plan.weights, plan.number)
+        parties.contribute(client, update, weight_of(plan, self.devices.examples(client)))
+
+
+def simulate_mean(
+    mean: SecureMean,
+    updates: Mapping[int, Sequence[ArrayLike]],
+    *,
+    weights: Mapping[int, float] | None = None,
+    failed: Collection[int] = (),
+    terms: Mapping[int, ClientTerms] | None = None,
+    keyholders: Mapping[int, Keyholder] | None = None,
+    drops: Mapping[str, Collection[int]] | None = None,
+    context: bytes = b"",
+    tap: Tap | None = None,
+    entropy: Entropy = os.urandom,
+    clock: Clock = _no_clock,
+) -> Release:
+    """Return the mean of plain arrays through a secure sum, with all parties in memory.
+
+    Args:
+        mean: The planned mean.
+        updates: Each client's arrays, but for those in `failed`.
+        weights: Each of these clients' weight, where the mean is weighted.
+        failed: Clients without an update. With noise they contribute zeros and their noise, since who is in the sum
+            must not depend on data; without noise they vanish before they send anything.
+        terms: Each client's identity and terms, where the mean has a roster.
+        keyholders: Each committee member's share and rules, where the mean has a committee.
+        drops: By step of the protocol, the parties that vanish there.
+        context: What else the parties agree on, such as round number and model hash.
+        tap: Called with every message.
+        entropy: Secret randomness; `os.urandom` outside tests.
+        clock: Seconds, to account for each party's work.
+
+    Raises:
+        ConfigurationError: Updates, weights or terms are not those of the cohort, or keyholders of the committee.
+        EncodingError: An update or weight does not fit; the client is named, and nothing has been sent then.
+        dp.errors.InvalidParameter: Likewise, where an entry of an update is NaN or infinite.
+        UnsafeSession: A party does not take part on these terms; nothing has been sent then.
+        TooFewSurvivors: Too many vanished; nothing has been released then.
+        UnusableMean: See `SecureMean.decode`.
+    """
+    plan = RoundPlan(mean=mean, session=mean.session(entropy(16), context=context))
+    check_parties(plan.session, terms, keyholders)
+    given = checked_updates(mean.encoding, mean.clients, updates, weights=weights, failed=failed)
+    if not plan.private:
+        drops = departing(drops or {}, failed, protocol=mean.protocol)
+    parties = _Parties(plan=plan, terms=terms, keyholders=keyholders, tap=tap, entropy=entropy, clock=clock)
+    for client in mean.clients:
+        parties.contribute(client, given.get(client), (weights or {}).get(client))
+    outcome = parties.sum(drops)
+    begun = clock()
+    decoded = mean.decode(
+        outcome.total,
+        contributors=len(outcome.contributors),
+        rotation=plan.rotation,
+        attached=outcome.attached,
+        entropy=entropy,
+    )
+    outcome.cost.server_s += clock() - begun
+    return Release(
+        mean=decoded.mean,
+        contributors=outcome.contributors,
+        dropped=outcome.dropped,
+        realised=mean.realised(len(outcome.contributors)),
+        rounding_bound=decoded.rounding_bound,
+        cost=outcome.cost,
+    )

@@ -1,0 +1,55 @@
+"""What stands around the code agrees with it: make's targets, lock files, the citation, the public workflow."""
+
+import re
+import subprocess
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+TARGETS = re.findall(r"^([a-z][a-z0-9.-]*%?):(?!=)", MAKEFILE, re.MULTILINE)
+INTERNAL = {"test-later"}
+"""Targets that other targets call."""
+
+
+@pytest.mark.parametrize("target", [target for target in TARGETS if target not in INTERNAL])
+def test_every_target_is_in_the_help(target: str) -> None:
+    told = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert re.search(rf"^{re.escape(target.replace('%', 'N'))} +[A-Z].+\.?$", told, re.MULTILINE)
+
+
+@pytest.mark.parametrize("lock", sorted(ROOT.glob("requirements*.lock")), ids=lambda path: path.name)
+def test_locks_have_hashes_and_name_no_place(lock: Path) -> None:
+    text = lock.read_text(encoding="utf-8")
+    assert not re.search(r"://|--index|--find-links|(?<!hash=sha256:)(?:^|\s)/", text)
+    requirements = [entry for entry in re.split(r"\n(?=[a-z])", text.strip()) if not entry.startswith("#")]
+    assert requirements
+    assert all("==" in entry and "--hash=sha256:" in entry for entry in requirements)
+
+
+def test_lock_of_the_documentation_has_what_it_asks_for() -> None:
+    locked = set(re.findall(r"^([a-z0-9-]+)==", (ROOT / "requirements-docs.lock").read_text("utf-8"), re.MULTILINE))
+    asked = [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["docs"]]
+    assert {re.split(r"[<>=!~\[; ]", each)[0] for each in asked} <= locked
+    assert not locked & {"tensorflow", "keras"}
+
+
+def test_citation_names_the_version() -> None:
+    citation = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    assert re.search(rf"^version: {re.escape(PROJECT['version'])}$", citation, re.MULTILINE)
+    assert re.search(rf"^license: {re.escape(PROJECT['license'])}$", citation, re.MULTILINE)
+
+
+def test_workflow_has_least_permissions_pinned_actions_and_targets_of_ours() -> None:
+    workflow = (ROOT / ".github" / "workflows" / "ci.yml").read_text(encoding="utf-8")
+    assert re.findall(r"permissions:\n((?:  .+\n)+)", workflow) == ["  contents: read\n"]
+    assert "secrets." not in workflow
+    used = re.findall(r"uses: (\S+)", workflow)
+    assert used
+    assert all(re.fullmatch(r"actions/[a-z-]+@v\d+\.\d+\.\d+", action) for action in used)
+    called = set(re.findall(r"run: make ([a-z-]+)$", workflow, re.MULTILINE))
+    called |= set(re.findall(r"target: \[(.+)\]", workflow)[0].split(", "))
+    assert {"lint", "test", "docs"} < called <= set(TARGETS)
