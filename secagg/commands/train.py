@@ -27,7 +27,8 @@ from secagg.runs.kept_ledgers import EarlierLedgers
 from secagg.runs.parsing import parse, read_settings, with_whole_paths
 from secagg.runs.prepare import Prepared, prepare
 from secagg.runs.resuming import check_given_again
-from secagg.runs.run import Summary, make_ledger, run_training
+from secagg.runs.run import make_ledger, run_training
+from secagg.runs.summary import Summary
 from secagg.runs.tolerance import Cohort
 from secagg.simulation.committee import warn_without_gmpy2
 from secagg.training.records import RoundRecord

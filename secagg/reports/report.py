@@ -32,7 +32,7 @@ from secagg.runs.config import TrainingConfig
 from secagg.runs.folder import RunFolder
 from secagg.runs.kept_ledgers import EarlierLedgers
 from secagg.runs.prepare import Prepared
-from secagg.runs.run import Summary
+from secagg.runs.summary import Summary
 from secagg.runs.tolerance import Cohort
 from secagg.training.records import RoundRecord
 

@@ -1,4 +1,4 @@
-"""From settings to everything that a run needs, refused whole where something cannot work."""
+"""From settings to everything that a run needs, refused as a whole if something cannot work."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,10 +8,9 @@ import msgspec
 
 from dp.calibration.least_noise import calibrate_gaussian
 from dp.events import PrivacyEvent
-from protocols import Adversary, BrokenProtocol, ClientTerms, Keyholder, SecureSum, load, loadable
-from protocols.errors import ParameterError
-from protocols.registry import suggest
+from protocols import Adversary, ClientTerms, Committee, Keyholder, Roster, SecureSum
 from secagg.aggregation.mean import SecureMean, Target
+from secagg.data.base import Dataset
 from secagg.data.columns import Shard
 from secagg.data.digest import digest
 from secagg.data.load import load_dataset
@@ -23,10 +22,11 @@ from secagg.models.base import ArrayRole
 from secagg.privacy.clipping import Clip, ClippingKind, choose_clip, planned
 from secagg.privacy.contributors import colluding_clients
 from secagg.privacy.example_level import ExampleLevel
+from secagg.runs.choices import choose_committee, choose_protocol
 from secagg.runs.config import TrainingConfig
 from secagg.runs.parsing import whole_path
 from secagg.runs.tolerance import Cohort
-from secagg.simulation.committee import MAKE, SimulatedCommittee
+from secagg.simulation.committee import SimulatedCommittee
 from secagg.simulation.devices import Devices
 from secagg.simulation.identities import simulated_terms
 
@@ -99,13 +99,47 @@ def prepare(config: TrainingConfig) -> Prepared:
     """
     protocol, threshold = choose_protocol(config)
     simulated = choose_committee(config)
-    dataset = load_dataset(config.dataset, seed=config.seed)
-    indices = partition(dataset.train_y, clients=config.clients, seed=config.seed, alpha=config.alpha)
+    data = load_dataset(config.dataset, seed=config.seed)
+    devices, example_level = _devices(config, data)
+    committee = None if simulated is None else simulated.committee
+    terms = _terms(config, devices, threshold=threshold, committee=committee)
+    roster = None if terms is None else terms[0].roster
+    clip = _first_clip(config, arrays=devices.roles.count(ArrayRole.TRAINED), contributors=threshold)
+    plan = _plan(
+        config, devices, clip, protocol=protocol, minimum_contributors=threshold, roster=roster, committee=committee
+    )
+    target = None if example_level is not None else _target(config)
+    # With noise first: it is what needs the larger modulus, and says so.
+    mean = plan(target=target)
+    noiseless = mean if target is None else plan()
+    if terms is not None:  # before anything is reserved, not after
+        _check_terms(terms[0], mean)
+    keyholders = None
+    if simulated is not None:
+        config = _naming_key(config, simulated)
+        keyholders = simulated.keyholders(minimum_contributors=threshold, roster=roster)
+    return Prepared(
+        config=config,
+        devices=devices,
+        terms=terms,
+        keyholders=keyholders,
+        test=(data.test_x, data.test_y),
+        clip=clip,
+        mean=mean,
+        noiseless=noiseless,
+        data_digest=digest(data.train_x, data.train_y),
+        example_level=example_level,
+    )
+
+
+def _devices(config: TrainingConfig, data: Dataset) -> tuple[Devices, ExampleLevel | None]:
+    """Return the simulated clients with their shards and model, and the plan of their example-level training."""
+    indices = partition(data.train_y, clients=config.clients, seed=config.seed, alpha=config.alpha)
     example_level = _example_level(config, shards=[len(chosen) for chosen in indices])
     model = zoo.build(
         config.model,
-        dataset.train_x.shape[1:],
-        dataset.classes,
+        data.train_x.shape[1:],
+        data.classes,
         optimizer=config.optimizer,
         learning_rate=config.learning_rate,
         private=example_level,
@@ -113,28 +147,52 @@ def prepare(config: TrainingConfig) -> Prepared:
     )
     devices = Devices(
         model=model,
-        shards=[(dataset.train_x[chosen], dataset.train_y[chosen]) for chosen in indices],
+        shards=[(data.train_x[chosen], data.train_y[chosen]) for chosen in indices],
         epochs=config.epochs,
         batch_size=config.batch_size,
         seed=config.seed,
     )
-    committee = None if simulated is None else simulated.committee
-    members, roster = None, None
-    if config.adversary is Adversary.MALICIOUS:
-        members = simulated_terms(
-            devices.clients,
-            adversarial=config.adversarial,
-            minimum_contributors=threshold,
-            committee=None if committee is None else committee.key,
-        )
-        roster = members[0].roster
-    clip = _first_clip(config, arrays=devices.roles.count(ArrayRole.TRAINED), contributors=threshold)
+    return devices, example_level
+
+
+def _terms(
+    config: TrainingConfig, devices: Devices, *, threshold: int, committee: Committee | None
+) -> dict[int, ClientTerms] | None:
+    """Return the clients' identities and terms if the server may be malicious, otherwise None."""
+    if config.adversary is not Adversary.MALICIOUS:
+        return None
+    return simulated_terms(
+        devices.clients,
+        adversarial=config.adversarial,
+        minimum_contributors=threshold,
+        committee=None if committee is None else committee.key,
+    )
+
+
+def _check_terms(terms: ClientTerms, mean: SecureMean) -> None:
+    """Refuse a plan that the clients themselves would refuse, before anything is reserved."""
+    mean.protocol.check_safety(mean.session(bytes(16)), terms.corrupt)
+    if mean.committee is not None:
+        terms.accept_committee(mean.committee.key)
+
+
+def _plan(
+    config: TrainingConfig,
+    devices: Devices,
+    clip: Clip,
+    *,
+    protocol: SecureSum,
+    minimum_contributors: int,
+    roster: Roster | None,
+    committee: Committee | None,
+) -> "partial[SecureMean]":
+    """Return what plans the run's mean once it is told what the noise is for."""
     shapes, clip_l2 = planned(clip, shapes=devices.shapes, clip_l2=config.clip_l2)
-    plan = partial(
+    return partial(
         SecureMean.plan,
         protocol=protocol,
         clients=devices.clients,
-        minimum_contributors=threshold,
+        minimum_contributors=minimum_contributors,
         shapes=shapes,
         clip_l2=clip_l2,
         modulus_bits=config.modulus_bits,
@@ -143,43 +201,32 @@ def prepare(config: TrainingConfig) -> Prepared:
         roster=roster,
         committee=committee,
     )
-    target = None
-    if config.private and example_level is None:
-        colluding = colluding_clients(config.clients, config.adversarial)
-        target = Target(
-            epsilon=config.epsilon,
-            delta=config.delta,
-            releases=config.rounds,
-            colluding=colluding,
-            mechanism=config.mechanism,
-            trust=config.trust,
-            noise_removal=config.noise_removal,
-        )
-    # With noise first: it is what needs the larger modulus, and says so.
-    mean = plan(target=target)
-    noiseless = mean if target is None else plan()
-    if members is not None:  # before anything is reserved, not after
-        protocol.check_safety(mean.session(bytes(16)), members[0].corrupt)
-        if committee is not None:
-            members[0].accept_committee(committee.key)
-    keyholders = None
-    if simulated is not None:
-        fingerprint = simulated.committee.key.fingerprint.hex()
-        # The folder by its whole path, since a run may be resumed from another place.
-        folder = whole_path("committee", config.committee)
-        config = msgspec.structs.replace(config, committee=folder, committee_fingerprint=fingerprint)
-        keyholders = simulated.keyholders(minimum_contributors=threshold, roster=roster)
-    return Prepared(
-        config=config,
-        devices=devices,
-        terms=members,
-        keyholders=keyholders,
-        test=(dataset.test_x, dataset.test_y),
-        clip=clip,
-        mean=mean,
-        noiseless=noiseless,
-        data_digest=digest(dataset.train_x, dataset.train_y),
-        example_level=example_level,
+
+
+def _target(config: TrainingConfig) -> Target | None:
+    """Return what the noise in the sums is for, or None without noise."""
+    if not config.private:
+        return None
+    return Target(
+        epsilon=config.epsilon,
+        delta=config.delta,
+        releases=config.rounds,
+        colluding=colluding_clients(config.clients, config.adversarial),
+        mechanism=config.mechanism,
+        trust=config.trust,
+        noise_removal=config.noise_removal,
+    )
+
+
+def _naming_key(config: TrainingConfig, simulated: SimulatedCommittee) -> TrainingConfig:
+    """Return the settings with the fingerprint of the committee's key, and its folder by its whole path.
+
+    The run can then be resumed from another place, with this key only.
+    """
+    return msgspec.structs.replace(
+        config,
+        committee=whole_path("committee", config.committee),
+        committee_fingerprint=simulated.committee.key.fingerprint.hex(),
     )
 
 
@@ -188,8 +235,9 @@ def _example_level(config: TrainingConfig, *, shards: Sequence[int]) -> ExampleL
         return None
     if min(shards) < 2:
         raise ConfigurationError(
-            "a client has a single example: with it or without it is then whether the client is there, which unit "
-            "example does not hide; fewer clients, a greater alpha or another dataset would do"
+            f"unit: expected at least 2 examples of each client with unit = example, found a client with {min(shards)}. "
+            "Removing its example would remove the client, and unit = example does not hide participation. Use fewer "
+            "clients, a larger alpha or another dataset."
         )
     return ExampleLevel.plan(
         epsilon=config.epsilon,
@@ -216,83 +264,3 @@ def _first_clip(config: TrainingConfig, *, arrays: int, contributors: int) -> Cl
         contributors=contributors,
         noise_multiplier=noise_multiplier,
     )
-
-
-def choose_committee(config: TrainingConfig) -> SimulatedCommittee | None:
-    """The committee, where the protocol needs one.
-
-    Raises:
-        UnknownProtocol: There is no such protocol.
-        BrokenProtocol: It cannot be loaded.
-        ConfigurationError: There is none where one is needed, or one where none is; it is not complete, could open two
-            sums of one session, or has another key than the settings say.
-        KeyFileError: A file is damaged, another committee's, or not for its owner's eyes alone.
-    """
-    needed = load(config.protocol).needs_committee
-    if config.committee is None:
-        if needed:
-            raise ConfigurationError(
-                f"{config.protocol} needs a committee: give its folder with --committee DIR, which is made by: {MAKE}"
-            )
-        return None
-    if not needed:
-        raise ConfigurationError(
-            f"committee: expected none, since {config.protocol} needs no committee, found {config.committee}. Leave "
-            "out --committee."
-        )
-    found = SimulatedCommittee.read(config.committee, clients=config.clients)
-    fingerprint = found.committee.key.fingerprint.hex()
-    if config.committee_fingerprint not in (None, fingerprint):
-        raise ConfigurationError(
-            f"the key in {config.committee} has the fingerprint {fingerprint}, where committee_fingerprint is "
-            f"{config.committee_fingerprint}; a run takes, and goes on with, that key alone"
-        )
-    return found
-
-
-def _able_to_face_malice() -> str:
-    """Advise the protocols that protect from a malicious server; those that are experimental only with that word."""
-    able = {name: kind for name, kind in loadable().items() if Adversary.MALICIOUS in kind.adversaries}
-    *most, last = [name for name, kind in able.items() if not kind.experimental] or ["another one"]
-    use = f"Use {', '.join(most)} or {last}" if most else f"Use {last}"
-    doubts = [f"{name} is experimental: {kind.experimental}" for name, kind in able.items() if kind.experimental]
-    return f"{use} ({'; '.join(doubts)})." if doubts else f"{use}."
-
-
-def choose_protocol(config: TrainingConfig) -> tuple[SecureSum, int]:
-    """The protocol with its parameters, and the least number of contributors.
-
-    Raises:
-        UnknownProtocol: There is no such protocol.
-        BrokenProtocol: It cannot be loaded, or fails.
-        ConfigurationError: It does not stand against the adversary, has no parameters for this cohort, or allows no so
-            few contributors.
-    """
-    required = config.required_contributors
-    # Parameters for as many drop-outs as may happen before nothing is released, not only for those expected.
-    tolerated = (config.clients - required) / config.clients
-    kind = load(config.protocol)
-    if config.adversary is Adversary.MALICIOUS and config.adversary not in kind.adversaries:
-        raise ConfigurationError(
-            f"protocol: expected one that protects from a malicious server, found {config.protocol}. "
-            f"{_able_to_face_malice()}"
-        )
-    try:
-        protocol, least = suggest(
-            config.protocol,
-            kind,
-            clients=config.clients,
-            adversarial=config.adversarial,
-            dropout=tolerated,
-            adversary=config.adversary,
-        )
-    except BrokenProtocol:
-        raise
-    except ParameterError as error:
-        vanishing = f"{config.clients - required} of {config.clients} clients"
-        raise ConfigurationError(
-            f"minimum_contributors {required} lets {vanishing} vanish: {error}; a greater one lets fewer"
-        ) from None
-    if required < least:
-        raise ConfigurationError(f"{config.protocol} allows no fewer than {least} contributors, not {required}")
-    return protocol, required

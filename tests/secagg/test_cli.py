@@ -18,7 +18,8 @@ from secagg.runs.config import TrainingConfig
 from secagg.runs.folder import RunFolder
 from secagg.runs.parsing import parse
 from secagg.runs.prepare import prepare
-from secagg.runs.run import Summary, run_training
+from secagg.runs.run import run_training
+from secagg.runs.summary import Summary
 from tests.support.commands import SMALL, secagg, stopped
 
 FILES = {

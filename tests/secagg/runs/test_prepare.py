@@ -11,9 +11,10 @@ from protocols import Adversary, PlainSum, SecAgg, SecAggPlus
 from protocols.errors import ParameterError, UnknownProtocol
 from secagg.aggregation.encoding import Weighting
 from secagg.errors import ConfigurationError, DataError, ModulusTooSmall
+from secagg.runs.choices import choose_protocol
 from secagg.runs.config import TrainingConfig
 from secagg.runs.parsing import parse
-from secagg.runs.prepare import choose_protocol, prepare
+from secagg.runs.prepare import prepare
 
 SMALL: dict[str, Any] = {
     "dataset": "breast-cancer",

@@ -20,7 +20,8 @@ from secagg.runs.config import TrainingConfig
 from secagg.runs.folder import RunFolder
 from secagg.runs.parsing import parse
 from secagg.runs.prepare import prepare
-from secagg.runs.run import Summary, run_name, run_training
+from secagg.runs.run import run_name, run_training
+from secagg.runs.summary import Summary
 from secagg.training.model_state import GlobalModel
 from secagg.training.records import RoundRecord
 

@@ -1,0 +1,93 @@
+"""The protocol and the committee of a run, chosen and checked before any data are loaded."""
+
+from protocols import Adversary, BrokenProtocol, SecureSum, load, loadable
+from protocols.errors import ParameterError
+from protocols.registry import suggest
+from secagg.errors import ConfigurationError
+from secagg.runs.config import TrainingConfig
+from secagg.simulation.committee import MAKE, SimulatedCommittee
+
+
+def choose_committee(config: TrainingConfig) -> SimulatedCommittee | None:
+    """Return the committee, if the protocol needs one.
+
+    Raises:
+        UnknownProtocol: There is no such protocol.
+        BrokenProtocol: It cannot be loaded.
+        ConfigurationError: There is none though one is needed, or one though none is; it is not complete, could open
+            two sums of one session, or has another key than the settings say.
+        KeyFileError: A file is damaged, belongs to another committee, or can be read by others than its owner.
+    """
+    needed = load(config.protocol).needs_committee
+    if config.committee is None:
+        if needed:
+            raise ConfigurationError(
+                f"committee: expected the folder of one, since {config.protocol} needs a committee, found none. Make it "
+                f"with {MAKE}, and give it with --committee."
+            )
+        return None
+    if not needed:
+        raise ConfigurationError(
+            f"committee: expected none, since {config.protocol} needs no committee, found {config.committee}. Leave "
+            "out --committee."
+        )
+    found = SimulatedCommittee.read(config.committee, clients=config.clients)
+    fingerprint = found.committee.key.fingerprint.hex()
+    if config.committee_fingerprint not in (None, fingerprint):
+        raise ConfigurationError(
+            f"committee_fingerprint: expected {config.committee_fingerprint}, found {fingerprint} in "
+            f"{config.committee}. Use the folder of the expected key. A run goes on with that key only."
+        )
+    return found
+
+
+def choose_protocol(config: TrainingConfig) -> tuple[SecureSum, int]:
+    """Return the protocol with its parameters, and the least number of contributors.
+
+    Raises:
+        UnknownProtocol: There is no such protocol.
+        BrokenProtocol: It cannot be loaded, or fails.
+        ConfigurationError: It does not protect from the adversary, has no parameters for this cohort, or requires more
+            contributors.
+    """
+    required = config.required_contributors
+    # Parameters for all dropouts that may happen before nothing is released, not only for those expected.
+    tolerated = (config.clients - required) / config.clients
+    kind = load(config.protocol)
+    if config.adversary is Adversary.MALICIOUS and config.adversary not in kind.adversaries:
+        raise ConfigurationError(
+            f"protocol: expected one that protects from a malicious server, found {config.protocol}. "
+            f"{_protocols_against_malice()}"
+        )
+    try:
+        protocol, least = suggest(
+            config.protocol,
+            kind,
+            clients=config.clients,
+            adversarial=config.adversarial,
+            dropout=tolerated,
+            adversary=config.adversary,
+        )
+    except BrokenProtocol:
+        raise
+    except ParameterError as error:
+        raise ConfigurationError(
+            f"minimum_contributors: expected parameters of {config.protocol} with which "
+            f"{config.clients - required} of {config.clients} clients may drop out, found none: {error}. Use more than "
+            f"{required}: fewer may then drop out."
+        ) from None
+    if required < least:
+        raise ConfigurationError(
+            f"minimum_contributors: expected at least {least}, the least of {config.protocol}, found {required}. Use "
+            f"{least} or more."
+        )
+    return protocol, required
+
+
+def _protocols_against_malice() -> str:
+    """Return advice to use a protocol that protects from a malicious server; experimental ones are marked."""
+    able = {name: kind for name, kind in loadable().items() if Adversary.MALICIOUS in kind.adversaries}
+    *most, last = [name for name, kind in able.items() if not kind.experimental] or ["another one"]
+    use = f"Use {', '.join(most)} or {last}" if most else f"Use {last}"
+    doubts = [f"{name} is experimental: {kind.experimental}" for name, kind in able.items() if kind.experimental]
+    return f"{use} ({'; '.join(doubts)})." if doubts else f"{use}."
