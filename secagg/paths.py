@@ -31,6 +31,11 @@ def whole(path: str | Path) -> str:
     return str(expanded(path).absolute())
 
 
+def printable(text: object) -> str:
+    """Return the text of a path or an error with every character that would steer a terminal written as an escape."""
+    return "".join(each if each.isprintable() else repr(each)[1:-1] for each in str(text))
+
+
 def is_archive(name: str | Path) -> bool:
     """Return whether this is the path of a `.npz` archive, in letters of either case."""
     return Path(name).suffix.lower() == ARCHIVE

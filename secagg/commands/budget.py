@@ -15,7 +15,7 @@ from dp.ledger.ledger import Ledger
 from dp.reporting.report import BudgetReport
 from secagg.errors import ConfigurationError
 from secagg.files import write_whole
-from secagg.paths import expanded
+from secagg.paths import expanded, printable
 from secagg.planning.budget_request import BudgetRequest, PlannedMechanism
 from secagg.planning.plan import plan
 from secagg.privacy.several_ledgers import together
@@ -39,13 +39,13 @@ def report_on_terminal(
     Args:
         paths: Ledgers, or folders of runs.
         as_json: Print JSON.
-        html: The page's file, or None; for one ledger.
-        organisation: Who is responsible, where the ledger does not say, or None; for one ledger.
-        title: The name of the run, likewise.
+        html: The page's file, or None. Applies only to one ledger.
+        organisation: Name of the responsible organisation, or None. Applies only to one ledger, which names none.
+        title: Name of the run, or None. Applies only to one ledger, which names none.
 
     Raises:
-        ConfigurationError: There is no ledger, the page cannot be written, several ledgers do not add up, or what is
-            for one ledger was given with several.
+        ConfigurationError: There is no ledger, the page cannot be written, several ledgers do not add up, or an option
+            that applies only to one ledger was given with several.
         dp.errors.DpError: A ledger cannot be read, it records a name that was given, or an extra is missing.
     """
     files = [_ledger(path) for path in paths]
@@ -58,7 +58,9 @@ def report_on_terminal(
         return
     (file,) = files
     if html is not None and html.exists() and html.samefile(file):
-        raise ConfigurationError(f"{html} is the ledger itself; name another file for the page")
+        raise ConfigurationError(
+            f"--html: expected a file for the page, found the ledger {html} itself. Name another file."
+        )
     with Ledger.open_to_read(file) as opened:
         found = BudgetReport.from_ledger(opened).named(run=title, organisation=organisation)
     found = with_earlier(found, file)
@@ -67,7 +69,9 @@ def report_on_terminal(
         try:
             write_whole(html, lambda partial: partial.write_text(page, encoding="utf-8"))
         except OSError as error:
-            raise ConfigurationError(f"cannot write {html}: {error.strerror}") from None
+            raise ConfigurationError(
+                f"--html: expected a file that can be written, found {html}: {error.strerror}. Name another file."
+            ) from None
     _say((found.as_json() if as_json else found.as_text()).rstrip("\n"), warn=bool(found.failed) and not as_json)
 
 
@@ -128,7 +132,7 @@ def _say(text: str, *, warn: bool = False) -> None:
 
 
 def _refused(reason: str) -> int:
-    Console(stderr=True).print(f"[red]secagg:[/] {escape(reason)}", soft_wrap=True)
+    Console(stderr=True).print(f"[red]secagg:[/] {escape(printable(reason))}", soft_wrap=True)
     return NOT_INTACT
 
 
@@ -157,7 +161,7 @@ def plan_on_terminal(
     """
     if mechanism not in tuple(PlannedMechanism):
         choices = ", ".join(PlannedMechanism)
-        raise ConfigurationError(f"--mechanism: expected one of {choices}, found {harmless(mechanism)}")
+        raise ConfigurationError(f"--mechanism: expected one of {choices}, found {harmless(mechanism)}.")
     if per_round is not None:
         if sampling is not None:
             raise ConfigurationError(
@@ -165,7 +169,7 @@ def plan_on_terminal(
                 "--clients. Give one."
             )
         if not 1 <= per_round <= clients:
-            raise ConfigurationError(f"--per-round: expected 1 to {clients}, the number of clients, found {per_round}")
+            raise ConfigurationError(f"--per-round: expected 1 to {clients}, the number of clients, found {per_round}.")
         sampling = per_round / clients
     found = plan(
         BudgetRequest(
@@ -191,5 +195,8 @@ def _ledger(path: Path) -> Path:
     if not path.is_dir():
         return path
     if not (path / "ledger.sqlite").is_file():
-        raise ConfigurationError(f"{path} holds no ledger.sqlite: no run, or one without noise, which has no budget")
+        raise ConfigurationError(
+            f"{path}: expected the folder of a run with noise, found no ledger.sqlite in it. Check the path. A run without "
+            "noise has no budget."
+        )
     return path / "ledger.sqlite"

@@ -15,16 +15,16 @@ _GLANCE_S: Final = 0.1
 
 
 class _Over(Exception):
-    """Ends a search that is needed no more."""
+    """Ends a search that is no longer needed."""
 
 
 def two_safe_primes(bits: int, observe: Callable[[int, int], None]) -> tuple[int, int]:
-    """Two random safe primes.
+    """Return two random safe primes.
 
-    Every thread goes on until there are two, so that a lucky one does not wait for another.  An interrupt ends all.
+    Every thread goes on until two are found, so that a fast one does not wait for another. An interrupt ends all.
 
     Args:
-        bits: Of each; see `protocols.crypto.paillier.safe_primes.safe_prime`.
+        bits: Size of each; see `protocols.crypto.paillier.safe_primes.safe_prime`.
         observe: Called some ten times a second with the number of candidates tested, and of primes found.
 
     Raises:
@@ -47,7 +47,7 @@ def two_safe_primes(bits: int, observe: Callable[[int, int], None]) -> tuple[int
                 over.set()
 
     # Nothing may wait for the threads before they are told to end, wherever an interrupt arrives.
-    pool = ThreadPoolExecutor(threads, initializer=_let_go_of_the_lock)
+    pool = ThreadPoolExecutor(threads, initializer=_release_gil)
     try:
         searches = [pool.submit(search, thread) for thread in range(threads)]
         while wait(searches, timeout=_GLANCE_S).not_done:
@@ -61,7 +61,7 @@ def two_safe_primes(bits: int, observe: Callable[[int, int], None]) -> tuple[int
     return found[0], found[1]
 
 
-def _let_go_of_the_lock() -> None:
-    """Have gmpy2, where it is installed, leave the interpreter's lock to other threads while this one computes."""
+def _release_gil() -> None:
+    """Let gmpy2, if it is installed, release the global interpreter lock while it computes."""
     with contextlib.suppress(ImportError):
         importlib.import_module("gmpy2").get_context().allow_release_gil = True

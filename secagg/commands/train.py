@@ -37,13 +37,13 @@ from secagg.training.records import RoundRecord
 def train_on_terminal(
     path: Path | None, given: dict[str, Any], *, out: Path | None, resume: bool, overwrite: bool, as_json: bool
 ) -> None:
-    """Settings to finished run, with progress on standard error and the summary on standard output.
+    """Train from settings to the finished run, with progress on standard error and the summary on standard output.
 
     Args:
         path: TOML file of settings, or None.
-        given: Settings of the command line, which come before the file's.
+        given: Settings of the command line, which override the file's.
         out: The run's folder; by default one named after the data set.
-        resume: Go on with the run in the folder, with the settings that it began with, or to another number of rounds.
+        resume: Resume the run in the folder, with the settings that it began with, or to another number of rounds.
         overwrite: Replace the run in the folder.
         as_json: Print the summary as JSON.
     """
@@ -51,8 +51,11 @@ def train_on_terminal(
     settings = {**(read_settings(path) if path else {}), **given}
     if resume:
         if overwrite:
-            raise ConfigurationError("--resume goes on with a run and --overwrite replaces it; give one of them")
-        folder, summary = _gone_on(settings, _folder(out, settings), console)
+            raise ConfigurationError(
+                "--resume and --overwrite: expected at most one of them, found both. --resume continues a run, --overwrite "
+                "replaces it."
+            )
+        folder, summary = _resumed(settings, _folder(out, settings), console)
     else:
         config = with_whole_paths(parse(settings))
         folder, summary = _begun(config, _folder(out, settings), console, overwrite=overwrite)
@@ -76,22 +79,22 @@ def _folder(out: Path | None, settings: dict[str, Any]) -> RunFolder:
 def _begun(
     config: TrainingConfig, folder: RunFolder, console: Console, *, overwrite: bool
 ) -> tuple[RunFolder, Summary]:
-    """A new run, to its end."""
+    """Begin a run, and train to its end."""
     folder.check_free(overwrite=overwrite)
     with ending_at_once():  # Nothing has begun, and TensorFlow may be about to be imported.
         prepared = _prepared(config, console)
-    with folder, _telling_how_to_go_on(folder, console):
+    with folder, _explain_resume(folder, console):
         folder.check_free(overwrite=overwrite)  # Again: now nobody else can begin a run here.
         folder.begin(prepared.config)
         return folder, _run(prepared, folder, resume=False, console=console)
 
 
-def _gone_on(settings: dict[str, Any], folder: RunFolder, console: Console) -> tuple[RunFolder, Summary]:
-    """A run of earlier, to its end, which may be another one than it began with."""
+def _resumed(settings: dict[str, Any], folder: RunFolder, console: Console) -> tuple[RunFolder, Summary]:
+    """Resume a run, and train to its end, which may be another one than it began with."""
     if not folder.has_begun():  # Refused before a lock is left in the folder.
-        raise CheckpointError(f"{folder.path} holds no run to go on with; name the folder of one with --out")
+        raise CheckpointError(f"{folder.path}: expected a run to resume, found none. Name its folder with --out.")
     check_given_again(settings, folder.config())
-    with folder, _telling_how_to_go_on(folder, console):
+    with folder, _explain_resume(folder, console):
         began = folder.config()
         asked = check_given_again(settings, began)
         prepared = _prepared(began, console)
@@ -112,7 +115,7 @@ def _prepared(config: TrainingConfig, console: Console) -> Prepared:
 
 @contextmanager
 def _warnings_shown(console: Console) -> Iterator[None]:
-    """Show what the data are warned of in one line each, without the place in the code."""
+    """Show each warning about the data in one line, without the place in the code."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", DataWarning)
         yield
@@ -160,8 +163,8 @@ def _progress(config: TrainingConfig, folder: RunFolder, rounds: int, console: C
 
 
 @contextmanager
-def _telling_how_to_go_on(folder: RunFolder, console: Console) -> Iterator[None]:
-    """Say, where a run is interrupted that has begun, what it has done and how to go on with it."""
+def _explain_resume(folder: RunFolder, console: Console) -> Iterator[None]:
+    """If a run is interrupted that has begun, say how far it came and how to resume it."""
     try:
         yield
     except (KeyboardInterrupt, Interrupted):
@@ -170,8 +173,8 @@ def _telling_how_to_go_on(folder: RunFolder, console: Console) -> Iterator[None]
             with suppress(OSError):  # The terminal may be gone.
                 _say(
                     console,
-                    f"interrupted after {done} whole rounds; a round that had begun and was reserved counts as spent; "
-                    f"go on with: secagg train --out {quote(str(folder.path))} --resume",
+                    f"interrupted after {done} whole rounds. A round that had begun and was reserved counts as spent. "
+                    f"Go on with: secagg train --out {quote(str(folder.path))} --resume",
                 )
         raise
 
@@ -260,7 +263,7 @@ def summary_table(summary: Summary, folder: RunFolder) -> Table:
     table.add_row("withstands", cohort.in_words, style="yellow" if cohort.warnings else None)
     table.add_row("rounds", f"{summary.released} of {summary.rounds} released a mean")
     dropped = ", ".join(f"{count:.1f} in {_shown(name)}" for name, count in summary.dropped.items())
-    table.add_row("vanished a round", f"{sum(summary.dropped.values()):.1f} clients: {dropped}")
+    table.add_row("dropped out a round", f"{sum(summary.dropped.values()):.1f} clients: {dropped}")
     table.add_row(
         "contributors a round", f"{summary.contributors:.1f}; fewer than {summary.minimum_contributors} release nothing"
     )

@@ -94,7 +94,7 @@ def no_collusion_warning(clients: int) -> str:
     return (
         f"withstands 0 colluding of {clients:,} clients: the protocol is planned for none, so nothing is promised for "
         "single updates if one client helps the server. For one client, adversarial must be at least "
-        f"{least_fraction(clients):g}; or take more clients."
+        f"{least_fraction(clients):g}; or use more clients."
     )
 
 

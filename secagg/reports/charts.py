@@ -92,8 +92,8 @@ def contributors(rounds: Sequence[RoundRecord], *, clients: int, minimum: int) -
     return chart(plot, title="Contributors by round", caption=caption)
 
 
-def vanished(rounds: Sequence[RoundRecord], stages: Sequence[str]) -> Chart:
-    """Clients that vanished in each round, stacked by the round of the protocol that they left unanswered."""
+def dropouts(rounds: Sequence[RoundRecord], stages: Sequence[str]) -> Chart:
+    """Draw the clients that dropped out of each round, stacked by the protocol step that they left unanswered."""
 
     def plot(axes: "Axes", scheme: Scheme) -> None:
         from matplotlib.colors import LinearSegmentedColormap
@@ -111,7 +111,7 @@ def vanished(rounds: Sequence[RoundRecord], stages: Sequence[str]) -> Chart:
         axes.legend(ncols=min(4, max(1, len(stages))), fontsize=8.5, **_ABOVE)
 
     caption = "Clients that stopped answering, by the step of the protocol that they left unanswered."
-    return chart(plot, title="Who vanished where", caption=caption)
+    return chart(plot, title="Dropouts by step", caption=caption)
 
 
 def traffic(rounds: Sequence[RoundRecord]) -> Chart:

@@ -176,12 +176,12 @@ class RunReport:
         return rounded_up(times) if times < _FEW_TIMES else f"{math.ceil(times):,}"
 
     def shown(self, epsilon: float) -> str:
-        """An epsilon rounded up, but never above the budget where it is within the budget."""
+        """Return an epsilon rounded up, but never above the budget if it is within the budget."""
         return rounded_up(epsilon) if self.budget is None else self.budget.shown(epsilon)
 
     @property
     def cohort(self) -> Cohort:
-        """How many clients may collude with the server, and how many vanish."""
+        """How many clients may collude with the server, and how many may drop out."""
         return Cohort.of(self.config, minimum_contributors=self.mean.minimum_contributors, target=self.mean.target)
 
     @property
@@ -191,7 +191,7 @@ class RunReport:
 
     @property
     def charted_every(self) -> int:
-        """Charts show one round in so many, the last one among them."""
+        """The distance of the rounds that charts show, the last one among them."""
         return max(1, math.ceil(len(self.rounds) / SHOWN_ROUNDS))
 
     @property
@@ -249,13 +249,15 @@ class RunReport:
 
     @property
     def settings(self) -> tuple[Setting, ...]:
-        """All settings of the run."""
+        """All settings of the run; of its rounds also how far it was continued."""
         defaults, found = TrainingConfig(), []
         for name in TrainingConfig.__struct_fields__:
             value = getattr(self.config, name)
             if name in _PATHS and value is not None:
                 value = Path(value).name  # the page may go where the folder is nobody's business
             words = "automatic" if value is None else _number(value) if isinstance(value, float) else str(value)
+            if name == "rounds" and self.goal != value:
+                words = f"{self.goal} (begun with {value}, which the noise is sized for)"
             found.append(Setting(name=name, value=words, changed=value != getattr(defaults, name)))
         return tuple(found)
 
@@ -295,7 +297,7 @@ class RunReport:
             "privacy": spending,
             "participation": (
                 charts.contributors(rounds, clients=summary.clients, minimum=summary.minimum_contributors),
-                charts.vanished(rounds, self.stages),
+                charts.dropouts(rounds, self.stages),
             ),
             "cost": (charts.traffic(rounds),),
         }

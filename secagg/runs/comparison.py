@@ -112,19 +112,22 @@ class ComparisonProcess:
 
     def _decode(self, line: bytes) -> ComparedRound:
         if not line:
-            self._lines.put(line)  # whoever asks again is told again
+            self._lines.put(line)  # The next call is told again.
             self._errors.seek(0)
             reason = self._errors.read().decode(errors="replace").strip().rpartition("\n")[2]
-            raise SecaggError(f"the runs to compare with have failed: {reason or 'their process was ended'}")
+            raise SecaggError(
+                f"compared runs: expected rounds, found that they failed: {reason or 'their process was ended'}. Use "
+                "--no-compare to train without them."
+            )
         try:
             compared = msgspec.json.decode(line, type=ComparedRound)
         except msgspec.MsgspecError as error:
-            raise SecaggError(f"the runs to compare with have written something else than rounds: {error}") from None
+            raise SecaggError(f"compared runs: expected rounds, found something else: {error}.") from None
         self._received.append(compared)
         return compared
 
     def _write(self, settings: bytes) -> None:
-        # A process that is gone already is found out, with its reason, by who waits for its rounds.
+        # If the process has already ended, waiting for its rounds tells why.
         with contextlib.suppress(BrokenPipeError), _stream(self._process.stdin) as stdin:
             stdin.write(settings)
 
@@ -136,7 +139,7 @@ class ComparisonProcess:
 
 def _stream(stream: IO[bytes] | None) -> IO[bytes]:
     if stream is None:
-        raise SecaggError("a pipe to the process of the runs to compare with is missing")
+        raise SecaggError("compared runs: expected a pipe to their process, found none.")
     return stream
 
 

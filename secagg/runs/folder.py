@@ -38,6 +38,8 @@ from secagg.training.records import RoundRecord
 
 T = TypeVar("T")
 
+_CONTINUED: Final = "# Continued to round "
+
 _CONFIG, _CHECKPOINT, _METRICS = "config.toml", "checkpoint.npz", "metrics.jsonl"
 _COMPARISON, _SUMMARY = "comparison.jsonl", "summary.json"
 _GOAL, _REPORT = "goal.toml", "report.html"
@@ -91,8 +93,8 @@ class RunFolder:
         """
         if self.ledger.exists():
             raise CheckpointError(
-                f"{self.ledger} exists already; a new run begins in another folder. Its cost adds to this run's if the "
-                "data are the same; add both with secagg budget report A B."
+                f"{self.ledger}: expected no ledger before a new run, found one. Begin the new run in another folder. Its "
+                "cost adds to this run's if the data are the same; add both with secagg budget report A B."
             )
 
         for left in self.path.glob(f".{self.ledger.stem}.*.partial.*"):
@@ -147,14 +149,17 @@ class RunFolder:
         if not self.path.exists():
             return
         if not self.path.is_dir():
-            raise CheckpointError(f"{self.path} is no folder; name another one")
+            raise CheckpointError(f"{self.path}: expected a folder, found a file. Name another folder.")
         found = sorted(entry.name for entry in self.path.iterdir())
         foreign = [name for name in found if not _is_of_run(name)]
         if foreign:
-            raise CheckpointError(f"{self.path} holds {foreign[0]!r}, which is no part of a run; name another folder")
+            raise CheckpointError(
+                f"{self.path}: expected an empty folder or one of a run, found {foreign[0]!r} in it. Name another folder."
+            )
         if not overwrite and not _FILES.isdisjoint(found):
             raise CheckpointError(
-                f"{self.path} holds a run; go on with --resume, or replace it with --overwrite, which keeps its ledger"
+                f"{self.path}: expected no run in the folder, found one. Continue it with --resume, or replace it with "
+                "--overwrite, which keeps its ledger."
             )
 
     def begin(self, config: TrainingConfig) -> None:
@@ -188,11 +193,13 @@ class RunFolder:
             CheckpointError: There is no run here, or its settings cannot be read.
         """
         if not self.has_begun():
-            raise CheckpointError(f"{self.path} holds no run to go on with")
+            raise CheckpointError(f"{self.path}: expected a run to resume, found none. Name its folder with --out.")
         try:
             return parse(read_settings(self.path / _CONFIG))
         except ConfigurationError as error:
-            raise CheckpointError(f"the settings of the run are damaged: {error}") from None
+            raise CheckpointError(
+                f"{self.path / _CONFIG}: expected the settings of a run, found damaged ones: {error}"
+            ) from None
 
     def goal(self, config: TrainingConfig) -> int:
         """The round that the run is to end with: that of its settings, or a later choice (`set_goal`).
@@ -206,12 +213,19 @@ class RunFolder:
             rounds = read_settings(self.path / _GOAL).get("rounds")
             found: int = convert_setting("rounds", rounds)
         except ConfigurationError as error:
-            raise CheckpointError(f"{self.path / _GOAL} is damaged: {error}") from None
+            raise CheckpointError(f"{self.path / _GOAL}: expected the rounds of a run, found: {error}") from None
         return found
 
     def set_goal(self, rounds: int) -> None:
-        """Keep the round that the run is to end with; its settings, and its noise, stay what it began with."""
+        """Keep the round that the run is to end with; its settings, and its noise, stay what it began with.
+
+        A comment in the file of the settings says so too.
+        """
         write_whole(self.path / _GOAL, lambda partial: partial.write_text(f"rounds = {rounds}\n", encoding="utf-8"))
+        settings = (self.path / _CONFIG).read_text(encoding="utf-8").splitlines()
+        kept = "\n".join(line for line in settings if not line.startswith(_CONTINUED))
+        text = f"{_CONTINUED}{rounds} (goal.toml). The noise stays sized for the rounds below.\n{kept}\n"
+        write_whole(self.path / _CONFIG, lambda partial: partial.write_text(text, encoding="utf-8"))
 
     def rounds_done(self) -> int:
         """How many whole rounds the run has made: those of its checkpoint.
@@ -224,7 +238,9 @@ class RunFolder:
         try:
             return int(read_arrays(self.path / _CHECKPOINT, ["round"])["round"])
         except (DataError, TypeError, ValueError, OverflowError) as error:
-            raise CheckpointError(f"the checkpoint is damaged: {error}") from error
+            raise CheckpointError(
+                f"{self.path / _CHECKPOINT}: expected a whole checkpoint, found a damaged one: {error}"
+            ) from error
 
     def save(self, state: GlobalModel, record: RoundRecord, config: TrainingConfig) -> None:
         """Add a round's line, then move the checkpoint to it.
@@ -263,8 +279,9 @@ class RunFolder:
         # A round's line is written before its checkpoint, so that one of them may be ahead, and no more.
         if numbers != list(range(1, len(numbers) + 1)) or len(numbers) - state.round not in (0, 1):
             raise CheckpointError(
-                f"{self.path / _METRICS} does not have the {state.round} rounds of the checkpoint, and at most the one "
-                "after them: one of the two files was changed, removed or is an older copy"
+                f"{self.path / _METRICS}: expected the {state.round} rounds of the checkpoint and at most one more, found "
+                f"{len(numbers)}. One of the two files was changed, removed or is an older copy. Bring back the files that "
+                "belong together."
             )
         lines = b"".join(msgspec.json.encode(record) + b"\n" for record in kept)
         write_whole(self.path / _METRICS, lambda partial: partial.write_bytes(lines))
@@ -281,14 +298,18 @@ class RunFolder:
         try:
             found = read_arrays(self.path / _CHECKPOINT, ["round", "settings", *shapes])
         except DataError as error:
-            raise CheckpointError(f"the checkpoint is damaged: {error}") from error
+            raise CheckpointError(
+                f"{self.path / _CHECKPOINT}: expected a whole checkpoint, found a damaged one: {error}"
+            ) from error
         if not np.array_equal(found["settings"], _digest(config)):
             raise CheckpointError(
-                f"the settings in {self.path / _CONFIG} are not those that the run began with; put them back, or begin "
-                "another run"
+                f"{self.path / _CONFIG}: expected the settings that the run began with, found others. Put them back, or "
+                "begin another run."
             )
         if any(found[name].shape != shape or found[name].dtype != np.float64 for name, shape in shapes.items()):
-            raise CheckpointError(f"the checkpoint in {self.path} is another model's")
+            raise CheckpointError(
+                f"{self.path / _CHECKPOINT}: expected a checkpoint of this model, found another model's."
+            )
         count, number = len(like.weights), found["round"]
         values = [found[name] for name in shapes]
         # What training never changes is as the model began, and need not be finite there.
@@ -297,13 +318,17 @@ class RunFolder:
             for value, first in zip(values, [*like.weights, *like.velocity], strict=False)
         )
         if number.shape or number.dtype != np.int64 or number < 0 or not are_numbers:
-            raise CheckpointError(f"the checkpoint in {self.path} is damaged: its numbers are no state of a run")
+            raise CheckpointError(
+                f"{self.path / _CHECKPOINT}: expected the state of a run, found numbers that are none."
+            )
         clip = like.clip
         if isinstance(clip, AdaptiveClip):
             try:
                 clip = replace(clip, bound=float(found["clip_bound"]))
             except InvalidParameter as error:
-                raise CheckpointError(f"the checkpoint in {self.path} is damaged: {error}") from None
+                raise CheckpointError(
+                    f"{self.path / _CHECKPOINT}: expected the state of a run, found: {error}"
+                ) from None
         return GlobalModel(values[:count], values[count : 2 * count], int(number), clip)
 
     def _written_by_another(self) -> str:
@@ -351,4 +376,4 @@ def _read_lines(path: Path, kind: type[T]) -> list[T]:
     try:
         return [msgspec.json.decode(line, type=kind) for line in lines]
     except msgspec.MsgspecError as error:
-        raise CheckpointError(f"{path} is damaged: {error}") from None
+        raise CheckpointError(f"{path}: expected whole lines of JSON, found: {error}.") from None

@@ -1,7 +1,7 @@
-"""How far a run goes: the rounds that it began with, or more or fewer of them when it is gone on with.
+"""How far a run goes: the rounds that it began with, or another number of rounds when it is resumed.
 
-The noise stays what the run began with, sized for its first number of rounds, and the ledger decides how many more it
-has room for.
+The noise stays what the run began with, sized for its first number of rounds. The ledger decides how many more rounds
+the budget allows.
 """
 
 from collections import Counter
@@ -23,9 +23,9 @@ class Goal:
     """The round that a run ends with.
 
     Attributes:
-        rounds: Of the whole run.
-        done: Those that it has made already.
-        cost: What the rest will cost, in words; None without noise, or where nothing is left to do.
+        rounds: The number of rounds of the whole run.
+        done: The number of rounds that it has made already.
+        cost: What the rest will cost, in words; None without noise, or if nothing is left to do.
     """
 
     rounds: int
@@ -34,12 +34,12 @@ class Goal:
 
 
 def choose_goal(prepared: Prepared, folder: RunFolder, asked: int | None) -> Goal:
-    """Choose the last round of a run that is gone on with.
+    """Return the last round of a run that is resumed.
 
     Args:
         prepared: The run.
-        folder: Of it.
-        asked: The rounds that are asked for; None for those that it had as its goal.
+        folder: The run's folder.
+        asked: The number of rounds that is asked for; None to keep the run's goal.
 
     Raises:
         ConfigurationError: More rounds have been made, or the budget does not allow that many.
@@ -49,7 +49,7 @@ def choose_goal(prepared: Prepared, folder: RunFolder, asked: int | None) -> Goa
     if asked is None:
         return Goal(rounds=before, done=done)
     if asked < done and asked != config.rounds:
-        raise ConfigurationError(f"rounds: expected at least the {done} that the run has made, found {asked}")
+        raise ConfigurationError(f"rounds: expected at least the {done} that the run has made, found {asked}.")
     rounds, event = max(asked, done), prepared.event
     if event is None or rounds == done:
         return Goal(rounds=rounds, done=done)
@@ -69,7 +69,7 @@ def choose_goal(prepared: Prepared, folder: RunFolder, asked: int | None) -> Goa
     if rounds > max(allowed, config.rounds):
         raise ConfigurationError(
             f"rounds: expected at most the {allowed} that the budget allows, found {rounds}: epsilon "
-            f"{spent_shown} of {whole} is spent on {_rounds(done)}, and their noise stays what it was. "
+            f"{spent_shown} of {whole} is spent on {_rounds(done)}, and the noise stays what it was. "
             f"Ask for at most {_rounds(allowed)}. Another run on the same data has a budget of its own, and both costs "
             "add up (secagg budget report A B)."
         )

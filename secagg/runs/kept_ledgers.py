@@ -40,13 +40,13 @@ def settle(ledger: Path) -> None:
     """Make a ledger one whole file: roll back what a killed writer left unfinished; remove one that counts nothing.
 
     Raises:
-        CheckpointError: It is a link that leads nowhere.
-        LedgerLocked: Somebody is using it.
+        CheckpointError: It is a link to a missing file.
+        LedgerLocked: Another process is using it.
         LedgerUnavailable: It cannot be written.
     """
     if ledger.is_symlink() and not ledger.exists():
         raise CheckpointError(
-            f"{ledger}: expected a ledger, found a link that leads nowhere. What it counted must not be lost. Bring "
+            f"{ledger}: expected a ledger, found a link to a missing file. What it counted must not be lost. Bring "
             "the file back, or use another folder."
         )
     if not ledger.exists():
@@ -57,16 +57,16 @@ def settle(ledger: Path) -> None:
             with Ledger.open(ledger) as opened:
                 spent = bool(opened.entries())
         except LedgerCorrupt:
-            return  # It is kept as it is, for whoever can still read it.
+            return  # It is kept as it is: other software may still read it.
     if not spent:
         ledger.unlink()
 
 
 def keep(ledger: Path) -> Path | None:
-    """Give a settled ledger the next name of those that are kept, and its journal likewise, where it still has one.
+    """Give a settled ledger, and its journal if it has one, the next name of those that are kept.
 
     Returns:
-        Its new path, or None where there is no ledger.
+        Its new path, or None if there is no ledger.
     """
     if not ledger.exists():
         return None
@@ -87,7 +87,7 @@ class EarlierLedgers:
     Attributes:
         counted: Names of the files that are added up.
         apart: Names of the others, each with the reason.
-        cost: What the counted ones and the run cost together, in words; None where none is counted.
+        cost: What the counted ones and the run cost together, in words; None if none is counted.
     """
 
     counted: tuple[str, ...]

@@ -18,14 +18,14 @@ NAME: Final = "run.lock"
 class FolderLock:
     """The exclusive use of a folder, for as long as a `with` block lasts; the same object may enter again inside it.
 
-    The file stays behind, empty: who removes it could remove it from under another's lock.  Nobody else may open it in
-    a process that holds the lock: where locks are POSIX's, closing any file object of it would drop them.
+    The file stays behind, empty: removing it could remove it from under another process's lock. Nothing else may open
+    it in a process that holds the lock: with POSIX locks, closing any file object of it would drop the lock.
 
     Args:
         folder: Made, with its parents, where there is none.
 
     Raises:
-        CheckpointError: On entering: another run is using the folder, or its lock is no file of ours.
+        CheckpointError: On entering: another run is using the folder, or its lock is not a file of ours.
         OSError: On entering: the folder cannot be made.
     """
 
@@ -65,7 +65,8 @@ class FolderLock:
             except sqlite3.Error as error:
                 if getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
                     raise CheckpointError(
-                        f"another run is using {self._folder}; wait for its end, or name another folder"
+                        f"{self._folder}: expected a folder that nobody uses, found another run in it. Wait for its "
+                        "end, or name another folder."
                     ) from None
                 raise CheckpointError(
                     f"{path}: expected a file that can be locked, found: {error}. Name another folder."

@@ -71,7 +71,7 @@ class Prepared:
 
     @property
     def cohort(self) -> Cohort:
-        """How many clients may collude with the server, and how many vanish."""
+        """How many clients may collude with the server, and how many may drop out."""
         return Cohort.of(self.config, minimum_contributors=self.mean.minimum_contributors, target=self.mean.target)
 
     @property
@@ -235,7 +235,7 @@ def _example_level(config: TrainingConfig, *, shards: Sequence[int]) -> ExampleL
         return None
     if min(shards) < 2:
         raise ConfigurationError(
-            f"unit: expected at least 2 examples of each client with unit = example, found a client with {min(shards)}. "
+            f"unit: expected at least 2 examples of each client with unit = example, found one with {min(shards)}. "
             "Removing its example would remove the client, and unit = example does not hide participation. Use fewer "
             "clients, a larger alpha or another dataset."
         )

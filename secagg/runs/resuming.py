@@ -1,4 +1,4 @@
-"""The settings that are given again when a run is gone on with: those that it began with, its rounds aside."""
+"""The settings that are given again when a run is resumed: those that it began with, except its rounds."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -20,13 +20,13 @@ def check_given_again(given: Mapping[str, Any], began: TrainingConfig) -> int | 
         The rounds that are given, or None.
 
     Raises:
-        ConfigurationError: A setting is unknown, cannot be, or is another one; the message names all of the latter.
+        ConfigurationError: A setting is unknown, out of range, or differs. The message names all that differ.
     """
     check_known(given)
     found = {name: convert_setting(name, value) for name, value in given.items()}
     rounds: int | None = found.pop("rounds", None)
     other = [
-        f"{name} {_shown(value)} where it is {_shown(getattr(began, name))}"
+        f"{name} = {_shown(value)} instead of {_shown(getattr(began, name))}"
         for name, value in found.items()
         if not _same(name, value, getattr(began, name))
     ]

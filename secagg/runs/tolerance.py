@@ -1,4 +1,4 @@
-"""How many clients a run withstands, in whole clients: some that collude with the server, and some that vanish.
+"""How many clients a run withstands, in whole clients: those that collude with the server, and those that drop out.
 
 Settings are fractions, and a fraction of a small cohort is no client at all. The sum's protocol is planned for
 `adversarial * clients`, rounded down. The noise counts at least one colluding client, since every client knows its own
@@ -24,7 +24,7 @@ class Cohort:
         colluding: Clients that the protocol is planned to withstand if they collude with the server; None where it
             hides nothing from the server.
         noise_colluding: Clients whose shares of the noise are not counted; None where no guarantee rests on shares.
-        vanishing: Clients that may vanish from a round before it releases nothing.
+        vanishing: Clients that may drop out of a round that still releases a mean.
     """
 
     clients: int
@@ -62,7 +62,7 @@ class Cohort:
     @property
     def in_words(self) -> str:
         """What the cohort withstands."""
-        return f"{self.collusion_in_words}, and {self.vanishing:,} vanishing of {self.clients:,} in a round"
+        return f"{self.collusion_in_words}, and {self.vanishing:,} dropouts of {self.clients:,} in a round"
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -72,8 +72,8 @@ class Cohort:
             found.append(no_collusion_warning(self.clients))
         if self.vanishing == 0:
             found.append(
-                f"withstands 0 vanishing of {self.clients:,} clients: if one client vanishes, the round releases "
-                "nothing. Take a smaller minimum_contributors, a dropout of at least "
+                f"withstands 0 dropouts of {self.clients:,} clients: if one client drops out, the round releases "
+                "nothing. Use a smaller minimum_contributors, a dropout of at least "
                 f"{least_fraction(self.clients):g}, or more clients."
             )
         return tuple(found)

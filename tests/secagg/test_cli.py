@@ -70,7 +70,7 @@ def test_train_leaves_everything_and_one_table(finished: Path) -> None:
         "without noise",
         "plain FedAvg",
         "epsilon spent",
-        "vanished",
+        "dropped out",
         "the server, each round",
         "curious: it follows the protocol",
     ):
@@ -112,8 +112,8 @@ def test_train_stopped_anywhere_counts_every_release_and_goes_on(
     whole = len(folder.metrics())
     assert least_lines <= whole < 40
     if by is signal.SIGINT:
-        assert f"interrupted after {whole} whole rounds; a round that had begun" in found.stderr
-        assert "go on with: secagg train --out run --resume" in found.stderr
+        assert f"interrupted after {whole} whole rounds. A round that had begun" in found.stderr
+        assert "Go on with: secagg train --out run --resume" in found.stderr
     if whole:
         counted, spent = entries(folder)
         assert whole <= counted <= whole + 1
@@ -160,18 +160,21 @@ def test_train_resumed_after_its_end_changes_nothing(finished: Path) -> None:
         (("--resume", "--out", "run", "--rounds", "0"), "rounds: expected an integer from 1 to 100,000, found 0"),
         (
             ("--resume", "--out", "run", "--no-compare", "--epochs", "2", "--model", "numpy-softmax"),
-            "settings that the run began with, found epochs 2 where it is 1, compare false where it is true. Leave",
+            "settings that the run began with, found epochs = 2 instead of 1, compare = false instead of true. Leave",
         ),
-        (("--resume", "--out", "run", "--overwrite"), "give one of them"),
+        (
+            ("--resume", "--out", "run", "--overwrite"),
+            "--resume and --overwrite: expected at most one of them, found both",
+        ),
         (("--resume", "--out", "run", "settings.toml"), "expected at most the 2 that the budget allows, found 9"),
         (("--resume", "--out", "run", "typo.toml"), "settings: expected dataset, "),
         (("--resume", "--out", "run", "typo.toml"), "did you mean epochs?"),
-        (("--resume",), "runs/digits holds no run to go on with; name the folder of one with --out"),
-        (("--resume", "--out", "nowhere"), "holds no run to go on with"),
-        (("--out", "run"), "go on with --resume, or replace it with --overwrite"),
-        (("--out", "."), "is no part of a run; name another folder"),
-        (("--out", ".", "--overwrite"), "is no part of a run; name another folder"),
-        (("--out", "settings.toml"), "is no folder"),
+        (("--resume",), "runs/digits: expected a run to resume, found none. Name its folder with --out."),
+        (("--resume", "--out", "nowhere"), "expected a run to resume, found none"),
+        (("--out", "run"), "Continue it with --resume, or replace it with --overwrite"),
+        (("--out", "."), "in it. Name another folder."),
+        (("--out", ".", "--overwrite"), "in it. Name another folder."),
+        (("--out", "settings.toml"), "expected a folder, found a file"),
         (("missing.toml",), "missing.toml: expected a file that can be read, found: No such file"),
         (("--epsilon", "-1"), "epsilon: expected a number from 1e-9 to 1e9, or inf, found -1"),
         (("--delta", "0.5"), "Use at most 0.003."),
@@ -231,7 +234,10 @@ def test_train_beside_a_running_one_is_refused_and_harms_nothing(tmp_path: Path)
     assert end.returncode == 130
     for process in found:
         assert process.returncode == 2
-        assert "another run is using run; wait for its end, or name another folder" in process.stderr
+        assert (
+            "run: expected a folder that nobody uses, found another run in it. Wait for its end, or name another"
+            in process.stderr
+        )
         assert process.stderr.count("Traceback") == 0
     assert len(found) == 2
     counted, _ = entries(folder)

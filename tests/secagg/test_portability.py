@@ -99,7 +99,7 @@ def test_folder_lock_keeps_other_processes_out_until_its_holder_is_killed(progra
     ) as holder:
         assert holder.stdout is not None
         assert holder.stdout.readline() == "held\n"
-        with pytest.raises(CheckpointError, match="another run is using"), FolderLock(tmp_path / "run"):
+        with pytest.raises(CheckpointError, match="found another run in it"), FolderLock(tmp_path / "run"):
             pass
         holder.kill()
         holder.wait()
@@ -117,7 +117,7 @@ def test_folder_lock_outlives_the_fork_of_its_holder(tmp_path: Path) -> None:
             os._exit(0)
         os.waitpid(child, 0)
         found = run(other, cwd=tmp_path)
-        assert "another run is using" in found.stderr
+        assert "found another run in it" in found.stderr
     assert run(other, cwd=tmp_path).returncode == 0
 
 

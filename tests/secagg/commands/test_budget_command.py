@@ -457,3 +457,47 @@ def test_commands_exit_with_0_and_3(ledger: Path, tmp_path: Path) -> None:
     stale = secagg("budget", "verify", str(ledger), "--head", "0" * 64, cwd=tmp_path)
     assert (stale.returncode, stale.stdout) == (3, "")
     assert stale.stderr.startswith("secagg: not intact: ")
+
+
+def test_report_writes_control_characters_of_file_names_as_escapes(
+    ledger: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A file name that would set a terminal's colours, or begin a line of its own."""
+    steering = tmp_path / "ledger-\x1b[31m\nepsilon 0.sqlite"
+    with Ledger.create(steering, epsilon=8, delta=1e-3, population=300) as opened:
+        opened.reserve(EVENT, "round 1")
+    report_on_terminal(ledger, as_json=False, html=None)
+    report_on_terminal(ledger, steering, as_json=False, html=None)
+    printed = capsys.readouterr().out
+    assert "\x1b" not in printed
+    assert "\nepsilon 0.sqlite" not in printed
+    assert printed.count("ledger-\\x1b[31m\\nepsilon 0.sqlite") >= 2
+    steering.write_bytes(b"no ledger" * 1000)
+    refused = secagg("budget", "report", str(steering), cwd=tmp_path)
+    assert refused.returncode == 2
+    assert "\x1b" not in refused.stderr
+    assert refused.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("mechanism", ["gaussian", "skellam"])
+def test_plan_of_a_small_cohort_warns_that_no_collusion_is_covered(
+    mechanism: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for clients, warned in ((10, True), (20, False)):
+        plan_on_terminal(
+            clients=clients, rounds=2, noise_multiplier=None, epsilon=8.0, delta=None, per_round=None, sampling=None,
+            mechanism=mechanism, bits=None, dimension=None if mechanism == "gaussian" else 100, dropout=0.1,
+            adversarial=0.05, minimum_contributors=None, as_json=False,
+        )  # fmt: skip
+        text = capsys.readouterr().out
+        assert (f"withstands 0 colluding of {clients} clients" in text) == warned
+        assert f"at delta 0.001, below 1/{clients}" in text
+
+
+@pytest.mark.parametrize(
+    "cohort", [{"dropout": 0.6}, {"minimum_contributors": 271}, {"adversarial": 0.95}, {"delta": 1 / 300}]
+)
+def test_plan_refuses_the_cohorts_that_train_refuses_in_the_same_words(cohort: dict[str, float]) -> None:
+    with pytest.raises(ConfigurationError) as refused:
+        TrainingConfig(**cohort)  # type: ignore[arg-type]  # numbers of either kind
+    assert asked(clients=300, epsilon=8.0, **cohort) == str(refused.value)

@@ -90,7 +90,7 @@ def test_train_that_is_terminated_says_how_to_go_on(by: signal.Signals, tmp_path
     found = stopped(*options, cwd=tmp_path, when=lambda: lines_of(metrics) >= 3, after_s=0, by=by)
     assert found.returncode == exit_code(by)
     whole = lines_of(metrics)
-    assert f"interrupted after {whole} whole rounds; a round that had begun" in found.stderr
-    assert "go on with: secagg train --out 'a run' --resume" in found.stderr
+    assert f"interrupted after {whole} whole rounds. A round that had begun" in found.stderr
+    assert "Go on with: secagg train --out 'a run' --resume" in found.stderr
     assert f"round {whole - 1} of 400: accuracy " in found.stderr
     assert "Traceback" not in found.stderr

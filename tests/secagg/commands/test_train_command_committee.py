@@ -149,7 +149,7 @@ def test_prepared_refuses_a_committee_of_whom_too_many_may_be_corrupt(keys: Path
 
 def test_prepared_refuses_what_does_not_go_with_the_protocol(keys: Path, other_keys: Path) -> None:
     with pytest.raises(
-        ConfigurationError, match=r"paillier needs a committee: .* --committee DIR, .* secagg keys comm"
+        ConfigurationError, match=r"expected .* which paillier needs, .* secagg keys committee .* with --committee"
     ):
         prepare(config(None))
     with pytest.raises(ConfigurationError, match=r"since secagg needs no committee, found .*Leave out --committee"):
@@ -158,7 +158,7 @@ def test_prepared_refuses_what_does_not_go_with_the_protocol(keys: Path, other_k
         prepare(config(keys / "nowhere"))
     pinned = threshold_key(1, 3, 2).fingerprint.hex()
     prepare(config(keys, committee_fingerprint=pinned))
-    with pytest.raises(ConfigurationError, match=f"others has the fingerprint .* is {pinned}"):
+    with pytest.raises(ConfigurationError, match=f"expected {pinned}, found .* in .*others"):
         prepare(config(other_keys, committee_fingerprint=pinned))
 
 
@@ -224,11 +224,11 @@ def test_run_that_did_not_note_its_committee_is_still_bound_to_it(keys: Path, ot
     folder = stopped_after_a_round(tmp_path / "run", config(keys))
     keys.rename(tmp_path / "spare")
     other_keys.rename(keys)
-    with pytest.raises(CheckpointError, match="are not those that the run began with"):
+    with pytest.raises(CheckpointError, match="expected the settings that the run began with, found others"):
         run_training(prepare(folder.config()), folder, resume=True, observe=silent)
     (folder.path / "checkpoint.npz").unlink()
     (folder.path / "metrics.jsonl").unlink()
-    with pytest.raises(CheckpointError, match="counts releases of other settings"):
+    with pytest.raises(CheckpointError, match="expected releases of the settings in .*, found some of others"):
         run_training(prepare(folder.config()), folder, resume=True, observe=silent)
 
 
@@ -260,14 +260,15 @@ def test_train_with_a_committee_from_the_command(keys: Path, other_keys: Path, t
     other_keys.rename(keys)
     refused = secagg("train", "--resume", "--out", "run", cwd=tmp_path)
     assert (refused.returncode, refused.stdout) == (2, "")
-    assert refused.stderr.startswith(f"secagg: the key in {tmp_path / 'keys'} has the fingerprint ")
+    assert refused.stderr.startswith("secagg: committee_fingerprint: expected ")
+    assert f" in {tmp_path / 'keys'}. " in refused.stderr
     assert "Traceback" not in refused.stderr
 
 
 def test_train_without_its_committee_is_one_line_and_leaves_no_folder(tmp_path: Path) -> None:
     refused = secagg("train", *OPTIONS, "--protocol", "oneshot", "--out", "run", cwd=tmp_path)
     assert (refused.returncode, refused.stdout) == (2, "")
-    assert refused.stderr.startswith("secagg: oneshot needs a committee: ")
+    assert refused.stderr.startswith("secagg: committee: expected the folder of one, which oneshot needs, found none. ")
     assert list(tmp_path.iterdir()) == []
 
 

@@ -82,7 +82,7 @@ def test_page_has_every_chart_for_both_schemes(page: str) -> None:
     assert len(set(drawings(page))) == 12
     for drawing in drawings(page):
         assert ElementTree.fromstring(base64.b64decode(drawing)).tag.endswith("svg")
-    for title in ("Accuracy", "Loss", "Epsilon", "Contributors", "Who vanished where", "Bytes a client"):
+    for title in ("Accuracy", "Loss", "Epsilon", "Contributors", "Dropouts by step", "Bytes a client"):
         assert page.count(f'alt="{title}') == 1
 
 
@@ -185,7 +185,7 @@ def test_run_of_few_clients_says_how_many_it_withstands(tmp_path: Path) -> None:
     page = words(report.as_html())
     assert "no more than 0 of the 9 clients collude with it" in page
     assert "This run withstands 0 colluding of 9 clients" in page
-    assert "This run withstands 0 vanishing of 9 clients" in page
+    assert "This run withstands 0 dropouts of 9 clients" in page
     assert (
         "0 of 9 clients may help the server: not even one. (The masks are planned for 0 colluding clients; the " in page
     )

@@ -40,11 +40,11 @@ def test_resumed_settings_may_be_given_again() -> None:
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"epsilon": 4}, "found epsilon 4 where it is 8. Leave them out, or begin another run"),
-        ({"clients": 50, "alpha": 0.5}, "found clients 50 where it is 300, alpha 0.5 where it is not set. Leave"),
-        ({"compare": False}, "found compare false where it is true"),
-        ({"dataset": "breast-cancer"}, "found dataset breast-cancer where it is digits"),
-        ({"trust": "local"}, "found trust local where it is distributed"),
+        ({"epsilon": 4}, "found epsilon = 4 instead of 8. Leave them out, or begin another run"),
+        ({"clients": 50, "alpha": 0.5}, "found clients = 50 instead of 300, alpha = 0.5 instead of not set. Leave"),
+        ({"compare": False}, "found compare = false instead of true"),
+        ({"dataset": "breast-cancer"}, "found dataset = breast-cancer instead of digits"),
+        ({"trust": "local"}, "found trust = local instead of distributed"),
         ({"trust": "me"}, "trust: expected one of distributed, local, central, found 'me'"),
         ({"clients": "many"}, "clients: expected an integer from 2 to 100,000, found 'many'"),
         ({"rounds": 0}, "rounds: expected an integer from 1 to 100,000, found 0"),
@@ -121,7 +121,7 @@ def test_resumed_run_whose_goal_is_damaged_is_refused(tmp_path: Path) -> None:
     folder, settings = interrupted(tmp_path / "run", 2)
     for text in ("rounds = 0\n", "rounds = 'x'\n", "garbage", ""):
         (folder.path / "goal.toml").write_text(text)
-        with pytest.raises(CheckpointError, match=r"goal\.toml is damaged"):
+        with pytest.raises(CheckpointError, match=r"goal\.toml: expected"):
             run(folder, settings, resume=True)
 
 
@@ -164,3 +164,18 @@ def test_train_resumes_what_an_earlier_version_began_with_a_relative_path(tmp_pa
     assert folder.config().dataset == "mine.npz"
     again = secagg(*options, cwd=tmp_path)
     assert again.returncode == 0, again.stderr
+
+
+def test_resumed_run_shows_its_new_number_of_rounds_in_settings_and_report(tmp_path: Path) -> None:
+    folder, settings = RunFolder(tmp_path / "run"), config(rounds=2, epsilon=math.inf)
+    run(folder, settings)
+    for rounds in (3, 4):
+        folder.set_goal(rounds)
+        text = (folder.path / "config.toml").read_text(encoding="utf-8")
+        assert text.count("# Continued to round ") == 1
+        assert text.startswith(f"# Continued to round {rounds} (goal.toml).")
+    assert folder.config() == settings
+    prepared = prepare(settings)
+    report = RunReport.of(folder, prepared, run_training(prepared, folder, resume=True, observe=lambda *_: None))
+    shown = {setting.name: setting.value for setting in report.settings}
+    assert shown["rounds"] == "4 (begun with 2, which the noise is sized for)"

@@ -141,7 +141,7 @@ def test_run_does_not_go_on_without_what_it_has_spent(tmp_path: Path) -> None:
     with pytest.raises(LedgerStale, match="an older copy"):
         run(folder, settings, resume=True)
     folder.ledger.unlink()
-    with pytest.raises(CheckpointError, match="what they spent is lost"):
+    with pytest.raises(CheckpointError, match="expected the ledger of the .* rounds that were made, found no file"):
         run(folder, settings, resume=True)
     folder.ledger.touch()
     with pytest.raises(LedgerCorrupt):
@@ -170,7 +170,9 @@ def test_run_does_not_go_on_with_other_settings(rounds: int, change: dict[str, A
     if not rounds:
         (folder.path / "checkpoint.npz").unlink()
     said = (
-        "settings .* are not those" if rounds else "not that of the run's settings|other settings than|began with noise"
+        "expected the settings that the run began with, found others"
+        if rounds
+        else "expected the budget of the run's settings|found some of others|expected a run without noise"
     )
     with pytest.raises(CheckpointError, match=said):
         run(folder, config(**change), resume=True)
@@ -195,7 +197,7 @@ def test_run_does_not_begin_with_the_ledger_of_other_settings(tmp_path: Path) ->
         run(other, config(seed=2), observe=stopping_at(1))
     folder.begin(config())
     shutil.copy(other.ledger, folder.ledger)
-    with pytest.raises(CheckpointError, match="counts releases of other settings"):
+    with pytest.raises(CheckpointError, match="expected releases of the settings in .*, found some of others"):
         run(folder, config(), resume=True)
 
 
@@ -206,7 +208,7 @@ def test_run_keeps_others_from_its_folder(epsilon: float, tmp_path: Path) -> Non
 
     def intrude(kind: str | None, record: RoundRecord) -> None:
         for resume in (False, True):
-            with pytest.raises(CheckpointError, match="another run is using"):
+            with pytest.raises(CheckpointError, match="found another run in it"):
                 run(other, settings, resume=resume)
             refused.append(record.round)
 
@@ -313,6 +315,6 @@ def test_run_whose_ledger_and_checkpoint_are_gone_is_not_given_a_new_budget(tmp_
     run(folder, config(rounds=1))
     folder.ledger.unlink()
     (folder.path / "checkpoint.npz").unlink()
-    with pytest.raises(CheckpointError, match="what they spent is lost"):
+    with pytest.raises(CheckpointError, match="expected the ledger of the .* rounds that were made, found no file"):
         run(folder, config(rounds=1), resume=True)
     assert not folder.ledger.exists()

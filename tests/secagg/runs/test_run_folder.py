@@ -85,9 +85,7 @@ def test_runfolder_refuses_to_go_on_without_its_checkpoint(rounds: int, tmp_path
     folder = begun(tmp_path, rounds)
     metrics = (folder.path / "metrics.jsonl").read_bytes()
     (folder.path / "checkpoint.npz").unlink()
-    with pytest.raises(
-        CheckpointError, match="does not have the 0 rounds of the checkpoint, and at most the one after"
-    ):
+    with pytest.raises(CheckpointError, match="expected the 0 rounds of the checkpoint and at most one more, found"):
         folder.restore(model(), TrainingConfig())
     assert (folder.path / "metrics.jsonl").read_bytes() == metrics
 
@@ -95,7 +93,9 @@ def test_runfolder_refuses_to_go_on_without_its_checkpoint(rounds: int, tmp_path
 @pytest.mark.parametrize("change", [{"rounds": 31}, {"epsilon": math.inf}, {"seed": 2}, {"clip_l2": 0.25}])
 def test_runfolder_refuses_other_settings_than_it_began_with(change: dict[str, Any], tmp_path: Path) -> None:
     folder = begun(tmp_path, 1)
-    with pytest.raises(CheckpointError, match=r"settings in .*config\.toml are not those that the run began with"):
+    with pytest.raises(
+        CheckpointError, match=r"config\.toml: expected the settings that the run began with, found others"
+    ):
         folder.restore(model(), parse(change))
 
 
@@ -105,7 +105,7 @@ def test_runfolder_refuses_metrics_that_miss_a_round(tmp_path: Path) -> None:
     lines = path.read_bytes().splitlines(keepends=True)
     for damaged in ([lines[0], lines[2]], lines[:2], [], [lines[0], lines[0], *lines[1:]]):
         path.write_bytes(b"".join(damaged))
-        with pytest.raises(CheckpointError, match="does not have the 3 rounds"):
+        with pytest.raises(CheckpointError, match="expected the 3 rounds of the checkpoint"):
             folder.restore(model(), TrainingConfig())
 
 
@@ -134,9 +134,9 @@ def test_runfolder_refuses_rounds_that_cannot_have_been(change: dict[str, Any], 
     line = json.dumps(json.loads((folder.path / "metrics.jsonl").read_bytes()) | change)
     (folder.path / "metrics.jsonl").write_text(f"{line}\n")
     (folder.path / "comparison.jsonl").write_text(f'{{"kind":"plain","record":{line}}}\n')
-    with pytest.raises(CheckpointError, match=r"metrics\.jsonl is damaged"):
+    with pytest.raises(CheckpointError, match=r"metrics\.jsonl: expected whole lines of JSON"):
         folder.restore(model(), TrainingConfig())
-    with pytest.raises(CheckpointError, match=r"comparison\.jsonl is damaged"):
+    with pytest.raises(CheckpointError, match=r"comparison\.jsonl: expected whole lines of JSON"):
         folder.comparison()
 
 
@@ -145,9 +145,9 @@ def test_runfolder_refuses_lines_that_are_no_rounds(line: bytes, tmp_path: Path)
     folder = begun(tmp_path, 1)
     (folder.path / "metrics.jsonl").write_bytes(line)
     (folder.path / "comparison.jsonl").write_bytes(line)
-    with pytest.raises(CheckpointError, match=r"metrics\.jsonl is damaged"):
+    with pytest.raises(CheckpointError, match=r"metrics\.jsonl: expected whole lines of JSON"):
         folder.restore(model(), TrainingConfig())
-    with pytest.raises(CheckpointError, match=r"comparison\.jsonl is damaged"):
+    with pytest.raises(CheckpointError, match=r"comparison\.jsonl: expected whole lines of JSON"):
         folder.comparison()
 
 
@@ -197,7 +197,7 @@ def test_runfolder_refuses_a_checkpoint_of_no_round(number: object, tmp_path: Pa
     with np.load(folder.path / "checkpoint.npz") as found:
         arrays["settings"] = found["settings"]
     np.savez(folder.path / "checkpoint.npz", round=number, **arrays)  # type: ignore[arg-type]
-    with pytest.raises(CheckpointError, match=r"no state of a run|does not have the 2 rounds"):
+    with pytest.raises(CheckpointError, match=r"expected the state of a run|expected the 2 rounds"):
         folder.restore(state, TrainingConfig())
 
 
@@ -205,7 +205,7 @@ def test_runfolder_refuses_weights_that_are_no_numbers(tmp_path: Path) -> None:
     folder, state = begun(tmp_path), model(1)
     state.weights[0][1, 1] = np.nan
     folder.save(state, record(1), TrainingConfig())
-    with pytest.raises(CheckpointError, match="no state of a run"):
+    with pytest.raises(CheckpointError, match="expected the state of a run, found numbers"):
         folder.restore(model(), TrainingConfig())
 
 
@@ -215,7 +215,7 @@ def test_runfolder_free_or_occupied(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     RunFolder(tmp_path / "empty").check_free(overwrite=False)
     (tmp_path / "file").write_text("mine")
-    with pytest.raises(CheckpointError, match="is no folder"):
+    with pytest.raises(CheckpointError, match="expected a folder, found a file"):
         RunFolder(tmp_path / "file").check_free(overwrite=True)
     folder = begun(tmp_path, 1)
     with pytest.raises(CheckpointError, match=r"go on with --resume, or replace it with --overwrite"):
@@ -255,9 +255,15 @@ def test_runfolder_is_used_by_one_at_a_time(tmp_path: Path) -> None:
         with one:
             one.begin(TrainingConfig())
         for _ in range(2):
-            with pytest.raises(CheckpointError, match=r"another run is using .*run; wait for its end"), other:
+            with (
+                pytest.raises(
+                    CheckpointError,
+                    match=r"run: expected a folder that nobody uses, found another run in it\. Wait for its end",
+                ),
+                other,
+            ):
                 pass
-    with other, pytest.raises(CheckpointError, match="another run is using"):
+    with other, pytest.raises(CheckpointError, match="found another run in it"):
         one.begin(TrainingConfig())
     one.check_free(overwrite=True)
 
@@ -275,7 +281,7 @@ def test_runfolder_begins_anew_without_anything_of_the_old_run(tmp_path: Path) -
     for partial in (".checkpoint.1.partial.npz", ".ledger.23.partial.sqlite", ".ledger.23.partial.sqlite-journal"):
         (folder.path / partial).write_bytes(b"old")
     with RunFolder(folder.path):
-        with pytest.raises(CheckpointError, match="another run is using"):
+        with pytest.raises(CheckpointError, match="found another run in it"):
             folder.begin(TrainingConfig(seed=5))
         assert len(folder.metrics()) == 2
     folder.begin(TrainingConfig(seed=5))
@@ -307,7 +313,7 @@ def test_runfolder_ledger_is_created_in_one_step_whatever_was_left_before(tmp_pa
     with Ledger.open(folder.ledger) as ledger:
         assert (ledger.budget.epsilon, ledger.budget.delta, ledger.budget.population) == (8.0, 1e-3, 300)
         assert ledger.entries() == ()
-    with pytest.raises(CheckpointError, match="exists already"):
+    with pytest.raises(CheckpointError, match="expected no ledger before a new run, found one"):
         folder.create_ledger(TrainingConfig(), population=300)
     assert {entry.name for entry in folder.path.iterdir()} == {"config.toml", "ledger.sqlite", "run.lock"}
 

@@ -19,7 +19,7 @@ def cohort(clients: int, *, trust: Trust = Trust.DISTRIBUTED, **settings: object
 def test_cohort_counts_whole_clients_and_says_where_protocol_and_noise_differ() -> None:
     small = cohort(10)
     assert (small.colluding, small.noise_colluding, small.vanishing) == (0, 1, 1)
-    assert small.in_words == ("0 colluding of 10 clients (the noise alone: 1 of 10), and 1 vanishing of 10 in a round")
+    assert small.in_words == ("0 colluding of 10 clients (the noise alone: 1 of 10), and 1 dropouts of 10 in a round")
     assert len(small.warnings) == 1
     assert small.warnings[0].startswith("withstands 0 colluding of 10 clients")
     assert "adversarial must be at least 0.1;" in small.warnings[0]
@@ -29,7 +29,7 @@ def test_cohort_counts_whole_clients_and_says_where_protocol_and_noise_differ() 
 def test_cohort_of_which_nobody_may_vanish_warns() -> None:
     warnings = cohort(9, adversarial=0.2).warnings
     assert len(warnings) == 1
-    assert warnings[0].startswith("withstands 0 vanishing of 9 clients")
+    assert warnings[0].startswith("withstands 0 dropouts of 9 clients")
 
 
 @pytest.mark.parametrize(("protocol", "colluding"), [("secagg-plus", 0), ("paillier", 0), ("plain", None)])
@@ -69,7 +69,7 @@ def test_train_warns_of_a_small_cohort_and_shows_a_pasteable_head(tmp_path: Path
         cwd=tmp_path,
     )
     assert found.returncode == 0, found.stderr
-    assert "withstands 0 colluding of 9 clients (the noise alone: 1 of 9), and 0 vanishing of 9" in found.stderr
+    assert "withstands 0 colluding of 9 clients (the noise alone: 1 of 9), and 0 dropouts of 9" in found.stderr
     assert found.stderr.count("warning: withstands 0 ") == 2
     with Ledger.open_to_read(tmp_path / "run" / "ledger.sqlite") as ledger:
         assert ledger.head in found.stdout.splitlines()
