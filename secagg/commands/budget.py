@@ -196,7 +196,7 @@ def _ledger(path: Path) -> Path:
         return path
     if not (path / "ledger.sqlite").is_file():
         raise ConfigurationError(
-            f"{path}: expected the folder of a run with noise, found no ledger.sqlite in it. Check the path. A run without "
-            "noise has no budget."
+            f"{path}: expected the folder of a run with noise, found no ledger.sqlite in it. Check the path. A run "
+            "without noise has no budget."
         )
     return path / "ledger.sqlite"

@@ -52,8 +52,8 @@ def train_on_terminal(
     if resume:
         if overwrite:
             raise ConfigurationError(
-                "--resume and --overwrite: expected at most one of them, found both. --resume continues a run, --overwrite "
-                "replaces it."
+                "--resume and --overwrite: expected at most one of them, found both. --resume continues a run, "
+                "--overwrite replaces it."
             )
         folder, summary = _resumed(settings, _folder(out, settings), console)
     else:

@@ -39,8 +39,8 @@ def with_earlier(report: BudgetReport, ledger: Path) -> BudgetReport:
     except (DpError, SecaggError) as error:
         names = ", ".join(printable(other.name) for other in others)
         reason = (
-            f"This folder also holds {names}, which could not be added up: {printable(error).rstrip('.')}. What they cost "
-            "comes on top of this figure for everyone whose data are in them too."
+            f"This folder also holds {names}, which could not be added up: {printable(error).rstrip('.')}. What they "
+            "cost comes on top of this figure for everyone whose data are in them too."
         )
         return report.refuted({ONLY_LEDGER: reason, NOTHING_ELSE: reason}, further=(("Other ledgers", reason),))
     newer = next((whole for copy, whole in found.copies if copy == ledger), None)

@@ -22,8 +22,8 @@ def choose_committee(config: TrainingConfig) -> SimulatedCommittee | None:
     if config.committee is None:
         if needed:
             raise ConfigurationError(
-                f"committee: expected the folder of one, which {config.protocol} needs, found none. Make it with {MAKE}, "
-                "and give it with --committee."
+                f"committee: expected the folder of one, which {config.protocol} needs, found none. Make it with "
+                f"{MAKE} and give it with --committee."
             )
         return None
     if not needed:

@@ -13,8 +13,6 @@ from secagg.privacy.contributors import check_cohort
 from secagg.privacy.delta import check_client_delta
 from secagg.runs.fields import EXAMPLE_CLIP_L2, SettingFields
 
-_EPSILON = (1e-9, 1e9)
-
 
 def check_settings(settings: SettingFields) -> None:
     """Refuse settings that cannot work together, before anything is loaded or computed.
@@ -42,10 +40,9 @@ def _check_values(settings: SettingFields) -> None:
         raise ConfigurationError("organisation: expected 1 to 200 printable characters, found others among them.")
     if settings.adversary not in (Adversary.CURIOUS, Adversary.MALICIOUS):
         raise ConfigurationError(f"adversary: expected one of curious, malicious, found {settings.adversary}.")
-    least, most = _EPSILON
-    if settings.private and not least <= settings.epsilon <= most:
+    if settings.private and not 1e-9 <= settings.epsilon <= 1e9:
         raise ConfigurationError(
-            f"epsilon: expected a number from {least:g} to {most:g}, or inf for no noise and no differential privacy, "
+            "epsilon: expected a number from 1e-9 to 1e9, or inf for no noise and no differential privacy, "
             f"found {settings.epsilon!r}."
         )
 

@@ -93,8 +93,8 @@ class RunFolder:
         """
         if self.ledger.exists():
             raise CheckpointError(
-                f"{self.ledger}: expected no ledger before a new run, found one. Begin the new run in another folder. Its "
-                "cost adds to this run's if the data are the same; add both with secagg budget report A B."
+                f"{self.ledger}: expected no ledger before a new run, found one. Begin the new run in another folder. "
+                "Its cost adds to this run's if the data are the same; add both with secagg budget report A B."
             )
 
         for left in self.path.glob(f".{self.ledger.stem}.*.partial.*"):
@@ -154,7 +154,8 @@ class RunFolder:
         foreign = [name for name in found if not _is_of_run(name)]
         if foreign:
             raise CheckpointError(
-                f"{self.path}: expected an empty folder or one of a run, found {foreign[0]!r} in it. Name another folder."
+                f"{self.path}: expected an empty folder or one of a run, found {foreign[0]!r} in it. Name another "
+                "folder."
             )
         if not overwrite and not _FILES.isdisjoint(found):
             raise CheckpointError(
@@ -279,9 +280,9 @@ class RunFolder:
         # A round's line is written before its checkpoint, so that one of them may be ahead, and no more.
         if numbers != list(range(1, len(numbers) + 1)) or len(numbers) - state.round not in (0, 1):
             raise CheckpointError(
-                f"{self.path / _METRICS}: expected the {state.round} rounds of the checkpoint and at most one more, found "
-                f"{len(numbers)}. One of the two files was changed, removed or is an older copy. Bring back the files that "
-                "belong together."
+                f"{self.path / _METRICS}: expected the {state.round} rounds of the checkpoint and at most one more, "
+                f"found {len(numbers)}. One of the two files was changed, removed or is an older copy. Bring back the "
+                "files that belong together."
             )
         lines = b"".join(msgspec.json.encode(record) + b"\n" for record in kept)
         write_whole(self.path / _METRICS, lambda partial: partial.write_bytes(lines))
@@ -303,8 +304,8 @@ class RunFolder:
             ) from error
         if not np.array_equal(found["settings"], _digest(config)):
             raise CheckpointError(
-                f"{self.path / _CONFIG}: expected the settings that the run began with, found others. Put them back, or "
-                "begin another run."
+                f"{self.path / _CONFIG}: expected the settings that the run began with, found others. Put them back, "
+                "or begin another run."
             )
         if any(found[name].shape != shape or found[name].dtype != np.float64 for name, shape in shapes.items()):
             raise CheckpointError(

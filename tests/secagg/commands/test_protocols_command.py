@@ -29,7 +29,7 @@ LOADED: Final = {
     "no-sum": ("protocol = 7", "is no SecureSum"),
     "half": (
         "from protocols import SecureSum\nclass protocol(SecureSum): name = 'half'",
-        "does not define client_party",
+        "does not define _validate, client_party",
     ),
     "nameless": (
         "from protocols.encrypted import EncryptedSum\n"

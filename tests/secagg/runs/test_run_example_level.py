@@ -153,5 +153,5 @@ def test_run_without_noise_trains_as_at_client_level() -> None:
 
 def test_client_with_one_example_is_refused() -> None:
     """Without that example, the client would not be there."""
-    with pytest.raises(ConfigurationError, match="expected at least 2 examples of each client .*, found one with 1"):
+    with pytest.raises(ConfigurationError, match=r"expected at least 2 examples of each client .*, found one with 1"):
         prepare(parse(SMALL | {"clients": 300}))

@@ -93,9 +93,7 @@ def test_runfolder_refuses_to_go_on_without_its_checkpoint(rounds: int, tmp_path
 @pytest.mark.parametrize("change", [{"rounds": 31}, {"epsilon": math.inf}, {"seed": 2}, {"clip_l2": 0.25}])
 def test_runfolder_refuses_other_settings_than_it_began_with(change: dict[str, Any], tmp_path: Path) -> None:
     folder = begun(tmp_path, 1)
-    with pytest.raises(
-        CheckpointError, match=r"config\.toml: expected the settings that the run began with, found others"
-    ):
+    with pytest.raises(CheckpointError, match=r"config\.toml: expected the settings .* began with, found others"):
         folder.restore(model(), parse(change))
 
 
@@ -218,7 +216,7 @@ def test_runfolder_free_or_occupied(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="expected a folder, found a file"):
         RunFolder(tmp_path / "file").check_free(overwrite=True)
     folder = begun(tmp_path, 1)
-    with pytest.raises(CheckpointError, match=r"go on with --resume, or replace it with --overwrite"):
+    with pytest.raises(CheckpointError, match=r"Continue it with --resume, or replace it with --overwrite"):
         folder.check_free(overwrite=False)
     folder.check_free(overwrite=True)
 
@@ -228,7 +226,7 @@ def test_runfolder_never_removes_what_is_no_part_of_a_run(tmp_path: Path) -> Non
     (tmp_path / "config.toml").write_text(TrainingConfig().as_toml())
     (tmp_path / "thesis.tex").write_text("three years")
     for overwrite in (False, True):
-        with pytest.raises(CheckpointError, match=r"'thesis\.tex', which is no part of a run"):
+        with pytest.raises(CheckpointError, match=r"or one of a run, found 'thesis\.tex' in it"):
             RunFolder(tmp_path).check_free(overwrite=overwrite)
     RunFolder(tmp_path).begin(TrainingConfig())
     assert (tmp_path / "thesis.tex").read_text() == "three years"
@@ -243,7 +241,7 @@ def test_runfolder_takes_only_partial_files_of_its_own_for_parts_of_a_run(name: 
     (folder.path / name).write_text("three years")
     (folder.path / ".model.77.partial.keras").write_text("cut short")
     for overwrite in (False, True):
-        with pytest.raises(CheckpointError, match=f"{re.escape(name)}', which is no part of a run"):
+        with pytest.raises(CheckpointError, match=f"{re.escape(name)}' in it"):
             folder.check_free(overwrite=overwrite)
     folder.begin(TrainingConfig())
     assert {entry.name for entry in folder.path.iterdir()} == {"config.toml", "run.lock", name}
@@ -258,7 +256,7 @@ def test_runfolder_is_used_by_one_at_a_time(tmp_path: Path) -> None:
             with (
                 pytest.raises(
                     CheckpointError,
-                    match=r"run: expected a folder that nobody uses, found another run in it\. Wait for its end",
+                    match=r"run: expected .*, found another run in it\. Wait",
                 ),
                 other,
             ):
@@ -291,10 +289,10 @@ def test_runfolder_begins_anew_without_anything_of_the_old_run(tmp_path: Path) -
 
 
 def test_runfolder_without_a_run_has_nothing_to_go_on_with(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match="holds no run to go on with"):
+    with pytest.raises(CheckpointError, match="expected a run to resume, found none"):
         RunFolder(tmp_path).config()
     (tmp_path / "config.toml").write_text("epsilon = -1\n")
-    with pytest.raises(CheckpointError, match="settings of the run are damaged"):
+    with pytest.raises(CheckpointError, match="expected the settings of a run, found damaged ones"):
         RunFolder(tmp_path).config()
 
 
