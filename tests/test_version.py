@@ -52,9 +52,9 @@ def test_checkpoint_of_another_version_is_read_and_told_only_where_it_does_not_f
         arrays = {name: found[name] for name in found if name != "version"}
     np.savez(path, **arrays, **({} if version is None else {"version": np.asarray(version)}))
     assert same(folder.restore(model(), TrainingConfig()), model(2, seed=2))
-    with pytest.raises(CheckpointError, match="not those that the run began with") as refused:
+    with pytest.raises(CheckpointError, match="expected the settings that the run began with, found others") as refused:
         folder.restore(model(), TrainingConfig(seed=7))
-    told = f"(it was written by {SOFTWARE} 0.0.1, and this is {VERSION})"
+    told = f" The checkpoint was written by {SOFTWARE} 0.0.1; this is {VERSION}."
     assert (told in str(refused.value)) == (version is not None)
     assert ("written by" in str(refused.value)) == (version is not None)
 

@@ -338,7 +338,7 @@ class RunFolder:
             found = harmless(str(read_arrays(self.path / _CHECKPOINT, ["version"])["version"]))
         except DataError:
             return ""
-        return "" if found == VERSION else f" (it was written by {SOFTWARE} {found}, and this is {VERSION})"
+        return "" if found == VERSION else f" The checkpoint was written by {SOFTWARE} {found}; this is {VERSION}."
 
     def save_summary(self, summary: bytes) -> None:
         """Keep the summary, readable JSON."""

@@ -344,7 +344,7 @@ def test_budget_report_as_text_json_and_page(finished: Path, tmp_path: Path) -> 
     assert "<html" in page.read_text(encoding="utf-8")
     found = secagg("budget", "report", ledger, "--html", str(tmp_path / "no" / "page.html"), cwd=tmp_path)
     assert (found.returncode, found.stdout) == (2, "")
-    assert found.stderr.startswith("secagg: cannot write ")
+    assert found.stderr.startswith("secagg: --html: expected a file that can be written, found ")
 
 
 def test_budget_report_of_what_is_no_ledger_is_one_line(finished: Path, tmp_path: Path) -> None:

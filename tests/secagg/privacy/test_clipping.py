@@ -207,11 +207,20 @@ def test_clipping_per_layer_takes_a_weighted_mean() -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"clipping": "local"}, r"clipping: invalid enum value 'local'; it is one of global, per-layer, adaptive"),
-        ({"clipping": "adaptive", "clip_quantile": 0.0}, r"clip_quantile: expected `float` > 0"),
-        ({"clipping": "adaptive", "clip_quantile": 1.0}, r"clip_quantile: expected `float` < 1"),
-        ({"clip_quantile": 0.7}, "clip_quantile is of adaptive clipping, and clipping is global"),
-        ({"clipping": "adaptive", "weighting": "weighted", "max_examples": 5}, "takes no weighted mean.*would do"),
+        ({"clipping": "local"}, r"clipping: expected one of global, per-layer, adaptive, found 'local'"),
+        (
+            {"clipping": "adaptive", "clip_quantile": 0.0},
+            r"clip_quantile: expected a number above 0 and below 1, found 0",
+        ),
+        (
+            {"clipping": "adaptive", "clip_quantile": 1.0},
+            r"clip_quantile: expected a number above 0 and below 1, found 1",
+        ),
+        ({"clip_quantile": 0.7}, "clip_quantile: expected none with clipping = global, found 0.7"),
+        (
+            {"clipping": "adaptive", "weighting": "weighted", "max_examples": 5},
+            "counts all clients alike. Use weighting = uniform",
+        ),
     ],
 )
 def test_clipping_settings_that_cannot_work_are_refused(settings: dict[str, Any], message: str) -> None:

@@ -88,11 +88,11 @@ def test_settings_of_example_level_have_their_own_defaults() -> None:
     ("changes", "would_do"),
     [
         ({"unit": "user"}, "client, example"),
-        ({"example_clip_l2": 2.0}, "unit is client"),
-        ({"unit": "example", "optimizer": "adam"}, "server_momentum would do"),
-        ({"unit": "example", "weighting": "weighted", "max_examples": 9.0}, "uniform would do"),
-        ({"unit": "example", "mechanism": "skellam"}, "local training"),
-        ({"unit": "example", "trust": "central"}, "local training"),
+        ({"example_clip_l2": 2.0}, "it applies only with unit = example"),
+        ({"unit": "example", "optimizer": "adam"}, "Use sgd. server_momentum adds"),
+        ({"unit": "example", "weighting": "weighted", "max_examples": 9.0}, "Use weighting = uniform"),
+        ({"unit": "example", "mechanism": "skellam"}, "they apply only with unit = client"),
+        ({"unit": "example", "trust": "central"}, "they apply only with unit = client"),
     ],
 )
 def test_settings_that_do_not_go_with_example_level_are_refused(changes: dict[str, Any], would_do: str) -> None:
