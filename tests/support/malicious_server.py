@@ -43,7 +43,7 @@ class Play(Run):
     @property
     def number(self) -> int:
         """Of the round that is open."""
-        return self.names.index(getattr(self.step, "round", ""))
+        return self.names.index(getattr(self.step, "step", ""))
 
     @property
     def keys(self) -> dict[int, AdvertisedKeys]:
