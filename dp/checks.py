@@ -114,7 +114,7 @@ def short_text(name: str, value: object) -> str:
     return str.__str__(value)
 
 
-def harmless(text: str) -> str:
+def printable(text: str) -> str:
     """Return at most 200 characters of a foreign text, those that would steer a terminal replaced by `?`."""
     return "".join(character if character.isprintable() else "?" for character in text[:200])
 

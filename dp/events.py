@@ -239,7 +239,7 @@ def single_releases(event: PrivacyEvent) -> tuple[int, NoisyEvent | PoissonSampl
     return (event.times, event.event) if isinstance(event, RepeatedEvent) else (1, event)
 
 
-def taken_apart(event: PrivacyEvent) -> tuple[int, float, NoisyEvent]:
+def decompose(event: PrivacyEvent) -> tuple[int, float, NoisyEvent]:
     """Return how often an event takes place, at which sampling rate (1 without sampling), and the noisy release."""
     times, release = single_releases(event)
     if isinstance(release, PoissonSampledEvent):

@@ -19,7 +19,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from dp.accounting.privacy_loss import LossEpsilon, loss_epsilon, why_not
+from dp.accounting.privacy_loss import LossEpsilon, loss_epsilon, unsupported_reason
 from dp.accounting.renyi import HIGHEST_AMPLIFIED_ORDER, ORDERS, renyi_divergences, subsampling_bound
 from dp.checks import integer_at_least, member, positive_real, probability
 from dp.errors import IncompatibleEvent, InvalidParameter
@@ -104,7 +104,7 @@ def guarantee(
     releases = _single_releases(events, relation, unit)
     total = composed_divergences(releases)
     rdp_epsilon, order = renyi_epsilon(total, delta)
-    reason = why_not(releases)
+    reason = unsupported_reason(releases)
     losses = None if reason else loss_epsilon(releases, delta=delta)
     bounds = {bound.value for event in releases if (bound := subsampling_bound(event)) is not None}
     return Guarantee(
@@ -151,7 +151,7 @@ def is_within(
     epsilon, delta = positive_real("epsilon", epsilon), probability("delta", delta)
     releases = _single_releases(events, relation, unit)
     rdp_epsilon, _ = renyi_epsilon(composed_divergences(releases), delta)
-    if rdp_epsilon <= epsilon or why_not(releases):
+    if rdp_epsilon <= epsilon or unsupported_reason(releases):
         return rdp_epsilon <= epsilon
     return loss_epsilon(releases, delta=delta).epsilon <= epsilon
 
@@ -218,10 +218,10 @@ def _single_releases(
                 f"{event.unit.value}; account them apart"
             )
         counts[event] = integer_at_least("count", count, 0)
-    return counted(counts)
+    return single_release_counts(counts)
 
 
-def counted(events: Mapping[PrivacyEvent, int]) -> Counter[PrivacyEvent]:
+def single_release_counts(events: Mapping[PrivacyEvent, int]) -> Counter[PrivacyEvent]:
     """Return how often each single release took place, those of repeated events one by one, none that did not."""
     found: Counter[PrivacyEvent] = Counter()
     for event, times in events.items():

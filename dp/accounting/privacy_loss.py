@@ -70,7 +70,7 @@ class LossEpsilon:
     discretisation: float
 
 
-def why_not(events: Mapping[PrivacyEvent, int]) -> str | None:
+def unsupported_reason(events: Mapping[PrivacyEvent, int]) -> str | None:
     """Return why privacy loss distributions are not used, or None where they are.
 
     Args:
@@ -94,7 +94,7 @@ def why_not(events: Mapping[PrivacyEvent, int]) -> str | None:
 
 
 def loss_epsilon(events: Mapping[PrivacyEvent, int], *, delta: float, points: int = POINTS) -> LossEpsilon:
-    """Return the epsilon of releases that `why_not` has nothing against, with its arguments.
+    """Return the epsilon of releases that `unsupported_reason` has nothing against, with its arguments.
 
     Args:
         events: single releases, none of them repeated, and how often each took place, at least once.

@@ -11,8 +11,8 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from dp.accounting.guarantee import is_within
-from dp.accounting.privacy_loss import loss_epsilon, why_not
-from dp.calibration.release_target import MAXIMUM_NOISE_MULTIPLIER, Target
+from dp.accounting.privacy_loss import loss_epsilon, unsupported_reason
+from dp.calibration.release_target import MAXIMUM_NOISE_MULTIPLIER, ReleaseTarget
 from dp.checks import magnitude
 from dp.errors import InfeasibleTarget, LatticeTooCoarse
 from dp.events import GaussianEvent, NeighbouringRelation, PrivacyEvent
@@ -82,7 +82,9 @@ def calibrate_distributed(
             dimension=dimension,
         )
 
-    target = Target(epsilon=epsilon, delta=delta, releases=releases, relation=relation, sampling_rate=sampling_rate)
+    target = ReleaseTarget(
+        epsilon=epsilon, delta=delta, releases=releases, relation=relation, sampling_rate=sampling_rate
+    )
     share_of_multiplier = MINIMUM_LOCAL_SIGMA / mechanism(MINIMUM_LOCAL_SIGMA).noise_multiplier
     local_sigma = least_noise(
         lambda sigma: target.spent(mechanism(sigma).event),
@@ -143,7 +145,9 @@ def calibrate_skellam(
             dimension=dimension,
         )
 
-    target = Target(epsilon=epsilon, delta=delta, releases=releases, relation=relation, sampling_rate=sampling_rate)
+    target = ReleaseTarget(
+        epsilon=epsilon, delta=delta, releases=releases, relation=relation, sampling_rate=sampling_rate
+    )
     highest = float(MAXIMUM_VARIANCE)
     local_variance = least_noise(
         lambda variance: target.spent(mechanism(variance).event),
@@ -196,7 +200,9 @@ def calibrate_gaussian(
         IncompatibleEvent: there is sampling under another relation than add-or-remove-one.
         InvalidParameter: an argument is out of range.
     """
-    target = Target(epsilon=epsilon, delta=delta, releases=releases, relation=relation, sampling_rate=sampling_rate)
+    target = ReleaseTarget(
+        epsilon=epsilon, delta=delta, releases=releases, relation=relation, sampling_rate=sampling_rate
+    )
 
     def releases_of(multiplier: float) -> dict[PrivacyEvent, int]:
         return {target.event(GaussianEvent(noise_multiplier=multiplier)): target.releases}
@@ -204,7 +210,7 @@ def calibrate_gaussian(
     def spent(multiplier: float) -> float:
         renyi = target.renyi_spent(multiplier)
         events = releases_of(multiplier)
-        if why_not(events):
+        if unsupported_reason(events):
             return renyi
         return min(renyi, loss_epsilon(events, delta=target.delta, points=_SEARCH_POINTS).epsilon)
 
@@ -221,7 +227,7 @@ def calibrate_gaussian(
     return noise_multiplier
 
 
-def renyi_noise_multiplier(target: Target) -> float:
+def renyi_noise_multiplier(target: ReleaseTarget) -> float:
     """Return the least noise multiplier of the continuous Gaussian by Renyi DP alone, as lattice noise is accounted.
 
     Formal guarantees:
@@ -291,7 +297,7 @@ def least_noise(
 
 
 def _check_floor(
-    target: Target, thinnest: Callable[[float], DistributedDiscreteGaussian | DistributedSkellam], least: str
+    target: ReleaseTarget, thinnest: Callable[[float], DistributedDiscreteGaussian | DistributedSkellam], least: str
 ) -> None:
     """Refuse a lattice on which the thinnest shares are more noise than the target needs.
 
@@ -326,7 +332,7 @@ def _check_floor(
 
 
 def _infeasible(
-    target: Target, needed: str, strongest: DistributedDiscreteGaussian | DistributedSkellam
+    target: ReleaseTarget, needed: str, strongest: DistributedDiscreteGaussian | DistributedSkellam
 ) -> InfeasibleTarget:
     return InfeasibleTarget(
         f"{target} needs a {needed} at an L2 sensitivity of {strongest.l2_sensitivity} with "

@@ -25,7 +25,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from dp.errors import LedgerCorrupt, LedgerStale, LedgerUnavailable
-from dp.ledger.connection import OPENING, Connection, sync_names, typed
+from dp.ledger.connection import OPENING, Connection, sync_names, translate_errors
 from dp.ledger.journal import check_journal, journal_of
 from dp.ledger.snapshot import snapshot
 
@@ -104,7 +104,7 @@ class ChainFile:
         Raises:
             LedgerStale: no record has the digest `kept`.
         """
-        with typed(path):
+        with translate_errors(path):
             if not path.is_file():
                 raise LedgerUnavailable(f"{path}: expected a ledger, found no file; create it first")
             file = path.resolve()
@@ -121,9 +121,9 @@ class ChainFile:
             LedgerUnavailable: the file is closed or read-only, the disk is full or failing.
         """
         connection = self._writing()
-        with self.alone():
+        with self.exclusively():
             try:
-                with typed(self.path):
+                with translate_errors(self.path):
                     connection.check_unmoved()
                     connection.run("BEGIN EXCLUSIVE")
                     self._insert(connection, body)
@@ -142,7 +142,7 @@ class ChainFile:
             LedgerUnavailable: it is closed, moved, or was opened for reading.
         """
         connection = self._writing()
-        with typed(self.path):
+        with translate_errors(self.path):
             connection.run("SELECT 1")
             connection.check_unmoved()
 
@@ -151,9 +151,9 @@ class ChainFile:
             raise LedgerUnavailable(f"{self.path}: expected a ledger opened for writing, found one opened for reading")
         return self._connection
 
-    def alone(self) -> contextlib.AbstractContextManager[None]:
+    def exclusively(self) -> contextlib.AbstractContextManager[None]:
         """Keep other threads out meanwhile; raises LedgerUnavailable in a fork."""
-        return contextlib.nullcontext() if self._connection is None else self._connection.alone()
+        return contextlib.nullcontext() if self._connection is None else self._connection.exclusively()
 
     def position(self, digest: bytes) -> int | None:
         """Return which record has this digest, counted from 0, or None."""
@@ -178,13 +178,13 @@ class ChainFile:
     @classmethod
     def _held(cls, path: Path, file: Path, kept: bytes | None, *, named: Path) -> Self:
         """Open a file for writing, and alone; `named` is the name that it must keep."""
-        with typed(path):
+        with translate_errors(path):
             Connection.check_unused(path, file)
             check_journal(file, writable=True)
         connection = Connection(path, file, named=named)
         chain = cls(path, connection)
         try:
-            with typed(path):
+            with translate_errors(path):
                 _hold(connection)
                 connection.run("BEGIN EXCLUSIVE")
                 connection.run("COMMIT")
@@ -200,7 +200,7 @@ class ChainFile:
     @classmethod
     def _read(cls, path: Path, file: Path, kept: bytes | None) -> Self:
         """Read a file that anyone may be writing, this process too."""
-        with typed(path):
+        with translate_errors(path):
             # Opening and closing it once more would drop the writer's lock, if the writer is in this process.
             writer = next((chain for chain in list(_WRITERS) if chain._is_open_on(file)), None)
             if writer is not None:
@@ -217,7 +217,7 @@ class ChainFile:
     def _fill(cls, path: Path, first: bytes) -> None:
         """Make an empty file one whose first record is `first`; it is on the disk when this returns."""
         connection = Connection(path, path.absolute(), named=path)
-        with cls(path, connection) as chain, typed(path):
+        with cls(path, connection) as chain, translate_errors(path):
             _hold(connection)
             connection.run("BEGIN EXCLUSIVE")
             connection.run(f"PRAGMA application_id = {APPLICATION_ID}")

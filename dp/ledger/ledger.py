@@ -25,7 +25,7 @@ from dp.checks import integer_at_least, short_text
 from dp.errors import BudgetExceeded, InvalidParameter, LedgerClock, LedgerStale
 from dp.events import NeighbouringRelation, PrivacyEvent, PrivacyUnit
 from dp.figures import in_full, rounded_up, rounded_up_within
-from dp.ledger.account import Book
+from dp.ledger.account import Account
 from dp.ledger.chain import ChainFile
 from dp.ledger.description import Description
 from dp.ledger.realised import check_cost
@@ -54,8 +54,8 @@ class Ledger:
     def __init__(self, chain: ChainFile, clock: Clock) -> None:
         self._chain = chain
         self._clock = clock
-        self._book = Book(chain.bodies, name=str(chain.path))
-        self.budget: Final = self._book.budget
+        self._account = Account(chain.bodies, name=str(chain.path))
+        self.budget: Final = self._account.budget
 
     @classmethod
     def create(
@@ -100,7 +100,7 @@ class Ledger:
             description=description,
             salt=entropy(SALT_BYTES).hex(),
         )
-        return cls._upon(ChainFile.create(_path(path), msgspec.json.encode(budget)), clock)
+        return cls._from_chain(ChainFile.create(_path(path), msgspec.json.encode(budget)), clock)
 
     @classmethod
     def open(cls, path: str | Path, *, head: str | None = None, clock: Clock = time.time) -> Self:
@@ -120,7 +120,9 @@ class Ledger:
             LedgerUnavailable: there is no such file, or it cannot be written.
             InvalidParameter: `head` is not 64 hexadecimal digits, or `path` is no path.
         """
-        return cls._upon(ChainFile.open(_path(path), writable=True, kept=None if head is None else _kept(head)), clock)
+        return cls._from_chain(
+            ChainFile.open(_path(path), writable=True, kept=None if head is None else _kept(head)), clock
+        )
 
     @classmethod
     def open_to_read(cls, path: str | Path, *, head: str | None = None) -> Self:
@@ -142,12 +144,12 @@ class Ledger:
                 which it is copied to.
             InvalidParameter: `head` is not 64 hexadecimal digits, or `path` is no path.
         """
-        return cls._upon(
+        return cls._from_chain(
             ChainFile.open(_path(path), writable=False, kept=None if head is None else _kept(head)), time.time
         )
 
     @classmethod
-    def _upon(cls, chain: ChainFile, clock: Clock) -> Self:
+    def _from_chain(cls, chain: ChainFile, clock: Clock) -> Self:
         try:
             return cls(chain, clock)
         except BaseException:
@@ -175,11 +177,11 @@ class Ledger:
             InvalidReservation: `realised` has less noise than `event`, or may cost more.
             LedgerUnavailable: the ledger is closed, moved, open for reading only, or another process's.
         """
-        with self._chain.alone():
+        with self._chain.exclusively():
             self._chain.check_writable()
             short_text("label", label)
-            self._book.check_event(event, contributors)
-            self._book.check_realised("the planned release", event, contributors, realised)
+            self._account.check_event(event, contributors)
+            self._account.check_realised("the planned release", event, contributors, realised)
             if realised is not None:
                 check_cost("the planned release", reserved=event, realised=realised)
 
@@ -205,12 +207,12 @@ class Ledger:
 
         If it is interrupted, as by Ctrl-C, the ledger may have closed, and the release may be counted; do not release.
         """
-        with self._chain.alone():
+        with self._chain.exclusively():
             label = short_text("label", label)
             if contributors is not None:
-                self._book.check_event(event, contributors)
-            if not self._book.admits(event):
-                after, spent = self._book.guarantee(event, 1), self.spent()
+                self._account.check_event(event, contributors)
+            if not self._account.admits(event):
+                after, spent = self._account.guarantee(event, 1), self.spent()
                 raise BudgetExceeded(
                     f"{label}: would bring epsilon to {rounded_up(after.epsilon)} of {in_full(self.budget.epsilon)} at "
                     f"delta {in_full(self.budget.delta)} ({rounded_up_within(spent.epsilon, self.budget.epsilon)} "
@@ -218,7 +220,7 @@ class Ledger:
                     "budget: what both ledgers cost adds up."
                 )
             record = Reservation(
-                number=len(self._book.reservations) + 1, label=label, event=event, time_s=self._clock()
+                number=len(self._account.reservations) + 1, label=label, event=event, time_s=self._clock()
             )
             self._append(record)
             return record.number
@@ -249,13 +251,13 @@ class Ledger:
             InvalidParameter: an argument is out of range.
             LedgerError: it could not be recorded for certain.
         """
-        with self._chain.alone():
-            self._book.check_commitment(reservation, integer_at_least("contributors", contributors, 1), realised)
+        with self._chain.exclusively():
+            self._account.check_commitment(reservation, integer_at_least("contributors", contributors, 1), realised)
             if realised is not None:
-                reserved = self._book.reservations[reservation - 1].event
+                reserved = self._account.reservations[reservation - 1].event
                 check_cost(f"reservation {reservation}", reserved=reserved, realised=realised)
             kept = {} if details is None else details
-            time_s = max(self._clock(), self._book.last_time_s)
+            time_s = max(self._clock(), self._account.last_time_s)
             self._append(
                 Commitment(
                     number=reservation, contributors=contributors, details=kept, time_s=time_s, realised=realised
@@ -264,11 +266,11 @@ class Ledger:
 
     def entries(self) -> tuple[LedgerEntry, ...]:
         """Return all releases in the order they were reserved."""
-        return self._book.entries()
+        return self._account.entries()
 
     def spent(self) -> Guarantee:
         """Return what all reserved releases satisfy together at the budget's delta."""
-        return self._book.guarantee()
+        return self._account.guarantee()
 
     def unsupported_realised(self) -> tuple[int, ...]:
         """Return the numbers of the reservations whose realised event may cost more than the reserved one, in order.
@@ -276,7 +278,7 @@ class Ledger:
         `commit` records none, but a file could hold some: reading it compares parameters only, since what an event
         costs depends on the accountant's version. What is spent rests on the reserved events alone.
         """
-        return self._book.unsupported_realised()
+        return self._account.unsupported_realised()
 
     def records_after(self, head: str) -> int:
         """Return how many records were written after the one with this `head`; 0 if it is the last.
@@ -295,7 +297,7 @@ class Ledger:
 
     def remaining(self, event: PrivacyEvent) -> int:
         """Return how many more of `event` fit into the budget, at most 2**40."""
-        return self._book.remaining(event)
+        return self._account.remaining(event)
 
     @property
     def head(self) -> str:
@@ -317,9 +319,9 @@ class Ledger:
         self.close()
 
     def _check_clock(self, record: Reservation | Commitment) -> None:
-        behind_s = self._book.last_time_s - record.time_s
+        behind_s = self._account.last_time_s - record.time_s
         if behind_s > 0:
-            last = datetime.fromtimestamp(self._book.last_time_s, UTC).isoformat(timespec="milliseconds")
+            last = datetime.fromtimestamp(self._account.last_time_s, UTC).isoformat(timespec="milliseconds")
             raise LedgerClock(
                 f"{self._chain.path}: expected a clock that does not go back, found one {behind_s:.6g} s behind the "
                 f"last record, {last}; set the clock right and try again, or, if that record's time is what is wrong, "
@@ -331,7 +333,7 @@ class Ledger:
         # Interrupted between the file and the memory of it, the two would differ, and the next reservation with them.
         try:
             self._chain.append(msgspec.json.encode(record))
-            self._book.apply(record)
+            self._account.apply(record)
         except BaseException:
             self.close()
             raise

@@ -11,10 +11,10 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from dp.accounting.guarantee import composed_divergences, counted, is_within, renyi_epsilon
-from dp.accounting.privacy_loss import loss_epsilon, why_not
+from dp.accounting.guarantee import composed_divergences, is_within, renyi_epsilon, single_release_counts
+from dp.accounting.privacy_loss import loss_epsilon, unsupported_reason
 from dp.accounting.renyi import renyi_divergences
-from dp.events import GaussianEvent, PrivacyEvent, taken_apart
+from dp.events import GaussianEvent, PrivacyEvent, decompose
 from dp.ledger.records import Budget
 
 MAXIMUM_REMAINING: Final = 1 << 40
@@ -49,11 +49,11 @@ def remaining(events: Mapping[PrivacyEvent, int], event: PrivacyEvent, *, budget
         )
 
     admitted(0)  # checks the events
-    made = counted(events)
+    made = single_release_counts(events)
     spent, one = composed_divergences(made), renyi_divergences(event)
 
     def by_losses(count: int) -> float:
-        return quick_epsilon(made + counted({event: count}), spent + count * one, budget.delta)
+        return quick_epsilon(made + single_release_counts({event: count}), spent + count * one, budget.delta)
 
     found = _most(lambda count: renyi_epsilon(spent + count * one, budget.delta)[0] <= budget.epsilon, 0)
     if any(map(is_sampled_gaussian, (*made, event))):
@@ -70,14 +70,14 @@ def quick_epsilon(releases: Mapping[PrivacyEvent, int], divergences: NDArray[np.
         delta: strictly between 0 and 1.
     """
     renyi, _ = renyi_epsilon(divergences, delta)
-    if why_not(releases):
+    if unsupported_reason(releases):
         return renyi
     return min(renyi, loss_epsilon(releases, delta=delta, points=POINTS).epsilon)
 
 
 def is_sampled_gaussian(event: PrivacyEvent) -> bool:
     """Return whether an event is of Gaussian noise with sampling, whose losses take time."""
-    _, rate, noisy = taken_apart(event)
+    _, rate, noisy = decompose(event)
     return rate < 1 and isinstance(noisy, GaussianEvent)
 
 

@@ -22,7 +22,7 @@ from dp.reporting.about import About
 from dp.reporting.assumptions import Assumption, State, assumptions, refuted
 from dp.reporting.checklist import Facts, facts
 from dp.reporting.collusion import colluders, updates_hidden
-from dp.reporting.spending import accounted, epsilons_after, epsilons_at, projected
+from dp.reporting.spending import epsilons_after, epsilons_at, evenly_spaced, projected
 from dp.reporting.wording import (
     in_words,
     sampling_rate,
@@ -256,7 +256,7 @@ class BudgetReport:
     @property
     def accounted(self) -> tuple[ReportedRelease, ...]:
         """The releases that have an epsilon: all, or, of more than 200, as many that are evenly spread."""
-        return tuple(self.releases[position] for position in accounted(len(self.releases)))
+        return tuple(self.releases[position] for position in evenly_spaced(len(self.releases)))
 
     @property
     def statement(self) -> str:

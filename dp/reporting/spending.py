@@ -11,8 +11,8 @@ from typing import Final
 
 import numpy as np
 
-from dp.accounting.guarantee import composed_divergences, counted, renyi_epsilon
-from dp.accounting.privacy_loss import loss_epsilons, why_not
+from dp.accounting.guarantee import composed_divergences, renyi_epsilon, single_release_counts
+from dp.accounting.privacy_loss import loss_epsilons, unsupported_reason
 from dp.accounting.renyi import ORDERS, renyi_divergences
 from dp.events import PrivacyEvent
 from dp.ledger.records import Budget
@@ -27,7 +27,7 @@ PROJECTED_COMPOSITIONS: Final = 10
 LEAST_COMPOSITIONS: Final = 5
 
 
-def accounted(releases: int, most: int = MAXIMUM_ACCOUNTED) -> tuple[int, ...]:
+def evenly_spaced(releases: int, most: int = MAXIMUM_ACCOUNTED) -> tuple[int, ...]:
     """Return the positions, from 0, of `releases`: all, or, of more than `most`, so many, evenly spread to the last."""
     if releases <= most:
         return tuple(range(releases))
@@ -49,9 +49,9 @@ def epsilons_after(events: Sequence[PrivacyEvent], *, delta: float, total: float
     found: dict[int, float] = {}
     releases: Counter[PrivacyEvent] = Counter()
     divergences, done = np.zeros(len(ORDERS)), 0
-    positions = accounted(len(events))
-    for position in (positions[index] for index in accounted(len(positions), _figures(events, len(positions)))):
-        further = counted(Counter(events[done : position + 1]))
+    positions = evenly_spaced(len(events))
+    for position in (positions[index] for index in evenly_spaced(len(positions), _figures(events, len(positions)))):
+        further = single_release_counts(Counter(events[done : position + 1]))
         divergences += composed_divergences(further)
         releases += further
         done = position + 1
@@ -71,7 +71,7 @@ def projected(
         further: so many, which the ledger would admit: they cost the budget's epsilon at most.
         budget: the ledger's.
     """
-    made = counted(Counter(events))
+    made = single_release_counts(Counter(events))
     spent, one = composed_divergences(made), renyi_divergences(event)
     figures = PROJECTED_COMPOSITIONS if any(map(is_sampled_gaussian, (*made, event))) else PROJECTED
     return tuple(
@@ -79,10 +79,12 @@ def projected(
             position + 1,
             min(
                 budget.epsilon,
-                quick_epsilon(made + counted({event: position + 1}), spent + (position + 1) * one, budget.delta),
+                quick_epsilon(
+                    made + single_release_counts({event: position + 1}), spent + (position + 1) * one, budget.delta
+                ),
             ),
         )
-        for position in accounted(further, figures)
+        for position in evenly_spaced(further, figures)
     )
 
 
@@ -96,10 +98,10 @@ def epsilons_at(events: Iterable[PrivacyEvent], deltas: Sequence[float]) -> dict
     Returns:
         Epsilon by delta.
     """
-    releases = counted(Counter(events))
+    releases = single_release_counts(Counter(events))
     divergences = composed_divergences(releases)
     renyi = {at: renyi_epsilon(divergences, at)[0] for at in deltas}
-    if why_not(releases):
+    if unsupported_reason(releases):
         return renyi
     losses = loss_epsilons(releases, deltas=deltas, points=POINTS)
     return {at: min(loss, renyi[at]) for at, loss in zip(deltas, losses, strict=True)}
@@ -107,7 +109,7 @@ def epsilons_at(events: Iterable[PrivacyEvent], deltas: Sequence[float]) -> dict
 
 def _figures(events: Sequence[PrivacyEvent], most: int) -> int:
     """Return of how many releases a curve is computed, `most` where that is quick."""
-    kinds = set(counted(Counter(events)))
+    kinds = set(single_release_counts(Counter(events)))
     if not any(map(is_sampled_gaussian, kinds)):
         return most
     return max(LEAST_COMPOSITIONS, COMPOSITIONS // len(kinds))

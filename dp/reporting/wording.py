@@ -13,15 +13,15 @@ from dp.events import (
     RepeatedEvent,
     SkellamEvent,
     Trust,
+    decompose,
     single_releases,
-    taken_apart,
 )
 from dp.ledger.records import TRUST_DETAIL, LedgerEntry
 
 
 def single(event: PrivacyEvent) -> NoisyEvent:
     """Return what one release adds noise to, without its sampling and its repetition."""
-    _, _, noisy = taken_apart(event)
+    _, _, noisy = decompose(event)
     return noisy
 
 

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.text import Text
 
-from dp.checks import harmless
+from dp.checks import printable
 from dp.errors import LedgerCorrupt
 from dp.figures import in_full, rounded_up_within
 from dp.ledger.ledger import Ledger
@@ -157,7 +157,7 @@ def plan_on_terminal(
     """
     if mechanism not in tuple(PlannedMechanism):
         choices = ", ".join(PlannedMechanism)
-        raise ConfigurationError(f"--mechanism: expected one of {choices}, found {harmless(mechanism)}")
+        raise ConfigurationError(f"--mechanism: expected one of {choices}, found {printable(mechanism)}")
     if per_round is not None:
         if sampling is not None:
             raise ConfigurationError("expected --per-round or --sampling, which is that over --clients; found both")

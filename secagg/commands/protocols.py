@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from dp.checks import harmless
+from dp.checks import printable
 from protocols import Adversary, BrokenProtocol, SecureSum, available, load
 from protocols.errors import ParameterError
 from protocols.registry import suggest, told
@@ -68,13 +68,13 @@ def list_on_terminal(*, as_json: bool) -> None:
 
 def _cells(row: Row) -> tuple[str, ...]:
     if row.error is not None:
-        return harmless(row.name), _NONE, _NONE, _NONE, f"cannot be loaded: {row.error}"
+        return printable(row.name), _NONE, _NONE, _NONE, f"cannot be loaded: {row.error}"
     opened_by = "a committee" if row.needs_committee else "the clients" if row.server else _NONE
     about = row.about if row.note is None else f"{row.about} (For 100 clients: {row.note})"
     server = " or ".join(row.server) or _NONE
     if row.experimental:
-        server += f" (experimental: {harmless(row.experimental)})"
-    return harmless(row.name), server, opened_by, ", ".join(row.rounds) or _NONE, about
+        server += f" (experimental: {printable(row.experimental)})"
+    return printable(row.name), server, opened_by, ", ".join(row.rounds) or _NONE, about
 
 
 def _row(name: str) -> Row:
@@ -99,7 +99,7 @@ def _loaded(name: str, kind: type[SecureSum]) -> Row:
         server=tuple(str(each) for each in kind.adversaries),
         needs_committee=bool(kind.needs_committee),
         rounds=_rounds(name, kind if chosen is None else chosen),
-        about=harmless((kind.__doc__ if isinstance(kind.__doc__, str) else "").strip().partition("\n")[0]),
+        about=printable((kind.__doc__ if isinstance(kind.__doc__, str) else "").strip().partition("\n")[0]),
         note=note,
         experimental=kind.experimental,
     )

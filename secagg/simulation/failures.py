@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from numpy.typing import NDArray
 
-from dp.checks import harmless
+from dp.checks import printable
 from dp.errors import InvalidParameter
 from protocols import Role, SecureSum
 from secagg.aggregation.encoding import Arrays
@@ -63,7 +63,7 @@ class Failures:
                 if (named := _about(client, error)) is not error:
                     raise named from error.__cause__
                 raise
-            self.reasons[client] = harmless(_in_words(error).removeprefix(f"client {client} "))
+            self.reasons[client] = printable(_in_words(error).removeprefix(f"client {client} "))
             self._first = self._first or error
 
     def check(self, working: Collection[int]) -> None:

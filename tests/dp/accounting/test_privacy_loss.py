@@ -11,7 +11,7 @@ import pytest
 from dp_accounting.pld import privacy_loss_distribution
 
 from dp.accounting.discretisation import discretised
-from dp.accounting.privacy_loss import gaussian_epsilon, loss_epsilon, why_not
+from dp.accounting.privacy_loss import gaussian_epsilon, loss_epsilon, unsupported_reason
 from dp.errors import InvalidParameter
 from dp.events import GaussianEvent, NeighbouringRelation, PoissonSampledEvent, PrivacyEvent, SkellamEvent
 
@@ -102,7 +102,7 @@ LATTICE: Final = SkellamEvent(variance=4.0, contributors=1, l2_sensitivity=1.0, 
     ],
 )
 def test_why_not_names_the_reason(events: Any, reason: str) -> None:
-    found = why_not(events)
+    found = unsupported_reason(events)
     assert found is not None
     assert reason in found
 
@@ -114,8 +114,8 @@ def test_loss_epsilon_refuses_other_noise(events: Any) -> None:
 
 
 def test_why_not_has_nothing_against_gaussian_noise() -> None:
-    assert why_not({gaussian(1e-30): 2**53, sampled(1.0, 1e30): 1}) is None
-    assert why_not({gaussian(1.0): 1, sampled(0.1, 1.0): 2**53}) is None
+    assert unsupported_reason({gaussian(1e-30): 2**53, sampled(1.0, 1e30): 1}) is None
+    assert unsupported_reason({gaussian(1.0): 1, sampled(0.1, 1.0): 2**53}) is None
 
 
 @pytest.mark.parametrize("delta", [1e-3, 1e-9, 1e-15])

@@ -14,7 +14,7 @@ from dp.calibration.least_noise import (
     least_noise,
     renyi_noise_multiplier,
 )
-from dp.calibration.release_target import Target
+from dp.calibration.release_target import ReleaseTarget
 from dp.errors import IncompatibleEvent, InfeasibleTarget, InvalidParameter, LatticeTooCoarse
 from dp.events import GaussianEvent, NeighbouringRelation, PoissonSampledEvent, PrivacyEvent
 
@@ -39,7 +39,7 @@ def test_calibrate_distributed_finds_the_least_noise(
 ) -> None:
     budget: dict[str, Any] = {"epsilon": epsilon, "delta": delta, "releases": releases}
     found = calibrate_distributed(**TARGET | budget | sampling)
-    target = Target(**budget | {"relation": NeighbouringRelation.ZERO_OUT, "sampling_rate": 1.0} | sampling)
+    target = ReleaseTarget(**budget | {"relation": NeighbouringRelation.ZERO_OUT, "sampling_rate": 1.0} | sampling)
     assert target.spent(found.event) <= epsilon
     less = dataclasses.replace(found, local_sigma=found.local_sigma * (1 - 1.1e-5))
     assert target.spent(less.event) > epsilon
@@ -52,7 +52,7 @@ def test_calibrate_skellam_finds_the_least_noise(
 ) -> None:
     budget: dict[str, Any] = {"epsilon": epsilon, "delta": delta, "releases": releases}
     found = calibrate_skellam(**TARGET | budget | sampling)
-    target = Target(**budget | {"relation": NeighbouringRelation.ZERO_OUT, "sampling_rate": 1.0} | sampling)
+    target = ReleaseTarget(**budget | {"relation": NeighbouringRelation.ZERO_OUT, "sampling_rate": 1.0} | sampling)
     assert target.spent(found.event) <= epsilon
     less = dataclasses.replace(found, local_variance=found.local_variance * (1 - 1.1e-5))
     assert target.spent(less.event) > epsilon
@@ -67,7 +67,7 @@ def test_calibrate_distributed_is_what_the_ledger_accounts() -> None:
 def test_calibrate_distributed_matches_the_continuous_gaussian_on_a_fine_lattice(sampling: dict[str, Any]) -> None:
     found = calibrate_distributed(**TARGET | sampling)
     budget: dict[str, Any] = {"epsilon": 8.0, "delta": 1e-3, "releases": 30}
-    target = Target(**budget | {"relation": NeighbouringRelation.ZERO_OUT, "sampling_rate": 1.0} | sampling)
+    target = ReleaseTarget(**budget | {"relation": NeighbouringRelation.ZERO_OUT, "sampling_rate": 1.0} | sampling)
     assert found.noise_multiplier == pytest.approx(renyi_noise_multiplier(target), rel=2e-5)
 
 
@@ -114,7 +114,7 @@ def test_a_lattice_is_never_so_coarse_that_noise_is_inflated(
         calibrate(**coarse)
     found = calibrate(**coarse | {"l2_sensitivity": 0.25 * caught.value.scale})
     budget = {name: coarse[name] for name in ("epsilon", "delta", "releases")}
-    target = Target(**budget | {"relation": NeighbouringRelation.ZERO_OUT, "sampling_rate": 1.0} | sampling)
+    target = ReleaseTarget(**budget | {"relation": NeighbouringRelation.ZERO_OUT, "sampling_rate": 1.0} | sampling)
     assert 0.99 * target.epsilon < target.spent(found.event) <= target.epsilon
 
 
@@ -164,7 +164,7 @@ def test_calibrate_gaussian_goes_by_renyi_where_nothing_else_applies() -> None:
     relation = NeighbouringRelation.ADD_OR_REMOVE_ONE
     budget: dict[str, Any] = {"epsilon": 1.0, "delta": 1e-25, "releases": 1000} | SAMPLED
     found = calibrate_gaussian(**budget)
-    assert found == pytest.approx(renyi_noise_multiplier(Target(**budget)), rel=1e-5)
+    assert found == pytest.approx(renyi_noise_multiplier(ReleaseTarget(**budget)), rel=1e-5)
     spent = guarantee(gaussian_events(found, 1000, 0.05), delta=1e-25, relation=relation)
     assert spent.pld_epsilon == math.inf
     assert spent.epsilon <= 1.0
@@ -205,7 +205,7 @@ def test_calibrate_gaussian_refuses_sampling_where_the_sample_is_public() -> Non
 @pytest.mark.parametrize("multiplier", [0.001, 0.05, 3.0, 1e6])
 def test_target_accounts_continuous_noise_as_lattice_noise(multiplier: float, sampling_rate: float) -> None:
     budget: dict[str, Any] = {"epsilon": 1.0, "delta": 1e-6, "releases": 1}
-    target = Target(**budget | SAMPLED | {"sampling_rate": sampling_rate})
+    target = ReleaseTarget(**budget | SAMPLED | {"sampling_rate": sampling_rate})
     total = guarantee(gaussian_events(multiplier, 1, sampling_rate), delta=1e-6, relation=target.relation)
     assert target.renyi_spent(multiplier) == pytest.approx(total.rdp_epsilon, rel=1e-9)
 

@@ -30,7 +30,7 @@ from dp.ledger.records import TRUST_DETAIL
 from dp.reporting.charts import charts
 from dp.reporting.document import ReportDocument, document, schema
 from dp.reporting.report import BudgetReport, rounded_up
-from dp.reporting.spending import MAXIMUM_ACCOUNTED, accounted
+from dp.reporting.spending import MAXIMUM_ACCOUNTED, evenly_spaced
 from dp.reporting.wording import in_words, setting, with_continuous_noise, without_amplification
 
 ADD_OR_REMOVE = NeighbouringRelation.ADD_OR_REMOVE_ONE
@@ -96,7 +96,7 @@ def empty(tmp_path_factory: pytest.TempPathFactory) -> BudgetReport:
 
 def long(report: BudgetReport, releases: int) -> BudgetReport:
     """The same with so many releases, of which those that are accounted have an epsilon."""
-    shown = set(accounted(releases))
+    shown = set(evenly_spaced(releases))
     return dataclasses.replace(
         report,
         releases=tuple(

@@ -24,9 +24,9 @@ from dp.reporting.report import BudgetReport
 from dp.reporting.spending import (
     COMPOSITIONS,
     MAXIMUM_ACCOUNTED,
-    accounted,
     epsilons_after,
     epsilons_at,
+    evenly_spaced,
     projected,
 )
 
@@ -51,7 +51,7 @@ def enforced(events: Sequence[PrivacyEvent], delta: float = DELTA) -> float:
 
 @pytest.mark.parametrize("releases", [1, MAXIMUM_ACCOUNTED, MAXIMUM_ACCOUNTED + 1, 1500, 100_000])
 def test_accounted_releases_are_spread_and_end_with_the_last(releases: int) -> None:
-    found = accounted(releases)
+    found = evenly_spaced(releases)
     assert len(found) == min(releases, MAXIMUM_ACCOUNTED)
     assert list(found) == sorted(set(found))
     assert found[-1] == releases - 1
@@ -64,7 +64,7 @@ def test_epsilon_grows_to_the_total_in_little_time() -> None:
     begun = time.process_time()
     found = epsilons_after([LATTICE] * 1500, delta=1e-3, total=total.epsilon)
     assert time.process_time() - begun < 2
-    assert tuple(found) == accounted(1500)
+    assert tuple(found) == evenly_spaced(1500)
     assert list(found.values()) == sorted(found.values())
     assert found[1499] == total.epsilon
     for position in (6, 749):
@@ -85,7 +85,7 @@ def test_epsilon_after_each_release_is_what_the_ledger_enforced_then() -> None:
 def test_epsilon_after_many_sampled_releases_is_of_some_and_never_of_others() -> None:
     events = [STEPS] * 120
     found = epsilons_after(events, delta=DELTA, total=enforced(events))
-    assert tuple(found) == accounted(120, COMPOSITIONS)
+    assert tuple(found) == evenly_spaced(120, COMPOSITIONS)
     figures = list(found.values())
     assert all(before < after for before, after in itertools.pairwise(figures))
 
