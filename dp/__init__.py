@@ -49,7 +49,12 @@ from dp.ledger.records import LedgerEntry
 from dp.noise.discrete_gaussian import Entropy, discrete_gaussian
 from dp.noise.distributed import DistributedDiscreteGaussian, DistributedSkellam, LatticeNoise
 from dp.noise.removal import RemovableSkellam
+from dp.reporting.checklist import facts
+from dp.reporting.collect import budget_report
+from dp.reporting.document import as_json
+from dp.reporting.page import as_html
 from dp.reporting.report import BudgetReport
+from dp.reporting.text import as_text
 from dp.version import VERSION
 
 __version__ = VERSION
@@ -93,6 +98,10 @@ __all__ = [
     "SkellamEvent",
     "TooManyDropped",
     "Trust",
+    "as_html",
+    "as_json",
+    "as_text",
+    "budget_report",
     "calibrate_distributed",
     "calibrate_gaussian",
     "calibrate_skellam",
@@ -101,6 +110,7 @@ __all__ = [
     "clip_l2_per_layer",
     "count_weight",
     "discrete_gaussian",
+    "facts",
     "guarantee",
     "is_within",
     "l2_norm",

@@ -6,17 +6,13 @@ accesses covered, what is released, the unit, the adjacency, the mechanism, and 
 """
 
 import datetime
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from dp.events import NeighbouringRelation, PrivacyUnit
 from dp.figures import in_full, rounded_down, rounded_up
 from dp.ledger.remaining import MAXIMUM_REMAINING
+from dp.reporting.report import BudgetReport, Facts
 from dp.version import SOFTWARE, VERSION
-
-if TYPE_CHECKING:
-    from dp.reporting.report import BudgetReport
-
-Facts = tuple[tuple[str, str], ...]
 
 RELATIONS: Final = {
     NeighbouringRelation.ZERO_OUT: "one unit's contribution replaced by zero; who contributes is public",
@@ -52,7 +48,7 @@ def more_releases(count: int) -> str:
     return f"{least}{count:,} more releases like the last one fit"
 
 
-def facts(report: "BudgetReport") -> Facts:
+def facts(report: BudgetReport) -> Facts:
     """Return what the guarantee says, on what, against whom, and how it was computed."""
     return (
         *_amounts(report),
@@ -69,7 +65,7 @@ def when(time_s: float) -> str:
     return datetime.datetime.fromtimestamp(time_s, datetime.UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
-def _amounts(report: "BudgetReport") -> Facts:
+def _amounts(report: BudgetReport) -> Facts:
     budget, spent = report.budget, report.spent
     beyond = "BEYOND THE BUDGET: " if report.overspent else ""
     found = [
@@ -96,7 +92,7 @@ def _amounts(report: "BudgetReport") -> Facts:
     return tuple(found)
 
 
-def _terms(report: "BudgetReport") -> Facts:
+def _terms(report: BudgetReport) -> Facts:
     budget = report.budget
     mechanisms = "; ".join(f"{_releases(count)}: {words}" for words, count in report.mechanisms)
     return (
@@ -111,7 +107,7 @@ def _terms(report: "BudgetReport") -> Facts:
     )
 
 
-def _accounting(report: "BudgetReport") -> Facts:
+def _accounting(report: BudgetReport) -> Facts:
     spent = report.spent
     found = [("Accountant", spent.accountant)]
     if spent.pld_epsilon is not None:
@@ -135,7 +131,7 @@ def _accounting(report: "BudgetReport") -> Facts:
     return tuple(found)
 
 
-def _orders(report: "BudgetReport") -> str:
+def _orders(report: BudgetReport) -> str:
     spent = report.spent
     words = f"best {spent.order:.4g}"
     if spent.order_at_edge:
@@ -150,7 +146,7 @@ def _orders(report: "BudgetReport") -> str:
     return words
 
 
-def _record(report: "BudgetReport") -> Facts:
+def _record(report: BudgetReport) -> Facts:
     uncommitted = ", ".join(str(number) for number in report.uncommitted[:_LISTED])
     if len(report.uncommitted) > _LISTED:
         uncommitted += f" and {len(report.uncommitted) - _LISTED} more"
@@ -165,7 +161,7 @@ def _record(report: "BudgetReport") -> Facts:
     )
 
 
-def _origin(report: "BudgetReport") -> Facts:
+def _origin(report: BudgetReport) -> Facts:
     """Return what the ledger is about, and what made ledger and report: in nobody's words but theirs who made it."""
     budget, about = report.budget, report.about
     last = report.releases[-1].time_s if report.releases else None

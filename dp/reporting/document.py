@@ -8,7 +8,7 @@ occurs. The version changes when a field changes its meaning or goes away; field
 
 import math
 import sys
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 from msgspec import Meta, Struct
@@ -17,11 +17,10 @@ from dp.accounting.guarantee import Guarantee
 from dp.events import NeighbouringRelation, PrivacyUnit
 from dp.ledger.records import Detail
 from dp.reporting.assumptions import Assumption, State
+from dp.reporting.checklist import facts
+from dp.reporting.report import BudgetReport, ReportedRelease
 from dp.version import SOFTWARE
 from dp.version import VERSION as SOFTWARE_VERSION
-
-if TYPE_CHECKING:
-    from dp.reporting.report import BudgetReport, ReportedRelease
 
 VERSION: Final = 2
 
@@ -157,7 +156,7 @@ class ReportDocument(Struct, frozen=True, kw_only=True):
     report_software: str
 
 
-def document(report: "BudgetReport") -> ReportDocument:
+def document(report: BudgetReport) -> ReportDocument:
     """Return a report in its JSON form."""
     budget = report.budget
     return ReportDocument(
@@ -186,7 +185,7 @@ def document(report: "BudgetReport") -> ReportDocument:
             AtDeltaDocument(delta=at.delta, epsilon=_figure(at.epsilon), unamplified=_optional(at.unamplified))
             for at in report.epsilon_by_delta
         ),
-        checklist=tuple(ChecklistItem(heading=heading, text=text) for heading, text in report.facts),
+        checklist=tuple(ChecklistItem(heading=heading, text=text) for heading, text in facts(report)),
         assumptions=tuple(map(_assumption, report.assumptions)),
         head=report.head,
         failed=tuple(assumption.in_words for assumption in report.failed),
@@ -197,8 +196,8 @@ def document(report: "BudgetReport") -> ReportDocument:
     )
 
 
-def as_json(report: "BudgetReport") -> str:
-    """Return a report as JSON text."""
+def as_json(report: BudgetReport) -> str:
+    """Return a report as JSON of the schema `dp/reporting/schemas/budget-report-2.json`."""
     return msgspec.json.format(msgspec.json.encode(document(report)), indent=2).decode()
 
 
@@ -225,7 +224,7 @@ def _guarantee(guarantee: Guarantee) -> GuaranteeDocument:
     )
 
 
-def _release(release: "ReportedRelease") -> ReleaseDocument:
+def _release(release: ReportedRelease) -> ReleaseDocument:
     return ReleaseDocument(
         number=release.number,
         label=release.label,

@@ -17,21 +17,14 @@ from dp.accounting.renyi import ORDERS, renyi_divergences
 from dp.events import PrivacyEvent
 from dp.ledger.records import Budget
 from dp.ledger.remaining import POINTS, is_sampled_gaussian, quick_epsilon
+from dp.reporting.spacing import evenly_spaced
 
-MAXIMUM_ACCOUNTED: Final = 200
 PROJECTED: Final = 40
 
 # What curves take in compositions of one kind of sampled Gaussian noise.
 COMPOSITIONS: Final = 40
 PROJECTED_COMPOSITIONS: Final = 10
 LEAST_COMPOSITIONS: Final = 5
-
-
-def evenly_spaced(releases: int, most: int = MAXIMUM_ACCOUNTED) -> tuple[int, ...]:
-    """Return the positions, from 0, of `releases`: all, or, of more than `most`, so many, evenly spread to the last."""
-    if releases <= most:
-        return tuple(range(releases))
-    return tuple((position + 1) * releases // most - 1 for position in range(most))
 
 
 def epsilons_after(events: Sequence[PrivacyEvent], *, delta: float, total: float) -> dict[int, float]:

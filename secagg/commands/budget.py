@@ -12,7 +12,10 @@ from dp.checks import printable
 from dp.errors import LedgerCorrupt
 from dp.figures import in_full, rounded_up_within
 from dp.ledger.ledger import Ledger
-from dp.reporting.report import BudgetReport
+from dp.reporting.collect import budget_report
+from dp.reporting.document import as_json as report_as_json
+from dp.reporting.page import as_html
+from dp.reporting.text import as_text
 from secagg.errors import ConfigurationError
 from secagg.files import write_whole
 from secagg.paths import expanded
@@ -60,15 +63,15 @@ def report_on_terminal(
     if html is not None and html.exists() and html.samefile(file):
         raise ConfigurationError(f"{html} is the ledger itself; name another file for the page")
     with Ledger.open_to_read(file) as opened:
-        found = BudgetReport.from_ledger(opened).named(run=title, organisation=organisation)
+        found = budget_report(opened).named(run=title, organisation=organisation)
     found = with_earlier(found, file)
     if html is not None:
-        page = found.as_html()
+        page = as_html(found)
         try:
             write_whole(html, lambda partial: partial.write_text(page, encoding="utf-8"))
         except OSError as error:
             raise ConfigurationError(f"cannot write {html}: {error.strerror}") from None
-    _say((found.as_json() if as_json else found.as_text()).rstrip("\n"), warn=bool(found.failed) and not as_json)
+    _say((report_as_json(found) if as_json else as_text(found)).rstrip("\n"), warn=bool(found.failed) and not as_json)
 
 
 def verify_on_terminal(path: Path, *, head: str | None) -> int:

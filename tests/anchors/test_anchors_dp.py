@@ -31,7 +31,9 @@ from dp.events import DistributedDiscreteGaussianEvent, GaussianEvent, Neighbour
 from dp.ledger.ledger import Ledger
 from dp.noise.distributed import DistributedDiscreteGaussian, DistributedSkellam, LatticeNoise
 from dp.noise.removal import RemovableSkellam
-from dp.reporting.report import BudgetReport
+from dp.reporting.collect import budget_report
+from dp.reporting.document import as_json
+from dp.reporting.page import as_html
 from protocols import SecAgg, TooFewSurvivors
 from secagg.aggregation.encoding import Encoding, Weighting
 from secagg.aggregation.mean import SecureMean
@@ -457,14 +459,14 @@ def test_report_discloses_the_guarantee_and_every_release_for_machines_and_peopl
         for number in range(2):
             reservation = ledger.reserve(SKELLAM.event, f"round {number}")
             ledger.commit(reservation, contributors=160, realised=SKELLAM.realised(160))
-        report, spent = BudgetReport.from_ledger(ledger), ledger.spent()
-    document = json.loads(report.as_json())
+        report, spent = budget_report(ledger), ledger.spent()
+    document = json.loads(as_json(report))
     assert document["budget"]["epsilon"] == 8.0
     assert document["spent"]["epsilon"] == spent.epsilon
     assert (document["spent"]["relation"], document["spent"]["unit"]) == ("zero-out", "client")
     assert [release["label"] for release in document["releases"]] == ["round 0", "round 1"]
     assert document["assumptions"]
-    page = report.as_html()
+    page = as_html(report)
     assert html.escape(report.statement) in page
     for words in ("round 0", "round 1", "zero-out", report.head):
         assert words in page

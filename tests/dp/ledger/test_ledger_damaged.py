@@ -11,9 +11,13 @@ import pytest
 from dp.accounting.guarantee import guarantee
 from dp.errors import DpError, LedgerCorrupt, LedgerError, LedgerUnavailable
 from dp.events import GaussianEvent, RepeatedEvent
+from dp.figures import rounded_up
 from dp.ledger.chain import ChainFile
 from dp.ledger.ledger import Ledger
-from dp.reporting.report import BudgetReport, rounded_up
+from dp.reporting.collect import budget_report
+from dp.reporting.document import as_json
+from dp.reporting.page import as_html
+from dp.reporting.text import as_text
 from tests.support.ledgers import EVENT, create
 
 
@@ -181,10 +185,10 @@ def test_extreme_ledgers_are_reported(
         altered(reservation, event=event | changes | {"relation": relation}, time_s=5e-324),
     ]
     with Ledger.open_to_read(rebuilt(tmp_path / "extreme", bodies)) as ledger:
-        report = BudgetReport.from_ledger(ledger)
-    assert rounded_up(report.spent.epsilon) in report.as_text()
-    assert msgspec.json.decode(report.as_json())["spent"]["epsilon"] == report.spent.epsilon
-    assert "9999-12-31 23:59:59 UTC" in report.as_html()
+        report = budget_report(ledger)
+    assert rounded_up(report.spent.epsilon) in as_text(report)
+    assert msgspec.json.decode(as_json(report))["spent"]["epsilon"] == report.spent.epsilon
+    assert "9999-12-31 23:59:59 UTC" in as_html(report)
 
 
 def hostile_bodies(folder: Path) -> tuple[bytes, bytes, bytes]:

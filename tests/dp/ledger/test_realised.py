@@ -24,7 +24,7 @@ from dp.ledger.chain import ChainFile
 from dp.ledger.ledger import Ledger
 from dp.ledger.realised import check_cost, check_noise
 from dp.reporting.assumptions import State
-from dp.reporting.report import BudgetReport
+from dp.reporting.collect import budget_report
 from tests.dp.ledger.test_ledger_damaged import altered, rebuilt
 from tests.support.ledgers import EVENT, ticks
 
@@ -252,7 +252,7 @@ def test_realised_events_that_cost_more_are_told_of(tmp_path: Path) -> None:
     bodies[7] = altered(bodies[7], realised=msgspec.to_builtins(gaussian(1e-3)))
     with Ledger.open_to_read(rebuilt(tmp_path / "forged", [budget, *bodies])) as ledger:
         assert ledger.unsupported_realised() == (2, 4)
-        report = BudgetReport.from_ledger(ledger)
+        report = budget_report(ledger)
     found = {assumption.text: assumption for assumption in report.assumptions}
     said = found[
         "At least one record describes a release that may cost more than was reserved (less noise, more sensitivity, "

@@ -20,15 +20,16 @@ from dp.events import (
 from dp.ledger.ledger import Ledger
 from dp.ledger.records import Budget
 from dp.ledger.remaining import MAXIMUM_REMAINING, remaining
-from dp.reporting.report import BudgetReport
+from dp.reporting.collect import budget_report
+from dp.reporting.page import as_html
+from dp.reporting.spacing import MAXIMUM_ACCOUNTED, evenly_spaced
 from dp.reporting.spending import (
     COMPOSITIONS,
-    MAXIMUM_ACCOUNTED,
     epsilons_after,
     epsilons_at,
-    evenly_spaced,
     projected,
 )
+from dp.reporting.text import as_text
 
 ADD_OR_REMOVE = NeighbouringRelation.ADD_OR_REMOVE_ONE
 LATTICE = DistributedDiscreteGaussianEvent(local_sigma=20.0, contributors=100, l2_sensitivity=100.0, dimension=650)
@@ -99,12 +100,12 @@ def test_report_leaves_out_what_is_not_computed(tmp_path: Path) -> None:
     ) as ledger:
         for number in range(COMPOSITIONS + 10):
             ledger.reserve(step, f"step {number}")
-        report = BudgetReport.from_ledger(ledger)
+        report = budget_report(ledger)
     figures = [release.epsilon_after for release in report.releases]
     assert sum(figure is None for figure in figures) == 10
     assert figures[-1] == report.spent.epsilon
-    assert "of evenly spread ones only" in report.as_text(width=100)
-    assert "not computed" in report.as_html()
+    assert "of evenly spread ones only" in as_text(report, width=100)
+    assert "not computed" in as_html(report)
 
 
 def test_remaining_releases_fit_and_one_more_does_not() -> None:

@@ -21,7 +21,9 @@ from dp.ledger.ledger import Ledger
 from dp.ledger.records import Commitment, Reservation
 from dp.noise.distributed import DistributedDiscreteGaussian
 from dp.reporting.assumptions import NOTHING_ELSE, ONLY_LEDGER
-from dp.reporting.report import BudgetReport
+from dp.reporting.collect import budget_report
+from dp.reporting.page import as_html
+from dp.reporting.text import as_text
 from protocols import PlainSum
 from secagg.aggregation.mean import SecureMean
 from secagg.commands.budget import NOT_INTACT, plan_on_terminal, report_on_terminal, verify_on_terminal
@@ -308,11 +310,11 @@ def test_verify_refuses_a_whole_chain_beyond_its_budget(tmp_path: Path, capsys: 
     assert (found.out, found.err.count("\n")) == ("", 1)
     assert "beyond its budget: epsilon " in found.err
     with Ledger.open_to_read(path) as opened:
-        report = BudgetReport.from_ledger(opened)
+        report = budget_report(opened)
     assert report.overspent
     assert not report.assumptions[0].verified
-    assert "BEYOND THE BUDGET" in report.as_text()
-    assert "beyond the budget</span>" in report.as_html()
+    assert "BEYOND THE BUDGET" in as_text(report)
+    assert "beyond the budget</span>" in as_html(report)
 
 
 def test_verify_refuses_less_noise_than_was_reserved(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
