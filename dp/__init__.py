@@ -9,9 +9,10 @@ raises `LatticeTooCoarse`. To mend that, multiply the values **and** `l2_sensiti
 and divide the total by `error.scale`.
 """
 
-from dp.accounting.guarantee import Guarantee, check_delta, guarantee, is_within, subsampled_gaussian_epsilon
+from dp.accounting.guarantee import Guarantee, guarantee, is_within, subsampled_gaussian_epsilon
 from dp.calibration.least_noise import calibrate_distributed, calibrate_gaussian, calibrate_skellam
 from dp.calibration.modular import ModularPlan, plan_modulus
+from dp.checks import check_delta
 from dp.clipping.adaptive import AdaptiveClip, count_weight
 from dp.clipping.clip import Clipped, clip_l2, clip_l2_per_layer, l2_norm
 from dp.errors import (

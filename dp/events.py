@@ -6,6 +6,8 @@ privacy unit, and the noise against the sensitivity.
 
 import enum
 import math
+from collections import Counter
+from collections.abc import Mapping
 from typing import Final
 
 import msgspec
@@ -245,6 +247,16 @@ def decompose(event: PrivacyEvent) -> tuple[int, float, NoisyEvent]:
     if isinstance(release, PoissonSampledEvent):
         return times, release.sampling_rate, release.event
     return times, 1.0, release
+
+
+def single_release_counts(events: Mapping[PrivacyEvent, int]) -> Counter[PrivacyEvent]:
+    """Return how often each single release took place, those of repeated events one by one, none that did not."""
+    found: Counter[PrivacyEvent] = Counter()
+    for event, times in events.items():
+        if times:
+            repeated, release = single_releases(event)
+            found[release] += times * repeated
+    return found
 
 
 def _check_lattice_event(event: DistributedDiscreteGaussianEvent | SkellamEvent) -> None:

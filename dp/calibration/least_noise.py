@@ -10,8 +10,8 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Final
 
+from dp.accounting import accountants
 from dp.accounting.guarantee import is_within
-from dp.accounting.privacy_loss import loss_epsilon, unsupported_reason
 from dp.calibration.release_target import MAXIMUM_NOISE_MULTIPLIER, ReleaseTarget
 from dp.checks import magnitude
 from dp.errors import InfeasibleTarget, LatticeTooCoarse
@@ -208,11 +208,12 @@ def calibrate_gaussian(
         return {target.event(GaussianEvent(noise_multiplier=multiplier)): target.releases}
 
     def spent(multiplier: float) -> float:
-        renyi = target.renyi_spent(multiplier)
         events = releases_of(multiplier)
-        if unsupported_reason(events):
-            return renyi
-        return min(renyi, loss_epsilon(events, delta=target.delta, points=_SEARCH_POINTS).epsilon)
+        return min(
+            each.quick_epsilon(events, target.delta, points=_SEARCH_POINTS)
+            for each in accountants.ACCOUNTANTS
+            if each.unsupported_reason(events, target.delta) is None
+        )
 
     enough = renyi_noise_multiplier(target)
     noise_multiplier = least_noise(

@@ -14,8 +14,7 @@ from typing import Final
 import msgspec
 from msgspec.structs import force_setattr
 
-from dp.accounting.guarantee import check_delta
-from dp.checks import integer_at_least, magnitude, member, positive_real, short_text
+from dp.checks import check_delta, integer_at_least, magnitude, member, positive_real, short_text
 from dp.errors import InvalidParameter
 from dp.events import NeighbouringRelation, PrivacyEvent, PrivacyUnit
 from dp.ledger.description import Description

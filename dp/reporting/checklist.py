@@ -22,6 +22,7 @@ UNITS: Final = {
     PrivacyUnit.CLIENT: "everything one client ever contributes",
     PrivacyUnit.EXAMPLE: "one example of one client's training data",
 }
+_COUNTS: Final = {2: "Two", 3: "Three", 4: "Four"}
 _ACCESSES: Final = (
     "the releases listed here; not covered: choosing hyperparameters, evaluation, early stopping, and any other use of "
     "the same data"
@@ -110,18 +111,13 @@ def _terms(report: BudgetReport) -> Facts:
 def _accounting(report: BudgetReport) -> Facts:
     spent = report.spent
     found = [("Accountant", spent.accountant)]
-    if spent.pld_epsilon is not None:
+    count = len(spent.bounds)
+    if count > 1:
+        figures = ", ".join(f"{bound.title} {report.shown(bound.epsilon)}" for bound in reversed(spent.bounds))
         found.append(
-            (
-                "Two accountants",
-                f"privacy loss distributions {report.shown(spent.pld_epsilon)}, Renyi "
-                f"{report.shown(spent.rdp_epsilon)}; "
-                "the lesser counts",
-            )
+            (f"{_COUNTS.get(count, count)} accountants", f"{figures}; the {'lesser' if count == 2 else 'least'} counts")
         )
-    if spent.subsampling:
-        found.append(("Sampling bound", "; ".join(spent.subsampling)))
-    found.append(("Renyi orders", _orders(report) if report.releases else "none yet"))
+    found += [note for bound in spent.bounds for note in bound.notes]
     if report.continuous_epsilon is not None:
         continuous = (
             f"epsilon {rounded_up(report.continuous_epsilon)} at the same noise multiplier, by the accountant of "
@@ -129,21 +125,6 @@ def _accounting(report: BudgetReport) -> Facts:
         )
         found.append(("Continuous Gaussian", continuous))
     return tuple(found)
-
-
-def _orders(report: BudgetReport) -> str:
-    spent = report.spent
-    words = f"best {spent.order:.4g}"
-    if spent.order_at_edge:
-        words += ", an end of the grid: orders beyond it could do better"
-    if spent.infinite_orders:
-        words += f"; {spent.infinite_orders} orders of the grid without a finite bound"
-    if report.integer_orders:
-        words += (
-            "; the bound on Skellam noise is for integer orders, with chords between them: some of what it costs more "
-            "than continuous Gaussian noise is due to this bound, not to the noise"
-        )
-    return words
 
 
 def _record(report: BudgetReport) -> Facts:

@@ -4,7 +4,7 @@ from collections import Counter
 from typing import Final
 
 from dp.accounting.guarantee import Guarantee, guarantee
-from dp.events import PrivacyEvent, SkellamEvent
+from dp.events import PrivacyEvent
 from dp.ledger.description import Description
 from dp.ledger.ledger import Ledger
 from dp.ledger.records import LedgerEntry
@@ -17,7 +17,6 @@ from dp.reporting.wording import (
     in_words,
     sampling_rate,
     setting,
-    single,
     trusts,
     with_continuous_noise,
     without_amplification,
@@ -66,7 +65,6 @@ def budget_report(ledger: Ledger) -> BudgetReport:
             after(unsampled, unamplified) if unamplified is not None else {},
         ),
         epsilon_by_delta=_profile(reserved, unsampled, spent),
-        integer_orders=any(isinstance(single(event), SkellamEvent) for event in reserved),
         setting=setting(reserved, trusted),
         colluders=colluders(entries),
         assumptions=assumptions(

@@ -104,7 +104,6 @@ class BudgetReport:
             than a few times those made: pairs of how many more, and epsilon.
         releases: every reserved release, in order.
         epsilon_by_delta: the same releases, stated for other deltas.
-        integer_orders: whether the noise of a release is bounded at integer Renyi orders only, as Skellam noise is.
         setting: where the noise comes from, and who is trusted with what.
         colluders: how many clients may collude with the server, as far as that was recorded.
         assumptions: what the guarantee rests on: what failed, then what was verified, then what is declared.
@@ -122,7 +121,6 @@ class BudgetReport:
     projection: tuple[tuple[int, float], ...]
     releases: tuple[ReportedRelease, ...]
     epsilon_by_delta: tuple[AtDelta, ...]
-    integer_orders: bool
     setting: str
     colluders: str
     assumptions: tuple[Assumption, ...]

@@ -4,8 +4,7 @@ from enum import StrEnum
 
 import msgspec
 
-from dp.accounting.guarantee import check_delta
-from dp.checks import integer_at_least, positive_real
+from dp.checks import check_delta, integer_at_least, positive_real
 from dp.events import NeighbouringRelation, Trust
 from protocols import Adversary
 from protocols.cohort import MAX_CLIENTS, whole_clients

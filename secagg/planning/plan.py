@@ -290,7 +290,7 @@ def _answer(question: Question, event: PrivacyEvent, thinner: PrivacyEvent | Non
         relation=found.relation,
         unit=found.unit,
         accountant=found.accountant,
-        subsampling=found.subsampling,
+        subsampling=found.renyi.subsampling,
         cohort=None if thinner is None else _cohort(question, event, account(thinner).epsilon),
         lattice=lattice,
     )

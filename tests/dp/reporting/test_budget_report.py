@@ -12,6 +12,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from dp.accounting.accountant import Bound
 from dp.accounting.guarantee import guarantee
 from dp.errors import MissingExtra
 from dp.events import (
@@ -31,9 +32,10 @@ from dp.ledger.records import TRUST_DETAIL
 from dp.reporting.charts import charts
 from dp.reporting.checklist import facts
 from dp.reporting.collect import budget_report
-from dp.reporting.document import ReportDocument, as_json, document, schema
+from dp.reporting.document import ReportDocument, as_json, document
 from dp.reporting.page import as_html
 from dp.reporting.report import BudgetReport
+from dp.reporting.schema import schema
 from dp.reporting.spacing import MAXIMUM_ACCOUNTED, evenly_spaced
 from dp.reporting.text import as_text
 from dp.reporting.wording import in_words, setting, with_continuous_noise, without_amplification
@@ -250,9 +252,9 @@ def test_json_schema_in_the_repository_is_that_of_the_report() -> None:
 
 
 def test_json_has_words_for_what_has_no_bound(report: BudgetReport) -> None:
-    infinite = dataclasses.replace(
-        report, spent=dataclasses.replace(report.spent, rdp_epsilon=math.inf, pld_epsilon=math.inf)
-    )
+    unbounded = Bound(accountant="pld", title="losses", epsilon=math.inf, method="none")
+    bounds = (dataclasses.replace(report.spent.renyi, epsilon=math.inf), unbounded)
+    infinite = dataclasses.replace(report, spent=dataclasses.replace(report.spent, bounds=bounds))
     spent = json.loads(as_json(infinite), parse_constant=pytest.fail)["spent"]
     assert (spent["epsilon"], spent["pld_epsilon"]) == ("infinite", "infinite")
     assert msgspec.json.decode(as_json(infinite), type=ReportDocument) == document(infinite)

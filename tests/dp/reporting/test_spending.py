@@ -1,13 +1,13 @@
 import itertools
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
-from dp.accounting.guarantee import composed_divergences, guarantee, renyi_epsilon
-from dp.accounting.privacy_loss import loss_epsilon, loss_epsilons
+from dp.accounting.guarantee import guarantee
+from dp.accounting.renyi_accountant import composed_divergences, renyi_epsilon
 from dp.events import (
     DistributedDiscreteGaussianEvent,
     GaussianEvent,
@@ -151,12 +151,3 @@ def test_epsilon_at_other_deltas_is_by_the_accountants_of_the_total() -> None:
     assert exact == {delta: enforced([GAUSSIAN] * 3, delta) for delta in deltas}
     lattice = epsilons_at([LATTICE] * 3, deltas)
     assert lattice == {delta: pytest.approx(enforced([LATTICE] * 3, delta), rel=1e-9) for delta in deltas}
-
-
-def test_losses_at_many_deltas_are_those_at_each() -> None:
-    deltas = (1e-2, 1e-5, 1e-9)
-    cases: tuple[Mapping[PrivacyEvent, int], ...] = ({STEPS.event: 9}, {NOISE: 9}, {STEPS.event: 3, NOISE: 2})
-    for events in cases:
-        found = loss_epsilons(events, deltas=deltas, points=5_000)
-        alone = [loss_epsilon(events, delta=delta, points=5_000).epsilon for delta in deltas]
-        assert list(found) == alone
