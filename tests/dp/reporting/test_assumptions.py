@@ -9,7 +9,6 @@ import pytest
 
 from dp.errors import InvalidParameter
 from dp.events import DistributedDiscreteGaussianEvent, GaussianEvent, Trust
-from dp.ledger.chain import ChainFile
 from dp.ledger.description import Description
 from dp.ledger.ledger import Ledger
 from dp.ledger.records import (
@@ -23,6 +22,7 @@ from dp.ledger.records import (
     Detail,
     Reservation,
 )
+from dp.ledger.sqlite_log import SqliteLog
 from dp.reporting.assumptions import NOTHING_ELSE, ONLY_LEDGER, State
 from dp.reporting.checklist import facts
 from dp.reporting.collect import budget_report
@@ -47,7 +47,7 @@ def forged(path: Path, *, epsilon: float, thinner: bool) -> BudgetReport:
     with create(path.with_name("honest"), epsilon=epsilon) as ledger:
         budget = ledger.budget
     event = GaussianEvent(noise_multiplier=1e-3) if thinner else EVENT
-    with ChainFile.create(path, msgspec.json.encode(budget)) as chain:
+    with SqliteLog.create(path, msgspec.json.encode(budget)) as chain:
         chain.append(msgspec.json.encode(Reservation(number=1, label="one", event=EVENT, time_s=2000.0)))
         committed = Commitment(number=1, contributors=100, details={}, time_s=2000.0, realised=event)
         chain.append(msgspec.json.encode(committed))
@@ -178,7 +178,7 @@ def test_ledger_of_an_earlier_version_is_read_and_says_what_it_does_not_record(p
         b'{"type":"budget","epsilon":8.0,"delta":0.001,"population":300,"unit":"client","relation":"zero-out",'
         b'"time_s":1000000000.0}'
     )
-    ChainFile.create(path, body).close()
+    SqliteLog.create(path, body).close()
     with Ledger.open(path) as ledger:
         assert ledger.budget == msgspec.json.decode(body, type=Budget)
         report = budget_report(ledger)

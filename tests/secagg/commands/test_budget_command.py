@@ -16,9 +16,9 @@ from dp.events import (
     PrivacyUnit,
 )
 from dp.figures import rounded_up
-from dp.ledger.chain import ChainFile
 from dp.ledger.ledger import Ledger
 from dp.ledger.records import Commitment, Reservation
+from dp.ledger.sqlite_log import SqliteLog
 from dp.noise.distributed import DistributedDiscreteGaussian
 from dp.reporting.assumptions import NOTHING_ELSE, ONLY_LEDGER
 from dp.reporting.collect import budget_report
@@ -303,7 +303,7 @@ def test_verify_refuses_a_whole_chain_beyond_its_budget(tmp_path: Path, capsys: 
     with Ledger.create(tmp_path / "honest", epsilon=0.01, delta=1e-3, population=300) as opened:
         made = opened.budget
     reserved = Reservation(number=1, label="round 1", event=EVENT, time_s=made.time_s)
-    with ChainFile.create(path, msgspec.json.encode(made)) as chain:
+    with SqliteLog.create(path, msgspec.json.encode(made)) as chain:
         chain.append(msgspec.json.encode(reserved))
     assert verify_on_terminal(path, head=None) == NOT_INTACT
     found = capsys.readouterr()
@@ -324,7 +324,7 @@ def test_verify_refuses_less_noise_than_was_reserved(tmp_path: Path, capsys: pyt
     reserved = Reservation(number=1, label="round 1", event=EVENT, time_s=made.time_s)
     thinner = GaussianEvent(noise_multiplier=1e-3)
     recorded = Commitment(number=1, contributors=300, details={}, time_s=made.time_s, realised=thinner)
-    with ChainFile.create(path, msgspec.json.encode(made)) as chain:
+    with SqliteLog.create(path, msgspec.json.encode(made)) as chain:
         chain.append(msgspec.json.encode(reserved))
         chain.append(msgspec.json.encode(recorded))
     assert verify_on_terminal(path, head=None) == NOT_INTACT
