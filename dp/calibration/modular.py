@@ -20,7 +20,7 @@ import math
 from dataclasses import dataclass, replace
 from typing import Final
 
-from dp.calibration.least_noise import CALIBRATE, RELATIVE_TOLERANCE, calibrate_gaussian, renyi_noise_multiplier
+from dp.calibration.least_noise import RELATIVE_TOLERANCE, calibrate_gaussian, calibrate_noise, renyi_noise_multiplier
 from dp.calibration.release_target import ReleaseTarget
 from dp.calibration.wrapping import MAXIMUM_MODULUS_BITS, wrap_probability
 from dp.checks import integer_at_least, magnitude, member, positive_real
@@ -28,6 +28,7 @@ from dp.errors import InfeasibleTarget, InvalidParameter, LatticeTooCoarse
 from dp.events import NeighbouringRelation, PrivacyEvent
 from dp.noise.distributed import (
     MAXIMUM_LOCAL_SIGMA,
+    MECHANISMS,
     MINIMUM_LOCAL_SIGMA,
     DistributedDiscreteGaussian,
     DistributedSkellam,
@@ -320,7 +321,8 @@ class _Planner:
         return high
 
     def _calibrate(self, granularity: float) -> DistributedDiscreteGaussian | DistributedSkellam:
-        return CALIBRATE[self.noise](
+        return calibrate_noise(
+            MECHANISMS[self.noise],
             epsilon=self.target.epsilon,
             delta=self.target.delta,
             releases=self.target.releases,

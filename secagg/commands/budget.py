@@ -12,6 +12,7 @@ from dp.checks import printable
 from dp.errors import LedgerCorrupt
 from dp.figures import in_full, rounded_up_within
 from dp.ledger.ledger import Ledger
+from dp.noise.distributed import LatticeNoise
 from dp.reporting.collect import budget_report
 from dp.reporting.document import as_json as report_as_json
 from dp.reporting.page import as_html
@@ -19,7 +20,7 @@ from dp.reporting.text import as_text
 from secagg.errors import ConfigurationError
 from secagg.files import write_whole
 from secagg.paths import expanded
-from secagg.planning.budget_request import PlannedMechanism, Question
+from secagg.planning.budget_request import GAUSSIAN, Question
 from secagg.planning.plan import plan
 from secagg.privacy.several_ledgers import together
 from secagg.reports.earlier_ledgers import with_earlier
@@ -158,8 +159,8 @@ def plan_on_terminal(
         ConfigurationError: The arguments do not fit together.
         dp.errors.DpError: A number is out of range, or no noise reaches the epsilon.
     """
-    if mechanism not in tuple(PlannedMechanism):
-        choices = ", ".join(PlannedMechanism)
+    if mechanism not in (GAUSSIAN, *LatticeNoise):
+        choices = ", ".join((GAUSSIAN, *LatticeNoise))
         raise ConfigurationError(f"--mechanism: expected one of {choices}, found {printable(mechanism)}")
     if per_round is not None:
         if sampling is not None:
@@ -175,7 +176,7 @@ def plan_on_terminal(
             epsilon=epsilon,
             delta=delta,
             sampling=sampling,
-            mechanism=PlannedMechanism(mechanism),
+            mechanism=GAUSSIAN if mechanism == GAUSSIAN else LatticeNoise(mechanism),
             bits=bits,
             dimension=dimension,
             dropout=dropout,

@@ -1,28 +1,20 @@
 """What may be asked of `secagg budget plan`, checked before anything is computed."""
 
-from enum import StrEnum
+from typing import Final, Literal
 
 import msgspec
 
 from dp.checks import check_delta, integer_at_least, positive_real
 from dp.events import NeighbouringRelation, Trust
+from dp.noise.distributed import LatticeNoise
 from protocols import Adversary
 from protocols.cohort import MAX_CLIENTS, whole_clients
 from secagg.errors import ConfigurationError
 from secagg.privacy.contributors import ADVERSARIAL, DROPOUT, colluding_clients, required_contributors, shares_relied_on
 
-
-class PlannedMechanism(StrEnum):
-    """The noise that is planned with."""
-
-    GAUSSIAN = "gaussian"
-    """Continuous Gaussian noise in the sum."""
-
-    DISCRETE_GAUSSIAN = "discrete-gaussian"
-    """Discrete Gaussian noise in shares, in a secure sum modulo 2^bits."""
-
-    SKELLAM = "skellam"
-    """Skellam noise in shares, in a secure sum modulo 2^bits."""
+ContinuousNoise = Literal["gaussian"]
+GAUSSIAN: Final = "gaussian"
+"""The name of continuous Gaussian noise in the sum."""
 
 
 class Question(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,7 +28,8 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
         epsilon: The budget that the noise is to keep; None to ask for it.
         delta: Below one over `clients`; None for `clients`^-1.1 in three digits.
         sampling: Probability of each client to take part in a round, in (0, 1]; None where all do, or who is known.
-        mechanism: The noise.
+        mechanism: The noise in shares on a lattice, in a secure sum modulo 2^bits, or continuous Gaussian noise in
+            the sum.
         bits: Of the modulus, where noise is on a lattice; None for 24.
         dimension: Coordinates of an update, where noise is on a lattice; None elsewhere.
         dropout: Fraction of a round's clients that may vanish, as in `TrainingConfig`.
@@ -54,7 +47,7 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
     epsilon: float | None = None
     delta: float | None = None
     sampling: float | None = None
-    mechanism: PlannedMechanism = PlannedMechanism.GAUSSIAN
+    mechanism: LatticeNoise | ContinuousNoise = GAUSSIAN
     bits: int | None = None
     dimension: int | None = None
     dropout: float = DROPOUT
@@ -156,7 +149,7 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def on_lattice(self) -> bool:
         """Whether the noise is on a lattice."""
-        return self.mechanism is not PlannedMechanism.GAUSSIAN
+        return isinstance(self.mechanism, LatticeNoise)
 
     @property
     def rate(self) -> float:

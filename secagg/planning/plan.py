@@ -20,7 +20,7 @@ from dp.noise.distributed import LatticeNoise
 from dp.reporting.checklist import RELATIONS, UNITS
 from dp.reporting.wording import without_amplification
 from secagg.errors import ConfigurationError
-from secagg.planning.budget_request import PlannedMechanism, Question
+from secagg.planning.budget_request import GAUSSIAN, Question
 
 CONDITION = (
     "each client takes part in a round with this probability, drawn afresh, independently and in secret. The server of "
@@ -187,8 +187,8 @@ def plan(question: Question) -> Plan:
         dp.errors.InfeasibleTarget: No noise, or no lattice in so many bits, reaches the epsilon.
         dp.errors.InvalidParameter: A number is out of range.
     """
-    if question.dimension is not None:
-        found = _lattice(question, question.dimension)
+    if isinstance(question.mechanism, LatticeNoise) and question.dimension is not None:
+        found = _lattice(question, question.mechanism, question.dimension)
         left = found.target.event(found.mechanism.realised(_fewer(question)))
         return _answer(question, found.event, left, _lattice_plan(found))
     noise = question.noise_multiplier
@@ -216,7 +216,7 @@ def _fewer(question: Question) -> int:
     return max(1, 4 * question.relied_on // 5)
 
 
-def _lattice(question: Question, dimension: int) -> ModularPlan:
+def _lattice(question: Question, mechanism: LatticeNoise, dimension: int) -> ModularPlan:
     """The lattice for a budget; for given noise, the least budget whose noise is no more than that."""
 
     def for_epsilon(epsilon: float) -> ModularPlan:
@@ -230,16 +230,14 @@ def _lattice(question: Question, dimension: int) -> ModularPlan:
             sampling_rate=question.rate,
             epsilon=epsilon,
             delta=question.chosen_delta,
-            noise=_LATTICE[question.mechanism],
+            noise=mechanism,
             relation=question.relation,
         )
 
     noise = question.noise_multiplier
     if noise is None:
         return for_epsilon(question.target)
-    low = high = plan(
-        msgspec.structs.replace(question, mechanism=PlannedMechanism.GAUSSIAN, bits=None, dimension=None)
-    ).bound
+    low = high = plan(msgspec.structs.replace(question, mechanism=GAUSSIAN, bits=None, dimension=None)).bound
     try:
         while (found := for_epsilon(high)).noise_std > noise:
             if high > _FURTHER * low:
@@ -346,10 +344,6 @@ def _lattice_rows(lattice: LatticePlan) -> list[tuple[str, str]]:
     ]
 
 
-_LATTICE: Final = {
-    PlannedMechanism.DISCRETE_GAUSSIAN: LatticeNoise.DISCRETE_GAUSSIAN,
-    PlannedMechanism.SKELLAM: LatticeNoise.SKELLAM,
-}
 _BITS: Final = 24
 _TOLERANCE: Final = 1e-3
 _FURTHER: Final = 1e3

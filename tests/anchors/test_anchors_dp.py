@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from scipy import optimize, special, stats
 
 from dp.accounting.guarantee import guarantee
-from dp.calibration.least_noise import calibrate_distributed, calibrate_gaussian, calibrate_skellam
+from dp.calibration.least_noise import calibrate_gaussian, calibrate_noise
 from dp.clipping.clip import clip_l2, l2_norm
 from dp.errors import BudgetExceeded, InvalidParameter, InvalidReservation, TooManyDropped
 from dp.events import DistributedDiscreteGaussianEvent, GaussianEvent, NeighbouringRelation, PrivacyEvent, SkellamEvent
@@ -233,8 +233,10 @@ def exact_epsilon(multiplier: float, delta: float) -> float:
 def test_noise_is_enough_for_every_epsilon_also_above_one(epsilon: float) -> None:
     """Where the textbook's sigma = sqrt(2 ln(1.25 / delta)) / epsilon is too little once epsilon is large."""
     lattice: dict[str, Any] = {"l2_sensitivity": 1000.0, "dimension": 10, "minimum_contributors": 10}
-    for calibrate in (calibrate_distributed, calibrate_skellam):
-        mechanism = calibrate(epsilon=epsilon, delta=DELTA, releases=1, **lattice)
+    kinds: tuple[type[DistributedDiscreteGaussian | DistributedSkellam], ...]
+    kinds = (DistributedDiscreteGaussian, DistributedSkellam)
+    for kind in kinds:
+        mechanism = calibrate_noise(kind, epsilon=epsilon, delta=DELTA, releases=1, **lattice)
         assert exact_delta(mechanism.noise_multiplier, epsilon) <= DELTA
     assert exact_delta(calibrate_gaussian(epsilon=epsilon, delta=DELTA, releases=1), epsilon) <= DELTA
     textbook = math.sqrt(2 * math.log(1.25 / DELTA)) / epsilon

@@ -114,7 +114,7 @@ def test_loss_epsilon_refuses_other_noise(events: Any) -> None:
         loss_epsilon(events, delta=1e-6)
 
 
-def test_why_not_has_nothing_against_gaussian_noise() -> None:
+def test_no_unsupported_reason_for_gaussian_noise() -> None:
     assert PrivacyLossAccountant().unsupported_reason({gaussian(1e-30): 2**53, sampled(1.0, 1e30): 1}, 1e-6) is None
     assert PrivacyLossAccountant().unsupported_reason({gaussian(1.0): 1, sampled(0.1, 1.0): 2**53}, 1e-6) is None
 

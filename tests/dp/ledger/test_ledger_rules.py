@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from dp.accounting.guarantee import guarantee
-from dp.calibration.least_noise import calibrate_distributed
+from dp.calibration.least_noise import calibrate_noise
 from dp.errors import (
     BudgetExceeded,
     IncompatibleEvent,
@@ -20,6 +20,7 @@ from dp.errors import (
     LedgerUnavailable,
 )
 from dp.events import DistributedDiscreteGaussianEvent, GaussianEvent, NeighbouringRelation
+from dp.noise.distributed import DistributedDiscreteGaussian
 from tests.support.ledgers import EVENT, FilePlace, MemoryPlace, Place
 
 
@@ -34,8 +35,14 @@ def another(place: Place, path: Path) -> Place:
 
 
 def test_ledger_enforces_the_budget_it_was_calibrated_for(place: Place) -> None:
-    mechanism = calibrate_distributed(
-        epsilon=2.0, delta=1e-3, releases=12, l2_sensitivity=100.0, dimension=650, minimum_contributors=100
+    mechanism = calibrate_noise(
+        DistributedDiscreteGaussian,
+        epsilon=2.0,
+        delta=1e-3,
+        releases=12,
+        l2_sensitivity=100.0,
+        dimension=650,
+        minimum_contributors=100,
     )
     with place.create(epsilon=2.0) as ledger:
         for release in range(12):

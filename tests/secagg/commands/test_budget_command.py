@@ -19,7 +19,7 @@ from dp.figures import rounded_up
 from dp.ledger.ledger import Ledger
 from dp.ledger.records import Commitment, Reservation
 from dp.ledger.sqlite_log import SqliteLog
-from dp.noise.distributed import DistributedDiscreteGaussian
+from dp.noise.distributed import DistributedDiscreteGaussian, LatticeNoise
 from dp.reporting.assumptions import NOTHING_ELSE, ONLY_LEDGER
 from dp.reporting.collect import budget_report
 from dp.reporting.page import as_html
@@ -28,7 +28,7 @@ from protocols import PlainSum
 from secagg.aggregation.mean import SecureMean
 from secagg.commands.budget import NOT_INTACT, plan_on_terminal, report_on_terminal, verify_on_terminal
 from secagg.errors import ConfigurationError, SecaggError
-from secagg.planning.budget_request import PlannedMechanism, Question
+from secagg.planning.budget_request import GAUSSIAN, ContinuousNoise, Question
 from secagg.planning.plan import CONDITION, Plan, plan
 from secagg.privacy.contributors import ADVERSARIAL, DROPOUT, colluding_clients
 from secagg.privacy.noise import Target
@@ -88,8 +88,8 @@ def test_plan_of_given_noise_says_what_it_costs_with_sampling_and_without() -> N
         assert words in text
 
 
-@pytest.mark.parametrize("mechanism", [PlannedMechanism.DISCRETE_GAUSSIAN, PlannedMechanism.SKELLAM])
-def test_plan_on_a_lattice_answers_both_ways(mechanism: PlannedMechanism) -> None:
+@pytest.mark.parametrize("mechanism", [LatticeNoise.DISCRETE_GAUSSIAN, LatticeNoise.SKELLAM])
+def test_plan_on_a_lattice_answers_both_ways(mechanism: LatticeNoise) -> None:
     def ask(epsilon: float | None = None, noise_multiplier: float | None = None) -> Plan:
         return plan(
             Question(
@@ -118,7 +118,7 @@ def test_plan_on_a_lattice_answers_both_ways(mechanism: PlannedMechanism) -> Non
 
 
 def test_plan_on_a_lattice_tells_what_sampling_saves() -> None:
-    skellam = PlannedMechanism.SKELLAM
+    skellam = LatticeNoise.SKELLAM
     found = plan(Question(clients=200, rounds=50, sampling=0.25, mechanism=skellam, dimension=1024, epsilon=4.0))
     assert found.lattice is not None
     assert found.cohort is not None
@@ -138,7 +138,7 @@ def test_plan_of_a_share_keeps_the_budget_of_train_under_its_defaults() -> None:
             rounds=30,
             epsilon=8.0,
             delta=1e-3,
-            mechanism=PlannedMechanism.DISCRETE_GAUSSIAN,
+            mechanism=LatticeNoise.DISCRETE_GAUSSIAN,
             dimension=650,
         )
     )
@@ -171,11 +171,15 @@ def test_plan_of_a_share_keeps_the_budget_of_train_under_its_defaults() -> None:
 
 @pytest.mark.parametrize(
     ("mechanism", "dimension", "epsilon", "fewer"),
-    [(PlannedMechanism.DISCRETE_GAUSSIAN, 650, 13.83, 16.07), (PlannedMechanism.GAUSSIAN, None, 12.65, 14.72)],
+    [(LatticeNoise.DISCRETE_GAUSSIAN, 650, 13.83, 16.07), (GAUSSIAN, None, 12.65, 14.72)],
 )
 @pytest.mark.parametrize("cohort", [{}, {"dropout": 0.0, "adversarial": 0.001}])
 def test_plan_says_what_thinner_noise_costs(
-    mechanism: PlannedMechanism, dimension: int | None, epsilon: float, fewer: float, cohort: dict[str, float]
+    mechanism: LatticeNoise | ContinuousNoise,
+    dimension: int | None,
+    epsilon: float,
+    fewer: float,
+    cohort: dict[str, float],
 ) -> None:
     question = Question(clients=1000, rounds=200, noise_multiplier=5.0, mechanism=mechanism, dimension=dimension)
     found = plan(msgspec.structs.replace(question, **cohort))
@@ -193,9 +197,7 @@ def test_plan_says_what_thinner_noise_costs(
 def test_plan_compares_with_the_exact_noise_of_the_continuous_gaussian() -> None:
     question = Question(clients=300, rounds=30, epsilon=8.0, delta=1e-3)
     exact = plan(question).noise_multiplier
-    lattice = plan(
-        msgspec.structs.replace(question, mechanism=PlannedMechanism.DISCRETE_GAUSSIAN, dimension=650)
-    ).lattice
+    lattice = plan(msgspec.structs.replace(question, mechanism=LatticeNoise.DISCRETE_GAUSSIAN, dimension=650)).lattice
     assert lattice is not None
     assert lattice.noise_to_gaussian == pytest.approx(lattice.noise_to_clip / exact, rel=1e-6)
     assert lattice.noise_to_gaussian == pytest.approx(2.8485 / 2.6292, rel=1e-3)
@@ -251,9 +253,7 @@ def test_plan_refuses_what_cannot_be() -> None:
     thin = asked(mechanism="discrete-gaussian", noise_multiplier=1e-6, dimension=100, bits=16)
     assert "less than discrete-gaussian shares can be" in thin
     with pytest.raises(InfeasibleTarget, match=r"8 bits has no room.*\d+ bits would do"):
-        plan(
-            Question(clients=1000, rounds=100, epsilon=1.0, mechanism=PlannedMechanism.SKELLAM, bits=8, dimension=1000)
-        )
+        plan(Question(clients=1000, rounds=100, epsilon=1.0, mechanism=LatticeNoise.SKELLAM, bits=8, dimension=1000))
 
 
 def test_verify_says_what_an_intact_ledger_holds(ledger: Path, capsys: pytest.CaptureFixture[str]) -> None:
