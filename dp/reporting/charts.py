@@ -5,9 +5,9 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Final
 
 from dp.figures import in_full, rounded_up
-from dp.reporting.checklist import more_releases
 from dp.reporting.drawing import Chart, Scheme, chart
 from dp.reporting.report import BudgetReport
+from dp.reporting.wording import more_releases
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

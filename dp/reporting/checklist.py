@@ -8,20 +8,12 @@ accesses covered, what is released, the unit, the adjacency, the mechanism, and 
 import datetime
 from typing import Final
 
-from dp.events import NeighbouringRelation, PrivacyUnit
+from dp.events import NeighbouringRelation
 from dp.figures import in_full, rounded_down, rounded_up
-from dp.ledger.remaining import MAXIMUM_REMAINING
 from dp.reporting.report import BudgetReport, Facts
+from dp.reporting.wording import RELATIONS, UNAMPLIFIED, UNITS, more_releases
 from dp.version import SOFTWARE, VERSION
 
-RELATIONS: Final = {
-    NeighbouringRelation.ZERO_OUT: "one unit's contribution replaced by zero; who contributes is public",
-    NeighbouringRelation.ADD_OR_REMOVE_ONE: "one unit is there or not; who contributes is protected",
-}
-UNITS: Final = {
-    PrivacyUnit.CLIENT: "everything one client ever contributes",
-    PrivacyUnit.EXAMPLE: "one example of one client's training data",
-}
 _COUNTS: Final = {2: "Two", 3: "Three", 4: "Four"}
 _ACCESSES: Final = (
     "the releases listed here; not covered: choosing hyperparameters, evaluation, early stopping, and any other use of "
@@ -31,22 +23,6 @@ _RELEASED: Final = {
     NeighbouringRelation.ZERO_OUT: "every sum listed, so every intermediate model too, and who contributed to it",
     NeighbouringRelation.ADD_OR_REMOVE_ONE: "every sum listed, so every intermediate model too",
 }
-UNAMPLIFIED: Final = {
-    PrivacyUnit.CLIENT: "what holds against whoever learns which clients took part, as the server of a secure sum "
-    "does; what is spent holds against those who see no more than the releases",
-    PrivacyUnit.EXAMPLE: "what would hold if it were known which examples are in each minibatch; that never leaves the "
-    "client, so that what is spent holds against the server, too",
-}
-
-
-def more_releases(count: int) -> str:
-    """Return in words how many more releases like the last one fit."""
-    if count == 0:
-        return "no more releases like the last one fit"
-    if count == 1:
-        return "1 more release like the last one fits"
-    least = "at least " if count >= MAXIMUM_REMAINING else ""
-    return f"{least}{count:,} more releases like the last one fit"
 
 
 def facts(report: BudgetReport) -> Facts:

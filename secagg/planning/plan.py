@@ -17,8 +17,7 @@ from dp.errors import InfeasibleTarget
 from dp.events import GaussianEvent, NeighbouringRelation, PoissonSampledEvent, PrivacyEvent, PrivacyUnit
 from dp.figures import in_full, rounded_up, rounded_up_within
 from dp.noise.distributed import LatticeNoise
-from dp.reporting.checklist import RELATIONS, UNITS
-from dp.reporting.wording import without_amplification
+from dp.reporting.wording import RELATIONS, UNITS, without_amplification
 from secagg.errors import ConfigurationError
 from secagg.planning.budget_request import GAUSSIAN, Question
 
