@@ -9,6 +9,7 @@ raises `LatticeTooCoarse`. To mend that, multiply the values **and** `l2_sensiti
 and divide the total by `error.scale`.
 """
 
+from dp.accounting.accountant import Accountant, Bound
 from dp.accounting.guarantee import Guarantee, guarantee, is_within, subsampled_gaussian_epsilon
 from dp.calibration.least_noise import calibrate_gaussian, calibrate_noise
 from dp.calibration.modular import ModularPlan, plan_modulus
@@ -46,7 +47,8 @@ from dp.events import (
 )
 from dp.ledger.description import Description
 from dp.ledger.ledger import Ledger
-from dp.ledger.records import LedgerEntry
+from dp.ledger.log import RecordLog
+from dp.ledger.records import LedgerEntry, first_record
 from dp.noise.discrete_gaussian import Entropy, discrete_gaussian
 from dp.noise.distributed import DistributedDiscreteGaussian, DistributedNoise, DistributedSkellam, LatticeNoise
 from dp.noise.removal import RemovableSkellam
@@ -61,7 +63,9 @@ from dp.version import VERSION
 __version__ = VERSION
 
 __all__ = [
+    "Accountant",
     "AdaptiveClip",
+    "Bound",
     "BudgetExceeded",
     "BudgetReport",
     "Clipped",
@@ -95,6 +99,7 @@ __all__ = [
     "PoissonSampledEvent",
     "PrivacyEvent",
     "PrivacyUnit",
+    "RecordLog",
     "RemovableSkellam",
     "RepeatedEvent",
     "SkellamEvent",
@@ -112,6 +117,7 @@ __all__ = [
     "count_weight",
     "discrete_gaussian",
     "facts",
+    "first_record",
     "guarantee",
     "is_within",
     "l2_norm",

@@ -300,3 +300,8 @@ def test_calibration_for_a_boundless_epsilon_ends() -> None:
         sampling_rate=1e-12,
     )
     assert noise == 1e-3
+
+
+def test_calibrate_noise_refuses_what_is_no_distributed_mechanism() -> None:
+    with pytest.raises(InvalidParameter, match="mechanism: expected the class DistributedDiscreteGaussian or"):
+        calibrate_noise(float, **TARGET)  # type: ignore[type-var]
