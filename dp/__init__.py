@@ -1,17 +1,19 @@
 """Differential privacy under secure aggregation: clipping, exact distributed noise, accounting, an enforced budget.
 
-The usual way through it: `calibrate_distributed` sizes the noise for a budget, `clip_l2` bounds each update, every
+The usual way through it: `calibrate_noise` sizes the noise for a budget, `clip_l2` bounds each update, every
 client adds a `DistributedDiscreteGaussian.share`, and a `Ledger` reserves each release before it is made and reports
 what was spent. Knows nothing of the protocol that does the summing.
 
-Values such as counts are often too coarse for the least noise that a client can draw: then `calibrate_distributed`
+Values such as counts are often too coarse for the least noise that a client can draw: then `calibrate_noise`
 raises `LatticeTooCoarse`. To mend that, multiply the values **and** `l2_sensitivity` by `error.scale`, calibrate again,
 and divide the total by `error.scale`.
 """
 
-from dp.accounting.guarantee import Guarantee, check_delta, guarantee, is_within, subsampled_gaussian_epsilon
-from dp.calibration.least_noise import calibrate_distributed, calibrate_gaussian, calibrate_skellam
+from dp.accounting.accountant import Accountant, Bound
+from dp.accounting.guarantee import Guarantee, guarantee, is_within, subsampled_gaussian_epsilon
+from dp.calibration.least_noise import calibrate_gaussian, calibrate_noise
 from dp.calibration.modular import ModularPlan, plan_modulus
+from dp.checks import check_delta
 from dp.clipping.adaptive import AdaptiveClip, count_weight
 from dp.clipping.clip import Clipped, clip_l2, clip_l2_per_layer, l2_norm
 from dp.errors import (
@@ -45,23 +47,32 @@ from dp.events import (
 )
 from dp.ledger.description import Description
 from dp.ledger.ledger import Ledger
-from dp.ledger.records import LedgerEntry
+from dp.ledger.log import RecordLog
+from dp.ledger.records import LedgerEntry, first_record
 from dp.noise.discrete_gaussian import Entropy, discrete_gaussian
-from dp.noise.distributed import DistributedDiscreteGaussian, DistributedSkellam, LatticeNoise
+from dp.noise.distributed import DistributedDiscreteGaussian, DistributedNoise, DistributedSkellam, LatticeNoise
 from dp.noise.removal import RemovableSkellam
+from dp.reporting.checklist import facts
+from dp.reporting.collect import budget_report
+from dp.reporting.document import as_json
+from dp.reporting.page import as_html
 from dp.reporting.report import BudgetReport
+from dp.reporting.text import as_text
 from dp.version import VERSION
 
 __version__ = VERSION
 
 __all__ = [
+    "Accountant",
     "AdaptiveClip",
+    "Bound",
     "BudgetExceeded",
     "BudgetReport",
     "Clipped",
     "Description",
     "DistributedDiscreteGaussian",
     "DistributedDiscreteGaussianEvent",
+    "DistributedNoise",
     "DistributedSkellam",
     "DpError",
     "Entropy",
@@ -88,19 +99,25 @@ __all__ = [
     "PoissonSampledEvent",
     "PrivacyEvent",
     "PrivacyUnit",
+    "RecordLog",
     "RemovableSkellam",
     "RepeatedEvent",
     "SkellamEvent",
     "TooManyDropped",
     "Trust",
-    "calibrate_distributed",
+    "as_html",
+    "as_json",
+    "as_text",
+    "budget_report",
     "calibrate_gaussian",
-    "calibrate_skellam",
+    "calibrate_noise",
     "check_delta",
     "clip_l2",
     "clip_l2_per_layer",
     "count_weight",
     "discrete_gaussian",
+    "facts",
+    "first_record",
     "guarantee",
     "is_within",
     "l2_norm",

@@ -89,6 +89,25 @@ def probability(name: str, value: object) -> float:
     return number
 
 
+def check_delta(delta: float, *, population: int) -> None:
+    """Refuse a delta that would allow publishing a random member's data outright.
+
+    Args:
+        delta: strictly between 0 and 1.
+        population: number of privacy units whose data may be touched, 1 to 2**53.
+
+    Raises:
+        InvalidParameter: `delta` is at least 1 / `population`, or an argument is out of range.
+    """
+    delta = probability("delta", delta)
+    population = integer_at_least("population", population, 1)
+    if delta * population >= 1:
+        raise InvalidParameter(
+            f"delta: expected less than 1/{population} = {1 / population:.3g} (one over the population), found "
+            f"{delta}; such a delta would allow one member's data to be published whole"
+        )
+
+
 def member(name: str, value: object, kind: type[_Member]) -> _Member:
     """Return `value` if it is a member of the enumeration `kind`; of one whose members are texts, a text will do too.
 
@@ -114,7 +133,7 @@ def short_text(name: str, value: object) -> str:
     return str.__str__(value)
 
 
-def harmless(text: str) -> str:
+def printable(text: str) -> str:
     """Return at most 200 characters of a foreign text, those that would steer a terminal replaced by `?`."""
     return "".join(character if character.isprintable() else "?" for character in text[:200])
 

@@ -6,6 +6,8 @@ privacy unit, and the noise against the sensitivity.
 
 import enum
 import math
+from collections import Counter
+from collections.abc import Mapping
 from typing import Final
 
 import msgspec
@@ -239,12 +241,22 @@ def single_releases(event: PrivacyEvent) -> tuple[int, NoisyEvent | PoissonSampl
     return (event.times, event.event) if isinstance(event, RepeatedEvent) else (1, event)
 
 
-def taken_apart(event: PrivacyEvent) -> tuple[int, float, NoisyEvent]:
+def decompose(event: PrivacyEvent) -> tuple[int, float, NoisyEvent]:
     """Return how often an event takes place, at which sampling rate (1 without sampling), and the noisy release."""
     times, release = single_releases(event)
     if isinstance(release, PoissonSampledEvent):
         return times, release.sampling_rate, release.event
     return times, 1.0, release
+
+
+def single_release_counts(events: Mapping[PrivacyEvent, int]) -> Counter[PrivacyEvent]:
+    """Return how often each single release took place, those of repeated events one by one, none that did not."""
+    found: Counter[PrivacyEvent] = Counter()
+    for event, times in events.items():
+        if times:
+            repeated, release = single_releases(event)
+            found[release] += times * repeated
+    return found
 
 
 def _check_lattice_event(event: DistributedDiscreteGaussianEvent | SkellamEvent) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from dp import Ledger, calibrate_distributed
+from dp import DistributedDiscreteGaussian, Ledger, calibrate_noise
 from protocols import SecAggPlus, Session, simulate
 
 BINS, CLIENTS, COLLUDING, SCALE = 16, range(200), 10, 32
@@ -20,7 +20,8 @@ generator = np.random.default_rng(3)
 answers = {client: int(generator.binomial(BINS - 1, 0.3)) for client in CLIENTS}
 
 protocol, threshold = SecAggPlus.suggest(clients=len(CLIENTS), adversarial=0.05, dropout=0.1)
-noise = calibrate_distributed(
+noise = calibrate_noise(
+    DistributedDiscreteGaussian,
     epsilon=1.0,
     delta=1e-4,
     releases=1,

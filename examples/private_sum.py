@@ -10,13 +10,14 @@ from pathlib import Path
 
 import numpy as np
 
-from dp import Ledger, calibrate_distributed, clip_l2
+from dp import DistributedDiscreteGaussian, Ledger, calibrate_noise, clip_l2
 
 PEOPLE, COORDINATES, BOUND, SCALE = 500, 3, 2.0, 1000  # One integer step stands for 1/1000.
 generator = np.random.default_rng(4)
 spending = generator.gamma(shape=2.0, scale=0.4, size=(PEOPLE, COORDINATES))
 
-noise = calibrate_distributed(
+noise = calibrate_noise(
+    DistributedDiscreteGaussian,
     epsilon=0.5,
     delta=1e-4,
     releases=1,

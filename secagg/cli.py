@@ -24,7 +24,7 @@ from dp.version import SOFTWARE, VERSION
 from protocols.errors import ProtocolError
 from secagg.commands import budget_interface, interface
 from secagg.errors import SecaggError
-from secagg.paths import printable
+from secagg.paths import escaped
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -72,7 +72,7 @@ def _run() -> int:
     except SystemExit as ended:
         return ended.code if isinstance(ended.code, int) else int(ended.code is not None)
     except (SecaggError, DpError, ProtocolError, OSError) as error:
-        Console(stderr=True).print(f"[red]secagg:[/] {escape(printable(error))}", soft_wrap=True)
+        Console(stderr=True).print(f"[red]secagg:[/] {escape(escaped(error))}", soft_wrap=True)
         return 2
     return 0
 

@@ -31,7 +31,7 @@ def whole(path: str | Path) -> str:
     return str(expanded(path).absolute())
 
 
-def printable(text: object) -> str:
+def escaped(text: object) -> str:
     """Return the text of a path or an error with every character that would steer a terminal written as an escape."""
     return "".join(each if each.isprintable() else repr(each)[1:-1] for each in str(text))
 

@@ -19,7 +19,7 @@ from rich.table import Table
 
 from benchmarks.timing import took
 from dp.accounting.guarantee import guarantee
-from dp.calibration.least_noise import calibrate_distributed, calibrate_gaussian, calibrate_skellam
+from dp.calibration.least_noise import calibrate_gaussian, calibrate_noise
 from dp.events import (
     DistributedDiscreteGaussianEvent,
     GaussianEvent,
@@ -28,6 +28,7 @@ from dp.events import (
     PoissonSampledEvent,
     SkellamEvent,
 )
+from dp.noise.distributed import DistributedDiscreteGaussian, DistributedSkellam
 
 POPULATION: Final = 3400
 PER_ROUND: Final = 100
@@ -200,8 +201,8 @@ def _searches(rate: float, releases: int) -> dict[str, Callable[[], float]]:
     }
     return {
         "Gaussian": lambda: calibrate_gaussian(**budget),
-        "discrete Gaussian": lambda: calibrate_distributed(**lattice).noise_multiplier,
-        "Skellam": lambda: calibrate_skellam(**lattice).noise_multiplier,
+        "discrete Gaussian": lambda: calibrate_noise(DistributedDiscreteGaussian, **lattice).noise_multiplier,
+        "Skellam": lambda: calibrate_noise(DistributedSkellam, **lattice).noise_multiplier,
     }
 
 

@@ -24,7 +24,7 @@ h^2/6 on average, so with s the standard deviation of a release's loss epsilon g
 import functools
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -34,8 +34,6 @@ from dp.errors import InvalidParameter
 from dp.events import GaussianEvent, PoissonSampledEvent, PrivacyEvent
 
 DISCRETISATION: Final = 1e-4
-MINIMUM_NOISE_MULTIPLIER: Final = 1e-3
-MAXIMUM_NOISE_MULTIPLIER: Final = 1e9
 MAXIMUM_DISTINCT_RELEASES: Final = 16
 
 # A release's distribution costs less than a microsecond a point, and composing them as much again.
@@ -70,31 +68,8 @@ class LossEpsilon:
     discretisation: float
 
 
-def why_not(events: Mapping[PrivacyEvent, int]) -> str | None:
-    """Return why privacy loss distributions are not used, or None where they are.
-
-    Args:
-        events: single releases, none of them repeated, and how often each took place, at least once; may be empty.
-    """
-    if not events:
-        return "nothing was released"
-    sampled, unsampled, others = _split(events)
-    if others:
-        return "noise other than Gaussian"
-    multipliers = [event.noise_multiplier for event in sampled]
-    if sampled and unsampled:
-        multipliers.append(_composed_multiplier(unsampled))
-    if not sampled:
-        return None
-    if not all(MINIMUM_NOISE_MULTIPLIER <= one <= MAXIMUM_NOISE_MULTIPLIER for one in multipliers):
-        return f"a noise multiplier outside {MINIMUM_NOISE_MULTIPLIER:g} to {MAXIMUM_NOISE_MULTIPLIER:g}"
-    if len(multipliers) > MAXIMUM_DISTINCT_RELEASES:
-        return f"more than {MAXIMUM_DISTINCT_RELEASES} different releases"
-    return None
-
-
 def loss_epsilon(events: Mapping[PrivacyEvent, int], *, delta: float, points: int = POINTS) -> LossEpsilon:
-    """Return the epsilon of releases that `why_not` has nothing against, with its arguments.
+    """Return the epsilon of releases with Gaussian noise that `PrivacyLossAccountant` supports.
 
     Args:
         events: single releases, none of them repeated, and how often each took place, at least once.
@@ -112,26 +87,6 @@ def loss_epsilon(events: Mapping[PrivacyEvent, int], *, delta: float, points: in
         InvalidParameter: there is nothing in `events`, or noise other than Gaussian.
     """
     return _loss_epsilon(_releases(events), delta, points)
-
-
-def loss_epsilons(
-    events: Mapping[PrivacyEvent, int], *, deltas: Sequence[float], points: int = POINTS
-) -> tuple[float, ...]:
-    """Return the epsilon of the same releases at each of many deltas.
-
-    Args:
-        events: as for `loss_epsilon`.
-        deltas: strictly between 0 and 1.
-        points: as for `loss_epsilon`.
-
-    Returns:
-        An epsilon for each delta, at least 0, possibly infinite. Formal guarantees: those of `loss_epsilon`, each.
-
-    Raises:
-        InvalidParameter: there is nothing in `events`, or noise other than Gaussian.
-    """
-    releases = _releases(events)
-    return tuple(_loss_epsilon(releases, delta, points).epsilon for delta in deltas)
 
 
 @functools.lru_cache(maxsize=1024)
@@ -169,7 +124,7 @@ def gaussian_epsilon(noise_multiplier: float, delta: float) -> float:
     return math.nextafter(change * (high + change / 2), math.inf)
 
 
-def _split(
+def split_gaussian(
     events: Mapping[PrivacyEvent, int],
 ) -> tuple[Counter[PoissonSampledEvent], Counter[GaussianEvent], Counter[PrivacyEvent]]:
     """Return the sampled Gaussian releases, the unsampled ones, a sampling rate of 1 among them, and all others."""
@@ -189,12 +144,12 @@ def _split(
 
 def _releases(events: Mapping[PrivacyEvent, int]) -> _Releases:
     """Return sampling rate, noise multiplier and times of all releases; unsampled ones, rate 1, are composed to one."""
-    sampled, unsampled, others = _split(events)
+    sampled, unsampled, others = split_gaussian(events)
     if others or not events:
         raise InvalidParameter("events: expected releases with Gaussian noise, found none or other noise")
     found = [(event.sampling_rate, event.noise_multiplier, times) for event, times in sampled.items()]
     if unsampled:
-        found.append((1.0, _composed_multiplier(unsampled), 1))
+        found.append((1.0, composed_multiplier(unsampled), 1))
     return tuple(sorted(found))
 
 
@@ -217,7 +172,8 @@ def _span(sampling_rate: float, noise_multiplier: float) -> float:
     return most - least
 
 
-def _composed_multiplier(events: Mapping[GaussianEvent, int]) -> float:
+def composed_multiplier(events: Mapping[GaussianEvent, int]) -> float:
+    """Return the noise multiplier of the one release that unsampled Gaussian releases compose to."""
     return 1 / math.sqrt(math.fsum(times / event.noise_multiplier**2 for event, times in events.items()))
 
 

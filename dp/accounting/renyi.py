@@ -46,7 +46,7 @@ from dp.events import (
     PrivacyEvent,
     RepeatedEvent,
     SkellamEvent,
-    taken_apart,
+    decompose,
 )
 
 EXACT_TAU_TERMS: Final = 10_000
@@ -109,7 +109,7 @@ def renyi_divergences(event: PrivacyEvent) -> NDArray[np.float64]:
 
 def subsampling_bound(event: PrivacyEvent) -> SubsamplingBound | None:
     """Return which bound on subsampled divergences `renyi_divergences` uses for an event, or None without sampling."""
-    _, rate, _ = taken_apart(event)
+    _, rate, _ = decompose(event)
     if rate < 1:
         return SubsamplingBound.BINOMIAL_EXPANSION
     return None

@@ -8,22 +8,25 @@ noise is nearly a straight line.
 import functools
 import math
 from collections.abc import Callable, Mapping
-from typing import Final
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
 
+from dp.accounting import accountants
 from dp.accounting.guarantee import is_within
-from dp.accounting.privacy_loss import loss_epsilon, why_not
-from dp.calibration.release_target import MAXIMUM_NOISE_MULTIPLIER, Target
+from dp.calibration.release_target import MAXIMUM_NOISE_MULTIPLIER, ReleaseTarget
 from dp.checks import magnitude
-from dp.errors import InfeasibleTarget, LatticeTooCoarse
+from dp.errors import InfeasibleTarget, InvalidParameter, LatticeTooCoarse
 from dp.events import GaussianEvent, NeighbouringRelation, PrivacyEvent
 from dp.noise.distributed import (
     MAXIMUM_LOCAL_SIGMA,
     MINIMUM_LOCAL_SIGMA,
     DistributedDiscreteGaussian,
+    DistributedNoise,
     DistributedSkellam,
-    LatticeNoise,
 )
 from dp.noise.skellam import MAXIMUM_VARIANCE, MINIMUM_VARIANCE
+
+Mechanism = TypeVar("Mechanism", bound=DistributedNoise[Any])
 
 RELATIVE_TOLERANCE: Final = 1e-5
 MINIMUM_NOISE_MULTIPLIER: Final = 1e-3
@@ -35,7 +38,59 @@ _FLOOR_TOLERANCE: Final = 1e-3  # by how much more than is needed a share may be
 _CAP: Final = 50.0  # on the logarithm of spent over target, infinite where what is spent is 0 or infinite
 
 
-def calibrate_distributed(
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Parameter:
+    """The parameter of a mechanism that is searched.
+
+    Attributes:
+        name: In words.
+        unit: In words.
+        lowest: The least that a client can draw.
+        least: That in words.
+        highest: The most.
+        reference: Where the noise multiplier is asked for, to guess from.
+        power: Of the standard deviation that it is.
+    """
+
+    name: str
+    unit: str
+    lowest: float
+    least: str
+    highest: float
+    reference: float
+    power: int
+
+    def guess(self, noise_multiplier: float, *, at_reference: float) -> float:
+        """Return about the parameter of this noise multiplier, given that of the reference."""
+        if self.power == 1:
+            return noise_multiplier * (self.reference / at_reference)
+        return (noise_multiplier / at_reference) ** self.power * self.reference
+
+
+_PARAMETERS: Final[Mapping[type[DistributedNoise[Any]], _Parameter]] = {
+    DistributedDiscreteGaussian: _Parameter(
+        name="local sigma",
+        unit="lattice units",
+        lowest=MINIMUM_LOCAL_SIGMA,
+        least="2",
+        highest=MAXIMUM_LOCAL_SIGMA,
+        reference=MINIMUM_LOCAL_SIGMA,
+        power=1,
+    ),
+    DistributedSkellam: _Parameter(
+        name="local variance",
+        unit="squared lattice units",
+        lowest=float(MINIMUM_VARIANCE),
+        least="2**-30",
+        highest=float(MAXIMUM_VARIANCE),
+        reference=1.0,
+        power=2,
+    ),
+}
+
+
+def calibrate_noise(
+    mechanism: type[Mechanism],
     *,
     epsilon: float,
     delta: float,
@@ -45,127 +100,68 @@ def calibrate_distributed(
     minimum_contributors: int,
     relation: NeighbouringRelation = NeighbouringRelation.ZERO_OUT,
     sampling_rate: float = 1.0,
-) -> DistributedDiscreteGaussian:
-    """Return the distributed discrete Gaussian with the least noise that stays within a budget.
+) -> Mechanism:
+    """Return the distributed mechanism with the least noise that stays within a budget.
 
     Args:
-        epsilon: the budget for all releases together, above 0.
-        delta: strictly between 0 and 1.
-        releases: how many sums will be released, at least 1.
-        l2_sensitivity: the most, in L2 and lattice units, that one client's vector can be away from zero.
-        dimension: number of coordinates.
-        minimum_contributors: the least number of honest and secret shares in every released sum: the protocol's
+        mechanism: Its class, `DistributedDiscreteGaussian` or `DistributedSkellam`.
+        epsilon: The budget for all releases together, above 0.
+        delta: Strictly between 0 and 1.
+        releases: How many sums will be released, at least 1.
+        l2_sensitivity: The most, in L2 and lattice units, that one client's vector can be away from zero.
+        dimension: Number of coordinates.
+        minimum_contributors: The least number of honest and secret shares in every released sum: the protocol's
             threshold minus the clients that may collude.
-        relation: the neighbouring relation; under add-or-remove-one so many shares must be in the sum whether the
-            client is there or not.
-        sampling_rate: probability of each client to take part in a release, drawn afresh, independently and in secret,
+        relation: The neighbouring relation; under add-or-remove-one, at least `minimum_contributors` shares must be in
+            the sum whether the client is there or not.
+        sampling_rate: Probability of each client to take part in a release, drawn afresh, independently and in secret,
             in (0, 1]; below 1 the relation must be add-or-remove-one.
 
     Formal guarantees:
         `releases` sums, each with `minimum_contributors` shares or more, are (`epsilon`, `delta`)-differentially
-        private together, under `relation`, for one client. `local_sigma` is within 1e-5 of the least that the
-        accountant accepts, on the safe side.
+        private together, under `relation`, for one client. The parameter of a share (`local_sigma` or
+        `local_variance`) is within 1e-5 of the least that the accountant accepts, on the safe side.
 
     Raises:
-        InfeasibleTarget: the noise needed is above 2**40 lattice units a client.
-        LatticeTooCoarse: less noise is needed than `minimum_contributors` shares of the least `local_sigma`, 2, are.
-            Multiply the values and `l2_sensitivity` by the error's `scale`, and divide the sum by it.
-        IncompatibleEvent: there is sampling under another relation than add-or-remove-one.
-        InvalidParameter: an argument is out of range.
+        InfeasibleTarget: A client's share would need a sigma above 2**40 lattice units, or a Skellam variance above
+            2**32 squared lattice units.
+        LatticeTooCoarse: Less noise is needed than `minimum_contributors` of the least shares are: those of sigma 2, or
+            of Skellam variance 2**-30. Multiply the values and `l2_sensitivity` by the error's `scale`, and divide the
+            sum by it.
+        IncompatibleEvent: There is sampling under another relation than add-or-remove-one.
+        InvalidParameter: An argument is out of range.
     """
+    if mechanism not in _PARAMETERS:
+        raise InvalidParameter(
+            f"mechanism: expected the class DistributedDiscreteGaussian or DistributedSkellam, found {mechanism!r:.100}"
+        )
+    parameter = _PARAMETERS[mechanism]
 
-    def mechanism(local_sigma: float, scale: float = 1.0) -> DistributedDiscreteGaussian:
-        return DistributedDiscreteGaussian(
-            local_sigma=local_sigma,
+    def of(value: float, scale: float = 1.0) -> Mechanism:
+        return mechanism.of(
+            value,
             minimum_contributors=minimum_contributors,
             l2_sensitivity=magnitude("l2_sensitivity", l2_sensitivity) * scale,
             dimension=dimension,
         )
 
-    target = Target(epsilon=epsilon, delta=delta, releases=releases, relation=relation, sampling_rate=sampling_rate)
-    share_of_multiplier = MINIMUM_LOCAL_SIGMA / mechanism(MINIMUM_LOCAL_SIGMA).noise_multiplier
-    local_sigma = least_noise(
-        lambda sigma: target.spent(mechanism(sigma).event),
-        epsilon=target.epsilon,
-        lowest=MINIMUM_LOCAL_SIGMA,
-        highest=MAXIMUM_LOCAL_SIGMA,
-        start=target.noise_multiplier * share_of_multiplier,
+    target = ReleaseTarget(
+        epsilon=epsilon, delta=delta, releases=releases, relation=relation, sampling_rate=sampling_rate
     )
-    if math.isinf(local_sigma):
-        most = f"local sigma above {MAXIMUM_LOCAL_SIGMA:.6g} lattice units"
-        raise _infeasible(target, most, mechanism(MAXIMUM_LOCAL_SIGMA))
-    if local_sigma == MINIMUM_LOCAL_SIGMA:
-        _check_floor(target, lambda scale: mechanism(MINIMUM_LOCAL_SIGMA, scale), "local sigma 2 lattice units")
-    return mechanism(local_sigma)
-
-
-def calibrate_skellam(
-    *,
-    epsilon: float,
-    delta: float,
-    releases: int,
-    l2_sensitivity: float,
-    dimension: int,
-    minimum_contributors: int,
-    relation: NeighbouringRelation = NeighbouringRelation.ZERO_OUT,
-    sampling_rate: float = 1.0,
-) -> DistributedSkellam:
-    """Return the distributed Skellam mechanism with the least noise that stays within a budget.
-
-    Args:
-        epsilon: the budget for all releases together, above 0.
-        delta: strictly between 0 and 1.
-        releases: how many sums will be released, at least 1.
-        l2_sensitivity: the most, in L2 and lattice units, that one client's vector can be away from zero.
-        dimension: number of coordinates.
-        minimum_contributors: the least number of honest and secret shares in every released sum: the protocol's
-            threshold minus the clients that may collude.
-        relation: as for `calibrate_distributed`.
-        sampling_rate: as for `calibrate_distributed`.
-
-    Formal guarantees:
-        `releases` sums, each with `minimum_contributors` shares or more, are (`epsilon`, `delta`)-differentially
-        private together, under `relation`, for one client. `local_variance` is within 1e-5 of the least that the
-        accountant accepts, on the safe side.
-
-    Raises:
-        InfeasibleTarget: the variance needed is above 2**32 squared lattice units a client.
-        LatticeTooCoarse: as for `calibrate_distributed`, where the least `local_variance`, 2**-30, is too much.
-        IncompatibleEvent: there is sampling under another relation than add-or-remove-one.
-        InvalidParameter: an argument is out of range.
-    """
-
-    def mechanism(local_variance: float, scale: float = 1.0) -> DistributedSkellam:
-        return DistributedSkellam(
-            local_variance=local_variance,
-            minimum_contributors=minimum_contributors,
-            l2_sensitivity=magnitude("l2_sensitivity", l2_sensitivity) * scale,
-            dimension=dimension,
-        )
-
-    target = Target(epsilon=epsilon, delta=delta, releases=releases, relation=relation, sampling_rate=sampling_rate)
-    highest = float(MAXIMUM_VARIANCE)
-    local_variance = least_noise(
-        lambda variance: target.spent(mechanism(variance).event),
+    found = least_noise(
+        lambda value: target.spent(of(value).event),
         epsilon=target.epsilon,
-        lowest=float(MINIMUM_VARIANCE),
-        highest=highest,
-        start=(target.noise_multiplier / mechanism(1.0).noise_multiplier) ** 2,
+        lowest=parameter.lowest,
+        highest=parameter.highest,
+        start=parameter.guess(target.noise_multiplier, at_reference=of(parameter.reference).noise_multiplier),
     )
-    if math.isinf(local_variance):
-        most = f"local variance above {highest:.6g} squared lattice units"
-        raise _infeasible(target, most, mechanism(highest))
-    lowest = float(MINIMUM_VARIANCE)
-    if local_variance == lowest:
-        _check_floor(target, lambda scale: mechanism(lowest, scale), "local variance 2**-30 squared lattice units")
-    return mechanism(local_variance)
-
-
-CALIBRATE: Final[Mapping[LatticeNoise, Callable[..., DistributedDiscreteGaussian | DistributedSkellam]]] = {
-    LatticeNoise.DISCRETE_GAUSSIAN: calibrate_distributed,
-    LatticeNoise.SKELLAM: calibrate_skellam,
-}
-"""What calibrates each kind of noise; both take the same arguments."""
+    if math.isinf(found):
+        most = f"{parameter.name} above {parameter.highest:.6g} {parameter.unit}"
+        raise _infeasible(target, most, of(parameter.highest))
+    if found == parameter.lowest:
+        least = f"{parameter.name} {parameter.least} {parameter.unit}"
+        _check_floor(target, lambda scale: of(parameter.lowest, scale), least)
+    return of(found)
 
 
 def calibrate_gaussian(
@@ -183,7 +179,7 @@ def calibrate_gaussian(
         delta: strictly between 0 and 1.
         releases: how many queries will be released, at least 1.
         relation: the neighbouring relation that the sensitivity is measured under.
-        sampling_rate: as for `calibrate_distributed`.
+        sampling_rate: as for `calibrate_noise`.
 
     Formal guarantees:
         `releases` queries, each with Gaussian noise of this many times its L2 sensitivity under `relation`, are
@@ -196,17 +192,20 @@ def calibrate_gaussian(
         IncompatibleEvent: there is sampling under another relation than add-or-remove-one.
         InvalidParameter: an argument is out of range.
     """
-    target = Target(epsilon=epsilon, delta=delta, releases=releases, relation=relation, sampling_rate=sampling_rate)
+    target = ReleaseTarget(
+        epsilon=epsilon, delta=delta, releases=releases, relation=relation, sampling_rate=sampling_rate
+    )
 
     def releases_of(multiplier: float) -> dict[PrivacyEvent, int]:
         return {target.event(GaussianEvent(noise_multiplier=multiplier)): target.releases}
 
     def spent(multiplier: float) -> float:
-        renyi = target.renyi_spent(multiplier)
         events = releases_of(multiplier)
-        if why_not(events):
-            return renyi
-        return min(renyi, loss_epsilon(events, delta=target.delta, points=_SEARCH_POINTS).epsilon)
+        return min(
+            each.quick_epsilon(events, target.delta, points=_SEARCH_POINTS)
+            for each in accountants.ACCOUNTANTS
+            if each.unsupported_reason(events, target.delta) is None
+        )
 
     enough = renyi_noise_multiplier(target)
     noise_multiplier = least_noise(
@@ -221,7 +220,7 @@ def calibrate_gaussian(
     return noise_multiplier
 
 
-def renyi_noise_multiplier(target: Target) -> float:
+def renyi_noise_multiplier(target: ReleaseTarget) -> float:
     """Return the least noise multiplier of the continuous Gaussian by Renyi DP alone, as lattice noise is accounted.
 
     Formal guarantees:
@@ -290,9 +289,7 @@ def least_noise(
     return noise(position)
 
 
-def _check_floor(
-    target: Target, thinnest: Callable[[float], DistributedDiscreteGaussian | DistributedSkellam], least: str
-) -> None:
+def _check_floor(target: ReleaseTarget, thinnest: Callable[[float], DistributedNoise[Any]], least: str) -> None:
     """Refuse a lattice on which the thinnest shares are more noise than the target needs.
 
     Args:
@@ -325,9 +322,7 @@ def _check_floor(
     )
 
 
-def _infeasible(
-    target: Target, needed: str, strongest: DistributedDiscreteGaussian | DistributedSkellam
-) -> InfeasibleTarget:
+def _infeasible(target: ReleaseTarget, needed: str, strongest: DistributedNoise[Any]) -> InfeasibleTarget:
     return InfeasibleTarget(
         f"{target} needs a {needed} at an L2 sensitivity of {strongest.l2_sensitivity} with "
         f"{strongest.minimum_contributors} contributors (which reaches epsilon {target.spent(strongest.event):.4g}); a "

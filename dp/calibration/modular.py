@@ -20,14 +20,15 @@ import math
 from dataclasses import dataclass, replace
 from typing import Final
 
-from dp.calibration.least_noise import CALIBRATE, RELATIVE_TOLERANCE, calibrate_gaussian, renyi_noise_multiplier
-from dp.calibration.release_target import Target
+from dp.calibration.least_noise import RELATIVE_TOLERANCE, calibrate_gaussian, calibrate_noise, renyi_noise_multiplier
+from dp.calibration.release_target import ReleaseTarget
 from dp.calibration.wrapping import MAXIMUM_MODULUS_BITS, wrap_probability
 from dp.checks import integer_at_least, magnitude, member, positive_real
 from dp.errors import InfeasibleTarget, InvalidParameter, LatticeTooCoarse
 from dp.events import NeighbouringRelation, PrivacyEvent
 from dp.noise.distributed import (
     MAXIMUM_LOCAL_SIGMA,
+    MECHANISMS,
     MINIMUM_LOCAL_SIGMA,
     DistributedDiscreteGaussian,
     DistributedSkellam,
@@ -70,7 +71,7 @@ class ModularPlan:
 
     bits: int
     clip_l2: float
-    target: Target
+    target: ReleaseTarget
     deviations: float
     granularity: float
     mechanism: DistributedDiscreteGaussian | DistributedSkellam
@@ -155,7 +156,7 @@ def plan_modulus(
         IncompatibleEvent: there is sampling under another relation than add-or-remove-one.
         InvalidParameter: an argument is out of range.
     """
-    target = Target(
+    target = ReleaseTarget(
         epsilon=epsilon,
         delta=delta,
         releases=releases,
@@ -204,7 +205,7 @@ def plan_modulus(
 
 
 @functools.lru_cache(maxsize=64)
-def _gaussian_multiplier(target: Target) -> float:
+def _gaussian_multiplier(target: ReleaseTarget) -> float:
     return calibrate_gaussian(
         epsilon=target.epsilon,
         delta=target.delta,
@@ -234,7 +235,7 @@ class _Planner:
     dimension: int
     deviations: float
     noise: LatticeNoise
-    target: Target
+    target: ReleaseTarget
 
     @property
     def coarsest(self) -> float:
@@ -320,7 +321,8 @@ class _Planner:
         return high
 
     def _calibrate(self, granularity: float) -> DistributedDiscreteGaussian | DistributedSkellam:
-        return CALIBRATE[self.noise](
+        return calibrate_noise(
+            MECHANISMS[self.noise],
             epsilon=self.target.epsilon,
             delta=self.target.delta,
             releases=self.target.releases,

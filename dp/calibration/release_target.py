@@ -24,7 +24,7 @@ _UNIT: Final = 2.0**20  # lattice units that a sensitivity of 1 is, where noise 
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Target:
+class ReleaseTarget:
     """What a number of equal releases may spend together.
 
     Attributes:

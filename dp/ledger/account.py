@@ -11,7 +11,7 @@ from typing import Final
 import msgspec
 
 from dp.accounting.guarantee import Guarantee, guarantee, is_within
-from dp.checks import harmless, integer_at_least
+from dp.checks import integer_at_least, printable
 from dp.errors import IncompatibleEvent, InvalidParameter, InvalidReservation, LedgerCorrupt
 from dp.events import PrivacyEvent
 from dp.ledger.realised import check_cost, check_noise, least_contributors
@@ -19,7 +19,7 @@ from dp.ledger.records import Budget, Commitment, LedgerEntry, Record, Reservati
 from dp.ledger.remaining import remaining
 
 
-class Book:
+class Account:
     """A budget and the releases that were reserved under it.
 
     Args:
@@ -219,7 +219,7 @@ class Book:
         try:
             return _DECODER.decode(body)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-            raise self._corrupt(position, f"not one of this format ({harmless(str(error))})") from None
+            raise self._corrupt(position, f"not one of this format ({printable(str(error))})") from None
 
     def _corrupt(self, position: int, reason: str) -> LedgerCorrupt:
         return LedgerCorrupt(f"{self._name}: record {position}: {reason}")

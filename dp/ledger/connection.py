@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from dp.checks import harmless
+from dp.checks import printable
 from dp.errors import LedgerCorrupt, LedgerLocked, LedgerUnavailable
 
 _LOCKED: Final = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
@@ -41,7 +41,7 @@ class Connection:
         self._process = os.getpid()
         self._lock = threading.RLock()
         self._sqlite: sqlite3.Connection | None = None
-        with typed(path):
+        with translate_errors(path):
             self._identity = _identity(self._named)
             self._sqlite = sqlite3.connect(
                 f"{file.as_uri()}?mode=rw", uri=True, timeout=0, isolation_level=None, check_same_thread=False
@@ -73,7 +73,7 @@ class Connection:
         return list(self.rows(statement, *parameters))
 
     @contextlib.contextmanager
-    def alone(self) -> Iterator[None]:
+    def exclusively(self) -> Iterator[None]:
         """Keep other threads out meanwhile.
 
         Raises:
@@ -88,7 +88,7 @@ class Connection:
             yield
 
     def close(self) -> None:
-        """Release the file; closing twice is harmless, and in a fork it does not touch the file."""
+        """Release the file; closing twice is printable, and in a fork it does not touch the file."""
         if os.getpid() != self._process:
             self.abandon()
             return
@@ -157,7 +157,7 @@ def sync_names(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def typed(path: Path) -> Iterator[None]:
+def translate_errors(path: Path) -> Iterator[None]:
     """Turn the errors of SQLite and the operating system into the package's own."""
     try:
         yield
@@ -165,7 +165,7 @@ def typed(path: Path) -> Iterator[None]:
         # SQLite's own message about a damaged schema may quote what is no Unicode.
         unknown = sqlite3.SQLITE_CORRUPT if isinstance(error, UnicodeDecodeError) else sqlite3.SQLITE_ERROR
         code = getattr(error, "sqlite_errorcode", unknown) & 0xFF
-        reason = harmless(str(error))
+        reason = printable(str(error))
         if code in _LOCKED:
             raise _locked(path) from None
         if code in _CORRUPT:

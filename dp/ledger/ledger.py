@@ -1,4 +1,4 @@
-"""The privacy budget as a file: reserved before a release, committed after it, and never overspent.
+"""The privacy budget: reserved before a release, committed after it, and never overspent.
 
 A release is reserved first; `reserve` checks the whole account and returns only when the reservation is on the disk.
 After the release, `commit` records what was realised, the noise above all; less than was reserved is refused, and more
@@ -12,7 +12,7 @@ times as they are, since ledgers of earlier versions may hold others, and it is 
 import os
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -25,19 +25,19 @@ from dp.checks import integer_at_least, short_text
 from dp.errors import BudgetExceeded, InvalidParameter, LedgerClock, LedgerStale
 from dp.events import NeighbouringRelation, PrivacyEvent, PrivacyUnit
 from dp.figures import in_full, rounded_up, rounded_up_within
-from dp.ledger.account import Book
-from dp.ledger.chain import ChainFile
+from dp.ledger.account import Account
 from dp.ledger.description import Description
+from dp.ledger.log import RecordLog
 from dp.ledger.realised import check_cost
-from dp.ledger.records import SALT_BYTES, Budget, Commitment, Detail, LedgerEntry, Reservation
+from dp.ledger.records import Clock, Commitment, Detail, LedgerEntry, Reservation, first_record
+from dp.ledger.sqlite_log import SqliteLog, ledger_path
 from dp.noise.discrete_gaussian import Entropy
-from dp.version import SOFTWARE, VERSION
-
-Clock = Callable[[], float]
 
 
 class Ledger:
-    """A privacy budget that cannot be overspent; a context manager. Made by `create` or `open`.
+    """A privacy budget that cannot be overspent; a context manager.
+
+    `create` and `open` keep its records in a file, `over` in any other log.
 
     Threads may share it; a fork of the process may not, and is refused.
 
@@ -51,11 +51,11 @@ class Ledger:
         same data.
     """
 
-    def __init__(self, chain: ChainFile, clock: Clock) -> None:
-        self._chain = chain
+    def __init__(self, log: RecordLog, clock: Clock) -> None:
+        self._log = log
         self._clock = clock
-        self._book = Book(chain.bodies, name=str(chain.path))
-        self.budget: Final = self._book.budget
+        self._account = Account(log.bodies, name=log.name)
+        self.budget: Final = self._account.budget
 
     @classmethod
     def create(
@@ -89,18 +89,17 @@ class Ledger:
                 not one, or `path` is no path.
             LedgerError: the file exists or cannot be written.
         """
-        budget = Budget(
+        first = first_record(
             epsilon=epsilon,
             delta=delta,
             population=population,
             unit=unit,
             relation=relation,
-            time_s=clock(),
-            software=f"{SOFTWARE} {VERSION}",
             description=description,
-            salt=entropy(SALT_BYTES).hex(),
+            clock=clock,
+            entropy=entropy,
         )
-        return cls._upon(ChainFile.create(_path(path), msgspec.json.encode(budget)), clock)
+        return cls._over(SqliteLog.create(ledger_path(path), first), clock)
 
     @classmethod
     def open(cls, path: str | Path, *, head: str | None = None, clock: Clock = time.time) -> Self:
@@ -120,7 +119,8 @@ class Ledger:
             LedgerUnavailable: there is no such file, or it cannot be written.
             InvalidParameter: `head` is not 64 hexadecimal digits, or `path` is no path.
         """
-        return cls._upon(ChainFile.open(_path(path), writable=True, kept=None if head is None else _kept(head)), clock)
+        file, kept = ledger_path(path), None if head is None else _kept(head)
+        return cls._over(SqliteLog.open(file, writable=True), clock, kept)
 
     @classmethod
     def open_to_read(cls, path: str | Path, *, head: str | None = None) -> Self:
@@ -142,16 +142,33 @@ class Ledger:
                 which it is copied to.
             InvalidParameter: `head` is not 64 hexadecimal digits, or `path` is no path.
         """
-        return cls._upon(
-            ChainFile.open(_path(path), writable=False, kept=None if head is None else _kept(head)), time.time
-        )
+        file, kept = ledger_path(path), None if head is None else _kept(head)
+        return cls._over(SqliteLog.open(file, writable=False), time.time, kept)
 
     @classmethod
-    def _upon(cls, chain: ChainFile, clock: Clock) -> Self:
+    def over(cls, log: RecordLog, *, head: str | None = None, clock: Clock = time.time) -> Self:
+        """Check that the records of an open log are a ledger's and go on with them; the ledger closes the log.
+
+        Args:
+            log: where records are kept; its first one is that of `first_record`.
+            head: as for `open`.
+            clock: tells the time, in seconds since 1970.
+
+        Raises:
+            LedgerCorrupt: The records are not a ledger's; the log was closed.
+            LedgerStale: It lacks the record whose digest is `head`; the log was closed.
+            InvalidParameter: `head` is not 64 hexadecimal digits.
+        """
+        return cls._over(log, clock, None if head is None else _kept(head))
+
+    @classmethod
+    def _over(cls, log: RecordLog, clock: Clock, kept: bytes | None = None) -> Self:
         try:
-            return cls(chain, clock)
+            if kept is not None and log.position(kept) is None:
+                raise _stale(log, "the kept head")
+            return cls(log, clock)
         except BaseException:
-            chain.close()
+            log.close()
             raise
 
     def check(
@@ -175,11 +192,11 @@ class Ledger:
             InvalidReservation: `realised` has less noise than `event`, or may cost more.
             LedgerUnavailable: the ledger is closed, moved, open for reading only, or another process's.
         """
-        with self._chain.alone():
-            self._chain.check_writable()
+        with self._log.exclusively():
+            self._log.check_writable()
             short_text("label", label)
-            self._book.check_event(event, contributors)
-            self._book.check_realised("the planned release", event, contributors, realised)
+            self._account.check_event(event, contributors)
+            self._account.check_realised("the planned release", event, contributors, realised)
             if realised is not None:
                 check_cost("the planned release", reserved=event, realised=realised)
 
@@ -205,12 +222,12 @@ class Ledger:
 
         If it is interrupted, as by Ctrl-C, the ledger may have closed, and the release may be counted; do not release.
         """
-        with self._chain.alone():
+        with self._log.exclusively():
             label = short_text("label", label)
             if contributors is not None:
-                self._book.check_event(event, contributors)
-            if not self._book.admits(event):
-                after, spent = self._book.guarantee(event, 1), self.spent()
+                self._account.check_event(event, contributors)
+            if not self._account.admits(event):
+                after, spent = self._account.guarantee(event, 1), self.spent()
                 raise BudgetExceeded(
                     f"{label}: would bring epsilon to {rounded_up(after.epsilon)} of {in_full(self.budget.epsilon)} at "
                     f"delta {in_full(self.budget.delta)} ({rounded_up_within(spent.epsilon, self.budget.epsilon)} "
@@ -218,7 +235,7 @@ class Ledger:
                     "budget: what both ledgers cost adds up."
                 )
             record = Reservation(
-                number=len(self._book.reservations) + 1, label=label, event=event, time_s=self._clock()
+                number=len(self._account.reservations) + 1, label=label, event=event, time_s=self._clock()
             )
             self._append(record)
             return record.number
@@ -249,13 +266,13 @@ class Ledger:
             InvalidParameter: an argument is out of range.
             LedgerError: it could not be recorded for certain.
         """
-        with self._chain.alone():
-            self._book.check_commitment(reservation, integer_at_least("contributors", contributors, 1), realised)
+        with self._log.exclusively():
+            self._account.check_commitment(reservation, integer_at_least("contributors", contributors, 1), realised)
             if realised is not None:
-                reserved = self._book.reservations[reservation - 1].event
+                reserved = self._account.reservations[reservation - 1].event
                 check_cost(f"reservation {reservation}", reserved=reserved, realised=realised)
             kept = {} if details is None else details
-            time_s = max(self._clock(), self._book.last_time_s)
+            time_s = max(self._clock(), self._account.last_time_s)
             self._append(
                 Commitment(
                     number=reservation, contributors=contributors, details=kept, time_s=time_s, realised=realised
@@ -264,11 +281,11 @@ class Ledger:
 
     def entries(self) -> tuple[LedgerEntry, ...]:
         """Return all releases in the order they were reserved."""
-        return self._book.entries()
+        return self._account.entries()
 
     def spent(self) -> Guarantee:
         """Return what all reserved releases satisfy together at the budget's delta."""
-        return self._book.guarantee()
+        return self._account.guarantee()
 
     def unsupported_realised(self) -> tuple[int, ...]:
         """Return the numbers of the reservations whose realised event may cost more than the reserved one, in order.
@@ -276,7 +293,7 @@ class Ledger:
         `commit` records none, but a file could hold some: reading it compares parameters only, since what an event
         costs depends on the accountant's version. What is spent rests on the reserved events alone.
         """
-        return self._book.unsupported_realised()
+        return self._account.unsupported_realised()
 
     def records_after(self, head: str) -> int:
         """Return how many records were written after the one with this `head`; 0 if it is the last.
@@ -285,17 +302,14 @@ class Ledger:
             LedgerStale: no record has that digest.
             InvalidParameter: `head` is not 64 hexadecimal digits.
         """
-        position = self._chain.position(_kept(head))
+        position = self._log.position(_kept(head))
         if position is None:
-            raise LedgerStale(
-                f"{self._chain.path}: expected the record with that head, found {len(self._chain.bodies)} records "
-                "without it: the file was cut or rebuilt, or is an older copy or another ledger; restore the latest one"
-            )
-        return len(self._chain.bodies) - 1 - position
+            raise _stale(self._log, "that head")
+        return len(self._log.bodies) - 1 - position
 
     def remaining(self, event: PrivacyEvent) -> int:
         """Return how many more of `event` fit into the budget, at most 2**40."""
-        return self._book.remaining(event)
+        return self._account.remaining(event)
 
     @property
     def head(self) -> str:
@@ -304,11 +318,11 @@ class Ledger:
         Kept elsewhere after each `reserve` and `commit` and given to `open`, it shows whether the file still holds
         everything that it held then. An interruption may come between the two: the file is ahead of it then.
         """
-        return self._chain.head.hex()
+        return self._log.head.hex()
 
     def close(self) -> None:
         """Release the file; closing twice is harmless."""
-        self._chain.close()
+        self._log.close()
 
     def __enter__(self) -> Self:
         return self
@@ -317,11 +331,11 @@ class Ledger:
         self.close()
 
     def _check_clock(self, record: Reservation | Commitment) -> None:
-        behind_s = self._book.last_time_s - record.time_s
+        behind_s = self._account.last_time_s - record.time_s
         if behind_s > 0:
-            last = datetime.fromtimestamp(self._book.last_time_s, UTC).isoformat(timespec="milliseconds")
+            last = datetime.fromtimestamp(self._account.last_time_s, UTC).isoformat(timespec="milliseconds")
             raise LedgerClock(
-                f"{self._chain.path}: expected a clock that does not go back, found one {behind_s:.6g} s behind the "
+                f"{self._log.name}: expected a clock that does not go back, found one {behind_s:.6g} s behind the "
                 f"last record, {last}; set the clock right and try again, or, if that record's time is what is wrong, "
                 "wait for it, open the ledger with another `clock`, or begin a new one with what is left"
             )
@@ -330,20 +344,11 @@ class Ledger:
         self._check_clock(record)
         # Interrupted between the file and the memory of it, the two would differ, and the next reservation with them.
         try:
-            self._chain.append(msgspec.json.encode(record))
-            self._book.apply(record)
+            self._log.append(msgspec.json.encode(record))
+            self._account.apply(record)
         except BaseException:
             self.close()
             raise
-
-
-def _path(path: object) -> Path:
-    try:
-        if isinstance(path, str | Path) and b"\0" not in os.fsencode(path):
-            return Path(path)
-    except UnicodeEncodeError:
-        pass
-    raise InvalidParameter("path: expected a path, found something that no file system takes for one")
 
 
 def _kept(head: object) -> bytes:
@@ -352,3 +357,10 @@ def _kept(head: object) -> bytes:
             "head: expected 64 hexadecimal digits, as `Ledger.head` gives them, found something else"
         )
     return bytes.fromhex(head)
+
+
+def _stale(log: RecordLog, head: str) -> LedgerStale:
+    return LedgerStale(
+        f"{log.name}: expected the record with {head}, found {len(log.bodies)} records without it: the file was cut or "
+        "rebuilt, or is an older copy or another ledger; restore the latest one"
+    )

@@ -16,13 +16,13 @@ from dp.events import (
     NoisyEvent,
     PrivacyEvent,
     SkellamEvent,
-    taken_apart,
+    decompose,
 )
 
 
 def least_contributors(event: PrivacyEvent) -> int:
     """Return how many parties' noise an event counts on."""
-    _, _, noisy = taken_apart(event)
+    _, _, noisy = decompose(event)
     return 1 if isinstance(noisy, GaussianEvent) else noisy.contributors
 
 
@@ -50,8 +50,8 @@ def check_noise(name: str, *, reserved: PrivacyEvent, realised: PrivacyEvent) ->
             f"{name}: expected relation {reserved.relation.value} and unit {reserved.unit.value}, as reserved, found "
             f"{realised.relation.value} and {realised.unit.value}"
         )
-    most_times, most_sampling, promised = taken_apart(reserved)
-    times, sampling, found = taken_apart(realised)
+    most_times, most_sampling, promised = decompose(reserved)
+    times, sampling, found = decompose(realised)
     if isinstance(promised, GaussianEvent) and (
         not isinstance(found, GaussianEvent) or times > most_times or sampling > most_sampling
     ):
@@ -104,8 +104,8 @@ def check_cost(name: str, *, reserved: PrivacyEvent, realised: PrivacyEvent) -> 
 
 def _is_dominated(*, reserved: PrivacyEvent, realised: PrivacyEvent) -> bool:
     """Whether an event that `check_noise` accepts differs by more noise, fewer times or less sampling alone."""
-    most_times, most_sampling, promised = taken_apart(reserved)
-    times, sampling, found = taken_apart(realised)
+    most_times, most_sampling, promised = decompose(reserved)
+    times, sampling, found = decompose(realised)
     if times > most_times or sampling > most_sampling or type(found) is not type(promised):
         return False
     # More noises of a smaller parameter may have the same variance, but are further from one discrete Gaussian.

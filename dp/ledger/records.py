@@ -5,8 +5,10 @@ what could have been written.
 """
 
 import math
+import os
 import re
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Final
@@ -14,11 +16,14 @@ from typing import Final
 import msgspec
 from msgspec.structs import force_setattr
 
-from dp.accounting.guarantee import check_delta
-from dp.checks import integer_at_least, magnitude, member, positive_real, short_text
+from dp.checks import check_delta, integer_at_least, magnitude, member, positive_real, short_text
 from dp.errors import InvalidParameter
 from dp.events import NeighbouringRelation, PrivacyEvent, PrivacyUnit
 from dp.ledger.description import Description
+from dp.noise.discrete_gaussian import Entropy
+from dp.version import SOFTWARE, VERSION
+
+Clock = Callable[[], float]
 
 Detail = str | int | float
 
@@ -157,6 +162,46 @@ class LedgerEntry:
 
     reservation: Reservation
     commitment: Commitment | None
+
+
+def first_record(
+    *,
+    epsilon: float,
+    delta: float,
+    population: int,
+    unit: PrivacyUnit = PrivacyUnit.CLIENT,
+    relation: NeighbouringRelation = NeighbouringRelation.ZERO_OUT,
+    description: Description | None = None,
+    clock: Clock = time.time,
+    entropy: Entropy = os.urandom,
+) -> bytes:
+    """Return the record that a new ledger begins with: its `Budget`, as JSON.
+
+    Args:
+        epsilon: As in `Budget`, like the following five.
+        delta: As in `Budget`.
+        population: As in `Budget`.
+        unit: As in `Budget`.
+        relation: As in `Budget`.
+        description: As in `Budget`.
+        clock: Tells the time, in seconds since 1970.
+        entropy: Randomness for the salt.
+
+    Raises:
+        InvalidParameter: The budget is out of range, or `description` is not one.
+    """
+    budget = Budget(
+        epsilon=epsilon,
+        delta=delta,
+        population=population,
+        unit=unit,
+        relation=relation,
+        time_s=clock(),
+        software=f"{SOFTWARE} {VERSION}",
+        description=description,
+        salt=entropy(SALT_BYTES).hex(),
+    )
+    return msgspec.json.encode(budget)
 
 
 def _time(time_s: object) -> float:

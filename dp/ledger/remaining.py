@@ -1,33 +1,23 @@
-"""How many more releases a budget has room for, and quick figures of what releases cost.
-
-Every figure is the lesser of what the accountants of `dp.accounting` give. Where Gaussian noise is sampled, privacy
-loss distributions are on a coarser grid here: an upper bound by some ten-thousandths more, in hundredths of a second.
-"""
+"""How many more releases a budget has room for."""
 
 import math
 from collections.abc import Callable, Mapping
 from typing import Final
 
-import numpy as np
-from numpy.typing import NDArray
-
-from dp.accounting.guarantee import composed_divergences, counted, is_within, renyi_epsilon
-from dp.accounting.privacy_loss import loss_epsilon, why_not
-from dp.accounting.renyi import renyi_divergences
-from dp.events import GaussianEvent, PrivacyEvent, taken_apart
+from dp.accounting.guarantee import is_within
+from dp.accounting.quick import QuickTotal
+from dp.events import PrivacyEvent
 from dp.ledger.records import Budget
 
 MAXIMUM_REMAINING: Final = 1 << 40
-POINTS: Final = 10_000
-"""Of a release's distribution of losses."""
 SECANTS: Final = 6
 
 
 def remaining(events: Mapping[PrivacyEvent, int], event: PrivacyEvent, *, budget: Budget) -> int:
     """Return how many further releases of `event` the ledger would admit, at most 2**40.
 
-    Renyi divergences tell where to begin, losses on a coarser grid where to go on; whether so many fit is asked as the
-    ledger does before each of them.
+    The quickest accountants tell where to begin and quick figures of all of them where to go on. Whether that many fit
+    is asked as the ledger asks before each of them.
 
     Args:
         events: how often each was released.
@@ -49,36 +39,11 @@ def remaining(events: Mapping[PrivacyEvent, int], event: PrivacyEvent, *, budget
         )
 
     admitted(0)  # checks the events
-    made = counted(events)
-    spent, one = composed_divergences(made), renyi_divergences(event)
-
-    def by_losses(count: int) -> float:
-        return quick_epsilon(made + counted({event: count}), spent + count * one, budget.delta)
-
-    found = _most(lambda count: renyi_epsilon(spent + count * one, budget.delta)[0] <= budget.epsilon, 0)
-    if any(map(is_sampled_gaussian, (*made, event))):
-        found = _crossing(by_losses, budget.epsilon, found)
+    made = QuickTotal.of(events)
+    found = _most(lambda count: made.plus({event: count}).first_epsilon(budget.delta) <= budget.epsilon, 0)
+    if made.plus({event: 1}).takes_long:
+        found = _crossing(lambda count: made.plus({event: count}).epsilon(budget.delta), budget.epsilon, found)
     return _most(admitted, found)
-
-
-def quick_epsilon(releases: Mapping[PrivacyEvent, int], divergences: NDArray[np.float64], delta: float) -> float:
-    """Return the lesser of what the accountants give for single releases and their composed divergences.
-
-    Args:
-        releases: how often each took place, none of them repeated.
-        divergences: of all of them, at the orders of `dp.accounting.renyi.ORDERS`; shape `(len(ORDERS),)`, float64.
-        delta: strictly between 0 and 1.
-    """
-    renyi, _ = renyi_epsilon(divergences, delta)
-    if why_not(releases):
-        return renyi
-    return min(renyi, loss_epsilon(releases, delta=delta, points=POINTS).epsilon)
-
-
-def is_sampled_gaussian(event: PrivacyEvent) -> bool:
-    """Return whether an event is of Gaussian noise with sampling, whose losses take time."""
-    _, rate, noisy = taken_apart(event)
-    return rate < 1 and isinstance(noisy, GaussianEvent)
 
 
 def _most(fits: Callable[[int], bool], guess: int) -> int:

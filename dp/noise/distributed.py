@@ -9,9 +9,11 @@ shares, weakens the noise: `minimum_contributors` counts the shares that can be 
 import enum
 import math
 import os
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Final
+from typing import Final, Generic, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +28,8 @@ from dp.noise.skellam import MAXIMUM_VARIANCE, MINIMUM_VARIANCE, skellam
 MINIMUM_LOCAL_SIGMA: Final = 2.0
 MAXIMUM_LOCAL_SIGMA: Final = float(MAXIMUM_SIGMA)
 
+LatticeEvent = TypeVar("LatticeEvent", DistributedDiscreteGaussianEvent, SkellamEvent)
+
 
 class LatticeNoise(enum.StrEnum):
     """How the noise that is added to integers is distributed."""
@@ -35,52 +39,48 @@ class LatticeNoise(enum.StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DistributedDiscreteGaussian:
-    """A secure sum of integer vectors to which every client adds discrete Gaussian noise of its own.
+class DistributedNoise(ABC, Generic[LatticeEvent]):
+    """A secure sum of integer vectors to which every client adds noise of its own.
 
     All quantities are in units of the integer lattice, after scaling and rounding.
 
     Attributes:
-        local_sigma: parameter of the noise that each client adds to each coordinate, in `[2, 2**40]`. Below 2 the sum
-            of shares differs measurably from a discrete Gaussian (log-ratio up to 1.6e-2 with two shares and 4.6e-3
-            with ten at 0.7, 1.4e-17 and 2.8e-30 at 2), so less is refused: use a finer lattice.
-        minimum_contributors: the least number of noise shares in a released sum that are honest and secret: the
+        minimum_contributors: The least number of noise shares in a released sum that are honest and secret: the
             protocol's threshold, MINUS the clients that may collude. With the threshold itself the guarantee would be
             overstated. If fewer such shares are in a sum, it must not be released; 1 to 2**53.
-        l2_sensitivity: the most, in L2, that one client's integer vector can be away from zero; 1e-30 to 1e30, as is
+        l2_sensitivity: The most, in L2, that one client's integer vector can be away from zero; 1e-30 to 1e30, as is
             `noise_multiplier`.
-        dimension: number of coordinates, 1 to 2**53.
+        dimension: Number of coordinates, 1 to 2**53.
 
     Formal guarantees:
         Sensitivity: `l2_sensitivity` in L2. Relation: zero-out, one client's vector replaced by zero with its noise
         share staying in the sum; the number and names of the contributors are public. Unit: client. Releasing the sum
         of at least `minimum_contributors` vectors with their shares has the Renyi divergences of `event` (see
-        `dp.accounting`). A sum over more contributors is post-processing of the sum over `minimum_contributors` of
-        them, the protected client among these, plus vectors and shares that are independent of it, so it has no more.
+        `dp.accounting.renyi`). A sum over more contributors is post-processing of the sum over `minimum_contributors`
+        of them, the protected client among these, plus vectors and shares that are independent of it, so it has no
+        more.
 
     Raises:
-        InvalidParameter: an attribute is out of range.
+        InvalidParameter: An attribute is out of range.
     """
 
-    local_sigma: float
     minimum_contributors: int
     l2_sensitivity: float
     dimension: int
 
     def __post_init__(self) -> None:
-        local_sigma = positive_real("local_sigma", self.local_sigma)
-        if not MINIMUM_LOCAL_SIGMA <= local_sigma <= MAXIMUM_LOCAL_SIGMA:
-            raise InvalidParameter(
-                f"local_sigma: expected {MINIMUM_LOCAL_SIGMA} to {MAXIMUM_LOCAL_SIGMA:.6g} lattice units, found "
-                f"{self.local_sigma}; a finer lattice (a larger scale) raises it, a coarser one lowers it"
-            )
         contributors = integer_at_least("minimum_contributors", self.minimum_contributors, 1)
-        object.__setattr__(self, "local_sigma", local_sigma)
         object.__setattr__(self, "minimum_contributors", contributors)
         object.__setattr__(self, "l2_sensitivity", magnitude("l2_sensitivity", self.l2_sensitivity))
         object.__setattr__(self, "dimension", integer_at_least("dimension", self.dimension, 1))
         magnitude("noise_multiplier", self.noise_multiplier)
 
+    @classmethod
+    @abstractmethod
+    def of(cls, parameter: float, *, minimum_contributors: int, l2_sensitivity: float, dimension: int) -> Self:
+        """Return the mechanism with this parameter of every share: its sigma or its variance."""
+
+    @abstractmethod
     def share(self, entropy: Entropy = os.urandom) -> NDArray[np.int64]:
         """Draw one client's share of the noise, exactly distributed; shape `(dimension,)`, int64.
 
@@ -89,12 +89,11 @@ class DistributedDiscreteGaussian:
         Raises:
             EntropyFailure: `entropy` did not return what it was asked for.
         """
-        return discrete_gaussian(self.local_sigma, self.dimension, entropy)
 
     @property
+    @abstractmethod
     def central_sigma(self) -> float:
         """Standard deviation, to within rounding, of the noise in a sum over `minimum_contributors` clients."""
-        return self.local_sigma * math.sqrt(self.minimum_contributors)
 
     @property
     def noise_multiplier(self) -> float:
@@ -102,16 +101,74 @@ class DistributedDiscreteGaussian:
         return self.central_sigma / self.l2_sensitivity
 
     @property
-    def event(self) -> DistributedDiscreteGaussianEvent:
+    def event(self) -> LatticeEvent:
         """The accounting event of one release."""
         return self.realised(self.minimum_contributors)
 
-    def realised(self, contributors: int) -> DistributedDiscreteGaussianEvent:
+    @abstractmethod
+    def realised(self, contributors: int) -> LatticeEvent:
         """Return the accounting event of a sum that has `contributors` shares in it, at least 1, and no more.
 
         Raises:
             InvalidParameter: `contributors` is out of range.
         """
+
+    @abstractmethod
+    def tail_bound(self, contributors: int, failure: float) -> int:
+        """Return a B that no coordinate of a sum of shares exceeds in magnitude, but with probability `failure`.
+
+        Args:
+            contributors: Number of shares in the sum, at least 1; it may be above `minimum_contributors`.
+            failure: Probability that some coordinate exceeds the bound, strictly between 0 and 1.
+
+        Raises:
+            InvalidParameter: An argument is out of range.
+        """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DistributedDiscreteGaussian(DistributedNoise[DistributedDiscreteGaussianEvent]):
+    """Distributed noise whose shares are discrete Gaussians.
+
+    Attributes:
+        local_sigma: Parameter of the noise that each client adds to each coordinate, in `[2, 2**40]`. Below 2 the sum
+            of shares differs measurably from a discrete Gaussian (log-ratio up to 1.6e-2 with two shares and 4.6e-3
+            with ten at 0.7, 1.4e-17 and 2.8e-30 at 2), so less is refused: use a finer lattice.
+    """
+
+    local_sigma: float
+
+    def __post_init__(self) -> None:
+        local_sigma = positive_real("local_sigma", self.local_sigma)
+        if not MINIMUM_LOCAL_SIGMA <= local_sigma <= MAXIMUM_LOCAL_SIGMA:
+            raise InvalidParameter(
+                f"local_sigma: expected {MINIMUM_LOCAL_SIGMA} to {MAXIMUM_LOCAL_SIGMA:.6g} lattice units, found "
+                f"{self.local_sigma}; a finer lattice (a larger scale) raises it, a coarser one lowers it"
+            )
+        object.__setattr__(self, "local_sigma", local_sigma)
+        DistributedNoise.__post_init__(self)
+
+    @classmethod
+    def of(cls, parameter: float, *, minimum_contributors: int, l2_sensitivity: float, dimension: int) -> Self:
+        """Return the mechanism whose shares have this sigma."""
+        return cls(
+            local_sigma=parameter,
+            minimum_contributors=minimum_contributors,
+            l2_sensitivity=l2_sensitivity,
+            dimension=dimension,
+        )
+
+    def share(self, entropy: Entropy = os.urandom) -> NDArray[np.int64]:
+        """Draw one client's share, as `DistributedNoise` describes."""
+        return discrete_gaussian(self.local_sigma, self.dimension, entropy)
+
+    @property
+    def central_sigma(self) -> float:
+        """Standard deviation, to within rounding, of the noise in a sum over `minimum_contributors` clients."""
+        return self.local_sigma * math.sqrt(self.minimum_contributors)
+
+    def realised(self, contributors: int) -> DistributedDiscreteGaussianEvent:
+        """Return the accounting event of a sum that has `contributors` shares in it, as the base class describes."""
         return DistributedDiscreteGaussianEvent(
             local_sigma=self.local_sigma,
             contributors=contributors,
@@ -120,19 +177,12 @@ class DistributedDiscreteGaussian:
         )
 
     def tail_bound(self, contributors: int, failure: float) -> int:
-        """Return a B that no coordinate of a sum of shares exceeds in magnitude, but with probability `failure`.
+        """Return a bound on the magnitude of a sum of shares, as `DistributedNoise` describes.
 
         The discrete Gaussian is sub-Gaussian with variance proxy sigma^2 (arXiv 2004.00010v5, section on tail bounds):
         completing the square, E exp(t X) = exp(t^2 sigma^2 / 2) Theta(t sigma^2) / Theta(0) with
         Theta(c) = sum_x exp(-(x - c)^2 / (2 sigma^2)), which Poisson summation shows is largest at c = 0. Hence
         P(|sum| >= r) <= 2 exp(-r^2 / (2 n sigma^2)) in each coordinate, and a union bound over the coordinates.
-
-        Args:
-            contributors: number of shares in the sum, at least 1; it may be above `minimum_contributors`.
-            failure: probability that some coordinate exceeds the bound, strictly between 0 and 1.
-
-        Raises:
-            InvalidParameter: an argument is out of range.
         """
         shares = integer_at_least("contributors", contributors, 1)
         log_ratio = math.log(2 * self.dimension) - math.log(probability("failure", failure))
@@ -142,36 +192,17 @@ class DistributedDiscreteGaussian:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DistributedSkellam:
-    """A secure sum of integer vectors to which every client adds symmetric Skellam noise of its own.
+class DistributedSkellam(DistributedNoise[SkellamEvent]):
+    """Distributed noise whose shares are symmetric Skellam noise.
 
-    All quantities are in units of the integer lattice, after scaling and rounding. Sums of Skellam noises are Skellam
-    noise exactly, so that shares may be as thin as one likes.
+    Sums of Skellam noises are Skellam noise exactly, so shares may be as thin as needed.
 
     Attributes:
-        local_variance: variance of the noise that each client adds to each coordinate, in `[2**-30, 2**32]`; the
+        local_variance: Variance of the noise that each client adds to each coordinate, in `[2**-30, 2**32]`; the
             exact value of the float.
-        minimum_contributors: the least number of noise shares in a released sum that are honest and secret: the
-            protocol's threshold, MINUS the clients that may collude. With the threshold itself the guarantee would be
-            overstated. If fewer such shares are in a sum, it must not be released; 1 to 2**53.
-        l2_sensitivity: the most, in L2, that one client's integer vector can be away from zero; 1e-30 to 1e30, as is
-            `noise_multiplier`.
-        dimension: number of coordinates, 1 to 2**53.
-
-    Formal guarantees:
-        Sensitivity: `l2_sensitivity` in L2. Relation: zero-out, one client's vector replaced by zero with its noise
-        share staying in the sum; the number and names of the contributors are public. Unit: client. Releasing the sum
-        of at least `minimum_contributors` vectors with their shares has the Renyi divergences of `event` (see
-        `dp.accounting.renyi`). A sum over more contributors is post-processing, as in `DistributedDiscreteGaussian`.
-
-    Raises:
-        InvalidParameter: an attribute is out of range.
     """
 
     local_variance: float
-    minimum_contributors: int
-    l2_sensitivity: float
-    dimension: int
 
     def __post_init__(self) -> None:
         variance = positive_real("local_variance", self.local_variance)
@@ -181,21 +212,21 @@ class DistributedSkellam:
                 f"lattice units, found {self.local_variance}; a finer lattice (a larger scale) raises it, a coarser "
                 f"one lowers it"
             )
-        contributors = integer_at_least("minimum_contributors", self.minimum_contributors, 1)
         object.__setattr__(self, "local_variance", variance)
-        object.__setattr__(self, "minimum_contributors", contributors)
-        object.__setattr__(self, "l2_sensitivity", magnitude("l2_sensitivity", self.l2_sensitivity))
-        object.__setattr__(self, "dimension", integer_at_least("dimension", self.dimension, 1))
-        magnitude("noise_multiplier", self.noise_multiplier)
+        DistributedNoise.__post_init__(self)
+
+    @classmethod
+    def of(cls, parameter: float, *, minimum_contributors: int, l2_sensitivity: float, dimension: int) -> Self:
+        """Return the mechanism whose shares have this variance."""
+        return cls(
+            local_variance=parameter,
+            minimum_contributors=minimum_contributors,
+            l2_sensitivity=l2_sensitivity,
+            dimension=dimension,
+        )
 
     def share(self, entropy: Entropy = os.urandom) -> NDArray[np.int64]:
-        """Draw one client's share of the noise, exactly distributed; shape `(dimension,)`, int64.
-
-        The share is as secret as the vector it hides: it goes into the sum and nowhere else.
-
-        Raises:
-            EntropyFailure: `entropy` did not return what it was asked for.
-        """
+        """Draw one client's share, as `DistributedNoise` describes."""
         return skellam(self.local_variance, self.dimension, entropy)
 
     @property
@@ -203,23 +234,10 @@ class DistributedSkellam:
         """Standard deviation, to within rounding, of the noise in a sum over `minimum_contributors` clients."""
         return math.sqrt(self.event.variance)
 
-    @property
-    def noise_multiplier(self) -> float:
-        """`central_sigma` over `l2_sensitivity`."""
-        return self.central_sigma / self.l2_sensitivity
-
-    @property
-    def event(self) -> SkellamEvent:
-        """The accounting event of one release."""
-        return self.realised(self.minimum_contributors)
-
     def realised(self, contributors: int) -> SkellamEvent:
-        """Return the accounting event of a sum that has `contributors` shares in it, at least 1, and no more.
+        """Return the accounting event of a sum that has `contributors` shares in it, as `DistributedNoise` describes.
 
         Its variance is the exact one rounded down.
-
-        Raises:
-            InvalidParameter: `contributors` is out of range.
         """
         shares = integer_at_least("contributors", contributors, 1)
         return SkellamEvent(
@@ -230,17 +248,16 @@ class DistributedSkellam:
         )
 
     def tail_bound(self, contributors: int, failure: float) -> int:
-        """Return a B that no coordinate of a sum of shares exceeds in magnitude, but with probability `failure`.
-
-        Args:
-            contributors: number of shares in the sum, at least 1; it may be above `minimum_contributors`.
-            failure: probability that some coordinate exceeds the bound, strictly between 0 and 1.
-
-        Raises:
-            InvalidParameter: an argument is out of range.
-        """
+        """Return a bound on the magnitude of a sum of shares, as `DistributedNoise` describes."""
         shares = integer_at_least("contributors", contributors, 1)
         return skellam_reach(shares * Fraction(self.local_variance), self.dimension, failure)
+
+
+MECHANISMS: Final[Mapping[LatticeNoise, type[DistributedDiscreteGaussian] | type[DistributedSkellam]]] = {
+    LatticeNoise.DISCRETE_GAUSSIAN: DistributedDiscreteGaussian,
+    LatticeNoise.SKELLAM: DistributedSkellam,
+}
+"""The mechanism of each kind of noise."""
 
 
 def skellam_reach(variance: Fraction, dimension: int, failure: float) -> int:

@@ -5,13 +5,13 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Final
 
 from dp.figures import in_full, rounded_up
-from dp.reporting.checklist import more_releases
 from dp.reporting.drawing import Chart, Scheme, chart
+from dp.reporting.report import BudgetReport
+from dp.reporting.wording import more_releases
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from dp.reporting.report import BudgetReport
 
 _WIDE_IN: Final = 8.6
 _HALF_IN: Final = 4.3  # two charts lie side by side
@@ -24,7 +24,7 @@ _SHOWN_BUDGETS: Final = 2.5  # what is spent without amplification may be hundre
 Curve = list[tuple[int, float]]
 
 
-def charts(report: "BudgetReport") -> Sequence[Chart]:
+def charts(report: BudgetReport) -> Sequence[Chart]:
     """Return the charts of a report of at least one release: one for the whole width, the others in pairs."""
     return (
         _epsilon_by_release(report),
@@ -35,7 +35,7 @@ def charts(report: "BudgetReport") -> Sequence[Chart]:
     )
 
 
-def _epsilon_by_release(report: "BudgetReport") -> Chart:
+def _epsilon_by_release(report: BudgetReport) -> Chart:
     budget, shown = report.budget, report.accounted
     reserved = _finite((r.number, r.epsilon_after) for r in shown)
     realised = _finite((r.number, r.realised_epsilon_after) for r in shown) if report.realised_noise else []
@@ -88,7 +88,7 @@ def _epsilon_by_release(report: "BudgetReport") -> Chart:
     return chart(plot, title="Epsilon by release", caption=caption, width_in=_WIDE_IN)
 
 
-def _remaining(report: "BudgetReport") -> Chart:
+def _remaining(report: BudgetReport) -> Chart:
     budget = report.budget
     made = [(0, budget.epsilon)]
     made += [
@@ -114,7 +114,7 @@ def _remaining(report: "BudgetReport") -> Chart:
     return chart(plot, title="What remains", caption=caption, width_in=_HALF_IN)
 
 
-def _epsilon_by_delta(report: "BudgetReport") -> Chart:
+def _epsilon_by_delta(report: BudgetReport) -> Chart:
     budget = report.budget
     amplified = [(at.delta, at.epsilon) for at in report.epsilon_by_delta if math.isfinite(at.epsilon)]
     unamplified = [
@@ -140,7 +140,7 @@ def _epsilon_by_delta(report: "BudgetReport") -> Chart:
     return chart(plot, title="Epsilon as a function of delta", caption=caption, width_in=_HALF_IN)
 
 
-def _noise_by_release(report: "BudgetReport") -> Chart:
+def _noise_by_release(report: BudgetReport) -> Chart:
     promised = [(r.number, r.noise_multiplier) for r in report.accounted]
     realised = _finite((r.number, r.realised_noise_multiplier) for r in report.accounted)
     low = min(noise for _, noise in promised + realised)
@@ -165,7 +165,7 @@ def _noise_by_release(report: "BudgetReport") -> Chart:
     return chart(plot, title="Noise realised and promised", caption=caption, width_in=_HALF_IN)
 
 
-def _contributors_by_release(report: "BudgetReport") -> Chart:
+def _contributors_by_release(report: BudgetReport) -> Chart:
     committed = _finite((r.number, r.contributors) for r in report.accounted)
     numbers = [(r.number, 0.0) for r in report.accounted]
     first, last = _across(numbers)

@@ -6,26 +6,15 @@ accesses covered, what is released, the unit, the adjacency, the mechanism, and 
 """
 
 import datetime
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-from dp.events import NeighbouringRelation, PrivacyUnit
+from dp.events import NeighbouringRelation
 from dp.figures import in_full, rounded_down, rounded_up
-from dp.ledger.remaining import MAXIMUM_REMAINING
+from dp.reporting.report import BudgetReport, Facts
+from dp.reporting.wording import RELATIONS, UNAMPLIFIED, UNITS, more_releases
 from dp.version import SOFTWARE, VERSION
 
-if TYPE_CHECKING:
-    from dp.reporting.report import BudgetReport
-
-Facts = tuple[tuple[str, str], ...]
-
-RELATIONS: Final = {
-    NeighbouringRelation.ZERO_OUT: "one unit's contribution replaced by zero; who contributes is public",
-    NeighbouringRelation.ADD_OR_REMOVE_ONE: "one unit is there or not; who contributes is protected",
-}
-UNITS: Final = {
-    PrivacyUnit.CLIENT: "everything one client ever contributes",
-    PrivacyUnit.EXAMPLE: "one example of one client's training data",
-}
+_COUNTS: Final = {2: "Two", 3: "Three", 4: "Four"}
 _ACCESSES: Final = (
     "the releases listed here; not covered: choosing hyperparameters, evaluation, early stopping, and any other use of "
     "the same data"
@@ -34,25 +23,9 @@ _RELEASED: Final = {
     NeighbouringRelation.ZERO_OUT: "every sum listed, so every intermediate model too, and who contributed to it",
     NeighbouringRelation.ADD_OR_REMOVE_ONE: "every sum listed, so every intermediate model too",
 }
-UNAMPLIFIED: Final = {
-    PrivacyUnit.CLIENT: "what holds against whoever learns which clients took part, as the server of a secure sum "
-    "does; what is spent holds against those who see no more than the releases",
-    PrivacyUnit.EXAMPLE: "what would hold if it were known which examples are in each minibatch; that never leaves the "
-    "client, so that what is spent holds against the server, too",
-}
 
 
-def more_releases(count: int) -> str:
-    """Return in words how many more releases like the last one fit."""
-    if count == 0:
-        return "no more releases like the last one fit"
-    if count == 1:
-        return "1 more release like the last one fits"
-    least = "at least " if count >= MAXIMUM_REMAINING else ""
-    return f"{least}{count:,} more releases like the last one fit"
-
-
-def facts(report: "BudgetReport") -> Facts:
+def facts(report: BudgetReport) -> Facts:
     """Return what the guarantee says, on what, against whom, and how it was computed."""
     return (
         *_amounts(report),
@@ -69,7 +42,7 @@ def when(time_s: float) -> str:
     return datetime.datetime.fromtimestamp(time_s, datetime.UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
-def _amounts(report: "BudgetReport") -> Facts:
+def _amounts(report: BudgetReport) -> Facts:
     budget, spent = report.budget, report.spent
     beyond = "BEYOND THE BUDGET: " if report.overspent else ""
     found = [
@@ -96,7 +69,7 @@ def _amounts(report: "BudgetReport") -> Facts:
     return tuple(found)
 
 
-def _terms(report: "BudgetReport") -> Facts:
+def _terms(report: BudgetReport) -> Facts:
     budget = report.budget
     mechanisms = "; ".join(f"{_releases(count)}: {words}" for words, count in report.mechanisms)
     return (
@@ -111,21 +84,16 @@ def _terms(report: "BudgetReport") -> Facts:
     )
 
 
-def _accounting(report: "BudgetReport") -> Facts:
+def _accounting(report: BudgetReport) -> Facts:
     spent = report.spent
     found = [("Accountant", spent.accountant)]
-    if spent.pld_epsilon is not None:
+    count = len(spent.bounds)
+    if count > 1:
+        figures = ", ".join(f"{bound.title} {report.shown(bound.epsilon)}" for bound in reversed(spent.bounds))
         found.append(
-            (
-                "Two accountants",
-                f"privacy loss distributions {report.shown(spent.pld_epsilon)}, Renyi "
-                f"{report.shown(spent.rdp_epsilon)}; "
-                "the lesser counts",
-            )
+            (f"{_COUNTS.get(count, count)} accountants", f"{figures}; the {'lesser' if count == 2 else 'least'} counts")
         )
-    if spent.subsampling:
-        found.append(("Sampling bound", "; ".join(spent.subsampling)))
-    found.append(("Renyi orders", _orders(report) if report.releases else "none yet"))
+    found += [note for bound in spent.bounds for note in bound.notes]
     if report.continuous_epsilon is not None:
         continuous = (
             f"epsilon {rounded_up(report.continuous_epsilon)} at the same noise multiplier, by the accountant of "
@@ -135,22 +103,7 @@ def _accounting(report: "BudgetReport") -> Facts:
     return tuple(found)
 
 
-def _orders(report: "BudgetReport") -> str:
-    spent = report.spent
-    words = f"best {spent.order:.4g}"
-    if spent.order_at_edge:
-        words += ", an end of the grid: orders beyond it could do better"
-    if spent.infinite_orders:
-        words += f"; {spent.infinite_orders} orders of the grid without a finite bound"
-    if report.integer_orders:
-        words += (
-            "; the bound on Skellam noise is for integer orders, with chords between them: some of what it costs more "
-            "than continuous Gaussian noise is due to this bound, not to the noise"
-        )
-    return words
-
-
-def _record(report: "BudgetReport") -> Facts:
+def _record(report: BudgetReport) -> Facts:
     uncommitted = ", ".join(str(number) for number in report.uncommitted[:_LISTED])
     if len(report.uncommitted) > _LISTED:
         uncommitted += f" and {len(report.uncommitted) - _LISTED} more"
@@ -165,7 +118,7 @@ def _record(report: "BudgetReport") -> Facts:
     )
 
 
-def _origin(report: "BudgetReport") -> Facts:
+def _origin(report: BudgetReport) -> Facts:
     """Return what the ledger is about, and what made ledger and report: in nobody's words but theirs who made it."""
     budget, about = report.budget, report.about
     last = report.releases[-1].time_s if report.releases else None

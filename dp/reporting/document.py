@@ -2,13 +2,10 @@
 
 An epsilon without a finite bound is the text "infinite"; null stands for a figure that does not apply. NaN never
 occurs. The version changes when a field changes its meaning or goes away; fields may be added.
-
-`python -m dp.reporting.document` prints the schema.
 """
 
 import math
-import sys
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+from typing import Annotated, Final, Literal
 
 import msgspec
 from msgspec import Meta, Struct
@@ -17,11 +14,10 @@ from dp.accounting.guarantee import Guarantee
 from dp.events import NeighbouringRelation, PrivacyUnit
 from dp.ledger.records import Detail
 from dp.reporting.assumptions import Assumption, State
+from dp.reporting.checklist import facts
+from dp.reporting.report import BudgetReport, ReportedRelease
 from dp.version import SOFTWARE
 from dp.version import VERSION as SOFTWARE_VERSION
-
-if TYPE_CHECKING:
-    from dp.reporting.report import BudgetReport, ReportedRelease
 
 VERSION: Final = 2
 
@@ -41,6 +37,14 @@ class BudgetDocument(Struct, frozen=True, kw_only=True):
     opened_s: Annotated[float, Meta(description="When the ledger was made, in seconds since 1970.")]
 
 
+class BoundDocument(Struct, frozen=True, kw_only=True):
+    """An upper bound on epsilon by one accountant."""
+
+    accountant: Annotated[str, Meta(description="Its short name.")]
+    epsilon: Figure
+    method: Annotated[str, Meta(description="How it was computed.")]
+
+
 class GuaranteeDocument(Struct, frozen=True, kw_only=True):
     """What a set of releases satisfies together."""
 
@@ -55,6 +59,7 @@ class GuaranteeDocument(Struct, frozen=True, kw_only=True):
     order_at_edge: Annotated[bool, Meta(description="Whether that is an end of the grid: beyond it may do better.")]
     infinite_orders: Annotated[int, Meta(description="Orders of the grid without a finite bound.")]
     subsampling: Annotated[tuple[str, ...], Meta(description="The bounds on sampled releases that were used.")]
+    bounds: Annotated[tuple[BoundDocument, ...], Meta(description="Of every accountant; the least is epsilon.")]
 
 
 class RemainingDocument(Struct, frozen=True, kw_only=True):
@@ -157,7 +162,7 @@ class ReportDocument(Struct, frozen=True, kw_only=True):
     report_software: str
 
 
-def document(report: "BudgetReport") -> ReportDocument:
+def document(report: BudgetReport) -> ReportDocument:
     """Return a report in its JSON form."""
     budget = report.budget
     return ReportDocument(
@@ -186,7 +191,7 @@ def document(report: "BudgetReport") -> ReportDocument:
             AtDeltaDocument(delta=at.delta, epsilon=_figure(at.epsilon), unamplified=_optional(at.unamplified))
             for at in report.epsilon_by_delta
         ),
-        checklist=tuple(ChecklistItem(heading=heading, text=text) for heading, text in report.facts),
+        checklist=tuple(ChecklistItem(heading=heading, text=text) for heading, text in facts(report)),
         assumptions=tuple(map(_assumption, report.assumptions)),
         head=report.head,
         failed=tuple(assumption.in_words for assumption in report.failed),
@@ -197,16 +202,9 @@ def document(report: "BudgetReport") -> ReportDocument:
     )
 
 
-def as_json(report: "BudgetReport") -> str:
-    """Return a report as JSON text."""
+def as_json(report: BudgetReport) -> str:
+    """Return a report as JSON of the schema `dp/reporting/schemas/budget-report-2.json`."""
     return msgspec.json.format(msgspec.json.encode(document(report)), indent=2).decode()
-
-
-def schema() -> str:
-    """Return the JSON Schema (2020-12) of `as_json`, as it is in `dp/reporting/schemas/budget-report-2.json`."""
-    found: dict[str, Any] = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
-    found |= msgspec.json.schema(ReportDocument)
-    return msgspec.json.format(msgspec.json.encode(found), indent=2).decode() + "\n"
 
 
 def _guarantee(guarantee: Guarantee) -> GuaranteeDocument:
@@ -218,14 +216,18 @@ def _guarantee(guarantee: Guarantee) -> GuaranteeDocument:
         accountant=guarantee.accountant,
         pld_epsilon=_optional(guarantee.pld_epsilon),
         rdp_epsilon=_figure(guarantee.rdp_epsilon),
-        order=guarantee.order,
-        order_at_edge=guarantee.order_at_edge,
-        infinite_orders=guarantee.infinite_orders,
-        subsampling=guarantee.subsampling,
+        order=guarantee.renyi.order,
+        order_at_edge=guarantee.renyi.order_at_edge,
+        infinite_orders=guarantee.renyi.infinite_orders,
+        subsampling=guarantee.renyi.subsampling,
+        bounds=tuple(
+            BoundDocument(accountant=each.accountant, epsilon=_figure(each.epsilon), method=each.method)
+            for each in guarantee.bounds
+        ),
     )
 
 
-def _release(release: "ReportedRelease") -> ReleaseDocument:
+def _release(release: ReportedRelease) -> ReleaseDocument:
     return ReleaseDocument(
         number=release.number,
         label=release.label,
@@ -255,7 +257,3 @@ def _optional(epsilon: float | None) -> float | Literal["infinite"] | None:
 
 def _figure(epsilon: float) -> float | Literal["infinite"]:
     return "infinite" if math.isinf(epsilon) else epsilon
-
-
-if __name__ == "__main__":
-    sys.stdout.write(schema())

@@ -1,16 +1,14 @@
 """Self-contained HTML pages, and that of a budget report: a template and charts, everything inside one file."""
 
 import importlib.resources
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from dp.errors import MissingExtra
 from dp.events import PrivacyUnit
 from dp.figures import in_full, rounded_down, rounded_up
 from dp.reporting.charts import charts
-from dp.reporting.checklist import when
-
-if TYPE_CHECKING:
-    from dp.reporting.report import BudgetReport
+from dp.reporting.checklist import facts, when
+from dp.reporting.report import BudgetReport
 
 _UNAMPLIFIED: Final = {
     PrivacyUnit.CLIENT: "Without sampling amplification: against the server of a secure sum, which sees who takes part",
@@ -19,8 +17,8 @@ _UNAMPLIFIED: Final = {
 }
 
 
-def render(report: "BudgetReport") -> str:
-    """Return the page of a budget report.
+def as_html(report: BudgetReport) -> str:
+    """Return a report as one self-contained HTML page with plots, in the reader's light or dark scheme.
 
     Raises:
         MissingExtra: jinja2 or matplotlib is not installed.
@@ -29,6 +27,7 @@ def render(report: "BudgetReport") -> str:
     return fill(
         "dp.reporting/report.html.j2",
         report=report,
+        facts=facts(report),
         share=min(1.0, report.spent.epsilon / report.budget.epsilon),
         charts=charts(report) if report.releases else (),
         when=when,

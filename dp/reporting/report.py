@@ -1,10 +1,11 @@
-"""What a ledger discloses: one data object, as text for a terminal, as JSON for machines, as HTML for people.
+"""What a ledger discloses, as data: `dp.reporting.collect` makes a report, and functions render it in three forms.
 
-The items follow the checklist of Ponomareva et al., "How to DP-fy ML", arXiv 2303.00654, section 5.3
-(`dp.reporting.checklist`, `dp.reporting.assumptions`). Two figures stand side by side: what the noise promised costs,
-which the ledger enforces, and what the noise that was really in the sums costs. The latter is for information: how
-many clients drop out may depend on earlier releases, which the accounting of noise that is not fixed beforehand does
-not cover.
+The forms are text for a terminal (`dp.reporting.text`), JSON for machines (`dp.reporting.document`) and HTML for people
+(`dp.reporting.page`). The items follow the checklist of Ponomareva et al., "How to DP-fy ML", arXiv 2303.00654,
+section 5.3 (`dp.reporting.checklist`, `dp.reporting.assumptions`). Two figures stand side by side: what the noise
+promised costs, which the ledger enforces, and what the noise that was really in the sums costs. The latter is for
+information: how many clients drop out may depend on earlier releases, which the accounting of noise that is not fixed
+beforehand does not cover.
 """
 
 from collections import Counter
@@ -12,31 +13,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
-from dp.accounting.guarantee import Guarantee, guarantee
-from dp.events import NeighbouringRelation, PrivacyEvent, SkellamEvent
-from dp.figures import in_full, rounded_up, rounded_up_within
-from dp.ledger.description import Description
-from dp.ledger.ledger import Ledger
-from dp.ledger.records import Budget, Detail, LedgerEntry
+from dp.accounting.guarantee import Guarantee
+from dp.events import NeighbouringRelation
+from dp.figures import in_full, rounded_up_within
+from dp.ledger.records import Budget, Detail
 from dp.reporting.about import About
-from dp.reporting.assumptions import Assumption, State, assumptions, refuted
-from dp.reporting.checklist import Facts, facts
-from dp.reporting.collusion import colluders, updates_hidden
-from dp.reporting.spending import accounted, epsilons_after, epsilons_at, projected
-from dp.reporting.wording import (
-    in_words,
-    sampling_rate,
-    setting,
-    single,
-    trusts,
-    with_continuous_noise,
-    without_amplification,
-)
+from dp.reporting.assumptions import Assumption, State, refuted
+from dp.reporting.spacing import evenly_spaced
 
-__all__ = ["AtDelta", "BudgetReport", "ReportedRelease", "rounded_up"]
+Facts = tuple[tuple[str, str], ...]
+"""Pairs of a heading and a text."""
 
-DELTA_EXPONENTS: Final = tuple(-1 - step / 4 for step in range(45))  # 1e-1 down to 1e-12
-PROJECTED_TIMES: Final = 3
 _COMPARED: Final = {
     NeighbouringRelation.ZERO_OUT: "with its contribution, or with zero in its place",
     NeighbouringRelation.ADD_OR_REMOVE_ONE: "with it, or without it",
@@ -117,7 +104,6 @@ class BudgetReport:
             than a few times those made: pairs of how many more, and epsilon.
         releases: every reserved release, in order.
         epsilon_by_delta: the same releases, stated for other deltas.
-        integer_orders: whether the noise of a release is bounded at integer Renyi orders only, as Skellam noise is.
         setting: where the noise comes from, and who is trusted with what.
         colluders: how many clients may collude with the server, as far as that was recorded.
         assumptions: what the guarantee rests on: what failed, then what was verified, then what is declared.
@@ -135,68 +121,12 @@ class BudgetReport:
     projection: tuple[tuple[int, float], ...]
     releases: tuple[ReportedRelease, ...]
     epsilon_by_delta: tuple[AtDelta, ...]
-    integer_orders: bool
     setting: str
     colluders: str
     assumptions: tuple[Assumption, ...]
     head: str
     about: About
     further: Facts = ()
-
-    @classmethod
-    def from_ledger(cls, ledger: Ledger) -> "BudgetReport":
-        """Collect the report of an open ledger."""
-        budget, entries = ledger.budget, ledger.entries()
-        reserved = [entry.reservation.event for entry in entries]
-        realised = [_realised(entry) for entry in entries]
-        trusted = trusts(entries)
-        sampled = any(sampling_rate(event) is not None for event in reserved)
-        unsampled = [without_amplification(event) for event in reserved] if sampled else []
-
-        def account(events: list[PrivacyEvent]) -> Guarantee:
-            return guarantee(Counter(events), delta=budget.delta, relation=budget.relation, unit=budget.unit)
-
-        def after(events: list[PrivacyEvent], whole: Guarantee) -> dict[int, float]:
-            return epsilons_after(events, delta=budget.delta, total=whole.epsilon)
-
-        spent = account(reserved)
-        as_realised = spent if realised == reserved else account(realised)
-        unamplified = account(unsampled) if sampled else None
-        continuous = Counter(with_continuous_noise(event) for event in reserved)
-        left = ledger.remaining(reserved[-1]) if reserved else None
-        further = 0 if left is None else min(left, PROJECTED_TIMES * len(reserved))
-        promised = after(reserved, spent)
-        return cls(
-            budget=budget,
-            spent=spent,
-            realised=as_realised,
-            unamplified=unamplified,
-            continuous_epsilon=None
-            if continuous == Counter(reserved)
-            else guarantee(continuous, delta=budget.delta, relation=budget.relation, unit=budget.unit).epsilon,
-            remaining_releases=left,
-            projection=projected(reserved, reserved[-1], further=further, budget=budget) if further else (),
-            releases=_releases(
-                entries,
-                promised,
-                promised if realised == reserved else after(realised, as_realised),
-                after(unsampled, unamplified) if unamplified is not None else {},
-            ),
-            epsilon_by_delta=_profile(reserved, unsampled, spent),
-            integer_orders=any(isinstance(single(event), SkellamEvent) for event in reserved),
-            setting=setting(reserved, trusted),
-            colluders=colluders(entries),
-            assumptions=assumptions(
-                reserved,
-                trusted,
-                budget.relation,
-                within=spent.epsilon <= budget.epsilon,
-                supported=not ledger.unsupported_realised(),
-                hidden=updates_hidden(entries),
-            ),
-            head=ledger.head,
-            about=About(recorded=budget.description or Description()),
-        )
 
     def named(self, *, run: str | None = None, organisation: str | None = None) -> "BudgetReport":
         """Return the report with names that the ledger does not record, said to be given for the report.
@@ -256,7 +186,7 @@ class BudgetReport:
     @property
     def accounted(self) -> tuple[ReportedRelease, ...]:
         """The releases that have an epsilon: all, or, of more than 200, as many that are evenly spread."""
-        return tuple(self.releases[position] for position in accounted(len(self.releases)))
+        return tuple(self.releases[position] for position in evenly_spaced(len(self.releases)))
 
     @property
     def statement(self) -> str:
@@ -268,78 +198,3 @@ class BudgetReport:
             f"{_COMPARED[self.budget.relation]}."
         )
         return " ".join((sentence, *(f"{self.headline}:" for _ in self.failed[:1]), *(f.text for f in self.failed)))
-
-    @property
-    def facts(self) -> Facts:
-        """What the guarantee says and how it was reached, as pairs of a heading and a text."""
-        return facts(self)
-
-    def as_text(self, *, width: int | None = None) -> str:
-        """Return the report as plain text, wrapped to `width` columns, at least 60; None for those of the terminal."""
-        from dp.reporting.text import as_text
-
-        return as_text(self, width=width)
-
-    def as_json(self) -> str:
-        """Return the report as JSON of the schema `dp/reporting/schemas/budget-report-2.json`."""
-        from dp.reporting.document import as_json
-
-        return as_json(self)
-
-    def as_html(self) -> str:
-        """Return the report as one self-contained HTML page with plots, in the reader's light or dark scheme.
-
-        Raises:
-            MissingExtra: jinja2 or matplotlib is not installed.
-        """
-        from dp.reporting.page import render
-
-        return render(self)
-
-
-def _realised(entry: LedgerEntry) -> PrivacyEvent:
-    commitment = entry.commitment
-    return entry.reservation.event if commitment is None or commitment.realised is None else commitment.realised
-
-
-def _releases(
-    entries: tuple[LedgerEntry, ...],
-    reserved: dict[int, float],
-    realised: dict[int, float],
-    unamplified: dict[int, float],
-) -> tuple[ReportedRelease, ...]:
-    found = []
-    for position, entry in enumerate(entries):
-        reservation, commitment = entry.reservation, entry.commitment
-        known = commitment is not None and commitment.realised is not None
-        found.append(
-            ReportedRelease(
-                number=reservation.number,
-                label=reservation.label,
-                mechanism=in_words(reservation.event),
-                noise_multiplier=reservation.event.noise_multiplier,
-                realised_noise_multiplier=_realised(entry).noise_multiplier if known else None,
-                sampling_rate=sampling_rate(reservation.event),
-                epsilon_after=reserved.get(position),
-                realised_epsilon_after=realised.get(position),
-                unamplified_epsilon_after=unamplified.get(position),
-                contributors=commitment.contributors if commitment else None,
-                details=dict(commitment.details) if commitment else {},
-                time_s=reservation.time_s,
-            )
-        )
-    return tuple(found)
-
-
-def _profile(reserved: list[PrivacyEvent], unsampled: list[PrivacyEvent], spent: Guarantee) -> tuple[AtDelta, ...]:
-    deltas = [10.0**exponent for exponent in DELTA_EXPONENTS]
-    amplified = epsilons_at(reserved, deltas)
-    unamplified = epsilons_at(unsampled, deltas) if unsampled else {}
-    return tuple(
-        AtDelta(
-            delta=delta,
-            epsilon=min(epsilon, spent.epsilon) if delta >= spent.delta else epsilon,
-            unamplified=unamplified.get(delta),
-        )
-        for delta, epsilon in amplified.items()
-    )

@@ -1,7 +1,7 @@
 """How the epsilon of a ledger grew, what is left of it, and what it is at other deltas: curves for a report.
 
 Every figure is the lesser of what the accountants of `dp.accounting` give, as the total that is enforced is; where
-Gaussian noise is sampled, quickly (`dp.ledger.remaining`) and of fewer releases. What is not computed is left out.
+Gaussian noise is sampled, quickly (`dp.accounting.quick`) and of fewer releases. What is not computed is left out.
 Epsilon never falls as releases are added, so that the total bounds what was spent before its last release.
 """
 
@@ -9,29 +9,17 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-import numpy as np
-
-from dp.accounting.guarantee import composed_divergences, counted, renyi_epsilon
-from dp.accounting.privacy_loss import loss_epsilons, why_not
-from dp.accounting.renyi import ORDERS, renyi_divergences
-from dp.events import PrivacyEvent
+from dp.accounting.quick import QuickTotal
+from dp.events import PrivacyEvent, single_release_counts
 from dp.ledger.records import Budget
-from dp.ledger.remaining import POINTS, is_sampled_gaussian, quick_epsilon
+from dp.reporting.spacing import evenly_spaced
 
-MAXIMUM_ACCOUNTED: Final = 200
 PROJECTED: Final = 40
 
 # What curves take in compositions of one kind of sampled Gaussian noise.
 COMPOSITIONS: Final = 40
 PROJECTED_COMPOSITIONS: Final = 10
 LEAST_COMPOSITIONS: Final = 5
-
-
-def accounted(releases: int, most: int = MAXIMUM_ACCOUNTED) -> tuple[int, ...]:
-    """Return the positions, from 0, of `releases`: all, or, of more than `most`, so many, evenly spread to the last."""
-    if releases <= most:
-        return tuple(range(releases))
-    return tuple((position + 1) * releases // most - 1 for position in range(most))
 
 
 def epsilons_after(events: Sequence[PrivacyEvent], *, delta: float, total: float) -> dict[int, float]:
@@ -47,16 +35,13 @@ def epsilons_after(events: Sequence[PrivacyEvent], *, delta: float, total: float
         up to 40 of them. The last one is `total`.
     """
     found: dict[int, float] = {}
-    releases: Counter[PrivacyEvent] = Counter()
-    divergences, done = np.zeros(len(ORDERS)), 0
-    positions = accounted(len(events))
-    for position in (positions[index] for index in accounted(len(positions), _figures(events, len(positions)))):
-        further = counted(Counter(events[done : position + 1]))
-        divergences += composed_divergences(further)
-        releases += further
+    so_far, done = QuickTotal.of({}), 0
+    positions = evenly_spaced(len(events))
+    for position in (positions[index] for index in evenly_spaced(len(positions), _figures(events, len(positions)))):
+        so_far = so_far.plus(Counter(events[done : position + 1]))
         done = position + 1
         # On its coarser grid a figure may come out above a later total, which bounds it, too.
-        found[position] = total if done == len(events) else min(total, quick_epsilon(releases, divergences, delta))
+        found[position] = total if done == len(events) else min(total, so_far.epsilon(delta))
     return found
 
 
@@ -71,19 +56,13 @@ def projected(
         further: so many, which the ledger would admit: they cost the budget's epsilon at most.
         budget: the ledger's.
     """
-    made = counted(Counter(events))
-    spent, one = composed_divergences(made), renyi_divergences(event)
-    figures = PROJECTED_COMPOSITIONS if any(map(is_sampled_gaussian, (*made, event))) else PROJECTED
-    return tuple(
-        (
-            position + 1,
-            min(
-                budget.epsilon,
-                quick_epsilon(made + counted({event: position + 1}), spent + (position + 1) * one, budget.delta),
-            ),
-        )
-        for position in accounted(further, figures)
-    )
+    made = QuickTotal.of(Counter(events))
+    figures = PROJECTED_COMPOSITIONS if made.plus({event: 1}).takes_long else PROJECTED
+
+    def cost(more: int) -> float:
+        return min(budget.epsilon, made.plus({event: more}).epsilon(budget.delta))
+
+    return tuple((position + 1, cost(position + 1)) for position in evenly_spaced(further, figures))
 
 
 def epsilons_at(events: Iterable[PrivacyEvent], deltas: Sequence[float]) -> dict[float, float]:
@@ -96,18 +75,13 @@ def epsilons_at(events: Iterable[PrivacyEvent], deltas: Sequence[float]) -> dict
     Returns:
         Epsilon by delta.
     """
-    releases = counted(Counter(events))
-    divergences = composed_divergences(releases)
-    renyi = {at: renyi_epsilon(divergences, at)[0] for at in deltas}
-    if why_not(releases):
-        return renyi
-    losses = loss_epsilons(releases, deltas=deltas, points=POINTS)
-    return {at: min(loss, renyi[at]) for at, loss in zip(deltas, losses, strict=True)}
+    total = QuickTotal.of(Counter(events))
+    return {at: total.epsilon(at) for at in deltas}
 
 
 def _figures(events: Sequence[PrivacyEvent], most: int) -> int:
     """Return of how many releases a curve is computed, `most` where that is quick."""
-    kinds = set(counted(Counter(events)))
-    if not any(map(is_sampled_gaussian, kinds)):
+    counts = Counter(events)
+    if not QuickTotal.of(counts).takes_long:
         return most
-    return max(LEAST_COMPOSITIONS, COMPOSITIONS // len(kinds))
+    return max(LEAST_COMPOSITIONS, COMPOSITIONS // len(single_release_counts(counts)))

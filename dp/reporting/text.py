@@ -2,12 +2,11 @@
 
 import shutil
 import textwrap
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from dp.reporting.assumptions import Assumption, State
-
-if TYPE_CHECKING:
-    from dp.reporting.report import BudgetReport, ReportedRelease
+from dp.reporting.checklist import facts
+from dp.reporting.report import BudgetReport, ReportedRelease
 
 LEAST_WIDTH: Final = 60
 _LABEL = 24
@@ -18,7 +17,7 @@ _HEADINGS: Final = {
 }
 
 
-def as_text(report: "BudgetReport", *, width: int | None = None) -> str:
+def as_text(report: BudgetReport, *, width: int | None = None) -> str:
     """Return the report as lines of text; of more than 200 releases, those that are accounted.
 
     Args:
@@ -27,10 +26,10 @@ def as_text(report: "BudgetReport", *, width: int | None = None) -> str:
             environment's COLUMNS. The table of releases takes 83.
     """
     columns = max(LEAST_WIDTH, shutil.get_terminal_size().columns if width is None else width)
-    heading_width = max(len(heading) for heading, _ in report.facts)
+    heading_width = max(len(heading) for heading, _ in facts(report))
     title = "Privacy budget" + (f": {report.headline}" if report.failed else "")
     lines = [*_wrapped(title, columns), "", *_wrapped(report.statement, columns), ""]
-    for heading, text in report.facts:
+    for heading, text in facts(report):
         first = f"{heading:<{heading_width}}  "
         if " " not in text and len(first) + len(text) > columns:  # A digest, which is to be copied from one line.
             lines += [heading, f"  {text}"]
@@ -56,7 +55,7 @@ def as_text(report: "BudgetReport", *, width: int | None = None) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _line(report: "BudgetReport", release: "ReportedRelease") -> str:
+def _line(report: BudgetReport, release: ReportedRelease) -> str:
     contributors = "uncommitted" if release.contributors is None else str(release.contributors)
     realised = "-" if release.excess is None else f"{release.excess:+.2%}"
     epsilon = "-" if release.epsilon_after is None else report.shown(release.epsilon_after)

@@ -1,11 +1,12 @@
-"""Events in words, and as what they would be under other terms: without sampling, or with continuous noise."""
+"""Events and their terms in words, and events as they would be without sampling or with continuous noise."""
 
 from collections.abc import Iterable
-from typing import assert_never
+from typing import Final, assert_never
 
 from dp.events import (
     DistributedDiscreteGaussianEvent,
     GaussianEvent,
+    NeighbouringRelation,
     NoisyEvent,
     PoissonSampledEvent,
     PrivacyEvent,
@@ -13,15 +14,31 @@ from dp.events import (
     RepeatedEvent,
     SkellamEvent,
     Trust,
+    decompose,
     single_releases,
-    taken_apart,
 )
 from dp.ledger.records import TRUST_DETAIL, LedgerEntry
+from dp.ledger.remaining import MAXIMUM_REMAINING
+
+RELATIONS: Final = {
+    NeighbouringRelation.ZERO_OUT: "one unit's contribution replaced by zero; who contributes is public",
+    NeighbouringRelation.ADD_OR_REMOVE_ONE: "one unit is there or not; who contributes is protected",
+}
+UNITS: Final = {
+    PrivacyUnit.CLIENT: "everything one client ever contributes",
+    PrivacyUnit.EXAMPLE: "one example of one client's training data",
+}
+UNAMPLIFIED: Final = {
+    PrivacyUnit.CLIENT: "what holds against whoever learns which clients took part, as the server of a secure sum "
+    "does; what is spent holds against those who see no more than the releases",
+    PrivacyUnit.EXAMPLE: "what would hold if it were known which examples are in each minibatch; that never leaves the "
+    "client, so that what is spent holds against the server, too",
+}
 
 
 def single(event: PrivacyEvent) -> NoisyEvent:
     """Return what one release adds noise to, without its sampling and its repetition."""
-    _, _, noisy = taken_apart(event)
+    _, _, noisy = decompose(event)
     return noisy
 
 
@@ -72,6 +89,16 @@ def in_words(event: PrivacyEvent) -> str:
             return f"{event.times} steps a release, each {in_words(event.event)}"
         case _:
             assert_never(event)
+
+
+def more_releases(count: int) -> str:
+    """Return in words how many more releases like the last one fit."""
+    if count == 0:
+        return "no more releases like the last one fit"
+    if count == 1:
+        return "1 more release like the last one fits"
+    least = "at least " if count >= MAXIMUM_REMAINING else ""
+    return f"{least}{count:,} more releases like the last one fit"
 
 
 def trusts(entries: Iterable[LedgerEntry]) -> tuple[Trust | None, ...]:

@@ -8,15 +8,18 @@ from rich.console import Console
 from rich.markup import escape
 from rich.text import Text
 
-from dp.checks import harmless
 from dp.errors import LedgerCorrupt
 from dp.figures import in_full, rounded_up_within
 from dp.ledger.ledger import Ledger
-from dp.reporting.report import BudgetReport
+from dp.noise.distributed import LatticeNoise
+from dp.reporting.collect import budget_report
+from dp.reporting.document import as_json as report_as_json
+from dp.reporting.page import as_html
+from dp.reporting.text import as_text
 from secagg.errors import ConfigurationError
 from secagg.files import write_whole
-from secagg.paths import expanded, printable
-from secagg.planning.budget_request import BudgetRequest, PlannedMechanism
+from secagg.paths import escaped, expanded
+from secagg.planning.budget_request import GAUSSIAN, BudgetRequest
 from secagg.planning.plan import plan
 from secagg.privacy.several_ledgers import together
 from secagg.reports.earlier_ledgers import with_earlier
@@ -62,17 +65,17 @@ def report_on_terminal(
             f"--html: expected a file for the page, found the ledger {html} itself. Name another file."
         )
     with Ledger.open_to_read(file) as opened:
-        found = BudgetReport.from_ledger(opened).named(run=title, organisation=organisation)
+        found = budget_report(opened).named(run=title, organisation=organisation)
     found = with_earlier(found, file)
     if html is not None:
-        page = found.as_html()
+        page = as_html(found)
         try:
             write_whole(html, lambda partial: partial.write_text(page, encoding="utf-8"))
         except OSError as error:
             raise ConfigurationError(
                 f"--html: expected a file that can be written, found {html}: {error.strerror}. Name another file."
             ) from None
-    _say((found.as_json() if as_json else found.as_text()).rstrip("\n"), warn=bool(found.failed) and not as_json)
+    _say((report_as_json(found) if as_json else as_text(found)).rstrip("\n"), warn=bool(found.failed) and not as_json)
 
 
 def verify_on_terminal(path: Path, *, head: str | None) -> int:
@@ -132,7 +135,7 @@ def _say(text: str, *, warn: bool = False) -> None:
 
 
 def _refused(reason: str) -> int:
-    Console(stderr=True).print(f"[red]secagg:[/] {escape(printable(reason))}", soft_wrap=True)
+    Console(stderr=True).print(f"[red]secagg:[/] {escape(escaped(reason))}", soft_wrap=True)
     return NOT_INTACT
 
 
@@ -159,9 +162,9 @@ def plan_on_terminal(
         ConfigurationError: The arguments do not fit together.
         dp.errors.DpError: A number is out of range, or no noise reaches the epsilon.
     """
-    if mechanism not in tuple(PlannedMechanism):
-        choices = ", ".join(PlannedMechanism)
-        raise ConfigurationError(f"--mechanism: expected one of {choices}, found {harmless(mechanism)}.")
+    if mechanism not in (GAUSSIAN, *LatticeNoise):
+        choices = ", ".join((GAUSSIAN, *LatticeNoise))
+        raise ConfigurationError(f"--mechanism: expected one of {choices}, found {escaped(mechanism)}.")
     if per_round is not None:
         if sampling is not None:
             raise ConfigurationError(
@@ -179,7 +182,7 @@ def plan_on_terminal(
             epsilon=epsilon,
             delta=delta,
             sampling=sampling,
-            mechanism=PlannedMechanism(mechanism),
+            mechanism=GAUSSIAN if mechanism == GAUSSIAN else LatticeNoise(mechanism),
             bits=bits,
             dimension=dimension,
             dropout=dropout,

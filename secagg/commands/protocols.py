@@ -9,7 +9,7 @@ from typing import Any, Final
 import msgspec
 from rich.console import Console
 
-from dp.checks import harmless
+from dp.checks import printable
 from protocols import Adversary, BrokenProtocol, SecureSum, available, load
 from protocols.errors import ParameterError
 from protocols.registry import suggest, told
@@ -64,7 +64,7 @@ def list_on_terminal(*, as_json: bool) -> None:
 
 def _paragraph(row: Row, width: int) -> Iterator[str]:
     """Yield a protocol's lines, in which no word is cut in two."""
-    yield harmless(row.name)
+    yield printable(row.name)
     for line in _facts(row):
         yield textwrap.fill(
             line, width, initial_indent="  ", subsequent_indent="    ", break_long_words=False, break_on_hyphens=False
@@ -95,7 +95,7 @@ def _servers(row: Row) -> str:
         f"a {name} server (the default)" if name == default and len(row.server) > 1 else f"a {name} server"
         for name in row.server
     )
-    return f"{found} (experimental: {harmless(row.experimental)})" if row.experimental else found
+    return f"{found} (experimental: {printable(row.experimental)})" if row.experimental else found
 
 
 def _row(name: str) -> Row:
@@ -120,7 +120,7 @@ def _loaded(name: str, kind: type[SecureSum]) -> Row:
         server=tuple(str(each) for each in kind.adversaries),
         needs_committee=bool(kind.needs_committee),
         rounds=_rounds(name, kind if chosen is None else chosen),
-        about=harmless((kind.__doc__ if isinstance(kind.__doc__, str) else "").strip().partition("\n")[0]),
+        about=printable((kind.__doc__ if isinstance(kind.__doc__, str) else "").strip().partition("\n")[0]),
         note=note,
         experimental=kind.experimental,
     )

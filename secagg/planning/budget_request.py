@@ -1,11 +1,12 @@
 """What may be asked of `secagg budget plan`, checked before anything is computed."""
 
-from enum import StrEnum
+from typing import Final, Literal
 
 import msgspec
 
 from dp.checks import integer_at_least, positive_real
 from dp.events import NeighbouringRelation, Trust
+from dp.noise.distributed import LatticeNoise
 from protocols import Adversary
 from protocols.cohort import MAX_CLIENTS, whole_clients
 from secagg.errors import ConfigurationError
@@ -20,18 +21,9 @@ from secagg.privacy.contributors import (
 )
 from secagg.privacy.delta import check_client_delta, default_delta
 
-
-class PlannedMechanism(StrEnum):
-    """The noise that is planned with."""
-
-    GAUSSIAN = "gaussian"
-    """Continuous Gaussian noise in the sum."""
-
-    DISCRETE_GAUSSIAN = "discrete-gaussian"
-    """Discrete Gaussian noise in shares, in a secure sum modulo 2^bits."""
-
-    SKELLAM = "skellam"
-    """Skellam noise in shares, in a secure sum modulo 2^bits."""
+ContinuousNoise = Literal["gaussian"]
+GAUSSIAN: Final = "gaussian"
+"""The name of continuous Gaussian noise in the sum."""
 
 
 class BudgetRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,7 +38,8 @@ class BudgetRequest(msgspec.Struct, frozen=True, kw_only=True):
         delta: Below one over `clients`. None for the default of `secagg train`.
         sampling: Probability with which each client takes part in a round, in (0, 1]. None if all take part, or if it
             is known who does.
-        mechanism: The noise.
+        mechanism: The noise: shares on a lattice, in a secure sum modulo 2^bits, or continuous Gaussian noise in the
+            sum.
         bits: Bits of the modulus, for noise on a lattice. None for 24.
         dimension: Number of coordinates of an update, for noise on a lattice; None for continuous noise.
         dropout: Fraction of a round's clients that is expected to drop out, as in `TrainingConfig`.
@@ -64,7 +57,7 @@ class BudgetRequest(msgspec.Struct, frozen=True, kw_only=True):
     epsilon: float | None = None
     delta: float | None = None
     sampling: float | None = None
-    mechanism: PlannedMechanism = PlannedMechanism.GAUSSIAN
+    mechanism: LatticeNoise | ContinuousNoise = GAUSSIAN
     bits: int | None = None
     dimension: int | None = None
     dropout: float = DROPOUT
@@ -172,7 +165,7 @@ class BudgetRequest(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def on_lattice(self) -> bool:
         """Whether the noise is on a lattice."""
-        return self.mechanism is not PlannedMechanism.GAUSSIAN
+        return isinstance(self.mechanism, LatticeNoise)
 
     @property
     def rate(self) -> float:

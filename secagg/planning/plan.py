@@ -17,10 +17,9 @@ from dp.errors import InfeasibleTarget
 from dp.events import GaussianEvent, NeighbouringRelation, PoissonSampledEvent, PrivacyEvent, PrivacyUnit
 from dp.figures import in_full, rounded_up, rounded_up_within
 from dp.noise.distributed import LatticeNoise
-from dp.reporting.checklist import RELATIONS, UNITS
-from dp.reporting.wording import without_amplification
+from dp.reporting.wording import RELATIONS, UNITS, without_amplification
 from secagg.errors import ConfigurationError
-from secagg.planning.budget_request import BudgetRequest, PlannedMechanism
+from secagg.planning.budget_request import BudgetRequest
 
 CONDITION = (
     "each client takes part in a round with this probability, drawn afresh, independently and in secret. The server of "
@@ -188,8 +187,8 @@ def plan(request: BudgetRequest) -> Plan:
         dp.errors.InfeasibleTarget: No noise, or no lattice of the given bits, reaches the epsilon.
         dp.errors.InvalidParameter: A number is out of range.
     """
-    if request.dimension is not None:
-        found = _lattice(request, request.dimension)
+    if isinstance(request.mechanism, LatticeNoise) and request.dimension is not None:
+        found = _lattice(request, request.mechanism, request.dimension)
         left = found.target.event(found.mechanism.realised(_fewer(request)))
         return _answer(request, found.event, left, _lattice_plan(found))
     noise = request.noise_multiplier
@@ -226,7 +225,7 @@ def _fewer(request: BudgetRequest) -> int:
     return max(1, 4 * request.relied_on // 5)
 
 
-def _lattice(request: BudgetRequest, dimension: int) -> ModularPlan:
+def _lattice(request: BudgetRequest, mechanism: LatticeNoise, dimension: int) -> ModularPlan:
     """The lattice for a budget; for given noise, the least budget whose noise is no more than that."""
 
     def for_epsilon(epsilon: float) -> ModularPlan:
@@ -240,7 +239,7 @@ def _lattice(request: BudgetRequest, dimension: int) -> ModularPlan:
             sampling_rate=request.rate,
             epsilon=epsilon,
             delta=request.chosen_delta,
-            noise=_LATTICE[request.mechanism],
+            noise=mechanism,
             relation=request.relation,
         )
 
@@ -299,7 +298,7 @@ def _answer(
         relation=found.relation,
         unit=found.unit,
         accountant=found.accountant,
-        subsampling=found.subsampling,
+        subsampling=found.renyi.subsampling,
         cohort=None if thinner is None else _cohort(request, event, _account(request, thinner).epsilon),
         lattice=lattice,
     )
@@ -355,10 +354,6 @@ def _lattice_rows(lattice: LatticePlan) -> list[tuple[str, str]]:
     ]
 
 
-_LATTICE: Final = {
-    PlannedMechanism.DISCRETE_GAUSSIAN: LatticeNoise.DISCRETE_GAUSSIAN,
-    PlannedMechanism.SKELLAM: LatticeNoise.SKELLAM,
-}
 _BITS: Final = 24
 _TOLERANCE: Final = 1e-3
 _FURTHER: Final = 1e3

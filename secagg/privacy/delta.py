@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from dp.accounting.guarantee import check_delta
+from dp.checks import check_delta
 from dp.errors import InvalidParameter
 from secagg.errors import ConfigurationError
 

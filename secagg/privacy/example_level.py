@@ -13,9 +13,8 @@ decide the noise of all.
 
 from dataclasses import dataclass
 
-from dp.accounting.guarantee import check_delta
 from dp.calibration.least_noise import calibrate_gaussian
-from dp.checks import integer_at_least, positive_real
+from dp.checks import check_delta, integer_at_least, positive_real
 from dp.errors import InvalidParameter
 from dp.events import GaussianEvent, NeighbouringRelation, PoissonSampledEvent, PrivacyUnit, RepeatedEvent
 

@@ -7,9 +7,9 @@ from typing import Any, assert_never
 import numpy as np
 from numpy.typing import NDArray
 
-from dp.calibration.least_noise import CALIBRATE, calibrate_skellam
+from dp.calibration.least_noise import calibrate_noise
 from dp.events import PrivacyEvent, Trust
-from dp.noise.distributed import DistributedDiscreteGaussian, DistributedSkellam, LatticeNoise
+from dp.noise.distributed import MECHANISMS, DistributedDiscreteGaussian, DistributedSkellam, LatticeNoise
 from dp.noise.removal import RemovableSkellam
 from protocols import Opening, Secret
 from secagg.checks import check_choice, plain_integer
@@ -74,7 +74,7 @@ class Target:
         size: dict[str, Any] = {"l2_sensitivity": l2_sensitivity, "dimension": dimension}
         budget = size | {"epsilon": self.epsilon, "delta": self.delta, "releases": self.releases}
         if self.noise_removal:
-            least = calibrate_skellam(minimum_contributors=minimum_contributors, **budget)
+            least = calibrate_noise(DistributedSkellam, minimum_contributors=minimum_contributors, **budget)
             return RemovableSkellam(
                 # The product may be rounded down, which the factor makes up for.
                 target_variance=least.local_variance * minimum_contributors * (1 + 2.0**-48),
@@ -84,7 +84,7 @@ class Target:
                 **size,
             )
         relied_on = shares_relied_on(minimum_contributors, colluding=self.colluding, trust=self.trust)
-        return CALIBRATE[self.mechanism](minimum_contributors=relied_on, **budget)
+        return calibrate_noise(MECHANISMS[self.mechanism], minimum_contributors=relied_on, **budget)
 
     def realised(self, noise: Noise, *, clients: int, contributors: int) -> PrivacyEvent:
         """The release of a sum as it came to be: what is counted of the noise that is left in it.

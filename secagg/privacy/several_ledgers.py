@@ -20,7 +20,7 @@ from dp.ledger.description import Description
 from dp.ledger.ledger import Ledger
 from dp.ledger.records import Budget
 from secagg.errors import ConfigurationError
-from secagg.paths import printable
+from secagg.paths import escaped
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,12 +101,12 @@ class Together:
         if len(deltas) == 1:
             found = [f"All releases are composed at delta {in_full(deltas[0])}, that of every ledger's budget."]
         found += [
-            f"{printable(copy)} is not counted: {printable(whole)} is the same ledger and holds every record of it."
+            f"{escaped(copy)} is not counted: {escaped(whole)} is the same ledger and holds every record of it."
             for copy, whole in self.copies
         ]
         unknown = [ledger for ledger in self.ledgers if ledger.description.data_digest is None]
         if unknown and len(self.ledgers) > 1:
-            names = ", ".join(printable(ledger.path) for ledger in unknown)
+            names = ", ".join(escaped(ledger.path) for ledger in unknown)
             found.append(f"These record no digest of their data and count as being of the same data: {names}.")
         if any(_differ_by_digest(each.ledgers) for each in self.sums):
             found.append(
@@ -126,7 +126,7 @@ class Together:
         for ledger in self.ledgers:
             about = ledger.description
             names = ", ".join(name for name in (about.run, about.data, about.organisation) if name)
-            lines.append(f"{printable(ledger.path)}{f' ({names})' if names else ''}")
+            lines.append(f"{escaped(ledger.path)}{f' ({names})' if names else ''}")
             lines.append(
                 f"    epsilon {rounded_up_within(ledger.spent.epsilon, ledger.budget.epsilon)} of "
                 f"{in_full(ledger.budget.epsilon)} spent at delta {in_full(ledger.budget.delta)}, "

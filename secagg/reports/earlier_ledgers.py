@@ -7,7 +7,7 @@ from dp.errors import DpError
 from dp.reporting.assumptions import NOTHING_ELSE, ONLY_LEDGER
 from dp.reporting.report import BudgetReport
 from secagg.errors import SecaggError
-from secagg.paths import printable
+from secagg.paths import escaped
 from secagg.privacy.several_ledgers import Together, together
 
 PATTERN: Final = "ledger*.sqlite"
@@ -37,15 +37,15 @@ def with_earlier(report: BudgetReport, ledger: Path) -> BudgetReport:
     try:
         found = together([ledger, *others])
     except (DpError, SecaggError) as error:
-        names = ", ".join(printable(other.name) for other in others)
+        names = ", ".join(escaped(other.name) for other in others)
         reason = (
-            f"This folder also holds {names}, which could not be added up: {printable(error).rstrip('.')}. What they "
+            f"This folder also holds {names}, which could not be added up: {escaped(error).rstrip('.')}. What they "
             "cost comes on top of this figure for everyone whose data are in them too."
         )
         return report.refuted({ONLY_LEDGER: reason, NOTHING_ELSE: reason}, further=(("Other ledgers", reason),))
     newer = next((whole for copy, whole in found.copies if copy == ledger), None)
     if newer is not None:
-        reason = f"{printable(newer.name)} in the same folder holds every record of this ledger and more."
+        reason = f"{escaped(newer.name)} in the same folder holds every record of this ledger and more."
         return report.refuted({ONLY_LEDGER: reason, NOTHING_ELSE: reason})
     return _with_sum(report, ledger, found)
 
@@ -56,13 +56,13 @@ def _with_sum(report: BudgetReport, ledger: Path, found: Together) -> BudgetRepo
     reasons: dict[str, str] = {}
     earlier = [each for each in same.ledgers if each.path != ledger and each.releases]
     if earlier:
-        names = ", ".join(printable(each.path.name) for each in earlier)
+        names = ", ".join(escaped(each.path.name) for each in earlier)
         unknown = any(each.description.data_digest is None for each in same.ledgers)
         counted = " (ledgers without a digest are counted as if they were about the same data)" if unknown else ""
         facts.append(("With earlier ledgers", f"{same.in_words}. Earlier ledgers of the same data: {names}{counted}"))
         reason = f"In the same folder there are earlier ledgers of the same data: {names}. See 'With earlier ledgers'."
         reasons = {ONLY_LEDGER: reason, NOTHING_ELSE: reason}
-    others = [printable(each.path.name) for group in different for each in group.ledgers if each not in same.ledgers]
+    others = [escaped(each.path.name) for group in different for each in group.ledgers if each not in same.ledgers]
     if others:
         facts.append(
             (

@@ -14,6 +14,8 @@ from dp.errors import MissingExtra
 from dp.figures import in_full, rounded_up
 from dp.ledger.ledger import Ledger
 from dp.reporting.assumptions import NOTHING_ELSE
+from dp.reporting.checklist import facts
+from dp.reporting.collect import budget_report
 from dp.reporting.drawing import Chart
 from dp.reporting.page import fill, require_extra
 from dp.reporting.report import BudgetReport
@@ -110,7 +112,7 @@ class RunReport:
         budget = None
         if prepared.config.private:
             with Ledger.open_to_read(folder.ledger) as ledger:
-                budget = _of_this_page(with_earlier(BudgetReport.from_ledger(ledger), folder.ledger), summary)
+                budget = _of_this_page(with_earlier(budget_report(ledger), folder.ledger), summary)
         return cls(
             config=prepared.config,
             summary=summary,
@@ -274,6 +276,7 @@ class RunReport:
         return fill(
             "secagg.reports/report.html.j2",
             run=self,
+            budget_facts=() if self.budget is None else facts(self.budget),
             charts=self._charts() if self.rounds else None,
             shown=self.rounds[-SHOWN_ROUNDS:],
             quantity=quantity,

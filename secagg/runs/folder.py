@@ -15,7 +15,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from dp.checks import harmless
+from dp.checks import printable
 from dp.clipping.adaptive import AdaptiveClip
 from dp.errors import InvalidParameter
 from dp.events import NeighbouringRelation, PrivacyUnit
@@ -109,8 +109,8 @@ class RunFolder:
             unit=unit,
             relation=relation,
             description=Description(
-                run=harmless(self.path.absolute().name) or None,
-                data=harmless(Path(config.dataset).name) or None,
+                run=printable(self.path.absolute().name) or None,
+                data=printable(Path(config.dataset).name) or None,
                 organisation=config.organisation,
                 data_digest=data_digest,
             ),
@@ -335,7 +335,7 @@ class RunFolder:
     def _written_by_another(self) -> str:
         """What to add to the refusal of a checkpoint; nothing where this version wrote it, or it does not tell."""
         try:
-            found = harmless(str(read_arrays(self.path / _CHECKPOINT, ["version"])["version"]))
+            found = printable(str(read_arrays(self.path / _CHECKPOINT, ["version"])["version"]))
         except DataError:
             return ""
         return "" if found == VERSION else f" The checkpoint was written by {SOFTWARE} {found}; this is {VERSION}."

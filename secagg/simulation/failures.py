@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Final
 
-from dp.checks import harmless
+from dp.checks import printable
 from protocols import Role, SecureSum
 from secagg.checks import listed
 from secagg.client_errors import about, in_words
@@ -54,7 +54,7 @@ class Failures:
                 if (named := about(client, error)) is not error:
                     raise named from error.__cause__
                 raise
-            self.reasons[client] = harmless(in_words(error).removeprefix(f"client {client} "))
+            self.reasons[client] = printable(in_words(error).removeprefix(f"client {client} "))
             self._first = self._first or error
 
     def check(self, working: Collection[int]) -> None:

@@ -17,7 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, ClassVar, Final, Self
 
-from dp.checks import harmless
+from dp.checks import printable
 from protocols.errors import ParameterError
 from secagg.errors import SecaggError
 
@@ -165,7 +165,7 @@ class Store(ABC):
             if code in _LOCKED:
                 raise StoreLocked(f"{self._path}: expected to be its only user, found it in use") from None
             kind = StoreCorrupt if code in _CORRUPT else StoreUnavailable
-            reason = harmless(str(error))
+            reason = printable(str(error))
             raise kind(f"{self._path}: cannot be read or written ({reason}); nothing may be answered") from None
         except BaseException:
             self.close()

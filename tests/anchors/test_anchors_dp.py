@@ -24,14 +24,16 @@ from numpy.typing import NDArray
 from scipy import optimize, special, stats
 
 from dp.accounting.guarantee import guarantee
-from dp.calibration.least_noise import calibrate_distributed, calibrate_gaussian, calibrate_skellam
+from dp.calibration.least_noise import calibrate_gaussian, calibrate_noise
 from dp.clipping.clip import clip_l2, l2_norm
 from dp.errors import BudgetExceeded, InvalidParameter, InvalidReservation, TooManyDropped
 from dp.events import DistributedDiscreteGaussianEvent, GaussianEvent, NeighbouringRelation, PrivacyEvent, SkellamEvent
 from dp.ledger.ledger import Ledger
 from dp.noise.distributed import DistributedDiscreteGaussian, DistributedSkellam, LatticeNoise
 from dp.noise.removal import RemovableSkellam
-from dp.reporting.report import BudgetReport
+from dp.reporting.collect import budget_report
+from dp.reporting.document import as_json
+from dp.reporting.page import as_html
 from protocols import SecAgg, TooFewSurvivors
 from secagg.aggregation.encoding import Encoding, Weighting
 from secagg.aggregation.mean import SecureMean
@@ -232,8 +234,10 @@ def exact_epsilon(multiplier: float, delta: float) -> float:
 def test_noise_is_enough_for_every_epsilon_also_above_one(epsilon: float) -> None:
     """Where the textbook's sigma = sqrt(2 ln(1.25 / delta)) / epsilon is too little once epsilon is large."""
     lattice: dict[str, Any] = {"l2_sensitivity": 1000.0, "dimension": 10, "minimum_contributors": 10}
-    for calibrate in (calibrate_distributed, calibrate_skellam):
-        mechanism = calibrate(epsilon=epsilon, delta=DELTA, releases=1, **lattice)
+    kinds: tuple[type[DistributedDiscreteGaussian | DistributedSkellam], ...]
+    kinds = (DistributedDiscreteGaussian, DistributedSkellam)
+    for kind in kinds:
+        mechanism = calibrate_noise(kind, epsilon=epsilon, delta=DELTA, releases=1, **lattice)
         assert exact_delta(mechanism.noise_multiplier, epsilon) <= DELTA
     assert exact_delta(calibrate_gaussian(epsilon=epsilon, delta=DELTA, releases=1), epsilon) <= DELTA
     textbook = math.sqrt(2 * math.log(1.25 / DELTA)) / epsilon
@@ -458,14 +462,14 @@ def test_report_discloses_the_guarantee_and_every_release_for_machines_and_peopl
         for number in range(2):
             reservation = ledger.reserve(SKELLAM.event, f"round {number}")
             ledger.commit(reservation, contributors=160, realised=SKELLAM.realised(160))
-        report, spent = BudgetReport.from_ledger(ledger), ledger.spent()
-    document = json.loads(report.as_json())
+        report, spent = budget_report(ledger), ledger.spent()
+    document = json.loads(as_json(report))
     assert document["budget"]["epsilon"] == 8.0
     assert document["spent"]["epsilon"] == spent.epsilon
     assert (document["spent"]["relation"], document["spent"]["unit"]) == ("zero-out", "client")
     assert [release["label"] for release in document["releases"]] == ["round 0", "round 1"]
     assert document["assumptions"]
-    page = report.as_html()
+    page = as_html(report)
     assert html.escape(report.statement) in page
     for words in ("round 0", "round 1", "zero-out", report.head):
         assert words in page

@@ -59,7 +59,7 @@ def malformed(data: bytes, most: int) -> Iterator[tuple[str, bytes]]:
         "fractional round": [version, digest, float(number), raw],
         "no body": [version, digest, number],
         "five fields": [version, digest, number, raw, 0],
-        "map": {"version": version, "digest": digest, "round": number, "body": raw},
+        "map": {"version": version, "digest": digest, "step": number, "body": raw},
         "one more field in the body": [version, digest, number, [*body, 0]],
         "fields as text": [version, digest, number, ["x" for _ in body] or ["x"]],
         "fields as null": [version, digest, number, [None for _ in body] or [None]],

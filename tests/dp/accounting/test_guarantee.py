@@ -5,8 +5,9 @@ import msgspec
 import numpy as np
 import pytest
 
-from dp.accounting.guarantee import check_delta, guarantee, is_within, subsampled_gaussian_epsilon
+from dp.accounting.guarantee import guarantee, is_within, subsampled_gaussian_epsilon
 from dp.accounting.renyi import HIGHEST_AMPLIFIED_ORDER, ORDERS, renyi_divergences
+from dp.checks import check_delta
 from dp.errors import IncompatibleEvent, InvalidParameter
 from dp.events import (
     DistributedDiscreteGaussianEvent,
@@ -59,7 +60,7 @@ def test_epsilon_lies_between_the_exact_one_and_the_textbook_bound(multiplier: f
     rho = 1 / (2 * multiplier**2)
     assert spent.epsilon == spent.pld_epsilon < spent.rdp_epsilon <= rho + 2 * math.sqrt(rho * math.log(1 / delta))
     assert balle_wang_delta(0.75 * spent.rdp_epsilon, multiplier) > delta
-    assert not spent.order_at_edge
+    assert not spent.renyi.order_at_edge
     assert spent.accountant.startswith("exact")
 
 
@@ -134,9 +135,9 @@ def test_subsampled_gaussian_reaches_the_published_figures(
         sampling=sampling, noise_multiplier=noise_multiplier, rounds=rounds, delta=1e-6
     )
     assert found.accountant.endswith("on a grid of 0.0001")
-    assert found.subsampling == ("binomial expansion at integer orders",)
-    assert not found.order_at_edge
-    assert found.infinite_orders == 0
+    assert found.renyi.subsampling == ("binomial expansion at integer orders",)
+    assert not found.renyi.order_at_edge
+    assert found.renyi.infinite_orders == 0
 
 
 def test_subsampled_gaussian_is_tight_where_the_losses_are_small() -> None:
@@ -186,18 +187,18 @@ def test_sampled_lattice_noise_is_accounted_by_renyi_and_costs_less_than_all_of_
     whole = guarantee({event.event: 500}, delta=1e-5, relation=ADD_OR_REMOVE)
     assert found.pld_epsilon is None
     assert found.epsilon < whole.epsilon / 10
-    assert found.subsampling
-    assert not whole.subsampling
+    assert found.renyi.subsampling
+    assert not whole.renyi.subsampling
 
 
 def test_order_above_the_last_that_sampling_is_accounted_at_is_reported_as_an_edge() -> None:
     wide = msgspec.structs.replace(sampled_lattice(0.5).event, variance=1e12)
     found = guarantee({PoissonSampledEvent(sampling_rate=0.5, event=wide): 1}, delta=1e-6, relation=ADD_OR_REMOVE)
-    assert found.order >= HIGHEST_AMPLIFIED_ORDER
-    assert found.order_at_edge
+    assert found.renyi.order >= HIGHEST_AMPLIFIED_ORDER
+    assert found.renyi.order_at_edge
     whole = guarantee({wide: 1}, delta=1e-6, relation=ADD_OR_REMOVE)
     assert found.epsilon <= whole.epsilon
-    assert not whole.order_at_edge
+    assert not whole.renyi.order_at_edge
 
 
 WITHIN: Final[list[tuple[dict[PrivacyEvent, int], NeighbouringRelation]]] = [
@@ -237,15 +238,15 @@ def test_is_within_refuses_what_the_guarantee_refuses() -> None:
 def test_nothing_released_costs_nothing() -> None:
     spent = guarantee({}, delta=1e-5)
     assert spent.epsilon == 0
-    assert not spent.order_at_edge
+    assert not spent.renyi.order_at_edge
     assert guarantee({GaussianEvent(noise_multiplier=1.0): 0}, delta=1e-5).epsilon == 0
 
 
 @pytest.mark.parametrize(("multiplier", "delta"), [(1e-6, 1e-3), (1e8, 1e-300)])
 def test_best_order_at_an_end_of_the_grid_is_reported(multiplier: float, delta: float) -> None:
     spent = guarantee({GaussianEvent(noise_multiplier=multiplier): 1}, delta=delta)
-    assert spent.order_at_edge
-    assert spent.order in (ORDERS[0], ORDERS[-1])
+    assert spent.renyi.order_at_edge
+    assert spent.renyi.order in (ORDERS[0], ORDERS[-1])
 
 
 def test_mixing_relations_is_refused() -> None:

@@ -11,7 +11,8 @@ import pytest
 from dp_accounting.pld import privacy_loss_distribution
 
 from dp.accounting.discretisation import discretised
-from dp.accounting.privacy_loss import gaussian_epsilon, loss_epsilon, why_not
+from dp.accounting.privacy_loss import gaussian_epsilon, loss_epsilon
+from dp.accounting.privacy_loss_accountant import PrivacyLossAccountant
 from dp.errors import InvalidParameter
 from dp.events import GaussianEvent, NeighbouringRelation, PoissonSampledEvent, PrivacyEvent, SkellamEvent
 
@@ -101,8 +102,8 @@ LATTICE: Final = SkellamEvent(variance=4.0, contributors=1, l2_sensitivity=1.0, 
         ({sampled(0.1, 1.0 + part / 100): 1 for part in range(17)}, "more than 16 different"),
     ],
 )
-def test_why_not_names_the_reason(events: Any, reason: str) -> None:
-    found = why_not(events)
+def test_unsupported_reason_names_the_reason(events: Any, reason: str) -> None:
+    found = PrivacyLossAccountant().unsupported_reason(events, 1e-6)
     assert found is not None
     assert reason in found
 
@@ -113,9 +114,9 @@ def test_loss_epsilon_refuses_other_noise(events: Any) -> None:
         loss_epsilon(events, delta=1e-6)
 
 
-def test_why_not_has_nothing_against_gaussian_noise() -> None:
-    assert why_not({gaussian(1e-30): 2**53, sampled(1.0, 1e30): 1}) is None
-    assert why_not({gaussian(1.0): 1, sampled(0.1, 1.0): 2**53}) is None
+def test_no_unsupported_reason_for_gaussian_noise() -> None:
+    assert PrivacyLossAccountant().unsupported_reason({gaussian(1e-30): 2**53, sampled(1.0, 1e30): 1}, 1e-6) is None
+    assert PrivacyLossAccountant().unsupported_reason({gaussian(1.0): 1, sampled(0.1, 1.0): 2**53}, 1e-6) is None
 
 
 @pytest.mark.parametrize("delta", [1e-3, 1e-9, 1e-15])

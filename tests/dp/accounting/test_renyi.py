@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from dp.accounting.amplification import SubsamplingBound
 from dp.accounting.renyi import HIGHEST_AMPLIFIED_ORDER, ORDERS, inflation, renyi_divergences, subsampling_bound
-from dp.calibration.least_noise import calibrate_distributed, calibrate_gaussian
+from dp.calibration.least_noise import calibrate_gaussian, calibrate_noise
 from dp.events import (
     DistributedDiscreteGaussianEvent,
     GaussianEvent,
@@ -23,6 +23,7 @@ from dp.events import (
     RepeatedEvent,
     SkellamEvent,
 )
+from dp.noise.distributed import DistributedDiscreteGaussian
 
 SUMS: Final = [
     (0.5, 2, 1),
@@ -278,5 +279,7 @@ def test_a_small_epsilon_of_sampled_lattice_noise_is_bounded_at_high_orders() ->
     relation = NeighbouringRelation.ADD_OR_REMOVE_ONE
     budget: dict[str, Any] = {"epsilon": 1e-3, "delta": 1e-6, "releases": 1000, "relation": relation}
     budget |= {"sampling_rate": 0.01}
-    found = calibrate_distributed(**budget, l2_sensitivity=100.0, dimension=16, minimum_contributors=100)
+    found = calibrate_noise(
+        DistributedDiscreteGaussian, **budget, l2_sensitivity=100.0, dimension=16, minimum_contributors=100
+    )
     assert found.noise_multiplier < 1.2 * calibrate_gaussian(**budget)

@@ -8,15 +8,15 @@ import pytest
 from dp.accounting.guarantee import guarantee, is_within
 from dp.accounting.privacy_loss import gaussian_epsilon
 from dp.calibration.least_noise import (
-    calibrate_distributed,
     calibrate_gaussian,
-    calibrate_skellam,
+    calibrate_noise,
     least_noise,
     renyi_noise_multiplier,
 )
-from dp.calibration.release_target import Target
+from dp.calibration.release_target import ReleaseTarget
 from dp.errors import IncompatibleEvent, InfeasibleTarget, InvalidParameter, LatticeTooCoarse
 from dp.events import GaussianEvent, NeighbouringRelation, PoissonSampledEvent, PrivacyEvent
+from dp.noise.distributed import DistributedDiscreteGaussian, DistributedSkellam
 
 TARGET: dict[str, Any] = {
     "epsilon": 8.0,
@@ -34,12 +34,12 @@ BUDGETS = [(0.1, 1e-9, 1), (1.0, 1e-6, 100), (8.0, 1e-3, 30)]
 
 @pytest.mark.parametrize("sampling", [{}, SAMPLED])
 @pytest.mark.parametrize(("epsilon", "delta", "releases"), BUDGETS)
-def test_calibrate_distributed_finds_the_least_noise(
+def test_calibrate_noise_finds_the_least_discrete_gaussian(
     epsilon: float, delta: float, releases: int, sampling: dict[str, Any]
 ) -> None:
     budget: dict[str, Any] = {"epsilon": epsilon, "delta": delta, "releases": releases}
-    found = calibrate_distributed(**TARGET | budget | sampling)
-    target = Target(**budget | {"relation": NeighbouringRelation.ZERO_OUT, "sampling_rate": 1.0} | sampling)
+    found = calibrate_noise(DistributedDiscreteGaussian, **TARGET | budget | sampling)
+    target = ReleaseTarget(**budget | {"relation": NeighbouringRelation.ZERO_OUT, "sampling_rate": 1.0} | sampling)
     assert target.spent(found.event) <= epsilon
     less = dataclasses.replace(found, local_sigma=found.local_sigma * (1 - 1.1e-5))
     assert target.spent(less.event) > epsilon
@@ -47,34 +47,37 @@ def test_calibrate_distributed_finds_the_least_noise(
 
 @pytest.mark.parametrize("sampling", [{}, SAMPLED])
 @pytest.mark.parametrize(("epsilon", "delta", "releases"), BUDGETS)
-def test_calibrate_skellam_finds_the_least_noise(
+def test_calibrate_noise_finds_the_least_skellam(
     epsilon: float, delta: float, releases: int, sampling: dict[str, Any]
 ) -> None:
     budget: dict[str, Any] = {"epsilon": epsilon, "delta": delta, "releases": releases}
-    found = calibrate_skellam(**TARGET | budget | sampling)
-    target = Target(**budget | {"relation": NeighbouringRelation.ZERO_OUT, "sampling_rate": 1.0} | sampling)
+    found = calibrate_noise(DistributedSkellam, **TARGET | budget | sampling)
+    target = ReleaseTarget(**budget | {"relation": NeighbouringRelation.ZERO_OUT, "sampling_rate": 1.0} | sampling)
     assert target.spent(found.event) <= epsilon
     less = dataclasses.replace(found, local_variance=found.local_variance * (1 - 1.1e-5))
     assert target.spent(less.event) > epsilon
 
 
-def test_calibrate_distributed_is_what_the_ledger_accounts() -> None:
-    found = calibrate_distributed(**TARGET)
+def test_calibrate_noise_is_what_the_ledger_accounts() -> None:
+    found = calibrate_noise(DistributedDiscreteGaussian, **TARGET)
     assert guarantee({found.event: 30}, delta=1e-3).epsilon <= 8.0
 
 
 @pytest.mark.parametrize("sampling", [{}, SAMPLED])
-def test_calibrate_distributed_matches_the_continuous_gaussian_on_a_fine_lattice(sampling: dict[str, Any]) -> None:
-    found = calibrate_distributed(**TARGET | sampling)
+def test_calibrate_noise_matches_the_continuous_gaussian_on_a_fine_lattice(sampling: dict[str, Any]) -> None:
+    found = calibrate_noise(DistributedDiscreteGaussian, **TARGET | sampling)
     budget: dict[str, Any] = {"epsilon": 8.0, "delta": 1e-3, "releases": 30}
-    target = Target(**budget | {"relation": NeighbouringRelation.ZERO_OUT, "sampling_rate": 1.0} | sampling)
+    target = ReleaseTarget(**budget | {"relation": NeighbouringRelation.ZERO_OUT, "sampling_rate": 1.0} | sampling)
     assert found.noise_multiplier == pytest.approx(renyi_noise_multiplier(target), rel=2e-5)
 
 
-def test_calibrate_skellam_needs_as_little_as_the_discrete_gaussian_on_a_fine_lattice() -> None:
+def test_skellam_needs_as_little_as_the_discrete_gaussian_on_a_fine_lattice() -> None:
     # Sampled, both are accounted at integer orders alone; Skellam noise always is.
     fine = TARGET | SAMPLED | {"l2_sensitivity": 100_000.0}
-    gaussian, skellam = calibrate_distributed(**fine), calibrate_skellam(**fine)
+    gaussian, skellam = (
+        calibrate_noise(DistributedDiscreteGaussian, **fine),
+        calibrate_noise(DistributedSkellam, **fine),
+    )
     assert skellam.noise_multiplier == pytest.approx(gaussian.noise_multiplier, rel=2e-5)
 
 
@@ -88,46 +91,46 @@ COUNTS: dict[str, Any] = {
 }
 
 
-def test_calibrate_distributed_refuses_a_lattice_too_coarse_for_its_noise_and_names_the_scale() -> None:
+def test_calibrate_noise_refuses_a_lattice_too_coarse_for_its_noise_and_names_the_scale() -> None:
     """The least share on unscaled counts is a noise multiplier of 58.3, where 3.51 is enough."""
     with pytest.raises(LatticeTooCoarse, match="Multiply the values and l2_sensitivity by 17") as caught:
-        calibrate_distributed(**COUNTS)
+        calibrate_noise(DistributedDiscreteGaussian, **COUNTS)
     assert caught.value.scale == 17
     assert pickle.loads(pickle.dumps(caught.value)).scale == 17
-    found = calibrate_distributed(**COUNTS | {"l2_sensitivity": 17.0})
+    found = calibrate_noise(DistributedDiscreteGaussian, **COUNTS | {"l2_sensitivity": 17.0})
     assert found.noise_multiplier == pytest.approx(3.508, rel=1e-3)
     with pytest.raises(LatticeTooCoarse) as caught:
-        calibrate_distributed(**COUNTS | {"l2_sensitivity": 16.0})
+        calibrate_noise(DistributedDiscreteGaussian, **COUNTS | {"l2_sensitivity": 16.0})
     assert caught.value.scale == 2
 
 
 @pytest.mark.parametrize("sampling", [{}, SAMPLED])
 @pytest.mark.parametrize(
-    ("calibrate", "contributors"),
-    [(calibrate_distributed, 200), (calibrate_distributed, 2**50), (calibrate_skellam, 2**50)],
+    ("mechanism", "contributors"),
+    [(DistributedDiscreteGaussian, 200), (DistributedDiscreteGaussian, 2**50), (DistributedSkellam, 2**50)],
 )
 def test_a_lattice_is_never_so_coarse_that_noise_is_inflated(
-    calibrate: Any, contributors: int, sampling: dict[str, Any]
+    mechanism: Any, contributors: int, sampling: dict[str, Any]
 ) -> None:
     coarse = TARGET | sampling | {"l2_sensitivity": 0.25, "minimum_contributors": contributors}
     with pytest.raises(LatticeTooCoarse) as caught:
-        calibrate(**coarse)
-    found = calibrate(**coarse | {"l2_sensitivity": 0.25 * caught.value.scale})
+        calibrate_noise(mechanism, **coarse)
+    found = calibrate_noise(mechanism, **coarse | {"l2_sensitivity": 0.25 * caught.value.scale})
     budget = {name: coarse[name] for name in ("epsilon", "delta", "releases")}
-    target = Target(**budget | {"relation": NeighbouringRelation.ZERO_OUT, "sampling_rate": 1.0} | sampling)
+    target = ReleaseTarget(**budget | {"relation": NeighbouringRelation.ZERO_OUT, "sampling_rate": 1.0} | sampling)
     assert 0.99 * target.epsilon < target.spent(found.event) <= target.epsilon
 
 
-@pytest.mark.parametrize("calibrate", [calibrate_distributed, calibrate_skellam])
-def test_calibrate_lattice_noise_names_what_would_do(calibrate: Any) -> None:
+@pytest.mark.parametrize("mechanism", [DistributedDiscreteGaussian, DistributedSkellam])
+def test_calibrate_lattice_noise_names_what_would_do(mechanism: Any) -> None:
     with pytest.raises(InfeasibleTarget, match=r"coarser lattice .*fewer releases, more contributors or a larger"):
-        calibrate(**TARGET | {"l2_sensitivity": 1e15})
+        calibrate_noise(mechanism, **TARGET | {"l2_sensitivity": 1e15})
 
 
-@pytest.mark.parametrize("calibrate", [calibrate_distributed, calibrate_skellam])
-def test_calibrate_lattice_noise_refuses_sampling_where_the_sample_is_public(calibrate: Any) -> None:
+@pytest.mark.parametrize("mechanism", [DistributedDiscreteGaussian, DistributedSkellam])
+def test_calibrate_lattice_noise_refuses_sampling_where_the_sample_is_public(mechanism: Any) -> None:
     with pytest.raises(IncompatibleEvent, match="sampling hides who takes part"):
-        calibrate(**TARGET | {"sampling_rate": 0.5})
+        calibrate_noise(mechanism, **TARGET | {"sampling_rate": 0.5})
 
 
 def gaussian_events(multiplier: float, releases: int, rate: float = 1.0) -> dict[PrivacyEvent, int]:
@@ -164,7 +167,7 @@ def test_calibrate_gaussian_goes_by_renyi_where_nothing_else_applies() -> None:
     relation = NeighbouringRelation.ADD_OR_REMOVE_ONE
     budget: dict[str, Any] = {"epsilon": 1.0, "delta": 1e-25, "releases": 1000} | SAMPLED
     found = calibrate_gaussian(**budget)
-    assert found == pytest.approx(renyi_noise_multiplier(Target(**budget)), rel=1e-5)
+    assert found == pytest.approx(renyi_noise_multiplier(ReleaseTarget(**budget)), rel=1e-5)
     spent = guarantee(gaussian_events(found, 1000, 0.05), delta=1e-25, relation=relation)
     assert spent.pld_epsilon == math.inf
     assert spent.epsilon <= 1.0
@@ -205,7 +208,7 @@ def test_calibrate_gaussian_refuses_sampling_where_the_sample_is_public() -> Non
 @pytest.mark.parametrize("multiplier", [0.001, 0.05, 3.0, 1e6])
 def test_target_accounts_continuous_noise_as_lattice_noise(multiplier: float, sampling_rate: float) -> None:
     budget: dict[str, Any] = {"epsilon": 1.0, "delta": 1e-6, "releases": 1}
-    target = Target(**budget | SAMPLED | {"sampling_rate": sampling_rate})
+    target = ReleaseTarget(**budget | SAMPLED | {"sampling_rate": sampling_rate})
     total = guarantee(gaussian_events(multiplier, 1, sampling_rate), delta=1e-6, relation=target.relation)
     assert target.renyi_spent(multiplier) == pytest.approx(total.rdp_epsilon, rel=1e-9)
 
@@ -231,7 +234,7 @@ def test_least_noise_at_the_ends() -> None:
     assert least_noise(lambda noise: 1 / noise, epsilon=1 / 3.0, lowest=2.0, highest=3.0, start=2.5) == 3.0
 
 
-@pytest.mark.parametrize("calibrate", [calibrate_distributed, calibrate_skellam])
+@pytest.mark.parametrize("mechanism", [DistributedDiscreteGaussian, DistributedSkellam])
 @pytest.mark.parametrize(
     "changes",
     [
@@ -255,9 +258,9 @@ def test_least_noise_at_the_ends() -> None:
         {"relation": "zero-out"},
     ],
 )
-def test_calibrate_lattice_noise_refuses_parameters(changes: dict[str, Any], calibrate: Any) -> None:
+def test_calibrate_lattice_noise_refuses_parameters(changes: dict[str, Any], mechanism: Any) -> None:
     with pytest.raises(InvalidParameter, match=next(iter(changes))):
-        calibrate(**TARGET | changes)
+        calibrate_noise(mechanism, **TARGET | changes)
 
 
 @pytest.mark.parametrize(
@@ -297,3 +300,8 @@ def test_calibration_for_a_boundless_epsilon_ends() -> None:
         sampling_rate=1e-12,
     )
     assert noise == 1e-3
+
+
+def test_calibrate_noise_refuses_what_is_no_distributed_mechanism() -> None:
+    with pytest.raises(InvalidParameter, match="mechanism: expected the class DistributedDiscreteGaussian or"):
+        calibrate_noise(float, **TARGET)  # type: ignore[type-var]

@@ -6,11 +6,11 @@ import pytest
 
 from dp.accounting.guarantee import guarantee
 from dp.accounting.privacy_loss import gaussian_epsilon
-from dp.calibration.least_noise import calibrate_distributed, renyi_noise_multiplier
+from dp.calibration.least_noise import calibrate_noise, renyi_noise_multiplier
 from dp.calibration.modular import ModularPlan, plan_modulus, rounded_norm
 from dp.errors import InfeasibleTarget, InvalidParameter
 from dp.events import DistributedDiscreteGaussianEvent, NeighbouringRelation, PoissonSampledEvent, SkellamEvent
-from dp.noise.distributed import LatticeNoise
+from dp.noise.distributed import DistributedDiscreteGaussian, LatticeNoise
 
 SETTING: dict[str, Any] = {
     "bits": 16,
@@ -105,7 +105,8 @@ def test_plan_modulus_has_room_for_the_rounding() -> None:
 def test_plan_modulus_chooses_the_finest_lattice() -> None:
     plan = plan_modulus(**SETTING)
     finer = 0.9999 * plan.granularity
-    needed = calibrate_distributed(
+    needed = calibrate_noise(
+        DistributedDiscreteGaussian,
         epsilon=plan.target.epsilon,
         delta=plan.target.delta,
         releases=plan.target.releases,

@@ -11,9 +11,13 @@ import pytest
 from dp.accounting.guarantee import guarantee
 from dp.errors import DpError, LedgerCorrupt, LedgerError, LedgerUnavailable
 from dp.events import GaussianEvent, RepeatedEvent
-from dp.ledger.chain import ChainFile
+from dp.figures import rounded_up
 from dp.ledger.ledger import Ledger
-from dp.reporting.report import BudgetReport, rounded_up
+from dp.ledger.sqlite_log import SqliteLog
+from dp.reporting.collect import budget_report
+from dp.reporting.document import as_json
+from dp.reporting.page import as_html
+from dp.reporting.text import as_text
 from tests.support.ledgers import EVENT, create
 
 
@@ -94,14 +98,14 @@ def test_damaged_bytes_never_change_what_is_read(filled: Path, path: Path) -> No
 
 def rebuilt(path: Path, bodies: list[bytes]) -> Path:
     """Write a ledger file whose chain verifies, whatever its records say."""
-    with ChainFile.create(path, bodies[0]) as chain:
+    with SqliteLog.create(path, bodies[0]) as chain:
         for body in bodies[1:]:
             chain.append(body)
     return path
 
 
 def test_records_that_contradict_each_other_are_refused(filled: Path, tmp_path: Path) -> None:
-    with ChainFile.open(filled, writable=False) as chain:
+    with SqliteLog.open(filled, writable=False) as chain:
         budget, reservation, commitment, *_ = chain.bodies
     low = msgspec.json.encode(msgspec.json.decode(commitment) | {"contributors": 3})
     unknown = msgspec.json.encode(msgspec.json.decode(reservation) | {"surprise": 1})
@@ -181,17 +185,17 @@ def test_extreme_ledgers_are_reported(
         altered(reservation, event=event | changes | {"relation": relation}, time_s=5e-324),
     ]
     with Ledger.open_to_read(rebuilt(tmp_path / "extreme", bodies)) as ledger:
-        report = BudgetReport.from_ledger(ledger)
-    assert rounded_up(report.spent.epsilon) in report.as_text()
-    assert msgspec.json.decode(report.as_json())["spent"]["epsilon"] == report.spent.epsilon
-    assert "9999-12-31 23:59:59 UTC" in report.as_html()
+        report = budget_report(ledger)
+    assert rounded_up(report.spent.epsilon) in as_text(report)
+    assert msgspec.json.decode(as_json(report))["spent"]["epsilon"] == report.spent.epsilon
+    assert "9999-12-31 23:59:59 UTC" in as_html(report)
 
 
 def hostile_bodies(folder: Path) -> tuple[bytes, bytes, bytes]:
     """Return the records of a ledger with one committed release, to be altered."""
     with create(folder / "honest") as ledger:
         ledger.commit(ledger.reserve(EVENT, "x"), contributors=100)
-    with ChainFile.open(folder / "honest", writable=False) as chain:
+    with SqliteLog.open(folder / "honest", writable=False) as chain:
         budget, reservation, commitment = chain.bodies
     return budget, reservation, commitment
 

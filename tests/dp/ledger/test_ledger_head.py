@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from dp.errors import InvalidParameter, LedgerClock, LedgerCorrupt, LedgerStale
-from dp.ledger.chain import ChainFile
 from dp.ledger.ledger import Ledger
+from dp.ledger.sqlite_log import SqliteLog
 from tests.support.ledgers import EVENT, create
 
 Opening = Callable[..., Ledger]
@@ -67,9 +67,9 @@ def test_older_copy_is_refused_by_the_head(path: Path, tmp_path: Path, opening: 
 @both_openings
 def test_rebuilt_file_is_refused_by_the_head(path: Path, tmp_path: Path, opening: Opening) -> None:
     head = heads_of(path)[-1]
-    with ChainFile.open(path, writable=False) as chain:
+    with SqliteLog.open(path, writable=False) as chain:
         budget, first, *others = chain.bodies
-    with ChainFile.create(tmp_path / "rebuilt", budget) as chain:
+    with SqliteLog.create(tmp_path / "rebuilt", budget) as chain:
         for body in (first.replace(b'"one"', b'"One"'), *others):
             chain.append(body)
     opening(tmp_path / "rebuilt").close()
@@ -141,9 +141,9 @@ def test_clock_behind_the_file_is_refused_until_it_is_set_right(path: Path) -> N
 
 def test_times_of_earlier_versions_are_read_in_any_order(path: Path, tmp_path: Path) -> None:
     heads_of(path)
-    with ChainFile.open(path, writable=False) as chain:
+    with SqliteLog.open(path, writable=False) as chain:
         bodies = chain.bodies
-    with ChainFile.create(tmp_path / "earlier", bodies[0]) as chain:
+    with SqliteLog.create(tmp_path / "earlier", bodies[0]) as chain:
         for body in bodies[1:]:
             chain.append(body.replace(b'"time_s":1001.0', b'"time_s":9001.0'))
     with Ledger.open(tmp_path / "earlier", clock=Hand(1005.0)) as ledger:

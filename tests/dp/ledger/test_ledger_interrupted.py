@@ -19,7 +19,8 @@ class Interrupting:
     def __call__(self, frame: FrameType, event: str, argument: object) -> "Interrupting | None":
         if Path(frame.f_code.co_filename).parts[-2:] not in {
             ("ledger", "ledger.py"),
-            ("ledger", "chain.py"),
+            ("ledger", "log.py"),
+            ("ledger", "sqlite_log.py"),
             ("ledger", "account.py"),
         }:
             return None

@@ -12,7 +12,7 @@ import pytest
 
 from dp.errors import LedgerStale, LedgerUnavailable
 from dp.ledger.ledger import Ledger
-from dp.reporting.report import BudgetReport
+from dp.reporting.collect import budget_report
 from tests.support.ledgers import EVENT, create
 
 REPOSITORY = Path(__file__).parents[3]
@@ -38,7 +38,7 @@ def test_process_reads_the_ledger_that_it_writes(path: Path) -> None:
         link = path.with_name("link")
         link.symlink_to(path)
         with Ledger.open_to_read(link, head=ledger.head) as read:
-            assert BudgetReport.from_ledger(read) == BudgetReport.from_ledger(ledger)
+            assert budget_report(read) == budget_report(ledger)
         assert ledger.reserve(EVENT, "two") == 2
     assert labels(path) == ["one", "two"]
 

@@ -20,11 +20,11 @@ from dp.events import (
     RepeatedEvent,
     SkellamEvent,
 )
-from dp.ledger.chain import ChainFile
 from dp.ledger.ledger import Ledger
 from dp.ledger.realised import check_cost, check_noise
+from dp.ledger.sqlite_log import SqliteLog
 from dp.reporting.assumptions import State
-from dp.reporting.report import BudgetReport
+from dp.reporting.collect import budget_report
 from tests.dp.ledger.test_ledger_damaged import altered, rebuilt
 from tests.support.ledgers import EVENT, ticks
 
@@ -207,7 +207,7 @@ def test_accepted_events_never_cost_more() -> None:
 def test_file_with_thinner_noise_is_refused(tmp_path: Path) -> None:
     with ledger_of(tmp_path / "honest", EVENT) as ledger:
         ledger.commit(1, contributors=120, realised=EVENT)
-    with ChainFile.open(tmp_path / "honest", writable=False) as chain:
+    with SqliteLog.open(tmp_path / "honest", writable=False) as chain:
         budget, reservation, commitment = chain.bodies
     for name, realised in [
         ("thinner", {"type": "distributed-discrete-gaussian", "local_sigma": 19.0}),
@@ -230,7 +230,7 @@ def test_file_with_thinner_noise_is_refused(tmp_path: Path) -> None:
 def test_file_with_other_noise_than_gaussian_is_refused(tmp_path: Path) -> None:
     with ledger_of(tmp_path / "honest", gaussian()) as ledger:
         ledger.commit(1, contributors=120, realised=gaussian())
-    with ChainFile.open(tmp_path / "honest", writable=False) as chain:
+    with SqliteLog.open(tmp_path / "honest", writable=False) as chain:
         budget, reservation, commitment = chain.bodies
     for index, realised in enumerate([skellam(10**9), repeated(gaussian(9.0), 2)]):
         body = altered(commitment, realised=msgspec.to_builtins(realised))
@@ -246,13 +246,13 @@ def test_realised_events_that_cost_more_are_told_of(tmp_path: Path) -> None:
         for one, other in zip(reserved, realised, strict=True):
             ledger.commit(ledger.reserve(one, "x"), contributors=120, realised=other)
         assert ledger.unsupported_realised() == ()
-    with ChainFile.open(tmp_path / "honest", writable=False) as chain:
+    with SqliteLog.open(tmp_path / "honest", writable=False) as chain:
         budget, *bodies = chain.bodies
     bodies[3] = altered(bodies[3], realised=msgspec.to_builtins(repeated(discrete(20.1), 2)))
     bodies[7] = altered(bodies[7], realised=msgspec.to_builtins(gaussian(1e-3)))
     with Ledger.open_to_read(rebuilt(tmp_path / "forged", [budget, *bodies])) as ledger:
         assert ledger.unsupported_realised() == (2, 4)
-        report = BudgetReport.from_ledger(ledger)
+        report = budget_report(ledger)
     found = {assumption.text: assumption for assumption in report.assumptions}
     said = found[
         "At least one record describes a release that may cost more than was reserved (less noise, more sensitivity, "

@@ -9,7 +9,6 @@ import pytest
 
 from dp.errors import InvalidParameter
 from dp.events import DistributedDiscreteGaussianEvent, GaussianEvent, Trust
-from dp.ledger.chain import ChainFile
 from dp.ledger.description import Description
 from dp.ledger.ledger import Ledger
 from dp.ledger.records import (
@@ -23,8 +22,14 @@ from dp.ledger.records import (
     Detail,
     Reservation,
 )
+from dp.ledger.sqlite_log import SqliteLog
 from dp.reporting.assumptions import NOTHING_ELSE, ONLY_LEDGER, State
+from dp.reporting.checklist import facts
+from dp.reporting.collect import budget_report
+from dp.reporting.document import as_json
+from dp.reporting.page import as_html
 from dp.reporting.report import BudgetReport
+from dp.reporting.text import as_text
 from dp.version import SOFTWARE, VERSION
 from tests.support.ledgers import EVENT, create
 
@@ -42,19 +47,19 @@ def forged(path: Path, *, epsilon: float, thinner: bool) -> BudgetReport:
     with create(path.with_name("honest"), epsilon=epsilon) as ledger:
         budget = ledger.budget
     event = GaussianEvent(noise_multiplier=1e-3) if thinner else EVENT
-    with ChainFile.create(path, msgspec.json.encode(budget)) as chain:
+    with SqliteLog.create(path, msgspec.json.encode(budget)) as chain:
         chain.append(msgspec.json.encode(Reservation(number=1, label="one", event=EVENT, time_s=2000.0)))
         committed = Commitment(number=1, contributors=100, details={}, time_s=2000.0, realised=event)
         chain.append(msgspec.json.encode(committed))
     with Ledger.open_to_read(path) as ledger:
-        return BudgetReport.from_ledger(ledger)
+        return budget_report(ledger)
 
 
 def reported(path: Path, *details: Mapping[str, Detail]) -> BudgetReport:
     with create(path) as ledger:
         for one in details:
             ledger.commit(ledger.reserve(EVENT, "x"), contributors=120, details=one)
-        return BudgetReport.from_ledger(ledger)
+        return budget_report(ledger)
 
 
 @pytest.mark.parametrize(
@@ -82,15 +87,15 @@ def test_failed_condition_comes_first_and_is_in_the_headline(
     assert [assumption.state for assumption in report.assumptions] == sorted(
         (assumption.state for assumption in report.assumptions), key=list(State).index
     )
-    text = report.as_text(width=1000)
+    text = as_text(report, width=1000)
     assert text.startswith("Privacy budget: 1 condition of this guarantee FAILED\n")
     assert f"Assumptions: FAILED\n  - {words}\n" in text
     assert words not in text.split("Assumptions: verified")[1]
-    found = json.loads(report.as_json())
+    found = json.loads(as_json(report))
     assert found["failed"] == [words]
     assert (found["assumptions"][0]["state"], found["assumptions"][0]["verified"]) == ("failed", False)
     assert "FAILED" in found["statement"]
-    page = report.as_html()
+    page = as_html(report)
     assert "<h1>Privacy budget report: " in page.replace("\n", " ")
     assert '<span class="badge failed">FAILED</span>' in page
     assert page.index("badge failed") < page.index("badge verified") < page.index("badge declared")
@@ -111,7 +116,7 @@ def test_condition_refuted_from_outside_is_not_declared_any_more(path: Path) -> 
     declared = [assumption.text for assumption in report.assumptions if assumption.state is State.DECLARED]
     assert not {ONLY_LEDGER, NOTHING_ELSE} & set(declared)
     assert 'Not true: "This is the latest copy of the only ledger for these data." There is another.' in (
-        report.as_text(width=1000)
+        as_text(report, width=1000)
     )
 
 
@@ -146,24 +151,24 @@ def test_condition_refuted_from_outside_is_not_declared_any_more(path: Path) -> 
 )
 def test_report_says_how_many_may_collude(path: Path, details: list[dict[str, Detail]], words: str) -> None:
     report = reported(path, *details)
-    assert dict(report.facts)["Colluding clients"] == words
-    assert json.loads(report.as_json())["colluders"] == words
+    assert dict(facts(report))["Colluding clients"] == words
+    assert json.loads(as_json(report))["colluders"] == words
 
 
 def test_report_names_what_the_ledger_records(path: Path) -> None:
     about = Description(run="trial 7", data="hospital.npz", organisation="Clinic & Co", data_digest="ab" * 32)
     with Ledger.create(path, epsilon=8, delta=1e-3, population=300, description=about, clock=lambda: 1e9) as ledger:
         ledger.reserve(EVENT, "x")
-        report = BudgetReport.from_ledger(ledger)
-    facts = dict(report.facts)
-    assert facts["Run"] == "trial 7 (recorded in the ledger when it was made)"
-    assert facts["Data set"].startswith("hospital.npz (recorded")
-    assert facts["Organisation"].startswith("Clinic & Co (recorded")
-    assert facts["Ledger opened"] == facts["Last release reserved"] == "2001-09-09 01:46:40 UTC"
-    assert facts["Software of the ledger"] == facts["Software of this report"] == f"{SOFTWARE} {VERSION}"
-    assert "Clinic &amp; Co (recorded" in report.as_html()
-    assert json.loads(report.as_json())["names"][0]["name"] == "trial 7"
-    assert all("ab" * 32 not in form for form in (report.as_text(), report.as_json(), report.as_html()))
+        report = budget_report(ledger)
+    found = dict(facts(report))
+    assert found["Run"] == "trial 7 (recorded in the ledger when it was made)"
+    assert found["Data set"].startswith("hospital.npz (recorded")
+    assert found["Organisation"].startswith("Clinic & Co (recorded")
+    assert found["Ledger opened"] == found["Last release reserved"] == "2001-09-09 01:46:40 UTC"
+    assert found["Software of the ledger"] == found["Software of this report"] == f"{SOFTWARE} {VERSION}"
+    assert "Clinic &amp; Co (recorded" in as_html(report)
+    assert json.loads(as_json(report))["names"][0]["name"] == "trial 7"
+    assert all("ab" * 32 not in form for form in (as_text(report), as_json(report), as_html(report)))
     with pytest.raises(InvalidParameter, match="run: expected none, since the ledger records 'trial 7'"):
         report.named(run="other")
 
@@ -173,15 +178,15 @@ def test_ledger_of_an_earlier_version_is_read_and_says_what_it_does_not_record(p
         b'{"type":"budget","epsilon":8.0,"delta":0.001,"population":300,"unit":"client","relation":"zero-out",'
         b'"time_s":1000000000.0}'
     )
-    ChainFile.create(path, body).close()
+    SqliteLog.create(path, body).close()
     with Ledger.open(path) as ledger:
         assert ledger.budget == msgspec.json.decode(body, type=Budget)
-        report = BudgetReport.from_ledger(ledger)
+        report = budget_report(ledger)
         ledger.reserve(EVENT, "goes on")
-    facts = dict(report.facts)
-    assert facts["Run"] == "not recorded (the ledger does not say)"
-    assert facts["Software of the ledger"] == "not recorded"
-    given = dict(report.named(run="trial 7", organisation="Clinic").facts)
+    found = dict(facts(report))
+    assert found["Run"] == "not recorded (the ledger does not say)"
+    assert found["Software of the ledger"] == "not recorded"
+    given = dict(facts(report.named(run="trial 7", organisation="Clinic")))
     assert given["Organisation"] == "Clinic (given for this report; the ledger does not say)"
     with pytest.raises(InvalidParameter, match="organisation: expected a text"):
         report.named(organisation="\n")
@@ -198,17 +203,17 @@ def test_small_budget_is_not_shown_as_overspent(path: Path) -> None:
     with create(path, epsilon=1e-9) as ledger:
         ledger.reserve(event, "x")
         assert ledger.spent().epsilon <= 1e-9
-        report = BudgetReport.from_ledger(ledger)
-    spent, of = dict(report.facts)["Epsilon spent"].removesuffix(", by the noise reserved").split(" of ")
+        report = budget_report(ledger)
+    spent, of = dict(facts(report))["Epsilon spent"].removesuffix(", by the noise reserved").split(" of ")
     assert of == "1e-09"
     assert report.spent.epsilon <= float(spent) <= 1e-9
-    page = report.as_html()
-    assert "0.0001" not in dict(report.facts)["Epsilon spent"]
+    page = as_html(report)
+    assert "0.0001" not in dict(facts(report))["Epsilon spent"]
     assert "of 1e-09 spent" in page
 
 
 def test_head_is_on_one_line_of_80_columns(path: Path) -> None:
     report = reported(path, SHARED)
-    (line,) = (line for line in report.as_text(width=80).splitlines() if report.head in line)
+    (line,) = (line for line in as_text(report, width=80).splitlines() if report.head in line)
     assert len(line) <= 80
-    assert f'<dd class="whole">{report.head}</dd>' in report.as_html()
+    assert f'<dd class="whole">{report.head}</dd>' in as_html(report)

@@ -1,13 +1,13 @@
 import itertools
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
-from dp.accounting.guarantee import composed_divergences, guarantee, renyi_epsilon
-from dp.accounting.privacy_loss import loss_epsilon, loss_epsilons
+from dp.accounting.guarantee import guarantee
+from dp.accounting.renyi_accountant import composed_divergences, renyi_epsilon
 from dp.events import (
     DistributedDiscreteGaussianEvent,
     GaussianEvent,
@@ -20,15 +20,16 @@ from dp.events import (
 from dp.ledger.ledger import Ledger
 from dp.ledger.records import Budget
 from dp.ledger.remaining import MAXIMUM_REMAINING, remaining
-from dp.reporting.report import BudgetReport
+from dp.reporting.collect import budget_report
+from dp.reporting.page import as_html
+from dp.reporting.spacing import MAXIMUM_ACCOUNTED, evenly_spaced
 from dp.reporting.spending import (
     COMPOSITIONS,
-    MAXIMUM_ACCOUNTED,
-    accounted,
     epsilons_after,
     epsilons_at,
     projected,
 )
+from dp.reporting.text import as_text
 
 ADD_OR_REMOVE = NeighbouringRelation.ADD_OR_REMOVE_ONE
 LATTICE = DistributedDiscreteGaussianEvent(local_sigma=20.0, contributors=100, l2_sensitivity=100.0, dimension=650)
@@ -51,7 +52,7 @@ def enforced(events: Sequence[PrivacyEvent], delta: float = DELTA) -> float:
 
 @pytest.mark.parametrize("releases", [1, MAXIMUM_ACCOUNTED, MAXIMUM_ACCOUNTED + 1, 1500, 100_000])
 def test_accounted_releases_are_spread_and_end_with_the_last(releases: int) -> None:
-    found = accounted(releases)
+    found = evenly_spaced(releases)
     assert len(found) == min(releases, MAXIMUM_ACCOUNTED)
     assert list(found) == sorted(set(found))
     assert found[-1] == releases - 1
@@ -64,7 +65,7 @@ def test_epsilon_grows_to_the_total_in_little_time() -> None:
     begun = time.process_time()
     found = epsilons_after([LATTICE] * 1500, delta=1e-3, total=total.epsilon)
     assert time.process_time() - begun < 2
-    assert tuple(found) == accounted(1500)
+    assert tuple(found) == evenly_spaced(1500)
     assert list(found.values()) == sorted(found.values())
     assert found[1499] == total.epsilon
     for position in (6, 749):
@@ -85,7 +86,7 @@ def test_epsilon_after_each_release_is_what_the_ledger_enforced_then() -> None:
 def test_epsilon_after_many_sampled_releases_is_of_some_and_never_of_others() -> None:
     events = [STEPS] * 120
     found = epsilons_after(events, delta=DELTA, total=enforced(events))
-    assert tuple(found) == accounted(120, COMPOSITIONS)
+    assert tuple(found) == evenly_spaced(120, COMPOSITIONS)
     figures = list(found.values())
     assert all(before < after for before, after in itertools.pairwise(figures))
 
@@ -99,12 +100,12 @@ def test_report_leaves_out_what_is_not_computed(tmp_path: Path) -> None:
     ) as ledger:
         for number in range(COMPOSITIONS + 10):
             ledger.reserve(step, f"step {number}")
-        report = BudgetReport.from_ledger(ledger)
+        report = budget_report(ledger)
     figures = [release.epsilon_after for release in report.releases]
     assert sum(figure is None for figure in figures) == 10
     assert figures[-1] == report.spent.epsilon
-    assert "of evenly spread ones only" in report.as_text(width=100)
-    assert "not computed" in report.as_html()
+    assert "of evenly spread ones only" in as_text(report, width=100)
+    assert "not computed" in as_html(report)
 
 
 def test_remaining_releases_fit_and_one_more_does_not() -> None:
@@ -150,12 +151,3 @@ def test_epsilon_at_other_deltas_is_by_the_accountants_of_the_total() -> None:
     assert exact == {delta: enforced([GAUSSIAN] * 3, delta) for delta in deltas}
     lattice = epsilons_at([LATTICE] * 3, deltas)
     assert lattice == {delta: pytest.approx(enforced([LATTICE] * 3, delta), rel=1e-9) for delta in deltas}
-
-
-def test_losses_at_many_deltas_are_those_at_each() -> None:
-    deltas = (1e-2, 1e-5, 1e-9)
-    cases: tuple[Mapping[PrivacyEvent, int], ...] = ({STEPS.event: 9}, {NOISE: 9}, {STEPS.event: 3, NOISE: 2})
-    for events in cases:
-        found = loss_epsilons(events, deltas=deltas, points=5_000)
-        alone = [loss_epsilon(events, delta=delta, points=5_000).epsilon for delta in deltas]
-        assert list(found) == alone

@@ -42,7 +42,7 @@ def test_server_asks_byte_for_byte_and_sums(case: dict[str, Any]) -> None:
     server = Server(maker.protocol_of(case), maker.session_of(case))
     step: object = server.start()
     for row in case["rounds"]:
-        assert getattr(step, "round", None) == row["round"]
+        assert getattr(step, "step", None) == row["round"]
         assert dict(getattr(step, "requests", {})) == by_client(row["requests"])
         for client, reply in by_client(row["replies"]).items():
             server.receive(client, reply)

@@ -16,17 +16,19 @@ from dp.events import (
     PrivacyUnit,
 )
 from dp.figures import rounded_up
-from dp.ledger.chain import ChainFile
 from dp.ledger.ledger import Ledger
 from dp.ledger.records import Commitment, Reservation
-from dp.noise.distributed import DistributedDiscreteGaussian
+from dp.ledger.sqlite_log import SqliteLog
+from dp.noise.distributed import DistributedDiscreteGaussian, LatticeNoise
 from dp.reporting.assumptions import NOTHING_ELSE, ONLY_LEDGER
-from dp.reporting.report import BudgetReport
+from dp.reporting.collect import budget_report
+from dp.reporting.page import as_html
+from dp.reporting.text import as_text
 from protocols import PlainSum
 from secagg.aggregation.mean import SecureMean
 from secagg.commands.budget import NOT_INTACT, plan_on_terminal, report_on_terminal, verify_on_terminal
 from secagg.errors import ConfigurationError, SecaggError
-from secagg.planning.budget_request import BudgetRequest, PlannedMechanism
+from secagg.planning.budget_request import GAUSSIAN, BudgetRequest, ContinuousNoise
 from secagg.planning.plan import CONDITION, Plan, plan
 from secagg.privacy.contributors import ADVERSARIAL, DROPOUT, colluding_clients
 from secagg.privacy.noise import Target
@@ -86,8 +88,8 @@ def test_plan_of_given_noise_says_what_it_costs_with_sampling_and_without() -> N
         assert words in text
 
 
-@pytest.mark.parametrize("mechanism", [PlannedMechanism.DISCRETE_GAUSSIAN, PlannedMechanism.SKELLAM])
-def test_plan_on_a_lattice_answers_both_ways(mechanism: PlannedMechanism) -> None:
+@pytest.mark.parametrize("mechanism", [LatticeNoise.DISCRETE_GAUSSIAN, LatticeNoise.SKELLAM])
+def test_plan_on_a_lattice_answers_both_ways(mechanism: LatticeNoise) -> None:
     def ask(epsilon: float | None = None, noise_multiplier: float | None = None) -> Plan:
         return plan(
             BudgetRequest(
@@ -116,7 +118,7 @@ def test_plan_on_a_lattice_answers_both_ways(mechanism: PlannedMechanism) -> Non
 
 
 def test_plan_on_a_lattice_tells_what_sampling_saves() -> None:
-    skellam = PlannedMechanism.SKELLAM
+    skellam = LatticeNoise.SKELLAM
     found = plan(BudgetRequest(clients=200, rounds=50, sampling=0.25, mechanism=skellam, dimension=1024, epsilon=4.0))
     assert found.lattice is not None
     assert found.cohort is not None
@@ -136,7 +138,7 @@ def test_plan_of_a_share_keeps_the_budget_of_train_under_its_defaults() -> None:
             rounds=30,
             epsilon=8.0,
             delta=1e-3,
-            mechanism=PlannedMechanism.DISCRETE_GAUSSIAN,
+            mechanism=LatticeNoise.DISCRETE_GAUSSIAN,
             dimension=650,
         )
     )
@@ -169,11 +171,15 @@ def test_plan_of_a_share_keeps_the_budget_of_train_under_its_defaults() -> None:
 
 @pytest.mark.parametrize(
     ("mechanism", "dimension", "epsilon", "fewer"),
-    [(PlannedMechanism.DISCRETE_GAUSSIAN, 650, 13.83, 16.07), (PlannedMechanism.GAUSSIAN, None, 12.65, 14.72)],
+    [(LatticeNoise.DISCRETE_GAUSSIAN, 650, 13.83, 16.07), (GAUSSIAN, None, 12.65, 14.72)],
 )
 @pytest.mark.parametrize("cohort", [{}, {"dropout": 0.0, "adversarial": 0.001}])
 def test_plan_says_what_thinner_noise_costs(
-    mechanism: PlannedMechanism, dimension: int | None, epsilon: float, fewer: float, cohort: dict[str, float]
+    mechanism: LatticeNoise | ContinuousNoise,
+    dimension: int | None,
+    epsilon: float,
+    fewer: float,
+    cohort: dict[str, float],
 ) -> None:
     request = BudgetRequest(clients=1000, rounds=200, noise_multiplier=5.0, mechanism=mechanism, dimension=dimension)
     found = plan(msgspec.structs.replace(request, **cohort))
@@ -191,9 +197,7 @@ def test_plan_says_what_thinner_noise_costs(
 def test_plan_compares_with_the_exact_noise_of_the_continuous_gaussian() -> None:
     request = BudgetRequest(clients=300, rounds=30, epsilon=8.0, delta=1e-3)
     exact = plan(request).noise_multiplier
-    lattice = plan(
-        msgspec.structs.replace(request, mechanism=PlannedMechanism.DISCRETE_GAUSSIAN, dimension=650)
-    ).lattice
+    lattice = plan(msgspec.structs.replace(request, mechanism=LatticeNoise.DISCRETE_GAUSSIAN, dimension=650)).lattice
     assert lattice is not None
     assert lattice.noise_to_gaussian == pytest.approx(lattice.noise_to_clip / exact, rel=1e-6)
     assert lattice.noise_to_gaussian == pytest.approx(2.8485 / 2.6292, rel=1e-3)
@@ -250,9 +254,7 @@ def test_plan_refuses_what_cannot_be() -> None:
     assert "expected at least the noise that discrete-gaussian shares can have" in thin
     with pytest.raises(InfeasibleTarget, match=r"8 bits has no room.*\d+ bits would do"):
         plan(
-            BudgetRequest(
-                clients=1000, rounds=100, epsilon=1.0, mechanism=PlannedMechanism.SKELLAM, bits=8, dimension=1000
-            )
+            BudgetRequest(clients=1000, rounds=100, epsilon=1.0, mechanism=LatticeNoise.SKELLAM, bits=8, dimension=1000)
         )
 
 
@@ -303,18 +305,18 @@ def test_verify_refuses_a_whole_chain_beyond_its_budget(tmp_path: Path, capsys: 
     with Ledger.create(tmp_path / "honest", epsilon=0.01, delta=1e-3, population=300) as opened:
         made = opened.budget
     reserved = Reservation(number=1, label="round 1", event=EVENT, time_s=made.time_s)
-    with ChainFile.create(path, msgspec.json.encode(made)) as chain:
+    with SqliteLog.create(path, msgspec.json.encode(made)) as chain:
         chain.append(msgspec.json.encode(reserved))
     assert verify_on_terminal(path, head=None) == NOT_INTACT
     found = capsys.readouterr()
     assert (found.out, found.err.count("\n")) == ("", 1)
     assert "beyond its budget: epsilon " in found.err
     with Ledger.open_to_read(path) as opened:
-        report = BudgetReport.from_ledger(opened)
+        report = budget_report(opened)
     assert report.overspent
     assert not report.assumptions[0].verified
-    assert "BEYOND THE BUDGET" in report.as_text()
-    assert "beyond the budget</span>" in report.as_html()
+    assert "BEYOND THE BUDGET" in as_text(report)
+    assert "beyond the budget</span>" in as_html(report)
 
 
 def test_verify_refuses_less_noise_than_was_reserved(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -324,7 +326,7 @@ def test_verify_refuses_less_noise_than_was_reserved(tmp_path: Path, capsys: pyt
     reserved = Reservation(number=1, label="round 1", event=EVENT, time_s=made.time_s)
     thinner = GaussianEvent(noise_multiplier=1e-3)
     recorded = Commitment(number=1, contributors=300, details={}, time_s=made.time_s, realised=thinner)
-    with ChainFile.create(path, msgspec.json.encode(made)) as chain:
+    with SqliteLog.create(path, msgspec.json.encode(made)) as chain:
         chain.append(msgspec.json.encode(reserved))
         chain.append(msgspec.json.encode(recorded))
     assert verify_on_terminal(path, head=None) == NOT_INTACT

@@ -11,8 +11,9 @@ import msgspec
 import numpy as np
 import pytest
 
+from dp.figures import rounded_up
 from dp.ledger.ledger import Ledger
-from dp.reporting.report import rounded_up
+from dp.reporting.checklist import facts
 from protocols import Adversary
 from secagg.engines.memory import InMemory
 from secagg.errors import MissingExtraError
@@ -110,7 +111,7 @@ def test_page_warns_that_the_compared_runs_are_not_private(page: str) -> None:
 def test_page_states_guarantee_and_assumptions(report: RunReport, page: str) -> None:
     assert report.budget is not None
     assumed = (assumption.text for assumption in report.budget.assumptions)
-    for text in (report.budget.statement, *assumed, *(text for _, text in report.budget.facts)):
+    for text in (report.budget.statement, *assumed, *(text for _, text in facts(report.budget))):
         assert text.replace("'", "&#39;") in page
     assert "provided that the server follows the protocol and no more than 1 of the 24 clients collude" in words(page)
 
@@ -212,7 +213,7 @@ def test_run_beside_an_earlier_ledger_of_its_data_tells_what_both_cost(tmp_path:
     page = words(report.as_html())
     assert f"2 ledgers together: epsilon {rounded_up(both.sums[0].guarantee.epsilon)} at delta 0.01" in page
     assert "2 conditions of this guarantee FAILED" in page
-    assert "count" not in dict(report.budget.facts)["With earlier ledgers"]
+    assert "count" not in dict(facts(report.budget))["With earlier ledgers"]
 
 
 def test_run_over_a_prime_field_names_its_modulus(report: RunReport, page: str) -> None:

@@ -9,7 +9,8 @@ import pytest
 
 from dp.events import NeighbouringRelation, PrivacyUnit
 from dp.ledger.ledger import Ledger
-from dp.reporting.report import BudgetReport
+from dp.reporting.collect import budget_report
+from dp.reporting.text import as_text
 from secagg.engines.memory import InMemory
 from secagg.errors import ConfigurationError
 from secagg.reports.report import RunReport
@@ -71,7 +72,7 @@ def test_run_spends_the_budget_of_every_example_and_goes_on_after_an_interruptio
     assert (summary.rounds, summary.unit, summary.noise_multiplier) == (3, "example", plan.noise_multiplier)
     assert summary.loss < 0.5  # 0.78 before; in six runs 0.244 to 0.260
     with Ledger.open_to_read(folder.ledger) as ledger:
-        budget, entries, report = ledger.budget, ledger.entries(), BudgetReport.from_ledger(ledger)
+        budget, entries, report = ledger.budget, ledger.entries(), budget_report(ledger)
         assert summary.epsilon_spent == ledger.spent().epsilon
     assert (budget.unit, budget.relation) == (PrivacyUnit.EXAMPLE, NeighbouringRelation.ADD_OR_REMOVE_ONE)
     assert budget.population == plan.examples == sum(len(x) for x, _ in prepared.devices.shards)
@@ -79,7 +80,7 @@ def test_run_spends_the_budget_of_every_example_and_goes_on_after_an_interruptio
     assert all(entry.commitment is not None and entry.commitment.realised == plan.event for entry in entries)
     assert summary.epsilon_spent is not None
     assert 0.99 * 50.0 < summary.epsilon_spent <= 50.0
-    assert "one example" in report.as_text()
+    assert "one example" in as_text(report)
     rows = dict(RunReport.of(folder, prepared, summary).plan)
     assert "every client's local training" in rows["Noise"]
     assert "gradient in local training at most 1" in rows["Clipping"]

@@ -1,8 +1,4 @@
-"""An append-only file of records, chained by SHA-256 and durable record by record, in SQLite.
-
-Each record's digest covers its bytes and the digest before it, so altering a record or taking one out of the middle
-breaks every digest after it. The chain has no key: whoever can write the file can also rebuild it whole, cut its end
-or put an older copy in its place, which only a `head` that was kept elsewhere shows.
+"""A log of records in a file: append-only, chained (`dp.ledger.log`) and durable record by record, in SQLite.
 
 Durability is SQLite's rollback journal with synchronous EXTRA, which is FULL plus a sync of the directory: `append`
 returns when the record is on the disk. The writer holds SQLite's exclusive lock from opening to closing; the operating
@@ -16,7 +12,6 @@ has its records in memory, and reads those.
 
 import contextlib
 import errno
-import hashlib
 import os
 import weakref
 from collections.abc import Sequence
@@ -24,9 +19,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-from dp.errors import LedgerCorrupt, LedgerStale, LedgerUnavailable
-from dp.ledger.connection import OPENING, Connection, sync_names, typed
+from dp.errors import InvalidParameter, LedgerCorrupt, LedgerUnavailable
+from dp.ledger.connection import OPENING, Connection, sync_names, translate_errors
 from dp.ledger.journal import check_journal, journal_of
+from dp.ledger.log import GENESIS, chained_digest, head_after, position_of
 from dp.ledger.snapshot import snapshot
 
 APPLICATION_ID: Final = 0x5EC466
@@ -34,16 +30,10 @@ FORMAT_VERSION: Final = 1
 SCHEMA: Final = "CREATE TABLE records (sequence INTEGER PRIMARY KEY, body BLOB NOT NULL, digest BLOB NOT NULL) STRICT"
 _NO_LINKS: Final = frozenset((errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EINVAL))
 """What a file system without hard links answers to a link in a folder that it has just made a file in."""
-GENESIS: Final = hashlib.sha256(b"secagg budget ledger, format 1").digest()
 
 
-def chained_digest(previous: bytes, body: bytes) -> bytes:
-    """Return the digest of a record: SHA-256 over the 32-byte digest before it and its bytes."""
-    return hashlib.sha256(previous + body).digest()
-
-
-class ChainFile:
-    """An open file of chained records, or what was read of one; a context manager.
+class SqliteLog:
+    """The `RecordLog` of an open file, or of what was read of one; a context manager.
 
     Threads may share it. Forks may not share one that is open for writing.
 
@@ -66,6 +56,11 @@ class ChainFile:
         self.head = GENESIS
         self._connection = connection
         self._journal_is_named = False
+
+    @property
+    def name(self) -> str:
+        """What errors call it."""
+        return str(self.path)
 
     @classmethod
     def create(cls, path: Path, first: bytes) -> Self:
@@ -93,23 +88,19 @@ class ChainFile:
         return cls.open(path, writable=True)
 
     @classmethod
-    def open(cls, path: Path, *, writable: bool, kept: bytes | None = None) -> Self:
+    def open(cls, path: Path, *, writable: bool) -> Self:
         """Open and verify an existing file, for writing (and then alone) or for reading.
 
         Args:
             path: the file.
             writable: whether to write.
-            kept: the `head` that the file had at an earlier time, if the caller kept one.
-
-        Raises:
-            LedgerStale: no record has the digest `kept`.
         """
-        with typed(path):
+        with translate_errors(path):
             if not path.is_file():
                 raise LedgerUnavailable(f"{path}: expected a ledger, found no file; create it first")
             file = path.resolve()
         with OPENING:
-            return cls._held(path, file, kept, named=path) if writable else cls._read(path, file, kept)
+            return cls._held(path, file, named=path) if writable else cls._read(path, file)
 
     def append(self, body: bytes) -> None:
         """Add a record; it is on the disk when this returns.
@@ -121,9 +112,9 @@ class ChainFile:
             LedgerUnavailable: the file is closed or read-only, the disk is full or failing.
         """
         connection = self._writing()
-        with self.alone():
+        with self.exclusively():
             try:
-                with typed(self.path):
+                with translate_errors(self.path):
                     connection.check_unmoved()
                     connection.run("BEGIN EXCLUSIVE")
                     self._insert(connection, body)
@@ -142,7 +133,7 @@ class ChainFile:
             LedgerUnavailable: it is closed, moved, or was opened for reading.
         """
         connection = self._writing()
-        with typed(self.path):
+        with translate_errors(self.path):
             connection.run("SELECT 1")
             connection.check_unmoved()
 
@@ -151,21 +142,16 @@ class ChainFile:
             raise LedgerUnavailable(f"{self.path}: expected a ledger opened for writing, found one opened for reading")
         return self._connection
 
-    def alone(self) -> contextlib.AbstractContextManager[None]:
+    def exclusively(self) -> contextlib.AbstractContextManager[None]:
         """Keep other threads out meanwhile; raises LedgerUnavailable in a fork."""
-        return contextlib.nullcontext() if self._connection is None else self._connection.alone()
+        return contextlib.nullcontext() if self._connection is None else self._connection.exclusively()
 
     def position(self, digest: bytes) -> int | None:
         """Return which record has this digest, counted from 0, or None."""
-        head = GENESIS
-        for position, body in enumerate(self.bodies):
-            head = chained_digest(head, body)
-            if head == digest:
-                return position
-        return None
+        return position_of(digest, self.bodies)
 
     def close(self) -> None:
-        """Release the file; closing twice is harmless, and in a fork it does not touch the file."""
+        """Release the file; closing twice is printable, and in a fork it does not touch the file."""
         if self._connection is not None:
             self._connection.close()
 
@@ -176,54 +162,52 @@ class ChainFile:
         self.close()
 
     @classmethod
-    def _held(cls, path: Path, file: Path, kept: bytes | None, *, named: Path) -> Self:
+    def _held(cls, path: Path, file: Path, *, named: Path) -> Self:
         """Open a file for writing, and alone; `named` is the name that it must keep."""
-        with typed(path):
+        with translate_errors(path):
             Connection.check_unused(path, file)
             check_journal(file, writable=True)
         connection = Connection(path, file, named=named)
-        chain = cls(path, connection)
+        log = cls(path, connection)
         try:
-            with typed(path):
+            with translate_errors(path):
                 _hold(connection)
                 connection.run("BEGIN EXCLUSIVE")
                 connection.run("COMMIT")
-                chain._remember(_records(connection))
+                log._remember(_records(connection))
                 connection.check_unmoved()
-            chain._check_kept(kept)
         except BaseException:
-            chain.close()
+            log.close()
             raise
-        _WRITERS.add(chain)
-        return chain
+        _WRITERS.add(log)
+        return log
 
     @classmethod
-    def _read(cls, path: Path, file: Path, kept: bytes | None) -> Self:
+    def _read(cls, path: Path, file: Path) -> Self:
         """Read a file that anyone may be writing, this process too."""
-        with typed(path):
+        with translate_errors(path):
             # Opening and closing it once more would drop the writer's lock, if the writer is in this process.
-            writer = next((chain for chain in list(_WRITERS) if chain._is_open_on(file)), None)
+            writer = next((log for log in list(_WRITERS) if log._is_open_on(file)), None)
             if writer is not None:
                 bodies = writer.bodies
             else:
-                with snapshot(path, file) as copy, cls._held(path, copy, None, named=copy) as copied:
+                with snapshot(path, file) as copy, cls._held(path, copy, named=copy) as copied:
                     bodies = copied.bodies
-        chain = cls(path, None)
-        chain._remember(bodies)
-        chain._check_kept(kept)
-        return chain
+        log = cls(path, None)
+        log._remember(bodies)
+        return log
 
     @classmethod
     def _fill(cls, path: Path, first: bytes) -> None:
         """Make an empty file one whose first record is `first`; it is on the disk when this returns."""
         connection = Connection(path, path.absolute(), named=path)
-        with cls(path, connection) as chain, typed(path):
+        with cls(path, connection) as log, translate_errors(path):
             _hold(connection)
             connection.run("BEGIN EXCLUSIVE")
             connection.run(f"PRAGMA application_id = {APPLICATION_ID}")
             connection.run(f"PRAGMA user_version = {FORMAT_VERSION}")
             connection.run(SCHEMA)
-            chain._insert(connection, first)
+            log._insert(connection, first)
             connection.run("COMMIT")
 
     def _insert(self, connection: Connection, body: bytes) -> None:
@@ -237,23 +221,15 @@ class ChainFile:
             self._journal_is_named = True
 
     def _remember(self, bodies: Sequence[bytes]) -> None:
-        for body in bodies:
-            self.head = chained_digest(self.head, body)
+        self.head = head_after(bodies, previous=self.head)
         self.bodies += tuple(bodies)
 
     def _is_open_on(self, file: Path) -> bool:
         return self._connection is not None and self._connection.is_open_on(file)
 
-    def _check_kept(self, kept: bytes | None) -> None:
-        if kept is not None and self.position(kept) is None:
-            raise LedgerStale(
-                f"{self.path}: expected the record with the kept head, found {len(self.bodies)} records without it: "
-                "the file was cut or rebuilt, or is an older copy or another ledger; restore the latest one"
-            )
 
-
-_WRITERS: Final[weakref.WeakSet[ChainFile]] = weakref.WeakSet()
-"""Chains that this process has open for writing."""
+_WRITERS: Final[weakref.WeakSet[SqliteLog]] = weakref.WeakSet()
+"""Logs that this process has open for writing."""
 
 
 def _link(partial: Path, path: Path) -> None:
@@ -300,3 +276,17 @@ def _records(connection: Connection) -> list[bytes]:
             raise LedgerCorrupt(f"{path}: record {sequence} was altered; restore the file from a backup")
         bodies.append(body)
     return bodies
+
+
+def ledger_path(path: object) -> Path:
+    """Return the path of a ledger's file.
+
+    Raises:
+        InvalidParameter: It is no path.
+    """
+    try:
+        if isinstance(path, str | Path) and b"\0" not in os.fsencode(path):
+            return Path(path)
+    except UnicodeEncodeError:
+        pass
+    raise InvalidParameter("path: expected a path, found something that no file system takes for one")

@@ -1,0 +1,8 @@
+"""The accountants that every guarantee is computed by. To add one, put it in the tuple."""
+
+from dp.accounting.accountant import Accountant
+from dp.accounting.privacy_loss_accountant import PrivacyLossAccountant
+from dp.accounting.renyi_accountant import RenyiAccountant
+
+ACCOUNTANTS: tuple[Accountant, ...] = (RenyiAccountant(), PrivacyLossAccountant())
+"""From the quickest to the tightest. The first supports every release."""
