@@ -15,8 +15,10 @@ from typing import Final
 
 import matplotlib
 import msgspec
+from matplotlib.font_manager import FontProperties, findfont
 
 from dp import BudgetReport, Ledger
+from dp.reporting.drawing import FAMILIES
 from secagg.prepare import prepare
 from secagg.report import RunReport
 from secagg.run import Summary
@@ -29,6 +31,12 @@ RUN: Final = VECTORS / "checkpoint" / "run"
 NAMES: Final = ("examples", "mixed", "thinner")
 WIDTH: Final = 100
 DRAWINGS: Final = "drawings.json"
+MATPLOTLIB: Final = {"font": Path(findfont(FontProperties(family=FAMILIES))).name, "version": matplotlib.__version__}
+"""What drawings depend on: the version of matplotlib, and the font that it measures words with."""
+
+_IDENTIFIER: Final = re.compile(rb"(?<=[#\"])[a-z][0-9a-f]{10}(?=[)\"])")
+"""The name of a part of a drawing: a digest of how numpy shows floats, which depends on the version of numpy."""
+
 _DRAWING: Final = re.compile(r"data:image/svg\+xml;base64,([A-Za-z0-9+/=]+)")
 
 
@@ -73,8 +81,8 @@ def as_page(report: BudgetReport | RunReport) -> Page:
 
 
 def digests(drawings: tuple[bytes, ...]) -> list[str]:
-    """Return the SHA-256 of each drawing."""
-    return [hashlib.sha256(drawing).hexdigest() for drawing in drawings]
+    """Return the SHA-256 of each drawing, its parts named by their order."""
+    return [hashlib.sha256(_renamed(drawing)).hexdigest() for drawing in drawings]
 
 
 def recorded(name: str) -> str:
@@ -82,9 +90,14 @@ def recorded(name: str) -> str:
     return (FOLDER / name).read_bytes().decode("utf-8")
 
 
+def _renamed(drawing: bytes) -> bytes:
+    names = {name: b"part-%d" % order for order, name in enumerate(dict.fromkeys(_IDENTIFIER.findall(drawing)))}
+    return _IDENTIFIER.sub(lambda found: names[found[0]], drawing)
+
+
 def _files() -> dict[str, bytes]:
     files: dict[str, bytes] = {}
-    drawn: dict[str, object] = {"matplotlib": matplotlib.__version__}
+    drawn: dict[str, object] = {"matplotlib": MATPLOTLIB}
     for name in NAMES:
         report = report_of(name)
         page = as_page(report)
