@@ -1,0 +1,19 @@
+"""Makes the key files of tests/vectors/keys/committee: python -m tests.vectors.record_keys FOLDER.
+
+The key is a test key from public primes: it protects nothing.
+"""
+
+import sys
+from pathlib import Path
+
+from secagg.keys import write_committee
+from tests.protocols.committee_keys import key_shares, threshold_key
+
+
+def main(folder: Path) -> None:
+    """Write them, the same at each call."""
+    write_committee(folder, threshold_key(1, 3, 2), key_shares(1, 3, 2))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -1,0 +1,44 @@
+"""Makes the stores of tests/vectors/stores: python -m tests.vectors.record_stores FOLDER.
+
+It takes a folder without stores, since the recorded ones are to be kept: a later version has to read what this one
+wrote.
+"""
+
+import sys
+from pathlib import Path
+from typing import Final
+
+from secagg.openings import OpeningStore
+from secagg.sessions import SessionStore
+
+SESSIONS: Final = "sessions.sqlite"
+OPENINGS: Final = "openings.sqlite"
+
+CLIENT: Final = bytes(range(32))
+OTHER_CLIENT: Final = bytes(range(32, 64))
+ANSWERED: Final = ((CLIENT, b"session number 1", 3), (CLIENT, b"session number 2", 0), (OTHER_CLIENT, bytes(64), 1))
+"""Identity, session and the last round that was answered."""
+
+SHARE: Final = bytes(range(64, 96))
+OTHER_SHARE: Final = bytes(range(96, 128))
+OPENED: Final = (
+    (SHARE, b"session number 1", b"model A", tuple(range(20)), 5),
+    (SHARE, b"session number 2", b"model B", (0, 7, 4_294_967_294), 2),
+    (OTHER_SHARE, b"session number 3", b"model A", tuple(range(100, 120)), 8),
+)
+"""Share, session, context, contributors and the minimum."""
+
+
+def main(folder: Path) -> None:
+    """Make both stores."""
+    with SessionStore.create(folder / SESSIONS) as sessions:
+        for identity, session_id, last in ANSWERED:
+            for number in range(last + 1):
+                sessions.record(identity, session_id, number)
+    with OpeningStore.create(folder / OPENINGS) as openings:
+        for key, session_id, context, contributors, minimum in OPENED:
+            openings.record(key=key, session_id=session_id, context=context, contributors=contributors, minimum=minimum)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
