@@ -10,7 +10,7 @@ does not help it.  (A client that enrols a key of low order helps it: anyone can
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Final, NoReturn, Protocol
+from typing import Final, Protocol
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from protocols.cohort import whole_clients
 from protocols.crypto.integers import shown
 from protocols.crypto.paillier.threshold import ThresholdKey
-from protocols.crypto.secret import Secret
+from protocols.crypto.secret import Secret, Uncopyable
 from protocols.errors import ParameterError, RemoteError, SessionReused, UnsafeSession
 
 PUBLIC_BYTES: Final = 32
@@ -28,7 +28,7 @@ _DOMAIN: Final = b"secagg signature v1"
 PURPOSE_BYTES: Final = 8
 
 
-class Identity:
+class Identity(Uncopyable):
     """A client's long-term signing key.
 
     Args:
@@ -55,9 +55,6 @@ class Identity:
 
     def __repr__(self) -> str:
         return f"Identity(public={self.public.hex()})"
-
-    def __reduce__(self) -> NoReturn:
-        raise TypeError("an identity is not to be pickled or copied")
 
 
 class Roster(Mapping[int, bytes]):

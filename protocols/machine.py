@@ -19,6 +19,7 @@ from protocols import snapshot
 from protocols.admission import agree
 from protocols.codec import Codec, Message
 from protocols.committee import Keyholder
+from protocols.crypto.entropy import Entropy, checked, draw
 from protocols.crypto.integers import shown
 from protocols.crypto.keystream import Words, word_dtype
 from protocols.crypto.secret import Secret
@@ -32,17 +33,7 @@ from protocols.errors import (
 )
 from protocols.identity import Member
 from protocols.secure_sum import Finish, Role, SecureSum
-from protocols.session import ATTACHED_BYTES, Entropy, Participant, Session
-
-
-def _checked(entropy: Entropy) -> Entropy:
-    def draw(size: int) -> bytes:
-        drawn = entropy(size)
-        if type(drawn) is not bytes or len(drawn) != size:
-            raise ParameterError(f"the entropy source must give the {size} bytes that it is asked for")
-        return drawn
-
-    return draw
+from protocols.session import ATTACHED_BYTES, Participant, Session
 
 
 def _no_vector(session: Session) -> Words:
@@ -123,7 +114,7 @@ class Client:
             attached=tuple(attached),
             member=member,
             keyholder=keyholder,
-            entropy=_checked(entropy),
+            entropy=checked(entropy),
         )
         self._join(protocol, session, participant)
 
@@ -248,7 +239,7 @@ class Client:
             attached=(),
             member=member,
             keyholder=keyholder,
-            entropy=_checked(entropy),
+            entropy=checked(entropy),
         )
         machine._join(protocol, session, participant)
         machine._party.state = snapshot.read_state(kept.state, type(machine._party.state))
@@ -294,7 +285,7 @@ class Server:
             raise OrderError("no round is open")
         state = snapshot.write_state(self._party.state)
         kept = snapshot.Kept(-1, self._number, tuple(sorted(self._asked)), tuple(sorted(self._answered)), state)
-        return snapshot.seal(kept, digest=self._digest, key=key, nonce=_checked(entropy)(snapshot.NONCE_BYTES))
+        return snapshot.seal(kept, digest=self._digest, key=key, nonce=draw(entropy, snapshot.NONCE_BYTES))
 
     @classmethod
     def restore(cls, protocol: SecureSum, session: Session, data: bytes, *, key: Secret) -> "Server":

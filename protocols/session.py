@@ -1,20 +1,17 @@
 """What the parties of one secure sum agree on before it starts, and what each checks before it takes part."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from protocols.committee import Committee, Keyholder
+from protocols.crypto.entropy import Entropy
 from protocols.crypto.integers import shown
 from protocols.crypto.keystream import Words, word_dtype
 from protocols.crypto.secret import Secret
 from protocols.errors import InputError, ParameterError
 from protocols.identity import Member, Roster
-
-Entropy = Callable[[int], bytes]
-"""A source of secret randomness: `entropy(n)` gives n uniform bytes, as `os.urandom` does."""
 
 Vector = NDArray[np.uint64]
 

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from numpy.typing import NDArray
 
 from protocols.codec import Message
-from protocols.crypto.secret import Secret
+from protocols.crypto.secret import Secret, Uncopyable
 from protocols.errors import DamagedSnapshot, ParameterError
 
 KEY_BYTES = 32
@@ -22,14 +22,11 @@ NONCE_BYTES = 12
 _DOMAIN = b"secagg snapshot v1"
 
 
-class State(msgspec.Struct):
+class State(Uncopyable, msgspec.Struct):
     """Base of what a party keeps: secrets and inputs, so its repr says nothing, and it refuses pickling."""
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(...)"
-
-    def __reduce__(self) -> NoReturn:
-        raise TypeError("a party's state is not to be pickled or copied; see snapshot")
 
     def __copy__(self) -> NoReturn:
         self.__reduce__()

@@ -22,6 +22,7 @@ from typing import ClassVar, Final
 
 import numpy as np
 
+from protocols.crypto.entropy import Entropy
 from protocols.crypto.keystream import Words
 from protocols.crypto.lattice.pad import LatticePad, draw_key, key_coefficients
 from protocols.crypto.lattice.ring import DEGREE
@@ -30,7 +31,7 @@ from protocols.encrypted.derived import Payload
 from protocols.encrypted.protocol import EncryptedSum
 from protocols.encrypted.values import Values
 from protocols.errors import ParameterError
-from protocols.session import Entropy, Session, Vector
+from protocols.session import Session, Vector
 
 _WORD: Final = np.dtype("<u8")
 

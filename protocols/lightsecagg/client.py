@@ -1,14 +1,12 @@
 """The client's side of LightSecAgg: one method for each round, in order."""
 
-from typing import NoReturn
-
 import numpy as np
 from msgspec import field
 
 from protocols import packing
 from protocols.crypto import key_agreement, sealing
 from protocols.crypto.keystream import Words
-from protocols.crypto.secret import Secret
+from protocols.crypto.secret import Secret, Uncopyable
 from protocols.errors import RemoteError
 from protocols.lightsecagg.derived import Setup
 from protocols.lightsecagg.messages import (
@@ -52,7 +50,7 @@ class ClientState(State, kw_only=True):
     total: Words = _EMPTY
 
 
-class LightSecAggClient:
+class LightSecAggClient(Uncopyable):
     """One client of one session: one method for each round, in order."""
 
     def __init__(self, setup: Setup, participant: Participant) -> None:
@@ -62,9 +60,6 @@ class LightSecAggClient:
         self._client = participant.client
         self._entropy = participant.entropy
         self.state = ClientState(vector=participant.vector)
-
-    def __reduce__(self) -> NoReturn:
-        raise TypeError("a client holds its input and its secrets, and is not to be pickled or copied")
 
     def advertise_keys(self, _: Invitation) -> AdvertisedKey:
         """Round 0: make a key pair for this session alone, and draw what the mask is made from."""

@@ -1,14 +1,12 @@
 """The client's side of pairwise masking: one method for each round, in order."""
 
-from typing import NoReturn
-
 import msgspec
 import numpy as np
 
 from protocols import packing
 from protocols.crypto import key_agreement, keystream, sealing, shamir
 from protocols.crypto.keystream import Words
-from protocols.crypto.secret import Secret
+from protocols.crypto.secret import Secret, Uncopyable
 from protocols.errors import RemoteError
 from protocols.identity import SIGNATURE_BYTES
 from protocols.pairwise import schedule
@@ -72,7 +70,7 @@ class ClientState(State, kw_only=True):
     survivors: bytes = b""
 
 
-class PairwiseClient:
+class PairwiseClient(Uncopyable):
     """One client of one session."""
 
     def __init__(self, setup: Setup, participant: Participant) -> None:
@@ -82,9 +80,6 @@ class PairwiseClient:
         self._member = participant.member
         self._entropy = participant.entropy
         self.state = ClientState(vector=participant.vector, attached=participant.attached)
-
-    def __reduce__(self) -> NoReturn:
-        raise TypeError("a client holds its input and its secrets, and is not to be pickled or copied")
 
     def advertise_keys(self, _: Invitation) -> AdvertisedKeys:
         """Round 0: make two key pairs for this session alone, and sign them; draw all that is dealt later.
@@ -105,7 +100,7 @@ class PairwiseClient:
         self._meet_neighbours(directory)
         holders = sorted((*self.state.neighbours, self._client))
         derive, fingerprints, ciphertexts = self._setup.schedule(self.state.root), [], []
-        entropy = keystream.stream(derive.dealing(self.state.dealing, owner=self._client))
+        entropy = keystream.Keystream(derive.dealing(self.state.dealing, owner=self._client)).read
         by_secret = [
             shamir.share(secret, threshold=self._setup.threshold, holders=holders, entropy=entropy)
             for secret in (self.state.seed, self.state.masking, *self.state.attached)
