@@ -19,6 +19,7 @@ from protocols import snapshot
 from protocols.admission import agree
 from protocols.codec import Codec, Message
 from protocols.committee import Keyholder
+from protocols.crypto import sealing
 from protocols.crypto.entropy import Entropy, checked, draw
 from protocols.crypto.integers import shown
 from protocols.crypto.keystream import Words, word_dtype
@@ -206,7 +207,7 @@ class Client:
             raise OrderError("this client has closed, and there is nothing to keep")
         state = snapshot.write_state(self._party.state)
         kept = snapshot.Kept(self._client, self._next, (), (), state)
-        return snapshot.seal(kept, digest=self._digest, key=key, nonce=self._entropy(snapshot.NONCE_BYTES))
+        return snapshot.seal(kept, digest=self._digest, key=key, nonce=self._entropy(sealing.NONCE_BYTES))
 
     @classmethod
     def restore(
@@ -285,7 +286,7 @@ class Server:
             raise OrderError("no round is open")
         state = snapshot.write_state(self._party.state)
         kept = snapshot.Kept(-1, self._number, tuple(sorted(self._asked)), tuple(sorted(self._answered)), state)
-        return snapshot.seal(kept, digest=self._digest, key=key, nonce=draw(entropy, snapshot.NONCE_BYTES))
+        return snapshot.seal(kept, digest=self._digest, key=key, nonce=draw(entropy, sealing.NONCE_BYTES))
 
     @classmethod
     def restore(cls, protocol: SecureSum, session: Session, data: bytes, *, key: Secret) -> "Server":

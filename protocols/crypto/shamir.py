@@ -30,7 +30,8 @@ def share(secret: Secret, *, threshold: int, holders: Sequence[int], entropy: En
         `SHARE_BYTES` bytes for each holder, in their order.
 
     Raises:
-        ValueError: A threshold, holders or a secret that are none of these, or entropy that runs short.
+        ValueError: A threshold, holders or a secret that are none of these.
+        ParameterError: The entropy runs short.
     """
     if not 1 <= threshold <= len(holders) or len(set(holders)) != len(holders) or min(holders) < 0:
         raise ValueError(f"cannot share among {len(holders)} holders with threshold {threshold}")

@@ -4,7 +4,8 @@ import numpy as np
 from msgspec import field
 
 from protocols import packing
-from protocols.crypto import key_agreement, sealing
+from protocols.crypto import sealing
+from protocols.crypto.key_agreement import WeakKey
 from protocols.crypto.keystream import Words
 from protocols.crypto.secret import Secret, Uncopyable
 from protocols.errors import RemoteError
@@ -31,7 +32,7 @@ class ClientState(State, kw_only=True):
 
     Attributes:
         vector: Its input.
-        private: Its X25519 private key.
+        private: Its private key.
         root: What its mask and the drawn shares of it are expanded from; once the directory is known, bound to it.
         members: By id, the public keys of all in the directory, itself included.
         directory: A hash of them.
@@ -63,8 +64,9 @@ class LightSecAggClient(Uncopyable):
 
     def advertise_keys(self, _: Invitation) -> AdvertisedKey:
         """Round 0: make a key pair for this session alone, and draw what the mask is made from."""
-        pair = key_agreement.KeyPair(Secret(self._entropy(key_agreement.KEY_BYTES)))
-        self.state.private, self.state.root = pair.secret, Secret(self._entropy(key_agreement.KEY_BYTES))
+        agreement = self._setup.agreement
+        pair = agreement.from_secret(Secret(self._entropy(agreement.secret_bytes)))
+        self.state.private, self.state.root = pair.secret, Secret(self._entropy(sealing.KEY_BYTES))
         self.state.members[self._client] = pair.public
         return AdvertisedKey(pair.public)
 
@@ -136,14 +138,16 @@ class LightSecAggClient(Uncopyable):
             raise RemoteError("a key directory has one key for each client")
         if not self._setup.positions.keys() >= set(directory.clients):
             raise RemoteError("the key directory names clients that are not in the session")
-        seen = {self.state.members[self._client]}
+        agreement, seen = self._setup.agreement, {self.state.members[self._client]}
         for client, key in zip(directory.clients, directory.keys, strict=True):
-            if not key_agreement.is_public_key(key) or key in seen:
+            if not agreement.is_canonical(key) or key in seen:
                 raise RemoteError(f"client {client} has a damaged or repeated key", culprits=[client])
-            if key_agreement.is_low_order(key):
-                raise RemoteError(f"client {client} has a key of low order", culprits=[client])
+            try:
+                agreement.check(key)
+            except WeakKey as error:
+                raise RemoteError(f"client {client} has {error}", culprits=[client]) from None
             seen.add(key)
-        pair = key_agreement.KeyPair(self.state.private)
+        pair = agreement.from_secret(self.state.private)
         for client, key in zip(directory.clients, directory.keys, strict=True):
             self.state.members[client] = key
             self.state.channels[client] = pair.agree(key)
@@ -156,7 +160,7 @@ class LightSecAggClient(Uncopyable):
         except ValueError:
             return False
         self.state.held[owner] = Secret(share)
-        return len(share) == (key_agreement.KEY_BYTES if self._is_seed(owner) else self._setup.share_bytes)
+        return len(share) == (sealing.KEY_BYTES if self._is_seed(owner) else self._setup.share_bytes)
 
     def _add_share(self, owner: int) -> bool:
         """Add the share of an owner's mask to the total; False where it is no vector of the field."""

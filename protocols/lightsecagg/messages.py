@@ -8,7 +8,7 @@ class Invitation(Message, frozen=True):
 
 
 class AdvertisedKey(Message, frozen=True):
-    """An X25519 public key, to seal coded shares under."""
+    """A public key, to seal coded shares under."""
 
     key: bytes
 
