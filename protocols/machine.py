@@ -33,6 +33,7 @@ from protocols.errors import (
     TooFewSurvivors,
 )
 from protocols.identity import Member
+from protocols.logger import LOGGER, listed, refusals_logged
 from protocols.secure_sum import Finish, Role, SecureSum
 from protocols.session import ATTACHED_BYTES, Participant, Session
 
@@ -185,6 +186,7 @@ class Client:
         later = [coming for coming in self._numbers if coming > number]
         if later:
             self._next, self._party = later[0], party
+        LOGGER.debug("session %s: party %d answers step %s", self._session.session_id.hex(), self._client, row.name)
         return reply
 
     def _asked(self, request: bytes) -> int:
@@ -334,6 +336,10 @@ class Server:
                 what it was before, and the round goes on.  A late or a repeated reply is refused like this too: it is
                 named a culprit's, and no reason to ban anyone.  Any other error in the middle closes the server.
         """
+        with refusals_logged(self._session.session_id, "a reply is refused"):
+            self._take(sender, reply)
+
+    def _take(self, sender: int, reply: bytes) -> None:
         if self._party is None or self._number < 0:
             raise OrderError("no round is open")
         if type(sender) is not int:
@@ -362,6 +368,15 @@ class Server:
         """
         if self._party is None or self._number < 0:
             raise OrderError("no round is open")
+        label, name, count = self._session.session_id.hex(), self.round, len(self._answered)
+        LOGGER.debug("session %s: step %s ends: %d answered, missing %s", label, name, count, listed(self.missing))
+        with refusals_logged(self._session.session_id, "no sum is released"):
+            outcome = self._close()
+        if isinstance(outcome, Finish):
+            LOGGER.info("session %s: the sum of %d contributors is released", label, len(outcome.contributors))
+        return outcome
+
+    def _close(self) -> Continue | Finish:
         party, self._party = self._party, None
         row = self._rounds[self._number]
         quorum = self._quorums[self._number]
@@ -376,4 +391,6 @@ class Server:
     def _ask(self, requests: Mapping[int, Message]) -> Continue:
         self._number += 1
         self._asked, self._answered = frozenset(requests), set()
-        return Continue(self._rounds[self._number].name, Requests(self._codec, self._number, requests))
+        label, name = self._session.session_id.hex(), self._rounds[self._number].name
+        LOGGER.debug("session %s: step %s begins: %d parties are asked", label, name, len(requests))
+        return Continue(name, Requests(self._codec, self._number, requests))

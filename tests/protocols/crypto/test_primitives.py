@@ -75,6 +75,17 @@ def test_words_are_the_smallest_that_hold_the_modulus(bits: int, size: int) -> N
     assert keystream.word_dtype(2**bits).itemsize == size
 
 
+def test_keystream_reads_on_and_fills_the_same_bytes() -> None:
+    whole = keystream.Keystream(Secret(SEED)).read(keystream.CHUNK_BYTES + 48)
+    pieces, filled = keystream.Keystream(Secret(SEED)), keystream.Keystream(Secret(SEED))
+    buffer = bytearray(whole)
+    for start, end in ((0, 5), (5, 5 + keystream.CHUNK_BYTES), (5 + keystream.CHUNK_BYTES, len(whole))):
+        assert pieces.read(end - start) == whole[start:end]
+        buffer[start:end] = b"\xff" * (end - start)
+        filled.fill(memoryview(buffer)[start:end])
+    assert buffer == whole
+
+
 def test_adding_and_subtracting_a_mask_cancel() -> None:
     start = np.arange(70_000, dtype="<u2")
     total = start.copy()
@@ -151,6 +162,26 @@ def test_sealed_message_that_was_altered_is_refused() -> None:
             sealing.open_sealed(Secret(SEED), bad)
     with pytest.raises(ValueError, match="authenticate"):
         sealing.open_sealed(Secret(bytes(32)), sealed)
+
+
+def test_sealing_with_a_nonce_matches_the_published_vector() -> None:
+    """Test case 16 of McGrew and Viega, The Galois/Counter Mode of Operation, appendix B."""
+    key = Secret(bytes.fromhex("feffe9928665731c6d6a8f9467308308") * 2)
+    nonce, bound = bytes.fromhex("cafebabefacedbaddecaf888"), bytes.fromhex("feedfacedeadbeef" * 2 + "abaddad2")
+    plaintext = bytes.fromhex(
+        "d9313225f88406e5a55909c5aff5269a86a7a9531534f7da2e4c303d8a318a72"
+        "1c3c0c95956809532fcf0e2449a6b525b16aedf5aa0de657ba637b39"
+    )
+    sealed = sealing.seal_with_nonce(key, plaintext, nonce=nonce, bound=bound)
+    assert sealed.startswith(nonce)
+    assert sealed.hex().endswith("76fc6ece0f4e1768cddf8853bb2d551b")
+    assert sealing.open_with_nonce(key, sealed, bound=bound) == plaintext
+    altered = [sealed[:i] + bytes([sealed[i] ^ 1]) + sealed[i + 1 :] for i in range(len(sealed))]
+    for bad in (*altered, b"", sealed[:5], sealed[:-1], sealed + b"\x00"):
+        with pytest.raises(ValueError, match=r"."):
+            sealing.open_with_nonce(key, bad, bound=bound)
+    with pytest.raises(ValueError, match="authenticate"):
+        sealing.open_with_nonce(key, sealed, bound=b"")
 
 
 def hkdf(secret: bytes, info: bytes) -> bytes:
