@@ -9,13 +9,13 @@ does not help it.  (A client that enrols a key of low order helps it: anyone can
 
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Final, NoReturn
+from typing import Final
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from protocols.crypto.integers import shown
-from protocols.crypto.secret import Secret
+from protocols.crypto.secret import Secret, Uncopyable
 from protocols.errors import ParameterError, RemoteError
 
 PUBLIC_BYTES: Final = 32
@@ -25,7 +25,7 @@ _DOMAIN: Final = b"secagg signature v1"
 PURPOSE_BYTES: Final = 8
 
 
-class Identity:
+class Identity(Uncopyable):
     """A client's long-term signing key.
 
     Args:
@@ -52,9 +52,6 @@ class Identity:
 
     def __repr__(self) -> str:
         return f"Identity(public={self.public.hex()})"
-
-    def __reduce__(self) -> NoReturn:
-        raise TypeError("an identity is not to be pickled or copied")
 
 
 class Roster(Mapping[int, bytes]):

@@ -18,6 +18,8 @@ from numpy.typing import ArrayLike
 from protocols import snapshot
 from protocols.admission import check_admission
 from protocols.codec import Codec, Message
+from protocols.crypto import sealing
+from protocols.crypto.entropy import Entropy, checked, draw
 from protocols.crypto.integers import shown
 from protocols.crypto.keystream import Words, word_dtype
 from protocols.crypto.secret import Secret
@@ -29,19 +31,10 @@ from protocols.errors import (
     RemoteError,
     TooFewSurvivors,
 )
+from protocols.logger import LOGGER, listed, refusals_logged
 from protocols.secure_sum import Finish, Role, SecureSum
-from protocols.session import ATTACHED_BYTES, Entropy, Participant, Session
+from protocols.session import ATTACHED_BYTES, Participant, Session
 from protocols.terms import ClientTerms, Keyholder
-
-
-def _checked(entropy: Entropy) -> Entropy:
-    def draw(size: int) -> bytes:
-        drawn = entropy(size)
-        if type(drawn) is not bytes or len(drawn) != size:
-            raise ParameterError(f"the entropy source must give the {size} bytes that it is asked for")
-        return drawn
-
-    return draw
 
 
 def _codec_of(protocol: SecureSum, session: Session, digest: bytes) -> Codec:
@@ -125,7 +118,7 @@ class Client:
             attached=tuple(attached),
             terms=terms,
             keyholder=keyholder,
-            entropy=_checked(entropy),
+            entropy=checked(entropy),
         )
         self._join(protocol, session, participant)
 
@@ -195,6 +188,7 @@ class Client:
         later = [coming for coming in self._numbers if coming > number]
         if later:
             self._next, self._party = later[0], party
+        LOGGER.debug("session %s: party %d answers step %s", self._session.session_id.hex(), self._client, row.name)
         return reply
 
     def _asked(self, request: bytes) -> int:
@@ -217,7 +211,7 @@ class Client:
             raise OrderError("this client has closed, and there is nothing to keep")
         state = snapshot.write_state(self._party.state)
         kept = snapshot.Kept(self._client, self._next, (), (), state)
-        return snapshot.seal(kept, digest=self._digest, key=key, nonce=self._entropy(snapshot.NONCE_BYTES))
+        return snapshot.seal(kept, digest=self._digest, key=key, nonce=self._entropy(sealing.NONCE_BYTES))
 
     @classmethod
     def restore(
@@ -250,7 +244,7 @@ class Client:
             attached=(),
             terms=terms,
             keyholder=keyholder,
-            entropy=_checked(entropy),
+            entropy=checked(entropy),
         )
         machine._join(protocol, session, participant)
         machine._party.state = snapshot.read_state(kept.state, type(machine._party.state))
@@ -296,7 +290,7 @@ class Server:
             raise OrderError("no step is open")
         state = snapshot.write_state(self._party.state)
         kept = snapshot.Kept(-1, self._number, tuple(sorted(self._asked)), tuple(sorted(self._answered)), state)
-        return snapshot.seal(kept, digest=self._digest, key=key, nonce=_checked(entropy)(snapshot.NONCE_BYTES))
+        return snapshot.seal(kept, digest=self._digest, key=key, nonce=draw(entropy, sealing.NONCE_BYTES))
 
     @classmethod
     def restore(cls, protocol: SecureSum, session: Session, data: bytes, *, key: Secret) -> "Server":
@@ -344,6 +338,10 @@ class Server:
                 what it was before, and the step goes on.  A late or a repeated reply is refused like this too: it is
                 named a culprit's, and no reason to ban anyone.  Any other error in the middle closes the server.
         """
+        with refusals_logged(self._session.session_id, "a reply is refused"):
+            self._take(sender, reply)
+
+    def _take(self, sender: int, reply: bytes) -> None:
         if self._party is None or self._number < 0:
             raise OrderError("no step is open")
         if type(sender) is not int:
@@ -372,6 +370,15 @@ class Server:
         """
         if self._party is None or self._number < 0:
             raise OrderError("no step is open")
+        label, name, count = self._session.session_id.hex(), self.step, len(self._answered)
+        LOGGER.debug("session %s: step %s ends: %d answered, missing %s", label, name, count, listed(self.missing))
+        with refusals_logged(self._session.session_id, "no sum is released"):
+            outcome = self._close()
+        if isinstance(outcome, Finish):
+            LOGGER.info("session %s: the sum of %d contributors is released", label, len(outcome.contributors))
+        return outcome
+
+    def _close(self) -> Continue | Finish:
         party, self._party = self._party, None
         row = self._steps[self._number]
         quorum = self._quorums[self._number]
@@ -386,4 +393,6 @@ class Server:
     def _ask(self, requests: Mapping[int, Message]) -> Continue:
         self._number += 1
         self._asked, self._answered = frozenset(requests), set()
-        return Continue(self._steps[self._number].name, Requests(self._codec, self._number, requests))
+        label, name = self._session.session_id.hex(), self._steps[self._number].name
+        LOGGER.debug("session %s: step %s begins: %d parties are asked", label, name, len(requests))
+        return Continue(name, Requests(self._codec, self._number, requests))

@@ -9,15 +9,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from protocols.committee import Committee
+from protocols.crypto.entropy import Entropy
 from protocols.crypto.integers import shown
 from protocols.crypto.keystream import Words, word_dtype
 from protocols.crypto.secret import Secret
 from protocols.errors import InputError, ParameterError
 from protocols.identity import Roster
 from protocols.terms import ClientTerms, Keyholder
-
-Entropy = Callable[[int], bytes]
-"""A source of secret randomness: `entropy(n)` gives n uniform bytes, as `os.urandom` does."""
 
 Vector = NDArray[np.uint64]
 

@@ -10,12 +10,13 @@ from dataclasses import dataclass, field
 
 from numpy.typing import ArrayLike
 
+from protocols.crypto.entropy import Entropy
 from protocols.crypto.integers import shown
 from protocols.crypto.secret import Secret
 from protocols.errors import ParameterError, RemoteError
 from protocols.machine import Client, Continue, Server
 from protocols.secure_sum import Finish, SecureSum
-from protocols.session import Entropy, Session, Vector
+from protocols.session import Session, Vector
 from protocols.terms import ClientTerms, Keyholder
 
 

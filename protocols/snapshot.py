@@ -9,27 +9,21 @@ from typing import Any, NoReturn, TypeVar
 
 import msgspec
 import numpy as np
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from numpy.typing import NDArray
 
 from protocols.codec import Message
-from protocols.crypto.secret import Secret
+from protocols.crypto import sealing
+from protocols.crypto.secret import Secret, Uncopyable
 from protocols.errors import DamagedSnapshot, ParameterError
 
-KEY_BYTES = 32
-NONCE_BYTES = 12
 _DOMAIN = b"secagg snapshot v1"
 
 
-class State(msgspec.Struct):
+class State(Uncopyable, msgspec.Struct):
     """Base of what a party keeps: secrets and inputs, so its repr says nothing, and it refuses pickling."""
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(...)"
-
-    def __reduce__(self) -> NoReturn:
-        raise TypeError("a party's state is not to be pickled or copied; see snapshot")
 
     def __copy__(self) -> NoReturn:
         self.__reduce__()
@@ -68,7 +62,9 @@ def read_state(data: msgspec.Raw, kind: type[S]) -> S:
 
 def seal(kept: Kept, *, digest: bytes, key: Secret, nonce: bytes) -> bytes:
     """Encrypt and authenticate a snapshot, bound to the session's digest."""
-    return nonce + _cipher(key).encrypt(nonce, msgspec.msgpack.encode(kept), _DOMAIN + digest)
+    _check(key)
+    plaintext = msgspec.msgpack.encode(kept)
+    return sealing.seal_with_nonce(key, plaintext, nonce=nonce, bound=_DOMAIN + digest)
 
 
 def unseal(data: bytes, *, digest: bytes, key: Secret) -> Kept:
@@ -77,18 +73,17 @@ def unseal(data: bytes, *, digest: bytes, key: Secret) -> Kept:
     Raises:
         DamagedSnapshot: It was sealed under another key or for another session, or was altered.
     """
-    cipher = _cipher(key)
+    _check(key)
     try:
-        plaintext = cipher.decrypt(data[:NONCE_BYTES], data[NONCE_BYTES:], _DOMAIN + digest)
-    except (InvalidTag, ValueError, TypeError):
+        plaintext = sealing.open_with_nonce(key, data, bound=_DOMAIN + digest)
+    except (ValueError, TypeError):
         raise DamagedSnapshot("no snapshot of this session under this key") from None
     return msgspec.msgpack.decode(plaintext, type=Kept)
 
 
-def _cipher(key: Secret) -> AESGCM:
-    if type(key) is not Secret or len(key.reveal()) != KEY_BYTES:
-        raise ParameterError(f"a snapshot is sealed under a Secret of {KEY_BYTES} bytes")
-    return AESGCM(key.reveal())
+def _check(key: Secret) -> None:
+    if type(key) is not Secret or len(key.reveal()) != sealing.KEY_BYTES:
+        raise ParameterError(f"a snapshot is sealed under a Secret of {sealing.KEY_BYTES} bytes")
 
 
 def _write(value: object) -> object:

@@ -9,6 +9,7 @@ Records are written in the order of their times: a reservation by a clock that w
 times as they are, since ledgers of earlier versions may hold others, and it is the chain that shows what was altered.
 """
 
+import logging
 import os
 import re
 import time
@@ -31,6 +32,7 @@ from dp.ledger.log import RecordLog
 from dp.ledger.realised import check_cost
 from dp.ledger.records import Clock, Commitment, Detail, LedgerEntry, Reservation, first_record
 from dp.ledger.sqlite_log import SqliteLog, ledger_path
+from dp.logger import LOGGER, refusals_logged
 from dp.noise.discrete_gaussian import Entropy
 
 
@@ -222,7 +224,7 @@ class Ledger:
 
         If it is interrupted, as by Ctrl-C, the ledger may have closed, and the release may be counted; do not release.
         """
-        with self._log.exclusively():
+        with refusals_logged("a reservation"), self._log.exclusively():
             label = short_text("label", label)
             if contributors is not None:
                 self._account.check_event(event, contributors)
@@ -238,7 +240,8 @@ class Ledger:
                 number=len(self._account.reservations) + 1, label=label, event=event, time_s=self._clock()
             )
             self._append(record)
-            return record.number
+        self._tell(f"reservation {record.number} is recorded: {label}")
+        return record.number
 
     def commit(
         self,
@@ -266,7 +269,7 @@ class Ledger:
             InvalidParameter: an argument is out of range.
             LedgerError: it could not be recorded for certain.
         """
-        with self._log.exclusively():
+        with refusals_logged("a commitment"), self._log.exclusively():
             self._account.check_commitment(reservation, integer_at_least("contributors", contributors, 1), realised)
             if realised is not None:
                 reserved = self._account.reservations[reservation - 1].event
@@ -278,6 +281,8 @@ class Ledger:
                     number=reservation, contributors=contributors, details=kept, time_s=time_s, realised=realised
                 )
             )
+            label = self._account.reservations[reservation - 1].label
+        self._tell(f"commitment of reservation {reservation} is recorded: {label}")
 
     def entries(self) -> tuple[LedgerEntry, ...]:
         """Return all releases in the order they were reserved."""
@@ -329,6 +334,11 @@ class Ledger:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.close()
+
+    def _tell(self, done: str) -> None:
+        if LOGGER.isEnabledFor(logging.INFO):  # what is spent takes long to compute
+            spent = rounded_up_within(self.spent().epsilon, self.budget.epsilon)
+            LOGGER.info("%s. Spent so far: epsilon %s of %s", done, spent, in_full(self.budget.epsilon))
 
     def _check_clock(self, record: Reservation | Commitment) -> None:
         behind_s = self._account.last_time_s - record.time_s

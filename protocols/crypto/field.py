@@ -22,10 +22,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
-from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
 from protocols.crypto.integers import shown
-from protocols.crypto.keystream import Words, word_dtype
+from protocols.crypto.keystream import CHUNK_BYTES, Keystream, Words, word_dtype
 from protocols.crypto.secret import Secret
 
 Matrix = Sequence[Sequence[int]]
@@ -36,8 +35,6 @@ MAX_COLUMNS: Final = 2**16
 _NARROW = 2**31
 _EXACT_BITS = 53
 _SCRATCH_BYTES = 2 * 1024 * 1024
-_CHUNK_BYTES = 128 * 1024
-_ZEROS = bytes(_CHUNK_BYTES)
 _MILLER_RABIN_BASES = (2, 3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37)
 
 
@@ -131,13 +128,13 @@ class Field:
         Returns:
             Shape `(length,)`, of `dtype`, entries in [0, prime).
         """
-        stream = Cipher(algorithms.AES256(seed.reveal()), modes.CTR(bytes(16))).encryptor()
+        stream = Keystream(seed)
         mask = self.dtype.type(2 ** self.prime.bit_length() - 1)
-        buffer = np.empty(_CHUNK_BYTES // self.dtype.itemsize, dtype=self.dtype)
+        buffer = np.empty(CHUNK_BYTES // self.dtype.itemsize, dtype=self.dtype)
         drawn = np.empty(length, dtype=self.dtype)
         filled = 0
         while filled < length:
-            stream.update_into(_ZEROS, buffer.view(np.uint8).data)
+            stream.fill(buffer.view(np.uint8).data)
             np.bitwise_and(buffer, mask, out=buffer)
             accepted = buffer if buffer.max() < self.prime else buffer[buffer < self.prime]
             taken = min(accepted.size, length - filled)
@@ -206,7 +203,7 @@ class Field:
 
 def _pieces(one: Words, other: Words) -> Iterator[tuple[Words, Words]]:
     """Both vectors in pieces that stay in cache."""
-    size = _CHUNK_BYTES // one.itemsize
+    size = CHUNK_BYTES // one.itemsize
     for start in range(0, one.size, size):
         yield one[start : start + size], other[start : start + size]
 

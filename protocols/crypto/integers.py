@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import Any, Final
 
-Entropy = Callable[[int], bytes]
+from protocols.crypto.entropy import Entropy, draw
 
 SMALL_PRIME_BOUND: Final = 2**12
 
@@ -79,13 +79,10 @@ def random_bits(bits: int, entropy: Entropy) -> int:
     """A uniform integer in [0, 2^bits).
 
     Raises:
-        ValueError: The entropy runs short.
+        ParameterError: The entropy runs short.
     """
     size = -(-bits // 8)
-    drawn = entropy(size)
-    if len(drawn) != size:
-        raise ValueError(f"{len(drawn)} bytes of entropy, where {size} are needed")
-    return int.from_bytes(drawn, "little") >> (8 * size - bits)
+    return int.from_bytes(draw(entropy, size), "little") >> (8 * size - bits)
 
 
 def random_below(bound: int, entropy: Entropy) -> int:

@@ -1,21 +1,64 @@
-"""Key agreement: X25519 (RFC 7748)."""
+"""Key agreement: what the masking protocols ask of one, and X25519 (RFC 7748).
+
+Masks need an agreement that is not interactive, and whose private side can be rebuilt from the bytes of its secret: a
+key encapsulation is neither.  So a post-quantum agreement does not take X25519's place here alone.  It comes as a new
+parameter of a protocol, with messages and a wire number of its own.
+"""
+
+from typing import Final, Protocol
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 
-from protocols.crypto.secret import Secret
+from protocols.crypto.secret import Secret, Uncopyable
 
-KEY_BYTES = 32
 _FIELD = 2**255 - 19
-_PROBE = X25519PrivateKey.from_private_bytes(bytes(KEY_BYTES))
 
 
-class KeyPair:
-    """An X25519 key pair.
+class WeakKey(ValueError):
+    """A public key with which no private key agrees on anything secret; the text says why."""
 
-    Args:
-        secret: The private key, 32 uniform bytes.
-    """
 
+class KeyPair(Protocol):
+    """One party's key pair."""
+
+    @property
+    def secret(self) -> Secret:
+        """The private key, as `KeyAgreement.from_secret` takes it."""
+
+    @property
+    def public(self) -> bytes:
+        """The public key, in its one canonical encoding."""
+
+    def agree(self, public: bytes) -> Secret:
+        """Return what only the two key holders know; keys are made from it by `sealing.derive`.
+
+        Raises:
+            WeakKey: The other key agrees with every private key on the same.
+        """
+
+
+class KeyAgreement(Protocol):
+    """A way for two parties to agree on a secret by each other's public key alone."""
+
+    @property
+    def public_bytes(self) -> int:
+        """Length of a public key."""
+
+    @property
+    def secret_bytes(self) -> int:
+        """Length of a private key: of the randomness that a key pair is made from, and rebuilt from."""
+
+    def from_secret(self, secret: Secret) -> KeyPair:
+        """Return the key pair of a private key, `secret_bytes` uniform bytes."""
+
+    def is_canonical(self, public: bytes) -> bool:
+        """Return whether these bytes are a public key in its one canonical encoding; quick, and says no more."""
+
+    def check(self, public: bytes) -> None:
+        """Raise `WeakKey` if a canonical public key is refused by `KeyPair.agree`; as slow as an agreement."""
+
+
+class _X25519KeyPair(Uncopyable):
     __slots__ = ("_private", "public", "secret")
 
     def __init__(self, secret: Secret) -> None:
@@ -27,23 +70,28 @@ class KeyPair:
         return f"KeyPair(public={self.public.hex()})"
 
     def agree(self, public: bytes) -> Secret:
-        """The 32 bytes that only the two key holders know; keys are made from it by `sealing.derive`.
-
-        Raises:
-            ValueError: `public` is not 32 bytes, or a point of low order (RFC 7748, section 6.1).
-        """
-        return Secret(self._private.exchange(X25519PublicKey.from_public_bytes(public)))
+        try:
+            return Secret(self._private.exchange(X25519PublicKey.from_public_bytes(public)))
+        except ValueError:
+            raise WeakKey("a key of low order") from None
 
 
-def is_public_key(data: bytes) -> bool:
-    """Whether these bytes are a coordinate in its one canonical encoding; RFC 7748 has several for the same point."""
-    return len(data) == KEY_BYTES and int.from_bytes(data, "little") < _FIELD
+class _X25519:
+    public_bytes: Final = 32
+    secret_bytes: Final = 32
+
+    def from_secret(self, secret: Secret) -> _X25519KeyPair:
+        return _X25519KeyPair(secret)
+
+    def is_canonical(self, public: bytes) -> bool:
+        # RFC 7748 has several encodings for the same coordinate.
+        return len(public) == self.public_bytes and int.from_bytes(public, "little") < _FIELD
+
+    def check(self, public: bytes) -> None:
+        _PROBE.agree(public)
 
 
-def is_low_order(public: bytes) -> bool:
-    """Whether 32 bytes are a public key with which no private key agrees on anything secret (RFC 7748, section 6.1)."""
-    try:
-        _PROBE.exchange(X25519PublicKey.from_public_bytes(public))
-    except ValueError:
-        return True
-    return False
+_PROBE: Final = _X25519KeyPair(Secret(bytes(_X25519.secret_bytes)))
+
+X25519: Final[KeyAgreement] = _X25519()
+"""X25519.  Weak keys are those of low order (RFC 7748, section 6.1)."""

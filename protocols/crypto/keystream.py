@@ -1,11 +1,10 @@
-"""Mask expansion: AES-256 in counter mode (NIST SP 800-38A), keyed by a 32-byte seed that expands nothing else.
+"""Keystreams and masks: AES-256 in counter mode (NIST SP 800-38A), keyed by a 32-byte seed that expands nothing else.
 
-The keystream is read as little-endian words of the smallest unsigned type that holds the modulus, a power of two,
+A mask's keystream is read as little-endian words of the smallest unsigned type that holds the modulus, a power of two,
 so words are uniform modulo it.  Expansion and addition go through one small buffer that stays in cache.
 """
 
-from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
@@ -15,8 +14,10 @@ from protocols.crypto.secret import Secret
 
 Words = NDArray[np.unsignedinteger[Any]]
 
-_CHUNK_BYTES = 128 * 1024
-_ZEROS = bytes(_CHUNK_BYTES)
+CHUNK_BYTES: Final = 128 * 1024
+"""The most that `Keystream.fill` takes at once; a buffer of this size stays in cache."""
+
+_ZEROS = memoryview(bytes(CHUNK_BYTES))
 
 
 def word_dtype(modulus: int) -> np.dtype[np.unsignedinteger[Any]]:
@@ -26,10 +27,25 @@ def word_dtype(modulus: int) -> np.dtype[np.unsignedinteger[Any]]:
     return np.dtype(f"<u{size}")
 
 
-def stream(seed: Secret) -> Callable[[int], bytes]:
-    """A source of bytes, each call the next ones of the expansion of `seed`, 32 bytes."""
-    encryptor = Cipher(algorithms.AES256(seed.reveal()), modes.CTR(bytes(16))).encryptor()
-    return lambda size: encryptor.update(bytes(size))
+class Keystream:
+    """The expansion of a seed, read from its beginning; two readers of one seed read the same bytes.
+
+    Args:
+        seed: 32 bytes, which expand to nothing else: only so is the constant first counter block sound.
+    """
+
+    __slots__ = ("_encryptor",)
+
+    def __init__(self, seed: Secret) -> None:
+        self._encryptor = Cipher(algorithms.AES256(seed.reveal()), modes.CTR(bytes(16))).encryptor()
+
+    def read(self, size: int) -> bytes:
+        """Return the next bytes."""
+        return self._encryptor.update(bytes(size))
+
+    def fill(self, buffer: memoryview) -> None:
+        """Write the next bytes over a buffer of at most `CHUNK_BYTES` bytes."""
+        self._encryptor.update_into(_ZEROS[: buffer.nbytes], buffer)
 
 
 def add_mask(total: Words, seed: Secret) -> None:
@@ -48,10 +64,10 @@ def subtract_mask(total: Words, seed: Secret) -> None:
 
 
 def _apply(operation: np.ufunc, total: Words, seed: Secret) -> None:
-    stream = Cipher(algorithms.AES256(seed.reveal()), modes.CTR(bytes(16))).encryptor()
-    buffer = np.empty(min(_CHUNK_BYTES, total.nbytes) // total.itemsize, dtype=total.dtype)
+    stream = Keystream(seed)
+    buffer = np.empty(min(CHUNK_BYTES, total.nbytes) // total.itemsize, dtype=total.dtype)
     raw = buffer.view(np.uint8).data
     for start in range(0, total.size, buffer.size):
         piece = total[start : start + buffer.size]
-        stream.update_into(memoryview(_ZEROS)[: piece.nbytes], raw[: piece.nbytes])
+        stream.fill(raw[: piece.nbytes])
         operation(piece, buffer[: piece.size], out=piece)

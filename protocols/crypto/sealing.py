@@ -1,8 +1,11 @@
 """Sealing: keys by HKDF-SHA256 (RFC 5869), messages under AES-256-GCM (NIST SP 800-38D).
 
-Every derived key is bound to a `context`, which the caller makes from the session digest, a purpose and the ids of
-the two parties; so a key serves one direction of one purpose in one session, and one fixed nonce is enough.
+Between parties, every derived key is bound to a `context`, which the caller makes from the session digest, a purpose
+and the ids of the two parties; so a key serves one direction of one purpose in one session, and one fixed nonce is
+enough for `seal`.  `seal_with_nonce` is for a key that seals more than one message.
 """
+
+from typing import Final
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives import hashes
@@ -11,9 +14,10 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from protocols.crypto.secret import Secret
 
-KEY_BYTES = 32
-SEAL_OVERHEAD_BYTES = 16
-_NONCE = bytes(12)
+KEY_BYTES: Final = 32
+NONCE_BYTES: Final = 12
+SEAL_OVERHEAD_BYTES: Final = 16
+_NONCE = bytes(NONCE_BYTES)
 
 
 def derive(secret: Secret, context: bytes) -> Secret:
@@ -35,5 +39,32 @@ def open_sealed(key: Secret, ciphertext: bytes | memoryview) -> bytes:
     """
     try:
         return AESGCM(key.reveal()).decrypt(_NONCE, ciphertext, None)
+    except InvalidTag:
+        raise ValueError("a sealed message does not authenticate") from None
+
+
+def seal_with_nonce(key: Secret, plaintext: bytes, *, nonce: bytes, bound: bytes) -> bytes:
+    """Encrypt and authenticate one message of several under a key.
+
+    Args:
+        key: 32 bytes.
+        plaintext: The message.
+        nonce: 12 random bytes, drawn for this message: at most 2^32 messages a key.
+        bound: What the message belongs to; needed again to open it.
+
+    Returns:
+        The nonce and the ciphertext, joined.
+    """
+    return nonce + AESGCM(key.reveal()).encrypt(nonce, plaintext, bound)
+
+
+def open_with_nonce(key: Secret, sealed: bytes, *, bound: bytes) -> bytes:
+    """Return the plaintext of `seal_with_nonce`.
+
+    Raises:
+        ValueError: It was sealed under another key or bound to something else, or was altered.
+    """
+    try:
+        return AESGCM(key.reveal()).decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], bound)
     except InvalidTag:
         raise ValueError("a sealed message does not authenticate") from None

@@ -1,10 +1,19 @@
-"""A holder of secret bytes that does not give them away by accident."""
+"""Holders of secrets that do not give them away by accident."""
 
 import hmac
 from typing import NoReturn
 
 
-class Secret:
+class Uncopyable:
+    """Base of everything that holds secrets: a copy of it, pickled or in memory, would be a copy of them."""
+
+    __slots__ = ()
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(f"{type(self).__name__}: it holds secrets, and is not to be pickled or copied.")
+
+
+class Secret(Uncopyable):
     """Secret bytes: repr redacted, not picklable, not hashable, compared in constant time.
 
     Args:
@@ -26,6 +35,3 @@ class Secret:
 
     def __repr__(self) -> str:
         return f"Secret(<{len(self._value)} bytes>)"
-
-    def __reduce__(self) -> NoReturn:
-        raise TypeError("a secret is not to be pickled or copied")

@@ -5,9 +5,10 @@ is its id plus one.
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
+from protocols.crypto.entropy import Entropy, draw
 from protocols.crypto.secret import Secret
 
 PRIME = 2**256 + 297
@@ -16,7 +17,7 @@ SHARE_BYTES = 33
 _COEFFICIENT_BYTES = 49  # 135 bits more than the prime: the bias of the reduction is below 2^-135
 
 
-def share(secret: Secret, *, threshold: int, holders: Sequence[int], entropy: Callable[[int], bytes]) -> list[bytes]:
+def share(secret: Secret, *, threshold: int, holders: Sequence[int], entropy: Entropy) -> list[bytes]:
     """One share for each holder; any `threshold` of them give the secret, fewer give nothing.
 
     Args:
@@ -29,16 +30,15 @@ def share(secret: Secret, *, threshold: int, holders: Sequence[int], entropy: Ca
         `SHARE_BYTES` bytes for each holder, in their order.
 
     Raises:
-        ValueError: A threshold, holders or a secret that are none of these, or entropy that runs short.
+        ValueError: A threshold, holders or a secret that are none of these.
+        ParameterError: The entropy runs short.
     """
     if not 1 <= threshold <= len(holders) or len(set(holders)) != len(holders) or min(holders) < 0:
         raise ValueError(f"cannot share among {len(holders)} holders with threshold {threshold}")
     constant = secret.reveal()
     if len(constant) != SECRET_BYTES:
         raise ValueError(f"a secret of {len(constant)} bytes, where {SECRET_BYTES} can be shared")
-    drawn = entropy(_COEFFICIENT_BYTES * (threshold - 1))
-    if len(drawn) != _COEFFICIENT_BYTES * (threshold - 1):
-        raise ValueError(f"{len(drawn)} bytes of entropy, where {_COEFFICIENT_BYTES * (threshold - 1)} are needed")
+    drawn = draw(entropy, _COEFFICIENT_BYTES * (threshold - 1))
     coefficients = [
         int.from_bytes(drawn[start : start + _COEFFICIENT_BYTES], "little") % PRIME
         for start in range(0, len(drawn), _COEFFICIENT_BYTES)

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator
-from typing import Final, NoReturn
+from typing import Final
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from protocols.crypto.paillier.ciphertext_pairs import Total
 from protocols.crypto.paillier.partial_decryption import decrypt_partially
 from protocols.crypto.paillier.plaintext_proof import Claim, InvalidProof
 from protocols.crypto.paillier.threshold import KeyShare
+from protocols.crypto.secret import Uncopyable
 from protocols.encrypted.derived import HASH_BYTES, Derived
 from protocols.encrypted.messages import Contributions, EncryptedInput, PartialOpening
 from protocols.errors import MalformedMessage, OrderError, ParameterError, RemoteError
@@ -34,7 +35,7 @@ class PartyState(State, kw_only=True):
     vector: Words
 
 
-class EncryptedClient:
+class EncryptedClient(Uncopyable):
     """One party of one session: a client, a committee member, or both."""
 
     def __init__(self, derived: Derived, participant: Participant) -> None:
@@ -47,9 +48,6 @@ class EncryptedClient:
         if participant.vector.size:
             derived.payload.check(participant.vector)
         self.state = PartyState(vector=participant.vector)
-
-    def __reduce__(self) -> NoReturn:
-        raise TypeError("a party holds its input and its secrets, and is not to be pickled or copied")
 
     def encrypt_input(self, _: Invitation) -> EncryptedInput:
         """Step 0: everything that a client does."""

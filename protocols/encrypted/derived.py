@@ -8,6 +8,7 @@ from functools import cached_property, lru_cache
 from typing import Final
 
 from protocols.committee import Committee
+from protocols.crypto.entropy import Entropy
 from protocols.crypto.keystream import Words
 from protocols.crypto.paillier import ciphertext_pairs, partial_decryption, plaintext_proof
 from protocols.crypto.paillier.ciphertext_pairs import Pair
@@ -16,7 +17,7 @@ from protocols.crypto.paillier.public import InvalidCiphertext
 from protocols.crypto.paillier.threshold import ThresholdKey
 from protocols.errors import MalformedMessage, ParameterError
 from protocols.identity import SIGNATURE_BYTES, Identity, Signatures
-from protocols.session import Entropy, Session, Vector
+from protocols.session import Session, Vector
 
 HASH_BYTES: Final = 32
 _MANY_MESSAGES: Final = 1000  # so many pay for a longer table

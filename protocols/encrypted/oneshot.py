@@ -22,6 +22,7 @@ from typing import ClassVar, Final
 
 import numpy as np
 
+from protocols.crypto.entropy import Entropy
 from protocols.crypto.keystream import Words
 from protocols.crypto.lattice.pad import LatticePad, draw_key, key_coefficients
 from protocols.crypto.lattice.ring import DEGREE
@@ -29,7 +30,7 @@ from protocols.crypto.paillier.digits import Digits
 from protocols.encrypted.derived import Payload, threshold_key
 from protocols.encrypted.protocol import EncryptedSum
 from protocols.encrypted.values import Values
-from protocols.session import Entropy, Session, Vector
+from protocols.session import Session, Vector
 
 _WORD: Final = np.dtype("<u8")
 

@@ -15,12 +15,13 @@ from typing import ClassVar
 
 import numpy as np
 
+from protocols.crypto.entropy import Entropy
 from protocols.crypto.keystream import Words
 from protocols.crypto.paillier.slots import Slots
 from protocols.encrypted.derived import Payload, threshold_key
 from protocols.encrypted.protocol import EncryptedSum
 from protocols.encrypted.values import Values
-from protocols.session import Entropy, Session, Vector
+from protocols.session import Session, Vector
 
 
 class PackedVector(Payload):

@@ -1,15 +1,14 @@
 """The client's side of LightSecAgg: one method for each step, in order."""
 
-from typing import NoReturn
-
 import numpy as np
 from msgspec import field
 
 from protocols import packing
 from protocols.codec import Invitation
-from protocols.crypto import key_agreement, sealing
+from protocols.crypto import sealing
+from protocols.crypto.key_agreement import WeakKey
 from protocols.crypto.keystream import Words
-from protocols.crypto.secret import Secret
+from protocols.crypto.secret import Secret, Uncopyable
 from protocols.errors import RemoteError
 from protocols.lightsecagg.derived import Derived
 from protocols.lightsecagg.messages import (
@@ -33,7 +32,7 @@ class ClientState(State, kw_only=True):
 
     Attributes:
         vector: Its input.
-        private: Its X25519 private key.
+        private: Its private key.
         root: What its mask and the drawn shares of it are expanded from; once the directory is known, bound to it.
         members: By id, the public keys of all in the directory, itself included.
         directory: A hash of them.
@@ -52,7 +51,7 @@ class ClientState(State, kw_only=True):
     total: Words = _EMPTY
 
 
-class LightSecAggClient:
+class LightSecAggClient(Uncopyable):
     """One client of one session: one method for each step, in order."""
 
     def __init__(self, derived: Derived, participant: Participant) -> None:
@@ -63,13 +62,11 @@ class LightSecAggClient:
         self._entropy = participant.entropy
         self.state = ClientState(vector=participant.vector)
 
-    def __reduce__(self) -> NoReturn:
-        raise TypeError("a client holds its input and its secrets, and is not to be pickled or copied")
-
     def advertise_keys(self, _: Invitation) -> AdvertisedKey:
         """Step 0: make a key pair for this session alone, and draw what the mask is made from."""
-        pair = key_agreement.KeyPair(Secret(self._entropy(key_agreement.KEY_BYTES)))
-        self.state.private, self.state.root = pair.secret, Secret(self._entropy(key_agreement.KEY_BYTES))
+        agreement = self._derived.agreement
+        pair = agreement.from_secret(Secret(self._entropy(agreement.secret_bytes)))
+        self.state.private, self.state.root = pair.secret, Secret(self._entropy(sealing.KEY_BYTES))
         self.state.members[self._client] = pair.public
         return AdvertisedKey(pair.public)
 
@@ -144,14 +141,16 @@ class LightSecAggClient:
             raise RemoteError("a key directory has one key for each client")
         if not self._derived.positions.keys() >= set(directory.clients):
             raise RemoteError("the key directory names clients that are not in the session")
-        seen = {self.state.members[self._client]}
+        agreement, seen = self._derived.agreement, {self.state.members[self._client]}
         for client, key in zip(directory.clients, directory.keys, strict=True):
-            if not key_agreement.is_public_key(key) or key in seen:
+            if not agreement.is_canonical(key) or key in seen:
                 raise RemoteError(f"client {client} has a damaged or repeated key", culprits=[client])
-            if key_agreement.is_low_order(key):
-                raise RemoteError(f"client {client} has a key of low order", culprits=[client])
+            try:
+                agreement.check(key)
+            except WeakKey as error:
+                raise RemoteError(f"client {client} has {error}", culprits=[client]) from None
             seen.add(key)
-        pair = key_agreement.KeyPair(self.state.private)
+        pair = agreement.from_secret(self.state.private)
         for client, key in zip(directory.clients, directory.keys, strict=True):
             self.state.members[client] = key
             self.state.channels[client] = pair.agree(key)
@@ -164,7 +163,7 @@ class LightSecAggClient:
         except ValueError:
             return False
         self.state.held[owner] = Secret(share)
-        return len(share) == (key_agreement.KEY_BYTES if self._is_seed(owner) else self._derived.share_bytes)
+        return len(share) == (sealing.KEY_BYTES if self._is_seed(owner) else self._derived.share_bytes)
 
     def _add_share(self, owner: int) -> bool:
         """Add the share of an owner's mask to the total; False where it is no vector of the field."""

@@ -7,7 +7,8 @@ from functools import cached_property
 from itertools import accumulate, pairwise
 
 from protocols import packing
-from protocols.crypto import key_agreement, sealing
+from protocols.crypto import sealing
+from protocols.crypto.key_agreement import X25519, KeyAgreement
 from protocols.errors import MalformedMessage
 from protocols.lightsecagg.coding import MaskCode
 from protocols.session import Session
@@ -23,11 +24,13 @@ class Derived:
         session: The session.
         digest: Its digest, 32 bytes.
         code: The code of the masks.
+        agreement: How keys are agreed.
     """
 
     session: Session
     digest: bytes
     code: MaskCode
+    agreement: KeyAgreement = X25519
 
     @cached_property
     def positions(self) -> dict[int, int]:
@@ -53,7 +56,7 @@ class Derived:
     def sealed_bytes(self) -> int:
         """Of all the sealed shares that a client sends, or receives, where nobody has dropped."""
         computed = len(self.session.clients) - 1 - self.code.privacy
-        contents = computed * self.share_bytes + self.code.privacy * key_agreement.KEY_BYTES
+        contents = computed * self.share_bytes + self.code.privacy * sealing.KEY_BYTES
         return contents + (computed + self.code.privacy) * sealing.SEAL_OVERHEAD_BYTES
 
     def seeded(self, members: Collection[int], owner: int) -> frozenset[int]:
@@ -68,9 +71,7 @@ class Derived:
         Raises:
             MalformedMessage: They have other lengths altogether.
         """
-        lengths = [
-            sealing.SEAL_OVERHEAD_BYTES + (key_agreement.KEY_BYTES if seed else self.share_bytes) for seed in seeds
-        ]
+        lengths = [sealing.SEAL_OVERHEAD_BYTES + (sealing.KEY_BYTES if seed else self.share_bytes) for seed in seeds]
         ends = list(accumulate(lengths, initial=0))
         if len(joined) != ends[-1]:
             raise MalformedMessage(f"{len(joined)} bytes of sealed shares, where {ends[-1]} are expected")

@@ -4,7 +4,7 @@ from protocols.codec import Message
 
 
 class AdvertisedKey(Message, frozen=True):
-    """An X25519 public key, to seal coded shares under."""
+    """A public key, to seal coded shares under."""
 
     key: bytes
 

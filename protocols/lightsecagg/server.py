@@ -5,7 +5,7 @@ from msgspec import field
 
 from protocols import packing
 from protocols.codec import Invitation, Message
-from protocols.crypto import key_agreement
+from protocols.crypto.key_agreement import WeakKey
 from protocols.crypto.keystream import Words
 from protocols.errors import MalformedMessage, RemoteError
 from protocols.lightsecagg.coding import InconsistentShares
@@ -56,12 +56,15 @@ class LightSecAggServer:
 
     def take_key(self, sender: int, advertised: AdvertisedKey) -> None:
         """Step 0: keep a client's public key; the others would close over a repeated one, or one of low order."""
-        if not key_agreement.is_public_key(advertised.key):
-            raise MalformedMessage(f"a public key must be canonical, of {key_agreement.KEY_BYTES} bytes")
+        agreement = self._derived.agreement
+        if not agreement.is_canonical(advertised.key):
+            raise MalformedMessage(f"a public key must be canonical, of {agreement.public_bytes} bytes")
         if advertised.key in self.state.keys.values():
             raise RemoteError("a public key that has been advertised before")
-        if key_agreement.is_low_order(advertised.key):
-            raise RemoteError("a public key of low order")
+        try:
+            agreement.check(advertised.key)
+        except WeakKey as error:
+            raise RemoteError(str(error)) from None
         self.state.keys[sender] = advertised.key
 
     def close_keys(self) -> dict[int, Message]:

@@ -1,15 +1,15 @@
 """The client's side of pairwise masking: one method for each step, in order."""
 
-from typing import NoReturn
-
 import msgspec
 import numpy as np
 
 from protocols import packing
 from protocols.codec import Invitation
-from protocols.crypto import key_agreement, keystream, sealing, shamir
+from protocols.crypto import keystream, sealing, shamir
+from protocols.crypto.key_agreement import KeyPair, WeakKey
 from protocols.crypto.keystream import Words
-from protocols.crypto.secret import Secret
+from protocols.crypto.sealing import KEY_BYTES
+from protocols.crypto.secret import Secret, Uncopyable
 from protocols.errors import RemoteError
 from protocols.identity import SIGNATURE_BYTES
 from protocols.pairwise import schedule
@@ -40,8 +40,8 @@ class ClientState(State, kw_only=True):
     Attributes:
         vector: Its input.
         attached: Its attached secrets.
-        sealing: Its X25519 private key to seal shares with.
-        masking: Its X25519 private key to agree on masks with.
+        sealing: Its private key to seal shares with.
+        masking: Its private key to agree on masks with.
         seed: Of its self-mask.
         dealing: What its polynomials are drawn from.
         advertised: Its own public keys.
@@ -72,7 +72,7 @@ class ClientState(State, kw_only=True):
     survivors: bytes = b""
 
 
-class PairwiseClient:
+class PairwiseClient(Uncopyable):
     """One client of one session."""
 
     def __init__(self, derived: Derived, participant: Participant) -> None:
@@ -83,20 +83,16 @@ class PairwiseClient:
         self._entropy = participant.entropy
         self.state = ClientState(vector=participant.vector, attached=participant.attached)
 
-    def __reduce__(self) -> NoReturn:
-        raise TypeError("a client holds its input and its secrets, and is not to be pickled or copied")
-
     def advertise_keys(self, _: Invitation) -> AdvertisedKeys:
         """Step 0: make two key pairs for this session alone, and sign them; draw all that is dealt later.
 
         A client that is restored and asked for its shares again then deals the very same ones to the same directory.
         """
-        sealing = key_agreement.KeyPair(Secret(self._entropy(key_agreement.KEY_BYTES)))
-        masking = key_agreement.KeyPair(Secret(self._entropy(key_agreement.KEY_BYTES)))
+        sealing, masking = self._new_pair(), self._new_pair()
         signature = self._sign(KEYS, sealing.public + masking.public)
         self.state.sealing, self.state.masking = sealing.secret, masking.secret
-        self.state.seed = Secret(self._entropy(key_agreement.KEY_BYTES))
-        self.state.dealing = Secret(self._entropy(key_agreement.KEY_BYTES))
+        self.state.seed = Secret(self._entropy(shamir.SECRET_BYTES))
+        self.state.dealing = Secret(self._entropy(KEY_BYTES))
         self.state.advertised = AdvertisedKeys(sealing.public, masking.public, signature)
         return self.state.advertised
 
@@ -105,7 +101,7 @@ class PairwiseClient:
         self._meet_neighbours(directory)
         holders = sorted((*self.state.neighbours, self._client))
         derive, fingerprints, ciphertexts = self._derived.schedule(self.state.root), [], []
-        entropy = keystream.stream(derive.dealing(self.state.dealing, owner=self._client))
+        entropy = keystream.Keystream(derive.dealing(self.state.dealing, owner=self._client)).read
         by_secret = [
             shamir.share(secret, threshold=self._derived.threshold, holders=holders, entropy=entropy)
             for secret in (self.state.seed, self.state.masking, *self.state.attached)
@@ -189,6 +185,10 @@ class PairwiseClient:
     def _agreed(self) -> bytes:
         return self.state.root + self.state.members + self.state.survivors
 
+    def _new_pair(self) -> KeyPair:
+        agreement = self._derived.agreement
+        return agreement.from_secret(Secret(self._entropy(agreement.secret_bytes)))
+
     def _sign(self, purpose: bytes, payload: bytes) -> bytes:
         return self._derived.signatures.sign(self._identity, client=self._client, purpose=purpose, payload=payload)
 
@@ -225,20 +225,21 @@ class PairwiseClient:
             seen |= {advertised.sealing, advertised.masking}
         weak = self._agree(directory.keys)
         if weak is not None:
-            raise RemoteError(f"client {weak} has a key of low order")
+            raise RemoteError(weak)
 
-    def _agree(self, directory: tuple[AdvertisedKeys, ...]) -> int | None:
-        """Agree with each neighbour; gives the first whose key is of low order, if any.
+    def _agree(self, directory: tuple[AdvertisedKeys, ...]) -> str | None:
+        """Agree with each neighbour; gives the first whose key is weak, and why, if there is one.
 
         It returns rather than raises: an error's traceback would hold on to the private keys in this frame.
         """
-        sealing, masking = key_agreement.KeyPair(self.state.sealing), key_agreement.KeyPair(self.state.masking)
+        pair = self._derived.agreement.from_secret
+        sealing, masking = pair(self.state.sealing), pair(self.state.masking)
         for neighbour, advertised in zip(self.state.neighbours, directory, strict=True):
             try:
                 self.state.channels[neighbour] = sealing.agree(advertised.sealing)
                 self.state.pairs[neighbour] = masking.agree(advertised.masking)
-            except ValueError:
-                return neighbour
+            except WeakKey as error:
+                return f"client {neighbour} has {error}"
         return None
 
     def _open(self, owner: int, sealed: bytes, fingerprints: bytes) -> bool:

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from functools import lru_cache
 
-from protocols.crypto import key_agreement, sealing, shamir
+from protocols.crypto import sealing, shamir
+from protocols.crypto.key_agreement import X25519, KeyAgreement
 from protocols.errors import RemoteError
 from protocols.identity import Signatures
 from protocols.pairwise import graph, schedule
@@ -25,12 +26,14 @@ class Derived:
         digest: Its digest, 32 bytes.
         degree: Neighbours of each client.
         threshold: Shares that rebuild a secret, out of the degree + 1 holders.
+        agreement: How keys are agreed; its private keys are shared, so they are as long as what can be.
     """
 
     session: Session
     digest: bytes
     degree: int
     threshold: int
+    agreement: KeyAgreement = X25519
 
     @property
     def signatures(self) -> Signatures:
@@ -81,11 +84,11 @@ class Derived:
         """Check one client's public keys by themselves.
 
         Raises:
-            RemoteError: They are not canonical, the same, of low order, or not signed by this client for this session.
+            RemoteError: They are not canonical, the same, or not signed by this client for this session.
         """
-        if not (key_agreement.is_public_key(advertised.sealing) and key_agreement.is_public_key(advertised.masking)):
+        if not (self.agreement.is_canonical(advertised.sealing) and self.agreement.is_canonical(advertised.masking)):
             raise RemoteError(
-                f"the public keys of client {client} are not canonical, of {key_agreement.KEY_BYTES} bytes"
+                f"the public keys of client {client} are not canonical, of {self.agreement.public_bytes} bytes"
             )
         if advertised.sealing == advertised.masking:
             raise RemoteError(f"client {client} has one public key for two purposes, or a repeated one")

@@ -11,7 +11,7 @@ from protocols.session import Session
 
 
 class AdvertisedKeys(Message, frozen=True):
-    """Two X25519 public keys: one to seal shares under, one to agree on masks with.  Signed where there is a roster."""
+    """Two public keys: one to seal shares under, one to agree on masks with.  Signed where there is a roster."""
 
     sealing: bytes
     masking: bytes

@@ -12,7 +12,8 @@ import numpy as np
 
 from protocols import packing
 from protocols.codec import Invitation, Message
-from protocols.crypto import key_agreement, keystream, shamir
+from protocols.crypto import keystream, shamir
+from protocols.crypto.key_agreement import WeakKey
 from protocols.crypto.keystream import Words
 from protocols.crypto.secret import Secret
 from protocols.errors import MalformedMessage, RemoteError, TooFewSurvivors
@@ -92,8 +93,11 @@ class PairwiseServer:
         fresh = {advertised.sealing, advertised.masking}
         if fresh & self.state.seen:
             raise RemoteError("a public key that has been advertised before")
-        if any(key_agreement.is_low_order(key) for key in fresh):
-            raise RemoteError("a public key of low order")
+        try:
+            for key in fresh:
+                self._derived.agreement.check(key)
+        except WeakKey as error:
+            raise RemoteError(str(error)) from None
         self.state.keys[sender] = advertised
         self.state.seen |= fresh
 
@@ -240,7 +244,7 @@ class PairwiseServer:
 
     def _finish_dropped(self, owner: int) -> None:
         (secret,) = self._rebuild(owner)
-        pair, derive = key_agreement.KeyPair(secret), self._derived.schedule(self.state.root)
+        pair, derive = self._derived.agreement.from_secret(secret), self._derived.schedule(self.state.root)
         if pair.public != self.state.keys[owner].masking:
             raise RemoteError(f"client {owner} dealt shares of another key than the advertised", culprits=[owner])
         for survivor in self._alive_neighbours(owner):

@@ -41,7 +41,7 @@ def round_at_random(
     """
     limit = math.floor(Fraction(l2_bound) ** 2)
     for _ in range(TRIES):
-        rounded, norm = _rounded(scaled, keystream.stream(Secret(entropy(32))))
+        rounded, norm = _rounded(scaled, keystream.Keystream(Secret(entropy(32))).read)
         if norm <= limit:
             return rounded
     truncated = np.trunc(scaled).astype(np.int64)

@@ -9,9 +9,9 @@ from typing import Any
 from numpy.typing import ArrayLike, NDArray
 
 from protocols import ClientTerms, Keyholder, Role, Secret, Transmission, simulate
+from protocols.crypto.entropy import Entropy
 from protocols.crypto.keystream import Words, word_dtype
 from protocols.errors import TooFewSurvivors
-from protocols.session import Entropy
 from protocols.simulate import Outcome
 from secagg.aggregation.mean import SecureMean
 from secagg.checks import plain_integer

@@ -24,7 +24,7 @@ from dp.ledger.records import (
     UPDATES_HIDDEN_DETAIL,
     Detail,
 )
-from protocols.session import Entropy
+from protocols.crypto.entropy import Entropy
 from secagg.aggregation.encoding import Decoded, Weighting
 from secagg.aggregation.mean import SecureMean
 from secagg.data.columns import Shard

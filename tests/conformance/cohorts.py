@@ -41,10 +41,11 @@ from protocols import (
     simulate,
 )
 from protocols.codec import Codec
+from protocols.crypto.entropy import Entropy
 from protocols.crypto.integers import Arithmetic, fastest
 from protocols.encrypted.protocol import EncryptedSum
 from protocols.registry import available
-from protocols.session import Entropy, Vector
+from protocols.session import Vector
 from tests.support import committee_keys
 
 IDS: Final = (5, 0, 2**32 - 2, 17, 3, 300, 70_000, 1)

@@ -27,8 +27,8 @@ from protocols import (
     SessionReused,
     TooFewSurvivors,
 )
+from protocols.crypto.entropy import Entropy
 from protocols.secure_sum import Role
-from protocols.session import Entropy
 from protocols.snapshot import write_state
 from tests.conformance.cohorts import SNAPSHOT_KEY, Run, Setting, refusal, settings, stream, unchecked
 

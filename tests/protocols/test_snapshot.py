@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from protocols import Adversary, DamagedSnapshot, ParameterError, SecAgg, Secret, snapshot
+from protocols import Adversary, DamagedSnapshot, ParameterError, SecAgg, Secret
 from protocols.codec import Message
+from protocols.crypto import sealing
 from protocols.crypto.keystream import Words
 from protocols.snapshot import Kept, State, read_state, seal, unseal, write_state
 from tests.conformance.cohorts import IDS, SNAPSHOT_KEY, Run, setting
@@ -148,7 +149,7 @@ def test_what_seals_is_32_secret_bytes() -> None:
 def test_sealed_bytes_show_nothing_of_the_state() -> None:
     sealed = seal(kept(), digest=DIGEST, key=KEY, nonce=NONCE)
     clear = bytes(kept().state)
-    assert len(NONCE) == snapshot.NONCE_BYTES
+    assert len(NONCE) == sealing.NONCE_BYTES
     windows = {clear[start : start + 8] for start in range(len(clear) - 8)}
     assert not any(window in sealed for window in windows)
 

@@ -3,7 +3,8 @@
 import hashlib
 from functools import cache
 
-from protocols.crypto.integers import PYTHON, Arithmetic, Entropy, fastest
+from protocols.crypto.entropy import Entropy
+from protocols.crypto.integers import PYTHON, Arithmetic, fastest
 from protocols.crypto.paillier.encryptor import Encryptor, Exponents
 from protocols.crypto.paillier.private import PrivateKey
 

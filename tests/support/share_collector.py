@@ -6,7 +6,8 @@ import numpy as np
 
 from protocols import RemoteError, Secret, packing
 from protocols.codec import Message
-from protocols.crypto import key_agreement, keystream, shamir
+from protocols.crypto import keystream, shamir
+from protocols.crypto.key_agreement import X25519
 from protocols.identity import Signatures
 from protocols.pairwise.derived import SURVIVORS
 from protocols.pairwise.messages import (
@@ -140,7 +141,7 @@ class Loot:
         """What two clients have agreed on for their masks, if the server can work it out."""
         for mine, theirs in ((one, other), (other, one)):
             if secret := self.secret(mine, MASKING):
-                return key_agreement.KeyPair(secret).agree(self.run.keys[theirs].masking)
+                return X25519.from_secret(secret).agree(self.run.keys[theirs].masking)
         return None
 
     def groups(self) -> Iterator[set[int]]:

@@ -35,8 +35,8 @@ from protocols import (
     Server,
     Session,
 )
+from protocols.crypto.entropy import Entropy
 from protocols.pairwise.protocol import PairwiseMasking
-from protocols.session import Entropy
 
 CASES: Final[list[dict[str, Any]]] = [
     {

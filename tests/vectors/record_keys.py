@@ -6,8 +6,8 @@ The key is a test key from public primes: it protects nothing.
 import sys
 from pathlib import Path
 
-from secagg.keys import write_committee
-from tests.protocols.committee_keys import key_shares, threshold_key
+from secagg.storage.key_files import write_committee
+from tests.support.committee_keys import key_shares, threshold_key
 
 
 def main(folder: Path) -> None:

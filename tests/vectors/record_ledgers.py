@@ -24,8 +24,7 @@ from dp import (
     SkellamEvent,
     Trust,
 )
-from dp.chain import ChainFile
-from dp.records import (
+from dp.ledger.records import (
     CLIENTS_DETAIL,
     NOISE_COLLUDING_DETAIL,
     SUM_COLLUDING_DETAIL,
@@ -33,6 +32,7 @@ from dp.records import (
     UPDATES_HIDDEN_DETAIL,
     Detail,
 )
+from dp.ledger.sqlite_log import SqliteLog
 
 EITHER: Final = NeighbouringRelation.ADD_OR_REMOVE_ONE
 DISCRETE: Final = DistributedDiscreteGaussianEvent(
@@ -114,10 +114,10 @@ def make_thinner(path: Path) -> None:
             details = _details(Trust.DISTRIBUTED, hidden="yes")
             ledger.commit(ledger.reserve(PROMISED, f"round {number}"), contributors=120, details=details)
         ledger.reserve(PROMISED, "round 3")
-    with ChainFile.open(path, writable=False) as chain:
+    with SqliteLog.open(path, writable=False) as chain:
         body = msgspec.json.decode(chain.bodies[-2])
     body |= {"number": 3, "time_s": body["time_s"] + 120.0, "realised": msgspec.to_builtins(THINNER)}
-    with ChainFile.open(path, writable=True) as chain:
+    with SqliteLog.open(path, writable=True) as chain:
         chain.append(msgspec.json.encode(body))
 
 

@@ -17,12 +17,13 @@ import matplotlib
 import msgspec
 from matplotlib.font_manager import FontProperties, findfont
 
+import dp
 from dp import BudgetReport, Ledger
 from dp.reporting.drawing import FAMILIES
-from secagg.prepare import prepare
-from secagg.report import RunReport
-from secagg.run import Summary
-from secagg.runfolder import RunFolder
+from secagg.reports.report import RunReport
+from secagg.runs.folder import RunFolder
+from secagg.runs.prepare import prepare
+from secagg.runs.summary import Summary
 from tests.vectors.recorded import VECTORS, copied, rewrite, without_version
 
 FOLDER: Final = VECTORS / "report"
@@ -51,18 +52,18 @@ class Page:
 def report_of(name: str) -> BudgetReport:
     """Return the report of a recorded ledger."""
     with Ledger.open_to_read(LEDGERS / f"{name}.sqlite") as ledger:
-        return BudgetReport.from_ledger(ledger)
+        return dp.budget_report(ledger)
 
 
 def as_text(report: BudgetReport) -> str:
     """Return its text for a terminal, without this software's version."""
-    heading = f"{'Software of this report':<{max(len(heading) for heading, _ in report.facts)}}  "
-    return without_version(report.as_text(width=WIDTH), before=heading)
+    heading = f"{'Software of this report':<{max(len(heading) for heading, _ in dp.facts(report))}}  "
+    return without_version(dp.as_text(report, width=WIDTH), before=heading)
 
 
 def as_json(report: BudgetReport) -> str:
     """Return its JSON, without this software's version in the two places that have it."""
-    named = without_version(report.as_json(), before='"report_software": "')
+    named = without_version(dp.as_json(report), before='"report_software": "')
     return without_version(named, before='"heading": "Software of this report",\n      "text": "')
 
 
@@ -75,7 +76,10 @@ def run_report(path: Path) -> RunReport:
 
 def as_page(report: BudgetReport | RunReport) -> Page:
     """Return its page, without this software's version."""
-    html = without_version(report.as_html(), before="<dt>Software of this report</dt><dd>")
+    html = without_version(
+        dp.as_html(report) if isinstance(report, BudgetReport) else report.as_html(),
+        before="<dt>Software of this report</dt><dd>",
+    )
     drawings = tuple(base64.b64decode(found) for found in _DRAWING.findall(html))
     return Page(html=_DRAWING.sub("DRAWING", html), drawings=drawings)
 

@@ -8,11 +8,11 @@ import sys
 from pathlib import Path
 from typing import Any, Final
 
-from secagg.config import parse
-from secagg.prepare import prepare
-from secagg.records import RoundRecord
-from secagg.run import run_training
-from secagg.runfolder import RunFolder
+from secagg.runs.folder import RunFolder
+from secagg.runs.parsing import parse
+from secagg.runs.prepare import prepare
+from secagg.runs.run import run_training
+from secagg.training.records import RoundRecord
 
 SETTINGS: Final[dict[str, Any]] = {
     "dataset": "digits",

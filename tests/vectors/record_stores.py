@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from secagg.openings import OpeningStore
-from secagg.sessions import SessionStore
+from secagg.storage.opening_store import OpeningStore
+from secagg.storage.session_store import SessionStore
 
 SESSIONS: Final = "sessions.sqlite"
 OPENINGS: Final = "openings.sqlite"

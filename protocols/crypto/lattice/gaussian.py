@@ -25,9 +25,9 @@ from fractions import Fraction
 from typing import Final
 
 import numpy as np
-from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from numpy.typing import NDArray
 
+from protocols.crypto.keystream import Keystream
 from protocols.crypto.secret import Secret
 
 WIDTH: Final = Fraction(13, 2)
@@ -47,21 +47,21 @@ class GaussianStream:
         seed: 32 bytes, which expand to nothing else.
     """
 
-    __slots__ = ("_encryptor",)
+    __slots__ = ("_stream",)
 
     def __init__(self, seed: Secret) -> None:
-        self._encryptor = Cipher(algorithms.AES256(seed.reveal()), modes.CTR(bytes(16))).encryptor()
+        self._stream = Keystream(seed)
 
     def draw(self, count: int) -> NDArray[np.int8]:
         """The next samples: shape `(count,)`, entries in [-127, 127]."""
-        prefixes = np.frombuffer(self._encryptor.update(bytes(count * _FIRST_BITS // 8)), dtype="<u2")
+        prefixes = np.frombuffer(self._stream.read(count * _FIRST_BITS // 8), dtype="<u2")
         samples: NDArray[np.int8] = _table()[prefixes]
         for index in np.flatnonzero(samples == _UNSETTLED):
             samples[index] = settle(int(prefixes[index]), self._more)
         return samples
 
     def _more(self) -> int:
-        return int.from_bytes(self._encryptor.update(bytes(_MORE_BITS // 8)), "little")
+        return int.from_bytes(self._stream.read(_MORE_BITS // 8), "little")
 
 
 def settle(prefix: int, more: Callable[[], int]) -> int:

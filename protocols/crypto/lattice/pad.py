@@ -33,14 +33,15 @@ distribution lowers cosh on average), so n errors exceed r in absolute value wit
 
 import functools
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
-from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from numpy.typing import NDArray
 
+from protocols.crypto.entropy import Entropy, draw
+from protocols.crypto.keystream import Keystream
 from protocols.crypto.lattice.gaussian import REACH, WIDTH, GaussianStream
 from protocols.crypto.lattice.ring import DEGREE, Multiplier, Ring
 from protocols.crypto.secret import Secret
@@ -55,8 +56,6 @@ FAILURE_BITS: Final = 40
 _BITS = 64
 _PIECE = 8  # polynomials at a time
 
-Entropy = Callable[[int], bytes]
-
 
 def draw_key(entropy: Entropy) -> Secret:
     """Draw a key, for one vector: 4096 discrete Gaussian coefficients, a signed byte each.
@@ -64,7 +63,7 @@ def draw_key(entropy: Entropy) -> Secret:
     Args:
         entropy: Asked once, for 32 bytes.
     """
-    return Secret(GaussianStream(_seed(entropy)).draw(DEGREE).tobytes())
+    return Secret(GaussianStream(Secret(draw(entropy, SEED_BYTES))).draw(DEGREE).tobytes())
 
 
 def key_coefficients(key: Secret) -> NDArray[np.int64]:
@@ -161,13 +160,14 @@ class LatticePad:
 
         Raises:
             InputError: One of these is not so.
+            ParameterError: The entropy runs short.
         """
         if values.shape != (self.length,) or values.dtype.kind != "u":
             raise InputError(f"expected {self.length} unsigned values, found {values.dtype} of shape {values.shape}")
         if int(values.max()) >= self.bound:
             raise InputError(f"values must be below {self.bound}; one is not")
         multiplier = Multiplier(key_coefficients(key))
-        errors = GaussianStream(_seed(entropy))
+        errors = GaussianStream(Secret(draw(entropy, SEED_BYTES)))
         sealed = np.empty(self.words, dtype=np.uint64)
         for start, public in _public(seed, self.words):
             piece = sealed[start : start + public.size]
@@ -251,20 +251,13 @@ def _slots(length: int, slot_bits: int, clients: int) -> int:
     return 0
 
 
-def _seed(entropy: Entropy) -> Secret:
-    seed = entropy(SEED_BYTES)
-    if len(seed) != SEED_BYTES:
-        raise InputError(f"entropy must give the {SEED_BYTES} bytes that it is asked for")
-    return Secret(seed)
-
-
 def _public(seed: bytes, words: int) -> Iterator[tuple[int, Ring]]:
     """The public polynomials that cover so many words, a few at a time, each with the number of its first word."""
     if len(seed) != SEED_BYTES:
         raise InputError(f"the public seed must be {SEED_BYTES} bytes")
-    stream = Cipher(algorithms.AES256(seed), modes.CTR(bytes(16))).encryptor()
+    stream = Keystream(Secret(seed))  # a public seed: only the type says otherwise
     count = -(-words // DEGREE)
     for first in range(0, count, _PIECE):
         polynomials = min(_PIECE, count - first)
-        keystream = stream.update(bytes(polynomials * DEGREE * 8))
+        keystream = stream.read(polynomials * DEGREE * 8)
         yield first * DEGREE, np.frombuffer(keystream, dtype="<u8").reshape(polynomials, DEGREE)

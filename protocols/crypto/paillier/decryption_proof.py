@@ -36,7 +36,8 @@ import math
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from protocols.crypto.integers import Entropy, is_integer, random_bits
+from protocols.crypto.entropy import Entropy
+from protocols.crypto.integers import is_integer, random_bits
 from protocols.crypto.paillier.threshold import KeyShare, ThresholdKey
 from protocols.crypto.products import product_of_powers
 from protocols.errors import ProtocolError

@@ -31,7 +31,8 @@ from collections.abc import Sequence
 from enum import StrEnum
 from typing import Final
 
-from protocols.crypto.integers import Entropy, is_integer, random_bits, random_unit, shown
+from protocols.crypto.entropy import Entropy
+from protocols.crypto.integers import is_integer, random_bits, random_unit, shown
 from protocols.crypto.paillier.ciphertext_pairs import Pair, join, split
 from protocols.crypto.paillier.fixed_base import FixedBase
 from protocols.crypto.paillier.public import InvalidKey, PublicKey

@@ -20,7 +20,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from protocols.crypto.integers import Entropy, is_integer, shown
+from protocols.crypto.entropy import Entropy
+from protocols.crypto.integers import is_integer, shown
 from protocols.crypto.paillier.decryption_proof import (
     InvalidShare,
     Proof,

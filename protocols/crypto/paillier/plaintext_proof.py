@@ -52,7 +52,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from protocols.crypto.integers import Entropy, random_below, random_bits
+from protocols.crypto.entropy import Entropy
+from protocols.crypto.integers import random_below, random_bits
 from protocols.crypto.paillier.ciphertext_pairs import Pair, from_bytes, join, to_bytes
 from protocols.crypto.paillier.encryptor import Encryptor, Exponents
 from protocols.crypto.paillier.public import InvalidCiphertext, PublicKey

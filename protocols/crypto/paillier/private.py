@@ -18,12 +18,14 @@ in time: keep its duration from whoever chooses ciphertexts.
 import math
 import os
 from collections.abc import Sequence
-from typing import Final, NoReturn
+from typing import Final
 
-from protocols.crypto.integers import Arithmetic, Entropy, fastest, is_integer, is_probable_prime, shown
+from protocols.crypto.entropy import Entropy
+from protocols.crypto.integers import Arithmetic, fastest, is_integer, is_probable_prime, shown
 from protocols.crypto.paillier.one_units import OneUnits
 from protocols.crypto.paillier.public import LEAST_BITS, MOST_BITS, InvalidCiphertext, InvalidKey, PublicKey, check_s
 from protocols.crypto.paillier.safe_primes import is_safe_prime, safe_prime
+from protocols.crypto.secret import Uncopyable
 
 __all__ = ["DEFAULT_BITS", "InvalidCiphertext", "InvalidKey", "PrivateKey", "PublicKey"]
 
@@ -33,7 +35,7 @@ _SIZE_SLACK_BITS = 8
 _CLOSENESS_BITS = 100
 
 
-class PrivateKey:
+class PrivateKey(Uncopyable):
     """What decrypts: repr redacted, not picklable, not hashable.  Made by `generate` or `from_primes`.
 
     Attributes:
@@ -51,9 +53,6 @@ class PrivateKey:
 
     def __repr__(self) -> str:
         return f"PrivateKey(<secret>, {self.public_key!r})"
-
-    def __reduce__(self) -> NoReturn:
-        raise TypeError("a secret is not to be pickled or copied")
 
     @classmethod
     def generate(

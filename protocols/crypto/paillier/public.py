@@ -9,7 +9,8 @@ import os
 from collections.abc import Sequence
 from typing import Final
 
-from protocols.crypto.integers import Arithmetic, Entropy, fastest, is_integer, random_unit, shown, small_primorial
+from protocols.crypto.entropy import Entropy
+from protocols.crypto.integers import Arithmetic, fastest, is_integer, random_unit, shown, small_primorial
 from protocols.crypto.paillier.one_units import OneUnits
 from protocols.errors import InputError, ParameterError, ProtocolError
 

@@ -23,7 +23,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from protocols.crypto.integers import Arithmetic, Entropy, fastest, is_integer, is_probable_prime, random_below, shown
+from protocols.crypto.entropy import Entropy
+from protocols.crypto.integers import Arithmetic, fastest, is_integer, is_probable_prime, random_below, shown
 from protocols.crypto.paillier.public import MOST_BITS
 from protocols.errors import ParameterError
 

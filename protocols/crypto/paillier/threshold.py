@@ -24,13 +24,15 @@ import hmac
 import math
 import os
 from dataclasses import dataclass
-from typing import Final, NoReturn
+from typing import Final
 
-from protocols.crypto.integers import Arithmetic, Entropy, is_integer, random_below, random_unit, shown
+from protocols.crypto.entropy import Entropy
+from protocols.crypto.integers import Arithmetic, is_integer, random_below, random_unit, shown
 from protocols.crypto.paillier.encryptor import check_base
 from protocols.crypto.paillier.private import PrivateKey
 from protocols.crypto.paillier.public import MOST_BITS, InvalidKey, PublicKey
 from protocols.crypto.paillier.safe_primes import is_safe_prime
+from protocols.crypto.secret import Uncopyable
 
 LEAST_THRESHOLD: Final = 2
 MOST_MEMBERS: Final = 64
@@ -140,7 +142,7 @@ class ThresholdKey:
         )
 
 
-class KeyShare:
+class KeyShare(Uncopyable):
     """What one member decrypts with: repr redacted, not picklable, not hashable, compared in constant time.
 
     Args:
@@ -168,9 +170,6 @@ class KeyShare:
 
     def __repr__(self) -> str:
         return f"KeyShare(<secret>, index={self.index}, {self.key!r})"
-
-    def __reduce__(self) -> NoReturn:
-        raise TypeError("a secret is not to be pickled or copied")
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, KeyShare) and hmac.compare_digest(self.to_bytes(), other.to_bytes())

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
-from protocols.crypto import key_agreement, keystream, sealing
+from protocols.crypto import keystream, sealing
+from protocols.crypto.key_agreement import X25519, WeakKey
 from protocols.crypto.secret import Secret
 from protocols.pairwise import schedule
 from protocols.pairwise.schedule import Schedule
@@ -74,6 +75,17 @@ def test_words_are_the_smallest_that_hold_the_modulus(bits: int, size: int) -> N
     assert keystream.word_dtype(2**bits).itemsize == size
 
 
+def test_keystream_reads_on_and_fills_the_same_bytes() -> None:
+    whole = keystream.Keystream(Secret(SEED)).read(keystream.CHUNK_BYTES + 48)
+    pieces, filled = keystream.Keystream(Secret(SEED)), keystream.Keystream(Secret(SEED))
+    buffer = bytearray(whole)
+    for start, end in ((0, 5), (5, 5 + keystream.CHUNK_BYTES), (5 + keystream.CHUNK_BYTES, len(whole))):
+        assert pieces.read(end - start) == whole[start:end]
+        buffer[start:end] = b"\xff" * (end - start)
+        filled.fill(memoryview(buffer)[start:end])
+    assert buffer == whole
+
+
 def test_adding_and_subtracting_a_mask_cancel() -> None:
     start = np.arange(70_000, dtype="<u2")
     total = start.copy()
@@ -99,13 +111,13 @@ def test_adding_and_subtracting_a_mask_cancel() -> None:
     ],
 )
 def test_key_agreement_matches_rfc_7748(scalar: str, point: str, shared: str) -> None:
-    pair = key_agreement.KeyPair(Secret(bytes.fromhex(scalar)))
+    pair = X25519.from_secret(Secret(bytes.fromhex(scalar)))
     assert pair.agree(bytes.fromhex(point)).reveal().hex() == shared
 
 
 def test_key_pairs_of_rfc_7748_agree() -> None:
     alice, bob = (
-        key_agreement.KeyPair(Secret(bytes.fromhex(secret)))
+        X25519.from_secret(Secret(bytes.fromhex(secret)))
         for secret in (
             "77076d0a7318a57d3c16c17251b26645df4c2f87ebc0992ab177fba51db92c2a",
             "5dab087e624a8a4b79e17f8b83800ee66f3bb1292618b6fd1c2f8b27ff88e0eb",
@@ -119,16 +131,15 @@ def test_key_pairs_of_rfc_7748_agree() -> None:
 
 @pytest.mark.parametrize("public", LOW_ORDER)
 def test_key_of_low_order_is_refused(public: str) -> None:
-    assert key_agreement.is_low_order(bytes.fromhex(public))
-    with pytest.raises(ValueError, match=r"."):
-        key_agreement.KeyPair(Secret(SEED)).agree(bytes.fromhex(public))
+    with pytest.raises(WeakKey, match="low order"):
+        X25519.check(bytes.fromhex(public))
+    with pytest.raises(WeakKey, match="low order"):
+        X25519.from_secret(Secret(SEED)).agree(bytes.fromhex(public))
 
 
 def test_honest_keys_are_not_of_low_order() -> None:
     for index in range(50):
-        assert not key_agreement.is_low_order(
-            key_agreement.KeyPair(Secret(hashlib.sha256(bytes([index])).digest())).public
-        )
+        X25519.check(X25519.from_secret(Secret(hashlib.sha256(bytes([index])).digest())).public)
 
 
 def test_derivation_matches_rfc_5869() -> None:
@@ -151,6 +162,26 @@ def test_sealed_message_that_was_altered_is_refused() -> None:
             sealing.open_sealed(Secret(SEED), bad)
     with pytest.raises(ValueError, match="authenticate"):
         sealing.open_sealed(Secret(bytes(32)), sealed)
+
+
+def test_sealing_with_a_nonce_matches_the_published_vector() -> None:
+    """Test case 16 of McGrew and Viega, The Galois/Counter Mode of Operation, appendix B."""
+    key = Secret(bytes.fromhex("feffe9928665731c6d6a8f9467308308") * 2)
+    nonce, bound = bytes.fromhex("cafebabefacedbaddecaf888"), bytes.fromhex("feedfacedeadbeef" * 2 + "abaddad2")
+    plaintext = bytes.fromhex(
+        "d9313225f88406e5a55909c5aff5269a86a7a9531534f7da2e4c303d8a318a72"
+        "1c3c0c95956809532fcf0e2449a6b525b16aedf5aa0de657ba637b39"
+    )
+    sealed = sealing.seal_with_nonce(key, plaintext, nonce=nonce, bound=bound)
+    assert sealed.startswith(nonce)
+    assert sealed.hex().endswith("76fc6ece0f4e1768cddf8853bb2d551b")
+    assert sealing.open_with_nonce(key, sealed, bound=bound) == plaintext
+    altered = [sealed[:i] + bytes([sealed[i] ^ 1]) + sealed[i + 1 :] for i in range(len(sealed))]
+    for bad in (*altered, b"", sealed[:5], sealed[:-1], sealed + b"\x00"):
+        with pytest.raises(ValueError, match=r"."):
+            sealing.open_with_nonce(key, bad, bound=bound)
+    with pytest.raises(ValueError, match="authenticate"):
+        sealing.open_with_nonce(key, sealed, bound=b"")
 
 
 def hkdf(secret: bytes, info: bytes) -> bytes:
@@ -243,7 +274,7 @@ def test_directory_is_a_hash_of_everyones_keys() -> None:
 def test_secret_is_redacted_and_stays_where_it_is() -> None:
     secret = Secret(SEED)
     assert repr(secret) == str(secret) == f"{secret}" == "Secret(<32 bytes>)"
-    assert SEED.hex() not in repr(key_agreement.KeyPair(secret))
+    assert SEED.hex() not in repr(X25519.from_secret(secret))
     assert secret == Secret(SEED)
     assert secret != Secret(bytes(32))
     assert secret != SEED

@@ -16,7 +16,8 @@ from msgspec.structs import replace
 
 from protocols import Adversary, ClientTerms, SecAgg, SecAggPlus, Secret
 from protocols.codec import Message
-from protocols.crypto import key_agreement, sealing, shamir
+from protocols.crypto import sealing, shamir
+from protocols.crypto.key_agreement import X25519
 from protocols.identity import Signatures
 from protocols.pairwise import graph
 from protocols.pairwise.derived import KEYS
@@ -219,9 +220,7 @@ def forged_directory(run: Raid, victim: int, sign: Callable[[int, AdvertisedKeys
     """Keys that the server has made up for everyone but the victim."""
     made = {}
     for client in run.setting.session.clients:
-        pair = [
-            key_agreement.KeyPair(Secret(b"server's own key %2d for client %d" % (use, client))) for use in (10, 11)
-        ]
+        pair = [X25519.from_secret(Secret(b"server's own key %2d for client %d" % (use, client))) for use in (10, 11)]
         unsigned = AdvertisedKeys(pair[0].public, pair[1].public, b"")
         made[client] = replace(unsigned, signature=sign(client, unsigned))
     return run.directory(victim, made | {victim: run.keys[victim]})
@@ -254,7 +253,7 @@ def test_server_in_the_middle_opens_everything_in_curious_mode() -> None:
     root = run.clients[0]._party.state.root
     shares = {}
     for position, holder in enumerate(range(1, 6)):
-        pair = key_agreement.KeyPair(Secret(b"server's own key 10 for client %d" % holder))
+        pair = X25519.from_secret(Secret(b"server's own key 10 for client %d" % holder))
         fingerprint = dealt.fingerprints[64 * holder : 64 * holder + 64]
         key = run.setup.schedule(root).share_key(
             pair.agree(run.keys[0].sealing), sender=0, receiver=holder, fingerprints=fingerprint
@@ -271,7 +270,7 @@ def two_directories(split: int) -> tuple[Raid, Loot]:
     run = Raid(MALICIOUS)
     run.to_round(SHARE)
     honest = run.keys
-    other = [key_agreement.KeyPair(Secret(b"another key of client 5, use %3d" % use)).public for use in (1, 2)]
+    other = [X25519.from_secret(Secret(b"another key of client 5, use %3d" % use)).public for use in (1, 2)]
     unsigned = AdvertisedKeys(other[0], other[1], b"")
     who = member(5, MALICIOUS.session)
     signature = run.setup.signatures.sign(who.identity, client=5, purpose=KEYS, payload=unsigned.joined)

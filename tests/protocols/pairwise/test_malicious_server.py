@@ -17,7 +17,7 @@ from protocols import (
     SecAggPlus,
     Secret,
 )
-from protocols.crypto import key_agreement
+from protocols.crypto.key_agreement import X25519
 from protocols.identity import Identity, Signatures
 from protocols.pairwise import schedule
 from protocols.pairwise.derived import KEYS, SHARES, SURVIVORS
@@ -44,7 +44,7 @@ def at(number: int, where: Setting = WHERE) -> Play:
 
 def known(label: bytes) -> tuple[bytes, bytes]:
     """Two public keys whose private keys the server knows."""
-    sealing, masking = (key_agreement.KeyPair(Secret(label.ljust(31, b".") + end)).public for end in (b"1", b"2"))
+    sealing, masking = (X25519.from_secret(Secret(label.ljust(31, b".") + end)).public for end in (b"1", b"2"))
     return sealing, masking
 
 

@@ -12,7 +12,8 @@ import pytest
 from msgspec.structs import replace
 
 from protocols import Adversary, Finish, RemoteError, SecAgg, SecAggPlus, Secret, TooFewSurvivors
-from protocols.crypto import key_agreement, sealing, shamir
+from protocols.crypto import sealing, shamir
+from protocols.crypto.key_agreement import X25519
 from protocols.identity import Signatures
 from protocols.pairwise.derived import KEYS, SHARES
 from protocols.pairwise.messages import AdvertisedKeys, DeliveredShares, MaskedInput, RevealedShares, SealedShares
@@ -45,7 +46,7 @@ class Dealing(Play):
     """A run in which clients deal and reveal what they are told to."""
 
     def channel(self, owner: int, holder: int, fingerprints: bytes) -> Secret:
-        agreed = key_agreement.KeyPair(Secret(self.drawn[owner][0])).agree(self.keys[holder].sealing)
+        agreed = X25519.from_secret(Secret(self.drawn[owner][0])).agree(self.keys[holder].sealing)
         root = self.server._party.state.root
         return self.setup.schedule(root).share_key(agreed, sender=owner, receiver=holder, fingerprints=fingerprints)
 
@@ -219,7 +220,7 @@ def test_dealer_that_advertised_another_key_is_named_if_it_leaves(where: Setting
         run = Dealing(where)
         replies = run.replies()
         state = run.clients[2]._party.state
-        other = key_agreement.KeyPair(Secret(b"another masking key of client 2.")).public
+        other = X25519.from_secret(Secret(b"another masking key of client 2.")).public
         unsigned = AdvertisedKeys(state.advertised.sealing, other, b"")
         who = member(2, where.session) if where.session.roster else None
         signature = run.setup.signatures.sign(
@@ -366,7 +367,7 @@ def opened(run: Dealing, holder: int, owner: int) -> bool:
     derive = run.setup.schedule(state.root)
     if holder == owner:
         return True
-    agreed = key_agreement.KeyPair(Secret(run.drawn[holder][0])).agree(run.keys[owner].sealing)
+    agreed = X25519.from_secret(Secret(run.drawn[holder][0])).agree(run.keys[owner].sealing)
     delivered = run.request(holder, DeliveredShares)
     position = [each for each in run.holders(holder) if each != holder].index(owner)
     fingerprints = delivered.fingerprints[position]

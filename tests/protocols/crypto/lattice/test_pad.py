@@ -251,9 +251,9 @@ def test_keys_of_another_kind_are_refused(key: bytes) -> None:
 def test_short_entropy_and_seeds_are_refused() -> None:
     pad = LatticePad(length=10, bound=16, clients=3)
     values, key = np.zeros(10, dtype=np.uint8), draw_key(os.urandom)
-    with pytest.raises(InputError, match="entropy"):
+    with pytest.raises(ParameterError, match="entropy"):
         draw_key(lambda count: bytes(count - 1))
-    with pytest.raises(InputError, match="entropy"):
+    with pytest.raises(ParameterError, match="entropy"):
         pad.seal(values, key=key, seed=SEED, entropy=lambda count: bytes(count + 1))
     with pytest.raises(InputError, match="public seed"):
         pad.seal(values, key=key, seed=SEED[:-1], entropy=os.urandom)

@@ -10,14 +10,16 @@ import numpy as np
 import pytest
 
 from dp import Ledger
-from dp.adaptive import AdaptiveClip
+from dp.clipping.adaptive import AdaptiveClip
 from dp.version import VERSION
-from secagg.config import TrainingConfig, parse
-from secagg.model_state import GlobalModel
 from secagg.models.softmax import SoftmaxRegression
-from secagg.prepare import prepare
-from secagg.run import Summary, run_training
-from secagg.runfolder import RunFolder
+from secagg.runs.config import TrainingConfig
+from secagg.runs.folder import RunFolder
+from secagg.runs.parsing import parse
+from secagg.runs.prepare import prepare
+from secagg.runs.run import run_training
+from secagg.runs.summary import Summary
+from secagg.training.model_state import GlobalModel
 from tests.vectors import record_reports as reports
 from tests.vectors.record_run import GOAL, SETTINGS, observe
 from tests.vectors.recorded import VECTORS, copied
@@ -33,7 +35,7 @@ def folder(tmp_path: Path) -> RunFolder:
 
 def initial(config: TrainingConfig) -> GlobalModel:
     prepared = prepare(config)
-    return GlobalModel.initial(prepared.devices, prepared.clip)
+    return GlobalModel.initial(prepared.devices.model, prepared.clip)
 
 
 def members(content: bytes) -> dict[str, bytes]:

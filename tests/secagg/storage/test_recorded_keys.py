@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from secagg.keys import DamagedKeyFile, read_committee_key, read_key_share, write_committee
-from tests.protocols.committee_keys import key_shares, threshold_key
+from secagg.storage.key_files import DamagedKeyFile, read_committee_key, read_key_share, write_committee
+from tests.support.committee_keys import key_shares, threshold_key
 from tests.vectors.recorded import VECTORS, private_copy
 
 COMMITTEE = VECTORS / "keys" / "committee"

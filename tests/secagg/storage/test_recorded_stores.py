@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from protocols import SessionReused, UnsafeOpening
-from secagg.openings import OpeningStore
-from secagg.sessions import SessionStore
+from secagg.storage.opening_store import OpeningStore
+from secagg.storage.session_store import SessionStore
 from tests.vectors import record_stores as recorder
 from tests.vectors.recorded import VECTORS, private_copy
 
