@@ -111,7 +111,12 @@ class SecureSum(ABC):
         return ", ".join([self.name, *(name if value is True else f"{name} {value}" for name, value in chosen.items())])
 
     def _parameters(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in getattr(self, "__dataclass_fields__", {})}
+        """Return what the digest hashes of a protocol: its fields, and the class variables that it annotates.
+
+        The class variables have been hashed from the first version on. `accepts` and `wire` are younger and are not.
+        """
+        known = getattr(self, "__dataclass_fields__", {})
+        return {name: getattr(self, name) for name in known if name not in ("accepts", "wire")}
 
     @property
     @abstractmethod

@@ -1,0 +1,126 @@
+"""What the wire vectors hold, computed again without the package: MessagePack by hand, hashes, and signatures."""
+
+import hashlib
+import json
+from typing import Any, Final
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from tests.vectors import make_wire, wire_cases
+
+Case = dict[str, Any]
+CASES: Final[dict[str, Case]] = {
+    case["name"]: case
+    for protocol in wire_cases.CASES
+    for case in json.loads(make_wire.path_of(protocol).read_text())["cases"]
+}
+BOTH: Final = ["curious", "malicious"]
+COMMITTEE: Final = {
+    "adversaries": BOTH,
+    "needs_committee": True,
+    "exponents": "short",
+    "headroom": False,
+    "value_bits": None,
+}
+CONSTANTS: Final[dict[str, dict[str, Any]]] = {
+    "secagg": {"adversaries": BOTH},
+    "secagg-plus": {"adversaries": BOTH},
+    "lightsecagg": {"adversaries": ["curious"]},
+    "paillier": COMMITTEE,
+    "oneshot": {**COMMITTEE, "experimental": "there is no proof against a malicious server"},
+    "plain": {},
+}
+"""What is hashed of a protocol besides the parameters that a case names: defaults, and the class's own constants."""
+SIGNATURE: Final = 64
+
+
+def packed(value: object) -> bytes:
+    """The shortest MessagePack of a value, by its specification."""
+    match value:
+        case None:
+            return b"\xc0"
+        case bool():
+            return b"\xc3" if value else b"\xc2"
+        case int() if 0 <= value < 2**7:
+            return bytes([value])
+        case int():
+            head, size = next(each for each in ((0xCC, 1), (0xCD, 2), (0xCE, 4), (0xCF, 8)) if value < 256 ** each[1])
+            return bytes([head]) + value.to_bytes(size, "big")
+        case str():
+            data = value.encode()
+            return (bytes([0xA0 | len(data)]) if len(data) < 32 else bytes([0xD9, len(data)])) + data
+        case bytes():
+            size = next(size for size in (1, 2, 4) if len(value) < 2 ** (8 * size))
+            return bytes([{1: 0xC4, 2: 0xC5, 4: 0xC6}[size]]) + len(value).to_bytes(size, "big") + value
+        case list() if len(value) < 2**16:
+            count = len(value)
+            header = bytes([0x90 | count]) if count < 16 else b"\xdc" + count.to_bytes(2, "big")
+            return header + b"".join(map(packed, value))
+    raise AssertionError(f"no MessagePack by hand of {value!r}")
+
+
+def described(case: Case) -> list[object]:
+    """What all parties of a session agree on, in the order in which it is hashed."""
+    protocol = {**CONSTANTS[case["protocol"]["name"]], **case["protocol"]}
+    roster = [[int(client), bytes.fromhex(key)] for client, key in case["roster"].items()]
+    agreed: list[object] = [
+        bytes.fromhex(case["session_id"]),
+        case["clients"],
+        [case["threshold"], case["length"], case["modulus"] - 1],
+        bytes.fromhex(case["context"]),
+        sorted(roster) or None,
+        case["attached"],
+    ]
+    if "committee" in case:
+        key = bytes.fromhex(case["committee"]["key"])
+        agreed += [hashlib.sha256(key).digest(), case["committee"]["members"]]
+    return ["secagg session", 1, protocol["name"], [list(each) for each in sorted(protocol.items())], agreed]
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_digest_is_the_hash_of_what_the_parties_agree_on(name: str) -> None:
+    assert hashlib.sha256(packed(described(CASES[name]))).hexdigest() == CASES[name]["digest"]
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_messages_begin_with_version_digest_and_step(name: str) -> None:
+    for number, row in enumerate(CASES[name]["steps"]):
+        header = b"\x94" + packed(1) + packed(bytes.fromhex(CASES[name]["digest"])) + packed(number)
+        for data in (*row["requests"].values(), *row["replies"].values()):
+            assert isinstance(data, dict) or bytes.fromhex(data).startswith(header)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_total_is_the_sum_of_the_contributors(name: str) -> None:
+    case = CASES[name]
+    columns = zip(*(case["inputs"][str(client)] for client in case["contributors"]), strict=True)
+    assert case["total"] == [sum(column) % case["modulus"] for column in columns]
+
+
+@pytest.mark.parametrize("name", [name for name, case in CASES.items() if case["protocol"]["name"] == "plain"])
+def test_every_byte_of_a_sum_in_the_clear(name: str) -> None:
+    case = CASES[name]
+    header = b"\x94" + packed(1) + packed(bytes.fromhex(case["digest"])) + packed(0)
+    bits = (case["modulus"] - 1).bit_length()
+    (row,) = case["steps"]
+    assert row["requests"] == {str(client): (header + packed([])).hex() for client in sorted(case["clients"])}
+    for client in case["contributors"]:
+        entries = sum(entry << bits * at for at, entry in enumerate(case["inputs"][str(client)]))
+        vector = entries.to_bytes(-(-bits * case["length"] // 8), "little")
+        assert row["replies"][str(client)] == (header + packed([vector])).hex()
+    assert set(row["replies"]) == {str(client) for client in case["contributors"]}
+
+
+def test_clients_of_a_committee_sign_what_they_send() -> None:
+    case = CASES["paillier_malicious_a_client_is_a_member"]
+    digest = bytes.fromhex(case["digest"])
+    header = b"\x94" + packed(1) + packed(digest) + packed(0)
+    for client, data in case["steps"][0]["replies"].items():
+        message = bytes.fromhex(data)
+        sealed = message[len(header) + len(b"\x92" + packed(b"") + b"\xc5\x00\x00") :]
+        assert message == header + b"\x92" + packed(b"") + packed(sealed)
+        unsigned, signature = sealed[:-SIGNATURE], sealed[-SIGNATURE:]
+        payload = hashlib.sha256(b"").digest() + hashlib.sha256(unsigned).digest()
+        statement = b"secagg signature v1" + digest + b"encrypt." + int(client).to_bytes(4, "big") + payload
+        Ed25519PublicKey.from_public_bytes(bytes.fromhex(case["roster"][client])).verify(signature, statement)
