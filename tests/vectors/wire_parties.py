@@ -114,7 +114,8 @@ def _terms(case: Case, session: Session, client: int, answered: Sequence[int]) -
     )
 
 
-def _keyholder(case: Case, session: Session, party: int) -> Keyholder | None:
+def keyholder_of(case: Case, session: Session, party: int) -> Keyholder | None:
+    """A committee member's share and rules; None for a party that is not a member."""
     if party not in session.committee_members:
         return None
     committee = case["committee"]
@@ -138,7 +139,7 @@ def party_of(case: Case, party: int, entropy: Callable[[int], bytes] | None = No
         entropy=entropy or Entropy(case, party),
         attached=attached_of(case, party) if party in session.clients else (),
         member=_terms(case, session, party, ()),
-        keyholder=_keyholder(case, session, party),
+        keyholder=keyholder_of(case, session, party),
     )
 
 
@@ -152,7 +153,7 @@ def restored_party(case: Case, party: int, data: bytes, *, drawn: int, answered:
         key=SNAPSHOT_KEY,
         entropy=Entropy(case, party, drawn),
         member=_terms(case, session, party, answered),
-        keyholder=_keyholder(case, session, party),
+        keyholder=keyholder_of(case, session, party),
     )
 
 
