@@ -78,7 +78,7 @@ class InMemory:
     Attributes:
         devices: The clients.
         dropping: How many clients vanish in every round, at random.
-        members: Each device's identity and terms; needed if and only if the mean has a roster.
+        terms: Each device's identity and terms; needed if and only if the mean has a roster.
         keyholders: Each committee member's share and rules; needed if and only if the mean has a committee.
         tap: Called with every message.
         entropy: Secret randomness of the clients; `os.urandom` outside tests.

@@ -41,7 +41,7 @@ def refused_before_anything(where: Setting, party: int, **changes: Any) -> None:
         drawn.append(size)
         return bytes(size)
 
-    brought: dict[str, Any] = {"member": where.member(party), "keyholder": where.keyholder(party)} | changes
+    brought: dict[str, Any] = {"terms": where.member(party), "keyholder": where.keyholder(party)} | changes
     vector = where.inputs().get(party)
     with pytest.raises(ParameterError):
         Client(where.protocol, where.session, party, vector, entropy=entropy, **brought)
@@ -188,7 +188,7 @@ def test_client_takes_part_only_under_the_key_that_it_has_pinned() -> None:
             )
         refused_before_anything(SIGNED, client, terms=replace(own, committee=pinned))
     for none in (KEY.fingerprint, KEY.public_key, committee_of(COMMITTEE)):
-        with pytest.raises(ParameterError, match="ThresholdKey"):
+        with pytest.raises(ParameterError, match="committee: expected the committee's key"):
             replace(own, committee=none)  # type: ignore[arg-type]  # that is the test
 
 

@@ -1,4 +1,4 @@
-"""What the wire vectors hold, computed again without the package: MessagePack by hand, hashes, and signatures."""
+"""What the wire vectors hold, computed again by hand: MessagePack, hashes, and signatures."""
 
 import hashlib
 import json
@@ -8,6 +8,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from tests.vectors import make_wire, wire_cases
+from tests.vectors.wire_parties import keyholder_of, session_of
 
 Case = dict[str, Any]
 CASES: Final[dict[str, Case]] = {
@@ -124,3 +125,13 @@ def test_clients_of_a_committee_sign_what_they_send() -> None:
         payload = hashlib.sha256(b"").digest() + hashlib.sha256(unsigned).digest()
         statement = b"secagg signature v1" + digest + b"encrypt." + int(client).to_bytes(4, "big") + payload
         Ed25519PublicKey.from_public_bytes(bytes.fromhex(case["roster"][client])).verify(signature, statement)
+
+
+def test_what_stands_for_a_share_in_records_is_a_hash_of_key_and_index() -> None:
+    """It is in no message, but openings are recorded under it, so it must stay what it is."""
+    case = CASES["paillier_one_client_and_one_member_drop"]
+    key = hashlib.sha256(bytes.fromhex(case["committee"]["key"])).digest()
+    for index, member in enumerate(case["committee"]["members"], start=1):
+        keyholder = keyholder_of(case, session_of(case), member)
+        assert keyholder is not None
+        assert keyholder.fingerprint == hashlib.sha256(b"secagg keyholder v1" + key + bytes([index])).digest()

@@ -35,7 +35,7 @@ def origin(protocol: str) -> dict[str, str]:
         "made_by": f"This repository's own implementation at {made_at}, before version 0.1.0.",
         "command": "PYTHONHASHSEED=0 python -m tests.vectors.make_wire",
         "independent": INDEPENDENT[label],
-        "randomness": f"The n-th draw of a party, counted from 1, is the first bytes of "
+        "randomness": "The n-th draw of a party, counted from 1, is the first bytes of "
         f"SHAKE-256('{label} wire vectors' || case || party || n); "
         "party and n have 4 bytes, big-endian. The server's party number is -1.",
         "identities": f"Ed25519 private keys are SHA-256('{label} wire identity' || client).",
@@ -60,8 +60,7 @@ def origin(protocol: str) -> dict[str, str]:
 INDEPENDENT: Final = {
     "pairwise": "The sums and the sessions' digests are computed anew by tests/protocols/test_wire_derivations.py. The "
     "masks are computed anew by tests/protocols/test_pairwise_masks.py.",
-    "lightsecagg": "The sums and the sessions' digests are computed anew by tests/protocols/test_wire_derivations.py. "
-    "The masks are computed anew by tests/protocols/test_lightsecagg_masks.py.",
+    "lightsecagg": "The sums and the sessions' digests are computed anew by tests/protocols/test_wire_derivations.py.",
     "paillier": "The sums, the sessions' digests and the signatures are computed anew by "
     "tests/protocols/test_wire_derivations.py.",
     "oneshot": "The sums, the sessions' digests and the signatures are computed anew by "

@@ -24,6 +24,7 @@ from protocols import (
     ThresholdKey,
     load,
 )
+from tests.conformance.cohorts import remembering
 from tests.vectors.wire_cases import Case, identity_of, label_of
 
 SNAPSHOT_KEY: Final = Secret(hashlib.sha256(b"wire vectors: key of snapshots").digest())
@@ -42,7 +43,7 @@ def _kind(name: str) -> Callable[..., SecureSum]:
 
 @cache
 def _key(data: str) -> ThresholdKey:
-    return ThresholdKey.from_bytes(bytes.fromhex(data))
+    return ThresholdKey.from_bytes(bytes.fromhex(data), arithmetic=remembering())  # twins repeat openings a lot
 
 
 @cache
@@ -114,7 +115,8 @@ def _terms(case: Case, session: Session, client: int, answered: Sequence[int]) -
     )
 
 
-def _keyholder(case: Case, session: Session, party: int) -> Keyholder | None:
+def keyholder_of(case: Case, session: Session, party: int) -> Keyholder | None:
+    """A committee member's share and rules; None for a party that is not a member."""
     if party not in session.committee_members:
         return None
     committee = case["committee"]
@@ -138,7 +140,7 @@ def party_of(case: Case, party: int, entropy: Callable[[int], bytes] | None = No
         entropy=entropy or Entropy(case, party),
         attached=attached_of(case, party) if party in session.clients else (),
         terms=_terms(case, session, party, ()),
-        keyholder=_keyholder(case, session, party),
+        keyholder=keyholder_of(case, session, party),
     )
 
 
@@ -152,7 +154,7 @@ def restored_party(case: Case, party: int, data: bytes, *, drawn: int, answered:
         key=SNAPSHOT_KEY,
         entropy=Entropy(case, party, drawn),
         terms=_terms(case, session, party, answered),
-        keyholder=_keyholder(case, session, party),
+        keyholder=keyholder_of(case, session, party),
     )
 
 

@@ -85,6 +85,6 @@ def test_memory_engine_with_equal_entropy_gives_equal_sums() -> None:
     assert one.dropped == other.dropped
 
 
-@pytest.mark.parametrize("text", ["shards", "array(", "members", "Identity"])
+@pytest.mark.parametrize("text", ["shards", "array(", "terms", "Identity"])
 def test_memory_engine_shows_no_data_and_no_identity(text: str) -> None:
     assert text not in repr(InMemory(devices(), terms={}))
