@@ -51,12 +51,12 @@ def malformed(data: bytes, most: int) -> Iterator[tuple[str, bytes]]:
     yield "oversized by far", data + bytes(10 * most)
     for label, value in {
         "future version": [version + 1, digest, number, raw],
-        "negative round": [version, digest, -1, raw],
-        "later round": [version, digest, number + 1, raw],
+        "negative step": [version, digest, -1, raw],
+        "later step": [version, digest, number + 1, raw],
         "short digest": [version, digest[:-1], number, raw],
         "no digest": [version, None, number, raw],
         "text digest": [version, "d" * 32, number, raw],
-        "fractional round": [version, digest, float(number), raw],
+        "fractional step": [version, digest, float(number), raw],
         "no body": [version, digest, number],
         "five fields": [version, digest, number, raw, 0],
         "map": {"version": version, "digest": digest, "step": number, "body": raw},
@@ -188,7 +188,7 @@ def test_replayed_or_reordered_request_closes_the_client(setting: Setting) -> No
         for client in setting.asked(number):
             machine = checkpoint.resume(clients=[client]).clients[client]
             if later > number and client in setting.session.committee_members and later in opening:
-                assert machine.handle(history[later])  # a client that missed its own rounds is a member all the same
+                assert machine.handle(history[later])  # a client that missed its own steps is a member all the same
             else:
                 with pytest.raises(MalformedMessage):
                     machine.handle(history[later])
@@ -327,7 +327,7 @@ def test_server_closes_where_a_reply_may_have_been_taken_in_by_half(
         raise KeyboardInterrupt
 
     row = run.server._steps[0]
-    monkeypatch.setattr(run.server, "_rounds", (replace(row, absorb=interrupted),))
+    monkeypatch.setattr(run.server, "_steps", (replace(row, absorb=interrupted),))
     with pytest.raises(KeyboardInterrupt):
         run.server.receive(sender, reply)
     with pytest.raises(OrderError):

@@ -150,8 +150,8 @@ def test_simulation_refuses_inputs_and_drops_that_do_not_fit(setting: Setting) -
     for missing_or_extra in ({}, {**inputs, 4: good(session)}, dict(list(inputs.items())[1:])):
         with pytest.raises(ParameterError, match="inputs"):
             setting.simulate(missing_or_extra)
-    for drops in ({"no such round": [0]}, {name: [4]}, {name: [0, 0]}):
-        with pytest.raises(ParameterError, match=r"drop|no round"):
+    for drops in ({"no such step": [0]}, {name: [4]}, {name: [0, 0]}):
+        with pytest.raises(ParameterError, match=r"drop|no step"):
             setting.simulate(inputs, drops=drops)
     with pytest.raises(ParameterError, match="not in the session"):
         simulate(protocol, session, inputs, attached={4: ()})

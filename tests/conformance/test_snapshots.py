@@ -136,7 +136,7 @@ def test_restored_server_refuses_what_the_first_one_refuses(point: tuple[Setting
     machine = server_again(run)
     with pytest.raises(OrderError):
         machine.start()
-    with pytest.raises(Exception, match="has answered this round already"):
+    with pytest.raises(Exception, match="has answered this step already"):
         machine.receive(sender, replies[sender])
     with pytest.raises(Exception, match="was not asked"):
         machine.receive(4, replies[sender])

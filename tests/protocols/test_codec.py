@@ -53,7 +53,7 @@ def test_message_is_an_array_of_version_digest_round_and_body() -> None:
         (CODEC, 3, b"rubbish" * 18, "126 bytes, where at most 120"),
         (CODEC, 3, HONEST.replace(b"\x94\x01", b"\x94\x02"), "wire version 2, where 1"),
         (Codec(b"e" * 32, limit=120), 3, HONEST, "another session"),
-        (CODEC, 2, HONEST, "round 3, where round 2 is open"),
+        (CODEC, 2, HONEST, "step 3, where step 2 is open"),
         (CODEC, 0, CODEC.encode(0, Empty()), "not a message of type Pair"),
         (CODEC, 3, HONEST.replace(b"\x94\x01", b"\x94\xcc\x01"), "not in its canonical encoding"),
         (CODEC, 3, HONEST.replace(b"\x03\x92", b"\x03\xdc\x00\x02"), "not in its canonical encoding"),

@@ -85,7 +85,7 @@ def test_masking_protocols_sum_with_keys_of_other_lengths(where: Any) -> None:
 def test_servers_refuse_keys_that_the_agreement_refuses(where: Any) -> None:
     honest = Run(where).replies()[5]
     codec = Codec(where.protocol.digest(where.session), where.protocol.message_limit(where.session))
-    kind = where.protocol.rounds[0].reply
+    kind = where.protocol.steps[0].reply
     message = codec.decode(0, kind, honest)
     name = message.__struct_fields__[0]
     for public, text in ((bytes(32), "canonical"), (tagged(bytes(32)), "low order")):

@@ -361,7 +361,7 @@ def test_client_that_is_no_member_opens_nothing() -> None:
     request = hall.request(hall.honest())
     outsider = CLIENTS[3]
     before = SIGNED.client(outsider, hall.inputs[outsider], stream(b"before"))
-    with pytest.raises(MalformedMessage, match="round 1, where round 0"):
+    with pytest.raises(MalformedMessage, match="step 1, where step 0"):
         before.handle(request)
     assert before.closed
     after = hall.clients[outsider]
@@ -374,7 +374,7 @@ def test_client_that_is_no_member_opens_nothing() -> None:
 def test_member_that_is_no_client_encrypts_nothing() -> None:
     hall = Hall(SIGNED)
     machine = hall.member(COMMITTEE[0])
-    with pytest.raises(MalformedMessage, match="round 0, where round 1"):
+    with pytest.raises(MalformedMessage, match="step 0, where step 1"):
         machine.handle(hall.codec.encode(ENCRYPT, Invitation()))
     assert machine.closed
 

@@ -150,7 +150,7 @@ def test_client_refuses_sharers_that_it_never_met() -> None:
 def test_client_refuses_a_second_survivor_set() -> None:
     run = at(CONFIRM)
     run.ask(0, Survivors(run.bitmap(0, 1, 2, 3)))
-    with pytest.raises(MalformedMessage, match=r"of round 3, where round 4 is open"):
+    with pytest.raises(MalformedMessage, match=r"of step 3, where step 4 is open"):
         run.ask(0, Survivors(run.bitmap(0, 1, 2, 4)))
     run.closed_without_a_word(0)
 
@@ -164,7 +164,7 @@ def test_client_refuses_a_second_survivor_set_after_a_restart_from_an_old_snapsh
     first = resumed(run, 0, snapshot, record)
     first.handle(run.codec.encode(CONFIRM, Survivors(run.bitmap(0, 1, 2, 3))))
     second = resumed(run, 0, snapshot, record)
-    with pytest.raises(SessionReused, match="round 3 of a session whose last recorded round is 3"):
+    with pytest.raises(SessionReused, match="step 3 of a session whose last recorded step is 3"):
         second.handle(run.codec.encode(CONFIRM, Survivors(run.bitmap(0, 1, 2, 4))))
     assert second.closed
 
@@ -185,7 +185,7 @@ def test_client_restarted_from_an_old_snapshot_answers_no_round_twice(number: in
 def test_client_resumed_without_its_record_answers_nothing() -> None:
     run = at(CONFIRM)
     again = resumed(run, 0, run.clients[0].snapshot(STORAGE), MemoryRecord())
-    with pytest.raises(SessionReused, match="round 3 of a session whose last recorded round is -1"):
+    with pytest.raises(SessionReused, match="step 3 of a session whose last recorded step is -1"):
         again.handle(run.requests[0])
     assert again.closed
 

@@ -16,7 +16,7 @@ PARTIES: Final = """
 from typing import Final
 
 from protocols.codec import Message
-from protocols.secure_sum import Role, Round
+from protocols.secure_sum import Role, Step
 
 
 class Question(Message, frozen=True):
@@ -49,22 +49,22 @@ class Server:
 
 # Each row is wired as a protocol's table is: un-annotated but for Final, at module level.
 ROWS: Final = {
-    'Round("ask", Question, Client.answer, Answer, Server.hear, Server.ask)': True,
-    'Round("judge", Verdict, Client.judge, Answer, Server.hear, Server.ask)': True,
-    'Round("of a committee", Question, Client.answer, Answer, Server.hear, Server.ask, Role.COMMITTEE)': True,
-    'Round("role by its name", Question, Client.answer, Answer, Server.hear, Server.ask, "committee")': False,
-    'Round("role for a close", Question, Client.answer, Answer, Server.hear, Role.COMMITTEE)': False,
-    'Round("wrong committee", Question, Client.judge, Answer, Server.hear, Server.ask, Role.COMMITTEE)': False,
-    'Round("wrong request", Verdict, Client.answer, Answer, Server.hear, Server.ask)': False,
-    'Round("wrong reply", Question, Client.answer, Verdict, Server.hear, Server.ask)': False,
-    'Round("wrong answer", Question, Client.judge, Answer, Server.hear, Server.ask)': False,
-    'Round("wrong absorb", Question, Client.answer, Answer, Server.hear_verdict, Server.ask)': False,
-    'Round("reply that no absorb takes", Question, Client.answer, Verdict, Server.hear_verdict, Server.ask)': False,
-    'Round("absorb without sender", Question, Client.answer, Answer, Server.hear_late, Server.ask)': False,
-    'Round("answer that is no message", Question, Client.shout, Answer, Server.hear, Server.ask)': False,
-    'Round("request that is no message", bytes, Client.answer, Answer, Server.hear, Server.ask)': False,
-    'Round("close that gives a number", Question, Client.answer, Answer, Server.hear, Server.count)': False,
-    'Round("missing close", Question, Client.answer, Answer, Server.hear)': False,
+    'Step("ask", Question, Client.answer, Answer, Server.hear, Server.ask)': True,
+    'Step("judge", Verdict, Client.judge, Answer, Server.hear, Server.ask)': True,
+    'Step("of a committee", Question, Client.answer, Answer, Server.hear, Server.ask, Role.COMMITTEE)': True,
+    'Step("role by its name", Question, Client.answer, Answer, Server.hear, Server.ask, "committee")': False,
+    'Step("role for a close", Question, Client.answer, Answer, Server.hear, Role.COMMITTEE)': False,
+    'Step("wrong committee", Question, Client.judge, Answer, Server.hear, Server.ask, Role.COMMITTEE)': False,
+    'Step("wrong request", Verdict, Client.answer, Answer, Server.hear, Server.ask)': False,
+    'Step("wrong reply", Question, Client.answer, Verdict, Server.hear, Server.ask)': False,
+    'Step("wrong answer", Question, Client.judge, Answer, Server.hear, Server.ask)': False,
+    'Step("wrong absorb", Question, Client.answer, Answer, Server.hear_verdict, Server.ask)': False,
+    'Step("reply that no absorb takes", Question, Client.answer, Verdict, Server.hear_verdict, Server.ask)': False,
+    'Step("absorb without sender", Question, Client.answer, Answer, Server.hear_late, Server.ask)': False,
+    'Step("answer that is no message", Question, Client.shout, Answer, Server.hear, Server.ask)': False,
+    'Step("request that is no message", bytes, Client.answer, Answer, Server.hear, Server.ask)': False,
+    'Step("close that gives a number", Question, Client.answer, Answer, Server.hear, Server.count)': False,
+    'Step("missing close", Question, Client.answer, Answer, Server.hear)': False,
 }
 
 
