@@ -1,0 +1,104 @@
+"""What a protocol declares of itself, and that no field of a session passes unseen."""
+
+from dataclasses import dataclass, fields
+from typing import Any, cast
+
+import pytest
+
+from protocols import (
+    Adversary,
+    Extra,
+    LightSecAgg,
+    OneShot,
+    Opening,
+    PaillierSum,
+    ParameterError,
+    PlainSum,
+    Roster,
+    SecAgg,
+    SecAggPlus,
+    SecureSum,
+    Session,
+)
+from tests.conformance.cohorts import committee_of, identity
+
+CLIENTS = (0, 1, 2, 3)
+WITH: dict[Extra, dict[str, Any]] = {
+    Extra.ROSTER: {"roster": Roster({client: identity(client).public for client in CLIENTS})},
+    Extra.ATTACHED: {"attached": (Opening(least_dropped=1, most_dropped=1),)},
+    Extra.COMMITTEE: {"committee": committee_of((7, 8, 9))},
+}
+PROTOCOLS: dict[str, SecureSum] = {
+    "secagg": SecAgg(),
+    "secagg-plus": SecAggPlus(neighbours=2, share_threshold=2),
+    "lightsecagg": LightSecAgg(privacy=1, responders=2),
+    "paillier": PaillierSum(),
+    "oneshot": OneShot(),
+    "plain": PlainSum(),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LaterSession(Session):
+    """A session with a field that no protocol knows yet."""
+
+    later: bytes = b""
+
+
+def session(**changes: Any) -> Session:
+    given: dict[str, Any] = {"session_id": bytes(16), "clients": CLIENTS, "threshold": 3, "length": 4, "modulus": 2**16}
+    return Session(**(given | changes))
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS.values(), ids=PROTOCOLS)
+@pytest.mark.parametrize("extra", list(Extra))
+def test_extra_that_a_protocol_does_not_accept_is_refused_by_its_name(protocol: SecureSum, extra: Extra) -> None:
+    assert set(session(**WITH[extra]).extras()) == {extra}
+    if extra not in protocol.accepts:
+        with pytest.raises(ParameterError, match=f"{extra}: expected a session without it, since {protocol.name} does"):
+            protocol.validate(session(**WITH[extra]))
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS.values(), ids=PROTOCOLS)
+def test_new_field_of_a_session_is_refused_by_every_protocol_until_it_opts_in(protocol: SecureSum) -> None:
+    given = {each.name: getattr(session(), each.name) for each in fields(Session)}
+    if protocol.needs_committee:
+        given |= WITH[Extra.COMMITTEE]
+    with pytest.raises(ParameterError, match=f"later: expected a session without it, since {protocol.name}"):
+        protocol.validate(LaterSession(**given, later=b"something"))
+
+
+def test_field_without_a_place_in_the_transcript_gives_no_digest() -> None:
+    given = {each.name: getattr(session(), each.name) for each in fields(Session)}
+    with pytest.raises(TypeError, match="the transcript has no entry for later"):
+        PlainSum().digest(LaterSession(**given))
+
+
+def test_transcript_names_every_field_once() -> None:
+    names = ", ".join(name for name, _ in session().transcript()).split(", ")
+    assert sorted(names) == sorted(each.name for each in fields(Session))
+
+
+def test_protocol_cannot_replace_the_check_of_what_it_accepts() -> None:
+    with pytest.raises(TypeError, match="expected its checks in `_validate`, found a `validate` of its own"):
+        type("Lax", (PlainSum,), {"validate": lambda self, session: None})
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS.values(), ids=PROTOCOLS)
+def test_protocols_protect_if_they_name_an_adversary(protocol: SecureSum) -> None:
+    assert protocol.protects == (protocol.name != "plain") == bool(protocol.adversaries)
+    assert protocol.wire == 1
+    assert (Extra.ROSTER in protocol.accepts) == (Adversary.MALICIOUS in protocol.adversaries)
+
+
+def test_committee_of_another_kind_of_key_is_refused() -> None:
+    class OtherKey:
+        members, threshold, bits, fingerprint = 3, 2, 256, bytes(32)
+
+        def to_bytes(self) -> bytes:
+            return b"other"
+
+    other = session(committee=type(committee_of((7, 8, 9)))(key=cast("Any", OtherKey()), members=(7, 8, 9)))
+    for kind in (PaillierSum, OneShot):
+        with pytest.raises(ParameterError, match=r"expected one with a ThresholdKey .* found OtherKey"):
+            kind().validate(other)
