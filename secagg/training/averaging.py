@@ -37,7 +37,7 @@ from secagg.simulation.devices import Devices, Shard
 from secagg.simulation.failures import DATA_DEPENDENT, departing, train_all
 from secagg.training.model_state import PLAIN_STEP, GlobalModel, ServerStep, adapting_bound, evaluate, measured
 from secagg.training.preflight import check_ledger, label_of
-from secagg.training.records import RoundRecord, committee_cost, means
+from secagg.training.records import RoundRecord, committee_cost, log_round, means
 
 
 class SecureAveraging:
@@ -174,7 +174,9 @@ class SecureAveraging:
             self.state.clip = following
         self.state.round = number
         self.contributors = () if release is None else release.contributors
-        return self._record(release, drops, withheld, clip, reasons)
+        record = self._record(release, drops, withheld, clip, reasons)
+        log_round(record)
+        return record
 
     @property
     def _event(self) -> PrivacyEvent | None:
