@@ -36,7 +36,7 @@ from secagg.models.base import Model
 from secagg.privacy.clipping import planned
 from secagg.training.model_state import PLAIN_STEP, GlobalModel, ServerStep, adapting_bound, evaluate, measured
 from secagg.training.preflight import check_ledger, label_of
-from secagg.training.records import RoundRecord, committee_cost, means
+from secagg.training.records import RoundRecord, committee_cost, log_round, means
 
 
 class SecureAveraging:
@@ -131,7 +131,9 @@ class SecureAveraging:
             self._move(plan, decoded)
         self.state.round = plan.number
         self.contributors = () if decoded is None else result.contributors
-        return self._record(plan, result, decoded=decoded, withheld=withheld, decoding_s=seconds)
+        record = self._record(plan, result, decoded=decoded, withheld=withheld, decoding_s=seconds)
+        log_round(record)
+        return record
 
     @property
     def _event(self) -> PrivacyEvent | None:

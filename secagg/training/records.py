@@ -10,6 +10,7 @@ from msgspec import Meta
 from dp.figures import rounded_up
 from protocols import Committee, Cost
 from secagg.checks import listed
+from secagg.logger import LOGGER
 
 LARGEST: Final = 1e100
 """No figure of a round is larger: a loss beyond it has diverged, and sums and drawings of all of them stay finite."""
@@ -97,6 +98,17 @@ class RoundRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
             parts.append(f"a client sent {self.sent_bytes:,.0f} bytes, received {self.received_bytes:,.0f}")
             parts.append(f"and took {self.client_s:.3g} CPU s, the server {self.server_s:.3g}")
         return f"round {self.round}: {', '.join(parts)}"
+
+
+def log_round(record: RoundRecord) -> None:
+    """Log what a round released, or that it released nothing; not whose training failed, which noise is to hide."""
+    dropped = sum(map(len, record.dropped.values()))
+    if record.withheld is not None:
+        LOGGER.warning("round %d releases nothing: %s (dropped out: %d)", record.round, record.withheld, dropped)
+        return
+    spent = "" if record.epsilon is None else f"; epsilon {rounded_up(record.epsilon)} is spent"
+    text = "round %d releases the mean of %d contributors (dropped out: %d)%s"
+    LOGGER.info(text, record.round, record.contributors, dropped, spent)
 
 
 def means(cost: Cost, parties: Sequence[int]) -> tuple[float, float, float]:
