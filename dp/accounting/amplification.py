@@ -58,9 +58,9 @@ class SubsampledDivergences:
     """Upper bounds on the Renyi divergences of one subsampled release, in both directions.
 
     Attributes:
-        divergences: entry k for order k + 2, or for the k-th of the orders that were asked for; shape `(orders,)`,
+        divergences: Entry k for order k + 2, or for the k-th of the orders that were asked for; shape `(orders,)`,
             float64, at least 0, possibly infinite; read-only.
-        bound: which bound they come from.
+        bound: Which bound they come from.
     """
 
     divergences: NDArray[np.float64]
@@ -77,11 +77,11 @@ def subsampled_divergences(
     """Bound the Renyi divergences of a release under Poisson sampling, at the integer orders 2, 3, ... in turn.
 
     Args:
-        divergences: entry k bounds the divergences of order k + 2 without sampling from above, whatever one unit
+        divergences: Entry k bounds the divergences of order k + 2 without sampling from above, whatever one unit
             contributes; shape `(orders,)`, 1 to 65535 numbers of at least 0, infinite where no bound is known.
-        sampling_rate: q, the probability with which each unit takes part, independently of all others; in (0, 1].
-        known: which divergences these are.
-        orders: the orders to compute, in any order, from 2 to that of the last entry of `divergences`; shape
+        sampling_rate: Q, the probability with which each unit takes part, independently of all others; in (0, 1].
+        known: Which divergences these are.
+        orders: The orders to compute, in any order, from 2 to that of the last entry of `divergences`; shape
             `(orders,)`, int64. All of them by default.
 
     Formal guarantees:
@@ -91,7 +91,7 @@ def subsampled_divergences(
         D_a(without || with) of the sampled release. Rounding errors are rounded upwards.
 
     Raises:
-        InvalidParameter: an argument is out of range or of the wrong kind.
+        InvalidParameter: An argument is out of range or of the wrong kind.
     """
     given = _checked(divergences)
     rate = positive_real("sampling_rate", sampling_rate)

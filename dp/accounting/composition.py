@@ -53,9 +53,9 @@ class Losses:
     """The losses of one release, on a grid.
 
     Attributes:
-        lowest: the number of the first loss, in grid steps.
-        logarithms: of the masses of the losses from there on, -inf for none; shape `(losses,)`, float64.
-        infinite: the mass of infinite loss.
+        lowest: The number of the first loss, in grid steps.
+        logarithms: Of the masses of the losses from there on, -inf for none; shape `(losses,)`, float64.
+        infinite: The mass of infinite loss.
     """
 
     lowest: int
@@ -89,8 +89,8 @@ class Composed:
     """An epsilon, and how many points of the grid it takes.
 
     Attributes:
-        epsilon: at least 0, possibly infinite; infinite where it takes more points than are allowed.
-        points: those of the FFT, 0 where none is needed.
+        epsilon: At least 0, possibly infinite; infinite where it takes more points than are allowed.
+        points: Those of the FFT, 0 where none is needed.
     """
 
     epsilon: float
@@ -103,10 +103,10 @@ def composed_epsilon(
     """Return the epsilon of all releases together, rounded upwards.
 
     Args:
-        releases: the losses of each, and how often it took place, at least once; at least one.
-        grid: h, above 0.
-        delta: strictly between 0 and 1.
-        most_points: of the FFT.
+        releases: The losses of each, and how often it took place, at least once; at least one.
+        grid: H, above 0.
+        delta: Strictly between 0 and 1.
+        most_points: Of the FFT.
     """
     times = sum(count for _, count in releases)
     infinite = sum(count * losses.infinite for losses, count in releases)

@@ -51,9 +51,9 @@ def discretised(sampling_rate: float, noise_multiplier: float, grid: float) -> t
     """Return the losses of M against P, where a unit is removed, and of P against M, where one is added.
 
     Args:
-        sampling_rate: q, in (0, 1].
-        noise_multiplier: z, above 0.
-        grid: h, above 0.
+        sampling_rate: Q, in (0, 1].
+        noise_multiplier: Z, above 0.
+        grid: H, above 0.
 
     Formal guarantees:
         The hockey-stick divergences of the masses returned bound those of the release from above, at every epsilon.

@@ -77,10 +77,10 @@ def guarantee(
     milliseconds.
 
     Args:
-        events: how often each event took place, 0 to 2**53 times.
-        delta: strictly between 0 and 1.
-        relation: the neighbouring relation that the guarantee is stated for.
-        unit: the privacy unit that the guarantee is stated for.
+        events: How often each event took place, 0 to 2**53 times.
+        delta: Strictly between 0 and 1.
+        relation: The neighbouring relation that the guarantee is stated for.
+        unit: The privacy unit that the guarantee is stated for.
 
     Formal guarantees:
         If every release is what its event says (noise, sensitivity under `relation` for one `unit`), all of them
@@ -88,7 +88,7 @@ def guarantee(
         may depend on earlier releases; the events may not.
 
     Raises:
-        IncompatibleEvent: an event has another relation or unit.
+        IncompatibleEvent: An event has another relation or unit.
         InvalidParameter: `delta` or a count is out of range, or an event, `relation` or `unit` is not one.
     """
     delta = probability("delta", delta)
@@ -119,18 +119,18 @@ def is_within(
     The quickest accountant, Renyi DP, takes milliseconds; a slower one is asked only if no quicker bound is enough.
 
     Args:
-        events: how often each event took place, 0 to 2**53 times.
-        epsilon: above 0.
-        delta: strictly between 0 and 1.
-        relation: the neighbouring relation that the guarantee is stated for.
-        unit: the privacy unit that the guarantee is stated for.
+        events: How often each event took place, 0 to 2**53 times.
+        epsilon: Above 0.
+        delta: Strictly between 0 and 1.
+        relation: The neighbouring relation that the guarantee is stated for.
+        unit: The privacy unit that the guarantee is stated for.
 
     Formal guarantees:
         Where it is True, all events together are (`epsilon`, `delta`)-differentially private as `guarantee` has it.
 
     Raises:
-        IncompatibleEvent: an event has another relation or unit.
-        InvalidParameter: a number is out of range, or an event, `relation` or `unit` is not one.
+        IncompatibleEvent: An event has another relation or unit.
+        InvalidParameter: A number is out of range, or an event, `relation` or `unit` is not one.
     """
     epsilon, delta = positive_real("epsilon", epsilon), probability("delta", delta)
     releases = _single_releases(events, relation, unit)
@@ -145,11 +145,11 @@ def subsampled_gaussian_epsilon(*, sampling: float, noise_multiplier: float, rou
     """Return the epsilon of Poisson-sampled rounds with Gaussian noise, under add-or-remove-one.
 
     Args:
-        sampling: probability of each unit to take part in a round, above 0 and at most 1.
-        noise_multiplier: standard deviation of the noise in a round's sum, over the most in L2 that adding or
+        sampling: Probability of each unit to take part in a round, above 0 and at most 1.
+        noise_multiplier: Standard deviation of the noise in a round's sum, over the most in L2 that adding or
             removing one unit changes that sum; 1e-30 to 1e30.
         rounds: 1 to 2**53.
-        delta: strictly between 0 and 1.
+        delta: Strictly between 0 and 1.
 
     Formal guarantees:
         If units are sampled independently of each other, of all other rounds and in secret, all rounds together are
@@ -158,7 +158,7 @@ def subsampled_gaussian_epsilon(*, sampling: float, noise_multiplier: float, rou
         real-valued: what floating-point noise leaks is not covered.
 
     Raises:
-        InvalidParameter: an argument is out of range.
+        InvalidParameter: An argument is out of range.
     """
     relation = NeighbouringRelation.ADD_OR_REMOVE_ONE
     noisy = GaussianEvent(noise_multiplier=noise_multiplier, relation=relation)

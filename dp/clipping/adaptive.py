@@ -44,7 +44,7 @@ class AdaptiveClip:
 
     Attributes:
         bound: C, in the update's unit; 1e-30 to 1e30, and never moved out of that.
-        weight: w, the magnitude of the coordinate that counts, where a clipped update's norm is 1; 1e-30 to 1e30.
+        weight: W, the magnitude of the coordinate that counts, where a clipped update's norm is 1; 1e-30 to 1e30.
         quantile: gamma, the fraction of clients whose norms are to be within the bound; strictly between 0 and 1.
         learning_rate: eta, above 0 and at most 1; no release moves the bound by more than a factor of exp(eta).
 
@@ -57,7 +57,7 @@ class AdaptiveClip:
         bound, every release has the same event, and they compose adaptively.
 
     Raises:
-        InvalidParameter: an attribute is out of range.
+        InvalidParameter: An attribute is out of range.
     """
 
     bound: float
@@ -87,13 +87,13 @@ class AdaptiveClip:
         """Return what a client adds to the sum: its update in units of the bound, clipped to norm 1, and its count.
 
         Args:
-            update: as for `dp.clipping.clip.clip_l2`.
+            update: As for `dp.clipping.clip.clip_l2`.
 
         Returns:
             float64 arrays of the shapes given, and one of shape `(1,)` that holds +weight or -weight.
 
         Raises:
-            InvalidParameter: as for `dp.clipping.clip.clip_l2`.
+            InvalidParameter: As for `dp.clipping.clip.clip_l2`.
         """
         clipped = clip_l2(update, bound=self.bound)
         # Dividing rounds once more, by which a norm may come to exceed 1 by a last digit.
@@ -105,10 +105,10 @@ class AdaptiveClip:
         """Return the mean update, in the update's unit, and the clip for the next release.
 
         Args:
-            mean: the released mean of what clients prepared: float64 arrays, the last of shape `(1,)`.
+            mean: The released mean of what clients prepared: float64 arrays, the last of shape `(1,)`.
 
         Raises:
-            InvalidParameter: the last array is not one count, or an entry is NaN or infinite.
+            InvalidParameter: The last array is not one count, or an entry is NaN or infinite.
         """
         if len(mean) < 2 or np.shape(mean[-1]) != (1,):
             raise InvalidParameter(
@@ -128,12 +128,12 @@ def count_weight(*, noise_multiplier: float, count_sigma: float) -> float:
     """Return the weight with which the noise on the count has a given standard deviation.
 
     Args:
-        noise_multiplier: standard deviation of the summed noise over the joint sensitivity, 1e-30 to 1e30.
-        count_sigma: standard deviation wanted on the number of clients within the bound, 1e-30 to 1e30.
+        noise_multiplier: Standard deviation of the summed noise over the joint sensitivity, 1e-30 to 1e30.
+        count_sigma: Standard deviation wanted on the number of clients within the bound, 1e-30 to 1e30.
 
     Raises:
-        InfeasibleTarget: the count alone, whose sensitivity is 1/2, needs more noise than that.
-        InvalidParameter: an argument is out of range.
+        InfeasibleTarget: The count alone, whose sensitivity is 1/2, needs more noise than that.
+        InvalidParameter: An argument is out of range.
     """
     noise = magnitude("noise_multiplier", noise_multiplier)
     double = 2 * magnitude("count_sigma", count_sigma)

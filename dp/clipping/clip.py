@@ -29,9 +29,9 @@ class Clipped:
 
     Attributes:
         arrays: float64 arrays of the shapes that were given.
-        norm: global L2 norm before clipping.
-        bound: the bound that now holds for all arrays together, which is the sensitivity.
-        factor: what the entries were multiplied by, in `[0, 1]`, where arrays were scaled apart the least of their
+        norm: Global L2 norm before clipping.
+        bound: The bound that now holds for all arrays together, which is the sensitivity.
+        factor: What the entries were multiplied by, in `[0, 1]`, where arrays were scaled apart the least of their
             factors; 1 means unchanged.
     """
 
@@ -45,10 +45,10 @@ def l2_norm(arrays: Sequence[ArrayOrNumber]) -> float:
     """Return the global L2 norm of all arrays together, computed in float64 without overflow.
 
     Args:
-        arrays: at least one array; any shapes without a zero, real floating or integer dtypes.
+        arrays: At least one array; any shapes without a zero, real floating or integer dtypes.
 
     Raises:
-        InvalidParameter: no arrays, an empty array, another dtype, NaN or infinity, or a norm above the float64 range.
+        InvalidParameter: No arrays, an empty array, another dtype, NaN or infinity, or a norm above the float64 range.
     """
     return _norm(_as_float64(arrays))
 
@@ -57,8 +57,8 @@ def clip_l2(arrays: Sequence[ArrayOrNumber], *, bound: float) -> Clipped:
     """Scale an update down so that its global L2 norm is at most `bound`.
 
     Args:
-        arrays: at least one array; any shapes without a zero, dtypes float16, float32, float64 or integers.
-        bound: the L2 bound, above 0, in the unit of the entries.
+        arrays: At least one array; any shapes without a zero, dtypes float16, float32, float64 or integers.
+        bound: The L2 bound, above 0, in the unit of the entries.
 
     Returns:
         The clipped float64 arrays. An update within the bound keeps its values; the zero update is one of them.
@@ -92,8 +92,8 @@ def clip_l2_per_layer(arrays: Sequence[ArrayOrNumber], *, bounds: Sequence[float
     """Scale each array down so that its own L2 norm is at most its own bound.
 
     Args:
-        arrays: as for `clip_l2`; one for each layer.
-        bounds: for each array in order, its L2 bound, above 0, in the unit of the entries.
+        arrays: As for `clip_l2`; one for each layer.
+        bounds: For each array in order, its L2 bound, above 0, in the unit of the entries.
 
     Returns:
         The clipped float64 arrays. `bound` is that of all arrays together, the square root of the sum of the squared
@@ -106,7 +106,7 @@ def clip_l2_per_layer(arrays: Sequence[ArrayOrNumber], *, bounds: Sequence[float
         `clip_l2` states.
 
     Raises:
-        InvalidParameter: there are not as many bounds as arrays, a bound is not a finite number above 0, their total
+        InvalidParameter: There are not as many bounds as arrays, a bound is not a finite number above 0, their total
             leaves the float64 range, or `l2_norm` refuses the arrays, any of them.
     """
     total, update = total_l2(bounds), _as_float64(arrays)
@@ -124,10 +124,10 @@ def total_l2(bounds: Sequence[float]) -> float:
     """Return the bound on the norm of several arrays together that follows from a bound on each.
 
     Args:
-        bounds: at least one, each above 0.
+        bounds: At least one, each above 0.
 
     Raises:
-        InvalidParameter: there are none, one is not a finite number above 0, or the total leaves the float64 range.
+        InvalidParameter: There are none, one is not a finite number above 0, or the total leaves the float64 range.
     """
     limits = [positive_real(f"bounds[{index}]", bound) for index, bound in enumerate(bounds)]
     total = math.hypot(*limits)

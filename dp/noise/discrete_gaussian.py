@@ -48,10 +48,10 @@ class KeyStream:
     """AES-256 in counter mode under a fresh key: bits that nobody without the key tells from uniform ones.
 
     Args:
-        entropy: called once, for 32 bytes; must be the operating system's or as good.
+        entropy: Called once, for 32 bytes; must be the operating system's or as good.
 
     Raises:
-        EntropyFailure: it returned something else than 32 bytes.
+        EntropyFailure: It returned something else than 32 bytes.
     """
 
     __slots__ = ("_encryptor",)
@@ -77,9 +77,9 @@ def discrete_gaussian(sigma: float | Fraction, size: int, entropy: Entropy = os.
     """Draw independent samples of the discrete Gaussian N_Z(0, sigma^2).
 
     Args:
-        sigma: the distribution's parameter, from 1/4 to 2**40, taken as the exact rational value of what is given.
-        size: number of samples, 1 to 2**32.
-        entropy: source of the 32-byte key that all samples are expanded from.
+        sigma: The distribution's parameter, from 1/4 to 2**40, taken as the exact rational value of what is given.
+        size: Number of samples, 1 to 2**32.
+        entropy: Source of the 32-byte key that all samples are expanded from.
 
     Returns:
         Shape `(size,)`, int64.

@@ -47,13 +47,13 @@ class Envelope:
         exponent_unit: 1 / (2 sigma^2).
         shift: log2 of the width w of a block.
         scale: M.
-        counts: c_i, one for each block of the table.
-        slots: the block of each slot, shape `(65536,)`, uint8; `tail_block` is the tail, one more a rejection.
+        counts: C_i, one for each block of the table.
+        slots: The block of each slot, shape `(65536,)`, uint8; `tail_block` is the tail, one more a rejection.
         ratios: M / c_i rounded to float64, and -1 for the tail and for rejections, shape `(len(counts) + 2,)`.
-        tail_block: the number that stands for the tail.
+        tail_block: The number that stands for the tail.
         tail_start: T.
         tail_shift: log2 of w'.
-        tail_count: c.
+        tail_count: C.
     """
 
     exponent_unit: Fraction

@@ -62,9 +62,9 @@ class PoissonTable:
 
     Attributes:
         mean: mu.
-        first: the number of x with t(x) = 0, for B = 64.
+        first: The number of x with t(x) = 0, for B = 64.
         limits: 0, the t(x) that are neither 0 nor 2^64 - 1, and 2^64 - 1; ascending, uint64.
-        guide: for each value of a word's first 18 bits the number of limits whose first bits are a lesser value; shape
+        guide: For each value of a word's first 18 bits the number of limits whose first bits are a lesser value; shape
             `(262144,)`, int32.
     """
 
@@ -107,9 +107,9 @@ def skellam(variance: float | Fraction, size: int, entropy: Entropy = os.urandom
     """Draw independent samples of the symmetric Skellam distribution: mean 0, the given variance.
 
     Args:
-        variance: from 2**-30 to 2**32, taken as the exact rational value of what is given.
-        size: number of samples, 1 to 2**32.
-        entropy: source of the 32-byte key that all samples are expanded from.
+        variance: From 2**-30 to 2**32, taken as the exact rational value of what is given.
+        size: Number of samples, 1 to 2**32.
+        entropy: Source of the 32-byte key that all samples are expanded from.
 
     Returns:
         Shape `(size,)`, int64.
@@ -144,8 +144,8 @@ def settle(mean: Fraction, prefix: int, bits: Bits) -> int:
 
     Args:
         mean: mu, above 0.
-        prefix: in `[0, 2**64)`.
-        bits: where the further bits are from, 64 at a time.
+        prefix: In `[0, 2**64)`.
+        bits: Where the further bits are from, 64 at a time.
     """
     length = WORD_BITS
     while True:
