@@ -1,12 +1,17 @@
 """Differential privacy under secure aggregation: clipping, exact distributed noise, accounting, an enforced budget.
 
-The usual way through it: `calibrate_noise` sizes the noise for a budget, `clip_l2` bounds each update, every
-client adds a `DistributedDiscreteGaussian.share`, and a `Ledger` reserves each release before it is made and reports
-what was spent. Knows nothing of the protocol that does the summing.
+The usual order of use:
 
-Values such as counts are often too coarse for the least noise that a client can draw: then `calibrate_noise`
-raises `LatticeTooCoarse`. To mend that, multiply the values **and** `l2_sensitivity` by `error.scale`, calibrate again,
-and divide the total by `error.scale`.
+1. `calibrate_noise` computes the noise for a budget.
+2. `clip_l2` bounds each update.
+3. Every client adds a `DistributedDiscreteGaussian.share`.
+4. A `Ledger` reserves each release before it is made, and reports what was spent.
+
+The package does not depend on the protocol that computes the sum.
+
+Values such as counts are often too coarse for the least noise that a client can draw. `calibrate_noise` then raises
+`LatticeTooCoarse`. In that case multiply the values **and** `l2_sensitivity` by `error.scale`, calibrate again, and
+divide the total by `error.scale`.
 """
 
 from dp.accounting.accountant import Accountant, Bound

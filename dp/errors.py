@@ -1,6 +1,6 @@
-"""Everything that `dp` raises, one hierarchy: catching `DpError` catches all of it.
+"""The errors of `dp`, in one hierarchy: catching `DpError` catches all of them.
 
-Messages name what was expected, what was found and what would work, and never quote the data being protected.
+Messages name what was expected, what was found and what to do. They never quote the protected data.
 """
 
 import functools
@@ -11,19 +11,19 @@ class DpError(Exception):
 
 
 class InvalidParameter(DpError, ValueError):
-    """An argument is outside what the function is defined for; nothing was computed."""
+    """An argument is outside the range of the function; nothing was computed."""
 
 
 class LatticeTooCoarse(InvalidParameter):
-    """The least share of noise that a client can draw is more than the guarantee needs, by more than a thousandth.
+    """The least noise share that a client can draw is more than the guarantee needs, by more than a thousandth.
 
     Args:
         message: What is wrong, and what to do.
         scale: See the attribute.
 
     Attributes:
-        scale: The least whole number by which to multiply the values and their L2 sensitivity, so that the least share
-            is no more than the guarantee needs.
+        scale: The least whole number by which to multiply the values and their L2 sensitivity, so that the least noise
+            share is no more than the guarantee needs.
     """
 
     def __init__(self, message: str, *, scale: int) -> None:
@@ -31,16 +31,16 @@ class LatticeTooCoarse(InvalidParameter):
         self.scale = scale
 
     def __reduce__(self) -> tuple[object, ...]:
-        """Return what makes the same error again, scale included."""
+        """Return what pickle needs to make the same error again, including its scale."""
         return functools.partial(type(self), scale=self.scale), self.args
 
 
 class IncompatibleEvent(DpError, ValueError):
-    """An event has another neighbouring relation or privacy unit than the account it was to join."""
+    """The neighbouring relation or privacy unit of an event differs from that of the account."""
 
 
 class EntropyFailure(DpError, RuntimeError):
-    """The source of randomness returned something other than the bytes that were asked for."""
+    """The source of randomness did not return the bytes that were asked for."""
 
 
 class InfeasibleTarget(DpError):
@@ -48,15 +48,15 @@ class InfeasibleTarget(DpError):
 
 
 class TooManyDropped(DpError):
-    """More clients are missing from a sum than its noise was made for; it must not be released."""
+    """More clients are missing from a sum than its noise was planned for; the sum must not be released."""
 
 
 class BudgetExceeded(DpError):
-    """The release would overspend the budget; it was not reserved and must not be made."""
+    """The release would exceed the budget; it was not reserved and must not be made."""
 
 
 class LedgerError(DpError):
-    """Base of the ledger's errors: whoever gets one must not release."""
+    """Base of the ledger's errors; after any of them, do not release."""
 
 
 class LedgerLocked(LedgerError):
@@ -64,11 +64,11 @@ class LedgerLocked(LedgerError):
 
 
 class LedgerCorrupt(LedgerError):
-    """The file is not a ledger, is cut short, or its chain of entries does not verify."""
+    """The file is not a ledger, is cut short, or its chain of records does not verify."""
 
 
 class LedgerStale(LedgerCorrupt):
-    """The file is whole, but lacks the record whose digest was kept: it was cut or rebuilt, or is an older copy."""
+    """The file is consistent but lacks the record of the kept head: it was cut or rebuilt, or is an older copy."""
 
 
 class LedgerClock(LedgerError):
@@ -80,7 +80,7 @@ class LedgerUnavailable(LedgerError):
 
 
 class InvalidReservation(LedgerError, ValueError):
-    """A commit names a reservation that does not exist, is committed already, or was not honoured."""
+    """A commitment does not fit its reservation, which is missing, already committed, or was for more noise."""
 
 
 class MissingExtra(DpError, ImportError):

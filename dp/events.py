@@ -1,7 +1,7 @@
-"""What was done to the data, as plain data: one event for each release, fit for JSON and for equality.
+"""Releases as plain data: one event for each release, which JSON can hold and which can be compared.
 
-An event says everything that an accountant needs and nothing that depends on one: its neighbouring relation, its
-privacy unit, and the noise against the sensitivity.
+An event contains everything that an accountant needs, and nothing that depends on the accountant: the neighbouring
+relation, the privacy unit, and the noise relative to the sensitivity.
 """
 
 import enum
@@ -40,29 +40,30 @@ class PrivacyUnit(enum.Enum):
 
 
 class Trust(enum.StrEnum):
-    """Who adds the noise, and so who is trusted with what; ledgers keep it with a release (`TRUST_DETAIL`)."""
+    """Who adds the noise, and therefore who is trusted; ledgers record it with a release (`TRUST_DETAIL`)."""
 
     DISTRIBUTED = "distributed"
-    """Every client adds a share: the server sees a noisy sum, as long as the protocol hides everything else."""
+    """Every client adds a noise share. If the protocol hides everything else, the server sees only a noisy sum."""
 
     LOCAL = "local"
-    """Every client adds noise that is enough alone: nobody need be trusted, and no protocol either."""
+    """Every client adds noise that is enough by itself, so no other party and no protocol has to be trusted."""
 
     CENTRAL = "central"
-    """The server adds it to the exact sum, which it sees: only who gets the released means is kept from the rest."""
+    """The server sees the exact sum and adds the noise. The guarantee does not hold against the server; it holds
+    against everyone who sees only the released means."""
 
 
 class GaussianEvent(msgspec.Struct, frozen=True, kw_only=True, tag="gaussian", forbid_unknown_fields=True):
     """One release of a query with continuous Gaussian noise in every coordinate.
 
     Attributes:
-        noise_multiplier: standard deviation of the noise over the query's L2 sensitivity under `relation`, 1e-30 to
+        noise_multiplier: Standard deviation of the noise over the query's L2 sensitivity under `relation`, 1e-30 to
             1e30.
-        relation: the neighbouring relation that the sensitivity was measured under.
-        unit: the privacy unit.
+        relation: The neighbouring relation that the sensitivity was measured under.
+        unit: The privacy unit.
 
     Raises:
-        InvalidParameter: `noise_multiplier` is out of range, or `relation` or `unit` is not one.
+        InvalidParameter: `noise_multiplier` is out of range, or `relation` or `unit` is not a member of its type.
     """
 
     noise_multiplier: float
@@ -81,17 +82,17 @@ class DistributedDiscreteGaussianEvent(
     """One release of a sum of integer vectors, with independent discrete Gaussian noises of one parameter in it.
 
     Attributes:
-        local_sigma: parameter of each noise in each coordinate, in lattice units; 0.5 to 1e30.
-        contributors: the least number of noises in the sum, 1 to 2**53; 1 where one party adds all of it.
-        l2_sensitivity: the most, in L2, that one unit's integer vector changes the sum under `relation`; 1e-30 to 1e30,
-            as is `noise_multiplier`.
-        dimension: number of coordinates, 1 to 2**53.
-        relation: zero-out, or add-or-remove-one where so many noises are in the sum whether the unit is there or not;
-            a client that takes its own noise along when it goes is not covered by that.
-        unit: the privacy unit.
+        local_sigma: Parameter of each noise in each coordinate, in steps of the integer grid; 0.5 to 1e30.
+        contributors: The least number of noises in the sum, 1 to 2**53; 1 if one party adds all of the noise.
+        l2_sensitivity: The most, in L2 norm, that one unit's integer vector changes the sum under `relation`; 1e-30 to
+            1e30. `noise_multiplier` must be within the same range.
+        dimension: The number of coordinates, 1 to 2**53.
+        relation: Zero-out, or add-or-remove-one if at least `contributors` noises are in the sum whether the unit is
+            present or not. Add-or-remove-one does not cover a client whose own noise is missing when the client is.
+        unit: The privacy unit.
 
     Raises:
-        InvalidParameter: a number is out of range, or `relation` or `unit` is not one.
+        InvalidParameter: A number is out of range, or `relation` or `unit` is not a member of its type.
     """
 
     local_sigma: float
@@ -105,8 +106,8 @@ class DistributedDiscreteGaussianEvent(
         force_setattr(self, "local_sigma", magnitude("local_sigma", self.local_sigma))
         if self.local_sigma < MINIMUM_ACCOUNTED_SIGMA:
             raise InvalidParameter(
-                f"local_sigma: expected at least {MINIMUM_ACCOUNTED_SIGMA} (the bound on sums needs it), found "
-                f"{self.local_sigma}; use a finer lattice, which scales it up"
+                f"local_sigma: expected at least {MINIMUM_ACCOUNTED_SIGMA}, which the bound on sums needs, found "
+                f"{self.local_sigma}. Use a finer integer grid, which makes it larger."
             )
         _check_lattice_event(self)
 
@@ -120,16 +121,16 @@ class SkellamEvent(msgspec.Struct, frozen=True, kw_only=True, tag="skellam", for
     """One release of a sum of integer vectors with Skellam noise in it, from one party or from many.
 
     Attributes:
-        variance: of the whole noise in each coordinate, in squared lattice units; 1e-30 to 1e30.
-        contributors: the least number of parties whose noise makes that variance, 1 to 2**53.
-        l2_sensitivity: the most, in L2, that one unit's integer vector changes the sum under `relation`; 1e-30 to 1e30,
-            as is `noise_multiplier`.
-        dimension: number of coordinates, 1 to 2**53.
-        relation: zero-out, or add-or-remove-one where the noise has this variance whether the unit is there or not.
-        unit: the privacy unit.
+        variance: Variance of all the noise in each coordinate, in squared steps of the integer grid; 1e-30 to 1e30.
+        contributors: The least number of parties whose noise has that variance in total, 1 to 2**53.
+        l2_sensitivity: The most, in L2 norm, that one unit's integer vector changes the sum under `relation`; 1e-30 to
+            1e30. `noise_multiplier` must be within the same range.
+        dimension: The number of coordinates, 1 to 2**53.
+        relation: Zero-out, or add-or-remove-one if the noise has this variance whether the unit is present or not.
+        unit: The privacy unit.
 
     Raises:
-        InvalidParameter: a number is out of range, or `relation` or `unit` is not one.
+        InvalidParameter: A number is out of range, or `relation` or `unit` is not a member of its type.
     """
 
     variance: float
@@ -150,21 +151,22 @@ class SkellamEvent(msgspec.Struct, frozen=True, kw_only=True, tag="skellam", for
 
 
 NoisyEvent = GaussianEvent | DistributedDiscreteGaussianEvent | SkellamEvent
-"""A release of everybody's data with noise."""
+"""A release with noise in which every unit takes part."""
 
 
 class PoissonSampledEvent(msgspec.Struct, frozen=True, kw_only=True, tag="poisson-sampled", forbid_unknown_fields=True):
-    """One release that each unit takes part in with the same probability, drawn afresh, independently and in secret.
+    """One release in which each unit takes part with the same probability, drawn afresh, independently and in secret.
 
-    Whoever sees who took part, as the server of a secure sum does, gets `event` and no amplification.
+    Amplification does not hold against anyone who sees which units took part, such as the server of a secure sum. Only
+    the guarantee of `event` holds against that party.
 
     Attributes:
-        sampling_rate: the probability, 1e-30 to 1.
-        event: the release to those who take part; its relation must be add-or-remove-one.
+        sampling_rate: The probability, 1e-30 to 1.
+        event: The release over the units that take part; its relation must be add-or-remove-one.
 
     Raises:
-        InvalidParameter: `sampling_rate` is out of range, or `event` is not one that can be sampled.
-        IncompatibleEvent: the event's relation is another.
+        InvalidParameter: `sampling_rate` is out of range, or `event` is not an event that can be sampled.
+        IncompatibleEvent: The event's relation is not add-or-remove-one.
     """
 
     sampling_rate: float
@@ -175,11 +177,14 @@ class PoissonSampledEvent(msgspec.Struct, frozen=True, kw_only=True, tag="poisso
         if self.sampling_rate > 1:
             raise InvalidParameter(f"sampling_rate: expected a probability in (0, 1], found {self.sampling_rate}")
         if not isinstance(self.event, NoisyEvent):
-            raise InvalidParameter(f"event: expected one that can be sampled, found {type(self.event).__name__}")
+            raise InvalidParameter(
+                f"event: expected an event that can be sampled, found {type(self.event).__name__}. Use an event of one "
+                "release without sampling."
+            )
         if self.event.relation is not NeighbouringRelation.ADD_OR_REMOVE_ONE:
             raise IncompatibleEvent(
-                f"relation: sampling hides who takes part, which is add-or-remove-one, found "
-                f"{self.event.relation.value}, where that is public; account the event without sampling"
+                f"relation: expected add-or-remove-one, because sampling hides who takes part, found "
+                f"{self.event.relation.value}, under which that is public. Account the event without sampling."
             )
 
     @property
@@ -194,7 +199,7 @@ class PoissonSampledEvent(msgspec.Struct, frozen=True, kw_only=True, tag="poisso
 
     @property
     def noise_multiplier(self) -> float:
-        """That of the release to those who take part."""
+        """The noise multiplier of the release over the units that take part."""
         return self.event.noise_multiplier
 
 
@@ -202,8 +207,8 @@ class RepeatedEvent(msgspec.Struct, frozen=True, kw_only=True, tag="repeated", f
     """Several releases that are reserved as one, such as the steps of one round of local training.
 
     Attributes:
-        times: how many, 1 to 2**53.
-        event: each of them.
+        times: The number of releases, 1 to 2**53.
+        event: The event of each release.
 
     Raises:
         InvalidParameter: `times` is out of range, or `event` is not a single release.
@@ -229,7 +234,7 @@ class RepeatedEvent(msgspec.Struct, frozen=True, kw_only=True, tag="repeated", f
 
     @property
     def noise_multiplier(self) -> float:
-        """That of each release."""
+        """The noise multiplier of each release."""
         return self.event.noise_multiplier
 
 
@@ -237,12 +242,12 @@ PrivacyEvent = NoisyEvent | PoissonSampledEvent | RepeatedEvent
 
 
 def single_releases(event: PrivacyEvent) -> tuple[int, NoisyEvent | PoissonSampledEvent]:
-    """Return how many single releases an event stands for, and what each is."""
+    """Return the number of single releases that an event stands for, and the event of each."""
     return (event.times, event.event) if isinstance(event, RepeatedEvent) else (1, event)
 
 
 def decompose(event: PrivacyEvent) -> tuple[int, float, NoisyEvent]:
-    """Return how often an event takes place, at which sampling rate (1 without sampling), and the noisy release."""
+    """Return how often an event takes place, its sampling rate (1 without sampling), and the event of the noise."""
     times, release = single_releases(event)
     if isinstance(release, PoissonSampledEvent):
         return times, release.sampling_rate, release.event
@@ -250,7 +255,7 @@ def decompose(event: PrivacyEvent) -> tuple[int, float, NoisyEvent]:
 
 
 def single_release_counts(events: Mapping[PrivacyEvent, int]) -> Counter[PrivacyEvent]:
-    """Return how often each single release took place, those of repeated events one by one, none that did not."""
+    """Return how often each single release took place, with repeated events taken apart and counts of 0 left out."""
     found: Counter[PrivacyEvent] = Counter()
     for event, times in events.items():
         if times:

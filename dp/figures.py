@@ -1,4 +1,4 @@
-"""Figures for people: rounded to the side on which a guarantee is not overstated, and never away from a small one.
+"""Figures for people, rounded to the side on which no guarantee is overstated.
 
 A figure has at least four decimals and, if it is below 1, at least five significant digits. So an epsilon of 1e-9 is
 not shown as 0.0001.
@@ -15,22 +15,22 @@ _FIXED: Final = 1e-4  # Smaller figures are shown with an exponent, as Python it
 
 
 def rounded_up(figure: float) -> str:
-    """Return a figure of at least 0 that, read again as a float, is not below this one."""
+    """Return a figure of at least 0 as a text that, read again as a float, is not below the figure."""
     return "infinite" if math.isinf(figure) else _rounded(figure, figure, decimal.ROUND_CEILING)
 
 
 def rounded_down(figure: float, *, of: float) -> str:
-    """Return what is left of `of`, to as many decimals as `of` is shown with, and never more than is left."""
+    """Return a remainder of `of`, rounded down, with the decimals that `of` is shown with."""
     return _rounded(figure, of, decimal.ROUND_FLOOR)
 
 
 def in_full(figure: float) -> str:
-    """Return a figure that somebody chose, such as a budget, in the fewest digits that tell it from every other."""
+    """Return a figure that a person chose, such as a budget, in the fewest digits that identify it."""
     return "infinite" if math.isinf(figure) else repr(float(figure)).removesuffix(".0")
 
 
 def rounded_up_within(figure: float, limit: float) -> str:
-    """Return a figure rounded up, and at most `limit` as `in_full` shows it where the figure is at most `limit`."""
+    """Return a figure rounded up; if the figure is at most `limit`, return at most `limit` as `in_full` shows it."""
     shown = rounded_up(figure)
     exceeds = not math.isinf(figure) and decimal.Decimal(shown) > decimal.Decimal(repr(float(limit)))
     return in_full(limit) if figure <= limit and exceeds else shown
@@ -49,5 +49,5 @@ def _rounded(figure: float, scale: float, rounding: str) -> str:
 
 
 def _exact(figure: float) -> decimal.Decimal:
-    """Return the decimal that Python shows for a float, which reads back as that very float."""
+    """Return the decimal that Python shows for a float, which reads back as the same float."""
     return decimal.Decimal(repr(float(figure))) if abs(figure) < 2.0**53 else decimal.Decimal(figure)

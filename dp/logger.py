@@ -1,6 +1,6 @@
-"""The one logger of the package, silent until an application gives it a handler.
+"""The logger of the package, silent until an application gives it a handler.
 
-Records name releases by their labels, and give epsilon, delta and what was refused. They hold no data and no noise.
+Log records name releases by their labels. They contain epsilon, delta and what was refused, and no data or noise.
 """
 
 import contextlib
@@ -16,7 +16,7 @@ LOGGER.addHandler(logging.NullHandler())
 
 @contextlib.contextmanager
 def refusals_logged(what: str) -> Iterator[None]:
-    """Log an error that the package raises on purpose as a warning, and pass it on."""
+    """Log an error of the package as a warning, and raise it again."""
     try:
         yield
     except DpError as error:

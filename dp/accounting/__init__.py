@@ -1,1 +1,1 @@
-"""What releases cost together: the accountants and the guarantee that they give."""
+"""The privacy cost of releases together: the accountants and the guarantee that they give."""

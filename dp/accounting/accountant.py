@@ -1,7 +1,7 @@
-"""What an accountant is: a method that bounds the epsilon of releases for a delta.
+"""The interface of an accountant: a method that bounds the epsilon of releases for a delta.
 
-Accountants take single releases: how often each event took place, with repeated events taken apart. Several of them may
-bound the same releases, and the least bound counts (`dp.accounting.guarantee`).
+Accountants take single releases: how often each event took place, with repeated events taken apart. Several accountants
+may bound the same releases; the least bound counts (`dp.accounting.guarantee`).
 """
 
 from abc import ABC, abstractmethod
@@ -16,7 +16,7 @@ Releases = Mapping[PrivacyEvent, int]
 """How often each single release took place, at least once; none of the events is repeated."""
 
 QUICK_POINTS: Final = 10_000
-"""The most points of a discretised distribution that a quick figure takes."""
+"""The most points of a discretised distribution that a quick figure uses."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,7 +28,7 @@ class Bound:
         title: The accountant's name in sentences.
         epsilon: At least 0, possibly infinite.
         method: How it was computed, in words.
-        notes: What a report says of it besides, as pairs of a heading and a text.
+        notes: Further remarks for a report, as pairs of a heading and a text.
     """
 
     accountant: str
@@ -39,7 +39,7 @@ class Bound:
 
 
 class Composition(ABC):
-    """Releases as one accountant composes them, for quick figures while further releases are added."""
+    """Releases as composed by one accountant, for quick figures while further releases are added."""
 
     @abstractmethod
     def plus(self, releases: Releases) -> "Composition":
@@ -52,7 +52,7 @@ class Composition(ABC):
     @property
     @abstractmethod
     def takes_long(self) -> bool:
-        """Whether a figure takes more than some milliseconds."""
+        """Whether a figure takes more than a few milliseconds."""
 
 
 class Accountant(ABC):
@@ -77,7 +77,7 @@ class Accountant(ABC):
 
     @abstractmethod
     def epsilon(self, releases: Releases, delta: float) -> Bound:
-        """Return a bound on what releases cost that `unsupported_reason` returns None for.
+        """Return a bound on the cost of releases for which `unsupported_reason` returns None.
 
         Args:
             releases: How often each took place.
@@ -90,7 +90,7 @@ class Accountant(ABC):
         """
 
     def quick_epsilon(self, releases: Releases, delta: float, *, points: int = QUICK_POINTS) -> float:  # noqa: ARG002
-        """Return a bound with the guarantees of `epsilon` that may be a little greater and takes less time.
+        """Return a bound with the guarantees of `epsilon` that takes less time and may be slightly greater.
 
         Args:
             releases: As for `epsilon`.
@@ -100,7 +100,7 @@ class Accountant(ABC):
         return self.epsilon(releases, delta).epsilon
 
     def takes_long(self, releases: Releases) -> bool:  # noqa: ARG002
-        """Return whether a quick figure of these releases takes more than some milliseconds."""
+        """Return whether a quick figure of these releases takes more than a few milliseconds."""
         return False
 
     def composed(self, releases: Releases) -> Composition:

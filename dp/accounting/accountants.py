@@ -1,4 +1,4 @@
-"""The accountants that every guarantee is computed by. To add one, put it in the tuple."""
+"""The accountants that compute every guarantee. To add one, put it in the tuple."""
 
 from dp.accounting.accountant import Accountant
 from dp.accounting.privacy_loss_accountant import PrivacyLossAccountant

@@ -7,14 +7,15 @@ integer order a >= 2,
     exp((a-1) D_a(M || P)) - 1  =  S(a),   S(a) = sum_{j=2}^a C(a,j) (1-q)^(a-j) q^j (exp((j-1) D_j(Q || P)) - 1),
 
 and that exp((a-1) D_a(P || M)) - 1 is at most the larger of S(a) and of S(a) with P and Q exchanged; symmetric noise
-makes the two equal. All terms of S grow with D_j, so that upper bounds of D_j give upper bounds. Where D_j(P || Q) is
-not known, D_a(P || M) has a bound of its own, the generic one here:
+makes the two equal. All terms of S grow with D_j, so upper bounds of D_j give upper bounds. If D_j(P || Q) is not
+known, D_a(P || M) has a separate bound, called generic here:
 
     min { -(a-1) log(1-q),  log(1 + ((1-q)^(1-a) - 1 - (a-1) q) (exp(D_2(Q || P)) - 1)) } / (a-1).
 
-The expansion is that of Mironov, Talwar, Zhang, arXiv 1908.10530, for the Gaussian. Zhu, Wang, "Poisson
-Subsampled Renyi Differential Privacy", ICML 2019, Theorem 5, has for arbitrary pairs a bound in which the terms from
-j = 3 on have a factor 3; it asks for both D_j(Q || P) and D_j(P || Q), where S(a) is proven without that factor.
+The expansion is that of Mironov, Talwar, Zhang, arXiv 1908.10530, for the Gaussian. For arbitrary pairs, Zhu, Wang,
+"Poisson Subsampled Renyi Differential Privacy", ICML 2019, Theorem 5, has a bound in which the terms from j = 3 on have
+a factor 3. That theorem requires both D_j(Q || P) and D_j(P || Q); with both of them, S(a) is proven without the
+factor.
 """
 
 import enum
@@ -30,24 +31,24 @@ from dp.checks import member, positive_real
 from dp.errors import InvalidParameter
 
 MAXIMUM_ORDER: Final = 65_536
-"""The highest order; the work for order n is n terms, for all orders up to n it is n^2 / 2."""
+"""The highest order. Order n needs n terms; all orders up to n need n^2 / 2 terms."""
 
 # Every term is the exponential of a sum of a few logarithms, each wrong by a few units in the last place of float64.
 _ROUNDING: Final = 2.0**-48
 
 
 class KnownDivergences(enum.Enum):
-    """Which Renyi divergences between the release with a unit (Q) and without it (P) the given numbers bound."""
+    """The Renyi divergences, between the release with a unit (Q) and without it (P), that the given numbers bound."""
 
     BOTH_DIRECTIONS = "both"
-    """D(Q || P) and D(P || Q), as any Renyi guarantee does. Symmetric noise has P(x) = P(-x): there they are equal."""
+    """D(Q || P) and D(P || Q), as any Renyi guarantee does. For symmetric noise, P(x) = P(-x), the two are equal."""
 
     WITH_AGAINST_WITHOUT = "with against without"
-    """D(Q || P) alone."""
+    """Only D(Q || P)."""
 
 
 class SubsamplingBound(enum.Enum):
-    """Which bound was used; the value is how a report says it."""
+    """The bound that was used; the value is its description in a report."""
 
     BINOMIAL_EXPANSION = "binomial expansion at integer orders"
     GENERIC = "generic bound for the direction in which the unsampled divergences are not known"
@@ -58,9 +59,9 @@ class SubsampledDivergences:
     """Upper bounds on the Renyi divergences of one subsampled release, in both directions.
 
     Attributes:
-        divergences: entry k for order k + 2, or for the k-th of the orders that were asked for; shape `(orders,)`,
-            float64, at least 0, possibly infinite; read-only.
-        bound: which bound they come from.
+        divergences: Entry k is for order k + 2, or for the k-th of the requested orders; shape `(orders,)`, float64, at
+            least 0, possibly infinite; read-only.
+        bound: The bound that they come from.
     """
 
     divergences: NDArray[np.float64]
@@ -74,24 +75,24 @@ def subsampled_divergences(
     known: KnownDivergences,
     orders: NDArray[np.int64] | None = None,
 ) -> SubsampledDivergences:
-    """Bound the Renyi divergences of a release under Poisson sampling, at the integer orders 2, 3, ... in turn.
+    """Return bounds on the Renyi divergences of a release under Poisson sampling, at integer orders 2, 3, and so on.
 
     Args:
-        divergences: entry k bounds the divergences of order k + 2 without sampling from above, whatever one unit
-            contributes; shape `(orders,)`, 1 to 65535 numbers of at least 0, infinite where no bound is known.
-        sampling_rate: q, the probability with which each unit takes part, independently of all others; in (0, 1].
-        known: which divergences these are.
-        orders: the orders to compute, in any order, from 2 to that of the last entry of `divergences`; shape
+        divergences: Entry k bounds the divergences of order k + 2 without sampling from above, for every contribution
+            of one unit; shape `(orders,)`, 1 to 65535 numbers of at least 0, infinite if no bound is known.
+        sampling_rate: The probability q that a unit takes part, independently of all others; in (0, 1].
+        known: The divergences that are given.
+        orders: The orders to compute, in any order, from 2 to that of the last entry of `divergences`; shape
             `(orders,)`, int64. All of them by default.
 
     Formal guarantees:
-        Relation: a unit is there or not (add or remove one); its sensitivity is the one behind `divergences`. If the
-        sample is drawn afresh for this release and is not known to whoever sees the release, and `divergences` hold
-        for every sample of the others, the entry for order a bounds both D_a(with || without) and
+        Relation: a unit is present or not (add or remove one); its sensitivity is the one behind `divergences`. If the
+        sample is drawn afresh for this release, if nobody who sees the release knows the sample, and if `divergences`
+        hold for every sample of the other units, the entry for order a bounds both D_a(with || without) and
         D_a(without || with) of the sampled release. Rounding errors are rounded upwards.
 
     Raises:
-        InvalidParameter: an argument is out of range or of the wrong kind.
+        InvalidParameter: An argument is out of range or of the wrong kind.
     """
     given = _checked(divergences)
     rate = positive_real("sampling_rate", sampling_rate)
@@ -109,14 +110,14 @@ def subsampled_divergences(
                 amplified = np.maximum(amplified, _without_against_with(given, rate, wanted))
             case _:
                 assert_never(known)
-        # What underflows is not nothing.
+        # A value that underflows is not 0.
         amplified = np.where(given[wanted - 2] > 0, np.maximum(amplified, np.finfo(np.float64).tiny), amplified)
     amplified.flags.writeable = False
     return SubsampledDivergences(amplified, bound)
 
 
 def _with_against_without(given: NDArray[np.float64], rate: float, orders: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Return log(1 + S(a)) / (a - 1), which is at most the divergence without sampling."""
+    """Return log(1 + S(a)) / (a - 1), or the divergence without sampling if that is less."""
     log_factorials = np.array([math.lgamma(k + 1) for k in range(len(given) + 2)])
     exponents = np.arange(1, len(given) + 1) * given
     log_excesses = exponents + np.log(-np.expm1(-exponents))
@@ -132,7 +133,10 @@ def _with_against_without(given: NDArray[np.float64], rate: float, orders: NDArr
 
 
 def _without_against_with(given: NDArray[np.float64], rate: float, orders: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Return the generic bound, with (1-q)^(1-a) - 1 - (a-1) q = q^2 sum_{l=1}^{a-1} (a-l) (1-q)^-l, free of loss."""
+    """Return the generic bound, computed without cancellation.
+
+    It uses (1-q)^(1-a) - 1 - (a-1) q = q^2 sum_{l=1}^{a-1} (a-l) (1-q)^-l.
+    """
     if rate == 1:
         return np.full(len(orders), math.inf)
     log_excess = given[0] + np.log(-np.expm1(-given[0]))
@@ -146,7 +150,7 @@ def _without_against_with(given: NDArray[np.float64], rate: float, orders: NDArr
 
 
 def _log_sum(logarithms: NDArray[np.float64]) -> float:
-    """Return log(sum(exp(logarithms))), -inf for none."""
+    """Return log(sum(exp(logarithms))), or -inf if there are none."""
     highest = float(logarithms.max(initial=-math.inf))
     return highest + math.log(np.exp(logarithms - highest).sum()) if math.isfinite(highest) else highest
 

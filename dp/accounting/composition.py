@@ -1,24 +1,25 @@
 r"""Composition of discretised privacy losses: the epsilon of many releases together.
 
-A bound is not below the exact epsilon at any delta. At deltas that are small against the mass that a discretisation
-puts at infinity (`dp.accounting.discretisation`, below 1e-23 a release) it is far above, or infinite.
+At every delta, the bound is at least the exact epsilon. If delta is small compared with the mass that a discretisation
+puts at infinity (`dp.accounting.discretisation`, below 1e-23 for each release), the bound is far too large, or
+infinite.
 
 A release's loss is l_i = i h with mass p_i on a grid of h, and infinite with mass p_inf. The losses of independent
 releases add up, and with the masses u_i of their sum (Sommer, Meiser, Mohammadi, PoPETs 2019(2))
 
     delta(epsilon) = u_inf + sum_{l_i > epsilon} u_i (1 - exp(epsilon - l_i)).
 
-Composing by FFT is wrong by some 1e-16 of all mass, which would drown a small delta. So the masses are tilted first,
-p_i exp(theta l_i) / M(theta), composed, and tilted back (Gerber, Shiu, "Option pricing by Esscher transforms", 1994,
-has the transform; the choice of theta is that of a saddlepoint). With K(theta) = sum log M(theta) over all releases,
-Markov's inequality gives delta(epsilon) <= exp(K(theta) - theta epsilon), and theta is where the epsilon of that is
-least: K'(theta) is that epsilon, so that the tilted sum is centred there. Errors are then relative to delta. What the
-FFT's rounding is at most, as measured, is added to every mass.
+The error of a composition by FFT is about 1e-16 of all mass, which may be larger than a small delta. So the masses are
+tilted first, p_i exp(theta l_i) / M(theta), then composed, and tilted back (Gerber, Shiu, "Option pricing by Esscher
+transforms", 1994, has the transform; the choice of theta is that of a saddlepoint). With K(theta) = sum log M(theta)
+over all releases, Markov's inequality gives delta(epsilon) <= exp(K(theta) - theta epsilon). Theta is chosen to make
+the epsilon of this bound least: K'(theta) is that epsilon, so the tilted sum is centred there. Errors are then relative
+to delta. The largest rounding error of the FFT, as measured, is added to every mass.
 
-An FFT over N points adds what is outside of its window to what is inside, N points away. The window is such that at
-most `OUTSIDE` of the tilted mass is beyond either end, by Chernoff's bound. What is beyond the upper end is at most
-that part of exp(K - theta K'), which is within a few powers of e of delta; the allowance for rounding is a thousand
-times as much, and covers it. What is below the lower end adds nothing to delta(epsilon) within the window.
+An FFT over N points adds the mass outside its window to the mass inside, N points away. The window is chosen by
+Chernoff's bound so that at most `OUTSIDE` of the tilted mass is beyond either end. The mass beyond the upper end is at
+most that part of exp(K - theta K'), which is within a few powers of e of delta. The allowance for rounding is a
+thousand times as large and covers it. The mass below the lower end adds nothing to delta(epsilon) within the window.
 """
 
 import math
@@ -30,22 +31,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 OUTSIDE: Final = 1e-13
-"""Of the tilted mass, at most, beyond either end of the window."""
+"""The largest part of the tilted mass that is beyond either end of the window."""
 
 ALLOWANCE: Final = 1e-10
 ALLOWANCE_PER_RELEASE: Final = 1e-13
-"""By what part of it delta is lowered for rounding: a hundred times what was measured against the exact Gaussian, from
-1 to 10^8 releases."""
+"""The part of delta by which it is lowered for rounding. It is a hundred times the error that was measured against the
+exact Gaussian, from 1 to 10^8 releases."""
 
 _LEAST_TILT: Final = 1e-12
 _MOST_TILT: Final = 1e12
 _LESS_TILT: Final = 4.0
-_FAR: Final = 12.0  # between epsilon and the centre, times the tilt
-_FFT_ROUNDING: Final = 1e-15  # of the masses' l2 norm, in every one; and of that, by how much each release adds to it
+_FAR: Final = 12.0  # The distance between epsilon and the centre, times the tilt.
+# The rounding error in every mass is this part of the masses' L2 norm; each further release adds a part of that.
+_FFT_ROUNDING: Final = 1e-15
 _POWER_ROUNDING: Final = 0.25
-_LARGE: Final = 700.0  # an exponent that float64 still has
+_LARGE: Final = 700.0  # The exponential of this is within the range of float64.
 _DEVIATIONS: Final = (2.0, 4.0, 6.0, 8.0, 12.0, 20.0)
-"""Chernoff's bound on what lies outside of the window is the least one over tilts by these numbers of deviations."""
+"""The window is chosen by the least of Chernoff's bounds for tilts by these numbers of deviations."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -53,9 +55,10 @@ class Losses:
     """The losses of one release, on a grid.
 
     Attributes:
-        lowest: the number of the first loss, in grid steps.
-        logarithms: of the masses of the losses from there on, -inf for none; shape `(losses,)`, float64.
-        infinite: the mass of infinite loss.
+        lowest: The number of the first loss, in steps of the grid.
+        logarithms: The logarithms of the masses of the losses from there on, -inf for a mass of 0; shape `(losses,)`,
+            float64.
+        infinite: The mass of infinite loss.
     """
 
     lowest: int
@@ -86,11 +89,11 @@ class Losses:
 
 @dataclass(frozen=True, slots=True)
 class Composed:
-    """An epsilon, and how many points of the grid it takes.
+    """An epsilon, and the number of points of the grid that it needs.
 
     Attributes:
-        epsilon: at least 0, possibly infinite; infinite where it takes more points than are allowed.
-        points: those of the FFT, 0 where none is needed.
+        epsilon: At least 0, possibly infinite; infinite if it needs more points than are allowed.
+        points: The points of the FFT, 0 if no FFT is needed.
     """
 
     epsilon: float
@@ -103,10 +106,10 @@ def composed_epsilon(
     """Return the epsilon of all releases together, rounded upwards.
 
     Args:
-        releases: the losses of each, and how often it took place, at least once; at least one.
-        grid: h, above 0.
-        delta: strictly between 0 and 1.
-        most_points: of the FFT.
+        releases: The losses of each release, and how often it took place, at least once; at least one release.
+        grid: The grid h of the losses, above 0.
+        delta: Strictly between 0 and 1.
+        most_points: The most points of the FFT.
     """
     times = sum(count for _, count in releases)
     infinite = sum(count * losses.infinite for losses, count in releases)
@@ -118,7 +121,7 @@ def composed_epsilon(
     if centre <= 0 and cumulant - tilt * centre <= math.log(wanted):
         return Composed(0.0, 0)
     best = _at_tilt(releases, tilt, grid, wanted, most_points)
-    # Where Markov's inequality is far from tight, epsilon is far below the centre, and may be below the window.
+    # If Markov's inequality is far from tight, epsilon is far below the centre and may be below the window.
     while tilt * (centre - best.epsilon) > _FAR and best.epsilon > 0 and tilt > _LEAST_TILT:
         tilt /= _LESS_TILT
         _, centre, _ = _cumulants(releases, tilt, grid)
@@ -170,7 +173,7 @@ def _least_tilt(releases: Sequence[tuple[Losses, int]], grid: float, delta: floa
 def _window(
     releases: Sequence[tuple[Losses, int]], tilt: float, grid: float, cumulant: float, centre: float, deviation: float
 ) -> tuple[int, int]:
-    """Return between which numbers of the grid all but `OUTSIDE` of the tilted sum is, at either end."""
+    """Return the first and the last number of the grid between which all but `OUTSIDE` of the tilted sum lies."""
     least = sum(count * losses.lowest for losses, count in releases)
     most = least + sum(count * (len(losses.logarithms) - 1) for losses, count in releases)
     scale = max(deviation, grid)
@@ -180,7 +183,7 @@ def _window(
         above, below = (_cumulants(releases, tilt + step, grid)[0] - cumulant for step in (further, -further))
         high = min(high, (above - math.log(OUTSIDE)) / further)
         low = max(low, -(below - math.log(OUTSIDE)) / further)
-    # Where the window is narrower than rounding tells, it is widened to the centre.
+    # Rounding may move an end of a narrow window beyond the centre; then the window is widened to the centre.
     high, low = max(high, centre), min(low, centre)
     return max(least, math.floor(low / grid) - 1), min(most, math.ceil(high / grid) + 1)
 
@@ -210,7 +213,7 @@ def _convolved(
 def _epsilon(masses: NDArray[np.float64], low: int, grid: float, tilt: float, centre: float, log_delta: float) -> float:
     """Return the least epsilon at which the masses of the tilted sum, tilted back, have less than delta; at least 0.
 
-    With U_j the mass from l_j on, untilted, S_j = delta(l_j) follows from S_{j+1} without loss:
+    With U_j the mass from l_j on, untilted, S_j = delta(l_j) follows from S_{j+1} without loss of precision:
     S_j = exp(-h) S_{j+1} + (1 - exp(-h)) U_{j+1}. Both are computed times exp(theta (l_j - c)). Between l_{j-1} and
     l_j, delta(epsilon) = U_j - exp(epsilon - l_j) (U_j - S_j).
     """

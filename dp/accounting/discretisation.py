@@ -1,4 +1,4 @@
-r"""The losses of one release with sampled Gaussian noise, on a grid that only ever adds to them.
+r"""The losses of one release with sampled Gaussian noise, on a grid that can only make them larger.
 
 With noise N(0, z^2), a unit that adds one and takes part with probability q, the release has the law
 M = (1 - q) N(0, z^2) + q N(1, z^2) with the unit and P = N(0, z^2) without. In t = x / z the loss of M against P is
@@ -11,16 +11,16 @@ that both masses stay (connecting the dots: Doroshenko, Ghazi, Kamath, Kumar, Ma
 
     a + b = A,     a exp(-l_i) + b exp(-l_{i+1}) = B,     b (1 - exp(-h)) = A - B exp(l_i).
 
-That is pessimistic: the cell's law follows from the two points by forgetting where in it t is. It also holds the other
-way round, where the mass at -l_i is that at l_i times exp(-l_i). Beyond the grid, `TAIL_DEVIATIONS` out, losses are
-infinite at the upper end and moved to the lowest point at the lower end.
+That is pessimistic: the law of the cell follows from the two points by forgetting the position of t within the cell. It
+also holds in the other direction, where the mass at -l_i is that at l_i times exp(-l_i). Beyond the grid, which ends
+after `TAIL_DEVIATIONS`, losses are infinite at the upper end, and are moved to the lowest point at the lower end.
 
-A - B exp(l_i) is small beside A. Where a cell is narrow, it is the integral of what it is a difference of,
+A - B exp(l_i) is small compared with A. If a cell is narrow, it is computed as an integral,
 
     A - B exp(l_i) = exp(l_i) k_i integral (exp((t - t_i) / z) - 1) phi(t) dt,     k_i = 1 - (1 - q) exp(-l_i),
 
 by five Gauss-Legendre points, whose error is below 1e-15 of it for cells of at most `NARROW` over max(1, |t_i|). For
-wider cells it is the difference, rounded upwards.
+wider cells it is computed as the difference, rounded upwards.
 """
 
 import math
@@ -35,28 +35,28 @@ TAIL_DEVIATIONS: Final = 10.0
 NARROW: Final = 0.2
 
 _NODES: Final = 5
-_ROUNDING: Final = 2.0**-48  # of what follows from logarithms that are wrong by a few units in the last place
-_LARGE: Final = 30.0  # exp of it is one more than itself less one, to float64
+_ROUNDING: Final = 2.0**-48  # The logarithms are wrong by a few units in the last place.
+_LARGE: Final = 30.0  # Above this x, exp(x) and exp(x) - 1 are nearly equal in float64.
 _Floats = NDArray[np.float64]
 
 
 def reach(sampling_rate: float, noise_multiplier: float) -> tuple[float, float]:
-    """Return the least and the most loss that is not beyond the grid: l(t), `TAIL_DEVIATIONS` out."""
+    """Return the least and the greatest loss within the grid: l(t) at `TAIL_DEVIATIONS` below 0 and above 1 / z."""
     return _loss(-TAIL_DEVIATIONS, sampling_rate, noise_multiplier), _loss(
         TAIL_DEVIATIONS + 1 / noise_multiplier, sampling_rate, noise_multiplier
     )
 
 
 def discretised(sampling_rate: float, noise_multiplier: float, grid: float) -> tuple[Losses, Losses]:
-    """Return the losses of M against P, where a unit is removed, and of P against M, where one is added.
+    """Return the losses of M against P, for the removal of a unit, and of P against M, for the addition of one.
 
     Args:
-        sampling_rate: q, in (0, 1].
-        noise_multiplier: z, above 0.
-        grid: h, above 0.
+        sampling_rate: The rate q, in (0, 1].
+        noise_multiplier: The noise multiplier z, above 0.
+        grid: The grid h, above 0.
 
     Formal guarantees:
-        The hockey-stick divergences of the masses returned bound those of the release from above, at every epsilon.
+        The hockey-stick divergences of the returned masses bound those of the release from above, at every epsilon.
     """
     least, most = reach(sampling_rate, noise_multiplier)
     lowest, highest = math.floor(least / grid), math.ceil(most / grid) + 1
@@ -82,7 +82,7 @@ def _loss(at: float, rate: float, noise: float) -> float:
 
 
 def _exponent(losses: _Floats, rate: float) -> _Floats:
-    """Return u with log(1 - q + q exp(u)) = l, -inf where no u is small enough."""
+    """Return u with log(1 - q + q exp(u)) = l, or -inf if no u is small enough."""
     if rate == 1:
         return losses
     small = np.minimum(losses, _LARGE)
@@ -93,7 +93,7 @@ def _exponent(losses: _Floats, rate: float) -> _Floats:
 
 
 def _cells(at: _Floats, losses: _Floats, rate: float, noise: float, grid: float) -> tuple[_Floats, _Floats]:
-    """Return log A of each cell, and the part of it that is moved up."""
+    """Return log A of each cell, and the part of A that is moved to the upper point."""
     start, end = at[:-1], at[1:]
     log_without, log_shifted = _log_between(start, end), _log_between(start - 1 / noise, end - 1 / noise)
     log_with = math.log(rate) + log_shifted

@@ -1,6 +1,6 @@
-"""Accounting of releases: what all of them satisfy together, as (epsilon, delta).
+"""Accounting of releases: the (epsilon, delta) that all of them satisfy together.
 
-Every accountant of `dp.accounting.accountants` that supports the releases gives an upper bound. The least is the
+Every accountant of `dp.accounting.accountants` that supports the releases gives an upper bound. The least bound is the
 guarantee; the others are its cross-check.
 """
 
@@ -26,13 +26,13 @@ from dp.events import (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Guarantee:
-    """What a set of releases satisfies together: (epsilon, delta)-differential privacy.
+    """The (epsilon, delta)-differential privacy that a set of releases satisfies together.
 
     Attributes:
-        delta: The delta that epsilon was computed for.
+        delta: The delta for which epsilon was computed.
         relation: The neighbouring relation.
         unit: The privacy unit.
-        accountant: How `epsilon` was computed and why tighter accountants did not give it.
+        accountant: How `epsilon` was computed, and why tighter accountants did not give it.
         bounds: The bound of every accountant that supports the releases, in the accountants' order.
     """
 
@@ -44,12 +44,12 @@ class Guarantee:
 
     @property
     def epsilon(self) -> float:
-        """The least upper bound there is: at least 0, possibly infinite."""
+        """The least of the upper bounds: at least 0, possibly infinite."""
         return min(bound.epsilon for bound in self.bounds)
 
     @property
     def renyi(self) -> RenyiBound:
-        """The bound by Renyi DP, which every set of releases has."""
+        """The bound by Renyi DP, which exists for every set of releases."""
         return next(bound for bound in self.bounds if isinstance(bound, RenyiBound))
 
     @property
@@ -73,14 +73,14 @@ def guarantee(
 ) -> Guarantee:
     """Return the (epsilon, delta) guarantee of all events together.
 
-    Sampled Gaussian noise takes up to some seconds for each noise, mostly tenths of a second; all else takes
+    Sampled Gaussian noise takes up to several seconds for each noise, mostly tenths of a second. Everything else takes
     milliseconds.
 
     Args:
-        events: how often each event took place, 0 to 2**53 times.
-        delta: strictly between 0 and 1.
-        relation: the neighbouring relation that the guarantee is stated for.
-        unit: the privacy unit that the guarantee is stated for.
+        events: How often each event took place, 0 to 2**53 times.
+        delta: Strictly between 0 and 1.
+        relation: The neighbouring relation of the guarantee.
+        unit: The privacy unit of the guarantee.
 
     Formal guarantees:
         If every release is what its event says (noise, sensitivity under `relation` for one `unit`), all of them
@@ -88,8 +88,9 @@ def guarantee(
         may depend on earlier releases; the events may not.
 
     Raises:
-        IncompatibleEvent: an event has another relation or unit.
-        InvalidParameter: `delta` or a count is out of range, or an event, `relation` or `unit` is not one.
+        IncompatibleEvent: An event has another relation or unit.
+        InvalidParameter: `delta` or a count is out of range, an event is not a privacy event, or `relation` or `unit`
+            is not a member of its type.
     """
     delta = probability("delta", delta)
     releases = _single_releases(events, relation, unit)
@@ -114,23 +115,25 @@ def is_within(
     relation: NeighbouringRelation = NeighbouringRelation.ZERO_OUT,
     unit: PrivacyUnit = PrivacyUnit.CLIENT,
 ) -> bool:
-    """Return whether `guarantee(events, ...).epsilon <= epsilon`, and compute no more than that takes.
+    """Return whether `guarantee(events, ...).epsilon <= epsilon`, with as little computation as that needs.
 
-    The quickest accountant, Renyi DP, takes milliseconds; a slower one is asked only if no quicker bound is enough.
+    The quickest accountant, Renyi DP, takes milliseconds. A slower one is used only if no quicker bound is enough.
 
     Args:
-        events: how often each event took place, 0 to 2**53 times.
-        epsilon: above 0.
-        delta: strictly between 0 and 1.
-        relation: the neighbouring relation that the guarantee is stated for.
-        unit: the privacy unit that the guarantee is stated for.
+        events: How often each event took place, 0 to 2**53 times.
+        epsilon: Above 0.
+        delta: Strictly between 0 and 1.
+        relation: The neighbouring relation of the guarantee.
+        unit: The privacy unit of the guarantee.
 
     Formal guarantees:
-        Where it is True, all events together are (`epsilon`, `delta`)-differentially private as `guarantee` has it.
+        If the result is True, all events together are (`epsilon`, `delta`)-differentially private under the conditions
+        that `guarantee` states.
 
     Raises:
-        IncompatibleEvent: an event has another relation or unit.
-        InvalidParameter: a number is out of range, or an event, `relation` or `unit` is not one.
+        IncompatibleEvent: An event has another relation or unit.
+        InvalidParameter: A number is out of range, an event is not a privacy event, or `relation` or `unit` is not a
+            member of its type.
     """
     epsilon, delta = positive_real("epsilon", epsilon), probability("delta", delta)
     releases = _single_releases(events, relation, unit)
@@ -145,20 +148,20 @@ def subsampled_gaussian_epsilon(*, sampling: float, noise_multiplier: float, rou
     """Return the epsilon of Poisson-sampled rounds with Gaussian noise, under add-or-remove-one.
 
     Args:
-        sampling: probability of each unit to take part in a round, above 0 and at most 1.
-        noise_multiplier: standard deviation of the noise in a round's sum, over the most in L2 that adding or
-            removing one unit changes that sum; 1e-30 to 1e30.
-        rounds: 1 to 2**53.
-        delta: strictly between 0 and 1.
+        sampling: The probability that a unit takes part in a round, above 0 and at most 1.
+        noise_multiplier: Standard deviation of the noise in a round's sum, over the most that adding or removing one
+            unit changes that sum in L2 norm; 1e-30 to 1e30.
+        rounds: The number of rounds, 1 to 2**53.
+        delta: Strictly between 0 and 1.
 
     Formal guarantees:
         If units are sampled independently of each other, of all other rounds and in secret, all rounds together are
-        (epsilon, `delta`)-differentially private under add-or-remove-one for one unit, the one that is sampled and
-        that the sensitivity is measured for. What is asked may depend on earlier rounds. The noise is taken for
+        (epsilon, `delta`)-differentially private under add-or-remove-one for one unit: the unit that is sampled and
+        for which the sensitivity is measured. What is asked may depend on earlier rounds. The noise is assumed to be
         real-valued: what floating-point noise leaks is not covered.
 
     Raises:
-        InvalidParameter: an argument is out of range.
+        InvalidParameter: An argument is out of range.
     """
     relation = NeighbouringRelation.ADD_OR_REMOVE_ONE
     noisy = GaussianEvent(noise_multiplier=noise_multiplier, relation=relation)
@@ -169,7 +172,7 @@ def subsampled_gaussian_epsilon(*, sampling: float, noise_multiplier: float, rou
 def _single_releases(
     events: Mapping[PrivacyEvent, int], relation: NeighbouringRelation, unit: PrivacyUnit
 ) -> Counter[PrivacyEvent]:
-    """Return how often each release took place, those of repeated events one by one and none that did not."""
+    """Return how often each release took place, with repeated events taken apart and counts of 0 left out."""
     if not isinstance(events, Mapping):
         raise InvalidParameter(f"events: expected a mapping from events to counts, found {type(events).__name__}")
     member("relation", relation, NeighbouringRelation)
@@ -181,7 +184,7 @@ def _single_releases(
         if event.relation is not relation or event.unit is not unit:
             raise IncompatibleEvent(
                 f"events: expected relation {relation.value} and unit {unit.value}, found {event.relation.value} and "
-                f"{event.unit.value}; account them apart"
+                f"{event.unit.value}. Account them separately."
             )
         counts[event] = integer_at_least("count", count, 0)
     return single_release_counts(counts)

@@ -60,8 +60,8 @@ class LossEpsilon:
     """What releases satisfy together by their privacy loss distributions.
 
     Attributes:
-        epsilon: at least 0, possibly infinite.
-        discretisation: the grid of the losses; 0 where there was none because the result is exact.
+        epsilon: At least 0, possibly infinite.
+        discretisation: The grid of the losses; 0 where there was none because the result is exact.
     """
 
     epsilon: float
@@ -72,9 +72,9 @@ def loss_epsilon(events: Mapping[PrivacyEvent, int], *, delta: float, points: in
     """Return the epsilon of releases with Gaussian noise that `PrivacyLossAccountant` supports.
 
     Args:
-        events: single releases, none of them repeated, and how often each took place, at least once.
-        delta: strictly between 0 and 1.
-        points: the most for one release's distribution; where it would take more the grid is coarser. That is for noise
+        events: Single releases, none of them repeated, and how often each took place, at least once.
+        delta: Strictly between 0 and 1.
+        points: The most for one release's distribution; where it would take more the grid is coarser. That is for noise
             multipliers below 0.4 by default.
 
     Formal guarantees:
@@ -84,7 +84,7 @@ def loss_epsilon(events: Mapping[PrivacyEvent, int], *, delta: float, points: in
         real-valued: what floating-point noise leaks is not covered.
 
     Raises:
-        InvalidParameter: there is nothing in `events`, or noise other than Gaussian.
+        InvalidParameter: There is nothing in `events`, or noise other than Gaussian.
     """
     return _loss_epsilon(_releases(events), delta, points)
 
@@ -94,8 +94,8 @@ def gaussian_epsilon(noise_multiplier: float, delta: float) -> float:
     """Return the exact epsilon of one release with Gaussian noise, rounded upwards.
 
     Args:
-        noise_multiplier: z, above 0.
-        delta: strictly between 0 and 1.
+        noise_multiplier: Z, above 0.
+        delta: Strictly between 0 and 1.
     """
     from scipy.special import erfcx
 

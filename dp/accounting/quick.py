@@ -1,6 +1,6 @@
-"""Quick figures of what releases cost, while more are added: the least of what the accountants give.
+"""Quick figures of the cost of releases while more are added: the least bound of all accountants.
 
-Where Gaussian noise is sampled, its losses are on a coarser grid here than in a guarantee.
+If Gaussian noise is sampled, its losses are on a coarser grid here than in a guarantee.
 """
 
 from collections.abc import Iterable, Mapping
@@ -14,7 +14,7 @@ from dp.events import PrivacyEvent, single_release_counts
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QuickTotal:
-    """Releases as all accountants compose them."""
+    """Releases as composed by every accountant."""
 
     compositions: tuple[Composition, ...]
 
@@ -31,7 +31,7 @@ class QuickTotal:
 
     @property
     def takes_long(self) -> bool:
-        """Whether a figure takes more than some milliseconds."""
+        """Whether a figure takes more than a few milliseconds."""
         return any(each.takes_long for each in self.compositions)
 
     def epsilon(self, delta: float) -> float:

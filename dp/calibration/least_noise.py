@@ -175,11 +175,11 @@ def calibrate_gaussian(
     """Return the least noise multiplier of the continuous Gaussian that stays within a budget.
 
     Args:
-        epsilon: the budget for all releases together, above 0.
-        delta: strictly between 0 and 1.
-        releases: how many queries will be released, at least 1.
-        relation: the neighbouring relation that the sensitivity is measured under.
-        sampling_rate: as for `calibrate_noise`.
+        epsilon: The budget for all releases together, above 0.
+        delta: Strictly between 0 and 1.
+        releases: How many queries will be released, at least 1.
+        relation: The neighbouring relation that the sensitivity is measured under.
+        sampling_rate: As for `calibrate_noise`.
 
     Formal guarantees:
         `releases` queries, each with Gaussian noise of this many times its L2 sensitivity under `relation`, are
@@ -188,9 +188,9 @@ def calibrate_gaussian(
         distributions are used, and never below 0.001.
 
     Raises:
-        InfeasibleTarget: the noise multiplier needed is above 1e12.
-        IncompatibleEvent: there is sampling under another relation than add-or-remove-one.
-        InvalidParameter: an argument is out of range.
+        InfeasibleTarget: The noise multiplier needed is above 1e12.
+        IncompatibleEvent: There is sampling under another relation than add-or-remove-one.
+        InvalidParameter: An argument is out of range.
     """
     target = ReleaseTarget(
         epsilon=epsilon, delta=delta, releases=releases, relation=relation, sampling_rate=sampling_rate
@@ -227,8 +227,8 @@ def renyi_noise_multiplier(target: ReleaseTarget) -> float:
         As for `calibrate_gaussian`, whose other accountants often find less enough.
 
     Raises:
-        InfeasibleTarget: it is above 1e12.
-        IncompatibleEvent: there is sampling under another relation than add-or-remove-one.
+        InfeasibleTarget: It is above 1e12.
+        IncompatibleEvent: There is sampling under another relation than add-or-remove-one.
     """
     noise_multiplier = least_noise(
         target.renyi_spent,
@@ -251,11 +251,11 @@ def least_noise(
     """Return the least noise in `[lowest, highest]` that stays within a target, or infinity where none does.
 
     Args:
-        spent: epsilon at a noise, at least 0, possibly infinite; must not grow with it.
-        epsilon: the target, above 0.
-        lowest: above 0.
-        highest: at least `lowest`.
-        start: where to look first, above 0.
+        spent: Epsilon at a noise, at least 0, possibly infinite; must not grow with it.
+        epsilon: The target, above 0.
+        lowest: Above 0.
+        highest: At least `lowest`.
+        start: Where to look first, above 0.
 
     Returns:
         A noise that `spent` was asked about and found within `epsilon`, at most 1e-5 of it above the least.
@@ -293,9 +293,9 @@ def _check_floor(target: ReleaseTarget, thinnest: Callable[[float], DistributedN
     """Refuse a lattice on which the thinnest shares are more noise than the target needs.
 
     Args:
-        target: the guarantee, which the thinnest shares keep.
-        thinnest: the mechanism with the thinnest shares, where values and sensitivity are multiplied by a scale.
-        least: how thin these are, in words.
+        target: The guarantee, which the thinnest shares keep.
+        thinnest: The mechanism with the thinnest shares, where values and sensitivity are multiplied by a scale.
+        least: How thin these are, in words.
 
     Raises:
         LatticeTooCoarse: They are.

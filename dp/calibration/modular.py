@@ -56,16 +56,16 @@ class ModularPlan:
     """A lattice and its noise that fit a modulus and a budget; made by `plan_modulus`.
 
     Attributes:
-        bits: of the modulus.
-        clip_l2: the most, in L2, that a client's update has, in the update's units, as are all that name no other.
-        target: the budget, the number of releases, the sampling rate and the neighbouring relation.
-        deviations: how many standard deviations of a coordinate of the sum fit on either side of zero, at the least.
-        granularity: what one step of the lattice stands for.
-        mechanism: the noise, in steps: every client's share, the contributors, the L2 sensitivity after rounding and
+        bits: Of the modulus.
+        clip_l2: The most, in L2, that a client's update has, in the update's units, as are all that name no other.
+        target: The budget, the number of releases, the sampling rate and the neighbouring relation.
+        deviations: How many standard deviations of a coordinate of the sum fit on either side of zero, at the least.
+        granularity: What one step of the lattice stands for.
+        mechanism: The noise, in steps: every client's share, the contributors, the L2 sensitivity after rounding and
             the dimension.
-        noise_std: standard deviation of the noise in each coordinate of the sum, of the shares that are relied on.
-        spent: epsilon of all releases.
-        wrap_probability: bound on the probability that a given coordinate of one sum wraps around, where updates are
+        noise_std: Standard deviation of the noise in each coordinate of the sum, of the shares that are relied on.
+        spent: Epsilon of all releases.
+        wrap_probability: Bound on the probability that a given coordinate of one sum wraps around, where updates are
             rotated by one transform over all coordinates; 0 below 1e-300.
     """
 
@@ -129,19 +129,19 @@ def plan_modulus(
     """Return the finest lattice that a modulus has room for, with the least noise that stays within a budget.
 
     Args:
-        bits: of the modulus, 2 to 62.
-        clip_l2: the most, in L2, that a client's update has, in the update's units; 1e-30 to 1e30.
-        clients: how many may be in a sum, each with its share of the noise; 1 to 2**53.
-        dimension: number of coordinates that are summed, padding included.
-        releases: how many sums will be released, at least 1.
-        sampling_rate: probability of each client to take part in a release, drawn afresh, independently and in secret,
+        bits: Of the modulus, 2 to 62.
+        clip_l2: The most, in L2, that a client's update has, in the update's units; 1e-30 to 1e30.
+        clients: How many may be in a sum, each with its share of the noise; 1 to 2**53.
+        dimension: Number of coordinates that are summed, padding included.
+        releases: How many sums will be released, at least 1.
+        sampling_rate: Probability of each client to take part in a release, drawn afresh, independently and in secret,
             in (0, 1].
-        epsilon: the budget for all releases together, above 0.
-        delta: strictly between 0 and 1.
-        deviations: how many standard deviations of a coordinate of the sum must fit on either side of zero; 1 to 1000.
-        noise: which integer noise.
-        relation: the neighbouring relation; zero-out only without sampling.
-        relied_on: the least number of shares of noise that count in a sum; `clients` where it is not given.
+        epsilon: The budget for all releases together, above 0.
+        delta: Strictly between 0 and 1.
+        deviations: How many standard deviations of a coordinate of the sum must fit on either side of zero; 1 to 1000.
+        noise: Which integer noise.
+        relation: The neighbouring relation; zero-out only without sampling.
+        relied_on: The least number of shares of noise that count in a sum; `clients` where it is not given.
 
     Formal guarantees:
         `releases` sums of integer vectors of L2 norm at most `mechanism.l2_sensitivity`, with `relied_on` shares of
@@ -151,10 +151,10 @@ def plan_modulus(
         not give that (`docs/subsampling.md`).
 
     Raises:
-        InfeasibleTarget: the modulus has no room; the error names the bits that would do. Or no noise in the
+        InfeasibleTarget: The modulus has no room; the error names the bits that would do. Or no noise in the
             mechanism's range reaches the target.
-        IncompatibleEvent: there is sampling under another relation than add-or-remove-one.
-        InvalidParameter: an argument is out of range.
+        IncompatibleEvent: There is sampling under another relation than add-or-remove-one.
+        InvalidParameter: An argument is out of range.
     """
     target = ReleaseTarget(
         epsilon=epsilon,

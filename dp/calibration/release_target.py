@@ -28,15 +28,15 @@ class ReleaseTarget:
     """What a number of equal releases may spend together.
 
     Attributes:
-        epsilon: above 0.
-        delta: strictly between 0 and 1.
-        releases: how many, 1 to 2**53.
-        relation: the neighbouring relation that it is stated for.
-        sampling_rate: probability of each client to take part in a release, drawn afresh, independently and in secret,
+        epsilon: Above 0.
+        delta: Strictly between 0 and 1.
+        releases: How many, 1 to 2**53.
+        relation: The neighbouring relation that it is stated for.
+        sampling_rate: Probability of each client to take part in a release, drawn afresh, independently and in secret,
             in (0, 1].
 
     Raises:
-        InvalidParameter: an attribute is out of range.
+        InvalidParameter: An attribute is out of range.
     """
 
     epsilon: float
@@ -58,7 +58,7 @@ class ReleaseTarget:
         """Return a release under this relation, to clients sampled at this rate.
 
         Raises:
-            IncompatibleEvent: there is sampling under another relation than add-or-remove-one.
+            IncompatibleEvent: There is sampling under another relation than add-or-remove-one.
         """
         unsampled = msgspec.structs.replace(event, relation=self.relation)
         if self.sampling_rate == 1:

@@ -36,15 +36,15 @@ def wrap_probability(
     """Bound the probability that a given coordinate of one noisy sum is not within `[-2**(bits-1), 2**(bits-1))`.
 
     Args:
-        mechanism: the noise; `minimum_contributors` is how many clients are in the sum, each with its share.
-        bits: of the modulus, 2 to 62.
-        signal_l2: the most, in L2 and steps, that the sum has before rounding and noise, above 0.
+        mechanism: The noise; `minimum_contributors` is how many clients are in the sum, each with its share.
+        bits: Of the modulus, 2 to 62.
+        signal_l2: The most, in L2 and steps, that the sum has before rounding and noise, above 0.
 
     Returns:
         At most 1; 0 where it is below the range of float64.
 
     Raises:
-        InvalidParameter: an argument is out of range.
+        InvalidParameter: An argument is out of range.
     """
     modulus_bits = integer_at_least("bits", bits, 2, maximum=MAXIMUM_MODULUS_BITS)
     signal = positive_real("signal_l2", signal_l2) ** 2 / mechanism.dimension

@@ -1,10 +1,11 @@
-"""L2 clipping, global or array by array: bounds what one client can change, before anything is rounded or noised.
+"""L2 clipping, global or array by array: it bounds what one client can change, before rounding and noise.
 
-Norms are taken in float64 and scaled by the largest magnitude, so that neither squares nor sums overflow. Anything that
-is not a finite number is refused (fail closed): a NaN passes every comparison with a bound, and an update that slips
-through unclipped has unlimited sensitivity.
+Norms are computed in float64 and scaled by the largest magnitude, so that neither squares nor sums overflow. Anything
+that is not a finite number is refused (fail closed): a NaN passes every comparison with a bound, and an update that is
+not clipped has unlimited sensitivity.
 
-A number, of numpy or of Python, is an array of shape `()`: numpy makes numbers of such arrays wherever it computes.
+A number of numpy or Python counts as an array of shape `()`, because numpy turns such arrays into numbers when it
+computes with them.
 """
 
 import math
@@ -28,11 +29,11 @@ class Clipped:
     """An update whose global L2 norm is at most `bound`.
 
     Attributes:
-        arrays: float64 arrays of the shapes that were given.
-        norm: global L2 norm before clipping.
-        bound: the bound that now holds for all arrays together, which is the sensitivity.
-        factor: what the entries were multiplied by, in `[0, 1]`, where arrays were scaled apart the least of their
-            factors; 1 means unchanged.
+        arrays: Arrays of float64, of the shapes that were given.
+        norm: The global L2 norm before clipping.
+        bound: The bound that holds for all arrays together after clipping, which is the sensitivity.
+        factor: The number that the entries were multiplied by, in `[0, 1]`; if arrays were scaled separately, the least
+            of their factors; 1 means unchanged.
     """
 
     arrays: tuple[NDArray[np.float64], ...]
@@ -45,10 +46,11 @@ def l2_norm(arrays: Sequence[ArrayOrNumber]) -> float:
     """Return the global L2 norm of all arrays together, computed in float64 without overflow.
 
     Args:
-        arrays: at least one array; any shapes without a zero, real floating or integer dtypes.
+        arrays: At least one array; any shapes without a zero, real floating or integer dtypes.
 
     Raises:
-        InvalidParameter: no arrays, an empty array, another dtype, NaN or infinity, or a norm above the float64 range.
+        InvalidParameter: There are no arrays, an array is empty or of another dtype, an entry is NaN or infinite, or
+            the norm is above the float64 range.
     """
     return _norm(_as_float64(arrays))
 
@@ -57,8 +59,8 @@ def clip_l2(arrays: Sequence[ArrayOrNumber], *, bound: float) -> Clipped:
     """Scale an update down so that its global L2 norm is at most `bound`.
 
     Args:
-        arrays: at least one array; any shapes without a zero, dtypes float16, float32, float64 or integers.
-        bound: the L2 bound, above 0, in the unit of the entries.
+        arrays: At least one array; any shapes without a zero, dtypes float16, float32, float64 or integers.
+        bound: The L2 bound, above 0, in the unit of the entries.
 
     Returns:
         The clipped float64 arrays. An update within the bound keeps its values; the zero update is one of them.
@@ -66,9 +68,9 @@ def clip_l2(arrays: Sequence[ArrayOrNumber], *, bound: float) -> Clipped:
     Formal guarantees:
         `l2_norm(result.arrays) <= bound` for every accepted input. Replacing one client's update by zero (relation:
         zero-out, unit: client) therefore changes a sum of clipped updates by at most `bound` in L2, as computed in
-        float64: its sensitivity is `bound` but for a relative rounding error of (entries + 8) * 2**-52. A mechanism
-        whose proof needs more bounds the integers that it makes of them, exactly, as `secagg.aggregation.encoding`
-        does.
+        float64: its sensitivity is `bound` except for a relative rounding error of (entries + 8) * 2**-52. If the proof
+        of a mechanism needs an exact bound, the mechanism bounds the integers that it makes of the updates, as
+        `secagg.aggregation.encoding` does.
 
     Raises:
         InvalidParameter: `bound` is not a finite number above 0, or `l2_norm` refuses the arrays.
@@ -81,7 +83,7 @@ def clip_l2(arrays: Sequence[ArrayOrNumber], *, bound: float) -> Clipped:
     margin = (sum(array.size for array in update) + 8) * FLOAT64_EPSILON
     while True:
         factor = limit / norm * max(0.0, 1.0 - margin)
-        # The product of an array of shape () is a scalar.
+        # The product of an array of shape () and a number is a scalar.
         scaled = tuple(np.asarray(array * factor) for array in update)
         if _norm(scaled) <= limit:
             return Clipped(arrays=scaled, norm=norm, bound=limit, factor=factor)
@@ -92,29 +94,32 @@ def clip_l2_per_layer(arrays: Sequence[ArrayOrNumber], *, bounds: Sequence[float
     """Scale each array down so that its own L2 norm is at most its own bound.
 
     Args:
-        arrays: as for `clip_l2`; one for each layer.
-        bounds: for each array in order, its L2 bound, above 0, in the unit of the entries.
+        arrays: As for `clip_l2`; one for each layer.
+        bounds: The L2 bound of each array, in order, above 0, in the unit of the entries.
 
     Returns:
-        The clipped float64 arrays. `bound` is that of all arrays together, the square root of the sum of the squared
-        `bounds`, rounded to float64.
+        The clipped float64 arrays. Their `bound` is that of all arrays together: the square root of the sum of the
+        squared `bounds`, rounded to float64.
 
     Formal guarantees:
         `l2_norm([array]) <= bounds[i]` for the i-th array of the result, and `l2_norm(result.arrays) <= result.bound`,
         for every accepted input. Replacing one client's update by zero (relation: zero-out, unit: client) therefore
-        changes a sum of clipped updates by at most `result.bound` in L2: its sensitivity, with the rounding error that
-        `clip_l2` states.
+        changes a sum of clipped updates by at most `result.bound` in L2. That is the sensitivity, with the rounding
+        error that `clip_l2` states.
 
     Raises:
-        InvalidParameter: there are not as many bounds as arrays, a bound is not a finite number above 0, their total
-            leaves the float64 range, or `l2_norm` refuses the arrays, any of them.
+        InvalidParameter: The number of bounds is not the number of arrays, a bound is not a finite number above 0, the
+            total of the bounds is outside the float64 range, or `l2_norm` refuses an array.
     """
     total, update = total_l2(bounds), _as_float64(arrays)
     if len(bounds) != len(update):
-        raise InvalidParameter(f"bounds: expected one for each of {len(update)} arrays, found {len(bounds)}")
+        raise InvalidParameter(
+            f"bounds: expected one for each of {len(update)} arrays, found {len(bounds)}. Give one for each array."
+        )
     norm = _norm(update)
     layers = [clip_l2([array], bound=bound) for array, bound in zip(update, bounds, strict=True)]
-    # Each within its bound, all together may exceed the rounded total by a last digit; this only ever scales down.
+    # Each array is within its bound, but all together may exceed the rounded total by a last digit. This only scales
+    # down.
     together = clip_l2([layer.arrays[0] for layer in layers], bound=total)
     factor = min(layer.factor for layer in layers) * together.factor
     return Clipped(arrays=together.arrays, norm=norm, bound=total, factor=factor)
@@ -124,10 +129,11 @@ def total_l2(bounds: Sequence[float]) -> float:
     """Return the bound on the norm of several arrays together that follows from a bound on each.
 
     Args:
-        bounds: at least one, each above 0.
+        bounds: At least one bound, each above 0.
 
     Raises:
-        InvalidParameter: there are none, one is not a finite number above 0, or the total leaves the float64 range.
+        InvalidParameter: There are no bounds, a bound is not a finite number above 0, or the total is outside the
+            float64 range.
     """
     limits = [positive_real(f"bounds[{index}]", bound) for index, bound in enumerate(bounds)]
     total = math.hypot(*limits)
@@ -153,7 +159,7 @@ def _one_as_float64(index: int, array: object) -> NDArray[np.float64]:
         raise InvalidParameter(f"arrays[{index}]: expected floats of at most 64 bits or integers, found {array.dtype}")
     if array.size == 0:
         raise InvalidParameter(f"arrays[{index}]: expected at least one entry, found shape {array.shape}")
-    # No subclass, which may compute in ways of its own.
+    # A subclass of numpy's array may compute differently, so none is kept.
     as_float = np.array(array, dtype=np.float64, subok=False)
     if not np.isfinite(as_float).all():
         raise InvalidParameter(f"arrays[{index}]: expected finite entries, found NaN or infinity")
@@ -174,5 +180,5 @@ def _norm(arrays: Sequence[NDArray[np.float64]]) -> float:
         return math.ldexp(math.sqrt(total), exponent)
     except OverflowError:
         raise InvalidParameter(
-            "arrays: expected a global L2 norm within the float64 range, found a larger one; scale the update down"
+            "arrays: expected a global L2 norm within the float64 range, found a larger one. Scale the update down."
         ) from None

@@ -1,1 +1,1 @@
-"""The privacy budget as a file that refuses what would exceed it."""
+"""The privacy budget as a file that refuses each release that would exceed it."""

@@ -1,7 +1,7 @@
 """The records of a ledger as an account: what was reserved, what was committed, what it cost.
 
-It knows neither file nor clock. What it is made of was written by a `dp.ledger`, or by anyone: it is held to what
-`reserve` and `commit` would have written.
+An account performs no I/O and reads no clock. Its records may come from an untrusted file, so each is checked against
+what `Ledger.reserve` and `Ledger.commit` could have written.
 """
 
 from collections import Counter
@@ -23,16 +23,16 @@ class Account:
     """A budget and the releases that were reserved under it.
 
     Args:
-        bodies: the records in the order they were written, as JSON.
-        name: what errors call their file.
+        bodies: The records in the order they were written, as JSON.
+        name: The name of their file in errors.
 
     Attributes:
-        budget: the first record.
-        reservations: all of them, in order.
-        last_time_s: the time of the last record.
+        budget: The first record.
+        reservations: All reservations, in order.
+        last_time_s: The time of the last record.
 
     Raises:
-        LedgerCorrupt: the records are not a ledger's; the message says which, counted from 0.
+        LedgerCorrupt: The records are not those of a ledger; the message names the record, counted from 0.
     """
 
     def __init__(self, bodies: Sequence[bytes], *, name: str) -> None:
@@ -49,14 +49,14 @@ class Account:
             self._replay(position, record)
 
     def entries(self) -> tuple[LedgerEntry, ...]:
-        """Return all releases in the order they were reserved."""
+        """Return all reserved releases in the order of their reservations."""
         return tuple(
             LedgerEntry(reservation=reservation, commitment=self._commitments.get(reservation.number))
             for reservation in self.reservations
         )
 
     def guarantee(self, event: PrivacyEvent | None = None, count: int = 0) -> Guarantee:
-        """Return what all reserved releases satisfy together, and `count` more of `event`."""
+        """Return the guarantee of all reserved releases and `count` more of `event` together."""
         return guarantee(
             self._with(event, count), delta=self.budget.delta, relation=self.budget.relation, unit=self.budget.unit
         )
@@ -77,16 +77,16 @@ class Account:
         return remaining(self._events, event, budget=self.budget)
 
     def check_event(self, event: PrivacyEvent, contributors: int) -> None:
-        """Refuse an event that could not be reserved, or not be committed with this number of contributors.
+        """Refuse an event that cannot be reserved, or cannot be committed with this number of contributors.
 
         Args:
-            event: what a release is to cost.
-            contributors: the most clients that are to be in its sum.
+            event: What a release will cost.
+            contributors: The most clients that may be in its sum.
 
         Raises:
-            IncompatibleEvent: its relation or unit is not the budget's.
-            InvalidParameter: it is no privacy event, or `contributors` is above the population or below those whose
-                noise it counts on.
+            IncompatibleEvent: Its relation or unit is not that of the budget.
+            InvalidParameter: It is not a privacy event, or `contributors` is above the population or below the number
+                of parties whose noise the event counts on.
         """
         budget = self.budget
         if not isinstance(event, PrivacyEvent):
@@ -105,37 +105,46 @@ class Account:
         least = least_contributors(event)
         if contributors < least:
             raise InvalidParameter(
-                f"contributors: expected at least {least}, whose noise the event counts on, found {contributors}"
+                f"contributors: expected at least {least}, whose noise the event counts on, found {contributors}. Plan "
+                "the noise for the least number of contributors."
             )
 
     def check_commitment(self, number: int, contributors: int, realised: PrivacyEvent | None) -> None:
-        """Refuse to commit what was not reserved, or less than was reserved.
+        """Refuse a commitment of a release that was not reserved, or that has less noise than was reserved.
 
         Args:
-            number: the reservation.
-            contributors: how many clients were in the released sum, at least 1.
-            realised: the release with the noise that was really in it.
+            number: The reservation.
+            contributors: How many clients were in the released sum, at least 1.
+            realised: The release with the noise that was really in it.
 
         Raises:
-            InvalidReservation: there is no such reservation, it is committed already, contributors are too few or more
-                than the population, or `realised` counts on more of them, has less noise or more sensitivity.
-            IncompatibleEvent: the relation or unit of `realised` is not the reserved one.
+            InvalidReservation: There is no such reservation, or it is already committed. Or `contributors` is below
+                what was reserved or above the population. Or `realised` counts on more contributors, has less noise or
+                more sensitivity.
+            IncompatibleEvent: The relation or unit of `realised` is not the reserved one.
             InvalidParameter: `number` is not an integer of at least 1, or `realised` is not a privacy event.
         """
         if not 1 <= integer_at_least("reservation", number, 1) <= len(self.reservations):
-            raise InvalidReservation(f"reservation {number}: expected one of {len(self.reservations)} made so far")
+            raise InvalidReservation(
+                f"reservation {number}: expected one of {len(self.reservations)} reservations made so far, found "
+                "another number. Use the number that `reserve` returned."
+            )
         if number in self._commitments:
-            raise InvalidReservation(f"reservation {number}: committed already")
+            raise InvalidReservation(
+                f"reservation {number}: expected one without a commitment, found one that is already committed. Commit "
+                "each reservation once."
+            )
         reserved = self.reservations[number - 1].event
         least = least_contributors(reserved)
         if contributors < least:
             raise InvalidReservation(
                 f"reservation {number}: expected at least {least} contributors, whose noise was reserved, found "
-                f"{contributors}; such a sum must not be released"
+                f"{contributors}. Do not release this sum."
             )
         if contributors > self.budget.population:
             raise InvalidReservation(
-                f"reservation {number}: expected at most the population {self.budget.population}, found {contributors}"
+                f"reservation {number}: expected at most the population of {self.budget.population}, found "
+                f"{contributors} contributors. Use a ledger whose population counts everyone who may ever contribute."
             )
         self.check_realised(f"reservation {number}", reserved, contributors, realised)
 
@@ -145,14 +154,14 @@ class Account:
         """Refuse a release with less noise than was reserved, or with the noise of more clients than are in it.
 
         Args:
-            name: begins the messages.
-            reserved: what was, or is to be, reserved.
-            contributors: how many clients are in the sum.
-            realised: the release with the noise that is really in it; None where nothing tells.
+            name: The beginning of the messages.
+            reserved: What was reserved, or will be.
+            contributors: How many clients are in the sum.
+            realised: The release with the noise that is really in it; None if that is not known.
 
         Raises:
-            InvalidReservation: it has less noise or more sensitivity, or counts on more contributors.
-            IncompatibleEvent: the relation or unit of `realised` is not the reserved one.
+            InvalidReservation: It has less noise or more sensitivity, or counts on more contributors.
+            IncompatibleEvent: The relation or unit of `realised` is not the reserved one.
             InvalidParameter: `realised` is not a privacy event.
         """
         if realised is None:
@@ -160,12 +169,12 @@ class Account:
         check_noise(name, reserved=reserved, realised=realised)
         if least_contributors(realised) > contributors:
             raise InvalidReservation(
-                f"{name}: expected the noise of at most the {contributors} contributors, found a "
-                f"realised event that counts on {least_contributors(realised)}"
+                f"{name}: expected the noise of at most the {contributors} contributors, found a realised event that "
+                f"counts on {least_contributors(realised)}. Give the event of the contributors that are in the sum."
             )
 
     def unsupported_realised(self) -> tuple[int, ...]:
-        """Return the reservations whose realised event `check_cost` refuses, in order."""
+        """Return the numbers of the reservations whose realised event `check_cost` refuses, in order."""
         refused: dict[tuple[PrivacyEvent, PrivacyEvent], bool] = {}
         numbers = []
         for number, commitment in sorted(self._commitments.items()):
@@ -179,7 +188,7 @@ class Account:
         return tuple(numbers)
 
     def apply(self, record: Reservation | Commitment) -> None:
-        """Take in a record that was written."""
+        """Add a record that was written."""
         if isinstance(record, Reservation):
             self.reservations.append(record)
             self._events[record.event] += 1
@@ -194,11 +203,11 @@ class Account:
         return events
 
     def _replay(self, position: int, record: Record) -> None:
-        """Take in a record that was read.
+        """Check and add a record that was read.
 
-        What depends on how events are accounted, and may differ between versions, is not asked again: whether the
-        budget sufficed (`guarantee` tells), and whether a realised event cost no more than the reserved one where
-        that is not a matter of their parameters (`unsupported_realised` tells).
+        Two checks depend on how events are accounted, which may differ between versions. They are not made here:
+        whether the budget was enough (see `guarantee`), and whether a realised event costs no more than the reserved
+        one if their parameters alone do not decide it (see `unsupported_realised`).
         """
         if isinstance(record, Budget):
             raise self._corrupt(position, "expected one budget, found a second")
@@ -207,7 +216,11 @@ class Account:
             if record.number != expected:
                 raise self._corrupt(position, f"expected reservation {expected}, found {record.number}")
             if (record.event.relation, record.event.unit) != (self.budget.relation, self.budget.unit):
-                raise self._corrupt(position, f"reservation {expected} has not the budget's relation and unit")
+                raise self._corrupt(
+                    position,
+                    f"reservation {expected}: expected the budget's relation and unit, found "
+                    f"{record.event.relation.value} and {record.event.unit.value}",
+                )
         else:
             try:
                 self.check_commitment(record.number, record.contributors, record.realised)
@@ -219,7 +232,9 @@ class Account:
         try:
             return _DECODER.decode(body)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-            raise self._corrupt(position, f"not one of this format ({printable(str(error))})") from None
+            raise self._corrupt(
+                position, f"expected a record of this format, found another one ({printable(str(error))})"
+            ) from None
 
     def _corrupt(self, position: int, reason: str) -> LedgerCorrupt:
         return LedgerCorrupt(f"{self._name}: record {position}: {reason}")

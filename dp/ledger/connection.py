@@ -1,8 +1,9 @@
 """A connection to SQLite that belongs to one process and to the file that had its name when it was opened.
 
-The operating system's locks are a process's and no fork's, but SQLite in a fork believes that it holds what its parent
-holds. So a fork is refused, and leaves SQLite alone; and so is a process whose file was moved away, since it holds
-nothing under that name any more (sqlite.org/howtocorrupt.html, on forks and on files that are moved while in use).
+The operating system gives locks to a process and not to its forks, but SQLite in a fork behaves as if it held its
+parent's locks. So a fork is refused and never uses SQLite. A process whose file was moved away is refused too, because
+it no longer holds a lock on that name (sqlite.org/howtocorrupt.html, on forks and on files that are moved while in
+use).
 """
 
 import contextlib
@@ -26,12 +27,12 @@ class Connection:
     """A connection that threads may share, one at a time, and forks may not.
 
     Args:
-        path: the file, as errors call it.
-        file: what to open, an absolute path.
-        named: the name that the file must keep meanwhile.
+        path: The file, as it is named in errors.
+        file: The file to open, an absolute path.
+        named: The name that the file must keep while it is open.
 
     Raises:
-        LedgerUnavailable: it cannot be opened.
+        LedgerUnavailable: It cannot be opened.
     """
 
     def __init__(self, path: Path, file: Path, *, named: Path) -> None:
@@ -50,22 +51,22 @@ class Connection:
 
     @classmethod
     def check_unused(cls, path: Path, file: Path) -> None:
-        """Refuse a file that this process has open: merely opening and closing it once more would drop its locks.
+        """Refuse a file that this process has open: opening and closing it once more would drop its locks.
 
         Raises:
-            LedgerLocked: it has.
+            LedgerLocked: This process has it open.
         """
         if any(one.is_open_on(file) for one in list(_CONNECTIONS)):
             raise _locked(path)
 
     def is_open_on(self, file: Path) -> bool:
-        """Return whether this is a connection to that file, by whatever name, and not closed."""
+        """Return whether this is an open connection to that file, under any of its names."""
         return self._sqlite is not None and self._identity == _identity(file)
 
     def rows(self, statement: str, *parameters: object) -> Iterator[tuple[object, ...]]:
-        """Run a statement and return its rows as they are read."""
+        """Run a statement and return an iterator over its rows."""
         if self._sqlite is None:
-            raise LedgerUnavailable(f"{self.path}: expected an open ledger, found it closed; open it again")
+            raise LedgerUnavailable(f"{self.path}: expected an open ledger, found it closed. Open it again.")
         return self._sqlite.execute(statement, parameters)
 
     def run(self, statement: str, *parameters: object) -> list[tuple[object, ...]]:
@@ -74,21 +75,21 @@ class Connection:
 
     @contextlib.contextmanager
     def exclusively(self) -> Iterator[None]:
-        """Keep other threads out meanwhile.
+        """Keep other threads out.
 
         Raises:
-            LedgerUnavailable: this is a fork of the process that opened the file.
+            LedgerUnavailable: This is a fork of the process that opened the file.
         """
         if os.getpid() != self._process:
             raise LedgerUnavailable(
-                f"{self.path}: expected to be used by the process that opened it, found a fork of it; nothing may be "
-                "released here; fork before opening it, or start a process of its own"
+                f"{self.path}: expected to be used by the process that opened it, found a fork of it. Release nothing "
+                "here. Fork before you open the ledger, or start a new process."
             )
         with self._lock:
             yield
 
     def close(self) -> None:
-        """Release the file; closing twice is printable, and in a fork it does not touch the file."""
+        """Release the file; closing twice is harmless, and closing in a fork does not touch the file."""
         if os.getpid() != self._process:
             self.abandon()
             return
@@ -101,17 +102,17 @@ class Connection:
                     connection.close()
 
     def abandon(self) -> None:
-        """Keep SQLite from ever closing the file: it would delete a journal that someone else writes."""
+        """Prevent SQLite from ever closing the file, because it would delete a journal that another process writes."""
         connection, self._sqlite = self._sqlite, None
         if connection is not None:
             ctypes.pythonapi.Py_IncRef(ctypes.py_object(connection))
 
     def check_unmoved(self) -> None:
-        """Refuse to go on with a file that no longer has its name: what is written into it would be lost."""
+        """Refuse a file that no longer has its name, because records that are written to it would be lost."""
         if self._is_moved():
             raise LedgerUnavailable(
-                f"{self.path}: expected the file that was opened, found that it was moved or replaced; nothing may be "
-                "released; put the latest one in its place and start again"
+                f"{self.path}: expected the file that was opened, found that it was moved or replaced. Release "
+                "nothing. Put the latest copy in its place and start again."
             )
 
     def _is_moved(self) -> bool:
@@ -122,7 +123,7 @@ class Connection:
 
 
 OPENING: Final = threading.RLock()
-"""Held while a ledger is opened or read: meanwhile no other thread takes locks that closing a file would drop."""
+"""Held while a ledger is opened or read, so that no other thread takes locks which closing a file would drop."""
 _CONNECTIONS: Final[weakref.WeakSet[Connection]] = weakref.WeakSet()
 
 
@@ -142,12 +143,12 @@ def _identity(path: Path) -> tuple[int, int]:
 
 
 def _locked(path: Path) -> LedgerLocked:
-    return LedgerLocked(f"{path}: expected to be its only user, found it in use; close the other one")
+    return LedgerLocked(f"{path}: expected to be its only user, found it in use. Close the ledger where it is open.")
 
 
 def sync_names(folder: Path) -> None:
-    """Bring a folder's names to the disk."""
-    if os.name != "posix":  # Elsewhere a folder cannot be opened, and its names are the file system's own care.
+    """Write a folder's names to the disk."""
+    if os.name != "posix":  # On other systems a folder cannot be opened, and the file system itself writes its names.
         return
     descriptor = os.open(folder, os.O_RDONLY)
     try:
@@ -162,7 +163,7 @@ def translate_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except (UnicodeDecodeError, sqlite3.Error) as error:
-        # SQLite's own message about a damaged schema may quote what is no Unicode.
+        # SQLite's own message about a damaged schema may quote bytes that are not Unicode.
         unknown = sqlite3.SQLITE_CORRUPT if isinstance(error, UnicodeDecodeError) else sqlite3.SQLITE_ERROR
         code = getattr(error, "sqlite_errorcode", unknown) & 0xFF
         reason = printable(str(error))
@@ -170,10 +171,14 @@ def translate_errors(path: Path) -> Iterator[None]:
             raise _locked(path) from None
         if code in _CORRUPT:
             raise LedgerCorrupt(
-                f"{path}: expected a budget ledger, found a damaged or foreign file ({reason})"
+                f"{path}: expected a budget ledger, found a damaged or foreign file ({reason}). Restore it "
+                "from a backup."
             ) from None
-        raise LedgerUnavailable(f"{path}: cannot be read or written ({reason}); nothing may be released") from None
+        raise LedgerUnavailable(
+            f"{path}: expected a file that can be read and written, found one that cannot ({reason}). Release nothing."
+        ) from None
     except OSError as error:
         raise LedgerUnavailable(
-            f"{path}: cannot be read or written ({error.strerror}); nothing may be released"
+            f"{path}: expected a file that can be read and written, found one that cannot ({error.strerror}). Release "
+            "nothing."
         ) from None

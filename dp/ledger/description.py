@@ -1,7 +1,7 @@
 """A description of what a ledger is about, written by its maker: a run, its data, an organisation.
 
-A ledger keeps it in its first record, so its chain covers it: a later `head` shows a change. Only the
-ledger's maker vouches for it.
+A ledger keeps the description in its first record, so the chain covers it, and a later `head` shows a change. Only the
+maker of the ledger vouches for it.
 """
 
 import re
@@ -17,15 +17,16 @@ class Description(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """Names for people, and a digest by which ledgers of the same data are found.
 
     Attributes:
-        run: the name of the run, 1 to 200 printable characters; None where there is none.
-        data: the name of the data set, 1 to 200 printable characters; None where there is none.
-        organisation: the name of who is responsible, 1 to 200 printable characters; None where there is none.
+        run: The name of the run, 1 to 200 printable characters; None if there is none.
+        data: The name of the data set, 1 to 200 printable characters; None if there is none.
+        organisation: The name of the responsible organisation, 1 to 200 printable characters; None if there is none.
         data_digest: SHA-256 of the data set, 64 lower-case hexadecimal digits, or None. No guarantee covers a digest:
-            whoever knows all examples but one can check a guess of that one by it. So it stays in the ledger, and
-            reports do not show it. The head that they show is a hash over it and over a salt that they do not show.
+            anyone who knows all examples but one can use it to check a guess of that example. So it stays in the
+            ledger, and reports do not show it. Reports show a head, which is a hash over the digest and over a salt
+            that they do not show.
 
     Raises:
-        InvalidParameter: an attribute is something else.
+        InvalidParameter: An attribute is out of range or of another kind.
     """
 
     run: str | None = None
@@ -41,5 +42,5 @@ class Description(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         digest: object = self.data_digest
         if digest is not None and not (isinstance(digest, str) and re.fullmatch("[0-9a-f]{64}", digest)):
             raise InvalidParameter(
-                "data_digest: expected 64 lower-case hexadecimal digits, as SHA-256 has them, found something else"
+                "data_digest: expected a SHA-256 as 64 lower-case hexadecimal digits, found something else"
             )

@@ -1,9 +1,10 @@
-"""A ledger's rollback journal, looked at before SQLite acts on it.
+"""A ledger's rollback journal, checked before SQLite acts on it.
 
-SQLite obeys the journal that it finds beside a file: it sets the file's size, writes pages back, deletes the journal
-and, where that names a super-journal, deletes the file of that name, whichever it is. The adversary is whoever made
-the files, such as a ledger that was sent for verification. What remains possible is what anyone who can write the
-ledger can do: change its content, which its chain and a kept `head` are there to show.
+SQLite obeys the journal that it finds beside a file: it sets the file's size, writes pages back and deletes the
+journal. If the journal names a super-journal, SQLite also deletes the file of that name, whatever file it is. The
+adversary is anyone who made the files, for example a ledger that was sent for verification. After these checks, the
+adversary can still do what anyone who can write the ledger can do: change its content. The chain and a kept `head` show
+that.
 
 Source: sqlite.org/fileformat2.html, section 3, and the comments above readJournalHdr, readSuperJournal and
 writeSuperJournal in SQLite's pager.c.
@@ -29,49 +30,53 @@ _ROLLBACK: Final = b"\1\1"
 
 # Magic, number of records, nonce, pages before the transaction, sector size, page size.
 _HEADER: Final = struct.Struct(">8sIIIII")
-# A page is in a journal once at most, with its own header at most; a journal that is kept was another transaction's.
+# A journal holds a page at most once, and at most with a header of its own. A kept journal is from an earlier
+# transaction.
 _MAXIMUM_RATIO: Final = 4
 _MAXIMUM_BEYOND_BYTES: Final = 1 << 20
 
 
 def journal_of(file: Path) -> Path:
-    """Return the path of a ledger's journal, which lies beside the file itself, not beside a link to it."""
+    """Return the path of a ledger's journal, which is beside the file itself and not beside a link to it."""
     return file.with_name(f"{file.name}-journal")
 
 
 def check_journal(file: Path, *, writable: bool) -> None:
-    """Refuse what lies beside a ledger and no ledger's writer has put there, before SQLite opens either.
+    """Refuse files beside a ledger that no ledger's writer puts there, before SQLite opens any of them.
 
     Args:
-        file: the ledger, its links resolved; this process must not have it open, since closing it drops its locks.
-        writable: whether it is about to be opened for writing, and so its journal to be written.
+        file: The ledger, its links resolved. This process must not have it open, because closing it drops its locks.
+        writable: Whether the ledger is about to be opened for writing, so that its journal will be written.
 
     Raises:
-        LedgerCorrupt: there is or would be a write-ahead log, or there is a journal that names a super-journal, is not
-            a file of its own, is too large for this ledger, or would make it larger than it is.
-        OSError: a file cannot be read.
+        LedgerCorrupt: There is a write-ahead log, or SQLite would make one. Or there is a journal that names a
+            super-journal, is not a file of its own, is too large for this ledger, or would enlarge the ledger.
+        OSError: A file cannot be read.
     """
     for suffix in FOREIGN_SUFFIXES:
         if os.path.lexists(beside := file.with_name(f"{file.name}{suffix}")):
-            raise LedgerCorrupt(f"{beside}: expected no write-ahead log beside a ledger, found one; move it away")
+            raise LedgerCorrupt(f"{beside}: expected no write-ahead log beside a ledger, found one. Move it away.")
     with file.open("rb") as content:
         start = content.read(_MODES.stop)
     if start.startswith(_FILE_MAGIC) and start[_MODES] != _ROLLBACK:
-        raise LedgerCorrupt(f"{file}: expected a file with a rollback journal, found one with another kind of log")
+        raise LedgerCorrupt(
+            f"{file}: expected a file with a rollback journal, found one with another kind of log. Restore it from a "
+            "backup."
+        )
     with _opened(journal_of(file)) as descriptor:
         if descriptor is not None:
             _check(journal_of(file), descriptor, ledger_bytes=file.stat().st_size, writable=writable)
 
 
 def read_journal(file: Path) -> bytes | None:
-    """Return the content of a ledger's journal, None where there is none, having refused what `check_journal` refuses.
+    """Check a ledger's journal as `check_journal` does, and return its content, or None if there is no journal.
 
     Args:
-        file: the ledger, its links resolved; this process must not have it open.
+        file: The ledger, its links resolved. This process must not have it open.
 
     Raises:
-        LedgerCorrupt: as for `check_journal`.
-        OSError: a file cannot be read.
+        LedgerCorrupt: As for `check_journal`.
+        OSError: A file cannot be read.
     """
     check_journal(file, writable=False)
     with _opened(journal_of(file)) as descriptor:
@@ -85,7 +90,7 @@ def read_journal(file: Path) -> bytes | None:
 
 @contextlib.contextmanager
 def _opened(journal: Path) -> Iterator[int | None]:
-    """Open a journal to read: neither is a link followed nor a pipe waited for; None where there is none."""
+    """Open a journal for reading, without following a link or waiting for a pipe; yield None if there is none."""
     try:
         descriptor = os.open(journal, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
     except FileNotFoundError:
@@ -102,7 +107,7 @@ def _opened(journal: Path) -> Iterator[int | None]:
 
 
 def _check(journal: Path, descriptor: int, *, ledger_bytes: int, writable: bool) -> int:
-    """Refuse a journal that no ledger's writer leaves; return the most bytes that one of this ledger has."""
+    """Refuse a journal that no ledger's writer leaves; return the most bytes that this ledger's journal can have."""
     found = os.fstat(descriptor)
     if not stat.S_ISREG(found.st_mode) or (writable and found.st_nlink > 1):
         raise _refused(journal, "a file of its own", "another file")
@@ -113,7 +118,7 @@ def _check(journal: Path, descriptor: int, *, ledger_bytes: int, writable: bool)
         start = content.read(_HEADER.size)
         content.seek(max(0, found.st_size - len(MAGIC)))
         end = content.read(len(MAGIC))
-    # Also where SQLite would not roll it back now: it keeps the end when it writes a shorter one over it.
+    # This is refused even if SQLite would not roll it back now: a shorter journal written over it keeps its end.
     if end == MAGIC:
         raise _refused(journal, "the journal of one ledger", "one that names a super-journal")
     if len(start) == _HEADER.size:
@@ -125,5 +130,6 @@ def _check(journal: Path, descriptor: int, *, ledger_bytes: int, writable: bool)
 
 def _refused(journal: Path, expected: str, found: str) -> LedgerCorrupt:
     return LedgerCorrupt(
-        f"{journal}: expected {expected}, found {found}; no ledger's writer leaves that; restore both from a backup"
+        f"{journal}: expected {expected}, found {found}. No ledger's writer leaves such a journal. Restore the ledger "
+        "and its journal from a backup."
     )

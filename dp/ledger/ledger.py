@@ -1,12 +1,12 @@
 """The privacy budget: reserved before a release, committed after it, and never overspent.
 
-A release is reserved first; `reserve` checks the whole account and returns only when the reservation is on the disk.
-After the release, `commit` records what was realised, the noise above all; less than was reserved is refused, and more
-changes nothing in the account. A reservation that was never committed counts as spent, because after a crash nobody can
-tell whether its release was seen. Nothing is ever given back.
+A release is reserved first. `reserve` checks the whole account and returns only when the reservation is on the disk.
+After the release, `commit` records what was realised, above all the noise. It refuses less noise than was reserved;
+more noise changes nothing in the account. A reservation that was never committed counts as spent, because after a crash
+nobody can tell whether its release was seen. Nothing is ever given back.
 
-Records are written in the order of their times: a reservation by a clock that went back is refused. Reading takes
-times as they are, since ledgers of earlier versions may hold others, and it is the chain that shows what was altered.
+The ledger refuses a reservation whose time is earlier than that of the last record. Reading does not check times,
+because ledgers written by earlier versions may be out of order. The hash chain shows what was altered.
 """
 
 import logging
@@ -37,20 +37,21 @@ from dp.noise.discrete_gaussian import Entropy
 
 
 class Ledger:
-    """A privacy budget that cannot be overspent; a context manager.
+    """A privacy budget that refuses each reservation that would exceed it; a context manager.
 
-    `create` and `open` keep its records in a file, `over` in any other log.
+    It cannot prevent releases that are made without a reservation, or the use of an old copy of its file.
 
-    Threads may share it; a fork of the process may not, and is refused.
+    `create` and `open` keep the records in a file; `over` uses any other log. Threads may share a ledger. A fork of the
+    process may not, and is refused.
 
     Formal guarantees:
-        At any time all releases that were reserved, committed or not, satisfy `spent()` under the budget's relation
-        and unit, and `spent().epsilon <= budget.epsilon` at the budget's delta, provided nothing is released without
-        a reservation, that each release is what its event says or more private, and that the file is the latest one,
-        which a `head` that is kept elsewhere makes sure of. What is asked of the data may depend on earlier releases;
-        the events may not: their noise and sensitivity are to be fixed beforehand, as in training, where every round
-        has the same event (composition: arXiv 1702.07476). It covers what is in this ledger, and no other use of the
-        same data.
+        At any time, all reserved releases, committed or not, satisfy `spent()` under the budget's relation and unit,
+        and `spent().epsilon <= budget.epsilon` at the budget's delta. This holds if nothing is released without a
+        reservation, if each release is what its event says or more private, and if the file is the latest one. A
+        `head` that is kept elsewhere makes sure of the last condition. What is asked of the data may depend on earlier
+        releases. The events may not: their noise and sensitivity must be fixed beforehand, as in training, where every
+        round has the same event (composition: arXiv 1702.07476). The guarantee covers what is in this ledger. It covers
+        no other use of the same data.
     """
 
     def __init__(self, log: RecordLog, clock: Clock) -> None:
@@ -76,20 +77,20 @@ class Ledger:
         """Make a new ledger and open it for writing.
 
         Args:
-            path: the file, which must not exist.
-            epsilon: as in `Budget`, like the following four.
-            delta: likewise.
-            population: likewise.
-            unit: likewise.
-            relation: likewise.
-            description: what the ledger is about, kept in its first record.
-            clock: tells the time, in seconds since 1970.
-            entropy: randomness for the salt of its first record.
+            path: The file, which must not exist.
+            epsilon: As in `Budget`, like the following four.
+            delta: As in `Budget`.
+            population: As in `Budget`.
+            unit: As in `Budget`.
+            relation: As in `Budget`.
+            description: What the ledger is about, kept in its first record.
+            clock: Returns the time, in seconds since 1970.
+            entropy: Source of the salt of its first record.
 
         Raises:
-            InvalidParameter: the budget is out of range, such as a delta of 1 / `population` or more, `description` is
-                not one, or `path` is no path.
-            LedgerError: the file exists or cannot be written.
+            InvalidParameter: The budget is out of range, such as a delta of 1 / `population` or more, `description` is
+                not a `Description`, or `path` is not a path.
+            LedgerError: The file exists or cannot be written.
         """
         first = first_record(
             epsilon=epsilon,
@@ -107,19 +108,19 @@ class Ledger:
     def open(cls, path: str | Path, *, head: str | None = None, clock: Clock = time.time) -> Self:
         """Check that an existing ledger is consistent and open it for writing, as its only user.
 
-        Its records have no key. Without `head`, a file that was rebuilt, replaced or cut at its end is not noticed.
+        The records have no key. Without `head`, a file that was rebuilt, replaced or cut at its end is not noticed.
 
         Args:
-            path: the file.
-            head: a `head` of this ledger, kept from an earlier time: the file may have grown since, but not shrunk.
-            clock: tells the time, in seconds since 1970.
+            path: The file.
+            head: A `head` of this ledger that was kept. The file may have grown since then, but may not have shrunk.
+            clock: Returns the time, in seconds since 1970.
 
         Raises:
-            LedgerLocked: somebody else has it open.
-            LedgerCorrupt: the file is not a ledger, or was altered or, so that this shows, cut.
-            LedgerStale: it lacks the record whose digest is `head`: it was cut or rebuilt, or is an older copy.
-            LedgerUnavailable: there is no such file, or it cannot be written.
-            InvalidParameter: `head` is not 64 hexadecimal digits, or `path` is no path.
+            LedgerLocked: Another process or connection has it open.
+            LedgerCorrupt: The file is not a ledger, was altered, or was cut in a way that shows without `head`.
+            LedgerStale: The record whose digest is `head` is missing. The file was cut or rebuilt, or is an older copy.
+            LedgerUnavailable: There is no such file, or it cannot be written.
+            InvalidParameter: `head` is not 64 hexadecimal digits, or `path` is not a path.
         """
         file, kept = ledger_path(path), None if head is None else _kept(head)
         return cls._over(SqliteLog.open(file, writable=True), clock, kept)
@@ -128,37 +129,37 @@ class Ledger:
     def open_to_read(cls, path: str | Path, *, head: str | None = None) -> Self:
         """Check that an existing ledger is consistent and read it for reports; `reserve` and `commit` will refuse.
 
-        As with `open`, a file that was rebuilt, replaced or cut at its end is noticed by its `head` only.
-        Anyone may have it open meanwhile, this process too: reading waits for no writer and hinders none. What is read
-        are the records that were whole at one instant. A record that is being written, or that a killed writer left
-        unfinished, is not among them. The file, its journal and their folder are not written.
+        As with `open`, only `head` shows that a file was rebuilt, replaced or cut at its end.
+
+        Other processes, and this one, may have the file open at the same time. Reading waits for no writer and hinders
+        no writer. It returns the records that were complete at one instant. A record that is being written, or that a
+        killed writer left unfinished, is not among them. The file, its journal and their folder are not written.
 
         Args:
-            path: the file.
-            head: as for `open`.
+            path: The file.
+            head: As for `open`.
 
         Raises:
-            LedgerLocked: it was changed during every one of many attempts to read it.
-            LedgerCorrupt, LedgerStale: as for `open`.
-            LedgerUnavailable: there is no such file, it cannot be read, or there is no folder for temporary files,
-                which it is copied to.
-            InvalidParameter: `head` is not 64 hexadecimal digits, or `path` is no path.
+            LedgerLocked: It changed during each of many attempts to read it.
+            LedgerCorrupt, LedgerStale: As for `open`.
+            LedgerUnavailable: There is no such file, it cannot be read, or there is no folder for the temporary copy.
+            InvalidParameter: `head` is not 64 hexadecimal digits, or `path` is not a path.
         """
         file, kept = ledger_path(path), None if head is None else _kept(head)
         return cls._over(SqliteLog.open(file, writable=False), time.time, kept)
 
     @classmethod
     def over(cls, log: RecordLog, *, head: str | None = None, clock: Clock = time.time) -> Self:
-        """Check that the records of an open log are a ledger's and go on with them; the ledger closes the log.
+        """Check that an open log holds the records of a ledger and continue it; the ledger closes the log.
 
         Args:
-            log: where records are kept; its first one is that of `first_record`.
-            head: as for `open`.
-            clock: tells the time, in seconds since 1970.
+            log: Where records are kept; its first record is that of `first_record`.
+            head: As for `open`.
+            clock: Returns the time, in seconds since 1970.
 
         Raises:
-            LedgerCorrupt: The records are not a ledger's; the log was closed.
-            LedgerStale: It lacks the record whose digest is `head`; the log was closed.
+            LedgerCorrupt: The records are not those of a ledger; the log was closed.
+            LedgerStale: The record whose digest is `head` is missing; the log was closed.
             InvalidParameter: `head` is not 64 hexadecimal digits.
         """
         return cls._over(log, clock, None if head is None else _kept(head))
@@ -176,23 +177,23 @@ class Ledger:
     def check(
         self, event: PrivacyEvent, *, label: str, contributors: int, realised: PrivacyEvent | None = None
     ) -> None:
-        """Refuse a release that `reserve` or `commit` would refuse, whatever is left of the budget.
+        """Raise an error if `reserve` or `commit` would refuse a release for a reason other than the budget.
 
-        Nothing is recorded. Whoever plans releases calls it before anything is asked of a client: what `commit` would
-        refuse has been released by then.
+        Nothing is recorded. Call it when you plan releases, before you ask anything of a client: once `commit` refuses
+        a release, that release has already been made.
 
         Args:
-            event: what the release is to cost.
-            label: as for `reserve`.
-            contributors: how many clients are to be in the sum.
-            realised: the release as it is to come to be with these contributors, where that is known.
+            event: What the release will cost.
+            label: As for `reserve`.
+            contributors: How many clients will be in the sum.
+            realised: The release with the noise that these contributors will give it, if that is known.
 
         Raises:
-            IncompatibleEvent: the relation or unit of `event` or `realised` is not the budget's.
-            InvalidParameter: the label or an event is not one, or `contributors` is above the population, or below
-                those whose noise `event` counts on.
+            IncompatibleEvent: The relation or unit of `event` or `realised` is not that of the budget.
+            InvalidParameter: The label is not a valid text, an event is not a privacy event, or `contributors` is above
+                the population or below the number of parties whose noise `event` counts on.
             InvalidReservation: `realised` has less noise than `event`, or may cost more.
-            LedgerUnavailable: the ledger is closed, moved, open for reading only, or another process's.
+            LedgerUnavailable: The ledger is closed, moved, open for reading only, or belongs to another process.
         """
         with self._log.exclusively():
             self._log.check_writable()
@@ -203,26 +204,28 @@ class Ledger:
                 check_cost("the planned release", reserved=event, realised=realised)
 
     def reserve(self, event: PrivacyEvent, label: str, *, contributors: int | None = None) -> int:
-        """Set aside the cost of a release that is about to be made; returns when that is on the disk.
+        """Set aside the cost of a release that is about to be made, and return when the record is on the disk.
+
+        If `reserve` is interrupted, for example by Ctrl-C, treat the release as spent and do not make it. The ledger
+        may then be closed.
 
         Args:
-            event: what the release costs.
-            label: a name for it, 1 to 200 printable characters.
-            contributors: the most clients that may be in the sum, where that is known: where `commit` would refuse
-                them all, the release is refused now.
+            event: What the release costs.
+            label: A name for the release, 1 to 200 printable characters.
+            contributors: The most clients that may be in the sum, if that is known. If `commit` would refuse this
+                number, the release is refused now.
 
         Returns:
             The number to give to `commit`.
 
         Raises:
-            BudgetExceeded: it would overspend; nothing was recorded.
-            IncompatibleEvent: its relation or unit is not the budget's.
-            InvalidParameter: the label or event is not one, or `contributors` is above the population, or below those
-                whose noise the event counts on; nothing was recorded.
-            LedgerClock: the clock is behind the last record; nothing was recorded.
-            LedgerError: it could not be recorded for certain; do not release.
-
-        If it is interrupted, as by Ctrl-C, the ledger may have closed, and the release may be counted; do not release.
+            BudgetExceeded: It would overspend; nothing was recorded.
+            IncompatibleEvent: Its relation or unit is not that of the budget.
+            InvalidParameter: The label is not a valid text, the event is not a privacy event, or `contributors` is
+                above the population or below the number of parties whose noise the event counts on; nothing was
+                recorded.
+            LedgerClock: The clock is behind the last record; nothing was recorded.
+            LedgerError: The record may or may not be on the disk; do not release.
         """
         with refusals_logged("a reservation"), self._log.exclusively():
             label = short_text("label", label)
@@ -234,7 +237,7 @@ class Ledger:
                     f"{label}: would bring epsilon to {rounded_up(after.epsilon)} of {in_full(self.budget.epsilon)} at "
                     f"delta {in_full(self.budget.delta)} ({rounded_up_within(spent.epsilon, self.budget.epsilon)} "
                     "is spent). Stop here, or add more noise. A new ledger for the same data does not restore the "
-                    "budget: what both ledgers cost adds up."
+                    "budget: the costs of both ledgers add up."
                 )
             record = Reservation(
                 number=len(self._account.reservations) + 1, label=label, event=event, time_s=self._clock()
@@ -251,23 +254,24 @@ class Ledger:
         realised: PrivacyEvent | None = None,
         details: Mapping[str, Detail] | None = None,
     ) -> None:
-        """Record what a reserved release was; returns when that is on the disk.
+        """Record what a reserved release became, and return when the record is on the disk.
 
-        What counts as spent stays the reserved event, the worst that was planned for. The release has been made: a
-        clock that has gone back since is no reason to leave it without a record, which has the last one's time then.
+        The reserved event, the worst case that was planned for, stays what counts as spent. If the clock has gone back
+        since the last record, the commitment is recorded with the time of that record, because the release has been
+        made and needs a record.
 
         Args:
-            reservation: what `reserve` returned.
-            contributors: how many clients were in the released sum.
-            realised: the release with the noise that was really in it; None where nothing tells.
-            details: anything else worth keeping; finite numbers and text.
+            reservation: What `reserve` returned.
+            contributors: How many clients were in the released sum.
+            realised: The release with the noise that was really in it; None if that is not known.
+            details: Anything else worth keeping; finite numbers and text.
 
         Raises:
-            InvalidReservation: there is no such reservation, it is committed already, the sum had fewer contributors
+            InvalidReservation: There is no such reservation, it is already committed, the sum had fewer contributors
                 than its noise was reserved for, or `realised` has less noise than was reserved, or may cost more.
-            IncompatibleEvent: the relation or unit of `realised` is not the budget's.
-            InvalidParameter: an argument is out of range.
-            LedgerError: it could not be recorded for certain.
+            IncompatibleEvent: The relation or unit of `realised` is not that of the budget.
+            InvalidParameter: An argument is out of range.
+            LedgerError: The record may or may not be on the disk.
         """
         with refusals_logged("a commitment"), self._log.exclusively():
             self._account.check_commitment(reservation, integer_at_least("contributors", contributors, 1), realised)
@@ -285,18 +289,18 @@ class Ledger:
         self._tell(f"commitment of reservation {reservation} is recorded: {label}")
 
     def entries(self) -> tuple[LedgerEntry, ...]:
-        """Return all releases in the order they were reserved."""
+        """Return all reserved releases in the order of their reservations."""
         return self._account.entries()
 
     def spent(self) -> Guarantee:
-        """Return what all reserved releases satisfy together at the budget's delta."""
+        """Return the guarantee that all reserved releases satisfy together at the budget's delta."""
         return self._account.guarantee()
 
     def unsupported_realised(self) -> tuple[int, ...]:
         """Return the numbers of the reservations whose realised event may cost more than the reserved one, in order.
 
-        `commit` records none, but a file could hold some: reading it compares parameters only, since what an event
-        costs depends on the accountant's version. What is spent rests on the reserved events alone.
+        `commit` never records such an event, but a file may hold one: reading compares parameters only, because the
+        cost of an event depends on the version of the accountant. What is spent rests on the reserved events alone.
         """
         return self._account.unsupported_realised()
 
@@ -304,7 +308,7 @@ class Ledger:
         """Return how many records were written after the one with this `head`; 0 if it is the last.
 
         Raises:
-            LedgerStale: no record has that digest.
+            LedgerStale: No record has that digest.
             InvalidParameter: `head` is not 64 hexadecimal digits.
         """
         position = self._log.position(_kept(head))
@@ -320,8 +324,9 @@ class Ledger:
     def head(self) -> str:
         """Digest of the last record, in hexadecimal.
 
-        Kept elsewhere after each `reserve` and `commit` and given to `open`, it shows whether the file still holds
-        everything that it held then. An interruption may come between the two: the file is ahead of it then.
+        Keep it elsewhere after each `reserve` and `commit` and give it to `open`: this shows whether the file still
+        holds everything that it held then. If the process ends between a `reserve` and the saving of the head, the file
+        has one record more than that head. That is harmless.
         """
         return self._log.head.hex()
 
@@ -336,7 +341,7 @@ class Ledger:
         self.close()
 
     def _tell(self, done: str) -> None:
-        if LOGGER.isEnabledFor(logging.INFO):  # what is spent takes long to compute
+        if LOGGER.isEnabledFor(logging.INFO):  # It takes long to compute what is spent.
             spent = rounded_up_within(self.spent().epsilon, self.budget.epsilon)
             LOGGER.info("%s. Spent so far: epsilon %s of %s", done, spent, in_full(self.budget.epsilon))
 
@@ -346,13 +351,13 @@ class Ledger:
             last = datetime.fromtimestamp(self._account.last_time_s, UTC).isoformat(timespec="milliseconds")
             raise LedgerClock(
                 f"{self._log.name}: expected a clock that does not go back, found one {behind_s:.6g} s behind the "
-                f"last record, {last}; set the clock right and try again, or, if that record's time is what is wrong, "
-                "wait for it, open the ledger with another `clock`, or begin a new one with what is left"
+                f"last record, {last}. Set the clock and try again. If the time of that record is wrong, wait until "
+                "then, open the ledger with another `clock`, or create a ledger with what is left of the budget."
             )
 
     def _append(self, record: Reservation | Commitment) -> None:
         self._check_clock(record)
-        # Interrupted between the file and the memory of it, the two would differ, and the next reservation with them.
+        # After an interruption between the two lines, memory and file would differ, so the next number would be wrong.
         try:
             self._log.append(msgspec.json.encode(record))
             self._account.apply(record)
@@ -364,13 +369,13 @@ class Ledger:
 def _kept(head: object) -> bytes:
     if not isinstance(head, str) or not re.fullmatch("[0-9a-fA-F]{64}", head):
         raise InvalidParameter(
-            "head: expected 64 hexadecimal digits, as `Ledger.head` gives them, found something else"
+            "head: expected 64 hexadecimal digits, found something else. Use what `Ledger.head` gave."
         )
     return bytes.fromhex(head)
 
 
 def _stale(log: RecordLog, head: str) -> LedgerStale:
     return LedgerStale(
-        f"{log.name}: expected the record with {head}, found {len(log.bodies)} records without it: the file was cut or "
-        "rebuilt, or is an older copy or another ledger; restore the latest one"
+        f"{log.name}: expected the record with {head}, found {len(log.bodies)} records without it. The file was cut or "
+        "rebuilt, or is an older copy or another ledger. Restore the latest copy."
     )

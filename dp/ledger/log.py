@@ -1,8 +1,8 @@
-"""A log of records that are chained by SHA-256: what a ledger needs of it, wherever the records are kept.
+"""A log of records that are chained by SHA-256: what a ledger needs, wherever the records are kept.
 
-Each record's digest covers its bytes and the digest before it, so altering a record or taking one out of the middle
-changes every digest after it. The chain has no key: anyone who can write the log can also rebuild it whole, cut its end
-or put an older copy in its place, and only a `head` that was kept elsewhere shows that.
+Each record's digest covers its bytes and the digest before it. So altering a record, or removing one from the middle,
+changes every digest after it. The chain has no key: anyone who can write the log can also rebuild all of it, cut its
+end or replace it with an older copy. Only a `head` that was kept elsewhere shows that.
 """
 
 import hashlib
@@ -22,7 +22,7 @@ class RecordLog(Protocol):
 
     @property
     def name(self) -> str:
-        """What errors call it, such as the path of its file."""
+        """The name of the log in errors, such as the path of its file."""
 
     @property
     def bodies(self) -> tuple[bytes, ...]:
@@ -33,31 +33,31 @@ class RecordLog(Protocol):
         """The digest of the last record, 32 bytes."""
 
     def append(self, body: bytes) -> None:
-        """Add a record; it is durable when this returns.
+        """Add a record, and return when it is durable.
 
-        After a failure or an interruption it is unknown whether the record is there, so the log must close; opening it
-        again tells.
+        After a failure or an interruption it is unknown whether the record was added, so the log must close. Opening it
+        again shows whether it was.
 
         Raises:
             LedgerUnavailable: The log is closed, read-only or failing.
         """
 
     def check_writable(self) -> None:
-        """Refuse if nothing could be added.
+        """Raise an error if no record can be added.
 
         Raises:
             LedgerUnavailable: The log is closed, read-only, or was moved.
         """
 
     def exclusively(self) -> AbstractContextManager[object]:
-        """Keep other threads out meanwhile.
+        """Return a context that keeps other threads out.
 
         Raises:
             LedgerUnavailable: This process is a fork of the one that opened the log.
         """
 
     def position(self, digest: bytes) -> int | None:
-        """Return which record has this digest, counted from 0, or None."""
+        """Return the number of the record with this digest, counted from 0, or None if there is none."""
 
     def close(self) -> None:
         """Release the log; closing twice is harmless."""
@@ -76,7 +76,7 @@ def head_after(bodies: Iterable[bytes], *, previous: bytes = GENESIS) -> bytes:
 
 
 def position_of(digest: bytes, bodies: Iterable[bytes]) -> int | None:
-    """Return which record has this digest, counted from 0, or None."""
+    """Return the number of the record with this digest, counted from 0, or None if there is none."""
     head = GENESIS
     for position, body in enumerate(bodies):
         head = chained_digest(head, body)

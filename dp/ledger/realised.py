@@ -1,7 +1,7 @@
-"""Whether a release came to be as it was reserved: by no thinner noise, and at no greater cost.
+"""Checks that a realised release has no less noise, and costs no more, than the release that was reserved.
 
-What a ledger enforces is the reserved event, the worst that was planned for. A release that is at least as private, by
-what is checked here, may stand under it; any other must not be made.
+A ledger enforces the reserved event, the worst case that was planned for. A realised release may be recorded under it
+if these checks find it at least as private. Any other release must not be made.
 """
 
 from typing import assert_never
@@ -27,28 +27,30 @@ def least_contributors(event: PrivacyEvent) -> int:
 
 
 def check_noise(name: str, *, reserved: PrivacyEvent, realised: PrivacyEvent) -> None:
-    """Refuse a realised event that no accountant would find as private as the reserved one.
+    """Refuse a realised event that no accountant finds as private as the reserved one.
 
-    Compares parameters only, and noise only between events of one kind, so that what passes today passes always. What
-    reserved Gaussian noise may become is settled here (`check_cost` says why); the cost of a lattice's noise is not.
+    Only parameters are compared, and noise only between events of the same kind. So the result does not depend on the
+    version of the accountant. If Gaussian noise was reserved, this check alone decides which kinds of event are
+    accepted (`check_cost` says why). It does not decide the cost of integer noise.
 
     Args:
-        name: begins the messages.
-        reserved: what was reserved.
-        realised: what came to be.
+        name: The beginning of the messages.
+        reserved: The event that was reserved.
+        realised: The event with the noise that was really in the release.
 
     Raises:
         InvalidParameter: `realised` is not a privacy event.
-        IncompatibleEvent: its relation or unit is not the reserved one.
-        InvalidReservation: it has less noise, more sensitivity or more coordinates, is the same release more often or
-            at a higher sampling rate, or Gaussian noise was reserved and it is another kind, or that.
+        IncompatibleEvent: Its relation or unit is not the reserved one.
+        InvalidReservation: It has less noise, more sensitivity or more coordinates. Or it is the same release, but more
+            often or at a higher sampling rate. Or Gaussian noise was reserved, and the realised noise is of another
+            kind, more often, or at a higher sampling rate.
     """
     if not isinstance(realised, PrivacyEvent):
         raise InvalidParameter(f"realised: expected a privacy event or None, found {type(realised).__name__}")
     if (realised.relation, realised.unit) != (reserved.relation, reserved.unit):
         raise IncompatibleEvent(
             f"{name}: expected relation {reserved.relation.value} and unit {reserved.unit.value}, as reserved, found "
-            f"{realised.relation.value} and {realised.unit.value}"
+            f"{realised.relation.value} and {realised.unit.value}. Give the realised event the reserved ones."
         )
     most_times, most_sampling, promised = decompose(reserved)
     times, sampling, found = decompose(realised)
@@ -57,7 +59,7 @@ def check_noise(name: str, *, reserved: PrivacyEvent, realised: PrivacyEvent) ->
     ):
         raise InvalidReservation(
             f"{name}: expected Gaussian noise, no more often and at no higher sampling rate than was reserved, found "
-            "another event; such a release must not be made"
+            "another event. Do not make this release."
         )
     if type(found) is not type(promised):
         return
@@ -65,7 +67,7 @@ def check_noise(name: str, *, reserved: PrivacyEvent, realised: PrivacyEvent) ->
     if more and found == promised:
         raise InvalidReservation(
             f"{name}: expected that release {most_times} times at a sampling rate of {most_sampling:g}, as was "
-            f"reserved, found it {times} times at {sampling:g}; such a release must not be made"
+            f"reserved, found it {times} times at {sampling:g}. Do not make this release."
         )
     _at_least(name, "noise", promised=_noise(promised), found=_noise(found))
     if not isinstance(promised, GaussianEvent) and not isinstance(found, GaussianEvent):
@@ -77,38 +79,38 @@ def check_cost(name: str, *, reserved: PrivacyEvent, realised: PrivacyEvent) -> 
     """Refuse a realised event that `check_noise` accepts, but which costs more than the reserved one.
 
     Formal guarantees:
-        What passes has no greater cost in a composition with any other events, under relation and unit of `reserved`.
-        Either it is made of the same release with more noise, less often or at a lower sampling rate: then it is
-        post-processing of the reserved one, or has a smaller bound of the same form. Or the reserved noise is a
-        lattice's, which `dp.accounting` accounts by Renyi divergences, and those of the realised event are nowhere
-        greater. Reserved Gaussian noise may have been accounted by its loss distribution, which no comparison of Renyi
-        divergences bounds; so only the former will do.
+        An accepted event costs no more in a composition with any other events, under relation and unit of `reserved`.
+        There are two cases. First, it is the same release with more noise, less often or at a lower sampling rate: then
+        it is post-processing of the reserved one, or has a smaller bound of the same form. Second, the reserved noise
+        is integer noise, which `dp.accounting` accounts by Renyi divergences, and the divergences of the realised event
+        are greater at no order. If the reserved noise is Gaussian, it may have been accounted by its loss distribution,
+        which no comparison of Renyi divergences bounds. Then only the first case is accepted.
 
     Args:
-        name: begins the messages.
-        reserved: what was reserved.
-        realised: what came to be.
+        name: The beginning of the messages.
+        reserved: The event that was reserved.
+        realised: The event with the noise that was really in the release.
 
     Raises:
-        InvalidReservation: it may cost more.
+        InvalidReservation: It may cost more.
     """
     if realised == reserved or _is_dominated(reserved=reserved, realised=realised):
         return
     bound, cost = renyi_divergences(reserved), renyi_divergences(realised)
     if np.any((cost > bound) & np.isfinite(bound)):
         raise InvalidReservation(
-            f"{name}: expected no Renyi divergence above those of the event that was reserved, found some; such a "
-            "release must not be made"
+            f"{name}: expected no Renyi divergence above those of the event that was reserved, found at least one. Do "
+            "not make this release."
         )
 
 
 def _is_dominated(*, reserved: PrivacyEvent, realised: PrivacyEvent) -> bool:
-    """Whether an event that `check_noise` accepts differs by more noise, fewer times or less sampling alone."""
+    """Return whether an event that `check_noise` accepts differs only by more noise, fewer times or less sampling."""
     most_times, most_sampling, promised = decompose(reserved)
     times, sampling, found = decompose(realised)
     if times > most_times or sampling > most_sampling or type(found) is not type(promised):
         return False
-    # More noises of a smaller parameter may have the same variance, but are further from one discrete Gaussian.
+    # More noises of a smaller parameter may have the same variance, but their sum is further from a discrete Gaussian.
     return (
         not isinstance(promised, DistributedDiscreteGaussianEvent)
         or not isinstance(found, DistributedDiscreteGaussianEvent)
@@ -117,7 +119,7 @@ def _is_dominated(*, reserved: PrivacyEvent, realised: PrivacyEvent) -> bool:
 
 
 def _noise(event: NoisyEvent) -> float:
-    """Return the noise of an event as what only events of the same kind compare by."""
+    """Return the amount of noise of an event, in a unit that is the same only for events of the same kind."""
     match event:
         case GaussianEvent():
             return event.noise_multiplier
@@ -132,14 +134,14 @@ def _noise(event: NoisyEvent) -> float:
 def _at_least(name: str, what: str, *, promised: float, found: float) -> None:
     if found < promised:
         raise InvalidReservation(
-            f"{name}: expected {what} of at least the {promised:.9g} that was reserved, found {found:.9g}; such a "
-            "release must not be made"
+            f"{name}: expected {what} of at least the {promised:.9g} that was reserved, found {found:.9g}. Do not "
+            "make this release."
         )
 
 
 def _at_most(name: str, what: str, *, promised: float, found: float) -> None:
     if found > promised:
         raise InvalidReservation(
-            f"{name}: expected {what} of at most the {promised:.9g} that was reserved, found {found:.9g}; such a "
-            "release must not be made"
+            f"{name}: expected {what} of at most the {promised:.9g} that was reserved, found {found:.9g}. Do not "
+            "make this release."
         )

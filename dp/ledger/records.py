@@ -1,6 +1,6 @@
 """What a budget ledger holds: the budget, the reservations and the commitments, as plain data for JSON.
 
-Each record checks itself, when it is made and when it is read: a file has no key, so what is read from one is held to
+Each record checks itself when it is made and when it is read: a file has no key, so what is read is checked against
 what could have been written.
 """
 
@@ -31,16 +31,16 @@ TRUST_DETAIL: Final = "trust"
 """The name of the detail that says who added a release's noise, with a `dp.events.Trust` as its value."""
 
 CLIENTS_DETAIL: Final = "clients"
-"""The name of the detail that says of how many clients a release's contributors were some."""
+"""The name of the detail that says how many clients there were, of whom the contributors were some."""
 
 NOISE_COLLUDING_DETAIL: Final = "colluding-noise"
 """The name of the detail that says how many contributors' noise is not counted, since they may reveal or omit it."""
 
 SUM_COLLUDING_DETAIL: Final = "colluding-sum"
-"""The name of the detail that says how many clients may help the server without breaking the protocol that sums."""
+"""The name of the detail that says how many clients may help the server without breaking the summing protocol."""
 
 UPDATES_HIDDEN_DETAIL: Final = "updates-hidden"
-"""The name of the detail that says whether that protocol hides single vectors from the server: "yes" or "no"."""
+"""The name of the detail that says whether the summing protocol hides single vectors from the server: "yes" or "no"."""
 
 SALT_BYTES: Final = 16
 
@@ -53,19 +53,20 @@ class Budget(msgspec.Struct, frozen=True, kw_only=True, tag="budget", forbid_unk
 
     Attributes:
         epsilon: 1e-30 to 1e30.
-        delta: above 0 and below 1 / `population`.
-        population: number of privacy units that may ever contribute, 1 to 2**53.
-        unit: the privacy unit.
-        relation: the neighbouring relation.
-        time_s: when the ledger was made, by its clock, in seconds since 1970, up to the year 9999.
-        software: what made the ledger, with its version, 1 to 200 printable characters; None in ledgers of earlier
-            versions.
-        description: what the ledger is about; None where nobody said.
-        salt: 32 hexadecimal digits of randomness; None in ledgers of earlier versions. A published head is a hash over
-            this record: without the salt, whoever knows all examples but one could check a guess of that one by it.
+        delta: Above 0 and below 1 / `population`.
+        population: The number of privacy units that may ever contribute, 1 to 2**53.
+        unit: The privacy unit.
+        relation: The neighbouring relation.
+        time_s: The time at which the ledger was made, by its clock, in seconds since 1970, up to the year 9999.
+        software: The software that made the ledger, with its version, 1 to 200 printable characters; None in ledgers of
+            earlier versions.
+        description: What the ledger is about; None if that was not given.
+        salt: Randomness, 32 hexadecimal digits; None in ledgers of earlier versions. A published head is a hash over
+            this record. Without the salt, anyone who knows all examples but one could use that hash to check a guess of
+            that example.
 
     Raises:
-        InvalidParameter: an attribute is out of range or of another kind.
+        InvalidParameter: An attribute is out of range or of another kind.
     """
 
     epsilon: float
@@ -101,13 +102,13 @@ class Reservation(msgspec.Struct, frozen=True, kw_only=True, tag="reservation", 
     """The record of a release that was about to be made.
 
     Attributes:
-        number: counts reservations from 1.
-        label: the caller's name for the release, 1 to 200 printable characters.
-        event: what the release costs.
-        time_s: when it was reserved, as in `Budget`.
+        number: The number of the reservation, counted from 1.
+        label: The caller's name for the release, 1 to 200 printable characters.
+        event: What the release costs.
+        time_s: The time of the reservation, as in `Budget`.
 
     Raises:
-        InvalidParameter: an attribute is out of range or of another kind.
+        InvalidParameter: An attribute is out of range or of another kind.
     """
 
     number: int
@@ -127,15 +128,15 @@ class Commitment(msgspec.Struct, frozen=True, kw_only=True, tag="commitment", fo
     """The record of a release that was made.
 
     Attributes:
-        number: the reservation it belongs to.
-        contributors: how many clients' vectors and noise shares were in the released sum.
-        realised: the release as it came to be, with the noise that was really in it; None where nothing tells.
-        details: whatever else the caller records, by names of 1 to 200 printable characters: texts, finite floats,
+        number: The reservation it belongs to.
+        contributors: How many clients' vectors and noise shares were in the released sum.
+        realised: The release with the noise that was really in it; None if that is not known.
+        details: Anything else that the caller records, by names of 1 to 200 printable characters: texts, finite floats,
             integers of 64 bits.
-        time_s: when it was committed, as in `Budget`.
+        time_s: The time of the commitment, as in `Budget`.
 
     Raises:
-        InvalidParameter: an attribute is out of range or of another kind.
+        InvalidParameter: An attribute is out of range or of another kind.
     """
 
     number: int
@@ -184,11 +185,11 @@ def first_record(
         unit: As in `Budget`.
         relation: As in `Budget`.
         description: As in `Budget`.
-        clock: Tells the time, in seconds since 1970.
-        entropy: Randomness for the salt.
+        clock: Returns the time, in seconds since 1970.
+        entropy: Source of the salt.
 
     Raises:
-        InvalidParameter: The budget is out of range, or `description` is not one.
+        InvalidParameter: The budget is out of range, or `description` is not a `Description`.
     """
     budget = Budget(
         epsilon=epsilon,

@@ -1,4 +1,4 @@
-"""How many more releases a budget has room for."""
+"""The number of further releases that fit into a budget."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -14,19 +14,19 @@ SECANTS: Final = 6
 
 
 def remaining(events: Mapping[PrivacyEvent, int], event: PrivacyEvent, *, budget: Budget) -> int:
-    """Return how many further releases of `event` the ledger would admit, at most 2**40.
+    """Return how many further releases of `event` the ledger admits, at most 2**40.
 
-    The quickest accountants tell where to begin and quick figures of all of them where to go on. Whether that many fit
-    is asked as the ledger asks before each of them.
+    A first guess comes from the quickest accountants, a better one from quick figures of all accountants. Whether a
+    number of releases fits is then decided in the same way as the ledger decides before each release.
 
     Args:
-        events: how often each was released.
-        event: of the releases to come.
-        budget: the ledger's.
+        events: How often each event was released.
+        event: The event of each further release.
+        budget: The budget of the ledger.
 
     Raises:
-        IncompatibleEvent: an event has not the budget's relation and unit.
-        InvalidParameter: an event is not one.
+        IncompatibleEvent: The relation or unit of an event is not that of the budget.
+        InvalidParameter: An event is not a privacy event.
     """
 
     def admitted(count: int) -> bool:
@@ -38,7 +38,7 @@ def remaining(events: Mapping[PrivacyEvent, int], event: PrivacyEvent, *, budget
             unit=budget.unit,
         )
 
-    admitted(0)  # checks the events
+    admitted(0)  # This checks the events.
     made = QuickTotal.of(events)
     found = _most(lambda count: made.plus({event: count}).first_epsilon(budget.delta) <= budget.epsilon, 0)
     if made.plus({event: 1}).takes_long:
@@ -47,7 +47,10 @@ def remaining(events: Mapping[PrivacyEvent, int], event: PrivacyEvent, *, budget
 
 
 def _most(fits: Callable[[int], bool], guess: int) -> int:
-    """Return the greatest count that fits, 0 to 2**40, near a guess; where one does not fit, no greater one does."""
+    """Return the greatest count that fits, 0 to 2**40, starting at a guess.
+
+    If a count does not fit, no greater count may fit.
+    """
     low, high, step = guess, guess + 1, 1
     while low and not fits(low):
         low, high, step = max(0, low - step), low, 2 * step
@@ -62,7 +65,7 @@ def _most(fits: Callable[[int], bool], guess: int) -> int:
 
 
 def _crossing(cost: Callable[[int], float], limit: float, known: int) -> int:
-    """Return about the greatest count of at most this cost, by some secants from a count of no more than that."""
+    """Return about the greatest count whose cost is at most `limit`, by secants from a known count within it."""
     before, at = known, known + 1
     for _ in range(SECANTS):
         less, more = cost(before), cost(at)

@@ -1,16 +1,17 @@
-"""A ledger as it was at one instant, copied without a lock while somebody may be writing it.
+"""A ledger as it was at one instant, copied without a lock while another process may be writing it.
 
-A reader that takes SQLite's lock is refused while a writer holds the file, and a writer that begins meanwhile is
-refused because of the reader. So the bytes are copied instead: the file, then its journal, then the file is compared
-with the copy. If both are equal, the copy and the journal are of one instant:
+A reader that takes SQLite's lock is refused while a writer holds the file. A writer that begins while a reader holds
+the lock is refused as well. So the bytes are copied instead: first the file, then its journal; then the file is
+compared with the copy. If both are equal, the copy and the journal belong to one instant:
 
-    No byte of the file goes back to an earlier value while it is read, since records are only added. So bytes that are
-    equal before and after the journal was read had these values while it was read. At that instant the file is as the
-    last transaction left it, or SQLite is within one. It writes the original of every page to the journal, and counts
-    these in the journal's header, before it changes the first of them, and it clears the header after the last change
-    is on the disk (sqlite.org/atomiccommit.html, sections 3 and 6). So the journal undoes what the copy has of it.
+    No byte of the file returns to an earlier value while it is read, because records are only added. So bytes that are
+    equal before and after the journal was read had these values while it was read. At that instant, either the file is
+    as the last transaction left it, or SQLite is within a transaction. SQLite writes the original of every page to the
+    journal, and counts these pages in the journal's header, before it changes the first of them. It clears the header
+    after the last change is on the disk (sqlite.org/atomiccommit.html, sections 3 and 6). So the journal undoes what
+    the copy contains of that transaction.
 
-Whoever opens the copy lets SQLite undo it there. The file and its journal are never written, nor their folder.
+When the copy is opened, SQLite undoes the transaction there. The file, its journal and their folder are never written.
 """
 
 import contextlib
@@ -35,24 +36,25 @@ def snapshot(path: Path, file: Path) -> Iterator[Path]:
     """Copy a ledger into a temporary folder, which only this user can read and which is removed at the end.
 
     Args:
-        path: the file, as errors call it.
-        file: what to copy, its links resolved; this process must not have it open, since closing it drops its locks.
+        path: The file, as it is named in errors.
+        file: The file to copy, its links resolved. This process must not have it open, because closing it drops its
+            locks.
 
     Yields:
-        The copy, with its journal beside it where there is one.
+        The copy, with its journal beside it if there is one.
 
     Raises:
-        LedgerCorrupt: beside the file lies what no ledger's writer has put there.
-        LedgerLocked: it changed during every attempt.
-        LedgerUnavailable: it is too large, or there is no folder for temporary files.
-        OSError: a file cannot be read.
+        LedgerCorrupt: Beside the file is something that no ledger's writer puts there.
+        LedgerLocked: It changed during every attempt.
+        LedgerUnavailable: It is too large, or there is no folder for temporary files.
+        OSError: A file cannot be read.
     """
     with _temporary_folder(path) as folder:
         copy = folder / "ledger"
         for _ in range(ATTEMPTS):
             if file.stat().st_size > MAXIMUM_COPIED_BYTES:
                 raise LedgerUnavailable(
-                    f"{path}: expected at most {MAXIMUM_COPIED_BYTES} bytes to read, found more; open it for writing"
+                    f"{path}: expected at most {MAXIMUM_COPIED_BYTES} bytes to read, found more. Open it for writing."
                 )
             shutil.copyfile(file, copy)
             journal = read_journal(file)
@@ -63,7 +65,7 @@ def snapshot(path: Path, file: Path) -> Iterator[Path]:
                 return
             time.sleep(PAUSE_S)
         raise LedgerLocked(
-            f"{path}: expected a moment without a change in {ATTEMPTS} attempts to read it, found none; try again"
+            f"{path}: expected a moment without a change in {ATTEMPTS} attempts to read it, found none. Try again."
         )
 
 
@@ -73,8 +75,8 @@ def _temporary_folder(path: Path) -> Iterator[Path]:
         opened = tempfile.TemporaryDirectory()
     except OSError as error:
         raise LedgerUnavailable(
-            f"{path}: expected a folder for temporary files, to copy it to, found none ({error.strerror}); set TMPDIR "
-            "to one"
+            f"{path}: expected a folder for temporary files, to copy it to, found none ({error.strerror}). Set TMPDIR "
+            "to a folder that can be written."
         ) from None
     with opened as folder:
         yield Path(folder).resolve()

@@ -1,13 +1,13 @@
 """A log of records in a file: append-only, chained (`dp.ledger.log`) and durable record by record, in SQLite.
 
-Durability is SQLite's rollback journal with synchronous EXTRA, which is FULL plus a sync of the directory: `append`
-returns when the record is on the disk. The writer holds SQLite's exclusive lock from opening to closing; the operating
-system drops it when the process ends, however it ends. A new file is made under another name and gets its own when
-its first record is on the disk, so that a process which is killed leaves a whole file or none.
+Durability comes from SQLite's rollback journal with synchronous EXTRA, which is FULL plus a sync of the directory:
+`append` returns when the record is on the disk. The writer holds SQLite's exclusive lock from opening to closing. The
+operating system drops the lock when the process ends, however it ends. A new file is made under another name and gets
+its final name when its first record is on the disk. So a process that is killed leaves a complete file or none.
 
-Reading changes nothing, takes no lock and waits for no writer: it reads a copy (`dp.ledger.snapshot`), in which the
-record that a writer is writing, or left unfinished when it was killed, is rolled back. The process that writes a file
-has its records in memory, and reads those.
+Reading changes nothing, takes no lock and waits for no writer. It reads a copy (`dp.ledger.snapshot`), in which a
+record that is being written, or that a killed writer left unfinished, is rolled back. The process that writes a file
+has its records in memory and reads those.
 """
 
 import contextlib
@@ -29,24 +29,24 @@ APPLICATION_ID: Final = 0x5EC466
 FORMAT_VERSION: Final = 1
 SCHEMA: Final = "CREATE TABLE records (sequence INTEGER PRIMARY KEY, body BLOB NOT NULL, digest BLOB NOT NULL) STRICT"
 _NO_LINKS: Final = frozenset((errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EINVAL))
-"""What a file system without hard links answers to a link in a folder that it has just made a file in."""
+"""The errors of a file system without hard links, if a link is made in a folder in which a file was just made."""
 
 
 class SqliteLog:
-    """The `RecordLog` of an open file, or of what was read of one; a context manager.
+    """The `RecordLog` of an open file, or of the records that were read from a file; a context manager.
 
     Threads may share it. Forks may not share one that is open for writing.
 
     Attributes:
-        path: the file, as errors call it.
-        bodies: the records, in order, verified when the file was opened.
-        head: the digest of the last record, 32 bytes.
-        writable: whether this is the one writer.
+        path: The file, as it is named in errors.
+        bodies: The records, in order, verified when the file was opened.
+        head: The digest of the last record, 32 bytes.
+        writable: Whether this is the one writer.
 
     Raises:
-        LedgerLocked: another connection holds the file, which is to be written.
-        LedgerCorrupt: it is not such a file, or a digest does not verify.
-        LedgerUnavailable: it cannot be read or written.
+        LedgerLocked: Another connection holds the file, and it was opened for writing.
+        LedgerCorrupt: The file is not such a log, or a digest does not verify.
+        LedgerUnavailable: The file cannot be read or written.
     """
 
     def __init__(self, path: Path, connection: Connection | None) -> None:
@@ -59,7 +59,7 @@ class SqliteLog:
 
     @property
     def name(self) -> str:
-        """What errors call it."""
+        """The name of the log in errors: the path of its file."""
         return str(self.path)
 
     @classmethod
@@ -67,10 +67,10 @@ class SqliteLog:
         """Make a new file whose first record is `first`, and hold it for writing.
 
         Raises:
-            LedgerUnavailable: the path exists already, or cannot be written, or its file system has no hard links.
+            LedgerUnavailable: The path already exists or cannot be written, or its file system has no hard links.
         """
         if os.path.lexists(journal_of(path)) and not os.path.lexists(path):
-            raise LedgerUnavailable(f"{path}: expected a new file, found the journal of an earlier one; move it away")
+            raise LedgerUnavailable(f"{path}: expected a new file, found the journal of an earlier one. Move it away.")
         partial = path.parent / f".{path.stem}.{int.from_bytes(os.urandom(8))}.partial{path.suffix}"
         try:
             os.close(os.open(partial, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
@@ -82,34 +82,36 @@ class SqliteLog:
                 partial.unlink()
             sync_names(path.parent)
         except FileExistsError:
-            raise LedgerUnavailable(f"{path}: expected a new file, found an existing one; open it instead") from None
+            raise LedgerUnavailable(f"{path}: expected a new file, found an existing one. Open it instead.") from None
         except OSError as error:
-            raise LedgerUnavailable(f"{path}: cannot be created: {error.strerror}") from None
+            raise LedgerUnavailable(
+                f"{path}: cannot be created: {error.strerror}. Choose a folder that can be written."
+            ) from None
         return cls.open(path, writable=True)
 
     @classmethod
     def open(cls, path: Path, *, writable: bool) -> Self:
-        """Open and verify an existing file, for writing (and then alone) or for reading.
+        """Open and verify an existing file, for writing as its only user, or for reading.
 
         Args:
-            path: the file.
-            writable: whether to write.
+            path: The file.
+            writable: Whether to open it for writing.
         """
         with translate_errors(path):
             if not path.is_file():
-                raise LedgerUnavailable(f"{path}: expected a ledger, found no file; create it first")
+                raise LedgerUnavailable(f"{path}: expected a ledger, found no file. Create it first.")
             file = path.resolve()
         with OPENING:
             return cls._held(path, file, named=path) if writable else cls._read(path, file)
 
     def append(self, body: bytes) -> None:
-        """Add a record; it is on the disk when this returns.
+        """Add a record, and return when it is on the disk.
 
-        After a failure or an interruption it is unknown whether the record is there, so the file is closed; opening it
-        again tells.
+        After a failure or an interruption it is unknown whether the record was added, so the file is closed. Opening it
+        again shows whether it was.
 
         Raises:
-            LedgerUnavailable: the file is closed or read-only, the disk is full or failing.
+            LedgerUnavailable: The file is closed or read-only, or the disk is full or failing.
         """
         connection = self._writing()
         with self.exclusively():
@@ -127,10 +129,10 @@ class SqliteLog:
                 raise
 
     def check_writable(self) -> None:
-        """Refuse a file that nothing could be added to; whether the disk has room is seen when a record is added.
+        """Refuse a file to which no record can be added; a full disk shows only when a record is added.
 
         Raises:
-            LedgerUnavailable: it is closed, moved, or was opened for reading.
+            LedgerUnavailable: The file is closed, was moved, or was opened for reading.
         """
         connection = self._writing()
         with translate_errors(self.path):
@@ -139,19 +141,21 @@ class SqliteLog:
 
     def _writing(self) -> Connection:
         if self._connection is None:
-            raise LedgerUnavailable(f"{self.path}: expected a ledger opened for writing, found one opened for reading")
+            raise LedgerUnavailable(
+                f"{self.path}: expected a ledger opened for writing, found one opened for reading. Use `Ledger.open`."
+            )
         return self._connection
 
     def exclusively(self) -> contextlib.AbstractContextManager[None]:
-        """Keep other threads out meanwhile; raises LedgerUnavailable in a fork."""
+        """Return a context that keeps other threads out; in a fork, raise `LedgerUnavailable`."""
         return contextlib.nullcontext() if self._connection is None else self._connection.exclusively()
 
     def position(self, digest: bytes) -> int | None:
-        """Return which record has this digest, counted from 0, or None."""
+        """Return the number of the record with this digest, counted from 0, or None if there is none."""
         return position_of(digest, self.bodies)
 
     def close(self) -> None:
-        """Release the file; closing twice is printable, and in a fork it does not touch the file."""
+        """Release the file; closing twice is harmless, and closing in a fork does not touch the file."""
         if self._connection is not None:
             self._connection.close()
 
@@ -163,7 +167,7 @@ class SqliteLog:
 
     @classmethod
     def _held(cls, path: Path, file: Path, *, named: Path) -> Self:
-        """Open a file for writing, and alone; `named` is the name that it must keep."""
+        """Open a file for writing, as its only user; `named` is the name that it must keep."""
         with translate_errors(path):
             Connection.check_unused(path, file)
             check_journal(file, writable=True)
@@ -184,9 +188,9 @@ class SqliteLog:
 
     @classmethod
     def _read(cls, path: Path, file: Path) -> Self:
-        """Read a file that anyone may be writing, this process too."""
+        """Read a file that another process, or this one, may be writing."""
         with translate_errors(path):
-            # Opening and closing it once more would drop the writer's lock, if the writer is in this process.
+            # If the writer is in this process, opening and closing the file once more would drop the writer's lock.
             writer = next((log for log in list(_WRITERS) if log._is_open_on(file)), None)
             if writer is not None:
                 bodies = writer.bodies
@@ -199,7 +203,7 @@ class SqliteLog:
 
     @classmethod
     def _fill(cls, path: Path, first: bytes) -> None:
-        """Make an empty file one whose first record is `first`; it is on the disk when this returns."""
+        """Write the first record to an empty file, and return when it is on the disk."""
         connection = Connection(path, path.absolute(), named=path)
         with cls(path, connection) as log, translate_errors(path):
             _hold(connection)
@@ -215,7 +219,7 @@ class SqliteLog:
         connection.run("INSERT INTO records VALUES (?, ?, ?)", len(self.bodies), body, digest)
 
     def _name_journal(self, connection: Connection) -> None:
-        """Bring the journal's name to the disk: SQLite does that too when it makes one, but goes on where it fails."""
+        """Write the journal's name to the disk; SQLite does so too when it makes a journal, but ignores a failure."""
         if not self._journal_is_named:
             sync_names(connection.file.parent)
             self._journal_is_named = True
@@ -241,8 +245,8 @@ def _link(partial: Path, path: Path) -> None:
         if error.errno not in _NO_LINKS:
             raise
         raise LedgerUnavailable(
-            f"{path}: expected a file system with hard links, by which a new ledger never takes the place of another, "
-            "found none. Put the ledger on another one."
+            f"{path}: expected a file system with hard links, so that a new ledger never replaces another one, found "
+            "one without. Put the ledger on another file system."
         ) from None
 
 
@@ -253,27 +257,33 @@ def _hold(connection: Connection) -> None:
 
 
 def _records(connection: Connection) -> list[bytes]:
-    """Return the records of a file in order, having verified its chain."""
+    """Verify the chain of a file and return its records in order."""
     path = connection.path
     identity = (connection.run("PRAGMA application_id")[0][0], connection.run("PRAGMA user_version")[0][0])
     if identity != (APPLICATION_ID, FORMAT_VERSION):
         raise LedgerCorrupt(
-            f"{path}: expected a budget ledger of format {FORMAT_VERSION}, found another file, or one whose "
-            "creation was interrupted before anything could be reserved in it"
+            f"{path}: expected a budget ledger of format {FORMAT_VERSION}, found another file, or one whose creation "
+            "was interrupted before anything could be reserved in it. Check the path, or create a new ledger."
         )
-    # A view or a trigger in a foreign file could run forever; nothing is read before it is known to be the table.
+    # A view or a trigger in a foreign file could run forever, so nothing is read before the table is checked.
     schema = connection.run("SELECT type, name, sql = ? FROM sqlite_schema LIMIT 2", SCHEMA)
     if schema != [("table", "records", 1)]:
-        raise LedgerCorrupt(f"{path}: expected the table of a budget ledger and nothing else, found another")
+        raise LedgerCorrupt(
+            f"{path}: expected the table of a budget ledger and nothing else, found something else. Restore the file "
+            "from a backup."
+        )
     bodies: list[bytes] = []
     head = GENESIS
     rows = connection.rows("SELECT sequence, body, digest FROM records ORDER BY sequence")
     for expected, (sequence, body, digest) in enumerate(rows):
         if sequence != expected or not isinstance(body, bytes):
-            raise LedgerCorrupt(f"{path}: expected record {expected}, found record {sequence}; one is missing")
+            raise LedgerCorrupt(
+                f"{path}: expected record {expected}, found record {sequence}: one is missing or damaged. Restore the "
+                "file from a backup."
+            )
         head = chained_digest(head, body)
         if digest != head:
-            raise LedgerCorrupt(f"{path}: record {sequence} was altered; restore the file from a backup")
+            raise LedgerCorrupt(f"{path}: record {sequence} was altered. Restore the file from a backup.")
         bodies.append(body)
     return bodies
 
@@ -282,11 +292,13 @@ def ledger_path(path: object) -> Path:
     """Return the path of a ledger's file.
 
     Raises:
-        InvalidParameter: It is no path.
+        InvalidParameter: It is not a path.
     """
     try:
         if isinstance(path, str | Path) and b"\0" not in os.fsencode(path):
             return Path(path)
     except UnicodeEncodeError:
         pass
-    raise InvalidParameter("path: expected a path, found something that no file system takes for one")
+    raise InvalidParameter(
+        f"path: expected a path, found {type(path).__name__} that cannot be one. Give a str or a Path without a NUL."
+    )

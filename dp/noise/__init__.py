@@ -1,1 +1,1 @@
-"""Exact discrete noise, from one party or from shares that many clients add."""
+"""Exact discrete noise, from one party or from noise shares that many clients add."""

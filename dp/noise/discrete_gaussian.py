@@ -1,14 +1,14 @@
 """Exact samples of the discrete Gaussian, vectorised, from a cryptographic stream.
 
 The discrete Gaussian N_Z(0, sigma^2) gives every integer x a probability proportional to exp(-x^2 / (2 sigma^2))
-(Canonne, Kamath, Steinke, "The Discrete Gaussian for Differential Privacy", arXiv 2004.00010v5, Definition 1). That
-paper's own sampler draws one number at a time; this one is a rejection sampler whose proposals need whole random bits
-only, so that numpy can run thousands at once. `dp.noise.envelope` has the proposals and the proof.
+(Canonne, Kamath, Steinke, "The Discrete Gaussian for Differential Privacy", arXiv 2004.00010v5, Definition 1). The
+sampler of that paper draws one number at a time. This one is a rejection sampler whose proposals need only whole random
+bits, so numpy can make thousands of proposals at once. `dp.noise.envelope` has the proposals and the proof.
 
-Against the floating-point attacks on noise (Mironov, CCS 2012) the output is exactly distributed, given uniform bits:
-float64 only sorts out the comparisons that are clear by a margin of 2**-39, while its error is below 2**-45; whatever
-is closer is decided in arbitrary precision, with as many further random bits as it takes. The running time depends on
-the number of rejected proposals and is not constant.
+To prevent floating-point attacks on noise (Mironov, CCS 2012), the output is exactly distributed, given uniform bits.
+Float64 decides only the comparisons that are clear by a margin of 2**-39, while its error is below 2**-45. Closer
+comparisons are decided in arbitrary precision, with further random bits until the answer is certain. The running time
+depends on the number of rejected proposals and is not constant.
 """
 
 import os
@@ -29,7 +29,7 @@ Entropy = Callable[[int], bytes]
 SEED_BYTES: Final = 32
 MAXIMUM_SIZE: Final = 1 << 32
 CHUNK: Final = 1 << 14
-UNIFORM_BITS: Final = 47  # a 64-bit word holds a slot (16 bits), a sign (1 bit) and a uniform (47 bits)
+UNIFORM_BITS: Final = 47  # A 64-bit word holds a slot (16 bits), a sign (1 bit) and a uniform (47 bits).
 # In units of the last bit of the uniform: 1 for the uniform's own width, the rest far above any float64 error.
 MARGIN: Final = 256.0
 
@@ -45,19 +45,19 @@ class Bits(Protocol):
 
 
 class KeyStream:
-    """AES-256 in counter mode under a fresh key: bits that nobody without the key tells from uniform ones.
+    """AES-256 in counter mode under a fresh key: without the key, its bits cannot be distinguished from uniform bits.
 
     Args:
-        entropy: called once, for 32 bytes; must be the operating system's or as good.
+        entropy: Source of the key, called once for 32 bytes; use the operating system's, or one as good.
 
     Raises:
-        EntropyFailure: it returned something else than 32 bytes.
+        EntropyFailure: `entropy` returned anything other than 32 bytes.
     """
 
     __slots__ = ("_encryptor",)
 
     def __init__(self, entropy: Entropy) -> None:
-        # The key is used for this stream alone, so a constant first counter block is sound.
+        # The key is used only for this stream, so a constant first counter block is safe.
         self._encryptor = Cipher(algorithms.AES256(fresh_seed(entropy)), modes.CTR(bytes(16))).encryptor()
 
     def words(self, count: int) -> NDArray[np.uint64]:
@@ -77,22 +77,22 @@ def discrete_gaussian(sigma: float | Fraction, size: int, entropy: Entropy = os.
     """Draw independent samples of the discrete Gaussian N_Z(0, sigma^2).
 
     Args:
-        sigma: the distribution's parameter, from 1/4 to 2**40, taken as the exact rational value of what is given.
-        size: number of samples, 1 to 2**32.
-        entropy: source of the 32-byte key that all samples are expanded from.
+        sigma: The parameter of the distribution, from 1/4 to 2**40; its exact rational value is used.
+        size: The number of samples, 1 to 2**32.
+        entropy: Source of the 32-byte key from which all samples are expanded.
 
     Returns:
         Shape `(size,)`, int64.
 
     Formal guarantees:
         The samples are exactly distributed for uniform bits. With AES-256 in counter mode as the bits, they are
-        computationally indistinguishable from that. Added to an integer of sensitivity 1 (relation: any under which
-        that is the sensitivity, unit: whatever it was measured for) one sample gives 1/(2 sigma^2)-zCDP (arXiv
-        2004.00010v5, Theorem 4); sums of several samples are accounted in `dp.accounting`.
+        computationally indistinguishable from that. One sample, added to an integer of sensitivity 1, gives
+        1/(2 sigma^2)-zCDP (arXiv 2004.00010v5, Theorem 4). Relation and unit are those for which the sensitivity was
+        measured. Sums of several samples are accounted in `dp.accounting`.
 
     Raises:
         InvalidParameter: `sigma` or `size` is out of range.
-        EntropyFailure: `entropy` did not return what it was asked for.
+        EntropyFailure: `entropy` did not return the bytes that were asked for.
     """
     envelope = Envelope.of(positive_rational("sigma", sigma))
     return sample(envelope, integer_at_least("size", size, 1, maximum=MAXIMUM_SIZE), KeyStream(entropy))
@@ -114,11 +114,11 @@ def fresh_seed(entropy: Callable[[int], object]) -> bytes:
     """Draw 32 bytes, the key of a `KeyStream`.
 
     Raises:
-        EntropyFailure: `entropy` did not return what it was asked for.
+        EntropyFailure: `entropy` did not return the bytes that were asked for.
     """
     seed = entropy(SEED_BYTES)
     if not isinstance(seed, bytes) or len(seed) != SEED_BYTES:
-        raise EntropyFailure(f"entropy: expected {SEED_BYTES} bytes, found something else; use os.urandom")
+        raise EntropyFailure(f"entropy: expected {SEED_BYTES} bytes, found something else. Use os.urandom.")
     return seed
 
 
@@ -148,7 +148,7 @@ def _propose(envelope: Envelope, count: int, bits: Bits) -> NDArray[np.int64]:
     for index in np.flatnonzero(block == envelope.tail_block):
         magnitude[index], accepted[index] = _propose_in_tail(envelope, bits)
     negative = (words >> np.uint64(UNIFORM_BITS)).view(np.int64) & 1
-    # Zero has one sign only, or it would come out twice as often.
+    # Zero has only one sign, otherwise it would occur twice as often.
     accepted &= (negative == 0) | (magnitude != 0)
     magnitude ^= -negative
     magnitude += negative

@@ -1,9 +1,10 @@
-"""Distributed noise: every client adds its own share, and only the sum is seen.
+"""Distributed noise: every client adds its own noise share, and only the sum is seen.
 
 Sources: the discrete Gaussian is that of Kairouz, Liu, Steinke, arXiv 2102.06387v4; the Skellam that of Agarwal,
-Kairouz, Liu, arXiv 2110.04995v2. Both stand against whoever sees the sum alone: a semi-honest server of a secure
-aggregation, and everyone it publishes to. A client that leaves its share out, or a server that learns some clients'
-shares, weakens the noise: `minimum_contributors` counts the shares that can be relied on, colluding clients left out.
+Kairouz, Liu, arXiv 2110.04995v2. Both protect from an adversary that sees only the sum: a semi-honest server of a
+secure aggregation, and everyone to whom it publishes. The noise is weaker if a client leaves out its noise share, or if
+the server learns the noise shares of some clients. So `minimum_contributors` counts only the noise shares that are
+certain to be honest and secret, without those of colluding clients.
 """
 
 import enum
@@ -32,7 +33,7 @@ LatticeEvent = TypeVar("LatticeEvent", DistributedDiscreteGaussianEvent, Skellam
 
 
 class LatticeNoise(enum.StrEnum):
-    """How the noise that is added to integers is distributed."""
+    """The distribution of the noise that is added to integers."""
 
     DISCRETE_GAUSSIAN = "discrete-gaussian"
     SKELLAM = "skellam"
@@ -42,23 +43,23 @@ class LatticeNoise(enum.StrEnum):
 class DistributedNoise(ABC, Generic[LatticeEvent]):
     """A secure sum of integer vectors to which every client adds noise of its own.
 
-    All quantities are in units of the integer lattice, after scaling and rounding.
+    All quantities are in steps of the integer grid, after scaling and rounding.
 
     Attributes:
         minimum_contributors: The least number of noise shares in a released sum that are honest and secret: the
             protocol's threshold, MINUS the clients that may collude. With the threshold itself the guarantee would be
-            overstated. If fewer such shares are in a sum, it must not be released; 1 to 2**53.
-        l2_sensitivity: The most, in L2, that one client's integer vector can be away from zero; 1e-30 to 1e30, as is
-            `noise_multiplier`.
-        dimension: Number of coordinates, 1 to 2**53.
+            overstated. If fewer such noise shares are in a sum, it must not be released; 1 to 2**53.
+        l2_sensitivity: The largest L2 norm of one client's integer vector; 1e-30 to 1e30. `noise_multiplier` must be
+            within the same range.
+        dimension: The number of coordinates, 1 to 2**53.
 
     Formal guarantees:
         Sensitivity: `l2_sensitivity` in L2. Relation: zero-out, one client's vector replaced by zero with its noise
         share staying in the sum; the number and names of the contributors are public. Unit: client. Releasing the sum
-        of at least `minimum_contributors` vectors with their shares has the Renyi divergences of `event` (see
-        `dp.accounting.renyi`). A sum over more contributors is post-processing of the sum over `minimum_contributors`
-        of them, the protected client among these, plus vectors and shares that are independent of it, so it has no
-        more.
+        of at least `minimum_contributors` vectors with their noise shares has the Renyi divergences of `event` (see
+        `dp.accounting.renyi`). A sum over more contributors is post-processing of a sum over `minimum_contributors` of
+        them, which include the protected client, plus vectors and noise shares that are independent of that sum. So its
+        divergences are not larger.
 
     Raises:
         InvalidParameter: An attribute is out of range.
@@ -78,16 +79,16 @@ class DistributedNoise(ABC, Generic[LatticeEvent]):
     @classmethod
     @abstractmethod
     def of(cls, parameter: float, *, minimum_contributors: int, l2_sensitivity: float, dimension: int) -> Self:
-        """Return the mechanism with this parameter of every share: its sigma or its variance."""
+        """Return the mechanism whose noise shares have this parameter: a sigma or a variance."""
 
     @abstractmethod
     def share(self, entropy: Entropy = os.urandom) -> NDArray[np.int64]:
-        """Draw one client's share of the noise, exactly distributed; shape `(dimension,)`, int64.
+        """Draw one client's noise share, exactly distributed; shape `(dimension,)`, int64.
 
-        The share is as secret as the vector it hides: it goes into the sum and nowhere else.
+        The noise share is as secret as the vector that it hides: add it to the vector and use it for nothing else.
 
         Raises:
-            EntropyFailure: `entropy` did not return what it was asked for.
+            EntropyFailure: `entropy` did not return the bytes that were asked for.
         """
 
     @property
@@ -107,7 +108,7 @@ class DistributedNoise(ABC, Generic[LatticeEvent]):
 
     @abstractmethod
     def realised(self, contributors: int) -> LatticeEvent:
-        """Return the accounting event of a sum that has `contributors` shares in it, at least 1, and no more.
+        """Return the accounting event of a sum that contains `contributors` noise shares, at least 1.
 
         Raises:
             InvalidParameter: `contributors` is out of range.
@@ -115,11 +116,11 @@ class DistributedNoise(ABC, Generic[LatticeEvent]):
 
     @abstractmethod
     def tail_bound(self, contributors: int, failure: float) -> int:
-        """Return a B that no coordinate of a sum of shares exceeds in magnitude, but with probability `failure`.
+        """Return a B that some coordinate of a sum of noise shares exceeds in magnitude with probability <= `failure`.
 
         Args:
-            contributors: Number of shares in the sum, at least 1; it may be above `minimum_contributors`.
-            failure: Probability that some coordinate exceeds the bound, strictly between 0 and 1.
+            contributors: The number of noise shares in the sum, at least 1; it may be above `minimum_contributors`.
+            failure: The probability that some coordinate exceeds the bound, strictly between 0 and 1.
 
         Raises:
             InvalidParameter: An argument is out of range.
@@ -128,12 +129,13 @@ class DistributedNoise(ABC, Generic[LatticeEvent]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DistributedDiscreteGaussian(DistributedNoise[DistributedDiscreteGaussianEvent]):
-    """Distributed noise whose shares are discrete Gaussians.
+    """Distributed noise whose noise shares are discrete Gaussians.
 
     Attributes:
         local_sigma: Parameter of the noise that each client adds to each coordinate, in `[2, 2**40]`. Below 2 the sum
-            of shares differs measurably from a discrete Gaussian (log-ratio up to 1.6e-2 with two shares and 4.6e-3
-            with ten at 0.7, 1.4e-17 and 2.8e-30 at 2), so less is refused: use a finer lattice.
+            of noise shares differs measurably from a discrete Gaussian (at 0.7 the log-ratio is up to 1.6e-2 with two
+            noise shares and 4.6e-3 with ten; at 2 it is 1.4e-17 and 2.8e-30). So less than 2 is refused: use a finer
+            integer grid.
     """
 
     local_sigma: float
@@ -142,15 +144,15 @@ class DistributedDiscreteGaussian(DistributedNoise[DistributedDiscreteGaussianEv
         local_sigma = positive_real("local_sigma", self.local_sigma)
         if not MINIMUM_LOCAL_SIGMA <= local_sigma <= MAXIMUM_LOCAL_SIGMA:
             raise InvalidParameter(
-                f"local_sigma: expected {MINIMUM_LOCAL_SIGMA} to {MAXIMUM_LOCAL_SIGMA:.6g} lattice units, found "
-                f"{self.local_sigma}; a finer lattice (a larger scale) raises it, a coarser one lowers it"
+                f"local_sigma: expected {MINIMUM_LOCAL_SIGMA} to {MAXIMUM_LOCAL_SIGMA:.6g} steps of the integer grid, "
+                f"found {self.local_sigma}. Use a finer grid (a larger scale) to raise it, a coarser one to lower it."
             )
         object.__setattr__(self, "local_sigma", local_sigma)
         DistributedNoise.__post_init__(self)
 
     @classmethod
     def of(cls, parameter: float, *, minimum_contributors: int, l2_sensitivity: float, dimension: int) -> Self:
-        """Return the mechanism whose shares have this sigma."""
+        """Return the mechanism whose noise shares have this sigma."""
         return cls(
             local_sigma=parameter,
             minimum_contributors=minimum_contributors,
@@ -159,7 +161,7 @@ class DistributedDiscreteGaussian(DistributedNoise[DistributedDiscreteGaussianEv
         )
 
     def share(self, entropy: Entropy = os.urandom) -> NDArray[np.int64]:
-        """Draw one client's share, as `DistributedNoise` describes."""
+        """Draw one client's noise share, as `DistributedNoise` describes."""
         return discrete_gaussian(self.local_sigma, self.dimension, entropy)
 
     @property
@@ -168,7 +170,7 @@ class DistributedDiscreteGaussian(DistributedNoise[DistributedDiscreteGaussianEv
         return self.local_sigma * math.sqrt(self.minimum_contributors)
 
     def realised(self, contributors: int) -> DistributedDiscreteGaussianEvent:
-        """Return the accounting event of a sum that has `contributors` shares in it, as the base class describes."""
+        """Return the accounting event of a sum of `contributors` noise shares, as `DistributedNoise` describes."""
         return DistributedDiscreteGaussianEvent(
             local_sigma=self.local_sigma,
             contributors=contributors,
@@ -177,7 +179,7 @@ class DistributedDiscreteGaussian(DistributedNoise[DistributedDiscreteGaussianEv
         )
 
     def tail_bound(self, contributors: int, failure: float) -> int:
-        """Return a bound on the magnitude of a sum of shares, as `DistributedNoise` describes.
+        """Return a bound on the magnitude of a sum of noise shares, as `DistributedNoise` describes.
 
         The discrete Gaussian is sub-Gaussian with variance proxy sigma^2 (arXiv 2004.00010v5, section on tail bounds):
         completing the square, E exp(t X) = exp(t^2 sigma^2 / 2) Theta(t sigma^2) / Theta(0) with
@@ -193,13 +195,13 @@ class DistributedDiscreteGaussian(DistributedNoise[DistributedDiscreteGaussianEv
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DistributedSkellam(DistributedNoise[SkellamEvent]):
-    """Distributed noise whose shares are symmetric Skellam noise.
+    """Distributed noise whose noise shares are symmetric Skellam noise.
 
-    Sums of Skellam noises are Skellam noise exactly, so shares may be as thin as needed.
+    Sums of Skellam noises are exactly Skellam noise, so noise shares may be as small as needed.
 
     Attributes:
-        local_variance: Variance of the noise that each client adds to each coordinate, in `[2**-30, 2**32]`; the
-            exact value of the float.
+        local_variance: Variance of the noise that each client adds to each coordinate, in `[2**-30, 2**32]`; the exact
+            value of the float.
     """
 
     local_variance: float
@@ -209,15 +211,15 @@ class DistributedSkellam(DistributedNoise[SkellamEvent]):
         if not MINIMUM_VARIANCE <= variance <= MAXIMUM_VARIANCE:
             raise InvalidParameter(
                 f"local_variance: expected {float(MINIMUM_VARIANCE):.6g} to {float(MAXIMUM_VARIANCE):.6g} squared "
-                f"lattice units, found {self.local_variance}; a finer lattice (a larger scale) raises it, a coarser "
-                f"one lowers it"
+                f"steps of the integer grid, found {self.local_variance}. Use a finer grid (a larger scale) to raise "
+                "it, a coarser one to lower it."
             )
         object.__setattr__(self, "local_variance", variance)
         DistributedNoise.__post_init__(self)
 
     @classmethod
     def of(cls, parameter: float, *, minimum_contributors: int, l2_sensitivity: float, dimension: int) -> Self:
-        """Return the mechanism whose shares have this variance."""
+        """Return the mechanism whose noise shares have this variance."""
         return cls(
             local_variance=parameter,
             minimum_contributors=minimum_contributors,
@@ -226,7 +228,7 @@ class DistributedSkellam(DistributedNoise[SkellamEvent]):
         )
 
     def share(self, entropy: Entropy = os.urandom) -> NDArray[np.int64]:
-        """Draw one client's share, as `DistributedNoise` describes."""
+        """Draw one client's noise share, as `DistributedNoise` describes."""
         return skellam(self.local_variance, self.dimension, entropy)
 
     @property
@@ -235,7 +237,7 @@ class DistributedSkellam(DistributedNoise[SkellamEvent]):
         return math.sqrt(self.event.variance)
 
     def realised(self, contributors: int) -> SkellamEvent:
-        """Return the accounting event of a sum that has `contributors` shares in it, as `DistributedNoise` describes.
+        """Return the accounting event of a sum of `contributors` noise shares, as `DistributedNoise` describes.
 
         Its variance is the exact one rounded down.
         """
@@ -248,7 +250,7 @@ class DistributedSkellam(DistributedNoise[SkellamEvent]):
         )
 
     def tail_bound(self, contributors: int, failure: float) -> int:
-        """Return a bound on the magnitude of a sum of shares, as `DistributedNoise` describes."""
+        """Return a bound on the magnitude of a sum of noise shares, as `DistributedNoise` describes."""
         shares = integer_at_least("contributors", contributors, 1)
         return skellam_reach(shares * Fraction(self.local_variance), self.dimension, failure)
 
@@ -257,20 +259,20 @@ MECHANISMS: Final[Mapping[LatticeNoise, type[DistributedDiscreteGaussian] | type
     LatticeNoise.DISCRETE_GAUSSIAN: DistributedDiscreteGaussian,
     LatticeNoise.SKELLAM: DistributedSkellam,
 }
-"""The mechanism of each kind of noise."""
+"""The mechanism of each distribution of noise."""
 
 
 def skellam_reach(variance: Fraction, dimension: int, failure: float) -> int:
-    """Return a B that none of `dimension` Skellam noises exceeds in magnitude, but with probability `failure`.
+    """Return a B that any of `dimension` Skellam noises exceeds in magnitude with probability at most `failure`.
 
     With v the variance, E exp(t X) = exp(v (cosh t - 1)), so that P(|X| >= r) <= 2 exp(v (cosh t - 1) - t r) for every
-    t > 0 (Chernoff); best is sinh t = r / v, which makes the exponent -r (t - tanh(t / 2)). A union bound over the
-    coordinates. B + 1 is the least r that the bound allows, or a little more.
+    t > 0 (Chernoff). The best t has sinh t = r / v, which makes the exponent -r (t - tanh(t / 2)). A union bound covers
+    all coordinates. B + 1 is the least r that the bound allows, or a little more.
 
     Args:
-        variance: above 0.
-        dimension: at least 1.
-        failure: strictly between 0 and 1.
+        variance: Above 0.
+        dimension: At least 1.
+        failure: Strictly between 0 and 1.
 
     Raises:
         InvalidParameter: `failure` is out of range.

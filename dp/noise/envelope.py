@@ -1,4 +1,4 @@
-r"""The proposals of the discrete Gaussian sampler, and why accepting from them is exact.
+r"""The proposals of the discrete Gaussian sampler, and the proof that accepting from them is exact.
 
 Let f(x) = exp(-x^2 / (2 sigma^2)). Cut the non-negative integers into blocks of w = 2^shift. Of 2^16 equally likely
 slots give block i, which starts at i w, a number c_i of slots with
@@ -10,14 +10,15 @@ M f(x) / c_i, at most 1 since f falls within a block. Any x of the table is then
 
     c_i / 2^16 * 1/w * M f(x) / c_i = M f(x) / (2^16 w),     proportional to f(x).
 
-Everything from T (where the table ends) on is the tail, with c slots of its own: count the heads g before the first
-tail of a fair coin, draw x uniform in [T + g w', T + (g+1) w') with w' = 2^tail_shift, and accept with probability
+The table ends at T. All x from T on are the tail, which has c slots. Count the heads g before the first tail of a fair
+coin, draw x uniform in [T + g w', T + (g+1) w') with w' = 2^tail_shift, and accept with probability
 f(x) M 2^(g+1) (w'/w) / c. The product is again M f(x) / (2^16 w). It is a probability for every g because
 c >= 2 M (w'/w) f(T) makes it one for g = 0, and T w' >= sigma^2 makes f fall by more than e from one step to the next,
-while 2^(g+1) only doubles. Slots left over are rejections. A uniform sign, with minus zero rejected, gives the law on
-all integers.
+while 2^(g+1) only doubles. Slots that are left over are rejections. A uniform sign, with minus zero rejected, gives the
+distribution on all integers.
 
-The counts are computed from rigorous upper bounds in arbitrary precision, so no float enters the proof.
+The counts are computed from rigorous upper bounds in arbitrary precision, so the proof does not depend on
+floating-point numbers.
 """
 
 import decimal
@@ -41,19 +42,20 @@ TABLE_DIGITS: Final = 40
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Envelope:
-    """The table of proposals for one sigma; see the module's docstring for the letters.
+    """The table of proposals for one sigma; the module's docstring defines the letters.
 
     Attributes:
-        exponent_unit: 1 / (2 sigma^2).
-        shift: log2 of the width w of a block.
-        scale: M.
-        counts: c_i, one for each block of the table.
-        slots: the block of each slot, shape `(65536,)`, uint8; `tail_block` is the tail, one more a rejection.
-        ratios: M / c_i rounded to float64, and -1 for the tail and for rejections, shape `(len(counts) + 2,)`.
-        tail_block: the number that stands for the tail.
-        tail_start: T.
-        tail_shift: log2 of w'.
-        tail_count: c.
+        exponent_unit: The number 1 / (2 sigma^2).
+        shift: The base-2 logarithm of the width w of a block.
+        scale: The number M.
+        counts: The counts c_i, one for each block of the table.
+        slots: The block of each slot, shape `(65536,)`, uint8; `tail_block` is the tail, `tail_block + 1` a rejection.
+        ratios: The ratios M / c_i rounded to float64, and -1 for the tail and for rejections, shape `(len(counts) +
+            2,)`.
+        tail_block: The number that stands for the tail.
+        tail_start: The start T of the tail.
+        tail_shift: The base-2 logarithm of w'.
+        tail_count: The count c of the tail's slots.
     """
 
     exponent_unit: Fraction
@@ -73,13 +75,13 @@ class Envelope:
         """Build the table for `sigma`.
 
         Raises:
-            InvalidParameter: `sigma` is not within `[1/4, 2**40]`; above, samples or their squares could leave the
-                range in which int64 and float64 are exact.
+            InvalidParameter: `sigma` is not within `[1/4, 2**40]`. Above that range, samples or their squares could
+                leave the range in which int64 and float64 are exact.
         """
         if not MINIMUM_SIGMA <= sigma <= MAXIMUM_SIGMA:
             raise InvalidParameter(
                 f"sigma: expected a value from {float(MINIMUM_SIGMA)} to {float(MAXIMUM_SIGMA):.6g}, found "
-                f"{float(sigma):.6g}; change the scale of the integer lattice"
+                f"{float(sigma):.6g}. Change the scale of the integer grid."
             )
         return _build(sigma)
 
@@ -88,7 +90,7 @@ def exponential_bounds(exponent: Fraction, *, digits: int) -> tuple[Fraction, Fr
     """Return rationals that enclose exp(-exponent), for a non-negative exponent, to about `digits` digits."""
     numerator, denominator = decimal.Decimal(exponent.numerator), decimal.Decimal(exponent.denominator)
     down, up = _context(digits, decimal.ROUND_FLOOR), _context(digits, decimal.ROUND_CEILING)
-    # exp is correctly rounded to nearest in any context; one step outwards makes it a bound.
+    # In any context, exp is correctly rounded to nearest, so one step outwards makes it a bound.
     low = down.next_minus(down.exp(up.divide(numerator, denominator).copy_negate()))
     high = up.next_plus(up.exp(down.divide(numerator, denominator).copy_negate()))
     return max(Fraction(low), Fraction(0)), Fraction(high)

@@ -2,7 +2,7 @@ r"""Exact samples of the symmetric Skellam distribution, vectorised, from a cryp
 
 Skellam(variance) is the law of X - Y for independent X, Y ~ Poisson(mu), mu = variance / 2 (Agarwal, Kairouz, Liu, "The
 Skellam Mechanism for Differentially Private Federated Learning", arXiv 2110.04995v2). Sums of independent ones are
-Skellam again, whatever their variances: shares of noise may be as thin as one likes.
+Skellam again, whatever their variances, so noise shares may be arbitrarily small.
 
 Each Poisson is the inverse of its distribution function F at a real number U, uniform in [0, 1) and read lazily (Knuth
 and Yao, "The complexity of nonuniform random number generation", 1976): the sample is the number of x >= 0 with
@@ -12,25 +12,25 @@ t(x) = floor(2^B F(x)). Then
     t(x) < u   implies  2^B F(x) < t(x) + 1 <= u <= 2^B U,      x counts;
     t(x) > u   implies  2^B F(x) >= t(x) >= u + 1 > 2^B U,      x does not count;
 
-and if no t(x) equals u, the number of t(x) below u is the sample, whatever the rest of U. Otherwise 64 more bits of U
-are read: with B = 64, for less than one Skellam sample in 2^43. Since 0 and 2^B - 1 may be the t(x) of endlessly many
-x, they are always read on from. Reading never ends only where U is an F(x), 0 or 1, which has probability 0. A table
-of a word's first 18 bits tells where among the t(x) to look, one step on answers for most words, a binary search for
-the others. All compare integers.
+and if no t(x) equals u, the number of t(x) below u is the sample, whatever the rest of U is. Otherwise 64 more bits of
+U are read: with B = 64, for less than one Skellam sample in 2^43. Since 0 and 2^B - 1 may be the t(x) of infinitely
+many x, more bits are always read for them. Reading never ends only if U is an F(x), 0 or 1, which has probability 0. A
+table of a word's first 18 bits gives a first position among the t(x). For most words one further step gives the answer,
+for the others a binary search. All comparisons are between integers.
 
-What is left is to get t(x) right. Weigh x by W(x) = mu^x / x! over its value at the mode m = floor(mu). Stepping away
-from m, W is multiplied by mu / (x + 1) upwards and x / mu downwards, at most 1. In units of 2^-P, a product rounded
-down after each step is too small by at most one unit more than the one before; j steps out, by at most j. The steps go
-on until the product is 0 (or x is): from there on, j steps out at x, true weights are at most j units and falling, so
-they sum to at most j (x + 1) below and j / (1 - mu / (x + 1)) above. With E the sum of all these errors, A(x) the
-products summed up to x and A the whole sum,
+It remains to compute t(x) exactly. Weigh x by W(x) = mu^x / x! over its value at the mode m = floor(mu). With each step
+away from m, W is multiplied by mu / (x + 1) upwards and x / mu downwards, at most 1. In units of 2^-P, a product that
+is rounded down after each step is too small by at most one unit more than the one before; after j steps, by at most j.
+The steps end when the product (or x) is 0. From there on, j steps from m at x, the true weights are at most j units and
+falling, so they sum to at most j (x + 1) below and j / (1 - mu / (x + 1)) above. With E the sum of all these errors,
+A(x) the sum of the products up to x and A the sum of all products,
 
     A(x) / (A + E) <= F(x) <= (A(x) + E) / A,
 
-and where floors of both ends differ, P is raised. F(x) is exp(-mu) times a rational, hence irrational (Lambert: exp of
-a rational other than 0 is), so some P suffices. No float enters.
+and if the floors of both ends differ, P is increased. F(x) is exp(-mu) times a rational, hence irrational (Lambert: exp
+of a rational other than 0 is irrational), so some P is large enough. No floating-point numbers are used.
 
-The running time varies with the samples: it is not constant.
+The running time depends on the samples and is not constant.
 """
 
 import functools
@@ -58,14 +58,14 @@ GUARD_BITS: Final = 48
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class PoissonTable:
-    """What settles samples of one Poisson distribution; see the module's docstring for the letters.
+    """The table for samples of one Poisson distribution; the module's docstring defines the letters.
 
     Attributes:
-        mean: mu.
-        first: the number of x with t(x) = 0, for B = 64.
-        limits: 0, the t(x) that are neither 0 nor 2^64 - 1, and 2^64 - 1; ascending, uint64.
-        guide: for each value of a word's first 18 bits the number of limits whose first bits are a lesser value; shape
-            `(262144,)`, int32.
+        mean: The mean mu.
+        first: The number of x with t(x) = 0, for B = 64.
+        limits: The numbers 0, the t(x) that are neither 0 nor 2^64 - 1, and 2^64 - 1; ascending, uint64.
+        guide: For each value of a word's first 18 bits, the number of limits whose first bits have a smaller value;
+            shape `(262144,)`, int32.
     """
 
     mean: Fraction
@@ -74,7 +74,7 @@ class PoissonTable:
     guide: NDArray[np.int32]
 
     @staticmethod
-    @functools.lru_cache(maxsize=80)  # one for each component of `dp.noise.removal`, and some to spare
+    @functools.lru_cache(maxsize=80)  # This is enough for all components of `dp.noise.removal`.
     def of(mean: Fraction) -> "PoissonTable":
         """Build the table for a mean above 0."""
         first, floors = thresholds(mean, WORD_BITS)
@@ -90,13 +90,13 @@ class PoissonTable:
         """Draw `count` samples; shape `(count,)`, int64."""
         words = bits.words(count)
         below = self.guide[(words >> np.uint64(WORD_BITS - GUIDE_BITS)).view(np.int64)].astype(np.int64)
-        # Few values of the first bits are those of more than one limit; only they take a search.
+        # Few values of the first bits belong to more than one limit; only they need a search.
         below += self.limits[below] < words
         late = np.flatnonzero(self.limits[below] <= words)
         late_words = words[late]
         late_below = np.searchsorted(self.limits, late_words)
         below[late] = late_below
-        # The limit 0 is below every settled word and stands for no x.
+        # The limit 0 is below every settled word and belongs to no x.
         below += self.first - 1
         for index in late[self.limits[late_below] == late_words]:
             below[index] = settle(self.mean, int(words[index]), bits)
@@ -107,27 +107,27 @@ def skellam(variance: float | Fraction, size: int, entropy: Entropy = os.urandom
     """Draw independent samples of the symmetric Skellam distribution: mean 0, the given variance.
 
     Args:
-        variance: from 2**-30 to 2**32, taken as the exact rational value of what is given.
-        size: number of samples, 1 to 2**32.
-        entropy: source of the 32-byte key that all samples are expanded from.
+        variance: The variance, from 2**-30 to 2**32; its exact rational value is used.
+        size: The number of samples, 1 to 2**32.
+        entropy: Source of the 32-byte key from which all samples are expanded.
 
     Returns:
         Shape `(size,)`, int64.
 
     Formal guarantees:
         The samples are exactly distributed for uniform bits. With AES-256 in counter mode as the bits, they are
-        computationally indistinguishable from that. What adding them to integers of some L1 and L2 sensitivity
-        guarantees, under which relation and for which unit, is for the mechanism that does so to state.
+        computationally indistinguishable from that. The mechanism that adds them to integers states what this
+        guarantees for its sensitivity, relation and unit.
 
     Raises:
         InvalidParameter: `variance` or `size` is out of range.
-        EntropyFailure: `entropy` did not return what it was asked for.
+        EntropyFailure: `entropy` did not return the bytes that were asked for.
     """
     exact = positive_rational("variance", variance)
     if not MINIMUM_VARIANCE <= exact <= MAXIMUM_VARIANCE:
         raise InvalidParameter(
             f"variance: expected a value from {float(MINIMUM_VARIANCE):.6g} to {float(MAXIMUM_VARIANCE):.6g}, found "
-            f"{float(exact):.6g}; change the scale of the integer lattice"
+            f"{float(exact):.6g}. Change the scale of the integer grid."
         )
     count = integer_at_least("size", size, 1, maximum=MAXIMUM_SIZE)
     bits = KeyStream(entropy)
@@ -140,12 +140,12 @@ def skellam(variance: float | Fraction, size: int, entropy: Entropy = os.urandom
 
 
 def settle(mean: Fraction, prefix: int, bits: Bits) -> int:
-    """Return the Poisson sample whose uniform real starts with the 64 bits of `prefix`, reading on as far as it takes.
+    """Return the Poisson sample whose uniform real starts with the 64 bits of `prefix`, reading further bits as needed.
 
     Args:
-        mean: mu, above 0.
-        prefix: in `[0, 2**64)`.
-        bits: where the further bits are from, 64 at a time.
+        mean: The mean mu, above 0.
+        prefix: The first bits, in `[0, 2**64)`.
+        bits: Source of the further bits, 64 at a time.
     """
     length = WORD_BITS
     while True:
@@ -162,8 +162,8 @@ def thresholds(mean: Fraction, bits: int) -> tuple[int, list[int]]:
     """Return how many x have floor(2^bits F(x)) = 0, and these floors for the next x, up to the last below 2^bits - 1.
 
     Args:
-        mean: mu, above 0.
-        bits: B.
+        mean: The mean mu, above 0.
+        bits: The number B of bits.
     """
     precision = bits + 2 * math.ceil(mean).bit_length() + GUARD_BITS
     while True:
@@ -177,7 +177,7 @@ def thresholds(mean: Fraction, bits: int) -> tuple[int, list[int]]:
             floor == min(((partial + error) << bits) // total, largest)
             for floor, partial in zip(lower, sums, strict=True)
         )
-        # The first sum, of no weights, is that of all x before `start`; the last one, of all, that of all x after.
+        # The first sum, of no weights, is for all x before `start`. The last one, of all weights, is for all x after.
         if certain and lower[-1] == largest:
             first = bisect_left(lower, 1)
             return start - 1 + first, lower[first : bisect_left(lower, largest)]

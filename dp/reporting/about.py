@@ -17,12 +17,12 @@ class About:
     """The names of a report.
 
     Attributes:
-        recorded: what the ledger says.
-        run: of the run, where the ledger does not say and it was given for the report.
-        organisation: likewise, who is responsible.
+        recorded: What the ledger says.
+        run: Of the run, where the ledger does not say and it was given for the report.
+        organisation: Likewise, who is responsible.
 
     Raises:
-        InvalidParameter: a name was given that the ledger records, or that is not 1 to 200 printable characters.
+        InvalidParameter: A name was given that the ledger records, or that is not 1 to 200 printable characters.
     """
 
     recorded: Description

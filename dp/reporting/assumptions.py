@@ -30,9 +30,9 @@ class Assumption:
     """One thing that a guarantee rests on.
 
     Attributes:
-        text: what is assumed or, where it failed, what was found instead.
-        state: whether this package checked it, and found it true or false.
-        how: by what it was checked, or who would have to.
+        text: What is assumed or, where it failed, what was found instead.
+        state: Whether this package checked it, and found it true or false.
+        how: By what it was checked, or who would have to.
     """
 
     text: str
@@ -62,12 +62,12 @@ def assumptions(
     """Return what the guarantee of these releases rests on: what failed, then what was verified, then what is declared.
 
     Args:
-        events: of the releases.
-        trusted: who added the noise of each, None where that is not known.
-        relation: the neighbouring relation.
-        within: whether all releases together, accounted anew, are within the budget.
-        supported: whether no realised release may cost more than the reserved one.
-        hidden: whether no release says that the server saw single vectors, each with a mere share of the noise.
+        events: Of the releases.
+        trusted: Who added the noise of each, None where that is not known.
+        relation: The neighbouring relation.
+        within: Whether all releases together, accounted anew, are within the budget.
+        supported: Whether no realised release may cost more than the reserved one.
+        hidden: Whether no release says that the server saw single vectors, each with a mere share of the noise.
     """
     found, by = tuple(events), frozenset(trusted)
     kinds = tuple(single(event) for event in found)
@@ -97,8 +97,8 @@ def refuted(found: Iterable[Assumption], reasons: Mapping[str, str]) -> tuple[As
     """Return conditions of which some failed, since whoever asks knows more than the ledger.
 
     Args:
-        found: the conditions of a report.
-        reasons: for the `text` of each condition that failed, what was found instead, in sentences.
+        found: The conditions of a report.
+        reasons: For the `text` of each condition that failed, what was found instead, in sentences.
     """
     return ordered(
         replace(

@@ -19,14 +19,14 @@ class Scheme:
     """The colours of a chart.
 
     Attributes:
-        text: of labels and ticks.
-        grid: of grid and axis.
-        card: of the surface that the chart lies on.
-        line: of what the chart is about.
-        contrast: of what that is compared with.
-        quiet: of what is compared with too, further back.
-        limit: of what must not be crossed.
-        stages: first and last colour of a sequence of stages.
+        text: Of labels and ticks.
+        grid: Of grid and axis.
+        card: Of the surface that the chart lies on.
+        line: Of what the chart is about.
+        contrast: Of what that is compared with.
+        quiet: Of what is compared with too, further back.
+        limit: Of what must not be crossed.
+        stages: First and last colour of a sequence of stages.
     """
 
     text: str

@@ -21,7 +21,7 @@ def as_html(report: BudgetReport) -> str:
     """Return a report as one self-contained HTML page with plots, in the reader's light or dark scheme.
 
     Raises:
-        MissingExtra: jinja2 or matplotlib is not installed.
+        MissingExtra: Jinja2 or matplotlib is not installed.
     """
     require_extra()
     return fill(
@@ -40,7 +40,7 @@ def require_extra() -> None:
     """Make sure that pages can be made.
 
     Raises:
-        MissingExtra: jinja2 or matplotlib is not installed; its `name` says which.
+        MissingExtra: Jinja2 or matplotlib is not installed; its `name` says which.
     """
     try:
         import jinja2  # noqa: F401
@@ -58,7 +58,7 @@ def fill(template: str, **context: Any) -> str:
     Args:
         template: `package/name`, a file in that package's folder `templates`; it may extend
             `dp.reporting/page.html.j2`, and import from `dp.reporting/parts.html.j2`.
-        context: the names that the template uses; all of them must be there.
+        context: The names that the template uses; all of them must be there.
     """
     import jinja2
 

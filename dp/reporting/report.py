@@ -35,20 +35,20 @@ class ReportedRelease:
     """One release.
 
     Attributes:
-        number: its reservation.
-        label: the caller's name for it.
-        mechanism: the noise promised, in words.
-        noise_multiplier: standard deviation of the noise promised over the L2 sensitivity.
-        realised_noise_multiplier: of the noise that was really in it; None where that was not recorded.
-        sampling_rate: probability of a unit to take part; None where units are not sampled.
-        epsilon_after: what all releases up to and with this one had spent, at the budget's delta, by the accountants of
+        number: Its reservation.
+        label: The caller's name for it.
+        mechanism: The noise promised, in words.
+        noise_multiplier: Standard deviation of the noise promised over the L2 sensitivity.
+        realised_noise_multiplier: Of the noise that was really in it; None where that was not recorded.
+        sampling_rate: Probability of a unit to take part; None where units are not sampled.
+        epsilon_after: What all releases up to and with this one had spent, at the budget's delta, by the accountants of
             the total; None where that was not computed: of more than 200 releases, or, with sampled Gaussian noise, of
             more than 40, so many are accounted, evenly spread.
-        realised_epsilon_after: the same at the noise realised, where recorded.
-        unamplified_epsilon_after: the same without amplification by sampling; None, too, where nothing was sampled.
-        contributors: how many clients were in the sum; None while uncommitted.
-        details: what the caller recorded with the commitment.
-        time_s: when it was reserved, in seconds.
+        realised_epsilon_after: The same at the noise realised, where recorded.
+        unamplified_epsilon_after: The same without amplification by sampling; None, too, where nothing was sampled.
+        contributors: How many clients were in the sum; None while uncommitted.
+        details: What the caller recorded with the commitment.
+        time_s: When it was reserved, in seconds.
     """
 
     number: int
@@ -77,9 +77,9 @@ class AtDelta:
     """The same releases, stated for another delta, by the accountants of the total.
 
     Attributes:
-        delta: strictly between 0 and 1.
-        epsilon: of all releases together, at the noise promised.
-        unamplified: the same without amplification by sampling; None where nothing was sampled.
+        delta: Strictly between 0 and 1.
+        epsilon: Of all releases together, at the noise promised.
+        unamplified: The same without amplification by sampling; None where nothing was sampled.
     """
 
     delta: float
@@ -92,24 +92,24 @@ class BudgetReport:
     """What was guaranteed, what was spent, and on what assumptions.
 
     Attributes:
-        budget: what may be spent.
-        spent: the guarantee of all reserved releases together, which the ledger enforces.
-        realised: the same at the noise realised, where recorded.
-        unamplified: the same without amplification by sampling; None where nothing was sampled.
-        continuous_epsilon: epsilon, by the accountants of Gaussian noise, exact without sampling, if every release had
+        budget: What may be spent.
+        spent: The guarantee of all reserved releases together, which the ledger enforces.
+        realised: The same at the noise realised, where recorded.
+        unamplified: The same without amplification by sampling; None where nothing was sampled.
+        continuous_epsilon: Epsilon, by the accountants of Gaussian noise, exact without sampling, if every release had
             had continuous Gaussian noise of the same multiplier; None where all of them had.
-        remaining_releases: how many more releases like the last one fit into the budget, at most 2**40; None where
+        remaining_releases: How many more releases like the last one fit into the budget, at most 2**40; None where
             there is none yet.
-        projection: what would be spent after some more releases like the last one, as far as these fit and are no more
+        projection: What would be spent after some more releases like the last one, as far as these fit and are no more
             than a few times those made: pairs of how many more, and epsilon.
-        releases: every reserved release, in order.
-        epsilon_by_delta: the same releases, stated for other deltas.
-        setting: where the noise comes from, and who is trusted with what.
-        colluders: how many clients may collude with the server, as far as that was recorded.
-        assumptions: what the guarantee rests on: what failed, then what was verified, then what is declared.
-        head: digest of the ledger's last record.
-        about: names of what the ledger is about, and whose word they are.
-        further: facts from outside the ledger, to stand beside what was spent.
+        releases: Every reserved release, in order.
+        epsilon_by_delta: The same releases, stated for other deltas.
+        setting: Where the noise comes from, and who is trusted with what.
+        colluders: How many clients may collude with the server, as far as that was recorded.
+        assumptions: What the guarantee rests on: what failed, then what was verified, then what is declared.
+        head: Digest of the ledger's last record.
+        about: Names of what the ledger is about, and whose word they are.
+        further: Facts from outside the ledger, to stand beside what was spent.
     """
 
     budget: Budget
@@ -132,7 +132,7 @@ class BudgetReport:
         """Return the report with names that the ledger does not record, said to be given for the report.
 
         Raises:
-            InvalidParameter: the ledger records such a name, or one is not 1 to 200 printable characters.
+            InvalidParameter: The ledger records such a name, or one is not 1 to 200 printable characters.
         """
         return replace(self, about=replace(self.about, run=run, organisation=organisation))
 
@@ -140,8 +140,8 @@ class BudgetReport:
         """Return the report with assumptions that failed for reasons from outside the ledger.
 
         Args:
-            reasons: for the text of each such assumption, what was found instead, in sentences.
-            further: facts that belong to them.
+            reasons: For the text of each such assumption, what was found instead, in sentences.
+            further: Facts that belong to them.
         """
         return replace(self, assumptions=refuted(self.assumptions, reasons), further=(*self.further, *further))
 

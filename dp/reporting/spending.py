@@ -26,9 +26,9 @@ def epsilons_after(events: Sequence[PrivacyEvent], *, delta: float, total: float
     """Return what all releases up to and with each accounted one cost.
 
     Args:
-        events: of the releases, in order.
-        delta: strictly between 0 and 1.
-        total: epsilon of all of them, by the accountants of the ledger.
+        events: Of the releases, in order.
+        delta: Strictly between 0 and 1.
+        total: Epsilon of all of them, by the accountants of the ledger.
 
     Returns:
         Epsilon by position, where it was computed: at the positions of `accounted`, or, with sampled Gaussian noise, at
@@ -51,10 +51,10 @@ def projected(
     """Return what all would cost after some of `further` more releases of `event`: pairs of how many, and epsilon.
 
     Args:
-        events: of the releases made.
-        event: of those to come.
-        further: so many, which the ledger would admit: they cost the budget's epsilon at most.
-        budget: the ledger's.
+        events: Of the releases made.
+        event: Of those to come.
+        further: So many, which the ledger would admit: they cost the budget's epsilon at most.
+        budget: The ledger's.
     """
     made = QuickTotal.of(Counter(events))
     figures = PROJECTED_COMPOSITIONS if made.plus({event: 1}).takes_long else PROJECTED
@@ -69,8 +69,8 @@ def epsilons_at(events: Iterable[PrivacyEvent], deltas: Sequence[float]) -> dict
     """Return what all releases cost at each delta.
 
     Args:
-        events: of the releases.
-        deltas: strictly between 0 and 1.
+        events: Of the releases.
+        deltas: Strictly between 0 and 1.
 
     Returns:
         Epsilon by delta.

@@ -21,8 +21,8 @@ def as_text(report: BudgetReport, *, width: int | None = None) -> str:
     """Return the report as lines of text; of more than 200 releases, those that are accounted.
 
     Args:
-        report: a report.
-        width: columns that sentences are wrapped to, of less than 60 to 60; None for those of the terminal, or of the
+        report: A report.
+        width: Columns that sentences are wrapped to, of less than 60 to 60; None for those of the terminal, or of the
             environment's COLUMNS. The table of releases takes 83.
     """
     columns = max(LEAST_WIDTH, shutil.get_terminal_size().columns if width is None else width)

@@ -138,7 +138,7 @@ def test_count_weight_is_the_split_of_the_paper(noise_multiplier: float, times: 
 
 def test_count_weight_refuses_less_noise_than_the_count_alone_needs() -> None:
     for count_sigma in (1.0, 0.5):
-        with pytest.raises(InfeasibleTarget, match=r"at least 1 on a count.*larger count_sigma"):
+        with pytest.raises(InfeasibleTarget, match=r"expected more than 1, the least.*larger count_sigma"):
             count_weight(noise_multiplier=2.0, count_sigma=count_sigma)
     assert count_weight(noise_multiplier=2.0, count_sigma=math.nextafter(1.0, 2.0)) > 1e6
 

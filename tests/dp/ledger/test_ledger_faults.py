@@ -45,7 +45,7 @@ def test_failing_disk_refuses_every_release(all_struck: list[Struck], fault: str
     for one in struck:
         assert one.told_after == 0
         assert (one.refusal is None) == (one.told == STEPS)
-        assert one.refusal is None or "nothing may be released" in one.refusal or "cannot be created" in one.refusal
+        assert one.refusal is None or "Release nothing" in one.refusal or "cannot be created" in one.refusal
     assert {one.told for one in struck if one.refusal} >= ({0, 1} if "folders" in fault else set(range(STEPS)))
 
 

@@ -46,7 +46,7 @@ def test_cut_tail_is_refused_by_its_head(path: Path, opening: Opening, left: int
     connection.execute("DELETE FROM records WHERE sequence >= ?", (left,))
     connection.close()
     opening(path).close()
-    with pytest.raises(LedgerStale, match=rf"kept head, found {left} records without it.*restore"):
+    with pytest.raises(LedgerStale, match=rf"kept head, found {left} records without it.*Restore"):
         opening(path, head=head)
 
 
@@ -117,7 +117,9 @@ def test_clock_that_goes_back_is_refused_before_a_release_and_not_after_it(path:
         ledger.reserve(EVENT, "later")
         before = (ledger.head, ledger.entries())
         clock.time_s = 2999.9995
-        match = r"found one 0.0005 s behind the last record, 1970-01-01T00:50:00\.000\+00:00; set the clock right"
+        match = (
+            r"found one 0.0005 s behind the last record, 1970-01-01T00:50:00\.000\+00:00. Set the clock and try again"
+        )
         with pytest.raises(LedgerClock, match=match):
             ledger.reserve(EVENT, "earlier")
         assert (ledger.head, ledger.entries()) == before
@@ -132,7 +134,9 @@ def test_clock_that_goes_back_is_refused_before_a_release_and_not_after_it(path:
 def test_clock_behind_the_file_is_refused_until_it_is_set_right(path: Path) -> None:
     create(path, clock=Hand(5e9)).close()
     with Ledger.open(path) as ledger:
-        with pytest.raises(LedgerClock, match="wait for it, open the ledger with another `clock`, or begin a new one"):
+        with pytest.raises(
+            LedgerClock, match="wait until then, open the ledger with another `clock`, or create a ledger"
+        ):
             ledger.reserve(EVENT, "by the time of day, decades earlier")
         assert ledger.entries() == ()
     with Ledger.open(path, clock=Hand(5e9 + 1)) as ledger:
@@ -156,7 +160,7 @@ def test_records_after_a_head_are_counted(path: Path, opening: Opening) -> None:
     heads = heads_of(path)
     with opening(path) as ledger:
         assert [ledger.records_after(head) for head in (*heads, heads[2].upper())] == [4, 3, 2, 1, 0, 2]
-        with pytest.raises(LedgerStale, match=r"with that head, found 5 records without it.*restore"):
+        with pytest.raises(LedgerStale, match=r"with that head, found 5 records without it.*Restore"):
             ledger.records_after("0" * 64)
         with pytest.raises(InvalidParameter, match="64 hexadecimal digits"):
             ledger.records_after(None)  # type: ignore[arg-type]

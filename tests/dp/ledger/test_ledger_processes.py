@@ -92,7 +92,7 @@ FILLING = textwrap.dedent("""
             while True:
                 print(ledger.reserve(event, "x" * 200), flush=True)
         except LedgerUnavailable as error:
-            print("refused:", "nothing may be released" in str(error))
+            print("refused:", "Release nothing" in str(error))
         try:
             ledger.reserve(event, "y")
         except LedgerUnavailable as error:

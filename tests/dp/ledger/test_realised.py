@@ -173,7 +173,7 @@ def test_realised_events_of_other_guarantees_are_refused(
 )
 def test_every_event_counts_on_its_contributors(path: Path, event: PrivacyEvent) -> None:
     with ledger_of(path, event) as ledger:
-        with pytest.raises(InvalidReservation, match=r"at least 100 contributors.*found 99; such a sum must not"):
+        with pytest.raises(InvalidReservation, match=r"at least 100 contributors.*found 99. Do not release this sum"):
             ledger.commit(1, contributors=99)
         ledger.commit(1, contributors=100)
     with Ledger.open_to_read(path) as ledger:

@@ -182,10 +182,10 @@ def test_removal_refuses_a_count_that_is_none(dropped: Any) -> None:
 @pytest.mark.parametrize(
     ("seeds", "found"),
     [
-        ([[bytes(32)] * 2] * 4, "those of 5 contributors, found 4"),
-        ([[bytes(32)] * 2] * 6, "those of 5 contributors, found 6"),
-        ([[bytes(32)] * 2] * 4 + [[bytes(32)]], "2 of each contributor, of components 2 to 3, found 1"),
-        ([[bytes(32)] * 3] * 5, "2 of each contributor, of components 2 to 3, found 3"),
+        ([[bytes(32)] * 2] * 4, "those of 5 contributors, found those of 4"),
+        ([[bytes(32)] * 2] * 6, "those of 5 contributors, found those of 6"),
+        ([[bytes(32)] * 2] * 4 + [[bytes(32)]], "2 of each contributor, for components 2 to 3, found 1"),
+        ([[bytes(32)] * 3] * 5, "2 of each contributor, for components 2 to 3, found 3"),
         ([[bytes(32), bytes(31)]] * 5, "32 bytes each"),
         ([[bytes(32), "x" * 32]] * 5, "32 bytes each"),
         ([[bytes(32), None]] * 5, "32 bytes each"),
