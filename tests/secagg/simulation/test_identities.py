@@ -45,11 +45,11 @@ def updates() -> dict[int, list[NDArray[np.float64]]]:
 
 
 @pytest.fixture
-def members() -> dict[int, ClientTerms]:
+def terms() -> dict[int, ClientTerms]:
     return simulated_terms(CLIENTS, **TERMS)
 
 
-def test_members_have_identities_of_their_own_and_one_roster(terms: dict[int, ClientTerms]) -> None:
+def test_terms_have_identities_of_their_own_and_one_roster(terms: dict[int, ClientTerms]) -> None:
     keys = {client: member.identity.public for client, member in terms.items()}
     assert len(set(keys.values())) == len(CLIENTS)
     assert all(dict(member.roster) == keys for member in terms.values())
@@ -60,7 +60,7 @@ def test_members_have_identities_of_their_own_and_one_roster(terms: dict[int, Cl
 
 @pytest.mark.parametrize("place", ["advertise_keys", "share_keys", "mask_input", "confirm_survivors", "reveal_shares"])
 @pytest.mark.parametrize("protocol", [protocol for protocol, _ in MALICIOUS])
-def test_members_mean_is_the_plain_one_whoever_vanishes(
+def test_terms_mean_is_the_plain_one_whoever_vanishes(
     protocol: SecureSum, place: str, terms: dict[int, ClientTerms]
 ) -> None:
     release = simulate_mean(planned(protocol, terms), updates(), terms=terms, drops={place: [2, 5, 9]})
@@ -72,7 +72,7 @@ def test_members_mean_is_the_plain_one_whoever_vanishes(
         assert np.abs(found - each).max() <= release.rounding_bound < 1e-4
 
 
-def test_members_roster_is_part_of_the_session(terms: dict[int, ClientTerms]) -> None:
+def test_terms_roster_is_part_of_the_session(terms: dict[int, ClientTerms]) -> None:
     protocol, _ = MALICIOUS[0]
     others = simulated_terms(CLIENTS, **TERMS)
     sessions = [planned(protocol, each).session(bytes(16)) for each in (terms, others)]
@@ -83,12 +83,12 @@ def test_members_roster_is_part_of_the_session(terms: dict[int, ClientTerms]) ->
 @pytest.mark.parametrize(
     "protocol", [SecAgg(), SecAggPlus(neighbours=8, share_threshold=6), PlainSum()], ids=lambda each: each.name
 )
-def test_members_roster_is_refused_where_it_protects_nobody(protocol: SecureSum, terms: dict[int, ClientTerms]) -> None:
+def test_terms_roster_is_refused_where_it_protects_nobody(protocol: SecureSum, terms: dict[int, ClientTerms]) -> None:
     with pytest.raises(ParameterError, match="roster"):
         planned(protocol, terms)
 
 
-def test_members_are_needed_against_a_malicious_server(terms: dict[int, ClientTerms]) -> None:
+def test_terms_are_needed_against_a_malicious_server(terms: dict[int, ClientTerms]) -> None:
     protocol, _ = MALICIOUS[0]
     with pytest.raises(ParameterError, match="roster"):
         planned(protocol, None)
@@ -107,19 +107,19 @@ def test_members_are_needed_against_a_malicious_server(terms: dict[int, ClientTe
     assert not seen
 
 
-@pytest.mark.parametrize("terms", [{"minimum_contributors": 8}, {"adversarial": 0.5}])
-def test_members_keep_out_of_a_mean_that_is_not_on_their_terms(
-    terms: dict[str, Any], members: dict[int, ClientTerms]
+@pytest.mark.parametrize("change", [{"minimum_contributors": 8}, {"adversarial": 0.5}])
+def test_terms_keep_out_of_a_mean_that_is_not_on_their_terms(
+    change: dict[str, Any], terms: dict[int, ClientTerms]
 ) -> None:
     protocol, _ = MALICIOUS[0]
     seen = list[Transmission]()
-    strict = {**members, 4: dataclasses.replace(members[4], **terms)}
+    strict = {**terms, 4: dataclasses.replace(terms[4], **change)}
     with pytest.raises(UnsafeSession):
-        simulate_mean(planned(protocol, members), updates(), terms=strict, tap=seen.append)
+        simulate_mean(planned(protocol, terms), updates(), terms=strict, tap=seen.append)
     assert not seen
 
 
-def test_members_take_part_in_a_session_once(terms: dict[int, ClientTerms]) -> None:
+def test_terms_take_part_in_a_session_once(terms: dict[int, ClientTerms]) -> None:
     mean = planned(MALICIOUS[0][0], terms)
     simulate_mean(mean, updates(), terms=terms, entropy=stream(b"session"))
     seen = list[Transmission]()
@@ -129,7 +129,7 @@ def test_members_take_part_in_a_session_once(terms: dict[int, ClientTerms]) -> N
     simulate_mean(mean, updates(), terms=terms, entropy=stream(b"another session"))
 
 
-def test_members_with_a_store_take_part_once_across_a_restart(tmp_path: Path, terms: dict[int, ClientTerms]) -> None:
+def test_terms_with_a_store_take_part_once_across_a_restart(tmp_path: Path, terms: dict[int, ClientTerms]) -> None:
     mean = planned(MALICIOUS[0][0], terms)
 
     def keeping(record: SessionRecord) -> dict[int, ClientTerms]:
@@ -143,7 +143,7 @@ def test_members_with_a_store_take_part_once_across_a_restart(tmp_path: Path, te
         simulate_mean(mean, updates(), terms=keeping(store), entropy=stream(b"another session"))
 
 
-def test_members_train_as_plain_averaging_does() -> None:
+def test_terms_train_as_plain_averaging_does() -> None:
     federation, test = devices(10), examples(100, 99)
     protocol, threshold = MALICIOUS[1]
     members = simulated_terms(federation.clients, **TERMS)
@@ -161,7 +161,7 @@ def test_members_train_as_plain_averaging_does() -> None:
             np.testing.assert_allclose(found, right, atol=1e-3)
 
 
-def test_members_and_roster_of_a_training_belong_together() -> None:
+def test_terms_and_roster_of_a_training_belong_together() -> None:
     federation, test = devices(10), examples(100, 99)
     members = simulated_terms(federation.clients, **TERMS)
     mean = mean_for(federation, protocol=MALICIOUS[0][0], minimum_contributors=7, roster=members[0].roster)
@@ -174,7 +174,7 @@ def test_members_and_roster_of_a_training_belong_together() -> None:
 
 
 @pytest.mark.parametrize("terms", [{"minimum_contributors": 8}, {"adversarial": 0.5}])
-def test_members_that_would_not_take_part_are_known_before_training(terms: dict[str, Any]) -> None:
+def test_terms_that_would_not_take_part_are_known_before_training(terms: dict[str, Any]) -> None:
     federation, test = devices(10), examples(50, 99)
     members = simulated_terms(federation.clients, **TERMS)
     mean = mean_for(federation, protocol=MALICIOUS[0][0], minimum_contributors=7, roster=members[0].roster)
