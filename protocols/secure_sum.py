@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from enum import Enum
-from typing import Any, ClassVar, Generic, TypeVar, final
+from typing import Any, ClassVar, Final, Generic, TypeVar, final
 
 import msgspec
 
@@ -25,6 +25,13 @@ C = TypeVar("C")
 S = TypeVar("S")
 Request = TypeVar("Request", bound=Message)
 Reply = TypeVar("Reply", bound=Message)
+
+
+_IN_WORDS: Final[dict[str, str]] = {
+    Extra.ROSTER: "a roster of identities",
+    Extra.ATTACHED: "attached secrets",
+    Extra.COMMITTEE: "a committee",
+}
 
 
 class Role(Enum):
@@ -182,8 +189,9 @@ class SecureSum(ABC):
         """
         for name in session.extras():
             if name not in self.accepts:
+                words = _IN_WORDS.get(name, name)
                 raise ParameterError(
-                    f"{name}: expected a session without it, since {self.name} does not accept it, found one with it"
+                    f"{name}: expected a session without {words}, which {self.name} does not accept, found one"
                 )
         if self.needs_committee and session.committee is None:
             raise ParameterError(

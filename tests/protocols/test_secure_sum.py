@@ -55,7 +55,9 @@ def session(**changes: Any) -> Session:
 def test_extra_that_a_protocol_does_not_accept_is_refused_by_its_name(protocol: SecureSum, extra: Extra) -> None:
     assert set(session(**WITH[extra]).extras()) == {extra}
     if extra not in protocol.accepts:
-        with pytest.raises(ParameterError, match=f"{extra}: expected a session without it, since {protocol.name} does"):
+        with pytest.raises(
+            ParameterError, match=f"{extra}: expected a session without .*, which {protocol.name} does not"
+        ):
             protocol.validate(session(**WITH[extra]))
 
 
@@ -64,7 +66,7 @@ def test_new_field_of_a_session_is_refused_by_every_protocol_until_it_opts_in(pr
     given = {each.name: getattr(session(), each.name) for each in fields(Session)}
     if protocol.needs_committee:
         given |= WITH[Extra.COMMITTEE]
-    with pytest.raises(ParameterError, match=f"later: expected a session without it, since {protocol.name}"):
+    with pytest.raises(ParameterError, match=f"later: expected a session without later, which {protocol.name}"):
         protocol.validate(LaterSession(**given, later=b"something"))
 
 

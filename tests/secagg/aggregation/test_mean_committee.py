@@ -125,9 +125,9 @@ def test_protocol_with_headroom_sends_less(kind: type[EncryptedSum]) -> None:
 
 
 def test_mean_has_a_committee_exactly_where_the_protocol_needs_one() -> None:
-    with pytest.raises(ParameterError, match="secagg has no use for a committee"):
+    with pytest.raises(ParameterError, match="expected a session without a committee, which secagg does not accept"):
         planned(SecAgg())
-    with pytest.raises(ParameterError, match="oneshot needs a session with a committee"):
+    with pytest.raises(ParameterError, match="committee: expected one, since oneshot needs it"):
         planned(OneShot(), committee=None)
 
 
