@@ -33,8 +33,9 @@ def test_sum_with_dropouts_prints_the_exact_sum_of_those_left(tmp_path: Path) ->
 
 
 def test_sum_with_dropouts_is_ten_lines_of_code() -> None:
-    lines = (EXAMPLES / "sum_with_dropouts.py").read_text().splitlines()
-    assert len([line for line in lines if line and not line.startswith(('"""', "#"))]) <= 10
+    text = (EXAMPLES / "sum_with_dropouts.py").read_text()
+    lines = re.sub(r'^""".*?"""$', "", text, count=1, flags=re.DOTALL | re.MULTILINE).splitlines()
+    assert len([line for line in lines if line and not line.startswith("#")]) <= 10
 
 
 @pytest.mark.tensorflow
@@ -45,7 +46,7 @@ def test_train_keras_learns_within_its_budget_and_saves_the_model(tmp_path: Path
     # Noise is fresh in every run: twenty gave 0.867 to 0.893, and twenty with 3% less noise 0.847 to 0.903, with a
     # standard deviation of 0.013 in the wider set (chance: 0.1).  The bound is 13 of them below the means.
     assert accuracies[-1] > 0.7
-    with Ledger.open_to_read(tmp_path / "budget.sqlite") as ledger:
+    with Ledger.open_to_read(tmp_path / "keras-budget.sqlite") as ledger:
         assert 7.9 < ledger.spent().epsilon <= 8
         assert len(ledger.entries()) == 10
     assert (tmp_path / "model.keras").stat().st_size > 0
