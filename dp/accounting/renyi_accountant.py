@@ -136,12 +136,12 @@ def _rounded_up(count: int) -> float:
 def _orders(releases: Releases, order: float, *, at_edge: bool, infinite_orders: int) -> str:
     words = f"best {order:.4g}"
     if at_edge:
-        words += ", an end of the grid: orders beyond it could do better"
+        words += ", an end of the grid: an order beyond it could give a smaller epsilon"
     if infinite_orders:
         words += f"; {infinite_orders} orders of the grid without a finite bound"
     if any(isinstance(decompose(event)[2], SkellamEvent) for event in releases):
         words += (
-            "; the bound on Skellam noise is for integer orders, with chords between them: some of what it costs more "
-            "than continuous Gaussian noise is due to this bound, not to the noise"
+            "; the bound on Skellam noise is for integer orders, with chords between them. A part of its extra cost "
+            "over continuous Gaussian noise comes from this bound and not from the noise"
         )
     return words

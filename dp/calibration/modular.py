@@ -186,7 +186,7 @@ def plan_modulus(
     )
     if planner.relied_on > planner.clients:
         raise InvalidParameter(
-            f"relied_on: expected at most the {planner.clients} clients, found {relied_on}. Lower relied_on."
+            f"relied_on: expected at most {planner.clients}, the number of clients, found {relied_on}. Lower relied_on."
         )
     asked = integer_at_least("bits", bits, 2, maximum=MAXIMUM_MODULUS_BITS)
     multiplier = renyi_noise_multiplier(target)
