@@ -52,14 +52,7 @@ def _amounts(report: BudgetReport) -> Facts:
         )
     ]
     if report.realised_noise:
-        found.append(
-            (
-                "At the noise realised",
-                f"for information: epsilon {report.shown(report.realised.epsilon)}, computed from the noise that was "
-                f"actually in the sums. State {report.shown(spent.epsilon)} as the guarantee; the budget is charged "
-                "with that",
-            )
-        )
+        found.append(("At the noise realised", _at_the_noise_realised(report)))
     if report.unamplified is not None:
         found.append(
             (
@@ -72,6 +65,14 @@ def _amounts(report: BudgetReport) -> Facts:
         left += f"; {more_releases(report.remaining_releases)}"
     found.append(("What remains", left))
     return tuple(found)
+
+
+def _at_the_noise_realised(report: BudgetReport) -> str:
+    spent, realised = report.shown(report.spent.epsilon), report.shown(report.realised.epsilon)
+    figure = f"epsilon {realised}, computed from the noise that was actually in the releases"
+    if report.realised.epsilon > report.spent.epsilon:
+        return f"{figure}. This is more than the {spent} that the budget is charged with. Do not state {spent}"
+    return f"for information: {figure}. State {spent} as the guarantee; the budget is charged with that"
 
 
 def _terms(report: BudgetReport) -> Facts:

@@ -177,6 +177,13 @@ def test_noise_realised_is_said_to_be_more_or_less_than_promised(
     assert found == f"{words}, over 2 releases"
 
 
+def test_report_does_not_recommend_a_figure_that_the_realised_noise_exceeds(report: BudgetReport) -> None:
+    exchanged = dataclasses.replace(report, spent=report.realised, realised=report.spent)
+    text = dict(facts(exchanged))["At the noise realised"]
+    assert text.startswith(f"epsilon {rounded_up(report.spent.epsilon)}, computed from the noise that was actually in")
+    assert text.endswith(f"Do not state {rounded_up(report.realised.epsilon)}")
+
+
 def test_report_of_sampling_has_a_figure_without_amplification(sampled: BudgetReport) -> None:
     assert sampled.unamplified == guarantee({SKELLAM: 2}, delta=1e-3, relation=ADD_OR_REMOVE)
     assert sampled.spent.epsilon < sampled.unamplified.epsilon
