@@ -1,24 +1,24 @@
 r"""Privacy loss distributions of releases with Gaussian noise, Poisson-sampled or not: tight epsilon for a delta.
 
-Without sampling there is nothing to approximate. Releases with noise multipliers z_i compose to one with noise
+Without sampling nothing is approximated. Releases with noise multipliers z_i compose to one with noise
 multiplier z, 1/z^2 = sum 1/z_i^2 (Dong, Roth, Su, arXiv 1905.02383; chosen adaptively: Smith, Thakurta, arXiv
 2210.17520), and with m = 1/z (Balle, Wang, arXiv 1805.06530v2, Theorem 8)
 
     delta(epsilon) = Phi(m/2 - epsilon/m) - e^epsilon Phi(-m/2 - epsilon/m)
 
 is exact. With t = epsilon/m - m/2, the density phi and Mills' ratio M(t) = Phi(-t)/phi(t), the integral of
-exp(-ts - s^2/2) over s > 0, it is phi(t) (M(t) - M(t + m)), which loses nothing to e^epsilon. Where m is so small that
-the difference would be lost, -m M1 - m^2/2 M2 - m^3/6 M3 bounds it from above, since the fourth derivative of M is
-positive; M1 = t M - 1, M2 = M + t M1 and M3 = 2 M1 + t M2 are the first three.
+exp(-ts - s^2/2) over s > 0, it is phi(t) (M(t) - M(t + m)), which loses no precision to e^epsilon. If m is so small
+that the difference would be lost, -m M1 - m^2/2 M2 - m^3/6 M3 bounds it from above, since the fourth derivative of M is
+positive; M1 = t M - 1, M2 = M + t M1 and M3 = 2 M1 + t M2 are the first three derivatives.
 
 With sampling the losses are discretised pessimistically by `dp.accounting.discretisation` (Doroshenko, Ghazi, Kamath,
-Kumar, Manurangsi, arXiv 2207.04380v1) and composed by `dp.accounting.composition`, under add-or-remove-one and no other
-relation. A pair of such distributions dominates every round, whatever was seen before it, so that they compose also
-where rounds are chosen adaptively (Zhu, Dong, Wang, arXiv 2106.08567).
+Kumar, Manurangsi, arXiv 2207.04380v1) and composed by `dp.accounting.composition`, only under add-or-remove-one. A pair
+of such distributions dominates every round, whatever was seen before it. So they also compose if rounds are chosen
+adaptively (Zhu, Dong, Wang, arXiv 2106.08567).
 
 The grid h follows the losses. Moving a loss to the two points of the grid beside it adds at most h^2/4 to its variance,
-h^2/6 on average, so with s the standard deviation of a release's loss epsilon grows by a fraction of about
-(h/s)^2 / 12; s^2 is at most q^2 (exp(1/z^2) - 1), the chi-square divergence at sampling rate q.
+and h^2/6 on average. With s the standard deviation of a release's loss, epsilon grows by a fraction of about
+(h/s)^2 / 12. Here s^2 is at most q^2 (exp(1/z^2) - 1), the chi-square divergence at sampling rate q.
 """
 
 import functools
@@ -36,11 +36,11 @@ from dp.events import GaussianEvent, PoissonSampledEvent, PrivacyEvent
 DISCRETISATION: Final = 1e-4
 MAXIMUM_DISTINCT_RELEASES: Final = 16
 
-# A release's distribution costs less than a microsecond a point, and composing them as much again.
+# A release's distribution takes less than a microsecond for each point, and composing takes as much again.
 POINTS: Final = 300_000
 COMPOSED_POINTS: Final = 2_000_000
 
-# What part of the standard deviation of a loss the grid may be, or a little more.
+# The grid may be this part of the standard deviation of a loss, or a little more.
 PART_OF_DEVIATION: Final = 0.01
 
 # Any delta of float64 below 1 is more than Phi(-40) and less than Phi(40).
@@ -49,7 +49,7 @@ _SQRT_2: Final = math.sqrt(2)
 _SQRT_HALF_PI: Final = math.sqrt(math.pi / 2)
 _SERIES_BELOW: Final = 1e-3
 _ROUNDING: Final = 1e-8
-_LARGE: Final = 700.0  # an exponent that float64 still has
+_LARGE: Final = 700.0  # The exponential of this is within the range of float64.
 _TINY: Final = 1e-40
 
 _Releases = tuple[tuple[float, float, int], ...]
@@ -57,11 +57,11 @@ _Releases = tuple[tuple[float, float, int], ...]
 
 @dataclass(frozen=True, slots=True)
 class LossEpsilon:
-    """What releases satisfy together by their privacy loss distributions.
+    """The epsilon of releases together, by their privacy loss distributions.
 
     Attributes:
         epsilon: At least 0, possibly infinite.
-        discretisation: The grid of the losses; 0 where there was none because the result is exact.
+        discretisation: The grid of the losses; 0 if the result is exact and needed no grid.
     """
 
     epsilon: float
@@ -74,17 +74,17 @@ def loss_epsilon(events: Mapping[PrivacyEvent, int], *, delta: float, points: in
     Args:
         events: Single releases, none of them repeated, and how often each took place, at least once.
         delta: Strictly between 0 and 1.
-        points: The most for one release's distribution; where it would take more the grid is coarser. That is for noise
-            multipliers below 0.4 by default.
+        points: The most points of one release's distribution. If it needs more, the grid is made coarser. By default
+            this happens for noise multipliers below 0.4.
 
     Formal guarantees:
         If every release is what its event says, all of them together are (`epsilon`, `delta`)-differentially private
-        under the events' relation for one of their units. What is asked may depend on earlier releases, the events may
-        not. Exact but for rounding where no release is sampled, an upper bound otherwise. The noise is taken for
-        real-valued: what floating-point noise leaks is not covered.
+        under the events' relation for one of their units. What is asked may depend on earlier releases; the events may
+        not. The epsilon is exact except for rounding if no release is sampled, and an upper bound otherwise. The noise
+        is assumed to be real-valued: what floating-point noise leaks is not covered.
 
     Raises:
-        InvalidParameter: There is nothing in `events`, or noise other than Gaussian.
+        InvalidParameter: `events` is empty, or contains noise other than Gaussian.
     """
     return _loss_epsilon(_releases(events), delta, points)
 
@@ -94,7 +94,7 @@ def gaussian_epsilon(noise_multiplier: float, delta: float) -> float:
     """Return the exact epsilon of one release with Gaussian noise, rounded upwards.
 
     Args:
-        noise_multiplier: Z, above 0.
+        noise_multiplier: The noise multiplier z, above 0.
         delta: Strictly between 0 and 1.
     """
     from scipy.special import erfcx
@@ -127,7 +127,7 @@ def gaussian_epsilon(noise_multiplier: float, delta: float) -> float:
 def split_gaussian(
     events: Mapping[PrivacyEvent, int],
 ) -> tuple[Counter[PoissonSampledEvent], Counter[GaussianEvent], Counter[PrivacyEvent]]:
-    """Return the sampled Gaussian releases, the unsampled ones, a sampling rate of 1 among them, and all others."""
+    """Return the sampled Gaussian releases, the unsampled ones (also those with sampling rate 1), and all others."""
     sampled: Counter[PoissonSampledEvent] = Counter()
     unsampled: Counter[GaussianEvent] = Counter()
     others: Counter[PrivacyEvent] = Counter()
@@ -143,10 +143,12 @@ def split_gaussian(
 
 
 def _releases(events: Mapping[PrivacyEvent, int]) -> _Releases:
-    """Return sampling rate, noise multiplier and times of all releases; unsampled ones, rate 1, are composed to one."""
+    """Return sampling rate, noise multiplier and times of all releases; unsampled ones become one of rate 1."""
     sampled, unsampled, others = split_gaussian(events)
     if others or not events:
-        raise InvalidParameter("events: expected releases with Gaussian noise, found none or other noise")
+        raise InvalidParameter(
+            "events: expected releases with Gaussian noise, found none or other noise. Use `guarantee` for other noise."
+        )
     found = [(event.sampling_rate, event.noise_multiplier, times) for event, times in sampled.items()]
     if unsampled:
         found.append((1.0, composed_multiplier(unsampled), 1))
@@ -154,7 +156,7 @@ def _releases(events: Mapping[PrivacyEvent, int]) -> _Releases:
 
 
 def _grid(releases: _Releases, points: int) -> float:
-    """Return the grid of the losses; a power of two of 1e-4 but for the limit on points, so that it seldom changes."""
+    """Return the grid of the losses: 1e-4 over a power of two, so that it seldom changes, unless points limit it."""
     times = math.fsum(count for *_, count in releases)
     variance = math.fsum(count * _variance(rate, noise) for rate, noise, count in releases) / times
     halvings = max(0, math.floor(-math.log2(PART_OF_DEVIATION * math.sqrt(variance) / DISCRETISATION)))
@@ -199,6 +201,6 @@ def _loss_epsilon(releases: _Releases, delta: float, points: int) -> LossEpsilon
         grid *= 2.0 ** math.ceil(math.log2(needed / COMPOSED_POINTS))
 
 
-@functools.lru_cache(maxsize=2 * MAXIMUM_DISTINCT_RELEASES)  # on a fine grid and on a coarse one
+@functools.lru_cache(maxsize=2 * MAXIMUM_DISTINCT_RELEASES)  # There is one fine grid and one coarse grid.
 def _distribution(sampling_rate: float, noise_multiplier: float, grid: float) -> tuple[Losses, Losses]:
     return discretised(sampling_rate, noise_multiplier, grid)

@@ -1,7 +1,6 @@
-"""The accountant by privacy loss distributions, for Gaussian noise alone, sampled or not.
+"""The accountant by privacy loss distributions, only for Gaussian noise, sampled or not.
 
-It is nearly always tighter than Renyi DP at any epsilon and delta, and exact without sampling (`dp.accounting.
-privacy_loss`).
+It is nearly always tighter than Renyi DP, and exact without sampling (`dp.accounting.privacy_loss`).
 """
 
 from typing import ClassVar, Final
@@ -29,7 +28,7 @@ class PrivacyLossAccountant(Accountant):
     title: ClassVar = "privacy loss distributions"
 
     def unsupported_reason(self, releases: Releases, delta: float) -> str | None:  # noqa: ARG002
-        """Return why these releases have no privacy loss distribution that is computed here, or None if they do."""
+        """Return why this accountant cannot bound these releases, or None if it can."""
         if not releases:
             return "nothing was released"
         sampled, unsampled, others = split_gaussian(releases)
@@ -47,10 +46,10 @@ class PrivacyLossAccountant(Accountant):
         return None
 
     def epsilon(self, releases: Releases, delta: float) -> Bound:
-        """Return the bound of Gaussian releases; with sampling it takes up to some seconds for each noise.
+        """Return the bound of Gaussian releases; with sampling this takes up to several seconds for each noise.
 
         Raises:
-            InvalidParameter: There is nothing in `releases`, or noise other than Gaussian.
+            InvalidParameter: `releases` is empty, or contains noise other than Gaussian.
         """
         found = loss_epsilon(releases, delta=delta)
         grid = found.discretisation
@@ -62,7 +61,7 @@ class PrivacyLossAccountant(Accountant):
         )
 
     def quick_epsilon(self, releases: Releases, delta: float, *, points: int = QUICK_POINTS) -> float:
-        """Return a bound on a coarser grid: greater by some ten-thousandths, in hundredths of a second."""
+        """Return a bound on a coarser grid, which is a few ten-thousandths greater and takes hundredths of a second."""
         return loss_epsilon(releases, delta=delta, points=points).epsilon
 
     def takes_long(self, releases: Releases) -> bool:

@@ -1,4 +1,4 @@
-r"""Renyi divergences of single releases: for every event an upper bound at every order of one grid.
+r"""Renyi divergences of single releases: for every event, an upper bound at every order of one grid.
 
 Gaussian noise: RDP(a) = a / (2 z^2) for noise multiplier z, exactly (Mironov, arXiv 1702.07476v3, Corollary 3).
 
@@ -11,23 +11,24 @@ in each of d coordinates, and a change of the sum by at most D1 in L1 and D2 in 
                     a/2 ((D2/s)^2 + 2 tau D1/s + tau^2 d),
                     a/2 (D2/s + tau sqrt(d))^2 }.
 
-tau bounds how far the sum of the noises is from one discrete Gaussian of the same variance.
+Here tau bounds the distance between the sum of the noises and one discrete Gaussian of the same variance.
 
 Skellam noise of variance m in each coordinate: Agarwal, Kairouz, Liu, "The Skellam Mechanism for Differentially Private
 Federated Learning", arXiv 2110.04995v2, Corollary 3.6, for every integer a >= 2
 
     RDP(a) <= a D2^2 / (2 m) + min { ((2 a - 1) D2^2 + 6 D1) / (4 m^2),  3 D1 / (2 m) }.
 
-An integer vector has D1 <= min(sqrt(d) D2, D2^2), which is what is put for D1 in both.
+An integer vector has D1 <= min(sqrt(d) D2, D2^2), and this bound is used for D1 in both formulas.
 
-Poisson sampling: `dp.accounting.amplification` at integer orders, from the divergences of the release to those who take
-part. It asks for them in both directions. All three noises have symmetric laws, sums of symmetric ones included: x -> v
-- x exchanges the noise and the noise moved by v, so the two directions are equal, and each bound above holds for both.
-The expansion grows with every divergence, so that bounds from above, as tau makes them, give bounds from above.
-Sampling never adds to a divergence, which is the bound above the highest order that is computed.
+Poisson sampling: `dp.accounting.amplification` at integer orders, from the divergences of the release over the units
+that take part. It requires them in both directions. All three noises have symmetric laws, and so have sums of symmetric
+noises: x -> v - x exchanges the noise and the noise moved by v. So the two directions are equal, and each bound above
+holds for both. The expansion grows with every divergence, so upper bounds, such as those with tau, give upper bounds.
+Sampling never increases a divergence. Above the highest order that is computed, the divergence without sampling is the
+bound.
 
-Between integers a -> (a - 1) D_a is convex (it is the logarithm of E[r^(a-1)], which is convex by Hoelder's inequality;
-van Erven, Harremoes, arXiv 1206.2459), and 0 at a = 1, so that its chords bound it from above.
+Between integers, a -> (a - 1) D_a is convex (it is the logarithm of E[r^(a-1)], which is convex by Hoelder's
+inequality; van Erven, Harremoes, arXiv 1206.2459), and 0 at a = 1, so its chords bound it from above.
 """
 
 import functools
@@ -59,14 +60,15 @@ def _orders() -> tuple[float, ...]:
     return tuple(np.union1d(orders, np.arange(2.0, INTEGERS_FROM)).tolist())
 
 
-# Orders from 1.02 to a million, each 2% further from 1 than the one before: a best order that falls between two of them
-# costs less than a ten-thousandth of epsilon. Where chords have their ends, at integers, they are corners and best
-# orders: those below 64 are all here, and from there on no order is anything else.
+# Orders from 1.02 to a million, each 2% further from 1 than the one before. If the best order is between two of them,
+# the loss is less than a ten-thousandth of epsilon. Chords end at integers, so integers are corners and often best
+# orders: all integers below 64 are in the grid, and from 64 on all orders are integers.
 ORDERS: Final = _orders()
 _ORDERS: Final = np.array(ORDERS)
 
-# The orders that sampling is computed for, and the integers at the ends of their chords, without 1, where they are 0.
-# High orders are of use for a small epsilon, and their work grows with them: from 4096 on only every eighth is an end.
+# The orders for which sampling is computed, and the integers at the ends of their chords. The integer 1 is left out,
+# because the chords are 0 there. High orders help only for a small epsilon, and each needs more work than the one
+# before: from 4096 on, only every eighth order is an end.
 _AMPLIFIED: Final = int(np.searchsorted(_ORDERS, MAXIMUM_ORDER, side="right"))
 _DENSE: Final = int(np.searchsorted(_ORDERS, 4096.0, side="right"))
 _INTEGERS: Final = np.unique(
@@ -90,8 +92,8 @@ def renyi_divergences(event: PrivacyEvent) -> NDArray[np.float64]:
 
     Formal guarantees:
         If the release is what its event says (noise, sensitivity under the event's relation for one of its units),
-        entry k bounds D_a(with || without) and D_a(without || with) for a = `ORDERS[k]`, or the same for a unit's
-        contribution against zero, as the relation has it.
+        entry k bounds D_a(with || without) and D_a(without || with) for a = `ORDERS[k]`. Under zero-out, the same holds
+        for a unit's contribution against zero.
 
     Returns:
         Shape `(len(ORDERS),)`, float64, above 0, read-only.
@@ -108,7 +110,7 @@ def renyi_divergences(event: PrivacyEvent) -> NDArray[np.float64]:
 
 
 def subsampling_bound(event: PrivacyEvent) -> SubsamplingBound | None:
-    """Return which bound on subsampled divergences `renyi_divergences` uses for an event, or None without sampling."""
+    """Return the bound on subsampled divergences that `renyi_divergences` uses for an event, None without sampling."""
     _, rate, _ = decompose(event)
     if rate < 1:
         return SubsamplingBound.BINOMIAL_EXPANSION
@@ -117,9 +119,9 @@ def subsampling_bound(event: PrivacyEvent) -> SubsamplingBound | None:
 
 @functools.lru_cache(maxsize=1024)
 def inflation(local_sigma: float, contributors: int) -> float:
-    """Return tau, an upper bound on what the sum of `contributors` noises deviates from one discrete Gaussian.
+    """Return tau, a bound on the distance between the sum of `contributors` noises and one discrete Gaussian.
 
-    The terms fall with k; those after the first ten thousand are bounded by the next one.
+    At most the first ten thousand terms are summed. Each later term is bounded by the one that follows them.
     """
     exact = min(contributors - 1, EXACT_TAU_TERMS)
     k = np.arange(1.0, exact + 1.0)
@@ -140,7 +142,7 @@ def _sampled(event: PoissonSampledEvent) -> NDArray[np.float64]:
         known=KnownDivergences.BOTH_DIRECTIONS,
         orders=_INTEGERS.astype(np.int64),
     )
-    # A chord of (a - 1) D_a, which is 0 at 1, between any two integers bounds it from above.
+    # A chord between any two integers bounds (a - 1) D_a, which is 0 at 1, from above.
     orders = _ORDERS[:_AMPLIFIED]
     ends, heights = np.append(1.0, _INTEGERS), np.append(0.0, (_INTEGERS - 1) * sampled.divergences)
     chords = np.interp(orders, ends, heights) * (1 + 2.0**-50) / (orders - 1)
@@ -176,7 +178,7 @@ def _distributed_discrete_gaussian(
 
 def _skellam(event: SkellamEvent, integers: NDArray[np.float64]) -> NDArray[np.float64]:
     l1, squared_l2, variance = _l1_sensitivity(event), event.l2_sensitivity**2, event.variance
-    # Divided twice: the variance's square may be as small as 1e-60, beside which the numerator is not.
+    # The division is made twice, because the square of the variance may be as small as 1e-60.
     quadratic = ((2 * integers - 1) * squared_l2 + 6 * l1) / (4 * variance) / variance
     excess: NDArray[np.float64] = np.minimum(quadratic, 3 * l1 / (2 * variance))
     return integers * squared_l2 / (2 * variance) + excess
@@ -187,7 +189,10 @@ def _l1_sensitivity(event: DistributedDiscreteGaussianEvent | SkellamEvent) -> f
 
 
 def _chords(orders: NDArray[np.float64], lower: NDArray[np.float64], upper: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Bound D at `orders` by D at the next integers below (no matter what at 1) and above, on chords of (a-1) D_a."""
+    """Return bounds on D at `orders` by chords of (a-1) D_a, from D at the next integers below and above.
+
+    The value of D at 1 does not matter.
+    """
     below = np.floor(orders)
     part = orders - below
     return np.where(part == 0, lower, ((1 - part) * (below - 1) * lower + part * below * upper) / (orders - 1))

@@ -1,9 +1,8 @@
 """The accountant by Renyi DP: divergences add up, and their sum is converted to epsilon. It supports every release.
 
-`dp.accounting.renyi` bounds the divergences of each release, composition adds the curves (Mironov, arXiv 1702.07476v3,
-Proposition 1), also where later releases are chosen adaptively, and the conversion of the sum to epsilon is
-dp-accounting's: arXiv 2004.00010v4, Proposition 12, with epsilon = 0 where delta already covers the Kullback-Leibler
-divergence.
+`dp.accounting.renyi` bounds the divergences of each release. Composition adds the curves (Mironov, arXiv 1702.07476v3,
+Proposition 1), even if later releases are chosen adaptively. dp-accounting converts the sum to epsilon: arXiv
+2004.00010v4, Proposition 12, with epsilon = 0 if delta already covers the Kullback-Leibler divergence.
 """
 
 import math
@@ -27,11 +26,11 @@ class RenyiBound(Bound):
 
     Attributes:
         order: The Renyi order that gave `epsilon`.
-        order_at_edge: Whether `epsilon` is above 0 and that order is an end of the grid, or the last at which the
-            sampling of a release is accounted for, or above: orders outside could do better. The guarantee holds
-            nonetheless.
-        infinite_orders: How many orders of the grid had no finite bound.
-        subsampling: The bounds on sampled divergences that `epsilon` rests on, as texts; empty without sampling.
+        order_at_edge: Whether `epsilon` is above 0 and that order is an end of the grid, or is at or above the last
+            order at which the sampling of a release is accounted for. Orders outside could then give a smaller epsilon.
+            The guarantee holds nevertheless.
+        infinite_orders: The number of orders of the grid without a finite bound.
+        subsampling: The bounds on sampled divergences on which `epsilon` rests, as texts; empty without sampling.
     """
 
     order: float
@@ -51,7 +50,7 @@ class RenyiAccountant(Accountant):
         return None
 
     def epsilon(self, releases: Releases, delta: float) -> RenyiBound:
-        """Return the bound of any releases, also of none; takes milliseconds."""
+        """Return the bound of any releases, even of none, in milliseconds."""
         total = composed_divergences(releases)
         epsilon, order = renyi_epsilon(total, delta)
         bounds = {bound.value for event in releases if (bound := subsampling_bound(event)) is not None}
@@ -77,7 +76,7 @@ class RenyiAccountant(Accountant):
         )
 
     def composed(self, releases: Releases) -> Composition:
-        """Return the composition of releases, to which further ones are added without composing all anew."""
+        """Return the composition of releases, to which further releases can be added without composing all again."""
         return _Divergences(composed_divergences(releases))
 
 
@@ -102,7 +101,7 @@ def composed_divergences(releases: Mapping[PrivacyEvent, int]) -> NDArray[np.flo
     """Return the divergences of all releases together, at the orders of `dp.accounting.renyi.ORDERS`.
 
     Args:
-        releases: How often each took place.
+        releases: How often each release took place.
 
     Returns:
         Shape `(len(ORDERS),)`, float64.
@@ -116,10 +115,10 @@ def composed_divergences(releases: Mapping[PrivacyEvent, int]) -> NDArray[np.flo
 def renyi_epsilon(divergences: NDArray[np.float64], delta: float) -> tuple[float, float]:
     """Return the epsilon of composed divergences, and the Renyi order that gives it.
 
-    Source: arXiv 2004.00010v4, Proposition 12, as dp-accounting has it.
+    Source: arXiv 2004.00010v4, Proposition 12, as implemented by dp-accounting.
 
     Args:
-        divergences: At the orders of `dp.accounting.renyi.ORDERS`; shape `(len(ORDERS),)`, float64.
+        divergences: The divergences at the orders of `dp.accounting.renyi.ORDERS`; shape `(len(ORDERS),)`, float64.
         delta: Strictly between 0 and 1.
     """
     import dp_accounting.rdp
@@ -129,7 +128,7 @@ def renyi_epsilon(divergences: NDArray[np.float64], delta: float) -> tuple[float
 
 
 def _rounded_up(count: int) -> float:
-    """Return the least float64 that is not below `count`; numpy multiplies by no integer of 2**64 or more."""
+    """Return the least float64 that is not below `count`; numpy cannot multiply by an integer of 2**64 or more."""
     nearest = float(count)
     return nearest if nearest >= count else math.nextafter(nearest, math.inf)
 
@@ -137,12 +136,12 @@ def _rounded_up(count: int) -> float:
 def _orders(releases: Releases, order: float, *, at_edge: bool, infinite_orders: int) -> str:
     words = f"best {order:.4g}"
     if at_edge:
-        words += ", an end of the grid: orders beyond it could do better"
+        words += ", an end of the grid: an order beyond it could give a smaller epsilon"
     if infinite_orders:
         words += f"; {infinite_orders} orders of the grid without a finite bound"
     if any(isinstance(decompose(event)[2], SkellamEvent) for event in releases):
         words += (
-            "; the bound on Skellam noise is for integer orders, with chords between them: some of what it costs more "
-            "than continuous Gaussian noise is due to this bound, not to the noise"
+            "; the bound on Skellam noise is for integer orders, with chords between them. A part of its extra cost "
+            "over continuous Gaussian noise comes from this bound and not from the noise"
         )
     return words

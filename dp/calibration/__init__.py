@@ -1,1 +1,1 @@
-"""The least noise for a guarantee."""
+"""Calibration: the least noise for a guarantee."""

@@ -1,8 +1,8 @@
-"""The least noise for a target (epsilon, delta), by a search over the accountant itself.
+"""The least noise for a target (epsilon, delta), by a search that uses the accountant.
 
-What is returned was accounted, not extrapolated: `dp.accounting`, which the ledger asks too, found it within the
-target. The search starts from a formula, brackets, and goes on by Brent's method on logarithms, where epsilon against
-noise is nearly a straight line.
+The result was accounted and not extrapolated: `dp.accounting`, which the ledger uses too, found it within the target.
+The search starts from a formula, brackets the result, and continues by Brent's method on logarithms, in which epsilon
+is nearly a linear function of the noise.
 """
 
 import functools
@@ -31,25 +31,26 @@ Mechanism = TypeVar("Mechanism", bound=DistributedNoise[Any])
 RELATIVE_TOLERANCE: Final = 1e-5
 MINIMUM_NOISE_MULTIPLIER: Final = 1e-3
 
-# Of a release's privacy loss distribution while searching; epsilon comes out some 1e-4 of it too large, rarely 1e-2.
+# The points of a release's privacy loss distribution during the search. Epsilon is then too large by a part of about
+# 1e-4, rarely of 1e-2.
 _SEARCH_POINTS: Final = 40_000
-_FIRST_STEP: Final = 0.1  # of the logarithm of the noise; each further one is twice as long
-_FLOOR_TOLERANCE: Final = 1e-3  # by how much more than is needed a share may be where it is the least there is
-_CAP: Final = 50.0  # on the logarithm of spent over target, infinite where what is spent is 0 or infinite
+_FIRST_STEP: Final = 0.1  # The first step on the logarithm of the noise; each further step is twice as long.
+_FLOOR_TOLERANCE: Final = 1e-3  # The least noise share may be more than is needed by at most this part.
+_CAP: Final = 50.0  # The largest logarithm of spent over target, which is infinite if 0 or infinity is spent.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Parameter:
-    """The parameter of a mechanism that is searched.
+    """The parameter of a mechanism for which a search is made.
 
     Attributes:
-        name: In words.
-        unit: In words.
-        lowest: The least that a client can draw.
-        least: That in words.
-        highest: The most.
-        reference: Where the noise multiplier is asked for, to guess from.
-        power: Of the standard deviation that it is.
+        name: The parameter in words.
+        unit: The unit in words.
+        lowest: The least value that a client can draw noise for.
+        least: The least value in words.
+        highest: The greatest value.
+        reference: The value whose noise multiplier is computed, as a base for the first guess.
+        power: The power of the standard deviation that the parameter is.
     """
 
     name: str
@@ -61,7 +62,7 @@ class _Parameter:
     power: int
 
     def guess(self, noise_multiplier: float, *, at_reference: float) -> float:
-        """Return about the parameter of this noise multiplier, given that of the reference."""
+        """Return about the parameter of a noise multiplier, given the noise multiplier of the reference."""
         if self.power == 1:
             return noise_multiplier * (self.reference / at_reference)
         return (noise_multiplier / at_reference) ** self.power * self.reference
@@ -70,7 +71,7 @@ class _Parameter:
 _PARAMETERS: Final[Mapping[type[DistributedNoise[Any]], _Parameter]] = {
     DistributedDiscreteGaussian: _Parameter(
         name="local sigma",
-        unit="lattice units",
+        unit="steps of the integer grid",
         lowest=MINIMUM_LOCAL_SIGMA,
         least="2",
         highest=MAXIMUM_LOCAL_SIGMA,
@@ -79,7 +80,7 @@ _PARAMETERS: Final[Mapping[type[DistributedNoise[Any]], _Parameter]] = {
     ),
     DistributedSkellam: _Parameter(
         name="local variance",
-        unit="squared lattice units",
+        unit="squared steps of the integer grid",
         lowest=float(MINIMUM_VARIANCE),
         least="2**-30",
         highest=float(MAXIMUM_VARIANCE),
@@ -104,31 +105,31 @@ def calibrate_noise(
     """Return the distributed mechanism with the least noise that stays within a budget.
 
     Args:
-        mechanism: Its class, `DistributedDiscreteGaussian` or `DistributedSkellam`.
+        mechanism: The class of the mechanism, `DistributedDiscreteGaussian` or `DistributedSkellam`.
         epsilon: The budget for all releases together, above 0.
         delta: Strictly between 0 and 1.
-        releases: How many sums will be released, at least 1.
-        l2_sensitivity: The most, in L2 and lattice units, that one client's vector can be away from zero.
-        dimension: Number of coordinates.
-        minimum_contributors: The least number of honest and secret shares in every released sum: the protocol's
+        releases: The number of sums that will be released, at least 1.
+        l2_sensitivity: The largest L2 norm of one client's vector, in steps of the integer grid.
+        dimension: The number of coordinates.
+        minimum_contributors: The least number of honest and secret noise shares in every released sum: the protocol's
             threshold minus the clients that may collude.
-        relation: The neighbouring relation; under add-or-remove-one, at least `minimum_contributors` shares must be in
-            the sum whether the client is there or not.
-        sampling_rate: Probability of each client to take part in a release, drawn afresh, independently and in secret,
-            in (0, 1]; below 1 the relation must be add-or-remove-one.
+        relation: The neighbouring relation. Under add-or-remove-one, at least `minimum_contributors` noise shares must
+            be in the sum whether the client is present or not.
+        sampling_rate: The probability that a client takes part in a release, drawn afresh, independently and in secret,
+            in (0, 1]. Below 1 the relation must be add-or-remove-one.
 
     Formal guarantees:
-        `releases` sums, each with `minimum_contributors` shares or more, are (`epsilon`, `delta`)-differentially
-        private together, under `relation`, for one client. The parameter of a share (`local_sigma` or
-        `local_variance`) is within 1e-5 of the least that the accountant accepts, on the safe side.
+        `releases` sums, each with at least `minimum_contributors` noise shares, are together (`epsilon`,
+        `delta`)-differentially private, under `relation`, for one client. The parameter of a noise share (`local_sigma`
+        or `local_variance`) is within 1e-5 of the least that the accountant accepts, on the safe side.
 
     Raises:
-        InfeasibleTarget: A client's share would need a sigma above 2**40 lattice units, or a Skellam variance above
-            2**32 squared lattice units.
-        LatticeTooCoarse: Less noise is needed than `minimum_contributors` of the least shares are: those of sigma 2, or
-            of Skellam variance 2**-30. Multiply the values and `l2_sensitivity` by the error's `scale`, and divide the
-            sum by it.
-        IncompatibleEvent: There is sampling under another relation than add-or-remove-one.
+        InfeasibleTarget: A client's noise share would need a sigma above 2**40 steps of the integer grid, or a Skellam
+            variance above 2**32 squared steps.
+        LatticeTooCoarse: The least noise shares, of sigma 2 or of Skellam variance 2**-30, are together more noise than
+            the budget needs. Multiply the values and `l2_sensitivity` by the error's `scale`, and divide the sum by
+            it.
+        IncompatibleEvent: There is sampling, and the relation is not add-or-remove-one.
         InvalidParameter: An argument is out of range.
     """
     if mechanism not in _PARAMETERS:
@@ -177,19 +178,19 @@ def calibrate_gaussian(
     Args:
         epsilon: The budget for all releases together, above 0.
         delta: Strictly between 0 and 1.
-        releases: How many queries will be released, at least 1.
-        relation: The neighbouring relation that the sensitivity is measured under.
+        releases: The number of queries that will be released, at least 1.
+        relation: The neighbouring relation under which the sensitivity is measured.
         sampling_rate: As for `calibrate_noise`.
 
     Formal guarantees:
-        `releases` queries, each with Gaussian noise of this many times its L2 sensitivity under `relation`, are
-        (`epsilon`, `delta`)-differentially private together for one client. Within 1e-5 of the least that the
-        accountant accepts, on the safe side, or about 5e-4, rarely 3e-3, where there is sampling and privacy loss
-        distributions are used, and never below 0.001.
+        `releases` queries, each with Gaussian noise whose standard deviation is the returned multiple of its L2
+        sensitivity under `relation`, are together (`epsilon`, `delta`)-differentially private for one client. The
+        multiple is within 1e-5 of the least that the accountant accepts, on the safe side. If there is sampling and
+        privacy loss distributions are used, it is within about 5e-4, rarely 3e-3. It is never below 0.001.
 
     Raises:
         InfeasibleTarget: The noise multiplier needed is above 1e12.
-        IncompatibleEvent: There is sampling under another relation than add-or-remove-one.
+        IncompatibleEvent: There is sampling, and the relation is not add-or-remove-one.
         InvalidParameter: An argument is out of range.
     """
     target = ReleaseTarget(
@@ -211,7 +212,7 @@ def calibrate_gaussian(
     noise_multiplier = least_noise(
         spent, epsilon=target.epsilon, lowest=MINIMUM_NOISE_MULTIPLIER, highest=enough, start=enough
     )
-    # The ledger's grid is finer, which has always meant a little less.
+    # The grid of the guarantee is finer. In every case seen so far its epsilon was slightly less.
     step = RELATIVE_TOLERANCE
     while not is_within(
         releases_of(noise_multiplier), epsilon=target.epsilon, delta=target.delta, relation=target.relation
@@ -221,14 +222,14 @@ def calibrate_gaussian(
 
 
 def renyi_noise_multiplier(target: ReleaseTarget) -> float:
-    """Return the least noise multiplier of the continuous Gaussian by Renyi DP alone, as lattice noise is accounted.
+    """Return the least noise multiplier of the continuous Gaussian by Renyi DP alone, the accountant of integer noise.
 
     Formal guarantees:
-        As for `calibrate_gaussian`, whose other accountants often find less enough.
+        As for `calibrate_gaussian`, whose other accountants often find that less noise is enough.
 
     Raises:
-        InfeasibleTarget: It is above 1e12.
-        IncompatibleEvent: There is sampling under another relation than add-or-remove-one.
+        InfeasibleTarget: The noise multiplier needed is above 1e12.
+        IncompatibleEvent: There is sampling, and the relation is not add-or-remove-one.
     """
     noise_multiplier = least_noise(
         target.renyi_spent,
@@ -239,8 +240,8 @@ def renyi_noise_multiplier(target: ReleaseTarget) -> float:
     )
     if math.isinf(noise_multiplier):
         raise InfeasibleTarget(
-            f"{target} needs a noise multiplier above {MAXIMUM_NOISE_MULTIPLIER:.6g}; fewer releases or a larger "
-            "epsilon would do"
+            f"{target} needs a noise multiplier above {MAXIMUM_NOISE_MULTIPLIER:.6g}. Make fewer releases, or use a "
+            "larger epsilon, which weakens the guarantee."
         )
     return noise_multiplier
 
@@ -248,17 +249,17 @@ def renyi_noise_multiplier(target: ReleaseTarget) -> float:
 def least_noise(
     spent: Callable[[float], float], *, epsilon: float, lowest: float, highest: float, start: float
 ) -> float:
-    """Return the least noise in `[lowest, highest]` that stays within a target, or infinity where none does.
+    """Return the least noise in `[lowest, highest]` that stays within a target, or infinity if none does.
 
     Args:
-        spent: Epsilon at a noise, at least 0, possibly infinite; must not grow with it.
+        spent: A function from a noise to its epsilon, at least 0, possibly infinite; it must not grow with the noise.
         epsilon: The target, above 0.
-        lowest: Above 0.
-        highest: At least `lowest`.
-        start: Where to look first, above 0.
+        lowest: The least noise, above 0.
+        highest: The greatest noise, at least `lowest`.
+        start: The first guess, above 0.
 
     Returns:
-        A noise that `spent` was asked about and found within `epsilon`, at most 1e-5 of it above the least.
+        A noise for which `spent` returned at most `epsilon`, and which is above the least by at most a part of 1e-5.
     """
     import scipy.optimize
 
@@ -290,15 +291,15 @@ def least_noise(
 
 
 def _check_floor(target: ReleaseTarget, thinnest: Callable[[float], DistributedNoise[Any]], least: str) -> None:
-    """Refuse a lattice on which the thinnest shares are more noise than the target needs.
+    """Refuse an integer grid on which the least noise shares are more noise than the target needs.
 
     Args:
-        target: The guarantee, which the thinnest shares keep.
-        thinnest: The mechanism with the thinnest shares, where values and sensitivity are multiplied by a scale.
-        least: How thin these are, in words.
+        target: The guarantee, which the least noise shares satisfy.
+        thinnest: A function from a scale of values and sensitivity to the mechanism with the least noise shares.
+        least: The least noise share in words.
 
     Raises:
-        LatticeTooCoarse: They are.
+        LatticeTooCoarse: The least noise shares are more noise than the target needs.
     """
 
     def keeps(scale: float) -> bool:
@@ -314,8 +315,8 @@ def _check_floor(target: ReleaseTarget, thinnest: Callable[[float], DistributedN
         low, high = (middle, high) if keeps(middle) else (low, middle)
     found = thinnest(1)
     raise LatticeTooCoarse(
-        f"l2_sensitivity: expected at least {found.l2_sensitivity * high:.6g} lattice units for {target} with "
-        f"{found.minimum_contributors} contributors, found {found.l2_sensitivity:.6g}, where the least noise that a "
+        f"l2_sensitivity: expected at least {found.l2_sensitivity * high:.6g} steps of the integer grid for {target} "
+        f"with {found.minimum_contributors} contributors, found {found.l2_sensitivity:.6g}. The least noise that a "
         f"client can add ({least}) is up to {high} times what is needed. Multiply the values and l2_sensitivity by "
         f"{high} or more before they are summed, and divide the sum by it.",
         scale=high,
@@ -325,6 +326,7 @@ def _check_floor(target: ReleaseTarget, thinnest: Callable[[float], DistributedN
 def _infeasible(target: ReleaseTarget, needed: str, strongest: DistributedNoise[Any]) -> InfeasibleTarget:
     return InfeasibleTarget(
         f"{target} needs a {needed} at an L2 sensitivity of {strongest.l2_sensitivity} with "
-        f"{strongest.minimum_contributors} contributors (which reaches epsilon {target.spent(strongest.event):.4g}); a "
-        "coarser lattice (smaller L2 sensitivity), fewer releases, more contributors or a larger epsilon would do"
+        f"{strongest.minimum_contributors} contributors (which reaches epsilon {target.spent(strongest.event):.4g}). "
+        "Use a coarser integer grid (a smaller L2 sensitivity), fewer releases or more contributors, or a larger "
+        "epsilon, which weakens the guarantee."
     )

@@ -1,18 +1,18 @@
-"""The noise that a modulus of b bits allows: how fine the lattice of a secure sum can be, and what that costs.
+"""The noise that a modulus of b bits allows: how fine the integer grid of a secure sum can be, and the cost of that.
 
-Every client's vector of L2 norm at most c is rotated, divided by the granularity g, rounded at random to integers and
-noised, and the sum of n of them is known modulo 2^b. Source: Kairouz, Liu, Steinke, arXiv 2102.06387v4: Theorem 1 for
-the norm after rounding, which is D(g) instead of c, and sections 4.2 and 4.4 with equation 61 for the choice of g, by
-which k standard deviations of a coordinate of the sum fit on either side of zero, rotated by one transform over all d,
+Every client's vector of L2 norm at most c is rotated, divided by the granularity g and rounded at random to integers.
+Then noise is added, and the sum of n such vectors is known modulo 2^b. Source: Kairouz, Liu, Steinke, arXiv
+2102.06387v4. Theorem 1 gives the norm after rounding, which is D(g) instead of c. Sections 4.2 and 4.4 with equation 61
+give the choice of g, by which k standard deviations of a coordinate of the sum fit on either side of zero. For a
+rotation by one transform over all coordinates,
 
     2^b g >= 2 k sqrt(c^2 n^2 / d + n g^2 / 4 + s^2),
 
 with d coordinates and s the deviation of all the noise, in the update's units. The noise that is relied on must follow
-the norm: its deviation is z D(g) for a noise multiplier z that the accountant finds for the lattice of this g. What is
-planned is the least g that fits; where even its shares of noise are thinner than the mechanism allows, the modulus is
-too small.
+the norm: its deviation is z D(g) for a noise multiplier z that the accountant finds for the grid of this g. The plan
+uses the least g that fits. If even its noise shares are smaller than the mechanism allows, the modulus is too small.
 
-What k deviations are worth as a probability is in `dp.calibration.wrapping`.
+`dp.calibration.wrapping` gives the probability that belongs to k deviations.
 """
 
 import functools
@@ -39,9 +39,12 @@ from dp.noise.skellam import MAXIMUM_VARIANCE, MINIMUM_VARIANCE
 MINIMUM_DEVIATIONS: Final = 1.0
 MAXIMUM_DEVIATIONS: Final = 1000.0
 
-_COARSEST: Final = 2.0  # granularity times sqrt(dimension) over the clip: rounding adds as much norm as there is
-_COARSER: Final = 1e-3  # by how much more noise a lattice is sought for where its shares were too wide
-_SLACK: Final = 1e-9  # on the deviations, far above rounding errors
+# The granularity times sqrt(dimension) over the clip at which rounding adds as much norm as the clip.
+_COARSEST: Final = 2.0
+_COARSER: Final = (
+    1e-3  # The part of noise that is added before a coarser grid is sought, if noise shares were too large.
+)
+_SLACK: Final = 1e-9  # A margin on the deviations, far above rounding errors.
 _HALVINGS: Final = 100
 
 
@@ -53,19 +56,22 @@ _LOCAL_SIGMAS: Final = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModularPlan:
-    """A lattice and its noise that fit a modulus and a budget; made by `plan_modulus`.
+    """An integer grid and its noise that fit a modulus and a budget; made by `plan_modulus`.
+
+    Attributes without another unit are in the unit of the updates.
 
     Attributes:
-        bits: Of the modulus.
-        clip_l2: The most, in L2, that a client's update has, in the update's units, as are all that name no other.
+        bits: The bits of the modulus.
+        clip_l2: The largest L2 norm of a client's update.
         target: The budget, the number of releases, the sampling rate and the neighbouring relation.
-        deviations: How many standard deviations of a coordinate of the sum fit on either side of zero, at the least.
-        granularity: What one step of the lattice stands for.
-        mechanism: The noise, in steps: every client's share, the contributors, the L2 sensitivity after rounding and
-            the dimension.
-        noise_std: Standard deviation of the noise in each coordinate of the sum, of the shares that are relied on.
-        spent: Epsilon of all releases.
-        wrap_probability: Bound on the probability that a given coordinate of one sum wraps around, where updates are
+        deviations: The least number of standard deviations of a coordinate of the sum on either side of zero.
+        granularity: The size of one step of the integer grid.
+        mechanism: The noise, in steps: every client's noise share, the contributors, the L2 sensitivity after rounding
+            and the dimension.
+        noise_std: Standard deviation of the noise in each coordinate of the sum, from the noise shares that are relied
+            on.
+        spent: The epsilon of all releases.
+        wrap_probability: A bound on the probability that a given coordinate of one sum wraps around, if updates are
             rotated by one transform over all coordinates; 0 below 1e-300.
     """
 
@@ -86,28 +92,28 @@ class ModularPlan:
 
     @property
     def local_sigma(self) -> float:
-        """Standard deviation of one client's share of the noise, in steps, to within rounding."""
+        """Standard deviation of one client's noise share, in steps, to within rounding."""
         return self.mechanism.central_sigma / math.sqrt(self.mechanism.minimum_contributors)
 
     @property
     def gaussian_std(self) -> float:
-        """The least standard deviation of continuous Gaussian noise for the same target, by the accountant of it.
+        """The least standard deviation of continuous Gaussian noise for the same target, by its own accountant.
 
-        That is exact without sampling. There is no modulus then, and nothing is rounded.
+        Without sampling, this is exact. Continuous noise has no modulus, and nothing is rounded.
         """
         return _gaussian_multiplier(self.target) * self.clip_l2
 
     @property
     def noise_ratio(self) -> float:
-        """`noise_std` over `gaussian_std`: what modulus, rounding and distributing cost.
+        """`noise_std` over `gaussian_std`: the cost of modulus, rounding and distribution.
 
-        The accountant is part of that: noise on a lattice is accounted by Renyi DP, which is not exact.
+        The accountant is part of that cost: integer noise is accounted by Renyi DP, which is not exact.
         """
         return self.noise_std / self.gaussian_std
 
     @property
     def any_wrap_probability(self) -> float:
-        """Bound on the probability that any coordinate of one sum wraps around, by a union bound; 1 says nothing."""
+        """A union bound on the probability that any coordinate of one sum wraps around; a bound of 1 says nothing."""
         return min(1.0, self.mechanism.dimension * self.wrap_probability)
 
 
@@ -126,34 +132,35 @@ def plan_modulus(
     relation: NeighbouringRelation = NeighbouringRelation.ADD_OR_REMOVE_ONE,
     relied_on: int | None = None,
 ) -> ModularPlan:
-    """Return the finest lattice that a modulus has room for, with the least noise that stays within a budget.
+    """Return the finest integer grid that a modulus has room for, with the least noise that stays within a budget.
 
     Args:
-        bits: Of the modulus, 2 to 62.
-        clip_l2: The most, in L2, that a client's update has, in the update's units; 1e-30 to 1e30.
-        clients: How many may be in a sum, each with its share of the noise; 1 to 2**53.
-        dimension: Number of coordinates that are summed, padding included.
-        releases: How many sums will be released, at least 1.
-        sampling_rate: Probability of each client to take part in a release, drawn afresh, independently and in secret,
+        bits: The bits of the modulus, 2 to 62.
+        clip_l2: The largest L2 norm of a client's update, in the update's units; 1e-30 to 1e30.
+        clients: The most clients in a sum, each with its noise share; 1 to 2**53.
+        dimension: The number of coordinates that are summed, padding included.
+        releases: The number of sums that will be released, at least 1.
+        sampling_rate: The probability that a client takes part in a release, drawn afresh, independently and in secret,
             in (0, 1].
         epsilon: The budget for all releases together, above 0.
         delta: Strictly between 0 and 1.
-        deviations: How many standard deviations of a coordinate of the sum must fit on either side of zero; 1 to 1000.
-        noise: Which integer noise.
-        relation: The neighbouring relation; zero-out only without sampling.
-        relied_on: The least number of shares of noise that count in a sum; `clients` where it is not given.
+        deviations: The number of standard deviations of a coordinate of the sum that must fit on either side of zero; 1
+            to 1000.
+        noise: The distribution of the integer noise.
+        relation: The neighbouring relation; zero-out is possible only without sampling.
+        relied_on: The least number of noise shares that count in a sum; `clients` by default.
 
     Formal guarantees:
-        `releases` sums of integer vectors of L2 norm at most `mechanism.l2_sensitivity`, with `relied_on` shares of
-        noise or more in each, are (`epsilon`, `delta`)-differentially private together, under `relation`, for one
-        client, whatever wraps around. Under add-or-remove-one so many shares must be in every sum whether a given
-        client is there or not, and with sampling also whoever else is: sampled clients that bring their own shares do
-        not give that (`docs/subsampling.md`).
+        `releases` sums of integer vectors of L2 norm at most `mechanism.l2_sensitivity`, with at least `relied_on`
+        noise shares in each, are together (`epsilon`, `delta`)-differentially private, under `relation`, for one
+        client, whatever wraps around. Under add-or-remove-one, at least `relied_on` noise shares must be in every sum
+        whether a given client is present or not. With sampling, this must hold whichever other clients are present.
+        Sampled clients that bring their own noise shares do not satisfy this (`docs/subsampling.md`).
 
     Raises:
-        InfeasibleTarget: The modulus has no room; the error names the bits that would do. Or no noise in the
+        InfeasibleTarget: The modulus has no room, and the error names the bits that are enough. Or no noise in the
             mechanism's range reaches the target.
-        IncompatibleEvent: There is sampling under another relation than add-or-remove-one.
+        IncompatibleEvent: There is sampling, and the relation is not add-or-remove-one.
         InvalidParameter: An argument is out of range.
     """
     target = ReleaseTarget(
@@ -178,13 +185,16 @@ def plan_modulus(
         target=target,
     )
     if planner.relied_on > planner.clients:
-        raise InvalidParameter(f"relied_on: expected at most {planner.clients}, the clients, found {relied_on}")
+        raise InvalidParameter(
+            f"relied_on: expected at most {planner.clients}, the number of clients, found {relied_on}. Lower relied_on."
+        )
     asked = integer_at_least("bits", bits, 2, maximum=MAXIMUM_MODULUS_BITS)
     multiplier = renyi_noise_multiplier(target)
     if not planner.has_shares(planner.coarsest, multiplier):
         raise InfeasibleTarget(
-            f"{target} needs shares of noise above {_LOCAL_SIGMAS[planner.noise][1]:.6g} steps with {clients} clients, "
-            "even on the coarsest lattice of use; more clients, fewer releases or a larger epsilon would do"
+            f"{target} needs noise shares above {_LOCAL_SIGMAS[planner.noise][1]:.6g} steps with {clients} clients, "
+            "even on the coarsest useful integer grid. Use more clients or fewer releases, or a larger epsilon, which "
+            "weakens the guarantee."
         )
     for enough in range(asked, MAXIMUM_MODULUS_BITS + 1):
         plan = planner.plan(enough, multiplier)
@@ -192,15 +202,15 @@ def plan_modulus(
             return plan
         if plan is not None:
             raise InfeasibleTarget(
-                f"a modulus of {asked} bits has no room for {least_deviations:g} deviations of the sum of {clients} "
-                f"clients and its noise in {dimension} coordinates for {target}, on a lattice whose rounding adds no "
-                "more norm than the clip, and which is fine enough for shares of so little noise; "
-                f"{enough} bits would do"
+                f"bits: expected at least {enough}, found {asked}. A modulus of {asked} bits has no room for "
+                f"{least_deviations:g} deviations of the sum of {clients} clients and its noise in {dimension} "
+                f"coordinates for {target}, on an integer grid whose rounding adds no more norm than the clip and "
+                f"which is fine enough for such small noise shares. Use {enough} bits."
             )
     raise InfeasibleTarget(
         f"no modulus of at most {MAXIMUM_MODULUS_BITS} bits has room for {least_deviations:g} deviations of the sum of "
-        f"{clients} clients and its noise in {dimension} coordinates for {target}; fewer clients or deviations or a "
-        "larger epsilon would do"
+        f"{clients} clients and its noise in {dimension} coordinates for {target}. Use fewer clients or deviations, or "
+        "a larger epsilon, which weakens the guarantee."
     )
 
 
@@ -218,7 +228,7 @@ def _gaussian_multiplier(target: ReleaseTarget) -> float:
 def rounded_norm(norm: float, dimension: int) -> float:
     """Return the bound on an integer vector's L2 norm after rounding a vector of at most `norm`, in steps.
 
-    Rounding at random and again until the norm is within the bound, which each attempt is with probability at least
+    The vector is rounded at random until the norm is within the bound. Each attempt succeeds with probability at least
     1 - beta for beta = exp(-1/2). Source: arXiv 2102.06387v4, Theorem 1, where sqrt(2 log(1/beta)) = 1.
     """
     root = math.sqrt(dimension)
@@ -227,7 +237,7 @@ def rounded_norm(norm: float, dimension: int) -> float:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Planner:
-    """What is given; the letters of the module's docstring."""
+    """The given values; the module's docstring defines the letters."""
 
     clip_l2: float
     clients: int
@@ -245,7 +255,7 @@ class _Planner:
         return rounded_norm(self.clip_l2 / granularity, self.dimension)
 
     def noise_std(self, granularity: float, multiplier: float) -> float:
-        """The deviation of the noise that is relied on, in the update's units; s is that of all clients' shares."""
+        """Return the deviation of the noise that is relied on, in the update's units; s is that of all noise shares."""
         return multiplier * self.sensitivity(granularity) * granularity
 
     def has_room(self, bits: int, granularity: float, noise_std: float) -> bool:
@@ -255,7 +265,7 @@ class _Planner:
         return math.ldexp(granularity, bits) >= 2 * self.deviations * spread
 
     def is_fine(self, granularity: float, multiplier: float) -> bool:
-        """Whether the shares of noise that it takes are not thinner than shares can be."""
+        """Return whether the noise shares of this grid are not smaller than the mechanism allows."""
         least = _LOCAL_SIGMAS[self.noise][0] * math.sqrt(self.relied_on)
         return multiplier * self.sensitivity(granularity) >= least
 
@@ -264,10 +274,10 @@ class _Planner:
         return multiplier * (1 + 4 * RELATIVE_TOLERANCE) * self.sensitivity(granularity) <= most
 
     def plan(self, bits: int, continuous_multiplier: float) -> ModularPlan | None:
-        """The plan for one modulus, or None where it has no room.
+        """Return the plan for one modulus, or None if the modulus has no room.
 
-        The noise for a lattice may be a little above the continuous one, and the lattice for more noise is coarser:
-        the multiplier grows until the noise found is no more than the lattice was chosen for.
+        The noise for a grid may be slightly above continuous noise, and more noise needs a coarser grid. So the
+        multiplier grows until the noise found is no more than that for which the grid was chosen.
         """
         multiplier = continuous_multiplier * (1 + 2 * RELATIVE_TOLERANCE)
         while (granularity := self._finest(bits, multiplier)) is not None:
@@ -278,7 +288,7 @@ class _Planner:
             except LatticeTooCoarse:
                 return None
             except InfeasibleTarget:
-                # The shares that this lattice needs are wider than was taken for granted, and cannot be drawn.
+                # The noise shares for this grid are larger than was assumed, and cannot be drawn.
                 multiplier *= 1 + _COARSER
                 continue
             noise_std = mechanism.central_sigma * granularity
@@ -302,7 +312,7 @@ class _Planner:
         return None
 
     def _finest(self, bits: int, multiplier: float) -> float | None:
-        """The least granularity with room for k deviations and a little more, and with shares that can be drawn."""
+        """Return the least granularity with room for k deviations and a margin, and noise shares that can be drawn."""
 
         def fits(granularity: float) -> bool:
             noise_std = (1 + _SLACK) * self.noise_std(granularity, multiplier)

@@ -1,4 +1,4 @@
-"""What a number of equal releases may spend together, and what they do spend."""
+"""The budget of a number of equal releases together, and the epsilon that they spend."""
 
 import math
 from dataclasses import dataclass
@@ -20,19 +20,19 @@ from dp.events import (
 MAXIMUM_NOISE_MULTIPLIER: Final = 1e12
 _FINITE: Final = 1e300
 
-_UNIT: Final = 2.0**20  # lattice units that a sensitivity of 1 is, where noise is accounted like continuous noise
+_UNIT: Final = 2.0**20  # The steps of a sensitivity of 1, if continuous noise is accounted like integer noise.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReleaseTarget:
-    """What a number of equal releases may spend together.
+    """The budget of a number of equal releases together.
 
     Attributes:
         epsilon: Above 0.
         delta: Strictly between 0 and 1.
-        releases: How many, 1 to 2**53.
-        relation: The neighbouring relation that it is stated for.
-        sampling_rate: Probability of each client to take part in a release, drawn afresh, independently and in secret,
+        releases: The number of releases, 1 to 2**53.
+        relation: The neighbouring relation of the guarantee.
+        sampling_rate: The probability that a client takes part in a release, drawn afresh, independently and in secret,
             in (0, 1].
 
     Raises:
@@ -55,10 +55,10 @@ class ReleaseTarget:
             raise InvalidParameter(f"sampling_rate: expected a probability in (0, 1], found {self.sampling_rate}")
 
     def event(self, event: NoisyEvent) -> PrivacyEvent:
-        """Return a release under this relation, to clients sampled at this rate.
+        """Return the event of a release under this relation, over clients sampled at this rate.
 
         Raises:
-            IncompatibleEvent: There is sampling under another relation than add-or-remove-one.
+            IncompatibleEvent: There is sampling, and the relation is not add-or-remove-one.
         """
         unsampled = msgspec.structs.replace(event, relation=self.relation)
         if self.sampling_rate == 1:
@@ -66,14 +66,14 @@ class ReleaseTarget:
         return PoissonSampledEvent(sampling_rate=self.sampling_rate, event=unsampled)
 
     def spent(self, event: NoisyEvent) -> float:
-        """Return the epsilon of all releases, each being `event`."""
+        """Return the epsilon of all releases if each of them is `event`."""
         return guarantee({self.event(event): self.releases}, delta=self.delta, relation=self.relation).epsilon
 
     def renyi_spent(self, noise_multiplier: float) -> float:
-        """Return the epsilon of all releases, each with Gaussian noise, by the accountant of lattice noise, Renyi DP.
+        """Return the epsilon of all releases with Gaussian noise by Renyi DP, the accountant of integer noise.
 
-        One discrete Gaussian has tau = 0 (see `dp.accounting.renyi`), and with it the continuous one's divergence at
-        every order.
+        A single discrete Gaussian has tau = 0 (see `dp.accounting.renyi`), and therefore the divergence of the
+        continuous Gaussian at every order.
         """
         event = DistributedDiscreteGaussianEvent(
             local_sigma=noise_multiplier * _UNIT, contributors=1, l2_sensitivity=_UNIT, dimension=1
@@ -82,7 +82,7 @@ class ReleaseTarget:
 
     @property
     def noise_multiplier(self) -> float:
-        """Of Gaussian noise that spends about this much; a guess to start from, with nothing proven about it.
+        """The noise multiplier of Gaussian noise that spends about this budget: a first guess without a proof.
 
         Without sampling each release is r-zCDP for r = 1 / (2 z^2), and all are (R + 2 sqrt(R log(1/delta)), delta)-DP
         for R = releases * r (Bun, Steinke, arXiv 1605.02065, Proposition 1.3). Sampling at rate q multiplies the

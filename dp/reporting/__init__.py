@@ -1,1 +1,1 @@
-"""The parts of a budget report: what is said, what it is worked out from, and its forms as text, JSON and HTML."""
+"""The parts of a budget report: its content, the computation of it, and its forms as text, JSON and HTML."""

@@ -1,4 +1,4 @@
-"""What a report is about, and who says so: the ledger, or the person who asked for the report."""
+"""The names in a report, and who gave them: the ledger, or the person who asked for the report."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -17,9 +17,10 @@ class About:
     """The names of a report.
 
     Attributes:
-        recorded: What the ledger says.
-        run: Of the run, where the ledger does not say and it was given for the report.
-        organisation: Likewise, who is responsible.
+        recorded: The names that the ledger records.
+        run: The name of the run, if the ledger does not record it and it was given for the report.
+        organisation: The name of the responsible organisation, if the ledger does not record it and it was given for
+            the report.
 
     Raises:
         InvalidParameter: A name was given that the ledger records, or that is not 1 to 200 printable characters.
@@ -43,7 +44,7 @@ class About:
 
     @property
     def names(self) -> tuple[tuple[str, str, str], ...]:
-        """Each heading with its name and whose word that is."""
+        """Each heading with its name and who gave it."""
         rows = (
             ("Run", self.recorded.run, self.run),
             ("Data set", self.recorded.data, None),

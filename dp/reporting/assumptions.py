@@ -1,4 +1,4 @@
-"""What a guarantee rests on: conditions that this software found false, that it verified, and that are declared.
+"""The conditions of a guarantee: those that this software found false, those that it verified, and declared ones.
 
 Source: the last items of the checklist of Ponomareva et al., "How to DP-fy ML", arXiv 2303.00654, section 5.3.
 """
@@ -22,17 +22,17 @@ class State(enum.StrEnum):
     """This software checked it and found it true."""
 
     DECLARED = "declared"
-    """Nobody but whoever ran the releases vouches for it."""
+    """Only the operator of the releases vouches for it; this software did not check it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Assumption:
-    """One thing that a guarantee rests on.
+    """One condition of a guarantee.
 
     Attributes:
-        text: What is assumed or, where it failed, what was found instead.
+        text: What is assumed or, if it failed, what was found instead.
         state: Whether this package checked it, and found it true or false.
-        how: By what it was checked, or who would have to.
+        how: How it was checked, or who can check it.
     """
 
     text: str
@@ -41,12 +41,12 @@ class Assumption:
 
     @property
     def verified(self) -> bool:
-        """Whether it was checked and found true."""
+        """Whether the condition was checked and found true."""
         return self.state is State.VERIFIED
 
     @property
     def in_words(self) -> str:
-        """Text and reason together, as sentences where it failed."""
+        """Text and reason together; as sentences if the condition failed."""
         return f"{self.text} {self.how}" if self.state is State.FAILED else f"{self.text} ({self.how})"
 
 
@@ -59,15 +59,15 @@ def assumptions(
     supported: bool,
     hidden: bool,
 ) -> tuple[Assumption, ...]:
-    """Return what the guarantee of these releases rests on: what failed, then what was verified, then what is declared.
+    """Return the conditions of the guarantee of these releases: the failed, then the verified, then the declared ones.
 
     Args:
-        events: Of the releases.
-        trusted: Who added the noise of each, None where that is not known.
+        events: The event of each release.
+        trusted: Who added the noise of each release, None if that is not known.
         relation: The neighbouring relation.
-        within: Whether all releases together, accounted anew, are within the budget.
+        within: Whether all releases together, accounted again, are within the budget.
         supported: Whether no realised release may cost more than the reserved one.
-        hidden: Whether no release says that the server saw single vectors, each with a mere share of the noise.
+        hidden: Whether no release says that the server saw single vectors, each with only one noise share.
     """
     found, by = tuple(events), frozenset(trusted)
     kinds = tuple(single(event) for event in found)
@@ -94,11 +94,11 @@ def ordered(found: Iterable[Assumption]) -> tuple[Assumption, ...]:
 
 
 def refuted(found: Iterable[Assumption], reasons: Mapping[str, str]) -> tuple[Assumption, ...]:
-    """Return conditions of which some failed, since whoever asks knows more than the ledger.
+    """Return conditions with some of them marked as failed, because the caller knows more than the ledger.
 
     Args:
         found: The conditions of a report.
-        reasons: For the `text` of each condition that failed, what was found instead, in sentences.
+        reasons: What was found instead, in sentences, by the `text` of each condition that failed.
     """
     return ordered(
         replace(
@@ -113,10 +113,10 @@ def refuted(found: Iterable[Assumption], reasons: Mapping[str, str]) -> tuple[As
     )
 
 
-NOTHING_ELSE: Final = "Nothing derived from the data is released but what this ledger lists."
+NOTHING_ELSE: Final = "Nothing that is derived from the data is released, except what this ledger lists."
 ONLY_LEDGER: Final = "This is the latest copy of the only ledger for these data."
 _WITHIN: Final = Assumption(
-    text="The releases listed stay within the budget, those that were never committed included.",
+    text="The listed releases stay within the budget, including those that were never committed.",
     state=State.VERIFIED,
     how="accounted anew for this report; the ledger does so before each release, and its chain of records is whole",
 )
@@ -126,7 +126,7 @@ _BEYOND: Final = Assumption(
     how="This report recomputed their cost and found it above the budget.",
 )
 _SUPPORTED: Final = Assumption(
-    text="No release recorded had fewer contributors, or less noise, than was reserved.",
+    text="No recorded release had fewer contributors or less noise than was reserved.",
     state=State.VERIFIED,
     how="the ledger refuses such a record, and it was checked for this report; that records are true is declared",
 )
@@ -142,7 +142,7 @@ _DELTA: Final = Assumption(
     how="checked when the ledger is made and read; the size of the population is declared",
 )
 _HIDDEN: Final = Assumption(
-    text="Vectors are summed by a protocol that hides each of them from the server, as far as that protocol trusts it.",
+    text="The summing protocol hides each vector from the server, if the server behaves as that protocol assumes.",
     state=State.DECLARED,
     how="see the threat model of the protocol that was used",
 )
@@ -153,29 +153,30 @@ _NOT_HIDDEN: Final = Assumption(
     "server. It holds against those who see no more than the releases.",
 )
 _HONEST: Final = Assumption(
-    text="Clients that contribute are honest about their noise: each adds its whole share and reveals it to "
-    "nobody, but as many as were planned to collude.",
+    text="Every contributor, except at most the planned number of colluding clients, adds its full noise share and "
+    "keeps it secret.",
     state=State.DECLARED,
     how="no party can check another's noise in a secure sum",
 )
 _CENTRAL: Final = (
     Assumption(
-        text="Whoever sums sees the exact sum, adds the whole noise to it, and reveals neither.",
+        text="The summing party sees the exact sum, adds all of the noise to it, and reveals neither the exact sum nor "
+        "the noise.",
         state=State.DECLARED,
         how="not checked here; only an audit of the summing party can check it",
     ),
 )
 _UNKNOWN: Final = (
     Assumption(
-        text="Whoever adds the noise adds the whole of it and reveals it to nobody; where that is the summing party, "
-        "it is trusted with the exact sum.",
+        text="The party that adds the noise adds all of it and reveals it to nobody. If that is the summing party, it "
+        "is trusted with the exact sum.",
         state=State.DECLARED,
         how="the releases do not say who adds the noise",
     ),
 )
 _CONTINUOUS: Final = (
     Assumption(
-        text="Gaussian noise is taken for real-valued; what its floating-point form leaks is not covered.",
+        text="The Gaussian noise is assumed to be real-valued; what its floating-point form leaks is not covered.",
         state=State.DECLARED,
         how="the accounting is of the real-valued mechanism",
     ),
@@ -183,15 +184,15 @@ _CONTINUOUS: Final = (
 _SAMPLED: Final = {
     PrivacyUnit.CLIENT: Assumption(
         text="Each unit takes part with the stated probability, drawn afresh and independently, and nobody who sees "
-        "the releases learns who took part. The server of a secure sum does learn it of clients: against it, the "
-        "figure without amplification holds.",
+        "the releases learns who took part. The server of a secure sum does learn which clients took part: only the "
+        "figure without amplification holds against it.",
         state=State.DECLARED,
         how="not checked here; only an audit of how participants were drawn, and of who saw the draw, can check it",
     ),
     PrivacyUnit.EXAMPLE: Assumption(
         text="Each client draws its own minibatches: every example with the stated probability, afresh and "
-        "independently in each step. Which examples were drawn never leaves the client, so that the server does not "
-        "see it.",
+        "independently in each step. The client never reveals which examples were drawn, so the server does not see "
+        "it.",
         state=State.DECLARED,
         how="not checked here; only an audit of the clients' training can check it",
     ),
@@ -203,20 +204,20 @@ _PARTICIPATION: Final = {
         how="part of the relation",
     ),
     NeighbouringRelation.ADD_OR_REMOVE_ONE: Assumption(
-        text="The noise does not depend on whether one unit is there, and exact counts of units are kept from those "
-        "who see the releases.",
+        text="The noise does not depend on whether one unit is present, and those who see the releases do not learn "
+        "exact counts of units.",
         state=State.DECLARED,
         how="not checked here; only an audit of who adds the noise and of what is published can check it",
     ),
 }
 _ALWAYS: Final = (
     Assumption(
-        text="What one unit adds to a release is within the stated L2 sensitivity.",
+        text="The contribution of one unit to a release is within the stated L2 sensitivity.",
         state=State.DECLARED,
         how="clients clip; against clients that do not, only their own protection is lost",
     ),
     Assumption(
-        text="Noise and sensitivity of a release were fixed without regard to earlier releases.",
+        text="The noise and the sensitivity of each release were fixed independently of earlier releases.",
         state=State.DECLARED,
         how="the settings of the run; the data asked for may depend on earlier releases",
     ),

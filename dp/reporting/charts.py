@@ -1,4 +1,4 @@
-"""The charts of a budget report; of more than 200 releases, those that are accounted."""
+"""The charts of a budget report; of more than 200 releases, only those that are accounted."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -14,18 +14,18 @@ if TYPE_CHECKING:
 
 
 _WIDE_IN: Final = 8.6
-_HALF_IN: Final = 4.3  # two charts lie side by side
+_HALF_IN: Final = 4.3  # Two such charts are side by side.
 _ROOM: Final = 1.14
 _DASHED: Final = (0, (4, 3))
 _SHORT_DASHES: Final = (0, (2, 1.5))
 _LEAST_SHOWN: Final = 3
-_SHOWN_BUDGETS: Final = 2.5  # what is spent without amplification may be hundreds of budgets
+_SHOWN_BUDGETS: Final = 2.5  # Without amplification, hundreds of budgets may be spent.
 
 Curve = list[tuple[int, float]]
 
 
 def charts(report: BudgetReport) -> Sequence[Chart]:
-    """Return the charts of a report of at least one release: one for the whole width, the others in pairs."""
+    """Return the charts of a report of at least one release: one of full width, the others in pairs."""
     return (
         _epsilon_by_release(report),
         _remaining(report),
@@ -43,7 +43,7 @@ def _epsilon_by_release(report: BudgetReport) -> Chart:
     lowest = max([budget.epsilon, *(e for _, e in reserved + realised)])
     highest = max((e for _, e in unamplified), default=0.0)
     top = max(lowest, min(_SHOWN_BUDGETS * budget.epsilon, highest))
-    # Of a curve that is soon above the chart no more could be seen than a line upwards.
+    # A curve that soon leaves the chart would show only a line upwards, so it is not drawn.
     drawn = unamplified if highest <= top or sum(e <= top for _, e in unamplified) >= _LEAST_SHOWN else []
     top = top if drawn else lowest
     same = realised == reserved
@@ -75,15 +75,18 @@ def _epsilon_by_release(report: BudgetReport) -> Chart:
         if realised or drawn:
             _legend(axes)
 
-    caption = f"Spent by all releases up to and with each one, at delta {budget.delta!r}; dashed, the budget."
+    caption = (
+        f"Epsilon spent by all releases up to and including each one, at delta {budget.delta!r}. The dashed line is "
+        "the budget."
+    )
     if len(reserved) < len(shown):
         caption += f" Computed after {len(reserved)} of {len(report.releases):,} releases."
     if drawn and highest > top:
-        caption += f" Without sampling amplification it goes on to {rounded_up(highest)}."
+        caption += f" Without sampling amplification, the curve rises to {rounded_up(highest)}."
     elif unamplified and not drawn:
         caption += (
-            f" Not in the chart, without sampling amplification: {rounded_up(unamplified[0][1])} after release "
-            f"{unamplified[0][0]}, {rounded_up(highest)} after the last."
+            f" The curve without sampling amplification is not in the chart: {rounded_up(unamplified[0][1])} after "
+            f"release {unamplified[0][0]}, {rounded_up(highest)} after the last."
         )
     return chart(plot, title="Epsilon by release", caption=caption, width_in=_WIDE_IN)
 
@@ -107,7 +110,7 @@ def _remaining(report: BudgetReport) -> Chart:
 
     caption = "Epsilon left after each release."
     if report.projection:
-        caption += " Dashed, with more releases like the last one."
+        caption += " The dashed line continues with more releases like the last one."
     if report.remaining_releases is not None:
         words = more_releases(report.remaining_releases)
         caption += f" {words[0].upper()}{words[1:]}."
@@ -136,7 +139,7 @@ def _epsilon_by_delta(report: BudgetReport) -> Chart:
         if unamplified:
             _legend(axes)
 
-    caption = "The same releases, stated for other deltas; dashed, the budget's delta."
+    caption = "The guarantee of the same releases for other deltas. The dashed line is the budget's delta."
     return chart(plot, title="Epsilon as a function of delta", caption=caption, width_in=_HALF_IN)
 
 
@@ -161,7 +164,7 @@ def _noise_by_release(report: BudgetReport) -> Chart:
 
     caption = "Standard deviation of a release's noise over its sensitivity."
     if not realised:
-        caption += " What was realised is not recorded."
+        caption += " The realised noise was not recorded."
     return chart(plot, title="Noise realised and promised", caption=caption, width_in=_HALF_IN)
 
 
@@ -185,7 +188,7 @@ def _contributors_by_release(report: BudgetReport) -> Chart:
 
 
 def _legend(axes: "Axes") -> None:
-    """Above the chart, where it hides no curve."""
+    """Draw a legend above the chart, where it hides no curve."""
     axes.legend(
         loc="lower left", bbox_to_anchor=(0, 1), ncols=3, borderaxespad=0.2, handlelength=1.4, columnspacing=1.4
     )

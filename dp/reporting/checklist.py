@@ -1,4 +1,4 @@
-"""A report's guarantee as pairs of a heading and a text, item by item of a published checklist.
+"""A report's guarantee as pairs of a heading and a text, in the order of a published checklist.
 
 Source: Ponomareva et al., "How to DP-fy ML", arXiv 2303.00654, section 5.3: the setting and who is trusted, the data
 accesses covered, what is released, the unit, the adjacency, the mechanism, and the accounting; its assumptions are
@@ -16,17 +16,17 @@ from dp.version import SOFTWARE, VERSION
 
 _COUNTS: Final = {2: "Two", 3: "Three", 4: "Four"}
 _ACCESSES: Final = (
-    "the releases listed here; not covered: choosing hyperparameters, evaluation, early stopping, and any other use of "
-    "the same data"
+    "only the releases listed here. Not covered: the choice of hyperparameters, evaluation, early stopping, and any "
+    "other use of the same data, such as a second run"
 )
 _RELEASED: Final = {
-    NeighbouringRelation.ZERO_OUT: "every sum listed, so every intermediate model too, and who contributed to it",
-    NeighbouringRelation.ADD_OR_REMOVE_ONE: "every sum listed, so every intermediate model too",
+    NeighbouringRelation.ZERO_OUT: "every listed sum, and so every intermediate model, and who contributed to each sum",
+    NeighbouringRelation.ADD_OR_REMOVE_ONE: "every listed sum, and so every intermediate model",
 }
 
 
 def facts(report: BudgetReport) -> Facts:
-    """Return what the guarantee says, on what, against whom, and how it was computed."""
+    """Return what the guarantee says, what it covers, against whom it holds, and how it was computed."""
     return (
         *_amounts(report),
         *report.further,
@@ -46,15 +46,13 @@ def _amounts(report: BudgetReport) -> Facts:
     budget, spent = report.budget, report.spent
     beyond = "BEYOND THE BUDGET: " if report.overspent else ""
     found = [
-        ("Epsilon spent", f"{beyond}{report.shown(spent.epsilon)} of {in_full(budget.epsilon)}, by the noise reserved")
+        (
+            "Epsilon spent",
+            f"{beyond}{report.shown(spent.epsilon)} of {in_full(budget.epsilon)}, computed from the reserved noise",
+        )
     ]
     if report.realised_noise:
-        found.append(
-            (
-                "At the noise realised",
-                f"epsilon {report.shown(report.realised.epsilon)}, which the ledger does not enforce",
-            )
-        )
+        found.append(("At the noise realised", _at_the_noise_realised(report)))
     if report.unamplified is not None:
         found.append(
             (
@@ -69,11 +67,23 @@ def _amounts(report: BudgetReport) -> Facts:
     return tuple(found)
 
 
+def _at_the_noise_realised(report: BudgetReport) -> str:
+    spent, realised = report.shown(report.spent.epsilon), report.shown(report.realised.epsilon)
+    figure = f"epsilon {realised}, computed from the noise that was actually in the releases"
+    if report.realised.epsilon > report.spent.epsilon:
+        return f"{figure}. This is more than the {spent} that the budget is charged with. Do not state {spent}"
+    return f"for information: {figure}. State {spent} as the guarantee; the budget is charged with that"
+
+
 def _terms(report: BudgetReport) -> Facts:
     budget = report.budget
     mechanisms = "; ".join(f"{_releases(count)}: {words}" for words, count in report.mechanisms)
     return (
-        ("Delta", f"{in_full(budget.delta)} (population {budget.population}: below {1 / budget.population:.3g})"),
+        (
+            "Delta",
+            f"{in_full(budget.delta)} (must be below {1 / budget.population:.3g}, one over the population of "
+            f"{budget.population})",
+        ),
         ("Setting and trust", report.setting),
         ("Data accesses covered", _ACCESSES),
         ("What is released", _RELEASED[budget.relation]),
@@ -91,13 +101,16 @@ def _accounting(report: BudgetReport) -> Facts:
     if count > 1:
         figures = ", ".join(f"{bound.title} {report.shown(bound.epsilon)}" for bound in reversed(spent.bounds))
         found.append(
-            (f"{_COUNTS.get(count, count)} accountants", f"{figures}; the {'lesser' if count == 2 else 'least'} counts")
+            (
+                f"{_COUNTS.get(count, count)} accountants",
+                f"{figures}; the {'smaller' if count == 2 else 'smallest'} figure counts",
+            )
         )
     found += [note for bound in spent.bounds for note in bound.notes]
     if report.continuous_epsilon is not None:
         continuous = (
-            f"epsilon {rounded_up(report.continuous_epsilon)} at the same noise multiplier, by the accountant of "
-            "Gaussian noise, which is tighter than the one that lattice noise has"
+            f"for comparison: epsilon {rounded_up(report.continuous_epsilon)} for continuous Gaussian noise of the "
+            "same noise multiplier. The accountant of Gaussian noise is tighter than that of integer noise"
         )
         found.append(("Continuous Gaussian", continuous))
     return tuple(found)
@@ -113,13 +126,18 @@ def _record(report: BudgetReport) -> Facts:
         noise = f"{_range(min(excesses), max(excesses))}, over {_releases(len(excesses))}"
     return (
         ("Noise realised", noise),
-        ("Uncommitted", f"{uncommitted} (counted as spent)" if uncommitted else "none"),
+        (
+            "Uncommitted",
+            f"{uncommitted} (reserved but not completed; counted as spent)"
+            if uncommitted
+            else "none (no release was reserved but not completed)",
+        ),
         ("Ledger head", report.head),
     )
 
 
 def _origin(report: BudgetReport) -> Facts:
-    """Return what the ledger is about, and what made ledger and report: in nobody's words but theirs who made it."""
+    """Return what the ledger is about, in the words of its maker, and which software made ledger and report."""
     budget, about = report.budget, report.about
     last = report.releases[-1].time_s if report.releases else None
     return (
@@ -132,10 +150,15 @@ def _origin(report: BudgetReport) -> Facts:
 
 
 def _range(least: float, most: float) -> str:
-    low, high = f"{least:.2%}", f"{most:.2%}"
-    if low != high:
-        return f"{low} to {high} more than was promised"
-    return "as promised" if high == "0.00%" else f"{high} more than was promised"
+    """Return in words by how much noise differs from what was promised, given the least and the greatest excess."""
+    low, high = round(100 * least, 2), round(100 * most, 2)
+    if low == high == 0:
+        return "as promised"
+    if low < 0 < high:
+        return f"{-low:.2f}% less to {high:.2f}% more than was promised"
+    nearer, further = sorted((abs(low), abs(high)))
+    figures = f"{nearer:.2f}%" if nearer == further else f"{nearer:.2f}% to {further:.2f}%"
+    return f"{figures} {'less' if low < 0 else 'more'} than was promised"
 
 
 def _releases(count: int) -> str:

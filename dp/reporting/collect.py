@@ -1,4 +1,4 @@
-"""The report of a ledger: its records, accounted anew, with what they cost after each release and at other deltas."""
+"""The report of a ledger: its records, accounted again, with their cost after each release and at other deltas."""
 
 from collections import Counter
 from typing import Final

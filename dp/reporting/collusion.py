@@ -1,4 +1,4 @@
-"""How many colluding clients the guarantee of a ledger's releases stands against, as far as that was recorded."""
+"""The number of colluding clients against which the guarantee of a ledger's releases holds, if it was recorded."""
 
 from collections.abc import Iterable
 from typing import Final
@@ -28,9 +28,9 @@ def updates_hidden(entries: Iterable[LedgerEntry]) -> bool:
 
 
 def colluders(entries: Iterable[LedgerEntry]) -> str:
-    """Return in words how many clients may collude with the server, the least over all releases.
+    """Return in words how many clients may collude with the server, the least number over all releases.
 
-    Noise that one party adds needs no other party, so only shares of noise are a matter of how many collude.
+    The number matters only for noise shares: noise that one party adds does not depend on other parties.
     """
     found = tuple(entries)
     shared = [entry for entry, trust in zip(found, trusts(found), strict=True) if trust is Trust.DISTRIBUTED]
@@ -56,7 +56,7 @@ def _details(entry: LedgerEntry) -> dict[str, Detail]:
 
 
 def _withstood(details: dict[str, Detail]) -> tuple[int, str] | None:
-    """Return the number that one release withstands, and in words where that comes from; None if not recorded."""
+    """Return the number of colluding clients against which one release holds, also in words; None if not recorded."""
     noise, summing, clients = (
         details.get(name) for name in (NOISE_COLLUDING_DETAIL, SUM_COLLUDING_DETAIL, CLIENTS_DETAIL)
     )

@@ -1,6 +1,6 @@
-"""Charts for self-contained pages: each is drawn twice, for light and for dark, as an SVG inside a data URI.
+"""Charts for self-contained pages: each is drawn twice, for a light and a dark scheme, as an SVG inside a data URI.
 
-A page shows the drawing that fits its reader's scheme. Words stay words in the SVG, set in the reader's own fonts.
+A page shows the drawing for its reader's scheme. Words stay text in the SVG, in the reader's own fonts.
 """
 
 import base64
@@ -19,14 +19,14 @@ class Scheme:
     """The colours of a chart.
 
     Attributes:
-        text: Of labels and ticks.
-        grid: Of grid and axis.
-        card: Of the surface that the chart lies on.
-        line: Of what the chart is about.
-        contrast: Of what that is compared with.
-        quiet: Of what is compared with too, further back.
-        limit: Of what must not be crossed.
-        stages: First and last colour of a sequence of stages.
+        text: The colour of labels and ticks.
+        grid: The colour of grid and axis.
+        card: The colour of the surface under the chart.
+        line: The colour of the main curve.
+        contrast: The colour of the curve that is compared with it.
+        quiet: The colour of further curves in the background.
+        limit: The colour of a limit that must not be crossed.
+        stages: The first and the last colour of a sequence of stages.
     """
 
     text: str
@@ -60,7 +60,7 @@ DARK: Final = Scheme(
     stages=("#4a4fb0", "#dfe3ff"),
 )
 
-# Families of the page's own text; the last one comes with matplotlib, so that one is always there to measure with.
+# Font families of the page. The last one comes with matplotlib, so at least one is always available for measuring.
 FAMILIES: Final = ("Inter", "Segoe UI", "Roboto", "Helvetica Neue", "Arial", "DejaVu Sans")
 
 Plot = Callable[["Axes", Scheme], None]
@@ -68,7 +68,7 @@ Plot = Callable[["Axes", Scheme], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chart:
-    """One chart of a page: its words, and its drawing as a data URI for each scheme."""
+    """One chart of a page: its title, its caption, and its drawing as a data URI for each scheme."""
 
     title: str
     caption: str
@@ -79,8 +79,9 @@ class Chart:
 def chart(plot: Plot, *, title: str, caption: str, width_in: float = 5.2) -> Chart:
     """Return a chart, drawn by `plot` once for each scheme.
 
-    A linear x axis gets whole numbers, a logarithmic one powers in plain text. The page scales the drawing to the room
-    there is, and its words with it: a chart for a narrow place has a small `width_in`, in inches, of 3 in height.
+    A linear x axis has whole numbers, a logarithmic one has powers in plain text. The page scales the drawing and its
+    words to the available width, so a chart for a narrow place needs a small `width_in`. Width and height are in
+    inches; the height is 3.
     """
     light, dark = (_draw(plot, scheme, width_in) for scheme in (LIGHT, DARK))
     return Chart(title=title, caption=caption, light=light, dark=dark)
@@ -111,7 +112,7 @@ def _draw(plot: Plot, scheme: Scheme, width_in: float) -> str:
     ):
         figure = Figure(figsize=(width_in, 3.0), layout="constrained")
         axes = figure.add_subplot()
-        # Ticks that do not depend on the size, which is settled only once their words are known.
+        # These ticks do not depend on the size, which is known only after their words are.
         axes.yaxis.set_major_locator(MaxNLocator(nbins=7, steps=[1, 2, 5, 10]))
         plot(axes, scheme)
         if axes.get_xscale() == "linear":

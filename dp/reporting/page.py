@@ -1,4 +1,4 @@
-"""Self-contained HTML pages, and that of a budget report: a template and charts, everything inside one file."""
+"""Self-contained HTML pages, and the page of a budget report: a template and charts, all inside one file."""
 
 import importlib.resources
 from typing import Any, Final
@@ -11,9 +11,10 @@ from dp.reporting.checklist import facts, when
 from dp.reporting.report import BudgetReport
 
 _UNAMPLIFIED: Final = {
-    PrivacyUnit.CLIENT: "Without sampling amplification: against the server of a secure sum, which sees who takes part",
-    PrivacyUnit.EXAMPLE: "Without sampling amplification: if it were known which examples were drawn, which never "
-    "leaves the client",
+    PrivacyUnit.CLIENT: "Without sampling amplification: this holds against the server of a secure sum, which sees who "
+    "takes part",
+    PrivacyUnit.EXAMPLE: "Without sampling amplification: this would hold if it were known which examples were drawn, "
+    "which the client never reveals",
 }
 
 
@@ -37,7 +38,7 @@ def as_html(report: BudgetReport) -> str:
 
 
 def require_extra() -> None:
-    """Make sure that pages can be made.
+    """Check that pages can be made.
 
     Raises:
         MissingExtra: Jinja2 or matplotlib is not installed; its `name` says which.
@@ -58,7 +59,7 @@ def fill(template: str, **context: Any) -> str:
     Args:
         template: `package/name`, a file in that package's folder `templates`; it may extend
             `dp.reporting/page.html.j2`, and import from `dp.reporting/parts.html.j2`.
-        context: The names that the template uses; all of them must be there.
+        context: The values of all names that the template uses.
     """
     import jinja2
 

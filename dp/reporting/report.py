@@ -2,10 +2,10 @@
 
 The forms are text for a terminal (`dp.reporting.text`), JSON for machines (`dp.reporting.document`) and HTML for people
 (`dp.reporting.page`). The items follow the checklist of Ponomareva et al., "How to DP-fy ML", arXiv 2303.00654,
-section 5.3 (`dp.reporting.checklist`, `dp.reporting.assumptions`). Two figures stand side by side: what the noise
-promised costs, which the ledger enforces, and what the noise that was really in the sums costs. The latter is for
-information: how many clients drop out may depend on earlier releases, which the accounting of noise that is not fixed
-beforehand does not cover.
+section 5.3 (`dp.reporting.checklist`, `dp.reporting.assumptions`). A report has two figures: the cost of the promised
+noise, which the ledger enforces, and the cost of the noise that was really in the sums. The second figure is only for
+information. The number of dropouts may depend on earlier releases, and the accounting does not cover noise that is not
+fixed beforehand.
 """
 
 from collections import Counter
@@ -38,17 +38,18 @@ class ReportedRelease:
         number: Its reservation.
         label: The caller's name for it.
         mechanism: The noise promised, in words.
-        noise_multiplier: Standard deviation of the noise promised over the L2 sensitivity.
-        realised_noise_multiplier: Of the noise that was really in it; None where that was not recorded.
-        sampling_rate: Probability of a unit to take part; None where units are not sampled.
-        epsilon_after: What all releases up to and with this one had spent, at the budget's delta, by the accountants of
-            the total; None where that was not computed: of more than 200 releases, or, with sampled Gaussian noise, of
-            more than 40, so many are accounted, evenly spread.
-        realised_epsilon_after: The same at the noise realised, where recorded.
-        unamplified_epsilon_after: The same without amplification by sampling; None, too, where nothing was sampled.
-        contributors: How many clients were in the sum; None while uncommitted.
-        details: What the caller recorded with the commitment.
-        time_s: When it was reserved, in seconds.
+        noise_multiplier: Standard deviation of the promised noise over the L2 sensitivity.
+        realised_noise_multiplier: The noise multiplier of the noise that was really in the release; None if that was
+            not recorded.
+        sampling_rate: The probability that a unit takes part; None if units are not sampled.
+        epsilon_after: The epsilon that all releases up to and including this one had spent, at the budget's delta, by
+            the accountants of the total; None if it was not computed. Of more than 200 releases, 200 are accounted,
+            evenly spread; with sampled Gaussian noise, of more than 40 at most 40.
+        realised_epsilon_after: The same for the realised noise, if it was recorded.
+        unamplified_epsilon_after: The same without amplification by sampling; also None if nothing was sampled.
+        contributors: The number of clients in the sum; None while uncommitted.
+        details: The details that the caller recorded with the commitment.
+        time_s: The time of the reservation, in seconds since 1970.
     """
 
     number: int
@@ -66,7 +67,7 @@ class ReportedRelease:
 
     @property
     def excess(self) -> float | None:
-        """By how much the noise realised is above what was promised, as a fraction; None where it was not recorded."""
+        """The part by which the realised noise exceeds the promised noise; None if it was not recorded."""
         if self.realised_noise_multiplier is None:
             return None
         return self.realised_noise_multiplier / self.noise_multiplier - 1
@@ -78,8 +79,8 @@ class AtDelta:
 
     Attributes:
         delta: Strictly between 0 and 1.
-        epsilon: Of all releases together, at the noise promised.
-        unamplified: The same without amplification by sampling; None where nothing was sampled.
+        epsilon: The epsilon of all releases together, for the promised noise.
+        unamplified: The same without amplification by sampling; None if nothing was sampled.
     """
 
     delta: float
@@ -89,27 +90,27 @@ class AtDelta:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BudgetReport:
-    """What was guaranteed, what was spent, and on what assumptions.
+    """The guarantee, what was spent, and the assumptions.
 
     Attributes:
-        budget: What may be spent.
+        budget: The budget.
         spent: The guarantee of all reserved releases together, which the ledger enforces.
-        realised: The same at the noise realised, where recorded.
-        unamplified: The same without amplification by sampling; None where nothing was sampled.
-        continuous_epsilon: Epsilon, by the accountants of Gaussian noise, exact without sampling, if every release had
-            had continuous Gaussian noise of the same multiplier; None where all of them had.
-        remaining_releases: How many more releases like the last one fit into the budget, at most 2**40; None where
-            there is none yet.
-        projection: What would be spent after some more releases like the last one, as far as these fit and are no more
-            than a few times those made: pairs of how many more, and epsilon.
+        realised: The same for the realised noise, if it was recorded.
+        unamplified: The same without amplification by sampling; None if nothing was sampled.
+        continuous_epsilon: The epsilon if every release had continuous Gaussian noise of the same multiplier, by the
+            accountants of Gaussian noise, exact without sampling; None if all releases had such noise.
+        remaining_releases: The number of further releases like the last one that fit into the budget, at most 2**40;
+            None if there is no release yet.
+        projection: The epsilon after further releases like the last one, as pairs of their number and epsilon. It ends
+            where no more fit, or at a few times the releases made.
         releases: Every reserved release, in order.
         epsilon_by_delta: The same releases, stated for other deltas.
-        setting: Where the noise comes from, and who is trusted with what.
-        colluders: How many clients may collude with the server, as far as that was recorded.
-        assumptions: What the guarantee rests on: what failed, then what was verified, then what is declared.
+        setting: Where the noise comes from, and who is trusted.
+        colluders: How many clients may collude with the server, if that was recorded.
+        assumptions: The conditions of the guarantee: the failed, then the verified, then the declared ones.
         head: Digest of the ledger's last record.
-        about: Names of what the ledger is about, and whose word they are.
-        further: Facts from outside the ledger, to stand beside what was spent.
+        about: The names of what the ledger is about, and who gave them.
+        further: Facts from outside the ledger, shown beside what was spent.
     """
 
     budget: Budget
@@ -129,10 +130,10 @@ class BudgetReport:
     further: Facts = ()
 
     def named(self, *, run: str | None = None, organisation: str | None = None) -> "BudgetReport":
-        """Return the report with names that the ledger does not record, said to be given for the report.
+        """Return the report with names that the ledger does not record, marked as given for the report.
 
         Raises:
-            InvalidParameter: The ledger records such a name, or one is not 1 to 200 printable characters.
+            InvalidParameter: The ledger records such a name, or a name is not 1 to 200 printable characters.
         """
         return replace(self, about=replace(self.about, run=run, organisation=organisation))
 
@@ -140,23 +141,23 @@ class BudgetReport:
         """Return the report with assumptions that failed for reasons from outside the ledger.
 
         Args:
-            reasons: For the text of each such assumption, what was found instead, in sentences.
-            further: Facts that belong to them.
+            reasons: What was found instead, in sentences, by the text of each such assumption.
+            further: Facts that belong to these reasons.
         """
         return replace(self, assumptions=refuted(self.assumptions, reasons), further=(*self.further, *further))
 
     def shown(self, epsilon: float) -> str:
-        """Return an epsilon rounded up, but never above the budget where it is within the budget."""
+        """Return an epsilon rounded up, but not above the budget if the epsilon is within the budget."""
         return rounded_up_within(epsilon, self.budget.epsilon)
 
     @property
     def failed(self) -> tuple[Assumption, ...]:
-        """What the guarantee rests on and this software found false."""
+        """The conditions of the guarantee that this software found false."""
         return tuple(each for each in self.assumptions if each.state is State.FAILED)
 
     @property
     def headline(self) -> str:
-        """Say how many conditions failed; an empty text where none did."""
+        """The number of conditions that failed, in words; an empty text if none did."""
         count = len(self.failed)
         if not count:
             return ""
@@ -175,22 +176,22 @@ class BudgetReport:
 
     @property
     def overspent(self) -> bool:
-        """Whether the releases are beyond the budget, as those of a file made by no ledger may be."""
+        """Whether the releases exceed the budget, which is possible only in a file that no ledger wrote."""
         return self.spent.epsilon > self.budget.epsilon
 
     @property
     def realised_noise(self) -> bool:
-        """Whether the noise realised was recorded of any release."""
+        """Whether the realised noise of any release was recorded."""
         return any(release.realised_noise_multiplier is not None for release in self.releases)
 
     @property
     def accounted(self) -> tuple[ReportedRelease, ...]:
-        """The releases that have an epsilon: all, or, of more than 200, as many that are evenly spread."""
+        """The releases that have an epsilon: all of them, or, of more than 200, 200 that are evenly spread."""
         return tuple(self.releases[position] for position in evenly_spaced(len(self.releases)))
 
     @property
     def statement(self) -> str:
-        """The guarantee as one sentence, and what failed of it."""
+        """The guarantee as one sentence, and the conditions that failed."""
         sentence = (
             f"All {len(self.releases)} releases together are ({self.shown(self.spent.epsilon)}, "
             f"{in_full(self.spent.delta)})"

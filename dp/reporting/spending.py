@@ -1,8 +1,8 @@
-"""How the epsilon of a ledger grew, what is left of it, and what it is at other deltas: curves for a report.
+"""Curves for a report: how the epsilon of a ledger grew, what is left of it, and its value at other deltas.
 
-Every figure is the lesser of what the accountants of `dp.accounting` give, as the total that is enforced is; where
-Gaussian noise is sampled, quickly (`dp.accounting.quick`) and of fewer releases. What is not computed is left out.
-Epsilon never falls as releases are added, so that the total bounds what was spent before its last release.
+Every figure is the least bound of the accountants of `dp.accounting`, as is the total that the ledger enforces. If
+Gaussian noise is sampled, quick figures (`dp.accounting.quick`) of fewer releases are used. Figures that are not
+computed are left out. Epsilon never falls as releases are added, so the total bounds every earlier figure.
 """
 
 from collections import Counter
@@ -16,23 +16,23 @@ from dp.reporting.spacing import evenly_spaced
 
 PROJECTED: Final = 40
 
-# What curves take in compositions of one kind of sampled Gaussian noise.
+# The most compositions of one kind of sampled Gaussian noise in a curve.
 COMPOSITIONS: Final = 40
 PROJECTED_COMPOSITIONS: Final = 10
 LEAST_COMPOSITIONS: Final = 5
 
 
 def epsilons_after(events: Sequence[PrivacyEvent], *, delta: float, total: float) -> dict[int, float]:
-    """Return what all releases up to and with each accounted one cost.
+    """Return the cost of all releases up to and including each accounted one.
 
     Args:
-        events: Of the releases, in order.
+        events: The event of each release, in order.
         delta: Strictly between 0 and 1.
-        total: Epsilon of all of them, by the accountants of the ledger.
+        total: The epsilon of all releases, by the accountants of the ledger.
 
     Returns:
-        Epsilon by position, where it was computed: at the positions of `accounted`, or, with sampled Gaussian noise, at
-        up to 40 of them. The last one is `total`.
+        Epsilon by position, if it was computed: at the positions of `accounted`, or, with sampled Gaussian noise, at up
+        to 40 of them. The last one is `total`.
     """
     found: dict[int, float] = {}
     so_far, done = QuickTotal.of({}), 0
@@ -40,7 +40,7 @@ def epsilons_after(events: Sequence[PrivacyEvent], *, delta: float, total: float
     for position in (positions[index] for index in evenly_spaced(len(positions), _figures(events, len(positions)))):
         so_far = so_far.plus(Counter(events[done : position + 1]))
         done = position + 1
-        # On its coarser grid a figure may come out above a later total, which bounds it, too.
+        # A figure on the coarser grid may be above the later total, which bounds it too.
         found[position] = total if done == len(events) else min(total, so_far.epsilon(delta))
     return found
 
@@ -48,13 +48,13 @@ def epsilons_after(events: Sequence[PrivacyEvent], *, delta: float, total: float
 def projected(
     events: Iterable[PrivacyEvent], event: PrivacyEvent, *, further: int, budget: Budget
 ) -> tuple[tuple[int, float], ...]:
-    """Return what all would cost after some of `further` more releases of `event`: pairs of how many, and epsilon.
+    """Return the cost of all releases after further releases of `event`, as pairs of their number and epsilon.
 
     Args:
-        events: Of the releases made.
-        event: Of those to come.
-        further: So many, which the ledger would admit: they cost the budget's epsilon at most.
-        budget: The ledger's.
+        events: The event of each release made.
+        event: The event of each further release.
+        further: The most further releases. The ledger admits them, so they cost at most the budget's epsilon.
+        budget: The budget of the ledger.
     """
     made = QuickTotal.of(Counter(events))
     figures = PROJECTED_COMPOSITIONS if made.plus({event: 1}).takes_long else PROJECTED
@@ -66,11 +66,11 @@ def projected(
 
 
 def epsilons_at(events: Iterable[PrivacyEvent], deltas: Sequence[float]) -> dict[float, float]:
-    """Return what all releases cost at each delta.
+    """Return the cost of all releases at each delta.
 
     Args:
-        events: Of the releases.
-        deltas: Strictly between 0 and 1.
+        events: The event of each release.
+        deltas: Numbers strictly between 0 and 1.
 
     Returns:
         Epsilon by delta.
@@ -80,7 +80,7 @@ def epsilons_at(events: Iterable[PrivacyEvent], deltas: Sequence[float]) -> dict
 
 
 def _figures(events: Sequence[PrivacyEvent], most: int) -> int:
-    """Return of how many releases a curve is computed, `most` where that is quick."""
+    """Return the number of releases for which a curve is computed, `most` if that is quick."""
     counts = Counter(events)
     if not QuickTotal.of(counts).takes_long:
         return most

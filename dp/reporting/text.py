@@ -18,12 +18,12 @@ _HEADINGS: Final = {
 
 
 def as_text(report: BudgetReport, *, width: int | None = None) -> str:
-    """Return the report as lines of text; of more than 200 releases, those that are accounted.
+    """Return the report as lines of text; of more than 200 releases, only those that are accounted.
 
     Args:
         report: A report.
-        width: Columns that sentences are wrapped to, of less than 60 to 60; None for those of the terminal, or of the
-            environment's COLUMNS. The table of releases takes 83.
+        width: The number of columns at which sentences are wrapped; less than 60 counts as 60. None stands for the
+            width of the terminal, or for the environment's COLUMNS. The table of releases needs 83 columns.
     """
     columns = max(LEAST_WIDTH, shutil.get_terminal_size().columns if width is None else width)
     heading_width = max(len(heading) for heading, _ in facts(report))
@@ -31,7 +31,9 @@ def as_text(report: BudgetReport, *, width: int | None = None) -> str:
     lines = [*_wrapped(title, columns), "", *_wrapped(report.statement, columns), ""]
     for heading, text in facts(report):
         first = f"{heading:<{heading_width}}  "
-        if " " not in text and len(first) + len(text) > columns:  # A digest, which is to be copied from one line.
+        if (
+            " " not in text and len(first) + len(text) > columns
+        ):  # A digest stays on one line, so that it can be copied.
             lines += [heading, f"  {text}"]
         else:
             lines += _wrapped(text, columns, first=first)
@@ -41,10 +43,10 @@ def as_text(report: BudgetReport, *, width: int | None = None) -> str:
     ]
     lines += [_line(report, release) for release in report.accounted]
     if len(report.accounted) < len(report.releases):
-        shown = f"{len(report.accounted)} of {len(report.releases)} releases, evenly spread; JSON lists all of them"
+        shown = f"{len(report.accounted)} of {len(report.releases)} releases, evenly spread; the JSON report lists all"
         lines += _wrapped(shown, columns)
     if any(release.epsilon_after is None for release in report.accounted):
-        lines += _wrapped("Epsilon of some releases is not computed (-): of evenly spread ones only", columns)
+        lines += _wrapped("Epsilon was computed only for evenly spread releases; the others have a dash (-)", columns)
     for state, heading in _HEADINGS.items():
         found = [assumption for assumption in report.assumptions if assumption.state is state]
         if not found:
@@ -70,7 +72,7 @@ def _item(assumption: Assumption, columns: int) -> list[str]:
 
 
 def _wrapped(text: str, columns: int, *, first: str = "") -> list[str]:
-    """Return lines whose later ones begin under the text of the first; a long word, as a digest, is never broken."""
+    """Return lines, with later ones indented to the text of the first; a long word, such as a digest, is not broken."""
     return textwrap.wrap(
         text,
         columns,

@@ -1,4 +1,4 @@
-"""Events and their terms in words, and events as they would be without sampling or with continuous noise."""
+"""Events and their terms in words, and events with their sampling removed or with continuous noise instead."""
 
 from collections.abc import Iterable
 from typing import Final, assert_never
@@ -21,35 +21,37 @@ from dp.ledger.records import TRUST_DETAIL, LedgerEntry
 from dp.ledger.remaining import MAXIMUM_REMAINING
 
 RELATIONS: Final = {
-    NeighbouringRelation.ZERO_OUT: "one unit's contribution replaced by zero; who contributes is public",
-    NeighbouringRelation.ADD_OR_REMOVE_ONE: "one unit is there or not; who contributes is protected",
+    NeighbouringRelation.ZERO_OUT: "the guarantee compares one unit's real contributions with zeros in their place; "
+    "who contributes is public",
+    NeighbouringRelation.ADD_OR_REMOVE_ONE: "the guarantee compares the data with and without one unit; who "
+    "contributes is protected",
 }
 UNITS: Final = {
-    PrivacyUnit.CLIENT: "everything one client ever contributes",
+    PrivacyUnit.CLIENT: "everything that one client ever contributes",
     PrivacyUnit.EXAMPLE: "one example of one client's training data",
 }
 UNAMPLIFIED: Final = {
-    PrivacyUnit.CLIENT: "what holds against whoever learns which clients took part, as the server of a secure sum "
-    "does; what is spent holds against those who see no more than the releases",
-    PrivacyUnit.EXAMPLE: "what would hold if it were known which examples are in each minibatch; that never leaves the "
-    "client, so that what is spent holds against the server, too",
+    PrivacyUnit.CLIENT: "this figure holds against anyone who learns which clients took part, such as the server of a "
+    "secure sum. The epsilon spent holds only against those who see nothing but the releases",
+    PrivacyUnit.EXAMPLE: "this figure would hold if it were known which examples are in each minibatch. The client "
+    "never reveals that, so the epsilon spent holds against the server too",
 }
 
 
 def single(event: PrivacyEvent) -> NoisyEvent:
-    """Return what one release adds noise to, without its sampling and its repetition."""
+    """Return the noisy event of a release, without its sampling and its repetition."""
     _, _, noisy = decompose(event)
     return noisy
 
 
 def sampling_rate(event: PrivacyEvent) -> float | None:
-    """Return the rate at which units are sampled, None where none are."""
+    """Return the rate at which units are sampled, or None without sampling."""
     _, release = single_releases(event)
     return release.sampling_rate if isinstance(release, PoissonSampledEvent) else None
 
 
 def without_amplification(event: PrivacyEvent) -> PrivacyEvent:
-    """Return what whoever sees who took part has: the event without its sampling."""
+    """Return the event without its sampling: the guarantee against anyone who sees which units took part."""
     match event:
         case RepeatedEvent():
             return RepeatedEvent(times=event.times, event=single(event))
@@ -92,7 +94,7 @@ def in_words(event: PrivacyEvent) -> str:
 
 
 def more_releases(count: int) -> str:
-    """Return in words how many more releases like the last one fit."""
+    """Return in words how many more releases like the last one fit into the budget."""
     if count == 0:
         return "no more releases like the last one fit"
     if count == 1:
@@ -102,18 +104,18 @@ def more_releases(count: int) -> str:
 
 
 def trusts(entries: Iterable[LedgerEntry]) -> tuple[Trust | None, ...]:
-    """Return who added the noise of each release, None where that is not recorded."""
+    """Return who added the noise of each release, or None if that is not recorded."""
     return tuple(_trust(entry) for entry in entries)
 
 
 def setting(events: Iterable[PrivacyEvent], trusted: Iterable[Trust | None]) -> str:
-    """Return where the noise comes from, and who is trusted with what, of releases and who added their noise."""
+    """Return in words where the noise comes from and who is trusted, given the releases and who added their noise."""
     parts = dict.fromkeys(_setting(single(event), trust) for event, trust in zip(events, trusted, strict=True))
     return "; ".join(parts) or "nothing released yet"
 
 
 def _adders(contributors: int, *, each: bool) -> str:
-    """Return who adds the noise: a figure is either of each party, or of all of them together."""
+    """Return who adds the noise in words; a figure belongs either to each party or to all of them together."""
     if contributors == 1:
         return "from one party"
     return f"from each of at least {contributors} clients" if each else f"from at least {contributors} clients together"
@@ -124,7 +126,7 @@ def _trust(entry: LedgerEntry) -> Trust | None:
     event = single(entry.reservation.event)
     if recorded in tuple(Trust):
         return Trust(recorded)
-    # Noise of several parties is shared, however little is known of them; continuous noise is somebody's own.
+    # Noise of several parties is distributed, whatever else is known of them. Continuous noise comes from one party.
     if isinstance(event, GaussianEvent):
         return Trust.LOCAL if event.unit is PrivacyUnit.EXAMPLE else Trust.CENTRAL
     return Trust.DISTRIBUTED if event.contributors > 1 else None
@@ -142,24 +144,25 @@ def _setting(event: NoisyEvent, trust: Trust | None) -> str:
     match trust:
         case Trust.LOCAL if event.unit is PrivacyUnit.EXAMPLE:
             return (
-                "local to each client: it holds its examples and adds the noise in its own training; the server and "
-                "everyone else see only what has noise in it"
+                "local to each client: the client holds its examples and adds the noise in its own training. The "
+                "server and everyone else see only results that contain this noise"
             )
         case Trust.LOCAL:
-            return "local: every client adds noise that is enough alone, and nobody else is trusted"
+            return "local: every client adds noise that is enough by itself, and no other party is trusted"
         case Trust.CENTRAL:
             return (
-                "central: whoever adds the noise is trusted with the sum without it; everyone else sees the noisy sum"
+                "central: the party that adds the noise sees the exact sum and is trusted with it. The guarantee does "
+                "not hold against that party; everyone else sees only the noisy sum"
             )
         case Trust.DISTRIBUTED:
             return (
-                "distributed: every client adds a share of the noise, and the server and everyone else see only the "
-                "sum, as far as the summing protocol is trusted"
+                "distributed: every client adds a noise share. If the assumptions of the summing protocol hold, the "
+                "server and everyone else see only the noisy sum"
             )
         case None:
             return (
-                "not recorded: one party's noise is enough, which may be each client's own, or that of whoever sums "
-                "and is trusted with the exact sum"
+                "not recorded: the noise of one party is enough. It may be each client's own noise, or that of the "
+                "summing party, which is then trusted with the exact sum"
             )
         case _:
             assert_never(trust)

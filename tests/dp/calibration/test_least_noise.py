@@ -123,7 +123,9 @@ def test_a_lattice_is_never_so_coarse_that_noise_is_inflated(
 
 @pytest.mark.parametrize("mechanism", [DistributedDiscreteGaussian, DistributedSkellam])
 def test_calibrate_lattice_noise_names_what_would_do(mechanism: Any) -> None:
-    with pytest.raises(InfeasibleTarget, match=r"coarser lattice .*fewer releases, more contributors or a larger"):
+    with pytest.raises(
+        InfeasibleTarget, match=r"coarser integer grid .*fewer releases or more contributors, or a larger"
+    ):
         calibrate_noise(mechanism, **TARGET | {"l2_sensitivity": 1e15})
 
 
@@ -195,7 +197,7 @@ def test_calibrate_gaussian_never_goes_below_the_least_multiplier() -> None:
 
 
 def test_calibrate_gaussian_names_what_would_do() -> None:
-    with pytest.raises(InfeasibleTarget, match="fewer releases or a larger epsilon"):
+    with pytest.raises(InfeasibleTarget, match="fewer releases, or use a larger epsilon, which weakens the guarantee"):
         calibrate_gaussian(epsilon=1e-9, delta=1e-15, releases=10**9)
 
 

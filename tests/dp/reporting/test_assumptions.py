@@ -204,7 +204,7 @@ def test_small_budget_is_not_shown_as_overspent(path: Path) -> None:
         ledger.reserve(event, "x")
         assert ledger.spent().epsilon <= 1e-9
         report = budget_report(ledger)
-    spent, of = dict(facts(report))["Epsilon spent"].removesuffix(", by the noise reserved").split(" of ")
+    spent, of = dict(facts(report))["Epsilon spent"].removesuffix(", computed from the reserved noise").split(" of ")
     assert of == "1e-09"
     assert report.spent.epsilon <= float(spent) <= 1e-9
     page = as_html(report)

@@ -150,8 +150,38 @@ def test_report_tells_noise_realised_from_noise_promised(report: BudgetReport) -
     assert first.realised_epsilon_after == pytest.approx(guarantee({REALISED: 1}, delta=1e-3).epsilon, rel=1e-9)
     assert third.realised_epsilon_after == report.realised.epsilon
     text = unwrapped(report)
-    assert f"epsilon {rounded_up(report.realised.epsilon)}, which the ledger does not enforce" in text
+    assert f"for information: epsilon {rounded_up(report.realised.epsilon)}, computed from the noise" in text
     assert "10.00% more than was promised, over 1 release " in text
+
+
+@pytest.mark.parametrize(
+    ("multipliers", "words"),
+    [
+        ((1.0, 1.0), "as promised"),
+        ((1.1, 1.1), "10.00% more than was promised"),
+        ((1.0, 1.1), "0.00% to 10.00% more than was promised"),
+        ((0.5, 0.5), "50.00% less than was promised"),
+        ((0.5, 0.9), "10.00% to 50.00% less than was promised"),
+        ((0.5, 1.0), "0.00% to 50.00% less than was promised"),
+        ((0.5, 1.1), "50.00% less to 10.00% more than was promised"),
+    ],
+)
+def test_noise_realised_is_said_to_be_more_or_less_than_promised(
+    multipliers: tuple[float, ...], words: str, report: BudgetReport
+) -> None:
+    releases = tuple(
+        dataclasses.replace(release, realised_noise_multiplier=part * release.noise_multiplier)
+        for part, release in zip(multipliers, report.releases, strict=False)
+    )
+    found = dict(facts(dataclasses.replace(report, releases=releases)))["Noise realised"]
+    assert found == f"{words}, over 2 releases"
+
+
+def test_report_does_not_recommend_a_figure_that_the_realised_noise_exceeds(report: BudgetReport) -> None:
+    exchanged = dataclasses.replace(report, spent=report.realised, realised=report.spent)
+    text = dict(facts(exchanged))["At the noise realised"]
+    assert text.startswith(f"epsilon {rounded_up(report.spent.epsilon)}, computed from the noise that was actually in")
+    assert text.endswith(f"Do not state {rounded_up(report.realised.epsilon)}")
 
 
 def test_report_of_sampling_has_a_figure_without_amplification(sampled: BudgetReport) -> None:
@@ -164,10 +194,12 @@ def test_report_of_sampling_has_a_figure_without_amplification(sampled: BudgetRe
         assert release.excess == 0
     assert all(at.unamplified is not None and at.unamplified >= at.epsilon for at in sampled.epsilon_by_delta)
     text = unwrapped(sampled)
-    assert f"epsilon {rounded_up(sampled.unamplified.epsilon)}: what holds against whoever learns which" in text
+    assert (
+        f"epsilon {rounded_up(sampled.unamplified.epsilon)}: this figure holds against anyone who learns which" in text
+    )
     assert "the bound on Skellam noise is for integer orders, with chords between them" in text
     assert "binomial expansion at integer orders" in text
-    assert "against it, the figure without amplification holds" in text
+    assert "only the figure without amplification holds against it" in text
 
 
 def test_report_of_training_on_clients_names_both_accountants(steps: BudgetReport) -> None:
@@ -187,10 +219,10 @@ def test_report_of_training_on_clients_names_both_accountants(steps: BudgetRepor
 
 def test_report_of_training_on_clients_says_that_the_sample_stays_with_them(steps: BudgetReport) -> None:
     texts = " ".join(assumption.text for assumption in steps.assumptions)
-    assert "never leaves the client" in texts
+    assert "client never reveals" in texts
     assert "server of a secure sum" not in texts
-    assert "never leaves the client" in dict(facts(steps))["Without amplification"]
-    assert "never leaves the client" in as_html(steps)
+    assert "client never reveals" in dict(facts(steps))["Without amplification"]
+    assert "client never reveals" in as_html(steps)
 
 
 def test_text_says_what_is_guaranteed(report: BudgetReport) -> None:
@@ -200,13 +232,13 @@ def test_text_says_what_is_guaranteed(report: BudgetReport) -> None:
         "its contribution, or with zero in its place",
         "2 releases: distributed discrete Gaussian noise, sigma 20 lattice steps from each of at least 100 clients",
         "1 release: Gaussian noise of multiplier 3",
-        "distributed: every client adds a share of the noise",
-        "not covered: choosing hyperparameters",
+        "distributed: every client adds a noise share",
+        "Not covered: the choice of hyperparameters",
         "Renyi DP (",
-        "2 (counted as spent)",
+        "2 (reserved but not completed; counted as spent)",
         "below 0.00333",
-        "Vectors are summed",
-        "adds its whole share",
+        "The summing protocol hides each vector",
+        "adds its full noise share and keeps it secret",
         report.head,
     ):
         assert words in text
@@ -222,7 +254,7 @@ def test_assumptions_say_what_was_verified_and_by_what(report: BudgetReport, sam
     assert len(texts) == len(report.assumptions)
     drawn = {assumption.text for assumption in sampled.assumptions} - texts
     assert any("drawn afresh and independently" in text for text in drawn)
-    assert any("does not depend on whether one unit is there" in text for text in drawn)
+    assert any("does not depend on whether one unit is present" in text for text in drawn)
 
 
 def test_json_is_versioned_and_of_its_schema(
@@ -307,7 +339,10 @@ def test_chart_shows_one_curve_where_two_are_the_same_and_none_that_leaves_at_on
     drawing, caption = chart_of(dataclasses.replace(steps, releases=alike))
     assert "noise promised, enforced, and noise realised" in drawing
     assert "without sampling amplification" not in drawing
-    assert "without sampling amplification: 50.0000 after release 1, 150.0000 after the last" in caption
+    assert (
+        "without sampling amplification is not in the chart: 50.0000 after release 1, 150.0000 after the last"
+        in caption
+    )
 
 
 def test_empty_ledger_has_a_report(empty: BudgetReport) -> None:
@@ -321,7 +356,7 @@ def test_report_of_many_releases_shows_some_and_lists_all(report: BudgetReport) 
     many = long(report, 1500)
     lines = as_text(many).splitlines()
     assert sum(bool(re.match(r" +\d+  first ", line)) for line in lines) == MAXIMUM_ACCOUNTED
-    assert f"{MAXIMUM_ACCOUNTED} of 1500 releases, evenly spread; JSON lists all of them" in lines
+    assert f"{MAXIMUM_ACCOUNTED} of 1500 releases, evenly spread; the JSON report lists all" in lines
     assert len(json.loads(as_json(many))["releases"]) == 1500
     exact = long(report, MAXIMUM_ACCOUNTED)
     assert exact.accounted == exact.releases
@@ -383,10 +418,10 @@ def test_report_says_who_added_the_noise_where_the_ledger_does(trust: Trust | No
         report = budget_report(ledger)
     assert report.setting.startswith("not recorded" if trust is None else f"{trust}:")
     texts = " ".join(assumption.text for assumption in report.assumptions)
-    assert ("hides each of them from the server" in texts) == (trust is Trust.DISTRIBUTED)
-    assert ("honest about their noise" in texts) == (trust is Trust.DISTRIBUTED)
-    assert ("sees the exact sum, adds the whole noise" in texts) == (trust is Trust.CENTRAL)
-    assert ("where that is the summing party" in texts) == (trust is None)
+    assert ("hides each vector from the server" in texts) == (trust is Trust.DISTRIBUTED)
+    assert ("adds its full noise share and keeps it secret" in texts) == (trust is Trust.DISTRIBUTED)
+    assert ("sees the exact sum, adds all of the noise" in texts) == (trust is Trust.CENTRAL)
+    assert ("If that is the summing party" in texts) == (trust is None)
 
 
 def test_epsilon_is_never_rounded_down() -> None:

@@ -104,7 +104,7 @@ def test_report_leaves_out_what_is_not_computed(tmp_path: Path) -> None:
     figures = [release.epsilon_after for release in report.releases]
     assert sum(figure is None for figure in figures) == 10
     assert figures[-1] == report.spent.epsilon
-    assert "of evenly spread ones only" in as_text(report, width=100)
+    assert "only for evenly spread releases" in as_text(report, width=100)
     assert "not computed" in as_html(report)
 
 
