@@ -323,7 +323,7 @@ def test_beyond_the_tolerance_a_release_is_blocked() -> None:
         lambda: noise.excess(3, [[] for _ in seeds]),
         lambda: noise.excess(3, seeds),
     ):
-        with pytest.raises(TooManyDropped, match="blocked"):
+        with pytest.raises(TooManyDropped, match="The sum is not released, because it has too little noise"):
             refused()
 
 

@@ -88,7 +88,7 @@ def test_ledger_and_its_report_use_a_third_accountant(path: Path) -> None:
     assert all(at.epsilon <= 0.4 for at in report.epsilon_by_delta)
     shown = dict(facts(report))
     assert shown["Three accountants"].startswith("tenths of a release 0.40000, privacy loss distributions ")
-    assert shown["Three accountants"].endswith("; the least counts")
+    assert shown["Three accountants"].endswith("; the smallest figure counts")
     assert shown["Tenths"] == "counted"
     bounds = json.loads(as_json(report))["spent"]["bounds"]
     assert bounds[2] == {"accountant": "tenths", "epsilon": 0.4, "method": "ten to one"}

@@ -34,7 +34,9 @@ def test_create_says_that_hard_links_are_missing(
         monkeypatch.delattr(os, "link")
     else:
         monkeypatch.setattr(os, "link", link)
-    with pytest.raises(LedgerUnavailable, match=r"expected a file system with hard links.*found none\. Put the ledger"):
+    with pytest.raises(
+        LedgerUnavailable, match=r"expected a file system with hard links.*found one without\. Put the ledger"
+    ):
         create(path)
     assert not list(tmp_path.iterdir())
     monkeypatch.undo()
