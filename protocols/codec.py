@@ -11,7 +11,7 @@ A field typed `memoryview` is a byte string that is decoded without a copy: it s
 in, and keeps all of them alive.  It is for what is large, and for what is used up at once.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Final, TypeVar
 
@@ -139,6 +139,24 @@ class Codec:
         except (msgspec.MsgspecError, RecursionError):
             return f"not a message of type {kind.__name__}"
         return f"a {kind.__name__} that is not in its canonical encoding"
+
+
+class Requests(Mapping[int, bytes]):
+    """Requests by party id. Each is encoded when it is read, so that what they have in common is in memory once."""
+
+    def __init__(self, codec: Codec, number: int, requests: Mapping[int, Message]) -> None:
+        self._codec = codec
+        self._number = number
+        self._requests = dict(requests)
+
+    def __getitem__(self, client: int) -> bytes:
+        return self._codec.encode(self._number, self._requests[client])
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._requests)
+
+    def __len__(self) -> int:
+        return len(self._requests)
 
 
 @cache

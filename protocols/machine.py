@@ -1,14 +1,37 @@
 """The sans-IO core: the two machines that enforce every rule about order.
 
-`Client` and `Server` turn bytes into calls of a protocol's parties, in the order of its table of steps, and close
-for good on the first error (a server survives bad replies: it reports the sender and goes on).  Both can be kept
-between steps and restored in another process.
+Theory of operation:
 
-Nothing here reads a clock, a socket or a source of randomness: all three belong to the driver.
+A *session* is one secure sum. A *protocol* (`protocols.secure_sum`) is a table of steps. In a step, the server sends
+one request to each party that the step asks, and the party sends one reply. A *party* is a client, a member of the
+session's committee, or both. A protocol's party classes contain its cryptography and know nothing of bytes.
+
+A machine, a `Client` for each party or the `Server`, turns bytes into calls of its party's methods, in the order of the
+table. The program around it, the *driver*, carries the bytes:
+
+    progress = server.start()                            # Continue: the first step's requests, by party id
+    while isinstance(progress, Continue):
+        send(progress.requests)                          # at each party: reply = client.handle(request)
+        while server.missing and not deadline_passed():
+            server.receive(*next_reply())                # RemoteError: this reply is refused; go on with the next
+        progress = server.advance()                      # Continue: the next step's requests; or Finish: the sum
+
+The machines enforce these rules:
+
+- A client answers each step at most once, in order. A party of both roles may miss the rest of its client steps: the
+  first committee step is then accepted. A client closes after its last step, and without a reply after any error.
+- `Server.receive` refuses a bad, late or repeated reply. The server's state is unchanged, and the step goes on.
+- `Server.advance` closes the server if fewer parties answered than the step's quorum, or if the replies together show
+  misbehaviour. Otherwise the protocol's party says whom the next step asks, or gives the sum.
+- A message of another session, of other parameters or of another step is refused (`protocols.codec`).
+
+A machine can be kept between steps with `snapshot` and restored in another process. Only the party's attribute `state`
+and the machine's place in the table are kept. Nothing here reads a clock, a socket or a source of randomness: all three
+belong to the driver.
 """
 
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NoReturn
 
@@ -17,7 +40,7 @@ from numpy.typing import ArrayLike
 
 from protocols import snapshot
 from protocols.admission import check_admission
-from protocols.codec import Codec, Message
+from protocols.codec import Codec, Message, Requests
 from protocols.crypto import sealing
 from protocols.crypto.entropy import Entropy, checked, draw
 from protocols.crypto.integers import shown
@@ -45,27 +68,9 @@ def _no_vector(session: Session) -> Words:
     return np.empty(0, dtype=word_dtype(session.modulus))
 
 
-class Requests(Mapping[int, bytes]):
-    """Requests by client id, each encoded when it is asked for: what they have in common is in memory once."""
-
-    def __init__(self, codec: Codec, number: int, requests: Mapping[int, Message]) -> None:
-        self._codec = codec
-        self._number = number
-        self._requests = dict(requests)
-
-    def __getitem__(self, client: int) -> bytes:
-        return self._codec.encode(self._number, self._requests[client])
-
-    def __iter__(self) -> Iterator[int]:
-        return iter(self._requests)
-
-    def __len__(self) -> int:
-        return len(self._requests)
-
-
 @dataclass(frozen=True, slots=True)
 class Continue:
-    """The step to run next: a request for each client asked."""
+    """The step to run next: its name, and a request for each party that it asks, by id."""
 
     step: str
     requests: Mapping[int, bytes]
@@ -74,22 +79,20 @@ class Continue:
 class Client:
     """One party's side of one session: bytes in, bytes out, and closed after the first error.
 
-    The party is one of the session's clients, or a member of its committee, or both.
-
     Args:
         protocol: The protocol that this party agreed to.
         session: The session that this party agreed to.
-        client: Its own id.
-        vector: Its input, shape `(length,)`, integers in [0, modulus); None for who is no client.
+        client: The party's own id, that of a client of the session, of a member of its committee, or of both.
+        vector: The party's input, shape `(length,)`, integers in [0, modulus); None if the party is not a client.
         attached: 32 bytes for each of the session's attached secrets.
-        entropy: Its secret randomness, `os.urandom` outside tests.
+        entropy: The party's secret randomness, `os.urandom` outside tests.
         terms: A client's identity and terms; given if and only if the session has a roster, against a malicious server.
-        keyholder: A committee member's share and rules; given if and only if the party is a committee member.
+        keyholder: A committee member's key share and rules; given if and only if the party is a committee member.
 
     Raises:
         ParameterError: The protocol cannot run the session, or the id is not in it.
-        UnsafeSession: The session is not one that this client, by its own terms, takes part in.
-        InputError: The vector is not acceptable.  In all of these cases nothing has been computed or sent.
+        UnsafeSession: The party's own terms do not allow it to take part in this session.
+        InputError: The vector is not acceptable. In all of these cases nothing has been computed or sent.
     """
 
     def __init__(
@@ -106,12 +109,12 @@ class Client:
     ) -> None:
         check_admission(protocol, session, client, terms=terms, keyholder=keyholder)
         if (vector is None) != (client not in session.clients):
-            raise InputError("a client, and nobody else, brings a vector")
+            raise InputError("vector: expected one if and only if the party is a client, found the opposite")
         expected = 0 if vector is None else len(session.attached)
         if len(attached) != expected:
-            raise ParameterError(f"{len(attached)} attached secrets, where {expected} are expected")
+            raise ParameterError(f"attached: expected {expected} secrets, found {len(attached)}")
         if any(type(each) is not Secret or len(each.reveal()) != ATTACHED_BYTES for each in attached):
-            raise ParameterError(f"attached secrets must be Secrets of {ATTACHED_BYTES} bytes")
+            raise ParameterError(f"attached: expected Secrets of {ATTACHED_BYTES} bytes each, found another value")
         participant = Participant(
             client=client,
             vector=_no_vector(session) if vector is None else session.checked(vector),
@@ -140,11 +143,11 @@ class Client:
         self._party = protocol.client_party(session, participant)
 
     def __reduce__(self) -> NoReturn:
-        raise TypeError("a client holds its input and its secrets, and is not to be pickled or copied; see snapshot")
+        raise TypeError("a client holds its input and its secrets, so it cannot be pickled or copied. Use `snapshot`.")
 
     @property
     def client(self) -> int:
-        """Whose machine this is."""
+        """The id of the party whose machine this is."""
         return self._client
 
     @property
@@ -154,25 +157,25 @@ class Client:
 
     @property
     def closed(self) -> bool:
-        """Whether this machine will answer nothing more."""
+        """Whether this machine has closed and refuses every further request."""
         return self._party is None
 
     def handle(self, request: bytes) -> bytes:
         """Answer one request of the server.
 
-        A request that is delivered twice closes the machine: a transport that may do so sorts out duplicates first, and
-        sends the reply again that it has kept.
+        A request that is delivered twice closes the machine. A transport that can deliver duplicates must remove them
+        first, and must send the reply again that it has kept.
 
         Raises:
             OrderError: The machine is closed.
             SessionReused: This client has answered this session, or this step of it, before.
-            RemoteError: The request is not the one this step may bring.
+            RemoteError: The request is not one that this step allows.
 
-        Besides, whatever the client's session record raises where it cannot record.  After any error the machine is
-        closed, its secrets are dropped, and nothing has been sent.
+        If the client's session record cannot record, its error is passed on. After any error the machine is closed, its
+        secrets are dropped, and nothing has been sent.
         """
         if self._party is None:
-            raise OrderError("this client has closed; a new session needs a new machine")
+            raise OrderError("this client has closed. Make a new machine for a new session.")
         number, party, self._party = self._asked(request), self._party, None
         row = self._steps[number]
         try:
@@ -181,7 +184,7 @@ class Client:
                 self._terms.sessions.record(self._terms.identity.public, self._session.session_id, number)
             reply = self._codec.encode(number, row.answer(party, message))
         except BaseException as error:
-            # The error's traceback holds on to the party and to every frame it has passed: neither is to hold secrets.
+            # The error's traceback keeps the party and every frame that it passed alive: neither may hold secrets.
             vars(party).clear()
             traceback.clear_frames(error.__traceback__)
             raise
@@ -192,23 +195,24 @@ class Client:
         return reply
 
     def _asked(self, request: bytes) -> int:
-        """The step that comes next; or, of who is a client and a member, the committee's, with the client's missed."""
+        """Return the next step; or the first later step of the party's other role, if the request is of that step."""
         role = self._steps[self._next].role
         others = [number for number in self._numbers if number > self._next and self._steps[number].role is not role]
         return next((number for number in others[:1] if self._codec.is_of(number, request)), self._next)
 
     def snapshot(self, key: Secret) -> bytes:
-        """This machine between two steps, sealed under a key of 32 bytes; `restore` goes on from it.
+        """Return this machine between two steps, sealed under a key of 32 bytes; `restore` continues from it.
 
-        Take it after `handle` and keep it together with the reply, before that is sent: the reply is not in it.  With a
-        `ClientTerms` a restored machine answers no step twice; without one nothing keeps an old snapshot from answering
-        again, for another survivor set too, so restore none but the latest.
+        Take the snapshot after `handle`, and keep it together with the reply before the reply is sent: the snapshot
+        does not contain the reply. With a `ClientTerms`, a restored machine answers no step twice. Without one, nothing
+        prevents an older snapshot from answering again, also for another survivor set. Restore only the latest
+        snapshot. An older one can let the server compute a client's input.
 
         Raises:
             OrderError: The machine is closed.
         """
         if self._party is None:
-            raise OrderError("this client has closed, and there is nothing to keep")
+            raise OrderError("this client has closed, so there is no state to keep in a snapshot")
         state = snapshot.write_state(self._party.state)
         kept = snapshot.Kept(self._client, self._next, (), (), state)
         return snapshot.seal(kept, digest=self._digest, key=key, nonce=self._entropy(sealing.NONCE_BYTES))
@@ -225,17 +229,16 @@ class Client:
         terms: ClientTerms | None = None,
         keyholder: Keyholder | None = None,
     ) -> "Client":
-        """The machine that `snapshot` kept.
+        """Return the machine that `snapshot` kept.
 
         Raises:
-            ParameterError: As in the constructor.
-            UnsafeSession: As in the constructor.
-            DamagedSnapshot: The data is no client's snapshot of this session and protocol under this key.
+            ParameterError, UnsafeSession: As in the constructor.
+            DamagedSnapshot: The data is not a client's snapshot of this session and protocol under this key.
         """
         protocol.validate(session)
         kept = snapshot.unseal(data, digest=protocol.digest(session), key=key)
         if kept.owner == -1:
-            raise DamagedSnapshot("the snapshot of a server, where a client's is needed")
+            raise DamagedSnapshot("snapshot: expected a client's, found a server's. Use `Server.restore`.")
         machine = cls.__new__(cls)
         check_admission(protocol, session, kept.owner, terms=terms, keyholder=keyholder)
         participant = Participant(
@@ -255,8 +258,8 @@ class Client:
 class Server:
     """The server's side of one session.
 
-    `start`, then for each step: `receive` what arrives, and `advance` when `missing` is empty or the driver's
-    deadline has passed.
+    Call `start` once. Then, for each step, call `receive` with each reply that arrives, and call `advance` when
+    `missing` is empty or the driver's deadline has passed.
     """
 
     def __init__(self, protocol: SecureSum, session: Session) -> None:
@@ -272,15 +275,15 @@ class Server:
         self._answered: set[int] = set()
 
     def snapshot(self, key: Secret, *, entropy: Entropy) -> bytes:
-        """This machine in the middle of a step, sealed under a key of 32 bytes; `restore` goes on from it.
+        """Return this machine in the middle of a step, sealed under a key of 32 bytes; `restore` continues from it.
 
-        Take it after `advance` and keep it together with the step's requests, before any of them is sent: they are not
-        in it.  Later ones of the same step hold more replies.  Never go on from one that is older than a request that
-        was sent: with other replies the server would tell clients different stories, and could be left with both
-        secrets of one of them.
+        Take the snapshot after `advance`, and keep it together with the step's requests before any of them is sent: the
+        snapshot does not contain them. Later snapshots of the same step hold more replies. Never continue from a
+        snapshot that is older than a request that was sent. With other replies the server would tell clients different
+        survivor sets, and could then hold both secrets of one client.
 
         Args:
-            key: The key.
+            key: The key, 32 bytes.
             entropy: A source of randomness, `os.urandom` outside tests.
 
         Raises:
@@ -294,38 +297,34 @@ class Server:
 
     @classmethod
     def restore(cls, protocol: SecureSum, session: Session, data: bytes, *, key: Secret) -> "Server":
-        """The machine that `snapshot` kept.
+        """Return the machine that `snapshot` kept.
 
         Raises:
             ParameterError: The protocol cannot run the session.
-            DamagedSnapshot: The data is no server's snapshot of this session and protocol under this key.
+            DamagedSnapshot: The data is not a server's snapshot of this session and protocol under this key.
         """
         machine = cls(protocol, session)
         kept = snapshot.unseal(data, digest=machine._digest, key=key)
         if kept.owner != -1:
-            raise DamagedSnapshot("the snapshot of a client, where the server's is needed")
+            raise DamagedSnapshot("snapshot: expected the server's, found a client's. Use `Client.restore`.")
         machine._number, machine._asked, machine._answered = kept.number, frozenset(kept.asked), set(kept.answered)
         machine._party.state = snapshot.read_state(kept.state, type(machine._party.state))
         return machine
 
     def start(self) -> Continue:
-        """The first step's requests.
-
-        Raises:
-            OrderError: The server has started before.
-        """
+        """Return the first step's requests, or raise `OrderError` if the server has already started."""
         if self._number != -1:
-            raise OrderError("this server has started already")
+            raise OrderError("this server has already started. Call `advance` to end a step.")
         return self._ask(self._party.open())
 
     @property
     def step(self) -> str | None:
-        """The step that is open, if one is."""
+        """The name of the step that is open; None before `start` and once the machine is closed."""
         return None if self._party is None or self._number < 0 else str(self._steps[self._number].name)
 
     @property
     def missing(self) -> frozenset[int]:
-        """Who was asked in this step and has not answered acceptably."""
+        """The ids of the parties that this step asks and that have not sent an acceptable reply."""
         return self._asked - self._answered
 
     def receive(self, sender: int, reply: bytes) -> None:
@@ -333,10 +332,10 @@ class Server:
 
         Raises:
             OrderError: No step is open.
-            ParameterError: The sender is no int.
-            RemoteError: The sender was not asked, has answered already, or sent a bad reply.  The server's state is
-                what it was before, and the step goes on.  A late or a repeated reply is refused like this too: it is
-                named a culprit's, and no reason to ban anyone.  Any other error in the middle closes the server.
+            ParameterError: The sender is not an int.
+            RemoteError: The sender was not asked, has already answered, or sent a bad reply. It is named as a culprit.
+                The server's state is unchanged, and the step goes on. A late or repeated reply is no evidence of
+                misbehaviour: do not ban clients for it. Any other error while a reply is taken in closes the server.
         """
         with refusals_logged(self._session.session_id, "a reply is refused"):
             self._take(sender, reply)
@@ -345,7 +344,7 @@ class Server:
         if self._party is None or self._number < 0:
             raise OrderError("no step is open")
         if type(sender) is not int:
-            raise ParameterError(f"a sender is named by its id, an int, not by a {type(sender).__name__}")
+            raise ParameterError(f"sender: expected the party's id, an int, found {type(sender).__name__}")
         if sender not in self._asked:
             raise RemoteError(f"client {shown(sender)} was not asked in this step", culprits=[sender])
         if sender in self._answered:
@@ -356,17 +355,18 @@ class Server:
         except RemoteError as error:
             raise type(error)(f"client {sender}, step {row.name}: {error}", culprits=[sender]) from error
         except BaseException:
-            self._party = None  # half of the reply may have been taken in
+            self._party = None  # The reply may have been taken in partly.
             raise
         self._answered.add(sender)
 
     def advance(self) -> Continue | Finish:
-        """End the step with the replies that have come.
+        """End the step with the replies that have arrived, and return the next step's requests or the sum.
 
         Raises:
             OrderError: No step is open.
-            TooFewSurvivors: Fewer answered than the session's threshold.  The server is closed then.
-            RemoteError: The replies together show misbehaviour.  The server is closed then.
+            TooFewSurvivors: Fewer parties answered than the step's quorum: the session's threshold for clients, the
+                key's threshold for a committee. The server is then closed.
+            RemoteError: The replies together show misbehaviour. The server is then closed.
         """
         if self._party is None or self._number < 0:
             raise OrderError("no step is open")
@@ -383,7 +383,7 @@ class Server:
         row = self._steps[self._number]
         quorum = self._quorums[self._number]
         if len(self._answered) < quorum:
-            raise TooFewSurvivors(f"step {row.name}: {len(self._answered)} answered, the threshold is {quorum}")
+            raise TooFewSurvivors(f"step {row.name}: expected at least {quorum} replies, found {len(self._answered)}")
         outcome = row.close(party)
         if isinstance(outcome, Finish):
             return outcome

@@ -1,8 +1,9 @@
 """What a protocol is: a table of steps, frozen parameters, and makers of the two parties that the steps name.
 
-A protocol is a secure sum over Z_m^d, run as steps that the server drives: one request to each party asked, one
-reply back.  Its module holds a table of `Step` rows, which reads as the figure of its paper, and two party classes
-whose methods the rows name; `protocols.machine` turns bytes into calls of these methods, in order.
+A protocol is a secure sum over Z_m^d, run as steps that the server drives. In a step the server sends one request to
+each party that the step asks, and each party sends one reply. The protocol's module holds a table of `Step` rows, which
+reads as the figure of its paper, and two party classes whose methods the rows name. `protocols.machine` turns bytes
+into calls of these methods, in order.
 """
 
 import hashlib
@@ -35,7 +36,7 @@ _IN_WORDS: Final[dict[str, str]] = {
 
 
 class Role(Enum):
-    """Whom a step asks."""
+    """The parties that a step asks."""
 
     CLIENT = "client"
     COMMITTEE = "committee"
@@ -51,9 +52,10 @@ class Step(Generic[C, S, Request, Reply]):
         answer: The client party's method that turns a request into a reply.
         reply: The message that comes back.
         absorb: The server party's method that checks and takes in one reply; it raises `RemoteError` and leaves
-            the party unchanged where the reply is bad.
-        close: The server party's method that ends the step: requests of the next one by party id, or `Finish`.
-        role: Whom it asks: the clients, or the committee.
+            the party unchanged if the reply is bad.
+        close: The server party's method that ends the step. It returns the next step's requests by party id, or
+            `Finish`.
+        role: The parties that the step asks: the clients, or the committee.
     """
 
     name: str
@@ -71,8 +73,8 @@ class Finish:
 
     Attributes:
         total: Shape `(length,)`, uint64: the sum of the contributors' vectors modulo the session's modulus.
-        contributors: Whose vectors are in it, ascending.
-        attached: For each contributor, its attached secrets in the session's order; None where one stays closed.
+        contributors: Ids of the clients whose vectors are in the sum, ascending.
+        attached: By contributor, its attached secrets in the session's order; None for a secret that is not opened.
     """
 
     total: Vector
@@ -83,24 +85,24 @@ class Finish:
 class SecureSum(ABC):
     """A protocol: frozen parameters, a table of steps, and makers of the two parties.
 
-    Subclasses are frozen dataclasses; their fields are part of the digest.  Everything about a party that changes
-    during a session lives in its attribute `state`, a `protocols.snapshot.State`, to be kept and restored.
+    Subclasses are frozen dataclasses; their fields are part of the digest. Everything about a party that changes during
+    a session is in its attribute `state`, a `protocols.snapshot.State`, so that it can be kept and restored.
     """
 
     name: ClassVar[str]
     wire: ClassVar[int] = 1
     """The version of the protocol's bytes: of the envelope, of what the digest hashes, and of its own messages."""
     adversaries: ClassVar[tuple[Adversary, ...]] = ()
-    """The servers that its clients are safe from, the strongest last; none for a baseline."""
+    """The kinds of server that the protocol protects its clients from, the strongest last; empty for a baseline."""
     accepts: ClassVar[frozenset[Extra]] = frozenset()
-    """What a session of this protocol may have besides the fields that every session has; anything else is refused."""
+    """The extra fields that a session of this protocol may set; a session that sets any other is refused."""
     needs_committee: ClassVar[bool] = False
-    """Whether its sessions have a committee, which opens the sum."""
+    """Whether each of its sessions has a committee, which opens the sum."""
     experimental: ClassVar[str] = ""
-    """What is not proven of it, as a sentence's end without a full stop; empty unless it is experimental."""
+    """What is not proven, as a clause without a full stop; empty unless the protocol is experimental."""
 
     def __init_subclass__(cls, **arguments: Any) -> None:
-        """Refuse a protocol that replaces `validate`, which refuses what the protocol does not accept."""
+        """Refuse a subclass that replaces `validate`, because `validate` refuses fields that are not accepted."""
         super().__init_subclass__(**arguments)
         if "validate" in vars(cls):
             raise TypeError(f"{cls.__name__}: expected its checks in `_validate`, found a `validate` of its own")
@@ -111,7 +113,7 @@ class SecureSum(ABC):
         return bool(self.adversaries)
 
     def __str__(self) -> str:
-        """Its name, and the parameters that are not what they are by default: "secagg-plus, neighbours 34"."""
+        """Return its name and the parameters that differ from their defaults: "secagg-plus, neighbours 34"."""
         own: Any = self
         known = fields(own) if is_dataclass(own) else ()
         chosen = {each.name: getattr(own, each.name) for each in known if getattr(own, each.name) != each.default}
@@ -135,49 +137,53 @@ class SecureSum(ABC):
     def suggest(
         cls, *, clients: int, adversarial: float, dropout: float, adversary: Adversary = Adversary.CURIOUS
     ) -> "tuple[SecureSum, int]":
-        """Parameters and session threshold for a cohort.
+        """Return parameters and a session threshold for a cohort.
 
         Args:
             clients: Size of the cohort.
             adversarial: Largest fraction of clients that collude with the server, in [0, 1).
-            dropout: Largest fraction that may vanish during the sum, in [0, 1).
+            dropout: Largest fraction that may drop out during the sum, in [0, 1).
             adversary: A server that follows the protocol (`CURIOUS`) or does anything (`MALICIOUS`).
 
         Raises:
-            ParameterError: No parameters reach 2^-40 security and 2^-20 failure, and the message says what would; or
-                the protocol does not stand against such a server.
+            ParameterError: No parameters reach 2^-40 security and 2^-20 failure, and the message says which fractions
+                can be reached; or the protocol does not protect from such a server.
         """
 
     @classmethod
     def modulus(cls, bits: int) -> int:
-        """The largest modulus of at most so many bits, in [1, 64], that this protocol sums over."""
+        """Return the largest modulus of at most `bits` bits, in [1, 64], that this protocol sums over."""
         if type(bits) is not int or not 1 <= bits <= 64:
-            raise ParameterError(f"a modulus has 1 to 64 bits, not {shown(bits)}")
+            raise ParameterError(f"bits of a modulus: expected an int in [1, 64], found {shown(bits)}")
         return 1 << bits
 
     def with_headroom(self) -> "SecureSum":
-        """The same protocol for vectors modulo m whose sums, over integers nearest to 0, all lie in [-m/2, m/2)."""
+        """Return the same protocol for vectors modulo m whose sums never leave [-m/2, m/2).
+
+        The sums are over the integers, each entry being represented by the value in [-m/2, m/2) congruent to it.
+        """
         return self
 
     def parties(self, session: Session, role: Role) -> tuple[int, ...]:
-        """The ids of those in a role."""
+        """Return the ids of the parties in a role."""
         return session.clients if role is Role.CLIENT else session.committee_members
 
     def quorum(self, session: Session, role: Role) -> int:
-        """How many in a role have to answer a step that asks them."""
+        """Return how many parties in a role must answer a step that asks them."""
         if role is Role.CLIENT or session.committee is None:
             return session.threshold
         return session.committee.key.threshold
 
     def message_limit(self, session: Session) -> int:
-        """The most bytes that any message of a session may have."""
+        """Return the largest number of bytes that any message of a session may have."""
         return limit(session.length, session.modulus, len(session.clients), len(session.attached))
 
     def list_limit(self, session: Session) -> int:
-        """The most elements that a list, a field of any message of a session, may have: one for each party.
+        """Return the largest number of elements that a list in a message of a session may have: one for each party.
 
-        Longer lists are refused before they are decoded.  What has an entry for each coordinate belongs into a byte
-        string.  Lists inside a list's elements, and mappings, are not counted: a message should have none.
+        Only lists that are fields of a message are counted, and longer ones are refused before they are decoded. Use a
+        byte string for data with an entry for each coordinate. Lists inside a list's elements, and mappings, are not
+        counted: a message should have none.
         """
         return max(len(session.clients), len(session.committee_members))
 
@@ -185,7 +191,7 @@ class SecureSum(ABC):
     def validate(self, session: Session) -> None:
         """Raise `ParameterError` unless this protocol can run this session.
 
-        What a session has besides the fields of every session is refused, unless the protocol lists it in `accepts`.
+        A session that sets an extra field is refused unless the protocol lists that field in `accepts`.
         """
         for name in session.extras():
             if name not in self.accepts:
@@ -202,22 +208,22 @@ class SecureSum(ABC):
 
     @abstractmethod
     def _validate(self, session: Session) -> None:
-        """Raise `ParameterError` unless this protocol can run this session, of which it accepts all extras."""
+        """Raise `ParameterError` unless this protocol can run this session, whose extra fields it accepts."""
 
     def check_safety(self, session: Session, corrupt: int) -> None:  # noqa: ARG002  # for those that override it
-        """Raise `UnsafeSession` unless a client is safe from a malicious server with so many of the clients."""
+        """Raise `UnsafeSession` unless a client is safe from a malicious server and `corrupt` of the clients."""
         raise UnsafeSession(f"{self.name} does not protect its clients from a malicious server")
 
     @abstractmethod
     def client_party(self, session: Session, participant: Participant) -> Any:
-        """The state machine of one client, or committee member, or both, at its beginning."""
+        """Return the new state machine of one party: a client, a committee member, or both."""
 
     @abstractmethod
     def server_party(self, session: Session) -> Any:
-        """The state machine of the server; it has a method `open()` that gives the first step's requests."""
+        """Return the new state machine of the server. Its method `open()` returns the first step's requests."""
 
     def digest(self, session: Session) -> bytes:
-        """32 bytes over every parameter of protocol and session; bound into every key, message and signature."""
+        """Return 32 bytes over every parameter of protocol and session, bound into every key, message and signature."""
         agreed = tuple(value for _, values in session.transcript() for value in values)
         described = ("secagg session", self.wire, self.name, sorted(self._parameters().items()), agreed)
         return hashlib.sha256(msgspec.msgpack.encode(described)).digest()

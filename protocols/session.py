@@ -1,4 +1,4 @@
-"""What the parties of one secure sum agree on before it starts, and what each checks before it takes part."""
+"""The agreement of all parties before one secure sum starts, and what each party brings to it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
@@ -26,13 +26,13 @@ ATTACHED_BYTES = 32
 
 
 class Extra(StrEnum):
-    """A field of a session that only protocols with a use for it accept; each is the name of the field."""
+    """A field of a session that a protocol accepts only if it lists it; each value is the name of the field."""
 
     ROSTER = "roster"
     """Identities of the clients, for a protocol that protects from a malicious server."""
 
     ATTACHED = "attached"
-    """Secrets that clients attach, and the rules that open them."""
+    """Secrets that clients attach, and the rules by which they are opened."""
 
     COMMITTEE = "committee"
     """A committee that decrypts the sum."""
@@ -40,14 +40,17 @@ class Extra(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Opening:
-    """When one of a contributor's attached secrets is opened: a function of how many dropped, and of nothing else.
+    """The rule that opens one of a contributor's attached secrets; it depends only on the number of missing clients.
+
+    The secret is opened if at least `least_dropped` and at most `most_dropped` of the session's clients are missing
+    from the sum.
 
     Attributes:
-        least_dropped: Opened where at least so many clients of the session are not in the sum.
-        most_dropped: And at most so many.
+        least_dropped: Smallest number of clients missing from the sum.
+        most_dropped: Largest number of clients missing from the sum.
 
     Raises:
-        ParameterError: They are no ints with 0 <= least_dropped <= most_dropped.
+        ParameterError: They are not ints with 0 <= least_dropped <= most_dropped.
     """
 
     least_dropped: int
@@ -55,34 +58,36 @@ class Opening:
 
     def __post_init__(self) -> None:
         if type(self.least_dropped) is not int or type(self.most_dropped) is not int:
-            raise ParameterError("least_dropped and most_dropped must be ints")
+            kinds = f"{type(self.least_dropped).__name__} and {type(self.most_dropped).__name__}"
+            raise ParameterError(f"least_dropped, most_dropped: expected ints, found {kinds}")
         if not 0 <= self.least_dropped <= self.most_dropped:
             least, most = shown(self.least_dropped), shown(self.most_dropped)
-            raise ParameterError(f"an opening from {least} to {most} dropped clients")
+            raise ParameterError(f"opening: expected 0 <= least_dropped <= most_dropped, found {least} and {most}")
 
     def opens(self, dropped: int) -> bool:
-        """Whether the secret is opened where so many are not in the sum."""
+        """Return whether the secret is opened if `dropped` clients are missing from the sum."""
         return self.least_dropped <= dropped <= self.most_dropped
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Session:
-    """What all parties of one secure sum agree on before it starts.
+    """The agreement of all parties before one secure sum starts.
 
     Attributes:
         session_id: 16 to 64 bytes, never used twice.
         clients: Distinct ids in [0, 2^32 - 2], at least two.
-        threshold: The least number of contributors whose sum may be released, in [2, len(clients)].
-        length: Coordinates of each vector, in [1, 2^40].
+        threshold: The smallest number of contributors whose sum may be released, in [2, len(clients)].
+        length: Number of coordinates of each vector, in [1, 2^40].
         modulus: Entries are in [0, modulus); at least 2, at most 2^64.
-        context: What the inputs are made for (round of training, hash of the model), as bytes.  Members of a committee
-            never open sums under one context whose contributors differ in few, so inputs that are summed up again,
-            after a failure, have the same one, and other inputs another.
-        parameters: Whatever else the parties must agree on (encoding, noise), as bytes.
-        roster: The identities of exactly these clients, where the server is not trusted; otherwise None.
-        attached: For each secret that every client attaches, at most 64, when it is opened.  Such a secret must be
-            uniform: a hash of it is public.  The rule must suit every number of survivors from the threshold up.
-        committee: Who opens the sum, in protocols that encrypt under a committee's key; otherwise None.
+        context: What the inputs are made for (round of training, hash of the model), as bytes. A committee member
+            refuses to open two sums under one context if their contributors differ in fewer clients than its minimum.
+            Use the same context again if you repeat a failed sum of the same inputs: a new one would switch this
+            protection off. Use a new context for new inputs.
+        parameters: Anything else that the parties must agree on (encoding, noise), as bytes.
+        roster: The identities of these clients and of no others, if the server is not trusted; otherwise None.
+        attached: For each secret that every client attaches, at most 64, the rule that opens it. Such a secret must be
+            uniform: a hash of it is public. The rule must suit every number of survivors from the threshold up.
+        committee: The committee that opens the sum, in protocols that encrypt under its key; otherwise None.
 
     Raises:
         ParameterError: A field is out of range.
@@ -101,7 +106,7 @@ class Session:
 
     def __post_init__(self) -> None:
         if type(self.session_id) is not bytes or not 16 <= len(self.session_id) <= 64:
-            raise ParameterError("session_id must be 16 to 64 bytes")
+            raise ParameterError("session_id: expected 16 to 64 bytes, found another value. Use os.urandom(16).")
         for name, data in (("context", self.context), ("parameters", self.parameters)):
             if type(data) is not bytes:
                 raise ParameterError(f"{name} must be bytes, not {type(data).__name__}")
@@ -109,13 +114,14 @@ class Session:
             if type(value) is not int:
                 raise ParameterError(f"{name} must be an int, not {type(value).__name__}")
         if type(self.clients) is not tuple or any(type(client) is not int for client in self.clients):
-            raise ParameterError("clients must be a tuple of ints")
+            raise ParameterError("clients: expected a tuple of ints, found another value")
         if len(set(self.clients)) != len(self.clients):
-            raise ParameterError("clients must be distinct")
+            repeated = len(self.clients) - len(set(self.clients))
+            raise ParameterError(f"clients: expected distinct ids, found {repeated} repeated")
         if any(not 0 <= client <= MAX_CLIENT_ID for client in self.clients):
             raise ParameterError(f"client ids must lie in [0, {MAX_CLIENT_ID}]")
         if len(self.clients) < 2:
-            raise ParameterError(f"a secure sum needs at least 2 clients, not {len(self.clients)}")
+            raise ParameterError(f"clients: expected at least 2, found {len(self.clients)}")
         if not 2 <= self.threshold <= len(self.clients):
             raise ParameterError(f"threshold must lie in [2, {len(self.clients)}], not {shown(self.threshold)}")
         if not 1 <= self.length <= MAX_LENGTH:
@@ -123,23 +129,25 @@ class Session:
         if not 2 <= self.modulus <= 2**64:
             raise ParameterError(f"modulus must lie in [2, 2^64], not {shown(self.modulus)}")
         if self.roster is not None and (type(self.roster) is not Roster or set(self.roster) != set(self.clients)):
-            raise ParameterError("the roster must be a Roster of exactly the session's clients; see Roster.of")
+            raise ParameterError(
+                "roster: expected a Roster of the session's clients only, found another. Use `Roster.of`."
+            )
         if type(self.attached) is not tuple or any(type(rule) is not Opening for rule in self.attached):
-            raise ParameterError("attached must be a tuple of Openings")
+            raise ParameterError("attached: expected a tuple of Openings, found another value")
         if len(self.attached) > MAX_ATTACHED:
-            raise ParameterError(f"{len(self.attached)} attached secrets, where at most {MAX_ATTACHED} are possible")
+            raise ParameterError(f"attached: expected at most {MAX_ATTACHED} secrets, found {len(self.attached)}")
         if self.committee is not None and type(self.committee) is not Committee:
-            raise ParameterError(f"the committee must be a Committee, not a {type(self.committee).__name__}")
+            raise ParameterError(f"committee: expected a Committee, found {type(self.committee).__name__}")
         if any(not 0 <= member <= MAX_CLIENT_ID for member in self.committee_members):
             raise ParameterError(f"a committee's ids must lie in [0, {MAX_CLIENT_ID}]")
 
     @property
     def committee_members(self) -> tuple[int, ...]:
-        """The committee's ids, some of which may be clients; none where there is no committee."""
+        """The ids of the committee's members, who may be clients too; empty if there is no committee."""
         return () if self.committee is None else self.committee.members
 
     def extras(self) -> tuple[str, ...]:
-        """Return the names of the fields that this session has besides those of every session."""
+        """Return the names of the fields that are set in this session and that not every protocol accepts."""
         return tuple(
             each.name for each in fields(self) if each.name not in _COMMON and getattr(self, each.name) != each.default
         )
@@ -148,25 +156,27 @@ class Session:
         """Return what the session's digest hashes: each field once, by name, with the values that stand for it.
 
         Raises:
-            TypeError: A field, of a subclass, has no entry.
+            TypeError: A subclass has added a field that has no entry.
         """
         if missing := {each.name for each in fields(self)} - {name for names, _ in _TRANSCRIPT for name in names}:
             raise TypeError(f"{type(self).__name__}: the transcript has no entry for {', '.join(sorted(missing))}")
         return tuple((", ".join(names), values(self)) for names, values in _TRANSCRIPT)
 
     def checked(self, vector: ArrayLike) -> Words:
-        """A client's input as words, a copy, after every check.
+        """Check a client's input, and return a copy of it as words.
 
         Args:
             vector: Shape `(length,)`, any integer dtype but bool, entries in [0, modulus).
 
         Raises:
-            InputError: Wrong dtype, shape or range; floats are refused, even whole ones.
+            InputError: The dtype, shape or range is wrong. Floats are refused, even whole numbers.
         """
         try:
             array = np.asarray(vector)
         except (TypeError, ValueError):
-            raise InputError(f"the input must be an array of shape ({self.length},); numpy makes none of it") from None
+            raise InputError(
+                f"the input: expected an array of shape ({self.length},), found an object that NumPy cannot convert"
+            ) from None
         if array.dtype.kind not in "iu":
             raise InputError(f"the input must have an integer dtype, not {array.dtype}")
         if array.shape != (self.length,):
@@ -174,7 +184,9 @@ class Session:
         if array.dtype.kind == "i" and int(array.min()) < 0:
             raise InputError("the input has a negative entry; encode it in [0, modulus)")
         if int(array.max()) >= self.modulus:
-            raise InputError(f"the input has an entry at or above the modulus {self.modulus}")
+            raise InputError(
+                f"the input has an entry at or above the modulus {self.modulus}; encode it in [0, modulus)"
+            )
         return array.astype(word_dtype(self.modulus))
 
 
@@ -183,7 +195,7 @@ def _committee(session: Session) -> tuple[object, ...]:
 
 
 _COMMON: Final = ("session_id", "clients", "threshold", "length", "modulus", "context", "parameters")
-"""The fields that every protocol takes; all others are extras."""
+"""The fields that every protocol accepts; all others are extras."""
 
 _TRANSCRIPT: Final[tuple[tuple[tuple[str, ...], Callable[[Session], tuple[object, ...]]], ...]] = (
     (("session_id",), lambda session: (session.session_id,)),
@@ -196,7 +208,7 @@ _TRANSCRIPT: Final[tuple[tuple[tuple[str, ...], Callable[[Session], tuple[object
     (("committee",), _committee),
     (("parameters",), lambda session: (session.parameters,) if session.parameters else ()),
 )
-"""For each field its values in the digest, in the digest's order. What is absent after `attached` adds no value."""
+"""The values of each field in the digest, in the digest's order. After `attached`, an absent field adds no value."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -204,13 +216,13 @@ class Participant:
     """What one party, a client or a committee member or both, brings to one session, after every check.
 
     Attributes:
-        client: Its id.
-        vector: Shape `(length,)`, the smallest unsigned words that hold the modulus, its own copy; shape `(0,)` for a
-            committee member that is no client.
+        client: The party's id.
+        vector: Shape `(length,)`, the smallest unsigned words that hold the modulus, the party's own copy; shape `(0,)`
+            for a committee member that is not a client.
         attached: 32 bytes for each of the session's attached secrets.
-        terms: Its identity and its own terms, where the session has a roster.
-        keyholder: Its share of the committee's key and its own rules, where it is a member of the committee.
-        entropy: Its secret randomness.
+        terms: The client's identity and terms, if the session has a roster; otherwise None.
+        keyholder: The party's key share and rules, if it is a member of the committee; otherwise None.
+        entropy: The party's secret randomness.
     """
 
     client: int
