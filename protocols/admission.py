@@ -10,40 +10,45 @@ from protocols.terms import ClientTerms, Keyholder
 def check_admission(
     protocol: SecureSum, session: Session, party: int, *, terms: ClientTerms | None, keyholder: Keyholder | None
 ) -> None:
-    """Check that a party can take part in a session, and does so on its own terms.
+    """Check that a party can take part in a session, and that its own terms allow it.
 
     Args:
         protocol: The protocol.
         session: The session.
-        party: Its id; a client's, or a committee member's, or one that is both.
-        terms: A client's identity and terms; given if and only if the session has a roster.
-        keyholder: A committee member's share and rules; given if and only if the party is one.
+        party: The id of a client, of a committee member, or of a party that is both.
+        terms: A client's identity and terms; given if and only if the party is a client and the session has a roster.
+        keyholder: A committee member's key share and rules; given if and only if the party is a committee member.
 
     Raises:
-        ParameterError: The protocol cannot run the session, the id is not in it, or something is missing or too much.
-        UnsafeSession: The session is not one that this party, by its own terms, takes part in.
+        ParameterError: The protocol cannot run the session, the id is not in it, or `terms` or `keyholder` is missing
+            or given without need.
+        UnsafeSession: The party's own terms do not allow it to take part in this session.
     """
     protocol.validate(session)
     if type(party) is not int or not (party in session.clients or party in session.committee_members):
-        raise ParameterError(f"client {shown(party)} is not in the session, or is no int")
+        raise ParameterError(f"party {shown(party)} is not in the session, or its id is not an int")
     _as_keyholder(session, party, keyholder)
     if party in session.clients:
         _as_client(protocol, session, party, terms)
     elif terms is not None:
-        raise ParameterError(f"party {party} has a ClientTerms, and is no client of the session")
+        raise ParameterError(
+            f"terms: expected none, since party {party} is not a client of the session, found a ClientTerms"
+        )
 
 
 def _as_client(protocol: SecureSum, session: Session, client: int, terms: ClientTerms | None) -> None:
     if session.roster is None:
         if terms is not None:
-            raise UnsafeSession("the session has no roster, and this client does not trust the server without one")
+            raise UnsafeSession(
+                "roster: expected one, since this client has a ClientTerms, found a session without a roster"
+            )
         return
     if type(terms) is not ClientTerms:
-        raise ParameterError("a session with a roster needs a ClientTerms: the client's identity and its own terms")
+        raise ParameterError("terms: expected a ClientTerms, since the session has a roster, found none")
     terms.accept(client=client, clients=session.clients, threshold=session.threshold, roster=session.roster)
     if session.committee is not None:
         terms.accept_committee(session.committee.key)
-    # The server chooses whom of the roster it invites: every corrupt one, if it likes.
+    # The server chooses which clients of the roster it invites: it may invite every corrupt one.
     protocol.check_safety(session, min(terms.corrupt, len(session.clients)))
 
 
@@ -51,8 +56,10 @@ def _as_keyholder(session: Session, party: int, keyholder: Keyholder | None) -> 
     committee = session.committee
     if committee is None or party not in committee.members:
         if keyholder is not None:
-            raise ParameterError(f"party {party} has a Keyholder, and is no member of the session's committee")
+            raise ParameterError(
+                f"keyholder: expected none, since party {party} is not a committee member, found a Keyholder"
+            )
         return
     if type(keyholder) is not Keyholder:
-        raise ParameterError("a committee member needs a Keyholder: its share and its own rules")
+        raise ParameterError("keyholder: expected a Keyholder, since the party is a committee member, found none")
     keyholder.accept(member=party, committee=committee, threshold=session.threshold, roster=session.roster)

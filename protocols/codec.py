@@ -1,14 +1,18 @@
 """Canonical bytes for messages: MessagePack arrays, one envelope, decoded strictly.
 
-Every message travels as `[version, session digest, step number, body]`.  A decoder takes only what an encoder of
-the same version would have made: other versions, other sessions, other steps, unknown or missing fields, trailing
-bytes, longer than the session can need, or a second encoding of the same value are all refused.
+Every message is sent as `[version, session digest, step number, body]`. A decoder accepts only the bytes that an
+encoder of the same version produces. It refuses:
 
-What a decoder costs is bounded by the bytes it is given, and by the session.  An element of a list may be two bytes on
-the wire and two hundred in memory, so lists are counted, and long ones refused, before any element is made.
+- other versions, other sessions and other steps,
+- unknown or missing fields, and trailing bytes,
+- messages that are longer than the session can need,
+- any second encoding of the same value.
 
-A field typed `memoryview` is a byte string that is decoded without a copy: it shows the bytes of the message it came
-in, and keeps all of them alive.  It is for what is large, and for what is used up at once.
+The cost of decoding is bounded by the number of bytes and by the session. An element of a list may take two bytes on
+the wire and two hundred in memory. So lists are counted, and long ones refused, before any element is made.
+
+A field of type `memoryview` is a byte string that is decoded without a copy. It refers to the bytes of its message and
+keeps all of them alive. Use it for large fields and for fields that are consumed immediately.
 """
 
 from collections.abc import Iterator, Mapping
@@ -19,20 +23,20 @@ import msgspec
 
 from protocols.errors import MalformedMessage
 
-_SHORT_HEADERS: Final = (0x90, 0x80)  # of an array, of a map: the count is in the lower four bits
-_LONG_HEADERS: Final = {0xDC: 2, 0xDD: 4, 0xDE: 2, 0xDF: 4}  # of both: the count is in as many bytes that follow
+_SHORT_HEADERS: Final = (0x90, 0x80)  # Of an array and of a map: the count is in the lower four bits.
+_LONG_HEADERS: Final = {0xDC: 2, 0xDD: 4, 0xDE: 2, 0xDF: 4}  # Of both: the count is in that number of bytes after it.
 
 
 class Message(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
-    """Base of all messages: immutable, positional on the wire."""
+    """The base of all messages: immutable, positional on the wire."""
 
 
 class Invitation(Message, frozen=True):
-    """The first request of every protocol: the server opens the session, which the envelope's digest names."""
+    """The first request of every protocol: it opens the session that the digest in the envelope identifies."""
 
 
 class Envelope(Message, frozen=True):
-    """What every message is wrapped in."""
+    """The wrapper of every message."""
 
     version: int
     digest: bytes
@@ -44,28 +48,28 @@ M = TypeVar("M", bound=Message)
 
 
 def limit(length: int, modulus: int, clients: int, attached: int = 0) -> int:
-    """The most bytes that any message of a pairwise or a plain session may have.
+    """Return the largest number of bytes that any message of a pairwise or a plain session may have.
 
-    The vector, bit-packed, and for each client its keys, signatures, fingerprints and sealed shares.  A protocol that
-    sends more adds it to this.
+    It covers the bit-packed vector and, for each client, keys, signatures, fingerprints and sealed secret shares. A
+    protocol that sends more must add to it.
 
     Args:
-        length: Coordinates of a vector.
-        modulus: Of its entries.
+        length: Number of coordinates of a vector.
+        modulus: The modulus of the vector's entries.
         clients: Size of the cohort.
-        attached: Further secrets that each client shares, of which every holder gets a share and a fingerprint.
+        attached: Number of further secrets of each client. Every holder gets a secret share and a fingerprint of each.
     """
     return -(-length * (modulus - 1).bit_length() // 8) + clients * (512 + 128 * attached) + 4096
 
 
 class Codec:
-    """Encodes and decodes the messages of one session.
+    """The encoder and decoder of one session's messages.
 
     Args:
         digest: The session's digest, 32 bytes.
-        limit: The most bytes that a message may have.
-        elements: The most elements that a list in a message to be decoded may have; where none is given, as many as
-            `limit`, which is no bound.
+        limit: The largest number of bytes of a message.
+        elements: The largest number of elements of a list in a message that is decoded. None stands for `limit`, which
+            is no real bound.
         wire: The version of the protocol's bytes.
     """
 
@@ -76,26 +80,26 @@ class Codec:
         self._elements = limit if elements is None else elements
 
     def encode(self, number: int, message: Message) -> bytes:
-        """The bytes of one message of step `number`."""
+        """Return the bytes of one message of step `number`."""
         return msgspec.msgpack.encode((self._wire, self._digest, number, message))
 
     def is_of(self, number: int, data: object) -> bool:
-        """Whether these bytes begin like a message of this session and step."""
+        """Return whether these bytes begin like a message of this session and step."""
         return isinstance(data, bytes) and data.startswith(self._header(number))
 
     def _header(self, number: int) -> bytes:
         return _array(4) + b"".join(map(msgspec.msgpack.encode, (self._wire, self._digest, number)))
 
     def decode(self, number: int, kind: type[M], data: bytes) -> M:
-        """The message of type `kind` that these bytes are.
+        """Return the message of type `kind` that these bytes encode.
 
         Raises:
-            MalformedMessage: They are anything else.
+            MalformedMessage: The bytes are not the canonical encoding of such a message of this session and step.
         """
         if not isinstance(data, bytes):
-            raise MalformedMessage(f"a {type(data).__name__}, where bytes are expected")
+            raise MalformedMessage(f"message: expected bytes, found {type(data).__name__}")
         if len(data) > self._limit:
-            raise MalformedMessage(f"a message of {len(data)} bytes, where at most {self._limit} are possible")
+            raise MalformedMessage(f"message: expected at most {self._limit} bytes, found {len(data)}")
         header = self._header(number)
         if not data.startswith(header):
             raise MalformedMessage(self._wrong(number, kind, data))
@@ -104,41 +108,41 @@ class Codec:
         except (msgspec.MsgspecError, RecursionError):
             raise MalformedMessage(self._wrong(number, kind, data)) from None
         if _canonical_end(message, data, len(header)) != len(data):
-            raise MalformedMessage(f"a {kind.__name__} that is not in its canonical encoding")
+            raise MalformedMessage(f"{kind.__name__}: expected its canonical encoding, found another")
         return message
 
     def _message(self, kind: type[M], body: memoryview | msgspec.Raw) -> M:
-        """The message of type `kind` that a body is, canonical or not.
+        """Return the message of type `kind` that a body encodes, canonically or not.
 
         Raises:
             MalformedMessage: A list has more elements than the session can need; none of them has been made.
-            msgspec.MsgspecError: It is none.
+            msgspec.MsgspecError: The body encodes no such message.
         """
         for field in _fields(len(kind.__struct_fields__)).decode(body):
             count = _count(memoryview(field))
             if count > self._elements:
-                raise MalformedMessage(f"a list of {count} elements, where at most {self._elements} are possible")
+                raise MalformedMessage(f"list: expected at most {self._elements} elements, found {count}")
         return msgspec.msgpack.decode(body, type=kind)
 
     def _wrong(self, number: int, kind: type[Message], data: bytes) -> str:
-        """What is wrong with bytes that are no message of this session, step and type in its canonical encoding."""
+        """Return what is wrong with bytes that are not a canonical message of this session, step and type."""
         try:
             envelope = msgspec.msgpack.decode(data, type=Envelope)
         except (msgspec.MsgspecError, RecursionError):
-            return f"{len(data)} bytes that are no message"
+            return f"message: expected an envelope in MessagePack, found {len(data)} other bytes"
         if envelope.version != self._wire:
-            return f"wire version {envelope.version}, where {self._wire} is spoken"
+            return f"wire version: expected {self._wire}, found {envelope.version}"
         if envelope.digest != self._digest:
             return "the message belongs to another session, or the parties differ on its parameters"
         if envelope.step != number:
-            return f"a message of step {envelope.step}, where step {number} is open"
+            return f"step: expected {number}, found a message of step {envelope.step}"
         try:
             self._message(kind, envelope.body)
         except MalformedMessage as error:
             return str(error)
         except (msgspec.MsgspecError, RecursionError):
-            return f"not a message of type {kind.__name__}"
-        return f"a {kind.__name__} that is not in its canonical encoding"
+            return f"body: expected the fields of a {kind.__name__}, found others"
+        return f"{kind.__name__}: expected its canonical encoding, found another"
 
 
 class Requests(Mapping[int, bytes]):
@@ -161,12 +165,12 @@ class Requests(Mapping[int, bytes]):
 
 @cache
 def _fields(count: int) -> "msgspec.msgpack.Decoder[tuple[msgspec.Raw, ...]]":
-    """Splits the body of a message of that many fields into views of them; it makes nothing of what they hold."""
-    return msgspec.msgpack.Decoder(tuple[(msgspec.Raw,) * count])  # type: ignore[misc]  # made of a number
+    """Return a decoder that splits a body of `count` fields into one view per field, and decodes none of them."""
+    return msgspec.msgpack.Decoder(tuple[(msgspec.Raw,) * count])  # type: ignore[misc]  # The type is made from a number.
 
 
 def _count(field: memoryview) -> int:
-    """How many elements a list or a map has by its header; 0 of anything else."""
+    """Return how many elements a list or a map has by its header, or 0 for anything else."""
     first = field[0]
     if first & 0xF0 in _SHORT_HEADERS:
         return first & 0x0F
@@ -174,10 +178,11 @@ def _count(field: memoryview) -> int:
 
 
 def _canonical_end(message: Message, data: bytes, start: int) -> int | None:
-    """Where the canonical encoding of `message` ends in the data that it was decoded from; None if that is another.
+    """Return where the canonical encoding of `message` ends in the data that it was decoded from.
 
-    Compared a piece at a time, and views by their headers alone: while every byte so far is canonical, the decoder
-    was where this function is, so a view shows the bytes right after its own header.
+    Return None if the data contains another encoding. The data is compared piece by piece, and views only by their
+    headers. As long as every byte so far is canonical, the decoder was at the same position as this function, so a view
+    refers to the bytes directly after its own header.
     """
     at = start
     for piece, viewed in _pieces(message):
@@ -188,7 +193,7 @@ def _canonical_end(message: Message, data: bytes, start: int) -> int | None:
 
 
 def _pieces(message: Message) -> Iterator[tuple[bytes, int]]:
-    """The canonical encoding of a message, in pieces, each with the length of the view that follows it."""
+    """Yield the canonical encoding of a message in pieces, each with the length of the view that follows it."""
     yield _array(len(message.__struct_fields__)), 0
     for name in message.__struct_fields__:
         value = getattr(message, name)
@@ -202,12 +207,12 @@ def _pieces(message: Message) -> Iterator[tuple[bytes, int]]:
 
 
 def _array(length: int) -> bytes:
-    """The header of an array of that many elements."""
+    """Return the header of an array of `length` elements."""
     return msgspec.msgpack.encode((None,) * length)[: -length or None]
 
 
 def _view_header(view: memoryview) -> bytes:
-    """The header of a byte string of that length."""
+    """Return the header of a byte string of the view's length."""
     if len(view) < 2**8:
         return b"\xc4" + len(view).to_bytes(1, "big")
     if len(view) < 2**16:

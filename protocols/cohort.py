@@ -1,4 +1,4 @@
-"""A cohort: how many clients take part, which fractions of them misbehave or drop out, and what the server may do."""
+"""A cohort: its size, the fractions of clients that misbehave or drop out, and what the server may do."""
 
 import math
 from enum import StrEnum
@@ -9,27 +9,27 @@ from protocols.errors import ParameterError
 
 MAX_CLIENTS: Final = 1_000_000
 
-_RATE_ROUNDING = 1e-14  # 0.29 * 100 is 28.999999999999996 in floating point, and means 29 clients
+_RATE_ROUNDING = 1e-14  # 0.29 * 100 is 28.999999999999996 in floating point, but means 29 clients.
 
 
 class Adversary(StrEnum):
-    """What the server may do beside colluding with clients."""
+    """What the server may do, in addition to colluding with clients."""
 
     CURIOUS = "curious"
     """It follows the protocol."""
 
     SEMI_MALICIOUS = "semi-malicious"
-    """It is honest while keys and the graph are fixed, then may tell clients different stories of who dropped."""
+    """It is honest until keys and graph are fixed. It may then tell clients different survivor sets."""
 
     MALICIOUS = "malicious"
-    """It does what it likes, against clients who sign their keys and agree on the keys and on who dropped."""
+    """It may do anything. The clients sign their keys, and agree on the keys and on the survivor set."""
 
     def __repr__(self) -> str:
         return f"Adversary.{self.name}"
 
 
 def whole_clients(clients: int, fraction: object, name: str) -> int:
-    """How many clients a fraction of a cohort is, rounded down; 0.57 of 100 is 57, whatever 0.57 is in binary.
+    """Return how many clients a fraction of a cohort is, rounded down; 0.57 of 100 is 57 despite binary rounding.
 
     Raises:
         ParameterError: The cohort's size or the fraction is out of range; the message names the fraction as `name`.
@@ -42,7 +42,7 @@ def whole_clients(clients: int, fraction: object, name: str) -> int:
 
 
 def check_cohort(clients: int, adversarial: float, dropout: float) -> None:
-    """Raise `ParameterError` unless these are a cohort's size, at least 2, and two fractions in [0, 1)."""
+    """Raise `ParameterError` unless `clients` is at least 2 and both fractions are in [0, 1)."""
     if type(clients) is not int or clients < 2:
         raise ParameterError(f"clients must be an int of at least 2, not {shown(clients)}")
     for name, fraction in (("adversarial", adversarial), ("dropout", dropout)):

@@ -1,14 +1,15 @@
-"""A committee: parties that hold a decryption key together, and any `threshold` of which decrypt.
+"""A committee: parties that hold a decryption key together. Any `threshold` of them can decrypt.
 
-The members of a committee hold shares of one key; fewer than `threshold` of them learn nothing. They may be clients of
-a session or parties of their own. The key outlives sessions; `Committee` says which party of a session holds which
-share. Each member opens sums by rules of its own (`protocols.terms.Keyholder`).
+The members of a committee hold key shares of one key; fewer than `threshold` of them learn nothing. They may be clients
+of a session or other parties. One key serves many sessions. `Committee` says which party of a session holds which key
+share. Each member opens sums by its own rules (`protocols.terms.Keyholder`).
 
-A session has one sum only if `threshold` is more than half of the members: two sets of `threshold` members then share
-at least 2 * threshold - members of them, and one of these must be honest.
+A session can have two different sums unless any two sets of `threshold` members have an honest member in common. Two
+such sets have at least 2 * threshold - members of them in common. So `threshold` must be more than half of the members,
+and 2 * threshold - members must exceed the number of corrupt members.
 
-What a key is made of is the protocol's business. `CommitteeKey` and `CommitteeShare` are what sessions, committees and
-terms ask of it.
+The protocol decides what a key consists of. `CommitteeKey` and `CommitteeShare` are what sessions, committees and terms
+need of it.
 """
 
 from dataclasses import dataclass
@@ -24,15 +25,15 @@ class CommitteeKey(Protocol):
 
     @property
     def members(self) -> int:
-        """How many members share the key; shares are counted from 1."""
+        """The number of members that hold a key share; key shares are numbered from 1."""
 
     @property
     def threshold(self) -> int:
-        """How many members decrypt together."""
+        """The number of members that can decrypt together."""
 
     @property
     def fingerprint(self) -> bytes:
-        """32 bytes that stand for everything in the key."""
+        """32 bytes that identify the key: a hash of everything in it."""
 
     @property
     def bits(self) -> int:
@@ -44,7 +45,7 @@ class CommitteeKey(Protocol):
 
 @runtime_checkable
 class CommitteeShare(Protocol):
-    """The secret share of one member."""
+    """The secret key share of one member."""
 
     @property
     def key(self) -> CommitteeKey:
@@ -52,19 +53,19 @@ class CommitteeShare(Protocol):
 
     @property
     def index(self) -> int:
-        """Which share it is, from 1."""
+        """The number of the key share, from 1."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Committee:
-    """Who of a session's parties holds which share of a key.
+    """An assignment of a key's shares to parties of a session.
 
     Attributes:
         key: The committee's key, from its file.
-        members: Distinct ids, as many as the key has shares; the first one holds share 1.
+        members: Distinct ids, one for each key share; the first member holds key share 1.
 
     Raises:
-        ParameterError: `key` is no key of a committee, or the ids do not fit it.
+        ParameterError: `key` is not a committee's key, or the ids do not fit it.
     """
 
     key: CommitteeKey
@@ -84,7 +85,7 @@ class Committee:
             )
 
     def index(self, member: int) -> int:
-        """Return which share a member holds, from 1.
+        """Return the number of the key share that a member holds, from 1.
 
         Raises:
             ParameterError: The party is not a member.

@@ -1,10 +1,10 @@
-"""One hierarchy of errors: the caller's own mistakes, and misbehaviour of peers, which names its culprits."""
+"""One hierarchy of errors: mistakes of the caller, and misbehaviour of peers, which names the culprits."""
 
 from collections.abc import Iterable
 
 
 class ProtocolError(Exception):
-    """Root of everything that `protocols` raises on purpose."""
+    """The base class of every error that `protocols` raises on purpose."""
 
 
 class LocalError(ProtocolError):
@@ -16,7 +16,7 @@ class ParameterError(LocalError, ValueError):
 
 
 class UnsafeSession(ParameterError):
-    """A session is valid, but this client does not take part on such terms."""
+    """A session is valid, but this party's own terms do not allow it to take part."""
 
 
 class SessionReused(LocalError, RuntimeError):
@@ -35,7 +35,7 @@ class RemoteError(ProtocolError):
     """A peer sent something that it must not send.
 
     Attributes:
-        culprits: Ids of the clients whose message is at fault; empty where the server is.
+        culprits: Ids of the clients whose message is at fault; empty if the server is at fault or nobody can be named.
     """
 
     def __init__(self, message: str, *, culprits: Iterable[int] = ()) -> None:
@@ -44,27 +44,27 @@ class RemoteError(ProtocolError):
 
 
 class DamagedSum(ProtocolError, ValueError):
-    """What should be a sum of the contributors' encodings is none: some contributor broke the rules."""
+    """A total that is not a sum of valid encodings: a contributor broke the rules."""
 
 
 class UnsafeOpening(RemoteError):
-    """The server asks a committee member to open a sum that, by the member's own rules, stays closed."""
+    """The server asked a committee member to open a sum that the member's own rules forbid."""
 
 
 class MalformedMessage(RemoteError):
-    """Bytes that are no message of this step: truncated, oversized, of another session, version or type."""
+    """Bytes that are not a message of this step: truncated, too long, or of another session, version or type."""
 
 
 class TooFewSurvivors(ProtocolError):
-    """Fewer parties than the threshold are left, so nothing can be, or may be, released."""
+    """Fewer parties than the threshold are left, so no sum can be released, or none may be."""
 
 
 class DamagedSnapshot(LocalError, ValueError):
-    """Bytes that are no snapshot of this machine's session, or were sealed under another key."""
+    """Bytes that are not a snapshot of this machine's session, or that were sealed under another key."""
 
 
 class BrokenProtocol(ParameterError):
-    """What is registered under a protocol's name cannot be used: it does not load, or fails where none should."""
+    """The code registered under a protocol's name cannot be used: it does not load, or raises unexpected errors."""
 
 
 class UnknownProtocol(LocalError, LookupError):

@@ -1,10 +1,11 @@
-"""Who is who: long-term Ed25519 identities (RFC 8032), the roster that a client pins, and what is signed with them.
+"""Long-term Ed25519 identities (RFC 8032), the roster that a client pins, and the signatures of a session.
 
-A roster reaches each client by a way that the server does not control.  Every signature is bound to the digest of
-one session, to a purpose and to the signer's id, so none of them says anything in another session or step.
+A roster must reach each client by a way that the server does not control. Every signature is bound to the digest of one
+session, to a purpose and to the signer's id, so it is not valid in another session or step.
 
-Adversary: a server that may do anything, and clients that help it.  It cannot speak for a client of the roster that
-does not help it.  (A client that enrols a key of low order helps it: anyone can sign for such a key.)
+Adversary: a server that may do anything, and clients that collude with it. It cannot sign for a client of the roster
+that does not collude with it. (A client that enrols a key of low order counts as colluding: anyone can sign for such a
+key.)
 """
 
 import os
@@ -29,25 +30,25 @@ class Identity(Uncopyable):
     """A client's long-term signing key.
 
     Args:
-        secret: The private key, 32 uniform bytes (RFC 8032, section 5.1.5), from `generate` or from where it is kept.
+        secret: The private key, 32 uniform bytes (RFC 8032, section 5.1.5), from `generate` or from a key file.
     """
 
     __slots__ = ("_private", "public", "secret")
 
     def __init__(self, secret: Secret) -> None:
         if type(secret) is not Secret or len(secret.reveal()) != _SECRET_BYTES:
-            raise ParameterError(f"an identity is made from a Secret of {_SECRET_BYTES} bytes")
+            raise ParameterError(f"identity: expected a Secret of {_SECRET_BYTES} bytes, found another value")
         self.secret = secret
         self._private = Ed25519PrivateKey.from_private_bytes(secret.reveal())
         self.public: bytes = self._private.public_key().public_bytes_raw()
 
     @classmethod
     def generate(cls) -> "Identity":
-        """A new identity, from the operating system's randomness."""
+        """Return a new identity, drawn from the operating system's randomness."""
         return cls(Secret(os.urandom(_SECRET_BYTES)))
 
     def sign(self, statement: bytes) -> bytes:
-        """A signature, 64 bytes, over a statement made by `Signatures`."""
+        """Return a signature, 64 bytes, over a statement made by `Signatures`."""
         return self._private.sign(statement)
 
     def __repr__(self) -> str:
@@ -61,18 +62,18 @@ class Roster(Mapping[int, bytes]):
         keys: 32 bytes for each client, all different.
 
     Raises:
-        ParameterError: An id or a key is none, or one key stands for two clients.
+        ParameterError: An id or a key is not valid, or two clients have the same key.
     """
 
     __slots__ = ("_keys",)
 
     def __init__(self, keys: Mapping[int, bytes]) -> None:
         if any(type(client) is not int or client < 0 for client in keys):
-            raise ParameterError("a roster's clients must be ints of at least 0")
+            raise ParameterError("roster: expected client ids that are ints of at least 0, found another")
         if any(type(key) is not bytes or len(key) != PUBLIC_BYTES for key in keys.values()):
-            raise ParameterError(f"a roster's keys must be {PUBLIC_BYTES} bytes each")
+            raise ParameterError(f"roster: expected keys of {PUBLIC_BYTES} bytes each, found another value")
         if len(set(keys.values())) != len(keys):
-            raise ParameterError("a roster must not give two clients the same key")
+            raise ParameterError("roster: expected a different key for each client, found one key twice")
         self._keys = dict(sorted(keys.items()))
 
     def __getitem__(self, client: int) -> bytes:
@@ -91,7 +92,7 @@ class Roster(Mapping[int, bytes]):
         return f"Roster(<{len(self._keys)} clients>)"
 
     def of(self, clients: Iterable[int]) -> "Roster":
-        """The part that concerns these clients.
+        """Return the roster of these clients only.
 
         Raises:
             ParameterError: One of them is not in the roster.
@@ -104,11 +105,11 @@ class Roster(Mapping[int, bytes]):
 
 
 class Signatures:
-    """Signs and checks statements of one session; in a session without a roster every signature is empty.
+    """The signer and verifier of one session's statements. Without a roster every signature is empty.
 
     Args:
         digest: The session's digest, 32 bytes.
-        roster: The session's identities, or None where the server is trusted to pass on keys.
+        roster: The session's identities, or None if the server is trusted to pass on keys.
     """
 
     __slots__ = ("_prefix", "_roster")
@@ -118,7 +119,7 @@ class Signatures:
         self._roster = roster
 
     def sign(self, identity: Identity | None, *, client: int, purpose: bytes, payload: bytes) -> bytes:
-        """The client's signature over a payload; `purpose` has 8 bytes."""
+        """Return the client's signature over a payload; `purpose` has 8 bytes."""
         if identity is None:
             return b""
         return identity.sign(self._statement(client, purpose, payload))
@@ -127,11 +128,11 @@ class Signatures:
         """Check that this client has signed this payload for this purpose in this session.
 
         Raises:
-            RemoteError: It has not.
+            RemoteError: The client has not signed it.
         """
         if self._roster is None:
             if signature:
-                raise RemoteError("a signature, in a session without identities")
+                raise RemoteError("signature: expected none in a session without a roster, found one")
             return
         key = Ed25519PublicKey.from_public_bytes(self._roster[client])
         try:
@@ -141,5 +142,5 @@ class Signatures:
 
     def _statement(self, client: int, purpose: bytes, payload: bytes) -> bytes:
         if len(purpose) != PURPOSE_BYTES:
-            raise ParameterError(f"a purpose has {PURPOSE_BYTES} bytes")
+            raise ParameterError(f"purpose: expected {PURPOSE_BYTES} bytes, found {len(purpose)}")
         return self._prefix + purpose + client.to_bytes(4, "big") + payload

@@ -1,4 +1,4 @@
-"""The one logger of the package, silent until an application gives it a handler.
+"""The one logger of the package, silent until an application adds a handler.
 
 Records name sessions, steps, parties by their ids, counts, and the class and text of errors. They never hold bytes of
 a message or anything secret. A server logs refused replies and what ends it early as warnings, finished sums as
@@ -29,7 +29,8 @@ def listed(parties: Collection[int]) -> str:
 def refusals_logged(session_id: bytes, what: str) -> Iterator[None]:
     """Log a peer's misbehaviour, and too few survivors, as a warning, and pass the error on.
 
-    The record has the error's class and text, and not the error itself, which holds on to local variables.
+    The record contains the error's class and text. It does not contain the error itself, which keeps local variables
+    alive.
     """
     try:
         yield

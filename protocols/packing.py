@@ -1,13 +1,17 @@
 """Vectors on the wire: entries of `b` bits, packed without gaps, least significant bit first; at least one entry.
 
-`pack` makes the bytes, `add_packed` checks them and adds them to a running sum without ever holding the vector, and
-`unpack` makes a vector of them, for the few who need it whole.
+`pack` makes the bytes. `add_packed` checks them and adds them to a running sum without holding the whole vector.
+`unpack` makes a vector of them, for callers that need all of it.
 
-All go through pieces that stay in cache, in three steps.  Words that hold one entry each are read as 64-bit words, and
-their 1, 2, 4 or 8 entries pushed together into the lowest `B` bits.  The fewest such words that fill whole bytes make
-a block, at most eight of them; their bits are joined in columns, one for each 64-bit word of a joined block.  Last,
-the bytes of the columns are copied into records, one after the other, which are the bytes of the wire.  That is a few
-dozen operations over a whole piece, whatever b is.
+All three work on pieces that fit into the cache, in three stages:
+
+1. Words that hold one entry each are read as 64-bit words. Their 1, 2, 4 or 8 entries are moved together into the
+   lowest `B` bits.
+2. The smallest number of such words that fills whole bytes makes a block, at most eight words. Their bits are joined in
+   columns, one for each 64-bit word of a joined block.
+3. The bytes of the columns are copied into records, one after the other. The records are the bytes of the wire.
+
+This takes a few dozen operations over a whole piece, for every b.
 """
 
 import io
@@ -28,7 +32,7 @@ _PIECE_BYTES = 256 * 1024
 
 
 def packed_bytes(length: int, modulus: int) -> int:
-    """Bytes of a packed vector: ceil(length * bits / 8)."""
+    """Return the number of bytes of a packed vector: ceil(length * bits / 8)."""
     return -(-length * (modulus - 1).bit_length() // 8)
 
 
@@ -43,17 +47,17 @@ def pack(vector: Words, modulus: int) -> bytes:
         ValueError: An entry is at or above the modulus.
     """
     layout = _Layout(modulus, vector.size)
-    packed = io.BytesIO(bytes(packed_bytes(vector.size, modulus)))  # gives its bytes away without a copy
+    packed = io.BytesIO(bytes(packed_bytes(vector.size, modulus)))  # `getvalue` returns its bytes without a copy.
     for start in range(0, vector.size, layout.entries):
         piece = vector[start : start + layout.entries]
         if int(piece.max()) >= modulus:
-            raise ValueError(f"an entry at or above the modulus {modulus}")
+            raise ValueError(f"vector: expected entries below the modulus {modulus}, found a larger one")
         packed.write(layout.join(piece)[: packed_bytes(piece.size, modulus)])
     return packed.getvalue()
 
 
 def unpack(data: Packed, length: int, modulus: int) -> NDArray[np.uint64]:
-    """The vector that `pack` packed.
+    """Return the vector that `pack` packed.
 
     Returns:
         Shape `(length,)`, uint64, entries in [0, modulus).
@@ -71,19 +75,19 @@ def unpack(data: Packed, length: int, modulus: int) -> NDArray[np.uint64]:
 
 
 def add_packed(total: Words, data: Packed, modulus: int) -> None:
-    """Add a packed vector to a running sum, in place, modulo `modulus`; check all of it before anything is added.
+    """Add a packed vector to a running sum, in place, modulo `modulus`. All of it is checked before anything is added.
 
     Args:
         total: Shape `(length,)`, any unsigned dtype that holds the modulus, entries in [0, modulus) before and after.
-        data: What `pack` made.
+        data: The bytes that `pack` made.
         modulus: At least 2, at most 2^64.
 
     Raises:
         ValueError: The data has another length, an entry at or above the modulus, or padding that is not zero; or the
-            total's type cannot hold the modulus.  The total is what it was before.
+            total's type cannot hold the modulus. The total is unchanged.
     """
     if modulus > 2 ** (8 * total.itemsize):
-        raise ValueError(f"a total of {total.dtype}, which does not hold the modulus {modulus}")
+        raise ValueError(f"total: expected words that hold the modulus {modulus}, found {total.dtype}")
     _check_frame(data, total.size, modulus)
     layout = _Layout(modulus, total.size)
     if not layout.full:
@@ -102,22 +106,22 @@ def add_packed(total: Words, data: Packed, modulus: int) -> None:
 def _check_frame(data: Packed, length: int, modulus: int) -> None:
     expected = packed_bytes(length, modulus)
     if len(data) != expected:
-        raise ValueError(f"a packed vector of {len(data)} bytes, where {expected} are expected")
+        raise ValueError(f"packed vector: expected {expected} bytes, found {len(data)}")
     padding = 8 * expected - length * (modulus - 1).bit_length()
     if data[-1] >> (8 - padding):
-        raise ValueError("a packed vector whose padding is not zero")
+        raise ValueError("packed vector: expected padding of zeros, found other bits")
 
 
 def _check_entries(entries: Words, modulus: int) -> None:
     if int(entries.max()) >= modulus:
-        raise ValueError(f"a packed vector with an entry at or above the modulus {modulus}")
+        raise ValueError(f"packed vector: expected entries below the modulus {modulus}, found a larger one")
 
 
 def _add_below(total: Words, entries: Words, modulus: np.unsignedinteger[Any]) -> None:
-    """Add entries to a total, both below the modulus, without leaving the word; the entries are used up.
+    """Add entries to a total, both below the modulus, within the word size; the entries are overwritten.
 
-    Where total + entry is below the modulus, it is total - (modulus - entry) + modulus; elsewhere total - (modulus -
-    entry), which is not negative then.  The difference may wrap around the word, and wraps back.
+    If total + entry is below the modulus, the result is total - (modulus - entry) + modulus. Otherwise it is
+    total - (modulus - entry), which is then not negative. The difference may wrap around the word, and wraps back.
     """
     lacking = np.subtract(modulus, entries, out=entries)
     below = total < lacking
@@ -127,12 +131,12 @@ def _add_below(total: Words, entries: Words, modulus: np.unsignedinteger[Any]) -
 
 
 class _Layout:
-    """How entries of one width lie in words, columns and records, and the buffers of one piece.
+    """The layout of entries of one width in words, columns and records, and the buffers of one piece.
 
     Attributes:
-        bits: Of one entry.
-        full: Whether every value of so many bits is below the modulus.
-        entries: In one piece, but for the last, which may have fewer.
+        bits: Number of bits of one entry.
+        full: Whether every value of `bits` bits is below the modulus.
+        entries: Number of entries in one piece; the last piece may have fewer.
     """
 
     def __init__(self, modulus: int, length: int) -> None:
@@ -140,7 +144,7 @@ class _Layout:
         self.bits = (modulus - 1).bit_length()
         self.full = modulus == 2**self.bits
         entry = word_dtype(modulus)
-        # Each step pushes pairs of lanes together: the lower ones, the upper ones, and how far these move.
+        # Each item joins pairs of lanes: a mask of the lower lanes, one of the upper, and how far the upper ones move.
         self._steps: list[tuple[np.uint64, np.uint64, np.uint64]] = []
         lane, held = 8 * entry.itemsize, self.bits
         while lane < _WORD_BITS:
@@ -150,7 +154,7 @@ class _Layout:
             lane, held = 2 * lane, 2 * held
         self._held = held
 
-        # Two words a block even where one fills whole bytes: fewer and longer units to copy.
+        # A block has two words even if one fills whole bytes: then there are fewer and longer units to copy.
         block = 1 if held == _WORD_BITS else max(2, 8 // math.gcd(held, 8))
         lanes = _WORD.itemsize // entry.itemsize
         blocks = min(_PIECE_BYTES // (8 * block), -(-length // (block * lanes)))
@@ -171,7 +175,7 @@ class _Layout:
             self._links = list(self._linked(record))
 
     def _linked(self, record: int) -> Iterator[tuple[Words, Words]]:
-        """The same bytes in the records and in the columns, in units of 8, 4, 2 and 1 that numpy copies fast."""
+        """Yield views of the same bytes in records and in columns, in units of 8, 4, 2 and 1 that NumPy copies fast."""
         at = 0
         while at < record:
             unit = next(unit for unit in (8, 4, 2, 1) if unit <= record - at)
@@ -181,7 +185,7 @@ class _Layout:
             at += unit
 
     def join(self, piece: Words) -> memoryview:
-        """The packed bytes of a piece, and zeros after them; good until the next call."""
+        """Return the packed bytes of a piece, and zeros after them; valid until the next call."""
         self._entries[: piece.size] = piece
         self._entries[piece.size :] = 0
         words, spare = self._words, self._spare
@@ -204,7 +208,7 @@ class _Layout:
         return self._records.data
 
     def split(self, data: Packed) -> Iterator[tuple[int, Words]]:
-        """The entries of packed bytes, piece by piece, each with the index it starts at; good until the next one."""
+        """Yield the entries of packed bytes piece by piece, each with its start index; valid until the next piece."""
         raw = np.frombuffer(data, dtype=np.uint8)
         step = self._records.size
         for number, start in enumerate(range(0, self._length, self.entries)):
@@ -223,7 +227,7 @@ class _Layout:
                 np.left_shift(self._columns[word + 1], np.uint64(_WORD_BITS - bit), out=self._column)
                 target |= self._column
         words, spare = self._words, self._spare
-        if not self._steps:  # which would mask what lies above the lowest bits
+        if not self._steps:  # Otherwise these would mask the bits above the lowest ones.
             words &= np.uint64(2**self._held - 1)
         for low, high, shift in reversed(self._steps):
             np.left_shift(words, shift, out=spare)

@@ -1,7 +1,7 @@
 """The insecure baseline: every client sends its vector in the clear.
 
-It stands against no adversary at all.  It is here to be compared with, in cost and in accuracy, and to be failed by
-audits.
+It protects from no adversary: the server sees every vector. It exists to compare cost and accuracy with it, and so that
+audits have a protocol that must fail them.
 """
 
 from dataclasses import dataclass
@@ -13,6 +13,7 @@ import numpy as np
 from protocols import packing
 from protocols.codec import Invitation, Message
 from protocols.cohort import Adversary, check_cohort
+from protocols.crypto.integers import shown
 from protocols.crypto.keystream import Words, word_dtype
 from protocols.errors import MalformedMessage, ParameterError
 from protocols.secure_sum import Finish, SecureSum, Step
@@ -27,13 +28,13 @@ class PlainInput(Message, frozen=True):
 
 
 class PlainClientState(State):
-    """The input, and nothing else."""
+    """A client's input, and nothing else."""
 
     vector: Words
 
 
 class PlainClient:
-    """One client."""
+    """One client of one session."""
 
     def __init__(self, session: Session, participant: Participant) -> None:
         self._session = session
@@ -45,14 +46,14 @@ class PlainClient:
 
 
 class PlainServerState(State):
-    """The running sum, and whose vectors are in it."""
+    """The running sum, and the ids of the clients whose vectors are in it."""
 
     total: Words
     contributors: set[int] = msgspec.field(default_factory=set)
 
 
 class PlainServer:
-    """The server."""
+    """The server of one session."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
@@ -71,7 +72,7 @@ class PlainServer:
         self.state.contributors.add(sender)
 
     def finish(self) -> Finish:
-        """The sum."""
+        """Return the sum."""
         return Finish(self.state.total.astype(np.uint64), tuple(sorted(self.state.contributors)))
 
 
@@ -91,10 +92,12 @@ class PlainSum(SecureSum):
     def suggest(
         cls, *, clients: int, adversarial: float, dropout: float, adversary: Adversary = Adversary.CURIOUS
     ) -> tuple["PlainSum", int]:
-        """No parameters; any two clients are enough, since nothing is protected."""
+        """Return the protocol, which has no parameters, and a threshold of 2, since nothing is protected."""
         check_cohort(clients, adversarial, dropout)
         if adversary != Adversary.CURIOUS:
-            raise ParameterError("sums in the clear stand against no adversary, least of all a malicious server")
+            raise ParameterError(
+                f"adversary: {cls.name} sums in the clear and protects from no adversary, found {shown(adversary)}"
+            )
         return cls(), 2
 
     def _validate(self, session: Session) -> None:

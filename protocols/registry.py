@@ -1,7 +1,8 @@
-"""Protocols by name: entry points of the group `secagg.protocols`, ours and other distributions' alike.
+"""Protocols by name: entry points of the group `secagg.protocols`, those of this distribution and of others.
 
-What is registered is other people's code, and may be broken in any way: it cannot be imported, exits while it is, is no
-protocol, or has parameters for no cohort.  One broken entry point hides no other, and ends in one line that names it.
+The registered code of others may be broken in any way. It may fail to import, exit during the import, be something else
+than a protocol, or fail to suggest parameters. One broken entry point never hides another, and ends in an error of one
+line that names it.
 """
 
 import difflib
@@ -16,20 +17,20 @@ from protocols.secure_sum import SecureSum
 from protocols.session import Extra
 
 GROUP: Final = "secagg.protocols"
-_SHOWN: Final = 300  # characters of what other people's code says
+_SHOWN: Final = 300  # The number of characters that are shown of an error text of other people's code.
 
 
 def available() -> tuple[str, ...]:
-    """Names of all registered protocols, sorted; whether each can be loaded is not known before `load`."""
+    """Return the names of all registered protocols, sorted. Only `load` shows whether a protocol can be loaded."""
     return tuple(sorted({point.name for point in _points()}))
 
 
 def load(name: str) -> type[SecureSum]:
-    """The protocol class registered under a name.
+    """Return the protocol class registered under a name.
 
     Raises:
-        UnknownProtocol: None is.
-        BrokenProtocol: What is registered is no protocol, cannot be imported, or is registered twice.
+        UnknownProtocol: No protocol is registered under this name.
+        BrokenProtocol: The registered object is not a protocol, cannot be imported, or is registered twice.
     """
     points = {point.value: point for point in _points() if point.name == name}
     if not points:
@@ -48,16 +49,16 @@ def load(name: str) -> type[SecureSum]:
         found = point.load()
     except KeyboardInterrupt:
         raise
-    except BaseException as error:  # whatever a module may raise, an exit among it
+    except BaseException as error:  # A module may raise anything, also an exit.
         raise BrokenProtocol(f"{value}, registered as {name!r}, cannot be imported: {told(error)}") from error
     lacking = _lacking(found)
     if lacking is not None:
         raise BrokenProtocol(f"{value}, registered as {name!r}, {lacking}")
-    return found  # type: ignore[no-any-return]  # a subclass of SecureSum, as has just been seen
+    return found  # type: ignore[no-any-return]  # It is a subclass of SecureSum, as was just checked.
 
 
 def loadable() -> dict[str, type[SecureSum]]:
-    """All registered protocols that can be loaded, by name, sorted."""
+    """Return all registered protocols that can be loaded, by name, sorted."""
     found = {}
     for name in available():
         try:
@@ -70,11 +71,11 @@ def loadable() -> dict[str, type[SecureSum]]:
 def suggest(
     name: str, kind: type[SecureSum], *, clients: int, adversarial: float, dropout: float, adversary: Adversary
 ) -> tuple[SecureSum, int]:
-    """What a loaded protocol suggests for a cohort: see `SecureSum.suggest`.
+    """Return what a loaded protocol suggests for a cohort: see `SecureSum.suggest`.
 
     Raises:
-        ParameterError: It has no parameters for this cohort.
-        BrokenProtocol: It fails, or suggests anything but a protocol of its own class and a threshold.
+        ParameterError: The protocol has no parameters for this cohort.
+        BrokenProtocol: The protocol fails, or does not suggest a protocol of its own class and a threshold.
     """
     try:
         suggested = kind.suggest(clients=clients, adversarial=adversarial, dropout=dropout, adversary=adversary)
@@ -90,10 +91,10 @@ def suggest(
 
 
 def told(error: BaseException) -> str:
-    """What an error of other people's code says, with its kind, in one printable line."""
+    """Return the class and the text of an error of other people's code in one printable line."""
     try:
         text = " ".join(str(error).split())
-    except Exception:  # noqa: BLE001  # its own text may fail too, in any way
+    except Exception:  # noqa: BLE001  # Making its text may fail too, in any way.
         text = ""
     shown = "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
     if len(shown) > _SHOWN:
@@ -102,14 +103,14 @@ def told(error: BaseException) -> str:
 
 
 def _points() -> list[EntryPoint]:
-    """The entry points of the group.
+    """Return the entry points of the group.
 
-    One distribution whose metadata are damaged makes them all unreadable at once; then they are read one distribution
-    after the other, without it.
+    If the metadata of one distribution are damaged, all cannot be read at once. Then they are read one distribution at
+    a time, and the damaged one is skipped.
     """
     try:
         return list(entry_points(group=GROUP))
-    except Exception:  # noqa: BLE001  # whatever the metadata of others may raise
+    except Exception:  # noqa: BLE001  # The metadata of others may raise anything.
         return list(_readable())
 
 
@@ -118,15 +119,15 @@ def _readable() -> Iterator[EntryPoint]:
     for distribution in distributions():
         try:
             name, points = distribution.metadata["Name"], distribution.entry_points.select(group=GROUP)
-        except Exception:  # noqa: BLE001, S112  # whatever its metadata may raise; there is no name to tell it under
+        except Exception:  # noqa: BLE001, S112  # Its metadata may raise anything; it has no name to report.
             continue
-        if name not in seen:  # the first one on the path hides others of its name, as in `entry_points`
+        if name not in seen:  # The first one on the path hides others of its name, as in `entry_points`.
             seen.add(name)
             yield from points
 
 
 def _lacking(found: object) -> str | None:
-    """What keeps an object from being a protocol's class; None where nothing does."""
+    """Return why an object is not a protocol's class, or None if it is one."""
     if not (isinstance(found, type) and issubclass(found, SecureSum)):
         return "is no SecureSum"
     if missing := sorted(getattr(found, "__abstractmethods__", ())):

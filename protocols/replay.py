@@ -1,4 +1,4 @@
-"""What parties remember across restarts, so that they give no answer twice: two interfaces, two records in memory.
+"""Records that parties keep across restarts, so that they answer nothing twice: two interfaces, two in-memory records.
 
 A client remembers which steps of which sessions it has answered (`SessionRecord`). A committee member remembers which
 sums it has opened (`OpeningRecord`). Durable records are in `secagg.storage`.
@@ -12,7 +12,7 @@ from protocols.errors import SessionReused, UnsafeOpening
 
 
 class SessionRecord(Protocol):
-    """Remembers what a client has answered; what it must survive is a restart of that client."""
+    """A record of what a client has answered. It must survive a restart of that client."""
 
     def record(self, identity: bytes, session_id: bytes, number: int) -> None:
         """Note, durably before it returns, that step `number` of a session is about to be answered.
@@ -23,8 +23,8 @@ class SessionRecord(Protocol):
             number: The step, from 0.
 
         Raises:
-            SessionReused: The step, or a later one, was recorded before; or the session is resumed in the middle
-                without a record of how it began.
+            SessionReused: The step, or a later one, was recorded before; or the session is resumed at a later step
+                without a record of step 0.
         """
 
 
@@ -38,15 +38,16 @@ class MemoryRecord:
         """See `SessionRecord.record`."""
         last = self._steps.get((identity, session_id), -1)
         if number <= last or (last == -1 and number != 0):
-            raise SessionReused(f"step {number} of a session whose last recorded step is {last}")
+            expected = f"a step after {last}" if last >= 0 else "step 0 first"
+            raise SessionReused(f"session record: expected {expected}, found step {number}")
         self._steps[identity, session_id] = number
 
 
 class OpeningRecord(Protocol):
-    """Remembers what a committee member has opened; what it must survive is a restart of that member.
+    """A record of what a committee member has opened. It must survive a restart of that member.
 
-    A member has one record for all of its keys and shares.  A second record beside it would not know what the first
-    one has seen, and two sums whose difference is one client's vector could be opened under two keys.
+    A member has one record for all of its keys and key shares. Do not use a second record beside it: neither would know
+    the sums in the other one. Two sums whose difference is one client's vector could then be opened under two keys.
     """
 
     def record(
@@ -55,22 +56,22 @@ class OpeningRecord(Protocol):
         """Note, durably before it returns, that a sum is about to be opened.
 
         Args:
-            key: 32 bytes that stand for the member's share; a session may be opened once with each share.
+            key: 32 bytes that identify the member's key share; a session may be opened once with each key share.
             session_id: The session's id.
             context: The session's context.
-            contributors: Whose inputs are in the sum, ascending.
-            minimum: Other sets of contributors under this context, earlier or later, must differ from this one in at
-                least so many clients.
+            contributors: Ids of the clients whose inputs are in the sum, ascending.
+            minimum: The smallest number of clients in which another set of contributors under this context, earlier or
+                later, must differ from this one.
 
         Raises:
-            SessionReused: This share has opened a sum of this session before.
-            UnsafeOpening: A sum has been opened under this context, with this share or any other, whose contributors
-                differ in fewer than this minimum, or than that sum's own.
+            SessionReused: This key share has opened a sum of this session before.
+            UnsafeOpening: A sum was opened under this context, with this key share or another, whose contributors are
+                not the same but differ in fewer clients than this minimum, or than the minimum of that sum.
         """
 
 
 def check_apart(contributors: Collection[int], earlier: Collection[int], minimum: int) -> None:
-    """Raise `UnsafeOpening` where two sets of contributors differ, but in fewer than `minimum` clients."""
+    """Raise `UnsafeOpening` if two sets of contributors differ, but in fewer than `minimum` clients."""
     apart = len(set(contributors) ^ set(earlier))
     if 0 < apart < minimum:
         raise UnsafeOpening(
@@ -93,7 +94,7 @@ class MemoryOpenings:
         """See `OpeningRecord.record`."""
         if (key, session_id) in self._sessions:
             raise SessionReused("this member has opened a sum of this session before")
-        opened = self._opened.setdefault(context, [])  # whichever share opened it
+        opened = self._opened.setdefault(context, [])  # By all key shares together.
         for earlier, its_minimum in opened:
             check_apart(contributors, earlier, max(minimum, its_minimum))
         self._sessions.add((key, session_id))

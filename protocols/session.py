@@ -80,7 +80,8 @@ class Session:
         length: Number of coordinates of each vector, in [1, 2^40].
         modulus: Entries are in [0, modulus); at least 2, at most 2^64.
         context: What the inputs are made for (round of training, hash of the model), as bytes. A committee member
-            refuses to open two sums under one context if their contributors differ in fewer clients than its minimum.
+            refuses to open two sums under one context if their contributors differ in fewer clients than its minimum
+            or than either session's threshold.
             Use the same context again if you repeat a failed sum of the same inputs: a new one would switch this
             protection off. Use a new context for new inputs.
         parameters: Anything else that the parties must agree on (encoding, noise), as bytes.

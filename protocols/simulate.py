@@ -1,6 +1,6 @@
-"""The in-memory driver: every party in one process, real bytes between them, clients that vanish when told to.
+"""The in-memory driver: every party in one process, real bytes between them, and clients that drop out as requested.
 
-It is what tests, audits and simulated training run on, and the shortest example of how to drive the two machines.
+Tests, audits and simulated training use it. It is also the shortest example of how to drive the two machines.
 """
 
 import os
@@ -22,12 +22,12 @@ from protocols.terms import ClientTerms, Keyholder
 
 @dataclass(frozen=True, slots=True)
 class Transmission:
-    """One message that crossed the wire.  All of them together are the server's whole view.
+    """One message that crossed the wire. All of them together are the server's whole view.
 
     Attributes:
         step: The step's name.
-        sender: A client's id, or None for the server.
-        receiver: A client's id, or None for the server.
+        sender: A party's id, or None for the server.
+        receiver: A party's id, or None for the server.
         data: The bytes.
     """
 
@@ -42,10 +42,10 @@ class Cost:
     """What one secure sum cost, from counting bytes and reading the caller's clock.
 
     Attributes:
-        sent_bytes: By client id, what it sent.
-        received_bytes: By client id, what was sent to it.
-        client_s: By client id, seconds of the clock.
-        server_s: Seconds of the clock.
+        sent_bytes: By party id, the number of bytes that the party sent.
+        received_bytes: By party id, the number of bytes that were sent to the party.
+        client_s: By party id, the party's work in seconds of the clock.
+        server_s: The server's work in seconds of the clock.
     """
 
     sent_bytes: Counter[int] = field(default_factory=Counter)
@@ -56,14 +56,14 @@ class Cost:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What came of one secure sum.
+    """The result of one secure sum.
 
     Attributes:
         total: Shape `(length,)`, uint64: the sum of the contributors' vectors modulo the session's modulus.
-        contributors: Whose vectors are in the sum, ascending.
-        dropped: By party id, the step that it did not answer; a contributor may be among them.
-        left_out: Whom the server went on without, though they answered: too few of their neighbours were left.
-        attached: For each contributor, its attached secrets in the session's order; None where one stays closed.
+        contributors: Ids of the clients whose vectors are in the sum, ascending.
+        dropped: By party id, the step that the party did not answer; contributors may be among these parties.
+        left_out: Ids of the clients that answered but that the server left out: too few of their neighbours were left.
+        attached: By contributor, its attached secrets in the session's order; None for a secret that is not opened.
         cost: Bytes and seconds.
     """
 
@@ -98,29 +98,31 @@ def simulate(
         protocol: The protocol.
         session: The session.
         inputs: Each client's vector, shape `(length,)`, integers in [0, modulus).
-        attached: Each client's attached secrets, where the session has any.
-        terms: Each client's identity and terms, where the session has a roster.
-        keyholders: Each committee member's share and rules, where the session has a committee.
-        drops: By step name, the parties that are gone from that step on: they get its request and never answer.
-        tap: Called with every message, in order.
-        entropy: The clients' randomness; `os.urandom` outside tests.
-        clock: Seconds, read around each party's work; `time.process_time` to account for it.
+        attached: Each client's attached secrets, if the session has any.
+        terms: Each client's identity and terms, if the session has a roster.
+        keyholders: Each committee member's key share and rules, if the session has a committee.
+        drops: By step name, the parties that drop out in that step: they receive its request and never answer again.
+        tap: A function that is called with every message, in order.
+        entropy: The parties' randomness; `os.urandom` outside tests.
+        clock: A clock in seconds, read around each party's work. Use `time.process_time` to measure CPU time.
 
     Raises:
         ParameterError: The session, the inputs' ids or the drops do not fit together.
-        InputError: A vector is not acceptable; nothing has been sent then.
-        TooFewSurvivors: More clients vanished than the thresholds allow.
+        InputError: A vector is not acceptable; nothing has been sent.
+        TooFewSurvivors: More parties dropped out than the thresholds allow.
         RemoteError: The parties' replies together show misbehaviour.
     """
     names = [row.name for row in protocol.steps]
     gone_from = _by_client(protocol, session, drops or {})
     if inputs.keys() != set(session.clients):
-        raise ParameterError(f"inputs must be those of the session's {len(session.clients)} clients, no more, no fewer")
+        raise ParameterError(
+            f"inputs: expected one for each of the session's {len(session.clients)} clients, found others"
+        )
     attached, terms, keyholders = attached or {}, terms or {}, keyholders or {}
     if not set(session.clients) >= attached.keys() | terms.keys():
-        raise ParameterError("attached secrets or terms of clients that are not in the session")
+        raise ParameterError("attached, terms: expected those of the session's clients only, found others")
     if not set(session.committee_members) >= keyholders.keys():
-        raise ParameterError("keyholders that are not in the session's committee")
+        raise ParameterError("keyholders: expected those of the session's committee members only, found others")
     cost, dropped = Cost(), dict[int, str]()
     clients = {}
     for client in dict.fromkeys((*session.clients, *session.committee_members)):
@@ -151,7 +153,7 @@ def simulate(
             try:
                 reply = clients[client].handle(request)
             except RemoteError:
-                dropped[client] = progress.step  # it closed rather than answer: to the server, a drop like any other
+                dropped[client] = progress.step  # It closed without an answer: for the server, a dropout.
                 continue
             finally:
                 cost.client_s[client] += clock() - begun
@@ -181,12 +183,12 @@ def _by_client(protocol: SecureSum, session: Session, drops: Mapping[str, Collec
     gone_from: dict[int, str] = {}
     for name, clients in drops.items():
         if name not in names:
-            raise ParameterError(f"{protocol.name} has no step {name!r}; its steps are {', '.join(names)}")
+            raise ParameterError(f"drops: expected a step of {protocol.name} ({', '.join(names)}), found {name!r}")
         for client in clients:
             if client not in {*session.clients, *session.committee_members}:
-                raise ParameterError(f"party {shown(client)}, who is to drop, is not in the session")
+                raise ParameterError(f"drops: party {shown(client)} is not in the session")
             if client in gone_from:
-                raise ParameterError(f"client {client} is to drop twice")
+                raise ParameterError(f"drops: expected each party in one step, found party {client} in two")
             gone_from[client] = name
     return gone_from
 

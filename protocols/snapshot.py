@@ -1,8 +1,8 @@
-"""What a machine keeps between two steps, as sealed bytes: a process may end and another go on in its place.
+"""Sealed snapshots: what a machine keeps between two steps, so that another process can continue in its place.
 
-Everything that changes about a party is in `party.state`, a `State` with typed fields; what else a party has
-follows from the session.  A snapshot is the state in MessagePack, encrypted and authenticated (AES-256-GCM, NIST
-SP 800-38D) under a key of the caller's, with a random nonce: at most 2^32 snapshots a key.
+Everything that changes about a party is in `party.state`, a `State` with typed fields. Everything else follows from the
+session. A snapshot is the state in MessagePack, encrypted and authenticated (AES-256-GCM, NIST SP 800-38D) under the
+caller's key with a random nonce. Seal at most 2^32 snapshots under one key.
 """
 
 from typing import Any, NoReturn, TypeVar
@@ -20,7 +20,7 @@ _DOMAIN = b"secagg snapshot v1"
 
 
 class State(Uncopyable, msgspec.Struct):
-    """Base of what a party keeps: secrets and inputs, so its repr says nothing, and it refuses pickling."""
+    """The base of a party's state. It holds secrets and inputs, so its repr shows none, and it refuses pickling."""
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(...)"
@@ -36,10 +36,10 @@ class Kept(Message, frozen=True):
     """A machine between two steps.
 
     Attributes:
-        owner: The client's id, or -1 for the server.
-        number: Of the step that is open (server), or that comes next (client).
-        asked: Server: who was asked in it.
-        answered: Server: who of them has answered.
+        owner: The party's id, or -1 for the server.
+        number: Number of the step that is open (server) or that comes next (client).
+        asked: Server: ids of the parties that the step asks.
+        answered: Server: ids of those that have answered.
         state: The party's state.
     """
 
@@ -51,12 +51,12 @@ class Kept(Message, frozen=True):
 
 
 def write_state(state: State) -> msgspec.Raw:
-    """A party's state in MessagePack."""
+    """Return a party's state in MessagePack."""
     return msgspec.Raw(msgspec.msgpack.encode(state, enc_hook=_write))
 
 
 def read_state(data: msgspec.Raw, kind: type[S]) -> S:
-    """The state that `write_state` wrote."""
+    """Return the state that `write_state` wrote."""
     return msgspec.msgpack.decode(data, type=kind, dec_hook=_read)
 
 
@@ -68,22 +68,24 @@ def seal(kept: Kept, *, digest: bytes, key: Secret, nonce: bytes) -> bytes:
 
 
 def unseal(data: bytes, *, digest: bytes, key: Secret) -> Kept:
-    """What `seal` sealed.
+    """Return what `seal` sealed.
 
     Raises:
-        DamagedSnapshot: It was sealed under another key or for another session, or was altered.
+        DamagedSnapshot: The data was sealed under another key or for another session, or was altered.
     """
     _check(key)
     try:
         plaintext = sealing.open_with_nonce(key, data, bound=_DOMAIN + digest)
     except (ValueError, TypeError):
-        raise DamagedSnapshot("no snapshot of this session under this key") from None
+        raise DamagedSnapshot(
+            "snapshot: expected one of this session under this key, found other or altered bytes"
+        ) from None
     return msgspec.msgpack.decode(plaintext, type=Kept)
 
 
 def _check(key: Secret) -> None:
     if type(key) is not Secret or len(key.reveal()) != sealing.KEY_BYTES:
-        raise ParameterError(f"a snapshot is sealed under a Secret of {sealing.KEY_BYTES} bytes")
+        raise ParameterError(f"key of a snapshot: expected a Secret of {sealing.KEY_BYTES} bytes, found another value")
 
 
 def _write(value: object) -> object:
@@ -91,7 +93,7 @@ def _write(value: object) -> object:
         return value.reveal()
     if isinstance(value, np.ndarray):
         return (value.dtype.str, value.tobytes())
-    # The kind of error that msgspec asks of such a hook; a mistake of whoever writes a protocol.
+    # msgspec requires this class of error from such a hook. The author of the protocol made a mistake.
     raise NotImplementedError(f"a party's state cannot hold a {type(value).__name__}")
 
 

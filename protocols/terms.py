@@ -1,11 +1,15 @@
 """What a party accepts: the terms of a client that does not trust the server, and the rules of a committee member.
 
-Adversary: a server that asks for what it likes. Each party looks at nothing but its own terms. A committee member opens
-one sum of each session, of at least its own minimum of distinct clients. It never opens sums of two sets of clients
-under the same session context that differ in fewer clients than that minimum, or than either session's threshold:
-their difference would be a sum of too few. (More than two sets can be combined in more ways than pairs show. One set
-may be opened again, in another session: use one context for one set of inputs.) The second rule is about the clients'
-inputs, so a member compares across all of its keys and shares: its record is the member's, and not that of one key.
+Adversary: a server that may ask for anything. Each party relies only on its own terms. A committee member has two
+rules:
+
+1. It opens one sum of each session, of at least its own minimum of distinct clients.
+2. Under one session context, it never opens sums of two sets of clients that differ in too few clients. "Too few" is
+   fewer than that minimum, or than either session's threshold: the difference of two sums would be a sum of too few.
+
+The second rule compares pairs of sets only. It does not protect from combinations of more than two sets. One set may be
+opened again, in another session: use one context for one set of inputs. The rule is about the clients' inputs, so a
+member compares across all of its keys and key shares. Its record is the member's and not that of one key.
 """
 
 import hashlib
@@ -25,16 +29,17 @@ class ClientTerms:
     """What a client brings to a session with a server that it does not trust.
 
     Attributes:
-        identity: Its own identity.
-        roster: The identities that it has pinned; at least those of the session.
-        sessions: Its memory of the sessions it took part in.
-        adversarial: The fraction of the roster, in [0, 1), that it wants to be safe from together with the server; they
-            may all be invited into one session.
-        minimum_contributors: It takes part only where no sum of fewer vectors, at least 2, is released.
-        committee: The committee's key that it has pinned; without one it takes part in no session with a committee.
+        identity: The client's own identity.
+        roster: The identities that the client has pinned; at least those of the session.
+        sessions: The record of the sessions in which the client took part.
+        adversarial: The fraction of the roster, in [0, 1), that may be corrupt and collude with the server. All of
+            these clients may be invited into one session.
+        minimum_contributors: The smallest session threshold that the client accepts, at least 2.
+        committee: The committee's key that the client has pinned. Without one, the client takes part in no session with
+            a committee.
 
     Raises:
-        ParameterError: A field is none of these.
+        ParameterError: A field has another type or is out of its range.
     """
 
     identity: Identity
@@ -46,9 +51,9 @@ class ClientTerms:
 
     def __post_init__(self) -> None:
         if type(self.identity) is not Identity or type(self.roster) is not Roster:
-            raise ParameterError("a client's terms need an Identity and a Roster")
+            raise ParameterError("identity, roster: expected an Identity and a Roster, found another type")
         if not callable(getattr(self.sessions, "record", None)):
-            raise ParameterError("a client's terms need a record of its sessions; see SessionRecord")
+            raise ParameterError("sessions: expected a SessionRecord, found an object without a method `record`")
         if self.committee is not None and not isinstance(self.committee, CommitteeKey):
             raise ParameterError(
                 f"committee: expected the committee's key that this client has pinned, or None, found "
@@ -63,56 +68,57 @@ class ClientTerms:
 
     @property
     def corrupt(self) -> int:
-        """How many clients of the roster that fraction is, rounded down."""
+        """The number of clients of the roster that may be corrupt: the fraction, rounded down."""
         return whole_clients(len(self.roster), self.adversarial, "adversarial")
 
     def accept_committee(self, key: CommitteeKey) -> None:
         """Compare a session's committee with what this client has pinned.
 
-        As large a fraction of the committee as of the roster, rounded down, is taken to be corrupt.
+        The same fraction of the committee as of the roster, rounded down, is assumed to be corrupt.
 
         Raises:
-            UnsafeSession: The key is not the one pinned, or so many corrupt members could open a second sum.
+            UnsafeSession: The key is not the pinned one, or that many corrupt members could open a second sum.
         """
         if self.committee is None or self.committee.fingerprint != key.fingerprint:
-            raise UnsafeSession("the session's committee has another key than the one that this client has pinned")
+            raise UnsafeSession("the key of the session's committee is not the one that this client has pinned")
         corrupt = whole_clients(key.members, self.adversarial, "adversarial")
         if 2 * key.threshold <= key.members + corrupt:
             raise UnsafeSession(
-                f"with {corrupt} of {key.members} members of the committee corrupt, any {key.threshold} of them could "
-                f"open more than one sum; that takes a threshold of {(key.members + corrupt) // 2 + 1}"
+                f"committee: expected a threshold of at least {(key.members + corrupt) // 2 + 1} for {key.members} "
+                f"members, {corrupt} of them corrupt, found {key.threshold}. They could open more than one sum."
             )
 
     def accept(self, *, client: int, clients: tuple[int, ...], threshold: int, roster: Roster) -> None:
         """Compare what a session says with what this client has pinned.
 
         Raises:
-            UnsafeSession: The identities are not those pinned, or sums of too few may be released.
+            UnsafeSession: The identities are not the pinned ones, or the threshold is below this client's minimum.
         """
         if any(self.roster.get(each) != roster[each] for each in clients):
             raise UnsafeSession("the session names an identity that is not the one in this client's own roster")
         if roster[client] != self.identity.public:
-            raise UnsafeSession(f"the session knows client {client} by another identity than this client's own")
+            raise UnsafeSession(f"the session's identity of client {client} is not this client's own identity")
         if threshold < self.minimum_contributors:
             raise UnsafeSession(
-                f"the session releases sums of {threshold} clients, this client allows none below "
-                f"{shown(self.minimum_contributors)}"
+                f"threshold: expected at least this client's minimum of {shown(self.minimum_contributors)}, found "
+                f"{threshold}"
             )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Keyholder:
-    """What a committee member brings to a session: its share, and its own rules.
+    """What a committee member brings to a session: its key share, and its own rules.
 
     Attributes:
-        share: Its share of the committee's key.
-        openings: Its memory of what it has opened, the same one for every share that it holds.
-        minimum_contributors: It opens no sum of fewer vectors; at least 2.
-        roster: The clients' identities that it has pinned; without them it trusts the server's word on who sent what.
-            Openings are compared by the clients' ids, so the rosters of all its keys give a client the same id.
+        share: The member's share of the committee's key.
+        openings: The record of what the member has opened, one and the same for every key share that it holds.
+        minimum_contributors: The smallest number of vectors in a sum that the member opens, at least 2.
+        roster: The clients' identities that the member has pinned. Without them, it trusts the server to say who sent
+            what. Openings are compared by the clients' ids, so the rosters of all its keys must give a client the same
+            id.
 
     Raises:
-        ParameterError: A field is none of these.
+        ParameterError: A field has another type or is out of its range.
     """
 
     share: CommitteeShare = field(repr=False)
@@ -126,9 +132,9 @@ class Keyholder:
                 f"share: expected a share of a committee's key, such as a KeyShare, found {type(self.share).__name__}"
             )
         if self.roster is not None and type(self.roster) is not Roster:
-            raise ParameterError("a keyholder's roster must be a Roster")
+            raise ParameterError(f"roster: expected a Roster or None, found {type(self.roster).__name__}")
         if not callable(getattr(self.openings, "record", None)):
-            raise ParameterError("a keyholder needs a record of what it has opened; see OpeningRecord")
+            raise ParameterError("openings: expected an OpeningRecord, found an object without a method `record`")
         if type(self.minimum_contributors) is not int or self.minimum_contributors < 2:
             raise ParameterError(
                 f"minimum_contributors must be an int of at least 2, not {shown(self.minimum_contributors)}"
@@ -136,25 +142,26 @@ class Keyholder:
 
     @property
     def fingerprint(self) -> bytes:
-        """32 bytes that stand for the share, and say nothing about it: of the committee's key, and of the index."""
+        """32 bytes that identify the key share without revealing it: a hash of the committee's key and the index."""
         return hashlib.sha256(b"secagg keyholder v1" + self.share.key.fingerprint + bytes([self.share.index])).digest()
 
     def accept(self, *, member: int, committee: Committee, threshold: int, roster: Mapping[int, bytes] | None) -> None:
         """Compare what a session says with this member's share and rules.
 
         Raises:
-            UnsafeSession: The key, the member's place or an identity is another one, or sums of too few may be opened.
+            UnsafeSession: The key, the member's index or an identity is another one, or the threshold is below this
+                member's minimum.
         """
         if committee.key.fingerprint != self.share.key.fingerprint or committee.index(member) != self.share.index:
-            raise UnsafeSession(f"member {member} holds another share than the session says, or one of another key")
+            raise UnsafeSession(f"the session's committee has another key, or another key share, for member {member}")
         if threshold < self.minimum_contributors:
             raise UnsafeSession(
-                f"the session opens sums of {threshold} clients, this committee member none below "
-                f"{shown(self.minimum_contributors)}"
+                f"threshold: expected at least this committee member's minimum of {shown(self.minimum_contributors)}, "
+                f"found {threshold}"
             )
         if self.roster is None:
             if roster is not None:
-                raise UnsafeSession("the session has a roster, and this committee member has pinned none")
+                raise UnsafeSession("the session has a roster, and this committee member has pinned no roster")
             return
         if roster is None or any(self.roster.get(client) != key for client, key in roster.items()):
             raise UnsafeSession("the session's identities are not those that this committee member has pinned")

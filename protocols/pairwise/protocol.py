@@ -4,22 +4,23 @@ Sources: Bonawitz et al., Practical Secure Aggregation for Privacy-Preserving Ma
 (ia.cr/2017/281), figure 4; Bell et al., Secure Single-Server Aggregation with (Poly)Logarithmic Overhead, CCS 2020
 (ia.cr/2020/704), algorithm 2 for the sparse graph.
 
-Adversary `CURIOUS`: a server that follows the protocol, together with fewer clients than would meet the share
-threshold in any neighbourhood.  Adversary `MALICIOUS`: a server that does anything, together with a stated fraction
-of the clients.  Then keys and shares are signed under identities that each client has pinned, and a step of
-confirmations comes before anything is revealed (the underlined parts of figure 4).  The argument for the sparse graph
-against such a server is our own, in docs/graph.md.
+Adversary `CURIOUS`: a server that follows the protocol and colludes with clients, as long as fewer colluding clients
+than the share threshold are among the share-holders of any one honest client. Adversary `MALICIOUS`: a server that may
+do anything, together with a stated fraction of the clients. Then keys and shares are signed under identities that each
+client has pinned, and a step of confirmations comes before anything is revealed (the underlined parts of figure 4).
+The argument for the sparse graph against such a server is our own, in docs/graph.md.
 
 Departures from the papers:
-- A client is a holder of its own shares too, in both variants, so a holder set is a closed neighbourhood.
-- Every secret that is shared is committed to, and every share has a fingerprint (both hashes, signed with the bundle
-  and bound into its encryption).  So a forged share, and a bundle of shares that do not belong together, are found
-  and attributed, and a share that does not open costs the step nothing as long as enough others do.
-- The graph is seeded by a hash of the session and of the whole key directory, which every client is shown as a list
-  of hashes; who has shared is confirmed by all survivors together with who survives.
-- The server leaves out, before anyone masks, each client whose secrets could no longer be rebuilt because too few
-  of its neighbours are left.
-- A client may attach further secrets to the shares; a rule of the session says which are opened.
+- In both variants a client also holds shares of its own secrets, so a set of share-holders is a closed neighbourhood.
+- Every shared secret has a commitment, and every secret share has a fingerprint. Both are hashes, signed with the
+  bundle and bound into its encryption. So forged shares, and bundles of shares that do not belong together, are
+  detected and attributed. A share that cannot be decrypted does not stop the step while enough other shares are left
+  to reach the share threshold.
+- The graph is seeded by a hash of the session and of the whole key directory, which every client receives as a list of
+  hashes. All survivors confirm who has shared, together with who survives.
+- Before anyone masks, the server leaves out each client whose secrets could no longer be rebuilt because too few of its
+  neighbours are left.
+- A client may attach further secrets to the shares. A rule of the session says which of them are opened.
 """
 
 import math
@@ -75,7 +76,7 @@ MALICIOUS_STEPS: Final = (
 
 @dataclass(frozen=True, kw_only=True)
 class PairwiseMasking(SecureSum):
-    """What SecAgg and SecAgg+ have in common: everything but the graph.
+    """The common part of SecAgg and SecAgg+: everything but the graph.
 
     Attributes:
         adversary: `CURIOUS` or `MALICIOUS`; the second needs a session with a roster.
@@ -88,54 +89,65 @@ class PairwiseMasking(SecureSum):
 
     def __post_init__(self) -> None:
         if self.adversary not in self.adversaries:
-            raise ParameterError(f"the adversary must be CURIOUS or MALICIOUS, not {shown(self.adversary)}")
-        object.__setattr__(self, "adversary", Adversary(self.adversary))  # its name as a string will do too
+            raise ParameterError(f"adversary: expected CURIOUS or MALICIOUS, found {shown(self.adversary)}")
+        object.__setattr__(self, "adversary", Adversary(self.adversary))  # Its name as a string is accepted too.
 
     @property
     def steps(self) -> tuple[Step[Any, Any, Any, Any], ...]:
-        """See `SecureSum.steps`: one more against a malicious server."""
+        """See `SecureSum.steps`. There is one more step against a malicious server."""
         return MALICIOUS_STEPS if self.adversary is Adversary.MALICIOUS else CURIOUS_STEPS
 
     @abstractmethod
     def degree(self, session: Session) -> int:
-        """How many neighbours each client has."""
+        """Return how many neighbours each client has."""
 
     @abstractmethod
     def holders_needed(self, session: Session) -> int:
-        """How many share-holders, out of the degree plus one, rebuild a client's secret."""
+        """Return how many of a client's degree + 1 share-holders can rebuild its secret."""
 
     def _validate(self, session: Session) -> None:
         """See `SecureSum.validate`."""
         if session.modulus & (session.modulus - 1):
-            raise ParameterError(f"{self.name} needs a modulus that is a power of two, not {session.modulus}")
+            raise ParameterError(f"modulus: expected a power of two for {self.name}, found {session.modulus}")
         degree, needed, clients = self.degree(session), self.holders_needed(session), len(session.clients)
         if degree >= clients:
-            raise ParameterError(f"{shown(degree)} neighbours each, where {clients - 1} others are there")
+            raise ParameterError(
+                f"neighbours: expected at most {clients - 1} for {clients} clients, found {shown(degree)}"
+            )
         if degree % 2 and degree != clients - 1:
-            raise ParameterError(f"the number of neighbours must be even or complete, not {shown(degree)}")
+            raise ParameterError(
+                f"neighbours: expected an even number or all {clients - 1} others, found {shown(degree)}"
+            )
         if not 2 <= needed <= degree + 1:
-            raise ParameterError(f"the share threshold must lie in [2, {shown(degree + 1)}], not {shown(needed)}")
+            raise ParameterError(
+                f"share threshold: expected a value in [2, {shown(degree + 1)}], found {shown(needed)}"
+            )
         if self.adversary is Adversary.CURIOUS:
             if session.roster is not None:
-                raise ParameterError("the session has a roster, which is of use against a MALICIOUS server only")
+                raise ParameterError(
+                    "roster: expected none, since a roster applies only to a MALICIOUS server, found one"
+                )
             return
         if session.roster is None:
-            raise ParameterError("against a MALICIOUS server the session needs a roster of its clients' identities")
+            raise ParameterError("roster: expected the clients' identities against a MALICIOUS server, found none")
         if 2 * needed <= degree + 1 or 2 * session.threshold <= clients:
             raise ParameterError(
-                f"thresholds of {session.threshold} among {clients} clients and of {needed} among {degree + 1} "
-                "share-holders must both be majorities against a MALICIOUS server"
+                f"thresholds: expected majorities against a MALICIOUS server, found {session.threshold} of {clients} "
+                f"clients and {needed} of {degree + 1} share-holders"
             )
 
     def check_safety(self, session: Session, corrupt: int) -> None:
-        """See `SecureSum.check_safety`: both thresholds, against so many corrupt clients."""
+        """See `SecureSum.check_safety`. Both thresholds are checked against `corrupt` corrupt clients."""
         clients, degree = len(session.clients), self.degree(session)
         if corrupt > clients - 2:
-            raise UnsafeSession(f"{corrupt} of {clients} clients may be corrupt: a sum hides nothing from them")
+            raise UnsafeSession(
+                f"corrupt clients: expected at most {clients - 2} of {clients}, found {corrupt}. They could compute the "
+                "only honest input from the sum."
+            )
         if 2 * session.threshold <= clients + corrupt:
             raise UnsafeSession(
-                f"a threshold of {session.threshold} is too low for {clients} clients, {corrupt} of them corrupt: the "
-                f"server could show them two survivor sets; {(clients + corrupt) // 2 + 1} would do"
+                f"threshold: expected at least {(clients + corrupt) // 2 + 1} for {clients} clients, {corrupt} of them "
+                f"corrupt, found {session.threshold}. The server could show them two survivor sets."
             )
         try:
             least = parameters.least_threshold(clients=clients, adversarial=corrupt / clients, degree=degree)
@@ -143,8 +155,8 @@ class PairwiseMasking(SecureSum):
             raise UnsafeSession(str(error)) from None
         if self.holders_needed(session) < least:
             raise UnsafeSession(
-                f"a share threshold of {self.holders_needed(session)} is too low for {degree} neighbours with "
-                f"{corrupt} of {clients} clients corrupt; {least} would do"
+                f"share threshold: expected at least {least} for {degree} neighbours, with {corrupt} of {clients} clients "
+                f"corrupt, found {self.holders_needed(session)}"
             )
 
     def client_party(self, session: Session, participant: Participant) -> PairwiseClient:
@@ -176,8 +188,8 @@ class SecAgg(PairwiseMasking):
     ) -> tuple["SecAgg", int]:
         """See `SecureSum.suggest`.
 
-        The threshold is a majority, and more than the adversarial clients; against a malicious server it is a
-        majority of all clients and the adversarial ones once more, who may sign two survivor sets.
+        The threshold is a majority of the clients, and more than the adversarial ones. Against a malicious server, each
+        adversarial client may sign two survivor sets, so it counts twice in the majority.
         """
         check_cohort(clients, adversarial, dropout)
         corrupt, dropped = (
@@ -185,22 +197,26 @@ class SecAgg(PairwiseMasking):
             for fraction, name in ((adversarial, "adversarial"), (dropout, "dropout"))
         )
         if corrupt > clients - 2:
-            raise ParameterError(f"with {corrupt} of {clients} clients adversarial a sum hides nothing from them")
+            raise ParameterError(
+                f"adversarial clients: expected at most {clients - 2} of {clients}, found {corrupt}. They could compute "
+                "the only honest input from the sum."
+            )
         enough = max(clients // 2, corrupt) if adversary == Adversary.CURIOUS else (clients + corrupt) // 2
         if enough + 1 > clients - dropped:
             raise ParameterError(
-                f"SecAgg with {clients} clients, {corrupt} of them adversarial, needs {enough + 1} survivors: a "
-                f"dropout fraction of at most {math.floor(1000 * (clients - enough - 1) / clients) / 1000:g}, or fewer "
-                "adversarial clients, would do"
+                f"survivors: expected at least {enough + 1} for SecAgg with {clients} clients, {corrupt} of them "
+                f"adversarial, found {clients - dropped}. Lower the dropout fraction to at most "
+                f"{math.floor(1000 * (clients - enough - 1) / clients) / 1000:g}; or assume fewer adversarial clients, "
+                "which protects from fewer."
             )
         return cls(adversary=adversary), enough + 1
 
     def degree(self, session: Session) -> int:
-        """Everyone else."""
+        """Return the number of all other clients."""
         return len(session.clients) - 1
 
     def holders_needed(self, session: Session) -> int:
-        """The session's threshold."""
+        """Return the session's threshold."""
         return session.threshold
 
 
@@ -208,12 +224,12 @@ class SecAgg(PairwiseMasking):
 class SecAggPlus(PairwiseMasking):
     """Pairwise masking on a Harary graph (Bell et al. 2020).
 
-    Choose its parameters with `suggest`: a session with a lower threshold than the one suggested, or a sparser graph,
-    does not have the security that the fractions stand for.
+    Choose its parameters with `suggest`. If a session has a lower threshold than the suggested one, or a sparser graph,
+    its security does not hold for the given fractions.
 
     Attributes:
-        neighbours: Degree of the graph, even, or everyone else.
-        share_threshold: How many of the degree + 1 share-holders of a client rebuild its secret.
+        neighbours: Degree of the graph: even, or the number of all other clients.
+        share_threshold: How many of a client's degree + 1 share-holders can rebuild its secret.
         adversary: `CURIOUS` or `MALICIOUS`; the second needs a session with a roster.
     """
 
@@ -225,7 +241,7 @@ class SecAggPlus(PairwiseMasking):
     def __post_init__(self) -> None:
         super().__post_init__()
         if type(self.neighbours) is not int or type(self.share_threshold) is not int:
-            raise ParameterError("neighbours and share_threshold must be ints")
+            raise ParameterError("neighbours, share_threshold: expected ints, found another type")
 
     @classmethod
     def suggest(
@@ -233,9 +249,9 @@ class SecAggPlus(PairwiseMasking):
     ) -> tuple["SecAggPlus", int]:
         """See `SecureSum.suggest`: degree and share threshold by `graph.find_parameters`.
 
-        The session's threshold is all that the dropout leaves.  Against a curious server: with fewer survivors the
-        graph, sized for these two fractions, may fall apart, and the server would learn the sum of each part.
-        Against a malicious one: a lower one would let it show clients two survivor sets.
+        The session's threshold is the number of clients that remain after the largest dropout, and at least 2. With
+        fewer survivors, the graph may fall apart, since it is sized for these two fractions. A curious server would
+        then learn the sum of each part. A malicious server could show clients two survivor sets.
         """
         check_cohort(clients, adversarial, dropout)
         found = graph.find_parameters(clients=clients, adversarial=adversarial, dropout=dropout, adversary=adversary)
@@ -243,9 +259,9 @@ class SecAggPlus(PairwiseMasking):
         return cls(neighbours=found.degree, share_threshold=found.threshold, adversary=adversary), threshold
 
     def degree(self, session: Session) -> int:  # noqa: ARG002  # the interface asks for it
-        """The same for every session."""
+        """Return the same number for every session."""
         return self.neighbours
 
     def holders_needed(self, session: Session) -> int:  # noqa: ARG002  # the interface asks for it
-        """The same for every session."""
+        """Return the same number for every session."""
         return self.share_threshold
