@@ -1,7 +1,7 @@
 """Protocols by name: entry points of the group `secagg.protocols`, those of this distribution and of others.
 
-The registered code of others may be broken in any way. It may fail to import, exit during the import, be something else
-than a protocol, or fail to suggest parameters. One broken entry point never hides another, and ends in an error of one
+The registered code of others may be broken in any way. It may fail to import, exit during the import, not be a
+protocol at all, or fail to suggest parameters. One broken entry point never hides another, and ends in an error of one
 line that names it.
 """
 

@@ -1,4 +1,4 @@
-"""LightSecAgg: one mask for each client, coded so that enough clients together remove the sum of all masks."""
+"""LightSecAgg: one mask for each client, coded so that any U clients together remove the sum of all masks."""
 
 from protocols.lightsecagg.protocol import LightSecAgg
 

@@ -28,16 +28,16 @@ _EMPTY = np.empty(0, dtype=np.uint8)
 
 
 class ClientState(State, kw_only=True):
-    """A client's secrets and what it knows of the others; each part is dropped with the step that needs it last.
+    """A client's secrets and what it knows of the others. Each part is dropped in the last step that needs it.
 
     Attributes:
-        vector: Its input.
-        private: Its private key.
-        root: What its mask and the drawn shares of it are expanded from; once the directory is known, bound to it.
-        members: By id, the public keys of all in the directory, itself included.
-        directory: A hash of them.
-        channels: By id, the agreement with each other member.
-        held: By owner, its share of the owner's mask, bit-packed, or the seed of it.
+        vector: The client's input.
+        private: The client's private key.
+        root: The seed of its mask and of the drawn shares of the mask; bound to the directory once that is known.
+        members: By id, the public keys of all clients in the directory, itself included.
+        directory: A hash of these keys.
+        channels: By id, the secret agreed with each other member.
+        held: By owner, the client's share of the owner's mask, bit-packed, or the seed of the share.
         total: The sum of the shares of the survivors' masks.
     """
 
@@ -63,7 +63,7 @@ class LightSecAggClient(Uncopyable):
         self.state = ClientState(vector=participant.vector)
 
     def advertise_keys(self, _: Invitation) -> AdvertisedKey:
-        """Step 0: make a key pair for this session alone, and draw what the mask is made from."""
+        """Make a key pair for this session only, and draw the seed of the mask (step 0)."""
         agreement = self._derived.agreement
         pair = agreement.from_secret(Secret(self._entropy(agreement.secret_bytes)))
         self.state.private, self.state.root = pair.secret, Secret(self._entropy(sealing.KEY_BYTES))
@@ -71,10 +71,10 @@ class LightSecAggClient(Uncopyable):
         return AdvertisedKey(pair.public)
 
     def share_masks(self, directory: KeyDirectory) -> SealedShares:
-        """Step 1: draw a mask, encode it, and seal a share of it for every other client."""
+        """Draw a mask, encode it, and seal a share of it for every other client (step 1)."""
         self._meet(directory)
-        # No entropy here: a client restored from before this step deals the same shares again to the same directory,
-        # and seals under other keys for another, so that no key ever seals two plaintexts.
+        # No entropy is used here. A client restored from before this step deals the same shares again to the same
+        # directory, and seals under other keys for another directory, so no key ever seals two plaintexts.
         bound = self._derived.info(b"bound", self._client, self._client) + self.state.directory
         self.state.root = sealing.derive(self.state.root, bound)
         derived, members = self._derived, sorted(self.state.members)
@@ -103,42 +103,46 @@ class LightSecAggClient(Uncopyable):
         return SealedShares(memoryview(b"".join(ciphertexts)))
 
     def mask_input(self, delivered: DeliveredShares) -> MaskedInput:
-        """Step 2: open the shares of the others' masks, and send the vector plus one's own mask."""
+        """Decrypt the shares of the others' masks, and send the vector plus the client's own mask (step 2)."""
         self._check_cohort(delivered.clients)
         if not self.state.channels.keys() >= set(delivered.clients):
-            raise RemoteError("shares of clients that are not in the key directory")
+            raise RemoteError("delivered shares: expected those of clients in the key directory, found another client")
         if len(delivered.ciphertexts) != len(delivered.clients):
-            raise RemoteError("as many shares as there are other clients are expected")
+            raise RemoteError(
+                f"delivered shares: expected {len(delivered.clients)}, found {len(delivered.ciphertexts)}"
+            )
         for owner, ciphertext in zip(delivered.clients, delivered.ciphertexts, strict=True):
             if not self._open(owner, ciphertext):
-                raise RemoteError(f"the share of client {owner}'s mask does not open", culprits=[owner])
+                raise RemoteError(f"the share of client {owner}'s mask cannot be decrypted", culprits=[owner])
         masked = self.state.vector
         self._field.add(masked, self._mask()[: self._session.length])
-        # From here on this client needs only what others gave it to hold, and the share of its own mask.
+        # From here on this client needs only the shares that it holds, that of its own mask included.
         self.state.vector, self.state.root, self.state.channels = _EMPTY, _GONE, {}
         return MaskedInput(memoryview(packing.pack(masked, self._session.modulus)))
 
     def aggregate_shares(self, survivors: Survivors) -> AggregatedShares:
-        """Step 3: the sum of the shares held of the survivors' masks, for one survivor set and no other."""
+        """Return the sum of the held shares of the survivors' masks, for one survivor set only (step 3)."""
         if list(survivors.clients) != sorted(set(survivors.clients)):
             raise RemoteError("the survivor set is not in ascending order, or names a client twice")
         if self._client not in survivors.clients:
-            raise RemoteError("the survivor set leaves this client out, whose input was asked for")
+            raise RemoteError("the survivor set lacks this client, although the server asked for its input")
         others = tuple(client for client in survivors.clients if client != self._client)
         self._check_cohort(others)
         if not self.state.held.keys() >= set(others):
-            raise RemoteError("the survivor set names a client that has shared nothing with this one")
+            raise RemoteError("the survivor set names a client that has not shared with this one")
         self.state.total = np.zeros(self._derived.share_length, dtype=self._field.dtype)
         for owner in survivors.clients:
             if not self._add_share(owner):
-                raise RemoteError(f"the share of client {owner}'s mask is not of the field", culprits=[owner])
+                raise RemoteError(
+                    f"the share of client {owner}'s mask is not a vector over the field", culprits=[owner]
+                )
         return AggregatedShares(survivors.clients, memoryview(packing.pack(self.state.total, self._session.modulus)))
 
     def _meet(self, directory: KeyDirectory) -> None:
-        """Check everyone's keys, before any secret is at hand, then agree with everyone."""
+        """Check all keys before any secret is in a local variable, then agree with every other client."""
         self._check_cohort(directory.clients)
         if len(directory.keys) != len(directory.clients):
-            raise RemoteError("a key directory has one key for each client")
+            raise RemoteError(f"key directory: expected {len(directory.clients)} keys, found {len(directory.keys)}")
         if not self._derived.positions.keys() >= set(directory.clients):
             raise RemoteError("the key directory names clients that are not in the session")
         agreement, seen = self._derived.agreement, {self.state.members[self._client]}
@@ -157,7 +161,7 @@ class LightSecAggClient(Uncopyable):
         self.state.directory, self.state.private = self._derived.directory(self.state.members), _GONE
 
     def _open(self, owner: int, ciphertext: memoryview) -> bool:
-        """Keep the share of an owner's mask; False where it does not open, or has a wrong length."""
+        """Keep the share of an owner's mask; return False if it cannot be decrypted or has a wrong length."""
         try:
             share = sealing.open_sealed(self._share_key(owner, self._client), ciphertext)
         except ValueError:
@@ -166,7 +170,7 @@ class LightSecAggClient(Uncopyable):
         return len(share) == (sealing.KEY_BYTES if self._is_seed(owner) else self._derived.share_bytes)
 
     def _add_share(self, owner: int) -> bool:
-        """Add the share of an owner's mask to the total; False where it is no vector of the field."""
+        """Add the share of an owner's mask to the total; return False if it is not a vector over the field."""
         held, total = self.state.held[owner], self.state.total
         if self._is_seed(owner):
             self._field.add(total, self._field.uniform(held, total.size))
@@ -179,14 +183,15 @@ class LightSecAggClient(Uncopyable):
 
     def _check_cohort(self, others: tuple[int, ...]) -> None:
         if list(others) != sorted(set(others)) or self._client in others:
-            raise RemoteError("the server names clients that are repeated or unordered, or this one among the others")
+            raise RemoteError("clients named by the server: expected other clients in ascending order, found others")
         if len(others) + 1 < self._session.threshold:
             raise RemoteError(
-                f"{len(others) + 1} clients are left, where this client allows no fewer than {self._session.threshold}"
+                f"clients left: expected at least the session's threshold, {self._session.threshold}, found "
+                f"{len(others) + 1}"
             )
 
     def _mask(self) -> Words:
-        """This client's mask, with what fills its last piece."""
+        """Return this client's mask, extended to fill its last piece."""
         code = self._derived.code
         seed = sealing.derive(self.state.root, self._derived.info(b"mask.", self._client, self._client))
         return self._field.uniform(seed, code.pieces * self._derived.share_length)
@@ -195,7 +200,7 @@ class LightSecAggClient(Uncopyable):
         return self._client in self._derived.seeded(self.state.members, owner)
 
     def _share_key(self, owner: int, holder: int) -> Secret:
-        """The key that seals a share, bound to what it is, to both ids and to everyone's public keys."""
+        """Return the key that seals a share, bound to the kind of share, both ids and everyone's public keys."""
         purpose = b"seed." if holder in self._derived.seeded(self.state.members, owner) else b"share"
         channel = self.state.channels[holder if owner == self._client else owner]
         return sealing.derive(channel, self._derived.info(purpose, owner, holder) + self.state.directory)

@@ -1,4 +1,4 @@
-"""Coded shares of a mask: a Lagrange code that hides the mask from any T holders, and that any U of them decode.
+"""Coded shares of a mask: a Lagrange code that hides the mask from any T holders, and that any U holders decode.
 
 Source: So et al., LightSecAgg, MLSys 2022 (arXiv 2109.14236): a mask is cut into U - T pieces, joined by T random
 ones, and multiplied by a T-private MDS matrix.  Errors are located as in Gao, A new algorithm for decoding
@@ -7,10 +7,10 @@ Reed-Solomon codes, 2003.
 Each coordinate of the pieces is a polynomial of degree below U over F_p: its values at the points 0, ..., U - T - 1
 are the mask's pieces, and its value at the point U - T + i is the share of the holder at position i.
 
-Departure from the paper: the random pieces are not extra knots, they *are* the shares of T holders, whom the caller
-chooses.  The code is the same: U values fix a polynomial of degree below U, so whatever the pieces, the values at any
-T holders are in bijection with those at the T chosen ones, hence uniform and independent of the mask (T-privacy);
-and any U holders' shares fix the polynomial.  But T of the shares need no arithmetic, and each may travel as a seed.
+Departure from the paper: the random pieces are not extra knots. They *are* the shares of T holders, which the caller
+chooses. The code is the same: U values fix a polynomial of degree below U. So for any pieces, the values at any T
+holders are in bijection with those at the T chosen ones, hence uniform and independent of the mask (T-privacy). And any
+U holders' shares fix the polynomial. But T of the shares need no arithmetic, and each of them may be sent as a seed.
 """
 
 from collections.abc import Mapping, Sequence
@@ -30,7 +30,8 @@ class InconsistentShares(ValueError):
     """Shares that do not lie on one polynomial.
 
     Attributes:
-        positions: Whose shares are off, if no more than half of the redundant ones are; empty where none can be told.
+        positions: The positions of the wrong shares, if at most half of the redundant number are wrong; empty if they
+            cannot be located.
     """
 
     def __init__(self, positions: frozenset[int]) -> None:
@@ -44,8 +45,8 @@ class MaskCode:
 
     Attributes:
         field: The mask's field.
-        privacy: T, at least 0: so many shares tell nothing.
-        responders: U, above T: so many shares, or sums of shares of the same holders, give the mask, or the masks' sum.
+        privacy: T, at least 0: any T shares reveal nothing.
+        responders: U, above T: any U shares give the mask, and any U holders' sums of shares give the sum of the masks.
     """
 
     field: Field
@@ -54,29 +55,29 @@ class MaskCode:
 
     def __post_init__(self) -> None:
         if not 0 <= self.privacy < self.responders:
-            raise ValueError(f"privacy must lie in [0, {self.responders - 1}], not {self.privacy}")
+            raise ValueError(f"privacy: expected a value in [0, {self.responders - 1}], found {self.privacy}")
 
     @property
     def pieces(self) -> int:
-        """How many pieces a mask is cut into, U - T."""
+        """The number of pieces into which a mask is cut, U - T."""
         return self.responders - self.privacy
 
     def piece_length(self, length: int) -> int:
-        """Elements of a piece, and of a share, of a mask that covers `length` coordinates."""
+        """Return the number of elements of a piece, and of a share, of a mask that covers `length` coordinates."""
         return -(-length // self.pieces)
 
     def matrix(self, chosen: Sequence[int], holders: Sequence[int]) -> list[list[int]]:
-        """What takes the pieces and the chosen holders' shares to the shares of other holders."""
+        """Return the matrix that maps the pieces and the chosen holders' shares to the shares of other holders."""
         knots = [*range(self.pieces), *map(self._point, chosen)]
         return self.field.interpolation(knots, [self._point(holder) for holder in holders])
 
     def encode(self, mask: Words, chosen: Mapping[int, Words], holders: Sequence[int]) -> Words:
-        """The shares that belong to a mask and to T shares chosen at random.
+        """Return the shares that belong to a mask and to T shares chosen at random.
 
         Args:
             mask: Shape `(pieces * s,)`, of the field's dtype.
             chosen: By position, the shares of T holders, shape `(s,)`: uniform, and drawn for this mask alone.
-            holders: Positions, from 0, of the holders whose shares are asked for.
+            holders: Positions, from 0, of the holders whose shares to compute.
 
         Returns:
             Shape `(len(holders), s)`, of the field's dtype.
@@ -85,12 +86,12 @@ class MaskCode:
             ValueError: The shapes or the number of chosen shares do not fit.
         """
         if len(chosen) != self.privacy:
-            raise ValueError(f"{len(chosen)} random shares, where {self.privacy} are needed")
+            raise ValueError(f"random shares: expected {self.privacy}, found {len(chosen)}")
         values = np.concatenate([mask.reshape(self.pieces, -1), *(share[np.newaxis] for share in chosen.values())])
         return self.field.product(self.matrix(tuple(chosen), holders), values)
 
     def decode(self, shares: Mapping[int, Words]) -> Words:
-        """The mask from at least U shares; all that are more than U are compared with what the others give.
+        """Return the mask from at least U shares; each share beyond U is compared with the result of the others.
 
         Args:
             shares: By position, shape `(s,)`, of the field's dtype.
@@ -100,7 +101,8 @@ class MaskCode:
 
         Raises:
             ValueError: There are fewer than U shares.
-            InconsistentShares: They do not lie on one polynomial; it says whose are off, where that can be told.
+            InconsistentShares: The shares do not lie on one polynomial. The error names the wrong ones if they can be
+                located.
         """
         mask, consistent = self._extend(shares)
         if not consistent.all():
@@ -111,9 +113,9 @@ class MaskCode:
         return self.pieces + position
 
     def _extend(self, shares: Mapping[int, Words]) -> tuple[Words, np.ndarray[tuple[int], np.dtype[np.bool_]]]:
-        """The pieces by the first U shares, and which coordinates all other shares agree on."""
+        """Return the pieces by the first U shares, and the coordinates on which all other shares agree."""
         if len(shares) < self.responders:
-            raise ValueError(f"{len(shares)} shares, where {self.responders} are needed")
+            raise ValueError(f"shares: expected at least {self.responders}, found {len(shares)}")
         order = sorted(shares)
         knots, others = order[: self.responders], order[self.responders :]
         matrix = self.field.interpolation(
@@ -126,7 +128,7 @@ class MaskCode:
         return values[: self.pieces], consistent
 
     def _culprits(self, shares: Mapping[int, Words]) -> frozenset[int]:
-        """Errors are located in one inconsistent coordinate at a time, until the rest is consistent."""
+        """Return the wrong positions: locate errors in one inconsistent coordinate at a time until none is left."""
         left, found = dict(shares), set[int]()
         most = (len(shares) - self.responders) // 2
         while len(found) <= most:
@@ -145,7 +147,7 @@ class MaskCode:
         return frozenset()
 
     def _errors(self, values: Mapping[int, int]) -> set[int]:
-        """Positions of the errors in one coordinate; none where there are too many to tell (Gao's algorithm 1)."""
+        """Return the positions of errors in one coordinate; empty if there are too many (Gao's algorithm 1)."""
         prime = self.field.prime
         points = {self._point(position): value for position, value in values.items()}
         previous, current = _interpolate(points, prime)
@@ -165,7 +167,7 @@ class MaskCode:
 
 
 def _interpolate(points: Mapping[int, int], prime: int) -> tuple[Polynomial, Polynomial]:
-    """The product of all x - point, and the polynomial of least degree through the points (Newton)."""
+    """Return the product of all x - point, and the polynomial of least degree through the points (Newton)."""
     product, through = [1], Polynomial()
     for point, value in points.items():
         missing = (value - _evaluate(through, point, prime)) * pow(_evaluate(product, point, prime), -1, prime)

@@ -4,13 +4,13 @@ from protocols.codec import Message
 
 
 class AdvertisedKey(Message, frozen=True):
-    """A public key, to seal coded shares under."""
+    """A public key for sealing coded shares."""
 
     key: bytes
 
 
 class KeyDirectory(Message, frozen=True):
-    """The keys of all other clients that are still there, clients ascending."""
+    """The keys of all other clients that have not dropped out, clients ascending."""
 
     clients: tuple[int, ...]
     keys: tuple[bytes, ...]
@@ -23,7 +23,7 @@ class SealedShares(Message, frozen=True):
 
 
 class DeliveredShares(Message, frozen=True):
-    """What the other clients that are still there sealed for the receiver, clients ascending."""
+    """The shares that the other clients, unless they dropped out, sealed for the receiver; clients ascending."""
 
     clients: tuple[int, ...]
     ciphertexts: tuple[memoryview, ...]
@@ -36,7 +36,7 @@ class MaskedInput(Message, frozen=True):
 
 
 class Survivors(Message, frozen=True):
-    """Whose masked input is in the sum, ascending."""
+    """The clients whose masked input is in the sum, ascending."""
 
     clients: tuple[int, ...]
 

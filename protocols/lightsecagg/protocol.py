@@ -2,18 +2,18 @@
 
 Source: So et al., LightSecAgg: a Lightweight and Versatile Design for Secure Aggregation in Federated Learning, MLSys
 2022 (arXiv 2109.14236), with its three phases: offline encoding and sharing of local masks (here after a step that
-agrees on keys), masking and uploading, one-shot recovery of the aggregate.  With N clients of whom D may vanish, T
+agrees on keys), masking and uploading, one-shot recovery of the aggregate.  With N clients of whom D may drop out, T
 collude with the server and U answer in the last step, N - D >= U > T >= 1; N - D is the session's threshold.
 
-Adversary: an honest-but-curious server together with at most T clients.  A server that lies about keys or about who
-dropped, or asks different clients for different sums, is not defended against; what a client can check for itself
-without identities, it checks.  Clients are taken to follow the protocol: of m > U answers in the last step all that
-do not fit are found, and up to (m - U) / 2 of them named, but with exactly U answers a wrong one goes unnoticed.
+Adversary: an honest-but-curious server together with at most T clients. The protocol does not protect from a server
+that lies about keys or dropouts, or that asks different clients for different sums. A client checks what it can check
+by itself without identities. Clients are assumed to follow the protocol. If m > U clients answer in the last step, wrong
+answers are detected, and up to (m - U) / 2 of them are named. With U answers, a wrong one is not noticed.
 
 Departures from the paper:
-- Shares travel through the server, sealed end to end.
-- T of a client's shares are drawn instead of computed (see `protocols.lightsecagg.coding`), and travel as seeds: those
-  of the T clients that follow it in the directory, in a circle.  So the number of share elements that a client sends
+- Shares are sent through the server, sealed end to end.
+- T of a client's shares are drawn instead of computed (see `protocols.lightsecagg.coding`), and are sent as seeds: those
+  of the T clients that follow it in the directory, in a circle. So the number of share elements that a client sends
   falls from (N - 1) / (U - T) to (N - T - 1) / (U - T) times the vector's length, and it encodes less.
 - Masks and drawn shares are expanded from seeds, so privacy rests on AES and X25519, not on information theory.
 """
@@ -58,12 +58,12 @@ STEPS: Final = (
 class LightSecAgg(SecureSum):
     """Secure sums with coded masks (So et al. 2022), over a prime field.
 
-    Choose its parameters with `suggest`.  The session's threshold is how many clients the dropout leaves, N - D: at
-    least as many as have to respond.
+    Choose its parameters with `suggest`. The session's threshold is N - D, the number of clients that remain after the
+    largest dropout. It is at least `responders`.
 
     Attributes:
-        privacy: T, how many clients may collude with the server, at least 1.
-        responders: U, how many clients' answers decode the sum of the masks, above `privacy`.
+        privacy: T, the number of clients that may collude with the server, at least 1.
+        responders: U, the number of answers that decode the sum of the masks, above `privacy`.
     """
 
     privacy: int
@@ -76,34 +76,36 @@ class LightSecAgg(SecureSum):
     def __post_init__(self) -> None:
         for name, value in (("privacy", self.privacy), ("responders", self.responders)):
             if type(value) is not int:
-                raise ParameterError(f"{name} must be an int, not {type(value).__name__}")
+                raise ParameterError(f"{name}: expected an int, found {type(value).__name__}")
 
     @classmethod
     def suggest(
         cls, *, clients: int, adversarial: float, dropout: float, adversary: Adversary = Adversary.CURIOUS
     ) -> tuple["LightSecAgg", int]:
-        """See `SecureSum.suggest`: all that the dropout leaves have to respond, which makes the shares smallest.
+        """See `SecureSum.suggest`. All clients that remain after the largest dropout must respond: shares are smallest.
 
-        Shares can be checked against each other only where fewer vanish than may; fewer `responders` than suggested
-        leave room for checks, at the price of larger shares.
+        Shares can be checked against each other only if fewer clients drop out than allowed. Use fewer `responders`
+        than suggested to allow more checks, at the cost of larger shares.
         """
         if adversary != Adversary.CURIOUS:
-            raise ParameterError(f"{cls.name} stands against a curious server only, not against {shown(adversary)}")
+            raise ParameterError(f"adversary: {cls.name} protects from a curious server only, found {shown(adversary)}")
         check_cohort(clients, adversarial, dropout)
         privacy = max(1, whole_clients(clients, adversarial, "adversarial"))
         left = clients - whole_clients(clients, dropout, "dropout")
         if left <= privacy:
             raise ParameterError(
-                f"with {clients} clients, {left} that stay and {privacy} that collude, the colluding ones could remove "
-                "masks by themselves: more must stay than collude"
+                f"clients that stay: expected more than the {privacy} that collude, found {left} of {clients}. Colluding "
+                "clients could remove masks by themselves. Lower the dropout."
             )
         return cls(privacy=privacy, responders=left), left
 
     @classmethod
     def modulus(cls, bits: int) -> int:
-        """See `SecureSum.modulus`: the largest prime of at most so many bits, at least 2, and at most 2^61 - 1."""
+        """See `SecureSum.modulus`: the largest prime of at most `bits` bits, at least 2, and at most 2^61 - 1."""
         if bits < 2:
-            raise ParameterError(f"{cls.name} needs an odd prime as its modulus, of at least 2 bits, not {shown(bits)}")
+            raise ParameterError(
+                f"bits: expected at least 2, for an odd prime modulus of {cls.name}, found {shown(bits)}"
+            )
         return largest_prime(min(bits, MAX_PRIME.bit_length()))
 
     def message_limit(self, session: Session) -> int:
@@ -116,20 +118,20 @@ class LightSecAgg(SecureSum):
         clients, modulus = len(session.clients), session.modulus
         if not 1 <= self.privacy < self.responders <= session.threshold:
             raise ParameterError(
-                f"{self.name} needs 1 <= privacy < responders <= threshold, not privacy {shown(self.privacy)}, "
+                f"{self.name}: expected 1 <= privacy < responders <= threshold, found privacy {shown(self.privacy)}, "
                 f"responders {shown(self.responders)} and threshold {session.threshold}"
             )
         if self.responders > MAX_COLUMNS:
-            raise ParameterError(f"at most {MAX_COLUMNS} responders are supported, not {self.responders}")
+            raise ParameterError(f"responders: expected at most {MAX_COLUMNS}, found {self.responders}")
         try:
             Field(modulus)
         except ValueError as error:
-            raise ParameterError(f"the modulus of {self.name}: {error}; see `modulus`") from None
+            raise ParameterError(f"modulus of {self.name}: {error}. Use `LightSecAgg.modulus`.") from None
         points = clients + self.responders - self.privacy
         if modulus < points:
             raise ParameterError(
-                f"{clients} clients and {self.responders - self.privacy} pieces of a mask need a modulus of at least "
-                f"{points}, not {modulus}"
+                f"modulus: expected at least {points} for {clients} clients and {self.responders - self.privacy} pieces of "
+                f"a mask, found {modulus}"
             )
 
     def client_party(self, session: Session, participant: Participant) -> LightSecAggClient:

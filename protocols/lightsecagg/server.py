@@ -24,13 +24,13 @@ from protocols.snapshot import State
 
 
 class ServerState(State, kw_only=True):
-    """What the server keeps.
+    """The state of the server.
 
     Attributes:
         total: The sum of the masked inputs so far, modulo the prime.
         keys: By id, the advertised keys.
-        sealed: By owner, its sealed shares on their way to the other members, ascending.
-        survivors: Whose masked input is in the total.
+        sealed: By owner, its sealed shares in transit to the other members, ascending.
+        survivors: Ids of the clients whose masked input is in the total.
         aggregated: By holder, the sum of its shares of the survivors' masks.
     """
 
@@ -42,7 +42,7 @@ class ServerState(State, kw_only=True):
 
 
 class LightSecAggServer:
-    """The server of one session.  It draws no randomness."""
+    """The server of one session. It draws no randomness."""
 
     def __init__(self, derived: Derived) -> None:
         self._derived = derived
@@ -55,12 +55,14 @@ class LightSecAggServer:
         return {client: Invitation() for client in self._session.clients}
 
     def take_key(self, sender: int, advertised: AdvertisedKey) -> None:
-        """Step 0: keep a client's public key; the others would close over a repeated one, or one of low order."""
+        """Keep a client's public key (step 0). Others would close if it were repeated or of low order."""
         agreement = self._derived.agreement
         if not agreement.is_canonical(advertised.key):
-            raise MalformedMessage(f"a public key must be canonical, of {agreement.public_bytes} bytes")
+            raise MalformedMessage(
+                f"public key: expected a canonical one of {agreement.public_bytes} bytes, found another"
+            )
         if advertised.key in self.state.keys.values():
-            raise RemoteError("a public key that has been advertised before")
+            raise RemoteError("public key: expected a new one, found one that has been advertised before")
         try:
             agreement.check(advertised.key)
         except WeakKey as error:
@@ -68,7 +70,7 @@ class LightSecAggServer:
         self.state.keys[sender] = advertised.key
 
     def close_keys(self) -> dict[int, Message]:
-        """Send everyone's keys to everyone else."""
+        """Send each client the keys of all other clients."""
         members = sorted(self.state.keys)
         return {
             client: KeyDirectory(
@@ -79,14 +81,14 @@ class LightSecAggServer:
         }
 
     def take_shares(self, sender: int, sealed: SealedShares) -> None:
-        """Step 1: keep a client's sealed shares for their holders."""
+        """Keep a client's sealed shares for their holders (step 1)."""
         seeded = self._derived.seeded(self.state.keys, sender)
-        # One field on the wire, since a list of as many empty ones would take a hundred times its length in memory.
+        # They are one field on the wire, since a list of empty ones would take a hundred times its length in memory.
         ciphertexts = self._derived.cut(sealed.ciphertexts, [holder in seeded for holder in self._others(sender)])
         self.state.sealed[sender] = tuple(ciphertexts)
 
     def close_shares(self) -> dict[int, Message]:
-        """Deliver the sealed shares to their holders, to each no other client's."""
+        """Deliver the sealed shares, to each holder only its own."""
         sealed, owners = self.state.sealed, sorted(self.state.sealed)
         index = {owner: {holder: i for i, holder in enumerate(self._others(owner))} for owner in owners}
         requests: dict[int, Message] = {}
@@ -97,7 +99,7 @@ class LightSecAggServer:
         return requests
 
     def take_masked_input(self, sender: int, masked: MaskedInput) -> None:
-        """Step 2: add a masked vector to the running sum."""
+        """Add a masked vector to the running sum (step 2)."""
         try:
             packing.add_packed(self.state.total, masked.packed, self._session.modulus)
         except ValueError as error:
@@ -105,14 +107,14 @@ class LightSecAggServer:
         self.state.survivors = (*self.state.survivors, sender)
 
     def close_masked_inputs(self) -> dict[int, Message]:
-        """Tell the survivors who they are."""
+        """Send the survivors the survivor set."""
         self.state.survivors = tuple(sorted(self.state.survivors))
         return {client: Survivors(self.state.survivors) for client in self.state.survivors}
 
     def take_aggregated_shares(self, sender: int, aggregated: AggregatedShares) -> None:
-        """Step 3: keep a survivor's share of the sum of the masks."""
+        """Keep a survivor's share of the sum of the masks (step 3)."""
         if aggregated.survivors != self.state.survivors:
-            raise RemoteError("shares of the masks of other clients than those who survive")
+            raise RemoteError("aggregated shares: expected those of the survivors' masks, found another set of clients")
         try:
             share = packing.unpack(aggregated.packed, self._derived.share_length, self._session.modulus)
         except ValueError as error:

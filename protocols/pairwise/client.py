@@ -35,24 +35,24 @@ _EMPTY = np.empty(0, dtype=np.uint8)
 
 
 class ClientState(State, kw_only=True):
-    """A client's secrets and what it knows of the others; each part is dropped with the step that needs it last.
+    """A client's secrets and what it knows of the others. Each part is dropped in the last step that needs it.
 
     Attributes:
-        vector: Its input.
-        attached: Its attached secrets.
-        sealing: Its private key to seal shares with.
-        masking: Its private key to agree on masks with.
-        seed: Of its self-mask.
-        dealing: What its polynomials are drawn from.
+        vector: The client's input.
+        attached: The client's attached secrets.
+        sealing: Its private key for sealing secret shares.
+        masking: Its private key for agreeing on pairwise masks.
+        seed: The seed of its self-mask.
+        dealing: The seed of the polynomials of its secret shares.
         advertised: Its own public keys.
-        present: Who is in the key directory, as a bitmap.
+        present: Bitmap of the clients in the key directory.
         root: The directory's root.
         neighbours: Its neighbours in the directory, ascending.
-        channels: By neighbour, the agreement of the sealing keys.
-        pairs: By neighbour, the agreement of the masking keys.
-        shares: By owner, the shares that it holds, itself among the owners.
-        members: Who has shared, as a bitmap.
-        survivors: Whose masked input is in the sum, as a bitmap.
+        channels: By neighbour, the secret agreed with the sealing keys.
+        pairs: By neighbour, the secret agreed with the masking keys.
+        shares: By owner, the secret shares that the client holds; the client is one of the owners.
+        members: Bitmap of the clients that have shared.
+        survivors: Bitmap of the clients whose masked input is in the sum.
     """
 
     vector: Words
@@ -84,9 +84,9 @@ class PairwiseClient(Uncopyable):
         self.state = ClientState(vector=participant.vector, attached=participant.attached)
 
     def advertise_keys(self, _: Invitation) -> AdvertisedKeys:
-        """Step 0: make two key pairs for this session alone, and sign them; draw all that is dealt later.
+        """Make two key pairs for this session only, sign them, and draw the seed of everything dealt later (step 0).
 
-        A client that is restored and asked for its shares again then deals the very same ones to the same directory.
+        A client that is restored and asked for its shares again thus deals the same shares to the same directory.
         """
         sealing, masking = self._new_pair(), self._new_pair()
         signature = self._sign(KEYS, sealing.public + masking.public)
@@ -97,7 +97,7 @@ class PairwiseClient(Uncopyable):
         return self.state.advertised
 
     def share_keys(self, directory: KeyDirectory) -> SealedShares:
-        """Step 1: check the directory, then deal all secrets to the neighbours that it gives, and to oneself."""
+        """Check the directory, then deal all secrets to the neighbours that follow from it and to itself (step 1)."""
         self._meet_neighbours(directory)
         holders = sorted((*self.state.neighbours, self._client))
         derive, fingerprints, ciphertexts = self._derived.schedule(self.state.root), [], []
@@ -126,16 +126,21 @@ class PairwiseClient(Uncopyable):
         return msgspec.structs.replace(unsigned, signature=self._sign(SHARES, unsigned.joined))
 
     def mask_input(self, delivered: DeliveredShares) -> MaskedInput:
-        """Step 2: open the shares, and send the vector under the self-mask and one mask for each neighbour."""
+        """Decrypt the shares, and send the vector under the self-mask and one mask for each neighbour (step 2)."""
         members = decode_clients(delivered.members, self._session)
         if self._client not in members or not members <= decode_clients(self.state.present, self._session):
-            raise RemoteError("those who have shared leave this client out, or are not all in the key directory")
-        # Whoever the server tells of fewer sharers than everyone else masks with fewer: without both minimums it could
-        # be told of none of its neighbours, and its input would be bare once the others open its self-mask.
+            raise RemoteError(
+                "the set of clients that have shared lacks this client, or names one outside the key directory"
+            )
+        # The server may name fewer sharers to this client than to the others, and the client then masks with fewer.
+        # Without both minimums the server could name none of its neighbours. The input would then be unmasked as soon
+        # as the others reveal the self-mask.
         self._check_cohort(members, "have shared")
         neighbours = tuple(neighbour for neighbour in self.state.neighbours if neighbour in members)
         if not len(neighbours) == len(delivered.ciphertexts) == len(delivered.fingerprints):
-            raise RemoteError(f"shares of {len(delivered.ciphertexts)} neighbours, where {len(neighbours)} have shared")
+            raise RemoteError(
+                f"delivered shares: expected those of {len(neighbours)} neighbours, found {len(delivered.ciphertexts)}"
+            )
         self.state.members = delivered.members
         unopened = tuple(
             neighbour
@@ -150,26 +155,28 @@ class PairwiseClient(Uncopyable):
             apply = keystream.add_mask if self._client < neighbour else keystream.subtract_mask
             apply(masked, derive.pair_mask(self.state.pairs[neighbour], one=self._client, other=neighbour))
         masked &= masked.dtype.type(self._session.modulus - 1)
-        # From here on this client needs only what others gave it to hold, and its own shares.
+        # From here on this client needs only the secret shares that it holds.
         self.state.vector, self.state.seed = _EMPTY, _GONE
         self.state.channels, self.state.pairs = {}, {}
         packed = memoryview(packing.pack(masked, self._session.modulus))
         return MaskedInput(derive.view(self.state.members), packed, unopened)
 
     def confirm_survivors(self, survivors: Survivors) -> Confirmation:
-        """Step 3 against a malicious server: sign the one survivor set that this client will ever go on with."""
+        """Sign the only survivor set for which this client reveals anything (step 3, malicious server)."""
         self._accept(survivors)
         return Confirmation(self._sign(SURVIVORS, self._agreed))
 
     def reveal_confirmed_shares(self, confirmations: Confirmations) -> RevealedShares:
-        """Step 4 against a malicious server: go on once enough survivors have signed the same as this client."""
+        """Reveal shares if `threshold` survivors have signed the same as this client (step 4, malicious server)."""
         signers = decode_clients(confirmations.signers, self._session)
         if not signers <= decode_clients(self.state.survivors, self._session):
-            raise RemoteError("confirmations by clients that are no survivors")
+            raise RemoteError("confirmations: expected signers from the survivor set, found another client")
         if len(signers) < self._session.threshold:
-            raise RemoteError(f"{len(signers)} confirmations, where {self._session.threshold} are needed")
+            raise RemoteError(f"confirmations: expected at least {self._session.threshold}, found {len(signers)}")
         if len(confirmations.signatures) != SIGNATURE_BYTES * len(signers):
-            raise RemoteError("as many signatures as there are signers are expected")
+            raise RemoteError(
+                f"confirmations: expected one signature for each of {len(signers)} signers, found another length"
+            )
         signatures, agreed = self._derived.signatures, self._agreed
         for index, signer in enumerate(client for client in self._session.clients if client in signers):
             signature = confirmations.signatures[index * SIGNATURE_BYTES : (index + 1) * SIGNATURE_BYTES]
@@ -177,7 +184,7 @@ class PairwiseClient(Uncopyable):
         return self._reveal()
 
     def reveal_shares(self, survivors: Survivors) -> RevealedShares:
-        """Step 3 where the server is trusted to tell everyone the same."""
+        """Reveal shares for the survivor set, if the server is trusted to send the same one to all (step 3)."""
         self._accept(survivors)
         return self._reveal()
 
@@ -195,7 +202,7 @@ class PairwiseClient(Uncopyable):
     def _check_cohort(self, cohort: frozenset[int], doing: str) -> None:
         if len(cohort) < self._session.threshold:
             raise RemoteError(
-                f"{len(cohort)} clients {doing}, this client allows no fewer than {self._session.threshold}"
+                f"{len(cohort)} clients {doing}: expected at least the session's threshold, {self._session.threshold}"
             )
         near = len(cohort.intersection(self.state.neighbours)) + 1
         if near < self._derived.threshold:
@@ -204,7 +211,9 @@ class PairwiseClient(Uncopyable):
     def _meet_neighbours(self, directory: KeyDirectory) -> None:
         clients, size = self._session.clients, schedule.HASH_BYTES
         if len(directory.leaves) != size * len(clients):
-            raise RemoteError(f"a key directory needs {size} bytes for each of the {len(clients)} clients")
+            raise RemoteError(
+                f"key directory: expected {size * len(clients)} bytes of hashes, found {len(directory.leaves)}"
+            )
         leaves = {client: directory.leaves[i * size : (i + 1) * size] for i, client in enumerate(clients)}
         if leaves[self._client] != self._derived.leaf(self._client, self.state.advertised):
             raise RemoteError("the key directory does not have the keys that this client advertised")
@@ -214,7 +223,9 @@ class PairwiseClient(Uncopyable):
         self.state.neighbours = tuple(sorted(self._derived.neighbours(self.state.root, self._client) & present))
         self._check_cohort(present, "have advertised keys")
         if len(directory.keys) != len(self.state.neighbours):
-            raise RemoteError(f"keys of {len(directory.keys)} neighbours, where there are {len(self.state.neighbours)}")
+            raise RemoteError(
+                f"key directory: expected keys of {len(self.state.neighbours)} neighbours, found {len(directory.keys)}"
+            )
         seen = {self.state.advertised.sealing, self.state.advertised.masking}
         for neighbour, advertised in zip(self.state.neighbours, directory.keys, strict=True):
             if leaves[neighbour] != self._derived.leaf(neighbour, advertised):
@@ -228,9 +239,9 @@ class PairwiseClient(Uncopyable):
             raise RemoteError(weak)
 
     def _agree(self, directory: tuple[AdvertisedKeys, ...]) -> str | None:
-        """Agree with each neighbour; gives the first whose key is weak, and why, if there is one.
+        """Agree with each neighbour; return what is wrong with the first weak key, or None.
 
-        It returns rather than raises: an error's traceback would hold on to the private keys in this frame.
+        It returns instead of raising, because an error's traceback would keep the private keys in this frame alive.
         """
         pair = self._derived.agreement.from_secret
         sealing, masking = pair(self.state.sealing), pair(self.state.masking)
@@ -243,7 +254,7 @@ class PairwiseClient(Uncopyable):
         return None
 
     def _open(self, owner: int, sealed: bytes, fingerprints: bytes) -> bool:
-        """Keep an owner's shares; False where they are not what the owner's fingerprints say, or do not open."""
+        """Keep an owner's shares; return False if they cannot be decrypted or do not match the owner's fingerprints."""
         if len(sealed) != self._derived.sealed_bytes or len(fingerprints) != self._derived.fingerprint_bytes:
             return False
         derive = self._derived.schedule(self.state.root)
@@ -265,9 +276,9 @@ class PairwiseClient(Uncopyable):
     def _accept(self, survivors: Survivors) -> None:
         alive = decode_clients(survivors.bitmap, self._session)
         if self._client not in alive:
-            raise RemoteError("the survivor set names this client as dropped, whose input was asked for")
+            raise RemoteError("the survivor set lacks this client, although the server asked for its input")
         if not alive <= decode_clients(self.state.members, self._session):
-            raise RemoteError("the survivor set names a client that has shared nothing")
+            raise RemoteError("the survivor set names a client that has not shared")
         self._check_cohort(alive, "survive")
         self.state.survivors = survivors.bitmap
 

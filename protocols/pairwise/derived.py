@@ -1,4 +1,4 @@
-"""What both sides of pairwise masking derive from the session and the key directory, each for itself."""
+"""Values that both sides of pairwise masking derive from the session and the key directory, each by itself."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -24,9 +24,9 @@ class Derived:
     Attributes:
         session: The session.
         digest: Its digest, 32 bytes.
-        degree: Neighbours of each client.
-        threshold: Shares that rebuild a secret, out of the degree + 1 holders.
-        agreement: How keys are agreed; its private keys are shared, so they are as long as what can be.
+        degree: Number of neighbours of each client.
+        threshold: Number of secret shares, of the degree + 1 dealt, that rebuild a secret.
+        agreement: The key agreement. Its private keys are secret-shared, so they have the length of a shared secret.
     """
 
     session: Session
@@ -37,54 +37,54 @@ class Derived:
 
     @property
     def signatures(self) -> Signatures:
-        """What makes and checks the session's signatures."""
+        """The signer and verifier of the session's statements."""
         return Signatures(self.digest, self.session.roster)
 
     @property
     def shares_each(self) -> int:
-        """How many shares a client deals to each holder: of the seed, of the masking key, of each attached secret."""
+        """The number of shares dealt to each holder: of the seed, the masking key and each attached secret."""
         return 2 + len(self.session.attached)
 
     @property
     def sealed_bytes(self) -> int:
-        """Length of a ciphertext of shares."""
+        """Length of a ciphertext of shares, in bytes."""
         return self.shares_each * shamir.SHARE_BYTES + sealing.SEAL_OVERHEAD_BYTES
 
     @property
     def fingerprint_bytes(self) -> int:
-        """Length of the fingerprints of one holder's shares."""
+        """Length of the fingerprints of one holder's shares, in bytes."""
         return self.shares_each * schedule.HASH_BYTES
 
     def opened(self, survivors: int) -> tuple[int, ...]:
-        """Which attached secrets are opened with so many survivors, by index."""
+        """Return the indices of the attached secrets that are opened with this number of survivors."""
         dropped = len(self.session.clients) - survivors
         return tuple(index for index, rule in enumerate(self.session.attached) if rule.opens(dropped))
 
     def schedule(self, root: bytes) -> Schedule:
-        """The derivations under a directory's root."""
+        """Return the key schedule under a directory's root."""
         return Schedule(self.digest, root)
 
     def leaf(self, client: int, advertised: AdvertisedKeys) -> bytes:
-        """A client's entry in the directory."""
+        """Return a client's entry in the directory."""
         return schedule.leaf(self.digest, client=client, advertised=advertised.joined + advertised.signature)
 
     def root(self, leaves: bytes) -> bytes:
-        """The directory's root, which is the seed of the graph's order."""
+        """Return the directory's root, which is the seed of the graph's order."""
         return schedule.root(self.digest, leaves)
 
     def neighbours(self, root: bytes, client: int) -> frozenset[int]:
-        """A client's neighbours under a directory's root."""
+        """Return a client's neighbours under a directory's root."""
         return frozenset(graph.neighbourhood(_circle(root, self.session.clients), client, self.degree))
 
     def graph(self, root: bytes) -> dict[int, frozenset[int]]:
-        """Everyone's neighbours under a directory's root."""
+        """Return every client's neighbours under a directory's root."""
         return _graph(root, self.session.clients, self.degree)
 
     def check_keys(self, client: int, advertised: AdvertisedKeys) -> None:
-        """Check one client's public keys by themselves.
+        """Check one client's public keys, without comparing them to those of others.
 
         Raises:
-            RemoteError: They are not canonical, the same, or not signed by this client for this session.
+            RemoteError: The keys are not canonical, equal, or not signed by this client for this session.
         """
         if not (self.agreement.is_canonical(advertised.sealing) and self.agreement.is_canonical(advertised.masking)):
             raise RemoteError(

@@ -1,15 +1,16 @@
-"""The graph of who masks and shares with whom: a Harary graph over a random circle of the clients.
+"""The graph of neighbours, who share masks and secret shares: a Harary graph over a random circle of the clients.
 
 Source: Bell, Bonawitz, Gascon, Lepoint, Raykova, Secure Single-Server Aggregation with (Poly)Logarithmic Overhead,
-CCS 2020 (ia.cr/2020/704).  How dense it must be is found by `find_parameters`, in `protocols.pairwise.parameters`; the
+CCS 2020 (ia.cr/2020/704). `find_parameters`, in `protocols.pairwise.parameters`, finds how dense it must be. The
 argument for both is in docs/graph.md.
 
-Adversary: a server that colludes with a fixed fraction of the clients, who are chosen, like those who drop out,
-without knowledge of the order.  So the order's seed must be fixed by nobody alone, and only after the clients'
-keys are: hash the session and the whole key directory.  Of the class `Adversary.MALICIOUS` only the corrupt are
-chosen so; it may declare dropped whom it likes when it knows the order, and may try many orders.
+Adversary: a server that colludes with a fixed fraction of the clients. The colluding clients and the dropouts are
+chosen without knowledge of the order. So nobody may fix the order's seed alone, and the seed must be fixed only after
+the clients' keys: hash the session and the whole key directory. For the class `Adversary.MALICIOUS`, only the corrupt
+clients are chosen without knowledge of the order. Such a server may declare any client dropped when it knows the order,
+and may try many orders.
 
-Everyone derives the order from the seed, so a client takes nobody's word for who its neighbours are.
+Every party derives the order from the seed, so a client relies on nobody to learn who its neighbours are.
 """
 
 import hashlib
@@ -39,7 +40,7 @@ _BLOCK_BYTES = 4096
 
 
 def order(seed: bytes, clients: Sequence[int]) -> tuple[int, ...]:
-    """A uniformly random order of the clients around a circle, the same for everyone who has the seed.
+    """Return a uniformly random order of the clients around a circle, the same for every holder of the seed.
 
     Byte for byte: block i of the stream is the first 4096 bytes of SHAKE-256(domain || seed || i), where domain is
     the ASCII string `protocols.crypto.graph order v1` and i, from 0, has 8 bytes, big-endian.  The blocks in turn
@@ -55,15 +56,17 @@ def order(seed: bytes, clients: Sequence[int]) -> tuple[int, ...]:
         The ids, once each.
 
     Raises:
-        ParameterError: A short seed, or ids that are missing, repeated or no ints.
+        ParameterError: The seed is too short, or ids are missing, repeated or not ints.
     """
     if type(seed) is not bytes or len(seed) < MIN_SEED_BYTES:
-        raise ParameterError(f"the order needs a seed of at least {MIN_SEED_BYTES} bytes")
+        raise ParameterError(f"seed of the order: expected at least {MIN_SEED_BYTES} bytes, found another value")
     if not clients or any(type(client) is not int for client in clients):
-        raise ParameterError("the order needs a sequence of at least one client, ids that are ints")
+        raise ParameterError("clients of the order: expected at least one id, all of them ints, found others")
     circle = sorted(clients)
     if len(set(circle)) != len(circle):
-        raise ParameterError(f"the order needs distinct clients; {len(circle) - len(set(circle))} are repeated")
+        raise ParameterError(
+            f"clients of the order: expected distinct ids, found {len(circle) - len(set(circle))} repeated"
+        )
     words = _words(seed)
     for last in range(len(circle) - 1, 0, -1):
         mask = (1 << last.bit_length()) - 1
@@ -83,45 +86,45 @@ def _words(seed: bytes) -> Iterator[int]:
 
 
 def neighbourhood(order: Sequence[int], client: int, degree: int) -> tuple[int, ...]:
-    """A client's neighbours: the `degree / 2` nearest on each side of the circle.
+    """Return a client's neighbours: the `degree / 2` nearest clients on each side of the circle.
 
     Args:
         order: Distinct ids around the circle, at least two.
         client: One of them.
-        degree: Even and at least 2; or `len(order) - 1` or more, for everyone else.
+        degree: Even and at least 2; or `len(order) - 1` or more, for all other clients.
 
     Returns:
         Ids in the order of the circle, from the farthest before the client to the farthest after it; on the
         complete graph, from the next after the client round to the one before it.
 
     Raises:
-        ParameterError: A client that is not on the circle exactly once, or a degree that no such graph has.
+        ParameterError: The client is not on the circle exactly once, or no such graph has this degree.
     """
     _check_degree(len(order), degree)
     if order.count(client) != 1:
-        raise ParameterError(f"client {client} is on the circle {order.count(client)} times, not once")
+        raise ParameterError(f"circle: expected client {client} once, found it {order.count(client)} times")
     return _around(order, order.index(client), degree)
 
 
 def neighbourhoods(order: Sequence[int], degree: int) -> dict[int, tuple[int, ...]]:
-    """Every client's neighbours, as `neighbourhood` gives them.
+    """Return every client's neighbours, as `neighbourhood` returns them.
 
     Raises:
-        ParameterError: A repeated client, or a degree that no such graph has.
+        ParameterError: A client is repeated, or no such graph has this degree.
     """
     _check_degree(len(order), degree)
     if len(set(order)) != len(order):
-        raise ParameterError(f"the circle needs distinct clients; {len(order) - len(set(order))} are repeated")
+        raise ParameterError(f"circle: expected distinct clients, found {len(order) - len(set(order))} repeated")
     return {client: _around(order, position, degree) for position, client in enumerate(order)}
 
 
 def _check_degree(clients: int, degree: int) -> None:
     if clients < 2:
-        raise ParameterError(f"a graph needs at least 2 clients, not {clients}")
+        raise ParameterError(f"clients of a graph: expected at least 2, found {clients}")
     if type(degree) is not int or degree < 1 or (degree % 2 and degree < clients - 1):
         raise ParameterError(
-            f"{clients} clients need a degree that is even and at least 2, or at least {clients - 1} "
-            f"for the complete graph, not {shown(degree)}"
+            f"degree: expected an even number of at least 2, or at least {clients - 1} for the complete graph of "
+            f"{clients} clients, found {shown(degree)}"
         )
 
 

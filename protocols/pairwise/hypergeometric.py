@@ -1,10 +1,10 @@
-"""Upper tail of the hypergeometric distribution, exact to rounding that is bounded and counted on the safe side.
+"""The upper tail of the hypergeometric distribution, exact but for rounding, which is bounded on the safe side.
 
 X is the number of marked members in a sample without replacement: `population` members, `marked` of them marked,
 `sample` drawn, so P(X = x) = C(marked, x) C(population - marked, sample - x) / C(population, sample).
 
-Only elementary facts are used: consecutive probabilities have a rational ratio, and that ratio falls as x grows
-(the distribution is log-concave), so that what lies beyond a term is at most a geometric series.
+Only elementary facts are used. Consecutive probabilities have a rational ratio, and that ratio falls as x grows (the
+distribution is log-concave). So the sum of all terms after one term is at most a geometric series.
 """
 
 import math
@@ -14,21 +14,21 @@ import numpy as np
 # Logarithms of binomial coefficients of up to a million members, from `math.lgamma`, are off by less than 1e-7.
 LOG_ROUNDING = 1e-6
 
-_NEGLIGIBLE = 1e-12  # of the probability asked for: where the summation of the tail may end
+_NEGLIGIBLE = 1e-12  # As a fraction of the requested probability: the summation of the tail may end at this size.
 
 
 def log_choose(members: int, chosen: int) -> float:
-    """The natural logarithm of C(members, chosen); minus infinity where `chosen` is outside [0, members]."""
+    """Return the natural logarithm of C(members, chosen), or minus infinity if `chosen` is outside [0, members]."""
     if not 0 <= chosen <= members:
         return -math.inf
     return math.lgamma(members + 1) - math.lgamma(chosen + 1) - math.lgamma(members - chosen + 1)
 
 
 def upper_quantile(*, population: int, marked: int, sample: int, log_probability: float) -> int:
-    """The least t with P(X > t) < exp(log_probability).
+    """Return the least t with P(X > t) < exp(log_probability).
 
-    The probability is taken `LOG_ROUNDING` larger than computed, so t can err only upwards, and does so only where
-    the probability comes within that factor of the bound.
+    The logarithm of the probability is taken `LOG_ROUNDING` larger than computed. So t can err only upwards, and only
+    if the probability is within that factor of the bound.
 
     Args:
         population: At least 1.
@@ -40,12 +40,12 @@ def upper_quantile(*, population: int, marked: int, sample: int, log_probability
         t, between the mode and the largest possible X.
 
     Raises:
-        ValueError: An argument outside its range.
+        ValueError: An argument is outside its range.
     """
     if population < 1 or not 0 <= marked <= population or not 0 <= sample <= population:
-        raise ValueError(f"cannot draw {sample} of {population} with {marked} marked")
+        raise ValueError(f"sample: cannot draw {sample} of {population} members, {marked} of them marked")
     if not log_probability < -math.log(population + 1):
-        raise ValueError(f"the tail must be asked for below 1 / {population + 1}, not e^{log_probability}")
+        raise ValueError(f"probability: expected a value below 1 / {population + 1}, found e^{log_probability}")
     highest = min(marked, sample)
     mode = (marked + 1) * (sample + 1) // (population + 2)
     log_at_mode = (
@@ -54,7 +54,7 @@ def upper_quantile(*, population: int, marked: int, sample: int, log_probability
         - log_choose(population, sample)
         + LOG_ROUNDING
     )
-    bound = math.exp(log_probability - log_at_mode)  # relative to P(X = mode), as everything below
+    bound = math.exp(log_probability - log_at_mode)  # Relative to P(X = mode), as everything below.
     deviation = math.sqrt(sample * marked / population * (population - marked) / population)
     width = 32 + int(12 * deviation)
     while True:

@@ -1,4 +1,4 @@
-"""The messages of pairwise masking, a pair for each step, and the bitmaps that name sets of clients."""
+"""The messages of pairwise masking, a pair for each step, and the bitmaps that represent sets of clients."""
 
 from collections.abc import Collection
 from itertools import compress
@@ -11,7 +11,7 @@ from protocols.session import Session
 
 
 class AdvertisedKeys(Message, frozen=True):
-    """Two public keys: one to seal shares under, one to agree on masks with.  Signed where there is a roster."""
+    """Two public keys, one for sealing shares and one for agreeing on masks; signed if there is a roster."""
 
     sealing: bytes
     masking: bytes
@@ -31,13 +31,13 @@ class KeyDirectory(Message, frozen=True):
 
 
 class SealedShares(Message, frozen=True):
-    """What a client shares with its neighbours and itself.
+    """The secret shares that a client deals to its neighbours and to itself.
 
     Attributes:
-        commitments: To the self-mask's seed and to each attached secret, 32 bytes each.
-        fingerprints: For each holder, ascending, the client among them, the hash of each of its shares.
+        commitments: Commitments to the self-mask's seed and to each attached secret, 32 bytes each.
+        fingerprints: For each holder, ascending, the hash of each of its shares; the client is one of the holders.
         ciphertexts: For each neighbour, ascending, its shares, sealed.
-        signature: Over all of it, where there is a roster.
+        signature: A signature over all other fields, if there is a roster; otherwise empty.
     """
 
     commitments: bytes
@@ -52,7 +52,7 @@ class SealedShares(Message, frozen=True):
 
 
 class DeliveredShares(Message, frozen=True):
-    """Who has shared, as a bitmap; what the receiver's neighbours among them sealed for it, and the fingerprints."""
+    """A bitmap of who has shared, and the sealed shares and fingerprints from the receiver's neighbours among them."""
 
     members: bytes
     fingerprints: tuple[bytes, ...]
@@ -63,9 +63,9 @@ class MaskedInput(Message, frozen=True):
     """A client's vector under all its masks, bit-packed.
 
     Attributes:
-        view: A hash of the key directory and of who has shared, as the client was told: what it has masked by.
-        packed: The vector.
-        unopened: The neighbours whose shares did not open, ascending.
+        view: A hash of the key directory and of who has shared, as the client received them. They decide its masks.
+        packed: The masked vector.
+        unopened: Ids of the neighbours whose shares could not be decrypted or were wrong, ascending.
     """
 
     view: bytes
@@ -74,7 +74,7 @@ class MaskedInput(Message, frozen=True):
 
 
 class Survivors(Message, frozen=True):
-    """Whose masked input is in the sum, as a bitmap: every other member has dropped out."""
+    """A bitmap of the clients whose masked input is in the sum; all others that have shared have dropped out."""
 
     bitmap: bytes
 
@@ -86,34 +86,34 @@ class Confirmation(Message, frozen=True):
 
 
 class Confirmations(Message, frozen=True):
-    """The survivors' signatures: who signed, as a bitmap, and 64 bytes for each of them."""
+    """The survivors' signatures: a bitmap of who signed, and 64 bytes for each signer."""
 
     signers: bytes
     signatures: bytes
 
 
 class RevealedShares(Message, frozen=True):
-    """For each closed neighbour whose shares the sender holds, ascending, those that are to be revealed, joined."""
+    """The shares to reveal, joined, of each client whose shares the sender holds (itself included), ascending."""
 
     shares: bytes
 
 
 def encode_clients(clients: Collection[int], session: Session) -> bytes:
-    """Bit i of byte i // 8 says whether the i-th client of the session is among `clients`."""
+    """Return a bitmap: bit i % 8 of byte i // 8 says whether the i-th client of the session is in `clients`."""
     members = frozenset(clients)
     flags = np.fromiter(map(members.__contains__, session.clients), dtype=bool, count=len(session.clients))
     return np.packbits(flags, bitorder="little").tobytes()
 
 
 def decode_clients(data: bytes, session: Session) -> frozenset[int]:
-    """The ids that a bitmap names.
+    """Return the ids of the clients in a bitmap.
 
     Raises:
-        MalformedMessage: It has a wrong length, or bits beyond the session's clients.
+        MalformedMessage: The bitmap has a wrong length, or bits beyond the session's clients.
     """
-    if len(data) != -(-len(session.clients) // 8):  # before it is made eight times as long
-        raise MalformedMessage(f"a set of clients of {len(data)} bytes, which is not of this session")
+    if len(data) != -(-len(session.clients) // 8):  # Check before it is made eight times as long.
+        raise MalformedMessage(f"bitmap of clients: expected {-(-len(session.clients) // 8)} bytes, found {len(data)}")
     flags = np.unpackbits(np.frombuffer(data, dtype=np.uint8), bitorder="little").astype(bool)
     if flags[len(session.clients) :].any():
-        raise MalformedMessage("a set of clients that is not of this session")
+        raise MalformedMessage("bitmap of clients: expected zeros after the session's clients, found other bits")
     return frozenset(compress(session.clients, flags.tolist()))

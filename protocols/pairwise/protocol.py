@@ -146,8 +146,8 @@ class PairwiseMasking(SecureSum):
             )
         if 2 * session.threshold <= clients + corrupt:
             raise UnsafeSession(
-                f"threshold: expected at least {(clients + corrupt) // 2 + 1} for {clients} clients, {corrupt} of them "
-                f"corrupt, found {session.threshold}. The server could show them two survivor sets."
+                f"threshold: expected at least {(clients + corrupt) // 2 + 1} for {clients} clients, {corrupt} "
+                f"of them corrupt, found {session.threshold}. The server could show them two survivor sets."
             )
         try:
             least = parameters.least_threshold(clients=clients, adversarial=corrupt / clients, degree=degree)
@@ -155,8 +155,8 @@ class PairwiseMasking(SecureSum):
             raise UnsafeSession(str(error)) from None
         if self.holders_needed(session) < least:
             raise UnsafeSession(
-                f"share threshold: expected at least {least} for {degree} neighbours, with {corrupt} of {clients} clients "
-                f"corrupt, found {self.holders_needed(session)}"
+                f"share threshold: expected at least {least} for {degree} neighbours, with {corrupt} of {clients} "
+                f"clients corrupt, found {self.holders_needed(session)}"
             )
 
     def client_party(self, session: Session, participant: Participant) -> PairwiseClient:
@@ -198,8 +198,8 @@ class SecAgg(PairwiseMasking):
         )
         if corrupt > clients - 2:
             raise ParameterError(
-                f"adversarial clients: expected at most {clients - 2} of {clients}, found {corrupt}. They could compute "
-                "the only honest input from the sum."
+                f"adversarial clients: expected at most {clients - 2} of {clients}, found {corrupt}. They could "
+                "compute the only honest input from the sum."
             )
         enough = max(clients // 2, corrupt) if adversary == Adversary.CURIOUS else (clients + corrupt) // 2
         if enough + 1 > clients - dropped:

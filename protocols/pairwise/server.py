@@ -1,7 +1,7 @@
 """The server's side of pairwise masking: for each step, what it takes in and how it closes.
 
-It draws no randomness, and checks whatever clients would close over, so that one client's bad message costs nobody
-else the step.
+The server draws no randomness. It checks everything for which clients would close, so that one client's bad message
+does not end the step for the others.
 """
 
 import hmac
@@ -36,21 +36,21 @@ from protocols.snapshot import State
 
 
 class ServerState(State, kw_only=True):
-    """Public keys, sealed shares on their way, one running sum, and at the end the shares that are revealed.
+    """Public keys, sealed shares in transit, one running sum, and at the end the revealed shares.
 
     Attributes:
         total: The running sum of masked inputs.
-        keys: By client, what it advertised.
+        keys: By client, the public keys that it advertised.
         seen: All public keys in `keys`.
-        root: Of the key directory.
-        holders: By owner, whom it was asked to deal to, ascending, itself among them.
-        commitments: By owner, to its secrets.
-        fingerprints: By owner and holder, of the shares.
-        sealed: By holder and owner, shares on their way.
-        members: Who has shared and is still in play.
+        root: Root of the key directory.
+        holders: By owner, the holders of its shares, ascending, itself included.
+        commitments: By owner, the commitments to its secrets.
+        fingerprints: By owner and holder, the fingerprints of the shares.
+        sealed: By holder and owner, the sealed shares in transit.
+        members: Ids of the clients that have shared and were not left out.
         view: A hash of the directory and of the members, which masked inputs must carry.
-        unopened: By holder, the owners whose shares did not open.
-        survivors: Whose masked input is in the total.
+        unopened: By holder, the owners whose shares it could not decrypt or found wrong.
+        survivors: Ids of the clients whose masked input is in the total.
         agreed: What survivors confirm: the root, the members, the survivors.
         confirmations: By survivor, its signature.
         revealed: By owner, then by holder, the shares that the holder revealed, joined.
@@ -88,11 +88,11 @@ class PairwiseServer:
         return {client: Invitation() for client in self._session.clients}
 
     def take_keys(self, sender: int, advertised: AdvertisedKeys) -> None:
-        """Step 0: keep a client's public keys."""
+        """Keep a client's public keys (step 0)."""
         self._derived.check_keys(sender, advertised)
         fresh = {advertised.sealing, advertised.masking}
         if fresh & self.state.seen:
-            raise RemoteError("a public key that has been advertised before")
+            raise RemoteError("public key: expected a new one, found one that has been advertised before")
         try:
             for key in fresh:
                 self._derived.agreement.check(key)
@@ -102,7 +102,7 @@ class PairwiseServer:
         self.state.seen |= fresh
 
     def close_keys(self) -> dict[int, Message]:
-        """Fix the graph by the directory, and send each client the keys of its neighbours."""
+        """Derive the graph from the directory, and send each client the keys of its neighbours."""
         present = self.state.keys
         leaves = b"".join(
             self._derived.leaf(client, present[client]) if client in present else schedule.ABSENT
@@ -117,17 +117,23 @@ class PairwiseServer:
         }
 
     def take_shares(self, sender: int, shared: SealedShares) -> None:
-        """Step 1: keep a client's sealed shares for their holders."""
+        """Keep a client's sealed shares for their holders (step 1)."""
         holders, size = self.state.holders[sender], self._derived.fingerprint_bytes
         neighbours = [holder for holder in holders if holder != sender]
         if len(shared.ciphertexts) != len(neighbours):
-            raise MalformedMessage(f"{len(shared.ciphertexts)} sealed shares, where {len(neighbours)} are expected")
+            raise MalformedMessage(f"sealed shares: expected {len(neighbours)}, found {len(shared.ciphertexts)}")
         if any(len(ciphertext) != self._derived.sealed_bytes for ciphertext in shared.ciphertexts):
-            raise MalformedMessage(f"sealed shares must have {self._derived.sealed_bytes} bytes")
+            raise MalformedMessage(
+                f"sealed shares: expected {self._derived.sealed_bytes} bytes each, found another length"
+            )
         if len(shared.commitments) != schedule.HASH_BYTES * (1 + len(self._session.attached)):
-            raise MalformedMessage(f"a commitment must have {schedule.HASH_BYTES} bytes")
+            raise MalformedMessage(
+                f"commitments: expected {schedule.HASH_BYTES} bytes each, found {len(shared.commitments)} in all"
+            )
         if len(shared.fingerprints) != size * len(holders):
-            raise MalformedMessage(f"fingerprints must have {size} bytes for each of {len(holders)} holders")
+            raise MalformedMessage(
+                f"fingerprints: expected {size * len(holders)} bytes, found {len(shared.fingerprints)}"
+            )
         self._derived.signatures.check(shared.signature, client=sender, purpose=SHARES, payload=shared.joined)
         self.state.commitments[sender] = shared.commitments
         self.state.fingerprints[sender] = {
@@ -153,12 +159,14 @@ class PairwiseServer:
         return requests
 
     def take_masked_input(self, sender: int, masked: MaskedInput) -> None:
-        """Step 2: add a masked vector to the running sum."""
+        """Add a masked vector to the running sum (step 2)."""
         if masked.view != self.state.view:
-            raise RemoteError("masked for another key directory or other sharers than this session's")
+            raise RemoteError(
+                "masked input: expected this session's key directory and set of sharers, found another view"
+            )
         unopened = frozenset(masked.unopened)
         if masked.unopened != tuple(sorted(unopened)) or not unopened <= set(self._holders(sender)) - {sender}:
-            raise MalformedMessage("unopened shares of clients that are no neighbours, or unordered")
+            raise MalformedMessage("unopened shares: expected neighbours in ascending order, found others")
         try:
             packing.add_packed(self.state.total, masked.packed, self._session.modulus)
         except ValueError as error:
@@ -167,15 +175,19 @@ class PairwiseServer:
         self.state.unopened[sender] = unopened
 
     def close_masked_inputs(self) -> dict[int, Message]:
-        """Tell the survivors who they are, if the secrets that are needed now can be rebuilt."""
+        """Send the survivors the survivor set, if the secrets that are now needed can be rebuilt."""
         for owner in sorted(self._needed()):
             alive = [holder for holder in self._holders(owner) if holder in self.state.survivors]
             if len(alive) < self._derived.threshold:
-                raise TooFewSurvivors(f"{len(alive)} of the share-holders of client {owner} survive, too few")
+                raise TooFewSurvivors(
+                    f"share-holders of client {owner}: expected at least {self._derived.threshold} survivors, found "
+                    f"{len(alive)}"
+                )
             complaints = [holder for holder in alive if owner in self.state.unopened[holder]]
             if len(alive) - len(complaints) < self._derived.threshold:
                 raise RemoteError(
-                    f"client {owner} dealt shares that clients {complaints} could not open, or so they say",
+                    f"clients {complaints} report that they could not decrypt the shares from client {owner}. Either "
+                    f"client {owner} or the reporting clients are at fault.",
                     culprits=[owner, *complaints],
                 )
         survivors = encode_clients(self.state.survivors, self._session)
@@ -183,28 +195,28 @@ class PairwiseServer:
         return dict.fromkeys(sorted(self.state.survivors), Survivors(survivors))
 
     def take_confirmation(self, sender: int, confirmation: Confirmation) -> None:
-        """Step 3 against a malicious server: keep a survivor's signature for the others."""
+        """Keep a survivor's signature for the others (step 3, malicious server)."""
         self._derived.signatures.check(
             confirmation.signature, client=sender, purpose=SURVIVORS, payload=self.state.agreed
         )
         self.state.confirmations[sender] = confirmation.signature
 
     def close_confirmations(self) -> dict[int, Message]:
-        """Show everyone who confirmed as many confirmations as they ask for."""
+        """Send every survivor that confirmed `threshold` confirmations."""
         signed = self.state.confirmations
         signers = [client for client in self._session.clients if client in signed][: self._session.threshold]
         signatures = b"".join(signed[client] for client in signers)
         return dict.fromkeys(sorted(signed), Confirmations(encode_clients(signers, self._session), signatures))
 
     def take_revealed_shares(self, sender: int, revealed: RevealedShares) -> None:
-        """Last step: keep the shares that one holder reveals, each the one that its owner dealt."""
+        """Check that each share that a holder reveals is the one that its owner dealt, and keep it (last step)."""
         owners = [owner for owner in self._holders(sender) if owner not in self.state.unopened[sender]]
         of_survivor = (0, *(2 + index for index in self._derived.opened(len(self.state.survivors))))
         due = [(owner, of_survivor if owner in self.state.survivors else (1,)) for owner in owners]
         size, derive = shamir.SHARE_BYTES, self._derived.schedule(self.state.root)
         expected = size * sum(len(indices) for _, indices in due)
         if len(revealed.shares) != expected:
-            raise MalformedMessage(f"{len(revealed.shares)} bytes of shares, where {expected} are expected")
+            raise MalformedMessage(f"revealed shares: expected {expected} bytes, found {len(revealed.shares)}")
         start, found = 0, dict[int, bytes]()
         for owner, indices in due:
             found[owner] = revealed.shares[start : start + size * len(indices)]
@@ -214,12 +226,12 @@ class PairwiseServer:
                 at = index * schedule.HASH_BYTES
                 dealt = self.state.fingerprints[owner][sender][at : at + schedule.HASH_BYTES]
                 if derive.fingerprint(share, owner=owner, holder=sender, index=index) != dealt:
-                    raise RemoteError(f"a share of client {owner}'s that is not the one it dealt")
+                    raise RemoteError(f"revealed share: expected the one that client {owner} dealt, found another")
         for owner, shares in found.items():
             self.state.revealed.setdefault(owner, {})[sender] = shares
 
     def finish(self) -> Finish:
-        """Rebuild and remove the self-masks of survivors, and the masks they share with those that dropped."""
+        """Rebuild and remove the self-masks of survivors, and the pairwise masks that they share with dropouts."""
         attached: dict[int, tuple[Secret | None, ...]] = {}
         for owner in sorted(self._needed()):
             if owner in self.state.survivors:
@@ -237,7 +249,9 @@ class PairwiseServer:
         for index, secret in zip((0, *(1 + index for index in indices)), (seed, *opened), strict=True):
             commitment = self.state.commitments[owner][index * size : (index + 1) * size]
             if not hmac.compare_digest(derive.commitment(secret, owner=owner, index=index), commitment):
-                raise RemoteError(f"client {owner} dealt shares of another secret than the committed", culprits=[owner])
+                raise RemoteError(
+                    f"the shares from client {owner} do not rebuild the secret to which it committed", culprits=[owner]
+                )
         keystream.subtract_mask(self.state.total, derive.self_mask(seed, owner=owner))
         by_index = dict(zip(indices, opened, strict=True))
         return tuple(by_index.get(index) for index in range(len(self._session.attached)))
@@ -246,24 +260,26 @@ class PairwiseServer:
         (secret,) = self._rebuild(owner)
         pair, derive = self._derived.agreement.from_secret(secret), self._derived.schedule(self.state.root)
         if pair.public != self.state.keys[owner].masking:
-            raise RemoteError(f"client {owner} dealt shares of another key than the advertised", culprits=[owner])
+            raise RemoteError(
+                f"the shares from client {owner} do not rebuild the key that it advertised", culprits=[owner]
+            )
         for survivor in self._alive_neighbours(owner):
             shared = pair.agree(self.state.keys[survivor].masking)
             apply = keystream.subtract_mask if survivor < owner else keystream.add_mask
             apply(self.state.total, derive.pair_mask(shared, one=owner, other=survivor))
 
     def _rebuild(self, owner: int) -> list[Secret]:
-        """An owner's secrets that were revealed, in order; every share is known to be the one that it dealt.
+        """Return an owner's revealed secrets, in order. Every share was checked to be the one that the owner dealt.
 
-        From those with the fewest complaints: so that a few who complain cannot make each owner's set of holders, and
-        its Lagrange coefficients, another.
+        Shares come from the holders with the fewest complaints. So a small number of complaining holders cannot cause
+        a different set of holders, with other Lagrange coefficients, for each owner.
         """
         revealed, size = self.state.revealed.get(owner, {}), shamir.SHARE_BYTES
         quiet = sorted(revealed, key=lambda holder: (len(self.state.unopened[holder]), holder))
         shares = {holder: revealed[holder] for holder in quiet[: self._derived.threshold]}
         if len(shares) < self._derived.threshold:
             raise TooFewSurvivors(
-                f"{len(shares)} shares of client {owner} are left, {self._derived.threshold} are needed"
+                f"shares of client {owner}: expected at least {self._derived.threshold}, found {len(shares)}"
             )
         try:
             return [
@@ -277,21 +293,23 @@ class PairwiseServer:
             raise RemoteError(f"client {owner} dealt bad shares: {error}", culprits=[owner]) from None
 
     def _needed(self) -> set[int]:
-        """Whose secrets the sum needs: survivors, and who shares a mask with one."""
+        """Return the clients whose secrets the sum needs: survivors, and members that share a mask with one."""
         return {c for c in self.state.members if c in self.state.survivors or self._alive_neighbours(c)}
 
     def _holders(self, client: int) -> list[int]:
-        """Who holds shares of a client, and whose shares it holds."""
+        """Return the members that hold shares of a client; it holds shares of the same members."""
         return [holder for holder in self.state.holders[client] if holder in self.state.members]
 
     def _alive_neighbours(self, client: int) -> list[int]:
         return [h for h in self.state.holders[client] if h != client and h in self.state.survivors]
 
     def _recoverable(self, present: Collection[int]) -> set[int]:
-        """The largest subset in which everyone has enough holders."""
+        """Return the largest subset in which each client has at least the share threshold of holders."""
         graph, members = self._derived.graph(self.state.root), set(present)
         while lost := {c for c in members if len(graph[c] & members) + 1 < self._derived.threshold}:
             members -= lost
         if len(members) < self._session.threshold:
-            raise TooFewSurvivors(f"{len(members)} clients can go on, the threshold is {self._session.threshold}")
+            raise TooFewSurvivors(
+                f"clients that can continue: expected at least {self._session.threshold}, found {len(members)}"
+            )
         return members
