@@ -22,11 +22,11 @@ from protocols.snapshot import State
 from protocols.terms import Keyholder
 
 _EMPTY: Final = np.empty(0, dtype=np.uint8)
-_AT_ONCE: Final = 8192  # ciphertexts whose proofs are checked together
+_AT_ONCE: Final = 8192  # The number of ciphertexts whose proofs are checked together.
 
 
 class PartyState(State, kw_only=True):
-    """What a party keeps: a client's input, until it has been encrypted.
+    """The state of a party: a client's input, until it has been encrypted.
 
     Attributes:
         vector: The input.
@@ -50,7 +50,7 @@ class EncryptedClient(Uncopyable):
         self.state = PartyState(vector=participant.vector)
 
     def encrypt_input(self, _: Invitation) -> EncryptedInput:
-        """Step 0: everything that a client does."""
+        """Encrypt, prove and sign the input: all that a client does (step 0)."""
         derived = self._derived
         vector, self.state.vector = self.state.vector, _EMPTY
         padded, messages = derived.payload.wrap(vector, self._entropy)
@@ -63,9 +63,9 @@ class EncryptedClient(Uncopyable):
         return EncryptedInput(padded, memoryview(sealed + signature))
 
     def open_sum(self, request: Contributions) -> PartialOpening:
-        """Step 1: a committee member's part, after every check that it can make itself."""
+        """Return a committee member's partial decryptions, after every check that it can make itself (step 1)."""
         if self._keyholder is None or self._share is None:
-            raise OrderError(f"party {self._client} is no member of the committee")
+            raise OrderError(f"party {self._client} is not a member of the committee")
         derived, keyholder = self._derived, self._keyholder
         least = max(derived.session.threshold, keyholder.minimum_contributors)
         self._check_contributors(request, least)
@@ -75,7 +75,7 @@ class EncryptedClient(Uncopyable):
             session_id=derived.session.session_id,
             context=derived.session.context,
             contributors=request.contributors,
-            minimum=least,  # so that also the contributors in which two sums differ include honest ones
+            minimum=least,  # Any difference of two sums then includes honest clients.
         )
         partial = decrypt_partially(
             self._share,
@@ -88,27 +88,29 @@ class EncryptedClient(Uncopyable):
     def _check_contributors(self, request: Contributions, least: int) -> None:
         session, contributors = self._derived.session, request.contributors
         if list(contributors) != sorted(set(contributors)) or not set(contributors) <= set(session.clients):
-            raise RemoteError("contributors that are not the session's clients, or are not in order")
+            raise RemoteError("contributors: expected clients of the session in ascending order, found others")
         if len(contributors) < least:
-            raise RemoteError(f"a sum of {len(contributors)} clients, where none below {least} is opened")
+            raise RemoteError(
+                f"contributors: expected at least {least}, found {len(contributors)}. A smaller sum is not opened."
+            )
         expected = len(contributors) * self._derived.contribution_bytes
         if len(request.contributions) != expected:
-            raise MalformedMessage(f"{len(request.contributions)} bytes of contributions, not {expected}")
+            raise MalformedMessage(f"contributions: expected {expected} bytes, found {len(request.contributions)}")
 
     def _checked_sum(self, request: Contributions) -> Total:
-        """The sum of contributions whose signatures, ciphertexts and proofs are right."""
+        """Return the sum of the contributions, after a check of signatures, ciphertexts and proofs."""
         total = Total(self._derived.key.public_key, self._derived.payload.messages)
         for claims in self._claims(request):
             try:
                 plaintext_proof.check_all(self._derived.encryptor, claims, entropy=self._entropy)
             except InvalidProof as error:
-                raise RemoteError(f"a contribution that its sender does not know: {error}") from None
+                raise RemoteError(f"a contribution's proof of plaintext knowledge is not valid: {error}") from None
             for claim in claims:
                 total.add(claim.pairs)
         return total
 
     def _claims(self, request: Contributions) -> Iterator[list[Claim]]:
-        """The contributions' proofs, a limited number of ciphertexts at a time."""
+        """Yield the contributions' proofs, a limited number of ciphertexts at a time."""
         derived = self._derived
         claims: list[Claim] = []
         size = derived.contribution_bytes

@@ -1,4 +1,4 @@
-"""What all parties of a sum that a committee opens derive from the session, each for itself."""
+"""Values that all parties of a sum that a committee opens derive from the session, each by itself."""
 
 import hashlib
 from abc import ABC, abstractmethod
@@ -20,21 +20,21 @@ from protocols.identity import SIGNATURE_BYTES, Identity, Signatures
 from protocols.session import Session, Vector
 
 HASH_BYTES: Final = 32
-_MANY_MESSAGES: Final = 1000  # so many pay for a longer table
+_MANY_MESSAGES: Final = 1000  # From this number of messages on, a longer table saves time.
 _SHORT_WINDOW_BITS: Final = 6
 _PREFIX: Final = b"secagg encrypted v1"
 _PURPOSE: Final = b"encrypt."
 
 
 class Payload(ABC):
-    """How a vector becomes messages that are encrypted, and perhaps a padded vector beside them.
+    """The encoding of a vector as messages to encrypt and, in some protocols, a masked vector beside them.
 
-    Vectors have shape `(length,)`, the unsigned words that hold the session's modulus, and entries below it; sums of
-    padded vectors are uint64 modulo 2^64; messages are integers in [0, n^s) of the committee's key.
+    Vectors have shape `(length,)`, the unsigned words that hold the session's modulus, and entries below it. Sums of
+    masked vectors are uint64 modulo 2^64. Messages are integers in [0, n^s) for the committee's key.
 
     Attributes:
-        padded_bytes: Of the padded vector.
-        messages: How many messages are encrypted.
+        padded_bytes: Number of bytes of the masked vector.
+        messages: Number of messages to encrypt.
     """
 
     padded_bytes: int
@@ -42,29 +42,29 @@ class Payload(ABC):
 
     @abstractmethod
     def check(self, vector: Words) -> None:
-        """Raise `InputError` unless a vector of the session fits."""
+        """Raise `InputError` unless a vector of the session can be encoded."""
 
     @abstractmethod
     def wrap(self, vector: Words, entropy: Entropy) -> tuple[memoryview, list[int]]:
-        """The padded vector, in bytes, and the messages to encrypt; the vector is used up."""
+        """Return the masked vector, in bytes, and the messages to encrypt; the vector is overwritten."""
 
     @abstractmethod
     def nothing(self) -> Words:
-        """The sum of no padded vectors."""
+        """Return the sum of no masked vectors."""
 
     @abstractmethod
     def add(self, total: Words, padded: memoryview) -> None:
-        """Add a padded vector of the right length to a sum of them, in place."""
+        """Add a masked vector of the right length to a sum of masked vectors, in place."""
 
     @abstractmethod
     def unwrap(self, total: Words, sums: Sequence[int], contributors: int) -> Vector:
-        """The sum of so many vectors, from the sums of their padded vectors and messages.
+        """Return the sum of `contributors` vectors, from the sums of their masked vectors and messages.
 
         Returns:
             Shape `(length,)`, uint64, entries in [0, modulus).
 
         Raises:
-            DamagedSum: They do not belong together.
+            DamagedSum: The sums do not belong together.
         """
 
 
@@ -85,19 +85,19 @@ def threshold_key(session: Session) -> ThresholdKey:
 
 @lru_cache(maxsize=4)
 def _encryptor(key: ThresholdKey, exponents: Exponents, window_bits: int) -> Encryptor:
-    """The table of a committee's key, made once a process: that takes from half a second to four (strict and long)."""
+    """Return the table of a committee's key, made once a process in 0.5 to 4 seconds (4 if strict and long)."""
     return Encryptor(key.public_key, exponents=exponents, window_bits=window_bits, base=key.base)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Derived:
-    """What all parties derive from the session, each for itself.
+    """Values that all parties derive from the session, each by itself.
 
     Attributes:
         session: The session.
-        digest: Its digest, 32 bytes.
-        payload: How vectors become messages.
-        exponents: Of the encryptions.
+        digest: The session's digest, 32 bytes.
+        payload: The encoding of vectors as messages.
+        exponents: The kind of random exponents in the encryptions.
     """
 
     session: Session
@@ -109,7 +109,7 @@ class Derived:
     def committee(self) -> Committee:
         """The session's committee."""
         if self.session.committee is None:
-            raise ParameterError("the session has no committee")
+            raise ParameterError("committee: expected a session with one, found none")
         return self.session.committee
 
     @property
@@ -119,66 +119,66 @@ class Derived:
 
     @property
     def encryptor(self) -> Encryptor:
-        """What encrypts under it."""
+        """The encryptor under the committee's key."""
         window_bits = DEFAULT_WINDOW_BITS if self.payload.messages >= _MANY_MESSAGES else _SHORT_WINDOW_BITS
         return _encryptor(self.key, self.exponents, window_bits)
 
     @cached_property
     def signatures(self) -> Signatures:
-        """The session's signatures."""
+        """The signer and verifier of the session's statements."""
         return Signatures(self.digest, self.session.roster)
 
     @cached_property
     def ciphertexts_bytes(self) -> int:
-        """Of a client's ciphertexts."""
+        """Number of bytes of a client's ciphertexts."""
         return self.payload.messages * ciphertext_pairs.pair_bytes(self.key.public_key)
 
     @cached_property
     def proof_bytes(self) -> int:
-        """Of a client's proof."""
+        """Number of bytes of a client's proof."""
         return plaintext_proof.proof_bytes(self.key.public_key, self.exponents, self.payload.messages)
 
     @property
     def sealed_bytes(self) -> int:
-        """Of ciphertexts, proof and signature."""
+        """Number of bytes of a client's ciphertexts, proof and signature."""
         signature = SIGNATURE_BYTES if self.session.roster is not None else 0
         return self.ciphertexts_bytes + self.proof_bytes + signature
 
     @property
     def contribution_bytes(self) -> int:
-        """Of what the committee is shown of a client."""
+        """Number of bytes that the committee receives of a client's message."""
         return HASH_BYTES + self.sealed_bytes
 
     @property
     def opening_bytes(self) -> int:
-        """Of a partial opening."""
+        """Number of bytes of a partial opening."""
         return partial_decryption.partial_bytes(self.key, self.payload.messages)
 
     def statement(self, client: int, padded_hash: bytes) -> bytes:
-        """What a client's proof is bound to, of fixed length: the session, the client, and what it padded."""
+        """Return what a client's proof is bound to, of fixed length: session, client and masked vector."""
         return _PREFIX + self.digest + client.to_bytes(4, "big") + padded_hash
 
     def opening_statement(self, contributors: Sequence[int], contributions: bytes | memoryview) -> bytes:
-        """What a partial opening is bound to, of fixed length: the session, and everything that is summed up."""
+        """Return what a partial opening is bound to, of fixed length: the session and all summed contributions."""
         hashed = hashlib.sha256(len(contributors).to_bytes(4, "big"))
         hashed.update(b"".join(client.to_bytes(4, "big") for client in contributors))
         hashed.update(contributions)
         return _PREFIX + self.digest + b"open" + hashed.digest()
 
     def sign(self, identity: Identity | None, client: int, padded_hash: bytes, sealed: bytes) -> bytes:
-        """A client's signature over what it padded and sealed; empty in a session without a roster."""
+        """Return a client's signature over the masked vector and the sealed part; empty without a roster."""
         payload = padded_hash + hashlib.sha256(sealed).digest()
         return self.signatures.sign(identity, client=client, purpose=_PURPOSE, payload=payload)
 
     def opened(self, client: int, padded_hash: bytes, sealed: memoryview) -> tuple[list[Pair], bytes]:
-        """A client's ciphertexts and proof, its signature checked; the proof is not.
+        """Return a client's ciphertexts and proof. The signature is checked; the proof is not.
 
         Raises:
-            MalformedMessage: The lengths are others, or a number is no ciphertext.
+            MalformedMessage: A length is wrong, or a number is not a ciphertext.
             RemoteError: The signature is not the client's.
         """
         if len(sealed) != self.sealed_bytes:
-            raise MalformedMessage(f"{len(sealed)} sealed bytes, where {self.sealed_bytes} are expected")
+            raise MalformedMessage(f"sealed part: expected {self.sealed_bytes} bytes, found {len(sealed)}")
         unsigned = self.ciphertexts_bytes + self.proof_bytes
         payload = padded_hash + hashlib.sha256(sealed[:unsigned]).digest()
         self.signatures.check(bytes(sealed[unsigned:]), client=client, purpose=_PURPOSE, payload=payload)

@@ -4,12 +4,12 @@ from protocols.codec import Message
 
 
 class EncryptedInput(Message, frozen=True):
-    """A client's whole part.
+    """The only message of a client.
 
     Attributes:
-        padded: Its vector under a pad, where the protocol has pads; otherwise empty.
-        sealed: Ciphertexts under the committee's key, the proof that their sender knows what is in them, and its
-            signature where the session has a roster; each of a fixed length.
+        padded: The masked vector, if the protocol masks vectors; otherwise empty.
+        sealed: Ciphertexts under the committee's key, the proof that the sender knows their plaintexts, and the
+            sender's signature if the session has a roster; each has a fixed length.
     """
 
     padded: memoryview
@@ -17,7 +17,7 @@ class EncryptedInput(Message, frozen=True):
 
 
 class Contributions(Message, frozen=True):
-    """Whose sum is to be opened, ascending; joined, for each a hash of what it padded and then what it sealed."""
+    """The contributors to a sum, ascending, and joined for each a hash of its masked vector and its sealed part."""
 
     contributors: tuple[int, ...]
     contributions: memoryview

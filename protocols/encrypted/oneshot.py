@@ -1,14 +1,15 @@
-"""OneShot: one message from each client, a lattice pad over its vector and the pad's key for the committee.
+"""OneShot: one message from each client, its vector under a lattice mask and the mask's key for the committee.
 
-Sources: Willow (Bell-Clark et al., ia.cr/2024/936) for the key-additive pad and the committee that opens the sum of
+Sources: Willow (Bell-Clark et al., ia.cr/2024/936) for the key-additive mask and the committee that opens the sum of
 keys alone; OPA (Karthikeyan and Polychroniadou, ia.cr/2024/723) for one message a client.  Departure from both: the
 keys are encrypted under threshold Paillier, so the committee is a few parties with long-lived keys and sends one short
 message a session.  `docs/oneshot.md` has the argument; it is marked experimental there.
 
-A client pads its vector with ring-LWE samples under a fresh short key (`protocols.crypto.lattice.pad`), encrypts the
-key's 4096 coefficients in a few Paillier ciphertexts, proves that it knows them, signs, and is done.  The server adds
-padded vectors and multiplies ciphertexts.  The committee opens the sum of the keys; what it does and receives does not
-depend on the vector's length.  Parties, messages and adversary are those of `protocols.encrypted`.
+A client masks its vector with ring-LWE samples under a fresh short key (`protocols.crypto.lattice.pad`). It encrypts
+the key's 4096 coefficients in Paillier ciphertexts, proves that it knows them, and signs. That is its only message. The
+server adds masked vectors and multiplies ciphertexts. The committee opens the sum of the keys. Its work and the bytes
+that it receives do not depend on the vector's length. Parties, messages and adversary are those of
+`protocols.encrypted.protocol`.
 
 Security: 128 bits and more by the homomorphic encryption standard's table (N = 4096, log2 Q = 64, where it allows 109
 at 128 bits and 75 at 192), also after the sum of keys and of errors is known (`protocols.crypto.lattice.hardness`), for
@@ -36,7 +37,7 @@ _WORD: Final = np.dtype("<u8")
 
 
 class PaddedVector(Payload):
-    """The vector under a lattice pad, and the pad's key in the digits of messages."""
+    """The vector under a lattice mask, and the mask's key in the digits of messages."""
 
     def __init__(self, values: Values, pad: LatticePad, digits: Digits, seed: bytes) -> None:
         self._values = values
@@ -51,7 +52,7 @@ class PaddedVector(Payload):
         self._values.check(vector)
 
     def wrap(self, vector: Words, entropy: Entropy) -> tuple[memoryview, list[int]]:
-        """See `Payload.wrap`; the key is drawn here and kept nowhere."""
+        """See `Payload.wrap`. The key is drawn here and is not kept."""
         key = draw_key(entropy)
         self._values.store(vector)
         padded = self._pad.seal(vector, key=key, seed=self._seed, entropy=entropy)
@@ -77,8 +78,8 @@ class PaddedVector(Payload):
 class OneShot(EncryptedSum):
     """One message from each client, masked (after Willow and OPA).
 
-    See `EncryptedSum` for its fields.  At 1,000 clients two values of 16 bits share a word of 64 bits, so
-    `value_bits=16` makes 4 bytes a value; and so does `headroom` for any modulus of up to 26 bits.
+    See `EncryptedSum` for its fields. At 1,000 clients two values of 16 bits share a word of 64 bits, so with
+    `value_bits=16` a value takes 4 bytes. The same holds with `headroom` for any modulus of up to 26 bits.
     """
 
     name: ClassVar[str] = "oneshot"

@@ -1,11 +1,11 @@
-"""PaillierSum: vectors packed into few Paillier ciphertexts, whose product a committee opens.
+"""PaillierSum: vectors packed into Paillier ciphertexts, whose product a committee opens.
 
 Sources: Damgard and Jurik's threshold cryptosystem (PKC 2001); packing as in `protocols.crypto.paillier.slots`.
-Parties, messages, adversary and departures are those of `protocols.encrypted`.
+Parties, messages, adversary and departures are those of `protocols.encrypted.protocol`.
 
-A vector of 10^6 entries of 16 bits takes 5.1 MB among 1,000 clients, at 3072 bits and s = 2.  The committee's work
-grows with the vector: one long exponentiation for each ciphertext, and it is sent all clients' ciphertexts to check
-them.  For long vectors there is `OneShot`, whose committee opens keys only.
+A vector of 10^6 entries of 16 bits takes 5.1 MB among 1,000 clients, at 3072 bits and s = 2. The committee's work
+grows with the vector. A member needs one long exponentiation for each ciphertext, and receives all clients' ciphertexts
+to check them. For long vectors use `OneShot`, whose committee opens keys only.
 """
 
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ from protocols.session import Session, Vector
 
 
 class PackedVector(Payload):
-    """The whole vector in the slots of messages, and nothing padded."""
+    """The whole vector in the slots of messages, without a masked vector."""
 
     padded_bytes = 0
 
@@ -38,7 +38,7 @@ class PackedVector(Payload):
 
     @cached_property
     def _shifts(self) -> list[int]:
-        """What slots add to signed values: taken off before a message is sent, so that sums may be shifted by less."""
+        """What slots add to signed values; subtracted before a message is sent, so that sums can be shifted by less."""
         return self._slots.pack(np.zeros(self._length, dtype=np.int64))
 
     def check(self, vector: Words) -> None:

@@ -21,13 +21,13 @@ from protocols.snapshot import State
 
 
 class ServerState(State, kw_only=True):
-    """What the server keeps.
+    """The state of the server.
 
     Attributes:
-        total: The sum of the padded vectors.
-        contributions: By client, a hash of what it padded, and what it sealed: the committee sees them all.
-        statement: What the openings are bound to.
-        openings: By share index, partial decryptions that were checked.
+        total: The sum of the masked vectors.
+        contributions: By client, a hash of its masked vector, and its sealed part. The committee receives all of them.
+        statement: The statement to which the openings are bound.
+        openings: By key share index, partial decryptions that were checked.
     """
 
     total: Words
@@ -44,12 +44,12 @@ class EncryptedServer:
         self.state = ServerState(total=derived.payload.nothing())
 
     def open(self) -> dict[int, Message]:
-        """Invite all clients."""
+        """Ask every client of the session."""
         return {client: Invitation() for client in self._derived.session.clients}
 
     @cached_property
     def _product(self) -> Total:
-        """The running product of ciphertexts; it follows from the contributions, and is made anew after a restart."""
+        """The running product of ciphertexts; it follows from the contributions and is recomputed after a restart."""
         derived = self._derived
         product = Total(derived.key.public_key, derived.payload.messages)
         for client, contribution in self.state.contributions.items():
@@ -58,22 +58,24 @@ class EncryptedServer:
         return product
 
     def take_input(self, sender: int, message: EncryptedInput) -> None:
-        """Step 0: check a client's part, and add it to the sums."""
+        """Check a client's message, and add it to the sums (step 0)."""
         derived = self._derived
         if len(message.padded) != derived.payload.padded_bytes:
-            raise MalformedMessage(f"{len(message.padded)} padded bytes, not {derived.payload.padded_bytes}")
+            raise MalformedMessage(
+                f"masked vector: expected {derived.payload.padded_bytes} bytes, found {len(message.padded)}"
+            )
         padded_hash = hashlib.sha256(message.padded).digest()
         pairs, proof = derived.opened(sender, padded_hash, message.sealed)
         try:
             plaintext_proof.check(derived.encryptor, pairs, proof, statement=derived.statement(sender, padded_hash))
         except InvalidProof as error:
-            raise RemoteError(f"a contribution that its sender does not know: {error}") from None
+            raise RemoteError(f"the contribution's proof of plaintext knowledge is not valid: {error}") from None
         self._product.add(pairs)
         derived.payload.add(self.state.total, message.padded)
         self.state.contributions[sender] = padded_hash + bytes(message.sealed)
 
     def close_inputs(self) -> dict[int, Message]:
-        """Show the committee all contributions."""
+        """Send all contributions to every committee member."""
         contributors = tuple(sorted(self.state.contributions))
         joined = b"".join(self.state.contributions[client] for client in contributors)
         self.state.statement = self._derived.opening_statement(contributors, joined)
@@ -85,17 +87,17 @@ class EncryptedServer:
         return self._product.ciphertexts()
 
     def take_opening(self, sender: int, message: PartialOpening) -> None:
-        """Step 1: check a committee member's partial decryptions."""
+        """Check a committee member's partial decryptions (step 1)."""
         derived, index = self._derived, self._derived.committee.index(sender)
         try:
             partial = PartialDecryption.from_bytes(derived.key, message.opening, derived.payload.messages)
             check_partial(derived.key, index, self._ciphertexts, partial, statement=self.state.statement)
         except InvalidShare as error:
-            raise RemoteError(f"no right opening: {error}") from None
+            raise RemoteError(f"the partial opening is not valid: {error}") from None
         self.state.openings[index] = bytes(message.opening)
 
     def finish(self) -> Finish:
-        """Combine the openings, and take the pads' sum off."""
+        """Combine the openings, and remove the sum of the masks."""
         derived, contributors = self._derived, tuple(sorted(self.state.contributions))
         partials = {
             index: PartialDecryption.from_bytes(derived.key, opening, derived.payload.messages).values
@@ -105,5 +107,5 @@ class EncryptedServer:
             sums = combine(derived.key, partials)
             total = derived.payload.unwrap(self.state.total, sums, len(contributors))
         except DamagedSum as error:
-            raise RemoteError(f"a contributor broke the rules, and who cannot be told: {error}") from None
+            raise RemoteError(f"a contributor broke the rules; nothing shows which one: {error}") from None
         return Finish(total.astype(np.uint64, copy=False), contributors)

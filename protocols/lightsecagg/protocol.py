@@ -7,12 +7,13 @@ collude with the server and U answer in the last step, N - D >= U > T >= 1; N - 
 
 Adversary: an honest-but-curious server together with at most T clients. The protocol does not protect from a server
 that lies about keys or dropouts, or that asks different clients for different sums. A client checks what it can check
-by itself without identities. Clients are assumed to follow the protocol. If m > U clients answer in the last step, wrong
-answers are detected, and up to (m - U) / 2 of them are named. With U answers, a wrong one is not noticed.
+by itself without identities. Clients are assumed to follow the protocol. If m > U clients answer in the last step,
+answers that do not fit together are detected, and up to (m - U) / 2 of them are named. With exactly U answers, a wrong
+one is not noticed.
 
 Departures from the paper:
 - Shares are sent through the server, sealed end to end.
-- T of a client's shares are drawn instead of computed (see `protocols.lightsecagg.coding`), and are sent as seeds: those
+- T of a client's shares are drawn instead of computed (see `protocols.lightsecagg.coding`), and sent as seeds: those
   of the T clients that follow it in the directory, in a circle. So the number of share elements that a client sends
   falls from (N - 1) / (U - T) to (N - T - 1) / (U - T) times the vector's length, and it encodes less.
 - Masks and drawn shares are expanded from seeds, so privacy rests on AES and X25519, not on information theory.
@@ -94,8 +95,8 @@ class LightSecAgg(SecureSum):
         left = clients - whole_clients(clients, dropout, "dropout")
         if left <= privacy:
             raise ParameterError(
-                f"clients that stay: expected more than the {privacy} that collude, found {left} of {clients}. Colluding "
-                "clients could remove masks by themselves. Lower the dropout."
+                f"clients that stay: expected more than the {privacy} that collude, found {left} of {clients}. "
+                "Colluding clients could remove masks by themselves. Lower the dropout."
             )
         return cls(privacy=privacy, responders=left), left
 
@@ -130,8 +131,8 @@ class LightSecAgg(SecureSum):
         points = clients + self.responders - self.privacy
         if modulus < points:
             raise ParameterError(
-                f"modulus: expected at least {points} for {clients} clients and {self.responders - self.privacy} pieces of "
-                f"a mask, found {modulus}"
+                f"modulus: expected at least {points} for {clients} clients and {self.responders - self.privacy} "
+                f"pieces of a mask, found {modulus}"
             )
 
     def client_party(self, session: Session, participant: Participant) -> LightSecAggClient:

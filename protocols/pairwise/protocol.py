@@ -141,13 +141,13 @@ class PairwiseMasking(SecureSum):
         clients, degree = len(session.clients), self.degree(session)
         if corrupt > clients - 2:
             raise UnsafeSession(
-                f"corrupt clients: expected at most {clients - 2} of {clients}, found {corrupt}. They could compute the "
-                "only honest input from the sum."
+                f"corrupt clients: expected at most {clients - 2} of {clients}, found {corrupt}. They could compute "
+                "the only honest input from the sum."
             )
         if 2 * session.threshold <= clients + corrupt:
             raise UnsafeSession(
-                f"threshold: expected at least {(clients + corrupt) // 2 + 1} for {clients} clients, {corrupt} "
-                f"of them corrupt, found {session.threshold}. The server could show them two survivor sets."
+                f"threshold: expected at least {(clients + corrupt) // 2 + 1} for {clients} clients, "
+                f"{corrupt} of them corrupt, found {session.threshold}. The server could show them two survivor sets."
             )
         try:
             least = parameters.least_threshold(clients=clients, adversarial=corrupt / clients, degree=degree)
