@@ -1,9 +1,9 @@
 """OneShot: one message from each client, its vector under a lattice mask and the mask's key for the committee.
 
 Sources: Willow (Bell-Clark et al., ia.cr/2024/936) for the key-additive mask and the committee that opens the sum of
-keys alone; OPA (Karthikeyan and Polychroniadou, ia.cr/2024/723) for one message a client.  Departure from both: the
+keys alone; OPA (Karthikeyan and Polychroniadou, ia.cr/2024/723) for one message a client. Departure from both: the
 keys are encrypted under threshold Paillier, so the committee is a few parties with long-lived keys and sends one short
-message a session.  `docs/oneshot.md` has the argument; it is marked experimental there.
+message a session. `docs/oneshot.md` has the argument; it is marked experimental there.
 
 A client masks its vector with ring-LWE samples under a fresh short key (`protocols.crypto.lattice.pad`). It encrypts
 the key's 4096 coefficients in Paillier ciphertexts, proves that it knows them, and signs. That is its only message. The

@@ -1,7 +1,7 @@
 """Coded shares of a mask: a Lagrange code that hides the mask from any T holders, and that any U holders decode.
 
 Source: So et al., LightSecAgg, MLSys 2022 (arXiv 2109.14236): a mask is cut into U - T pieces, joined by T random
-ones, and multiplied by a T-private MDS matrix.  Errors are located as in Gao, A new algorithm for decoding
+ones, and multiplied by a T-private MDS matrix. Errors are located as in Gao, A new algorithm for decoding
 Reed-Solomon codes, 2003.
 
 Each coordinate of the pieces is a polynomial of degree below U over F_p: its values at the points 0, ..., U - T - 1

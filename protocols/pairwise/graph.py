@@ -43,8 +43,8 @@ def order(seed: bytes, clients: Sequence[int]) -> tuple[int, ...]:
     """Return a uniformly random order of the clients around a circle, the same for every holder of the seed.
 
     Byte for byte: block i of the stream is the first 4096 bytes of SHAKE-256(domain || seed || i), where domain is
-    the ASCII string `protocols.crypto.graph order v1` and i, from 0, has 8 bytes, big-endian.  The blocks in turn
-    are read as big-endian words of 4 bytes.  The clients, ascending, are shuffled after Fisher and Yates: for
+    the ASCII string `protocols.crypto.graph order v1` and i, from 0, has 8 bytes, big-endian. The blocks in turn
+    are read as big-endian words of 4 bytes. The clients, ascending, are shuffled after Fisher and Yates: for
     `last` from n - 1 down to 1, words are read and cut to as many low bits as `last` has, until one is at most
     `last`; it is the position to swap with `last`.
 

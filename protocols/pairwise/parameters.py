@@ -2,7 +2,7 @@
 
 Source: Bell, Bonawitz, Gascon, Lepoint, Raykova, Secure Single-Server Aggregation with (Poly)Logarithmic Overhead,
 CCS 2020 (ia.cr/2020/704); probabilities, rounding and figures as in the authors' own parameter finder
-(google-parfait/federated-compute, fcp/secagg/server/graph_parameter_finder.cc at de83f70).  The argument, with its
+(google-parfait/federated-compute, fcp/secagg/server/graph_parameter_finder.cc at de83f70). The argument, with its
 proofs, is in docs/graph.md.
 
 Adversary: as in `protocols.pairwise.graph`; corrupt clients and dropouts do not depend on the order of the circle. The

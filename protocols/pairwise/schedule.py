@@ -1,6 +1,6 @@
 """The key schedule of pairwise masking: every derived key, commitment and fingerprint, each bound to the session.
 
-Keys are HKDF-SHA256 (RFC 5869), everything public is SHA-256.  Inputs are unambiguous: a fixed prefix, the session's
+Keys are HKDF-SHA256 (RFC 5869), everything public is SHA-256. Inputs are unambiguous: a fixed prefix, the session's
 digest, the root of its key directory, a purpose of fixed length, two client ids as 32-bit integers, and then values
 whose length the session fixes. The root is a hash of everyone's public keys, so two clients derive the same keys only
 if they received the same directory.
