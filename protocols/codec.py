@@ -166,7 +166,7 @@ class Requests(Mapping[int, bytes]):
 @cache
 def _fields(count: int) -> "msgspec.msgpack.Decoder[tuple[msgspec.Raw, ...]]":
     """Return a decoder that splits a body of `count` fields into one view per field, and decodes none of them."""
-    return msgspec.msgpack.Decoder(tuple[(msgspec.Raw,) * count])  # type: ignore[misc]  # The type is made from a number.
+    return msgspec.msgpack.Decoder(tuple[(msgspec.Raw,) * count])  # type: ignore[misc]  # Made from a number.
 
 
 def _count(field: memoryview) -> int:

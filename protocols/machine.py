@@ -383,7 +383,8 @@ class Server:
         row = self._steps[self._number]
         quorum = self._quorums[self._number]
         if len(self._answered) < quorum:
-            raise TooFewSurvivors(f"step {row.name}: expected at least {quorum} replies, found {len(self._answered)}")
+            found = len(self._answered)
+            raise TooFewSurvivors(f"step {row.name}: expected at least {quorum} replies (the threshold), found {found}")
         outcome = row.close(party)
         if isinstance(outcome, Finish):
             return outcome

@@ -120,9 +120,9 @@ def simulate(
         )
     attached, terms, keyholders = attached or {}, terms or {}, keyholders or {}
     if not set(session.clients) >= attached.keys() | terms.keys():
-        raise ParameterError("attached, terms: expected those of the session's clients only, found others")
+        raise ParameterError("attached, terms: expected clients of the session, found one not in the session's clients")
     if not set(session.committee_members) >= keyholders.keys():
-        raise ParameterError("keyholders: expected those of the session's committee members only, found others")
+        raise ParameterError("keyholders: expected those of committee members only, found another party")
     cost, dropped = Cost(), dict[int, str]()
     clients = {}
     for client in dict.fromkeys((*session.clients, *session.committee_members)):

@@ -146,8 +146,8 @@ class EncryptedSum(SecureSum):
         """See `SecureSum.check_safety`. At least two contributors must be honest."""
         if session.threshold < corrupt + 2:
             raise UnsafeSession(
-                f"threshold: expected at least {corrupt + 2} with {corrupt} corrupt clients, found {session.threshold}. "
-                "A sum needs at least 2 honest contributors to hide their inputs."
+                f"threshold: expected at least {corrupt + 2} with {corrupt} corrupt clients, found "
+                f"{session.threshold}. A sum needs at least 2 honest contributors to hide their inputs."
             )
 
     def client_party(self, session: Session, participant: Participant) -> EncryptedClient:

@@ -183,7 +183,7 @@ class LightSecAggClient(Uncopyable):
 
     def _check_cohort(self, others: tuple[int, ...]) -> None:
         if list(others) != sorted(set(others)) or self._client in others:
-            raise RemoteError("clients named by the server: expected other clients in ascending order, found others")
+            raise RemoteError("clients named by the server: expected others, in ascending order and not repeated")
         if len(others) + 1 < self._session.threshold:
             raise RemoteError(
                 f"clients left: expected at least the session's threshold, {self._session.threshold}, found "

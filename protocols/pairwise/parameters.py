@@ -309,13 +309,11 @@ def _explain(clients: int, corrupt: int, dropped: int, adversary: Adversary) -> 
     most_corrupt = min(total - weight * dropped, clients - 2)
     ways = []
     if most_dropped >= 0 and corrupt <= clients - 2:
-        ways.append(f"lower the dropout to at most {most_dropped}/{clients}")
+        ways.append(f"a dropout of at most {most_dropped}/{clients}")
     if most_corrupt >= 0:
-        ways.append(
-            f"assume an adversarial fraction of at most {most_corrupt}/{clients}, which protects from fewer clients"
-        )
+        ways.append(f"an adversarial fraction of at most {most_corrupt}/{clients} (which protects from fewer clients)")
     return (
         f"parameters: expected corrupt + {'' if weight == 1 else '2 * '}dropped of at most {total} among {clients} "
         f"clients, and at least 2 honest clients, found {corrupt} corrupt and {dropped} dropped. No threshold is safe "
-        f"against a {adversary} server and can be met. To change this, {', or '.join(ways) or 'lower both'}."
+        f"against a {adversary} server and can be met. Use {' or '.join(ways) or 'less of both'}."
     )

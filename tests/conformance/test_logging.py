@@ -111,7 +111,10 @@ def test_server_logs_steps_refusals_and_the_sum(caplog: pytest.LogCaptureFixture
     found = [(record.levelname, record.getMessage().removeprefix(f"session {SESSION}: ")) for record in caplog.records]
     assert found[0] == ("DEBUG", "step advertise_keys begins: 4 parties are asked")
     assert found[1] == ("DEBUG", "party 5 answers step advertise_keys")
-    refused = "a reply is refused: MalformedMessage: client 5, step advertise_keys: 10 bytes that are no message"
+    refused = (
+        "a reply is refused: MalformedMessage: client 5, step advertise_keys: "
+        "message: expected an envelope in MessagePack, found 10 other bytes"
+    )
     assert ("WARNING", refused) in found
     assert ("DEBUG", "step advertise_keys ends: 3 answered, missing 1 (17)") in found
     assert ("DEBUG", "step share_keys begins: 3 parties are asked") in found

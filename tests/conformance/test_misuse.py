@@ -153,7 +153,7 @@ def test_simulation_refuses_inputs_and_drops_that_do_not_fit(setting: Setting) -
     for drops in ({"no such step": [0]}, {name: [4]}, {name: [0, 0]}):
         with pytest.raises(ParameterError, match=r"drop|no step"):
             setting.simulate(inputs, drops=drops)
-    with pytest.raises(ParameterError, match="not in the session"):
+    with pytest.raises(ParameterError, match="not in the session's clients"):
         simulate(protocol, session, inputs, attached={4: ()})
 
 

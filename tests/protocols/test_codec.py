@@ -48,17 +48,17 @@ def test_message_is_an_array_of_version_digest_round_and_body() -> None:
 @pytest.mark.parametrize(
     ("codec", "number", "data", "match"),
     [
-        (CODEC, 3, HONEST[:-1], "bytes that are no message"),
-        (CODEC, 3, HONEST + bytes(120), "226 bytes, where at most 120"),
-        (CODEC, 3, b"rubbish" * 18, "126 bytes, where at most 120"),
-        (CODEC, 3, HONEST.replace(b"\x94\x01", b"\x94\x02"), "wire version 2, where 1"),
+        (CODEC, 3, HONEST[:-1], "expected an envelope in MessagePack"),
+        (CODEC, 3, HONEST + bytes(120), "at most 120 bytes, found 226"),
+        (CODEC, 3, b"rubbish" * 18, "at most 120 bytes, found 126"),
+        (CODEC, 3, HONEST.replace(b"\x94\x01", b"\x94\x02"), "wire version: expected 1, found 2"),
         (Codec(b"e" * 32, limit=120), 3, HONEST, "another session"),
-        (CODEC, 2, HONEST, "step 3, where step 2 is open"),
-        (CODEC, 0, CODEC.encode(0, Empty()), "not a message of type Pair"),
-        (CODEC, 3, HONEST.replace(b"\x94\x01", b"\x94\xcc\x01"), "not in its canonical encoding"),
-        (CODEC, 3, HONEST.replace(b"\x03\x92", b"\x03\xdc\x00\x02"), "not in its canonical encoding"),
-        (CODEC, 3, HEAD.replace(b"\x94\x01", b"\x94\xcc\x01") + b"\x90", "not a message of type Pair"),
-        (CODEC, 3, None, "a NoneType, where bytes are expected"),
+        (CODEC, 2, HONEST, "step: expected 2, found a message of step 3"),
+        (CODEC, 0, CODEC.encode(0, Empty()), "expected the fields of a Pair"),
+        (CODEC, 3, HONEST.replace(b"\x94\x01", b"\x94\xcc\x01"), "expected its canonical encoding"),
+        (CODEC, 3, HONEST.replace(b"\x03\x92", b"\x03\xdc\x00\x02"), "expected its canonical encoding"),
+        (CODEC, 3, HEAD.replace(b"\x94\x01", b"\x94\xcc\x01") + b"\x90", "expected the fields of a Pair"),
+        (CODEC, 3, None, "expected bytes, found NoneType"),
     ],
 )
 def test_codec_names_what_is_wrong(codec: Codec, number: int, data: bytes, match: str) -> None:
@@ -137,7 +137,7 @@ def test_large_messages_are_encoded_and_decoded_without_a_second_copy() -> None:
 def test_second_encoding_of_a_message_with_views_is_refused(canonical: bytes, other: bytes) -> None:
     data = WIDE.encode(3, mixed(5, 6, 7))
     assert data.count(canonical) == 1
-    with pytest.raises(MalformedMessage, match=r"canonical|not a message"):
+    with pytest.raises(MalformedMessage, match=r"canonical|expected the fields of"):
         WIDE.decode(3, Mixed, data.replace(canonical, other))
 
 

@@ -120,9 +120,9 @@ def test_adding_in_several_pieces_and_from_unaligned_bytes_is_exact(modulus: int
 @pytest.mark.parametrize("modulus", [2**13, 2**13 - 1, 2**32])
 def test_packed_vector_of_a_wrong_length_is_refused(modulus: int, change: int) -> None:
     data = bytes(packed_bytes(100, modulus) + change)
-    with pytest.raises(ValueError, match="are expected"):
+    with pytest.raises(ValueError, match="packed vector: expected"):
         unpack(data, 100, modulus)
-    refused(np.zeros(100, dtype=np.uint32), data, modulus, "are expected")
+    refused(np.zeros(100, dtype=np.uint32), data, modulus, "packed vector: expected")
 
 
 def refused(total: Words, data: bytes, modulus: int, match: str) -> None:
@@ -163,7 +163,7 @@ def test_entry_at_the_modulus_in_the_last_piece_leaves_the_first_unchanged(modul
 @pytest.mark.parametrize(("word", "modulus"), [("u1", 257), ("<u2", 2**20), ("<u4", 2**32 + 1), ("<u4", 2**64)])
 def test_total_that_does_not_hold_the_modulus_is_refused(word: str, modulus: int) -> None:
     total: Words = np.zeros(4, dtype=word)
-    refused(total, pack(np.zeros(4, dtype=np.uint64), modulus), modulus, "does not hold")
+    refused(total, pack(np.zeros(4, dtype=np.uint64), modulus), modulus, "words that hold")
 
 
 def peak_bytes(work: Callable[[], object]) -> int:

@@ -154,5 +154,5 @@ def test_secagg_suggests_a_majority_above_the_adversarial_clients(
 
 @pytest.mark.parametrize(("adversarial", "dropout"), [(0.0, 0.5), (0.57, 0.43), (0.9, 0.1)])
 def test_secagg_refuses_to_suggest_what_cannot_be_met(adversarial: float, dropout: float) -> None:
-    with pytest.raises(ParameterError, match="would do"):
+    with pytest.raises(ParameterError, match="Lower the dropout fraction to at most"):
         SecAgg.suggest(clients=100, adversarial=adversarial, dropout=dropout)

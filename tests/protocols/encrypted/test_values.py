@@ -38,7 +38,7 @@ def test_entries_beyond_the_promised_bits_are_refused() -> None:
     values = Values(modulus=1000, value_bits=4)
     values.check(np.array([0, 7, 992, 999], dtype=np.uint16))
     for entry in (8, 991, 500):
-        with pytest.raises(InputError, match="value_bits = 4"):
+        with pytest.raises(InputError, match="value_bits is 4"):
             values.check(np.array([0, entry, 0], dtype=np.uint16))
 
 

@@ -193,7 +193,7 @@ def test_thresholds_that_do_not_fit_are_refused(privacy: int, responders: int) -
 def test_wrong_numbers_of_shares_are_refused() -> None:
     each = code(31, 2, 4)
     mask, shares = dealt(each, 6)
-    with pytest.raises(ValueError, match="3 shares, where 4"):
+    with pytest.raises(ValueError, match="shares: expected at least 4, found 3"):
         each.decode({holder: shares[holder] for holder in range(3)})
     for count in (1, 3):
         with pytest.raises(ValueError, match="random shares"):

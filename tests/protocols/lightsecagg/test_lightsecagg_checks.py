@@ -65,13 +65,13 @@ def test_client_closes_over_a_bad_key_and_names_whose(bad: str) -> None:
 
 def test_client_closes_over_a_directory_that_is_not_of_its_session() -> None:
     for change, match in (
-        (lambda c, k: ((c[1], c[0], *c[2:]), k), "unordered"),
+        (lambda c, k: ((c[1], c[0], *c[2:]), k), "in ascending order"),
         (lambda c, k: ((c[0], c[0], *c[2:]), k), "repeated"),
-        (lambda c, k: (c, k[1:]), "one key for each"),
-        (lambda c, k: (tuple(sorted((*c[1:], IDS[0]))), k), "this one"),
+        (lambda c, k: (c, k[1:]), "key directory: expected 5 keys, found 4"),
+        (lambda c, k: (tuple(sorted((*c[1:], IDS[0]))), k), "expected others, in ascending order"),
         (lambda c, k: (tuple(sorted((*c[1:], 4))), k), "not in the session"),
-        (lambda c, k: (c[:2], k[:2]), "no fewer than 4"),
-        (lambda c, k: ((), ()), "no fewer than 4"),
+        (lambda c, k: (c[:2], k[:2]), "at least the session's threshold, 4,"),
+        (lambda c, k: ((), ()), "at least the session's threshold, 4,"),
     ):
         run = cohort().to_round(1)
         honest = directory(run, IDS[0])
@@ -80,12 +80,12 @@ def test_client_closes_over_a_directory_that_is_not_of_its_session() -> None:
 
 def test_client_closes_over_shares_that_are_not_its_own_or_were_altered() -> None:
     for change, match, culprits in (
-        (lambda c, s: (c, (s[1], s[0], *s[2:])), "does not open", 1),
-        (lambda c, s: (c, (memoryview(bytes(s[0])[:-1] + b"\0"), *s[1:])), "does not open", 1),
-        (lambda c, s: (c, (memoryview(b""), *s[1:])), "does not open", 1),
-        (lambda c, s: (c, s[1:]), "as many shares", 0),
-        (lambda c, s: (tuple(sorted((*c[1:], 4))), s), "not in the key directory", 0),
-        (lambda c, s: (c[:2], s[:2]), "no fewer than 4", 0),
+        (lambda c, s: (c, (s[1], s[0], *s[2:])), "cannot be decrypted", 1),
+        (lambda c, s: (c, (memoryview(bytes(s[0])[:-1] + b"\0"), *s[1:])), "cannot be decrypted", 1),
+        (lambda c, s: (c, (memoryview(b""), *s[1:])), "cannot be decrypted", 1),
+        (lambda c, s: (c, s[1:]), "delivered shares: expected 5, found 4", 0),
+        (lambda c, s: (tuple(sorted((*c[1:], 4))), s), "clients in the key directory, found another", 0),
+        (lambda c, s: (c[:2], s[:2]), "at least the session's threshold, 4,", 0),
     ):
         run = cohort().to_round(2)
         honest = run.read(run.requests[IDS[0]], DeliveredShares)
@@ -102,18 +102,18 @@ def test_client_closes_over_another_holders_shares() -> None:
     assert isinstance(own, DeliveredShares)
     common = [client for client in own.clients if client in stolen.clients]
     ciphertexts = tuple(stolen.ciphertexts[stolen.clients.index(client)] for client in common)
-    refuses(run, DeliveredShares(tuple(common), ciphertexts), "does not open")
+    refuses(run, DeliveredShares(tuple(common), ciphertexts), "cannot be decrypted")
 
 
 @pytest.mark.parametrize(
     ("survivors", "match"),
     [
-        (IDS[1:6], "leaves this client out"),
-        ((), "leaves this client out"),
-        (IDS[:3], "no fewer than 4"),
-        ((IDS[0],), "no fewer than 4"),
-        ((*IDS[:5], IDS[6]), "shared nothing"),
-        ((*IDS[:4], 4), "shared nothing"),
+        (IDS[1:6], "survivor set lacks this client"),
+        ((), "survivor set lacks this client"),
+        (IDS[:3], "at least the session's threshold, 4,"),
+        ((IDS[0],), "at least the session's threshold, 4,"),
+        ((*IDS[:5], IDS[6]), "has not shared"),
+        ((*IDS[:4], 4), "has not shared"),
         ((*IDS[:5], IDS[1]), "twice"),
         ((*IDS[:5], IDS[0]), "twice"),
     ],
@@ -152,7 +152,7 @@ BAD_REPLIES: tuple[tuple[int, str, Callable[[Message], Message]], ...] = (
     (2, "packed", lambda m: MaskedInput(memoryview(b""))),
     (2, "modulus", lambda m: MaskedInput(memoryview(b"\xff" * 27 + b"\x01"))),
     (2, "padding", lambda m: MaskedInput(memoryview(b"\xff" * 28))),
-    (3, "other clients", lambda m: AggregatedShares(m.survivors[1:], m.packed)),  # type: ignore[attr-defined]  # likewise
+    (3, "another set of clients", lambda m: AggregatedShares(m.survivors[1:], m.packed)),  # type: ignore[attr-defined]  # likewise
     (3, "packed", lambda m: AggregatedShares(m.survivors, memoryview(b""))),  # type: ignore[attr-defined]  # likewise
     (3, "modulus", lambda m: AggregatedShares(m.survivors, memoryview(b"\xff" * 11 + b"\x1f"))),  # type: ignore[attr-defined]  # likewise
 )

@@ -105,7 +105,7 @@ def test_order_of_ten_thousand_takes_less_than_30_ms() -> None:
 
 @pytest.mark.parametrize("clients", [[], [1, 2, 1], [True, 0], [1.0, 2.0], ["a", "b"]])
 def test_order_refuses_clients_that_are_no_distinct_ints(clients: list[int]) -> None:
-    with pytest.raises(ParameterError, match="order needs"):
+    with pytest.raises(ParameterError, match="of the order: expected"):
         graph.order(SEED, clients)
 
 

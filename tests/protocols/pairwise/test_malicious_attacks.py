@@ -197,15 +197,17 @@ def alone(run: Raid, stage: str, company: int) -> None:
     match stage:
         case "directory":
             run.to_round(SHARE)
-            run.refuses(0, run.directory(0, {client: run.keys[client] for client in few}), "no fewer than")
+            run.refuses(
+                0, run.directory(0, {client: run.keys[client] for client in few}), "at least the session's threshold, "
+            )
         case "sharing":
             run.to_round(MASK)
             honest = run.request(0, DeliveredShares)
             cut = DeliveredShares(run.bitmap(*few), honest.fingerprints[:company], honest.ciphertexts[:company])
-            run.refuses(0, cut, "no fewer than")
+            run.refuses(0, cut, "at least the session's threshold, ")
         case "survivors":
             run.to_round(CONFIRM)
-            run.refuses(0, Survivors(run.bitmap(*few)), "no fewer than")
+            run.refuses(0, Survivors(run.bitmap(*few)), "at least the session's threshold, ")
 
 
 @pytest.mark.parametrize("stage", ["directory", "sharing", "survivors"])

@@ -63,9 +63,15 @@ def test_client_refuses_thresholds_that_corrupt_clients_make_unsafe(clients: int
             who = dataclasses.replace(member(0, session), adversarial=corrupt / clients, minimum_contributors=threshold)
             protocol = SecAgg(adversary=Adversary.MALICIOUS)
             if 2 * threshold <= clients:
-                refused_at_once(ParameterError, "must both be majorities", protocol, session, who)
+                refused_at_once(ParameterError, "thresholds: expected majorities", protocol, session, who)
             elif 2 * threshold <= clients + corrupt:
-                refused_at_once(UnsafeSession, f"{(clients + corrupt) // 2 + 1} would do", protocol, session, who)
+                refused_at_once(
+                    UnsafeSession,
+                    f"threshold: expected at least {(clients + corrupt) // 2 + 1} ",
+                    protocol,
+                    session,
+                    who,
+                )
             else:
                 Client(protocol, session, 0, [0] * session.length, entropy=never, terms=who)
 
@@ -82,7 +88,7 @@ def test_client_refuses_share_thresholds_below_the_least_that_is_safe(neighbours
     for threshold in range(2, neighbours + 2):
         protocol = SecAggPlus(neighbours=neighbours, share_threshold=threshold, adversary=Adversary.MALICIOUS)
         if 2 * threshold <= neighbours + 1:
-            refused_at_once(ParameterError, "must both be majorities", protocol, session, who)
+            refused_at_once(ParameterError, "thresholds: expected majorities", protocol, session, who)
         elif threshold < least:
             refused_at_once(UnsafeSession, "share threshold", protocol, session, who)
         else:
@@ -96,7 +102,9 @@ def test_client_refuses_a_threshold_of_survivors_that_lets_two_sets_be_confirmed
         session = session_of(20, threshold)
         who = dataclasses.replace(member(0, session), adversarial=0.1)
         if threshold == 11:
-            refused_at_once(UnsafeSession, "two survivor sets; 12 would do", protocol, session, who)
+            refused_at_once(
+                UnsafeSession, "threshold: expected at least 12 .* two survivor sets", protocol, session, who
+            )
         else:
             Client(protocol, session, 0, [0] * session.length, entropy=never, terms=who)
 
@@ -117,7 +125,7 @@ def test_client_takes_what_is_suggested_for_the_corrupt_clients_that_it_fears_an
 @pytest.mark.parametrize("minimum", [5, 6, 1000])
 def test_client_refuses_a_cohort_below_its_own_minimum(minimum: int) -> None:
     who = dataclasses.replace(member(0, WHERE.session), minimum_contributors=minimum)
-    refused_at_once(UnsafeSession, f"none below {minimum}", WHERE.protocol, WHERE.session, who)
+    refused_at_once(UnsafeSession, f"this client's minimum of {minimum},", WHERE.protocol, WHERE.session, who)
 
 
 def test_client_refuses_identities_that_it_has_not_pinned() -> None:
@@ -136,14 +144,14 @@ def test_client_refuses_identities_that_it_has_not_pinned() -> None:
 
 def test_client_refuses_a_session_that_knows_it_by_another_identity() -> None:
     who = dataclasses.replace(member(0, WHERE.session), identity=identity(99))
-    refused_at_once(UnsafeSession, "knows client 0 by another identity", WHERE.protocol, WHERE.session, who)
+    refused_at_once(UnsafeSession, "identity of client 0 is not this client's own", WHERE.protocol, WHERE.session, who)
 
 
 @pytest.mark.parametrize("protocol", [SecAgg(), SecAggPlus(neighbours=4, share_threshold=4), PlainSum()])
 def test_client_with_identities_refuses_a_protocol_that_trusts_the_server(protocol: SecureSum) -> None:
     who = member(0, WHERE.session)
     curious = dataclasses.replace(WHERE.session, roster=None)
-    refused_at_once(UnsafeSession, "does not trust the server without one", protocol, curious, who)
+    refused_at_once(UnsafeSession, "found a session without a roster", protocol, curious, who)
     refused_at_once(ParameterError, "roster", protocol, WHERE.session, who)
 
 
@@ -163,9 +171,9 @@ def test_client_with_identities_is_refused_by_every_protocol_without_a_defence(n
 
 
 def test_malicious_session_needs_a_member_and_a_roster() -> None:
-    refused_at_once(ParameterError, "needs a ClientTerms", WHERE.protocol, WHERE.session, None)
+    refused_at_once(ParameterError, "expected a ClientTerms", WHERE.protocol, WHERE.session, None)
     bare = dataclasses.replace(WHERE.session, roster=None)
-    refused_at_once(ParameterError, "needs a roster", WHERE.protocol, bare, None)
+    refused_at_once(ParameterError, "roster: expected the clients' identities", WHERE.protocol, bare, None)
 
 
 # A session id that was used before.

@@ -52,7 +52,7 @@ def test_every_bitmap_is_a_survivor_set_and_the_rest_is_dropped() -> None:
     for value in range(2**8):
         data = bytes([value])
         if value >= 2 ** len(CLIENTS):
-            with pytest.raises(MalformedMessage, match="not of this session"):
+            with pytest.raises(MalformedMessage, match="bitmap of clients: expected"):
                 decode_clients(data, session)
             continue
         survivors = decode_clients(data, session)
@@ -63,7 +63,7 @@ def test_every_bitmap_is_a_survivor_set_and_the_rest_is_dropped() -> None:
         seen.add(survivors)
     assert len(seen) == 2 ** len(CLIENTS)
     for data in (b"", b"\x0f\x00", bytes(2)):
-        with pytest.raises(MalformedMessage, match="not of this session"):
+        with pytest.raises(MalformedMessage, match="bitmap of clients: expected"):
             decode_clients(data, session)
 
 
@@ -112,10 +112,10 @@ def test_client_confirms_just_the_survivor_sets_it_may() -> None:
 @pytest.mark.parametrize(
     ("survivors", "match"),
     [
-        ((1, 2, 3, 4, 5), "names this client as dropped"),
-        ((), "names this client as dropped"),
-        ((0, 1, 2), "3 clients survive, this client allows no fewer than 4"),
-        ((0,), "no fewer than 4"),
+        ((1, 2, 3, 4, 5), "survivor set lacks this client"),
+        ((), "survivor set lacks this client"),
+        ((0, 1, 2), "3 clients survive: expected at least the session's threshold, 4"),
+        ((0,), "at least the session's threshold, 4"),
     ],
 )
 def test_client_refuses_survivor_sets_without_itself_or_below_the_threshold(
@@ -134,7 +134,7 @@ def test_client_refuses_a_survivor_that_it_never_met(number: int) -> None:
     run.deliver(replies)
     while run.number < CONFIRM:
         run.deliver(run.replies())
-    run.refuses(0, Survivors(run.bitmap(0, 1, 2, 3, 5)), "shared nothing")
+    run.refuses(0, Survivors(run.bitmap(0, 1, 2, 3, 5)), "has not shared")
 
 
 def test_client_refuses_sharers_that_it_never_met() -> None:
@@ -144,13 +144,13 @@ def test_client_refuses_sharers_that_it_never_met() -> None:
     run.deliver(replies)
     run.deliver(run.replies())
     honest = run.request(0, DeliveredShares)
-    run.refuses(0, msgspec.structs.replace(honest, members=run.bitmap(*CLIENTS)), "not all in the key directory")
+    run.refuses(0, msgspec.structs.replace(honest, members=run.bitmap(*CLIENTS)), "one outside the key directory")
 
 
 def test_client_refuses_a_second_survivor_set() -> None:
     run = at(CONFIRM)
     run.ask(0, Survivors(run.bitmap(0, 1, 2, 3)))
-    with pytest.raises(MalformedMessage, match=r"of step 3, where step 4 is open"):
+    with pytest.raises(MalformedMessage, match=r"step: expected 4, found a message of step 3"):
         run.ask(0, Survivors(run.bitmap(0, 1, 2, 4)))
     run.closed_without_a_word(0)
 
@@ -164,7 +164,7 @@ def test_client_refuses_a_second_survivor_set_after_a_restart_from_an_old_snapsh
     first = resumed(run, 0, snapshot, record)
     first.handle(run.codec.encode(CONFIRM, Survivors(run.bitmap(0, 1, 2, 3))))
     second = resumed(run, 0, snapshot, record)
-    with pytest.raises(SessionReused, match="step 3 of a session whose last recorded step is 3"):
+    with pytest.raises(SessionReused, match="expected a step after 3, found step 3"):
         second.handle(run.codec.encode(CONFIRM, Survivors(run.bitmap(0, 1, 2, 4))))
     assert second.closed
 
@@ -185,7 +185,7 @@ def test_client_restarted_from_an_old_snapshot_answers_no_round_twice(number: in
 def test_client_resumed_without_its_record_answers_nothing() -> None:
     run = at(CONFIRM)
     again = resumed(run, 0, run.clients[0].snapshot(STORAGE), MemoryRecord())
-    with pytest.raises(SessionReused, match="step 3 of a session whose last recorded step is -1"):
+    with pytest.raises(SessionReused, match="expected step 0 first, found step 3"):
         again.handle(run.requests[0])
     assert again.closed
 
@@ -208,7 +208,7 @@ def test_client_refuses_too_few_confirmations() -> None:
         run = at(CONFIRM)
         found = confirmed(run)
         message = joined(run, {signer: found[signer] for signer in signers})
-        run.refuses(0, message, f"{len(signers)} confirmations, where 4 are needed")
+        run.refuses(0, message, f"confirmations: expected at least 4, found {len(signers)}")
 
 
 def test_client_takes_any_confirmations_of_enough_survivors() -> None:
@@ -279,19 +279,22 @@ def test_client_refuses_confirmations_by_clients_that_are_no_survivors() -> None
     run.deliver(replies)
     found = confirmed(run)
     found[5] = by_another(run, 5, 5)
-    run.refuses(0, joined(run, found), "by clients that are no survivors")
+    run.refuses(0, joined(run, found), "expected signers from the survivor set")
 
 
 @pytest.mark.parametrize(
     ("change", "match"),
     [
-        (lambda c: msgspec.structs.replace(c, signatures=c.signatures[:-64]), "as many signatures as there are"),
-        (lambda c: msgspec.structs.replace(c, signatures=c.signatures + bytes(64)), "as many signatures as there are"),
-        (lambda c: msgspec.structs.replace(c, signatures=c.signatures[1:]), "as many signatures as there are"),
-        (lambda c: msgspec.structs.replace(c, signatures=b""), "as many signatures as there are"),
+        (lambda c: msgspec.structs.replace(c, signatures=c.signatures[:-64]), "expected one signature for each of"),
+        (
+            lambda c: msgspec.structs.replace(c, signatures=c.signatures + bytes(64)),
+            "expected one signature for each of",
+        ),
+        (lambda c: msgspec.structs.replace(c, signatures=c.signatures[1:]), "expected one signature for each of"),
+        (lambda c: msgspec.structs.replace(c, signatures=b""), "expected one signature for each of"),
         (lambda c: msgspec.structs.replace(c, signatures=c.signatures[64:] + c.signatures[:64]), "not signed by"),
-        (lambda c: msgspec.structs.replace(c, signers=b"\xff"), "not of this session"),
-        (lambda c: msgspec.structs.replace(c, signers=b""), "not of this session"),
+        (lambda c: msgspec.structs.replace(c, signers=b"\xff"), "bitmap of clients: expected"),
+        (lambda c: msgspec.structs.replace(c, signers=b""), "bitmap of clients: expected"),
     ],
 )
 def test_client_refuses_confirmations_of_another_form(

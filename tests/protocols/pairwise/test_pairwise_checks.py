@@ -42,15 +42,15 @@ def bitmap(*members: int) -> bytes:
 @pytest.mark.parametrize(
     ("survivors", "match"),
     [
-        (bitmap(1, 2, 3, 4), "names this client as dropped"),
-        (bitmap(0, 1), "no fewer than 3"),
-        (bitmap(0), "no fewer than 3"),
-        (bitmap(), "names this client as dropped"),
-        (b"", "not of this session"),
-        (b"\xff", "not of this session"),
-        (bitmap(0, 1, 2, 5), "not of this session"),
-        (bitmap(0, 1, 2) + b"\x00", "not of this session"),
-        (bytes(100), "not of this session"),
+        (bitmap(1, 2, 3, 4), "survivor set lacks this client"),
+        (bitmap(0, 1), "at least the session's threshold, 3"),
+        (bitmap(0), "at least the session's threshold, 3"),
+        (bitmap(), "survivor set lacks this client"),
+        (b"", "bitmap of clients: expected"),
+        (b"\xff", "bitmap of clients: expected"),
+        (bitmap(0, 1, 2, 5), "bitmap of clients: expected"),
+        (bitmap(0, 1, 2) + b"\x00", "bitmap of clients: expected"),
+        (bytes(100), "bitmap of clients: expected"),
     ],
 )
 @pytest.mark.parametrize("where", [COMPLETE, SIGNED], ids=["curious", "malicious"])
@@ -100,7 +100,7 @@ def test_client_refuses_a_survivor_that_shared_nothing() -> None:
     del replies[4]
     run.deliver(replies)
     run.deliver(run.replies())
-    run.refuses(0, Survivors(bitmap(0, 1, 2, 4)), "shared nothing")
+    run.refuses(0, Survivors(bitmap(0, 1, 2, 4)), "has not shared")
 
 
 def without(keys: Keys, *clients: int) -> Keys:
@@ -112,8 +112,8 @@ def without(keys: Keys, *clients: int) -> Keys:
     [
         (lambda k: without(k, 0), "does not have the keys that this client advertised"),
         (lambda k: k | {0: k[1]}, "does not have the keys that this client advertised"),
-        (lambda k: without(k, 2, 3, 4), "no fewer than 3"),
-        (lambda k: {0: k[0]}, "no fewer than 3"),
+        (lambda k: without(k, 2, 3, 4), "at least the session's threshold, 3"),
+        (lambda k: {0: k[0]}, "at least the session's threshold, 3"),
         (lambda k: k | {1: k[2]}, "repeated key"),
         (lambda k: k | {1: AdvertisedKeys(k[2].sealing, KEY, b"")}, "repeated key"),
         (lambda k: k | {1: AdvertisedKeys(KEY, k[2].sealing, b"")}, "repeated key"),
@@ -126,7 +126,7 @@ def without(keys: Keys, *clients: int) -> Keys:
         (lambda k: k | {1: k[0]}, "repeated key"),
         (lambda k: k | {1: AdvertisedKeys(k[0].masking, k[0].sealing, b"")}, "repeated key"),
         (lambda k: k | {1: AdvertisedKeys(KEY, k[0].masking, b"")}, "repeated key"),
-        (lambda k: k | {1: replace(k[1], signature=bytes(64))}, "in a session without identities"),
+        (lambda k: k | {1: replace(k[1], signature=bytes(64))}, "in a session without a roster"),
     ],
 )
 def test_client_refuses_keys_it_cannot_have(change: Callable[[Keys], Keys], match: str) -> None:
@@ -145,16 +145,16 @@ def test_client_refuses_a_key_of_low_order_and_blames_the_server_that_let_it_pas
 @pytest.mark.parametrize(
     ("change", "match"),
     [
-        (lambda d, k: KeyDirectory(d.leaves[1:], d.keys), "32 bytes for each of the 5 clients"),
-        (lambda d, k: KeyDirectory(d.leaves + bytes(32), d.keys), "32 bytes for each of the 5 clients"),
-        (lambda d, k: KeyDirectory(b"", d.keys), "32 bytes for each of the 5 clients"),
-        (lambda d, k: KeyDirectory(d.leaves, d.keys[1:]), "keys of 3 neighbours, where there are 4"),
-        (lambda d, k: KeyDirectory(d.leaves, (*d.keys, k[0])), "keys of 5 neighbours, where there are 4"),
-        (lambda d, k: KeyDirectory(d.leaves, ()), "keys of 0 neighbours"),
+        (lambda d, k: KeyDirectory(d.leaves[1:], d.keys), "key directory: expected 160 bytes of hashes"),
+        (lambda d, k: KeyDirectory(d.leaves + bytes(32), d.keys), "key directory: expected 160 bytes of hashes"),
+        (lambda d, k: KeyDirectory(b"", d.keys), "key directory: expected 160 bytes of hashes"),
+        (lambda d, k: KeyDirectory(d.leaves, d.keys[1:]), "keys of 4 neighbours, found 3"),
+        (lambda d, k: KeyDirectory(d.leaves, (*d.keys, k[0])), "keys of 4 neighbours, found 5"),
+        (lambda d, k: KeyDirectory(d.leaves, ()), "keys of 4 neighbours, found 0"),
         (lambda d, k: KeyDirectory(d.leaves, (d.keys[1], d.keys[0], *d.keys[2:])), "not those in the key directory"),
         (lambda d, k: KeyDirectory(d.leaves, (k[0], *d.keys[1:])), "not those in the key directory"),
         (lambda d, k: KeyDirectory(d.leaves[32:] + d.leaves[:32], d.keys), "does not have the keys that this client"),
-        (lambda d, k: KeyDirectory(d.leaves[:-32] + schedule.ABSENT, d.keys), "keys of 4 neighbours, where there are"),
+        (lambda d, k: KeyDirectory(d.leaves[:-32] + schedule.ABSENT, d.keys), "keys of 3 neighbours, found 4"),
     ],
 )
 def test_client_refuses_a_directory_that_does_not_hang_together(
@@ -175,13 +175,16 @@ def test_client_refuses_someone_elses_neighbours() -> None:
 @pytest.mark.parametrize(
     ("change", "match"),
     [
-        (lambda d: replace(d, members=bitmap(1, 2, 3, 4)), "leave this client out"),
-        (lambda d: replace(d, members=bitmap(0, 1, 2, 3, 4) + b"\x00"), "not of this session"),
-        (lambda d: replace(d, members=bitmap(0, 1, 2)), "shares of 4 neighbours, where 2 have shared"),
-        (lambda d: DeliveredShares(bitmap(0, 1), d.fingerprints[:1], d.ciphertexts[:1]), "no fewer than 3"),
-        (lambda d: replace(d, fingerprints=d.fingerprints[1:]), "where 4 have shared"),
-        (lambda d: replace(d, ciphertexts=d.ciphertexts[1:]), "shares of 3 neighbours, where 4 have shared"),
-        (lambda d: DeliveredShares(d.members, (), ()), "shares of 0 neighbours"),
+        (lambda d: replace(d, members=bitmap(1, 2, 3, 4)), "lacks this client"),
+        (lambda d: replace(d, members=bitmap(0, 1, 2, 3, 4) + b"\x00"), "bitmap of clients: expected"),
+        (lambda d: replace(d, members=bitmap(0, 1, 2)), "expected those of 2 neighbours, found 4"),
+        (
+            lambda d: DeliveredShares(bitmap(0, 1), d.fingerprints[:1], d.ciphertexts[:1]),
+            "at least the session's threshold, 3",
+        ),
+        (lambda d: replace(d, fingerprints=d.fingerprints[1:]), "expected those of 4 neighbours"),
+        (lambda d: replace(d, ciphertexts=d.ciphertexts[1:]), "expected those of 4 neighbours, found 3"),
+        (lambda d: DeliveredShares(d.members, (), ()), "expected those of 4 neighbours, found 0"),
     ],
 )
 def test_client_refuses_deliveries_it_cannot_have(
@@ -201,7 +204,7 @@ def test_client_refuses_shares_of_a_neighbour_that_had_left() -> None:
     del replies[4]
     run.deliver(replies)
     run.deliver(run.replies())
-    run.refuses(0, late, "not all in the key directory")
+    run.refuses(0, late, "one outside the key directory")
 
 
 def test_client_refuses_a_delivery_without_its_neighbourhood() -> None:
@@ -252,11 +255,11 @@ def test_protocol_refuses_other_adversaries(adversary: Any) -> None:
 @pytest.mark.parametrize(
     ("neighbours", "share_threshold", "match"),
     [
-        (2, 1, r"\[2, 3\], not 1"),
+        (2, 1, r"\[2, 3\], found 1"),
         (2, 0, "share threshold"),
         (2, 4, "share threshold"),
-        (3, 2, "even or complete"),
-        (6, 3, "5 others"),
+        (3, 2, "even number or all"),
+        (6, 3, "at most 5 for 6 clients"),
         (0, 2, "share threshold"),
     ],
 )
@@ -276,7 +279,7 @@ def test_protocol_refuses_moduli_that_masks_are_not_uniform_over(modulus: int) -
 
 @pytest.mark.parametrize(("neighbours", "share_threshold"), [(4.0, 3), (4, 3.0), (True, 2), ("4", 3), (4, None)])
 def test_protocol_refuses_parameters_that_are_no_ints(neighbours: Any, share_threshold: Any) -> None:
-    with pytest.raises(ParameterError, match="must be ints"):
+    with pytest.raises(ParameterError, match="expected ints"):
         SecAggPlus(neighbours=neighbours, share_threshold=share_threshold)
 
 

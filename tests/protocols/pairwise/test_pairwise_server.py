@@ -41,7 +41,7 @@ SIGNED: Final = setting(SecAgg(adversary=Adversary.MALICIOUS), tuple(range(5)), 
         (AdvertisedKeys(KEY[1:], KEY, b""), "32 bytes"),
         (AdvertisedKeys(KEY, KEY + KEY, b""), "32 bytes"),
         (AdvertisedKeys(b"", b"", b""), "32 bytes"),
-        (AdvertisedKeys(KEY, KEY[::-1], bytes(64)), "in a session without identities"),
+        (AdvertisedKeys(KEY, KEY[::-1], bytes(64)), "in a session without a roster"),
     ],
 )
 def test_server_refuses_keys_that_would_stop_the_neighbours(message: Message, match: str) -> None:
@@ -91,27 +91,42 @@ def cut(message: Any, **fields: int) -> Any:
 @pytest.mark.parametrize(
     ("number", "kind", "change", "match"),
     [
-        (SHARE, SealedShares, lambda m: cut(m, ciphertexts=1), "3 sealed shares"),
-        (SHARE, SealedShares, lambda m: cut(m, ciphertexts=4), "0 sealed shares"),
-        (SHARE, SealedShares, lambda m: replace(m, ciphertexts=(*m.ciphertexts, b"")), "5 sealed shares"),
-        (SHARE, SealedShares, lambda m: replace(m, ciphertexts=(*m.ciphertexts[1:], bytes(81))), "must have 82"),
-        (SHARE, SealedShares, lambda m: replace(m, ciphertexts=(*m.ciphertexts[1:], bytes(83))), "must have 82"),
-        (SHARE, SealedShares, lambda m: cut(m, commitments=1), "commitment must have"),
-        (SHARE, SealedShares, lambda m: cut(m, commitments=-32), "commitment must have"),
-        (SHARE, SealedShares, lambda m: cut(m, fingerprints=1), "fingerprints must have 64 bytes"),
-        (SHARE, SealedShares, lambda m: cut(m, fingerprints=-64), "fingerprints must have 64 bytes"),
-        (MASK, MaskedInput, lambda m: cut(m, packed=1), "5 bytes"),
-        (MASK, MaskedInput, lambda m: cut(m, packed=-1), "7 bytes"),
-        (MASK, MaskedInput, lambda m: cut(m, packed=6), "0 bytes"),
-        (MASK, MaskedInput, lambda m: replace(m, unopened=(3,)), "no neighbours, or unordered"),
-        (MASK, MaskedInput, lambda m: replace(m, unopened=(5,)), "no neighbours, or unordered"),
-        (MASK, MaskedInput, lambda m: replace(m, unopened=(-1,)), "no neighbours, or unordered"),
-        (MASK, MaskedInput, lambda m: replace(m, unopened=(1, 0)), "no neighbours, or unordered"),
-        (MASK, MaskedInput, lambda m: replace(m, unopened=(1, 1)), "no neighbours, or unordered"),
-        (REVEAL, RevealedShares, lambda m: cut(m, shares=33), "132 bytes of shares"),
-        (REVEAL, RevealedShares, lambda m: cut(m, shares=1), "164 bytes of shares"),
-        (REVEAL, RevealedShares, lambda m: cut(m, shares=-33), "198 bytes of shares"),
-        (REVEAL, RevealedShares, lambda m: cut(m, shares=165), "0 bytes of shares"),
+        (SHARE, SealedShares, lambda m: cut(m, ciphertexts=1), "sealed shares: expected 4, found 3"),
+        (SHARE, SealedShares, lambda m: cut(m, ciphertexts=4), "sealed shares: expected 4, found 0"),
+        (
+            SHARE,
+            SealedShares,
+            lambda m: replace(m, ciphertexts=(*m.ciphertexts, b"")),
+            "sealed shares: expected 4, found 5",
+        ),
+        (
+            SHARE,
+            SealedShares,
+            lambda m: replace(m, ciphertexts=(*m.ciphertexts[1:], bytes(81))),
+            "sealed shares: expected 82 bytes",
+        ),
+        (
+            SHARE,
+            SealedShares,
+            lambda m: replace(m, ciphertexts=(*m.ciphertexts[1:], bytes(83))),
+            "sealed shares: expected 82 bytes",
+        ),
+        (SHARE, SealedShares, lambda m: cut(m, commitments=1), "commitments: expected 32 bytes"),
+        (SHARE, SealedShares, lambda m: cut(m, commitments=-32), "commitments: expected 32 bytes"),
+        (SHARE, SealedShares, lambda m: cut(m, fingerprints=1), "fingerprints: expected 320 bytes"),
+        (SHARE, SealedShares, lambda m: cut(m, fingerprints=-64), "fingerprints: expected 320 bytes"),
+        (MASK, MaskedInput, lambda m: cut(m, packed=1), "found 5"),
+        (MASK, MaskedInput, lambda m: cut(m, packed=-1), "found 7"),
+        (MASK, MaskedInput, lambda m: cut(m, packed=6), "found 0"),
+        (MASK, MaskedInput, lambda m: replace(m, unopened=(3,)), "expected neighbours in ascending order"),
+        (MASK, MaskedInput, lambda m: replace(m, unopened=(5,)), "expected neighbours in ascending order"),
+        (MASK, MaskedInput, lambda m: replace(m, unopened=(-1,)), "expected neighbours in ascending order"),
+        (MASK, MaskedInput, lambda m: replace(m, unopened=(1, 0)), "expected neighbours in ascending order"),
+        (MASK, MaskedInput, lambda m: replace(m, unopened=(1, 1)), "expected neighbours in ascending order"),
+        (REVEAL, RevealedShares, lambda m: cut(m, shares=33), "revealed shares: expected 165 bytes, found 132"),
+        (REVEAL, RevealedShares, lambda m: cut(m, shares=1), "revealed shares: expected 165 bytes, found 164"),
+        (REVEAL, RevealedShares, lambda m: cut(m, shares=-33), "revealed shares: expected 165 bytes, found 198"),
+        (REVEAL, RevealedShares, lambda m: cut(m, shares=165), "revealed shares: expected 165 bytes, found 0"),
     ],
 )
 def test_server_refuses_replies_of_a_wrong_shape(
@@ -132,6 +147,6 @@ def test_server_refuses_strangers_among_unopened_shares() -> None:
     replies = run.replies()
     stranger = next(client for client in SPARSE.session.clients if client not in {0, *run.neighbours(0)})
     masked = run.codec.decode(MASK, MaskedInput, replies[0])
-    run.server_refuses(0, replace(masked, unopened=(stranger,)), "no neighbours")
+    run.server_refuses(0, replace(masked, unopened=(stranger,)), "expected neighbours in ascending order")
     run.deliver(replies)
     assert run.is_exact(run.finish())

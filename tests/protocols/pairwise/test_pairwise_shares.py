@@ -115,7 +115,7 @@ class Dealing(Play):
         for holder, reply in self.replies().items():
             if altered and holder in altered:
                 forged = self.forged(holder, altered[holder], reply)
-                with pytest.raises(RemoteError, match="not the one it dealt") as caught:
+                with pytest.raises(RemoteError, match="dealt, found another") as caught:
                     self.server.receive(holder, forged)
                 assert caught.value.culprits == {holder}
             else:
@@ -265,7 +265,7 @@ def test_forged_share_is_found_on_arrival_and_its_holder_named(
     replies = run.replies()
     for holder, reply in replies.items():
         for owner in CLIENTS:
-            with pytest.raises(RemoteError, match="not the one it dealt") as caught:
+            with pytest.raises(RemoteError, match="dealt, found another") as caught:
                 run.server.receive(holder, run.forged(holder, owner, reply, alter))
             assert caught.value.culprits == {holder}
     run.deliver(replies)
@@ -278,9 +278,9 @@ def test_swapped_shares_are_found_on_arrival(where: Setting) -> None:
     run.to_round(len(run.names) - 1)
     replies = run.replies()
     shares = run.codec.decode(run.number, RevealedShares, replies[0]).shares
-    run.server_refuses(0, RevealedShares(shares[33:66] + shares[:33] + shares[66:]), "not the one it dealt")
+    run.server_refuses(0, RevealedShares(shares[33:66] + shares[:33] + shares[66:]), "dealt, found another")
     mine = run.codec.decode(run.number, RevealedShares, replies[1])
-    run.server_refuses(0, mine, "not the one it dealt")
+    run.server_refuses(0, mine, "dealt, found another")
     run.deliver(replies)
     assert run.is_exact(run.finish())
 
@@ -315,7 +315,7 @@ def test_holders_that_complain_falsely_cost_nothing_up_to_the_redundancy(where: 
         for client in set(CLIENTS) - set(liars):
             run.server.receive(client, run.answer(client, run.requests[client]))
         if len(liars) > 2:
-            with pytest.raises(RemoteError, match="or so they say") as caught:
+            with pytest.raises(RemoteError, match="the reporting clients are at fault") as caught:
                 run.server.advance()
             assert caught.value.culprits == {2, *liars}
             continue

@@ -155,7 +155,7 @@ def test_committee_opens_no_two_means_of_one_context_that_differ_in_few() -> Non
     simulate_mean(mean, updates(), keyholders=holders, context=b"round 1")
     simulate_mean(mean, updates(), keyholders=holders, context=b"round 1")
     for gone in ([6, 7], [5, 6, 7]):  # fewer than the session's threshold, though not than the members' minimum
-        with pytest.raises(TooFewSurvivors, match="open_sum: 0 answered"):
+        with pytest.raises(TooFewSurvivors, match=r"open_sum: .* 2 replies \(the threshold\), found 0"):
             simulate_mean(mean, updates(), keyholders=holders, context=b"round 1", drops={"encrypt_input": gone})
     simulate_mean(mean, updates(), keyholders=holders, context=b"round 2", drops={"encrypt_input": [6, 7]})
 
@@ -184,14 +184,14 @@ def test_members_keep_out_of_a_mean_of_a_committee_that_they_have_not_pinned(pin
     mean, members, holders = against_malice()
     seen = list[Transmission]()
     doubting = {**members, 4: dataclasses.replace(members[4], committee=pinned)}
-    with pytest.raises(UnsafeSession, match="another key than the one that this client has pinned"):
+    with pytest.raises(UnsafeSession, match="is not the one that this client has pinned"):
         simulate_mean(mean, updates(), terms=doubting, keyholders=holders, tap=seen.append)
     assert not seen
 
 
 def test_committee_members_keep_out_of_a_mean_below_their_own_minimum() -> None:
     mean, members, holders = against_malice(minimum_contributors=6)
-    with pytest.raises(UnsafeSession, match="none below 6"):
+    with pytest.raises(UnsafeSession, match="minimum of 6,"):
         simulate_mean(mean, updates(), terms=members, keyholders=holders)
 
 
