@@ -1,1 +1,1 @@
-"""Arithmetic and primitives: no protocol, no message, no session."""
+"""Arithmetic and cryptographic primitives; protocols, messages and sessions are elsewhere."""

@@ -1,4 +1,4 @@
-"""Secret randomness: the type of its sources, and the one check of what they give."""
+"""Secret randomness: the type of its sources, and the one check of what they return."""
 
 from collections.abc import Callable
 from functools import partial
@@ -6,14 +6,14 @@ from functools import partial
 from protocols.errors import ParameterError
 
 Entropy = Callable[[int], bytes]
-"""A source of secret randomness: `entropy(n)` gives n uniform bytes, as `os.urandom` does."""
+"""A source of secret randomness: `entropy(n)` returns n uniform bytes, as `os.urandom` does."""
 
 
 def draw(entropy: Entropy, size: int) -> bytes:
-    """Return `size` bytes of a source.
+    """Return `size` bytes from a source.
 
     Raises:
-        ParameterError: The source gives anything else than that many bytes.
+        ParameterError: The source returns anything other than `size` bytes.
     """
     drawn = entropy(size)
     if type(drawn) is not bytes or len(drawn) != size:
@@ -23,5 +23,5 @@ def draw(entropy: Entropy, size: int) -> bytes:
 
 
 def checked(entropy: Entropy) -> Entropy:
-    """Return the same source, each of whose answers is checked by `draw`."""
+    """Return the same source with each of its answers checked by `draw`."""
     return partial(draw, entropy)

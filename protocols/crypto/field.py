@@ -1,19 +1,19 @@
 """Arithmetic over a prime field F_p, 3 <= p <= 2^61 - 1, that cannot overflow: sums, matrix products, uniform vectors.
 
-A matrix product runs on float64 matrix multiplication, which is exact as long as all terms are integers of at least 0
-and their sum stays below 2^53, in whatever order they are added.  So entries are split into limbs, and the limbs'
-products are joined by Horner's rule, with a reduction modulo p at each step.  With b bits in p, k columns in the
-matrix, at most 2^16, and c = max(1, ceil(log2 k)):
+A matrix product runs on float64 matrix multiplication. This is exact if all terms are integers of at least 0 and their
+sum stays below 2^53, no matter in which order they are added. So entries are split into limbs, and the products of
+limbs are joined by Horner's rule, with a reduction modulo p at each step. With b bits in p, k columns in the matrix,
+at most 2^16, and c = max(1, ceil(log2 k)):
 
-- Up to p = 2^31 only the matrix is split, into limbs of w bits with b + w + c <= 52.  A limb's product is below
-  2^52.  The accumulator, below 2p, times 2^w is below 2^(b + 1 + w) <= 2^52.  So each step stays below 2^53.
+- Up to p = 2^31 only the matrix is split, into limbs of w bits with b + w + c <= 52. A limb's product is below
+  2^52. The accumulator, below 2p, times 2^w is below 2^(b + 1 + w) <= 2^52. So each step stays below 2^53.
 - Above, matrix and vectors are both split into l limbs of w bits, and limb products of equal weight are added by the
-  same matrix multiplication: at most l * k terms below 2^(2w), where 2w + ceil(log2(l * k)) <= 53.  They are joined
-  in uint64 modulo 2^64; the remainder is below 2p < 2^62, so it is exact although what it is taken of is not.
+  same matrix multiplication: at most l * k terms below 2^(2w), where 2w + ceil(log2(l * k)) <= 53. They are joined
+  in uint64 modulo 2^64. The remainder is below 2p < 2^62, so it is exact although its dividend wraps around.
 
-A quotient x / p is estimated as x * r in float64, with r four units in the last place below 1/p rounded.  At most
-four roundings go up (1/p, the accumulator, the sum, the product), so the estimate never exceeds x / p; and since x / p
-is below 2^36, it is less than 1 too small.  So the remainder is in [0, 2p), and one subtraction is left.
+A quotient x / p is estimated as x * r in float64, where r is four units in the last place below the rounded 1/p. At
+most four roundings go up (1/p, the accumulator, the sum, the product), so the estimate never exceeds x / p. Since x / p
+is below 2^36, the estimate is less than 1 too small. So the remainder is in [0, 2p), and one subtraction is left.
 """
 
 import math
@@ -39,7 +39,7 @@ _MILLER_RABIN_BASES = (2, 3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37)
 
 
 def is_prime(number: int) -> bool:
-    """Whether a number below 2^64 is prime, with certainty.
+    """Return whether a number below 2^64 is prime, with certainty.
 
     Miller-Rabin with the first twelve primes as bases: the least composite number that passes is above 2^78 (Sorenson
     and Webster, Strong pseudoprimes to twelve prime bases, arXiv 1509.00864, theorem 1.1).
@@ -48,7 +48,7 @@ def is_prime(number: int) -> bool:
         ValueError: The number is 2^64 or more.
     """
     if number >= 2**64:
-        raise ValueError(f"primality is decided below 2^64, not for {number}")
+        raise ValueError(f"number: expected below 2^64, found {number}.")
     if number < 2 or any(number % base == 0 for base in _MILLER_RABIN_BASES):
         return number in _MILLER_RABIN_BASES
     return all(_is_strong_probable_prime(number, base) for base in _MILLER_RABIN_BASES)
@@ -67,9 +67,9 @@ def _is_strong_probable_prime(number: int, base: int) -> bool:
 
 
 def largest_prime(bits: int) -> int:
-    """The largest prime below 2^bits, for bits in [2, 61]."""
+    """Return the largest prime below 2^bits, for bits in [2, 61]."""
     if not 2 <= bits <= MAX_PRIME.bit_length():
-        raise ValueError(f"primes of 2 to {MAX_PRIME.bit_length()} bits are supported, not of {bits}")
+        raise ValueError(f"bits: expected 2 to {MAX_PRIME.bit_length()}, found {bits}.")
     return next(number for number in range(2**bits - 1, 1, -2) if is_prime(number))
 
 
@@ -78,17 +78,17 @@ class Field:
     """The integers modulo an odd prime.
 
     Attributes:
-        prime: In [3, 2^61 - 1].
+        prime: A prime in [3, 2^61 - 1].
 
     Raises:
-        ValueError: It is no prime, or out of range.
+        ValueError: `prime` is not a prime or is out of range.
     """
 
     prime: int
 
     def __post_init__(self) -> None:
         if not 3 <= self.prime <= MAX_PRIME or not is_prime(self.prime):
-            raise ValueError(f"a prime in [3, 2^61 - 1] is needed, not {shown(self.prime)}")
+            raise ValueError(f"prime: expected a prime in [3, 2^61 - 1], found {shown(self.prime)}.")
 
     @property
     def dtype(self) -> np.dtype[np.unsignedinteger[Any]]:
@@ -100,29 +100,29 @@ class Field:
 
         Args:
             total: Shape `(length,)`, contiguous, of `dtype`, entries in [0, prime).
-            vector: Likewise.
+            vector: Shape `(length,)`, contiguous, of `dtype`, entries in [0, prime).
         """
         for piece, added in _pieces(total, vector):
-            # Compare with what is left up to the prime: total + vector may not fit in a word.
+            # Compare with the distance to the prime: total + vector may not fit in a word.
             wraps = piece >= self.dtype.type(self.prime) - added
             piece += added
             piece -= wraps * self.dtype.type(self.prime)
 
     def subtract(self, total: Words, vector: Words) -> None:
-        """Subtract a vector from `total`, in place; arguments as in `add`."""
+        """Subtract a vector from `total`, in place; the arguments are those of `add`."""
         for piece, taken in _pieces(total, vector):
             wraps = piece < taken
             piece -= taken
             piece += wraps * self.dtype.type(self.prime)
 
     def uniform(self, seed: Secret, length: int) -> Words:
-        """The vector that a seed stands for, uniform for whoever does not know the seed.
+        """Return the vector that a seed expands to; it is uniform for anyone who does not know the seed.
 
-        The keystream of AES-256 in counter mode is read as words of `dtype`, cut to the bits of the prime; words at
-        or above the prime are left out.
+        The keystream of AES-256 in counter mode is read as words of `dtype`, cut to the bits of the prime. Words at or
+        above the prime are skipped.
 
         Args:
-            seed: 32 bytes, which expand to nothing else.
+            seed: 32 bytes that are expanded to nothing else.
             length: At least 0.
 
         Returns:
@@ -143,7 +143,7 @@ class Field:
         return drawn
 
     def product(self, matrix: Matrix, vectors: Words) -> Words:
-        """A matrix times column vectors, exact.
+        """Return the exact product of a matrix and column vectors.
 
         Args:
             matrix: `rows` rows of `k` integers in [0, prime), k at most 2^16.
@@ -156,7 +156,10 @@ class Field:
             ValueError: The shapes do not fit.
         """
         if any(len(row) != len(vectors) for row in matrix) or not 1 <= len(vectors) <= MAX_COLUMNS:
-            raise ValueError(f"a matrix whose rows do not meet {len(vectors)} vectors, or more than {MAX_COLUMNS}")
+            raise ValueError(
+                f"matrix: expected one column for each vector and 1 to {MAX_COLUMNS} vectors, "
+                f"found another shape with {len(vectors)} vectors."
+            )
         result = np.empty((len(matrix), vectors.shape[1]), dtype=self.dtype)
         if result.size:
             kernel = _narrow_product if self.prime <= _NARROW else _wide_product
@@ -164,7 +167,7 @@ class Field:
         return result
 
     def interpolation(self, knots: Sequence[int], targets: Sequence[int]) -> list[list[int]]:
-        """Lagrange's matrix: from a polynomial's values at the knots to its values at the targets.
+        """Return Lagrange's matrix, which maps a polynomial's values at the knots to its values at the targets.
 
         Args:
             knots: k distinct points in [0, prime); the polynomial has a degree below k.
@@ -189,7 +192,10 @@ class Field:
         return [self._row(knots, weights, target) for target in targets]
 
     def _row(self, knots: Sequence[int], weights: Sequence[int], target: int) -> list[int]:
-        """Weight times the product of target - other over all other knots, as a product of what is left and right."""
+        """Return, for each knot, its weight times the product of target - other over all other knots.
+
+        The product is made from the one over the knots to the left and the one over the knots to the right.
+        """
         row, product = [], 1
         for knot, weight in zip(knots, weights, strict=True):
             row.append(product * weight % self.prime)
@@ -202,25 +208,25 @@ class Field:
 
 
 def _pieces(one: Words, other: Words) -> Iterator[tuple[Words, Words]]:
-    """Both vectors in pieces that stay in cache."""
+    """Yield both vectors in pieces that stay in cache."""
     size = CHUNK_BYTES // one.itemsize
     for start in range(0, one.size, size):
         yield one[start : start + size], other[start : start + size]
 
 
 def _reciprocal(prime: int) -> float:
-    """Never above 1 / prime after four roundings up; see the module's docstring."""
+    """Return a float that is at most 1 / prime even after four roundings up; see the module's docstring."""
     rounded = 1 / prime
     return rounded - 4 * math.ulp(rounded)
 
 
 def _columns(stacked: int, vectors: int) -> int:
-    """How many columns to work on at once, so that what is in use stays in cache."""
+    """Return how many columns to process at once, so that the arrays in use stay in cache."""
     return max(64, _SCRATCH_BYTES // (8 * (stacked + vectors)))
 
 
 def _narrow_product(prime: int, matrix: Words, vectors: Words, result: Words) -> None:
-    """For primes below 2^31, in float64 all the way."""
+    """Write the product for a prime below 2^31 to `result`, computed in float64 throughout."""
     bits, (rows, count) = prime.bit_length(), matrix.shape
     limbs = -(-bits // (_EXACT_BITS - 1 - bits - max(1, (count - 1).bit_length())))
     width = -(-bits // limbs)
@@ -244,7 +250,7 @@ def _narrow_product(prime: int, matrix: Words, vectors: Words, result: Words) ->
 
 
 def _wide_product(prime: int, matrix: Words, vectors: Words, result: Words) -> None:
-    """For primes from 2^31 on: limbs on both sides, joined in wrapping uint64."""
+    """Write the product for a prime above 2^31 to `result`: limbs on both sides, joined in wrapping uint64."""
     rows, count = matrix.shape
     limbs, width = _wide_limbs(prime.bit_length(), count)
     shifts, mask = [np.uint64(width * limb) for limb in range(limbs)], np.uint64(2**width - 1)
@@ -268,7 +274,7 @@ def _wide_product(prime: int, matrix: Words, vectors: Words, result: Words) -> N
 
 
 def _wide_limbs(bits: int, count: int) -> tuple[int, int]:
-    """How many limbs, of how many bits, keep limbs * count products of two limbs exact."""
+    """Return the number and width of limbs for which a sum of limbs * count products of two limbs is exact."""
     for limbs in range(2, bits):
         width = -(-bits // limbs)
         if 2 * width + (limbs * count - 1).bit_length() <= _EXACT_BITS:

@@ -1,7 +1,7 @@
-"""Long integers: which implementation computes with them, random ones, primes.
+"""Long integers: the implementation that computes with them, random integers, and a test for primes.
 
-GMP's integers (gmpy2) are used where they are installed, and Python's own otherwise; results are the same.  Every
-operation used is an operator or `pow`, so the type of the modulus decides which of the two does the work.
+GMP's integers (gmpy2) are used if they are installed, and Python's own otherwise; the results are the same. Every
+operation used is an operator or `pow`, so the type of the modulus decides which implementation does the work.
 """
 
 import importlib
@@ -29,7 +29,7 @@ class Arithmetic:
     Attributes:
         name: "python" or "gmpy2".
         integer: Makes its integers from Python's.
-        powers: Of many bases, to one exponent of at least 0, modulo one number; GMP's are computed on all cores.
+        powers: Raises many bases to one exponent of at least 0, modulo one number; with GMP, on all cores.
     """
 
     name: str
@@ -46,7 +46,7 @@ PYTHON: Final = Arithmetic("python", int, _powers)
 
 @lru_cache(maxsize=1)
 def fastest() -> Arithmetic:
-    """GMP where gmpy2 is installed (the extra `paillier`), else Python's integers."""
+    """Return GMP's arithmetic if gmpy2 is installed (the extra `paillier`), and Python's otherwise."""
     try:
         module = importlib.import_module("gmpy2")
     except ImportError:
@@ -55,43 +55,46 @@ def fastest() -> Arithmetic:
 
 
 def _threaded_powers(module: Any, bases: Sequence[int], exponent: int, modulus: int) -> list[int]:
-    """Powers by gmpy2, which lets go of the interpreter's lock only for lists.
+    """Return powers by gmpy2, which releases the interpreter's lock only for lists.
 
-    These have one base each, so that all cores finish together, and an interrupt waits for no more than one power.
+    Each list has one base, so that all cores finish together, and an interrupt waits for at most one power.
     """
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         return list(pool.map(lambda base: module.powmod_base_list([base], exponent, modulus)[0], bases))
 
 
 def is_integer(value: object) -> bool:
-    """Whether this is a Python integer, and no truth value."""
+    """Return whether a value is a Python integer and not a truth value."""
     return isinstance(value, int) and not isinstance(value, bool)
 
 
 def shown(value: object) -> str:
-    """A value as errors name it; Python does not print integers of more than some thousand digits."""
+    """Return a value as errors show it: an integer of more than 64 bits is shown by its length.
+
+    Python does not print integers of more than some thousand digits.
+    """
     if isinstance(value, int) and value.bit_length() > _SHOWN_BITS:
         return f"an integer of {value.bit_length()} bits"
     return repr(value)
 
 
 def random_bits(bits: int, entropy: Entropy) -> int:
-    """A uniform integer in [0, 2^bits).
+    """Return a uniform integer in [0, 2^bits).
 
     Raises:
-        ParameterError: The entropy runs short.
+        ParameterError: The source does not return as many bytes as it is asked for.
     """
     size = -(-bits // 8)
     return int.from_bytes(draw(entropy, size), "little") >> (8 * size - bits)
 
 
 def random_below(bound: int, entropy: Entropy) -> int:
-    """An integer in [0, bound), whose distance from uniform is below 2^-128."""
+    """Return an integer in [0, bound), whose distance from uniform is below 2^-128."""
     return random_bits(bound.bit_length() + _SURPLUS_BITS, entropy) % bound
 
 
 def random_unit(modulus: int, entropy: Entropy) -> int:
-    """An integer in [1, modulus) that is coprime to the modulus."""
+    """Return a random integer in [1, modulus) that is coprime to the modulus."""
     while True:
         drawn = random_below(modulus, entropy)
         if math.gcd(drawn, modulus) == 1:
@@ -100,16 +103,16 @@ def random_unit(modulus: int, entropy: Entropy) -> int:
 
 @lru_cache(maxsize=1)
 def small_primorial() -> int:
-    """The product of all primes below `SMALL_PRIME_BOUND`."""
+    """Return the product of all primes below `SMALL_PRIME_BOUND`."""
     candidates = range(2, SMALL_PRIME_BOUND)
     composite = {multiple for base in range(2, 64) for multiple in range(2 * base, SMALL_PRIME_BOUND, base)}
     return math.prod(number for number in candidates if number not in composite)
 
 
 def is_probable_prime(number: int, *, entropy: Entropy, arithmetic: Arithmetic) -> bool:
-    """Whether a number of at least `SMALL_PRIME_BOUND` is prime; Miller-Rabin with 40 random bases.
+    """Return whether a number of at least `SMALL_PRIME_BOUND` is prime, by Miller-Rabin with 40 random bases.
 
-    A composite number passes with a probability of at most 4^-40, whoever chose it (Rabin 1980).
+    A composite number passes with a probability of at most 4^-40, no matter who chose it (Rabin 1980).
     """
     if number % 2 == 0 or math.gcd(number, small_primorial()) != 1:
         return False

@@ -1,8 +1,8 @@
-"""Key agreement: what the masking protocols ask of one, and X25519 (RFC 7748).
+"""Key agreement: the interface that the masking protocols need, and X25519 (RFC 7748).
 
-Masks need an agreement that is not interactive, and whose private side can be rebuilt from the bytes of its secret: a
-key encapsulation is neither.  So a post-quantum agreement does not take X25519's place here alone.  It comes as a new
-parameter of a protocol, with messages and a wire number of its own.
+Masks need an agreement that is not interactive and whose private side can be rebuilt from the bytes of its secret. A
+key encapsulation has neither property. So it is not enough to replace X25519 here by a post-quantum agreement. Such an
+agreement comes as a new parameter of a protocol, with messages and a wire number of its own.
 """
 
 from typing import Final, Protocol
@@ -15,7 +15,7 @@ _FIELD = 2**255 - 19
 
 
 class WeakKey(ValueError):
-    """A public key with which no private key agrees on anything secret; the text says why."""
+    """A public key with which no agreement is secret, no matter what the private key is; the text says why."""
 
 
 class KeyPair(Protocol):
@@ -30,10 +30,10 @@ class KeyPair(Protocol):
         """The public key, in its one canonical encoding."""
 
     def agree(self, public: bytes) -> Secret:
-        """Return what only the two key holders know; keys are made from it by `sealing.derive`.
+        """Return a secret that only the two key holders know; `sealing.derive` makes keys from it.
 
         Raises:
-            WeakKey: The other key agrees with every private key on the same.
+            WeakKey: The other key agrees on the same value with every private key.
         """
 
 
@@ -42,20 +42,20 @@ class KeyAgreement(Protocol):
 
     @property
     def public_bytes(self) -> int:
-        """Length of a public key."""
+        """Length of a public key, in bytes."""
 
     @property
     def secret_bytes(self) -> int:
-        """Length of a private key: of the randomness that a key pair is made from, and rebuilt from."""
+        """Length, in bytes, of a private key: the randomness that a key pair is made and rebuilt from."""
 
     def from_secret(self, secret: Secret) -> KeyPair:
-        """Return the key pair of a private key, `secret_bytes` uniform bytes."""
+        """Return the key pair of a private key of `secret_bytes` uniform bytes."""
 
     def is_canonical(self, public: bytes) -> bool:
-        """Return whether these bytes are a public key in its one canonical encoding; quick, and says no more."""
+        """Return whether these bytes are a public key in its one canonical encoding; it is quick and checks no more."""
 
     def check(self, public: bytes) -> None:
-        """Raise `WeakKey` if a canonical public key is refused by `KeyPair.agree`; as slow as an agreement."""
+        """Raise `WeakKey` if `KeyPair.agree` refuses a canonical public key; this is as slow as an agreement."""
 
 
 class _X25519KeyPair(Uncopyable):
@@ -94,4 +94,4 @@ class _X25519:
 _PROBE: Final = _X25519KeyPair(Secret(bytes(_X25519.secret_bytes)))
 
 X25519: Final[KeyAgreement] = _X25519()
-"""X25519.  Weak keys are those of low order (RFC 7748, section 6.1)."""
+"""X25519. Weak keys are those of low order (RFC 7748, section 6.1)."""

@@ -1,7 +1,8 @@
-"""Keystreams and masks: AES-256 in counter mode (NIST SP 800-38A), keyed by a 32-byte seed that expands nothing else.
+"""Keystreams and masks: AES-256 in counter mode (NIST SP 800-38A), keyed by a 32-byte seed with no other use.
 
-A mask's keystream is read as little-endian words of the smallest unsigned type that holds the modulus, a power of two,
-so words are uniform modulo it.  Expansion and addition go through one small buffer that stays in cache.
+A mask's keystream is read as little-endian words of the smallest unsigned type that holds every entry below the
+modulus, a power of two, so words are uniform modulo it. Expansion and addition use one small buffer that stays in
+cache.
 """
 
 from typing import Any, Final
@@ -15,13 +16,13 @@ from protocols.crypto.secret import Secret
 Words = NDArray[np.unsignedinteger[Any]]
 
 CHUNK_BYTES: Final = 128 * 1024
-"""The most that `Keystream.fill` takes at once; a buffer of this size stays in cache."""
+"""Largest buffer of `Keystream.fill`, in bytes; a buffer of this size stays in cache."""
 
 _ZEROS = memoryview(bytes(CHUNK_BYTES))
 
 
 def word_dtype(modulus: int) -> np.dtype[np.unsignedinteger[Any]]:
-    """The smallest little-endian unsigned type that holds every entry below the modulus, at most 2^64."""
+    """Return the smallest little-endian unsigned type that holds every entry below a modulus of at most 2^64."""
     bits = (modulus - 1).bit_length()
     size = next(size for size in (1, 2, 4, 8) if 8 * size >= bits)
     return np.dtype(f"<u{size}")
@@ -31,7 +32,7 @@ class Keystream:
     """The expansion of a seed, read from its beginning; two readers of one seed read the same bytes.
 
     Args:
-        seed: 32 bytes, which expand to nothing else: only so is the constant first counter block sound.
+        seed: 32 bytes that are expanded to nothing else. Otherwise the constant first counter block is not secure.
     """
 
     __slots__ = ("_encryptor",)

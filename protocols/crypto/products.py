@@ -1,17 +1,18 @@
-"""Products of powers of many bases, for much less than the powers one by one.
+"""Products of powers of many bases, at a much lower cost than computing the powers one by one.
 
-Two ways, of which the cheaper one is taken; both square as often as the longest exponent has bits, once for all bases:
+There are two methods, and the cheaper one is used. Both square as many times as the longest exponent has bits, once for
+all bases:
 
 - windows (Straus, Addition chains of vectors, American Mathematical Monthly 71, 1964; interleaved sliding windows as
-  in Moeller, Algorithms for multi-exponentiation, SAC 2001): a few odd powers of each base are made, and one of them
-  is multiplied in wherever a window of its exponent ends;
+  in Moeller, Algorithms for multi-exponentiation, SAC 2001): the first odd powers of each base are computed, and one of
+  them is multiplied in wherever a window of its exponent ends;
 - buckets (after Pippenger, On the evaluation of powers and related problems, FOCS 1976): in each window, bases with the
   same digit are multiplied first, and then each digit's product is raised to its digit, all of them together by two
   products each.
 
-Products by a base that is shorter than the modulus are the cheaper, nearly in proportion to its length, and windows of
-one bit and buckets multiply by nothing else.  Neither the time nor the memory accesses hide the exponents: what is
-raised here is public.
+A product by a base that is shorter than the modulus is cheaper, nearly in proportion to the length of the base. Windows
+of one bit multiply only by bases, and buckets are filled only with bases. Neither the time nor the memory accesses hide
+the exponents: use this module only for public bases and exponents.
 """
 
 from collections.abc import Callable, Sequence
@@ -24,21 +25,21 @@ _BUCKET_BITS = range(1, 17)
 
 
 def product_of_powers(bases: Sequence[int], exponents: Sequence[int], modulus: int) -> int:
-    """The product of all bases[i] ** exponents[i], modulo the modulus.
+    """Return the product of all bases[i] ** exponents[i], modulo the modulus.
 
     Args:
-        bases: Reduced first; those below the modulus's length are the cheaper.
-        exponents: As many, each at least 0.
+        bases: Integers, which are reduced first; bases shorter than the modulus are cheaper.
+        exponents: One for each base, each at least 0.
         modulus: At least 1; its type does the arithmetic.
 
     Returns:
-        In [0, modulus), of the modulus's type; 1 % modulus for no bases.
+        The product in [0, modulus), of the modulus's type; 1 % modulus for no bases.
 
     Raises:
         ValueError: There are not as many exponents as bases, an exponent is negative, or the modulus is below 1.
     """
     if len(bases) != len(exponents):
-        raise ValueError(f"{len(exponents)} exponents for {len(bases)} bases")
+        raise ValueError(f"exponents: expected {len(bases)}, one for each base, found {len(exponents)}.")
     if modulus < 1:
         raise ValueError("a modulus must be at least 1")
     if any(exponent < 0 for exponent in exponents):
@@ -55,11 +56,11 @@ def product_of_powers(bases: Sequence[int], exponents: Sequence[int], modulus: i
 
 
 def _cheapest(lengths: Sequence[int], share: float) -> tuple[_Way, int]:
-    """Which of the two ways, and its width in bits.
+    """Return the cheaper of the two methods, and its width in bits.
 
     Args:
-        lengths: Of the exponents, in bits.
-        share: The cost of a product by a base, where one by a number as long as the modulus costs 1.
+        lengths: Lengths of the exponents, in bits.
+        share: Cost of a product by a base, relative to a product by a number as long as the modulus.
     """
     windows_cost, window_bits = min((_windows_cost(lengths, share, bits), bits) for bits in _WINDOW_BITS)
     buckets_cost, bucket_bits = min((_buckets_cost(lengths, share, bits), bits) for bits in _BUCKET_BITS)
@@ -67,14 +68,17 @@ def _cheapest(lengths: Sequence[int], share: float) -> tuple[_Way, int]:
 
 
 def _windows_cost(lengths: Sequence[int], share: float, width: int) -> float:
-    """Expected products besides the squarings: a window of `width` bits ends in each `width` + 1 bits."""
+    """Return the expected number of products besides the squarings: one window of `width` bits in `width` + 1 bits."""
     if width == 1:
         return sum(lengths) / 2 * share
     return len(lengths) * 2.0 ** (width - 1) + sum(lengths) / (width + 1)
 
 
 def _buckets_cost(lengths: Sequence[int], share: float, width: int) -> float:
-    """Expected products besides the squarings: one for each digit but 0, and two for each bucket of each window."""
+    """Return the expected number of products besides the squarings.
+
+    There is one product for each digit other than 0, and two for each bucket of each window.
+    """
     digits = sum(-(-length // width) for length in lengths)
     windows = -(-max(lengths) // width)
     return digits * (1 - 2.0**-width) * share + 2 * windows * (2.0**width - 1)
@@ -95,7 +99,7 @@ def _by_windows(bases: Sequence[int], exponents: Sequence[int], modulus: int, wi
 
 
 def _odd_powers(base: int, modulus: int, count: int) -> list[int]:
-    """The first, third, fifth ... power, `count` of them."""
+    """Return the first, third, fifth ... power, `count` of them."""
     if count == 1:
         return [base]
     square = base * base % modulus
@@ -103,7 +107,7 @@ def _odd_powers(base: int, modulus: int, count: int) -> list[int]:
 
 
 def _odd_digits(exponent: int, width: int) -> list[tuple[int, int]]:
-    """Odd digits below 2^width, with positions at which they add up to the exponent."""
+    """Return odd digits below 2^width, with the positions at which they add up to the exponent."""
     digits = []
     position, mask = 0, 2**width - 1
     while exponent:
@@ -126,7 +130,7 @@ def _by_buckets(bases: Sequence[int], exponents: Sequence[int], modulus: int, wi
             digit = exponent >> shift & mask
             if digit:
                 buckets[digit] = buckets[digit] * base % modulus
-        # The product of the running products has each bucket as often as its digit says.
+        # The product of the running products contains each bucket to the power of its digit.
         running = type(modulus)(1)
         for bucket in buckets[:0:-1]:
             running = running * bucket % modulus

@@ -1,8 +1,8 @@
 """Sealing: keys by HKDF-SHA256 (RFC 5869), messages under AES-256-GCM (NIST SP 800-38D).
 
 Between parties, every derived key is bound to a `context`, which the caller makes from the session digest, a purpose
-and the ids of the two parties; so a key serves one direction of one purpose in one session, and one fixed nonce is
-enough for `seal`.  `seal_with_nonce` is for a key that seals more than one message.
+and the ids of the two parties. So a key serves one direction of one purpose in one session, and one fixed nonce is
+enough for `seal`. `seal_with_nonce` is for a key that seals more than one message.
 """
 
 from typing import Final
@@ -21,7 +21,7 @@ _NONCE = bytes(NONCE_BYTES)
 
 
 def derive(secret: Secret, context: bytes) -> Secret:
-    """32 bytes from a secret by HKDF-SHA256, with `context` as info."""
+    """Return 32 bytes derived from a secret by HKDF-SHA256, with `context` as info."""
     hkdf = HKDF(algorithm=hashes.SHA256(), length=KEY_BYTES, salt=None, info=context)
     return Secret(hkdf.derive(secret.reveal()))
 
@@ -32,28 +32,28 @@ def seal(key: Secret, plaintext: bytes) -> bytes:
 
 
 def open_sealed(key: Secret, ciphertext: bytes | memoryview) -> bytes:
-    """The plaintext of `seal`.
+    """Return the plaintext of `seal`.
 
     Raises:
-        ValueError: The ciphertext was made under another key, or was altered.
+        ValueError: The ciphertext was made under another key or was altered.
     """
     try:
         return AESGCM(key.reveal()).decrypt(_NONCE, ciphertext, None)
     except InvalidTag:
-        raise ValueError("a sealed message does not authenticate") from None
+        raise ValueError("a sealed message cannot be authenticated: it has another key or was altered") from None
 
 
 def seal_with_nonce(key: Secret, plaintext: bytes, *, nonce: bytes, bound: bytes) -> bytes:
-    """Encrypt and authenticate one message of several under a key.
+    """Encrypt and authenticate one of several messages under a key.
 
     Args:
         key: 32 bytes.
         plaintext: The message.
-        nonce: 12 random bytes, drawn for this message: at most 2^32 messages a key.
-        bound: What the message belongs to; needed again to open it.
+        nonce: 12 random bytes, drawn for this message. A key must seal at most 2^32 messages.
+        bound: Bytes that name what the message belongs to; they are needed again to open it.
 
     Returns:
-        The nonce and the ciphertext, joined.
+        The nonce, followed by the ciphertext.
     """
     return nonce + AESGCM(key.reveal()).encrypt(nonce, plaintext, bound)
 
@@ -62,9 +62,11 @@ def open_with_nonce(key: Secret, sealed: bytes, *, bound: bytes) -> bytes:
     """Return the plaintext of `seal_with_nonce`.
 
     Raises:
-        ValueError: It was sealed under another key or bound to something else, or was altered.
+        ValueError: The message was sealed under another key, is bound to something else, or was altered.
     """
     try:
         return AESGCM(key.reveal()).decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], bound)
     except InvalidTag:
-        raise ValueError("a sealed message does not authenticate") from None
+        raise ValueError(
+            "a sealed message cannot be authenticated: it has another key, is bound to something else, or was altered"
+        ) from None

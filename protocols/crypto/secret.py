@@ -1,11 +1,11 @@
-"""Holders of secrets that do not give them away by accident."""
+"""Holders of secrets that do not reveal them by accident."""
 
 import hmac
 from typing import NoReturn
 
 
 class Uncopyable:
-    """Base of everything that holds secrets: a copy of it, pickled or in memory, would be a copy of them."""
+    """Base class of objects that hold secrets: a copy of such an object, pickled or in memory, copies its secrets."""
 
     __slots__ = ()
 
@@ -27,7 +27,7 @@ class Secret(Uncopyable):
         self._value = bytes(value)
 
     def reveal(self) -> bytes:
-        """The bytes, for the arithmetic that needs them."""
+        """Return the bytes, for the arithmetic that needs them."""
         return self._value
 
     def __eq__(self, other: object) -> bool:

@@ -1,6 +1,6 @@
 """Shamir secret sharing (Shamir 1979) of 32-byte secrets over the prime field of 2^256 + 297 elements.
 
-The prime is the smallest above 2^256, so that every 32-byte string is a field element.  A holder's evaluation point
+The prime is the smallest above 2^256, so that every 32-byte string is a field element. A holder's evaluation point
 is its id plus one.
 """
 
@@ -18,26 +18,29 @@ _COEFFICIENT_BYTES = 49  # 135 bits more than the prime: the bias of the reducti
 
 
 def share(secret: Secret, *, threshold: int, holders: Sequence[int], entropy: Entropy) -> list[bytes]:
-    """One share for each holder; any `threshold` of them give the secret, fewer give nothing.
+    """Return one secret share for each holder; any `threshold` of them determine the secret, fewer reveal nothing.
 
     Args:
         secret: 32 bytes.
-        threshold: In [1, len(holders)].
+        threshold: Number of secret shares that determine the secret, in [1, len(holders)].
         holders: Distinct ids of at least 0.
         entropy: Source of the polynomial's coefficients.
 
     Returns:
-        `SHARE_BYTES` bytes for each holder, in their order.
+        `SHARE_BYTES` bytes for each holder, in the order of `holders`.
 
     Raises:
-        ValueError: A threshold, holders or a secret that are none of these.
-        ParameterError: The entropy runs short.
+        ValueError: `threshold`, `holders` or `secret` is not as described.
+        ParameterError: `entropy` does not return as many bytes as it is asked for.
     """
     if not 1 <= threshold <= len(holders) or len(set(holders)) != len(holders) or min(holders) < 0:
-        raise ValueError(f"cannot share among {len(holders)} holders with threshold {threshold}")
+        raise ValueError(
+            f"cannot share among {len(holders)} holders with threshold {threshold}: expected distinct ids of at least "
+            "0, and a threshold from 1 to the number of holders."
+        )
     constant = secret.reveal()
     if len(constant) != SECRET_BYTES:
-        raise ValueError(f"a secret of {len(constant)} bytes, where {SECRET_BYTES} can be shared")
+        raise ValueError(f"secret: expected {SECRET_BYTES} bytes, found {len(constant)}.")
     drawn = draw(entropy, _COEFFICIENT_BYTES * (threshold - 1))
     coefficients = [
         int.from_bytes(drawn[start : start + _COEFFICIENT_BYTES], "little") % PRIME
@@ -55,32 +58,37 @@ def _evaluate(coefficients: Sequence[int], point: int) -> int:
 
 
 def is_share(data: bytes) -> bool:
-    """Whether these bytes are an element of the field in its canonical encoding."""
+    """Return whether these bytes are an element of the field in its canonical encoding."""
     return len(data) == SHARE_BYTES and int.from_bytes(data, "little") < PRIME
 
 
 def combine(shares: Mapping[int, bytes], *, threshold: int) -> Secret:
-    """The secret from the shares of exactly the first `threshold` holders by id.
+    """Return the secret, from the secret shares of exactly the first `threshold` holders by id.
 
     Raises:
-        ValueError: Too few shares, a share that is no field element, or shares that do not meet in 32 bytes.
+        ValueError: There are fewer than `threshold` secret shares, one is not a field element, or they do not combine
+            to 32 bytes.
     """
     if len(shares) < threshold:
-        raise ValueError(f"{len(shares)} shares, where {threshold} are needed")
+        raise ValueError(f"secret shares: expected at least {threshold}, found {len(shares)}.")
     holders = tuple(sorted(shares)[:threshold])
     if not all(is_share(shares[holder]) for holder in holders):
-        raise ValueError("a share that is no element of the field")
+        raise ValueError("secret shares: expected elements of the field, found one that is not.")
     values = [int.from_bytes(shares[holder], "little") for holder in holders]
     weights = _lagrange_at_zero(holders)
     secret = sum(weight * value for weight, value in zip(weights, values, strict=True)) % PRIME
     if secret >= 2**256:
-        raise ValueError("the shares do not belong together")
+        raise ValueError("the secret shares do not belong together")
     return Secret(secret.to_bytes(SECRET_BYTES, "little"))
 
 
 @lru_cache(maxsize=16)
 def _lagrange_at_zero(holders: tuple[int, ...]) -> tuple[int, ...]:
-    """Weight i is the product of all points, over point i times the product of the differences to it."""
+    """Return the Lagrange weights at zero.
+
+    Weight i is the product of all points, divided by point i and by the product of the differences to it (each other
+    point less point i).
+    """
     points = [holder + 1 for holder in holders]
     denominators = [point * math.prod(other - point for other in points if other != point) % PRIME for point in points]
     everything = math.prod(points) % PRIME
@@ -88,7 +96,7 @@ def _lagrange_at_zero(holders: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def _inverses(values: Sequence[int]) -> list[int]:
-    """All inverses at the price of one, by products up to each value (Montgomery 1987)."""
+    """Return all inverses at the cost of one inversion, by products up to each value (Montgomery 1987)."""
     products = [1]
     for value in values:
         products.append(products[-1] * value % PRIME)

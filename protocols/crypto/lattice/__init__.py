@@ -1,1 +1,1 @@
-"""One-time encryption of long vectors under ring-LWE."""
+"""One-time encryption of long vectors, secure under ring-LWE."""

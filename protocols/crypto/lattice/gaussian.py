@@ -1,19 +1,19 @@
-"""Exact samples of one narrow discrete Gaussian, by looking its inverse distribution function up.
+"""Exact samples of one narrow discrete Gaussian, by a table of its inverse distribution function.
 
-The discrete Gaussian of width sigma = 13/2 gives every integer x a weight exp(-x^2 / (2 sigma^2)); here it is cut to
-|x| <= 127, which leaves out less than 2^-270 of it.  With U uniform in [0, 1), the number of points x of its
-distribution function F with F(x) <= U, less 127, is a sample.  U is read lazily, bit by bit as it were (Knuth and Yao,
-The complexity of nonuniform random number generation, 1976): its first 16 bits settle the sample unless they are also
-the first 16 bits of some F(x), which a table of 2^16 bytes tells; those few, one in 1,170, read 64 more bits, and so
-on.  The thresholds are floors of F(x) 2^bits, certain at every level, so for uniform bits the samples have exactly this
-distribution.  The bits are AES-256 in counter mode, under a key used for nothing else.
+The discrete Gaussian of width sigma = 13/2 gives every integer x a weight exp(-x^2 / (2 sigma^2)). Here it is cut to
+|x| <= 127, which leaves out less than 2^-270 of it. With U uniform in [0, 1), the number of points x of its
+distribution function F with F(x) <= U, less 127, is a sample. U is read only as far as needed (Knuth and Yao, The
+complexity of nonuniform random number generation, 1976). Its first 16 bits settle the sample unless they are also the
+first 16 bits of some F(x); a table of 2^16 bytes says which. In that case, one in 1,170, 64 more bits are read, and so
+on. The thresholds are floors of F(x) 2^bits, certain at every level, so for uniform bits the samples have exactly this
+distribution. The bits are AES-256 in counter mode, under a key used for nothing else.
 
-`dp.noise.discrete_gaussian` draws discrete Gaussians too, of any width up to 2^40, by rejection.  It serves another
-package and another need: this one is for the errors of lattice pads alone, and about thirty times as fast at its one
-width.
+`dp.noise.discrete_gaussian` also draws discrete Gaussians, of any width up to 2^40, by rejection. It serves another
+package and another need. This module is only for the keys and errors of lattice masks, and about thirty times as fast
+at its one width.
 
-Not constant time: the table does not fit in every first-level cache, and the number of samples that are settled late
-shows in the running time.  An attacker who measures inside the client's machine is outside the model.
+Not constant time: the table does not fit in every first-level cache, and the running time depends on the number of
+samples that need more than 16 bits. An attacker who measures inside the client's machine is outside the model.
 """
 
 import decimal
@@ -31,9 +31,9 @@ from protocols.crypto.keystream import Keystream
 from protocols.crypto.secret import Secret
 
 WIDTH: Final = Fraction(13, 2)
-"""sigma: nearly the standard deviation."""
+"""sigma, which is nearly the standard deviation."""
 REACH: Final = 127
-"""No sample is larger in absolute value."""
+"""Largest absolute value of a sample."""
 
 _FIRST_BITS = 16
 _MORE_BITS = 64
@@ -44,7 +44,7 @@ class GaussianStream:
     """Independent samples, expanded from a seed.
 
     Args:
-        seed: 32 bytes, which expand to nothing else.
+        seed: 32 bytes that are expanded to nothing else.
     """
 
     __slots__ = ("_stream",)
@@ -53,7 +53,7 @@ class GaussianStream:
         self._stream = Keystream(seed)
 
     def draw(self, count: int) -> NDArray[np.int8]:
-        """The next samples: shape `(count,)`, entries in [-127, 127]."""
+        """Return the next samples: shape `(count,)`, entries in [-127, 127]."""
         prefixes = np.frombuffer(self._stream.read(count * _FIRST_BITS // 8), dtype="<u2")
         samples: NDArray[np.int8] = _table()[prefixes]
         for index in np.flatnonzero(samples == _UNSETTLED):
@@ -65,11 +65,11 @@ class GaussianStream:
 
 
 def settle(prefix: int, more: Callable[[], int]) -> int:
-    """The sample whose uniform real starts with these 16 bits.
+    """Return the sample whose uniform real starts with these 16 bits.
 
     Args:
-        prefix: In [0, 2^16).
-        more: Gives the next 64 bits, as often as they are needed.
+        prefix: The first 16 bits, in [0, 2^16).
+        more: Returns the next 64 bits; it is called as often as they are needed.
     """
     bits = _FIRST_BITS
     while True:
@@ -83,7 +83,7 @@ def settle(prefix: int, more: Callable[[], int]) -> int:
 
 @functools.cache
 def thresholds(bits: int) -> tuple[int, ...]:
-    """The floors of F(x) 2^bits, for x from -127 to 126; F(127) is 1."""
+    """Return the floors of F(x) 2^bits, for x from -127 to 126; F(127) is 1."""
     digits = bits // 3 + 30
     while True:
         with decimal.localcontext(decimal.Context(prec=digits)):

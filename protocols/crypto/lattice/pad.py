@@ -1,34 +1,34 @@
-"""Lattice pads: one-time encryption of a long vector under a short key, additive in vectors and keys alike.
+"""Lattice masks: one-time encryption of a long vector under a short key; vectors add up, and so do keys.
 
 Source: the key-additive homomorphic encryption of Willow (Bell-Clark et al., ia.cr/2024/936), close to the
-seed-homomorphic generator of OPA (Karthikeyan and Polychroniadou, ia.cr/2024/723).  Over Z_Q[X]/(X^N + 1), N = 4096,
+seed-homomorphic generator of OPA (Karthikeyan and Polychroniadou, ia.cr/2024/723). Over Z_Q[X]/(X^N + 1), N = 4096,
 Q = 2^64, a client encrypts the polynomials m_j of its packed vector as
 
     c_j = a_j s + e_j + D m_j,      a_j public and uniform, s one secret key, e_j errors, D a power of two.
 
-The sum of ciphertexts is an encryption of the sum under the sum of keys; who knows that sum, and nobody's own key,
-removes a_j sum(s) and rounds.  It then knows the sum of the errors too, which is no secret to it, and why the errors
-are as wide as they are: `protocols.crypto.lattice.hardness` has the argument.
+The sum of ciphertexts is an encryption of the sum of vectors under the sum of keys. A party that knows the sum of keys,
+but no single key, removes a_j sum(s) and rounds. It then also knows the sum of the errors. The errors are wide enough
+for that: `protocols.crypto.lattice.hardness` has the argument.
 
 Departures: keys and errors of width 13/2, where Google's implementation of Willow has 4.5 for keys and 4.5 sqrt 2 =
-6.36 for errors, so that revealing their sums leaves a ring-LWE problem of width 13/4, the homomorphic encryption
-standard's; a modulus that machine words have; public polynomials from AES-256 in counter mode, as in FrodoKEM's AES
-variant, modelled as an ideal cipher, so the seed must be a hash that nobody chooses (of the session), and the same seed
-must never meet the same key twice.
+6.36 for errors, so that revealing their sums leaves a ring-LWE problem of width 13/4, the width in the homomorphic
+encryption standard; a modulus of one machine word, 2^64; public polynomials from AES-256 in counter mode, as in
+FrodoKEM's AES variant, modelled as an ideal cipher. So the seed must be a hash (of the session) that nobody can choose,
+and the same seed must never be used twice with the same key.
 
-Adversary: whoever sees all ciphertexts and one sum of keys, of at least two honest clients, and whose own keys in that
-sum do not depend on theirs, which the protocol has to see to (docs/oneshot.md).  Pads have no integrity: a client, or
-whoever alters a ciphertext, changes the sum as it likes within the range.  `open` notices a key sum that does not
-belong to the ciphertexts.
+Adversary: anyone who sees all ciphertexts and one sum of keys that includes those of at least two honest clients. The
+adversary's own keys in that sum must not depend on the honest keys; the protocol must ensure that (docs/oneshot.md).
+Lattice masks have no integrity: a client, or anyone who alters a ciphertext, can change the sum to any value in the
+range. `open` notices a key sum that does not belong to the ciphertexts.
 
-Packing.  A word of a plaintext holds `slots` values of `slot_bits` bits above `noise_bits` bits for the errors.  A
-slot holds the sum of the largest cohort, clients * (bound - 1), always; or, where the caller vouches for `sum_bits`,
-what is left of it when contributors * (bound // 2) is taken off, as a signed number: what values and sums carry into
-the next slots and out of the word on their way is public and taken back modulo 2^64.  The noise bits hold the sum of
-the errors except with probability 2^-40 for the whole vector: an error X has E exp(t X) <= exp(t^2 sigma^2 / 2) for all
-t, since that is the quotient of the theta functions at t sigma^2 and at 0 (cutting off the tails of a symmetric
-distribution lowers cosh on average), so n errors exceed r in absolute value with probability at most
-2 exp(-r^2 / (2 n sigma^2)).
+Packing. A word of a plaintext holds `slots` values of `slot_bits` bits above `noise_bits` bits for the errors. Without
+`sum_bits`, a slot holds every sum of the largest cohort, up to clients * (bound - 1). With `sum_bits`, for which the
+caller vouches, it holds the sum less contributors * (bound // 2), as a signed number. In that case values and sums
+carry into the next slots and out of the word. These carries are public and are reversed modulo 2^64. The noise bits
+hold the sum of the errors except with probability 2^-40 for the whole vector: an error X has
+E exp(t X) <= exp(t^2 sigma^2 / 2) for all t, since that is the quotient of the theta functions at t sigma^2 and at 0
+(cutting off the tails of a symmetric distribution lowers cosh on average), so n errors exceed r in absolute value with
+probability at most 2 exp(-r^2 / (2 n sigma^2)).
 """
 
 import functools
@@ -51,30 +51,30 @@ SEED_BYTES: Final = 32
 MAX_LENGTH: Final = 2**32
 MAX_CLIENTS: Final = 2**20
 FAILURE_BITS: Final = 40
-"""The errors of a whole vector outgrow their bits with probability at most 2^-40."""
+"""The errors of a whole vector exceed their bits with probability at most 2^-40."""
 
 _BITS = 64
 _PIECE = 8  # polynomials at a time
 
 
 def draw_key(entropy: Entropy) -> Secret:
-    """Draw a key, for one vector: 4096 discrete Gaussian coefficients, a signed byte each.
+    """Draw a key for one vector: 4096 discrete Gaussian coefficients, a signed byte each.
 
     Args:
-        entropy: Asked once, for 32 bytes.
+        entropy: Source of randomness; it is called once, for 32 bytes.
     """
     return Secret(GaussianStream(Secret(draw(entropy, SEED_BYTES))).draw(DEGREE).tobytes())
 
 
 def key_coefficients(key: Secret) -> NDArray[np.int64]:
-    """A key as the numbers to be added up: shape `(4096,)`, entries in [-127, 127].
+    """Return the coefficients of a key, which can be added to those of others: shape `(4096,)`, entries in [-127, 127].
 
     Raises:
-        InputError: This is no key.
+        InputError: The secret is not a key.
     """
     coefficients = np.frombuffer(key.reveal(), dtype=np.int8)
     if coefficients.shape != (DEGREE,) or coefficients.min() < -REACH:
-        raise InputError(f"a key is {DEGREE} bytes in [-{REACH}, {REACH}], found something else")
+        raise InputError(f"key: expected {DEGREE} signed bytes in [-{REACH}, {REACH}], found something else.")
     return coefficients.astype(np.int64)
 
 
@@ -83,14 +83,14 @@ class LatticePad:
     """Encryption of vectors of one shape.
 
     Attributes:
-        length: Values in a vector, in [1, 2^32].
-        bound: Values are in [0, bound), bound at least 2.
-        clients: How many vectors may be added up, in [1, 2^20].
-        sum_bits: b, where each sum of k values is within [-2^(b-1), 2^(b-1)) of k * (bound // 2), in [1, 63]; others
-            come out wrong, and so do those beside them.  None where sums may be any.
+        length: Number of values in a vector, in [1, 2^32].
+        bound: Values are in [0, bound); bound is at least 2.
+        clients: Largest number of vectors that may be added up, in [1, 2^20].
+        sum_bits: b, in [1, 63], if each sum of k values, less k * (bound // 2), is known to be in [-2^(b-1), 2^(b-1)).
+            Other sums come out wrong, and so do the sums next to them. None if sums may have any value.
 
     Raises:
-        ParameterError: One of these is out of range, or the sums do not fit into words of 64 bits.
+        ParameterError: A value is out of range, or the sums do not fit into words of 64 bits.
     """
 
     length: int
@@ -102,43 +102,49 @@ class LatticePad:
         for name, low, high in (("length", 1, MAX_LENGTH), ("bound", 2, 2**_BITS), ("clients", 1, MAX_CLIENTS)):
             value = getattr(self, name)
             if type(value) is not int or not low <= value <= high:
-                raise ParameterError(f"{name} must be an int in [{low}, {high}], not {value!r}")
+                raise ParameterError(f"{name}: expected an int in [{low}, {high}], found {value!r}.")
         if self.sum_bits is not None and (type(self.sum_bits) is not int or not 1 <= self.sum_bits < _BITS):
-            raise ParameterError(f"sum_bits must be an int in [1, {_BITS - 1}] or None, not {self.sum_bits!r}")
+            raise ParameterError(f"sum_bits: expected an int in [1, {_BITS - 1}] or None, found {self.sum_bits!r}.")
         if not self.slots:
             raise ParameterError(
                 f"sums of {self.clients} values below {self.bound} take {self.slot_bits} bits, which leaves too few "
                 f"of {_BITS} for their errors, in [-{self._reach(self.length, self.clients)}, "
-                f"{self._reach(self.length, self.clients)}]; lower the bound or the number of clients"
+                f"{self._reach(self.length, self.clients)}]. Lower the bound or the number of clients."
             )
 
     @property
     def slot_bits(self) -> int:
-        """Bits that hold every possible sum of values."""
+        """Number of bits that hold every possible sum of values."""
         return self.sum_bits or (self.clients * (self.bound - 1)).bit_length()
 
     @property
     def slots(self) -> int:
-        """Values in a word; 0 where none fits."""
+        """Number of values in a word; 0 if none fits."""
         return _slots(self.length, self.slot_bits, self.clients)
 
     @property
     def noise_bits(self) -> int:
-        """log2 of D: what is left of a word for the errors."""
+        """log2 of D: the number of bits of a word that are left for the errors."""
         return _BITS - self.slots * self.slot_bits
 
     @property
     def words(self) -> int:
-        """64-bit words in a ciphertext."""
+        """Number of 64-bit words in a ciphertext."""
         return -(-self.length // self.slots)
 
     def reach(self, contributors: int) -> int:
-        """The most that a sum of so many clients' errors comes to, except with probability 2^-40."""
+        """Return a bound on each sum of `contributors` clients' errors in a vector.
+
+        A sum exceeds it in absolute value with probability at most 2^-40, over all words of the vector.
+        """
         return self._reach(self.words, contributors)
 
     @staticmethod
     def key_reach(contributors: int) -> int:
-        """The most that a coefficient of a sum of so many keys comes to, except with probability 2^-40 for them all."""
+        """Return a bound on each coefficient of a sum of `contributors` keys.
+
+        A coefficient exceeds it in absolute value with probability at most 2^-40, over all coefficients.
+        """
         return min(REACH * contributors, LatticePad._reach(DEGREE, contributors))
 
     @staticmethod
@@ -147,20 +153,20 @@ class LatticePad:
         return math.ceil(float(WIDTH) * math.sqrt(2 * contributors * logarithm))
 
     def seal(self, values: NDArray[np.unsignedinteger[Any]], *, key: Secret, seed: bytes, entropy: Entropy) -> Ring:
-        """Encrypt a vector, under a key that has encrypted nothing else.
+        """Encrypt a vector under a key that has encrypted nothing else.
 
         Args:
             values: Shape `(length,)`, of an unsigned type, entries in [0, bound).
-            key: From `draw_key`.
-            seed: 32 public bytes, the same for all clients, a hash of the session.
-            entropy: Asked once, for 32 bytes.
+            key: A key from `draw_key`.
+            seed: 32 public bytes, a hash of the session, the same for all clients.
+            entropy: Source of randomness; it is called once, for 32 bytes.
 
         Returns:
-            Shape `(words,)`, uint64. Ciphertexts add up modulo 2^64, as uint64 do.
+            The ciphertext: shape `(words,)`, uint64. Ciphertexts add up modulo 2^64, as uint64 do.
 
         Raises:
-            InputError: One of these is not so.
-            ParameterError: The entropy runs short.
+            InputError: `values`, `key` or `seed` has another form.
+            ParameterError: `entropy` does not return 32 bytes.
         """
         if values.shape != (self.length,) or values.dtype.kind != "u":
             raise InputError(f"expected {self.length} unsigned values, found {values.dtype} of shape {values.shape}")
@@ -180,31 +186,32 @@ class LatticePad:
         return sealed
 
     def open(self, total: Ring, *, key_sum: NDArray[np.int64], seed: bytes, contributors: int) -> NDArray[np.uint64]:
-        """The sum of vectors, from the sum of their ciphertexts and the sum of their keys.
+        """Return the sum of vectors, from the sum of their ciphertexts and the sum of their keys.
 
         Args:
-            total: Shape `(words,)`, uint64.
-            key_sum: Shape `(4096,)`, int64.
-            seed: As it was for `seal`.
-            contributors: How many were added up, in [1, clients].
+            total: The sum of ciphertexts: shape `(words,)`, uint64.
+            key_sum: The sum of keys: shape `(4096,)`, int64.
+            seed: The seed that `seal` was given.
+            contributors: Number of vectors that were added up, in [1, clients].
 
         Returns:
-            Shape `(length,)`, uint64, entries in [0, contributors * (bound - 1)], modulo 2^64 where `sum_bits` allows
-            for sums beyond it.
+            Shape `(length,)`, uint64, entries in [0, contributors * (bound - 1)], modulo 2^64 if `sum_bits` allows
+            sums beyond this range.
 
         Raises:
             InputError: A type, shape or length is wrong, or there are more contributors than clients.
-            DamagedSum: The keys are larger than that many clients' can be, or do not belong to the ciphertexts.
+            DamagedSum: The sum of keys is larger than that of `contributors` keys can be, or does not belong to the
+                ciphertexts; or a sum of values is larger than it can be.
         """
         if type(contributors) is not int or not 1 <= contributors <= self.clients:
-            raise InputError(f"contributors must be an int in [1, {self.clients}], not {contributors!r}")
+            raise InputError(f"contributors: expected an int in [1, {self.clients}], found {contributors!r}.")
         if total.shape != (self.words,) or total.dtype != np.uint64:
             raise InputError(f"expected {self.words} uint64, found {total.dtype} of shape {total.shape}")
         if key_sum.shape != (DEGREE,) or key_sum.dtype != np.int64:
             raise InputError(f"expected {DEGREE} int64, found {key_sum.dtype} of shape {key_sum.shape}")
         most = self.key_reach(contributors)
         if int(key_sum.max()) > most or int(key_sum.min()) < -most:
-            raise DamagedSum(f"a sum of {contributors} keys stays within {most}; this one does not")
+            raise DamagedSum(f"sum of {contributors} keys: expected entries within {most}, found a larger one.")
         multiplier = Multiplier(key_sum)
         opened = np.empty(self.length, dtype=np.uint64)
         for start, public in _public(seed, self.words):
@@ -215,16 +222,16 @@ class LatticePad:
         return opened
 
     def _open_piece(self, piece: Ring, start: int, opened: NDArray[np.uint64], contributors: int) -> None:
-        """Round a piece without its pad, and spread its slots; `piece` is used up."""
+        """Round a piece whose mask was removed, and write its slots to `opened`; `piece` is overwritten."""
         reach, largest = self.reach(contributors), contributors * (self.bound - 1)
-        # What a slot holds is that much less than the sum, and not negative.
+        # A slot holds the sum less `hidden`, which is not negative.
         hidden = 0 if self.sum_bits is None else contributors * (self.bound // 2) - 2 ** (self.sum_bits - 1)
         offset = sum(hidden << self.noise_bits + slot * self.slot_bits for slot in range(self.slots))
         half, mask = np.uint64(1 << (self.noise_bits - 1)), np.uint64((1 << self.noise_bits) - 1)
         piece += half
         errors = (piece & mask).view(np.int64) - np.int64(half)
         if int(np.abs(errors).max()) > reach:
-            raise DamagedSum(f"errors of {contributors} clients stay within {reach}; what is left here does not")
+            raise DamagedSum(f"errors of {contributors} clients: expected a sum within {reach}, found a larger one.")
         piece -= np.uint64(offset % 2**_BITS)
         slot_mask = np.uint64((1 << self.slot_bits) - 1)
         for shift, entries in self._slices(start, piece.size):
@@ -233,10 +240,12 @@ class LatticePad:
             target &= slot_mask
             target += np.uint64(hidden % 2**_BITS)  # a sum below zero wraps around, to one above the largest
             if target.size and int(target.max()) > largest:
-                raise DamagedSum(f"sums of {contributors} clients' values stay within {largest}; one here does not")
+                raise DamagedSum(
+                    f"sum of {contributors} clients' values: expected at most {largest}, found a larger one."
+                )
 
     def _slices(self, start: int, size: int) -> Iterator[tuple[int, slice]]:
-        """For each slot of some words: where it begins, and the values that belong there, fewer in the last slot."""
+        """Yield, for each slot of some words, its first bit and the slice of its values, shorter in the last slot."""
         for slot in range(self.slots):
             first = slot * self.words + start
             yield self.noise_bits + slot * self.slot_bits, slice(first, min(first + size, self.length))
@@ -252,9 +261,9 @@ def _slots(length: int, slot_bits: int, clients: int) -> int:
 
 
 def _public(seed: bytes, words: int) -> Iterator[tuple[int, Ring]]:
-    """The public polynomials that cover so many words, a few at a time, each with the number of its first word."""
+    """Yield the public polynomials that cover `words` words, `_PIECE` at a time, with the number of the first word."""
     if len(seed) != SEED_BYTES:
-        raise InputError(f"the public seed must be {SEED_BYTES} bytes")
+        raise InputError(f"public seed: expected {SEED_BYTES} bytes, found {len(seed)}.")
     stream = Keystream(Secret(seed))  # a public seed: only the type says otherwise
     count = -(-words // DEGREE)
     for first in range(0, count, _PIECE):

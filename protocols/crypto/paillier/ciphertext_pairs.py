@@ -1,10 +1,10 @@
-"""Ciphertexts as pairs, which are added for less than half of the price, and checked for half.
+"""Ciphertexts as pairs, which are added at less than half of the cost, and checked at half.
 
-Every unit c modulo n^(s+1) is t * exp(n * L) for exactly one t in [1, n), c modulo n, and one L in [0, n^s), since
-c / t is 1 modulo n (`one_units`).  Both together are as long as c.  A product of ciphertexts is the product of all t,
-modulo n^(s+1), times the exponential of n times the sum of all L: a factor of the size of n for each ciphertext, and
-one exponential for all.  Every pair in range whose t is coprime to n is a ciphertext, so the batch check needs no more
-than that.  This form is no one's standard: `join` gives the usual one.
+Every unit c modulo n^(s+1) is t * exp(n * L) for exactly one t in [1, n), namely c modulo n, and one L in [0, n^s),
+since c / t is 1 modulo n (`one_units`). Both together are as long as c. A product of ciphertexts is the product of all
+t, modulo n^(s+1), times the exponential of n times the sum of all L: one factor of the size of n for each ciphertext,
+and one exponential for all. Every pair in range whose t is coprime to n is a ciphertext, so the batch check tests only
+that. This form is not part of any standard; `join` returns the usual one.
 """
 
 import math
@@ -30,7 +30,7 @@ class Pair(NamedTuple):
 
 
 def split(key: PublicKey, ciphertexts: Sequence[int]) -> list[Pair]:
-    """The pairs of checked ciphertexts, with one inversion for all of them (Montgomery 1987)."""
+    """Return the pairs of checked ciphertexts, with one inversion for all of them (Montgomery 1987)."""
     residues = [key.arithmetic.integer(one) % key.n for one in ciphertexts]
     products = [key.arithmetic.integer(1)]
     for residue in residues:
@@ -47,10 +47,10 @@ def split(key: PublicKey, ciphertexts: Sequence[int]) -> list[Pair]:
 
 
 def join(key: PublicKey, product: int, logarithm: int) -> int:
-    """The ciphertext product * exp(n * logarithm), in [1, n^(s+1)).
+    """Return the ciphertext product * exp(n * logarithm), in [1, n^(s+1)).
 
     Args:
-        key: Whose it is.
+        key: The key of the ciphertext.
         product: A unit modulo n^(s+1).
         logarithm: At least 0.
     """
@@ -59,12 +59,12 @@ def join(key: PublicKey, product: int, logarithm: int) -> int:
 
 
 def pair_bytes(key: PublicKey) -> int:
-    """Of one pair on the wire."""
+    """Return the length of one pair on the wire, in bytes."""
     return sum(_sizes(key))
 
 
 def to_bytes(key: PublicKey, pairs: Sequence[Pair]) -> bytes:
-    """Pairs one after the other, each as its residue and its logarithm, big-endian, of fixed sizes."""
+    """Return pairs one after the other, each as its residue and its logarithm, big-endian, in fixed sizes."""
     head, tail = _sizes(key)
     return b"".join(
         int(pair.residue).to_bytes(head, "big") + int(pair.logarithm).to_bytes(tail, "big") for pair in pairs
@@ -72,15 +72,15 @@ def to_bytes(key: PublicKey, pairs: Sequence[Pair]) -> bytes:
 
 
 def from_bytes(key: PublicKey, data: bytes | memoryview, count: int) -> list[Pair]:
-    """What `to_bytes` wrote, checked.
+    """Return the pairs that `to_bytes` wrote, after checking them.
 
     Raises:
-        InvalidCiphertext: The data has not the length of `count` pairs, or one is out of range or has a residue that
-            shares a factor with n; `index` says which.
+        InvalidCiphertext: The data does not have the length of `count` pairs, or a pair is out of range or has a
+            residue that shares a factor with n; `index` says which pair.
     """
     head, tail = _sizes(key)
     if len(data) != count * (head + tail):
-        raise InvalidCiphertext(f"{count} ciphertexts in {len(data)} bytes, where {count * (head + tail)} are expected")
+        raise InvalidCiphertext(f"{count} ciphertexts: expected {count * (head + tail)} bytes, found {len(data)}.")
     pairs, product = [], key.arithmetic.integer(1)
     for index in range(count):
         start = index * (head + tail)
@@ -100,8 +100,8 @@ class Total:
     """A running sum of vectors of ciphertexts; it starts as encryptions of 0 that hide nothing.
 
     Args:
-        key: Whose ciphertexts.
-        count: In each vector.
+        key: The key of the ciphertexts.
+        count: Number of ciphertexts in each vector.
     """
 
     __slots__ = ("_key", "_logarithms", "_products")
@@ -112,20 +112,20 @@ class Total:
         self._logarithms = [key.arithmetic.integer(0)] * count
 
     def add(self, pairs: Sequence[Pair]) -> None:
-        """Add a vector, of pairs from `from_bytes` or from an encryptor under the same key.
+        """Add a vector of pairs, which come from `from_bytes` or from an encryptor under the same key.
 
         Raises:
-            ValueError: It has another length; nothing is added then.
+            ValueError: The vector has another length; nothing is added then.
         """
         if len(pairs) != len(self._products):
-            raise ValueError(f"{len(pairs)} ciphertexts, where {len(self._products)} are expected")
+            raise ValueError(f"pairs: expected {len(self._products)} ciphertexts, found {len(pairs)}.")
         modulus = self._key.modulus
         for index, (residue, logarithm) in enumerate(pairs):
             self._products[index] = self._products[index] * residue % modulus
             self._logarithms[index] += logarithm
 
     def ciphertexts(self) -> list[int]:
-        """The sum as usual ciphertexts.  To be re-randomised before anyone else sees them."""
+        """Return the sum as usual ciphertexts; re-randomise them before anyone else sees them."""
         return [
             join(self._key, product, logarithm)
             for product, logarithm in zip(self._products, self._logarithms, strict=True)
@@ -133,5 +133,5 @@ class Total:
 
 
 def _sizes(key: PublicKey) -> tuple[int, int]:
-    """Bytes of a residue and of a logarithm."""
+    """Return the lengths of a residue and of a logarithm, in bytes."""
     return -(-key.n.bit_length() // 8), -(-key.message_modulus.bit_length() // 8)

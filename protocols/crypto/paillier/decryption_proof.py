@@ -1,32 +1,32 @@
-"""Proofs that a member of a committee has raised all ciphertexts of a vector to its own share: one for the vector.
+"""Proofs that a committee member has raised all ciphertexts of a vector to its own key share: one proof a vector.
 
 Sources: Shoup, Practical threshold signatures (Eurocrypt 2000), the proof of correctness, as Damgard and Jurik (PKC
 2001) use it; for whole vectors, the small exponents test of Bellare, Garay and Rabin, Fast batch verification for
 modular exponentiation and digital signatures (Eurocrypt 1998).
 
 With the names of `threshold` and D = members!, member i has sent c_(i,k) = c_k^(2 D s_i) for the ciphertexts c_1, c_2,
-... .  A hash of everything (below) gives numbers rho_k of 128 bits, and these
+... . A hash of everything (defined below) gives numbers rho_k of 128 bits, and with them
 
     C = prod c_k^(rho_k),   C_i = prod c_(i,k)^(rho_k),   X = C^(4 D)
 
 The member proves that the logarithms of v_i to the base v, and of C_i^2 to the base X, are one number, its s_i (Chaum
-and Pedersen, Wallet databases with observers, Crypto 1992; over the integers): with a random r, it computes a = v^r
-and b = X^r, a challenge e of 128 bits as a hash of everything, a and b, and z = r + e s_i.  It sends e and z.  Checked
-is that z is in range, and that e is the hash of everything, v^z v_i^(-e) and X^z C_i^(-2e).
+and Pedersen, Wallet databases with observers, Crypto 1992; over the integers). With a random r, it computes a = v^r
+and b = X^r, a challenge e of 128 bits as a hash of everything, a and b, and z = r + e s_i. It sends e and z. The
+verifier checks that z is in range, and that e is the hash of everything, v^z v_i^(-e) and X^z C_i^(-2e).
 
 - Everything: the fingerprint of the threshold key, which covers n, s, v and all v_i; the member's index; the caller's
-  statement, which is to name the session, and what is opened in it; all c_k and all c_(i,k).  This is the strong
+  statement, which must name the session and what is opened in it; all c_k and all c_(i,k). This is the strong
   Fiat-Shamir transformation (Bernhard, Pereira and Warinschi, How not to prove yourself, Asiacrypt 2012).
-- Soundness: v, v_i, X and C_i^2, and with them a and b, are squares.  The squares modulo n^(s+1) are a cyclic group of
-  order n^s p' q', which has no prime factor below 2^128, and v generates it, but for about three v in p'.  If two
+- Soundness: v, v_i, X and C_i^2, and with them a and b, are squares. The squares modulo n^(s+1) are a cyclic group of
+  order n^s p' q', which has no prime factor below 2^128. All v but about three in p' generate this group. If two
   challenges could be answered for the same a and b, their difference, below 2^128, would be invertible modulo that
-  order, and both logarithms equal; so for different ones, at most one of the 2^128 challenges can be answered.  In the
-  same way, where c_(i,k)^2 is not c_k^(4 D s_i) for some k, at most one value of rho_k, given the others, makes the
-  products agree.  A false vector therefore passes with a probability of at most 2^-127 for each hash that its maker
-  computes, in the random-oracle model, without any other assumption.
-- Numbers of small order: only the squares of the c_(i,k) are proven, so a member may have multiplied one by a root of
-  1, such as -1.  Its proof covers the changed number and is accepted; anyone else's change is refused.  It changes no
-  message, since the combination uses those squares alone.
+  order, and both logarithms would be equal. So if the logarithms differ, at most one of the 2^128 challenges can be
+  answered. In the same way, if c_(i,k)^2 is not c_k^(4 D s_i) for some k, at most one value of rho_k, given the others,
+  makes the products agree. Therefore a false vector passes with a probability of at most 2^-127 for each hash that its
+  maker computes, in the random-oracle model, without any other assumption.
+- Numbers of small order: the proof covers only the squares of the c_(i,k). So a member may have multiplied one of them
+  by a root of 1, such as -1; its proof covers the changed number and is accepted. A change by anyone else is refused.
+  The member's change alters no message, since the combination uses only those squares.
 - Secrecy: r has 256 bits more than the bound n^(s+1) on s_i, and e has 128, so z is within 2^-128 of a distribution
   that does not depend on s_i.
 """
@@ -50,10 +50,10 @@ _COUNT_BYTES = 8
 
 
 class InvalidShare(ProtocolError, ValueError):
-    """A partial decryption that is none of these ciphertexts, by this member, for this statement.
+    """A partial decryption that is not this member's, not of these ciphertexts, or not for this statement.
 
     Attributes:
-        index: The member's; None where it is not known.
+        index: The member's index; None if it is not known.
     """
 
     def __init__(self, message: str, *, index: int | None = None) -> None:
@@ -62,7 +62,7 @@ class InvalidShare(ProtocolError, ValueError):
 
 
 class Proof(NamedTuple):
-    """What a member sends.
+    """A member's proof, as it is sent.
 
     Attributes:
         challenge: e, in [0, 2^128).
@@ -76,28 +76,28 @@ class Proof(NamedTuple):
         return f"Proof({CHALLENGE_BITS} bits, {self.response.bit_length()} bits)"
 
     def to_bytes(self, key: ThresholdKey) -> bytes:
-        """E and z, big-endian, of fixed sizes."""
+        """Return e and z, big-endian, in fixed sizes."""
         return self.challenge.to_bytes(_CHALLENGE_BYTES, "big") + self.response.to_bytes(_response_bytes(key), "big")
 
 
 def response_bits(key: ThresholdKey) -> int:
-    """How long a response is at most: r + e s_i, where r has 256 bits more than n^(s+1)."""
+    """Return the largest length of a response in bits: it is r + e s_i, where r has 256 bits more than n^(s+1)."""
     return _share_bits(key) + SURPLUS_BITS + 1
 
 
 def proof_bytes(key: ThresholdKey) -> int:
-    """How long a proof is on the wire, however long the vector is."""
+    """Return the length of a proof on the wire, in bytes; it does not depend on the length of the vector."""
     return _CHALLENGE_BYTES + _response_bytes(key)
 
 
 def proof_from_bytes(key: ThresholdKey, data: bytes | memoryview) -> Proof:
-    """What `Proof.to_bytes` wrote.
+    """Return the proof that `Proof.to_bytes` wrote.
 
     Raises:
-        InvalidShare: The data has another length than `proof_bytes`, or the response is out of range.
+        InvalidShare: The data does not have `proof_bytes(key)` bytes, or the response is out of range.
     """
     if len(data) != proof_bytes(key):
-        raise InvalidShare(f"a proof of {len(data)} bytes, where {proof_bytes(key)} are expected")
+        raise InvalidShare(f"proof: expected {proof_bytes(key)} bytes, found {len(data)}.")
     proof = Proof(int.from_bytes(data[:_CHALLENGE_BYTES], "big"), int.from_bytes(data[_CHALLENGE_BYTES:], "big"))
     _check_range(key, proof, None)
     return proof
@@ -106,14 +106,14 @@ def proof_from_bytes(key: ThresholdKey, data: bytes | memoryview) -> Proof:
 def prove(
     share: KeyShare, ciphertexts: Sequence[int], values: Sequence[int], *, statement: bytes, entropy: Entropy
 ) -> Proof:
-    """The proof that the values are the partial decryptions of checked ciphertexts with this share.
+    """Return the proof that the values are the partial decryptions of checked ciphertexts with this key share.
 
     Args:
-        share: The member's.
+        share: The member's key share.
         ciphertexts: c_k, at least one.
-        values: c_(i,k), as many.
-        statement: Of any length.
-        entropy: Where r is drawn from.
+        values: c_(i,k), one for each ciphertext.
+        statement: What the decryption is for, of any length.
+        entropy: Source of r.
     """
     key = share.key
     transcript = _transcript(key, share.index, statement, ciphertexts, values)
@@ -125,9 +125,9 @@ def prove(
 
 
 def _nonce(share: KeyShare, transcript: bytes, entropy: Entropy) -> int:
-    """r: as random as the entropy; and where that comes twice, still another one for each transcript.
+    """Return r: it is as random as the entropy, and if the entropy repeats, it still differs for each transcript.
 
-    Two proofs with one nonce would give the share away, which outlives all sessions.
+    Two proofs with one nonce would reveal the key share, which is used in all sessions.
     """
     bits = _share_bits(share.key) + SURPLUS_BITS
     mask = hashlib.shake_256(b"secagg partial decryption nonce v1\n" + share.to_bytes() + transcript)
@@ -143,18 +143,18 @@ def check_proof(
     *,
     statement: bytes,
 ) -> None:
-    """Refuse values that are not proven to be this member's partial decryptions of these ciphertexts.
+    """Raise an error unless the proof shows that the values are this member's partial decryptions.
 
     Args:
-        key: The committee's, as the dealer gave it.
-        index: The member's, in [1, members].
+        key: The committee's key, as the dealer gave it.
+        index: The member's index, in [1, members].
         ciphertexts: c_k, at least one, checked.
-        values: c_(i,k), as many, checked.
-        proof: What the member sent.
-        statement: As the member should have had it.
+        values: c_(i,k), one for each ciphertext, checked.
+        proof: The proof that the member sent.
+        statement: The statement that the member should have used.
 
     Raises:
-        InvalidShare: They are not; `index` repeats the member's.
+        InvalidShare: The proof does not hold for these ciphertexts and this statement; `index` is the member's index.
     """
     _check_range(key, proof, index)
     modulus = key.public_key.modulus
@@ -173,7 +173,7 @@ def check_proof(
 def _transcript(
     key: ThresholdKey, index: int, statement: bytes, ciphertexts: Sequence[int], values: Sequence[int]
 ) -> bytes:
-    """A hash of everything that a proof is about; each part has a fixed length, or its length before it."""
+    """Return a hash of everything that a proof is about; each part has a fixed length or is preceded by its length."""
     hashed = hashlib.sha512(b"secagg partial decryption v1\n" + key.fingerprint + bytes([index]))
     hashed.update(len(statement).to_bytes(_COUNT_BYTES, "big") + statement)
     hashed.update(len(values).to_bytes(_COUNT_BYTES, "big"))
@@ -183,7 +183,7 @@ def _transcript(
 
 
 def _weights(transcript: bytes, count: int) -> list[int]:
-    """The numbers rho_k, in [0, 2^128)."""
+    """Return the numbers rho_k, in [0, 2^128)."""
     stream = hashlib.shake_256(b"secagg partial decryption weights v1\n" + transcript).digest(count * _CHALLENGE_BYTES)
     return [
         int.from_bytes(stream[start : start + _CHALLENGE_BYTES], "big")
@@ -192,14 +192,14 @@ def _weights(transcript: bytes, count: int) -> list[int]:
 
 
 def _challenge(key: ThresholdKey, transcript: bytes, commitments: Sequence[int]) -> int:
-    """The challenge e, in [0, 2^128); rho_k, C and C_i follow from the transcript."""
+    """Return the challenge e, in [0, 2^128); rho_k, C and C_i follow from the transcript."""
     hashed = hashlib.sha512(b"secagg partial decryption challenge v1\n" + transcript)
     hashed.update(key.public_key.to_bytes(commitments))
     return int.from_bytes(hashed.digest()[:_CHALLENGE_BYTES], "big")
 
 
 def _bases(key: ThresholdKey, ciphertexts: Sequence[int], weights: Sequence[int]) -> list[int]:
-    """V and X, which a proof raises to the same exponent."""
+    """Return v and X, which a proof raises to the same exponent."""
     modulus = key.public_key.modulus
     product = product_of_powers(ciphertexts, weights, modulus)
     base = key.public_key.arithmetic.integer(key.verification_base)

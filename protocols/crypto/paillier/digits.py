@@ -1,11 +1,11 @@
-"""Small signed integers as balanced digits of long ones: many coefficients under one encryption, at no bit too many.
+"""Small signed integers as balanced digits of long integers: many coefficients under one encryption, without lost bits.
 
 Coefficients x_0, x_1, ... whose sum over all clients stays within [-reach, reach] are the digits of
 
-    sum of x_i * B^i   modulo the message modulus,   B = 2 * reach + 1,
+    sum of x_i * B^i   modulo the message modulus,   B = 2 * reach + 1.
 
-so messages add up as coefficients do, and a sum is read by adding reach to every digit, which makes all of them digits
-in [0, B).  Slots (`slots`) are for long vectors, where whole bits are faster; this is for short ones.
+So messages add up as coefficients do. A sum is read by adding reach to every digit, which makes all of them digits in
+[0, B). Slots (`slots`) are for long vectors, for which whole bits are faster; digits are for short vectors.
 """
 
 from collections.abc import Sequence
@@ -21,14 +21,14 @@ from protocols.errors import DamagedSum, InputError, ParameterError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Digits:
-    """How coefficients lie in messages.
+    """The layout of coefficients in messages.
 
     Attributes:
-        reach: The most that a coefficient, or a sum of the clients' coefficients, comes to; in [1, 2^62).
-        message_modulus: Messages are below it.
+        reach: Largest absolute value of a coefficient, and of a sum of the clients' coefficients; in [1, 2^62).
+        message_modulus: Messages are below this number.
 
     Raises:
-        ParameterError: One is out of range, or a message does not hold one digit.
+        ParameterError: A value is out of range, or a message does not hold one digit.
     """
 
     reach: int
@@ -42,20 +42,20 @@ class Digits:
 
     @property
     def base(self) -> int:
-        """B."""
+        """B, the number of values of a digit."""
         return 2 * self.reach + 1
 
     @property
     def count(self) -> int:
-        """Digits in a message: the greatest number for which B^count is at most the message modulus."""
+        """Number of digits in a message: the greatest for which B^count is at most the message modulus."""
         return _most_digits(self.base, self.message_modulus)
 
     def messages(self, length: int) -> int:
-        """How many messages so many coefficients take."""
+        """Return the number of messages that `length` coefficients take."""
         return -(-length // self.count)
 
     def pack(self, coefficients: NDArray[np.int64]) -> list[int]:
-        """Messages that hold coefficients.
+        """Return messages that hold coefficients.
 
         Args:
             coefficients: Shape `(length,)`, length at least 1, int64, entries in [-reach, reach].
@@ -64,7 +64,7 @@ class Digits:
             `messages(length)` integers in [0, message_modulus).
 
         Raises:
-            InputError: They have another type, shape or range.
+            InputError: The coefficients have another type, shape or range.
         """
         if coefficients.dtype != np.int64 or coefficients.ndim != 1 or not coefficients.size:
             raise InputError("coefficients must be an int64 array of shape (length,), with at least one entry")
@@ -74,17 +74,19 @@ class Digits:
         return [self._joined(digits[start : start + count]) for start in range(0, len(digits), count)]
 
     def unpack(self, sums: Sequence[int], length: int) -> NDArray[np.int64]:
-        """The sums of coefficients, from the sums of their messages.
+        """Return the sums of coefficients, from the sums of their messages.
 
         Returns:
             Shape `(length,)`, int64, entries in [-reach, reach].
 
         Raises:
-            DamagedSum: Another number of messages than the length takes, or what no coefficients add up to.
+            DamagedSum: The number of messages does not fit the length, or no coefficients in range have these sums.
         """
         count = self.count
         if len(sums) != self.messages(length):
-            raise DamagedSum(f"{len(sums)} messages, where {length} coefficients take {self.messages(length)}")
+            raise DamagedSum(
+                f"sums: expected {self.messages(length)} messages for {length} coefficients, found {len(sums)}."
+            )
         digits: list[int] = []
         for message in sums:
             some = min(count, length - len(digits))
@@ -104,7 +106,7 @@ class Digits:
             rest, digit = divmod(rest, self.base)
             digits.append(digit - self.reach)
         if rest:
-            raise DamagedSum("a message is no sum of coefficients in range")
+            raise DamagedSum("a message is not a sum of coefficients in range")
         return digits
 
 

@@ -1,28 +1,30 @@
 """Fast Paillier encryption: powers of one fixed base, from a table.
 
 Source: Damgard, Jurik and Nielsen, A generalization of Paillier's public-key system with applications to electronic
-voting (International Journal of Information Security 9, 2010), section 4.1.  With safe primes (p = q = 3 mod 4,
+voting (International Journal of Information Security 9, 2010), section 4.1. With safe primes (p = q = 3 mod 4,
 gcd(p - 1, q - 1) = 2, and no other small factor in either), a random x and h = -x^2 mod n, a message is encrypted as
 
     c = (1 + n)^m * h_s^r   modulo n^(s+1),   h_s = h^(n^s)
 
-for a random r, where h stays the same; h generates what has Jacobi symbol 1, but for a negligible share of the x.
+for a random r, where h stays the same. For all but a negligible fraction of the x, h generates the group of numbers
+with Jacobi symbol 1.
 
-How long r is decides on what security rests, beside composite residuosity:
+The length of r decides which assumption security needs, besides composite residuosity:
 
 - `Exponents.STRICT`, half the bits of n, as in that paper: h^r is then indistinguishable from a power with a full
   exponent, unless n can be factored (Goldreich and Rosen, On the security of modular exponentiation with application
   to the construction of pseudorandom generators, Journal of Cryptology 16, 2003).
-- `Exponents.SHORT`, 512 bits: assumes the same of exponents that short, the short-exponent assumption, for which no
-  reduction to factoring is known.  The best attack known that does not factor n finds r in about the square root of
-  2^512 operations (van Oorschot and Wiener, On Diffie-Hellman key agreement with short exponents, Eurocrypt 1996).
+- `Exponents.SHORT`, 512 bits: this assumes the same of exponents of that length, the short-exponent assumption, for
+  which no reduction to factoring is known. The best known attack that does not factor n finds r in about the square
+  root of 2^512 operations (van Oorschot and Wiener, On Diffie-Hellman key agreement with short exponents, Eurocrypt
+  1996).
 
-Departures: an encryptor draws its own h, instead of trusting one that the key's owner publishes; ciphertexts are
-distributed as above for that h.  Where clients have to prove something of their ciphertexts (`plaintext_proof`), all
-use the h that the key's owner publishes: h_s is an n^s-th residue, so encrypts 0, whoever chose h and however.  The
-table (`fixed_base`) keeps each power as a pair (`split`): so the factors of h_s^r are multiplied as numbers no longer
-than n, their logarithms are added, and that of (1 + n)^m with them; one exponential at the end gives the same
-ciphertext.
+Departures: an encryptor draws its own h, instead of trusting one that the key's owner publishes. Ciphertexts are
+distributed as above for that h. If clients must prove something about their ciphertexts (`plaintext_proof`), all of
+them use the h that the key's owner publishes. Then h_s is an n^s-th residue and encrypts 0, no matter who chose h and
+how. The table (`fixed_base`) stores each power as a pair (`ciphertext_pairs`). So the factors of h_s^r are multiplied
+as numbers no longer than n, and their logarithms and that of (1 + n)^m are added. One exponential at the end gives the
+same ciphertext.
 """
 
 import math
@@ -44,39 +46,40 @@ MOST_WINDOW_BITS: Final = 10
 
 
 class Exponents(StrEnum):
-    """What encryption rests on; see the module's docstring."""
+    """The length of random exponents, and so the assumption of the encryption; see the module's docstring."""
 
     SHORT = "short"
     STRICT = "strict"
 
     def bits(self, public_key: PublicKey) -> int:
-        """How long exponents under a key are."""
+        """Return the length of exponents under a key, in bits."""
         return SHORT_EXPONENT_BITS if self is Exponents.SHORT else -(-public_key.n.bit_length() // 2)
 
 
 class Encryptor:
-    """Encrypts and re-randomises under one public key, any number of times.
+    """Encryption and re-randomisation under one public key, any number of times.
 
-    Its table has 2^window_bits entries of (s+1) times the size of n for each window of the exponent: with the
-    defaults, 3072 bits and s = 2, 20 MB; strict, 58 MB.  1.3 MB of these are for the longer exponents of proofs.
+    The table has 2^window_bits entries of (s+1) times the size of n for each window of the exponent. With the defaults,
+    3072 bits and s = 2, it takes 20 MB; with `Exponents.STRICT`, 58 MB. 1.3 MB of these are for the longer exponents of
+    proofs.
 
     Args:
-        public_key: Of two safe primes, which its owner vouches for, since only the factors show it
+        public_key: A key of two safe primes. Its owner vouches for that, since only the factors show it
             (`PrivateKey.suits_fixed_bases`).
-        exponents: How long exponents are.
-        window_bits: 1 to 10; one more nearly doubles the table, and spares one product in `window_bits` + 1.
-        entropy: Where the base is drawn from.
-        base: h, where the key's owner publishes one; drawn, if not given.  That it has the order of -x^2 for a random x
-            is what its owner vouches for; checked is what shows without the factors.
+        exponents: Length of the random exponents.
+        window_bits: 1 to 10; one more nearly doubles the table and saves one product in `window_bits` + 1.
+        entropy: Source of the base.
+        base: h, if the key's owner publishes one; by default, it is drawn. The owner vouches that h has the order of
+            -x^2 for a random x; only what shows without the factors is checked.
 
     Attributes:
         public_key: As given.
         base: h, as given or drawn.
-        exponent_bits: Of the random exponents.
+        exponent_bits: Length of the random exponents, in bits.
 
     Raises:
-        InvalidKey: n is 3 modulo 4, so that its primes are not both; or the base is not in [2, n - 2], shares a factor
-            with n, or has another Jacobi symbol than 1.
+        InvalidKey: n is 3 modulo 4, so that its primes are not both 3 modulo 4; or the base is not in [2, n - 2],
+            shares a factor with n, or does not have Jacobi symbol 1.
         ParameterError: `window_bits` is out of range.
     """
 
@@ -92,7 +95,7 @@ class Encryptor:
         base: int | None = None,
     ) -> None:
         if public_key.n % 4 != 1:
-            raise InvalidKey("a fixed base needs primes that are both 3 modulo 4; n is 3 modulo 4, so they are not")
+            raise InvalidKey("n: expected a product of two primes that are 3 modulo 4, found n that is 3 modulo 4.")
         if not is_integer(window_bits) or not 1 <= window_bits <= MOST_WINDOW_BITS:
             raise ParameterError(
                 f"window_bits must be an integer from 1 to {MOST_WINDOW_BITS}, not {shown(window_bits)}"
@@ -120,7 +123,7 @@ class Encryptor:
         return [join(self.public_key, *self._factors(message, self.exponent(entropy))) for message in messages]
 
     def encrypt_pairs(self, messages: Sequence[int], *, entropy: Entropy = os.urandom) -> list[Pair]:
-        """The same ciphertexts in the form in which they are added fastest.
+        """Encrypt messages as `encrypt` does, to ciphertexts in the form that is added fastest.
 
         Raises:
             InputError: A message is out of range; nothing is encrypted then.
@@ -128,11 +131,11 @@ class Encryptor:
         return self.encrypt_pairs_with(messages, [self.exponent(entropy) for _ in messages])
 
     def encrypt_pairs_with(self, messages: Sequence[int], exponents: Sequence[int]) -> list[Pair]:
-        """Ciphertexts for given exponents, for proofs that need to know them.
+        """Encrypt messages with given exponents, for proofs that need to know the exponents.
 
         Args:
             messages: In [0, n^s).
-            exponents: As many, at least 0; secret, each used once, and as random as `exponent` makes them.
+            exponents: One for each message, at least 0; secret, each used once, and as random as those of `exponent`.
 
         Raises:
             InputError: A message is out of range; nothing is encrypted then.
@@ -147,10 +150,10 @@ class Encryptor:
         ]
 
     def rerandomise(self, ciphertexts: Sequence[int], *, entropy: Entropy = os.urandom) -> list[int]:
-        """Ciphertexts of the same messages that show nothing of what they were made from.
+        """Return ciphertexts of the same messages that reveal nothing about how the given ones were made.
 
         Raises:
-            InvalidCiphertext: One is none of this key.
+            InvalidCiphertext: A number is not a ciphertext of this key.
         """
         key = self.public_key
         key.check(ciphertexts)
@@ -160,11 +163,11 @@ class Encryptor:
         ]
 
     def exponent(self, entropy: Entropy) -> int:
-        """A random exponent r, as long as the encryptor's are."""
+        """Return a random exponent r, below 2^exponent_bits."""
         return random_bits(self.exponent_bits, entropy)
 
     def residue(self, exponent: int) -> tuple[int, int]:
-        """h_s raised to an exponent, which is at least 0 and of any length, as arguments of `join`."""
+        """Return h_s raised to an exponent, which is at least 0 and of any length, as arguments of `join`."""
         return self._table.power(exponent)
 
     def _check_messages(self, messages: Sequence[int]) -> None:
@@ -172,16 +175,16 @@ class Encryptor:
             self.public_key.check_message(message)
 
     def _factors(self, message: int, exponent: int) -> tuple[int, int]:
-        """The ciphertext of a message, as arguments of `join`."""
+        """Return the ciphertext of a message, as arguments of `join`."""
         product, logarithm = self._table.power(exponent)
         return product, logarithm + self.public_key.plain_logarithm(self.public_key.arithmetic.integer(message))
 
 
 def check_base(public_key: PublicKey, base: int) -> None:
-    """Refuse what cannot be -x^2 modulo n for an x that is coprime to n.
+    """Raise an error if a base cannot be -x^2 modulo n for any x that is coprime to n.
 
     Raises:
-        InvalidKey: It is not in [2, n - 2], shares a factor with n, or has another Jacobi symbol than 1.
+        InvalidKey: The base is not in [2, n - 2], shares a factor with n, or does not have Jacobi symbol 1.
     """
     n = public_key.n
     if not is_integer(base) or not 2 <= base <= n - 2 or math.gcd(base, n) != 1:
@@ -191,7 +194,7 @@ def check_base(public_key: PublicKey, base: int) -> None:
 
 
 def _jacobi(number: int, modulus: int) -> int:
-    """The Jacobi symbol, of a number that is coprime to an odd modulus (Cohen, algorithm 1.4.10)."""
+    """Return the Jacobi symbol of a number that is coprime to an odd modulus (Cohen, algorithm 1.4.10)."""
     sign, number = 1, number % modulus
     while number:
         twos = (number & -number).bit_length() - 1

@@ -1,9 +1,9 @@
 """Powers of one fixed unit modulo n^(s+1), from a table of pairs.
 
-The exponent is cut into windows, and the table has every power that a window's digits can ask for (Brickell, Gordon,
+The exponent is cut into windows, and the table has every power that the digit of a window can need (Brickell, Gordon,
 McCurley and Wilson, Fast exponentiation with precomputation, Eurocrypt 1992, in the plain form of one row for each
-window), so a power costs one product for each window and no squaring.  Each entry is kept as a pair (`split`): its
-factors are no longer than n, and their logarithms are only added.
+window). So a power costs one product for each window and no squaring. Each entry is stored as a pair
+(`ciphertext_pairs`): its factor is no longer than n, and its logarithm is only added.
 """
 
 from collections.abc import Sequence
@@ -20,15 +20,15 @@ FURTHER_WINDOW_BITS: Final = 4
 class FixedBase:
     """A base and its table.
 
-    The windows of the first `bits` bits of an exponent are `window_bits` wide.  `FURTHER_BITS` more, which only proofs
-    ask for, have windows of at most `FURTHER_WINDOW_BITS`: few entries more, so that they cost little to make.  What
-    is above both is raised without a table.
+    The windows of the first `bits` bits of an exponent are `window_bits` wide. The next `FURTHER_BITS` bits, which only
+    proofs need, have windows of at most `FURTHER_WINDOW_BITS`. These windows add few entries, so they cost little to
+    make. For the bits above both, powers are computed without a table.
 
     Args:
-        key: Modulo whose n^(s+1) the base is a unit.
+        key: The key modulo whose n^(s+1) the base is a unit.
         base: In [1, n^(s+1)), of the key's arithmetic.
-        bits: Of the exponents that are to be fast.
-        window_bits: At least 1.
+        bits: Length in bits of the exponents whose powers must be fast.
+        window_bits: Width of the windows of these bits, at least 1.
     """
 
     __slots__ = ("_above", "_key", "_tables")
@@ -46,7 +46,7 @@ class FixedBase:
         self._above = key.arithmetic.integer(join(key, *following))
 
     def power(self, exponent: int) -> tuple[int, int]:
-        """The base raised to an exponent, which is at least 0, as arguments of `join`."""
+        """Return the base raised to an exponent, which is at least 0, as arguments of `join`."""
         key = self._key
         product, logarithm = key.arithmetic.integer(1), key.arithmetic.integer(0)
         for width, rows in self._tables:
@@ -62,9 +62,9 @@ class FixedBase:
 
 
 def _row(key: PublicKey, base: Pair, size: int) -> tuple[list[Pair], Pair]:
-    """The powers of a base from 0 to size - 1, and the next one.
+    """Return the powers of a base from 0 to size - 1, and the next power.
 
-    No number is longer than n^s.  A product t of residues is t' + n q with t' below n, so it is t' (1 + n q / t'), and
+    No number is longer than n^s. A product t of residues is t' + n q with t' below n, so it is t' (1 + n q / t'), and
     the logarithm of the second factor is added to those of the pairs.
     """
     residues, quotients = [key.arithmetic.integer(1)], []
@@ -82,7 +82,7 @@ def _row(key: PublicKey, base: Pair, size: int) -> tuple[list[Pair], Pair]:
 
 
 def _inverses(key: PublicKey, units: Sequence[int]) -> list[int]:
-    """The inverses modulo n^s, with one inversion for all of them (Montgomery 1987)."""
+    """Return the inverses modulo n^s, with one inversion for all of them (Montgomery 1987)."""
     products = list(accumulate(units, lambda product, unit: product * unit % key.message_modulus))
     inverse = pow(products[-1], -1, key.message_modulus)
     inverses = []

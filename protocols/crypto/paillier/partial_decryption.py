@@ -1,17 +1,17 @@
-"""Partial decryptions by a committee's members, and the messages that those of t members give.
+"""Partial decryptions by a committee's members, and the messages that t of them determine.
 
 Sources: Damgard and Jurik (PKC 2001), the threshold variant; Shoup, Practical threshold signatures (Eurocrypt 2000),
-for the integer Lagrange coefficients.  With the key of `threshold` and D = members!, member i sends for each
+for the integer Lagrange coefficients. With the key of `threshold` and D = members!, member i sends for each
 ciphertext c the number c_i = c^(2 D s_i), and for any set S of t members
 
     prod over i in S of c_i^(2 L_i) = c^(4 D^2 d) = (1 + n)^(4 D^2 message)   modulo n^(s+1)
     L_i = D * prod over j in S, j != i, of j / (j - i)
 
-where all L_i are integers.  The message is the logarithm to the base 1 + n, over 4 D^2, modulo n^s.  A proof comes
-with the numbers of one vector (`decryption_proof`); without it, one wrong number would make the messages wrong, and
-no one could tell whose it was.
+where all L_i are integers. The message is the logarithm to the base 1 + n, over 4 D^2, modulo n^s. The member sends a
+proof with the numbers of one vector (`decryption_proof`). Without it, one wrong number would make the messages wrong,
+and nobody could tell which member sent it.
 
-How long a power takes depends a little on the share: keep the duration from whoever chooses ciphertexts.
+The duration of a power depends slightly on the key share: do not let anyone who chooses ciphertexts learn it.
 """
 
 import math
@@ -40,11 +40,11 @@ __all__ = ["InvalidShare", "PartialDecryption", "check_partial", "combine", "dec
 
 @dataclass(frozen=True, slots=True, repr=False)
 class PartialDecryption:
-    """What one member makes of a vector of ciphertexts; t of them together are the messages.
+    """One member's part of the decryption of a vector of ciphertexts; the parts of t members give the messages.
 
     Attributes:
         values: c_i for each ciphertext, in [1, n^(s+1)).
-        proof: That they are right.
+        proof: Proof that the values are right.
     """
 
     values: tuple[int, ...]
@@ -54,20 +54,20 @@ class PartialDecryption:
         return f"PartialDecryption({len(self.values)} values)"
 
     def to_bytes(self, key: ThresholdKey) -> bytes:
-        """The proof and the values, big-endian, of fixed sizes."""
+        """Return the proof and the values, big-endian, in fixed sizes."""
         return self.proof.to_bytes(key) + key.public_key.to_bytes(self.values)
 
     @classmethod
     def from_bytes(cls, key: ThresholdKey, data: bytes | memoryview, count: int) -> "PartialDecryption":
-        """What `to_bytes` wrote for `count` ciphertexts; `check_partial` is to follow.
+        """Return the partial decryption that `to_bytes` wrote for `count` ciphertexts.
+
+        The proof is not checked: call `check_partial` before you use the values.
 
         Raises:
-            InvalidShare: The data has another length, or holds numbers that are out of range or not coprime to n.
+            InvalidShare: The data has another length, or contains numbers that are out of range or not coprime to n.
         """
         if len(data) != partial_bytes(key, count):
-            raise InvalidShare(
-                f"a partial decryption of {len(data)} bytes, where {partial_bytes(key, count)} are expected"
-            )
+            raise InvalidShare(f"partial decryption: expected {partial_bytes(key, count)} bytes, found {len(data)}.")
         proof = proof_from_bytes(key, data[: proof_bytes(key)])
         try:
             values = key.public_key.from_bytes(data[proof_bytes(key) :], count)
@@ -77,26 +77,27 @@ class PartialDecryption:
 
 
 def partial_bytes(key: ThresholdKey, count: int) -> int:
-    """How long a partial decryption of `count` ciphertexts is on the wire."""
+    """Return the length of a partial decryption of `count` ciphertexts on the wire, in bytes."""
     return proof_bytes(key) + count * key.public_key.ciphertext_bytes
 
 
 def decrypt_partially(
     share: KeyShare, ciphertexts: Sequence[int], *, statement: bytes, entropy: Entropy = os.urandom
 ) -> PartialDecryption:
-    """One member's part of the decryption of a vector, with its proof; on all cores where gmpy2 is installed.
+    """Return one member's part of the decryption of a vector, with its proof; computed on all cores with gmpy2.
 
-    Whoever has those of t members has the messages, so the caller makes sure that these are to be opened.
+    Anyone who has the parts of t members has the messages. So the caller must make sure that these messages may be
+    opened.
 
     Args:
-        share: The member's.
-        ciphertexts: At least one, each in [1, n^(s+1)) and coprime to n.
-        statement: What this is for, of any length: session, step, what was added up.
-        entropy: Where the proof's nonce is drawn from.
+        share: The member's key share.
+        ciphertexts: At least one ciphertext, each in [1, n^(s+1)) and coprime to n.
+        statement: What the decryption is for, of any length: the session, the step, and what was added up.
+        entropy: Source of the proof's nonce.
 
     Raises:
-        InvalidCiphertext: A ciphertext is none of this key; nothing is decrypted then.
-        InputError: There is none.
+        InvalidCiphertext: A number is not a ciphertext of this key; nothing is decrypted then.
+        InputError: There are no ciphertexts.
     """
     key = share.key
     _check_ciphertexts(key, ciphertexts)
@@ -110,19 +111,19 @@ def decrypt_partially(
 def check_partial(
     key: ThresholdKey, index: int, ciphertexts: Sequence[int], partial: PartialDecryption, *, statement: bytes
 ) -> None:
-    """Refuse a partial decryption that is not the one by this member, of these ciphertexts, for this statement.
+    """Raise an error unless a partial decryption is this member's, of these ciphertexts, for this statement.
 
     Args:
-        key: The committee's, as the dealer gave it.
-        index: The member's, from 1.
-        ciphertexts: At least one, each in [1, n^(s+1)) and coprime to n.
-        partial: What the member sent.
-        statement: As the member should have had it.
+        key: The committee's key, as the dealer gave it.
+        index: The member's index, from 1.
+        ciphertexts: At least one ciphertext, each in [1, n^(s+1)) and coprime to n.
+        partial: The partial decryption that the member sent.
+        statement: The statement that the member should have used.
 
     Raises:
-        InvalidShare: It is not; `index` repeats the member's.
-        InvalidCiphertext: A ciphertext is none of this key, and the member not to blame.
-        InputError: There is none.
+        InvalidShare: The partial decryption is another one; `index` is the member's index.
+        InvalidCiphertext: A number is not a ciphertext of this key; the member is not at fault.
+        InputError: There are no ciphertexts.
     """
     _check_ciphertexts(key, ciphertexts)
     _check_values(key, index, partial.values, len(ciphertexts))
@@ -130,21 +131,22 @@ def check_partial(
 
 
 def combine(key: ThresholdKey, partials: Mapping[int, Sequence[int]]) -> list[int]:
-    """The messages, from the values of partial decryptions that `check_partial` has let pass.
+    """Return the messages, from the values of partial decryptions that `check_partial` has accepted.
 
     Args:
-        key: The committee's.
+        key: The committee's key.
         partials: The values of at least t members, by index; those of the t smallest indices are used.
 
     Returns:
         One message in [0, n^s) for each ciphertext.
 
     Raises:
-        TooFewSurvivors: There are fewer than t.
-        InvalidShare: There is no such member; values are out of range, not as many as others, or fit no ciphertext.
+        TooFewSurvivors: There are partial decryptions by fewer than t members.
+        InvalidShare: A member does not exist; values are out of range, differ in number between members, or are not
+            partial decryptions of one ciphertext.
     """
     if len(partials) < key.threshold:
-        raise TooFewSurvivors(f"partial decryptions by {len(partials)} members, where {key.threshold} are needed")
+        raise TooFewSurvivors(f"partial decryptions: expected {key.threshold} members or more, found {len(partials)}.")
     for index, values in partials.items():
         _check_values(key, index, values, len(next(iter(partials.values()))))
     indices = tuple(sorted(partials)[: key.threshold])
@@ -156,14 +158,14 @@ def combine(key: ThresholdKey, partials: Mapping[int, Sequence[int]]) -> list[in
     for values in zip(*(partials[index] for index in indices), strict=True):
         unit = _signed_product(values, exponents, public_key.modulus)
         if unit % public_key.n != 1:
-            raise InvalidShare("these values are no partial decryptions of one ciphertext")
+            raise InvalidShare("these values are not partial decryptions of one ciphertext")
         messages.append(int(public_key.units.logarithm(unit // public_key.n) * scale % limit))
     return messages
 
 
 @lru_cache(maxsize=64)
 def _lagrange_at_zero(indices: tuple[int, ...], members: int) -> tuple[int, ...]:
-    """L_i = members! * prod over j != i of j / (j - i), for each of the indices."""
+    """Return L_i = members! * prod over j != i of j / (j - i), for each of the indices."""
     factorial = math.factorial(members)
     return tuple(
         factorial
@@ -174,7 +176,7 @@ def _lagrange_at_zero(indices: tuple[int, ...], members: int) -> tuple[int, ...]
 
 
 def _signed_product(bases: Sequence[int], exponents: Sequence[int], modulus: int) -> int:
-    """The product of powers whose exponents may be negative, with one inversion."""
+    """Return the product of powers whose exponents may be negative, with one inversion."""
     halves = []
     for sign in (1, -1):
         chosen = [
@@ -192,9 +194,9 @@ def _check_ciphertexts(key: ThresholdKey, ciphertexts: Sequence[int]) -> None:
 
 def _check_values(key: ThresholdKey, index: int, values: Sequence[int], count: int) -> None:
     if not is_integer(index) or not 1 <= index <= key.members:
-        raise InvalidShare(f"there are members 1 to {key.members}, but no {shown(index)}")
+        raise InvalidShare(f"member: expected an index from 1 to {key.members}, found {shown(index)}.")
     if len(values) != count:
-        raise InvalidShare(f"{len(values)} values by member {index}, where {count} are expected", index=index)
+        raise InvalidShare(f"values by member {index}: expected {count}, found {len(values)}.", index=index)
     try:
         key.public_key.check(values)
     except InvalidCiphertext as error:

@@ -1,10 +1,11 @@
-"""Keys and ciphertexts to and from phe (python-paillier), for s = 1; the only module that imports it.
+"""For users of phe (python-paillier): its keys and ciphertexts to and from those of this package, for s = 1.
 
-phe is published under the GNU General Public License, version 3, and installed with the extra `phe` alone: whoever
-distributes a program that uses this module, together with phe, does so under the terms of that license.
+No other module of this package calls this one, and no other module imports phe. phe is published under the GNU General
+Public License, version 3, and only the extra `phe` installs it. Anyone who distributes a program that uses this module
+together with phe does so under the terms of that license.
 
-phe's numbers have an exponent, sent in clear, which tells how large the encrypted value is; so only the exponent 0 is
-taken, that of integers.  phe keeps integers of a magnitude below n / 3, and a negative one, m, as n + m.
+phe's numbers have an exponent, which is sent unencrypted and reveals how large the encrypted value is. So only the
+exponent 0, that of integers, is accepted. phe encodes integers of a magnitude below n / 3, and a negative m as n + m.
 """
 
 from typing import Any
@@ -15,26 +16,27 @@ from protocols.errors import ParameterError
 
 
 class MissingExtra(ParameterError, ImportError):
-    """A library is not installed that an extra brings."""
+    """A library that an extra provides is not installed."""
 
 
 def public_key_to_phe(key: PublicKey) -> Any:
-    """The `phe.PaillierPublicKey` of a key with s = 1.
+    """Return the `phe.PaillierPublicKey` of a key with s = 1.
 
     Raises:
         InvalidKey: The key has another s.
         MissingExtra: phe is not installed.
     """
     if key.s != 1:
-        raise InvalidKey(f"phe knows s = 1 alone; this key has s = {key.s}")
+        raise InvalidKey(f"key: expected s = 1, the only one that phe supports, found s = {key.s}.")
     return _phe().PaillierPublicKey(int(key.n))
 
 
 def public_key_from_phe(key: Any) -> PublicKey:
-    """The key of a `phe.PaillierPublicKey`.
+    """Return the key of a `phe.PaillierPublicKey`.
 
     Raises:
-        InvalidKey: It is none, or one that `PublicKey` refuses; phe itself makes keys of any size.
+        InvalidKey: The object is not a `phe.PaillierPublicKey`, or `PublicKey` refuses it; phe itself makes keys of any
+            size.
         MissingExtra: phe is not installed.
     """
     if not isinstance(key, _phe().PaillierPublicKey):
@@ -43,7 +45,7 @@ def public_key_from_phe(key: Any) -> PublicKey:
 
 
 def private_key_to_phe(key: PrivateKey) -> Any:
-    """The `phe.PaillierPrivateKey` of a key with s = 1; phe does not protect it from being printed or pickled.
+    """Return the `phe.PaillierPrivateKey` of a key with s = 1; phe does not protect it from being printed or pickled.
 
     Raises:
         InvalidKey: The key has another s.
@@ -53,12 +55,12 @@ def private_key_to_phe(key: PrivateKey) -> Any:
 
 
 def private_key_from_phe(key: Any) -> PrivateKey:
-    """The key of a `phe.PaillierPrivateKey`.
+    """Return the key of a `phe.PaillierPrivateKey`.
 
-    Its primes need not be safe ones: see `PrivateKey.suits_fixed_bases` before an `Encryptor` is made for it.
+    Its primes need not be safe primes. Check `PrivateKey.suits_fixed_bases` before you make an `Encryptor` for it.
 
     Raises:
-        InvalidKey: It is none, or one that `PrivateKey.from_primes` refuses.
+        InvalidKey: The object is not a `phe.PaillierPrivateKey`, or `PrivateKey.from_primes` refuses it.
         MissingExtra: phe is not installed.
     """
     if not isinstance(key, _phe().PaillierPrivateKey):
@@ -67,11 +69,11 @@ def private_key_from_phe(key: Any) -> PrivateKey:
 
 
 def ciphertext_to_phe(ciphertext: int, key: PublicKey) -> Any:
-    """The `phe.EncryptedNumber` of a ciphertext, with exponent 0; phe re-randomises it when it is first read.
+    """Return the `phe.EncryptedNumber` of a ciphertext, with exponent 0; phe re-randomises it when it is first read.
 
     Raises:
-        InvalidCiphertext: It is none of this key.
-        InvalidKey: The key has another s than 1.
+        InvalidCiphertext: The number is not a ciphertext of this key.
+        InvalidKey: The key has another s.
         MissingExtra: phe is not installed.
     """
     key.check([ciphertext])
@@ -79,21 +81,22 @@ def ciphertext_to_phe(ciphertext: int, key: PublicKey) -> Any:
 
 
 def ciphertext_from_phe(number: Any, key: PublicKey) -> int:
-    """The ciphertext of a `phe.EncryptedNumber`, checked, and re-randomised by phe unless it has done so before.
+    """Return the ciphertext of a `phe.EncryptedNumber`, after checking it; phe re-randomises it unless it already did.
 
     Raises:
-        InvalidCiphertext: It is none, of another key, has an exponent other than 0, or is out of range.
-        InvalidKey: The key has another s than 1.
+        InvalidCiphertext: The object is not a `phe.EncryptedNumber`, belongs to another key, has an exponent other than
+            0, or is out of range.
+        InvalidKey: The key has another s.
         MissingExtra: phe is not installed.
     """
     if not isinstance(number, _phe().EncryptedNumber):
         raise InvalidCiphertext(f"expected a phe.EncryptedNumber, found {type(number).__name__}")
     if key.s != 1:
-        raise InvalidKey(f"phe knows s = 1 alone; this key has s = {key.s}")
+        raise InvalidKey(f"key: expected s = 1, the only one that phe supports, found s = {key.s}.")
     if number.public_key.n != key.n:
-        raise InvalidCiphertext("a phe.EncryptedNumber under another key")
+        raise InvalidCiphertext("number: expected a phe.EncryptedNumber under this key, found one under another key.")
     if number.exponent != 0:
-        raise InvalidCiphertext(f"a phe.EncryptedNumber with exponent {shown(number.exponent)}, where integers have 0")
+        raise InvalidCiphertext(f"number: expected exponent 0, that of integers, found {shown(number.exponent)}.")
     key.check([number.ciphertext(be_secure=False)])
     return int(number.ciphertext())
 

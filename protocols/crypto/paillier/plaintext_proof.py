@@ -1,12 +1,13 @@
-"""Proofs that whoever made ciphertexts knows their plaintexts: one for a vector, and many of them checked at once.
+"""Proofs that the maker of ciphertexts knows their plaintexts: one proof a vector, and many proofs checked at once.
 
 Sources: Cramer, Damgard and Nielsen, Multiparty computation from threshold homomorphic encryption (Eurocrypt 2001), has
-the proof for one Paillier ciphertext; a vector is proven by a random combination of its ciphertexts, and many vectors
-are checked by one of theirs, as in the small exponents test of Bellare, Garay and Rabin, Fast batch verification for
-modular exponentiation and digital signatures (Eurocrypt 1998).
+the proof for one Paillier ciphertext. A vector is proven by a random combination of its ciphertexts, and many vectors
+are checked by a random combination of their equations, as in the small exponents test of Bellare, Garay and Rabin, Fast
+batch verification for modular exponentiation and digital signatures (Eurocrypt 1998).
 
-Adversary: whoever sees honest clients' ciphertexts before it sends its own.  They can be added, and multiplied by
-numbers, so it could send 2^20 times another's plaintext and read that one from the opened sum.
+Adversary: anyone who sees honest clients' ciphertexts before sending its own. Ciphertexts can be added, and multiplied
+by numbers. Without a proof, the adversary could send 2^20 times another client's plaintext and read that plaintext from
+the opened sum.
 
 For ciphertexts c_j = (1 + n)^(m_j) H^(a_j), H = h^(n^s), a_j below 2^r, j = 1..k, the prover sends, besides them,
 
@@ -14,36 +15,37 @@ For ciphertexts c_j = (1 + n)^(m_j) H^(a_j), H = h^(n^s), a_j below 2^r, j = 1..
     e_1, ..., e_k = hash(everything, A), of 128 bits each
     z = x + sum of e_j m_j modulo n^s,   w = b + sum of e_j a_j
 
-and checked is that both are in range, and that (1 + n)^z H^w and A times the product of c_j^(e_j) have the same square.
+The verifier checks that z and w are in range, and that (1 + n)^z H^w and A times the product of c_j^(e_j) have the same
+square.
 
 - Everything: the key's fingerprint, h, r, the statement, k and all c_j, so it is the strong Fiat-Shamir transformation
-  of Bernhard, Pereira and Warinschi (How not to prove yourself, Asiacrypt 2012).  The statement is the caller's: it is
-  to name the session and the sender, and what else must not be altered.  Ciphertexts and A are hashed as pairs.
+  of Bernhard, Pereira and Warinschi (How not to prove yourself, Asiacrypt 2012). The caller chooses the statement. It
+  must name the session, the sender, and anything else that must not be altered. Ciphertexts and A are hashed as pairs.
 - Knowledge: a prover that is run again with another e_j, by d, and the same other challenges gives, from the quotient
-  of both equations, c_j^d = u (1 + n)^(z - z') H^(w - w') for a u with u^2 = 1.  H and u encrypt 0 (they are of an
-  order that is coprime to n), so d m_j = z - z' modulo n^s, and d, below 2^128, is invertible: both primes are longer.
-  So this finds every m_j modulo n^s, although neither u nor a_j.
+  of both equations, c_j^d = u (1 + n)^(z - z') H^(w - w') for a u with u^2 = 1. H and u encrypt 0 (their order is
+  coprime to n), so d m_j = z - z' modulo n^s, and d, below 2^128, is invertible: both primes are longer. So this finds
+  every m_j modulo n^s, but neither u nor a_j.
 - Why squares, and why they are enough: u changes no message, as said, and a batch cannot tell a u from 1 if its
-  exponent is even.  With squares, one proof and a batch of them accept the same.
+  exponent is even. With squares, the check of one proof and the check of a batch accept the same proofs.
 - Zero knowledge: given random e_j, z is uniform, and w is within 2^-128 of being uniform below 2^(r + 256) k', whatever
-  the messages; A follows from these.  A random oracle can be made to answer with the e_j.
+  the messages; A follows from these. A random oracle can be programmed to answer with the e_j.
 - Not malleable: encryption with such a proof is non-malleable under chosen plaintexts (Bernhard, Pereira and
-  Warinschi), which allows one decryption of many ciphertexts at once, chosen after the honest ones were seen: the
-  opening of a session.  For one A and e there is no second answer in range: equal squares need equal z, and two w
+  Warinschi). This notion allows one decryption of many ciphertexts at once, chosen after the honest ones were seen: the
+  opening of a session. For one A and e there is no second answer in range: equal squares need equal z, and two w
   that differ by a multiple of the order of H^2, which is longer than any w; so proofs cannot be altered (Faust,
-  Kohlweiss, Marson and Venturi, On the non-malleability of the Fiat-Shamir transform, Indocrypt 2012).  Not shown is
-  security where later honest ciphertexts depend on many earlier openings under one key: extraction by running again
-  does not carry over (Bernhard, Fischlin and Warinschi, Adaptive proofs of knowledge in the random oracle model, PKC
-  2015).
-- The base: H is always the key's.  Were it the prover's choice, another's ciphertext could be H, and "the message 0
-  with exponent 1" a proof about it.  An `Encryptor` raises its h to n^s itself, so its H encrypts 0, whatever h is.
+  Kohlweiss, Marson and Venturi, On the non-malleability of the Fiat-Shamir transform, Indocrypt 2012). Security is not
+  shown if later honest ciphertexts depend on many earlier openings under one key: extraction by running again does not
+  carry over (Bernhard, Fischlin and Warinschi, Adaptive proofs of knowledge in the random oracle model, PKC 2015).
+- The base: H always belongs to the key. If the prover could choose H, it could choose another client's ciphertext, and
+  "the message 0 with exponent 1" would be a proof about that ciphertext. An `Encryptor` raises its h to n^s itself, so
+  its H encrypts 0, no matter what h is.
 - Batches: each proof's equation, squared, is raised to a random number of 80 bits that provers cannot know (the first
-  to 1, which serves as well), and the product of all is checked.  The squares have an order without a prime factor
-  below 2^80 where n is a product of safe primes, as a committee's key is; so one that does not hold lets the product
-  hold with a probability of 2^-80.  For other keys the batch is only as good as it is hard to find numbers of small
-  order.  If it fails, each is checked alone.
+  is raised to 1, which is enough), and the product of all is checked. If n is a product of safe primes, as a
+  committee's key is, the order of the squares has no prime factor below 2^80. Then an equation that does not hold lets
+  the product hold with a probability of 2^-80. For other keys, the batch is only as reliable as it is hard to find
+  numbers of small order. If the batch fails, each proof is checked alone.
 
-Checking alone is exact.  Proving is no more constant in time than encrypting.
+The check of one proof alone is exact. Like encryption, proving is not constant in time.
 """
 
 import hashlib
@@ -73,7 +75,7 @@ class InvalidProof(ProtocolError, ValueError):
     """Bytes that do not prove that the sender knows the plaintexts.
 
     Attributes:
-        indices: Positions, among those checked together, of the ones at fault; (0,) where one was checked alone.
+        indices: Positions of the false proofs among those checked together; (0,) if one was checked alone.
     """
 
     def __init__(self, message: str, *, indices: tuple[int, ...]) -> None:
@@ -95,12 +97,12 @@ class Sealed:
 
 
 class Claim(NamedTuple):
-    """What one sender claims.
+    """One sender's claim to know the plaintexts of its ciphertexts.
 
     Attributes:
-        pairs: At least one ciphertext, from `split.from_bytes`.
-        proof: What came with them.
-        statement: What the proof must have been made for.
+        pairs: At least one ciphertext, from `ciphertext_pairs.from_bytes`.
+        proof: The proof that came with the ciphertexts.
+        statement: The statement for which the proof must have been made.
     """
 
     pairs: Sequence[Pair]
@@ -112,11 +114,11 @@ class Claim(NamedTuple):
 
 
 class _Proof(NamedTuple):
-    """A proof that was read, with its challenges.
+    """A proof as read from its bytes, with its challenges.
 
     Attributes:
-        pairs: The ciphertexts, and A as the last one.
-        challenges: e of each ciphertext, and 1 for A.
+        pairs: The ciphertexts, followed by A.
+        challenges: e of each ciphertext, followed by 1 for A.
         message_response: z.
         exponent_response: w.
     """
@@ -131,18 +133,18 @@ class _Proof(NamedTuple):
 
 
 def proof_bytes(public_key: PublicKey, exponents: Exponents, count: int) -> int:
-    """The length of the proof for `count` ciphertexts."""
+    """Return the length of the proof for `count` ciphertexts, in bytes."""
     return sum(_sizes(public_key, exponents.bits(public_key), count))
 
 
 def seal(encryptor: Encryptor, messages: Sequence[int], *, statement: bytes, entropy: Entropy = os.urandom) -> Sealed:
-    """Encrypt messages, and prove that this was done by someone who knows them.
+    """Encrypt messages, and prove knowledge of them.
 
     Args:
-        encryptor: With the base that all who check use.
+        encryptor: An encryptor with the base that all verifiers use.
         messages: At least one, in [0, n^s).
         statement: What the ciphertexts are for; see the module's docstring.
-        entropy: Where all exponents are drawn from.  Two proofs from the same entropy tell the messages.
+        entropy: Source of all exponents. Two proofs from the same entropy reveal the messages.
 
     Raises:
         InputError: There is no message, or one is out of range; nothing is encrypted then.
@@ -171,16 +173,16 @@ def seal(encryptor: Encryptor, messages: Sequence[int], *, statement: bytes, ent
 
 
 def check(verifier: Encryptor, pairs: Sequence[Pair], proof: bytes | memoryview, *, statement: bytes) -> None:
-    """Refuse ciphertexts whose sender does not prove that it knows what they say.
+    """Raise an error unless the proof shows that the sender knows the plaintexts.
 
     Args:
         verifier: An encryptor with the base, and the length of exponents, that the sender must have used.
-        pairs: At least one ciphertext, from `split.from_bytes`.
-        proof: What came with them.
-        statement: What the proof must have been made for.
+        pairs: At least one ciphertext, from `ciphertext_pairs.from_bytes`.
+        proof: The proof that came with the ciphertexts.
+        statement: The statement for which the proof must have been made.
 
     Raises:
-        InvalidProof: It is none for these ciphertexts, this statement and this base.
+        InvalidProof: The proof is not one for these ciphertexts, this statement and this base.
         InputError: There are no ciphertexts.
     """
     if not _holds(verifier, [_read(verifier, Claim(pairs, proof, statement), 0)], [1]):
@@ -190,16 +192,16 @@ def check(verifier: Encryptor, pairs: Sequence[Pair], proof: bytes | memoryview,
 
 
 def check_all(verifier: Encryptor, claims: Sequence[Claim], *, entropy: Entropy = os.urandom) -> None:
-    """What `check` does, for many senders at once, and much faster for each.
+    """Check the proofs of many senders at once as `check` does, but at a much lower cost for each.
 
     Args:
         verifier: As for `check`, under a key of safe primes.
-        claims: Of each sender.
-        entropy: Where the weights are drawn from, after the claims were made.
+        claims: The claim of each sender.
+        entropy: Source of the weights, which are drawn after the claims were made.
 
     Raises:
-        InvalidProof: At least one does not hold; `indices` names all of them.
-        InputError: One has no ciphertexts.
+        InvalidProof: At least one proof does not hold; `indices` names all that do not.
+        InputError: A claim has no ciphertexts.
     """
     proofs: dict[int, _Proof] = {}
     faulty: list[int] = []
@@ -218,30 +220,31 @@ def check_all(verifier: Encryptor, claims: Sequence[Claim], *, entropy: Entropy 
 
 
 def _read(verifier: Encryptor, claim: Claim, index: int) -> _Proof:
-    """A claim's proof, with all in range."""
+    """Return a claim's proof, after checking that its numbers are in range."""
     if not claim.pairs:
         raise InputError("at least one ciphertext is needed")
     key, count = verifier.public_key, len(claim.pairs)
     head, message_size, exponent_size = _sizes(key, verifier.exponent_bits, count)
     if len(claim.proof) != head + message_size + exponent_size:
         raise InvalidProof(
-            f"a proof for {count} ciphertexts has {head + message_size + exponent_size} bytes, not {len(claim.proof)}",
+            f"proof for {count} ciphertexts: expected {head + message_size + exponent_size} bytes, "
+            f"found {len(claim.proof)}.",
             indices=(index,),
         )
     try:
         commitment = from_bytes(key, claim.proof[:head], 1)[0]
     except InvalidCiphertext as error:
-        raise InvalidProof(f"a proof's commitment is no ciphertext: {error}", indices=(index,)) from None
+        raise InvalidProof(f"a proof's commitment is not a ciphertext: {error}", indices=(index,)) from None
     message_response = int.from_bytes(claim.proof[head : head + message_size], "big")
     exponent_response = int.from_bytes(claim.proof[head + message_size :], "big")
     if message_response >= key.message_modulus or exponent_response > _most_response(verifier.exponent_bits, count):
-        raise InvalidProof("a proof's answer is out of range", indices=(index,))
+        raise InvalidProof("a proof's response is out of range", indices=(index,))
     challenges = _challenges(verifier, claim.statement, claim.pairs, commitment)
     return _Proof([*claim.pairs, commitment], [*challenges, 1], message_response, exponent_response)
 
 
 def _holds(verifier: Encryptor, proofs: Sequence[_Proof], weights: Sequence[int]) -> bool:
-    """Whether the product of all equations, each raised to its weight, holds up to an element of order two."""
+    """Return whether the product of all equations, each raised to its weight, holds up to an element of order two."""
     key = verifier.public_key
     message, exponent, addend = 0, 0, key.arithmetic.integer(0)
     bases: list[int] = []
@@ -261,7 +264,10 @@ def _holds(verifier: Encryptor, proofs: Sequence[_Proof], weights: Sequence[int]
 
 
 def _challenges(encryptor: Encryptor, statement: bytes, pairs: Sequence[Pair], commitment: Pair) -> list[int]:
-    """The challenge of each ciphertext: SHAKE256 of everything, each part of a fixed length or after its length."""
+    """Return the challenge of each ciphertext: SHAKE256 of everything.
+
+    Each part has a fixed length or is preceded by its length.
+    """
     key = encryptor.public_key
     hashed = hashlib.shake_256(_LABEL + key.fingerprint)
     hashed.update(encryptor.base.to_bytes(-(-key.n.bit_length() // 8), "big"))
@@ -277,18 +283,18 @@ def _challenges(encryptor: Encryptor, statement: bytes, pairs: Sequence[Pair], c
 
 
 def _hiding_bits(exponent_bits: int, count: int) -> int:
-    """Of b."""
+    """Return the length of b in bits."""
     return exponent_bits + CHALLENGE_BITS + HIDING_BITS + (count - 1).bit_length()
 
 
 def _most_response(exponent_bits: int, count: int) -> int:
-    """The largest w of which there is a right one."""
+    """Return the largest w that an honest prover can send."""
     most_hiding = (1 << _hiding_bits(exponent_bits, count)) - 1
     return most_hiding + count * ((1 << CHALLENGE_BITS) - 1) * ((1 << exponent_bits) - 1)
 
 
 def _sizes(key: PublicKey, exponent_bits: int, count: int) -> tuple[int, int, int]:
-    """Bytes of A, z and w."""
+    """Return the lengths of A, z and w in bytes."""
     message_size = -(-key.message_modulus.bit_length() // 8)
     head = -(-key.n.bit_length() // 8) + message_size
     return head, message_size, -(-_most_response(exponent_bits, count).bit_length() // 8)

@@ -2,17 +2,17 @@
 
 Sources: Paillier, Public-key cryptosystems based on composite degree residuosity classes (Eurocrypt 1999), scheme 1,
 with g = 1 + n; Damgard and Jurik, A generalisation, a simplification and some applications of Paillier's
-probabilistic public-key system (PKC 2001).  A message m in [0, n^s) is encrypted as
+probabilistic public-key system (PKC 2001). A message m in [0, n^s) is encrypted as
 
     c = (1 + n)^m * r^(n^s)   modulo n^(s+1)
 
-and the product of ciphertexts encrypts the sum of their messages modulo n^s.  Whoever cannot decide composite
-residuosity learns nothing about m, and the assumption is the same for every s.  Nothing here withstands a
-chosen-ciphertext attack: a decryption must only be shown of sums that its owner agreed to open.
+and the product of ciphertexts encrypts the sum of their messages modulo n^s. A ciphertext reveals nothing about m to
+anyone who cannot decide composite residuosity. This assumption is the same for every s. The scheme does not withstand
+chosen-ciphertext attacks: show the decryption of a sum only if the owner of the key agreed to open that sum.
 
-Departures: the discrete logarithm to the base 1 + n is taken as a quotient of logarithms (`one_units`), modulo the
-powers of p and of q apart, after raising to p - 1 and q - 1; both give the same number.  Decryption is not constant
-in time: keep its duration from whoever chooses ciphertexts.
+Departures: the discrete logarithm to the base 1 + n is computed as a quotient of logarithms (`one_units`). It is
+computed modulo the powers of p and of q separately, after raising to p - 1 and q - 1. The result is the same number.
+Decryption is not constant in time: do not let anyone who chooses ciphertexts learn how long it takes.
 """
 
 import math
@@ -36,10 +36,10 @@ _CLOSENESS_BITS = 100
 
 
 class PrivateKey(Uncopyable):
-    """What decrypts: repr redacted, not picklable, not hashable.  Made by `generate` or `from_primes`.
+    """The key that decrypts: repr redacted, not picklable, not hashable. `generate` and `from_primes` make one.
 
     Attributes:
-        public_key: What encrypts for it.
+        public_key: The key that encrypts for this one.
     """
 
     __slots__ = ("_half_p", "_half_q", "_lift", "public_key")
@@ -64,21 +64,24 @@ class PrivateKey(Uncopyable):
         arithmetic: Arithmetic | None = None,
         entropy: Entropy = os.urandom,
     ) -> "PrivateKey":
-        """A new key of two safe primes, which suit fixed bases; it takes seconds, without gmpy2 minutes.
+        """Return a new key of two safe primes, which suit fixed bases.
+
+        This takes seconds with gmpy2, and minutes without it.
 
         Args:
-            bits: Of n, even; 3072 stand for 128 bits of security (NIST SP 800-57 part 1 revision 5, table 2).
+            bits: Length of n in bits, even; 3072 bits give 128 bits of security (NIST SP 800-57 part 1 revision 5,
+                table 2).
             s: Messages are integers modulo n^s; 1, 2 or 3.
-            allow_only_112_bits_of_security: Allow fewer than 3072 bits, of at least 2048.
-            arithmetic: What computes; the fastest that is installed, if not given.
-            entropy: Where the primes are drawn from; anything but the operating system's is for tests.
+            allow_only_112_bits_of_security: Whether n may have fewer than 3072 bits, but at least 2048.
+            arithmetic: The implementation of long integers; by default, the fastest that is installed.
+            entropy: Source of the primes; any source other than the operating system's is for tests.
 
         Raises:
             InvalidKey: `bits` or `s` is out of range.
         """
         least = LEAST_BITS if allow_only_112_bits_of_security else DEFAULT_BITS
         if not is_integer(bits) or bits % 2 or not least <= bits <= MOST_BITS:
-            raise InvalidKey(f"a key has an even number of bits from {least} to {MOST_BITS}, not {shown(bits)}")
+            raise InvalidKey(f"bits: expected an even number from {least} to {MOST_BITS}, found {shown(bits)}.")
         check_s(s)
         computing = fastest() if arithmetic is None else arithmetic
         p = safe_prime(bits // 2, entropy=entropy, arithmetic=computing)
@@ -89,14 +92,15 @@ class PrivateKey(Uncopyable):
 
     @classmethod
     def from_primes(cls, p: int, q: int, s: int = 1, *, arithmetic: Arithmetic | None = None) -> "PrivateKey":
-        """The key of given primes, each with about half of the bits of their product, which has at least 2048.
+        """Return the key of given primes.
 
-        They need not be safe primes; `suits_fixed_bases` says whether they are.
+        Each prime has about half as many bits as their product, which has 2048 to 8192. The primes need not be safe
+        primes; `suits_fixed_bases` says whether they are.
 
         Raises:
             InvalidKey: A factor is even, not prime, or far shorter than the other; the factors are equal or closer
-                than 2^(bits / 2 - 100) (FIPS 186-5, appendix A.1.3); gcd(n, (p - 1) * (q - 1)) is not 1; or what
-                `PublicKey` refuses.
+                than 2^(bits / 2 - 100) (FIPS 186-5, appendix A.1.3); gcd(n, (p - 1) * (q - 1)) is not 1; or
+                `PublicKey` refuses n or s.
         """
         if not is_integer(p) or not is_integer(q):
             raise InvalidKey(f"p and q must be integers, not {type(p).__name__} and {type(q).__name__}")
@@ -106,7 +110,7 @@ class PrivateKey(Uncopyable):
         if not LEAST_BITS <= bits <= MOST_BITS:
             raise InvalidKey(f"p * q must have {LEAST_BITS} to {MOST_BITS} bits, not {bits}")
         if min(p, q).bit_length() < bits // 2 - _SIZE_SLACK_BITS:
-            raise InvalidKey("p and q must have about the same size; one is much smaller")
+            raise InvalidKey("p and q must have about the same size, but one is much smaller")
         if not _far_apart(p, q):
             raise InvalidKey("p and q are equal, or too close to each other")
         computing = fastest() if arithmetic is None else arithmetic
@@ -118,27 +122,27 @@ class PrivateKey(Uncopyable):
 
     @property
     def suits_fixed_bases(self) -> bool:
-        """Whether both primes are safe ones, as `Encryptor` assumes; tested at each call."""
+        """Whether both primes are safe primes, as `Encryptor` assumes; each call tests them."""
         arithmetic = self.public_key.arithmetic
         return all(is_safe_prime(prime, entropy=os.urandom, arithmetic=arithmetic) for prime in self.reveal_primes())
 
     def reveal_primes(self) -> tuple[int, int]:
-        """Both primes, p and q, for whoever stores the key."""
+        """Return both primes, p and q, so that the key can be stored."""
         return int(self._half_p.prime), int(self._half_q.prime)
 
     def decrypt_raw(self, c: int) -> int:
-        """The message of one ciphertext, in [0, n^s).
+        """Return the message of one ciphertext, in [0, n^s).
 
         Raises:
-            InvalidCiphertext: It is none of this key.
+            InvalidCiphertext: The number is not a ciphertext of this key.
         """
         return self.decrypt([c])[0]
 
     def decrypt(self, ciphertexts: Sequence[int]) -> list[int]:
-        """The messages of ciphertexts, each in [0, n^s); all are checked before anything is decrypted.
+        """Return the messages of ciphertexts, each in [0, n^s), after checking all ciphertexts.
 
         Raises:
-            InvalidCiphertext: One is none of this key.
+            InvalidCiphertext: A number is not a ciphertext of this key; no ciphertext is decrypted then.
         """
         self.public_key.check(ciphertexts)
         return [self._decrypt(self.public_key.arithmetic.integer(one)) for one in ciphertexts]
@@ -149,7 +153,7 @@ class PrivateKey(Uncopyable):
 
 
 class _Half:
-    """Decryption modulo the s-th power of one of the primes, of a ciphertext modulo its (s+1)-th."""
+    """Decryption with one of the primes: the message modulo its s-th power, from the ciphertext modulo its (s+1)-th."""
 
     __slots__ = ("_modulus", "_scale", "prime", "units")
 

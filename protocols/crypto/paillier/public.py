@@ -1,6 +1,6 @@
-"""The public side of Damgard and Jurik's cryptosystem: textbook encryption, sums, and checks of what comes in.
+"""The public side of Damgard and Jurik's cryptosystem: textbook encryption, sums, and checks of received ciphertexts.
 
-The scheme, its sources and its assumption are in `paillier`.
+The module `private` describes the scheme, its sources and its assumption.
 """
 
 import hashlib
@@ -20,14 +20,14 @@ MOST_S: Final = 3
 
 
 class InvalidKey(ParameterError):
-    """Numbers that are no Paillier key, or a weak one."""
+    """Numbers that are not a Paillier key, or that are a weak one."""
 
 
 class InvalidCiphertext(ProtocolError, ValueError):
-    """A number that no encryption under this key gives.
+    """A number that cannot be an encryption under this key.
 
     Attributes:
-        index: Its position among those that were checked; None where their frame is at fault.
+        index: Position of the number among those that were checked; None if the length of their encoding is wrong.
     """
 
     def __init__(self, message: str, *, index: int | None = None) -> None:
@@ -36,31 +36,31 @@ class InvalidCiphertext(ProtocolError, ValueError):
 
 
 def check_s(s: int) -> None:
-    """Refuse what is no exponent of the message space: 1, 2 or 3.
+    """Raise an error unless s, the exponent of the message space, is 1, 2 or 3.
 
     Raises:
-        InvalidKey: It is none.
+        InvalidKey: s has another value.
     """
     if not is_integer(s) or not 1 <= s <= MOST_S:
         raise InvalidKey(f"s must be an integer from 1 to {MOST_S}, not {shown(s)}")
 
 
 class PublicKey:
-    """What encrypts, adds and checks.
+    """The key that encrypts, adds and checks.
 
     Args:
         n: Product of two secret primes, of 2048 to 8192 bits.
         s: Messages are integers modulo n^s; 1, 2 or 3.
-        arithmetic: What computes; the fastest that is installed, if not given.
+        arithmetic: The implementation of long integers; by default, the fastest that is installed.
 
     Attributes:
         n: As given.
         s: As given.
-        arithmetic: What computes.
+        arithmetic: The implementation of long integers.
         message_modulus: n^s.
         modulus: n^(s+1).
         units: The logarithm of powers of 1 + n.
-        ciphertext_bytes: Of one ciphertext on the wire.
+        ciphertext_bytes: Length of one ciphertext on the wire, in bytes.
 
     Raises:
         InvalidKey: n is too short or too long, even, prime, a square, or has a prime factor below 2^12; or s is out
@@ -80,7 +80,7 @@ class PublicKey:
         self.arithmetic = fastest() if arithmetic is None else arithmetic
         self.n, self.s = self.arithmetic.integer(n), s
         if math.isqrt(n) ** 2 == n or pow(self.arithmetic.integer(2), n - 1, self.n) == 1:
-            raise InvalidKey("n must be the product of two different primes, and is prime or a square")
+            raise InvalidKey("n must be the product of two different primes, but it is a prime or a square")
         self.message_modulus: int = self.n**s
         self.modulus: int = self.n ** (s + 1)
         self.units = OneUnits(n, s, self.arithmetic)
@@ -98,37 +98,41 @@ class PublicKey:
 
     @property
     def fingerprint(self) -> bytes:
-        """32 bytes that stand for the key: SHA-256 of s, the length of n, and n."""
+        """32 bytes that identify the key: SHA-256 of a label, s, the length of n, and n."""
         size = -(-self.n.bit_length() // 8)
         described = bytes([self.s]) + size.to_bytes(4, "big") + int(self.n).to_bytes(size, "big")
         return hashlib.sha256(b"secagg paillier v1" + described).digest()
 
     def check_message(self, message: int) -> None:
-        """Refuse what is no integer in [0, n^s).
+        """Raise an error unless the message is an integer in [0, n^s).
 
         Raises:
-            InputError: It is none.
+            InputError: The message is not one.
         """
         if not is_integer(message) or not 0 <= message < self.message_modulus:
             raise InputError(f"a message must be an integer in [0, n^{self.s})")
 
     def plain_logarithm(self, message: int) -> int:
-        """log((1 + n)^message) / n, modulo n^s: the exponential of a sum of these and others saves products."""
+        """Return log((1 + n)^message) / n, modulo n^s.
+
+        Adding this logarithm to others, and taking one exponential of their sum, saves products.
+        """
         return message * self._generator % self.message_modulus
 
     def encrypt_raw(self, m: int, *, r: int | None = None, entropy: Entropy = os.urandom) -> int:
-        """Encrypt one message as the papers have it; `Encryptor` is about a hundred times faster.
+        """Encrypt one message as in the papers; `Encryptor` is about a hundred times faster.
 
         Args:
-            m: In [0, n^s).
-            r: In [1, n), coprime to n, secret, and used once.  Only known answers give it; it is drawn otherwise.
-            entropy: Where r is drawn from.
+            m: The message, in [0, n^s).
+            r: In [1, n), coprime to n, secret, and used once. Pass it only to reproduce known answers; by default, it
+                is drawn.
+            entropy: Source from which r is drawn.
 
         Returns:
-            In [1, n^(s+1)).
+            The ciphertext, in [1, n^(s+1)).
 
         Raises:
-            InputError: m or r is none of these.
+            InputError: m or r is out of range, or r is not coprime to n.
         """
         self.check_message(m)
         if r is None:
@@ -140,12 +144,13 @@ class PublicKey:
         return int(residue * power % self.modulus)
 
     def check(self, ciphertexts: Sequence[int]) -> None:
-        """Refuse what no encryption gives: all must be in [1, n^(s+1)) and coprime to n.
+        """Raise an error unless all numbers are possible ciphertexts: in [1, n^(s+1)) and coprime to n.
 
-        One greatest common divisor serves all of them: their product modulo n is coprime to n only where each is.
+        One greatest common divisor is enough for all numbers: their product modulo n is coprime to n if and only if
+        each number is.
 
         Raises:
-            InvalidCiphertext: One is not; `index` says which.
+            InvalidCiphertext: A number is not a possible ciphertext; `index` says which.
         """
         product = self.arithmetic.integer(1)
         for index, ciphertext in enumerate(ciphertexts):
@@ -157,27 +162,30 @@ class PublicKey:
             raise InvalidCiphertext("a ciphertext must be coprime to n", index=index)
 
     def add(self, ciphertexts: Sequence[int], others: Sequence[int]) -> list[int]:
-        """Encryptions of the sums, of checked ciphertexts.  To be re-randomised before anyone else sees them.
+        """Return encryptions of the sums of checked ciphertexts, position by position.
+
+        Re-randomise the result before anyone else sees it.
 
         Raises:
-            ValueError: The two have different lengths.
+            ValueError: The two sequences have different lengths.
         """
         integer, modulus = self.arithmetic.integer, self.modulus
         return [int(integer(one) * other % modulus) for one, other in zip(ciphertexts, others, strict=True)]
 
     def to_bytes(self, ciphertexts: Sequence[int]) -> bytes:
-        """Ciphertexts one after the other, each as `ciphertext_bytes` bytes, big-endian."""
+        """Return ciphertexts one after the other, each as `ciphertext_bytes` bytes, big-endian."""
         return b"".join(int(one).to_bytes(self.ciphertext_bytes, "big") for one in ciphertexts)
 
     def from_bytes(self, data: bytes | memoryview, count: int) -> list[int]:
-        """What `to_bytes` wrote, checked.
+        """Return the ciphertexts that `to_bytes` wrote, after checking them.
 
         Raises:
-            InvalidCiphertext: The data has not the length of `count` ciphertexts, or holds none of this key.
+            InvalidCiphertext: The data does not have the length of `count` ciphertexts, or a number in it is not a
+                possible ciphertext of this key.
         """
         size = self.ciphertext_bytes
         if len(data) != count * size:
-            raise InvalidCiphertext(f"{count} ciphertexts in {len(data)} bytes, where {count * size} are expected")
+            raise InvalidCiphertext(f"{count} ciphertexts: expected {count * size} bytes, found {len(data)}.")
         ciphertexts = [int.from_bytes(data[start : start + size], "big") for start in range(0, len(data), size)]
         self.check(ciphertexts)
         return ciphertexts

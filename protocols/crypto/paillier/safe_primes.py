@@ -1,17 +1,17 @@
 """Safe primes: primes p = 2 p' + 1 whose half p' is prime as well, as threshold keys need.
 
-A random starting point, and the candidates in a stretch above it: those for which a small prime divides p or p' are
-struck out for both at once, and the rest are tested in order, until one passes; without any, another starting point is
-drawn.  Every safe prime above 7 is 11 modulo 12, so no other number is looked at.
+A random starting point is drawn, and the candidates are the numbers in a stretch above it. A sieve removes those for
+which a small prime divides p or p'. The others are tested in order until one passes. If none passes, another starting
+point is drawn. Every safe prime above 7 is 11 modulo 12, so only such numbers are candidates.
 
-How that differs from a uniform choice (Brandt and Damgard, On generation of probable primes by incremental search,
-Crypto 1992, look at the same for primes): a safe prime is the likelier the longer the gap below it, but no gap counts
-beyond the stretch of 2^16 candidates.  Where safe primes lie as randomly as Hardy and Littlewood's conjecture has it,
-none is more than about 1.6 times as likely as in a uniform choice among those of 1024 bits, and 1.3 times among those
-of 1536: less than one bit of entropy is lost.
+The result is not uniform (Brandt and Damgard, On generation of probable primes by incremental search, Crypto 1992,
+study the same for primes). A safe prime is more likely if the gap below it is longer, but no gap counts beyond the
+stretch of 2^16 candidates. If safe primes are distributed as randomly as Hardy and Littlewood's conjecture states, none
+is more than about 1.6 times as likely as in a uniform choice among those of 1024 bits, and 1.3 times among those of
+1536 bits. So less than one bit of entropy is lost.
 
-The tests: Fermat's to the base 2, of p' and then of p, which hardly any composite number passes, and 40 rounds of
-Miller and Rabin's of both (`is_probable_prime`).
+The tests are Fermat's test to the base 2, of p' and then of p, which hardly any composite number passes, and 40
+iterations of Miller and Rabin's test of both (`is_probable_prime`).
 """
 
 import math
@@ -44,14 +44,14 @@ def safe_prime(
     arithmetic: Arithmetic | None = None,
     tried: Callable[[int], None] | None = None,
 ) -> int:
-    """A random safe prime of exactly so many bits, its two highest bits set.
+    """Return a random safe prime of exactly `bits` bits, with its two highest bits set.
 
-    The product of two of them has exactly twice as many bits.
+    The product of two such primes has exactly twice as many bits.
 
     Args:
-        bits: 128 to 4096; `deal` takes primes of at least 1024.
-        entropy: Where starting points are drawn from; anything but the operating system's is for tests.
-        arithmetic: What computes; the fastest that is installed, if not given.
+        bits: 128 to 4096; `deal` accepts only primes of at least 1024 bits.
+        entropy: Source of the starting points; any source other than the operating system's is for tests.
+        arithmetic: The implementation of long integers; by default, the fastest that is installed.
         tried: Called with the number of candidates tested since the last call; see `expected_candidates`.
 
     Raises:
@@ -69,15 +69,16 @@ def safe_prime(
 
 
 def is_safe_prime(number: int, *, entropy: Entropy, arithmetic: Arithmetic) -> bool:
-    """Whether a number and its half are prime, of a number of at least 2^13; see `is_probable_prime`."""
+    """Return whether a number of at least 2^13 and its half are both prime; see `is_probable_prime`."""
     return all(is_probable_prime(one, entropy=entropy, arithmetic=arithmetic) for one in (number, number >> 1))
 
 
 def expected_candidates(bits: int) -> int:
-    """How many candidates `safe_prime` tests on average.
+    """Return the number of candidates that `safe_prime` tests on average.
 
-    That is the chance of p' and p to be prime, where no prime below B divides either: by Mertens' third theorem,
-    log(B) * exp(gamma) / log(p) for each.  The number of tests varies as much as it is large, being geometric.
+    It is the inverse of the probability that p' and p are prime if no prime below B divides either of them. By Mertens'
+    third theorem, this probability is log(B) * exp(gamma) / log(p) for each. The number of tests is geometric, so its
+    standard deviation is about as large as its mean.
 
     Raises:
         ParameterError: `bits` is out of range.
@@ -90,7 +91,7 @@ def expected_candidates(bits: int) -> int:
 def _check_bits(bits: int) -> None:
     if not is_integer(bits) or not LEAST_SAFE_PRIME_BITS <= bits <= MOST_SAFE_PRIME_BITS:
         raise ParameterError(
-            f"safe primes have {LEAST_SAFE_PRIME_BITS} to {MOST_SAFE_PRIME_BITS} bits here, not {shown(bits)}"
+            f"bits: expected {LEAST_SAFE_PRIME_BITS} to {MOST_SAFE_PRIME_BITS} for a safe prime, found {shown(bits)}."
         )
 
 
@@ -102,7 +103,7 @@ def _is_safe_prime(candidate: int, entropy: Entropy, arithmetic: Arithmetic) -> 
 
 
 def _candidates(bits: int, entropy: Entropy, arithmetic: Arithmetic) -> Iterator[int]:
-    """What the sieve leaves of one stretch with a random start, in ascending order."""
+    """Yield the candidates that the sieve leaves in one stretch with a random start, in ascending order."""
     room = 2 ** (bits - 2) - _STEP * (_STRETCH + 1)
     start = 3 * 2 ** (bits - 2) + random_below(room, entropy)
     first = arithmetic.integer(start + (_STEP - 1 - start) % _STEP)
@@ -111,11 +112,11 @@ def _candidates(bits: int, entropy: Entropy, arithmetic: Arithmetic) -> Iterator
 
 
 def _struck(first: int) -> NDArray[np.bool_]:
-    """For each candidate first + 12 i whether a small prime divides it or its half; shape `(_STRETCH,)`."""
+    """Return, for each candidate first + 12 i, whether a small prime divides it or its half; shape `(_STRETCH,)`."""
     primes, inverses = _sieve_primes()
     residues = np.array([int(first % prime) for prime in primes.tolist()], dtype=np.int64)
     struck = np.zeros(_STRETCH, dtype=np.bool_)
-    # The half of p is a multiple of an odd prime where p is one more than a multiple.
+    # An odd prime divides the half of p if and only if p is one more than a multiple of that prime.
     for multiple in (0, 1):
         offsets = (multiple - residues) * inverses % primes
         for prime, offset in zip(primes.tolist(), offsets.tolist(), strict=True):
@@ -125,7 +126,7 @@ def _struck(first: int) -> NDArray[np.bool_]:
 
 @lru_cache(maxsize=1)
 def _sieve_primes() -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The primes from 5 to the bound, and the inverse of 12 modulo each; both of shape `(primes,)`, int64."""
+    """Return the primes from 5 to the bound, and the inverse of 12 modulo each; both of shape `(primes,)`, int64."""
     is_prime = np.ones(_SIEVE_BOUND, dtype=np.bool_)
     for base in range(2, math.isqrt(_SIEVE_BOUND) + 1):
         is_prime[base * base :: base] = False

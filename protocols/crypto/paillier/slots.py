@@ -1,15 +1,17 @@
-"""Vectors of signed integers in few long ones, whose sums are the packed sums: many values under one encryption.
+"""Vectors of signed integers packed into a few long integers, so that one encryption holds many values.
+
+The sum of packed vectors is the packed sum of the vectors.
 
 A value v of b bits, in [-2^(b-1), 2^(b-1)), is stored as v + 2^(b-1), which is not negative, in a slot of
 
     width = b + ceil(log2(clients)) + guard
 
-bits, the first value in the lowest one.  A sum over k clients stays below k * 2^b, so it never reaches the next slot,
-and k * 2^(b-1) is what is taken off it again: exact where all values are the largest, or the smallest.  The number of
-clients is known from the step, so nothing that depends on the values, such as an exponent, goes on the wire.
+bits, the first value in the lowest slot. A sum over k clients stays below k * 2^b, so it never reaches the next slot,
+and k * 2^(b-1) is subtracted from it again. This is exact even if all values are the largest or the smallest. The
+number of clients is known from the step, so nothing that depends on the values, such as an exponent, goes on the wire.
 
-The guard does not make sums right that a client has spoilt with values out of range; it makes it likelier that they
-are noticed, since a sum above k * (2^b - 1) is refused.
+The guard does not repair sums that a client has spoilt with values out of range. It makes it more likely that they are
+noticed, since a sum above k * (2^b - 1) is refused.
 """
 
 from collections.abc import Sequence
@@ -31,16 +33,16 @@ _PIECE = 2**16
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Slots:
-    """How values lie in messages.
+    """The layout of values in messages.
 
     Attributes:
-        value_bits: b, of one signed value; 1 to 63.
-        clients: At most so many vectors are added up.
-        message_modulus: Messages are below it.
-        guard_bits: Of each slot, beyond what sums need.
+        value_bits: b, the length of one signed value; 1 to 63.
+        clients: Largest number of vectors that are added up; at least 1.
+        message_modulus: Messages are below this number.
+        guard_bits: Bits of each slot beyond those that sums need; at least 0.
 
     Raises:
-        ParameterError: One is out of range; a slot would be wider than 64 bits, or than a message.
+        ParameterError: A value is out of range, or a slot would be wider than 64 bits or than a message.
     """
 
     value_bits: int
@@ -70,15 +72,15 @@ class Slots:
 
     @property
     def count(self) -> int:
-        """Slots in a message."""
+        """Number of slots in a message."""
         return (self.message_modulus.bit_length() - 1) // self.width
 
     def messages(self, length: int) -> int:
-        """How many messages a vector of `length` values takes."""
+        """Return the number of messages that a vector of `length` values takes."""
         return -(-length // self.count)
 
     def pack(self, values: NDArray[np.int64]) -> list[int]:
-        """Messages that hold a vector; slots after its end are 0.
+        """Return messages that hold a vector; slots after its end are 0.
 
         Args:
             values: Shape `(length,)`, length at least 1, int64, entries in [-2^(b-1), 2^(b-1)).
@@ -105,40 +107,42 @@ class Slots:
         return packed
 
     def unpack(self, sums: Sequence[int], length: int, *, clients: int) -> NDArray[np.int64]:
-        """The sum of the vectors of `clients` clients, from the sums of their messages.
+        """Return the sum of the vectors of `clients` clients, from the sums of their messages.
 
         Returns:
             Shape `(length,)`, int64, entries in [-clients * 2^(b-1), clients * (2^(b-1) - 1)].
 
         Raises:
             ParameterError: There are more clients than the slots have room for, or none; or the length is below 1.
-            DamagedSum: Another number of messages than the length takes, or what no values in range add up to.
+            DamagedSum: The number of messages does not fit the length, or no values in range have these sums.
         """
         if not is_integer(clients) or not 1 <= clients <= self.clients:
-            raise ParameterError(f"sums of 1 to {self.clients} clients fit in these slots, not of {shown(clients)}")
+            raise ParameterError(f"clients: expected 1 to {self.clients} in these slots, found {shown(clients)}.")
         if not is_integer(length) or length < 1:
-            raise ParameterError(f"a vector has at least one value, not {shown(length)}")
+            raise ParameterError(f"length: expected at least 1, found {shown(length)}.")
         if len(sums) != self.messages(length):
-            raise DamagedSum(f"{len(sums)} messages, where {shown(length)} values take {shown(self.messages(length))}")
+            raise DamagedSum(
+                f"sums: expected {shown(self.messages(length))} messages for {shown(length)} values, found {len(sums)}."
+            )
         used = self.count * self.width
         if any(not is_integer(one) or one < 0 or one.bit_length() > used for one in sums):
-            raise DamagedSum("a message is no sum of packed ones: bits are set outside of its slots")
+            raise DamagedSum("a message is not a sum of packed messages: bits are set outside of its slots")
         slots = np.empty(len(sums) * self.count, dtype=_WORD)
         rows = self._step() // self.count
         for start in range(0, len(sums), rows):
             piece = self._slots(sums[start : start + rows])
             slots[start * self.count : start * self.count + piece.size] = piece
         if int(slots[:length].max()) > clients * (2**self.value_bits - 1) or slots[length:].any():
-            raise DamagedSum(f"a slot is above what {clients} values of {self.value_bits} bits add up to")
+            raise DamagedSum(f"a slot is above the largest sum of {clients} values of {self.value_bits} bits")
         offset = np.uint64(clients * 2 ** (self.value_bits - 1))
         return (slots[:length].astype(np.uint64) - offset).view(np.int64)  # wraps around below zero
 
     def _step(self) -> int:
-        """How many values to work on at once: whole messages, and few enough to stay in cache."""
+        """Return how many values to process at once: whole messages, as many as stay in cache but at least one."""
         return self.count * max(1, _PIECE // self.count)
 
     def _slots(self, sums: Sequence[int]) -> NDArray[np.uint64]:
-        """What lies in all slots of these messages, in order."""
+        """Return the contents of all slots of these messages, in order."""
         size = -(-self.count * self.width // 8)
         raw = np.frombuffer(b"".join(one.to_bytes(size, "little") for one in sums), dtype=np.uint8)
         bits = np.unpackbits(raw.reshape(len(sums), size), axis=1, bitorder="little", count=self.count * self.width)

@@ -1,22 +1,23 @@
-"""Paillier keys that only a committee can use: t of its members decrypt together, fewer learn nothing.
+"""Paillier keys that only a committee can use: any t of its members can decrypt together, fewer learn nothing.
 
 Sources: Damgard and Jurik, A generalisation, a simplification and some applications of Paillier's probabilistic
 public-key system (PKC 2001), the threshold variant; Shoup, Practical threshold signatures (Eurocrypt 2000), for the
-verification keys.  With safe primes p = 2p' + 1 and q = 2q' + 1, n = pq and m = p'q', the dealer computes
+verification keys. With safe primes p = 2p' + 1 and q = 2q' + 1, n = pq and m = p'q', the dealer computes
 
     d = 0 mod m,  d = 1 mod n^s;   f of degree t - 1 modulo n^s m, f(0) = d, otherwise random;   s_i = f(i)
 
-and publishes v, a random square modulo n^(s+1), and v_i = v^(s_i).  The squares are a cyclic group of order n^s m,
-of which v is a generator, but for about three in p'.  How shares are used is in `partial_decryption`.
+and publishes v, a random square modulo n^(s+1), and v_i = v^(s_i). The squares are a cyclic group of order n^s m.
+All squares but about three in p' generate this group, so v does with overwhelming probability. The module
+`partial_decryption` describes how the key shares are used.
 
-Adversary: up to t - 1 members, who may do what they like (a wrong partial decryption is noticed).  The dealer is
-trusted: it knows p and q, and with them every message, until it forgets them, which Python cannot be made to do
-reliably.  It is to be run once, on a machine that is switched off afterwards.  Members take v and all v_i from the
+Adversary: up to t - 1 members, who may deviate in any way; a wrong partial decryption is noticed. The dealer is
+trusted: it knows p and q, and so it can decrypt every message until it forgets them. Python cannot be made to forget
+them reliably. Run the dealer once, on a machine that is switched off afterwards. Members take v and all v_i from the
 key that the dealer gave them, never from each other.
 
-Departures: the key holds h, from which everyone encrypts (`Encryptor`), so that there is one base for all.  It is made
-as in Damgard, Jurik and Nielsen (International Journal of Information Security 9, 2010): h = -x^2 mod n for a random
-x, which suits since safe primes are 3 modulo 4 and gcd(p - 1, q - 1) = 2.
+Departures: the key contains h, the base with which everyone encrypts (`Encryptor`), so that all clients use one base.
+The base is made as in Damgard, Jurik and Nielsen (International Journal of Information Security 9, 2010): h = -x^2
+mod n for a random x. This is suitable since safe primes are 3 modulo 4 and gcd(p - 1, q - 1) = 2.
 """
 
 import hashlib
@@ -47,15 +48,15 @@ class ThresholdKey:
     """The public side of a committee's key.
 
     Attributes:
-        public_key: What encrypts, adds and checks.
-        base: h, in (1, n - 1), of which encryptors raise the n^s-th power.
-        threshold: t, so many members decrypt; from 2 to the number of members.
+        public_key: The key that encrypts, adds and checks.
+        base: h, in (1, n - 1); encryptors use powers of h^(n^s).
+        threshold: t, the number of members that decrypt together; from 2 to the number of members.
         verification_base: v, in (1, n^(s+1)).
         verification_keys: v_1, v_2, ... of all members, 2 to 64 numbers in [1, n^(s+1)).
 
     Raises:
-        InvalidKey: One is out of range, or shares a factor with n; or n is 3 modulo 4, so that its primes are no safe
-            ones.
+        InvalidKey: A number is out of range or shares a factor with n, or a verification key or v is 1 or -1 modulo n;
+            h does not have Jacobi symbol 1; or n is 3 modulo 4, so that its primes are not both safe primes.
     """
 
     public_key: PublicKey
@@ -68,7 +69,7 @@ class ThresholdKey:
         _check_committee(self.members, self.threshold)
         key = self.public_key
         if key.n % 4 != 1:
-            raise InvalidKey("n is 3 modulo 4; a committee's key is the product of two safe primes, which is 1")
+            raise InvalidKey("n: expected the product of two safe primes, which is 1 modulo 4, found 3 modulo 4.")
         check_base(key, self.base)
         numbers = (self.verification_base, *self.verification_keys)
         if not all(is_integer(number) and 1 <= number < key.modulus for number in numbers):
@@ -87,21 +88,24 @@ class ThresholdKey:
 
     @property
     def members(self) -> int:
-        """How many share the key; they are counted from 1."""
+        """Number of members; their indices start at 1."""
         return len(self.verification_keys)
 
     @property
     def bits(self) -> int:
-        """The bits of n."""
+        """Length of n in bits."""
         return int(self.public_key.n).bit_length()
 
     @property
     def fingerprint(self) -> bytes:
-        """32 bytes that stand for everything in it: SHA-256 of `to_bytes`."""
+        """32 bytes that identify the key with all of its parts: SHA-256 of `to_bytes`."""
         return hashlib.sha256(self.to_bytes()).digest()
 
     def to_bytes(self) -> bytes:
-        """A label, s, t, the number of members, the bytes of n, n, h, v and all v_i; big-endian, of fixed sizes."""
+        """Return a label, s, t, the number of members, the length of n, n, h, v and all v_i.
+
+        Numbers are big-endian and have fixed sizes. The length of n is in bytes.
+        """
         key = self.public_key
         size = _bytes(key.n)
         head = bytes([key.s, self.threshold, self.members]) + size.to_bytes(2, "big")
@@ -110,18 +114,18 @@ class ThresholdKey:
 
     @classmethod
     def from_bytes(cls, data: bytes, *, arithmetic: Arithmetic | None = None) -> "ThresholdKey":
-        """What `to_bytes` wrote.
+        """Return the key that `to_bytes` wrote.
 
         Args:
             data: The bytes.
-            arithmetic: What computes; the fastest that is installed, if not given.
+            arithmetic: The implementation of long integers; by default, the fastest that is installed.
 
         Raises:
-            InvalidKey: They are no threshold key, or not as `to_bytes` writes it.
+            InvalidKey: The bytes are not a threshold key in the encoding of `to_bytes`.
         """
         start = len(_KEY_LABEL) + 5
         if len(data) < start or data[: len(_KEY_LABEL)] != _KEY_LABEL:
-            raise InvalidKey("these bytes are no threshold key of version 1")
+            raise InvalidKey("these bytes are not a threshold key of version 1")
         s, threshold, members = data[start - 5 : start - 2]
         size = int.from_bytes(data[start - 2 : start], "big")
         n = int.from_bytes(data[start : start + size], "big")
@@ -131,7 +135,7 @@ class ThresholdKey:
         public_key = PublicKey(n, s, arithmetic=arithmetic)
         each, first = public_key.ciphertext_bytes, start + 2 * size
         if len(data) != first + (1 + members) * each:
-            raise InvalidKey(f"a key of {len(data)} bytes, where {first + (1 + members) * each} are expected")
+            raise InvalidKey(f"threshold key: expected {first + (1 + members) * each} bytes, found {len(data)}.")
         numbers = [int.from_bytes(data[at : at + each], "big") for at in range(first, len(data), each)]
         return cls(
             public_key=public_key,
@@ -143,11 +147,11 @@ class ThresholdKey:
 
 
 class KeyShare(Uncopyable):
-    """What one member decrypts with: repr redacted, not picklable, not hashable, compared in constant time.
+    """One member's share of the key: repr redacted, not picklable, not hashable, compared in constant time.
 
     Args:
-        key: The committee's.
-        index: The member's, from 1.
+        key: The committee's key.
+        index: The member's index, from 1.
         value: s_i, in [0, n^(s+1)).
 
     Attributes:
@@ -165,7 +169,7 @@ class KeyShare(Uncopyable):
         if not is_integer(index) or not 1 <= index <= key.members:
             raise InvalidKey(f"a member's index must be from 1 to {key.members}, not {shown(index)}")
         if not is_integer(value) or not 0 <= value < key.public_key.modulus:
-            raise InvalidKey(f"a share must be an integer in [0, n^{key.public_key.s + 1})")
+            raise InvalidKey(f"a key share must be an integer in [0, n^{key.public_key.s + 1})")
         self.key, self.index, self._value = key, index, value
 
     def __repr__(self) -> str:
@@ -175,32 +179,33 @@ class KeyShare(Uncopyable):
         return isinstance(other, KeyShare) and hmac.compare_digest(self.to_bytes(), other.to_bytes())
 
     def reveal(self) -> int:
-        """s_i, for the arithmetic that needs it."""
+        """Return s_i, for the arithmetic that needs it."""
         return self._value
 
     def to_bytes(self) -> bytes:
-        """The share in clear, for whoever stores it: a label, the key's fingerprint, the index, s_i."""
+        """Return the key share unencrypted, for storage: a label, the key's fingerprint, the index, s_i."""
         value = self._value.to_bytes(self.key.public_key.ciphertext_bytes, "big")
         return _SHARE_LABEL + self.key.fingerprint + bytes([self.index]) + value
 
     @classmethod
     def from_bytes(cls, data: bytes, key: ThresholdKey) -> "KeyShare":
-        """What `to_bytes` wrote, checked against the verification key of its member.
+        """Return the key share that `to_bytes` wrote, after checking it against its member's verification key.
 
         Raises:
-            InvalidKey: It is no share, one of another key, or not the one that the dealer gave to this member.
+            InvalidKey: The bytes are not a key share, belong to another key, or are not the share that the dealer gave
+                to this member.
         """
         public_key, start = key.public_key, len(_SHARE_LABEL) + _FINGERPRINT_BYTES
         if len(data) != start + 1 + public_key.ciphertext_bytes or data[: len(_SHARE_LABEL)] != _SHARE_LABEL:
             raise InvalidKey(
-                "these bytes are no share of this key: of another committee's, perhaps, or of another version"
+                "these bytes are not a share of this key. They may belong to another committee or another version."
             )
         if not hmac.compare_digest(data[len(_SHARE_LABEL) : start], key.fingerprint):
-            raise InvalidKey("this is a share of another key")
+            raise InvalidKey("this key share belongs to another key")
         share = cls(key, data[start], int.from_bytes(data[start + 1 :], "big"))
         base = public_key.arithmetic.integer(key.verification_base)
         if pow(base, share.reveal(), public_key.modulus) != key.verification_keys[share.index - 1]:
-            raise InvalidKey(f"this share does not fit the verification key of member {share.index}")
+            raise InvalidKey(f"this key share does not fit the verification key of member {share.index}")
         return share
 
 
@@ -214,20 +219,22 @@ def deal(
     entropy: Entropy = os.urandom,
     arithmetic: Arithmetic | None = None,
 ) -> tuple[ThresholdKey, tuple[KeyShare, ...]]:
-    """A committee's key, and the share of each member; whoever calls this is to forget p, q and all shares.
+    """Return a committee's key and the key share of each member.
+
+    The caller must forget p, q and all key shares afterwards.
 
     Args:
         p: A safe prime (`safe_prime`).
-        q: Another one, with as many bits; their product has 2048 to 8192.
+        q: Another safe prime of the same length; p * q has 2048 to 8192 bits.
         s: Messages are integers modulo n^s; 1, 2 or 3.
-        members: 2 to 64.
-        threshold: How many of them decrypt, at least 2.
-        entropy: Where polynomial, v and h are drawn from; anything but the operating system's is for tests.
-        arithmetic: What computes; the fastest that is installed, if not given.
+        members: Number of members, 2 to 64.
+        threshold: Number of members that decrypt together, from 2 to `members`.
+        entropy: Source of the polynomial, v and h; any source other than the operating system's is for tests.
+        arithmetic: The implementation of long integers; by default, the fastest that is installed.
 
     Raises:
-        InvalidKey: `members` or `threshold` is out of range; p or q is no safe prime; one is longer than the other; or
-            what `PrivateKey.from_primes` refuses.
+        InvalidKey: `members` or `threshold` is out of range; p or q is not a safe prime; one is longer than the other;
+            or `PrivateKey.from_primes` refuses p, q or s.
     """
     _check_committee(members, threshold)
     public_key = PrivateKey.from_primes(p, q, s, arithmetic=arithmetic).public_key
@@ -254,7 +261,7 @@ def deal(
 
 
 def _evaluate(coefficients: list[int], point: int, modulus: int) -> int:
-    """The polynomial with these coefficients, the constant one first, at a point."""
+    """Return the value at a point of the polynomial with these coefficients, the constant one first."""
     value = 0
     for coefficient in reversed(coefficients):
         value = (value * point + coefficient) % modulus

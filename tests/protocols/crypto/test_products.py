@@ -119,8 +119,8 @@ def test_exponents_of_different_lengths_are_right() -> None:
 @pytest.mark.parametrize(
     ("bases", "exponents", "modulus", "message"),
     [
-        ([1, 2], [1], 7, "1 exponents for 2 bases"),
-        ([], [1], 7, "1 exponents for 0 bases"),
+        ([1, 2], [1], 7, "expected 2, one for each base, found 1"),
+        ([], [1], 7, "expected 0, one for each base, found 1"),
         ([1, 2], [1, -1], 7, "at least 0"),
         ([1], [1], 0, "modulus must be at least 1"),
         ([1], [1], -7, "modulus must be at least 1"),

@@ -69,7 +69,7 @@ def test_vector_of_another_length_is_not_added() -> None:
     key = private_key(1)
     total = Total(key.public_key, 2)
     for count in (0, 1, 3):
-        with pytest.raises(ValueError, match="2 are expected"):
+        with pytest.raises(ValueError, match="expected 2 ciphertexts"):
             total.add(encryptor(1).encrypt_pairs([9] * count))
     assert key.decrypt(total.ciphertexts()) == [0, 0]
 
@@ -120,10 +120,10 @@ def test_two_bad_pairs_do_not_hide_each_other() -> None:
 def test_wrong_lengths_are_refused(count: int) -> None:
     key = private_key(1).public_key
     data = to_bytes(key, encryptor(1).encrypt_pairs([1, 2]))
-    with pytest.raises(InvalidCiphertext, match="are expected"):
+    with pytest.raises(InvalidCiphertext, match=r"expected \d+ bytes"):
         from_bytes(key, data, count)
     for damaged in (data[:-1], data + b"\x00", b""):
-        with pytest.raises(InvalidCiphertext, match="are expected"):
+        with pytest.raises(InvalidCiphertext, match=r"expected \d+ bytes"):
             from_bytes(key, damaged, 2)
 
 

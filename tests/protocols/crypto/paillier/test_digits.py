@@ -44,12 +44,12 @@ def test_digits_refuse_what_no_coefficients_add_up_to() -> None:
     largest = (9**count - 1) // 2
     digits.unpack([largest], count)
     for message in (largest + 1, 10**9 - largest - 1):
-        with pytest.raises(DamagedSum, match="no sum"):
+        with pytest.raises(DamagedSum, match="not a sum"):
             digits.unpack([message], count)
     with pytest.raises(DamagedSum, match="messages"):
         digits.unpack([0, 0], count)
     short = digits.pack(np.ones(count, dtype=np.int64))
-    with pytest.raises(DamagedSum, match="no sum"):
+    with pytest.raises(DamagedSum, match="not a sum"):
         digits.unpack(short, count - 1)
 
 

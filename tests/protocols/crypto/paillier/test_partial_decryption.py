@@ -121,9 +121,9 @@ def test_fewer_members_than_the_threshold_do_not_decrypt(s: int) -> None:
     values = {index: part.values for index, part in parts(s, ciphertexts, 5, 3).items()}
     for chosen in combinations(values, 2):
         two = {index: values[index] for index in chosen}
-        with pytest.raises(TooFewSurvivors, match="by 2 members, where 3 are needed"):
+        with pytest.raises(TooFewSurvivors, match="expected 3 members or more, found 2"):
             combine(threshold_key(s, 5, 3), two)
-        with pytest.raises(InvalidShare, match="no partial decryptions of one ciphertext"):
+        with pytest.raises(InvalidShare, match="not partial decryptions of one ciphertext"):
             combine(replace(threshold_key(s, 5, 3), threshold=2), two)
     with pytest.raises(TooFewSurvivors):
         combine(threshold_key(s, 5, 3), {})
@@ -231,9 +231,9 @@ def test_part_is_no_one_elses_even_where_two_members_have_one_share() -> None:
 @pytest.mark.parametrize("index", [0, 4, -1, 2**70, True, None])
 def test_part_by_no_member_is_refused(index: Any) -> None:
     ciphertexts, part = encrypted(1, [5]), part_by(1, 5)
-    with pytest.raises(InvalidShare, match="there are members 1 to 3"):
+    with pytest.raises(InvalidShare, match="member: expected an index from 1 to 3"):
         check_partial(threshold_key(), index, ciphertexts, part, statement=STATEMENT)
-    with pytest.raises(InvalidShare, match="there are members 1 to 3"):
+    with pytest.raises(InvalidShare, match="member: expected an index from 1 to 3"):
         combine(threshold_key(), {index: part.values, 2: part.values})
 
 
@@ -330,9 +330,9 @@ def test_empty_vector_is_refused() -> None:
 
 def test_parts_of_different_vectors_do_not_combine() -> None:
     one, other = part_by(1, 5, 6), decrypt_partially(key_shares()[1], encrypted(1, [5, 6])[::-1], statement=b"")
-    with pytest.raises(InvalidShare, match="no partial decryptions of one ciphertext"):
+    with pytest.raises(InvalidShare, match="not partial decryptions of one ciphertext"):
         combine(threshold_key(), {1: one.values, 2: other.values})
-    with pytest.raises(InvalidShare, match="1 values by member 2, where 2 are expected"):
+    with pytest.raises(InvalidShare, match="values by member 2: expected 2, found 1"):
         combine(threshold_key(), {1: one.values, 2: other.values[:1]})
 
 
@@ -340,10 +340,10 @@ def test_bytes_of_another_length_are_refused() -> None:
     key, data = threshold_key(), part_by(1, 5, 6).to_bytes(threshold_key())
     ends = [0, 16, proof_bytes(key), proof_bytes(key) + 512, len(data)]
     for length in {max(end + off, 0) for end in ends for off in (-1, 0, 1)} - {len(data)}:
-        with pytest.raises(InvalidShare, match="bytes, where"):
+        with pytest.raises(InvalidShare, match=r"expected \d+ bytes, found"):
             PartialDecryption.from_bytes(key, (data + data)[:length], 2)
     for count in (0, 1, 3, 2**40):
-        with pytest.raises(InvalidShare, match="bytes, where"):
+        with pytest.raises(InvalidShare, match=r"expected \d+ bytes, found"):
             PartialDecryption.from_bytes(key, data, count)
 
 

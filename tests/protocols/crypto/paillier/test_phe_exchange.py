@@ -116,7 +116,7 @@ def test_other_s_is_refused() -> None:
         lambda: exchange.ciphertext_to_phe(1, key.public_key),
         lambda: exchange.ciphertext_from_phe(number, key.public_key),
     ):
-        with pytest.raises(InvalidKey, match="s = 1 alone"):
+        with pytest.raises(InvalidKey, match="expected s = 1, the only one"):
             attempt()
 
 

@@ -152,7 +152,7 @@ def test_every_altered_byte_is_refused() -> None:
 def test_other_length_is_refused(length: int) -> None:
     made = sealed()
     proof = made.proof[:length] if length < 10**6 else made.proof + bytes(1)
-    with pytest.raises(InvalidProof, match=f"has {len(made.proof)} bytes, not {len(proof)}"):
+    with pytest.raises(InvalidProof, match=f"expected {len(made.proof)} bytes, found {len(proof)}"):
         check(encryptor(1), made.pairs, proof, statement=HERE)
 
 
@@ -315,7 +315,7 @@ def test_answers_out_of_range_are_refused() -> None:
 def test_commitment_that_is_no_ciphertext_is_refused(value: str) -> None:
     made = sealed()
     number = {"zero": 0, "p": primes()[0], "n": int(private_key(1).public_key.n)}[value]
-    with pytest.raises(InvalidProof, match="commitment is no ciphertext"):
+    with pytest.raises(InvalidProof, match="commitment is not a ciphertext"):
         check(encryptor(1), made.pairs, number.to_bytes(256, "big") + made.proof[256:], statement=HERE)
 
 

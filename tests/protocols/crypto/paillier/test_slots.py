@@ -112,7 +112,7 @@ def test_encrypted_sums_come_back(s: int) -> None:
 @pytest.mark.parametrize("clients", [0, 1001, pytest.param(2**20_000, id="huge"), -1, True, 2.0])
 def test_cohort_beyond_the_headroom_is_refused(clients: Any) -> None:
     layout = slots()
-    with pytest.raises(ParameterError, match="sums of 1 to 1000 clients"):
+    with pytest.raises(ParameterError, match="clients: expected 1 to 1000"):
         layout.unpack(layout.pack(vector(1)), 1, clients=clients)
 
 
@@ -182,8 +182,8 @@ def test_damaged_sums_are_refused() -> None:
         with pytest.raises(DamagedSum) as caught:
             layout.unpack(one, 200, clients=5)
         assert isinstance(caught.value, ProtocolError)
-    with pytest.raises(DamagedSum, match="2 messages"):
+    with pytest.raises(DamagedSum, match="found 2"):
         layout.unpack(sums, 2**20_000, clients=5)
     for length in (0, -1, True):
-        with pytest.raises(ParameterError, match="at least one value"):
+        with pytest.raises(ParameterError, match="length: expected at least 1"):
             layout.unpack(sums, length, clients=5)
