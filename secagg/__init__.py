@@ -1,6 +1,6 @@
 """Secure, private federated training: encoding, secure means, models, data and the command `secagg`.
 
-The names below are imported when they are first used: the command can so answer a Ctrl-C before numpy is there.
+The names below are imported when they are first used, so that the command can answer a Ctrl-C before numpy is loaded.
 """
 
 import importlib
@@ -9,7 +9,7 @@ from secagg._shadowing import refuse_foreign_packages
 
 refuse_foreign_packages()
 
-TYPE_CHECKING = False  # As type checkers take it; `typing` itself takes milliseconds to import.
+TYPE_CHECKING = False  # Type checkers know this name; importing `typing` would take milliseconds.
 __version__: str
 
 if TYPE_CHECKING:
@@ -137,7 +137,7 @@ _HOME_OF["__version__"] = ("dp.version", "VERSION")
 def __getattr__(name: str) -> object:
     if name not in _HOME_OF:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    refuse_foreign_packages()  # Again: the import path may have changed since.
+    refuse_foreign_packages()  # Checked again, since the import path may have changed.
     home, attribute = _HOME_OF[name]
     found = globals()[name] = getattr(importlib.import_module(home), attribute)
     return found

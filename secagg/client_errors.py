@@ -1,4 +1,4 @@
-"""Errors that name the client that they are about."""
+"""Errors that name the client whose part has failed."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +13,7 @@ _NAMED: Final = (ConfigurationError, DataError, EncodingError, InvalidParameter,
 
 @contextmanager
 def naming(client: int | None) -> Iterator[None]:
-    """Say in an error inside the block which client it is about, if that is known."""
+    """Name the client in every error that the block raises, if the client is known."""
     try:
         yield
     except _NAMED as error:
@@ -31,5 +31,5 @@ def about(client: int, error: Exception) -> Exception:
 
 
 def in_words(error: Exception) -> str:
-    """Return an error's message, with its class before it unless it is one of secagg's own."""
+    """Return an error's message, preceded by its class unless the error is one of secagg's own."""
     return str(error) if isinstance(error, _NAMED) else f"{type(error).__name__}: {error}"

@@ -1,10 +1,10 @@
-"""Errors of the product: one hierarchy, each naming what was expected, what was found and what would work."""
+"""Errors of the product: one hierarchy, each message names what was expected, what was found and what to do."""
 
 import sys
 from typing import Final
 
 _LIMITED: Final = {"example-level": ("tensorflow-privacy", (3, 12))}
-"""Extras that not every Python can have: which of their packages supports none from which version on.
+"""Extras that some versions of Python cannot have: the package that sets the limit, and the first version without it.
 
 In pyproject.toml the same limits are markers.
 """
@@ -19,7 +19,7 @@ class ConfigurationError(SecaggError, ValueError):
 
 
 class DataError(SecaggError, ValueError):
-    """Examples, labels or a file of them that are damaged, foreign or out of range."""
+    """Examples, labels or a file of them that are damaged, of an unknown format or out of range."""
 
 
 class DataWarning(UserWarning):
@@ -31,16 +31,16 @@ class ModelError(SecaggError, ValueError):
 
 
 class TrainingDiverged(ModelError):
-    """A client's training has left the range of finite numbers."""
+    """A client's training that has left the range of finite numbers."""
 
 
 class MissingExtraError(SecaggError, ImportError):
-    """A package of one of the optional extras is not installed.
+    """A package of an optional extra that is not installed.
 
     Args:
         package: The name under which the missing package is imported.
         extra: The extra of this distribution that brings it.
-        python: The version of Python that is asked for it, this one's by default.
+        python: The version of Python to check, by default the running one.
     """
 
     def __init__(self, package: str, extra: str, *, python: tuple[int, int] = sys.version_info[:2]) -> None:
@@ -65,22 +65,27 @@ class ModulusTooSmall(EncodingError):
     """The sum of a whole cohort, with its noise, could wrap around the modulus.
 
     Args:
-        clients: Of the cohort.
-        modulus_bits: What was asked for.
-        enough_bits: What would do.
-        because: What is wrong with the modulus, where it is not its size for the sum.
+        clients: The number of clients in the cohort.
+        modulus_bits: The bits that were asked for.
+        enough_bits: The bits that are enough.
+        because: What is wrong with the modulus; None if it is too small for the sum.
 
     Attributes:
-        enough_bits: What would do; beyond 62 nothing does but fewer clients, or another amount of noise.
-        because: What is wrong with the modulus, or None where it is too small for the sum.
+        enough_bits: The bits that are enough; above 62, only fewer clients or another amount of noise help.
+        because: What is wrong with the modulus; None if it is too small for the sum.
     """
 
     def __init__(self, *, clients: int, modulus_bits: int, enough_bits: int, because: str | None = None) -> None:
         possible = enough_bits <= 62
-        if because is None:
-            advice = f"{enough_bits} bits would do" if possible else "fewer clients or less noise would do"
+        if because is None and possible:
             message = (
-                f"a cohort of {clients} clients and its noise do not fit a modulus of {modulus_bits} bits; {advice}"
+                f"modulus_bits: expected at least {enough_bits} for the sum of {clients} clients and its noise, found "
+                f"{modulus_bits}. Use {enough_bits} bits."
+            )
+        elif because is None:
+            message = (
+                f"modulus_bits: expected at most 62, found that the sum of {clients} clients and its noise needs more. "
+                "Use fewer clients. Less noise (a larger epsilon) also helps, but weakens the guarantee."
             )
         else:
             advice = f"{enough_bits} bits" if possible else "fewer clients or more noise (a smaller epsilon)"
@@ -91,8 +96,8 @@ class ModulusTooSmall(EncodingError):
 
 
 class UnusableMean(SecaggError, ArithmeticError):
-    """Noise or rounding has left no positive total weight, so the released sum has no mean; its cost is spent."""
+    """A released sum without a mean: noise or rounding left no positive total weight; its cost is spent."""
 
 
 class CheckpointError(SecaggError, ValueError):
-    """A run's folder whose files are missing, damaged or of another run."""
+    """A run's folder whose files are missing, damaged or from another run."""

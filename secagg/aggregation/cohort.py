@@ -7,10 +7,10 @@ from secagg.checks import plain_integer, shown
 
 
 def cohort_of(clients: Iterable[int]) -> tuple[int, ...]:
-    """The ids of a cohort as Python's integers; whether a session takes them, it says itself.
+    """Return the ids of a cohort as Python integers; a session checks the ids further.
 
     Raises:
-        ParameterError: They are no integers.
+        ParameterError: `clients` is not iterable, or an id is not an integer.
     """
     if not isinstance(clients, Iterable):
         raise ParameterError(f"clients: expected the ids of a cohort, found {type(clients).__name__}")

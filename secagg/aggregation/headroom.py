@@ -1,4 +1,4 @@
-"""Into how many steps the reach of a sum may be divided, so that it does not wrap around the modulus."""
+"""The number of integer steps into which the reach of a sum can be divided without wrapping around the modulus."""
 
 import math
 from collections.abc import Callable
@@ -13,17 +13,18 @@ MAXIMUM_MODULUS_BITS: Final = 62
 def steps_of_reach(
     *, reach: float, coarsest: float, clients: int, modulus_bits: int, modulus: Callable[[int], int]
 ) -> int:
-    """The most steps that the modulus has for the reach of a cohort's sum, at least 1.
+    """Return the largest number of steps that the modulus has for the reach of a cohort's sum, at least 1.
 
     Args:
-        reach: The most, in the update's units, that a coordinate of the sum has, noise included.
-        coarsest: The longest step that is of use, in the update's units.
-        clients: Of the cohort; each may round by one step, and as much again is left for errors of float64.
+        reach: The largest magnitude of a coordinate of the sum, noise included, in the update's units.
+        coarsest: The longest useful step, in the update's units.
+        clients: The number of clients in the cohort. Each may round by one step, and one more step for each is
+            reserved for errors of float64.
         modulus_bits: In [2, 62].
-        modulus: Gives the largest modulus of at most so many bits that the protocol sums over.
+        modulus: Returns the largest modulus of at most the given number of bits that the protocol supports.
 
     Raises:
-        ModulusTooSmall: The steps would be longer; the error names the least bits that would do.
+        ModulusTooSmall: The steps would be longer than `coarsest`; the error names the least bits that are enough.
     """
 
     def steps(bits: int) -> int:
@@ -34,7 +35,7 @@ def steps_of_reach(
 
     if is_enough(modulus_bits):
         return steps(modulus_bits)
-    # What a power of two would need; other moduli of so many bits are smaller.
+    # The bits that a power of two needs; other moduli of the same bits are smaller.
     needed = reach / coarsest + 2 * clients + 1
     enough = math.ceil(math.log2(min(needed, 2.0**1000))) + 1
     while enough <= MAXIMUM_MODULUS_BITS and not is_enough(enough):

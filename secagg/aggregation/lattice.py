@@ -1,4 +1,4 @@
-"""The lattice of integer steps and its noise, which depend on each other, chosen together for a guarantee."""
+"""The integer grid of the encoding and its noise, which depend on each other and are chosen together."""
 
 import math
 from collections.abc import Callable
@@ -19,16 +19,16 @@ _REACH_MARGIN: Final = 1.001  # lets the search end after a few steps
 def fit_with_noise(
     fit: Callable[..., Encoding], target: Target | None, *, modulus_bits: int, minimum_contributors: int
 ) -> tuple[Encoding, Noise | None]:
-    """The finest encoding with room for its own noise.
+    """Return the finest encoding with room for its own noise, and that noise.
 
     Args:
-        fit: `Encoding.fit`, but for `modulus_bits` and `noise_reach`.
-        target: The guarantee to keep, or None for no noise at all.
-        modulus_bits: Bits a coordinate on the wire.
+        fit: `Encoding.fit` with every argument except `modulus_bits` and `noise_reach`.
+        target: The guarantee to keep; None for no noise.
+        modulus_bits: Bits of a coordinate on the wire.
         minimum_contributors: The least number of clients in a sum.
 
     Raises:
-        ModulusTooSmall: The cohort does not fit the modulus; the error names the bits that would do.
+        ModulusTooSmall: The cohort does not fit the modulus; the error names the bits that are enough.
         dp.errors.InfeasibleTarget: No noise reaches the target.
     """
     bits, because = modulus_bits, None
@@ -40,7 +40,7 @@ def fit_with_noise(
             if error.enough_bits > MAXIMUM_MODULUS_BITS:
                 raise
             because = error.because if bits == modulus_bits else because
-            bits = error.enough_bits  # what the error names must really do, noise included
+            bits = error.enough_bits  # The bits that the error names must be enough with noise included.
     if bits != modulus_bits:
         raise ModulusTooSmall(clients=encoding.clients, modulus_bits=modulus_bits, enough_bits=bits, because=because)
     return encoding, noise
@@ -49,10 +49,10 @@ def fit_with_noise(
 def _finest(
     fit: Callable[..., Encoding], target: Target | None, minimum_contributors: int
 ) -> tuple[Encoding, Noise | None]:
-    """The finest encoding of one modulus.
+    """Return the finest encoding of one modulus, and its noise.
 
-    The noise a clip grows with the granularity, by its share of rounding, and the granularity with the noise's reach:
-    both grow step by step until the noise stays within the reach that it was given.
+    A coarser grid rounds more and so needs more noise in the update's units; noise with a larger reach needs a coarser
+    grid. Both grow in turn until the noise stays within the reach that was reserved for it.
     """
     encoding = fit()
     if target is None:
@@ -75,14 +75,14 @@ def _finest(
                 because="with these steps even the smallest noise share is more than needed",
             ) from None
         except InfeasibleTarget as infeasible:
-            # In steps half as many, the noise may be one that can be drawn.
+            # With half as many steps, it may be possible to draw the noise.
             reach = 2 * reach + encoding.clients * encoding.coordinate_bound
             try:
                 encoding = fit(noise_reach=reach)
             except ModulusTooSmall:
                 raise infeasible from None
             continue
-        if target.trust is Trust.CENTRAL:  # added to integers, after the sum
+        if target.trust is Trust.CENTRAL:  # The server adds the noise to integers, after the sum.
             return encoding, noise
         steps = noise.tail_bound(encoding.clients, FAILURE)
         if steps * encoding.granularity <= reach:

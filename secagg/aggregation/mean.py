@@ -1,11 +1,12 @@
 """A mean through a secure sum: clip, encode, add noise, and decode the sum.
 
-`SecureMean` joins the two foundations: the sum is a protocol's, the noise and its accounting are `dp`'s.  A client's
-part (`contribution`) and the server's part (`decode`) are methods of their own: an engine (`secagg.engines`) runs them
-in one process or in many.
+`SecureMean` joins two packages: `protocols` sums, and `dp` draws the noise and accounts for it. A client's part
+(`contribution`) and the server's part (`decode`) are separate methods, which an engine (`secagg.engines`) runs in one
+process or in several.
 
-Adversary: the protocol's.  With noise, whoever sees the released means, the server included, learns of any one client
-no more than the guarantee says, as long as the protocol hides everything but the sum and clients add their shares.
+Adversary: the adversary of the protocol. If the protocol hides everything except the sum, and clients add their noise
+shares, the guarantee of the noise holds for any one client against everyone who sees the released means. With
+`Trust.CENTRAL` it does not hold against the server, which sees the exact sum; otherwise it does.
 """
 
 import hashlib
@@ -36,11 +37,11 @@ __all__ = ["Contribution", "SecureMean", "Target"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contribution:
-    """What a client gives to the protocol.
+    """A client's input to the protocol.
 
     Attributes:
         vector: Shape `(length,)`, uint64, entries in [0, modulus).
-        attached: The secrets that the session asks for; none, unless noise may be removed.
+        attached: The secrets that the session asks for; none unless noise may be removed.
     """
 
     vector: NDArray[np.uint64] = field(repr=False)
@@ -52,18 +53,19 @@ class SecureMean:
     """The mean of each array over clients, entry by entry, through a secure sum alone; make one with `plan`.
 
     Attributes:
-        protocol: The secure sum; `plan` has told it that sums have headroom, which the encoding sees to.
+        protocol: The secure sum; `plan` has declared to it that sums have headroom, which the encoding guarantees.
         clients: Ids of the cohort.
-        minimum_contributors: With fewer, nothing is released; the noise is sized for so many, less those that collude.
-        encoding: Between updates and integers.
-        noise: What each client adds to its integers, or the server to their sum; or None.
-        target: What the noise is for; None exactly where there is none.
-        roster: The identities of the cohort, where the server may be malicious, or None.
-        committee: Who opens the sum, in protocols that encrypt under a committee's key, or None.
+        minimum_contributors: With fewer contributors, nothing is released. The noise is sized for this number, minus
+            the colluding clients.
+        encoding: The encoding of updates as integers.
+        noise: The noise that each client adds to its integers, or the server to their sum; None without noise.
+        target: The guarantee that the noise keeps; None if and only if there is no noise.
+        roster: The identities of the cohort if the server may be malicious, else None.
+        committee: The committee that opens the sum, in protocols that encrypt under its key; else None.
 
-    Formal guarantees (where `noise` is not None):
+    Formal guarantees (if `noise` is not None):
         Sensitivity: `encoding.l2_sensitivity`, in integer steps, of the sum to one client's contribution replaced by
-        zero.  Relation: zero-out; who contributes is public.  Unit: client.  Each release is one `noise.event`;
+        zero. Relation: zero-out; who contributes is public. Unit: client. Each release is one `noise.event`;
         decoding is post-processing.
     """
 
@@ -97,19 +99,19 @@ class SecureMean:
         Args:
             protocol: The secure sum.
             clients: Distinct ids of the cohort, integers of Python or numpy.
-            minimum_contributors: In [2, len(clients)].
-            shapes: Of a client's arrays, in order.
+            minimum_contributors: The least number of contributors of a release, in [2, len(clients)].
+            shapes: The shapes of a client's arrays, in order.
             clip_l2: Bound on the l2 norm of all arrays of a client together.
-            modulus_bits: Bits a coordinate on the wire.
-            weighting: Uniform, or by the clients' weights; its name as a string will do too.
-            max_weight: The weight that counts as one.
-            target: The guarantee to keep, or None for no noise at all.
-            roster: The identities of exactly the cohort, for a protocol against a malicious server.
-            committee: Who opens the sum, for a protocol that needs one.
+            modulus_bits: Bits of a coordinate on the wire.
+            weighting: Uniform, or by the clients' weights; a member or its name as a string.
+            max_weight: The weight that counts as 1.
+            target: The guarantee to keep; None for no noise, and so no differential privacy.
+            roster: The identities of the whole cohort and of nobody else, for a protocol against a malicious server.
+            committee: The committee that opens the sum, for a protocol that needs one.
 
         Raises:
             EncodingError: A parameter of the encoding is out of range.
-            ModulusTooSmall: The cohort does not fit the modulus; the error names the bits that would do.
+            ModulusTooSmall: The cohort does not fit the modulus; the error names the bits that are enough.
             ParameterError: Cohort, threshold, protocol, roster and committee do not fit together.
             dp.errors.InfeasibleTarget: No noise reaches the target.
         """
@@ -117,11 +119,11 @@ class SecureMean:
         minimum_contributors = plain_integer(minimum_contributors)
         if type(minimum_contributors) is not int or not 2 <= minimum_contributors <= len(cohort):
             raise ParameterError(
-                f"minimum_contributors must be an int in [2, {len(cohort)}], not {minimum_contributors!r}"
+                f"minimum_contributors: expected an int in [2, {len(cohort)}], found {minimum_contributors!r}"
             )
         colluding = 0 if target is None else target.colluding
         if type(colluding) is not int or not 0 <= colluding < minimum_contributors:
-            raise ParameterError(f"colluding must be an int in [0, {minimum_contributors - 1}], not {colluding!r}")
+            raise ParameterError(f"colluding: expected an int in [0, {minimum_contributors - 1}], found {colluding!r}")
         fit = partial(
             Encoding.fit,
             shapes=shapes,
@@ -135,7 +137,7 @@ class SecureMean:
             fit, target, modulus_bits=modulus_bits, minimum_contributors=minimum_contributors
         )
         planned = cls(
-            protocol=protocol.with_headroom(),  # the encoding's
+            protocol=protocol.with_headroom(),  # The encoding guarantees the headroom.
             clients=cohort,
             minimum_contributors=minimum_contributors,
             encoding=encoding,
@@ -148,7 +150,7 @@ class SecureMean:
         return planned
 
     def session(self, session_id: bytes, *, context: bytes = b"") -> Session:
-        """The protocol's session; its digest binds encoding and noise besides its own fields."""
+        """Return the protocol's session; its digest binds the encoding and the noise beside its own fields."""
         noise = None if self.noise is None or self.target is None else (self.noise.event, self.target.trust)
         return Session(
             session_id=session_id,
@@ -164,7 +166,7 @@ class SecureMean:
         )
 
     def rotation(self, session: Session) -> Rotation:
-        """The session's public rotation."""
+        """Return the session's public rotation."""
         return Rotation(self.encoding.dimension, self.protocol.digest(session))
 
     def contribution(
@@ -176,20 +178,20 @@ class SecureMean:
         client: int | None = None,
         entropy: Callable[[int], bytes] = os.urandom,
     ) -> Contribution:
-        """A client's part: its clipped and encoded update with its noise, where clients add any, modulo the modulus.
+        """Return a client's part: its clipped and encoded update, with its noise if clients add any, as residues.
 
         Args:
             arrays: The update, of the planned shapes, finite; clipped here to `clip_l2`.
-            rotation: Of the session.
-            weight: In (0, max_weight] where the mean is weighted, else None.
-            client: Whose it is, for errors to name.
+            rotation: The rotation of the session.
+            weight: A number in (0, max_weight] if the mean is weighted, else None.
+            client: The client that errors name.
             entropy: Secret randomness for rounding and noise.
 
         Returns:
             The vector and the secrets for the client's machine.
 
         Raises:
-            EncodingError: Shapes or weight do not fit.
+            EncodingError: The shapes or the weight do not fit.
             dp.errors.InvalidParameter: An entry is NaN or infinite.
         """
         with naming(client):
@@ -197,10 +199,10 @@ class SecureMean:
         return self._noised(integers, entropy)
 
     def zero_contribution(self, *, entropy: Callable[[int], bytes] = os.urandom) -> Contribution:
-        """The part of a client that has no update, since its training has failed: zeros, and its noise as ever.
+        """Return the part of a client whose training has failed: zeros and, if clients add any, its noise.
 
-        Its weight and an adaptive clip's count are zeros too: to the guarantee it is the neighbour of any other
-        contribution of the client, so that whoever sees the sum learns of the failure no more than of an update.
+        Its weight and an adaptive clip's count are zeros too. For the guarantee this is a neighbour of any other
+        contribution of the client. So the sum reveals no more about the failure than about an update.
 
         Args:
             entropy: Secret randomness for the noise.
@@ -223,28 +225,28 @@ class SecureMean:
         attached: Mapping[int, Sequence[Secret | None]] | None = None,
         entropy: Callable[[int], bytes] = os.urandom,
     ) -> Decoded:
-        """The server's part: the mean from the sum of the contributors' vectors modulo the modulus.
+        """Return the server's part: the mean from the sum of the contributors' vectors modulo the modulus.
 
-        A weighted mean is a quotient, which noise in a small divisor can carry far beyond what any clients sent.  No
-        mean of clipped updates has a norm above the clip, so a noisy one that has is scaled back to it: that brings it
-        closer to the exact mean, and is post-processing.  A uniform mean has a divisor without noise, and is left
+        A weighted mean is a quotient. Noise in a small divisor can make it far larger than any client's update. No mean
+        of clipped updates has a norm above the clip, so a noisy mean above the clip is scaled back to it. This brings
+        it closer to the exact mean and is post-processing. A uniform mean has a divisor without noise and is left
         unbiased.
 
         Args:
             total: See `Encoding.decode`.
             contributors: See `Encoding.decode`.
-            rotation: Of the session.
-            attached: What the protocol has opened of each contributor's secrets, where noise may be removed.
-            entropy: Secret randomness for the noise, where it is the server that adds it.
+            rotation: The rotation of the session.
+            attached: For each contributor, its opened secrets, if noise may be removed.
+            entropy: Secret randomness for the noise, if the server adds it.
 
         Returns:
-            The mean, and its rounding bound unless the mean is weighted and noisy: the bound would then give the exact
-            total weight away.
+            The mean and its rounding bound. The bound is None for a weighted mean with noise, since it would reveal the
+            exact total weight.
 
         Raises:
             EncodingError: The arguments do not fit.
             UnusableMean: Noise or rounding has left a total weight that is not positive.
-            dp.errors.TooManyDropped: More clients have dropped than the noise allows for.
+            dp.errors.TooManyDropped: More clients have dropped out than the noise allows.
             dp.errors.InvalidParameter: Secrets are missing.
         """
         excess = surplus(self.noise, attached or {}, dropped=len(self.clients) - contributors)
@@ -259,7 +261,7 @@ class SecureMean:
         return replace(decoded, mean=within, rounding_bound=None)
 
     def realised(self, contributors: int) -> PrivacyEvent | None:
-        """The release of a mean over so many clients, with the noise that is then in it; None without noise."""
+        """Return the release of a mean over this number of clients, with its real noise; None without noise."""
         if self.noise is None or self.target is None:
             return None
         return self.target.realised(self.noise, clients=len(self.clients), contributors=contributors)

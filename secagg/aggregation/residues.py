@@ -1,7 +1,7 @@
 """Signed integers as residues modulo m, and back: m is any modulus of at least 2, even or odd.
 
-A residue below `half(m)` stands for itself, any other for itself less m.  An even m has one residue more on the
-negative side, which nothing relies on: a sum of magnitude below `half(m)` comes back as itself.
+A residue r below `half(m)` stands for r, any other for r - m. An even m has one more residue on the negative side;
+nothing relies on it. A sum of magnitude below `half(m)` is recovered exactly.
 """
 
 import numpy as np
@@ -9,17 +9,17 @@ from numpy.typing import NDArray
 
 
 def power_of_two(bits: int) -> int:
-    """The largest modulus of so many bits where the protocol takes any."""
+    """Return the largest modulus of this number of bits for a protocol that supports every modulus."""
     return 1 << bits
 
 
 def half(modulus: int) -> int:
-    """The bound that a magnitude must stay below for the integer to come back from its residue, whatever its sign."""
+    """Return the bound; an integer of smaller magnitude, of either sign, is recovered from its residue."""
     return (modulus + 1) // 2
 
 
 def reduced(integers: NDArray[np.int64], modulus: int) -> NDArray[np.uint64]:
-    """The residues of signed integers.
+    """Return the residues of signed integers.
 
     Args:
         integers: Any shape, int64, any values.
@@ -34,7 +34,7 @@ def reduced(integers: NDArray[np.int64], modulus: int) -> NDArray[np.uint64]:
 
 
 def centred(residues: NDArray[np.uint64], modulus: int) -> NDArray[np.int64]:
-    """The integers nearest to 0 that have these residues.
+    """Return the integers nearest to 0 that have these residues.
 
     Args:
         residues: Any shape, uint64, entries in [0, modulus).

@@ -23,14 +23,14 @@ FAILURE = 2.0**-40
 
 
 class Rotation:
-    """The rotation of vectors of one dimension; `rotate` and `restore` are inverse up to float64 rounding.
+    """The rotation of vectors of one dimension; `rotate` and `restore` are inverses up to float64 rounding.
 
     Args:
         dimension: Coordinates before padding, at least 1.
         seed: Public bytes; the same for all parties.
 
     Raises:
-        EncodingError: The dimension is no such number; `rotate` and `restore`: the vector has another shape.
+        EncodingError: The dimension is not an int of at least 1; `rotate` and `restore` raise it for another shape.
 
     Attributes:
         block: Size of a block, a power of two.
@@ -39,7 +39,7 @@ class Rotation:
 
     def __init__(self, dimension: int, seed: bytes) -> None:
         if type(dimension) is not int or dimension < 1:
-            raise EncodingError(f"dimension must be an int of at least 1, not {dimension!r}")
+            raise EncodingError(f"dimension: expected an int of at least 1, found {dimension!r}")
         self.dimension = dimension
         self.block = block_size(dimension)
         self.padded = padded_length(dimension)
@@ -47,7 +47,7 @@ class Rotation:
         self._signs = 1 - 2 * np.unpackbits(bits, count=self.padded).view(np.int8)
 
     def rotate(self, vector: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Shape `(dimension,)` to shape `(padded,)`, the l2 norm unchanged."""
+        """Rotate a vector of shape `(dimension,)` to shape `(padded,)`; the l2 norm is unchanged."""
         _check_shape(vector, self.dimension)
         padded = np.zeros(self.padded)
         padded[: self.dimension] = vector
@@ -55,7 +55,7 @@ class Rotation:
         return self._transform(padded)
 
     def restore(self, vector: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Shape `(padded,)` back to shape `(dimension,)`."""
+        """Rotate a vector of shape `(padded,)` back to shape `(dimension,)`."""
         _check_shape(vector, self.padded)
         restored = self._transform(vector)
         restored *= self._signs
@@ -69,7 +69,7 @@ class Rotation:
 
 
 def block_size(dimension: int) -> int:
-    """The largest power of two whose padding stays below a sixteenth of the dimension."""
+    """Return the largest power of two whose padding is at most a sixteenth of the dimension."""
     block = 1
     while 2 * block <= _LARGEST_BLOCK and -dimension % (2 * block) <= dimension // _PADDING:
         block *= 2
@@ -77,19 +77,19 @@ def block_size(dimension: int) -> int:
 
 
 def padded_length(dimension: int) -> int:
-    """The dimension, rounded up to whole blocks."""
+    """Return the dimension, rounded up to whole blocks."""
     block = block_size(dimension)
     return -(-dimension // block) * block
 
 
 def flat_bound(norm: float, dimension: int) -> float:
-    """A bound on every rotated coordinate of a vector of this norm; 2^-40 is the chance that one exceeds it."""
+    """Return a bound on all rotated coordinates of a vector of this norm; it fails with probability at most 2^-40."""
     block = block_size(dimension)
     return norm * min(1.0, math.sqrt(2 * math.log(2 * padded_length(dimension) / FAILURE) / block))
 
 
 def float_error(norm: float, dimension: int) -> float:
-    """A bound on what float64 does to any coordinate in one rotation, there or back, of a vector of this norm.
+    """Return a bound on the float64 error of any coordinate in one rotation, either way, of a vector of this norm.
 
     A coordinate is a product with two factors of r and c rows, r c = B and r + c < 2.2 sqrt(B), of entries 1 / sqrt(B)
     in all, so that its error is at most (r + c + 16) 2^-53 times the block's l1 norm over sqrt(B) (Higham, "Accuracy
@@ -100,7 +100,7 @@ def float_error(norm: float, dimension: int) -> float:
 
 def _check_shape(vector: NDArray[np.float64], length: int) -> None:
     if vector.shape != (length,):
-        raise EncodingError(f"the rotation takes shape ({length},), not {vector.shape}")
+        raise EncodingError(f"vector: expected shape ({length},) for the rotation, found {vector.shape}")
 
 
 @lru_cache(maxsize=16)

@@ -1,7 +1,7 @@
 """Randomised rounding to integers whose norm is bounded.
 
-Source: Kairouz, Liu and Steinke, arXiv 2102.06387v4, algorithm 1 (conditional rounding).  The bound is checked last,
-on the integers themselves, so that privacy rests on no float.
+Source: Kairouz, Liu and Steinke, arXiv 2102.06387v4, algorithm 1 (conditional rounding). The bound is checked last,
+on the integers themselves, so that privacy does not depend on floating-point errors.
 """
 
 import math
@@ -18,15 +18,16 @@ from secagg.errors import EncodingError
 
 TRIES: Final = 64
 
-_PIECE = 2**15  # entries whose temporaries stay in cache
+_PIECE = 2**15  # The number of entries whose temporary arrays stay in the cache.
 
 
 def round_at_random(
     scaled: NDArray[np.float64], *, l2_bound: float, entropy: Callable[[int], bytes]
 ) -> NDArray[np.int64]:
-    """Round each entry up or down at random, again until the norm is within its bound, at last towards zero.
+    """Round each entry up or down at random; repeat until the norm is within its bound, at most `TRIES` times.
 
-    Unbiased but for the conditioning and the 2^-32 resolution of the coins.
+    If every try fails, entries are rounded towards zero. The result is unbiased except for this conditioning and for
+    the 2^-32 resolution of the coins.
 
     Args:
         scaled: Shape `(length,)`, finite, entries below 2^61 in magnitude, l2 norm at most `l2_bound`.
@@ -34,10 +35,10 @@ def round_at_random(
         entropy: Secret randomness, 32 bytes for each try.
 
     Returns:
-        Shape `(length,)`, int64; each entry less than one away from the given one.
+        Shape `(length,)`, int64; each entry differs from the given one by less than 1.
 
     Raises:
-        EncodingError: The given vector exceeds the bound itself.
+        EncodingError: The given vector exceeds the bound even when rounded towards zero.
     """
     limit = math.floor(Fraction(l2_bound) ** 2)
     for _ in range(TRIES):
@@ -46,14 +47,17 @@ def round_at_random(
             return rounded
     truncated = np.trunc(scaled).astype(np.int64)
     if squared_norm(truncated) > limit:
-        raise EncodingError(f"a vector whose l2 norm exceeds its bound of {l2_bound:g} even when rounded towards zero")
+        raise EncodingError(
+            f"vector: expected an l2 norm of at most {l2_bound:g}, found one above it even when rounded towards zero"
+        )
     return truncated
 
 
 def _rounded(scaled: NDArray[np.float64], coins: Callable[[int], bytes]) -> tuple[NDArray[np.int64], int]:
-    """Up where a coin of 32 bits is below the fraction, in units of 2^-32, and down elsewhere; and the squared l2 norm.
+    """Return the entries, rounded at random, and the squared l2 norm of the result.
 
-    The chance to go up is the fraction, rounded up to a multiple of 2^-32.
+    An entry is rounded up if a coin of 32 bits is below its fraction in units of 2^-32, and down otherwise. So the
+    chance to round up is the fraction, rounded up to a multiple of 2^-32.
     """
     rounded, norm = np.empty(scaled.size, dtype=np.int64), 0
     buffers = np.empty((3, min(_PIECE, scaled.size)), dtype=np.float64)
@@ -64,17 +68,17 @@ def _rounded(scaled: NDArray[np.float64], coins: Callable[[int], bytes]) -> tupl
         np.subtract(given, whole, out=fraction)
         np.multiply(fraction, 2.0**32, out=fraction)
         np.copyto(coin, np.frombuffer(coins(4 * given.size), dtype="<u4"))
-        np.add(whole, coin < fraction, out=whole)  # exact: from 2^52 on there is no fraction, or it ends at 2^53
+        np.add(whole, coin < fraction, out=whole)  # Exact: from 2^52 on there is no fraction, or it ends at 2^53.
         result = rounded[start : start + _PIECE]
         np.copyto(result, whole, casting="unsafe")
-        # Squares and sums of whole numbers are exact in float64 while what they add up to is below 2^53.
+        # Squares and sums of whole numbers are exact in float64 as long as the total is below 2^53.
         squares = float(whole @ whole)
         norm += int(squares) if squares < 2.0**53 else squared_norm(result)
     return rounded, norm
 
 
 def squared_norm(vector: NDArray[np.int64]) -> int:
-    """The squared l2 norm, exact for entries below 2^62 in magnitude."""
+    """Return the squared l2 norm, exact for entries below 2^62 in magnitude."""
     magnitude = np.abs(vector)
     # High and low halves apart, so that no partial sum leaves 64 bits.
     high, low = magnitude >> 20, magnitude & (2**20 - 1)

@@ -1,1 +1,1 @@
-"""Ways to reach the clients of a round."""
+"""Engines: ways to reach the clients of a round."""

@@ -1,4 +1,4 @@
-"""The seam between what is computed and how clients are reached: in this process, or over a network."""
+"""The interface of an engine, which reaches the clients of a round in this process or over a network."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,11 +17,11 @@ from secagg.privacy.clipping import Clip, GlobalClip
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PrivateTraining:
-    """Training that is private by itself, since clients add the noise while they train.
+    """Training that is private by itself, because clients add the noise while they train.
 
     Attributes:
-        event: What one round of it costs.
-        population: How many privacy units the account counts; the clients have no more between them.
+        event: The privacy cost of one round of it.
+        population: The number of privacy units that the budget counts; all clients together have at most that number.
     """
 
     event: PrivacyEvent
@@ -34,12 +34,12 @@ class RoundPlan:
 
     Attributes:
         mean: How the clients' contributions are summed, and with which noise.
-        session: The secure sum's session; its context names the weights, the clip and the parts.
-        number: Of the round, from 1.
-        weights: The global model's, all arrays; none if there is no model.
-        clip: What an update is clipped by before it is encoded.
+        session: The session of the secure sum; its context names the weights, the clip and the parts.
+        number: The number of the round, from 1.
+        weights: All arrays of the global model; none if there is no model.
+        clip: How an update is clipped before it is encoded.
         parts: How trained arrays and running statistics share a contribution.
-        training: What the clients' own training guarantees; None if it adds no noise.
+        training: What the clients' own training guarantees; None if that training adds no noise.
     """
 
     mean: SecureMean
@@ -57,7 +57,7 @@ class RoundPlan:
 
     @property
     def private(self) -> bool:
-        """Whether there is noise, so that who takes part in the sum must not depend on data."""
+        """Whether there is noise; if there is, the set of contributors must not depend on data."""
         return self.mean.noise is not None or self.training is not None
 
 
@@ -68,12 +68,12 @@ class RoundResult:
     Attributes:
         total: The sum of the contributors' vectors modulo the session's modulus; None if nothing was released.
         withheld: Why nothing was released; None if there is a total.
-        contributors: Whose vectors are in the sum, ascending.
-        attached: For each contributor, what the protocol has opened of its attached secrets.
-        dropped: By step of the protocol, the clients that did not answer it.
-        failed: By client, why its training failed, for its owner alone; empty for an engine whose clients do not tell.
+        contributors: The clients whose vectors are in the sum, ascending.
+        attached: For each contributor, those of its attached secrets that the protocol has opened.
+        dropped: For each step of the protocol, the clients that did not answer it.
+        failed: For each client that failed, the reason, for its owner only; empty if clients do not tell the engine.
         cost: Bytes and seconds of all parties up to the sum, as far as the engine knows them; those of a client
-            include its `contribute`.
+            include its call of `contribute`.
     """
 
     total: Vector | None = field(default=None, repr=False)
@@ -90,13 +90,13 @@ class Release:
     """One released mean.
 
     Attributes:
-        mean: Arrays of the encoding's shapes, float64; if the mean is weighted and noisy, scaled back to the clip, see
+        mean: Arrays of the encoding's shapes, float64; a weighted mean with noise is scaled back to the clip, see
             `SecureMean.decode`.
-        contributors: Whose updates are in it, ascending.
-        dropped: By party id, the step of the protocol that it did not answer.
-        realised: The release as the ledger is to know it, with the noise that is really in it; None without noise.
-        rounding_bound: The most that an entry differs, noise aside, from the exact mean of the clipped updates; None
-            if the mean is weighted and noisy, since it would give the exact total weight away.
+        contributors: The clients whose updates are in the mean, ascending.
+        dropped: For each party that dropped out, the step of the protocol that it did not answer.
+        realised: The release for the ledger, with the noise that the sum really has; None without noise.
+        rounding_bound: The largest difference, apart from noise, between an entry and the exact mean of the clipped
+            updates; None for a weighted mean with noise, since the bound would reveal the exact total weight.
         cost: Bytes and seconds of the protocol, encoding included.
     """
 
@@ -109,10 +109,10 @@ class Release:
 
 
 class Engine(Protocol):
-    """A way to reach clients: each computes what `secagg.engines.client.contribute` says, and a secure sum adds it up.
+    """A way to reach clients: each computes `secagg.engines.client.contribute`, and a secure sum adds the results up.
 
-    The budget is reserved before `run`, and is spent whatever becomes of the round. So `check` is called once before
-    all rounds: it finds out what can be known beforehand.
+    The budget is reserved before `run` and is spent even if the round fails. So `check` is called once before all
+    rounds and finds every error that can be known in advance.
     """
 
     @property
@@ -121,17 +121,17 @@ class Engine(Protocol):
         ...
 
     def check(self, plan: RoundPlan) -> None:
-        """Raise what can be known beforehand to end a round like this one; nothing is trained or sent.
+        """Raise every error of such a round that can be known in advance; nothing is trained or sent.
 
         Raises:
-            ConfigurationError: What the parties bring does not fit the plan.
-            UnsafeSession: A party would not take part on these terms.
+            ConfigurationError: The parties' terms, key shares or examples do not fit the plan.
+            UnsafeSession: A party refuses to take part on these terms.
             DataError: Examples of a client do not fit the model, and training is private by itself.
         """
         ...
 
     def run(self, plan: RoundPlan) -> RoundResult:
-        """Run one round up to the sum; if too few clients are left, the result says why there is no sum.
+        """Run one round up to the sum; if too few clients remain, the result says why there is no sum.
 
         Raises:
             DataError: The training of all clients has failed.

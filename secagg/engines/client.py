@@ -1,4 +1,4 @@
-"""What a client does in a round, whichever engine has reached it."""
+"""What a client does in a round, with every engine."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -18,21 +18,22 @@ def contribute(
     weight: float | None = None,
     entropy: Callable[[int], bytes] = os.urandom,
 ) -> Contribution:
-    """Return what a client gives to the secure sum: its update, clipped, encoded and with its noise.
+    """Return a client's contribution to the secure sum: its update, clipped, encoded and with its noise.
 
-    Who takes part in a sum with noise must not depend on data. So a client whose training has failed contributes zeros
-    and its noise, if `plan.private`. To the guarantee that is the neighbour of any other contribution of the client:
-    its weight and an adaptive clip's count are zeros too. If the plan is not private, the client drops out instead.
+    The set of contributors to a sum with noise must not depend on data. So if `plan.private`, a client whose training
+    has failed contributes zeros and its noise. Its weight and an adaptive clip's count are zeros too, so that for the
+    guarantee this is a neighbour of any other contribution of the client. If the plan is not private, the caller lets
+    the client drop out instead.
 
     Args:
-        plan: Of the round.
-        update: One array for each of the model's that travels; None if training has failed.
-        weight: How much the client counts in a weighted mean, above 0 and at most `max_weight`; None in a uniform one.
+        plan: The plan of the round.
+        update: One array for each array of the model that travels; None if training has failed.
+        weight: The client's weight in a weighted mean, above 0 and at most `max_weight`; None in a uniform mean.
         entropy: Secret randomness for rounding and noise; `os.urandom` outside tests.
 
     Raises:
-        EncodingError: Shapes or weight do not fit.
-        dp.errors.InvalidParameter: An entry is NaN or infinite, or the norm of all is.
+        EncodingError: The shapes or the weight do not fit.
+        dp.errors.InvalidParameter: An entry, or the norm of all entries, is NaN or infinite.
     """
     if update is None:
         return plan.mean.zero_contribution(entropy=entropy)
@@ -41,6 +42,6 @@ def contribute(
 
 
 def weight_of(plan: RoundPlan, examples: int) -> float | None:
-    """Return how much a client with so many examples counts: at most `max_weight`; None in a uniform mean."""
+    """Return the weight of a client with this number of examples, at most `max_weight`; None in a uniform mean."""
     encoding = plan.mean.encoding
     return min(float(examples), encoding.max_weight) if encoding.weighting is Weighting.WEIGHTED else None

@@ -1,4 +1,4 @@
-"""The engine in memory: all parties in this process, on simulated devices, with real bytes between them."""
+"""The engine in memory: all parties run in this process, on simulated devices, and exchange real messages in bytes."""
 
 import os
 import time
@@ -32,7 +32,7 @@ def _no_clock() -> float:
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class _Parties:
-    """The parties of one secure sum in this process, and what each client has computed for it."""
+    """The parties of one secure sum in this process, and each client's contribution to it."""
 
     plan: RoundPlan
     terms: Mapping[int, ClientTerms] | None
@@ -45,7 +45,7 @@ class _Parties:
     seconds: dict[int, float] = field(default_factory=dict)
 
     def contribute(self, client: int, update: Sequence[NDArray[Any]] | None, weight: float | None = None) -> None:
-        """Keep what a client contributes, in the smallest words that hold it, and how long that took."""
+        """Store a client's contribution, in the smallest words that hold it, and the time that it took."""
         begun = self.clock()
         part = contribute(self.plan, update, weight=weight, entropy=self.entropy)
         self.vectors[client] = part.vector.astype(word_dtype(self.plan.session.modulus))
@@ -53,7 +53,7 @@ class _Parties:
         self.seconds[client] = self.clock() - begun
 
     def sum(self, drops: Mapping[str, Collection[int]] | None) -> Outcome:
-        """Add up what all clients have computed, securely."""
+        """Run the secure sum of all contributions."""
         outcome = simulate(
             self.plan.mean.protocol,
             self.plan.session,
@@ -73,19 +73,19 @@ class _Parties:
 
 @dataclass(frozen=True, slots=True)
 class InMemory:
-    """Simulated devices, one after the other: each trains, contributes, and its update is forgotten.
+    """Simulated devices that take turns: each trains and contributes, and its update is not kept.
 
     Attributes:
         devices: The clients.
-        dropping: How many clients vanish in every round, at random.
+        dropping: The number of clients that drop out in every round, chosen at random.
         terms: Each device's identity and terms; needed if and only if the mean has a roster.
         keyholders: Each committee member's share and rules; needed if and only if the mean has a committee.
         tap: Called with every message.
         entropy: Secret randomness of the clients; `os.urandom` outside tests.
-        clock: Seconds, to account for each party's work.
+        clock: A clock in seconds, to measure each party's work.
 
     Raises:
-        ConfigurationError: More clients are to vanish than there are.
+        ConfigurationError: `dropping` is not an integer from 0 to the number of clients.
     """
 
     devices: Devices
@@ -101,21 +101,21 @@ class InMemory:
         clients = len(self.devices.clients)
         dropping = plain_integer(self.dropping)
         if type(dropping) is not int or not 0 <= dropping <= clients:
-            raise ConfigurationError(f"dropping must be an int in [0, {clients}], not {self.dropping!r}")
+            raise ConfigurationError(f"dropping: expected an int in [0, {clients}], found {self.dropping!r}")
         object.__setattr__(self, "dropping", dropping)
 
     @property
     def clients(self) -> tuple[int, ...]:
-        """Ids of the devices."""
+        """The ids of the devices."""
         return tuple(self.devices.clients)
 
     def check(self, plan: RoundPlan) -> None:
-        """Make sure that every party takes part in such a round; see `Engine`.
+        """Check that every party takes part in such a round; see `Engine`.
 
         Raises:
-            ConfigurationError: Terms or keyholders are not those of the session, or there are more examples than a
+            ConfigurationError: Terms or keyholders do not belong to the session, or there are more examples than a
                 budget for examples counts.
-            UnsafeSession: A party would not take part on these terms.
+            UnsafeSession: A party refuses to take part on these terms.
             DataError: Examples of a client do not fit the model, and training is private by itself.
         """
         check_consent(plan.mean.protocol, plan.session, self.terms, self.keyholders)
@@ -133,8 +133,8 @@ class InMemory:
         """Run one round up to the sum; see `Engine`.
 
         Raises:
-            DataError: The training of all clients has failed, the first one over its data.
-            ModelError: The training of all clients has failed, the first one in another way.
+            DataError: The training of all clients has failed, the first one because of its data.
+            ModelError: The training of all clients has failed, the first one for another reason.
         """
         parties = _Parties(
             plan=plan,
@@ -145,7 +145,7 @@ class InMemory:
             clock=self.clock,
         )
         failed = self._train(parties)
-        # Devices are clients: they vanish in steps that ask clients, and the committee stays.
+        # Only clients drop out, in steps that ask clients. The committee does not.
         asking = [row.name for row in plan.mean.protocol.steps if row.role is Role.CLIENT]
         drops = self.devices.drops(plan.number, asking, self.dropping)
         if not plan.private:
@@ -164,9 +164,10 @@ class InMemory:
         )
 
     def _train(self, parties: _Parties) -> dict[int, str]:
-        """Let every device train and contribute; return why the training of some has failed."""
+        """Let every device train and contribute; return the reason for each client whose training has failed."""
         plan = parties.plan
-        # What noised training has computed may be looked at; how an example ends it may not, see check_examples.
+        # The result of training with noise may decide whether a client failed. An error that one example causes may
+        # not; see check_examples.
         failures = Failures(plan.number, kinds=DATA_DEPENDENT if plan.training is None else (TrainingDiverged,))
         for client in self.devices.clients:
             with failures.of(client):
@@ -200,24 +201,25 @@ def simulate_mean(
 
     Args:
         mean: The planned mean.
-        updates: Each client's arrays, but for those in `failed`.
-        weights: Each of these clients' weight, where the mean is weighted.
-        failed: Clients without an update. With noise they contribute zeros and their noise, since who is in the sum
-            must not depend on data; without noise they vanish before they send anything.
-        terms: Each client's identity and terms, where the mean has a roster.
-        keyholders: Each committee member's share and rules, where the mean has a committee.
-        drops: By step of the protocol, the parties that vanish there.
-        context: What else the parties agree on, such as round number and model hash.
+        updates: The arrays of each client that is not in `failed`.
+        weights: The weights of these clients if the mean is weighted, else None.
+        failed: Clients without an update. With noise they contribute zeros and their noise, since the set of
+            contributors must not depend on data; without noise they drop out before they send anything.
+        terms: Each client's identity and terms if the mean has a roster, else None.
+        keyholders: Each committee member's key share and rules if the mean has a committee, else None.
+        drops: For each step of the protocol, the parties that drop out there.
+        context: What else the parties agree on, such as the round number and a hash of the model.
         tap: Called with every message.
         entropy: Secret randomness; `os.urandom` outside tests.
-        clock: Seconds, to account for each party's work.
+        clock: A clock in seconds, to measure each party's work.
 
     Raises:
-        ConfigurationError: Updates, weights or terms are not those of the cohort, or keyholders of the committee.
-        EncodingError: An update or weight does not fit; the client is named, and nothing has been sent then.
-        dp.errors.InvalidParameter: Likewise, where an entry of an update is NaN or infinite.
-        UnsafeSession: A party does not take part on these terms; nothing has been sent then.
-        TooFewSurvivors: Too many vanished; nothing has been released then.
+        ConfigurationError: Updates, weights or terms do not belong to the cohort, or keyholders to the committee.
+        EncodingError: An update or a weight does not fit; the message names the client, and nothing has been sent.
+        dp.errors.InvalidParameter: An entry of an update is NaN or infinite; the message names the client, and nothing
+            has been sent.
+        UnsafeSession: A party refuses to take part on these terms; nothing has been sent.
+        TooFewSurvivors: Too many parties have dropped out; nothing has been released.
         UnusableMean: See `SecureMean.decode`.
     """
     plan = RoundPlan(mean=mean, session=mean.session(entropy(16), context=context))

@@ -1,4 +1,4 @@
-"""What the parties bring to a secure mean, checked for all of them before anything of anyone is masked or sent."""
+"""Checks of what all parties bring to a secure mean, made before any value is masked or sent."""
 
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
@@ -22,19 +22,20 @@ def checked_updates(
     weights: Mapping[int, float] | None,
     failed: Collection[int],
 ) -> dict[int, list[NDArray[Any]]]:
-    """All clients' updates as lists of arrays, which the encoding takes.
+    """Return all clients' updates as lists of arrays that the encoding accepts.
 
     Args:
-        encoding: Of the mean.
+        encoding: The encoding of the mean.
         clients: Ids of the cohort.
-        updates: Each client's arrays, but for those in `failed`.
-        weights: Each of these clients' weight, where the mean is weighted.
+        updates: The arrays of each client that is not in `failed`.
+        weights: The weights of these clients if the mean is weighted, else None.
         failed: Clients that have no update.
 
     Raises:
-        ConfigurationError: Updates or weights are not those of the cohort; the message names the clients.
-        EncodingError: An update or weight does not fit; the message names the client.
-        dp.errors.InvalidParameter: Likewise, where an entry of an update is NaN or infinite, or no real number.
+        ConfigurationError: Updates or weights do not belong to the cohort; the message names the clients.
+        EncodingError: An update or a weight does not fit; the message names the client.
+        dp.errors.InvalidParameter: An entry of an update is NaN, infinite or no real number; the message names the
+            client.
     """
     unknown = set(failed) - set(clients)
     if unknown:
@@ -42,7 +43,10 @@ def checked_updates(
     expected = dict.fromkeys(client for client in clients if client not in failed)
     _check_ids("updates", updates, expected)
     if (encoding.weighting is Weighting.WEIGHTED) != (weights is not None):
-        raise ConfigurationError("weights must be given for the whole cohort if and only if the mean is weighted")
+        raise ConfigurationError(
+            "weights: expected one for each client of the cohort if and only if the mean is weighted, found "
+            + ("none for a weighted mean" if weights is None else "weights for a uniform mean")
+        )
     if weights is not None:
         _check_ids("weights", weights, expected)
     found = {}
@@ -56,18 +60,22 @@ def checked_updates(
 def check_parties(
     session: Session, terms: Mapping[int, object] | None, keyholders: Mapping[int, object] | None
 ) -> None:
-    """Refuse members that are not those of the session's roster, and keyholders that are not those of its committee.
+    """Refuse terms that are not those of the session's roster, and keyholders that are not those of its committee.
 
     Raises:
-        ConfigurationError: They are not.
+        ConfigurationError: Terms or keyholders are missing, or belong to other parties.
     """
     expected = set(session.clients)
     if (session.roster is None) != (terms is None) or (terms is not None and set(terms) != expected):
-        raise ConfigurationError("terms must be given for the whole cohort if and only if the mean has a roster")
+        raise ConfigurationError(
+            "terms: expected those of every client of the cohort if and only if the mean has a roster, found "
+            f"{_ids(terms)} for a mean {'without' if session.roster is None else 'with'} a roster"
+        )
     opening = None if session.committee is None else set(session.committee.members)
     if opening != (None if keyholders is None else set(keyholders)):
         raise ConfigurationError(
-            "keyholders must be given for the whole committee if and only if the mean has a committee"
+            "keyholders: expected one for every committee member if and only if the mean has a committee, found "
+            f"{_ids(keyholders)} for a mean {'without' if opening is None else 'with'} a committee"
         )
 
 
@@ -77,17 +85,17 @@ def check_consent(
     terms: Mapping[int, ClientTerms] | None,
     keyholders: Mapping[int, Keyholder] | None,
 ) -> None:
-    """Make sure that every party takes part in such a session, on its own terms.
+    """Check that every party takes part in such a session, on its own terms.
 
     Args:
         protocol: The protocol.
-        session: A session like the one that is to be run.
-        terms: Each client's identity and terms, where the session has a roster.
-        keyholders: Each committee member's share and rules, where it has a committee.
+        session: A session like the one that will run.
+        terms: Each client's identity and terms if the session has a roster, else None.
+        keyholders: Each committee member's key share and rules if the session has a committee, else None.
 
     Raises:
-        ConfigurationError: Terms or keyholders are not those of the session.
-        UnsafeSession: A party does not.
+        ConfigurationError: Terms or keyholders do not belong to the session.
+        UnsafeSession: A party refuses to take part; the message names it.
     """
     check_parties(session, terms, keyholders)
     for party in dict.fromkeys((*(terms or ()), *(keyholders or ()))):
@@ -99,7 +107,7 @@ def check_consent(
 
 
 def _check_ids(name: str, given: object, expected: Mapping[int, object]) -> None:
-    """Refuse what is no mapping from exactly the expected clients."""
+    """Raise `ConfigurationError` unless `given` is a mapping whose keys are the expected clients."""
     if not isinstance(given, Mapping):
         raise ConfigurationError(f"{name}: expected a mapping from client ids, found {type(given).__name__}")
     missing = [client for client in expected if client not in given]
@@ -110,3 +118,10 @@ def _check_ids(name: str, given: object, expected: Mapping[int, object]) -> None
             f"{name}: expected one of each client of the cohort that is not in `failed`, {len(expected)} clients, "
             f"found {' and '.join(found)}"
         )
+
+
+def _ids(given: Mapping[int, object] | None) -> str:
+    """Return the ids that were given as text for an error."""
+    if given is None:
+        return "none"
+    return f"those of {listed(given)}" if given else "an empty mapping"

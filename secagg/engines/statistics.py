@@ -1,20 +1,21 @@
-"""Running statistics in an update: a bound of their own beside the trained arrays', in one sum and one event.
+"""Running statistics in an update: they have a bound apart from the trained arrays' bound, in one sum and one event.
 
-Batch normalisation keeps a moving mean and variance, which no optimizer moves and which may change by thousands a
-round where weights change by less than one.  Under one bound they leave the weights nothing, so here each has its own.
-A client puts into the sum, for a bound L on all that it contributes and a share s of its square,
+Batch normalisation keeps a moving mean and variance, which no optimizer moves. In one round they may change by
+thousands, while weights change by less than one. Under a common bound almost nothing would be left for the weights, so
+here each has its own. For a bound L on its whole contribution and a share s of the squared bound, a client contributes
 
     sqrt(1 - s) * trained    trained arrays, clipped to L as if there were no statistics, and
     sqrt(s) * L / (r sqrt(n)) * v    n entries of statistics, each v = clamp(change / max(1, |kept|), -r, r),
 
-whose norms are at most sqrt(1 - s) L and sqrt(s) L, so at most L together: the sensitivity is the one that was planned.
-Trained arrays keep their bound, and their noise grows by a factor of 1 / sqrt(1 - s).  An entry of the statistics moves
-by at most the reach r a round, in units of its own public, kept magnitude, which lets it grow geometrically.
+Their norms are at most sqrt(1 - s) L and sqrt(s) L, so at most L together: the sensitivity is the planned one. Trained
+arrays keep their bound, and their noise grows by a factor of 1 / sqrt(1 - s). In one round an entry of the statistics
+moves by at most the reach r, in units of its own kept magnitude, which is public. So it can grow geometrically.
 
-The server moves kept statistics by exactly the mean change: its learning rate and momentum are for what gradients made.
+The server moves kept statistics by exactly the mean change; its learning rate and momentum apply only to trained
+arrays.
 
-Statistics that every client keeps for itself (FedBN: Li et al., arXiv 2102.07623) are not offered.  There a global
-model has no statistics of its own, and so nothing to be evaluated with or saved as.
+Statistics that every client keeps for itself (FedBN: Li et al., arXiv 2102.07623) are not offered. A global model would
+then have no statistics of its own, so it could neither be evaluated nor saved with them.
 """
 
 import hashlib
@@ -41,22 +42,23 @@ _LARGEST_REACH: Final = 1e6
 _LEAST: Final = 1e-9
 _ROUNDING: Final = 3e-4
 _NOISE: Final = 0.03
-"""What rounding, and what noise, may be in an entry of the mean, as standard deviations relative to max(1, |kept|).
+"""The largest rounding error and the most noise in an entry of the mean: standard deviations over max(1, |kept|).
 
-Evaluation divides by a moving standard deviation, so rounding has to be small against it where the mean is hundreds of
-times as large.  Noise accumulates over rounds, and with 3% a round it stays a fraction of what is kept.
+Evaluation divides by a moving standard deviation. If the mean is hundreds of times as large as that deviation, rounding
+must still be small compared with the deviation. Noise accumulates over rounds; with 3% a round it stays a fraction of
+the kept value.
 """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SharedStatistics:
-    """Running statistics take part in averaging, under a bound of their own.
+    """Running statistics that take part in averaging, under a bound of their own.
 
     Attributes:
-        share: Of the squared bound on what a client contributes, 1e-9 to 1 - 1e-9.
-        reach: How far an entry may move in a round, in units of the kept entry's magnitude or of 1 where that is
-            larger; 1e-9 to 1e6.  None takes the largest at which rounding moves an entry by about 0.03% of
-            that unit, or noise by about 3%.
+        share: The statistics' share of the squared bound on a client's contribution, in [1e-9, 1 - 1e-9].
+        reach: How far an entry may move in a round, in [1e-9, 1e6]. The unit is the kept entry's magnitude, or 1 if
+            that is larger. None takes the largest reach at which rounding moves an entry by at most about 0.03% of
+            that unit, and noise by at most about 3%.
 
     Raises:
         ConfigurationError: An attribute is out of range.
@@ -81,11 +83,11 @@ class UpdateParts:
     """The trained arrays and the statistics of an update, and how both share a client's contribution.
 
     Attributes:
-        roles: Of each array of the model.
-        l2: Bound on what a client contributes.
-        share: Of the statistics, see `SharedStatistics`.
-        reach: Likewise.
-        entries: Of all statistics together; without any, a contribution is what the clip makes of the update.
+        roles: The role of each array of the model.
+        l2: Bound on the l2 norm of a client's contribution.
+        share: The statistics' share of the squared bound, see `SharedStatistics`.
+        reach: The reach of the statistics, see `SharedStatistics`.
+        entries: The number of entries of all statistics together; if 0, a contribution is the clipped update.
     """
 
     roles: tuple[ArrayRole, ...]
@@ -96,14 +98,14 @@ class UpdateParts:
 
     @property
     def factor(self) -> float:
-        """What the trained arrays of a contribution are multiplied by."""
+        """The factor by which the trained arrays of a contribution are multiplied."""
         return math.sqrt(1 - self.share) if self.entries else 1.0
 
     def check(self, clip: Clip) -> None:
-        """Make sure that a clip fits the arrays.
+        """Check that a clip fits the arrays.
 
         Raises:
-            ConfigurationError: It has bounds for another number of arrays.
+            ConfigurationError: The clip has bounds for another number of arrays.
         """
         travelling, trained = len(self._travelling), self.roles.count(ArrayRole.TRAINED)
         if isinstance(clip, PerLayerClip) and len(clip.bounds) not in (trained, travelling):
@@ -113,12 +115,12 @@ class UpdateParts:
             )
 
     def prepare(self, clip: Clip, update: Sequence[NDArray[Any]], weights: Sequence[NDArray[Any]]) -> Arrays:
-        """What a client contributes.
+        """Return what a client contributes.
 
         Args:
-            clip: Of the round.
-            update: One array for each of the model's that travels.
-            weights: The global ones, all arrays.
+            clip: The clip of the round.
+            update: One array for each array of the model that travels.
+            weights: The global weights, all arrays.
 
         Raises:
             dp.errors.InvalidParameter: An entry of a trained array is NaN or infinite.
@@ -135,15 +137,15 @@ class UpdateParts:
             ]
         )
         merged = [next(statistics if role.is_statistic else scaled) for role in self._travelling]
-        return [*merged, *scaled]  # Behind the model's arrays may be an adaptive clip's count.
+        return [*merged, *scaled]  # An adaptive clip's count may follow the model's arrays.
 
     def after(self, clip: Clip, mean: Arrays, weights: Sequence[NDArray[Any]]) -> tuple[Arrays, Clip]:
-        """The mean update, for each array that travels, and the next round's clip.
+        """Return the mean update, for each array that travels, and the next round's clip.
 
         Args:
-            clip: Of the round.
-            mean: Of what clients contributed.
-            weights: The global ones, all arrays.
+            clip: The clip of the round.
+            mean: The mean of the clients' contributions.
+            weights: The global weights, all arrays.
         """
         if not self.entries:
             return clip.after(mean)
@@ -164,13 +166,13 @@ class UpdateParts:
         )
 
     def context(self, model: bytes) -> bytes:
-        """What the parties agree on: the model's digest, and what each may contribute of its statistics."""
+        """Return what the parties agree on: the model's digest, and how statistics share a contribution."""
         if not self.entries:
             return model
         return hashlib.sha256(model + msgspec.json.encode((self.roles, self.l2, self.share, self.reach))).digest()
 
     def in_words(self, mean: SecureMean) -> str:
-        """What statistics take of the bound, and what is left of them, for people; it tells nothing of any data."""
+        """Describe the statistics' share of the bound, their reach and their noise; the text depends on no data."""
         _, noise = relative_errors(mean, share=self.share, reach=self.reach, entries=self.entries)
         noised = f", with noise of about {noise:.2g} times" if noise else ""
         return (
@@ -180,7 +182,7 @@ class UpdateParts:
         )
 
     def _of_trained(self, clip: Clip) -> Clip:
-        """The clip of the trained arrays; bounds that a per-layer clip has for statistics are not used."""
+        """Return the clip of the trained arrays; the bounds of a per-layer clip for statistics are not used."""
         if not isinstance(clip, PerLayerClip) or len(clip.bounds) != len(self._travelling):
             return clip
         bounds = zip(clip.bounds, self._travelling, strict=True)
@@ -192,7 +194,7 @@ class UpdateParts:
 
     @property
     def _unit(self) -> float:
-        """What an entry of the statistics that moves by its own magnitude is in a contribution."""
+        """The value in a contribution for a change by one unit, which is the kept magnitude, or 1 if that is larger."""
         return math.sqrt(self.share) * self.l2 / (self.reach * math.sqrt(self.entries))
 
     def _statistics(self, arrays: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:
@@ -206,7 +208,7 @@ class UpdateParts:
 SHARED: Final = SharedStatistics()
 
 WHOLE: Final = UpdateParts(roles=(), l2=1.0, share=SHARED.share, reach=1.0, entries=0)
-"""Of updates without statistics: a contribution is what the clip makes of the update, as a whole."""
+"""The parts of updates without statistics: a contribution is the clipped update as a whole."""
 
 
 def divide_updates(
@@ -215,16 +217,16 @@ def divide_updates(
     """Return how trained arrays and running statistics share what a client contributes.
 
     Args:
-        arrays: Of the model.
+        arrays: The arrays of the model.
         statistics: How running statistics take part in averaging; None refuses a model that keeps any.
-        l2: Bound on what a client contributes.
-        mean: What carries it; None for a mean in the clear.
+        l2: Bound on the l2 norm of a client's contribution.
+        mean: The secure mean that carries the contributions; None for a mean in the clear.
 
     Raises:
-        ModelError: The model keeps statistics that are refused.
+        ModelError: The model keeps statistics, and `statistics` is None.
 
     Warns:
-        UserWarning: Statistics get noise, or can hardly move.
+        UserWarning: Statistics get noise, or their reach is below 1.
     """
     entries = arrays.statistics_entries
     if entries and statistics is None:
@@ -245,34 +247,34 @@ def divide_updates(
 
 
 def kept_array(array: NDArray[Any], role: ArrayRole) -> NDArray[np.float64]:
-    """An array of the global model as its layers read it: a variance is never negative, whatever noise has made it."""
+    """Return an array of the global model as its layers read it: a variance that noise made negative counts as 0."""
     kept = np.asarray(array, dtype=np.float64)
     return np.asarray(np.maximum(kept, 0.0)) if role is ArrayRole.VARIANCE else kept
 
 
 def chosen_reach(statistics: SharedStatistics, *, mean: SecureMean | None, entries: int) -> float:
-    """How far an entry of the statistics may move in a round.
+    """Return how far an entry of the statistics may move in a round; see `SharedStatistics`.
 
     Args:
-        statistics: As the user chose.
-        mean: What carries them; None for a mean in the clear.
-        entries: Of all statistics together.
+        statistics: The user's choice.
+        mean: The secure mean that carries them; None for a mean in the clear.
+        entries: The number of entries of all statistics together.
     """
     if statistics.reach is not None or mean is None or not entries:
         return statistics.reach or _LARGEST_REACH
-    # At a reach of one; both grow with it.
+    # Both are for a reach of 1 and grow in proportion to it.
     rounding, noise = relative_errors(mean, share=statistics.share, reach=1.0, entries=entries)
     return min(_LARGEST_REACH, _ROUNDING / rounding, _NOISE / noise if noise else math.inf)
 
 
 def relative_errors(mean: SecureMean, *, share: float, reach: float, entries: int) -> tuple[float, float]:
-    """About the standard deviations of rounding and of noise in an entry of the mean, in units of its magnitude.
+    """Estimate the standard deviations of rounding and of noise in an entry of the mean, in units of its magnitude.
 
     Args:
-        mean: What carries them; counted with the least number of contributors.
-        share: Of the statistics.
-        reach: Of the statistics.
-        entries: Of all statistics together.
+        mean: The secure mean that carries them; the estimate assumes the least number of contributors.
+        share: The statistics' share of the squared bound.
+        reach: The reach of the statistics.
+        entries: The number of entries of all statistics together.
     """
     encoding, contributors = mean.encoding, mean.minimum_contributors
     step = encoding.granularity * reach * math.sqrt(entries / share) / encoding.clip_l2

@@ -1,1 +1,1 @@
-"""Who adds which noise, how updates are clipped, and what several ledgers cost together."""
+"""Noise and who adds it, clipping of updates, and the joint cost of several ledgers."""

@@ -1,9 +1,9 @@
 """How clients' updates are clipped in a run: as a whole, array by array, or by a bound that adapts.
 
-A clip prepares an update for the secure mean on the client, and makes of the released mean the mean update and the
-next round's clip.  It is part of what clients and server agree on before a round, like the weights.  Whatever it does,
-`Encoding` still bounds the norm of all that a client contributes: the guarantee rests on that bound alone, not on a
-clip that a server may have chosen badly.
+On the client, a clip prepares an update for the secure mean. From the released mean it derives the mean update and the
+next round's clip. Clients and server agree on the clip before a round, as they do on the weights. `Encoding` always
+bounds the norm of a client's whole contribution. The guarantee rests only on that bound, so a server that chooses a bad
+clip does not weaken it.
 """
 
 import math
@@ -18,14 +18,14 @@ from secagg.arrays import Arrays, Shapes
 from secagg.checks import check_choice
 
 MOST_WEIGHT: Final = 0.25
-"""Of an adaptive clip's count, where a clipped update has norm 1: it makes the update's noise 3.1% larger at the most.
+"""The largest weight of an adaptive clip's count if a clipped update has norm 1; it adds at most 3.1% to the noise.
 
-In cohorts for which that is too little the count has more noise than the paper's, and the bound moves less surely.
+In cohorts that need a larger weight, the count has more noise than in the paper, and the bound follows less reliably.
 """
 
 
 class ClippingKind(StrEnum):
-    """Which part of an update a bound is on, and whether it stays."""
+    """The part of an update to which a bound applies, and whether the bound adapts."""
 
     GLOBAL = "global"
     PER_LAYER = "per-layer"
@@ -34,14 +34,14 @@ class ClippingKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class GlobalClip:
-    """Each update as a whole, by the bound that the mean is planned for, which its encoding sees to."""
+    """A clip of each update as a whole, by the planned bound of the mean, which the mean's encoding applies."""
 
     def prepare(self, update: Arrays) -> Arrays:
-        """What a client contributes: its update."""
+        """Return what a client contributes: its update."""
         return update
 
     def after(self, mean: Arrays) -> tuple[Arrays, "GlobalClip"]:
-        """The mean update, and the next round's clip."""
+        """Return the mean update and the next round's clip."""
         return mean, self
 
     @property
@@ -52,24 +52,24 @@ class GlobalClip:
 
 @dataclass(frozen=True, slots=True)
 class PerLayerClip:
-    """Each array of an update by a bound of its own.
+    """A clip of each array of an update by a bound of its own.
 
     Attributes:
-        bounds: On the l2 norms of the arrays, in order.
+        bounds: Bounds on the l2 norms of the arrays, in order.
     """
 
     bounds: tuple[float, ...]
 
     def prepare(self, update: Arrays) -> Arrays:
-        """What a client contributes: its update, clipped.
+        """Return what a client contributes: its update, clipped.
 
         Raises:
-            dp.errors.InvalidParameter: An entry is NaN or infinite, or there are not as many arrays as bounds.
+            dp.errors.InvalidParameter: An entry is NaN or infinite, or the numbers of arrays and bounds differ.
         """
         return list(clip_l2_per_layer(update, bounds=self.bounds).arrays)
 
     def after(self, mean: Arrays) -> tuple[Arrays, "PerLayerClip"]:
-        """The mean update, and the next round's clip."""
+        """Return the mean update and the next round's clip."""
         return mean, self
 
     @property
@@ -90,19 +90,19 @@ def choose_clip(
     contributors: int,
     noise_multiplier: float | None,
 ) -> Clip:
-    """The first round's clip.
+    """Return the first round's clip.
 
     Args:
-        kind: Which.
-        clip_l2: Bound on an update; each array has an equal share of its square where arrays have bounds of their own,
-            and an adaptive bound begins with it.
-        quantile: The fraction of clients whose norms an adaptive bound is to be above.
-        arrays: Of an update.
+        kind: The kind of clipping.
+        clip_l2: Bound on the l2 norm of an update. Bounds of single arrays have equal shares of its square; an adaptive
+            bound starts from it.
+        quantile: The fraction of clients whose norms an adaptive bound should exceed.
+        arrays: The number of arrays of an update.
         contributors: The least number of clients in a mean.
-        noise_multiplier: Standard deviation of the summed noise over the sensitivity, about; None without noise.
+        noise_multiplier: Approximate standard deviation of the summed noise over the sensitivity; None without noise.
 
     Raises:
-        ConfigurationError: There is no such kind.
+        ConfigurationError: `kind` is not a kind of clipping.
         dp.errors.InvalidParameter: A number is out of range.
     """
     kind = check_choice("clipping", kind, ClippingKind)
@@ -114,7 +114,7 @@ def choose_clip(
         case ClippingKind.ADAPTIVE:
             weight = MOST_WEIGHT
             if noise_multiplier is not None:
-                # The noise that the greatest weight leaves on the count is the least there is.
+                # The count has the least noise at the greatest weight.
                 least = noise_multiplier * math.hypot(1.0, MOST_WEIGHT) / (2 * MOST_WEIGHT)
                 count_sigma = max(least, COUNT_SIGMA_PER_CLIENT * contributors)
                 weight = count_weight(noise_multiplier=noise_multiplier, count_sigma=count_sigma)
@@ -124,12 +124,12 @@ def choose_clip(
 
 
 def planned(clip: Clip, *, shapes: Sequence[tuple[int, ...]], clip_l2: float) -> tuple[Shapes, float]:
-    """What a mean is to be planned for: the shapes of a client's contribution, and the bound on its l2 norm.
+    """Return what to plan a mean for: the shapes of a client's contribution, and the bound on its l2 norm.
 
     Args:
-        clip: Of the run's first round.
-        shapes: Of an update's arrays.
-        clip_l2: The bound on an update where it is clipped as a whole.
+        clip: The clip of the run's first round.
+        shapes: The shapes of an update's arrays.
+        clip_l2: The bound on an update that is clipped as a whole.
     """
     match clip:
         case GlobalClip():
@@ -143,14 +143,14 @@ def planned(clip: Clip, *, shapes: Sequence[tuple[int, ...]], clip_l2: float) ->
 
 
 def clip_in_words(kind: ClippingKind, *, clip_l2: float, quantile: float, arrays: int, bounds: Sequence[float]) -> str:
-    """What bounds a client's update, for people.
+    """Describe for people what bounds a client's update.
 
     Args:
-        kind: Which.
+        kind: The kind of clipping.
         clip_l2: As for `choose_clip`.
         quantile: As for `choose_clip`.
-        arrays: Of an update.
-        bounds: What the rounds done were clipped by, where that adapts.
+        arrays: The number of arrays of an update.
+        bounds: The adaptive bounds of the rounds done; empty if there are none.
     """
     match kind:
         case ClippingKind.GLOBAL:

@@ -1,6 +1,6 @@
-"""Which of a cohort's clients a guarantee relies on, and how many each share of noise is sized for.
+"""The number of a cohort's clients on whose noise a guarantee relies, and for which each noise share is sized.
 
-`secagg train` and `secagg budget plan` size shares by these functions, so that a planned share is what is deployed.
+`secagg train` and `secagg budget plan` both size noise shares by these functions, so that a plan matches the training.
 """
 
 import math
@@ -19,25 +19,26 @@ _THOUSANDTHS: Final = 1000
 def required_contributors(
     *, clients: int, dropout: float, adversarial: float, adversary: Adversary, minimum_contributors: int | None
 ) -> int:
-    """Return the least number of contributors of a release: what is given, or the default for the cohort.
+    """Return the least number of contributors of a release: the given number, or the default for the cohort.
 
-    The default is what is left after one and a half times the dropout, and no less than a majority.
+    The default is the number of clients that remain after 1.5 times the expected dropout, but at least a majority and
+    at least 2. Against a malicious server the majority counts the adversarial clients twice.
 
     Raises:
         protocols.errors.ParameterError: A number is out of range.
     """
     if minimum_contributors is not None:
         return minimum_contributors
-    # Against a malicious server the adversarial clients may speak with two tongues, and count twice.
+    # Against a malicious server, each adversarial client may sign two different survivor sets, so it counts twice.
     double = whole_clients(clients, adversarial, "adversarial") if adversary is Adversary.MALICIOUS else 0
     dropping = whole_clients(clients, dropout, "dropout")
     return max(2, (clients + double) // 2 + 1, clients - math.floor(1.5 * dropping))
 
 
 def colluding_clients(clients: int, adversarial: float) -> int:
-    """Return how many contributors' shares of noise are not counted.
+    """Return the number of contributors whose noise shares are not counted, at least 1.
 
-    Every client knows its own share, so against a curious one of them at least that one does not count.
+    Every client knows its own noise share. So against a curious client at least that share does not count.
 
     Raises:
         protocols.errors.ParameterError: A number is out of range.
@@ -46,14 +47,14 @@ def colluding_clients(clients: int, adversarial: float) -> int:
 
 
 def shares_relied_on(contributors: int, *, colluding: int, trust: Trust) -> int:
-    """Return how many shares of noise in a sum count; where one party adds all of it, one share is enough."""
+    """Return how many noise shares in a sum count; 1 if the noise of one party is enough (`LOCAL`, `CENTRAL`)."""
     return contributors - colluding if trust is Trust.DISTRIBUTED else 1
 
 
 def check_cohort(
     *, clients: int, dropout: float, adversarial: float, required: int, default: bool, noise_in_shares: bool
 ) -> None:
-    """Refuse a cohort that could never release a round, or whose noise would rest on no share at all.
+    """Refuse a cohort that could never release a round, or in which no noise share could be relied on.
 
     Args:
         clients: The clients of a round.
@@ -61,10 +62,10 @@ def check_cohort(
         adversarial: The fraction of them that may collude with the server.
         required: The least number of contributors of a release.
         default: Whether that number is the default, for the message.
-        noise_in_shares: Whether every client adds a share of the noise.
+        noise_in_shares: Whether every client adds a noise share.
 
     Raises:
-        ConfigurationError: It is one. The message says what to change.
+        ConfigurationError: It is such a cohort. The message says what to change.
         protocols.errors.ParameterError: A fraction is out of range.
     """
     left = clients - whole_clients(clients, dropout, "dropout")
@@ -83,14 +84,14 @@ def check_cohort(
     colluding = colluding_clients(clients, adversarial)
     if noise_in_shares and colluding >= required:
         raise ConfigurationError(
-            f"adversarial: expected fewer than the {required} contributors of a round, found {colluding}: no share of "
-            "noise could be relied on. Require more contributors, or lower the fraction: fewer colluding clients are "
+            f"adversarial: expected fewer than the {required} contributors of a round, found {colluding}: no noise "
+            "share could be relied on. Require more contributors, or lower the fraction: fewer colluding clients are "
             "then covered."
         )
 
 
 def no_collusion_warning(clients: int) -> str:
-    """Return the warning for a cohort whose fraction of colluding clients is rounded down to no client at all."""
+    """Return the warning for a cohort whose fraction of colluding clients is rounded down to 0 clients."""
     return (
         f"withstands 0 colluding of {clients:,} clients: the protocol is planned for none, so nothing is promised for "
         "single updates if one client helps the server. For one client, adversarial must be at least "

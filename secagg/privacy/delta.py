@@ -1,4 +1,4 @@
-"""The delta of a budget over clients: its default and its bound, for `secagg train` and `secagg budget plan` alike."""
+"""The delta of a budget over clients: its default and its bound, for `secagg train` and `secagg budget plan`."""
 
 from typing import Final
 
@@ -18,7 +18,7 @@ def check_client_delta(delta: float, *, clients: int) -> None:
     """Refuse a delta that protects nobody: one of at least 1/clients.
 
     Raises:
-        ConfigurationError: It is one, or not a number above 0.
+        ConfigurationError: Delta is at least 1/clients, or not a number above 0.
     """
     try:
         check_delta(delta, population=clients)

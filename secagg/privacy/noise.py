@@ -1,4 +1,4 @@
-"""Which noise a guarantee asks for: who adds it, how it is distributed, and how much of it is left in a sum."""
+"""The noise that a guarantee needs: who adds it, its distribution, and how much of it remains in a sum."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,20 +24,20 @@ class Target:
     """The guarantee that all means together must keep.
 
     Attributes:
-        epsilon: Above 0.
-        delta: In (0, 1), below one over the number of clients.
-        releases: How many means will be released.
-        colluding: How many contributors of a mean may tell the server their noise shares, or add none.  Theirs are not
-            counted, so the guarantee holds against the server together with them.
-        mechanism: How the noise is distributed.
-        trust: Who adds it.
-        noise_removal: Whether noise that was added in case more clients drop out is taken off again
-            (`dp.noise.removal`), so that every sum has what the guarantee needs and no more.  It takes Skellam noise
-            that is distributed, and a protocol that carries attached secrets.
+        epsilon: The epsilon of all means together, above 0.
+        delta: The delta of all means together, in (0, 1) and below one over the number of clients.
+        releases: The number of means that will be released.
+        colluding: The number of contributors of a mean that may tell the server their noise shares, or add no noise.
+            Their noise shares are not counted, so the guarantee holds against the server together with them.
+        mechanism: The distribution of the noise.
+        trust: Who adds the noise.
+        noise_removal: Whether noise that was added in case more clients drop out is removed again
+            (`dp.noise.removal`), so that every sum has the noise that the guarantee needs and no more. This needs
+            distributed Skellam noise and a protocol that carries attached secrets.
 
     Raises:
-        ConfigurationError: Noise is to be removed that is not distributed, or not Skellam; or there is no such
-            mechanism or trust.
+        ConfigurationError: Noise removal is chosen for noise that is not distributed, or not Skellam; or `mechanism`
+            or `trust` is not a member of its enumeration.
     """
 
     epsilon: float
@@ -54,21 +54,21 @@ class Target:
         object.__setattr__(self, "colluding", plain_integer(self.colluding))
         if self.noise_removal and (self.mechanism, self.trust) != (LatticeNoise.SKELLAM, Trust.DISTRIBUTED):
             raise ConfigurationError(
-                "noise removal takes distributed Skellam noise, whose parts add up exactly, not "
+                "noise_removal: expected distributed Skellam noise, whose parts add up exactly, found "
                 f"{self.trust} {self.mechanism} noise"
             )
 
     def calibrate(self, *, l2_sensitivity: float, dimension: int, clients: int, minimum_contributors: int) -> Noise:
-        """The least noise that keeps the guarantee.
+        """Return the least noise that keeps the guarantee.
 
         Args:
             l2_sensitivity: Bound on the l2 norm of one client's integer vector, in integer steps.
             dimension: Coordinates of that vector.
-            clients: Of the cohort.
+            clients: The number of clients in the cohort.
             minimum_contributors: The least number of them in a sum.
 
         Raises:
-            dp.errors.InfeasibleTarget: No noise does.
+            dp.errors.InfeasibleTarget: No noise reaches the target.
             dp.errors.InvalidParameter: A number is out of range.
         """
         size: dict[str, Any] = {"l2_sensitivity": l2_sensitivity, "dimension": dimension}
@@ -76,7 +76,7 @@ class Target:
         if self.noise_removal:
             least = calibrate_noise(DistributedSkellam, minimum_contributors=minimum_contributors, **budget)
             return RemovableSkellam(
-                # The product may be rounded down, which the factor makes up for.
+                # The factor compensates for a product that is rounded down.
                 target_variance=least.local_variance * minimum_contributors * (1 + 2.0**-48),
                 clients=clients,
                 tolerance=clients - minimum_contributors,
@@ -87,15 +87,15 @@ class Target:
         return calibrate_noise(MECHANISMS[self.mechanism], minimum_contributors=relied_on, **budget)
 
     def realised(self, noise: Noise, *, clients: int, contributors: int) -> PrivacyEvent:
-        """The release of a sum as it came to be: what is counted of the noise that is left in it.
+        """Return the release of a sum as it was made: with the part of its noise that counts.
 
         Args:
-            noise: What `calibrate` gave.
-            clients: Of the cohort.
-            contributors: How many of them are in the sum, no fewer than the noise is meant for.
+            noise: The noise from `calibrate`.
+            clients: The number of clients in the cohort.
+            contributors: The number of clients in the sum, at least the number that the noise is sized for.
 
         Raises:
-            dp.errors.InvalidParameter: There are fewer.
+            dp.errors.InvalidParameter: There are fewer contributors.
         """
         if isinstance(noise, RemovableSkellam):
             return noise.realised(clients - contributors)
@@ -103,14 +103,14 @@ class Target:
 
 
 def opening_rules(noise: Noise | None) -> tuple[Opening, ...]:
-    """When a client's attached secrets are opened: the seed of each part of its noise that can be taken off again."""
+    """Return when a client's attached secrets are opened: the seeds of the parts of its noise that can be removed."""
     if not isinstance(noise, RemovableSkellam):
         return ()
     return tuple(Opening(least_dropped=0, most_dropped=part - 1) for part in range(1, noise.tolerance + 1))
 
 
 def draw_noise(noise: Noise, entropy: Callable[[int], bytes]) -> tuple[NDArray[np.int64], tuple[Secret, ...]]:
-    """One party's noise, shape `(dimension,)`, and the secrets to attach, one for each of `opening_rules`."""
+    """Return one party's noise, shape `(dimension,)`, and the secrets to attach, one for each of `opening_rules`."""
     if isinstance(noise, RemovableSkellam):
         drawn, seeds = noise.draw(entropy)
         return drawn, tuple(Secret(seed) for seed in seeds)
@@ -123,13 +123,13 @@ def surplus(
     """Return the surplus noise to subtract from a sum, shape `(dimension,)`; None if nothing is removed.
 
     Args:
-        noise: What each client added.
-        attached: For each contributor, its secrets in the order of `opening_rules`; None where one stays closed.
-        dropped: How many clients of the cohort are not in the sum.
+        noise: The noise that each client added.
+        attached: For each contributor, its secrets in the order of `opening_rules`; None for one that is not opened.
+        dropped: The number of clients of the cohort that are not in the sum.
 
     Raises:
-        dp.errors.TooManyDropped: More have dropped than the noise allows for.
-        dp.errors.InvalidParameter: Other secrets are open than should be.
+        dp.errors.TooManyDropped: More clients have dropped out than the noise allows.
+        dp.errors.InvalidParameter: The opened secrets are not those that the rules open.
     """
     if not isinstance(noise, RemovableSkellam) or not noise.tolerance:
         return None
@@ -138,7 +138,7 @@ def surplus(
 
 
 def in_words(noise: Noise, target: Target) -> str:
-    """The noise of a plan, for people."""
+    """Describe the noise of a plan for people."""
     match noise:
         case DistributedDiscreteGaussian():
             kind = f"discrete Gaussian, sigma {noise.local_sigma:.5g} integer steps"

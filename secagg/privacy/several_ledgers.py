@@ -1,8 +1,9 @@
-"""What several ledgers cost together: all of their releases composed, for each data set that they are about.
+"""The joint cost of several ledgers: for each data set, all releases on it composed.
 
-A guarantee covers the releases of one ledger. Somebody whose data are in two of them has what both cost together, as
-after a second run on the same data. Ledgers are of the same data where the digests or the names that they recorded are
-equal: a data set keeps its name where it is split anew. A ledger that recorded no digest counts as being of every one.
+A guarantee covers the releases of one ledger. If a person's data are in two ledgers, for example after a second run on
+the same data, the costs of both ledgers add up for that person. Ledgers count as being about the same data if their
+recorded digests or names are equal: a data set that is split again keeps its name. A ledger without a recorded digest
+counts as being about every data set.
 """
 
 import json
@@ -25,14 +26,14 @@ from secagg.paths import escaped
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReadLedger:
-    """One ledger, as far as adding needs it.
+    """The parts of a ledger that the joint cost needs.
 
     Attributes:
-        path: The file.
-        budget: Its own.
-        spent: What its releases cost, at the delta of its own budget.
-        events: Of its releases, with how often each was reserved.
-        head: Digest of its last record.
+        path: The ledger's file.
+        budget: The ledger's budget.
+        spent: The cost of its releases, at the delta of its own budget.
+        events: The events of its releases, with the number of reservations of each.
+        head: The digest of its last record.
     """
 
     path: Path
@@ -43,23 +44,23 @@ class ReadLedger:
 
     @property
     def description(self) -> Description:
-        """What it says it is about."""
+        """What the ledger says it is about."""
         return self.budget.description or Description()
 
     @property
     def releases(self) -> int:
-        """How many were reserved."""
+        """The number of reserved releases."""
         return sum(self.events.values())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sum:
-    """What ledgers cost together.
+    """The joint cost of some ledgers.
 
     Attributes:
         data: Names of the data sets, as recorded.
-        ledgers: Those added up.
-        guarantee: Of all of their releases, at the least delta of the budgets that were given.
+        ledgers: The ledgers that are added up.
+        guarantee: The guarantee of all their releases, at the least delta of the given ledgers' budgets.
     """
 
     data: tuple[str, ...]
@@ -78,14 +79,15 @@ class Sum:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Together:
-    """Ledgers added up.
+    """Several ledgers and their joint costs.
 
     Attributes:
-        ledgers: All that count, in the order given.
-        copies: Files left out, since another one holds all of their records: pairs of the file and that other one.
-        sums: One for each data set, the first ledger's first.
-        everything: Of all ledgers; None where they are of one data set. It is somebody's cost only if that person's
-            data are in all of the data sets.
+        ledgers: All ledgers that count, the first given one (or the whole file of which it is a copy) first.
+        copies: Files that are not counted, since another file holds all of their records: pairs of the file and that
+            other file.
+        sums: One sum for each data set, that of the first ledger first.
+        everything: The sum of all ledgers; None if they are about one data set. It is a person's cost only if that
+            person's data are in all of the data sets.
     """
 
     ledgers: tuple[ReadLedger, ...]
@@ -95,7 +97,7 @@ class Together:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What the figures rest on, as sentences."""
+        """What the figures assume, as sentences."""
         deltas = sorted({ledger.budget.delta for ledger in self.ledgers})
         found = [f"All releases are composed at delta {in_full(deltas[0])}, the least of the ledgers' budgets."]
         if len(deltas) == 1:
@@ -154,27 +156,27 @@ class Together:
 
 
 def together(paths: Sequence[Path], *, planned: Mapping[PrivacyEvent, int] | None = None) -> Together:
-    """Add up the ledgers in these files: what the releases of all of them cost, for each data set.
+    """Return the joint cost of the ledgers in these files, for each data set.
 
-    For a run that begins beside older ledgers of its folder, give the new one first:
-    `together([folder.ledger, *older], planned={event: rounds}).sums[0].in_words` says what the run's data will have
-    cost in all. Without `planned` it says what they have cost so far.
+    For a run that begins beside older ledgers of its folder, give the new ledger first:
+    `together([folder.ledger, *older], planned={event: rounds}).sums[0].in_words` states the total cost for the run's
+    data after the run. Without `planned` it states the cost so far.
 
     Args:
-        paths: At least one. A ledger that is open for writing may be among them.
-        planned: Releases that are still to come, with how often each; counted with the first ledger.
+        paths: At least one path. A ledger that is open for writing may be among them.
+        planned: Releases that are still to come, with the number of each; counted with the first ledger.
 
     Raises:
-        ConfigurationError: There are no paths, or the ledgers count for different privacy units or under different
-            relations, which no composition adds up.
+        ConfigurationError: There are no paths, or the ledgers have different privacy units or neighbouring
+            relations, for which there is no composition.
         dp.errors.DpError: A ledger cannot be read.
-        dp.errors.IncompatibleEvent: A planned release has another relation or unit.
+        dp.errors.IncompatibleEvent: A planned release has another neighbouring relation or unit.
     """
     if not paths:
         raise ConfigurationError("ledgers: expected at least one, found none")
     ledgers, copies = _without_copies([_read(path) for path in paths])
     _check_alike(ledgers)
-    # The first ledger may be a copy of another one, which then stands for it.
+    # The first ledger may be a copy of another one, which then takes its place.
     whole, standing_for = paths[0], dict(copies)
     while whole in standing_for:
         whole = standing_for.pop(whole)
@@ -203,7 +205,7 @@ def _read(path: Path) -> ReadLedger:
 
 
 def _without_copies(found: Sequence[ReadLedger]) -> tuple[list[ReadLedger], list[tuple[Path, Path]]]:
-    """Leave out what another file holds wholly: a ledger that is named twice, or an earlier copy."""
+    """Return the ledgers that count, and the copies: ledgers that are named twice, and earlier copies."""
     kept: list[ReadLedger] = []
     copies = []
     for position, ledger in enumerate(found):
@@ -217,7 +219,7 @@ def _without_copies(found: Sequence[ReadLedger]) -> tuple[list[ReadLedger], list
 
 
 def _holds(whole: ReadLedger, part: ReadLedger, *, before: bool) -> bool:
-    """Return whether one ledger has all records of another; of two that are equal the first counts."""
+    """Return whether one ledger has all records of another; of two equal ledgers, only the first counts as whole."""
     if whole.budget != part.budget or whole.releases < part.releases:
         return False
     if whole.head == part.head:
@@ -242,7 +244,7 @@ def _check_alike(ledgers: Sequence[ReadLedger]) -> None:
 
 
 def _by_data(ledgers: Sequence[ReadLedger]) -> list[list[ReadLedger]]:
-    """The ledgers of each data set; those without a digest belong to every one."""
+    """Return the ledgers of each data set; ledgers without a digest belong to every data set."""
     known = [ledger for ledger in ledgers if ledger.description.data_digest is not None]
     unknown = [ledger for ledger in ledgers if ledger.description.data_digest is None]
     groups: list[list[ReadLedger]] = []

@@ -1,1 +1,1 @@
-"""All parties of a run, played by one process."""
+"""A simulation: one process plays all parties of a run."""

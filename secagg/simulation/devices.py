@@ -1,4 +1,4 @@
-"""Simulated devices: each has a shard of its own, trains on it alone, and may vanish anywhere in the protocol."""
+"""Simulated devices: each has a shard of its own, trains only on it, and may drop out in any step of the protocol."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -21,16 +21,17 @@ class Devices:
     """Clients 0, 1, ... of one process, which take turns with one model object.
 
     Attributes:
-        model: Weights in, local training, weights out; it keeps nothing between clients but its architecture.
-        shards: Examples and targets of each client, at least one example each; where the model has several inputs or
-            outputs, a list, tuple or dict of arrays with equally many rows.
+        model: The model that all clients train in turn; between clients it keeps only its architecture.
+        shards: Examples and targets of each client, at least one example each; if the model has several inputs or
+            outputs, a list, tuple or dict of arrays with the same number of rows.
         epochs: Local epochs a round.
-        batch_size: Local minibatch.
-        seed: Of minibatches and of who vanishes when.
-        arrays: What training does to each of the model's arrays; those that it never changes do not travel.
+        batch_size: Examples in a local minibatch.
+        seed: Seed of the minibatches, and of which clients drop out and where.
+        arrays: What training does to each array of the model; arrays that it never changes do not travel.
 
     Raises:
-        ConfigurationError: There are not at least two clients, each with examples and as many targets.
+        ConfigurationError: There are fewer than two clients, or a client has no examples or a different number of
+            targets.
         DataError: No client's examples fit the model.
         ModelError: The model has no trained arrays.
     """
@@ -44,47 +45,50 @@ class Devices:
 
     def __post_init__(self) -> None:
         if len(self.shards) < 2:
-            raise ConfigurationError(f"federated training needs at least 2 clients, not {len(self.shards)}")
+            raise ConfigurationError(f"clients: expected at least 2 for federated training, found {len(self.shards)}")
         for client, (x, y) in enumerate(self.shards):
             try:
                 examples, targets = count_rows(x), count_rows(y)
             except DataError as error:
                 raise ConfigurationError(f"client {client}: {error}") from None
             if not examples or examples != targets:
-                raise ConfigurationError(f"client {client} has {examples} examples and {targets} targets")
+                raise ConfigurationError(
+                    f"client {client}: expected at least 1 example and a target for each, found {examples} examples "
+                    f"and {targets} targets"
+                )
         object.__setattr__(self, "arrays", ModelArrays.of(self.model, self.shards))
 
     @property
     def clients(self) -> range:
-        """Ids of all clients."""
+        """The ids of all clients."""
         return range(len(self.shards))
 
     @property
     def roles(self) -> tuple[ArrayRole, ...]:
-        """What training does to each of the model's arrays."""
+        """What training does to each array of the model."""
         return self.arrays.roles
 
     @property
     def shapes(self) -> list[tuple[int, ...]]:
-        """Shapes of an update's arrays: of all of the model's that travel."""
+        """The shapes of an update's arrays, which are all arrays of the model that travel."""
         return self.arrays.travelling
 
     def examples(self, client: int) -> int:
-        """How many examples a client has."""
+        """Return the number of examples of a client."""
         return count_rows(self.shards[client][0])
 
     def train(self, client: int, weights: Sequence[NDArray[Any]], number: int) -> Arrays:
-        """Return a client's update: of each array that travels, the new minus the global one, float64.
+        """Return a client's update: for each array that travels, the new array minus the global one, float64.
 
-        Every client starts from the same global weights, and sees its own shard only.
+        Every client starts from the same global weights and sees only its own shard.
 
         Args:
             client: The client.
-            weights: The global ones.
-            number: Of the round.
+            weights: The global weights.
+            number: The number of the round.
 
         Raises:
-            ModelError: The global weights are not the model's.
+            ModelError: The global weights do not fit the model.
             TrainingDiverged: The update is not finite.
             DataError: The client's examples or targets do not fit the model.
         """
@@ -99,16 +103,16 @@ class Devices:
         ]
         if not all(np.isfinite(array).all() for array in update):
             raise TrainingDiverged(
-                f"client {client} has diverged in round {number}: its update is not finite; a smaller learning "
-                "rate or server learning rate may help"
+                f"client {client} has diverged in round {number}: its update is not finite. Use a smaller learning "
+                "rate or server learning rate."
             )
         return update
 
     def check_examples(self) -> None:
-        """Make sure that every client's examples and targets fit the model, by evaluating it on them.
+        """Check that every client's examples and targets fit the model, by evaluating the model on them.
 
         Raises:
-            DataError: Some do not; the message names the clients.
+            DataError: The examples or targets of a client do not fit; the message names the clients.
         """
         failures = Failures(0)
         for client, (x, y) in enumerate(self.shards):
@@ -117,10 +121,10 @@ class Devices:
         if failures.reasons:
             client, reason = next(iter(failures.reasons.items()))
             others = listed(list(failures.reasons)[1:])
-            raise DataError(f"client {client}: {reason}" + (f" (and likewise clients {others})" if others else ""))
+            raise DataError(f"client {client}: {reason}" + (f" (clients {others} have errors too)" if others else ""))
 
     def drops(self, number: int, rounds: Sequence[str], dropping: int) -> dict[str, list[int]]:
-        """Who vanishes in round `number`, by round of the protocol; `dropping` clients, at random."""
+        """Return the `dropping` clients that drop out in round `number`, chosen at random, by step of the protocol."""
         generator = np.random.default_rng([self.seed, number, len(self.shards)])
         chosen = generator.choice(len(self.shards), size=dropping, replace=False)
         places = generator.integers(len(rounds), size=dropping)

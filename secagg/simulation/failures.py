@@ -1,8 +1,8 @@
-"""Failures of single clients: the training of one of them does not end the round of all others.
+"""Failures of single clients, which do not end the round for the others.
 
-All clients run the same program from the same weights.  Where that fails for some of them and not for the others, the
-reason is in their data.  Such a client is left out where nothing is to be private.  Where there is noise, who is left
-out must not depend on data: the client sends zeros with its share of the noise, and nobody but its owner learns why.
+All clients run the same program from the same weights. If it fails for some clients and not for others, the reason is
+in their data. Without noise, such a client is left out. With noise, the set of contributors must not depend on data:
+the client sends zeros with its noise share, and only its owner learns the reason.
 """
 
 from collections.abc import Collection, Iterator, Mapping
@@ -18,9 +18,9 @@ from secagg.errors import DataError, ModelError
 Kinds = tuple[type[Exception], ...]
 
 DATA_DEPENDENT: Final[Kinds] = (Exception,)
-"""What a client's training may raise because of its data: anything, since the model is a user's own code.
+"""What a client's training may raise because of its data: any exception, since the model is a user's own code.
 
-Only a full memory ends the run.  An error of the program is one of all clients, which ends the run too.
+Only `MemoryError` ends the run at once. An error in the program occurs for all clients, and that ends the run too.
 """
 
 
@@ -28,11 +28,11 @@ class Failures:
     """The clients whose part of one round has failed.
 
     Args:
-        number: Of the round.
-        kinds: What may fail without ending the round; everything else is raised.
+        number: The number of the round.
+        kinds: The exceptions that do not end the round; any other exception is raised.
 
     Attributes:
-        reasons: By client, why it failed: one line for its owner.
+        reasons: For each client that failed, the reason: one line for its owner.
     """
 
     def __init__(self, number: int, *, kinds: Kinds = DATA_DEPENDENT) -> None:
@@ -42,10 +42,10 @@ class Failures:
 
     @contextmanager
     def of(self, client: int) -> Iterator[None]:
-        """Note a failure inside the block as the client's, and go on behind the block.
+        """Record a failure inside the block as the client's, and continue after the block.
 
         Raises:
-            Exception: It is none of the kinds; its message, or a note on it, names the client.
+            Exception: An exception of none of the kinds; its message, or a note on it, names the client.
         """
         try:
             yield
@@ -58,14 +58,14 @@ class Failures:
             self._first = self._first or error
 
     def check(self, working: Collection[int]) -> None:
-        """Make sure that the failures are those of single clients.
+        """Check that at least one client has not failed.
 
         Args:
             working: The clients that have not failed.
 
         Raises:
-            DataError: All have failed, the first one over its data.
-            ModelError: All have failed, the first one in another way.
+            DataError: All clients have failed, the first one because of its data.
+            ModelError: All clients have failed, the first one for another reason.
         """
         if working or self._first is None:
             return
@@ -83,7 +83,7 @@ class Failures:
 def departing(
     drops: Mapping[str, Collection[int]], failed: Collection[int], *, protocol: SecureSum
 ) -> dict[str, list[int]]:
-    """Who vanishes, by round of the protocol, where clients that have failed do so before they send anything."""
+    """Return which clients drop out in each step; those in `failed` do so before they send anything."""
     first = next(row.name for row in protocol.steps if row.role is Role.CLIENT)
     left = {name: [client for client in clients if client not in failed] for name, clients in drops.items()}
     return left | {first: sorted({*left.get(first, ()), *failed})} if failed else left

@@ -1,7 +1,7 @@
-"""Identities for the clients of a simulation, made afresh and forgotten with it.
+"""Identities for the clients of a simulation, generated anew for each process and never stored.
 
-Outside of one, each client makes its own `Identity`, keeps it and its `SessionStore`, and gets the roster by a way
-that the server does not control.
+Outside a simulation, each client makes its own `Identity` and keeps it and its `SessionStore`. It gets the roster by a
+way that the server does not control.
 """
 
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from protocols import ClientTerms, CommitteeKey, Identity, MemoryRecord, Roster
 def simulated_terms(
     clients: Sequence[int], *, adversarial: float, minimum_contributors: int, committee: CommitteeKey | None = None
 ) -> dict[int, ClientTerms]:
-    """Return the terms of each client, all with the same roster and the same terms.
+    """Return the terms of each client: a new identity for each, and the same roster and limits for all.
 
     Args:
         clients: Ids of the cohort.

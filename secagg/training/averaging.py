@@ -1,9 +1,9 @@
-"""Federated averaging (McMahan et al., arXiv 1602.05629, algorithm 1), its mean taken securely.
+"""Federated averaging (McMahan et al., arXiv 1602.05629, algorithm 1) with a secure mean.
 
-In each round every client trains from the global weights, the server moves them by the mean of the clipped updates
-(see `secagg.privacy.clipping`), with a learning rate and momentum of its own (FedAvgM: Hsu et al., arXiv 1909.06335),
-and the result is what all clients get next. What the server does to a released mean is post-processing: it costs no
-privacy. `SecureAveraging` sees only sums; `secagg.training.plain` sees everything and is there to be compared with.
+In each round every client trains from the global weights. The server moves them by the mean of the clipped updates (see
+`secagg.privacy.clipping`), with a learning rate and momentum of its own (FedAvgM: Hsu et al., arXiv 1909.06335). All
+clients start the next round from the result. What the server does to a released mean is post-processing: it costs no
+privacy. `SecureAveraging` sees only sums. `secagg.training.plain` sees every update and serves as a comparison.
 """
 
 import contextlib
@@ -40,40 +40,44 @@ from secagg.training.records import RoundRecord, committee_cost, log_round, mean
 
 
 class SecureAveraging:
-    """Federated averaging through a secure mean, with a budget ledger where there is noise.
+    """Federated averaging through a secure mean, with a budget ledger if there is noise.
 
     Args:
         engine: The way to reach the clients.
         model: The model that they train; the server evaluates it.
-        test: Examples and targets that rounds are measured on.
-        mean: Planned for the engine's clients, and for what `secagg.privacy.clipping.planned` says of `state`'s clip.
-        local: What a round of the clients' training costs if they add noise themselves; `mean` then adds none.
+        test: Examples and targets on which the model is evaluated after each round.
+        mean: Planned for the engine's clients, and for the shapes and the bound that `secagg.privacy.clipping.planned`
+            returns for the clip of `state`.
+        local: The privacy cost of a round of the clients' training if they add noise while they train; `mean` then adds
+            none.
         ledger: Needed if and only if there is noise; each release is reserved before any client is asked.
-        step: How the server moves what is trained.
-        state: Where to start; by default the model's initial weights, and updates clipped as a whole.
+        step: How the server moves the trained arrays.
+        state: The state to start from; by default the model's initial weights, and updates clipped as a whole.
         statistics: How running statistics of the model, such as batch normalisation's, take part in averaging; None
             refuses a model that keeps any.
-        run: A name of the run for the ledger's labels.
+        run: The name of the run in the ledger's labels.
         colluding: How many clients may help the server without breaking the protocol, for the ledger; None if
             that is not known.
-        entropy: Randomness of sessions' ids and of noise that the server adds; `os.urandom` outside tests.
+        entropy: Randomness for session ids and for noise that the server adds; `os.urandom` outside tests.
 
     Attributes:
         state: The global model.
-        contributors: Whose updates are in the last round's mean; none if nothing was released.
+        contributors: The clients whose updates are in the last round's mean; none if nothing was released.
         parts: How trained arrays and running statistics share what a client contributes.
 
     Raises:
-        ConfigurationError: Engine, mean, ledger, model and state do not fit together; a release that the ledger would
-            refuse to commit is refused here.
-        DataError: The test examples do not fit the model; or, where clients add noise themselves, a client's do not.
-        ModelError: The state is not one of the model, training changes nothing of the model, or it keeps statistics
-            that are refused.
-        UnsafeSession: A party would not take part on these terms.
-        dp.errors.LedgerUnavailable: Nothing can be written to the ledger.
+        ConfigurationError: Engine, mean, ledger, model and state do not fit together; this includes any release that
+            the ledger would refuse to commit.
+        DataError: The test examples do not fit the model; or clients add noise while they train, and the examples of
+            one of them do not fit.
+        ModelError: The state does not fit the model, the model has no trained arrays, or it keeps statistics although
+            `statistics` is None.
+        UnsafeSession: A party refuses to take part on these terms.
+        dp.errors.LedgerUnavailable: The ledger cannot be written to.
 
     Warns:
-        UserWarning: Running statistics get noise, or can hardly move; it tells their share of an update's bound.
+        UserWarning: Running statistics get noise, or their reach is below 1; the warning states their share of an
+            update's bound.
     """
 
     def __init__(
@@ -107,17 +111,18 @@ class SecureAveraging:
     def round(self) -> RoundRecord:
         """Run one round and move the global model.
 
-        Where too few clients are left, or noise leaves no mean, the model stays. A client whose training fails ends no
-        round (`secagg.simulation.failures`): without noise it drops out; with noise, which is where there is a ledger,
-        it takes part with zeros. `RoundRecord.failed` has its reason.
+        If too few clients remain, or noise leaves no mean, the model stays as it is. A client whose training fails does
+        not end the round (`secagg.simulation.failures`). Without noise (and so without a ledger) it drops out; with
+        noise it takes part with zeros. `RoundRecord.failed` states the reason.
 
-        The release is reserved before any client is asked, since updates may leave clients in the same exchange: a
+        The release is reserved before any client is asked, because clients may send updates in that same exchange. So a
         round that ends with an error counts as spent.
 
         Raises:
             dp.errors.BudgetExceeded: The budget does not allow another release; no client has been asked.
             DataError: The training of all clients has failed.
-            ModelError: Likewise; or training has diverged, and what was released is spent.
+            ModelError: The training of all clients has failed; or training has diverged, and the cost of the release is
+                spent.
         """
         self.state.check(self._arrays.shapes)
         plan = self._plan(self._entropy(16))
@@ -137,21 +142,31 @@ class SecureAveraging:
 
     @property
     def _event(self) -> PrivacyEvent | None:
-        """What a round costs."""
+        """The privacy cost of a round; None without noise."""
         return self._local or (None if self._mean.noise is None else self._mean.noise.event)
 
     def _check_noise(self) -> None:
         mean, local = self._mean, self._local
         if mean.clients != self._engine.clients:
-            raise ConfigurationError("the mean was planned for another cohort than the engine's clients")
+            raise ConfigurationError(
+                "mean: expected one planned for the engine's clients, found one for another cohort. Plan it with "
+                "clients=engine.clients."
+            )
         if mean.noise is not None and local is not None:
-            raise ConfigurationError("noise is either in the clients' training or in the mean, not in both")
+            raise ConfigurationError(
+                "noise: expected it in the clients' training or in the mean, found it in both. Plan the mean without a "
+                "target: the noise of the clients' training keeps the guarantee."
+            )
         if local is not None and mean.encoding.weighting is Weighting.WEIGHTED:
             raise ConfigurationError(
-                "a mean weighted by examples tells their number, which the clients' noise is to hide"
+                "weighting: expected a uniform mean if the clients' training adds the noise, found one weighted by "
+                "examples, which reveals their number. Plan the mean with Weighting.UNIFORM."
             )
         if (mean.noise is None and local is None) != (self._ledger is None):
-            raise ConfigurationError("a ledger is needed exactly where the mean or the clients' training adds noise")
+            raise ConfigurationError(
+                "ledger: expected one if and only if the mean or the clients' training adds noise, found "
+                + ("noise and no ledger" if self._ledger is None else "a ledger and no noise")
+            )
         if not isinstance(self._step, ServerStep):
             raise ConfigurationError(f"step: expected a ServerStep, found {type(self._step).__name__}")
 
@@ -159,12 +174,18 @@ class SecureAveraging:
         encoding, clip = self._mean.encoding, self.state.clip
         expected = planned(clip, shapes=self._arrays.travelling, clip_l2=encoding.clip_l2)
         if (encoding.shapes, encoding.clip_l2) != expected:
-            raise ConfigurationError("the mean was planned for another model than this one, or another clip")
+            raise ConfigurationError(
+                "mean: expected one planned for this model and this clip, found other shapes or another bound. Plan it "
+                "with the shapes and the bound that secagg.privacy.clipping.planned returns."
+            )
         if isinstance(clip, AdaptiveClip) and encoding.weighting is Weighting.WEIGHTED:
-            raise ConfigurationError("an adaptive clip counts clients, all alike, and takes a uniform mean")
+            raise ConfigurationError(
+                "weighting: expected a uniform mean for an adaptive clip, which counts all clients alike, found a "
+                "weighted one. Plan the mean with Weighting.UNIFORM, or use another clip."
+            )
 
     def _check_before_anything_is_asked(self) -> None:
-        """Make every check that would otherwise come after a sum has been released, or after its cost is reserved."""
+        """Make every check that otherwise would fail only after a cost is reserved or a sum is released."""
         self.state.check(self._arrays.shapes)
         if self._ledger is not None and self._event is not None:
             check_ledger(self._ledger, self._event, mean=self._mean, local=self._local is not None, run=self._run)
@@ -173,7 +194,7 @@ class SecureAveraging:
         self._engine.check(self._plan(bytes(16)))
 
     def _plan(self, session_id: bytes) -> RoundPlan:
-        """Return what all parties of the next round are told."""
+        """Return the plan of the next round, which all parties are told."""
         training = None
         if self._local is not None and self._ledger is not None:
             training = PrivateTraining(event=self._local, population=self._ledger.budget.population)
@@ -193,7 +214,7 @@ class SecureAveraging:
         return self._ledger.reserve(self._event, label_of(number, self._run), contributors=len(self._mean.clients))
 
     def _decode(self, plan: RoundPlan, result: RoundResult) -> tuple[Decoded | None, str | None]:
-        """Return the mean; or None, and why nothing is released."""
+        """Return the mean and None; or None and the reason why nothing is released."""
         if result.total is None:
             return None, result.withheld or "the engine gives no reason"
         try:
@@ -226,7 +247,7 @@ class SecureAveraging:
         self.state.clip = following
 
     def _details(self, trust: Trust) -> dict[str, Detail]:
-        """What a report tells of a release besides its noise: who adds that, and against how many it stands."""
+        """Return what the ledger records of a release besides its noise: who adds it, and how many may collude."""
         mean = self._mean
         found: dict[str, Detail] = {
             TRUST_DETAIL: str(trust),
@@ -284,7 +305,7 @@ def _arrays(model: Model, test: Shard) -> ModelArrays:
 
 @contextlib.contextmanager
 def _naming_test() -> Iterator[None]:
-    """Say in an error about data that it is the test examples' fault."""
+    """Name the test examples in every `DataError` that the block raises."""
     try:
         yield
     except DataError as error:

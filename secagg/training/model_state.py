@@ -1,4 +1,4 @@
-"""The global model of federated averaging: what everybody shares, how the server moves it, and how well it does."""
+"""The global model of federated averaging: the shared weights, how the server moves them, and their evaluation."""
 
 import hashlib
 from collections.abc import Sequence
@@ -26,10 +26,11 @@ class ServerStep:
 
     Attributes:
         learning_rate: Factor on the velocity, a finite number above 0.
-        momentum: Factor, in [0, 1), on what is left of the velocity each round; 0 is plain federated averaging.
+        momentum: Fraction of the velocity, in [0, 1), that is kept from one round to the next; 0 is plain federated
+            averaging.
 
     Raises:
-        ConfigurationError: One of them is out of range.
+        ConfigurationError: An attribute is out of range.
     """
 
     learning_rate: float = 1.0
@@ -49,13 +50,13 @@ PLAIN_STEP: Final = ServerStep()
 
 @dataclass(slots=True)
 class GlobalModel:
-    """The weights that everybody shares, the server's velocity, how many rounds made them, and the next one's clip.
+    """The shared weights, the server's velocity, the number of rounds done, and the clip of the next round.
 
     Attributes:
-        weights: One float64 array for each of the model's, those included that training never changes.
-        velocity: Likewise; zero where no optimizer moves an array.
-        round: Rounds done.
-        clip: Of the next round's updates.
+        weights: One float64 array for each array of the model, including those that training never changes.
+        velocity: One float64 array for each array of the model; zero for an array that no optimizer moves.
+        round: The number of rounds done.
+        clip: The clip of the next round's updates.
     """
 
     weights: Arrays
@@ -65,22 +66,22 @@ class GlobalModel:
 
     @classmethod
     def initial(cls, model: Model, clip: Clip | None = None) -> "GlobalModel":
-        """The model's own initial weights, the same for every client; a clip of updates as a whole by default."""
+        """Return the model's initial weights, the same for every client; by default updates are clipped as a whole."""
         weights = [np.array(array, dtype=np.float64) for array in model.get_weights()]
         return cls(weights, [np.zeros_like(array) for array in weights], clip=clip or GlobalClip())
 
     def apply(self, mean: Arrays, step: ServerStep, roles: Sequence[ArrayRole] | None = None) -> None:
-        """Move by a mean update.
+        """Move the model by a mean update.
 
         Args:
-            mean: One array for each of the model's that travels.
+            mean: One array for each array of the model that travels.
             step: How trained arrays move; running statistics move by the mean itself, and no variance below zero.
-            roles: Of all arrays; None where all are trained.
+            roles: The roles of all arrays; None if all are trained.
 
         Raises:
-            ModelError: Training has diverged: an array that travels is not finite, and the model has not been moved.
+            ModelError: Training has diverged: an array that travels would not be finite. The model has not been moved.
         """
-        # numpy turns arrays of no dimension into numbers wherever it computes with them.
+        # numpy turns arrays without dimensions into numbers when it computes with them.
         with np.errstate(over="ignore", invalid="ignore"):
             velocity, weights = list(self.velocity), list(self.weights)
             known = roles or (ArrayRole.TRAINED,) * len(weights)
@@ -97,13 +98,13 @@ class GlobalModel:
         self.velocity, self.weights = list(map(np.asarray, velocity)), list(map(np.asarray, weights))
 
     def check(self, shapes: Sequence[tuple[int, ...]]) -> None:
-        """Make sure that a round can move this state; whether the weights are finite, the model itself looks at.
+        """Check that a round can move this state; the model itself checks whether the weights are finite.
 
         Args:
-            shapes: Of all of the model's arrays.
+            shapes: The shapes of all arrays of the model.
 
         Raises:
-            ModelError: It has other shapes, or a velocity that is not finite.
+            ModelError: The state has other shapes, or a velocity that is not finite.
         """
         for name, arrays in (("weights", self.weights), ("velocity", self.velocity)):
             found = [np.shape(array) for array in arrays]
@@ -113,7 +114,7 @@ class GlobalModel:
             raise ModelError("the velocity to start from: expected finite entries, found NaN or infinity")
 
     def digest(self) -> bytes:
-        """32 bytes that name these weights, this round and the next one's clip."""
+        """Return the SHA-256 digest, 32 bytes, of these weights, this round and the next round's clip."""
         digest = hashlib.sha256(self.round.to_bytes(8, "big"))
         for array in map(np.asarray, self.weights):
             digest.update(repr(array.shape).encode() + array.tobytes())
@@ -122,17 +123,17 @@ class GlobalModel:
 
 
 def evaluate(model: Model, weights: Sequence[NDArray[Any]], test: Shard) -> tuple[float, float]:
-    """Loss and accuracy of these weights."""
+    """Return the loss and the accuracy of these weights on the test examples."""
     model.set_weights(weights)
     metrics = model.evaluate(*test)
     return metrics.loss, metrics.accuracy
 
 
 def measured(model: Model, state: GlobalModel, test: Shard) -> tuple[float, float]:
-    """Return loss and accuracy of a round's model.
+    """Return the loss and the accuracy of a round's model.
 
     Raises:
-        ModelError: Training has diverged: the loss is not finite, or too large to be drawn.
+        ModelError: Training has diverged: the loss is not finite, or too large to be drawn in a chart.
     """
     loss, accuracy = evaluate(model, state.weights, test)
     if not abs(loss) <= LARGEST:
@@ -141,12 +142,12 @@ def measured(model: Model, state: GlobalModel, test: Shard) -> tuple[float, floa
 
 
 def adapting_bound(clip: Clip) -> float | None:
-    """Return the bound of a clip that adapts, None of every other one."""
+    """Return the bound of an adaptive clip; None for any other clip."""
     return clip.bound if isinstance(clip, AdaptiveClip) else None
 
 
 def _diverged(number: int, found: str) -> str:
     return (
-        f"training has diverged in round {number}: {found}; a smaller learning rate or server learning rate, or less "
-        "noise, may help"
+        f"training has diverged in round {number}: {found}. Use a smaller learning rate or server learning rate, or "
+        "more clients, with which noise in the mean is smaller. Less noise also helps, but weakens the guarantee."
     )

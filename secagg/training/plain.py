@@ -1,4 +1,4 @@
-"""Federated averaging in the clear, which protects nothing: what secure averaging is compared with."""
+"""Federated averaging in the clear, which protects nothing: the comparison for secure averaging."""
 
 from collections.abc import Callable, Sequence
 
@@ -18,11 +18,11 @@ class PlainAveraging:
 
     Args:
         devices: The clients.
-        test: Examples and targets that rounds are measured on.
-        clip_l2: Bound on a client's update where it is clipped as a whole.
-        max_weight: For a mean weighted by examples, beyond how many a client counts no more; None for a uniform one.
+        test: Examples and targets on which the model is evaluated after each round.
+        clip_l2: Bound on the l2 norm of a client's update as a whole; other clips derive their bounds from it.
+        max_weight: For a mean weighted by examples, the largest weight of a client; None for a uniform mean.
         step: How the server moves the model.
-        state: Where to start; by default the model's initial weights, and updates clipped as a whole.
+        state: The state to start from; by default the model's initial weights, and updates clipped as a whole.
         statistics: As for `SecureAveraging`.
 
     Attributes:
@@ -49,11 +49,11 @@ class PlainAveraging:
         self._max_weight, self._step = max_weight, step
 
     def round(self, contributors: Sequence[int]) -> RoundRecord:
-        """Run one round with the updates of these clients, those whose training fails left out.
+        """Run one round with the updates of these clients, without those whose training fails.
 
         Raises:
             DataError: The training of all clients has failed.
-            ModelError: Likewise, or training has diverged.
+            ModelError: The training of all clients has failed, or training has diverged.
         """
         number, clip, weights = self.state.round + 1, self.state.clip, self.state.weights
         updates, reasons = dict[int, Arrays](), dict[int, str]()
@@ -77,7 +77,7 @@ class PlainAveraging:
         )
 
     def _train(self, number: int) -> tuple[dict[int, Arrays], dict[int, str]]:
-        """The clipped updates of a round, and why the training of some clients has failed."""
+        """Return the clipped updates of a round, and the reason for each client whose training has failed."""
         failures, prepared = Failures(number), dict[int, Arrays]()
         for client in self._devices.clients:
             with failures.of(client):
@@ -94,7 +94,7 @@ class PlainAveraging:
 
 
 def plain_mean(updates: dict[int, Arrays], *, clip_l2: float, weight: Callable[[int], float] = lambda _: 1.0) -> Arrays:
-    """The weighted mean of the clipped updates, entry by entry, in float64 and in the clear."""
+    """Return the weighted mean of the clipped updates, entry by entry, in float64 and in the clear."""
     total = sum(weight(client) for client in updates)
     mean: Arrays = []
     for client, update in updates.items():

@@ -1,6 +1,6 @@
-"""What a ledger would refuse of a run's releases, found out before anything is asked of a client.
+"""A check, before any client is asked, that a ledger will accept the releases of a run.
 
-A ledger compares a release with what was reserved when the release is committed.  It has been made by then.
+A ledger compares a release with its reservation when the release is committed. By then the release has been made.
 """
 
 from typing import Final
@@ -16,23 +16,23 @@ _REFUSED: Final = (IncompatibleEvent, InvalidParameter, InvalidReservation)
 
 
 def label_of(number: int, run: str | None) -> str:
-    """What a ledger calls the release of a round."""
+    """Return the label of a round's release in the ledger."""
     return f"round {number}" if run is None else f"round {number} of run {run}"
 
 
 def check_ledger(ledger: Ledger, event: PrivacyEvent, *, mean: SecureMean, local: bool, run: str | None) -> None:
-    """Make sure that a ledger takes every release that a round may come to, whatever is left of the budget.
+    """Check that a ledger accepts every release that a round may lead to; the remaining budget is not checked.
 
     Args:
         ledger: The ledger.
-        event: What a round costs.
-        mean: Of the clients' updates.
-        local: Whether the clients add the noise themselves.
+        event: The privacy cost of a round.
+        mean: The mean of the clients' updates.
+        local: Whether the clients add the noise while they train.
         run: The run's name, for labels.
 
     Raises:
-        ConfigurationError: It refuses some, or its population is below the clients that there are.
-        dp.errors.LedgerUnavailable: Nothing can be written to it.
+        ConfigurationError: The ledger refuses a release, or its population is smaller than the number of clients.
+        dp.errors.LedgerUnavailable: The ledger cannot be written to.
     """
     label = label_of(MOST_ROUNDS, run)
     try:

@@ -1,4 +1,4 @@
-"""What a round did and cost: a line of `metrics.jsonl`, whose ranges are checked where one is read."""
+"""What a round did and cost: a line of `metrics.jsonl`, whose ranges are checked when it is read."""
 
 import math
 from collections.abc import Sequence
@@ -13,10 +13,10 @@ from secagg.checks import listed
 from secagg.logger import LOGGER
 
 LARGEST: Final = 1e100
-"""No figure of a round is larger: a loss beyond it has diverged, and sums and drawings of all of them stay finite."""
+"""The largest figure of a round: a larger loss means divergence, and sums and charts of figures stay finite."""
 
 MOST_ROUNDS: Final = 2**31 - 1
-"""No run has more rounds."""
+"""The largest number of rounds of a run."""
 
 Count = Annotated[int, Meta(ge=0, lt=2**31)]
 Quantity = Annotated[float, Meta(ge=0, le=LARGEST)]
@@ -24,12 +24,12 @@ Stage = Annotated[str, Meta(min_length=1, max_length=200, pattern=r"\A[^\x00-\x1
 
 
 class CommitteeCost(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a committee member's part of a round costs.
+    """The cost of a committee member's part of a round.
 
     Attributes:
-        members: How many there are.
-        sent_bytes: Mean over members.
-        received_bytes: Mean over members.
+        members: The number of members.
+        sent_bytes: Bytes sent, mean over members.
+        received_bytes: Bytes received, mean over members.
         member_s: CPU seconds, mean over members.
     """
 
@@ -40,27 +40,27 @@ class CommitteeCost(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
 
 class RoundRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What one round did; a line of `metrics.jsonl`, whose ranges are checked where one is read.
+    """What one round did; a line of `metrics.jsonl`, whose ranges are checked when it is read.
 
     Attributes:
-        round: From 1.
-        accuracy: Of the global model after the round, on the test examples.
-        loss: Likewise.
-        contributors: How many updates are in the mean; 0 where too few were left and nothing was released.
-        dropped: By round of the protocol, ids of the clients that vanished there.
-        failed: By client, why its training failed: for the simulator's own eyes, not to be published where there is
-            noise, which hides who has failed.  Without noise these clients are among those in `dropped`.
-        epsilon: Spent up to and with this round; None without noise.
-        ledger_head: Of the ledger after this round, which shows whether a file is older; None without noise.
-        rounding_bound: The most that an entry of the mean differs, noise aside, from the exact one, running statistics
-            left out; None where that is not to be told, see `Release`, or nothing was released.
-        clip_bound: What the round's updates were clipped by, where it adapts; None elsewhere.
-        withheld: Why nothing was released; None where a mean was.
-        sent_bytes: Mean over clients.
-        received_bytes: Mean over clients.
+        round: The number of the round, from 1.
+        accuracy: Accuracy of the global model after the round, on the test examples.
+        loss: Loss of the global model after the round, on the test examples.
+        contributors: The number of updates in the mean; 0 if nothing was released.
+        dropped: For each step of the protocol, ids of the clients that dropped out there.
+        failed: For each client whose training failed, the reason. It is for the simulation only: do not publish it if
+            there is noise, since the noise hides who has failed. Without noise these clients are also in `dropped`.
+        epsilon: The epsilon spent up to and including this round; None without noise.
+        ledger_head: The ledger's head after this round, which shows whether a ledger file is older; None without noise.
+        rounding_bound: The largest difference, apart from noise, between an entry of the mean and the exact mean,
+            without running statistics; None if the bound must not be told, see `Release`, or nothing was released.
+        clip_bound: The adaptive bound that the round's updates were clipped by; None if the clip does not adapt.
+        withheld: Why nothing was released; None if a mean was released.
+        sent_bytes: Bytes sent, mean over clients.
+        received_bytes: Bytes received, mean over clients.
         client_s: CPU seconds of secure aggregation, mean over clients.
         server_s: CPU seconds of secure aggregation.
-        committee: The committee's part; None where there is none, or nothing was released.
+        committee: The cost of the committee's part; None if there is no committee, or nothing was released.
     """
 
     round: Annotated[int, Meta(ge=1, lt=2**31)]
@@ -81,7 +81,7 @@ class RoundRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     committee: CommitteeCost | None = None
 
     def __str__(self) -> str:
-        """The round in one line for people."""
+        """Return the round in one line for people."""
         released = f"{self.contributors} contributors"
         parts = [released if self.contributors else f"nothing released ({self.withheld})"]
         if not math.isnan(self.accuracy):
@@ -89,9 +89,9 @@ class RoundRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         parts.append(f"loss {self.loss:.4g}")
         if self.epsilon is not None:
             parts.append(f"epsilon {rounded_up(self.epsilon)} spent")
-        vanished = {name.replace("_", " "): len(clients) for name, clients in self.dropped.items() if clients}
-        where = ", ".join(f"{count} in {name}" for name, count in vanished.items())
-        parts.append(f"{sum(vanished.values())} vanished" + (f" ({where})" if where else ""))
+        missing = {name.replace("_", " "): len(clients) for name, clients in self.dropped.items() if clients}
+        where = ", ".join(f"{count} in {name}" for name, count in missing.items())
+        parts.append(f"{sum(missing.values())} dropped out" + (f" ({where})" if where else ""))
         if self.failed:
             parts.append(f"training failed on {listed(self.failed)} (not for publication)")
         if self.sent_bytes:
@@ -112,7 +112,7 @@ def log_round(record: RoundRecord) -> None:
 
 
 def means(cost: Cost, parties: Sequence[int]) -> tuple[float, float, float]:
-    """Return bytes sent, bytes received and seconds, means over these parties; what is not known of one counts as 0."""
+    """Return bytes sent, bytes received and seconds, means over these parties; an unknown figure counts as 0."""
     sent, received, seconds = (
         sum(of.get(party, 0) for party in parties) / len(parties)
         for of in (cost.sent_bytes, cost.received_bytes, cost.client_s)
@@ -121,6 +121,6 @@ def means(cost: Cost, parties: Sequence[int]) -> tuple[float, float, float]:
 
 
 def committee_cost(cost: Cost, committee: Committee) -> CommitteeCost:
-    """The part of a session's committee."""
+    """Return the cost of the committee's part of a session."""
     sent, received, seconds = means(cost, committee.members)
     return CommitteeCost(members=len(committee.members), sent_bytes=sent, received_bytes=received, member_s=seconds)

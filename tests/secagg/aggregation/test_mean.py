@@ -139,11 +139,11 @@ def test_mean_contribution_is_the_residue_of_update_and_noise(protocol: PlainSum
 
 
 def test_mean_that_a_protocols_moduli_do_not_hold_is_refused() -> None:
-    with pytest.raises(ModulusTooSmall, match=r"of 4 bits; \d+ bits would do") as caught:
+    with pytest.raises(ModulusTooSmall, match=r"expected at least \d+ .*, found 4\. Use \d+ bits\.") as caught:
         planned(protocol=OddSum(), modulus_bits=4, target=TARGET)
     planned(protocol=OddSum(), modulus_bits=caught.value.enough_bits, target=TARGET)
     assert planned(protocol=NarrowSum(), modulus_bits=24).encoding.modulus == 2**12 - 1
-    with pytest.raises(ModulusTooSmall, match="of 24 bits; fewer clients or less noise would do"):
+    with pytest.raises(ModulusTooSmall, match=r"expected at most 62, found .* needs more\. Use fewer clients"):
         planned(protocol=NarrowSum(), modulus_bits=24, target=dataclasses.replace(TARGET, epsilon=0.1))
 
 
@@ -243,11 +243,13 @@ def test_mean_refuses_a_small_modulus_and_names_the_least_that_works(epsilon: fl
     def plan(bits: int) -> SecureMean:
         return planned(300, protocol=PlainSum(), shapes=[(dimension,)], modulus_bits=bits, target=target)
 
-    with pytest.raises(ModulusTooSmall, match=r"do not fit a modulus of 4 bits; \d+ bits would do") as caught:
+    with pytest.raises(
+        ModulusTooSmall, match=r"expected at least \d+ for the sum .*, found 4\. Use \d+ bits\."
+    ) as caught:
         plan(4)
     enough = caught.value.enough_bits
     assert plan(enough).noise is not None
-    with pytest.raises(ModulusTooSmall, match=rf"; {enough} bits would do$|\. Use {enough} bits\.$"):
+    with pytest.raises(ModulusTooSmall, match=rf"\. Use {enough} bits\.$"):
         plan(enough - 1)
 
 
@@ -359,10 +361,10 @@ def test_mean_refuses_one_bad_contribution_before_anything_is_sent(
         ([np.array([math.nan, 0])], InvalidParameter, r"client 6: arrays\[0\]: expected finite entries"),
         ([np.array([1e308, 1e308]) * 1.7], InvalidParameter, "client 6: arrays: expected a global L2 norm"),
         ([np.array(["a", "b"])], InvalidParameter, r"client 6: arrays\[0\]: expected floats"),
-        ([np.zeros(3)], EncodingError, r"client 6: the update has shapes \(\(3,\),\)"),
-        ([], EncodingError, r"client 6: the update has shapes \(\)"),
-        ([[1.0], [1.0, 2.0]], EncodingError, "client 6: the update has shapes"),
-        ([[[1.0], [1.0, 2.0]]], EncodingError, "client 6: the update must be a list of arrays"),
+        ([np.zeros(3)], EncodingError, r"client 6: the update: expected shapes .*, found \(\(3,\),\)"),
+        ([], EncodingError, r"client 6: the update: expected shapes .*, found \(\)"),
+        ([[1.0], [1.0, 2.0]], EncodingError, "client 6: the update: expected shapes"),
+        ([[[1.0], [1.0, 2.0]]], EncodingError, "client 6: the update: expected a list of arrays"),
         (None, EncodingError, "client 6: the update: expected a list of arrays, found NoneType"),
         (1.0, EncodingError, "client 6: the update: expected a list of arrays, found float"),
         ("update", EncodingError, "client 6: the update: expected a list of arrays, found str"),
@@ -586,5 +588,5 @@ def test_mean_counts_no_noise_of_clients_that_collude() -> None:
     )
     assert ratio == pytest.approx(math.sqrt(6 / 4), rel=1e-3)
     for colluding in (6, -1, True):
-        with pytest.raises(ParameterError, match=r"colluding must be an int in \[0, 5\]"):
+        with pytest.raises(ParameterError, match=r"colluding: expected an int in \[0, 5\]"):
             planned(10, target=dataclasses.replace(TARGET, colluding=colluding), minimum_contributors=6)

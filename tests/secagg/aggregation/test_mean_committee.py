@@ -135,10 +135,10 @@ def test_mean_needs_keyholders_exactly_of_its_committee() -> None:
     seen, mean = list[Transmission](), planned(OneShot())
     some = {member: each for member, each in keyholders().items() if member != 40}
     for wrong in (None, {}, some, {**keyholders(), 41: keyholders()[40]}):
-        with pytest.raises(ConfigurationError, match="keyholders must be given for the whole committee"):
+        with pytest.raises(ConfigurationError, match="keyholders: expected one for every committee member"):
             simulate_mean(mean, updates(), keyholders=wrong, tap=seen.append)
     for wrong in ({}, keyholders()):
-        with pytest.raises(ConfigurationError, match="keyholders must be given"):
+        with pytest.raises(ConfigurationError, match="keyholders: expected one for every committee member"):
             simulate_mean(planned(SecAgg(), committee=None), updates(), keyholders=wrong, tap=seen.append)
     assert not seen
 

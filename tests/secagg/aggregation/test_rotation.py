@@ -105,14 +105,14 @@ def test_rotation_flat_bound_is_never_above_the_norm(dimension: int) -> None:
 
 @pytest.mark.parametrize("dimension", [0, -1, True, 2.0, None])
 def test_rotation_refuses_what_is_no_dimension(dimension: object) -> None:
-    with pytest.raises(EncodingError, match="dimension must be an int"):
+    with pytest.raises(EncodingError, match="dimension: expected an int"):
         Rotation(dimension, b"seed")  # type: ignore[arg-type]
 
 
 def test_rotation_refuses_other_shapes() -> None:
     rotation = Rotation(33, b"seed")
     for vector in (np.zeros(1), np.zeros(32), np.zeros((33, 1))):
-        with pytest.raises(EncodingError, match=r"takes shape \(33,\)"):
+        with pytest.raises(EncodingError, match=r"expected shape \(33,\) for the rotation"):
             rotation.rotate(vector)
-    with pytest.raises(EncodingError, match=rf"takes shape \({rotation.padded},\)"):
+    with pytest.raises(EncodingError, match=rf"expected shape \({rotation.padded},\) for the rotation"):
         rotation.restore(np.zeros(rotation.padded + 1))

@@ -111,7 +111,7 @@ def test_squared_norm_is_exact_where_partial_sums_are_long() -> None:
 
 
 def test_rounding_refuses_a_vector_beyond_its_bound() -> None:
-    with pytest.raises(EncodingError, match="exceeds its bound of 5"):
+    with pytest.raises(EncodingError, match="expected an l2 norm of at most 5, found one above it"):
         round_at_random(np.array([4.0, 4.0]), l2_bound=5.0, entropy=stream(b"beyond"))
 
 

@@ -110,7 +110,7 @@ def test_training_that_a_committee_opens_is_plain_averaging_of_who_sent_a_messag
         (mean, InMemory(federation)),
         (mean_for(federation), InMemory(federation, keyholders=keyholders)),
     ):
-        with pytest.raises(ConfigurationError, match="keyholders must be given for the whole committee"):
+        with pytest.raises(ConfigurationError, match="keyholders: expected one for every committee member"):
             SecureAveraging(engine=engine, model=federation.model, test=test, mean=planned)
 
 

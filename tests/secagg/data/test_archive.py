@@ -72,7 +72,7 @@ RECORDS = np.zeros((4, 2), dtype=[("a", "f4"), ("b", "i4")])
     [
         ({"x_train": np.array([[1, 2], [None, 4]], dtype=object)}, "numbers in the array 'x_train' .* Python objects"),
         ({"y_test": np.array([1, None], dtype=object)}, "numbers in the array 'y_test' .* Give all rows one length"),
-        ({"x_test": RECORDS}, "x_test as an array of real numbers, found an array of records"),
+        ({"x_test": RECORDS}, "x_test: expected an array of real numbers, found an array of records"),
         ({"x_train": ARRAYS["x_train"].astype(complex)}, "real numbers, found an array of complex128"),
         ({"x_train": np.zeros((4, 2), dtype="datetime64[s]")}, r"real numbers, found an array of datetime64\[s\]"),
         ({"x_train": np.zeros((0, 2, 3))}, r"examples in x_train, found an empty array of shape \(0, 2, 3\)"),

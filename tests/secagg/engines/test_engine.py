@@ -167,5 +167,7 @@ def test_engine_is_told_the_same_by_the_plan_as_the_state_says() -> None:
 
 def test_engine_of_other_clients_than_the_mean_is_refused() -> None:
     federation = devices(CLIENTS + 1)
-    with pytest.raises(ConfigurationError, match="another cohort than the engine's clients"):
+    with pytest.raises(
+        ConfigurationError, match="expected one planned for the engine's clients, found one for another cohort"
+    ):
         SecureAveraging(engine=QueueEngine(), model=federation.model, test=TEST, mean=mean_for(federation))

@@ -152,7 +152,7 @@ def test_subclassed_model_of_several_inputs_and_outputs_takes_what_its_losses_sa
         ([A, B], [KIND + 1, SIZE], r"^kind: expected class labels in \[0, 2\)"),
         ([A, B], [KIND], "found a list of 1"),
         ([A, B], {"kind": KIND, "length": SIZE}, "found kind, length"),
-        ([A, [B]], [KIND, SIZE], "^b: expected examples as an array"),
+        ([A, [B]], [KIND, SIZE], "^b: examples: expected an array"),
         (None, [KIND, SIZE], "found NoneType"),
     ],
 )

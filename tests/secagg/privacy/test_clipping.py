@@ -174,7 +174,7 @@ def test_clipping_per_layer_in_a_run_holds_each_array_back_alone() -> None:
 def test_clipping_that_a_mean_was_not_planned_for_is_refused() -> None:
     federation = devices()
     for kind in ("per-layer", "adaptive"):
-        with pytest.raises(ConfigurationError, match="another clip"):
+        with pytest.raises(ConfigurationError, match="expected one planned for this model and this clip"):
             SecureAveraging(
                 engine=InMemory(federation),
                 model=federation.model,
@@ -184,7 +184,7 @@ def test_clipping_that_a_mean_was_not_planned_for_is_refused() -> None:
             )
     shapes, clip_l2 = planned(CLIPS["adaptive"], shapes=federation.shapes, clip_l2=0.5)
     mean = mean_for(federation, shapes=shapes, clip_l2=clip_l2)
-    with pytest.raises(ConfigurationError, match="another clip"):
+    with pytest.raises(ConfigurationError, match="expected one planned for this model and this clip"):
         SecureAveraging(engine=InMemory(federation), model=federation.model, test=TEST, mean=mean)
     weighted = mean_for(federation, shapes=shapes, clip_l2=clip_l2, weighting=Weighting.WEIGHTED, max_weight=9.0)
     with pytest.raises(ConfigurationError, match="uniform mean"):

@@ -144,7 +144,7 @@ def test_removal_is_refused_where_seeds_cannot_be_carried(changes: dict[str, Any
     "changes", [{"mechanism": LatticeNoise.DISCRETE_GAUSSIAN}, {"trust": Trust.LOCAL}, {"trust": Trust.CENTRAL}]
 )
 def test_removal_takes_distributed_skellam_noise(changes: dict[str, Any]) -> None:
-    with pytest.raises(ConfigurationError, match="noise removal takes distributed Skellam"):
+    with pytest.raises(ConfigurationError, match="noise_removal: expected distributed Skellam"):
         dataclasses.replace(REMOVAL, **changes)
 
 

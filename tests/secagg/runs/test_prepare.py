@@ -127,10 +127,10 @@ def test_prepared_noise_leaves_out_the_shares_of_colluding_clients() -> None:
         (
             {"adversarial": 0.9, "protocol": "plain"},
             ConfigurationError,
-            r"adversarial: expected fewer than the \d+ contributors .* found 21: no share",
+            r"adversarial: expected fewer than the \d+ contributors .* found 21: no noise share",
         ),
-        ({"modulus_bits": 8}, ModulusTooSmall, r"modulus of 8 bits; \d+ bits would do"),
-        ({"epsilon": 1e-3, "modulus_bits": 14}, ModulusTooSmall, r"modulus of 14 bits; \d+ bits would do"),
+        ({"modulus_bits": 8}, ModulusTooSmall, r"expected at least \d+ .*, found 8\. Use \d+ bits"),
+        ({"epsilon": 1e-3, "modulus_bits": 14}, ModulusTooSmall, r"expected at least \d+ .*, found 14\. Use \d+ bits"),
         ({"epsilon": 1e-9, "delta": 1e-12, "rounds": 10_000}, DpError, r"Use a coarser integer grid"),
         ({"epsilon": 1e-10}, ConfigurationError, r"epsilon: expected a number from 1e-9 to 1e9, or inf for no noise"),
         ({"dataset": "cifar"}, ConfigurationError, r"digits, breast-cancer"),
@@ -151,6 +151,6 @@ def test_prepared_refuses_what_cannot_work_and_says_what_would(
 def test_prepared_modulus_that_is_named_works(changes: dict[str, Any]) -> None:
     with pytest.raises(ModulusTooSmall) as caught:
         prepare(config(**changes))
-    found = re.search(r"(\d+) bits would do", str(caught.value))
+    found = re.search(r"Use (\d+) bits", str(caught.value))
     assert found is not None
     prepare(config(**changes | {"modulus_bits": int(found[1])}))

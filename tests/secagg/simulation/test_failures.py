@@ -100,7 +100,7 @@ REASONS = {
     "label": "expected class labels in [0, 3), found 3 to 3",
     "infinity": "expected finite examples",
     "features": "expected examples of 6 numbers each, found 5",
-    "texts": "expected examples as an array of real numbers",
+    "texts": "examples: expected an array of real numbers",
 }
 
 
@@ -315,7 +315,7 @@ def example_level(path: Path, federation: Devices) -> tuple[Any, Ledger]:
 @pytest.mark.parametrize("change", ["label", "infinity", "features", "texts"])
 def test_examples_that_fail_are_found_before_training_where_devices_add_the_noise(change: str, tmp_path: Path) -> None:
     make, ledger = example_level(tmp_path, spoilt(spoilt(devices(), change), change, 2))
-    with pytest.raises(DataError, match=r"client 2: expected .*likewise clients 5"):
+    with pytest.raises(DataError, match=r"client 2: .*expected .*clients 5 have errors too"):
         make()
     assert ledger.entries() == ()
 

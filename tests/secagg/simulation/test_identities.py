@@ -99,10 +99,10 @@ def test_terms_are_needed_against_a_malicious_server(terms: dict[int, ClientTerm
     mean, seen = planned(protocol, terms), list[Transmission]()
     some = {client: terms[client] for client in range(9)}
     for wrong in (None, {}, some, {**some, 10: terms[9]}, {**terms, 10: terms[9]}):
-        with pytest.raises(ConfigurationError, match="terms must be given for the whole cohort"):
+        with pytest.raises(ConfigurationError, match="terms: expected those of every client of the cohort"):
             simulate_mean(mean, updates(), terms=wrong, tap=seen.append)
     curious = planned(SecAgg(), None)
-    with pytest.raises(ConfigurationError, match="terms must be given"):
+    with pytest.raises(ConfigurationError, match="terms: expected those of every client of the cohort"):
         simulate_mean(curious, updates(), terms=terms, tap=seen.append)
     assert not seen
 
@@ -165,9 +165,9 @@ def test_terms_and_roster_of_a_training_belong_together() -> None:
     federation, test = devices(10), examples(100, 99)
     members = simulated_terms(federation.clients, **TERMS)
     mean = mean_for(federation, protocol=MALICIOUS[0][0], minimum_contributors=7, roster=members[0].roster)
-    with pytest.raises(ConfigurationError, match="terms must be given for the whole cohort"):
+    with pytest.raises(ConfigurationError, match="terms: expected those of every client of the cohort"):
         SecureAveraging(engine=InMemory(federation), model=federation.model, test=test, mean=mean)
-    with pytest.raises(ConfigurationError, match="terms must be given for the whole cohort"):
+    with pytest.raises(ConfigurationError, match="terms: expected those of every client of the cohort"):
         SecureAveraging(
             engine=InMemory(federation, terms=members), model=federation.model, test=test, mean=mean_for(federation)
         )

@@ -254,7 +254,9 @@ def test_training_that_diverges_moves_nothing_to_infinity() -> None:
 
 def test_training_in_the_clear_says_where_its_loss_has_diverged() -> None:
     plain = PlainAveraging(devices=devices(), test=TEST, clip_l2=1.0, step=ServerStep(learning_rate=1e150))
-    with pytest.raises(ModelError, match=r"training has diverged in round 1: the loss is \d\.\d+e\+1[45]\d; a smaller"):
+    with pytest.raises(
+        ModelError, match=r"training has diverged in round 1: the loss is \d\.\d+e\+1[45]\d\. Use a smaller"
+    ):
         plain.round(range(8))
 
 
@@ -344,13 +346,13 @@ def test_training_refuses_what_does_not_fit_together(tmp_path: Path) -> None:
             with pytest.raises(ConfigurationError):
                 SecureAveraging(**arguments | refused)
     for dropping in (9, -1, True):
-        with pytest.raises(ConfigurationError, match="dropping must be"):
+        with pytest.raises(ConfigurationError, match="dropping: expected an int"):
             InMemory(federation, dropping=dropping)
 
 
 def test_training_of_another_model_than_the_mean_was_planned_for_is_refused() -> None:
     federation = devices()
-    with pytest.raises(ConfigurationError, match="the mean was planned for another model"):
+    with pytest.raises(ConfigurationError, match="mean: expected one planned for this model and this clip"):
         SecureAveraging(
             engine=InMemory(federation), model=federation.model, test=TEST, mean=mean_for(federation, shapes=[(2,)])
         )

@@ -24,7 +24,7 @@ RECORD = RoundRecord(
 
 def test_record_of_a_round_is_a_line_for_people() -> None:
     assert str(RECORD) == (
-        "round 3: 90 contributors, accuracy 91.24%, loss 0.3123, epsilon 2.1301 spent, 3 vanished (2 in share keys, "
+        "round 3: 90 contributors, accuracy 91.24%, loss 0.3123, epsilon 2.1301 spent, 3 dropped out (2 in share keys, "
         "1 in mask input), a client sent 12,346 bytes, received 2,345, and took 0.0123 CPU s, the server 1.5"
     )
 
@@ -33,11 +33,11 @@ def test_record_of_a_round_is_a_line_for_people() -> None:
     ("change", "part"),
     [
         ({"accuracy": math.nan}, "90 contributors, loss 0.3123"),
-        ({"epsilon": None}, "loss 0.3123, 3 vanished"),
-        ({"dropped": {}}, "0 vanished, a client sent"),
+        ({"epsilon": None}, "loss 0.3123, 3 dropped out"),
+        ({"dropped": {}}, "0 dropped out, a client sent"),
         (
             {"failed": {5: "x" * 200, 7: "y"}},
-            "vanished (2 in share keys, 1 in mask input), training failed on 5, 7 (not for publication)",
+            "dropped out (2 in share keys, 1 in mask input), training failed on 5, 7 (not for publication)",
         ),
         (
             {"failed": dict.fromkeys(range(40), "x")},
