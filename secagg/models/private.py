@@ -28,10 +28,10 @@ from numpy.typing import NDArray
 from secagg.checks import check_integer
 from secagg.data.columns import Columns, count_rows, map_columns, take_rows
 from secagg.errors import ConfigurationError, ModelError
-from secagg.models.apart import check_examples_apart, check_nothing_kept, operations_in
 from secagg.models.clipped_sum import SEED_BYTES, ClippedNoisySum
 from secagg.models.interrupts import HeldInterrupts
 from secagg.models.keras import KerasModel
+from secagg.models.operations import check_examples_apart, check_nothing_kept, operations_in
 from secagg.models.poisson import poisson_sample
 from secagg.models.tensorflow import load_legacy_keras, load_tensorflow_privacy, written_by
 from secagg.models.variables import underlying
@@ -44,7 +44,7 @@ class PrivateKerasModel(KerasModel):
     Args:
         builder: As for `KerasModel`; of a model with float32 weights that are trained or frozen, and without penalties,
             random layers, statistics that training keeps, layers that keep a state from one example to the next, or
-            other stateful operations of TensorFlow (`secagg.models.apart`), such as Python code.
+            other stateful operations of TensorFlow (`secagg.models.operations`), such as Python code.
         training: What one call of `fit` does.
         learning_rate: Of stochastic gradient descent, over 0.
         seed: Of the initial weights, at least 0.

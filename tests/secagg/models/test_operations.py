@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from secagg.errors import ModelError
-from secagg.models.apart import check_examples_apart
+from secagg.models.operations import check_examples_apart
 from secagg.models.private import PrivateKerasModel
 from secagg.models.tensorflow import load_legacy_keras, load_tensorflow
 from secagg.privacy.example_level import ExampleLevel
