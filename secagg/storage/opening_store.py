@@ -1,11 +1,12 @@
-"""Which sums a committee member has opened, on the disk, so that no two of them give away a third.
+"""A record on disk of the sums that a committee member has opened, so that no two of them reveal a third.
 
-A member opens one sum of a session, and never two under one context whose contributors differ in few clients: their
-difference would be the sum of those few (`protocols.committee`, whose rule this is).  A member that was restarted must
-still know, so each opening is recorded before it is answered.  A member has one store for all of its keys and shares,
-made when it receives the first of them: what was opened under one key counts under every other.  Whoever has made a
-store for each key brings them together by `take_over`.  `secagg.storage.store` says how durable a store is, and what it
-cannot tell.
+A member opens only one sum of a session. Under one context, it never opens two sums whose contributors differ in fewer
+clients than a minimum: the difference of the sums would be the sum of those clients' inputs. `protocols.committee`
+states this rule. A restarted member must still know what it opened, so each opening is recorded before it is answered.
+
+A member has one store for all of its keys and key shares, made when it receives the first of them: what was opened
+under one key counts under every other key. If a member has made one store for each key, `take_over` brings them
+together. `secagg.storage.store` says how durable a store is, and what it cannot detect.
 """
 
 import hashlib
@@ -22,20 +23,21 @@ _ID_BYTES: Final = 4
 
 
 class OpeningStore(Store):
-    """The sums that a member has opened, by session and context, with any of its shares; a context manager.
+    """The sums that a member has opened with any of its key shares, by session and context.
 
-    It is a `protocols.committee.OpeningRecord`, for one process and any of its threads, and closes on the first
-    failure.  A set of n contributors takes 4 * n bytes, and a new one is compared with all others of its context.
+    A store of openings is a context manager and a `protocols.committee.OpeningRecord`. Any thread of one process may
+    use it. It closes on the first failure. A set of n contributors takes 4 * n bytes. A new set is compared with all
+    other sets of its context.
 
     Args:
-        path: Of a store that `create` has made.
+        path: The path of a store that `create` has made.
 
     Raises:
-        StoreError: It is in use, damaged or missing, or is no store of openings.
+        StoreError: The store is in use, damaged or missing, or the file is not a store of openings.
     """
 
     kind: ClassVar[str] = "store of openings"
-    remedy: ClassVar[str] = "a new committee key with new stores, under contexts never used before,"
+    remedy: ClassVar[str] = "Make a new committee key with new stores, and use contexts that were never used before."
     application_id: ClassVar[int] = 0x5EC09E
     format_version: ClassVar[int] = 1
     table: ClassVar[str] = "openings"
@@ -49,35 +51,35 @@ class OpeningStore(Store):
     def record(
         self, *, key: bytes, session_id: bytes, context: bytes, contributors: tuple[int, ...], minimum: int
     ) -> None:
-        """Record that a sum is about to be opened; it is on the disk when this returns.
+        """Record that a sum is about to be opened. The record is on the disk when this returns.
 
         Args:
-            key: 32 bytes that stand for the member's share.
-            session_id: 16 to 64 bytes.
-            context: The session's, any bytes.
-            contributors: Whose inputs are in the sum: ids in [0, 2^32 - 2], ascending, at least one.
-            minimum: Other sets of contributors under this context, earlier or later, must differ from this one in at
-                least so many clients; below 2^32.
+            key: 32 bytes that identify the member's key share.
+            session_id: The session's id, 16 to 64 bytes.
+            context: The session's context, any bytes.
+            contributors: The clients whose inputs are in the sum: ids in [0, 2^32 - 2], ascending, at least one.
+            minimum: The number of clients in which other sets of contributors under this context, earlier or later,
+                must at least differ from this one. At least 1, below 2^32.
 
         Raises:
-            SessionReused: This share has opened a sum of this session before.
-            UnsafeOpening: A sum has been opened under this context, with this share or any other, whose contributors
-                differ in fewer than this minimum, or than that sum's own.
-            StoreError: It was not recorded for certain; the store is closed.
-            ParameterError: An argument is none of these.
+            SessionReused: This key share has opened a sum of this session before.
+            UnsafeOpening: Under this context, another sum was opened with this key share or any other. Its contributors
+                differ from these in fewer clients than this minimum, or than that sum's own minimum.
+            StoreError: It is not certain that the opening was recorded. The store is closed.
+            ParameterError: An argument has another type or is out of range.
         """
         check_bytes("key", key, least=32, most=32)
         check_bytes("session_id", session_id, least=16, most=64)
         if type(context) is not bytes:
-            raise ParameterError(f"context must be bytes, not {type(context).__name__}")
+            raise ParameterError(f"context: expected bytes, found {type(context).__name__}.")
         if type(minimum) is not int or not 1 <= minimum <= MAX_CLIENT_ID:
-            raise ParameterError(f"minimum must be an int in [1, {MAX_CLIENT_ID}]")
+            raise ParameterError(f"minimum: expected an int in [1, {MAX_CLIENT_ID}], found {minimum!r}.")
         packed, hashed = _packed(contributors), hashlib.sha256(context).digest()
         with self._turn:
             with self._typed():
                 found = self._run("SELECT 1 FROM openings WHERE key = ? AND session_id = ?", key, session_id).fetchone()
-                # Nobody else writes, so what is read here still holds when the row is added.
-                # Openings with every share count: under two keys as under one, two sums have a difference.
+                # No other process writes to the file, so what is read here still holds when the row is added.
+                # Openings with every key share count: two sums have a difference, whether under one key or two.
                 others = self._run(
                     "SELECT contributors, MAX(minimum) FROM openings WHERE context = ? AND contributors <> ? "
                     "GROUP BY contributors",
@@ -85,12 +87,14 @@ class OpeningStore(Store):
                 ).fetchall()
             if found is not None:
                 raise SessionReused(
-                    f"session {session_id.hex()}: this committee member has opened a sum of it before; a new session "
-                    "would do"
+                    f"session {session_id.hex()}: expected a session of which this committee member has opened no sum, "
+                    "found one of which it has. Use a new session."
                 )
             if any(len(other) % _ID_BYTES for other, _ in others):
                 self.close()
-                raise StoreCorrupt("the store of openings holds a set of contributors that is none")
+                raise StoreCorrupt(
+                    f"{self._path}: expected sets of contributors of whole ids, found another one. {self.remedy}"
+                )
             for other, its_minimum in others:
                 check_apart(contributors, _unpacked(other), max(minimum, its_minimum))
             with self._typed():
@@ -98,21 +102,22 @@ class OpeningStore(Store):
                 self._run("INSERT INTO openings VALUES (?, ?, ?, ?, ?, ?)", *row, self._digest(*row))
 
     def take_over(self, earlier: "OpeningStore") -> None:
-        """Record all that another store of the same member holds; it is on the disk when this returns.
+        """Record all that another store of the same member holds. The records are on the disk when this returns.
 
-        Both stores stay open.  The earlier one is not changed, and is to be used no more.
+        Both stores stay open. The earlier one is not changed. Do not use it any more.
 
         Args:
             earlier: An open store, such as one that was made for another key.
 
         Raises:
-            StoreCorrupt: Both stores hold an opening of one session with one share, and not the same; nothing has been
-                taken over, and this store is closed.
-            StoreError: It was not recorded for certain; the store that failed is closed.
-            ParameterError: The argument is no other store.
+            StoreCorrupt: Both stores hold an opening of one session with one key share, and the two differ. Nothing has
+                been taken over, and this store is closed.
+            StoreError: It is not certain that the openings were recorded. The store that failed is closed.
+            ParameterError: The argument is not another store.
         """
         if type(earlier) is not OpeningStore or earlier is self:
-            raise ParameterError("take_over: expected another OpeningStore that is open")
+            found = "this store itself" if earlier is self else type(earlier).__name__
+            raise ParameterError(f"earlier: expected another OpeningStore that is open, found {found}.")
         with earlier._turn, earlier._typed():
             rows = earlier._run(self.rows).fetchall()
         with self._turn, self._typed():
@@ -123,8 +128,8 @@ class OpeningStore(Store):
                     self._run("INSERT INTO openings VALUES (?, ?, ?, ?, ?, ?)", *row)
                 elif known != row:
                     raise StoreCorrupt(
-                        f"session {row[1].hex()}: both stores hold an opening of it with the same share, and not the "
-                        "same one; nothing has been taken over"
+                        f"session {row[1].hex()}: expected the same opening with one key share in both stores, found "
+                        "two different ones. Nothing has been taken over."
                     )
             self._run("COMMIT")
 
@@ -137,11 +142,13 @@ class OpeningStore(Store):
 
 def _packed(contributors: tuple[int, ...]) -> bytes:
     if type(contributors) is not tuple or not contributors or any(type(client) is not int for client in contributors):
-        raise ParameterError("contributors must be a tuple of ints, not empty")
+        raise ParameterError("contributors: expected a tuple of ints that is not empty, found something else.")
     if not 0 <= contributors[0] <= contributors[-1] <= MAX_CLIENT_ID:
-        raise ParameterError(f"contributors must lie in [0, {MAX_CLIENT_ID}]")
+        raise ParameterError(
+            f"contributors: expected ids in [0, {MAX_CLIENT_ID}], found {contributors[0]} to {contributors[-1]}."
+        )
     if any(one >= other for one, other in itertools.pairwise(contributors)):
-        raise ParameterError("contributors must be ascending, each once")
+        raise ParameterError("contributors: expected ids in ascending order, each once, found another order.")
     return struct.pack(f">{len(contributors)}I", *contributors)
 
 

@@ -1,9 +1,9 @@
-"""Which rounds of which sessions a client has answered, on the disk, so that it answers none of them twice.
+"""A record on disk of the steps of each session that a client has answered, so that it answers no step twice.
 
-A client that was restarted, or restored from an old snapshot, must not answer a round again, and must not use a
-session id again: two answers to one round may together unmask its vector.  So each is recorded before it is answered.
-The store is made once, together with the identity; `secagg.storage.store` says how durable it is, and what it cannot
-tell.
+A client that was restarted, or restored from an old snapshot, must not answer a step again, and must not use a session
+id again. Two answers to one step may together unmask the client's vector. So each step is recorded before it is
+answered. The store is made once, together with the identity. `secagg.storage.store` says how durable the store is, and
+what it cannot detect.
 """
 
 import hashlib
@@ -29,19 +29,20 @@ _LATER: Final = "UPDATE sessions SET round = ?3, digest = ?4 WHERE identity = ?1
 
 
 class SessionStore(Store):
-    """The rounds that were answered, by identity and session; a context manager.
+    """The steps that were answered, by identity and session.
 
-    It is a `protocols.identity.SessionRecord`, for one process and any of its threads, and closes on the first failure.
+    A session store is a context manager and a `protocols.identity.SessionRecord`. Any thread of one process may use it.
+    It closes on the first failure.
 
     Args:
-        path: Of a store that `create` has made.
+        path: The path of a store that `create` has made.
 
     Raises:
-        SessionStoreError: It is in use, damaged or missing, or is no session store.
+        SessionStoreError: The store is in use, damaged or missing, or the file is not a session store.
     """
 
     kind: ClassVar[str] = "session store"
-    remedy: ClassVar[str] = "a new identity with a new store"
+    remedy: ClassVar[str] = "Make a new identity with a new store."
     application_id: ClassVar[int] = 0x5EC5E5
     format_version: ClassVar[int] = 1
     table: ClassVar[str] = "sessions"
@@ -52,30 +53,31 @@ class SessionStore(Store):
     rows: ClassVar[str] = "SELECT identity, session_id, round, digest FROM sessions"
 
     def record(self, identity: bytes, session_id: bytes, number: int) -> None:
-        """Record that a round is about to be answered; it is on the disk when this returns.
+        """Record that a step is about to be answered. The record is on the disk when this returns.
 
         Args:
             identity: The client's Ed25519 public key, 32 bytes.
-            session_id: 16 to 64 bytes.
-            number: The round, from 0.
+            session_id: The session's id, 16 to 64 bytes.
+            number: The number of the step, counted from 0.
 
         Raises:
-            SessionReused: The round is neither 0 of a session never seen, nor above all those recorded of a session.
-            SessionStoreError: It was not recorded for certain; the store is closed.
-            ParameterError: An argument is none of these.
+            SessionReused: The step is neither step 0 of a session never seen before, nor later than all recorded steps
+                of its session.
+            SessionStoreError: It is not certain that the step was recorded. The store is closed.
+            ParameterError: An argument has another type or is out of range.
         """
         check_bytes("identity", identity, least=32, most=32)
         check_bytes("session_id", session_id, least=16, most=64)
         if type(number) is not int or not 0 <= number < 2**31:
-            raise ParameterError("a round's number must be an int in [0, 2^31)")
+            raise ParameterError(f"number: expected the number of a step, an int in [0, 2^31), found {number!r}.")
         with self._turn, self._typed():
             # One statement is one transaction.
             row = (identity, session_id, number, self._digest(identity, session_id, number))
             changed = self._run(_LATER if number else _FIRST, *row).rowcount
         if changed != 1:
             raise SessionReused(
-                f"session {session_id.hex()}: expected round 0 of a new session, or a round after all those answered, "
-                f"found round {number} again or out of order; a new session would do"
+                f"session {session_id.hex()}: expected step 0 of a new session, or a step after all those answered, "
+                f"found step {number} again or out of order. Use a new session."
             )
 
     @staticmethod

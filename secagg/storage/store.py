@@ -1,10 +1,10 @@
-"""A small durable table of what a party has answered, for one process at a time; the base of the stores of records.
+"""The base class of stores: a small durable table of what a party has answered, for one process at a time.
 
-What a party must never do twice is recorded before it is done.  So a store is made once; one that is lost is never
-replaced in silence, and an older copy cannot be told from the latest: keep it out of backups.
+What a party must never do twice is recorded before it is done. So a store is made once, and a lost store is never
+replaced silently. An older copy of a store cannot be distinguished from the latest one: keep stores out of backups.
 
-Durability is SQLite's rollback journal with synchronous EXTRA, which is FULL plus a sync of the directory.  An open
-store holds SQLite's exclusive lock, which the operating system drops when the process ends.
+Durability comes from SQLite's rollback journal with synchronous EXTRA, which is FULL plus a sync of the directory. An
+open store holds SQLite's exclusive lock. The operating system drops that lock when the process ends.
 """
 
 import contextlib
@@ -26,7 +26,7 @@ _CORRUPT: Final = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE
 
 
 class StoreError(SecaggError):
-    """Base of a store's errors: whoever gets one must not answer."""
+    """Base class of a store's errors. A party that gets one must not answer."""
 
 
 class StoreLocked(StoreError):
@@ -34,30 +34,32 @@ class StoreLocked(StoreError):
 
 
 class StoreCorrupt(StoreError):
-    """The file is no store of this kind, or is damaged."""
+    """The file is not a store of this kind, or it is damaged."""
 
 
 class StoreUnavailable(StoreError):
-    """The file cannot be read or written: missing, read-only, moved, closed, the disk full or failing."""
+    """The file cannot be read or written: it is missing, read-only, moved or closed, or the disk is full or failing."""
 
 
 class Store(ABC):
-    """One table in a file of its own; a context manager, for any thread of one process; closes on the first failure.
+    """One table in a file of its own.
+
+    A store is a context manager. Any thread of one process may use it. It closes on the first failure.
 
     Attributes:
-        kind: What errors call it.
-        remedy: What the owner of a damaged one can do.
-        application_id: Of SQLite's header.
-        format_version: Of SQLite's header too.
-        table: Its name.
-        schema: The statement that makes it.
-        rows: The statement that reads all of it, each row's digest last.
+        kind: The name of such a store in errors.
+        remedy: What the owner of a damaged store can do, as an imperative for errors.
+        application_id: The application id in SQLite's header.
+        format_version: The version of the format, which is the user version in SQLite's header.
+        table: The table's name.
+        schema: The SQL statement that creates the table.
+        rows: The SQL statement that reads the whole table, with each row's digest last.
 
     Args:
-        path: Of a store that `create` has made.
+        path: The path of a store that `create` has made.
 
     Raises:
-        StoreError: It is in use, damaged or missing, or is no store of this kind.
+        StoreError: The store is in use, damaged or missing, or the file is not a store of this kind.
     """
 
     kind: ClassVar[str]
@@ -85,17 +87,17 @@ class Store(ABC):
 
     @classmethod
     def create(cls, path: str | Path) -> Self:
-        """Make an empty store, for its owner alone to read, and open it.
+        """Make an empty store that only its owner can read, and open it.
 
         Raises:
-            StoreError: There is such a file already, or it cannot be written.
+            StoreError: The file exists already or cannot be written.
         """
         try:
             os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
             try:
                 cls._fill(path)
             except BaseException:
-                os.unlink(path)  # It is this call's own, and was never a store.
+                os.unlink(path)  # This call made the file, and it never was a store.
                 raise
         except (OSError, ValueError, sqlite3.Error) as error:
             raise StoreUnavailable(f"{path}: a new {cls.kind} cannot be made there: {error}") from None
@@ -103,13 +105,13 @@ class Store(ABC):
 
     @classmethod
     def _fill(cls, path: str | Path) -> None:
-        """Make an empty file an empty store."""
+        """Turn an empty file into an empty store."""
         with contextlib.closing(sqlite3.connect(path, timeout=0, isolation_level=None)) as connection:
             header = f"PRAGMA application_id = {cls.application_id}; PRAGMA user_version = {cls.format_version}"
             connection.executescript(f"PRAGMA synchronous = EXTRA; BEGIN; {header}; {cls.schema}; COMMIT")
 
     def close(self) -> None:
-        """Release the file; closing twice is harmless."""
+        """Release the file. Closing twice is harmless."""
         if self._connection is not None:
             connection, self._connection = self._connection, None
             with contextlib.suppress(sqlite3.Error):
@@ -124,55 +126,63 @@ class Store(ABC):
     @staticmethod
     @abstractmethod
     def _digest(*row: Any) -> bytes:
-        """What finds damage within a row."""
+        """Return a digest of a row, by which damage within the row is found."""
 
     def _verify(self) -> None:
         found = (*self._run("PRAGMA application_id").fetchone(), *self._run("PRAGMA user_version").fetchone())
-        # A view in a foreign file could run forever; nothing is read before it is known to be the table.
+        # A view in a foreign file could run forever, so nothing is read until the schema is known to be the table's.
         schema = self._run("SELECT type, name, sql = ? FROM sqlite_schema LIMIT 2", self.schema).fetchall()
         if (*found, *schema) != (self.application_id, self.format_version, ("table", self.table, 1)):
             raise StoreCorrupt(
                 f"{self._path}: expected a {self.kind} of format {self.format_version}, found another file, or one "
-                "whose making was interrupted before anything could be recorded in it"
+                "whose creation was interrupted before anything could be recorded in it"
             )
         whole = self._run("PRAGMA integrity_check(1)").fetchone() == ("ok",)
         if not whole or any(digest != self._digest(*row) for *row, digest in self._run(self.rows)):
-            raise StoreCorrupt(f"{self._path}: the store is damaged; {self.remedy} would do")
+            raise StoreCorrupt(f"{self._path}: expected an undamaged {self.kind}, found a damaged one. {self.remedy}")
 
     def _current(self) -> tuple[int, int, int]:
-        """This process, and the file at the path."""
+        """Return numbers that identify this process and the file at the path."""
         status = os.stat(self._path)
         return os.getpid(), status.st_dev, status.st_ino
 
     def _run(self, statement: str, *parameters: object) -> sqlite3.Cursor:
         if self._connection is None:
-            raise StoreUnavailable(f"{self._path}: expected an open store, found it closed; open it again")
-        # Neither a fork nor another file at the path is seen by the lock.
+            raise StoreUnavailable(f"{self._path}: expected an open store, found it closed. Open it again.")
+        # The lock notices neither a fork nor another file at the path.
         if self._current() != self._holder:
-            raise StoreUnavailable(f"{self._path}: the file was moved or replaced, or this process was forked")
+            raise StoreUnavailable(
+                f"{self._path}: expected the file and the process that opened it, found that the file was moved or "
+                "replaced, or that this process was forked. Open the store again."
+            )
         return self._connection.execute(statement, parameters)
 
     @contextlib.contextmanager
     def _typed(self) -> Iterator[None]:
-        """Turn failures into the store's own errors, and close it: what is on the disk is not certain any more."""
+        """Turn failures into the store's own errors, and close it: it is no longer certain what is on the disk."""
         try:
             yield
         except (OSError, UnicodeDecodeError, sqlite3.Error) as error:
             self.close()
-            # SQLite's own message about a damaged schema may quote what is no Unicode.
+            # SQLite's own message about a damaged schema may quote bytes that are not Unicode.
             unknown = sqlite3.SQLITE_CORRUPT if isinstance(error, UnicodeDecodeError) else sqlite3.SQLITE_IOERR
             code = getattr(error, "sqlite_errorcode", unknown) & 0xFF
             if code in _LOCKED:
-                raise StoreLocked(f"{self._path}: expected to be its only user, found it in use") from None
+                raise StoreLocked(
+                    f"{self._path}: expected to be its only user, found it in use. Close it elsewhere."
+                ) from None
             kind = StoreCorrupt if code in _CORRUPT else StoreUnavailable
             reason = printable(str(error))
-            raise kind(f"{self._path}: cannot be read or written ({reason}); nothing may be answered") from None
+            raise kind(
+                f"{self._path}: cannot be read or written ({reason}). Until it can, nothing may be answered."
+            ) from None
         except BaseException:
             self.close()
             raise
 
 
 def check_bytes(name: str, value: object, *, least: int, most: int) -> None:
-    """Raise `ParameterError` unless this is bytes, as many as may be recorded."""
+    """Raise `ParameterError` unless the value is bytes, at least `least` and at most `most` of them."""
     if type(value) is not bytes or not least <= len(value) <= most:
-        raise ParameterError(f"{name} must be bytes, {least} to {most} of them")
+        found = f"{len(value)} bytes" if type(value) is bytes else type(value).__name__
+        raise ParameterError(f"{name}: expected {least} to {most} bytes, found {found}.")

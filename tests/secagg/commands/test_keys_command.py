@@ -68,7 +68,10 @@ def test_command_writes_the_key_of_a_committee(tmp_path: Path) -> None:
         assert hex(share.reveal())[2:20] not in found.stdout + found.stderr
     again = secagg(*SMALL, "--members", "3", "--threshold", "2", "--out", "a/keys", cwd=tmp_path)
     assert (again.returncode, again.stdout) == (2, "")
-    assert again.stderr == "secagg: a/keys holds a committee's key, which is never overwritten; name a new folder\n"
+    assert again.stderr == (
+        "secagg: a/keys: expected a new or empty folder, found a committee's key, which is never overwritten. "
+        "Name a new folder.\n"
+    )
     assert read_committee_key(folder / "committee.pub") == key
 
 
@@ -85,9 +88,12 @@ def test_command_writes_the_key_of_a_committee(tmp_path: Path) -> None:
         (("--bits", "3073"), "--bits: expected an even number from 3072 to 8192, found 3073"),
         (("--bits", "16384"), "--bits: expected an even number from 3072 to 8192, found 16384"),
         (("--bits", "2046", "--allow-112-bit-security"), "even number from 2048 to 8192, found 2046.\n"),
-        (("--out", "taken"), "taken holds a committee's key, which is never overwritten"),
-        (("--out", "."), "secagg: . holds 'precious' already; name a new folder"),
-        (("--out", "precious"), "precious is no folder"),
+        (
+            ("--out", "taken"),
+            "taken: expected a new or empty folder, found a committee's key, which is never overwritten",
+        ),
+        (("--out", "."), "secagg: .: expected a new or empty folder, found 'precious' in it. Name a new folder"),
+        (("--out", "precious"), "precious: expected a new or empty folder, found a link or a file"),
         (("--out", "precious/keys"), "precious/keys cannot be made: "),
         (("--out", "/proc/committee"), "/proc/committee cannot be made: "),
     ],

@@ -107,7 +107,7 @@ def test_folder_that_is_empty_or_has_no_parents_will_do(tmp_path: Path, monkeypa
 def test_folder_that_holds_anything_is_left_as_it_is(name: str, tmp_path: Path) -> None:
     (tmp_path / "keys").mkdir()
     (tmp_path / "keys" / name).write_text("precious")
-    expected = "'notes.txt' already" if name == "notes.txt" else "a committee's key, which is never overwritten"
+    expected = "'notes.txt' in it" if name == "notes.txt" else "a committee's key, which is never overwritten"
     for refused in (lambda: check_free(tmp_path / "keys"), lambda: write_committee(tmp_path / "keys", KEY, SHARES)):
         with pytest.raises(KeyFileError, match=expected):
             refused()
@@ -122,16 +122,16 @@ def test_folder_that_is_none_or_in_use_is_refused(tmp_path: Path, monkeypatch: p
     (tmp_path / "nowhere").symlink_to("missing")
     before = sorted(tmp_path.rglob("*"))
     for name in ("file", "link", "nowhere"):
-        with pytest.raises(KeyFileError, match="is no folder"):
+        with pytest.raises(KeyFileError, match="found a link or a file"):
             check_free(tmp_path / name)
     for unwritable in (tmp_path / "file" / "keys", tmp_path / "file" / "in" / "keys", Path("/proc/committee")):
         with pytest.raises(KeyFileError, match=f"{unwritable} cannot be made: "):
             check_free(unwritable)
-    with pytest.raises(KeyFileError, match="name a new folder"):
+    with pytest.raises(KeyFileError, match="Name a new folder"):
         check_free("/")
     monkeypatch.chdir(tmp_path / "here")
     for name in (".", str(tmp_path / "here")):
-        with pytest.raises(KeyFileError, match="is in use as it is"):
+        with pytest.raises(KeyFileError, match="found one that is in use"):
             check_free(name)
     assert sorted(tmp_path.rglob("*")) == before
 

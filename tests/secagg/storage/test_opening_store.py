@@ -150,7 +150,7 @@ def test_store_takes_over_nothing_of_one_that_contradicts_it(path: Path) -> None
     second = path.with_name("another")
     with OpeningStore.create(path) as store, OpeningStore.create(second) as other:
         assert opens(other, b"a session before", ALL[1:]) == opens(other, ONE, ALL[6:]) == opens(store, ONE) == "yes"
-        with pytest.raises(StoreCorrupt, match="nothing has been taken over"):
+        with pytest.raises(StoreCorrupt, match="Nothing has been taken over"):
             store.take_over(other)
         for nothing in (other, path):
             with pytest.raises(ParameterError, match="another OpeningStore"):

@@ -92,7 +92,7 @@ def test_store_does_as_the_rule_says(
 def test_store_refusal_names_the_session_and_the_round(path: Path) -> None:
     with SessionStore.create(path) as store:
         store.record(ME, ONE, 0)
-        with pytest.raises(SessionReused, match=rf"session {ONE.hex()}: .* found round 0 again .* would do"):
+        with pytest.raises(SessionReused, match=rf"session {ONE.hex()}: .* found step 0 again .* Use a new session"):
             store.record(ME, ONE, 0)
         store.record(ME, ONE, 1)
 
@@ -106,13 +106,13 @@ def test_store_refusal_names_the_session_and_the_round(path: Path) -> None:
         ((ME, ONE[:15], 0), "session_id"),
         ((ME, bytes(65), 0), "session_id"),
         ((ME, "a session's id 1", 0), "session_id"),
-        ((ME, ONE, -1), "round"),
-        ((ME, ONE, 2**31), "round"),
-        ((ME, ONE, False), "round"),
-        ((ME, ONE, 0.0), "round"),
+        ((ME, ONE, -1), "number: expected the number of a step"),
+        ((ME, ONE, 2**31), "number: expected the number of a step"),
+        ((ME, ONE, False), "number: expected the number of a step"),
+        ((ME, ONE, 0.0), "number: expected the number of a step"),
     ],
 )
-def test_store_refuses_what_is_no_round_and_stays_open(path: Path, arguments: Any, named: str) -> None:
+def test_store_refuses_what_is_no_step_and_stays_open(path: Path, arguments: Any, named: str) -> None:
     with SessionStore.create(path) as store:
         with pytest.raises(ParameterError, match=named):
             store.record(*arguments)
