@@ -1,4 +1,4 @@
-"""The arrays of a model as federated training sees them: their shapes, and which of them travel."""
+"""The arrays of a model as federated training sees them: their shapes, and of which of them clients send updates."""
 
 import math
 from collections.abc import Iterable
@@ -13,11 +13,11 @@ from secagg.models.base import ArrayRole, Model, ModelWithRoles
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelArrays:
-    """What training does to each array of a model.
+    """The role and the shape of each array of a model.
 
     Attributes:
-        roles: One for each array, in the order of `get_weights`.
-        shapes: Likewise.
+        roles: One role for each array, in the order of `get_weights`.
+        shapes: One shape for each array, in the same order.
     """
 
     roles: tuple[ArrayRole, ...]
@@ -29,7 +29,7 @@ class ModelArrays:
 
         Args:
             model: The model.
-            shards: Examples and targets; roles are read off the first ones that fit the model.
+            shards: Examples and targets. The roles are read from the first ones that fit the model.
 
         Raises:
             DataError: No examples fit the model.
@@ -37,22 +37,25 @@ class ModelArrays:
         """
         roles = _roles(model, shards)
         if ArrayRole.TRAINED not in roles:
-            raise ModelError(f"arrays of the model: expected some that training changes, found {len(roles)} fixed")
+            raise ModelError(
+                f"arrays of the model: expected at least one that training changes, found {len(roles)} fixed. "
+                "Make a layer trainable."
+            )
         return cls(roles=roles, shapes=tuple(map(np.shape, model.get_weights())))
 
     @property
     def travelling(self) -> list[tuple[int, ...]]:
-        """Shapes of the arrays that clients send updates of."""
+        """The shapes of the arrays of which clients send updates."""
         return [shape for shape, role in zip(self.shapes, self.roles, strict=True) if role.travels]
 
     @property
     def statistics(self) -> list[int]:
-        """Indices of the arrays that are running statistics."""
+        """The indices of the arrays that are running statistics."""
         return [index for index, role in enumerate(self.roles) if role.is_statistic]
 
     @property
     def statistics_entries(self) -> int:
-        """Entries of all running statistics together."""
+        """The number of entries of all running statistics together."""
         return sum(math.prod(self.shapes[index]) for index in self.statistics)
 
 
@@ -65,4 +68,4 @@ def _roles(model: Model, shards: Iterable[Shard]) -> tuple[ArrayRole, ...]:
             return model.roles(x, y)
         except DataError as error:
             first = first or error
-    raise first or DataError("shards: expected examples, found none")
+    raise first or DataError("shards: expected examples, found none.")

@@ -1,4 +1,4 @@
-"""What federated training asks of a model: weights in and out as arrays, local training, evaluation, saving."""
+"""The interface of models in federated training: weights in and out as arrays, local training, evaluation, saving."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True, slots=True)
 class Metrics:
-    """How a model does on a set of examples.
+    """The quality of a model on a set of examples.
 
     Attributes:
-        loss: Mean loss per example, penalties of the model included; summed over several outputs.
-        accuracy: Share of examples classified rightly, in `[0, 1]`; nan where the targets are values, not classes. Of
-            several outputs the mean over those that classify.
+        loss: Mean loss per example, the model's penalties included. For several outputs, the sum of their losses.
+        accuracy: Fraction of examples that are classified correctly, in `[0, 1]`; nan if the targets are values, not
+            classes. For several outputs, the mean over those that classify.
     """
 
     loss: float
@@ -24,46 +24,47 @@ class Metrics:
 
 
 class ArrayRole(StrEnum):
-    """What training does to one of a model's arrays, which decides whether and how it travels."""
+    """What training does to one of a model's arrays. The role decides whether clients send updates of the array."""
 
     TRAINED = "trained"
-    """The optimizer moves it."""
+    """The optimizer changes the array."""
     STATISTIC = "statistic"
-    """Training moves it without an optimizer, such as the moving mean of batch normalisation."""
+    """Training changes the array without an optimizer. An example is the moving mean of batch normalisation."""
     VARIANCE = "variance"
-    """A statistic that is never negative, such as the moving variance of batch normalisation."""
+    """A statistic that is never negative. An example is the moving variance of batch normalisation."""
     FIXED = "fixed"
-    """Training never changes it, such as a frozen layer's kernel; it does not travel."""
+    """Training never changes the array, for example a frozen layer's kernel. Clients send no update of it."""
 
     @property
     def travels(self) -> bool:
-        """Whether clients send updates of it."""
+        """Whether clients send updates of the array."""
         return self is not ArrayRole.FIXED
 
     @property
     def is_statistic(self) -> bool:
-        """Whether training moves it without an optimizer."""
+        """Whether training changes the array without an optimizer."""
         return self in (ArrayRole.STATISTIC, ArrayRole.VARIANCE)
 
 
 class Model(Protocol):
-    """A model that federated training can move between clients as a list of arrays.
+    """A model whose weights federated training can move between clients as a list of arrays.
 
-    Examples `x` have shape `(examples, ...)`, a real dtype and finite entries; targets `y` have one row an example. A
-    model with several inputs takes a list, a tuple or a dict of such arrays, and one with several outputs likewise.
+    Examples `x` have shape `(examples, ...)`, a real dtype and finite entries. Targets `y` have one row for each
+    example. If a model has several inputs, `x` is a list, a tuple or a dict of such arrays. If it has several outputs,
+    `y` is.
     """
 
     @property
     def suffix(self) -> str:
-        """The suffix of the files that `save` writes, such as `.keras`."""
+        """The suffix of the files that `save` writes, for example `.keras`."""
         ...
 
     def get_weights(self) -> list[NDArray[Any]]:
-        """Copy the weights out: one float32 or float64 array per variable, in the model's own order."""
+        """Return copies of the weights: one float32 or float64 array per variable, in the model's own order."""
         ...
 
     def set_weights(self, weights: Sequence[NDArray[Any]]) -> None:
-        """Replace every weight, all or none; a number, of numpy or of Python, is an array of shape `()`.
+        """Replace every weight, all or none. A numpy or Python number counts as an array of shape `()`.
 
         Raises:
             ModelError: The number of arrays or a shape differs from the model's, or an entry is not finite.
@@ -79,28 +80,28 @@ class Model(Protocol):
             x: Examples.
             y: Their targets.
             epochs: Passes over the data, at least 1.
-            batch_size: Examples a step, at least 1; the last step of an epoch takes what is left.
-            seed: Of the shuffling and of the model's own randomness (dropout), at least 0.
+            batch_size: Examples in a step, at least 1. The last step of an epoch takes the remaining ones.
+            seed: Seed of the shuffling and of the model's own randomness (dropout), at least 0.
 
         Raises:
-            DataError: Examples or targets that do not fit the model.
-            ConfigurationError: Epochs, batch size or seed out of range.
+            DataError: The examples or targets do not fit the model.
+            ConfigurationError: `epochs`, `batch_size` or `seed` is out of range.
         """
         ...
 
     def evaluate(self, x: Any, y: Any) -> Metrics:
-        """Measure loss and accuracy on examples, changing nothing.
+        """Measure loss and accuracy on examples. This changes nothing.
 
         Raises:
-            DataError: Examples or targets that do not fit the model.
+            DataError: The examples or targets do not fit the model.
         """
         ...
 
     def save(self, path: Path) -> None:
-        """Write the model to a file in its own format, whole or not at all.
+        """Write the model to a file in its own format, completely or not at all.
 
         Raises:
-            ModelError: The suffix of `path` is not the format's.
+            ModelError: The suffix of `path` is not that of the format.
             OSError: The file cannot be written there.
         """
         ...
@@ -108,13 +109,13 @@ class Model(Protocol):
 
 @runtime_checkable
 class ModelWithRoles(Model, Protocol):
-    """A model that may hold arrays which no optimizer moves; all arrays of any other model are trained."""
+    """A model that may hold arrays which no optimizer changes. In any other model, all arrays are trained."""
 
     def roles(self, x: Any, y: Any) -> tuple[ArrayRole, ...]:
         """Return the role of each array of `get_weights` in training on such examples.
 
         Raises:
-            DataError: Examples or targets that do not fit the model.
-            ModelError: The model's own kind of training takes no array of some role.
+            DataError: The examples or targets do not fit the model.
+            ModelError: The model's own kind of training does not allow an array of some role.
         """
         ...

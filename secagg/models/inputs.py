@@ -1,4 +1,4 @@
-"""Checks of what a model is given, and the order in which it sees it; shared by every model."""
+"""Checks of a model's examples, targets and weights, and the order of minibatches; shared by every model."""
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -13,7 +13,7 @@ from secagg.errors import DataError, ModelError
 
 
 def check_suffix(path: Path, suffix: str) -> None:
-    """Refuse a path whose suffix is not the format's.
+    """Raise `ModelError` if the suffix of a path is not that of the format.
 
     Raises:
         ModelError: The suffix differs.
@@ -26,12 +26,13 @@ def check_examples(x: object, shape: tuple[int | None, ...] | None, dtype: Any) 
     """Return the examples in the dtype that a model computes in.
 
     Args:
-        x: Shape `(examples, ...)`, floating or integer, finite; a shape of `(examples,)` where `shape` is empty.
-        shape: What one example must look like, None standing for any size; None if the model does not say.
-        dtype: Of the result.
+        x: Shape `(examples, ...)`, floating or integer, finite. Shape `(examples,)` if `shape` is empty.
+        shape: The shape that one example must have. A size of None allows any size. None if the model does not say.
+        dtype: The dtype of the result.
 
     Raises:
-        DataError: No array, no examples, another shape, another kind of dtype, or an entry that is not finite.
+        DataError: `x` is not an array, or has no examples, another shape, another kind of dtype, or an entry that is
+            not finite.
     """
     x = check_array("examples", x, "fiu")
     if (x.ndim < 2 and (shape != () or x.ndim == 0)) or 0 in x.shape:
@@ -44,17 +45,17 @@ def check_examples(x: object, shape: tuple[int | None, ...] | None, dtype: Any) 
 def check_classes(
     y: object, examples: int, classes: int | None, *, shape: tuple[int | None, ...] | None
 ) -> NDArray[np.int64]:
-    """Return class labels as int64; an axis of size 1 behind the expected shape is taken off.
+    """Return class labels as int64, without an axis of size 1 behind the expected shape.
 
     Args:
-        y: Integer labels (no bool), one row an example.
-        examples: How many rows there must be.
-        classes: Labels lie in `[0, classes)`; None if the model does not say how many there are.
-        shape: Of one example's labels, `()` for a single one, None standing for any size; None if the model does not
-            say.
+        y: Integer labels (not bool), one row for each example.
+        examples: The number of rows that there must be.
+        classes: The number of classes; labels must lie in `[0, classes)`. None if the model does not say.
+        shape: The shape of one example's labels, `()` for a single label. A size of None allows any size. None if the
+            model does not say.
 
     Raises:
-        DataError: No array, another number of rows, another dtype or shape, or a label out of range.
+        DataError: `y` is not an array, has another number of rows, another dtype or shape, or a label out of range.
     """
     y = integer_labels("class labels", y)
     _check_rows(y, examples)
@@ -69,10 +70,10 @@ def check_classes(
 
 
 def check_values(y: object, examples: int) -> NDArray[Any]:
-    """Return targets that are values: float32, or int64 for integers.
+    """Return targets that are values, as float32, or as int64 if they are integers.
 
     Raises:
-        DataError: No array of real numbers, another number of rows, or an entry that is not finite.
+        DataError: `y` is not an array of real numbers, has another number of rows, or an entry that is not finite.
     """
     y = check_array("targets", y, "fiu")
     _check_rows(y, examples)
@@ -87,19 +88,19 @@ def converted_weights(
     names: Sequence[str],
     is_held: Callable[[int, NDArray[Any]], bool] = lambda *_: False,
 ) -> list[NDArray[Any]]:
-    """Copies of weights in the dtypes of the model's variables, checked before any of them is assigned.
+    """Return copies of weights in the dtypes of the model's variables, all checked before any of them is assigned.
 
     Args:
-        weights: One floating array per variable; a number, of numpy or of Python, is one of shape `()`.
-        shapes: Of the variables.
-        dtypes: Of the variables.
-        names: Of the variables, for the error.
-        is_held: Tells whether the array at a position is one that the model holds already and never trains, such as
-            an attention mask of minus infinity. It need not be finite.
+        weights: One floating array per variable. A numpy or Python number counts as an array of shape `()`.
+        shapes: The shapes of the variables.
+        dtypes: The dtypes of the variables.
+        names: The names of the variables, for errors.
+        is_held: Tells whether the model already holds the array at a position and never trains it. Such an array, for
+            example an attention mask of minus infinity, need not be finite.
 
     Raises:
-        ModelError: Another number of arrays, a shape or kind of dtype that differs, or an entry that is not finite in
-            the variable's dtype.
+        ModelError: The number of arrays, a shape or a kind of dtype differs, or an entry is not finite in the
+            variable's dtype.
     """
     if len(weights) != len(shapes):
         raise ModelError(f"expected {len(shapes)} arrays of weights, found {len(weights)}")
@@ -114,19 +115,19 @@ def converted_weights(
         if not np.isfinite(converted[-1]).all() and not is_held(position, converted[-1]):
             raise ModelError(
                 f"expected finite weights in the range of {converted[-1].dtype} for {name}, found nan, infinity or "
-                "beyond; if training has diverged, a smaller learning rate or server learning rate may help"
+                "a number out of range. If training has diverged, try a smaller learning_rate or server_learning_rate."
             )
     return converted
 
 
 def batches(examples: int, *, epochs: int, batch_size: int, seed: int) -> Iterator[NDArray[np.int64]]:
-    """Yield the positions of each minibatch, newly shuffled every epoch.
+    """Yield the positions of each minibatch, shuffled again in every epoch.
 
     Args:
-        examples: How many there are, at least 1.
-        epochs: Passes over them.
-        batch_size: Positions in each array; fewer in an epoch's last.
-        seed: Equal seeds give equal batches.
+        examples: The number of examples, at least 1.
+        epochs: The number of passes over the examples.
+        batch_size: The number of positions in each array. An epoch's last array may have fewer.
+        seed: Seed of the shuffling. Equal seeds give equal minibatches.
     """
     generator = np.random.default_rng(seed)
     for _ in range(epochs):
@@ -136,21 +137,23 @@ def batches(examples: int, *, epochs: int, batch_size: int, seed: int) -> Iterat
 
 
 def fits(found: tuple[int, ...], expected: tuple[int | None, ...]) -> bool:
-    """Tell whether a shape is the expected one, where None stands for any size."""
+    """Return whether a shape is the expected one. An expected size of None allows any size."""
     return len(found) == len(expected) and all(want in (None, have) for have, want in zip(found, expected, strict=True))
 
 
 def _finite(array: NDArray[Any], dtype: Any, what: str) -> NDArray[Any]:
     if array.dtype == np.uint64 and dtype is np.int64 and int(array.max()) > np.iinfo(np.int64).max:
         raise DataError(f"expected {what} in the range of int64, found {array.max()}")
-    # A float64 beyond float32's range becomes infinite here, and is refused with the rest.
+    # A float64 beyond float32's range becomes infinite here and is refused below.
     with np.errstate(over="ignore"):
         converted = array.astype(dtype, copy=False)
     if converted.dtype.kind == "f" and not np.isfinite(converted).all():
-        raise DataError(f"expected finite {what} in the range of {converted.dtype}, found nan, infinity or beyond")
+        raise DataError(
+            f"expected finite {what} in the range of {converted.dtype}, found nan, infinity or a number out of range."
+        )
     return converted
 
 
 def _check_rows(y: NDArray[Any], examples: int) -> None:
     if y.ndim < 1 or y.shape[0] != examples or 0 in y.shape:
-        raise DataError(f"expected one row of targets for each of {examples} examples, found shape {y.shape}")
+        raise DataError(f"expected one row of targets for each of {examples} examples, found shape {y.shape}.")

@@ -1,8 +1,8 @@
-"""Ctrl-C around TensorFlow: an interruption that arrives inside its C++ code may be lost, or come out garbled.
+"""Ctrl-C around TensorFlow: an interruption inside its C++ code may be lost, or may come out as another error.
 
-Seen with TensorFlow 2.21: a KeyboardInterrupt raised while an array is being converted became a SystemError, and one
-raised inside a traced function was swallowed.  So the signal is held back while such code runs, and so are the other
-signals that the command `secagg` takes for an interruption.
+Observed with TensorFlow 2.21: a KeyboardInterrupt raised while an array was being converted became a SystemError, and
+one raised inside a traced function disappeared. So the signal is held back while such code runs. So are the other
+signals that the command `secagg` treats as an interruption.
 """
 
 import signal
@@ -14,9 +14,9 @@ from secagg.interruption import ENDING, raise_interrupted
 
 
 class HeldInterrupts:
-    """A context manager: an interruption inside the block takes effect at the next `check`, or at the block's end.
+    """A context manager that delays an interruption inside its block until the next `check` or the block's end.
 
-    It does nothing outside the main thread, or where somebody else handles the signal.
+    It does nothing outside the main thread, or if other code handles the signal.
     """
 
     def __init__(self) -> None:
@@ -37,11 +37,11 @@ class HeldInterrupts:
             self.check()
 
     def check(self) -> None:
-        """Let an interruption that has come take effect.
+        """Let an interruption that has arrived take effect.
 
         Raises:
-            KeyboardInterrupt: One has.
-            secagg.interruption.Interrupted: Likewise, in the command `secagg`.
+            KeyboardInterrupt: An interruption has arrived.
+            secagg.interruption.Interrupted: An interruption has arrived, in the command `secagg`.
         """
         if self._pending is not None:
             self._former[self._pending](self._pending, None)

@@ -1,8 +1,9 @@
-"""What a model's layers keep besides their weights: it is set back before each client's training.
+"""The state that a model's layers keep besides their weights, which is reset before each client's training.
 
-Integer counters, the state of a stateful recurrent layer and variables of a user's own are no weights, so the global
-model does not carry them.  In a simulation all clients train one model object: what one client's training leaves in
-such a variable would enter the next client's update, and a change of one client's data would change two updates.
+Integer counters, the state of a stateful recurrent layer and a user's own variables are not weights, so the global
+model does not contain them. In a simulation, all clients train one model object. Without a reset, what one client's
+training leaves in such a variable would enter the next client's update. A change of one client's data would then change
+two updates.
 """
 
 from collections.abc import Collection
@@ -12,17 +13,17 @@ from secagg.models.tensorflow import written_by
 
 
 class LayerState:
-    """The variables that training or evaluation write to, and that are neither weights nor the optimizer's."""
+    """The variables to which training or evaluation writes, and which are neither weights nor the optimizer's."""
 
     def __init__(self) -> None:
         self._first: dict[int, tuple[Any, Any]] = {}
 
     def note(self, traced: Collection[Any], *, apart: Collection[int]) -> None:
-        """Remember the values of such variables as they are now.
+        """Remember the present values of such variables.
 
         Args:
-            traced: Concrete functions of one model, none of which has been run with these variables yet.
-            apart: The `id` of each `tensorflow.Variable` that is a weight or the optimizer's.
+            traced: Concrete functions of one model. None of them has been run with these variables yet.
+            apart: The `id` of each `tensorflow.Variable` that is a weight or belongs to the optimizer.
         """
         written = {handle for function in traced for handle in written_by(function)}
         for variable in (variable for function in traced for variable in function.graph.variables):
@@ -30,6 +31,6 @@ class LayerState:
                 self._first[id(variable)] = (variable, variable.numpy())
 
     def reset(self) -> None:
-        """Set the variables back to the values that were noted."""
+        """Set the variables back to the values that `note` remembered."""
         for variable, value in self._first.values():
             variable.assign(value)

@@ -1,4 +1,4 @@
-"""The form in which a Keras model takes its inputs and gives its outputs: one array, a list or a dict of them."""
+"""The form in which a Keras model takes its inputs and gives its outputs: one array, or a list or dict of arrays."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from secagg.errors import DataError, ModelError
 
 
 class Form(Enum):
-    """How the arrays of a model are put together."""
+    """The form in which a model puts its arrays together."""
 
     ONE = "one array"
     LIST = "a list of arrays"
@@ -19,11 +19,11 @@ class Form(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layout:
-    """The inputs of a model, or its outputs.
+    """The form and the names of a model's inputs, or of its outputs.
 
     Attributes:
-        form: How the model itself puts them together.
-        names: The name of each; the keys where the form is a dict.
+        form: The form in which the model itself puts them together.
+        names: The name of each one; the keys if the form is a dict.
     """
 
     form: Form
@@ -31,11 +31,11 @@ class Layout:
 
     @classmethod
     def of(cls, structure: Any, name: Callable[[Any], str]) -> "Layout":
-        """Read a layout from a tensor, or a list, tuple or dict of tensors.
+        """Return the layout of a tensor, or of a list, tuple or dict of tensors.
 
         Args:
-            structure: The tensors, or what stands for them.
-            name: Names one of them; not called for a dict, whose keys are the names.
+            structure: The tensors, or objects in their place.
+            name: Returns the name of one of them. It is not called for a dict, whose keys are the names.
 
         Raises:
             ModelError: The structure is empty or nested.
@@ -47,22 +47,22 @@ class Layout:
         if not members or any(_form_of(each) is not Form.ONE for each in members):
             raise ModelError(
                 "expected a model whose inputs and outputs are single tensors or one list or dict of tensors, found "
-                "an empty or nested structure; make it flat"
+                "an empty or nested structure. Make it flat."
             )
         return cls(form=form, names=tuple(structure) if form is Form.DICT else tuple(map(name, members)))
 
     def arranged(self, what: str, given: Any) -> list[Any]:
         """Return one member for each name, in the order of the names.
 
-        A list or tuple has the order of the names. A dict has the names as keys. Where a single array is wanted, it may
-        come by itself.
+        A list or tuple has the order of the names. A dict has the names as keys. If a single array is expected, it may
+        be given without a list or dict.
 
         Args:
-            what: What the members are, for the error.
+            what: The name of the members in errors.
             given: One member, or a list, tuple or dict of them.
 
         Raises:
-            DataError: The members do not match the names, or a list was given where the model itself takes a dict.
+            DataError: The members do not match the names, or a list was given although the model itself takes a dict.
         """
         wanted = f"{len(self.names)} arrays ({', '.join(self.names)})"
         if len(self.names) == 1:
@@ -90,7 +90,7 @@ class Layout:
         return [given]
 
     def packed(self, members: Sequence[Any]) -> Any:
-        """Put members in the order of the names together as the model does."""
+        """Return members, given in the order of the names, in the model's own form."""
         match self.form:
             case Form.ONE:
                 return members[0]
@@ -102,10 +102,10 @@ class Layout:
                 assert_never(unreachable)
 
     def unpacked(self, structure: Any) -> list[Any]:
-        """Take apart what the model has put together, in the order of the names.
+        """Return the members of a structure that the model has made, in the order of the names.
 
         Raises:
-            ModelError: The model has put it together in another way.
+            ModelError: The structure has another form or other members.
         """
         count = len(structure) if isinstance(structure, list | tuple | Mapping) else 1
         names = tuple(structure) if isinstance(structure, Mapping) else self.names
@@ -119,15 +119,15 @@ class Layout:
         return [structure] if self.form is Form.ONE else list(structure)
 
     def checked(self, what: str, given: Any, check: Callable[[int, Any], Any]) -> Columns:
-        """Arrange what was given, check each member, and put the results together as the model does.
+        """Arrange what was given, check each member, and return the results in the model's own form.
 
         Args:
-            what: What the members are, for the error.
-            given: See `arranged`.
-            check: Called with a position and the member there; returns what to take for it.
+            what: The name of the members in errors.
+            given: One member, or a list, tuple or dict of them, as for `arranged`.
+            check: Called with a position and the member there. Returns the member to use in its place.
 
         Raises:
-            DataError: From `arranged` or from `check`; names the member where there are several.
+            DataError: `arranged` or `check` raises it. It names the member if there are several.
         """
         found = []
         for position, member in enumerate(self.arranged(what, given)):
@@ -142,7 +142,7 @@ class Layout:
 
 
 def input_layout(model: Any) -> tuple[Layout, list[Any]] | None:
-    """Return the layout and the symbolic tensor of each input; None if the model does not say, as a subclass.
+    """Return the layout and the symbolic tensor of each input, or None if the model, such as a subclass, does not say.
 
     Raises:
         ModelError: The inputs are nested.
@@ -156,7 +156,7 @@ def input_layout(model: Any) -> tuple[Layout, list[Any]] | None:
 
 
 def output_layout(model: Any) -> tuple[Layout, list[Any]] | None:
-    """Return the layout and the symbolic tensor of each output; None if the model does not say, as a subclass.
+    """Return the layout and the symbolic tensor of each output, or None if the model, such as a subclass, does not say.
 
     Raises:
         ModelError: The outputs are nested.
@@ -180,5 +180,5 @@ def _form_of(structure: Any) -> Form:
 def _structure(model: Any, side: str, tensors: list[Any]) -> Any:
     try:
         return getattr(model, side)
-    except AttributeError:  # A Sequential of Keras 3 has none before it is called; it has one input and one output.
+    except AttributeError:  # A Sequential of Keras 3 has none until it is called. It has one input and one output.
         return tensors[0] if len(tensors) == 1 else tensors
