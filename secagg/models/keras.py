@@ -1,8 +1,8 @@
 """Any Keras model behind the interface of federated training.
 
-One model object plays every simulated client in turn: `set_weights`, `fit`, `get_weights`. That makes the cost of the
-calls around a step matter, so the training step is one traced TensorFlow function with a free batch size, and weights
-and optimizer state are assigned directly. Models of Keras 2 (tf-keras) and of Keras 3 on TensorFlow both work.
+One model object stands for every simulated client in turn: `set_weights`, `fit`, `get_weights`. So the cost of the
+calls around a step matters. The training step is therefore one traced TensorFlow function for any batch size, and
+weights and optimizer state are assigned directly. Models of Keras 2 (tf-keras) and of Keras 3 on TensorFlow both work.
 """
 
 import random
@@ -34,7 +34,7 @@ _EVALUATION_BATCH: Final = 4096
 
 @dataclass(frozen=True, slots=True)
 class _Program:
-    """The traced functions for one kind of example, both from `(x, y)` of any batch size, in the model's form."""
+    """The traced functions for one kind of example. Both take `(x, y)` of any batch size, in the model's form."""
 
     train: Any
     evaluate: Any
@@ -43,24 +43,26 @@ class _Program:
 class KerasModel:
     """A Keras model with the interface of `secagg.models.base.Model`.
 
-    `get_weights` gives every floating-point variable, frozen ones and moving statistics included, and `roles` tells
-    what training does to each; integer variables (random generators) stay local. Building the model seeds TensorFlow's
-    global generator; those of numpy and of Python's `random` are put back afterwards. Not to be shared between threads.
+    `get_weights` returns every floating-point variable, frozen variables and moving statistics included, and `roles`
+    says what training does to each. Integer variables (random generators) stay local. Building the model seeds
+    TensorFlow's global generator. The generators of numpy and of Python's `random` are restored afterwards. Do not
+    share an object between threads.
 
     Args:
-        builder: Makes the model, of Keras 2 or 3, with its weights created (let it begin with an `Input`).
-        optimizer: The name of a Keras optimizer, or what makes one, of the same Keras as the model.
-        learning_rate: For an optimizer given by name; None takes that optimizer's default.
-        loss: A Keras loss that takes the mean over examples, its name, or a callable `loss(targets, outputs)`;
-            None chooses the one that fits the output layer, see `secagg.models.objective`. For several outputs a list
-            or dict of losses, whose sum is trained for, see `secagg.models.objectives`.
-        seed: Of the initial weights, at least 0; equal seeds give equal weights.
+        builder: A callable that makes the model, of Keras 2 or 3, with its weights created (let it begin with an
+            `Input`).
+        optimizer: The name of a Keras optimizer, or a callable that makes one, of the same Keras as the model.
+        learning_rate: Learning rate of an optimizer that is given by name. None means that optimizer's default.
+        loss: A Keras loss that takes the mean over examples, its name, or a callable `loss(targets, outputs)`. None
+            chooses the loss that fits the output layer, see `secagg.models.objective`. For several outputs, a list or
+            dict of losses whose sum is minimised, see `secagg.models.objectives`.
+        seed: Seed of the initial weights, at least 0. Equal seeds give equal weights.
 
     Raises:
         MissingExtraError: TensorFlow is not installed.
-        ConfigurationError: An argument is out of range, or the optimizer is not one this class can drive.
-        ModelError: The builder gives no Keras model, one without trainable weights, one of nested inputs or outputs,
-            or one whose loss must be named.
+        ConfigurationError: An argument is out of range, or this class cannot use the optimizer.
+        ModelError: The builder returns something other than a Keras model, or a model without trainable weights, with
+            nested inputs or outputs, or whose loss must be named.
     """
 
     suffix: Final = ".keras"
@@ -82,9 +84,9 @@ class KerasModel:
         self._weights = ModelWeights(tensorflow, self._model)
         self._trained = list(self._model.trainable_variables)
         if not self._trained:
-            raise ModelError("expected a model with trainable weights, found none")
+            raise ModelError("expected a model with trainable weights, found none. Make a layer trainable.")
         self._objectives = choose_objectives(keras, self._model, loss)
-        # AutoGraph serves the user's own layers and losses; it cannot read a match statement, and need not.
+        # AutoGraph is for the user's own layers and losses. It cannot convert the match statement here, and need not.
         self._accuracy = tensorflow.autograph.experimental.do_not_convert(self._objectives.accuracy)
         self._optimizer = _make_optimizer(keras, optimizer, learning_rate)
         _create_state(self._optimizer, self._trained)
@@ -102,10 +104,10 @@ class KerasModel:
         return self._model
 
     def roles(self, x: Columns, y: Columns) -> tuple[ArrayRole, ...]:
-        """Return what training on such examples does to each array of `get_weights`; it changes nothing.
+        """Return what training on such examples does to each array of `get_weights`. This changes nothing.
 
         Raises:
-            DataError: Examples or targets that do not fit the model.
+            DataError: The examples or targets do not fit the model.
         """
         trained = [underlying(self._tensorflow, variable) for variable in self._trained]
         if not self._weights.untrained(trained):
@@ -115,12 +117,12 @@ class KerasModel:
             return self._weights.roles(self._program(x, y).train, trained)
 
     def get_weights(self) -> list[NDArray[Any]]:
-        """Copy the weights out, layer by layer: float64 where the variable is, float32 otherwise."""
+        """Return copies of the weights, layer by layer: float64 if the variable is float64, float32 otherwise."""
         with HeldInterrupts():
             return self._weights.get()
 
     def set_weights(self, weights: Sequence[NDArray[Any]]) -> None:
-        """Assign the weights back, layer by layer, all or none; a number is an array of shape `()`.
+        """Replace the weights, layer by layer, all or none. A number counts as an array of shape `()`.
 
         Raises:
             ModelError: The number of arrays, a shape or a dtype differs, or an entry is not finite.
@@ -131,13 +133,13 @@ class KerasModel:
     def fit(self, x: Columns, y: Columns, *, epochs: int, batch_size: int, seed: int) -> None:
         """Train from the current weights with a fresh optimizer state, over shuffled minibatches.
 
-        Several inputs come as a list or tuple in the model's order, or as a dict by their names, and so do the targets
-        of several outputs; where the model itself takes or gives a dict, as a dict with its keys. A Ctrl-C takes effect
-        between two steps and leaves the weights of the last whole one.
+        Give several inputs as a list or tuple in the model's order, or as a dict by their names. Give the targets of
+        several outputs in the same way. If the model itself takes or returns a dict, give a dict with its keys. A
+        Ctrl-C takes effect between two steps and leaves the weights of the last complete step.
 
         Raises:
-            DataError: Examples or targets that do not fit the model.
-            ConfigurationError: Epochs, batch size or seed out of range.
+            DataError: The examples or targets do not fit the model.
+            ConfigurationError: `epochs`, `batch_size` or `seed` is out of range.
         """
         check_integer("epochs", epochs, minimum=1)
         check_integer("batch_size", batch_size, minimum=1)
@@ -156,10 +158,10 @@ class KerasModel:
                 interrupts.check()
 
     def evaluate(self, x: Columns, y: Columns) -> Metrics:
-        """Measure the mean loss, penalties included, and the accuracy; see `fit` for several inputs or outputs.
+        """Measure the mean loss, penalties included, and the accuracy. See `fit` for several inputs or outputs.
 
         Raises:
-            DataError: Examples or targets that do not fit the model.
+            DataError: The examples or targets do not fit the model.
         """
         x, y = self._checked(x, y)
         convert = self._tensorflow.convert_to_tensor
@@ -176,7 +178,7 @@ class KerasModel:
         return Metrics(loss=loss, accuracy=accuracy)
 
     def save(self, path: Path) -> None:
-        """Write the model to a `.keras` file, which `load_model` of its own Keras reads back.
+        """Write the model to a `.keras` file, which `load_model` of the model's own Keras can read.
 
         Raises:
             ModelError: The suffix of `path` is not `.keras`.
@@ -199,7 +201,7 @@ class KerasModel:
         return x, self._objectives.check(y, count_rows(x))
 
     def _program(self, x: Columns, y: Columns) -> _Program:
-        """Return the traced functions for such examples, tracing them once for all batch sizes."""
+        """Return the traced functions for such examples. They are traced once for all batch sizes."""
         spec = self._tensorflow.TensorSpec
         return self._traced([map_columns(lambda one: spec((None, *one.shape[1:]), one.dtype), each) for each in (x, y)])
 
@@ -213,13 +215,13 @@ class KerasModel:
                 )
                 self._note_layer_state(self._programs[key])
             except Exception as error:
-                if isinstance(error.__context__, ModelError):  # AutoGraph raises an error of its own over ours.
+                if isinstance(error.__context__, ModelError):  # AutoGraph wraps our error in one of its own.
                     raise error.__context__ from None
                 raise
         return self._programs[key]
 
     def _note_layer_state(self, program: _Program) -> None:
-        """Remember what layers keep besides weights, before it is first changed."""
+        """Remember the state that layers keep besides weights, before it first changes."""
         apart = self._weights.ids | self._optimizer_state.ids
         self._layer_state.note((program.train, program.evaluate), apart=apart)
 
@@ -240,7 +242,7 @@ class KerasModel:
 
 
 def _build(builder: Callable[[], Any], seed: int) -> Any:
-    """Run the builder with every generator that Keras initialises weights from seeded."""
+    """Run the builder, with every generator seeded from which Keras initialises weights."""
     word = int(np.random.SeedSequence(seed).generate_state(1)[0])  # Keras takes seeds of 32 bits.
     with _global_generators_kept(), _resettable_dropout():
         for name in ("tf_keras", "keras"):
@@ -251,11 +253,11 @@ def _build(builder: Callable[[], Any], seed: int) -> Any:
         raise ModelError(f"expected a Keras model from the builder, found {type(model).__name__}")
     try:
         weights = model.weights
-    except ValueError:  # What a Sequential of Keras 2 answers before it knows its input.
+    except ValueError:  # A Sequential of Keras 2 raises this until it knows its input.
         weights = []
     if not weights:
         raise ModelError(
-            f"expected a model with its weights created, found none in {model.name!r}: begin with an Input"
+            f"expected a model with its weights created, found none in {model.name!r}. Begin with an Input."
         )
     return model
 
@@ -272,7 +274,7 @@ def _global_generators_kept() -> Iterator[None]:
 
 @contextmanager
 def _resettable_dropout() -> Iterator[None]:
-    """Make random layers of Keras 2 keep their generator in a variable, which `fit` can set back to a seed."""
+    """Make random layers of Keras 2 keep their generator in a variable, which `fit` can reset to a seed."""
     if not has_legacy_keras():
         yield
         return
@@ -293,13 +295,13 @@ def _keras_root(model: Any) -> str | None:
 
 
 def _keras_of(model: Any) -> Any:
-    """Return the Keras that the model belongs to, with its own losses and optimizers."""
+    """Return the Keras to which the model belongs, with its own losses and optimizers."""
     if _keras_root(model) == "tf_keras":
         return load_legacy_keras()
     keras = sys.modules["keras"]
     backend = keras.backend.backend()
     if backend != "tensorflow":
-        raise ModelError(f"expected Keras 3 on the tensorflow backend, found {backend}: set KERAS_BACKEND=tensorflow")
+        raise ModelError(f"expected Keras 3 on the tensorflow backend, found {backend}. Set KERAS_BACKEND=tensorflow.")
     return keras
 
 
@@ -312,13 +314,15 @@ def _make_optimizer(keras: Any, optimizer: str | Callable[[], Any], learning_rat
             KeyError,
             TypeError,
             AttributeError,
-        ) as error:  # Some names are of what is no optimizer alone.
+        ) as error:  # Some names belong to objects that are not optimizers.
             raise ConfigurationError(f"expected the name of a Keras optimizer, found {optimizer!r}") from error
         if learning_rate is not None:
             made.learning_rate = check_positive("learning_rate", learning_rate)
         return made
     if learning_rate is not None:
-        raise ConfigurationError("expected the learning rate inside the optimizer that is passed, found it beside")
+        raise ConfigurationError(
+            "learning_rate: expected None with an optimizer that is passed, found a number. Set it in the optimizer."
+        )
     made = optimizer()
     kinds = [keras.optimizers.Optimizer]
     if keras.__name__ == "tf_keras":
@@ -329,7 +333,8 @@ def _make_optimizer(keras: Any, optimizer: str | Callable[[], Any], learning_rat
         )
     if hasattr(made, "_dp_sum_query"):
         raise ConfigurationError(
-            "expected a plain Keras optimizer, found one of tensorflow-privacy, which computes its own gradients"
+            "expected a plain Keras optimizer, found one of tensorflow-privacy, which computes its own gradients. Use "
+            "PrivateKerasModel to protect examples."
         )
     return made
 
@@ -337,5 +342,5 @@ def _make_optimizer(keras: Any, optimizer: str | Callable[[], Any], learning_rat
 def _create_state(optimizer: Any, variables: list[Any]) -> None:
     if hasattr(optimizer, "build"):
         optimizer.build(variables)
-    else:  # The optimizers under tf.keras.optimizers.legacy create theirs at the first step otherwise.
+    else:  # Otherwise, optimizers of tf.keras.optimizers.legacy create their state only at the first step.
         optimizer._create_all_weights(variables)

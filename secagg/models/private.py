@@ -1,20 +1,21 @@
 """A Keras model whose local training protects every example: DP-SGD through tensorflow-privacy's Keras optimizer.
 
-Adversary: whoever sees the weights after each round of training, all other clients' examples included.  What is noised
-and at what sensitivity is `secagg.models.clipped_sum`; how often, and what that costs, is
-`secagg.privacy.example_level`.
+Adversary: anyone who sees the weights after each round of training and the examples of all other clients.
+`secagg.models.clipped_sum` says what is noised, and with what sensitivity. `secagg.privacy.example_level` says how
+often that happens, and what it costs.
 
 Departures from how tensorflow-privacy's optimizers are used elsewhere:
 
-- Minibatches are Poisson samples, which is what is accounted, not shuffled ones of one size.
-- The noisy sum is divided by the expected number of examples, not by that of the sample, which is no public number.
-- A sample is filled up with rows of weight zero to a power of two, at least one.  The optimizer divides by that size,
-  which is exact, and is multiplied back, likewise: the size of a sample leaves no trace in the weights.
-- Gradients are computed with each example in a minibatch of its own, vectorized, instead of as the Jacobian of all
-  losses.  There an example whose activations overflow makes everybody's gradients NaN, zero times infinity, and a layer
-  may mix examples: either way one example would change the sum by more than its own clipped gradient.
-- TensorFlow cannot vectorize every model: the loop over time in an LSTM or a GRU is one that it cannot.  The gradients
-  of such a model are computed by a loop over the examples, which gives the same numbers more slowly.
+- Minibatches are Poisson samples, as the accounting assumes, not shuffled minibatches of one size.
+- The noisy sum is divided by the expected number of examples, not by the number in the sample, which is not public.
+- A sample is filled up to a power of two, at least one, with rows of weight zero. The optimizer divides by that size.
+  The result is multiplied by the same size again. Both are exact, so the size of a sample leaves no trace in the
+  weights.
+- Gradients are computed with each example in a minibatch of its own, vectorized, not as the Jacobian of all losses. In
+  a Jacobian, one example whose activations overflow makes the gradients of all examples NaN (zero times infinity), and
+  a layer may mix examples. In both cases one example would change the sum by more than its own clipped gradient.
+- TensorFlow cannot vectorize every model, for example not the loop over time in an LSTM or a GRU. The gradients of such
+  a model are computed by a loop over the examples, which gives the same numbers more slowly.
 """
 
 import logging
@@ -39,29 +40,31 @@ from secagg.privacy.example_level import ExampleLevel
 
 
 class PrivateKerasModel(KerasModel):
-    """A tf-keras model that trains by DP-SGD and no other way, with the interface of `secagg.models.base.Model`.
+    """A tf-keras model that trains only by DP-SGD, with the interface of `secagg.models.base.Model`.
 
     Args:
-        builder: As for `KerasModel`; of a model with float32 weights that are trained or frozen, and without penalties,
-            random layers, statistics that training keeps, layers that keep a state from one example to the next, or
-            other stateful operations of TensorFlow (`secagg.models.operations`), such as Python code.
+        builder: As for `KerasModel`. The model's weights must be float32, and each trained or frozen. The model must
+            not contain penalties, random layers, statistics that training keeps, or layers that keep a state from one
+            example to the next. It must not contain other stateful operations of TensorFlow
+            (`secagg.models.operations`) either, for example Python code.
         training: What one call of `fit` does.
-        learning_rate: Of stochastic gradient descent, over 0.
-        seed: Of the initial weights, at least 0.
-        entropy: Secret randomness of samples and noise: called with a number of bytes, returns as many.
+        learning_rate: Learning rate of stochastic gradient descent, above 0.
+        seed: Seed of the initial weights, at least 0.
+        entropy: A source of secret randomness for samples and noise. Called with a number of bytes, it returns that
+            number of bytes.
 
     Formal guarantees:
         The weights after `fit`, given those before it, are one `training.event`: unit, relation and sensitivity are
-        `ExampleLevel`'s.  Samples come from `entropy`, and noise from a generator of TensorFlow that each `fit` seeds
-        from `entropy`; no seed that is public has a part in either.  The noise is no exact one of the package's own but
-        an approximation in float64, see `ClippedNoisySum`.  Gradients are float32, whose
-        rounding may depend on how many other examples are computed beside one: that is not covered.
+        `ExampleLevel`'s. Samples come from `entropy`. Noise comes from a generator of TensorFlow that each `fit` seeds
+        from `entropy`. No public seed influences either. The noise is not one of the package's own exact noises but an
+        approximation in float64, see `ClippedNoisySum`. Gradients are float32, and their rounding may depend on how
+        many other examples are computed beside an example: that is not covered.
 
     Raises:
         MissingExtraError: TensorFlow or tensorflow-privacy is not installed.
         ConfigurationError: An argument is out of range.
-        ModelError: As for `KerasModel`, or the model is one whose examples cannot be protected: known from a step on a
-            minibatch without examples, which is run here.
+        ModelError: As for `KerasModel`, or the model's examples cannot be protected. To find this out, a step on a
+            minibatch without examples is run here.
     """
 
     def __init__(
@@ -73,21 +76,21 @@ class PrivateKerasModel(KerasModel):
         seed: int,
         entropy: Callable[[int], bytes] = os.urandom,
     ) -> None:
-        privacy = load_tensorflow_privacy()  # First, since its absence is no fault of the builder's.
+        privacy = load_tensorflow_privacy()  # First, because the builder is not to blame if it is missing.
         super().__init__(builder, optimizer="sgd", learning_rate=learning_rate, seed=seed)
         tensorflow = self._tensorflow
         self._training, self._entropy = training, entropy
         self._check_protectable()
         operations = operations_in(self._forward().graph)
         check_examples_apart(operations)
-        # AutoGraph serves the user's own layers.
+        # AutoGraph is only for the user's own layers.
         self._check_apart = tensorflow.autograph.experimental.do_not_convert(_check_apart)
         self._generator = tensorflow.random.Generator.from_state(self._seed_state(), alg="philox")
         query = ClippedNoisySum(
             tensorflow, self._generator, clip_l2=training.clip_l2, noise_stddev=training.noise_stddev
         )
         self._optimizer = privacy.GenericDPSGDOptimizer(query, learning_rate=learning_rate)
-        # How many rows of the minibatch at hand are examples.
+        # The number of rows of the present minibatch that are examples.
         self._present = tensorflow.Variable(0, dtype=tensorflow.int32, trainable=False)
         # TensorFlow fails to vectorize the loops of recurrent layers, after seconds of trying.
         self._is_vectorized = not operations & {"While", "StatelessWhile"}
@@ -96,25 +99,25 @@ class PrivateKerasModel(KerasModel):
     def fit(self, x: Columns, y: Columns, *, epochs: int, batch_size: int, seed: int) -> None:
         """Train from the current weights, as planned.
 
-        Never twice the same: samples and noise are secret.  A Ctrl-C takes effect between two steps; the weights of the
-        last whole step are private too, and cost no more than all of it.
+        Two calls never give the same weights, because samples and noise are secret. A Ctrl-C takes effect between two
+        steps. The weights of the last complete step are private too, and cost no more than the whole training.
 
         Args:
             x: Examples.
             y: Their targets.
-            epochs: The plan's.
-            batch_size: The plan's.
-            seed: Not used, at least 0: nothing here follows from a seed that others know.
+            epochs: The plan's number of epochs.
+            batch_size: The plan's batch size.
+            seed: At least 0. It is not used: nothing here follows from a seed that others know.
 
         Raises:
-            DataError: Examples or targets that do not fit the model.
-            ConfigurationError: Epochs or batch size are not the plan's, or the seed is out of range.
+            DataError: The examples or targets do not fit the model.
+            ConfigurationError: `epochs` or `batch_size` is not the plan's, or `seed` is out of range.
         """
         plan = self._training
         if (epochs, batch_size) != (plan.epochs, plan.batch_size):
             raise ConfigurationError(
-                f"expected the {plan.epochs} epochs and batches of {plan.batch_size} that noise was planned for, found "
-                f"{epochs} and {batch_size}"
+                f"expected the {plan.epochs} epochs and batches of {plan.batch_size} for which the noise was planned, "
+                f"found {epochs} and {batch_size}. Use the plan's numbers, or plan again."
             )
         check_integer("seed", seed, minimum=0)
         x, y = self._checked(x, y)
@@ -136,7 +139,7 @@ class PrivateKerasModel(KerasModel):
         self._optimizer.apply_gradients([(factor * gradient, variable) for gradient, variable in noisy_means])
 
     def _gradients(self, x: Any, y: Any) -> list[Any]:
-        """The gradient of each example's loss, stacked, for each variable."""
+        """Return the gradients of the examples' losses, stacked, for each variable."""
         tensorflow = self._tensorflow
 
         def of_one(example: tuple[Any, Any]) -> list[Any]:
@@ -155,7 +158,7 @@ class PrivateKerasModel(KerasModel):
             return looped
         logger = tensorflow.get_logger()
         level = logger.level
-        # It remarks on convolutions, which it does one by one, and prints what it cannot do before it raises an error.
+        # It logs a remark on convolutions, which it computes one by one, and prints what it cannot do before it raises.
         logger.setLevel(logging.CRITICAL)
         try:
             stacked: list[Any] = tensorflow.vectorized_map(of_one, (x, y))
@@ -164,9 +167,9 @@ class PrivateKerasModel(KerasModel):
         return stacked
 
     def _rehearse(self) -> None:
-        """Take a step on a minibatch without examples, so that a model that cannot take one is known beforehand.
+        """Take a step on a minibatch without examples, to find out beforehand whether the model can take one.
 
-        It also settles how gradients are computed: vectorized, or by a loop where that fails.
+        It also decides how gradients are computed: vectorized, or by a loop if that fails.
 
         Raises:
             ModelError: The step cannot be taken.
@@ -179,7 +182,7 @@ class PrivateKerasModel(KerasModel):
                 self._programs.clear()
                 try:
                     program = self._traced(signature)
-                    # Training may read what was written when the model was evaluated.
+                    # Training may read what an evaluation of the model has written.
                     check_nothing_kept(operations_in(program.evaluate.graph))
                     if has_sizes:
                         self._present.assign(0)
@@ -188,28 +191,31 @@ class PrivateKerasModel(KerasModel):
                 except ModelError:
                     raise
                 except Exception as error:  # noqa: BLE001 - layers are code of others, and vectorizing has no error of its own
-                    wrapped = error.__context__  # AutoGraph raises an error of its own over the one of the layer.
+                    wrapped = error.__context__  # AutoGraph wraps the layer's error in one of its own.
                     failure = wrapped if hasattr(wrapped, "ag_error_metadata") else error
                 finally:
                     self.set_weights(start)
         reason = (str(failure).strip() or "no reason given").splitlines()[0]
         raise ModelError(
-            "expected a model of which TensorFlow computes the gradient for one example at a time, found that it fails "
+            "expected a model for which TensorFlow can compute the gradient of one example, found that it fails "
             f"({type(failure).__name__}: {reason}). Replace the layer at fault."
         ) from failure
 
     def _signature(self) -> list[Any]:
-        """What `fit` gives to a step, of any batch size: the model's inputs, and the targets of its outputs."""
+        """Return the signature of a step, for any batch size: the model's inputs, and the targets of its outputs."""
         spec, found = self._tensorflow.TensorSpec, self._inputs
         if found is None or self._objectives.layout is None:
-            raise ModelError("expected a model that tells its inputs and outputs, found a subclass that does not")
+            raise ModelError(
+                "expected a model that declares its inputs and outputs, found a subclass that does not. Build it as a "
+                "Sequential or functional model."
+            )
         layout, tensors = found
         inputs = layout.packed([spec((None, *tensor.shape[1:]), tensor.dtype) for tensor in tensors])
         parts = [part.targets_of_one for part in self._objectives.parts]
         return [inputs, self._objectives.layout.packed([spec((None, *shape), dtype) for shape, dtype in parts])]
 
     def _note_layer_state(self, program: Any) -> None:
-        """Remember nothing: layers that keep anything are refused, and the generator of the noise is never set back."""
+        """Do nothing: layers that keep a state are refused, and the generator of the noise must never be reset."""
 
     def _filled_up(self, rows: NDArray[Any]) -> Any:
         return self._tensorflow.convert_to_tensor(filled_up(rows))
@@ -222,14 +228,16 @@ class PrivateKerasModel(KerasModel):
 
     def _check_protectable(self) -> None:
         if not isinstance(self._model, load_legacy_keras().Model):
-            raise ModelError("expected a model of tf-keras, which tensorflow-privacy's optimizers train, found Keras 3")
+            raise ModelError(
+                "expected a model of tf-keras, which tensorflow-privacy's optimizers train, found Keras 3."
+            )
         self._check_without_statistics()
         if any(variable.dtype != self._tensorflow.float32 for variable in self._trained):
             raise ModelError("expected float32 weights, which tensorflow-privacy's optimizers train, found others")
         self._check_penalties()
 
     def _forward(self) -> Any:
-        """The model's forward pass on one example, traced."""
+        """Return the model's forward pass on one example, traced."""
         tensorflow = self._tensorflow
         rows = tensorflow.nest.map_structure(
             lambda spec: tensorflow.TensorSpec((1, *spec.shape[1:]), spec.dtype), self._signature()[0]
@@ -237,7 +245,7 @@ class PrivateKerasModel(KerasModel):
         return tensorflow.function(lambda row: self._model(row, training=True)).get_concrete_function(rows)
 
     def _check_without_statistics(self) -> None:
-        """Refuse a model that keeps statistics of examples in weights which no optimizer moves."""
+        """Raise `ModelError` if the model keeps statistics of examples in weights that no optimizer changes."""
         trained = [underlying(self._tensorflow, variable) for variable in self._trained]
         untrained = {id(variable.handle) for variable in self._weights.untrained(trained)}
         if untrained and not untrained.isdisjoint(written_by(self._forward())):
@@ -250,12 +258,13 @@ class PrivateKerasModel(KerasModel):
     def _check_penalties(self) -> None:
         if self._model.losses:
             raise ModelError(
-                "expected a model without penalties, found regularised layers; clipping and noise regularise as it is"
+                "expected a model without penalties, found regularised layers. Remove the penalties; clipping and "
+                "noise regularise the model already."
             )
 
 
 class _RowsByThemselves:
-    """A tape whose Jacobian has been computed row by row, zero in rows that hold no example."""
+    """A tape whose Jacobian has been computed row by row. It is zero in rows that hold no example."""
 
     def __init__(self, tensorflow: Any, gradients: list[Any], present: Any) -> None:
         self._tensorflow, self._gradients, self._present = tensorflow, gradients, present
@@ -264,10 +273,10 @@ class _RowsByThemselves:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Nothing was recorded."""
+        """Do nothing: nothing was recorded."""
 
     def jacobian(self, losses: Any, variables: Any, unconnected_gradients: Any) -> list[Any]:  # noqa: ARG002 - the optimizer's interface
-        """The gradients, one row for each of the losses."""
+        """Return the gradients, one row for each of the losses."""
         tensorflow = self._tensorflow
         return [
             tensorflow.where(tensorflow.reshape(self._present, [-1] + [1] * (len(each.shape) - 1)), each, 0.0)
@@ -284,6 +293,6 @@ def _blank(spec: Any) -> NDArray[Any]:
 
 
 def filled_up(rows: NDArray[Any]) -> NDArray[Any]:
-    """Rows and as many of zeros behind them as make their number a power of two, at least one."""
+    """Return the rows, followed by rows of zeros up to a number of rows that is a power of two, at least one."""
     size = 1 << max(len(rows) - 1, 0).bit_length()
     return np.concatenate([rows, np.zeros((size - len(rows), *rows.shape[1:]), rows.dtype)])

@@ -275,7 +275,7 @@ def test_devices_refuse_a_model_that_training_never_changes() -> None:
         def roles(self, x: NDArray[Any], y: NDArray[Any]) -> tuple[ArrayRole, ...]:
             return (ArrayRole.FIXED,) * 5
 
-    with pytest.raises(ModelError, match="expected some that training changes, found 5 fixed"):
+    with pytest.raises(ModelError, match="expected at least one that training changes, found 5 fixed"):
         federation(model=Frozen(FEATURES, CLASSES, seed=1))
 
 

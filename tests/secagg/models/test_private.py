@@ -243,7 +243,7 @@ def test_entropy_that_is_short_is_refused() -> None:
 
 @pytest.mark.parametrize(("epochs", "batch_size"), [(2, EXAMPLES), (1, EXAMPLES - 1)])
 def test_training_other_than_planned_is_refused(full: PrivateKerasModel, epochs: int, batch_size: int) -> None:
-    with pytest.raises(ConfigurationError, match="that noise was planned for"):
+    with pytest.raises(ConfigurationError, match="for which the noise was planned"):
         full.fit(X, Y, epochs=epochs, batch_size=batch_size, seed=0)
 
 

@@ -149,14 +149,14 @@ def test_run_without_noise_promises_nothing(tmp_path: Path) -> None:
     assert "No guarantee" in page
     for absent in ("differentially private", "not private", "Epsilon by round", "ledger.sqlite", "Uncommitted"):
         assert absent not in words(page)
-    assert "The server saw sums only" in words(page)
+    assert "The server saw only sums" in words(page)
 
 
 def test_insecure_protocol_is_called_insecure(tmp_path: Path) -> None:
     report = finished(*started(tmp_path / "run", protocol="plain", compare=False, rounds=1))
     page = report.as_html()
     assert report.name == "noised, but not secure"
-    assert "against the server the guarantee below does not hold" in words(page)
+    assert "so the guarantee below does not hold against the server" in words(page)
     assert "1 condition of this guarantee FAILED" in words(page)
     assert "FAILED : At least one release was summed by a protocol that shows every client" in words(page)
     assert "hides each of them from the server" not in page
@@ -248,7 +248,7 @@ def test_round_that_released_nothing_is_marked_and_has_no_cost(tmp_path: Path) -
     assert report.costs[0].a_round == quantity(sum(sent) / 2, "B")
     assert report.expansion == pytest.approx(sum(sent) / 2 / (4 * 62))
     page = report.as_html()
-    assert "1 round released nothing, because too few clients were left; what had been reserved" in words(page)
+    assert "1 round released nothing, because too few clients were left. What had been reserved for it counts as spent" in words(page)
     assert "1 uncommitted, counted as spent" in words(page)
     assert "2 of 3" in words(page)
     assert '<span class="pending">nothing released</span>' in page
