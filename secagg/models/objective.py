@@ -1,4 +1,4 @@
-"""What one output of a Keras model is trained for: the loss that fits its layer, its targets, its accuracy.
+"""The objective of one output of a Keras model: the loss that fits its layer, its targets and its accuracy.
 
 | output layer | loss | targets |
 |---|---|---|
@@ -7,7 +7,7 @@
 | one sigmoid unit | binary cross-entropy | 0 or 1 |
 | one linear unit | mean squared error | numbers |
 
-For anything else the caller names the loss. `secagg.models.objectives` puts several outputs together.
+For any other output layer the caller names the loss. `secagg.models.objectives` combines several outputs.
 """
 
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ from secagg.models.inputs import check_classes, check_values, fits
 
 
 class Targets(Enum):
-    """What the targets of a model are, and with that what its accuracy is."""
+    """The kind of a model's targets, which also defines its accuracy."""
 
     CLASSES = "class labels, one integer for each distribution over classes"
     ONE_HOT = "distributions over classes"
@@ -37,10 +37,11 @@ class Objective:
     """The loss of one output and the kind of its targets.
 
     Attributes:
-        loss: Called as `loss(targets, outputs)`, gives a scalar or a loss per example.
-        targets: What the targets are.
-        output_shape: Of one example's output, None standing for any size; None if the model does not say.
-        threshold: The output over which a binary prediction is 1.
+        loss: A callable `loss(targets, outputs)`, which returns a scalar or a loss per example.
+        targets: The kind of the targets.
+        output_shape: The shape of one example's output. A size of None stands for any size. None if the model does not
+            say.
+        threshold: The output above which a binary prediction is 1.
     """
 
     loss: Any
@@ -52,7 +53,7 @@ class Objective:
         """Return the targets in the dtype and shape that the loss takes.
 
         Raises:
-            DataError: They do not fit the model's output.
+            DataError: The targets do not fit the model's output.
         """
         match self.targets:
             case Targets.CLASSES:
@@ -71,7 +72,7 @@ class Objective:
             case _ as unreachable:
                 assert_never(unreachable)
         if self.targets is not Targets.CLASSES and self.output_shape == (1,) and checked.ndim == 1:
-            checked = checked.reshape(-1, 1)  # As a row each, they do not broadcast against the outputs.
+            checked = checked.reshape(-1, 1)  # As one row each, they do not broadcast against the outputs.
         if wanted is not None and not fits(checked.shape[1:], wanted):
             is_labels = self.targets is Targets.ONE_HOT and checked.dtype.kind == "i"
             advice = f". numpy.eye({wanted[-1]})[labels] makes such rows of class labels." if is_labels else ""
@@ -80,7 +81,7 @@ class Objective:
 
     @property
     def targets_of_one(self) -> tuple[tuple[int | None, ...], Any]:
-        """Shape and dtype of one example's checked targets, where the output's shape is known."""
+        """The shape and dtype of one example's checked targets, if the output's shape is known."""
         shape = self.output_shape or ()
         return (shape[:-1], np.int64) if self.targets is Targets.CLASSES else (shape, np.float32)
 
@@ -91,17 +92,17 @@ class Objective:
 
     @property
     def takes_several(self) -> bool:
-        """Whether the targets may be several arrays, which the caller's own loss then takes together."""
+        """Whether the targets may be several arrays. The caller's own loss then takes all of them."""
         return self.targets is Targets.ANY
 
     def mean_loss(self, tensorflow: Any, targets: Any, outputs: Any) -> Any:
-        """Build the mean loss over the examples, a scalar."""
+        """Return the mean loss over the examples, a scalar tensor."""
         if self.targets in (Targets.BINARY, Targets.NUMBERS) and outputs.shape.rank == (targets.shape.rank or 0) + 1:
             targets = tensorflow.expand_dims(targets, -1)  # As rows of one they do not broadcast against the outputs.
         return tensorflow.reduce_mean(self.loss(targets, outputs))
 
     def accuracy(self, tensorflow: Any, targets: Any, outputs: Any) -> Any:
-        """Build the share of targets that the outputs hit, a float32 scalar; nan where there is none."""
+        """Return the fraction of targets that the outputs predict, a float32 scalar tensor; nan without an accuracy."""
         match self.targets:
             case Targets.CLASSES:
                 predicted = tensorflow.argmax(outputs, axis=-1)
@@ -120,11 +121,11 @@ class Objective:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Output:
-    """What is known about an output of a model.
+    """Known properties of an output of a model.
 
     Attributes:
-        activation: Name of the activation that ends it; None where it cannot be told.
-        shape: Of one example's output, None standing for any size; None if the model does not say.
+        activation: The name of the output's last activation. None if it is not known.
+        shape: The shape of one example's output. A size of None stands for any size. None if the model does not say.
     """
 
     activation: str | None = None
@@ -132,22 +133,22 @@ class Output:
 
     @classmethod
     def of(cls, tensor: Any) -> "Output":
-        """Read it from a symbolic Keras tensor."""
+        """Return the properties of a symbolic Keras tensor."""
         shape = tuple(None if size is None else int(size) for size in tensor.shape[1:])
         return cls(activation=_activation(tensor), shape=shape)
 
 
 def choose_objective(keras: Any, output: Output, loss: Any) -> Objective:
-    """Find the loss that fits an output, or take the one given.
+    """Return the objective with the loss that fits an output, or with the given loss.
 
     Args:
-        keras: The Keras that the model belongs to.
-        output: What is known about it.
+        keras: The Keras to which the model belongs.
+        output: The known properties of the output.
         loss: A Keras loss, its name, a callable `loss(targets, outputs)`, or None to choose.
 
     Raises:
         ConfigurationError: `loss` is not a loss.
-        ModelError: No loss was given, and none follows from the output layer.
+        ModelError: No loss was given, and no loss follows from the output layer.
     """
     shape = output.shape
     if loss is None:
@@ -155,7 +156,7 @@ def choose_objective(keras: Any, output: Output, loss: Any) -> Objective:
     try:
         found = keras.losses.get(loss)
     except (ValueError, TypeError) as error:
-        raise ConfigurationError(f"expected a Keras loss, its name or a callable, found {loss!r}") from error
+        raise ConfigurationError(f"loss: expected a Keras loss, its name or a callable, found {loss!r}.") from error
     name = getattr(found, "__name__", type(found).__name__).replace("_", "").lower()
     kinds = {
         "sparsecategoricalcrossentropy": Targets.CLASSES,
@@ -185,13 +186,13 @@ def _fitting(keras: Any, output: Output) -> Objective:
             case "linear", 1:
                 return Objective(loss=losses.MeanSquaredError(), targets=Targets.NUMBERS, output_shape=shape)
     raise ModelError(
-        "expected an output layer of softmax or linear units, or a single sigmoid unit, to choose a loss for; "
-        f"found {activation or 'unknown'} units of shape {shape}: pass loss= with a Keras loss or a callable"
+        "expected an output layer of softmax or linear units, or a single sigmoid unit, so that a loss can be chosen; "
+        f"found {activation or 'unknown'} units of shape {shape}. Pass loss= with a Keras loss or a callable."
     )
 
 
 def _activation(tensor: Any) -> str | None:
-    """Name the activation that ends in a symbolic tensor; None where it cannot be told."""
+    """Return the name of the activation that ends in a symbolic tensor, or None if it is not known."""
     layer, _, position = tensor._keras_history
     if hasattr(layer, "layers"):
         return _activation(layer.outputs[position]) if layer.outputs else None

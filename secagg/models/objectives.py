@@ -1,7 +1,7 @@
-"""What a whole Keras model is trained for: one objective for each output.
+"""The objective of a whole Keras model: one objective for each output.
 
 The loss of a model with several outputs is the sum of the outputs' mean losses, each with weight 1. Its accuracy is the
-mean of the accuracies of those outputs that classify; it is nan where none does. Both are Keras's own conventions for
+mean of the accuracies of those outputs that classify, or nan if none does. Both are Keras's own conventions for
 `compile` without weights, except that Keras reports an accuracy for each output.
 """
 
@@ -20,8 +20,8 @@ class Objectives:
     """The objectives of all outputs of a Keras model.
 
     Attributes:
-        layout: Of the outputs; None where one loss takes what the model gives as a whole.
-        parts: One for each output, in the layout's order.
+        layout: The layout of the outputs. None if one loss takes the whole output of the model.
+        parts: One objective for each output, in the layout's order.
     """
 
     layout: Layout | None
@@ -31,7 +31,7 @@ class Objectives:
         """Return the targets in the dtype, shape and form that the losses take.
 
         Raises:
-            DataError: They do not fit the model's outputs.
+            DataError: The targets do not fit the model's outputs.
         """
         if self.layout is not None:
             return self.layout.checked("targets", y, lambda position, one: self.parts[position].check(one, examples))
@@ -40,7 +40,7 @@ class Objectives:
         return checked
 
     def loss(self, tensorflow: Any, targets: Any, outputs: Any) -> Any:
-        """Build the sum over the outputs of the mean loss over the examples, a scalar."""
+        """Return the sum over the outputs of the mean loss over the examples, a scalar tensor."""
         if self.layout is None:
             return self.parts[0].mean_loss(tensorflow, targets, outputs)
         pairs = zip(self.parts, self.layout.unpacked(targets), self.layout.unpacked(outputs), strict=True)
@@ -48,7 +48,7 @@ class Objectives:
         return tensorflow.add_n([tensorflow.cast(loss, losses[0].dtype) for loss in losses])
 
     def accuracy(self, tensorflow: Any, targets: Any, outputs: Any) -> Any:
-        """Build the mean accuracy of the outputs that classify, a float32 scalar; nan where there are none."""
+        """Return the mean accuracy of the outputs that classify, a float32 scalar tensor; nan if none does."""
         if self.layout is None:
             return self.parts[0].accuracy(tensorflow, targets, outputs)
         pairs = zip(self.parts, self.layout.unpacked(targets), self.layout.unpacked(outputs), strict=True)
@@ -57,24 +57,24 @@ class Objectives:
 
 
 def choose_objectives(keras: Any, model: Any, loss: Any) -> Objectives:
-    """Find the losses that fit the model's outputs, or take those given.
+    """Return the objectives with the losses that fit the model's outputs, or with the given losses.
 
     Args:
-        keras: The Keras that the model belongs to.
+        keras: The Keras to which the model belongs.
         model: A built Keras model.
-        loss: For each output a Keras loss, its name, a callable `loss(targets, outputs)`, or None to choose: one of
-            these for all outputs, or a list or dict of them. A callable of the caller's own that is given for
-            several outputs takes all targets and all outputs, in the form in which the model gives them.
+        loss: A Keras loss, its name, a callable `loss(targets, outputs)`, or None to choose one. Give one of these for
+            all outputs, or a list or dict with one for each output. If the caller's own callable is given for several
+            outputs, it takes all targets and all outputs, in the model's own form.
 
     Raises:
-        ConfigurationError: A loss is not one, or losses do not match the outputs.
-        ModelError: No loss was given for an output, and none follows from its layer.
+        ConfigurationError: A loss is not a Keras loss, its name or a callable, or losses do not match the outputs.
+        ModelError: No loss was given for an output, and no loss follows from its layer.
     """
     found = output_layout(model)
     several = isinstance(loss, list | tuple | Mapping)
     if found is None and not several:
         return Objectives(layout=None, parts=(choose_objective(keras, Output(), loss),))
-    if found is None:  # A subclass does not say what it gives, so the losses do.
+    if found is None:  # A subclass does not declare its outputs, so the losses define their form.
         losses = dict(loss) if isinstance(loss, Mapping) else list(loss)
         names = iter(range(len(losses)))
         layout, outputs = Layout.of(losses, lambda _: f"output {next(names)}"), [Output() for _ in losses]
@@ -91,12 +91,12 @@ def choose_objectives(keras: Any, model: Any, loss: Any) -> Objectives:
 
 
 def _is_callers_own(keras: Any, loss: Any) -> bool:
-    """Tell whether a loss is a plain callable that is none of Keras's own, which take one output each."""
+    """Return whether a loss is a plain callable of the caller. Keras's own losses take one output each."""
     home = str(getattr(loss, "__module__", "")).partition(".")[0]
     return callable(loss) and not isinstance(loss, keras.losses.Loss) and home != keras.__name__
 
 
 def _single(y: Columns) -> Columns:
     if isinstance(y, list | tuple | Mapping):
-        raise DataError(f"expected targets as one array, found a {type(y).__name__} of {len(y)}")
+        raise DataError(f"expected targets as one array, found a {type(y).__name__} of {len(y)}.")
     return y

@@ -1,4 +1,4 @@
-"""Softmax regression in numpy: the reference model, for tests and for people without TensorFlow.
+"""Softmax regression in numpy: the reference model, for tests and for use without TensorFlow.
 
 Minibatch gradient descent on the mean cross-entropy of `softmax(x @ kernel + bias)`, in float64.
 """
@@ -27,15 +27,15 @@ from secagg.models.inputs import (
 class SoftmaxRegression:
     """A linear classifier with the interface of `secagg.models.base.Model`.
 
-    Weights are the kernel, shape `(features, classes)`, and the bias, shape `(classes,)`, both float64.
-    The kernel begins uniform in `+-sqrt(6 / (features + classes))` (Glorot and Bengio, AISTATS 2010),
-    the bias at zero.
+    The weights are the kernel, shape `(features, classes)`, and the bias, shape `(classes,)`, both float64. The initial
+    kernel is uniform in `+-sqrt(6 / (features + classes))` (Glorot and Bengio, AISTATS 2010). The initial bias is zero.
 
     Args:
-        features: Numbers an example, at least 1; examples of any shape with so many entries are taken as rows.
-        classes: At least 2.
-        learning_rate: Step size of gradient descent, over 0.
-        seed: Of the initial weights, at least 0.
+        features: Number of entries of an example, at least 1. Examples of any shape with this number of entries are
+            flattened.
+        classes: Number of classes, at least 2.
+        learning_rate: Step size of gradient descent, above 0.
+        seed: Seed of the initial weights, at least 0.
 
     Raises:
         ConfigurationError: An argument is out of range.
@@ -56,7 +56,7 @@ class SoftmaxRegression:
         return f"SoftmaxRegression(features={self._features}, classes={self._classes})"
 
     def get_weights(self) -> list[NDArray[np.float64]]:
-        """Copy the kernel and the bias out."""
+        """Return copies of the kernel and the bias."""
         return [self._kernel.copy(), self._bias.copy()]
 
     def set_weights(self, weights: Sequence[NDArray[Any]]) -> None:
@@ -76,8 +76,8 @@ class SoftmaxRegression:
         """Run minibatch gradient descent from the current weights.
 
         Raises:
-            DataError: Examples or labels that do not fit the model.
-            ConfigurationError: Epochs, batch size or seed out of range.
+            DataError: The examples or labels do not fit the model.
+            ConfigurationError: `epochs`, `batch_size` or `seed` is out of range.
         """
         check_integer("epochs", epochs, minimum=1)
         check_integer("batch_size", batch_size, minimum=1)
@@ -94,7 +94,7 @@ class SoftmaxRegression:
         """Measure the mean cross-entropy and the accuracy.
 
         Raises:
-            DataError: Examples or labels that do not fit the model.
+            DataError: The examples or labels do not fit the model.
         """
         rows, labels = self._checked(x, y)
         scores = self._log_probabilities(rows)
@@ -117,11 +117,11 @@ class SoftmaxRegression:
 
     @classmethod
     def load(cls, path: Path) -> "SoftmaxRegression":
-        """Read a model that `save` has written.
+        """Return a model that `save` has written.
 
         Raises:
-            DataError: The file is missing, damaged or foreign.
-            ModelError: The arrays in it are no softmax regression.
+            DataError: The file is missing, damaged or not such an archive.
+            ModelError: The arrays in the file are not those of a softmax regression.
         """
         arrays = read_arrays(path, ("kernel", "bias", "learning_rate"))
         kernel, rate = arrays["kernel"], arrays["learning_rate"]
@@ -133,7 +133,7 @@ class SoftmaxRegression:
         try:
             model = cls(*kernel.shape, learning_rate=float(rate), seed=0)
         except ConfigurationError as error:
-            raise ModelError(f"{path} holds no softmax regression: {error}") from error
+            raise ModelError(f"{path}: expected the arrays of a softmax regression, found others ({error})") from error
         model.set_weights([kernel, arrays["bias"]])
         return model
 
@@ -145,7 +145,7 @@ class SoftmaxRegression:
         return rows, check_classes(y, len(rows), self._classes, shape=())
 
     def _log_probabilities(self, rows: NDArray[np.float64]) -> NDArray[np.float64]:
-        # Weights that have grown out of range give scores that are not finite, which whoever trains looks for.
+        # Weights that have grown out of range give scores that are not finite. The caller who trains checks for that.
         with np.errstate(over="ignore", invalid="ignore"):
             scores: NDArray[np.float64] = rows @ self._kernel + self._bias
             scores -= scores.max(axis=1, keepdims=True)

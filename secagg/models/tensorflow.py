@@ -1,18 +1,18 @@
-"""The one door to TensorFlow and Keras, and to tensorflow-privacy beside them.
+"""The only module that imports TensorFlow, Keras and tensorflow-privacy.
 
-TensorFlow takes seconds to import, so it is imported on first use. Training needs TensorFlow and its Keras 3 alone (the
-extra `training`). Example-level privacy needs tensorflow-privacy and tf-keras too (the extra `example-level`), and they
-need two switches around that import:
+TensorFlow takes seconds to import, so it is imported on first use. Training needs only TensorFlow and its Keras 3 (the
+extra `training`). Example-level privacy also needs tensorflow-privacy and tf-keras (the extra `example-level`). These
+need two switches:
 
 - `TF_USE_LEGACY_KERAS=1`, before `tf.keras` is first touched, makes `tf.keras` the package tf-keras (Keras 2).
   tensorflow-privacy 0.9 derives its optimizers from `tf.keras.optimizers.legacy`, which Keras 3 no longer has.
   Models made with `import keras` (Keras 3) are not affected and may live in the same process.
 - `sys.skip_tf_privacy_import`, before `tensorflow_privacy` is imported, makes its `__init__` import nothing. It would
-  otherwise import its TensorFlow 1 estimators, whose package tensorflow-estimator 2.15 does not import under
-  TensorFlow 2.16 and later. Its Keras optimizers and queries, imported one by one, do work.
+  otherwise import its TensorFlow 1 estimators. Their package, tensorflow-estimator 2.15, cannot be imported under
+  TensorFlow 2.16 and later. The Keras optimizers and queries of tensorflow-privacy work if imported one by one.
 
-Known to work together: tensorflow 2.21, tf-keras 2.21, tensorflow-privacy 0.9.0, numpy 1.26, on Python 3.11; without
-tensorflow-privacy, tensorflow 2.21, keras 3.15 and numpy 2.5 on Python 3.12 and 3.13.
+Known to work together: tensorflow 2.21, tf-keras 2.21, tensorflow-privacy 0.9.0 and numpy 1.26 on Python 3.11. Without
+tensorflow-privacy: tensorflow 2.21, keras 3.15 and numpy 2.5 on Python 3.12 and 3.13.
 """
 
 import importlib
@@ -57,9 +57,9 @@ _PRIVACY: Final = {
 
 @cache
 def load_tensorflow() -> Any:
-    """Import TensorFlow once; where tf-keras is installed, as its `tf.keras`, unless the user has chosen otherwise.
+    """Import TensorFlow once. If tf-keras is installed, it becomes `tf.keras`, unless the user has chosen otherwise.
 
-    Its start-up messages are left out unless `TF_CPP_MIN_LOG_LEVEL` says what to show.
+    TensorFlow's start-up messages are suppressed unless `TF_CPP_MIN_LOG_LEVEL` is set.
 
     Returns:
         The module `tensorflow`.
@@ -75,7 +75,7 @@ def load_tensorflow() -> Any:
     os.environ[_LOG_LEVEL] = "2"
     with _without_log_lines():
         tensorflow = importlib.import_module("tensorflow")
-        tensorflow.config.list_physical_devices()  # Its remarks about absent accelerators come here.
+        tensorflow.config.list_physical_devices()  # Its messages about absent accelerators appear here.
     return tensorflow
 
 
@@ -95,7 +95,7 @@ def load_keras() -> Any:
 
 
 def has_legacy_keras() -> bool:
-    """Whether tf-keras is installed."""
+    """Return whether tf-keras is installed."""
     return _is_installed("tf_keras")
 
 
@@ -116,14 +116,14 @@ def load_legacy_keras() -> Any:
 
 @cache
 def load_tensorflow_privacy() -> SimpleNamespace:
-    """Import what works of tensorflow-privacy: its Keras optimizers and its queries.
+    """Import those parts of tensorflow-privacy that work: its Keras optimizers and its queries.
 
     Returns:
         A namespace with those classes under their own names, such as `DPKerasAdamOptimizer` or `GaussianSumQuery`.
 
     Raises:
         MissingExtraError: TensorFlow, tf-keras or tensorflow-privacy is not installed.
-        ConfigurationError: `tf.keras` is Keras 3 in this process, or the installed versions do not fit together.
+        ConfigurationError: `tf.keras` is Keras 3 in this process, or the installed versions do not work together.
     """
     for package in ("tensorflow_privacy", "tf_keras"):
         _require(package, "example-level")
@@ -131,9 +131,9 @@ def load_tensorflow_privacy() -> SimpleNamespace:
     home = tensorflow.keras.Model.__module__
     if not home.startswith("tf_keras"):
         raise ConfigurationError(
-            f"tensorflow-privacy needs tf-keras as tf.keras, found {home.partition('.')[0]}: TensorFlow was imported "
-            f"without {_LEGACY_KERAS}=1, or the variable says otherwise; set {_LEGACY_KERAS}=1 in the environment, "
-            "or call secagg.models.tensorflow.load_tensorflow() before TensorFlow is first imported"
+            f"tf.keras: expected tf-keras, which tensorflow-privacy needs, found {home.partition('.')[0]}: TensorFlow "
+            f"was imported without {_LEGACY_KERAS}=1. Set {_LEGACY_KERAS}=1 in the environment, or call "
+            "secagg.models.tensorflow.load_tensorflow() before TensorFlow is first imported."
         )
     try:
         with _privacy_import_switch():
@@ -144,15 +144,16 @@ def load_tensorflow_privacy() -> SimpleNamespace:
             f"{name} {metadata.version(name)}" for name in ("tensorflow", "tf-keras", "tensorflow-privacy", "numpy")
         )
         raise ConfigurationError(
-            f"tensorflow-privacy does not import with {found} ({error}); tensorflow 2.21, tf-keras 2.21, "
-            "tensorflow-privacy 0.9.0 and numpy 1.26 are known to work together"
+            f"tensorflow-privacy: expected versions that work together, found {found} ({error}). Use tensorflow 2.21, "
+            "tf-keras 2.21, tensorflow-privacy 0.9.0 and numpy 1.26, which are known to work together."
         ) from error
 
 
 def written_by(traced: Any) -> set[int]:
-    """Find the variables that a traced function may write to, in functions and branches that it calls too.
+    """Return the variables to which a traced function may write, also in functions and branches that it calls.
 
-    It asks what TensorFlow itself orders operations by (tensorflow/python/framework/auto_control_deps_utils.py).
+    The answer comes from the code by which TensorFlow itself orders operations
+    (tensorflow/python/framework/auto_control_deps_utils.py).
 
     Args:
         traced: A concrete function.
@@ -174,7 +175,7 @@ def _require(package: str, extra: str) -> None:
 
 def _is_installed(package: str) -> bool:
     if package in sys.modules:
-        return sys.modules[package] is not None  # None is how a program says that a package is not to be imported.
+        return sys.modules[package] is not None  # A program sets None to say that a package must not be imported.
     return importlib.util.find_spec(package) is not None
 
 
@@ -192,9 +193,9 @@ def _privacy_import_switch() -> Iterator[None]:
 
 @contextmanager
 def _without_log_lines() -> Iterator[None]:
-    """Hold back what is written to file descriptor 2, and pass on all but log lines at the end.
+    """Hold back what is written to file descriptor 2. At the end, pass on everything except log lines.
 
-    TensorFlow's C++ side logs there before its own log level applies, so nothing gentler silences it.
+    TensorFlow's C++ code logs there before its own log level applies, so no setting suppresses these lines.
     """
     try:
         kept = os.dup(2)

@@ -1,11 +1,11 @@
-"""The variables of a Keras model: its weights, what training does to each, and the local state that is no weight.
+"""The variables of a Keras model: its weights, what training does to each, and the local state that is not a weight.
 
-Weights are all floating-point variables, those that are not trained by gradients included. A step of training itself
-tells their roles: what the optimizer trains, what else the step writes to (the moving statistics of batch
-normalisation), and what it never changes. Integer variables, such as the state of a dropout layer's random generator,
-stay where they are; so does the state of the optimizer.
+The weights are all floating-point variables, also those that are not trained by gradients. The traced training step
+shows their roles: which the optimizer trains, which the step writes to otherwise (the moving statistics of batch
+normalisation), and which it never changes. Integer variables, such as the state of a dropout layer's random generator,
+stay local. So does the state of the optimizer.
 
-Everything is read and assigned through the `tensorflow.Variable` underneath, which costs a fraction of Keras's calls.
+Everything is read and assigned through the underlying `tensorflow.Variable`, which costs a fraction of Keras's calls.
 """
 
 import re
@@ -21,11 +21,11 @@ from secagg.models.inputs import converted_weights
 from secagg.models.tensorflow import written_by
 
 _NEVER_NEGATIVE: Final = re.compile(r"(moving|running|renorm)_(variance|var|stddev|std)(?![a-z])")
-"""Names of statistics that are variances or standard deviations, in Keras and by custom."""
+"""Names of statistics that are variances or standard deviations, in Keras or by convention."""
 
 
 def _is_never_negative(name: str) -> bool:
-    """Whether a variable is such a statistic, by its own name: in Keras 2 the names of its layers stand before it."""
+    """Return whether a variable's own name is such a name. In Keras 2, the names of its layers precede it."""
     return bool(_NEVER_NEGATIVE.search(name.rpartition("/")[2].partition(":")[0]))
 
 
@@ -44,7 +44,7 @@ class LayerWeights:
     variables: tuple[Any, ...]
 
     def assign(self, arrays: Iterable[NDArray[Any]]) -> None:
-        """Give each variable its array, of the variable's dtype."""
+        """Assign to each variable its array, which has the variable's dtype."""
         for variable, array in zip(self.variables, arrays, strict=True):
             variable.assign(array)
 
@@ -53,14 +53,14 @@ class ModelWeights:
     """The weights of a built Keras model, layer by layer.
 
     Args:
-        tensorflow: The module.
+        tensorflow: The module `tensorflow`.
         model: A built Keras model, of Keras 2 or 3.
     """
 
     def __init__(self, tensorflow: Any, model: Any) -> None:
         seen: set[int] = set()
         groups = []
-        # A subclassed model may own variables itself: it comes last, with what its layers left over.
+        # A subclassed model may own variables itself. It comes last, with the variables that no layer owns.
         for owner in (*model.layers, model):
             own = [
                 (variable.name, raw)
@@ -78,7 +78,7 @@ class ModelWeights:
         self._names = [f"{name} of layer {group.layer}" for group in groups for name in group.names]
         self._variables = variables
         self._is_named_so = [_is_never_negative(name) for group in groups for name in group.names]
-        # Until `roles` has told more: which arrays a step of training moves, and in which it keeps a variance.
+        # Until `roles` knows more: which arrays a training step changes, and which of them are variances.
         trained = {id(underlying(tensorflow, variable)) for variable in model.trainable_variables}
         self._is_moved = [id(variable) in trained for variable in variables]
         self._never_negative = [
@@ -91,19 +91,20 @@ class ModelWeights:
         return {id(variable) for group in self.layers for variable in group.variables}
 
     def get(self) -> list[NDArray[Any]]:
-        """Copy the weights out, float64 where the variable is, float32 otherwise."""
+        """Return copies of the weights: float64 if the variable is float64, float32 otherwise."""
         arrays = [variable.numpy() for group in self.layers for variable in group.variables]
         return [array if array.dtype in (np.float32, np.float64) else array.astype(np.float32) for array in arrays]
 
     def set(self, weights: Sequence[NDArray[Any]]) -> None:
-        """Assign the weights back, layer by layer, after checking all of them.
+        """Replace the weights, layer by layer, after checking all of them.
 
-        Noise may bring the mean of batch normalisation's moving variances below zero, where the layer would give NaN:
-        such entries become zero, which is post-processing. What training never changes stays as it is.
+        Noise may make entries of batch normalisation's averaged moving variances negative, for which the layer would
+        return NaN. Such entries become zero, which is post-processing. Arrays that training never changes stay as they
+        are.
 
         Raises:
             ModelError: The number of arrays, a shape or a dtype differs, or an entry is not finite in its variable's
-                dtype, unless the model holds that array already and never trains it.
+                dtype. The last is allowed if the model already holds that array and never trains it.
         """
         converted = converted_weights(
             weights, shapes=self._shapes, dtypes=self._dtypes, names=self._names, is_held=self._is_held
@@ -113,27 +114,27 @@ class ModelWeights:
             group.assign(next(arrays) for _ in group.variables)
 
     def _is_held(self, position: int, array: NDArray[Any]) -> bool:
-        """Whether this is the present array of a variable that training does not move; NaN equals NaN."""
+        """Return whether this is the present array of a variable that training does not change. NaN equals NaN."""
         return not self._is_moved[position] and bool(
             np.array_equal(array, self._variables[position].numpy(), equal_nan=True)
         )
 
     def _readable(self, position: int, array: NDArray[Any]) -> NDArray[Any]:
-        """The array as its layer can read it: entries below zero become zero in a variance that is a new one."""
+        """Return the array in the form that its layer can use: negative entries of a new variance become zero."""
         if not self._never_negative[position] or not (array < 0).any() or self._is_held(position, array):
             return array
         return np.maximum(array, array.dtype.type(0))
 
     def untrained(self, trained: Sequence[Any]) -> list[Any]:
-        """The `tensorflow.Variable` of each weight that is none of the trained variables."""
+        """Return the `tensorflow.Variable` of each weight that is not among the trained variables."""
         ids = {id(variable) for variable in trained}
         return [variable for group in self.layers for variable in group.variables if id(variable) not in ids]
 
     def roles(self, step: Any, trained: Sequence[Any]) -> tuple[ArrayRole, ...]:
-        """What a step of training does to each weight.
+        """Return what a training step does to each weight.
 
         Args:
-            step: The step, a traced function.
+            step: The training step, a traced function.
             trained: The `tensorflow.Variable` of each variable that the optimizer trains.
         """
         by_optimizer, written = {id(variable) for variable in trained}, written_by(step)
@@ -153,17 +154,17 @@ class ModelWeights:
 
 
 class OptimizerState:
-    """The variables of an optimizer, and the way back to what they were at first.
+    """The variables of an optimizer, and a way to reset them to their first values.
 
     Args:
-        tensorflow: The module.
+        tensorflow: The module `tensorflow`.
         optimizer: A Keras optimizer that has created its variables.
-        trained: The variables that the optimizer trains, which are none of its own.
+        trained: The variables that the optimizer trains. They are not its own variables.
     """
 
     def __init__(self, tensorflow: Any, optimizer: Any, trained: Sequence[Any]) -> None:
         listed = optimizer.variables() if callable(optimizer.variables) else optimizer.variables
-        # Not every optimizer lists all it keeps (Nadam of Keras 2 does not); what it tracks completes the list.
+        # Not every optimizer lists all its variables (Nadam of Keras 2 does not). What it tracks completes the list.
         tracked = tensorflow.train.TrackableView(optimizer).descendants()
         variables = [underlying(tensorflow, variable) for variable in listed]
         variables += [one for one in tracked if isinstance(one, tensorflow.Variable)]
@@ -179,7 +180,7 @@ class OptimizerState:
         self._reset = tensorflow.function(assign_first).get_concrete_function()
 
     def reset(self) -> None:
-        """Forget every step taken."""
+        """Reset the optimizer to its state before the first step."""
         self._reset()
 
 
@@ -187,12 +188,12 @@ class LayerRandomness:
     """The random generators inside a model's layers (dropout, augmentation), made repeatable.
 
     Args:
-        tensorflow: The module.
-        model: A Keras model whose training step has been traced: Keras 2 creates its generators no sooner.
+        tensorflow: The module `tensorflow`.
+        model: A Keras model whose training step has been traced. Keras 2 creates its generators only then.
     """
 
     def __init__(self, tensorflow: Any, model: Any) -> None:
-        # Keras 2 tracks its layers' generators for no checkpoint; those of a user's own layer are tracked.
+        # Keras 2 does not track its layers' generators for checkpoints. Those of a user's own layer are tracked.
         wrappers = [getattr(layer, "_random_generator", None) for layer in getattr(model, "submodules", ())]
         found = [
             *(getattr(wrapper, "_generator", None) for wrapper in wrappers),
@@ -201,7 +202,7 @@ class LayerRandomness:
         generators = {id(one): one for one in found if isinstance(one, tensorflow.random.Generator)}
         self._generators = list(generators.values())
         weights = {id(variable) for variable in model.weights}
-        # The state of a Keras 3 SeedGenerator: its seed and how many numbers were drawn.
+        # The state of a Keras 3 SeedGenerator: its seed and the count of numbers drawn.
         self._states = [
             underlying(tensorflow, variable)
             for variable in model.variables
@@ -209,9 +210,9 @@ class LayerRandomness:
         ]
 
     def reseed(self, seed: int) -> None:
-        """Start every generator anew, each from its own number drawn with `seed`."""
+        """Restart every generator, each from its own number that is drawn with `seed`."""
         if self._generators or self._states:
-            # Keras 3 keeps a seed in the integer type of its own choice, 32 bits of which always fit.
+            # Keras 3 chooses the integer type of its seeds. Numbers below 2^31 always fit.
             draws = np.random.default_rng([seed, 1]).integers(2**31, size=len(self._generators) + len(self._states))
             numbers = iter(draws.tolist())
             for generator in self._generators:

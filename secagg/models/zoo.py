@@ -15,7 +15,7 @@ from secagg.suggestions import did_you_mean
 
 NAMES: Final = ("softmax", "mlp", "cnn", "numpy-softmax")
 SUFFIXES: Final = (KerasModel.suffix, SoftmaxRegression.suffix)
-"""Of the files that these models are saved in."""
+"""The suffixes of the files in which these models are saved."""
 
 
 def build(
@@ -28,7 +28,7 @@ def build(
     private: ExampleLevel | None = None,
     seed: int,
 ) -> Model:
-    """Make a classifier by name.
+    """Return a new classifier, by name.
 
     - `softmax`: one Keras layer of softmax units.
     - `mlp`: a hidden layer of 64 rectified units before it.
@@ -38,16 +38,17 @@ def build(
     Args:
         name: One of `NAMES`.
         features_shape: Shape of one example; for `cnn` `(height, width)` or `(height, width, channels)`, at least 4x4.
-        classes: At least 2.
-        optimizer: Name of a Keras optimizer, `adam` if None; `numpy-softmax` knows `sgd` alone.
-        learning_rate: Over 0; None takes the optimizer's default (0.1 for `numpy-softmax`).
-        private: How local training is to protect every example; by `sgd` alone, and by a Keras model.
-        seed: Of the initial weights, at least 0.
+        classes: Number of classes, at least 2.
+        optimizer: Name of a Keras optimizer, `adam` if None. `numpy-softmax` supports only `sgd`.
+        learning_rate: Learning rate, above 0. None means the optimizer's default (0.1 for `numpy-softmax`).
+        private: How local training protects every example. It applies only to Keras models with `sgd`. None means no
+            such protection.
+        seed: Seed of the initial weights, at least 0.
 
     Raises:
-        ConfigurationError: An unknown name, or arguments that do not fit the model or do not go together.
-        MissingExtraError: A Keras model, and TensorFlow is not installed; or examples are to be protected, and
-            tensorflow-privacy is not.
+        ConfigurationError: The name is unknown, or arguments do not fit the model or one another.
+        MissingExtraError: The model is a Keras model, and TensorFlow is not installed. Or examples are protected, and
+            tensorflow-privacy is not installed.
     """
     if name not in NAMES:
         raise ConfigurationError(
@@ -58,22 +59,23 @@ def build(
         check_integer("every size of features_shape", size, minimum=1)
     if private is not None and name == "numpy-softmax":
         raise ConfigurationError(
-            "numpy-softmax has no gradients of single examples to protect: softmax is the same model in Keras and does"
+            "model: expected a Keras model where examples are protected, found numpy-softmax, which has no gradients "
+            "of single examples. Use softmax, the same model in Keras."
         )
     if private is not None and optimizer not in (None, "sgd"):
         raise ConfigurationError(
-            f"expected optimizer sgd where examples are protected, found {optimizer!r}; the server's momentum "
-            "(server_momentum) costs no privacy"
+            f"optimizer: expected sgd where examples are protected, found {optimizer!r}. Use sgd. The server's "
+            "momentum (server_momentum) costs no privacy."
         )
     if name == "numpy-softmax":
         if optimizer not in (None, "sgd"):
-            raise ConfigurationError(f"expected optimizer sgd for numpy-softmax, found {optimizer!r}")
+            raise ConfigurationError(f"optimizer: expected sgd for numpy-softmax, found {optimizer!r}. Use sgd.")
         rate = {} if learning_rate is None else {"learning_rate": learning_rate}
         return SoftmaxRegression(math.prod(features_shape), classes, **rate, seed=seed)
     if name == "cnn" and (len(features_shape) not in (2, 3) or min(features_shape[:2]) < 4):
         raise ConfigurationError(
             f"expected images of (height, width) or (height, width, channels), at least 4x4, for cnn, "
-            f"found examples of shape {features_shape}: softmax and mlp take any shape"
+            f"found examples of shape {features_shape}. Use softmax or mlp, which take any shape."
         )
     if private is not None:
         return PrivateKerasModel(

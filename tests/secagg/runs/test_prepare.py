@@ -136,7 +136,7 @@ def test_prepared_noise_leaves_out_the_shares_of_colluding_clients() -> None:
         ({"dataset": "cifar"}, ConfigurationError, r"digits, breast-cancer"),
         ({"dataset": "nowhere.npz"}, DataError, r"nowhere\.npz"),
         ({"model": "transformer"}, ConfigurationError, r"softmax, mlp, cnn, numpy-softmax"),
-        ({"optimizer": "adam"}, ConfigurationError, r"optimizer sgd"),
+        ({"optimizer": "adam"}, ConfigurationError, r"optimizer: expected sgd"),
         ({"clients": 600, "delta": 1e-4}, ConfigurationError, r"at most 456 clients"),
     ],
 )
