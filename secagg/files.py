@@ -1,4 +1,4 @@
-"""Files taken whole or refused: array archives from elsewhere, and outputs that an interruption cannot halve."""
+"""Reads of foreign array archives, complete or not at all, and writes that an interruption cannot leave half done."""
 
 import lzma
 import os
@@ -18,7 +18,7 @@ from secagg.errors import DataError
 _PICKLE: Final = b"\x80"
 _SHOWN_NAMES: Final = 8
 
-# What numpy's reader and the zip, zlib, lzma and header parsers below it raise on damaged or hostile archives.
+# The errors that numpy's reader and its zip, zlib, lzma and header parsers raise on damaged or hostile archives.
 _DAMAGED = (
     OSError,
     ValueError,
@@ -43,21 +43,21 @@ def read_arrays(
 
     Args:
         path: The archive.
-        names: The arrays wanted; others in the archive are left alone.
-        canonical: The name out of `names` that a name in the archive stands for.
+        names: The names of the arrays to read. Other arrays in the archive are ignored.
+        canonical: Maps a name in the archive to the one of `names` that it stands for.
 
     Returns:
-        One array for each name, with the shape and dtype it was stored with.
+        One array for each name, with the shape and dtype with which it was stored.
 
     Raises:
-        DataError: There is no such file, it is not a whole `.npz` archive, or an array is missing from it, is there
+        DataError: There is no such file, it is not a complete `.npz` archive, or an array is missing from it, occurs
             twice or holds Python objects.
     """
     if not path.is_file():
         found = "a folder" if path.is_dir() else "nothing"
         raise DataError(f"expected a .npz file, found {found} at {path}")
     try:
-        # numpy leaves a file open that it opened itself and cannot read.
+        # If numpy opens a file itself and cannot read it, numpy leaves the file open.
         with path.open("rb") as file:
             _check_start(path, file)
             archive = np.load(file, allow_pickle=False)
@@ -71,8 +71,8 @@ def read_arrays(
         raise DataError(f"cannot read {path}: {error.strerror}") from error
     except _DAMAGED as error:
         raise DataError(
-            f"expected a whole .npz archive of plain arrays at {path}, found a damaged or foreign file "
-            f"({type(error).__name__}); numpy.savez writes such archives"
+            f"expected a complete .npz archive of plain arrays at {path}, found a damaged or foreign file "
+            f"({type(error).__name__}). Write the archive with numpy.savez."
         ) from error
 
 
@@ -81,11 +81,11 @@ def _check_start(path: Path, file: IO[bytes]) -> None:
     file.seek(0)
     if start in (b"", _PICKLE):
         found = "a pickle, which could run code and is never read" if start else "an empty file"
-        raise DataError(f"expected a .npz archive at {path}, found {found}; numpy.savez writes such archives")
+        raise DataError(f"expected a .npz archive at {path}, found {found}. Write the archive with numpy.savez.")
 
 
 def _stored(path: Path, archive: NpzFile, names: Sequence[str], canonical: Callable[[str], str]) -> dict[str, str]:
-    """The archive's own name of each array that is wanted."""
+    """Return the archive's own name of each array to read."""
     stored: dict[str, list[str]] = {name: [] for name in names}
     for name in dict.fromkeys(archive.files):
         stored.get(canonical(name), []).append(name)
@@ -94,26 +94,28 @@ def _stored(path: Path, archive: NpzFile, names: Sequence[str], canonical: Calla
         held = ", ".join(map(repr, archive.files[:_SHOWN_NAMES])) or "no arrays"
         more = ", ..." if len(archive.files) > _SHOWN_NAMES else ""
         raise DataError(
-            f"expected the arrays {', '.join(names)} in {path}, found no {', '.join(missing)}; it holds {held}{more}"
+            f"expected the arrays {', '.join(names)} in {path}, found no {', '.join(missing)}. It holds {held}{more}."
         )
     for name, found in stored.items():
         if len(found) > 1:
-            raise DataError(f"expected one array {name} in {path}, found {' and '.join(found)}, which mean the same")
+            raise DataError(
+                f"expected one array {name} in {path}, found {' and '.join(found)}, which mean the same. Remove one."
+            )
     return {name: found[0] for name, found in stored.items()}
 
 
 def _plain(path: Path, archive: NpzFile, name: str) -> NDArray[Any]:
     if _holds_objects(archive, name):
         raise DataError(
-            f"expected numbers in the array {name!r} of {path}, found Python objects, as where rows differ in length. "
-            "Give all rows one length and save an array of numbers."
+            f"expected numbers in the array {name!r} of {path}, found Python objects, for example rows of different "
+            "lengths. Give all rows one length and save an array of numbers."
         )
     found: NDArray[Any] = archive[name]
     return found
 
 
 def _holds_objects(archive: NpzFile, name: str) -> bool:
-    """Whether an array's header says so, as far as it can be read; what is damaged is found out by reading it all."""
+    """Return whether an array's header says that it holds objects; False if damaged: reading the array finds damage."""
     headers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
     try:
         with archive.zip.open(f"{name}.npy") as member:
@@ -125,22 +127,22 @@ def _holds_objects(archive: NpzFile, name: str) -> bool:
 
 
 def write_whole(path: Path, write: Callable[[Path], object]) -> None:
-    """Let `write` fill a file beside `path`, then put it in place in one step.
+    """Let `write` fill a file beside `path`, then move it to `path` in one step.
 
-    An error, a Ctrl-C or a power cut on the way leaves whatever was at `path` before.
+    After an error, a Ctrl-C or a power cut on the way, `path` is as it was before.
 
     Args:
-        path: Where the finished file belongs; its directory exists.
-        write: Called with a temporary path in the same directory and with the same suffix.
+        path: The path of the finished file. Its directory must exist.
+        write: A callable that fills a file. It gets a temporary path in the same directory, with the same suffix.
 
     Raises:
         OSError: The file cannot be written there.
     """
     partial = path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
-    partial.unlink(missing_ok=True)  # Of a process that was killed and had the same number.
+    partial.unlink(missing_ok=True)  # A killed process of the same number may have left one.
     try:
         write(partial)
-        with partial.open("rb+") as file:  # Windows brings only a file that is open for writing to the disk.
+        with partial.open("rb+") as file:  # Windows syncs only a file that is open for writing.
             os.fsync(file.fileno())
         os.replace(partial, path)
     finally:

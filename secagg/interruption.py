@@ -1,6 +1,6 @@
-"""Signals that end the command: Ctrl-C, a termination and a terminal that closes are told alike, and none is lost.
+"""Signals that end the command. Ctrl-C, a termination and a closed terminal are handled alike, and none is lost.
 
-This module imports little, so that it can be in force before the slow imports of the rest.
+This module imports little, so that its handlers are in place before the slow imports of other modules.
 """
 
 import contextlib
@@ -11,7 +11,7 @@ import threading
 from collections.abc import Iterator
 from types import FrameType
 
-TYPE_CHECKING = False  # As type checkers take it; `typing` itself takes milliseconds to import.
+TYPE_CHECKING = False  # Type checkers assume True. Importing `typing` itself takes milliseconds.
 if TYPE_CHECKING:
     from sys import UnraisableHookArgs
 
@@ -25,10 +25,10 @@ _AGAIN_AFTER_S = 0.01
 
 
 class Interrupted(SystemExit):
-    """One of the signals has come; uncaught, it ends the process with the exit code that shells give, and silently.
+    """One of the signals has arrived. If uncaught, it ends the process silently, with the exit code that shells use.
 
     Attributes:
-        number: The signal.
+        number: The number of the signal.
     """
 
     def __init__(self, number: int) -> None:
@@ -37,12 +37,12 @@ class Interrupted(SystemExit):
 
 
 def exit_code(number: int) -> int:
-    """Return the exit code of a process that a signal has ended: 130 for Ctrl-C, 143 for SIGTERM."""
+    """Return the exit code of a process that a signal has ended, for example 130 for Ctrl-C and 143 for SIGTERM."""
     return _SHELL_BASE + number
 
 
 def raise_interrupted(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - the signal module's interface
-    """Raise `Interrupted`; a handler of signals.
+    """Raise `Interrupted`. This is a signal handler.
 
     Raises:
         Interrupted: Always.
@@ -52,9 +52,9 @@ def raise_interrupted(number: int, frame: FrameType | None) -> None:  # noqa: AR
 
 @contextlib.contextmanager
 def ending_at_once() -> Iterator[None]:
-    """End the process at a signal, without a word, inside a block that has nothing to undo or to tell.
+    """End the process silently at a signal, inside a block that has nothing to undo or to report.
 
-    An exception would do less: extension modules that are being imported turn it into errors of their own.
+    An exception would not be reliable: extension modules that are being imported turn it into errors of their own.
     """
     with _handled_by(_exit_at_once):
         yield
@@ -62,9 +62,10 @@ def ending_at_once() -> Iterator[None]:
 
 @contextlib.contextmanager
 def raising() -> Iterator[None]:
-    """Raise `Interrupted` at a signal inside the block; after it, signals end the process as the system does.
+    """Raise `Interrupted` at a signal inside the block. After the block, signals have the system's default action.
 
-    One that comes inside a finaliser or the callback of a weak reference, where Python drops exceptions, comes again.
+    Python drops exceptions inside a finaliser or the callback of a weak reference. A signal that arrives there is sent
+    again.
     """
     before, sys.unraisablehook = sys.unraisablehook, _again_where_lost
     try:
@@ -76,11 +77,11 @@ def raising() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _handled_by(handler: "signal._HANDLER", afterwards: "signal._HANDLER | None" = None) -> Iterator[None]:
-    """Handle the signals inside the block that nobody else handles or ignores, as `nohup` does.
+    """Handle the signals inside the block, except those that other code handles or ignores, as `nohup` does.
 
     Args:
-        handler: Of the signals.
-        afterwards: Their handler after the block; the one before it by default.
+        handler: The handler of the signals inside the block.
+        afterwards: The handler of the signals after the block. None restores the handler from before the block.
     """
     former = {}
     for number in ENDING:
@@ -107,7 +108,7 @@ def _again_where_lost(lost: "UnraisableHookArgs") -> None:
 
 
 def _deliver(number: int) -> None:
-    """Send a signal to the main thread, also where that waits for something."""
+    """Send a signal to the main thread, even if that thread is waiting for something."""
     if hasattr(signal, "pthread_kill"):
         signal.pthread_kill(threading.main_thread().ident or 0, number)
     else:

@@ -9,7 +9,7 @@ ARCHIVE: Final = ".npz"
 
 
 def expanded(path: str | Path) -> Path:
-    """Return a path with the home folder in place of a leading `~`, which no shell expands inside a file.
+    """Return a path with the home folder in place of a leading `~`: in a file, no shell expands it.
 
     Raises:
         ConfigurationError: There is no such home folder.
@@ -23,7 +23,7 @@ def expanded(path: str | Path) -> Path:
 
 
 def whole(path: str | Path) -> str:
-    """Return a path that means the same from every folder.
+    """Return the absolute path, which means the same from every folder.
 
     Raises:
         ConfigurationError: There is no home folder for its `~`.
@@ -32,10 +32,10 @@ def whole(path: str | Path) -> str:
 
 
 def escaped(text: object) -> str:
-    """Return the text of a path or an error with every character that would steer a terminal written as an escape."""
+    """Return the text of a path or an error, with an escape for every character that could control a terminal."""
     return "".join(each if each.isprintable() else repr(each)[1:-1] for each in str(text))
 
 
 def is_archive(name: str | Path) -> bool:
-    """Return whether this is the path of a `.npz` archive, in letters of either case."""
+    """Return whether a path has the suffix of a `.npz` archive, in upper or lower case."""
     return Path(name).suffix.lower() == ARCHIVE

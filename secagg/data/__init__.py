@@ -1,1 +1,1 @@
-"""The real data sets at hand, and their partition over simulated clients."""
+"""The available real data sets, and their partition over simulated clients."""

@@ -14,22 +14,22 @@ from secagg.errors import DataError
 class Dataset:
     """Examples and labels for training and for testing.
 
-    The arrays are not copied, and not shown by `repr`.
+    The arrays are not copied. `repr` does not show them.
 
     Attributes:
-        name: What the data set is called.
+        name: The name of the data set.
         train_x: Shape `(examples, ...)`, float32, finite, at least one example.
         train_y: Shape `(examples,)`, int64, entries in `[0, classes)`.
-        test_x: Like `train_x`, with examples of the same shape.
-        test_y: Like `train_y`.
-        classes: At least 2.
+        test_x: As `train_x`, with examples of the same shape.
+        test_y: As `train_y`.
+        classes: The number of classes, at least 2.
 
     Warns:
-        DataWarning: A class has no example, as class 0 where labels begin at 1.
+        DataWarning: A class has no example. This happens to class 0 if labels begin at 1.
 
     Raises:
-        DataError: An array breaks what is said above.
-        ConfigurationError: The number of classes does.
+        DataError: An array does not meet the conditions above.
+        ConfigurationError: The number of classes does not.
     """
 
     name: str

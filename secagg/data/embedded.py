@@ -1,10 +1,10 @@
-"""The small real data sets that scikit-learn carries, scaled by public constants.
+"""The small real data sets that scikit-learn contains, scaled by public constants.
 
-Scaling by the mean or range of the examples at hand would be a release of private data that no budget counts, so the
-constants here are fixed before any example is read. For digits that is the pixel's own range. For breast-cancer it is
-the table of ranges printed in the data set's published description (scikit-learn 1.9, `load_breast_cancer`, "Summary
-Statistics"): public for this data set, though once taken from it. A user's own data needs constants of its own,
-known beforehand.
+Scaling by the mean or range of the loaded examples would release private data, and no budget would count that release.
+So the constants here are fixed before any example is read. For digits, the constant is the range of a pixel. For
+breast-cancer, the constants are the ranges printed in the data set's published description (scikit-learn 1.9,
+`load_breast_cancer`, "Summary Statistics"). They are public for this data set, although they were once computed from
+it. A user's own data needs constants of its own that are known beforehand.
 """
 
 import importlib
@@ -57,10 +57,10 @@ _BREAST_CANCER_RANGES: Final = (
 
 
 def load_digits(seed: int) -> Dataset:
-    """Load 1,797 handwritten digits: 64 pixels of an 8x8 image, divided by 16; ten classes.
+    """Return 1,797 handwritten digits: the 64 pixels of an 8x8 image, divided by 16; ten classes.
 
     Args:
-        seed: Of the stratified split, four fifths for training.
+        seed: Seed of the stratified split. Four fifths of each class are for training.
 
     Raises:
         MissingExtraError: scikit-learn is not installed.
@@ -70,17 +70,17 @@ def load_digits(seed: int) -> Dataset:
 
 
 def load_breast_cancer(seed: int) -> Dataset:
-    """Load 569 tumours: 30 measurements, each mapped from its published range to `[0, 1]`; malignant 0, benign 1.
+    """Return 569 tumours: 30 measurements, each mapped from its published range to `[0, 1]`; malignant 0, benign 1.
 
     Args:
-        seed: Of the stratified split, four fifths for training.
+        seed: Seed of the stratified split. Four fifths of each class are for training.
 
     Raises:
         MissingExtraError: scikit-learn is not installed.
     """
     source = _sklearn_datasets().load_breast_cancer()
     low, high = np.array(_BREAST_CANCER_RANGES).T
-    # The published ranges are rounded: clipping keeps the stated range exact.
+    # The published ranges are rounded. Clipping keeps the stated range exact.
     scaled = np.clip((source.data - low) / (high - low), 0, 1)
     return _split("breast-cancer", scaled, source.target, classes=2, seed=seed)
 
@@ -95,7 +95,7 @@ def _sklearn_datasets() -> Any:
 
 
 def _split(name: str, x: NDArray[Any], y: NDArray[Any], *, classes: int, seed: int) -> Dataset:
-    """Split with the same share of every class on both sides, each side in random order."""
+    """Return the split with the same fraction of every class on both sides, each side in random order."""
     generator = np.random.default_rng(seed)
     train, test = [], []
     for label in range(classes):

@@ -1,7 +1,7 @@
-"""The IDX files of MNIST and its relatives, gzip-compressed, and Fashion-MNIST read from them.
+"""Fashion-MNIST, read from gzip-compressed IDX files, the format of MNIST and data sets like it.
 
-An IDX file is two zero bytes, a type code (8: unsigned byte), the number of dimensions, each dimension as a
-big-endian 32-bit integer, then the entries, the last index changing fastest (as described on the MNIST home page).
+An IDX file consists of two zero bytes, a type code (8: unsigned byte), the number of dimensions, each dimension as a
+big-endian 32-bit integer, then the entries. The last index changes fastest (as described on the MNIST home page).
 """
 
 import gzip
@@ -25,13 +25,13 @@ _ENTRIES_MAXIMUM: Final = 2**30
 
 
 def load_fashion_mnist(directory: Path = FASHION_MNIST_DIRECTORY) -> Dataset:
-    """Load Fashion-MNIST: 60,000 and 10,000 images of clothing, `(28, 28, 1)`, divided by 255; ten classes.
+    """Return Fashion-MNIST: 60,000 and 10,000 images of clothing, `(28, 28, 1)`, divided by 255; ten classes.
 
     Args:
-        directory: Holds the four files; by default where Debian's package dataset-fashion-mnist puts them.
+        directory: The folder with the four files. The default is that of Debian's package dataset-fashion-mnist.
 
     Raises:
-        DataError: A file is missing, damaged or not what its name says.
+        DataError: A file is missing or damaged, or does not contain what its name says.
     """
     images_x = [_images(directory / f"{part}-images-idx3-ubyte.gz") for part in ("train", "t10k")]
     labels_y = [_labels(directory / f"{part}-labels-idx1-ubyte.gz") for part in ("train", "t10k")]
@@ -46,22 +46,22 @@ def load_fashion_mnist(directory: Path = FASHION_MNIST_DIRECTORY) -> Dataset:
 
 
 def read_idx(path: Path, dimensions: int) -> NDArray[np.uint8]:
-    """Read a gzip-compressed IDX file of unsigned bytes.
+    """Return the entries of a gzip-compressed IDX file of unsigned bytes.
 
     Args:
         path: The file.
-        dimensions: How many it must have.
+        dimensions: The number of dimensions that the file must have.
 
     Returns:
         An array of that many dimensions, uint8.
 
     Raises:
-        DataError: The file is missing, damaged, cut short, too long, or of another type or number of dimensions.
+        DataError: The file is missing, damaged, truncated or too long, or has another type or number of dimensions.
     """
     if not path.is_file():
         raise DataError(
-            f"expected a file at {path}, found none; Fashion-MNIST comes with Debian's package "
-            "dataset-fashion-mnist (apt-get install dataset-fashion-mnist)"
+            f"expected a file at {path}, found none. Fashion-MNIST is in Debian's package dataset-fashion-mnist "
+            "(apt-get install dataset-fashion-mnist)."
         )
     try:
         with gzip.open(path) as stream:
@@ -74,7 +74,7 @@ def read_idx(path: Path, dimensions: int) -> NDArray[np.uint8]:
             shape = struct.unpack(f">{dimensions}I", head[4:])
             if not 0 < math.prod(shape) <= _ENTRIES_MAXIMUM:
                 raise DataError(f"expected 1 to {_ENTRIES_MAXIMUM} entries in {path}, found shape {shape}")
-            # One byte more than announced tells a file that is too long; a bomb is not unpacked further.
+            # One byte more than announced shows that a file is too long. A decompression bomb is not unpacked further.
             body = stream.read(math.prod(shape) + 1)
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"expected a whole gzip file at {path}, found a damaged one ({error})") from error

@@ -1,8 +1,8 @@
-"""Class labels as users have them: what is taken for labels, and how other forms are converted.
+"""Class labels as users have them: which forms are accepted, and how other forms can be converted.
 
 Labels number the classes from 0, one integer for each example. A column of shape `(examples, 1)`, the form in which
-CIFAR-10 is distributed, means the same and is taken. Every other form could mean several things, so it is refused
-with the expression that converts it.
+CIFAR-10 is distributed, means the same and is accepted. Every other form could mean several things. It is refused, and
+the error contains the expression that converts it.
 """
 
 import warnings
@@ -18,11 +18,11 @@ def integer_labels(what: str, y: object) -> NDArray[Any]:
     """Return an array of integers of at least 0, of any shape.
 
     Args:
-        what: The labels' name in the error.
-        y: What should be an array of integers (no bool).
+        what: The labels' name in errors.
+        y: An array of integers (not bool).
 
     Raises:
-        DataError: It is another object or has another dtype, or a label is negative.
+        DataError: `y` is not an array or has another dtype, or a label is negative.
     """
     if not isinstance(y, np.ndarray):
         raise DataError(f"expected {what} as an array of integers, found {type(y).__name__}. Call numpy.asarray on it.")
@@ -34,10 +34,10 @@ def integer_labels(what: str, y: object) -> NDArray[Any]:
 
 
 def label_vector(what: str, y: object) -> NDArray[Any]:
-    """Return one integer label of at least 0 for each example; a column of shape `(examples, 1)` becomes a vector.
+    """Return one integer label of at least 0 for each example. A column of shape `(examples, 1)` becomes a vector.
 
     Raises:
-        DataError: The labels are no such array, or there are none.
+        DataError: The labels are not such an array, or there are no labels.
     """
     labels = integer_labels(what, y)
     if labels.ndim == 2 and labels.shape[1] == 1:
@@ -45,24 +45,24 @@ def label_vector(what: str, y: object) -> NDArray[Any]:
     if labels.ndim != 1 or not labels.size:
         advice = f" {ONE_HOT}" if is_one_hot(labels) else ""
         raise DataError(
-            f"expected {what} of shape (examples,), one label an example and at least one, "
+            f"expected {what} of shape (examples,), one label for each example and at least one, "
             f"found {labels.shape}.{advice}"
         )
     return labels
 
 
 def is_one_hot(y: NDArray[Any]) -> bool:
-    """Tell whether the last axis holds a single one, and zeros otherwise."""
+    """Return whether the last axis always holds a single one, and zeros otherwise."""
     if y.ndim < 2 or y.shape[-1] < 2 or not y.size:
         return False
     return bool(np.isin(y, (0, 1)).all() and (y.sum(axis=-1) == 1).all())
 
 
 def warn_of_unused_classes(examples: NDArray[np.int64]) -> None:
-    """Warn where a class has no example, as class 0 where labels begin at 1.
+    """Warn if a class has no example, for example class 0 if labels begin at 1.
 
     Args:
-        examples: How many each class has.
+        examples: The number of examples of each class.
     """
     unused = np.flatnonzero(examples == 0)
     if not unused.size:
@@ -72,7 +72,7 @@ def warn_of_unused_classes(examples: NDArray[np.int64]) -> None:
     advice += "; subtract 1 from labels that begin at 1." if unused[0] == 0 else "."
     warnings.warn(
         f"labels: expected an example of each of {len(examples)} classes, found none of class {shown}. {advice} "
-        "Training goes on with a class that never occurs.",
+        "Training continues with a class that never occurs.",
         DataWarning,
         stacklevel=2,
     )
@@ -82,11 +82,11 @@ NUMBERED = (
     "Number the classes from 0, with training and test labels together: "
     "numpy.unique(labels, return_inverse=True)[1] is such a numbering."
 )
-ONE_HOT = "These look like one-hot rows: convert them with y.argmax(axis=-1)."
+ONE_HOT = "These look like one-hot rows. Convert them with y.argmax(axis=-1)."
 
 
 def _conversion(y: NDArray[Any]) -> str:
-    """Say how labels of another dtype become integers."""
+    """Return the advice on how to convert labels of another dtype to integers."""
     if y.dtype.kind == "b":
         return 'Convert them with y.astype("int64").'
     if y.dtype.kind != "f":

@@ -1,4 +1,4 @@
-"""Data sets by name or by path."""
+"""Loading of data sets by name or by path."""
 
 from pathlib import Path
 from typing import Final
@@ -16,17 +16,17 @@ NAMES: Final = ("digits", "breast-cancer", "fashion-mnist")
 
 
 def load_dataset(name_or_path: str | Path, *, seed: int) -> Dataset:
-    """Load a data set.
+    """Return a data set.
 
     Args:
-        name_or_path: One of `NAMES`, or the path of a `.npz` archive with `x_train`, `y_train`, `x_test`, `y_test`;
-            a leading `~` is the home folder.
-        seed: Of the split of digits and breast-cancer, at least 0; the others come split.
+        name_or_path: One of `NAMES`, or the path of a `.npz` archive with `x_train`, `y_train`, `x_test`, `y_test`.
+            A leading `~` is the home folder.
+        seed: Seed of the split of digits and breast-cancer, at least 0. The other data sets are already split.
 
     Raises:
-        ConfigurationError: An unknown name, or a seed that is no integer of at least 0.
-        DataError: The file behind the name or path is missing, damaged or foreign.
-        MissingExtraError: The data set comes with scikit-learn, which is not installed.
+        ConfigurationError: The name is unknown, or the seed is not an integer of at least 0.
+        DataError: The file of that name or path is missing, damaged or foreign.
+        MissingExtraError: The data set is part of scikit-learn, which is not installed.
     """
     check_integer("seed", seed, minimum=0)
     if is_archive(name_or_path):

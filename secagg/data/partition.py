@@ -1,12 +1,12 @@
-"""Dealing a data set out to simulated clients, evenly or with skewed labels.
+"""Partition of a data set over simulated clients, evenly or with skewed labels.
 
 The skew is that of Hsu, Qi and Brown, "Measuring the Effects of Non-Identical Data Distribution for Federated Visual
 Classification" (arXiv 1909.06335): every client draws its own distribution over classes, `q ~ Dir(alpha * p)`, where
-`p` is the distribution over classes of the whole, and takes equally many examples, with labels drawn from `q`. So
-that the shards cover the data set exactly, our clients draw in turn, and one whose `q` has no mass on the classes that
-are left draws from what is left.
+`p` is the distribution over classes of the whole data set. Every client takes the same number of examples, with labels
+drawn from `q`. Here the shards must cover the data set exactly, so clients draw in turn. If a client's `q` has no mass
+on the remaining classes, the client draws from the remaining examples.
 
-This is simulation: numpy's generator decides, and nothing here protects anyone.
+This is a simulation: it uses numpy's generator, and nothing here protects anyone.
 """
 
 from typing import Any
@@ -20,22 +20,23 @@ from secagg.errors import ConfigurationError
 
 
 def partition(labels: NDArray[Any], *, clients: int, seed: int, alpha: float | None) -> list[NDArray[np.int64]]:
-    """Deal the positions of a data set out to clients.
+    """Return each client's positions in a data set.
 
     Args:
         labels: Shape `(examples,)` or `(examples, 1)`, integers of at least 0.
-        clients: How many shards, at least 1 and at most one for each example.
-        seed: At least 0; equal seeds give equal shards.
-        alpha: Concentration of the clients' distributions over classes: small for clients of one class, large for
-            clients like the whole; None deals at random, independently of the labels.
+        clients: Number of shards, at least 1 and at most the number of examples.
+        seed: Seed of the partition, at least 0. Equal seeds give equal shards.
+        alpha: Concentration of the clients' distributions over classes. If it is small, a client has examples of one
+            class; if it is large, a client's distribution is like that of the whole. None partitions at random,
+            independently of the labels.
 
     Returns:
-        For each client the positions of its examples, ascending, int64. The shards are disjoint, cover every position,
-        and differ in size by at most one.
+        The positions of each client's examples, ascending, int64. The shards are disjoint, cover every position, and
+        differ in size by at most one.
 
     Raises:
-        DataError: The labels are no such array.
-        ConfigurationError: More clients than examples, or an argument out of range.
+        DataError: The labels are not such an array.
+        ConfigurationError: There are more clients than examples, or an argument is out of range.
     """
     labels = label_vector("labels", labels)
     check_integer("clients", clients, minimum=1)
@@ -43,7 +44,7 @@ def partition(labels: NDArray[Any], *, clients: int, seed: int, alpha: float | N
     if alpha is not None:
         check_positive("alpha", alpha)
     if clients > len(labels):
-        raise ConfigurationError(f"expected at most {len(labels)} clients, one for each example, found {clients}")
+        raise ConfigurationError(f"expected at most {len(labels)} clients, one for each example, found {clients}.")
     generator = np.random.default_rng(seed)
     if alpha is None:
         shards = np.array_split(generator.permutation(len(labels)), clients)
@@ -64,7 +65,7 @@ def _deal_skewed(
         if not mass.sum() > 0:
             mass = left.astype(np.float64)
         ladder = np.cumsum(mass / mass.sum())
-        # draw < 1, so this finds a class whose step on the ladder is not empty.
+        # Because draw < 1, this finds a class whose step on the ladder is not empty.
         chosen = int(np.searchsorted(ladder, draw * ladder[-1], side="right"))
         hands[client].append(decks[chosen].pop())
         left[chosen] -= 1
@@ -74,7 +75,7 @@ def _deal_skewed(
 def _class_distributions(
     concentration: NDArray[np.float64], clients: int, generator: np.random.Generator
 ) -> NDArray[np.float64]:
-    """Draw from the Dirichlet distribution, one row a client, also where its gamma variables leave float64's range.
+    """Draw from the Dirichlet distribution, one row for each client, even if gamma variables leave float64's range.
 
     With G ~ Gamma(a + 1) and U uniform, log G + log(U) / a is the logarithm of a Gamma(a) variable (Marsaglia and
     Tsang, "A Simple Method for Generating Gamma Variables", ACM TOMS 2000); normalised, such variables are Dirichlet.
@@ -84,7 +85,7 @@ def _class_distributions(
     with np.errstate(over="ignore"):
         logarithms += np.log1p(-generator.random(shape)) / concentration
     top = logarithms.max(axis=1, keepdims=True)
-    # Below about alpha = 1e-305 every logarithm may be -inf: such a row is empty, and its client draws from the whole.
+    # Below about alpha = 1e-305 every logarithm may be -inf. Such a row is empty: its client draws from what remains.
     shifted = np.where(np.isfinite(top), logarithms - np.where(np.isfinite(top), top, 0.0), -np.inf)
     weights: NDArray[np.float64] = np.exp(shifted)
     weights /= np.maximum(weights.sum(axis=1, keepdims=True), 1.0)

@@ -27,7 +27,7 @@ def test_labels_in_a_column_are_a_vector(labels: Any) -> None:
         (np.array(["a", None], dtype=object), "numpy.unique"),
         (np.where(Y > 0, 1, -1), "numpy.unique"),
         ([0, 1], "numpy.asarray"),
-        (np.zeros((3, 2, 1), dtype=int), "one label an example"),
+        (np.zeros((3, 2, 1), dtype=int), "one label for each example"),
         (np.zeros((0, 1), dtype=int), "at least one"),
         (np.int64(3), "numpy.asarray"),
     ],
