@@ -74,6 +74,6 @@ def _check_labels(name: str, value: object, examples: int, classes: int) -> None
     if y.dtype != np.int64:
         raise DataError(f"expected {name} as int64, found {y.dtype}")
     if y.shape != (examples,):
-        raise DataError(f"expected {name} of shape {(examples,)}, one label an example, found {y.shape}")
+        raise DataError(f"expected {name} of shape {(examples,)}, one label for each example, found {y.shape}")
     if int(y.min()) < 0 or int(y.max()) >= classes:
         raise DataError(f"expected labels in [0, {classes}) in {name}, found {y.min()} to {y.max()}")
