@@ -290,7 +290,7 @@ def test_keras_takes_an_optimizer_that_is_made(keras: Any) -> None:
     for name in ("no such optimizer", "lossscaleoptimizer"):
         with pytest.raises(ConfigurationError, match=f"name of a Keras optimizer, found '{name}'"):
             KerasModel(lambda: dense(keras), optimizer=name, seed=0)
-    with pytest.raises(ConfigurationError, match="learning rate"):
+    with pytest.raises(ConfigurationError, match="learning_rate: expected None with an optimizer"):
         KerasModel(lambda: dense(keras), optimizer=lambda: keras.optimizers.SGD(), learning_rate=0.1, seed=0)
     for rate in (0, -1, float("inf"), float("nan")):
         with pytest.raises(ConfigurationError, match="learning_rate"):

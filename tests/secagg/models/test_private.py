@@ -266,7 +266,8 @@ def test_models_whose_examples_cannot_be_protected_are_refused(kind: str) -> Non
 
 
 @pytest.mark.parametrize(
-    ("name", "optimizer", "would_do"), [("numpy-softmax", "sgd", "softmax is"), ("mlp", "adam", "server's momentum")]
+    ("name", "optimizer", "would_do"),
+    [("numpy-softmax", "sgd", "Use softmax, the same model in Keras"), ("mlp", "adam", "server's momentum")],
 )
 def test_zoo_refuses_what_does_not_go_with_protected_examples(name: str, optimizer: str, would_do: str) -> None:
     with pytest.raises(ConfigurationError, match=would_do):

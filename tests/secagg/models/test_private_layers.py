@@ -132,7 +132,7 @@ def test_private_model_whose_gradient_fails_is_refused_when_it_is_made() -> None
             [keras.Input((2,)), keras.layers.Dense(2), keras.layers.Lambda(without_gradient), keras.layers.Dense(1)]
         )
 
-    with pytest.raises(ModelError, match=r"TensorFlow computes the gradient.*no gradient\)"):
+    with pytest.raises(ModelError, match=r"TensorFlow can compute the gradient.*no gradient\)"):
         PrivateKerasModel(builder, training=PLAN, learning_rate=0.1, seed=1)
 
 
