@@ -96,7 +96,8 @@ class PlainSum(SecureSum):
         check_cohort(clients, adversarial, dropout)
         if adversary != Adversary.CURIOUS:
             raise ParameterError(
-                f"adversary: {cls.name} sums in the clear and protects from no adversary, found {shown(adversary)}"
+                f"adversary: expected CURIOUS, found {shown(adversary)}. {cls.name} sums in the clear and does not "
+                "protect from any server."
             )
         return cls(), 2
 

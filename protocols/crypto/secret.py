@@ -10,7 +10,7 @@ class Uncopyable:
     __slots__ = ()
 
     def __reduce__(self) -> NoReturn:
-        raise TypeError(f"{type(self).__name__}: it holds secrets, and is not to be pickled or copied.")
+        raise TypeError(f"{type(self).__name__}: this object holds secrets, so it cannot be pickled or copied")
 
 
 class Secret(Uncopyable):

@@ -249,9 +249,9 @@ class SecAggPlus(PairwiseMasking):
     ) -> tuple["SecAggPlus", int]:
         """See `SecureSum.suggest`: degree and share threshold by `graph.find_parameters`.
 
-        The session's threshold is the number of clients that remain after the largest dropout, and at least 2. With
-        fewer survivors, the graph may fall apart, since it is sized for these two fractions. A curious server would
-        then learn the sum of each part. A malicious server could show clients two survivor sets.
+        The session's threshold is the number of clients that remain after the largest dropout, and at least 2. The
+        graph is sized for these two fractions, so with fewer survivors it may fall apart. A curious server would then
+        learn the sum of each part. A lower threshold would also let a malicious server show clients two survivor sets.
         """
         check_cohort(clients, adversarial, dropout)
         found = graph.find_parameters(clients=clients, adversarial=adversarial, dropout=dropout, adversary=adversary)

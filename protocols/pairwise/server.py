@@ -186,8 +186,8 @@ class PairwiseServer:
             complaints = [holder for holder in alive if owner in self.state.unopened[holder]]
             if len(alive) - len(complaints) < self._derived.threshold:
                 raise RemoteError(
-                    f"clients {complaints} report that they could not decrypt the shares from client {owner}. Either "
-                    f"client {owner} or the reporting clients are at fault.",
+                    f"clients {complaints} report that the shares from client {owner} are wrong or cannot be "
+                    f"decrypted. Either client {owner} or the reporting clients are at fault.",
                     culprits=[owner, *complaints],
                 )
         survivors = encode_clients(self.state.survivors, self._session)
@@ -202,7 +202,7 @@ class PairwiseServer:
         self.state.confirmations[sender] = confirmation.signature
 
     def close_confirmations(self) -> dict[int, Message]:
-        """Send every survivor that confirmed `threshold` confirmations."""
+        """Send `threshold` confirmations to every survivor that confirmed."""
         signed = self.state.confirmations
         signers = [client for client in self._session.clients if client in signed][: self._session.threshold]
         signatures = b"".join(signed[client] for client in signers)

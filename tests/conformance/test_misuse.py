@@ -148,12 +148,12 @@ def test_simulation_refuses_inputs_and_drops_that_do_not_fit(setting: Setting) -
     inputs = dict.fromkeys(session.clients, good(session))
     name = protocol.steps[0].name
     for missing_or_extra in ({}, {**inputs, 4: good(session)}, dict(list(inputs.items())[1:])):
-        with pytest.raises(ParameterError, match="inputs"):
+        with pytest.raises(ParameterError, match="inputs: expected one for each"):
             setting.simulate(missing_or_extra)
     for drops in ({"no such step": [0]}, {name: [4]}, {name: [0, 0]}):
-        with pytest.raises(ParameterError, match=r"drop|no step"):
+        with pytest.raises(ParameterError, match="drops: "):
             setting.simulate(inputs, drops=drops)
-    with pytest.raises(ParameterError, match="not in the session's clients"):
+    with pytest.raises(ParameterError, match="attached, terms: expected those of clients of the session"):
         simulate(protocol, session, inputs, attached={4: ()})
 
 

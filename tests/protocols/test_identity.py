@@ -262,7 +262,7 @@ def test_record_takes_each_round_once_and_in_order() -> None:
         for again in range(number + 1):
             with pytest.raises(SessionReused):
                 record.record(b"identity", b"session", again)
-    record.record(b"not this client's own identity", b"session", 0)
+    record.record(b"another identity", b"session", 0)
     record.record(b"identity", b"another session", 0)
 
 

@@ -88,7 +88,7 @@ def hardness(*, words: int, clients: int, width: Fraction = WIDTH) -> Hardness:
     """
     if words < 1 or clients < MINIMUM_HONEST:
         raise ValueError(
-            f"words and clients: expected at least 1 and at least {MINIMUM_HONEST}, found {words} and {clients}."
+            f"words and clients: expected at least 1 and at least {MINIMUM_HONEST}, found {words} and {clients}"
         )
     left = width / 2
     levels = [bits for bits, limit in STANDARD if limit >= MODULUS_BITS and left >= STANDARD_WIDTH]

@@ -74,7 +74,7 @@ def key_coefficients(key: Secret) -> NDArray[np.int64]:
     """
     coefficients = np.frombuffer(key.reveal(), dtype=np.int8)
     if coefficients.shape != (DEGREE,) or coefficients.min() < -REACH:
-        raise InputError(f"key: expected {DEGREE} signed bytes in [-{REACH}, {REACH}], found something else.")
+        raise InputError(f"key: expected {DEGREE} signed bytes in [-{REACH}, {REACH}], found something else")
     return coefficients.astype(np.int64)
 
 
@@ -102,9 +102,9 @@ class LatticePad:
         for name, low, high in (("length", 1, MAX_LENGTH), ("bound", 2, 2**_BITS), ("clients", 1, MAX_CLIENTS)):
             value = getattr(self, name)
             if type(value) is not int or not low <= value <= high:
-                raise ParameterError(f"{name}: expected an int in [{low}, {high}], found {value!r}.")
+                raise ParameterError(f"{name}: expected an int in [{low}, {high}], found {value!r}")
         if self.sum_bits is not None and (type(self.sum_bits) is not int or not 1 <= self.sum_bits < _BITS):
-            raise ParameterError(f"sum_bits: expected an int in [1, {_BITS - 1}] or None, found {self.sum_bits!r}.")
+            raise ParameterError(f"sum_bits: expected an int in [1, {_BITS - 1}] or None, found {self.sum_bits!r}")
         if not self.slots:
             raise ParameterError(
                 f"sums of {self.clients} values below {self.bound} take {self.slot_bits} bits, which leaves too few "
@@ -204,14 +204,14 @@ class LatticePad:
                 ciphertexts; or a sum of values is larger than it can be.
         """
         if type(contributors) is not int or not 1 <= contributors <= self.clients:
-            raise InputError(f"contributors: expected an int in [1, {self.clients}], found {contributors!r}.")
+            raise InputError(f"contributors: expected an int in [1, {self.clients}], found {contributors!r}")
         if total.shape != (self.words,) or total.dtype != np.uint64:
             raise InputError(f"expected {self.words} uint64, found {total.dtype} of shape {total.shape}")
         if key_sum.shape != (DEGREE,) or key_sum.dtype != np.int64:
             raise InputError(f"expected {DEGREE} int64, found {key_sum.dtype} of shape {key_sum.shape}")
         most = self.key_reach(contributors)
         if int(key_sum.max()) > most or int(key_sum.min()) < -most:
-            raise DamagedSum(f"sum of {contributors} keys: expected entries within {most}, found a larger one.")
+            raise DamagedSum(f"sum of {contributors} keys: expected entries within {most}, found a larger one")
         multiplier = Multiplier(key_sum)
         opened = np.empty(self.length, dtype=np.uint64)
         for start, public in _public(seed, self.words):
@@ -231,7 +231,7 @@ class LatticePad:
         piece += half
         errors = (piece & mask).view(np.int64) - np.int64(half)
         if int(np.abs(errors).max()) > reach:
-            raise DamagedSum(f"errors of {contributors} clients: expected a sum within {reach}, found a larger one.")
+            raise DamagedSum(f"errors of {contributors} clients: expected a sum within {reach}, found a larger one")
         piece -= np.uint64(offset % 2**_BITS)
         slot_mask = np.uint64((1 << self.slot_bits) - 1)
         for shift, entries in self._slices(start, piece.size):
@@ -241,7 +241,7 @@ class LatticePad:
             target += np.uint64(hidden % 2**_BITS)  # a sum below zero wraps around, to one above the largest
             if target.size and int(target.max()) > largest:
                 raise DamagedSum(
-                    f"sum of {contributors} clients' values: expected at most {largest}, found a larger one."
+                    f"sum of {contributors} clients' values: expected at most {largest}, found a larger one"
                 )
 
     def _slices(self, start: int, size: int) -> Iterator[tuple[int, slice]]:
@@ -263,7 +263,7 @@ def _slots(length: int, slot_bits: int, clients: int) -> int:
 def _public(seed: bytes, words: int) -> Iterator[tuple[int, Ring]]:
     """Yield the public polynomials that cover `words` words, `_PIECE` at a time, with the number of the first word."""
     if len(seed) != SEED_BYTES:
-        raise InputError(f"public seed: expected {SEED_BYTES} bytes, found {len(seed)}.")
+        raise InputError(f"public seed: expected {SEED_BYTES} bytes, found {len(seed)}")
     stream = Keystream(Secret(seed))  # a public seed: only the type says otherwise
     count = -(-words // DEGREE)
     for first in range(0, count, _PIECE):

@@ -1,4 +1,4 @@
-"""Small signed integers as balanced digits of long integers: many coefficients under one encryption, without lost bits.
+"""Small signed integers as balanced digits of long integers: many coefficients in one encryption, no bit wasted.
 
 Coefficients x_0, x_1, ... whose sum over all clients stays within [-reach, reach] are the digits of
 
@@ -85,7 +85,7 @@ class Digits:
         count = self.count
         if len(sums) != self.messages(length):
             raise DamagedSum(
-                f"sums: expected {self.messages(length)} messages for {length} coefficients, found {len(sums)}."
+                f"sums: expected {self.messages(length)} messages for {length} coefficients, found {len(sums)}"
             )
         digits: list[int] = []
         for message in sums:

@@ -117,12 +117,12 @@ class Slots:
             DamagedSum: The number of messages does not fit the length, or no values in range have these sums.
         """
         if not is_integer(clients) or not 1 <= clients <= self.clients:
-            raise ParameterError(f"clients: expected 1 to {self.clients} in these slots, found {shown(clients)}.")
+            raise ParameterError(f"clients: expected 1 to {self.clients} in these slots, found {shown(clients)}")
         if not is_integer(length) or length < 1:
-            raise ParameterError(f"length: expected at least 1, found {shown(length)}.")
+            raise ParameterError(f"length: expected at least 1, found {shown(length)}")
         if len(sums) != self.messages(length):
             raise DamagedSum(
-                f"sums: expected {shown(self.messages(length))} messages for {shown(length)} values, found {len(sums)}."
+                f"sums: expected {shown(self.messages(length))} messages for {shown(length)} values, found {len(sums)}"
             )
         used = self.count * self.width
         if any(not is_integer(one) or one < 0 or one.bit_length() > used for one in sums):

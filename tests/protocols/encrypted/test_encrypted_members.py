@@ -392,7 +392,7 @@ def test_party_without_a_share_opens_nothing_even_if_it_is_asked() -> None:
     )
     party = EncryptedClient(hall.setup, participant)
     honest = hall.honest()
-    with pytest.raises(OrderError, match="not a member"):
+    with pytest.raises(OrderError, match="not a member of the committee"):
         party.open_sum(Contributions(tuple(honest), memoryview(b"".join(honest.values()))))
 
 

@@ -175,16 +175,22 @@ def test_client_refuses_someone_elses_neighbours() -> None:
 @pytest.mark.parametrize(
     ("change", "match"),
     [
-        (lambda d: replace(d, members=bitmap(1, 2, 3, 4)), "lacks this client"),
+        (lambda d: replace(d, members=bitmap(1, 2, 3, 4)), "that have shared lacks this client"),
         (lambda d: replace(d, members=bitmap(0, 1, 2, 3, 4) + b"\x00"), "bitmap of clients: expected"),
-        (lambda d: replace(d, members=bitmap(0, 1, 2)), "expected those of 2 neighbours, found 4"),
+        (lambda d: replace(d, members=bitmap(0, 1, 2)), "ciphertexts and fingerprints of 2 neighbours, found 4 and 4"),
         (
             lambda d: DeliveredShares(bitmap(0, 1), d.fingerprints[:1], d.ciphertexts[:1]),
             "at least the session's threshold, 3",
         ),
-        (lambda d: replace(d, fingerprints=d.fingerprints[1:]), "expected those of 4 neighbours"),
-        (lambda d: replace(d, ciphertexts=d.ciphertexts[1:]), "expected those of 4 neighbours, found 3"),
-        (lambda d: DeliveredShares(d.members, (), ()), "expected those of 4 neighbours, found 0"),
+        (
+            lambda d: replace(d, fingerprints=d.fingerprints[1:]),
+            "ciphertexts and fingerprints of 4 neighbours, found 4 and 3",
+        ),
+        (
+            lambda d: replace(d, ciphertexts=d.ciphertexts[1:]),
+            "ciphertexts and fingerprints of 4 neighbours, found 3 and 4",
+        ),
+        (lambda d: DeliveredShares(d.members, (), ()), "ciphertexts and fingerprints of 4 neighbours, found 0 and 0"),
     ],
 )
 def test_client_refuses_deliveries_it_cannot_have(
@@ -279,7 +285,7 @@ def test_protocol_refuses_moduli_that_masks_are_not_uniform_over(modulus: int) -
 
 @pytest.mark.parametrize(("neighbours", "share_threshold"), [(4.0, 3), (4, 3.0), (True, 2), ("4", 3), (4, None)])
 def test_protocol_refuses_parameters_that_are_no_ints(neighbours: Any, share_threshold: Any) -> None:
-    with pytest.raises(ParameterError, match="expected ints"):
+    with pytest.raises(ParameterError, match="neighbours, share_threshold: expected ints"):
         SecAggPlus(neighbours=neighbours, share_threshold=share_threshold)
 
 

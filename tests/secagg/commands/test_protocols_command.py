@@ -26,7 +26,7 @@ BROKEN: Final = {
     "syntax": ("def", "SyntaxError: invalid syntax"),
 }
 LOADED: Final = {
-    "no-sum": ("protocol = 7", "is no SecureSum"),
+    "no-sum": ("protocol = 7", "is not a subclass of SecureSum"),
     "half": (
         "from protocols import SecureSum\nclass protocol(SecureSum): name = 'half'",
         "does not define _validate, client_party",
@@ -38,11 +38,11 @@ LOADED: Final = {
     ),
     "boastful": (
         "from protocols import PlainSum\nclass protocol(PlainSum): name, adversaries = 'boastful', 'everyone'",
-        "no tuple of Adversary",
+        "not a tuple of Adversary",
     ),
     "doubtful": (
         "from protocols import PlainSum\nclass protocol(PlainSum): name, experimental = 'doubtful', True",
-        "is no text",
+        "its `experimental` is not a str",
     ),
     "failing": (
         "from protocols import PlainSum\nclass protocol(PlainSum):\n    @classmethod\n"
