@@ -210,7 +210,7 @@ class SecureSum(ABC):
     def _validate(self, session: Session) -> None:
         """Raise `ParameterError` unless this protocol can run this session, whose extra fields it accepts."""
 
-    def check_safety(self, session: Session, corrupt: int) -> None:  # noqa: ARG002  # for those that override it
+    def check_safety(self, session: Session, corrupt: int) -> None:  # noqa: ARG002  # For subclasses that override it.
         """Raise `UnsafeSession` unless a client is safe from a malicious server and `corrupt` of the clients."""
         raise UnsafeSession(f"{self.name} does not protect its clients from a malicious server")
 

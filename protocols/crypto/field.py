@@ -245,7 +245,7 @@ def _narrow_product(prime: int, matrix: Words, vectors: Words, result: Words) ->
             quotient *= prime
             total -= quotient
         remainder = total.astype(np.uint32)
-        np.minimum(remainder, remainder - np.uint32(prime), out=remainder)  # below the prime, the difference wraps
+        np.minimum(remainder, remainder - np.uint32(prime), out=remainder)  # It wraps if below the prime.
         result[:, start : start + size] = remainder
 
 

@@ -258,10 +258,10 @@ class SecAggPlus(PairwiseMasking):
         threshold = max(2, clients - whole_clients(clients, dropout, "dropout"))
         return cls(neighbours=found.degree, share_threshold=found.threshold, adversary=adversary), threshold
 
-    def degree(self, session: Session) -> int:  # noqa: ARG002  # the interface asks for it
+    def degree(self, session: Session) -> int:  # noqa: ARG002  # The interface asks for it.
         """Return the same number for every session."""
         return self.neighbours
 
-    def holders_needed(self, session: Session) -> int:  # noqa: ARG002  # the interface asks for it
+    def holders_needed(self, session: Session) -> int:  # noqa: ARG002  # The interface asks for it.
         """Return the same number for every session."""
         return self.share_threshold

@@ -10,11 +10,14 @@ The sum of ciphertexts is an encryption of the sum of vectors under the sum of k
 but no single key, removes a_j sum(s) and rounds. It then also knows the sum of the errors. The errors are wide enough
 for that: `protocols.crypto.lattice.hardness` has the argument.
 
-Departures: keys and errors of width 13/2, where Google's implementation of Willow has 4.5 for keys and 4.5 sqrt 2 =
-6.36 for errors, so that revealing their sums leaves a ring-LWE problem of width 13/4, the width in the homomorphic
-encryption standard; a modulus of one machine word, 2^64; public polynomials from AES-256 in counter mode, as in
-FrodoKEM's AES variant, modelled as an ideal cipher. So the seed must be a hash (of the session) that nobody can choose,
-and the same seed must never be used twice with the same key.
+Departures:
+- Keys and errors have width 13/2. Google's implementation of Willow has 4.5 for keys and 4.5 sqrt 2 = 6.36 for errors.
+  With 13/2, revealing their sums leaves a ring-LWE problem of width 13/4, just above the 3.19 of the homomorphic
+  encryption standard.
+- The modulus is that of a machine word, 2^64.
+- Public polynomials come from AES-256 in counter mode, as in FrodoKEM's AES variant, modelled as an ideal cipher. So
+  the seed must be a hash (of the session) that nobody can choose, and the same seed must never be used twice with the
+  same key.
 
 Adversary: anyone who sees all ciphertexts and one sum of keys that includes those of at least two honest clients. The
 adversary's own keys in that sum must not depend on the honest keys; the protocol must ensure that (docs/oneshot.md).
@@ -54,7 +57,7 @@ FAILURE_BITS: Final = 40
 """The errors of a whole vector exceed their bits with probability at most 2^-40."""
 
 _BITS = 64
-_PIECE = 8  # polynomials at a time
+_PIECE = 8  # The number of polynomials that are processed at once.
 
 
 def draw_key(entropy: Entropy) -> Secret:
@@ -238,7 +241,7 @@ class LatticePad:
             target = opened[entries]
             np.right_shift(piece[: target.size], np.uint64(shift), out=target)
             target &= slot_mask
-            target += np.uint64(hidden % 2**_BITS)  # a sum below zero wraps around, to one above the largest
+            target += np.uint64(hidden % 2**_BITS)  # A sum below zero wraps around, to one above the largest.
             if target.size and int(target.max()) > largest:
                 raise DamagedSum(
                     f"sum of {contributors} clients' values: expected at most {largest}, found a larger one"
@@ -264,7 +267,7 @@ def _public(seed: bytes, words: int) -> Iterator[tuple[int, Ring]]:
     """Yield the public polynomials that cover `words` words, `_PIECE` at a time, with the number of the first word."""
     if len(seed) != SEED_BYTES:
         raise InputError(f"public seed: expected {SEED_BYTES} bytes, found {len(seed)}")
-    stream = Keystream(Secret(seed))  # a public seed: only the type says otherwise
+    stream = Keystream(Secret(seed))  # The seed is public, although its type is Secret.
     count = -(-words // DEGREE)
     for first in range(0, count, _PIECE):
         polynomials = min(_PIECE, count - first)

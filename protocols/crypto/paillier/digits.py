@@ -32,7 +32,7 @@ class Digits:
     """
 
     reach: int
-    message_modulus: int = field(repr=False)  # thousands of digits, which Python does not print
+    message_modulus: int = field(repr=False)  # It has thousands of digits, which Python does not print.
 
     def __post_init__(self) -> None:
         if not is_integer(self.reach) or not 1 <= self.reach < 2**62:

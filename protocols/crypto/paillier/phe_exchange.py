@@ -103,7 +103,7 @@ def ciphertext_from_phe(number: Any, key: PublicKey) -> int:
 
 def _phe() -> Any:
     try:
-        import phe  # type: ignore[import-not-found, import-untyped, unused-ignore]  # an extra, without types
+        import phe  # type: ignore[import-not-found, import-untyped, unused-ignore]  # An extra, without types.
     except ImportError:
         raise MissingExtra('phe is not installed. Install it, in a clone of secagg, by: pip install ".[phe]"') from None
     return phe

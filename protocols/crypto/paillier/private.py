@@ -43,7 +43,7 @@ class PrivateKey(Uncopyable):
     """
 
     __slots__ = ("_half_p", "_half_q", "_lift", "public_key")
-    __hash__ = None  # type: ignore[assignment]  # a hash of a secret in a table is a copy of it
+    __hash__ = None  # type: ignore[assignment]  # A table with a hash of a secret has a copy of it.
 
     def __init__(self, p: int, q: int, public_key: PublicKey) -> None:
         self.public_key = public_key

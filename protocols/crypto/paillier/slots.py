@@ -47,7 +47,7 @@ class Slots:
 
     value_bits: int
     clients: int
-    message_modulus: int = field(repr=False)  # thousands of digits, which Python does not print
+    message_modulus: int = field(repr=False)  # It has thousands of digits, which Python does not print.
     guard_bits: int = 1
 
     def __post_init__(self) -> None:
@@ -135,7 +135,7 @@ class Slots:
         if int(slots[:length].max()) > clients * (2**self.value_bits - 1) or slots[length:].any():
             raise DamagedSum(f"a slot is above the largest sum of {clients} values of {self.value_bits} bits")
         offset = np.uint64(clients * 2 ** (self.value_bits - 1))
-        return (slots[:length].astype(np.uint64) - offset).view(np.int64)  # wraps around below zero
+        return (slots[:length].astype(np.uint64) - offset).view(np.int64)  # It wraps around below zero.
 
     def _step(self) -> int:
         """Return how many values to process at once: whole messages, as many as stay in cache but at least one."""

@@ -163,7 +163,7 @@ class KeyShare(Uncopyable):
     """
 
     __slots__ = ("_value", "index", "key")
-    __hash__ = None  # type: ignore[assignment]  # a hash of a secret in a table is a copy of it
+    __hash__ = None  # type: ignore[assignment]  # A table with a hash of a secret has a copy of it.
 
     def __init__(self, key: ThresholdKey, index: int, value: int) -> None:
         if not is_integer(index) or not 1 <= index <= key.members:
