@@ -85,7 +85,7 @@ class Digits:
         count = self.count
         if len(sums) != self.messages(length):
             raise DamagedSum(
-                f"sums: expected {self.messages(length)} messages for {length} coefficients, found {len(sums)}"
+                f"number of messages: expected {self.messages(length)} for {length} coefficients, found {len(sums)}"
             )
         digits: list[int] = []
         for message in sums:

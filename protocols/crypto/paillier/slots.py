@@ -122,7 +122,8 @@ class Slots:
             raise ParameterError(f"length: expected at least 1, found {shown(length)}")
         if len(sums) != self.messages(length):
             raise DamagedSum(
-                f"sums: expected {shown(self.messages(length))} messages for {shown(length)} values, found {len(sums)}"
+                f"number of messages: expected {shown(self.messages(length))} for length {shown(length)}, found "
+                f"{len(sums)}"
             )
         used = self.count * self.width
         if any(not is_integer(one) or one < 0 or one.bit_length() > used for one in sums):
