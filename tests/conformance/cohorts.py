@@ -275,7 +275,7 @@ def setting(
 
 
 def suggested(name: str) -> Setting:
-    """The parameters that a protocol suggests for eight clients, one of whom may vanish."""
+    """The parameters that a protocol suggests for eight clients, one of which may drop out."""
     protocol, threshold = load(name).suggest(clients=len(IDS), adversarial=0.1, dropout=0.125)
     return setting(protocol, IDS, threshold)
 
@@ -411,7 +411,7 @@ class Forgetful:
 
 
 class Reopening:
-    """A record of openings that notes nothing, likewise."""
+    """A record of openings that notes nothing, for the same purpose."""
 
     def record(
         self, *, key: bytes, session_id: bytes, context: bytes, contributors: tuple[int, ...], minimum: int

@@ -158,7 +158,7 @@ def test_simulation_refuses_inputs_and_drops_that_do_not_fit(setting: Setting) -
 
 
 def test_client_without_what_the_session_asks_for_is_refused(setting: Setting) -> None:
-    """Members exactly where there is a roster, attached secrets exactly as many as the session has, of 32 bytes."""
+    """Terms if and only if there is a roster, and one attached secret of 32 bytes for each of the session's."""
     session, client = setting.session, setting.session.clients[0]
     secrets = attached_secrets(client, session)
     own = setting.member(client)

@@ -155,7 +155,7 @@ def test_machine_that_has_answered_its_last_request_is_empty(setting: Setting) -
 
 
 def test_error_that_closed_a_client_leads_to_no_secret(point: tuple[Setting, int]) -> None:
-    """Whoever keeps the error keeps its traceback, and with it the local variables of every frame in it."""
+    """Code that keeps the error keeps its traceback, and with it the local variables of every frame in it."""
     setting, number = point
     checkpoint = Checkpoint(Run(setting).to_round(number))
     sample = checkpoint.resume()

@@ -34,7 +34,7 @@ def setup_of(where: Setting) -> Derived:
 
 
 def codec_of(where: Setting) -> Codec:
-    """What encodes the messages of a session, whoever sends them."""
+    """Return the codec of a session's messages, for any sender."""
     return Codec(where.protocol.digest(where.session), where.protocol.message_limit(where.session))
 
 
@@ -178,7 +178,7 @@ class Hall(Run):
         return self.finish()
 
     def unwrapped(self, padded: Sequence[bytes | memoryview], sums: Sequence[int], contributors: int) -> Vector:
-        """The vector that is the sum of so many, from padded ones and the sums of their messages."""
+        """Return the sum of `contributors` vectors, from masked vectors and the sums of their messages."""
         total = self.setup.payload.nothing()
         for each in padded:
             self.setup.payload.add(total, memoryview(each))

@@ -14,7 +14,7 @@ from tests.conformance.cohorts import Run, Setting, stream
 
 
 def codec(where: Setting) -> Codec:
-    """What encodes the messages of a session, whoever sends them."""
+    """Return the codec of a session's messages, for any sender."""
     return Codec(where.protocol.digest(where.session), where.protocol.message_limit(where.session))
 
 

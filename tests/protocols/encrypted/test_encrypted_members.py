@@ -250,7 +250,7 @@ def test_member_compares_sums_of_one_context_across_all_of_its_keys(other_protoc
 
 
 def test_sums_under_two_keys_would_give_the_vector_of_one_client() -> None:
-    """What members that forget the first key would do: both sums are opened, and their difference is one vector."""
+    """If members forget the first key, both sums are opened, and their difference is one client's vector."""
     first = Hall(setting(PaillierSum(), CLIENTS, 3, length=3))
     later = Hall(
         renamed(

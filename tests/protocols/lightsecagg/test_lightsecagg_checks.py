@@ -147,14 +147,14 @@ BAD_REPLIES: tuple[tuple[int, str, Callable[[Message], Message]], ...] = (
     (0, "canonical", lambda m: AdvertisedKey(NOT_CANONICAL)),
     (0, "canonical", lambda m: AdvertisedKey(b"")),
     (0, "low order", lambda m: AdvertisedKey(LOW_ORDER[0])),
-    (1, "sealed shares", lambda m: SealedShares(m.ciphertexts[1:])),  # type: ignore[attr-defined]  # of this round
+    (1, "sealed shares", lambda m: SealedShares(m.ciphertexts[1:])),  # type: ignore[attr-defined]  # of this step
     (1, "sealed shares", lambda m: SealedShares(memoryview(b""))),
     (2, "packed", lambda m: MaskedInput(memoryview(b""))),
     (2, "modulus", lambda m: MaskedInput(memoryview(b"\xff" * 27 + b"\x01"))),
     (2, "padding", lambda m: MaskedInput(memoryview(b"\xff" * 28))),
-    (3, "another set of clients", lambda m: AggregatedShares(m.survivors[1:], m.packed)),  # type: ignore[attr-defined]  # likewise
-    (3, "packed", lambda m: AggregatedShares(m.survivors, memoryview(b""))),  # type: ignore[attr-defined]  # likewise
-    (3, "modulus", lambda m: AggregatedShares(m.survivors, memoryview(b"\xff" * 11 + b"\x1f"))),  # type: ignore[attr-defined]  # likewise
+    (3, "another set of clients", lambda m: AggregatedShares(m.survivors[1:], m.packed)),  # type: ignore[attr-defined]  # of this step
+    (3, "packed", lambda m: AggregatedShares(m.survivors, memoryview(b""))),  # type: ignore[attr-defined]  # of this step
+    (3, "modulus", lambda m: AggregatedShares(m.survivors, memoryview(b"\xff" * 11 + b"\x1f"))),  # type: ignore[attr-defined]  # of this step
 )
 
 

@@ -1,4 +1,4 @@
-"""LightSecAgg gives the exact sum whoever vanishes, whoever answers last, and from snapshots, or it gives none."""
+"""LightSecAgg gives the exact sum or none, no matter who drops out or answers last, and from snapshots too."""
 
 import itertools
 import os

@@ -1,10 +1,10 @@
 """The argument of docs/graph.md against a malicious server, against every small circle there is.
 
 A learned sum is one over honest survivors whose self-masks are all opened and who share no mask with any other: each
-mask that one of them added was added by another of them too.  The claim: with threshold degree / 2 + 2 + c there is
-only one, of all honest survivors, whoever is declared dropped, whoever was shown another directory, and whoever was
-told of other sharers; with one share less there may be others, and likewise if clients did not ask for enough sharers
-around them.
+mask that one of them added was added by another of them too. The claim: with threshold degree / 2 + 2 + c there is
+only one, of all honest survivors. This holds no matter which clients are declared dropped, receive another directory,
+or are told of other sharers. With one share less there may be other sums. The same is true if clients do not require a
+minimum of sharers around them.
 """
 
 from collections.abc import Callable, Mapping
@@ -55,9 +55,9 @@ def shares(near: Neighbours, roles: Roles, owner: int) -> int:
 def learned(near: Neighbours, roles: Roles, *, left_out: int, threshold: int, sharers: int) -> set[int]:
     """The largest set of honest survivors, one of them left out, whose sum the server learns; empty if none.
 
-    Who agrees masks with all survivors near it.  Who was led astray masks with whom the adversary names as sharers,
-    which are at least so many with itself; to name no survivor outside of the set is best.  Who saw another directory
-    shares masks and holders with nobody who agrees, which is never better.
+    A client that agrees masks with all survivors near it. A client that was led astray masks with those that the
+    adversary names as sharers, at least `sharers` with itself; to name no survivor outside of the set is best. A client
+    that saw another directory shares masks and holders with no client that agrees, which is never better.
     """
     survivors = {each for each in near if roles[each] in SURVIVORS}
     part = {each for each in survivors - {left_out} if shares(near, roles, each) >= threshold}

@@ -172,7 +172,7 @@ def test_client_refuses_a_directory_that_is_not_of_its_and_its_neighbours_keys(
 
 
 def test_client_works_out_its_neighbours_for_itself() -> None:
-    """On a sparse graph the server cannot choose them: the keys of others are refused, whoever has signed them."""
+    """On a sparse graph the server cannot choose them: the keys of others are refused, no matter who signed them."""
     run = at(SHARE, SPARSE)
     honest = run.request(0, KeyDirectory)
     assert len(honest.keys) == 4

@@ -235,7 +235,7 @@ def test_client_takes_part_in_another_session_with_the_same_record(tmp_path: Pat
 
 
 def test_message_that_is_refused_does_not_use_up_the_session() -> None:
-    """Whoever can send a client rubbish must not keep it out of the session; what it closed for was no round of it."""
+    """An attacker that can send a client rubbish must not keep it out of the session: rubbish is no step of it."""
     record, run = MemoryRecord(), Play(WHERE)
     with pytest.raises(MalformedMessage):
         client_with(record).handle(b"rubbish")

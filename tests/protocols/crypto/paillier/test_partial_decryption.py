@@ -266,7 +266,7 @@ def test_member_that_uses_another_exponent_is_refused() -> None:
 
 @pytest.mark.parametrize("s", [1, 2])
 def test_signs_that_a_member_flips_itself_change_no_message(s: int) -> None:
-    """Accepted, as documented: roots of 1 vanish in the squares, for those that whoever knows p and q could use too."""
+    """Accepted, as documented: squaring removes roots of 1, also those that need p and q to be found."""
     key, shares = threshold_key(s), key_shares(s)
     big = N ** (s + 1)
     other = (1 + SAFE_P ** (s + 1) * (-2 * pow(SAFE_P ** (s + 1), -1, SAFE_Q ** (s + 1)))) % big

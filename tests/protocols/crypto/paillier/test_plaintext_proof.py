@@ -320,7 +320,7 @@ def test_commitment_that_is_no_ciphertext_is_refused(value: str) -> None:
 
 
 def test_sign_changes_no_message_and_is_judged_alike_alone_and_together() -> None:
-    """Whoever makes minus a ciphertext, and the proof for it, still knows its message."""
+    """A sender that makes minus a ciphertext, and the proof for it, still knows its message."""
     key, encrypting = private_key(1), encryptor(1)
     n = int(key.public_key.n)
     draw = stream("sign")
