@@ -26,8 +26,8 @@ def partition(labels: NDArray[Any], *, clients: int, seed: int, alpha: float | N
         labels: Shape `(examples,)` or `(examples, 1)`, integers of at least 0.
         clients: Number of shards, at least 1 and at most the number of examples.
         seed: Seed of the partition, at least 0. Equal seeds give equal shards.
-        alpha: Concentration of the clients' distributions over classes. If it is small, a client has examples of one
-            class; if it is large, a client's distribution is like that of the whole. None partitions at random,
+        alpha: Concentration of the clients' distributions over classes. If it is small, a client's examples are mostly
+            of one class; if it is large, a client's distribution is like that of the whole. None partitions at random,
             independently of the labels.
 
     Returns:

@@ -102,7 +102,7 @@ class Objective:
         return tensorflow.reduce_mean(self.loss(targets, outputs))
 
     def accuracy(self, tensorflow: Any, targets: Any, outputs: Any) -> Any:
-        """Return the fraction of targets that the outputs predict, a float32 scalar tensor; nan without an accuracy."""
+        """Return the fraction of targets that the outputs predict, a float32 scalar; nan if there is no accuracy."""
         match self.targets:
             case Targets.CLASSES:
                 predicted = tensorflow.argmax(outputs, axis=-1)

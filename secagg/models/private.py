@@ -100,7 +100,7 @@ class PrivateKerasModel(KerasModel):
         """Train from the current weights, as planned.
 
         Two calls never give the same weights, because samples and noise are secret. A Ctrl-C takes effect between two
-        steps. The weights of the last complete step are private too, and cost no more than the whole training.
+        steps. The weights of the last complete step are private too, and cost no more than the whole call.
 
         Args:
             x: Examples.

@@ -54,7 +54,8 @@ class SimulatedCommittee:
         Raises:
             ConfigurationError: Files are missing, or the key's threshold is so low that two groups of members without a
                 common member could open two sums of one session.
-            KeyFileError: A file is damaged, belongs to another committee, or can be read by other users.
+            KeyFileError: A file is damaged or belongs to another committee, other users may read or write it, or it
+                belongs to another user.
         """
         path = expanded(folder)
         if not (path / PUBLIC_NAME).exists():

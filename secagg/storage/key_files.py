@@ -74,7 +74,7 @@ def write_committee(folder: str | Path, key: ThresholdKey, shares: Sequence[KeyS
         share.key != key for share in shares
     ):
         raise KeyFileError(
-            f"shares: expected the shares of all {key.members} members of this key, in order, found others."
+            f"shares: expected the key shares of all {key.members} members of this key, in order, found others."
         )
     folder = check_free(folder)
     partial = folder.with_name(f".{folder.name}.{secrets.token_hex(8)}.partial")

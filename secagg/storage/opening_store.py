@@ -58,8 +58,8 @@ class OpeningStore(Store):
             session_id: The session's id, 16 to 64 bytes.
             context: The session's context, any bytes.
             contributors: The clients whose inputs are in the sum: ids in [0, 2^32 - 2], ascending, at least one.
-            minimum: The number of clients in which other sets of contributors under this context, earlier or later,
-                must at least differ from this one. At least 1, below 2^32.
+            minimum: The least number of clients in which other sets of contributors under this context, earlier or
+                later, must differ from this one; in [1, 2^32 - 2].
 
         Raises:
             SessionReused: This key share has opened a sum of this session before.
@@ -87,8 +87,8 @@ class OpeningStore(Store):
                 ).fetchall()
             if found is not None:
                 raise SessionReused(
-                    f"session {session_id.hex()}: expected a session of which this committee member has opened no sum, "
-                    "found one of which it has. Use a new session."
+                    f"session {session_id.hex()}: expected a session of which no sum was opened with this key share, "
+                    "found one of which a sum was opened. Use a new session."
                 )
             if any(len(other) % _ID_BYTES for other, _ in others):
                 self.close()

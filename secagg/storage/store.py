@@ -174,7 +174,8 @@ class Store(ABC):
             kind = StoreCorrupt if code in _CORRUPT else StoreUnavailable
             reason = printable(str(error))
             raise kind(
-                f"{self._path}: cannot be read or written ({reason}). Until it can, nothing may be answered."
+                f"{self._path}: cannot be read or written ({reason}), so nothing may be answered. Do not "
+                "put an older copy in its place."
             ) from None
         except BaseException:
             self.close()

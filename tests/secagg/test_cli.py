@@ -181,7 +181,7 @@ def test_train_resumed_after_its_end_changes_nothing(finished: Path) -> None:
         (("--protocol", "rot13"), "there are lightsecagg, oneshot, paillier, plain, secagg, secagg-plus"),
         (("--weighting", "heavy"), "weighting: expected one of uniform, weighted, found 'heavy'"),
         (("--dataset", "missing.npz"), "missing.npz"),
-        (("--model", "numpy-softmax", "--modulus-bits", "4"), "modulus_bits: expected at least 16"),
+        (("--model", "numpy-softmax", "--modulus-bits", "4"), "modulus_bits: expected at least 16 for the sum of"),
         (("--model", "numpy-softmax", "--minimum-contributors", "299"), "minimum_contributors: expected at most 270"),
     ],
 )
