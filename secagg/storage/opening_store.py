@@ -1,8 +1,9 @@
 """A record on disk of the sums that a committee member has opened, so that no two of them reveal a third.
 
-A member opens only one sum of a session. Under one context, it never opens two sums whose contributors differ in fewer
-clients than a minimum: the difference of the sums would be the sum of those clients' inputs. `protocols.committee`
-states this rule. A restarted member must still know what it opened, so each opening is recorded before it is answered.
+A member opens only one sum of a session. Under one context, it never opens two sums whose contributors differ, but in
+fewer clients than a minimum: the difference of the sums would be the sum of those clients' inputs.
+`protocols.committee` states this rule. A restarted member must still know what it opened, so each opening is recorded
+before it is answered.
 
 A member has one store for all of its keys and key shares, made when it receives the first of them: what was opened
 under one key counts under every other key. If a member has made one store for each key, `take_over` brings them
@@ -64,7 +65,7 @@ class OpeningStore(Store):
         Raises:
             SessionReused: This key share has opened a sum of this session before.
             UnsafeOpening: Under this context, another sum was opened with this key share or any other. Its contributors
-                differ from these in fewer clients than this minimum, or than that sum's own minimum.
+                differ from these, but in fewer clients than this minimum, or than that sum's own minimum.
             StoreError: It is not certain that the opening was recorded. The store is closed.
             ParameterError: An argument has another type or is out of range.
         """
