@@ -2,7 +2,7 @@
 
 A member opens only one sum of a session. Under one context, it never opens two sums whose contributors differ, but in
 fewer clients than a minimum: the difference of the sums would be the sum of those clients' inputs.
-`protocols.committee` states this rule. A restarted member must still know what it opened, so each opening is recorded
+`protocols.replay` states this rule. A restarted member must still know what it opened, so each opening is recorded
 before it is answered.
 
 A member has one store for all of its keys and key shares, made when it receives the first of them: what was opened
@@ -26,7 +26,7 @@ _ID_BYTES: Final = 4
 class OpeningStore(Store):
     """The sums that a member has opened with any of its key shares, by session and context.
 
-    A store of openings is a context manager and a `protocols.committee.OpeningRecord`. Any thread of one process may
+    A store of openings is a context manager and a `protocols.replay.OpeningRecord`. Any thread of one process may
     use it. It closes on the first failure. A set of n contributors takes 4 * n bytes. A new set is compared with all
     other sets of its context.
 

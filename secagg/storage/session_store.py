@@ -31,7 +31,7 @@ _LATER: Final = "UPDATE sessions SET round = ?3, digest = ?4 WHERE identity = ?1
 class SessionStore(Store):
     """The steps that were answered, by identity and session.
 
-    A session store is a context manager and a `protocols.identity.SessionRecord`. Any thread of one process may use it.
+    A session store is a context manager and a `protocols.replay.SessionRecord`. Any thread of one process may use it.
     It closes on the first failure.
 
     Args:
