@@ -108,7 +108,7 @@ class Encoding:
         noise_reach: float = 0.0,
         modulus: Callable[[int], int] = residues.power_of_two,
     ) -> "Encoding":
-        """Return the finest encoding whose sum cannot wrap around.
+        """Return the finest encoding whose sum cannot wrap around as long as noise stays within `noise_reach`.
 
         Args:
             shapes: The shapes of the arrays, in order; at least one array, and no side of 0.

@@ -54,7 +54,8 @@ class SecureMean:
     """The mean of each array over clients, entry by entry, through a secure sum alone; make one with `plan`.
 
     Attributes:
-        protocol: The secure sum; `plan` has declared to it that sums have headroom, which the encoding guarantees.
+        protocol: The secure sum; `plan` has declared to it that sums have headroom, which the encoding provides unless the
+            clients' noise exceeds its bound (probability at most 2^-40).
         clients: Ids of the cohort.
         minimum_contributors: With fewer contributors, nothing is released. The noise is sized for this number, minus
             the colluding clients.
@@ -138,7 +139,7 @@ class SecureMean:
             fit, target, modulus_bits=modulus_bits, minimum_contributors=minimum_contributors
         )
         planned = cls(
-            protocol=protocol.with_headroom(),  # The encoding guarantees the headroom.
+            protocol=protocol.with_headroom(),  # The encoding provides the headroom.
             clients=cohort,
             minimum_contributors=minimum_contributors,
             encoding=encoding,

@@ -44,7 +44,7 @@ def partition(labels: NDArray[Any], *, clients: int, seed: int, alpha: float | N
     if alpha is not None:
         check_positive("alpha", alpha)
     if clients > len(labels):
-        raise ConfigurationError(f"expected at most {len(labels)} clients, one for each example, found {clients}.")
+        raise ConfigurationError(f"expected at most {len(labels)} clients, one for each example, found {clients}")
     generator = np.random.default_rng(seed)
     if alpha is None:
         shards = np.array_split(generator.permutation(len(labels)), clients)

@@ -156,7 +156,7 @@ def choose_objective(keras: Any, output: Output, loss: Any) -> Objective:
     try:
         found = keras.losses.get(loss)
     except (ValueError, TypeError) as error:
-        raise ConfigurationError(f"loss: expected a Keras loss, its name or a callable, found {loss!r}.") from error
+        raise ConfigurationError(f"loss: expected a Keras loss, its name or a callable, found {loss!r}") from error
     name = getattr(found, "__name__", type(found).__name__).replace("_", "").lower()
     kinds = {
         "sparsecategoricalcrossentropy": Targets.CLASSES,

@@ -76,7 +76,7 @@ class SimulatedCommittee:
         if missing:
             raise ConfigurationError(
                 f"committee: expected the files of all {key.members} members in {path}, since a simulation plays all "
-                f"of them, found that {', '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing."
+                f"of them, found that {', '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing"
             )
         shares = tuple(read_key_share(path / name, key) for name in names)
         for index, (name, share) in enumerate(zip(names, shares, strict=True), start=1):

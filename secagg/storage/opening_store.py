@@ -72,9 +72,9 @@ class OpeningStore(Store):
         check_bytes("key", key, least=32, most=32)
         check_bytes("session_id", session_id, least=16, most=64)
         if type(context) is not bytes:
-            raise ParameterError(f"context: expected bytes, found {type(context).__name__}.")
+            raise ParameterError(f"context: expected bytes, found {type(context).__name__}")
         if type(minimum) is not int or not 1 <= minimum <= MAX_CLIENT_ID:
-            raise ParameterError(f"minimum: expected an int in [1, {MAX_CLIENT_ID}], found {minimum!r}.")
+            raise ParameterError(f"minimum: expected an int in [1, {MAX_CLIENT_ID}], found {minimum!r}")
         packed, hashed = _packed(contributors), hashlib.sha256(context).digest()
         with self._turn:
             with self._typed():
@@ -118,7 +118,7 @@ class OpeningStore(Store):
         """
         if type(earlier) is not OpeningStore or earlier is self:
             found = "this store itself" if earlier is self else type(earlier).__name__
-            raise ParameterError(f"earlier: expected another OpeningStore that is open, found {found}.")
+            raise ParameterError(f"earlier: expected another OpeningStore that is open, found {found}")
         with earlier._turn, earlier._typed():
             rows = earlier._run(self.rows).fetchall()
         with self._turn, self._typed():
@@ -143,13 +143,13 @@ class OpeningStore(Store):
 
 def _packed(contributors: tuple[int, ...]) -> bytes:
     if type(contributors) is not tuple or not contributors or any(type(client) is not int for client in contributors):
-        raise ParameterError("contributors: expected a tuple of ints that is not empty, found something else.")
+        raise ParameterError("contributors: expected a tuple of ints that is not empty, found something else")
     if not 0 <= contributors[0] <= contributors[-1] <= MAX_CLIENT_ID:
         raise ParameterError(
-            f"contributors: expected ids in [0, {MAX_CLIENT_ID}], found {contributors[0]} to {contributors[-1]}."
+            f"contributors: expected ids in [0, {MAX_CLIENT_ID}], found {contributors[0]} to {contributors[-1]}"
         )
     if any(one >= other for one, other in itertools.pairwise(contributors)):
-        raise ParameterError("contributors: expected ids in ascending order, each once, found another order.")
+        raise ParameterError("contributors: expected ids in ascending order, each once, found another order")
     return struct.pack(f">{len(contributors)}I", *contributors)
 
 
