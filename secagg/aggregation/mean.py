@@ -4,10 +4,10 @@
 (`contribution`) and the server's part (`decode`) are separate methods, which an engine (`secagg.engines`) runs in one
 process or in several.
 
-Adversary: the adversary of the protocol. The guarantee of the noise has two conditions: the protocol hides everything
-except the sum, and all contributors but at most `Target.colluding` add noise shares and keep them to themselves. Then
-it holds for any one client against everyone who sees the released means. With `Trust.CENTRAL` it does not hold against
-the server, which sees the exact sum; otherwise it does.
+Adversary: the adversary of the protocol. The guarantee of the noise has two conditions. The protocol must hide
+everything except the sum. If the noise is distributed, all contributors except at most `Target.colluding` must add
+their noise shares and keep them secret. Then the guarantee holds for any one client against everyone who sees the
+released means. With `Trust.CENTRAL` it does not hold against the server, which sees the exact sum; otherwise it does.
 """
 
 import hashlib
@@ -54,8 +54,8 @@ class SecureMean:
     """The mean of each array over clients, entry by entry, through a secure sum alone; make one with `plan`.
 
     Attributes:
-        protocol: The secure sum; `plan` has declared to it that sums have headroom, which the encoding provides unless the
-            clients' noise exceeds its bound (probability at most 2^-40).
+        protocol: The secure sum; `plan` has declared to it that sums have headroom. The encoding provides it unless the
+            clients' noise exceeds its bound, which has probability at most 2^-40.
         clients: Ids of the cohort.
         minimum_contributors: With fewer contributors, nothing is released. The noise is sized for this number, minus
             the colluding clients.
