@@ -18,9 +18,10 @@ from secagg.arrays import Arrays, Shapes
 from secagg.checks import check_choice
 
 MOST_WEIGHT: Final = 0.25
-"""The largest weight of an adaptive clip's count if a clipped update has norm 1; it adds at most 3.1% to the noise.
+"""The largest weight of an adaptive clip's count if a clipped update has norm 1.
 
-In cohorts that need a larger weight, the count has more noise than in the paper, and the bound follows less reliably.
+It makes the update's noise at most 3.1% larger. In cohorts that need a larger weight, the count has more noise than in
+the paper, and the bound follows less reliably.
 """
 
 

@@ -55,7 +55,7 @@ class ReadLedger:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sum:
-    """The joint cost of some ledgers.
+    """The joint cost of several ledgers.
 
     Attributes:
         data: Names of the data sets, as recorded.
@@ -82,7 +82,8 @@ class Together:
     """Several ledgers and their joint costs.
 
     Attributes:
-        ledgers: All ledgers that count, the first given one (or the whole file of which it is a copy) first.
+        ledgers: All ledgers that count, in the order given. Only the first one may come from a later place: if the
+            first given file is a copy, the file of which it is a copy comes first.
         copies: Files that are not counted, since another file holds all of their records: pairs of the file and that
             other file.
         sums: One sum for each data set, that of the first ledger first.

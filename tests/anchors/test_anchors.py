@@ -129,7 +129,7 @@ def test_thresholds_of_one_are_refused(threshold: int) -> None:
     with pytest.raises(ParameterError, match="threshold must lie in"):
         Session(session_id=bytes(16), clients=(0, 1, 2), threshold=threshold, length=1, modulus=2)
     session = Session(session_id=bytes(16), clients=(0, 1, 2), threshold=2, length=1, modulus=2)
-    with pytest.raises(ParameterError, match="share threshold must lie in"):
+    with pytest.raises(ParameterError, match=r"share threshold: expected a value in \[2, 3\], found"):
         SecAggPlus(neighbours=2, share_threshold=threshold).validate(session)
     with pytest.raises(ParameterError, match="minimum_contributors"):
         mean_of(minimum_contributors=threshold)

@@ -143,7 +143,7 @@ def test_mean_that_a_protocols_moduli_do_not_hold_is_refused() -> None:
         planned(protocol=OddSum(), modulus_bits=4, target=TARGET)
     planned(protocol=OddSum(), modulus_bits=caught.value.enough_bits, target=TARGET)
     assert planned(protocol=NarrowSum(), modulus_bits=24).encoding.modulus == 2**12 - 1
-    with pytest.raises(ModulusTooSmall, match=r"expected at most 62, found .* needs more\. Use fewer clients"):
+    with pytest.raises(ModulusTooSmall, match=r"expected more than 62, .*, found 24\. Use fewer clients\. Less noise"):
         planned(protocol=NarrowSum(), modulus_bits=24, target=dataclasses.replace(TARGET, epsilon=0.1))
 
 
