@@ -33,6 +33,7 @@ _IN_WORDS: Final[dict[str, str]] = {
     Extra.ATTACHED: "attached secrets",
     Extra.COMMITTEE: "a committee",
 }
+_NOT_HASHED: Final = frozenset({"accepts", "wire", "protects"})
 
 
 class Role(Enum):
@@ -100,17 +101,25 @@ class SecureSum(ABC):
     """Whether each of its sessions has a committee, which opens the sum."""
     experimental: ClassVar[str] = ""
     """What is not proven, as a clause without a full stop; empty unless the protocol is experimental."""
+    protects: ClassVar[bool] = False
+    """Whether the protocol hides the clients' vectors from any server at all: whether `adversaries` names a server."""
 
     def __init_subclass__(cls, **arguments: Any) -> None:
-        """Refuse a subclass that replaces `validate`, because `validate` refuses fields that are not accepted."""
+        """Compute `protects`, and refuse a subclass that replaces `validate` or contradicts its own `adversaries`.
+
+        `validate` refuses the fields of a session that a protocol does not accept. `protects` follows from
+        `adversaries` alone, so that no baseline is called secure.
+        """
         super().__init_subclass__(**arguments)
         if "validate" in vars(cls):
             raise TypeError(f"{cls.__name__}: expected its checks in `_validate`, found a `validate` of its own")
-
-    @property
-    def protects(self) -> bool:
-        """Whether the protocol hides the clients' vectors from any server at all; a baseline does not."""
-        return bool(self.adversaries)
+        named = bool(cls.adversaries)
+        if vars(cls).get("protects", named) is not named:
+            raise TypeError(
+                f"{cls.__name__}.protects: expected {named}, since `adversaries` names {'a' if named else 'no'} "
+                "server, found another value. Leave it out: it is computed from `adversaries`."
+            )
+        cls.protects = named
 
     def __str__(self) -> str:
         """Return its name and the parameters that differ from their defaults: "secagg-plus, neighbours 34"."""
@@ -122,10 +131,10 @@ class SecureSum(ABC):
     def _parameters(self) -> dict[str, Any]:
         """Return what the digest hashes of a protocol: its fields, and the class variables that it annotates.
 
-        The class variables have been hashed from the first version on. `accepts` and `wire` are younger and are not.
+        The class variables have been hashed from the first version on. Those in `_NOT_HASHED` are younger and are not.
         """
         known = getattr(self, "__dataclass_fields__", {})
-        return {name: getattr(self, name) for name in known if name not in ("accepts", "wire")}
+        return {name: getattr(self, name) for name in known if name not in _NOT_HASHED}
 
     @property
     @abstractmethod

@@ -138,7 +138,7 @@ class RunReport:
     @property
     def hides_updates(self) -> bool:
         """Whether the protocol hides anything from the server."""
-        return bool(self.mean.protocol.adversaries)
+        return self.mean.protocol.protects
 
     @property
     def outcomes(self) -> tuple[Outcome, ...]:

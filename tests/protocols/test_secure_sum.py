@@ -1,7 +1,7 @@
 """What a protocol declares of itself, and that no field of a session passes unseen."""
 
 from dataclasses import dataclass, fields
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import pytest
 
@@ -89,8 +89,29 @@ def test_protocol_cannot_replace_the_check_of_what_it_accepts() -> None:
 @pytest.mark.parametrize("protocol", PROTOCOLS.values(), ids=PROTOCOLS)
 def test_protocols_protect_if_they_name_an_adversary(protocol: SecureSum) -> None:
     assert protocol.protects == (protocol.name != "plain") == bool(protocol.adversaries)
+    assert type(protocol).protects is protocol.protects
     assert protocol.wire == 1
     assert (Extra.ROSTER in protocol.accepts) == (Adversary.MALICIOUS in protocol.adversaries)
+
+
+def test_protects_is_computed_anew_for_every_class() -> None:
+    @dataclass(frozen=True)
+    class Unmasked(LightSecAgg):
+        adversaries: ClassVar[tuple[Adversary, ...]] = ()
+
+    @dataclass(frozen=True, slots=True)
+    class Masked(PlainSum):
+        adversaries: ClassVar[tuple[Adversary, ...]] = (Adversary.CURIOUS,)
+
+    assert Unmasked.protects is Unmasked(privacy=1, responders=2).protects is False
+    assert Masked.protects is Masked().protects is True
+    assert SecureSum.protects is False
+
+
+@pytest.mark.parametrize("value", [True, property(lambda self: True)])
+def test_baseline_cannot_claim_that_it_protects(value: object) -> None:
+    with pytest.raises(TypeError, match=r"Boastful.protects: expected False, since `adversaries` names no server"):
+        type("Boastful", (PlainSum,), {"protects": value})
 
 
 def test_committee_of_another_kind_of_key_is_refused() -> None:
