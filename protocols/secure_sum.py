@@ -91,8 +91,11 @@ class SecureSum(ABC):
     """
 
     name: ClassVar[str]
-    wire: ClassVar[int] = 1
-    """The version of the protocol's bytes: of the envelope, of what the digest hashes, and of its own messages."""
+    wire: ClassVar[int]
+    """The version of the protocol's bytes: of the envelope, of what the digest hashes, and of its own messages.
+
+    Every protocol states it; a subclass that changes no bytes may inherit it.
+    """
     adversaries: ClassVar[tuple[Adversary, ...]] = ()
     """The kinds of server that the protocol protects its clients from, the strongest last; empty for a baseline."""
     accepts: ClassVar[frozenset[Extra]] = frozenset()
@@ -105,14 +108,19 @@ class SecureSum(ABC):
     """Whether the protocol hides the clients' vectors from any server at all: whether `adversaries` names a server."""
 
     def __init_subclass__(cls, **arguments: Any) -> None:
-        """Compute `protects`, and refuse a subclass that replaces `validate` or contradicts its own `adversaries`.
+        """Compute `protects`, and refuse a subclass that declares too little or contradicts itself.
 
-        `validate` refuses the fields of a session that a protocol does not accept. `protects` follows from
-        `adversaries` alone, so that no baseline is called secure.
+        A class with a name is a protocol, and must state the version of its bytes. `validate` refuses the fields of a
+        session that a protocol does not accept. `protects` follows from `adversaries` alone, so that no baseline is
+        called secure.
         """
         super().__init_subclass__(**arguments)
         if "validate" in vars(cls):
             raise TypeError(f"{cls.__name__}: expected its checks in `_validate`, found a `validate` of its own")
+        if hasattr(cls, "name") and not hasattr(cls, "wire"):
+            raise TypeError(
+                f"{cls.__name__}.wire: expected the version of its bytes, an int, found none. State one; start with 1."
+            )
         named = bool(cls.adversaries)
         if vars(cls).get("protects", named) is not named:
             raise TypeError(

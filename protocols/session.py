@@ -1,5 +1,6 @@
 """The agreement of all parties before one secure sum starts, and what each party brings to it."""
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
@@ -92,6 +93,7 @@ class Session:
 
     Raises:
         ParameterError: A field is out of range.
+        TypeError: A subclass has added a field that the digest does not hash.
     """
 
     session_id: bytes
@@ -106,6 +108,7 @@ class Session:
     committee: Committee | None = None
 
     def __post_init__(self) -> None:
+        check_entries(type(self), _ENTRIES)
         if type(self.session_id) is not bytes or not 16 <= len(self.session_id) <= 64:
             raise ParameterError("session_id: expected 16 to 64 bytes, found another value. Use os.urandom(16).")
         for name, data in (("context", self.context), ("parameters", self.parameters)):
@@ -159,8 +162,7 @@ class Session:
         Raises:
             TypeError: A subclass has added a field that has no entry.
         """
-        if missing := {each.name for each in fields(self)} - {name for names, _ in _TRANSCRIPT for name in names}:
-            raise TypeError(f"{type(self).__name__}: the transcript has no entry for {', '.join(sorted(missing))}")
+        check_entries(type(self), _ENTRIES)
         return tuple((", ".join(names), values(self)) for names, values in _TRANSCRIPT)
 
     def checked(self, vector: ArrayLike) -> Words:
@@ -191,6 +193,26 @@ class Session:
         return array.astype(word_dtype(self.modulus))
 
 
+def check_entries(kind: type[Session], entries: tuple[str, ...]) -> None:
+    """Raise `TypeError` unless a transcript has exactly one entry for each field of a kind of session.
+
+    Args:
+        kind: `Session` or a subclass of it.
+        entries: The names of the fields that the transcript's entries stand for.
+    """
+    names = [each.name for each in fields(kind)]
+    for wrong, faulty in (
+        ("no entry", [name for name in names if name not in entries]),
+        ("more than one entry", [name for name, count in Counter(entries).items() if count > 1]),
+        ("an entry without a field", [name for name in entries if name not in names]),
+    ):
+        if faulty:
+            raise TypeError(
+                f"{kind.__name__}: expected one entry of the transcript for each field, found {wrong} for "
+                f"{', '.join(sorted(faulty))}. Correct `_TRANSCRIPT` in protocols/session.py."
+            )
+
+
 def _committee(session: Session) -> tuple[object, ...]:
     return () if session.committee is None else (session.committee.key.fingerprint, session.committee.members)
 
@@ -210,6 +232,10 @@ _TRANSCRIPT: Final[tuple[tuple[tuple[str, ...], Callable[[Session], tuple[object
     (("parameters",), lambda session: (session.parameters,) if session.parameters else ()),
 )
 """The values of each field in the digest, in the digest's order. After `attached`, an absent field adds no value."""
+
+_ENTRIES: Final = tuple(name for names, _ in _TRANSCRIPT for name in names)
+
+check_entries(Session, _ENTRIES)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

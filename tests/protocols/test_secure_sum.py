@@ -20,6 +20,7 @@ from protocols import (
     SecureSum,
     Session,
 )
+from protocols.session import check_entries
 from tests.conformance.cohorts import committee_of, identity
 
 CLIENTS = (0, 1, 2, 3)
@@ -45,6 +46,14 @@ class LaterSession(Session):
     later: bytes = b""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UncheckedSession(LaterSession):
+    """One that leaves out the checks of `Session`, so that it can be made although its field has no entry."""
+
+    def __post_init__(self) -> None:
+        pass
+
+
 def session(**changes: Any) -> Session:
     given: dict[str, Any] = {"session_id": bytes(16), "clients": CLIENTS, "threshold": 3, "length": 4, "modulus": 2**16}
     return Session(**(given | changes))
@@ -67,13 +76,34 @@ def test_new_field_of_a_session_is_refused_by_every_protocol_until_it_opts_in(pr
     if protocol.needs_committee:
         given |= WITH[Extra.COMMITTEE]
     with pytest.raises(ParameterError, match=f"later: expected a session without later, which {protocol.name}"):
-        protocol.validate(LaterSession(**given, later=b"something"))
+        protocol.validate(UncheckedSession(**given, later=b"something"))
 
 
-def test_field_without_a_place_in_the_transcript_gives_no_digest() -> None:
+def test_session_with_a_field_without_an_entry_in_the_transcript_cannot_be_made() -> None:
     given = {each.name: getattr(session(), each.name) for each in fields(Session)}
-    with pytest.raises(TypeError, match="the transcript has no entry for later"):
-        PlainSum().digest(LaterSession(**given))
+    with pytest.raises(TypeError, match=r"LaterSession: expected one entry .*, found no entry for later\. Correct"):
+        LaterSession(**given)
+
+
+def test_field_without_an_entry_in_the_transcript_gives_no_digest() -> None:
+    given = {each.name: getattr(session(), each.name) for each in fields(Session)}
+    with pytest.raises(TypeError, match=r"UncheckedSession: expected one entry .*, found no entry for later"):
+        PlainSum().digest(UncheckedSession(**given))
+
+
+def test_transcript_that_names_a_field_twice_or_no_field_is_refused() -> None:
+    entries = tuple(each.name for each in fields(Session))
+    check_entries(Session, entries)
+    with pytest.raises(TypeError, match=r"Session: .* found more than one entry for clients, length\."):
+        check_entries(Session, (*entries, "length", "clients"))
+    with pytest.raises(TypeError, match=r"Session: .* found an entry without a field for later\."):
+        check_entries(Session, (*entries, "later"))
+
+
+def test_protocol_without_a_wire_number_cannot_be_made() -> None:
+    with pytest.raises(TypeError, match=r"Numberless.wire: expected the version of its bytes, an int, found none"):
+        type("Numberless", (SecureSum,), {"name": "numberless"})
+    assert not hasattr(SecureSum, "wire")
 
 
 def test_transcript_names_every_field_once() -> None:

@@ -30,11 +30,15 @@ BROKEN: Final = {
     "speechless": ("class E(Exception):\n    def __str__(self): raise KeyError\nraise E", "E"),
     "endless": ("raise RuntimeError('x' * 10**6)", "xxx..."),
     "syntax": ("def", "SyntaxError: invalid syntax"),
+    "wireless": (
+        "from protocols import SecureSum\nclass protocol(SecureSum): name = 'wireless'",
+        "TypeError: protocol.wire: expected the version of its bytes, an int, found none. State one; start with 1.",
+    ),
 }
 LOADED: Final = {
     "no-sum": ("protocol = 7", "is no SecureSum"),
     "half": (
-        "from protocols import SecureSum\nclass protocol(SecureSum): name = 'half'",
+        "from protocols import SecureSum\nclass protocol(SecureSum): name, wire = 'half', 1",
         "does not define _validate, client_party",
     ),
     "nameless": (
@@ -45,6 +49,10 @@ LOADED: Final = {
     "boastful": (
         "from protocols import PlainSum\nclass protocol(PlainSum): name, adversaries = 'boastful', 'everyone'",
         "no tuple of Adversary",
+    ),
+    "misnumbered": (
+        "from protocols import PlainSum\nclass protocol(PlainSum): name, wire = 'misnumbered', '2'",
+        "its wire number is no int",
     ),
     "doubtful": (
         "from protocols import PlainSum\nclass protocol(PlainSum): name, experimental = 'doubtful', True",
