@@ -33,7 +33,8 @@ _IN_WORDS: Final[dict[str, str]] = {
     Extra.ATTACHED: "attached secrets",
     Extra.COMMITTEE: "a committee",
 }
-_NOT_HASHED: Final = frozenset({"accepts", "wire", "protects"})
+_HASHED: Final = ("name", "adversaries", "needs_committee", "experimental")
+"""The class variables that the digest hashes if a protocol annotates them."""
 
 
 class Role(Enum):
@@ -137,12 +138,12 @@ class SecureSum(ABC):
         return ", ".join([self.name, *(name if value is True else f"{name} {value}" for name, value in chosen.items())])
 
     def _parameters(self) -> dict[str, Any]:
-        """Return what the digest hashes of a protocol: its fields, and the class variables that it annotates.
-
-        The class variables have been hashed from the first version on. Those in `_NOT_HASHED` are younger and are not.
-        """
-        known = getattr(self, "__dataclass_fields__", {})
-        return {name: getattr(self, name) for name in known if name not in _NOT_HASHED}
+        """Return what the digest hashes of a protocol: its fields, and those of `_HASHED` that it annotates."""
+        own: Any = self
+        annotated = getattr(self, "__dataclass_fields__", {})
+        hashed = {name for name in _HASHED if name in annotated}
+        hashed |= {each.name for each in fields(own)} if is_dataclass(own) else set()
+        return {name: getattr(self, name) for name in hashed}
 
     @property
     @abstractmethod

@@ -108,7 +108,7 @@ class Session:
     committee: Committee | None = None
 
     def __post_init__(self) -> None:
-        check_entries(type(self), _ENTRIES)
+        check_entries(type(self), _entries())
         if type(self.session_id) is not bytes or not 16 <= len(self.session_id) <= 64:
             raise ParameterError("session_id: expected 16 to 64 bytes, found another value. Use os.urandom(16).")
         for name, data in (("context", self.context), ("parameters", self.parameters)):
@@ -159,11 +159,17 @@ class Session:
     def transcript(self) -> tuple[tuple[str, tuple[object, ...]], ...]:
         """Return what the session's digest hashes: each field once, by name, with the values that stand for it.
 
+        A field in `_LATER` is left out if it has its default.
+
         Raises:
             TypeError: A subclass has added a field that has no entry.
         """
-        check_entries(type(self), _ENTRIES)
-        return tuple((", ".join(names), values(self)) for names, values in _TRANSCRIPT)
+        check_entries(type(self), _entries())
+        first = tuple((", ".join(names), values(self)) for names, values in _TRANSCRIPT)
+        defaults = {each.name: each.default for each in fields(self)}
+        return first + tuple(
+            (name, ((name, value(self)),)) for name, value in _LATER.items() if getattr(self, name) != defaults[name]
+        )
 
     def checked(self, vector: ArrayLike) -> Words:
         """Check a client's input, and return a copy of it as words.
@@ -209,7 +215,7 @@ def check_entries(kind: type[Session], entries: tuple[str, ...]) -> None:
         if faulty:
             raise TypeError(
                 f"{kind.__name__}: expected one entry of the transcript for each field, found {wrong} for "
-                f"{', '.join(sorted(faulty))}. Correct `_TRANSCRIPT` in protocols/session.py."
+                f"{', '.join(sorted(faulty))}. Add a field to `_LATER` in protocols/session.py."
             )
 
 
@@ -231,11 +237,25 @@ _TRANSCRIPT: Final[tuple[tuple[tuple[str, ...], Callable[[Session], tuple[object
     (("committee",), _committee),
     (("parameters",), lambda session: (session.parameters,) if session.parameters else ()),
 )
-"""The values of each field in the digest, in the digest's order. After `attached`, an absent field adds no value."""
+"""The values of each field in the digest's first version, in its order. This table is closed; see `_LATER`.
 
-_ENTRIES: Final = tuple(name for names, _ in _TRANSCRIPT for name in names)
+The values are hashed without names. Two sessions still have the same values only if they have the same fields: the
+values up to `attached` are always there, a committee adds two values and parameters add one.
+"""
 
-check_entries(Session, _ENTRIES)
+_LATER: Final[dict[str, Callable[[Session], object]]] = {}
+"""The value of each field that is younger than the digest's first version.
+
+Such a field is hashed as a pair of its name and its value, unless it has its default. So a new field changes no digest
+of a session that does not set it, and no two fields can be mistaken for each other.
+"""
+
+
+def _entries() -> tuple[str, ...]:
+    return (*(name for names, _ in _TRANSCRIPT for name in names), *_LATER)
+
+
+check_entries(Session, _entries())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,6 +5,7 @@ from typing import Any, ClassVar, cast
 
 import pytest
 
+import protocols.session
 from protocols import (
     Adversary,
     Extra,
@@ -81,7 +82,7 @@ def test_new_field_of_a_session_is_refused_by_every_protocol_until_it_opts_in(pr
 
 def test_session_with_a_field_without_an_entry_in_the_transcript_cannot_be_made() -> None:
     given = {each.name: getattr(session(), each.name) for each in fields(Session)}
-    with pytest.raises(TypeError, match=r"LaterSession: expected one entry .*, found no entry for later\. Correct"):
+    with pytest.raises(TypeError, match=r"LaterSession: expected one entry .*, found no entry for later\. Add a field"):
         LaterSession(**given)
 
 
@@ -98,6 +99,40 @@ def test_transcript_that_names_a_field_twice_or_no_field_is_refused() -> None:
         check_entries(Session, (*entries, "length", "clients"))
     with pytest.raises(TypeError, match=r"Session: .* found an entry without a field for later\."):
         check_entries(Session, (*entries, "later"))
+
+
+def test_fields_that_hold_equal_bytes_give_different_digests(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = {each.name: getattr(session(), each.name) for each in fields(Session)}
+    monkeypatch.setitem(protocols.session._LATER, "later", lambda session: session.later)
+    plain = PlainSum()
+    digests = {
+        plain.digest(LaterSession(**given | changes))
+        for changes in ({"context": b"x"}, {"parameters": b"x"}, {"later": b"x"}, {"later": b"y"})
+    }
+    assert len(digests) == 4
+    committees = WITH[Extra.COMMITTEE], WITH[Extra.COMMITTEE] | {"parameters": b"x"}
+    assert len(digests | {plain.digest(LaterSession(**given | each)) for each in committees}) == 6
+
+
+def test_later_field_that_is_not_set_changes_no_digest(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = {each.name: getattr(session(), each.name) for each in fields(Session)}
+    before = PlainSum().digest(session())
+    monkeypatch.setitem(protocols.session._LATER, "later", lambda session: session.later)
+    assert PlainSum().digest(LaterSession(**given)) == before
+
+
+def test_class_variable_that_is_not_listed_changes_no_digest_and_a_parameter_does() -> None:
+    @dataclass(frozen=True, slots=True)
+    class Described(PlainSum):
+        described: ClassVar[str] = "not hashed"
+
+    @dataclass(frozen=True, slots=True)
+    class Tuned(PlainSum):
+        tuned: int = 0
+
+    before = PlainSum().digest(session())
+    assert Described().digest(session()) == before
+    assert len({before, Tuned().digest(session()), Tuned(tuned=1).digest(session())}) == 3
 
 
 def test_protocol_without_a_wire_number_cannot_be_made() -> None:
