@@ -216,7 +216,7 @@ class Client:
         if self._party is None:
             raise OrderError("this client has closed, so there is no state to keep in a snapshot")
         state = snapshot.write_state(self._party.state)
-        kept = snapshot.Kept(self._client, self._next, (), (), state)
+        kept = snapshot.KeptMachine(self._client, self._next, (), (), state)
         return snapshot.seal(kept, digest=self._digest, key=key, nonce=self._entropy(sealing.NONCE_BYTES))
 
     @classmethod
@@ -294,7 +294,7 @@ class Server:
         if self._party is None or self._number < 0:
             raise OrderError("no step is open")
         state = snapshot.write_state(self._party.state)
-        kept = snapshot.Kept(-1, self._number, tuple(sorted(self._asked)), tuple(sorted(self._answered)), state)
+        kept = snapshot.KeptMachine(-1, self._number, tuple(sorted(self._asked)), tuple(sorted(self._answered)), state)
         return snapshot.seal(kept, digest=self._digest, key=key, nonce=draw(entropy, sealing.NONCE_BYTES))
 
     @classmethod

@@ -86,6 +86,7 @@ class PlainSum(SecureSum):
     """Sums in the clear: no security, any modulus."""
 
     name: ClassVar[str] = "plain"
+    wire: ClassVar[int] = 1
     steps = STEPS
 
     @classmethod

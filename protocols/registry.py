@@ -50,7 +50,7 @@ def load(name: str) -> type[SecureSum]:
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # A module may raise anything, also an exit.
-        raise BrokenProtocol(f"{value}, registered as {name!r}, cannot be imported: {told(error)}") from error
+        raise BrokenProtocol(f"{value}, registered as {name!r}, cannot be imported: {describe_error(error)}") from error
     lacking = _lacking(found)
     if lacking is not None:
         raise BrokenProtocol(f"{value}, registered as {name!r}, {lacking}")
@@ -82,7 +82,7 @@ def suggest(
     except (ParameterError, KeyboardInterrupt):
         raise
     except BaseException as error:
-        raise BrokenProtocol(f"{name} fails to suggest parameters: {told(error)}") from error
+        raise BrokenProtocol(f"{name} fails to suggest parameters: {describe_error(error)}") from error
     match suggested:
         case (protocol, int(threshold)) if isinstance(protocol, kind) and protocol.adversaries == kind.adversaries:
             return protocol, threshold
@@ -90,7 +90,7 @@ def suggest(
     raise BrokenProtocol(f"{name}.suggest: expected a {kind.__name__} and an int, found {found}")
 
 
-def told(error: BaseException) -> str:
+def describe_error(error: BaseException) -> str:
     """Return the class and the text of an error of other people's code in one printable line."""
     try:
         text = " ".join(str(error).split())

@@ -32,7 +32,7 @@ class State(Uncopyable, msgspec.Struct):
 S = TypeVar("S", bound=State)
 
 
-class Kept(Message, frozen=True):
+class KeptMachine(Message, frozen=True):
     """A machine between two steps.
 
     Attributes:
@@ -60,14 +60,14 @@ def read_state(data: msgspec.Raw, kind: type[S]) -> S:
     return msgspec.msgpack.decode(data, type=kind, dec_hook=_read)
 
 
-def seal(kept: Kept, *, digest: bytes, key: Secret, nonce: bytes) -> bytes:
+def seal(kept: KeptMachine, *, digest: bytes, key: Secret, nonce: bytes) -> bytes:
     """Encrypt and authenticate a snapshot, bound to the session's digest."""
     _check(key)
     plaintext = msgspec.msgpack.encode(kept)
     return sealing.seal_with_nonce(key, plaintext, nonce=nonce, bound=_DOMAIN + digest)
 
 
-def unseal(data: bytes, *, digest: bytes, key: Secret) -> Kept:
+def unseal(data: bytes, *, digest: bytes, key: Secret) -> KeptMachine:
     """Return what `seal` sealed.
 
     Raises:
@@ -80,7 +80,7 @@ def unseal(data: bytes, *, digest: bytes, key: Secret) -> Kept:
         raise DamagedSnapshot(
             "snapshot: expected one of this session under this key, found other or altered bytes"
         ) from None
-    return msgspec.msgpack.decode(plaintext, type=Kept)
+    return msgspec.msgpack.decode(plaintext, type=KeptMachine)
 
 
 def _check(key: Secret) -> None:

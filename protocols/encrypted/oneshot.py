@@ -84,6 +84,7 @@ class OneShot(EncryptedSum):
     """
 
     name: ClassVar[str] = "oneshot"
+    wire: ClassVar[int] = 1
     # The digest of wire version 1 hashes this text, so it stays as it is.
     experimental: ClassVar[str] = "there is no proof against a malicious server"
 

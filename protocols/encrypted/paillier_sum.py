@@ -75,6 +75,7 @@ class PaillierSum(EncryptedSum):
     """
 
     name: ClassVar[str] = "paillier"
+    wire: ClassVar[int] = 1
 
     def payload(self, session: Session) -> PackedVector:
         """See `EncryptedSum.payload`."""

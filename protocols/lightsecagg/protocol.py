@@ -71,6 +71,7 @@ class LightSecAgg(SecureSum):
     responders: int
 
     name: ClassVar[str] = "lightsecagg"
+    wire: ClassVar[int] = 1
     adversaries: ClassVar[tuple[Adversary, ...]] = (Adversary.CURIOUS,)
     steps = STEPS
 

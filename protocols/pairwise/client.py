@@ -285,7 +285,7 @@ class PairwiseClient(Uncopyable):
 
     def _reveal(self) -> RevealedShares:
         alive = decode_clients(self.state.survivors, self._session)
-        of_survivor = (0, *(2 + index for index in self._derived.opened(len(alive))))
+        of_survivor = (0, *(2 + index for index in self._derived.opened_secrets(len(alive))))
         return RevealedShares(
             b"".join(
                 self.state.shares[owner][index].reveal()

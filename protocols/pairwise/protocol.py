@@ -181,6 +181,7 @@ class SecAgg(PairwiseMasking):
     """Pairwise masking on the complete graph (Bonawitz et al. 2017); the share threshold is the session's."""
 
     name: ClassVar[str] = "secagg"
+    wire: ClassVar[int] = 1
 
     @classmethod
     def suggest(
@@ -237,6 +238,7 @@ class SecAggPlus(PairwiseMasking):
     share_threshold: int
 
     name: ClassVar[str] = "secagg-plus"
+    wire: ClassVar[int] = 1
 
     def __post_init__(self) -> None:
         super().__post_init__()

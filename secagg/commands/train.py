@@ -227,7 +227,7 @@ def _plan_line(prepared: Prepared, rounds: int) -> str:
     noise = "no noise" if multiplier is None else f"noise {multiplier:.2f} x sensitivity"
     if plan is not None:
         noise += f" in each of {plan.steps} local steps on a fraction {plan.sampling_rate:.3g} of the examples"
-    exposed = "" if mean.protocol.adversaries else " (an insecure baseline: the server sees every update)"
+    exposed = "" if mean.protocol.protects else " (an insecure baseline: the server sees every update)"
     return (
         f"{config.dataset}: {config.clients} clients, {rounds} rounds, {mean.encoding.dimension} parameters in "
         f"{mean.encoding.length} coordinates of {mean.encoding.modulus_bits} bits, {mean.protocol}{exposed}, at least "

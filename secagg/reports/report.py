@@ -128,7 +128,11 @@ class RunReport:
     @property
     def name(self) -> str:
         """The run in words, among those it is compared with."""
-        return protection(self.config.protocol, private=self.budget is not None, adversary=self.config.adversary)
+        failed = self.budget is not None and bool(self.budget.failed) and self.hides_updates
+        called = protection(
+            self.config.protocol, private=self.budget is not None and not failed, adversary=self.config.adversary
+        )
+        return f"{called}, guarantee FAILED" if failed else called
 
     @property
     def dataset(self) -> str:
@@ -138,7 +142,7 @@ class RunReport:
     @property
     def hides_updates(self) -> bool:
         """Whether the protocol hides anything from the server."""
-        return bool(self.mean.protocol.adversaries)
+        return self.mean.protocol.protects
 
     @property
     def outcomes(self) -> tuple[Outcome, ...]:

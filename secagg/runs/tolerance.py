@@ -80,6 +80,6 @@ class Cohort:
 
 
 def _colluding(config: TrainingConfig) -> int | None:
-    if not load(config.protocol).adversaries:
+    if not load(config.protocol).protects:
         return None
     return whole_clients(config.clients, config.adversarial, "adversarial")

@@ -252,7 +252,7 @@ class SecureAveraging:
         found: dict[str, Detail] = {
             TRUST_DETAIL: str(trust),
             CLIENTS_DETAIL: len(mean.clients),
-            UPDATES_HIDDEN_DETAIL: "yes" if mean.protocol.adversaries else "no",
+            UPDATES_HIDDEN_DETAIL: "yes" if mean.protocol.protects else "no",
         }
         if mean.target is not None:
             found[NOISE_COLLUDING_DETAIL] = mean.target.colluding

@@ -13,7 +13,7 @@ from protocols import Adversary, DamagedSnapshot, ParameterError, SecAgg, Secret
 from protocols.codec import Message
 from protocols.crypto import sealing
 from protocols.crypto.keystream import Words
-from protocols.snapshot import Kept, State, read_state, seal, unseal, write_state
+from protocols.snapshot import KeptMachine, State, read_state, seal, unseal, write_state
 from tests.conformance.cohorts import IDS, SNAPSHOT_KEY, Run, setting
 
 DIGEST = b"d" * 32
@@ -101,8 +101,8 @@ def test_state_that_holds_something_else_cannot_be_written() -> None:
         write_state(Everything(words=np.zeros(1, dtype=np.uint8), text=object()))  # type: ignore[arg-type]  # that is the test
 
 
-def kept() -> Kept:
-    return Kept(7, 2, (1, 2, 3), (2,), write_state(full()))
+def kept() -> KeptMachine:
+    return KeptMachine(7, 2, (1, 2, 3), (2,), write_state(full()))
 
 
 def test_seal_opens_under_the_same_key_and_for_the_same_session() -> None:

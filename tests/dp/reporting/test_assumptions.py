@@ -120,6 +120,25 @@ def test_condition_refuted_from_outside_is_not_declared_any_more(path: Path) -> 
     )
 
 
+def test_no_form_offers_a_figure_to_state_if_a_condition_failed(path: Path) -> None:
+    with create(path) as ledger:
+        realised = msgspec.structs.replace(EVENT, contributors=121)
+        ledger.commit(ledger.reserve(EVENT, "x"), contributors=121, details=SHARED, realised=realised)
+        kept = budget_report(ledger)
+    failed = kept.refuted({ONLY_LEDGER: "There is another."})
+    assert (kept.stated_epsilon, failed.stated_epsilon) == (kept.spent.epsilon, None)
+    for form in (as_text(kept, width=1000), as_json(kept), as_html(kept)):
+        assert " as the guarantee; the budget is charged with that" in form
+        assert "The only release is (" in form
+    for form in (as_text(failed, width=1000), as_json(failed), as_html(failed)):
+        assert "as the guarantee; the budget is charged with that" not in form
+        assert "State no figure as the guarantee: 1 condition of this guarantee FAILED" in form
+        assert (
+            "So this report states no guarantee. Computed as if no condition had failed: the only release is (" in form
+        )
+        assert "The only release is (" not in form
+
+
 @pytest.mark.parametrize(
     ("details", "words"),
     [
