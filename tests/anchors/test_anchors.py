@@ -43,7 +43,7 @@ from secagg.aggregation.mean import SecureMean
 from secagg.engines.memory import simulate_mean
 from secagg.errors import ModulusTooSmall
 from tests.conformance.cohorts import IDS, Run, expected, setting, stream
-from tests.support.malicious_server import Play
+from tests.support.malicious_server import MaliciousServer
 
 ROOT: Final = Path(__file__).parents[2]
 MASKING: Final = [name for name in available() if name != "plain" and not load(name).needs_committee]
@@ -309,7 +309,7 @@ def test_lightsecagg_is_exact_at_the_largest_primes(modulus: int) -> None:
 # Flamingo: seeds of pairs cut to 16 bits.  Fed-BioMed LOM: no self-mask.
 
 
-def pair_seeds(run: Play, client: int) -> dict[int, bytes]:
+def pair_seeds(run: MaliciousServer, client: int) -> dict[int, bytes]:
     """The seeds of a client's masks with its neighbours, as these can work them out."""
     derive = run.setup.schedule(run.server._party.state.root)
     seeds = {}
@@ -322,7 +322,7 @@ def pair_seeds(run: Play, client: int) -> dict[int, bytes]:
 
 def test_seeds_of_pairs_are_256_bits_that_all_vary() -> None:
     """Over 15 pairs no byte of the seed is the same for all, and every 16 bits of it differ between most."""
-    run = Play(setting(SecAgg(), tuple(range(6)), 3))
+    run = MaliciousServer(setting(SecAgg(), tuple(range(6)), 3))
     run.to_round(2)
     seeds = {frozenset((one, other)): seed for one in range(6) for other, seed in pair_seeds(run, one).items()}
     assert len(seeds) == 15
@@ -333,7 +333,7 @@ def test_seeds_of_pairs_are_256_bits_that_all_vary() -> None:
 
 def test_client_whose_every_neighbour_is_corrupt_still_has_its_self_mask() -> None:
     """Without every mask of a pair what is left is the input under the self-mask, and nothing less."""
-    run = Play(setting(SecAgg(), tuple(range(4)), 3, length=1000))
+    run = MaliciousServer(setting(SecAgg(), tuple(range(4)), 3, length=1000))
     run.to_round(2)
     modulus, victim = run.setting.session.modulus, 0
     reply = run.replies()[victim]

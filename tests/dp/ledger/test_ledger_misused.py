@@ -94,7 +94,7 @@ def test_moved_file_refuses_every_release(path: Path, move: Any) -> None:
         assert len(ledger.entries()) == 1
 
 
-class Moving:
+class FileReplacingTracer:
     """A trace function that replaces the file after the last look at it, before the record is written."""
 
     def __init__(self, path: Path) -> None:
@@ -110,7 +110,7 @@ def test_file_moved_within_a_record_refuses_the_release(path: Path) -> None:
     with create(path) as ledger:
         ledger.reserve(EVENT, "one")
         before = sys.gettrace()
-        sys.settrace(Moving(path))
+        sys.settrace(FileReplacingTracer(path))
         try:
             with pytest.raises(LedgerUnavailable, match="moved or replaced"):
                 ledger.reserve(EVENT, "two")

@@ -17,7 +17,7 @@ from protocols.lightsecagg.messages import (
     Survivors,
 )
 from protocols.lightsecagg.protocol import LightSecAgg
-from tests.support.lightsecagg_cohort import IDS, PRIME, Cohort, cohort, exact, session, vectors
+from tests.support.lightsecagg_cohort import IDS, PRIME, Cohort, cohort, exact_sum, session, vectors
 
 # u = 0 and other points of low order, RFC 7748 section 6.1; and a key that is not reduced.
 LOW_ORDER = (bytes(32), (1).to_bytes(32, "little"))
@@ -162,14 +162,14 @@ BAD_REPLIES: tuple[tuple[int, str, Callable[[Message], Message]], ...] = (
 def test_server_is_unchanged_by_a_bad_reply(number: int, match: str, change: Callable[[Message], Message]) -> None:
     run = cohort().to_round(number)
     replies = run.replies()
-    honest = run.read(replies[IDS[0]], run.rows[number].reply)
+    honest = run.read(replies[IDS[0]], run.steps[number].reply)
     with pytest.raises(RemoteError, match=match) as caught:
         run.server.receive(IDS[0], run.write(change(honest)))
     assert caught.value.culprits == {IDS[0]}
     run.deliver(replies)
     run.to_round(4)
     assert isinstance(run.step, Finish)
-    assert run.step.total.tolist() == exact(run.inputs, run.step.contributors, PRIME)
+    assert run.step.total.tolist() == exact_sum(run.inputs, run.step.contributors, PRIME)
 
 
 def test_server_refuses_a_key_advertised_before() -> None:

@@ -13,7 +13,7 @@ from protocols.codec import Message
 from protocols.crypto import sealing
 from protocols.lightsecagg.messages import AggregatedShares, DeliveredShares, MaskedInput, SealedShares
 from protocols.lightsecagg.protocol import LightSecAgg
-from tests.support.lightsecagg_cohort import IDS, PRIME, Cohort, cohort, exact, session
+from tests.support.lightsecagg_cohort import IDS, PRIME, Cohort, cohort, exact_sum, session
 
 
 def altered(packed: memoryview, length: int, modulus: int) -> memoryview:
@@ -86,7 +86,7 @@ def test_forged_share_of_a_mask_goes_unnoticed_where_just_enough_answer() -> Non
     replies = run.replies()
     run.deliver({client: replies[client] for client in (5, 0, 17, 3)})
     assert isinstance(run.step, Finish)
-    assert run.step.total.tolist() != exact(run.inputs, run.step.contributors, PRIME)
+    assert run.step.total.tolist() != exact_sum(run.inputs, run.step.contributors, PRIME)
 
 
 def test_shares_reach_their_holder_only_and_drawn_ones_are_seeds() -> None:

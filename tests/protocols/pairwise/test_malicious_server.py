@@ -26,7 +26,7 @@ from protocols.pairwise.messages import (
     KeyDirectory,
 )
 from tests.conformance.cohorts import Setting, identity, member, setting
-from tests.support.malicious_server import Play
+from tests.support.malicious_server import MaliciousServer
 
 SHARE = 1
 CLIENTS: Final = tuple(range(6))
@@ -36,8 +36,8 @@ LOW_ORDER: Final = bytes.fromhex("e0eb7a7c3b41b8ae1656e3faf19fc46ada098deb9c32b1
 Keys = dict[int, AdvertisedKeys]
 
 
-def at(number: int, where: Setting = WHERE) -> Play:
-    run = Play(where)
+def at(number: int, where: Setting = WHERE) -> MaliciousServer:
+    run = MaliciousServer(where)
     run.to_round(number)
     return run
 
@@ -49,7 +49,7 @@ def known(label: bytes) -> tuple[bytes, bytes]:
 
 
 def signed(
-    run: Play,
+    run: MaliciousServer,
     pair: tuple[bytes, bytes],
     *,
     client: int = 1,
@@ -68,7 +68,7 @@ def signed(
 def elsewhere(where: Setting, **changes: object) -> Keys:
     """The keys that the same clients have advertised in another session."""
     session = dataclasses.replace(where.session, **changes)  # type: ignore[arg-type]  # fields of a session
-    run = Play(Setting(label="elsewhere", protocol=where.protocol, session=session), seed=b"elsewhere")
+    run = MaliciousServer(Setting(label="elsewhere", protocol=where.protocol, session=session), seed=b"elsewhere")
     run.deliver(run.replies())
     return run.keys
 
@@ -102,7 +102,9 @@ def elsewhere(where: Setting, **changes: object) -> Keys:
         lambda run: elsewhere(WHERE, modulus=2**17)[1],
     ],
 )
-def test_client_refuses_a_key_that_its_owner_has_not_signed_for_this(forge: Callable[[Play], AdvertisedKeys]) -> None:
+def test_client_refuses_a_key_that_its_owner_has_not_signed_for_this(
+    forge: Callable[[MaliciousServer], AdvertisedKeys],
+) -> None:
     run = at(SHARE)
     match = "not signed by client 1 for this purpose in this session"
     run.refuses(0, run.directory(0, run.keys | {1: forge(run)}), match)
@@ -113,7 +115,7 @@ def test_client_takes_another_key_that_its_owner_has_signed() -> None:
     run = at(SHARE)
     run.ask(0, run.directory(0, run.keys | {1: signed(run, known(b"client 1"))}))
     assert not run.clients[0].closed
-    assert run.leaks() == set()
+    assert run.clients_that_leaked() == set()
 
 
 # Its own key, a repeated key, a low-order point: by a client that helps the server, and signs what it is told to.
@@ -138,7 +140,7 @@ def test_client_takes_another_key_that_its_owner_has_signed() -> None:
     ],
 )
 def test_client_refuses_signed_keys_that_are_its_own_or_repeated_or_weak(
-    corrupt: Callable[[Play], Keys], match: str
+    corrupt: Callable[[MaliciousServer], Keys], match: str
 ) -> None:
     run = at(SHARE)
     run.refuses(0, run.directory(0, run.keys | corrupt(run)), match)
@@ -165,7 +167,7 @@ def test_client_refuses_signed_keys_that_are_its_own_or_repeated_or_weak(
     ],
 )
 def test_client_refuses_a_directory_that_is_not_of_its_and_its_neighbours_keys(
-    change: Callable[[Play, KeyDirectory], KeyDirectory], match: str
+    change: Callable[[MaliciousServer, KeyDirectory], KeyDirectory], match: str
 ) -> None:
     run = at(SHARE)
     run.refuses(0, change(run, run.request(0, KeyDirectory)), match)

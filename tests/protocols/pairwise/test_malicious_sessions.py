@@ -31,7 +31,7 @@ from protocols.pairwise import parameters
 from protocols.registry import available
 from protocols.replay import SessionRecord
 from tests.conformance.cohorts import Setting, identity, member, setting, stream
-from tests.support.malicious_server import Play
+from tests.support.malicious_server import MaliciousServer
 
 CLIENTS: Final = tuple(range(6))
 WHERE: Final = setting(SecAgg(adversary=Adversary.MALICIOUS), CLIENTS, 4)
@@ -199,7 +199,7 @@ def client_with(record: SessionRecord, session: Session = WHERE.session) -> Clie
 
 
 def test_client_refuses_a_session_id_that_it_has_used_in_the_same_process() -> None:
-    record, run = MemoryRecord(), Play(WHERE)
+    record, run = MemoryRecord(), MaliciousServer(WHERE)
     client_with(record).handle(run.requests[0])
     again = client_with(record)
     with pytest.raises(SessionReused):
@@ -208,7 +208,7 @@ def test_client_refuses_a_session_id_that_it_has_used_in_the_same_process() -> N
 
 
 def test_client_refuses_a_session_id_that_it_has_used_before_a_restart(tmp_path: Path) -> None:
-    run = Play(WHERE)
+    run = MaliciousServer(WHERE)
     client_with(FileRecord(tmp_path / "sessions")).handle(run.requests[0])
     again = client_with(FileRecord(tmp_path / "sessions"))
     with pytest.raises(SessionReused):
@@ -219,24 +219,24 @@ def test_client_refuses_a_session_id_that_it_has_used_before_a_restart(tmp_path:
 @pytest.mark.parametrize("change", [{"length": 41}, {"context": b"round 8"}, {"modulus": 2**17}, {"threshold": 5}])
 def test_client_refuses_a_used_session_id_under_other_parameters(change: dict[str, object]) -> None:
     record = MemoryRecord()
-    client_with(record).handle(Play(WHERE).requests[0])
+    client_with(record).handle(MaliciousServer(WHERE).requests[0])
     session = dataclasses.replace(WHERE.session, **change)  # type: ignore[arg-type]  # fields of a session
-    other = Play(Setting(label="other", protocol=WHERE.protocol, session=session))
+    other = MaliciousServer(Setting(label="other", protocol=WHERE.protocol, session=session))
     with pytest.raises(SessionReused):
         client_with(record, session).handle(other.requests[0])
 
 
 def test_client_takes_part_in_another_session_with_the_same_record(tmp_path: Path) -> None:
     record = FileRecord(tmp_path / "sessions")
-    client_with(record).handle(Play(WHERE).requests[0])
+    client_with(record).handle(MaliciousServer(WHERE).requests[0])
     session = dataclasses.replace(WHERE.session, session_id=b"a session id of its own")
-    other = Play(Setting(label="other", protocol=WHERE.protocol, session=session))
+    other = MaliciousServer(Setting(label="other", protocol=WHERE.protocol, session=session))
     client_with(record, session).handle(other.requests[0])
 
 
 def test_message_that_is_refused_does_not_use_up_the_session() -> None:
     """Whoever can send a client rubbish must not keep it out of the session; what it closed for was no round of it."""
-    record, run = MemoryRecord(), Play(WHERE)
+    record, run = MemoryRecord(), MaliciousServer(WHERE)
     with pytest.raises(MalformedMessage):
         client_with(record).handle(b"rubbish")
     client_with(record).handle(run.requests[0])

@@ -28,7 +28,7 @@ from protocols.pairwise.messages import (
 )
 from protocols.replay import SessionRecord
 from tests.conformance.cohorts import Setting, identity, member, setting, stream
-from tests.support.malicious_server import Play
+from tests.support.malicious_server import MaliciousServer
 
 SHARE, MASK, CONFIRM = 1, 2, 3
 CLIENTS: Final = tuple(range(6))
@@ -36,8 +36,8 @@ WHERE: Final = setting(SecAgg(adversary=Adversary.MALICIOUS), CLIENTS, 4)
 STORAGE: Final = Secret(b"the key that snapshots are under")
 
 
-def at(number: int, where: Setting = WHERE) -> Play:
-    run = Play(where)
+def at(number: int, where: Setting = WHERE) -> MaliciousServer:
+    run = MaliciousServer(where)
     run.to_round(number)
     return run
 
@@ -74,10 +74,10 @@ def test_client_refuses_a_survivor_set_of_another_form(body: object) -> None:
     version, digest, number, _ = msgspec.msgpack.decode(run.requests[0])
     with pytest.raises(MalformedMessage):
         run.answer(0, msgspec.msgpack.encode([version, digest, number, body]))
-    run.closed_without_a_word(0)
+    run.check_closed_without_a_leak(0)
 
 
-def resumed(run: Play, client: int, data: bytes, record: SessionRecord) -> Client:
+def resumed(run: MaliciousServer, client: int, data: bytes, record: SessionRecord) -> Client:
     """A client started again from a snapshot, with the record that it kept."""
     who = dataclasses.replace(member(client, run.setting.session), sessions=record)
     return Client.restore(
@@ -152,7 +152,7 @@ def test_client_refuses_a_second_survivor_set() -> None:
     run.ask(0, Survivors(run.bitmap(0, 1, 2, 3)))
     with pytest.raises(MalformedMessage, match=r"step: expected 4, found a message of step 3"):
         run.ask(0, Survivors(run.bitmap(0, 1, 2, 4)))
-    run.closed_without_a_word(0)
+    run.check_closed_without_a_leak(0)
 
 
 def test_client_refuses_a_second_survivor_set_after_a_restart_from_an_old_snapshot() -> None:
@@ -171,7 +171,7 @@ def test_client_refuses_a_second_survivor_set_after_a_restart_from_an_old_snapsh
 
 @pytest.mark.parametrize("number", range(5))
 def test_client_restarted_from_an_old_snapshot_answers_no_round_twice(number: int) -> None:
-    run, record = Play(WHERE), MemoryRecord()
+    run, record = MaliciousServer(WHERE), MemoryRecord()
     run.clients[0] = WHERE.client(0, run.inputs[0], stream(b"run0"), record)
     run.to_round(number)
     snapshot = run.clients[0].snapshot(STORAGE)
@@ -193,13 +193,13 @@ def test_client_resumed_without_its_record_answers_nothing() -> None:
 # Confirmations.
 
 
-def confirmed(run: Play) -> dict[int, bytes]:
+def confirmed(run: MaliciousServer) -> dict[int, bytes]:
     """Everyone's honest signature over the one survivor set, by client."""
     run.deliver(run.replies())
     return dict(run.server._party.state.confirmations)
 
 
-def joined(run: Play, signatures: dict[int, bytes]) -> Confirmations:
+def joined(run: MaliciousServer, signatures: dict[int, bytes]) -> Confirmations:
     return Confirmations(run.bitmap(*signatures), b"".join(signatures[client] for client in sorted(signatures)))
 
 
@@ -216,10 +216,10 @@ def test_client_takes_any_confirmations_of_enough_survivors() -> None:
         run = at(CONFIRM)
         found = confirmed(run)
         run.ask(0, joined(run, {signer: found[signer] for signer in signers}))
-        assert run.leaks() == {0}
+        assert run.clients_that_leaked() == {0}
 
 
-def by_another(run: Play, signer: int, client: int, **changes: bytes) -> bytes:
+def by_another(run: MaliciousServer, signer: int, client: int, **changes: bytes) -> bytes:
     """A signature over the survivors as `client` would make it, by the identity of `signer`."""
     state = run.server._party.state
     agreed = {
@@ -253,7 +253,7 @@ def by_another(run: Play, signer: int, client: int, **changes: bytes) -> bytes:
     ],
 )
 def test_client_refuses_confirmations_that_their_signers_have_not_made(
-    forge: Callable[[Play, dict[int, bytes]], bytes],
+    forge: Callable[[MaliciousServer, dict[int, bytes]], bytes],
 ) -> None:
     run = at(CONFIRM)
     found = confirmed(run)

@@ -21,7 +21,7 @@ from protocols.pairwise.messages import (
     Survivors,
 )
 from tests.conformance.cohorts import setting
-from tests.support.malicious_server import Play
+from tests.support.malicious_server import MaliciousServer
 
 SHARE, MASK, REVEAL = 1, 2, 3
 LOW_ORDER: Final = (1).to_bytes(32, "little")
@@ -55,23 +55,23 @@ def bitmap(*members: int) -> bytes:
 )
 @pytest.mark.parametrize("where", [COMPLETE, SIGNED], ids=["curious", "malicious"])
 def test_client_refuses_survivors_that_could_expose_an_input(where: Any, survivors: bytes, match: str) -> None:
-    run = Play(where)
+    run = MaliciousServer(where)
     run.to_round(REVEAL)
     run.refuses(0, Survivors(survivors), match)
 
 
 def test_client_takes_every_survivor_set_that_meets_its_threshold() -> None:
     for members in ((0, 1, 2), (0, 2, 4), (0, 1, 2, 3), (0, 1, 2, 3, 4)):
-        run = Play(COMPLETE)
+        run = MaliciousServer(COMPLETE)
         run.to_round(REVEAL)
         reply = run.codec.decode(REVEAL, RevealedShares, run.ask(0, Survivors(bitmap(*members))))
         wanted = [run.held[0][owner][0 if owner in members else 1] for owner in range(5)]
         assert reply.shares == b"".join(wanted)
-        assert run.leaks() == {0}
+        assert run.clients_that_leaked() == {0}
 
 
 def test_client_reveals_one_share_of_each_owner_never_both() -> None:
-    run = Play(COMPLETE)
+    run = MaliciousServer(COMPLETE)
     run.to_round(REVEAL)
     run.ask(0, Survivors(bitmap(0, 1, 2)))
     for owner, (of_seed, of_key) in run.held[0].items():
@@ -79,7 +79,7 @@ def test_client_reveals_one_share_of_each_owner_never_both() -> None:
 
 
 def test_client_unmasks_only_one_survivor_set() -> None:
-    run = Play(COMPLETE)
+    run = MaliciousServer(COMPLETE)
     run.to_round(REVEAL)
     run.ask(0, Survivors(bitmap(0, 1, 2)))
     with pytest.raises(OrderError):
@@ -87,14 +87,14 @@ def test_client_unmasks_only_one_survivor_set() -> None:
 
 
 def test_client_refuses_survivors_without_its_neighbourhood() -> None:
-    run = Play(SPARSE)
+    run = MaliciousServer(SPARSE)
     run.to_round(REVEAL)
     strangers = set(SPARSE.session.clients) - {0, *run.neighbours(0)}
     run.refuses(0, Survivors(bitmap(0, *strangers)), "1 in this client's neighbourhood survive")
 
 
 def test_client_refuses_a_survivor_that_shared_nothing() -> None:
-    run = Play(COMPLETE)
+    run = MaliciousServer(COMPLETE)
     run.to_round(SHARE)
     replies = run.replies()
     del replies[4]
@@ -130,14 +130,14 @@ def without(keys: Keys, *clients: int) -> Keys:
     ],
 )
 def test_client_refuses_keys_it_cannot_have(change: Callable[[Keys], Keys], match: str) -> None:
-    run = Play(COMPLETE)
+    run = MaliciousServer(COMPLETE)
     run.to_round(SHARE)
     run.refuses(0, run.directory(0, change(run.keys)), match)
 
 
 @pytest.mark.parametrize("weak", [AdvertisedKeys(LOW_ORDER, KEY, b""), AdvertisedKeys(KEY, LOW_ORDER, b"")])
 def test_client_refuses_a_key_of_low_order_and_blames_the_server_that_let_it_pass(weak: AdvertisedKeys) -> None:
-    run = Play(COMPLETE)
+    run = MaliciousServer(COMPLETE)
     run.to_round(SHARE)
     assert run.refuses(0, run.directory(0, run.keys | {3: weak}), "client 3 has a key of low order") == set()
 
@@ -160,13 +160,13 @@ def test_client_refuses_a_key_of_low_order_and_blames_the_server_that_let_it_pas
 def test_client_refuses_a_directory_that_does_not_hang_together(
     change: Callable[[KeyDirectory, Keys], KeyDirectory], match: str
 ) -> None:
-    run = Play(COMPLETE)
+    run = MaliciousServer(COMPLETE)
     run.to_round(SHARE)
     run.refuses(0, change(run.request(0, KeyDirectory), run.keys), match)
 
 
 def test_client_refuses_someone_elses_neighbours() -> None:
-    run = Play(SPARSE)
+    run = MaliciousServer(SPARSE)
     run.to_round(SHARE)
     other = next(client for client in SPARSE.session.clients if client not in {0, *run.neighbours(0)})
     run.refuses(0, run.request(other, KeyDirectory), "not those in the key directory")
@@ -190,16 +190,16 @@ def test_client_refuses_someone_elses_neighbours() -> None:
 def test_client_refuses_deliveries_it_cannot_have(
     change: Callable[[DeliveredShares], DeliveredShares], match: str
 ) -> None:
-    run = Play(COMPLETE)
+    run = MaliciousServer(COMPLETE)
     run.to_round(MASK)
     run.refuses(0, change(run.request(0, DeliveredShares)), match)
 
 
 def test_client_refuses_shares_of_a_neighbour_that_had_left() -> None:
-    whole = Play(COMPLETE)
+    whole = MaliciousServer(COMPLETE)
     whole.to_round(MASK)
     late = whole.request(0, DeliveredShares)
-    run = Play(COMPLETE)
+    run = MaliciousServer(COMPLETE)
     replies = run.replies()
     del replies[4]
     run.deliver(replies)
@@ -208,7 +208,7 @@ def test_client_refuses_shares_of_a_neighbour_that_had_left() -> None:
 
 
 def test_client_refuses_a_delivery_without_its_neighbourhood() -> None:
-    run = Play(SPARSE)
+    run = MaliciousServer(SPARSE)
     run.to_round(MASK)
     strangers = set(SPARSE.session.clients) - {0, *run.neighbours(0)}
     run.refuses(0, DeliveredShares(bitmap(0, *strangers), (), ()), "1 in this client's neighbourhood have shared")
@@ -230,7 +230,7 @@ def test_client_says_which_shares_were_not_sealed_for_it_and_goes_on(
     change: Callable[[tuple[bytes, ...], tuple[bytes, ...]], tuple[tuple[bytes, ...], tuple[bytes, ...]]],
     unopened: tuple[int, ...],
 ) -> None:
-    run = Play(COMPLETE)
+    run = MaliciousServer(COMPLETE)
     run.to_round(MASK)
     honest = run.request(0, DeliveredShares)
     fingerprints, ciphertexts = change(honest.fingerprints, honest.ciphertexts)
@@ -297,11 +297,11 @@ def test_protocol_suggests_nothing_where_nothing_would_do(
 
 @pytest.mark.parametrize("where", [COMPLETE, SPARSE, SIGNED], ids=["complete", "sparse", "signed"])
 def test_sum_is_exact_and_only_the_last_round_reveals(where: Any) -> None:
-    run = Play(where)
+    run = MaliciousServer(where)
     run.to_round(len(where.protocol.steps) - 1)
-    assert run.leaks() == set()
+    assert run.clients_that_leaked() == set()
     replies = run.replies()
-    assert run.leaks() == set(where.session.clients)
+    assert run.clients_that_leaked() == set(where.session.clients)
     run.deliver(replies)
     assert run.is_exact(run.finish())
 
@@ -312,7 +312,7 @@ def test_public_key_of_another_encoding_is_none() -> None:
 
 
 def test_remote_errors_of_clients_blame_nobody_where_the_server_is_at_fault() -> None:
-    run = Play(COMPLETE)
+    run = MaliciousServer(COMPLETE)
     run.to_round(REVEAL)
     with pytest.raises(RemoteError) as caught:
         run.ask(0, Survivors(bitmap(1, 2, 3)))

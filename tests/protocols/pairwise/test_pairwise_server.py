@@ -17,7 +17,7 @@ from protocols.pairwise.messages import (
     SealedShares,
 )
 from tests.conformance.cohorts import setting
-from tests.support.malicious_server import Play
+from tests.support.malicious_server import MaliciousServer
 
 ADVERTISE, SHARE, MASK, REVEAL = range(4)
 LOW_ORDER: Final = (1).to_bytes(32, "little")
@@ -45,7 +45,7 @@ SIGNED: Final = setting(SecAgg(adversary=Adversary.MALICIOUS), tuple(range(5)), 
     ],
 )
 def test_server_refuses_keys_that_would_stop_the_neighbours(message: Message, match: str) -> None:
-    run = Play(COMPLETE)
+    run = MaliciousServer(COMPLETE)
     replies = run.replies()
     run.server_refuses(2, message, match)
     run.deliver(replies)
@@ -53,7 +53,7 @@ def test_server_refuses_keys_that_would_stop_the_neighbours(message: Message, ma
 
 
 def test_server_refuses_keys_copied_from_another_client() -> None:
-    run = Play(COMPLETE)
+    run = MaliciousServer(COMPLETE)
     replies = run.replies()
     run.server.receive(0, replies[0])
     copied = run.codec.decode(ADVERTISE, AdvertisedKeys, replies.pop(0))
@@ -66,7 +66,7 @@ def test_server_refuses_keys_copied_from_another_client() -> None:
 
 @pytest.mark.parametrize("signature", [b"", bytes(63), bytes(64), bytes(65)])
 def test_server_refuses_keys_and_shares_and_survivors_that_are_not_signed(signature: bytes) -> None:
-    run = Play(SIGNED)
+    run = MaliciousServer(SIGNED)
     for kind in (AdvertisedKeys, SealedShares, MaskedInput, Confirmation):
         replies = run.replies()
         if kind is not MaskedInput:
@@ -132,7 +132,7 @@ def cut(message: Any, **fields: int) -> Any:
 def test_server_refuses_replies_of_a_wrong_shape(
     number: int, kind: type[Message], change: Callable[[Message], Message], match: str
 ) -> None:
-    run = Play(COMPLETE)
+    run = MaliciousServer(COMPLETE)
     run.to_round(number)
     replies = run.replies()
     with pytest.raises(MalformedMessage, match=match):
@@ -142,7 +142,7 @@ def test_server_refuses_replies_of_a_wrong_shape(
 
 
 def test_server_refuses_strangers_among_unopened_shares() -> None:
-    run = Play(SPARSE)
+    run = MaliciousServer(SPARSE)
     run.to_round(MASK)
     replies = run.replies()
     stranger = next(client for client in SPARSE.session.clients if client not in {0, *run.neighbours(0)})

@@ -18,7 +18,7 @@ from protocols.identity import Signatures
 from protocols.pairwise.derived import KEYS, SHARES
 from protocols.pairwise.messages import AdvertisedKeys, DeliveredShares, MaskedInput, RevealedShares, SealedShares
 from tests.conformance.cohorts import Setting, member, setting
-from tests.support.malicious_server import Play
+from tests.support.malicious_server import MaliciousServer
 
 SHARE, MASK = 1, 2
 CLIENTS: Final = tuple(range(5))
@@ -42,8 +42,8 @@ def plus_one(share: bytes) -> bytes:
     return plus(share, 1)
 
 
-class Dealing(Play):
-    """A run in which clients deal and reveal what they are told to."""
+class MaliciousDealer(MaliciousServer):
+    """A run in which clients deal and reveal the shares that a test chooses."""
 
     def channel(self, owner: int, holder: int, fingerprints: bytes) -> Secret:
         agreed = X25519.from_secret(Secret(self.drawn[owner][0])).agree(self.keys[holder].sealing)
@@ -99,7 +99,7 @@ class Dealing(Play):
         mismatched: Collection[int] = (),
         commitments: bytes | None = None,
     ) -> None:
-        """Play the round of shares with one dealer's shares changed, holder by holder."""
+        """MaliciousServer the round of shares with one dealer's shares changed, holder by holder."""
         replies = self.replies()
         shares = {holder: change(holder, each) for holder, each in self.dealt(owner, replies[owner]).items()}
         honest = self.codec.decode(SHARE, SealedShares, replies[owner]).commitments
@@ -107,7 +107,7 @@ class Dealing(Play):
         self.deliver(replies)
 
     def finish_without(self, gone: Collection[int], *, altered: Mapping[int, int] | None = None) -> Finish:
-        """Play on, without the masked inputs of those gone; holders alter the share of the owner given."""
+        """MaliciousServer on, without the masked inputs of those gone; holders alter the share of the owner given."""
         replies = self.replies()
         self.deliver({client: reply for client, reply in replies.items() if client not in gone})
         while self.number != len(self.names) - 1:
@@ -132,13 +132,15 @@ class Dealing(Play):
         return self.codec.encode(self.number, RevealedShares(changed))
 
 
-def to_shares(where: Setting, seed: bytes = b"run") -> Dealing:
-    run = Dealing(where, seed=seed)
+def to_shares(where: Setting, seed: bytes = b"run") -> MaliciousDealer:
+    run = MaliciousDealer(where, seed=seed)
     run.to_round(SHARE)
     return run
 
 
-def blamed(run: Dealing, gone: Collection[int] = (), altered: Mapping[int, int] | None = None) -> frozenset[int]:
+def blamed(
+    run: MaliciousDealer, gone: Collection[int] = (), altered: Mapping[int, int] | None = None
+) -> frozenset[int]:
     """Whom the server blames, which is nobody where a sum comes out; that is exact then, of all who are not gone."""
     try:
         outcome = run.finish_without(gone, altered=altered)
@@ -217,7 +219,7 @@ def test_dealer_with_another_commitment_is_named_if_its_seed_is_needed(where: Se
 def test_dealer_that_advertised_another_key_is_named_if_it_leaves(where: Setting) -> None:
     """Its shares are of the key that it has, and the directory has one that it has not."""
     for gone in ((), (2,)):
-        run = Dealing(where)
+        run = MaliciousDealer(where)
         replies = run.replies()
         state = run.clients[2]._party.state
         other = X25519.from_secret(Secret(b"another masking key of client 2.")).public
@@ -254,7 +256,7 @@ def test_forged_share_is_found_on_arrival_and_its_holder_named(
     where: Setting, alter: Callable[[bytes], bytes], dropped: int | None
 ) -> None:
     """Each holder forges each share, of self-masks and of the masking key of a client that left."""
-    run = Dealing(where)
+    run = MaliciousDealer(where)
     run.to_round(MASK)
     replies = run.replies()
     if dropped is not None:
@@ -274,7 +276,7 @@ def test_forged_share_is_found_on_arrival_and_its_holder_named(
 
 @EVERYWHERE
 def test_swapped_shares_are_found_on_arrival(where: Setting) -> None:
-    run = Dealing(where)
+    run = MaliciousDealer(where)
     run.to_round(len(run.names) - 1)
     replies = run.replies()
     shares = run.codec.decode(run.number, RevealedShares, replies[0]).shares
@@ -302,7 +304,7 @@ def test_holders_that_forge_cost_the_sum_only_beyond_the_redundancy(where: Setti
 def test_holders_that_complain_falsely_cost_nothing_up_to_the_redundancy(where: Setting) -> None:
     """With three of five against it a dealer is named together with the liars: nobody can tell who is guilty."""
     for liars in subsets({0, 1, 3, 4}, range(5)):
-        run = Dealing(where)
+        run = MaliciousDealer(where)
         run.to_round(MASK)
         for liar in liars:
             honest = run.request(liar, DeliveredShares)
@@ -361,7 +363,7 @@ def test_everything_at_once_gives_the_exact_sum_or_names_someone_guilty(where: S
     assert 5 <= summed < 40
 
 
-def opened(run: Dealing, holder: int, owner: int) -> bool:
+def opened(run: MaliciousDealer, holder: int, owner: int) -> bool:
     """Whether a holder can open the shares of an owner, before it has been asked to."""
     state = run.server._party.state
     derive = run.setup.schedule(state.root)

@@ -23,7 +23,7 @@ from protocols import (
 from protocols.crypto.secret import Secret
 from protocols.pairwise.messages import DeliveredShares
 from tests.conformance.cohorts import SNAPSHOT_KEY, Run, Setting, identity, setting, stream
-from tests.support.malicious_server import Play
+from tests.support.malicious_server import MaliciousServer
 
 MASK, REVEAL = "mask_input", "reveal_shares"
 DEALING: Final = [
@@ -62,7 +62,7 @@ def test_client_takes_part_where_even_all_corrupt_ones_are_too_few() -> None:
 @pytest.mark.parametrize("where", DEALING[:3], ids=lambda each: each.label)
 def test_input_masked_for_fewer_sharers_than_there_are_is_not_summed(where: Setting) -> None:
     """Someone on the way to client 0 takes a neighbour out of what it is delivered, consistently."""
-    run = Play(where)
+    run = MaliciousServer(where)
     run.to_round(run.names.index(MASK))
     honest = run.request(0, DeliveredShares)
     victim = min(run.neighbours(0))
@@ -97,7 +97,7 @@ class Interrupted(BaseException):
 def test_interruption_leaves_no_secret_in_the_frames_of_its_traceback(
     where: Setting, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run = Play(where)
+    run = MaliciousServer(where)
     run.to_round(1)
 
     def interrupt(*arguments: object, **named: object) -> bytes:
@@ -115,7 +115,7 @@ def test_interruption_leaves_no_secret_in_the_frames_of_its_traceback(
 
 
 def test_state_refuses_copies() -> None:
-    run = Play(DEALING[0])
+    run = MaliciousServer(DEALING[0])
     for attempt in (copy.copy, copy.deepcopy):
         with pytest.raises(TypeError):
             attempt(run.clients[0]._party.state)
@@ -143,7 +143,7 @@ def test_member_with_terms_that_are_none_is_refused(change: dict[str, object]) -
 
 
 def test_machines_say_whose_and_where_they_are() -> None:
-    run = Play(DEALING[0])
+    run = MaliciousServer(DEALING[0])
     assert [machine.client for machine in run.clients.values()] == list(range(5))
     for name in run.names:
         assert run.server.step == name

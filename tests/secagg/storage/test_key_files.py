@@ -70,12 +70,12 @@ def test_members_files_are_private_while_they_are_written(tmp_path: Path) -> Non
     """Seen in the middle of the writing, by a share that is slow to tell its bytes: it looks around itself."""
     seen: dict[str, int] = {}
 
-    class Watching(KeyShare):
+    class ModeWatchingShare(KeyShare):
         def to_bytes(self) -> bytes:
             seen.update({path.name: path.stat().st_mode & 0o777 for path in tmp_path.rglob("*")})
             return super().to_bytes()
 
-    last = Watching(KEY, 5, SHARES[4].reveal())
+    last = ModeWatchingShare(KEY, 5, SHARES[4].reveal())
     write_committee(tmp_path / "keys", KEY, (*SHARES[:4], last))
     (partial,) = (name for name in seen if name.endswith(".partial"))
     assert seen.pop(partial) == 0o700
@@ -138,12 +138,12 @@ def test_folder_that_is_none_or_in_use_is_refused(tmp_path: Path, monkeypatch: p
 
 @pytest.mark.parametrize("at", [1, 3, 5])
 def test_interruption_in_the_middle_leaves_nothing(at: int, tmp_path: Path) -> None:
-    class Interrupting(KeyShare):
+    class InterruptingShare(KeyShare):
         def to_bytes(self) -> bytes:
             raise KeyboardInterrupt
 
     shares = list(SHARES)
-    shares[at - 1] = Interrupting(KEY, at, SHARES[at - 1].reveal())
+    shares[at - 1] = InterruptingShare(KEY, at, SHARES[at - 1].reveal())
     with pytest.raises(KeyboardInterrupt):
         write_committee(tmp_path / "keys", KEY, shares)
     assert not list(tmp_path.iterdir())
