@@ -166,11 +166,11 @@ def _least_tilt(releases: Sequence[tuple[Losses, int]], grid: float, delta: floa
         cumulant, mean, _ = _cumulants(releases, tilt, grid)
         return tilt * mean - cumulant + log_delta > 0
 
-    low, high = math.log(_LEAST_TILT), math.log(min(_MOST_TILT, _MOST_TILT_OF_A_STEP / grid))
+    low, high = math.log(_LEAST_TILT), math.log(_MOST_TILT)
     while high - low > 0.05:
         middle = (low + high) / 2
         low, high = (low, middle) if beyond(middle) else (middle, high)
-    return math.exp(low)
+    return min(math.exp(low), _MOST_TILT_OF_A_STEP / grid)
 
 
 def _window(
