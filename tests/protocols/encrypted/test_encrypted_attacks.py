@@ -60,7 +60,9 @@ def by_hand(*everyone: list[Pair]) -> list[int]:
 
 
 def test_without_proofs_a_multiple_of_anothers_ciphertext_reads_its_vector() -> None:
-    """2^1000 times the victim's slots are above everyone's, where nothing else is."""
+    """A client sends the victim's ciphertext to the power 2^1000, so that the victim's slots stand above everyone's in
+    the opened sum. Without a proof of plaintext knowledge the attack reads the victim's vector.
+    """
     run = CommitteeHarness(SETTINGS[0])
     everyone = {client: run.pairs(client) for client in CLIENTS} | {ATTACKER: powers(run.pairs(VICTIM), 2**1000)}
     (total,) = by_hand(*everyone.values())
@@ -71,7 +73,11 @@ def test_without_proofs_a_multiple_of_anothers_ciphertext_reads_its_vector() -> 
 
 
 def test_without_proofs_a_multiple_of_anothers_key_reads_its_vector() -> None:
-    """In sums of few of a thousand clients digits have room for 56 times a key, and the other's sum below."""
+    """A client sends 56 times the victim's encrypted key.
+
+    In sums of few of a thousand clients the digits have room for it, so without a proof the attack reads the key, and
+    the vector under it.
+    """
     clients = tuple(range(1000))
     where = setting(OneShot(), clients, 3, length=5)
     setup, vector = setup_of(where), where.inputs()[0]
@@ -119,6 +125,9 @@ def derived(run: CommitteeHarness) -> dict[str, EncryptedInput]:
 
 @each_setting
 def test_server_refuses_ciphertexts_that_depend_on_anothers_and_names_who_sent_them(where: Setting) -> None:
+    """A client derives its ciphertexts from the victim's: powers, sums, negatives and copies, with the best proofs that
+    it can get. The signature or the proof of plaintext knowledge must stop it, and the server names the sender.
+    """
     run = CommitteeHarness(where)
     encode = run.codec.encode
     for client in (VICTIM, *OTHERS):
@@ -136,6 +145,10 @@ def test_server_refuses_ciphertexts_that_depend_on_anothers_and_names_who_sent_t
 
 @each_setting
 def test_members_open_no_ciphertexts_that_depend_on_anothers_if_the_server_plays_along(where: Setting) -> None:
+    """The same attack with the server's help, which shows the committee the derived ciphertexts.
+
+    Every member checks signatures and proofs itself and must refuse (RemoteError).
+    """
     run = CommitteeHarness(where)
     for message in derived(run).values():
         machine = run.member(COMMITTEE[0])
@@ -158,6 +171,10 @@ def partials_of(run: CommitteeHarness, request: bytes) -> dict[int, PartialDecry
 
 @each_setting
 def test_wrong_opening_is_refused_by_its_members_name_and_any_two_right_ones_decode(where: Setting) -> None:
+    """A member answers with altered values, proofs, or partial decryptions of another sum, session or member.
+
+    The proof of right decryption must stop each: the server refuses it and names the member.
+    """
     hall, twin = CommitteeHarness(where), CommitteeHarness(where, seed=b"twin")
     key, codec = hall.setup.key, hall.codec
     for each in (hall, twin):
@@ -222,7 +239,10 @@ def powers_of(hall: CommitteeHarness, exponent: int) -> list[int]:
 
 @pytest.mark.parametrize("protocol", [OneShot(), PaillierSum()], ids=["one-shot", "paillier"])
 def test_committee_opens_nothing_but_the_sum_of_all_keys_or_vectors(protocol: EncryptedSum) -> None:
-    """Every subset of clients is compared with what was opened, from the server's whole view of a run."""
+    """A curious server compares everything opened with the sums of every subset of clients.
+
+    Only the sum of all may match, and no member's reply is part of an opening of one client's ciphertexts.
+    """
     where = setting(protocol, CLIENTS, 3)
     run = CommitteeHarness(where)
     run.deliver({client: run.codec.encode(0, message) for client, message in run.sent.items()})
@@ -267,7 +287,11 @@ def same_sums_other_signs(where: Setting) -> tuple[dict[int, Vector], dict[int, 
 def test_integer_sum_that_is_opened_says_no_more_than_the_sum_of_centred_integers(
     protocol: EncryptedSum, modulus: int
 ) -> None:
-    """As stored, the entries' sums over the integers would differ: by how many of them stand for negative numbers."""
+    """A curious server reads the opened sum over the integers.
+
+    It must not learn more than the sum of centred entries: as stored, it would learn how many of them stand for
+    negative numbers.
+    """
     where = setting(protocol, CLIENTS, 3)
     where = replace(where, session=replace(where.session, modulus=modulus))
     seen = []

@@ -47,9 +47,12 @@ def spoils(run: CommitteeHarness, change: Callable[[list[int]], list[int]]) -> V
 
 
 def test_key_that_is_not_the_pads_or_out_of_range_spoils_the_sum_with_a_typed_error() -> None:
-    """In vectors of more than a few words: under another key each word looks right with a chance, here of 1 in 6.
+    """A client encrypts, with a right proof, another key than its pad's, or one out of range. The check of the opened
+    words must stop it: the sum ends with DamagedSum, blaming nobody.
 
-    What does look right is a sum with another vector of the same client.
+    This is so in vectors of more than a few words: under another key each word looks right with a chance, here of 1
+    in 6.
+    What looks right is a sum with another vector of the same client.
     """
     where = setting(OneShot(adversary=Adversary.MALICIOUS), CLIENTS, 2, length=60)
     payload = setup_of(where).payload
@@ -67,10 +70,12 @@ def test_key_that_is_not_the_pads_or_out_of_range_spoils_the_sum_with_a_typed_er
 
 
 def test_slots_out_of_range_are_noticed_where_the_sum_leaves_the_range_of_sums() -> None:
-    """And not where it stays: such a client could as well have sent another vector, though one of larger entries.
+    """A client encrypts entries beyond their bits. Where the sum leaves the range of sums, DamagedSum must stop it.
+    Where it stays, nothing can: such a client could as well have sent another vector of larger entries.
 
-    Three clients' sums of 8 bits go up to 765; one that stores up to 765 less what the others store is not noticed,
-    nor can it be, since nothing but the sum is opened.
+    Three clients' sums of 8 bits go up to 765. A client that stores up to 765 less what the others store is not
+    noticed,
+    since nothing but the sum is opened.
     """
     where = setting(PaillierSum(value_bits=8), CLIENTS, 2, length=3)
     where = replace(where, session=replace(where.session, modulus=2**16))
@@ -99,7 +104,11 @@ def test_slots_out_of_range_are_noticed_where_the_sum_leaves_the_range_of_sums()
 
 
 def test_pad_that_does_not_belong_to_its_key_is_noticed_and_another_vector_under_it_is_not() -> None:
-    """A padded vector is whatever its sender makes it; that it is signed keeps others from changing it."""
+    """A client alters its own padded vector.
+
+    A change beyond what errors may be must stop the sum; a smaller one is another vector of its own. The signature
+    keeps others from making either.
+    """
     where = setting(OneShot(), CLIENTS, 2, length=3)
     honest = CommitteeHarness(where)
     sender = CLIENTS[0]

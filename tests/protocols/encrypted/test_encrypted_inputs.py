@@ -85,6 +85,10 @@ def malformed_inputs(run: CommitteeHarness, client: int) -> dict[str, EncryptedI
 
 @each_setting
 def test_contribution_of_wrong_lengths_or_numbers_is_refused_and_leaves_no_trace(where: Setting) -> None:
+    """A client sends fields of wrong lengths, or numbers that are no ciphertexts; a server passes them on.
+
+    Server and member must refuse them in bounded time, and the sum of the honest inputs stays exact.
+    """
     run = CommitteeHarness(where)
     sender = CLIENTS[0]
     for label, message in malformed_inputs(run, sender).items():
@@ -100,7 +104,9 @@ def test_contribution_of_wrong_lengths_or_numbers_is_refused_and_leaves_no_trace
 
 @each_setting
 def test_one_bit_of_every_part_of_a_contribution_is_noticed(where: Setting) -> None:
-    """At both ends and in the middle of what is padded, of each number of ciphertexts and proof, of the signature."""
+    """Somebody on the way flips one bit of a contribution: at both ends and in the middle of the padded vector, each
+    ciphertext, the proof and the signature. The proof or the signature must stop each.
+    """
     run = CommitteeHarness(where)
     sender = CLIENTS[0]
     right = run.sent[sender]
@@ -128,6 +134,10 @@ def flipped(data: memoryview, at: int) -> bytes:
 
 @each_setting
 def test_message_longer_than_the_session_can_need_is_refused_unread(where: Setting) -> None:
+    """A party sends ten million bytes or a million ids.
+
+    The limit on a message's length must stop it before it is decoded (MalformedMessage).
+    """
     run = CommitteeHarness(where)
     most = where.protocol.message_limit(where.session)
     first = CLIENTS[0]
@@ -156,6 +166,10 @@ def test_message_longer_than_the_session_can_need_is_refused_unread(where: Setti
 def test_entry_that_needs_more_than_its_bits_is_refused_before_anything_is_drawn(
     kind: type[EncryptedSum], bits: int
 ) -> None:
+    """A caller gives a vector with entries beyond the promised bits, which would spoil the sum.
+
+    The client must refuse (InputError) before it draws randomness or sends anything.
+    """
     where = setting(kind(value_bits=bits), CLIENTS, 2, length=4)
     modulus, half = where.session.modulus, 2 ** (bits - 1)
     drawn: list[int] = []

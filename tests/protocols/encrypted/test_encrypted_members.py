@@ -136,6 +136,10 @@ def bad_requests(run: CommitteeHarness) -> Iterator[tuple[str, str, bytes]]:
 
 @pytest.mark.parametrize("where", [UNSIGNED, SIGNED], ids=["unsigned", "signed"])
 def test_member_opens_nothing_but_a_sum_of_enough_contributions_as_they_were_made(where: Setting) -> None:
+    """The server asks a member to open too few, repeated, swapped, cut or altered contributions, or those of strangers.
+
+    The member must refuse each, close, and note no opening.
+    """
     run = CommitteeHarness(where)
     for label, match, request in bad_requests(run):
         refuses(run, COMMITTEE[1], request, match=match, label=label)
@@ -148,6 +152,10 @@ def test_member_opens_nothing_but_a_sum_of_enough_contributions_as_they_were_mad
 @pytest.mark.parametrize("where", [SIGNED, UNSIGNED, ONE_SHOT], ids=["signed", "unsigned", "one-shot"])
 @pytest.mark.parametrize("change", [{"session_id": b"another session at all"}, {"context": b"another"}], ids=str)
 def test_member_opens_no_contribution_of_another_session_or_context(where: Setting, change: dict[str, bytes]) -> None:
+    """The server shows a member contributions that were made for another session or context, all or one of them.
+
+    The session's digest, the signature or the proof must stop it.
+    """
     here, there = CommitteeHarness(where), CommitteeHarness(renamed(where, **change))
     first = min(where.session.clients)
     refuses(here, COMMITTEE[1], there.request(there.honest_contributions()), MalformedMessage, "another session")
@@ -158,7 +166,11 @@ def test_member_opens_no_contribution_of_another_session_or_context(where: Setti
 
 
 def test_member_opens_no_contribution_with_another_clients_signature() -> None:
-    """The ciphertexts and the proof are right, and stand for the first client; the signature is the second's."""
+    """The server replaces a client's contribution by one with right ciphertexts and proof that another client signed.
+    The signature must stop it (RemoteError).
+
+    The same contribution, signed by its client, is opened.
+    """
     run = CommitteeHarness(SIGNED)
     padded, values = bytes(run.sent[FIRST].padded), decrypted(run.pairs(FIRST))
     right = run.forged_input(FIRST, padded, values)
@@ -179,7 +191,10 @@ def test_member_opens_no_contribution_with_another_clients_signature() -> None:
 
 @pytest.mark.parametrize(("where", "opens"), [(UNSIGNED, True), (SIGNED, False)], ids=["unsigned", "signed"])
 def test_clients_that_the_server_makes_up_are_noticed_by_their_signatures_alone(where: Setting, opens: bool) -> None:
-    """The server makes up all clients but one, and reads that one: why identities are pinned against such a server."""
+    """The server makes up all clients but one, with zeros and right proofs, and reads that one.
+
+    Only signatures by pinned identities stop it: without a roster the attack succeeds.
+    """
     run = CommitteeHarness(where)
     nothing = [0] * run.count
     made_up = {
@@ -200,7 +215,10 @@ def test_clients_that_the_server_makes_up_are_noticed_by_their_signatures_alone(
 
 
 def test_member_opens_one_sum_of_a_session() -> None:
-    """Restored from before its answer, with its record, it opens neither another sum nor the same one again."""
+    """The server asks a member for a second sum of a session, also after restoring it from before its answer.
+
+    The member's record of openings must refuse (SessionReused).
+    """
     run = CommitteeHarness(SIGNED)
     for party in (COMMITTEE[0], CLIENTS[0]):
         machine = run.member(party)
@@ -220,6 +238,10 @@ def test_member_opens_one_sum_of_a_session() -> None:
 
 @pytest.mark.parametrize("protocol", [PaillierSum(), OneShot(), PaillierSum(adversary=MALICIOUS)])
 def test_member_opens_no_sum_of_one_client_fewer_in_another_session_of_the_context(protocol: EncryptedSum) -> None:
+    """The server asks for two sums of one context that differ in one client; their difference is its vector.
+
+    The member's record must refuse the second one (UnsafeOpening).
+    """
     where = setting(protocol, CLIENTS, 3, length=3)
     first = CommitteeHarness(where)
     later = CommitteeHarness(renamed(where, session_id=b"what failed once more"))
@@ -248,7 +270,10 @@ def test_member_opens_no_sum_of_one_client_fewer_in_another_session_of_the_conte
 
 @pytest.mark.parametrize("other_protocol", [PaillierSum(), PaillierSum(adversary=MALICIOUS), OneShot()], ids=str)
 def test_member_compares_sums_of_one_context_across_all_of_its_keys(other_protocol: EncryptedSum) -> None:
-    """A second key, where it holds another share among other members, opens no sum of one client fewer."""
+    """The server asks for the second sum under another key, of which the member holds a share too.
+
+    The record counts all keys of a member, and must refuse (UnsafeOpening).
+    """
     second_members = (24, 25, *reversed(COMMITTEE))
     first = CommitteeHarness(setting(PaillierSum(), CLIENTS, 3, length=3))
     later = CommitteeHarness(
@@ -269,7 +294,10 @@ def test_member_compares_sums_of_one_context_across_all_of_its_keys(other_protoc
 
 
 def test_sums_under_two_keys_would_give_the_vector_of_one_client() -> None:
-    """What members that forget the first key would do: both sums are opened, and their difference is one vector."""
+    """The same attack against members that forget what they opened under the first key.
+
+    It succeeds: the difference of the two sums is one client's vector.
+    """
     first = CommitteeHarness(setting(PaillierSum(), CLIENTS, 3, length=3))
     later = CommitteeHarness(
         renamed(
@@ -284,7 +312,10 @@ def test_sums_under_two_keys_would_give_the_vector_of_one_client() -> None:
 
 
 def test_member_compares_sums_of_one_context_whatever_their_length_and_modulus() -> None:
-    """Neither changes whose inputs are in a sum; the record does not even know them."""
+    """The server changes length and modulus between two sums that differ in one client.
+
+    The record compares whose inputs are in them and nothing else, and must refuse (UnsafeOpening).
+    """
     first = CommitteeHarness(setting(PaillierSum(), CLIENTS, 3, length=3))
     wider = setting(PaillierSum(), CLIENTS, 3, length=4)
     later = CommitteeHarness(
@@ -297,7 +328,9 @@ def test_member_compares_sums_of_one_context_whatever_their_length_and_modulus()
 
 
 def test_sums_that_differ_in_fewer_than_the_sessions_threshold_stay_closed_whatever_the_member_allows() -> None:
-    """Else a corrupt client in place of an honest one gives the honest one's vector: their difference is known."""
+    """The server asks a member that allows differences of two for a sum in which a corrupt client replaces an honest
+    one. The session's threshold counts as well and must stop it (UnsafeOpening).
+    """
     where = setting(PaillierSum(adversary=MALICIOUS), CLIENTS, 3, length=3)
     first, later = CommitteeHarness(where), CommitteeHarness(renamed(where, session_id=b"what failed once more"))
     record = MemoryOpenings()
@@ -316,7 +349,10 @@ def test_sums_that_differ_in_fewer_than_the_sessions_threshold_stay_closed_whate
 
 
 def test_member_refuses_much_in_little() -> None:
-    """What costs a server few bytes costs a member little: nothing is built before lengths are right."""
+    """The server sends little that asks for much: huge lengths, nested or repeated values.
+
+    The member must refuse before it allocates memory (MalformedMessage).
+    """
     run = CommitteeHarness(UNSIGNED)
     limit = UNSIGNED.protocol.message_limit(UNSIGNED.session)
     absurd = replace(UNSIGNED, session=replace(UNSIGNED.session, length=10**12))
@@ -359,7 +395,10 @@ def test_party_in_both_roles_that_was_never_invited_still_opens() -> None:
 
 
 def test_every_two_quorums_of_a_committee_have_a_member_in_common() -> None:
-    """So one member's record is enough to keep the server from two sums."""
+    """The server asks one quorum for one sum and another quorum for another.
+
+    Every two quorums share a member, whose record must stop the second sum.
+    """
     run = CommitteeHarness(SIGNED)
     committee = SIGNED.session.committee_members
     one, two = run.request(run.honest_contributions()), run.request(run.honest_contributions(FIRST, SECOND, THIRD))
@@ -382,6 +421,10 @@ def test_every_two_quorums_of_a_committee_have_a_member_in_common() -> None:
 
 
 def test_client_that_is_no_member_opens_nothing() -> None:
+    """The server sends a client that is no member a request to open, before and after its input.
+
+    The step number must stop it (MalformedMessage), or the client has closed.
+    """
     run = CommitteeHarness(SIGNED)
     request = run.request(run.honest_contributions())
     outsider = CLIENTS[3]
@@ -397,6 +440,7 @@ def test_client_that_is_no_member_opens_nothing() -> None:
 
 
 def test_member_that_is_no_client_encrypts_nothing() -> None:
+    """The server invites a member that is no client to contribute. The step number must stop it (MalformedMessage)."""
     run = CommitteeHarness(SIGNED)
     machine = run.member(COMMITTEE[0])
     with pytest.raises(MalformedMessage, match="step: expected 1, found a message of step 0"):
@@ -405,7 +449,10 @@ def test_member_that_is_no_client_encrypts_nothing() -> None:
 
 
 def test_party_without_a_share_opens_nothing_even_if_it_is_asked() -> None:
-    """Below the machine, which would never let it come to this."""
+    """A request to open reaches a party without a key share, below the machine that would stop it.
+
+    The party itself must refuse (OrderError).
+    """
     run = CommitteeHarness(SIGNED)
     vector = SIGNED.session.checked(run.inputs[FOURTH])
     participant = Participant(
@@ -418,7 +465,10 @@ def test_party_without_a_share_opens_nothing_even_if_it_is_asked() -> None:
 
 
 def test_members_own_minimum_counts_above_the_sessions_threshold() -> None:
-    """A session below a member's minimum is refused as a whole; see `test_committee`."""
+    """The server asks for a sum of fewer contributors than a member's own minimum.
+
+    The member must refuse (RemoteError), although the session's threshold is met.
+    """
     run = CommitteeHarness(UNSIGNED)
     own = UNSIGNED.keyholder(COMMITTEE[0])
     assert own is not None

@@ -40,6 +40,10 @@ CURIOUS: Final = setting(SecAgg(), SIX, 3)
 
 @pytest.mark.parametrize("where", [CURIOUS, MALICIOUS], ids=["curious", "malicious"])
 def test_honest_server_learns_the_sum_of_all_survivors_and_no_other(where: Setting) -> None:
+    """A curious server computes all that it can from an honest run.
+
+    It must learn the sum of all survivors and of no smaller set.
+    """
     for survivors in (SIX, (0, 1, 3, 5)):
         run, attack = collect_masked_inputs(where)
         assert run.show_survivors(attack, dict.fromkeys(survivors, survivors)) == set(survivors)
@@ -64,12 +68,21 @@ def both_alive_and_dead(
 
 
 def test_node_active_and_dead_exposes_one_client_to_a_server_that_lies_in_curious_mode() -> None:
-    """Which is why that mode is for servers that follow the protocol."""
+    """The server tells half of the clients that client 2 survives, and the others that it dropped.
+
+    In curious mode nothing stops it: it gets shares of both secrets of client 2, and so its input. That mode is for
+    servers that follow the protocol.
+    """
     run, attack = collect_masked_inputs(CURIOUS)
     assert both_alive_and_dead(run, attack, 2) == [{2}]
 
 
 def test_node_active_and_dead_exposes_nobody_in_malicious_mode() -> None:
+    """The server tells half of the clients that one client survives, and the others that it dropped.
+
+    In malicious mode clients reveal shares only for a set that a threshold of clients has signed, and no two sets have
+    so many signatures.
+    """
     for victim in SIX:
         run, attack = collect_masked_inputs(MALICIOUS)
         assert both_alive_and_dead(run, attack, victim) == []
@@ -81,7 +94,10 @@ def seven(threshold: int) -> Setting:
 
 
 def test_node_active_and_dead_exposes_nobody_with_a_corrupt_client_at_the_threshold_asked_for() -> None:
-    """2 * 5 > 7 + 1: the corrupt client signs both stories, and holds a share of either secret."""
+    """The same attack, with a corrupt client that signs both survivor sets and gives its shares away.
+
+    The threshold must stop it: with 2 * 5 > 7 + 1 at most one of the sets gets enough signatures.
+    """
     for victim in range(6):
         run, attack = collect_masked_inputs(seven(5))
         assert both_alive_and_dead(run, attack, victim, corrupt=[6]) == []
@@ -89,13 +105,20 @@ def test_node_active_and_dead_exposes_nobody_with_a_corrupt_client_at_the_thresh
 
 
 def test_node_active_and_dead_exposes_one_client_one_below_the_threshold_asked_for() -> None:
-    """2 * 4 > 7 + 0, so clients that reckon with no corrupt one take part; there is one, and the threshold too low."""
+    """The same attack where clients assume no corrupt client, and there is one: 2 * 4 > 7 + 0, but not 7 + 1.
+
+    It succeeds, so the threshold that clients ask for is the least that is safe.
+    """
     run, attack = collect_masked_inputs(seven(4))
     assert both_alive_and_dead(run, attack, 2, corrupt=[6]) == [{2}]
 
 
 def test_server_gets_both_secrets_of_nobody_however_it_splits_the_clients() -> None:
-    """Every way to show each of six clients one of two survivor sets: at most one of the sets is gone on with."""
+    """The server shows each of six clients one of two survivor sets, in every possible way.
+
+    The signatures of the confirmation step must stop it: at most one set is continued with, and nobody's two secrets
+    are both rebuilt.
+    """
     one, two = SIX, (0, 1, 2, 3, 4)
     for split in range(2**6):
         shown = {client: two if split >> client & 1 else one for client in SIX}
@@ -160,6 +183,10 @@ def sparse(
 
 
 def test_two_arcs_expose_the_sum_of_a_few_in_curious_mode() -> None:
+    """The server declares two runs of neighbours on the circle dropped, so that the graph falls apart.
+
+    In curious mode the share threshold allows it, and the server gets the sum of the six clients between the gaps.
+    """
     run, attack = collect_masked_inputs(sparse(24, 13, 3, Adversary.CURIOUS))
     exposed = two_arcs(run, attack, 6)
     assert sorted(map(len, exposed)) == [6, 14]
@@ -167,7 +194,11 @@ def test_two_arcs_expose_the_sum_of_a_few_in_curious_mode() -> None:
 
 @pytest.mark.parametrize("apart", range(1, 11))
 def test_two_arcs_expose_nobody_with_parameters_that_clients_take_in_malicious_mode(apart: int) -> None:
-    """Those next to a gap refuse, and with their shares missing no part can be summed."""
+    """The server declares two runs of neighbours dropped, with any number of clients between them.
+
+    The clients beside a gap must refuse, since too few of their neighbours survive; without their shares no part can be
+    summed.
+    """
     where = sparse(24, 13, 4, Adversary.MALICIOUS)
     run, attack = collect_masked_inputs(where)
     assert two_arcs(run, attack, apart) == []
@@ -176,14 +207,20 @@ def test_two_arcs_expose_nobody_with_parameters_that_clients_take_in_malicious_m
 
 @pytest.mark.parametrize("helper", range(0, 30, 3))
 def test_two_arcs_expose_nobody_with_the_help_of_a_corrupt_client(helper: int) -> None:
-    """It signs whatever helps, gives all its shares away, and may itself be declared dropped."""
+    """The same attack with a corrupt client, which signs anything, gives its shares away and may be declared dropped.
+
+    The share threshold that clients ask for counts it, and must stop the attack for everyone else.
+    """
     where = sparse(30, 16, 7, Adversary.MALICIOUS, neighbours=8, adversarial=1 / 30)
     run, attack = collect_masked_inputs(where)
     assert [group for group in two_arcs(run, attack, 9, corrupt=[helper]) if group != {helper}] == []
 
 
 def test_arcs_that_clients_agree_to_leave_all_others_connected() -> None:
-    """One run dropped, or two that are short, with enough holders left for everyone: the one sum there is, of all."""
+    """The server declares clients dropped in gaps that are short enough for clients to agree.
+
+    All others must stay connected, so that it learns the one sum of all survivors.
+    """
     for gaps in ((0,), (0, 5), (0, 7, 14)):
         run, attack = collect_masked_inputs(sparse(24, 13, 4, Adversary.MALICIOUS))
         order = circle(run)
@@ -219,6 +256,10 @@ def alone(run: ShareCollector, stage: str, company: int) -> None:
 @pytest.mark.parametrize("stage", ["directory", "sharing", "survivors"])
 @pytest.mark.parametrize("company", range(3))
 def test_client_that_is_isolated_refuses(stage: str, company: int) -> None:
+    """The server names so few clients as present, in one of three steps, that a sum would expose client 0.
+
+    The client must refuse: it counts at least the session's threshold.
+    """
     alone(ShareCollector(MALICIOUS), stage, company)
     if company < 2:
         alone(ShareCollector(CURIOUS), stage, company)
@@ -235,7 +276,9 @@ def forged_directory(run: ShareCollector, victim: int, sign: Callable[[int, Adve
 
 
 def test_server_in_the_middle_of_every_key_is_refused_by_everyone() -> None:
-    """Unsigned, with signatures of honest keys, or signed by identities of its own."""
+    """The server replaces everyone's keys by its own: unsigned, with signatures of the honest keys, or signed by
+    identities of its own. Each client checks signatures by its roster and must refuse.
+    """
     signatures = Signatures(MALICIOUS.protocol.digest(MALICIOUS.session), MALICIOUS.session.roster)
 
     def own(client: int, made: AdvertisedKeys) -> bytes:
@@ -253,7 +296,11 @@ def test_server_in_the_middle_of_every_key_is_refused_by_everyone() -> None:
 
 
 def test_server_in_the_middle_opens_everything_in_curious_mode() -> None:
-    """Without identities a client cannot tell: it deals its shares to the server."""
+    """The server replaces everyone's keys by its own.
+
+    In curious mode there are no identities, so the client cannot tell, deals its shares to the server, and the server
+    rebuilds its seed.
+    """
     run = ShareCollector(CURIOUS)
     run.to_round(SHARE)
     directory = forged_directory(run, 0, lambda client, made: b"")
@@ -292,7 +339,11 @@ def two_directories(split: int) -> tuple[ShareCollector, AttackState]:
 
 
 def test_two_directories_expose_nobody() -> None:
-    """Client 5 helps the server; every way to show each of the other five one of the two."""
+    """A corrupt client signs two pairs of keys, and the server shows each other client one of the two directories.
+
+    What clients sign includes the directory's root, so at most one group must reveal shares, and no partial sum is
+    learned.
+    """
     for split in range(2**5):
         run, attack = two_directories(split)
         revealing = run.show_survivors(attack, dict.fromkeys(range(5), SIX), corrupt=[5])
@@ -305,7 +356,11 @@ def test_two_directories_expose_nobody() -> None:
 
 
 def test_masks_and_shares_of_two_directories_have_nothing_in_common() -> None:
-    """Shares dealt under one do not open under the other; who was shown which is told apart by that alone."""
+    """The server shows clients two directories.
+
+    Keys for shares and masks are derived from the directory's root, so shares dealt under one must not open under the
+    other.
+    """
     run, attack = two_directories(0b00111)
     for client in range(5):
         same = {other for other in range(5) if attack.roots[other] == attack.roots[client]}
@@ -316,6 +371,10 @@ def test_masks_and_shares_of_two_directories_have_nothing_in_common() -> None:
 
 
 def test_client_asked_twice_for_shares_reveals_once() -> None:
+    """After an honest run the server asks every client again, for every survivor set of five.
+
+    Each client has closed after its last step and must answer nothing more.
+    """
     run, attack = collect_masked_inputs(MALICIOUS)
     assert run.show_survivors(attack, dict.fromkeys(SIX, SIX)) == set(SIX)
     before = {client: list(sent) for client, sent in run.sent.items()}
@@ -341,7 +400,9 @@ def test_client_asked_twice_for_shares_reveals_once() -> None:
     ids=["nobody corrupt", "one of four neighbours", "one of eight neighbours"],
 )
 def test_random_stories_expose_the_sum_of_enough_or_nothing(where: SettingWithCorruptionAssumed) -> None:
-    """25 times: one story or two of runs of clients that dropped, as many as the threshold allows, told at random."""
+    """25 times the server tells clients, at random, one or two survivor sets with gaps on the circle, as many as the
+    threshold allows. Thresholds and signatures must leave it with sums of enough honest clients, or with nothing.
+    """
     clients, threshold = len(where.session.clients), where.session.threshold
     exposures = 0
     for number in range(25):

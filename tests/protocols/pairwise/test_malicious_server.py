@@ -105,13 +105,19 @@ def elsewhere(where: Setting, **changes: object) -> Keys:
 def test_client_refuses_a_key_that_its_owner_has_not_signed_for_this(
     forge: Callable[[MaliciousServer], AdvertisedKeys],
 ) -> None:
+    """The server puts another key of client 1 into the directory: made up, swapped, or signed by another identity, for
+    another purpose or in another session. The client must refuse: client 1 has not signed it for this.
+    """
     run = at(SHARE)
     match = "not signed by client 1 for this purpose in this session"
     run.refuses(0, run.directory(0, run.keys | {1: forge(run)}), match)
 
 
 def test_client_takes_another_key_that_its_owner_has_signed() -> None:
-    """So the refusals above are about the signatures."""
+    """A corrupt client signs keys that the server knows.
+
+    The client accepts them, so the refusals above are due to the signatures.
+    """
     run = at(SHARE)
     run.ask(0, run.directory(0, run.keys | {1: signed(run, known(b"client 1"))}))
     assert not run.clients[0].closed
@@ -142,6 +148,9 @@ def test_client_takes_another_key_that_its_owner_has_signed() -> None:
 def test_client_refuses_signed_keys_that_are_its_own_or_repeated_or_weak(
     corrupt: Callable[[MaliciousServer], Keys], match: str
 ) -> None:
+    """A corrupt client helps the server and signs keys of others, one key twice, points of low order or other
+    encodings. The client's checks of keys must refuse them, although the signatures are right.
+    """
     run = at(SHARE)
     run.refuses(0, run.directory(0, run.keys | corrupt(run)), match)
 
@@ -169,6 +178,9 @@ def test_client_refuses_signed_keys_that_are_its_own_or_repeated_or_weak(
 def test_client_refuses_a_directory_that_is_not_of_its_and_its_neighbours_keys(
     change: Callable[[MaliciousServer, KeyDirectory], KeyDirectory], match: str
 ) -> None:
+    """The server sends a directory without the client's own key, with too few clients, of another length or with other
+    keys than its hashes say. The client must refuse each.
+    """
     run = at(SHARE)
     run.refuses(0, change(run, run.request(0, KeyDirectory)), match)
 

@@ -55,12 +55,20 @@ def bitmap(*members: int) -> bytes:
 )
 @pytest.mark.parametrize("where", [COMPLETE, SIGNED], ids=["curious", "malicious"])
 def test_client_refuses_survivors_that_could_expose_an_input(where: Any, survivors: bytes, match: str) -> None:
+    """The server names survivors without this client, below the threshold, or in a bitmap of another form.
+
+    The client must refuse (RemoteError), and no share may have been sent.
+    """
     run = MaliciousServer(where)
     run.to_round(REVEAL)
     run.refuses(0, Survivors(survivors), match)
 
 
 def test_client_takes_every_survivor_set_that_meets_its_threshold() -> None:
+    """Sets that meet the threshold are accepted.
+
+    For each owner the client reveals the share of the seed if it survives, and of the masking key if not.
+    """
     for members in ((0, 1, 2), (0, 2, 4), (0, 1, 2, 3), (0, 1, 2, 3, 4)):
         run = MaliciousServer(COMPLETE)
         run.to_round(REVEAL)
@@ -71,6 +79,10 @@ def test_client_takes_every_survivor_set_that_meets_its_threshold() -> None:
 
 
 def test_client_reveals_one_share_of_each_owner_never_both() -> None:
+    """A server with a share of both secrets of an owner could unmask its input.
+
+    The reply of the last step must hold exactly one of the two.
+    """
     run = MaliciousServer(COMPLETE)
     run.to_round(REVEAL)
     run.ask(0, Survivors(bitmap(0, 1, 2)))
@@ -79,6 +91,10 @@ def test_client_reveals_one_share_of_each_owner_never_both() -> None:
 
 
 def test_client_unmasks_only_one_survivor_set() -> None:
+    """The server asks a client for shares of a second survivor set.
+
+    The client has closed, and must refuse (OrderError).
+    """
     run = MaliciousServer(COMPLETE)
     run.to_round(REVEAL)
     run.ask(0, Survivors(bitmap(0, 1, 2)))
@@ -87,6 +103,10 @@ def test_client_unmasks_only_one_survivor_set() -> None:
 
 
 def test_client_refuses_survivors_without_its_neighbourhood() -> None:
+    """The server names strangers as survivors and leaves out the client's neighbours, so that its masks stand alone.
+
+    The client counts its neighbourhood and must refuse.
+    """
     run = MaliciousServer(SPARSE)
     run.to_round(REVEAL)
     strangers = set(SPARSE.session.clients) - {0, *run.neighbours(0)}
@@ -94,6 +114,10 @@ def test_client_refuses_survivors_without_its_neighbourhood() -> None:
 
 
 def test_client_refuses_a_survivor_that_shared_nothing() -> None:
+    """The server names a survivor that dealt no shares.
+
+    The client must refuse, since that client has no mask in the sum.
+    """
     run = MaliciousServer(COMPLETE)
     run.to_round(SHARE)
     replies = run.replies()
@@ -130,6 +154,9 @@ def without(keys: Keys, *clients: int) -> Keys:
     ],
 )
 def test_client_refuses_keys_it_cannot_have(change: Callable[[Keys], Keys], match: str) -> None:
+    """The server sends a directory with keys that are missing, repeated, reflected, of low order, of another encoding,
+    or signed without a roster. The client's checks must refuse each.
+    """
     run = MaliciousServer(COMPLETE)
     run.to_round(SHARE)
     run.refuses(0, run.directory(0, change(run.keys)), match)
@@ -137,6 +164,10 @@ def test_client_refuses_keys_it_cannot_have(change: Callable[[Keys], Keys], matc
 
 @pytest.mark.parametrize("weak", [AdvertisedKeys(LOW_ORDER, KEY, b""), AdvertisedKeys(KEY, LOW_ORDER, b"")])
 def test_client_refuses_a_key_of_low_order_and_blames_the_server_that_let_it_pass(weak: AdvertisedKeys) -> None:
+    """A key of low order makes an agreed secret known to all.
+
+    The client must refuse it, and blame the server, which should have refused it first.
+    """
     run = MaliciousServer(COMPLETE)
     run.to_round(SHARE)
     assert run.refuses(0, run.directory(0, run.keys | {3: weak}), "client 3 has a key of low order") == set()
@@ -160,12 +191,20 @@ def test_client_refuses_a_key_of_low_order_and_blames_the_server_that_let_it_pas
 def test_client_refuses_a_directory_that_does_not_hang_together(
     change: Callable[[KeyDirectory, Keys], KeyDirectory], match: str
 ) -> None:
+    """The server sends hashes and keys that do not match: of another length, order, number or owner.
+
+    The client recomputes the hashes and must refuse.
+    """
     run = MaliciousServer(COMPLETE)
     run.to_round(SHARE)
     run.refuses(0, change(run.request(0, KeyDirectory), run.keys), match)
 
 
 def test_client_refuses_someone_elses_neighbours() -> None:
+    """The server sends a client the keys of another client's neighbours.
+
+    The client derives its own neighbours from the directory and must refuse.
+    """
     run = MaliciousServer(SPARSE)
     run.to_round(SHARE)
     other = next(client for client in SPARSE.session.clients if client not in {0, *run.neighbours(0)})
@@ -190,12 +229,16 @@ def test_client_refuses_someone_elses_neighbours() -> None:
 def test_client_refuses_deliveries_it_cannot_have(
     change: Callable[[DeliveredShares], DeliveredShares], match: str
 ) -> None:
+    """The server delivers shares for a set of sharers without this client, below the threshold, or with too few or many
+    shares. The client must refuse before it masks.
+    """
     run = MaliciousServer(COMPLETE)
     run.to_round(MASK)
     run.refuses(0, change(run.request(0, DeliveredShares)), match)
 
 
 def test_client_refuses_shares_of_a_neighbour_that_had_left() -> None:
+    """The server delivers shares by a client that is not in the key directory. The client must refuse."""
     whole = MaliciousServer(COMPLETE)
     whole.to_round(MASK)
     late = whole.request(0, DeliveredShares)
@@ -208,6 +251,10 @@ def test_client_refuses_shares_of_a_neighbour_that_had_left() -> None:
 
 
 def test_client_refuses_a_delivery_without_its_neighbourhood() -> None:
+    """The server names sharers of whom none is a neighbour, so that the client would mask with nobody.
+
+    It counts its neighbourhood and must refuse.
+    """
     run = MaliciousServer(SPARSE)
     run.to_round(MASK)
     strangers = set(SPARSE.session.clients) - {0, *run.neighbours(0)}
@@ -230,6 +277,10 @@ def test_client_says_which_shares_were_not_sealed_for_it_and_goes_on(
     change: Callable[[tuple[bytes, ...], tuple[bytes, ...]], tuple[tuple[bytes, ...], tuple[bytes, ...]]],
     unopened: tuple[int, ...],
 ) -> None:
+    """The server, or a dealer, alters or swaps sealed shares or fingerprints.
+
+    The client must report whose it could not open, and go on with the others.
+    """
     run = MaliciousServer(COMPLETE)
     run.to_round(MASK)
     honest = run.request(0, DeliveredShares)
@@ -297,6 +348,10 @@ def test_protocol_suggests_nothing_where_nothing_would_do(
 
 @pytest.mark.parametrize("where", [COMPLETE, SPARSE, SIGNED], ids=["complete", "sparse", "signed"])
 def test_sum_is_exact_and_only_the_last_round_reveals(where: Any) -> None:
+    """An observer searches all replies for secrets.
+
+    Before the last step none may be in them, and the sum must be exact.
+    """
     run = MaliciousServer(where)
     run.to_round(len(where.protocol.steps) - 1)
     assert run.clients_that_leaked() == set()
@@ -312,6 +367,10 @@ def test_public_key_of_another_encoding_is_none() -> None:
 
 
 def test_remote_errors_of_clients_blame_nobody_where_the_server_is_at_fault() -> None:
+    """The server sends a survivor set without the client.
+
+    The error must blame no client, since only the server can be at fault.
+    """
     run = MaliciousServer(COMPLETE)
     run.to_round(REVEAL)
     with pytest.raises(RemoteError) as caught:

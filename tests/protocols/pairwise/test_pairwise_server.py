@@ -45,6 +45,10 @@ SIGNED: Final = setting(SecAgg(adversary=Adversary.MALICIOUS), tuple(range(5)), 
     ],
 )
 def test_server_refuses_keys_that_would_stop_the_neighbours(message: Message, match: str) -> None:
+    """A client advertises weak, repeated, short or unexpectedly signed keys, on which all neighbours would close.
+
+    The server must refuse them on arrival, so that only the sender drops out.
+    """
     run = MaliciousServer(COMPLETE)
     replies = run.replies()
     run.server_refuses(2, message, match)
@@ -53,6 +57,10 @@ def test_server_refuses_keys_that_would_stop_the_neighbours(message: Message, ma
 
 
 def test_server_refuses_keys_copied_from_another_client() -> None:
+    """A client advertises keys of another client, also swapped or in part.
+
+    The server must refuse them: they were advertised before.
+    """
     run = MaliciousServer(COMPLETE)
     replies = run.replies()
     run.server.receive(0, replies[0])
@@ -66,6 +74,10 @@ def test_server_refuses_keys_copied_from_another_client() -> None:
 
 @pytest.mark.parametrize("signature", [b"", bytes(63), bytes(64), bytes(65)])
 def test_server_refuses_keys_and_shares_and_survivors_that_are_not_signed(signature: bytes) -> None:
+    """A client sends keys, shares or a confirmation with a bad signature, on which others would close.
+
+    The server must refuse each and blame the sender.
+    """
     run = MaliciousServer(SIGNED)
     for kind in (AdvertisedKeys, SealedShares, MaskedInput, Confirmation):
         replies = run.replies()
@@ -132,6 +144,10 @@ def cut(message: Any, **fields: int) -> Any:
 def test_server_refuses_replies_of_a_wrong_shape(
     number: int, kind: type[Message], change: Callable[[Message], Message], match: str
 ) -> None:
+    """A client sends fields that are too short, too long or out of order.
+
+    The server must refuse (MalformedMessage) and stay able to take the honest reply.
+    """
     run = MaliciousServer(COMPLETE)
     run.to_round(number)
     replies = run.replies()
@@ -142,6 +158,10 @@ def test_server_refuses_replies_of_a_wrong_shape(
 
 
 def test_server_refuses_strangers_among_unopened_shares() -> None:
+    """A client complains about shares of a client that deals it none.
+
+    The server must refuse, so that complaints cannot discredit strangers.
+    """
     run = MaliciousServer(SPARSE)
     run.to_round(MASK)
     replies = run.replies()
