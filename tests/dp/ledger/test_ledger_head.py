@@ -41,6 +41,10 @@ def test_any_earlier_head_is_accepted(path: Path, opening: Opening) -> None:
 @both_openings
 @pytest.mark.parametrize("left", [1, 3, 4])
 def test_cut_tail_is_refused_by_its_head(path: Path, opening: Opening, left: int) -> None:
+    """Somebody deletes the last records, which leaves a valid chain.
+
+    Only a kept head can show it: opening with the head must refuse (LedgerStale).
+    """
     head = heads_of(path)[-1]
     connection = sqlite3.connect(path, isolation_level=None)
     connection.execute("DELETE FROM records WHERE sequence >= ?", (left,))
@@ -52,6 +56,10 @@ def test_cut_tail_is_refused_by_its_head(path: Path, opening: Opening, left: int
 
 @both_openings
 def test_older_copy_is_refused_by_the_head(path: Path, tmp_path: Path, opening: Opening) -> None:
+    """Somebody restores an older copy, to spend the budget again.
+
+    Opening with the later head must refuse (LedgerStale).
+    """
     heads = heads_of(path)
     older = tmp_path / "older"
     shutil.copy(path, older)
@@ -66,6 +74,10 @@ def test_older_copy_is_refused_by_the_head(path: Path, tmp_path: Path, opening: 
 
 @both_openings
 def test_rebuilt_file_is_refused_by_the_head(path: Path, tmp_path: Path, opening: Opening) -> None:
+    """Somebody rebuilds the whole chain with one record changed.
+
+    Opening with the kept head must refuse (LedgerStale).
+    """
     head = heads_of(path)[-1]
     with SqliteLog.open(path, writable=False) as chain:
         budget, first, *others = chain.bodies

@@ -56,6 +56,10 @@ FORKING = textwrap.dedent("""
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
 @pytest.mark.parametrize("child", ["closes", "leaves"])
 def test_fork_neither_spends_nor_disturbs(path: Path, child: str) -> None:
+    """A process forks with an open ledger, so that two could spend one budget.
+
+    The child must be refused (LedgerUnavailable), and the parent's lock and journal must stay.
+    """
     with subprocess.Popen(
         [sys.executable, "-c", FORKING, path, child],
         stdin=subprocess.PIPE,
@@ -84,6 +88,10 @@ def renamed(path: Path) -> None:
 
 @pytest.mark.parametrize("move", [replaced, renamed, Path.unlink])
 def test_moved_file_refuses_every_release(path: Path, move: Any) -> None:
+    """The file is moved, replaced or deleted while it is open, so records would be lost.
+
+    Every step must refuse (LedgerUnavailable).
+    """
     with create(path) as ledger:
         number = ledger.reserve(EVENT, "one")
         move(path)
@@ -107,6 +115,10 @@ class FileReplacingTracer:
 
 
 def test_file_moved_within_a_record_refuses_the_release(path: Path) -> None:
+    """The file is replaced after the last look at it, before the record is written.
+
+    The step must still refuse (LedgerUnavailable).
+    """
     with create(path) as ledger:
         ledger.reserve(EVENT, "one")
         before = sys.gettrace()
