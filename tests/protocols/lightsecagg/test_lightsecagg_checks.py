@@ -133,6 +133,16 @@ def test_client_closes_over_another_holders_shares() -> None:
         ((*IDS[:5], IDS[1]), "twice"),
         ((*IDS[:5], IDS[0]), "twice"),
     ],
+    ids=[
+        "all others",
+        "nobody",
+        "one below the threshold",
+        "the client alone",
+        "one that has not shared",
+        "a stranger",
+        "another twice",
+        "the client twice",
+    ],
 )
 def test_client_closes_over_a_bad_survivor_set(survivors: tuple[int, ...], match: str) -> None:
     """The server names survivors without the client, below the threshold, twice, or such as have not shared, to get a

@@ -127,6 +127,7 @@ def test_client_confirms_just_the_survivor_sets_it_may() -> None:
         ((0, 1, 2), "3 clients survive: expected at least the session's threshold, 4"),
         ((0,), "at least the session's threshold, 4"),
     ],
+    ids=["all others", "nobody", "one below the threshold", "the client alone"],
 )
 def test_client_refuses_survivor_sets_without_itself_or_below_the_threshold(
     survivors: tuple[int, ...], match: str
@@ -295,6 +296,21 @@ def by_another(run: MaliciousServer, signer: int, client: int, **changes: bytes)
         lambda run, f: by_another(run, 1, 1, purpose=SHARES),
         lambda run, f: by_another(run, 1, 1, purpose=KEYS),
     ],
+    ids=[
+        "zeros",
+        "first bit flipped",
+        "last bit flipped",
+        "confirmation of client 2",
+        "by a stranger",
+        "by client 2",
+        "as client 2",
+        "of another survivor set",
+        "of other sharers",
+        "of another directory",
+        "of another session",
+        "as shares",
+        "as keys",
+    ],
 )
 def test_client_refuses_confirmations_that_their_signers_have_not_made(
     forge: Callable[[MaliciousServer, dict[int, bytes]], bytes],
@@ -349,6 +365,15 @@ def test_client_refuses_confirmations_by_clients_that_are_no_survivors() -> None
         (lambda c: msgspec.structs.replace(c, signatures=c.signatures[64:] + c.signatures[:64]), "not signed by"),
         (lambda c: msgspec.structs.replace(c, signers=b"\xff"), "bitmap of clients: expected"),
         (lambda c: msgspec.structs.replace(c, signers=b""), "bitmap of clients: expected"),
+    ],
+    ids=[
+        "one signature too few",
+        "one too many",
+        "a byte too few",
+        "no signatures",
+        "in another order",
+        "too many signers",
+        "no signers",
     ],
 )
 def test_client_refuses_confirmations_of_another_form(

@@ -52,6 +52,17 @@ def bitmap(*members: int) -> bytes:
         (bitmap(0, 1, 2) + b"\x00", "bitmap of clients: expected"),
         (bytes(100), "bitmap of clients: expected"),
     ],
+    ids=[
+        "without the client",
+        "below the threshold",
+        "the client alone",
+        "nobody",
+        "no bitmap",
+        "bits beyond the clients",
+        "one bit beyond the clients",
+        "a byte too many",
+        "a hundred bytes",
+    ],
 )
 @pytest.mark.parametrize("where", [COMPLETE, SIGNED], ids=["curious", "malicious"])
 def test_client_refuses_survivors_that_could_expose_an_input(where: Any, survivors: bytes, match: str) -> None:
@@ -152,6 +163,25 @@ def without(keys: Keys, *clients: int) -> Keys:
         (lambda k: k | {1: AdvertisedKeys(KEY, k[0].masking, b"")}, "repeated key"),
         (lambda k: k | {1: replace(k[1], signature=bytes(64))}, "in a session without a roster"),
     ],
+    ids=[
+        "without the client",
+        "another's keys as the client's",
+        "below the threshold",
+        "the client alone",
+        "two clients with the same keys",
+        "another's sealing key",
+        "another's sealing key for masking",
+        "one key for both purposes",
+        "sealing key too short",
+        "no masking key",
+        "masking key not canonical",
+        "sealing key of low order",
+        "masking key of low order",
+        "the client's own keys",
+        "the client's own keys swapped",
+        "the client's masking key",
+        "signed without a roster",
+    ],
 )
 def test_client_refuses_keys_it_cannot_have(change: Callable[[Keys], Keys], match: str) -> None:
     """The server sends a directory with keys that are missing, repeated, reflected, of low order, of another encoding,
@@ -186,6 +216,18 @@ def test_client_refuses_a_key_of_low_order_and_blames_the_server_that_let_it_pas
         (lambda d, k: KeyDirectory(d.leaves, (k[0], *d.keys[1:])), "not those in the key directory"),
         (lambda d, k: KeyDirectory(d.leaves[32:] + d.leaves[:32], d.keys), "does not have the keys that this client"),
         (lambda d, k: KeyDirectory(d.leaves[:-32] + schedule.ABSENT, d.keys), "keys of 3 neighbours, found 4"),
+    ],
+    ids=[
+        "a byte too few",
+        "a hash too many",
+        "no hashes",
+        "a neighbour too few",
+        "a neighbour too many",
+        "no neighbours",
+        "neighbours swapped",
+        "the client among its neighbours",
+        "hashes rotated",
+        "a neighbour absent",
     ],
 )
 def test_client_refuses_a_directory_that_does_not_hang_together(
@@ -224,6 +266,15 @@ def test_client_refuses_someone_elses_neighbours() -> None:
         (lambda d: replace(d, fingerprints=d.fingerprints[1:]), "expected those of 4 neighbours"),
         (lambda d: replace(d, ciphertexts=d.ciphertexts[1:]), "expected those of 4 neighbours, found 3"),
         (lambda d: DeliveredShares(d.members, (), ()), "expected those of 4 neighbours, found 0"),
+    ],
+    ids=[
+        "without the client",
+        "a byte too many",
+        "fewer sharers than shares",
+        "below the threshold",
+        "a fingerprint too few",
+        "a share too few",
+        "no shares",
     ],
 )
 def test_client_refuses_deliveries_it_cannot_have(
@@ -271,6 +322,15 @@ def test_client_refuses_a_delivery_without_its_neighbourhood() -> None:
         (lambda f, c: (f, (*c[:-1], bytes([c[-1][0] ^ 1]) + c[-1][1:])), (4,)),
         (lambda f, c: ((f[0][:-1], *f[1:]), c), (1,)),
         (lambda f, c: ((*f[:3], b""), c), (4,)),
+    ],
+    ids=[
+        "shares swapped",
+        "shares and fingerprints swapped",
+        "share too short",
+        "share empty",
+        "bit flipped",
+        "fingerprint too short",
+        "fingerprint empty",
     ],
 )
 def test_client_says_which_shares_were_not_sealed_for_it_and_goes_on(

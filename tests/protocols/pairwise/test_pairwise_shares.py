@@ -266,6 +266,7 @@ def test_dealer_that_advertised_another_key_is_named_if_it_leaves(where: Setting
         lambda share: shamir.PRIME.to_bytes(33, "little"),
         lambda share: b"\xff" * 33,
     ],
+    ids=["first bit", "last bit", "plus one", "zero", "largest element", "no element", "all ones"],
 )
 @pytest.mark.parametrize("dropped", [None, 2])
 def test_forged_share_is_found_on_arrival_and_its_holder_named(

@@ -151,6 +151,11 @@ def test_archive_with_a_class_that_never_occurs_is_warned_of_and_loaded(tmp_path
 
 
 def test_archive_never_unpickles(tmp_path: Path) -> None:
+    """Somebody hides code in a pickled array of an archive.
+
+    Loading must refuse the archive (DataError) without running it.
+    """
+
     class PickleBomb:
         def __reduce__(self) -> tuple[Any, ...]:
             return Path.touch, (tmp_path / "exploded",)
