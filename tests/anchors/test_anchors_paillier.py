@@ -118,6 +118,10 @@ def test_oneshot_encrypts_as_many_messages_whatever_the_length() -> None:
 
 @pytest.mark.parametrize("bad", [0, -1, N, N**2, N**2 + 1, SAFE_P, 7 * SAFE_Q])
 def test_numbers_that_are_no_ciphertexts_are_refused(bad: int) -> None:
+    """An attacker sends numbers out of range, or sharing a factor with n, whose decryption may show the key.
+
+    `check` and the members must refuse them (InvalidCiphertext).
+    """
     with pytest.raises(InvalidCiphertext):
         KEY.public_key.check([1, bad])
     with pytest.raises(InvalidCiphertext):
@@ -131,6 +135,10 @@ def test_numbers_that_are_no_ciphertexts_are_refused(bad: int) -> None:
     ids=["zero", "n", "above n", "p", "multiple of q", "logarithm n", "largest logarithm"],
 )
 def test_server_and_committee_refuse_them_on_the_wire(protocol: SecureSum, residue: int, logarithm: int) -> None:
+    """A client sends such numbers as a ciphertext in its message.
+
+    The server must refuse the message (MalformedMessage) and name the sender.
+    """
     run = Run(cohort(protocol))
     where, sender = codec(run.setting), IDS[0]
     message: Any = where.decode(0, EncryptedInput, run.replies()[sender])
@@ -146,6 +154,10 @@ def test_server_and_committee_refuse_them_on_the_wire(protocol: SecureSum, resid
 
 @pytest.mark.parametrize("bits", [16, 64, 512, 1024, 2047])
 def test_short_keys_are_refused(bits: int) -> None:
+    """Someone makes or sends a key that can be factored.
+
+    Keys below 2048 bits must be refused, and those below 3072 unless they are allowed explicitly (InvalidKey).
+    """
     with pytest.raises(InvalidKey, match="2048"):
         PublicKey(2 ** (bits - 1) + 1)
     with pytest.raises(InvalidKey, match="3072"):
@@ -155,6 +167,7 @@ def test_short_keys_are_refused(bits: int) -> None:
 
 
 def test_equal_factors_are_refused() -> None:
+    """Someone makes a key of two equal primes, which anyone can factor. It must be refused (InvalidKey)."""
     with pytest.raises(InvalidKey, match="equal"):
         PrivateKey.from_primes(SAFE_P, SAFE_P)
     with pytest.raises(InvalidKey, match="square"):
@@ -167,6 +180,10 @@ def test_equal_factors_are_refused() -> None:
 
 
 def test_exponent_of_a_billion_costs_nothing() -> None:
+    """A peer that uses phe sends a number with a huge exponent, to burn processor time.
+
+    It must be refused at once (InvalidCiphertext).
+    """
     phe: Any = pytest.importorskip("phe")
     public = PrivateKey.from_primes(SAFE_P, SAFE_Q).public_key
     theirs = phe_exchange.public_key_to_phe(public)
@@ -177,6 +194,10 @@ def test_exponent_of_a_billion_costs_nothing() -> None:
 
 
 def test_exponents_that_a_peer_chooses_are_bounded_before_they_are_used() -> None:
+    """A member sends a proof with numbers of a million bits, to burn processor time.
+
+    The check must bound them before it computes (InvalidShare).
+    """
     ciphertexts = [KEY.public_key.encrypt_raw(3, entropy=stream(b"one"))]
     partial = decrypt_partially(key_shares()[0], ciphertexts, statement=b"")
     for number in (2 ** (10**6), -1, -(2 ** (10**6))):
@@ -190,6 +211,10 @@ def test_exponents_that_a_peer_chooses_are_bounded_before_they_are_used() -> Non
 
 @ENCRYPTED
 def test_no_party_holds_the_key_and_no_client_a_share(protocol: SecureSum) -> None:
+    """Whoever takes over one party finds all that it holds.
+
+    No party may hold the private key, and only members may hold a share.
+    """
     run = Run(cohort(protocol))
     while hasattr(run.step, "requests"):
         for party, machine in (*run.clients.items(), (None, run.server)):
@@ -200,7 +225,10 @@ def test_no_party_holds_the_key_and_no_client_a_share(protocol: SecureSum) -> No
 
 @pytest.mark.parametrize(("members", "threshold"), [(3, 2), (5, 3), (5, 5)])
 def test_fewer_members_than_the_threshold_decrypt_nothing(members: int, threshold: int) -> None:
-    """Neither when asked rightly, nor by combining what they have as if they were enough."""
+    """Members fewer than the threshold combine what they have, also as if they were enough.
+
+    Both must fail (ProtocolError, InvalidShare).
+    """
     key, shares = threshold_key(1, members, threshold), key_shares(1, members, threshold)
     ciphertexts = [key.public_key.encrypt_raw(12345, entropy=stream(b"one"))]
     values = {each.index: decrypt_partially(each, ciphertexts, statement=b"").values for each in shares}
@@ -217,7 +245,8 @@ def test_fewer_members_than_the_threshold_decrypt_nothing(members: int, threshol
 
 
 def test_proof_does_not_give_its_share_away() -> None:
-    """Where the nonce is short, response / challenge is about the share; here it is 2^100 times as large, and more.
+    """An observer divides a proof's response by its challenge, which shows the share if the nonce is short. Here the
+    quotient must be 2^100 times as large, and more.
 
     The nonce exceeds all shares by 256 bits; 20 of them are shorter by 28 bits with a probability of 20 * 2^-28.
     """
@@ -242,7 +271,10 @@ def test_proof_does_not_give_its_share_away() -> None:
 
 
 def test_wrong_share_with_verification_keys_of_its_own_is_refused() -> None:
-    """A proof for them is right under them, and worth nothing under the key that the dealer gave to everyone."""
+    """A member uses a wrong share and brings verification keys under which its proof is right.
+
+    The verifier uses the dealer's keys and must refuse (InvalidShare).
+    """
     ciphertexts = [KEY.public_key.encrypt_raw(3, entropy=stream(b"one"))]
     wrong = key_shares()[0].reveal() + 1
     own = int(pow(KEY.verification_base, wrong, int(KEY.public_key.modulus)))

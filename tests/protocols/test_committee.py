@@ -68,7 +68,9 @@ def test_session_with_what_is_no_committee_is_refused(committee: object) -> None
 # Keyholder.
 
 
-class NoRecord:
+class RecordThatCannotBeCalled:
+    """An object whose `record` is no method."""
+
     record = None
 
 
@@ -80,7 +82,7 @@ class NoRecord:
         {"share": KEY},
         {"openings": None},
         {"openings": object()},
-        {"openings": NoRecord()},
+        {"openings": RecordThatCannotBeCalled()},
         {"roster": {}},
         {"roster": {IDS[0]: bytes(32)}},
         {"minimum_contributors": 1},

@@ -115,6 +115,10 @@ def test_seal_opens_under_the_same_key_and_for_the_same_session() -> None:
 
 
 def test_seal_that_is_another_or_altered_is_refused() -> None:
+    """Somebody alters or cuts a snapshot, or presents it for another session or key.
+
+    Authenticated encryption must stop it (DamagedSnapshot).
+    """
     sealed = seal(kept(), digest=DIGEST, key=KEY, nonce=NONCE)
     for digest, key in ((b"e" * 32, KEY), (b"", KEY), (DIGEST[:-1], KEY), (DIGEST, Secret(b"l" * 32))):
         with pytest.raises(DamagedSnapshot):
@@ -147,6 +151,7 @@ def test_what_seals_is_32_secret_bytes() -> None:
 
 
 def test_sealed_bytes_show_nothing_of_the_state() -> None:
+    """Somebody reads a stored snapshot. No eight bytes of the state may be in it."""
     sealed = seal(kept(), digest=DIGEST, key=KEY, nonce=NONCE)
     clear = bytes(kept().state)
     assert len(NONCE) == sealing.NONCE_BYTES

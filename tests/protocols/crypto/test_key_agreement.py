@@ -38,8 +38,8 @@ def tagged(public: bytes) -> bytes:
 
 
 @dataclass(frozen=True)
-class Salted:
-    """An agreement with keys of other lengths than X25519's."""
+class SaltedAgreement:
+    """An agreement whose keys have other lengths than X25519's."""
 
     secret_bytes: int
 
@@ -57,13 +57,17 @@ class Salted:
 
 
 class SaltedSecAgg(SecAgg):
+    """SecAgg with that agreement; its private keys are as long as what can be shared."""
+
     def _derived(self, session: Any) -> Any:
-        return replace(super()._derived(session), agreement=Salted(32))  # as long as what can be shared
+        return replace(super()._derived(session), agreement=SaltedAgreement(32))  # as long as what can be shared
 
 
 class SaltedLightSecAgg(LightSecAgg):
+    """LightSecAgg with that agreement and longer private keys."""
+
     def _derived(self, session: Any) -> Any:
-        return replace(super()._derived(session), agreement=Salted(40))
+        return replace(super()._derived(session), agreement=SaltedAgreement(40))
 
 
 SALTED = [

@@ -122,6 +122,10 @@ SPARSE = [(clients, degree) for clients in range(4, 10) for degree in range(2, c
 
 @pytest.mark.parametrize(("clients", "degree"), SPARSE)
 def test_malicious_threshold_leaves_the_sum_of_all_honest_survivors_only(clients: int, degree: int) -> None:
+    """The adversary drops, corrupts and misleads clients in every possible way, on every small circle.
+
+    A share threshold of degree / 2 + 2 + corrupt must leave it the sum of all honest survivors and no other.
+    """
     found = leaks(clients, degree, as_many_as_the_share_threshold)
     assert 0 in found
     for corrupt, leaking in found.items():
@@ -130,6 +134,7 @@ def test_malicious_threshold_leaves_the_sum_of_all_honest_survivors_only(clients
 
 @pytest.mark.parametrize(("clients", "degree", "corrupt"), [(5, 2, 0), (6, 2, 1), (8, 4, 0), (9, 4, 0), (9, 2, 1)])
 def test_malicious_threshold_less_one_lets_a_part_be_summed(clients: int, degree: int, corrupt: int) -> None:
+    """With one share less the same adversary learns the sum of a part, so the threshold is the least that is safe."""
     assert leaks(clients, degree, as_many_as_the_share_threshold)[corrupt] == degree // 2 + 1 + corrupt
 
 
@@ -137,12 +142,18 @@ def test_malicious_threshold_less_one_lets_a_part_be_summed(clients: int, degree
 def test_malicious_threshold_does_not_do_if_clients_mask_with_however_few_have_shared(
     clients: int, degree: int
 ) -> None:
-    """Told that no neighbour has shared, a client sends its input under its self-mask alone."""
+    """The adversary tells a client that no neighbour has shared, and gets its input under its self-mask alone.
+
+    The threshold does not stop that: clients must count the sharers around them.
+    """
     assert leaks(clients, degree, none)[0] >= degree // 2 + 2
 
 
 @pytest.mark.parametrize("clients", range(3, 9))
 def test_malicious_threshold_on_the_complete_graph_need_only_exceed_the_corrupt(clients: int) -> None:
+    """On the complete graph, where a majority signs and clients count all sharers, any adversary must be stopped by a
+    share threshold above the number of corrupt clients.
+    """
     found = leaks(clients, clients - 1, lambda threshold, corrupt: session_threshold(clients, corrupt))
     assert set(found) == set(range(clients - 1))
     for corrupt, leaking in found.items():
@@ -151,12 +162,18 @@ def test_malicious_threshold_on_the_complete_graph_need_only_exceed_the_corrupt(
 
 @pytest.mark.parametrize("clients", range(5, 9))
 def test_malicious_threshold_on_the_complete_graph_does_not_do_if_clients_ask_for_few_sharers(clients: int) -> None:
+    """On the complete graph, too, an adversary that names few sharers learns a partial sum if clients do not count
+    them.
+    """
     assert leaks(clients, clients - 1, none)[0] >= session_threshold(clients, 0)
 
 
 @pytest.mark.parametrize(("degree", "pattern"), [(6, "CDD"), (10, "DCDCC"), (24, "CCDCDDCDCCDC")])
 def test_malicious_threshold_less_one_fails_between_two_gaps_of_any_length(degree: int, pattern: str) -> None:
-    """Honest clients in a row, degree / 2 + 1, each with the same number of corrupt ones in the gaps around it."""
+    """The adversary isolates degree / 2 + 1 honest clients in a row between two gaps of dropped and corrupt ones.
+
+    With one share less it learns their sum; with the threshold it must learn no partial sum.
+    """
     gap = [{"C": Role.CORRUPT, "D": Role.DROPPED}[letter] for letter in pattern]
     roles = (*gap, *[Role.AGREES] * (degree // 2 + 1), *gap, *[Role.AGREES] * (2 * degree))
     near, row = circle(len(roles), degree), set(range(degree // 2, degree + 1))
