@@ -173,7 +173,8 @@ class RunReport:
     def corruptible(self) -> int | None:
         """How many of the committee's members may collude with the server; None where no committee protects updates.
 
-        So many do not open a sum by themselves, and from a server that may do anything they do not let it open two.
+        This number of members cannot open a sum by themselves. If the server may do anything, it cannot make them open
+        two sums either.
         """
         if self.mean.committee is None or not self.hides_updates:
             return None
