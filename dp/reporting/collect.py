@@ -31,7 +31,7 @@ def budget_report(ledger: Ledger) -> BudgetReport:
     budget, entries = ledger.budget, ledger.entries()
     reserved = [entry.reservation.event for entry in entries]
     realised = [_realised(entry) for entry in entries]
-    trusted = trusts(entries)
+    trusted, hidden = trusts(entries), tuple(updates_hidden((entry,)) for entry in entries)
     sampled = any(sampling_rate(event) is not None for event in reserved)
     unsampled = [without_amplification(event) for event in reserved] if sampled else []
 
@@ -65,7 +65,7 @@ def budget_report(ledger: Ledger) -> BudgetReport:
             after(unsampled, unamplified) if unamplified is not None else {},
         ),
         epsilon_by_delta=_profile(reserved, unsampled, spent),
-        setting=setting(reserved, trusted),
+        setting=setting(reserved, trusted, hidden=hidden),
         colluders=colluders(entries),
         assumptions=assumptions(
             reserved,
@@ -73,7 +73,7 @@ def budget_report(ledger: Ledger) -> BudgetReport:
             budget.relation,
             within=spent.epsilon <= budget.epsilon,
             supported=not ledger.unsupported_realised(),
-            hidden=updates_hidden(entries),
+            hidden=hidden,
         ),
         head=ledger.head,
         about=About(recorded=budget.description or Description()),

@@ -12,7 +12,7 @@ from dp.reporting.report import BudgetReport
 
 _UNAMPLIFIED: Final = {
     PrivacyUnit.CLIENT: "Without sampling amplification: this holds against the server of a secure sum, which sees who "
-    "takes part",
+    "takes part, unless it adds the noise itself",
     PrivacyUnit.EXAMPLE: "Without sampling amplification: this would hold if it were known which examples were drawn, "
     "which the client never reveals",
 }

@@ -12,10 +12,18 @@ def protection(protocol: str, *, private: bool, adversary: Adversary) -> str:
     return f"{called}, malicious server" if adversary is Adversary.MALICIOUS else called
 
 
-def assumed_server(protocol: str, adversary: Adversary, trust: Trust) -> str:
-    """Return what is assumed of the server."""
+def assumed_server(protocol: str, adversary: Adversary, *, trust: Trust | None) -> str:
+    """Return what is assumed of the server.
+
+    Args:
+        protocol: The registered name of the protocol.
+        adversary: The server that clients are protected from.
+        trust: Who adds the noise; `LOCAL` if clients add it in their training, and None without noise.
+    """
     if not load(protocol).protects:
-        return "trusted with every update, noisy as it is" if trust is Trust.LOCAL else "trusted with every update"
+        if trust is Trust.LOCAL:
+            return "it sees every update, and each contains enough noise of its own client"
+        return "trusted with every update"
     if trust is Trust.CENTRAL:
         return "trusted with exact sums, and to add the noise"
     if adversary is Adversary.MALICIOUS:

@@ -53,7 +53,7 @@ class Cohort:
     def collusion_in_words(self) -> str:
         """How many may collude with the server; both numbers where protocol and noise differ."""
         if self.colluding is None:
-            return "no server at all: it sees every client's update"
+            return "no server by the protocol, which shows it every client's update"
         words = f"{self.colluding:,} colluding of {self.clients:,} clients"
         if self.noise_colluding not in (None, self.colluding):
             words += f" (the noise alone: {self.noise_colluding:,} of {self.clients:,})"
@@ -73,8 +73,8 @@ class Cohort:
         if self.vanishing == 0:
             found.append(
                 f"withstands 0 dropouts of {self.clients:,} clients: if one client drops out, the round releases "
-                "nothing. Use a smaller minimum_contributors, a dropout of at least "
-                f"{least_fraction(self.clients):g}, or more clients."
+                f"nothing. Use a dropout of at least {least_fraction(self.clients):g}, or a smaller "
+                "minimum_contributors: each update is then hidden among fewer."
             )
         return tuple(found)
 

@@ -4,6 +4,7 @@ import os
 import signal
 import sqlite3
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -377,3 +378,21 @@ def test_settings_of_a_run_run_it_again(finished: Path) -> None:
         )
         == config
     )
+
+
+@pytest.mark.parametrize("arguments", [("--help",), ("train", "--help"), ("protocols",), ("protocols", "--json")])
+def test_command_that_trains_nothing_loads_no_tensorflow(arguments: tuple[str, ...]) -> None:
+    script = """
+import sys
+from secagg.cli import main
+try:
+    main()
+finally:
+    print(*sorted({name.partition(".")[0] for name in sys.modules}), file=sys.stderr)
+"""
+    found = subprocess.run(
+        [sys.executable, "-P", "-c", script, *arguments], capture_output=True, text=True, check=True
+    ).stderr.splitlines()[-1]
+    loaded = set(found.split())
+    assert {"secagg", "protocols", "typer"} <= loaded
+    assert loaded.isdisjoint({"tensorflow", "keras", "matplotlib", "jinja2", "phe"})

@@ -403,10 +403,14 @@ def test_events_change_their_terms_and_nothing_else() -> None:
 def test_setting_names_each_kind_of_trust_once() -> None:
     distributed, local, central = Trust.DISTRIBUTED, Trust.LOCAL, Trust.CENTRAL
     alone = msgspec.structs.replace(EVENT, contributors=1)
-    found = setting([EVENT, EVENT, alone, alone, alone, STEPS], [distributed, distributed, None, local, central, local])
+    found = setting(
+        [EVENT, EVENT, alone, alone, alone, STEPS],
+        [distributed, distributed, None, local, central, local],
+        hidden=[True] * 6,
+    )
     heads = ["distributed", "not recorded", "local", "central", "local to each client"]
     assert [text.split(":")[0] for text in found.split("; ") if ":" in text] == heads
-    assert setting([], []) == "nothing released yet"
+    assert setting([], [], hidden=[]) == "nothing released yet"
 
 
 @pytest.mark.parametrize("trust", [*Trust, None])

@@ -208,7 +208,7 @@ def test_registered_baseline_is_insecure_as_a_class_and_as_an_instance(
     chosen, _ = kind.suggest(clients=10, adversarial=0.0, dropout=0.0)
     assert kind.protects is chosen.protects is False
     assert protection("disguised", private=True, adversary=Adversary.CURIOUS) == "noised, but not secure"
-    assert assumed_server("disguised", Adversary.CURIOUS, Trust.DISTRIBUTED) == "trusted with every update"
+    assert assumed_server("disguised", Adversary.CURIOUS, trust=Trust.DISTRIBUTED) == "trusted with every update"
     cohort = Cohort.of(TrainingConfig(protocol="disguised"), minimum_contributors=2, target=None)
     assert cohort.colluding is None
 
@@ -230,7 +230,7 @@ def test_registered_baseline_is_called_insecure_whatever_its_name(path: Path, tm
     assert "trusted with every update" in page
     assert "secure and private" not in page
     assert "any single client's update" not in page
-    assert "no server at all: it sees every client" in page
+    assert "no server by the protocol, which shows it every client" in page
     assert "shows every client's vector to the server" in html.unescape(page)  # The ledger's record of the release.
     summary = json.loads((tmp_path / "run" / "summary.json").read_text(encoding="utf-8"))
     assert summary["hides_updates"] is False

@@ -4,8 +4,9 @@ import dataclasses
 import html
 import json
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
+import msgspec
 import pytest
 
 from dp.events import NeighbouringRelation, PrivacyUnit
@@ -13,9 +14,18 @@ from dp.ledger.ledger import Ledger
 from dp.reporting.collect import budget_report
 from dp.reporting.document import as_json
 from dp.reporting.text import as_text
+from protocols import Adversary, SecAggPlus
 from secagg.privacy.example_level import ExampleLevel
 from secagg.reports.report import RunReport
 from tests.secagg.reports.test_training_report import finished, started, words
+
+
+@dataclasses.dataclass(frozen=True)
+class Unproven(SecAggPlus):
+    """A protocol without a proof."""
+
+    experimental: ClassVar[str] = "there is no proof of it"
+
 
 BOUND: Final = "the probability of reaching it"
 EXAMPLES: Final = 400
@@ -126,6 +136,102 @@ def test_page_offers_no_guarantee_if_a_condition_failed(failed: RunReport) -> No
     for form in (as_text(failed.budget, width=1000), *_texts(json.loads(as_json(failed.budget)))):
         assert "as the guarantee;" not in form
         assert not form.startswith("All ")
+
+
+def plan_of(report: RunReport) -> dict[str, str]:
+    return dict(report.plan)
+
+
+@pytest.mark.parametrize("noise", ["distributed", "central", "local", "example", "none"])
+def test_page_of_an_insecure_protocol_says_what_the_server_sees_and_who_is_trusted(
+    noise: str, example_level: RunReport, tmp_path: Path
+) -> None:
+    settings: dict[str, dict[str, Any]] = {
+        "distributed": {},
+        "central": {"trust": "central"},
+        "local": {"trust": "local", "epsilon": 1000.0},
+        "example": {"epsilon": float("inf")},  # The plan and the ledger of the training are put in below.
+        "none": {"epsilon": float("inf"), "trust": "central"},
+    }
+    report = run(tmp_path / "run", protocol="plain", **settings[noise])
+    if noise == "example":
+        report = dataclasses.replace(report, budget=example_level.budget, example_level=example_level.example_level)
+    page = text_of(report)
+    sees = page[page.index("every client's clipped") : page.index("Other clients")]
+    assert ("clipped and noised" in sees) == (noise in ("distributed", "local", "example"))
+    assert ("but an update without noise can reveal them" in sees) == (noise in ("central", "none"))
+    assert ("but an update with one noise share can reveal them" in sees) == (noise == "distributed")
+    assert ("beyond what the guarantee allows" in sees) == (noise in ("local", "example"))
+    own = noise in ("local", "example")
+    assert plan_of(report)["Server assumed"] == (
+        "it sees every update, and each contains enough noise of its own client" if own else "trusted with every update"
+    )
+    assert plan_of(report)["Withstands"].startswith("no server by the protocol, which shows it every client's update")
+    assert ("The guarantees describe" in page) == (noise != "none")
+    if noise == "central":
+        assert "the summing party sees every client's vector, adds the noise" in page
+        assert "reveals neither the vectors, nor the exact sum, nor the noise" in page
+        assert "helps none of them: it sees every client's vector" in page
+    if noise == "distributed":
+        assert "the server and everyone else see only the noisy sum" not in page
+        assert "The summing protocol shows the server every client's vector, with one noise share" in page
+
+
+def test_settings_that_no_noise_uses_promise_nothing(tmp_path: Path) -> None:
+    report = run(tmp_path / "run", trust="central", epsilon=float("inf"))
+    assert plan_of(report)["Server assumed"] == "curious: it follows the protocol"
+    assert "to add the noise" not in text_of(report)
+
+
+def test_page_of_a_run_without_noise_calls_no_run_private(client_level: RunReport) -> None:
+    compared = {"without noise": 0.5, "plain": 0.5}
+    with_noise = dataclasses.replace(
+        client_level, summary=msgspec.structs.replace(client_level.summary, compared=compared)
+    )
+    assert "The 2 runs compared with are not private : they used the same data without noise." in text_of(with_noise)
+    without = dataclasses.replace(with_noise, budget=None)
+    assert "Neither this run nor the 2 runs compared with are private" in text_of(without)
+    single = msgspec.structs.replace(client_level.summary, compared={"plain": 0.5})
+    assert "The 1 run compared with is not private : it used" in text_of(
+        dataclasses.replace(client_level, summary=single)
+    )
+
+
+def test_page_of_examples_does_not_say_that_their_clients_are_hidden(example_level: RunReport) -> None:
+    page = text_of(example_level)
+    assert "who contributes is protected" not in page
+    assert "whether that unit is in the data is protected" in page
+    assert f"one over the population of {EXAMPLES}" in page
+    assert "The stated population is public" in page
+
+
+def test_page_says_that_a_protocol_is_experimental(client_level: RunReport) -> None:
+    assert "experimental" not in text_of(client_level)
+    unproven = dataclasses.replace(
+        client_level,
+        config=msgspec.structs.replace(client_level.config, adversary=Adversary.MALICIOUS),
+        mean=dataclasses.replace(client_level.mean, protocol=Unproven(neighbours=4, share_threshold=3)),
+    )
+    page = text_of(unproven)
+    assert "The protocol secagg-plus is experimental: there is no proof of it." in page
+    assert "whatever the server does (not proven, since the protocol is experimental), provided that" in page
+
+
+def test_settings_without_a_value_are_not_called_automatic(client_level: RunReport) -> None:
+    values = {setting.name: setting.value for setting in client_level.settings}
+    assert {values[name] for name in ("committee", "organisation", "alpha", "max_examples")} == {"not set"}
+
+
+def test_parameters_of_a_model_do_not_count_what_an_adaptive_clip_adds(client_level: RunReport, tmp_path: Path) -> None:
+    adaptive = run(tmp_path / "run", clipping="adaptive", epsilon=float("inf"))
+    assert plan_of(adaptive)["Model"] == plan_of(client_level)["Model"] == "numpy-softmax: 62 parameters"
+    assert "until about a fraction of 0.5 of the updates is within it" in plan_of(adaptive)["Clipping"]
+
+
+def test_advice_against_dropouts_says_that_a_smaller_sum_is_weaker(tmp_path: Path) -> None:
+    page = text_of(run(tmp_path / "run", dropout=0.0))
+    assert "or more clients" not in page
+    assert "or a smaller minimum_contributors: each update is then hidden among fewer." in page
 
 
 def _texts(found: Any) -> list[str]:

@@ -188,7 +188,8 @@ def test_run_of_few_clients_says_how_many_it_withstands(tmp_path: Path) -> None:
     assert "This run withstands 0 colluding of 9 clients" in page
     assert "This run withstands 0 dropouts of 9 clients" in page
     assert (
-        "0 of 9 clients may help the server: not even one. (The masks are planned for 0 colluding clients; the " in page
+        "0 of 9 clients may help the server, not even one. (The protocol that sums withstands 0 colluding clients; the "
+        in page
     )
     assert "Clinic &lt;1&gt; (recorded in the ledger when it was made)" in page
     with Ledger.open_to_read(folder.ledger) as ledger:

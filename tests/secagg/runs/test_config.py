@@ -163,12 +163,16 @@ def test_config_says_what_is_protected_from_whom() -> None:
     assert protection("secagg", private=True, adversary=malicious) == "secure and private, malicious server"
     assert protection("plain", private=True, adversary=curious) == "noised, but not secure"
     distributed, local, central = Trust.DISTRIBUTED, Trust.LOCAL, Trust.CENTRAL
-    assert assumed_server("secagg", malicious, distributed) == "malicious: it may do anything"
-    assert assumed_server("secagg", curious, distributed) == "curious: it follows the protocol"
-    assert assumed_server("secagg", curious, local) == "curious: it follows the protocol"
-    assert assumed_server("secagg", curious, central) == "trusted with exact sums, and to add the noise"
-    assert assumed_server("plain", curious, distributed) == "trusted with every update"
-    assert assumed_server("plain", curious, local) == "trusted with every update, noisy as it is"
+    assert assumed_server("secagg", malicious, trust=distributed) == "malicious: it may do anything"
+    assert assumed_server("secagg", curious, trust=distributed) == "curious: it follows the protocol"
+    assert assumed_server("secagg", curious, trust=local) == "curious: it follows the protocol"
+    assert assumed_server("secagg", curious, trust=central) == "trusted with exact sums, and to add the noise"
+    assert assumed_server("plain", curious, trust=distributed) == "trusted with every update"
+    assert assumed_server("plain", curious, trust=local) == (
+        "it sees every update, and each contains enough noise of its own client"
+    )
+    assert assumed_server("plain", curious, trust=None) == "trusted with every update"
+    assert assumed_server("secagg", curious, trust=None) == "curious: it follows the protocol"
 
 
 @pytest.mark.parametrize(
