@@ -13,7 +13,7 @@ from protocols import Adversary, DamagedSnapshot, ParameterError, SecAgg, Secret
 from protocols.codec import Message
 from protocols.crypto import sealing
 from protocols.crypto.keystream import Words
-from protocols.snapshot import KeptMachine, State, read_state, seal, unseal, write_state
+from protocols.snapshot import _DOMAIN, KeptMachine, State, read_state, seal, unseal, write_state
 from tests.conformance.cohorts import IDS, SNAPSHOT_KEY, Run, setting
 
 DIGEST = b"d" * 32
@@ -131,6 +131,20 @@ def test_seal_that_is_another_or_altered_is_refused() -> None:
         flipped[position] ^= 1 << position % 8
         with pytest.raises(DamagedSnapshot):
             unseal(bytes(flipped), digest=DIGEST, key=KEY)
+
+
+def test_state_with_other_fields_is_refused() -> None:
+    written = write_state(full())
+
+    class Later(State, kw_only=True):
+        words: Words
+        added: int
+
+    with pytest.raises(DamagedSnapshot, match=r"snapshot: expected the fields that this version keeps, found others\."):
+        read_state(written, Later)
+    other = sealing.seal_with_nonce(KEY, msgspec.msgpack.encode(["other"]), nonce=NONCE, bound=_DOMAIN + DIGEST)
+    with pytest.raises(DamagedSnapshot, match="Restore it with the version that sealed it"):
+        unseal(other, digest=DIGEST, key=KEY)
 
 
 def test_what_seals_is_32_secret_bytes() -> None:
