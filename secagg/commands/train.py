@@ -24,7 +24,7 @@ from secagg.privacy.clipping import model_parameters
 from secagg.reports.wording import assumed_server, protection
 from secagg.runs.config import TrainingConfig
 from secagg.runs.folder import RunFolder
-from secagg.runs.goal import choose_goal
+from secagg.runs.goal import choose_goal, rounds_in_words
 from secagg.runs.kept_ledgers import EarlierLedgers
 from secagg.runs.parsing import parse, read_settings, with_whole_paths
 from secagg.runs.prepare import Prepared, prepare
@@ -232,7 +232,7 @@ def _plan_line(prepared: Prepared, rounds: int) -> str:
     parameters = model_parameters(config.clipping, mean.encoding.shapes)
     exposed = "" if mean.protocol.protects else " (an insecure baseline: the server sees every update)"
     return (
-        f"{config.dataset}: {config.clients} clients, {rounds} rounds, {parameters} parameters in "
+        f"{config.dataset}: {config.clients} clients, {rounds_in_words(rounds)}, {parameters} parameters in "
         f"{mean.encoding.length} coordinates of {mean.encoding.modulus_bits} bits, {mean.protocol}{exposed}, at least "
         f"{mean.minimum_contributors} contributors, {noise}; withstands {prepared.cohort.in_words}"
     )

@@ -62,7 +62,8 @@ class Cohort:
     @property
     def in_words(self) -> str:
         """What the cohort withstands."""
-        return f"{self.collusion_in_words}, and {self.vanishing:,} dropouts of {self.clients:,} in a round"
+        dropouts = "1 dropout" if self.vanishing == 1 else f"{self.vanishing:,} dropouts"
+        return f"{self.collusion_in_words}, and {dropouts} of {self.clients:,} in a round"
 
     @property
     def warnings(self) -> tuple[str, ...]:
