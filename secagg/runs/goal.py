@@ -70,8 +70,8 @@ def choose_goal(prepared: Prepared, folder: RunFolder, asked: int | None) -> Goa
         raise ConfigurationError(
             f"rounds: expected at most the {allowed} that the budget allows, found {rounds}: epsilon "
             f"{spent_shown} of {whole} is spent on {rounds_in_words(done)}, and the noise stays what it was. "
-            f"Ask for at most {rounds_in_words(allowed)}. Another run on the same data has a budget of its own, and both "
-            "costs add up (secagg budget report A B)."
+            f"Ask for at most {rounds_in_words(allowed)}. Another run on the same data has a budget of its own, and "
+            "both costs add up (secagg budget report A B)."
         )
     return Goal(
         rounds=rounds,
