@@ -26,15 +26,7 @@ from dp.calibration.wrapping import MAXIMUM_MODULUS_BITS, wrap_probability
 from dp.checks import integer_at_least, magnitude, member, positive_real
 from dp.errors import InfeasibleTarget, InvalidParameter, LatticeTooCoarse
 from dp.events import NeighbouringRelation, PrivacyEvent
-from dp.noise.distributed import (
-    MAXIMUM_LOCAL_SIGMA,
-    MECHANISMS,
-    MINIMUM_LOCAL_SIGMA,
-    DistributedDiscreteGaussian,
-    DistributedSkellam,
-    LatticeNoise,
-)
-from dp.noise.skellam import MAXIMUM_VARIANCE, MINIMUM_VARIANCE
+from dp.noise.distributed import MECHANISMS, LatticeMechanism, LatticeNoise
 
 MINIMUM_DEVIATIONS: Final = 1.0
 MAXIMUM_DEVIATIONS: Final = 1000.0
@@ -46,12 +38,6 @@ _COARSER: Final = (
 )
 _SLACK: Final = 1e-9  # A margin on the deviations, far above rounding errors.
 _HALVINGS: Final = 100
-
-
-_LOCAL_SIGMAS: Final = {
-    LatticeNoise.DISCRETE_GAUSSIAN: (MINIMUM_LOCAL_SIGMA, MAXIMUM_LOCAL_SIGMA),
-    LatticeNoise.SKELLAM: (math.sqrt(MINIMUM_VARIANCE), math.sqrt(MAXIMUM_VARIANCE)),
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +66,7 @@ class ModularPlan:
     target: ReleaseTarget
     deviations: float
     granularity: float
-    mechanism: DistributedDiscreteGaussian | DistributedSkellam
+    mechanism: LatticeMechanism
     noise_std: float
     spent: float
     wrap_probability: float
@@ -192,7 +178,7 @@ def plan_modulus(
     multiplier = renyi_noise_multiplier(target)
     if not planner.has_shares(planner.coarsest, multiplier):
         raise InfeasibleTarget(
-            f"{target} needs noise shares above {_LOCAL_SIGMAS[planner.noise][1]:.6g} steps with {clients} clients, "
+            f"{target} needs noise shares above {planner.local_sigmas[1]:.6g} steps with {clients} clients, "
             "even on the coarsest useful integer grid. Use more clients or fewer releases, or a larger epsilon, which "
             "weakens the guarantee."
         )
@@ -251,6 +237,10 @@ class _Planner:
     def coarsest(self) -> float:
         return _COARSEST * self.clip_l2 / math.sqrt(self.dimension)
 
+    @property
+    def local_sigmas(self) -> tuple[float, float]:
+        return MECHANISMS[self.noise].parameter.sigmas
+
     def sensitivity(self, granularity: float) -> float:
         return rounded_norm(self.clip_l2 / granularity, self.dimension)
 
@@ -266,11 +256,11 @@ class _Planner:
 
     def is_fine(self, granularity: float, multiplier: float) -> bool:
         """Return whether the noise shares of this grid are not smaller than the mechanism allows."""
-        least = _LOCAL_SIGMAS[self.noise][0] * math.sqrt(self.relied_on)
+        least = self.local_sigmas[0] * math.sqrt(self.relied_on)
         return multiplier * self.sensitivity(granularity) >= least
 
     def has_shares(self, granularity: float, multiplier: float) -> bool:
-        most = _LOCAL_SIGMAS[self.noise][1] * math.sqrt(self.relied_on)
+        most = self.local_sigmas[1] * math.sqrt(self.relied_on)
         return multiplier * (1 + 4 * RELATIVE_TOLERANCE) * self.sensitivity(granularity) <= most
 
     def plan(self, bits: int, continuous_multiplier: float) -> ModularPlan | None:
@@ -330,7 +320,7 @@ class _Planner:
                 low = middle
         return high
 
-    def _calibrate(self, granularity: float) -> DistributedDiscreteGaussian | DistributedSkellam:
+    def _calibrate(self, granularity: float) -> LatticeMechanism:
         return calibrate_noise(
             MECHANISMS[self.noise],
             epsilon=self.target.epsilon,

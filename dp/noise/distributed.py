@@ -14,7 +14,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Final, Generic, Self, TypeVar
+from typing import ClassVar, Final, Generic, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,7 @@ from dp.errors import InvalidParameter
 from dp.events import DistributedDiscreteGaussianEvent, SkellamEvent
 from dp.noise.discrete_gaussian import Entropy, discrete_gaussian
 from dp.noise.envelope import MAXIMUM_SIGMA
+from dp.noise.parameter import Parameter
 from dp.noise.skellam import MAXIMUM_VARIANCE, MINIMUM_VARIANCE, skellam
 
 MINIMUM_LOCAL_SIGMA: Final = 2.0
@@ -46,6 +47,7 @@ class DistributedNoise(ABC, Generic[LatticeEvent]):
     All quantities are in steps of the integer grid, after scaling and rounding.
 
     Attributes:
+        parameter: The parameter of a noise share that calibration searches for: its name and its range.
         minimum_contributors: The least number of noise shares in a released sum that are honest and secret: the
             protocol's threshold, MINUS the clients that may collude. With the threshold itself the guarantee would be
             overstated. If fewer such noise shares are in a sum, it must not be released; 1 to 2**53.
@@ -64,6 +66,8 @@ class DistributedNoise(ABC, Generic[LatticeEvent]):
     Raises:
         InvalidParameter: An attribute is out of range.
     """
+
+    parameter: ClassVar[Parameter]
 
     minimum_contributors: int
     l2_sensitivity: float
@@ -138,6 +142,16 @@ class DistributedDiscreteGaussian(DistributedNoise[DistributedDiscreteGaussianEv
             integer grid.
     """
 
+    parameter: ClassVar = Parameter(
+        name="local sigma",
+        unit="steps of the integer grid",
+        lowest=MINIMUM_LOCAL_SIGMA,
+        least="2",
+        highest=MAXIMUM_LOCAL_SIGMA,
+        reference=MINIMUM_LOCAL_SIGMA,
+        power=1,
+    )
+
     local_sigma: float
 
     def __post_init__(self) -> None:
@@ -204,6 +218,16 @@ class DistributedSkellam(DistributedNoise[SkellamEvent]):
             value of the float.
     """
 
+    parameter: ClassVar = Parameter(
+        name="local variance",
+        unit="squared steps of the integer grid",
+        lowest=float(MINIMUM_VARIANCE),
+        least="2**-30",
+        highest=float(MAXIMUM_VARIANCE),
+        reference=1.0,
+        power=2,
+    )
+
     local_variance: float
 
     def __post_init__(self) -> None:
@@ -255,7 +279,10 @@ class DistributedSkellam(DistributedNoise[SkellamEvent]):
         return skellam_reach(shares * Fraction(self.local_variance), self.dimension, failure)
 
 
-MECHANISMS: Final[Mapping[LatticeNoise, type[DistributedDiscreteGaussian] | type[DistributedSkellam]]] = {
+LatticeMechanism = DistributedDiscreteGaussian | DistributedSkellam
+"""Any of the mechanisms of distributed noise."""
+
+MECHANISMS: Final[Mapping[LatticeNoise, type[LatticeMechanism]]] = {
     LatticeNoise.DISCRETE_GAUSSIAN: DistributedDiscreteGaussian,
     LatticeNoise.SKELLAM: DistributedSkellam,
 }
