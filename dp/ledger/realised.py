@@ -24,7 +24,7 @@ from dp.events import (
 def least_contributors(event: PrivacyEvent) -> int:
     """Return how many parties' noise an event counts on."""
     _, _, noisy = decompose(event)
-    return 1 if isinstance(noisy, GaussianEvent) else noisy.contributors
+    return noisy.contributors
 
 
 def check_noise(name: str, *, reserved: PrivacyEvent, realised: PrivacyEvent) -> None:
