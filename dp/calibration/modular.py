@@ -149,55 +149,33 @@ def plan_modulus(
         IncompatibleEvent: There is sampling, and the relation is not add-or-remove-one.
         InvalidParameter: An argument is out of range.
     """
-    target = ReleaseTarget(
-        epsilon=epsilon,
-        delta=delta,
-        releases=releases,
-        relation=relation,
-        sampling_rate=sampling_rate,
-    )
-    least_deviations = positive_real("deviations", deviations)
-    if not MINIMUM_DEVIATIONS <= least_deviations <= MAXIMUM_DEVIATIONS:
-        raise InvalidParameter(
-            f"deviations: expected a number from {MINIMUM_DEVIATIONS:g} to {MAXIMUM_DEVIATIONS:g}, found {deviations}"
-        )
     planner = _Planner(
+        target=ReleaseTarget(
+            epsilon=epsilon, delta=delta, releases=releases, relation=relation, sampling_rate=sampling_rate
+        ),
+        deviations=_checked_deviations(deviations),
         clip_l2=magnitude("clip_l2", clip_l2),
         clients=integer_at_least("clients", clients, 1),
         relied_on=integer_at_least("relied_on", clients if relied_on is None else relied_on, 1),
         dimension=integer_at_least("dimension", dimension, 1),
-        deviations=least_deviations,
         noise=member("noise", noise, LatticeNoise),
-        target=target,
     )
-    if planner.relied_on > planner.clients:
-        raise InvalidParameter(
-            f"relied_on: expected at most {planner.clients}, the number of clients, found {relied_on}. Lower relied_on."
-        )
     asked = integer_at_least("bits", bits, 2, maximum=MAXIMUM_MODULUS_BITS)
-    multiplier = renyi_noise_multiplier(target)
-    if not planner.has_shares(planner.coarsest, multiplier):
-        raise InfeasibleTarget(
-            f"{target} needs noise shares above {planner.local_sigmas[1]:.6g} steps with {clients} clients, "
-            "even on the coarsest useful integer grid. Use more clients or fewer releases, or a larger epsilon, which "
-            "weakens the guarantee."
+    multiplier = renyi_noise_multiplier(planner.target)
+    planner.check_shares(multiplier)
+    plan = planner.plan(asked, multiplier)
+    if plan is None:
+        raise planner.no_room(asked, multiplier)
+    return plan
+
+
+def _checked_deviations(deviations: float) -> float:
+    checked = positive_real("deviations", deviations)
+    if not MINIMUM_DEVIATIONS <= checked <= MAXIMUM_DEVIATIONS:
+        raise InvalidParameter(
+            f"deviations: expected a number from {MINIMUM_DEVIATIONS:g} to {MAXIMUM_DEVIATIONS:g}, found {deviations}"
         )
-    for enough in range(asked, MAXIMUM_MODULUS_BITS + 1):
-        plan = planner.plan(enough, multiplier)
-        if plan is not None and enough == asked:
-            return plan
-        if plan is not None:
-            raise InfeasibleTarget(
-                f"bits: expected at least {enough}, found {asked}. A modulus of {asked} bits has no room for "
-                f"{least_deviations:g} deviations of the sum of {clients} clients and its noise in {dimension} "
-                f"coordinates for {target}, on an integer grid whose rounding adds no more norm than the clip and "
-                f"which is fine enough for such small noise shares. Use {enough} bits."
-            )
-    raise InfeasibleTarget(
-        f"no modulus of at most {MAXIMUM_MODULUS_BITS} bits has room for {least_deviations:g} deviations of the sum of "
-        f"{clients} clients and its noise in {dimension} coordinates for {target}. Use fewer clients or deviations, or "
-        "a larger epsilon, which weakens the guarantee."
-    )
+    return checked
 
 
 @functools.lru_cache(maxsize=64)
@@ -225,13 +203,20 @@ def rounded_norm(norm: float, dimension: int) -> float:
 class _Planner:
     """The given values; the module's docstring defines the letters."""
 
+    target: ReleaseTarget
+    deviations: float
     clip_l2: float
     clients: int
     relied_on: int
     dimension: int
-    deviations: float
     noise: LatticeNoise
-    target: ReleaseTarget
+
+    def __post_init__(self) -> None:
+        if self.relied_on > self.clients:
+            raise InvalidParameter(
+                f"relied_on: expected at most {self.clients}, the number of clients, found {self.relied_on}. Lower "
+                "relied_on."
+            )
 
     @property
     def coarsest(self) -> float:
@@ -262,6 +247,35 @@ class _Planner:
     def has_shares(self, granularity: float, multiplier: float) -> bool:
         most = self.local_sigmas[1] * math.sqrt(self.relied_on)
         return multiplier * (1 + 4 * RELATIVE_TOLERANCE) * self.sensitivity(granularity) <= most
+
+    def check_shares(self, multiplier: float) -> None:
+        """Refuse a target whose noise shares are larger than the mechanism allows, on every grid.
+
+        Raises:
+            InfeasibleTarget: Noise shares are too large on the coarsest useful grid.
+        """
+        if not self.has_shares(self.coarsest, multiplier):
+            raise InfeasibleTarget(
+                f"{self.target} needs noise shares above {self.local_sigmas[1]:.6g} steps with {self.clients} clients, "
+                "even on the coarsest useful integer grid. Use more clients or fewer releases, or a larger epsilon, "
+                "which weakens the guarantee."
+            )
+
+    def no_room(self, asked: int, multiplier: float) -> InfeasibleTarget:
+        """Return the error for a modulus that has no room; it names the bits that are enough, if any are."""
+        for enough in range(asked + 1, MAXIMUM_MODULUS_BITS + 1):
+            if self.plan(enough, multiplier) is not None:
+                return InfeasibleTarget(
+                    f"bits: expected at least {enough}, found {asked}. A modulus of {asked} bits has no room for "
+                    f"{self.deviations:g} deviations of the sum of {self.clients} clients and its noise in "
+                    f"{self.dimension} coordinates for {self.target}, on an integer grid whose rounding adds no more "
+                    f"norm than the clip and which is fine enough for such small noise shares. Use {enough} bits."
+                )
+        return InfeasibleTarget(
+            f"no modulus of at most {MAXIMUM_MODULUS_BITS} bits has room for {self.deviations:g} deviations of the sum "
+            f"of {self.clients} clients and its noise in {self.dimension} coordinates for {self.target}. Use fewer "
+            "clients or deviations, or a larger epsilon, which weakens the guarantee."
+        )
 
     def plan(self, bits: int, continuous_multiplier: float) -> ModularPlan | None:
         """Return the plan for one modulus, or None if the modulus has no room.
