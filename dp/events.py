@@ -153,7 +153,10 @@ class SkellamEvent(msgspec.Struct, frozen=True, kw_only=True, tag="skellam", for
         return math.sqrt(self.variance) / self.l2_sensitivity
 
 
-NoisyEvent = GaussianEvent | DistributedDiscreteGaussianEvent | SkellamEvent
+LatticeEvent = DistributedDiscreteGaussianEvent | SkellamEvent
+"""A release of a sum of integer vectors with integer noise."""
+
+NoisyEvent = GaussianEvent | LatticeEvent
 """A release with noise in which every unit takes part."""
 
 
@@ -267,7 +270,7 @@ def single_release_counts(events: Mapping[PrivacyEvent, int]) -> Counter[Privacy
     return found
 
 
-def _check_lattice_event(event: DistributedDiscreteGaussianEvent | SkellamEvent) -> None:
+def _check_lattice_event(event: LatticeEvent) -> None:
     force_setattr(event, "contributors", integer_at_least("contributors", event.contributors, 1))
     force_setattr(event, "l2_sensitivity", magnitude("l2_sensitivity", event.l2_sensitivity))
     force_setattr(event, "dimension", integer_at_least("dimension", event.dimension, 1))

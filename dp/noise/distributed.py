@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from dp.checks import integer_at_least, magnitude, positive_real, probability
 from dp.errors import InvalidParameter
-from dp.events import DistributedDiscreteGaussianEvent, SkellamEvent
+from dp.events import DistributedDiscreteGaussianEvent, LatticeEvent, SkellamEvent
 from dp.noise.discrete_gaussian import Entropy, discrete_gaussian
 from dp.noise.envelope import MAXIMUM_SIGMA
 from dp.noise.parameter import Parameter
@@ -30,7 +30,7 @@ from dp.noise.skellam import MAXIMUM_VARIANCE, MINIMUM_VARIANCE, skellam
 MINIMUM_LOCAL_SIGMA: Final = 2.0
 MAXIMUM_LOCAL_SIGMA: Final = float(MAXIMUM_SIGMA)
 
-LatticeEvent = TypeVar("LatticeEvent", DistributedDiscreteGaussianEvent, SkellamEvent)
+Event = TypeVar("Event", bound=LatticeEvent)
 
 
 class LatticeNoise(enum.StrEnum):
@@ -41,7 +41,7 @@ class LatticeNoise(enum.StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DistributedNoise(ABC, Generic[LatticeEvent]):
+class DistributedNoise(ABC, Generic[Event]):
     """A secure sum of integer vectors to which every client adds noise of its own.
 
     All quantities are in steps of the integer grid, after scaling and rounding.
@@ -106,12 +106,12 @@ class DistributedNoise(ABC, Generic[LatticeEvent]):
         return self.central_sigma / self.l2_sensitivity
 
     @property
-    def event(self) -> LatticeEvent:
+    def event(self) -> Event:
         """The accounting event of one release."""
         return self.realised(self.minimum_contributors)
 
     @abstractmethod
-    def realised(self, contributors: int) -> LatticeEvent:
+    def realised(self, contributors: int) -> Event:
         """Return the accounting event of a sum that contains `contributors` noise shares, at least 1.
 
         Raises:
