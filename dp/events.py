@@ -8,7 +8,7 @@ import enum
 import math
 from collections import Counter
 from collections.abc import Mapping
-from typing import Final
+from typing import ClassVar, Final
 
 import msgspec
 from msgspec.structs import force_setattr
@@ -57,6 +57,7 @@ class GaussianEvent(msgspec.Struct, frozen=True, kw_only=True, tag="gaussian", f
     """One release of a query with continuous Gaussian noise in every coordinate.
 
     Attributes:
+        contributors: The number of parties that add the noise.
         noise_multiplier: Standard deviation of the noise over the query's L2 sensitivity under `relation`, 1e-30 to
             1e30.
         relation: The neighbouring relation that the sensitivity was measured under.
@@ -65,6 +66,8 @@ class GaussianEvent(msgspec.Struct, frozen=True, kw_only=True, tag="gaussian", f
     Raises:
         InvalidParameter: `noise_multiplier` is out of range, or `relation` or `unit` is not a member of its type.
     """
+
+    contributors: ClassVar = 1  # Not a field: ledgers and reports do not contain it.
 
     noise_multiplier: float
     relation: NeighbouringRelation = NeighbouringRelation.ZERO_OUT
@@ -150,7 +153,10 @@ class SkellamEvent(msgspec.Struct, frozen=True, kw_only=True, tag="skellam", for
         return math.sqrt(self.variance) / self.l2_sensitivity
 
 
-NoisyEvent = GaussianEvent | DistributedDiscreteGaussianEvent | SkellamEvent
+LatticeEvent = DistributedDiscreteGaussianEvent | SkellamEvent
+"""A release of a sum of integer vectors with integer noise."""
+
+NoisyEvent = GaussianEvent | LatticeEvent
 """A release with noise in which every unit takes part."""
 
 
@@ -264,7 +270,7 @@ def single_release_counts(events: Mapping[PrivacyEvent, int]) -> Counter[Privacy
     return found
 
 
-def _check_lattice_event(event: DistributedDiscreteGaussianEvent | SkellamEvent) -> None:
+def _check_lattice_event(event: LatticeEvent) -> None:
     force_setattr(event, "contributors", integer_at_least("contributors", event.contributors, 1))
     force_setattr(event, "l2_sensitivity", magnitude("l2_sensitivity", event.l2_sensitivity))
     force_setattr(event, "dimension", integer_at_least("dimension", event.dimension, 1))

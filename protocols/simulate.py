@@ -114,17 +114,9 @@ def simulate(
     """
     names = [row.name for row in protocol.steps]
     gone_from = _by_client(protocol, session, drops or {})
-    if inputs.keys() != set(session.clients):
-        raise ParameterError(
-            f"inputs: expected one for each of the session's {len(session.clients)} clients, found others"
-        )
     attached, terms, keyholders = attached or {}, terms or {}, keyholders or {}
-    if not set(session.clients) >= attached.keys() | terms.keys():
-        raise ParameterError("attached, terms: expected those of clients of the session, found another party")
-    if not set(session.committee_members) >= keyholders.keys():
-        raise ParameterError("keyholders: expected those of committee members only, found another party")
-    cost, dropped = Cost(), dict[int, str]()
-    clients = {}
+    _check_parties(session, inputs, attached, terms, keyholders)
+    cost, clients = Cost(), {}
     for client in dict.fromkeys((*session.clients, *session.committee_members)):
         begun = clock()
         clients[client] = Client(
@@ -142,40 +134,87 @@ def simulate(
     server = Server(protocol, session)
     progress: Continue | Finish = server.start()
     cost.server_s += clock() - begun
-
+    run = _Run(server=server, clients=clients, names=names, gone_from=gone_from, tap=tap, clock=clock, cost=cost)
     while isinstance(progress, Continue):
-        for client, request in progress.requests.items():
-            _transmit(tap, cost.received_bytes, client, Transmission(progress.step, None, client, request))
-            if client in gone_from and names.index(gone_from[client]) <= names.index(progress.step):
-                dropped[client] = progress.step
-                continue
-            begun = clock()
-            try:
-                reply = clients[client].handle(request)
-            except RemoteError:
-                dropped[client] = progress.step  # It closed without an answer: for the server, a dropout.
-                continue
-            finally:
-                cost.client_s[client] += clock() - begun
-            _transmit(tap, cost.sent_bytes, client, Transmission(progress.step, client, None, reply))
-            begun = clock()
-            try:
-                server.receive(client, reply)
-            except RemoteError:
-                dropped[client] = progress.step
-            cost.server_s += clock() - begun
-        begun = clock()
-        progress = server.advance()
-        cost.server_s += clock() - begun
-    accounted = {*progress.contributors, *dropped}
+        progress = run.step(progress)
+    accounted = {*progress.contributors, *run.dropped}
     return Outcome(
         total=progress.total,
         contributors=progress.contributors,
-        dropped=dropped,
+        dropped=run.dropped,
         left_out=tuple(client for client in session.clients if client not in accounted),
         attached=progress.attached,
         cost=cost,
     )
+
+
+@dataclass(slots=True, kw_only=True)
+class _Run:
+    """A secure sum that is under way: its parties, and what it has cost so far."""
+
+    server: Server
+    clients: Mapping[int, Client]
+    names: Sequence[str]
+    gone_from: Mapping[int, str]
+    tap: Callable[[Transmission], None] | None
+    clock: Callable[[], float]
+    cost: Cost
+    dropped: dict[int, str] = field(default_factory=dict)
+
+    def step(self, progress: Continue) -> Continue | Finish:
+        """Run one step with all parties that it asks, and return what follows it."""
+        for client, request in progress.requests.items():
+            self._transmit(self.cost.received_bytes, client, Transmission(progress.step, None, client, request))
+            if self._is_gone(client, progress.step) or not self._answers(client, progress.step, request):
+                self.dropped[client] = progress.step
+        begun = self.clock()
+        following = self.server.advance()
+        self.cost.server_s += self.clock() - begun
+        return following
+
+    def _is_gone(self, client: int, step: str) -> bool:
+        return client in self.gone_from and self.names.index(self.gone_from[client]) <= self.names.index(step)
+
+    def _answers(self, client: int, step: str, request: bytes) -> bool:
+        """Return whether a party answered a request with a reply that the server accepted."""
+        begun = self.clock()
+        try:
+            reply = self.clients[client].handle(request)
+        except RemoteError:
+            return False  # It closed without an answer: for the server, a dropout.
+        finally:
+            self.cost.client_s[client] += self.clock() - begun
+        self._transmit(self.cost.sent_bytes, client, Transmission(step, client, None, reply))
+        begun = self.clock()
+        try:
+            self.server.receive(client, reply)
+        except RemoteError:
+            return False
+        finally:
+            self.cost.server_s += self.clock() - begun
+        return True
+
+    def _transmit(self, counter: Counter[int], client: int, transmission: Transmission) -> None:
+        counter[client] += len(transmission.data)
+        if self.tap is not None:
+            self.tap(transmission)
+
+
+def _check_parties(
+    session: Session,
+    inputs: Mapping[int, ArrayLike],
+    attached: Mapping[int, Sequence[Secret]],
+    terms: Mapping[int, ClientTerms],
+    keyholders: Mapping[int, Keyholder],
+) -> None:
+    if inputs.keys() != set(session.clients):
+        raise ParameterError(
+            f"inputs: expected one for each of the session's {len(session.clients)} clients, found others"
+        )
+    if not set(session.clients) >= attached.keys() | terms.keys():
+        raise ParameterError("attached, terms: expected those of clients of the session, found another party")
+    if not set(session.committee_members) >= keyholders.keys():
+        raise ParameterError("keyholders: expected those of committee members only, found another party")
 
 
 def _by_client(protocol: SecureSum, session: Session, drops: Mapping[str, Collection[int]]) -> dict[int, str]:
@@ -191,11 +230,3 @@ def _by_client(protocol: SecureSum, session: Session, drops: Mapping[str, Collec
                 raise ParameterError(f"drops: expected each party in one step, found party {client} in two")
             gone_from[client] = name
     return gone_from
-
-
-def _transmit(
-    tap: Callable[[Transmission], None] | None, counter: Counter[int], client: int, transmission: Transmission
-) -> None:
-    counter[client] += len(transmission.data)
-    if tap is not None:
-        tap(transmission)

@@ -42,6 +42,7 @@ from dp.accounting.amplification import MAXIMUM_ORDER, KnownDivergences, Subsamp
 from dp.events import (
     DistributedDiscreteGaussianEvent,
     GaussianEvent,
+    LatticeEvent,
     NoisyEvent,
     PoissonSampledEvent,
     PrivacyEvent,
@@ -184,7 +185,7 @@ def _skellam(event: SkellamEvent, integers: NDArray[np.float64]) -> NDArray[np.f
     return integers * squared_l2 / (2 * variance) + excess
 
 
-def _l1_sensitivity(event: DistributedDiscreteGaussianEvent | SkellamEvent) -> float:
+def _l1_sensitivity(event: LatticeEvent) -> float:
     return min(math.sqrt(event.dimension) * event.l2_sensitivity, event.l2_sensitivity**2)
 
 

@@ -7,8 +7,7 @@ is nearly a linear function of the noise.
 
 import functools
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
 from dp.accounting import accountants
@@ -17,14 +16,7 @@ from dp.calibration.release_target import MAXIMUM_NOISE_MULTIPLIER, ReleaseTarge
 from dp.checks import magnitude
 from dp.errors import InfeasibleTarget, InvalidParameter, LatticeTooCoarse
 from dp.events import GaussianEvent, NeighbouringRelation, PrivacyEvent
-from dp.noise.distributed import (
-    MAXIMUM_LOCAL_SIGMA,
-    MINIMUM_LOCAL_SIGMA,
-    DistributedDiscreteGaussian,
-    DistributedNoise,
-    DistributedSkellam,
-)
-from dp.noise.skellam import MAXIMUM_VARIANCE, MINIMUM_VARIANCE
+from dp.noise.distributed import MECHANISMS, DistributedNoise
 
 Mechanism = TypeVar("Mechanism", bound=DistributedNoise[Any])
 
@@ -37,57 +29,6 @@ _SEARCH_POINTS: Final = 40_000
 _FIRST_STEP: Final = 0.1  # The first step on the logarithm of the noise; each further step is twice as long.
 _FLOOR_TOLERANCE: Final = 1e-3  # The least noise share may be more than is needed by at most this part.
 _CAP: Final = 50.0  # The largest logarithm of spent over target, which is infinite if 0 or infinity is spent.
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Parameter:
-    """The parameter of a mechanism for which a search is made.
-
-    Attributes:
-        name: The parameter in words.
-        unit: The unit in words.
-        lowest: The least value that a client can draw noise for.
-        least: The least value in words.
-        highest: The greatest value.
-        reference: The value whose noise multiplier is computed, as a base for the first guess.
-        power: The power of the standard deviation that the parameter is.
-    """
-
-    name: str
-    unit: str
-    lowest: float
-    least: str
-    highest: float
-    reference: float
-    power: int
-
-    def guess(self, noise_multiplier: float, *, at_reference: float) -> float:
-        """Return about the parameter of a noise multiplier, given the noise multiplier of the reference."""
-        if self.power == 1:
-            return noise_multiplier * (self.reference / at_reference)
-        return (noise_multiplier / at_reference) ** self.power * self.reference
-
-
-_PARAMETERS: Final[Mapping[type[DistributedNoise[Any]], _Parameter]] = {
-    DistributedDiscreteGaussian: _Parameter(
-        name="local sigma",
-        unit="steps of the integer grid",
-        lowest=MINIMUM_LOCAL_SIGMA,
-        least="2",
-        highest=MAXIMUM_LOCAL_SIGMA,
-        reference=MINIMUM_LOCAL_SIGMA,
-        power=1,
-    ),
-    DistributedSkellam: _Parameter(
-        name="local variance",
-        unit="squared steps of the integer grid",
-        lowest=float(MINIMUM_VARIANCE),
-        least="2**-30",
-        highest=float(MAXIMUM_VARIANCE),
-        reference=1.0,
-        power=2,
-    ),
-}
 
 
 def calibrate_noise(
@@ -105,7 +46,7 @@ def calibrate_noise(
     """Return the distributed mechanism with the least noise that stays within a budget.
 
     Args:
-        mechanism: The class of the mechanism, `DistributedDiscreteGaussian` or `DistributedSkellam`.
+        mechanism: The class of the mechanism, one of `MECHANISMS`.
         epsilon: The budget for all releases together, above 0.
         delta: Strictly between 0 and 1.
         releases: The number of sums that will be released, at least 1.
@@ -132,11 +73,10 @@ def calibrate_noise(
         IncompatibleEvent: There is sampling, and the relation is not add-or-remove-one.
         InvalidParameter: An argument is out of range.
     """
-    if mechanism not in _PARAMETERS:
-        raise InvalidParameter(
-            f"mechanism: expected the class DistributedDiscreteGaussian or DistributedSkellam, found {mechanism!r:.100}"
-        )
-    parameter = _PARAMETERS[mechanism]
+    if mechanism not in MECHANISMS.values():
+        known = " or ".join(each.__name__ for each in MECHANISMS.values())
+        raise InvalidParameter(f"mechanism: expected the class {known}, found {mechanism!r:.100}")
+    parameter = mechanism.parameter
 
     def of(value: float, scale: float = 1.0) -> Mechanism:
         return mechanism.of(

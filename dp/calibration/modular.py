@@ -26,15 +26,7 @@ from dp.calibration.wrapping import MAXIMUM_MODULUS_BITS, wrap_probability
 from dp.checks import integer_at_least, magnitude, member, positive_real
 from dp.errors import InfeasibleTarget, InvalidParameter, LatticeTooCoarse
 from dp.events import NeighbouringRelation, PrivacyEvent
-from dp.noise.distributed import (
-    MAXIMUM_LOCAL_SIGMA,
-    MECHANISMS,
-    MINIMUM_LOCAL_SIGMA,
-    DistributedDiscreteGaussian,
-    DistributedSkellam,
-    LatticeNoise,
-)
-from dp.noise.skellam import MAXIMUM_VARIANCE, MINIMUM_VARIANCE
+from dp.noise.distributed import MECHANISMS, LatticeMechanism, LatticeNoise
 
 MINIMUM_DEVIATIONS: Final = 1.0
 MAXIMUM_DEVIATIONS: Final = 1000.0
@@ -46,12 +38,6 @@ _COARSER: Final = (
 )
 _SLACK: Final = 1e-9  # A margin on the deviations, far above rounding errors.
 _HALVINGS: Final = 100
-
-
-_LOCAL_SIGMAS: Final = {
-    LatticeNoise.DISCRETE_GAUSSIAN: (MINIMUM_LOCAL_SIGMA, MAXIMUM_LOCAL_SIGMA),
-    LatticeNoise.SKELLAM: (math.sqrt(MINIMUM_VARIANCE), math.sqrt(MAXIMUM_VARIANCE)),
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +66,7 @@ class ModularPlan:
     target: ReleaseTarget
     deviations: float
     granularity: float
-    mechanism: DistributedDiscreteGaussian | DistributedSkellam
+    mechanism: LatticeMechanism
     noise_std: float
     spent: float
     wrap_probability: float
@@ -163,55 +149,33 @@ def plan_modulus(
         IncompatibleEvent: There is sampling, and the relation is not add-or-remove-one.
         InvalidParameter: An argument is out of range.
     """
-    target = ReleaseTarget(
-        epsilon=epsilon,
-        delta=delta,
-        releases=releases,
-        relation=relation,
-        sampling_rate=sampling_rate,
-    )
-    least_deviations = positive_real("deviations", deviations)
-    if not MINIMUM_DEVIATIONS <= least_deviations <= MAXIMUM_DEVIATIONS:
-        raise InvalidParameter(
-            f"deviations: expected a number from {MINIMUM_DEVIATIONS:g} to {MAXIMUM_DEVIATIONS:g}, found {deviations}"
-        )
     planner = _Planner(
+        target=ReleaseTarget(
+            epsilon=epsilon, delta=delta, releases=releases, relation=relation, sampling_rate=sampling_rate
+        ),
+        deviations=_checked_deviations(deviations),
         clip_l2=magnitude("clip_l2", clip_l2),
         clients=integer_at_least("clients", clients, 1),
         relied_on=integer_at_least("relied_on", clients if relied_on is None else relied_on, 1),
         dimension=integer_at_least("dimension", dimension, 1),
-        deviations=least_deviations,
         noise=member("noise", noise, LatticeNoise),
-        target=target,
     )
-    if planner.relied_on > planner.clients:
-        raise InvalidParameter(
-            f"relied_on: expected at most {planner.clients}, the number of clients, found {relied_on}. Lower relied_on."
-        )
     asked = integer_at_least("bits", bits, 2, maximum=MAXIMUM_MODULUS_BITS)
-    multiplier = renyi_noise_multiplier(target)
-    if not planner.has_shares(planner.coarsest, multiplier):
-        raise InfeasibleTarget(
-            f"{target} needs noise shares above {_LOCAL_SIGMAS[planner.noise][1]:.6g} steps with {clients} clients, "
-            "even on the coarsest useful integer grid. Use more clients or fewer releases, or a larger epsilon, which "
-            "weakens the guarantee."
+    multiplier = renyi_noise_multiplier(planner.target)
+    planner.check_shares(multiplier)
+    plan = planner.plan(asked, multiplier)
+    if plan is None:
+        raise planner.no_room(asked, multiplier)
+    return plan
+
+
+def _checked_deviations(deviations: float) -> float:
+    checked = positive_real("deviations", deviations)
+    if not MINIMUM_DEVIATIONS <= checked <= MAXIMUM_DEVIATIONS:
+        raise InvalidParameter(
+            f"deviations: expected a number from {MINIMUM_DEVIATIONS:g} to {MAXIMUM_DEVIATIONS:g}, found {deviations}"
         )
-    for enough in range(asked, MAXIMUM_MODULUS_BITS + 1):
-        plan = planner.plan(enough, multiplier)
-        if plan is not None and enough == asked:
-            return plan
-        if plan is not None:
-            raise InfeasibleTarget(
-                f"bits: expected at least {enough}, found {asked}. A modulus of {asked} bits has no room for "
-                f"{least_deviations:g} deviations of the sum of {clients} clients and its noise in {dimension} "
-                f"coordinates for {target}, on an integer grid whose rounding adds no more norm than the clip and "
-                f"which is fine enough for such small noise shares. Use {enough} bits."
-            )
-    raise InfeasibleTarget(
-        f"no modulus of at most {MAXIMUM_MODULUS_BITS} bits has room for {least_deviations:g} deviations of the sum of "
-        f"{clients} clients and its noise in {dimension} coordinates for {target}. Use fewer clients or deviations, or "
-        "a larger epsilon, which weakens the guarantee."
-    )
+    return checked
 
 
 @functools.lru_cache(maxsize=64)
@@ -239,17 +203,28 @@ def rounded_norm(norm: float, dimension: int) -> float:
 class _Planner:
     """The given values; the module's docstring defines the letters."""
 
+    target: ReleaseTarget
+    deviations: float
     clip_l2: float
     clients: int
     relied_on: int
     dimension: int
-    deviations: float
     noise: LatticeNoise
-    target: ReleaseTarget
+
+    def __post_init__(self) -> None:
+        if self.relied_on > self.clients:
+            raise InvalidParameter(
+                f"relied_on: expected at most {self.clients}, the number of clients, found {self.relied_on}. Lower "
+                "relied_on."
+            )
 
     @property
     def coarsest(self) -> float:
         return _COARSEST * self.clip_l2 / math.sqrt(self.dimension)
+
+    @property
+    def local_sigmas(self) -> tuple[float, float]:
+        return MECHANISMS[self.noise].parameter.sigmas
 
     def sensitivity(self, granularity: float) -> float:
         return rounded_norm(self.clip_l2 / granularity, self.dimension)
@@ -266,12 +241,41 @@ class _Planner:
 
     def is_fine(self, granularity: float, multiplier: float) -> bool:
         """Return whether the noise shares of this grid are not smaller than the mechanism allows."""
-        least = _LOCAL_SIGMAS[self.noise][0] * math.sqrt(self.relied_on)
+        least = self.local_sigmas[0] * math.sqrt(self.relied_on)
         return multiplier * self.sensitivity(granularity) >= least
 
     def has_shares(self, granularity: float, multiplier: float) -> bool:
-        most = _LOCAL_SIGMAS[self.noise][1] * math.sqrt(self.relied_on)
+        most = self.local_sigmas[1] * math.sqrt(self.relied_on)
         return multiplier * (1 + 4 * RELATIVE_TOLERANCE) * self.sensitivity(granularity) <= most
+
+    def check_shares(self, multiplier: float) -> None:
+        """Refuse a target whose noise shares are larger than the mechanism allows, on every grid.
+
+        Raises:
+            InfeasibleTarget: Noise shares are too large on the coarsest useful grid.
+        """
+        if not self.has_shares(self.coarsest, multiplier):
+            raise InfeasibleTarget(
+                f"{self.target} needs noise shares above {self.local_sigmas[1]:.6g} steps with {self.clients} clients, "
+                "even on the coarsest useful integer grid. Use more clients or fewer releases, or a larger epsilon, "
+                "which weakens the guarantee."
+            )
+
+    def no_room(self, asked: int, multiplier: float) -> InfeasibleTarget:
+        """Return the error for a modulus that has no room; it names the bits that are enough, if any are."""
+        for enough in range(asked + 1, MAXIMUM_MODULUS_BITS + 1):
+            if self.plan(enough, multiplier) is not None:
+                return InfeasibleTarget(
+                    f"bits: expected at least {enough}, found {asked}. A modulus of {asked} bits has no room for "
+                    f"{self.deviations:g} deviations of the sum of {self.clients} clients and its noise in "
+                    f"{self.dimension} coordinates for {self.target}, on an integer grid whose rounding adds no more "
+                    f"norm than the clip and which is fine enough for such small noise shares. Use {enough} bits."
+                )
+        return InfeasibleTarget(
+            f"no modulus of at most {MAXIMUM_MODULUS_BITS} bits has room for {self.deviations:g} deviations of the sum "
+            f"of {self.clients} clients and its noise in {self.dimension} coordinates for {self.target}. Use fewer "
+            "clients or deviations, or a larger epsilon, which weakens the guarantee."
+        )
 
     def plan(self, bits: int, continuous_multiplier: float) -> ModularPlan | None:
         """Return the plan for one modulus, or None if the modulus has no room.
@@ -330,7 +334,7 @@ class _Planner:
                 low = middle
         return high
 
-    def _calibrate(self, granularity: float) -> DistributedDiscreteGaussian | DistributedSkellam:
+    def _calibrate(self, granularity: float) -> LatticeMechanism:
         return calibrate_noise(
             MECHANISMS[self.noise],
             epsilon=self.target.epsilon,

@@ -7,10 +7,11 @@ from typing import Final
 import msgspec
 
 from dp.accounting.guarantee import guarantee
+from dp.accounting.renyi_accountant import RenyiAccountant
 from dp.checks import integer_at_least, magnitude, member, positive_real, probability
 from dp.errors import InvalidParameter
 from dp.events import (
-    DistributedDiscreteGaussianEvent,
+    GaussianEvent,
     NeighbouringRelation,
     NoisyEvent,
     PoissonSampledEvent,
@@ -19,8 +20,6 @@ from dp.events import (
 
 MAXIMUM_NOISE_MULTIPLIER: Final = 1e12
 _FINITE: Final = 1e300
-
-_UNIT: Final = 2.0**20  # The steps of a sensitivity of 1, if continuous noise is accounted like integer noise.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,15 +69,9 @@ class ReleaseTarget:
         return guarantee({self.event(event): self.releases}, delta=self.delta, relation=self.relation).epsilon
 
     def renyi_spent(self, noise_multiplier: float) -> float:
-        """Return the epsilon of all releases with Gaussian noise by Renyi DP, the accountant of integer noise.
-
-        A single discrete Gaussian has tau = 0 (see `dp.accounting.renyi`), and therefore the divergence of the
-        continuous Gaussian at every order.
-        """
-        event = DistributedDiscreteGaussianEvent(
-            local_sigma=noise_multiplier * _UNIT, contributors=1, l2_sensitivity=_UNIT, dimension=1
-        )
-        return self.spent(event)
+        """Return the epsilon of all releases with Gaussian noise by Renyi DP, the accountant of integer noise."""
+        releases = {self.event(GaussianEvent(noise_multiplier=noise_multiplier)): self.releases}
+        return RenyiAccountant().epsilon(releases, self.delta).epsilon
 
     @property
     def noise_multiplier(self) -> float:

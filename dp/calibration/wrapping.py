@@ -24,7 +24,7 @@ import math
 from typing import Final, assert_never
 
 from dp.checks import integer_at_least, positive_real
-from dp.noise.distributed import DistributedDiscreteGaussian, DistributedSkellam
+from dp.noise.distributed import DistributedDiscreteGaussian, DistributedSkellam, LatticeMechanism
 
 MAXIMUM_MODULUS_BITS: Final = 62
 
@@ -33,9 +33,7 @@ _NEWTON_STEPS: Final = 30
 _LARGEST_T: Final = 30.0
 
 
-def wrap_probability(
-    mechanism: DistributedDiscreteGaussian | DistributedSkellam, *, bits: int, signal_l2: float
-) -> float:
+def wrap_probability(mechanism: LatticeMechanism, *, bits: int, signal_l2: float) -> float:
     """Return a bound on the probability that a coordinate of a noisy sum is outside `[-2**(bits-1), 2**(bits-1))`.
 
     Args:

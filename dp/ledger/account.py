@@ -182,7 +182,7 @@ class Account:
                 continue
             pair = (self.reservations[number - 1].event, commitment.realised)
             if pair not in refused:
-                refused[pair] = _costs_more(*pair)
+                refused[pair] = self._costs_more(*pair)
             if refused[pair]:
                 numbers.append(number)
         return tuple(numbers)
@@ -236,16 +236,15 @@ class Account:
                 position, f"expected a record of this format, found another one ({printable(str(error))})"
             ) from None
 
+    def _costs_more(self, reserved: PrivacyEvent, realised: PrivacyEvent) -> bool:
+        try:
+            check_cost("realised", reserved=reserved, realised=realised, delta=self.budget.delta)
+        except InvalidReservation:
+            return True
+        return False
+
     def _corrupt(self, position: int, reason: str) -> LedgerCorrupt:
         return LedgerCorrupt(f"{self._name}: record {position}: {reason}")
-
-
-def _costs_more(reserved: PrivacyEvent, realised: PrivacyEvent) -> bool:
-    try:
-        check_cost("realised", reserved=reserved, realised=realised)
-    except InvalidReservation:
-        return True
-    return False
 
 
 _DECODER: Final[msgspec.json.Decoder[Record]] = msgspec.json.Decoder(Record)

@@ -202,7 +202,7 @@ class Ledger:
             self._account.check_event(event, contributors)
             self._account.check_realised("the planned release", event, contributors, realised)
             if realised is not None:
-                check_cost("the planned release", reserved=event, realised=realised)
+                check_cost("the planned release", reserved=event, realised=realised, delta=self.budget.delta)
 
     def reserve(self, event: PrivacyEvent, label: str, *, contributors: int | None = None) -> int:
         """Set aside the cost of a release that is about to be made, and return when the record is on the disk.
@@ -278,7 +278,7 @@ class Ledger:
             self._account.check_commitment(reservation, integer_at_least("contributors", contributors, 1), realised)
             if realised is not None:
                 reserved = self._account.reservations[reservation - 1].event
-                check_cost(f"reservation {reservation}", reserved=reserved, realised=realised)
+                check_cost(f"reservation {reservation}", reserved=reserved, realised=realised, delta=self.budget.delta)
             kept = {} if details is None else details
             time_s = max(self._clock(), self._account.last_time_s)
             self._append(

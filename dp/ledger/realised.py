@@ -8,6 +8,7 @@ from typing import assert_never
 
 import numpy as np
 
+from dp.accounting.accountants import is_renyi_only
 from dp.accounting.renyi import renyi_divergences
 from dp.errors import IncompatibleEvent, InvalidParameter, InvalidReservation
 from dp.events import (
@@ -23,15 +24,15 @@ from dp.events import (
 def least_contributors(event: PrivacyEvent) -> int:
     """Return how many parties' noise an event counts on."""
     _, _, noisy = decompose(event)
-    return 1 if isinstance(noisy, GaussianEvent) else noisy.contributors
+    return noisy.contributors
 
 
 def check_noise(name: str, *, reserved: PrivacyEvent, realised: PrivacyEvent) -> None:
     """Refuse a realised event that no accountant finds as private as the reserved one.
 
     Only parameters are compared, and noise only between events of the same kind. So the result does not depend on the
-    version of the accountant. If Gaussian noise was reserved, this check alone decides which kinds of event are
-    accepted (`check_cost` says why). It does not decide the cost of integer noise.
+    version or the number of the accountants. If Gaussian noise was reserved, this check alone decides which kinds of
+    event are accepted (`check_cost` says why). It does not decide the cost of integer noise.
 
     Args:
         name: The beginning of the messages.
@@ -75,27 +76,33 @@ def check_noise(name: str, *, reserved: PrivacyEvent, realised: PrivacyEvent) ->
         _at_most(name, "dimension", promised=promised.dimension, found=found.dimension)
 
 
-def check_cost(name: str, *, reserved: PrivacyEvent, realised: PrivacyEvent) -> None:
+def check_cost(name: str, *, reserved: PrivacyEvent, realised: PrivacyEvent, delta: float) -> None:
     """Refuse a realised event that `check_noise` accepts, but which costs more than the reserved one.
 
     Formal guarantees:
         An accepted event costs no more in a composition with any other events, under relation and unit of `reserved`.
         There are two cases. First, it is the same release with more noise, less often or at a lower sampling rate: then
-        it is post-processing of the reserved one, or has a smaller bound of the same form. Second, the reserved noise
-        is integer noise, which `dp.accounting` accounts by Renyi divergences, and the divergences of the realised event
-        are greater at no order. If the reserved noise is Gaussian, it may have been accounted by its loss distribution,
-        which no comparison of Renyi divergences bounds. Then only the first case is accepted.
+        it is post-processing of the reserved one, or has a smaller bound of the same form. Second, only Renyi DP
+        accounts the reserved event, as it does for integer noise, and the divergences of the realised event are greater
+        at no order. If another accountant supports the reserved event, that accountant may have given its cost, which
+        no comparison of Renyi divergences bounds. Then only the first case is accepted.
 
     Args:
         name: The beginning of the messages.
         reserved: The event that was reserved.
         realised: The event with the noise that was really in the release.
+        delta: The delta of the budget, strictly between 0 and 1.
 
     Raises:
         InvalidReservation: It may cost more.
     """
     if realised == reserved or _is_dominated(reserved=reserved, realised=realised):
         return
+    if not is_renyi_only(reserved, delta):
+        raise InvalidReservation(
+            f"{name}: expected at least the reserved noise, no more often and at no higher sampling rate, because an "
+            "accountant other than Renyi DP supports the reserved event, found another event. Do not make this release."
+        )
     bound, cost = renyi_divergences(reserved), renyi_divergences(realised)
     if np.any((cost > bound) & np.isfinite(bound)):
         raise InvalidReservation(

@@ -14,22 +14,23 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Final, Generic, Self, TypeVar
+from typing import ClassVar, Final, Generic, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dp.checks import integer_at_least, magnitude, positive_real, probability
 from dp.errors import InvalidParameter
-from dp.events import DistributedDiscreteGaussianEvent, SkellamEvent
+from dp.events import DistributedDiscreteGaussianEvent, LatticeEvent, SkellamEvent
 from dp.noise.discrete_gaussian import Entropy, discrete_gaussian
 from dp.noise.envelope import MAXIMUM_SIGMA
+from dp.noise.parameter import Parameter
 from dp.noise.skellam import MAXIMUM_VARIANCE, MINIMUM_VARIANCE, skellam
 
 MINIMUM_LOCAL_SIGMA: Final = 2.0
 MAXIMUM_LOCAL_SIGMA: Final = float(MAXIMUM_SIGMA)
 
-LatticeEvent = TypeVar("LatticeEvent", DistributedDiscreteGaussianEvent, SkellamEvent)
+Event = TypeVar("Event", bound=LatticeEvent)
 
 
 class LatticeNoise(enum.StrEnum):
@@ -40,12 +41,13 @@ class LatticeNoise(enum.StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DistributedNoise(ABC, Generic[LatticeEvent]):
+class DistributedNoise(ABC, Generic[Event]):
     """A secure sum of integer vectors to which every client adds noise of its own.
 
     All quantities are in steps of the integer grid, after scaling and rounding.
 
     Attributes:
+        parameter: The parameter of a noise share that calibration searches for: its name and its range.
         minimum_contributors: The least number of noise shares in a released sum that are honest and secret: the
             protocol's threshold, MINUS the clients that may collude. With the threshold itself the guarantee would be
             overstated. If fewer such noise shares are in a sum, it must not be released; 1 to 2**53.
@@ -64,6 +66,8 @@ class DistributedNoise(ABC, Generic[LatticeEvent]):
     Raises:
         InvalidParameter: An attribute is out of range.
     """
+
+    parameter: ClassVar[Parameter]
 
     minimum_contributors: int
     l2_sensitivity: float
@@ -102,12 +106,12 @@ class DistributedNoise(ABC, Generic[LatticeEvent]):
         return self.central_sigma / self.l2_sensitivity
 
     @property
-    def event(self) -> LatticeEvent:
+    def event(self) -> Event:
         """The accounting event of one release."""
         return self.realised(self.minimum_contributors)
 
     @abstractmethod
-    def realised(self, contributors: int) -> LatticeEvent:
+    def realised(self, contributors: int) -> Event:
         """Return the accounting event of a sum that contains `contributors` noise shares, at least 1.
 
         Raises:
@@ -137,6 +141,16 @@ class DistributedDiscreteGaussian(DistributedNoise[DistributedDiscreteGaussianEv
             noise shares and 4.6e-3 with ten; at 2 it is 1.4e-17 and 2.8e-30). So less than 2 is refused: use a finer
             integer grid.
     """
+
+    parameter: ClassVar = Parameter(
+        name="local sigma",
+        unit="steps of the integer grid",
+        lowest=MINIMUM_LOCAL_SIGMA,
+        least="2",
+        highest=MAXIMUM_LOCAL_SIGMA,
+        reference=MINIMUM_LOCAL_SIGMA,
+        power=1,
+    )
 
     local_sigma: float
 
@@ -204,6 +218,16 @@ class DistributedSkellam(DistributedNoise[SkellamEvent]):
             value of the float.
     """
 
+    parameter: ClassVar = Parameter(
+        name="local variance",
+        unit="squared steps of the integer grid",
+        lowest=float(MINIMUM_VARIANCE),
+        least="2**-30",
+        highest=float(MAXIMUM_VARIANCE),
+        reference=1.0,
+        power=2,
+    )
+
     local_variance: float
 
     def __post_init__(self) -> None:
@@ -255,7 +279,10 @@ class DistributedSkellam(DistributedNoise[SkellamEvent]):
         return skellam_reach(shares * Fraction(self.local_variance), self.dimension, failure)
 
 
-MECHANISMS: Final[Mapping[LatticeNoise, type[DistributedDiscreteGaussian] | type[DistributedSkellam]]] = {
+LatticeMechanism = DistributedDiscreteGaussian | DistributedSkellam
+"""Any of the mechanisms of distributed noise."""
+
+MECHANISMS: Final[Mapping[LatticeNoise, type[LatticeMechanism]]] = {
     LatticeNoise.DISCRETE_GAUSSIAN: DistributedDiscreteGaussian,
     LatticeNoise.SKELLAM: DistributedSkellam,
 }

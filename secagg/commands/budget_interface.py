@@ -5,6 +5,7 @@ from typing import Annotated, Final
 
 import typer
 
+from dp.noise.distributed import LatticeNoise
 from secagg.privacy.contributors import ADVERSARIAL, DROPOUT
 from secagg.privacy.delta import DELTA
 
@@ -77,7 +78,7 @@ def plan(
     mechanism: Annotated[
         str,
         typer.Option(
-            help="Noise: gaussian (continuous, one party adds it), discrete-gaussian or skellam (shares in a secure "
+            help=f"Noise: gaussian (continuous, one party adds it), {' or '.join(LatticeNoise)} (shares in a secure "
             "sum). Default: gaussian.",
             show_default=False,
             rich_help_panel=_LATTICE,
@@ -86,14 +87,14 @@ def plan(
     bits: Annotated[
         int | None,
         typer.Option(
-            help="Bits of the secure sum's modulus. Applies only to discrete-gaussian and skellam. Default: 24.",
+            help=f"Bits of the secure sum's modulus. Applies only to {' and '.join(LatticeNoise)}. Default: 24.",
             rich_help_panel=_LATTICE,
         ),
     ] = None,
     dimension: Annotated[
         int | None,
         typer.Option(
-            help="Number of coordinates of an update. Applies only to discrete-gaussian and skellam, which require it.",
+            help=f"Number of coordinates of an update. Applies only to {' and '.join(LatticeNoise)}, which require it.",
             rich_help_panel=_LATTICE,
         ),
     ] = None,

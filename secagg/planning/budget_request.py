@@ -93,7 +93,7 @@ class BudgetRequest(msgspec.Struct, frozen=True, kw_only=True):
         if not self.on_lattice and (self.dimension is not None or self.bits is not None):
             raise ConfigurationError(
                 "--bits and --dimension: expected none with --mechanism gaussian, found one: they apply only with "
-                "discrete-gaussian or skellam. Leave them out."
+                f"{' or '.join(LatticeNoise)}. Leave them out."
             )
 
     def _check_cohort(self) -> None:

@@ -9,14 +9,20 @@ from numpy.typing import NDArray
 
 from dp.calibration.least_noise import calibrate_noise
 from dp.events import PrivacyEvent, Trust
-from dp.noise.distributed import MECHANISMS, DistributedDiscreteGaussian, DistributedSkellam, LatticeNoise
+from dp.noise.distributed import (
+    MECHANISMS,
+    DistributedDiscreteGaussian,
+    DistributedSkellam,
+    LatticeMechanism,
+    LatticeNoise,
+)
 from dp.noise.removal import RemovableSkellam
 from protocols import Opening, Secret
 from secagg.checks import check_choice, plain_integer
 from secagg.errors import ConfigurationError
 from secagg.privacy.contributors import shares_relied_on
 
-Noise = DistributedDiscreteGaussian | DistributedSkellam | RemovableSkellam
+Noise = LatticeMechanism | RemovableSkellam
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,16 +3,21 @@
 import itertools
 import json
 from pathlib import Path
-from typing import ClassVar, Final
+from typing import Any, ClassVar, Final
 
 import pytest
+from msgspec.structs import replace
 
 from dp.accounting import accountants
 from dp.accounting.accountant import Accountant, Bound, Releases
 from dp.accounting.guarantee import guarantee, is_within
 from dp.accounting.quick import QuickTotal
-from dp.events import GaussianEvent, SkellamEvent
+from dp.accounting.renyi_accountant import RenyiAccountant
+from dp.calibration.least_noise import calibrate_gaussian, calibrate_noise
+from dp.errors import InvalidReservation
+from dp.events import DistributedDiscreteGaussianEvent, GaussianEvent, RepeatedEvent, SkellamEvent, decompose
 from dp.ledger.ledger import Ledger
+from dp.noise.distributed import DistributedDiscreteGaussian, DistributedSkellam
 from dp.reporting.checklist import facts
 from dp.reporting.collect import budget_report
 from dp.reporting.document import as_json
@@ -21,7 +26,9 @@ from dp.reporting.text import as_text
 
 GAUSSIAN: Final = GaussianEvent(noise_multiplier=2.0)
 SKELLAM: Final = SkellamEvent(variance=400.0, contributors=10, l2_sensitivity=10.0, dimension=8)
+DISCRETE: Final = DistributedDiscreteGaussianEvent(local_sigma=20.0, contributors=10, l2_sensitivity=10.0, dimension=8)
 DELTA: Final = 1e-3
+CONTINUOUS: Final = 11.797293111576819
 
 
 class TenthOfARelease(Accountant):
@@ -42,9 +49,30 @@ class TenthOfARelease(Accountant):
         )
 
 
+class HalfOfRenyi(Accountant):
+    """An accountant of integer noise, tighter than Renyi DP; not a true bound."""
+
+    name: ClassVar = "half"
+    title: ClassVar = "half of Renyi"
+
+    def unsupported_reason(self, releases: Releases, delta: float) -> str | None:
+        supported = bool(releases) and 0 < delta < 1
+        noises = (decompose(each)[2] for each in releases)
+        return "Gaussian" if not supported or any(isinstance(noise, GaussianEvent) for noise in noises) else None
+
+    def epsilon(self, releases: Releases, delta: float) -> Bound:
+        renyi = RenyiAccountant().epsilon(releases, delta)
+        return Bound(accountant=self.name, title=self.title, epsilon=renyi.epsilon / 2, method="half as much")
+
+
 @pytest.fixture
 def third(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(accountants, "ACCOUNTANTS", (*accountants.ACCOUNTANTS, TenthOfARelease()))
+
+
+@pytest.fixture
+def tighter_on_integers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(accountants, "ACCOUNTANTS", (*accountants.ACCOUNTANTS, HalfOfRenyi()))
 
 
 @pytest.mark.usefixtures("third")
@@ -93,6 +121,39 @@ def test_ledger_and_its_report_use_a_third_accountant(path: Path) -> None:
     bounds = json.loads(as_json(report))["spent"]["bounds"]
     assert bounds[2] == {"accountant": "tenths", "epsilon": 0.4, "method": "ten to one"}
     assert all("tenths of a release" in form for form in (as_text(report, width=1000), as_html(report)))
+
+
+@pytest.mark.usefixtures("tighter_on_integers")
+def test_calibration_uses_a_tighter_accountant_of_integer_noise() -> None:
+    budget: dict[str, Any] = {"epsilon": 1.0, "delta": 1e-5, "releases": 10}
+    size: dict[str, Any] = {"l2_sensitivity": 100.0, "dimension": 8, "minimum_contributors": 10}
+    assert calibrate_gaussian(**budget) == pytest.approx(CONTINUOUS, rel=1e-9)
+    for mechanism in (DistributedDiscreteGaussian, DistributedSkellam):
+        noise = calibrate_noise(mechanism, **budget, **size)
+        assert guarantee({noise.event: 10}, delta=1e-5).epsilon == pytest.approx(1.0, rel=1e-4)
+        assert noise.noise_multiplier < 0.6 * CONTINUOUS
+
+
+@pytest.mark.usefixtures("tighter_on_integers")
+def test_renyi_divergences_decide_nothing_about_noise_that_another_accountant_supports(path: Path) -> None:
+    strong = replace(SKELLAM, variance=4000.0)
+    with Ledger.create(path, epsilon=100.0, delta=DELTA, population=300) as ledger:
+        for event in (SKELLAM, RepeatedEvent(times=2, event=SKELLAM)):
+            ledger.check(event, label="kept", contributors=20, realised=strong)
+            ledger.commit(ledger.reserve(event, "kept"), contributors=20, realised=strong)
+        refused = ledger.reserve(SKELLAM, "refused")
+        for other in (DISCRETE, GaussianEvent(noise_multiplier=9.0), RepeatedEvent(times=2, event=strong)):
+            with pytest.raises(InvalidReservation, match="an accountant other than Renyi DP supports the reserved"):
+                ledger.commit(refused, contributors=20, realised=other)
+
+
+def test_ledger_opens_if_an_accountant_of_its_noise_is_added(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Ledger.create(path, epsilon=100.0, delta=DELTA, population=300) as ledger:
+        ledger.commit(ledger.reserve(SKELLAM, "x"), contributors=20, realised=DISCRETE)
+        assert ledger.unsupported_realised() == ()
+    monkeypatch.setattr(accountants, "ACCOUNTANTS", (*accountants.ACCOUNTANTS, HalfOfRenyi()))
+    with Ledger.open_to_read(path) as ledger:
+        assert ledger.unsupported_realised() == (1,)
 
 
 def test_accountants_begin_with_one_that_supports_everything() -> None:

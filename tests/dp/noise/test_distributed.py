@@ -4,7 +4,7 @@ import hashlib
 import math
 from decimal import Decimal, localcontext
 from fractions import Fraction
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -12,7 +12,15 @@ from scipy import special
 
 from dp.errors import InvalidParameter
 from dp.noise.discrete_gaussian import discrete_gaussian
-from dp.noise.distributed import DistributedDiscreteGaussian, DistributedSkellam, rounded_down, skellam_reach
+from dp.noise.distributed import (
+    MECHANISMS,
+    DistributedDiscreteGaussian,
+    DistributedSkellam,
+    LatticeMechanism,
+    LatticeNoise,
+    rounded_down,
+    skellam_reach,
+)
 from dp.noise.skellam import skellam
 from tests.support.chi_square import skellam_chi_square
 
@@ -261,3 +269,8 @@ def test_skellam_mechanism_refuses_parameters(changes: dict[str, Any]) -> None:
 def test_skellam_tail_bound_refuses_parameters(contributors: int, failure: float) -> None:
     with pytest.raises(InvalidParameter, match=r"contributors|failure"):
         skellam_mechanism().tail_bound(contributors, failure)
+
+
+def test_every_law_of_integer_noise_has_a_mechanism_of_its_own() -> None:
+    assert set(MECHANISMS) == set(LatticeNoise)
+    assert set(MECHANISMS.values()) == set(get_args(LatticeMechanism))
