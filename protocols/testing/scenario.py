@@ -6,7 +6,7 @@ of a committee comes from the author of the scenario.
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, cast
+from typing import Any, Final, Self, cast
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -89,7 +89,7 @@ class Scenario:
         key_shares: Mapping[int, CommitteeShare] | None = None,
         unchecked: tuple[str, ...] = (),
         tolerated: int | None = None,
-    ) -> "Scenario":
+    ) -> Self:
         """Return a scenario whose session has the first modulus of 2^16, 2^31 - 1, 2^61 - 1 and 65521 that fits.
 
         Args:
@@ -138,7 +138,7 @@ class Scenario:
         raise refused
 
     @classmethod
-    def suggested(cls, kind: type[SecureSum], **arguments: Any) -> "Scenario":
+    def suggested(cls, kind: type[SecureSum], **arguments: Any) -> Self:
         """Return eight clients with what the protocol suggests if one may be corrupt and one may drop out.
 
         Args:
