@@ -10,6 +10,7 @@ from protocols.pairwise import schedule
 from protocols.pairwise.derived import Derived
 from protocols.pairwise.messages import AdvertisedKeys, KeyDirectory, encode_clients
 from protocols.pairwise.protocol import PairwiseMasking
+from protocols.testing import state_of
 from tests.conformance.cohorts import Run, Setting, stream
 
 
@@ -48,7 +49,7 @@ class Play(Run):
     @property
     def keys(self) -> dict[int, AdvertisedKeys]:
         """By client, what it advertised to the server."""
-        return dict(self.server._party.state.keys)
+        return dict(state_of(self.server).keys)
 
     def request(self, client: int, kind: type[M]) -> M:
         """The honest server's request in the round that is open."""
@@ -56,7 +57,7 @@ class Play(Run):
 
     def neighbours(self, client: int) -> frozenset[int]:
         """A client's neighbours in the honest server's graph."""
-        return self.setup.neighbours(self.server._party.state.root, client)
+        return self.setup.neighbours(state_of(self.server).root, client)
 
     def bitmap(self, *members: int) -> bytes:
         """A set of clients on the wire."""
@@ -67,8 +68,8 @@ class Play(Run):
         machine = self.clients[client]
         reply = machine.handle(request)
         self.sent[client].append(reply)
-        if machine._party is not None:
-            shares = machine._party.state.shares.items()
+        if not machine.closed:
+            shares = state_of(machine).shares.items()
             self.held[client] = {owner: tuple(each.reveal() for each in held) for owner, held in shares}
         return reply
 

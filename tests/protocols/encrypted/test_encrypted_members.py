@@ -28,6 +28,7 @@ from protocols.encrypted.client import EncryptedClient
 from protocols.encrypted.messages import Contributions, PartialOpening
 from protocols.encrypted.protocol import EncryptedSum
 from protocols.session import Participant
+from protocols.testing import party_of
 from tests.conformance.cohorts import COMMITTEE, IDS, SNAPSHOT_KEY, Setting, setting, stream
 from tests.support.committee_harness import ENCRYPT, OPEN, Hall, decrypted, fields, shown
 
@@ -388,7 +389,7 @@ def test_party_without_a_share_opens_nothing_even_if_it_is_asked() -> None:
     hall = Hall(SIGNED)
     vector = SIGNED.session.checked(hall.inputs[FOURTH])
     participant = Participant(
-        client=FOURTH, vector=vector, attached=(), terms=SIGNED.member(FOURTH), keyholder=None, entropy=stream(b"x")
+        client=FOURTH, vector=vector, attached=(), terms=SIGNED.terms(FOURTH), keyholder=None, entropy=stream(b"x")
     )
     party = EncryptedClient(hall.setup, participant)
     honest = hall.honest()
@@ -403,6 +404,6 @@ def test_members_own_minimum_counts_above_the_sessions_threshold() -> None:
     assert own is not None
     stricter = replace(own, minimum_contributors=4)
     machine = hall.member(COMMITTEE[0])
-    machine._party._keyholder = stricter
+    party_of(machine)._keyholder = stricter
     with pytest.raises(RemoteError, match="contributors: expected at least 4"):
         machine.handle(hall.request(hall.honest(FIRST, SECOND, THIRD)))
