@@ -11,7 +11,7 @@ from protocols.testing.hook import state_of
 from protocols.testing.run import Checkpoint, ProtocolRun
 from protocols.testing.scenario import Scenario
 from protocols.testing.suite.base import Suite
-from protocols.testing.suite.malformed import HEADER_BYTES, flips, resized
+from protocols.testing.suite.malformed import HEADER_BYTES, flips, relisted, resized
 
 _FLIPS = 40
 
@@ -19,7 +19,7 @@ Standing = tuple[bytes, frozenset[int], tuple[tuple[int, bytes], ...]]
 
 
 class AlterationTests(Suite):
-    """Tests of messages with one bit changed, or with a field of another size, that are messages all the same."""
+    """Tests of messages with one bit changed, or with another value of a field, that are messages all the same."""
 
     def test_bit_flips_in_requests_end_in_an_exact_sum_or_a_typed_error(self, scenario: Scenario, number: int) -> None:
         asked, answered, replies = moments(scenario, number)
@@ -49,6 +49,20 @@ class AlterationTests(Suite):
         changed = {label: codec.encode(number, message) for label, message in resized(request)}
         check_requests(asked, answered, replies, sender, changed)
 
+    def test_lists_of_other_elements_end_in_a_sum_or_a_typed_error(self, scenario: Scenario, number: int) -> None:
+        """Each list of a request and of a reply: empty, shorter, with a repeated element, and reversed.
+
+        The sum need not be exact: such a message may be one that an honest party sends in another run.
+        """
+        asked, answered, replies = moments(scenario, number)
+        sender, seen, codec, row = min(replies), set[Standing](), scenario.codec, scenario.protocol.steps[number]
+        for label, message in relisted(codec.decode(number, row.reply, replies[sender])):
+            bad = replies | {sender: codec.encode(number, message)}
+            assert ends_well(answered.resume(), bad, seen, exactly=False), label
+        request = codec.decode(number, row.request, answered.resume().requests[sender])
+        changed = {label: codec.encode(number, message) for label, message in relisted(request)}
+        check_requests(asked, answered, replies, sender, changed, exactly=False)
+
 
 def moments(scenario: Scenario, number: int) -> tuple[Checkpoint, Checkpoint, dict[int, bytes]]:
     """Return a step in which all are asked, the same step when all have answered, and the answers."""
@@ -59,14 +73,20 @@ def moments(scenario: Scenario, number: int) -> tuple[Checkpoint, Checkpoint, di
 
 
 def check_requests(
-    asked: Checkpoint, answered: Checkpoint, replies: dict[int, bytes], victim: int, changed: Mapping[str, bytes]
+    asked: Checkpoint,
+    answered: Checkpoint,
+    replies: dict[int, bytes],
+    victim: int,
+    changed: Mapping[str, bytes],
+    *,
+    exactly: bool = True,
 ) -> None:
     """Give one party each of the changed requests; whatever it answers, the sum must end well."""
     seen, others = set[Standing](), {client: reply for client, reply in replies.items() if client != victim}
     for label, bad in changed.items():
         run = answered.resume()
         run.clients[victim] = asked.resume(clients=[victim]).clients[victim]
-        assert ends_well(run, others | answers(run, {victim: bad}), seen), label
+        assert ends_well(run, others | answers(run, {victim: bad}), seen, exactly=exactly), label
 
 
 def standing(run: ProtocolRun) -> Standing:

@@ -5,7 +5,6 @@ import logging
 
 import pytest
 
-from protocols import packing
 from protocols.crypto.entropy import Entropy
 from protocols.errors import ProtocolError, RemoteError
 from protocols.machine import Continue
@@ -14,7 +13,7 @@ from protocols.testing.run import Checkpoint, ProtocolRun
 from protocols.testing.scenario import Scenario
 from protocols.testing.suite.base import Suite
 from protocols.testing.suite.malformed import flipped
-from protocols.testing.suite.reachable import gives_away, outliving, secrets_in
+from protocols.testing.suite.reachable import gives_away, outliving, secrets_in, shows_input
 
 
 class LogTests(Suite):
@@ -47,7 +46,7 @@ class LogTests(Suite):
         long = [secret for secret in secrets if len(secret) >= 12]  # A few bytes may turn up in any text.
         assert not any(gives_away(logged, secret) for secret in long)
         assert not any(base64.b64encode(secret).decode().rstrip("=") in logged for secret in long)
-        assert not any(text in logged for text in _printed(run))
+        assert not any(shows_input(logged, each, scenario.session.modulus) for each in run.inputs.values())
 
 
 def _remembering(entropy: Entropy, drawn: set[bytes]) -> Entropy:
@@ -59,16 +58,6 @@ def _remembering(entropy: Entropy, drawn: set[bytes]) -> Entropy:
         return answer
 
     return draw
-
-
-def _printed(run: ProtocolRun) -> list[str]:
-    """Return each input as it may be printed: its first entries in decimal, and a part of its bytes."""
-    modulus = run.scenario.session.modulus
-    return [
-        text
-        for vector in run.inputs.values()
-        for text in (str(vector.tolist()[1:4])[1:-1], str(vector[1:4])[1:-1], packing.pack(vector, modulus)[8:24].hex())
-    ]
 
 
 def _provoke(run: ProtocolRun, replies: dict[int, bytes]) -> None:

@@ -85,6 +85,17 @@ def flips(data: bytes, start: int, count: int) -> Iterator[tuple[int, bytes]]:
         yield position, flipped(data, position, position % 8)
 
 
+def relisted(message: Message) -> Iterator[tuple[str, Message]]:
+    """Yield copies in which one field that is a list has another size or order, each with a label."""
+    for name in message.__struct_fields__:
+        value = getattr(message, name)
+        if isinstance(value, tuple):
+            others = {"empty": (), "one shorter": value[:-1], "with a repeated element": value[:1] + value[:-1]}
+            for label, other in (others | {"reversed": value[::-1]}).items():
+                if other != value:
+                    yield f"{name} {label}", msgspec.structs.replace(message, **{name: other})
+
+
 def resized(message: Message) -> Iterator[tuple[str, Message]]:
     """Yield copies in which one field that is a byte string has another size, each with a label."""
     for name in message.__struct_fields__:

@@ -138,6 +138,13 @@ class MisuseTests(Suite):
             with pytest.raises(ParameterError, match="attached"):
                 join((*secrets[1:], bad), own)
 
+    def test_every_session_field_that_is_accepted_has_a_scenario(self) -> None:
+        """A roster, attached secrets or a committee that the protocol accepts must not go untested."""
+        for kind in self.kinds():
+            sessions = [each.session for each in self.scenarios if type(each.protocol) is kind]
+            used = {name for session in sessions for name in session.extras()}
+            assert used >= set(kind.accepts), f"{kind.name} accepts {set(kind.accepts) - used}"
+
     def test_session_field_that_the_protocol_does_not_accept_is_refused(self, scenario: Scenario) -> None:
         """By the server and by every client: a roster, attached secrets, a committee."""
         protocol, session = scenario.protocol, scenario.session

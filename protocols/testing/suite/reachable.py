@@ -1,5 +1,6 @@
 """What can be reached from an object, and the secrets among it, to show that a machine or an error holds none."""
 
+import re
 import sys
 from collections.abc import Iterator
 from typing import Final
@@ -75,6 +76,14 @@ def gives_away(text: str, secret: bytes) -> bool:
         str(int.from_bytes(secret, "big")),
     )
     return any(form.lower() in text.lower() for form in forms)
+
+
+def shows_input(text: str, vector: Vector, modulus: int) -> bool:
+    """Return whether a text contains three entries of a vector in a row as decimals, or a part of its packed bytes."""
+    entries = r"\D+".join(map(str, vector.tolist()[1:4]))
+    return re.search(rf"(?<!\d){entries}(?!\d)", text) is not None or gives_away(
+        text, packing.pack(vector, modulus)[8:24]
+    )
 
 
 def windows(vector: Vector, modulus: int) -> set[bytes]:
