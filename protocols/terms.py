@@ -68,7 +68,7 @@ class ClientTerms:
 
     @property
     def corrupt(self) -> int:
-        """The number of clients of the roster that may be corrupt: the fraction, rounded down."""
+        """The number of clients of the roster that may be corrupt, which is the fraction of it, rounded down."""
         return whole_clients(len(self.roster), self.adversarial, "adversarial")
 
     def accept_committee(self, key: CommitteeKey) -> None:
