@@ -30,9 +30,8 @@ from protocols.crypto.paillier.slots import Slots
 from protocols.crypto.paillier.threshold import KeyShare, ThresholdKey, deal
 from protocols.encrypted.messages import EncryptedInput
 from protocols.errors import MalformedMessage
-from protocols.testing import ProtocolRun, Scenario, repeatable_entropy
 from protocols.testing.suite.reachable import parts
-from tests.conformance.cohorts import COMMITTEE, IDS, setting
+from tests.conformance.cohorts import COMMITTEE, IDS, Run, Setting, setting, stream
 from tests.support.committee_keys import SAFE_P, SAFE_Q, key_shares, threshold_key
 
 ENCRYPTED: Final = pytest.mark.parametrize("protocol", [PaillierSum(), OneShot()], ids=["paillier", "oneshot"])
@@ -40,11 +39,11 @@ KEY: Final = threshold_key()
 N: Final = int(KEY.public_key.n)
 
 
-def cohort(protocol: SecureSum, *, length: int = 40) -> Scenario:
+def cohort(protocol: SecureSum, *, length: int = 40) -> Setting:
     return setting(protocol, IDS[:4], 3, length=length)
 
 
-def codec(where: Scenario) -> Codec:
+def codec(where: Setting) -> Codec:
     return Codec(where.protocol.digest(where.session), where.protocol.message_limit(where.session))
 
 
@@ -65,8 +64,8 @@ def test_no_message_tells_how_large_a_value_is(protocol: SecureSum) -> None:
     where = cohort(protocol)
     largest = where.session.modulus - 1
     vectors = [np.full(40, value, dtype=np.uint64) for value in (0, 1, largest)] + [where.inputs()[IDS[0]]]
-    invitation = ProtocolRun(where).requests[IDS[0]]
-    replies = [where.client(IDS[0], vector, repeatable_entropy(b"client")).handle(invitation) for vector in vectors]
+    invitation = Run(where).requests[IDS[0]]
+    replies = [where.client(IDS[0], vector, stream(b"client")).handle(invitation) for vector in vectors]
     assert len({len(reply) for reply in replies}) == 1
     assert EncryptedInput.__struct_fields__ == ("padded", "sealed")
     assert len(set(replies)) == 4
@@ -76,11 +75,9 @@ def test_no_message_tells_how_large_a_value_is(protocol: SecureSum) -> None:
 def test_equal_vectors_are_encrypted_to_nothing_in_common(protocol: SecureSum) -> None:
     """By two clients, in two runs: no 16 bytes of what one of them pads or encrypts are in another's."""
     where, seen = cohort(protocol), list[bytes]()
-    for run in (ProtocolRun(where, seed=b"one"), ProtocolRun(where, seed=b"two")):
+    for run in (Run(where, seed=b"one"), Run(where, seed=b"two")):
         for party in IDS[:2]:
-            machine = where.client(
-                party, np.zeros(40, dtype=np.uint64), repeatable_entropy(b"%d %d" % (len(seen), party))
-            )
+            machine = where.client(party, np.zeros(40, dtype=np.uint64), stream(b"%d %d" % (len(seen), party)))
             message: Any = codec(where).decode(0, EncryptedInput, machine.handle(run.requests[party]))
             seen.append(bytes(message.padded) + bytes(message.sealed))
     assert len(seen) == 4
@@ -99,9 +96,7 @@ def test_a_ciphertext_carries_many_values() -> None:
     assert slots.messages(10**6) == -(-(10**6) // 191)
     assert slots.messages(10**6) * 1152 / 10**6 <= 6.1
     where = cohort(PaillierSum(), length=2000)
-    reply = where.client(IDS[0], where.inputs()[IDS[0]], repeatable_entropy(b"client")).handle(
-        ProtocolRun(where).requests[IDS[0]]
-    )
+    reply = where.client(IDS[0], where.inputs()[IDS[0]], stream(b"client")).handle(Run(where).requests[IDS[0]])
     assert len(reply) / 2000 < 8  # With 2048 bits and s = 1, where phe takes 512 each.
 
 
@@ -111,7 +106,7 @@ def test_oneshot_encrypts_as_many_messages_whatever_the_length() -> None:
     for length in (1, 40, 4_000, 10**6, 10**7):
         counts.add(protocol.payload(cohort(protocol, length=length).session).messages)
     for length in (40, 4_000):
-        run = ProtocolRun(cohort(protocol, length=length)).to_step(1)
+        run = Run(cohort(protocol, length=length)).to_round(1)
         requests = dict(run.requests)
         assert set(requests) <= set(COMMITTEE)
         sizes.add((*map(len, requests.values()), *map(len, run.replies().values())))
@@ -123,6 +118,10 @@ def test_oneshot_encrypts_as_many_messages_whatever_the_length() -> None:
 
 @pytest.mark.parametrize("bad", [0, -1, N, N**2, N**2 + 1, SAFE_P, 7 * SAFE_Q])
 def test_numbers_that_are_no_ciphertexts_are_refused(bad: int) -> None:
+    """An attacker sends numbers out of range, or sharing a factor with n, whose decryption may show the key.
+
+    `check` and the members must refuse them (InvalidCiphertext).
+    """
     with pytest.raises(InvalidCiphertext):
         KEY.public_key.check([1, bad])
     with pytest.raises(InvalidCiphertext):
@@ -136,8 +135,12 @@ def test_numbers_that_are_no_ciphertexts_are_refused(bad: int) -> None:
     ids=["zero", "n", "above n", "p", "multiple of q", "logarithm n", "largest logarithm"],
 )
 def test_server_and_committee_refuse_them_on_the_wire(protocol: SecureSum, residue: int, logarithm: int) -> None:
-    run = ProtocolRun(cohort(protocol))
-    where, sender = codec(run.scenario), IDS[0]
+    """A client sends such numbers as a ciphertext in its message.
+
+    The server must refuse the message (MalformedMessage) and name the sender.
+    """
+    run = Run(cohort(protocol))
+    where, sender = codec(run.setting), IDS[0]
     message: Any = where.decode(0, EncryptedInput, run.replies()[sender])
     size = -(-N.bit_length() // 8)
     assert pair_bytes(KEY.public_key) == 2 * size
@@ -151,6 +154,10 @@ def test_server_and_committee_refuse_them_on_the_wire(protocol: SecureSum, resid
 
 @pytest.mark.parametrize("bits", [16, 64, 512, 1024, 2047])
 def test_short_keys_are_refused(bits: int) -> None:
+    """Someone makes or sends a key that can be factored.
+
+    Keys below 2048 bits must be refused, and those below 3072 unless they are allowed explicitly (InvalidKey).
+    """
     with pytest.raises(InvalidKey, match="2048"):
         PublicKey(2 ** (bits - 1) + 1)
     with pytest.raises(InvalidKey, match="3072"):
@@ -160,6 +167,7 @@ def test_short_keys_are_refused(bits: int) -> None:
 
 
 def test_equal_factors_are_refused() -> None:
+    """Someone makes a key of two equal primes, which anyone can factor. It must be refused (InvalidKey)."""
     with pytest.raises(InvalidKey, match="equal"):
         PrivateKey.from_primes(SAFE_P, SAFE_P)
     with pytest.raises(InvalidKey, match="square"):
@@ -172,6 +180,10 @@ def test_equal_factors_are_refused() -> None:
 
 
 def test_exponent_of_a_billion_costs_nothing() -> None:
+    """A peer that uses phe sends a number with a huge exponent, to burn processor time.
+
+    It must be refused at once (InvalidCiphertext).
+    """
     phe: Any = pytest.importorskip("phe")
     public = PrivateKey.from_primes(SAFE_P, SAFE_Q).public_key
     theirs = phe_exchange.public_key_to_phe(public)
@@ -182,7 +194,11 @@ def test_exponent_of_a_billion_costs_nothing() -> None:
 
 
 def test_exponents_that_a_peer_chooses_are_bounded_before_they_are_used() -> None:
-    ciphertexts = [KEY.public_key.encrypt_raw(3, entropy=repeatable_entropy(b"one"))]
+    """A member sends a proof with numbers of a million bits, to burn processor time.
+
+    The check must bound them before it computes (InvalidShare).
+    """
+    ciphertexts = [KEY.public_key.encrypt_raw(3, entropy=stream(b"one"))]
     partial = decrypt_partially(key_shares()[0], ciphertexts, statement=b"")
     for number in (2 ** (10**6), -1, -(2 ** (10**6))):
         for proof in (Proof(partial.proof.challenge, number), Proof(number, partial.proof.response)):
@@ -195,8 +211,12 @@ def test_exponents_that_a_peer_chooses_are_bounded_before_they_are_used() -> Non
 
 @ENCRYPTED
 def test_no_party_holds_the_key_and_no_client_a_share(protocol: SecureSum) -> None:
-    run = ProtocolRun(cohort(protocol))
-    while hasattr(run.progress, "requests"):
+    """Whoever takes over one party finds all that it holds.
+
+    No party may hold the private key, and only members may hold a share.
+    """
+    run = Run(cohort(protocol))
+    while hasattr(run.step, "requests"):
         for party, machine in (*run.clients.items(), (None, run.server)):
             held = [type(each) for each in parts(machine, set()) if isinstance(each, KeyShare | PrivateKey)]
             assert held == ([KeyShare] if party in COMMITTEE else [])
@@ -205,9 +225,12 @@ def test_no_party_holds_the_key_and_no_client_a_share(protocol: SecureSum) -> No
 
 @pytest.mark.parametrize(("members", "threshold"), [(3, 2), (5, 3), (5, 5)])
 def test_fewer_members_than_the_threshold_decrypt_nothing(members: int, threshold: int) -> None:
-    """Neither when asked rightly, nor by combining what they have as if they were enough."""
+    """Members fewer than the threshold combine what they have, also as if they were enough.
+
+    Both must fail (ProtocolError, InvalidShare).
+    """
     key, shares = threshold_key(1, members, threshold), key_shares(1, members, threshold)
-    ciphertexts = [key.public_key.encrypt_raw(12345, entropy=repeatable_entropy(b"one"))]
+    ciphertexts = [key.public_key.encrypt_raw(12345, entropy=stream(b"one"))]
     values = {each.index: decrypt_partially(each, ciphertexts, statement=b"").values for each in shares}
     assert combine(key, dict(list(values.items())[:threshold])) == [12345]
     few = dict(list(values.items())[: threshold - 1])
@@ -222,19 +245,20 @@ def test_fewer_members_than_the_threshold_decrypt_nothing(members: int, threshol
 
 
 def test_proof_does_not_give_its_share_away() -> None:
-    """Where the nonce is short, response / challenge is about the share; here it is 2^100 times as large, and more.
+    """An observer divides a proof's response by its challenge, which shows the share if the nonce is short. Here the
+    quotient must be 2^100 times as large, and more.
 
     The nonce exceeds all shares by 256 bits; 20 of them are shorter by 28 bits with a probability of 20 * 2^-28.
     """
     share = key_shares()[0]
-    ciphertexts = [KEY.public_key.encrypt_raw(3, entropy=repeatable_entropy(b"one"))]
+    ciphertexts = [KEY.public_key.encrypt_raw(3, entropy=stream(b"one"))]
     sizes: list[int] = []
 
     def entropy(size: int) -> bytes:
         sizes.append(size)
         return fresh(size)
 
-    fresh, seen = repeatable_entropy(b"nonces"), set()
+    fresh, seen = stream(b"nonces"), set()
     for _ in range(20):
         proof = decrypt_partially(share, ciphertexts, statement=b"", entropy=entropy).proof
         assert (proof.response // proof.challenge).bit_length() > share.reveal().bit_length() + 100
@@ -247,8 +271,11 @@ def test_proof_does_not_give_its_share_away() -> None:
 
 
 def test_wrong_share_with_verification_keys_of_its_own_is_refused() -> None:
-    """A proof for them is right under them, and worth nothing under the key that the dealer gave to everyone."""
-    ciphertexts = [KEY.public_key.encrypt_raw(3, entropy=repeatable_entropy(b"one"))]
+    """A member uses a wrong share and brings verification keys under which its proof is right.
+
+    The verifier uses the dealer's keys and must refuse (InvalidShare).
+    """
+    ciphertexts = [KEY.public_key.encrypt_raw(3, entropy=stream(b"one"))]
     wrong = key_shares()[0].reveal() + 1
     own = int(pow(KEY.verification_base, wrong, int(KEY.public_key.modulus)))
     forged_key = replace(KEY, verification_keys=(own, *KEY.verification_keys[1:]))
