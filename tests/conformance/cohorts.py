@@ -77,8 +77,10 @@ class Setting(Scenario):
 class Run(ProtocolRun):
     """A run as the tests outside this folder write it."""
 
+    scenario: Setting
+
     @property
-    def setting(self) -> Scenario:
+    def setting(self) -> Setting:
         """The scenario."""
         return self.scenario
 
