@@ -40,11 +40,12 @@ def _as_client(protocol: SecureSum, session: Session, client: int, terms: Client
     if session.roster is None:
         if terms is not None:
             raise UnsafeSession(
-                "roster: expected one, since this client has a ClientTerms, found a session without a roster"
+                "roster: expected one, since this client has a ClientTerms and so does not trust the server, found a "
+                "session without a roster"
             )
         return
     if type(terms) is not ClientTerms:
-        raise ParameterError("terms: expected a ClientTerms, since the session has a roster, found none")
+        raise ParameterError("terms: expected a ClientTerms, since the session has a roster, found another value")
     terms.accept(client=client, clients=session.clients, threshold=session.threshold, roster=session.roster)
     if session.committee is not None:
         terms.accept_committee(session.committee.key)
@@ -61,5 +62,7 @@ def _as_keyholder(session: Session, party: int, keyholder: Keyholder | None) -> 
             )
         return
     if type(keyholder) is not Keyholder:
-        raise ParameterError("keyholder: expected a Keyholder, since the party is a committee member, found none")
+        raise ParameterError(
+            "keyholder: expected a Keyholder, since the party is a committee member, found another value"
+        )
     keyholder.accept(member=party, committee=committee, threshold=session.threshold, roster=session.roster)

@@ -24,7 +24,7 @@ import msgspec
 from protocols.errors import MalformedMessage
 
 _SHORT_HEADERS: Final = (0x90, 0x80)  # Of an array and of a map: the count is in the lower four bits.
-_LONG_HEADERS: Final = {0xDC: 2, 0xDD: 4, 0xDE: 2, 0xDF: 4}  # Of both: the count is in that number of bytes after it.
+_LONG_HEADERS: Final = {0xDC: 2, 0xDD: 4, 0xDE: 2, 0xDF: 4}  # Of both: the count is in 2 or 4 bytes after it.
 
 
 class Message(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):

@@ -2,12 +2,14 @@
 
 Theory of operation:
 
-A *session* is one secure sum. A *protocol* (`protocols.secure_sum`) is a table of steps. In a step, the server sends
-one request to each party that the step asks, and the party sends one reply. A *party* is a client, a member of the
-session's committee, or both. A protocol's party classes contain its cryptography and know nothing of bytes.
+A *session* is one secure sum. A *party* is a client, a member of the session's committee, or both. A *protocol*
+(`protocols.secure_sum`) is a table of steps. In each step, the server sends one request to each party that the step
+asks, and each of these parties sends one reply.
 
-A machine, a `Client` for each party or the `Server`, turns bytes into calls of its party's methods, in the order of the
-table. The program around it, the *driver*, carries the bytes:
+A protocol's classes for a party and for the server contain the cryptography: their methods take and return messages. A
+machine decodes bytes, calls these methods in the order of the table, and encodes what they return. Each party runs a
+`Client`, even if it is only a committee member; the server runs the `Server`. The program around a machine, the
+*driver*, owns the network, the clock and the source of randomness. A machine uses none of them by itself:
 
     progress = server.start()                            # Continue: the first step's requests, by party id
     while isinstance(progress, Continue):
@@ -18,16 +20,16 @@ table. The program around it, the *driver*, carries the bytes:
 
 The machines enforce these rules:
 
-- A client answers each step at most once, in order. A party of both roles may miss the rest of its client steps: the
-  first committee step is then accepted. A client closes after its last step, and without a reply after any error.
+- A client answers each step at most once, in order. A client that is a committee member too may miss the rest of its
+  client steps: the first committee step is then accepted. A `Client` closes after its last step, and after any error.
 - `Server.receive` refuses a bad, late or repeated reply. The server's state is unchanged, and the step goes on.
 - `Server.advance` closes the server if fewer parties answered than the step's quorum, or if the replies together show
-  misbehaviour. Otherwise the protocol's party says whom the next step asks, or gives the sum.
+  misbehaviour. Otherwise it returns the next step's requests or, after the last step, the sum.
 - A message of another session, of other parameters or of another step is refused (`protocols.codec`).
 
-A machine can be kept between steps with `snapshot` and restored in another process. Only the party's attribute `state`
-and the machine's place in the table are kept. Nothing here reads a clock, a socket or a source of randomness: all three
-belong to the driver.
+The server cannot see who sent a reply: the driver must give `receive` the id of an authenticated connection. A machine
+can be kept between steps with `snapshot`, and restored in another process. The snapshot holds the party's `state` and
+the machine's place in the table. Restore only the latest snapshot: an older one can reveal an input.
 """
 
 import traceback
@@ -90,7 +92,7 @@ class Client:
         keyholder: A committee member's key share and rules; given if and only if the party is a committee member.
 
     Raises:
-        ParameterError: The protocol cannot run the session, or the id is not in it.
+        ParameterError: The protocol cannot run the session, the id is not in it, or another argument does not fit it.
         UnsafeSession: The party's own terms do not allow it to take part in this session.
         InputError: The vector is not acceptable. In all of these cases nothing has been computed or sent.
     """
@@ -109,7 +111,7 @@ class Client:
     ) -> None:
         check_admission(protocol, session, client, terms=terms, keyholder=keyholder)
         if (vector is None) != (client not in session.clients):
-            raise InputError("vector: expected one if and only if the party is a client, found the opposite")
+            raise InputError("vector: expected one for a client, and None for any other party, found the opposite")
         expected = 0 if vector is None else len(session.attached)
         if len(attached) != expected:
             raise ParameterError(f"attached: expected {expected} secrets, found {len(attached)}")
@@ -166,13 +168,13 @@ class Client:
         A request that is delivered twice closes the machine. A transport that can deliver duplicates must remove them
         first, and must send the reply again that it has kept.
 
+        After any error the machine is closed, its secrets are dropped, and nothing has been sent. If the client's
+        session record cannot record, its error is passed on.
+
         Raises:
             OrderError: The machine is closed.
             SessionReused: This client has answered this session, or this step of it, before.
             RemoteError: The request is not one that this step allows.
-
-        If the client's session record cannot record, its error is passed on. After any error the machine is closed, its
-        secrets are dropped, and nothing has been sent.
         """
         if self._party is None:
             raise OrderError("this client has closed. Make a new machine for a new session.")
@@ -180,7 +182,7 @@ class Client:
         row = self._steps[number]
         try:
             message = self._codec.decode(number, row.request, request)
-            if self._terms is not None and row.role is Role.CLIENT:  # a Keyholder has a record of its own
+            if self._terms is not None and row.role is Role.CLIENT:  # A Keyholder has a record of its own.
                 self._terms.sessions.record(self._terms.identity.public, self._session.session_id, number)
             reply = self._codec.encode(number, row.answer(party, message))
         except BaseException as error:
@@ -214,7 +216,7 @@ class Client:
         if self._party is None:
             raise OrderError("this client has closed, so there is no state to keep in a snapshot")
         state = snapshot.write_state(self._party.state)
-        kept = snapshot.Kept(self._client, self._next, (), (), state)
+        kept = snapshot.KeptMachine(self._client, self._next, (), (), state)
         return snapshot.seal(kept, digest=self._digest, key=key, nonce=self._entropy(sealing.NONCE_BYTES))
 
     @classmethod
@@ -292,7 +294,7 @@ class Server:
         if self._party is None or self._number < 0:
             raise OrderError("no step is open")
         state = snapshot.write_state(self._party.state)
-        kept = snapshot.Kept(-1, self._number, tuple(sorted(self._asked)), tuple(sorted(self._answered)), state)
+        kept = snapshot.KeptMachine(-1, self._number, tuple(sorted(self._asked)), tuple(sorted(self._answered)), state)
         return snapshot.seal(kept, digest=self._digest, key=key, nonce=draw(entropy, sealing.NONCE_BYTES))
 
     @classmethod
@@ -381,9 +383,8 @@ class Server:
     def _close(self) -> Continue | Finish:
         party, self._party = self._party, None
         row = self._steps[self._number]
-        quorum = self._quorums[self._number]
-        if len(self._answered) < quorum:
-            found = len(self._answered)
+        quorum, found = self._quorums[self._number], len(self._answered)
+        if found < quorum:
             raise TooFewSurvivors(f"step {row.name}: expected at least {quorum} replies (the threshold), found {found}")
         outcome = row.close(party)
         if isinstance(outcome, Finish):

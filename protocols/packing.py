@@ -227,7 +227,7 @@ class _Layout:
                 np.left_shift(self._columns[word + 1], np.uint64(_WORD_BITS - bit), out=self._column)
                 target |= self._column
         words, spare = self._words, self._spare
-        if not self._steps:  # Otherwise these would mask the bits above the lowest ones.
+        if not self._steps:  # The steps, if there are any, mask the bits above the lowest ones.
             words &= np.uint64(2**self._held - 1)
         for low, high, shift in reversed(self._steps):
             np.left_shift(words, shift, out=spare)

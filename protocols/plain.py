@@ -86,6 +86,7 @@ class PlainSum(SecureSum):
     """Sums in the clear: no security, any modulus."""
 
     name: ClassVar[str] = "plain"
+    wire: ClassVar[int] = 1
     steps = STEPS
 
     @classmethod
@@ -96,7 +97,8 @@ class PlainSum(SecureSum):
         check_cohort(clients, adversarial, dropout)
         if adversary != Adversary.CURIOUS:
             raise ParameterError(
-                f"adversary: {cls.name} sums in the clear and protects from no adversary, found {shown(adversary)}"
+                f"adversary: expected CURIOUS, found {shown(adversary)}. {cls.name} sums in the clear and does not "
+                "protect from any server."
             )
         return cls(), 2
 

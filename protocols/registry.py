@@ -1,8 +1,8 @@
 """Protocols by name: entry points of the group `secagg.protocols`, those of this distribution and of others.
 
-The registered code of others may be broken in any way. It may fail to import, exit during the import, not be a
-protocol at all, or fail to suggest parameters. One broken entry point never hides another, and ends in an error of one
-line that names it.
+The code that others register may be broken in any way. It may fail to import, exit during the import, not be a
+protocol at all, or fail to suggest parameters. One broken entry point never hides another. Its use ends in an error of
+one line that names it.
 """
 
 import difflib
@@ -50,7 +50,7 @@ def load(name: str) -> type[SecureSum]:
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # A module may raise anything, also an exit.
-        raise BrokenProtocol(f"{value}, registered as {name!r}, cannot be imported: {told(error)}") from error
+        raise BrokenProtocol(f"{value}, registered as {name!r}, cannot be imported: {describe_error(error)}") from error
     lacking = _lacking(found)
     if lacking is not None:
         raise BrokenProtocol(f"{value}, registered as {name!r}, {lacking}")
@@ -82,7 +82,7 @@ def suggest(
     except (ParameterError, KeyboardInterrupt):
         raise
     except BaseException as error:
-        raise BrokenProtocol(f"{name} fails to suggest parameters: {told(error)}") from error
+        raise BrokenProtocol(f"{name} fails to suggest parameters: {describe_error(error)}") from error
     match suggested:
         case (protocol, int(threshold)) if isinstance(protocol, kind) and protocol.adversaries == kind.adversaries:
             return protocol, threshold
@@ -90,7 +90,7 @@ def suggest(
     raise BrokenProtocol(f"{name}.suggest: expected a {kind.__name__} and an int, found {found}")
 
 
-def told(error: BaseException) -> str:
+def describe_error(error: BaseException) -> str:
     """Return the class and the text of an error of other people's code in one printable line."""
     try:
         text = " ".join(str(error).split())
@@ -105,8 +105,8 @@ def told(error: BaseException) -> str:
 def _points() -> list[EntryPoint]:
     """Return the entry points of the group.
 
-    If the metadata of one distribution are damaged, all cannot be read at once. Then they are read one distribution at
-    a time, and the damaged one is skipped.
+    If the metadata of one distribution are damaged, no entry point can be read in one call for all distributions. Then
+    they are read one distribution at a time, and the damaged one is skipped.
     """
     try:
         return list(entry_points(group=GROUP))
@@ -129,19 +129,19 @@ def _readable() -> Iterator[EntryPoint]:
 def _lacking(found: object) -> str | None:
     """Return why an object is not a protocol's class, or None if it is one."""
     if not (isinstance(found, type) and issubclass(found, SecureSum)):
-        return "is no SecureSum"
+        return "is not a subclass of SecureSum"
     if missing := sorted(getattr(found, "__abstractmethods__", ())):
         return f"is an incomplete SecureSum: it does not define {', '.join(missing)}"
     if type(getattr(found, "name", None)) is not str:
         return "is an incomplete SecureSum: it has no name"
     adversaries = getattr(found, "adversaries", None)
     if type(adversaries) is not tuple or any(type(each) is not Adversary for each in adversaries):
-        return "is an incomplete SecureSum: its adversaries are no tuple of Adversary"
+        return "is an incomplete SecureSum: its `adversaries` are not a tuple of Adversary"
     if type(getattr(found, "wire", None)) is not int:
-        return "is an incomplete SecureSum: its wire number is no int"
+        return "is an incomplete SecureSum: its `wire` is not an int"
     accepts = getattr(found, "accepts", None)
     if type(accepts) is not frozenset or any(type(each) is not Extra for each in accepts):
-        return "is an incomplete SecureSum: what it accepts is no frozenset of Extra"
+        return "is an incomplete SecureSum: its `accepts` is not a frozenset of Extra"
     if type(getattr(found, "experimental", None)) is not str:
-        return "is an incomplete SecureSum: what is experimental about it is no text"
+        return "is an incomplete SecureSum: its `experimental` is not a str"
     return None

@@ -94,7 +94,7 @@ class MemoryOpenings:
         """See `OpeningRecord.record`."""
         if (key, session_id) in self._sessions:
             raise SessionReused("this member has opened a sum of this session before")
-        opened = self._opened.setdefault(context, [])  # By all key shares together.
+        opened = self._opened.setdefault(context, [])  # Opened with any of the member's key shares.
         for earlier, its_minimum in opened:
             check_apart(contributors, earlier, max(minimum, its_minimum))
         self._sessions.add((key, session_id))

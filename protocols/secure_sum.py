@@ -33,6 +33,8 @@ _IN_WORDS: Final[dict[str, str]] = {
     Extra.ATTACHED: "attached secrets",
     Extra.COMMITTEE: "a committee",
 }
+_HASHED: Final = ("name", "adversaries", "needs_committee", "experimental")
+"""The class variables that the digest hashes if a protocol annotates them."""
 
 
 class Role(Enum):
@@ -90,8 +92,11 @@ class SecureSum(ABC):
     """
 
     name: ClassVar[str]
-    wire: ClassVar[int] = 1
-    """The version of the protocol's bytes: of the envelope, of what the digest hashes, and of its own messages."""
+    wire: ClassVar[int]
+    """The version of the protocol's bytes: of the envelope, of what the digest hashes, and of its own messages.
+
+    Every protocol states it; a subclass that changes no bytes may inherit it.
+    """
     adversaries: ClassVar[tuple[Adversary, ...]] = ()
     """The kinds of server that the protocol protects its clients from, the strongest last; empty for a baseline."""
     accepts: ClassVar[frozenset[Extra]] = frozenset()
@@ -100,17 +105,30 @@ class SecureSum(ABC):
     """Whether each of its sessions has a committee, which opens the sum."""
     experimental: ClassVar[str] = ""
     """What is not proven, as a clause without a full stop; empty unless the protocol is experimental."""
+    protects: ClassVar[bool] = False
+    """Whether the protocol hides the clients' vectors from any server at all: whether `adversaries` names a server."""
 
     def __init_subclass__(cls, **arguments: Any) -> None:
-        """Refuse a subclass that replaces `validate`, because `validate` refuses fields that are not accepted."""
+        """Compute `protects`, and refuse a subclass that declares too little or contradicts itself.
+
+        A class with a name is a protocol, and must state the version of its bytes. `validate` refuses the fields of a
+        session that a protocol does not accept. `protects` follows from `adversaries` alone, so that no baseline is
+        called secure.
+        """
         super().__init_subclass__(**arguments)
         if "validate" in vars(cls):
             raise TypeError(f"{cls.__name__}: expected its checks in `_validate`, found a `validate` of its own")
-
-    @property
-    def protects(self) -> bool:
-        """Whether the protocol hides the clients' vectors from any server at all; a baseline does not."""
-        return bool(self.adversaries)
+        if hasattr(cls, "name") and not hasattr(cls, "wire"):
+            raise TypeError(
+                f"{cls.__name__}.wire: expected the version of its bytes, an int, found none. State one; start with 1."
+            )
+        named = bool(cls.adversaries)
+        if vars(cls).get("protects", named) is not named:
+            raise TypeError(
+                f"{cls.__name__}.protects: expected {named}, since `adversaries` names {'a' if named else 'no'} "
+                "server, found another value. Leave it out: it is computed from `adversaries`."
+            )
+        cls.protects = named
 
     def __str__(self) -> str:
         """Return its name and the parameters that differ from their defaults: "secagg-plus, neighbours 34"."""
@@ -120,12 +138,12 @@ class SecureSum(ABC):
         return ", ".join([self.name, *(name if value is True else f"{name} {value}" for name, value in chosen.items())])
 
     def _parameters(self) -> dict[str, Any]:
-        """Return what the digest hashes of a protocol: its fields, and the class variables that it annotates.
-
-        The class variables have been hashed from the first version on. `accepts` and `wire` are younger and are not.
-        """
-        known = getattr(self, "__dataclass_fields__", {})
-        return {name: getattr(self, name) for name in known if name not in ("accepts", "wire")}
+        """Return what the digest hashes of a protocol: its fields, and those of `_HASHED` that it annotates."""
+        own: Any = self
+        annotated = getattr(self, "__dataclass_fields__", {})
+        hashed = {name for name in _HASHED if name in annotated}
+        hashed |= {each.name for each in fields(own)} if is_dataclass(own) else set()
+        return {name: getattr(self, name) for name in hashed}
 
     @property
     @abstractmethod
@@ -210,7 +228,7 @@ class SecureSum(ABC):
     def _validate(self, session: Session) -> None:
         """Raise `ParameterError` unless this protocol can run this session, whose extra fields it accepts."""
 
-    def check_safety(self, session: Session, corrupt: int) -> None:  # noqa: ARG002  # for those that override it
+    def check_safety(self, session: Session, corrupt: int) -> None:  # noqa: ARG002  # For subclasses that override it.
         """Raise `UnsafeSession` unless a client is safe from a malicious server and `corrupt` of the clients."""
         raise UnsafeSession(f"{self.name} does not protect its clients from a malicious server")
 

@@ -1,5 +1,6 @@
 """The agreement of all parties before one secure sum starts, and what each party brings to it."""
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
@@ -80,10 +81,9 @@ class Session:
         length: Number of coordinates of each vector, in [1, 2^40].
         modulus: Entries are in [0, modulus); at least 2, at most 2^64.
         context: What the inputs are made for (round of training, hash of the model), as bytes. A committee member
-            refuses to open two sums under one context if their contributors differ in fewer clients than its minimum
-            or than either session's threshold.
-            Use the same context again if you repeat a failed sum of the same inputs: a new one would switch this
-            protection off. Use a new context for new inputs.
+            refuses to open two sums under one context if their contributors are not the same but differ in fewer
+            clients than its minimum or than either session's threshold. Use the same context again if you repeat a
+            failed sum of the same inputs: a new one would switch this protection off. Use a new context for new inputs.
         parameters: Anything else that the parties must agree on (encoding, noise), as bytes.
         roster: The identities of these clients and of no others, if the server is not trusted; otherwise None.
         attached: For each secret that every client attaches, at most 64, the rule that opens it. Such a secret must be
@@ -92,6 +92,7 @@ class Session:
 
     Raises:
         ParameterError: A field is out of range.
+        TypeError: A subclass has added a field that the digest does not hash.
     """
 
     session_id: bytes
@@ -106,6 +107,7 @@ class Session:
     committee: Committee | None = None
 
     def __post_init__(self) -> None:
+        check_entries(type(self), _entries())
         if type(self.session_id) is not bytes or not 16 <= len(self.session_id) <= 64:
             raise ParameterError("session_id: expected 16 to 64 bytes, found another value. Use os.urandom(16).")
         for name, data in (("context", self.context), ("parameters", self.parameters)):
@@ -156,12 +158,17 @@ class Session:
     def transcript(self) -> tuple[tuple[str, tuple[object, ...]], ...]:
         """Return what the session's digest hashes: each field once, by name, with the values that stand for it.
 
+        A field in `_LATER` is left out if it has its default.
+
         Raises:
             TypeError: A subclass has added a field that has no entry.
         """
-        if missing := {each.name for each in fields(self)} - {name for names, _ in _TRANSCRIPT for name in names}:
-            raise TypeError(f"{type(self).__name__}: the transcript has no entry for {', '.join(sorted(missing))}")
-        return tuple((", ".join(names), values(self)) for names, values in _TRANSCRIPT)
+        check_entries(type(self), _entries())
+        first = tuple((", ".join(names), values(self)) for names, values in _TRANSCRIPT)
+        defaults = {each.name: each.default for each in fields(self)}
+        return first + tuple(
+            (name, ((name, value(self)),)) for name, value in _LATER.items() if getattr(self, name) != defaults[name]
+        )
 
     def checked(self, vector: ArrayLike) -> Words:
         """Check a client's input, and return a copy of it as words.
@@ -191,6 +198,26 @@ class Session:
         return array.astype(word_dtype(self.modulus))
 
 
+def check_entries(kind: type[Session], entries: tuple[str, ...]) -> None:
+    """Raise `TypeError` unless a transcript has exactly one entry for each field of a kind of session.
+
+    Args:
+        kind: `Session` or a subclass of it.
+        entries: The names of the fields that the transcript's entries stand for.
+    """
+    names = [each.name for each in fields(kind)]
+    for wrong, faulty in (
+        ("no entry", [name for name in names if name not in entries]),
+        ("more than one entry", [name for name, count in Counter(entries).items() if count > 1]),
+        ("an entry without a field", [name for name in entries if name not in names]),
+    ):
+        if faulty:
+            raise TypeError(
+                f"{kind.__name__}: expected one entry of the transcript for each field, found {wrong} for "
+                f"{', '.join(sorted(faulty))}. Add a field to `_LATER` in protocols/session.py."
+            )
+
+
 def _committee(session: Session) -> tuple[object, ...]:
     return () if session.committee is None else (session.committee.key.fingerprint, session.committee.members)
 
@@ -209,7 +236,25 @@ _TRANSCRIPT: Final[tuple[tuple[tuple[str, ...], Callable[[Session], tuple[object
     (("committee",), _committee),
     (("parameters",), lambda session: (session.parameters,) if session.parameters else ()),
 )
-"""The values of each field in the digest, in the digest's order. After `attached`, an absent field adds no value."""
+"""The values of each field in the digest's first version, in its order. This table is closed; see `_LATER`.
+
+The values are hashed without names. Two sessions still have the same values only if they have the same fields: the
+values up to `attached` are always there, a committee adds two values and parameters add one.
+"""
+
+_LATER: Final[dict[str, Callable[[Session], object]]] = {}
+"""The value of each field that is younger than the digest's first version.
+
+Such a field is hashed as a pair of its name and its value, unless it has its default. So a new field changes no digest
+of a session that does not set it, and no two fields can be mistaken for each other.
+"""
+
+
+def _entries() -> tuple[str, ...]:
+    return (*(name for names, _ in _TRANSCRIPT for name in names), *_LATER)
+
+
+check_entries(Session, _entries())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -120,7 +120,7 @@ def simulate(
         )
     attached, terms, keyholders = attached or {}, terms or {}, keyholders or {}
     if not set(session.clients) >= attached.keys() | terms.keys():
-        raise ParameterError("attached, terms: expected clients of the session, found one not in the session's clients")
+        raise ParameterError("attached, terms: expected those of clients of the session, found another party")
     if not set(session.committee_members) >= keyholders.keys():
         raise ParameterError("keyholders: expected those of committee members only, found another party")
     cost, dropped = Cost(), dict[int, str]()

@@ -30,9 +30,10 @@ class State(Uncopyable, msgspec.Struct):
 
 
 S = TypeVar("S", bound=State)
+K = TypeVar("K", bound=msgspec.Struct)
 
 
-class Kept(Message, frozen=True):
+class KeptMachine(Message, frozen=True):
     """A machine between two steps.
 
     Attributes:
@@ -56,22 +57,27 @@ def write_state(state: State) -> msgspec.Raw:
 
 
 def read_state(data: msgspec.Raw, kind: type[S]) -> S:
-    """Return the state that `write_state` wrote."""
-    return msgspec.msgpack.decode(data, type=kind, dec_hook=_read)
+    """Return the state that `write_state` wrote.
+
+    Raises:
+        DamagedSnapshot: The state has other fields than this version keeps.
+    """
+    return _decode(data, kind)
 
 
-def seal(kept: Kept, *, digest: bytes, key: Secret, nonce: bytes) -> bytes:
+def seal(kept: KeptMachine, *, digest: bytes, key: Secret, nonce: bytes) -> bytes:
     """Encrypt and authenticate a snapshot, bound to the session's digest."""
     _check(key)
     plaintext = msgspec.msgpack.encode(kept)
     return sealing.seal_with_nonce(key, plaintext, nonce=nonce, bound=_DOMAIN + digest)
 
 
-def unseal(data: bytes, *, digest: bytes, key: Secret) -> Kept:
+def unseal(data: bytes, *, digest: bytes, key: Secret) -> KeptMachine:
     """Return what `seal` sealed.
 
     Raises:
-        DamagedSnapshot: The data was sealed under another key or for another session, or was altered.
+        DamagedSnapshot: The data was sealed under another key or for another session, was altered, or has other fields
+            than this version keeps.
     """
     _check(key)
     try:
@@ -80,7 +86,17 @@ def unseal(data: bytes, *, digest: bytes, key: Secret) -> Kept:
         raise DamagedSnapshot(
             "snapshot: expected one of this session under this key, found other or altered bytes"
         ) from None
-    return msgspec.msgpack.decode(plaintext, type=Kept)
+    return _decode(plaintext, KeptMachine)
+
+
+def _decode(data: bytes | msgspec.Raw, kind: type[K]) -> K:
+    try:
+        return msgspec.msgpack.decode(data, type=kind, dec_hook=_read)
+    except (msgspec.DecodeError, TypeError, ValueError):
+        raise DamagedSnapshot(
+            "snapshot: expected the fields that this version keeps, found others. Restore it with the version that "
+            "sealed it."
+        ) from None
 
 
 def _check(key: Secret) -> None:

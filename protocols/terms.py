@@ -34,7 +34,8 @@ class ClientTerms:
         sessions: The record of the sessions in which the client took part.
         adversarial: The fraction of the roster, in [0, 1), that may be corrupt and collude with the server. All of
             these clients may be invited into one session.
-        minimum_contributors: The smallest session threshold that the client accepts, at least 2.
+        minimum_contributors: The smallest number of vectors in a sum that may be released, at least 2. The client
+            takes part only if the session's threshold is not below it.
         committee: The committee's key that the client has pinned. Without one, the client takes part in no session with
             a committee.
 
@@ -68,7 +69,7 @@ class ClientTerms:
 
     @property
     def corrupt(self) -> int:
-        """The number of clients of the roster that may be corrupt, which is the fraction of it, rounded down."""
+        """The number of clients of the roster that may be corrupt, which is the fraction of all, rounded down."""
         return whole_clients(len(self.roster), self.adversarial, "adversarial")
 
     def accept_committee(self, key: CommitteeKey) -> None:
@@ -85,7 +86,8 @@ class ClientTerms:
         if 2 * key.threshold <= key.members + corrupt:
             raise UnsafeSession(
                 f"committee: expected a threshold of at least {(key.members + corrupt) // 2 + 1} for {key.members} "
-                f"members, {corrupt} of them corrupt, found {key.threshold}. They could open more than one sum."
+                f"members, {corrupt} of them corrupt, found {key.threshold}. Two groups with only corrupt members in "
+                "common could open two sums."
             )
 
     def accept(self, *, client: int, clients: tuple[int, ...], threshold: int, roster: Roster) -> None:
@@ -153,7 +155,10 @@ class Keyholder:
                 member's minimum.
         """
         if committee.key.fingerprint != self.share.key.fingerprint or committee.index(member) != self.share.index:
-            raise UnsafeSession(f"the session's committee has another key, or another key share, for member {member}")
+            raise UnsafeSession(
+                f"the session's committee has another key, or another key share, for member {member} than this member "
+                "holds"
+            )
         if threshold < self.minimum_contributors:
             raise UnsafeSession(
                 f"threshold: expected at least this committee member's minimum of {shown(self.minimum_contributors)}, "

@@ -9,7 +9,7 @@ from secagg._shadowing import refuse_foreign_packages
 
 refuse_foreign_packages()
 
-TYPE_CHECKING = False  # Type checkers know this name; importing `typing` would take milliseconds.
+TYPE_CHECKING = False  # Type checkers assume True; importing `typing` itself takes milliseconds.
 __version__: str
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ _NAMED: Final = (ConfigurationError, DataError, EncodingError, InvalidParameter,
 
 @contextmanager
 def naming(client: int | None) -> Iterator[None]:
-    """Name the client in every error that the block raises, if the client is known."""
+    """Name the client in an error of one of the classes `_NAMED` that the block raises, if the client is known."""
     try:
         yield
     except _NAMED as error:

@@ -84,8 +84,9 @@ class ModulusTooSmall(EncodingError):
             )
         elif because is None:
             message = (
-                f"modulus_bits: expected at most 62, found that the sum of {clients} clients and its noise needs more. "
-                "Use fewer clients. Less noise (a larger epsilon) also helps, but weakens the guarantee."
+                f"modulus_bits: expected more than 62, which is the most, for the sum of {clients} clients and its "
+                f"noise, found {modulus_bits}. Use fewer clients. Less noise (a larger epsilon) also helps, but "
+                "weakens the guarantee."
             )
         else:
             advice = f"{enough_bits} bits" if possible else "fewer clients or more noise (a smaller epsilon)"

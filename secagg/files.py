@@ -115,7 +115,10 @@ def _plain(path: Path, archive: NpzFile, name: str) -> NDArray[Any]:
 
 
 def _holds_objects(archive: NpzFile, name: str) -> bool:
-    """Return whether an array's header says that it holds objects; False if damaged: reading the array finds damage."""
+    """Return whether an array's header says that it holds objects.
+
+    False if the header cannot be read. Reading the whole array then finds the damage.
+    """
     headers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
     try:
         with archive.zip.open(f"{name}.npy") as member:

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Iterator
 from types import FrameType
 
-TYPE_CHECKING = False  # Type checkers assume True. Importing `typing` itself takes milliseconds.
+TYPE_CHECKING = False  # Type checkers assume True; importing `typing` itself takes milliseconds.
 if TYPE_CHECKING:
     from sys import UnraisableHookArgs
 
@@ -77,7 +77,7 @@ def raising() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _handled_by(handler: "signal._HANDLER", afterwards: "signal._HANDLER | None" = None) -> Iterator[None]:
-    """Handle the signals inside the block, except those that other code handles or ignores, as `nohup` does.
+    """Handle the signals inside the block, except those that other code handles, or ignores as `nohup` does.
 
     Args:
         handler: The handler of the signals inside the block.

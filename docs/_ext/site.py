@@ -76,7 +76,9 @@ def _fill_in(app: Sphinx, docname: str, source: list[str]) -> None:
 
 def _as_rest(app: Sphinx, what: str, name: str, documented: object, options: object, lines: list[str]) -> None:
     """Rewrite a docstring in place, which is how Sphinx takes it."""
-    lines[:] = docstrings.as_rest(lines)
+    rest = docstrings.as_rest(lines)
+    # Napoleon takes what stands before a colon in the first line of a property for its type. An empty line prevents it.
+    lines[:] = ["", *rest] if what in ("attribute", "data", "property") else rest
 
 
 def _name_types(app: Sphinx, domain: str, kind: str, content: object) -> None:

@@ -11,8 +11,8 @@ from protocols import Adversary, Role, SecureSum, Step, load
 _PARTIES: Final = {Role.CLIENT: "each client", Role.COMMITTEE: "each member"}
 _WIDTH: Final = 760
 _NOTE: Final = 330
-_NUMBERED: Final = re.compile(r"^(?:Step|Step) \d+[^:.]*: *")
-_NO_ANSWER: Final = re.compile(r"^(?:Step|Step) \d+[^:]*$|^See ")
+_NUMBERED: Final = re.compile(r"^Step \d+[^:.]*: *")
+_NO_ANSWER: Final = re.compile(r"^Step \d+[^:]*$|^See ")
 
 
 def protocol_for_figure(name: str, adversary: Adversary) -> SecureSum:

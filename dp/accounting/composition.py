@@ -41,6 +41,8 @@ exact Gaussian, from 1 to 10^8 releases."""
 _LEAST_TILT: Final = 1e-12
 _MOST_TILT: Final = 1e12
 _LESS_TILT: Final = 4.0
+_MOST_TILT_OF_A_STEP: Final = 30.0
+"""The largest tilt times grid: with more, the tilted masses of all losses but the largest would be lost in float64."""
 _FAR: Final = 12.0  # The distance between epsilon and the centre, times the tilt.
 # The rounding error in every mass is this part of the masses' L2 norm; each further release adds a part of that.
 _FFT_ROUNDING: Final = 1e-15
@@ -154,7 +156,8 @@ def _cumulants(releases: Sequence[tuple[Losses, int]], tilt: float, grid: float)
 def _least_tilt(releases: Sequence[tuple[Losses, int]], grid: float, delta: float) -> float:
     """Return about the theta at which (K(theta) + log(1/delta)) / theta is least.
 
-    The derivative has the sign of theta K'(theta) - K(theta) - log(1/delta), which grows with theta.
+    The derivative has the sign of theta K'(theta) - K(theta) - log(1/delta), which grows with theta. If the largest
+    loss has a mass above delta, no theta is least; then the result is the largest theta that float64 allows.
     """
     log_delta = math.log(delta)
 
@@ -167,7 +170,7 @@ def _least_tilt(releases: Sequence[tuple[Losses, int]], grid: float, delta: floa
     while high - low > 0.05:
         middle = (low + high) / 2
         low, high = (low, middle) if beyond(middle) else (middle, high)
-    return math.exp(low)
+    return min(math.exp(low), _MOST_TILT_OF_A_STEP / grid)
 
 
 def _window(

@@ -18,6 +18,7 @@ from typing import Final
 
 from dp.checks import printable
 from dp.errors import LedgerCorrupt, LedgerLocked, LedgerUnavailable
+from dp.ledger.log import RESTORE
 
 _LOCKED: Final = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 _CORRUPT: Final = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR, sqlite3.SQLITE_MISMATCH)
@@ -171,8 +172,7 @@ def translate_errors(path: Path) -> Iterator[None]:
             raise _locked(path) from None
         if code in _CORRUPT:
             raise LedgerCorrupt(
-                f"{path}: expected a budget ledger, found a damaged or foreign file ({reason}). Restore it "
-                "from a backup."
+                f"{path}: expected a budget ledger, found a damaged or foreign file ({reason}). {RESTORE}"
             ) from None
         raise LedgerUnavailable(
             f"{path}: expected a file that can be read and written, found one that cannot ({reason}). Release nothing."

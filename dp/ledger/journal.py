@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Final
 
 from dp.errors import LedgerCorrupt
+from dp.ledger.log import RESTORE
 
 MAGIC: Final = bytes.fromhex("d9d505f920a163d7")
 FOREIGN_SUFFIXES: Final = ("-wal", "-shm")
@@ -60,8 +61,7 @@ def check_journal(file: Path, *, writable: bool) -> None:
         start = content.read(_MODES.stop)
     if start.startswith(_FILE_MAGIC) and start[_MODES] != _ROLLBACK:
         raise LedgerCorrupt(
-            f"{file}: expected a file with a rollback journal, found one with another kind of log. Restore it from a "
-            "backup."
+            f"{file}: expected a file with a rollback journal, found one with another kind of log. {RESTORE}"
         )
     with _opened(journal_of(file)) as descriptor:
         if descriptor is not None:
@@ -130,6 +130,5 @@ def _check(journal: Path, descriptor: int, *, ledger_bytes: int, writable: bool)
 
 def _refused(journal: Path, expected: str, found: str) -> LedgerCorrupt:
     return LedgerCorrupt(
-        f"{journal}: expected {expected}, found {found}. No ledger's writer leaves such a journal. Restore the ledger "
-        "and its journal from a backup."
+        f"{journal}: expected {expected}, found {found}. No ledger's writer leaves such a journal. {RESTORE}"
     )

@@ -90,6 +90,7 @@ class Ledger:
         Raises:
             InvalidParameter: The budget is out of range, such as a delta of 1 / `population` or more, `description` is
                 not a `Description`, or `path` is not a path.
+            EntropyFailure: `entropy` did not return the bytes that were asked for.
             LedgerError: The file exists or cannot be written.
         """
         first = first_record(

@@ -13,6 +13,9 @@ from typing import Final, Protocol
 GENESIS: Final = hashlib.sha256(b"secagg budget ledger, format 1").digest()
 """The digest before the first record."""
 
+RESTORE: Final = "Restore a copy only if its head is the last that was noted: an older copy has forgotten releases."
+"""What to do about a damaged ledger, for errors."""
+
 
 class RecordLog(Protocol):
     """Records in the order they were written, each of them durable before `append` returns.

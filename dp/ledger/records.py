@@ -17,7 +17,7 @@ import msgspec
 from msgspec.structs import force_setattr
 
 from dp.checks import check_delta, integer_at_least, magnitude, member, positive_real, short_text
-from dp.errors import InvalidParameter
+from dp.errors import EntropyFailure, InvalidParameter
 from dp.events import NeighbouringRelation, PrivacyEvent, PrivacyUnit
 from dp.ledger.description import Description
 from dp.noise.discrete_gaussian import Entropy
@@ -190,6 +190,7 @@ def first_record(
 
     Raises:
         InvalidParameter: The budget is out of range, or `description` is not a `Description`.
+        EntropyFailure: `entropy` did not return the bytes that were asked for.
     """
     budget = Budget(
         epsilon=epsilon,
@@ -200,9 +201,16 @@ def first_record(
         time_s=clock(),
         software=f"{SOFTWARE} {VERSION}",
         description=description,
-        salt=entropy(SALT_BYTES).hex(),
+        salt=_salt(entropy),
     )
     return msgspec.json.encode(budget)
+
+
+def _salt(entropy: Callable[[int], object]) -> str:
+    salt = entropy(SALT_BYTES)
+    if type(salt) is not bytes or len(salt) != SALT_BYTES:
+        raise EntropyFailure(f"entropy: expected {SALT_BYTES} bytes, found something else. Use os.urandom.")
+    return salt.hex()
 
 
 def _time(time_s: object) -> float:

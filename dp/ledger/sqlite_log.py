@@ -22,7 +22,7 @@ from typing import Final, Self
 from dp.errors import InvalidParameter, LedgerCorrupt, LedgerUnavailable
 from dp.ledger.connection import OPENING, Connection, sync_names, translate_errors
 from dp.ledger.journal import check_journal, journal_of
-from dp.ledger.log import GENESIS, chained_digest, head_after, position_of
+from dp.ledger.log import GENESIS, RESTORE, chained_digest, head_after, position_of
 from dp.ledger.snapshot import snapshot
 
 APPLICATION_ID: Final = 0x5EC466
@@ -269,8 +269,7 @@ def _records(connection: Connection) -> list[bytes]:
     schema = connection.run("SELECT type, name, sql = ? FROM sqlite_schema LIMIT 2", SCHEMA)
     if schema != [("table", "records", 1)]:
         raise LedgerCorrupt(
-            f"{path}: expected the table of a budget ledger and nothing else, found something else. Restore the file "
-            "from a backup."
+            f"{path}: expected the table of a budget ledger and nothing else, found something else. {RESTORE}"
         )
     bodies: list[bytes] = []
     head = GENESIS
@@ -278,12 +277,11 @@ def _records(connection: Connection) -> list[bytes]:
     for expected, (sequence, body, digest) in enumerate(rows):
         if sequence != expected or not isinstance(body, bytes):
             raise LedgerCorrupt(
-                f"{path}: expected record {expected}, found record {sequence}: one is missing or damaged. Restore the "
-                "file from a backup."
+                f"{path}: expected record {expected}, found record {sequence}: one is missing or damaged. {RESTORE}"
             )
         head = chained_digest(head, body)
         if digest != head:
-            raise LedgerCorrupt(f"{path}: record {sequence} was altered. Restore the file from a backup.")
+            raise LedgerCorrupt(f"{path}: record {sequence} was altered. {RESTORE}")
         bodies.append(body)
     return bodies
 

@@ -57,7 +57,7 @@ def assumptions(
     *,
     within: bool,
     supported: bool,
-    hidden: bool,
+    hidden: Iterable[bool],
 ) -> tuple[Assumption, ...]:
     """Return the conditions of the guarantee of these releases: the failed, then the verified, then the declared ones.
 
@@ -67,9 +67,11 @@ def assumptions(
         relation: The neighbouring relation.
         within: Whether all releases together, accounted again, are within the budget.
         supported: Whether no realised release may cost more than the reserved one.
-        hidden: Whether no release says that the server saw single vectors, each with only one noise share.
+        hidden: Of each release, whether it does not say that the server saw single vectors.
     """
-    found, by = tuple(events), frozenset(trusted)
+    found, added_by = tuple(events), tuple(trusted)
+    by = frozenset(added_by)
+    exposed = {trust for trust, unseen in zip(added_by, hidden, strict=True) if not unseen} - {Trust.LOCAL}
     kinds = tuple(single(event) for event in found)
     sampled = {event.unit for event in found if sampling_rate(event) is not None}
     return ordered(
@@ -77,8 +79,8 @@ def assumptions(
             _WITHIN if within else _BEYOND,
             _SUPPORTED if supported else _UNSUPPORTED,
             _DELTA,
-            *((_HIDDEN if hidden else _NOT_HIDDEN, _HONEST) if Trust.DISTRIBUTED in by else ()),
-            *(_CENTRAL if Trust.CENTRAL in by else ()),
+            *((_NOT_HIDDEN if exposed else _HIDDEN, _HONEST) if Trust.DISTRIBUTED in by else ()),
+            *((_CENTRAL_NOT_HIDDEN if Trust.CENTRAL in exposed else _CENTRAL,) if Trust.CENTRAL in by else ()),
             *(_UNKNOWN if None in by else ()),
             *(_CONTINUOUS if any(isinstance(kind, GaussianEvent) for kind in kinds) else ()),
             *(_SAMPLED[unit] for unit in PrivacyUnit if unit in sampled),
@@ -149,8 +151,8 @@ _HIDDEN: Final = Assumption(
 _NOT_HIDDEN: Final = Assumption(
     text="At least one release was summed by a protocol that shows every client's vector to the server.",
     state=State.FAILED,
-    how="Each vector has only its client's share of the noise in it, so the guarantee does not hold against the "
-    "server. It holds against those who see no more than the releases.",
+    how="Each vector has at most its client's share of the noise in it, so the guarantee does not hold against the "
+    "server. Against those who see no more than the releases, this condition is not needed.",
 )
 _HONEST: Final = Assumption(
     text="Every contributor, except at most the planned number of colluding clients, adds its full noise share and "
@@ -158,13 +160,16 @@ _HONEST: Final = Assumption(
     state=State.DECLARED,
     how="no party can check another's noise in a secure sum",
 )
-_CENTRAL: Final = (
-    Assumption(
-        text="The summing party sees the exact sum, adds all of the noise to it, and reveals neither the exact sum nor "
-        "the noise.",
-        state=State.DECLARED,
-        how="not checked here; only an audit of the summing party can check it",
-    ),
+_CENTRAL: Final = Assumption(
+    text="The summing party sees the exact sum, adds all of the noise to it, and reveals neither the exact sum nor "
+    "the noise.",
+    state=State.DECLARED,
+    how="not checked here; only an audit of the summing party can check it",
+)
+_CENTRAL_NOT_HIDDEN: Final = replace(
+    _CENTRAL,
+    text="The summing party sees every client's vector, adds all of the noise to their sum, and reveals neither the "
+    "vectors, nor the exact sum, nor the noise.",
 )
 _UNKNOWN: Final = (
     Assumption(
@@ -185,7 +190,7 @@ _SAMPLED: Final = {
     PrivacyUnit.CLIENT: Assumption(
         text="Each unit takes part with the stated probability, drawn afresh and independently, and nobody who sees "
         "the releases learns who took part. The server of a secure sum does learn which clients took part: only the "
-        "figure without amplification holds against it.",
+        "figure without amplification holds against it, and none if it adds the noise itself.",
         state=State.DECLARED,
         how="not checked here; only an audit of how participants were drawn, and of who saw the draw, can check it",
     ),
@@ -204,8 +209,8 @@ _PARTICIPATION: Final = {
         how="part of the relation",
     ),
     NeighbouringRelation.ADD_OR_REMOVE_ONE: Assumption(
-        text="The noise does not depend on whether one unit is present, and those who see the releases do not learn "
-        "exact counts of units.",
+        text="The noise does not depend on whether one unit is present. The stated population is public; apart from "
+        "it, those who see the releases do not learn exact counts of units.",
         state=State.DECLARED,
         how="not checked here; only an audit of who adds the noise and of what is published can check it",
     ),
@@ -224,7 +229,7 @@ _ALWAYS: Final = (
     Assumption(
         text=NOTHING_ELSE,
         state=State.DECLARED,
-        how="not checked here; only an audit of whoever held the data can check it",
+        how="not checked here; only an audit of all parties that held the data can check it",
     ),
     Assumption(
         text=ONLY_LEDGER,

@@ -139,7 +139,7 @@ def _epsilon_by_delta(report: BudgetReport) -> Chart:
         if unamplified:
             _legend(axes)
 
-    caption = "The guarantee of the same releases for other deltas. The dashed line is the budget's delta."
+    caption = "Epsilon of the same releases for other deltas. The dashed line is the budget's delta."
     return chart(plot, title="Epsilon as a function of delta", caption=caption, width_in=_HALF_IN)
 
 
@@ -182,7 +182,7 @@ def _contributors_by_release(report: BudgetReport) -> Chart:
     return chart(
         plot,
         title="Contributors by release",
-        caption="Clients whose vectors and noise shares were in each committed release.",
+        caption="Clients whose vectors were in each committed release.",
         width_in=_HALF_IN,
     )
 

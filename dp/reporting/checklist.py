@@ -23,6 +23,7 @@ _RELEASED: Final = {
     NeighbouringRelation.ZERO_OUT: "every listed sum, and so every intermediate model, and who contributed to each sum",
     NeighbouringRelation.ADD_OR_REMOVE_ONE: "every listed sum, and so every intermediate model",
 }
+_AS_IF: Final = ", computed as if no condition had failed"
 
 
 def facts(report: BudgetReport) -> Facts:
@@ -57,7 +58,8 @@ def _amounts(report: BudgetReport) -> Facts:
         found.append(
             (
                 "Without amplification",
-                f"epsilon {report.shown(report.unamplified.epsilon)}: {UNAMPLIFIED[budget.unit]}",
+                f"epsilon {report.shown(report.unamplified.epsilon)}"
+                + (_AS_IF if report.failed else f": {UNAMPLIFIED[budget.unit]}"),
             )
         )
     left = f"epsilon {rounded_down(max(0.0, budget.epsilon - spent.epsilon), of=budget.epsilon)}"
@@ -72,6 +74,8 @@ def _at_the_noise_realised(report: BudgetReport) -> str:
     figure = f"epsilon {realised}, computed from the noise that was actually in the releases"
     if report.realised.epsilon > report.spent.epsilon:
         return f"{figure}. This is more than the {spent} that the budget is charged with. Do not state {spent}"
+    if report.stated_epsilon is None:
+        return f"for information: {figure}. State no figure as the guarantee: {report.headline}"
     return f"for information: {figure}. State {spent} as the guarantee; the budget is charged with that"
 
 

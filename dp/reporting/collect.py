@@ -9,7 +9,7 @@ from dp.ledger.description import Description
 from dp.ledger.ledger import Ledger
 from dp.ledger.records import LedgerEntry
 from dp.reporting.about import About
-from dp.reporting.assumptions import assumptions
+from dp.reporting.assumptions import Assumption, assumptions
 from dp.reporting.collusion import colluders, updates_hidden
 from dp.reporting.report import AtDelta, BudgetReport, ReportedRelease
 from dp.reporting.spending import epsilons_after, epsilons_at, projected
@@ -31,7 +31,7 @@ def budget_report(ledger: Ledger) -> BudgetReport:
     budget, entries = ledger.budget, ledger.entries()
     reserved = [entry.reservation.event for entry in entries]
     realised = [_realised(entry) for entry in entries]
-    trusted = trusts(entries)
+    trusted, hidden = trusts(entries), _hidden(entries)
     sampled = any(sampling_rate(event) is not None for event in reserved)
     unsampled = [without_amplification(event) for event in reserved] if sampled else []
 
@@ -65,19 +65,34 @@ def budget_report(ledger: Ledger) -> BudgetReport:
             after(unsampled, unamplified) if unamplified is not None else {},
         ),
         epsilon_by_delta=_profile(reserved, unsampled, spent),
-        setting=setting(reserved, trusted),
+        setting=setting(reserved, trusted, hidden=hidden),
         colluders=colluders(entries),
-        assumptions=assumptions(
-            reserved,
-            trusted,
-            budget.relation,
-            within=spent.epsilon <= budget.epsilon,
-            supported=not ledger.unsupported_realised(),
-            hidden=updates_hidden(entries),
-        ),
+        assumptions=conditions(ledger, spent),
         head=ledger.head,
         about=About(recorded=budget.description or Description()),
     )
+
+
+def conditions(ledger: Ledger, spent: Guarantee) -> tuple[Assumption, ...]:
+    """Return the conditions of the guarantee of an open ledger: the failed, then the verified, then the declared ones.
+
+    Args:
+        ledger: The ledger.
+        spent: The guarantee of all its releases together.
+    """
+    budget, entries = ledger.budget, ledger.entries()
+    return assumptions(
+        (entry.reservation.event for entry in entries),
+        trusts(entries),
+        budget.relation,
+        within=spent.epsilon <= budget.epsilon,
+        supported=not ledger.unsupported_realised(),
+        hidden=_hidden(entries),
+    )
+
+
+def _hidden(entries: tuple[LedgerEntry, ...]) -> tuple[bool, ...]:
+    return tuple(updates_hidden((entry,)) for entry in entries)
 
 
 def _realised(entry: LedgerEntry) -> PrivacyEvent:

@@ -15,7 +15,10 @@ from dp.ledger.records import (
 from dp.reporting.wording import trusts
 
 _WITHOUT_THE_SERVER: Final = (
-    "any number of clients, as long as whoever adds the noise helps none of them: it sees the exact sum"
+    "any number of clients, as long as the party that adds the noise helps none of them: it sees the exact sum"
+)
+_NOT_HIDDEN: Final = (
+    "any number of clients, as long as the party that adds the noise helps none of them: it sees every client's vector"
 )
 _WITH_THE_SERVER: Final = (
     "any number of clients, also together with the server: each client's vector has enough noise by itself"
@@ -37,9 +40,12 @@ def colluders(entries: Iterable[LedgerEntry]) -> str:
     if not found:
         return "nothing released yet"
     if not shared:
-        return _WITHOUT_THE_SERVER if set(trusts(found)) - {Trust.LOCAL} else _WITH_THE_SERVER
+        trusting = [entry for entry, trust in zip(found, trusts(found), strict=True) if trust is not Trust.LOCAL]
+        if not trusting:
+            return _WITH_THE_SERVER
+        return _WITHOUT_THE_SERVER if updates_hidden(trusting) else _NOT_HIDDEN
     if not updates_hidden(shared):
-        return "none, and not the server alone either: it saw every client's vector"
+        return "none: the guarantee does not hold even against the server alone, which saw every client's vector"
     known = [each for entry in shared if (each := _withstood(_details(entry))) is not None]
     missing = len(shared) - len(known)
     if not known:
@@ -64,11 +70,11 @@ def _withstood(details: dict[str, Detail]) -> tuple[int, str] | None:
         return None
     of = f" of {clients:,} clients" if isinstance(clients, int) else " clients"
     if isinstance(summing, int) and not min(noise, summing):
-        words = f"0{of} may help the server: not even one"
+        words = f"0{of} may help the server, not even one"
         if noise != summing:
             words += (
-                f". (The masks are planned for {summing:,} colluding clients; the noise leaves out the share of "
-                f"{noise:,}.)"
+                f". (The protocol that sums withstands {summing:,} colluding clients; the noise leaves out the "
+                f"share of {noise:,}.)"
             )
         return 0, words
     if not isinstance(summing, int):

@@ -56,17 +56,21 @@ class GuaranteeDocument(Struct, frozen=True, kw_only=True):
     pld_epsilon: Annotated[Figure | None, Meta(description="By privacy loss distributions; null where not computed.")]
     rdp_epsilon: Figure
     order: Annotated[float, Meta(description="The Renyi order that gave rdp_epsilon.")]
-    order_at_edge: Annotated[bool, Meta(description="Whether that is an end of the grid: beyond it may do better.")]
+    order_at_edge: Annotated[
+        bool, Meta(description="Whether that is an end of the grid: orders beyond it may give a smaller bound.")
+    ]
     infinite_orders: Annotated[int, Meta(description="Orders of the grid without a finite bound.")]
     subsampling: Annotated[tuple[str, ...], Meta(description="The bounds on sampled releases that were used.")]
-    bounds: Annotated[tuple[BoundDocument, ...], Meta(description="Of every accountant; the least is epsilon.")]
+    bounds: Annotated[
+        tuple[BoundDocument, ...], Meta(description="The bounds of all accountants; the smallest is epsilon.")
+    ]
 
 
 class RemainingDocument(Struct, frozen=True, kw_only=True):
     """What may still be spent."""
 
     epsilon: float
-    releases: Annotated[int | None, Meta(description="So many more releases like the last one fit, at most 2**40.")]
+    releases: Annotated[int | None, Meta(description="Further releases like the last one that fit, at most 2**40.")]
 
 
 class MechanismDocument(Struct, frozen=True, kw_only=True):
@@ -85,12 +89,12 @@ class ReleaseDocument(Struct, frozen=True, kw_only=True):
     noise_multiplier: Annotated[float, Meta(description="Promised: standard deviation over L2 sensitivity.")]
     realised_noise_multiplier: Annotated[float | None, Meta(description="Of the noise in it; null if not recorded.")]
     excess: Annotated[float | None, Meta(description="Realised over promised noise, less 1; null if not recorded.")]
-    sampling_rate: Annotated[float | None, Meta(description="Null where units are not sampled.")]
+    sampling_rate: Annotated[float | None, Meta(description="Null if units are not sampled.")]
     epsilon_after: Annotated[
         Figure | None,
         Meta(
-            description="Of all releases so far, by the accountants of the total; null if not computed: of more than "
-            "200, or, with sampled Gaussian noise, of more than 40, so many are accounted."
+            description="Of all releases so far, by the accountants of the total; null if not computed. Of more than "
+            "200 releases, 200 are accounted; with sampled Gaussian noise, of more than 40 at most 40."
         ),
     ]
     realised_epsilon_after: Annotated[Figure | None, Meta(description="The same at the noise realised.")]
@@ -131,7 +135,9 @@ class NameDocument(Struct, frozen=True, kw_only=True):
 
     what: str
     name: str
-    source: Annotated[str, Meta(description="Whose word it is.")]
+    source: Annotated[
+        str, Meta(description="The origin of the name: the ledger, or the person who asked for the report.")
+    ]
 
 
 class ReportDocument(Struct, frozen=True, kw_only=True):

@@ -12,10 +12,11 @@ from dp.reporting.report import BudgetReport
 
 _UNAMPLIFIED: Final = {
     PrivacyUnit.CLIENT: "Without sampling amplification: this holds against the server of a secure sum, which sees who "
-    "takes part",
+    "takes part, unless it adds the noise itself",
     PrivacyUnit.EXAMPLE: "Without sampling amplification: this would hold if it were known which examples were drawn, "
     "which the client never reveals",
 }
+_FAILED_UNAMPLIFIED: Final = "Without sampling amplification, computed as if no condition had failed"
 
 
 def as_html(report: BudgetReport) -> str:
@@ -32,7 +33,7 @@ def as_html(report: BudgetReport) -> str:
         share=min(1.0, report.spent.epsilon / report.budget.epsilon),
         charts=charts(report) if report.releases else (),
         when=when,
-        unamplified=_UNAMPLIFIED[report.budget.unit],
+        unamplified=_FAILED_UNAMPLIFIED if report.failed else _UNAMPLIFIED[report.budget.unit],
         left=rounded_down(max(0.0, report.budget.epsilon - report.spent.epsilon), of=report.budget.epsilon),
     )
 

@@ -190,12 +190,28 @@ class BudgetReport:
         return tuple(self.releases[position] for position in evenly_spaced(len(self.releases)))
 
     @property
+    def stated_epsilon(self) -> float | None:
+        """The epsilon to state as the guarantee; None if a condition failed or the realised noise costs more."""
+        exceeded = self.realised.epsilon > self.spent.epsilon
+        return None if self.failed or exceeded else self.spent.epsilon
+
+    @property
     def statement(self) -> str:
-        """The guarantee as one sentence, and the conditions that failed."""
+        """The guarantee as one sentence or, if conditions failed, these first, and that no guarantee is stated."""
+        count = len(self.releases)
         sentence = (
-            f"All {len(self.releases)} releases together are ({self.shown(self.spent.epsilon)}, "
-            f"{in_full(self.spent.delta)})"
+            f"{'The only release is' if count == 1 else f'All {count} releases together are'} "
+            f"({self.shown(self.spent.epsilon)}, {in_full(self.spent.delta)})"
             f"-differentially private for one {self.budget.unit.value}, relation {self.budget.relation.value}: "
             f"{_COMPARED[self.budget.relation]}."
         )
-        return " ".join((sentence, *(f"{self.headline}:" for _ in self.failed[:1]), *(f.text for f in self.failed)))
+        if not self.failed:
+            return sentence
+        return " ".join(
+            (
+                f"{self.headline}:",
+                *(each.text for each in self.failed),
+                "So this report states no guarantee. Computed as if no condition had failed:",
+                f"{sentence[0].lower()}{sentence[1:]}",
+            )
+        )

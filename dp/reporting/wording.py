@@ -23,8 +23,8 @@ from dp.ledger.remaining import MAXIMUM_REMAINING
 RELATIONS: Final = {
     NeighbouringRelation.ZERO_OUT: "the guarantee compares one unit's real contributions with zeros in their place; "
     "who contributes is public",
-    NeighbouringRelation.ADD_OR_REMOVE_ONE: "the guarantee compares the data with and without one unit; who "
-    "contributes is protected",
+    NeighbouringRelation.ADD_OR_REMOVE_ONE: "the guarantee compares the data with and without one unit; whether that "
+    "unit is in the data is protected",
 }
 UNITS: Final = {
     PrivacyUnit.CLIENT: "everything that one client ever contributes",
@@ -32,7 +32,8 @@ UNITS: Final = {
 }
 UNAMPLIFIED: Final = {
     PrivacyUnit.CLIENT: "this figure holds against anyone who learns which clients took part, such as the server of a "
-    "secure sum. The epsilon spent holds only against those who see nothing but the releases",
+    "secure sum, unless that server adds the noise itself. The epsilon spent holds only against those who see nothing "
+    "but the releases",
     PrivacyUnit.EXAMPLE: "this figure would hold if it were known which examples are in each minibatch. The client "
     "never reveals that, so the epsilon spent holds against the server too",
 }
@@ -108,9 +109,18 @@ def trusts(entries: Iterable[LedgerEntry]) -> tuple[Trust | None, ...]:
     return tuple(_trust(entry) for entry in entries)
 
 
-def setting(events: Iterable[PrivacyEvent], trusted: Iterable[Trust | None]) -> str:
-    """Return in words where the noise comes from and who is trusted, given the releases and who added their noise."""
-    parts = dict.fromkeys(_setting(single(event), trust) for event, trust in zip(events, trusted, strict=True))
+def setting(events: Iterable[PrivacyEvent], trusted: Iterable[Trust | None], *, hidden: Iterable[bool]) -> str:
+    """Return in words where the noise comes from and who is trusted.
+
+    Args:
+        events: The event of each release.
+        trusted: Who added the noise of each release, None if that is not known.
+        hidden: Of each release, whether it does not say that the server saw single vectors.
+    """
+    parts = dict.fromkeys(
+        _setting(single(event), trust, hidden=unseen)
+        for event, trust, unseen in zip(events, trusted, hidden, strict=True)
+    )
     return "; ".join(parts) or "nothing released yet"
 
 
@@ -140,7 +150,7 @@ def _continuous(event: NoisyEvent | PoissonSampledEvent) -> GaussianEvent | Pois
     return gaussian
 
 
-def _setting(event: NoisyEvent, trust: Trust | None) -> str:
+def _setting(event: NoisyEvent, trust: Trust | None, *, hidden: bool) -> str:
     match trust:
         case Trust.LOCAL if event.unit is PrivacyUnit.EXAMPLE:
             return (
@@ -149,10 +159,21 @@ def _setting(event: NoisyEvent, trust: Trust | None) -> str:
             )
         case Trust.LOCAL:
             return "local: every client adds noise that is enough by itself, and no other party is trusted"
+        case Trust.CENTRAL if not hidden:
+            return (
+                "central: the summing party sees every client's vector, adds the noise to their sum and is trusted "
+                "with all of them. The guarantee does not hold against that party; everyone else sees only the noisy "
+                "sum"
+            )
         case Trust.CENTRAL:
             return (
                 "central: the party that adds the noise sees the exact sum and is trusted with it. The guarantee does "
                 "not hold against that party; everyone else sees only the noisy sum"
+            )
+        case Trust.DISTRIBUTED if not hidden:
+            return (
+                "distributed: every client adds a noise share. The summing protocol shows the server every "
+                "client's vector, with one noise share in it; everyone else sees only the noisy sum"
             )
         case Trust.DISTRIBUTED:
             return (

@@ -121,6 +121,7 @@ class Tally(SecureSum):
     """Sums in the clear in two steps: an example of how to write a protocol."""
 
     name: ClassVar[str] = "tally"
+    wire: ClassVar[int] = 1
     steps = STEPS
     adversaries: ClassVar[tuple[Adversary, ...]] = ()
 

@@ -48,7 +48,7 @@ def is_prime(number: int) -> bool:
         ValueError: The number is 2^64 or more.
     """
     if number >= 2**64:
-        raise ValueError(f"number: expected below 2^64, found {number}.")
+        raise ValueError(f"number: expected below 2^64, found {number}")
     if number < 2 or any(number % base == 0 for base in _MILLER_RABIN_BASES):
         return number in _MILLER_RABIN_BASES
     return all(_is_strong_probable_prime(number, base) for base in _MILLER_RABIN_BASES)
@@ -69,7 +69,7 @@ def _is_strong_probable_prime(number: int, base: int) -> bool:
 def largest_prime(bits: int) -> int:
     """Return the largest prime below 2^bits, for bits in [2, 61]."""
     if not 2 <= bits <= MAX_PRIME.bit_length():
-        raise ValueError(f"bits: expected 2 to {MAX_PRIME.bit_length()}, found {bits}.")
+        raise ValueError(f"bits: expected 2 to {MAX_PRIME.bit_length()}, found {bits}")
     return next(number for number in range(2**bits - 1, 1, -2) if is_prime(number))
 
 
@@ -88,7 +88,7 @@ class Field:
 
     def __post_init__(self) -> None:
         if not 3 <= self.prime <= MAX_PRIME or not is_prime(self.prime):
-            raise ValueError(f"prime: expected a prime in [3, 2^61 - 1], found {shown(self.prime)}.")
+            raise ValueError(f"prime: expected a prime in [3, 2^61 - 1], found {shown(self.prime)}")
 
     @property
     def dtype(self) -> np.dtype[np.unsignedinteger[Any]]:
@@ -158,7 +158,7 @@ class Field:
         if any(len(row) != len(vectors) for row in matrix) or not 1 <= len(vectors) <= MAX_COLUMNS:
             raise ValueError(
                 f"matrix: expected one column for each vector and 1 to {MAX_COLUMNS} vectors, "
-                f"found another shape with {len(vectors)} vectors."
+                f"found another shape with {len(vectors)} vectors"
             )
         result = np.empty((len(matrix), vectors.shape[1]), dtype=self.dtype)
         if result.size:
@@ -245,7 +245,7 @@ def _narrow_product(prime: int, matrix: Words, vectors: Words, result: Words) ->
             quotient *= prime
             total -= quotient
         remainder = total.astype(np.uint32)
-        np.minimum(remainder, remainder - np.uint32(prime), out=remainder)  # below the prime, the difference wraps
+        np.minimum(remainder, remainder - np.uint32(prime), out=remainder)  # It wraps if below the prime.
         result[:, start : start + size] = remainder
 
 

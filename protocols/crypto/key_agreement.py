@@ -1,8 +1,10 @@
 """Key agreement: the interface that the masking protocols need, and X25519 (RFC 7748).
 
 Masks need an agreement that is not interactive and whose private side can be rebuilt from the bytes of its secret. A
-key encapsulation has neither property. So it is not enough to replace X25519 here by a post-quantum agreement. Such an
-agreement comes as a new parameter of a protocol, with messages and a wire number of its own.
+key encapsulation has neither property. So it is not enough to replace X25519 here by a post-quantum agreement.
+
+A protocol's digest does not name the agreement that the protocol uses. So a protocol with another agreement is a
+subclass with a name of its own, and states its own wire number and messages.
 """
 
 from typing import Final, Protocol

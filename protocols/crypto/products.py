@@ -39,7 +39,7 @@ def product_of_powers(bases: Sequence[int], exponents: Sequence[int], modulus: i
         ValueError: There are not as many exponents as bases, an exponent is negative, or the modulus is below 1.
     """
     if len(bases) != len(exponents):
-        raise ValueError(f"exponents: expected {len(bases)}, one for each base, found {len(exponents)}.")
+        raise ValueError(f"exponents: expected {len(bases)}, one for each base, found {len(exponents)}")
     if modulus < 1:
         raise ValueError("a modulus must be at least 1")
     if any(exponent < 0 for exponent in exponents):

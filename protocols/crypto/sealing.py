@@ -40,7 +40,7 @@ def open_sealed(key: Secret, ciphertext: bytes | memoryview) -> bytes:
     try:
         return AESGCM(key.reveal()).decrypt(_NONCE, ciphertext, None)
     except InvalidTag:
-        raise ValueError("a sealed message cannot be authenticated: it has another key or was altered") from None
+        raise ValueError("a sealed message cannot be authenticated: another key sealed it, or it was altered") from None
 
 
 def seal_with_nonce(key: Secret, plaintext: bytes, *, nonce: bytes, bound: bytes) -> bytes:
@@ -68,5 +68,6 @@ def open_with_nonce(key: Secret, sealed: bytes, *, bound: bytes) -> bytes:
         return AESGCM(key.reveal()).decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], bound)
     except InvalidTag:
         raise ValueError(
-            "a sealed message cannot be authenticated: it has another key, is bound to something else, or was altered"
+            "a sealed message cannot be authenticated: another key sealed it, it is bound to something else, or it was "
+            "altered"
         ) from None

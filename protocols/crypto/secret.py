@@ -10,7 +10,7 @@ class Uncopyable:
     __slots__ = ()
 
     def __reduce__(self) -> NoReturn:
-        raise TypeError(f"{type(self).__name__}: it holds secrets, and is not to be pickled or copied.")
+        raise TypeError(f"{type(self).__name__}: this object holds secrets, so it cannot be pickled or copied")
 
 
 class Secret(Uncopyable):
@@ -21,7 +21,7 @@ class Secret(Uncopyable):
     """
 
     __slots__ = ("_value",)
-    __hash__ = None  # type: ignore[assignment]  # a hash of a secret in a table is a copy of it
+    __hash__ = None  # type: ignore[assignment]  # A table with a hash of a secret has a copy of it.
 
     def __init__(self, value: bytes) -> None:
         self._value = bytes(value)

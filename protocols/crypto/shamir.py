@@ -35,12 +35,12 @@ def share(secret: Secret, *, threshold: int, holders: Sequence[int], entropy: En
     """
     if not 1 <= threshold <= len(holders) or len(set(holders)) != len(holders) or min(holders) < 0:
         raise ValueError(
-            f"cannot share among {len(holders)} holders with threshold {threshold}: expected distinct ids of at least "
-            "0, and a threshold from 1 to the number of holders."
+            f"holders, threshold: expected distinct ids of at least 0, and a threshold from 1 to their number, found "
+            f"{len(holders)} holders and threshold {threshold}"
         )
     constant = secret.reveal()
     if len(constant) != SECRET_BYTES:
-        raise ValueError(f"secret: expected {SECRET_BYTES} bytes, found {len(constant)}.")
+        raise ValueError(f"secret: expected {SECRET_BYTES} bytes, found {len(constant)}")
     drawn = draw(entropy, _COEFFICIENT_BYTES * (threshold - 1))
     coefficients = [
         int.from_bytes(drawn[start : start + _COEFFICIENT_BYTES], "little") % PRIME
@@ -70,10 +70,10 @@ def combine(shares: Mapping[int, bytes], *, threshold: int) -> Secret:
             to 32 bytes.
     """
     if len(shares) < threshold:
-        raise ValueError(f"secret shares: expected at least {threshold}, found {len(shares)}.")
+        raise ValueError(f"secret shares: expected at least {threshold}, found {len(shares)}")
     holders = tuple(sorted(shares)[:threshold])
     if not all(is_share(shares[holder]) for holder in holders):
-        raise ValueError("secret shares: expected elements of the field, found one that is not.")
+        raise ValueError("secret shares: expected elements of the field, found one that is not")
     values = [int.from_bytes(shares[holder], "little") for holder in holders]
     weights = _lagrange_at_zero(holders)
     secret = sum(weight * value for weight, value in zip(weights, values, strict=True)) % PRIME

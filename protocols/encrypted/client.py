@@ -75,7 +75,7 @@ class EncryptedClient(Uncopyable):
             session_id=derived.session.session_id,
             context=derived.session.context,
             contributors=request.contributors,
-            minimum=least,  # Any difference of two sums then includes honest clients.
+            minimum=least,  # Then the clients in which two sums differ include honest ones too.
         )
         partial = decrypt_partially(
             self._share,

@@ -17,7 +17,7 @@ class EncryptedInput(Message, frozen=True):
 
 
 class Contributions(Message, frozen=True):
-    """The contributors to a sum, ascending, and joined for each a hash of its masked vector and its sealed part."""
+    """The contributors to a sum, ascending; for each, joined, a hash of its masked vector and then its sealed part."""
 
     contributors: tuple[int, ...]
     contributions: memoryview

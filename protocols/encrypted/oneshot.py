@@ -11,9 +11,10 @@ server adds masked vectors and multiplies ciphertexts. The committee opens the s
 that it receives do not depend on the vector's length. Parties, messages and adversary are those of
 `protocols.encrypted.protocol`.
 
-Security: 128 bits and more by the homomorphic encryption standard's table (N = 4096, log2 Q = 64, where it allows 109
-at 128 bits and 75 at 192), also after the sum of keys and of errors is known (`protocols.crypto.lattice.hardness`), for
-sums with at least two honest clients; `hardness` there computes it from a session's sizes.
+Security: at least 128 bits by the table of the homomorphic encryption standard. For N = 4096, the table allows a
+modulus of 109 bits at 128 bits of security, and of 75 bits at 192; here log2 Q = 64. This holds for sums with at least
+two honest clients, also after the sum of keys and that of errors are known (`protocols.crypto.lattice.hardness`). The
+function `hardness` there computes the bound from a session's sizes.
 """
 
 import hashlib
@@ -83,6 +84,7 @@ class OneShot(EncryptedSum):
     """
 
     name: ClassVar[str] = "oneshot"
+    wire: ClassVar[int] = 1
     # The digest of wire version 1 hashes this text, so it stays as it is.
     experimental: ClassVar[str] = "there is no proof against a malicious server"
 

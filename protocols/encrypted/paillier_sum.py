@@ -45,7 +45,7 @@ class PackedVector(Payload):
         """See `Payload.check`."""
         self._values.check(vector)
 
-    def wrap(self, vector: Words, entropy: Entropy) -> tuple[memoryview, list[int]]:  # noqa: ARG002  # nothing is drawn
+    def wrap(self, vector: Words, entropy: Entropy) -> tuple[memoryview, list[int]]:  # noqa: ARG002  # Nothing is drawn.
         """See `Payload.wrap`."""
         self._values.store(vector)
         packed = self._slots.pack(vector.astype(np.int64) - np.int64(self._values.shift))
@@ -60,7 +60,7 @@ class PackedVector(Payload):
     def add(self, total: Words, padded: memoryview) -> None:
         """See `Payload.add`."""
 
-    def unwrap(self, total: Words, sums: Sequence[int], contributors: int) -> Vector:  # noqa: ARG002  # no pads
+    def unwrap(self, total: Words, sums: Sequence[int], contributors: int) -> Vector:  # noqa: ARG002  # There are no masks.
         """See `Payload.unwrap`."""
         shared = min(contributors, self._slots.clients)
         shifted = [(each + shared * shift) % self._modulus for each, shift in zip(sums, self._shifts, strict=True)]
@@ -75,6 +75,7 @@ class PaillierSum(EncryptedSum):
     """
 
     name: ClassVar[str] = "paillier"
+    wire: ClassVar[int] = 1
 
     def payload(self, session: Session) -> PackedVector:
         """See `EncryptedSum.payload`."""

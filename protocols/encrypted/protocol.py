@@ -105,7 +105,8 @@ class EncryptedSum(SecureSum):
         if clients - dropped < corrupt + 2:
             raise ParameterError(
                 f"clients that stay: expected at least {corrupt + 2} with {corrupt} colluding of {clients}, found "
-                f"{clients - dropped}. A sum needs at least 2 honest contributors to hide their inputs. Lower dropout."
+                f"{clients - dropped}. A sum needs at least 2 honest contributors to hide their inputs. Lower the "
+                "dropout."
             )
         return cls(adversary=adversary), clients - dropped
 

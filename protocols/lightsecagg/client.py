@@ -113,7 +113,9 @@ class LightSecAggClient(Uncopyable):
             )
         for owner, ciphertext in zip(delivered.clients, delivered.ciphertexts, strict=True):
             if not self._open(owner, ciphertext):
-                raise RemoteError(f"the share of client {owner}'s mask cannot be decrypted", culprits=[owner])
+                raise RemoteError(
+                    f"the share of client {owner}'s mask cannot be decrypted or has a wrong length", culprits=[owner]
+                )
         masked = self.state.vector
         self._field.add(masked, self._mask()[: self._session.length])
         # From here on this client needs only the shares that it holds, that of its own mask included.
@@ -183,7 +185,10 @@ class LightSecAggClient(Uncopyable):
 
     def _check_cohort(self, others: tuple[int, ...]) -> None:
         if list(others) != sorted(set(others)) or self._client in others:
-            raise RemoteError("clients named by the server: expected others, in ascending order and not repeated")
+            raise RemoteError(
+                "clients named by the server: expected others in ascending order, found repeated or unordered ids, or "
+                "this client's own"
+            )
         if len(others) + 1 < self._session.threshold:
             raise RemoteError(
                 f"clients left: expected at least the session's threshold, {self._session.threshold}, found "

@@ -54,7 +54,7 @@ class Derived:
 
     @property
     def sealed_bytes(self) -> int:
-        """Number of bytes of all sealed shares that a client sends, or receives if no client has dropped out."""
+        """Number of bytes of all sealed shares that a client sends or receives if no client has dropped out."""
         computed = len(self.session.clients) - 1 - self.code.privacy
         contents = computed * self.share_bytes + self.code.privacy * sealing.KEY_BYTES
         return contents + (computed + self.code.privacy) * sealing.SEAL_OVERHEAD_BYTES

@@ -71,6 +71,7 @@ class LightSecAgg(SecureSum):
     responders: int
 
     name: ClassVar[str] = "lightsecagg"
+    wire: ClassVar[int] = 1
     adversaries: ClassVar[tuple[Adversary, ...]] = (Adversary.CURIOUS,)
     steps = STEPS
 
@@ -83,20 +84,22 @@ class LightSecAgg(SecureSum):
     def suggest(
         cls, *, clients: int, adversarial: float, dropout: float, adversary: Adversary = Adversary.CURIOUS
     ) -> tuple["LightSecAgg", int]:
-        """See `SecureSum.suggest`. All clients that remain after the largest dropout must respond: shares are smallest.
+        """See `SecureSum.suggest`. All clients that remain after the largest dropout must respond.
+
+        That makes the shares smallest.
 
         Shares can be checked against each other only if fewer clients drop out than allowed. Use fewer `responders`
         than suggested to allow more checks, at the cost of larger shares.
         """
         if adversary != Adversary.CURIOUS:
-            raise ParameterError(f"adversary: {cls.name} protects from a curious server only, found {shown(adversary)}")
+            raise ParameterError(f"adversary: expected CURIOUS for {cls.name}, found {shown(adversary)}")
         check_cohort(clients, adversarial, dropout)
         privacy = max(1, whole_clients(clients, adversarial, "adversarial"))
         left = clients - whole_clients(clients, dropout, "dropout")
         if left <= privacy:
             raise ParameterError(
                 f"clients that stay: expected more than the {privacy} that collude, found {left} of {clients}. "
-                "Colluding clients could remove masks by themselves. Lower the dropout."
+                "Otherwise colluding clients could remove masks by themselves. Lower the dropout."
             )
         return cls(privacy=privacy, responders=left), left
 

@@ -55,7 +55,7 @@ class LightSecAggServer:
         return {client: Invitation() for client in self._session.clients}
 
     def take_key(self, sender: int, advertised: AdvertisedKey) -> None:
-        """Keep a client's public key (step 0). Others would close if it were repeated or of low order."""
+        """Keep a client's public key (step 0). The other clients would close if it were repeated or of low order."""
         agreement = self._derived.agreement
         if not agreement.is_canonical(advertised.key):
             raise MalformedMessage(

@@ -139,7 +139,8 @@ class PairwiseClient(Uncopyable):
         neighbours = tuple(neighbour for neighbour in self.state.neighbours if neighbour in members)
         if not len(neighbours) == len(delivered.ciphertexts) == len(delivered.fingerprints):
             raise RemoteError(
-                f"delivered shares: expected those of {len(neighbours)} neighbours, found {len(delivered.ciphertexts)}"
+                f"delivered shares: expected ciphertexts and fingerprints of {len(neighbours)} neighbours, found "
+                f"{len(delivered.ciphertexts)} and {len(delivered.fingerprints)}"
             )
         self.state.members = delivered.members
         unopened = tuple(
@@ -167,7 +168,7 @@ class PairwiseClient(Uncopyable):
         return Confirmation(self._sign(SURVIVORS, self._agreed))
 
     def reveal_confirmed_shares(self, confirmations: Confirmations) -> RevealedShares:
-        """Reveal shares if `threshold` survivors have signed the same as this client (step 4, malicious server)."""
+        """Reveal shares if at least `threshold` survivors signed the same as this client (step 4, malicious server)."""
         signers = decode_clients(confirmations.signers, self._session)
         if not signers <= decode_clients(self.state.survivors, self._session):
             raise RemoteError("confirmations: expected signers from the survivor set, found another client")
@@ -284,7 +285,7 @@ class PairwiseClient(Uncopyable):
 
     def _reveal(self) -> RevealedShares:
         alive = decode_clients(self.state.survivors, self._session)
-        of_survivor = (0, *(2 + index for index in self._derived.opened(len(alive))))
+        of_survivor = (0, *(2 + index for index in self._derived.opened_secrets(len(alive))))
         return RevealedShares(
             b"".join(
                 self.state.shares[owner][index].reveal()

@@ -55,7 +55,7 @@ class Derived:
         """Length of the fingerprints of one holder's shares, in bytes."""
         return self.shares_each * schedule.HASH_BYTES
 
-    def opened(self, survivors: int) -> tuple[int, ...]:
+    def opened_secrets(self, survivors: int) -> tuple[int, ...]:
         """Return the indices of the attached secrets that are opened with this number of survivors."""
         dropped = len(self.session.clients) - survivors
         return tuple(index for index, rule in enumerate(self.session.attached) if rule.opens(dropped))

@@ -66,5 +66,5 @@ def upper_quantile(*, population: int, marked: int, sample: int, log_probability
         if beyond <= bound * _NEGLIGIBLE:
             break
         width *= 2
-    tails = np.cumsum(terms[::-1])[::-1] + beyond  # tails[i] bounds P(X > mode + i)
+    tails = np.cumsum(terms[::-1])[::-1] + beyond  # tails[i] bounds P(X > mode + i).
     return mode + int(np.count_nonzero(tails >= bound))

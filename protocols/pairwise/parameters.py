@@ -32,7 +32,7 @@ GRINDING_BITS: Final = 60
 
 
 class InfeasibleParameters(ParameterError):
-    """No graph and threshold are both safe and likely to succeed for these clients and fractions."""
+    """No graph has a threshold that is both safe and likely to be met for these clients and fractions."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -240,7 +240,7 @@ def _log_disconnected(clients: int, removed: int, degree: int) -> float:
 
 @lru_cache(maxsize=1024)
 def _most_corrupt(clients: int, corrupt: int, degree: int, adversary: Adversary) -> int:
-    """Return the most corrupt neighbours that a client has unless event 2 occurs; exact on the complete graph."""
+    """Return the most corrupt neighbours of a client unless event 2 occurs; on the complete graph, in any event."""
     if degree == clients - 1:
         return corrupt
     bits = SECURITY_BITS + (GRINDING_BITS if adversary is Adversary.MALICIOUS else 1)
@@ -313,7 +313,7 @@ def _explain(clients: int, corrupt: int, dropped: int, adversary: Adversary) -> 
     if most_corrupt >= 0:
         ways.append(f"an adversarial fraction of at most {most_corrupt}/{clients} (which protects from fewer clients)")
     return (
-        f"parameters: expected corrupt + {'' if weight == 1 else '2 * '}dropped of at most {total} among {clients} "
+        f"parameters: expected corrupt + {'' if weight == 1 else '2 * '}dropped to be at most {total} for {clients} "
         f"clients, and at least 2 honest clients, found {corrupt} corrupt and {dropped} dropped. No threshold is safe "
-        f"against a {adversary} server and can be met. Use {' or '.join(ways) or 'less of both'}."
+        f"against a {adversary} server and can be met. Use {' or '.join(ways) or 'smaller fractions of both'}."
     )

@@ -181,6 +181,7 @@ class SecAgg(PairwiseMasking):
     """Pairwise masking on the complete graph (Bonawitz et al. 2017); the share threshold is the session's."""
 
     name: ClassVar[str] = "secagg"
+    wire: ClassVar[int] = 1
 
     @classmethod
     def suggest(
@@ -237,6 +238,7 @@ class SecAggPlus(PairwiseMasking):
     share_threshold: int
 
     name: ClassVar[str] = "secagg-plus"
+    wire: ClassVar[int] = 1
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -249,19 +251,19 @@ class SecAggPlus(PairwiseMasking):
     ) -> tuple["SecAggPlus", int]:
         """See `SecureSum.suggest`: degree and share threshold by `graph.find_parameters`.
 
-        The session's threshold is the number of clients that remain after the largest dropout, and at least 2. With
-        fewer survivors, the graph may fall apart, since it is sized for these two fractions. A curious server would
-        then learn the sum of each part. A malicious server could show clients two survivor sets.
+        The session's threshold is the number of clients that remain after the largest dropout, and at least 2. The
+        graph is sized for these two fractions, so with fewer survivors it may fall apart. A curious server would then
+        learn the sum of each part. A lower threshold would also let a malicious server show clients two survivor sets.
         """
         check_cohort(clients, adversarial, dropout)
         found = graph.find_parameters(clients=clients, adversarial=adversarial, dropout=dropout, adversary=adversary)
         threshold = max(2, clients - whole_clients(clients, dropout, "dropout"))
         return cls(neighbours=found.degree, share_threshold=found.threshold, adversary=adversary), threshold
 
-    def degree(self, session: Session) -> int:  # noqa: ARG002  # the interface asks for it
+    def degree(self, session: Session) -> int:  # noqa: ARG002  # The interface asks for it.
         """Return the same number for every session."""
         return self.neighbours
 
-    def holders_needed(self, session: Session) -> int:  # noqa: ARG002  # the interface asks for it
+    def holders_needed(self, session: Session) -> int:  # noqa: ARG002  # The interface asks for it.
         """Return the same number for every session."""
         return self.share_threshold

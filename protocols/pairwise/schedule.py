@@ -79,7 +79,7 @@ class Schedule:
         return sealing.derive(seed, self._info(b"alone", owner, owner))
 
     def dealing(self, secret: Secret, *, owner: int) -> Secret:
-        """Return the seed of a client's polynomials, which holds only under this directory."""
+        """Return the seed of a client's polynomials; under another directory it is another seed."""
         return sealing.derive(secret, self._info(b"deals", owner, owner))
 
     def commitment(self, secret: Secret, *, owner: int, index: int) -> bytes:

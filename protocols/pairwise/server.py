@@ -186,8 +186,8 @@ class PairwiseServer:
             complaints = [holder for holder in alive if owner in self.state.unopened[holder]]
             if len(alive) - len(complaints) < self._derived.threshold:
                 raise RemoteError(
-                    f"clients {complaints} report that they could not decrypt the shares from client {owner}. Either "
-                    f"client {owner} or the reporting clients are at fault.",
+                    f"clients {complaints} report that the shares from client {owner} are wrong or cannot be "
+                    f"decrypted. Either client {owner} or the reporting clients are at fault.",
                     culprits=[owner, *complaints],
                 )
         survivors = encode_clients(self.state.survivors, self._session)
@@ -202,7 +202,7 @@ class PairwiseServer:
         self.state.confirmations[sender] = confirmation.signature
 
     def close_confirmations(self) -> dict[int, Message]:
-        """Send every survivor that confirmed `threshold` confirmations."""
+        """Send `threshold` confirmations to every survivor that confirmed."""
         signed = self.state.confirmations
         signers = [client for client in self._session.clients if client in signed][: self._session.threshold]
         signatures = b"".join(signed[client] for client in signers)
@@ -211,7 +211,7 @@ class PairwiseServer:
     def take_revealed_shares(self, sender: int, revealed: RevealedShares) -> None:
         """Check that each share that a holder reveals is the one that its owner dealt, and keep it (last step)."""
         owners = [owner for owner in self._holders(sender) if owner not in self.state.unopened[sender]]
-        of_survivor = (0, *(2 + index for index in self._derived.opened(len(self.state.survivors))))
+        of_survivor = (0, *(2 + index for index in self._derived.opened_secrets(len(self.state.survivors))))
         due = [(owner, of_survivor if owner in self.state.survivors else (1,)) for owner in owners]
         size, derive = shamir.SHARE_BYTES, self._derived.schedule(self.state.root)
         expected = size * sum(len(indices) for _, indices in due)
@@ -245,7 +245,7 @@ class PairwiseServer:
     def _finish_survivor(self, owner: int) -> tuple[Secret | None, ...]:
         seed, *opened = self._rebuild(owner)
         derive, size = self._derived.schedule(self.state.root), schedule.HASH_BYTES
-        indices = self._derived.opened(len(self.state.survivors))
+        indices = self._derived.opened_secrets(len(self.state.survivors))
         for index, secret in zip((0, *(1 + index for index in indices)), (seed, *opened), strict=True):
             commitment = self.state.commitments[owner][index * size : (index + 1) * size]
             if not hmac.compare_digest(derive.commitment(secret, owner=owner, index=index), commitment):

@@ -48,8 +48,8 @@ class Decoded:
 
     Attributes:
         mean: Arrays of the encoding's shapes, float64.
-        rounding_bound: The largest difference, apart from noise, between an entry and the exact mean; None if the bound
-            must not be told.
+        rounding_bound: A bound on the difference, apart from noise, between an entry and the exact mean; None if the
+            bound must not be revealed.
     """
 
     mean: Arrays
@@ -108,7 +108,7 @@ class Encoding:
         noise_reach: float = 0.0,
         modulus: Callable[[int], int] = residues.power_of_two,
     ) -> "Encoding":
-        """Return the finest encoding whose sum cannot wrap around.
+        """Return the finest encoding whose sum cannot wrap around as long as noise stays within `noise_reach`.
 
         Args:
             shapes: The shapes of the arrays, in order; at least one array, and no side of 0.
@@ -181,7 +181,10 @@ class Encoding:
 
     @property
     def coordinate_bound(self) -> float:
-        """The bound on each rotated coordinate, in the update's units; one above it (chance at most 2^-40) is cut."""
+        """The bound on each rotated coordinate, in the update's units.
+
+        A coordinate above it is cut. The probability that a client has such a coordinate is at most 2^-40.
+        """
         return flat_bound(self.norm_bound, self.dimension)
 
     @property
@@ -209,8 +212,8 @@ class Encoding:
         signal = self.clients * (Fraction(largest) + 1)
         if signal + noise >= room:
             raise EncodingError(
-                f"{self.clients} clients reach {float(signal):.6g} and their noise {noise} steps, where a modulus of "
-                f"{self.modulus_bits} bits has room for {room}"
+                f"sum: expected less than {room} steps, the room of a modulus of {self.modulus_bits} bits, found that "
+                f"{self.clients} clients reach {float(signal):.6g} and their noise {noise}"
             )
 
     def rounding_bound(self, *, contributors: int, total_weight: float | None = None) -> float:

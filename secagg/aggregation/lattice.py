@@ -1,4 +1,4 @@
-"""The integer grid of the encoding and its noise, which depend on each other and are chosen together."""
+"""The integer grid and its noise, which depend on each other and are chosen together for a guarantee."""
 
 import math
 from collections.abc import Callable

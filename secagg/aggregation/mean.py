@@ -4,9 +4,10 @@
 (`contribution`) and the server's part (`decode`) are separate methods, which an engine (`secagg.engines`) runs in one
 process or in several.
 
-Adversary: the adversary of the protocol. If the protocol hides everything except the sum, and clients add their noise
-shares, the guarantee of the noise holds for any one client against everyone who sees the released means. With
-`Trust.CENTRAL` it does not hold against the server, which sees the exact sum; otherwise it does.
+Adversary: the adversary of the protocol. The guarantee of the noise has two conditions. The protocol must hide
+everything except the sum. If the noise is distributed, all contributors except at most `Target.colluding` must add
+their noise shares and keep them secret. Then the guarantee holds for any one client against everyone who sees the
+released means. With `Trust.CENTRAL` it does not hold against the server, which sees the exact sum; otherwise it does.
 """
 
 import hashlib
@@ -53,7 +54,8 @@ class SecureMean:
     """The mean of each array over clients, entry by entry, through a secure sum alone; make one with `plan`.
 
     Attributes:
-        protocol: The secure sum; `plan` has declared to it that sums have headroom, which the encoding guarantees.
+        protocol: The secure sum; `plan` has declared to it that sums have headroom. The encoding provides it unless the
+            clients' noise exceeds its bound, which has probability at most 2^-40.
         clients: Ids of the cohort.
         minimum_contributors: With fewer contributors, nothing is released. The noise is sized for this number, minus
             the colluding clients.
@@ -103,7 +105,7 @@ class SecureMean:
             shapes: The shapes of a client's arrays, in order.
             clip_l2: Bound on the l2 norm of all arrays of a client together.
             modulus_bits: Bits of a coordinate on the wire.
-            weighting: Uniform, or by the clients' weights; a member or its name as a string.
+            weighting: Uniform, or by the clients' weights; a member or its value as a string.
             max_weight: The weight that counts as 1.
             target: The guarantee to keep; None for no noise, and so no differential privacy.
             roster: The identities of the whole cohort and of nobody else, for a protocol against a malicious server.
@@ -137,7 +139,7 @@ class SecureMean:
             fit, target, modulus_bits=modulus_bits, minimum_contributors=minimum_contributors
         )
         planned = cls(
-            protocol=protocol.with_headroom(),  # The encoding guarantees the headroom.
+            protocol=protocol.with_headroom(),  # The encoding provides the headroom.
             clients=cohort,
             minimum_contributors=minimum_contributors,
             encoding=encoding,
@@ -150,7 +152,7 @@ class SecureMean:
         return planned
 
     def session(self, session_id: bytes, *, context: bytes = b"") -> Session:
-        """Return the protocol's session; its digest binds the encoding and the noise beside its own fields."""
+        """Return the protocol's session; its digest binds the encoding and the noise besides its own fields."""
         noise = None if self.noise is None or self.target is None else (self.noise.event, self.target.trust)
         return Session(
             session_id=session_id,
@@ -261,7 +263,7 @@ class SecureMean:
         return replace(decoded, mean=within, rounding_bound=None)
 
     def realised(self, contributors: int) -> PrivacyEvent | None:
-        """Return the release of a mean over this number of clients, with its real noise; None without noise."""
+        """Return the release of a mean over this number of clients, with the noise then in it; None without noise."""
         if self.noise is None or self.target is None:
             return None
         return self.target.realised(self.noise, clients=len(self.clients), contributors=contributors)

@@ -14,7 +14,7 @@ def power_of_two(bits: int) -> int:
 
 
 def half(modulus: int) -> int:
-    """Return the bound; an integer of smaller magnitude, of either sign, is recovered from its residue."""
+    """Return the bound such that an integer of smaller magnitude, of either sign, is recovered from its residue."""
     return (modulus + 1) // 2
 
 

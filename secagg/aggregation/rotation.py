@@ -1,8 +1,8 @@
 """A public random rotation that spreads a vector's norm evenly over its coordinates.
 
 Random signs, then the orthonormal Walsh-Hadamard transform, block by block (Kairouz, Liu and Steinke, arXiv
-2102.06387v4, section 4.2; the blocks are ours: they keep the padding below one
-sixteenth, where one transform over the next power of two may double the vector).
+2102.06387v4, section 4.2). The blocks are ours: they keep the padding at or below one sixteenth of the dimension. One
+transform over the next power of two may double the vector.
 
 A block of size B with l2 norm at most c has, for signs independent of it, coordinates above t in magnitude with
 probability at most 2 exp(-t^2 B / (2 c^2)) each (Hoeffding), which is what `flat_bound` inverts.
@@ -69,7 +69,7 @@ class Rotation:
 
 
 def block_size(dimension: int) -> int:
-    """Return the largest power of two whose padding is at most a sixteenth of the dimension."""
+    """Return the size of a block: doubled from 1 as long as padding is at most a sixteenth of the dimension."""
     block = 1
     while 2 * block <= _LARGEST_BLOCK and -dimension % (2 * block) <= dimension // _PADDING:
         block *= 2

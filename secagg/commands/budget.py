@@ -23,6 +23,7 @@ from secagg.planning.budget_request import GAUSSIAN, BudgetRequest
 from secagg.planning.plan import plan
 from secagg.privacy.several_ledgers import together
 from secagg.reports.earlier_ledgers import with_earlier
+from secagg.runs.kept_ledgers import LEDGER
 
 NOT_INTACT = 3
 """Exit code of `verify` where the file could be read and is not what was written, lacks the head that was kept, or is
@@ -197,9 +198,9 @@ def _ledger(path: Path) -> Path:
     path = expanded(path)
     if not path.is_dir():
         return path
-    if not (path / "ledger.sqlite").is_file():
+    if not (path / LEDGER).is_file():
         raise ConfigurationError(
-            f"{path}: expected the folder of a run with noise, found no ledger.sqlite in it. Check the path. A run "
+            f"{path}: expected the folder of a run with noise, found no {LEDGER} in it. Check the path. A run "
             "without noise has no budget."
         )
-    return path / "ledger.sqlite"
+    return path / LEDGER

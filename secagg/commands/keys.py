@@ -80,7 +80,7 @@ def check_committee(members: int, threshold: int) -> None:
 
 def account(out: Path, key: ThresholdKey) -> Iterator[str]:
     """Yield lines that say what was written, what to do with it, and what it protects from."""
-    members, threshold, bits = key.members, key.threshold, key.public_key.n.bit_length()
+    members, threshold, bits = key.members, key.threshold, key.bits
     absent, shared = members - threshold, 2 * threshold - members
     shown = str(out).encode(errors="backslashreplace").decode()
     yield f"{shown}: a key of {bits} bits for {members} members, any {threshold} of whom open a sum"

@@ -12,7 +12,7 @@ from rich.console import Console
 from dp.checks import printable
 from protocols import Adversary, BrokenProtocol, SecureSum, available, load
 from protocols.errors import ParameterError
-from protocols.registry import suggest, told
+from protocols.registry import describe_error, suggest
 
 _COHORT: Final[dict[str, Any]] = {"clients": 100, "adversarial": 0.05, "dropout": 0.1}
 
@@ -114,7 +114,7 @@ def _loaded(name: str, kind: type[SecureSum]) -> Row:
     except BrokenProtocol:
         raise
     except ParameterError as error:
-        note = told(error).partition(": ")[2]
+        note = describe_error(error).partition(": ")[2]
     return Row(
         name=name,
         server=tuple(str(each) for each in kind.adversaries),
@@ -132,4 +132,4 @@ def _rounds(name: str, protocol: SecureSum | type[SecureSum]) -> tuple[str, ...]
         found: Any = protocol.steps
         return () if isinstance(found, property) else tuple(str(row.name) for row in found)
     except Exception as error:
-        raise BrokenProtocol(f"{name} fails to name its steps: {told(error)}") from error
+        raise BrokenProtocol(f"{name} fails to name its steps: {describe_error(error)}") from error

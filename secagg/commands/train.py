@@ -14,15 +14,17 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Column, Table
 
+from dp.events import Trust
 from dp.figures import in_full, rounded_up_within
 from secagg.commands.progress import FailedClients, RoundLines, shows_bars
 from secagg.errors import CheckpointError, ConfigurationError, DataWarning
 from secagg.interruption import Interrupted, ending_at_once
 from secagg.paths import expanded, is_archive
+from secagg.privacy.clipping import model_parameters
 from secagg.reports.wording import assumed_server, protection
 from secagg.runs.config import TrainingConfig
 from secagg.runs.folder import RunFolder
-from secagg.runs.goal import choose_goal
+from secagg.runs.goal import choose_goal, rounds_in_words
 from secagg.runs.kept_ledgers import EarlierLedgers
 from secagg.runs.parsing import parse, read_settings, with_whole_paths
 from secagg.runs.prepare import Prepared, prepare
@@ -227,9 +229,10 @@ def _plan_line(prepared: Prepared, rounds: int) -> str:
     noise = "no noise" if multiplier is None else f"noise {multiplier:.2f} x sensitivity"
     if plan is not None:
         noise += f" in each of {plan.steps} local steps on a fraction {plan.sampling_rate:.3g} of the examples"
-    exposed = "" if mean.protocol.adversaries else " (an insecure baseline: the server sees every update)"
+    parameters = model_parameters(config.clipping, mean.encoding.shapes)
+    exposed = "" if mean.protocol.protects else " (an insecure baseline: the server sees every update)"
     return (
-        f"{config.dataset}: {config.clients} clients, {rounds} rounds, {mean.encoding.dimension} parameters in "
+        f"{config.dataset}: {config.clients} clients, {rounds_in_words(rounds)}, {parameters} parameters in "
         f"{mean.encoding.length} coordinates of {mean.encoding.modulus_bits} bits, {mean.protocol}{exposed}, at least "
         f"{mean.minimum_contributors} contributors, {noise}; withstands {prepared.cohort.in_words}"
     )
@@ -253,7 +256,9 @@ def summary_table(summary: Summary, folder: RunFolder) -> Table:
             f"at delta {in_full(summary.delta)}"
         )
         table.add_row(f"epsilon spent, {summary.unit} level", spent)
-    table.add_row("server assumed", assumed_server(summary.protocol, summary.adversary, summary.trust))
+    trust = Trust.LOCAL if summary.unit == "example" else summary.trust
+    noise_from = None if summary.epsilon_spent is None else trust
+    table.add_row("server assumed", assumed_server(summary.protocol, summary.adversary, trust=noise_from))
     cohort = Cohort(
         clients=summary.clients,
         colluding=summary.colluding,

@@ -31,7 +31,7 @@ def load_archive(path: Path) -> Dataset:
     arrays = read_arrays(path, ("x_train", "y_train", "x_test", "y_test"), canonical=_canonical)
     for name, array in arrays.items():
         if not np.size(array):
-            raise DataError(f"expected examples in {name}, found an empty array of shape {array.shape}.")
+            raise DataError(f"expected examples in {name}, found an empty array of shape {array.shape}")
     train_x, test_x = (_examples(name, arrays[name]) for name in ("x_train", "x_test"))
     train_y, test_y = (_labels(name, arrays[name]) for name in ("y_train", "y_test"))
     for which, x, y in (("train", train_x, train_y), ("test", test_x, test_y)):

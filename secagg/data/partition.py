@@ -26,8 +26,8 @@ def partition(labels: NDArray[Any], *, clients: int, seed: int, alpha: float | N
         labels: Shape `(examples,)` or `(examples, 1)`, integers of at least 0.
         clients: Number of shards, at least 1 and at most the number of examples.
         seed: Seed of the partition, at least 0. Equal seeds give equal shards.
-        alpha: Concentration of the clients' distributions over classes. If it is small, a client has examples of one
-            class; if it is large, a client's distribution is like that of the whole. None partitions at random,
+        alpha: Concentration of the clients' distributions over classes. If it is small, a client's examples are mostly
+            of one class; if it is large, a client's distribution is like that of the whole. None partitions at random,
             independently of the labels.
 
     Returns:
@@ -44,7 +44,7 @@ def partition(labels: NDArray[Any], *, clients: int, seed: int, alpha: float | N
     if alpha is not None:
         check_positive("alpha", alpha)
     if clients > len(labels):
-        raise ConfigurationError(f"expected at most {len(labels)} clients, one for each example, found {clients}.")
+        raise ConfigurationError(f"expected at most {len(labels)} clients, one for each example, found {clients}")
     generator = np.random.default_rng(seed)
     if alpha is None:
         shards = np.array_split(generator.permutation(len(labels)), clients)

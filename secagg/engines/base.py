@@ -95,7 +95,7 @@ class Release:
         contributors: The clients whose updates are in the mean, ascending.
         dropped: For each party that dropped out, the step of the protocol that it did not answer.
         realised: The release for the ledger, with the noise that the sum really has; None without noise.
-        rounding_bound: The largest difference, apart from noise, between an entry and the exact mean of the clipped
+        rounding_bound: A bound on the difference, apart from noise, between an entry and the exact mean of the clipped
             updates; None for a weighted mean with noise, since the bound would reveal the exact total weight.
         cost: Bytes and seconds of the protocol, encoding included.
     """
@@ -121,7 +121,7 @@ class Engine(Protocol):
         ...
 
     def check(self, plan: RoundPlan) -> None:
-        """Raise every error of such a round that can be known in advance; nothing is trained or sent.
+        """Raise an error if it can be known in advance that such a round would fail; nothing is trained or sent.
 
         Raises:
             ConfigurationError: The parties' terms, key shares or examples do not fit the plan.

@@ -79,7 +79,7 @@ class InMemory:
         devices: The clients.
         dropping: The number of clients that drop out in every round, chosen at random.
         terms: Each device's identity and terms; needed if and only if the mean has a roster.
-        keyholders: Each committee member's share and rules; needed if and only if the mean has a committee.
+        keyholders: Each committee member's key share and rules; needed if and only if the mean has a committee.
         tap: Called with every message.
         entropy: Secret randomness of the clients; `os.urandom` outside tests.
         clock: A clock in seconds, to measure each party's work.

@@ -1,4 +1,4 @@
-"""The arrays of a model as federated training sees them: their shapes, and of which of them clients send updates."""
+"""The arrays of a model as federated training sees them: their shapes, and what training does to each."""
 
 import math
 from collections.abc import Iterable

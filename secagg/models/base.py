@@ -24,7 +24,7 @@ class Metrics:
 
 
 class ArrayRole(StrEnum):
-    """What training does to one of a model's arrays. The role decides whether clients send updates of the array."""
+    """What training does to one of a model's arrays. It decides whether and how clients send updates of the array."""
 
     TRAINED = "trained"
     """The optimizer changes the array."""

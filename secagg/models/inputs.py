@@ -149,11 +149,11 @@ def _finite(array: NDArray[Any], dtype: Any, what: str) -> NDArray[Any]:
         converted = array.astype(dtype, copy=False)
     if converted.dtype.kind == "f" and not np.isfinite(converted).all():
         raise DataError(
-            f"expected finite {what} in the range of {converted.dtype}, found nan, infinity or a number out of range."
+            f"expected finite {what} in the range of {converted.dtype}, found nan, infinity or a number out of range"
         )
     return converted
 
 
 def _check_rows(y: NDArray[Any], examples: int) -> None:
     if y.ndim < 1 or y.shape[0] != examples or 0 in y.shape:
-        raise DataError(f"expected one row of targets for each of {examples} examples, found shape {y.shape}.")
+        raise DataError(f"expected one row of targets for each of {examples} examples, found shape {y.shape}")

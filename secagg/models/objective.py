@@ -102,7 +102,7 @@ class Objective:
         return tensorflow.reduce_mean(self.loss(targets, outputs))
 
     def accuracy(self, tensorflow: Any, targets: Any, outputs: Any) -> Any:
-        """Return the fraction of targets that the outputs predict, a float32 scalar tensor; nan without an accuracy."""
+        """Return the fraction of targets that the outputs predict, a float32 scalar; nan if there is no accuracy."""
         match self.targets:
             case Targets.CLASSES:
                 predicted = tensorflow.argmax(outputs, axis=-1)
@@ -156,7 +156,7 @@ def choose_objective(keras: Any, output: Output, loss: Any) -> Objective:
     try:
         found = keras.losses.get(loss)
     except (ValueError, TypeError) as error:
-        raise ConfigurationError(f"loss: expected a Keras loss, its name or a callable, found {loss!r}.") from error
+        raise ConfigurationError(f"loss: expected a Keras loss, its name or a callable, found {loss!r}") from error
     name = getattr(found, "__name__", type(found).__name__).replace("_", "").lower()
     kinds = {
         "sparsecategoricalcrossentropy": Targets.CLASSES,

@@ -98,5 +98,5 @@ def _is_callers_own(keras: Any, loss: Any) -> bool:
 
 def _single(y: Columns) -> Columns:
     if isinstance(y, list | tuple | Mapping):
-        raise DataError(f"expected targets as one array, found a {type(y).__name__} of {len(y)}.")
+        raise DataError(f"expected targets as one array, found a {type(y).__name__} of {len(y)}")
     return y

@@ -100,7 +100,7 @@ class PrivateKerasModel(KerasModel):
         """Train from the current weights, as planned.
 
         Two calls never give the same weights, because samples and noise are secret. A Ctrl-C takes effect between two
-        steps. The weights of the last complete step are private too, and cost no more than the whole training.
+        steps. The weights of the last complete step are private too, and cost no more than the whole call.
 
         Args:
             x: Examples.
@@ -228,9 +228,7 @@ class PrivateKerasModel(KerasModel):
 
     def _check_protectable(self) -> None:
         if not isinstance(self._model, load_legacy_keras().Model):
-            raise ModelError(
-                "expected a model of tf-keras, which tensorflow-privacy's optimizers train, found Keras 3."
-            )
+            raise ModelError("expected a model of tf-keras, which tensorflow-privacy's optimizers train, found Keras 3")
         self._check_without_statistics()
         if any(variable.dtype != self._tensorflow.float32 for variable in self._trained):
             raise ModelError("expected float32 weights, which tensorflow-privacy's optimizers train, found others")

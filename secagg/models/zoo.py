@@ -59,12 +59,12 @@ def build(
         check_integer("every size of features_shape", size, minimum=1)
     if private is not None and name == "numpy-softmax":
         raise ConfigurationError(
-            "model: expected a Keras model where examples are protected, found numpy-softmax, which has no gradients "
+            "model: expected a Keras model if examples are protected, found numpy-softmax, which has no gradients "
             "of single examples. Use softmax, the same model in Keras."
         )
     if private is not None and optimizer not in (None, "sgd"):
         raise ConfigurationError(
-            f"optimizer: expected sgd where examples are protected, found {optimizer!r}. Use sgd. The server's "
+            f"optimizer: expected sgd if examples are protected, found {optimizer!r}. Use sgd. The server's "
             "momentum (server_momentum) costs no privacy."
         )
     if name == "numpy-softmax":

@@ -32,16 +32,16 @@ class BudgetRequest(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         clients: The population, at least 2.
         rounds: The number of training rounds. Each makes one release.
-        noise_multiplier: Standard deviation of a round's noise over its sensitivity (on a lattice: over the clipping
-            bound, to which rounding adds a little). None to compute it.
+        noise_multiplier: Standard deviation of a round's noise over its sensitivity (on the integer grid: over the
+            clipping bound, to which rounding adds a little). None to compute it.
         epsilon: The budget that the noise must keep. None to compute it.
         delta: Below one over `clients`. None for the default of `secagg train`.
         sampling: Probability with which each client takes part in a round, in (0, 1]. None if all take part, or if it
             is known who does.
-        mechanism: The noise: shares on a lattice, in a secure sum modulo 2^bits, or continuous Gaussian noise in the
-            sum.
-        bits: Bits of the modulus, for noise on a lattice. None for 24.
-        dimension: Number of coordinates of an update, for noise on a lattice; None for continuous noise.
+        mechanism: The noise: noise shares on the integer grid, in a secure sum modulo 2^bits, or continuous Gaussian
+            noise in the sum.
+        bits: Bits of the modulus, for noise on the integer grid. None for 24.
+        dimension: Number of coordinates of an update, for noise on the integer grid; None for continuous noise.
         dropout: Fraction of a round's clients that is expected to drop out, as in `TrainingConfig`.
         adversarial: Fraction of a round's clients that may collude with the server, as in `TrainingConfig`.
         minimum_contributors: The least number of contributors of a release. None for the default of `secagg train`.
@@ -121,7 +121,7 @@ class BudgetRequest(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def cohort(self) -> int:
-        """The clients of a round: all of them, or, where they are sampled, as many as are expected, at least 2."""
+        """The number of clients of a round: all of them; if they are sampled, the expected number, at least 2."""
         return max(2, round(self.rate * self.clients))
 
     @property
@@ -142,7 +142,7 @@ class BudgetRequest(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def colluding(self) -> int:
-        """How many contributors' shares of noise are not counted."""
+        """The number of contributors whose noise shares are not counted."""
         return colluding_clients(self.cohort, self.adversarial)
 
     @property
@@ -154,7 +154,7 @@ class BudgetRequest(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def relied_on(self) -> int:
-        """How many present, honest contributors a share of noise is sized for."""
+        """The number of present, honest contributors that a noise share is sized for."""
         return shares_relied_on(self.required_contributors, colluding=self.colluding, trust=Trust.DISTRIBUTED)
 
     @property

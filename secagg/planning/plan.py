@@ -1,6 +1,6 @@
-"""What rounds of training will cost, or what noise they need, before anything is run: `secagg budget plan`.
+"""The cost of rounds of training, or the noise that they need, before anything is run: `secagg budget plan`.
 
-Shares of noise are sized for the contributors that `secagg train` relies on (`secagg.privacy.contributors`). The
+Noise shares are sized for the contributors that `secagg train` relies on (`secagg.privacy.contributors`). The
 accountant is the ledger's (`dp.accounting`), so what is planned here is what a ledger will admit.
 """
 
@@ -35,11 +35,11 @@ class LatticePlan(msgspec.Struct, frozen=True, kw_only=True):
     """How a secure sum carries the noise.
 
     Attributes:
-        bits: Of the modulus.
+        bits: Bits of the modulus.
         dimension: Coordinates of an update.
-        granularity: One lattice step, with the clipping bound as one.
-        local_deviation: Standard deviation of a client's share, in lattice steps.
-        noise_to_clip: Standard deviation of the shares relied on, in a sum, with the clipping bound as one.
+        granularity: One step of the integer grid, with the clipping bound as one.
+        local_deviation: Standard deviation of a client's noise share, in steps of the integer grid.
+        noise_to_clip: Standard deviation of the noise shares relied on, in a sum, with the clipping bound as one.
         noise_to_gaussian: That noise over what continuous Gaussian noise needs for the same guarantee by its own
             accountant, exact without sampling.
         wrap_probability: At most the probability that some coordinate of a sum wraps around.
@@ -55,16 +55,17 @@ class LatticePlan(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CohortPlan(msgspec.Struct, frozen=True, kw_only=True):
-    """Which clients of a round the noise relies on, where they add it in shares.
+    """The clients of a round on which the noise relies, if they add it in noise shares.
 
     Attributes:
-        clients: Of a round; where they are sampled, as many as are expected.
+        clients: The number of clients of a round; if they are sampled, the expected number, at least 2.
         required_contributors: The least number of contributors of a release.
-        colluding: How many of them may collude with the server; their shares are not counted.
-        relied_on: How many present, honest contributors each share is sized for: the difference of the two.
-        share: Standard deviation of a share over the sensitivity.
-        fewer: `relied_on` less a fifth of them.
-        fewer_epsilon: Epsilon if every sum had only the shares of `fewer` contributors.
+        colluding: How many of them may collude with the server; their noise shares are not counted.
+        relied_on: The number of present, honest contributors that each noise share is sized for: the difference of the
+            two.
+        share: Standard deviation of a noise share over the sensitivity.
+        fewer: Four fifths of `relied_on`, rounded down, at least 1.
+        fewer_epsilon: Epsilon if every sum had only the noise shares of `fewer` contributors.
     """
 
     clients: int
@@ -77,21 +78,21 @@ class CohortPlan(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """What was asked, and what comes of it; an epsilon without a finite bound is the text "infinite".
+    """A request and the answer to it; an epsilon without a finite bound is the text "infinite".
 
     Attributes:
-        request: What was asked.
-        epsilon: Of all rounds together.
-        delta: That it holds for.
+        request: The request.
+        epsilon: The epsilon of all rounds together.
+        delta: The delta at which that epsilon holds.
         noise_multiplier: Standard deviation of a round's noise over its sensitivity.
-        unamplified_epsilon: Epsilon without amplification by sampling; None where nothing is sampled.
+        unamplified_epsilon: Epsilon without amplification by sampling; None if clients are not sampled.
         relation: The neighbouring relation.
         unit: The privacy unit.
-        accountant: How it was computed.
+        accountant: How epsilon was computed.
         subsampling: The bounds on sampled rounds that were used.
-        cohort: Whom the noise relies on, where clients add it in shares; None where a round has more clients than a
-            secure sum takes.
-        lattice: How a secure sum carries it; None for continuous noise.
+        cohort: The clients on which the noise relies, if they add it in noise shares; None if a round has more clients
+            than a secure sum allows.
+        lattice: How a secure sum carries the noise; None for continuous noise.
     """
 
     request: BudgetRequest = msgspec.field(name="question")
@@ -147,7 +148,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def _condition(self) -> str:
-        """What amplification by sampling rests on; noise in shares needs enough of them, too."""
+        """The condition of amplification by sampling; with noise shares, also the least number of honest ones."""
         if self.lattice is None or self.cohort is None:
             return CONDITION
         return f"{CONDITION}; {SHARES_CONDITION.format(relied_on=self.cohort.relied_on)}"
@@ -184,7 +185,7 @@ def plan(request: BudgetRequest) -> Plan:
 
     Raises:
         ConfigurationError: The request does not fit its mechanism.
-        dp.errors.InfeasibleTarget: No noise, or no lattice of the given bits, reaches the epsilon.
+        dp.errors.InfeasibleTarget: No noise, or no integer grid of the given bits, reaches the epsilon.
         dp.errors.InvalidParameter: A number is out of range.
     """
     if isinstance(request.mechanism, LatticeNoise) and request.dimension is not None:
@@ -212,7 +213,7 @@ def _gaussian(request: BudgetRequest, noise_multiplier: float) -> PrivacyEvent:
 
 
 def _epsilon_of_continuous(request: BudgetRequest, noise_multiplier: float) -> float:
-    """Return the epsilon of continuous noise, which noise on a lattice is never cheaper than."""
+    """Return the epsilon of continuous noise, a lower bound on the epsilon of noise on the integer grid."""
     return _account(request, _gaussian(request, noise_multiplier)).epsilon
 
 
@@ -221,12 +222,12 @@ def _account(request: BudgetRequest, event: PrivacyEvent) -> Guarantee:
 
 
 def _fewer(request: BudgetRequest) -> int:
-    """How many shares are left where a fifth of those relied on are missing."""
+    """Return the number of noise shares that remain if a fifth of those relied on are missing, at least 1."""
     return max(1, 4 * request.relied_on // 5)
 
 
 def _lattice(request: BudgetRequest, mechanism: LatticeNoise, dimension: int) -> ModularPlan:
-    """The lattice for a budget; for given noise, the least budget whose noise is no more than that."""
+    """Return the integer grid for a budget; for given noise, that for the least budget whose noise is at most that."""
 
     def for_epsilon(epsilon: float) -> ModularPlan:
         return plan_modulus(
@@ -321,14 +322,14 @@ def _figure(epsilon: float) -> float | Literal["infinite"]:
 
 
 def _shown(epsilon: float | Literal["infinite"], target: float | None) -> str:
-    """An epsilon rounded up, but never above the target where it keeps that."""
+    """Return an epsilon rounded up, but not above a target that it keeps."""
     if isinstance(epsilon, str):
         return epsilon
     return rounded_up(epsilon) if target is None else rounded_up_within(epsilon, target)
 
 
 def _enough(noise: float) -> str:
-    """Five digits, never less noise than there is."""
+    """Return a noise in five digits, rounded up."""
     exact = Decimal(noise)
     step = Decimal(1).scaleb(exact.adjusted() - 4)
     return f"{float(exact.quantize(step, rounding=ROUND_CEILING)):.6g}"

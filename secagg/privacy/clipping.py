@@ -18,9 +18,10 @@ from secagg.arrays import Arrays, Shapes
 from secagg.checks import check_choice
 
 MOST_WEIGHT: Final = 0.25
-"""The largest weight of an adaptive clip's count if a clipped update has norm 1; it adds at most 3.1% to the noise.
+"""The largest weight of an adaptive clip's count if a clipped update has norm 1.
 
-In cohorts that need a larger weight, the count has more noise than in the paper, and the bound follows less reliably.
+It makes the update's noise at most 3.1% larger. In cohorts that need a larger weight, the count has more noise than in
+the paper, and the bound follows less reliably.
 """
 
 
@@ -142,6 +143,16 @@ def planned(clip: Clip, *, shapes: Sequence[tuple[int, ...]], clip_l2: float) ->
             assert_never(clip)
 
 
+def model_parameters(kind: ClippingKind, shapes: Sequence[tuple[int, ...]]) -> int:
+    """Return how many elements of a client's contribution are parameters of the model.
+
+    Args:
+        kind: The kind of clipping; a clip that adapts adds an array of its own.
+        shapes: The shapes of the contribution's arrays, as `planned` returns them.
+    """
+    return sum(math.prod(shape) for shape in (shapes[:-1] if kind is ClippingKind.ADAPTIVE else shapes))
+
+
 def clip_in_words(kind: ClippingKind, *, clip_l2: float, quantile: float, arrays: int, bounds: Sequence[float]) -> str:
     """Describe for people what bounds a client's update.
 
@@ -161,8 +172,8 @@ def clip_in_words(kind: ClippingKind, *, clip_l2: float, quantile: float, arrays
         case ClippingKind.ADAPTIVE:
             first, last = (bounds[0], bounds[-1]) if bounds else (clip_l2, clip_l2)
             return (
-                "l2 norm of a client's whole update at most a bound that follows the noised fraction of clients within "
-                f"it, which is to be {quantile:g}; {first:.3g} in the first round, {last:.3g} in the last"
+                "l2 norm of a client's whole update at most a bound that adapts, until about a fraction of "
+                f"{quantile:g} of the updates is within it; {first:.3g} in the first round, {last:.3g} in the last"
             )
         case _:
             assert_never(kind)

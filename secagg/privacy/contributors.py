@@ -93,7 +93,7 @@ def check_cohort(
 def no_collusion_warning(clients: int) -> str:
     """Return the warning for a cohort whose fraction of colluding clients is rounded down to 0 clients."""
     return (
-        f"withstands 0 colluding of {clients:,} clients: the protocol is planned for none, so nothing is promised for "
+        f"withstands 0 colluding of {clients:,} clients: the protocol is planned for none, so it promises nothing for "
         "single updates if one client helps the server. For one client, adversarial must be at least "
         f"{least_fraction(clients):g}; or use more clients."
     )

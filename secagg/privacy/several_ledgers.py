@@ -20,6 +20,8 @@ from dp.figures import in_full, rounded_up, rounded_up_within
 from dp.ledger.description import Description
 from dp.ledger.ledger import Ledger
 from dp.ledger.records import Budget
+from dp.reporting.assumptions import State
+from dp.reporting.collect import conditions
 from secagg.errors import ConfigurationError
 from secagg.paths import escaped
 
@@ -34,6 +36,7 @@ class ReadLedger:
         spent: The cost of its releases, at the delta of its own budget.
         events: The events of its releases, with the number of reservations of each.
         head: The digest of its last record.
+        failed: The conditions of its guarantee that this software found false, as sentences.
     """
 
     path: Path
@@ -41,6 +44,7 @@ class ReadLedger:
     spent: Guarantee
     events: Mapping[PrivacyEvent, int]
     head: str
+    failed: tuple[str, ...]
 
     @property
     def description(self) -> Description:
@@ -55,7 +59,7 @@ class ReadLedger:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sum:
-    """The joint cost of some ledgers.
+    """The joint cost of several ledgers.
 
     Attributes:
         data: Names of the data sets, as recorded.
@@ -82,7 +86,8 @@ class Together:
     """Several ledgers and their joint costs.
 
     Attributes:
-        ledgers: All ledgers that count, the first given one (or the whole file of which it is a copy) first.
+        ledgers: All ledgers that count, in the order given. Only the first one may come from a later place: if the
+            first given file is a copy, the file of which it is a copy comes first.
         copies: Files that are not counted, since another file holds all of their records: pairs of the file and that
             other file.
         sums: One sum for each data set, that of the first ledger first.
@@ -105,6 +110,12 @@ class Together:
         found += [
             f"{escaped(copy)} is not counted: {escaped(whole)} is the same ledger and holds every record of it."
             for copy, whole in self.copies
+        ]
+        found += [
+            f"A condition of the guarantee of {escaped(ledger.path)} FAILED: {' '.join(ledger.failed)} So no sum that "
+            "includes this ledger is a guarantee."
+            for ledger in self.ledgers
+            if ledger.failed
         ]
         unknown = [ledger for ledger in self.ledgers if ledger.description.data_digest is None]
         if unknown and len(self.ledgers) > 1:
@@ -195,12 +206,14 @@ def together(paths: Sequence[Path], *, planned: Mapping[PrivacyEvent, int] | Non
 
 def _read(path: Path) -> ReadLedger:
     with Ledger.open_to_read(path) as ledger:
+        spent = ledger.spent()
         return ReadLedger(
             path=path,
             budget=ledger.budget,
-            spent=ledger.spent(),
+            spent=spent,
             events=Counter(entry.reservation.event for entry in ledger.entries()),
             head=ledger.head,
+            failed=tuple(each.text for each in conditions(ledger, spent) if each.state is State.FAILED),
         )
 
 

@@ -128,7 +128,7 @@ def traffic(rounds: Sequence[RoundRecord]) -> Chart:
         axes.set(xlabel="round", ylabel="bytes", ylim=(0, _ROOM * max([1.0, *np.nan_to_num([*sent, *received])])))
         axes.legend(ncols=2, **_ABOVE)
 
-    caption = "Secure aggregation alone, mean over all clients."
+    caption = "The summing protocol alone, mean over all clients."
     return chart(plot, title="Bytes a client, by round", caption=caption)
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from dp.errors import MissingExtra
+from dp.events import Trust
 from dp.figures import in_full, rounded_up
 from dp.ledger.ledger import Ledger
 from dp.reporting.assumptions import NOTHING_ELSE
@@ -22,7 +23,7 @@ from dp.reporting.report import BudgetReport
 from protocols import Adversary
 from secagg.aggregation.mean import SecureMean
 from secagg.errors import MissingExtraError
-from secagg.privacy.clipping import clip_in_words
+from secagg.privacy.clipping import clip_in_words, model_parameters
 from secagg.privacy.example_level import ExampleLevel
 from secagg.privacy.noise import in_words
 from secagg.reports import charts
@@ -128,7 +129,11 @@ class RunReport:
     @property
     def name(self) -> str:
         """The run in words, among those it is compared with."""
-        return protection(self.config.protocol, private=self.budget is not None, adversary=self.config.adversary)
+        failed = self.budget is not None and bool(self.budget.failed) and self.hides_updates
+        called = protection(
+            self.config.protocol, private=self.budget is not None and not failed, adversary=self.config.adversary
+        )
+        return f"{called}, guarantee FAILED" if failed else called
 
     @property
     def dataset(self) -> str:
@@ -138,7 +143,14 @@ class RunReport:
     @property
     def hides_updates(self) -> bool:
         """Whether the protocol hides anything from the server."""
-        return bool(self.mean.protocol.adversaries)
+        return self.mean.protocol.protects
+
+    @property
+    def noise_from(self) -> Trust | None:
+        """Who adds the noise; `LOCAL` if clients add it in their training, and None without noise."""
+        if self.budget is None:
+            return None
+        return self.config.trust if self.example_level is None else Trust.LOCAL
 
     @property
     def outcomes(self) -> tuple[Outcome, ...]:
@@ -161,7 +173,8 @@ class RunReport:
     def corruptible(self) -> int | None:
         """How many of the committee's members may collude with the server; None where no committee protects updates.
 
-        So many do not open a sum by themselves, and from a server that may do anything they do not let it open two.
+        This number of members cannot open a sum by themselves. If the server may do anything, it cannot make them open
+        two sums either.
         """
         if self.mean.committee is None or not self.hides_updates:
             return None
@@ -206,7 +219,7 @@ class RunReport:
         """How updates were summed, as pairs of a heading and a text."""
         mean, encoding = self.mean, self.mean.encoding
         bounds = [record.rounding_bound for record in self.rounds if record.rounding_bound is not None]
-        rounding = f"moves an entry of the mean, noise aside, by at most {max(bounds):.2g}" if bounds else "not told"
+        rounding = f"moves an entry of the mean, noise aside, by at most {max(bounds):.2g}" if bounds else "not stated"
         noise = "none" if mean.noise is None or mean.target is None else in_words(mean.noise, mean.target)
         clipping = clip_in_words(
             self.config.clipping,
@@ -227,15 +240,20 @@ class RunReport:
         return (
             ("Protocol", str(mean.protocol)),
             *committee,
-            ("Server assumed", assumed_server(self.config.protocol, self.config.adversary, self.config.trust)),
+            ("Server assumed", assumed_server(self.config.protocol, self.config.adversary, trust=self.noise_from)),
             ("Withstands", self.cohort.in_words),
             ("Its steps", ", ".join(stage.replace("_", " ") for stage in self.stages)),
-            ("Model", f"{self.config.model}: {encoding.dimension:,} parameters"),
+            ("Model", f"{self.config.model}: {self._parameters:,} parameters"),
             ("Update on the wire", f"{encoding.length:,} integers modulo {_power(encoding.modulus)}"),
             ("Clipping", clipping),
             ("Noise", noise),
             ("Rounding", rounding),
         )
+
+    @property
+    def _parameters(self) -> int:
+        """The number of the model's parameters."""
+        return model_parameters(self.config.clipping, self.mean.encoding.shapes)
 
     @property
     def costs(self) -> tuple[Cost, ...]:
@@ -246,7 +264,7 @@ class RunReport:
     def expansion(self) -> float | None:
         """Bytes that a client sends a round over those of its update in float32; None where nothing was released."""
         sent = [record.sent_bytes for record in self.rounds if record.contributors]
-        plain = _FLOAT32_BYTES * self.mean.encoding.dimension
+        plain = _FLOAT32_BYTES * self._parameters
         return math.fsum(sent) / len(sent) / plain if sent else None
 
     @property
@@ -257,7 +275,7 @@ class RunReport:
             value = getattr(self.config, name)
             if name in _PATHS and value is not None:
                 value = Path(value).name  # the page may go where the folder is nobody's business
-            words = "automatic" if value is None else _number(value) if isinstance(value, float) else str(value)
+            words = "not set" if value is None else _number(value) if isinstance(value, float) else str(value)
             if name == "rounds" and self.goal != value:
                 words = f"{self.goal} (begun with {value}, which the noise is sized for)"
             found.append(Setting(name=name, value=words, changed=value != getattr(defaults, name)))

@@ -4,28 +4,26 @@ from dp.events import Trust
 from protocols import Adversary, load
 
 
-def protects(protocol: str) -> bool:
-    """Return whether a protocol, by its registered name, protects updates from any server at all; a baseline does not.
-
-    Raises:
-        UnknownProtocol: There is no such protocol.
-        BrokenProtocol: It cannot be loaded.
-    """
-    return load(protocol).adversaries != ()
-
-
 def protection(protocol: str, *, private: bool, adversary: Adversary) -> str:
     """Return what a run's result may be called."""
-    if not protects(protocol):
+    if not load(protocol).protects:
         return "noised, but not secure" if private else "in the clear"
     called = "secure and private" if private else "secure"
     return f"{called}, malicious server" if adversary is Adversary.MALICIOUS else called
 
 
-def assumed_server(protocol: str, adversary: Adversary, trust: Trust) -> str:
-    """Return what is assumed of the server."""
-    if not protects(protocol):
-        return "trusted with every update, noisy as it is" if trust is Trust.LOCAL else "trusted with every update"
+def assumed_server(protocol: str, adversary: Adversary, *, trust: Trust | None) -> str:
+    """Return what is assumed of the server.
+
+    Args:
+        protocol: The registered name of the protocol.
+        adversary: The server that clients are protected from.
+        trust: Who adds the noise; `LOCAL` if clients add it in their training, and None without noise.
+    """
+    if not load(protocol).protects:
+        if trust is Trust.LOCAL:
+            return "it sees every update, and each contains enough noise of its own client"
+        return "trusted with every update"
     if trust is Trust.CENTRAL:
         return "trusted with exact sums, and to add the noise"
     if adversary is Adversary.MALICIOUS:

@@ -305,7 +305,7 @@ class SettingFields(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         about(
             Group.TRAINING,
             "Seed of data splits, shards, initial weights, minibatches and simulated dropouts. Keys, masks and noise "
-            "are always fresh.",
+            "are always fresh; so are the minibatches of --unit example, if there is noise.",
         ),
     ] = 1
     compare: Annotated[

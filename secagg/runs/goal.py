@@ -69,21 +69,22 @@ def choose_goal(prepared: Prepared, folder: RunFolder, asked: int | None) -> Goa
     if rounds > max(allowed, config.rounds):
         raise ConfigurationError(
             f"rounds: expected at most the {allowed} that the budget allows, found {rounds}: epsilon "
-            f"{spent_shown} of {whole} is spent on {_rounds(done)}, and the noise stays what it was. "
-            f"Ask for at most {_rounds(allowed)}. Another run on the same data has a budget of its own, and both costs "
-            "add up (secagg budget report A B)."
+            f"{spent_shown} of {whole} is spent on {rounds_in_words(done)}, and the noise stays what it was. "
+            f"Ask for at most {rounds_in_words(allowed)}. Another run on the same data has a budget of its own, and "
+            "both costs add up (secagg budget report A B)."
         )
     return Goal(
         rounds=rounds,
         done=done,
         cost=(
             f"epsilon {spent_shown} of {whole} is spent, and at most "
-            f"{cost_shown} will be; the budget allows {_rounds(allowed)} in all"
+            f"{cost_shown} will be; the budget allows {rounds_in_words(allowed)} in all"
         ),
     )
 
 
-def _rounds(count: int) -> str:
+def rounds_in_words(count: int) -> str:
+    """Return a number of rounds with its noun."""
     return "1 round" if count == 1 else f"{count} rounds"
 
 

@@ -147,7 +147,7 @@ def summarise(
         stopped_early=stopped_early,
         saved_model=saved_model,
         committee=_mean_committee(released),
-        hides_updates=mean.protocol.adversaries != (),
+        hides_updates=mean.protocol.protects,
         ledger_head=records[-1].ledger_head if records else None,
         colluding=cohort.colluding,
         noise_colluding=cohort.noise_colluding,

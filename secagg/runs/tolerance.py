@@ -53,7 +53,7 @@ class Cohort:
     def collusion_in_words(self) -> str:
         """How many may collude with the server; both numbers where protocol and noise differ."""
         if self.colluding is None:
-            return "no server at all: it sees every client's update"
+            return "no server by the protocol, which shows it every client's update"
         words = f"{self.colluding:,} colluding of {self.clients:,} clients"
         if self.noise_colluding not in (None, self.colluding):
             words += f" (the noise alone: {self.noise_colluding:,} of {self.clients:,})"
@@ -62,7 +62,8 @@ class Cohort:
     @property
     def in_words(self) -> str:
         """What the cohort withstands."""
-        return f"{self.collusion_in_words}, and {self.vanishing:,} dropouts of {self.clients:,} in a round"
+        dropouts = "1 dropout" if self.vanishing == 1 else f"{self.vanishing:,} dropouts"
+        return f"{self.collusion_in_words}, and {dropouts} of {self.clients:,} in a round"
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -73,13 +74,13 @@ class Cohort:
         if self.vanishing == 0:
             found.append(
                 f"withstands 0 dropouts of {self.clients:,} clients: if one client drops out, the round releases "
-                "nothing. Use a smaller minimum_contributors, a dropout of at least "
-                f"{least_fraction(self.clients):g}, or more clients."
+                f"nothing. Use a dropout of at least {least_fraction(self.clients):g}, or a smaller "
+                "minimum_contributors: each update is then hidden among fewer."
             )
         return tuple(found)
 
 
 def _colluding(config: TrainingConfig) -> int | None:
-    if not load(config.protocol).adversaries:
+    if not load(config.protocol).protects:
         return None
     return whole_clients(config.clients, config.adversarial, "adversarial")

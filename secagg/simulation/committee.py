@@ -54,7 +54,8 @@ class SimulatedCommittee:
         Raises:
             ConfigurationError: Files are missing, or the key's threshold is so low that two groups of members without a
                 common member could open two sums of one session.
-            KeyFileError: A file is damaged, belongs to another committee, or can be read by other users.
+            KeyFileError: A file is damaged or belongs to another committee, other users may read or write it, or it
+                belongs to another user.
         """
         path = expanded(folder)
         if not (path / PUBLIC_NAME).exists():
@@ -75,7 +76,7 @@ class SimulatedCommittee:
         if missing:
             raise ConfigurationError(
                 f"committee: expected the files of all {key.members} members in {path}, since a simulation plays all "
-                f"of them, found that {', '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing."
+                f"of them, found that {', '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing"
             )
         shares = tuple(read_key_share(path / name, key) for name in names)
         for index, (name, share) in enumerate(zip(names, shares, strict=True), start=1):

@@ -121,7 +121,8 @@ class Devices:
         if failures.reasons:
             client, reason = next(iter(failures.reasons.items()))
             others = listed(list(failures.reasons)[1:])
-            raise DataError(f"client {client}: {reason}" + (f" (clients {others} have errors too)" if others else ""))
+            more = f" (other clients with errors: {others})" if others else ""
+            raise DataError(f"client {client}: {reason}{more}")
 
     def drops(self, number: int, rounds: Sequence[str], dropping: int) -> dict[str, list[int]]:
         """Return the `dropping` clients that drop out in round `number`, chosen at random, by step of the protocol."""

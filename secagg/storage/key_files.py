@@ -74,7 +74,7 @@ def write_committee(folder: str | Path, key: ThresholdKey, shares: Sequence[KeyS
         share.key != key for share in shares
     ):
         raise KeyFileError(
-            f"shares: expected the shares of all {key.members} members of this key, in order, found others."
+            f"shares: expected the key shares of all {key.members} members of this key, in order, found others"
         )
     folder = check_free(folder)
     partial = folder.with_name(f".{folder.name}.{secrets.token_hex(8)}.partial")
@@ -180,7 +180,7 @@ def _read(path: Path, label: bytes, *, secret: bool) -> bytes:
         with open(os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)), "rb") as file:
             status = os.fstat(file.fileno())
             if not stat.S_ISREG(status.st_mode):
-                raise KeyFileError(f"{path}: expected a key file, found something that is not a regular file.")
+                raise KeyFileError(f"{path}: expected a key file, found something that is not a regular file")
             if secret and MODES_ARE_CHECKED and status.st_mode & 0o077:
                 mode = f"{status.st_mode & 0o777:04o}"
                 raise ExposedKeyFile(
@@ -190,16 +190,14 @@ def _read(path: Path, label: bytes, *, secret: bool) -> bytes:
             if secret and sys.platform != "win32" and MODES_ARE_CHECKED and status.st_uid not in (0, os.geteuid()):
                 raise ExposedKeyFile(
                     f"{path}: expected a secret file of the current user, found one that belongs to another user, who "
-                    "may read or replace it."
+                    "may read or replace it"
                 )
             whole = file.read(_MOST_BYTES) if status.st_size < _MOST_BYTES else b""
     except OSError as error:
         raise KeyFileError(f"{path}: cannot be read: {error.strerror}") from None
     kind = label.decode().partition(",")[0]
     if not whole.startswith(label):
-        raise DamagedKeyFile(
-            f"{path}: expected a file that begins with {kind!r}, of format 1, found another beginning."
-        )
+        raise DamagedKeyFile(f"{path}: expected a file that begins with {kind!r}, of format 1, found another beginning")
     signed, checksum = whole[:-_CHECKSUM_BYTES], whole[-_CHECKSUM_BYTES:]
     if hashlib.sha256(signed).digest() != checksum:
         raise DamagedKeyFile(

@@ -1,8 +1,9 @@
 """A record on disk of the sums that a committee member has opened, so that no two of them reveal a third.
 
-A member opens only one sum of a session. Under one context, it never opens two sums whose contributors differ in fewer
-clients than a minimum: the difference of the sums would be the sum of those clients' inputs. `protocols.committee`
-states this rule. A restarted member must still know what it opened, so each opening is recorded before it is answered.
+A member opens only one sum of a session. Under one context, it never opens two sums whose contributors differ, but in
+fewer clients than a minimum: the difference of the sums would be the sum of those clients' inputs.
+`protocols.replay` states this rule. A restarted member must still know what it opened, so each opening is recorded
+before it is answered.
 
 A member has one store for all of its keys and key shares, made when it receives the first of them: what was opened
 under one key counts under every other key. If a member has made one store for each key, `take_over` brings them
@@ -25,7 +26,7 @@ _ID_BYTES: Final = 4
 class OpeningStore(Store):
     """The sums that a member has opened with any of its key shares, by session and context.
 
-    A store of openings is a context manager and a `protocols.committee.OpeningRecord`. Any thread of one process may
+    A store of openings is a context manager and a `protocols.replay.OpeningRecord`. Any thread of one process may
     use it. It closes on the first failure. A set of n contributors takes 4 * n bytes. A new set is compared with all
     other sets of its context.
 
@@ -58,22 +59,22 @@ class OpeningStore(Store):
             session_id: The session's id, 16 to 64 bytes.
             context: The session's context, any bytes.
             contributors: The clients whose inputs are in the sum: ids in [0, 2^32 - 2], ascending, at least one.
-            minimum: The number of clients in which other sets of contributors under this context, earlier or later,
-                must at least differ from this one. At least 1, below 2^32.
+            minimum: The least number of clients in which other sets of contributors under this context, earlier or
+                later, must differ from this one; in [1, 2^32 - 2].
 
         Raises:
             SessionReused: This key share has opened a sum of this session before.
             UnsafeOpening: Under this context, another sum was opened with this key share or any other. Its contributors
-                differ from these in fewer clients than this minimum, or than that sum's own minimum.
+                differ from these, but in fewer clients than this minimum, or than that sum's own minimum.
             StoreError: It is not certain that the opening was recorded. The store is closed.
             ParameterError: An argument has another type or is out of range.
         """
         check_bytes("key", key, least=32, most=32)
         check_bytes("session_id", session_id, least=16, most=64)
         if type(context) is not bytes:
-            raise ParameterError(f"context: expected bytes, found {type(context).__name__}.")
+            raise ParameterError(f"context: expected bytes, found {type(context).__name__}")
         if type(minimum) is not int or not 1 <= minimum <= MAX_CLIENT_ID:
-            raise ParameterError(f"minimum: expected an int in [1, {MAX_CLIENT_ID}], found {minimum!r}.")
+            raise ParameterError(f"minimum: expected an int in [1, {MAX_CLIENT_ID}], found {minimum!r}")
         packed, hashed = _packed(contributors), hashlib.sha256(context).digest()
         with self._turn:
             with self._typed():
@@ -87,8 +88,8 @@ class OpeningStore(Store):
                 ).fetchall()
             if found is not None:
                 raise SessionReused(
-                    f"session {session_id.hex()}: expected a session of which this committee member has opened no sum, "
-                    "found one of which it has. Use a new session."
+                    f"session {session_id.hex()}: expected a session of which no sum was opened with this key share, "
+                    "found one of which a sum was opened. Use a new session."
                 )
             if any(len(other) % _ID_BYTES for other, _ in others):
                 self.close()
@@ -117,7 +118,7 @@ class OpeningStore(Store):
         """
         if type(earlier) is not OpeningStore or earlier is self:
             found = "this store itself" if earlier is self else type(earlier).__name__
-            raise ParameterError(f"earlier: expected another OpeningStore that is open, found {found}.")
+            raise ParameterError(f"earlier: expected another OpeningStore that is open, found {found}")
         with earlier._turn, earlier._typed():
             rows = earlier._run(self.rows).fetchall()
         with self._turn, self._typed():
@@ -142,13 +143,13 @@ class OpeningStore(Store):
 
 def _packed(contributors: tuple[int, ...]) -> bytes:
     if type(contributors) is not tuple or not contributors or any(type(client) is not int for client in contributors):
-        raise ParameterError("contributors: expected a tuple of ints that is not empty, found something else.")
+        raise ParameterError("contributors: expected a tuple of ints that is not empty, found something else")
     if not 0 <= contributors[0] <= contributors[-1] <= MAX_CLIENT_ID:
         raise ParameterError(
-            f"contributors: expected ids in [0, {MAX_CLIENT_ID}], found {contributors[0]} to {contributors[-1]}."
+            f"contributors: expected ids in [0, {MAX_CLIENT_ID}], found {contributors[0]} to {contributors[-1]}"
         )
     if any(one >= other for one, other in itertools.pairwise(contributors)):
-        raise ParameterError("contributors: expected ids in ascending order, each once, found another order.")
+        raise ParameterError("contributors: expected ids in ascending order, each once, found another order")
     return struct.pack(f">{len(contributors)}I", *contributors)
 
 

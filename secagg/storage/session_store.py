@@ -31,7 +31,7 @@ _LATER: Final = "UPDATE sessions SET round = ?3, digest = ?4 WHERE identity = ?1
 class SessionStore(Store):
     """The steps that were answered, by identity and session.
 
-    A session store is a context manager and a `protocols.identity.SessionRecord`. Any thread of one process may use it.
+    A session store is a context manager and a `protocols.replay.SessionRecord`. Any thread of one process may use it.
     It closes on the first failure.
 
     Args:
@@ -69,7 +69,7 @@ class SessionStore(Store):
         check_bytes("identity", identity, least=32, most=32)
         check_bytes("session_id", session_id, least=16, most=64)
         if type(number) is not int or not 0 <= number < 2**31:
-            raise ParameterError(f"number: expected the number of a step, an int in [0, 2^31), found {number!r}.")
+            raise ParameterError(f"number: expected the number of a step, an int in [0, 2^31), found {number!r}")
         with self._turn, self._typed():
             # One statement is one transaction.
             row = (identity, session_id, number, self._digest(identity, session_id, number))

@@ -174,7 +174,8 @@ class Store(ABC):
             kind = StoreCorrupt if code in _CORRUPT else StoreUnavailable
             reason = printable(str(error))
             raise kind(
-                f"{self._path}: cannot be read or written ({reason}). Until it can, nothing may be answered."
+                f"{self._path}: cannot be read or written ({reason}), so nothing may be answered. Do not "
+                "put an older copy in its place."
             ) from None
         except BaseException:
             self.close()
@@ -185,4 +186,4 @@ def check_bytes(name: str, value: object, *, least: int, most: int) -> None:
     """Raise `ParameterError` unless the value is bytes, at least `least` and at most `most` of them."""
     if type(value) is not bytes or not least <= len(value) <= most:
         found = f"{len(value)} bytes" if type(value) is bytes else type(value).__name__
-        raise ParameterError(f"{name}: expected {least} to {most} bytes, found {found}.")
+        raise ParameterError(f"{name}: expected {least} to {most} bytes, found {found}")

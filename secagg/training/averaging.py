@@ -154,8 +154,8 @@ class SecureAveraging:
             )
         if mean.noise is not None and local is not None:
             raise ConfigurationError(
-                "noise: expected it in the clients' training or in the mean, found it in both. Plan the mean without a "
-                "target: the noise of the clients' training keeps the guarantee."
+                "noise: expected it in the clients' training or in the mean, found it in both. To protect single "
+                "examples, plan the mean without a target. To protect whole clients, train without local noise."
             )
         if local is not None and mean.encoding.weighting is Weighting.WEIGHTED:
             raise ConfigurationError(
@@ -252,7 +252,7 @@ class SecureAveraging:
         found: dict[str, Detail] = {
             TRUST_DETAIL: str(trust),
             CLIENTS_DETAIL: len(mean.clients),
-            UPDATES_HIDDEN_DETAIL: "yes" if mean.protocol.adversaries else "no",
+            UPDATES_HIDDEN_DETAIL: "yes" if mean.protocol.protects else "no",
         }
         if mean.target is not None:
             found[NOISE_COLLUDING_DETAIL] = mean.target.colluding

@@ -19,7 +19,8 @@ class PlainAveraging:
     Args:
         devices: The clients.
         test: Examples and targets on which the model is evaluated after each round.
-        clip_l2: Bound on the l2 norm of a client's update as a whole; other clips derive their bounds from it.
+        clip_l2: Bound on the l2 norm of a client's update that is clipped as a whole; other clips have bounds of their
+            own, and do not use it.
         max_weight: For a mean weighted by examples, the largest weight of a client; None for a uniform mean.
         step: How the server moves the model.
         state: The state to start from; by default the model's initial weights, and updates clipped as a whole.

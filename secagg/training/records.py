@@ -49,11 +49,12 @@ class RoundRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         contributors: The number of updates in the mean; 0 if nothing was released.
         dropped: For each step of the protocol, ids of the clients that dropped out there.
         failed: For each client whose training failed, the reason. It is for the simulation only: do not publish it if
-            there is noise, since the noise hides who has failed. Without noise these clients are also in `dropped`.
+            there is noise, since the noise hides who has failed. Without noise, these clients of a protocol are also in
+            `dropped`.
         epsilon: The epsilon spent up to and including this round; None without noise.
         ledger_head: The ledger's head after this round, which shows whether a ledger file is older; None without noise.
-        rounding_bound: The largest difference, apart from noise, between an entry of the mean and the exact mean,
-            without running statistics; None if the bound must not be told, see `Release`, or nothing was released.
+        rounding_bound: A bound on the difference, apart from noise, between an entry of the mean and the exact mean,
+            without running statistics; None if the bound must not be revealed, see `Release`, or nothing was released.
         clip_bound: The adaptive bound that the round's updates were clipped by; None if the clip does not adapt.
         withheld: Why nothing was released; None if a mean was released.
         sent_bytes: Bytes sent, mean over clients.

@@ -44,7 +44,7 @@ from secagg.aggregation.mean import SecureMean
 from secagg.engines.memory import simulate_mean
 from secagg.errors import ModulusTooSmall
 from tests.conformance.cohorts import IDS, Run, expected, setting, stream
-from tests.support.malicious_server import Play
+from tests.support.malicious_server import MaliciousServer
 
 ROOT: Final = Path(__file__).parents[2]
 MASKING: Final = [name for name in available() if name != "plain" and not load(name).needs_committee]
@@ -127,10 +127,14 @@ def test_mask_words_are_uniform_and_reach_modulus_less_one(modulus: int) -> None
 
 @pytest.mark.parametrize("threshold", [1, 0, -1])
 def test_thresholds_of_one_are_refused(threshold: int) -> None:
+    """A threshold of 1 lets one client's input be the sum, or one holder rebuild a secret.
+
+    Session, protocol and mean must refuse it (ParameterError).
+    """
     with pytest.raises(ParameterError, match="threshold must lie in"):
         Session(session_id=bytes(16), clients=(0, 1, 2), threshold=threshold, length=1, modulus=2)
     session = Session(session_id=bytes(16), clients=(0, 1, 2), threshold=2, length=1, modulus=2)
-    with pytest.raises(ParameterError, match="share threshold must lie in"):
+    with pytest.raises(ParameterError, match=r"share threshold: expected a value in \[2, 3\], found"):
         SecAggPlus(neighbours=2, share_threshold=threshold).validate(session)
     with pytest.raises(ParameterError, match="minimum_contributors"):
         mean_of(minimum_contributors=threshold)
@@ -196,6 +200,10 @@ def test_cohorts_that_could_wrap_around_are_refused_and_the_bits_named_that_do(c
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 def test_updates_that_are_not_finite_are_refused_before_anything_is_sent(bad: float) -> None:
+    """A client's update holds NaN or infinity, which would spoil everyone's sum.
+
+    It must be refused before any message is sent.
+    """
     sent: list[Transmission] = []
     updates = {client: [np.ones((3, 2)), np.ones(5)] for client in range(3)}
     updates[1][1][4] = bad
@@ -282,7 +290,7 @@ LIGHT: Final = pytest.mark.skipif("lightsecagg" not in available(), reason="Ligh
 
 @LIGHT
 def test_lightsecagg_seals_every_share_of_a_mask() -> None:
-    """What a client holds of others' masks, as bytes, is in no message up to the masked inputs."""
+    """An observer searches every message up to the masked inputs for shares of masks. Sealing must hide all of them."""
     protocol, threshold = load("lightsecagg").suggest(clients=8, adversarial=0.25, dropout=0.25)
     run = Run(setting(protocol, IDS, threshold, length=200))
     wire = bytearray()
@@ -310,7 +318,7 @@ def test_lightsecagg_is_exact_at_the_largest_primes(modulus: int) -> None:
 # Flamingo: seeds of pairs cut to 16 bits.  Fed-BioMed LOM: no self-mask.
 
 
-def pair_seeds(run: Play, client: int) -> dict[int, bytes]:
+def pair_seeds(run: MaliciousServer, client: int) -> dict[int, bytes]:
     """The seeds of a client's masks with its neighbours, as these can work them out."""
     derive = run.setup.schedule(state_of(run.server).root)
     seeds = {}
@@ -322,8 +330,11 @@ def pair_seeds(run: Play, client: int) -> dict[int, bytes]:
 
 
 def test_seeds_of_pairs_are_256_bits_that_all_vary() -> None:
-    """Over 15 pairs no byte of the seed is the same for all, and every 16 bits of it differ between most."""
-    run = Play(setting(SecAgg(), tuple(range(6)), 3))
+    """An attacker guesses the seed of a pair.
+
+    Seeds must have 256 bits: over 15 pairs no byte is the same for all, and every 16 bits differ between most.
+    """
+    run = MaliciousServer(setting(SecAgg(), tuple(range(6)), 3))
     run.to_round(2)
     seeds = {frozenset((one, other)): seed for one in range(6) for other, seed in pair_seeds(run, one).items()}
     assert len(seeds) == 15
@@ -333,8 +344,11 @@ def test_seeds_of_pairs_are_256_bits_that_all_vary() -> None:
 
 
 def test_client_whose_every_neighbour_is_corrupt_still_has_its_self_mask() -> None:
-    """Without every mask of a pair what is left is the input under the self-mask, and nothing less."""
-    run = Play(setting(SecAgg(), tuple(range(4)), 3, length=1000))
+    """All neighbours of a client give their keys to the server, which removes every pairwise mask.
+
+    The self-mask must still hide the input.
+    """
+    run = MaliciousServer(setting(SecAgg(), tuple(range(4)), 3, length=1000))
     run.to_round(2)
     modulus, victim = run.setting.session.modulus, 0
     reply = run.replies()[victim]
@@ -367,6 +381,7 @@ def uses(source: str) -> Iterator[str]:
 
 @pytest.mark.parametrize("package", ["protocols", "dp"])
 def test_no_source_uses_a_weak_generator_or_pickles(package: str) -> None:
+    """Weak randomness shows secrets, and unpickling runs code. No source of `protocols` and `dp` may import either."""
     sources = sorted((ROOT / package).rglob("*.py"))
     assert len(sources) > 10
     found = {str(path.relative_to(ROOT)): names for path in sources if (names := sorted(uses(path.read_text())))}

@@ -331,6 +331,10 @@ def test_beyond_the_tolerance_a_release_is_blocked() -> None:
 def test_noise_that_colluders_do_not_know_is_never_less_than_the_target(
     clients: int, tolerance: int, colluding: int
 ) -> None:
+    """Colluding clients tell the server their noise, which removes it.
+
+    The noise of the honest ones alone must reach the target, however many drop.
+    """
     noise = RemovableSkellam(
         target_variance=1000.0,
         clients=clients,
@@ -389,6 +393,10 @@ UPDATES: Final = {client: [np.full((3, 2), 0.1), np.full(5, -0.1)] for client in
 
 @NOISES
 def test_round_that_loses_more_than_is_tolerated_releases_nothing(mechanism: LatticeNoise, noise_removal: bool) -> None:
+    """More clients vanish than the noise allows for.
+
+    The sum must not be released (TooFewSurvivors), since it has too little noise.
+    """
     planned = secure_mean(mechanism, noise_removal=noise_removal)
     for name in ("share_keys", "mask_input"):
         with pytest.raises(TooFewSurvivors):
@@ -428,6 +436,10 @@ def test_account_has_the_realised_dropout_and_counts_no_colluder(
 
 
 def test_commitment_with_less_noise_than_was_reserved_is_refused(tmp_path: Path) -> None:
+    """A caller commits a release with fewer contributors, or less noise, than it reserved.
+
+    The ledger must refuse it (InvalidReservation).
+    """
     with Ledger.create(tmp_path / "ledger", epsilon=8.0, delta=1e-3, population=200) as ledger:
         number = ledger.reserve(SKELLAM.event, "round 1")
         with pytest.raises(InvalidReservation):

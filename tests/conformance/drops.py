@@ -109,12 +109,12 @@ def allowed(setting: Scenario, state: Any, answered: tuple[frozenset[int], ...])
 
 
 def chains(clients: int, threshold: int, *, rounds: int) -> int:
-    """In how many ways clients can drop, each in one of so many rounds or never, so that enough never do."""
+    """Return how many ways there are to drop out, each in one of `rounds` steps, if `threshold` or more stay."""
     return sum(comb(clients, stay) * rounds ** (clients - stay) for stay in range(threshold, clients + 1))
 
 
 def check_random_drops(protocol: SecureSum, clients: int, threshold: int, *, gone: int, seed: int) -> None:
-    """One sum of a few coordinates in which that many clients, drawn at random, vanish, each in a round drawn likewise.
+    """Check one sum of three coordinates in which `gone` random clients drop out, each in a random step.
 
     Raises:
         TooFewSurvivors: Nothing came out.

@@ -1,4 +1,4 @@
-"""Sums among many clients of whom some vanish, with a server that follows the protocol; and every set of drops of six.
+"""Sums among many clients of which some drop out, with a curious server; and every set of dropouts of six clients.
 
 Up to five clients, every set of drops is in tests/protocols/pairwise/test_pairwise_drops.py, with another way to
 enumerate it.

@@ -1,4 +1,4 @@
-"""Sums that a committee opens, whoever vanishes: every subset of the clients, then every subset of the committee."""
+"""Sums that a committee opens, for all dropouts: every subset of the clients, then every subset of the committee."""
 
 from math import comb
 
@@ -13,11 +13,11 @@ from tests.conformance.drops import endings
 CURIOUS, MALICIOUS = Adversary.CURIOUS, Adversary.MALICIOUS
 
 APART, OVERLAPPING, WITHIN = (21, 22, 23), (IDS[1], 9, IDS[0]), (IDS[2], IDS[0], IDS[1])
-"""Committees of no clients, of some, and of nobody else."""
+"""Committees without clients, with some clients, and of clients only."""
 
 
 def sums(among: int, least: int) -> int:
-    """How many subsets of so many are large enough."""
+    """Return how many subsets of `among` members have at least `least` members."""
     return sum(comb(among, size) for size in range(least, among + 1))
 
 

@@ -1,6 +1,6 @@
-"""Sums against a malicious server, whoever vanishes in whatever round: exact where the thresholds allow it, or nothing.
+"""Sums against a malicious server, for all dropouts in all steps: exact if the thresholds allow it, or nothing.
 
-Exhaustive for up to six clients: every subset of those asked answers, at each of the five rounds.
+Exhaustive for up to six clients: every subset of those asked answers, at each of the five steps.
 """
 
 import pytest

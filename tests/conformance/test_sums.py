@@ -1,4 +1,4 @@
-"""Every protocol gives the exact sum, whoever vanishes and in whatever order messages arrive, or nothing."""
+"""Every protocol gives the exact sum or nothing, for all dropouts and all orders of arrival."""
 
 from typing import ClassVar
 

@@ -52,7 +52,7 @@ INSECURE: Final = "plain"
 
 
 def cohorts() -> Iterator[Setting]:
-    """Every protocol that hides something, three clients each, against every adversary that it stands against."""
+    """Every protocol that hides something, three clients each, against every adversary that it protects from."""
     for name in available():
         if name != INSECURE:
             protocol, threshold = load(name).suggest(clients=CLIENTS, adversarial=0.0, dropout=0.0)
@@ -135,7 +135,7 @@ def entry_modulus(setting: Setting) -> int:
 
 
 def expected_counts(modulus: int, byte: int, entries: int) -> "np.ndarray[tuple[int], np.dtype[np.float64]]":
-    """How often each value of a byte (0 the least significant) is expected among so many uniform entries."""
+    """Return how often each value of a byte (0 the least significant) is expected among `entries` uniform entries."""
     block = 256**byte
     whole, rest = divmod(modulus, 256 * block)
     below = [whole * block + min(max(rest - value * block, 0), block) for value in range(256)]

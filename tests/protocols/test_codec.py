@@ -67,6 +67,7 @@ def test_codec_names_what_is_wrong(codec: Codec, number: int, data: bytes, match
 
 
 def test_errors_show_no_bytes_of_the_message() -> None:
+    """A peer sends a damaged message that holds a secret. The error must show none of its bytes."""
     for bad in (HONEST[:-1], HONEST + b"\x00", HONEST[:1] + b"\xcc" + HONEST[1:]):
         with pytest.raises(MalformedMessage) as caught:
             CODEC.decode(3, Pair, bad)
@@ -135,6 +136,10 @@ def test_large_messages_are_encoded_and_decoded_without_a_second_copy() -> None:
     ],
 )
 def test_second_encoding_of_a_message_with_views_is_refused(canonical: bytes, other: bytes) -> None:
+    """An attacker on the way encodes a message in another way, so that one message has two forms.
+
+    Comparing it with its own encoding must stop it (MalformedMessage).
+    """
     data = WIDE.encode(3, mixed(5, 6, 7))
     assert data.count(canonical) == 1
     with pytest.raises(MalformedMessage, match=r"canonical|expected the fields of"):
@@ -150,6 +155,10 @@ SMALL = WIDE.encode(3, mixed(5, 6, 7))
 )
 @example(cut=(0, 0), put=b"")
 def test_altered_bytes_are_refused_or_the_encoding_of_what_they_decode_to(cut: tuple[int, int], put: bytes) -> None:
+    """An attacker on the way replaces bytes of a message.
+
+    It must be refused (MalformedMessage), or be the one encoding of another message.
+    """
     altered = SMALL[: cut[0]] + put + SMALL[sum(cut) :]
     try:
         decoded = WIDE.decode(3, Mixed, altered)

@@ -68,7 +68,9 @@ def test_session_with_what_is_no_committee_is_refused(committee: object) -> None
 # Keyholder.
 
 
-class NoRecord:
+class RecordThatCannotBeCalled:
+    """An object whose `record` is no method."""
+
     record = None
 
 
@@ -80,7 +82,7 @@ class NoRecord:
         {"share": KEY},
         {"openings": None},
         {"openings": object()},
-        {"openings": NoRecord()},
+        {"openings": RecordThatCannotBeCalled()},
         {"roster": {}},
         {"roster": {IDS[0]: bytes(32)}},
         {"minimum_contributors": 1},
@@ -215,4 +217,4 @@ def test_sum_with_the_greater_minimum_counts_whichever_came_first() -> None:
     first = {"key": bytes(32), "session_id": b"a" * 16, "context": b"", "contributors": (1, 2, 3, 4), "minimum": 4}
     openings.record(**first)  # type: ignore[arg-type]  # a dict of mixed values
     with pytest.raises(UnsafeOpening, match="at least 4 clients, found a difference of"):
-        openings.record(**first | {"session_id": b"b" * 16, "contributors": (1, 2, 3, 5), "minimum": 2})  # type: ignore[arg-type]  # likewise
+        openings.record(**first | {"session_id": b"b" * 16, "contributors": (1, 2, 3, 5), "minimum": 2})  # type: ignore[arg-type]  # a dict of mixed values

@@ -62,6 +62,10 @@ def test_session_without_a_committee_is_refused(kind: type[EncryptedSum]) -> Non
 def test_committee_of_whom_disjoint_ones_could_open_is_refused(
     kind: type[EncryptedSum], members: int, threshold: int
 ) -> None:
+    """A server proposes a committee of which two disjoint quorums could open two sums.
+
+    Server and parties must refuse it (ParameterError).
+    """
     key = threshold_key(1, members, threshold)
     session = replace(CURIOUS.session, committee=Committee(key=key, members=tuple(range(10, 10 + members))))
     with pytest.raises(ParameterError, match=f"at least {members // 2 + 1}"):
@@ -78,6 +82,10 @@ def test_protocol_without_use_for_a_committee_refuses_the_session(protocol: Plai
 
 @pytest.mark.parametrize("kind", [PaillierSum, OneShot])
 def test_roster_is_demanded_exactly_against_a_malicious_server(kind: type[EncryptedSum]) -> None:
+    """A malicious-mode session without a roster has no signatures to check.
+
+    It must be refused (ParameterError), like a roster in curious mode.
+    """
     with pytest.raises(ParameterError, match="roster"):
         Server(kind(), SIGNED.session)
     with pytest.raises(ParameterError, match="roster"):
@@ -88,6 +96,10 @@ def test_roster_is_demanded_exactly_against_a_malicious_server(kind: type[Encryp
 
 
 def test_keyholder_of_another_place_or_key_takes_no_part() -> None:
+    """A server lists a member in another's place, or with another key.
+
+    The member compares its share and must refuse (UnsafeSession).
+    """
     party = COMMITTEE[0]
     own = CURIOUS.keyholder(party)
     assert own is not None
@@ -102,6 +114,10 @@ def test_keyholder_of_another_place_or_key_takes_no_part() -> None:
 
 
 def test_keyholder_takes_no_part_where_fewer_than_its_minimum_would_do() -> None:
+    """A server proposes a session whose sum may have few contributors.
+
+    A member with a greater minimum must refuse (UnsafeSession).
+    """
     own = CURIOUS.keyholder(COMMITTEE[0])
     assert own is not None
     for minimum, fits in ((2, True), (3, True), (4, False), (1000, False)):
@@ -115,6 +131,10 @@ def test_keyholder_takes_no_part_where_fewer_than_its_minimum_would_do() -> None
 
 
 def test_keyholder_takes_no_part_among_identities_that_it_has_not_pinned() -> None:
+    """A server invents clients, or swaps their identities.
+
+    A member compares the session's roster with its own and must refuse (UnsafeSession).
+    """
     keys = {client: identity(client).public for client in SIGNED.session.clients}
     first, second = SIGNED.session.clients[:2]
     party, own = COMMITTEE[0], SIGNED.keyholder(COMMITTEE[0])
@@ -126,7 +146,7 @@ def test_keyholder_takes_no_part_among_identities_that_it_has_not_pinned() -> No
         "one of another key": (Roster({**keys, first: identity(78).public}), False),
         "two swapped": (Roster({**keys, first: keys[second], second: keys[first]}), False),
     }
-    for label, (roster, fits) in pinned.items():
+    for roster, fits in pinned.values():
         changed = replace(own, roster=roster)
         if fits:
             check_admission(SIGNED.protocol, SIGNED.session, party, terms=None, keyholder=changed)
@@ -134,10 +154,13 @@ def test_keyholder_takes_no_part_among_identities_that_it_has_not_pinned() -> No
         with pytest.raises(UnsafeSession, match="pinned"):
             check_admission(SIGNED.protocol, SIGNED.session, party, terms=None, keyholder=changed)
         refused_before_anything(SIGNED, party, keyholder=changed)
-        assert label
 
 
 def test_keyholder_that_has_pinned_identities_takes_no_part_without_them() -> None:
+    """A server proposes a session without a roster to a member that has pinned identities.
+
+    The member must refuse (UnsafeSession).
+    """
     own = CURIOUS.keyholder(COMMITTEE[0])
     assert own is not None
     changed = replace(own, roster=Roster({client: identity(client).public for client in CURIOUS.session.clients}))
@@ -176,6 +199,10 @@ def test_stranger_is_refused(party: object) -> None:
 
 
 def test_client_takes_part_only_under_the_key_that_it_has_pinned() -> None:
+    """A server proposes a committee key of its own, which it can open.
+
+    A client compares it with the key that it has pinned and must refuse (UnsafeSession).
+    """
     client = SIGNED.session.clients[2]
     own = SIGNED.terms(client)
     assert own is not None
@@ -210,7 +237,11 @@ def test_client_takes_part_only_under_the_key_that_it_has_pinned() -> None:
 def test_client_demands_a_threshold_above_half_of_members_and_corrupt_ones(
     members: int, threshold: int, adversarial: float, safe: bool
 ) -> None:
-    """Two sets of `threshold` members have 2 * threshold - members in common at least; more than the corrupt ones?"""
+    """Corrupt members may help the server to open two sums.
+
+    Two sets of `threshold` members share at least 2 * threshold - members; a client must refuse unless those are more
+    than the corrupt ones.
+    """
     key = threshold_key(1, members, threshold)
     own = replace(member(IDS[0], SIGNED.session), adversarial=adversarial, committee=key)
     assert (2 * threshold - members > int(members * adversarial)) == safe
@@ -222,7 +253,10 @@ def test_client_demands_a_threshold_above_half_of_members_and_corrupt_ones(
 
 
 def test_client_demands_two_honest_contributors() -> None:
-    """Half of the roster may be corrupt, and all of these be invited: a sum of three hides one client from two."""
+    """The server invites all corrupt clients of a roster of which half may be corrupt.
+
+    A sum of three could then hide one client from two; the client must refuse (UnsafeSession).
+    """
     five = threshold_key(1, 5, 5)
     session = replace(SIGNED.session, committee=Committee(key=five, members=(*COMMITTEE, 24, 25)))
     for adversarial, safe in ((0.25, True), (0.5, False)):

@@ -194,11 +194,19 @@ def swapped() -> Roster:
     ],
 )
 def test_member_refuses_a_session_on_other_terms(changes: dict[str, object], found: str) -> None:
+    """A server proposes a session whose roster, identity or minimum is not this client's.
+
+    The client must refuse (UnsafeSession).
+    """
     with pytest.raises(UnsafeSession, match=found):
         member(3, **changes).accept(client=3, clients=CLIENTS, threshold=3, roster=roster())
 
 
 def test_member_refuses_another_identity_for_any_one_client() -> None:
+    """A server replaces one client's identity, of each client in turn.
+
+    The client compares the roster with its own and must refuse (UnsafeSession).
+    """
     for client in CLIENTS:
         offered = Roster({**roster(), client: identity(1000).public})
         with pytest.raises(UnsafeSession):
@@ -256,17 +264,25 @@ def test_client_that_fears_more_than_the_parameters_bear_does_not_join(adversari
 
 
 def test_record_takes_each_round_once_and_in_order() -> None:
+    """A server asks a client for a step a second time, or for an earlier one.
+
+    The record must refuse (SessionReused).
+    """
     record: SessionRecord = MemoryRecord()
     for number in range(5):
         record.record(b"identity", b"session", number)
         for again in range(number + 1):
             with pytest.raises(SessionReused):
                 record.record(b"identity", b"session", again)
-    record.record(b"not this client's own identity", b"session", 0)
+    record.record(b"another identity", b"session", 0)
     record.record(b"identity", b"another session", 0)
 
 
 def test_record_that_knows_nothing_of_the_beginning_takes_no_later_round() -> None:
+    """A client lost its record in the middle of a session.
+
+    The new record must refuse every later step (SessionReused).
+    """
     for number in (1, 2, 7):
         with pytest.raises(SessionReused):
             MemoryRecord().record(b"identity", b"session", number)
@@ -287,6 +303,10 @@ def signatures(digest: bytes = DIGEST, known: Roster | None = None) -> Signature
 
 
 def test_signature_is_taken_for_what_it_says_and_nothing_else() -> None:
+    """A server presents a signature for another session, client, purpose, payload or roster.
+
+    Verifying it must fail (RemoteError), blaming nobody here.
+    """
     signed = signatures().sign(member(3).identity, client=3, purpose=PURPOSE, payload=b"payload")
     signatures().check(signed, client=3, purpose=PURPOSE, payload=b"payload")
     checks: dict[str, Callable[[], None]] = {
@@ -307,6 +327,7 @@ def test_signature_is_taken_for_what_it_says_and_nothing_else() -> None:
 
 
 def test_altered_signature_is_refused() -> None:
+    """Somebody cuts a signature, or flips any one of its bits. Verifying it must fail (RemoteError)."""
     signed = signatures().sign(member(3).identity, client=3, purpose=PURPOSE, payload=b"payload")
     altered = [signed[:-1], signed + b"\x00", b"", bytes(64), bytes(63), signed[32:] + signed[:32]]
     for position in range(len(signed)):
@@ -319,14 +340,20 @@ def test_altered_signature_is_refused() -> None:
 
 
 def test_signature_under_another_clients_identity_is_refused() -> None:
-    """A client that helps the server cannot speak for one that does not."""
+    """A client that helps the server signs as another client.
+
+    Verifying it under the other's identity must fail (RemoteError).
+    """
     forged = signatures().sign(member(0).identity, client=3, purpose=PURPOSE, payload=b"payload")
     with pytest.raises(RemoteError):
         signatures().check(forged, client=3, purpose=PURPOSE, payload=b"payload")
 
 
 def test_same_key_for_two_clients_does_not_make_their_statements_the_same() -> None:
-    """Were one identity in two rosters under two ids, a signature as the one would still say nothing as the other."""
+    """A server lists one identity in two rosters under two ids.
+
+    The id is part of what is signed, so a signature as the one must not hold as the other.
+    """
     signed = signatures().sign(member(3).identity, client=3, purpose=PURPOSE, payload=b"payload")
     other = Roster({8: identity(3).public})
     with pytest.raises(RemoteError):
@@ -334,7 +361,10 @@ def test_same_key_for_two_clients_does_not_make_their_statements_the_same() -> N
 
 
 def test_statement_cannot_be_split_in_another_way() -> None:
-    """Purpose and client have fixed lengths, so no two statements are the same bytes."""
+    """An attacker moves bytes from the payload to the purpose.
+
+    Purpose and client have fixed lengths, so no two statements are the same bytes.
+    """
     with pytest.raises(ParameterError):
         signatures().sign(member(3).identity, client=3, purpose=b"short", payload=b"payload")
     with pytest.raises(ParameterError):
@@ -350,6 +380,10 @@ def test_what_is_signed_is_under_a_domain_of_its_own() -> None:
 
 
 def test_without_a_roster_signatures_are_empty_and_must_be() -> None:
+    """A sender adds bytes where a session without a roster has no signature.
+
+    They must be refused (RemoteError), and so must an empty signature in one with a roster.
+    """
     trusting = Signatures(DIGEST, None)
     assert trusting.sign(None, client=3, purpose=PURPOSE, payload=b"payload") == b""
     trusting.check(b"", client=3, purpose=PURPOSE, payload=b"payload")

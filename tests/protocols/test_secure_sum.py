@@ -1,10 +1,11 @@
 """What a protocol declares of itself, and that no field of a session passes unseen."""
 
 from dataclasses import dataclass, fields
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import pytest
 
+import protocols.session
 from protocols import (
     Adversary,
     Extra,
@@ -20,6 +21,7 @@ from protocols import (
     SecureSum,
     Session,
 )
+from protocols.session import check_entries
 from tests.conformance.cohorts import committee_of, identity
 
 CLIENTS = (0, 1, 2, 3)
@@ -45,6 +47,14 @@ class LaterSession(Session):
     later: bytes = b""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UncheckedSession(LaterSession):
+    """One that leaves out the checks of `Session`, so that it can be made although its field has no entry."""
+
+    def __post_init__(self) -> None:
+        pass
+
+
 def session(**changes: Any) -> Session:
     given: dict[str, Any] = {"session_id": bytes(16), "clients": CLIENTS, "threshold": 3, "length": 4, "modulus": 2**16}
     return Session(**(given | changes))
@@ -67,13 +77,68 @@ def test_new_field_of_a_session_is_refused_by_every_protocol_until_it_opts_in(pr
     if protocol.needs_committee:
         given |= WITH[Extra.COMMITTEE]
     with pytest.raises(ParameterError, match=f"later: expected a session without later, which {protocol.name}"):
-        protocol.validate(LaterSession(**given, later=b"something"))
+        protocol.validate(UncheckedSession(**given, later=b"something"))
 
 
-def test_field_without_a_place_in_the_transcript_gives_no_digest() -> None:
+def test_session_with_a_field_without_an_entry_in_the_transcript_cannot_be_made() -> None:
     given = {each.name: getattr(session(), each.name) for each in fields(Session)}
-    with pytest.raises(TypeError, match="the transcript has no entry for later"):
-        PlainSum().digest(LaterSession(**given))
+    with pytest.raises(TypeError, match=r"LaterSession: expected one entry .*, found no entry for later\. Add a field"):
+        LaterSession(**given)
+
+
+def test_field_without_an_entry_in_the_transcript_gives_no_digest() -> None:
+    given = {each.name: getattr(session(), each.name) for each in fields(Session)}
+    with pytest.raises(TypeError, match=r"UncheckedSession: expected one entry .*, found no entry for later"):
+        PlainSum().digest(UncheckedSession(**given))
+
+
+def test_transcript_that_names_a_field_twice_or_no_field_is_refused() -> None:
+    entries = tuple(each.name for each in fields(Session))
+    check_entries(Session, entries)
+    with pytest.raises(TypeError, match=r"Session: .* found more than one entry for clients, length\."):
+        check_entries(Session, (*entries, "length", "clients"))
+    with pytest.raises(TypeError, match=r"Session: .* found an entry without a field for later\."):
+        check_entries(Session, (*entries, "later"))
+
+
+def test_fields_that_hold_equal_bytes_give_different_digests(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = {each.name: getattr(session(), each.name) for each in fields(Session)}
+    monkeypatch.setitem(protocols.session._LATER, "later", lambda session: session.later)
+    plain = PlainSum()
+    digests = {
+        plain.digest(LaterSession(**given | changes))
+        for changes in ({"context": b"x"}, {"parameters": b"x"}, {"later": b"x"}, {"later": b"y"})
+    }
+    assert len(digests) == 4
+    committees = WITH[Extra.COMMITTEE], WITH[Extra.COMMITTEE] | {"parameters": b"x"}
+    assert len(digests | {plain.digest(LaterSession(**given | each)) for each in committees}) == 6
+
+
+def test_later_field_that_is_not_set_changes_no_digest(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = {each.name: getattr(session(), each.name) for each in fields(Session)}
+    before = PlainSum().digest(session())
+    monkeypatch.setitem(protocols.session._LATER, "later", lambda session: session.later)
+    assert PlainSum().digest(LaterSession(**given)) == before
+
+
+def test_class_variable_that_is_not_listed_changes_no_digest_and_a_parameter_does() -> None:
+    @dataclass(frozen=True, slots=True)
+    class Described(PlainSum):
+        described: ClassVar[str] = "not hashed"
+
+    @dataclass(frozen=True, slots=True)
+    class Tuned(PlainSum):
+        tuned: int = 0
+
+    before = PlainSum().digest(session())
+    assert Described().digest(session()) == before
+    assert len({before, Tuned().digest(session()), Tuned(tuned=1).digest(session())}) == 3
+
+
+def test_protocol_without_a_wire_number_cannot_be_made() -> None:
+    with pytest.raises(TypeError, match=r"Numberless.wire: expected the version of its bytes, an int, found none"):
+        type("Numberless", (SecureSum,), {"name": "numberless"})
+    assert not hasattr(SecureSum, "wire")
 
 
 def test_transcript_names_every_field_once() -> None:
@@ -89,8 +154,29 @@ def test_protocol_cannot_replace_the_check_of_what_it_accepts() -> None:
 @pytest.mark.parametrize("protocol", PROTOCOLS.values(), ids=PROTOCOLS)
 def test_protocols_protect_if_they_name_an_adversary(protocol: SecureSum) -> None:
     assert protocol.protects == (protocol.name != "plain") == bool(protocol.adversaries)
+    assert type(protocol).protects is protocol.protects
     assert protocol.wire == 1
     assert (Extra.ROSTER in protocol.accepts) == (Adversary.MALICIOUS in protocol.adversaries)
+
+
+def test_protects_is_computed_anew_for_every_class() -> None:
+    @dataclass(frozen=True)
+    class Unmasked(LightSecAgg):
+        adversaries: ClassVar[tuple[Adversary, ...]] = ()
+
+    @dataclass(frozen=True, slots=True)
+    class Masked(PlainSum):
+        adversaries: ClassVar[tuple[Adversary, ...]] = (Adversary.CURIOUS,)
+
+    assert Unmasked.protects is Unmasked(privacy=1, responders=2).protects is False
+    assert Masked.protects is Masked().protects is True
+    assert SecureSum.protects is False
+
+
+@pytest.mark.parametrize("value", [True, property(lambda self: True)])
+def test_baseline_cannot_claim_that_it_protects(value: object) -> None:
+    with pytest.raises(TypeError, match=r"Boastful.protects: expected False, since `adversaries` names no server"):
+        type("Boastful", (PlainSum,), {"protects": value})
 
 
 def test_committee_of_another_kind_of_key_is_refused() -> None:

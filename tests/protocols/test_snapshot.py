@@ -13,7 +13,7 @@ from protocols import Adversary, DamagedSnapshot, ParameterError, SecAgg, Secret
 from protocols.codec import Message
 from protocols.crypto import sealing
 from protocols.crypto.keystream import Words
-from protocols.snapshot import Kept, State, read_state, seal, unseal, write_state
+from protocols.snapshot import _DOMAIN, KeptMachine, State, read_state, seal, unseal, write_state
 from protocols.testing import state_of
 from tests.conformance.cohorts import IDS, SNAPSHOT_KEY, Run, setting
 
@@ -102,8 +102,8 @@ def test_state_that_holds_something_else_cannot_be_written() -> None:
         write_state(Everything(words=np.zeros(1, dtype=np.uint8), text=object()))  # type: ignore[arg-type]  # that is the test
 
 
-def kept() -> Kept:
-    return Kept(7, 2, (1, 2, 3), (2,), write_state(full()))
+def kept() -> KeptMachine:
+    return KeptMachine(7, 2, (1, 2, 3), (2,), write_state(full()))
 
 
 def test_seal_opens_under_the_same_key_and_for_the_same_session() -> None:
@@ -116,6 +116,10 @@ def test_seal_opens_under_the_same_key_and_for_the_same_session() -> None:
 
 
 def test_seal_that_is_another_or_altered_is_refused() -> None:
+    """Somebody alters or cuts a snapshot, or presents it for another session or key.
+
+    Authenticated encryption must stop it (DamagedSnapshot).
+    """
     sealed = seal(kept(), digest=DIGEST, key=KEY, nonce=NONCE)
     for digest, key in ((b"e" * 32, KEY), (b"", KEY), (DIGEST[:-1], KEY), (DIGEST, Secret(b"l" * 32))):
         with pytest.raises(DamagedSnapshot):
@@ -128,6 +132,20 @@ def test_seal_that_is_another_or_altered_is_refused() -> None:
         flipped[position] ^= 1 << position % 8
         with pytest.raises(DamagedSnapshot):
             unseal(bytes(flipped), digest=DIGEST, key=KEY)
+
+
+def test_state_with_other_fields_is_refused() -> None:
+    written = write_state(full())
+
+    class Later(State, kw_only=True):
+        words: Words
+        added: int
+
+    with pytest.raises(DamagedSnapshot, match=r"snapshot: expected the fields that this version keeps, found others\."):
+        read_state(written, Later)
+    other = sealing.seal_with_nonce(KEY, msgspec.msgpack.encode(["other"]), nonce=NONCE, bound=_DOMAIN + DIGEST)
+    with pytest.raises(DamagedSnapshot, match="Restore it with the version that sealed it"):
+        unseal(other, digest=DIGEST, key=KEY)
 
 
 def test_what_seals_is_32_secret_bytes() -> None:
@@ -148,6 +166,7 @@ def test_what_seals_is_32_secret_bytes() -> None:
 
 
 def test_sealed_bytes_show_nothing_of_the_state() -> None:
+    """Somebody reads a stored snapshot. No eight bytes of the state may be in it."""
     sealed = seal(kept(), digest=DIGEST, key=KEY, nonce=NONCE)
     clear = bytes(kept().state)
     assert len(NONCE) == sealing.NONCE_BYTES

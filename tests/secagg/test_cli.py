@@ -4,6 +4,7 @@ import os
 import signal
 import sqlite3
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -181,7 +182,7 @@ def test_train_resumed_after_its_end_changes_nothing(finished: Path) -> None:
         (("--protocol", "rot13"), "there are lightsecagg, oneshot, paillier, plain, secagg, secagg-plus"),
         (("--weighting", "heavy"), "weighting: expected one of uniform, weighted, found 'heavy'"),
         (("--dataset", "missing.npz"), "missing.npz"),
-        (("--model", "numpy-softmax", "--modulus-bits", "4"), "modulus_bits: expected at least 16"),
+        (("--model", "numpy-softmax", "--modulus-bits", "4"), "found 4. Use 16 bits."),
         (("--model", "numpy-softmax", "--minimum-contributors", "299"), "minimum_contributors: expected at most 270"),
     ],
 )
@@ -377,3 +378,21 @@ def test_settings_of_a_run_run_it_again(finished: Path) -> None:
         )
         == config
     )
+
+
+@pytest.mark.parametrize("arguments", [("--help",), ("train", "--help"), ("protocols",), ("protocols", "--json")])
+def test_command_that_trains_nothing_loads_no_tensorflow(arguments: tuple[str, ...]) -> None:
+    script = """
+import sys
+from secagg.cli import main
+try:
+    main()
+finally:
+    print(*sorted({name.partition(".")[0] for name in sys.modules}), file=sys.stderr)
+"""
+    found = subprocess.run(
+        [sys.executable, "-P", "-c", script, *arguments], capture_output=True, text=True, check=True
+    ).stderr.splitlines()[-1]
+    loaded = set(found.split())
+    assert {"secagg", "protocols", "typer"} <= loaded
+    assert loaded.isdisjoint({"tensorflow", "keras", "matplotlib", "jinja2", "phe"})

@@ -13,6 +13,10 @@ def imported(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
 @pytest.mark.parametrize("name", ["dp", "protocols"])
 @pytest.mark.parametrize("kind", ["package", "module"])
 def test_shadowing_package_is_named(name: str, kind: str, tmp_path: Path) -> None:
+    """A folder on the path holds a foreign package by the name of one of ours.
+
+    `refuse_foreign_packages` must stop it (ImportError) before any of its code runs.
+    """
     foreign = tmp_path / name / "__init__.py" if kind == "package" else tmp_path / f"{name}.py"
     foreign.parent.mkdir(exist_ok=True)
     foreign.write_text("raise SystemExit('the foreign code must not run')\n")

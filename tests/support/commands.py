@@ -14,7 +14,7 @@ TIMEOUT_S = 120
 
 
 def secagg(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    """Run it to its end."""
+    """Run the command to its end, and return what it printed and its exit code."""
     return subprocess.run(
         [*COMMAND, *arguments], cwd=cwd, capture_output=True, text=True, timeout=TIMEOUT_S, check=False, env=_plain()
     )
@@ -23,7 +23,7 @@ def secagg(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
 def stopped(
     *arguments: str, cwd: Path, when: Callable[[], bool], after_s: float, by: signal.Signals
 ) -> subprocess.CompletedProcess[str]:
-    """Run it until `when` has come true and a little longer, then send it a signal."""
+    """Run the command until `when` is true and `after_s` longer, send it a signal, and return what it printed."""
     process = subprocess.Popen(
         [*COMMAND, *arguments],
         cwd=cwd,
@@ -44,9 +44,10 @@ def stopped(
 
 
 def lines_of(path: Path) -> int:
-    """How many whole lines a file has; none where there is no such file."""
+    """Return the number of whole lines of a file; 0 if there is no such file."""
     return path.read_bytes().count(b"\n") if path.exists() else 0
 
 
 def _plain() -> dict[str, str]:
+    """Return the environment of a terminal of 200 columns without colours."""
     return os.environ | {"COLUMNS": "200", "NO_COLOR": "1", "TERM": "dumb"}

@@ -1,6 +1,6 @@
-"""Sums that a committee opens, with a server and with clients that do what they like, and with the key at hand.
+"""Sums that a committee opens, whose server and clients may send anything, with the whole private key at hand.
 
-The key is a test's, so what is encrypted can be read here, to compare it with what the parties have opened.
+The key belongs to the tests, so they can decrypt every message and compare it with what the parties have opened.
 """
 
 import hashlib
@@ -28,38 +28,38 @@ ENCRYPT, OPEN = 0, 1
 
 
 def setup_of(where: Setting) -> Derived:
-    """What every party derives from the session."""
+    """Return what every party derives from the session."""
     assert isinstance(where.protocol, EncryptedSum)
     return where.protocol._derived(where.session)
 
 
 def codec_of(where: Setting) -> Codec:
-    """What encodes the messages of a session, whoever sends them."""
+    """Return the codec of a session's messages, for any sender."""
     return Codec(where.protocol.digest(where.session), where.protocol.message_limit(where.session))
 
 
 @cache
 def private_key() -> PrivateKey:
-    """The whole key of every committee of these tests."""
+    """Return the whole private key of every committee of these tests, which no party has."""
     return PrivateKey.from_primes(committee_keys.SAFE_P, committee_keys.SAFE_Q, 1)
 
 
 def decrypted(pairs: Sequence[Pair]) -> list[int]:
-    """The messages of ciphertexts, by the key that nobody has."""
+    """Return the messages of ciphertexts."""
     key = private_key()
     return [int(key.decrypt_raw(ciphertext_pairs.join(key.public_key, *pair))) for pair in pairs]
 
 
 def powers(pairs: Sequence[Pair], exponent: int) -> list[Pair]:
-    """Ciphertexts of that many times the messages of others."""
+    """Return ciphertexts of `exponent` times the messages of these."""
     key = private_key().public_key
     return ciphertext_pairs.split(
         key, [int(pow(ciphertext_pairs.join(key, *pair), exponent, key.modulus)) for pair in pairs]
     )
 
 
-def products(one: Sequence[Pair], other: Sequence[Pair]) -> list[Pair]:
-    """Ciphertexts of the sums of messages."""
+def sums_of(one: Sequence[Pair], other: Sequence[Pair]) -> list[Pair]:
+    """Return ciphertexts of the sums of the messages of these."""
     key = private_key().public_key
     total = Total(key, len(one))
     total.add(one)
@@ -67,13 +67,13 @@ def products(one: Sequence[Pair], other: Sequence[Pair]) -> list[Pair]:
     return ciphertext_pairs.split(key, total.ciphertexts())
 
 
-class Hall(Run):
-    """A sum whose clients have all answered, and whose server then does what it likes.
+class CommitteeHarness(Run):
+    """A sum whose clients have all answered, and whose server and members a test then plays.
 
     Attributes:
-        setup: What all parties derive.
-        codec: Of the session.
-        sent: By client, what it sent.
+        setup: What all parties derive from the session.
+        codec: The codec for messages of the session.
+        sent: By client, its message.
     """
 
     def __init__(self, where: Setting, *, seed: bytes = b"run", vectors: Mapping[int, Vector] | None = None) -> None:
@@ -84,39 +84,39 @@ class Hall(Run):
 
     @property
     def encryptor(self) -> Encryptor:
-        """Of the committee's key."""
+        """The encryptor under the committee's key."""
         return self.setup.encryptor
 
     def pairs(self, client: int) -> list[Pair]:
-        """A client's ciphertexts."""
+        """Return a client's ciphertexts."""
         key = self.setup.key.public_key
         return ciphertext_pairs.from_bytes(key, self.sent[client].sealed[: self.setup.ciphertexts_bytes], self.count)
 
     def proof(self, client: int) -> bytes:
-        """A client's proof."""
+        """Return a client's proof of plaintext knowledge."""
         start = self.setup.ciphertexts_bytes
         return bytes(self.sent[client].sealed[start : start + self.setup.proof_bytes])
 
     @property
     def count(self) -> int:
-        """Ciphertexts of a client."""
+        """The number of ciphertexts of a client."""
         return self.setup.payload.messages
 
     def contribution(self, client: int) -> bytes:
-        """A client's part as the committee is shown it."""
-        return shown(self.sent[client])
+        """Return a client's contribution as the committee is shown it."""
+        return shown_to_committee(self.sent[client])
 
-    def made(
+    def forged_input(
         self, client: int, padded: bytes, values: Sequence[int], *, signer: int | None = None, whose: int | None = None
     ) -> EncryptedInput:
-        """What a client sends that encrypts what it likes, with a proof that it knows it.
+        """Return an input that encrypts any values, with a right proof that the sender knows them.
 
         Args:
-            client: Whose part this is to be.
+            client: The client whose input this is to be.
             padded: Its padded vector.
             values: Its messages.
-            signer: Who signs it; the client, if not given.
-            whose: Whose signature this one says that it is; the client's, if not given.
+            signer: The client that signs it; `client`, if not given.
+            whose: The client whose signature it claims to be; `client`, if not given.
         """
         padded_hash = hashlib.sha256(padded).digest()
         statement = self.setup.statement(client, padded_hash)
@@ -133,7 +133,7 @@ class Hall(Run):
         signer: int | None = None,
         whose: int | None = None,
     ) -> EncryptedInput:
-        """Ciphertexts and a proof of whatever origin, signed where the session has a roster."""
+        """Return an input of ciphertexts and a proof of any origin, signed if the session has a roster."""
         sealed = ciphertext_pairs.to_bytes(self.setup.key.public_key, pairs) + proof
         member = self.setting.terms(client if signer is None else signer)
         padded_hash = hashlib.sha256(padded).digest()
@@ -143,17 +143,23 @@ class Hall(Run):
         return EncryptedInput(memoryview(padded), memoryview(sealed + signature))
 
     def request(self, contributions: Mapping[int, bytes]) -> bytes:
-        """What asks a member to open the sum of these, in the order in which they are given."""
+        """Return a request to open the sum of these contributions, in the order in which they are given."""
         return self.codec.encode(
             OPEN, Contributions(tuple(contributions), memoryview(b"".join(contributions.values())))
         )
 
-    def honest(self, *clients: int) -> dict[int, bytes]:
-        """The contributions of these clients, or of all, ascending."""
+    def honest_contributions(self, *clients: int) -> dict[int, bytes]:
+        """Return the contributions of these clients, or of all, in ascending order."""
         return {client: self.contribution(client) for client in sorted(clients or self.sent)}
 
     def member(self, party: int, openings: OpeningRecord | None = None, seed: bytes = b"opening") -> Client:
-        """A committee member that is asked to open, with its own or another record; after its input, if it has one."""
+        """Return a member that is asked to open, after its own input if it is a client too.
+
+        Args:
+            party: The member.
+            openings: Its record of openings; its own of this run, if not given.
+            seed: The seed of its randomness.
+        """
         record = openings or self.openings[party]
         machine = self.setting.client(party, self.inputs.get(party), stream(seed + b"%d" % party), None, record)
         if party in self.setting.session.clients:
@@ -161,7 +167,7 @@ class Hall(Run):
         return machine
 
     def open_with(self, contributions: Mapping[int, bytes], *parties: int, seed: bytes = b"opening") -> list[int]:
-        """What these members open of contributions."""
+        """Return the messages that these members open of these contributions."""
         request, partials = self.request(contributions), {}
         assert self.setting.session.committee is not None
         for party in parties:
@@ -170,28 +176,28 @@ class Hall(Run):
             partials[self.setting.session.committee.index(party)] = partial.values
         return combine(self.setup.key, partials)
 
-    def serve(self, sent: Mapping[int, EncryptedInput]) -> Finish:
-        """What comes of the sum where clients send these, opened by no more members than it takes."""
+    def finish_with(self, sent: Mapping[int, EncryptedInput]) -> Finish:
+        """Return the outcome of the sum if clients send these inputs and as few members open as can."""
         self.deliver({client: self.codec.encode(ENCRYPT, message) for client, message in sent.items()})
         opening = list(self.requests.items())[: self.setting.quorum(OPEN)]
         self.deliver({party: self.clients[party].handle(request) for party, request in opening})
         return self.finish()
 
-    def unwrapped(self, padded: Sequence[bytes | memoryview], sums: Sequence[int], contributors: int) -> Vector:
-        """The vector that is the sum of so many, from padded ones and the sums of their messages."""
+    def vector_of_sums(self, padded: Sequence[bytes | memoryview], sums: Sequence[int], contributors: int) -> Vector:
+        """Return the sum of `contributors` vectors, from masked vectors and the sums of their messages."""
         total = self.setup.payload.nothing()
         for each in padded:
             self.setup.payload.add(total, memoryview(each))
         return self.setup.payload.unwrap(total, sums, contributors)
 
 
-def shown(message: EncryptedInput) -> bytes:
-    """A client's message as the committee is shown it."""
+def shown_to_committee(message: EncryptedInput) -> bytes:
+    """Return a client's message as the committee is shown it."""
     return hashlib.sha256(message.padded).digest() + bytes(message.sealed)
 
 
-def fields(where: Derived) -> dict[str, tuple[int, int]]:
-    """Where the parts of what the committee is shown of a client begin and end."""
+def field_positions(where: Derived) -> dict[str, tuple[int, int]]:
+    """Return where the parts of a contribution, as the committee is shown it, begin and end."""
     ends = {"hash": HASH_BYTES, "ciphertexts": where.ciphertexts_bytes, "proof": where.proof_bytes}
     signature = where.sealed_bytes - where.ciphertexts_bytes - where.proof_bytes
     assert signature in (0, SIGNATURE_BYTES)
@@ -203,5 +209,5 @@ def fields(where: Derived) -> dict[str, tuple[int, int]]:
 
 
 def altered(message: EncryptedInput, **changes: bytes) -> EncryptedInput:
-    """A message with other fields."""
+    """Return a message with other fields."""
     return EncryptedInput(**asdict(message) | {name: memoryview(value) for name, value in changes.items()})

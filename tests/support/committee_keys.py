@@ -27,6 +27,7 @@ SAFE_Q = int(
 def _dealt(
     s: int, members: int, threshold: int, arithmetic: Arithmetic | None
 ) -> tuple[ThresholdKey, tuple[KeyShare, ...]]:
+    """Return the key and the shares of a committee, dealt once for each set of arguments."""
     entropy = stream(f"committee {s} {members} {threshold}")
     return deal(SAFE_P, SAFE_Q, s, members=members, threshold=threshold, entropy=entropy, arithmetic=arithmetic)
 
@@ -34,12 +35,12 @@ def _dealt(
 def threshold_key(
     s: int = 1, members: int = 3, threshold: int = 2, arithmetic: Arithmetic | None = None
 ) -> ThresholdKey:
-    """The same at each call and in each run."""
+    """Return the public key of a committee, the same at each call and in each run."""
     return _dealt(s, members, threshold, arithmetic)[0]
 
 
 def key_shares(
     s: int = 1, members: int = 3, threshold: int = 2, arithmetic: Arithmetic | None = None
 ) -> tuple[KeyShare, ...]:
-    """Of all members of the same key."""
+    """Return the shares of all members of that committee."""
     return _dealt(s, members, threshold, arithmetic)[1]

@@ -17,14 +17,14 @@ from typing import Final
 import msgspec
 
 from dp.errors import LedgerUnavailable
-from tests.support.ledger_users import Known, forked, use
+from tests.support.ledger_users import ExpectedLedger, use_ledger, use_ledger_in_child
 
 FILES, FOLDERS, WRITES, TRUNCATIONS, NAMES = 1, 2, 4, 8, 16
 ROUNDS: Final = 2
 
 
 class Fault(msgspec.Struct, frozen=True, kw_only=True):
-    """Which calls fail, with which error number (0 kills instead), and whether all later ones fail, too."""
+    """A kind of failure: which calls fail, with which error number (0 kills instead), and whether later ones do."""
 
     name: str
     kinds: int
@@ -42,65 +42,70 @@ FAULTS: Final = (
 )
 
 
-class Struck(msgspec.Struct, frozen=True, kw_only=True):
-    """What came of one fault.
+class FaultOutcome(msgspec.Struct, frozen=True, kw_only=True):
+    """What was found when one call failed.
 
     Attributes:
-        fault: its name.
-        call: which call it struck, counted from 0.
-        told: how many steps of the ledger returned before it struck.
-        told_after: how many returned afterwards.
-        refusal: the error that they ended in.
+        fault: The name of the fault.
+        call: The number of the call that failed, counted from 0.
+        steps_before: The number of steps of the ledger that returned before the failure.
+        steps_after: The number of steps that returned after it.
+        refusal: The error in which the steps ended; None if all of them returned.
     """
 
     fault: str
     call: int
-    told: int
-    told_after: int
+    steps_before: int
+    steps_after: int
     refusal: str | None
 
 
-def strike(library: ctypes.CDLL, fault: Fault, call: int, path: Path) -> Struck | None:
+def use_ledger_with_fault(library: ctypes.CDLL, fault: Fault, call: int, path: Path) -> FaultOutcome | None:
     """Let a call fail, or kill before it, and check what is left; None if there are not so many calls."""
-    known, refusal = Known(), None
-    told: Counter[bool] = Counter()
+    expected, refusal = ExpectedLedger(), None
+    steps: Counter[bool] = Counter()
 
     def arm() -> None:
+        """Make the call fail."""
         library.fault_arm(fault.kinds, ctypes.c_long(call), fault.error, fault.lasting)
 
-    def hear(step: str, number: int, head: str) -> None:
-        told[library.fault_struck() != 0] += 1
-        known.hear(step, number, head)
+    def note(step: str, number: int, head: str) -> None:
+        """Note a step that returned, and count it by whether the call had failed before."""
+        steps[library.fault_struck() != 0] += 1
+        expected.note_step(step, number, head)
 
     if fault.error:
         arm()
         try:
-            use(path, hear, rounds=ROUNDS)
+            use_ledger(path, note, rounds=ROUNDS)
         except LedgerUnavailable as error:
             refusal = str(error)
         library.fault_disarm()
-        struck = library.fault_struck() != 0
+        has_struck = library.fault_struck() != 0
     else:
-        status = forked(path, hear, begin=arm, end=lambda child: None, rounds=ROUNDS)
-        struck = os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
-        assert struck or status == 0, status
-    known.check(path)
+        status = use_ledger_in_child(path, note, begin=arm, end=lambda child: None, rounds=ROUNDS)
+        has_struck = os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
+        assert has_struck or status == 0, status
+    expected.check(path)
     # It goes on: a fault is not remembered, and an interrupted making can be made up for.
-    use(path, known.hear, rounds=1)
-    known.check(path)
-    if not struck:
+    use_ledger(path, expected.note_step, rounds=1)
+    expected.check(path)
+    if not has_struck:
         return None
-    return Struck(fault=fault.name, call=call, told=told[False], told_after=told[True], refusal=refusal)
+    return FaultOutcome(
+        fault=fault.name, call=call, steps_before=steps[False], steps_after=steps[True], refusal=refusal
+    )
 
 
 def main() -> None:
+    """Try every fault at every call, and print the outcomes, one a line."""
     library, folder = ctypes.CDLL(sys.argv[1]), Path(sys.argv[2])
     for number, fault in enumerate(FAULTS):
         for call in itertools.count():
-            struck = strike(library, fault, call, folder / f"{number}.{call}")
-            if struck is None:
+            outcome = use_ledger_with_fault(library, fault, call, folder / f"{number}.{call}")
+            if outcome is None:
                 break
-            sys.stdout.write(f"{msgspec.json.encode(struck).decode()}\n")
+            sys.stdout.write(f"{msgspec.json.encode(outcome).decode()}\n")
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ FEATURES, CLASSES = 6, 3
 
 
 def examples(count: int, seed: int) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Three classes that a linear model can tell apart, mostly."""
+    """Return random examples of three classes, most of which a linear model can tell apart."""
     generator = np.random.default_rng(seed)
     x = generator.normal(size=(count, FEATURES))
     y = (x[:, 0] + 0.3 * generator.normal(size=count) > 0).astype(np.int64) + (x[:, 1] > 0)
@@ -24,7 +24,7 @@ def examples(count: int, seed: int) -> tuple[NDArray[Any], NDArray[Any]]:
 
 
 def devices(clients: int = 8, *, seed: int = 1, model: Model | None = None) -> Devices:
-    """Clients of 5, 6, 7, ... examples."""
+    """Return clients with 5, 6, 7, ... examples each."""
     return Devices(
         model=model or SoftmaxRegression(FEATURES, CLASSES, learning_rate=0.3, seed=seed),
         shards=[examples(5 + client, client) for client in range(clients)],
@@ -35,12 +35,12 @@ def devices(clients: int = 8, *, seed: int = 1, model: Model | None = None) -> D
 
 
 def updates_of(federation: Devices, weights: list[NDArray[Any]], number: int = 1) -> dict[int, Arrays]:
-    """The updates of all clients in a round from these weights."""
+    """Return the updates of all clients in a round that starts from these weights."""
     return {client: federation.train(client, weights, number) for client in federation.clients}
 
 
 def mean_for(federation: Devices, **changes: Any) -> SecureMean:
-    """A mean of these devices' updates, for a release of a half of them and one more."""
+    """Return a mean of these devices' updates that needs more than half of them."""
     settings: dict[str, Any] = {
         "protocol": SecAgg(),
         "clients": federation.clients,

@@ -12,36 +12,37 @@ from dp.ledger.ledger import Ledger
 
 EVENT = DistributedDiscreteGaussianEvent(local_sigma=1e4, contributors=5, l2_sensitivity=1.0, dimension=10)
 
-Hear = Callable[[str, int, str], None]
+OnStep = Callable[[str, int, str], None]
 
 
-def use(path: Path, hear: Hear, *, rounds: int | None = None) -> None:
-    """Make a ledger or open it, and reserve and commit `rounds` times or without end, telling of all that returned."""
+def use_ledger(path: Path, on_step: OnStep, *, rounds: int | None = None) -> None:
+    """Make or open a ledger, reserve and commit `rounds` times or without end, and report each step that returned."""
     ledger = Ledger.open(path) if path.exists() else Ledger.create(path, epsilon=1, delta=1e-3, population=9)
     with ledger:
-        hear("opened", 0, ledger.head)
+        on_step("opened", 0, ledger.head)
         for _ in itertools.count() if rounds is None else range(rounds):
             number = ledger.reserve(EVENT, "round")
-            hear("reserved", number, ledger.head)
+            on_step("reserved", number, ledger.head)
             ledger.commit(number, contributors=5, realised=EVENT)
-            hear("committed", number, ledger.head)
+            on_step("committed", number, ledger.head)
 
 
 @dataclass
-class Known:
-    """What is known of a ledger file, by what its users told and by what was found in it.
+class ExpectedLedger:
+    """What a ledger file must hold, by what its users reported and by what was found in it.
 
     Attributes:
-        head: of the last step that returned, or that was found; None before there was a file.
-        reserved: how many reservations there are.
-        committed: the last reservation that was committed.
+        head: The head after the last step that was reported or found; None before there was a file.
+        reserved: The number of reservations.
+        committed: The number of the last reservation that was committed.
     """
 
     head: str | None = None
     reserved: int = 0
     committed: int = 0
 
-    def hear(self, step: str, number: int, head: str) -> None:
+    def note_step(self, step: str, number: int, head: str) -> None:
+        """Take in a step that a user reports."""
         self.head = head
         if step == "reserved":
             self.reserved = number
@@ -49,7 +50,7 @@ class Known:
             self.committed = number
 
     def check(self, path: Path) -> None:
-        """Open what is left, make sure that all is in it and counts, and know it from now on."""
+        """Open what is left, check that all steps are in it and count, and take in what was found."""
         if not path.exists():
             assert self.head is None, f"{path}: lost"
             return
@@ -61,15 +62,17 @@ class Known:
             self.reserved, self.head = len(entries), ledger.head
 
 
-def forked(path: Path, hear: Hear, *, begin: Callable[[], None], end: Callable[[int], None], rounds: int | None) -> int:
-    """Let a child use a ledger, hear what it tells until it is gone, and return the status that it left.
+def use_ledger_in_child(
+    path: Path, on_step: OnStep, *, begin: Callable[[], None], end: Callable[[int], None], rounds: int | None
+) -> int:
+    """Let a child use a ledger, pass on the steps that it reports until it is gone, and return its exit status.
 
     Args:
-        path: the ledger.
-        hear: called in the parent with what the child told.
-        begin: called in the child, before it begins.
-        end: called in the parent with the child's number, to end it or not.
-        rounds: as for `use`.
+        path: The ledger.
+        on_step: Called in the parent with each step that the child reports.
+        begin: Called in the child, before it begins.
+        end: Called in the parent with the child's process number, to end the child or not.
+        rounds: As for `use_ledger`.
     """
     reading, writing = os.pipe()
     child = os.fork()
@@ -78,7 +81,7 @@ def forked(path: Path, hear: Hear, *, begin: Callable[[], None], end: Callable[[
         try:
             os.close(reading)
             begin()
-            use(path, lambda *told: _tell(writing, told), rounds=rounds)
+            use_ledger(path, lambda *told: _tell(writing, told), rounds=rounds)
             status = 0
         finally:
             os._exit(status)
@@ -87,9 +90,10 @@ def forked(path: Path, hear: Hear, *, begin: Callable[[], None], end: Callable[[
         end(child)
         for line in pipe:
             step, number, head = line.split()
-            hear(step, int(number), head)
+            on_step(step, int(number), head)
     return os.waitpid(child, 0)[1]
 
 
 def _tell(writing: int, told: tuple[str, int, str]) -> None:
+    """Write a step to the parent's pipe, as one line."""
     os.write(writing, " ".join(map(str, told)).encode() + b"\n")

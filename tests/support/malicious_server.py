@@ -15,18 +15,27 @@ from tests.conformance.cohorts import Run, Setting, stream
 
 
 def codec(where: Setting) -> Codec:
-    """What encodes the messages of a session, whoever sends them."""
+    """Return the codec of a session's messages, for any sender."""
     return Codec(where.protocol.digest(where.session), where.protocol.message_limit(where.session))
 
 
 def setup_of(where: Setting) -> Derived:
-    """What every party derives from the session."""
+    """Return what every party derives from the session."""
     assert isinstance(where.protocol, PairwiseMasking)
     return where.protocol._derived(where.session)
 
 
-class Play(Run):
-    """A run that keeps what clients send, and what they must not send before the last round."""
+class MaliciousServer(Run):
+    """A run whose server can send a client any message, and which searches the clients' replies for their secrets.
+
+    Attributes:
+        setup: What all parties derive from the session.
+        codec: The codec for messages of the session.
+        names: The names of the steps, in order.
+        sent: By client, its replies so far.
+        drawn: By client, its private sealing and masking keys, its self-mask seed and its packed input.
+        held: By client and owner, the shares of the owner's secrets that the client holds.
+    """
 
     def __init__(self, where: Setting, *, seed: bytes = b"run") -> None:
         super().__init__(where, seed=seed)
@@ -43,28 +52,28 @@ class Play(Run):
 
     @property
     def number(self) -> int:
-        """Of the round that is open."""
+        """The number of the step that is open."""
         return self.names.index(getattr(self.step, "step", ""))
 
     @property
     def keys(self) -> dict[int, AdvertisedKeys]:
-        """By client, what it advertised to the server."""
+        """The keys that each client advertised to the server."""
         return dict(state_of(self.server).keys)
 
     def request(self, client: int, kind: type[M]) -> M:
-        """The honest server's request in the round that is open."""
+        """Return the honest server's request to a client in the step that is open."""
         return self.codec.decode(self.number, kind, self.requests[client])
 
     def neighbours(self, client: int) -> frozenset[int]:
-        """A client's neighbours in the honest server's graph."""
+        """Return a client's neighbours in the honest server's graph."""
         return self.setup.neighbours(state_of(self.server).root, client)
 
     def bitmap(self, *members: int) -> bytes:
-        """A set of clients on the wire."""
+        """Return a set of clients in the form of the wire."""
         return encode_clients(members, self.setting.session)
 
     def answer(self, client: int, request: bytes) -> bytes:
-        """A client's reply, kept for `leaks`."""
+        """Return a client's reply, and keep it for `clients_that_leaked`."""
         machine = self.clients[client]
         reply = machine.handle(request)
         self.sent[client].append(reply)
@@ -74,15 +83,15 @@ class Play(Run):
         return reply
 
     def ask(self, client: int, message: Message) -> bytes:
-        """A client's reply to whatever the server sends it in the round that is open."""
+        """Return a client's reply to any message that the server sends it in the step that is open."""
         return self.answer(client, self.codec.encode(self.number, message))
 
     def replies(self) -> dict[int, bytes]:
-        """Every asked client's reply in the round that is open."""
+        """Return every asked client's reply to the honest server in the step that is open."""
         return {client: self.answer(client, request) for client, request in self.requests.items()}
 
-    def leaks(self) -> set[int]:
-        """Which clients have sent a private key, a seed, a share or an input in the clear."""
+    def clients_that_leaked(self) -> set[int]:
+        """Return the clients that have sent a private key, a seed, a share or an input in the clear."""
         secrets = {secret for drawn in self.drawn.values() for secret in drawn}
         secrets |= {share for held in self.held.values() for shares in held.values() for share in shares}
         return {
@@ -92,28 +101,28 @@ class Play(Run):
         }
 
     def refuses(self, client: int, message: Message, match: str) -> frozenset[int]:
-        """That a client closes on this request, for good, and no secret has left any client; whom it blames."""
+        """Check that a client closes on this request and that no client has sent a secret; return whom it blames."""
         with pytest.raises(RemoteError, match=match) as caught:
             self.ask(client, message)
-        self.closed_without_a_word(client)
+        self.check_closed_without_a_leak(client)
         return caught.value.culprits
 
-    def closed_without_a_word(self, client: int) -> None:
-        """That a client has closed, answers the honest request no more, and no secret has left any client."""
+    def check_closed_without_a_leak(self, client: int) -> None:
+        """Check that a client has closed, answers not even the honest request, and that no client has sent a secret."""
         machine = self.clients[client]
         assert machine.closed
         with pytest.raises(OrderError):
             machine.handle(self.requests[client])
-        assert self.leaks() == set()
+        assert self.clients_that_leaked() == set()
 
     def server_refuses(self, sender: int, message: Message, match: str) -> None:
-        """That the server refuses this reply in the round that is open, and blames the sender."""
+        """Check that the server refuses this reply in the step that is open, and blames its sender."""
         with pytest.raises(RemoteError, match=match) as caught:
             self.server.receive(sender, self.codec.encode(self.number, message))
         assert caught.value.culprits == {sender}
 
     def directory(self, client: int, keys: Mapping[int, AdvertisedKeys]) -> KeyDirectory:
-        """What a server sends to this client that wants it to believe in these keys."""
+        """Return the key directory by which a server makes this client believe in these keys."""
         leaves = b"".join(
             self.setup.leaf(each, keys[each]) if each in keys else schedule.ABSENT
             for each in self.setting.session.clients

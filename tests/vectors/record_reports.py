@@ -42,8 +42,8 @@ _DRAWING: Final = re.compile(r"data:image/svg\+xml;base64,([A-Za-z0-9+/=]+)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Page:
-    """A page without its drawings, and these."""
+class RecordedPage:
+    """The text of a page without its drawings, and the drawings."""
 
     html: str
     drawings: tuple[bytes, ...]
@@ -74,14 +74,14 @@ def run_report(path: Path) -> RunReport:
     return RunReport.of(folder, prepare(folder.config()), summary)
 
 
-def as_page(report: BudgetReport | RunReport) -> Page:
+def as_page(report: BudgetReport | RunReport) -> RecordedPage:
     """Return its page, without this software's version."""
     html = without_version(
         dp.as_html(report) if isinstance(report, BudgetReport) else report.as_html(),
         before="<dt>Software of this report</dt><dd>",
     )
     drawings = tuple(base64.b64decode(found) for found in _DRAWING.findall(html))
-    return Page(html=_DRAWING.sub("DRAWING", html), drawings=drawings)
+    return RecordedPage(html=_DRAWING.sub("DRAWING", html), drawings=drawings)
 
 
 def digests(drawings: tuple[bytes, ...]) -> list[str]:

@@ -34,7 +34,7 @@ class Step:
     replies: dict[int, bytes]
 
 
-class Replayed(NamedTuple):
+class ReplayedParty(NamedTuple):
     """A party's machine after some steps, and its randomness."""
 
     machine: Client
@@ -42,15 +42,15 @@ class Replayed(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Play:
-    """A whole session."""
+class PlayedSession:
+    """All steps of a session, with its outcome and snapshots."""
 
     steps: tuple[Step, ...]
     outcome: Finish
     snapshots: tuple[dict[str, Any], ...]
 
 
-def play(case: Case) -> Play:
+def play(case: Case) -> PlayedSession:
     """A case's session as its parties play it, with snapshots of one party and of the server in each step.
 
     A snapshot draws its nonce from its party's randomness, so it is taken of a copy of the party, and not of the
@@ -61,7 +61,7 @@ def play(case: Case) -> Play:
 
 
 @cache
-def _play(agreed: str) -> Play:
+def _play(agreed: str) -> PlayedSession:
     case: Case = json.loads(agreed)
     entropy = {party: Entropy(case, party) for party in parties_of(case)}
     parties = {party: party_of(case, party, entropy[party]) for party in entropy}
@@ -91,17 +91,17 @@ def _play(agreed: str) -> Play:
                 snapshots.append({"step": turn.step, "party": "server", "received": [party], "data": sealed.hex()})
         steps.append(Step(name=turn.step, requests=requests, replies=replies))
         turn = server.advance()
-    return Play(steps=tuple(steps), outcome=turn, snapshots=tuple(snapshots))
+    return PlayedSession(steps=tuple(steps), outcome=turn, snapshots=tuple(snapshots))
 
 
-def replayed_party(case: Case, steps: Sequence[Step], party: int) -> Replayed:
+def replayed_party(case: Case, steps: Sequence[Step], party: int) -> ReplayedParty:
     """A party that has answered these steps as recorded."""
     entropy = Entropy(case, party)
     machine = party_of(case, party, entropy)
     for step in steps:
         if party in step.replies and machine.handle(step.requests[party]) != step.replies[party]:
             raise AssertionError(f"party {party} answers step {step.name} with other bytes than recorded")
-    return Replayed(machine, entropy)
+    return ReplayedParty(machine, entropy)
 
 
 def replayed_server(case: Case, steps: Sequence[Step]) -> Server:

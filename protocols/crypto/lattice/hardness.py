@@ -9,10 +9,10 @@ sigma / 2 for secret and errors, m samples, the ciphertexts reveal no more than 
 1. Replace the ciphertexts of all honest clients but the last, one after the other, by uniform ones. Let the ciphertext
    of the last client be the one that makes the total right: (a sum(s) + sum(e) + D sum(m)) less the others. The total
    is a function of what the adversary may know. In the end nothing else depends on any client's plaintext.
-2. In each of the h - 1 steps, a distinguisher of the two sides knows a_j, b_j = a_j s_i + e_i,j or uniform, and the
-   hint z = r_i + y, y being the last client's secrets; all other secrets are independent of both. That is Hint-MLWE
-   (Kim, Lee, Seo, Song, Toward practical lattice-based proof of knowledge from Hint-MLWE, CRYPTO 2023, ia.cr/2023/623)
-   of rank 1 with one hint, whose matrix is the identity.
+2. In each of the h - 1 steps, a distinguisher of the two sides knows a_j, b_j and the hint z = r_i + y, where y are the
+   last client's secrets. On one side b_j is a_j s_i + e_i,j, on the other it is uniform. All other secrets are
+   independent of r_i and y. That is Hint-MLWE (Kim, Lee, Seo, Song, Toward practical lattice-based proof of knowledge
+   from Hint-MLWE, CRYPTO 2023, ia.cr/2023/623) of rank 1 with one hint, whose matrix is the identity.
 3. Given z, r_i is a discrete Gaussian of variance sigma^2 / 2 about z / 2: exp(-(x^2 + (z - x)^2) / (2 sigma^2)) is
    exp(-(x - z/2)^2 / sigma^2) times what z determines. Instead take x0 + t, x0 of width sigma / 2 about 0 and t of
    width sigma / 2 about z / 2, all on the integers. Their sum has the weight
@@ -88,7 +88,7 @@ def hardness(*, words: int, clients: int, width: Fraction = WIDTH) -> Hardness:
     """
     if words < 1 or clients < MINIMUM_HONEST:
         raise ValueError(
-            f"words and clients: expected at least 1 and at least {MINIMUM_HONEST}, found {words} and {clients}."
+            f"words and clients: expected at least 1 and at least {MINIMUM_HONEST}, found {words} and {clients}"
         )
     left = width / 2
     levels = [bits for bits, limit in STANDARD if limit >= MODULUS_BITS and left >= STANDARD_WIDTH]

@@ -10,11 +10,14 @@ The sum of ciphertexts is an encryption of the sum of vectors under the sum of k
 but no single key, removes a_j sum(s) and rounds. It then also knows the sum of the errors. The errors are wide enough
 for that: `protocols.crypto.lattice.hardness` has the argument.
 
-Departures: keys and errors of width 13/2, where Google's implementation of Willow has 4.5 for keys and 4.5 sqrt 2 =
-6.36 for errors, so that revealing their sums leaves a ring-LWE problem of width 13/4, the width in the homomorphic
-encryption standard; a modulus of one machine word, 2^64; public polynomials from AES-256 in counter mode, as in
-FrodoKEM's AES variant, modelled as an ideal cipher. So the seed must be a hash (of the session) that nobody can choose,
-and the same seed must never be used twice with the same key.
+Departures:
+- Keys and errors have width 13/2. Google's implementation of Willow has 4.5 for keys and 4.5 sqrt 2 = 6.36 for errors.
+  With 13/2, revealing their sums leaves a ring-LWE problem of width 13/4, just above the 3.19 of the homomorphic
+  encryption standard.
+- The modulus is that of a machine word, 2^64.
+- Public polynomials come from AES-256 in counter mode, as in FrodoKEM's AES variant, modelled as an ideal cipher. So
+  the seed must be a hash (of the session) that nobody can choose, and the same seed must never be used twice with the
+  same key.
 
 Adversary: anyone who sees all ciphertexts and one sum of keys that includes those of at least two honest clients. The
 adversary's own keys in that sum must not depend on the honest keys; the protocol must ensure that (docs/oneshot.md).
@@ -54,7 +57,7 @@ FAILURE_BITS: Final = 40
 """The errors of a whole vector exceed their bits with probability at most 2^-40."""
 
 _BITS = 64
-_PIECE = 8  # polynomials at a time
+_PIECE = 8  # The number of polynomials that are processed at once.
 
 
 def draw_key(entropy: Entropy) -> Secret:
@@ -74,7 +77,7 @@ def key_coefficients(key: Secret) -> NDArray[np.int64]:
     """
     coefficients = np.frombuffer(key.reveal(), dtype=np.int8)
     if coefficients.shape != (DEGREE,) or coefficients.min() < -REACH:
-        raise InputError(f"key: expected {DEGREE} signed bytes in [-{REACH}, {REACH}], found something else.")
+        raise InputError(f"key: expected {DEGREE} signed bytes in [-{REACH}, {REACH}], found something else")
     return coefficients.astype(np.int64)
 
 
@@ -102,9 +105,9 @@ class LatticePad:
         for name, low, high in (("length", 1, MAX_LENGTH), ("bound", 2, 2**_BITS), ("clients", 1, MAX_CLIENTS)):
             value = getattr(self, name)
             if type(value) is not int or not low <= value <= high:
-                raise ParameterError(f"{name}: expected an int in [{low}, {high}], found {value!r}.")
+                raise ParameterError(f"{name}: expected an int in [{low}, {high}], found {value!r}")
         if self.sum_bits is not None and (type(self.sum_bits) is not int or not 1 <= self.sum_bits < _BITS):
-            raise ParameterError(f"sum_bits: expected an int in [1, {_BITS - 1}] or None, found {self.sum_bits!r}.")
+            raise ParameterError(f"sum_bits: expected an int in [1, {_BITS - 1}] or None, found {self.sum_bits!r}")
         if not self.slots:
             raise ParameterError(
                 f"sums of {self.clients} values below {self.bound} take {self.slot_bits} bits, which leaves too few "
@@ -204,14 +207,14 @@ class LatticePad:
                 ciphertexts; or a sum of values is larger than it can be.
         """
         if type(contributors) is not int or not 1 <= contributors <= self.clients:
-            raise InputError(f"contributors: expected an int in [1, {self.clients}], found {contributors!r}.")
+            raise InputError(f"contributors: expected an int in [1, {self.clients}], found {contributors!r}")
         if total.shape != (self.words,) or total.dtype != np.uint64:
             raise InputError(f"expected {self.words} uint64, found {total.dtype} of shape {total.shape}")
         if key_sum.shape != (DEGREE,) or key_sum.dtype != np.int64:
             raise InputError(f"expected {DEGREE} int64, found {key_sum.dtype} of shape {key_sum.shape}")
         most = self.key_reach(contributors)
         if int(key_sum.max()) > most or int(key_sum.min()) < -most:
-            raise DamagedSum(f"sum of {contributors} keys: expected entries within {most}, found a larger one.")
+            raise DamagedSum(f"sum of {contributors} keys: expected entries within {most}, found a larger one")
         multiplier = Multiplier(key_sum)
         opened = np.empty(self.length, dtype=np.uint64)
         for start, public in _public(seed, self.words):
@@ -231,17 +234,17 @@ class LatticePad:
         piece += half
         errors = (piece & mask).view(np.int64) - np.int64(half)
         if int(np.abs(errors).max()) > reach:
-            raise DamagedSum(f"errors of {contributors} clients: expected a sum within {reach}, found a larger one.")
+            raise DamagedSum(f"errors of {contributors} clients: expected a sum within {reach}, found a larger one")
         piece -= np.uint64(offset % 2**_BITS)
         slot_mask = np.uint64((1 << self.slot_bits) - 1)
         for shift, entries in self._slices(start, piece.size):
             target = opened[entries]
             np.right_shift(piece[: target.size], np.uint64(shift), out=target)
             target &= slot_mask
-            target += np.uint64(hidden % 2**_BITS)  # a sum below zero wraps around, to one above the largest
+            target += np.uint64(hidden % 2**_BITS)  # A sum below zero wraps around, to one above the largest.
             if target.size and int(target.max()) > largest:
                 raise DamagedSum(
-                    f"sum of {contributors} clients' values: expected at most {largest}, found a larger one."
+                    f"sum of {contributors} clients' values: expected at most {largest}, found a larger one"
                 )
 
     def _slices(self, start: int, size: int) -> Iterator[tuple[int, slice]]:
@@ -263,8 +266,8 @@ def _slots(length: int, slot_bits: int, clients: int) -> int:
 def _public(seed: bytes, words: int) -> Iterator[tuple[int, Ring]]:
     """Yield the public polynomials that cover `words` words, `_PIECE` at a time, with the number of the first word."""
     if len(seed) != SEED_BYTES:
-        raise InputError(f"public seed: expected {SEED_BYTES} bytes, found {len(seed)}.")
-    stream = Keystream(Secret(seed))  # a public seed: only the type says otherwise
+        raise InputError(f"public seed: expected {SEED_BYTES} bytes, found {len(seed)}")
+    stream = Keystream(Secret(seed))  # The seed is public, although its type is Secret.
     count = -(-words // DEGREE)
     for first in range(0, count, _PIECE):
         polynomials = min(_PIECE, count - first)

@@ -47,7 +47,7 @@ _BITS = 64
 _LIMB_BITS = (22, 16, 13, 11, 8)
 _TOLERANCE = 0.25
 _GROWTH = 405 * 2.0**-53
-_BATCH = 8  # polynomials at once: their complex limb, of 256 KiB, stays in cache
+_BATCH = 8  # The number of polynomials at once. Their complex limb, of 256 KiB, stays in cache.
 
 Ring = NDArray[np.uint64]
 

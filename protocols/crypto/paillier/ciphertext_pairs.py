@@ -80,7 +80,7 @@ def from_bytes(key: PublicKey, data: bytes | memoryview, count: int) -> list[Pai
     """
     head, tail = _sizes(key)
     if len(data) != count * (head + tail):
-        raise InvalidCiphertext(f"{count} ciphertexts: expected {count * (head + tail)} bytes, found {len(data)}.")
+        raise InvalidCiphertext(f"{count} ciphertexts: expected {count * (head + tail)} bytes, found {len(data)}")
     pairs, product = [], key.arithmetic.integer(1)
     for index in range(count):
         start = index * (head + tail)
@@ -118,7 +118,7 @@ class Total:
             ValueError: The vector has another length; nothing is added then.
         """
         if len(pairs) != len(self._products):
-            raise ValueError(f"pairs: expected {len(self._products)} ciphertexts, found {len(pairs)}.")
+            raise ValueError(f"pairs: expected {len(self._products)} ciphertexts, found {len(pairs)}")
         modulus = self._key.modulus
         for index, (residue, logarithm) in enumerate(pairs):
             self._products[index] = self._products[index] * residue % modulus

@@ -18,12 +18,12 @@ verifier checks that z is in range, and that e is the hash of everything, v^z v_
   statement, which must name the session and what is opened in it; all c_k and all c_(i,k). This is the strong
   Fiat-Shamir transformation (Bernhard, Pereira and Warinschi, How not to prove yourself, Asiacrypt 2012).
 - Soundness: v, v_i, X and C_i^2, and with them a and b, are squares. The squares modulo n^(s+1) are a cyclic group of
-  order n^s p' q', which has no prime factor below 2^128. All v but about three in p' generate this group. If two
-  challenges could be answered for the same a and b, their difference, below 2^128, would be invertible modulo that
-  order, and both logarithms would be equal. So if the logarithms differ, at most one of the 2^128 challenges can be
-  answered. In the same way, if c_(i,k)^2 is not c_k^(4 D s_i) for some k, at most one value of rho_k, given the others,
-  makes the products agree. Therefore a false vector passes with a probability of at most 2^-127 for each hash that its
-  maker computes, in the random-oracle model, without any other assumption.
+  order n^s p' q', which has no prime factor below 2^128. A random square v generates it, except with probability about
+  3 / p'. If two challenges could be answered for the same a and b, their difference, below 2^128, would be invertible
+  modulo that order, and both logarithms would be equal. So if the logarithms differ, at most one of the 2^128
+  challenges can be answered. In the same way, if c_(i,k)^2 is not c_k^(4 D s_i) for some k, at most one value of rho_k,
+  given the others, makes the products agree. Therefore a false vector passes with a probability of at most 2^-127 for
+  each hash that its maker computes, in the random-oracle model, without any other assumption.
 - Numbers of small order: the proof covers only the squares of the c_(i,k). So a member may have multiplied one of them
   by a root of 1, such as -1; its proof covers the changed number and is accepted. A change by anyone else is refused.
   The member's change alters no message, since the combination uses only those squares.
@@ -97,7 +97,7 @@ def proof_from_bytes(key: ThresholdKey, data: bytes | memoryview) -> Proof:
         InvalidShare: The data does not have `proof_bytes(key)` bytes, or the response is out of range.
     """
     if len(data) != proof_bytes(key):
-        raise InvalidShare(f"proof: expected {proof_bytes(key)} bytes, found {len(data)}.")
+        raise InvalidShare(f"proof: expected {proof_bytes(key)} bytes, found {len(data)}")
     proof = Proof(int.from_bytes(data[:_CHALLENGE_BYTES], "big"), int.from_bytes(data[_CHALLENGE_BYTES:], "big"))
     _check_range(key, proof, None)
     return proof

@@ -1,4 +1,4 @@
-"""Small signed integers as balanced digits of long integers: many coefficients under one encryption, without lost bits.
+"""Small signed integers as balanced digits of long integers: many coefficients in one encryption, no bit wasted.
 
 Coefficients x_0, x_1, ... whose sum over all clients stays within [-reach, reach] are the digits of
 
@@ -32,7 +32,7 @@ class Digits:
     """
 
     reach: int
-    message_modulus: int = field(repr=False)  # thousands of digits, which Python does not print
+    message_modulus: int = field(repr=False)  # It has thousands of digits, which Python does not print.
 
     def __post_init__(self) -> None:
         if not is_integer(self.reach) or not 1 <= self.reach < 2**62:
@@ -85,7 +85,7 @@ class Digits:
         count = self.count
         if len(sums) != self.messages(length):
             raise DamagedSum(
-                f"sums: expected {self.messages(length)} messages for {length} coefficients, found {len(sums)}."
+                f"number of messages: expected {self.messages(length)} for {length} coefficients, found {len(sums)}"
             )
         digits: list[int] = []
         for message in sums:

@@ -95,7 +95,7 @@ class Encryptor:
         base: int | None = None,
     ) -> None:
         if public_key.n % 4 != 1:
-            raise InvalidKey("n: expected a product of two primes that are 3 modulo 4, found n that is 3 modulo 4.")
+            raise InvalidKey("n: expected 1 modulo 4, like any product of two primes that are 3 modulo 4, found 3")
         if not is_integer(window_bits) or not 1 <= window_bits <= MOST_WINDOW_BITS:
             raise ParameterError(
                 f"window_bits must be an integer from 1 to {MOST_WINDOW_BITS}, not {shown(window_bits)}"
@@ -181,7 +181,9 @@ class Encryptor:
 
 
 def check_base(public_key: PublicKey, base: int) -> None:
-    """Raise an error if a base cannot be -x^2 modulo n for any x that is coprime to n.
+    """Raise an error if a base fails a check that needs no factor of n.
+
+    A base must be -x^2 modulo n for an x that is coprime to n. The checks do not find every other number.
 
     Raises:
         InvalidKey: The base is not in [2, n - 2], shares a factor with n, or does not have Jacobi symbol 1.

@@ -67,7 +67,7 @@ class PartialDecryption:
             InvalidShare: The data has another length, or contains numbers that are out of range or not coprime to n.
         """
         if len(data) != partial_bytes(key, count):
-            raise InvalidShare(f"partial decryption: expected {partial_bytes(key, count)} bytes, found {len(data)}.")
+            raise InvalidShare(f"partial decryption: expected {partial_bytes(key, count)} bytes, found {len(data)}")
         proof = proof_from_bytes(key, data[: proof_bytes(key)])
         try:
             values = key.public_key.from_bytes(data[proof_bytes(key) :], count)
@@ -146,7 +146,7 @@ def combine(key: ThresholdKey, partials: Mapping[int, Sequence[int]]) -> list[in
             partial decryptions of one ciphertext.
     """
     if len(partials) < key.threshold:
-        raise TooFewSurvivors(f"partial decryptions: expected {key.threshold} members or more, found {len(partials)}.")
+        raise TooFewSurvivors(f"partial decryptions: expected {key.threshold} members or more, found {len(partials)}")
     for index, values in partials.items():
         _check_values(key, index, values, len(next(iter(partials.values()))))
     indices = tuple(sorted(partials)[: key.threshold])
@@ -194,9 +194,9 @@ def _check_ciphertexts(key: ThresholdKey, ciphertexts: Sequence[int]) -> None:
 
 def _check_values(key: ThresholdKey, index: int, values: Sequence[int], count: int) -> None:
     if not is_integer(index) or not 1 <= index <= key.members:
-        raise InvalidShare(f"member: expected an index from 1 to {key.members}, found {shown(index)}.")
+        raise InvalidShare(f"member: expected an index from 1 to {key.members}, found {shown(index)}")
     if len(values) != count:
-        raise InvalidShare(f"values by member {index}: expected {count}, found {len(values)}.", index=index)
+        raise InvalidShare(f"values by member {index}: expected {count}, found {len(values)}", index=index)
     try:
         key.public_key.check(values)
     except InvalidCiphertext as error:

@@ -27,7 +27,7 @@ def public_key_to_phe(key: PublicKey) -> Any:
         MissingExtra: phe is not installed.
     """
     if key.s != 1:
-        raise InvalidKey(f"key: expected s = 1, the only one that phe supports, found s = {key.s}.")
+        raise InvalidKey(f"key: expected s = 1, the only one that phe supports, found s = {key.s}")
     return _phe().PaillierPublicKey(int(key.n))
 
 
@@ -92,18 +92,18 @@ def ciphertext_from_phe(number: Any, key: PublicKey) -> int:
     if not isinstance(number, _phe().EncryptedNumber):
         raise InvalidCiphertext(f"expected a phe.EncryptedNumber, found {type(number).__name__}")
     if key.s != 1:
-        raise InvalidKey(f"key: expected s = 1, the only one that phe supports, found s = {key.s}.")
+        raise InvalidKey(f"key: expected s = 1, the only one that phe supports, found s = {key.s}")
     if number.public_key.n != key.n:
-        raise InvalidCiphertext("number: expected a phe.EncryptedNumber under this key, found one under another key.")
+        raise InvalidCiphertext("number: expected a phe.EncryptedNumber under this key, found one under another key")
     if number.exponent != 0:
-        raise InvalidCiphertext(f"number: expected exponent 0, that of integers, found {shown(number.exponent)}.")
+        raise InvalidCiphertext(f"number: expected exponent 0, that of integers, found {shown(number.exponent)}")
     key.check([number.ciphertext(be_secure=False)])
     return int(number.ciphertext())
 
 
 def _phe() -> Any:
     try:
-        import phe  # type: ignore[import-not-found, import-untyped, unused-ignore]  # an extra, without types
+        import phe  # type: ignore[import-not-found, import-untyped, unused-ignore]  # An extra, without types.
     except ImportError:
         raise MissingExtra('phe is not installed. Install it, in a clone of secagg, by: pip install ".[phe]"') from None
     return phe

@@ -228,7 +228,7 @@ def _read(verifier: Encryptor, claim: Claim, index: int) -> _Proof:
     if len(claim.proof) != head + message_size + exponent_size:
         raise InvalidProof(
             f"proof for {count} ciphertexts: expected {head + message_size + exponent_size} bytes, "
-            f"found {len(claim.proof)}.",
+            f"found {len(claim.proof)}",
             indices=(index,),
         )
     try:

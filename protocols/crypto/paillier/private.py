@@ -43,7 +43,7 @@ class PrivateKey(Uncopyable):
     """
 
     __slots__ = ("_half_p", "_half_q", "_lift", "public_key")
-    __hash__ = None  # type: ignore[assignment]  # a hash of a secret in a table is a copy of it
+    __hash__ = None  # type: ignore[assignment]  # A table with a hash of a secret has a copy of it.
 
     def __init__(self, p: int, q: int, public_key: PublicKey) -> None:
         self.public_key = public_key
@@ -69,10 +69,11 @@ class PrivateKey(Uncopyable):
         This takes seconds with gmpy2, and minutes without it.
 
         Args:
-            bits: Length of n in bits, even; 3072 bits give 128 bits of security (NIST SP 800-57 part 1 revision 5,
-                table 2).
+            bits: Length of n in bits, even; 3072 bits correspond to 128 bits of security (NIST SP 800-57 part 1
+                revision 5, table 2).
             s: Messages are integers modulo n^s; 1, 2 or 3.
-            allow_only_112_bits_of_security: Whether n may have fewer than 3072 bits, but at least 2048.
+            allow_only_112_bits_of_security: Whether n may have fewer than 3072 bits, but at least 2048:
+                112 bits of security instead of 128.
             arithmetic: The implementation of long integers; by default, the fastest that is installed.
             entropy: Source of the primes; any source other than the operating system's is for tests.
 
@@ -81,7 +82,7 @@ class PrivateKey(Uncopyable):
         """
         least = LEAST_BITS if allow_only_112_bits_of_security else DEFAULT_BITS
         if not is_integer(bits) or bits % 2 or not least <= bits <= MOST_BITS:
-            raise InvalidKey(f"bits: expected an even number from {least} to {MOST_BITS}, found {shown(bits)}.")
+            raise InvalidKey(f"bits: expected an even number from {least} to {MOST_BITS}, found {shown(bits)}")
         check_s(s)
         computing = fastest() if arithmetic is None else arithmetic
         p = safe_prime(bits // 2, entropy=entropy, arithmetic=computing)

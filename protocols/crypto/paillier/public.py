@@ -27,7 +27,8 @@ class InvalidCiphertext(ProtocolError, ValueError):
     """A number that cannot be an encryption under this key.
 
     Attributes:
-        index: Position of the number among those that were checked; None if the length of their encoding is wrong.
+        index: Position of the number among those that were checked; None if no position
+            applies, for example if the length of their encoding is wrong.
     """
 
     def __init__(self, message: str, *, index: int | None = None) -> None:
@@ -185,7 +186,7 @@ class PublicKey:
         """
         size = self.ciphertext_bytes
         if len(data) != count * size:
-            raise InvalidCiphertext(f"{count} ciphertexts: expected {count * size} bytes, found {len(data)}.")
+            raise InvalidCiphertext(f"{count} ciphertexts: expected {count * size} bytes, found {len(data)}")
         ciphertexts = [int.from_bytes(data[start : start + size], "big") for start in range(0, len(data), size)]
         self.check(ciphertexts)
         return ciphertexts

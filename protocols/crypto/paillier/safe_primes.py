@@ -91,7 +91,7 @@ def expected_candidates(bits: int) -> int:
 def _check_bits(bits: int) -> None:
     if not is_integer(bits) or not LEAST_SAFE_PRIME_BITS <= bits <= MOST_SAFE_PRIME_BITS:
         raise ParameterError(
-            f"bits: expected {LEAST_SAFE_PRIME_BITS} to {MOST_SAFE_PRIME_BITS} for a safe prime, found {shown(bits)}."
+            f"bits: expected {LEAST_SAFE_PRIME_BITS} to {MOST_SAFE_PRIME_BITS} for a safe prime, found {shown(bits)}"
         )
 
 

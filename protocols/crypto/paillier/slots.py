@@ -47,7 +47,7 @@ class Slots:
 
     value_bits: int
     clients: int
-    message_modulus: int = field(repr=False)  # thousands of digits, which Python does not print
+    message_modulus: int = field(repr=False)  # It has thousands of digits, which Python does not print.
     guard_bits: int = 1
 
     def __post_init__(self) -> None:
@@ -117,12 +117,13 @@ class Slots:
             DamagedSum: The number of messages does not fit the length, or no values in range have these sums.
         """
         if not is_integer(clients) or not 1 <= clients <= self.clients:
-            raise ParameterError(f"clients: expected 1 to {self.clients} in these slots, found {shown(clients)}.")
+            raise ParameterError(f"clients: expected 1 to {self.clients} in these slots, found {shown(clients)}")
         if not is_integer(length) or length < 1:
-            raise ParameterError(f"length: expected at least 1, found {shown(length)}.")
+            raise ParameterError(f"length: expected at least 1, found {shown(length)}")
         if len(sums) != self.messages(length):
             raise DamagedSum(
-                f"sums: expected {shown(self.messages(length))} messages for {shown(length)} values, found {len(sums)}."
+                f"number of messages: expected {shown(self.messages(length))} for length {shown(length)}, found "
+                f"{len(sums)}"
             )
         used = self.count * self.width
         if any(not is_integer(one) or one < 0 or one.bit_length() > used for one in sums):
@@ -135,7 +136,7 @@ class Slots:
         if int(slots[:length].max()) > clients * (2**self.value_bits - 1) or slots[length:].any():
             raise DamagedSum(f"a slot is above the largest sum of {clients} values of {self.value_bits} bits")
         offset = np.uint64(clients * 2 ** (self.value_bits - 1))
-        return (slots[:length].astype(np.uint64) - offset).view(np.int64)  # wraps around below zero
+        return (slots[:length].astype(np.uint64) - offset).view(np.int64)  # It wraps around below zero.
 
     def _step(self) -> int:
         """Return how many values to process at once: whole messages, as many as stay in cache but at least one."""

@@ -6,9 +6,9 @@ verification keys. With safe primes p = 2p' + 1 and q = 2q' + 1, n = pq and m = 
 
     d = 0 mod m,  d = 1 mod n^s;   f of degree t - 1 modulo n^s m, f(0) = d, otherwise random;   s_i = f(i)
 
-and publishes v, a random square modulo n^(s+1), and v_i = v^(s_i). The squares are a cyclic group of order n^s m.
-All squares but about three in p' generate this group, so v does with overwhelming probability. The module
-`partial_decryption` describes how the key shares are used.
+and publishes v, a random square modulo n^(s+1), and v_i = v^(s_i). The squares are a cyclic group of order n^s m. A
+random square generates it, except with probability about 3 / p'. The module `partial_decryption` describes how the key
+shares are used.
 
 Adversary: up to t - 1 members, who may deviate in any way; a wrong partial decryption is noticed. The dealer is
 trusted: it knows p and q, and so it can decrypt every message until it forgets them. Python cannot be made to forget
@@ -69,7 +69,7 @@ class ThresholdKey:
         _check_committee(self.members, self.threshold)
         key = self.public_key
         if key.n % 4 != 1:
-            raise InvalidKey("n: expected the product of two safe primes, which is 1 modulo 4, found 3 modulo 4.")
+            raise InvalidKey("n: expected the product of two safe primes, which is 1 modulo 4, found 3 modulo 4")
         check_base(key, self.base)
         numbers = (self.verification_base, *self.verification_keys)
         if not all(is_integer(number) and 1 <= number < key.modulus for number in numbers):
@@ -135,7 +135,7 @@ class ThresholdKey:
         public_key = PublicKey(n, s, arithmetic=arithmetic)
         each, first = public_key.ciphertext_bytes, start + 2 * size
         if len(data) != first + (1 + members) * each:
-            raise InvalidKey(f"threshold key: expected {first + (1 + members) * each} bytes, found {len(data)}.")
+            raise InvalidKey(f"threshold key: expected {first + (1 + members) * each} bytes, found {len(data)}")
         numbers = [int.from_bytes(data[at : at + each], "big") for at in range(first, len(data), each)]
         return cls(
             public_key=public_key,
@@ -163,7 +163,7 @@ class KeyShare(Uncopyable):
     """
 
     __slots__ = ("_value", "index", "key")
-    __hash__ = None  # type: ignore[assignment]  # a hash of a secret in a table is a copy of it
+    __hash__ = None  # type: ignore[assignment]  # A table with a hash of a secret has a copy of it.
 
     def __init__(self, key: ThresholdKey, index: int, value: int) -> None:
         if not is_integer(index) or not 1 <= index <= key.members:

@@ -96,13 +96,13 @@ class MisuseTests(Suite):
         inputs = dict.fromkeys(session.clients, zeros(session))
         name = protocol.steps[0].name
         for missing_or_extra in ({}, {**inputs, STRANGER: zeros(session)}, dict(list(inputs.items())[1:])):
-            with pytest.raises(ParameterError, match="inputs"):
+            with pytest.raises(ParameterError, match="inputs: expected one for each"):
                 scenario.simulate(missing_or_extra)
         known = session.clients[0]
         for drops in ({"no such step": [known]}, {name: [STRANGER]}, {name: [known, known]}):
-            with pytest.raises(ParameterError, match=r"drop|no step"):
+            with pytest.raises(ParameterError, match="drops: "):
                 scenario.simulate(inputs, drops=drops)
-        with pytest.raises(ParameterError, match="not in the session's clients"):
+        with pytest.raises(ParameterError, match="attached, terms: expected those of clients of the session"):
             simulate(protocol, session, inputs, attached={STRANGER: ()})
 
     def test_client_without_what_the_session_asks_for_is_refused(self, scenario: Scenario) -> None:

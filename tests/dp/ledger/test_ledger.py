@@ -2,11 +2,13 @@
 
 import errno
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from dp.errors import LedgerUnavailable
+from dp.errors import EntropyFailure, LedgerUnavailable
 from dp.ledger.ledger import Ledger
 from tests.support.ledgers import EVENT, create
 
@@ -49,3 +51,17 @@ def test_create_leaves_one_file(path: Path, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
     assert path.stat().st_mode & 0o777 == 0o600
     assert path.stat().st_nlink == 1
+
+
+@pytest.mark.parametrize(
+    "entropy", [lambda size: b"", lambda size: bytes(size - 1), lambda size: bytes(size + 1), lambda size: "0" * size]
+)
+def test_create_refuses_a_source_of_randomness_that_returns_something_else(
+    path: Path, entropy: Callable[[int], Any]
+) -> None:
+    """With a short salt, a published head could be used to check guesses of the data."""
+    with pytest.raises(EntropyFailure, match=r"entropy: expected 16 bytes, found something else\. Use os\.urandom\."):
+        Ledger.create(path, epsilon=8, delta=1e-3, population=300, entropy=entropy)
+    assert not path.exists()
+    with Ledger.create(path, epsilon=8, delta=1e-3, population=300, entropy=lambda size: bytes(range(size))) as made:
+        assert made.budget.salt == bytes(range(16)).hex()

@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from tests.support.failing_disk import FAULTS, ROUNDS, Struck
+from tests.support.failing_disk import FAULTS, ROUNDS, FaultOutcome
 
 REPOSITORY = Path(__file__).parents[3]
 COMPILER = shutil.which("cc")
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.skipif(
 
 
 @pytest.fixture(scope="module")
-def all_struck(memory: Path) -> list[Struck]:
+def fault_outcomes(memory: Path) -> list[FaultOutcome]:
     library, folder = memory / "faults.so", memory / "faulty"
     folder.mkdir()
     source = REPOSITORY / "tests" / "support" / "failing_disk.c"
@@ -35,33 +35,33 @@ def all_struck(memory: Path) -> list[Struck]:
     )
     # After each fault it also made sure that the ledger opens, holds what was told, and goes on.
     assert run.returncode == 0, run.stderr
-    return [msgspec.json.decode(line, type=Struck) for line in run.stdout.splitlines()]
+    return [msgspec.json.decode(line, type=FaultOutcome) for line in run.stdout.splitlines()]
 
 
 # Whatever fails in closing, when every step has returned, concerns nobody.
 @pytest.mark.parametrize("fault", [fault.name for fault in FAULTS if fault.lasting or "write" in fault.name])
-def test_failing_disk_refuses_every_release(all_struck: list[Struck], fault: str) -> None:
-    struck = [one for one in all_struck if one.fault == fault]
+def test_failing_disk_refuses_every_release(fault_outcomes: list[FaultOutcome], fault: str) -> None:
+    struck = [one for one in fault_outcomes if one.fault == fault]
     for one in struck:
-        assert one.told_after == 0
-        assert (one.refusal is None) == (one.told == STEPS)
+        assert one.steps_after == 0
+        assert (one.refusal is None) == (one.steps_before == STEPS)
         assert one.refusal is None or "Release nothing" in one.refusal or "cannot be created" in one.refusal
-    assert {one.told for one in struck if one.refusal} >= ({0, 1} if "folders" in fault else set(range(STEPS)))
+    assert {one.steps_before for one in struck if one.refusal} >= ({0, 1} if "folders" in fault else set(range(STEPS)))
 
 
 # Having made a file, SQLite closes it with another sync of its journal, which was synced already: that one may fail.
-def test_failed_fsync_refuses_the_release(all_struck: list[Struck]) -> None:
-    struck = [one for one in all_struck if one.fault == "an fsync fails"]
+def test_failed_fsync_refuses_the_release(fault_outcomes: list[FaultOutcome]) -> None:
+    struck = [one for one in fault_outcomes if one.fault == "an fsync fails"]
     unnoticed = [one for one in struck if one.refusal is None]
-    assert [one.told for one in unnoticed] == [0, STEPS]
+    assert [one.steps_before for one in unnoticed] == [0, STEPS]
     for step in range(STEPS):
-        assert sum(one.told == step and one.refusal is not None for one in struck) >= 3
-    assert all(one.told_after == 0 for one in struck if one.refusal)
+        assert sum(one.steps_before == step and one.refusal is not None for one in struck) >= 3
+    assert all(one.steps_after == 0 for one in struck if one.refusal)
 
 
-def test_kill_at_any_call_loses_nothing(all_struck: list[Struck]) -> None:
-    killed = [one for one in all_struck if one.fault == "a kill"]
+def test_kill_at_any_call_loses_nothing(fault_outcomes: list[FaultOutcome]) -> None:
+    killed = [one for one in fault_outcomes if one.fault == "a kill"]
     assert [one.call for one in killed] == list(range(len(killed)))
-    assert [one.told for one in killed] == sorted(one.told for one in killed)
-    assert {one.told for one in killed} == set(range(STEPS + 1))
+    assert [one.steps_before for one in killed] == sorted(one.steps_before for one in killed)
+    assert {one.steps_before for one in killed} == set(range(STEPS + 1))
     assert len(killed) > 40

@@ -41,6 +41,10 @@ def test_any_earlier_head_is_accepted(path: Path, opening: Opening) -> None:
 @both_openings
 @pytest.mark.parametrize("left", [1, 3, 4])
 def test_cut_tail_is_refused_by_its_head(path: Path, opening: Opening, left: int) -> None:
+    """Somebody deletes the last records, which leaves a valid chain.
+
+    Only a kept head can show it: opening with the head must refuse (LedgerStale).
+    """
     head = heads_of(path)[-1]
     connection = sqlite3.connect(path, isolation_level=None)
     connection.execute("DELETE FROM records WHERE sequence >= ?", (left,))
@@ -52,6 +56,10 @@ def test_cut_tail_is_refused_by_its_head(path: Path, opening: Opening, left: int
 
 @both_openings
 def test_older_copy_is_refused_by_the_head(path: Path, tmp_path: Path, opening: Opening) -> None:
+    """Somebody restores an older copy, to spend the budget again.
+
+    Opening with the later head must refuse (LedgerStale).
+    """
     heads = heads_of(path)
     older = tmp_path / "older"
     shutil.copy(path, older)
@@ -66,6 +74,10 @@ def test_older_copy_is_refused_by_the_head(path: Path, tmp_path: Path, opening: 
 
 @both_openings
 def test_rebuilt_file_is_refused_by_the_head(path: Path, tmp_path: Path, opening: Opening) -> None:
+    """Somebody rebuilds the whole chain with one record changed.
+
+    Opening with the kept head must refuse (LedgerStale).
+    """
     head = heads_of(path)[-1]
     with SqliteLog.open(path, writable=False) as chain:
         budget, first, *others = chain.bodies
@@ -99,8 +111,8 @@ def test_refusals_name_the_record(path: Path) -> None:
         Ledger.open_to_read(path)
 
 
-class Hand:
-    """A clock that is set by hand."""
+class ManualClock:
+    """A clock that a test sets."""
 
     def __init__(self, time_s: float) -> None:
         self.time_s = time_s
@@ -110,7 +122,7 @@ class Hand:
 
 
 def test_clock_that_goes_back_is_refused_before_a_release_and_not_after_it(path: Path) -> None:
-    clock = Hand(2000.0)
+    clock = ManualClock(2000.0)
     with create(path, clock=clock) as ledger:
         number = ledger.reserve(EVENT, "at the same time")
         clock.time_s = 3000.0
@@ -132,14 +144,14 @@ def test_clock_that_goes_back_is_refused_before_a_release_and_not_after_it(path:
 
 
 def test_clock_behind_the_file_is_refused_until_it_is_set_right(path: Path) -> None:
-    create(path, clock=Hand(5e9)).close()
+    create(path, clock=ManualClock(5e9)).close()
     with Ledger.open(path) as ledger:
         with pytest.raises(
             LedgerClock, match="wait until then, open the ledger with another `clock`, or create a ledger"
         ):
             ledger.reserve(EVENT, "by the time of day, decades earlier")
         assert ledger.entries() == ()
-    with Ledger.open(path, clock=Hand(5e9 + 1)) as ledger:
+    with Ledger.open(path, clock=ManualClock(5e9 + 1)) as ledger:
         assert ledger.reserve(EVENT, "by another clock") == 1
 
 
@@ -150,7 +162,7 @@ def test_times_of_earlier_versions_are_read_in_any_order(path: Path, tmp_path: P
     with SqliteLog.create(tmp_path / "earlier", bodies[0]) as chain:
         for body in bodies[1:]:
             chain.append(body.replace(b'"time_s":1001.0', b'"time_s":9001.0'))
-    with Ledger.open(tmp_path / "earlier", clock=Hand(1005.0)) as ledger:
+    with Ledger.open(tmp_path / "earlier", clock=ManualClock(1005.0)) as ledger:
         assert [entry.reservation.time_s for entry in ledger.entries()] == [9001.0, 1003.0]
         assert ledger.reserve(EVENT, "goes on from the last record") == 3
 

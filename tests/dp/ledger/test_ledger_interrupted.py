@@ -10,13 +10,13 @@ from dp.ledger.ledger import Ledger
 from tests.support.ledgers import EVENT
 
 
-class Interrupting:
+class InterruptingTracer:
     """A trace function that raises KeyboardInterrupt at one line run in the ledger's code, counted from 1."""
 
     def __init__(self, at: int) -> None:
         self.left = at
 
-    def __call__(self, frame: FrameType, event: str, argument: object) -> "Interrupting | None":
+    def __call__(self, frame: FrameType, event: str, argument: object) -> "InterruptingTracer | None":
         if Path(frame.f_code.co_filename).parts[-2:] not in {
             ("ledger", "ledger.py"),
             ("ledger", "log.py"),
@@ -34,7 +34,7 @@ class Interrupting:
 def interrupted(at: int, call: Callable[[Ledger], object], ledger: Ledger) -> bool:
     """Call, with an interruption at the given line; return whether there was one."""
     before = sys.gettrace()
-    sys.settrace(Interrupting(at))
+    sys.settrace(InterruptingTracer(at))
     try:
         call(ledger)
     except KeyboardInterrupt:

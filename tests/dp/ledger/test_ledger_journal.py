@@ -94,6 +94,10 @@ def test_forged_journal_is_refused_untouched(
     opening: Callable[[Path], Ledger],
     through_a_link: bool,
 ) -> None:
+    """Somebody who wants another file deleted or overwritten puts a forged journal, link, pipe or log beside a ledger.
+
+    Opening must refuse it (LedgerCorrupt) before SQLite acts on it; no file changes.
+    """
     create(path).close()
     victim = tmp_path / "victim"
     victim.write_bytes(b"precious")
@@ -113,6 +117,10 @@ def test_forged_journal_is_refused_untouched(
 
 @pytest.mark.skipif(os.name != "posix", reason="hard links")
 def test_journal_under_two_names_is_read_and_not_written(path: Path, tmp_path: Path) -> None:
+    """Somebody makes the journal a hard link to another file, which a writer would overwrite.
+
+    Opening for writing must refuse it (LedgerCorrupt).
+    """
     create(path).close()
     victim = tmp_path / "victim"
     victim.write_bytes(bytes(512))

@@ -56,6 +56,10 @@ FORKING = textwrap.dedent("""
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
 @pytest.mark.parametrize("child", ["closes", "leaves"])
 def test_fork_neither_spends_nor_disturbs(path: Path, child: str) -> None:
+    """A process forks with an open ledger, so that two could spend one budget.
+
+    The child must be refused (LedgerUnavailable), and the parent's lock and journal must stay.
+    """
     with subprocess.Popen(
         [sys.executable, "-c", FORKING, path, child],
         stdin=subprocess.PIPE,
@@ -84,6 +88,10 @@ def renamed(path: Path) -> None:
 
 @pytest.mark.parametrize("move", [replaced, renamed, Path.unlink])
 def test_moved_file_refuses_every_release(path: Path, move: Any) -> None:
+    """The file is moved, replaced or deleted while it is open, so records would be lost.
+
+    Every step must refuse (LedgerUnavailable).
+    """
     with create(path) as ledger:
         number = ledger.reserve(EVENT, "one")
         move(path)
@@ -94,7 +102,7 @@ def test_moved_file_refuses_every_release(path: Path, move: Any) -> None:
         assert len(ledger.entries()) == 1
 
 
-class Moving:
+class FileReplacingTracer:
     """A trace function that replaces the file after the last look at it, before the record is written."""
 
     def __init__(self, path: Path) -> None:
@@ -107,10 +115,14 @@ class Moving:
 
 
 def test_file_moved_within_a_record_refuses_the_release(path: Path) -> None:
+    """The file is replaced after the last look at it, before the record is written.
+
+    The step must still refuse (LedgerUnavailable).
+    """
     with create(path) as ledger:
         ledger.reserve(EVENT, "one")
         before = sys.gettrace()
-        sys.settrace(Moving(path))
+        sys.settrace(FileReplacingTracer(path))
         try:
             with pytest.raises(LedgerUnavailable, match="moved or replaced"):
                 ledger.reserve(EVENT, "two")

@@ -21,20 +21,20 @@ from dp.errors import (
 )
 from dp.events import DistributedDiscreteGaussianEvent, GaussianEvent, NeighbouringRelation
 from dp.noise.distributed import DistributedDiscreteGaussian
-from tests.support.ledgers import EVENT, FilePlace, MemoryPlace, Place
+from tests.support.ledgers import EVENT, FileLocation, LedgerLocation, MemoryLocation
 
 
 @pytest.fixture(params=["file", "memory"])
-def place(request: pytest.FixtureRequest, path: Path) -> Place:
-    return FilePlace(path) if request.param == "file" else MemoryPlace()
+def location(request: pytest.FixtureRequest, path: Path) -> LedgerLocation:
+    return FileLocation(path) if request.param == "file" else MemoryLocation()
 
 
 @pytest.fixture
-def another(place: Place, path: Path) -> Place:
-    return FilePlace(path.with_suffix(".2")) if isinstance(place, FilePlace) else MemoryPlace()
+def another(location: LedgerLocation, path: Path) -> LedgerLocation:
+    return FileLocation(path.with_suffix(".2")) if isinstance(location, FileLocation) else MemoryLocation()
 
 
-def test_ledger_enforces_the_budget_it_was_calibrated_for(place: Place) -> None:
+def test_ledger_enforces_the_budget_it_was_calibrated_for(location: LedgerLocation) -> None:
     mechanism = calibrate_noise(
         DistributedDiscreteGaussian,
         epsilon=2.0,
@@ -44,7 +44,7 @@ def test_ledger_enforces_the_budget_it_was_calibrated_for(place: Place) -> None:
         dimension=650,
         minimum_contributors=100,
     )
-    with place.create(epsilon=2.0) as ledger:
+    with location.create(epsilon=2.0) as ledger:
         for release in range(12):
             assert ledger.remaining(mechanism.event) == 12 - release
             assert ledger.reserve(mechanism.event, f"round {release}") == release + 1
@@ -56,15 +56,15 @@ def test_ledger_enforces_the_budget_it_was_calibrated_for(place: Place) -> None:
         assert len(ledger.entries()) == 12
 
 
-def test_ledger_keeps_everything_across_openings(place: Place) -> None:
+def test_ledger_keeps_everything_across_openings(location: LedgerLocation) -> None:
     gaussian = GaussianEvent(noise_multiplier=30.0)
-    with place.create() as ledger:
+    with location.create() as ledger:
         ledger.commit(ledger.reserve(EVENT, "first"), contributors=120, details={"accuracy": 0.5, "n": 3, "by": "é"})
         ledger.reserve(gaussian, "second")
-    with place.open(clock=lambda: 2000.0) as ledger:
+    with location.open(clock=lambda: 2000.0) as ledger:
         ledger.commit(2, contributors=7)
         head, spent, entries = ledger.head, ledger.spent(), ledger.entries()
-    with place.read() as ledger:
+    with location.read() as ledger:
         assert (ledger.head, ledger.spent(), ledger.entries()) == (head, spent, entries)
         assert (ledger.budget.epsilon, ledger.budget.delta, ledger.budget.population) == (8.0, 1e-3, 300)
         first, second = ledger.entries()
@@ -78,24 +78,24 @@ def test_ledger_keeps_everything_across_openings(place: Place) -> None:
     assert spent == guarantee({EVENT: 1, gaussian: 1}, delta=1e-3)
 
 
-def test_uncommitted_reservations_count_as_spent(place: Place) -> None:
-    with place.create() as ledger:
+def test_uncommitted_reservations_count_as_spent(location: LedgerLocation) -> None:
+    with location.create() as ledger:
         ledger.reserve(EVENT, "a")
-    with place.open() as ledger:
+    with location.open() as ledger:
         assert ledger.spent() == guarantee({EVENT: 1}, delta=1e-3)
         assert ledger.entries()[0].commitment is None
 
 
-def test_remaining_is_how_many_fit(place: Place) -> None:
-    with place.create() as ledger:
+def test_remaining_is_how_many_fit(location: LedgerLocation) -> None:
+    with location.create() as ledger:
         count = ledger.remaining(EVENT)
         assert guarantee({EVENT: count}, delta=1e-3).epsilon <= 8.0 < guarantee({EVENT: count + 1}, delta=1e-3).epsilon
         assert ledger.remaining(GaussianEvent(noise_multiplier=0.01)) == 0
         assert ledger.remaining(GaussianEvent(noise_multiplier=1e12)) == 2**40
 
 
-def test_closed_ledger_refuses(place: Place) -> None:
-    ledger = place.create()
+def test_closed_ledger_refuses(location: LedgerLocation) -> None:
+    ledger = location.create()
     ledger.close()
     ledger.close()
     with pytest.raises(LedgerUnavailable, match="closed"):
@@ -120,21 +120,21 @@ def test_closed_ledger_refuses(place: Place) -> None:
         ({"clock": lambda: math.nan}, "clock"),
     ],
 )
-def test_create_refuses_budgets(place: Place, budget: dict[str, Any], match: str) -> None:
+def test_create_refuses_budgets(location: LedgerLocation, budget: dict[str, Any], match: str) -> None:
     with pytest.raises(InvalidParameter, match=match):
-        place.create(**{"epsilon": 1.0, "delta": 1e-3, "population": 300} | budget)
-    assert not place.exists()
+        location.create(**{"epsilon": 1.0, "delta": 1e-3, "population": 300} | budget)
+    assert not location.exists()
 
 
 @pytest.mark.parametrize("label", ["", "x" * 201, "line\nbreak", None, 3])
-def test_reserve_refuses_labels(place: Place, label: Any) -> None:
-    with place.create() as ledger, pytest.raises(InvalidParameter, match="label"):
+def test_reserve_refuses_labels(location: LedgerLocation, label: Any) -> None:
+    with location.create() as ledger, pytest.raises(InvalidParameter, match="label"):
         ledger.reserve(EVENT, label)
 
 
-def test_reserve_refuses_other_relations(place: Place, another: Place) -> None:
+def test_reserve_refuses_other_relations(location: LedgerLocation, another: LedgerLocation) -> None:
     other = GaussianEvent(noise_multiplier=9.0, relation=NeighbouringRelation.ADD_OR_REMOVE_ONE)
-    with place.create() as ledger:
+    with location.create() as ledger:
         with pytest.raises(IncompatibleEvent, match="add-or-remove-one"):
             ledger.reserve(other, "x")
         with pytest.raises(InvalidParameter, match="privacy events"):
@@ -144,8 +144,8 @@ def test_reserve_refuses_other_relations(place: Place, another: Place) -> None:
         assert ledger.reserve(other, "x") == 1
 
 
-def test_commit_refuses_what_was_not_reserved(place: Place) -> None:
-    with place.create() as ledger:
+def test_commit_refuses_what_was_not_reserved(location: LedgerLocation) -> None:
+    with location.create() as ledger:
         number = ledger.reserve(EVENT, "x")
         with pytest.raises(InvalidReservation, match="expected one of 1"):
             ledger.commit(2, contributors=100)
@@ -177,15 +177,17 @@ def test_commit_refuses_what_was_not_reserved(place: Place) -> None:
         pytest.param(10**5000, 100, {}, "thousands of digits", id="huge"),
     ],
 )
-def test_commit_refuses_parameters(place: Place, number: Any, contributors: Any, details: Any, match: str) -> None:
-    with place.create() as ledger:
+def test_commit_refuses_parameters(
+    location: LedgerLocation, number: Any, contributors: Any, details: Any, match: str
+) -> None:
+    with location.create() as ledger:
         ledger.reserve(EVENT, "x")
         with pytest.raises(InvalidParameter, match=match):
             ledger.commit(number, contributors=contributors, details=details)
         assert ledger.entries()[0].commitment is None
 
 
-def test_ledger_takes_numbers_of_other_kinds(place: Place) -> None:
+def test_ledger_takes_numbers_of_other_kinds(location: LedgerLocation) -> None:
     event = DistributedDiscreteGaussianEvent(
         local_sigma=Fraction(20),  # type: ignore[arg-type]
         contributors=np.uint8(100),  # type: ignore[arg-type]
@@ -193,7 +195,7 @@ def test_ledger_takes_numbers_of_other_kinds(place: Place) -> None:
         dimension=np.int16(650),  # type: ignore[arg-type]
     )
     assert event == EVENT
-    with place.create(
+    with location.create(
         epsilon=np.float64(8),
         delta=Fraction(1, 1000),
         population=np.int16(300),
@@ -203,32 +205,32 @@ def test_ledger_takes_numbers_of_other_kinds(place: Place) -> None:
         details: dict[str, Any] = {np.str_("a"): np.float32(0.5), "b": np.int8(3), "c": Fraction(1, 4)}
         ledger.commit(np.int64(1), contributors=np.int32(100), details=details)  # type: ignore[arg-type]
         entries = ledger.entries()
-    with place.read() as ledger:
+    with location.read() as ledger:
         assert ledger.entries() == entries
         assert entries[0].commitment is not None
         assert entries[0].commitment.details == {"a": 0.5, "b": 3, "c": 0.25}
 
 
-def test_log_has_one_writer(place: Place) -> None:
-    with place.create() as ledger:
+def test_log_has_one_writer(location: LedgerLocation) -> None:
+    with location.create() as ledger:
         with pytest.raises(LedgerLocked):
-            place.open()
-        with place.read() as read, pytest.raises(LedgerUnavailable, match="opened for reading"):
+            location.open()
+        with location.read() as read, pytest.raises(LedgerUnavailable, match="opened for reading"):
             read.reserve(EVENT, "x")
         assert ledger.reserve(EVENT, "x") == 1
 
 
-def test_head_shows_that_records_are_missing(place: Place, another: Place) -> None:
-    with place.create() as ledger, another.create(epsilon=9.0) as other:
+def test_head_shows_that_records_are_missing(location: LedgerLocation, another: LedgerLocation) -> None:
+    with location.create() as ledger, another.create(epsilon=9.0) as other:
         first = ledger.head
         ledger.reserve(EVENT, "x")
         assert ledger.records_after(first) == 1
         with pytest.raises(LedgerStale, match="record with that head"):
             ledger.records_after(other.head)
         kept, foreign = ledger.head, other.head
-    with place.open(head=kept) as ledger:
+    with location.open(head=kept) as ledger:
         assert ledger.head == kept
     with pytest.raises(LedgerStale, match="record with the kept head"):
-        place.open(head=foreign)
+        location.open(head=foreign)
     with pytest.raises(InvalidParameter, match="head"):
-        place.open(head="no digest")
+        location.open(head="no digest")

@@ -205,6 +205,10 @@ def test_accepted_events_never_cost_more() -> None:
 
 
 def test_file_with_thinner_noise_is_refused(tmp_path: Path) -> None:
+    """Somebody rebuilds the chain so that a release had less noise than was reserved.
+
+    Reading must refuse it (LedgerCorrupt).
+    """
     with ledger_of(tmp_path / "honest", EVENT) as ledger:
         ledger.commit(1, contributors=120, realised=EVENT)
     with SqliteLog.open(tmp_path / "honest", writable=False) as chain:
@@ -228,6 +232,10 @@ def test_file_with_thinner_noise_is_refused(tmp_path: Path) -> None:
 
 
 def test_file_with_other_noise_than_gaussian_is_refused(tmp_path: Path) -> None:
+    """Somebody rebuilds the chain so that a Gaussian release had other noise.
+
+    Reading must refuse it (LedgerCorrupt).
+    """
     with ledger_of(tmp_path / "honest", gaussian()) as ledger:
         ledger.commit(1, contributors=120, realised=gaussian())
     with SqliteLog.open(tmp_path / "honest", writable=False) as chain:

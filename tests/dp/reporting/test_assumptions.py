@@ -107,7 +107,20 @@ def test_protocol_that_hides_nothing_is_no_declared_condition(path: Path) -> Non
         "At least one release was summed by a protocol that shows every client's vector to the server."
     ]
     assert "hides each of them" not in " ".join(assumption.text for assumption in report.assumptions)
-    assert report.colluders.startswith("none, and not the server alone either")
+    assert report.colluders.startswith("none: the guarantee does not hold even against the server alone")
+
+
+def test_vectors_that_the_server_saw_count_only_for_noise_that_rests_on_hiding_them(path: Path) -> None:
+    alone: dict[str, Detail] = {TRUST_DETAIL: str(Trust.LOCAL), UPDATES_HIDDEN_DETAIL: "no"}
+    central: dict[str, Detail] = {TRUST_DETAIL: str(Trust.CENTRAL)}
+    report = reported(path, SHARED, alone, central)
+    assert report.failed == ()
+    assert "sees every client's vector" not in report.setting
+    report = reported(path.with_name("exposed"), central | {UPDATES_HIDDEN_DETAIL: "no"})
+    assert report.failed == ()
+    assert report.setting.startswith("central: the summing party sees every client's vector")
+    assert report.colluders.endswith("it sees every client's vector")
+    assert "reveals neither the vectors, nor" in " ".join(assumption.text for assumption in report.assumptions)
 
 
 def test_condition_refuted_from_outside_is_not_declared_any_more(path: Path) -> None:
@@ -120,6 +133,25 @@ def test_condition_refuted_from_outside_is_not_declared_any_more(path: Path) -> 
     )
 
 
+def test_no_form_offers_a_figure_to_state_if_a_condition_failed(path: Path) -> None:
+    with create(path) as ledger:
+        realised = msgspec.structs.replace(EVENT, contributors=121)
+        ledger.commit(ledger.reserve(EVENT, "x"), contributors=121, details=SHARED, realised=realised)
+        kept = budget_report(ledger)
+    failed = kept.refuted({ONLY_LEDGER: "There is another."})
+    assert (kept.stated_epsilon, failed.stated_epsilon) == (kept.spent.epsilon, None)
+    for form in (as_text(kept, width=1000), as_json(kept), as_html(kept)):
+        assert " as the guarantee; the budget is charged with that" in form
+        assert "The only release is (" in form
+    for form in (as_text(failed, width=1000), as_json(failed), as_html(failed)):
+        assert "as the guarantee; the budget is charged with that" not in form
+        assert "State no figure as the guarantee: 1 condition of this guarantee FAILED" in form
+        assert (
+            "So this report states no guarantee. Computed as if no condition had failed: the only release is (" in form
+        )
+        assert "The only release is (" not in form
+
+
 @pytest.mark.parametrize(
     ("details", "words"),
     [
@@ -128,8 +160,8 @@ def test_condition_refuted_from_outside_is_not_declared_any_more(path: Path) -> 
         ([SHARED], "at most 15 of 300 clients colluding with the server"),
         (
             [SHARED, SHARED | {CLIENTS_DETAIL: 10, NOISE_COLLUDING_DETAIL: 1, SUM_COLLUDING_DETAIL: 0}],
-            "0 of 10 clients may help the server: not even one. (The masks are planned for 0 colluding clients; the "
-            "noise leaves out the share of 1.)",
+            "0 of 10 clients may help the server, not even one. (The protocol that sums withstands 0 colluding "
+            "clients; the noise leaves out the share of 1.)",
         ),
         (
             [SHARED, {}],
@@ -137,7 +169,7 @@ def test_condition_refuted_from_outside_is_not_declared_any_more(path: Path) -> 
         ),
         (
             [{TRUST_DETAIL: str(Trust.CENTRAL)}],
-            "any number of clients, as long as whoever adds the noise helps none of them: it sees the exact sum",
+            "any number of clients, as long as the party that adds the noise helps none of them: it sees the exact sum",
         ),
         (
             [{TRUST_DETAIL: str(Trust.LOCAL)}],
@@ -145,7 +177,7 @@ def test_condition_refuted_from_outside_is_not_declared_any_more(path: Path) -> 
         ),
         (
             [{TRUST_DETAIL: str(Trust.LOCAL)}, {TRUST_DETAIL: str(Trust.CENTRAL)}],
-            "any number of clients, as long as whoever adds the noise helps none of them: it sees the exact sum",
+            "any number of clients, as long as the party that adds the noise helps none of them: it sees the exact sum",
         ),
     ],
 )

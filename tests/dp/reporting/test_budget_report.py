@@ -403,10 +403,14 @@ def test_events_change_their_terms_and_nothing_else() -> None:
 def test_setting_names_each_kind_of_trust_once() -> None:
     distributed, local, central = Trust.DISTRIBUTED, Trust.LOCAL, Trust.CENTRAL
     alone = msgspec.structs.replace(EVENT, contributors=1)
-    found = setting([EVENT, EVENT, alone, alone, alone, STEPS], [distributed, distributed, None, local, central, local])
+    found = setting(
+        [EVENT, EVENT, alone, alone, alone, STEPS],
+        [distributed, distributed, None, local, central, local],
+        hidden=[True] * 6,
+    )
     heads = ["distributed", "not recorded", "local", "central", "local to each client"]
     assert [text.split(":")[0] for text in found.split("; ") if ":" in text] == heads
-    assert setting([], []) == "nothing released yet"
+    assert setting([], [], hidden=[]) == "nothing released yet"
 
 
 @pytest.mark.parametrize("trust", [*Trust, None])
@@ -434,7 +438,9 @@ def test_epsilon_is_never_rounded_down() -> None:
 
 @pytest.mark.parametrize("module", ["jinja2", "matplotlib"])
 def test_html_names_the_extra_it_needs(report: BudgetReport, module: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Missing:
+    class FinderWithoutModule:
+        """An import finder by which the module is not installed."""
+
         @staticmethod
         def find_spec(name: str, path: object = None, target: object = None) -> None:
             if name.partition(".")[0] == module:
@@ -442,7 +448,7 @@ def test_html_names_the_extra_it_needs(report: BudgetReport, module: str, monkey
 
     for loaded in [name for name in sys.modules if name.partition(".")[0] == module]:
         monkeypatch.delitem(sys.modules, loaded)
-    monkeypatch.setattr(sys, "meta_path", [Missing, *sys.meta_path])
+    monkeypatch.setattr(sys, "meta_path", [FinderWithoutModule, *sys.meta_path])
     with pytest.raises(MissingExtra, match=rf'{module}.*in a clone of secagg, by: pip install "\.\[report\]"'):
         as_html(report)
     assert as_text(report)

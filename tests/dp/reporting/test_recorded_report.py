@@ -43,7 +43,7 @@ def test_recorded_text_report_is_made_again(name: str) -> None:
 
 
 @functools.cache
-def page_of(name: str) -> recorder.Page:
+def page_of(name: str) -> recorder.RecordedPage:
     return recorder.as_page(report_of(name))
 
 

@@ -38,8 +38,8 @@ def tagged(public: bytes) -> bytes:
 
 
 @dataclass(frozen=True)
-class Salted:
-    """An agreement with keys of other lengths than X25519's."""
+class SaltedAgreement:
+    """An agreement whose keys have other lengths than X25519's."""
 
     secret_bytes: int
 
@@ -57,13 +57,17 @@ class Salted:
 
 
 class SaltedSecAgg(SecAgg):
+    """SecAgg with that agreement; its private keys are as long as what can be shared."""
+
     def _derived(self, session: Any) -> Any:
-        return replace(super()._derived(session), agreement=Salted(32))  # as long as what can be shared
+        return replace(super()._derived(session), agreement=SaltedAgreement(32))  # as long as what can be shared
 
 
 class SaltedLightSecAgg(LightSecAgg):
+    """LightSecAgg with that agreement and longer private keys."""
+
     def _derived(self, session: Any) -> Any:
-        return replace(super()._derived(session), agreement=Salted(40))
+        return replace(super()._derived(session), agreement=SaltedAgreement(40))
 
 
 SALTED = [
@@ -99,7 +103,7 @@ def test_servers_refuse_keys_that_the_agreement_refuses(where: Any) -> None:
 def test_key_pairs_are_not_copied_or_shown() -> None:
     pair = X25519.from_secret(SECRET)
     for attempt in (copy.copy, copy.deepcopy, pickle.dumps):
-        with pytest.raises(TypeError, match="not to be pickled or copied"):
+        with pytest.raises(TypeError, match="cannot be pickled or copied"):
             attempt(pair)
     assert repr(pair) == f"KeyPair(public={pair.public.hex()})"
 

@@ -15,7 +15,7 @@ MODULUS = 2**1001 - 2**397 + 9
 
 
 def numbers(seed: str, count: int, bits: int) -> list[int]:
-    """Integers of at most so many bits, the same in each run."""
+    """Return integers of at most `bits` bits, the same in each run."""
     size = -(-bits // 8)
     data = hashlib.shake_256(f"{seed} {bits}".encode()).digest(count * size)
     return [int.from_bytes(data[at * size :][:size], "big") >> (8 * size - bits) for at in range(count)]

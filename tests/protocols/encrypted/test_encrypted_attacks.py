@@ -21,7 +21,15 @@ from protocols.encrypted.protocol import EncryptedSum
 from protocols.session import Vector
 from protocols.testing import party_of
 from tests.conformance.cohorts import COMMITTEE, IDS, Setting, setting, stream
-from tests.support.committee_harness import OPEN, Hall, decrypted, powers, products, setup_of, shown
+from tests.support.committee_harness import (
+    OPEN,
+    CommitteeHarness,
+    decrypted,
+    powers,
+    setup_of,
+    shown_to_committee,
+    sums_of,
+)
 from tests.support.committee_keys import key_shares
 
 MALICIOUS: Final = Adversary.MALICIOUS
@@ -53,18 +61,24 @@ def by_hand(*everyone: list[Pair]) -> list[int]:
 
 
 def test_without_proofs_a_multiple_of_anothers_ciphertext_reads_its_vector() -> None:
-    """2^1000 times the victim's slots are above everyone's, where nothing else is."""
-    hall = Hall(SETTINGS[0])
-    everyone = {client: hall.pairs(client) for client in CLIENTS} | {ATTACKER: powers(hall.pairs(VICTIM), 2**1000)}
+    """A client sends the victim's ciphertext to the power 2^1000, so that the victim's slots stand above everyone's in
+    the opened sum. Without a proof of plaintext knowledge the attack reads the victim's vector.
+    """
+    run = CommitteeHarness(SETTINGS[0])
+    everyone = {client: run.pairs(client) for client in CLIENTS} | {ATTACKER: powers(run.pairs(VICTIM), 2**1000)}
     (total,) = by_hand(*everyone.values())
-    modulus = int(hall.setup.key.public_key.message_modulus)
+    modulus = int(run.setup.key.public_key.message_modulus)
     signed = total - modulus if 2 * total > modulus else total
     read = (signed + 2**999) >> 1000
-    assert hall.unwrapped([], [read % modulus], 1).tolist() == hall.inputs[VICTIM].tolist()
+    assert run.vector_of_sums([], [read % modulus], 1).tolist() == run.inputs[VICTIM].tolist()
 
 
 def test_without_proofs_a_multiple_of_anothers_key_reads_its_vector() -> None:
-    """In sums of few of a thousand clients digits have room for 56 times a key, and the other's sum below."""
+    """A client sends 56 times the victim's encrypted key.
+
+    In sums of few of a thousand clients the digits have room for it, so without a proof the attack reads the key, and
+    the vector under it.
+    """
     clients = tuple(range(1000))
     where = setting(OneShot(), clients, 3, length=5)
     setup, vector = setup_of(where), where.inputs()[0]
@@ -84,15 +98,15 @@ def test_without_proofs_a_multiple_of_anothers_key_reads_its_vector() -> None:
     assert payload.unwrap(total, payload.digits.pack(read), 1).tolist() == vector.tolist()
 
 
-def derived(hall: Hall) -> dict[str, EncryptedInput]:
+def derived(run: CommitteeHarness) -> dict[str, EncryptedInput]:
     """What the attacker makes of the victim's ciphertexts, with the best proofs that it can get, as its own."""
-    setup, pairs = hall.setup, hall.pairs(VICTIM)
-    padded = bytes(hall.sent[ATTACKER].padded)
-    victims_padded = bytes(hall.sent[VICTIM].padded)
-    proof, own_proof = hall.proof(VICTIM), hall.proof(ATTACKER)
-    multiple, sum_of_both = powers(pairs, 2**20), products(pairs, hall.pairs(ATTACKER))
+    setup, pairs = run.setup, run.pairs(VICTIM)
+    padded = bytes(run.sent[ATTACKER].padded)
+    victims_padded = bytes(run.sent[VICTIM].padded)
+    proof, own_proof = run.proof(VICTIM), run.proof(ATTACKER)
+    multiple, sum_of_both = powers(pairs, 2**20), sums_of(pairs, run.pairs(ATTACKER))
     opposite = powers(pairs, int(setup.key.public_key.message_modulus) - 1)
-    mixed = [pairs[0], *hall.pairs(ATTACKER)[1:]]
+    mixed = [pairs[0], *run.pairs(ATTACKER)[1:]]
     made = {
         "the victim's message, signed anew": (victims_padded, pairs, proof),
         "its ciphertexts, another pad": (padded, pairs, proof),
@@ -105,53 +119,64 @@ def derived(hall: Hall) -> dict[str, EncryptedInput]:
         "one of them among its own": (padded, mixed, own_proof),
         "negated residues": (padded, [Pair(setup.key.public_key.n - t, log) for t, log in pairs], proof),
     }
-    found = {label: hall.signed(ATTACKER, *parts) for label, parts in made.items()}
-    found["the victim's message as it is"] = hall.sent[VICTIM]
+    found = {label: run.signed(ATTACKER, *parts) for label, parts in made.items()}
+    found["the victim's message as it is"] = run.sent[VICTIM]
     return found
 
 
 @each_setting
 def test_server_refuses_ciphertexts_that_depend_on_anothers_and_names_who_sent_them(where: Setting) -> None:
-    hall = Hall(where)
-    encode = hall.codec.encode
+    """A client derives its ciphertexts from the victim's: powers, sums, negatives and copies, with the best proofs that
+    it can get. The signature or the proof of plaintext knowledge must stop it, and the server names the sender.
+    """
+    run = CommitteeHarness(where)
+    encode = run.codec.encode
     for client in (VICTIM, *OTHERS):
-        hall.server.receive(client, encode(0, hall.sent[client]))
-    for label, message in derived(hall).items():
+        run.server.receive(client, encode(0, run.sent[client]))
+    for label, message in derived(run).items():
         with pytest.raises(RemoteError, match=r"not signed|proof of plaintext knowledge") as caught:
-            hall.server.receive(ATTACKER, encode(0, message))
+            run.server.receive(ATTACKER, encode(0, message))
         assert caught.value.culprits == {ATTACKER}, label
     # None of them has left a trace in the product: with the attacker's own contribution the sum is exact.
-    hall.deliver({ATTACKER: encode(0, hall.sent[ATTACKER])})
-    outcome = hall.finish()
+    run.deliver({ATTACKER: encode(0, run.sent[ATTACKER])})
+    outcome = run.finish()
     assert outcome.contributors == tuple(sorted(CLIENTS))
-    assert hall.is_exact(outcome)
+    assert run.is_exact(outcome)
 
 
 @each_setting
 def test_members_open_no_ciphertexts_that_depend_on_anothers_if_the_server_plays_along(where: Setting) -> None:
-    hall = Hall(where)
-    for message in derived(hall).values():
-        machine = hall.member(COMMITTEE[0])
+    """The same attack with the server's help, which shows the committee the derived ciphertexts.
+
+    Every member checks signatures and proofs itself and must refuse (RemoteError).
+    """
+    run = CommitteeHarness(where)
+    for message in derived(run).values():
+        machine = run.member(COMMITTEE[0])
         with pytest.raises(RemoteError, match=r"not signed|proof of plaintext knowledge"):
-            machine.handle(hall.request(hall.honest() | {ATTACKER: shown(message)}))
+            machine.handle(run.request(run.honest_contributions() | {ATTACKER: shown_to_committee(message)}))
         assert machine.closed
 
 
 # Members that open something else.
 
 
-def partials_of(hall: Hall, request: bytes) -> dict[int, PartialDecryption]:
+def partials_of(run: CommitteeHarness, request: bytes) -> dict[int, PartialDecryption]:
     """What each member answers, as numbers."""
     opened = {}
     for party in COMMITTEE:
-        reply = hall.codec.decode(OPEN, PartialOpening, hall.clients[party].handle(request))
-        opened[party] = PartialDecryption.from_bytes(hall.setup.key, reply.opening, hall.count)
+        reply = run.codec.decode(OPEN, PartialOpening, run.clients[party].handle(request))
+        opened[party] = PartialDecryption.from_bytes(run.setup.key, reply.opening, run.count)
     return opened
 
 
 @each_setting
 def test_wrong_opening_is_refused_by_its_members_name_and_any_two_right_ones_decode(where: Setting) -> None:
-    hall, twin = Hall(where), Hall(where, seed=b"twin")
+    """A member answers with altered values, proofs, or partial decryptions of another sum, session or member.
+
+    The proof of right decryption must stop each: the server refuses it and names the member.
+    """
+    hall, twin = CommitteeHarness(where), CommitteeHarness(where, seed=b"twin")
     key, codec = hall.setup.key, hall.codec
     for each in (hall, twin):
         each.deliver({client: each.codec.encode(0, message) for client, message in each.sent.items()})
@@ -204,7 +229,7 @@ def test_wrong_opening_is_refused_by_its_members_name_and_any_two_right_ones_dec
     assert hall.is_exact(step)
 
 
-def powers_of(hall: Hall, exponent: int) -> list[int]:
+def powers_of(hall: CommitteeHarness, exponent: int) -> list[int]:
     """The sum's ciphertexts, raised to a power."""
     modulus = hall.setup.key.public_key.modulus
     return [int(pow(one, exponent, modulus)) for one in party_of(hall.server)._ciphertexts]
@@ -215,15 +240,18 @@ def powers_of(hall: Hall, exponent: int) -> list[int]:
 
 @pytest.mark.parametrize("protocol", [OneShot(), PaillierSum()], ids=["one-shot", "paillier"])
 def test_committee_opens_nothing_but_the_sum_of_all_keys_or_vectors(protocol: EncryptedSum) -> None:
-    """Every subset of clients is compared with what was opened, from the server's whole view of a run."""
+    """A curious server compares everything opened with the sums of every subset of clients.
+
+    Only the sum of all may match, and no member's reply is part of an opening of one client's ciphertexts.
+    """
     where = setting(protocol, CLIENTS, 3)
-    hall = Hall(where)
-    hall.deliver({client: hall.codec.encode(0, message) for client, message in hall.sent.items()})
-    opened = partials_of(hall, hall.requests[COMMITTEE[0]])
-    key = hall.setup.key
+    run = CommitteeHarness(where)
+    run.deliver({client: run.codec.encode(0, message) for client, message in run.sent.items()})
+    opened = partials_of(run, run.requests[COMMITTEE[0]])
+    key = run.setup.key
     sums = combine(key, {index: opened[party].values for index, party in enumerate(COMMITTEE, start=1)})
     n = int(key.public_key.message_modulus)
-    messages = {client: decrypted(hall.pairs(client)) for client in CLIENTS}
+    messages = {client: decrypted(run.pairs(client)) for client in CLIENTS}
     found = []
     for size in range(1, len(CLIENTS) + 1):
         for some in combinations(CLIENTS, size):
@@ -232,11 +260,11 @@ def test_committee_opens_nothing_but_the_sum_of_all_keys_or_vectors(protocol: En
             if any(one == other for one, other in zip(partly, sums, strict=True)):
                 found.append(some)
     assert found == [CLIENTS]
-    assert all(len(partial.values) == hall.count for partial in opened.values())
+    assert all(len(partial.values) == run.count for partial in opened.values())
     # What a member sends is no part of an opening of a single client's ciphertexts either.
     share = key_shares(1, 3, 2)[0]
     for client in CLIENTS:
-        ciphertexts = [ciphertext_pairs.join(key.public_key, *pair) for pair in hall.pairs(client)]
+        ciphertexts = [ciphertext_pairs.join(key.public_key, *pair) for pair in run.pairs(client)]
         alone = decrypt_partially(share, ciphertexts, statement=b"", entropy=stream(b"x")).values
         assert not set(alone) & {value for partial in opened.values() for value in partial.values}
 
@@ -260,27 +288,31 @@ def same_sums_other_signs(where: Setting) -> tuple[dict[int, Vector], dict[int, 
 def test_integer_sum_that_is_opened_says_no_more_than_the_sum_of_centred_integers(
     protocol: EncryptedSum, modulus: int
 ) -> None:
-    """As stored, the entries' sums over the integers would differ: by how many of them stand for negative numbers."""
+    """A curious server reads the opened sum over the integers.
+
+    It must not learn more than the sum of centred entries: as stored, it would learn how many of them stand for
+    negative numbers.
+    """
     where = setting(protocol, CLIENTS, 3)
     where = replace(where, session=replace(where.session, modulus=modulus))
     seen = []
     for inputs in same_sums_other_signs(where):
-        hall = Hall(where, vectors=inputs)
-        n = int(hall.setup.key.public_key.message_modulus)
-        columns = zip(*(decrypted(hall.pairs(client)) for client in CLIENTS), strict=True)
+        run = CommitteeHarness(where, vectors=inputs)
+        n = int(run.setup.key.public_key.message_modulus)
+        columns = zip(*(decrypted(run.pairs(client)) for client in CLIENTS), strict=True)
         sums = [sum(column) % n for column in columns]
-        seen.append((sums if protocol.name == "paillier" else slots_of(hall, sums), inputs))
+        seen.append((sums if protocol.name == "paillier" else slots_of(run, sums), inputs))
     (first, one), (second, other) = seen
     assert first == second
     assert sum(int(vector[0]) for vector in one.values()) != sum(int(vector[0]) for vector in other.values())
 
 
-def slots_of(hall: Hall, sums: list[int]) -> list[int]:
+def slots_of(run: CommitteeHarness, sums: list[int]) -> list[int]:
     """The sums over the integers that the pads' removal leaves, before they are reduced."""
-    payload = hall.setup.payload
+    payload = run.setup.payload
     assert isinstance(payload, PaddedVector)
     total = payload.nothing()
-    for message in hall.sent.values():
+    for message in run.sent.values():
         payload.add(total, message.padded)
     keys = payload.digits.unpack(sums, 4096)
     opened = payload._pad.open(total, key_sum=keys, seed=payload._seed, contributors=len(CLIENTS))

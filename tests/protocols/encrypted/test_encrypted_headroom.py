@@ -84,7 +84,7 @@ def test_sums_without_headroom_are_exact_for_any_entries(kind: type[EncryptedSum
 def test_sums_with_headroom_are_exact_where_stored_ones_outgrow_a_word(
     kind: type[EncryptedSum], modulus: int, clients: int
 ) -> None:
-    """Of so many in the session a few contribute, and reach both ends; or there is no room, and that is said."""
+    """A few of the session's clients contribute, and reach both ends; or there is no room, and the error says so."""
     protocol = kind(headroom=True)
     try:
         protocol.validate(session(modulus, clients=clients))

@@ -26,7 +26,7 @@ from protocols.crypto.paillier.encryptor import Exponents
 from protocols.encrypted.messages import EncryptedInput, PartialOpening
 from protocols.encrypted.protocol import EncryptedSum
 from tests.conformance.cohorts import COMMITTEE, IDS, Setting, committee_of, expected, setting
-from tests.support.committee_harness import ENCRYPT, OPEN, Hall, altered, fields
+from tests.support.committee_harness import ENCRYPT, OPEN, CommitteeHarness, altered, field_positions
 from tests.support.committee_keys import SAFE_P
 
 MALICIOUS: Final = Adversary.MALICIOUS
@@ -52,11 +52,11 @@ def refused(act: Callable[[], object], kind: type[ProtocolError] = RemoteError) 
 # Malformed contributions and openings.
 
 
-def malformed_inputs(hall: Hall, client: int) -> dict[str, EncryptedInput]:
+def malformed_inputs(run: CommitteeHarness, client: int) -> dict[str, EncryptedInput]:
     """Contributions of wrong lengths, and with numbers that are none."""
-    right = hall.sent[client]
+    right = run.sent[client]
     padded, sealed = bytes(right.padded), bytes(right.sealed)
-    key = hall.setup.key.public_key
+    key = run.setup.key.public_key
     size = key.ciphertext_bytes // 2
     n = int(key.n).to_bytes(size, "big")
     p = SAFE_P.to_bytes(size, "big")
@@ -85,38 +85,44 @@ def malformed_inputs(hall: Hall, client: int) -> dict[str, EncryptedInput]:
 
 @each_setting
 def test_contribution_of_wrong_lengths_or_numbers_is_refused_and_leaves_no_trace(where: Setting) -> None:
-    hall = Hall(where)
+    """A client sends fields of wrong lengths, or numbers that are no ciphertexts; a server passes them on.
+
+    Server and member must refuse them in bounded time, and the sum of the honest inputs stays exact.
+    """
+    run = CommitteeHarness(where)
     sender = CLIENTS[0]
-    for label, message in malformed_inputs(hall, sender).items():
-        data = hall.codec.encode(ENCRYPT, message)
-        refused(lambda data=data: hall.server.receive(sender, data))  # type: ignore[misc]  # bound at once
-        assert sender in hall.server.missing, label
-        if message.padded == hall.sent[sender].padded:
-            contributions = hall.honest() | {sender: hall.contribution(sender)[:32] + bytes(message.sealed)}
-            machine, request = hall.member(COMMITTEE[0]), hall.request(dict(sorted(contributions.items())))
+    for label, message in malformed_inputs(run, sender).items():
+        data = run.codec.encode(ENCRYPT, message)
+        refused(lambda data=data: run.server.receive(sender, data))  # type: ignore[misc]  # bound at once
+        assert sender in run.server.missing, label
+        if message.padded == run.sent[sender].padded:
+            contributions = run.honest_contributions() | {sender: run.contribution(sender)[:32] + bytes(message.sealed)}
+            machine, request = run.member(COMMITTEE[0]), run.request(dict(sorted(contributions.items())))
             refused(lambda machine=machine, request=request: machine.handle(request))  # type: ignore[misc]  # bound at once
-    assert hall.is_exact(hall.serve(hall.sent))
+    assert run.is_exact(run.finish_with(run.sent))
 
 
 @each_setting
 def test_one_bit_of_every_part_of_a_contribution_is_noticed(where: Setting) -> None:
-    """At both ends and in the middle of what is padded, of each number of ciphertexts and proof, of the signature."""
-    hall = Hall(where)
+    """Somebody on the way flips one bit of a contribution: at both ends and in the middle of the padded vector, each
+    ciphertext, the proof and the signature. The proof or the signature must stop each.
+    """
+    run = CommitteeHarness(where)
     sender = CLIENTS[0]
-    right = hall.sent[sender]
-    size = hall.setup.key.public_key.ciphertext_bytes // 2
+    right = run.sent[sender]
+    size = run.setup.key.public_key.ciphertext_bytes // 2
     edges = {0, len(right.padded) // 2, len(right.padded) - 1} if right.padded else set[int]()
     flips = [altered(right, padded=flipped(right.padded, at)) for at in edges]
-    proof, end = (each - 32 for each in fields(hall.setup)["proof"])
+    proof, end = (each - 32 for each in field_positions(run.setup)["proof"])
     cuts = [*range(0, proof, size), proof, proof + size, proof + 2 * size, end, len(right.sealed)]
     for start, stop in itertools.pairwise(cuts):
         if start < stop:
             flips += [altered(right, sealed=flipped(right.sealed, at)) for at in {start, (start + stop) // 2, stop - 1}]
     for message in flips:
         with pytest.raises(RemoteError) as caught:
-            hall.server.receive(sender, hall.codec.encode(ENCRYPT, message))
+            run.server.receive(sender, run.codec.encode(ENCRYPT, message))
         assert caught.value.culprits == {sender}
-    assert hall.is_exact(hall.serve(hall.sent))
+    assert run.is_exact(run.finish_with(run.sent))
 
 
 def flipped(data: memoryview, at: int) -> bytes:
@@ -128,24 +134,28 @@ def flipped(data: memoryview, at: int) -> bytes:
 
 @each_setting
 def test_message_longer_than_the_session_can_need_is_refused_unread(where: Setting) -> None:
-    hall = Hall(where)
+    """A party sends ten million bytes or a million ids.
+
+    The limit on a message's length must stop it before it is decoded (MalformedMessage).
+    """
+    run = CommitteeHarness(where)
     most = where.protocol.message_limit(where.session)
     first = CLIENTS[0]
-    largest = max(len(hall.codec.encode(ENCRYPT, each)) for each in hall.sent.values())
-    request = hall.request(hall.honest())
+    largest = max(len(run.codec.encode(ENCRYPT, each)) for each in run.sent.values())
+    request = run.request(run.honest_contributions())
     assert max(largest, len(request)) <= most
-    long = hall.codec.encode(ENCRYPT, altered(hall.sent[first], sealed=bytes(10**7)))
-    refused(lambda: hall.server.receive(first, long), MalformedMessage)
-    huge = hall.request(hall.honest() | {max(CLIENTS): bytes(10**7)})
-    machine = hall.member(COMMITTEE[0])
+    long = run.codec.encode(ENCRYPT, altered(run.sent[first], sealed=bytes(10**7)))
+    refused(lambda: run.server.receive(first, long), MalformedMessage)
+    huge = run.request(run.honest_contributions() | {max(CLIENTS): bytes(10**7)})
+    machine = run.member(COMMITTEE[0])
     refused(lambda: machine.handle(huge), MalformedMessage)
-    many = hall.codec.encode(ENCRYPT, hall.sent[first])[:37] + msgspec.msgpack.encode([[7] * 10**6, []])
-    machine = hall.member(COMMITTEE[0])
+    many = run.codec.encode(ENCRYPT, run.sent[first])[:37] + msgspec.msgpack.encode([[7] * 10**6, []])
+    machine = run.member(COMMITTEE[0])
     refused(lambda: machine.handle(many), MalformedMessage)
-    hall.deliver({client: hall.codec.encode(ENCRYPT, message) for client, message in hall.sent.items()})
-    opening = hall.codec.encode(OPEN, PartialOpening(memoryview(bytes(10**7))))
-    refused(lambda: hall.server.receive(COMMITTEE[0], opening), MalformedMessage)
-    assert hall.is_exact(hall.finish())
+    run.deliver({client: run.codec.encode(ENCRYPT, message) for client, message in run.sent.items()})
+    opening = run.codec.encode(OPEN, PartialOpening(memoryview(bytes(10**7))))
+    refused(lambda: run.server.receive(COMMITTEE[0], opening), MalformedMessage)
+    assert run.is_exact(run.finish())
 
 
 # Entries that are out of the promised range.
@@ -156,6 +166,10 @@ def test_message_longer_than_the_session_can_need_is_refused_unread(where: Setti
 def test_entry_that_needs_more_than_its_bits_is_refused_before_anything_is_drawn(
     kind: type[EncryptedSum], bits: int
 ) -> None:
+    """A caller gives a vector with entries beyond the promised bits, which would spoil the sum.
+
+    The client must refuse (InputError) before it draws randomness or sends anything.
+    """
     where = setting(kind(value_bits=bits), CLIENTS, 2, length=4)
     modulus, half = where.session.modulus, 2 ** (bits - 1)
     drawn: list[int] = []
@@ -217,10 +231,10 @@ def test_sums_that_do_not_fit_are_refused_with_the_session(kind: type[EncryptedS
 @pytest.mark.parametrize("kind", [PaillierSum, OneShot])
 def test_strict_exponents_sum_exactly_and_are_not_understood_by_others(kind: type[EncryptedSum]) -> None:
     strict = setting(kind(exponents=Exponents.STRICT), CLIENTS, 2, length=3)
-    hall, other = Hall(strict), Hall(setting(kind(), CLIENTS, 2, length=3))
-    assert hall.is_exact(hall.serve(hall.sent))
+    run, other = CommitteeHarness(strict), CommitteeHarness(setting(kind(), CLIENTS, 2, length=3))
+    assert run.is_exact(run.finish_with(run.sent))
     with pytest.raises(MalformedMessage):
-        other.server.receive(CLIENTS[0], hall.codec.encode(ENCRYPT, hall.sent[CLIENTS[0]]))
+        other.server.receive(CLIENTS[0], run.codec.encode(ENCRYPT, run.sent[CLIENTS[0]]))
 
 
 def test_sessions_with_a_larger_committee_or_more_clients_have_room_for_their_messages() -> None:
@@ -229,10 +243,10 @@ def test_sessions_with_a_larger_committee_or_more_clients_have_room_for_their_me
         for clients, members in ((2, (8, 9)), (8, (21, 22, 23, 24, 25))):
             where = setting(kind(), IDS[:clients], 2, length=300, committee=members)
             assert where.session.committee == committee_of(members)
-            hall = Hall(where)
+            run = CommitteeHarness(where)
             most = where.protocol.message_limit(where.session)
-            assert len(hall.request(hall.honest())) <= most
-            assert all(len(hall.codec.encode(ENCRYPT, each)) <= most for each in hall.sent.values())
+            assert len(run.request(run.honest_contributions())) <= most
+            assert all(len(run.codec.encode(ENCRYPT, each)) <= most for each in run.sent.values())
 
 
 @pytest.mark.parametrize("kind", [PaillierSum, OneShot])

@@ -14,7 +14,7 @@ from protocols.crypto import sealing
 from protocols.lightsecagg.messages import AggregatedShares, DeliveredShares, MaskedInput, SealedShares
 from protocols.lightsecagg.protocol import LightSecAgg
 from protocols.testing import derived_of, party_of, state_of
-from tests.support.lightsecagg_cohort import IDS, PRIME, Cohort, cohort, exact, session
+from tests.support.lightsecagg_cohort import IDS, PRIME, Cohort, cohort, exact_sum, session
 
 
 def altered(packed: memoryview, length: int, modulus: int) -> memoryview:
@@ -24,6 +24,10 @@ def altered(packed: memoryview, length: int, modulus: int) -> memoryview:
 
 
 def test_forged_answer_is_found_and_named_where_two_more_answer_than_needed() -> None:
+    """A client alters its sum of shares.
+
+    With two answers more than needed, decoding must find it and name the client.
+    """
     for liar in IDS[:6]:
         run = cohort().to_round(3)
         replies = run.replies()
@@ -36,6 +40,10 @@ def test_forged_answer_is_found_and_named_where_two_more_answer_than_needed() ->
 
 
 def test_forged_answer_is_found_where_one_more_answers_than_needed() -> None:
+    """A client alters its sum of shares.
+
+    With one answer more than needed, decoding must find that the answers do not fit, and cannot tell whose is wrong.
+    """
     run = cohort().to_round(3)
     replies = run.replies()
     del replies[IDS[2]]
@@ -76,21 +84,32 @@ def forging_one_share() -> Cohort:
 
 
 def test_forged_share_of_a_mask_is_found_in_the_answers() -> None:
+    """Client 300 deals client 5 a share that is not of its mask.
+
+    With more answers than needed, decoding must find that they do not fit together.
+    """
     run = forging_one_share()
     with pytest.raises(RemoteError, match="do not fit together"):
         run.to_round(4)
 
 
 def test_forged_share_of_a_mask_goes_unnoticed_where_just_enough_answer() -> None:
-    """What threat_model.md says: without a share more than needed there is nothing to compare with."""
+    """The same dealer where just enough clients answer: there is nothing to compare with, and the sum is wrong.
+
+    threat_model.md says so.
+    """
     run = forging_one_share()
     replies = run.replies()
     run.deliver({client: replies[client] for client in (5, 0, 17, 3)})
     assert isinstance(run.step, Finish)
-    assert run.step.total.tolist() != exact(run.inputs, run.step.contributors, PRIME)
+    assert run.step.total.tolist() != exact_sum(run.inputs, run.step.contributors, PRIME)
 
 
 def test_shares_reach_their_holder_only_and_drawn_ones_are_seeds() -> None:
+    """An observer looks at all sealed shares.
+
+    Each must reach its holder only, all must differ, and those that are drawn must be short seeds.
+    """
     run = cohort(privacy=2).to_round(1)
     replies, members = run.replies(), sorted(IDS[:6])
     sent: dict[tuple[int, int], bytes] = {}

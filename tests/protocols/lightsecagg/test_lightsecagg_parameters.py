@@ -7,7 +7,7 @@ import pytest
 from protocols import Adversary, Opening, ParameterError, Roster, Server, UnsafeSession, simulate
 from protocols.crypto.field import MAX_COLUMNS
 from protocols.lightsecagg.protocol import LightSecAgg
-from tests.support.lightsecagg_cohort import IDS, PRIME, exact, session, vectors
+from tests.support.lightsecagg_cohort import IDS, PRIME, exact_sum, session, vectors
 
 
 @pytest.mark.parametrize(
@@ -48,7 +48,7 @@ def test_least_field_that_holds_the_code_will_do() -> None:
     each = session(IDS[:5], 3, modulus=7)
     inputs = vectors(each)
     outcome = simulate(LightSecAgg(privacy=1, responders=3), each, inputs, drops={"mask_input": IDS[:2]})
-    assert outcome.total.tolist() == exact(inputs, outcome.contributors, 7)
+    assert outcome.total.tolist() == exact_sum(inputs, outcome.contributors, 7)
 
 
 @pytest.mark.parametrize("fields", [{"privacy": True}, {"responders": 3.0}, {"privacy": None}, {"responders": "3"}])

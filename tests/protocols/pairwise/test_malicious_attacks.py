@@ -1,8 +1,8 @@
-"""Attacks from end to end by a server that does what it likes, with what it has learned worked out in full.
+"""Attacks by a malicious server from end to end, with everything computed that the server can learn.
 
-What a server learns is worked out by `Loot`: from the shares that clients reveal to it, and those of clients that help
-it, it rebuilds what it can, and removes what masks it can from the inputs that it got.  That the attacks are real is
-shown beside each: where a defence is missing they succeed, and give the sum of a few clients or of one.
+`AttackState` holds what the server learns: from the shares that clients reveal, and those of clients that help it, it
+rebuilds secrets and removes masks from the inputs that it got. Beside each attack a test shows that it is real: without
+the defence it succeeds, and gives the server the sum of a few clients or of one.
 """
 
 import dataclasses
@@ -30,7 +30,7 @@ from protocols.pairwise.messages import (
 from protocols.replay import SessionRecord
 from protocols.testing import state_of
 from tests.conformance.cohorts import Setting, identity, member, setting
-from tests.support.share_collector import Loot, Raid, raid
+from tests.support.share_collector import AttackState, ShareCollector, collect_masked_inputs
 
 SHARE, MASK, CONFIRM, REVEAL = 1, 2, 3, 4
 SEED, MASKING = 0, 1
@@ -41,38 +41,53 @@ CURIOUS: Final = setting(SecAgg(), SIX, 3)
 
 @pytest.mark.parametrize("where", [CURIOUS, MALICIOUS], ids=["curious", "malicious"])
 def test_honest_server_learns_the_sum_of_all_survivors_and_no_other(where: Setting) -> None:
+    """A curious server computes all that it can from an honest run.
+
+    It must learn the sum of all survivors and of no smaller set.
+    """
     for survivors in (SIX, (0, 1, 3, 5)):
-        run, loot = raid(where)
-        assert run.tell(loot, dict.fromkeys(survivors, survivors)) == set(survivors)
-        loot.masked = {client: loot.masked[client] for client in survivors}
-        assert loot.exposed() == [set(survivors)]
+        run, attack = collect_masked_inputs(where)
+        assert run.show_survivors(attack, dict.fromkeys(survivors, survivors)) == set(survivors)
+        attack.masked = {client: attack.masked[client] for client in survivors}
+        assert attack.groups_with_computable_sum() == [set(survivors)]
 
 
 # One client both active and dead.
 
 
-def both_alive_and_dead(run: Raid, loot: Loot, victim: int, corrupt: Collection[int] = ()) -> list[set[int]]:
+def both_alive_and_dead(
+    run: ShareCollector, attack: AttackState, victim: int, corrupt: Collection[int] = ()
+) -> list[set[int]]:
     """The others in two halves: one hears that the victim is alive, the other that it is dead."""
     everyone = run.setting.session.clients
     others = [client for client in everyone if client != victim and client not in corrupt]
     half = -(-len(others) // 2)
     alive = dict.fromkeys((victim, *others[half:]), everyone)
     dead = dict.fromkeys(others[:half], tuple(client for client in everyone if client != victim))
-    run.tell(loot, alive | dead, corrupt)
-    return [group for group in loot.exposed() if len(group) < run.setting.session.threshold]
+    run.show_survivors(attack, alive | dead, corrupt)
+    return [group for group in attack.groups_with_computable_sum() if len(group) < run.setting.session.threshold]
 
 
 def test_node_active_and_dead_exposes_one_client_to_a_server_that_lies_in_curious_mode() -> None:
-    """Which is why that mode is for servers that follow the protocol."""
-    run, loot = raid(CURIOUS)
-    assert both_alive_and_dead(run, loot, 2) == [{2}]
+    """The server tells half of the clients that client 2 survives, and the others that it dropped.
+
+    In curious mode nothing stops it: it gets shares of both secrets of client 2, and so its input. That mode is for
+    servers that follow the protocol.
+    """
+    run, attack = collect_masked_inputs(CURIOUS)
+    assert both_alive_and_dead(run, attack, 2) == [{2}]
 
 
 def test_node_active_and_dead_exposes_nobody_in_malicious_mode() -> None:
+    """The server tells half of the clients that one client survives, and the others that it dropped.
+
+    In malicious mode clients reveal shares only for a set that a threshold of clients has signed, and no two sets have
+    so many signatures.
+    """
     for victim in SIX:
-        run, loot = raid(MALICIOUS)
-        assert both_alive_and_dead(run, loot, victim) == []
-        assert run.leaks() == set()
+        run, attack = collect_masked_inputs(MALICIOUS)
+        assert both_alive_and_dead(run, attack, victim) == []
+        assert run.clients_that_leaked() == set()
 
 
 def seven(threshold: int) -> Setting:
@@ -80,58 +95,70 @@ def seven(threshold: int) -> Setting:
 
 
 def test_node_active_and_dead_exposes_nobody_with_a_corrupt_client_at_the_threshold_asked_for() -> None:
-    """2 * 5 > 7 + 1: the corrupt client signs both stories, and holds a share of either secret."""
+    """The same attack, with a corrupt client that signs both survivor sets and gives its shares away.
+
+    The threshold must stop it: with 2 * 5 > 7 + 1 at most one of the sets gets enough signatures.
+    """
     for victim in range(6):
-        run, loot = raid(seven(5))
-        assert both_alive_and_dead(run, loot, victim, corrupt=[6]) == []
-        assert run.leaks() == set()
+        run, attack = collect_masked_inputs(seven(5))
+        assert both_alive_and_dead(run, attack, victim, corrupt=[6]) == []
+        assert run.clients_that_leaked() == set()
 
 
 def test_node_active_and_dead_exposes_one_client_one_below_the_threshold_asked_for() -> None:
-    """2 * 4 > 7 + 0, so clients that reckon with no corrupt one take part; there is one, and the threshold too low."""
-    run, loot = raid(seven(4))
-    assert both_alive_and_dead(run, loot, 2, corrupt=[6]) == [{2}]
+    """The same attack where clients assume no corrupt client, and there is one: 2 * 4 > 7 + 0, but not 7 + 1.
+
+    It succeeds, so the threshold that clients ask for is the least that is safe.
+    """
+    run, attack = collect_masked_inputs(seven(4))
+    assert both_alive_and_dead(run, attack, 2, corrupt=[6]) == [{2}]
 
 
 def test_server_gets_both_secrets_of_nobody_however_it_splits_the_clients() -> None:
-    """Every way to show each of six clients one of two survivor sets: at most one of the sets is gone on with."""
+    """The server shows each of six clients one of two survivor sets, in every possible way.
+
+    The signatures of the confirmation step must stop it: at most one set is continued with, and nobody's two secrets
+    are both rebuilt.
+    """
     one, two = SIX, (0, 1, 2, 3, 4)
     for split in range(2**6):
         shown = {client: two if split >> client & 1 else one for client in SIX}
-        run, loot = raid(MALICIOUS)
-        revealing = run.tell(loot, shown)
+        run, attack = collect_masked_inputs(MALICIOUS)
+        revealing = run.show_survivors(attack, shown)
         assert len({shown[client] for client in revealing}) <= 1
         assert bool(revealing) == any(
             sum(shown[client] == story and client in story for client in SIX) >= 4 for story in (one, two)
         )
         for owner in SIX:
-            assert loot.secret(owner, SEED) is None or loot.secret(owner, MASKING) is None
-        assert all(len(group) >= 5 for group in loot.exposed())
+            assert attack.secret(owner, SEED) is None or attack.secret(owner, MASKING) is None
+        assert all(len(group) >= 5 for group in attack.groups_with_computable_sum())
         if not revealing:
-            assert run.leaks() == set()
+            assert run.clients_that_leaked() == set()
 
 
 # Two runs of neighbours on the circle, declared dropped: what is left falls apart, where the threshold allows it.
 
 
-def circle(run: Raid) -> tuple[int, ...]:
+def circle(run: ShareCollector) -> tuple[int, ...]:
     return graph.order(state_of(run.server).root, run.setting.session.clients)
 
 
-def two_arcs(run: Raid, loot: Loot, apart: int, corrupt: Collection[int] = ()) -> list[set[int]]:
+def two_arcs(run: ShareCollector, attack: AttackState, apart: int, corrupt: Collection[int] = ()) -> list[set[int]]:
     """Declare two runs of half the degree dropped, `apart` clients between them; what is exposed then."""
     order, side = circle(run), run.setup.degree // 2
     gaps = {*order[:side], *order[side + apart : 2 * side + apart]}
     survivors = [client for client in run.setting.session.clients if client not in gaps]
-    run.tell(loot, dict.fromkeys(survivors, survivors), [client for client in corrupt if client in survivors])
+    run.show_survivors(
+        attack, dict.fromkeys(survivors, survivors), [client for client in corrupt if client in survivors]
+    )
     for client in set(corrupt) & gaps:
-        loot.corrupt(client)
-    return loot.exposed()
+        attack.add_corrupt(client)
+    return attack.groups_with_computable_sum()
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Reckoning(Setting):
-    """A setting whose clients reckon with their own fraction of corrupt clients."""
+class SettingWithCorruptionAssumed(Setting):
+    """A setting whose clients assume a fraction of corrupt clients that the test chooses."""
 
     adversarial: float
 
@@ -151,48 +178,64 @@ def sparse(
 ) -> Setting:
     protocol = SecAggPlus(neighbours=neighbours, share_threshold=share_threshold, adversary=adversary)
     made = setting(protocol, tuple(range(clients)), threshold)
-    return Reckoning(label="sparse", protocol=protocol, session=made.session, adversarial=adversarial)
+    return SettingWithCorruptionAssumed(
+        label="sparse", protocol=protocol, session=made.session, adversarial=adversarial
+    )
 
 
 def test_two_arcs_expose_the_sum_of_a_few_in_curious_mode() -> None:
-    run, loot = raid(sparse(24, 13, 3, Adversary.CURIOUS))
-    exposed = two_arcs(run, loot, 6)
+    """The server declares two runs of neighbours on the circle dropped, so that the graph falls apart.
+
+    In curious mode the share threshold allows it, and the server gets the sum of the six clients between the gaps.
+    """
+    run, attack = collect_masked_inputs(sparse(24, 13, 3, Adversary.CURIOUS))
+    exposed = two_arcs(run, attack, 6)
     assert sorted(map(len, exposed)) == [6, 14]
 
 
 @pytest.mark.parametrize("apart", range(1, 11))
 def test_two_arcs_expose_nobody_with_parameters_that_clients_take_in_malicious_mode(apart: int) -> None:
-    """Those next to a gap refuse, and with their shares missing no part can be summed."""
+    """The server declares two runs of neighbours dropped, with any number of clients between them.
+
+    The clients beside a gap must refuse, since too few of their neighbours survive; without their shares no part can be
+    summed.
+    """
     where = sparse(24, 13, 4, Adversary.MALICIOUS)
-    run, loot = raid(where)
-    assert two_arcs(run, loot, apart) == []
+    run, attack = collect_masked_inputs(where)
+    assert two_arcs(run, attack, apart) == []
     assert any(run.clients[client].closed for client in where.session.clients)
 
 
 @pytest.mark.parametrize("helper", range(0, 30, 3))
 def test_two_arcs_expose_nobody_with_the_help_of_a_corrupt_client(helper: int) -> None:
-    """It signs whatever helps, gives all its shares away, and may itself be declared dropped."""
+    """The same attack with a corrupt client, which signs anything, gives its shares away and may be declared dropped.
+
+    The share threshold that clients ask for counts it, and must stop the attack for everyone else.
+    """
     where = sparse(30, 16, 7, Adversary.MALICIOUS, neighbours=8, adversarial=1 / 30)
-    run, loot = raid(where)
-    assert [group for group in two_arcs(run, loot, 9, corrupt=[helper]) if group != {helper}] == []
+    run, attack = collect_masked_inputs(where)
+    assert [group for group in two_arcs(run, attack, 9, corrupt=[helper]) if group != {helper}] == []
 
 
 def test_arcs_that_clients_agree_to_leave_all_others_connected() -> None:
-    """One run dropped, or two that are short, with enough holders left for everyone: the one sum there is, of all."""
+    """The server declares clients dropped in gaps that are short enough for clients to agree.
+
+    All others must stay connected, so that it learns the one sum of all survivors.
+    """
     for gaps in ((0,), (0, 5), (0, 7, 14)):
-        run, loot = raid(sparse(24, 13, 4, Adversary.MALICIOUS))
+        run, attack = collect_masked_inputs(sparse(24, 13, 4, Adversary.MALICIOUS))
         order = circle(run)
         dropped = {order[gap] for gap in gaps}
         survivors = [client for client in range(24) if client not in dropped]
-        assert run.tell(loot, dict.fromkeys(survivors, survivors)) == set(survivors)
-        loot.masked = {client: loot.masked[client] for client in survivors}
-        assert loot.exposed() == [set(survivors)]
+        assert run.show_survivors(attack, dict.fromkeys(survivors, survivors)) == set(survivors)
+        attack.masked = {client: attack.masked[client] for client in survivors}
+        assert attack.groups_with_computable_sum() == [set(survivors)]
 
 
 # One client alone among clients that are not there, or that the server has made up.
 
 
-def alone(run: Raid, stage: str, company: int) -> None:
+def alone(run: ShareCollector, stage: str, company: int) -> None:
     """Isolate client 0 with a few others at one stage; it must refuse."""
     few = tuple(range(company + 1))
     match stage:
@@ -214,12 +257,16 @@ def alone(run: Raid, stage: str, company: int) -> None:
 @pytest.mark.parametrize("stage", ["directory", "sharing", "survivors"])
 @pytest.mark.parametrize("company", range(3))
 def test_client_that_is_isolated_refuses(stage: str, company: int) -> None:
-    alone(Raid(MALICIOUS), stage, company)
+    """The server names so few clients as present, in one of three steps, that a sum would expose client 0.
+
+    The client must refuse: it counts at least the session's threshold.
+    """
+    alone(ShareCollector(MALICIOUS), stage, company)
     if company < 2:
-        alone(Raid(CURIOUS), stage, company)
+        alone(ShareCollector(CURIOUS), stage, company)
 
 
-def forged_directory(run: Raid, victim: int, sign: Callable[[int, AdvertisedKeys], bytes]) -> Message:
+def forged_directory(run: ShareCollector, victim: int, sign: Callable[[int, AdvertisedKeys], bytes]) -> Message:
     """Keys that the server has made up for everyone but the victim."""
     made = {}
     for client in run.setting.session.clients:
@@ -230,26 +277,32 @@ def forged_directory(run: Raid, victim: int, sign: Callable[[int, AdvertisedKeys
 
 
 def test_server_in_the_middle_of_every_key_is_refused_by_everyone() -> None:
-    """Unsigned, with signatures of honest keys, or signed by identities of its own."""
+    """The server replaces everyone's keys by its own: unsigned, with signatures of the honest keys, or signed by
+    identities of its own. Each client checks signatures by its roster and must refuse.
+    """
     signatures = Signatures(MALICIOUS.protocol.digest(MALICIOUS.session), MALICIOUS.session.roster)
 
     def own(client: int, made: AdvertisedKeys) -> bytes:
         who = dataclasses.replace(member(client, MALICIOUS.session), identity=identity(1000 + client))
         return signatures.sign(who.identity, client=client, purpose=KEYS, payload=made.joined)
 
-    advertised = Raid(MALICIOUS)
+    advertised = ShareCollector(MALICIOUS)
     advertised.to_round(SHARE)
     honest = advertised.keys
     for sign in (lambda client, made: b"", lambda client, made: honest[client].signature, own):
         for victim in SIX:
-            run = Raid(MALICIOUS)
+            run = ShareCollector(MALICIOUS)
             run.to_round(SHARE)
             run.refuses(victim, forged_directory(run, victim, sign), "not signed by client")
 
 
 def test_server_in_the_middle_opens_everything_in_curious_mode() -> None:
-    """Without identities a client cannot tell: it deals its shares to the server."""
-    run = Raid(CURIOUS)
+    """The server replaces everyone's keys by its own.
+
+    In curious mode there are no identities, so the client cannot tell, deals its shares to the server, and the server
+    rebuilds its seed.
+    """
+    run = ShareCollector(CURIOUS)
     run.to_round(SHARE)
     directory = forged_directory(run, 0, lambda client, made: b"")
     dealt = run.codec.decode(SHARE, SealedShares, run.ask(0, directory))
@@ -268,9 +321,9 @@ def test_server_in_the_middle_opens_everything_in_curious_mode() -> None:
 # Two directories.
 
 
-def two_directories(split: int) -> tuple[Raid, Loot]:
+def two_directories(split: int) -> tuple[ShareCollector, AttackState]:
     """Some clients are shown everyone's keys; the others, that client 5 has signed other keys, which it has."""
-    run = Raid(MALICIOUS)
+    run = ShareCollector(MALICIOUS)
     run.to_round(SHARE)
     honest = run.keys
     other = [X25519.from_secret(Secret(b"another key of client 5, use %3d" % use)).public for use in (1, 2)]
@@ -287,23 +340,31 @@ def two_directories(split: int) -> tuple[Raid, Loot]:
 
 
 def test_two_directories_expose_nobody() -> None:
-    """Client 5 helps the server; every way to show each of the other five one of the two."""
+    """A corrupt client signs two pairs of keys, and the server shows each other client one of the two directories.
+
+    What clients sign includes the directory's root, so at most one group must reveal shares, and no partial sum is
+    learned.
+    """
     for split in range(2**5):
-        run, loot = two_directories(split)
-        revealing = run.tell(loot, dict.fromkeys(range(5), SIX), corrupt=[5])
+        run, attack = two_directories(split)
+        revealing = run.show_survivors(attack, dict.fromkeys(range(5), SIX), corrupt=[5])
         shown = {split >> client & 1 for client in revealing}
         assert len(shown) <= 1
         if not revealing:
-            assert run.leaks() == set()
-        partial = [group for group in loot.exposed() if not group >= set(range(5))]
+            assert run.clients_that_leaked() == set()
+        partial = [group for group in attack.groups_with_computable_sum() if not group >= set(range(5))]
         assert partial in ([], [{5}]), split
 
 
 def test_masks_and_shares_of_two_directories_have_nothing_in_common() -> None:
-    """Shares dealt under one do not open under the other; who was shown which is told apart by that alone."""
-    run, loot = two_directories(0b00111)
+    """The server shows clients two directories.
+
+    Keys for shares and masks are derived from the directory's root, so shares dealt under one must not open under the
+    other.
+    """
+    run, attack = two_directories(0b00111)
     for client in range(5):
-        same = {other for other in range(5) if loot.roots[other] == loot.roots[client]}
+        same = {other for other in range(5) if attack.roots[other] == attack.roots[client]}
         assert set(run.held[client]) - {5} == same
 
 
@@ -311,8 +372,12 @@ def test_masks_and_shares_of_two_directories_have_nothing_in_common() -> None:
 
 
 def test_client_asked_twice_for_shares_reveals_once() -> None:
-    run, loot = raid(MALICIOUS)
-    assert run.tell(loot, dict.fromkeys(SIX, SIX)) == set(SIX)
+    """After an honest run the server asks every client again, for every survivor set of five.
+
+    Each client has closed after its last step and must answer nothing more.
+    """
+    run, attack = collect_masked_inputs(MALICIOUS)
+    assert run.show_survivors(attack, dict.fromkeys(SIX, SIX)) == set(SIX)
     before = {client: list(sent) for client, sent in run.sent.items()}
     for survivors in combinations(SIX, 5):
         for client in SIX:
@@ -335,13 +400,15 @@ def test_client_asked_twice_for_shares_reveals_once() -> None:
     ],
     ids=["nobody corrupt", "one of four neighbours", "one of eight neighbours"],
 )
-def test_random_stories_expose_the_sum_of_enough_or_nothing(where: Reckoning) -> None:
-    """25 times: one story or two of runs of clients that dropped, as many as the threshold allows, told at random."""
+def test_random_stories_expose_the_sum_of_enough_or_nothing(where: SettingWithCorruptionAssumed) -> None:
+    """25 times the server tells clients, at random, one or two survivor sets with gaps on the circle, as many as the
+    threshold allows. Thresholds and signatures must leave it with sums of enough honest clients, or with nothing.
+    """
     clients, threshold = len(where.session.clients), where.session.threshold
     exposures = 0
     for number in range(25):
         chance = random.Random(number)
-        run, loot = raid(where)
+        run, attack = collect_masked_inputs(where)
         corrupt = chance.sample(range(clients), round(clients * where.adversarial))
         order = circle(run)
         stories = []
@@ -353,8 +420,8 @@ def test_random_stories_expose_the_sum_of_enough_or_nothing(where: Reckoning) ->
             gaps = set(sorted(gaps)[: clients - threshold])
             stories.append([client for client in range(clients) if client not in gaps])
         told = {client: chance.choices(stories, weights=[9, 1][: len(stories)])[0] for client in range(clients)}
-        run.tell(loot, {client: story for client, story in told.items() if client in story}, corrupt)
-        honest = [group - set(corrupt) for group in loot.exposed() if group != set(corrupt)]
+        run.show_survivors(attack, {client: story for client, story in told.items() if client in story}, corrupt)
+        honest = [group - set(corrupt) for group in attack.groups_with_computable_sum() if group != set(corrupt)]
         assert all(len(group) >= threshold - len(corrupt) for group in honest)
         exposures += bool(honest)
     assert 0 < exposures < 25

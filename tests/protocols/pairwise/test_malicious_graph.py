@@ -1,10 +1,10 @@
 """The argument of docs/graph.md against a malicious server, against every small circle there is.
 
 A learned sum is one over honest survivors whose self-masks are all opened and who share no mask with any other: each
-mask that one of them added was added by another of them too.  The claim: with threshold degree / 2 + 2 + c there is
-only one, of all honest survivors, whoever is declared dropped, whoever was shown another directory, and whoever was
-told of other sharers; with one share less there may be others, and likewise if clients did not ask for enough sharers
-around them.
+mask that one of them added was added by another of them too. The claim: with threshold degree / 2 + 2 + c there is
+only one, of all honest survivors. This holds no matter which clients are declared dropped, receive another directory,
+or are told of other sharers. With one share less there may be other sums. The same is true if clients do not require a
+minimum of sharers around them.
 """
 
 from collections.abc import Callable, Mapping
@@ -55,9 +55,9 @@ def shares(near: Neighbours, roles: Roles, owner: int) -> int:
 def learned(near: Neighbours, roles: Roles, *, left_out: int, threshold: int, sharers: int) -> set[int]:
     """The largest set of honest survivors, one of them left out, whose sum the server learns; empty if none.
 
-    Who agrees masks with all survivors near it.  Who was led astray masks with whom the adversary names as sharers,
-    which are at least so many with itself; to name no survivor outside of the set is best.  Who saw another directory
-    shares masks and holders with nobody who agrees, which is never better.
+    A client that agrees masks with all survivors near it. A client that was led astray masks with those that the
+    adversary names as sharers, at least `sharers` with itself; to name no survivor outside of the set is best. A client
+    that saw another directory shares masks and holders with no client that agrees, which is never better.
     """
     survivors = {each for each in near if roles[each] in SURVIVORS}
     part = {each for each in survivors - {left_out} if shares(near, roles, each) >= threshold}
@@ -122,6 +122,10 @@ SPARSE = [(clients, degree) for clients in range(4, 10) for degree in range(2, c
 
 @pytest.mark.parametrize(("clients", "degree"), SPARSE)
 def test_malicious_threshold_leaves_the_sum_of_all_honest_survivors_only(clients: int, degree: int) -> None:
+    """The adversary drops, corrupts and misleads clients in every possible way, on every small circle.
+
+    A share threshold of degree / 2 + 2 + corrupt must leave it the sum of all honest survivors and no other.
+    """
     found = leaks(clients, degree, as_many_as_the_share_threshold)
     assert 0 in found
     for corrupt, leaking in found.items():
@@ -130,6 +134,7 @@ def test_malicious_threshold_leaves_the_sum_of_all_honest_survivors_only(clients
 
 @pytest.mark.parametrize(("clients", "degree", "corrupt"), [(5, 2, 0), (6, 2, 1), (8, 4, 0), (9, 4, 0), (9, 2, 1)])
 def test_malicious_threshold_less_one_lets_a_part_be_summed(clients: int, degree: int, corrupt: int) -> None:
+    """With one share less the same adversary learns the sum of a part, so the threshold is the least that is safe."""
     assert leaks(clients, degree, as_many_as_the_share_threshold)[corrupt] == degree // 2 + 1 + corrupt
 
 
@@ -137,12 +142,18 @@ def test_malicious_threshold_less_one_lets_a_part_be_summed(clients: int, degree
 def test_malicious_threshold_does_not_do_if_clients_mask_with_however_few_have_shared(
     clients: int, degree: int
 ) -> None:
-    """Told that no neighbour has shared, a client sends its input under its self-mask alone."""
+    """The adversary tells a client that no neighbour has shared, and gets its input under its self-mask alone.
+
+    The threshold does not stop that: clients must count the sharers around them.
+    """
     assert leaks(clients, degree, none)[0] >= degree // 2 + 2
 
 
 @pytest.mark.parametrize("clients", range(3, 9))
 def test_malicious_threshold_on_the_complete_graph_need_only_exceed_the_corrupt(clients: int) -> None:
+    """On the complete graph, where a majority signs and clients count all sharers, any adversary must be stopped by a
+    share threshold above the number of corrupt clients.
+    """
     found = leaks(clients, clients - 1, lambda threshold, corrupt: session_threshold(clients, corrupt))
     assert set(found) == set(range(clients - 1))
     for corrupt, leaking in found.items():
@@ -151,12 +162,18 @@ def test_malicious_threshold_on_the_complete_graph_need_only_exceed_the_corrupt(
 
 @pytest.mark.parametrize("clients", range(5, 9))
 def test_malicious_threshold_on_the_complete_graph_does_not_do_if_clients_ask_for_few_sharers(clients: int) -> None:
+    """On the complete graph, too, an adversary that names few sharers learns a partial sum if clients do not count
+    them.
+    """
     assert leaks(clients, clients - 1, none)[0] >= session_threshold(clients, 0)
 
 
 @pytest.mark.parametrize(("degree", "pattern"), [(6, "CDD"), (10, "DCDCC"), (24, "CCDCDDCDCCDC")])
 def test_malicious_threshold_less_one_fails_between_two_gaps_of_any_length(degree: int, pattern: str) -> None:
-    """Honest clients in a row, degree / 2 + 1, each with the same number of corrupt ones in the gaps around it."""
+    """The adversary isolates degree / 2 + 1 honest clients in a row between two gaps of dropped and corrupt ones.
+
+    With one share less it learns their sum; with the threshold it must learn no partial sum.
+    """
     gap = [{"C": Role.CORRUPT, "D": Role.DROPPED}[letter] for letter in pattern]
     roles = (*gap, *[Role.AGREES] * (degree // 2 + 1), *gap, *[Role.AGREES] * (2 * degree))
     near, row = circle(len(roles), degree), set(range(degree // 2, degree + 1))

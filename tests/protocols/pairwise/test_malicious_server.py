@@ -26,7 +26,7 @@ from protocols.pairwise.messages import (
     KeyDirectory,
 )
 from tests.conformance.cohorts import Setting, identity, member, setting
-from tests.support.malicious_server import Play
+from tests.support.malicious_server import MaliciousServer
 
 SHARE = 1
 CLIENTS: Final = tuple(range(6))
@@ -36,8 +36,8 @@ LOW_ORDER: Final = bytes.fromhex("e0eb7a7c3b41b8ae1656e3faf19fc46ada098deb9c32b1
 Keys = dict[int, AdvertisedKeys]
 
 
-def at(number: int, where: Setting = WHERE) -> Play:
-    run = Play(where)
+def at(number: int, where: Setting = WHERE) -> MaliciousServer:
+    run = MaliciousServer(where)
     run.to_round(number)
     return run
 
@@ -49,7 +49,7 @@ def known(label: bytes) -> tuple[bytes, bytes]:
 
 
 def signed(
-    run: Play,
+    run: MaliciousServer,
     pair: tuple[bytes, bytes],
     *,
     client: int = 1,
@@ -68,7 +68,7 @@ def signed(
 def elsewhere(where: Setting, **changes: object) -> Keys:
     """The keys that the same clients have advertised in another session."""
     session = dataclasses.replace(where.session, **changes)  # type: ignore[arg-type]  # fields of a session
-    run = Play(Setting(label="elsewhere", protocol=where.protocol, session=session), seed=b"elsewhere")
+    run = MaliciousServer(Setting(label="elsewhere", protocol=where.protocol, session=session), seed=b"elsewhere")
     run.deliver(run.replies())
     return run.keys
 
@@ -101,19 +101,50 @@ def elsewhere(where: Setting, **changes: object) -> Keys:
         lambda run: elsewhere(WHERE, length=41)[1],
         lambda run: elsewhere(WHERE, modulus=2**17)[1],
     ],
+    ids=[
+        "unsigned",
+        "signature of zeros",
+        "signature of the honest keys",
+        "signature too long",
+        "signature too short",
+        "another masking key",
+        "another sealing key",
+        "keys swapped",
+        "signed by a stranger",
+        "signed by client 2",
+        "signed as shares",
+        "signed as survivors",
+        "signed for another digest",
+        "signed as client 2",
+        "keys of client 2",
+        "keys of client 0",
+        "of another session",
+        "of another context",
+        "of another threshold",
+        "of another length",
+        "of another modulus",
+    ],
 )
-def test_client_refuses_a_key_that_its_owner_has_not_signed_for_this(forge: Callable[[Play], AdvertisedKeys]) -> None:
+def test_client_refuses_a_key_that_its_owner_has_not_signed_for_this(
+    forge: Callable[[MaliciousServer], AdvertisedKeys],
+) -> None:
+    """The server puts another key of client 1 into the directory: made up, swapped, or signed by another identity, for
+    another purpose or in another session. The client must refuse: client 1 has not signed it for this.
+    """
     run = at(SHARE)
     match = "not signed by client 1 for this purpose in this session"
     run.refuses(0, run.directory(0, run.keys | {1: forge(run)}), match)
 
 
 def test_client_takes_another_key_that_its_owner_has_signed() -> None:
-    """So the refusals above are about the signatures."""
+    """A corrupt client signs keys that the server knows.
+
+    The client accepts them, so the refusals above are due to the signatures.
+    """
     run = at(SHARE)
     run.ask(0, run.directory(0, run.keys | {1: signed(run, known(b"client 1"))}))
     assert not run.clients[0].closed
-    assert run.leaks() == set()
+    assert run.clients_that_leaked() == set()
 
 
 # Its own key, a repeated key, a low-order point: by a client that helps the server, and signs what it is told to.
@@ -136,10 +167,28 @@ def test_client_takes_another_key_that_its_owner_has_signed() -> None:
         (lambda r: {1: signed(r, (known(b"a")[0], known(b"a")[1][:31] + b"\xff"))}, "not canonical"),
         (lambda r: {1: signed(r, (known(b"a")[0], known(b"a")[1][:31]))}, "not canonical"),
     ],
+    ids=[
+        "the client's own",
+        "the client's own swapped",
+        "its masking key",
+        "its sealing key",
+        "keys of client 2",
+        "masking key of client 3 for sealing",
+        "two clients with the same keys",
+        "one key for both purposes",
+        "sealing key of low order",
+        "masking key of low order",
+        "masking key of zeros",
+        "not canonical",
+        "too short",
+    ],
 )
 def test_client_refuses_signed_keys_that_are_its_own_or_repeated_or_weak(
-    corrupt: Callable[[Play], Keys], match: str
+    corrupt: Callable[[MaliciousServer], Keys], match: str
 ) -> None:
+    """A corrupt client helps the server and signs keys of others, one key twice, points of low order or other
+    encodings. The client's checks of keys must refuse them, although the signatures are right.
+    """
     run = at(SHARE)
     run.refuses(0, run.directory(0, run.keys | corrupt(run)), match)
 
@@ -163,16 +212,30 @@ def test_client_refuses_signed_keys_that_are_its_own_or_repeated_or_weak(
         (lambda r, d: KeyDirectory(d.leaves, (signed(r, known(b"a")), *d.keys[1:])), "not those in the key directory"),
         (lambda r, d: KeyDirectory(d.leaves[:32] + d.leaves[64:96] + d.leaves[64:], d.keys), "not those in the key"),
     ],
+    ids=[
+        "without the client",
+        "another key of the client",
+        "below the threshold",
+        "a hash too few",
+        "a hash too many",
+        "a neighbour too few",
+        "a neighbour too many",
+        "another key of a neighbour",
+        "hashes moved up",
+    ],
 )
 def test_client_refuses_a_directory_that_is_not_of_its_and_its_neighbours_keys(
-    change: Callable[[Play, KeyDirectory], KeyDirectory], match: str
+    change: Callable[[MaliciousServer, KeyDirectory], KeyDirectory], match: str
 ) -> None:
+    """The server sends a directory without the client's own key, with too few clients, of another length or with other
+    keys than its hashes say. The client must refuse each.
+    """
     run = at(SHARE)
     run.refuses(0, change(run, run.request(0, KeyDirectory)), match)
 
 
 def test_client_works_out_its_neighbours_for_itself() -> None:
-    """On a sparse graph the server cannot choose them: the keys of others are refused, whoever has signed them."""
+    """On a sparse graph the server cannot choose them: the keys of others are refused, no matter who signed them."""
     run = at(SHARE, SPARSE)
     honest = run.request(0, KeyDirectory)
     assert len(honest.keys) == 4

@@ -31,7 +31,7 @@ from protocols.pairwise import parameters
 from protocols.registry import available
 from protocols.replay import SessionRecord
 from tests.conformance.cohorts import Setting, identity, member, setting, stream
-from tests.support.malicious_server import Play
+from tests.support.malicious_server import MaliciousServer
 
 CLIENTS: Final = tuple(range(6))
 WHERE: Final = setting(SecAgg(adversary=Adversary.MALICIOUS), CLIENTS, 4)
@@ -55,7 +55,11 @@ def session_of(clients: int, threshold: int) -> Session:
 
 @pytest.mark.parametrize("clients", [3, 4, 7, 10])
 def test_client_refuses_thresholds_that_corrupt_clients_make_unsafe(clients: int) -> None:
-    """2 t > n + corrupt, for every threshold and every number of corrupt clients; and no share threshold below it."""
+    """The server proposes every threshold, against every number of corrupt clients.
+
+    A client must refuse, before it draws randomness, unless 2 * threshold > clients + corrupt: else two survivor sets
+    could be confirmed.
+    """
     for threshold in range(2, clients + 1):
         for corrupt in range(clients - 1):
             roster = Roster({client: identity(client).public for client in range(clients)})
@@ -79,6 +83,10 @@ def test_client_refuses_thresholds_that_corrupt_clients_make_unsafe(clients: int
 @pytest.mark.parametrize("adversarial", [0.0, 0.05, 0.1])
 @pytest.mark.parametrize("neighbours", [4, 8, 12])
 def test_client_refuses_share_thresholds_below_the_least_that_is_safe(neighbours: int, adversarial: float) -> None:
+    """The server proposes a sparse graph with every share threshold.
+
+    A client must refuse those below `least_threshold` for the corrupt clients that it assumes (UnsafeSession).
+    """
     session = session_of(20, 18)
     who = dataclasses.replace(member(0, session), adversarial=adversarial)
     try:
@@ -96,7 +104,10 @@ def test_client_refuses_share_thresholds_below_the_least_that_is_safe(neighbours
 
 
 def test_client_refuses_a_threshold_of_survivors_that_lets_two_sets_be_confirmed_on_a_sparse_graph() -> None:
-    """However high the share threshold is: 20 clients, of whom 2 may be corrupt, need more than 11 confirmations."""
+    """The server proposes a sparse graph with a high share threshold and a low threshold of survivors.
+
+    Of 20 clients, of whom 2 may be corrupt, more than 11 must confirm; the client must refuse 11.
+    """
     protocol = SecAggPlus(neighbours=12, share_threshold=13, adversary=Adversary.MALICIOUS)
     for threshold in range(11, 21):
         session = session_of(20, threshold)
@@ -110,6 +121,10 @@ def test_client_refuses_a_threshold_of_survivors_that_lets_two_sets_be_confirmed
 
 
 def test_client_takes_what_is_suggested_for_the_corrupt_clients_that_it_fears_and_not_for_fewer() -> None:
+    """Suggested parameters are accepted by a client that assumes as many corrupt clients.
+
+    A client that assumes more must refuse them (UnsafeSession).
+    """
     for kind in (SecAgg, SecAggPlus):
         for clients in (20, 60, 200):
             protocol, threshold = kind.suggest(
@@ -124,12 +139,18 @@ def test_client_takes_what_is_suggested_for_the_corrupt_clients_that_it_fears_an
 
 @pytest.mark.parametrize("minimum", [5, 6, 1000])
 def test_client_refuses_a_cohort_below_its_own_minimum(minimum: int) -> None:
+    """The server proposes a session whose sum may have few contributors.
+
+    A client with a greater minimum of its own must refuse (UnsafeSession).
+    """
     who = dataclasses.replace(member(0, WHERE.session), minimum_contributors=minimum)
     refused_at_once(UnsafeSession, f"this client's minimum of {minimum},", WHERE.protocol, WHERE.session, who)
 
 
 def test_client_refuses_identities_that_it_has_not_pinned() -> None:
-    """Sybils: the session's roster has a client that is unknown, or known by another key."""
+    """The server invents clients (Sybils): the session's roster has identities that the client does not know, or knows
+    with other keys. The client compares it with its own roster and must refuse.
+    """
     pinned = {client: identity(client).public for client in CLIENTS}
     for roster in (
         pinned | {3: identity(99).public},
@@ -143,12 +164,20 @@ def test_client_refuses_identities_that_it_has_not_pinned() -> None:
 
 
 def test_client_refuses_a_session_that_knows_it_by_another_identity() -> None:
+    """The server lists a client with an identity that is not its own.
+
+    The client must refuse (UnsafeSession), since nobody could verify its signatures.
+    """
     who = dataclasses.replace(member(0, WHERE.session), identity=identity(99))
     refused_at_once(UnsafeSession, "identity of client 0 is not this client's own", WHERE.protocol, WHERE.session, who)
 
 
 @pytest.mark.parametrize("protocol", [SecAgg(), SecAggPlus(neighbours=4, share_threshold=4), PlainSum()])
 def test_client_with_identities_refuses_a_protocol_that_trusts_the_server(protocol: SecureSum) -> None:
+    """The server proposes a session without a roster, or a protocol without signatures, to a client with an identity.
+
+    The client must refuse, or the server could be in the middle.
+    """
     who = member(0, WHERE.session)
     curious = dataclasses.replace(WHERE.session, roster=None)
     refused_at_once(UnsafeSession, "found a session without a roster", protocol, curious, who)
@@ -157,6 +186,10 @@ def test_client_with_identities_refuses_a_protocol_that_trusts_the_server(protoc
 
 @pytest.mark.parametrize("name", available())
 def test_client_with_identities_is_refused_by_every_protocol_without_a_defence(name: str) -> None:
+    """A server proposes each protocol to a client that defends against a malicious one.
+
+    A protocol without a defence must say so: `check_safety` raises UnsafeSession.
+    """
     kind = load(name)
     protocol: SecureSum
     if Adversary.MALICIOUS in kind.adversaries:
@@ -171,6 +204,10 @@ def test_client_with_identities_is_refused_by_every_protocol_without_a_defence(n
 
 
 def test_malicious_session_needs_a_member_and_a_roster() -> None:
+    """A malicious-mode session without a roster, or a client without terms, has no signatures to check.
+
+    Both must be refused (ParameterError).
+    """
     refused_at_once(ParameterError, "expected a ClientTerms", WHERE.protocol, WHERE.session, None)
     bare = dataclasses.replace(WHERE.session, roster=None)
     refused_at_once(ParameterError, "roster: expected the clients' identities", WHERE.protocol, bare, None)
@@ -199,7 +236,11 @@ def client_with(record: SessionRecord, session: Session = WHERE.session) -> Clie
 
 
 def test_client_refuses_a_session_id_that_it_has_used_in_the_same_process() -> None:
-    record, run = MemoryRecord(), Play(WHERE)
+    """The server runs a session again with a client that has answered it.
+
+    The record of sessions must refuse (SessionReused): signatures of the first run would be valid in the second.
+    """
+    record, run = MemoryRecord(), MaliciousServer(WHERE)
     client_with(record).handle(run.requests[0])
     again = client_with(record)
     with pytest.raises(SessionReused):
@@ -208,7 +249,11 @@ def test_client_refuses_a_session_id_that_it_has_used_in_the_same_process() -> N
 
 
 def test_client_refuses_a_session_id_that_it_has_used_before_a_restart(tmp_path: Path) -> None:
-    run = Play(WHERE)
+    """The server runs a session again with a client that was restarted meanwhile.
+
+    The record in a file must refuse (SessionReused).
+    """
+    run = MaliciousServer(WHERE)
     client_with(FileRecord(tmp_path / "sessions")).handle(run.requests[0])
     again = client_with(FileRecord(tmp_path / "sessions"))
     with pytest.raises(SessionReused):
@@ -218,25 +263,33 @@ def test_client_refuses_a_session_id_that_it_has_used_before_a_restart(tmp_path:
 
 @pytest.mark.parametrize("change", [{"length": 41}, {"context": b"round 8"}, {"modulus": 2**17}, {"threshold": 5}])
 def test_client_refuses_a_used_session_id_under_other_parameters(change: dict[str, object]) -> None:
+    """The server repeats a session id with another length, context, modulus or threshold.
+
+    The record counts the id alone, and must refuse (SessionReused).
+    """
     record = MemoryRecord()
-    client_with(record).handle(Play(WHERE).requests[0])
+    client_with(record).handle(MaliciousServer(WHERE).requests[0])
     session = dataclasses.replace(WHERE.session, **change)  # type: ignore[arg-type]  # fields of a session
-    other = Play(Setting(label="other", protocol=WHERE.protocol, session=session))
+    other = MaliciousServer(Setting(label="other", protocol=WHERE.protocol, session=session))
     with pytest.raises(SessionReused):
         client_with(record, session).handle(other.requests[0])
 
 
 def test_client_takes_part_in_another_session_with_the_same_record(tmp_path: Path) -> None:
+    """A record that refuses a used session id must accept another one, so that the refusals above are due to the id."""
     record = FileRecord(tmp_path / "sessions")
-    client_with(record).handle(Play(WHERE).requests[0])
+    client_with(record).handle(MaliciousServer(WHERE).requests[0])
     session = dataclasses.replace(WHERE.session, session_id=b"a session id of its own")
-    other = Play(Setting(label="other", protocol=WHERE.protocol, session=session))
+    other = MaliciousServer(Setting(label="other", protocol=WHERE.protocol, session=session))
     client_with(record, session).handle(other.requests[0])
 
 
 def test_message_that_is_refused_does_not_use_up_the_session() -> None:
-    """Whoever can send a client rubbish must not keep it out of the session; what it closed for was no round of it."""
-    record, run = MemoryRecord(), Play(WHERE)
+    """An attacker on the way sends a client rubbish first.
+
+    The client must refuse it without noting the session as used, so that the honest message is still answered.
+    """
+    record, run = MemoryRecord(), MaliciousServer(WHERE)
     with pytest.raises(MalformedMessage):
         client_with(record).handle(b"rubbish")
     client_with(record).handle(run.requests[0])

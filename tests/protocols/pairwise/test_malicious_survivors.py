@@ -29,7 +29,7 @@ from protocols.pairwise.messages import (
 from protocols.replay import SessionRecord
 from protocols.testing import state_of
 from tests.conformance.cohorts import Setting, identity, member, setting, stream
-from tests.support.malicious_server import Play
+from tests.support.malicious_server import MaliciousServer
 
 SHARE, MASK, CONFIRM = 1, 2, 3
 CLIENTS: Final = tuple(range(6))
@@ -37,8 +37,8 @@ WHERE: Final = setting(SecAgg(adversary=Adversary.MALICIOUS), CLIENTS, 4)
 STORAGE: Final = Secret(b"the key that snapshots are under")
 
 
-def at(number: int, where: Setting = WHERE) -> Play:
-    run = Play(where)
+def at(number: int, where: Setting = WHERE) -> MaliciousServer:
+    run = MaliciousServer(where)
     run.to_round(number)
     return run
 
@@ -47,7 +47,10 @@ def at(number: int, where: Setting = WHERE) -> Play:
 
 
 def test_every_bitmap_is_a_survivor_set_and_the_rest_is_dropped() -> None:
-    """A set that overlaps the dropped one, names a client twice or leaves one out of both cannot be written down."""
+    """The server tries to name a client as both survivor and dropped, twice, or not at all.
+
+    One bitmap cannot say that; any other length or stray bit is refused as malformed.
+    """
     session = WHERE.session
     seen = set()
     for value in range(2**8):
@@ -70,15 +73,18 @@ def test_every_bitmap_is_a_survivor_set_and_the_rest_is_dropped() -> None:
 
 @pytest.mark.parametrize("body", [[b"\x0f", b"\x30"], [b"\x0f", [4, 5]], [[0, 1, 2, 3]], [[0, 0, 1, 2]], [], b"\x0f"])
 def test_client_refuses_a_survivor_set_of_another_form(body: object) -> None:
-    """A second list, of dropped clients, has no place in the message."""
+    """The server sends survivors as two lists, as ids or in another structure.
+
+    The codec must refuse (MalformedMessage), and no secret may have been sent.
+    """
     run = at(CONFIRM)
     version, digest, number, _ = msgspec.msgpack.decode(run.requests[0])
     with pytest.raises(MalformedMessage):
         run.answer(0, msgspec.msgpack.encode([version, digest, number, body]))
-    run.closed_without_a_word(0)
+    run.check_closed_without_a_leak(0)
 
 
-def resumed(run: Play, client: int, data: bytes, record: SessionRecord) -> Client:
+def resumed(run: MaliciousServer, client: int, data: bytes, record: SessionRecord) -> Client:
     """A client started again from a snapshot, with the record that it kept."""
     who = dataclasses.replace(member(client, run.setting.session), sessions=record)
     return Client.restore(
@@ -87,7 +93,11 @@ def resumed(run: Play, client: int, data: bytes, record: SessionRecord) -> Clien
 
 
 def test_client_confirms_just_the_survivor_sets_it_may() -> None:
-    """Every bitmap, shown to a client that knows of clients 0 to 4: 5 has advertised keys, and shared nothing."""
+    """The server shows a client every possible bitmap.
+
+    It must confirm only sets with itself, at least a threshold, and nobody who has shared nothing; it refuses all
+    others.
+    """
     run = at(SHARE)
     replies = run.replies()
     del replies[5]
@@ -118,17 +128,25 @@ def test_client_confirms_just_the_survivor_sets_it_may() -> None:
         ((0, 1, 2), "3 clients survive: expected at least the session's threshold, 4"),
         ((0,), "at least the session's threshold, 4"),
     ],
+    ids=["all others", "nobody", "one below the threshold", "the client alone"],
 )
 def test_client_refuses_survivor_sets_without_itself_or_below_the_threshold(
     survivors: tuple[int, ...], match: str
 ) -> None:
+    """The server names a survivor set without this client, or one below the threshold, to get shares for a sum of few.
+
+    The client must refuse (RemoteError).
+    """
     run = at(CONFIRM)
     run.refuses(0, Survivors(run.bitmap(*survivors)), match)
 
 
 @pytest.mark.parametrize("number", [0, SHARE])
 def test_client_refuses_a_survivor_that_it_never_met(number: int) -> None:
-    """Client 5 has advertised nothing, or keys only."""
+    """The server names client 5 as a survivor, which has advertised nothing, or keys only.
+
+    The client must refuse: client 5 has not shared, so it has no mask in the sum.
+    """
     run = at(number)
     replies = run.replies()
     del replies[5]
@@ -139,6 +157,10 @@ def test_client_refuses_a_survivor_that_it_never_met(number: int) -> None:
 
 
 def test_client_refuses_sharers_that_it_never_met() -> None:
+    """The server names a client as a sharer that is not in the key directory.
+
+    The client must refuse before it masks its input.
+    """
     run = at(0)
     replies = run.replies()
     del replies[5]
@@ -149,14 +171,22 @@ def test_client_refuses_sharers_that_it_never_met() -> None:
 
 
 def test_client_refuses_a_second_survivor_set() -> None:
+    """The server asks a client that has confirmed one survivor set for a second one.
+
+    The step number in the message must stop it (MalformedMessage).
+    """
     run = at(CONFIRM)
     run.ask(0, Survivors(run.bitmap(0, 1, 2, 3)))
     with pytest.raises(MalformedMessage, match=r"step: expected 4, found a message of step 3"):
         run.ask(0, Survivors(run.bitmap(0, 1, 2, 4)))
-    run.closed_without_a_word(0)
+    run.check_closed_without_a_leak(0)
 
 
 def test_client_refuses_a_second_survivor_set_after_a_restart_from_an_old_snapshot() -> None:
+    """A client is restored from a snapshot older than its confirmation, and the server shows it another survivor set.
+
+    The record of answered steps must refuse (SessionReused).
+    """
     run = at(CONFIRM)
     record = MemoryRecord()
     for number in range(CONFIRM):
@@ -172,7 +202,11 @@ def test_client_refuses_a_second_survivor_set_after_a_restart_from_an_old_snapsh
 
 @pytest.mark.parametrize("number", range(5))
 def test_client_restarted_from_an_old_snapshot_answers_no_round_twice(number: int) -> None:
-    run, record = Play(WHERE), MemoryRecord()
+    """A client is restored from a snapshot older than its answer in any step, and asked again.
+
+    The record of answered steps must refuse (SessionReused).
+    """
+    run, record = MaliciousServer(WHERE), MemoryRecord()
     run.clients[0] = WHERE.client(0, run.inputs[0], stream(b"run0"), record)
     run.to_round(number)
     snapshot = run.clients[0].snapshot(STORAGE)
@@ -184,6 +218,10 @@ def test_client_restarted_from_an_old_snapshot_answers_no_round_twice(number: in
 
 
 def test_client_resumed_without_its_record_answers_nothing() -> None:
+    """A client is restored in the middle of a session without its record of answered steps.
+
+    It cannot know what it has answered, and must refuse (SessionReused).
+    """
     run = at(CONFIRM)
     again = resumed(run, 0, run.clients[0].snapshot(STORAGE), MemoryRecord())
     with pytest.raises(SessionReused, match="expected step 0 first, found step 3"):
@@ -194,17 +232,21 @@ def test_client_resumed_without_its_record_answers_nothing() -> None:
 # Confirmations.
 
 
-def confirmed(run: Play) -> dict[int, bytes]:
+def confirmed(run: MaliciousServer) -> dict[int, bytes]:
     """Everyone's honest signature over the one survivor set, by client."""
     run.deliver(run.replies())
     return dict(state_of(run.server).confirmations)
 
 
-def joined(run: Play, signatures: dict[int, bytes]) -> Confirmations:
+def joined(run: MaliciousServer, signatures: dict[int, bytes]) -> Confirmations:
     return Confirmations(run.bitmap(*signatures), b"".join(signatures[client] for client in sorted(signatures)))
 
 
 def test_client_refuses_too_few_confirmations() -> None:
+    """The server passes on fewer signatures than the threshold.
+
+    The client must refuse, since another survivor set may have been confirmed by the others.
+    """
     for signers in ((), (0,), (0, 1, 2), (3, 4, 5)):
         run = at(CONFIRM)
         found = confirmed(run)
@@ -213,14 +255,17 @@ def test_client_refuses_too_few_confirmations() -> None:
 
 
 def test_client_takes_any_confirmations_of_enough_survivors() -> None:
+    """Signatures by any threshold of survivors are accepted, so the refusals around are due to what is wrong with the
+    others.
+    """
     for signers in ((0, 1, 2, 3), (2, 3, 4, 5), CLIENTS):
         run = at(CONFIRM)
         found = confirmed(run)
         run.ask(0, joined(run, {signer: found[signer] for signer in signers}))
-        assert run.leaks() == {0}
+        assert run.clients_that_leaked() == {0}
 
 
-def by_another(run: Play, signer: int, client: int, **changes: bytes) -> bytes:
+def by_another(run: MaliciousServer, signer: int, client: int, **changes: bytes) -> bytes:
     """A signature over the survivors as `client` would make it, by the identity of `signer`."""
     state = state_of(run.server)
     agreed = {
@@ -252,10 +297,28 @@ def by_another(run: Play, signer: int, client: int, **changes: bytes) -> bytes:
         lambda run, f: by_another(run, 1, 1, purpose=SHARES),
         lambda run, f: by_another(run, 1, 1, purpose=KEYS),
     ],
+    ids=[
+        "zeros",
+        "first bit flipped",
+        "last bit flipped",
+        "confirmation of client 2",
+        "by a stranger",
+        "by client 2",
+        "as client 2",
+        "of another survivor set",
+        "of other sharers",
+        "of another directory",
+        "of another session",
+        "as shares",
+        "as keys",
+    ],
 )
 def test_client_refuses_confirmations_that_their_signers_have_not_made(
-    forge: Callable[[Play, dict[int, bytes]], bytes],
+    forge: Callable[[MaliciousServer, dict[int, bytes]], bytes],
 ) -> None:
+    """The server forges client 1's confirmation: altered, by another identity, or for another set, root, session or
+    purpose. Verifying the signature must stop it.
+    """
     run = at(CONFIRM)
     found = confirmed(run)
     assert by_another(run, 1, 1) == found[1]
@@ -264,7 +327,10 @@ def test_client_refuses_confirmations_that_their_signers_have_not_made(
 
 
 def test_client_refuses_confirmations_from_another_session() -> None:
-    """The same clients, the same survivors, another session id; and the very keys, replayed, would not help."""
+    """The server replays confirmations of an earlier session with the same clients and survivors.
+
+    The session's digest is part of what is signed, and must stop it.
+    """
     session = dataclasses.replace(WHERE.session, session_id=b"the session before this one")
     other = at(CONFIRM, Setting(label="before", protocol=WHERE.protocol, session=session))
     replayed = confirmed(other)
@@ -274,6 +340,10 @@ def test_client_refuses_confirmations_from_another_session() -> None:
 
 
 def test_client_refuses_confirmations_by_clients_that_are_no_survivors() -> None:
+    """The server counts a confirmation by a client that has dropped.
+
+    The client must refuse: signers are expected from the survivor set.
+    """
     run = at(MASK)
     replies = run.replies()
     del replies[5]
@@ -297,9 +367,22 @@ def test_client_refuses_confirmations_by_clients_that_are_no_survivors() -> None
         (lambda c: msgspec.structs.replace(c, signers=b"\xff"), "bitmap of clients: expected"),
         (lambda c: msgspec.structs.replace(c, signers=b""), "bitmap of clients: expected"),
     ],
+    ids=[
+        "one signature too few",
+        "one too many",
+        "a byte too few",
+        "no signatures",
+        "in another order",
+        "too many signers",
+        "no signers",
+    ],
 )
 def test_client_refuses_confirmations_of_another_form(
     change: Callable[[Confirmations], Confirmations], match: str
 ) -> None:
+    """The server sends signatures that are cut, too long, in another order, or with another set of signers.
+
+    The client must refuse before it reveals a share.
+    """
     run = at(CONFIRM)
     run.refuses(0, change(joined(run, confirmed(run))), match)

@@ -21,7 +21,7 @@ from protocols.pairwise.messages import (
     Survivors,
 )
 from tests.conformance.cohorts import setting
-from tests.support.malicious_server import Play
+from tests.support.malicious_server import MaliciousServer
 
 SHARE, MASK, REVEAL = 1, 2, 3
 LOW_ORDER: Final = (1).to_bytes(32, "little")
@@ -52,26 +52,49 @@ def bitmap(*members: int) -> bytes:
         (bitmap(0, 1, 2) + b"\x00", "bitmap of clients: expected"),
         (bytes(100), "bitmap of clients: expected"),
     ],
+    ids=[
+        "without the client",
+        "below the threshold",
+        "the client alone",
+        "nobody",
+        "no bitmap",
+        "bits beyond the clients",
+        "one bit beyond the clients",
+        "a byte too many",
+        "a hundred bytes",
+    ],
 )
 @pytest.mark.parametrize("where", [COMPLETE, SIGNED], ids=["curious", "malicious"])
 def test_client_refuses_survivors_that_could_expose_an_input(where: Any, survivors: bytes, match: str) -> None:
-    run = Play(where)
+    """The server names survivors without this client, below the threshold, or in a bitmap of another form.
+
+    The client must refuse (RemoteError), and no share may have been sent.
+    """
+    run = MaliciousServer(where)
     run.to_round(REVEAL)
     run.refuses(0, Survivors(survivors), match)
 
 
 def test_client_takes_every_survivor_set_that_meets_its_threshold() -> None:
+    """Sets that meet the threshold are accepted.
+
+    For each owner the client reveals the share of the seed if it survives, and of the masking key if not.
+    """
     for members in ((0, 1, 2), (0, 2, 4), (0, 1, 2, 3), (0, 1, 2, 3, 4)):
-        run = Play(COMPLETE)
+        run = MaliciousServer(COMPLETE)
         run.to_round(REVEAL)
         reply = run.codec.decode(REVEAL, RevealedShares, run.ask(0, Survivors(bitmap(*members))))
         wanted = [run.held[0][owner][0 if owner in members else 1] for owner in range(5)]
         assert reply.shares == b"".join(wanted)
-        assert run.leaks() == {0}
+        assert run.clients_that_leaked() == {0}
 
 
 def test_client_reveals_one_share_of_each_owner_never_both() -> None:
-    run = Play(COMPLETE)
+    """A server with a share of both secrets of an owner could unmask its input.
+
+    The reply of the last step must hold exactly one of the two.
+    """
+    run = MaliciousServer(COMPLETE)
     run.to_round(REVEAL)
     run.ask(0, Survivors(bitmap(0, 1, 2)))
     for owner, (of_seed, of_key) in run.held[0].items():
@@ -79,7 +102,11 @@ def test_client_reveals_one_share_of_each_owner_never_both() -> None:
 
 
 def test_client_unmasks_only_one_survivor_set() -> None:
-    run = Play(COMPLETE)
+    """The server asks a client for shares of a second survivor set.
+
+    The client has closed, and must refuse (OrderError).
+    """
+    run = MaliciousServer(COMPLETE)
     run.to_round(REVEAL)
     run.ask(0, Survivors(bitmap(0, 1, 2)))
     with pytest.raises(OrderError):
@@ -87,14 +114,22 @@ def test_client_unmasks_only_one_survivor_set() -> None:
 
 
 def test_client_refuses_survivors_without_its_neighbourhood() -> None:
-    run = Play(SPARSE)
+    """The server names strangers as survivors and leaves out the client's neighbours, so that its masks stand alone.
+
+    The client counts its neighbourhood and must refuse.
+    """
+    run = MaliciousServer(SPARSE)
     run.to_round(REVEAL)
     strangers = set(SPARSE.session.clients) - {0, *run.neighbours(0)}
     run.refuses(0, Survivors(bitmap(0, *strangers)), "1 in this client's neighbourhood survive")
 
 
 def test_client_refuses_a_survivor_that_shared_nothing() -> None:
-    run = Play(COMPLETE)
+    """The server names a survivor that dealt no shares.
+
+    The client must refuse, since that client has no mask in the sum.
+    """
+    run = MaliciousServer(COMPLETE)
     run.to_round(SHARE)
     replies = run.replies()
     del replies[4]
@@ -128,16 +163,42 @@ def without(keys: Keys, *clients: int) -> Keys:
         (lambda k: k | {1: AdvertisedKeys(KEY, k[0].masking, b"")}, "repeated key"),
         (lambda k: k | {1: replace(k[1], signature=bytes(64))}, "in a session without a roster"),
     ],
+    ids=[
+        "without the client",
+        "another's keys as the client's",
+        "below the threshold",
+        "the client alone",
+        "two clients with the same keys",
+        "another's sealing key",
+        "another's sealing key for masking",
+        "one key for both purposes",
+        "sealing key too short",
+        "no masking key",
+        "masking key not canonical",
+        "sealing key of low order",
+        "masking key of low order",
+        "the client's own keys",
+        "the client's own keys swapped",
+        "the client's masking key",
+        "signed without a roster",
+    ],
 )
 def test_client_refuses_keys_it_cannot_have(change: Callable[[Keys], Keys], match: str) -> None:
-    run = Play(COMPLETE)
+    """The server sends a directory with keys that are missing, repeated, reflected, of low order, of another encoding,
+    or signed without a roster. The client's checks must refuse each.
+    """
+    run = MaliciousServer(COMPLETE)
     run.to_round(SHARE)
     run.refuses(0, run.directory(0, change(run.keys)), match)
 
 
 @pytest.mark.parametrize("weak", [AdvertisedKeys(LOW_ORDER, KEY, b""), AdvertisedKeys(KEY, LOW_ORDER, b"")])
 def test_client_refuses_a_key_of_low_order_and_blames_the_server_that_let_it_pass(weak: AdvertisedKeys) -> None:
-    run = Play(COMPLETE)
+    """A key of low order makes an agreed secret known to all.
+
+    The client must refuse it, and blame the server, which should have refused it first.
+    """
+    run = MaliciousServer(COMPLETE)
     run.to_round(SHARE)
     assert run.refuses(0, run.directory(0, run.keys | {3: weak}), "client 3 has a key of low order") == set()
 
@@ -156,17 +217,37 @@ def test_client_refuses_a_key_of_low_order_and_blames_the_server_that_let_it_pas
         (lambda d, k: KeyDirectory(d.leaves[32:] + d.leaves[:32], d.keys), "does not have the keys that this client"),
         (lambda d, k: KeyDirectory(d.leaves[:-32] + schedule.ABSENT, d.keys), "keys of 3 neighbours, found 4"),
     ],
+    ids=[
+        "a byte too few",
+        "a hash too many",
+        "no hashes",
+        "a neighbour too few",
+        "a neighbour too many",
+        "no neighbours",
+        "neighbours swapped",
+        "the client among its neighbours",
+        "hashes rotated",
+        "a neighbour absent",
+    ],
 )
 def test_client_refuses_a_directory_that_does_not_hang_together(
     change: Callable[[KeyDirectory, Keys], KeyDirectory], match: str
 ) -> None:
-    run = Play(COMPLETE)
+    """The server sends hashes and keys that do not match: of another length, order, number or owner.
+
+    The client recomputes the hashes and must refuse.
+    """
+    run = MaliciousServer(COMPLETE)
     run.to_round(SHARE)
     run.refuses(0, change(run.request(0, KeyDirectory), run.keys), match)
 
 
 def test_client_refuses_someone_elses_neighbours() -> None:
-    run = Play(SPARSE)
+    """The server sends a client the keys of another client's neighbours.
+
+    The client derives its own neighbours from the directory and must refuse.
+    """
+    run = MaliciousServer(SPARSE)
     run.to_round(SHARE)
     other = next(client for client in SPARSE.session.clients if client not in {0, *run.neighbours(0)})
     run.refuses(0, run.request(other, KeyDirectory), "not those in the key directory")
@@ -175,31 +256,50 @@ def test_client_refuses_someone_elses_neighbours() -> None:
 @pytest.mark.parametrize(
     ("change", "match"),
     [
-        (lambda d: replace(d, members=bitmap(1, 2, 3, 4)), "lacks this client"),
+        (lambda d: replace(d, members=bitmap(1, 2, 3, 4)), "that have shared lacks this client"),
         (lambda d: replace(d, members=bitmap(0, 1, 2, 3, 4) + b"\x00"), "bitmap of clients: expected"),
-        (lambda d: replace(d, members=bitmap(0, 1, 2)), "expected those of 2 neighbours, found 4"),
+        (lambda d: replace(d, members=bitmap(0, 1, 2)), "ciphertexts and fingerprints of 2 neighbours, found 4 and 4"),
         (
             lambda d: DeliveredShares(bitmap(0, 1), d.fingerprints[:1], d.ciphertexts[:1]),
             "at least the session's threshold, 3",
         ),
-        (lambda d: replace(d, fingerprints=d.fingerprints[1:]), "expected those of 4 neighbours"),
-        (lambda d: replace(d, ciphertexts=d.ciphertexts[1:]), "expected those of 4 neighbours, found 3"),
-        (lambda d: DeliveredShares(d.members, (), ()), "expected those of 4 neighbours, found 0"),
+        (
+            lambda d: replace(d, fingerprints=d.fingerprints[1:]),
+            "ciphertexts and fingerprints of 4 neighbours, found 4 and 3",
+        ),
+        (
+            lambda d: replace(d, ciphertexts=d.ciphertexts[1:]),
+            "ciphertexts and fingerprints of 4 neighbours, found 3 and 4",
+        ),
+        (lambda d: DeliveredShares(d.members, (), ()), "ciphertexts and fingerprints of 4 neighbours, found 0 and 0"),
+    ],
+    ids=[
+        "without the client",
+        "a byte too many",
+        "fewer sharers than shares",
+        "below the threshold",
+        "a fingerprint too few",
+        "a share too few",
+        "no shares",
     ],
 )
 def test_client_refuses_deliveries_it_cannot_have(
     change: Callable[[DeliveredShares], DeliveredShares], match: str
 ) -> None:
-    run = Play(COMPLETE)
+    """The server delivers shares for a set of sharers without this client, below the threshold, or with too few or many
+    shares. The client must refuse before it masks.
+    """
+    run = MaliciousServer(COMPLETE)
     run.to_round(MASK)
     run.refuses(0, change(run.request(0, DeliveredShares)), match)
 
 
 def test_client_refuses_shares_of_a_neighbour_that_had_left() -> None:
-    whole = Play(COMPLETE)
+    """The server delivers shares by a client that is not in the key directory. The client must refuse."""
+    whole = MaliciousServer(COMPLETE)
     whole.to_round(MASK)
     late = whole.request(0, DeliveredShares)
-    run = Play(COMPLETE)
+    run = MaliciousServer(COMPLETE)
     replies = run.replies()
     del replies[4]
     run.deliver(replies)
@@ -208,7 +308,11 @@ def test_client_refuses_shares_of_a_neighbour_that_had_left() -> None:
 
 
 def test_client_refuses_a_delivery_without_its_neighbourhood() -> None:
-    run = Play(SPARSE)
+    """The server names sharers of whom none is a neighbour, so that the client would mask with nobody.
+
+    It counts its neighbourhood and must refuse.
+    """
+    run = MaliciousServer(SPARSE)
     run.to_round(MASK)
     strangers = set(SPARSE.session.clients) - {0, *run.neighbours(0)}
     run.refuses(0, DeliveredShares(bitmap(0, *strangers), (), ()), "1 in this client's neighbourhood have shared")
@@ -225,12 +329,25 @@ def test_client_refuses_a_delivery_without_its_neighbourhood() -> None:
         (lambda f, c: ((f[0][:-1], *f[1:]), c), (1,)),
         (lambda f, c: ((*f[:3], b""), c), (4,)),
     ],
+    ids=[
+        "shares swapped",
+        "shares and fingerprints swapped",
+        "share too short",
+        "share empty",
+        "bit flipped",
+        "fingerprint too short",
+        "fingerprint empty",
+    ],
 )
 def test_client_says_which_shares_were_not_sealed_for_it_and_goes_on(
     change: Callable[[tuple[bytes, ...], tuple[bytes, ...]], tuple[tuple[bytes, ...], tuple[bytes, ...]]],
     unopened: tuple[int, ...],
 ) -> None:
-    run = Play(COMPLETE)
+    """The server, or a dealer, alters or swaps sealed shares or fingerprints.
+
+    The client must report whose it could not open, and go on with the others.
+    """
+    run = MaliciousServer(COMPLETE)
     run.to_round(MASK)
     honest = run.request(0, DeliveredShares)
     fingerprints, ciphertexts = change(honest.fingerprints, honest.ciphertexts)
@@ -279,7 +396,7 @@ def test_protocol_refuses_moduli_that_masks_are_not_uniform_over(modulus: int) -
 
 @pytest.mark.parametrize(("neighbours", "share_threshold"), [(4.0, 3), (4, 3.0), (True, 2), ("4", 3), (4, None)])
 def test_protocol_refuses_parameters_that_are_no_ints(neighbours: Any, share_threshold: Any) -> None:
-    with pytest.raises(ParameterError, match="expected ints"):
+    with pytest.raises(ParameterError, match="neighbours, share_threshold: expected ints"):
         SecAggPlus(neighbours=neighbours, share_threshold=share_threshold)
 
 
@@ -297,11 +414,15 @@ def test_protocol_suggests_nothing_where_nothing_would_do(
 
 @pytest.mark.parametrize("where", [COMPLETE, SPARSE, SIGNED], ids=["complete", "sparse", "signed"])
 def test_sum_is_exact_and_only_the_last_round_reveals(where: Any) -> None:
-    run = Play(where)
+    """An observer searches all replies for secrets.
+
+    Before the last step none may be in them, and the sum must be exact.
+    """
+    run = MaliciousServer(where)
     run.to_round(len(where.protocol.steps) - 1)
-    assert run.leaks() == set()
+    assert run.clients_that_leaked() == set()
     replies = run.replies()
-    assert run.leaks() == set(where.session.clients)
+    assert run.clients_that_leaked() == set(where.session.clients)
     run.deliver(replies)
     assert run.is_exact(run.finish())
 
@@ -312,7 +433,11 @@ def test_public_key_of_another_encoding_is_none() -> None:
 
 
 def test_remote_errors_of_clients_blame_nobody_where_the_server_is_at_fault() -> None:
-    run = Play(COMPLETE)
+    """The server sends a survivor set without the client.
+
+    The error must blame no client, since only the server can be at fault.
+    """
+    run = MaliciousServer(COMPLETE)
     run.to_round(REVEAL)
     with pytest.raises(RemoteError) as caught:
         run.ask(0, Survivors(bitmap(1, 2, 3)))

@@ -115,7 +115,7 @@ def allowed(cohort: Cohort, fates: Fates) -> set[int] | None:
         asked = {client for client in asked if fate[client] > number}
         if len(asked) < session.threshold:
             return None
-        while True:  # leave out whoever has too few holders left, and whom that leaves with too few
+        while True:  # Leave out clients with too few holders left, until none has too few.
             kept = {client for client in asked if len(closed[client] & asked) >= needed}
             if kept == asked:
                 break

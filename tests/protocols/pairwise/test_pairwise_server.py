@@ -17,7 +17,7 @@ from protocols.pairwise.messages import (
     SealedShares,
 )
 from tests.conformance.cohorts import setting
-from tests.support.malicious_server import Play
+from tests.support.malicious_server import MaliciousServer
 
 ADVERTISE, SHARE, MASK, REVEAL = range(4)
 LOW_ORDER: Final = (1).to_bytes(32, "little")
@@ -43,9 +43,25 @@ SIGNED: Final = setting(SecAgg(adversary=Adversary.MALICIOUS), tuple(range(5)), 
         (AdvertisedKeys(b"", b"", b""), "32 bytes"),
         (AdvertisedKeys(KEY, KEY[::-1], bytes(64)), "in a session without a roster"),
     ],
+    ids=[
+        "sealing key of low order",
+        "masking key of low order",
+        "masking key of zeros",
+        "one key for both purposes",
+        "another encoding of the sealing key",
+        "not canonical",
+        "too short",
+        "too long",
+        "no keys",
+        "signed without a roster",
+    ],
 )
 def test_server_refuses_keys_that_would_stop_the_neighbours(message: Message, match: str) -> None:
-    run = Play(COMPLETE)
+    """A client advertises weak, repeated, short or unexpectedly signed keys, on which all neighbours would close.
+
+    The server must refuse them on arrival, so that only the sender drops out.
+    """
+    run = MaliciousServer(COMPLETE)
     replies = run.replies()
     run.server_refuses(2, message, match)
     run.deliver(replies)
@@ -53,7 +69,11 @@ def test_server_refuses_keys_that_would_stop_the_neighbours(message: Message, ma
 
 
 def test_server_refuses_keys_copied_from_another_client() -> None:
-    run = Play(COMPLETE)
+    """A client advertises keys of another client, also swapped or in part.
+
+    The server must refuse them: they were advertised before.
+    """
+    run = MaliciousServer(COMPLETE)
     replies = run.replies()
     run.server.receive(0, replies[0])
     copied = run.codec.decode(ADVERTISE, AdvertisedKeys, replies.pop(0))
@@ -66,7 +86,11 @@ def test_server_refuses_keys_copied_from_another_client() -> None:
 
 @pytest.mark.parametrize("signature", [b"", bytes(63), bytes(64), bytes(65)])
 def test_server_refuses_keys_and_shares_and_survivors_that_are_not_signed(signature: bytes) -> None:
-    run = Play(SIGNED)
+    """A client sends keys, shares or a confirmation with a bad signature, on which others would close.
+
+    The server must refuse each and blame the sender.
+    """
+    run = MaliciousServer(SIGNED)
     for kind in (AdvertisedKeys, SealedShares, MaskedInput, Confirmation):
         replies = run.replies()
         if kind is not MaskedInput:
@@ -115,9 +139,9 @@ def cut(message: Any, **fields: int) -> Any:
         (SHARE, SealedShares, lambda m: cut(m, commitments=-32), "commitments: expected 32 bytes"),
         (SHARE, SealedShares, lambda m: cut(m, fingerprints=1), "fingerprints: expected 320 bytes"),
         (SHARE, SealedShares, lambda m: cut(m, fingerprints=-64), "fingerprints: expected 320 bytes"),
-        (MASK, MaskedInput, lambda m: cut(m, packed=1), "found 5"),
-        (MASK, MaskedInput, lambda m: cut(m, packed=-1), "found 7"),
-        (MASK, MaskedInput, lambda m: cut(m, packed=6), "found 0"),
+        (MASK, MaskedInput, lambda m: cut(m, packed=1), "packed vector: expected 6 bytes, found 5"),
+        (MASK, MaskedInput, lambda m: cut(m, packed=-1), "packed vector: expected 6 bytes, found 7"),
+        (MASK, MaskedInput, lambda m: cut(m, packed=6), "packed vector: expected 6 bytes, found 0"),
         (MASK, MaskedInput, lambda m: replace(m, unopened=(3,)), "expected neighbours in ascending order"),
         (MASK, MaskedInput, lambda m: replace(m, unopened=(5,)), "expected neighbours in ascending order"),
         (MASK, MaskedInput, lambda m: replace(m, unopened=(-1,)), "expected neighbours in ascending order"),
@@ -128,11 +152,38 @@ def cut(message: Any, **fields: int) -> Any:
         (REVEAL, RevealedShares, lambda m: cut(m, shares=-33), "revealed shares: expected 165 bytes, found 198"),
         (REVEAL, RevealedShares, lambda m: cut(m, shares=165), "revealed shares: expected 165 bytes, found 0"),
     ],
+    ids=[
+        "a share too few",
+        "no shares",
+        "a share too many",
+        "share too short",
+        "share too long",
+        "commitments too short",
+        "commitments too long",
+        "fingerprints too short",
+        "fingerprints too long",
+        "input too short",
+        "input too long",
+        "no input",
+        "complaint about itself",
+        "complaint about a stranger",
+        "complaint about a negative id",
+        "complaints out of order",
+        "complaint repeated",
+        "a revealed share too few",
+        "revealed a byte too few",
+        "a revealed share too many",
+        "nothing revealed",
+    ],
 )
 def test_server_refuses_replies_of_a_wrong_shape(
     number: int, kind: type[Message], change: Callable[[Message], Message], match: str
 ) -> None:
-    run = Play(COMPLETE)
+    """A client sends fields that are too short, too long or out of order.
+
+    The server must refuse (MalformedMessage) and stay able to take the honest reply.
+    """
+    run = MaliciousServer(COMPLETE)
     run.to_round(number)
     replies = run.replies()
     with pytest.raises(MalformedMessage, match=match):
@@ -142,7 +193,11 @@ def test_server_refuses_replies_of_a_wrong_shape(
 
 
 def test_server_refuses_strangers_among_unopened_shares() -> None:
-    run = Play(SPARSE)
+    """A client complains about shares of a client that deals it none.
+
+    The server must refuse, so that complaints cannot discredit strangers.
+    """
+    run = MaliciousServer(SPARSE)
     run.to_round(MASK)
     replies = run.replies()
     stranger = next(client for client in SPARSE.session.clients if client not in {0, *run.neighbours(0)})

@@ -19,7 +19,7 @@ from protocols.pairwise.derived import KEYS, SHARES
 from protocols.pairwise.messages import AdvertisedKeys, DeliveredShares, MaskedInput, RevealedShares, SealedShares
 from protocols.testing import state_of
 from tests.conformance.cohorts import Setting, member, setting
-from tests.support.malicious_server import Play
+from tests.support.malicious_server import MaliciousServer
 
 SHARE, MASK = 1, 2
 CLIENTS: Final = tuple(range(5))
@@ -43,8 +43,8 @@ def plus_one(share: bytes) -> bytes:
     return plus(share, 1)
 
 
-class Dealing(Play):
-    """A run in which clients deal and reveal what they are told to."""
+class MaliciousDealer(MaliciousServer):
+    """A run in which clients deal and reveal the shares that a test chooses."""
 
     def channel(self, owner: int, holder: int, fingerprints: bytes) -> Secret:
         agreed = X25519.from_secret(Secret(self.drawn[owner][0])).agree(self.keys[holder].sealing)
@@ -100,7 +100,7 @@ class Dealing(Play):
         mismatched: Collection[int] = (),
         commitments: bytes | None = None,
     ) -> None:
-        """Play the round of shares with one dealer's shares changed, holder by holder."""
+        """MaliciousServer the round of shares with one dealer's shares changed, holder by holder."""
         replies = self.replies()
         shares = {holder: change(holder, each) for holder, each in self.dealt(owner, replies[owner]).items()}
         honest = self.codec.decode(SHARE, SealedShares, replies[owner]).commitments
@@ -108,7 +108,7 @@ class Dealing(Play):
         self.deliver(replies)
 
     def finish_without(self, gone: Collection[int], *, altered: Mapping[int, int] | None = None) -> Finish:
-        """Play on, without the masked inputs of those gone; holders alter the share of the owner given."""
+        """MaliciousServer on, without the masked inputs of those gone; holders alter the share of the owner given."""
         replies = self.replies()
         self.deliver({client: reply for client, reply in replies.items() if client not in gone})
         while self.number != len(self.names) - 1:
@@ -133,13 +133,15 @@ class Dealing(Play):
         return self.codec.encode(self.number, RevealedShares(changed))
 
 
-def to_shares(where: Setting, seed: bytes = b"run") -> Dealing:
-    run = Dealing(where, seed=seed)
+def to_shares(where: Setting, seed: bytes = b"run") -> MaliciousDealer:
+    run = MaliciousDealer(where, seed=seed)
     run.to_round(SHARE)
     return run
 
 
-def blamed(run: Dealing, gone: Collection[int] = (), altered: Mapping[int, int] | None = None) -> frozenset[int]:
+def blamed(
+    run: MaliciousDealer, gone: Collection[int] = (), altered: Mapping[int, int] | None = None
+) -> frozenset[int]:
     """Whom the server blames, which is nobody where a sum comes out; that is exact then, of all who are not gone."""
     try:
         outcome = run.finish_without(gone, altered=altered)
@@ -156,9 +158,11 @@ def blamed(run: Dealing, gone: Collection[int] = (), altered: Mapping[int, int] 
 def test_dealer_of_another_polynomial_is_named_or_changes_nothing(
     where: Setting, gone: tuple[int, ...], secret: int
 ) -> None:
-    """Every set of holders gets shares of another secret from client 2; the first three who are left are combined.
+    """Client 2 deals every possible set of holders shares of another secret; the first three shares left are combined.
 
-    What is added is no polynomial of degree 2 that is 0 at 0, on any three holders.
+    The commitment to the seed, or the advertised key, must stop it: the sum is exact, or the error names client 2.
+    What is
+    added is no polynomial of degree 2 that is 0 at 0, on any three holders.
     """
     for holders in subsets(CLIENTS, range(1, 6)):
         run = to_shares(where)
@@ -184,7 +188,11 @@ def test_dealer_of_another_polynomial_is_named_or_changes_nothing(
 def test_dealer_whose_fingerprints_mismatch_is_named_once_too_few_shares_are_left(
     where: Setting, gone: tuple[int, ...]
 ) -> None:
-    """Together with those who say so: nobody can tell a guilty dealer from one that is lied about."""
+    """Client 2 sends fingerprints that do not match its shares.
+
+    The holders complain; once too few shares are left, the error names client 2 and them, since nobody can tell a
+    guilty dealer from one that is lied about.
+    """
     for holders in subsets({0, 1, 3, 4}, range(1, 5)):
         run = to_shares(where)
         run.alter_dealing(2, lambda holder, shares: shares, mismatched=holders)
@@ -195,7 +203,10 @@ def test_dealer_whose_fingerprints_mismatch_is_named_once_too_few_shares_are_lef
 @EVERYWHERE
 @pytest.mark.parametrize("rubbish", [b"\xff" * 33, shamir.PRIME.to_bytes(33, "little")])
 def test_dealer_of_no_field_elements_is_named_once_too_few_are_left(where: Setting, rubbish: bytes) -> None:
-    """Sealed properly, with the fingerprint of what is in it, but no elements of the field."""
+    """Client 2 seals what is no element of the field, with the right fingerprint.
+
+    Holders must find it when they open it and complain; once too few shares are left, all of them are named.
+    """
     for holders in subsets({0, 1, 3, 4}, range(1, 5)):
         run = to_shares(where)
 
@@ -208,6 +219,10 @@ def test_dealer_of_no_field_elements_is_named_once_too_few_are_left(where: Setti
 
 @EVERYWHERE
 def test_dealer_with_another_commitment_is_named_if_its_seed_is_needed(where: Setting) -> None:
+    """Client 2 commits to another seed than it shares.
+
+    If the seed is rebuilt, comparing it with the commitment must stop the sum and name client 2.
+    """
     for gone in ((), (2,)):
         run = to_shares(where)
         run.alter_dealing(2, lambda holder, shares: shares, commitments=bytes(32))
@@ -216,9 +231,12 @@ def test_dealer_with_another_commitment_is_named_if_its_seed_is_needed(where: Se
 
 @EVERYWHERE
 def test_dealer_that_advertised_another_key_is_named_if_it_leaves(where: Setting) -> None:
-    """Its shares are of the key that it has, and the directory has one that it has not."""
+    """Client 2 shares the key that it has, and advertises one that it does not have.
+
+    If it leaves, its rebuilt key must be compared with the advertised one, and client 2 named.
+    """
     for gone in ((), (2,)):
-        run = Dealing(where)
+        run = MaliciousDealer(where)
         replies = run.replies()
         state = state_of(run.clients[2])
         other = X25519.from_secret(Secret(b"another masking key of client 2.")).public
@@ -249,13 +267,17 @@ def test_dealer_that_advertised_another_key_is_named_if_it_leaves(where: Setting
         lambda share: shamir.PRIME.to_bytes(33, "little"),
         lambda share: b"\xff" * 33,
     ],
+    ids=["first bit", "last bit", "plus one", "zero", "largest element", "no element", "all ones"],
 )
 @pytest.mark.parametrize("dropped", [None, 2])
 def test_forged_share_is_found_on_arrival_and_its_holder_named(
     where: Setting, alter: Callable[[bytes], bytes], dropped: int | None
 ) -> None:
-    """Each holder forges each share, of self-masks and of the masking key of a client that left."""
-    run = Dealing(where)
+    """Each holder reveals an altered share of each owner.
+
+    Its fingerprint must stop it on arrival: the server refuses it and blames the holder.
+    """
+    run = MaliciousDealer(where)
     run.to_round(MASK)
     replies = run.replies()
     if dropped is not None:
@@ -275,7 +297,11 @@ def test_forged_share_is_found_on_arrival_and_its_holder_named(
 
 @EVERYWHERE
 def test_swapped_shares_are_found_on_arrival(where: Setting) -> None:
-    run = Dealing(where)
+    """A holder swaps the shares of two owners, or sends another holder's reply.
+
+    The fingerprints must stop it on arrival.
+    """
+    run = MaliciousDealer(where)
     run.to_round(len(run.names) - 1)
     replies = run.replies()
     shares = run.codec.decode(run.number, RevealedShares, replies[0]).shares
@@ -288,6 +314,11 @@ def test_swapped_shares_are_found_on_arrival(where: Setting) -> None:
 
 @EVERYWHERE
 def test_holders_that_forge_cost_the_sum_only_beyond_the_redundancy(where: Setting) -> None:
+    """Any set of holders forges shares.
+
+    Up to two of five are refused and the sum is exact; with more, too few are left (TooFewSurvivors), and never a wrong
+    sum.
+    """
     for forgers in subsets(CLIENTS, range(5)):
         run = to_shares(where)
         run.deliver(run.replies())
@@ -301,9 +332,13 @@ def test_holders_that_forge_cost_the_sum_only_beyond_the_redundancy(where: Setti
 
 @EVERYWHERE
 def test_holders_that_complain_falsely_cost_nothing_up_to_the_redundancy(where: Setting) -> None:
-    """With three of five against it a dealer is named together with the liars: nobody can tell who is guilty."""
+    """Holders claim that client 2's shares do not open.
+
+    Up to two of five cost nothing; three stop the sum, and the error names client 2 with the liars, since nobody can
+    tell who is guilty.
+    """
     for liars in subsets({0, 1, 3, 4}, range(5)):
-        run = Dealing(where)
+        run = MaliciousDealer(where)
         run.to_round(MASK)
         for liar in liars:
             honest = run.request(liar, DeliveredShares)
@@ -333,7 +368,10 @@ def ciphertexts(delivered: DeliveredShares, holder: int) -> list[bytes]:
 
 @pytest.mark.parametrize("where", [CURIOUS, MALICIOUS, SPARSE], ids=["curious", "malicious", "sparse"])
 def test_everything_at_once_gives_the_exact_sum_or_names_someone_guilty(where: Setting) -> None:
-    """40 random mixtures: dealers with bad polynomials and bad fingerprints, holders that forge, clients that leave."""
+    """40 random mixtures of dealers with bad shares and fingerprints, holders that forge and clients that leave.
+
+    The sum must be exact, or an error must name someone guilty.
+    """
     clients, summed = where.session.clients, 0
     for number in range(40):
         chance = random.Random(number)
@@ -362,7 +400,7 @@ def test_everything_at_once_gives_the_exact_sum_or_names_someone_guilty(where: S
     assert 5 <= summed < 40
 
 
-def opened(run: Dealing, holder: int, owner: int) -> bool:
+def opened(run: MaliciousDealer, holder: int, owner: int) -> bool:
     """Whether a holder can open the shares of an owner, before it has been asked to."""
     state = state_of(run.server)
     derive = run.setup.schedule(state.root)

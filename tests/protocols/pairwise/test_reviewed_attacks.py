@@ -24,7 +24,7 @@ from protocols.crypto.secret import Secret
 from protocols.pairwise.messages import DeliveredShares
 from protocols.testing import state_of
 from tests.conformance.cohorts import SNAPSHOT_KEY, Run, Setting, identity, setting, stream
-from tests.support.malicious_server import Play
+from tests.support.malicious_server import MaliciousServer
 
 MASK, REVEAL = "mask_input", "reveal_shares"
 DEALING: Final = [
@@ -47,13 +47,20 @@ def terms(clients: int, adversarial: float) -> ClientTerms:
 
 @pytest.mark.parametrize("threshold", [5, 6])
 def test_server_cannot_invite_few_to_make_the_corrupt_ones_count_less(threshold: int) -> None:
-    """30 pinned, a tenth corrupt: a session of 9 may have all three, so its threshold must exceed 6."""
+    """The server invites 9 of 30 clients, among them all three corrupt ones.
+
+    The client must count a tenth of all that it has pinned, and refuse thresholds below 7 (UnsafeSession).
+    """
     where = setting(SecAgg(adversary=Adversary.MALICIOUS), tuple(range(9)), threshold)
     with pytest.raises(UnsafeSession, match="threshold: expected at least 7 "):
         Client(where.protocol, where.session, 0, [0] * 40, entropy=bytes, terms=terms(30, 0.1))
 
 
 def test_client_takes_part_where_even_all_corrupt_ones_are_too_few() -> None:
+    """With a threshold of 7 even three corrupt clients are too few, so the client takes part.
+
+    If more of its roster may be corrupt than are honest in the session, it must refuse.
+    """
     where = setting(SecAgg(adversary=Adversary.MALICIOUS), tuple(range(9)), 7)
     assert not Client(where.protocol, where.session, 0, [0] * 40, entropy=bytes, terms=terms(30, 0.1)).closed
     with pytest.raises(UnsafeSession, match="the only honest input"):
@@ -62,8 +69,11 @@ def test_client_takes_part_where_even_all_corrupt_ones_are_too_few() -> None:
 
 @pytest.mark.parametrize("where", DEALING[:3], ids=lambda each: each.label)
 def test_input_masked_for_fewer_sharers_than_there_are_is_not_summed(where: Setting) -> None:
-    """Someone on the way to client 0 takes a neighbour out of what it is delivered, consistently."""
-    run = Play(where)
+    """An attacker on the way to client 0 takes a neighbour out of what it is delivered, consistently.
+
+    The server must refuse its masked input, which names another set of sharers.
+    """
+    run = MaliciousServer(where)
     run.to_round(run.names.index(MASK))
     honest = run.request(0, DeliveredShares)
     victim = min(run.neighbours(0))
@@ -82,6 +92,10 @@ def test_input_masked_for_fewer_sharers_than_there_are_is_not_summed(where: Sett
 
 @pytest.mark.parametrize("where", [DEALING[0], DEALING[1], DEALING[3]], ids=lambda each: each.label)
 def test_client_restored_before_it_dealt_deals_the_same_again(where: Setting) -> None:
+    """A client is restored from a snapshot older than its dealing, and asked again.
+
+    Whatever its randomness then is, it must deal the same shares, so that nobody holds shares of two polynomials.
+    """
     run = Run(where).to_round(1)
     kept = run.clients[0].snapshot(SNAPSHOT_KEY)
     first = run.clients[0].handle(run.requests[0])
@@ -98,7 +112,11 @@ class Interrupted(BaseException):
 def test_interruption_leaves_no_secret_in_the_frames_of_its_traceback(
     where: Setting, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run = Play(where)
+    """A signal handler interrupts a client while it seals shares, and keeps the traceback.
+
+    No frame of the traceback may hold a secret: `handle` clears them.
+    """
+    run = MaliciousServer(where)
     run.to_round(1)
 
     def interrupt(*arguments: object, **named: object) -> bytes:
@@ -116,7 +134,8 @@ def test_interruption_leaves_no_secret_in_the_frames_of_its_traceback(
 
 
 def test_state_refuses_copies() -> None:
-    run = Play(DEALING[0])
+    """Code beside a client copies its state, to go on from it twice. The state must refuse (TypeError)."""
+    run = MaliciousServer(DEALING[0])
     for attempt in (copy.copy, copy.deepcopy):
         with pytest.raises(TypeError):
             attempt(state_of(run.clients[0]))
@@ -139,12 +158,16 @@ def test_state_refuses_copies() -> None:
     ],
 )
 def test_member_with_terms_that_are_none_is_refused(change: dict[str, object]) -> None:
+    """Terms with no identity, roster, record or numbers would leave checks out.
+
+    They must be refused when they are made (ParameterError).
+    """
     with pytest.raises(ParameterError):
         dataclasses.replace(terms(9, 0.1), **change)  # type: ignore[arg-type]  # that is the test
 
 
 def test_machines_say_whose_and_where_they_are() -> None:
-    run = Play(DEALING[0])
+    run = MaliciousServer(DEALING[0])
     assert [machine.client for machine in run.clients.values()] == list(range(5))
     for name in run.names:
         assert run.server.step == name

@@ -66,8 +66,8 @@ def updates(mean: SecureMean, seed: int = 0, scale: float = 0.5) -> dict[int, li
     }
 
 
-class Tap:
-    """Keeps whatever crosses the wire."""
+class MessageRecorder:
+    """A tap that keeps every message that is transmitted."""
 
     def __init__(self) -> None:
         self.seen: list[Transmission] = []
@@ -143,7 +143,7 @@ def test_mean_that_a_protocols_moduli_do_not_hold_is_refused() -> None:
         planned(protocol=OddSum(), modulus_bits=4, target=TARGET)
     planned(protocol=OddSum(), modulus_bits=caught.value.enough_bits, target=TARGET)
     assert planned(protocol=NarrowSum(), modulus_bits=24).encoding.modulus == 2**12 - 1
-    with pytest.raises(ModulusTooSmall, match=r"expected at most 62, found .* needs more\. Use fewer clients"):
+    with pytest.raises(ModulusTooSmall, match=r"expected more than 62, .*, found 24\. Use fewer clients\. Less noise"):
         planned(protocol=NarrowSum(), modulus_bits=24, target=dataclasses.replace(TARGET, epsilon=0.1))
 
 
@@ -318,7 +318,7 @@ BAD_COHORTS: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("case", BAD_COHORTS)
 def test_mean_refuses_another_cohort_before_anything_is_sent(case: str) -> None:
-    mean, tap = planned(4, shapes=[(2,)]), Tap()
+    mean, tap = planned(4, shapes=[(2,)]), MessageRecorder()
     arguments = {"updates": {c: [np.zeros(2)] for c in range(4)}} | BAD_COHORTS[case]
     with pytest.raises(ConfigurationError):
         simulate_mean(mean, **arguments, tap=tap)
@@ -327,7 +327,7 @@ def test_mean_refuses_another_cohort_before_anything_is_sent(case: str) -> None:
 
 @pytest.mark.parametrize("weights", [None, {0: 1.0}, dict.fromkeys(range(5), 1.0)])
 def test_mean_refuses_a_part_of_the_weights_before_anything_is_sent(weights: dict[int, float] | None) -> None:
-    mean, tap = planned(4, **WEIGHED), Tap()
+    mean, tap = planned(4, **WEIGHED), MessageRecorder()
     with pytest.raises(ConfigurationError, match="weights"):
         simulate_mean(mean, updates(mean), weights=weights, tap=tap)
     assert not tap.seen
@@ -348,7 +348,7 @@ def test_mean_refuses_a_part_of_the_weights_before_anything_is_sent(weights: dic
 def test_mean_refuses_one_bad_contribution_before_anything_is_sent(
     last: list[NDArray[Any]], weight: float, error: type[Exception]
 ) -> None:
-    mean, tap = planned(4, shapes=[(2,)], **WEIGHED), Tap()
+    mean, tap = planned(4, shapes=[(2,)], **WEIGHED), MessageRecorder()
     given = {**updates(mean), 3: last}
     with pytest.raises(error):
         simulate_mean(mean, given, weights={0: 1.0, 1: 1.0, 2: 1.0, 3: weight}, tap=tap)
@@ -374,7 +374,7 @@ def test_mean_refuses_one_bad_contribution_before_anything_is_sent(
 def test_mean_names_the_client_whose_update_it_refuses_and_nothing_is_drawn_or_sent(
     update: Any, error: type[Exception], match: str
 ) -> None:
-    mean, tap, drawn = planned(8, shapes=[(2,)], target=TARGET), Tap(), list[int]()
+    mean, tap, drawn = planned(8, shapes=[(2,)], target=TARGET), MessageRecorder(), list[int]()
 
     def entropy(size: int) -> bytes:
         drawn.append(size)
@@ -390,7 +390,7 @@ def test_mean_names_the_client_whose_update_it_refuses_and_nothing_is_drawn_or_s
 
 @pytest.mark.parametrize("weight", [0.0, 20.5, math.nan, None, "1", True])
 def test_mean_names_the_client_whose_weight_it_refuses(weight: Any) -> None:
-    mean, tap = planned(4, **WEIGHED), Tap()
+    mean, tap = planned(4, **WEIGHED), MessageRecorder()
     with pytest.raises(EncodingError, match=r"^client 2: weight: expected a number in \(0, 20\]$"):
         simulate_mean(mean, updates(mean), weights=dict.fromkeys(mean.clients, 1.0) | {2: weight}, tap=tap)
     assert not tap.seen
@@ -482,7 +482,7 @@ def test_target_refuses_choices_by_name(name: str, found: Any) -> None:
 
 
 def test_mean_refuses_drops_that_cannot_be_before_anything_is_sent() -> None:
-    mean, tap = planned(), Tap()
+    mean, tap = planned(), MessageRecorder()
     for drops in ({"no such round": [1]}, {mean.protocol.steps[0].name: [99]}):
         with pytest.raises(ParameterError):
             simulate_mean(mean, updates(mean), drops=drops, tap=tap)
@@ -519,7 +519,7 @@ def test_mean_contribution_stays_below_the_modulus_and_is_fresh_each_time() -> N
 def test_mean_server_sees_nothing_of_an_update_but_masked_integers() -> None:
     """Two runs with equal entropy, one client's update changed: only that client's masked vector differs."""
     mean = planned()
-    taps = Tap(), Tap()
+    taps = MessageRecorder(), MessageRecorder()
     given = updates(mean)
     other = {**given, 5: [array + 0.125 for array in given[5]]}
     for tap, each in zip(taps, (given, other), strict=True):

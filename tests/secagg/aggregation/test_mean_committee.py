@@ -184,7 +184,7 @@ def test_members_keep_out_of_a_mean_of_a_committee_that_they_have_not_pinned(pin
     mean, members, holders = against_malice()
     seen = list[Transmission]()
     doubting = {**members, 4: dataclasses.replace(members[4], committee=pinned)}
-    with pytest.raises(UnsafeSession, match="is not the one that this client has pinned"):
+    with pytest.raises(UnsafeSession, match="committee is not the one that this client has pinned"):
         simulate_mean(mean, updates(), terms=doubting, keyholders=holders, tap=seen.append)
     assert not seen
 

@@ -26,11 +26,11 @@ main()
 IN_A_CALLBACK = """
 import os, signal, sys, time, weakref
 from secagg.interruption import raising
-class Thing: pass
+class Collected: pass
 with raising():
-    thing = Thing()
-    kept = weakref.ref(thing, lambda _: os.kill(os.getpid(), {by}))
-    del thing
+    collected = Collected()
+    kept = weakref.ref(collected, lambda _: os.kill(os.getpid(), {by}))
+    del collected
     time.sleep(30)
 """
 

@@ -40,11 +40,11 @@ def test_progress_does_not_repeat_the_rounds_of_before(capsys: pytest.CaptureFix
 
 
 def test_progress_goes_on_where_nobody_takes_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Broken(io.StringIO):
+    class BrokenPipe(io.StringIO):
         def write(self, text: str) -> int:
             raise BrokenPipeError
 
-    monkeypatch.setattr(sys, "stderr", Broken())
+    monkeypatch.setattr(sys, "stderr", BrokenPipe())
     with RoundLines(2, []) as lines:
         lines.observe(None, record(1))
         lines.observe(None, record(2))

@@ -1,5 +1,6 @@
 """Protocols of other distributions on the command line: broken ones, and a baseline under a name of its own."""
 
+import html
 import json
 import os
 from pathlib import Path
@@ -7,8 +8,13 @@ from typing import Any, Final
 
 import pytest
 
+from dp.events import Trust
+from protocols import Adversary, load
 from secagg.commands.protocols import rows
+from secagg.reports.wording import assumed_server, protection
+from secagg.runs.config import TrainingConfig
 from secagg.runs.folder import RunFolder
+from secagg.runs.tolerance import Cohort
 from tests.support.commands import SMALL, secagg
 from tests.support.plugins import BASELINE, install
 
@@ -24,11 +30,15 @@ BROKEN: Final = {
     "speechless": ("class E(Exception):\n    def __str__(self): raise KeyError\nraise E", "E"),
     "endless": ("raise RuntimeError('x' * 10**6)", "xxx..."),
     "syntax": ("def", "SyntaxError: invalid syntax"),
+    "wireless": (
+        "from protocols import SecureSum\nclass protocol(SecureSum): name = 'wireless'",
+        "TypeError: protocol.wire: expected the version of its bytes, an int, found none. State one; start with 1.",
+    ),
 }
 LOADED: Final = {
-    "no-sum": ("protocol = 7", "is no SecureSum"),
+    "no-sum": ("protocol = 7", "is not a subclass of SecureSum"),
     "half": (
-        "from protocols import SecureSum\nclass protocol(SecureSum): name = 'half'",
+        "from protocols import SecureSum\nclass protocol(SecureSum): name, wire = 'half', 1",
         "does not define _validate, client_party",
     ),
     "nameless": (
@@ -38,11 +48,15 @@ LOADED: Final = {
     ),
     "boastful": (
         "from protocols import PlainSum\nclass protocol(PlainSum): name, adversaries = 'boastful', 'everyone'",
-        "no tuple of Adversary",
+        "not a tuple of Adversary",
+    ),
+    "misnumbered": (
+        "from protocols import PlainSum\nclass protocol(PlainSum): name, wire = 'misnumbered', '2'",
+        "its wire number is no int",
     ),
     "doubtful": (
         "from protocols import PlainSum\nclass protocol(PlainSum): name, experimental = 'doubtful', True",
-        "is no text",
+        "its `experimental` is not a str",
     ),
     "failing": (
         "from protocols import PlainSum\nclass protocol(PlainSum):\n    @classmethod\n"
@@ -185,6 +199,20 @@ def test_protocol_row_of_a_module_that_prints_is_json_all_the_same(
     assert capsys.readouterr().out == ""
 
 
+def test_registered_baseline_is_insecure_as_a_class_and_as_an_instance(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install(tmp_path, {"disguised": "sound_baseline:Disguised"}, name="sound-baseline")
+    monkeypatch.syspath_prepend(tmp_path)
+    kind = load("disguised")
+    chosen, _ = kind.suggest(clients=10, adversarial=0.0, dropout=0.0)
+    assert kind.protects is chosen.protects is False
+    assert protection("disguised", private=True, adversary=Adversary.CURIOUS) == "noised, but not secure"
+    assert assumed_server("disguised", Adversary.CURIOUS, trust=Trust.DISTRIBUTED) == "trusted with every update"
+    cohort = Cohort.of(TrainingConfig(protocol="disguised"), minimum_contributors=2, target=None)
+    assert cohort.colluding is None
+
+
 def test_registered_baseline_is_called_insecure_whatever_its_name(path: Path, tmp_path: Path) -> None:
     """By the command's header and summary, in its JSON and in the report."""
     install(path, {"fortress": "other_protocols:Disguised"}, module=BASELINE.replace('print("', '#("'))
@@ -202,8 +230,11 @@ def test_registered_baseline_is_called_insecure_whatever_its_name(path: Path, tm
     assert "trusted with every update" in page
     assert "secure and private" not in page
     assert "any single client's update" not in page
+    assert "no server by the protocol, which shows it every client" in page
+    assert "shows every client's vector to the server" in html.unescape(page)  # The ledger's record of the release.
     summary = json.loads((tmp_path / "run" / "summary.json").read_text(encoding="utf-8"))
     assert summary["hides_updates"] is False
+    assert summary["colluding"] is None
     refused = secagg("train", *SMALL, *options, "other", "--adversary", "malicious", cwd=tmp_path)
     assert refused.returncode == 2
     assert "expected one that protects from a malicious server, found fortress" in refused.stderr

@@ -151,11 +151,16 @@ def test_archive_with_a_class_that_never_occurs_is_warned_of_and_loaded(tmp_path
 
 
 def test_archive_never_unpickles(tmp_path: Path) -> None:
-    class Bomb:
+    """Somebody hides code in a pickled array of an archive.
+
+    Loading must refuse the archive (DataError) without running it.
+    """
+
+    class PickleBomb:
         def __reduce__(self) -> tuple[Any, ...]:
             return Path.touch, (tmp_path / "exploded",)
 
-    path = write(tmp_path / "mine.npz", x_train=np.array([Bomb()], dtype=object))
+    path = write(tmp_path / "mine.npz", x_train=np.array([PickleBomb()], dtype=object))
     with pytest.raises(DataError):
         load_dataset(path, seed=0)
     assert not (tmp_path / "exploded").exists()

@@ -60,12 +60,12 @@ def test_missing_scikit_learn_names_the_extra() -> None:
 import sys
 from importlib.machinery import PathFinder
 
-class Without:
+class FinderWithoutModule:
     @staticmethod
     def find_spec(name, path=None, target=None):
         return None if name.partition(".")[0] == "sklearn" else PathFinder.find_spec(name, path, target)
 
-sys.meta_path[sys.meta_path.index(PathFinder)] = Without
+sys.meta_path[sys.meta_path.index(PathFinder)] = FinderWithoutModule
 from secagg.data.load import load_dataset
 from secagg.errors import MissingExtraError
 try:

@@ -21,7 +21,7 @@ LENGTH = 2**16
 
 
 class MeasuredModel:
-    """One array, and how much memory is in use whenever a client begins to train."""
+    """A model of one array that notes how much memory is in use whenever a client begins to train."""
 
     suffix = ".npz"
 

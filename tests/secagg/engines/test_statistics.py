@@ -271,12 +271,12 @@ def test_statistics_are_refused_where_the_user_says_so() -> None:
 
 
 def test_devices_refuse_a_model_that_training_never_changes() -> None:
-    class Frozen(StandardisedSoftmax):
+    class FixedSoftmax(StandardisedSoftmax):
         def roles(self, x: NDArray[Any], y: NDArray[Any]) -> tuple[ArrayRole, ...]:
             return (ArrayRole.FIXED,) * 5
 
     with pytest.raises(ModelError, match="expected at least one that training changes, found 5 fixed"):
-        federation(model=Frozen(FEATURES, CLASSES, seed=1))
+        federation(model=FixedSoftmax(FEATURES, CLASSES, seed=1))
 
 
 def test_devices_read_roles_off_the_first_examples_that_fit() -> None:
@@ -288,7 +288,7 @@ def test_devices_read_roles_off_the_first_examples_that_fit() -> None:
 
 
 def test_arrays_of_a_model_without_roles_are_all_trained() -> None:
-    class Plain:
+    class ModelWithoutRoles:
         """The interface of `Model`, and no more."""
 
         def __init__(self) -> None:
@@ -296,7 +296,7 @@ def test_arrays_of_a_model_without_roles_are_all_trained() -> None:
             self.get_weights, self.set_weights, self.fit = inner.get_weights, inner.set_weights, inner.fit
             self.evaluate, self.save, self.suffix = inner.evaluate, inner.save, inner.suffix
 
-    model: Model = Plain()
+    model: Model = ModelWithoutRoles()
     assert federation(model=model).roles == (ArrayRole.TRAINED, ArrayRole.TRAINED)
 
 

@@ -71,7 +71,7 @@ def test_the_name_of_a_layer_makes_no_variance(keras: Any) -> None:
 
 
 def test_arrays_with_a_variance_s_name_that_no_training_keeps_may_be_negative(keras: Any) -> None:
-    class Own(keras.layers.Layer):  # type: ignore[misc]  # Keras is untyped
+    class CustomLayer(keras.layers.Layer):  # type: ignore[misc]  # Keras is untyped
         def build(self, _: Any) -> None:
             self.scale = self.add_weight(name="running_std", shape=(4,), initializer="ones")
 
@@ -80,7 +80,7 @@ def test_arrays_with_a_variance_s_name_that_no_training_keeps_may_be_negative(ke
 
     def builder() -> Any:
         held = fixed(keras, "moving_variance", np.array([-1, 1, 1, 1], dtype=np.float32))
-        return keras.Sequential([keras.Input((4,)), Own(), held, keras.layers.Dense(2)])
+        return keras.Sequential([keras.Input((4,)), CustomLayer(), held, keras.layers.Dense(2)])
 
     model = KerasModel(builder, seed=1)
     weights = model.get_weights()

@@ -83,7 +83,7 @@ def test_keras_weights_of_shared_layers_and_subclasses_come_once(keras: Any) -> 
 
     assert len(KerasModel(shared, seed=0).get_weights()) == 4
 
-    class Own(keras.Model):  # type: ignore[misc]  # Keras is untyped
+    class CustomModel(keras.Model):  # type: ignore[misc]  # Keras is untyped
         def __init__(self) -> None:
             super().__init__()
             self.dense = keras.layers.Dense(3)
@@ -93,7 +93,7 @@ def test_keras_weights_of_shared_layers_and_subclasses_come_once(keras: Any) -> 
             return self.dense(inputs + self.shift)
 
     def subclassed() -> Any:
-        model = Own()
+        model = CustomModel()
         model(np.zeros((1, 6), np.float32))
         return model
 

@@ -22,13 +22,13 @@ def private(call: Callable[[Any, Any, bool], Any]) -> PrivateKerasModel:
     """A model whose first layer is this function of TensorFlow, its examples and whether it trains."""
     tensorflow, keras = load_tensorflow(), load_legacy_keras()
 
-    class Own(keras.layers.Layer):  # type: ignore[misc, name-defined]  # Keras is untyped
+    class CustomLayer(keras.layers.Layer):  # type: ignore[misc, name-defined]  # Keras is untyped
         def call(self, x: Any, training: bool = False) -> Any:
             return call(tensorflow, x, training)
 
     def builder() -> Any:
         layers = keras.layers
-        return keras.Sequential([keras.Input(SHAPE), layers.Dense(2), Own(), layers.Flatten(), layers.Dense(2)])
+        return keras.Sequential([keras.Input(SHAPE), layers.Dense(2), CustomLayer(), layers.Flatten(), layers.Dense(2)])
 
     return PrivateKerasModel(builder, training=PLAN, learning_rate=0.1, seed=1)
 

@@ -33,8 +33,8 @@ def plan(**changes: Any) -> ExampleLevel:
     return ExampleLevel(**settings | {"batch_size": EXAMPLES} | changes)
 
 
-class Choosing:
-    """Entropy by which the steps have exactly these samples, in turn; seeds are the operating system's."""
+class ChosenSamplesEntropy:
+    """Entropy that gives the steps these samples, in turn; seeds are the operating system's."""
 
     def __init__(self, *samples: tuple[int, ...]) -> None:
         self._samples = iter(samples)
@@ -161,7 +161,7 @@ def test_clipped_records_are_finite_and_within_the_clip(record: list[float]) -> 
 def test_samples_of_any_size_are_divided_by_the_expected_size() -> None:
     training = plan(batch_size=10)
     samples = [(2,), (2, 11, 19), tuple(range(EXAMPLES))]
-    model = softmax(training, entropy=Choosing(*(each for sample in samples for each in (sample, ()))))
+    model = softmax(training, entropy=ChosenSamplesEntropy(*(each for sample in samples for each in (sample, ()))))
     gradients = clipped_gradients(model, X, Y, training.clip_l2)
     for sample in samples:
         expected = gradients[list(sample)].sum(axis=0)
@@ -174,7 +174,7 @@ def test_noise_of_a_step_is_normal_with_the_deviation_accounted_for() -> None:
     features, fits = 133, 12
     deviation = math.sqrt(training.steps) * training.event.noise_multiplier * training.clip_l2
     x = np.ones((EXAMPLES, features), np.float32)
-    model = softmax(training, features=features, entropy=Choosing(*[()] * (4 * fits)))
+    model = softmax(training, features=features, entropy=ChosenSamplesEntropy(*[()] * (4 * fits)))
     model.set_weights([np.zeros_like(array) for array in model.get_weights()])
 
     def p_value() -> float:

@@ -38,7 +38,7 @@ def own_layer(keras: Any) -> Any:
     """A layer of a user's own: it keeps a running variance by a function of its own, counts, and has a fixed scale."""
     tensorflow = load_tensorflow()
 
-    class Own(keras.layers.Layer):  # type: ignore[misc]  # Keras is untyped
+    class CustomLayer(keras.layers.Layer):  # type: ignore[misc]  # Keras is untyped
         def build(self, shape: Any) -> None:
             settings: dict[str, Any] = {"shape": (), "initializer": "ones", "trainable": False}
             self.running = self.add_weight(name="running_variance", **settings)
@@ -62,7 +62,7 @@ def own_layer(keras: Any) -> Any:
                 self.count.assign_add(1)
             return x * self.fixed
 
-    return Own()
+    return CustomLayer()
 
 
 def backbone(keras: Any) -> Any:
@@ -129,7 +129,7 @@ def test_roles_of_a_frozen_embedding_and_of_a_subclass() -> None:
 
     assert KerasModel(builder, seed=1).roles(tokens, Y[:8]) == (FIXED, TRAINED, TRAINED)
 
-    class Own(keras.Model):  # type: ignore[misc, name-defined]  # Keras is untyped
+    class CustomModel(keras.Model):  # type: ignore[misc, name-defined]  # Keras is untyped
         def __init__(self) -> None:
             super().__init__()
             self.base, self.head = layers.Dense(4, trainable=False), layers.Dense(3)
@@ -138,7 +138,7 @@ def test_roles_of_a_frozen_embedding_and_of_a_subclass() -> None:
             return self.head(self.base(inputs))
 
     def subclass() -> Any:
-        model = Own()
+        model = CustomModel()
         model(X)
         return model
 

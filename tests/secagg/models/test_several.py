@@ -109,7 +109,7 @@ def test_losses_of_several_outputs_may_be_named_or_taken_together(keras: Any) ->
 
 
 def test_subclassed_model_of_several_inputs_and_outputs_takes_what_its_losses_say(keras: Any) -> None:
-    class Own(keras.Model):  # type: ignore[misc]  # Keras is untyped
+    class CustomModel(keras.Model):  # type: ignore[misc]  # Keras is untyped
         def __init__(self) -> None:
             super().__init__()
             self.kind, self.size = keras.layers.Dense(2), keras.layers.Dense(1)
@@ -119,7 +119,7 @@ def test_subclassed_model_of_several_inputs_and_outputs_takes_what_its_losses_sa
             return {"kind": self.kind(together), "size": self.size(together)}
 
     def builder() -> Any:
-        model = Own()
+        model = CustomModel()
         model({"a": A[:1], "b": B[:1]})
         return model
 

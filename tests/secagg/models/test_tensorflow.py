@@ -113,12 +113,12 @@ WITHOUT = """
 import sys
 from importlib.machinery import PathFinder
 
-class Without:
+class FinderWithoutModule:
     @staticmethod
     def find_spec(name, path=None, target=None):
         return None if name.partition(".")[0] in {absent} else PathFinder.find_spec(name, path, target)
 
-sys.meta_path[sys.meta_path.index(PathFinder)] = Without
+sys.meta_path[sys.meta_path.index(PathFinder)] = FinderWithoutModule
 from secagg.errors import MissingExtraError
 from secagg.models.zoo import build
 """

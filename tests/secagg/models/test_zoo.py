@@ -33,7 +33,9 @@ def test_zoo_models_learn_the_digits(name: str, shape: tuple[int, ...], numbers:
 
 @pytest.mark.tensorflow
 def test_zoo_models_are_what_their_names_say() -> None:
-    assert {type(build(name, (4, 4), 2, seed=0)) for name in NAMES} == {KerasModel, SoftmaxRegression}
+    models = [build(name, (4, 4), 2, seed=0) for name in NAMES]
+    assert {type(model) for model in models} == {KerasModel, SoftmaxRegression}
+    assert {model.suffix for model in models} == set(SUFFIXES)
 
 
 @pytest.mark.tensorflow

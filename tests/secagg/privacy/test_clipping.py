@@ -24,6 +24,7 @@ from secagg.privacy.clipping import (
     PerLayerClip,
     choose_clip,
     clip_in_words,
+    model_parameters,
     planned,
 )
 from secagg.runs.config import TrainingConfig
@@ -233,7 +234,7 @@ def test_clipping_is_told_to_people() -> None:
     told = [clip_in_words(kind, **settings, bounds=[0.5, 0.6, 0.25]) for kind in ClippingKind]
     assert told[0] == "l2 norm of a client's whole update at most 0.5"
     assert told[1] == "l2 norm of each of the 4 arrays of a client's update at most 0.25, of all 0.5"
-    assert "which is to be 0.7; 0.5 in the first round, 0.25 in the last" in told[2]
+    assert "a fraction of 0.7 of the updates is within it; 0.5 in the first round, 0.25 in the last" in told[2]
     assert "0.5 in the first round, 0.5 in the last" in clip_in_words(ClippingKind.ADAPTIVE, **settings, bounds=[])
 
 
@@ -335,3 +336,13 @@ def test_clipping_adaptively_trains_privately_and_finds_the_quantile(tmp_path: P
         assert 0.99 * 60 < ledger.spent().epsilon <= 60
         assert ledger.spent().epsilon == guarantee({events[0]: 22}, delta=5e-3).epsilon
     assert prepared.mean.encoding.clip_l2 == prepared.clip.l2_sensitivity
+
+
+def test_parameters_of_a_model_leave_out_the_array_of_a_clip_that_adapts() -> None:
+    shapes = ((3, 4), (4,))
+    assert model_parameters(ClippingKind.GLOBAL, shapes) == model_parameters(ClippingKind.PER_LAYER, shapes) == 16
+    clip = choose_clip(
+        ClippingKind.ADAPTIVE, clip_l2=1.0, quantile=0.5, arrays=2, contributors=10, noise_multiplier=None
+    )
+    contribution, _ = planned(clip, shapes=shapes, clip_l2=1.0)
+    assert model_parameters(ClippingKind.ADAPTIVE, contribution) == 16

@@ -10,6 +10,7 @@ from dp.accounting.guarantee import guarantee
 from dp.events import DistributedDiscreteGaussianEvent, NeighbouringRelation, PrivacyEvent, PrivacyUnit
 from dp.ledger.description import Description
 from dp.ledger.ledger import Ledger
+from dp.ledger.records import UPDATES_HIDDEN_DETAIL
 from secagg.errors import ConfigurationError
 from secagg.privacy.several_ledgers import together
 
@@ -101,6 +102,19 @@ def test_together_refuses_what_no_composition_adds(make: Make) -> None:
         together([make("one"), make("two", examples)])
     with pytest.raises(ConfigurationError, match="expected at least one"):
         together([])
+
+
+def test_together_says_that_a_condition_of_a_ledger_failed(make: Make) -> None:
+    sound, exposed = make("sound"), make("exposed", releases=0)
+    assert "FAILED" not in together([sound, exposed]).as_text()
+    with Ledger.open(exposed) as opened:
+        opened.commit(opened.reserve(EVENT, "one"), contributors=100, details={UPDATES_HIDDEN_DETAIL: "no"})
+    found = together([sound, exposed])
+    (note,) = (note for note in found.notes if "FAILED" in note)
+    assert note.startswith(f"A condition of the guarantee of {exposed} FAILED: At least one release was summed by a")
+    assert note.endswith("So no sum that includes this ledger is a guarantee.")
+    assert note in found.as_text()
+    assert note in json.loads(found.as_json())["notes"]
 
 
 def test_together_as_json_has_no_digest_of_data(make: Make) -> None:

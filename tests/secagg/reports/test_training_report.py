@@ -188,7 +188,8 @@ def test_run_of_few_clients_says_how_many_it_withstands(tmp_path: Path) -> None:
     assert "This run withstands 0 colluding of 9 clients" in page
     assert "This run withstands 0 dropouts of 9 clients" in page
     assert (
-        "0 of 9 clients may help the server: not even one. (The masks are planned for 0 colluding clients; the " in page
+        "0 of 9 clients may help the server, not even one. (The protocol that sums withstands 0 colluding clients; the "
+        in page
     )
     assert "Clinic &lt;1&gt; (recorded in the ledger when it was made)" in page
     with Ledger.open_to_read(folder.ledger) as ledger:
@@ -350,7 +351,9 @@ def test_quantities_are_readable(value: float, unit: str, expected: str) -> None
 
 @pytest.mark.parametrize("module", ["jinja2", "matplotlib"])
 def test_page_names_the_extra_it_needs(report: RunReport, module: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Missing:
+    class FinderWithoutModule:
+        """An import finder by which the module is not installed."""
+
         @staticmethod
         def find_spec(name: str, path: object = None, target: object = None) -> None:
             if name.partition(".")[0] == module:
@@ -358,6 +361,6 @@ def test_page_names_the_extra_it_needs(report: RunReport, module: str, monkeypat
 
     for loaded in [name for name in sys.modules if name.partition(".")[0] == module]:
         monkeypatch.delitem(sys.modules, loaded)
-    monkeypatch.setattr(sys, "meta_path", [Missing, *sys.meta_path])
+    monkeypatch.setattr(sys, "meta_path", [FinderWithoutModule, *sys.meta_path])
     with pytest.raises(MissingExtraError, match=rf'{module}.*in a clone of secagg, by: pip install "\.\[report\]"'):
         report.as_html()

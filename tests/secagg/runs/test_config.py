@@ -1,4 +1,5 @@
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +10,14 @@ from hypothesis import strategies as st
 from dp.events import Trust
 from protocols import Adversary
 from secagg.aggregation.encoding import Weighting
+from secagg.data import load
 from secagg.errors import ConfigurationError
+from secagg.models import zoo
 from secagg.reports.wording import assumed_server, protection
 from secagg.runs.config import TrainingConfig
+from secagg.runs.fields import SettingFields
 from secagg.runs.parsing import parse, read_settings
+from secagg.runs.settings import describe
 
 
 def read_back(text: str, path: Path) -> TrainingConfig:
@@ -158,12 +163,16 @@ def test_config_says_what_is_protected_from_whom() -> None:
     assert protection("secagg", private=True, adversary=malicious) == "secure and private, malicious server"
     assert protection("plain", private=True, adversary=curious) == "noised, but not secure"
     distributed, local, central = Trust.DISTRIBUTED, Trust.LOCAL, Trust.CENTRAL
-    assert assumed_server("secagg", malicious, distributed) == "malicious: it may do anything"
-    assert assumed_server("secagg", curious, distributed) == "curious: it follows the protocol"
-    assert assumed_server("secagg", curious, local) == "curious: it follows the protocol"
-    assert assumed_server("secagg", curious, central) == "trusted with exact sums, and to add the noise"
-    assert assumed_server("plain", curious, distributed) == "trusted with every update"
-    assert assumed_server("plain", curious, local) == "trusted with every update, noisy as it is"
+    assert assumed_server("secagg", malicious, trust=distributed) == "malicious: it may do anything"
+    assert assumed_server("secagg", curious, trust=distributed) == "curious: it follows the protocol"
+    assert assumed_server("secagg", curious, trust=local) == "curious: it follows the protocol"
+    assert assumed_server("secagg", curious, trust=central) == "trusted with exact sums, and to add the noise"
+    assert assumed_server("plain", curious, trust=distributed) == "trusted with every update"
+    assert assumed_server("plain", curious, trust=local) == (
+        "it sees every update, and each contains enough noise of its own client"
+    )
+    assert assumed_server("plain", curious, trust=None) == "trusted with every update"
+    assert assumed_server("secagg", curious, trust=None) == "curious: it follows the protocol"
 
 
 @pytest.mark.parametrize(
@@ -204,3 +213,10 @@ def test_config_file_that_cannot_be_read_is_named(content: bytes | None, message
         read_settings(path)
     with pytest.raises(ConfigurationError, match="expected a file that can be read"):
         read_settings(tmp_path)
+
+
+def test_help_names_every_data_set_and_every_model() -> None:
+    described = {each.name: each.description for each in describe(SettingFields)}
+    for setting, names in (("dataset", load.NAMES), ("model", zoo.NAMES)):
+        words = re.findall(r"[\w.-]*\w", described[setting])
+        assert set(names) <= set(words)

@@ -81,7 +81,9 @@ def test_run_spends_the_budget_of_every_example_and_goes_on_after_an_interruptio
     assert summary.epsilon_spent is not None
     assert 0.99 * 50.0 < summary.epsilon_spent <= 50.0
     assert "one example" in as_text(report)
-    rows = dict(RunReport.of(folder, prepared, summary).plan)
+    page = RunReport.of(folder, prepared, summary)
+    assert "noise and the examples of each step are fresh" in page.as_html()
+    rows = dict(page.plan)
     assert "every client's local training" in rows["Noise"]
     assert "gradient in local training at most 1" in rows["Clipping"]
 

@@ -19,7 +19,7 @@ def cohort(clients: int, *, trust: Trust = Trust.DISTRIBUTED, **settings: object
 def test_cohort_counts_whole_clients_and_says_where_protocol_and_noise_differ() -> None:
     small = cohort(10)
     assert (small.colluding, small.noise_colluding, small.vanishing) == (0, 1, 1)
-    assert small.in_words == ("0 colluding of 10 clients (the noise alone: 1 of 10), and 1 dropouts of 10 in a round")
+    assert small.in_words == ("0 colluding of 10 clients (the noise alone: 1 of 10), and 1 dropout of 10 in a round")
     assert len(small.warnings) == 1
     assert small.warnings[0].startswith("withstands 0 colluding of 10 clients")
     assert "adversarial must be at least 0.1;" in small.warnings[0]

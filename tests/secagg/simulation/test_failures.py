@@ -48,8 +48,8 @@ BAD = 5
 FIRST = SecAgg().steps[0].name
 
 
-class Failing(SoftmaxRegression):
-    """Raises an error on client 5's examples, of which there are 10, or on everybody's."""
+class FailingSoftmax(SoftmaxRegression):
+    """A model whose training raises an error on client 5's examples, of which there are 10, or on all clients'."""
 
     def __init__(self, error: BaseException, *, for_all: bool = False) -> None:
         super().__init__(FEATURES, CLASSES, learning_rate=0.3, seed=1)
@@ -61,8 +61,8 @@ class Failing(SoftmaxRegression):
         super().fit(x, y, epochs=epochs, batch_size=batch_size, seed=seed)
 
 
-class Far(SoftmaxRegression):
-    """Comes back from client 5 with finite weights whose norm is not."""
+class HugeWeightsSoftmax(SoftmaxRegression):
+    """A model that client 5 returns with finite weights whose norm overflows."""
 
     def __init__(self) -> None:
         super().__init__(FEATURES, CLASSES, learning_rate=0.3, seed=1)
@@ -134,7 +134,7 @@ def test_failing_client_drops_out_where_there_is_no_noise(change: str) -> None:
     ],
 )
 def test_failing_of_a_users_own_model_is_its_clients_alone(error: Exception) -> None:
-    federation = devices(model=Failing(error))
+    federation = devices(model=FailingSoftmax(error))
     record = SecureAveraging(
         engine=InMemory(federation), model=federation.model, test=TEST, mean=mean_for(federation)
     ).round()
@@ -144,7 +144,7 @@ def test_failing_of_a_users_own_model_is_its_clients_alone(error: Exception) -> 
 
 @pytest.mark.parametrize("kind", ClippingKind)
 def test_update_whose_norm_leaves_the_floats_is_a_failure(kind: ClippingKind) -> None:
-    federation = devices(model=Far())
+    federation = devices(model=HugeWeightsSoftmax())
     clip = choose_clip(kind, clip_l2=0.5, quantile=0.5, arrays=2, contributors=5, noise_multiplier=None)
     shapes, clip_l2 = planned(clip, shapes=federation.shapes, clip_l2=0.5)
     mean = mean_for(federation, shapes=shapes, clip_l2=clip_l2)
@@ -266,19 +266,19 @@ def test_failures_that_leave_too_few_release_nothing() -> None:
 def test_failure_of_all_clients_is_raised_and_counts(
     error: Exception, raised: type[Exception], match: str, tmp_path: Path
 ) -> None:
-    training, ledger = private(tmp_path, devices(model=Failing(error, for_all=True)))
+    training, ledger = private(tmp_path, devices(model=FailingSoftmax(error, for_all=True)))
     with pytest.raises(raised, match=match) as caught:
         training.round()
     assert caught.value.__cause__ is error
     assert [entry.commitment for entry in ledger.entries()] == [None]
     assert training.state.round == 0
     with pytest.raises(raised, match=match):
-        PlainAveraging(devices=devices(model=Failing(error, for_all=True)), test=TEST, clip_l2=0.5).round([1, 2])
+        PlainAveraging(devices=devices(model=FailingSoftmax(error, for_all=True)), test=TEST, clip_l2=0.5).round([1, 2])
 
 
 @pytest.mark.parametrize("error", [MemoryError(), KeyboardInterrupt()])
 def test_failure_of_the_machine_ends_the_round_and_counts(error: BaseException, tmp_path: Path) -> None:
-    training, ledger = private(tmp_path, devices(model=Failing(error)))
+    training, ledger = private(tmp_path, devices(model=FailingSoftmax(error)))
     with pytest.raises(type(error)) as caught:
         training.round()
     assert [entry.commitment for entry in ledger.entries()] == [None]
@@ -315,7 +315,7 @@ def example_level(path: Path, federation: Devices) -> tuple[Any, Ledger]:
 @pytest.mark.parametrize("change", ["label", "infinity", "features", "texts"])
 def test_examples_that_fail_are_found_before_training_where_devices_add_the_noise(change: str, tmp_path: Path) -> None:
     make, ledger = example_level(tmp_path, spoilt(spoilt(devices(), change), change, 2))
-    with pytest.raises(DataError, match=r"client 2: .*expected .*clients 5 have errors too"):
+    with pytest.raises(DataError, match=r"client 2: .*expected .* \(other clients with errors: 5\)$"):
         make()
     assert ledger.entries() == ()
 
@@ -330,7 +330,7 @@ def test_noised_training_that_diverges_contributes_zeros(tmp_path: Path) -> None
 
 
 def test_noised_training_that_fails_otherwise_ends_the_round_and_counts(tmp_path: Path) -> None:
-    make, ledger = example_level(tmp_path, devices(model=Failing(ValueError("depends on an example"))))
+    make, ledger = example_level(tmp_path, devices(model=FailingSoftmax(ValueError("depends on an example"))))
     training = make()
     with pytest.raises(ValueError, match="depends on an example"):
         training.round()

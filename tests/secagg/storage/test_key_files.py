@@ -70,12 +70,12 @@ def test_members_files_are_private_while_they_are_written(tmp_path: Path) -> Non
     """Seen in the middle of the writing, by a share that is slow to tell its bytes: it looks around itself."""
     seen: dict[str, int] = {}
 
-    class Watching(KeyShare):
+    class ModeWatchingShare(KeyShare):
         def to_bytes(self) -> bytes:
             seen.update({path.name: path.stat().st_mode & 0o777 for path in tmp_path.rglob("*")})
             return super().to_bytes()
 
-    last = Watching(KEY, 5, SHARES[4].reveal())
+    last = ModeWatchingShare(KEY, 5, SHARES[4].reveal())
     write_committee(tmp_path / "keys", KEY, (*SHARES[:4], last))
     (partial,) = (name for name in seen if name.endswith(".partial"))
     assert seen.pop(partial) == 0o700
@@ -138,12 +138,12 @@ def test_folder_that_is_none_or_in_use_is_refused(tmp_path: Path, monkeypatch: p
 
 @pytest.mark.parametrize("at", [1, 3, 5])
 def test_interruption_in_the_middle_leaves_nothing(at: int, tmp_path: Path) -> None:
-    class Interrupting(KeyShare):
+    class InterruptingShare(KeyShare):
         def to_bytes(self) -> bytes:
             raise KeyboardInterrupt
 
     shares = list(SHARES)
-    shares[at - 1] = Interrupting(KEY, at, SHARES[at - 1].reveal())
+    shares[at - 1] = InterruptingShare(KEY, at, SHARES[at - 1].reveal())
     with pytest.raises(KeyboardInterrupt):
         write_committee(tmp_path / "keys", KEY, shares)
     assert not list(tmp_path.iterdir())
@@ -176,6 +176,7 @@ def damaged(whole: bytes) -> Iterator[bytes]:
 
 
 def test_public_file_that_is_damaged_is_refused(folder: Path, tmp_path: Path) -> None:
+    """A public key file is cut, longer, or has one bit flipped. The checksum must stop it (DamagedKeyFile)."""
     whole, count = (folder / "committee.pub").read_bytes(), 0
     for content in damaged(whole):
         path = private(tmp_path / "file", content)
@@ -186,6 +187,10 @@ def test_public_file_that_is_damaged_is_refused(folder: Path, tmp_path: Path) ->
 
 
 def test_member_file_that_is_damaged_is_refused(folder: Path, tmp_path: Path) -> None:
+    """A member's key file is cut, longer, or has one bit flipped.
+
+    The checksum must stop it (DamagedKeyFile), and the error must not show the share.
+    """
     whole, count = (folder / "member-2.key").read_bytes(), 0
     for content in damaged(whole):
         path = private(tmp_path / "file", content)
@@ -197,7 +202,11 @@ def test_member_file_that_is_damaged_is_refused(folder: Path, tmp_path: Path) ->
 
 
 def test_altered_file_with_a_right_checksum_is_no_other_key(folder: Path, tmp_path: Path) -> None:
-    """A member's share must fit its verification key; a public file with other numbers has another fingerprint."""
+    """Somebody alters a key file and its checksum.
+
+    A member's share must fit its verification key (DamagedKeyFile); a public file with other numbers has another
+    fingerprint.
+    """
     member, public = (folder / "member-2.key").read_bytes(), (folder / "committee.pub").read_bytes()
     altered = bytearray(member)
     altered[-40] ^= 1
@@ -216,7 +225,9 @@ def test_altered_file_with_a_right_checksum_is_no_other_key(folder: Path, tmp_pa
 
 
 def test_member_file_of_another_committee_is_refused(folder: Path, tmp_path: Path) -> None:
-    """Of one with the same primes and as many members, and of one with another s."""
+    """A member's file comes from another committee: one with the same primes and as many members, and one with another
+    s. It must be refused (DamagedKeyFile).
+    """
     for number, (s, threshold) in enumerate(((2, 4), (1, 3))):
         path = tmp_path / str(number)
         write_committee(path, threshold_key(s, 5, threshold), key_shares(s, 5, threshold))
@@ -242,6 +253,7 @@ def test_public_and_members_files_are_not_taken_for_each_other(folder: Path) -> 
 
 @pytest.mark.parametrize("mode", [0o601, 0o602, 0o604, 0o610, 0o620, 0o640, 0o644, 0o660, 0o777])
 def test_member_file_that_others_may_use_is_refused(mode: int, folder: Path, tmp_path: Path) -> None:
+    """Other users of the machine may read or write a member's file. It must be refused (ExposedKeyFile)."""
     path = private(tmp_path / "member-1.key", (folder / "member-1.key").read_bytes())
     path.chmod(mode)
     with pytest.raises(ExposedKeyFile, match=f"mode {mode:04o}.*chmod 600 {path}"):
@@ -252,6 +264,10 @@ def test_member_file_that_others_may_use_is_refused(mode: int, folder: Path, tmp
 
 
 def test_what_is_no_file_is_refused_at_once(tmp_path: Path) -> None:
+    """A path leads to a pipe, a device or a huge file, which would block or fill memory.
+
+    It must be refused at once (KeyFileError).
+    """
     os.mkfifo(tmp_path / "pipe", 0o600)
     with (tmp_path / "huge").open("wb") as file:
         file.truncate(2**40)

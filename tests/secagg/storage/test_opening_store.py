@@ -78,6 +78,10 @@ def test_store_lets_every_session_be_opened_once(path: Path) -> None:
 
 @pytest.mark.parametrize("reopened", [False, True])
 def test_store_refuses_sets_that_differ_in_too_few(path: Path, reopened: bool) -> None:
+    """A server asks for two sums of one context that differ in few clients, also after the store was closed and opened.
+
+    It must refuse (UnsafeOpening).
+    """
     store = OpeningStore.create(path)
     assert opens(store, session(0)) == "yes"
     if reopened:
@@ -322,6 +326,7 @@ def test_store_with_damaged_bytes_is_refused_or_forgets_nothing(filled: Path, pa
 
 @pytest.mark.parametrize("kept", [0, 1, 100, 4096, 5000, 8192, 10**9])
 def test_store_that_was_cut_is_refused(filled: Path, path: Path, kept: int) -> None:
+    """The file is cut, as after a failed copy. Opening must refuse it (StoreCorrupt)."""
     content = filled.read_bytes()
     path.write_bytes(content[: min(kept, len(content) - 1)])
     with pytest.raises(StoreCorrupt):
@@ -342,6 +347,7 @@ def test_store_that_was_cut_is_refused(filled: Path, path: Path, kept: int) -> N
     ],
 )
 def test_store_that_was_altered_is_refused(filled: Path, path: Path, statement: str) -> None:
+    """Somebody edits the file with SQLite. Opening must refuse it (StoreCorrupt)."""
     shutil.copy(filled, path)
     connection = sqlite3.connect(path, isolation_level=None)
     connection.execute(statement)

@@ -125,8 +125,8 @@ def test_training_of_a_keras_model_is_plain_averaging_at_every_round() -> None:
     assert difference(secure.state.weights, before) > 0.01
 
 
-class Watched(SoftmaxRegression):
-    """Calls a function whenever a client trains."""
+class ObservedSoftmax(SoftmaxRegression):
+    """A model that calls a function whenever a client trains."""
 
     watch: Callable[[], None]
 
@@ -143,7 +143,7 @@ def test_training_reserves_before_a_client_is_asked_and_commits_after(tmp_path: 
         entries = ledger.entries()
         seen.append((what, len(entries), sum(entry.commitment is not None for entry in entries)))
 
-    model = Watched(FEATURES, CLASSES, learning_rate=0.3, seed=1)
+    model = ObservedSoftmax(FEATURES, CLASSES, learning_rate=0.3, seed=1)
     model.watch = lambda: look("training")
     training, ledger = private(tmp_path, dropping=2, tap=lambda _: look("message"), model=model)
     for number in (1, 2):
@@ -159,7 +159,7 @@ def test_training_reserves_before_a_client_is_asked_and_commits_after(tmp_path: 
 
 
 def test_training_stops_before_a_client_is_asked_where_the_budget_ends(tmp_path: Path) -> None:
-    model, messages = Watched(FEATURES, CLASSES, learning_rate=0.3, seed=1), list[Transmission]()
+    model, messages = ObservedSoftmax(FEATURES, CLASSES, learning_rate=0.3, seed=1), list[Transmission]()
     model.watch = lambda: None
     training, ledger = private(tmp_path, releases=2, tap=messages.append, model=model)
     first, second = training.round(), training.round()
@@ -363,5 +363,5 @@ def test_training_in_the_clear_works_with_the_insecure_protocol_too() -> None:
     mean = mean_for(federation, protocol=PlainSum(), minimum_contributors=2)
     training = SecureAveraging(engine=InMemory(federation, dropping=6), model=federation.model, test=TEST, mean=mean)
     assert training.round().contributors == 2
-    with pytest.raises(ProtocolError, match="the threshold is 2"):
+    with pytest.raises(ProtocolError, match=r"expected at least 2 replies \(the threshold\), found 1"):
         simulate_mean(mean, updates_of(federation, training.state.weights), drops={"contribute": range(7)})

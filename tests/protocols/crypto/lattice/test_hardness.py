@@ -85,7 +85,7 @@ def test_distance_is_what_direct_summation_gives(width: Fraction) -> None:
 
 
 def test_nobody_hides_behind_one_honest_client() -> None:
-    with pytest.raises(ValueError, match="at least 2, found"):
+    with pytest.raises(ValueError, match="words and clients: expected at least 1 and at least 2, found"):
         hardness(words=1, clients=MINIMUM_HONEST - 1)
-    with pytest.raises(ValueError, match="expected at least 1 and"):
+    with pytest.raises(ValueError, match="words and clients: expected at least 1 and at least 2, found"):
         hardness(words=0, clients=2)

@@ -88,6 +88,10 @@ def test_pairs_are_as_long_on_the_wire_as_ciphertexts(s: int) -> None:
 @every_s
 @pytest.mark.parametrize("fault", ["zero", "p", "multiple of q", "n", "above n", "n^s", "above n^s"])
 def test_bad_pairs_are_refused_and_pointed_at(s: int, fault: str) -> None:
+    """A client sends one number among its ciphertexts that is none.
+
+    Reading must refuse it and say which (InvalidCiphertext).
+    """
     key = private_key(s).public_key
     p, q = primes()
     n = p * q
@@ -109,6 +113,10 @@ def test_bad_pairs_are_refused_and_pointed_at(s: int, fault: str) -> None:
 
 
 def test_two_bad_pairs_do_not_hide_each_other() -> None:
+    """A client sends two numbers whose factors in common with n cancel in a product.
+
+    Reading must find the first (InvalidCiphertext).
+    """
     key = private_key(1).public_key
     p, q = primes()
     with pytest.raises(InvalidCiphertext) as caught:

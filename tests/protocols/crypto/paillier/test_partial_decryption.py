@@ -116,7 +116,10 @@ def test_sums_are_opened() -> None:
 
 @pytest.mark.parametrize("s", [1, 3])
 def test_fewer_members_than_the_threshold_do_not_decrypt(s: int) -> None:
-    """Neither as asked, nor if the threshold that the key names is lowered."""
+    """Fewer members than the threshold combine what they have, also with a key whose threshold they have lowered.
+
+    Both must fail (TooFewSurvivors, InvalidShare).
+    """
     ciphertexts = encrypted(s, [11])
     values = {index: part.values for index, part in parts(s, ciphertexts, 5, 3).items()}
     for chosen in combinations(values, 2):
@@ -160,6 +163,10 @@ FORGERIES: dict[str, Forge] = {
 
 @pytest.mark.parametrize("name", FORGERIES)
 def test_forged_part_is_refused_and_names_its_member(name: str) -> None:
+    """A member alters its values or its proof in one of many ways.
+
+    The check must refuse each (InvalidShare) and name the member.
+    """
     ciphertexts = encrypted(1, [5, 6, 7])
     part = part_by(2, 5, 6, 7)
     with pytest.raises(InvalidShare, match="by member 2") as caught:
@@ -171,6 +178,10 @@ def test_forged_part_is_refused_and_names_its_member(name: str) -> None:
     "bad", [0, N**2, N**2 + 1, -1, N, SAFE_P, 3 * SAFE_Q, True, None, 2.0], ids=lambda bad: type(bad).__name__
 )
 def test_value_out_of_range_is_refused_and_pointed_at(bad: Any) -> None:
+    """A member sends a number that is no ciphertext.
+
+    Both the check and the combination must refuse it (InvalidShare) and say which.
+    """
     ciphertexts = encrypted(1, [5, 6, 7])
     damaged = changed(part_by(3, 5, 6, 7), 1, bad)
     with pytest.raises(InvalidShare, match="value 1 by member 3 is out of range") as caught:
@@ -195,12 +206,20 @@ def test_value_out_of_range_is_refused_and_pointed_at(bad: Any) -> None:
     ids=["challenge above", "challenge below", "response below", "response above", "huge", "bool", "none", "float"],
 )
 def test_proof_out_of_range_is_refused(proof: Any) -> None:
+    """A member sends a challenge or response out of range, or of thousands of digits.
+
+    The check must refuse it before it computes with it (InvalidShare).
+    """
     ciphertexts, part = encrypted(1, [5]), part_by(1, 5)
     with pytest.raises(InvalidShare, match="challenge and response must be in"):
         check_partial(threshold_key(), 1, ciphertexts, replace(part, proof=Proof(*proof)), statement=STATEMENT)
 
 
 def test_part_of_another_statement_member_key_or_vector_is_refused() -> None:
+    """A member uses its part for another statement, vector, member or key.
+
+    The proof's hash covers all of them and must stop it (InvalidShare).
+    """
     ciphertexts, part = encrypted(1, [5, 6]), part_by(1, 5, 6)
     check_partial(threshold_key(), 1, ciphertexts, part, statement=STATEMENT)
     for statement in (b"", STATEMENT + b"\0", STATEMENT[:-1], b"session 8, sum of 10 clients"):
@@ -218,6 +237,10 @@ def test_part_of_another_statement_member_key_or_vector_is_refused() -> None:
 
 
 def test_part_is_no_one_elses_even_where_two_members_have_one_share() -> None:
+    """A member passes off another's part as its own, where both have the same verification key.
+
+    The hash names the member and must stop it (InvalidShare).
+    """
     first, _, third = threshold_key().verification_keys
     key = replace(threshold_key(), verification_keys=(first, first, third))
     ciphertexts = encrypted(1, [5])
@@ -230,6 +253,10 @@ def test_part_is_no_one_elses_even_where_two_members_have_one_share() -> None:
 
 @pytest.mark.parametrize("index", [0, 4, -1, 2**70, True, None])
 def test_part_by_no_member_is_refused(index: Any) -> None:
+    """Somebody sends a part under an index that no member has.
+
+    Both the check and the combination must refuse it (InvalidShare).
+    """
     ciphertexts, part = encrypted(1, [5]), part_by(1, 5)
     with pytest.raises(InvalidShare, match="member: expected an index from 1 to 3"):
         check_partial(threshold_key(), index, ciphertexts, part, statement=STATEMENT)
@@ -239,7 +266,10 @@ def test_part_by_no_member_is_refused(index: Any) -> None:
 
 @pytest.mark.parametrize("factor", [1 + N, (1 + N) ** 2, 4, pow(2, N, N**2)], ids=["one", "two", "4", "residue"])
 def test_member_cannot_prove_a_wrong_value(factor: int) -> None:
-    """The prover does everything right but one value, which shifts a message or makes it nonsense."""
+    """A member does everything right except for one value, which shifts a message or makes it nonsense.
+
+    The proof must not hold (InvalidShare).
+    """
     share, ciphertexts, values = key_shares()[0], encrypted(1, [5, 6, 7]), list(part_by(1, 5, 6, 7).values)
     values[2] = values[2] * factor % N**2
     proof = prove(share, ciphertexts, values, statement=STATEMENT, entropy=stream("cheat"))
@@ -248,6 +278,10 @@ def test_member_cannot_prove_a_wrong_value(factor: int) -> None:
 
 
 def test_member_cannot_prove_errors_that_cancel_in_an_unweighted_product() -> None:
+    """A member makes two errors whose product is 1.
+
+    The proof weights each value by a hash, and must not hold (InvalidShare).
+    """
     share, ciphertexts, values = key_shares()[0], encrypted(1, [5, 6]), part_by(1, 5, 6).values
     values = (values[0] * (1 + N) % N**2, values[1] * (1 - N) % N**2)
     proof = prove(share, ciphertexts, values, statement=STATEMENT, entropy=stream("cancel"))
@@ -256,7 +290,11 @@ def test_member_cannot_prove_errors_that_cancel_in_an_unweighted_product() -> No
 
 
 def test_member_that_uses_another_exponent_is_refused() -> None:
-    """The proof would hold for the verification key of that exponent, which is not the key's."""
+    """A member decrypts with another share.
+
+    The proof would hold for that share's verification key, which is not the dealer's, so the check must refuse it
+    (InvalidShare).
+    """
     share, ciphertexts = key_shares()[0], encrypted(1, [5])
     wrong = KeyShare(share.key, 1, share.reveal() + 1)
     part = decrypt_partially(wrong, ciphertexts, statement=STATEMENT)
@@ -266,7 +304,10 @@ def test_member_that_uses_another_exponent_is_refused() -> None:
 
 @pytest.mark.parametrize("s", [1, 2])
 def test_signs_that_a_member_flips_itself_change_no_message(s: int) -> None:
-    """Accepted, as documented: roots of 1 vanish in the squares, for those that whoever knows p and q could use too."""
+    """A member multiplies values by roots of 1.
+
+    That is accepted, as documented: they vanish in the squares, so no message changes.
+    """
     key, shares = threshold_key(s), key_shares(s)
     big = N ** (s + 1)
     other = (1 + SAFE_P ** (s + 1) * (-2 * pow(SAFE_P ** (s + 1), -1, SAFE_Q ** (s + 1)))) % big
@@ -284,7 +325,10 @@ def test_signs_that_a_member_flips_itself_change_no_message(s: int) -> None:
 
 
 def test_nonce_hides_the_share() -> None:
-    """256 bits longer than the modulus, whatever the entropy."""
+    """An observer divides responses by challenges to learn the share.
+
+    The nonce must be 256 bits longer than the modulus, and fresh for each proof.
+    """
     asked: list[int] = []
 
     def zeros(size: int) -> bytes:
@@ -312,6 +356,10 @@ def test_parts_show_neither_share_nor_endless_digits() -> None:
 
 @pytest.mark.parametrize("bad", [0, N**2, -1, N, SAFE_P, True, None])
 def test_bad_ciphertext_is_refused_by_both_sides(bad: Any) -> None:
+    """A server asks a member to decrypt a number that is no ciphertext.
+
+    The member must refuse it, and so must the check (InvalidCiphertext).
+    """
     good, part = encrypted(1, [5]), part_by(1, 5, 5)
     with pytest.raises(InvalidCiphertext) as caught:
         decrypt_partially(key_shares()[0], [*good, bad], statement=STATEMENT)
@@ -329,6 +377,7 @@ def test_empty_vector_is_refused() -> None:
 
 
 def test_parts_of_different_vectors_do_not_combine() -> None:
+    """Parts of two vectors are combined. The combination must notice that they do not fit (InvalidShare)."""
     one, other = part_by(1, 5, 6), decrypt_partially(key_shares()[1], encrypted(1, [5, 6])[::-1], statement=b"")
     with pytest.raises(InvalidShare, match="not partial decryptions of one ciphertext"):
         combine(threshold_key(), {1: one.values, 2: other.values})
@@ -337,6 +386,10 @@ def test_parts_of_different_vectors_do_not_combine() -> None:
 
 
 def test_bytes_of_another_length_are_refused() -> None:
+    """A member sends bytes of another length, or a server expects another number of values.
+
+    Reading must refuse them (InvalidShare).
+    """
     key, data = threshold_key(), part_by(1, 5, 6).to_bytes(threshold_key())
     ends = [0, 16, proof_bytes(key), proof_bytes(key) + 512, len(data)]
     for length in {max(end + off, 0) for end in ends for off in (-1, 0, 1)} - {len(data)}:
@@ -348,6 +401,7 @@ def test_bytes_of_another_length_are_refused() -> None:
 
 
 def test_flipped_bits_are_refused_by_reading_or_by_checking() -> None:
+    """Somebody on the way flips one bit of a part. Reading or checking must refuse it (InvalidShare)."""
     key, ciphertexts = threshold_key(), encrypted(1, [5, 6])
     data = part_by(1, 5, 6).to_bytes(key)
     start = proof_bytes(key)
@@ -362,6 +416,7 @@ def test_flipped_bits_are_refused_by_reading_or_by_checking() -> None:
 
 
 def test_numbers_out_of_range_are_not_read() -> None:
+    """A member sends encoded numbers that are no ciphertexts. Reading must refuse them and say which (InvalidShare)."""
     key = threshold_key()
     part = part_by(1, 5, 6)
     for bad in (0, N**2, 2**4096 - 1, N, SAFE_P):
@@ -372,7 +427,11 @@ def test_numbers_out_of_range_are_not_read() -> None:
 
 
 def test_nonces_differ_where_entropy_comes_twice() -> None:
-    """Two responses with one nonce would tell the share: (z - z') / (e - e')."""
+    """A member's randomness repeats, as after a restored virtual machine.
+
+    Two responses with one nonce would show the share, (z - z') / (e - e'), so the nonce must depend on the statement
+    too.
+    """
     key, (share, *_) = threshold_key(), key_shares()
     ciphertexts = [key.public_key.encrypt_raw(5)]
     proofs = [

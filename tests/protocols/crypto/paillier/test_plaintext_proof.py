@@ -140,6 +140,7 @@ def test_extreme_entropy_proves(fill: bytes, count: int) -> None:
 
 
 def test_every_altered_byte_is_refused() -> None:
+    """Somebody on the way alters one byte of a proof, at every position. The check must refuse each (InvalidProof)."""
     made = sealed(1)
     for position in range(len(made.proof)):
         altered = bytearray(made.proof)
@@ -150,6 +151,7 @@ def test_every_altered_byte_is_refused() -> None:
 
 @pytest.mark.parametrize("length", [0, 1, -1, 10**6])
 def test_other_length_is_refused(length: int) -> None:
+    """A prover sends a proof of another length. The check must refuse it by its length (InvalidProof)."""
     made = sealed()
     proof = made.proof[:length] if length < 10**6 else made.proof + bytes(1)
     with pytest.raises(InvalidProof, match=f"expected {len(made.proof)} bytes, found {len(proof)}"):
@@ -158,6 +160,10 @@ def test_other_length_is_refused(length: int) -> None:
 
 @pytest.mark.parametrize("other", [b"session 2, client 1", b"session 1, client 2", b"", HERE + b"\x00", HERE[:-1]])
 def test_other_statement_is_refused(other: bytes) -> None:
+    """A client uses a proof that was made for another session or client.
+
+    The hash over the statement must stop it (InvalidProof).
+    """
     made = sealed()
     with pytest.raises(InvalidProof, match="does not hold") as caught:
         check(encryptor(1), made.pairs, made.proof, statement=other)
@@ -165,6 +171,10 @@ def test_other_statement_is_refused(other: bytes) -> None:
 
 
 def test_other_ciphertexts_are_refused() -> None:
+    """A client uses a proof for other ciphertexts: swapped, repeated, fresh, negated or fewer.
+
+    The hash over all ciphertexts must stop it (InvalidProof).
+    """
     key, made, others = private_key(1).public_key, sealed(3), sealed(3)
     first, second, third = made.pairs
     again = encryptor(1).encrypt_pairs(messages(key, 3))  # the same messages
@@ -190,6 +200,10 @@ def test_other_ciphertexts_are_refused() -> None:
 
 
 def test_proof_for_fewer_ciphertexts_is_none_for_more() -> None:
+    """A client adds or leaves out a ciphertext where the proof's length stays the same.
+
+    The hash over all ciphertexts must stop it (InvalidProof).
+    """
     key, made, four = private_key(1).public_key, sealed(3), sealed(4)
     assert len(made.proof) == len(four.proof)
     with pytest.raises(InvalidProof):
@@ -200,7 +214,10 @@ def test_proof_for_fewer_ciphertexts_is_none_for_more() -> None:
 
 @pytest.mark.parametrize("factor", [2, 3, 2**20, -1])
 def test_power_of_anothers_ciphertexts_is_refused(factor: int) -> None:
-    """A colluding client sends c^k with the proof copied, or raised to k as well, or with fresh challenges."""
+    """A client sends powers of another's ciphertexts, with the proof copied, raised as well, or partly raised.
+
+    The hash over the ciphertexts and the commitment must stop it (InvalidProof).
+    """
     key, encrypting = private_key(1).public_key, encryptor(1)
     made = sealed()
     n, modulus = int(key.n), int(key.modulus)
@@ -224,7 +241,10 @@ def test_power_of_anothers_ciphertexts_is_refused(factor: int) -> None:
 
 
 def test_products_with_anothers_ciphertexts_are_refused() -> None:
-    """A colluding client multiplies its own ciphertexts, and its own proof, with another's."""
+    """A client multiplies its own ciphertexts, and its own proof, with another's.
+
+    The hash over the ciphertexts and the commitment must stop it (InvalidProof).
+    """
     key, encrypting = private_key(1).public_key, encryptor(1)
     theirs, own = sealed(2), sealed(2, statement=b"session 1, client 2")
     products = split(key, key.add(*([join(key, *pair) for pair in made.pairs] for made in (theirs, own))))
@@ -239,6 +259,10 @@ def test_products_with_anothers_ciphertexts_are_refused() -> None:
 
 
 def test_anothers_whole_contribution_is_refused() -> None:
+    """A client sends another client's ciphertexts and proof as its own.
+
+    The statement names the client, and must stop it (InvalidProof); checked together, the right one is named.
+    """
     made = sealed()
     with pytest.raises(InvalidProof):
         check(encryptor(1), made.pairs, made.proof, statement=b"session 1, client 2")
@@ -249,7 +273,7 @@ def test_anothers_whole_contribution_is_refused() -> None:
 
 
 def test_base_of_the_provers_choice_proves_nothing() -> None:
-    """With another's ciphertext as H, anyone could prove to know its plaintext: 0, with the exponent 1.
+    """A prover chooses another's ciphertext as the base H, and so seems to know its plaintext: 0, with the exponent 1.
 
     An encryptor takes an h and raises it itself, and a proof names its h; neither leaves room for that H.
     """
@@ -274,6 +298,10 @@ def test_base_of_the_provers_choice_proves_nothing() -> None:
 
 
 def test_proof_is_for_one_key_base_and_length_of_exponents() -> None:
+    """A prover uses a proof under another key, base or length of exponents.
+
+    All of them are hashed, and must stop it (InvalidProof).
+    """
     made = sealed(2, 1)
     key = private_key(1).public_key
     for other in (
@@ -288,7 +316,10 @@ def test_proof_is_for_one_key_base_and_length_of_exponents() -> None:
 
 
 def test_answers_out_of_range_are_refused() -> None:
-    """Among them z + n, which solves the equation as well as z."""
+    """A prover sends answers out of range, among them z + n, which solves the equation as well as z.
+
+    The check of ranges must stop it, so that nobody can make a second proof out of one.
+    """
     key, encrypting = private_key(1).public_key, encryptor(1)
     n = int(key.n)
     made, z = sealed(), n
@@ -313,6 +344,7 @@ def test_answers_out_of_range_are_refused() -> None:
 
 @pytest.mark.parametrize("value", ["zero", "p", "n"])
 def test_commitment_that_is_no_ciphertext_is_refused(value: str) -> None:
+    """A prover commits to a number that shares a factor with n. The check must refuse it (InvalidProof)."""
     made = sealed()
     number = {"zero": 0, "p": primes()[0], "n": int(private_key(1).public_key.n)}[value]
     with pytest.raises(InvalidProof, match="commitment is not a ciphertext"):
@@ -320,7 +352,7 @@ def test_commitment_that_is_no_ciphertext_is_refused(value: str) -> None:
 
 
 def test_sign_changes_no_message_and_is_judged_alike_alone_and_together() -> None:
-    """Whoever makes minus a ciphertext, and the proof for it, still knows its message."""
+    """A sender that makes minus a ciphertext, and the proof for it, still knows its message."""
     key, encrypting = private_key(1), encryptor(1)
     n = int(key.public_key.n)
     draw = stream("sign")
@@ -366,7 +398,9 @@ def test_no_claims_hold() -> None:
     "guilty", [[0], [7], [19], [3, 4], [0, 19], list(range(0, 20, 2)), list(range(1, 20)), list(range(20))]
 )
 def test_exactly_the_guilty_are_named(guilty: list[int]) -> None:
-    """Of every kind: a false answer, another's statement, a cut proof, a bad commitment, a false ciphertext."""
+    """Some of twenty provers cheat, each in another way: a false answer, another's statement, a cut proof, a bad
+    commitment, a false ciphertext. Checked together, exactly those must be named.
+    """
     honest = claims(20)
     given = list(honest)
     for at, index in enumerate(guilty):
@@ -387,7 +421,10 @@ def test_exactly_the_guilty_are_named(guilty: list[int]) -> None:
 
 
 def test_errors_that_cancel_each_other_are_caught() -> None:
-    """One claim's z is too large by 1, another's too small by 1: their product alone is right."""
+    """Two provers make errors that cancel: one claim's z is too large by 1, the other's too small by 1.
+
+    Random weights must stop it when claims are checked together.
+    """
     key, encrypting = private_key(1).public_key, encryptor(1)
     given = []
     for step in (1, -1):
@@ -403,6 +440,10 @@ def test_errors_that_cancel_each_other_are_caught() -> None:
 
 
 def test_weights_are_fresh_and_of_80_bits() -> None:
+    """A prover that knew the weights could make errors that cancel.
+
+    They must be drawn afresh for each check, 80 bits each.
+    """
     given, drawn = claims(5), []
 
     def watched(size: int) -> bytes:

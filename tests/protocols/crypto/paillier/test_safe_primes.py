@@ -81,7 +81,7 @@ def test_primes_differ_between_runs() -> None:
 @pytest.mark.parametrize("bits", [0, 127, -1024, 4097, 2**40, True, 1024.0, None])
 def test_bad_size_is_refused(bits: Any) -> None:
     for refused in (safe_prime, expected_candidates):
-        with pytest.raises(ParameterError, match="expected 128 to 4096"):
+        with pytest.raises(ParameterError, match="bits: expected 128 to 4096 for a safe prime"):
             refused(bits)
 
 

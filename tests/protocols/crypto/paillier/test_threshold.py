@@ -159,7 +159,7 @@ def test_share_keeps_its_secret_from_view() -> None:
     for form in (str, hex):
         assert form(share.reveal())[:12] not in shown
     for thief in (pickle.dumps, copy.copy, copy.deepcopy):
-        with pytest.raises(TypeError, match="not to be pickled or copied"):
+        with pytest.raises(TypeError, match="cannot be pickled or copied"):
             thief(share)
     with pytest.raises(TypeError, match="unhashable"):
         hash(share)
@@ -234,6 +234,10 @@ def test_flipped_bits_in_the_head_are_refused_or_make_another_key(position: int)
 
 
 def test_flipped_bits_in_the_numbers_never_make_the_same_key() -> None:
+    """Somebody alters the key on the way to the members.
+
+    An altered key must be refused, or must not be equal to the honest one.
+    """
     key = threshold_key()
     data = key.to_bytes()
     for position in range(29, len(data), 173):
@@ -295,6 +299,7 @@ def test_share_round_trips(s: int, arithmetic: Arithmetic) -> None:
 
 
 def test_share_of_another_key_is_refused() -> None:
+    """A member is given a share of another key. Reading it must fail (InvalidKey)."""
     mine, other = threshold_key(), threshold_key(1, 3, 3)
     for share, key in ((key_shares()[0], other), (key_shares(1, 3, 3)[0], mine), (key_shares(2)[0], mine)):
         with pytest.raises(InvalidKey, match="another"):
@@ -302,7 +307,7 @@ def test_share_of_another_key_is_refused() -> None:
 
 
 def test_damaged_share_is_refused() -> None:
-    """Bits of the label, the fingerprint, the index and the number."""
+    """A share is altered on the way. It must not fit its verification key (InvalidKey)."""
     share = key_shares()[0]
     data = share.to_bytes()
     for position in (0, 25, 26, 57, 58, 59, 300, 314, len(data) - 1):
@@ -314,6 +319,10 @@ def test_damaged_share_is_refused() -> None:
 
 @pytest.mark.parametrize("index", [0, 2, 3, 4, 255])
 def test_share_under_another_index_is_refused(index: int) -> None:
+    """A member is given another member's share under its own index.
+
+    It must not fit its verification key (InvalidKey).
+    """
     share = key_shares()[0]
     data = bytearray(share.to_bytes())
     data[58] = index
