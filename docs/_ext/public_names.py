@@ -8,6 +8,7 @@ from typing import Final
 
 PACKAGES: Final = (
     "protocols",
+    "protocols.testing",
     "dp",
     "secagg",
     "secagg.engines",

@@ -136,10 +136,12 @@ class Tally(SecureSum):
         """
         if adversary is not Adversary.CURIOUS:
             raise ParameterError(f"adversary: expected curious, since {cls.name} protects nobody, found {adversary}")
-        if clients < 2 or not 0 <= adversarial < 1 or not 0 <= dropout < 1:
+        fractions = (adversarial, dropout)
+        if type(clients) is not int or clients < 2 or any(type(each) not in (int, float) for each in fractions):
+            raise ParameterError(f"expected an int of at least 2 clients and two numbers, found {clients}, {fractions}")
+        if not all(0 <= each < 1 for each in fractions):
             raise ParameterError(
-                "expected at least 2 clients and fractions in [0, 1), "
-                f"found {clients} clients, adversarial {adversarial} and dropout {dropout}"
+                f"adversarial, dropout: expected fractions in [0, 1), found {adversarial} and {dropout}"
             )
         return cls(), 2
 

@@ -43,7 +43,7 @@ class PaddedVector(Payload):
     def __init__(self, values: Values, pad: LatticePad, digits: Digits, seed: bytes) -> None:
         self._values = values
         self._pad = pad
-        self._digits = digits
+        self.digits = digits
         self._seed = seed
         self.padded_bytes = pad.words * _WORD.itemsize
         self.messages = digits.messages(DEGREE)
@@ -57,7 +57,7 @@ class PaddedVector(Payload):
         key = draw_key(entropy)
         self._values.store(vector)
         padded = self._pad.seal(vector, key=key, seed=self._seed, entropy=entropy)
-        return padded.astype(_WORD, copy=False).data.cast("B"), self._digits.pack(key_coefficients(key))
+        return padded.astype(_WORD, copy=False).data.cast("B"), self.digits.pack(key_coefficients(key))
 
     def nothing(self) -> Words:
         """See `Payload.nothing`."""
@@ -69,7 +69,7 @@ class PaddedVector(Payload):
 
     def unwrap(self, total: Words, sums: Sequence[int], contributors: int) -> Vector:
         """See `Payload.unwrap`."""
-        key_sum = self._digits.unpack(sums, DEGREE)
+        key_sum = self.digits.unpack(sums, DEGREE)
         opened = self._pad.open(total, key_sum=key_sum, seed=self._seed, contributors=contributors)
         opened -= np.uint64(contributors * self._values.shift % 2**64)
         return self._values.reduced(opened.view(np.int64))

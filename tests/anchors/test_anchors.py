@@ -38,6 +38,7 @@ from protocols import (
 from protocols.crypto import keystream
 from protocols.pairwise.messages import MaskedInput
 from protocols.session import Vector
+from protocols.testing import state_of
 from secagg.aggregation.encoding import Weighting
 from secagg.aggregation.mean import SecureMean
 from secagg.engines.memory import simulate_mean
@@ -297,7 +298,7 @@ def test_lightsecagg_seals_every_share_of_a_mask() -> None:
         replies = run.replies()
         wire += b"".join(run.requests.values()) + b"".join(replies.values())
         run.deliver(replies)
-    held = [share.reveal() for machine in run.clients.values() for share in machine._party.state.held.values()]
+    held = [share.reveal() for machine in run.clients.values() for share in state_of(machine).held.values()]
     assert len(held) == 64
     assert not any(share in wire for share in held)
     assert run.is_exact(run.finish())
@@ -319,7 +320,7 @@ def test_lightsecagg_is_exact_at_the_largest_primes(modulus: int) -> None:
 
 def pair_seeds(run: MaliciousServer, client: int) -> dict[int, bytes]:
     """The seeds of a client's masks with its neighbours, as these can work them out."""
-    derive = run.setup.schedule(run.server._party.state.root)
+    derive = run.setup.schedule(state_of(run.server).root)
     seeds = {}
     for other in run.neighbours(client):
         private = X25519PrivateKey.from_private_bytes(run.drawn[other][1])
@@ -355,7 +356,7 @@ def test_client_whose_every_neighbour_is_corrupt_still_has_its_self_mask() -> No
     for other, seed in pair_seeds(run, victim).items():
         (keystream.subtract_mask if victim < other else keystream.add_mask)(left, Secret(seed))
     assert (left == run.inputs[victim]).sum() < 10
-    derive = run.setup.schedule(run.server._party.state.root)
+    derive = run.setup.schedule(state_of(run.server).root)
     keystream.subtract_mask(left, derive.self_mask(Secret(run.drawn[victim][2]), owner=victim))
     assert (left == run.inputs[victim]).all()
 

@@ -30,8 +30,8 @@ from protocols.crypto.paillier.slots import Slots
 from protocols.crypto.paillier.threshold import KeyShare, ThresholdKey, deal
 from protocols.encrypted.messages import EncryptedInput
 from protocols.errors import MalformedMessage
-from tests.conformance.cohorts import COMMITTEE, IDS, Run, Setting, refusal, setting, stream
-from tests.conformance.test_secrets import parts
+from protocols.testing.suite.reachable import parts
+from tests.conformance.cohorts import COMMITTEE, IDS, Run, Setting, setting, stream
 from tests.support.committee_keys import SAFE_P, SAFE_Q, key_shares, threshold_key
 
 ENCRYPTED: Final = pytest.mark.parametrize("protocol", [PaillierSum(), OneShot()], ids=["paillier", "oneshot"])
@@ -145,7 +145,7 @@ def test_server_and_committee_refuse_them_on_the_wire(protocol: SecureSum, resid
     size = -(-N.bit_length() // 8)
     assert pair_bytes(KEY.public_key) == 2 * size
     forged = residue.to_bytes(size, "big") + logarithm.to_bytes(size, "big") + bytes(message.sealed)[2 * size :]
-    error = refusal(run, sender, where.encode(0, EncryptedInput(message.padded, memoryview(forged))))
+    error = run.refusal(sender, where.encode(0, EncryptedInput(message.padded, memoryview(forged))))
     assert isinstance(error, MalformedMessage)
 
 

@@ -15,7 +15,8 @@ import numpy as np
 from protocols import Continue, Finish, SecureSum, TooFewSurvivors
 from protocols.encrypted.protocol import EncryptedSum
 from protocols.pairwise.protocol import PairwiseMasking
-from tests.conformance.cohorts import Checkpoint, Run, Setting, expected, setting
+from protocols.testing import Checkpoint, ProtocolRun, Scenario, exact_sum, state_of
+from tests.conformance.cohorts import setting
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +43,12 @@ class Ending:
         return self.exact and frozenset(self.outcome.contributors) == self.expected
 
 
-def endings(setting: Setting) -> Iterator[Ending]:
+def endings(setting: Scenario) -> Iterator[Ending]:
     """Every way in which a sum can end, over all subsets of clients that answer in each round."""
-    yield from _explore(setting, Run(setting), ())
+    yield from _explore(setting, ProtocolRun(setting), ())
 
 
-def _explore(setting: Setting, run: Run, answered: tuple[frozenset[int], ...]) -> Iterator[Ending]:
+def _explore(setting: Scenario, run: ProtocolRun, answered: tuple[frozenset[int], ...]) -> Iterator[Ending]:
     replies = run.replies()
     checkpoint = Checkpoint(run)
     for size in range(len(replies) + 1):
@@ -56,19 +57,19 @@ def _explore(setting: Setting, run: Run, answered: tuple[frozenset[int], ...]) -
             history = (*answered, frozenset(subset))
             for client in subset:
                 again.server.receive(client, replies[client])
-            state = again.server._party.state
+            state = state_of(again.server)
             try:
-                again.step = again.server.advance()
+                again.progress = again.server.advance()
             except TooFewSurvivors:
                 yield Ending(history, None, allowed(setting, state, history), exact=False)
                 continue
-            if isinstance(again.step, Continue):
+            if isinstance(again.progress, Continue):
                 yield from _explore(setting, again, history)
             else:
-                yield Ending(history, again.step, allowed(setting, state, history), again.is_exact(again.step))
+                yield Ending(history, again.progress, allowed(setting, state, history), again.is_exact(again.progress))
 
 
-def allowed(setting: Setting, state: Any, answered: tuple[frozenset[int], ...]) -> frozenset[int] | None:
+def allowed(setting: Scenario, state: Any, answered: tuple[frozenset[int], ...]) -> frozenset[int] | None:
     """Whose sum must come out, or None where nothing may.
 
     Args:
@@ -131,4 +132,4 @@ def check_random_drops(protocol: SecureSum, clients: int, threshold: int, *, gon
     assert outcome.dropped == {client: names[fate] for client, fate in fates.items()}
     assert outcome.contributors == contributors
     assert outcome.left_out == ()
-    assert outcome.total.tolist() == expected(inputs, contributors, each.session.modulus)
+    assert outcome.total.tolist() == exact_sum(inputs, contributors, each.session.modulus)

@@ -17,7 +17,8 @@ from protocols import (
     load,
 )
 from protocols.session import MAX_ATTACHED
-from tests.conformance.cohorts import IDS, Run, Setting, attached_secrets, setting
+from protocols.testing import ProtocolRun, Scenario, attached_secrets, state_of
+from tests.conformance.cohorts import IDS, setting
 
 CARRIERS: tuple[SecureSum, ...] = (
     SecAgg(),
@@ -34,7 +35,7 @@ RULES = (
 )
 
 
-def carrying(protocol: SecureSum, rules: tuple[Opening, ...] = RULES) -> Setting:
+def carrying(protocol: SecureSum, rules: tuple[Opening, ...] = RULES) -> Scenario:
     """Eight clients of whom two may drop, wherever they are on the graph."""
     return setting(protocol, IDS, 5, length=5, attached=rules)
 
@@ -43,7 +44,7 @@ def opened(dropped: int) -> list[bool]:
     return [rule.least_dropped <= dropped <= rule.most_dropped for rule in RULES]
 
 
-def check(setting: Setting, outcome: Outcome, dropped: int) -> None:
+def check(setting: Scenario, outcome: Outcome, dropped: int) -> None:
     assert len(outcome.contributors) == len(IDS) - dropped
     assert tuple(sorted(outcome.attached)) == outcome.contributors
     for client, found in outcome.attached.items():
@@ -78,11 +79,11 @@ def test_drops_before_and_after_the_masked_input_open_by_those_before_alone(prot
     assert IDS[1] in outcome.attached
 
 
-def shares_held(run: Run) -> dict[tuple[int, int], list[bytes]]:
+def shares_held(run: ProtocolRun) -> dict[tuple[int, int], list[bytes]]:
     """All shares of attached secrets, by owner and index, as the clients hold them before they reveal any."""
     found: dict[tuple[int, int], list[bytes]] = {}
     for machine in run.clients.values():
-        for owner, shares in machine._party.state.shares.items():
+        for owner, shares in state_of(machine).shares.items():
             for index, share in enumerate(shares[2:]):
                 found.setdefault((owner, index), []).append(share.reveal())
     return found
@@ -92,7 +93,7 @@ def shares_held(run: Run) -> dict[tuple[int, int], list[bytes]]:
 @pytest.mark.parametrize("protocol", CARRIERS, ids=label)
 def test_server_sees_no_share_of_a_secret_that_stays_closed(protocol: SecureSum, dropped: int) -> None:
     carrier = carrying(protocol)
-    run = Run(carrier).to_round(2)
+    run = ProtocolRun(carrier).to_step(2)
     view: list[bytes] = []
     held: dict[tuple[int, int], list[bytes]] = {}
     gone = set(IDS[:dropped])

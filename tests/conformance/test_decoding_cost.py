@@ -16,14 +16,15 @@ import pytest
 from protocols import LightSecAgg, MalformedMessage, Server
 from protocols.codec import Message
 from protocols.pairwise.messages import decode_clients
-from tests.conformance.cohorts import IDS, Run, Setting, setting, settings, stream
+from protocols.testing import ProtocolRun, Scenario
+from tests.conformance.cohorts import IDS, setting, settings, stream
 
 LENGTH: Final = 60_000
 SLACK: Final = 2**16
 """Bytes that a refusal may take, however short the message: the error, its traceback, a cache that is filled."""
 
 
-def wide(small: Setting) -> Setting:
+def wide(small: Scenario) -> Scenario:
     """The same parties with long vectors, so that the most that a message may have is far above what its lists need."""
     return replace(small, session=replace(small.session, length=LENGTH))
 
@@ -56,7 +57,7 @@ def floods(kind: type[Message], most: int) -> Iterator[bytes]:
 
 
 @pytest.mark.parametrize("small", settings(), ids=lambda each: each.label)
-def test_message_with_too_many_elements_costs_no_more_than_its_bytes(small: Setting) -> None:
+def test_message_with_too_many_elements_costs_no_more_than_its_bytes(small: Scenario) -> None:
     where = wide(small)
     server = Server(where.protocol, where.session)
     party = where.parties[-1]
@@ -83,7 +84,7 @@ def test_message_with_too_many_elements_costs_no_more_than_its_bytes(small: Sett
 def test_client_of_lightsecagg_refuses_a_flood_of_shares_at_the_cost_of_its_bytes() -> None:
     """Which took a hundred times its size: 557 MiB for 5.6 MB of empty strings."""
     where = wide(setting(LightSecAgg(privacy=1, responders=2), IDS[:4], 3))
-    run = Run(where).to_round(2)
+    run = ProtocolRun(where).to_step(2)
     most = where.protocol.message_limit(where.session)
     count = (most - 100) // 2
     flood = b"\xdd" + count.to_bytes(4, "big") + b"\xc4\x00" * count

@@ -1,26 +1,26 @@
 """What is logged of a session of every protocol: its steps, refusals and sum, by ids and counts; and nothing secret."""
 
-import base64
 import logging
 import subprocess
 import sys
-from typing import Final
+from typing import ClassVar, Final
 
 import pytest
 
-from protocols import Continue, ProtocolError, RemoteError, SecAgg, TooFewSurvivors, packing
-from protocols.crypto.entropy import Entropy
-from tests.conformance.cohorts import IDS, SNAPSHOT_KEY, Checkpoint, Run, Setting, setting, stream
-from tests.conformance.test_secrets import IDENTITIES, gives_away, outliving, secrets_in
+from protocols import RemoteError, SecAgg, TooFewSurvivors
+from protocols.testing import ProtocolRun, Scenario
+from protocols.testing.suite.logs import LogTests
+from tests.conformance.cohorts import IDS, setting, settings
 
 SMALL: Final = setting(SecAgg(), IDS[:4], 3)
 SESSION: Final = SMALL.session.session_id.hex()
 
 SCRIPT: Final = """
 from protocols import ProtocolError
-from tests.conformance.cohorts import IDS, Run, setting
+from tests.conformance.cohorts import IDS, setting
 from protocols import SecAgg
-run = Run(setting(SecAgg(), IDS[:4], 3))
+from protocols.testing import ProtocolRun
+run = ProtocolRun(setting(SecAgg(), IDS[:4], 3))
 try:
     run.server.receive(IDS[0], b"no message")
 except ProtocolError as error:
@@ -32,77 +32,20 @@ except ProtocolError as error:
 """
 
 
-def remembering(entropy: Entropy, drawn: set[bytes]) -> Entropy:
-    """The same source, all of whose answers are kept."""
-
-    def draw(size: int) -> bytes:
-        answer = entropy(size)
-        drawn.add(answer)
-        return answer
-
-    return draw
+class TestLogs(LogTests):
+    scenarios: ClassVar = settings()
 
 
-def printed(run: Run) -> list[str]:
-    """Each input as it may be printed: its first entries in decimal, and a window of its bytes."""
-    modulus = run.setting.session.modulus
-    return [
-        text
-        for vector in run.inputs.values()
-        for text in (str(vector.tolist()[1:4])[1:-1], str(vector[1:4])[1:-1], packing.pack(vector, modulus)[8:24].hex())
-    ]
-
-
-def provoke(run: Run, replies: dict[int, bytes]) -> None:
-    """Let a copy of the server refuse altered replies of everyone asked, and end the step with nobody's reply."""
-    checkpoint = Checkpoint(run)
-    for client, reply in replies.items():
-        server = checkpoint.resume(clients=[]).server
-        for position in (0, 40, len(reply) // 2, len(reply) - 1):
-            altered = reply[:position] + bytes([reply[position] ^ 1]) + reply[position + 1 :]
-            try:
-                server.receive(client, altered)
-            except RemoteError:
-                continue
-            break
-    with pytest.raises(ProtocolError):
-        checkpoint.resume(clients=[]).server.advance()
-
-
-def test_no_secret_is_logged_at_any_level(setting: Setting, caplog: pytest.LogCaptureFixture) -> None:
-    """Parties are asked for all their secrets in each step, and what they have drawn is remembered."""
+@pytest.mark.parametrize("scenario", settings(), ids=lambda each: each.label)
+def test_every_protocol_logs_under_one_name(scenario: Scenario, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
-    run, secrets = Run(setting), set[bytes]()
-    run.clients = {
-        party: setting.client(
-            party,
-            run.inputs.get(party),
-            remembering(stream(b"logged %d" % party), secrets),
-            run.records[party],
-            run.openings[party],
-        )
-        for party in setting.parties
-    }
-    while isinstance(run.step, Continue):
-        replies = run.replies()
-        for machine in (*run.clients.values(), run.server):
-            secrets |= secrets_in(machine)
-        provoke(run, replies)
-        run.deliver(replies)
-    secrets |= outliving(setting) | IDENTITIES | {SNAPSHOT_KEY.reveal()}
-    logged = "\n".join(f"{record.getMessage()} {vars(record)}" for record in caplog.records)
-    warnings = [record for record in caplog.records if record.levelno == logging.WARNING]
-    assert len(warnings) >= 2 * len(setting.protocol.steps)
+    ProtocolRun(scenario).finish()
     assert {record.name for record in caplog.records} == {"protocols"}
-    long = [secret for secret in secrets if len(secret) >= 12]  # of a few bytes any text may have some form
-    assert not any(gives_away(logged, secret) for secret in long)
-    assert not any(base64.b64encode(secret).decode().rstrip("=") in logged for secret in long)
-    assert not any(text in logged for text in printed(run))
 
 
 def test_server_logs_steps_refusals_and_the_sum(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG, logger="protocols")
-    run = Run(SMALL)
+    run = ProtocolRun(SMALL)
     replies = run.replies()
     with pytest.raises(RemoteError):
         run.server.receive(5, b"no message")
@@ -123,7 +66,7 @@ def test_server_logs_steps_refusals_and_the_sum(caplog: pytest.LogCaptureFixture
 
 
 def test_server_logs_why_it_releases_no_sum(caplog: pytest.LogCaptureFixture) -> None:
-    run = Run(SMALL)
+    run = ProtocolRun(SMALL)
     with pytest.raises(TooFewSurvivors):
         run.deliver({5: run.replies()[5]})
     (record,) = caplog.records

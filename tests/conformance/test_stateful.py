@@ -30,7 +30,8 @@ from protocols import (
 from protocols.crypto.entropy import Entropy
 from protocols.secure_sum import Role
 from protocols.snapshot import write_state
-from tests.conformance.cohorts import SNAPSHOT_KEY, Run, Setting, refusal, settings, stream, unchecked
+from protocols.testing import SNAPSHOT_KEY, ProtocolRun, Scenario, state_of
+from tests.conformance.cohorts import settings, stream
 
 ANY = st.integers(0, 2**16)
 """Picks one of however many there are."""
@@ -67,8 +68,8 @@ class Network(RuleBasedStateMachine):
         self.is_open = False
 
     @initialize(setting=st.sampled_from(settings()), rounds=ANY)
-    def begin(self, setting: Setting, rounds: int) -> None:
-        self.run = Run(setting)
+    def begin(self, setting: Scenario, rounds: int) -> None:
+        self.run = ProtocolRun(setting)
         self.number = 0
         self.sent = [dict(self.run.requests)]
         self.answered = dict.fromkeys(setting.parties, -1)
@@ -84,7 +85,7 @@ class Network(RuleBasedStateMachine):
         return sorted(self.run.requests)[which % len(self.run.requests)]
 
     def restored(self, client: int, data: bytes, entropy: Entropy) -> Client:
-        return self.run.setting.restored(client, data, entropy, self.run.records[client], self.run.openings[client])
+        return self.run.scenario.restored(client, data, entropy, self.run.records[client], self.run.openings[client])
 
     def ask(self, client: int, request: bytes) -> None:
         """Let a client answer, if it has not yet and is still there."""
@@ -102,9 +103,9 @@ class Network(RuleBasedStateMachine):
 
     def give(self, number: int, sender: int, reply: bytes) -> None:
         """Hand a reply to the server, which takes it in or is what it was."""
-        before = write_state(self.run.server._party.state)
-        if refusal(self.run, sender, reply) is not None:
-            assert write_state(self.run.server._party.state) == before
+        before = write_state(state_of(self.run.server))
+        if self.run.refusal(sender, reply) is not None:
+            assert write_state(state_of(self.run.server)) == before
             return
         assert number == self.number
         assert sender not in self.accepted
@@ -147,10 +148,10 @@ class Network(RuleBasedStateMachine):
     @precondition(has_messages)
     @rule(which=ANY, position=ANY, bit=st.integers(0, 7))
     def damage(self, which: int, position: int, bit: int) -> None:
-        """Anything but the bytes of a masked vector: see `cohorts.unchecked`."""
+        """Anything but the bytes of a masked vector: see `Scenario.unchecked`."""
         number, sender, reply = self.flying[which % len(self.flying)]
         try:
-            free = unchecked(self.run.setting, number, reply)
+            free = self.run.scenario.unchecked_in(number, reply)
         except MalformedMessage:
             return  # it is damaged already
         if position % len(reply) not in free:
@@ -161,10 +162,10 @@ class Network(RuleBasedStateMachine):
     def replay(self, which: int) -> None:
         """What was taken in once: from the same sender again, or where it is of an earlier round, from anyone."""
         number, sender, reply = self.taken[which % len(self.taken)]
-        before = write_state(self.run.server._party.state)
+        before = write_state(state_of(self.run.server))
         with pytest.raises(RemoteError):
             self.run.server.receive(sender if number == self.number else self.pick(which), reply)
-        assert write_state(self.run.server._party.state) == before
+        assert write_state(state_of(self.run.server)) == before
 
     @precondition(lambda self: self.is_open and self.number > 0)
     @rule(which=ANY, earlier=ANY)
@@ -180,7 +181,7 @@ class Network(RuleBasedStateMachine):
     @precondition(is_open)
     @rule()
     def restart_server(self) -> None:
-        setting = self.run.setting
+        setting = self.run.scenario
         data = self.run.server.snapshot(SNAPSHOT_KEY, entropy=stream(b"%d" % len(self.taken)))
         self.run.server = Server.restore(setting.protocol, setting.session, data, key=SNAPSHOT_KEY)
 
@@ -198,7 +199,7 @@ class Network(RuleBasedStateMachine):
     def restart_client_from_long_ago(self, which: int, earlier: int) -> None:
         """With a record that has survived, it answers nothing for a second time."""
         client = self.pick(which)
-        setting = self.run.setting
+        setting = self.run.scenario
         kept = [
             (number, data)
             for number, data in self.kept[client]
@@ -217,7 +218,7 @@ class Network(RuleBasedStateMachine):
     @rule(patience=ANY)
     def advance(self, patience: int) -> None:
         """The deadline of the round has passed; seldom before enough have answered."""
-        if len(self.accepted) >= self.run.setting.quorum(self.number) or patience % 8 == 1:
+        if len(self.accepted) >= self.run.scenario.quorum(self.number) or patience % 8 == 1:
             self.end_the_round()
 
     @precondition(lambda self: not self.is_open)
@@ -237,7 +238,7 @@ class Network(RuleBasedStateMachine):
             with pytest.raises(OrderError):
                 self.run.server.advance()
             return
-        self.run.step = step
+        self.run.progress = step
         if isinstance(step, Finish):
             self.is_open = False
             assert self.run.is_exact(step)
@@ -257,16 +258,16 @@ class Network(RuleBasedStateMachine):
     @invariant()
     def server_misses_whom_it_has_not_taken_in(self) -> None:
         if self.is_open:
-            assert isinstance(self.run.step, Continue)
+            assert isinstance(self.run.progress, Continue)
             assert self.run.server.missing == self.run.requests.keys() - self.accepted
 
     def teardown(self) -> None:
         """Whatever the network has done, the rest goes by itself: an exact sum or a typed error."""
-        for _ in range(len(self.run.setting.protocol.steps) if self.is_open else 0):
+        for _ in range(len(self.run.scenario.protocol.steps) if self.is_open else 0):
             if self.is_open:
                 self.play_a_round()
-        if isinstance(self.run.step, Finish):
-            assert self.run.is_exact(self.run.step)
+        if isinstance(self.run.progress, Finish):
+            assert self.run.is_exact(self.run.progress)
 
 
 def flipped(data: bytes, position: int, bit: int) -> bytes:

@@ -41,7 +41,7 @@ def refused_before_anything(where: Setting, party: int, **changes: Any) -> None:
         drawn.append(size)
         return bytes(size)
 
-    brought: dict[str, Any] = {"terms": where.member(party), "keyholder": where.keyholder(party)} | changes
+    brought: dict[str, Any] = {"terms": where.terms(party), "keyholder": where.keyholder(party)} | changes
     vector = where.inputs().get(party)
     with pytest.raises(ParameterError):
         Client(where.protocol, where.session, party, vector, entropy=entropy, **brought)
@@ -204,7 +204,7 @@ def test_client_takes_part_only_under_the_key_that_it_has_pinned() -> None:
     A client compares it with the key that it has pinned and must refuse (UnsafeSession).
     """
     client = SIGNED.session.clients[2]
-    own = SIGNED.member(client)
+    own = SIGNED.terms(client)
     assert own is not None
     assert SIGNED.session.committee is not None
     check_admission(SIGNED.protocol, SIGNED.session, client, terms=own, keyholder=None)
@@ -285,6 +285,4 @@ def test_session_and_its_keyholders_are_those_of_one_key() -> None:
     for each in (CURIOUS, SIGNED):
         session: Session = each.session
         for party in session.committee_members:
-            check_admission(
-                each.protocol, session, party, terms=each.member(party), keyholder=keyholder(party, session)
-            )
+            check_admission(each.protocol, session, party, terms=each.terms(party), keyholder=keyholder(party, session))

@@ -17,6 +17,7 @@ HEAVY: Final = {
     "keras",
     "matplotlib",
     "phe",
+    "pytest",
     "rich",
     "scipy",
     "secagg",
@@ -52,4 +53,5 @@ def test_import_stays_within_its_budget() -> None:
 def test_import_loads_nothing_heavy() -> None:
     _, modules = imported()
     assert "protocols.pairwise" in modules
+    assert "protocols.testing" not in modules
     assert {name.partition(".")[0] for name in modules}.isdisjoint(HEAVY)

@@ -14,6 +14,7 @@ from protocols.codec import Message
 from protocols.crypto import sealing
 from protocols.crypto.keystream import Words
 from protocols.snapshot import _DOMAIN, KeptMachine, State, read_state, seal, unseal, write_state
+from protocols.testing import state_of
 from tests.conformance.cohorts import IDS, SNAPSHOT_KEY, Run, setting
 
 DIGEST = b"d" * 32
@@ -180,14 +181,14 @@ def test_parts_of_a_state_are_gone_with_the_round_that_needs_them_last(adversary
     client = IDS[0]
     vector, spent = run.inputs[client].astype("<u2").tobytes(), dict[str, bytes]()
     for number in range(3):
-        state = run.clients[client]._party.state
+        state = state_of(run.clients[client])
         assert vector in bytes(write_state(state))
         for name in ("masking", "sealing", "seed"):
             spent[name] = getattr(state, name).reveal() or spent.get(name, b"")
         for name in ("channels", "pairs"):
             spent |= {f"{name} {other}": secret.reveal() for other, secret in getattr(state, name).items()}
         run.deliver(run.replies())
-        left = bytes(write_state(run.clients[client]._party.state))
+        left = bytes(write_state(state_of(run.clients[client])))
         if number == 1:
             assert spent["masking"] not in left
             assert spent["sealing"] not in left

@@ -135,7 +135,7 @@ class CommitteeHarness(Run):
     ) -> EncryptedInput:
         """Return an input of ciphertexts and a proof of any origin, signed if the session has a roster."""
         sealed = ciphertext_pairs.to_bytes(self.setup.key.public_key, pairs) + proof
-        member = self.setting.member(client if signer is None else signer)
+        member = self.setting.terms(client if signer is None else signer)
         padded_hash = hashlib.sha256(padded).digest()
         signature = self.setup.sign(
             None if member is None else member.identity, client if whose is None else whose, padded_hash, sealed

@@ -10,6 +10,7 @@ from protocols.pairwise import schedule
 from protocols.pairwise.derived import Derived
 from protocols.pairwise.messages import AdvertisedKeys, KeyDirectory, encode_clients
 from protocols.pairwise.protocol import PairwiseMasking
+from protocols.testing import state_of
 from tests.conformance.cohorts import Run, Setting, stream
 
 
@@ -57,7 +58,7 @@ class MaliciousServer(Run):
     @property
     def keys(self) -> dict[int, AdvertisedKeys]:
         """The keys that each client advertised to the server."""
-        return dict(self.server._party.state.keys)
+        return dict(state_of(self.server).keys)
 
     def request(self, client: int, kind: type[M]) -> M:
         """Return the honest server's request to a client in the step that is open."""
@@ -65,7 +66,7 @@ class MaliciousServer(Run):
 
     def neighbours(self, client: int) -> frozenset[int]:
         """Return a client's neighbours in the honest server's graph."""
-        return self.setup.neighbours(self.server._party.state.root, client)
+        return self.setup.neighbours(state_of(self.server).root, client)
 
     def bitmap(self, *members: int) -> bytes:
         """Return a set of clients in the form of the wire."""
@@ -76,8 +77,8 @@ class MaliciousServer(Run):
         machine = self.clients[client]
         reply = machine.handle(request)
         self.sent[client].append(reply)
-        if machine._party is not None:
-            shares = machine._party.state.shares.items()
+        if not machine.closed:
+            shares = state_of(machine).shares.items()
             self.held[client] = {owner: tuple(each.reveal() for each in held) for owner, held in shares}
         return reply
 

@@ -17,6 +17,7 @@ from protocols.pairwise.messages import (
     RevealedShares,
     Survivors,
 )
+from protocols.testing import state_of
 from tests.conformance.cohorts import Setting, expected, member
 from tests.support.malicious_server import MaliciousServer
 
@@ -113,7 +114,7 @@ class AttackState:
             )
             for client, reply in masked.items()
         }
-        states = {client: run.clients[client]._party.state for client in masked}
+        states = {client: state_of(run.clients[client]) for client in masked}
         self.roots: dict[int, bytes] = {client: state.root for client, state in states.items()}
         self.members: dict[int, bytes] = {client: state.members for client, state in states.items()}
         self.masked_with = {

@@ -19,6 +19,7 @@ from protocols.encrypted.messages import EncryptedInput, PartialOpening
 from protocols.encrypted.oneshot import PaddedVector
 from protocols.encrypted.protocol import EncryptedSum
 from protocols.session import Vector
+from protocols.testing import party_of
 from tests.conformance.cohorts import COMMITTEE, IDS, Setting, setting, stream
 from tests.support.committee_harness import (
     OPEN,
@@ -89,12 +90,12 @@ def test_without_proofs_a_multiple_of_anothers_key_reads_its_vector() -> None:
         setup.encryptor.encrypt_pairs(key, entropy=stream(b"e%d" % at))
         for at, key in enumerate((victims_key, other_key))
     )
-    digits = payload._digits.unpack(by_hand(one, other, powers(one, 56)), 4096)
+    digits = payload.digits.unpack(by_hand(one, other, powers(one, 56)), 4096)
     read = np.rint(digits / 57).astype(np.int64)
-    assert payload._digits.pack(read) == victims_key
+    assert payload.digits.pack(read) == victims_key
     total = payload.nothing()
     payload.add(total, memoryview(padded))
-    assert payload.unwrap(total, payload._digits.pack(read), 1).tolist() == vector.tolist()
+    assert payload.unwrap(total, payload.digits.pack(read), 1).tolist() == vector.tolist()
 
 
 def derived(run: CommitteeHarness) -> dict[str, EncryptedInput]:
@@ -183,7 +184,7 @@ def test_wrong_opening_is_refused_by_its_members_name_and_any_two_right_ones_dec
     opened = partials_of(hall, request)
     elsewhere = partials_of(twin, twin.requests[COMMITTEE[0]])
     share = key_shares(1, 3, 2)[0]
-    ciphertexts = hall.server._party._ciphertexts
+    ciphertexts = party_of(hall.server)._ciphertexts
     first, second, third = COMMITTEE
     right = opened[first]
     n = key.public_key.n
@@ -231,7 +232,7 @@ def test_wrong_opening_is_refused_by_its_members_name_and_any_two_right_ones_dec
 def powers_of(hall: CommitteeHarness, exponent: int) -> list[int]:
     """The sum's ciphertexts, raised to a power."""
     modulus = hall.setup.key.public_key.modulus
-    return [int(pow(one, exponent, modulus)) for one in hall.server._party._ciphertexts]
+    return [int(pow(one, exponent, modulus)) for one in party_of(hall.server)._ciphertexts]
 
 
 # What a server learns that looks on.
@@ -313,6 +314,6 @@ def slots_of(run: CommitteeHarness, sums: list[int]) -> list[int]:
     total = payload.nothing()
     for message in run.sent.values():
         payload.add(total, message.padded)
-    keys = payload._digits.unpack(sums, 4096)
+    keys = payload.digits.unpack(sums, 4096)
     opened = payload._pad.open(total, key_sum=keys, seed=payload._seed, contributors=len(CLIENTS))
     return [int(entry) for entry in opened]

@@ -57,7 +57,7 @@ def test_key_that_is_not_the_pads_or_out_of_range_spoils_the_sum_with_a_typed_er
     where = setting(OneShot(adversary=Adversary.MALICIOUS), CLIENTS, 2, length=60)
     payload = setup_of(where).payload
     assert isinstance(payload, PaddedVector)
-    base = payload._digits.base
+    base = payload.digits.base
     changes: dict[str, Callable[[list[int]], list[int]]] = {
         "one coefficient larger by one": lambda keys: [keys[0] + 1, *keys[1:]],
         "a coefficient out of reach": lambda keys: [keys[0] + 127 * base, *keys[1:]],

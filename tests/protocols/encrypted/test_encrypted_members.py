@@ -28,6 +28,7 @@ from protocols.encrypted.client import EncryptedClient
 from protocols.encrypted.messages import Contributions, PartialOpening
 from protocols.encrypted.protocol import EncryptedSum
 from protocols.session import Participant
+from protocols.testing import party_of
 from tests.conformance.cohorts import COMMITTEE, IDS, SNAPSHOT_KEY, Setting, setting, stream
 from tests.support.committee_harness import (
     ENCRYPT,
@@ -456,7 +457,7 @@ def test_party_without_a_share_opens_nothing_even_if_it_is_asked() -> None:
     run = CommitteeHarness(SIGNED)
     vector = SIGNED.session.checked(run.inputs[FOURTH])
     participant = Participant(
-        client=FOURTH, vector=vector, attached=(), terms=SIGNED.member(FOURTH), keyholder=None, entropy=stream(b"x")
+        client=FOURTH, vector=vector, attached=(), terms=SIGNED.terms(FOURTH), keyholder=None, entropy=stream(b"x")
     )
     party = EncryptedClient(run.setup, participant)
     honest = run.honest_contributions()
@@ -474,6 +475,6 @@ def test_members_own_minimum_counts_above_the_sessions_threshold() -> None:
     assert own is not None
     stricter = replace(own, minimum_contributors=4)
     machine = run.member(COMMITTEE[0])
-    machine._party._keyholder = stricter
+    party_of(machine)._keyholder = stricter
     with pytest.raises(RemoteError, match="contributors: expected at least 4"):
         machine.handle(run.request(run.honest_contributions(FIRST, SECOND, THIRD)))

@@ -17,6 +17,7 @@ from protocols.lightsecagg.messages import (
     Survivors,
 )
 from protocols.lightsecagg.protocol import LightSecAgg
+from protocols.testing import state_of
 from tests.support.lightsecagg_cohort import IDS, PRIME, Cohort, cohort, exact_sum, session, vectors
 
 # u = 0 and other points of low order, RFC 7748 section 6.1; and a key that is not reduced.
@@ -173,7 +174,7 @@ def test_client_closes_over_an_authentic_share_that_is_no_vector_of_the_field() 
     The holder must find it when it sums shares, close, and name the dealer.
     """
     run = cohort().to_round(3)
-    held = run.clients[IDS[0]]._party.state.held
+    held = state_of(run.clients[IDS[0]]).held
     packed = next(owner for owner, share in held.items() if len(share.reveal()) != 32 and owner != IDS[0])
     held[packed] = Secret(b"\xff" * len(held[packed].reveal()))
     with pytest.raises(RemoteError) as caught:

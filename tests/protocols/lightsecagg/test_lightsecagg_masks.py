@@ -13,6 +13,7 @@ from protocols.codec import Message
 from protocols.crypto import sealing
 from protocols.lightsecagg.messages import AggregatedShares, DeliveredShares, MaskedInput, SealedShares
 from protocols.lightsecagg.protocol import LightSecAgg
+from protocols.testing import derived_of, party_of, state_of
 from tests.support.lightsecagg_cohort import IDS, PRIME, Cohort, cohort, exact_sum, session
 
 
@@ -58,7 +59,7 @@ def seal_forged_share(run: Cohort, owner: int, holder: int, sealed: Message) -> 
     """The owner's reply, with a share for this holder that is not of its mask."""
     assert isinstance(sealed, SealedShares)
     others = [client for client in sorted(run.inputs) if client != owner]
-    key = run.clients[owner]._party._share_key(owner, holder)
+    key = party_of(run.clients[owner])._share_key(owner, holder)
     pieces = cut(run, owner, sealed)
     share = memoryview(sealing.open_sealed(key, pieces[others.index(holder)]))
     pieces[others.index(holder)] = memoryview(sealing.seal(key, bytes(altered(share, 3, PRIME))))
@@ -67,7 +68,7 @@ def seal_forged_share(run: Cohort, owner: int, holder: int, sealed: Message) -> 
 
 def cut(run: "Cohort", owner: int, sealed: SealedShares) -> list[memoryview]:
     """The owner's sealed shares, one by one."""
-    setup, members = run.server._party._derived, sorted(run.server._party.state.keys)
+    setup, members = derived_of(run.server), sorted(state_of(run.server).keys)
     seeded = setup.seeded(members, owner)
     found: list[memoryview] = setup.cut(sealed.ciphertexts, [each in seeded for each in members if each != owner])
     return found

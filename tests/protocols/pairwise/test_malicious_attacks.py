@@ -28,6 +28,7 @@ from protocols.pairwise.messages import (
     Survivors,
 )
 from protocols.replay import SessionRecord
+from protocols.testing import state_of
 from tests.conformance.cohorts import Setting, identity, member, setting
 from tests.support.share_collector import AttackState, ShareCollector, collect_masked_inputs
 
@@ -139,7 +140,7 @@ def test_server_gets_both_secrets_of_nobody_however_it_splits_the_clients() -> N
 
 
 def circle(run: ShareCollector) -> tuple[int, ...]:
-    return graph.order(run.server._party.state.root, run.setting.session.clients)
+    return graph.order(state_of(run.server).root, run.setting.session.clients)
 
 
 def two_arcs(run: ShareCollector, attack: AttackState, apart: int, corrupt: Collection[int] = ()) -> list[set[int]]:
@@ -161,8 +162,8 @@ class SettingWithCorruptionAssumed(Setting):
 
     adversarial: float
 
-    def member(self, client: int, record: SessionRecord | None = None) -> ClientTerms | None:
-        found = Setting.member(self, client, record)
+    def terms(self, client: int, record: SessionRecord | None = None) -> ClientTerms | None:
+        found = Setting.terms(self, client, record)
         return found and dataclasses.replace(found, adversarial=self.adversarial)
 
 
@@ -305,7 +306,7 @@ def test_server_in_the_middle_opens_everything_in_curious_mode() -> None:
     run.to_round(SHARE)
     directory = forged_directory(run, 0, lambda client, made: b"")
     dealt = run.codec.decode(SHARE, SealedShares, run.ask(0, directory))
-    root = run.clients[0]._party.state.root
+    root = state_of(run.clients[0]).root
     shares = {}
     for position, holder in enumerate(range(1, 6)):
         pair = X25519.from_secret(Secret(b"server's own key 10 for client %d" % holder))

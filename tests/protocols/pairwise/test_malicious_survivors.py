@@ -27,6 +27,7 @@ from protocols.pairwise.messages import (
     encode_clients,
 )
 from protocols.replay import SessionRecord
+from protocols.testing import state_of
 from tests.conformance.cohorts import Setting, identity, member, setting, stream
 from tests.support.malicious_server import MaliciousServer
 
@@ -234,7 +235,7 @@ def test_client_resumed_without_its_record_answers_nothing() -> None:
 def confirmed(run: MaliciousServer) -> dict[int, bytes]:
     """Everyone's honest signature over the one survivor set, by client."""
     run.deliver(run.replies())
-    return dict(run.server._party.state.confirmations)
+    return dict(state_of(run.server).confirmations)
 
 
 def joined(run: MaliciousServer, signatures: dict[int, bytes]) -> Confirmations:
@@ -266,7 +267,7 @@ def test_client_takes_any_confirmations_of_enough_survivors() -> None:
 
 def by_another(run: MaliciousServer, signer: int, client: int, **changes: bytes) -> bytes:
     """A signature over the survivors as `client` would make it, by the identity of `signer`."""
-    state = run.server._party.state
+    state = state_of(run.server)
     agreed = {
         "root": state.root,
         "members": run.bitmap(*state.members),

@@ -17,6 +17,7 @@ from protocols.crypto.key_agreement import X25519
 from protocols.identity import Signatures
 from protocols.pairwise.derived import KEYS, SHARES
 from protocols.pairwise.messages import AdvertisedKeys, DeliveredShares, MaskedInput, RevealedShares, SealedShares
+from protocols.testing import state_of
 from tests.conformance.cohorts import Setting, member, setting
 from tests.support.malicious_server import MaliciousServer
 
@@ -47,7 +48,7 @@ class MaliciousDealer(MaliciousServer):
 
     def channel(self, owner: int, holder: int, fingerprints: bytes) -> Secret:
         agreed = X25519.from_secret(Secret(self.drawn[owner][0])).agree(self.keys[holder].sealing)
-        root = self.server._party.state.root
+        root = state_of(self.server).root
         return self.setup.schedule(root).share_key(agreed, sender=owner, receiver=holder, fingerprints=fingerprints)
 
     def signed(self, client: int, shared: SealedShares) -> SealedShares:
@@ -61,7 +62,7 @@ class MaliciousDealer(MaliciousServer):
         )
 
     def holders(self, owner: int) -> tuple[int, ...]:
-        return tuple(self.server._party.state.holders[owner])
+        return tuple(state_of(self.server).holders[owner])
 
     def dealt(self, owner: int, reply: bytes) -> Shares:
         """What a dealer really dealt."""
@@ -78,7 +79,7 @@ class MaliciousDealer(MaliciousServer):
 
     def deal(self, owner: int, shares: Shares, commitments: bytes, *, mismatched: Collection[int] = ()) -> bytes:
         """A bundle of these shares, with fingerprints of others for the holders that are `mismatched`."""
-        derive = self.setup.schedule(self.server._party.state.root)
+        derive = self.setup.schedule(state_of(self.server).root)
         fingerprints, ciphertexts = [], []
         for holder in self.holders(owner):
             joined = b"".join(shares[holder])
@@ -87,7 +88,7 @@ class MaliciousDealer(MaliciousServer):
             fingerprints.append(fingerprint)
             if holder != owner:
                 ciphertexts.append(sealing.seal(self.channel(owner, holder, fingerprint), joined))
-        self.clients[owner]._party.state.shares[owner] = tuple(map(Secret, shares[owner]))
+        state_of(self.clients[owner]).shares[owner] = tuple(map(Secret, shares[owner]))
         shared = SealedShares(commitments, b"".join(fingerprints), tuple(ciphertexts), b"")
         return self.codec.encode(SHARE, self.signed(owner, shared))
 
@@ -237,7 +238,7 @@ def test_dealer_that_advertised_another_key_is_named_if_it_leaves(where: Setting
     for gone in ((), (2,)):
         run = MaliciousDealer(where)
         replies = run.replies()
-        state = run.clients[2]._party.state
+        state = state_of(run.clients[2])
         other = X25519.from_secret(Secret(b"another masking key of client 2.")).public
         unsigned = AdvertisedKeys(state.advertised.sealing, other, b"")
         who = member(2, where.session) if where.session.roster else None
@@ -401,7 +402,7 @@ def test_everything_at_once_gives_the_exact_sum_or_names_someone_guilty(where: S
 
 def opened(run: MaliciousDealer, holder: int, owner: int) -> bool:
     """Whether a holder can open the shares of an owner, before it has been asked to."""
-    state = run.server._party.state
+    state = state_of(run.server)
     derive = run.setup.schedule(state.root)
     if holder == owner:
         return True

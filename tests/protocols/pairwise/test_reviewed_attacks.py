@@ -22,6 +22,7 @@ from protocols import (
 )
 from protocols.crypto.secret import Secret
 from protocols.pairwise.messages import DeliveredShares
+from protocols.testing import state_of
 from tests.conformance.cohorts import SNAPSHOT_KEY, Run, Setting, identity, setting, stream
 from tests.support.malicious_server import MaliciousServer
 
@@ -137,7 +138,7 @@ def test_state_refuses_copies() -> None:
     run = MaliciousServer(DEALING[0])
     for attempt in (copy.copy, copy.deepcopy):
         with pytest.raises(TypeError):
-            attempt(run.clients[0]._party.state)
+            attempt(state_of(run.clients[0]))
 
 
 @pytest.mark.parametrize(

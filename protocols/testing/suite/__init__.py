@@ -1,0 +1,1 @@
+"""The tests that hold for every protocol, one module for each subject."""
