@@ -39,7 +39,7 @@ lint: $(READY) ## Check formatting, code, types and import contracts.
 format: $(READY) ## Format the code.
 	$(BIN)/ruff format .
 
-check: lint test ## Run every gate.
+check: lint test docs ## Run every gate: linters, all tests, the site.
 
 # In an environment of its own, without TensorFlow. Warnings are errors; no network is used.
 docs: .venv-docs/.ready ## Build the documentation site (docs/_build/index.html).
