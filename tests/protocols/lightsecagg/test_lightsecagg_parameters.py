@@ -68,7 +68,7 @@ def test_what_only_others_support_is_refused() -> None:
     with pytest.raises(UnsafeSession):
         protocol.check_safety(plain, 1)
     for adversary in (Adversary.MALICIOUS, Adversary.SEMI_MALICIOUS):
-        with pytest.raises(ParameterError, match="curious"):
+        with pytest.raises(ParameterError, match="expected CURIOUS for lightsecagg"):
             LightSecAgg.suggest(clients=20, adversarial=0.1, dropout=0.1, adversary=adversary)
 
 
