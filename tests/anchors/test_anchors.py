@@ -38,12 +38,12 @@ from protocols import (
 from protocols.crypto import keystream
 from protocols.pairwise.messages import MaskedInput
 from protocols.session import Vector
-from protocols.testing import state_of
+from protocols.testing import ProtocolRun, exact_sum, repeatable_entropy, state_of
 from secagg.aggregation.encoding import Weighting
 from secagg.aggregation.mean import SecureMean
 from secagg.engines.memory import simulate_mean
 from secagg.errors import ModulusTooSmall
-from tests.conformance.cohorts import IDS, Run, expected, setting, stream
+from tests.conformance.cohorts import IDS, setting
 from tests.support.malicious_server import MaliciousServer
 
 ROOT: Final = Path(__file__).parents[2]
@@ -154,7 +154,7 @@ def test_losing_clients_in_any_round_halts_nothing(name: str, lost: int) -> None
         outcome = where.simulate(inputs, drops={row.name: gone})
         late = number == len(protocol.steps) - 1 and number > 0
         assert set(outcome.contributors) == set(IDS) - (set() if late else set(gone))
-        assert outcome.total.tolist() == expected(inputs, outcome.contributors, where.session.modulus)
+        assert outcome.total.tolist() == exact_sum(inputs, outcome.contributors, where.session.modulus)
 
 
 # Flower: overflow is checked against the wrong number, so the mean wraps; NaN is accepted; weights in the clear.
@@ -225,12 +225,15 @@ def test_weights_leave_a_client_in_its_masked_vector_only() -> None:
         update = [np.full((3, 2), 0.1), np.full(5, -0.1)]
         vectors[weight] = {
             client: planned.contribution(
-                update, rotation=rotation, weight=weight if client == 1 else 50.0, entropy=stream(b"%d" % client)
+                update,
+                rotation=rotation,
+                weight=weight if client == 1 else 50.0,
+                entropy=repeatable_entropy(b"%d" % client),
             ).vector
             for client in range(3)
         }
         seen[weight] = []
-        simulate(SecAgg(), session, vectors[weight], tap=seen[weight].append, entropy=stream(b"all"))
+        simulate(SecAgg(), session, vectors[weight], tap=seen[weight].append, entropy=repeatable_entropy(b"all"))
     assert (vectors[1.0][1] != vectors[90.0][1]).any()
     differing = [one for one, two in zip(seen[1.0], seen[90.0], strict=True) if one != two]
     assert [(each.step, each.sender) for each in differing] == [("mask_input", 1)]
@@ -292,7 +295,7 @@ LIGHT: Final = pytest.mark.skipif("lightsecagg" not in available(), reason="Ligh
 def test_lightsecagg_seals_every_share_of_a_mask() -> None:
     """An observer searches every message up to the masked inputs for shares of masks. Sealing must hide all of them."""
     protocol, threshold = load("lightsecagg").suggest(clients=8, adversarial=0.25, dropout=0.25)
-    run = Run(setting(protocol, IDS, threshold, length=200))
+    run = ProtocolRun(setting(protocol, IDS, threshold, length=200))
     wire = bytearray()
     for _ in range(3):
         replies = run.replies()
@@ -335,7 +338,7 @@ def test_seeds_of_pairs_are_256_bits_that_all_vary() -> None:
     Seeds must have 256 bits: over 15 pairs no byte is the same for all, and every 16 bits differ between most.
     """
     run = MaliciousServer(setting(SecAgg(), tuple(range(6)), 3))
-    run.to_round(2)
+    run.to_step(2)
     seeds = {frozenset((one, other)): seed for one in range(6) for other, seed in pair_seeds(run, one).items()}
     assert len(seeds) == 15
     assert {len(seed) for seed in seeds.values()} == {32}
@@ -349,8 +352,8 @@ def test_client_whose_every_neighbour_is_corrupt_still_has_its_self_mask() -> No
     The self-mask must still hide the input.
     """
     run = MaliciousServer(setting(SecAgg(), tuple(range(4)), 3, length=1000))
-    run.to_round(2)
-    modulus, victim = run.setting.session.modulus, 0
+    run.to_step(2)
+    modulus, victim = run.scenario.session.modulus, 0
     reply = run.replies()[victim]
     left = packing.unpack(run.codec.decode(2, MaskedInput, reply).packed, 1000, modulus).astype(np.uint16)
     for other, seed in pair_seeds(run, victim).items():

@@ -14,7 +14,6 @@ import numpy as np
 import pytest
 
 from protocols import OneShot, PaillierSum, ProtocolError, SecureSum
-from protocols.codec import Codec
 from protocols.crypto.paillier import phe_exchange
 from protocols.crypto.paillier.ciphertext_pairs import pair_bytes
 from protocols.crypto.paillier.decryption_proof import Proof
@@ -30,8 +29,9 @@ from protocols.crypto.paillier.slots import Slots
 from protocols.crypto.paillier.threshold import KeyShare, ThresholdKey, deal
 from protocols.encrypted.messages import EncryptedInput
 from protocols.errors import MalformedMessage
+from protocols.testing import ProtocolRun, repeatable_entropy
 from protocols.testing.suite.reachable import parts
-from tests.conformance.cohorts import COMMITTEE, IDS, Run, Setting, setting, stream
+from tests.conformance.cohorts import COMMITTEE, IDS, Setting, setting
 from tests.support.committee_keys import SAFE_P, SAFE_Q, key_shares, threshold_key
 
 ENCRYPTED: Final = pytest.mark.parametrize("protocol", [PaillierSum(), OneShot()], ids=["paillier", "oneshot"])
@@ -41,10 +41,6 @@ N: Final = int(KEY.public_key.n)
 
 def cohort(protocol: SecureSum, *, length: int = 40) -> Setting:
     return setting(protocol, IDS[:4], 3, length=length)
-
-
-def codec(where: Setting) -> Codec:
-    return Codec(where.protocol.digest(where.session), where.protocol.message_limit(where.session))
 
 
 @contextmanager
@@ -64,8 +60,8 @@ def test_no_message_tells_how_large_a_value_is(protocol: SecureSum) -> None:
     where = cohort(protocol)
     largest = where.session.modulus - 1
     vectors = [np.full(40, value, dtype=np.uint64) for value in (0, 1, largest)] + [where.inputs()[IDS[0]]]
-    invitation = Run(where).requests[IDS[0]]
-    replies = [where.client(IDS[0], vector, stream(b"client")).handle(invitation) for vector in vectors]
+    invitation = ProtocolRun(where).requests[IDS[0]]
+    replies = [where.client(IDS[0], vector, repeatable_entropy(b"client")).handle(invitation) for vector in vectors]
     assert len({len(reply) for reply in replies}) == 1
     assert EncryptedInput.__struct_fields__ == ("padded", "sealed")
     assert len(set(replies)) == 4
@@ -75,10 +71,12 @@ def test_no_message_tells_how_large_a_value_is(protocol: SecureSum) -> None:
 def test_equal_vectors_are_encrypted_to_nothing_in_common(protocol: SecureSum) -> None:
     """By two clients, in two runs: no 16 bytes of what one of them pads or encrypts are in another's."""
     where, seen = cohort(protocol), list[bytes]()
-    for run in (Run(where, seed=b"one"), Run(where, seed=b"two")):
+    for run in (ProtocolRun(where, seed=b"one"), ProtocolRun(where, seed=b"two")):
         for party in IDS[:2]:
-            machine = where.client(party, np.zeros(40, dtype=np.uint64), stream(b"%d %d" % (len(seen), party)))
-            message: Any = codec(where).decode(0, EncryptedInput, machine.handle(run.requests[party]))
+            machine = where.client(
+                party, np.zeros(40, dtype=np.uint64), repeatable_entropy(b"%d %d" % (len(seen), party))
+            )
+            message: Any = where.codec.decode(0, EncryptedInput, machine.handle(run.requests[party]))
             seen.append(bytes(message.padded) + bytes(message.sealed))
     assert len(seen) == 4
     windows = [{data[start : start + 16] for start in range(len(data) - 15)} for data in seen]
@@ -96,7 +94,9 @@ def test_a_ciphertext_carries_many_values() -> None:
     assert slots.messages(10**6) == -(-(10**6) // 191)
     assert slots.messages(10**6) * 1152 / 10**6 <= 6.1
     where = cohort(PaillierSum(), length=2000)
-    reply = where.client(IDS[0], where.inputs()[IDS[0]], stream(b"client")).handle(Run(where).requests[IDS[0]])
+    reply = where.client(IDS[0], where.inputs()[IDS[0]], repeatable_entropy(b"client")).handle(
+        ProtocolRun(where).requests[IDS[0]]
+    )
     assert len(reply) / 2000 < 8  # With 2048 bits and s = 1, where phe takes 512 each.
 
 
@@ -106,7 +106,7 @@ def test_oneshot_encrypts_as_many_messages_whatever_the_length() -> None:
     for length in (1, 40, 4_000, 10**6, 10**7):
         counts.add(protocol.payload(cohort(protocol, length=length).session).messages)
     for length in (40, 4_000):
-        run = Run(cohort(protocol, length=length)).to_round(1)
+        run = ProtocolRun(cohort(protocol, length=length)).to_step(1)
         requests = dict(run.requests)
         assert set(requests) <= set(COMMITTEE)
         sizes.add((*map(len, requests.values()), *map(len, run.replies().values())))
@@ -139,8 +139,8 @@ def test_server_and_committee_refuse_them_on_the_wire(protocol: SecureSum, resid
 
     The server must refuse the message (MalformedMessage) and name the sender.
     """
-    run = Run(cohort(protocol))
-    where, sender = codec(run.setting), IDS[0]
+    run = ProtocolRun(cohort(protocol))
+    where, sender = run.scenario.codec, IDS[0]
     message: Any = where.decode(0, EncryptedInput, run.replies()[sender])
     size = -(-N.bit_length() // 8)
     assert pair_bytes(KEY.public_key) == 2 * size
@@ -198,7 +198,7 @@ def test_exponents_that_a_peer_chooses_are_bounded_before_they_are_used() -> Non
 
     The check must bound them before it computes (InvalidShare).
     """
-    ciphertexts = [KEY.public_key.encrypt_raw(3, entropy=stream(b"one"))]
+    ciphertexts = [KEY.public_key.encrypt_raw(3, entropy=repeatable_entropy(b"one"))]
     partial = decrypt_partially(key_shares()[0], ciphertexts, statement=b"")
     for number in (2 ** (10**6), -1, -(2 ** (10**6))):
         for proof in (Proof(partial.proof.challenge, number), Proof(number, partial.proof.response)):
@@ -215,8 +215,8 @@ def test_no_party_holds_the_key_and_no_client_a_share(protocol: SecureSum) -> No
 
     No party may hold the private key, and only members may hold a share.
     """
-    run = Run(cohort(protocol))
-    while hasattr(run.step, "requests"):
+    run = ProtocolRun(cohort(protocol))
+    while hasattr(run.progress, "requests"):
         for party, machine in (*run.clients.items(), (None, run.server)):
             held = [type(each) for each in parts(machine, set()) if isinstance(each, KeyShare | PrivateKey)]
             assert held == ([KeyShare] if party in COMMITTEE else [])
@@ -230,7 +230,7 @@ def test_fewer_members_than_the_threshold_decrypt_nothing(members: int, threshol
     Both must fail (ProtocolError, InvalidShare).
     """
     key, shares = threshold_key(1, members, threshold), key_shares(1, members, threshold)
-    ciphertexts = [key.public_key.encrypt_raw(12345, entropy=stream(b"one"))]
+    ciphertexts = [key.public_key.encrypt_raw(12345, entropy=repeatable_entropy(b"one"))]
     values = {each.index: decrypt_partially(each, ciphertexts, statement=b"").values for each in shares}
     assert combine(key, dict(list(values.items())[:threshold])) == [12345]
     few = dict(list(values.items())[: threshold - 1])
@@ -251,14 +251,14 @@ def test_proof_does_not_give_its_share_away() -> None:
     The nonce exceeds all shares by 256 bits; 20 of them are shorter by 28 bits with a probability of 20 * 2^-28.
     """
     share = key_shares()[0]
-    ciphertexts = [KEY.public_key.encrypt_raw(3, entropy=stream(b"one"))]
+    ciphertexts = [KEY.public_key.encrypt_raw(3, entropy=repeatable_entropy(b"one"))]
     sizes: list[int] = []
 
     def entropy(size: int) -> bytes:
         sizes.append(size)
         return fresh(size)
 
-    fresh, seen = stream(b"nonces"), set()
+    fresh, seen = repeatable_entropy(b"nonces"), set()
     for _ in range(20):
         proof = decrypt_partially(share, ciphertexts, statement=b"", entropy=entropy).proof
         assert (proof.response // proof.challenge).bit_length() > share.reveal().bit_length() + 100
@@ -275,7 +275,7 @@ def test_wrong_share_with_verification_keys_of_its_own_is_refused() -> None:
 
     The verifier uses the dealer's keys and must refuse (InvalidShare).
     """
-    ciphertexts = [KEY.public_key.encrypt_raw(3, entropy=stream(b"one"))]
+    ciphertexts = [KEY.public_key.encrypt_raw(3, entropy=repeatable_entropy(b"one"))]
     wrong = key_shares()[0].reveal() + 1
     own = int(pow(KEY.verification_base, wrong, int(KEY.public_key.modulus)))
     forged_key = replace(KEY, verification_keys=(own, *KEY.verification_keys[1:]))

@@ -12,8 +12,6 @@ from protocols import (
     Adversary,
     ClientTerms,
     Committee,
-    Continue,
-    Finish,
     Keyholder,
     LightSecAgg,
     MemoryOpenings,
@@ -32,10 +30,7 @@ from protocols.crypto.integers import Arithmetic, fastest
 from protocols.encrypted.protocol import EncryptedSum
 from protocols.registry import available
 from protocols.testing import CLIENTS as IDS
-from protocols.testing import SNAPSHOT_KEY, ProtocolRun, Scenario
-from protocols.testing import exact_sum as expected
-from protocols.testing import fixed_identity as identity
-from protocols.testing import repeatable_entropy as stream
+from protocols.testing import SNAPSHOT_KEY, Scenario
 from tests.support import committee_keys
 
 __all__ = [
@@ -43,17 +38,13 @@ __all__ = [
     "IDS",
     "OPENINGS",
     "SNAPSHOT_KEY",
-    "Run",
     "Setting",
     "committee_of",
-    "expected",
-    "identity",
     "keyholder",
     "member",
     "remembering",
     "setting",
     "settings",
-    "stream",
     "suggested",
 ]
 
@@ -72,30 +63,6 @@ class Setting(Scenario):
     def keyholder(self, party: int, openings: OpeningRecord | None = None) -> Keyholder | None:
         """Return a committee member's key share and rules; None if the party is not a committee member."""
         return keyholder(party, self.session, openings) if party in self.session.committee_members else None
-
-
-class Run(ProtocolRun):
-    """A run as the tests outside this folder write it."""
-
-    scenario: Setting
-
-    @property
-    def setting(self) -> Setting:
-        """The scenario."""
-        return self.scenario
-
-    @property
-    def step(self) -> Continue | Finish:
-        """The step that is open, or the sum."""
-        return self.progress
-
-    @step.setter
-    def step(self, progress: Continue | Finish) -> None:
-        self.progress = progress
-
-    def to_round(self, number: int) -> "Run":
-        """Run that many steps honestly, and return this run."""
-        return self.to_step(number)
 
 
 def member(client: int, session: Session, record: SessionRecord | None = None) -> ClientTerms:

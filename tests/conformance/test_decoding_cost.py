@@ -16,8 +16,8 @@ import pytest
 from protocols import LightSecAgg, MalformedMessage, Server
 from protocols.codec import Message
 from protocols.pairwise.messages import decode_clients
-from protocols.testing import ProtocolRun, Scenario
-from tests.conformance.cohorts import IDS, setting, settings, stream
+from protocols.testing import ProtocolRun, Scenario, repeatable_entropy
+from tests.conformance.cohorts import IDS, setting, settings
 
 LENGTH: Final = 60_000
 SLACK: Final = 2**16
@@ -62,7 +62,7 @@ def test_message_with_too_many_elements_costs_no_more_than_its_bytes(small: Scen
     server = Server(where.protocol, where.session)
     party = where.parties[-1]
     vector = where.inputs().get(party)
-    client = where.client(party, vector, stream(b"flooded"))
+    client = where.client(party, vector, repeatable_entropy(b"flooded"))
     header = len(client._codec.encode(0, Message()))
     for number, row in enumerate(where.protocol.steps):
         for codec, kind in ((client._codec, row.request), (server._codec, row.reply)):

@@ -7,7 +7,8 @@ import pytest
 
 from protocols import Adversary, OneShot, PaillierSum, TooFewSurvivors
 from protocols.encrypted.protocol import EncryptedSum
-from tests.conformance.cohorts import IDS, Setting, expected, setting
+from protocols.testing import exact_sum
+from tests.conformance.cohorts import IDS, Setting, setting
 from tests.conformance.drops import endings
 
 CURIOUS, MALICIOUS = Adversary.CURIOUS, Adversary.MALICIOUS
@@ -73,7 +74,7 @@ def test_random_drops_down_to_both_thresholds_give_the_exact_sum(protocol: Encry
     outcome = each.simulate(inputs, drops={"encrypt_input": gone, "open_sum": absent[:2]})
     contributors = tuple(sorted(set(ids) - set(gone)))
     assert outcome.contributors == contributors
-    assert outcome.total.tolist() == expected(inputs, contributors, each.session.modulus)
+    assert outcome.total.tolist() == exact_sum(inputs, contributors, each.session.modulus)
     assert outcome.dropped == dict.fromkeys(gone, "encrypt_input") | dict.fromkeys(absent[:2], "open_sum")
     for drops in ({"encrypt_input": order[: dropped + 1]}, {"open_sum": absent[:3]}):
         with pytest.raises(TooFewSurvivors):

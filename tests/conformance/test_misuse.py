@@ -6,10 +6,10 @@ from typing import ClassVar
 import pytest
 
 from protocols import Committee, Session, available, load
-from protocols.testing import ProtocolRun, Scenario
+from protocols.testing import ProtocolRun, Scenario, repeatable_entropy
 from protocols.testing.suite.digests import DigestTests
 from protocols.testing.suite.misuse import MisuseTests
-from tests.conformance.cohorts import committee_of, settings, stream
+from tests.conformance.cohorts import committee_of, settings
 from tests.support import committee_keys
 
 
@@ -48,7 +48,7 @@ def test_every_client_but_that_of_the_baseline_draws_entropy_in_its_first_step(s
 
     def entropy(size: int) -> bytes:
         drawn.append(size)
-        return stream(b"%d" % len(drawn))(size)
+        return repeatable_entropy(b"%d" % len(drawn))(size)
 
     scenario.client(client, run.inputs[client], entropy).handle(run.requests[client])
     assert bool(drawn) == scenario.protocol.protects

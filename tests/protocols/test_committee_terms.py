@@ -24,7 +24,8 @@ from protocols import (
 )
 from protocols.admission import check_admission
 from protocols.encrypted.protocol import EncryptedSum
-from tests.conformance.cohorts import COMMITTEE, IDS, Setting, committee_of, identity, keyholder, member, setting
+from protocols.testing import fixed_identity
+from tests.conformance.cohorts import COMMITTEE, IDS, Setting, committee_of, keyholder, member, setting
 from tests.support.committee_keys import key_shares, threshold_key
 
 MALICIOUS: Final = Adversary.MALICIOUS
@@ -135,15 +136,15 @@ def test_keyholder_takes_no_part_among_identities_that_it_has_not_pinned() -> No
 
     A member compares the session's roster with its own and must refuse (UnsafeSession).
     """
-    keys = {client: identity(client).public for client in SIGNED.session.clients}
+    keys = {client: fixed_identity(client).public for client in SIGNED.session.clients}
     first, second = SIGNED.session.clients[:2]
     party, own = COMMITTEE[0], SIGNED.keyholder(COMMITTEE[0])
     assert own is not None
     pinned = {
-        "all and others": (Roster({**keys, 77: identity(77).public}), True),
+        "all and others": (Roster({**keys, 77: fixed_identity(77).public}), True),
         "none": (None, False),
         "one fewer": (Roster({client: keys[client] for client in SIGNED.session.clients[1:]}), False),
-        "one of another key": (Roster({**keys, first: identity(78).public}), False),
+        "one of another key": (Roster({**keys, first: fixed_identity(78).public}), False),
         "two swapped": (Roster({**keys, first: keys[second], second: keys[first]}), False),
     }
     for roster, fits in pinned.values():
@@ -163,7 +164,7 @@ def test_keyholder_that_has_pinned_identities_takes_no_part_without_them() -> No
     """
     own = CURIOUS.keyholder(COMMITTEE[0])
     assert own is not None
-    changed = replace(own, roster=Roster({client: identity(client).public for client in CURIOUS.session.clients}))
+    changed = replace(own, roster=Roster({client: fixed_identity(client).public for client in CURIOUS.session.clients}))
     with pytest.raises(UnsafeSession, match="pinned"):
         check_admission(CURIOUS.protocol, CURIOUS.session, COMMITTEE[0], terms=None, keyholder=changed)
 

@@ -22,11 +22,12 @@ from protocols import (
     Session,
 )
 from protocols.session import check_entries
-from tests.conformance.cohorts import committee_of, identity
+from protocols.testing import fixed_identity
+from tests.conformance.cohorts import committee_of
 
 CLIENTS = (0, 1, 2, 3)
 WITH: dict[Extra, dict[str, Any]] = {
-    Extra.ROSTER: {"roster": Roster({client: identity(client).public for client in CLIENTS})},
+    Extra.ROSTER: {"roster": Roster({client: fixed_identity(client).public for client in CLIENTS})},
     Extra.ATTACHED: {"attached": (Opening(least_dropped=1, most_dropped=1),)},
     Extra.COMMITTEE: {"committee": committee_of((7, 8, 9))},
 }

@@ -14,8 +14,8 @@ from protocols.codec import Message
 from protocols.crypto import sealing
 from protocols.crypto.keystream import Words
 from protocols.snapshot import _DOMAIN, KeptMachine, State, read_state, seal, unseal, write_state
-from protocols.testing import state_of
-from tests.conformance.cohorts import IDS, SNAPSHOT_KEY, Run, setting
+from protocols.testing import ProtocolRun, state_of
+from tests.conformance.cohorts import IDS, SNAPSHOT_KEY, setting
 
 DIGEST = b"d" * 32
 KEY = Secret(b"k" * 32)
@@ -177,7 +177,7 @@ def test_sealed_bytes_show_nothing_of_the_state() -> None:
 @pytest.mark.parametrize("adversary", [Adversary.CURIOUS, Adversary.MALICIOUS])
 def test_parts_of_a_state_are_gone_with_the_round_that_needs_them_last(adversary: Adversary) -> None:
     """Read from what a snapshot holds, unsealed: after the masked input, neither the input nor what masks it."""
-    run = Run(setting(SecAgg(adversary=adversary), IDS[:4], 3))
+    run = ProtocolRun(setting(SecAgg(adversary=adversary), IDS[:4], 3))
     client = IDS[0]
     vector, spent = run.inputs[client].astype("<u2").tobytes(), dict[str, bytes]()
     for number in range(3):
@@ -196,6 +196,6 @@ def test_parts_of_a_state_are_gone_with_the_round_that_needs_them_last(adversary
     assert len(spent) == 3 + 2 * 3
     assert all(len(secret) == 32 and secret not in left for secret in spent.values())
     data = run.clients[client].snapshot(SNAPSHOT_KEY)
-    kept_state = unseal(data, digest=run.setting.protocol.digest(run.setting.session), key=SNAPSHOT_KEY).state
+    kept_state = unseal(data, digest=run.scenario.protocol.digest(run.scenario.session), key=SNAPSHOT_KEY).state
     assert bytes(kept_state) == left
     assert run.is_exact(run.finish())

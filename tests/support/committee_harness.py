@@ -10,7 +10,6 @@ from functools import cache
 from msgspec.structs import asdict
 
 from protocols import Client, Finish, MemoryOpenings, OpeningRecord
-from protocols.codec import Codec
 from protocols.crypto.paillier import ciphertext_pairs, plaintext_proof
 from protocols.crypto.paillier.ciphertext_pairs import Pair, Total
 from protocols.crypto.paillier.encryptor import Encryptor
@@ -21,7 +20,8 @@ from protocols.encrypted.messages import Contributions, EncryptedInput, PartialO
 from protocols.encrypted.protocol import EncryptedSum
 from protocols.identity import SIGNATURE_BYTES
 from protocols.session import Vector
-from tests.conformance.cohorts import Run, Setting, stream
+from protocols.testing import ProtocolRun, repeatable_entropy
+from tests.conformance.cohorts import Setting
 from tests.support import committee_keys
 
 ENCRYPT, OPEN = 0, 1
@@ -31,11 +31,6 @@ def setup_of(where: Setting) -> Derived:
     """Return what every party derives from the session."""
     assert isinstance(where.protocol, EncryptedSum)
     return where.protocol._derived(where.session)
-
-
-def codec_of(where: Setting) -> Codec:
-    """Return the codec of a session's messages, for any sender."""
-    return Codec(where.protocol.digest(where.session), where.protocol.message_limit(where.session))
 
 
 @cache
@@ -67,7 +62,7 @@ def sums_of(one: Sequence[Pair], other: Sequence[Pair]) -> list[Pair]:
     return ciphertext_pairs.split(key, total.ciphertexts())
 
 
-class CommitteeHarness(Run):
+class CommitteeHarness(ProtocolRun):
     """A sum whose clients have all answered, and whose server and members a test then plays.
 
     Attributes:
@@ -79,7 +74,7 @@ class CommitteeHarness(Run):
     def __init__(self, where: Setting, *, seed: bytes = b"run", vectors: Mapping[int, Vector] | None = None) -> None:
         super().__init__(where, seed=seed, vectors=vectors)
         self.setup = setup_of(where)
-        self.codec = codec_of(where)
+        self.codec = where.codec
         self.sent = {c: self.codec.decode(ENCRYPT, EncryptedInput, reply) for c, reply in self.replies().items()}
 
     @property
@@ -120,7 +115,7 @@ class CommitteeHarness(Run):
         """
         padded_hash = hashlib.sha256(padded).digest()
         statement = self.setup.statement(client, padded_hash)
-        made = plaintext_proof.seal(self.encryptor, values, statement=statement, entropy=stream(b"made"))
+        made = plaintext_proof.seal(self.encryptor, values, statement=statement, entropy=repeatable_entropy(b"made"))
         return self.signed(client, padded, made.pairs, made.proof, signer=signer, whose=whose)
 
     def signed(
@@ -135,7 +130,7 @@ class CommitteeHarness(Run):
     ) -> EncryptedInput:
         """Return an input of ciphertexts and a proof of any origin, signed if the session has a roster."""
         sealed = ciphertext_pairs.to_bytes(self.setup.key.public_key, pairs) + proof
-        member = self.setting.terms(client if signer is None else signer)
+        member = self.scenario.terms(client if signer is None else signer)
         padded_hash = hashlib.sha256(padded).digest()
         signature = self.setup.sign(
             None if member is None else member.identity, client if whose is None else whose, padded_hash, sealed
@@ -161,25 +156,27 @@ class CommitteeHarness(Run):
             seed: The seed of its randomness.
         """
         record = openings or self.openings[party]
-        machine = self.setting.client(party, self.inputs.get(party), stream(seed + b"%d" % party), None, record)
-        if party in self.setting.session.clients:
+        machine = self.scenario.client(
+            party, self.inputs.get(party), repeatable_entropy(seed + b"%d" % party), None, record
+        )
+        if party in self.scenario.session.clients:
             machine.handle(self.requests[party])
         return machine
 
     def open_with(self, contributions: Mapping[int, bytes], *parties: int, seed: bytes = b"opening") -> list[int]:
         """Return the messages that these members open of these contributions."""
         request, partials = self.request(contributions), {}
-        assert self.setting.session.committee is not None
+        assert self.scenario.session.committee is not None
         for party in parties:
             reply = self.codec.decode(OPEN, PartialOpening, self.member(party, MemoryOpenings()).handle(request))
             partial = PartialDecryption.from_bytes(self.setup.key, reply.opening, self.count)
-            partials[self.setting.session.committee.index(party)] = partial.values
+            partials[self.scenario.session.committee.index(party)] = partial.values
         return combine(self.setup.key, partials)
 
     def finish_with(self, sent: Mapping[int, EncryptedInput]) -> Finish:
         """Return the outcome of the sum if clients send these inputs and as few members open as can."""
         self.deliver({client: self.codec.encode(ENCRYPT, message) for client, message in sent.items()})
-        opening = list(self.requests.items())[: self.setting.quorum(OPEN)]
+        opening = list(self.requests.items())[: self.scenario.quorum(OPEN)]
         self.deliver({party: self.clients[party].handle(request) for party, request in opening})
         return self.finish()
 

@@ -65,7 +65,7 @@ class Cohort:
         self.step = self.server.advance()
         self.number += 1
 
-    def to_round(self, number: int) -> "Cohort":
+    def to_step(self, number: int) -> "Cohort":
         """Play honestly until the step of this number is open."""
         while self.number < number:
             self.deliver(self.replies())

@@ -5,18 +5,13 @@ from collections.abc import Mapping
 import pytest
 
 from protocols import OrderError, RemoteError, packing
-from protocols.codec import Codec, M, Message
+from protocols.codec import M, Message
 from protocols.pairwise import schedule
 from protocols.pairwise.derived import Derived
 from protocols.pairwise.messages import AdvertisedKeys, KeyDirectory, encode_clients
 from protocols.pairwise.protocol import PairwiseMasking
-from protocols.testing import state_of
-from tests.conformance.cohorts import Run, Setting, stream
-
-
-def codec(where: Setting) -> Codec:
-    """Return the codec of a session's messages, for any sender."""
-    return Codec(where.protocol.digest(where.session), where.protocol.message_limit(where.session))
+from protocols.testing import ProtocolRun, repeatable_entropy, state_of
+from tests.conformance.cohorts import Setting
 
 
 def setup_of(where: Setting) -> Derived:
@@ -25,7 +20,7 @@ def setup_of(where: Setting) -> Derived:
     return where.protocol._derived(where.session)
 
 
-class MaliciousServer(Run):
+class MaliciousServer(ProtocolRun):
     """A run whose server can send a client any message, and which searches the clients' replies for their secrets.
 
     Attributes:
@@ -40,12 +35,12 @@ class MaliciousServer(Run):
     def __init__(self, where: Setting, *, seed: bytes = b"run") -> None:
         super().__init__(where, seed=seed)
         self.setup = setup_of(where)
-        self.codec = codec(where)
+        self.codec = where.codec
         self.names = [row.name for row in where.protocol.steps]
         self.sent: dict[int, list[bytes]] = {client: [] for client in where.session.clients}
         self.drawn: dict[int, list[bytes]] = {}
         for client, vector in self.inputs.items():
-            draw = stream(seed + b"%d" % client)
+            draw = repeatable_entropy(seed + b"%d" % client)
             self.drawn[client] = [draw(32), draw(32), draw(32)]  # sealing key, masking key, self-mask seed
             self.drawn[client].append(packing.pack(vector, where.session.modulus))
         self.held: dict[int, dict[int, tuple[bytes, ...]]] = {}
@@ -53,7 +48,7 @@ class MaliciousServer(Run):
     @property
     def number(self) -> int:
         """The number of the step that is open."""
-        return self.names.index(getattr(self.step, "step", ""))
+        return self.names.index(getattr(self.progress, "step", ""))
 
     @property
     def keys(self) -> dict[int, AdvertisedKeys]:
@@ -70,7 +65,7 @@ class MaliciousServer(Run):
 
     def bitmap(self, *members: int) -> bytes:
         """Return a set of clients in the form of the wire."""
-        return encode_clients(members, self.setting.session)
+        return encode_clients(members, self.scenario.session)
 
     def answer(self, client: int, request: bytes) -> bytes:
         """Return a client's reply, and keep it for `clients_that_leaked`."""
@@ -125,7 +120,7 @@ class MaliciousServer(Run):
         """Return the key directory by which a server makes this client believe in these keys."""
         leaves = b"".join(
             self.setup.leaf(each, keys[each]) if each in keys else schedule.ABSENT
-            for each in self.setting.session.clients
+            for each in self.scenario.session.clients
         )
         near = self.setup.neighbours(self.setup.root(leaves), client) & keys.keys()
         return KeyDirectory(leaves, tuple(keys[each] for each in sorted(near)))

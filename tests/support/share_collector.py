@@ -17,8 +17,8 @@ from protocols.pairwise.messages import (
     RevealedShares,
     Survivors,
 )
-from protocols.testing import state_of
-from tests.conformance.cohorts import Setting, expected, member
+from protocols.testing import exact_sum, state_of
+from tests.conformance.cohorts import Setting, member
 from tests.support.malicious_server import MaliciousServer
 
 MASK, CONFIRM, REVEAL = 2, 3, 4
@@ -54,7 +54,7 @@ class ShareCollector(MaliciousServer):
         Corrupt clients sign every set that is shown to anyone.
         """
         asked = {client: Survivors(self.bitmap(*survivors)) for client, survivors in shown.items()}
-        if self.setting.session.roster is None:
+        if self.scenario.session.roster is None:
             revealed = self.answers_of_willing(CONFIRM, asked)
         else:
             confirmed = {
@@ -87,9 +87,9 @@ class ShareCollector(MaliciousServer):
             for other, signature in confirmed.items()
             if attack.roots[other] + attack.members[other] + self.bitmap(*shown[other]) == agreed
         }
-        made = Signatures(self.setup.digest, self.setting.session.roster)
+        made = Signatures(self.setup.digest, self.scenario.session.roster)
         for helper in set(corrupt) & set(shown[client]):
-            who = member(helper, self.setting.session)
+            who = member(helper, self.scenario.session)
             found[helper] = made.sign(who.identity, client=helper, purpose=SURVIVORS, payload=agreed)
         return Confirmations(self.bitmap(*found), b"".join(found[signer] for signer in sorted(found)))
 
@@ -107,7 +107,7 @@ class AttackState:
 
     def __init__(self, run: ShareCollector, masked: Mapping[int, bytes]) -> None:
         self.run = run
-        self.session = run.setting.session
+        self.session = run.scenario.session
         self.masked = {
             client: packing.unpack(
                 run.codec.decode(MASK, MaskedInput, reply).packed, self.session.length, self.session.modulus
@@ -196,12 +196,12 @@ class AttackState:
         """Return the smallest sets of clients the sum of whose inputs the server can compute, each sum checked."""
         found = sorted(self._computable_groups(), key=sorted)
         for group in found:
-            assert self.sum_of(group) == expected(self.run.inputs, tuple(group), self.session.modulus)
+            assert self.sum_of(group) == exact_sum(self.run.inputs, tuple(group), self.session.modulus)
         return found
 
 
 def collect_masked_inputs(where: Setting) -> tuple[ShareCollector, AttackState]:
     """Run a sum up to the masked inputs, and return the server and what it has collected."""
     run = ShareCollector(where)
-    run.to_round(MASK)
+    run.to_step(MASK)
     return run, run.masked_inputs()

@@ -13,9 +13,9 @@ import msgspec
 import pytest
 
 from protocols import LightSecAgg, RemoteError, SecAgg, Secret, Server
-from protocols.codec import Codec
 from protocols.crypto.key_agreement import X25519, KeyAgreement, KeyPair, WeakKey
-from tests.conformance.cohorts import IDS, Run, setting
+from protocols.testing import ProtocolRun
+from tests.conformance.cohorts import IDS, setting
 
 SECRET = Secret(b"s" * 32)
 SALT_BYTES = 7
@@ -87,8 +87,8 @@ def test_masking_protocols_sum_with_keys_of_other_lengths(where: Any) -> None:
 
 @pytest.mark.parametrize("where", SALTED, ids=lambda each: each.label)
 def test_servers_refuse_keys_that_the_agreement_refuses(where: Any) -> None:
-    honest = Run(where).replies()[5]
-    codec = Codec(where.protocol.digest(where.session), where.protocol.message_limit(where.session))
+    honest = ProtocolRun(where).replies()[5]
+    codec = where.codec
     kind = where.protocol.steps[0].reply
     message = codec.decode(0, kind, honest)
     name = message.__struct_fields__[0]

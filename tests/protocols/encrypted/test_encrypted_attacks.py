@@ -19,8 +19,8 @@ from protocols.encrypted.messages import EncryptedInput, PartialOpening
 from protocols.encrypted.oneshot import PaddedVector
 from protocols.encrypted.protocol import EncryptedSum
 from protocols.session import Vector
-from protocols.testing import party_of
-from tests.conformance.cohorts import COMMITTEE, IDS, Setting, setting, stream
+from protocols.testing import party_of, repeatable_entropy
+from tests.conformance.cohorts import COMMITTEE, IDS, Setting, setting
 from tests.support.committee_harness import (
     OPEN,
     CommitteeHarness,
@@ -51,7 +51,9 @@ def by_hand(*everyone: list[Pair]) -> list[int]:
     for pairs in everyone:
         total.add(pairs)
     partials = {
-        share.index: decrypt_partially(share, total.ciphertexts(), statement=b"", entropy=stream(b"hand")).values
+        share.index: decrypt_partially(
+            share, total.ciphertexts(), statement=b"", entropy=repeatable_entropy(b"hand")
+        ).values
         for share in key_shares(1, 3, 2)[:2]
     }
     return combine(key, partials)
@@ -84,10 +86,10 @@ def test_without_proofs_a_multiple_of_anothers_key_reads_its_vector() -> None:
     setup, vector = setup_of(where), where.inputs()[0]
     payload = setup.payload
     assert isinstance(payload, PaddedVector)
-    padded, victims_key = payload.wrap(vector.astype(np.uint16), stream(b"victim"))
-    _, other_key = payload.wrap(where.inputs()[1].astype(np.uint16), stream(b"other"))
+    padded, victims_key = payload.wrap(vector.astype(np.uint16), repeatable_entropy(b"victim"))
+    _, other_key = payload.wrap(where.inputs()[1].astype(np.uint16), repeatable_entropy(b"other"))
     one, other = (
-        setup.encryptor.encrypt_pairs(key, entropy=stream(b"e%d" % at))
+        setup.encryptor.encrypt_pairs(key, entropy=repeatable_entropy(b"e%d" % at))
         for at, key in enumerate((victims_key, other_key))
     )
     digits = payload.digits.unpack(by_hand(one, other, powers(one, 56)), 4096)
@@ -193,8 +195,8 @@ def test_wrong_opening_is_refused_by_its_members_name_and_any_two_right_ones_dec
         return PartialDecryption(tuple(values), proof)
 
     values = list(right.values)
-    other_sum = decrypt_partially(share, powers_of(hall, 2), statement=b"", entropy=stream(b"x"))
-    other_statement = decrypt_partially(share, ciphertexts, statement=b"another", entropy=stream(b"x"))
+    other_sum = decrypt_partially(share, powers_of(hall, 2), statement=b"", entropy=repeatable_entropy(b"x"))
+    other_statement = decrypt_partially(share, ciphertexts, statement=b"another", entropy=repeatable_entropy(b"x"))
     wrong = {
         "one value doubled": changed([values[0] ** 2 % int(key.public_key.modulus), *values[1:]]),
         "one value negated": changed([int(key.public_key.modulus) - values[0], *values[1:]]),
@@ -265,7 +267,7 @@ def test_committee_opens_nothing_but_the_sum_of_all_keys_or_vectors(protocol: En
     share = key_shares(1, 3, 2)[0]
     for client in CLIENTS:
         ciphertexts = [ciphertext_pairs.join(key.public_key, *pair) for pair in run.pairs(client)]
-        alone = decrypt_partially(share, ciphertexts, statement=b"", entropy=stream(b"x")).values
+        alone = decrypt_partially(share, ciphertexts, statement=b"", entropy=repeatable_entropy(b"x")).values
         assert not set(alone) & {value for partial in opened.values() for value in partial.values}
 
 

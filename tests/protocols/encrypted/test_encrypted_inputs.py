@@ -25,7 +25,8 @@ from protocols import (
 from protocols.crypto.paillier.encryptor import Exponents
 from protocols.encrypted.messages import EncryptedInput, PartialOpening
 from protocols.encrypted.protocol import EncryptedSum
-from tests.conformance.cohorts import COMMITTEE, IDS, Setting, committee_of, expected, setting
+from protocols.testing import exact_sum
+from tests.conformance.cohorts import COMMITTEE, IDS, Setting, committee_of, setting
 from tests.support.committee_harness import ENCRYPT, OPEN, CommitteeHarness, altered, field_positions
 from tests.support.committee_keys import SAFE_P
 
@@ -208,7 +209,7 @@ def test_sums_of_the_extremes_of_few_bits_are_exact(kind: type[EncryptedSum], bi
     for row in rows.values():
         inputs = {client: np.array(row, dtype=np.uint64) for client in CLIENTS}
         outcome = where.simulate(inputs)
-        assert outcome.total.tolist() == expected(inputs, tuple(CLIENTS), modulus)
+        assert outcome.total.tolist() == exact_sum(inputs, tuple(CLIENTS), modulus)
 
 
 @pytest.mark.parametrize("kind", [PaillierSum, OneShot])

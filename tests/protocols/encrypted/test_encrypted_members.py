@@ -28,8 +28,8 @@ from protocols.encrypted.client import EncryptedClient
 from protocols.encrypted.messages import Contributions, PartialOpening
 from protocols.encrypted.protocol import EncryptedSum
 from protocols.session import Participant
-from protocols.testing import party_of
-from tests.conformance.cohorts import COMMITTEE, IDS, SNAPSHOT_KEY, Setting, setting, stream
+from protocols.testing import party_of, repeatable_entropy
+from tests.conformance.cohorts import COMMITTEE, IDS, SNAPSHOT_KEY, Setting, setting
 from tests.support.committee_harness import (
     ENCRYPT,
     OPEN,
@@ -75,7 +75,7 @@ def refuses(
 def bad_requests(run: CommitteeHarness) -> Iterator[tuple[str, str, bytes]]:
     """What no member opens, with what it says."""
     honest = run.honest_contributions()
-    session = run.setting.session
+    session = run.scenario.session
     first, second, third, fourth = sorted(session.clients)
     few = "contributors: expected at least 3"
     yield "none", few, run.request({})
@@ -226,7 +226,7 @@ def test_member_opens_one_sum_of_a_session() -> None:
         kept = machine.snapshot(SNAPSHOT_KEY)
         machine.handle(run.request(run.honest_contributions()))
         for contributions in (run.honest_contributions(), run.honest_contributions(FIRST, SECOND, THIRD)):
-            again = SIGNED.restored(party, kept, stream(b"again"), run.records[party], run.openings[party])
+            again = SIGNED.restored(party, kept, repeatable_entropy(b"again"), run.records[party], run.openings[party])
             with pytest.raises(SessionReused):
                 again.handle(run.request(contributions))
             assert again.closed
@@ -282,7 +282,7 @@ def test_member_compares_sums_of_one_context_across_all_of_its_keys(other_protoc
             setting(other_protocol, CLIENTS, 3, length=3, committee=second_members), session_id=b"under a second key"
         )
     )
-    one, two = (run.setting.keyholder(COMMITTEE[0]) for run in (first, later))
+    one, two = (run.scenario.keyholder(COMMITTEE[0]) for run in (first, later))
     assert one is not None
     assert two is not None
     assert one.share.key.fingerprint != two.share.key.fingerprint
@@ -309,7 +309,7 @@ def test_sums_under_two_keys_would_give_the_vector_of_one_client() -> None:
     everyone = first.open_with(first.honest_contributions(), *COMMITTEE[:2], seed=b"first")
     fewer = later.open_with(later.honest_contributions(FIRST, SECOND, THIRD), *COMMITTEE, seed=b"later")
     difference = first.vector_of_sums([], everyone, 4) - later.vector_of_sums([], fewer, 3)
-    assert (difference % first.setting.session.modulus).tolist() == first.inputs[FOURTH].tolist()
+    assert (difference % first.scenario.session.modulus).tolist() == first.inputs[FOURTH].tolist()
 
 
 def test_member_compares_sums_of_one_context_whatever_their_length_and_modulus() -> None:
@@ -337,11 +337,16 @@ def test_sums_that_differ_in_fewer_than_the_sessions_threshold_stay_closed_whate
     record = MemoryOpenings()
 
     def lax(run: CommitteeHarness) -> Client:
-        keyholder = run.setting.keyholder(COMMITTEE[0], record)
+        keyholder = run.scenario.keyholder(COMMITTEE[0], record)
         assert keyholder is not None
         keyholder = replace(keyholder, minimum_contributors=2)
         return Client(
-            where.protocol, run.setting.session, COMMITTEE[0], None, entropy=stream(b"lax"), keyholder=keyholder
+            where.protocol,
+            run.scenario.session,
+            COMMITTEE[0],
+            None,
+            entropy=repeatable_entropy(b"lax"),
+            keyholder=keyholder,
         )
 
     assert lax(first).handle(first.request(first.honest_contributions(FIRST, SECOND, THIRD)))
@@ -359,7 +364,7 @@ def test_member_refuses_much_in_little() -> None:
     absurd = replace(UNSIGNED, session=replace(UNSIGNED.session, length=10**12))
     member = Client(
         absurd.protocol, absurd.session, COMMITTEE[0], None,
-        entropy=stream(b"x"), keyholder=absurd.keyholder(COMMITTEE[0]),
+        entropy=repeatable_entropy(b"x"), keyholder=absurd.keyholder(COMMITTEE[0]),
     )  # fmt: skip
     small = Codec(absurd.protocol.digest(absurd.session), 1000).encode(
         OPEN, Contributions(tuple(sorted(CLIENTS)), memoryview(b""))
@@ -384,7 +389,7 @@ def test_party_in_both_roles_that_was_never_invited_still_opens() -> None:
     run = CommitteeHarness(SIGNED)
     party = CLIENTS[0]
     others = run.honest_contributions(*(client for client in CLIENTS if client != party))
-    machine = SIGNED.client(party, run.inputs[party], stream(b"never invited"), None, MemoryOpenings())
+    machine = SIGNED.client(party, run.inputs[party], repeatable_entropy(b"never invited"), None, MemoryOpenings())
     assert machine.step == "encrypt_input"
     one, other = machine.handle(run.request(others)), run.member(party, MemoryOpenings()).handle(run.request(others))
     replies = [run.codec.decode(OPEN, PartialOpening, reply).opening for reply in (one, other)]
@@ -429,7 +434,7 @@ def test_client_that_is_no_member_opens_nothing() -> None:
     run = CommitteeHarness(SIGNED)
     request = run.request(run.honest_contributions())
     outsider = CLIENTS[3]
-    before = SIGNED.client(outsider, run.inputs[outsider], stream(b"before"))
+    before = SIGNED.client(outsider, run.inputs[outsider], repeatable_entropy(b"before"))
     with pytest.raises(MalformedMessage, match="step: expected 0, found a message of step 1"):
         before.handle(request)
     assert before.closed
@@ -457,7 +462,12 @@ def test_party_without_a_share_opens_nothing_even_if_it_is_asked() -> None:
     run = CommitteeHarness(SIGNED)
     vector = SIGNED.session.checked(run.inputs[FOURTH])
     participant = Participant(
-        client=FOURTH, vector=vector, attached=(), terms=SIGNED.terms(FOURTH), keyholder=None, entropy=stream(b"x")
+        client=FOURTH,
+        vector=vector,
+        attached=(),
+        terms=SIGNED.terms(FOURTH),
+        keyholder=None,
+        entropy=repeatable_entropy(b"x"),
     )
     party = EncryptedClient(run.setup, participant)
     honest = run.honest_contributions()

@@ -82,7 +82,7 @@ def test_client_closes_over_a_directory_that_is_not_of_its_session() -> None:
         (lambda c, k: (c[:2], k[:2]), "at least the session's threshold, 4,"),
         (lambda c, k: ((), ()), "at least the session's threshold, 4,"),
     ):
-        run = cohort().to_round(1)
+        run = cohort().to_step(1)
         honest = directory(run, IDS[0])
         refuses(run, KeyDirectory(*change(honest.clients, honest.keys)), match)
 
@@ -100,7 +100,7 @@ def test_client_closes_over_shares_that_are_not_its_own_or_were_altered() -> Non
         (lambda c, s: (tuple(sorted((*c[1:], 4))), s), "clients in the key directory, found another", 0),
         (lambda c, s: (c[:2], s[:2]), "at least the session's threshold, 4,", 0),
     ):
-        run = cohort().to_round(2)
+        run = cohort().to_step(2)
         honest = run.read(run.requests[IDS[0]], DeliveredShares)
         assert isinstance(honest, DeliveredShares)
         error = refuses(run, DeliveredShares(*change(honest.clients, honest.ciphertexts)), match)
@@ -112,7 +112,7 @@ def test_client_closes_over_another_holders_shares() -> None:
 
     Each is sealed to its pair of clients, so decryption must fail and the client close.
     """
-    run = cohort().to_round(2)
+    run = cohort().to_step(2)
     stolen = run.read(run.requests[IDS[1]], DeliveredShares)
     own = run.read(run.requests[IDS[0]], DeliveredShares)
     assert isinstance(stolen, DeliveredShares)
@@ -149,12 +149,12 @@ def test_client_closes_over_a_bad_survivor_set(survivors: tuple[int, ...], match
     """The server names survivors without the client, below the threshold, twice, or such as have not shared, to get a
     sum of few. The client must close.
     """
-    refuses(cohort().to_round(3), Survivors(tuple(sorted(survivors))), match)
+    refuses(cohort().to_step(3), Survivors(tuple(sorted(survivors))), match)
 
 
 def test_client_closes_over_a_survivor_set_out_of_order() -> None:
     """The server sends survivors in another order, so that one set has two forms. The client must close."""
-    refuses(cohort().to_round(3), Survivors(IDS[:6]), "ascending")
+    refuses(cohort().to_step(3), Survivors(IDS[:6]), "ascending")
 
 
 def test_client_answers_one_survivor_set_only() -> None:
@@ -162,7 +162,7 @@ def test_client_answers_one_survivor_set_only() -> None:
 
     The client must be closed after its first answer.
     """
-    run = cohort().to_round(3)
+    run = cohort().to_step(3)
     client = run.clients[IDS[0]]
     client.handle(run.requests[IDS[0]])
     assert client.closed
@@ -173,7 +173,7 @@ def test_client_closes_over_an_authentic_share_that_is_no_vector_of_the_field() 
 
     The holder must find it when it sums shares, close, and name the dealer.
     """
-    run = cohort().to_round(3)
+    run = cohort().to_step(3)
     held = state_of(run.clients[IDS[0]]).held
     packed = next(owner for owner, share in held.items() if len(share.reveal()) != 32 and owner != IDS[0])
     held[packed] = Secret(b"\xff" * len(held[packed].reveal()))
@@ -203,14 +203,14 @@ def test_server_is_unchanged_by_a_bad_reply(number: int, match: str, change: Cal
 
     The server must refuse it, name the sender, and still take the honest reply.
     """
-    run = cohort().to_round(number)
+    run = cohort().to_step(number)
     replies = run.replies()
     honest = run.read(replies[IDS[0]], run.steps[number].reply)
     with pytest.raises(RemoteError, match=match) as caught:
         run.server.receive(IDS[0], run.write(change(honest)))
     assert caught.value.culprits == {IDS[0]}
     run.deliver(replies)
-    run.to_round(4)
+    run.to_step(4)
     assert isinstance(run.step, Finish)
     assert run.step.total.tolist() == exact_sum(run.inputs, run.step.contributors, PRIME)
 

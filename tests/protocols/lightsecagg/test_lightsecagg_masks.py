@@ -29,7 +29,7 @@ def test_forged_answer_is_found_and_named_where_two_more_answer_than_needed() ->
     With two answers more than needed, decoding must find it and name the client.
     """
     for liar in IDS[:6]:
-        run = cohort().to_round(3)
+        run = cohort().to_step(3)
         replies = run.replies()
         answer = run.read(replies[liar], AggregatedShares)
         assert isinstance(answer, AggregatedShares)
@@ -44,7 +44,7 @@ def test_forged_answer_is_found_where_one_more_answers_than_needed() -> None:
 
     With one answer more than needed, decoding must find that the answers do not fit, and cannot tell whose is wrong.
     """
-    run = cohort().to_round(3)
+    run = cohort().to_step(3)
     replies = run.replies()
     del replies[IDS[2]]
     answer = run.read(replies[IDS[0]], AggregatedShares)
@@ -76,11 +76,11 @@ def cut(run: "Cohort", owner: int, sealed: SealedShares) -> list[memoryview]:
 
 def forging_one_share() -> Cohort:
     """A cohort in its last round in which client 300 has dealt a wrong share to client 5, which is fifth after it."""
-    run = cohort().to_round(1)
+    run = cohort().to_step(1)
     replies = run.replies()
     replies[300] = seal_forged_share(run, 300, 5, run.read(replies[300], SealedShares))
     run.deliver(replies)
-    return run.to_round(3)
+    return run.to_step(3)
 
 
 def test_forged_share_of_a_mask_is_found_in_the_answers() -> None:
@@ -90,7 +90,7 @@ def test_forged_share_of_a_mask_is_found_in_the_answers() -> None:
     """
     run = forging_one_share()
     with pytest.raises(RemoteError, match="do not fit together"):
-        run.to_round(4)
+        run.to_step(4)
 
 
 def test_forged_share_of_a_mask_goes_unnoticed_where_just_enough_answer() -> None:
@@ -110,7 +110,7 @@ def test_shares_reach_their_holder_only_and_drawn_ones_are_seeds() -> None:
 
     Each must reach its holder only, all must differ, and those that are drawn must be short seeds.
     """
-    run = cohort(privacy=2).to_round(1)
+    run = cohort(privacy=2).to_step(1)
     replies, members = run.replies(), sorted(IDS[:6])
     sent: dict[tuple[int, int], bytes] = {}
     for owner, reply in replies.items():
@@ -151,7 +151,7 @@ def test_masked_inputs_are_uniform() -> None:
             )
             for client in each.clients
         }
-        replies = run.to_round(2).replies()
+        replies = run.to_step(2).replies()
         seen = [run.read(replies[client], MaskedInput) for client in (0, 1)]
         drawn = [packing.unpack(masked.packed, each.length, 11) for masked in seen if isinstance(masked, MaskedInput)]
         counts = [np.bincount(vector.astype(np.int64), minlength=11) for vector in drawn]
@@ -174,7 +174,7 @@ def test_one_mask_serves_one_session() -> None:
         protocol = LightSecAgg(privacy=1, responders=2)
         run = Cohort(protocol, each)
         run.clients = {client: constant(protocol, each, client) for client in each.clients}
-        sent = run.to_round(2).replies()[IDS[0]]
+        sent = run.to_step(2).replies()[IDS[0]]
         message = run.read(sent, MaskedInput)
         assert isinstance(message, MaskedInput)
         return bytes(message.packed)

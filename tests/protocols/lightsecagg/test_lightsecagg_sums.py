@@ -82,7 +82,7 @@ def test_any_responders_decode() -> None:
     """Each subset of survivors that answers the last round gives the same sum."""
     for count in (4, 5, 6):
         for answering in itertools.combinations(IDS[:6], count):
-            run = cohort().to_round(3)
+            run = cohort().to_step(3)
             replies = run.replies()
             run.deliver({client: replies[client] for client in answering})
             assert isinstance(run.step, Finish)
@@ -94,7 +94,7 @@ def test_any_responders_decode() -> None:
 def test_sum_goes_on_from_snapshots_of_everyone(number: int) -> None:
     """Clients are kept before the round, the server with half of its replies taken in."""
     protocol, key = LightSecAgg(privacy=1, responders=4), Secret(bytes(32))
-    run = cohort().to_round(number)
+    run = cohort().to_step(number)
     for client, machine in run.clients.items():
         run.clients[client] = Client.restore(protocol, run.session, machine.snapshot(key), key=key, entropy=os.urandom)
     replies = run.replies()
@@ -104,6 +104,6 @@ def test_sum_goes_on_from_snapshots_of_everyone(number: int) -> None:
     run.server = Server.restore(protocol, run.session, kept, key=key)
     assert run.server.missing == set(replies)
     run.deliver(replies)
-    run.to_round(4)
+    run.to_step(4)
     assert isinstance(run.step, Finish)
     assert run.step.total.tolist() == exact_sum(run.inputs, IDS[:6], PRIME)

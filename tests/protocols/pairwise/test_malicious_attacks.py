@@ -28,8 +28,8 @@ from protocols.pairwise.messages import (
     Survivors,
 )
 from protocols.replay import SessionRecord
-from protocols.testing import state_of
-from tests.conformance.cohorts import Setting, identity, member, setting
+from protocols.testing import fixed_identity, state_of
+from tests.conformance.cohorts import Setting, member, setting
 from tests.support.share_collector import AttackState, ShareCollector, collect_masked_inputs
 
 SHARE, MASK, CONFIRM, REVEAL = 1, 2, 3, 4
@@ -59,13 +59,13 @@ def both_alive_and_dead(
     run: ShareCollector, attack: AttackState, victim: int, corrupt: Collection[int] = ()
 ) -> list[set[int]]:
     """The others in two halves: one hears that the victim is alive, the other that it is dead."""
-    everyone = run.setting.session.clients
+    everyone = run.scenario.session.clients
     others = [client for client in everyone if client != victim and client not in corrupt]
     half = -(-len(others) // 2)
     alive = dict.fromkeys((victim, *others[half:]), everyone)
     dead = dict.fromkeys(others[:half], tuple(client for client in everyone if client != victim))
     run.show_survivors(attack, alive | dead, corrupt)
-    return [group for group in attack.groups_with_computable_sum() if len(group) < run.setting.session.threshold]
+    return [group for group in attack.groups_with_computable_sum() if len(group) < run.scenario.session.threshold]
 
 
 def test_node_active_and_dead_exposes_one_client_to_a_server_that_lies_in_curious_mode() -> None:
@@ -140,14 +140,14 @@ def test_server_gets_both_secrets_of_nobody_however_it_splits_the_clients() -> N
 
 
 def circle(run: ShareCollector) -> tuple[int, ...]:
-    return graph.order(state_of(run.server).root, run.setting.session.clients)
+    return graph.order(state_of(run.server).root, run.scenario.session.clients)
 
 
 def two_arcs(run: ShareCollector, attack: AttackState, apart: int, corrupt: Collection[int] = ()) -> list[set[int]]:
     """Declare two runs of half the degree dropped, `apart` clients between them; what is exposed then."""
     order, side = circle(run), run.setup.degree // 2
     gaps = {*order[:side], *order[side + apart : 2 * side + apart]}
-    survivors = [client for client in run.setting.session.clients if client not in gaps]
+    survivors = [client for client in run.scenario.session.clients if client not in gaps]
     run.show_survivors(
         attack, dict.fromkeys(survivors, survivors), [client for client in corrupt if client in survivors]
     )
@@ -240,17 +240,17 @@ def alone(run: ShareCollector, stage: str, company: int) -> None:
     few = tuple(range(company + 1))
     match stage:
         case "directory":
-            run.to_round(SHARE)
+            run.to_step(SHARE)
             run.refuses(
                 0, run.directory(0, {client: run.keys[client] for client in few}), "at least the session's threshold, "
             )
         case "sharing":
-            run.to_round(MASK)
+            run.to_step(MASK)
             honest = run.request(0, DeliveredShares)
             cut = DeliveredShares(run.bitmap(*few), honest.fingerprints[:company], honest.ciphertexts[:company])
             run.refuses(0, cut, "at least the session's threshold, ")
         case "survivors":
-            run.to_round(CONFIRM)
+            run.to_step(CONFIRM)
             run.refuses(0, Survivors(run.bitmap(*few)), "at least the session's threshold, ")
 
 
@@ -269,7 +269,7 @@ def test_client_that_is_isolated_refuses(stage: str, company: int) -> None:
 def forged_directory(run: ShareCollector, victim: int, sign: Callable[[int, AdvertisedKeys], bytes]) -> Message:
     """Keys that the server has made up for everyone but the victim."""
     made = {}
-    for client in run.setting.session.clients:
+    for client in run.scenario.session.clients:
         pair = [X25519.from_secret(Secret(b"server's own key %2d for client %d" % (use, client))) for use in (10, 11)]
         unsigned = AdvertisedKeys(pair[0].public, pair[1].public, b"")
         made[client] = replace(unsigned, signature=sign(client, unsigned))
@@ -283,16 +283,16 @@ def test_server_in_the_middle_of_every_key_is_refused_by_everyone() -> None:
     signatures = Signatures(MALICIOUS.protocol.digest(MALICIOUS.session), MALICIOUS.session.roster)
 
     def own(client: int, made: AdvertisedKeys) -> bytes:
-        who = dataclasses.replace(member(client, MALICIOUS.session), identity=identity(1000 + client))
+        who = dataclasses.replace(member(client, MALICIOUS.session), identity=fixed_identity(1000 + client))
         return signatures.sign(who.identity, client=client, purpose=KEYS, payload=made.joined)
 
     advertised = ShareCollector(MALICIOUS)
-    advertised.to_round(SHARE)
+    advertised.to_step(SHARE)
     honest = advertised.keys
     for sign in (lambda client, made: b"", lambda client, made: honest[client].signature, own):
         for victim in SIX:
             run = ShareCollector(MALICIOUS)
-            run.to_round(SHARE)
+            run.to_step(SHARE)
             run.refuses(victim, forged_directory(run, victim, sign), "not signed by client")
 
 
@@ -303,7 +303,7 @@ def test_server_in_the_middle_opens_everything_in_curious_mode() -> None:
     rebuilds its seed.
     """
     run = ShareCollector(CURIOUS)
-    run.to_round(SHARE)
+    run.to_step(SHARE)
     directory = forged_directory(run, 0, lambda client, made: b"")
     dealt = run.codec.decode(SHARE, SealedShares, run.ask(0, directory))
     root = state_of(run.clients[0]).root
@@ -324,7 +324,7 @@ def test_server_in_the_middle_opens_everything_in_curious_mode() -> None:
 def two_directories(split: int) -> tuple[ShareCollector, AttackState]:
     """Some clients are shown everyone's keys; the others, that client 5 has signed other keys, which it has."""
     run = ShareCollector(MALICIOUS)
-    run.to_round(SHARE)
+    run.to_step(SHARE)
     honest = run.keys
     other = [X25519.from_secret(Secret(b"another key of client 5, use %3d" % use)).public for use in (1, 2)]
     unsigned = AdvertisedKeys(other[0], other[1], b"")

@@ -25,7 +25,8 @@ from protocols.pairwise.messages import (
     AdvertisedKeys,
     KeyDirectory,
 )
-from tests.conformance.cohorts import Setting, identity, member, setting
+from protocols.testing import fixed_identity
+from tests.conformance.cohorts import Setting, member, setting
 from tests.support.malicious_server import MaliciousServer
 
 SHARE = 1
@@ -38,7 +39,7 @@ Keys = dict[int, AdvertisedKeys]
 
 def at(number: int, where: Setting = WHERE) -> MaliciousServer:
     run = MaliciousServer(where)
-    run.to_round(number)
+    run.to_step(number)
     return run
 
 
@@ -58,10 +59,10 @@ def signed(
     digest: bytes | None = None,
 ) -> AdvertisedKeys:
     """Two keys that are said to be a client's, with its own signature unless another's is asked for."""
-    who = member(client, run.setting.session)
+    who = member(client, run.scenario.session)
     if signer is not None:
         who = dataclasses.replace(who, identity=signer)
-    made = Signatures(digest or run.setup.digest, run.setting.session.roster)
+    made = Signatures(digest or run.setup.digest, run.scenario.session.roster)
     return AdvertisedKeys(*pair, made.sign(who.identity, client=client, purpose=purpose, payload=pair[0] + pair[1]))
 
 
@@ -87,8 +88,8 @@ def elsewhere(where: Setting, **changes: object) -> Keys:
         lambda run: AdvertisedKeys(run.keys[1].sealing, known(b"server")[1], run.keys[1].signature),
         lambda run: AdvertisedKeys(known(b"server")[0], run.keys[1].masking, run.keys[1].signature),
         lambda run: AdvertisedKeys(run.keys[1].masking, run.keys[1].sealing, run.keys[1].signature),
-        lambda run: signed(run, known(b"server"), signer=identity(99)),
-        lambda run: signed(run, known(b"server"), signer=identity(2)),
+        lambda run: signed(run, known(b"server"), signer=fixed_identity(99)),
+        lambda run: signed(run, known(b"server"), signer=fixed_identity(2)),
         lambda run: signed(run, known(b"server"), purpose=SHARES),
         lambda run: signed(run, known(b"server"), purpose=SURVIVORS),
         lambda run: signed(run, known(b"server"), digest=bytes(32)),

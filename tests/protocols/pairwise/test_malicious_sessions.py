@@ -30,7 +30,8 @@ from protocols import (
 from protocols.pairwise import parameters
 from protocols.registry import available
 from protocols.replay import SessionRecord
-from tests.conformance.cohorts import Setting, identity, member, setting, stream
+from protocols.testing import fixed_identity, repeatable_entropy
+from tests.conformance.cohorts import Setting, member, setting
 from tests.support.malicious_server import MaliciousServer
 
 CLIENTS: Final = tuple(range(6))
@@ -62,7 +63,7 @@ def test_client_refuses_thresholds_that_corrupt_clients_make_unsafe(clients: int
     """
     for threshold in range(2, clients + 1):
         for corrupt in range(clients - 1):
-            roster = Roster({client: identity(client).public for client in range(clients)})
+            roster = Roster({client: fixed_identity(client).public for client in range(clients)})
             session = dataclasses.replace(session_of(clients, clients), threshold=threshold, roster=roster)
             who = dataclasses.replace(member(0, session), adversarial=corrupt / clients, minimum_contributors=threshold)
             protocol = SecAgg(adversary=Adversary.MALICIOUS)
@@ -151,10 +152,10 @@ def test_client_refuses_identities_that_it_has_not_pinned() -> None:
     """The server invents clients (Sybils): the session's roster has identities that the client does not know, or knows
     with other keys. The client compares it with its own roster and must refuse.
     """
-    pinned = {client: identity(client).public for client in CLIENTS}
+    pinned = {client: fixed_identity(client).public for client in CLIENTS}
     for roster in (
-        pinned | {3: identity(99).public},
-        {client: identity(100 + client).public if client else pinned[0] for client in CLIENTS},
+        pinned | {3: fixed_identity(99).public},
+        {client: fixed_identity(100 + client).public if client else pinned[0] for client in CLIENTS},
     ):
         session = dataclasses.replace(WHERE.session, roster=Roster(roster))
         who = dataclasses.replace(member(0, session), roster=Roster(pinned))
@@ -168,7 +169,7 @@ def test_client_refuses_a_session_that_knows_it_by_another_identity() -> None:
 
     The client must refuse (UnsafeSession), since nobody could verify its signatures.
     """
-    who = dataclasses.replace(member(0, WHERE.session), identity=identity(99))
+    who = dataclasses.replace(member(0, WHERE.session), identity=fixed_identity(99))
     refused_at_once(UnsafeSession, "identity of client 0 is not this client's own", WHERE.protocol, WHERE.session, who)
 
 
@@ -232,7 +233,7 @@ class FileRecord:
 
 def client_with(record: SessionRecord, session: Session = WHERE.session) -> Client:
     who = dataclasses.replace(member(0, session), sessions=record)
-    return Client(WHERE.protocol, session, 0, [0] * session.length, entropy=stream(b"one"), terms=who)
+    return Client(WHERE.protocol, session, 0, [0] * session.length, entropy=repeatable_entropy(b"one"), terms=who)
 
 
 def test_client_refuses_a_session_id_that_it_has_used_in_the_same_process() -> None:

@@ -27,8 +27,8 @@ from protocols.pairwise.messages import (
     encode_clients,
 )
 from protocols.replay import SessionRecord
-from protocols.testing import state_of
-from tests.conformance.cohorts import Setting, identity, member, setting, stream
+from protocols.testing import fixed_identity, repeatable_entropy, state_of
+from tests.conformance.cohorts import Setting, member, setting
 from tests.support.malicious_server import MaliciousServer
 
 SHARE, MASK, CONFIRM = 1, 2, 3
@@ -39,7 +39,7 @@ STORAGE: Final = Secret(b"the key that snapshots are under")
 
 def at(number: int, where: Setting = WHERE) -> MaliciousServer:
     run = MaliciousServer(where)
-    run.to_round(number)
+    run.to_step(number)
     return run
 
 
@@ -86,9 +86,9 @@ def test_client_refuses_a_survivor_set_of_another_form(body: object) -> None:
 
 def resumed(run: MaliciousServer, client: int, data: bytes, record: SessionRecord) -> Client:
     """A client started again from a snapshot, with the record that it kept."""
-    who = dataclasses.replace(member(client, run.setting.session), sessions=record)
+    who = dataclasses.replace(member(client, run.scenario.session), sessions=record)
     return Client.restore(
-        run.setting.protocol, run.setting.session, data, key=STORAGE, entropy=stream(b"again"), terms=who
+        run.scenario.protocol, run.scenario.session, data, key=STORAGE, entropy=repeatable_entropy(b"again"), terms=who
     )
 
 
@@ -107,7 +107,7 @@ def test_client_confirms_just_the_survivor_sets_it_may() -> None:
     for value in range(2**8):
         record = MemoryRecord()
         for number in range(CONFIRM):
-            record.record(identity(0).public, WHERE.session.session_id, number)
+            record.record(fixed_identity(0).public, WHERE.session.session_id, number)
         machine = resumed(run, 0, snapshot, record)
         members = [client for client in range(8) if value >> client & 1]
         request = run.codec.encode(CONFIRM, Survivors(bytes([value])))
@@ -190,7 +190,7 @@ def test_client_refuses_a_second_survivor_set_after_a_restart_from_an_old_snapsh
     run = at(CONFIRM)
     record = MemoryRecord()
     for number in range(CONFIRM):
-        record.record(identity(0).public, WHERE.session.session_id, number)
+        record.record(fixed_identity(0).public, WHERE.session.session_id, number)
     snapshot = run.clients[0].snapshot(STORAGE)
     first = resumed(run, 0, snapshot, record)
     first.handle(run.codec.encode(CONFIRM, Survivors(run.bitmap(0, 1, 2, 3))))
@@ -207,8 +207,8 @@ def test_client_restarted_from_an_old_snapshot_answers_no_round_twice(number: in
     The record of answered steps must refuse (SessionReused).
     """
     run, record = MaliciousServer(WHERE), MemoryRecord()
-    run.clients[0] = WHERE.client(0, run.inputs[0], stream(b"run0"), record)
-    run.to_round(number)
+    run.clients[0] = WHERE.client(0, run.inputs[0], repeatable_entropy(b"run0"), record)
+    run.to_step(number)
     snapshot = run.clients[0].snapshot(STORAGE)
     run.answer(0, run.requests[0])
     again = resumed(run, 0, snapshot, record)
@@ -274,8 +274,8 @@ def by_another(run: MaliciousServer, signer: int, client: int, **changes: bytes)
         "survivors": run.bitmap(*state.survivors),
     }
     agreed |= {name: value for name, value in changes.items() if name in agreed}
-    who = dataclasses.replace(member(client, run.setting.session), identity=identity(signer))
-    made = Signatures(changes.get("digest", run.setup.digest), run.setting.session.roster)
+    who = dataclasses.replace(member(client, run.scenario.session), identity=fixed_identity(signer))
+    made = Signatures(changes.get("digest", run.setup.digest), run.scenario.session.roster)
     purpose = changes.get("purpose", SURVIVORS)
     return made.sign(who.identity, client=client, purpose=purpose, payload=b"".join(agreed.values()))
 

@@ -71,7 +71,7 @@ def test_client_refuses_survivors_that_could_expose_an_input(where: Any, survivo
     The client must refuse (RemoteError), and no share may have been sent.
     """
     run = MaliciousServer(where)
-    run.to_round(REVEAL)
+    run.to_step(REVEAL)
     run.refuses(0, Survivors(survivors), match)
 
 
@@ -82,7 +82,7 @@ def test_client_takes_every_survivor_set_that_meets_its_threshold() -> None:
     """
     for members in ((0, 1, 2), (0, 2, 4), (0, 1, 2, 3), (0, 1, 2, 3, 4)):
         run = MaliciousServer(COMPLETE)
-        run.to_round(REVEAL)
+        run.to_step(REVEAL)
         reply = run.codec.decode(REVEAL, RevealedShares, run.ask(0, Survivors(bitmap(*members))))
         wanted = [run.held[0][owner][0 if owner in members else 1] for owner in range(5)]
         assert reply.shares == b"".join(wanted)
@@ -95,7 +95,7 @@ def test_client_reveals_one_share_of_each_owner_never_both() -> None:
     The reply of the last step must hold exactly one of the two.
     """
     run = MaliciousServer(COMPLETE)
-    run.to_round(REVEAL)
+    run.to_step(REVEAL)
     run.ask(0, Survivors(bitmap(0, 1, 2)))
     for owner, (of_seed, of_key) in run.held[0].items():
         assert (of_seed in run.sent[0][-1]) != (of_key in run.sent[0][-1]), owner
@@ -107,7 +107,7 @@ def test_client_unmasks_only_one_survivor_set() -> None:
     The client has closed, and must refuse (OrderError).
     """
     run = MaliciousServer(COMPLETE)
-    run.to_round(REVEAL)
+    run.to_step(REVEAL)
     run.ask(0, Survivors(bitmap(0, 1, 2)))
     with pytest.raises(OrderError):
         run.ask(0, Survivors(bitmap(0, 1, 2, 3)))
@@ -119,7 +119,7 @@ def test_client_refuses_survivors_without_its_neighbourhood() -> None:
     The client counts its neighbourhood and must refuse.
     """
     run = MaliciousServer(SPARSE)
-    run.to_round(REVEAL)
+    run.to_step(REVEAL)
     strangers = set(SPARSE.session.clients) - {0, *run.neighbours(0)}
     run.refuses(0, Survivors(bitmap(0, *strangers)), "1 in this client's neighbourhood survive")
 
@@ -130,7 +130,7 @@ def test_client_refuses_a_survivor_that_shared_nothing() -> None:
     The client must refuse, since that client has no mask in the sum.
     """
     run = MaliciousServer(COMPLETE)
-    run.to_round(SHARE)
+    run.to_step(SHARE)
     replies = run.replies()
     del replies[4]
     run.deliver(replies)
@@ -188,7 +188,7 @@ def test_client_refuses_keys_it_cannot_have(change: Callable[[Keys], Keys], matc
     or signed without a roster. The client's checks must refuse each.
     """
     run = MaliciousServer(COMPLETE)
-    run.to_round(SHARE)
+    run.to_step(SHARE)
     run.refuses(0, run.directory(0, change(run.keys)), match)
 
 
@@ -199,7 +199,7 @@ def test_client_refuses_a_key_of_low_order_and_blames_the_server_that_let_it_pas
     The client must refuse it, and blame the server, which should have refused it first.
     """
     run = MaliciousServer(COMPLETE)
-    run.to_round(SHARE)
+    run.to_step(SHARE)
     assert run.refuses(0, run.directory(0, run.keys | {3: weak}), "client 3 has a key of low order") == set()
 
 
@@ -238,7 +238,7 @@ def test_client_refuses_a_directory_that_does_not_hang_together(
     The client recomputes the hashes and must refuse.
     """
     run = MaliciousServer(COMPLETE)
-    run.to_round(SHARE)
+    run.to_step(SHARE)
     run.refuses(0, change(run.request(0, KeyDirectory), run.keys), match)
 
 
@@ -248,7 +248,7 @@ def test_client_refuses_someone_elses_neighbours() -> None:
     The client derives its own neighbours from the directory and must refuse.
     """
     run = MaliciousServer(SPARSE)
-    run.to_round(SHARE)
+    run.to_step(SHARE)
     other = next(client for client in SPARSE.session.clients if client not in {0, *run.neighbours(0)})
     run.refuses(0, run.request(other, KeyDirectory), "not those in the key directory")
 
@@ -290,14 +290,14 @@ def test_client_refuses_deliveries_it_cannot_have(
     shares. The client must refuse before it masks.
     """
     run = MaliciousServer(COMPLETE)
-    run.to_round(MASK)
+    run.to_step(MASK)
     run.refuses(0, change(run.request(0, DeliveredShares)), match)
 
 
 def test_client_refuses_shares_of_a_neighbour_that_had_left() -> None:
     """The server delivers shares by a client that is not in the key directory. The client must refuse."""
     whole = MaliciousServer(COMPLETE)
-    whole.to_round(MASK)
+    whole.to_step(MASK)
     late = whole.request(0, DeliveredShares)
     run = MaliciousServer(COMPLETE)
     replies = run.replies()
@@ -313,7 +313,7 @@ def test_client_refuses_a_delivery_without_its_neighbourhood() -> None:
     It counts its neighbourhood and must refuse.
     """
     run = MaliciousServer(SPARSE)
-    run.to_round(MASK)
+    run.to_step(MASK)
     strangers = set(SPARSE.session.clients) - {0, *run.neighbours(0)}
     run.refuses(0, DeliveredShares(bitmap(0, *strangers), (), ()), "1 in this client's neighbourhood have shared")
 
@@ -348,7 +348,7 @@ def test_client_says_which_shares_were_not_sealed_for_it_and_goes_on(
     The client must report whose it could not open, and go on with the others.
     """
     run = MaliciousServer(COMPLETE)
-    run.to_round(MASK)
+    run.to_step(MASK)
     honest = run.request(0, DeliveredShares)
     fingerprints, ciphertexts = change(honest.fingerprints, honest.ciphertexts)
     replies = {0: run.ask(0, DeliveredShares(honest.members, fingerprints, ciphertexts))}
@@ -419,7 +419,7 @@ def test_sum_is_exact_and_only_the_last_round_reveals(where: Any) -> None:
     Before the last step none may be in them, and the sum must be exact.
     """
     run = MaliciousServer(where)
-    run.to_round(len(where.protocol.steps) - 1)
+    run.to_step(len(where.protocol.steps) - 1)
     assert run.clients_that_leaked() == set()
     replies = run.replies()
     assert run.clients_that_leaked() == set(where.session.clients)
@@ -438,7 +438,7 @@ def test_remote_errors_of_clients_blame_nobody_where_the_server_is_at_fault() ->
     The error must blame no client, since only the server can be at fault.
     """
     run = MaliciousServer(COMPLETE)
-    run.to_round(REVEAL)
+    run.to_step(REVEAL)
     with pytest.raises(RemoteError) as caught:
         run.ask(0, Survivors(bitmap(1, 2, 3)))
     assert caught.value.culprits == frozenset()

@@ -19,7 +19,7 @@ from protocols.codec import Codec, Invitation
 from protocols.pairwise import schedule
 from protocols.pairwise.messages import AdvertisedKeys
 from protocols.pairwise.protocol import CURIOUS_STEPS, PairwiseMasking
-from tests.conformance.cohorts import stream
+from protocols.testing import repeatable_entropy
 
 NEVER: Final = 4  # one past the last round
 Fates = tuple[int, ...]
@@ -65,7 +65,7 @@ class Cohort:
 
     def reply(self, client: int, history: tuple[bytes, ...]) -> bytes:
         if (client, history) not in self._replies:
-            entropy = stream(b"%d" % client)
+            entropy = repeatable_entropy(b"%d" % client)
             vector = np.array(vector_of(client, self.session), dtype=np.uint64)
             machine = Client(self.protocol, self.session, client, vector, entropy=entropy)
             for length, request in enumerate(history, start=1):

@@ -13,7 +13,8 @@ from protocols import SecAgg, SecAggPlus, SecureSum, Session, Transmission, pack
 from protocols.codec import Codec
 from protocols.pairwise.messages import MaskedInput
 from protocols.session import Vector
-from tests.conformance.cohorts import Run, Setting, stream
+from protocols.testing import ProtocolRun, repeatable_entropy
+from tests.conformance.cohorts import Setting
 
 
 def session_of(clients: tuple[int, ...], length: int, modulus: int, threshold: int = 2) -> Session:
@@ -37,9 +38,9 @@ def test_masked_input_is_the_input_plus_its_masks(modulus: int, size: int) -> No
     """y_u = x_u + PRG(b_u) + sum over v > u of PRG(s_uv) - sum over v < u of PRG(s_uv), from the raw entropy."""
     clients, length = (4, 9, 2), 21
     session = Session(session_id=b"masks once more.", clients=clients, threshold=2, length=length, modulus=modulus)
-    run = Run(Setting(label="masks", protocol=SecAgg(), session=session), seed=b"masks")
+    run = ProtocolRun(Setting(label="masks", protocol=SecAgg(), session=session), seed=b"masks")
     prefix = b"secagg pairwise v2" + SecAgg().digest(session)
-    drawn = {client: stream(b"masks%d" % client) for client in clients}
+    drawn = {client: repeatable_entropy(b"masks%d" % client) for client in clients}
     sealing, masking = (
         {client: X25519PrivateKey.from_private_bytes(drawn[client](32)) for client in clients} for _ in range(2)
     )
@@ -59,7 +60,7 @@ def test_masked_input_is_the_input_plus_its_masks(modulus: int, size: int) -> No
     def info(purpose: bytes, one: int, other: int) -> bytes:
         return prefix + root + purpose + one.to_bytes(4, "big") + other.to_bytes(4, "big")
 
-    run.to_round(2)
+    run.to_step(2)
     replies = run.replies()
     codec = Codec(SecAgg().digest(session), 10_000)
     for client in clients:

@@ -184,7 +184,7 @@ def test_server_refuses_replies_of_a_wrong_shape(
     The server must refuse (MalformedMessage) and stay able to take the honest reply.
     """
     run = MaliciousServer(COMPLETE)
-    run.to_round(number)
+    run.to_step(number)
     replies = run.replies()
     with pytest.raises(MalformedMessage, match=match):
         run.server.receive(3, run.codec.encode(number, change(run.codec.decode(number, kind, replies[3]))))
@@ -198,7 +198,7 @@ def test_server_refuses_strangers_among_unopened_shares() -> None:
     The server must refuse, so that complaints cannot discredit strangers.
     """
     run = MaliciousServer(SPARSE)
-    run.to_round(MASK)
+    run.to_step(MASK)
     replies = run.replies()
     stranger = next(client for client in SPARSE.session.clients if client not in {0, *run.neighbours(0)})
     masked = run.codec.decode(MASK, MaskedInput, replies[0])

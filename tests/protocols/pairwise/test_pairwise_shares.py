@@ -52,8 +52,8 @@ class MaliciousDealer(MaliciousServer):
         return self.setup.schedule(root).share_key(agreed, sender=owner, receiver=holder, fingerprints=fingerprints)
 
     def signed(self, client: int, shared: SealedShares) -> SealedShares:
-        who = member(client, self.setting.session) if self.setting.session.roster else None
-        signatures = Signatures(self.setup.digest, self.setting.session.roster)
+        who = member(client, self.scenario.session) if self.scenario.session.roster else None
+        signatures = Signatures(self.setup.digest, self.scenario.session.roster)
         return replace(
             shared,
             signature=signatures.sign(
@@ -135,7 +135,7 @@ class MaliciousDealer(MaliciousServer):
 
 def to_shares(where: Setting, seed: bytes = b"run") -> MaliciousDealer:
     run = MaliciousDealer(where, seed=seed)
-    run.to_round(SHARE)
+    run.to_step(SHARE)
     return run
 
 
@@ -148,7 +148,7 @@ def blamed(
     except RemoteError as error:
         return error.culprits or frozenset([-1])
     assert run.is_exact(outcome)
-    assert set(outcome.contributors) == set(run.setting.session.clients) - set(gone)
+    assert set(outcome.contributors) == set(run.scenario.session.clients) - set(gone)
     return frozenset()
 
 
@@ -278,7 +278,7 @@ def test_forged_share_is_found_on_arrival_and_its_holder_named(
     Its fingerprint must stop it on arrival: the server refuses it and blames the holder.
     """
     run = MaliciousDealer(where)
-    run.to_round(MASK)
+    run.to_step(MASK)
     replies = run.replies()
     if dropped is not None:
         del replies[dropped]
@@ -302,7 +302,7 @@ def test_swapped_shares_are_found_on_arrival(where: Setting) -> None:
     The fingerprints must stop it on arrival.
     """
     run = MaliciousDealer(where)
-    run.to_round(len(run.names) - 1)
+    run.to_step(len(run.names) - 1)
     replies = run.replies()
     shares = run.codec.decode(run.number, RevealedShares, replies[0]).shares
     run.server_refuses(0, RevealedShares(shares[33:66] + shares[:33] + shares[66:]), "dealt, found another")
@@ -339,7 +339,7 @@ def test_holders_that_complain_falsely_cost_nothing_up_to_the_redundancy(where: 
     """
     for liars in subsets({0, 1, 3, 4}, range(5)):
         run = MaliciousDealer(where)
-        run.to_round(MASK)
+        run.to_step(MASK)
         for liar in liars:
             honest = run.request(liar, DeliveredShares)
             damaged = [bytes(82) if owner == 2 else sealed for owner, sealed in enumerate(ciphertexts(honest, liar))]
@@ -355,7 +355,7 @@ def test_holders_that_complain_falsely_cost_nothing_up_to_the_redundancy(where: 
                 run.server.advance()
             assert caught.value.culprits == {2, *liars}
             continue
-        run.step = run.server.advance()
+        run.progress = run.server.advance()
         assert run.is_exact(run.finish())
 
 

@@ -22,8 +22,8 @@ from protocols import (
 )
 from protocols.crypto.secret import Secret
 from protocols.pairwise.messages import DeliveredShares
-from protocols.testing import state_of
-from tests.conformance.cohorts import SNAPSHOT_KEY, Run, Setting, identity, setting, stream
+from protocols.testing import ProtocolRun, fixed_identity, repeatable_entropy, state_of
+from tests.conformance.cohorts import SNAPSHOT_KEY, Setting, setting
 from tests.support.malicious_server import MaliciousServer
 
 MASK, REVEAL = "mask_input", "reveal_shares"
@@ -37,8 +37,8 @@ DEALING: Final = [
 
 def terms(clients: int, adversarial: float) -> ClientTerms:
     return ClientTerms(
-        identity=identity(0),
-        roster=Roster({client: identity(client).public for client in range(clients)}),
+        identity=fixed_identity(0),
+        roster=Roster({client: fixed_identity(client).public for client in range(clients)}),
         sessions=MemoryRecord(),
         adversarial=adversarial,
         minimum_contributors=5,
@@ -74,7 +74,7 @@ def test_input_masked_for_fewer_sharers_than_there_are_is_not_summed(where: Sett
     The server must refuse its masked input, which names another set of sharers.
     """
     run = MaliciousServer(where)
-    run.to_round(run.names.index(MASK))
+    run.to_step(run.names.index(MASK))
     honest = run.request(0, DeliveredShares)
     victim = min(run.neighbours(0))
     members = [client for client in where.session.clients if client != victim]
@@ -84,7 +84,7 @@ def test_input_masked_for_fewer_sharers_than_there_are_is_not_summed(where: Sett
         run.server.receive(0, reply)
     for client in set(where.session.clients) - {0}:
         run.server.receive(client, run.answer(client, run.requests[client]))
-    run.step = run.server.advance()
+    run.progress = run.server.advance()
     outcome = run.finish()
     assert 0 not in outcome.contributors
     assert run.is_exact(outcome)
@@ -96,11 +96,11 @@ def test_client_restored_before_it_dealt_deals_the_same_again(where: Setting) ->
 
     Whatever its randomness then is, it must deal the same shares, so that nobody holds shares of two polynomials.
     """
-    run = Run(where).to_round(1)
+    run = ProtocolRun(where).to_step(1)
     kept = run.clients[0].snapshot(SNAPSHOT_KEY)
     first = run.clients[0].handle(run.requests[0])
     for seed in (b"other", b"entropy"):
-        again = Client.restore(where.protocol, where.session, kept, key=SNAPSHOT_KEY, entropy=stream(seed))
+        again = Client.restore(where.protocol, where.session, kept, key=SNAPSHOT_KEY, entropy=repeatable_entropy(seed))
         assert again.handle(run.requests[0]) == first
 
 
@@ -117,7 +117,7 @@ def test_interruption_leaves_no_secret_in_the_frames_of_its_traceback(
     No frame of the traceback may hold a secret: `handle` clears them.
     """
     run = MaliciousServer(where)
-    run.to_round(1)
+    run.to_step(1)
 
     def interrupt(*arguments: object, **named: object) -> bytes:
         raise Interrupted

@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 from dp.clipping.clip import clip_l2
 from dp.errors import InvalidParameter
+from protocols.testing import repeatable_entropy
 from secagg.aggregation.encoding import Encoding, Weighting
 from secagg.aggregation.residues import power_of_two
 from secagg.aggregation.rotation import Rotation
 from secagg.errors import EncodingError, ModulusTooSmall, UnusableMean
-from tests.conformance.cohorts import stream
 
 FIT: dict[str, Any] = {"shapes": [(3, 4), (5,)], "clip_l2": 1.5, "clients": 4, "modulus_bits": 24}
 WEIGHED: dict[str, Any] = FIT | {"weighting": Weighting.WEIGHTED, "max_weight": 10.0}
@@ -98,7 +98,7 @@ def test_encoding_decodes_to_the_exact_mean_within_its_bound(
     inputs = [updates(encoding, dtype, seed + client) for client in range(count)]
     drawn = [float(weight) for weight in np.random.default_rng(seed).uniform(0.5, 7.5, count)]
     weights = drawn if weighted else None
-    turn, entropy = rotation(encoding), stream(b"%d" % seed)
+    turn, entropy = rotation(encoding), repeatable_entropy(b"%d" % seed)
     encoded = [
         encoding.encode(arrays, weight=drawn[index] if weighted else None, rotation=turn, entropy=entropy)
         for index, arrays in enumerate(inputs)
@@ -118,7 +118,7 @@ def test_encoding_decodes_to_the_exact_mean_within_its_bound(
 
 def test_encoding_bound_is_not_far_above_what_happens() -> None:
     encoding = Encoding.fit(**FIT | {"shapes": [(500,)]})
-    turn, entropy = rotation(encoding), stream(b"tight")
+    turn, entropy = rotation(encoding), repeatable_entropy(b"tight")
     inputs = [updates(encoding, "f8", client) for client in range(4)]
     total = summed([encoding.encode(u, weight=None, rotation=turn, entropy=entropy) for u in inputs], encoding)
     found = encoding.decode(total, contributors=4, rotation=turn).mean[0]
@@ -186,7 +186,7 @@ def test_encoding_norm_is_bounded_for_random_updates(
 
 
 def check_norm(encoding: Encoding, vector: NDArray[Any], turn: Rotation, weight: float | None) -> None:
-    entropy = stream(b"norm")
+    entropy = repeatable_entropy(b"norm")
     for _ in range(4):
         integers = encoding.encode([vector], weight=weight, rotation=turn, entropy=entropy).tolist()
         assert sum(entry * entry for entry in integers) <= encoding.l2_sensitivity**2
@@ -204,7 +204,7 @@ def test_encoding_full_cohort_at_the_extremes_does_not_wrap(
     encoding = Encoding.fit(shapes=[(dimension,)], clip_l2=2.0, clients=50, modulus_bits=bits, modulus=modulus)
     assert encoding.modulus == modulus(bits)
     assert encoding.modulus_bits == bits
-    turn, entropy = rotation(encoding), stream(b"extremes")
+    turn, entropy = rotation(encoding), repeatable_entropy(b"extremes")
     bound = encoding.rounding_bound(contributors=50)
     plain = 2.0 * np.eye(1, dimension, dimension - 1)[0]
     turned = turn.restore(2.0 * np.eye(1, encoding.length)[0])
@@ -216,7 +216,7 @@ def test_encoding_full_cohort_at_the_extremes_does_not_wrap(
 
 def test_encoding_full_cohort_of_least_and_most_weight_does_not_wrap() -> None:
     encoding = Encoding.fit(**WEIGHED | {"clients": 30})
-    turn, entropy = rotation(encoding), stream(b"weights")
+    turn, entropy = rotation(encoding), repeatable_entropy(b"weights")
     update = [np.full((3, 4), 9.0), np.zeros(5)]
     for weights in ([10.0] * 30, [10.0, *[1e-3] * 29]):
         vectors = [encoding.encode(update, weight=w, rotation=turn, entropy=entropy) for w in weights]
@@ -352,7 +352,9 @@ def test_encoding_at_the_ends_of_its_range_carries_the_largest_sum(clip: float, 
         assert bits == 8
         return
     turn, update = rotation(encoding), np.full(dimension, clip / math.sqrt(dimension))
-    vectors = [encoding.encode([update], weight=1e270, rotation=turn, entropy=stream(b"%d" % c)) for c in range(3)]
+    vectors = [
+        encoding.encode([update], weight=1e270, rotation=turn, entropy=repeatable_entropy(b"%d" % c)) for c in range(3)
+    ]
     found = encoding.decode(summed(vectors, encoding), contributors=3, rotation=turn).mean[0]
     bound = encoding.rounding_bound(contributors=3, total_weight=3e270)
     assert np.abs(found - clip_l2([update], bound=clip).arrays[0]).max() <= bound
@@ -441,7 +443,7 @@ def test_encoding_compares_a_short_number_of_numpys_as_what_it_is() -> None:
     turn = rotation(encoding)
     float32: Any = np.float32(0.1)
     with pytest.raises(EncodingError, match="weight: expected a number"):
-        encoding.encode(update, weight=float32, rotation=turn, entropy=stream(b"weight"))
+        encoding.encode(update, weight=float32, rotation=turn, entropy=repeatable_entropy(b"weight"))
 
 
 def test_update_with_a_mask_is_refused() -> None:

@@ -16,13 +16,13 @@ from dp.errors import InfeasibleTarget, InvalidParameter
 from dp.noise.distributed import DistributedDiscreteGaussian, LatticeNoise
 from protocols import PlainSum, SecAgg, SecAggPlus, SecureSum, TooFewSurvivors, Transmission
 from protocols.errors import ParameterError
+from protocols.testing import repeatable_entropy
 from secagg.aggregation.encoding import Weighting
 from secagg.aggregation.mean import SecureMean, Target
 from secagg.aggregation.residues import centred, reduced
 from secagg.engines.memory import simulate_mean
 from secagg.errors import ConfigurationError, EncodingError, ModulusTooSmall, UnusableMean
 from secagg.training.plain import plain_mean
-from tests.conformance.cohorts import stream
 
 SHAPES = [(4, 3), (), (5,)]
 WEIGHED: dict[str, Any] = {"weighting": Weighting.WEIGHTED, "max_weight": 20.0}
@@ -92,7 +92,7 @@ def test_mean_without_noise_is_the_plain_one_entry_by_entry(
     names = [row.name for row in protocol.steps]
     vanishing = data.draw(st.dictionaries(st.integers(0, 9), st.sampled_from(names), max_size=3))
     drops = {name: [client for client, place in vanishing.items() if place == name] for name in names}
-    release = simulate_mean(mean, given, weights=weights, drops=drops, entropy=stream(b"%d" % seed))
+    release = simulate_mean(mean, given, weights=weights, drops=drops, entropy=repeatable_entropy(b"%d" % seed))
     counted: Mapping[int, float] = weights or dict.fromkeys(range(10), 1.0)
     right = plain_mean({c: given[c] for c in release.contributors}, clip_l2=1.0, weight=counted.__getitem__)
     assert [array.shape for array in release.mean] == SHAPES
@@ -114,7 +114,7 @@ def test_mean_modulo_an_odd_number_is_the_plain_one_entry_by_entry(
     given = updates(mean, seed)
     weights = dict(enumerate(np.random.default_rng(seed).uniform(0.5, 20, 10).tolist())) if weighted else None
     release = simulate_mean(
-        mean, given, weights=weights, drops={"contribute": range(dropping)}, entropy=stream(b"%d" % seed)
+        mean, given, weights=weights, drops={"contribute": range(dropping)}, entropy=repeatable_entropy(b"%d" % seed)
     )
     counted: Mapping[int, float] = weights or dict.fromkeys(range(10), 1.0)
     right = plain_mean({c: given[c] for c in release.contributors}, clip_l2=1.0, weight=counted.__getitem__)
@@ -129,8 +129,8 @@ def test_mean_contribution_is_the_residue_of_update_and_noise(protocol: PlainSum
     mean = planned(protocol=protocol, modulus_bits=bits, target=TARGET)
     assert isinstance(mean.noise, DistributedDiscreteGaussian)
     rotation, update = mean.rotation(mean.session(bytes(16))), updates(mean)[3]
-    found = mean.contribution(update, rotation=rotation, entropy=stream(b"equal")).vector
-    entropy = stream(b"equal")
+    found = mean.contribution(update, rotation=rotation, entropy=repeatable_entropy(b"equal")).vector
+    entropy = repeatable_entropy(b"equal")
     integers = mean.encoding.encode(update, weight=None, rotation=rotation, entropy=entropy).tolist()
     noise = mean.noise.share(entropy).tolist()
     assert min(a + b for a, b in zip(integers, noise, strict=True)) < 0
@@ -523,7 +523,7 @@ def test_mean_server_sees_nothing_of_an_update_but_masked_integers() -> None:
     given = updates(mean)
     other = {**given, 5: [array + 0.125 for array in given[5]]}
     for tap, each in zip(taps, (given, other), strict=True):
-        simulate_mean(mean, each, tap=tap, entropy=stream(b"same"))
+        simulate_mean(mean, each, tap=tap, entropy=repeatable_entropy(b"same"))
     pairs = list(zip(taps[0].seen, taps[1].seen, strict=True))
     changed = {(one.step, one.sender) for one, two in pairs if one.data != two.data}
     assert len(changed) == 1
@@ -553,7 +553,7 @@ def test_mean_weighted_and_noisy_stays_within_the_clip_however_light_the_weights
     rotation, norms = mean.rotation(mean.session(bytes(16))), list[float]()
     given = updates(mean)
     for seed in range(10):
-        entropy = stream(b"light %d" % seed)
+        entropy = repeatable_entropy(b"light %d" % seed)
         total = np.zeros(mean.encoding.length, dtype=np.uint64)
         for client in mean.clients:
             total += mean.contribution(given[client], rotation=rotation, weight=1.0, entropy=entropy).vector

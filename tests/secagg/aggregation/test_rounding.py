@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks.rounding import measure
+from protocols.testing import repeatable_entropy
 from secagg.aggregation.rounding import TRIES, round_at_random, squared_norm
 from secagg.errors import EncodingError
-from tests.conformance.cohorts import stream
 
 
 def stepping(key: bytes) -> tuple[Callable[[int], bytes], Callable[[], int]]:
@@ -26,12 +26,12 @@ def stepping(key: bytes) -> tuple[Callable[[int], bytes], Callable[[], int]]:
 
 def test_rounding_leaves_integers_alone() -> None:
     whole = np.array([0.0, -0.0, 3.0, -7.0, 2.0**60, -(2.0**60)])
-    assert round_at_random(whole, l2_bound=2.0**61, entropy=stream(b"whole")).tolist() == whole.tolist()
+    assert round_at_random(whole, l2_bound=2.0**61, entropy=repeatable_entropy(b"whole")).tolist() == whole.tolist()
 
 
 @given(st.lists(st.floats(-1e15, 1e15), min_size=1, max_size=40))
 def test_rounding_gives_one_of_the_two_neighbours(entries: list[float]) -> None:
-    rounded = round_at_random(np.array(entries), l2_bound=1e30, entropy=stream(b"neighbours")).tolist()
+    rounded = round_at_random(np.array(entries), l2_bound=1e30, entropy=repeatable_entropy(b"neighbours")).tolist()
     assert all(
         integer in (math.floor(entry), math.ceil(entry)) for entry, integer in zip(entries, rounded, strict=True)
     )
@@ -47,7 +47,7 @@ def test_rounding_is_unbiased(fraction: float) -> None:
     whole = np.arange(size) % 9 - 3
 
     def score(seed: bytes) -> float:
-        rounded = round_at_random(whole + fraction, l2_bound=1e9, entropy=stream(seed))
+        rounded = round_at_random(whole + fraction, l2_bound=1e9, entropy=repeatable_entropy(seed))
         return float(abs((rounded - whole).mean() - fraction) / math.sqrt(fraction * (1 - fraction) / size))
 
     assert score(b"first") < 4.9 or score(b"retry") < 4.9
@@ -58,7 +58,7 @@ def test_rounding_coins_are_independent_between_coordinates_and_calls() -> None:
     size = 2**20
 
     def scores(seed: bytes) -> float:
-        entropy = stream(seed)
+        entropy = repeatable_entropy(seed)
         coins = [2 * round_at_random(np.full(size, 0.5), l2_bound=1e9, entropy=entropy) - 1 for _ in range(2)]
         pairs = ((coins[0][:-1], coins[0][1:]), (coins[0], coins[1]))
         return max(abs(float((one * other).mean())) * math.sqrt(size) for one, other in pairs)
@@ -69,7 +69,7 @@ def test_rounding_coins_are_independent_between_coordinates_and_calls() -> None:
 def test_rounding_draws_again_until_the_norm_is_within_the_bound() -> None:
     """Two coins, both to fall down: a chance of a quarter each time."""
     drawn: list[int] = []
-    entropy = stream(b"again")
+    entropy = repeatable_entropy(b"again")
 
     def counted(size: int) -> bytes:
         drawn.append(size)
@@ -95,8 +95,8 @@ def test_rounding_falls_back_towards_zero_where_no_try_succeeds() -> None:
 
 
 def rounds_up(key: bytes, scaled: np.ndarray[tuple[int], np.dtype[np.float64]]) -> bool:
-    stream = Cipher(algorithms.AES256(key), modes.CTR(bytes(16))).encryptor().update(bytes(4 * scaled.size))
-    coins = np.frombuffer(stream, dtype="<u4") / 2**32
+    repeatable_entropy = Cipher(algorithms.AES256(key), modes.CTR(bytes(16))).encryptor().update(bytes(4 * scaled.size))
+    coins = np.frombuffer(repeatable_entropy, dtype="<u4") / 2**32
     return bool((coins < scaled - np.floor(scaled)).all())
 
 
@@ -112,12 +112,12 @@ def test_squared_norm_is_exact_where_partial_sums_are_long() -> None:
 
 def test_rounding_refuses_a_vector_beyond_its_bound() -> None:
     with pytest.raises(EncodingError, match="expected an l2 norm of at most 5, found one above it"):
-        round_at_random(np.array([4.0, 4.0]), l2_bound=5.0, entropy=stream(b"beyond"))
+        round_at_random(np.array([4.0, 4.0]), l2_bound=5.0, entropy=repeatable_entropy(b"beyond"))
 
 
 def test_rounding_keeps_every_norm_within_the_sensitivity() -> None:
     """20,000 random and adversarial updates through the whole encoding; `benchmarks.rounding` takes a million."""
-    report = measure(20_000, seed=7, entropy=stream(b"norms"))
+    report = measure(20_000, seed=7, entropy=repeatable_entropy(b"norms"))
     assert (report.vectors, report.violations) == (20_000, 0)
     assert min(report.by_kind.values()) == max(report.by_kind.values()) == 4_000
     # Vectors came to the bound, and beyond it before the check, or this test would say nothing.

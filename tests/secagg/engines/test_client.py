@@ -8,6 +8,7 @@ import pytest
 
 from dp.clipping.adaptive import AdaptiveClip
 from dp.errors import InvalidParameter
+from protocols.testing import repeatable_entropy
 from secagg.aggregation.mean import Target
 from secagg.aggregation.residues import reduced
 from secagg.engines.base import RoundPlan
@@ -15,7 +16,6 @@ from secagg.engines.client import contribute, weight_of
 from secagg.errors import EncodingError
 from secagg.privacy.clipping import planned
 from secagg.privacy.noise import draw_noise
-from tests.conformance.cohorts import stream
 from tests.support.federation import devices, mean_for
 
 TARGET = Target(epsilon=40.0, delta=1e-2, releases=3, colluding=0)
@@ -32,8 +32,10 @@ def test_contribution_is_the_clipped_update_encoded_with_noise() -> None:
     mean = mean_for(devices(), shapes=shapes, clip_l2=bound, target=TARGET)
     plan = RoundPlan(mean=mean, session=mean.session(bytes(16)), clip=CLIP)
     update = [np.array([3.0, -4.0, 0.0])]
-    found = contribute(plan, update, entropy=stream(b"one"))
-    right = mean.contribution(CLIP.prepare(update), rotation=mean.rotation(plan.session), entropy=stream(b"one"))
+    found = contribute(plan, update, entropy=repeatable_entropy(b"one"))
+    right = mean.contribution(
+        CLIP.prepare(update), rotation=mean.rotation(plan.session), entropy=repeatable_entropy(b"one")
+    )
     np.testing.assert_array_equal(found.vector, right.vector)
 
 
@@ -41,8 +43,8 @@ def test_contribution_of_failed_training_is_the_noise_alone() -> None:
     plan = plan_of(target=TARGET)
     assert plan.private
     assert plan.mean.noise is not None
-    noise, _ = draw_noise(plan.mean.noise, stream(b"zero"))
-    found = contribute(plan, None, entropy=stream(b"zero"))
+    noise, _ = draw_noise(plan.mean.noise, repeatable_entropy(b"zero"))
+    found = contribute(plan, None, entropy=repeatable_entropy(b"zero"))
     np.testing.assert_array_equal(found.vector, reduced(noise, plan.mean.encoding.modulus))
 
 

@@ -9,12 +9,12 @@ import pytest
 from numpy.typing import NDArray
 
 from protocols import PlainSum, Transmission
+from protocols.testing import repeatable_entropy
 from secagg.aggregation.mean import SecureMean
 from secagg.engines.base import RoundPlan
 from secagg.engines.memory import InMemory
 from secagg.models.base import Metrics
 from secagg.simulation.devices import Devices
-from tests.conformance.cohorts import stream
 from tests.support.federation import devices, mean_for
 
 LENGTH = 2**16
@@ -78,7 +78,7 @@ def test_memory_engine_with_equal_entropy_gives_equal_sums() -> None:
     federation = devices()
     mean = mean_for(federation)
     plan = RoundPlan(mean=mean, session=mean.session(bytes(16)), weights=federation.model.get_weights())
-    one, other = (InMemory(federation, dropping=2, entropy=stream(b"equal")).run(plan) for _ in range(2))
+    one, other = (InMemory(federation, dropping=2, entropy=repeatable_entropy(b"equal")).run(plan) for _ in range(2))
     assert one.total is not None
     assert other.total is not None
     np.testing.assert_array_equal(one.total, other.total)

@@ -19,6 +19,7 @@ from dp.reporting.document import as_json
 from dp.reporting.text import as_text
 from protocols import PlainSum, SecAgg
 from protocols.errors import TooFewSurvivors
+from protocols.testing import repeatable_entropy
 from secagg.aggregation.encoding import Weighting
 from secagg.aggregation.mean import SecureMean, Target
 from secagg.aggregation.residues import reduced
@@ -39,7 +40,6 @@ from secagg.training.averaging import SecureAveraging
 from secagg.training.model_state import GlobalModel
 from secagg.training.plain import PlainAveraging
 from secagg.training.records import RoundRecord
-from tests.conformance.cohorts import stream
 from tests.support.federation import CLASSES, FEATURES, devices, examples, mean_for
 
 TEST = examples(200, 99)
@@ -189,11 +189,11 @@ def test_failing_client_shows_in_nothing_but_its_reason_where_there_is_noise(cha
 def test_failing_client_contributes_its_noise_and_nothing_else(changes: dict[str, Any]) -> None:
     mean = mean_for(devices(), **{"target": TARGET} | changes)
     assert mean.noise is not None
-    found = mean.zero_contribution(entropy=stream(b"zero"))
+    found = mean.zero_contribution(entropy=repeatable_entropy(b"zero"))
     if changes.get("target", TARGET).trust is Trust.CENTRAL:
         assert not found.vector.any()
         return
-    noise, secrets = draw_noise(mean.noise, stream(b"zero"))
+    noise, secrets = draw_noise(mean.noise, repeatable_entropy(b"zero"))
     np.testing.assert_array_equal(found.vector, reduced(noise, mean.encoding.modulus))
     assert [one.reveal() for one in found.attached] == [one.reveal() for one in secrets]
 

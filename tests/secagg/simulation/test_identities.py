@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from protocols import Adversary, ClientTerms, PlainSum, SecAgg, SecAggPlus, SecureSum, SessionRecord, Transmission
 from protocols.errors import ParameterError, SessionReused, UnsafeSession
+from protocols.testing import repeatable_entropy
 from secagg.aggregation.mean import SecureMean
 from secagg.engines.memory import InMemory, simulate_mean
 from secagg.errors import ConfigurationError
@@ -15,7 +16,6 @@ from secagg.simulation.identities import simulated_terms
 from secagg.storage.session_store import SessionStore
 from secagg.training.averaging import SecureAveraging
 from secagg.training.plain import PlainAveraging, plain_mean
-from tests.conformance.cohorts import stream
 from tests.support.federation import devices, examples, mean_for
 
 CLIENTS, ADVERSARIAL = range(10), 0.1
@@ -121,12 +121,12 @@ def test_terms_keep_out_of_a_mean_that_is_not_on_their_terms(
 
 def test_terms_take_part_in_a_session_once(terms: dict[int, ClientTerms]) -> None:
     mean = planned(MALICIOUS[0][0], terms)
-    simulate_mean(mean, updates(), terms=terms, entropy=stream(b"session"))
+    simulate_mean(mean, updates(), terms=terms, entropy=repeatable_entropy(b"session"))
     seen = list[Transmission]()
     with pytest.raises(SessionReused):
-        simulate_mean(mean, updates(), terms=terms, entropy=stream(b"session"), tap=seen.append)
+        simulate_mean(mean, updates(), terms=terms, entropy=repeatable_entropy(b"session"), tap=seen.append)
     assert [each for each in seen if each.sender is not None] == []
-    simulate_mean(mean, updates(), terms=terms, entropy=stream(b"another session"))
+    simulate_mean(mean, updates(), terms=terms, entropy=repeatable_entropy(b"another session"))
 
 
 def test_terms_with_a_store_take_part_once_across_a_restart(tmp_path: Path, terms: dict[int, ClientTerms]) -> None:
@@ -136,11 +136,11 @@ def test_terms_with_a_store_take_part_once_across_a_restart(tmp_path: Path, term
         return {client: dataclasses.replace(member, sessions=record) for client, member in terms.items()}
 
     with SessionStore.create(tmp_path / "sessions") as store:
-        simulate_mean(mean, updates(), terms=keeping(store), entropy=stream(b"session"))
+        simulate_mean(mean, updates(), terms=keeping(store), entropy=repeatable_entropy(b"session"))
     with SessionStore(tmp_path / "sessions") as store:
         with pytest.raises(SessionReused):
-            simulate_mean(mean, updates(), terms=keeping(store), entropy=stream(b"session"))
-        simulate_mean(mean, updates(), terms=keeping(store), entropy=stream(b"another session"))
+            simulate_mean(mean, updates(), terms=keeping(store), entropy=repeatable_entropy(b"session"))
+        simulate_mean(mean, updates(), terms=keeping(store), entropy=repeatable_entropy(b"another session"))
 
 
 def test_terms_train_as_plain_averaging_does() -> None:

@@ -4,10 +4,10 @@ from pathlib import Path
 import pytest
 
 from protocols import Roster
+from protocols.testing import fixed_identity
 from secagg.errors import ConfigurationError
 from secagg.simulation.committee import SimulatedCommittee
 from secagg.storage.key_files import DamagedKeyFile, ExposedKeyFile, write_committee
-from tests.conformance.cohorts import identity
 from tests.support.committee_keys import key_shares, threshold_key
 
 
@@ -21,7 +21,7 @@ def test_committee_of_a_folder_has_the_ids_after_the_clients(folder: Path) -> No
     found = SimulatedCommittee.read(folder, clients=16)
     assert found.committee.key == threshold_key(1, 3, 2)
     assert found.committee.members == (16, 17, 18)
-    roster = Roster({client: identity(client).public for client in range(16)})
+    roster = Roster({client: fixed_identity(client).public for client in range(16)})
     keyholders = found.keyholders(minimum_contributors=9, roster=roster)
     assert [keyholders[16 + index].share.index for index in range(3)] == [1, 2, 3]
     assert {keyholder.minimum_contributors for keyholder in keyholders.values()} == {9}
