@@ -18,8 +18,14 @@ to delta. The largest rounding error of the FFT, as measured, is added to every 
 
 An FFT over N points adds the mass outside its window to the mass inside, N points away. The window is chosen by
 Chernoff's bound so that at most `OUTSIDE` of the tilted mass is beyond either end. The mass beyond the upper end is at
-most that part of exp(K - theta K'), which is within a few powers of e of delta. The allowance for rounding is a
-thousand times as large and covers it. The mass below the lower end adds nothing to delta(epsilon) within the window.
+most that part of exp(K - theta K'), which is delta for the theta of the least bound. The allowance for rounding is a
+thousand times as large and covers it. For a smaller theta, exp(K - theta K') is above delta. That the allowance covers
+the mass beyond the end then too was checked numerically and is not proven. The mass below the lower end adds nothing to
+delta(epsilon) within the window.
+
+If the largest loss has a mass above delta, no theta is best. Then theta is limited (`_MOST_TILT_OF_A_STEP`), and the
+rounding of losses may be more than the allowance: delta is lowered further by a bound on it, and epsilon is rounded
+upwards.
 """
 
 import math
