@@ -18,8 +18,14 @@ to delta. The largest rounding error of the FFT, as measured, is added to every 
 
 An FFT over N points adds the mass outside its window to the mass inside, N points away. The window is chosen by
 Chernoff's bound so that at most `OUTSIDE` of the tilted mass is beyond either end. The mass beyond the upper end is at
-most that part of exp(K - theta K'), which is within a few powers of e of delta. The allowance for rounding is a
-thousand times as large and covers it. The mass below the lower end adds nothing to delta(epsilon) within the window.
+most that part of exp(K - theta K'), which is delta for the theta of the least bound. The allowance for rounding is a
+thousand times as large and covers it. For a smaller theta, exp(K - theta K') is above delta. That the allowance covers
+the mass beyond the end then too was checked numerically and is not proven. The mass below the lower end adds nothing to
+delta(epsilon) within the window.
+
+If the largest loss has a mass above delta, no theta is best. Then theta is limited (`_MOST_TILT_OF_A_STEP`), and the
+rounding of losses may be more than the allowance: delta is lowered further by a bound on it, and epsilon is rounded
+upwards.
 """
 
 import math
@@ -47,6 +53,9 @@ _FAR: Final = 12.0  # The distance between epsilon and the centre, times the til
 # The rounding error in every mass is this part of the masses' L2 norm; each further release adds a part of that.
 _FFT_ROUNDING: Final = 1e-15
 _POWER_ROUNDING: Final = 0.25
+# The rounding error in the logarithm of a tilted mass is at most this part of the tilted loss, that of epsilon at most
+# this part of epsilon.
+_LOSS_ROUNDING: Final = 2.0**-50
 _LARGE: Final = 700.0  # The exponential of this is within the range of float64.
 _DEVIATIONS: Final = (2.0, 4.0, 6.0, 8.0, 12.0, 20.0)
 """The window is chosen by the least of Chernoff's bounds for tilts by these numbers of deviations."""
@@ -115,12 +124,12 @@ def composed_epsilon(
     """
     times = sum(count for _, count in releases)
     infinite = sum(count * losses.infinite for losses, count in releases)
-    wanted = delta * (1 - ALLOWANCE - times * ALLOWANCE_PER_RELEASE) - infinite
+    wanted = delta * (1 - _allowance(times)) - infinite
     if wanted <= 0:
         return Composed(math.inf, 0)
     tilt = _least_tilt(releases, grid, wanted)
     cumulant, centre, _ = _cumulants(releases, tilt, grid)
-    if centre <= 0 and cumulant - tilt * centre <= math.log(wanted):
+    if centre <= 0 and cumulant - tilt * centre <= math.log(wanted) - _further_rounding(releases, tilt, grid):
         return Composed(0.0, 0)
     best = _at_tilt(releases, tilt, grid, wanted, most_points)
     # If Markov's inequality is far from tight, epsilon is far below the centre and may be below the window.
@@ -142,8 +151,23 @@ def _at_tilt(
         return Composed(math.inf, points)
     masses = _convolved(releases, tilt, grid, points, low)
     # In units of exp(K - theta c), which is about delta.
-    log_delta = math.log(wanted) - cumulant + tilt * centre
+    log_delta = math.log(wanted) - cumulant + tilt * centre - _further_rounding(releases, tilt, grid)
     return Composed(_epsilon(masses, low, grid, tilt, centre, log_delta), points)
+
+
+def _allowance(times: int) -> float:
+    return ALLOWANCE + times * ALLOWANCE_PER_RELEASE
+
+
+def _further_rounding(releases: Sequence[tuple[Losses, int]], tilt: float, grid: float) -> float:
+    """Return the part of delta that rounding of the tilted losses may change and the allowance does not cover.
+
+    It is 0 unless tilt times loss is above about a hundred for each release, as for losses of many steps whose largest
+    has a mass above delta.
+    """
+    each = [(count, losses.cumulants(tilt, grid)) for losses, count in releases]
+    tilted = tilt * math.fsum(count * math.hypot(mean, math.sqrt(variance)) for count, (_, mean, variance) in each)
+    return max(0.0, _LOSS_ROUNDING * tilted - _allowance(sum(count for _, count in releases)))
 
 
 def _cumulants(releases: Sequence[tuple[Losses, int]], tilt: float, grid: float) -> tuple[float, float, float]:
@@ -234,6 +258,7 @@ def _epsilon(masses: NDArray[np.float64], low: int, grid: float, tilt: float, ce
     if place == len(masses):
         return math.inf
     loss = (low + place) * grid
+    loss += _LOSS_ROUNDING * abs(loss)
     if place == 0:
         return max(0.0, loss)
     left = math.exp(min(log_delta + float(heights[place]), _LARGE)) - float(excess[place])

@@ -70,3 +70,20 @@ def test_too_few_points_give_no_epsilon_and_the_number_that_is_needed() -> None:
 def test_losses_without_cost_need_no_epsilon() -> None:
     free = Losses(0, np.zeros(1), 0.0)
     assert composed_epsilon([(free, 5)], grid=STEP, delta=1e-6, most_points=POINTS).epsilon == 0
+
+
+@pytest.mark.parametrize("times", [1, 1000])
+@pytest.mark.parametrize("steps", [1, 1000, 5000])
+@pytest.mark.parametrize("delta", [1e-3, 1e-6, 3e-9, 5.33e-12, 1e-13])
+def test_epsilon_next_to_a_loss_with_nearly_all_mass_is_rounded_upwards(delta: float, steps: int, times: int) -> None:
+    """Far from 0, a last digit of epsilon or of a tilted loss is more of such a delta than the allowance."""
+    grid, rest = 2.0**-7, 1e-14
+    logarithms = np.full(steps + 1, -math.inf)
+    logarithms[0], logarithms[-1] = math.log(rest), math.log1p(-rest)
+    found = composed_epsilon(
+        [(Losses(3000 - steps, logarithms, 0.0), times)], grid=grid, delta=delta, most_points=1 << 20
+    )
+    largest = 3000 * grid * times  # This is exact.
+    assert largest * (1 - 2.0**-49) - 2 * delta < found.epsilon
+    # Only the mass of the largest loss counts here, which is a lower bound of delta.
+    assert math.exp(times * math.log1p(-rest)) * -math.expm1(found.epsilon - largest) <= delta
