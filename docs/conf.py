@@ -32,6 +32,7 @@ python_use_unqualified_type_names = True
 python_maximum_signature_line_length = 100
 add_module_names = False
 
+smartquotes_action = "qe"  # Options stay options: "--unit" in a table keeps both of its hyphens.
 html_theme = "furo"
 html_title = f"secagg {release}"
 html_static_path = ["_static"]

@@ -35,8 +35,9 @@ def load(name: str) -> type[SecureSum]:
     points = {point.value: point for point in _points() if point.name == name}
     if not points:
         close = difflib.get_close_matches(shown(name).strip("'\"").lower(), available(), n=1)
-        meant = f"; did you mean {close[0]}?" if close else ""
-        raise UnknownProtocol(f"no protocol {shown(name)}; there are {', '.join(available()) or 'none'}{meant}")
+        meant = f"; did you mean {close[0]}?" if close else ". Check the name, or install the package that has it."
+        known = ", ".join(available()) or "none, since no protocol is installed"
+        raise UnknownProtocol(f"protocol: expected one of {known}, found {shown(name)}{meant}")
     if len(points) > 1:
         owners = sorted({"?" if point.dist is None else point.dist.name for point in points.values()})
         raise BrokenProtocol(

@@ -55,7 +55,7 @@ def read_arrays(
     """
     if not path.is_file():
         found = "a folder" if path.is_dir() else "nothing"
-        raise DataError(f"expected a .npz file, found {found} at {path}")
+        raise DataError(f"expected a .npz file, found {found} at {path}. Check the path.")
     try:
         # If numpy opens a file itself and cannot read it, numpy leaves the file open.
         with path.open("rb") as file:

@@ -34,6 +34,7 @@ def test_figure_of_a_protocol_names_every_row_of_its_table(name: str, adversary:
         assert f"Step {number}: {row.name}" in written
         assert steps.words(row.request.__name__) in written
         assert steps.words(row.reply.__name__) in written
+    assert "(step" not in " ".join(written)  # The figure numbers the steps from 1, the code from 0.
 
 
 @pytest.mark.parametrize("name", [name for name in available() if load(name).__module__.startswith("protocols.")])

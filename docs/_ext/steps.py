@@ -11,7 +11,7 @@ from protocols import Adversary, Role, SecureSum, Step, load
 _PARTIES: Final = {Role.CLIENT: "each client", Role.COMMITTEE: "each member"}
 _WIDTH: Final = 760
 _NOTE: Final = 330
-_NUMBERED: Final = re.compile(r"^Step \d+[^:.]*: *")
+_NUMBERED: Final = re.compile(r"^Step \d+[^:.]*: *| \(step \d+[^)]*\)")
 _NO_ANSWER: Final = re.compile(r"^Step \d+[^:]*$|^See ")
 
 
@@ -104,7 +104,7 @@ def _anchor(x: float) -> str:
 
 
 def _first_sentence(method: Callable[..., object]) -> str:
-    """Return what a party's method does, by the first line of its docstring."""
+    """Return what a party's method does, by the first line of its docstring, without its number of the step."""
     line = (inspect.getdoc(method) or "").split("\n")[0]
     if _NO_ANSWER.match(line):
         return ""

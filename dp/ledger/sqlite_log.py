@@ -99,7 +99,9 @@ class SqliteLog:
         """
         with translate_errors(path):
             if not path.is_file():
-                raise LedgerUnavailable(f"{path}: expected a ledger, found no file. Create it first.")
+                raise LedgerUnavailable(
+                    f"{path}: expected a ledger, found no file. Check the path, or create a ledger there first."
+                )
             file = path.resolve()
         with OPENING:
             return cls._held(path, file, named=path) if writable else cls._read(path, file)

@@ -234,6 +234,6 @@ _ALWAYS: Final = (
     Assumption(
         text=ONLY_LEDGER,
         state=State.DECLARED,
-        how="not checked here; compare a head that was kept elsewhere: `secagg budget verify LEDGER --head HEAD`",
+        how="not checked here; compare a head that was kept elsewhere: secagg budget verify LEDGER --head HEAD",
     ),
 )

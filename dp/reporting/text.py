@@ -23,7 +23,8 @@ def as_text(report: BudgetReport, *, width: int | None = None) -> str:
     Args:
         report: A report.
         width: The number of columns at which sentences are wrapped; less than 60 counts as 60. None stands for the
-            width of the terminal, or for the environment's COLUMNS. The table of releases needs 83 columns.
+            width of the terminal, or for the environment's COLUMNS. The table of releases needs 80 columns. An
+            ellipsis ends the name of a release that is cut short.
     """
     columns = max(LEAST_WIDTH, shutil.get_terminal_size().columns if width is None else width)
     heading_width = max(len(heading) for heading, _ in facts(report))
@@ -58,11 +59,12 @@ def as_text(report: BudgetReport, *, width: int | None = None) -> str:
 
 
 def _line(report: BudgetReport, release: ReportedRelease) -> str:
+    label = release.label if len(release.label) <= _LABEL else f"{release.label[: _LABEL - 3]}..."
     contributors = "uncommitted" if release.contributors is None else str(release.contributors)
     realised = "-" if release.excess is None else f"{release.excess:+.2%}"
     epsilon = "-" if release.epsilon_after is None else report.shown(release.epsilon_after)
     return (
-        f"{release.number:>5}  {release.label[:_LABEL]:<{_LABEL}}  {release.noise_multiplier:>11.4g}  {realised:>9}  "
+        f"{release.number:>5}  {label:<{_LABEL}}  {release.noise_multiplier:>11.4g}  {realised:>9}  "
         f"{contributors:>12}  {epsilon:>9}"
     )
 

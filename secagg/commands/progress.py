@@ -72,7 +72,11 @@ class RoundLines:
     def __enter__(self) -> "RoundLines":
         done = [number for kind, number in self._earlier if kind is None]
         if done:
-            self._write(f"going on after round {max(done)} of {self._rounds}")
+            last = max(done)
+            goes_on = f"going on after round {last} of {self._rounds}"
+            self._write(
+                goes_on if last < self._rounds else f"the last round, {last} of {self._rounds}, was made before"
+            )
         return self
 
     def __exit__(self, *_: object) -> None:

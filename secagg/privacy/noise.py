@@ -61,7 +61,8 @@ class Target:
         if self.noise_removal and (self.mechanism, self.trust) != (LatticeNoise.SKELLAM, Trust.DISTRIBUTED):
             raise ConfigurationError(
                 "noise_removal: expected distributed Skellam noise, whose parts add up exactly, found "
-                f"{self.trust} {self.mechanism} noise"
+                f"{self.trust} {self.mechanism} noise. "
+                "Use mechanism skellam and trust distributed, or leave noise removal out."
             )
 
     def calibrate(self, *, l2_sensitivity: float, dimension: int, clients: int, minimum_contributors: int) -> Noise:

@@ -246,6 +246,18 @@ def test_text_says_what_is_guaranteed(report: BudgetReport) -> None:
     assert text.index("Assumptions: verified") < text.index("Assumptions: declared")
 
 
+def test_text_shows_where_the_name_of_a_release_is_cut_short(tmp_path: Path) -> None:
+    with Ledger.create(tmp_path / "ledger", epsilon=8.0, delta=1e-3, population=300) as ledger:
+        for label in ("a name of 24 letters....", "a name of more than 24 letters"):
+            ledger.commit(ledger.reserve(GAUSSIAN, label), contributors=5)
+        lines = as_text(budget_report(ledger), width=80).splitlines()
+    assert [line[7:31] for line in lines if "a name of" in line] == [
+        "a name of 24 letters....",
+        "a name of more than 2...",
+    ]
+    assert max(map(len, lines)) <= 80
+
+
 def test_assumptions_say_what_was_verified_and_by_what(report: BudgetReport, sampled: BudgetReport) -> None:
     verified = [assumption for assumption in report.assumptions if assumption.verified]
     assert [("ledger" in assumption.how) for assumption in verified] == [True, True, True]

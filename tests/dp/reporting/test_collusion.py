@@ -53,7 +53,7 @@ def shares(noise: int | None, summing: int | None, **more: Detail) -> dict[str, 
             15,
             "at most 9 of 300 clients colluding with the server; the protocol that sums withstands 15, the noise 9",
         ),
-        (0, 0, "0 of 300 clients may help the server: not even one"),
+        (0, 0, "0 of 300 clients may help the server, not even one"),
         (15, None, "at most 15 of 300 clients, by the noise; not recorded for the protocol that sums"),
         (None, 15, "not recorded"),
     ],
@@ -70,7 +70,10 @@ def test_least_over_all_releases_counts_and_missing_ones_are_named() -> None:
 def test_protocol_that_shows_vectors_withstands_nobody() -> None:
     seen = entries(shares(15, 15), shares(15, 15, **{UPDATES_HIDDEN_DETAIL: "no"}))
     assert not updates_hidden(seen)
-    assert colluders(seen) == "none, and not the server alone either: it saw every client's vector"
+    assert (
+        colluders(seen)
+        == "none: the guarantee does not hold even against the server alone, which saw every client's vector"
+    )
     assert updates_hidden(entries(shares(15, 15, **{UPDATES_HIDDEN_DETAIL: "yes"})))
 
 
@@ -78,6 +81,6 @@ def test_noise_that_one_party_adds_depends_on_no_other() -> None:
     assert colluders(()) == "nothing released yet"
     central = entries({TRUST_DETAIL: Trust.CENTRAL.value}, event=CENTRAL)
     local = entries({TRUST_DETAIL: Trust.LOCAL.value}, event=CENTRAL)
-    assert "as long as whoever adds the noise helps none of them" in colluders(central)
+    assert "as long as the party that adds the noise helps none of them" in colluders(central)
     assert "also together with the server" in colluders(local)
-    assert "as long as whoever adds the noise helps none of them" in colluders((*central, *local))
+    assert "as long as the party that adds the noise helps none of them" in colluders((*central, *local))

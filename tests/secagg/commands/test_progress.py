@@ -35,7 +35,7 @@ def test_progress_does_not_repeat_the_rounds_of_before(capsys: pytest.CaptureFix
         lines.observe(None, record(2, accuracy=0.75))  # Its checkpoint was never written, and it was made again.
         lines.observe("plain", record(2))
     said = capsys.readouterr().err.splitlines()
-    assert said[0] == "going on after round 2 of 2, elapsed 0:00:00"
+    assert said[0] == "the last round, 2 of 2, was made before, elapsed 0:00:00"
     assert [line.partition(":")[0] for line in said[1:]] == ["round 2 of 2"]
 
 
