@@ -31,6 +31,7 @@ from secagg.aggregation.residues import reduced
 from secagg.aggregation.rotation import Rotation
 from secagg.checks import plain_integer
 from secagg.client_errors import naming
+from secagg.errors import EncodingError
 from secagg.privacy.noise import Noise, Target, draw_noise, opening_rules, surplus
 
 __all__ = ["Contribution", "SecureMean", "Target"]
@@ -246,11 +247,16 @@ class SecureMean:
             exact total weight.
 
         Raises:
-            EncodingError: The arguments do not fit.
+            EncodingError: The arguments do not fit, or `contributors` is below `minimum_contributors`.
             UnusableMean: Noise or rounding has left a total weight that is not positive.
             dp.errors.TooManyDropped: More clients have dropped out than the noise allows.
             dp.errors.InvalidParameter: Secrets are missing.
         """
+        if type(contributors) is int and contributors < self.minimum_contributors:
+            raise EncodingError(
+                f"contributors: expected at least {self.minimum_contributors}, the least number of a release, found "
+                f"{contributors}. Do not release this sum."
+            )
         excess = surplus(self.noise, attached or {}, dropped=len(self.clients) - contributors)
         if excess is not None:
             self.encoding.check_sum(total)
