@@ -237,7 +237,7 @@ class Client:
             ParameterError, UnsafeSession: As in the constructor.
             DamagedSnapshot: The data is not a client's snapshot of this session and protocol under this key.
         """
-        protocol.validate(session)
+        SecureSum.validate(protocol, session)
         kept = snapshot.unseal(data, digest=protocol.digest(session), key=key)
         if kept.owner == -1:
             raise DamagedSnapshot("snapshot: expected a client's, found a server's. Use `Server.restore`.")
@@ -265,7 +265,7 @@ class Server:
     """
 
     def __init__(self, protocol: SecureSum, session: Session) -> None:
-        protocol.validate(session)
+        SecureSum.validate(protocol, session)
         self._session = session
         self._digest = protocol.digest(session)
         self._steps = protocol.steps

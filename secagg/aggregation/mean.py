@@ -139,8 +139,13 @@ class SecureMean:
         encoding, noise = fit_with_noise(
             fit, target, modulus_bits=modulus_bits, minimum_contributors=minimum_contributors
         )
+        roomy = protocol.with_headroom()  # The encoding provides the headroom.
+        if type(roomy) is not type(protocol) or roomy.protects is not protocol.protects:
+            raise ParameterError(
+                f"{protocol.name}.with_headroom: expected the same protocol, found {type(roomy).__name__}. Mend it."
+            )
         planned = cls(
-            protocol=protocol.with_headroom(),  # The encoding provides the headroom.
+            protocol=roomy,
             clients=cohort,
             minimum_contributors=minimum_contributors,
             encoding=encoding,

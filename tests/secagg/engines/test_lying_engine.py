@@ -66,7 +66,7 @@ LIES: dict[str, Lie] = {
     "NaN": lambda _, result: replace(result, total=np.full(len(result.total), NAN)),  # type: ignore[arg-type]
     "signed": lambda _, result: replace(result, total=result.total.astype(np.int64)),  # type: ignore[union-attr]
     "list": lambda _, result: replace(result, total=result.total.tolist()),  # type: ignore[union-attr]
-    "masked": lambda _, result: replace(result, total=np.ma.masked_all_like(result.total)),
+    "masked": lambda _, result: replace(result, total=np.ma.masked_all_like(result.total)),  # type: ignore[no-untyped-call]
     "above the modulus": lambda plan, result: replace(
         result,
         total=np.asarray(result.total) + np.uint64(plan.session.modulus),
