@@ -24,7 +24,7 @@ def check_admission(
             or given without need.
         UnsafeSession: The party's own terms do not allow it to take part in this session.
     """
-    protocol.validate(session)
+    SecureSum.validate(protocol, session)
     if type(party) is not int or not (party in session.clients or party in session.committee_members):
         raise ParameterError(f"party {shown(party)} is not in the session, or its id is not an int")
     _as_keyholder(session, party, keyholder)

@@ -237,10 +237,12 @@ class Client:
             ParameterError, UnsafeSession: As in the constructor.
             DamagedSnapshot: The data is not a client's snapshot of this session and protocol under this key.
         """
-        protocol.validate(session)
+        SecureSum.validate(protocol, session)
         kept = snapshot.unseal(data, digest=protocol.digest(session), key=key)
         if kept.owner == -1:
             raise DamagedSnapshot("snapshot: expected a client's, found a server's. Use `Server.restore`.")
+        if kept.owner not in (*session.clients, *session.committee_members):
+            raise snapshot.other_version("parties")
         machine = cls.__new__(cls)
         check_admission(protocol, session, kept.owner, terms=terms, keyholder=keyholder)
         participant = Participant(
@@ -252,6 +254,8 @@ class Client:
             entropy=checked(entropy),
         )
         machine._join(protocol, session, participant)
+        if kept.number not in machine._numbers:
+            raise snapshot.other_version("steps")
         machine._party.state = snapshot.read_state(kept.state, type(machine._party.state))
         machine._next = kept.number
         return machine
@@ -265,7 +269,7 @@ class Server:
     """
 
     def __init__(self, protocol: SecureSum, session: Session) -> None:
-        protocol.validate(session)
+        SecureSum.validate(protocol, session)
         self._session = session
         self._digest = protocol.digest(session)
         self._steps = protocol.steps
@@ -275,6 +279,12 @@ class Server:
         self._number = -1
         self._asked: frozenset[int] = frozenset()
         self._answered: set[int] = set()
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(
+            "a server holds secrets of clients, and two copies could tell clients different survivor sets, so it "
+            "cannot be pickled or copied. Use `snapshot`."
+        )
 
     def snapshot(self, key: Secret, *, entropy: Entropy) -> bytes:
         """Return this machine in the middle of a step, sealed under a key of 32 bytes; `restore` continues from it.
@@ -309,7 +319,12 @@ class Server:
         kept = snapshot.unseal(data, digest=machine._digest, key=key)
         if kept.owner != -1:
             raise DamagedSnapshot("snapshot: expected the server's, found a client's. Use `Client.restore`.")
-        machine._number, machine._asked, machine._answered = kept.number, frozenset(kept.asked), set(kept.answered)
+        if not 0 <= kept.number < len(machine._steps):
+            raise snapshot.other_version("steps")
+        asked, answered = frozenset(kept.asked), set(kept.answered)
+        if not answered <= asked <= set(protocol.parties(session, machine._steps[kept.number].role)):
+            raise snapshot.other_version("parties")
+        machine._number, machine._asked, machine._answered = kept.number, asked, answered
         machine._party.state = snapshot.read_state(kept.state, type(machine._party.state))
         return machine
 

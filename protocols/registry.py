@@ -6,9 +6,10 @@ one line that names it.
 """
 
 import difflib
+import inspect
 from collections.abc import Iterator
 from importlib.metadata import EntryPoint, distributions, entry_points
-from typing import Final
+from typing import Any, Final
 
 from protocols.cohort import Adversary
 from protocols.crypto.integers import shown
@@ -18,6 +19,10 @@ from protocols.session import Extra
 
 GROUP: Final = "secagg.protocols"
 _SHOWN: Final = 300  # The number of characters that are shown of an error text of other people's code.
+_LONGEST_NAME: Final = 200
+_LARGEST_WIRE: Final = 2**31 - 1
+_DECLARED: Final = ("adversaries", "protects", "accepts", "needs_committee", "experimental", "wire")
+"""What a class declares of its protocols, and none of its objects may contradict."""
 
 
 def available() -> tuple[str, ...]:
@@ -36,23 +41,31 @@ def load(name: str) -> type[SecureSum]:
     if not points:
         close = difflib.get_close_matches(shown(name).strip("'\"").lower(), available(), n=1)
         meant = f"; did you mean {close[0]}?" if close else ". Check the name, or install the package that has it."
-        known = ", ".join(available()) or "none, since no protocol is installed"
-        raise UnknownProtocol(f"protocol: expected one of {known}, found {shown(name)}{meant}")
+        known = one_line(", ".join(available())) or "none, since no protocol is installed"
+        raise UnknownProtocol(f"protocol: expected one of {known}, found {shown(name)}{one_line(meant)}")
     if len(points) > 1:
         owners = sorted({"?" if point.dist is None else point.dist.name for point in points.values()})
         raise BrokenProtocol(
             f"{name!r} is registered more than once; the name is ambiguous, so none is loaded: "
-            f"{', '.join(sorted(points))}. "
-            f"Uninstall all but one of these distributions: {', '.join(owners)}"
+            f"{one_line(', '.join(sorted(points)))}. "
+            f"Uninstall all but one of these distributions: {one_line(', '.join(owners))}"
         )
     value, point = points.popitem()
+    value = one_line(value)
     try:
         found = point.load()
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # A module may raise anything, also an exit.
         raise BrokenProtocol(f"{value}, registered as {name!r}, cannot be imported: {describe_error(error)}") from error
-    lacking = _lacking(found)
+    try:
+        lacking = _lacking(found)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # A metaclass may raise anything, whatever is asked of its class.
+        raise BrokenProtocol(
+            f"{value}, registered as {name!r}, fails to say what it is: {describe_error(error)}"
+        ) from error
     if lacking is not None:
         raise BrokenProtocol(f"{value}, registered as {name!r}, {lacking}")
     return found  # type: ignore[no-any-return]  # It is a subclass of SecureSum, as was just checked.
@@ -76,7 +89,8 @@ def suggest(
 
     Raises:
         ParameterError: The protocol has no parameters for this cohort.
-        BrokenProtocol: The protocol fails, or does not suggest a protocol of its own class and a threshold.
+        BrokenProtocol: The protocol fails, or does not suggest a protocol of its own class and a threshold; or the
+            suggested protocol declares something else than its class, which is what is shown to people.
     """
     try:
         suggested = kind.suggest(clients=clients, adversarial=adversarial, dropout=dropout, adversary=adversary)
@@ -85,22 +99,40 @@ def suggest(
     except BaseException as error:
         raise BrokenProtocol(f"{name} fails to suggest parameters: {describe_error(error)}") from error
     match suggested:
-        case (protocol, int(threshold)) if isinstance(protocol, kind) and protocol.adversaries == kind.adversaries:
+        case (protocol, int(threshold)) if type(threshold) is int and isinstance(protocol, kind):
+            if not 2 <= threshold <= clients:
+                raise BrokenProtocol(
+                    f"{name}.suggest: expected a threshold in [2, {clients}], found {shown(threshold)}"
+                )
+            if different := _contradicted(protocol, kind):
+                raise BrokenProtocol(
+                    f"{name}.suggest: expected a protocol that declares what its class declares, found another "
+                    f"{different}"
+                )
             return protocol, threshold
     found = ", ".join(type(each).__name__ for each in (suggested if type(suggested) is tuple else (suggested,)))
-    raise BrokenProtocol(f"{name}.suggest: expected a {kind.__name__} and an int, found {found}")
+    raise BrokenProtocol(f"{name}.suggest: expected a {one_line(kind.__name__)} and an int, found {one_line(found)}")
 
 
 def describe_error(error: BaseException) -> str:
     """Return the class and the text of an error of other people's code in one printable line."""
+    name, text = one_line(type(error).__name__), error_text(error)
+    return f"{name}: {text}" if text else name
+
+
+def error_text(error: BaseException) -> str:
+    """Return the text of an error of other people's code in one printable line, at most 300 characters of it."""
     try:
-        text = " ".join(str(error).split())
+        text = one_line(str(error))
     except Exception:  # noqa: BLE001  # Making its text may fail too, in any way.
         text = ""
-    shown = "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
-    if len(shown) > _SHOWN:
-        shown = f"{shown[:_SHOWN]}..."
-    return f"{type(error).__name__}: {shown}" if shown else type(error).__name__
+    return f"{text[:_SHOWN]}..." if len(text) > _SHOWN else text
+
+
+def one_line(text: str) -> str:
+    """Return other people's text in one line, without the characters that could change what a terminal shows."""
+    line = " ".join(text.split())
+    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in line)
 
 
 def _points() -> list[EntryPoint]:
@@ -133,16 +165,53 @@ def _lacking(found: object) -> str | None:
         return "is not a subclass of SecureSum"
     if missing := sorted(getattr(found, "__abstractmethods__", ())):
         return f"is an incomplete SecureSum: it does not define {', '.join(missing)}"
-    if type(getattr(found, "name", None)) is not str:
+    own = getattr(found, "name", None)
+    if type(own) is not str:
         return "is an incomplete SecureSum: it has no name"
+    if not 1 <= len(own) <= _LONGEST_NAME or not own.isprintable():
+        return f"is an incomplete SecureSum: its name is not a text of 1 to {_LONGEST_NAME} printable characters"
     adversaries = getattr(found, "adversaries", None)
     if type(adversaries) is not tuple or any(type(each) is not Adversary for each in adversaries):
         return "is an incomplete SecureSum: its `adversaries` are not a tuple of Adversary"
-    if type(getattr(found, "wire", None)) is not int:
+    if list(adversaries) != [each for each in Adversary if each in adversaries]:
+        return "is an incomplete SecureSum: its `adversaries` are not in ascending order, each once"
+    if getattr(found, "protects", None) is not bool(adversaries):
+        return f"contradicts itself: `protects` is not {bool(adversaries)}, which follows from its `adversaries`"
+    if not _keeps_validate(found):
+        return "has a `validate` of its own, which may accept fields that it does not list"
+    wire = getattr(found, "wire", None)
+    if type(wire) is not int:
         return "is an incomplete SecureSum: its `wire` is not an int"
+    if not 1 <= wire <= _LARGEST_WIRE:
+        return f"is an incomplete SecureSum: its `wire` is not in [1, {_LARGEST_WIRE}]"
+    if type(getattr(found, "needs_committee", None)) is not bool:
+        return "is an incomplete SecureSum: its `needs_committee` is not a bool"
     accepts = getattr(found, "accepts", None)
     if type(accepts) is not frozenset or any(type(each) is not Extra for each in accepts):
         return "is an incomplete SecureSum: its `accepts` is not a frozenset of Extra"
-    if type(getattr(found, "experimental", None)) is not str:
+    doubt = getattr(found, "experimental", None)
+    if type(doubt) is not str:
         return "is an incomplete SecureSum: its `experimental` is not a str"
+    if len(doubt) > _SHOWN or not doubt.isprintable():
+        return f"is an incomplete SecureSum: its `experimental` is not at most {_SHOWN} printable characters"
     return None
+
+
+def _keeps_validate(found: object) -> bool:
+    """Return whether a protocol, or a class of protocols, leaves `validate` as `SecureSum` defines it."""
+    return inspect.getattr_static(found, "validate", None) is vars(SecureSum)["validate"]
+
+
+def _contradicted(protocol: SecureSum, kind: type[SecureSum]) -> str:
+    """Return the name of a declaration in which a protocol differs from its class; empty if there is none."""
+    try:
+        different = [each for each in _DECLARED if _differ(getattr(protocol, each), getattr(kind, each))]
+        return "" if not different and _keeps_validate(protocol) else (different or ["validate"])[0]
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        raise BrokenProtocol(f"{one_line(kind.__name__)} fails to say what it is: {describe_error(error)}") from error
+
+
+def _differ(one: Any, other: Any) -> bool:
+    return type(one) is not type(other) or one != other

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
-from typing import Final
+from typing import Final, final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -149,12 +149,14 @@ class Session:
         """The ids of the committee's members, who may be clients too; empty if there is no committee."""
         return () if self.committee is None else self.committee.members
 
+    @final
     def extras(self) -> tuple[str, ...]:
         """Return the names of the fields that are set in this session and that not every protocol accepts."""
         return tuple(
             each.name for each in fields(self) if each.name not in _COMMON and getattr(self, each.name) != each.default
         )
 
+    @final
     def transcript(self) -> tuple[tuple[str, tuple[object, ...]], ...]:
         """Return what the session's digest hashes: each field once, by name, with the values that stand for it.
 

@@ -92,11 +92,16 @@ def unseal(data: bytes, *, digest: bytes, key: Secret) -> KeptMachine:
 def _decode(data: bytes | msgspec.Raw, kind: type[K]) -> K:
     try:
         return msgspec.msgpack.decode(data, type=kind, dec_hook=_read)
-    except (msgspec.DecodeError, TypeError, ValueError):
-        raise DamagedSnapshot(
-            "snapshot: expected the fields that this version keeps, found others. Restore it with the version that "
-            "sealed it."
-        ) from None
+    except (msgspec.DecodeError, TypeError, ValueError, RecursionError):
+        raise other_version("fields") from None
+
+
+def other_version(what: str) -> DamagedSnapshot:
+    """Return the error for a snapshot that was sealed under the right key, but holds what this version never keeps."""
+    return DamagedSnapshot(
+        f"snapshot: expected the {what} that this version keeps, found others. Restore it with the version that "
+        "sealed it."
+    )
 
 
 def _check(key: Secret) -> None:

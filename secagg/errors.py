@@ -100,5 +100,9 @@ class UnusableMean(SecaggError, ArithmeticError):
     """A released sum without a mean: noise or rounding left no positive total weight; its cost is spent."""
 
 
+class EngineError(SecaggError, ValueError):
+    """A result of a round that no engine may return; nothing is released, and the cost of the round is spent."""
+
+
 class CheckpointError(SecaggError, ValueError):
     """A run's folder whose files are missing, damaged or from another run."""

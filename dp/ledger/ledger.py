@@ -23,12 +23,12 @@ import msgspec
 
 from dp.accounting.guarantee import Guarantee
 from dp.checks import integer_at_least, short_text
-from dp.errors import BudgetExceeded, InvalidParameter, LedgerClock, LedgerStale
+from dp.errors import BudgetExceeded, InvalidParameter, LedgerClock, LedgerCorrupt, LedgerStale, LedgerUnavailable
 from dp.events import NeighbouringRelation, PrivacyEvent, PrivacyUnit
 from dp.figures import in_full, rounded_up, rounded_up_within
 from dp.ledger.account import Account
 from dp.ledger.description import Description
-from dp.ledger.log import RecordLog
+from dp.ledger.log import RESTORE, RecordLog, chained_digest, head_after, position_of
 from dp.ledger.realised import check_cost
 from dp.ledger.records import Clock, Commitment, Detail, LedgerEntry, Reservation, first_record
 from dp.ledger.sqlite_log import SqliteLog, ledger_path
@@ -54,10 +54,12 @@ class Ledger:
         no other use of the same data.
     """
 
-    def __init__(self, log: RecordLog, clock: Clock) -> None:
+    def __init__(self, log: RecordLog, clock: Clock, bodies: list[bytes]) -> None:
         self._log = log
         self._clock = clock
-        self._account = Account(log.bodies, name=log.name)
+        self._bodies = bodies
+        self._head = head_after(bodies)
+        self._account = Account(self._bodies, name=log.name)
         self.budget: Final = self._account.budget
 
     @classmethod
@@ -168,9 +170,10 @@ class Ledger:
     @classmethod
     def _over(cls, log: RecordLog, clock: Clock, kept: bytes | None = None) -> Self:
         try:
-            if kept is not None and log.position(kept) is None:
+            bodies = _checked_bodies(log)
+            if kept is not None and position_of(kept, bodies) is None:
                 raise _stale(log, "the kept head")
-            return cls(log, clock)
+            return cls(log, clock, bodies)
         except BaseException:
             log.close()
             raise
@@ -312,10 +315,10 @@ class Ledger:
             LedgerStale: No record has that digest.
             InvalidParameter: `head` is not 64 hexadecimal digits.
         """
-        position = self._log.position(_kept(head))
+        position = position_of(_kept(head), self._bodies)
         if position is None:
             raise _stale(self._log, "that head")
-        return len(self._log.bodies) - 1 - position
+        return len(self._bodies) - 1 - position
 
     def remaining(self, event: PrivacyEvent) -> int:
         """Return how many more of `event` fit into the budget, at most 2**40."""
@@ -329,7 +332,7 @@ class Ledger:
         holds everything that it held then. If the process ends between a `reserve` and the saving of the head, the file
         has one record more than that head. That is harmless.
         """
-        return self._log.head.hex()
+        return self._head.hex()
 
     def close(self) -> None:
         """Release the file; closing twice is harmless."""
@@ -360,7 +363,16 @@ class Ledger:
         self._check_clock(record)
         # After an interruption between the two lines, memory and file would differ, so the next number would be wrong.
         try:
-            self._log.append(msgspec.json.encode(record))
+            body = msgspec.json.encode(record)
+            self._log.append(body)
+            head = chained_digest(self._head, body)
+            if self._log.head != head:
+                raise LedgerUnavailable(
+                    f"{self._log.name}: expected the record that was just added at the end of the log, found another "
+                    "head. Do not release. Open the ledger again, which shows what it holds."
+                )
+            self._bodies.append(body)
+            self._head = head
             self._account.apply(record)
         except BaseException:
             self.close()
@@ -370,9 +382,26 @@ class Ledger:
 def _kept(head: object) -> bytes:
     if not isinstance(head, str) or not re.fullmatch("[0-9a-fA-F]{64}", head):
         raise InvalidParameter(
-            "head: expected 64 hexadecimal digits, found something else. Use the head that was noted: `Ledger.head`, or the last line of `secagg train`."
+            "head: expected 64 hexadecimal digits, found something else. Use the head that was noted: `Ledger.head`, or "
+            "the last line of `secagg train`."
         )
     return bytes.fromhex(head)
+
+
+def _checked_bodies(log: RecordLog) -> list[bytes]:
+    """Return the records of a log, asked for once, after a check that they are those of its head.
+
+    The log may be somebody else's. The ledger relies on nothing else that the log says of its records.
+
+    Raises:
+        LedgerCorrupt: They are not a tuple of bytes, or are not those that the log's head stands for.
+    """
+    bodies: object = log.bodies
+    if type(bodies) is not tuple or any(type(body) is not bytes for body in bodies):
+        raise LedgerCorrupt(f"{log.name}: expected records as a tuple of bytes, found another value. {RESTORE}")
+    if log.head != head_after(bodies):
+        raise LedgerCorrupt(f"{log.name}: expected the records of the log's head, found others. {RESTORE}")
+    return list(bodies)
 
 
 def _stale(log: RecordLog, head: str) -> LedgerStale:

@@ -1,6 +1,7 @@
 """Self-contained HTML pages, and the page of a budget report: a template and charts, all inside one file."""
 
 import importlib.resources
+import re
 from typing import Any, Final
 
 from dp.errors import MissingExtra
@@ -10,6 +11,7 @@ from dp.reporting.charts import charts
 from dp.reporting.checklist import facts, when
 from dp.reporting.report import BudgetReport
 
+_CONTROLS: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 _UNAMPLIFIED: Final = {
     PrivacyUnit.CLIENT: "Without sampling amplification: this holds against the server of a secure sum, which sees who "
     "takes part, unless it adds the noise itself",
@@ -70,10 +72,18 @@ def fill(template: str, **context: Any) -> str:
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        finalize=_without_controls,
     )
     environment.filters["rounded_up"] = rounded_up
     environment.filters["in_full"] = in_full
     return environment.get_template(template).render(context)
+
+
+def _without_controls(value: object) -> object:
+    """Return a value of a template, a plain text without control characters, which no HTML may hold."""
+    if type(value) is not str or not _CONTROLS.search(value):
+        return value
+    return _CONTROLS.sub("\N{REPLACEMENT CHARACTER}", value)
 
 
 def _source(template: str) -> str:

@@ -350,6 +350,8 @@ class Encoding:
 
     def check_sum(self, total: NDArray[np.uint64]) -> None:
         """Raise `EncodingError` if `total` is not a sum of encoded vectors; see `decode`."""
+        if type(total) is not np.ndarray:
+            raise EncodingError(f"total: expected a NumPy array of dtype uint64, found {type(total).__name__}")
         if total.dtype != np.uint64 or total.shape != (self.length,) or int(total.max()) >= self.modulus:
             raise EncodingError(
                 f"total: expected shape ({self.length},), dtype uint64 and entries below the modulus, found shape "

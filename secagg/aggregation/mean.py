@@ -31,6 +31,7 @@ from secagg.aggregation.residues import reduced
 from secagg.aggregation.rotation import Rotation
 from secagg.checks import plain_integer
 from secagg.client_errors import naming
+from secagg.errors import EncodingError
 from secagg.privacy.noise import Noise, Target, draw_noise, opening_rules, surplus
 
 __all__ = ["Contribution", "SecureMean", "Target"]
@@ -138,8 +139,13 @@ class SecureMean:
         encoding, noise = fit_with_noise(
             fit, target, modulus_bits=modulus_bits, minimum_contributors=minimum_contributors
         )
+        roomy = protocol.with_headroom()  # The encoding provides the headroom.
+        if type(roomy) is not type(protocol) or roomy.protects is not protocol.protects:
+            raise ParameterError(
+                f"{protocol.name}.with_headroom: expected the same protocol, found {type(roomy).__name__}. Mend it."
+            )
         planned = cls(
-            protocol=protocol.with_headroom(),  # The encoding provides the headroom.
+            protocol=roomy,
             clients=cohort,
             minimum_contributors=minimum_contributors,
             encoding=encoding,
@@ -246,11 +252,16 @@ class SecureMean:
             exact total weight.
 
         Raises:
-            EncodingError: The arguments do not fit.
+            EncodingError: The arguments do not fit, or `contributors` is below `minimum_contributors`.
             UnusableMean: Noise or rounding has left a total weight that is not positive.
             dp.errors.TooManyDropped: More clients have dropped out than the noise allows.
             dp.errors.InvalidParameter: Secrets are missing.
         """
+        if type(contributors) is int and contributors < self.minimum_contributors:
+            raise EncodingError(
+                f"contributors: expected at least {self.minimum_contributors}, the least number of a release, found "
+                f"{contributors}. Do not release this sum."
+            )
         excess = surplus(self.noise, attached or {}, dropped=len(self.clients) - contributors)
         if excess is not None:
             self.encoding.check_sum(total)

@@ -20,7 +20,7 @@ from protocols.crypto.paillier.threshold import LEAST_THRESHOLD, MOST_MEMBERS, T
 from secagg.commands.prime_search import two_safe_primes
 from secagg.commands.progress import shows_bars, write_line
 from secagg.errors import ConfigurationError
-from secagg.paths import expanded
+from secagg.paths import escaped, expanded
 from secagg.simulation.committee import warn_without_gmpy2
 from secagg.storage.key_files import MODES_ARE_CHECKED, PUBLIC_NAME, check_free, member_name, write_committee
 
@@ -82,8 +82,7 @@ def account(out: Path, key: ThresholdKey) -> Iterator[str]:
     """Yield lines that say what was written, what to do with it, and what it protects from."""
     members, threshold, bits = key.members, key.threshold, key.bits
     absent, shared = members - threshold, 2 * threshold - members
-    shown = str(out).encode(errors="backslashreplace").decode()
-    yield f"{shown}: a key of {bits} bits for {members} members, any {threshold} of whom open a sum"
+    yield f"{escaped(out)}: a key of {bits} bits for {members} members, any {threshold} of whom open a sum"
     yield f"  {PUBLIC_NAME}: public. Give it to every client, the server and all members."
     yield f"    fingerprint, to be compared over a channel that the server does not control: {key.fingerprint.hex()}"
     yield f"  {member_name(1)} to {member_name(members)}: secret. Each is for one member."

@@ -12,7 +12,8 @@ from rich.console import Console
 from dp.checks import printable
 from protocols import Adversary, BrokenProtocol, SecureSum, available, load
 from protocols.errors import ParameterError
-from protocols.registry import describe_error, suggest
+from protocols.registry import describe_error, error_text, suggest
+from protocols.secure_sum import Step
 
 _COHORT: Final[dict[str, Any]] = {"clients": 100, "adversarial": 0.05, "dropout": 0.1}
 
@@ -104,6 +105,10 @@ def _row(name: str) -> Row:
         return _loaded(name, kind)
     except BrokenProtocol as error:
         return Row(name=name, error=str(error))
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # noqa: BLE001  # A class of others may raise anything, whatever it is asked.
+        return Row(name=name, error=f"fails to say what it is: {describe_error(error)}")
 
 
 def _loaded(name: str, kind: type[SecureSum]) -> Row:
@@ -114,7 +119,7 @@ def _loaded(name: str, kind: type[SecureSum]) -> Row:
     except BrokenProtocol:
         raise
     except ParameterError as error:
-        note = describe_error(error).partition(": ")[2]
+        note = error_text(error)
     return Row(
         name=name,
         server=tuple(str(each) for each in kind.adversaries),
@@ -130,6 +135,12 @@ def _rounds(name: str, protocol: SecureSum | type[SecureSum]) -> tuple[str, ...]
     """Return the names of a protocol's steps; none for a class whose steps depend on its parameters."""
     try:
         found: Any = protocol.steps
-        return () if isinstance(found, property) else tuple(str(row.name) for row in found)
-    except Exception as error:
+        if isinstance(found, property):
+            return ()
+        if type(found) is tuple and all(type(row) is Step and isinstance(row.name, str) for row in found):
+            return tuple(printable(row.name) for row in found)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
         raise BrokenProtocol(f"{name} fails to name its steps: {describe_error(error)}") from error
+    raise BrokenProtocol(f"{name}.steps: expected a tuple of Step, found another value")

@@ -19,7 +19,7 @@ from dp.figures import in_full, rounded_up_within
 from secagg.commands.progress import FailedClients, RoundLines, shows_bars
 from secagg.errors import CheckpointError, ConfigurationError, DataWarning
 from secagg.interruption import Interrupted, ending_at_once
-from secagg.paths import expanded, is_archive
+from secagg.paths import escaped, expanded, is_archive
 from secagg.privacy.clipping import model_parameters
 from secagg.reports.wording import assumed_server, protection
 from secagg.runs.config import TrainingConfig
@@ -123,7 +123,7 @@ def _warnings_shown(console: Console) -> Iterator[None]:
         yield
     for one in caught:
         if issubclass(one.category, DataWarning):
-            console.print(f"secagg: warning: {one.message}", highlight=False, markup=False, soft_wrap=True)
+            console.print(f"secagg: warning: {escaped(one.message)}", highlight=False, markup=False, soft_wrap=True)
         else:
             warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
 
@@ -133,7 +133,7 @@ def _run(prepared: Prepared, folder: RunFolder, *, resume: bool, console: Consol
     rounds = folder.goal(prepared.config)
     _say(console, _plan_line(prepared, rounds))
     for warning in prepared.cohort.warnings:
-        console.print(f"warning: {warning}", style="yellow", highlight=False, markup=False, soft_wrap=True)
+        console.print(f"warning: {escaped(warning)}", style="yellow", highlight=False, markup=False, soft_wrap=True)
     if not resume:
         make_ledger(prepared, folder)
     earlier = _earlier_line(prepared, folder, rounds - folder.rounds_done())
@@ -182,7 +182,7 @@ def _explain_resume(folder: RunFolder, console: Console) -> Iterator[None]:
 
 
 def _say(console: Console, line: str) -> None:
-    console.print(line, highlight=False, markup=False, soft_wrap=True)
+    console.print(escaped(line), highlight=False, markup=False, soft_wrap=True)
 
 
 class _Live:
@@ -293,8 +293,8 @@ def summary_table(summary: Summary, folder: RunFolder) -> Table:
 
 
 def _shown(text: str) -> str:
-    """Text from elsewhere for a table: no markup, and writable where a path holds bytes that are no Unicode."""
-    return escape(text.encode(errors="backslashreplace").decode())
+    """Text from elsewhere for a table: no markup, and nothing that could control a terminal."""
+    return escape(escaped(text))
 
 
 def _write_report(folder: RunFolder, prepared: Prepared, summary: Summary, console: Console) -> None:
@@ -304,6 +304,6 @@ def _write_report(folder: RunFolder, prepared: Prepared, summary: Summary, conso
     try:
         page = RunReport.of(folder, prepared, summary).as_html()
     except MissingExtraError as error:
-        console.print(f"no report.html: {error}", highlight=False, markup=False)
+        console.print(f"no report.html: {escaped(error)}", highlight=False, markup=False)
         return
     folder.save_report(page)

@@ -2,7 +2,7 @@
 
 from protocols import Adversary, BrokenProtocol, SecureSum, load, loadable
 from protocols.errors import ParameterError
-from protocols.registry import suggest
+from protocols.registry import error_text, suggest
 from secagg.errors import ConfigurationError
 from secagg.runs.config import TrainingConfig
 from secagg.simulation.committee import MAKE, SimulatedCommittee
@@ -71,10 +71,11 @@ def choose_protocol(config: TrainingConfig) -> tuple[SecureSum, int]:
     except BrokenProtocol:
         raise
     except ParameterError as error:
+        reason = error_text(error)  # A plug-in's text.
         raise ConfigurationError(
             f"minimum_contributors: expected parameters of {config.protocol} with which "
-            f"{config.clients - required} of {config.clients} clients may drop out, found none: {error}. Use more than "
-            f"{required}: fewer may then drop out."
+            f"{config.clients - required} of {config.clients} clients may drop out, found none: {reason}. Use more "
+            f"than {required}: fewer may then drop out."
         ) from None
     if required < least:
         raise ConfigurationError(

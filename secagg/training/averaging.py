@@ -29,6 +29,7 @@ from secagg.aggregation.encoding import Decoded, Weighting
 from secagg.aggregation.mean import SecureMean
 from secagg.data.columns import Shard
 from secagg.engines.base import Engine, PrivateTraining, RoundPlan, RoundResult
+from secagg.engines.result import checked_result
 from secagg.engines.statistics import SHARED, SharedStatistics, divide_updates
 from secagg.errors import ConfigurationError, DataError, UnusableMean
 from secagg.models.arrays import ModelArrays
@@ -123,11 +124,12 @@ class SecureAveraging:
             DataError: The training of all clients has failed.
             ModelError: The training of all clients has failed; or training has diverged, and the cost of the release is
                 spent.
+            EngineError: The engine's result is not that of such a round; the model is unchanged, and the cost is spent.
         """
         self.state.check(self._arrays.shapes)
         plan = self._plan(self._entropy(16))
         ticket = self._reserve(plan.number)
-        result = self._engine.run(plan)
+        result = checked_result(plan, self._engine.run(plan))
         begun = time.process_time()
         decoded, withheld = self._decode(plan, result)
         seconds = time.process_time() - begun
@@ -202,7 +204,7 @@ class SecureAveraging:
             mean=self._mean,
             session=self._mean.session(session_id, context=self.parts.context(self.state.digest())),
             number=self.state.round + 1,
-            weights=self.state.weights,
+            weights=[array.copy() for array in self.state.weights],  # The engine may change its own.
             clip=self.state.clip,
             parts=self.parts,
             training=training,
@@ -216,7 +218,7 @@ class SecureAveraging:
     def _decode(self, plan: RoundPlan, result: RoundResult) -> tuple[Decoded | None, str | None]:
         """Return the mean and None; or None and the reason why nothing is released."""
         if result.total is None:
-            return None, result.withheld or "the engine gives no reason"
+            return None, result.withheld
         try:
             decoded = self._mean.decode(
                 result.total,
@@ -242,7 +244,7 @@ class SecureAveraging:
 
     def _move(self, plan: RoundPlan, decoded: Decoded) -> None:
         """Move the global model by a mean, and adapt the clip."""
-        update, following = self.parts.after(plan.clip, decoded.mean, weights=plan.weights)
+        update, following = self.parts.after(plan.clip, decoded.mean, weights=self.state.weights)
         self.state.apply(update, self._step, self._arrays.roles)
         self.state.clip = following
 

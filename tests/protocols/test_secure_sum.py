@@ -1,5 +1,6 @@
 """What a protocol declares of itself, and that no field of a session passes unseen."""
 
+import os
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar, cast
 
@@ -8,6 +9,7 @@ import pytest
 import protocols.session
 from protocols import (
     Adversary,
+    Client,
     Extra,
     LightSecAgg,
     OneShot,
@@ -19,6 +21,7 @@ from protocols import (
     SecAgg,
     SecAggPlus,
     SecureSum,
+    Server,
     Session,
 )
 from protocols.session import check_entries
@@ -191,3 +194,43 @@ def test_committee_of_another_kind_of_key_is_refused() -> None:
     for kind in (PaillierSum, OneShot):
         with pytest.raises(ParameterError, match=r"expected one with a ThresholdKey .* found OtherKey"):
             kind().validate(other)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LyingSession(Session):
+    """A session that says that it sets no extra field, and that nothing is to be hashed."""
+
+    def extras(self) -> tuple[str, ...]:  # type: ignore[misc]
+        return ()
+
+    def transcript(self) -> tuple[tuple[str, tuple[object, ...]], ...]:  # type: ignore[misc]
+        return ()
+
+
+@pytest.mark.parametrize("extra", list(Extra))
+def test_session_that_hides_its_fields_is_refused_all_the_same(extra: Extra) -> None:
+    """A subclass of the session overrides what says which fields are set; the protocol must not ask it."""
+    given = {each.name: getattr(session(**WITH[extra]), each.name) for each in fields(Session)}
+    refusing = [protocol for protocol in PROTOCOLS.values() if extra not in protocol.accepts]
+    assert refusing
+    for protocol in refusing:
+        with pytest.raises(ParameterError, match=f"{extra}: expected a session without"):
+            protocol.validate(LyingSession(**given))
+
+
+def test_session_that_hides_its_transcript_has_the_digest_of_its_fields() -> None:
+    """A subclass of the session hashes nothing, so that two sessions would have one digest."""
+    given = {each.name: getattr(session(), each.name) for each in fields(Session)}
+    assert PlainSum().digest(LyingSession(**given)) == PlainSum().digest(session())
+    assert PlainSum().digest(LyingSession(**given | {"length": 5})) == PlainSum().digest(session(length=5))
+
+
+def test_parties_check_a_session_by_the_rules_of_secure_sum_and_not_of_an_object() -> None:
+    """A protocol's object replaces `validate`, so that it would accept attached secrets that it does not list."""
+    protocol = LightSecAgg(privacy=1, responders=2)
+    object.__setattr__(protocol, "validate", lambda _: None)
+    refused = session(**WITH[Extra.COMMITTEE])
+    with pytest.raises(ParameterError, match="committee: expected a session without"):
+        Server(protocol, refused)
+    with pytest.raises(ParameterError, match="committee: expected a session without"):
+        Client(protocol, refused, 0, [0] * 4, entropy=os.urandom)

@@ -1,15 +1,18 @@
 """A party's state as bytes and back, and what seals it."""
 
 import copy
+import os
 import pickle
 from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 import msgspec
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from protocols import Adversary, DamagedSnapshot, ParameterError, SecAgg, Secret
+from protocols import Adversary, Client, DamagedSnapshot, ParameterError, SecAgg, Secret, Server
 from protocols.codec import Message
 from protocols.crypto import sealing
 from protocols.crypto.keystream import Words
@@ -199,3 +202,43 @@ def test_parts_of_a_state_are_gone_with_the_round_that_needs_them_last(adversary
     kept_state = unseal(data, digest=run.scenario.protocol.digest(run.scenario.session), key=SNAPSHOT_KEY).state
     assert bytes(kept_state) == left
     assert run.is_exact(run.finish())
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"number": 99},
+        {"number": -1},
+        {"number": 2**40},
+        {"owner": 77},
+        {"owner": -2},
+        {"asked": (99,), "answered": (99,)},
+        {"asked": (), "answered": IDS[:1]},
+        {"state": msgspec.Raw(b"\x91" * 3000 + b"\x90")},
+    ],
+)
+def test_snapshot_of_another_layout_is_refused(change: dict[str, Any]) -> None:
+    """Another version of the protocol, with other steps or parties, sealed it under the right key and digest."""
+    begun = Run(setting(SecAgg(), IDS, 5)).to_round(1)
+    server, client = begun.server, begun.clients[IDS[0]]
+    digest = begun.setting.protocol.digest(begun.setting.session)
+    snapshots = {
+        "server": server.snapshot(SNAPSHOT_KEY, entropy=lambda count: NONCE[:count]),
+        "client": client.snapshot(SNAPSHOT_KEY),
+    }
+    for kind, data in snapshots.items():
+        if (kind == "client" and "answered" in change) or (kind == "server" and "owner" in change):
+            continue
+        kept = msgspec.structs.replace(unseal(data, digest=digest, key=SNAPSHOT_KEY), **change)
+        forged = seal(kept, digest=digest, key=SNAPSHOT_KEY, nonce=NONCE)
+        protocol, session = begun.setting.protocol, begun.setting.session
+        restore = Server.restore if kind == "server" else partial(Client.restore, entropy=os.urandom)
+        with pytest.raises(DamagedSnapshot, match=r"that this version keeps, found others\. Restore it with"):
+            restore(protocol, session, forged, key=SNAPSHOT_KEY)
+
+
+@pytest.mark.parametrize("duplicate", [copy.copy, copy.deepcopy, pickle.dumps])
+def test_machine_of_a_server_cannot_be_copied(duplicate: Callable[[object], object]) -> None:
+    """Two copies of one server could tell clients different survivor sets, and share the state of one party."""
+    with pytest.raises(TypeError, match=r"cannot be pickled or copied\. Use `snapshot`"):
+        duplicate(Run(setting(SecAgg(), IDS, 5)).server)

@@ -52,7 +52,7 @@ LOADED: Final = {
     ),
     "misnumbered": (
         "from protocols import PlainSum\nclass protocol(PlainSum): name, wire = 'misnumbered', '2'",
-        "its wire number is no int",
+        "its `wire` is not an int",
     ),
     "doubtful": (
         "from protocols import PlainSum\nclass protocol(PlainSum): name, experimental = 'doubtful', True",
@@ -74,6 +74,93 @@ LOADED: Final = {
         "exchanged.suggest: expected a protocol and an int, found PlainSum, int",
     ),
 }
+_PLAIN: Final = "from protocols import Adversary, Extra, PlainSum, SecAgg\n"
+LYING: Final = {
+    "made-secure": (
+        f"{_PLAIN}class protocol(PlainSum): name = 'made-secure'\nprotocol.protects = True",
+        "contradicts itself: `protects` is not False",
+    ),
+    "by-a-base": (
+        f"{_PLAIN}class Base:\n    def __init_subclass__(cls): cls.protects = True\n"
+        "class protocol(Base, PlainSum): name = 'by-a-base'",
+        "contradicts itself: `protects` is not False",
+    ),
+    "by-its-object": (
+        f"{_PLAIN}class protocol(PlainSum):\n    name = 'by-its-object'\n"
+        "    def __getattribute__(self, name): return name == 'protects' or super().__getattribute__(name)",
+        "found another protects",
+    ),
+    "proven-later": (
+        f"{_PLAIN}class protocol(SecAgg):\n    name, experimental = 'proven-later', 'nobody has checked it'\n"
+        "    def __post_init__(self): object.__setattr__(self, 'experimental', '')",
+        "found another experimental",
+    ),
+    "taking-all": (
+        f"{_PLAIN}class protocol(PlainSum):\n    name = 'taking-all'\n"
+        "    def __init__(self): object.__setattr__(self, 'accepts', frozenset(Extra))",
+        "found another accepts",
+    ),
+    "unvalidated": (
+        f"{_PLAIN}class protocol(PlainSum): name = 'unvalidated'\nprotocol.validate = lambda self, session: None",
+        "has a `validate` of its own",
+    ),
+    "inheriting": (
+        f"{_PLAIN}class Base:\n    def validate(self, session): pass\n"
+        "class protocol(Base, PlainSum): name = 'inheriting'",
+        "TypeError: protocol: expected its checks in `_validate`, found a `validate` of its own",
+    ),
+    "descending": (
+        f"{_PLAIN}class protocol(SecAgg):\n    name = 'descending'\n"
+        "    adversaries = (Adversary.MALICIOUS, Adversary.CURIOUS)",
+        "not in ascending order, each once",
+    ),
+    "painted": (
+        f"{_PLAIN}class protocol(PlainSum): name = 'painted\\x1b[2J'",
+        "its name is not a text of 1 to 200 printable characters",
+    ),
+    "doubtful-colours": (
+        f"{_PLAIN}class protocol(SecAgg): name, experimental = 'doubtful-colours', '\\x1b[8m not proven'",
+        "its `experimental` is not at most 300 printable characters",
+    ),
+    "huge-wire": (
+        f"{_PLAIN}class protocol(PlainSum): name, wire = 'huge-wire', 2**70",
+        "its `wire` is not in [1, 2147",
+    ),
+    "undecided": (
+        f"{_PLAIN}class No:\n    def __bool__(self): raise KeyError\n"
+        "class protocol(PlainSum): name, needs_committee = 'undecided', No()",
+        "its `needs_committee` is not a bool",
+    ),
+    "secretive": (
+        f"{_PLAIN}class Meta(type(PlainSum)):\n    def __getattribute__(cls, name):\n"
+        "        if name == '__abstractmethods__': raise SystemExit('not \\x1b[2J told')\n"
+        "        return super().__getattribute__(name)\n"
+        "class protocol(PlainSum, metaclass=Meta): name = 'secretive'",
+        "fails to say what it is: SystemExit: not \N{REPLACEMENT CHARACTER}[2J told",
+    ),
+    "undocumented": (
+        f"{_PLAIN}class Meta(type(PlainSum)):\n    def __getattribute__(cls, name):\n"
+        "        if name == '__doc__': raise SystemExit(0)\n"
+        "        return super().__getattribute__(name)\n"
+        "class protocol(PlainSum, metaclass=Meta): name = 'undocumented'",
+        "fails to say what it is: SystemExit: 0",
+    ),
+    "stepless": (
+        f"{_PLAIN}class protocol(PlainSum):\n    name = 'stepless'\n    @property\n"
+        "    def steps(self): raise SystemExit(0)",
+        "fails to name its steps: SystemExit: 0",
+    ),
+    "endless-steps": (
+        f"{_PLAIN}import itertools\nclass protocol(PlainSum): name, steps = 'endless-steps', itertools.count()",
+        "steps: expected a tuple of Step",
+    ),
+    "vast": (
+        f"{_PLAIN}class protocol(PlainSum):\n    name = 'vast'\n    @classmethod\n"
+        "    def suggest(cls, **_): return cls(), 10**6000",
+        "found an integer of 19932 bits",
+    ),
+}
+
 CHOOSY: Final = '''
 from protocols import ParameterError, SecAgg
 
@@ -105,14 +192,14 @@ def listed(cwd: Path) -> dict[str, dict[str, Any]]:
 
 
 def test_protocols_that_are_broken_have_a_row_that_says_why(path: Path, tmp_path: Path) -> None:
-    for number, (name, (text, _)) in enumerate((BROKEN | LOADED).items()):
+    for number, (name, (text, _)) in enumerate((BROKEN | LOADED | LYING).items()):
         install(path, {name: f"other_{number}:protocol"}, name=f"other-{number}", module=text)
     install(path, {"choosy": "other_choosy:Choosy"}, name="other-choosy", module=CHOOSY)
     install(path, {"disguised": "other_protocols:Disguised", "absent": "other_protocols:no", "odd": "?!"})
     install(path, {"secagg": "other_claim:protocol"}, name="other-claim", module="")
     found = listed(tmp_path)
-    assert found.keys() == {*OWN, *BROKEN, *LOADED, "choosy", "disguised", "absent", "odd"}
-    for name, (_, reason) in (BROKEN | LOADED).items():
+    assert found.keys() == {*OWN, *BROKEN, *LOADED, *LYING, "choosy", "disguised", "absent", "odd"}
+    for name, (_, reason) in (BROKEN | LOADED | LYING).items():
         assert reason in found[name]["error"], name
         assert "\n" not in found[name]["error"]
         assert len(found[name]["error"]) < 500
@@ -131,6 +218,7 @@ def test_protocols_that_are_broken_have_a_row_that_says_why(path: Path, tmp_path
     assert all(found[name]["error"] is None for name in OWN if name != "secagg")
     shown = secagg("protocols", cwd=tmp_path)
     assert shown.returncode == 0
+    assert "\x1b" not in shown.stdout
     assert "cannot be loaded" in shown.stdout
     assert "[/not markup]" in shown.stdout
     assert all(name in shown.stdout for name in found)
@@ -155,15 +243,16 @@ def test_damaged_metadata_of_one_distribution_hide_no_protocol(
     assert {*OWN, "disguised"} <= {row.name for row in rows() if row.error is None}
 
 
-@pytest.mark.parametrize("name", ["raises", "exits", "leaving"])
+@pytest.mark.parametrize("name", ["raises", "exits", "leaving", "secretive", "by-its-object", "vast"])
 def test_training_with_a_broken_protocol_is_one_clear_line(name: str, path: Path, tmp_path: Path) -> None:
-    text, reason = (BROKEN | LOADED)[name]
+    text, reason = (BROKEN | LOADED | LYING)[name]
     install(path, {name: "other_protocols:protocol"}, module=text)
     found = secagg(
         "train", *SMALL, "--protocol", name, "--rounds", "1", "--epsilon", "60", "--out", "run", cwd=tmp_path
     )
     assert found.returncode == 2
     assert found.stdout == ""
+    assert "\x1b" not in found.stderr
     assert found.stderr.startswith("secagg: ")
     assert found.stderr.count("\n") == 1
     assert name in found.stderr
@@ -172,7 +261,9 @@ def test_training_with_a_broken_protocol_is_one_clear_line(name: str, path: Path
 
 
 def test_advice_of_training_survives_a_broken_protocol(path: Path, tmp_path: Path) -> None:
-    for number, (text, _) in enumerate((BROKEN | LOADED).values()):
+    for number, (name, (text, _)) in enumerate((BROKEN | LOADED | LYING).items()):
+        if name == "proven-later":  # Its class can be loaded, and is advised with its doubts.
+            continue
         install(path, {f"broken-{number}": f"other_{number}:protocol"}, name=f"other-{number}", module=text)
     for options, advice in {
         ("--protocol", "plain", "--adversary", "malicious"): (
@@ -188,6 +279,28 @@ def test_advice_of_training_survives_a_broken_protocol(path: Path, tmp_path: Pat
         found = secagg("train", *SMALL, *options, "--out", "run", cwd=tmp_path)
         assert found.returncode == 2
         assert found.stderr.endswith(f"{advice}\n")
+
+
+def test_texts_of_a_plug_in_reach_no_terminal_with_escape_sequences(path: Path, tmp_path: Path) -> None:
+    """Names of entry points, names of steps and reasons of refusals, in the listing and in errors of `train`."""
+    module = (
+        f"{_PLAIN}from dataclasses import replace\nfrom protocols import ParameterError\n"
+        "class protocol(SecAgg):\n    name = 'painted'\n    @property\n"
+        "    def steps(self): return tuple(replace(row, name='\\x1b[2Jfirst') for row in super().steps)\n"
+        "class refusing(SecAgg):\n    name = 'refusing'\n    @classmethod\n"
+        "    def suggest(cls, **_): raise ParameterError('\\x1b[2Jno\\nsecagg: all is well')\n"
+    )
+    points = {"painted": "other_protocols:protocol", "refusing": "other_protocols:refusing", "a\x1b[8mb": "\x1b[2J:x"}
+    install(path, points, module=module)
+    shown = secagg("protocols", cwd=tmp_path)
+    assert shown.returncode == 0
+    assert "?[2Jfirst" in shown.stdout
+    assert "\x1b" not in shown.stdout + shown.stderr
+    for name in ("nothing", "refusing", "a\x1b[8mb"):
+        found = secagg("train", *SMALL, "--protocol", name, "--out", "run", cwd=tmp_path)
+        assert found.returncode == 2
+        assert "\x1b" not in found.stdout + found.stderr
+        assert found.stderr.count("\n") == 1
 
 
 def test_protocol_row_of_a_module_that_prints_is_json_all_the_same(

@@ -158,7 +158,7 @@ def test_engine_is_told_the_same_by_the_plan_as_the_state_says() -> None:
     training.round()
     first, second = engine.plans
     assert (first.number, second.number) == (1, 2)
-    assert first.weights is weights
+    assert all(np.array_equal(one, other) for one, other in zip(first.weights, weights, strict=True))
     assert first.session.context == context != second.session.context
     assert first.session.session_id != second.session.session_id
     assert not first.private
