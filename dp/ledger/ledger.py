@@ -382,8 +382,8 @@ class Ledger:
 def _kept(head: object) -> bytes:
     if not isinstance(head, str) or not re.fullmatch("[0-9a-fA-F]{64}", head):
         raise InvalidParameter(
-            "head: expected 64 hexadecimal digits, found something else. Use the head that was noted: `Ledger.head`, or "
-            "the last line of `secagg train`."
+            "head: expected 64 hexadecimal digits, found something else. Use the head that was noted: `Ledger.head`, "
+            "or the last line of `secagg train`."
         )
     return bytes.fromhex(head)
 

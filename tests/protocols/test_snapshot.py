@@ -219,9 +219,9 @@ def test_parts_of_a_state_are_gone_with_the_round_that_needs_them_last(adversary
 )
 def test_snapshot_of_another_layout_is_refused(change: dict[str, Any]) -> None:
     """Another version of the protocol, with other steps or parties, sealed it under the right key and digest."""
-    begun = Run(setting(SecAgg(), IDS, 5)).to_round(1)
+    begun = ProtocolRun(setting(SecAgg(), IDS, 5)).to_step(1)
     server, client = begun.server, begun.clients[IDS[0]]
-    digest = begun.setting.protocol.digest(begun.setting.session)
+    digest = begun.scenario.protocol.digest(begun.scenario.session)
     snapshots = {
         "server": server.snapshot(SNAPSHOT_KEY, entropy=lambda count: NONCE[:count]),
         "client": client.snapshot(SNAPSHOT_KEY),
@@ -231,7 +231,7 @@ def test_snapshot_of_another_layout_is_refused(change: dict[str, Any]) -> None:
             continue
         kept = msgspec.structs.replace(unseal(data, digest=digest, key=SNAPSHOT_KEY), **change)
         forged = seal(kept, digest=digest, key=SNAPSHOT_KEY, nonce=NONCE)
-        protocol, session = begun.setting.protocol, begun.setting.session
+        protocol, session = begun.scenario.protocol, begun.scenario.session
         restore = Server.restore if kind == "server" else partial(Client.restore, entropy=os.urandom)
         with pytest.raises(DamagedSnapshot, match=r"that this version keeps, found others\. Restore it with"):
             restore(protocol, session, forged, key=SNAPSHOT_KEY)
@@ -241,4 +241,4 @@ def test_snapshot_of_another_layout_is_refused(change: dict[str, Any]) -> None:
 def test_machine_of_a_server_cannot_be_copied(duplicate: Callable[[object], object]) -> None:
     """Two copies of one server could tell clients different survivor sets, and share the state of one party."""
     with pytest.raises(TypeError, match=r"cannot be pickled or copied\. Use `snapshot`"):
-        duplicate(Run(setting(SecAgg(), IDS, 5)).server)
+        duplicate(ProtocolRun(setting(SecAgg(), IDS, 5)).server)

@@ -1,0 +1,215 @@
+"""The machine of one party: a client, a committee member, or both."""
+
+import traceback
+from collections.abc import Sequence
+from typing import NoReturn
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from protocols import snapshot
+from protocols.admission import check_admission
+from protocols.codec import Codec
+from protocols.crypto import sealing
+from protocols.crypto.entropy import Entropy, checked
+from protocols.crypto.keystream import Words, word_dtype
+from protocols.crypto.secret import Secret
+from protocols.errors import (
+    DamagedSnapshot,
+    InputError,
+    OrderError,
+    ParameterError,
+)
+from protocols.logger import LOGGER
+from protocols.secure_sum import Role, SecureSum
+from protocols.session import ATTACHED_BYTES, Participant, Session
+from protocols.terms import ClientTerms, Keyholder
+
+
+class Client:
+    """One party's side of one session: bytes in, bytes out, and closed after the first error.
+
+    Args:
+        protocol: The protocol that this party agreed to.
+        session: The session that this party agreed to.
+        client: The party's own id, that of a client of the session, of a member of its committee, or of both.
+        vector: The party's input, shape `(length,)`, integers in [0, modulus); None if the party is not a client.
+        attached: 32 bytes for each of the session's attached secrets.
+        entropy: The party's secret randomness, `os.urandom` outside tests.
+        terms: A client's identity and terms; given if and only if the session has a roster, against a malicious server.
+        keyholder: A committee member's key share and rules; given if and only if the party is a committee member.
+
+    Raises:
+        ParameterError: The protocol cannot run the session, the id is not in it, or another argument does not fit it.
+        UnsafeSession: The party's own terms do not allow it to take part in this session.
+        InputError: The vector is not acceptable. In all of these cases nothing has been computed or sent.
+    """
+
+    def __init__(
+        self,
+        protocol: SecureSum,
+        session: Session,
+        client: int,
+        vector: ArrayLike | None,
+        *,
+        entropy: Entropy,
+        attached: Sequence[Secret] = (),
+        terms: ClientTerms | None = None,
+        keyholder: Keyholder | None = None,
+    ) -> None:
+        check_admission(protocol, session, client, terms=terms, keyholder=keyholder)
+        if (vector is None) != (client not in session.clients):
+            raise InputError("vector: expected one for a client, and None for any other party, found the opposite")
+        expected = 0 if vector is None else len(session.attached)
+        if len(attached) != expected:
+            raise ParameterError(f"attached: expected {expected} secrets, found {len(attached)}")
+        if any(type(each) is not Secret or len(each.reveal()) != ATTACHED_BYTES for each in attached):
+            raise ParameterError(f"attached: expected Secrets of {ATTACHED_BYTES} bytes each, found another value")
+        participant = Participant(
+            client=client,
+            vector=_no_vector(session) if vector is None else session.checked(vector),
+            attached=tuple(attached),
+            terms=terms,
+            keyholder=keyholder,
+            entropy=checked(entropy),
+        )
+        self._join(protocol, session, participant)
+
+    def _join(self, protocol: SecureSum, session: Session, participant: Participant) -> None:
+        self._session = session
+        self._client = participant.client
+        self._steps = protocol.steps
+        asking = (
+            number
+            for number, row in enumerate(protocol.steps)
+            if participant.client in protocol.parties(session, row.role)
+        )
+        self._numbers = tuple(asking)
+        self._digest = protocol.digest(session)
+        self._codec = Codec(
+            self._digest, protocol.message_limit(session), protocol.list_limit(session), wire=protocol.wire
+        )
+        self._terms = participant.terms
+        self._entropy = participant.entropy
+        self._next = self._numbers[0]
+        self._party = protocol.client_party(session, participant)
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a client holds its input and its secrets, so it cannot be pickled or copied. Use `snapshot`.")
+
+    @property
+    def client(self) -> int:
+        """The id of the party whose machine this is."""
+        return self._client
+
+    @property
+    def step(self) -> str | None:
+        """The step whose request comes next; None once the machine is closed."""
+        return None if self._party is None else str(self._steps[self._next].name)
+
+    @property
+    def closed(self) -> bool:
+        """Whether this machine has closed and refuses every further request."""
+        return self._party is None
+
+    def handle(self, request: bytes) -> bytes:
+        """Answer one request of the server.
+
+        A request that is delivered twice closes the machine. A transport that can deliver duplicates must remove them
+        first, and must send the reply again that it has kept.
+
+        After any error the machine is closed, its secrets are dropped, and nothing has been sent. If the client's
+        session record cannot record, its error is passed on.
+
+        Raises:
+            OrderError: The machine is closed.
+            SessionReused: This client has answered this session, or this step of it, before.
+            RemoteError: The request is not one that this step allows.
+        """
+        if self._party is None:
+            raise OrderError("this client has closed. Make a new machine for a new session.")
+        number, party, self._party = self._asked(request), self._party, None
+        row = self._steps[number]
+        try:
+            message = self._codec.decode(number, row.request, request)
+            if self._terms is not None and row.role is Role.CLIENT:  # A Keyholder has a record of its own.
+                self._terms.sessions.record(self._terms.identity.public, self._session.session_id, number)
+            reply = self._codec.encode(number, row.answer(party, message))
+        except BaseException as error:
+            # The error's traceback keeps the party and every frame that it passed alive: neither may hold secrets.
+            vars(party).clear()
+            traceback.clear_frames(error.__traceback__)
+            raise
+        later = [coming for coming in self._numbers if coming > number]
+        if later:
+            self._next, self._party = later[0], party
+        LOGGER.debug("session %s: party %d answers step %s", self._session.session_id.hex(), self._client, row.name)
+        return reply
+
+    def _asked(self, request: bytes) -> int:
+        """Return the next step; or the first later step of the party's other role, if the request is of that step."""
+        role = self._steps[self._next].role
+        others = [number for number in self._numbers if number > self._next and self._steps[number].role is not role]
+        return next((number for number in others[:1] if self._codec.is_of(number, request)), self._next)
+
+    def snapshot(self, key: Secret) -> bytes:
+        """Return this machine between two steps, sealed under a key of 32 bytes; `restore` continues from it.
+
+        Take the snapshot after `handle`, and keep it together with the reply before the reply is sent: the snapshot
+        does not contain the reply. With a `ClientTerms`, a restored machine answers no step twice. Without one, nothing
+        prevents an older snapshot from answering again, also for another survivor set. Restore only the latest
+        snapshot. An older one can let the server compute a client's input.
+
+        Raises:
+            OrderError: The machine is closed.
+        """
+        if self._party is None:
+            raise OrderError("this client has closed, so there is no state to keep in a snapshot")
+        state = snapshot.write_state(self._party.state)
+        kept = snapshot.KeptMachine(self._client, self._next, (), (), state)
+        return snapshot.seal(kept, digest=self._digest, key=key, nonce=self._entropy(sealing.NONCE_BYTES))
+
+    @classmethod
+    def restore(
+        cls,
+        protocol: SecureSum,
+        session: Session,
+        data: bytes,
+        *,
+        key: Secret,
+        entropy: Entropy,
+        terms: ClientTerms | None = None,
+        keyholder: Keyholder | None = None,
+    ) -> "Client":
+        """Return the machine that `snapshot` kept.
+
+        Raises:
+            ParameterError, UnsafeSession: As in the constructor.
+            DamagedSnapshot: The data is not a client's snapshot of this session and protocol under this key.
+        """
+        SecureSum.validate(protocol, session)
+        kept = snapshot.unseal(data, digest=protocol.digest(session), key=key)
+        if kept.owner == -1:
+            raise DamagedSnapshot("snapshot: expected a client's, found a server's. Use `Server.restore`.")
+        if kept.owner not in (*session.clients, *session.committee_members):
+            raise snapshot.other_version("parties")
+        machine = cls.__new__(cls)
+        check_admission(protocol, session, kept.owner, terms=terms, keyholder=keyholder)
+        participant = Participant(
+            client=kept.owner,
+            vector=_no_vector(session),
+            attached=(),
+            terms=terms,
+            keyholder=keyholder,
+            entropy=checked(entropy),
+        )
+        machine._join(protocol, session, participant)
+        if kept.number not in machine._numbers:
+            raise snapshot.other_version("steps")
+        machine._party.state = snapshot.read_state(kept.state, type(machine._party.state))
+        machine._next = kept.number
+        return machine
+
+
+def _no_vector(session: Session) -> Words:
+    return np.empty(0, dtype=word_dtype(session.modulus))

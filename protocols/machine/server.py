@@ -1,0 +1,186 @@
+"""The machine of the server, and the step that it asks for."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NoReturn
+
+from protocols import snapshot
+from protocols.codec import Codec, Message, Requests
+from protocols.crypto import sealing
+from protocols.crypto.entropy import Entropy, draw
+from protocols.crypto.integers import shown
+from protocols.crypto.secret import Secret
+from protocols.errors import (
+    DamagedSnapshot,
+    OrderError,
+    ParameterError,
+    RemoteError,
+    TooFewSurvivors,
+)
+from protocols.logger import LOGGER, listed, refusals_logged
+from protocols.secure_sum import Finish, SecureSum
+from protocols.session import Session
+
+
+@dataclass(frozen=True, slots=True)
+class Continue:
+    """The step to run next: its name, and a request for each party that it asks, by id."""
+
+    step: str
+    requests: Mapping[int, bytes]
+
+
+class Server:
+    """The server's side of one session.
+
+    Call `start` once. Then, for each step, call `receive` with each reply that arrives, and call `advance` when
+    `missing` is empty or the driver's deadline has passed.
+    """
+
+    def __init__(self, protocol: SecureSum, session: Session) -> None:
+        SecureSum.validate(protocol, session)
+        self._session = session
+        self._digest = protocol.digest(session)
+        self._steps = protocol.steps
+        self._quorums = [protocol.quorum(session, row.role) for row in protocol.steps]
+        self._codec = Codec(
+            self._digest, protocol.message_limit(session), protocol.list_limit(session), wire=protocol.wire
+        )
+        self._party = protocol.server_party(session)
+        self._number = -1
+        self._asked: frozenset[int] = frozenset()
+        self._answered: set[int] = set()
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(
+            "a server holds secrets of clients, and two copies could tell clients different survivor sets, so it "
+            "cannot be pickled or copied. Use `snapshot`."
+        )
+
+    def snapshot(self, key: Secret, *, entropy: Entropy) -> bytes:
+        """Return this machine in the middle of a step, sealed under a key of 32 bytes; `restore` continues from it.
+
+        Take the snapshot after `advance`, and keep it together with the step's requests before any of them is sent: the
+        snapshot does not contain them. Later snapshots of the same step hold more replies. Never continue from a
+        snapshot that is older than a request that was sent. With other replies the server would tell clients different
+        survivor sets, and could then hold both secrets of one client.
+
+        Args:
+            key: The key, 32 bytes.
+            entropy: A source of randomness, `os.urandom` outside tests.
+
+        Raises:
+            OrderError: No step is open.
+        """
+        if self._party is None or self._number < 0:
+            raise OrderError("no step is open")
+        state = snapshot.write_state(self._party.state)
+        kept = snapshot.KeptMachine(-1, self._number, tuple(sorted(self._asked)), tuple(sorted(self._answered)), state)
+        return snapshot.seal(kept, digest=self._digest, key=key, nonce=draw(entropy, sealing.NONCE_BYTES))
+
+    @classmethod
+    def restore(cls, protocol: SecureSum, session: Session, data: bytes, *, key: Secret) -> "Server":
+        """Return the machine that `snapshot` kept.
+
+        Raises:
+            ParameterError: The protocol cannot run the session.
+            DamagedSnapshot: The data is not a server's snapshot of this session and protocol under this key.
+        """
+        machine = cls(protocol, session)
+        kept = snapshot.unseal(data, digest=machine._digest, key=key)
+        if kept.owner != -1:
+            raise DamagedSnapshot("snapshot: expected the server's, found a client's. Use `Client.restore`.")
+        if not 0 <= kept.number < len(machine._steps):
+            raise snapshot.other_version("steps")
+        asked, answered = frozenset(kept.asked), set(kept.answered)
+        if not answered <= asked <= set(protocol.parties(session, machine._steps[kept.number].role)):
+            raise snapshot.other_version("parties")
+        machine._number, machine._asked, machine._answered = kept.number, asked, answered
+        machine._party.state = snapshot.read_state(kept.state, type(machine._party.state))
+        return machine
+
+    def start(self) -> Continue:
+        """Return the first step's requests, or raise `OrderError` if the server has already started."""
+        if self._number != -1:
+            raise OrderError("this server has already started. Call `advance` to end a step.")
+        return self._ask(self._party.open())
+
+    @property
+    def step(self) -> str | None:
+        """The name of the step that is open; None before `start` and once the machine is closed."""
+        return None if self._party is None or self._number < 0 else str(self._steps[self._number].name)
+
+    @property
+    def missing(self) -> frozenset[int]:
+        """The ids of the parties that this step asks and that have not sent an acceptable reply."""
+        return self._asked - self._answered
+
+    def receive(self, sender: int, reply: bytes) -> None:
+        """Take in one reply; the driver vouches for the sender's id.
+
+        Raises:
+            OrderError: No step is open.
+            ParameterError: The sender is not an int.
+            RemoteError: The sender was not asked, has already answered, or sent a bad reply. It is named as a culprit.
+                The server's state is unchanged, and the step goes on. A late or repeated reply is no evidence of
+                misbehaviour: do not ban clients for it. Any other error while a reply is taken in closes the server.
+        """
+        with refusals_logged(self._session.session_id, "a reply is refused"):
+            self._take(sender, reply)
+
+    def _take(self, sender: int, reply: bytes) -> None:
+        if self._party is None or self._number < 0:
+            raise OrderError("no step is open")
+        if type(sender) is not int:
+            raise ParameterError(f"sender: expected the party's id, an int, found {type(sender).__name__}")
+        if sender not in self._asked:
+            raise RemoteError(f"client {shown(sender)} was not asked in this step", culprits=[sender])
+        if sender in self._answered:
+            raise RemoteError(f"client {sender} has answered this step already", culprits=[sender])
+        row = self._steps[self._number]
+        try:
+            row.absorb(self._party, sender, self._codec.decode(self._number, row.reply, reply))
+        except RemoteError as error:
+            raise type(error)(f"client {sender}, step {row.name}: {error}", culprits=[sender]) from error
+        except BaseException:
+            self._party = None  # The reply may have been taken in partly.
+            raise
+        self._answered.add(sender)
+
+    def advance(self) -> Continue | Finish:
+        """End the step with the replies that have arrived, and return the next step's requests or the sum.
+
+        Raises:
+            OrderError: No step is open.
+            TooFewSurvivors: Fewer parties answered than the step's quorum: the session's threshold for clients, the
+                key's threshold for a committee. The server is then closed.
+            RemoteError: The replies together show misbehaviour. The server is then closed.
+        """
+        if self._party is None or self._number < 0:
+            raise OrderError("no step is open")
+        label, name, count = self._session.session_id.hex(), self.step, len(self._answered)
+        LOGGER.debug("session %s: step %s ends: %d answered, missing %s", label, name, count, listed(self.missing))
+        with refusals_logged(self._session.session_id, "no sum is released"):
+            outcome = self._close()
+        if isinstance(outcome, Finish):
+            LOGGER.info("session %s: the sum of %d contributors is released", label, len(outcome.contributors))
+        return outcome
+
+    def _close(self) -> Continue | Finish:
+        party, self._party = self._party, None
+        row = self._steps[self._number]
+        quorum, found = self._quorums[self._number], len(self._answered)
+        if found < quorum:
+            raise TooFewSurvivors(f"step {row.name}: expected at least {quorum} replies (the threshold), found {found}")
+        outcome = row.close(party)
+        if isinstance(outcome, Finish):
+            return outcome
+        self._party = party
+        return self._ask(outcome)
+
+    def _ask(self, requests: Mapping[int, Message]) -> Continue:
+        self._number += 1
+        self._asked, self._answered = frozenset(requests), set()
+        label, name = self._session.session_id.hex(), self._steps[self._number].name
+        LOGGER.debug("session %s: step %s begins: %d parties are asked", label, name, len(requests))
+        return Continue(name, Requests(self._codec, self._number, requests))
