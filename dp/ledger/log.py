@@ -59,9 +59,6 @@ class RecordLog(Protocol):
             LedgerUnavailable: This process is a fork of the one that opened the log.
         """
 
-    def position(self, digest: bytes) -> int | None:
-        """Return the number of the record with this digest, counted from 0, or None if there is none."""
-
     def close(self) -> None:
         """Release the log; closing twice is harmless."""
 

@@ -22,7 +22,7 @@ from typing import Final, Self
 from dp.errors import InvalidParameter, LedgerCorrupt, LedgerUnavailable
 from dp.ledger.connection import OPENING, Connection, sync_names, translate_errors
 from dp.ledger.journal import check_journal, journal_of
-from dp.ledger.log import GENESIS, RESTORE, chained_digest, head_after, position_of
+from dp.ledger.log import GENESIS, RESTORE, chained_digest, head_after
 from dp.ledger.snapshot import snapshot
 
 APPLICATION_ID: Final = 0x5EC466
@@ -151,10 +151,6 @@ class SqliteLog:
     def exclusively(self) -> contextlib.AbstractContextManager[None]:
         """Return a context that keeps other threads out; in a fork, raise `LedgerUnavailable`."""
         return contextlib.nullcontext() if self._connection is None else self._connection.exclusively()
-
-    def position(self, digest: bytes) -> int | None:
-        """Return the number of the record with this digest, counted from 0, or None if there is none."""
-        return position_of(digest, self.bodies)
 
     def close(self) -> None:
         """Release the file; closing twice is harmless, and closing in a fork does not touch the file."""

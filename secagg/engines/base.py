@@ -133,8 +133,8 @@ class Engine(Protocol):
     def run(self, plan: RoundPlan) -> RoundResult:
         """Run one round up to the sum; if too few clients remain, the result says why there is no sum.
 
-        The result is checked before it is used (`secagg.engines.result`): a result that no such round can have ends
-        the round with an `EngineError`.
+        The result is checked before it is used (`secagg.training.engine_result`). A result that no such round can have
+        ends the round with an `EngineError`.
 
         Raises:
             DataError: The training of all clients has failed.

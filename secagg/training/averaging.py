@@ -29,12 +29,12 @@ from secagg.aggregation.encoding import Decoded, Weighting
 from secagg.aggregation.mean import SecureMean
 from secagg.data.columns import Shard
 from secagg.engines.base import Engine, PrivateTraining, RoundPlan, RoundResult
-from secagg.engines.result import checked_result
 from secagg.engines.statistics import SHARED, SharedStatistics, divide_updates
 from secagg.errors import ConfigurationError, DataError, UnusableMean
 from secagg.models.arrays import ModelArrays
 from secagg.models.base import Model
 from secagg.privacy.clipping import planned
+from secagg.training.engine_result import checked_result
 from secagg.training.model_state import PLAIN_STEP, GlobalModel, ServerStep, adapting_bound, evaluate, measured
 from secagg.training.preflight import check_ledger, label_of
 from secagg.training.records import RoundRecord, committee_cost, log_round, means

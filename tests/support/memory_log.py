@@ -4,7 +4,7 @@ import threading
 from contextlib import AbstractContextManager
 
 from dp.errors import LedgerLocked, LedgerUnavailable
-from dp.ledger.log import chained_digest, head_after, position_of
+from dp.ledger.log import chained_digest, head_after
 
 
 class StoredRecords:
@@ -47,10 +47,6 @@ class MemoryLog:
     def exclusively(self) -> AbstractContextManager[object]:
         """See `RecordLog`."""
         return self._lock
-
-    def position(self, digest: bytes) -> int | None:
-        """See `RecordLog`."""
-        return position_of(digest, self.bodies)
 
     def close(self) -> None:
         """See `RecordLog`."""

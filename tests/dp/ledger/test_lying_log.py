@@ -8,7 +8,7 @@ import pytest
 
 from dp.errors import LedgerCorrupt, LedgerStale, LedgerUnavailable
 from dp.ledger.ledger import Ledger
-from dp.ledger.log import head_after, position_of
+from dp.ledger.log import head_after
 from dp.ledger.records import first_record
 from tests.support.ledgers import EVENT
 
@@ -39,9 +39,6 @@ class Log:
     def exclusively(self) -> AbstractContextManager[object]:
         return contextlib.nullcontext()
 
-    def position(self, digest: bytes) -> int | None:
-        return position_of(digest, self.records)
-
     def close(self) -> None:
         self.closed = True
 
@@ -56,13 +53,6 @@ def written() -> Log:
         for label in ("one", "two"):
             ledger.commit(ledger.reserve(EVENT, label), contributors=100)
     return log
-
-
-class Forgetful(Log):
-    """It has lost its releases, and says that every record is still there."""
-
-    def position(self, digest: bytes) -> int | None:
-        return 0
 
 
 class Changing(Log):
@@ -103,11 +93,11 @@ class Nothing(Log):
 def test_lost_records_are_shown_by_the_kept_head_whatever_the_log_says() -> None:
     """The log answers for the kept head itself, so that the budget could be spent again."""
     log = written()
-    forgetful = Forgetful(FIRST)
+    shortened = Log(FIRST)
     with pytest.raises(LedgerStale, match="the kept head"):
-        Ledger.over(forgetful, head=log.head.hex())
-    assert forgetful.closed
-    with Ledger.over(Forgetful(*log.records)) as ledger, pytest.raises(LedgerStale):
+        Ledger.over(shortened, head=log.head.hex())
+    assert shortened.closed
+    with Ledger.over(Log(*log.records)) as ledger, pytest.raises(LedgerStale):
         ledger.records_after("0" * 64)
 
 
