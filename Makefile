@@ -5,8 +5,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help demo test test-later lint format check docs bench masking lightsecagg paillier privacy kills rounding scale \
-    accuracy lock clean
+.PHONY: help demo test test-fast test-later lint format check docs bench masking lightsecagg paillier privacy kills \
+    rounding scale accuracy lock clean
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z][a-z0-9.%-]*:.*## / { sub("%", "N", $$1); printf "%-12s %s\n", $$1, $$2 }' Makefile
@@ -17,6 +17,15 @@ demo: $(READY) ## Train a Keras model privately and securely on real digits, and
 
 test: $(READY) ## Run all tests.
 	$(BIN)/python -m pytest -n auto
+
+# What a change of code breaks first, on two idle cores in less than 90 seconds: no training, no command, no big integers.
+FAST_TESTS ?= tests/dp/accounting tests/dp/clipping tests/dp/ledger tests/dp/noise tests/protocols/crypto \
+    tests/protocols/lightsecagg tests/protocols/pairwise tests/protocols/test_*.py tests/secagg/aggregation \
+    tests/secagg/data tests/secagg/engines tests/secagg/privacy tests/secagg/simulation tests/secagg/storage \
+    tests/secagg/training tests/test_module_list.py tests/test_repository.py tests/test_threat_model.py
+
+test-fast: $(READY) ## Run a fast part of the tests.
+	$(BIN)/python -m pytest -n auto -m "not slow" --ignore=tests/protocols/crypto/paillier $(FAST_TESTS)
 
 # On a later Python, in an environment of its own: everything but example-level privacy, and of the conformance suite, which
 # no version of Python changes, the sums alone. make test-3.12, make test-3.13.

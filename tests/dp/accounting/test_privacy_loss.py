@@ -16,6 +16,8 @@ from dp.accounting.privacy_loss_accountant import PrivacyLossAccountant
 from dp.errors import InvalidParameter
 from dp.events import GaussianEvent, NeighbouringRelation, PoissonSampledEvent, PrivacyEvent, SkellamEvent
 
+pytestmark = pytest.mark.slow
+
 ADD_OR_REMOVE: Final = NeighbouringRelation.ADD_OR_REMOVE_ONE
 NEARLY_ALL: Final = 1 - 1e-12
 

@@ -20,6 +20,8 @@ from dp.reporting.page import as_html
 from dp.reporting.text import as_text
 from tests.support.ledgers import EVENT, create
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -17,6 +17,8 @@ from dp.events import GaussianEvent
 from dp.ledger.ledger import Ledger
 from tests.support.ledgers import EVENT, create
 
+pytestmark = pytest.mark.slow
+
 REPOSITORY = Path(__file__).parents[3]
 
 # The child ends as programs do, with everything collected; the parent's journal and lock must outlive it.

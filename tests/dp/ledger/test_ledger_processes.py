@@ -13,6 +13,8 @@ from dp.errors import LedgerLocked, LedgerUnavailable
 from dp.ledger.ledger import Ledger
 from tests.support.ledgers import EVENT, create
 
+pytestmark = pytest.mark.slow
+
 REPOSITORY = Path(__file__).parents[3]
 
 

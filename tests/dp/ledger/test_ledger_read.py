@@ -15,6 +15,8 @@ from dp.ledger.ledger import Ledger
 from dp.reporting.collect import budget_report
 from tests.support.ledgers import EVENT, create
 
+pytestmark = pytest.mark.slow
+
 REPOSITORY = Path(__file__).parents[3]
 
 

@@ -21,6 +21,8 @@ from dp.noise.discrete_gaussian import KeyStream, discrete_gaussian, sample
 from dp.noise.envelope import SLOTS, Envelope, exponential_bounds
 from tests.support.chi_square import chi_square
 
+pytestmark = pytest.mark.slow
+
 FALSE_ALARM = 1e-6
 
 

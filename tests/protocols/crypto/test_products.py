@@ -10,6 +10,8 @@ from protocols.crypto.integers import Arithmetic
 from protocols.crypto.products import product_of_powers
 from tests.support.paillier_keys import ARITHMETICS
 
+pytestmark = pytest.mark.slow
+
 both = pytest.mark.parametrize("arithmetic", [pytest.param(value, id=name) for name, value in ARITHMETICS])
 MODULUS = 2**1001 - 2**397 + 9
 

@@ -12,6 +12,8 @@ from protocols.crypto.secret import Secret
 from protocols.lightsecagg.protocol import LightSecAgg
 from tests.support.lightsecagg_cohort import IDS, NAMES, PRIME, cohort, exact_sum, session, vectors
 
+pytestmark = pytest.mark.slow
+
 
 def test_sum_is_exact_for_every_small_cohort_and_every_parameter() -> None:
     for clients in range(2, 6):

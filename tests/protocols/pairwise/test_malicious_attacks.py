@@ -32,6 +32,8 @@ from protocols.testing import fixed_identity, state_of
 from tests.conformance.cohorts import Setting, member, setting
 from tests.support.share_collector import AttackState, ShareCollector, collect_masked_inputs
 
+pytestmark = pytest.mark.slow
+
 SHARE, MASK, CONFIRM, REVEAL = 1, 2, 3, 4
 SEED, MASKING = 0, 1
 SIX: Final = tuple(range(6))

@@ -21,6 +21,8 @@ from protocols.pairwise.messages import AdvertisedKeys
 from protocols.pairwise.protocol import CURIOUS_STEPS, PairwiseMasking
 from protocols.testing import repeatable_entropy
 
+pytestmark = pytest.mark.slow
+
 NEVER: Final = 4  # one past the last round
 Fates = tuple[int, ...]
 

@@ -21,6 +21,8 @@ from protocols.testing import state_of
 from tests.conformance.cohorts import Setting, member, setting
 from tests.support.malicious_server import MaliciousServer
 
+pytestmark = pytest.mark.slow
+
 SHARE, MASK = 1, 2
 CLIENTS: Final = tuple(range(5))
 CURIOUS: Final = setting(SecAgg(), CLIENTS, 3, length=3)

@@ -31,6 +31,8 @@ from secagg.simulation.identities import simulated_terms
 from secagg.training.plain import plain_mean
 from tests.support.committee_keys import key_shares, threshold_key
 
+pytestmark = pytest.mark.slow
+
 CLIENTS = range(8)
 COMMITTEE = Committee(key=threshold_key(1, 3, 2), members=(20, 3, 40))  # client 3 is a member too
 TERMS: dict[str, Any] = {"adversarial": 0.1, "minimum_contributors": 5}

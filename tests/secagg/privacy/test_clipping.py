@@ -38,6 +38,8 @@ from secagg.training.plain import PlainAveraging, plain_mean
 from secagg.training.records import RoundRecord
 from tests.support.federation import devices, examples, mean_for, updates_of
 
+pytestmark = pytest.mark.slow
+
 TEST = examples(200, 99)
 STEP = ServerStep(learning_rate=2.0, momentum=0.5)
 SMALL: dict[str, Any] = {

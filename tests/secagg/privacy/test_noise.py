@@ -25,6 +25,8 @@ from secagg.engines.memory import simulate_mean
 from secagg.errors import ConfigurationError
 from secagg.privacy.noise import Target, in_words, opening_rules
 
+pytestmark = pytest.mark.slow
+
 CLIENTS, LEAST = 10, 6
 SHAPES = [(4096,)]
 TARGET = Target(epsilon=8.0, delta=1e-3, releases=10, colluding=0)

@@ -42,6 +42,8 @@ from secagg.training.plain import PlainAveraging
 from secagg.training.records import RoundRecord
 from tests.support.federation import CLASSES, FEATURES, devices, examples, mean_for
 
+pytestmark = pytest.mark.slow
+
 TEST = examples(200, 99)
 TARGET = Target(epsilon=40.0, delta=1e-2, releases=3, colluding=0)
 BAD = 5
