@@ -21,6 +21,8 @@ from dp.noise.discrete_gaussian import KeyStream
 from dp.noise.skellam import PoissonTable, settle, skellam, thresholds
 from tests.support.chi_square import skellam_chi_square
 
+pytestmark = pytest.mark.slow
+
 FALSE_ALARM = 1e-6
 ONES = 2**64 - 1
 MEANS = [Fraction(1, 2**31), Fraction(1, 3), Fraction(1), Fraction(37, 5), Fraction(0.1) * 500, Fraction(2000)]

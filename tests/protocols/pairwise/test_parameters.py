@@ -16,6 +16,8 @@ from hypothesis import strategies as st
 from protocols.errors import ParameterError
 from protocols.pairwise import graph, parameters
 
+pytestmark = pytest.mark.slow
+
 Class = Literal["curious", "semi-malicious", "malicious"]
 CLASSES: Final[tuple[Class, ...]] = ("curious", "semi-malicious", "malicious")
 VECTORS = Path(__file__).parents[2] / "vectors" / "harary_parameters.json"

@@ -11,7 +11,10 @@ from secagg.engines.memory import simulate_mean
 from secagg.training.plain import plain_mean
 from tests.support.commands import SMALL, secagg
 
-pytestmark = pytest.mark.skipif("lightsecagg" not in available(), reason="the protocol is not registered")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif("lightsecagg" not in available(), reason="the protocol is not registered"),
+]
 
 PRIMES = {16: 65_521, 24: 2**24 - 3, 31: 2**31 - 1, 61: 2**61 - 1, 62: 2**61 - 1}
 

@@ -21,6 +21,8 @@ from secagg.storage.opening_store import OpeningStore
 from secagg.storage.session_store import SessionStore
 from secagg.storage.store import StoreCorrupt, StoreError, StoreLocked, StoreUnavailable
 
+pytestmark = pytest.mark.slow
+
 KEY, OTHER = bytes(range(32)), bytes(32)
 ONE, TWO = b"a session's id 1", b"a session's id 2"
 REPOSITORY = Path(__file__).parents[3]
