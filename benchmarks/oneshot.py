@@ -102,7 +102,7 @@ def took(work: Callable[[], object]) -> float:
 
 
 def session(length: int, clients: int = CLIENTS, threshold: int = CLIENTS - CLIENTS // 10) -> Session:
-    """A session of so many clients."""
+    """A session with that number of clients."""
     return Session(
         session_id=b"benchmark of one sum",
         clients=tuple(range(clients)),

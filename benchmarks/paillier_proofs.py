@@ -46,7 +46,7 @@ class ProofCost(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def measure_proofs(ciphertexts: int, repeats: int) -> ProofCost:
-    """The cost for a vector of so many ciphertexts, with 3072 bits, s = 2, and 3 of 5 members."""
+    """The cost for a vector of that number of ciphertexts, with 3072 bits, s = 2, and 3 of 5 members."""
     modulus = KEY.public_key.modulus
     first = KEY.public_key.encrypt_raw(1)
     image = decrypt_partially(SHARES[0], [first], statement=_STATEMENT).values[0]

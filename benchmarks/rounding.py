@@ -170,7 +170,7 @@ def turns(seed: int) -> Iterator[tuple[str, Case, Vector, bool]]:
 
 
 def measure(vectors: int, *, seed: int, entropy: Callable[[int], bytes] = os.urandom) -> Report:
-    """Encode so many vectors and look at every norm."""
+    """Encode that number of vectors, and check every norm."""
     violations = again = towards_zero = 0
     largest, by_kind = 0.0, dict.fromkeys((kind.__name__ for kind in KINDS), 0)
     begun = time.process_time()

@@ -52,7 +52,7 @@ class Sum(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         clients: In the session, those that vanish included.
         length: Entries of a vector.
-        adversary: That the session stands against.
+        adversary: The kind of server that the session protects from.
         neighbours: Of each client.
         contributors: Whose vectors are in the sum.
         client_median_s: Of the clients that stay to the end.

@@ -44,7 +44,7 @@ class Contribution(msgspec.Struct, frozen=True, kw_only=True):
         padded: Coordinates of the vector that is sent.
         seconds: Of processor time.
         over_numpy: Median of the time over numpy's clipping and Gaussian in the same repeat.
-        peak_vectors: The most memory, in vectors of so many float64 as the update has, above the update itself.
+        peak_vectors: The most memory above the update itself, in float64 vectors of the length of the update.
     """
 
     mechanism: LatticeNoise | None

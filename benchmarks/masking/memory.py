@@ -35,7 +35,7 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
         seed: Of the plan.
         clients: How many.
         length: Entries of a vector.
-        adversary: That the session stands against.
+        adversary: The kind of server that the session protects from.
     """
 
     party: str
@@ -61,7 +61,7 @@ class Peak(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         party: Server or client.
-        adversary: That the session stands against.
+        adversary: The kind of server that the session protects from.
         clients: In the session.
         length: Entries of a vector.
         peak_bytes: Beyond what was resident before.
@@ -85,7 +85,7 @@ def measure_peak(party: str, *, clients: int, length: int, adversary: Adversary,
         party: `"server"` or `"client"`.
         clients: How many.
         length: Entries of a vector.
-        adversary: That the session stands against.
+        adversary: The kind of server that the session protects from.
         at_most: Noted in the result.
 
     Raises:

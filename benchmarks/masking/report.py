@@ -19,8 +19,8 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         work: What is measured.
-        ours_s: By adversary that ours stands against; the least of the runs.
-        flower_s: Likewise of Flower, which stands against a curious server; None where it was left out.
+        ours_s: Seconds of ours, by the kind of server that it protects from; the least of the runs.
+        flower_s: Seconds of Flower's, which protects from a curious server; None if it was left out.
         ratio: By adversary, ours over Flower's.
         target: What the ratio should be at most.
         runs: Of each.

@@ -130,7 +130,7 @@ SHARES: Final[dict[str, Share]] = {
 
 
 def at_one_instant(draw: Callable[[], Any], count: int) -> list[Any]:
-    """What so many threads draw that wait for one another before they do."""
+    """What several threads draw that wait for one another first."""
     barrier, drawn = threading.Barrier(count), []
 
     def one() -> None:

@@ -61,7 +61,7 @@ class FaultOutcome(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def use_ledger_with_fault(library: ctypes.CDLL, fault: Fault, call: int, path: Path) -> FaultOutcome | None:
-    """Let a call fail, or kill before it, and check what is left; None if there are not so many calls."""
+    """Let a call fail, or kill before it, and check what is left; None if there are fewer calls."""
     expected, refusal = ExpectedLedger(), None
     steps: Counter[bool] = Counter()
 

@@ -16,7 +16,7 @@ from typing import Final
 from tests.support.ledger_users import ExpectedLedger, use_ledger, use_ledger_in_child
 
 LIVES: Final = 8
-"""After so many kills another ledger is begun."""
+"""After this number of kills, another ledger is begun."""
 
 
 def kill_often(kills: int, folder: Path) -> Counter[str]:

@@ -23,7 +23,7 @@ def install(folder: Path, points: Mapping[str, str], *, name: str = "other-proto
     Args:
         folder: The folder.
         points: What its protocols' names stand for, such as "other_protocols:Disguised".
-        name: Of the distribution; its module is called likewise, with underscores.
+        name: The name of the distribution; its module has the same name, with underscores.
         module: The module's text.
     """
     importable = name.replace("-", "_")

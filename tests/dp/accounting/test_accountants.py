@@ -32,7 +32,7 @@ CONTINUOUS: Final = 11.797293111576819
 
 
 class TenthOfARelease(Accountant):
-    """An accountant that says a tenth for each Gaussian release, and supports none but these; not a true bound."""
+    """An accountant that says a tenth for each Gaussian release, and supports only these; not a true bound."""
 
     name: ClassVar = "tenths"
     title: ClassVar = "tenths of a release"

@@ -18,7 +18,7 @@ def randomised_response(infinite: float = 0.0) -> Losses:
 
 
 def exact_delta(epsilon: float, times: int) -> float:
-    """Return the least delta of so many releases at an epsilon, by the binomial law of their losses."""
+    """Return the least delta of a number of releases at an epsilon, by the binomial law of their losses."""
     upper = 1 / (1 + math.exp(-STEP))
     return math.fsum(
         math.comb(times, ups)

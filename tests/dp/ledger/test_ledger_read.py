@@ -1,4 +1,4 @@
-"""A ledger is read whoever has it open, mid-record, from a read-only folder; no reader hinders its writer."""
+"""A ledger can be read while others have it open, mid-record, and from a read-only folder, without hindering its writer."""
 
 import os
 import subprocess

@@ -102,7 +102,7 @@ def empty(tmp_path_factory: pytest.TempPathFactory) -> BudgetReport:
 
 
 def long(report: BudgetReport, releases: int) -> BudgetReport:
-    """The same with so many releases, of which those that are accounted have an epsilon."""
+    """The same report with that number of releases; those that are accounted have an epsilon."""
     shown = set(evenly_spaced(releases))
     return dataclasses.replace(
         report,

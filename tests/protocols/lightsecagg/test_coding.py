@@ -55,7 +55,7 @@ def rank(matrix: list[list[int]], prime: int) -> int:
 
 
 @pytest.mark.parametrize("prime", [31, 2**31 - 1, 2**61 - 1])
-def test_any_responders_decode_whoever_drew(prime: int) -> None:
+def test_any_responders_decode_masks_of_any_clients(prime: int) -> None:
     for holders, privacy, responders in parameters(6):
         each = code(prime, privacy, responders)
         mask, shares = dealt(each, holders, first=holders - 1)
@@ -64,7 +64,7 @@ def test_any_responders_decode_whoever_drew(prime: int) -> None:
                 assert (each.decode({holder: shares[holder] for holder in chosen}) == mask).all()
 
 
-def test_sums_of_shares_decode_to_the_sum_of_masks_whoever_drew() -> None:
+def test_sums_of_shares_decode_to_the_sum_of_masks_of_any_clients() -> None:
     each = code(2**31 - 1, 3, 5)
     masks, all_shares = zip(*(dealt(each, 7, seed=seed, first=seed) for seed in range(7)), strict=True)
     total = masks[0].copy()

@@ -84,7 +84,7 @@ def test_node_active_and_dead_exposes_nobody_in_malicious_mode() -> None:
     """The server tells half of the clients that one client survives, and the others that it dropped.
 
     In malicious mode clients reveal shares only for a set that a threshold of clients has signed, and no two sets have
-    so many signatures.
+    that number of signatures.
     """
     for victim in SIX:
         run, attack = collect_masked_inputs(MALICIOUS)

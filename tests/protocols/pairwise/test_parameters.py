@@ -159,7 +159,7 @@ def test_find_parameters_keep_their_promises(data: st.DataObject, clients: int, 
 
 @pytest.mark.parametrize("adversary", CLASSES)
 @pytest.mark.parametrize("clients", [2, 3, 7, 30, 100])
-def test_complete_graph_meets_the_threshold_with_own_share_whoever_drops(clients: int, adversary: Class) -> None:
+def test_complete_graph_meets_the_threshold_with_own_share_after_any_drops(clients: int, adversary: Class) -> None:
     weight = 1 if adversary == "curious" else 2
     for dropped in range((clients - 2) // weight + 1):
         corrupt = clients - 2 - weight * dropped

@@ -13,7 +13,7 @@ def below(bits: int) -> int:
 
 
 def far_below(bits: int) -> int:
-    """A little more than half of it, as the worst modulus of so many bits."""
+    """A little more than half of it, as the worst modulus of that number of bits."""
     return (1 << (bits - 1)) + 1
 
 

@@ -67,7 +67,7 @@ def updates(scale: float = 1.0) -> dict[int, list[NDArray[np.float64]]]:
 
 
 @BOTH
-def test_mean_that_a_committee_opens_is_the_plain_one_whoever_vanishes(kind: type[EncryptedSum]) -> None:
+def test_mean_that_a_committee_opens_is_the_plain_one_after_any_drops(kind: type[EncryptedSum]) -> None:
     drops = {"encrypt_input": [2, 5], "open_sum": [40]}
     release = simulate_mean(planned(kind()), updates(), keyholders=keyholders(), drops=drops)
     assert release.contributors == (0, 1, 3, 4, 6, 7)

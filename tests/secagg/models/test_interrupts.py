@@ -36,17 +36,17 @@ def test_interrupt_takes_effect_at_the_blocks_end() -> None:
 
 
 def test_interrupt_does_not_hide_an_error_of_the_block() -> None:
-    with pytest.raises(ValueError, match="its own"), HeldInterrupts():  # noqa: PT012  # likewise
+    with pytest.raises(ValueError, match="its own"), HeldInterrupts():  # noqa: PT012  # the same
         interrupt()
         raise ValueError("its own")
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_interrupt_of_the_command_waits_likewise(number: signal.Signals) -> None:
+def test_interrupt_of_the_command_waits_too(number: signal.Signals) -> None:
     before = signal.signal(number, raise_interrupted)
     try:
-        with pytest.raises(Interrupted) as raised, HeldInterrupts() as interrupts:  # noqa: PT012  # likewise
+        with pytest.raises(Interrupted) as raised, HeldInterrupts() as interrupts:  # noqa: PT012  # the same
             os.kill(os.getpid(), number)
             interrupts.check()
         assert raised.value.number == number

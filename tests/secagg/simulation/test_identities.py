@@ -60,7 +60,7 @@ def test_terms_have_identities_of_their_own_and_one_roster(terms: dict[int, Clie
 
 @pytest.mark.parametrize("place", ["advertise_keys", "share_keys", "mask_input", "confirm_survivors", "reveal_shares"])
 @pytest.mark.parametrize("protocol", [protocol for protocol, _ in MALICIOUS])
-def test_terms_mean_is_the_plain_one_whoever_vanishes(
+def test_terms_mean_is_the_plain_one_after_any_drops(
     protocol: SecureSum, place: str, terms: dict[int, ClientTerms]
 ) -> None:
     release = simulate_mean(planned(protocol, terms), updates(), terms=terms, drops={place: [2, 5, 9]})

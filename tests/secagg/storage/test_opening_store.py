@@ -273,7 +273,7 @@ def test_store_is_not_for_a_forked_child(path: Path) -> None:
 
 
 def test_store_serves_all_threads_of_its_process(path: Path) -> None:
-    """Of sets that are too close to each other, one alone is opened, whoever asks for it first."""
+    """Of sets that are too close to each other, only one is opened: the one that is asked for first."""
     sets = [tuple(client for client in ALL if client != left_out) for left_out in ALL]
     with OpeningStore.create(path) as store, ThreadPoolExecutor(8) as pool:
         said = list(pool.map(lambda number: opens(store, session(number), sets[number]), range(20)))
