@@ -1,4 +1,4 @@
-"""A ledger can be read while others have it open, mid-record, and from a read-only folder, without hindering its writer."""
+"""A ledger can be read while others have it open and in a read-only folder, and no reader hinders its writer."""
 
 import os
 import subprocess
