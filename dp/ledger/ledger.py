@@ -11,7 +11,6 @@ because ledgers written by earlier versions may be out of order. The hash chain 
 
 import logging
 import os
-import re
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -23,12 +22,12 @@ import msgspec
 
 from dp.accounting.guarantee import Guarantee
 from dp.checks import integer_at_least, short_text
-from dp.errors import BudgetExceeded, InvalidParameter, LedgerClock, LedgerCorrupt, LedgerStale, LedgerUnavailable
+from dp.errors import BudgetExceeded, LedgerClock, LedgerStale, LedgerUnavailable
 from dp.events import NeighbouringRelation, PrivacyEvent, PrivacyUnit
 from dp.figures import in_full, rounded_up, rounded_up_within
 from dp.ledger.account import Account
 from dp.ledger.description import Description
-from dp.ledger.log import RESTORE, RecordLog, chained_digest, head_after, position_of
+from dp.ledger.log import RecordLog, chained_digest, checked_bodies, head_after, kept_head, position_of
 from dp.ledger.realised import check_cost
 from dp.ledger.records import Clock, Commitment, Detail, LedgerEntry, Reservation, first_record
 from dp.ledger.sqlite_log import SqliteLog, ledger_path
@@ -125,7 +124,7 @@ class Ledger:
             LedgerUnavailable: There is no such file, or it cannot be written.
             InvalidParameter: `head` is not 64 hexadecimal digits, or `path` is not a path.
         """
-        file, kept = ledger_path(path), None if head is None else _kept(head)
+        file, kept = ledger_path(path), None if head is None else kept_head(head)
         return cls._over(SqliteLog.open(file, writable=True), clock, kept)
 
     @classmethod
@@ -148,7 +147,7 @@ class Ledger:
             LedgerUnavailable: There is no such file, it cannot be read, or there is no folder for the temporary copy.
             InvalidParameter: `head` is not 64 hexadecimal digits, or `path` is not a path.
         """
-        file, kept = ledger_path(path), None if head is None else _kept(head)
+        file, kept = ledger_path(path), None if head is None else kept_head(head)
         return cls._over(SqliteLog.open(file, writable=False), time.time, kept)
 
     @classmethod
@@ -165,12 +164,12 @@ class Ledger:
             LedgerStale: The record whose digest is `head` is missing; the log was closed.
             InvalidParameter: `head` is not 64 hexadecimal digits.
         """
-        return cls._over(log, clock, None if head is None else _kept(head))
+        return cls._over(log, clock, None if head is None else kept_head(head))
 
     @classmethod
     def _over(cls, log: RecordLog, clock: Clock, kept: bytes | None = None) -> Self:
         try:
-            bodies = _checked_bodies(log)
+            bodies = checked_bodies(log)
             if kept is not None and position_of(kept, bodies) is None:
                 raise _stale(log, "the kept head")
             return cls(log, clock, bodies)
@@ -315,7 +314,7 @@ class Ledger:
             LedgerStale: No record has that digest.
             InvalidParameter: `head` is not 64 hexadecimal digits.
         """
-        position = position_of(_kept(head), self._bodies)
+        position = position_of(kept_head(head), self._bodies)
         if position is None:
             raise _stale(self._log, "that head")
         return len(self._bodies) - 1 - position
@@ -377,31 +376,6 @@ class Ledger:
         except BaseException:
             self.close()
             raise
-
-
-def _kept(head: object) -> bytes:
-    if not isinstance(head, str) or not re.fullmatch("[0-9a-fA-F]{64}", head):
-        raise InvalidParameter(
-            "head: expected 64 hexadecimal digits, found something else. Use the head that was noted: `Ledger.head`, "
-            "or the last line of `secagg train`."
-        )
-    return bytes.fromhex(head)
-
-
-def _checked_bodies(log: RecordLog) -> list[bytes]:
-    """Return the records of a log, asked for once, after a check that they are those of its head.
-
-    The log may be somebody else's. The ledger relies on nothing else that the log says of its records.
-
-    Raises:
-        LedgerCorrupt: They are not a tuple of bytes, or are not those that the log's head stands for.
-    """
-    bodies: object = log.bodies
-    if type(bodies) is not tuple or any(type(body) is not bytes for body in bodies):
-        raise LedgerCorrupt(f"{log.name}: expected records as a tuple of bytes, found another value. {RESTORE}")
-    if log.head != head_after(bodies):
-        raise LedgerCorrupt(f"{log.name}: expected the records of the log's head, found others. {RESTORE}")
-    return list(bodies)
 
 
 def _stale(log: RecordLog, head: str) -> LedgerStale:

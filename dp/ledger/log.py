@@ -6,9 +6,12 @@ end or replace it with an older copy. Only a `head` that was kept elsewhere show
 """
 
 import hashlib
+import re
 from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from typing import Final, Protocol
+
+from dp.errors import InvalidParameter, LedgerCorrupt
 
 GENESIS: Final = hashlib.sha256(b"secagg budget ledger, format 1").digest()
 """The digest before the first record."""
@@ -83,3 +86,33 @@ def position_of(digest: bytes, bodies: Iterable[bytes]) -> int | None:
         if head == digest:
             return position
     return None
+
+
+def kept_head(head: object) -> bytes:
+    """Return the bytes of a head that somebody has kept.
+
+    Raises:
+        InvalidParameter: It is not 64 hexadecimal digits.
+    """
+    if not isinstance(head, str) or not re.fullmatch("[0-9a-fA-F]{64}", head):
+        raise InvalidParameter(
+            "head: expected 64 hexadecimal digits, found something else. Use the head that was noted: `Ledger.head`, "
+            "or the last line of `secagg train`."
+        )
+    return bytes.fromhex(head)
+
+
+def checked_bodies(log: RecordLog) -> list[bytes]:
+    """Return the records of a log, asked for once, after a check that they are those of its head.
+
+    The log may be somebody else's. The ledger relies on nothing else that the log says of its records.
+
+    Raises:
+        LedgerCorrupt: They are not a tuple of bytes, or are not those that the log's head stands for.
+    """
+    bodies: object = log.bodies
+    if type(bodies) is not tuple or any(type(body) is not bytes for body in bodies):
+        raise LedgerCorrupt(f"{log.name}: expected records as a tuple of bytes, found another value. {RESTORE}")
+    if log.head != head_after(bodies):
+        raise LedgerCorrupt(f"{log.name}: expected the records of the log's head, found others. {RESTORE}")
+    return list(bodies)
