@@ -179,7 +179,10 @@ def test_train_resumed_after_its_end_changes_nothing(finished: Path) -> None:
         (("missing.toml",), "missing.toml: expected a file that can be read, found: No such file"),
         (("--epsilon", "-1"), "epsilon: expected a number from 1e-9 to 1e9, or inf, found -1"),
         (("--delta", "0.5"), "Use at most 0.003."),
-        (("--protocol", "rot13"), "there are lightsecagg, oneshot, paillier, plain, secagg, secagg-plus"),
+        (
+            ("--protocol", "rot13"),
+            "protocol: expected one of lightsecagg, oneshot, paillier, plain, secagg, secagg-plus, found",
+        ),
         (("--weighting", "heavy"), "weighting: expected one of uniform, weighted, found 'heavy'"),
         (("--dataset", "missing.npz"), "missing.npz"),
         (("--model", "numpy-softmax", "--modulus-bits", "4"), "found 4. Use 16 bits."),

@@ -22,8 +22,8 @@ from secagg.aggregation.mean import SecureMean
 from secagg.aggregation.residues import centred
 from secagg.engines.base import Release
 from secagg.engines.memory import simulate_mean
-from secagg.errors import ConfigurationError
-from secagg.privacy.noise import Target, in_words, opening_rules
+from secagg.errors import ConfigurationError, EncodingError
+from secagg.privacy.noise import Target, in_words, opening_rules, surplus
 
 pytestmark = pytest.mark.slow
 
@@ -115,8 +115,10 @@ def test_removal_is_blocked_beyond_its_tolerance() -> None:
         simulate_mean(mean, zeros(mean), drops={"mask_input": range(CLIENTS - LEAST + 1)})
     session = mean.session(bytes(16))
     total = np.zeros(mean.encoding.length, dtype=np.uint64)
-    with pytest.raises(TooManyDropped):
+    with pytest.raises(EncodingError, match=f"contributors: expected at least {LEAST}, the least number of a release"):
         mean.decode(total, contributors=LEAST - 1, rotation=mean.rotation(session), attached={})
+    with pytest.raises(TooManyDropped):
+        surplus(mean.noise, {}, dropped=CLIENTS - LEAST + 1)
     with pytest.raises(InvalidParameter, match="seeds"):
         mean.decode(total, contributors=LEAST, rotation=mean.rotation(session))
 
