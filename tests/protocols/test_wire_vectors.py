@@ -22,6 +22,8 @@ from tests.vectors.wire_parties import (
 from tests.vectors.wire_sessions import SERVER, Step, opened_snapshot, recorded_steps, replayed_party, replayed_server
 from tests.vectors.wire_twins import read_twin
 
+pytestmark = pytest.mark.slow
+
 PROTOCOLS: Final = sorted(wire_cases.CASES)
 CASES: Final[dict[str, Case]] = {
     case["name"]: case

@@ -20,6 +20,8 @@ from dp.events import (
     SkellamEvent,
 )
 
+pytestmark = pytest.mark.slow
+
 ADD_OR_REMOVE: Final = NeighbouringRelation.ADD_OR_REMOVE_ONE
 
 
