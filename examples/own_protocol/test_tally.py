@@ -6,7 +6,10 @@ from protocols.testing import ProtocolConformance, Scenario
 
 
 class TestTally(ProtocolConformance):
-    """Eight clients as `suggest` says, and three of whom two suffice. Nobody can check the bytes of a vector."""
+    """Two scenarios: eight clients as `suggest` says, and three clients with a threshold of two.
+
+    The field `entries` carries a client's vector, so nobody can check its bytes.
+    """
 
     scenarios = (
         Scenario.suggested(Tally, unchecked=("entries",)),

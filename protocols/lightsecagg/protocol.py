@@ -2,8 +2,9 @@
 
 Source: So et al., LightSecAgg: a Lightweight and Versatile Design for Secure Aggregation in Federated Learning, MLSys
 2022 (arXiv 2109.14236), with its three phases: offline encoding and sharing of local masks (here after a step that
-agrees on keys), masking and uploading, one-shot recovery of the aggregate. With N clients of whom D may drop out, T
-collude with the server and U answer in the last step, N - D >= U > T >= 1; N - D is the session's threshold.
+agrees on keys), masking and uploading, one-shot recovery of the aggregate. There are N
+clients. At most D of them drop out, at most T collude with the server, and at least U answer in the last step. The
+parameters satisfy N - D >= U > T >= 1, and N - D is the session's threshold.
 
 Adversary: an honest-but-curious server together with at most T clients. The protocol does not protect from a server
 that lies about keys or dropouts, or that asks different clients for different sums. A client checks what it can check

@@ -165,7 +165,7 @@ class Scenario:
         )
 
     def asked(self, number: int) -> tuple[int, ...]:
-        """Return whom a step asks if nobody has dropped out."""
+        """Return the ids of the parties that a step asks if no party has dropped out."""
         return self.protocol.parties(self.session, self.protocol.steps[number].role)
 
     def quorum(self, number: int) -> int:
