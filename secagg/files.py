@@ -14,6 +14,7 @@ from numpy.lib.npyio import NpzFile
 from numpy.typing import NDArray
 
 from secagg.errors import DataError
+from secagg.interruption import HeldInterrupts
 
 _PICKLE: Final = b"\x80"
 _SHOWN_NAMES: Final = 8
@@ -132,7 +133,7 @@ def _holds_objects(archive: NpzFile, name: str) -> bool:
 def write_whole(path: Path, write: Callable[[Path], object]) -> None:
     """Let `write` fill a file beside `path`, then move it to `path` in one step.
 
-    After an error, a Ctrl-C or a power cut on the way, `path` is as it was before.
+    After an error or a power cut on the way, `path` is as it was before. An interruption takes effect after the move.
 
     Args:
         path: The path of the finished file. Its directory must exist.
@@ -143,10 +144,11 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
     """
     partial = path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
     partial.unlink(missing_ok=True)  # A killed process of the same number may have left one.
-    try:
-        write(partial)
-        with partial.open("rb+") as file:  # Windows syncs only a file that is open for writing.
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with HeldInterrupts():
+        try:
+            write(partial)
+            with partial.open("rb+") as file:  # Windows syncs only a file that is open for writing.
+                os.fsync(file.fileno())
+            os.replace(partial, path)
+        finally:
+            partial.unlink(missing_ok=True)

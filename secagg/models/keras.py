@@ -20,9 +20,9 @@ from secagg.checks import check_integer, check_positive
 from secagg.data.columns import Columns, count_rows, map_columns, take_rows
 from secagg.errors import ConfigurationError, ModelError
 from secagg.files import write_whole
+from secagg.interruption import HeldInterrupts
 from secagg.models.base import ArrayRole, Metrics
 from secagg.models.inputs import batches, check_examples, check_suffix
-from secagg.models.interrupts import HeldInterrupts
 from secagg.models.layer_state import LayerState
 from secagg.models.layout import input_layout
 from secagg.models.objectives import choose_objectives

@@ -29,8 +29,8 @@ from numpy.typing import NDArray
 from secagg.checks import check_integer
 from secagg.data.columns import Columns, count_rows, map_columns, take_rows
 from secagg.errors import ConfigurationError, ModelError
+from secagg.interruption import HeldInterrupts
 from secagg.models.clipped_sum import SEED_BYTES, ClippedNoisySum
-from secagg.models.interrupts import HeldInterrupts
 from secagg.models.keras import KerasModel
 from secagg.models.operations import check_examples_apart, check_nothing_kept, operations_in
 from secagg.models.poisson import poisson_sample

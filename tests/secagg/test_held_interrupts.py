@@ -5,8 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from secagg.interruption import Interrupted, raise_interrupted
-from secagg.models.interrupts import HeldInterrupts
+from secagg.interruption import HeldInterrupts, Interrupted, raise_interrupted
 
 
 @pytest.fixture(autouse=True)
