@@ -1,0 +1,1 @@
+"""Audits: attacks on claims, their error rates, and what they found."""

@@ -1,0 +1,116 @@
+"""Runs checks: two attempts for a statistical check that rejects, one for all others."""
+
+import time
+import traceback
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+from secagg.audit.attack import FALSE_ALARM, Attack, Inapplicable, Level, Plan, Result
+from secagg.audit.finding import Attempt, Finding, Verdict
+from secagg.audit.seeds import seed_of
+from secagg.audit.subject import Subject
+
+Clock = Callable[[], float]
+
+
+def findings(
+    subjects: Iterable[Subject],
+    attacks: Sequence[Attack[Any]],
+    *,
+    level: Level,
+    master: bytes,
+    within: Callable[[], bool] = lambda: True,
+    clock: Clock = time.process_time,
+) -> Iterator[Finding]:
+    """Run each check on each subject that it can test, and yield what it found.
+
+    A check that tests none of the subject's claims, or that is for another kind of subject, yields nothing.
+
+    Args:
+        subjects: What is audited.
+        attacks: The checks.
+        level: How long the audit may take.
+        master: The master seed.
+        within: Whether there is time for another check. A check for which there is none yields "not run".
+        clock: A clock of CPU seconds.
+    """
+    for subject in subjects:
+        for attack in attacks:
+            if isinstance(subject, attack.subjects) and subject.claims_any(attack.tests):
+                yield finding(subject, attack, level=level, master=master, within=within, clock=clock)
+
+
+def finding(
+    subject: Subject,
+    attack: Attack[Any],
+    *,
+    level: Level,
+    master: bytes,
+    within: Callable[[], bool] = lambda: True,
+    clock: Clock = time.process_time,
+) -> Finding:
+    """Run one check on one subject that it can test; the arguments are those of `findings`.
+
+    An error that the subject or the check did not mean to raise yields "errored". An interruption is not caught.
+    """
+    found = Finding(
+        attack=attack.id,
+        title=attack.title,
+        layer=attack.layer,
+        claims=tuple(claim.id for claim in subject.claims if claim.id in attack.tests),
+        subject=subject.name,
+        verdict=Verdict.NOT_RUN,
+        alpha=FALSE_ALARM if attack.statistical else 0.0,
+        evidence="There was no time left.",
+    )
+    if not within():
+        return found
+    attempts: list[Attempt] = []
+    try:
+        plan = attack.plan(subject, level)
+        if isinstance(plan, Inapplicable):
+            return replace(found, verdict=Verdict.NOT_APPLICABLE, evidence=plan.why)
+        found = replace(found, trials=plan.trials, power=plan.power)
+        result = _attempt(subject, attack, plan, master, attempts, clock)
+        if attack.statistical and result.rejects:
+            result = _attempt(subject, attack, plan, master, attempts, clock)
+    except Exception as error:  # noqa: BLE001 - A subject of other people may raise anything.
+        return replace(found, verdict=Verdict.ERRORED, attempts=tuple(attempts), evidence=_where(error))
+    return replace(
+        found,
+        verdict=Verdict.REJECTED if result.rejects else Verdict.NOT_REJECTED,
+        statistic=result.statistic,
+        value=result.value,
+        threshold=result.threshold,
+        attempts=tuple(attempts),
+        cpu_s=sum(attempt.cpu_s for attempt in attempts),
+        evidence=result.evidence if result.rejects else "",
+    )
+
+
+def _attempt(
+    subject: Subject, attack: Attack[Any], plan: Plan, master: bytes, attempts: list[Attempt], clock: Clock
+) -> Result:
+    seed = seed_of(master, subject=subject.name, attack=attack.id, attempt=len(attempts) + 1)
+    begun = clock()
+    result: Result = attack.run(subject, plan, seed)
+    if attack.statistical != (result.p_value is not None):
+        raise TypeError(f"{attack.id}: expected a p value if and only if the check is statistical")
+    attempts.append(
+        Attempt(
+            seed=seed.hex(),
+            value=result.value,
+            p_value=result.p_value,
+            rejects=result.rejects,
+            cpu_s=clock() - begun,
+        )
+    )
+    return result
+
+
+def _where(error: Exception) -> str:
+    """Return the kind of an error and the function in which it was raised, without its text, which may hold secrets."""
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f" in {frames[-1].name}" if frames else ""
+    return f"{type(error).__name__}{place}: an error that the subject does not document."

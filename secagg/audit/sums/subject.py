@@ -1,0 +1,183 @@
+"""Any secure sum as a subject: cohorts of any size that the protocol allows, from its class or from one object."""
+
+from collections.abc import Callable, Sequence
+from typing import ClassVar, Final, Self
+
+from protocols import Adversary, Committee, Roster, SecureSum, Session
+from protocols.committee import CommitteeShare
+from protocols.errors import ParameterError
+from protocols.session import Extra, Opening
+from secagg.audit.claims import Claim, claimed
+from secagg.audit.subject import Subject
+from secagg.audit.sums.cohort import ADVERSARIAL, Cohort, identity_of
+from secagg.audit.sums.committee import dealt
+
+Maker = Callable[[int], tuple[SecureSum, int]]
+"""Returns, for a number of clients, the protocol and the threshold of a session.
+
+Raises:
+    ParameterError: The protocol has no such cohort.
+"""
+
+MODULUS_BITS: Final = 24
+_FIRST_MEMBER: Final = 1_000_000  # The id of the first committee member; clients have the ids 1, 2, ...
+_SUM_CLAIMS: Final = ("C-01", "C-02", "C-06", "C-07", "C-11", "C-12", "C-13")
+
+
+class SumSubject(Subject):
+    """A protocol that is audited.
+
+    Args:
+        maker: Makes the protocol for a cohort.
+        name: The name in reports.
+        claims: What the protocol claims.
+        identified: Whether sessions have a roster of identities, as a malicious server requires it.
+        members: The number of committee members; 0 for a protocol without a committee.
+    """
+
+    kind: ClassVar[str] = "protocol"
+
+    def __init__(
+        self, maker: Maker, *, name: str, claims: Sequence[Claim], identified: bool = False, members: int = 0
+    ) -> None:
+        self.name = name
+        self.claims = tuple(claims)
+        self.identified = identified
+        self._maker = maker
+        self._members = members
+
+    @classmethod
+    def suggested(cls, kind: type[SecureSum], *, adversary: Adversary = Adversary.CURIOUS) -> Self:
+        """Return a subject with what a protocol's class suggests for each cohort and such a server."""
+
+        def made(clients: int) -> tuple[SecureSum, int]:
+            return kind.suggest(clients=clients, adversarial=ADVERSARIAL, dropout=0.1, adversary=adversary)
+
+        malicious = adversary is Adversary.MALICIOUS
+        return cls(
+            made,
+            name=f"{kind.name}-{adversary.value}" if kind.adversaries else kind.name,
+            claims=claims_of(kind, malicious=malicious),
+            identified=malicious,
+            members=3 if kind.needs_committee else 0,
+        )
+
+    @classmethod
+    def of(cls, protocol: SecureSum) -> Self:
+        """Return a subject with one protocol's parameters, and the lowest threshold that a session may have.
+
+        If the protocol protects from a malicious server at all, sessions have a roster.
+        """
+
+        def made(clients: int) -> tuple[SecureSum, int]:
+            return protocol, _lowest_threshold(protocol, clients, identified=malicious, members=members)
+
+        malicious = Adversary.MALICIOUS in protocol.adversaries and Extra.ROSTER in protocol.accepts
+        members = 3 if protocol.needs_committee else 0
+        claims = claims_of(type(protocol), malicious=malicious)
+        return cls(made, name=protocol.name, claims=claims, identified=malicious, members=members)
+
+    def cohort(
+        self,
+        clients: int,
+        *,
+        length: int,
+        modulus: int | None = None,
+        attached: tuple[Opening, ...] = (),
+        context: bytes = b"",
+        session_id: bytes = b"secagg audit session",
+    ) -> Cohort:
+        """Return a cohort with the client ids 1, 2, ... that is ready to run.
+
+        Args:
+            clients: The number of clients.
+            length: Number of coordinates of each vector.
+            modulus: The modulus; None for the largest one of 24 bits that the protocol sums over.
+            attached: The rules of the secrets that every client attaches.
+            context: The session's context.
+            session_id: The session's id.
+
+        Raises:
+            ParameterError: The protocol runs no such session. The check that needs it is not applicable then.
+        """
+        protocol, threshold = self._maker(clients)
+        session, shares = _session(
+            clients,
+            threshold,
+            identified=self.identified,
+            members=self._members,
+            length=length,
+            modulus=protocol.modulus(MODULUS_BITS) if modulus is None else modulus,
+            attached=attached,
+            context=context,
+            session_id=session_id,
+        )
+        protocol.validate(session)
+        return Cohort(protocol=protocol, session=session, key_shares=shares)
+
+
+def claims_of(kind: type[SecureSum], *, malicious: bool) -> tuple[Claim, ...]:
+    """Return the claims that a protocol makes by its declarations.
+
+    A protocol that declares no server that it protects from is audited for C-03 all the same, and so rejected: nothing
+    that calls itself a secure sum may go without it.
+    """
+    ids = [*_SUM_CLAIMS, "C-03", "C-04", "C-08"]
+    if malicious:
+        ids.append("C-05")
+    if kind.needs_committee:
+        ids += ["C-09", "C-10"]
+    return claimed(*sorted(ids))
+
+
+def _lowest_threshold(protocol: SecureSum, clients: int, *, identified: bool, members: int) -> int:
+    refused = ParameterError(f"clients: expected a cohort that {protocol.name} can run, found one of {clients}")
+    for threshold in range(2, clients + 1):
+        session, _ = _session(
+            clients,
+            threshold,
+            identified=identified,
+            members=members,
+            length=4,
+            modulus=protocol.modulus(MODULUS_BITS),
+        )
+        try:
+            protocol.validate(session)
+        except ParameterError as error:
+            refused = error
+        else:
+            return threshold
+    raise refused
+
+
+def _session(
+    clients: int,
+    threshold: int,
+    *,
+    identified: bool,
+    members: int,
+    length: int,
+    modulus: int,
+    attached: tuple[Opening, ...] = (),
+    context: bytes = b"",
+    session_id: bytes = b"secagg audit session",
+) -> tuple[Session, dict[int, CommitteeShare]]:
+    ids = tuple(range(1, clients + 1))
+    committee: Committee | None = None
+    shares: dict[int, CommitteeShare] = {}
+    if members:
+        of = tuple(range(_FIRST_MEMBER, _FIRST_MEMBER + members))
+        committee, dealt_shares = dealt(of, members // 2 + 1)
+        shares = dict(zip(of, dealt_shares, strict=True))
+    session = Session(
+        session_id=session_id,
+        clients=ids,
+        threshold=threshold,
+        length=length,
+        modulus=modulus,
+        context=context,
+        roster=Roster({client: identity_of(client).public for client in ids}) if identified else None,
+        attached=attached,
+        committee=committee,
+    )
+    return session, shares
