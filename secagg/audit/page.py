@@ -1,0 +1,61 @@
+"""An audit as one self-contained HTML page, for a reviewer."""
+
+from datetime import UTC, datetime
+
+from dp.reporting.page import fill, require_extra
+from dp.version import SOFTWARE, VERSION
+from secagg.audit.attack import Layer
+from secagg.audit.audit import Audit
+from secagg.audit.finding import Finding, Verdict
+from secagg.audit.words import MEANING, chance, counted, error_rate, headline, measured
+
+LAYERS = {
+    Layer.INVARIANT: "Invariants: sums, norms, refusals and secrecy that must hold exactly",
+    Layer.REPLAY: "Replay: the subject's randomness is recorded, repeated and altered",
+    Layer.VIEW: "The server's view: what a server sees is compared with what it may see",
+    Layer.ATTACK: "Attacks: an adversary is run against the parties",
+    Layer.MECHANISM: "Mechanisms: the distribution of the noise",
+    Layer.EPSILON: "Empirical epsilon: a lower bound on what was spent",
+    Layer.ACCOUNT: "Account: ledgers, composition, and the folders of runs",
+}
+"""What each layer of checks looks at."""
+
+
+def as_html(audit: Audit) -> str:
+    """Return an audit as one self-contained HTML page, in the reader's light or dark scheme.
+
+    Raises:
+        dp.errors.MissingExtra: Jinja2 or matplotlib is not installed.
+    """
+    require_extra()
+    return fill(
+        "secagg.audit/audit.html.j2",
+        audit=audit,
+        headline=headline(audit),
+        meaning=MEANING[audit.outcome],
+        error_rate=error_rate(audit),
+        started=datetime.fromtimestamp(audit.started_s, UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        software=f"{SOFTWARE} {VERSION}",
+        claims=[(claim, audit.verdict_on(claim.id)) for claim in audit.claims],
+        kept=_by_subject(audit.of(Verdict.NOT_REJECTED)),
+        untested=_by_reason(audit),
+        layers=LAYERS,
+        measured=measured,
+        chance=chance,
+        counted=counted,
+    )
+
+
+def _by_subject(findings: tuple[Finding, ...]) -> dict[str, list[Finding]]:
+    found: dict[str, list[Finding]] = {}
+    for finding in findings:
+        found.setdefault(finding.subject, []).append(finding)
+    return found
+
+
+def _by_reason(audit: Audit) -> list[tuple[str, str, list[str]]]:
+    """Return every check or claim that was not tested with its reason, each once, and the subjects concerned."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for each in audit.untested:
+        found.setdefault((each.what, each.why), []).append(each.subject)
+    return [(what, why, [name for name in names if name]) for (what, why), names in sorted(found.items())]

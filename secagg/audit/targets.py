@@ -1,0 +1,98 @@
+"""What a person names as the target of an audit, and the subjects that it stands for."""
+
+import importlib
+import re
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Final
+
+from dp.errors import DpError
+from protocols import BrokenProtocol, available, load
+from protocols.errors import ProtocolError
+from protocols.registry import describe_error
+from secagg.audit.adapt import subjects_of
+from secagg.audit.audit import Target
+from secagg.audit.subject import Subject
+from secagg.errors import ConfigurationError, SecaggError
+from secagg.paths import expanded
+
+TOOLKIT: Final = "everything that the toolkit ships"
+
+_FACTORY: Final = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
+
+
+def target_of(text: str | None) -> Target:
+    """Return the target that a person has named.
+
+    A target is, in this order: nothing, for everything that the toolkit ships; a path that exists; the name of a
+    registered protocol; `module:factory`, a callable without arguments, or an object, that is or returns a subject, a
+    protocol, a secure mean, or several of these. The module is looked for in the current folder too.
+
+    Args:
+        text: What the person has named; None for everything that the toolkit ships.
+
+    Raises:
+        ConfigurationError: The text names nothing that can be audited.
+    """
+    if text is None:
+        from secagg.audit.suite import shipped
+
+        return Target(kind="toolkit", name=TOOLKIT, subjects=shipped())
+    path = expanded(Path(text))
+    if path.exists():
+        raise ConfigurationError(f"target: {path}")
+    if text in available():
+        return Target(kind="protocol", name=text, subjects=_subjects(text, _registered(text)))
+    if _FACTORY.fullmatch(text):
+        return Target(kind="factory", name=text, subjects=_subjects(text, _made(text)))
+    raise ConfigurationError(
+        f"target: expected the name of a protocol ({', '.join(available())}), module:factory, or the path of a run's "
+        f"folder, transcript, ledger or configuration, found {text!r}, which is none of them. Check the name or path."
+    )
+
+
+def _registered(name: str) -> object:
+    try:
+        return load(name)
+    except BrokenProtocol as error:
+        raise ConfigurationError(f"target: {error}") from error
+
+
+def _made(text: str) -> object:
+    """Return the object that `module:factory` names; a callable that is not a class is called."""
+    module, _, attribute = text.partition(":")
+    try:
+        found: Any = _imported(module)
+        for part in attribute.split("."):
+            found = getattr(found, part)
+        return found if isinstance(found, type) or not callable(found) else found()
+    except (KeyboardInterrupt, SecaggError, DpError, ProtocolError):
+        raise
+    except BaseException as error:  # A module of other people may raise anything, also an exit.
+        raise ConfigurationError(
+            f"target: expected that {text} can be imported and called without arguments, found "
+            f"{describe_error(error)}. Check the name, and that the module can be imported from the current folder."
+        ) from error
+
+
+def _imported(module: str) -> object:
+    """Import a module, also from the current folder, which comes last."""
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.append(here)
+    return importlib.import_module(module)
+
+
+def _subjects(text: str, found: object) -> tuple[Subject, ...]:
+    several = found if isinstance(found, Iterable) and not isinstance(found, type | str | bytes) else (found,)
+    subjects = tuple(subject for each in several for subject in subjects_of(text, each))
+    if not subjects:
+        raise ConfigurationError(f"target: expected at least one subject from {text}, found none.")
+    names = [subject.name for subject in subjects]
+    if len(set(names)) != len(names):
+        repeated = next(name for name in names if names.count(name) > 1)
+        raise ConfigurationError(
+            f"target: expected subjects of different names from {text}, found two named {repeated!r}."
+        )
+    return subjects

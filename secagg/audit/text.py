@@ -1,0 +1,77 @@
+"""An audit as text for a terminal."""
+
+import textwrap
+from collections import Counter
+
+from secagg.audit.audit import Audit
+from secagg.audit.finding import Verdict
+from secagg.audit.words import MEANING, chance, counted, error_rate, headline, measured
+
+_WIDTH = 100
+
+
+def as_text(audit: Audit) -> str:
+    """Return an audit as text: the result, what rejects, what was not tested, and how to repeat it."""
+    parts = [
+        f"Audit of {audit.target.name}, level {audit.level}",
+        f"{headline(audit)}. {MEANING[audit.outcome]}",
+        error_rate(audit),
+        *_rejections(audit),
+        _not_rejected(audit),
+        _not_tested(audit),
+        f"Master seed {audit.master_seed.hex()}. Repeat this audit with --seed.",
+    ]
+    return "\n\n".join(_wrapped(part) for part in parts if part) + "\n"
+
+
+def _rejections(audit: Audit) -> list[str]:
+    texts = {claim.id: claim.text for claim in audit.claims}
+    return [
+        "\n".join(
+            (
+                f"REJECTED: {finding.subject}",
+                *(f"  claim {claim}: {texts.get(claim, '')}" for claim in finding.claims),
+                f"  check {finding.attack}: {finding.title}",
+                f"  found: {finding.evidence or measured(finding)}",
+                f"  chance of a false rejection: {chance(finding)}",
+            )
+        )
+        for finding in audit.rejected
+    ]
+
+
+def _not_rejected(audit: Audit) -> str:
+    kept = audit.of(Verdict.NOT_REJECTED)
+    if not kept:
+        return ""
+    by_subject = Counter(finding.subject for finding in kept)
+    lines = [f"  {subject}: {counted(count, 'check')}" for subject, count in by_subject.items()]
+    return "\n".join((f"NOT REJECTED by {counted(len(kept), 'check')}:", *lines))
+
+
+def _not_tested(audit: Audit) -> str:
+    """List every reason once, with the subjects that it concerns."""
+    untested = audit.untested
+    if not untested:
+        return "NOT TESTED: nothing else that the subjects claim; what the checks cannot find is not listed."
+    by_reason: dict[tuple[str, str], list[str]] = {}
+    for each in untested:
+        by_reason.setdefault((each.what, each.why), []).append(each.subject)
+    lines = [
+        f"  {what}{_of(subjects)}: {why}"
+        for (what, why), subjects in sorted(by_reason.items(), key=lambda item: item[0])
+    ]
+    return "\n".join((f"NOT TESTED, {counted(len(untested), 'item')}:", *lines))
+
+
+def _of(subjects: list[str]) -> str:
+    named = [subject for subject in subjects if subject]
+    return f" ({', '.join(named)})" if named else ""
+
+
+def _wrapped(part: str) -> str:
+    lines = []
+    for line in part.split("\n"):
+        indent = " " * (len(line) - len(line.lstrip()))
+        lines += textwrap.wrap(line, _WIDTH, subsequent_indent=f"{indent}  ", break_on_hyphens=False) or [""]
+    return "\n".join(lines)
