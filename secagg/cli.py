@@ -22,7 +22,7 @@ from rich.markup import escape
 from dp.errors import DpError
 from dp.version import SOFTWARE, VERSION
 from protocols.errors import ProtocolError
-from secagg.commands import budget_interface, interface
+from secagg.commands import audit_interface, budget_interface, interface
 from secagg.errors import SecaggError
 from secagg.paths import escaped
 
@@ -42,6 +42,7 @@ budget.command()(budget_interface.verify)
 app.add_typer(keys, name="keys")
 keys.command()(interface.committee)
 app.command()(interface.protocols)
+app.command()(audit_interface.audit)
 
 
 def _show_version(wanted: bool) -> None:

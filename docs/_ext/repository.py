@@ -17,6 +17,7 @@ COMMANDS: Final = (
     "",
     "train",
     "protocols",
+    "audit",
     "budget plan",
     "budget report",
     "budget verify",

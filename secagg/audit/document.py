@@ -128,6 +128,11 @@ def as_json(audit: Audit) -> str:
     return msgspec.json.format(msgspec.json.encode(document(audit)), indent=2).decode()
 
 
+def finding_as_json(finding: Finding) -> str:
+    """Return one finding as JSON in one line."""
+    return msgspec.json.encode(_finding(finding)).decode()
+
+
 def schema() -> str:
     """Return the JSON Schema (2020-12) of `as_json`; `python -m secagg.audit.document` prints it."""
     found: dict[str, Any] = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
