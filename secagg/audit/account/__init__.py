@@ -1,0 +1,1 @@
+"""Audits of the account: ledgers, the composition of releases, and the order of reservations and releases."""
