@@ -7,7 +7,7 @@ from dp.version import SOFTWARE, VERSION
 from secagg.audit.attack import Layer
 from secagg.audit.audit import Audit
 from secagg.audit.finding import Finding, Verdict
-from secagg.audit.words import MEANING, chance, counted, error_rate, headline, measured
+from secagg.audit.words import chance, counted, error_rate, headline, meaning, measured
 
 LAYERS = {
     Layer.INVARIANT: "Invariants: sums, norms, refusals and secrecy that must hold exactly",
@@ -32,7 +32,7 @@ def as_html(audit: Audit) -> str:
         "secagg.audit/audit.html.j2",
         audit=audit,
         headline=headline(audit),
-        meaning=MEANING[audit.outcome],
+        meaning=meaning(audit),
         error_rate=error_rate(audit),
         started=datetime.fromtimestamp(audit.started_s, UTC).strftime("%Y-%m-%d %H:%M UTC"),
         software=f"{SOFTWARE} {VERSION}",

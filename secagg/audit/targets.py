@@ -11,6 +11,8 @@ from dp.errors import DpError
 from protocols import BrokenProtocol, available, load
 from protocols.errors import ProtocolError
 from protocols.registry import describe_error
+from secagg.audit.account import ledger_file
+from secagg.audit.account.ledger_file import LedgerFileSubject
 from secagg.audit.adapt import subjects_of
 from secagg.audit.audit import Target
 from secagg.audit.subject import Subject
@@ -19,6 +21,7 @@ from secagg.paths import expanded
 
 TOOLKIT: Final = "everything that the toolkit ships"
 
+_SQLITE: Final = b"SQLite format 3\0"
 _FACTORY: Final = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
 
 
@@ -40,8 +43,8 @@ def target_of(text: str | None) -> Target:
 
         return Target(kind="toolkit", name=TOOLKIT, subjects=shipped())
     path = expanded(Path(text))
-    if path.exists():
-        raise ConfigurationError(f"target: {path}")
+    if text and path.exists():
+        return of_path(path)
     if text in available():
         return Target(kind="protocol", name=text, subjects=_subjects(text, _registered(text)))
     if _FACTORY.fullmatch(text):
@@ -50,6 +53,29 @@ def target_of(text: str | None) -> Target:
         f"target: expected the name of a protocol ({', '.join(available())}), module:factory, or the path of a run's "
         f"folder, transcript, ledger or configuration, found {text!r}, which is none of them. Check the name or path."
     )
+
+
+def of_path(path: Path) -> Target:
+    """Return the target that a folder or file is.
+
+    Raises:
+        ConfigurationError: It is nothing that can be audited, or cannot be read.
+    """
+    try:
+        start = b"" if path.is_dir() else _start_of(path)
+    except OSError as error:
+        raise ConfigurationError(f"target: expected a file that can be read, found {path}: {error.strerror}.") from None
+    if start == _SQLITE:
+        return Target(kind="ledger", name=path.name, subjects=(LedgerFileSubject(path),), limits=ledger_file.LIMITS)
+    raise ConfigurationError(
+        f"target: expected the folder of a finished run, a transcript, a ledger or a configuration (.toml), found "
+        f"{path}, which is none of them. Check the path."
+    )
+
+
+def _start_of(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(len(_SQLITE))
 
 
 def _registered(name: str) -> object:

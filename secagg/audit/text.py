@@ -5,7 +5,7 @@ from collections import Counter
 
 from secagg.audit.audit import Audit
 from secagg.audit.finding import Verdict
-from secagg.audit.words import MEANING, chance, counted, error_rate, headline, measured
+from secagg.audit.words import chance, counted, error_rate, headline, meaning, measured
 
 _WIDTH = 100
 
@@ -14,7 +14,7 @@ def as_text(audit: Audit) -> str:
     """Return an audit as text: the result, what rejects, what was not tested, and how to repeat it."""
     parts = [
         f"Audit of {audit.target.name}, level {audit.level}",
-        f"{headline(audit)}. {MEANING[audit.outcome]}",
+        f"{headline(audit)}. {meaning(audit)}",
         error_rate(audit),
         *_rejections(audit),
         _not_rejected(audit),

@@ -5,14 +5,24 @@ from typing import Final
 from secagg.audit.audit import Audit, Outcome
 from secagg.audit.finding import Finding, Verdict
 
-MEANING: Final = {
-    Outcome.REJECTED: "At least one claim is false, or a statistical check was wrong, which has a chance of at most "
-    "1 in a million for each check.",
+_MEANING: Final = {
     Outcome.NOT_REJECTED: "No check found a claim to be false. This is no proof: the list of what was not tested, and "
     "what each check can find, belong to the result.",
     Outcome.INCOMPLETE: "No check found a claim to be false, but checks ended with an error, or there was no time left "
     "for them, or no check applied.",
 }
+
+
+def meaning(audit: Audit) -> str:
+    """Return what the result means, in sentences."""
+    if audit.outcome is not Outcome.REJECTED:
+        return _MEANING[audit.outcome]
+    if any(not finding.alpha for finding in audit.rejected):
+        return "At least one claim is false: an exact check has found a counterexample."
+    return (
+        "At least one claim is false, or a statistical check was wrong, which has a chance of at most 1 in a million "
+        "for each check."
+    )
 
 
 def headline(audit: Audit) -> str:
@@ -32,7 +42,7 @@ def error_rate(audit: Audit) -> str:
     """Return what the error rate of the whole audit is, in a sentence."""
     exact = len(audit.of(Verdict.NOT_REJECTED, Verdict.REJECTED)) - audit.statistical_checks
     if not audit.statistical_checks:
-        return f"All {counted(exact, 'check')} are exact: they have no error rate."
+        return f"{counted(exact, 'exact check')} and no statistical one: there is no error rate."
     return (
         f"{counted(exact, 'check')} {'is' if exact == 1 else 'are'} exact. {audit.statistical_checks} "
         f"{'is' if audit.statistical_checks == 1 else 'are'} statistical: if every subject is correct, the chance that "
@@ -50,7 +60,7 @@ def measured(finding: Finding) -> str:
 
 def chance(finding: Finding) -> str:
     """Return the chance that a check rejects a correct subject, in words."""
-    return "exact" if not finding.alpha else f"at most {finding.alpha:.0e}"
+    return "none, the check is exact" if not finding.alpha else f"at most {finding.alpha:.0e}"
 
 
 def counted(number: int, noun: str) -> str:

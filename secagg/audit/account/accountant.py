@@ -171,13 +171,13 @@ def lattice_cases() -> tuple[Case, ...]:
     return tuple(found)
 
 
-def sampled_cases() -> tuple[Case, ...]:
-    """Return compositions of Poisson-sampled Gaussian releases, with a lower bound."""
+def sampled_cases(counts: Sequence[int] = COUNTS) -> tuple[Case, ...]:
+    """Return compositions of these numbers of Poisson-sampled Gaussian releases, with a lower bound."""
     from dp_accounting.pld import privacy_loss_distribution as pld
 
     found = []
     relation = NeighbouringRelation.ADD_OR_REMOVE_ONE
-    for count in COUNTS:
+    for count in counts:
         for rate, noise in ((0.1, 1.0), (0.01, 0.8)):
             event = PoissonSampledEvent(
                 sampling_rate=rate, event=GaussianEvent(noise_multiplier=noise, relation=relation)

@@ -2,14 +2,20 @@
 
 from typing import Any, Final
 
-from secagg.audit.account import averaging, ledger
+from secagg.audit.account import averaging, ledger, ledger_file
 from secagg.audit.account.accountant import AccountantSubject, FromAbove, FromBelow
 from secagg.audit.account.averaging import AveragingSubject
 from secagg.audit.account.ledger import LedgerSubject
 from secagg.audit.attack import Attack
 from secagg.audit.subject import Subject
 
-ATTACKS: Final[tuple[Attack[Any], ...]] = (FromBelow(), FromAbove(), *ledger.CHECKS, *averaging.CHECKS)
+ATTACKS: Final[tuple[Attack[Any], ...]] = (
+    FromBelow(),
+    FromAbove(),
+    *ledger.CHECKS,
+    *averaging.CHECKS,
+    *ledger_file.CHECKS,
+)
 """All checks of the account."""
 
 

@@ -1,0 +1,80 @@
+"""Audits as tests of other people's suites."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from secagg.audit.suite import ATTACKS
+from secagg.audit.sums.subject import SumSubject
+
+pytest_plugins = ["pytester"]
+
+GOOD = """
+from secagg.audit import SecureSumAudit
+from protocols import SecAgg
+
+class TestMine(SecureSumAudit):
+    def subject(self):
+        return SecAgg()
+"""
+GIVEN = """
+from secagg.audit import testing
+from tests.support.audit_checks import Crashing, Exact, Given, Inapt, Statistical
+
+testing.ATTACKS = (Exact(rejected=True), Statistical(0.5), Inapt(), Crashing())
+
+class TestGiven(testing.ClaimsAudit):
+    def subject(self):
+        return Given()
+"""
+WRONG = """
+from secagg.audit import SecureSumAudit
+from tests.support.audit_checks import Given
+
+class TestWrong(SecureSumAudit):
+    def subject(self):
+        return Given()
+"""
+ROOT = Path(__file__).parents[3]
+ARGUMENTS = ("-p", "secagg.audit.pytest_plugin", "-p", "no:cacheprovider", "-q", "-rs")
+
+
+def run(pytester: pytest.Pytester, code: str, *arguments: str) -> pytest.RunResult:
+    """Run the plugin in a process of its own."""
+    pytester.makepyfile(code)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(ROOT))
+        return pytester.runpytest_subprocess(*ARGUMENTS, *arguments)
+
+
+def test_five_lines_audit_a_protocol(pytester: pytest.Pytester) -> None:
+    result = run(pytester, GOOD, "--collect-only")
+    text = result.stdout.str()
+    expected = [attack.id for attack in ATTACKS if issubclass(SumSubject, attack.subjects)]
+    assert expected
+    assert all(f"secagg-{attack}]" in text for attack in expected)
+
+
+def test_each_check_is_a_test_and_a_rejection_is_a_failure(pytester: pytest.Pytester, tmp_path: Path) -> None:
+    path = tmp_path / "findings.jsonl"
+    result = run(pytester, GIVEN, f"--audit-json={path}", "--audit-seed", "ab" * 32)
+    result.assert_outcomes(passed=1, failed=2, skipped=1)
+    text = result.stdout.str()
+    assert "rejected: given" in text
+    assert "found: 1 + 1 = 3" in text
+    assert "The subject takes no entropy." in text
+    assert "the secret key is 17" not in text
+    found = [json.loads(line) for line in path.read_text().splitlines()]
+    assert [each["verdict"] for each in found] == ["rejected", "not rejected", "not applicable", "errored"]
+
+
+def test_subject_of_another_kind_is_refused(pytester: pytest.Pytester) -> None:
+    result = run(pytester, WRONG)
+    result.assert_outcomes(errors=1)
+    assert "expected a protocol" in result.stdout.str() or "audit for this kind" in result.stdout.str()
+
+
+def test_seed_that_is_none_is_refused(pytester: pytest.Pytester) -> None:
+    result = run(pytester, GIVEN, "--audit-seed", "xyz")
+    assert "expected hexadecimal digits" in result.stdout.str() + result.stderr.str()
