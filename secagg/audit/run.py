@@ -130,10 +130,13 @@ def selected(attack: str, only: str | None) -> bool:
 def check_selection(only: str | None) -> None:
     """Raise `ConfigurationError` unless there is a check with this id, or with these first parts of its id."""
     ids = [attack.id for attack in ATTACKS]
-    if any(selected(attack, only) for attack in ids):
+    if only is None or any(selected(attack, only) for attack in ids):
         return
+    parts = {attack.rsplit(".", count)[0] for attack in ids for count in range(attack.count(".") + 1)}
+    layers = ", ".join(dict.fromkeys(attack.partition(".")[0] for attack in ids))
     raise ConfigurationError(
-        f"--only: expected the id of a check, or its first parts, found {only!r}{did_you_mean(str(only), ids)}"
+        f"--only: expected the id of a check, or its first parts (those of all checks begin with {layers}), found "
+        f"{only!r}{did_you_mean(only, parts)}"
     )
 
 

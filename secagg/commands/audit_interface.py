@@ -10,7 +10,7 @@ def audit(
     target: Annotated[
         str | None,
         typer.Argument(
-            metavar="[TARGET]",
+            metavar="TARGET",
             help="A protocol's name, module:factory, a configuration (.toml), the folder of a finished run, a recorded "
             "transcript, or a ledger. Default: everything that the toolkit ships.",
             show_default=False,
