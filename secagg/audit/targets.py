@@ -11,13 +11,16 @@ from dp.errors import DpError
 from protocols import BrokenProtocol, available, load
 from protocols.errors import ProtocolError
 from protocols.registry import describe_error
-from secagg.audit.account import ledger_file
+from secagg.audit.account import ledger_file, plan
 from secagg.audit.account.ledger_file import LedgerFileSubject
+from secagg.audit.account.plan import TrainingSubject
 from secagg.audit.adapt import subjects_of
 from secagg.audit.audit import Target
 from secagg.audit.subject import Subject
 from secagg.errors import ConfigurationError, SecaggError
 from secagg.paths import expanded
+from secagg.runs.parsing import parse, read_settings
+from secagg.runs.prepare import prepare
 
 TOOLKIT: Final = "everything that the toolkit ships"
 
@@ -67,6 +70,14 @@ def of_path(path: Path) -> Target:
         raise ConfigurationError(f"target: expected a file that can be read, found {path}: {error.strerror}.") from None
     if start == _SQLITE:
         return Target(kind="ledger", name=path.name, subjects=(LedgerFileSubject(path),), limits=ledger_file.LIMITS)
+    if path.suffix == ".toml" and path.is_file():
+        prepared = prepare(parse(read_settings(path)))
+        return Target(
+            kind="configuration",
+            name=path.name,
+            subjects=(TrainingSubject(path.name, prepared),),
+            limits=plan.LIMITS,
+        )
     raise ConfigurationError(
         f"target: expected the folder of a finished run, a transcript, a ledger or a configuration (.toml), found "
         f"{path}, which is none of them. Check the path."

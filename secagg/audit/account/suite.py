@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from secagg.audit.account import averaging, ledger, ledger_file
+from secagg.audit.account import averaging, ledger, ledger_file, plan
 from secagg.audit.account.accountant import AccountantSubject, FromAbove, FromBelow
 from secagg.audit.account.averaging import AveragingSubject
 from secagg.audit.account.ledger import LedgerSubject
@@ -15,6 +15,7 @@ ATTACKS: Final[tuple[Attack[Any], ...]] = (
     *ledger.CHECKS,
     *averaging.CHECKS,
     *ledger_file.CHECKS,
+    *plan.CHECKS,
 )
 """All checks of the account."""
 
