@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .PHONY: help demo test test-fast test-later lint format check docs bench masking lightsecagg paillier privacy kills \
-    rounding scale accuracy lock clean
+    rounding scale accuracy audit audit-self-test audit-seeds lock clean
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z][a-z0-9.%-]*:.*## / { sub("%", "N", $$1); printf "%-12s %s\n", $$1, $$2 }' Makefile
@@ -93,6 +93,17 @@ scale: $(READY) ## Measure memory at 10^7 coordinates, and costs up to 10,000 cl
 
 accuracy: $(READY) ## Measure accuracy over eight seeds.
 	$(BIN)/python -m benchmarks.accuracy --json benchmarks/results/accuracy.json
+
+# Every check on everything that the toolkit ships; at most fifteen minutes on two cores.
+audit: $(READY) ## Audit everything that the toolkit ships, at the full level, and write audit.html.
+	$(BIN)/secagg audit --level full --html audit.html --json audit.json
+
+audit-self-test: $(READY) ## Run all checks on all planted bugs.
+	$(BIN)/secagg audit --self-test
+
+# Twenty audits of everything with twenty master seeds; twenty minutes.
+audit-seeds: $(READY) ## Audit everything that the toolkit ships with twenty master seeds; nothing may be rejected.
+	$(BIN)/python -m tests.support.audit_seeds 20
 
 # Resolves every extra that the repository's own code and tests use; names no index host.
 lock: $(READY) ## Resolve the lock files anew.

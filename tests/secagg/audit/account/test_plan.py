@@ -51,8 +51,8 @@ def test_plan_with_too_little_noise_is_rejected(prepared: Prepared) -> None:
     assert mean.noise is not None
     assert target is not None
     for changed in (
-        replace(mean, noise=replace(mean.noise, l2_sensitivity=0.9 * mean.noise.l2_sensitivity)),  # type: ignore[type-var]
-        replace(mean, noise=replace(mean.noise, dimension=3)),  # type: ignore[type-var]
+        replace(mean, noise=replace(mean.noise, l2_sensitivity=0.9 * mean.noise.l2_sensitivity)),
+        replace(mean, noise=replace(mean.noise, dimension=3)),
         replace(mean, target=replace(target, colluding=target.colluding + 1)),
     ):
         assert found(replace(prepared, mean=changed))["account.plan.noise"].verdict is Verdict.REJECTED
