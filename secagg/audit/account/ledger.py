@@ -15,8 +15,8 @@ from secagg.audit.seeds import Tape
 from secagg.audit.subject import Subject
 
 _EPSILON: Final = 8.0
-_DELTA: Final = 1e-5
-_POPULATION: Final = 1000
+DELTA: Final = 1e-5
+POPULATION: Final = 1000
 _EVENT: Final = GaussianEvent(noise_multiplier=4.0)
 _RELEASES: Final = 4
 
@@ -53,7 +53,7 @@ class LedgerSubject(Subject):
         self._log = log
         self._open_ledger = open_ledger
 
-    def begun(self, seed: bytes, *, delta: float = _DELTA, population: int = _POPULATION) -> Records:
+    def begun(self, seed: bytes, *, delta: float = DELTA, population: int = POPULATION) -> Records:
         """Return the records of a new ledger with a budget of epsilon 8.
 
         Raises:
@@ -145,7 +145,7 @@ class Refusals(Attack[LedgerSubject]):
         )
 
     def _requests(self, subject: LedgerSubject, seed: bytes) -> Iterator[tuple[str, Callable[[], object]]]:
-        yield "a delta of 1 / population", lambda: subject.begun(seed, delta=1 / _POPULATION)
+        yield "a delta of 1 / population", lambda: subject.begun(seed, delta=1 / POPULATION)
         yield "a delta of 1", lambda: subject.begun(seed, delta=1.0)
         yield "a population of 0", lambda: subject.begun(seed, population=0)
 
@@ -165,7 +165,7 @@ class Refusals(Attack[LedgerSubject]):
         )
         yield (
             "more contributors than the population",
-            with_one(lambda ledger, _: ledger.reserve(_EVENT, "another", contributors=_POPULATION + 1)),
+            with_one(lambda ledger, _: ledger.reserve(_EVENT, "another", contributors=POPULATION + 1)),
         )
         yield "the same commitment twice", with_one(_commit_twice)
 

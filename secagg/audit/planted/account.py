@@ -4,13 +4,15 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from dp.events import PrivacyEvent
+from dp.ledger import records
 from dp.ledger.ledger import Ledger
 from dp.ledger.log import RecordLog
 from secagg.audit.account.accountant import AccountantSubject, toolkit_epsilon
 from secagg.audit.account.averaging import AveragingSubject
-from secagg.audit.account.ledger import LedgerSubject, opened
-from secagg.audit.account.records import RecordsLog
+from secagg.audit.account.ledger import DELTA, POPULATION, LedgerSubject, opened
+from secagg.audit.account.records import Records, RecordsLog
 from secagg.audit.planted.base import Planted
+from secagg.audit.planted.patch import replaced
 from secagg.training.averaging import SecureAveraging
 
 
@@ -42,6 +44,14 @@ class _WithoutReservation(SecureAveraging):
 
     def _reserve(self, number: int) -> int | None:
         return None
+
+
+class _AnyDelta(LedgerSubject):
+    """A ledger that takes any delta below 1, whatever the population."""
+
+    def begun(self, seed: bytes, *, delta: float = DELTA, population: int = POPULATION) -> Records:
+        with replaced(records, "check_delta", lambda *_, **__: None):
+            return super().begun(seed, delta=delta, population=population)
 
 
 def _ignoring_the_head(log: RecordLog, head: str | None) -> Ledger:  # noqa: ARG001
@@ -91,5 +101,12 @@ PLANTED: Final[tuple[Planted, ...]] = (
         caught_by="account.ledger.crash",
         subject=lambda: LedgerSubject(name="planted-63", log=_LateLog),
     ),
+    Planted(
+        number=64,
+        bug="a delta of 1 / population, which allows to release somebody",
+        claim="C-29",
+        caught_by="account.ledger.refusals",
+        subject=lambda: _AnyDelta(name="planted-64"),
+    ),
 )
-"""Planted bugs 31 to 34, and 62 and 63 for checks that those do not reach. 35 needs a cap on participation first."""
+"""Planted bugs 31 to 34, and 62 to 64 for checks that those do not reach. 35 needs a cap on participation first."""

@@ -21,6 +21,5 @@ def test_planted_bug_is_rejected(planted: Planted) -> None:
 
 def test_what_is_shipped_is_not_rejected() -> None:
     found = list(findings(shipped(), ATTACKS, level=Level.QUICK, master=MASTER))
-    assert {each.attack: each.verdict for each in found} == dict.fromkeys(
-        (attack.id for attack in ATTACKS), Verdict.NOT_REJECTED
-    )
+    assert {each.attack for each in found} >= {planted.caught_by for planted in PLANTED}
+    assert {each.verdict for each in found} == {Verdict.NOT_REJECTED}
