@@ -11,6 +11,12 @@ from secagg.audit.claims import CLAIMS
 from secagg.audit.suite import PLANTED
 
 ROOT = Path(__file__).parent.parent
+DENIED = ("There is no proof that it protects from a malicious server.", "it does not protect", "protect nobody")
+"""Phrases of the README that say what is not protected."""
+SECURITY_CLAIM = re.compile(
+    r"obtains? only|cannot learn|bounds what|differentially private|exactly the noise|promise"
+    r"|\b(?:hides?|protects?)\b(?! nobody| \*\*nobody| real devices)|honest-but-curious server \||also a malicious one"
+)
 THREAT_MODEL = ROOT / "threat_model.md"
 DOCS = ROOT / "docs"
 PAGES = (
@@ -128,3 +134,23 @@ def test_row_of_an_attack_names_a_test_that_exists_or_says_that_there_is_no_defe
     assert named(test), test
     for path, name in named(test):
         assert name in functions(path), f"{path}: {name}"
+
+
+def statements(page: str) -> list[str]:
+    """Return the paragraphs, the items of lists and the rows of tables of a page, without code."""
+    text = re.sub(r"```.*?```", "", page, flags=re.DOTALL)
+    return re.split(r"\n\s*\n|\n(?=\|)|\n(?=(?:> )?- )|\n(?=\d\. )", text)
+
+
+def test_readme_makes_no_claim_of_security_without_an_id() -> None:
+    page = (ROOT / "README.md").read_text(encoding="utf-8")
+    for denied in DENIED:
+        page = page.replace(denied, "")
+    found = [each for each in statements(page) if SECURITY_CLAIM.search(each)]
+    assert len(found) >= 10
+    for each in found:
+        if re.match(r"\| (?:who|name and class|not protected) \|", each) or each.startswith("#"):
+            continue  # The heading of a table or of a section.
+        ids = re.findall(r"\bC-\d\d\b", each)
+        assert ids, each
+        assert set(ids) <= CLAIMS.keys(), each
