@@ -211,14 +211,13 @@ def _errors(recorded: Recorded, seed: bytes, inputs: dict[int, Vector]) -> Itera
     """Yield what errors tell: of parties that receive altered requests, and of one whose vector is out of range."""
     cohort = recorded.cohort
     for party in recorded.active[:1] + recorded.active[-1:]:
-        requests = recorded.requests(party)
-        for at, request in enumerate(requests[: len(recorded.replies(party))]):
+        requests = [each.data for each in recorded.requests(party)[: len(recorded.replies(party))]]
+        for at, request in enumerate(requests):
             for position in _SPOILT:
                 machine = cohort.client(party, inputs.get(party), tapes_of(seed)(party))
-                for earlier in requests[:at]:
-                    machine.handle(earlier.data)
                 try:
-                    machine.handle(_flipped(request.data, position))
+                    for each in (*requests[:at], _flipped(request, position)):
+                        machine.handle(each)
                 except ProtocolError as error:
                     yield told_by(error)
     client = cohort.session.clients[0]
