@@ -24,7 +24,7 @@ def replaced_everywhere(pairs: Iterable[tuple[object, object]]) -> Iterator[None
     by_id = {id(original): new for original, new in kept}
     changed: list[tuple[dict[str, Any], str, object]] = []
     for name, module in list(sys.modules.items()):
-        if module is None or (name.startswith(_OWN) and not name.startswith(_PLANTED)):
+        if name.startswith(_OWN) and not name.startswith(_PLANTED):
             continue
         known = getattr(module, "__dict__", None)
         if isinstance(known, dict):

@@ -59,7 +59,8 @@ def overheard() -> Iterator[list[str]]:
 
 def told_by(error: BaseException) -> str:
     """Return what an error tells: its repr, its text, and the local variables of the frames that it passed."""
-    texts, chain, seen = [], error, set[int]()
+    chain: BaseException | None = error
+    texts, seen = list[str](), set[int]()
     while chain is not None and id(chain) not in seen:
         seen.add(id(chain))
         texts += [repr(chain), str(chain), "".join(traceback.format_exception_only(chain))]
@@ -67,7 +68,7 @@ def told_by(error: BaseException) -> str:
             name = str(frame.f_globals.get("__name__", ""))
             if not name.startswith(_OWN) or name.startswith(_PLANTED):
                 texts += [f"{key} = {_shown(value)}" for key, value in frame.f_locals.items()]
-        chain = chain.__cause__ or chain.__context__  # type: ignore[assignment]  # None ends the loop.
+        chain = chain.__cause__ or chain.__context__
     return "\n".join(texts)
 
 

@@ -46,7 +46,7 @@ def counted_randomness() -> Iterator[Counter[str]]:
             yield counts
         finally:
             sys.setprofile(before)
-            threading.setprofile(None)  # type: ignore[arg-type]  # None removes it, as for `sys.setprofile`.
+            threading.setprofile(None)
 
 
 def _numpy_sources() -> list[Any]:
@@ -59,12 +59,12 @@ def _numpy_sources() -> list[Any]:
 
 def _counting(original: Any, counts: Counter[str]) -> Any:
     """Return what takes the place of a function, or of a class, and counts each call."""
-    name = f"numpy.random.{original.__name__}"
+    name, constructor = f"numpy.random.{original.__name__}", original.__init__
     if isinstance(original, type):
 
         def begin(self: Any, *arguments: Any, **named: Any) -> None:
             counts[name] += 1
-            original.__init__(self, *arguments, **named)
+            constructor(self, *arguments, **named)
 
         return type(original.__name__, (original,), {"__init__": begin})
 

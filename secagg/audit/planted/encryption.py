@@ -12,7 +12,7 @@ from protocols.crypto.paillier.encryptor import Encryptor, Exponents
 from protocols.crypto.paillier.plaintext_proof import Claim, InvalidProof, Sealed
 from protocols.crypto.paillier.public import PublicKey
 from protocols.encrypted.derived import Derived
-from secagg.audit.planted.parties import Steps, with_clients, with_server
+from secagg.audit.planted.parties import with_clients, with_server
 from secagg.audit.planted.patch import replaced
 
 _FIXED: Final = 3**300
@@ -26,7 +26,7 @@ def _fixed_exponent(encryptor: Encryptor, entropy: Entropy) -> int:
 class FixedExponent(PaillierSum):
     """Every encryption has the same exponent."""
 
-    steps: Steps = with_clients(
+    steps = with_clients(  # type: ignore[assignment]  # The same rows, of parties of any class.
         PaillierSum.steps, lambda: replaced(Encryptor, "exponent", _fixed_exponent), "encrypt_input"
     )
 
@@ -103,7 +103,9 @@ def _trusting() -> Iterator[None]:
 class TrustingVerifier(PaillierSum):
     """Proofs are checked under the modulus and the base that come with them."""
 
-    steps: Steps = with_server(with_clients(PaillierSum.steps, _trusting), _trusting, "encrypt_input")
+    steps = with_server(  # type: ignore[assignment]  # The same rows, of parties of any class.
+        with_clients(PaillierSum.steps, _trusting), _trusting, "encrypt_input"
+    )
 
     def _derived(self, session: Session) -> Derived:
         return _LongerProofs(

@@ -22,9 +22,7 @@ def with_clients(steps: Steps, around: Around, *names: str) -> Steps:
 def with_server(steps: Steps, around: Around, *names: str) -> Steps:
     """Return the steps, where the server takes in replies and closes those of these names in a context."""
     return tuple(
-        replace(row, absorb=_inside(row.absorb, around), close=_inside(row.close, around))
-        if row.name in names
-        else row
+        replace(row, absorb=_inside(row.absorb, around), close=_inside(row.close, around)) if row.name in names else row
         for row in steps
     )
 

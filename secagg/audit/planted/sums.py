@@ -143,13 +143,16 @@ class LaxSubject(SumSubject):
 
 def _reduced(field: Field, seed: Secret, length: int) -> Words:
     words = np.frombuffer(Keystream(seed).read(length * field.dtype.itemsize), dtype=field.dtype)
-    return (words & field.dtype.type(2 ** field.prime.bit_length() - 1)) % field.dtype.type(field.prime)
+    cut: Words = words & field.dtype.type(2 ** field.prime.bit_length() - 1)
+    return cut % field.dtype.type(field.prime)
 
 
 class ReducedWords(LightSecAgg):
     """Words at or above the prime are reduced, and not skipped."""
 
-    steps = with_clients(LightSecAgg.steps, lambda: replaced(Field, "uniform", _reduced))
+    steps = with_clients(  # type: ignore[assignment]  # The same rows, of parties of any class.
+        LightSecAgg.steps, lambda: replaced(Field, "uniform", _reduced)
+    )
 
 
 def _without_largest(apply: Callable[[Words, Secret], None], operation: np.ufunc) -> Callable[[Words, Secret], None]:
@@ -308,7 +311,9 @@ PLANTED: Final[tuple[Planted, ...]] = (
     _planted(51, "coefficients of shares that are reused", "C-11", "replay.streams.polynomials", ReusedCoefficients),
     _planted(54, "encryptions without fresh randomness", "C-10", "invariant.encryption.fresh", FixedExponent),
     _planted(55, "slots without headroom", "C-10", "invariant.sum.exact", AssumedHeadroom),
-    _planted(56, "a verifier that trusts the prover's modulus", "C-10", "invariant.encryption.proofs", TrustingVerifier),
+    _planted(
+        56, "a verifier that trusts the prover's modulus", "C-10", "invariant.encryption.proofs", TrustingVerifier
+    ),
     _planted(57, "proofs that are bound to no statement", "C-10", "invariant.encryption.proofs", LooseStatement),
     _planted(59, "a vector in a log record", "C-12", "invariant.secrets.canaries", TalkativeClient),
 )

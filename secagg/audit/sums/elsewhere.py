@@ -30,7 +30,8 @@ class Errand:
 
     Attributes:
         subject: The subject.
-        cohort: The arguments of `SumSubject.cohort`.
+        clients: The number of clients of the cohort.
+        length: The length of its vectors.
         inputs: Each client's vector, by id.
         view: The recorded requests and replies.
         seed: The seed of the tapes.
@@ -38,7 +39,8 @@ class Errand:
     """
 
     subject: SumSubject
-    cohort: Mapping[str, Any]
+    clients: int
+    length: int
     inputs: Mapping[int, Any]
     view: tuple[Any, ...]
     seed: bytes
@@ -69,7 +71,7 @@ def hashes_elsewhere(errand: Errand) -> dict[int, list[str]]:
 
 def hashes_here(errand: Errand) -> dict[int, list[str]]:
     """Return a hash of each reply of each party, as this process computes it."""
-    cohort = errand.subject.cohort(**errand.cohort)
+    cohort = errand.subject.cohort(errand.clients, length=errand.length)
     recorded = Recorded(cohort=cohort, inputs=errand.inputs, tapes={}, view=errand.view, finish=None)
     tape_of = tapes_of(errand.seed)
     return {party: list(map(hashed, replayed(recorded, party, tape_of(party)))) for party in errand.parties}

@@ -154,9 +154,7 @@ def _forgeries(
     vector = random_inputs(cohort, seed)[first]
     moved = _signed(cohort, first, _sent(other, first, vector, Tape(seed, "another session")))
     yield _Forgery(label="that was made for another session", sender=first, message=moved)
-    yield _Forgery(
-        label="that another client made", sender=second, message=_signed(cohort, second, honest[first])
-    )
+    yield _Forgery(label="that another client made", sender=second, message=_signed(cohort, second, honest[first]))
     if len(honest[first].padded):
         masked = bytearray(honest[first].padded)
         masked[0] ^= 1
@@ -206,9 +204,7 @@ def _under_own_modulus(cohort: Cohort, client: int, tape: Tape) -> EncryptedInpu
 def _own_key() -> ThresholdKey:
     public = PublicKey(_FACTORS[0] * _FACTORS[1])
     base = int(-(5**2) % public.n)
-    return ThresholdKey(
-        public_key=public, base=base, threshold=2, verification_base=4, verification_keys=(9, 25, 49)
-    )
+    return ThresholdKey(public_key=public, base=base, threshold=2, verification_base=4, verification_keys=(9, 25, 49))
 
 
 def _server_takes(cohort: Cohort, forgery: _Forgery) -> bool:

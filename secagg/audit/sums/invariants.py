@@ -105,7 +105,9 @@ class TooManyDropouts(Attack[SumSubject]):
         for label, drops in plan.details:
             cohort = _cohort(subject, _CLIENTS)
             try:
-                finish = record(cohort, random_inputs(cohort, seed), tapes_of(seed + label.encode()), drops=drops).finish
+                finish = record(
+                    cohort, random_inputs(cohort, seed), tapes_of(seed + label.encode()), drops=drops
+                ).finish
             except ProtocolError:
                 continue
             contributors = 0 if finish is None else len(finish.contributors)

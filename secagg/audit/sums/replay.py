@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import Iterator
 from typing import Any, ClassVar, Final
 
-from protocols.crypto.paillier import plaintext_proof
+from protocols.crypto.products import product_of_powers
 from protocols.errors import ParameterError
 from secagg.audit.attack import Attack, Inapplicable, Layer, Level, Plan, Result
 from secagg.audit.everywhere import replaced_everywhere
@@ -42,8 +42,7 @@ class SameTape(Attack[SumSubject]):
 
     def run(self, subject: SumSubject, plan: Plan, seed: bytes) -> Result:
         """See `Attack.run`."""
-        arguments = {"clients": _CLIENTS, "length": _LENGTH}
-        cohort = subject.cohort(**arguments)
+        cohort = subject.cohort(_CLIENTS, length=_LENGTH)
         inputs = random_inputs(cohort, seed)
         with counted_randomness() as counts:
             recorded = record(cohort, inputs, tapes_of(seed), members=1 if plan.details is Level.QUICK else None)
@@ -57,7 +56,8 @@ class SameTape(Attack[SumSubject]):
                     return _result("replies at another time", different)
         errand = Errand(
             subject=subject,
-            cohort=arguments,
+            clients=_CLIENTS,
+            length=_LENGTH,
             inputs=inputs,
             view=recorded.view,
             seed=seed,
@@ -156,13 +156,12 @@ class _Observer:
     @contextlib.contextmanager
     def watching(self) -> Iterator[None]:
         """Note the exponents of batch verifications from here on."""
-        original = plaintext_proof.product_of_powers
 
         def noted(bases: Any, powers: Any, modulus: Any) -> Any:
             self._exponents.append([int(each) for each in powers])
-            return original(bases, powers, modulus)
+            return product_of_powers(bases, powers, modulus)
 
-        with replaced_everywhere([(original, noted)]):
+        with replaced_everywhere([(product_of_powers, noted)]):
             yield
 
     def observed(self, party: int, tape: Tape) -> Iterator[object]:
@@ -174,7 +173,4 @@ class _Observer:
 
 def _is_same(honest: list[object], other: Iterator[object]) -> bool:
     """Return whether two observations are the same; the second one is carried out up to the first difference."""
-    for at, each in enumerate(other):
-        if at >= len(honest) or honest[at] != each:
-            return False
-    return True
+    return all(at < len(honest) and honest[at] == each for at, each in enumerate(other))

@@ -31,6 +31,7 @@ from secagg.audit.sums.subject import SumSubject
 
 _LENGTH: Final = 40
 _CLIENTS: Final = 4
+_FRACTION: Final = 0.25
 _SPOILT: Final = (5, -1)
 """Positions at which requests and replies are altered: in the digest, and at the end."""
 
@@ -70,18 +71,16 @@ class NoSecrets(Attack[SumSubject]):
 
 def _cohort(subject: SumSubject) -> Cohort:
     """Return a cohort that tolerates a dropout if there is one, with two attached secrets that no rule opens."""
+    try:
+        subject.cohort(_CLIENTS, length=_LENGTH, dropout=_FRACTION)
+        dropout: float | None = _FRACTION
+    except ParameterError:
+        dropout = None
+    cohort = subject.cohort(_CLIENTS, length=_LENGTH, dropout=dropout)
+    if Extra.ATTACHED not in cohort.protocol.accepts:
+        return cohort
     never = Opening(least_dropped=_CLIENTS, most_dropped=_CLIENTS)
-    for dropout in (0.25, None):
-        try:
-            plain = subject.cohort(_CLIENTS, length=_LENGTH, dropout=dropout)
-        except ParameterError:
-            if dropout is None:
-                raise
-            continue
-        accepted = Extra.ATTACHED in plain.protocol.accepts
-        attached = (never, never) if accepted else ()
-        return subject.cohort(_CLIENTS, length=_LENGTH, dropout=dropout, attached=attached)
-    raise AssertionError  # The loop returns or raises.
+    return subject.cohort(_CLIENTS, length=_LENGTH, dropout=dropout, attached=(never, never))
 
 
 def _late(cohort: Cohort) -> dict[str, list[int]]:
@@ -113,13 +112,13 @@ class _Heard(CipherSpy):
     def received(self, server: Server, reply: Transmission) -> bytes:
         """Note the reply, and let the server refuse altered ones."""
         super().received(server, reply)
-        assert reply.sender is not None
-        self._shared[reply.sender] += self._calls
+        sender = -1 if reply.sender is None else reply.sender
+        self._shared[sender] += self._calls
         self._calls.clear()
         self.view.append(reply)
         for altered in (_flipped(reply.data, _SPOILT[0]), reply.data[:-1]):
             try:
-                server.receive(reply.sender, altered)
+                server.receive(sender, altered)
             except RemoteError as error:
                 self.texts.append(told_by(error))
         return reply.data
@@ -233,5 +232,3 @@ def _flipped(data: bytes, position: int) -> bytes:
     altered = bytearray(data)
     altered[position] ^= 0x21
     return bytes(altered)
-
-

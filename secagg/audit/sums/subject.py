@@ -136,9 +136,7 @@ class _Suggested:
     adversary: Adversary
 
     def __call__(self, clients: int, dropout: float = 0.1) -> tuple[SecureSum, int]:
-        return self.kind.suggest(
-            clients=clients, adversarial=ADVERSARIAL, dropout=dropout, adversary=self.adversary
-        )
+        return self.kind.suggest(clients=clients, adversarial=ADVERSARIAL, dropout=dropout, adversary=self.adversary)
 
 
 @dataclass(frozen=True, slots=True)
