@@ -22,6 +22,7 @@ from protocols.session import Vector
 LEAST: Final = 16
 """The number of bytes of the shortest secret that is searched, and of a part that gives it away."""
 
+_LONGEST_NUMBER: Final = 1024  # Python prints no number of more than 4,300 digits.
 _NUMBERS: Final = re.compile(r"\d+")
 
 
@@ -88,5 +89,6 @@ def _forms(secret: bytes) -> Iterator[str]:
     yield base64.urlsafe_b64encode(secret).decode().rstrip("=")
     yield repr(secret)[2:-1]
     yield ", ".join(map(str, secret))
-    yield str(int.from_bytes(secret, "little"))
-    yield str(int.from_bytes(secret, "big"))
+    if len(secret) <= _LONGEST_NUMBER:
+        yield str(int.from_bytes(secret, "little"))
+        yield str(int.from_bytes(secret, "big"))

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from numpy.typing import ArrayLike
 
-from protocols import Client, Continue, Finish, RemoteError, Role, Server, Transmission
+from protocols import Client, Continue, Finish, ProtocolError, RemoteError, Role, Server, Transmission
 from secagg.audit.seeds import Tape
 from secagg.audit.sums.cohort import Cohort
 
@@ -27,6 +27,9 @@ class Watcher:
         """Take note that the server is about to receive a reply, and return what it shall receive."""
         del server
         return reply.data
+
+    def refused(self, error: ProtocolError) -> None:
+        """Take note of the error with which a party or the server has refused a message."""
 
     def closing(self, server: Server) -> None:
         """Take note that the server is about to close a step."""
@@ -137,6 +140,7 @@ def _answer(server: Server, machine: Client, request: Transmission, watcher: Wat
         data = machine.handle(request.data)
         reply = Transmission(request.step, machine.client, None, data)
         server.receive(machine.client, watcher.received(server, reply))
-    except RemoteError:
+    except RemoteError as error:
+        watcher.refused(error)
         return None
     return reply

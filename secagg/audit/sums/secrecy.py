@@ -1,31 +1,33 @@
 """No secret occurs in a message, log record, repr, pickle or error of a session.
 
 The canaries are the clients' vectors, attached secrets, secret keys of identities, key shares of a committee, every
-piece of at least 16 bytes that is read from a tape, every share of Shamir's secret sharing, and every plaintext that is
-sealed under a symmetric key.
+piece of at least 16 bytes that is read from a tape, every value of the class `Secret` that depends on a tape,
+every share of Shamir's secret sharing, and every plaintext that is sealed under a symmetric key.
 
 Two kinds of shares are revealed by design, and only by the replies of the last step: for each client, either those of
 its self-mask's seed or those of its masking key. So a share may occur in replies of the last step, but those of two
 secrets of one client never do, and those of an attached secret only if a rule opens it; here no rule does.
 """
 
+import contextlib
 import pickle
 from collections import defaultdict
 from collections.abc import Iterator
-from typing import Any, ClassVar, Final
+from typing import ClassVar, Final
 
-from protocols import Client, Opening, ProtocolError, RemoteError, Role, Server, Transmission
+from protocols import Client, Opening, ProtocolError, RemoteError, Role, Secret, Server, Transmission
 from protocols.errors import InputError, ParameterError
 from protocols.session import Extra, Vector
 from secagg.audit.attack import Attack, Inapplicable, Layer, Level, Plan, Result
 from secagg.audit.everywhere import replaced_everywhere
 from secagg.audit.overheard import overheard, told_by
 from secagg.audit.reachable import reachable
+from secagg.audit.seeds import Tape
 from secagg.audit.sums.canaries import LEAST, Canaries
 from secagg.audit.sums.cipher_spy import CipherSpy
 from secagg.audit.sums.cohort import Cohort, identity_of
 from secagg.audit.sums.inputs import random_inputs
-from secagg.audit.sums.recorded import Recorded, record, tapes_of
+from secagg.audit.sums.recorded import Recorded, record, replayed, tapes_of
 from secagg.audit.sums.streams import Sharing, noted_sharing
 from secagg.audit.sums.subject import SumSubject
 
@@ -65,6 +67,8 @@ class NoSecrets(Attack[SumSubject]):
             messages, texts = messages + len(heard.view), texts + len(heard.texts)
             if evidence := heard.shown():
                 break
+            if heard.failure is not None and not drops:
+                raise heard.failure
         statistic = f"secrets in {messages} messages and {texts} texts"
         return Result(statistic=statistic, value=float(bool(evidence)), rejected=bool(evidence), evidence=evidence)
 
@@ -99,9 +103,12 @@ class _Heard(CipherSpy):
         self._cohort, self._inputs, self._seed = cohort, inputs, seed
         self._shared: dict[int, list[Sharing]] = defaultdict(list)
         self._calls: list[Sharing] = []
-        self._tapes: dict[int, Any] = {}
+        self._secrets: set[bytes] = set()
+        self._tapes: dict[int, Tape] = {}
+        self._pickles: dict[bytes, str] = {}
         self.view: list[Transmission] = []
         self.texts: list[str] = []
+        self.failure: ProtocolError | None = None
 
     def asked(self, client: Client, request: Transmission) -> None:
         """Note the party's repr and pickle, and the request."""
@@ -132,12 +139,32 @@ class _Heard(CipherSpy):
         """Run a session, and then single parties with altered requests, whose errors are kept."""
         cohort = self._cohort
         with overheard() as texts, self.watching(), replaced_everywhere([noted_sharing(self._calls)]):
-            recorded = record(
-                cohort, self._inputs, tapes_of(self._seed), drops=drops, watcher=self, members=1 if brief else None
-            )
-            self._tapes = dict(recorded.tapes)
-            self.texts += _errors(recorded, self._seed, self._inputs)
+            try:
+                with noted_secrets(self._secrets):
+                    recorded = record(
+                        cohort, self._inputs, self._tape, drops=drops, watcher=self, members=1 if brief else None
+                    )
+                self._secrets -= self._public(recorded)
+                self.texts += _errors(recorded, self._seed, self._inputs)
+            except ProtocolError as error:
+                self.failure = error
+                self.texts.append(told_by(error))
         self.texts += texts
+
+    def refused(self, error: ProtocolError) -> None:
+        """Note what an error tells."""
+        self.texts.append(told_by(error))
+
+    def _public(self, recorded: Recorded) -> set[bytes]:
+        """Return the values of class `Secret` that a client makes again from another tape: they are no secrets."""
+        client, found = self._cohort.session.clients[0], set[bytes]()
+        with noted_secrets(found):
+            list(replayed(recorded, client, Tape(self._seed, "another tape")))
+        return found
+
+    def _tape(self, party: int) -> Tape:
+        self._tapes[party] = tapes_of(self._seed)(party)
+        return self._tapes[party]
 
     def shown(self) -> str:
         """Return where a secret is shown, in words; empty if none is."""
@@ -158,6 +185,9 @@ class _Heard(CipherSpy):
             attached = {one.reveal() for one in self._cohort.attached(owner)}
             if len(shared) > 1 or shared & attached:
                 return f"the replies of step {last} hold shares of a secret of client {owner} that is not revealed"
+        for data, kind in self._pickles.items():
+            if (name := secrets.in_bytes(data)) is not None:
+                return f"{name} is in the pickle of a {kind}"
         for text in dict.fromkeys(self.texts):
             if (name := secrets.in_text(text)) is not None:
                 return f"{name} is shown in a text: {text.partition(':')[0].partition('=')[0][:40]}"
@@ -176,6 +206,9 @@ class _Heard(CipherSpy):
         for party, tape in self._tapes.items():
             for piece in _pieces(self._seed, party, tape.sizes):
                 found.add(f"randomness of party {party}", piece)
+        shares = self._shares_by_bytes()
+        for value in sorted(self._secrets - shares.keys()):
+            found.add(f"a secret value of {len(value)} bytes", value)
         for sealing in self.sealings:
             found.add_whole(f"a plaintext sealed by party {sealing.moment.party}", sealing.plaintext)
         return found
@@ -191,10 +224,26 @@ class _Heard(CipherSpy):
     def _describe(self, machine: Client | Server) -> None:
         for part in reachable(machine):
             self.texts.append(f"repr of a {type(part).__name__}: {part!r} {part!s}")
-        try:
-            self.texts.append(f"pickle of a {type(machine).__name__}: {pickle.dumps(machine).hex()}")
-        except Exception as error:  # noqa: BLE001 - Whatever refuses, nothing was pickled.
-            self.texts.append(told_by(error))
+            try:
+                self._pickles[pickle.dumps(part)] = type(part).__name__
+            except Exception as error:  # noqa: BLE001 - Whatever refuses, nothing was pickled.
+                self.texts.append(f"refused pickle of a {type(part).__name__}: {error!r} {error!s}")
+
+
+@contextlib.contextmanager
+def noted_secrets(found: set[bytes]) -> Iterator[None]:
+    """Add the bytes of every `Secret` that is made meanwhile to a set."""
+    original = Secret.__init__
+
+    def begin(secret: Secret, value: bytes) -> None:
+        original(secret, value)
+        found.add(bytes(value))
+
+    Secret.__init__ = begin  # type: ignore[assignment, method-assign]  # For a limited time.
+    try:
+        yield
+    finally:
+        Secret.__init__ = original  # type: ignore[method-assign]  # As it was.
 
 
 def _pieces(seed: bytes, party: int, sizes: list[int]) -> Iterator[bytes]:
