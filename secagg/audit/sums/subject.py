@@ -1,6 +1,7 @@
 """Any secure sum as a subject: cohorts of any size that the protocol allows, from its class or from one object."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import ClassVar, Final, Self
 
 from protocols import Adversary, Committee, Roster, SecureSum, Session
@@ -19,6 +20,9 @@ Raises:
     ParameterError: The protocol has no such cohort.
 """
 
+DroppingMaker = Callable[[int, float], tuple[SecureSum, int]]
+"""Likewise, for a number of clients and the fraction of them that must be able to drop out."""
+
 MODULUS_BITS: Final = 24
 _FIRST_MEMBER: Final = 1_000_000  # The id of the first committee member; clients have the ids 1, 2, ...
 _SUM_CLAIMS: Final = ("C-01", "C-02", "C-06", "C-07", "C-11", "C-12", "C-13")
@@ -33,26 +37,32 @@ class SumSubject(Subject):
         claims: What the protocol claims.
         identified: Whether sessions have a roster of identities, as a malicious server requires it.
         members: The number of committee members; 0 for a protocol without a committee.
+        dropping: Makes the protocol for a cohort and a fraction of dropouts; None if `maker` makes the only one.
     """
 
     kind: ClassVar[str] = "protocol"
 
     def __init__(
-        self, maker: Maker, *, name: str, claims: Sequence[Claim], identified: bool = False, members: int = 0
+        self,
+        maker: Maker,
+        *,
+        name: str,
+        claims: Sequence[Claim],
+        identified: bool = False,
+        members: int = 0,
+        dropping: DroppingMaker | None = None,
     ) -> None:
         self.name = name
         self.claims = tuple(claims)
         self.identified = identified
         self._maker = maker
         self._members = members
+        self._dropping = dropping
 
     @classmethod
     def suggested(cls, kind: type[SecureSum], *, adversary: Adversary = Adversary.CURIOUS) -> Self:
         """Return a subject with what a protocol's class suggests for each cohort and such a server."""
-
-        def made(clients: int) -> tuple[SecureSum, int]:
-            return kind.suggest(clients=clients, adversarial=ADVERSARIAL, dropout=0.1, adversary=adversary)
-
+        made = _Suggested(kind, adversary)
         malicious = adversary is Adversary.MALICIOUS
         return cls(
             made,
@@ -60,6 +70,7 @@ class SumSubject(Subject):
             claims=claims_of(kind, malicious=malicious),
             identified=malicious,
             members=3 if kind.needs_committee else 0,
+            dropping=made,
         )
 
     @classmethod
@@ -68,13 +79,10 @@ class SumSubject(Subject):
 
         If the protocol protects from a malicious server at all, sessions have a roster.
         """
-
-        def made(clients: int) -> tuple[SecureSum, int]:
-            return protocol, _lowest_threshold(protocol, clients, identified=malicious, members=members)
-
         malicious = Adversary.MALICIOUS in protocol.adversaries and Extra.ROSTER in protocol.accepts
         members = 3 if protocol.needs_committee else 0
         claims = claims_of(type(protocol), malicious=malicious)
+        made = _Fixed(protocol, identified=malicious, members=members)
         return cls(made, name=protocol.name, claims=claims, identified=malicious, members=members)
 
     def cohort(
@@ -86,6 +94,7 @@ class SumSubject(Subject):
         attached: tuple[Opening, ...] = (),
         context: bytes = b"",
         session_id: bytes = b"secagg audit session",
+        dropout: float | None = None,
     ) -> Cohort:
         """Return a cohort with the client ids 1, 2, ... that is ready to run.
 
@@ -96,11 +105,14 @@ class SumSubject(Subject):
             attached: The rules of the secrets that every client attaches.
             context: The session's context.
             session_id: The session's id.
+            dropout: The fraction of clients that must be able to drop out; None for what the subject does by default.
+                A subject with one protocol's parameters always has the lowest threshold.
 
         Raises:
             ParameterError: The protocol runs no such session. The check that needs it is not applicable then.
         """
-        protocol, threshold = self._maker(clients)
+        made = self._maker(clients) if dropout is None or self._dropping is None else self._dropping(clients, dropout)
+        protocol, threshold = made
         session, shares = _session(
             clients,
             threshold,
@@ -114,6 +126,30 @@ class SumSubject(Subject):
         )
         protocol.validate(session)
         return Cohort(protocol=protocol, session=session, key_shares=shares)
+
+
+@dataclass(frozen=True, slots=True)
+class _Suggested:
+    """Makes what a protocol's class suggests; it can be pickled, so that another process makes the same."""
+
+    kind: type[SecureSum]
+    adversary: Adversary
+
+    def __call__(self, clients: int, dropout: float = 0.1) -> tuple[SecureSum, int]:
+        return self.kind.suggest(clients=clients, adversarial=ADVERSARIAL, dropout=dropout, adversary=self.adversary)
+
+
+@dataclass(frozen=True, slots=True)
+class _Fixed:
+    """Makes sessions of one protocol object."""
+
+    protocol: SecureSum
+    identified: bool
+    members: int
+
+    def __call__(self, clients: int) -> tuple[SecureSum, int]:
+        threshold = _lowest_threshold(self.protocol, clients, identified=self.identified, members=self.members)
+        return self.protocol, threshold
 
 
 def claims_of(kind: type[SecureSum], *, malicious: bool) -> tuple[Claim, ...]:

@@ -1,0 +1,176 @@
+"""Replays: all randomness comes from the tape, and every byte of the tape matters."""
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any, ClassVar, Final
+
+from protocols.crypto.products import product_of_powers
+from protocols.errors import ParameterError
+from secagg.audit.attack import Attack, Inapplicable, Layer, Level, Plan, Result
+from secagg.audit.everywhere import replaced_everywhere
+from secagg.audit.seeds import Tape, generator_of
+from secagg.audit.shifted import shifted_clocks
+from secagg.audit.sums.elsewhere import Errand, Unreachable, hashed, hashes_elsewhere
+from secagg.audit.sums.inputs import random_inputs
+from secagg.audit.sums.recorded import Recorded, record, replayed, tapes_of
+from secagg.audit.sums.subject import SumSubject
+from secagg.audit.trapped import counted_randomness
+
+_LENGTH: Final = 8
+_CLIENTS: Final = 3
+_WHOLE: Final = 192  # The largest tape of a party whose bytes are all tried at quick level.
+_SAMPLED: Final = 24
+_SAMPLED_OF_MEMBER: Final = 2
+
+
+class SameTape(Attack[SumSubject]):
+    """The same tape gives the same replies again, at another time, and in another process; nothing else is drawn.
+
+    A session whose parties' replies are the same is the same session, since the server draws nothing. So parties are
+    run again alone, with the recorded requests. Of a committee, one member answers at quick level.
+    """
+
+    id: ClassVar = "replay.tape.same"
+    title: ClassVar = "Run the same tape again, at another time and in another process, and trap other randomness"
+    layer: ClassVar = Layer.REPLAY
+    tests: ClassVar = ("C-11",)
+    subjects: ClassVar = SumSubject
+
+    def plan(self, subject: SumSubject, level: Level) -> Plan | Inapplicable:
+        """See `Attack.plan`."""
+        return _planned(subject, level, trials=3)
+
+    def run(self, subject: SumSubject, plan: Plan, seed: bytes) -> Result:
+        """See `Attack.run`."""
+        cohort = subject.cohort(_CLIENTS, length=_LENGTH)
+        inputs = random_inputs(cohort, seed)
+        with counted_randomness() as counts:
+            recorded = record(cohort, inputs, tapes_of(seed), members=1 if plan.details is Level.QUICK else None)
+        if counts:
+            found = ", ".join(f"{name} ({count} calls)" for name, count in sorted(counts.items()))
+            return _result("other sources of randomness", f"used beside the tape: {found}")
+        with shifted_clocks():
+            for party in recorded.active:
+                again = [hashed(each) for each in replayed(recorded, party, tapes_of(seed)(party))]
+                if different := _difference(recorded, party, again):
+                    return _result("replies at another time", different)
+        errand = Errand(
+            subject=subject,
+            clients=_CLIENTS,
+            length=_LENGTH,
+            inputs=inputs,
+            view=recorded.view,
+            seed=seed,
+            parties=recorded.active,
+        )
+        try:
+            for party, hashes in hashes_elsewhere(errand).items():
+                if different := _difference(recorded, party, hashes):
+                    return _result("replies in another process", different)
+        except Unreachable as error:
+            return _result(f"different replies in this process; not tried in another one, since {error}", "")
+        return _result("different replies at another time and in another process", "")
+
+
+class TapeBytes(Attack[SumSubject]):
+    """Complementing any one byte of a party's tape changes what the party sends.
+
+    The weights of a batch verification stay with the party that draws them. They count as seen if the exponents of
+    `plaintext_proof.check_all` change. At quick level, all bytes of tapes of up to 192 bytes are tried and 24 bytes of
+    longer ones, or two of a committee member's.
+    """
+
+    id: ClassVar = "replay.tape.bytes"
+    title: ClassVar = "Complement single bytes of the tape, each of which has to change the view"
+    layer: ClassVar = Layer.REPLAY
+    tests: ClassVar = ("C-11",)
+    subjects: ClassVar = SumSubject
+
+    def plan(self, subject: SumSubject, level: Level) -> Plan | Inapplicable:
+        """See `Attack.plan`."""
+        return _planned(subject, level, trials=_CLIENTS)
+
+    def run(self, subject: SumSubject, plan: Plan, seed: bytes) -> Result:
+        """See `Attack.run`."""
+        cohort, level = subject.cohort(_CLIENTS, length=_LENGTH), plan.details
+        recorded = record(cohort, random_inputs(cohort, seed), tapes_of(seed), members=1)
+        if not any(recorded.tapes[party].position for party in recorded.active):
+            return _result("bytes that the parties read", "no party reads any randomness")
+        observer, tried = _Observer(recorded), 0
+        with observer.watching():
+            for party in recorded.active:
+                label = f"party {party}"
+                honest = list(observer.observed(party, Tape(seed, label)))
+                for position in _positions(recorded, party, level, seed):
+                    tried += 1
+                    altered = observer.observed(party, Tape(seed, label, complemented=position))
+                    if _is_same(honest, altered):
+                        drawn = f"{position} of the {recorded.tapes[party].position} bytes"
+                        return _result("dead bytes of the tape", f"{label}: byte {drawn} that it reads changes nothing")
+        return _result(f"dead bytes among {tried} of the tapes", "")
+
+
+def _planned(subject: SumSubject, level: Level, *, trials: int) -> Plan | Inapplicable:
+    try:
+        subject.cohort(_CLIENTS, length=_LENGTH)
+    except ParameterError as error:
+        return Inapplicable(why=str(error))
+    return Plan(trials=trials, cpu_s=2.0, details=level)
+
+
+def _result(statistic: str, evidence: str) -> Result:
+    return Result(statistic=statistic, value=float(bool(evidence)), rejected=bool(evidence), evidence=evidence)
+
+
+def _difference(recorded: Recorded, party: int, hashes: list[str]) -> str:
+    """Return where a party's replies differ from the recorded ones, in words; empty if they are the same."""
+    replies = recorded.replies(party)
+    for at, reply in enumerate(replies):
+        if at >= len(hashes) or hashed(reply.data) != hashes[at]:
+            return f"party {party} sends another reply in step {reply.step}"
+    return ""
+
+
+def _positions(recorded: Recorded, party: int, level: Level, seed: bytes) -> list[int]:
+    """Return which bytes of a party's tape are tried: some of every read, or all."""
+    tape, member = recorded.tapes[party], party in recorded.cohort.session.committee_members
+    everything = list(range(tape.position))
+    if not member and (level is Level.FULL or tape.position <= _WHOLE):
+        return everything
+    count = {Level.QUICK: _SAMPLED_OF_MEMBER, Level.FULL: _SAMPLED}[level] if member else _SAMPLED
+    generator = generator_of(seed, f"positions {party}")
+    ends = [sum(tape.sizes[: at + 1]) for at in range(len(tape.sizes))]
+    reads = [range(end - size, end) for size, end in zip(tape.sizes, ends, strict=True) if size]
+    chosen = {int(generator.choice(read)) for read in reads[:: max(1, len(reads) // count)]}
+    chosen |= {int(each) for each in generator.choice(everything, max(0, count - len(chosen)), replace=False)}
+    return sorted(chosen)
+
+
+class _Observer:
+    """What parties send, and the exponents of their batch verifications."""
+
+    def __init__(self, recorded: Recorded) -> None:
+        self._recorded = recorded
+        self._exponents: list[list[int]] = []
+
+    @contextlib.contextmanager
+    def watching(self) -> Iterator[None]:
+        """Note the exponents of batch verifications from here on."""
+
+        def noted(bases: Any, powers: Any, modulus: Any) -> Any:
+            self._exponents.append([int(each) for each in powers])
+            return product_of_powers(bases, powers, modulus)
+
+        with replaced_everywhere([(product_of_powers, noted)]):
+            yield
+
+    def observed(self, party: int, tape: Tape) -> Iterator[object]:
+        """Yield each reply of a party, and at the end all exponents."""
+        self._exponents = []
+        yield from replayed(self._recorded, party, tape)
+        yield self._exponents
+
+
+def _is_same(honest: list[object], other: Iterator[object]) -> bool:
+    """Return whether two observations are the same; the second one is carried out up to the first difference."""
+    return all(at < len(honest) and honest[at] == each for at, each in enumerate(other))
