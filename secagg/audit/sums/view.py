@@ -43,37 +43,59 @@ class Carrier:
     field: str
 
 
-@lru_cache(maxsize=32)
-def carrier_of(subject: SumSubject) -> Carrier | Inapplicable:
-    """Return where this protocol's clients send their masked vectors, or why that cannot be said.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Probe:
+    """How a client's replies depend on its vector, under the same randomness.
 
-    It runs two small sessions, once for each subject. What they show decides which field is read, and nothing else.
+    Attributes:
+        dependent: The fields that change with the vector.
+        carrier: The first field that changes by exactly the change of the vector; None if no field does.
+    """
+
+    dependent: tuple[Carrier, ...]
+    carrier: Carrier | None
+
+
+def carrier_of(subject: SumSubject) -> Carrier | Inapplicable:
+    """Return where this protocol's clients send their masked vectors, or why that cannot be said."""
+    probe = probed(subject)
+    if isinstance(probe, Inapplicable):
+        return probe
+    return probe.carrier or Inapplicable(
+        why="With the same randomness, no field of a client's reply changes by exactly the change of its vector. So no "
+        "field holds a vector plus a mask modulo the session's modulus. Ciphertexts are not uniform modulo it."
+    )
+
+
+@lru_cache(maxsize=32)
+def probed(subject: SumSubject) -> Probe | Inapplicable:
+    """Return how a client's replies depend on its vector, or why that cannot be said.
+
+    It runs two small sessions, once for each subject. What they show decides which fields are read, and nothing else.
     """
     cohort = smallest(subject, at_least=2, length=_PROBE_LENGTH)
     if isinstance(cohort, Inapplicable):
         return cohort
-    session = cohort.session
-    victim, *others = session.clients
-    changed = generator_of(_SEED).integers(0, session.modulus, session.length, dtype=np.uint64)
-    nothing = dict.fromkeys(session.clients, np.zeros(session.length, dtype=np.uint64))
-    one, other = Stepwise(cohort, nothing, _SEED), Stepwise(cohort, nothing | {victim: changed}, _SEED)
+    victim = cohort.session.clients[0]
+    changed = generator_of(_SEED).integers(0, cohort.session.modulus, cohort.session.length, dtype=np.uint64)
+    runs = Stepwise(cohort, zeros(cohort), _SEED), Stepwise(cohort, zeros(cohort) | {victim: changed}, _SEED)
+    dependent: list[Carrier] = []
+    masked: list[Carrier] = []
     steps = client_steps(cohort)
     for number in steps:
-        one.to_step(number), other.to_step(number)
-        replies, others_replies = one.replies(), other.replies()
-        if victim in replies and victim in others_replies:
-            first, second = one.body(number, replies[victim]), other.body(number, others_replies[victim])
-            for name in first.__struct_fields__:
-                before, after = (vector_in(cohort, message, name) for message in (first, second))
-                if before is not None and after is not None and _moved_by(before, after, changed, session.modulus):
-                    return Carrier(number=number, field=name)
-        if number == steps[-1]:
-            break
-        one.deliver(replies), other.deliver(others_replies)
-    return Inapplicable(
-        why="With the same randomness, no field of a client's reply changes by exactly the change of its vector. So no "
-        "field holds a vector plus a mask modulo the session's modulus. Ciphertexts are not uniform modulo it."
-    )
+        replies = [run.to_step(number).replies() for run in runs]
+        if all(victim in each for each in replies):
+            one, other = (run.body(number, each[victim]) for run, each in zip(runs, replies, strict=True))
+            for name in one.__struct_fields__:
+                if getattr(one, name) != getattr(other, name):
+                    dependent.append(Carrier(number=number, field=name))
+                    before, after = vector_in(cohort, one, name), vector_in(cohort, other, name)
+                    if before is not None and after is not None and _moved_by(before, after, changed, cohort):
+                        masked.append(dependent[-1])
+        if number != steps[-1]:
+            for run, each in zip(runs, replies, strict=True):
+                run.deliver(each)
+    return Probe(dependent=tuple(dependent), carrier=next(iter(masked), None))
 
 
 def vector_in(cohort: Cohort, message: Message, field: str) -> Vector | None:
@@ -152,8 +174,8 @@ def _from_bytes(data: bytes | memoryview, length: int, modulus: int) -> Vector |
     return None
 
 
-def _moved_by(before: Vector, after: Vector, change: Vector, modulus: int) -> bool:
-    return bool(np.array_equal(after, modular_sum(before, change, modulus)))
+def _moved_by(before: Vector, after: Vector, change: Vector, cohort: Cohort) -> bool:
+    return bool(np.array_equal(after, modular_sum(before, change, cohort.session.modulus)))
 
 
 def modular_sum(one: Vector, other: Vector, modulus: int) -> Vector:
