@@ -21,7 +21,9 @@ from secagg.audit.sums.view import (
     zeros,
 )
 
-_CLIENTS: Final = 3  # The masked zeros of two clients may sum to zero, which is their sum. Those of two of three may not.
+_CLIENTS: Final = (
+    3  # The masked zeros of two clients may sum to zero, which is their sum. Those of two of three may not.
+)
 _WORDS: Final = 1_024
 
 

@@ -1,7 +1,7 @@
 """One secure sum, driven step by step, so that an adversary can look at every message and put others in its place."""
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final, Self
 
 from numpy.typing import ArrayLike
@@ -9,7 +9,8 @@ from numpy.typing import ArrayLike
 from protocols import Client, Continue, Finish, RemoteError, Secret, Server
 from protocols.codec import Codec, Message
 from protocols.crypto.entropy import Entropy
-from protocols.replay import MemoryOpenings, MemoryRecord
+from protocols.errors import ProtocolError
+from protocols.replay import MemoryOpenings, MemoryRecord, SessionRecord
 from protocols.secure_sum import Role
 from secagg.audit.seeds import Tape
 from secagg.audit.sums.cohort import Cohort
@@ -77,10 +78,16 @@ class Stepwise:
         names = [row.name for row in self.cohort.protocol.steps]
         return names.index(self.progress.step) if isinstance(self.progress, Continue) else len(names)
 
-    def replies(self) -> dict[int, bytes]:
-        """Return the reply of every party that the open step asks and that answers."""
+    def replies(self, parties: Collection[int] | None = None) -> dict[int, bytes]:
+        """Return the reply of every party that the open step asks and that answers.
+
+        Args:
+            parties: The parties that are asked; all that the step asks if it is left out.
+        """
         found = {}
         for party, request in self.requests.items():
+            if parties is not None and party not in parties:
+                continue
             try:
                 found[party] = self.clients[party].handle(request)
             except RemoteError:
@@ -106,10 +113,17 @@ class Stepwise:
             self.deliver(self.replies())
         return self
 
-    def finish(self) -> Finish:
-        """Run all steps that are left honestly, and return the sum."""
+    def finish(self, parties: Collection[int] | None = None) -> Finish:
+        """Run all steps that are left, and return the sum.
+
+        Args:
+            parties: The parties that answer from now on; all if it is left out.
+
+        Raises:
+            TooFewSurvivors, RemoteError: The server ends the session.
+        """
         while isinstance(self.progress, Continue):
-            self.deliver(self.replies())
+            self.deliver(self.replies(parties))
         return self.progress
 
     def fork(self, server: type[Server] = Server) -> Self:
@@ -123,9 +137,30 @@ class Stepwise:
         forked.server = server.restore(cohort.protocol, cohort.session, data, key=SNAPSHOT_KEY)
         return forked
 
+    def second_machine(self, party: int) -> Client:
+        """Return a copy of a party's machine, which has no records and can be asked without closing the first one."""
+        data = self.clients[party].snapshot(SNAPSHOT_KEY)
+        return restored(self.cohort, party, data, Tape(b"second machine", str(party)), ForgetfulRecord())
+
+    def answer_to(self, party: int, request: bytes) -> bytes | None:
+        """Return what a party would answer to any request in the step that is open; None if it refuses."""
+        try:
+            return self.second_machine(party).handle(request)
+        except ProtocolError:
+            return None
+
+    def would_take(self, party: int, reply: bytes) -> bool:
+        """Return whether the server would take any bytes as this party's reply in the step that is open."""
+        try:
+            self.fork().server.receive(party, reply)
+        except ProtocolError:
+            return False
+        return True
+
     def body(self, number: int, reply: bytes) -> Message:
         """Return the message of a reply of a step."""
-        return codec_of(self.cohort).decode(number, self.cohort.protocol.steps[number].reply, reply)
+        kind: type[Message] = self.cohort.protocol.steps[number].reply
+        return codec_of(self.cohort).decode(number, kind, reply)
 
 
 def codec_of(cohort: Cohort) -> Codec:
@@ -136,8 +171,15 @@ def codec_of(cohort: Cohort) -> Codec:
     )
 
 
-def restored(cohort: Cohort, party: int, data: bytes, entropy: Entropy, record: MemoryRecord) -> Client:
-    """Return a party's machine that continues from a snapshot, with a record of its own."""
+class ForgetfulRecord:
+    """A record of sessions that notes nothing, so that an adversary can ask one party many times."""
+
+    def record(self, identity: bytes, session_id: bytes, number: int) -> None:
+        """See `SessionRecord.record`."""
+
+
+def restored(cohort: Cohort, party: int, data: bytes, entropy: Entropy, record: SessionRecord) -> Client:
+    """Return a party's machine that continues from a snapshot, with a record of sessions."""
     return Client.restore(
         cohort.protocol,
         cohort.session,

@@ -144,9 +144,7 @@ def _by_words(words: Vector, modulus: int) -> Iterator[tuple[str, float]]:
         yield f"chi-square over byte {byte}", uniformity_tests.byte_values(words, byte)
 
 
-def _tested(
-    subject: SumSubject, sampling: Sampling, seed: bytes, tests: Tests
-) -> Iterator[Tested]:
+def _tested(subject: SumSubject, sampling: Sampling, seed: bytes, tests: Tests) -> Iterator[Tested]:
     """Yield the p value of each test of each client's words at each modulus."""
     for modulus, length in sampling.words.items():
         cohort = subject.cohort(_CLIENTS, length=length, modulus=modulus)

@@ -99,13 +99,13 @@ def probed(subject: SumSubject) -> Probe | Inapplicable:
 
 
 def vector_in(cohort: Cohort, message: Message, field: str) -> Vector | None:
-    """Return the vector that a field holds: bit-packed, in words of whole bytes, or as a list; None if it holds none."""
+    """Return the vector that a field holds, bit-packed, in words of whole bytes or as a list; None if it holds none."""
     value, session = getattr(message, field), cohort.session
     if isinstance(value, bytes | memoryview):
         return _from_bytes(value, session.length, session.modulus)
     if isinstance(value, tuple | list) and len(value) == session.length and all(type(each) is int for each in value):
         found = np.array(value, dtype=object)
-        return found.astype(np.uint64) if 0 <= found.min() and found.max() < session.modulus else None
+        return found.astype(np.uint64) if found.min() >= 0 and found.max() < session.modulus else None
     return None
 
 
