@@ -23,8 +23,14 @@ _Q: Final = int(
 
 
 @cache
-def dealt(members: tuple[int, ...], threshold: int) -> tuple[Committee, tuple[CommitteeShare, ...]]:
-    """Return a committee of these parties, and their key shares in the same order; the same ones at each call."""
-    entropy = Tape(b"committee", f"{len(members)} {threshold}")
+def dealt(members: tuple[int, ...], threshold: int, rotation: int = 0) -> tuple[Committee, tuple[CommitteeShare, ...]]:
+    """Return a committee of these parties, and their key shares in the same order; the same ones at each call.
+
+    Args:
+        members: The ids of the members.
+        threshold: The number of members that can decrypt together.
+        rotation: How often the key has been dealt anew; each time the key shares and the key's fingerprint are others.
+    """
+    entropy = Tape(b"committee", f"{len(members)} {threshold}" + f" {rotation}" * bool(rotation))
     key, shares = deal(_P, _Q, 1, members=len(members), threshold=threshold, entropy=entropy)
     return Committee(key=key, members=members), shares

@@ -1,0 +1,131 @@
+"""Sums of too few clients, and two sums of one session, by a server that ignores the thresholds."""
+
+from collections.abc import Collection
+from functools import partial
+from typing import ClassVar
+
+from protocols import Finish
+from protocols.errors import ProtocolError
+from protocols.session import Vector
+from secagg.audit.attack import Inapplicable, Level, Plan, Result
+from secagg.audit.sums.attacks.base import (
+    LENGTH,
+    LenientServer,
+    ProtocolAttack,
+    failed,
+    random_inputs,
+    succeeded,
+    unless_refused,
+)
+from secagg.audit.sums.cohort import Cohort
+from secagg.audit.sums.stepwise import Stepwise
+from secagg.audit.sums.subject import SumSubject
+from secagg.audit.sums.view import probed, smallest
+
+
+class TooFew(ProtocolAttack):
+    """In each step all clients but one fewer than the threshold drop out.
+
+    The server follows the protocol; if clients are protected from a malicious server, it goes on with a single reply.
+    """
+
+    id: ClassVar[str] = "attack.too_few"
+    title: ClassVar[str] = "A sum of fewer clients than the threshold is released"
+    tests: ClassVar[tuple[str, ...]] = ("C-02",)
+
+    def plan(self, subject: SumSubject, level: Level) -> Plan | Inapplicable:  # noqa: ARG002  # It is exact.
+        """See `Attack.plan`."""
+        cohort = smallest(subject, at_least=3, length=LENGTH)
+        if isinstance(cohort, Inapplicable):
+            return cohort
+        lies = any(claim.id == "C-05" for claim in subject.claims)
+        return Plan(trials=len(cohort.protocol.steps), cpu_s=0.1, details=(len(cohort.session.clients), lies))
+
+    def run(self, subject: SumSubject, plan: Plan, seed: bytes) -> Result:
+        """See `Attack.run`."""
+        clients, lies = plan.details
+        cohort = subject.cohort(clients, length=LENGTH)
+        inputs = random_inputs(cohort, seed)
+        few = cohort.session.clients[: cohort.session.threshold - 1]
+        for number, row in enumerate(cohort.protocol.steps):
+            server = LenientServer(cohort.protocol, cohort.session) if lies else None
+            run = Stepwise(cohort, inputs, seed, label=f"few {number}", server=server).to_step(number)
+            outcome = unless_refused(partial(run.finish, (*few, *cohort.session.committee_members)))
+            if outcome is not None and len(outcome.contributors) < cohort.session.threshold:
+                return succeeded(
+                    f"From step {row.name} on only {len(few)} clients answered, and their sum was released. The "
+                    f"threshold is {cohort.session.threshold}."
+                )
+        return failed()
+
+
+class TwoSums(ProtocolAttack):
+    """The server shows two groups of clients two survivor sets, and asks each client only once.
+
+    It holds the masked vectors of all clients. The survivor sets are the two halves, or all clients with and without
+    one. The groups are the two halves of clients and of committee members.
+    """
+
+    id: ClassVar[str] = "attack.two_sums"
+    title: ClassVar[str] = "Two sums over different sets of clients are opened in one session"
+    tests: ClassVar[tuple[str, ...]] = ("C-05", "C-09")
+
+    def plan(self, subject: SumSubject, level: Level) -> Plan | Inapplicable:  # noqa: ARG002  # It is exact.
+        """See `Attack.plan`."""
+        probe = probed(subject)
+        if isinstance(probe, Inapplicable):
+            return probe
+        if not probe.dependent:
+            return Inapplicable(why="No field of a client's reply depends on its vector under the same randomness.")
+        cohort = smallest(subject, at_least=4, length=LENGTH)
+        if isinstance(cohort, Inapplicable):
+            return cohort
+        return Plan(trials=2, cpu_s=0.2, details=(probe.dependent[-1].number, len(cohort.session.clients)))
+
+    def run(self, subject: SumSubject, plan: Plan, seed: bytes) -> Result:
+        """See `Attack.run`."""
+        number, clients = plan.details
+        cohort = subject.cohort(clients, length=LENGTH)
+        inputs = random_inputs(cohort, seed)
+        everyone, members = cohort.session.clients, cohort.session.committee_members
+        half, others = everyone[: clients // 2], everyone[clients // 2 :]
+        groups = (*half, *members[: len(members) // 2]), (*others, *members[len(members) // 2 :])
+        for sets in ((half, others), (everyone[1:], everyone)):
+            opened = two_sums(cohort, inputs, seed, number, sets=sets, groups=groups)
+            if len(opened) == 2 and opened[0].contributors != opened[1].contributors:
+                return succeeded(
+                    f"Two sums of one session were opened, of the clients {list(opened[0].contributors)} and "
+                    f"{list(opened[1].contributors)}. No party was asked twice."
+                )
+        return failed()
+
+
+def two_sums(
+    cohort: Cohort,
+    inputs: dict[int, Vector],
+    seed: bytes,
+    number: int,
+    *,
+    sets: tuple[Collection[int], Collection[int]],
+    groups: tuple[Collection[int], Collection[int]],
+) -> list[Finish]:
+    """Return the sums that two servers reach from the same masked vectors.
+
+    Args:
+        cohort: The cohort.
+        inputs: Each client's vector.
+        seed: The seed of the attempt.
+        number: The number of the step in which the masked vectors are sent.
+        sets: For each server, the clients whose masked vectors it counts.
+        groups: For each server, the parties that it asks afterwards.
+    """
+    run = Stepwise(cohort, inputs, seed, label=f"two sums of {len(sets[0])} and {len(sets[1])}").to_step(number)
+    replies, opened = run.replies(), []
+    for contributors, group in zip(sets, groups, strict=True):
+        server = run.fork(LenientServer)
+        try:
+            server.deliver({client: reply for client, reply in replies.items() if client in contributors})
+            opened.append(server.finish(group))
+        except ProtocolError:
+            continue
+    return opened

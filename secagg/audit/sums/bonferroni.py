@@ -1,0 +1,33 @@
+"""Several tests as one check: the smallest p value, times the number of tests."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from secagg.audit.attack import LEVEL_OF_ATTEMPT, Result
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tested:
+    """One test of a check.
+
+    Attributes:
+        what: What was tested, for the report.
+        p_value: Its p value, in [0, 1].
+    """
+
+    what: str
+    p_value: float
+
+
+def corrected(tests: Iterable[Tested]) -> Result:
+    """Return the result of a check that rejects if any of its tests does, after Bonferroni's correction."""
+    all_tests = list(tests)
+    least = min(all_tests, key=lambda test: test.p_value)
+    p_value = min(1.0, least.p_value * len(all_tests))
+    return Result(
+        statistic=f"the smallest p value of {len(all_tests)} tests, times their number",
+        value=p_value,
+        threshold=LEVEL_OF_ATTEMPT,
+        p_value=p_value,
+        evidence=f"{least.what}: p = {least.p_value:.1e}.",
+    )
