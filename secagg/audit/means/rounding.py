@@ -1,0 +1,136 @@
+"""Checks of the rounding to integers: unbiased, by coins that are fresh and secret."""
+
+import math
+from typing import ClassVar, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import special
+
+from secagg.arrays import Arrays
+from secagg.audit.attack import LEVEL_OF_ATTEMPT, Attack, Layer, Level, Plan, Result
+from secagg.audit.means.directions import norm_of_updates
+from secagg.audit.means.subject import MeanSubject, Setting, Wish
+from secagg.audit.mechanisms.statistics import POWER_OF_ATTEMPT
+from secagg.audit.seeds import Tape, generator_of
+from secagg.engines.base import RoundPlan
+
+_PART: Final = 0.3
+"""The norm of an update over the clip, such that no coordinate is cut and no rounding is drawn again."""
+
+
+def small_update(setting: Setting, seed: bytes) -> Arrays:
+    """Return a random update well within the clip."""
+    flat = generator_of(seed, "update").standard_normal(setting.entries)
+    scale = _PART * norm_of_updates(setting) / math.sqrt(len(setting.shapes) * float(flat @ flat))
+    return setting.split(flat * scale)
+
+
+def exact_steps(made: RoundPlan, update: Arrays, weight: float | None) -> NDArray[np.float64]:
+    """Return the rotated coordinates of an update within the clip before rounding, in steps."""
+    encoding = made.mean.encoding
+    flat = np.concatenate([array.reshape(-1) for array in made.parts.prepare(made.clip, update, weights=[])])
+    if weight is not None:
+        share = weight / encoding.max_weight
+        flat = np.append(flat * share, share * encoding.clip_l2)
+    return made.rotation.rotate(flat) / encoding.granularity
+
+
+class RoundingBias(Attack[MeanSubject]):
+    """The mean of the rounding errors, and their correlation with the fractions that are rounded.
+
+    With f the fraction of a coordinate, its error has the mean 0 and the variance f (1 - f). Both statistics are sums
+    of 20,000 independent bounded errors over their exact deviations, compared with the normal law.
+    """
+
+    id: ClassVar[str] = "mechanism.rounding.bias"
+    title: ClassVar[str] = "Rounding errors have the mean zero, and no correlation with what is rounded"
+    layer: ClassVar[Layer] = Layer.MECHANISM
+    tests: ClassVar[tuple[str, ...]] = ("C-20",)
+    subjects: ClassVar[type[MeanSubject]] = MeanSubject
+    statistical: ClassVar[bool] = True
+    wish: ClassVar[Wish] = Wish(clients=4, minimum_contributors=3, dimension=20_480)
+    coordinates: ClassVar[dict[Level, int]] = {Level.QUICK: 20_480, Level.FULL: 1_024_000}
+
+    def plan(self, subject: MeanSubject, level: Level) -> Plan:
+        """Return the number of coordinates and of encodings."""
+        setting = subject.setting(self.wish)
+        length = setting.mean.encoding.length
+        encodings = math.ceil(self.coordinates[level] / length)
+        spread = float(special.ndtri(1 - LEVEL_OF_ATTEMPT / 4) + special.ndtri(POWER_OF_ATTEMPT))
+        bias = spread * math.sqrt(1 / 6 / (encodings * length))
+        return Plan(
+            trials=encodings * length,
+            power=f"a mean error of {bias:.2g} steps or more",
+            cpu_s=encodings * length * 1e-6,
+            details=(setting, encodings),
+        )
+
+    def run(self, subject: MeanSubject, plan: Plan, seed: bytes) -> Result:
+        """Encode updates within the clip, and compare with the exact coordinates."""
+        setting, encodings = plan.details
+        weight = setting.mean.encoding.max_weight if setting.is_weighted else None
+        sums, spreads = np.zeros(2), np.zeros(2)
+        for number in range(encodings):
+            label = seed + b"%d" % number
+            made = subject.round_plan(setting, label)
+            update = small_update(setting, label)
+            exact = exact_steps(made, update, weight)
+            errors = subject.integers(made, setting.mean.clients[0], update, weight, Tape(label)) - exact
+            fractions = exact - np.floor(exact)
+            factors = np.stack([np.ones(exact.size), fractions - 0.5])
+            sums += factors @ errors
+            spreads += factors**2 @ (fractions * (1 - fractions))
+        scores = sums / np.sqrt(spreads)
+        p_values = 2 * special.ndtr(-np.abs(scores))
+        return Result(
+            statistic="mean rounding error, in steps",
+            value=float(sums[0]) / plan.trials,
+            p_value=min(1.0, 2 * float(p_values.min())),
+            evidence=f"{plan.trials} rounding errors have the mean {sums[0] / plan.trials:.4g} steps, "
+            f"{scores[0]:.4g} deviations from 0; their sum over fractions is {scores[1]:.4g} deviations from 0.",
+        )
+
+
+class RoundingCoins(Attack[MeanSubject]):
+    """The randomness of the rounding: the same coins for the same tape, other coins for another."""
+
+    id: ClassVar[str] = "replay.rounding"
+    title: ClassVar[str] = (
+        "Every byte that rounding reads changes the rounded integers, and two rounds round differently"
+    )
+    layer: ClassVar[Layer] = Layer.REPLAY
+    tests: ClassVar[tuple[str, ...]] = ("C-11", "C-20")
+    subjects: ClassVar[type[MeanSubject]] = MeanSubject
+    wish: ClassVar[Wish] = Wish(clients=4, minimum_contributors=3, dimension=256)
+
+    def plan(self, subject: MeanSubject, level: Level) -> Plan:  # noqa: ARG002 - all bytes are tried at every level
+        """Return the number of encodings: each byte of a key of 32 bytes complemented, and two more."""
+        return Plan(trials=35, cpu_s=0.02, details=subject.setting(self.wish))
+
+    def run(self, subject: MeanSubject, plan: Plan, seed: bytes) -> Result:
+        """Encode one update under altered tapes."""
+        setting: Setting = plan.details
+        made, update = subject.round_plan(setting, seed), small_update(setting, seed)
+        weight = setting.mean.encoding.max_weight if setting.is_weighted else None
+
+        def encoded(tape: Tape) -> NDArray[np.int64]:
+            return subject.integers(made, setting.mean.clients[0], update, weight, tape)
+
+        tape = Tape(seed)
+        first = encoded(tape)
+        if not np.array_equal(first, encoded(Tape(seed))):
+            return _rejected(1, "Two encodings with the same randomness differ: there are coins beside it.")
+        if np.array_equal(first, encoded(Tape(seed, "another round"))):
+            return _rejected(1, "Two encodings of one update with fresh randomness have equal rounding errors.")
+        dead = [at for at in range(tape.position) if np.array_equal(first, encoded(Tape(seed, complemented=at)))]
+        if dead:
+            return _rejected(len(dead), f"{len(dead)} of {tape.position} bytes have no effect, the first is {dead[0]}.")
+        return Result(statistic=f"bytes without effect, of {tape.position}", value=0.0, threshold=1.0)
+
+
+def _rejected(value: int, evidence: str) -> Result:
+    return Result(statistic="bytes without effect", value=float(value), threshold=1.0, rejected=True, evidence=evidence)
+
+
+ROUNDING: Final = (RoundingBias(), RoundingCoins())

@@ -1,0 +1,160 @@
+"""Tests of noise of a known law: their p values, and what they detect at which sample size.
+
+Variance. For N independent values x of a symmetric law with variance v and fourth cumulant k, the sum of squares has
+the mean N v and the variance N (k + 2 v^2). It is compared with c times a chi-square variable of f degrees of freedom
+that has the same mean and variance (Satterthwaite, Biometrics Bulletin 2, 1946, cited from memory): f = 2 N v^2 / (k + 2 v^2) and
+c = N v / f. For the normal law this is exact. For lattice noise the third cumulants differ, by a part of the order of
+1 / f of the skewness. `tests/secagg/audit/mechanisms/test_statistics.py` computes the exact chance of a false alarm by
+convolution: within 3% of the nominal one from `LEAST_FREEDOM` on, for every law that the toolkit ships.
+
+Correlation. The correlation coefficient of two independent samples follows Student's law exactly if one of them is
+normal, whatever the other is (Kendall and Stuart, "The Advanced Theory of Statistics", volume 2, cited from memory).
+For lattice noise this holds up to terms of the order of 1 / N.
+"""
+
+import math
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import optimize, stats
+
+from secagg.audit.attack import LEVEL_OF_ATTEMPT
+from secagg.audit.mechanisms.law import Law, Moments
+
+POWER_OF_ATTEMPT: Final = 0.995
+"""The chance that one attempt rejects the alternative that its plan names; both attempts together have 99%."""
+LEAST_FREEDOM: Final = 1000.0
+"""The least degrees of freedom of a test of variance. With fewer, a sample of sparse noise says too little."""
+_LEAST_EXPECTED: Final = 20.0
+_MOST_CELLS: Final = 200
+
+
+def freedom(count: float, moments: Moments) -> float:
+    """Return the degrees of freedom of the sum of squares of this number of values."""
+    return 2 * count * moments.variance**2 / (moments.fourth + 2 * moments.variance**2)
+
+
+def least_count(moments: Moments) -> int:
+    """Return the least number of values for a test of variance."""
+    return math.ceil(LEAST_FREEDOM / freedom(1, moments))
+
+
+def variance_p(squares: float, count: float, moments: Moments) -> float:
+    """Return the two-sided p value of a sum of squares.
+
+    Args:
+        squares: The sum of the squares of independent values.
+        count: The number of values.
+        moments: The moments of one value if the claim holds.
+    """
+    degrees = freedom(count, moments)
+    scaled = squares * degrees / (count * moments.variance)
+    return min(1.0, 2 * float(min(stats.chi2.cdf(scaled, degrees), stats.chi2.sf(scaled, degrees))))
+
+
+def detected_deviations(count: float, moments: Moments, *, tests: int = 1) -> tuple[float, float]:
+    """Return the factors of the deviation that a test of variance detects: at most the first, at least the second.
+
+    Noise of this factor times the planned standard deviation, and otherwise of the same law, is rejected by one attempt
+    with the probability `POWER_OF_ATTEMPT`.
+
+    Args:
+        count: The number of values of a test.
+        moments: The moments of one value if the claim holds.
+        tests: The number of tests that share the level.
+    """
+    degrees, tail = freedom(count, moments), LEVEL_OF_ATTEMPT / (2 * tests)
+    below = stats.chi2.ppf(tail, degrees) / stats.chi2.ppf(POWER_OF_ATTEMPT, degrees)
+    above = stats.chi2.isf(tail, degrees) / stats.chi2.ppf(1 - POWER_OF_ATTEMPT, degrees)
+    return math.sqrt(below), math.sqrt(above)
+
+
+def count_for(ratio: float, moments: Moments) -> int:
+    """Return the number of values at which a test of variance detects a variance of `ratio` times the planned one."""
+
+    def excess(logarithm: float) -> float:
+        below, above = detected_deviations(math.exp(logarithm), moments)
+        return math.log(ratio) - 2 * math.log(above) if ratio > 1 else 2 * math.log(below) - math.log(ratio)
+
+    return math.ceil(math.exp(optimize.brentq(excess, math.log(2.0), math.log(1e18), xtol=1e-12)))
+
+
+def in_words(count: float, moments: Moments, *, tests: int = 1, what: str = "noise", law: str = "planned") -> str:
+    """Return what a test of variance rejects with 99% probability.
+
+    Args:
+        count: The number of values of a test.
+        moments: The moments of one value if the claim holds.
+        tests: The number of tests that share the level.
+        what: What the values are, in words.
+        law: Whose deviation the claim is, in words.
+    """
+    below, above = detected_deviations(count, moments, tests=tests)
+    return f"{what} at {below:.5g} times the {law} deviation or less, or {above:.5g} times or more"
+
+
+def correlation_p(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
+    """Return the two-sided p value of the correlation of two samples; 0 if one of them is constant, as no noise is."""
+    one, other = one - one.mean(), other - other.mean()
+    size = math.sqrt(float(one @ one) * float(other @ other))
+    if size == 0:
+        return 0.0
+    r = max(-1.0, min(1.0, float(one @ other) / size))
+    if abs(r) == 1:
+        return 0.0
+    return float(2 * stats.t.sf(abs(r) * math.sqrt((one.size - 2) / (1 - r * r)), one.size - 2))
+
+
+def detected_correlation(count: int, *, tests: int = 1) -> float:
+    """Return the correlation that is detected with the probability `POWER_OF_ATTEMPT`, by Fisher's transformation."""
+    spread = stats.norm.isf(LEVEL_OF_ATTEMPT / (2 * tests)) + stats.norm.isf(1 - POWER_OF_ATTEMPT)
+    return math.tanh(float(spread) / math.sqrt(count - 3))
+
+
+class Cells:
+    """A division of the integers for a chi-square test: at most 200 cells that each expect at least 20 values.
+
+    Args:
+        law: The law.
+        count: The number of values that the test will see.
+
+    Attributes:
+        expected: The expected number of values of each cell.
+    """
+
+    def __init__(self, law: Law, count: int) -> None:
+        step = max(1, math.ceil(math.sqrt(law.moments.variance) / 32))
+        edges = np.arange(-law.reach, law.reach + 1, step, dtype=np.int64)
+        cumulated = law.cumulated(edges) * count
+        kept: list[int] = []
+        last = 0.0
+        share = max(_LEAST_EXPECTED, count / _MOST_CELLS)
+        for edge, below in zip(edges.tolist(), cumulated.tolist(), strict=True):
+            # The tails keep small cells, where a wrong law differs most.
+            least = _LEAST_EXPECTED if min(below, count - below) < share else share
+            if below - last >= least and count - below >= _LEAST_EXPECTED:
+                kept.append(edge)
+                last = below
+        self._edges = np.array(kept, dtype=np.int64)
+        self.expected = np.diff(np.concatenate([[0.0], law.cumulated(self._edges) * count, [float(count)]]))
+
+    def counts(self, values: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the number of values in each cell."""
+        cells = np.searchsorted(self._edges, values, side="left")
+        return np.bincount(cells, minlength=self.expected.size).astype(np.int64)
+
+    def p_value(self, counts: NDArray[np.int64]) -> tuple[float, float]:
+        """Return Pearson's statistic and its p value."""
+        statistic = float((((counts - self.expected) ** 2) / self.expected).sum())
+        return statistic, float(stats.chi2.sf(statistic, self.expected.size - 1))
+
+    def detected(self, count: int) -> float:
+        """Return the sum of (q - p)^2 / p over cells that the test detects, by the noncentral chi-square law.
+
+        Here p is the claimed probability of a cell and q the true one.
+        """
+        degrees = self.expected.size - 1
+        threshold = stats.chi2.isf(LEVEL_OF_ATTEMPT, degrees)
+        shift = optimize.brentq(lambda s: stats.ncx2.sf(threshold, degrees, s) - POWER_OF_ATTEMPT, 1e-3, 1e5)
+        return float(shift) / count
