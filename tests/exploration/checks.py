@@ -10,6 +10,8 @@ from enum import StrEnum
 class Check(StrEnum):
     """A check that a client makes before it answers."""
 
+    PINNED_ROSTER = "session: identities are the pinned ones"
+    SAFE_THRESHOLD = "session: threshold for the corrupt clients"
     OWN_KEYS = "directory: own keys"
     MATCHING_KEYS = "directory: keys match their hash"
     SIGNED_KEYS = "directory: keys are signed"

@@ -5,27 +5,31 @@ honest clients that reveal them, and from dealings to keys of its own. It can re
 a mask between two clients if it has the private masking key of one of them.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Final, NamedTuple
 
 from tests.exploration.checks import Check
 from tests.exploration.learned import Sum, learned_sums
-from tests.exploration.pairwise import (
+from tests.exploration.pairwise import Pairwise, State
+from tests.exploration.pairwise_client import (
     ABSENT,
     CLIENTS,
+    CONFIRM,
+    MASK,
     OLD,
     OTHER,
     REVEAL,
-    TRUE,
-    Delivery,
+    SHARE,
+    THRESHOLD,
+    ClientModel,
     Directory,
-    Pairwise,
     Path,
-    State,
-    Survivors,
+    directory_of,
     members,
+    stage,
+    survivors_of,
 )
 
 BOTH_SECRETS: Final = "both secrets of an honest client"
@@ -67,51 +71,78 @@ class Knowledge:
     declared: frozenset[Declared]
 
 
+Paths = Mapping[int, Collection[Path]]
+"""By honest client, its paths, with all of their beginnings."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class PairwiseSearch(Pairwise):
     """The model with its invariants."""
 
+    _broken: dict[tuple[int, ...], tuple[str, ...]] = field(default_factory=dict, repr=False, compare=False)
+    _shown: dict[int, int] = field(default_factory=dict, repr=False, compare=False)
+
     def violations(self, state: State) -> tuple[str, ...]:
         """See `search.Model.violations`."""
-        known = knowledge(self, state)
-        return broken(self.honest, self.threshold - self.assumed, known)
+        key = tuple(map(self._showing, state))
+        if key not in self._broken:
+            self._broken[key] = broken(self.honest, self.known(state))
+        return self._broken[key]
+
+    def _showing(self, number: int) -> int:
+        """Return a number that two locals share if the server learns the same from them: it learns nothing in step 3."""
+        if number not in self._shown:
+            ends = {path[:CONFIRM] if len(path) == REVEAL else path for path in self.locals[number]}
+            self._shown[number] = self._number(tuple(sorted(ends)))
+        return self._shown[number]
+
+    def known(self, state: State) -> Knowledge:
+        """Return what the server knows in a state."""
+        return knowledge(self, {client: beginnings(self.locals[state[client]]) for client in self.honest})
 
 
-def broken(honest: tuple[int, ...], least: int, known: Knowledge) -> tuple[str, ...]:
-    """Return the invariants that do not hold.
+def beginnings(paths: Iterable[Path]) -> frozenset[Path]:
+    """Return paths and all of their beginnings, but the empty one."""
+    return frozenset(path[:length] for path in paths for length in range(1, len(path) + 1))
 
-    Args:
-        honest: The honest clients.
-        least: The smallest number of honest clients in a sum.
-        known: What the server knows.
-    """
+
+def broken(honest: tuple[int, ...], known: Knowledge) -> tuple[str, ...]:
+    """Return the invariants that do not hold if the server knows this of these honest clients."""
     found = []
     if any((client, SEED) in known.secrets and (client, MASKING) in known.secrets for client in honest):
         found.append(BOTH_SECRETS)
-    if known.sums and [each.inputs for each in known.sums] != _allowed(honest, least, known):
+    if known.sums and [each.inputs for each in known.sums] != _allowed(honest, known):
         found.append(OTHER_SUM)
     if len(known.declared) > 1:
         found.append(TWO_SETS)
     return tuple(found)
 
 
-def _allowed(honest: tuple[int, ...], least: int, known: Knowledge) -> list[tuple[tuple[object, Fraction], ...]]:
-    """Return the one sum that the server may compute: over the honest clients of the one declared set."""
+def _allowed(honest: tuple[int, ...], known: Knowledge) -> list[tuple[tuple[object, Fraction], ...]]:
+    """Return the one sum that the server may compute: over the honest clients of the one declared set, at least two."""
     sets = {members(each.survivors) for each in known.declared}
     if len(sets) != 1:
         return []
     contributors = sorted(sets.pop().intersection(honest))
-    return [tuple((client, Fraction(1)) for client in contributors)] if len(contributors) >= least else []
+    return [tuple((client, Fraction(1)) for client in contributors)] if len(contributors) >= 2 else []
 
 
-def knowledge(model: Pairwise, state: State) -> Knowledge:
-    """Return what the server knows in a state."""
-    paths = {client: [each for path in state[client] for each in _beginnings(path)] for client in model.honest}
+def knowledge(model: ClientModel, paths: Paths) -> Knowledge:
+    """Return what the server knows if honest clients have answered along these paths."""
     shares: dict[tuple[int, int, tuple[int, ...]], set[int]] = {}
     for owner, holder, secret, leaves in _shares(model, paths):
         shares.setdefault((owner, secret, leaves), set()).add(holder)
-    secrets = frozenset((owner, secret) for (owner, secret, _), held in shares.items() if len(held) >= model.threshold)
-    masked = tuple(sorted({_masked(client, path) for client in paths for path in paths[client] if len(path) == 3}))
-    rows = [_row(model, each, secrets) for each in masked]
+    return computed(
+        model,
+        paths,
+        frozenset((owner, secret) for (owner, secret, _), held in shares.items() if len(held) >= THRESHOLD),
+    )
+
+
+def computed(model: ClientModel, paths: Paths, secrets: frozenset[tuple[int, int]]) -> Knowledge:
+    """Return what the server knows if it has rebuilt these secrets."""
+    masked = tuple(sorted({_masked(client, path) for client in paths for path in paths[client] if len(path) == CONFIRM}))
+    rows = [remaining(model, each, secrets) for each in masked]
     return Knowledge(
         secrets=secrets,
         masked=masked,
@@ -120,56 +151,50 @@ def knowledge(model: Pairwise, state: State) -> Knowledge:
     )
 
 
-def _beginnings(path: Path) -> Iterator[Path]:
-    return (path[:length] for length in range(1, len(path) + 1))
-
-
-def _shares(
-    model: Pairwise, paths: dict[int, list[Path]]
-) -> Iterator[tuple[int, int, int, tuple[int, ...]]]:
+def _shares(model: ClientModel, paths: Paths) -> Iterator[tuple[int, int, int, tuple[int, ...]]]:
     """Yield owner, holder, secret and directory of each share that the server has."""
     for client, its in paths.items():
         for path in its:
-            match path:
-                case (_, Directory(leaves=leaves, keys=keys)):
-                    for holder in CLIENTS:
-                        read = keys[holder] == OTHER if holder in model.honest else keys[holder] != ABSENT
-                        if holder != client and read:
-                            yield client, holder, SEED, leaves
-                            yield client, holder, MASKING, leaves
-                case (_, Directory(leaves=leaves), Delivery(opened=opened), Survivors(bitmap=survivors), _):
-                    for owner in members(opened | 1 << client):
-                        alive = bool(survivors >> owner & 1)
-                        for secret in (SEED, MASKING):
-                            if Check.ONE_SECRET in model.removed or alive == (secret == SEED):
-                                yield owner, client, secret, leaves
+            if len(path) == MASK:
+                leaves, keys = directory_of(path)
+                for holder in CLIENTS:
+                    readable = keys[holder] == OTHER if holder in model.honest else keys[holder] != ABSENT
+                    if holder != client and readable:
+                        yield client, holder, SEED, leaves
+                        yield client, holder, MASKING, leaves
+            elif len(path) > REVEAL:
+                leaves, survivors = directory_of(path).leaves, survivors_of(path)
+                for owner in members(stage(path).delivery.opened | 1 << client):
+                    alive = bool(survivors >> owner & 1)
+                    for secret in (SEED, MASKING):
+                        if Check.ONE_SECRET in model.removed or alive == (secret == SEED):
+                            yield owner, client, secret, leaves
 
 
 def _masked(client: int, path: Path) -> Masked:
-    directory, delivery = path[1:3]
-    assert isinstance(directory, Directory)
-    assert isinstance(delivery, Delivery)
+    directory, delivery = stage(path)
     return Masked(client, directory, delivery.sharers)
 
 
 def _declared(path: Path) -> Declared:
-    directory, delivery, survivors = path[1:4]
-    assert isinstance(directory, Directory)
-    assert isinstance(delivery, Delivery)
-    assert isinstance(survivors, Survivors)
-    return Declared(directory.leaves, delivery.sharers, survivors.bitmap)
+    directory, delivery = stage(path)
+    return Declared(directory.leaves, delivery.sharers, survivors_of(path))
 
 
-def _row(model: Pairwise, masked: Masked, secrets: frozenset[tuple[int, int]]) -> dict[object, int]:
+def remaining(model: ClientModel, masked: Masked, secrets: frozenset[tuple[int, int]]) -> dict[object, int]:
     """Return a masked vector's input and the masks on it that the server cannot remove."""
-    client, directory, sharers = masked
+    client, directory, _ = masked
     row: dict[object, int] = {client: 1}
     if (client, SEED) not in secrets:
         row["self", client, directory.leaves] = 1
-    for other in members(sharers):
-        keys = directory.keys[other]
-        if other == client or directory.leaves[other] == ABSENT or other not in model.honest or keys in (OTHER, OLD):
-            continue
-        if keys == TRUE and not {(client, MASKING), (other, MASKING)} & secrets:
+    for other in masked_with(masked):
+        known = other not in model.honest or directory.keys[other] in (OTHER, OLD)
+        if not known and not {(client, MASKING), (other, MASKING)} & secrets:
             row["pair", min(client, other), max(client, other), directory.leaves] = 1 if client < other else -1
     return row
+
+
+def masked_with(masked: Masked) -> list[int]:
+    """Return the clients with whom a client has masked its vector."""
+    client, directory, sharers = masked
+    return sorted(other for other in members(sharers) if other != client and directory.leaves[other] != ABSENT)
