@@ -111,7 +111,7 @@ def broken(honest: tuple[int, ...], known: Knowledge) -> tuple[str, ...]:
     found = []
     if any((client, SEED) in known.secrets and (client, MASKING) in known.secrets for client in honest):
         found.append(BOTH_SECRETS)
-    if known.sums and [each.inputs for each in known.sums] != _allowed(honest, known):
+    if len(known.sums) > 1 or any(each.inputs not in _allowed(honest, known) for each in known.sums):
         found.append(OTHER_SUM)
     if len(known.declared) > 1:
         found.append(TWO_SETS)
@@ -119,12 +119,9 @@ def broken(honest: tuple[int, ...], known: Knowledge) -> tuple[str, ...]:
 
 
 def _allowed(honest: tuple[int, ...], known: Knowledge) -> list[tuple[tuple[object, Fraction], ...]]:
-    """Return the one sum that the server may compute: over the honest clients of the one declared set, at least two."""
-    sets = {members(each.survivors) for each in known.declared}
-    if len(sets) != 1:
-        return []
-    contributors = sorted(sets.pop().intersection(honest))
-    return [tuple((client, Fraction(1)) for client in contributors)] if len(contributors) >= 2 else []
+    """Return the sums of which the server may compute one: over the honest clients of a declared set, at least two."""
+    cohorts = [sorted(members(each.survivors).intersection(honest)) for each in known.declared]
+    return [tuple((client, Fraction(1)) for client in cohort) for cohort in cohorts if len(cohort) >= 2]
 
 
 def knowledge(model: ClientModel, paths: Paths) -> Knowledge:
