@@ -1,6 +1,5 @@
 """The result of a whole audit: all findings, and what follows from them."""
 
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -140,7 +139,8 @@ class Audit:
     @property
     def claims(self) -> tuple[Claim, ...]:
         """All claims of all subjects by id, each once."""
-        return tuple(dict(sorted((each.id, each) for each in _all_claims(self.target.subjects))).values())
+        found = {claim.id: claim for subject in self.target.subjects for claim in subject.claims}
+        return tuple(found[identity] for identity in sorted(found))
 
     def verdict_on(self, claim: str) -> Verdict:
         """Return the verdict on a claim over all subjects that make it."""
@@ -149,7 +149,3 @@ class Audit:
             if verdict in verdicts:
                 return verdict
         return Verdict.NOT_APPLICABLE
-
-
-def _all_claims(subjects: Sequence[Subject]) -> Iterable[Claim]:
-    return (claim for subject in subjects for claim in subject.claims)

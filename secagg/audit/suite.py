@@ -4,17 +4,40 @@ from typing import Any, Final
 
 from secagg.audit.account import suite as account
 from secagg.audit.attack import Attack
+from secagg.audit.means import suite as means
+from secagg.audit.mechanisms import suite as mechanisms
 from secagg.audit.planted import account as planted_account
+from secagg.audit.planted import attacks as planted_attacks
+from secagg.audit.planted import sums as planted_sums
+from secagg.audit.planted import views as planted_views
 from secagg.audit.planted.base import Planted
 from secagg.audit.subject import Subject
+from secagg.audit.sums import suite as sums
+from secagg.audit.sums import view_suite as views
 
-ATTACKS: Final[tuple[Attack[Any], ...]] = (*account.ATTACKS,)
+ATTACKS: Final[tuple[Attack[Any], ...]] = (
+    *sums.ATTACKS,
+    *views.ATTACKS,
+    *mechanisms.ATTACKS,
+    *means.ATTACKS,
+    *account.ATTACKS,
+)
 """All checks, in the order of reports."""
 
-PLANTED: Final[tuple[Planted, ...]] = tuple(sorted(planted_account.PLANTED, key=lambda planted: planted.number))
+PLANTED: Final[tuple[Planted, ...]] = tuple(
+    sorted(
+        (
+            *planted_sums.PLANTED,
+            *planted_views.PLANTED,
+            *planted_attacks.PLANTED,
+            *planted_account.PLANTED,
+        ),
+        key=lambda planted: planted.number,
+    )
+)
 """All planted bugs, by their numbers."""
 
 
 def shipped() -> tuple[Subject, ...]:
     """Return everything that the toolkit ships and that makes claims."""
-    return (*account.shipped(),)
+    return (*sums.shipped(), *mechanisms.shipped(), *means.shipped(), *account.shipped())

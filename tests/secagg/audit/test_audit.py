@@ -52,3 +52,4 @@ def test_verdict_on_a_claim_is_the_worst_of_its_checks() -> None:
     assert audit.verdict_on("C-03") is Verdict.NOT_REJECTED
     assert audit.verdict_on("C-30") is Verdict.NOT_APPLICABLE
     assert [claim.id for claim in audit.claims] == ["C-01", "C-03"]
+    assert [claim.id for claim in audited(GOOD, subjects=[Given("one"), Given("two")]).claims] == ["C-01", "C-03"]
