@@ -12,10 +12,12 @@ if TYPE_CHECKING:
     from secagg.audit.audit import Audit
     from secagg.audit.claims import CLAIMS, Claim, claimed
     from secagg.audit.finding import Finding, Verdict
+    from secagg.audit.means.subject import MeanSubject
+    from secagg.audit.mechanisms.subject import MechanismSubject
     from secagg.audit.run import run_audit
     from secagg.audit.subject import Subject
     from secagg.audit.sums.subject import SumSubject
-    from secagg.audit.testing import SecureSumAudit
+    from secagg.audit.testing import MechanismAudit, SecureMeanAudit, SecureSumAudit
 
 __all__ = [
     "CLAIMS",
@@ -26,8 +28,12 @@ __all__ = [
     "Inapplicable",
     "Layer",
     "Level",
+    "MeanSubject",
+    "MechanismAudit",
+    "MechanismSubject",
     "Plan",
     "Result",
+    "SecureMeanAudit",
     "SecureSumAudit",
     "Subject",
     "SumSubject",
@@ -41,10 +47,12 @@ _HOMES = {
     "secagg.audit.audit": ("Audit",),
     "secagg.audit.claims": ("CLAIMS", "Claim", "claimed"),
     "secagg.audit.finding": ("Finding", "Verdict"),
+    "secagg.audit.means.subject": ("MeanSubject",),
+    "secagg.audit.mechanisms.subject": ("MechanismSubject",),
     "secagg.audit.run": ("run_audit",),
     "secagg.audit.subject": ("Subject",),
     "secagg.audit.sums.subject": ("SumSubject",),
-    "secagg.audit.testing": ("SecureSumAudit",),
+    "secagg.audit.testing": ("MechanismAudit", "SecureMeanAudit", "SecureSumAudit"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

@@ -3,6 +3,8 @@
 import inspect
 
 from protocols import Adversary, SecureSum
+from secagg.aggregation.mean import SecureMean
+from secagg.audit.means.subject import MeanSubject
 from secagg.audit.subject import Subject
 from secagg.audit.sums.subject import SumSubject
 from secagg.errors import ConfigurationError
@@ -25,6 +27,8 @@ def subjects_of(name: str, found: object) -> tuple[Subject, ...]:
         return (found,)
     if isinstance(found, SecureSum):
         return (SumSubject.of(found),)
+    if isinstance(found, SecureMean):
+        return (MeanSubject.of(found),)
     if inspect.isclass(found) and issubclass(found, SecureSum):
         servers = found.adversaries or (Adversary.CURIOUS,)
         return tuple(SumSubject.suggested(found, adversary=adversary) for adversary in servers)

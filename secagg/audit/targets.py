@@ -16,11 +16,13 @@ from secagg.audit.account.ledger_file import LedgerFileSubject
 from secagg.audit.account.plan import TrainingSubject
 from secagg.audit.adapt import subjects_of
 from secagg.audit.audit import Target
+from secagg.audit.means.subject import MeanSubject, Setting, claims_of
 from secagg.audit.subject import Subject
+from secagg.audit.sums.subject import SumSubject
 from secagg.errors import ConfigurationError, SecaggError
 from secagg.paths import expanded
 from secagg.runs.parsing import parse, read_settings
-from secagg.runs.prepare import prepare
+from secagg.runs.prepare import Prepared, prepare
 
 TOOLKIT: Final = "everything that the toolkit ships"
 
@@ -71,16 +73,23 @@ def of_path(path: Path) -> Target:
     if start == _SQLITE:
         return Target(kind="ledger", name=path.name, subjects=(LedgerFileSubject(path),), limits=ledger_file.LIMITS)
     if path.suffix == ".toml" and path.is_file():
-        prepared = prepare(parse(read_settings(path)))
-        return Target(
-            kind="configuration",
-            name=path.name,
-            subjects=(TrainingSubject(path.name, prepared),),
-            limits=plan.LIMITS,
-        )
+        subjects = _of_training(path.name, prepare(parse(read_settings(path))))
+        return Target(kind="configuration", name=path.name, subjects=subjects, limits=plan.LIMITS)
     raise ConfigurationError(
         f"target: expected the folder of a finished run, a transcript, a ledger or a configuration (.toml), found "
         f"{path}, which is none of them. Check the path."
+    )
+
+
+def _of_training(name: str, prepared: Prepared) -> tuple[Subject, ...]:
+    """Return the plan of a training, its mean as it is planned, and its protocol in small cohorts."""
+    setting = Setting(mean=prepared.mean, clip=prepared.clip, terms=prepared.terms, keyholders=prepared.keyholders)
+    mean = MeanSubject(lambda _: setting, name=f"{name}: mean", claims=claims_of(prepared.mean))
+    kind = type(prepared.mean.protocol)
+    return (
+        TrainingSubject(name, prepared),
+        mean,
+        SumSubject.suggested(kind, adversary=prepared.config.adversary),
     )
 
 

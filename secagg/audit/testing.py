@@ -17,6 +17,8 @@ import pytest
 from secagg.audit.adapt import subjects_of
 from secagg.audit.attack import Attack, Level
 from secagg.audit.finding import Finding, Verdict
+from secagg.audit.means.subject import MeanSubject
+from secagg.audit.mechanisms.subject import MechanismSubject
 from secagg.audit.runner import finding
 from secagg.audit.subject import Subject
 from secagg.audit.suite import ATTACKS
@@ -76,6 +78,18 @@ class SecureSumAudit(ClaimsAudit):
     """The audit of a protocol: `subject` returns a `SecureSum`, its class, or a `SumSubject`."""
 
     accepted = SumSubject
+
+
+class SecureMeanAudit(ClaimsAudit):
+    """The audit of a mean: `subject` returns a `SecureMean` or a `MeanSubject`."""
+
+    accepted = MeanSubject
+
+
+class MechanismAudit(ClaimsAudit):
+    """The audit of noise: `subject` returns a `MechanismSubject`, which says how to draw and what the law is."""
+
+    accepted = MechanismSubject
 
 
 def in_words(found: Finding) -> str:
