@@ -1,4 +1,4 @@
-"""A run's folder: settings, metrics, checkpoint, ledger, model and report, each whole at any moment.
+"""A run's folder: settings, metrics, weights, checkpoint, ledger, model and report, each whole at any moment.
 
 One process at a time may write to it: the folder is a context manager that holds its lock.
 """
@@ -30,6 +30,7 @@ from secagg.privacy.example_level import RELATION, UNIT
 from secagg.runs.comparison import ComparedRound
 from secagg.runs.config import TrainingConfig
 from secagg.runs.kept_ledgers import LEDGER, is_kept, keep, settle
+from secagg.runs.kept_weights import WEIGHTS, foreign_entry, keep_weights, kept_rounds, remove_weights
 from secagg.runs.lock import NAME as _LOCK
 from secagg.runs.lock import FolderLock
 from secagg.runs.parsing import convert_setting, parse, read_settings
@@ -44,8 +45,9 @@ _CONFIG, _CHECKPOINT, _METRICS = "config.toml", "checkpoint.npz", "metrics.jsonl
 _COMPARISON, _SUMMARY = "comparison.jsonl", "summary.json"
 _GOAL, _REPORT = "goal.toml", "report.html"
 _MODELS = tuple(f"model{suffix}" for suffix in zoo.SUFFIXES)
+_LEDGER: Final = (LEDGER, f"{LEDGER}-journal")
 _FILES: Final = frozenset(
-    (_CONFIG, _GOAL, _CHECKPOINT, _METRICS, _COMPARISON, _SUMMARY, LEDGER, f"{LEDGER}-journal", _REPORT, *_MODELS)
+    (_CONFIG, _GOAL, _CHECKPOINT, _METRICS, _COMPARISON, _SUMMARY, _REPORT, WEIGHTS, *_LEDGER, *_MODELS)
 )
 _PARTIAL: Final = re.compile(
     "|".join(rf"\.{re.escape(Path(name).stem)}\.[0-9]+\.partial{re.escape(Path(name).suffix)}" for name in _FILES)
@@ -151,11 +153,10 @@ class RunFolder:
         if not self.path.is_dir():
             raise CheckpointError(f"{self.path}: expected a folder, found a file. Name another folder.")
         found = sorted(entry.name for entry in self.path.iterdir())
-        foreign = [name for name in found if not _is_of_run(name)]
+        foreign = next((name for name in found if not _is_of_run(name)), None) or foreign_entry(self.path)
         if foreign:
             raise CheckpointError(
-                f"{self.path}: expected an empty folder or one of a run, found {foreign[0]!r} in it. Name another "
-                "folder."
+                f"{self.path}: expected an empty folder or one of a run, found {foreign!r} in it. Name another folder."
             )
         if not overwrite and not _FILES.isdisjoint(found):
             raise CheckpointError(
@@ -177,8 +178,9 @@ class RunFolder:
             # The settings first, so that no interruption leaves a run that seems whole without its ledger.
             (self.path / _CONFIG).unlink(missing_ok=True)
             keep(self.ledger)
+            remove_weights(self.path)
             for entry in list(self.path.iterdir()):
-                if _is_of_run(entry.name) and entry.name != _LOCK and not is_kept(entry.name):
+                if _is_of_run(entry.name) and entry.name not in (_LOCK, WEIGHTS) and not is_kept(entry.name):
                     entry.unlink()
             settings = f"# Begun by {SOFTWARE} {VERSION}.\n{config.as_toml()}"
             write_whole(self.path / _CONFIG, lambda partial: partial.write_text(settings, encoding="utf-8"))
@@ -243,14 +245,20 @@ class RunFolder:
                 f"{self.path / _CHECKPOINT}: expected a whole checkpoint, found a damaged one: {error}"
             ) from error
 
+    def keep_start(self, state: GlobalModel) -> None:
+        """Keep the weights that the run begins with, unless they are kept already."""
+        if 0 not in kept_rounds(self.path):
+            keep_weights(self.path, 0, state.weights)
+
     def save(self, state: GlobalModel, record: RoundRecord, config: TrainingConfig) -> None:
-        """Add a round's line, then move the checkpoint to it.
+        """Keep a round's weights, add its line, then move the checkpoint to it.
 
         Args:
             state: After the round.
             record: Of the round.
             config: The settings that it was run with, which `restore` asks for again.
         """
+        keep_weights(self.path, state.round, state.weights)
         with (self.path / _METRICS).open("ab") as file:
             file.write(msgspec.json.encode(record) + b"\n")
         arrays: dict[str, NDArray[Any]] = {"version": np.asarray(VERSION)}
@@ -262,7 +270,7 @@ class RunFolder:
         write_whole(self.path / _CHECKPOINT, lambda partial: np.savez(partial, **arrays))
 
     def restore(self, like: GlobalModel, config: TrainingConfig) -> GlobalModel:
-        """The state after the last whole round, and metrics cut back to it; `like` itself before the first one.
+        """The state after the last whole round; `like` itself before the first. Metrics and weights are cut back to it.
 
         Args:
             like: Weights of the shapes expected, and the first round's clip.
@@ -286,6 +294,7 @@ class RunFolder:
             )
         lines = b"".join(msgspec.json.encode(record) + b"\n" for record in kept)
         write_whole(self.path / _METRICS, lambda partial: partial.write_bytes(lines))
+        remove_weights(self.path, after=state.round)
         return state
 
     def _checkpoint(self, like: GlobalModel, config: TrainingConfig) -> GlobalModel:
