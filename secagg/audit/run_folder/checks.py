@@ -1,6 +1,6 @@
 """All checks of a run's folder, in the order in which they are reported."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -10,7 +10,8 @@ from protocols.errors import ProtocolError
 from secagg.audit.run_folder import ledger_chain, noise, releases, results, rounds, settings, weights
 from secagg.audit.run_folder.check import RunCheck, Unreadable, Untested, Verdict
 from secagg.audit.run_folder.evidence import Evidence, in_words
-from secagg.errors import SecaggError
+from secagg.checks import shown
+from secagg.errors import ConfigurationError, SecaggError
 
 _DOCUMENTED: Final = (SecaggError, DpError, ProtocolError, OSError)
 """What content that no run writes may raise within a check: a finding. Any other exception is an error of the check."""
@@ -29,7 +30,9 @@ def _row(name: str, statement: str, check: Callable[[Evidence], Verdict]) -> _Ro
     return _Row(id=f"run.{name}", statement=statement, check=check)
 
 
-def run_checks(folder: Path, *, head: str | None = None, retrain: bool = True) -> tuple[RunCheck, ...]:
+def run_checks(
+    folder: Path, *, head: str | None = None, retrain: bool = True, only: Collection[str] | None = None
+) -> tuple[RunCheck, ...]:
     """Check everything in the folder of a finished run that follows from something else in it.
 
     The folder is only read: nothing in it is written or locked. Each check is exact, but for `run.noise.realised`,
@@ -39,17 +42,22 @@ def run_checks(folder: Path, *, head: str | None = None, retrain: bool = True) -
         folder: The folder.
         head: A head of its ledger that was kept elsewhere.
         retrain: Whether to train all contributors of all rounds again, for the checks of the realised noise.
+        only: The ids of the checks to make, out of `CHECK_IDS`; None for all.
 
     Raises:
         CheckpointError: The path is not the folder of a run.
+        ConfigurationError: There is no check of such an id.
     """
-    evidence = Evidence(folder)
-    rows = [*_ROWS, _row("ledger.kept_head", _KEPT_HEAD, lambda found: ledger_chain.check_kept_head(found, head))]
+    unknown = sorted(set(only or ()) - set(CHECK_IDS))
+    if unknown:
+        raise ConfigurationError(f"checks: expected some of {', '.join(CHECK_IDS)}, found {shown(unknown[0])}.")
+    evidence = Evidence(folder, head=head)
     return tuple(
         RunCheck(id=row.id, statement=row.statement, untested=_NOT_RETRAINED)
         if row.id in _RETRAINED and not retrain
         else _result(row, evidence)
-        for row in rows
+        for row in _ROWS
+        if only is None or row.id in only
     )
 
 
@@ -78,7 +86,6 @@ def _result(row: _Row, evidence: Evidence) -> RunCheck:
 
 
 _NOT_RETRAINED: Final = "The contributors' updates were not trained again, as was asked for."
-_KEPT_HEAD: Final = "The head that was kept elsewhere is in the ledger's chain."
 
 _ROWS: Final = (
     _row("settings.read", "The settings can be read.", settings.check_read),
@@ -148,6 +155,11 @@ _ROWS: Final = (
         ledger_chain.check_heads,
     ),
     _row(
+        "ledger.kept_head",
+        "The head that was kept elsewhere is in the ledger's chain.",
+        ledger_chain.check_kept_head,
+    ),
+    _row(
         "account.epsilons",
         "The epsilon of every round is that of everything that was reserved up to it.",
         ledger_chain.check_epsilons,
@@ -200,3 +212,6 @@ _ROWS: Final = (
         noise.check_no_noise,
     ),
 )
+
+CHECK_IDS: Final = tuple(row.id for row in _ROWS)
+"""The ids of all checks, in order."""

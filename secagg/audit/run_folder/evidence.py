@@ -39,12 +39,13 @@ class Evidence:
 
     Args:
         path: The folder.
+        head: A head of its ledger that was kept elsewhere.
 
     Raises:
         CheckpointError: The path is not a folder, or nothing in it is of a run.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, head: str | None = None) -> None:
         if not path.is_dir():
             found = "a file" if path.exists() else "nothing"
             raise CheckpointError(f"{path}: expected the folder of a run, found {found}. Check the path.")
@@ -54,6 +55,7 @@ class Evidence:
                 "wrote."
             )
         self.path = path
+        self.head = head
         self.folder = RunFolder(path)
         self._known: dict[str, object] = {}
 

@@ -44,9 +44,9 @@ def check_budget(evidence: Evidence) -> Verdict:
     return HOLDS
 
 
-def check_kept_head(evidence: Evidence, head: str | None) -> Verdict:
+def check_kept_head(evidence: Evidence) -> Verdict:
     """Check that a head that was kept elsewhere is in the chain."""
-    heads = evidence.ledger.heads
+    heads, head = evidence.ledger.heads, evidence.head
     if head is None:
         raise Untested(
             "No head was given that was kept elsewhere. Without one, a ledger that was rebuilt is not noticed."
