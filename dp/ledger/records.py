@@ -42,6 +42,12 @@ SUM_COLLUDING_DETAIL: Final = "colluding-sum"
 UPDATES_HIDDEN_DETAIL: Final = "updates-hidden"
 """The name of the detail that says whether the summing protocol hides single vectors from the server: "yes" or "no"."""
 
+MODEL_DETAIL: Final = "model"
+"""The name of the detail with the digest of the model that a release led to, in hexadecimal."""
+
+VELOCITY_DETAIL: Final = "velocity"
+"""The name of the detail with the digest of the server's velocity after a release, in hexadecimal."""
+
 SALT_BYTES: Final = 16
 
 LATEST_TIME_S: Final = 253402300799.0

@@ -1,4 +1,4 @@
-"""A run's folder: settings, metrics, checkpoint, ledger, model and report, each whole at any moment.
+"""A run's folder: settings, metrics, weights, checkpoint, ledger, model and report, each whole at any moment.
 
 One process at a time may write to it: the folder is a context manager that holds its lock.
 """
@@ -30,6 +30,7 @@ from secagg.privacy.example_level import RELATION, UNIT
 from secagg.runs.comparison import ComparedRound
 from secagg.runs.config import TrainingConfig
 from secagg.runs.kept_ledgers import LEDGER, is_kept, keep, settle
+from secagg.runs.kept_weights import WEIGHTS, foreign_entry, keep_weights, kept_rounds, remove_weights
 from secagg.runs.lock import NAME as _LOCK
 from secagg.runs.lock import FolderLock
 from secagg.runs.parsing import convert_setting, parse, read_settings
@@ -40,13 +41,12 @@ T = TypeVar("T")
 
 _CONTINUED: Final = "# Continued to round "
 
-_CONFIG, _CHECKPOINT, _METRICS = "config.toml", "checkpoint.npz", "metrics.jsonl"
-_COMPARISON, _SUMMARY = "comparison.jsonl", "summary.json"
-_GOAL, _REPORT = "goal.toml", "report.html"
+CONFIG, CHECKPOINT, METRICS = "config.toml", "checkpoint.npz", "metrics.jsonl"
+COMPARISON, SUMMARY = "comparison.jsonl", "summary.json"
+GOAL, REPORT = "goal.toml", "report.html"
 _MODELS = tuple(f"model{suffix}" for suffix in zoo.SUFFIXES)
-_FILES: Final = frozenset(
-    (_CONFIG, _GOAL, _CHECKPOINT, _METRICS, _COMPARISON, _SUMMARY, LEDGER, f"{LEDGER}-journal", _REPORT, *_MODELS)
-)
+_LEDGER: Final = (LEDGER, f"{LEDGER}-journal")
+_FILES: Final = frozenset((CONFIG, GOAL, CHECKPOINT, METRICS, COMPARISON, SUMMARY, REPORT, WEIGHTS, *_LEDGER, *_MODELS))
 _PARTIAL: Final = re.compile(
     "|".join(rf"\.{re.escape(Path(name).stem)}\.[0-9]+\.partial{re.escape(Path(name).suffix)}" for name in _FILES)
 )
@@ -138,7 +138,7 @@ class RunFolder:
     @property
     def report(self) -> Path:
         """The report."""
-        return self.path / _REPORT
+        return self.path / REPORT
 
     def check_free(self, *, overwrite: bool) -> None:
         """Make sure that a new run may begin here.
@@ -151,11 +151,10 @@ class RunFolder:
         if not self.path.is_dir():
             raise CheckpointError(f"{self.path}: expected a folder, found a file. Name another folder.")
         found = sorted(entry.name for entry in self.path.iterdir())
-        foreign = [name for name in found if not _is_of_run(name)]
+        foreign = next((name for name in found if not _is_of_run(name)), None) or foreign_entry(self.path)
         if foreign:
             raise CheckpointError(
-                f"{self.path}: expected an empty folder or one of a run, found {foreign[0]!r} in it. Name another "
-                "folder."
+                f"{self.path}: expected an empty folder or one of a run, found {foreign!r} in it. Name another folder."
             )
         if not overwrite and not _FILES.isdisjoint(found):
             raise CheckpointError(
@@ -175,17 +174,18 @@ class RunFolder:
         with self:
             settle(self.ledger)
             # The settings first, so that no interruption leaves a run that seems whole without its ledger.
-            (self.path / _CONFIG).unlink(missing_ok=True)
+            (self.path / CONFIG).unlink(missing_ok=True)
             keep(self.ledger)
+            remove_weights(self.path)
             for entry in list(self.path.iterdir()):
-                if _is_of_run(entry.name) and entry.name != _LOCK and not is_kept(entry.name):
+                if _is_of_run(entry.name) and entry.name not in (_LOCK, WEIGHTS) and not is_kept(entry.name):
                     entry.unlink()
             settings = f"# Begun by {SOFTWARE} {VERSION}.\n{config.as_toml()}"
-            write_whole(self.path / _CONFIG, lambda partial: partial.write_text(settings, encoding="utf-8"))
+            write_whole(self.path / CONFIG, lambda partial: partial.write_text(settings, encoding="utf-8"))
 
     def has_begun(self) -> bool:
         """Whether there is a run here, even if of no round yet."""
-        return (self.path / _CONFIG).is_file()
+        return (self.path / CONFIG).is_file()
 
     def config(self) -> TrainingConfig:
         """The settings that the run began with.
@@ -196,10 +196,10 @@ class RunFolder:
         if not self.has_begun():
             raise CheckpointError(f"{self.path}: expected a run to resume, found none. Name its folder with --out.")
         try:
-            return parse(read_settings(self.path / _CONFIG))
+            return parse(read_settings(self.path / CONFIG))
         except ConfigurationError as error:
             raise CheckpointError(
-                f"{self.path / _CONFIG}: expected the settings of a run, found damaged ones: {error}"
+                f"{self.path / CONFIG}: expected the settings of a run, found damaged ones: {error}"
             ) from None
 
     def goal(self, config: TrainingConfig) -> int:
@@ -208,13 +208,13 @@ class RunFolder:
         Raises:
             CheckpointError: The file of the later choice is damaged.
         """
-        if not (self.path / _GOAL).is_file():
+        if not (self.path / GOAL).is_file():
             return config.rounds
         try:
-            rounds = read_settings(self.path / _GOAL).get("rounds")
+            rounds = read_settings(self.path / GOAL).get("rounds")
             found: int = convert_setting("rounds", rounds)
         except ConfigurationError as error:
-            raise CheckpointError(f"{self.path / _GOAL}: expected the rounds of a run, found: {error}") from None
+            raise CheckpointError(f"{self.path / GOAL}: expected the rounds of a run, found: {error}") from None
         return found
 
     def set_goal(self, rounds: int) -> None:
@@ -222,11 +222,11 @@ class RunFolder:
 
         A comment in the file of the settings says so too.
         """
-        write_whole(self.path / _GOAL, lambda partial: partial.write_text(f"rounds = {rounds}\n", encoding="utf-8"))
-        settings = (self.path / _CONFIG).read_text(encoding="utf-8").splitlines()
+        write_whole(self.path / GOAL, lambda partial: partial.write_text(f"rounds = {rounds}\n", encoding="utf-8"))
+        settings = (self.path / CONFIG).read_text(encoding="utf-8").splitlines()
         kept = "\n".join(line for line in settings if not line.startswith(_CONTINUED))
         text = f"{_CONTINUED}{rounds} (goal.toml). The noise stays sized for the rounds below.\n{kept}\n"
-        write_whole(self.path / _CONFIG, lambda partial: partial.write_text(text, encoding="utf-8"))
+        write_whole(self.path / CONFIG, lambda partial: partial.write_text(text, encoding="utf-8"))
 
     def rounds_done(self) -> int:
         """How many whole rounds the run has made: those of its checkpoint.
@@ -234,24 +234,30 @@ class RunFolder:
         Raises:
             CheckpointError: The checkpoint is damaged.
         """
-        if not (self.path / _CHECKPOINT).exists():
+        if not (self.path / CHECKPOINT).exists():
             return 0
         try:
-            return int(read_arrays(self.path / _CHECKPOINT, ["round"])["round"])
+            return int(read_arrays(self.path / CHECKPOINT, ["round"])["round"])
         except (DataError, TypeError, ValueError, OverflowError) as error:
             raise CheckpointError(
-                f"{self.path / _CHECKPOINT}: expected a whole checkpoint, found a damaged one: {error}"
+                f"{self.path / CHECKPOINT}: expected a whole checkpoint, found a damaged one: {error}"
             ) from error
 
+    def keep_start(self, state: GlobalModel) -> None:
+        """Keep the weights that the run begins with, unless they are kept already."""
+        if 0 not in kept_rounds(self.path):
+            keep_weights(self.path, 0, state.weights)
+
     def save(self, state: GlobalModel, record: RoundRecord, config: TrainingConfig) -> None:
-        """Add a round's line, then move the checkpoint to it.
+        """Keep a round's weights, add its line, then move the checkpoint to it.
 
         Args:
             state: After the round.
             record: Of the round.
             config: The settings that it was run with, which `restore` asks for again.
         """
-        with (self.path / _METRICS).open("ab") as file:
+        keep_weights(self.path, state.round, state.weights)
+        with (self.path / METRICS).open("ab") as file:
             file.write(msgspec.json.encode(record) + b"\n")
         arrays: dict[str, NDArray[Any]] = {"version": np.asarray(VERSION)}
         arrays |= {f"weights_{index}": array for index, array in enumerate(state.weights)}
@@ -259,10 +265,10 @@ class RunFolder:
         if isinstance(state.clip, AdaptiveClip):
             arrays["clip_bound"] = np.asarray(np.float64(state.clip.bound))
         arrays |= {"round": np.asarray(np.int64(state.round)), "settings": _digest(config)}
-        write_whole(self.path / _CHECKPOINT, lambda partial: np.savez(partial, **arrays))
+        write_whole(self.path / CHECKPOINT, lambda partial: np.savez(partial, **arrays))
 
     def restore(self, like: GlobalModel, config: TrainingConfig) -> GlobalModel:
-        """The state after the last whole round, and metrics cut back to it; `like` itself before the first one.
+        """The state after the last whole round; `like` itself before the first. Metrics and weights are cut back to it.
 
         Args:
             like: Weights of the shapes expected, and the first round's clip.
@@ -272,7 +278,7 @@ class RunFolder:
             CheckpointError: The checkpoint is damaged, missing, another model's, or of a run with other settings.
         """
         try:
-            state = self._checkpoint(like, config) if (self.path / _CHECKPOINT).exists() else like
+            state = self.checkpoint(like, config) if (self.path / CHECKPOINT).exists() else like
         except CheckpointError as error:
             raise CheckpointError(f"{error}{self._written_by_another()}") from error
         records = self.metrics()
@@ -280,15 +286,21 @@ class RunFolder:
         # A round's line is written before its checkpoint, so that one of them may be ahead, and no more.
         if numbers != list(range(1, len(numbers) + 1)) or len(numbers) - state.round not in (0, 1):
             raise CheckpointError(
-                f"{self.path / _METRICS}: expected the {state.round} rounds of the checkpoint and at most one more, "
+                f"{self.path / METRICS}: expected the {state.round} rounds of the checkpoint and at most one more, "
                 f"found {len(numbers)}. One of the two files was changed, removed or is an older copy. Bring back the "
                 "files that belong together."
             )
         lines = b"".join(msgspec.json.encode(record) + b"\n" for record in kept)
-        write_whole(self.path / _METRICS, lambda partial: partial.write_bytes(lines))
+        write_whole(self.path / METRICS, lambda partial: partial.write_bytes(lines))
+        remove_weights(self.path, after=state.round)
         return state
 
-    def _checkpoint(self, like: GlobalModel, config: TrainingConfig) -> GlobalModel:
+    def checkpoint(self, like: GlobalModel, config: TrainingConfig) -> GlobalModel:
+        """The state in the checkpoint, of which nothing else is read or written; as for `restore`.
+
+        Raises:
+            CheckpointError: As from `restore`.
+        """
         shapes = {
             f"{name}_{index}": array.shape
             for name, arrays in (("weights", like.weights), ("velocity", like.velocity))
@@ -297,19 +309,19 @@ class RunFolder:
         if isinstance(like.clip, AdaptiveClip):
             shapes["clip_bound"] = ()
         try:
-            found = read_arrays(self.path / _CHECKPOINT, ["round", "settings", *shapes])
+            found = read_arrays(self.path / CHECKPOINT, ["round", "settings", *shapes])
         except DataError as error:
             raise CheckpointError(
-                f"{self.path / _CHECKPOINT}: expected a whole checkpoint, found a damaged one: {error}"
+                f"{self.path / CHECKPOINT}: expected a whole checkpoint, found a damaged one: {error}"
             ) from error
         if not np.array_equal(found["settings"], _digest(config)):
             raise CheckpointError(
-                f"{self.path / _CONFIG}: expected the settings that the run began with, found others. Put them back, "
+                f"{self.path / CONFIG}: expected the settings that the run began with, found others. Put them back, "
                 "or begin another run."
             )
         if any(found[name].shape != shape or found[name].dtype != np.float64 for name, shape in shapes.items()):
             raise CheckpointError(
-                f"{self.path / _CHECKPOINT}: expected a checkpoint of this model, found another model's."
+                f"{self.path / CHECKPOINT}: expected a checkpoint of this model, found another model's."
             )
         count, number = len(like.weights), found["round"]
         values = [found[name] for name in shapes]
@@ -320,7 +332,7 @@ class RunFolder:
         )
         if number.shape or number.dtype != np.int64 or number < 0 or not are_numbers:
             raise CheckpointError(
-                f"{self.path / _CHECKPOINT}: expected the state of a run, found numbers that are none."
+                f"{self.path / CHECKPOINT}: expected the state of a run, found numbers that are none."
             )
         clip = like.clip
         if isinstance(clip, AdaptiveClip):
@@ -328,21 +340,21 @@ class RunFolder:
                 clip = replace(clip, bound=float(found["clip_bound"]))
             except InvalidParameter as error:
                 raise CheckpointError(
-                    f"{self.path / _CHECKPOINT}: expected the state of a run, found: {error}"
+                    f"{self.path / CHECKPOINT}: expected the state of a run, found: {error}"
                 ) from None
         return GlobalModel(values[:count], values[count : 2 * count], int(number), clip)
 
     def _written_by_another(self) -> str:
         """What to add to the refusal of a checkpoint; nothing where this version wrote it, or it does not tell."""
         try:
-            found = printable(str(read_arrays(self.path / _CHECKPOINT, ["version"])["version"]))
+            found = printable(str(read_arrays(self.path / CHECKPOINT, ["version"])["version"]))
         except DataError:
             return ""
         return "" if found == VERSION else f" The checkpoint was written by {SOFTWARE} {found}; this is {VERSION}."
 
     def save_summary(self, summary: bytes) -> None:
         """Keep the summary, readable JSON."""
-        write_whole(self.path / _SUMMARY, lambda partial: partial.write_bytes(msgspec.json.format(summary) + b"\n"))
+        write_whole(self.path / SUMMARY, lambda partial: partial.write_bytes(msgspec.json.format(summary) + b"\n"))
 
     def save_report(self, page: str) -> None:
         """Keep the report, HTML."""
@@ -350,16 +362,16 @@ class RunFolder:
 
     def metrics(self) -> list[RoundRecord]:
         """All rounds that were recorded; a last line that was cut short is left out."""
-        return _read_lines(self.path / _METRICS, RoundRecord)
+        return _read_lines(self.path / METRICS, RoundRecord)
 
     def write_comparison(self, comparisons: Iterable[ComparedRound]) -> None:
         """Keep the rounds of the runs to compare with."""
         lines = b"".join(msgspec.json.encode(comparison) + b"\n" for comparison in comparisons)
-        write_whole(self.path / _COMPARISON, lambda partial: partial.write_bytes(lines))
+        write_whole(self.path / COMPARISON, lambda partial: partial.write_bytes(lines))
 
     def comparison(self) -> list[ComparedRound]:
         """The rounds of the runs to compare with; none until both have ended."""
-        return _read_lines(self.path / _COMPARISON, ComparedRound)
+        return _read_lines(self.path / COMPARISON, ComparedRound)
 
 
 def _is_of_run(name: str) -> bool:

@@ -43,6 +43,7 @@ def _run(prepared: Prepared, folder: RunFolder, *, resume: bool, observe: Observ
     _, accuracy_before = evaluate(model, initial.weights, prepared.test)
     made = max(folder.rounds_done(), len(folder.metrics())) if resume else 0
     state, compared = _restored(folder, initial, config, observe) if resume else (initial, [])
+    folder.keep_start(initial)
     # The runs to compare with go as far as the run does.
     wanted = config.compare and (not compared or compared[-1].record.round != rounds)
     if not wanted:

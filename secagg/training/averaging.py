@@ -10,6 +10,7 @@ import contextlib
 import os
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 
 import msgspec
 
@@ -18,10 +19,12 @@ from dp.events import PrivacyEvent, Trust
 from dp.ledger.ledger import Ledger
 from dp.ledger.records import (
     CLIENTS_DETAIL,
+    MODEL_DETAIL,
     NOISE_COLLUDING_DETAIL,
     SUM_COLLUDING_DETAIL,
     TRUST_DETAIL,
     UPDATES_HIDDEN_DETAIL,
+    VELOCITY_DETAIL,
     Detail,
 )
 from protocols.crypto.entropy import Entropy
@@ -133,10 +136,10 @@ class SecureAveraging:
         begun = time.process_time()
         decoded, withheld = self._decode(plan, result)
         seconds = time.process_time() - begun
-        if decoded is not None:
-            self._commit(ticket, len(result.contributors))
-            self._move(plan, decoded)
-        self.state.round = plan.number
+        if decoded is None:
+            self.state.round = plan.number
+        else:
+            self.state = self._committed(ticket, plan, decoded, contributors=len(result.contributors))
         self.contributors = () if decoded is None else result.contributors
         record = self._record(plan, result, decoded=decoded, withheld=withheld, decoding_s=seconds)
         log_round(record)
@@ -231,22 +234,46 @@ class SecureAveraging:
             return None, str(error)
         return decoded, None
 
-    def _commit(self, ticket: int | None, contributors: int) -> None:
+    def _committed(self, ticket: int | None, plan: RoundPlan, decoded: Decoded, *, contributors: int) -> GlobalModel:
+        """Return the global model after a release, once the ledger has recorded the release and that model.
+
+        A mean that no model can be moved by has been released all the same. So its commitment names no model.
+
+        Raises:
+            ModelError: Training has diverged; the release is committed.
+        """
+        try:
+            following = self._moved(plan, decoded)
+        except Exception:
+            self._commit(ticket, contributors, None)
+            raise
+        self._commit(ticket, contributors, following)
+        return following
+
+    def _moved(self, plan: RoundPlan, decoded: Decoded) -> GlobalModel:
+        """Return the global model moved by a mean, with the next round's clip; the present one stays as it is."""
+        update, clip = self.parts.after(plan.clip, decoded.mean, weights=self.state.weights)
+        following = replace(self.state)
+        following.apply(update, self._step, self._arrays.roles)
+        following.round, following.clip = plan.number, clip
+        return following
+
+    def _commit(self, ticket: int | None, contributors: int, following: GlobalModel | None) -> None:
         if self._ledger is None or ticket is None:
             return
         target = self._mean.target
+        details = self._details(Trust.LOCAL if target is None else target.trust)
+        if following is not None:
+            details |= {
+                MODEL_DETAIL: following.digest().hex(),
+                VELOCITY_DETAIL: following.velocity_digest().hex(),
+            }
         self._ledger.commit(
             ticket,
             contributors=contributors,
             realised=self._local or self._mean.realised(contributors),
-            details=self._details(Trust.LOCAL if target is None else target.trust),
+            details=details,
         )
-
-    def _move(self, plan: RoundPlan, decoded: Decoded) -> None:
-        """Move the global model by a mean, and adapt the clip."""
-        update, following = self.parts.after(plan.clip, decoded.mean, weights=self.state.weights)
-        self.state.apply(update, self._step, self._arrays.roles)
-        self.state.clip = following
 
     def _details(self, trust: Trust) -> dict[str, Detail]:
         """Return what the ledger records of a release besides its noise: who adds it, and how many may collude."""

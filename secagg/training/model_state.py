@@ -114,12 +114,23 @@ class GlobalModel:
             raise ModelError("the velocity to start from: expected finite entries, found NaN or infinity")
 
     def digest(self) -> bytes:
-        """Return the SHA-256 digest, 32 bytes, of these weights, this round and the next round's clip."""
-        digest = hashlib.sha256(self.round.to_bytes(8, "big"))
-        for array in map(np.asarray, self.weights):
-            digest.update(repr(array.shape).encode() + array.tobytes())
-        digest.update(msgspec.json.encode(self.clip))
-        return digest.digest()
+        """Return the SHA-256 digest, 32 bytes, of these weights, this round and the next round's clip.
+
+        All parties of the next round know these three, so that its session names them by this digest.
+        """
+        return _digest_of(self.weights, self.round, msgspec.json.encode(self.clip))
+
+    def velocity_digest(self) -> bytes:
+        """Return the SHA-256 digest, 32 bytes, of the velocity, which the server alone knows, and of this round."""
+        return _digest_of(self.velocity, self.round)
+
+
+def _digest_of(arrays: Arrays, number: int, last: bytes = b"") -> bytes:
+    digest = hashlib.sha256(number.to_bytes(8, "big"))
+    for array in map(np.asarray, arrays):
+        digest.update(repr(array.shape).encode() + array.tobytes())
+    digest.update(last)
+    return digest.digest()
 
 
 def evaluate(model: Model, weights: Sequence[NDArray[Any]], test: Shard) -> tuple[float, float]:

@@ -365,3 +365,44 @@ def test_training_in_the_clear_works_with_the_insecure_protocol_too() -> None:
     assert training.round().contributors == 2
     with pytest.raises(ProtocolError, match=r"expected at least 2 replies \(the threshold\), found 1"):
         simulate_mean(mean, updates_of(federation, training.state.weights), drops={"contribute": range(7)})
+
+
+def test_training_commits_the_model_that_a_release_led_to(tmp_path: Path) -> None:
+    """The model and the velocity after the round; the model's digest is what the next round's session names."""
+    training, ledger = private(tmp_path, dropping=2)
+    for number in (1, 2):
+        before = training.state
+        training.round()
+        commitment = ledger.entries()[-1].commitment
+        assert commitment is not None
+        assert commitment.details["model"] == training.state.digest().hex()
+        assert commitment.details["velocity"] == training.state.velocity_digest().hex()
+        assert training.state.round == number
+        assert before.round == number - 1
+        assert before.digest() != training.state.digest()
+        assert before.velocity_digest() != training.state.velocity_digest()
+
+
+def test_training_commits_a_release_that_no_model_can_be_moved_by(tmp_path: Path) -> None:
+    training, ledger = private(tmp_path)
+    training.round()
+    before = training.state
+    training.state.velocity = [np.full_like(array, 1.7e308) for array in training.state.velocity]
+    training._step = ServerStep(learning_rate=1e300, momentum=0.9)
+    with pytest.raises(ModelError, match="training has diverged in round 2: the weights are not finite"):
+        training.round()
+    assert training.state is before
+    assert training.state.round == 1
+    first, second = ledger.entries()
+    assert first.commitment is not None
+    assert second.commitment is not None
+    assert second.commitment.contributors == 8
+    assert "model" in first.commitment.details
+    assert not {"model", "velocity"} & second.commitment.details.keys()
+
+
+def test_training_velocity_digest_names_velocity_and_round() -> None:
+    ones = [np.ones(2)]
+    states = [GlobalModel(ones, ones), GlobalModel(ones, [np.zeros(2)]), GlobalModel(ones, ones, 1)]
+    assert len({state.velocity_digest() for state in states}) == 3
+    assert GlobalModel([np.zeros(2)], ones).velocity_digest() == states[0].velocity_digest()

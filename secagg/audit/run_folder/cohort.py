@@ -1,0 +1,55 @@
+"""Which clients were left when their vectors were due.
+
+A protocol does not declare the step in which a client sends its vector. So this is found out by trying: in a session of
+the run's own cohort, with vectors of one entry, one client drops out in a step, and is a contributor or not.
+"""
+
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from protocols import Role, SecureSum, simulate
+from protocols.errors import TooFewSurvivors
+from secagg.runs.prepare import Prepared
+from secagg.training.records import RoundRecord
+
+
+def asking_steps(protocol: SecureSum) -> list[str]:
+    """Return the steps that ask clients, in order."""
+    return [row.name for row in protocol.steps if row.role is Role.CLIENT]
+
+
+def refusing_steps(prepared: Prepared, records: Sequence[RoundRecord]) -> frozenset[str]:
+    """Return the steps up to that of the vectors: who drops out there does not contribute.
+
+    Args:
+        prepared: The run.
+        records: Its rounds; only steps in which somebody dropped out are tried.
+    """
+    used = {name for record in records for name, clients in record.dropped.items() if clients}
+    return frozenset(name for name in asking_steps(prepared.mean.protocol) if name in used and _refuses(prepared, name))
+
+
+def present_in(prepared: Prepared, record: RoundRecord, refusing: frozenset[str]) -> list[int]:
+    """Return the clients that had not dropped out of a round when their vectors were due."""
+    gone = {client for name, clients in record.dropped.items() if name in refusing for client in clients}
+    return [client for client in prepared.devices.clients if client not in gone]
+
+
+def _refuses(prepared: Prepared, step: str) -> bool:
+    mean = prepared.mean
+    session = replace(mean.session(os.urandom(16)), length=1, attached=(), context=b"audit of a run's folder")
+    try:
+        outcome = simulate(
+            mean.protocol,
+            session,
+            {client: np.zeros(1, dtype=np.uint64) for client in mean.clients},
+            terms=prepared.terms,
+            keyholders=prepared.keyholders,
+            drops={step: [mean.clients[0]]},
+        )
+    except TooFewSurvivors:
+        return True  # A round in which somebody drops out there releases nothing.
+    return mean.clients[0] not in outcome.contributors

@@ -1,0 +1,86 @@
+"""The records of a run's ledger in the order of their chain, with the head after each, and the round each is of."""
+
+import re
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from dp.events import PrivacyEvent
+from dp.ledger.ledger import Ledger
+from dp.ledger.log import chained_digest, head_after
+from dp.ledger.records import Budget, Commitment, Reservation
+from dp.ledger.sqlite_log import SqliteLog
+
+_LABEL: Final = re.compile(r"round ([1-9][0-9]{0,9})(?: of run (.*))?", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LedgerRecords:
+    """All records of a ledger whose chain is whole.
+
+    Attributes:
+        budget: The first record.
+        records: The others, in order.
+        heads: The head after each of `records`.
+        last_of: The last reservation of each round. A round that was interrupted has been reserved before.
+        commitments: All commitments, by the number of the reservation.
+    """
+
+    budget: Budget
+    records: tuple[Reservation | Commitment, ...]
+    heads: tuple[str, ...]
+    last_of: Mapping[int | None, Reservation]
+    commitments: Mapping[int, Commitment]
+
+    @classmethod
+    def read(cls, path: Path) -> "LedgerRecords":
+        """Read a ledger without writing or locking anything.
+
+        Raises:
+            LedgerError: There is none, it cannot be read, or its chain or its records are not those of a ledger.
+        """
+        log = SqliteLog.open(path, writable=False)
+        bodies = log.bodies
+        Ledger.over(log).close()  # It checks every record, and each against those before it.
+        records: list[Reservation | Commitment] = []
+        heads, head, budget = [], head_after(bodies[:1]), msgspec.json.decode(bodies[0], type=Budget)
+        for body in bodies[1:]:
+            head = chained_digest(head, body)
+            heads.append(head.hex())
+            records.append(msgspec.json.decode(body, type=Reservation | Commitment))
+        reservations = [record for record in records if isinstance(record, Reservation)]
+        return cls(
+            budget=budget,
+            records=tuple(records),
+            heads=tuple(heads),
+            last_of={label_parts(record.label)[0]: record for record in reservations},
+            commitments={record.number: record for record in records if isinstance(record, Commitment)},
+        )
+
+    @property
+    def reservations(self) -> tuple[Reservation, ...]:
+        """All reservations, in order."""
+        return tuple(record for record in self.records if isinstance(record, Reservation))
+
+    def commitment_of(self, number: int) -> Commitment | None:
+        """Return the commitment of the last reservation of a round."""
+        reservation = self.last_of.get(number)
+        return None if reservation is None else self.commitments.get(reservation.number)
+
+    def position_of(self, reservation: Reservation) -> int:
+        """Return the place, in `records`, of the last record of a reservation: its commitment if there is one."""
+        return max(index for index, record in enumerate(self.records) if record.number == reservation.number)
+
+    def events_up_to(self, position: int) -> Counter[PrivacyEvent]:
+        """Return what was reserved up to a place in `records`, that place included."""
+        return Counter(record.event for record in self.records[: position + 1] if isinstance(record, Reservation))
+
+
+def label_parts(label: str) -> tuple[int | None, str | None]:
+    """Return the round and the run that a label names; None for what it does not name."""
+    match = _LABEL.fullmatch(label)
+    return (int(match[1]), match[2]) if match else (None, None)
