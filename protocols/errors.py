@@ -55,6 +55,10 @@ class MalformedMessage(RemoteError):
     """Bytes that are not a message of this step: truncated, too long, or of another session, version or type."""
 
 
+class NotSigned(RemoteError):
+    """A message without a valid signature of its sender, under the roster, for this purpose and session."""
+
+
 class TooFewSurvivors(ProtocolError):
     """Fewer parties than the threshold are left, so no sum can be released, or none may be."""
 

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 
 from protocols.crypto.integers import shown
 from protocols.crypto.secret import Secret, Uncopyable
-from protocols.errors import ParameterError, RemoteError
+from protocols.errors import NotSigned, ParameterError, RemoteError
 
 PUBLIC_BYTES: Final = 32
 SIGNATURE_BYTES: Final = 64
@@ -128,7 +128,8 @@ class Signatures:
         """Check that this client has signed this payload for this purpose in this session.
 
         Raises:
-            RemoteError: The client has not signed it.
+            NotSigned: The client has not signed it.
+            RemoteError: There is no roster, and the signature is not empty.
         """
         if self._roster is None:
             if signature:
@@ -138,7 +139,7 @@ class Signatures:
         try:
             key.verify(signature, self._statement(client, purpose, payload))
         except InvalidSignature:
-            raise RemoteError(f"not signed by client {client} for this purpose in this session") from None
+            raise NotSigned(f"not signed by client {client} for this purpose in this session") from None
 
     def _statement(self, client: int, purpose: bytes, payload: bytes) -> bytes:
         if len(purpose) != PURPOSE_BYTES:

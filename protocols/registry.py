@@ -19,8 +19,8 @@ from protocols.session import Extra
 
 GROUP: Final = "secagg.protocols"
 _SHOWN: Final = 300  # The number of characters that are shown of an error text of other people's code.
-_LONGEST_NAME: Final = 200
-_LARGEST_WIRE: Final = 2**31 - 1
+LONGEST_NAME: Final = 200
+LARGEST_WIRE: Final = 2**31 - 1
 _DECLARED: Final = ("adversaries", "protects", "accepts", "needs_committee", "experimental", "wire")
 """What a class declares of its protocols, and none of its objects may contradict."""
 
@@ -168,8 +168,8 @@ def _lacking(found: object) -> str | None:
     own = getattr(found, "name", None)
     if type(own) is not str:
         return "is an incomplete SecureSum: it has no name"
-    if not 1 <= len(own) <= _LONGEST_NAME or not own.isprintable():
-        return f"is an incomplete SecureSum: its name is not a text of 1 to {_LONGEST_NAME} printable characters"
+    if not 1 <= len(own) <= LONGEST_NAME or not own.isprintable():
+        return f"is an incomplete SecureSum: its name is not a text of 1 to {LONGEST_NAME} printable characters"
     adversaries = getattr(found, "adversaries", None)
     if type(adversaries) is not tuple or any(type(each) is not Adversary for each in adversaries):
         return "is an incomplete SecureSum: its `adversaries` are not a tuple of Adversary"
@@ -182,8 +182,8 @@ def _lacking(found: object) -> str | None:
     wire = getattr(found, "wire", None)
     if type(wire) is not int:
         return "is an incomplete SecureSum: its `wire` is not an int"
-    if not 1 <= wire <= _LARGEST_WIRE:
-        return f"is an incomplete SecureSum: its `wire` is not in [1, {_LARGEST_WIRE}]"
+    if not 1 <= wire <= LARGEST_WIRE:
+        return f"is an incomplete SecureSum: its `wire` is not in [1, {LARGEST_WIRE}]"
     if type(getattr(found, "needs_committee", None)) is not bool:
         return "is an incomplete SecureSum: its `needs_committee` is not a bool"
     accepts = getattr(found, "accepts", None)

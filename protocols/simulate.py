@@ -29,12 +29,14 @@ class Transmission:
         sender: A party's id, or None for the server.
         receiver: A party's id, or None for the server.
         data: The bytes.
+        refused: Whether the server refused this reply. False for a request.
     """
 
     step: str
     sender: int | None
     receiver: int | None
     data: bytes
+    refused: bool = field(default=False, kw_only=True)
 
 
 @dataclass(slots=True)
@@ -184,7 +186,11 @@ class _Run:
             return False  # It closed without an answer: for the server, a dropout.
         finally:
             self.cost.client_s[client] += self.clock() - begun
-        self._transmit(self.cost.sent_bytes, client, Transmission(step, client, None, reply))
+        accepted = self._is_accepted(client, reply)
+        self._transmit(self.cost.sent_bytes, client, Transmission(step, client, None, reply, refused=not accepted))
+        return accepted
+
+    def _is_accepted(self, client: int, reply: bytes) -> bool:
         begun = self.clock()
         try:
             self.server.receive(client, reply)

@@ -106,3 +106,15 @@ class EngineError(SecaggError, ValueError):
 
 class CheckpointError(SecaggError, ValueError):
     """A run's folder whose files are missing, damaged or from another run."""
+
+
+class TranscriptError(SecaggError, ValueError):
+    """A transcript that cannot be read, written or replayed."""
+
+
+class TranscriptAltered(TranscriptError):
+    """A transcript with a record that no recorder writes there: it was damaged, altered or moved."""
+
+
+class TranscriptTruncated(TranscriptError):
+    """A transcript whose last record is not whole, as a crash leaves it; every record before it is."""

@@ -41,6 +41,14 @@ def train(
             rich_help_panel=_OUTPUT,
         ),
     ] = False,
+    record: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Write a transcript, all that the server sees, to a new file. With --resume: or add to one.",
+            rich_help_panel=_OUTPUT,
+        ),
+    ] = None,
     as_json: Annotated[
         bool,
         typer.Option("--json", help="Print the summary as JSON on standard output.", rich_help_panel=_OUTPUT),
@@ -56,7 +64,7 @@ def train(
     from secagg.commands.train import train_on_terminal
 
     given = {name: value for name, value in settings.items() if value is not None}
-    train_on_terminal(config, given, out=out, resume=resume, overwrite=overwrite, as_json=as_json)
+    train_on_terminal(config, given, out=out, resume=resume, overwrite=overwrite, record=record, as_json=as_json)
 
 
 def committee(

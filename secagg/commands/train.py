@@ -17,6 +17,7 @@ from rich.table import Column, Table
 from dp.events import Trust
 from dp.figures import in_full, rounded_up_within
 from secagg.commands.progress import FailedClients, RoundLines, shows_bars
+from secagg.commands.recording import recording, recording_line
 from secagg.errors import CheckpointError, ConfigurationError, DataWarning
 from secagg.interruption import Interrupted, ending_at_once
 from secagg.paths import escaped, expanded, is_archive
@@ -34,10 +35,18 @@ from secagg.runs.summary import Summary
 from secagg.runs.tolerance import Cohort
 from secagg.simulation.committee import warn_without_gmpy2
 from secagg.training.records import RoundRecord
+from secagg.transcripts.recorder import Recorder
 
 
 def train_on_terminal(
-    path: Path | None, given: dict[str, Any], *, out: Path | None, resume: bool, overwrite: bool, as_json: bool
+    path: Path | None,
+    given: dict[str, Any],
+    *,
+    out: Path | None,
+    resume: bool,
+    overwrite: bool,
+    record: Path | None,
+    as_json: bool,
 ) -> None:
     """Train from settings to the finished run, with progress on standard error and the summary on standard output.
 
@@ -47,6 +56,7 @@ def train_on_terminal(
         out: The run's folder; by default one named after the data set.
         resume: Resume the run in the folder, with the settings that it began with, or to another number of rounds.
         overwrite: Replace the run in the folder.
+        record: A transcript of what the server sees: a new file, or one to add to if the run is resumed; or None.
         as_json: Print the summary as JSON.
     """
     console = Console(stderr=True)
@@ -57,10 +67,10 @@ def train_on_terminal(
                 "--resume and --overwrite: expected at most one of them, found both. --resume continues a run, "
                 "--overwrite replaces it."
             )
-        folder, summary = _resumed(settings, _folder(out, settings), console)
+        folder, summary = _resumed(settings, _folder(out, settings), console, record=record)
     else:
         config = with_whole_paths(parse(settings))
-        folder, summary = _begun(config, _folder(out, settings), console, overwrite=overwrite)
+        folder, summary = _begun(config, _folder(out, settings), console, overwrite=overwrite, record=record)
     if as_json:
         sys.stdout.write(msgspec.json.format(msgspec.json.encode(summary)).decode() + "\n")
     else:
@@ -79,7 +89,7 @@ def _folder(out: Path | None, settings: dict[str, Any]) -> RunFolder:
 
 
 def _begun(
-    config: TrainingConfig, folder: RunFolder, console: Console, *, overwrite: bool
+    config: TrainingConfig, folder: RunFolder, console: Console, *, overwrite: bool, record: Path | None
 ) -> tuple[RunFolder, Summary]:
     """Begin a run, and train to its end."""
     folder.check_free(overwrite=overwrite)
@@ -87,11 +97,14 @@ def _begun(
         prepared = _prepared(config, console)
     with folder, _explain_resume(folder, console):
         folder.check_free(overwrite=overwrite)  # Again: now nobody else can begin a run here.
-        folder.begin(prepared.config)
-        return folder, _run(prepared, folder, resume=False, console=console)
+        with recording(record, resume=False) as recorder:
+            folder.begin(prepared.config)
+            return folder, _run(prepared, folder, resume=False, console=console, recorder=recorder)
 
 
-def _resumed(settings: dict[str, Any], folder: RunFolder, console: Console) -> tuple[RunFolder, Summary]:
+def _resumed(
+    settings: dict[str, Any], folder: RunFolder, console: Console, *, record: Path | None
+) -> tuple[RunFolder, Summary]:
     """Resume a run, and train to its end, which may be another one than it began with."""
     if not folder.has_begun():  # Refused before a lock is left in the folder.
         raise CheckpointError(f"{folder.path}: expected a run to resume, found none. Name its folder with --out.")
@@ -103,9 +116,10 @@ def _resumed(settings: dict[str, Any], folder: RunFolder, console: Console) -> t
         goal = choose_goal(prepared, folder, asked)
         if goal.cost is not None:
             _say(console, f"rounds {goal.done + 1} to {goal.rounds}: {goal.cost}")
-        if goal.rounds != folder.goal(began):
-            folder.set_goal(goal.rounds)
-        return folder, _run(prepared, folder, resume=True, console=console)
+        with recording(record, resume=True) as recorder:
+            if goal.rounds != folder.goal(began):
+                folder.set_goal(goal.rounds)
+            return folder, _run(prepared, folder, resume=True, console=console, recorder=recorder)
 
 
 def _prepared(config: TrainingConfig, console: Console) -> Prepared:
@@ -128,7 +142,9 @@ def _warnings_shown(console: Console) -> Iterator[None]:
             warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
 
 
-def _run(prepared: Prepared, folder: RunFolder, *, resume: bool, console: Console) -> Summary:
+def _run(
+    prepared: Prepared, folder: RunFolder, *, resume: bool, console: Console, recorder: Recorder | None = None
+) -> Summary:
     """The run and its report."""
     rounds = folder.goal(prepared.config)
     _say(console, _plan_line(prepared, rounds))
@@ -139,6 +155,8 @@ def _run(prepared: Prepared, folder: RunFolder, *, resume: bool, console: Consol
     earlier = _earlier_line(prepared, folder, rounds - folder.rounds_done())
     if earlier:
         _say(console, earlier)
+    if recorder is not None:
+        _say(console, recording_line(prepared, recorder))
     failed = FailedClients(lambda line: _say(console, line))
     with _progress(prepared.config, folder, rounds, console) as progress:
 
@@ -146,8 +164,10 @@ def _run(prepared: Prepared, folder: RunFolder, *, resume: bool, console: Consol
             failed.observe(kind, record)
             progress.observe(kind, record)
 
-        summary = run_training(prepared, folder, resume=resume, observe=observe)
+        summary = run_training(prepared, folder, resume=resume, observe=observe, recorder=recorder)
     _write_report(folder, prepared, summary, console)
+    if recorder is not None:
+        _say(console, f"transcript head, to keep elsewhere: {recorder.head.hex()}")
     return summary
 
 

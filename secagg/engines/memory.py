@@ -12,6 +12,7 @@ from protocols import ClientTerms, Keyholder, Role, Secret, Transmission, simula
 from protocols.crypto.entropy import Entropy
 from protocols.crypto.keystream import Words, word_dtype
 from protocols.errors import TooFewSurvivors
+from protocols.secure_sum import Finish
 from protocols.simulate import Outcome
 from secagg.aggregation.mean import SecureMean
 from secagg.checks import plain_integer
@@ -21,6 +22,7 @@ from secagg.engines.parties import check_consent, check_parties, checked_updates
 from secagg.errors import ConfigurationError, TrainingDiverged
 from secagg.simulation.devices import Devices
 from secagg.simulation.failures import DATA_DEPENDENT, Failures, departing
+from secagg.transcripts.recorder import Recorder
 
 Clock = Callable[[], float]
 Tap = Callable[[Transmission], None]
@@ -28,6 +30,15 @@ Tap = Callable[[Transmission], None]
 
 def _no_clock() -> float:
     return 0.0
+
+
+def _both(one: Tap | None, other: Tap) -> Tap:
+    def call(message: Transmission) -> None:
+        if one is not None:
+            one(message)
+        other(message)
+
+    return call
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -38,6 +49,7 @@ class _Parties:
     terms: Mapping[int, ClientTerms] | None
     keyholders: Mapping[int, Keyholder] | None
     tap: Tap | None
+    recorder: Recorder | None
     entropy: Entropy
     clock: Clock
     vectors: dict[int, Words] = field(default_factory=dict)
@@ -53,8 +65,19 @@ class _Parties:
         self.seconds[client] = self.clock() - begun
 
     def sum(self, drops: Mapping[str, Collection[int]] | None) -> Outcome:
-        """Run the secure sum of all contributions."""
-        outcome = simulate(
+        """Run the secure sum of all contributions, and record it."""
+        if self.recorder is None:
+            outcome = self._sum(drops, self.tap)
+        else:
+            with self.recorder.session(self.plan.mean.protocol, self.plan.session) as record:
+                outcome = self._sum(drops, _both(self.tap, record))
+                self.recorder.end(Finish(outcome.total, outcome.contributors, outcome.attached))
+        for client, seconds in self.seconds.items():
+            outcome.cost.client_s[client] += seconds
+        return outcome
+
+    def _sum(self, drops: Mapping[str, Collection[int]] | None, tap: Tap | None) -> Outcome:
+        return simulate(
             self.plan.mean.protocol,
             self.plan.session,
             self.vectors,
@@ -62,13 +85,10 @@ class _Parties:
             terms=self.terms,
             keyholders=self.keyholders,
             drops=drops,
-            tap=self.tap,
+            tap=tap,
             entropy=self.entropy,
             clock=self.clock,
         )
-        for client, seconds in self.seconds.items():
-            outcome.cost.client_s[client] += seconds
-        return outcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +101,7 @@ class InMemory:
         terms: Each device's identity and terms; needed if and only if the mean has a roster.
         keyholders: Each committee member's key share and rules; needed if and only if the mean has a committee.
         tap: Called with every message.
+        recorder: The recorder of a transcript, which records the server's view of every round.
         entropy: Secret randomness of the clients; `os.urandom` outside tests.
         clock: A clock in seconds, to measure each party's work.
 
@@ -94,6 +115,7 @@ class InMemory:
     terms: Mapping[int, ClientTerms] | None = field(default=None, repr=False)
     keyholders: Mapping[int, Keyholder] | None = field(default=None, repr=False)
     tap: Tap | None = None
+    recorder: Recorder | None = field(default=None, repr=False)
     entropy: Entropy = os.urandom
     clock: Clock = time.process_time
 
@@ -141,6 +163,7 @@ class InMemory:
             terms=self.terms,
             keyholders=self.keyholders,
             tap=self.tap,
+            recorder=self.recorder,
             entropy=self.entropy,
             clock=self.clock,
         )
@@ -194,6 +217,7 @@ def simulate_mean(
     drops: Mapping[str, Collection[int]] | None = None,
     context: bytes = b"",
     tap: Tap | None = None,
+    recorder: Recorder | None = None,
     entropy: Entropy = os.urandom,
     clock: Clock = _no_clock,
 ) -> Release:
@@ -210,6 +234,7 @@ def simulate_mean(
         drops: For each step of the protocol, the parties that drop out there.
         context: What else the parties agree on, such as the round number and a hash of the model.
         tap: Called with every message.
+        recorder: The recorder of a transcript, which records the server's view of the sum.
         entropy: Secret randomness; `os.urandom` outside tests.
         clock: A clock in seconds, to measure each party's work.
 
@@ -227,7 +252,15 @@ def simulate_mean(
     given = checked_updates(mean.encoding, mean.clients, updates, weights=weights, failed=failed)
     if not plan.private:
         drops = departing(drops or {}, failed, protocol=mean.protocol)
-    parties = _Parties(plan=plan, terms=terms, keyholders=keyholders, tap=tap, entropy=entropy, clock=clock)
+    parties = _Parties(
+        plan=plan,
+        terms=terms,
+        keyholders=keyholders,
+        tap=tap,
+        recorder=recorder,
+        entropy=entropy,
+        clock=clock,
+    )
     for client in mean.clients:
         parties.contribute(client, given.get(client), (weights or {}).get(client))
     outcome = parties.sum(drops)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 
 import msgspec
 
@@ -16,16 +17,19 @@ from secagg.runs.summary import Summary, summarise
 from secagg.training.averaging import SecureAveraging
 from secagg.training.model_state import GlobalModel, evaluate
 from secagg.training.records import RoundRecord
+from secagg.transcripts.recorder import Recorder
 
 Observer = Callable[[str | None, RoundRecord], None]
 """Called after each round: the kind of the run to compare with (None for the run itself), and the round."""
 
 
-def run_training(prepared: Prepared, folder: RunFolder, *, resume: bool, observe: Observer) -> Summary:
+def run_training(
+    prepared: Prepared, folder: RunFolder, *, resume: bool, observe: Observer, recorder: Recorder | None = None
+) -> Summary:
     """Run, or resume, a run whose folder has been begun, and leave the folder complete.
 
     An interruption leaves the checkpoint of the last whole round, and a ledger that counts every release. The folder
-    is locked meanwhile.
+    is locked meanwhile. A recorder records what the server sees in each round.
 
     Raises:
         CheckpointError: The folder is damaged, in use, or belongs to a run with other settings.
@@ -33,10 +37,12 @@ def run_training(prepared: Prepared, folder: RunFolder, *, resume: bool, observe
         SecaggError: Training has diverged, or the runs to compare with have failed.
     """
     with folder:
-        return _run(prepared, folder, resume=resume, observe=observe)
+        return _run(prepared, folder, resume=resume, observe=observe, recorder=recorder)
 
 
-def _run(prepared: Prepared, folder: RunFolder, *, resume: bool, observe: Observer) -> Summary:
+def _run(
+    prepared: Prepared, folder: RunFolder, *, resume: bool, observe: Observer, recorder: Recorder | None
+) -> Summary:
     config, cohort, rounds = prepared.config, prepared.cohort, folder.goal(prepared.config)
     model = prepared.devices.model
     initial = GlobalModel.initial(model, prepared.clip)
@@ -53,7 +59,7 @@ def _run(prepared: Prepared, folder: RunFolder, *, resume: bool, observe: Observ
         _comparison(config, rounds=rounds, wanted=wanted) as process,
     ):
         training = SecureAveraging(
-            engine=prepared.engine,
+            engine=replace(prepared.engine, recorder=recorder),
             model=model,
             test=prepared.test,
             mean=prepared.mean,

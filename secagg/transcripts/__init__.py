@@ -1,0 +1,1 @@
+"""Transcripts: the server's view of secure sums in one file of chained records, which any engine can record."""
