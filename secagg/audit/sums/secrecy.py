@@ -20,7 +20,7 @@ from protocols.errors import InputError, ParameterError
 from protocols.session import Extra, Vector
 from secagg.audit.attack import Attack, Inapplicable, Layer, Level, Plan, Result
 from secagg.audit.everywhere import replaced_everywhere
-from secagg.audit.overheard import overheard, told_by
+from secagg.audit.overheard import Text, overheard, told_by
 from secagg.audit.reachable import reachable
 from secagg.audit.seeds import Tape
 from secagg.audit.sums.canaries import LEAST, Canaries
@@ -107,7 +107,7 @@ class _Heard(CipherSpy):
         self._tapes: dict[int, Tape] = {}
         self._pickles: dict[bytes, str] = {}
         self.view: list[Transmission] = []
-        self.texts: list[str] = []
+        self.texts: list[Text] = []
         self.failure: ProtocolError | None = None
 
     def asked(self, client: Client, request: Transmission) -> None:
@@ -188,9 +188,9 @@ class _Heard(CipherSpy):
         for data, kind in self._pickles.items():
             if (name := secrets.in_bytes(data)) is not None:
                 return f"{name} is in the pickle of a {kind}"
-        for text in dict.fromkeys(self.texts):
+        for where, text in dict.fromkeys(self.texts):
             if (name := secrets.in_text(text)) is not None:
-                return f"{name} is shown in a text: {text.partition(':')[0].partition('=')[0][:40]}"
+                return f"{name} is shown by {where}"
         return ""
 
     def _canaries(self) -> Canaries:
@@ -223,11 +223,12 @@ class _Heard(CipherSpy):
 
     def _describe(self, machine: Client | Server) -> None:
         for part in reachable(machine):
-            self.texts.append(f"repr of a {type(part).__name__}: {part!r} {part!s}")
+            kind = type(part).__name__
+            self.texts.append((f"the repr of a {kind}", f"{part!r} {part!s}"))
             try:
-                self._pickles[pickle.dumps(part)] = type(part).__name__
+                self._pickles[pickle.dumps(part)] = kind
             except Exception as error:  # noqa: BLE001 - Whatever refuses, nothing was pickled.
-                self.texts.append(f"refused pickle of a {type(part).__name__}: {error!r} {error!s}")
+                self.texts.append((f"the refusal to pickle a {kind}", f"{error!r} {error!s}"))
 
 
 @contextlib.contextmanager
@@ -255,7 +256,7 @@ def _pieces(seed: bytes, party: int, sizes: list[int]) -> Iterator[bytes]:
             yield piece
 
 
-def _errors(recorded: Recorded, seed: bytes, inputs: dict[int, Vector]) -> Iterator[str]:
+def _errors(recorded: Recorded, seed: bytes, inputs: dict[int, Vector]) -> Iterator[Text]:
     """Yield what errors tell: of parties that receive altered requests, and of one whose vector is out of range."""
     cohort = recorded.cohort
     for party in recorded.active[:1] + recorded.active[-1:]:
@@ -274,7 +275,7 @@ def _errors(recorded: Recorded, seed: bytes, inputs: dict[int, Vector]) -> Itera
     try:
         cohort.client(client, outside, tapes_of(seed)(client))
     except InputError as error:
-        yield f"{error!r} {error}"
+        yield "the refusal of a vector", f"{error!r} {error}"
 
 
 def _flipped(data: bytes, position: int) -> bytes:
