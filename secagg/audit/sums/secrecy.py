@@ -27,8 +27,8 @@ from secagg.audit.sums.canaries import LEAST, Canaries
 from secagg.audit.sums.cipher_spy import CipherSpy
 from secagg.audit.sums.cohort import Cohort, identity_of
 from secagg.audit.sums.inputs import random_inputs
+from secagg.audit.sums.polynomials import Sharing, noted_sharing
 from secagg.audit.sums.recorded import Recorded, record, replayed, tapes_of
-from secagg.audit.sums.streams import Sharing, noted_sharing
 from secagg.audit.sums.subject import SumSubject
 
 _LENGTH: Final = 40

@@ -1,0 +1,24 @@
+"""How an attacker reads and writes a session's messages, and what it knows of sums of encrypted vectors."""
+
+from protocols.codec import Codec
+from protocols.encrypted.protocol import EncryptedSum
+from secagg.audit.sums.cohort import Cohort
+
+
+def codec_of(cohort: Cohort) -> Codec:
+    """Return the encoder and decoder of a session's messages."""
+    protocol, session = cohort.protocol, cohort.session
+    limits = protocol.message_limit(session), protocol.list_limit(session)
+    return Codec(protocol.digest(session), *limits, wire=protocol.wire)
+
+
+def is_encrypted(cohort: Cohort) -> bool:
+    """Return whether the protocol sums Paillier's ciphertexts."""
+    return isinstance(cohort.protocol, EncryptedSum)
+
+
+def encrypted(cohort: Cohort) -> EncryptedSum:
+    """Return the protocol of a cohort that sums Paillier's ciphertexts."""
+    if not isinstance(cohort.protocol, EncryptedSum):
+        raise TypeError("protocol: expected a sum of encrypted vectors, found another one")
+    return cohort.protocol
