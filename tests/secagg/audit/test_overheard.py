@@ -2,6 +2,8 @@ import logging
 import sys
 import warnings
 
+import pytest
+
 from secagg.audit.overheard import overheard, told_by
 
 
@@ -54,7 +56,6 @@ def test_local_variable_without_a_repr_is_named_by_its_error() -> None:
     def fail(held: object) -> None:
         raise ValueError(str(type(held)))
 
-    try:
+    with pytest.raises(ValueError, match="_Broken") as caught:
         fail(_Broken())
-    except ValueError as error:
-        assert "held = (RuntimeError)" in told_by(error)[1]
+    assert "held = (RuntimeError)" in told_by(caught.value)[1]

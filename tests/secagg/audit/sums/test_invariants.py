@@ -1,6 +1,6 @@
 import pytest
 
-from protocols import LightSecAgg, OneShot, PaillierSum, PlainSum, SecAgg, SecAggPlus, SecureSum
+from protocols import LightSecAgg, PaillierSum, PlainSum, SecAgg, SecAggPlus, SecureSum
 from secagg.audit.attack import Level
 from secagg.audit.finding import Verdict
 from secagg.audit.planted.sums import SpareResponders
@@ -15,7 +15,6 @@ SUBJECTS = [
     SumSubject.suggested(PlainSum),
     SumSubject.of(SecAggPlus(neighbours=2, share_threshold=2)),
     SumSubject.of(PaillierSum(headroom=True)),
-    SumSubject.of(PaillierSum(value_bits=8)),
 ]
 
 
@@ -26,7 +25,7 @@ def test_correct_protocols_are_not_rejected(subject: SumSubject, attack: ExactSu
     assert (found.verdict, found.evidence) == (Verdict.NOT_REJECTED, "")
 
 
-@pytest.mark.parametrize(("kind", "dropped"), [(SecAgg, 5), (LightSecAgg, 5), (PaillierSum, 1)])
+@pytest.mark.parametrize(("kind", "dropped"), [(SecAgg, 5), (LightSecAgg, 5)])
 def test_sums_with_dropouts_are_compared(kind: type[SecureSum], dropped: int) -> None:
     found = finding(SumSubject.suggested(kind), ExactSum(), level=Level.QUICK, master=b"m")
     assert found.statistic == f"wrong sums among {found.trials} sessions, {dropped} of them with dropouts"
@@ -37,10 +36,3 @@ def test_protocol_that_has_no_such_cohort_is_not_tested() -> None:
     found = finding(subject, ExactSum(), level=Level.QUICK, master=b"m")
     assert found.verdict is Verdict.NOT_APPLICABLE
     assert "neighbours" in found.evidence
-
-
-@pytest.mark.slow
-def test_one_shot_is_not_rejected() -> None:
-    for attack in (ExactSum(), TooManyDropouts()):
-        found = finding(SumSubject.suggested(OneShot), attack, level=Level.FULL, master=b"m")
-        assert found.verdict is Verdict.NOT_REJECTED

@@ -17,7 +17,7 @@ def test_protocols_refuse_everything(kind: type[SecureSum]) -> None:
 
 
 def test_vectors_of_the_list_are_bad_and_their_like_is_good() -> None:
-    """One entry less than the modulus, and whole integers, are accepted: so the refusals are for what the label says."""
+    """Entries up to the modulus less one, and whole integers, are accepted: refusals are for what the label says."""
     cohort = SumSubject.suggested(SecAgg).cohort(3, length=6)
     bad = unacceptable(cohort.session)
     assert len(bad) == 29
