@@ -8,6 +8,7 @@ from secagg.audit.subject import Subject
 from secagg.audit.sums.encryption import BoundProofs, FreshCiphertexts
 from secagg.audit.sums.exponents import EncryptionWords
 from secagg.audit.sums.invariants import ExactSum, TooManyDropouts
+from secagg.audit.sums.lattice import LatticeWords
 from secagg.audit.sums.polynomials import PolynomialsOnce
 from secagg.audit.sums.refusals import RefusedInputs
 from secagg.audit.sums.replay import SameTape, TapeBytes
@@ -29,6 +30,7 @@ ATTACKS: Final[tuple[Attack[Any], ...]] = (
     PolynomialsOnce(),
     MaskWords(),
     EncryptionWords(),
+    LatticeWords(),
 )
 """All checks of this area but those of the server's view."""
 
