@@ -82,7 +82,7 @@ def distribution() -> tuple[int, ...]:
 
 
 def samples(stream: bytes, count: int) -> list[int]:
-    """Return the samples of a keystream by the definition."""
+    """Return the samples of a keystream by the definition; fewer if the definition needs more of it than was read."""
     position, found = count * _FIRST_BITS // 8, list[int]()
     for index in range(count):
         bits, number = _FIRST_BITS, int.from_bytes(stream[2 * index : 2 * index + 2], "little")
@@ -91,6 +91,8 @@ def samples(stream: bytes, count: int) -> list[int]:
             least, most = number << free, (number + 1) << free
             if not any(least <= each < most for each in distribution()):
                 break
+            if position + 8 > len(stream):
+                return found
             number = number << _MORE_BITS | int.from_bytes(stream[position : position + 8], "little")
             position, bits = position + 8, bits + _MORE_BITS
         found.append(sum(each < least for each in distribution()) - _REACH)
@@ -121,6 +123,8 @@ def _is_by_definition(cohort: Cohort, seed: bytes) -> bool:
     found = [int.from_bytes(masked[at : at + 8], "little") for at in range(0, len(masked), 8)]
     key, errors, public = (bytes(each.words) for each in spy.expansions)
     secret, noise = samples(key, _DEGREE), samples(errors, len(found))
+    if len(secret) < _DEGREE or len(noise) < len(found):
+        return False
     factor = [int.from_bytes(public[8 * at : 8 * at + 8], "little") for at in range(_DEGREE)]
     packed = _packed(cohort.protocol, cohort, vector[client].tolist())
     defined = [

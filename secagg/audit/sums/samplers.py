@@ -134,7 +134,8 @@ def _is_by_definition(recorded: Recorded, client: int, expansions: Sequence[Expa
     if isinstance(recorded.cohort.protocol, LightSecAgg):
         return any(added == rejected(stream, session.modulus, session.length) for stream in read)
     masks = [reduced(stream, session.modulus, session.length) for stream in read]
-    return len(masks) == _CLIENTS and any(
+    whole = len(masks) == _CLIENTS and all(len(mask) == session.length for mask in masks)
+    return whole and any(
         added == [sum(map(int.__mul__, signs, column)) % session.modulus for column in zip(*masks, strict=True)]
         for signs in product((1, -1), repeat=len(masks))
     )
