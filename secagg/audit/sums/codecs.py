@@ -1,7 +1,9 @@
 """How an attacker reads and writes a session's messages, and what it knows of sums of encrypted vectors."""
 
 from protocols.codec import Codec
+from protocols.encrypted.oneshot import OneShot
 from protocols.encrypted.protocol import EncryptedSum
+from secagg.audit.attack import Level
 from secagg.audit.sums.cohort import Cohort
 
 
@@ -22,3 +24,13 @@ def encrypted(cohort: Cohort) -> EncryptedSum:
     if not isinstance(cohort.protocol, EncryptedSum):
         raise TypeError("protocol: expected a sum of encrypted vectors, found another one")
     return cohort.protocol
+
+
+def members_at(level: Level, cohort: Cohort) -> int | None:
+    """Return how many committee members answer in a session that is replayed; None for all of them, to its end.
+
+    At quick level it is one, and none for OneShot: its committee runs the code of PaillierSum's, ten times as long.
+    """
+    if level is Level.FULL:
+        return None
+    return 0 if isinstance(cohort.protocol, OneShot) else 1

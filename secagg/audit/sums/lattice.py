@@ -121,6 +121,8 @@ def _is_by_definition(cohort: Cohort, seed: bytes) -> bool:
         reply = machine.handle(server.start().requests[client])
     masked = codec_of(cohort).decode(0, EncryptedInput, reply).padded
     found = [int.from_bytes(masked[at : at + 8], "little") for at in range(0, len(masked), 8)]
+    if len(spy.expansions) != 3:
+        return False
     key, errors, public = (bytes(each.words) for each in spy.expansions)
     secret, noise = samples(key, _DEGREE), samples(errors, len(found))
     if len(secret) < _DEGREE or len(noise) < len(found):

@@ -25,6 +25,7 @@ from secagg.audit.reachable import reachable
 from secagg.audit.seeds import Tape
 from secagg.audit.sums.canaries import LEAST, Canaries
 from secagg.audit.sums.cipher_spy import CipherSpy
+from secagg.audit.sums.codecs import members_at
 from secagg.audit.sums.cohort import Cohort, identity_of
 from secagg.audit.sums.inputs import random_inputs
 from secagg.audit.sums.polynomials import Sharing, noted_sharing
@@ -54,16 +55,16 @@ class NoSecrets(Attack[SumSubject]):
         except ParameterError as error:
             return Inapplicable(why=str(error))
         brief = level is Level.QUICK and cohort.protocol.needs_committee
-        return Plan(trials=1 if brief else 2, cpu_s=1.0, details=level)
+        return Plan(trials=1 if brief else 2, cpu_s=1.0, details=members_at(level, cohort))
 
     def run(self, subject: SumSubject, plan: Plan, seed: bytes) -> Result:
         """See `Attack.run`."""
-        cohort, brief = _cohort(subject), plan.trials == 1
-        dropouts: list[dict[str, list[int]]] = [{}] if brief else [{}, _late(cohort)]
+        cohort = _cohort(subject)
+        dropouts: list[dict[str, list[int]]] = [{}, _late(cohort)][: plan.trials]
         messages = texts = 0
         for number, drops in enumerate(dropouts):
             heard = _Heard(cohort, random_inputs(cohort, seed), seed + bytes([number]))
-            heard.listen(drops, brief=brief)
+            heard.listen(drops, members=plan.details)
             messages, texts = messages + len(heard.view), texts + len(heard.texts)
             if evidence := heard.shown():
                 break
@@ -135,15 +136,13 @@ class _Heard(CipherSpy):
         super().closing(server)
         self._describe(server)
 
-    def listen(self, drops: dict[str, list[int]], *, brief: bool) -> None:
+    def listen(self, drops: dict[str, list[int]], *, members: int | None) -> None:
         """Run a session, and then single parties with altered requests, whose errors are kept."""
         cohort = self._cohort
         with overheard() as texts, self.watching(), replaced_everywhere([noted_sharing(self._calls)]):
             try:
                 with noted_secrets(self._secrets):
-                    recorded = record(
-                        cohort, self._inputs, self._tape, drops=drops, watcher=self, members=1 if brief else None
-                    )
+                    recorded = record(cohort, self._inputs, self._tape, drops=drops, watcher=self, members=members)
                 self._secrets -= self._public(recorded)
                 self.texts += _errors(recorded, self._seed, self._inputs)
             except ProtocolError as error:

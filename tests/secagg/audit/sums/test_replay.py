@@ -7,12 +7,12 @@ from protocols import LightSecAgg, PaillierSum, Participant, PlainSum, SecAgg, S
 from protocols.crypto.entropy import Entropy
 from protocols.crypto.paillier import plaintext_proof
 from protocols.pairwise.client import PairwiseClient
-from secagg.audit.attack import Level
+from secagg.audit.attack import Level, Plan
 from secagg.audit.finding import Verdict
 from secagg.audit.planted.parties import with_clients
 from secagg.audit.planted.patch import replaced
 from secagg.audit.runner import finding
-from secagg.audit.sums.replay import SameTape, TapeBytes
+from secagg.audit.sums.replay import SameTape, Sample, TapeBytes
 from secagg.audit.sums.subject import SumSubject
 
 
@@ -44,8 +44,9 @@ def test_verification_with_fixed_weights_is_rejected() -> None:
             PaillierSum.steps, lambda: replaced(plaintext_proof, "check_all", fixed), "open_sum"
         )
 
-    found = finding(SumSubject.suggested(FixedWeights), TapeBytes(), level=Level.QUICK, master=b"m")
-    assert found.verdict is Verdict.REJECTED
+    plan = Plan(trials=1, details=Sample(whole=0, clients=1, members=1, of_member=3))
+    found = TapeBytes().run(SumSubject.suggested(FixedWeights), plan, b"seed")
+    assert found.rejects
     assert "party 1000000" in found.evidence
 
 
