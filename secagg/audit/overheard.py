@@ -15,22 +15,26 @@ _OWN: Final = "secagg.audit."
 _PLANTED: Final = "secagg.audit.planted."
 
 
+Text = tuple[str, str]
+"""What a text is, such as "a log record", and the text itself."""
+
+
 class _Collector(logging.Handler):
     """A handler that keeps the text of each record with everything that it carries."""
 
-    def __init__(self, texts: list[str]) -> None:
+    def __init__(self, texts: list[Text]) -> None:
         super().__init__(level=logging.NOTSET)
         self._texts = texts
 
     def emit(self, record: logging.LogRecord) -> None:
         """Keep a record."""
-        self._texts.append(f"log record: {self.format(record)} {vars(record)}")
+        self._texts.append(("a log record", f"{self.format(record)} {vars(record)}"))
 
 
 @contextlib.contextmanager
-def overheard() -> Iterator[list[str]]:
+def overheard() -> Iterator[list[Text]]:
     """Collect all that is logged, warned or printed, and let none of it out; the list is complete at the end."""
-    texts: list[str] = []
+    texts: list[Text] = []
     collector, manager = _Collector(texts), logging.root.manager
     loggers = [logging.root, *(each for each in manager.loggerDict.values() if isinstance(each, logging.Logger))]
     kept = [(each, each.level, each.propagate, each.disabled, list(each.handlers)) for each in loggers]
@@ -53,11 +57,11 @@ def overheard() -> Iterator[list[str]]:
         for each, level, propagate, disabled, handlers in kept:
             each.setLevel(level)
             each.propagate, each.disabled, each.handlers = propagate, disabled, handlers
-        texts += [f"warning: {one.message}" for one in warned]
-        texts += [f"printed: {one.getvalue()}" for one in (out, err) if one.getvalue()]
+        texts += [("a warning", str(one.message)) for one in warned]
+        texts += [("what is printed", one.getvalue()) for one in (out, err) if one.getvalue()]
 
 
-def told_by(error: BaseException) -> str:
+def told_by(error: BaseException) -> Text:
     """Return what an error tells: its repr, its text, and the local variables of the frames that it passed."""
     chain: BaseException | None = error
     texts, seen = list[str](), set[int]()
@@ -69,7 +73,7 @@ def told_by(error: BaseException) -> str:
             if not name.startswith(_OWN) or name.startswith(_PLANTED):
                 texts += [f"{key} = {_shown(value)}" for key, value in frame.f_locals.items()]
         chain = chain.__cause__ or chain.__context__
-    return "\n".join(texts)
+    return f"an error of class {type(error).__name__}, or its traceback", "\n".join(texts)
 
 
 def _shown(value: object) -> str:

@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any, ClassVar, Final
 
 from protocols.crypto.products import product_of_powers
@@ -10,6 +11,7 @@ from secagg.audit.attack import Attack, Inapplicable, Layer, Level, Plan, Result
 from secagg.audit.everywhere import replaced_everywhere
 from secagg.audit.seeds import Tape, generator_of
 from secagg.audit.shifted import shifted_clocks
+from secagg.audit.sums.codecs import members_at
 from secagg.audit.sums.elsewhere import Errand, Unreachable, hashed, hashes_elsewhere
 from secagg.audit.sums.inputs import random_inputs
 from secagg.audit.sums.recorded import Recorded, record, replayed, tapes_of
@@ -18,7 +20,8 @@ from secagg.audit.trapped import counted_randomness
 
 _LENGTH: Final = 8
 _CLIENTS: Final = 3
-_WHOLE: Final = 192  # The largest tape of a party whose bytes are all tried at quick level.
+_WHOLE: Final = 192
+_WHOLE_AT_FULL: Final = 4096
 _SAMPLED: Final = 24
 _SAMPLED_OF_MEMBER: Final = 2
 
@@ -27,7 +30,7 @@ class SameTape(Attack[SumSubject]):
     """The same tape gives the same replies again, at another time, and in another process; nothing else is drawn.
 
     A session whose parties' replies are the same is the same session, since the server draws nothing. So parties are
-    run again alone, with the recorded requests. Of a committee, one member answers at quick level.
+    run again alone, with the recorded requests. Of a committee, `members_at` says how many members answer.
     """
 
     id: ClassVar = "replay.tape.same"
@@ -38,14 +41,18 @@ class SameTape(Attack[SumSubject]):
 
     def plan(self, subject: SumSubject, level: Level) -> Plan | Inapplicable:
         """See `Attack.plan`."""
-        return _planned(subject, level, trials=3)
+        try:
+            cohort = subject.cohort(_CLIENTS, length=_LENGTH)
+        except ParameterError as error:
+            return Inapplicable(why=str(error))
+        return Plan(trials=3, cpu_s=1.0, details=members_at(level, cohort))
 
     def run(self, subject: SumSubject, plan: Plan, seed: bytes) -> Result:
         """See `Attack.run`."""
         cohort = subject.cohort(_CLIENTS, length=_LENGTH)
         inputs = random_inputs(cohort, seed)
         with counted_randomness() as counts:
-            recorded = record(cohort, inputs, tapes_of(seed), members=1 if plan.details is Level.QUICK else None)
+            recorded = record(cohort, inputs, tapes_of(seed), members=plan.details)
         if counts:
             found = ", ".join(f"{name} ({count} calls)" for name, count in sorted(counts.items()))
             return _result("other sources of randomness", f"used beside the tape: {found}")
@@ -72,12 +79,28 @@ class SameTape(Attack[SumSubject]):
         return _result("different replies at another time and in another process", "")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """Which bytes of tapes are tried.
+
+    Attributes:
+        whole: The longest tape of a client of which every byte is tried.
+        clients: The number of bytes of longer ones.
+        members: The number of committee members.
+        of_member: The number of bytes of a member's tape.
+    """
+
+    whole: int
+    clients: int
+    members: int
+    of_member: int
+
+
 class TapeBytes(Attack[SumSubject]):
     """Complementing any one byte of a party's tape changes what the party sends.
 
     The weights of a batch verification stay with the party that draws them. They count as seen if the exponents of
-    `plaintext_proof.check_all` change. At quick level, all bytes of tapes of up to 192 bytes are tried and 24 bytes of
-    longer ones, or two of a committee member's.
+    `plaintext_proof.check_all` change. Of long tapes, some bytes of every read are tried.
     """
 
     id: ClassVar = "replay.tape.bytes"
@@ -88,12 +111,21 @@ class TapeBytes(Attack[SumSubject]):
 
     def plan(self, subject: SumSubject, level: Level) -> Plan | Inapplicable:
         """See `Attack.plan`."""
-        return _planned(subject, level, trials=_CLIENTS)
+        try:
+            cohort = subject.cohort(_CLIENTS, length=_LENGTH)
+        except ParameterError as error:
+            return Inapplicable(why=str(error))
+        if level is Level.FULL:
+            sample = Sample(whole=_WHOLE_AT_FULL, clients=_SAMPLED, members=1, of_member=_SAMPLED)
+        else:
+            members = members_at(level, cohort) or 0
+            sample = Sample(whole=_WHOLE, clients=_SAMPLED, members=members, of_member=_SAMPLED_OF_MEMBER)
+        return Plan(trials=_CLIENTS, cpu_s=2.0, details=sample)
 
     def run(self, subject: SumSubject, plan: Plan, seed: bytes) -> Result:
         """See `Attack.run`."""
-        cohort, level = subject.cohort(_CLIENTS, length=_LENGTH), plan.details
-        recorded = record(cohort, random_inputs(cohort, seed), tapes_of(seed), members=1)
+        cohort, sample = subject.cohort(_CLIENTS, length=_LENGTH), plan.details
+        recorded = record(cohort, random_inputs(cohort, seed), tapes_of(seed), members=sample.members)
         if not any(recorded.tapes[party].position for party in recorded.active):
             return _result("bytes that the parties read", "no party reads any randomness")
         observer, tried = _Observer(recorded), 0
@@ -101,21 +133,13 @@ class TapeBytes(Attack[SumSubject]):
             for party in recorded.active:
                 label = f"party {party}"
                 honest = list(observer.observed(party, Tape(seed, label)))
-                for position in _positions(recorded, party, level, seed):
+                for position in _positions(recorded, party, sample, seed):
                     tried += 1
                     altered = observer.observed(party, Tape(seed, label, complemented=position))
                     if _is_same(honest, altered):
                         drawn = f"{position} of the {recorded.tapes[party].position} bytes"
                         return _result("dead bytes of the tape", f"{label}: byte {drawn} that it reads changes nothing")
         return _result(f"dead bytes among {tried} of the tapes", "")
-
-
-def _planned(subject: SumSubject, level: Level, *, trials: int) -> Plan | Inapplicable:
-    try:
-        subject.cohort(_CLIENTS, length=_LENGTH)
-    except ParameterError as error:
-        return Inapplicable(why=str(error))
-    return Plan(trials=trials, cpu_s=2.0, details=level)
 
 
 def _result(statistic: str, evidence: str) -> Result:
@@ -131,13 +155,13 @@ def _difference(recorded: Recorded, party: int, hashes: list[str]) -> str:
     return ""
 
 
-def _positions(recorded: Recorded, party: int, level: Level, seed: bytes) -> list[int]:
-    """Return which bytes of a party's tape are tried: some of every read, or all."""
+def _positions(recorded: Recorded, party: int, sample: Sample, seed: bytes) -> list[int]:
+    """Return which bytes of a party's tape are tried: all, or some of its reads' and some anywhere."""
     tape, member = recorded.tapes[party], party in recorded.cohort.session.committee_members
     everything = list(range(tape.position))
-    if not member and (level is Level.FULL or tape.position <= _WHOLE):
+    if not member and tape.position <= sample.whole:
         return everything
-    count = {Level.QUICK: _SAMPLED_OF_MEMBER, Level.FULL: _SAMPLED}[level] if member else _SAMPLED
+    count = sample.of_member if member else sample.clients
     generator = generator_of(seed, f"positions {party}")
     ends = [sum(tape.sizes[: at + 1]) for at in range(len(tape.sizes))]
     reads = [range(end - size, end) for size, end in zip(tape.sizes, ends, strict=True) if size]

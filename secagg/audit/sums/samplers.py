@@ -8,8 +8,6 @@ client then sends must be its vector plus what the definition makes of the keyst
   modulo the modulus, a power of two. The self-mask is added, and each mask of a pair is added or subtracted.
 - LightSecAgg: the mask is the words of the smallest type that holds the prime, cut to its bits, without those that are
   not below the prime.
-- PaillierSum and OneShot: a ciphertext is (1 + n)^message h_s^r modulo n^(s+1), where r is the little-endian number of
-  the next bytes of the tape.
 
 No statistics can tell words at or above a large prime that are reduced from words that are skipped.
 """
@@ -22,20 +20,15 @@ from typing import ClassVar, Final
 import numpy as np
 
 from protocols import packing
-from protocols.codec import Codec, Message
-from protocols.crypto.paillier import ciphertext_pairs
-from protocols.encrypted.derived import threshold_key
-from protocols.encrypted.messages import EncryptedInput
-from protocols.encrypted.protocol import EncryptedSum
+from protocols.codec import Message
 from protocols.errors import ParameterError
 from protocols.lightsecagg import messages as coded
 from protocols.lightsecagg.protocol import LightSecAgg
 from protocols.pairwise import messages as pairwise
 from protocols.pairwise.protocol import PairwiseMasking
 from secagg.audit.attack import Attack, Inapplicable, Layer, Level, Plan, Result
-from secagg.audit.seeds import SEED_BYTES, Tape
 from secagg.audit.sums.cipher_spy import CipherSpy, Expansion
-from secagg.audit.sums.cohort import Cohort
+from secagg.audit.sums.codecs import codec_of
 from secagg.audit.sums.inputs import random_inputs
 from secagg.audit.sums.recorded import Recorded, record, tapes_of
 from secagg.audit.sums.subject import SumSubject
@@ -85,40 +78,6 @@ class MaskWords(Attack[SumSubject]):
                     found = f"modulus {modulus}: what client {client} adds to its vector is no mask by the definition"
                     break
         statistic = f"masked vectors not by definition, at {plan.trials} moduli"
-        return Result(statistic=statistic, value=float(bool(found)), rejected=bool(found), evidence=found)
-
-
-class EncryptionWords(Attack[SumSubject]):
-    """The twin of the module's docstring for encryptions, with exponents of the tape at the edges of their range."""
-
-    id: ClassVar = "replay.samplers.encryption"
-    title: ClassVar = "Compare ciphertexts with encryptions by definition, with exponents of the tape"
-    layer: ClassVar = Layer.REPLAY
-    tests: ClassVar = ("C-11", "C-10")
-    subjects: ClassVar = SumSubject
-
-    def plan(self, subject: SumSubject, level: Level) -> Plan | Inapplicable:
-        """See `Attack.plan`."""
-        del level
-        try:
-            cohort = subject.cohort(_CLIENTS, length=_LENGTH)
-        except ParameterError as error:
-            return Inapplicable(why=str(error))
-        if not isinstance(cohort.protocol, EncryptedSum):
-            return Inapplicable(why="The protocol does not sum Paillier's ciphertexts.")
-        return Plan(trials=3, cpu_s=0.3)
-
-    def run(self, subject: SumSubject, plan: Plan, seed: bytes) -> Result:
-        """See `Attack.run`."""
-        del plan
-        cohort, found = subject.cohort(_CLIENTS, length=_LENGTH), ""
-        start, size = _exponent_bytes(cohort)
-        for label, word in (("of the tape", b""), ("0", bytes(size)), ("of ones", b"\xff" * size)):
-            replaced = {start: word} if word else {}
-            if not _is_encryption(cohort, seed, replaced):
-                found = f"with an exponent {label}, the first ciphertext is not the one of the definition"
-                break
-        statistic = "ciphertexts not by definition, with 3 exponents"
         return Result(statistic=statistic, value=float(bool(found)), rejected=bool(found), evidence=found)
 
 
@@ -175,7 +134,8 @@ def _is_by_definition(recorded: Recorded, client: int, expansions: Sequence[Expa
     if isinstance(recorded.cohort.protocol, LightSecAgg):
         return any(added == rejected(stream, session.modulus, session.length) for stream in read)
     masks = [reduced(stream, session.modulus, session.length) for stream in read]
-    return len(masks) == _CLIENTS and any(
+    whole = len(masks) == _CLIENTS and all(len(mask) == session.length for mask in masks)
+    return whole and any(
         added == [sum(map(int.__mul__, signs, column)) % session.modulus for column in zip(*masks, strict=True)]
         for signs in product((1, -1), repeat=len(masks))
     )
@@ -187,45 +147,6 @@ def _masked(recorded: Recorded, client: int) -> list[int]:
     number = [row.name for row in cohort.protocol.steps].index(_MASKING)
     kind: type[pairwise.MaskedInput] | type[coded.MaskedInput]
     kind = coded.MaskedInput if isinstance(cohort.protocol, LightSecAgg) else pairwise.MaskedInput
-    message: Message = _codec(cohort).decode(number, kind, reply.data)
+    message: Message = codec_of(cohort).decode(number, kind, reply.data)
     packed: memoryview = message.packed  # type: ignore[attr-defined]  # Both kinds have it.
     return [int(each) for each in packing.unpack(packed, session.length, session.modulus)]
-
-
-def _codec(cohort: Cohort) -> Codec:
-    protocol, session = cohort.protocol, cohort.session
-    limits = protocol.message_limit(session), protocol.list_limit(session)
-    return Codec(protocol.digest(session), *limits, wire=protocol.wire)
-
-
-def _encrypted(cohort: Cohort) -> EncryptedSum:
-    if not isinstance(cohort.protocol, EncryptedSum):
-        raise TypeError("expected a sum of encrypted vectors")
-    return cohort.protocol
-
-
-def _exponent_bytes(cohort: Cohort) -> tuple[int, int]:
-    """Return where in a client's tape the first exponent is, after what the payload draws, and its length in bytes."""
-    protocol, session = _encrypted(cohort), cohort.session
-    payload, size = protocol.payload(session), protocol.exponents.bits(threshold_key(session).public_key) // 8
-    return (2 * SEED_BYTES if payload.padded_bytes else 0), size
-
-
-def _is_encryption(cohort: Cohort, seed: bytes, replaced: dict[int, bytes]) -> bool:
-    """Return whether the first ciphertext of a client is that of the definition, with the exponent of the tape."""
-    protocol, session = _encrypted(cohort), cohort.session
-    client, payload, key = session.clients[0], protocol.payload(session), threshold_key(session)
-    vector = random_inputs(cohort, seed)[client]
-    tape = Tape(seed, "exponents", replaced=replaced)
-    _, messages = payload.wrap(session.checked(vector), tape)
-    _, size = _exponent_bytes(cohort)
-    exponent = int.from_bytes(tape(size), "little")
-    machine = cohort.client(client, vector, Tape(seed, "exponents", replaced=replaced))
-    server = cohort.server()
-    sent = _codec(cohort).decode(0, EncryptedInput, machine.handle(server.start().requests[client]))
-    one = ciphertext_pairs.pair_bytes(key.public_key)
-    pairs = ciphertext_pairs.from_bytes(key.public_key, sent.sealed[: one * payload.messages], payload.messages)
-    found = int(ciphertext_pairs.join(key.public_key, *pairs[0]))
-    n, modulus, limit = int(key.public_key.n), int(key.public_key.modulus), int(key.public_key.message_modulus)
-    defined = pow(1 + n, int(messages[0]), modulus) * pow(key.base, limit * exponent, modulus) % modulus
-    return found == defined

@@ -20,15 +20,16 @@ from protocols.errors import InputError, ParameterError
 from protocols.session import Extra, Vector
 from secagg.audit.attack import Attack, Inapplicable, Layer, Level, Plan, Result
 from secagg.audit.everywhere import replaced_everywhere
-from secagg.audit.overheard import overheard, told_by
+from secagg.audit.overheard import Text, overheard, told_by
 from secagg.audit.reachable import reachable
 from secagg.audit.seeds import Tape
 from secagg.audit.sums.canaries import LEAST, Canaries
 from secagg.audit.sums.cipher_spy import CipherSpy
+from secagg.audit.sums.codecs import members_at
 from secagg.audit.sums.cohort import Cohort, identity_of
 from secagg.audit.sums.inputs import random_inputs
+from secagg.audit.sums.polynomials import Sharing, noted_sharing
 from secagg.audit.sums.recorded import Recorded, record, replayed, tapes_of
-from secagg.audit.sums.streams import Sharing, noted_sharing
 from secagg.audit.sums.subject import SumSubject
 
 _LENGTH: Final = 40
@@ -54,16 +55,16 @@ class NoSecrets(Attack[SumSubject]):
         except ParameterError as error:
             return Inapplicable(why=str(error))
         brief = level is Level.QUICK and cohort.protocol.needs_committee
-        return Plan(trials=1 if brief else 2, cpu_s=1.0, details=level)
+        return Plan(trials=1 if brief else 2, cpu_s=1.0, details=members_at(level, cohort))
 
     def run(self, subject: SumSubject, plan: Plan, seed: bytes) -> Result:
         """See `Attack.run`."""
-        cohort, brief = _cohort(subject), plan.trials == 1
-        dropouts: list[dict[str, list[int]]] = [{}] if brief else [{}, _late(cohort)]
+        cohort = _cohort(subject)
+        dropouts: list[dict[str, list[int]]] = [{}, _late(cohort)][: plan.trials]
         messages = texts = 0
         for number, drops in enumerate(dropouts):
             heard = _Heard(cohort, random_inputs(cohort, seed), seed + bytes([number]))
-            heard.listen(drops, brief=brief)
+            heard.listen(drops, members=plan.details)
             messages, texts = messages + len(heard.view), texts + len(heard.texts)
             if evidence := heard.shown():
                 break
@@ -107,7 +108,7 @@ class _Heard(CipherSpy):
         self._tapes: dict[int, Tape] = {}
         self._pickles: dict[bytes, str] = {}
         self.view: list[Transmission] = []
-        self.texts: list[str] = []
+        self.texts: list[Text] = []
         self.failure: ProtocolError | None = None
 
     def asked(self, client: Client, request: Transmission) -> None:
@@ -135,15 +136,13 @@ class _Heard(CipherSpy):
         super().closing(server)
         self._describe(server)
 
-    def listen(self, drops: dict[str, list[int]], *, brief: bool) -> None:
+    def listen(self, drops: dict[str, list[int]], *, members: int | None) -> None:
         """Run a session, and then single parties with altered requests, whose errors are kept."""
         cohort = self._cohort
         with overheard() as texts, self.watching(), replaced_everywhere([noted_sharing(self._calls)]):
             try:
                 with noted_secrets(self._secrets):
-                    recorded = record(
-                        cohort, self._inputs, self._tape, drops=drops, watcher=self, members=1 if brief else None
-                    )
+                    recorded = record(cohort, self._inputs, self._tape, drops=drops, watcher=self, members=members)
                 self._secrets -= self._public(recorded)
                 self.texts += _errors(recorded, self._seed, self._inputs)
             except ProtocolError as error:
@@ -188,9 +187,9 @@ class _Heard(CipherSpy):
         for data, kind in self._pickles.items():
             if (name := secrets.in_bytes(data)) is not None:
                 return f"{name} is in the pickle of a {kind}"
-        for text in dict.fromkeys(self.texts):
+        for where, text in dict.fromkeys(self.texts):
             if (name := secrets.in_text(text)) is not None:
-                return f"{name} is shown in a text: {text.partition(':')[0].partition('=')[0][:40]}"
+                return f"{name} is shown by {where}"
         return ""
 
     def _canaries(self) -> Canaries:
@@ -223,11 +222,12 @@ class _Heard(CipherSpy):
 
     def _describe(self, machine: Client | Server) -> None:
         for part in reachable(machine):
-            self.texts.append(f"repr of a {type(part).__name__}: {part!r} {part!s}")
+            kind = type(part).__name__
+            self.texts.append((f"the repr of a {kind}", f"{part!r} {part!s}"))
             try:
-                self._pickles[pickle.dumps(part)] = type(part).__name__
+                self._pickles[pickle.dumps(part)] = kind
             except Exception as error:  # noqa: BLE001 - Whatever refuses, nothing was pickled.
-                self.texts.append(f"refused pickle of a {type(part).__name__}: {error!r} {error!s}")
+                self.texts.append((f"the refusal to pickle a {kind}", f"{error!r} {error!s}"))
 
 
 @contextlib.contextmanager
@@ -255,7 +255,7 @@ def _pieces(seed: bytes, party: int, sizes: list[int]) -> Iterator[bytes]:
             yield piece
 
 
-def _errors(recorded: Recorded, seed: bytes, inputs: dict[int, Vector]) -> Iterator[str]:
+def _errors(recorded: Recorded, seed: bytes, inputs: dict[int, Vector]) -> Iterator[Text]:
     """Yield what errors tell: of parties that receive altered requests, and of one whose vector is out of range."""
     cohort = recorded.cohort
     for party in recorded.active[:1] + recorded.active[-1:]:
@@ -274,7 +274,7 @@ def _errors(recorded: Recorded, seed: bytes, inputs: dict[int, Vector]) -> Itera
     try:
         cohort.client(client, outside, tapes_of(seed)(client))
     except InputError as error:
-        yield f"{error!r} {error}"
+        yield "the refusal of a vector", f"{error!r} {error}"
 
 
 def _flipped(data: bytes, position: int) -> bytes:

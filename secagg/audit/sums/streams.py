@@ -1,4 +1,4 @@
-"""No keystream, no nonce and no polynomial is used twice in a session, as seen by a spy at the ciphers.
+"""No key of a stream and no nonce is used twice in a session, as seen by a spy at the ciphers.
 
 The rules, for one session:
 
@@ -7,21 +7,15 @@ The rules, for one session:
 - Within one step, a party expands each block of a keystream at most once. In several steps, it may expand the same
   keystream again only from the same place in the code, which is a recomputation of the same words. So both ends of a
   pair may expand the seed of one mask, and a client may expand its own mask again, but no seed serves two purposes.
-- No two secrets are shared by polynomials that have a coefficient in common, apart from the constant, and each
-  polynomial has as many coefficients as the threshold requires, none of them zero.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 from itertools import combinations
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from protocols.crypto import shamir
 from protocols.encrypted.paillier_sum import PaillierSum
 from protocols.errors import ParameterError
-from protocols.pairwise.protocol import PairwiseMasking
 from secagg.audit.attack import Attack, Inapplicable, Layer, Level, Plan, Result
-from secagg.audit.everywhere import replaced_everywhere
 from secagg.audit.sums.cipher_spy import CipherSpy, Expansion
 from secagg.audit.sums.inputs import random_inputs
 from secagg.audit.sums.recorded import record, tapes_of
@@ -83,99 +77,3 @@ def _reuses(spy: CipherSpy) -> Iterator[str]:
                     f"party {party} in step {other.moment.step}: a keystream that it expanded in step "
                     f"{one.moment.step} is expanded again"
                 )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
-class Sharing:
-    """One call of Shamir's secret sharing.
-
-    Attributes:
-        secret: The secret.
-        threshold: The number of shares that determine it.
-        shares: By holder, the shares.
-    """
-
-    secret: bytes
-    threshold: int
-    shares: dict[int, bytes]
-
-
-def noted_sharing(calls: list[Sharing]) -> tuple[Callable[..., Any], Callable[..., list[bytes]]]:
-    """Return `shamir.share`, and a function to take its place that appends each call to a list."""
-    original = shamir.share
-
-    def share(secret: Any, *, threshold: int, holders: Sequence[int], entropy: Any) -> list[bytes]:
-        shares = original(secret, threshold=threshold, holders=holders, entropy=entropy)
-        dealt = dict(zip(holders, shares, strict=True))
-        calls.append(Sharing(secret=secret.reveal(), threshold=threshold, shares=dealt))
-        return shares
-
-    return original, share
-
-
-class PolynomialsOnce(Attack[SumSubject]):
-    """The rule on polynomials of the module's docstring; each is interpolated from its shares, slowly and exactly."""
-
-    id: ClassVar = "replay.streams.polynomials"
-    title: ClassVar = "Interpolate the polynomial of every shared secret, and compare coefficients"
-    layer: ClassVar = Layer.REPLAY
-    tests: ClassVar = ("C-11",)
-    subjects: ClassVar = SumSubject
-
-    def plan(self, subject: SumSubject, level: Level) -> Plan | Inapplicable:
-        """See `Attack.plan`."""
-        del level
-        try:
-            cohort = subject.cohort(5, length=_LENGTH)
-        except ParameterError as error:
-            return Inapplicable(why=str(error))
-        if not isinstance(cohort.protocol, PairwiseMasking):
-            return Inapplicable(why="The protocol shares no secret by the polynomials that this check knows.")
-        return Plan(trials=1, cpu_s=0.1)
-
-    def run(self, subject: SumSubject, plan: Plan, seed: bytes) -> Result:
-        """See `Attack.run`."""
-        del plan
-        cohort, calls = subject.cohort(5, length=_LENGTH), list[Sharing]()
-        with replaced_everywhere([noted_sharing(calls)]):
-            record(cohort, random_inputs(cohort, seed), tapes_of(seed))
-        found = _faulty(calls)
-        statistic = f"faults of {len(calls)} polynomials"
-        return Result(statistic=statistic, value=float(bool(found)), rejected=bool(found), evidence=found)
-
-
-def _faulty(calls: Sequence[Sharing]) -> str:
-    """Return what is wrong with the polynomials, in words; empty if nothing is."""
-    if not calls:
-        return "no secret was shared"
-    seen: set[int] = set()
-    for call in calls:
-        constant, *others = interpolated(call.shares)
-        others += [0] * (call.threshold - 1 - len(others))
-        if constant != int.from_bytes(call.secret, "little") or any(others[call.threshold - 1 :]):
-            return f"the shares do not lie on a polynomial of degree {call.threshold - 1} through the secret"
-        if 0 in others[: call.threshold - 1]:
-            return f"a coefficient is zero in the sharing of a secret with threshold {call.threshold}"
-        if not seen.isdisjoint(others[: call.threshold - 1]):
-            return "two secrets are shared with the same coefficient"
-        seen |= set(others[: call.threshold - 1])
-    return ""
-
-
-def interpolated(shares: dict[int, bytes]) -> list[int]:
-    """Return the coefficients, the constant first, of the polynomial through all shares (Newton's divided differences).
-
-    The evaluation point of a holder is its id plus one, and a share is its little-endian value modulo 2^256 + 297.
-    """
-    prime = shamir.PRIME
-    points = [holder + 1 for holder in shares]
-    values = [int.from_bytes(share, "little") for share in shares.values()]
-    for level in range(1, len(points)):
-        for at in range(len(points) - 1, level - 1, -1):
-            difference = (values[at] - values[at - 1]) * pow(points[at] - points[at - level], -1, prime)
-            values[at] = difference % prime
-    coefficients = [0] * len(points)
-    for point, value in zip(reversed(points), reversed(values), strict=True):
-        shifted = [value, *coefficients[:-1]]
-        coefficients = [(new - point * old) % prime for new, old in zip(shifted, coefficients, strict=True)]
-    return coefficients

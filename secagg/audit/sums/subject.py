@@ -77,9 +77,11 @@ class SumSubject(Subject):
     def of(cls, protocol: SecureSum) -> Self:
         """Return a subject with one protocol's parameters, and the lowest threshold that a session may have.
 
-        If the protocol protects from a malicious server at all, sessions have a roster.
+        If the protocol protects from a malicious server, sessions have a roster. An object that has an attribute
+        `adversary` protects from that server; any other one from the servers that its class names.
         """
-        malicious = Adversary.MALICIOUS in protocol.adversaries and Extra.ROSTER in protocol.accepts
+        strongest = getattr(protocol, "adversary", next(reversed(protocol.adversaries), None))
+        malicious = strongest == Adversary.MALICIOUS and Extra.ROSTER in protocol.accepts
         members = 3 if protocol.needs_committee else 0
         claims = claims_of(type(protocol), malicious=malicious)
         made = _Fixed(protocol, identified=malicious, members=members)

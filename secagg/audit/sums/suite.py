@@ -6,12 +6,15 @@ from protocols import PlainSum, loadable
 from secagg.audit.attack import Attack
 from secagg.audit.subject import Subject
 from secagg.audit.sums.encryption import BoundProofs, FreshCiphertexts
+from secagg.audit.sums.exponents import EncryptionWords
 from secagg.audit.sums.invariants import ExactSum, TooManyDropouts
+from secagg.audit.sums.lattice import LatticeWords
+from secagg.audit.sums.polynomials import PolynomialsOnce
 from secagg.audit.sums.refusals import RefusedInputs
 from secagg.audit.sums.replay import SameTape, TapeBytes
-from secagg.audit.sums.samplers import EncryptionWords, MaskWords
+from secagg.audit.sums.samplers import MaskWords
 from secagg.audit.sums.secrecy import NoSecrets
-from secagg.audit.sums.streams import PolynomialsOnce, StreamsOnce
+from secagg.audit.sums.streams import StreamsOnce
 from secagg.audit.sums.subject import SumSubject
 
 ATTACKS: Final[tuple[Attack[Any], ...]] = (
@@ -27,6 +30,7 @@ ATTACKS: Final[tuple[Attack[Any], ...]] = (
     PolynomialsOnce(),
     MaskWords(),
     EncryptionWords(),
+    LatticeWords(),
 )
 """All checks of this area but those of the server's view."""
 

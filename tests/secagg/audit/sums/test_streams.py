@@ -1,0 +1,65 @@
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from protocols import LightSecAgg, OneShot, SecAgg, SecureSum, Step
+from protocols.crypto.keystream import Keystream
+from protocols.crypto.sealing import seal
+from protocols.crypto.secret import Secret
+from secagg.audit.attack import Level
+from secagg.audit.finding import Verdict
+from secagg.audit.planted.parties import Steps
+from secagg.audit.runner import finding
+from secagg.audit.sums.streams import StreamsOnce
+from secagg.audit.sums.subject import SumSubject
+
+KEY = Secret(bytes(range(32)))
+
+
+def _also(steps: Steps, done: dict[str, Callable[[], object]]) -> Steps:
+    def also(row: Step[Any, Any, Any, Any]) -> Step[Any, Any, Any, Any]:
+        def answer(party: Any, request: Any) -> Any:
+            done[row.name]()
+            return row.answer(party, request)
+
+        return dataclasses.replace(row, answer=answer) if row.name in done else row
+
+    return tuple(map(also, steps))
+
+
+def _read() -> bytes:
+    return Keystream(KEY).read(20)
+
+
+def _read_elsewhere() -> bytes:
+    return Keystream(KEY).read(20)
+
+
+@pytest.mark.parametrize("kind", [SecAgg, LightSecAgg, OneShot])
+def test_protocols_use_nothing_twice(kind: type[SecureSum]) -> None:
+    found = finding(SumSubject.suggested(kind), StreamsOnce(), level=Level.QUICK, master=b"m")
+    assert (found.verdict, found.evidence) == (Verdict.NOT_REJECTED, "")
+
+
+@pytest.mark.parametrize(
+    ("done", "evidence"),
+    [
+        ({"share_keys": lambda: (_read(), _read())}, "is expanded again"),
+        ({"share_keys": _read, "mask_input": _read_elsewhere}, "is expanded again"),
+        ({"share_keys": lambda: (_read(), seal(KEY, b"text"))}, "also seals a text"),
+        ({"share_keys": lambda: (seal(KEY, b"text"), seal(KEY, b"other"))}, "encrypt a second plaintext"),
+        ({"share_keys": _read, "mask_input": _read}, ""),
+        ({"share_keys": lambda: seal(KEY, b"text"), "mask_input": lambda: seal(KEY, b"text")}, ""),
+    ],
+)
+def test_reuse_is_rejected_and_recomputation_is_not(done: dict[str, Callable[[], object]], evidence: str) -> None:
+    class Reusing(SecAgg):
+        @property
+        def steps(self) -> Steps:
+            return _also(super().steps, done)
+
+    found = finding(SumSubject.suggested(Reusing), StreamsOnce(), level=Level.QUICK, master=b"m")
+    assert found.verdict is (Verdict.REJECTED if evidence else Verdict.NOT_REJECTED)
+    assert evidence in found.evidence
