@@ -10,7 +10,15 @@ from protocols import Continue, Finish
 from protocols.errors import ProtocolError
 from protocols.session import Vector
 from secagg.audit.attack import Inapplicable, Level, Plan, Result
-from secagg.audit.sums.attacks.base import LENGTH, ProtocolAttack, failed, random_inputs, succeeded, unless_refused
+from secagg.audit.sums.attacks.base import (
+    LENGTH,
+    ProtocolAttack,
+    enough,
+    failed,
+    random_inputs,
+    succeeded,
+    unless_refused,
+)
 from secagg.audit.sums.cohort import Cohort
 from secagg.audit.sums.stepwise import Stepwise, client_steps
 from secagg.audit.sums.subject import SumSubject
@@ -68,8 +76,8 @@ def _finish_both(run: Stepwise, rival: Stepwise) -> str | None:
     answered = None
     try:
         while isinstance(run.progress, Continue) and isinstance(rival.progress, Continue):
-            replies, name = run.replies(), run.progress.step
-            second = _answers(rival, rival.requests)
+            replies, name = run.replies(enough(run.cohort)), run.progress.step
+            second = _answers(rival, {each: rival.requests[each] for each in replies if each in rival.requests})
             answered = answered or (name if second else None)
             run.deliver(replies)
             rival.deliver(second)
