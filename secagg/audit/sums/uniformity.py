@@ -12,7 +12,7 @@ from protocols.errors import ParameterError
 from protocols.session import Vector
 from secagg.audit.attack import Attack, Inapplicable, Layer, Level, Plan, Result
 from secagg.audit.sums import uniformity_tests
-from secagg.audit.sums.bonferroni import Tested, corrected
+from secagg.audit.sums.bonferroni import SingleTest, corrected
 from secagg.audit.sums.subject import SumSubject
 from secagg.audit.sums.view import Carrier, accepts, carrier_of, masked_vectors, zeros
 
@@ -144,11 +144,11 @@ def _by_words(words: Vector, modulus: int) -> Iterator[tuple[str, float]]:
         yield f"chi-square over byte {byte}", uniformity_tests.byte_values(words, byte)
 
 
-def _tested(subject: SumSubject, sampling: Sampling, seed: bytes, tests: Tests) -> Iterator[Tested]:
+def _tested(subject: SumSubject, sampling: Sampling, seed: bytes, tests: Tests) -> Iterator[SingleTest]:
     """Yield the p value of each test of each client's words at each modulus."""
     for modulus, length in sampling.words.items():
         cohort = subject.cohort(_CLIENTS, length=length, modulus=modulus)
         vectors = masked_vectors(cohort, zeros(cohort), sampling.carrier, seed, label=f"modulus {modulus}")
         for client, words in vectors.items():
             for name, p_value in tests(words, modulus):
-                yield Tested(what=f"{name} of client {client}, modulus {modulus}, {length} words", p_value=p_value)
+                yield SingleTest(what=f"{name} of client {client}, modulus {modulus}, {length} words", p_value=p_value)
