@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from protocols import Finish, MemoryRecord, SecAgg, Server, SessionReused, TooFewSurvivors
+from protocols import Adversary, Finish, MemoryRecord, SecAgg, Server, SessionReused, TooFewSurvivors
 from protocols.pairwise.messages import AdvertisedKeys
 from secagg.audit.seeds import Tape
 from secagg.audit.sums.attacks.base import random_inputs, sum_of
@@ -17,7 +17,7 @@ EVERYONE = COHORT.session.clients
 
 
 def exact(*clients: int) -> list[int]:
-    return sum_of(INPUTS, clients, COHORT.session.modulus).tolist()
+    return [int(entry) for entry in sum_of(INPUTS, clients, COHORT.session.modulus)]
 
 
 def test_honest_run_ends_with_the_exact_sum() -> None:
@@ -64,8 +64,6 @@ def test_run_with_too_few_parties_ends_without_a_sum() -> None:
 
 
 def test_restored_machine_heeds_its_record_only_if_it_has_one() -> None:
-    from protocols import Adversary
-
     cohort = SumSubject.suggested(SecAgg, adversary=Adversary.MALICIOUS).cohort(3, length=5)
     run = Stepwise(cohort, random_inputs(cohort, b"inputs"), b"seed").to_step(1)
     kept, request = run.clients[1].snapshot(SNAPSHOT_KEY), run.requests[1]
