@@ -41,12 +41,10 @@ class SecondRequest(ProtocolAttack):
         probe = probed(subject)
         if isinstance(probe, Inapplicable):
             return probe
-        if not probe.dependent:
-            return Inapplicable(why="No field of a client's reply depends on its vector under the same randomness.")
         cohort = smallest(subject, at_least=3, length=LENGTH, dropouts=1)
         if isinstance(cohort, Inapplicable):
             return cohort
-        return Plan(trials=1, cpu_s=0.1, details=(probe.dependent[-1].number, len(cohort.session.clients)))
+        return Plan(trials=1, cpu_s=0.1, details=(probe.vector_step, len(cohort.session.clients)))
 
     def run(self, subject: SumSubject, plan: Plan, seed: bytes) -> Result:
         """See `Attack.run`."""

@@ -33,7 +33,7 @@ class TooFew(ProtocolAttack):
 
     id: ClassVar[str] = "attack.too_few"
     title: ClassVar[str] = "A sum of fewer clients than the threshold is released"
-    tests: ClassVar[tuple[str, ...]] = ("C-02",)
+    tests: ClassVar[tuple[str, ...]] = ("C-02", "C-09")
 
     def plan(self, subject: SumSubject, level: Level) -> Plan | Inapplicable:  # noqa: ARG002  # It is exact.
         """See `Attack.plan`."""
@@ -86,12 +86,10 @@ class TwoSums(ProtocolAttack):
         probe = probed(subject)
         if isinstance(probe, Inapplicable):
             return probe
-        if not probe.dependent:
-            return Inapplicable(why="No field of a client's reply depends on its vector under the same randomness.")
         cohort = smallest(subject, at_least=4, length=LENGTH)
         if isinstance(cohort, Inapplicable):
             return cohort
-        return Plan(trials=2, cpu_s=0.2, details=(probe.dependent[-1].number, len(cohort.session.clients)))
+        return Plan(trials=2, cpu_s=0.2, details=(probe.vector_step, len(cohort.session.clients)))
 
     def run(self, subject: SumSubject, plan: Plan, seed: bytes) -> Result:
         """See `Attack.run`."""

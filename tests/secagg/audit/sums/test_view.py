@@ -1,14 +1,27 @@
 """Masked vectors are found among the fields of any protocol's messages, and read from the bytes that a server sees."""
 
+import os
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 import pytest
 
-from examples.audit_toy import ToySum
-from protocols import Adversary, LightSecAgg, OneShot, PaillierSum, SecAgg, SecAggPlus, SecureSum
+from examples.audit_toy import Call, PublicKey, ToyClient, ToySum
+from protocols import (
+    Adversary,
+    LightSecAgg,
+    OneShot,
+    PaillierSum,
+    Participant,
+    SecAgg,
+    SecAggPlus,
+    SecureSum,
+    Session,
+)
 from protocols.plain import PlainSum
 from secagg.audit.attack import Inapplicable
+from secagg.audit.planted.steps import with_answers
 from secagg.audit.sums.subject import SumSubject
 from secagg.audit.sums.view import (
     Carrier,
@@ -49,6 +62,26 @@ def test_carrier_of_encrypted_vectors_does_not_exist_but_their_fields_are_known(
     probe = probed(subject)
     assert isinstance(probe, Probe)
     assert Carrier(number=0, field="sealed") in probe.dependent
+
+
+class OwnRandomness(ToyClient):
+    """A client that draws its key by itself."""
+
+    def send_key(self, call: Call) -> PublicKey:
+        self._entropy = os.urandom
+        return super().send_key(call)
+
+
+@dataclass(frozen=True)
+class UnrepeatableSum(ToySum):
+    steps = with_answers(ToySum.steps, {"send_key": OwnRandomness.send_key})  # type: ignore[assignment]  # Any rows.
+
+    def client_party(self, session: Session, participant: Participant) -> ToyClient:
+        return OwnRandomness(session, self.digest(session), participant)
+
+
+def test_carrier_of_a_protocol_that_draws_by_itself_is_the_field_of_a_vectors_length() -> None:
+    assert carrier_of(SumSubject.of(UnrepeatableSum())) == Carrier(number=1, field="entries")
 
 
 def test_masked_vectors_of_a_plain_sum_are_the_inputs() -> None:
