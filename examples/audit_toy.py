@@ -1,4 +1,4 @@
-"""A protocol with two faults, and the audit that finds both of them. Run: `python examples/audit_toy.py`
+"""A protocol with two faults, and the audit that finds both of them. Run: `python examples/audit_toy.py`.
 
 `ToySum` is what one writes after a first look at secure aggregation. Each pair of clients agrees on a seed, one of them
 adds the mask that it expands to, and the other subtracts it. If a client drops out, the others reveal the seeds that

@@ -7,7 +7,7 @@ from secagg.audit.attack import LEVEL_OF_ATTEMPT, Result
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Tested:
+class SingleTest:
     """One test of a check.
 
     Attributes:
@@ -19,7 +19,7 @@ class Tested:
     p_value: float
 
 
-def corrected(tests: Iterable[Tested]) -> Result:
+def corrected(tests: Iterable[SingleTest]) -> Result:
     """Return the result of a check that rejects if any of its tests does, after Bonferroni's correction."""
     all_tests = list(tests)
     least = min(all_tests, key=lambda test: test.p_value)

@@ -62,11 +62,6 @@ class FreshReplies(Attack[SumSubject]):
         probe = probed(subject)
         if isinstance(probe, Inapplicable):
             return probe
-        if not probe.dependent:
-            return Inapplicable(
-                why="No field of a client's reply depends on its vector under the same randomness, or the randomness "
-                "cannot be given."
-            )
         cohort = smallest(subject, at_least=2, length=_LENGTH)
         if isinstance(cohort, Inapplicable):
             return cohort

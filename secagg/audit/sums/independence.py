@@ -8,7 +8,7 @@ from typing import ClassVar, Final
 from protocols.session import Vector
 from secagg.audit.attack import Attack, Inapplicable, Layer, Level, Plan, Result
 from secagg.audit.sums import uniformity_tests
-from secagg.audit.sums.bonferroni import Tested, corrected
+from secagg.audit.sums.bonferroni import SingleTest, corrected
 from secagg.audit.sums.cohort import Cohort
 from secagg.audit.sums.subject import SumSubject
 from secagg.audit.sums.view import (
@@ -90,11 +90,11 @@ def _samples(cohorts: Mapping[str, Cohort], carrier: Carrier, seed: bytes) -> li
     ]
 
 
-def _pairs(samples: list[Sample], modulus: int) -> Iterator[Tested]:
+def _pairs(samples: list[Sample], modulus: int) -> Iterator[SingleTest]:
     for one, other in combinations(samples, 2):
         for name, operation in (("sum", modular_sum), ("difference", modular_difference)):
             joined = operation(one.vector, other.vector, modulus)
-            yield Tested(
+            yield SingleTest(
                 what=f"{name} of the masked vectors of {one.what} and {other.what}, {joined.size} words",
                 p_value=uniformity_tests.harmonic(joined, modulus),
             )

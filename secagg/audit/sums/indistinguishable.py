@@ -75,17 +75,15 @@ class _TwoInputSets(Attack[SumSubject]):
         cohort = subject.cohort(comparison.clients, length=_LENGTH)
         colluder = cohort.session.clients[-1] if self.colluding else None
         views = [
-            np.stack(
-                [
-                    observe(
-                        cohort, inputs, seed, label=f"{which} {number}", carrier=comparison.carrier, colluder=colluder
-                    )
-                    for number in range(comparison.sessions // 2)
-                ]
-            )
+            [
+                observe(cohort, inputs, seed, label=f"{which} {number}", carrier=comparison.carrier, colluder=colluder)
+                for number in range(comparison.sessions // 2)
+            ]
             for which, inputs in enumerate(two_sets(cohort, seed))
         ]
-        return compared(*views)
+        features = max(view.size for each in views for view in each)
+        one, other = (np.stack([np.pad(view, (0, features - view.size)) for view in each]) for each in views)
+        return compared(one, other)
 
 
 class SameSum(_TwoInputSets):

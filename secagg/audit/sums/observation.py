@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from itertools import combinations
 from typing import Final
 
+import msgspec
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -16,7 +17,7 @@ from secagg.audit.sums.view import Carrier, modular_difference, modular_sum, rea
 Numbers = NDArray[np.float64]
 
 _EDGE_BYTES: Final = 16
-_STATE_BYTES: Final = 128
+_LEAF_BYTES: Final = 8
 _WORDS: Final = 2
 
 
@@ -29,17 +30,18 @@ def observe(
     carrier: Carrier | None,
     colluder: int | None,
 ) -> Numbers:
-    """Return the view of one session up to the last reply of a client: the same features in the same order.
+    """Return the view of one session up to the last reply of a client: features, in the same order for each session.
 
     They are, for each message, its length, the mean of its bytes, and its first and last 16 bytes. For each masked
     vector they are its first two words and their first harmonics, and the harmonics of sums and differences of two.
-    For a colluding client they are its state before each of its steps, and the first bytes of its randomness.
+    For a colluding client they are the numbers and the first bytes of the byte strings in its state before each step:
+    its keys, the shares that it holds, and whatever else it has decrypted.
     """
-    run, found = Stepwise(cohort, inputs, seed, label=label), list[NDArray[np.float64]]()
+    run, found = Stepwise(cohort, inputs, seed, label=label), list[Numbers]()
     last = client_steps(cohort)[-1]
     while True:
         if colluder is not None and not run.clients[colluder].closed:
-            found.append(_edges(_state(run, colluder), _STATE_BYTES))
+            found += map(_leaf, _leaves(_state(run, colluder)))
         number, requests, replies = run.number, run.requests, run.replies()
         for party in cohort.session.clients:
             found += [_edges(requests[party], _EDGE_BYTES), _edges(replies[party], _EDGE_BYTES)]
@@ -74,9 +76,25 @@ def _harmonics(words: Vector, modulus: int) -> Numbers:
     return np.concatenate((np.cos(angles), np.sin(angles)))
 
 
-def _state(run: Stepwise, client: int) -> bytes:
+def _state(run: Stepwise, client: int) -> object:
     """Return everything that a client's machine keeps between two steps."""
     cohort = run.cohort
     data = run.clients[client].snapshot(SNAPSHOT_KEY)
     kept = snapshot.unseal(data, digest=cohort.protocol.digest(cohort.session), key=SNAPSHOT_KEY)
-    return bytes(kept.state)
+    return msgspec.msgpack.decode(kept.state)
+
+
+def _leaves(value: object) -> Iterator[int | bytes]:
+    """Yield all numbers and byte strings in nested lists and mappings, those of a mapping in the order of its keys."""
+    if isinstance(value, int | bytes):
+        yield value
+    elif isinstance(value, Mapping):
+        for key in sorted(value):
+            yield from _leaves(value[key])
+    elif isinstance(value, list | tuple):
+        for each in value:
+            yield from _leaves(each)
+
+
+def _leaf(value: int | bytes) -> Numbers:
+    return np.array([float(value)]) if isinstance(value, int) else _edges(value[:_LEAF_BYTES], _LEAF_BYTES)

@@ -4,7 +4,7 @@ The tests of the clients are never pooled. Two clients add the same pairwise mas
 of a mask that is too short are opposite too, and cancel in a pooled sample. Each client alone shows them.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Final
 
@@ -12,7 +12,7 @@ from protocols.errors import ParameterError
 from protocols.session import Vector
 from secagg.audit.attack import Attack, Inapplicable, Layer, Level, Plan, Result
 from secagg.audit.sums import uniformity_tests
-from secagg.audit.sums.bonferroni import Tested, corrected
+from secagg.audit.sums.bonferroni import SingleTest, corrected
 from secagg.audit.sums.subject import SumSubject
 from secagg.audit.sums.view import Carrier, accepts, carrier_of, masked_vectors, zeros
 
@@ -99,7 +99,7 @@ class FullWords(Attack[SumSubject]):
 
     def run(self, subject: SumSubject, plan: Plan, seed: bytes) -> Result:
         """See `Attack.run`."""
-        return corrected(_tested(subject, plan.details, seed, _by_words))
+        return corrected(_tested(subject, plan.details, seed, by_words))
 
 
 def full_moduli(subject: SumSubject) -> list[int]:
@@ -136,7 +136,8 @@ def _by_residues(words: Vector, modulus: int) -> Iterator[tuple[str, float]]:
         yield "chi-square over thirds of the range", uniformity_tests.thirds(words, modulus)
 
 
-def _by_words(words: Vector, modulus: int) -> Iterator[tuple[str, float]]:
+def by_words(words: Vector, modulus: int) -> Iterator[tuple[str, float]]:
+    """Yield the tests of words that fill a modulus of 16 to 64 bits."""
     yield "first harmonic", uniformity_tests.harmonic(words, modulus)
     yield "Kolmogorov-Smirnov", uniformity_tests.kolmogorov(words, modulus)
     # The highest byte of a prime modulus is not exactly uniform. The harmonic and the distribution test it.
@@ -144,11 +145,16 @@ def _by_words(words: Vector, modulus: int) -> Iterator[tuple[str, float]]:
         yield f"chi-square over byte {byte}", uniformity_tests.byte_values(words, byte)
 
 
-def _tested(subject: SumSubject, sampling: Sampling, seed: bytes, tests: Tests) -> Iterator[Tested]:
-    """Yield the p value of each test of each client's words at each modulus."""
+def by_client(vectors: Mapping[int, Vector], modulus: int, tests: Tests) -> Iterator[SingleTest]:
+    """Yield each test of each client's words, never pooled."""
+    for client, words in vectors.items():
+        for name, p_value in tests(words, modulus):
+            yield SingleTest(what=f"{name} of client {client}, modulus {modulus}, {words.size} words", p_value=p_value)
+
+
+def _tested(subject: SumSubject, sampling: Sampling, seed: bytes, tests: Tests) -> Iterator[SingleTest]:
+    """Yield the tests of each client's words at each modulus."""
     for modulus, length in sampling.words.items():
         cohort = subject.cohort(_CLIENTS, length=length, modulus=modulus)
         vectors = masked_vectors(cohort, zeros(cohort), sampling.carrier, seed, label=f"modulus {modulus}")
-        for client, words in vectors.items():
-            for name, p_value in tests(words, modulus):
-                yield Tested(what=f"{name} of client {client}, modulus {modulus}, {length} words", p_value=p_value)
+        yield from by_client(vectors, modulus, tests)

@@ -2,10 +2,11 @@
 
 Nothing is known about the messages of other people's protocols but their declared fields. So the audit runs a small
 session twice with the same randomness and another input of one client. The field of that client's replies that changes
-by exactly the change of the input is the one that holds the masked vector.
+by exactly the change of the input is the one that holds the masked vector. If a protocol draws randomness by itself, it
+is the first field that has the length and the range of a vector.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
@@ -48,12 +49,17 @@ class Probe:
     """How a client's replies depend on its vector, under the same randomness.
 
     Attributes:
-        dependent: The fields that change with the vector.
-        carrier: The first field that changes by exactly the change of the vector; None if no field does.
+        dependent: The fields that change with the vector; at least one.
+        carrier: The field that holds the masked vector; None if no field does.
     """
 
     dependent: tuple[Carrier, ...]
     carrier: Carrier | None
+
+    @property
+    def vector_step(self) -> int:
+        """The number of the step in which the vector leaves the client."""
+        return self.dependent[-1].number if self.carrier is None else self.carrier.number
 
 
 def carrier_of(subject: SumSubject) -> Carrier | Inapplicable:
@@ -76,26 +82,39 @@ def probed(subject: SumSubject) -> Probe | Inapplicable:
     cohort = smallest(subject, at_least=2, length=_PROBE_LENGTH)
     if isinstance(cohort, Inapplicable):
         return cohort
-    victim = cohort.session.clients[0]
+    victim, bystander, *_ = cohort.session.clients
     changed = generator_of(_SEED).integers(0, cohort.session.modulus, cohort.session.length, dtype=np.uint64)
     runs = Stepwise(cohort, zeros(cohort), _SEED), Stepwise(cohort, zeros(cohort) | {victim: changed}, _SEED)
     dependent: list[Carrier] = []
     masked: list[Carrier] = []
-    steps = client_steps(cohort)
+    readable: list[Carrier] = []
+    repeatable, steps = True, client_steps(cohort)
     for number in steps:
         replies = [run.to_step(number).replies() for run in runs]
+        if number == steps[0]:  # What another client sends first does not depend on the victim's vector.
+            repeatable = replies[0].get(bystander) == replies[1].get(bystander)
         if all(victim in each for each in replies):
             one, other = (run.body(number, each[victim]) for run, each in zip(runs, replies, strict=True))
-            for name in one.__struct_fields__:
-                if getattr(one, name) != getattr(other, name):
-                    dependent.append(Carrier(number=number, field=name))
-                    before, after = vector_in(cohort, one, name), vector_in(cohort, other, name)
-                    if before is not None and after is not None and _moved_by(before, after, changed, cohort):
-                        masked.append(dependent[-1])
+            for carrier in _different(number, one, other):
+                dependent.append(carrier)
+                before, after = (vector_in(cohort, message, carrier.field) for message in (one, other))
+                if before is not None and after is not None:
+                    readable.append(carrier)
+                    masked += [carrier] * _moved_by(before, after, changed, cohort)
         if number != steps[-1]:
             for run, each in zip(runs, replies, strict=True):
                 run.deliver(each)
-    return Probe(dependent=tuple(dependent), carrier=next(iter(masked), None))
+    if not dependent:
+        return Inapplicable(why="No field of a client's reply depends on its vector under the same randomness.")
+    candidates = masked or ([] if repeatable else readable)
+    return Probe(dependent=tuple(dependent), carrier=next(iter(candidates), None))
+
+
+def _different(number: int, one: Message, other: Message) -> Iterator[Carrier]:
+    """Yield the fields in which two messages of a step differ."""
+    for name in one.__struct_fields__:
+        if getattr(one, name) != getattr(other, name):
+            yield Carrier(number=number, field=name)
 
 
 def vector_in(cohort: Cohort, message: Message, field: str) -> Vector | None:

@@ -18,11 +18,13 @@ from secagg.audit.sums.attacks.thresholds import TooFew, TwoSums
 from secagg.audit.sums.exposure import FreshReplies, MessageSizes
 from secagg.audit.sums.independence import Correlation
 from secagg.audit.sums.indistinguishable import SameSum, SameSumColluding
+from secagg.audit.sums.padded import PaddedWords
 from secagg.audit.sums.uniformity import FullWords, SmallResidues
 
 ATTACKS: Final[tuple[Attack[Any], ...]] = (
     SmallResidues(),
     FullWords(),
+    PaddedWords(),
     Correlation(),
     FreshReplies(),
     MessageSizes(),

@@ -35,6 +35,13 @@ class LenientServer(Server):
         self._quorums = [1] * len(self._quorums)
 
 
+def enough(cohort: Cohort) -> list[int]:
+    """Return all clients, and as many committee members as open a sum."""
+    committee = cohort.session.committee
+    members = () if committee is None else committee.members[: committee.key.threshold]
+    return [*cohort.session.clients, *members]
+
+
 def unless_refused(action: Callable[[], T]) -> T | None:
     """Return what an action returns, or None if a party or a server refuses it with a documented error."""
     try:

@@ -11,7 +11,7 @@ from protocols.errors import ProtocolError
 from protocols.session import Vector
 from secagg.audit.attack import Inapplicable, Level, Plan, Result
 from secagg.audit.seeds import Tape
-from secagg.audit.sums.attacks.base import LENGTH, ProtocolAttack, failed, random_inputs, succeeded
+from secagg.audit.sums.attacks.base import LENGTH, ProtocolAttack, enough, failed, random_inputs, succeeded
 from secagg.audit.sums.cohort import Cohort
 from secagg.audit.sums.committee import dealt
 from secagg.audit.sums.stepwise import Stepwise
@@ -60,7 +60,7 @@ class Differencing(ProtocolAttack):
         cohort = subject.cohort(plan.details, length=LENGTH, context=b"round 1")
         inputs, victim = random_inputs(cohort, seed), cohort.session.clients[0]
         first = Stepwise(cohort, inputs, seed)
-        total = first.finish(_enough(cohort)).total
+        total = first.finish(enough(cohort)).total
         for second in seconds(subject, cohort):
             opened = second_sum(second.cohort, inputs, seed, first, without=victim)
             if opened is not None and _is_read(total, opened, inputs[victim], cohort.session.modulus):
@@ -104,16 +104,9 @@ def second_sum(
                 member, None, Tape(seed, f"again {member}"), openings=first.openings[member]
             )
     try:
-        return run.finish([party for party in _enough(cohort) if party != without])
+        return run.finish([party for party in enough(cohort) if party != without])
     except ProtocolError:
         return None
-
-
-def _enough(cohort: Cohort) -> list[int]:
-    """Return all clients, and as many committee members as open a sum."""
-    committee = cohort.session.committee
-    members = () if committee is None else committee.members[: committee.key.threshold]
-    return [*cohort.session.clients, *members]
 
 
 def _is_read(total: Vector, opened: Finish, vector: Vector, modulus: int) -> bool:

@@ -8,7 +8,7 @@ from protocols.session import Vector
 from secagg.audit.attack import Inapplicable, Level, Plan, Result
 from secagg.audit.sums.attacks.base import LENGTH, ProtocolAttack, failed, random_inputs, succeeded
 from secagg.audit.sums.cohort import Cohort
-from secagg.audit.sums.stepwise import Stepwise
+from secagg.audit.sums.stepwise import Stepwise, client_steps
 from secagg.audit.sums.subject import SumSubject
 from secagg.audit.sums.view import smallest
 
@@ -44,7 +44,7 @@ class Replay(ProtocolAttack):
             "another context": subject.cohort(plan.details, length=LENGTH, context=b"another context"),
         }
         recorded = {label: record(other, inputs, seed) for label, other in others.items()}
-        same, run = record(cohort, inputs, seed), Stepwise(cohort, inputs, seed)
+        same, run = record(cohort, inputs, seed, up_to=client_steps(cohort)[-1]), Stepwise(cohort, inputs, seed)
         for number, row in enumerate(cohort.protocol.steps):
             for what in (*_from_elsewhere(run, number, recorded), *_from_other_steps(run, number, same)):
                 return succeeded(f"Step {row.name}: {what} was accepted.")
@@ -53,12 +53,18 @@ class Replay(ProtocolAttack):
         return failed()
 
 
-def record(cohort: Cohort, inputs: dict[int, Vector], seed: bytes) -> Recorded:
+def record(cohort: Cohort, inputs: dict[int, Vector], seed: bytes, up_to: int | None = None) -> Recorded:
     """Return the messages of an honest session, and in its last step only those of the first party that it asks.
 
     The parties' randomness is the same in all sessions of an attempt.
+
+    Args:
+        cohort: The cohort.
+        inputs: Each client's vector.
+        seed: The seed of the attempt.
+        up_to: The number of the last step; that of the protocol if it is left out.
     """
-    run, last = Stepwise(cohort, inputs, seed), len(cohort.protocol.steps) - 1
+    run, last = Stepwise(cohort, inputs, seed), len(cohort.protocol.steps) - 1 if up_to is None else up_to
     requests: dict[tuple[int, int], bytes] = {}
     replies: dict[tuple[int, int], bytes] = {}
     for number in range(last + 1):

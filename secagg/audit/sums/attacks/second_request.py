@@ -10,7 +10,15 @@ from protocols import Continue, Finish
 from protocols.errors import ProtocolError
 from protocols.session import Vector
 from secagg.audit.attack import Inapplicable, Level, Plan, Result
-from secagg.audit.sums.attacks.base import LENGTH, ProtocolAttack, failed, random_inputs, succeeded, unless_refused
+from secagg.audit.sums.attacks.base import (
+    LENGTH,
+    ProtocolAttack,
+    enough,
+    failed,
+    random_inputs,
+    succeeded,
+    unless_refused,
+)
 from secagg.audit.sums.cohort import Cohort
 from secagg.audit.sums.stepwise import Stepwise, client_steps
 from secagg.audit.sums.subject import SumSubject
@@ -33,12 +41,10 @@ class SecondRequest(ProtocolAttack):
         probe = probed(subject)
         if isinstance(probe, Inapplicable):
             return probe
-        if not probe.dependent:
-            return Inapplicable(why="No field of a client's reply depends on its vector under the same randomness.")
         cohort = smallest(subject, at_least=3, length=LENGTH, dropouts=1)
         if isinstance(cohort, Inapplicable):
             return cohort
-        return Plan(trials=1, cpu_s=0.1, details=(probe.dependent[-1].number, len(cohort.session.clients)))
+        return Plan(trials=1, cpu_s=0.1, details=(probe.vector_step, len(cohort.session.clients)))
 
     def run(self, subject: SumSubject, plan: Plan, seed: bytes) -> Result:
         """See `Attack.run`."""
@@ -68,8 +74,8 @@ def _finish_both(run: Stepwise, rival: Stepwise) -> str | None:
     answered = None
     try:
         while isinstance(run.progress, Continue) and isinstance(rival.progress, Continue):
-            replies, name = run.replies(), run.progress.step
-            second = _answers(rival, rival.requests)
+            replies, name = run.replies(enough(run.cohort)), run.progress.step
+            second = _answers(rival, {each: rival.requests[each] for each in replies if each in rival.requests})
             answered = answered or (name if second else None)
             run.deliver(replies)
             rival.deliver(second)

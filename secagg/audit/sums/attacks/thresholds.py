@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from protocols import Finish
 from protocols.errors import ProtocolError
+from protocols.secure_sum import Role
 from protocols.session import Vector
 from secagg.audit.attack import Inapplicable, Level, Plan, Result
 from secagg.audit.sums.attacks.base import (
@@ -24,14 +25,15 @@ from secagg.audit.sums.view import probed, smallest
 
 
 class TooFew(ProtocolAttack):
-    """In each step all clients but one fewer than the threshold drop out.
+    """From each step on, one party fewer than the threshold answers: in a committee's step one of its members too few.
 
-    The server follows the protocol; if clients are protected from a malicious server, it goes on with a single reply.
+    The server follows the protocol, and must end the session. If clients are protected from a malicious server, it goes
+    on with a single reply, and must not get the sum of fewer clients than the threshold.
     """
 
     id: ClassVar[str] = "attack.too_few"
     title: ClassVar[str] = "A sum of fewer clients than the threshold is released"
-    tests: ClassVar[tuple[str, ...]] = ("C-02",)
+    tests: ClassVar[tuple[str, ...]] = ("C-02", "C-09")
 
     def plan(self, subject: SumSubject, level: Level) -> Plan | Inapplicable:  # noqa: ARG002  # It is exact.
         """See `Attack.plan`."""
@@ -46,17 +48,26 @@ class TooFew(ProtocolAttack):
         clients, lies = plan.details
         cohort = subject.cohort(clients, length=LENGTH)
         inputs = random_inputs(cohort, seed)
-        few = cohort.session.clients[: cohort.session.threshold - 1]
         for number, row in enumerate(cohort.protocol.steps):
             server = LenientServer(cohort.protocol, cohort.session) if lies else None
             run = Stepwise(cohort, inputs, seed, label=f"few {number}", server=server).to_step(number)
-            outcome = unless_refused(partial(run.finish, (*few, *cohort.session.committee_members)))
-            if outcome is not None and len(outcome.contributors) < cohort.session.threshold:
+            few = too_few(cohort, row.role)
+            outcome = unless_refused(partial(run.finish, few))
+            if outcome is not None and not (lies and len(outcome.contributors) >= cohort.session.threshold):
                 return succeeded(
-                    f"From step {row.name} on only {len(few)} clients answered, and their sum was released. The "
-                    f"threshold is {cohort.session.threshold}."
+                    f"From step {row.name} on only the parties {few} answered, and a sum of "
+                    f"{len(outcome.contributors)} clients was released. The threshold of clients is "
+                    f"{cohort.session.threshold}."
                 )
         return failed()
+
+
+def too_few(cohort: Cohort, role: Role) -> list[int]:
+    """Return one party fewer than the threshold in a role, and all parties in the other role."""
+    session, committee = cohort.session, cohort.session.committee
+    if role is Role.COMMITTEE and committee is not None:
+        return [*session.clients, *committee.members[: committee.key.threshold - 1]]
+    return [*session.clients[: session.threshold - 1], *session.committee_members]
 
 
 class TwoSums(ProtocolAttack):
@@ -75,12 +86,10 @@ class TwoSums(ProtocolAttack):
         probe = probed(subject)
         if isinstance(probe, Inapplicable):
             return probe
-        if not probe.dependent:
-            return Inapplicable(why="No field of a client's reply depends on its vector under the same randomness.")
         cohort = smallest(subject, at_least=4, length=LENGTH)
         if isinstance(cohort, Inapplicable):
             return cohort
-        return Plan(trials=2, cpu_s=0.2, details=(probe.dependent[-1].number, len(cohort.session.clients)))
+        return Plan(trials=2, cpu_s=0.2, details=(probe.vector_step, len(cohort.session.clients)))
 
     def run(self, subject: SumSubject, plan: Plan, seed: bytes) -> Result:
         """See `Attack.run`."""
