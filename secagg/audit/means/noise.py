@@ -8,6 +8,8 @@ from typing import ClassVar, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from dp.clipping.adaptive import AdaptiveClip
+from protocols import TooFewSurvivors
 from secagg.audit.attack import Attack, Inapplicable, Layer, Level, Plan, Result
 from secagg.audit.means.planned import (
     clients_add_noise,
@@ -28,13 +30,11 @@ from secagg.audit.mechanisms.statistics import (
     in_words,
     variance_p,
 )
-from secagg.privacy.clipping import AdaptiveClip
 
 COORDINATES: Final = 20_480
 """The coordinates of a tested release: whole blocks of the rotation, and more than 20,000."""
 _SECONDS_OF_A_COORDINATE: Final = 1e-6
-_MOST_COORDINATES: Final = 4_000_000
-_SPARSE: Final = "The noise is almost always zero, so that a test would need too many coordinates."
+_MOST_ROUNDS: Final = {Level.QUICK: 60, Level.FULL: 600}
 
 
 class _OfNoise(Attack[MeanSubject]):
@@ -47,11 +47,15 @@ class _OfNoise(Attack[MeanSubject]):
     coordinates: ClassVar[dict[Level, int]] = {Level.QUICK: COORDINATES, Level.FULL: 10 * COORDINATES}
 
     def rounds(self, setting: Setting, moments: Moments, level: Level) -> int | Inapplicable:
-        """Return the number of rounds that give enough coordinates."""
-        needed = max(self.coordinates[level], math.ceil(LEAST_FREEDOM / freedom(1, moments)))
-        if needed > _MOST_COORDINATES:
-            return Inapplicable(why=_SPARSE)
-        return math.ceil(needed / setting.mean.encoding.length)
+        """Return the number of rounds that give enough coordinates, or as many as there is time for."""
+        length = setting.mean.encoding.length
+        most, least = _MOST_ROUNDS[level], math.ceil(LEAST_FREEDOM / freedom(1, moments) / length)
+        if least > most:
+            return Inapplicable(
+                why=f"A test would need {least} rounds of {length} coordinates, since the noise is almost always zero "
+                "or the vector is short."
+            )
+        return max(least, min(most, math.ceil(self.coordinates[level] / length)))
 
     def made(
         self, subject: MeanSubject, setting: Setting, rounds: int, seed: bytes, *, dropped: int = 0
@@ -75,7 +79,7 @@ class ReleaseVariance(_OfNoise):
     title: ClassVar[str] = (
         "The noise in released sums, less what colluding clients sent, has the variance that the ledger counts"
     )
-    tests: ClassVar[tuple[str, ...]] = ("C-14",)
+    tests: ClassVar[tuple[str, ...]] = ("C-14", "C-16")
     wish: ClassVar[Wish] = Wish(clients=5, minimum_contributors=4, dimension=COORDINATES)
 
     def plan(self, subject: MeanSubject, level: Level) -> Plan | Inapplicable:
@@ -106,11 +110,14 @@ class ReleaseVariance(_OfNoise):
         found: dict[int, tuple[float, float, int]] = {}
         for dropped in numbers:
             squares, count, moments, relied = 0.0, 0, Moments(variance=1.0), 0
-            for made in self.made(subject, setting, rounds, seed, dropped=dropped):
-                left = residual(made).astype(np.float64)
-                squares, count = squares + float(left @ left), count + left.size
-                moments = noise_of_release(setting.mean, len(made.contributors))
-                relied = len(made.contributors) - len(colluding_of(made))
+            try:
+                for made in self.made(subject, setting, rounds, seed, dropped=dropped):
+                    left = residual(made).astype(np.float64)
+                    squares, count = squares + float(left @ left), count + left.size
+                    moments = noise_of_release(setting.mean, len(made.contributors))
+                    relied = len(made.contributors) - len(colluding_of(made))
+            except TooFewSurvivors:
+                continue  # Nothing is released.
             found[dropped] = (variance_p(squares, count, moments), squares / count / moments.variance, relied)
         worst = min(found, key=lambda dropped: found[dropped][0])
         p_value, ratio, relied = found[worst]
@@ -263,7 +270,7 @@ class CountVariance(_OfNoise):
     id: ClassVar[str] = "mechanism.count.variance"
     title: ClassVar[str] = "The noise on the count of clients within an adaptive bound has its planned variance"
     tests: ClassVar[tuple[str, ...]] = ("C-14",)
-    wish: ClassVar[Wish] = Wish(clients=4, minimum_contributors=3, dimension=16)
+    wish: ClassVar[Wish] = Wish(clients=3, minimum_contributors=3, dimension=16)
     trials: ClassVar[dict[Level, int]] = {Level.QUICK: 200, Level.FULL: 2000}
 
     def plan(self, subject: MeanSubject, level: Level) -> Plan | Inapplicable:

@@ -1,11 +1,14 @@
 """What a planned mean promises of its noise, and the noise that is found in a round of it."""
 
+from functools import partial
+
 import numpy as np
 from numpy.typing import NDArray
 
 from dp.events import DistributedDiscreteGaussianEvent, SkellamEvent, Trust
 from dp.noise.removal import RemovableSkellam
 from dp.noise.skellam import skellam
+from protocols import Secret
 from secagg.aggregation.mean import SecureMean
 from secagg.aggregation.residues import centred
 from secagg.audit.attack import Inapplicable
@@ -106,6 +109,11 @@ def _removed(made: Round, client: int) -> NDArray[np.int64]:
     if isinstance(mean.noise, RemovableSkellam):
         dropped = len(mean.clients) - len(made.contributors)
         for component in range(dropped + 1, mean.noise.tolerance + 1):
-            seed = made.attached[client][component - 1].reveal()
-            removed += skellam(mean.noise.variances[component], removed.size, lambda _, seed=seed: seed)
+            seed = made.attached[client][component - 1]
+            removed += skellam(mean.noise.variances[component], removed.size, partial(_revealed, seed))
     return removed
+
+
+def _revealed(seed: Secret, size: int) -> bytes:
+    """Return the bytes of a seed, as a source of randomness that is read once."""
+    return seed.reveal()[:size]

@@ -34,12 +34,12 @@ class Granularity(Attack[MeanSubject]):
     def plan(self, subject: MeanSubject, level: Level) -> Plan | Inapplicable:  # noqa: ARG002 - exact at every level
         """Return the number of coordinates."""
         setting = subject.setting(self.wish)
-        if not setting.is_released_on_the_grid and setting.mean.noise is not None:
-            if not clients_add_noise(setting.mean):
-                return Inapplicable(
-                    why="The server adds the noise and releases a quotient or a part of the coordinates, in which "
-                    "whole steps are not seen."
-                )
+        server_adds = setting.mean.noise is not None and not clients_add_noise(setting.mean)
+        if server_adds and not setting.is_released_on_the_grid:
+            return Inapplicable(
+                why="The server adds the noise and releases a quotient or a part of the coordinates, in which whole "
+                "steps are not seen."
+            )
         return Plan(trials=setting.mean.encoding.length, cpu_s=0.02, details=setting)
 
     def run(self, subject: MeanSubject, plan: Plan, seed: bytes) -> Result:

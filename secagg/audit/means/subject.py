@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from dp.clipping.adaptive import AdaptiveClip
 from protocols import ClientTerms, Keyholder, Outcome, Role, Secret, Transmission, simulate
 from protocols.crypto.entropy import Entropy
 from secagg.aggregation.encoding import Decoded, Weighting
@@ -20,7 +21,7 @@ from secagg.audit.seeds import Tape
 from secagg.audit.subject import Subject
 from secagg.engines.base import RoundPlan
 from secagg.errors import UnusableMean
-from secagg.privacy.clipping import AdaptiveClip, Clip, GlobalClip
+from secagg.privacy.clipping import Clip, GlobalClip
 
 _UNIFORM_CLAIMS: Final = ("C-18", "C-20", "C-22")
 _NOISE_CLAIMS: Final = ("C-14", "C-15", "C-16", "C-17", "C-21")
@@ -51,14 +52,14 @@ class Setting:
     Attributes:
         mean: The mean.
         clip: How updates are clipped before they are encoded.
-        terms: Each client's identity and terms, if the mean has a roster.
-        keyholders: Each committee member's key share and rules, if the mean has a committee.
+        terms: Returns each client's identity and terms with fresh records, if the mean has a roster.
+        keyholders: Returns each committee member's key share and rules likewise, if the mean has a committee.
     """
 
     mean: SecureMean
     clip: Clip = field(default_factory=GlobalClip)
-    terms: Mapping[int, ClientTerms] | None = field(default=None, repr=False)
-    keyholders: Mapping[int, Keyholder] | None = field(default=None, repr=False)
+    terms: Callable[[], Mapping[int, ClientTerms]] | None = field(default=None, repr=False)
+    keyholders: Callable[[], Mapping[int, Keyholder]] | None = field(default=None, repr=False)
 
     @property
     def shapes(self) -> Shapes:
@@ -158,10 +159,9 @@ class MeanSubject(Subject):
         self.setting = planner
 
     @classmethod
-    def of(cls, mean: SecureMean, *, name: str = "mean", clip: Clip | None = None) -> Self:
+    def of(cls, setting: Setting, *, name: str = "mean") -> Self:
         """Return a subject for one planned mean; its cohort and its sizes are used for all checks."""
-        setting = Setting(mean=mean, clip=clip or GlobalClip())
-        return cls(lambda _: setting, name=name, claims=claims_of(mean))
+        return cls(lambda _: setting, name=name, claims=claims_of(setting.mean))
 
     @property
     def relation(self) -> str:
@@ -231,8 +231,8 @@ class MeanSubject(Subject):
             plan.session,
             {client: part.vector for client, part in parts.items()},
             attached={client: part.attached for client, part in parts.items()},
-            terms=setting.terms,
-            keyholders=setting.keyholders,
+            terms=setting.terms and setting.terms(),
+            keyholders=setting.keyholders and setting.keyholders(),
             drops={self._first_step(mean): tuple(dropping)},
             tap=tap,
             entropy=Tape(seed, "sum"),

@@ -51,21 +51,24 @@ class WeightLimit(Attack[MeanSubject]):
         """Try each weight."""
         setting, refused = plan.details
         made, update = subject.round_plan(setting, seed), small_update(setting, seed)
-        accepted = []
         for weight in refused:
             try:
                 subject.integers(made, setting.mean.clients[0], update, weight, Tape(seed))
             except EncodingError:
                 continue
-            accepted.append(weight)
+            return self.result(
+                1, f"The weight {weight!r} is accepted; the limit is {setting.mean.encoding.max_weight!r}."
+            )
+        return self.result(0, "")
+
+    def result(self, accepted: int, evidence: str) -> Result:
+        """Return what was accepted."""
         return Result(
             statistic="weights that should be refused and are accepted",
-            value=float(len(accepted)),
+            value=float(accepted),
             threshold=1.0,
             rejected=bool(accepted),
-            evidence=f"Accepted are the weights {accepted}; the limit is {setting.mean.encoding.max_weight:g}."
-            if accepted
-            else "",
+            evidence=evidence,
         )
 
 

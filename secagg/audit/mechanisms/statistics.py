@@ -2,10 +2,10 @@
 
 Variance. For N independent values x of a symmetric law with variance v and fourth cumulant k, the sum of squares has
 the mean N v and the variance N (k + 2 v^2). It is compared with c times a chi-square variable of f degrees of freedom
-that has the same mean and variance (Satterthwaite, Biometrics Bulletin 2, 1946, cited from memory): f = 2 N v^2 / (k + 2 v^2) and
-c = N v / f. For the normal law this is exact. For lattice noise the third cumulants differ, by a part of the order of
-1 / f of the skewness. `tests/secagg/audit/mechanisms/test_statistics.py` computes the exact chance of a false alarm by
-convolution: within 3% of the nominal one from `LEAST_FREEDOM` on, for every law that the toolkit ships.
+that has the same mean and variance (Satterthwaite, Biometrics Bulletin 2, 1946, cited from memory):
+f = 2 N v^2 / (k + 2 v^2) and c = N v / f. For the normal law this is exact. For lattice noise the third cumulants
+differ, by a part of the order of 1 / f of the skewness. The exact chance of a false alarm, by convolution, is within 5%
+of the nominal one from `LEAST_FREEDOM` on (`tests/secagg/audit/mechanisms/test_statistics.py`).
 
 Correlation. The correlation coefficient of two independent samples follows Student's law exactly if one of them is
 normal, whatever the other is (Kendall and Stuart, "The Advanced Theory of Statistics", volume 2, cited from memory).
