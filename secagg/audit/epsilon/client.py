@@ -34,7 +34,7 @@ PROMISED_FROM: Final = 1.0
 
 _FULL: Final = 20_000
 _QUICK: Final = 2_000
-_QUICK_AT_LARGE_MU: Final = 800
+_QUICK_AT_LARGE_MU: Final = 500
 _LARGE_MU: Final = 1.5
 _SECONDS_OF_A_SUM: Final = 0.003
 
@@ -50,7 +50,7 @@ class Canary(Attack[ReleaseSubject]):
     statistical: ClassVar = True
 
     def plan(self, subject: ReleaseSubject, level: Level) -> Plan | Inapplicable:
-        """Return 2,000 trials at quick level, 800 if the claimed mu is above 1.5, and 20,000 at full level."""
+        """Return 2,000 trials at quick level, 500 if the claimed mu is above 1.5, and 20,000 at full level."""
         if (why := subject.why_not) is not None:
             return Inapplicable(why=why)
         if level is Level.QUICK and subject.full_only:

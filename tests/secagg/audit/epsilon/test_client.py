@@ -30,7 +30,7 @@ def planned(epsilon: float = 10.0, **changes: object) -> Plan | Inapplicable:
 
 
 @pytest.mark.parametrize(
-    ("epsilon", "level", "trials"), [(4.38, "quick", 2_000), (10, "quick", 800), (4.38, "full", 20_000), (10, "full", 20_000)]
+    ("epsilon", "level", "trials"), [(4.38, "quick", 2_000), (10, "quick", 500), (4.38, "full", 20_000), (10, "full", 20_000)]
 )  # fmt: skip
 def test_canary_plans_its_trials_by_level_and_claim(epsilon: float, level: str, trials: int) -> None:
     plan = planned(epsilon, level=level)

@@ -34,4 +34,4 @@ def test_the_same_mean_with_its_noise_is_not_rejected() -> None:
     assert at_95.ledger is not None
     assert 0.5 * at_95.exact < at_most.lower_bound < at_95.lower_bound < at_95.exact < at_95.ledger
     assert [row.confidence for row in estimates] == [0.95, 1 - 1e-6]
-    assert found.trials == at_95.trials == 800
+    assert found.trials == at_95.trials == 500
