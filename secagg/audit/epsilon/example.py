@@ -23,6 +23,7 @@ from secagg.audit.seeds import Tape, generator_of
 from secagg.audit.subject import Subject
 from secagg.models.clipped_sum import SEED_BYTES, ClippedNoisySum
 from secagg.models.poisson import poisson_sample
+from secagg.models.tensorflow import load_tensorflow
 from secagg.privacy.example_level import ExampleLevel
 
 _QUICK: Final = 2_000
@@ -66,9 +67,7 @@ class ExampleSubject(Subject):
             entropy: Secret randomness of the training.
             present: Whether the canary is one of the examples.
         """
-        import tensorflow
-
-        training = self.training
+        tensorflow, training = load_tensorflow(), self.training
         state = tensorflow.constant(np.frombuffer(entropy(SEED_BYTES), dtype="<i8"))
         generator = tensorflow.random.Generator.from_state(state, alg="philox")
         query = self.query(tensorflow, generator)

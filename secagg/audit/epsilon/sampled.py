@@ -22,7 +22,7 @@ Floats = NDArray[np.float64]
 GRID: Final = np.linspace(0.0, 20.0, 201)
 """The values of e at which curves are compared, fixed for all audits."""
 
-_LOSS_GRID: Final = 0.005
+_LOSS_GRID: Final = 0.01
 _SEARCHED: Final = 3.0  # The search goes from this part of the claimed noise multiplier to this multiple of it.
 _PRECISION: Final = 0.005
 _CANDIDATES: Final = 200
