@@ -36,7 +36,8 @@ _FULL: Final = 20_000
 _QUICK: Final = 2_000
 _QUICK_AT_LARGE_MU: Final = 500
 _LARGE_MU: Final = 1.5
-_SECONDS_OF_A_SUM: Final = 0.003
+_MOST_CLIENTS: Final = 8
+_SECONDS_OF_A_CLIENT: Final = 0.0015
 
 
 class Canary(Attack[ReleaseSubject]):
@@ -53,14 +54,17 @@ class Canary(Attack[ReleaseSubject]):
         """Return 2,000 trials at quick level, 500 if the claimed mu is above 1.5, and 20,000 at full level."""
         if (why := subject.why_not) is not None:
             return Inapplicable(why=why)
-        if level is Level.QUICK and subject.full_only:
-            return Inapplicable(why="Releases of this mean are audited at the full level only, for their time.")
+        if (clients := len(subject.mean.clients)) > _MOST_CLIENTS:
+            return Inapplicable(
+                why=f"A session of {clients} clients takes too long to be repeated thousands of times; plan the same mean "
+                f"for at most {_MOST_CLIENTS} clients."
+            )
         quick = _QUICK_AT_LARGE_MU if claimed_mu(subject) > _LARGE_MU else _QUICK
         trials = _FULL if level is Level.FULL else quick
         return Plan(
             trials=trials,
             power="noise at half the planned deviation",
-            cpu_s=2 * trials * _SECONDS_OF_A_SUM,
+            cpu_s=2 * trials * clients * _SECONDS_OF_A_CLIENT,
         )
 
     def run(self, subject: ReleaseSubject, plan: Plan, seed: bytes) -> Result:
@@ -140,5 +144,7 @@ def _rests_on(subject: ReleaseSubject) -> str:
 
 def _statistic(subject: ReleaseSubject) -> str:
     exact = gaussian_epsilon(exact_mu(subject.event), subject.target.delta)
-    promise = "" if exact >= PROMISED_FROM else f"; below an epsilon of {PROMISED_FROM:g}, {PROMISED_PART} is not promised"
+    promise = (
+        "" if exact >= PROMISED_FROM else f"; below an epsilon of {PROMISED_FROM:g}, {PROMISED_PART} is not promised"
+    )
     return f"lower bound on mu with the error {LEVEL_OF_ATTEMPT:g}, against the claimed mu{promise}"

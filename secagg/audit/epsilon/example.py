@@ -85,9 +85,7 @@ class ExampleSubject(Subject):
     def query(self, tensorflow: Any, generator: Any) -> ClippedNoisySum:
         """Return what clips, sums and noises the gradients of a step, as `PrivateKerasModel` makes it."""
         training = self.training
-        return ClippedNoisySum(
-            tensorflow, generator, clip_l2=training.clip_l2, noise_stddev=training.noise_stddev
-        )
+        return ClippedNoisySum(tensorflow, generator, clip_l2=training.clip_l2, noise_stddev=training.noise_stddev)
 
 
 def _step(tensorflow: Any, query: ClippedNoisySum) -> Callable[[Any], Any]:
@@ -131,7 +129,10 @@ class _Example(Attack[ExampleSubject]):
         for confidence in CONFIDENCES:
             alpha = 1 - confidence
             at = threshold(
-                *(score(each, claimed_mechanism) for each in simulated), claimed_mechanism, trials=plan.trials, alpha=alpha
+                *(score(each, claimed_mechanism) for each in simulated),
+                claimed_mechanism,
+                trials=plan.trials,
+                alpha=alpha,
             )
             rows.append(
                 EpsilonRow(

@@ -1,7 +1,7 @@
 """A planned mean as a subject: single releases of it, with what colluding clients sent subtracted."""
 
 from collections.abc import Callable
-from typing import ClassVar, Self
+from typing import ClassVar, Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,7 @@ from secagg.engines.client import contribute
 from secagg.privacy.contributors import shares_relied_on
 from secagg.privacy.noise import Target
 
-DELTA = 1e-5
+DELTA: Final = 1e-5
 Flat = NDArray[np.float64]
 
 
@@ -32,15 +32,13 @@ class ReleaseSubject(Subject):
     Args:
         mean: A mean with a target.
         name: The name in reports.
-        full_only: Whether the audit leaves this subject out at the quick level.
     """
 
     kind: ClassVar[str] = "mean"
 
-    def __init__(self, mean: SecureMean, *, name: str, full_only: bool = False) -> None:
+    def __init__(self, mean: SecureMean, *, name: str) -> None:
         self.mean = mean
         self.name = name
-        self.full_only = full_only
         target = mean.target
         claims = {} if target is None else {"epsilon": target.epsilon, "delta": target.delta, "relation": "zero-out"}
         self.claims = () if target is None else claimed("C-24", **claims)
@@ -54,8 +52,8 @@ class ReleaseSubject(Subject):
         epsilon: float,
         target: Target | None = None,
         clients: int = 2,
-        dimension: int = 4,
-        full_only: bool = False,
+        colluding: int | None = None,
+        dimension: int | None = None,
     ) -> Self:
         """Return a subject whose mean makes one release with this epsilon at delta 1e-5, or keeps a target.
 
@@ -63,20 +61,21 @@ class ReleaseSubject(Subject):
             protocol: The secure sum.
             name: The name in reports.
             epsilon: The epsilon of the release.
-            target: The target to keep instead of the usual one, with one colluding client.
+            target: The target to keep instead.
             clients: The number of clients.
-            dimension: The number of coordinates.
-            full_only: See the class.
+            colluding: How many of them collude; None for all but one.
+            dimension: The number of coordinates; None for at least 4, and one for each client.
         """
+        others = clients - 1 if colluding is None else colluding
         mean = SecureMean.plan(
             protocol=protocol,
             clients=range(1, clients + 1),
             minimum_contributors=clients,
-            shapes=[(dimension,)],
+            shapes=[(max(clients, 4) if dimension is None else dimension,)],
             clip_l2=1.0,
-            target=target or Target(epsilon=epsilon, delta=DELTA, releases=1, colluding=clients - 1),
+            target=target or Target(epsilon=epsilon, delta=DELTA, releases=1, colluding=others),
         )
-        return cls(mean, name=name, full_only=full_only)
+        return cls(mean, name=name)
 
     @property
     def why_not(self) -> str | None:
@@ -142,15 +141,15 @@ class ReleaseSubject(Subject):
         plan = RoundPlan(mean=mean, session=mean.session(entropy(16)))
         zeros = np.zeros(self.dimension)
         sent = {
-            client: contribute(plan, self._shaped(zeros if (given := update_of(client)) is None else given), entropy=entropy)
+            client: contribute(
+                plan, self._shaped(zeros if (given := update_of(client)) is None else given), entropy=entropy
+            )
             for client in mean.clients
         }
         outcome = simulate(
             mean.protocol, plan.session, {client: part.vector for client, part in sent.items()}, entropy=entropy
         )
-        decoded = mean.decode(
-            outcome.total, contributors=len(mean.clients), rotation=plan.rotation, entropy=entropy
-        )
+        decoded = mean.decode(outcome.total, contributors=len(mean.clients), rotation=plan.rotation, entropy=entropy)
         total = len(mean.clients) * _flat(decoded.mean)
         for client in self.colluding if subtracting else ():
             total -= _flat(mean.encoding.decode(sent[client].vector, contributors=1, rotation=plan.rotation).mean)

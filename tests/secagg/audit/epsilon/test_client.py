@@ -38,10 +38,11 @@ def test_canary_plans_its_trials_by_level_and_claim(epsilon: float, level: str, 
     assert plan.trials == trials
 
 
-def test_canary_leaves_a_subject_for_the_full_level_out_at_the_quick_one() -> None:
-    subject = ReleaseSubject.planned(PlainSum(), name="slow", epsilon=10, full_only=True)
-    assert isinstance(Canary().plan(subject, Level.QUICK), Inapplicable)
-    assert isinstance(Canary().plan(subject, Level.FULL), Plan)
+def test_canary_is_not_for_cohorts_whose_sums_take_long() -> None:
+    subject = ReleaseSubject.planned(PlainSum(), name="large", epsilon=10, clients=9)
+    found = Canary().plan(subject, Level.FULL)
+    assert isinstance(found, Inapplicable)
+    assert "9 clients" in found.why
 
 
 def test_claimed_mu_is_that_of_the_ledgers_noise_and_at_most_that_of_the_target() -> None:

@@ -15,9 +15,7 @@ DELTA = 1e-5
 
 
 def gaussian(sigma: float, sensitivity: float = 1.0) -> LatticeEvent:
-    return DistributedDiscreteGaussianEvent(
-        local_sigma=sigma, contributors=1, l2_sensitivity=sensitivity, dimension=1
-    )
+    return DistributedDiscreteGaussianEvent(local_sigma=sigma, contributors=1, l2_sensitivity=sensitivity, dimension=1)
 
 
 def skellam(variance: float, sensitivity: float = 1.0) -> LatticeEvent:
@@ -70,6 +68,7 @@ def test_exact_epsilon_of_narrow_noise_is_not_below_that_of_the_lattice(event: L
 
 def test_exact_epsilon_falls_with_the_number_of_noise_shares() -> None:
     few, many = (
-        DistributedDiscreteGaussianEvent(local_sigma=100, contributors=n, l2_sensitivity=200, dimension=4) for n in (2, 8)
+        DistributedDiscreteGaussianEvent(local_sigma=100, contributors=n, l2_sensitivity=200, dimension=4)
+        for n in (2, 8)
     )
     assert exact_mu(many) == pytest.approx(exact_mu(few) / 2, rel=1e-4)

@@ -53,7 +53,9 @@ def test_sums_are_repeated_by_their_entropy() -> None:
 
 def test_example_audits_measure_and_reject_nothing() -> None:
     audited = subject()
-    white, black = (finding(audited, attack, level=Level.QUICK, master=bytes(32)) for attack in (WhiteBox(), BlackBox()))
+    white, black = (
+        finding(audited, attack, level=Level.QUICK, master=bytes(32)) for attack in (WhiteBox(), BlackBox())
+    )
     for found in (white, black):
         assert found.verdict is Verdict.NOT_REJECTED
         assert not found.decides

@@ -77,7 +77,9 @@ def test_noise_of_half_the_claim_gives_a_bound_above_the_claimed_epsilon() -> No
 
 
 def test_guessing_gives_no_bound() -> None:
-    assert epsilon_low(Errors(false_positives=500, outs=1_000, false_negatives=500, inns=1_000), 0.05, CLAIMED, DELTA) == 0
+    assert (
+        epsilon_low(Errors(false_positives=500, outs=1_000, false_negatives=500, inns=1_000), 0.05, CLAIMED, DELTA) == 0
+    )
 
 
 def test_curve_is_contradicted_at_most_as_often_as_alpha_says() -> None:

@@ -36,7 +36,9 @@ def subject(**changes: Any) -> ReleaseSubject:
         ({"mechanism": LatticeNoise.SKELLAM}, (4,)),
     ],
 )
-def test_noise_left_in_a_release_is_what_the_ledger_is_told(changes: dict[str, Any], colluding: tuple[int, ...]) -> None:
+def test_noise_left_in_a_release_is_what_the_ledger_is_told(
+    changes: dict[str, Any], colluding: tuple[int, ...]
+) -> None:
     """40 releases of 4 coordinates; their deviation is off by a third with probability below 1e-6."""
     audited = subject(**changes)
     assert audited.colluding == colluding
