@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, ClassVar, Final, Generic, TypeVar
 
+from secagg.audit.epsilon.rows import EpsilonRow
 from secagg.audit.subject import Subject
 
 S = TypeVar("S", bound=Subject)
@@ -78,6 +79,8 @@ class Result:
             None for an exact check.
         rejected: For an exact check, whether it rejects; for a statistical check, left out and decided by `p_value`.
         evidence: If the check rejects: the smallest input that shows it, in words and without secrets of a real run.
+        epsilon: Lower bounds on epsilon that the attempt measured.
+        figures: Further measured numbers by name, such as points of a curve.
     """
 
     statistic: str
@@ -86,6 +89,8 @@ class Result:
     p_value: float | None = None
     rejected: bool = False
     evidence: str = ""
+    epsilon: tuple[EpsilonRow, ...] = ()
+    figures: tuple[tuple[str, float], ...] = ()
 
     @property
     def rejects(self) -> bool:
@@ -106,6 +111,7 @@ class Attack(ABC, Generic[S]):
         tests: The ids of the claims that the check can reject.
         subjects: The class of the subjects that the check can test.
         statistical: Whether its results have p values.
+        decides: Whether it can reject. A measurement that cannot reject anything is reported apart from the checks.
     """
 
     id: ClassVar[str]
@@ -114,6 +120,7 @@ class Attack(ABC, Generic[S]):
     tests: ClassVar[tuple[str, ...]]
     subjects: ClassVar[type[Subject]]
     statistical: ClassVar[bool] = False
+    decides: ClassVar[bool] = True
 
     @abstractmethod
     def plan(self, subject: S, level: Level) -> Plan | Inapplicable:

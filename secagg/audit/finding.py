@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from secagg.audit.attack import Layer
+from secagg.audit.epsilon.rows import EpsilonRow
 
 
 class Verdict(StrEnum):
@@ -65,6 +66,9 @@ class Finding:
         cpu_s: The CPU time of all attempts, in seconds.
         evidence: For a rejection, the smallest input that shows it. For all other verdicts but "not rejected", the
             reason.
+        decides: Whether the check can reject; if not, "not rejected" says no more than that it was carried out.
+        epsilon: Lower bounds on epsilon that the deciding attempt measured.
+        figures: Further measured numbers by name.
     """
 
     attack: str
@@ -82,3 +86,6 @@ class Finding:
     attempts: tuple[Attempt, ...] = ()
     cpu_s: float = 0.0
     evidence: str = ""
+    decides: bool = True
+    epsilon: tuple[EpsilonRow, ...] = ()
+    figures: tuple[tuple[str, float], ...] = ()

@@ -62,6 +62,7 @@ def finding(
         subject=subject.name,
         verdict=Verdict.NOT_RUN,
         alpha=FALSE_ALARM if attack.statistical else 0.0,
+        decides=attack.decides,
         evidence="There was no time left.",
     )
     if not within():
@@ -86,6 +87,8 @@ def finding(
         attempts=tuple(attempts),
         cpu_s=sum(attempt.cpu_s for attempt in attempts),
         evidence=result.evidence if result.rejects else "",
+        epsilon=result.epsilon,
+        figures=result.figures,
     )
 
 
@@ -97,6 +100,8 @@ def _attempt(
     result: Result = attack.run(subject, plan, seed)
     if attack.statistical != (result.p_value is not None):
         raise TypeError(f"{attack.id}: expected a p value if and only if the check is statistical")
+    if result.rejects and not attack.decides:
+        raise TypeError(f"{attack.id}: expected no rejection from a measurement that decides nothing")
     attempts.append(
         Attempt(
             seed=seed.hex(),

@@ -48,7 +48,9 @@ class Errors:
 
     def upper(self, alpha: float) -> tuple[float, float]:
         """Return upper bounds on both error rates, which hold together except with a chance of `alpha`."""
-        return cp_upper(self.false_positives, self.outs, alpha / 2), cp_upper(self.false_negatives, self.inns, alpha / 2)
+        return cp_upper(self.false_positives, self.outs, alpha / 2), cp_upper(
+            self.false_negatives, self.inns, alpha / 2
+        )
 
 
 def cp_upper(count: int, trials: int, alpha: float) -> float:

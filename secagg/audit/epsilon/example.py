@@ -1,0 +1,174 @@
+"""One canary example in the steps of private training, white-box and black-box, by the mechanism's own trade-off curve.
+
+A trial is the clipped noisy sums of all steps of one round on a few coordinates, called as in training: samples come from
+`poisson_sample`, and clipping and noise from `ClippedNoisySum`. It is not a whole training. One call of each step makes
+all trials: every trial is a row of its own, with its own coin, its own clip and its own noise. The gradients of all other
+examples are known to the adversary, so they are zero here.
+"""
+
+import importlib.util
+from collections.abc import Callable
+from typing import Any, ClassVar, Final
+
+import numpy as np
+
+from dp.accounting.guarantee import guarantee
+from secagg.audit.attack import Attack, Inapplicable, Layer, Level, Plan, Result
+from secagg.audit.claims import claimed
+from secagg.audit.epsilon.client import CONFIDENCES
+from secagg.audit.epsilon.estimators import Errors
+from secagg.audit.epsilon.rows import EpsilonRow
+from secagg.audit.epsilon.sampled import Floats, SampledGaussian, epsilon_low, likelihood_ratio, plain_sum, threshold
+from secagg.audit.seeds import Tape, generator_of
+from secagg.audit.subject import Subject
+from secagg.models.clipped_sum import SEED_BYTES, ClippedNoisySum
+from secagg.models.poisson import poisson_sample
+from secagg.models.tensorflow import load_tensorflow
+from secagg.privacy.example_level import ExampleLevel
+
+_QUICK: Final = 2_000
+_FULL: Final = 20_000
+_SIMULATED: Final = 20_000
+_COORDINATES: Final = 3
+_BEYOND_THE_CLIP: Final = 10.0
+_SECONDS_OF_A_STEP: Final = 3e-7
+
+
+class ExampleSubject(Subject):
+    """The steps of one round of private training of one client.
+
+    Args:
+        training: What the round does.
+        name: The name in reports.
+        delta: The delta of the claimed epsilon.
+    """
+
+    kind: ClassVar[str] = "training"
+
+    def __init__(self, training: ExampleLevel, *, name: str, delta: float = 1e-5) -> None:
+        self.training = training
+        self.name = name
+        self.delta = delta
+        self.claims = claimed("C-24", delta=delta, relation=training.event.relation.value)
+
+    @property
+    def mechanism(self) -> SampledGaussian:
+        """The mechanism that the training claims to be."""
+        training = self.training
+        return SampledGaussian(
+            sampling_rate=training.sampling_rate, steps=training.steps, noise_multiplier=training.noise_multiplier
+        )
+
+    def sums(self, trials: int, entropy: Callable[[int], bytes], *, present: bool) -> Floats:
+        """Return the noisy sums of every step in the canary's direction, over the clip, shape `(trials, steps)`.
+
+        Args:
+            trials: The number of trials.
+            entropy: Secret randomness of the training.
+            present: Whether the canary is one of the examples.
+        """
+        tensorflow, training = load_tensorflow(), self.training
+        state = tensorflow.constant(np.frombuffer(entropy(SEED_BYTES), dtype="<i8"))
+        generator = tensorflow.random.Generator.from_state(state, alg="philox")
+        query = self.query(tensorflow, generator)
+        canary = np.full(_COORDINATES, _BEYOND_THE_CLIP * training.clip_l2, dtype=np.float32)
+        direction = canary / float(np.linalg.norm(canary))
+        step = tensorflow.function(_step(tensorflow, query))
+        found = np.empty((trials, training.steps))
+        for at in range(training.steps):
+            records = np.zeros((trials, _COORDINATES), dtype=np.float32)
+            if present:
+                records[poisson_sample(trials, training.sampling_rate, entropy)] = canary
+            found[:, at] = step(tensorflow.constant(records)).numpy() @ direction / training.clip_l2
+        return found
+
+    def query(self, tensorflow: Any, generator: Any) -> ClippedNoisySum:
+        """Return what clips, sums and noises the gradients of a step, as `PrivateKerasModel` makes it."""
+        training = self.training
+        return ClippedNoisySum(tensorflow, generator, clip_l2=training.clip_l2, noise_stddev=training.noise_stddev)
+
+
+def _step(tensorflow: Any, query: ClippedNoisySum) -> Callable[[Any], Any]:
+    def step(records: Any) -> Any:
+        empty = query.initial_sample_state([records[0]])
+        sums = tensorflow.vectorized_map(lambda record: query.accumulate_record((), empty, [record]), records)
+        (noised,), _, _ = query.get_noised_result(sums, query.initial_global_state())
+        return noised
+
+    return step
+
+
+class _Example(Attack[ExampleSubject]):
+    """A measurement of a lower bound at example level, which decides nothing."""
+
+    layer: ClassVar = Layer.EPSILON
+    tests: ClassVar = ("C-24",)
+    subjects: ClassVar = ExampleSubject
+    decides: ClassVar = False
+    score: ClassVar[Callable[[Floats, SampledGaussian], Floats]]
+    sees: ClassVar[str]
+
+    def plan(self, subject: ExampleSubject, level: Level) -> Plan | Inapplicable:  # noqa: ARG002 - the same for all
+        """Return 2,000 trials with the canary and as many without at quick level, and 20,000 at full level."""
+        if importlib.util.find_spec("tensorflow") is None:
+            return Inapplicable(why="Private training is TensorFlow's, which is not installed.")
+        trials = _FULL if level is Level.FULL else _QUICK
+        return Plan(trials=trials, cpu_s=5 + 2 * trials * subject.training.steps * _SECONDS_OF_A_STEP)
+
+    def run(self, subject: ExampleSubject, plan: Plan, seed: bytes) -> Result:
+        """Bound epsilon from below at two confidences; thresholds come from a simulation of the claimed mechanism."""
+        claimed_mechanism, score = subject.mechanism, type(self).score
+        simulated = claimed_mechanism.simulated(_SIMULATED, generator_of(seed, "thresholds"))
+        out, inn = (
+            score(subject.sums(plan.trials, Tape(seed, label), present=present), claimed_mechanism)
+            for label, present in (("without", False), ("with", True))
+        )
+        event, rows = subject.training.event, []
+        exact = claimed_mechanism.epsilon(subject.delta)
+        ledger = guarantee({event: 1}, delta=subject.delta, relation=event.relation, unit=event.unit).epsilon
+        for confidence in CONFIDENCES:
+            alpha = 1 - confidence
+            at = threshold(
+                *(score(each, claimed_mechanism) for each in simulated),
+                claimed_mechanism,
+                trials=plan.trials,
+                alpha=alpha,
+            )
+            rows.append(
+                EpsilonRow(
+                    unit=event.unit.value,
+                    relation=event.relation.value,
+                    delta=subject.delta,
+                    ledger=ledger,
+                    exact=exact,
+                    lower_bound=epsilon_low(Errors.at(out, inn, at), alpha, claimed_mechanism, subject.delta),
+                    confidence=confidence,
+                    method=f"one canary in {subject.training.steps} steps, {self.sees}",
+                    trials=plan.trials,
+                    rests_on="one round of one client; all other gradients known; the trade-off curve of the claimed "
+                    "mechanism; no part of the exact epsilon is promised",
+                )
+            )
+        return Result(
+            statistic="lower bound on epsilon at 95% confidence; it rejects nothing",
+            value=rows[0].lower_bound,
+            epsilon=tuple(rows),
+        )
+
+
+class WhiteBox(_Example):
+    """The bound that an adversary reaches who sees the noisy sum of every step."""
+
+    id: ClassVar = "epsilon.example.white_box"
+    title: ClassVar = "one example is looked for in the noisy gradient sums of all steps"
+    score: ClassVar = staticmethod(likelihood_ratio)
+    sees: ClassVar = "likelihood ratio of all steps"
+
+
+class BlackBox(_Example):
+    """The bound that an adversary reaches who sees what a released update shows: the sum of all steps."""
+
+    id: ClassVar = "epsilon.example.black_box"
+    title: ClassVar = "one example is looked for in the sum of all steps, which is what a released update shows"
+    score: ClassVar = staticmethod(plain_sum)
+    sees: ClassVar = "sum of all steps"

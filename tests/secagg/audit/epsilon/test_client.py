@@ -1,0 +1,94 @@
+"""The audit of a single release: what it plans, what it claims, and that colluding noise has to be subtracted."""
+
+import math
+
+import numpy as np
+import pytest
+
+from protocols.pairwise import SecAgg
+from protocols.plain import PlainSum
+from secagg.audit.attack import Inapplicable, Level, Plan
+from secagg.audit.epsilon.client import Canary, claimed_mu, scores
+from secagg.audit.epsilon.estimators import Errors, gaussian_epsilon, gaussian_mu, mu_low
+from secagg.audit.epsilon.subject import DELTA, ReleaseSubject
+from secagg.privacy.noise import Target
+
+SEED = bytes(range(32))
+
+
+class Unsubtracted(ReleaseSubject):
+    """A subject whose colluding clients keep what they know to themselves."""
+
+    @property
+    def colluding(self) -> tuple[int, ...]:
+        return ()
+
+
+def planned(epsilon: float = 10.0, **changes: object) -> Plan | Inapplicable:
+    subject = ReleaseSubject.planned(PlainSum(), name="planned", epsilon=epsilon)
+    return Canary().plan(subject, Level(changes.get("level", Level.QUICK)))
+
+
+@pytest.mark.parametrize(
+    ("epsilon", "level", "trials"), [(4.38, "quick", 2_000), (10, "quick", 500), (4.38, "full", 20_000), (10, "full", 20_000)]
+)  # fmt: skip
+def test_canary_plans_its_trials_by_level_and_claim(epsilon: float, level: str, trials: int) -> None:
+    plan = planned(epsilon, level=level)
+    assert isinstance(plan, Plan)
+    assert plan.trials == trials
+
+
+def test_canary_is_not_for_cohorts_whose_sums_take_long() -> None:
+    subject = ReleaseSubject.planned(PlainSum(), name="large", epsilon=10, clients=9)
+    found = Canary().plan(subject, Level.FULL)
+    assert isinstance(found, Inapplicable)
+    assert "9 clients" in found.why
+
+
+def test_claimed_mu_is_that_of_the_ledgers_noise_and_at_most_that_of_the_target() -> None:
+    one = ReleaseSubject.planned(PlainSum(), name="one", epsilon=4.38)
+    assert 4.0 < gaussian_epsilon(claimed_mu(one), DELTA) < 4.38
+    target = Target(epsilon=4.38, delta=DELTA, releases=4, colluding=1)
+    four = ReleaseSubject.planned(PlainSum(), name="four", epsilon=4.38, target=target)
+    assert claimed_mu(four) < gaussian_mu(4.38, DELTA) / 2
+    assert claimed_mu(four) == pytest.approx(claimed_mu(one) / 2, rel=0.02)
+
+
+def test_scores_go_through_masks_and_are_the_canary_plus_noise() -> None:
+    """With 60 releases each; the mean is off by more than 5 deviations with probability below 1e-6."""
+    subject = ReleaseSubject.planned(SecAgg(), name="masked", epsilon=10)
+    out, inn = scores(subject, 60, SEED)
+    deviation = 1 / claimed_mu(subject)
+    assert abs(out.mean()) < 5 * deviation / math.sqrt(60)
+    assert abs(inn.mean() - 1) < 5 * deviation / math.sqrt(60)
+    assert 0.6 * deviation < out.std() < 1.5 * deviation
+
+
+def test_scores_are_repeated_by_their_seed() -> None:
+    subject = ReleaseSubject.planned(PlainSum(), name="repeated", epsilon=10)
+    first, again, other = (scores(subject, 3, seed) for seed in (SEED, SEED, bytes(32)))
+    assert np.array_equal(first, again)
+    assert not np.array_equal(first, other)
+
+
+def test_noise_of_colluding_clients_makes_the_audit_loose_unless_it_is_subtracted() -> None:
+    target = Target(epsilon=10, delta=DELTA, releases=1, colluding=2)
+    subject = ReleaseSubject.planned(PlainSum(), name="three", epsilon=10, clients=3, target=target)
+    bounds = []
+    for audited in (subject, Unsubtracted(subject.mean, name=subject.name)):
+        out, inn = scores(audited, 250, SEED)
+        bounds.append((mu_low(Errors.at(out, inn, 0.5), 0.05), float(out.std())))
+    (tight, deviation), (loose, wider) = bounds
+    assert subject.colluding == (2, 3)
+    assert wider / deviation == pytest.approx(math.sqrt(3), rel=0.25)
+    assert loose < 0.75 * tight < claimed_mu(subject)
+
+
+def test_what_rows_rest_on_is_said() -> None:
+    subject = ReleaseSubject.planned(PlainSum(), name="rows", epsilon=0.9, dimension=1)
+    out, inn = scores(subject, 10, SEED)
+    result = Canary().run(subject, Plan(trials=10), SEED)
+    assert len(out) == len(inn) == 10
+    assert "not promised" in result.statistic
+    assert "1 colluding client, whose contributions are subtracted" in result.epsilon[0].rests_on
+    assert (result.epsilon[0].unit, result.epsilon[0].relation) == ("client", "zero-out")
