@@ -38,6 +38,7 @@ class OpeningCheck(StrEnum):
     DISTINCT = "contributors: each once"
     ENOUGH = "contributors: at least the minimum"
     SIGNED = "contributions: signed by their clients"
+    OF_SESSION = "contributions: signed for this session"
     PROVEN = "contributions: proofs of plaintext knowledge"
     ONE_SUM = "record: one sum of a session"
     APART = "record: sets of contributors differ in enough clients"
@@ -92,6 +93,7 @@ class OpeningSearch:
         own_minimum: The smallest number of contributors that members accept, whatever the session says.
         curious: Whether the server follows the protocol: it asks all members of a session for one selection, of
             contributions as they were made.
+        kinds: What selections may hold besides a client's own contribution.
         crashes: Whether members may fail between noting and answering.
         old_copies: Whether a member's record may be replaced by an old copy, such as an empty one.
         removed: The checks that are left out.
@@ -105,11 +107,15 @@ class OpeningSearch:
     corrupt_clients: tuple[int, ...] = (3,)
     own_minimum: int = 2
     curious: bool = False
+    kinds: tuple[int, ...] = (FORGED, EARLIER, THRICE, COPY)
     crashes: bool = False
     old_copies: bool = False
     removed: frozenset[OpeningCheck] = frozenset()
     _possible: dict[int, tuple[list[Selection], int]] = field(default_factory=dict, repr=False, compare=False)
     _broken: dict[frozenset[tuple[int, Selection]], tuple[str, ...]] = field(
+        default_factory=dict, repr=False, compare=False
+    )
+    _renamed: dict[tuple[int, tuple[Noted, ...]], tuple[Noted, ...]] = field(
         default_factory=dict, repr=False, compare=False
     )
 
@@ -160,14 +166,13 @@ class OpeningSearch:
 
     def selections(self, session: int) -> list[Selection]:
         """Return everything that the server can ask for in a session."""
-        copies = [COPY + client for client in self.honest_clients]
-        entries = [
-            [NONE, OWN, *copies] if client in self.corrupt_clients else [NONE, OWN, FORGED, EARLIER, THRICE]
-            for client in CLIENTS
-        ]
-        found = list(product(*entries)) if not self.curious else list(product((NONE, OWN), repeat=len(CLIENTS)))
+        if self.curious:
+            return list(product((NONE, OWN), repeat=len(CLIENTS)))
+        kinds = [kind for kind in self.kinds if kind != COPY]
+        copies = [COPY + client for client in self.honest_clients] if COPY in self.kinds else []
+        entries = [[NONE, OWN, *(copies if client in self.corrupt_clients else kinds)] for client in CLIENTS]
         # In the session in which they were made, earlier contributions are a client's own.
-        return [each for each in found if EARLIER not in each or session]
+        return [each for each in product(*entries) if EARLIER not in each or session]
 
     def _acceptable(self, session: int) -> tuple[list[Selection], int]:
         """Return the selections that an empty record lets a member open; and count the others."""
@@ -186,8 +191,10 @@ class OpeningSearch:
             failing.append(OpeningCheck.DISTINCT)
         if sum({NONE: 0, THRICE: 3}.get(entry, 1) for entry in selection) < self._minimum(session):
             failing.append(OpeningCheck.ENOUGH)
-        if FORGED in selection or EARLIER in selection:
+        if FORGED in selection:
             failing.append(OpeningCheck.SIGNED)
+        if EARLIER in selection and OpeningCheck.SIGNED not in self.removed:
+            failing.append(OpeningCheck.OF_SESSION)
         if EARLIER in selection or max(selection) >= COPY:
             failing.append(OpeningCheck.PROVEN)
         return (check for check in failing if check not in self.removed)
@@ -280,9 +287,15 @@ class OpeningSearch:
     def canonical(self, state: State) -> Hashable:
         """See `search.Model.canonical`. Honest clients are equal, and so are honest members."""
         return min(
-            tuple(sorted(tuple(sorted(_renamed(names, noted) for noted in member)) for member in state))
-            for names in self._names
+            tuple(sorted(self._renamed_record(number, member) for member in state))
+            for number in range(len(self._names))
         )
+
+    def _renamed_record(self, number: int, record: tuple[Noted, ...]) -> tuple[Noted, ...]:
+        key = (number, record)
+        if key not in self._renamed:
+            self._renamed[key] = tuple(sorted(_renamed(self._names[number], noted) for noted in record))
+        return self._renamed[key]
 
     @cached_property
     def _names(self) -> list[dict[int, int]]:
