@@ -13,6 +13,7 @@ from types import FunctionType
 from typing import Final, NamedTuple
 
 from tests.exploration.checks import Check
+from tests.exploration.opening import OpeningCheck
 
 
 class Edit(NamedTuple):
@@ -32,7 +33,14 @@ _REVEAL: Final = "PairwiseClient.reveal_confirmed_shares"
 _AGREED: Final = "self.state.root + self.state.members + self.state.survivors"
 _SHARERS: Final = "if self._client not in members or not members <= decode_clients(self.state.present, self._session):"
 
-REMOVALS: Final[dict[Check, tuple[Edit, ...]]] = {
+_DERIVED: Final = "protocols.encrypted.derived"
+_MEMBER: Final = "protocols.encrypted.client"
+_REPLAY: Final = "protocols.replay"
+_DISTINCT: Final = (
+    "if list(contributors) != sorted(set(contributors)) or not set(contributors) <= set(session.clients):"
+)
+
+REMOVALS: Final[dict[Check | OpeningCheck, tuple[Edit, ...]]] = {
     Check.PINNED_ROSTER: (
         Edit(
             "protocols.terms",
@@ -124,11 +132,71 @@ REMOVALS: Final[dict[Check, tuple[Edit, ...]]] = {
             "if False:",
         ),
     ),
+    OpeningCheck.DISTINCT: (
+        Edit(
+            _MEMBER,
+            "EncryptedClient._check_contributors",
+            _DISTINCT,
+            "if not set(contributors) <= set(session.clients):",
+        ),
+    ),
+    OpeningCheck.ENOUGH: (
+        Edit(_MEMBER, "EncryptedClient._check_contributors", "if len(contributors) < least:", "if False:"),
+    ),
+    OpeningCheck.SIGNED: (
+        Edit(
+            _DERIVED,
+            "Derived.opened",
+            "self.signatures.check(bytes(sealed[unsigned:]), client=client, purpose=_PURPOSE, payload=payload)",
+            "pass",
+        ),
+    ),
+    OpeningCheck.OF_SESSION: (
+        Edit("protocols.identity", "Signatures.__init__", "self._prefix = _DOMAIN + digest", "self._prefix = _DOMAIN"),
+    ),
+    OpeningCheck.PROVEN: (
+        Edit(
+            _MEMBER,
+            "EncryptedClient._checked_sum",
+            "plaintext_proof.check_all(self._derived.encryptor, claims, entropy=self._entropy)",
+            "pass",
+        ),
+    ),
+    OpeningCheck.ONE_SUM: (
+        Edit(_REPLAY, "MemoryOpenings.record", "if (key, session_id) in self._sessions:", "if False:"),
+    ),
+    OpeningCheck.APART: (
+        Edit(
+            _REPLAY,
+            "MemoryOpenings.record",
+            "check_apart(contributors, earlier, max(minimum, its_minimum))",
+            "pass",
+        ),
+    ),
+    OpeningCheck.ALL_KEYS: (
+        Edit(
+            _REPLAY,
+            "MemoryOpenings.record",
+            "self._opened.setdefault(context, [])",
+            "self._opened.setdefault(key + context, [])",
+        ),
+    ),
+    OpeningCheck.LARGER_MINIMUM: (
+        Edit(_REPLAY, "MemoryOpenings.record", "max(minimum, its_minimum)", "minimum"),
+    ),
+    OpeningCheck.QUORUM: (
+        Edit(
+            "protocols.terms",
+            "ClientTerms.accept_committee",
+            "if 2 * key.threshold <= key.members + corrupt:",
+            "if False:",
+        ),
+    ),
 }
 
 
 @contextmanager
-def removed(checks: Collection[Check]) -> Iterator[None]:
+def removed(checks: Collection[Check | OpeningCheck]) -> Iterator[None]:
     """Run the real code without these checks."""
     with edited([edit for check in checks for edit in REMOVALS[check]]):
         yield
