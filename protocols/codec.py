@@ -25,6 +25,8 @@ from protocols.errors import MalformedMessage
 
 _SHORT_HEADERS: Final = (0x90, 0x80)  # Of an array and of a map: the count is in the lower four bits.
 _LONG_HEADERS: Final = {0xDC: 2, 0xDD: 4, 0xDE: 2, 0xDF: 4}  # Of both: the count is in 2 or 4 bytes after it.
+# msgspec raises these two of Python's own errors as they are: for text that is not UTF-8, and for deep nesting.
+_UNDECODABLE: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
 class Message(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
@@ -105,7 +107,7 @@ class Codec:
             raise MalformedMessage(self._wrong(number, kind, data))
         try:
             message = self._message(kind, memoryview(data)[len(header) :])
-        except (msgspec.MsgspecError, RecursionError):
+        except _UNDECODABLE:
             raise MalformedMessage(self._wrong(number, kind, data)) from None
         if _canonical_end(message, data, len(header)) != len(data):
             raise MalformedMessage(f"{kind.__name__}: expected its canonical encoding, found another")
@@ -128,7 +130,7 @@ class Codec:
         """Return what is wrong with bytes that are not a canonical message of this session, step and type."""
         try:
             envelope = msgspec.msgpack.decode(data, type=Envelope)
-        except (msgspec.MsgspecError, RecursionError):
+        except _UNDECODABLE:
             return f"message: expected an envelope in MessagePack, found {len(data)} other bytes"
         if envelope.version != self._wire:
             return f"wire version: expected {self._wire}, found {envelope.version}"
@@ -140,7 +142,7 @@ class Codec:
             self._message(kind, envelope.body)
         except MalformedMessage as error:
             return str(error)
-        except (msgspec.MsgspecError, RecursionError):
+        except _UNDECODABLE:
             return f"body: expected the fields of a {kind.__name__}, found others"
         return f"{kind.__name__}: expected its canonical encoding, found another"
 

@@ -1,7 +1,9 @@
 """Reads of foreign array archives, complete or not at all, and writes that an interruption cannot leave half done."""
 
 import lzma
+import math
 import os
+import sys
 import tokenize
 import zipfile
 import zlib
@@ -18,6 +20,8 @@ from secagg.interruption import HeldInterrupts
 
 _PICKLE: Final = b"\x80"
 _SHOWN_NAMES: Final = 8
+_MOST_RATIO: Final = 1032
+"""By how much deflate shortens at most: 258 bytes become 2 bits (RFC 1951)."""
 
 # The errors that numpy's reader and its zip, zlib, lzma and header parsers raise on damaged or hostile archives.
 _DAMAGED = (
@@ -106,28 +110,49 @@ def _stored(path: Path, archive: NpzFile, names: Sequence[str], canonical: Calla
 
 
 def _plain(path: Path, archive: NpzFile, name: str) -> NDArray[Any]:
-    if _holds_objects(archive, name):
+    member = name if name in archive.zip.namelist() else f"{name}.npy"
+    shape, dtype = _header(archive, member)
+    if dtype.hasobject:
         raise DataError(
             f"expected numbers in the array {name!r} of {path}, found Python objects, for example rows of different "
             "lengths. Give all rows one length and save an array of numbers."
         )
+    # numpy makes room for the array that a header announces before it reads any of it.
+    announced, stored = math.prod(shape) * dtype.itemsize, archive.zip.getinfo(member)
+    most = min(stored.file_size, _MOST_RATIO * min(stored.compress_size, path.stat().st_size))
+    if min(shape, default=0) < 0 or announced > most:
+        raise DataError(
+            f"expected {announced} bytes in the array {name!r} of {path}, as its header says, found at most {most}. "
+            "Write the archive with numpy.savez."
+        )
     found: NDArray[Any] = archive[name]
+    if dtype.kind == "U" and not _is_text(found):
+        raise DataError(f"expected text in the array {name!r} of {path}, found numbers that are no characters.")
     return found
 
 
-def _holds_objects(archive: NpzFile, name: str) -> bool:
-    """Return whether an array's header says that it holds objects.
+def _header(archive: NpzFile, member: str) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    """Return the shape and the type of an array, from its header.
 
-    False if the header cannot be read. Reading the whole array then finds the damage.
+    Raises:
+        ValueError: It has no header of a plain array.
     """
     headers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
-    try:
-        with archive.zip.open(f"{name}.npy") as member:
-            magic: Callable[[object], tuple[int, int]] = np.lib.format.read_magic
-            read: Callable[[object], tuple[Any, ...]] | None = headers.get(magic(member))
-            return read is not None and bool(read(member)[2].hasobject)
-    except _DAMAGED:
-        return False
+    with archive.zip.open(member) as file:
+        magic: Callable[[object], tuple[int, int]] = np.lib.format.read_magic
+        read: Callable[[object], tuple[Any, ...]] | None = headers.get(magic(file))
+        if read is None:  # Version 3 is for arrays with named fields alone.
+            raise ValueError("another format")
+        shape, _, dtype = read(file)
+    return shape, dtype
+
+
+def _is_text(array: NDArray[Any]) -> bool:
+    """Return whether all characters of an array of text are Unicode, as numpy does not check."""
+    if not array.size or not array.dtype.itemsize:
+        return True
+    points = np.ascontiguousarray(array).reshape(-1).view(np.dtype(np.uint32).newbyteorder(array.dtype.byteorder))
+    return int(points.max()) <= sys.maxunicode
 
 
 def write_whole(path: Path, write: Callable[[Path], object]) -> None:

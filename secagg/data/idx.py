@@ -9,7 +9,7 @@ import math
 import struct
 import zlib
 from pathlib import Path
-from typing import Final
+from typing import IO, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,7 @@ _CLASSES: Final = 10
 _PIXEL_MAXIMUM: Final = 255.0
 _UNSIGNED_BYTE: Final = 8
 _ENTRIES_MAXIMUM: Final = 2**30
+_PIECE_BYTES: Final = 2**16
 
 
 def load_fashion_mnist(directory: Path = FASHION_MNIST_DIRECTORY) -> Dataset:
@@ -75,13 +76,22 @@ def read_idx(path: Path, dimensions: int) -> NDArray[np.uint8]:
             if not 0 < math.prod(shape) <= _ENTRIES_MAXIMUM:
                 raise DataError(f"expected 1 to {_ENTRIES_MAXIMUM} entries in {path}, found shape {shape}")
             # One byte more than announced shows that a file is too long. A decompression bomb is not unpacked further.
-            body = stream.read(math.prod(shape) + 1)
+            body = _read(stream, math.prod(shape) + 1)
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"expected a whole gzip file at {path}, found a damaged one ({error})") from error
     if len(body) != math.prod(shape):
         found = "more" if len(body) > math.prod(shape) else str(len(body))
         raise DataError(f"expected {math.prod(shape)} entries in {path}, found {found}")
     return np.frombuffer(body, dtype=np.uint8).reshape(shape)
+
+
+def _read(stream: IO[bytes], most: int) -> bytes:
+    """Return at most so many bytes; memory grows with what is there, not with what a header announces."""
+    pieces, left = [], most
+    while left and (piece := stream.read(min(left, _PIECE_BYTES))):
+        pieces.append(piece)
+        left -= len(piece)
+    return b"".join(pieces)
 
 
 def _images(path: Path) -> NDArray[np.float32]:

@@ -388,5 +388,5 @@ def _read_lines(path: Path, kind: type[T]) -> list[T]:
     *lines, _ = path.read_bytes().split(b"\n")
     try:
         return [msgspec.json.decode(line, type=kind) for line in lines]
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise CheckpointError(f"{path}: expected whole lines of JSON, found: {error}.") from None

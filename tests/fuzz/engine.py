@@ -22,10 +22,10 @@ from tests.fuzz.target import Finding, Target
 CPU_LIMIT_S: Final = 30.0
 """The most CPU time of one input. It is thousands of times what the slowest entry takes."""
 
-EXPLORED: Final = 300
+EXPLORED: Final = 32
 """How many inputs of a campaign are all traced, before tracing is a sample."""
 
-TRACED_EVERY: Final = 40
+TRACED_EVERY: Final = 16
 MEASURED_EVERY: Final = 50
 _MOST_KEPT: Final = 400
 _LONGEST_ERROR: Final = 20_000

@@ -3,8 +3,8 @@
 A mutator takes a seed, a source of choices and other seeds to take parts from. The same choices give the same bytes.
 """
 
+import itertools
 import re
-import struct
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from random import Random
@@ -133,8 +133,8 @@ def mutate_fields(sizes: Sequence[int]) -> Mutator:
     def mutate(data: bytes, choices: Random, others: Sequence[bytes]) -> bytes:
         if choices.random() < 0.3:
             return mutate_bytes(data, choices, others)
-        fields = [bytes(field) for field in struct.unpack_from("".join(f"{size}s" for size in sizes), data)]
-        fields.append(data[sum(sizes) :])
+        ends = list(itertools.accumulate(sizes, initial=0))
+        fields = [data[start:end] for start, end in itertools.pairwise(ends)] + [data[ends[-1] :]]
         at = choices.randrange(len(fields))
         size = len(fields[at])
         match choices.randrange(6):

@@ -1,0 +1,108 @@
+"""One run of the fuzzer over many targets: inputs are shared out, and results are kept as they come."""
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from tests.fuzz.engine import Campaign, Crash
+from tests.fuzz.target import Entry
+from tests.fuzz.targets.all import built
+
+SLICES: Final = 10
+"""Every target gets its inputs in so many parts, in turn, so that a run that is ended early has fuzzed all of them."""
+
+LEAST: Final = 12
+"""The least number of inputs of a target."""
+
+
+@dataclass(slots=True)
+class Result:
+    """What was done for one target.
+
+    Attributes:
+        campaign: The inputs that were run.
+        wanted: How many inputs it is to get.
+        seconds: Time that it took so far, building excluded.
+    """
+
+    campaign: Campaign
+    wanted: int
+    seconds: float = 0.0
+
+
+@dataclass(slots=True)
+class Session:
+    """A run over some targets.
+
+    Args:
+        entries: The targets.
+        inputs: The number of all inputs together, or a few more.
+        seed: All choices follow from it.
+        folder: A folder for the files of targets.
+
+    Attributes:
+        results: What was done, by the target's name.
+    """
+
+    entries: Sequence[Entry]
+    inputs: int
+    seed: str
+    folder: Path
+    results: dict[str, Result] = field(default_factory=dict)
+
+    def run(self, told: Callable[["Session"], None] = lambda _: None) -> None:
+        """Run everything; `told` is called after each part of each target."""
+        whole = sum(entry.share for entry in self.entries)
+        for part in range(1, SLICES + 1):
+            for entry in self.entries:
+                result = self.results.get(entry.name)
+                if result is None:
+                    target = built(entry, self.folder)
+                    wanted = max(LEAST + len(target.seeds), round(self.inputs * entry.share / whole))
+                    result = Result(Campaign(entry.name, target, seed=self.seed), wanted)
+                    self.results[entry.name] = result
+                began = time.perf_counter()
+                result.campaign.run(result.wanted * part // SLICES - result.campaign.tally.inputs)
+                result.seconds += time.perf_counter() - began
+                told(self)
+
+    @property
+    def done(self) -> int:
+        """How many inputs were run."""
+        return sum(result.campaign.tally.inputs for result in self.results.values())
+
+    @property
+    def crashes(self) -> list[Crash]:
+        """All crashes that were found."""
+        return [crash for result in self.results.values() for crash in result.campaign.tally.crashes.values()]
+
+    def document(self) -> dict[str, Any]:
+        """Return the numbers of all targets."""
+        return {
+            "seed": self.seed,
+            "inputs": self.done,
+            "crashes": len(self.crashes),
+            "targets": {name: _numbers(result) for name, result in self.results.items()},
+        }
+
+
+def _numbers(result: Result) -> dict[str, Any]:
+    campaign = result.campaign
+    return {
+        "inputs": campaign.tally.inputs,
+        "accepted": campaign.tally.accepted,
+        "refused": dict(sorted(campaign.tally.refused.items())),
+        "crashes": sorted(campaign.tally.crashes),
+        "corpus": len(campaign.corpus),
+        "lines": len(campaign.coverage.lines),
+        "seconds": round(result.seconds, 2),
+    }
+
+
+def write_document(path: Path, document: dict[str, Any]) -> None:
+    """Write numbers as JSON."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
