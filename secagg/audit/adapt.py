@@ -4,7 +4,7 @@ import inspect
 
 from protocols import Adversary, SecureSum
 from secagg.aggregation.mean import SecureMean
-from secagg.audit.means.subject import MeanSubject
+from secagg.audit.means.subject import MeanSubject, Setting
 from secagg.audit.subject import Subject
 from secagg.audit.sums.subject import SumSubject
 from secagg.errors import ConfigurationError
@@ -28,7 +28,7 @@ def subjects_of(name: str, found: object) -> tuple[Subject, ...]:
     if isinstance(found, SecureSum):
         return (SumSubject.of(found),)
     if isinstance(found, SecureMean):
-        return (MeanSubject.of(found),)
+        return (MeanSubject.of(Setting(mean=found)),)
     if inspect.isclass(found) and issubclass(found, SecureSum):
         servers = found.adversaries or (Adversary.CURIOUS,)
         return tuple(SumSubject.suggested(found, adversary=adversary) for adversary in servers)

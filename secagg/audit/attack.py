@@ -6,7 +6,7 @@ The division into subject, observation, attack and finding follows DP-Auditorium
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, ClassVar, Final, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 from secagg.audit.epsilon.rows import EpsilonRow
 from secagg.audit.subject import Subject
@@ -77,7 +77,7 @@ class Result:
         threshold: The value from which on the check rejects; None if there is none.
         p_value: The p value of a statistical check, at least the chance of such a statistic if the subject is correct;
             None for an exact check.
-        rejected: For an exact check, whether it rejects; for a statistical check, left out and decided by `p_value`.
+        rejected: For an exact check, whether it rejects; a statistical check leaves it out.
         evidence: If the check rejects: the smallest input that shows it, in words and without secrets of a real run.
         epsilon: Lower bounds on epsilon that the attempt measured.
         figures: Further measured numbers by name, such as points of a curve.
@@ -94,7 +94,7 @@ class Result:
 
     @property
     def rejects(self) -> bool:
-        """Whether this attempt rejects the claim."""
+        """Whether this attempt rejects the claim, if another attempt can be made."""
         return self.rejected if self.p_value is None else self.p_value < LEVEL_OF_ATTEMPT
 
 
@@ -104,6 +104,8 @@ class Attack(ABC, Generic[S]):
     An exact check has no error rate: it finds a counterexample or none. Its results have no p value, and it makes one
     attempt. A statistical check rejects only if two attempts with fresh randomness do; each has the level 1e-3.
 
+    Whoever writes a check states its attributes in the class, or sets them when the check is made.
+
     Attributes:
         id: The name, such as "view.uniform.harmonic": the layer, what is looked at, and how.
         title: What is done, a sentence without a full stop.
@@ -111,21 +113,27 @@ class Attack(ABC, Generic[S]):
         tests: The ids of the claims that the check can reject.
         subjects: The class of the subjects that the check can test.
         statistical: Whether its results have p values.
+        repeatable: Whether a second attempt can have fresh randomness. If not, as for a run that has ended, a
+            statistical check makes one attempt, whose level is 1e-6.
         decides: Whether it can reject. A measurement that cannot reject anything is reported apart from the checks.
     """
 
-    id: ClassVar[str]
-    title: ClassVar[str]
-    layer: ClassVar[Layer]
-    tests: ClassVar[tuple[str, ...]]
-    subjects: ClassVar[type[Subject]]
-    statistical: ClassVar[bool] = False
-    decides: ClassVar[bool] = True
+    id: str
+    title: str
+    layer: Layer
+    tests: tuple[str, ...]
+    subjects: type[Subject]
+    statistical: bool = False
+    repeatable: bool = True
+    decides: bool = True
 
     @abstractmethod
     def plan(self, subject: S, level: Level) -> Plan | Inapplicable:
         """Return sample sizes and cost, or why this subject cannot be tested. The subject's parties are not run."""
 
     @abstractmethod
-    def run(self, subject: S, plan: Plan, seed: bytes) -> Result:
-        """Make one attempt. All randomness of the attempt, and of a subject that takes it, comes from the seed."""
+    def run(self, subject: S, plan: Plan, seed: bytes) -> Result | Inapplicable:
+        """Make one attempt. All randomness of the attempt, and of a subject that takes it, comes from the seed.
+
+        A check that finds out only now that it cannot test the subject returns the reason.
+        """

@@ -6,6 +6,7 @@ from typing import Final
 
 from secagg.audit.attack import FALSE_ALARM, Level
 from secagg.audit.claims import Claim
+from secagg.audit.epsilon.rows import EpsilonRow
 from secagg.audit.finding import Finding, Verdict
 from secagg.audit.subject import Subject
 
@@ -90,6 +91,16 @@ class Audit:
         return tuple(finding for finding in self.findings if finding.verdict in verdicts)
 
     @property
+    def measured(self) -> tuple[Finding, ...]:
+        """The measurements, which decide nothing."""
+        return self.of(Verdict.MEASURED)
+
+    @property
+    def epsilon(self) -> tuple[tuple[str, EpsilonRow], ...]:
+        """All lower bounds on epsilon that were measured, each with the name of its subject."""
+        return tuple((finding.subject, row) for finding in self.findings for row in finding.epsilon)
+
+    @property
     def outcome(self) -> Outcome:
         """What the audit came to. One rejection is enough; an audit without any tested claim is incomplete."""
         if self.rejected:
@@ -119,8 +130,7 @@ class Audit:
         """Everything that was not tested: checks that did not apply or did not end, claims without a check, limits."""
         found = [
             Untested(subject=each.subject, what=each.attack, why=each.evidence)
-            for each in self.findings
-            if not each.verdict.tested
+            for each in self.of(Verdict.NOT_APPLICABLE, Verdict.NOT_RUN, Verdict.ERRORED)
         ]
         for subject in self.target.subjects:
             tested = {

@@ -15,6 +15,7 @@ from dp.version import SOFTWARE, VERSION
 from secagg.audit.attack import Layer, Level
 from secagg.audit.audit import Audit, Outcome
 from secagg.audit.claims import Parameter
+from secagg.audit.epsilon.rows import EpsilonRow
 from secagg.audit.finding import Attempt, Finding, Verdict
 
 
@@ -66,6 +67,23 @@ class FindingDocument(Struct, frozen=True, kw_only=True):
     attempts: tuple[AttemptDocument, ...]
     cpu_s: float
     evidence: str
+    figures: Annotated[dict[str, float | None], Meta(description="Further measured numbers, by name.")]
+
+
+class EpsilonDocument(Struct, frozen=True, kw_only=True):
+    """A lower bound on epsilon that was measured, and what it is compared with."""
+
+    subject: str
+    unit: str
+    relation: str
+    delta: float
+    ledger: Annotated[float | None, Meta(description="What the ledger counts, an upper bound.")]
+    exact: Annotated[float | None, Meta(description="Of the noise and the sensitivity in force; null if not known.")]
+    lower_bound: float
+    confidence: float
+    method: str
+    trials: int
+    rests_on: Annotated[str, Meta(description="What the bound assumes, and whom it grants what.")]
 
 
 class UntestedDocument(Struct, frozen=True, kw_only=True):
@@ -89,6 +107,7 @@ class AuditDocument(Struct, frozen=True, kw_only=True):
     claims: tuple[ClaimDocument, ...]
     findings: tuple[FindingDocument, ...]
     not_tested: tuple[UntestedDocument, ...]
+    epsilon: tuple[EpsilonDocument, ...]
     statistical_checks: int
     chance_of_any_false_rejection: Annotated[
         float, Meta(description="The chance that an audit of correct subjects rejects anything, at most.")
@@ -116,6 +135,7 @@ def document(audit: Audit) -> AuditDocument:
         not_tested=tuple(
             UntestedDocument(subject=each.subject, attack=each.what, why=each.why) for each in audit.untested
         ),
+        epsilon=tuple(_epsilon(subject, row) for subject, row in audit.epsilon),
         statistical_checks=audit.statistical_checks,
         chance_of_any_false_rejection=audit.chance_of_any_false_rejection,
         verdict=audit.outcome,
@@ -175,6 +195,23 @@ def _finding(finding: Finding) -> FindingDocument:
         attempts=tuple(map(_attempt, finding.attempts)),
         cpu_s=round(finding.cpu_s, 3),
         evidence=finding.evidence,
+        figures={name: _finite(value) for name, value in finding.figures},
+    )
+
+
+def _epsilon(subject: str, row: EpsilonRow) -> EpsilonDocument:
+    return EpsilonDocument(
+        subject=subject,
+        unit=row.unit,
+        relation=row.relation,
+        delta=row.delta,
+        ledger=_finite(row.ledger),
+        exact=_finite(row.exact),
+        lower_bound=row.lower_bound,
+        confidence=row.confidence,
+        method=row.method,
+        trials=row.trials,
+        rests_on=row.rests_on,
     )
 
 

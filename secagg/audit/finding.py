@@ -10,19 +10,20 @@ from secagg.audit.epsilon.rows import EpsilonRow
 class Verdict(StrEnum):
     """The outcome of a check.
 
-    `ERRORED` stands for a subject or check that ended with an error that nobody documented: the claim was neither
+    `MEASURED` stands for a measurement that decides nothing, such as a lower bound on epsilon. `ERRORED` stands for a subject or check that ended with an error that nobody documented: the claim was neither
     rejected nor tested.
     """
 
     NOT_REJECTED = "not rejected"
     REJECTED = "rejected"
+    MEASURED = "measured"
     NOT_APPLICABLE = "not applicable"
     NOT_RUN = "not run"
     ERRORED = "errored"
 
     @property
     def tested(self) -> bool:
-        """Whether the check was carried out to its end."""
+        """Whether a claim was tested: the check was carried out to its end, and could have rejected the claim."""
         return self in (Verdict.NOT_REJECTED, Verdict.REJECTED)
 
 
@@ -66,7 +67,6 @@ class Finding:
         cpu_s: The CPU time of all attempts, in seconds.
         evidence: For a rejection, the smallest input that shows it. For all other verdicts but "not rejected", the
             reason.
-        decides: Whether the check can reject; if not, "not rejected" says no more than that it was carried out.
         epsilon: Lower bounds on epsilon that the deciding attempt measured.
         figures: Further measured numbers by name.
     """
@@ -86,6 +86,5 @@ class Finding:
     attempts: tuple[Attempt, ...] = ()
     cpu_s: float = 0.0
     evidence: str = ""
-    decides: bool = True
     epsilon: tuple[EpsilonRow, ...] = ()
     figures: tuple[tuple[str, float], ...] = ()

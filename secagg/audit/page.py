@@ -6,8 +6,9 @@ from dp.reporting.page import fill, require_extra
 from dp.version import SOFTWARE, VERSION
 from secagg.audit.attack import Layer
 from secagg.audit.audit import Audit
+from secagg.audit.epsilon.plot import lower_bounds
 from secagg.audit.finding import Finding, Verdict
-from secagg.audit.words import chance, counted, error_rate, headline, meaning, measured
+from secagg.audit.words import chance, confidence, counted, error_rate, headline, meaning, measured
 
 LAYERS = {
     Layer.INVARIANT: "Invariants: sums, norms, refusals and secrecy that must hold exactly",
@@ -39,7 +40,9 @@ def as_html(audit: Audit) -> str:
         claims=[(claim, audit.verdict_on(claim.id)) for claim in audit.claims],
         kept=_by_subject(audit.of(Verdict.NOT_REJECTED)),
         untested=_by_reason(audit),
+        chart=lower_bounds([row for _, row in audit.epsilon]) if audit.epsilon else None,
         layers=LAYERS,
+        confidence=confidence,
         measured=measured,
         chance=chance,
         counted=counted,

@@ -1,4 +1,4 @@
-"""Runs checks: two attempts for a statistical check that rejects, one for all others."""
+"""Runs checks: a second attempt for a statistical check whose first one rejects, one attempt for all others."""
 
 import time
 import traceback
@@ -62,7 +62,6 @@ def finding(
         subject=subject.name,
         verdict=Verdict.NOT_RUN,
         alpha=FALSE_ALARM if attack.statistical else 0.0,
-        decides=attack.decides,
         evidence="There was no time left.",
     )
     if not within():
@@ -74,19 +73,22 @@ def finding(
             return replace(found, verdict=Verdict.NOT_APPLICABLE, evidence=plan.why)
         found = replace(found, trials=plan.trials, power=plan.power)
         result = _attempt(subject, attack, plan, master, attempts, clock)
-        if attack.statistical and result.rejects:
+        if attempts and attack.statistical and attack.repeatable and attempts[-1].rejects:
             result = _attempt(subject, attack, plan, master, attempts, clock)
+        if isinstance(result, Inapplicable):
+            return replace(found, verdict=Verdict.NOT_APPLICABLE, attempts=tuple(attempts), evidence=result.why)
     except Exception as error:  # noqa: BLE001 - A subject of other people may raise anything.
         return replace(found, verdict=Verdict.ERRORED, attempts=tuple(attempts), evidence=_where(error))
+    rejects = attempts[-1].rejects
     return replace(
         found,
-        verdict=Verdict.REJECTED if result.rejects else Verdict.NOT_REJECTED,
+        verdict=Verdict.REJECTED if rejects else Verdict.NOT_REJECTED if attack.decides else Verdict.MEASURED,
         statistic=result.statistic,
         value=result.value,
         threshold=result.threshold,
         attempts=tuple(attempts),
         cpu_s=sum(attempt.cpu_s for attempt in attempts),
-        evidence=result.evidence if result.rejects else "",
+        evidence=result.evidence if rejects else "",
         epsilon=result.epsilon,
         figures=result.figures,
     )
@@ -94,20 +96,25 @@ def finding(
 
 def _attempt(
     subject: Subject, attack: Attack[Any], plan: Plan, master: bytes, attempts: list[Attempt], clock: Clock
-) -> Result:
+) -> Result | Inapplicable:
     seed = seed_of(master, subject=subject.name, attack=attack.id, attempt=len(attempts) + 1)
     begun = clock()
-    result: Result = attack.run(subject, plan, seed)
+    result: Result | Inapplicable = attack.run(subject, plan, seed)
+    if isinstance(result, Inapplicable):
+        return result
     if attack.statistical != (result.p_value is not None):
         raise TypeError(f"{attack.id}: expected a p value if and only if the check is statistical")
-    if result.rejects and not attack.decides:
+    rejects = result.rejects
+    if result.p_value is not None and not attack.repeatable:
+        rejects = result.p_value < FALSE_ALARM
+    if rejects and not attack.decides:
         raise TypeError(f"{attack.id}: expected no rejection from a measurement that decides nothing")
     attempts.append(
         Attempt(
             seed=seed.hex(),
             value=result.value,
             p_value=result.p_value,
-            rejects=result.rejects,
+            rejects=rejects,
             cpu_s=clock() - begun,
         )
     )

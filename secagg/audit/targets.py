@@ -17,12 +17,18 @@ from secagg.audit.account.plan import TrainingSubject
 from secagg.audit.adapt import subjects_of
 from secagg.audit.audit import Target
 from secagg.audit.means.subject import MeanSubject, Setting, claims_of
+from secagg.audit.run_folder.checks import run_checks
+from secagg.audit.run_folder.limits import NOT_SHOWN
+from secagg.audit.run_folder.subject import RunSubject
 from secagg.audit.subject import Subject
 from secagg.audit.sums.subject import SumSubject
-from secagg.errors import ConfigurationError, SecaggError
+from secagg.audit.transcript import catalogue
+from secagg.audit.transcript.subject import TranscriptSubject
+from secagg.errors import ConfigurationError, SecaggError, TranscriptAltered, TranscriptError, TranscriptTruncated
 from secagg.paths import expanded
 from secagg.runs.parsing import parse, read_settings
 from secagg.runs.prepare import Prepared, prepare
+from secagg.transcripts.reader import TranscriptReader
 
 TOOLKIT: Final = "everything that the toolkit ships"
 
@@ -75,15 +81,38 @@ def of_path(path: Path) -> Target:
     if path.suffix == ".toml" and path.is_file():
         subjects = _of_training(path.name, prepare(parse(read_settings(path))))
         return Target(kind="configuration", name=path.name, subjects=subjects, limits=plan.LIMITS)
+    if path.is_dir():
+        run_checks(path, only=())  # Refuses a folder that is not of a run.
+        return Target(kind="run", name=path.absolute().name, subjects=(RunSubject(path),), limits=NOT_SHOWN)
+    if _is_transcript(path):
+        return Target(kind="transcript", name=path.name, subjects=(TranscriptSubject(path),), limits=catalogue.LIMITS)
     raise ConfigurationError(
         f"target: expected the folder of a finished run, a transcript, a ledger or a configuration (.toml), found "
         f"{path}, which is none of them. Check the path."
     )
 
 
+def _is_transcript(path: Path) -> bool:
+    """Return whether a file begins as a transcript does. One that is damaged further on is a transcript."""
+    try:
+        with TranscriptReader(path) as reader:
+            next(iter(reader), None)
+    except (TranscriptAltered, TranscriptTruncated):
+        return path.stat().st_size > 0
+    except TranscriptError:
+        return False
+    return True
+
+
 def _of_training(name: str, prepared: Prepared) -> tuple[Subject, ...]:
     """Return the plan of a training, its mean as it is planned, and its protocol in small cohorts."""
-    setting = Setting(mean=prepared.mean, clip=prepared.clip, terms=prepared.terms, keyholders=prepared.keyholders)
+    terms, keyholders = prepared.terms, prepared.keyholders
+    setting = Setting(
+        mean=prepared.mean,
+        clip=prepared.clip,
+        terms=None if terms is None else lambda: terms,
+        keyholders=None if keyholders is None else lambda: keyholders,
+    )
     mean = MeanSubject(lambda _: setting, name=f"{name}: mean", claims=claims_of(prepared.mean))
     kind = type(prepared.mean.protocol)
     return (

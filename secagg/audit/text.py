@@ -5,7 +5,7 @@ from collections import Counter
 
 from secagg.audit.audit import Audit
 from secagg.audit.finding import Verdict
-from secagg.audit.words import chance, counted, error_rate, headline, meaning, measured
+from secagg.audit.words import chance, confidence, counted, error_rate, headline, meaning, measured
 
 _WIDTH = 100
 
@@ -19,6 +19,8 @@ def as_text(audit: Audit) -> str:
         *_rejections(audit),
         _not_rejected(audit),
         _not_tested(audit),
+        _epsilon(audit),
+        _measured(audit),
         f"Master seed {audit.master_seed.hex()}. Repeat this audit with --seed.",
     ]
     return "\n\n".join(_wrapped(part) for part in parts if part) + "\n"
@@ -62,6 +64,26 @@ def _not_tested(audit: Audit) -> str:
         for (what, why), subjects in sorted(by_reason.items(), key=lambda item: item[0])
     ]
     return "\n".join((f"NOT TESTED, {counted(len(untested), 'item')}:", *lines))
+
+
+def _epsilon(audit: Audit) -> str:
+    """List the lower bounds on epsilon, each beside the exact epsilon and the ledger's."""
+    lines = [
+        f"  {subject}, {row.unit}, delta {row.delta:g}: at least {row.lower_bound:.2f} ({confidence(row)}, {row.method}); "
+        f"{'exact ' + format(row.exact, '.2f') if row.exact is not None else 'exact not known'}"
+        f"{f', ledger {row.ledger:.2f}' if row.ledger is not None else ''}"
+        for subject, row in audit.epsilon
+    ]
+    return "\n".join(("EPSILON FROM BELOW (a small bound shows a weak attack, not a stronger guarantee):", *lines)) if lines else ""
+
+
+def _measured(audit: Audit) -> str:
+    lines = [
+        f"  {finding.subject}, {finding.attack}: {measured(finding)}"
+        + "".join(f"; {name} {value:.4g}" for name, value in finding.figures)
+        for finding in audit.measured
+    ]
+    return "\n".join(("MEASURED, which decides nothing:", *lines)) if lines else ""
 
 
 def _of(subjects: list[str]) -> str:

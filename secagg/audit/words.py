@@ -3,6 +3,7 @@
 from typing import Final
 
 from secagg.audit.audit import Audit, Outcome
+from secagg.audit.epsilon.rows import EpsilonRow
 from secagg.audit.finding import Finding, Verdict
 
 _MEANING: Final = {
@@ -61,6 +62,12 @@ def measured(finding: Finding) -> str:
 def chance(finding: Finding) -> str:
     """Return the chance that a check rejects a correct subject, in words."""
     return "none, the check is exact" if not finding.alpha else f"at most {finding.alpha:.0e}"
+
+
+def confidence(row: EpsilonRow) -> str:
+    """Return the confidence of a lower bound in words, such as "95%"."""
+    doubt = 1 - row.confidence
+    return f"{row.confidence:.0%}" if doubt > 1e-3 else f"1 - {doubt:.0e}"
 
 
 def counted(number: int, noun: str) -> str:

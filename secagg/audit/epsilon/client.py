@@ -7,7 +7,7 @@ through clipping, encoding, noise, masking, summing and decoding as in a round o
 """
 
 import math
-from typing import ClassVar, Final
+from typing import Final
 
 import numpy as np
 
@@ -43,12 +43,12 @@ _SECONDS_OF_A_CLIENT: Final = 0.0015
 class Canary(Attack[ReleaseSubject]):
     """The audit of a single release; it sees gross errors, of a factor 2 in noise or sensitivity, and no small ones."""
 
-    id: ClassVar = "epsilon.client.canary"
-    title: ClassVar = "one client's update is looked for in released sums, with all others colluding"
-    layer: ClassVar = Layer.EPSILON
-    tests: ClassVar = ("C-24",)
-    subjects: ClassVar = ReleaseSubject
-    statistical: ClassVar = True
+    id = "epsilon.client.canary"
+    title = "one client's update is looked for in released sums, with all others colluding"
+    layer = Layer.EPSILON
+    tests = ("C-24",)
+    subjects = ReleaseSubject
+    statistical = True
 
     def plan(self, subject: ReleaseSubject, level: Level) -> Plan | Inapplicable:
         """Return 2,000 trials at quick level, 500 if the claimed mu is above 1.5, and 20,000 at full level."""

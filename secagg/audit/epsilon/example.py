@@ -101,10 +101,10 @@ def _step(tensorflow: Any, query: ClippedNoisySum) -> Callable[[Any], Any]:
 class _Example(Attack[ExampleSubject]):
     """A measurement of a lower bound at example level, which decides nothing."""
 
-    layer: ClassVar = Layer.EPSILON
-    tests: ClassVar = ("C-24",)
-    subjects: ClassVar = ExampleSubject
-    decides: ClassVar = False
+    layer = Layer.EPSILON
+    tests = ("C-24",)
+    subjects = ExampleSubject
+    decides = False
     score: ClassVar[Callable[[Floats, SampledGaussian], Floats]]
     sees: ClassVar[str]
 
@@ -159,8 +159,8 @@ class _Example(Attack[ExampleSubject]):
 class WhiteBox(_Example):
     """The bound that an adversary reaches who sees the noisy sum of every step."""
 
-    id: ClassVar = "epsilon.example.white_box"
-    title: ClassVar = "one example is looked for in the noisy gradient sums of all steps"
+    id = "epsilon.example.white_box"
+    title = "one example is looked for in the noisy gradient sums of all steps"
     score: ClassVar = staticmethod(likelihood_ratio)
     sees: ClassVar = "likelihood ratio of all steps"
 
@@ -168,7 +168,7 @@ class WhiteBox(_Example):
 class BlackBox(_Example):
     """The bound that an adversary reaches who sees what a released update shows: the sum of all steps."""
 
-    id: ClassVar = "epsilon.example.black_box"
-    title: ClassVar = "one example is looked for in the sum of all steps, which is what a released update shows"
+    id = "epsilon.example.black_box"
+    title = "one example is looked for in the sum of all steps, which is what a released update shows"
     score: ClassVar = staticmethod(plain_sum)
     sees: ClassVar = "sum of all steps"

@@ -103,12 +103,12 @@ class MembershipSubject(Subject):
 class Membership(Attack[MembershipSubject]):
     """The curve of the attack on released models; it decides nothing."""
 
-    id: ClassVar = "epsilon.membership"
-    title: ClassVar = "training examples are told from others by the released model"
-    layer: ClassVar = Layer.EPSILON
-    tests: ClassVar = ("C-24",)
-    subjects: ClassVar = MembershipSubject
-    decides: ClassVar = False
+    id = "epsilon.membership"
+    title = "training examples are told from others by the released model"
+    layer = Layer.EPSILON
+    tests = ("C-24",)
+    subjects = MembershipSubject
+    decides = False
 
     def plan(self, subject: MembershipSubject, level: Level) -> Plan | Inapplicable:  # noqa: ARG002 - the same for all
         """Return 16 shadow and 4 released models at quick level, 64 and 16 at full level."""

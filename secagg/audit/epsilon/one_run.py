@@ -6,7 +6,7 @@ those with the highest scores, that they contributed; that number is fixed befor
 """
 
 from collections.abc import Callable
-from typing import ClassVar, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,12 +31,12 @@ _SECONDS_OF_A_CLIENT: Final = 0.01
 class OneRun(Attack[ReleaseSubject]):
     """The measurement of one released sum; it decides nothing."""
 
-    id: ClassVar = "epsilon.client.one_run"
-    title: ClassVar = "each client's update is looked for in one released sum, one run"
-    layer: ClassVar = Layer.EPSILON
-    tests: ClassVar = ("C-24",)
-    subjects: ClassVar = ReleaseSubject
-    decides: ClassVar = False
+    id = "epsilon.client.one_run"
+    title = "each client's update is looked for in one released sum, one run"
+    layer = Layer.EPSILON
+    tests = ("C-24",)
+    subjects = ReleaseSubject
+    decides = False
 
     def plan(self, subject: ReleaseSubject, level: Level) -> Plan | Inapplicable:
         """Return one canary for each client, if there are enough clients and coordinates."""

@@ -40,9 +40,9 @@ _MOST_ROUNDS: Final = {Level.QUICK: 60, Level.FULL: 600}
 class _OfNoise(Attack[MeanSubject]):
     """A check of the noise of some rounds of a mean, all with updates of zeros."""
 
-    layer: ClassVar[Layer] = Layer.MECHANISM
-    subjects: ClassVar[type[MeanSubject]] = MeanSubject
-    statistical: ClassVar[bool] = True
+    layer = Layer.MECHANISM
+    subjects = MeanSubject
+    statistical = True
     wish: ClassVar[Wish]
     coordinates: ClassVar[dict[Level, int]] = {Level.QUICK: COORDINATES, Level.FULL: 10 * COORDINATES}
 
@@ -75,11 +75,11 @@ class _OfNoise(Attack[MeanSubject]):
 class ReleaseVariance(_OfNoise):
     """The noise in released means, without what colluding clients sent, for every number of dropouts."""
 
-    id: ClassVar[str] = "mechanism.release.variance"
-    title: ClassVar[str] = (
+    id = "mechanism.release.variance"
+    title = (
         "The noise in released sums, less what colluding clients sent, has the variance that the ledger counts"
     )
-    tests: ClassVar[tuple[str, ...]] = ("C-14", "C-16")
+    tests = ("C-14", "C-16")
     wish: ClassVar[Wish] = Wish(clients=5, minimum_contributors=4, dimension=COORDINATES)
 
     def plan(self, subject: MeanSubject, level: Level) -> Plan | Inapplicable:
@@ -133,9 +133,9 @@ class ReleaseVariance(_OfNoise):
 class ShareVariance(_OfNoise):
     """The noise of each client by itself."""
 
-    id: ClassVar[str] = "mechanism.shares.variance"
-    title: ClassVar[str] = "Each client's contribution of a zero update has the variance of its noise share"
-    tests: ClassVar[tuple[str, ...]] = ("C-14", "C-15")
+    id = "mechanism.shares.variance"
+    title = "Each client's contribution of a zero update has the variance of its noise share"
+    tests = ("C-14", "C-15")
     wish: ClassVar[Wish] = Wish(clients=4, minimum_contributors=3, dimension=COORDINATES)
 
     def plan(self, subject: MeanSubject, level: Level) -> Plan | Inapplicable:
@@ -178,7 +178,7 @@ class ShareVariance(_OfNoise):
 class _OfFreshness(_OfNoise):
     """A check of the correlation between noises."""
 
-    tests: ClassVar[tuple[str, ...]] = ("C-16",)
+    tests = ("C-16",)
     wish: ClassVar[Wish] = Wish(clients=4, minimum_contributors=3, dimension=4096)
     coordinates: ClassVar[dict[Level, int]] = {Level.QUICK: 4096, Level.FULL: 10 * 4096}
 
@@ -225,8 +225,8 @@ class _OfFreshness(_OfNoise):
 class RoundCorrelation(_OfFreshness):
     """The noise of two halves of the rounds, in each client's contributions and in the releases."""
 
-    id: ClassVar[str] = "mechanism.rounds.correlation"
-    title: ClassVar[str] = "The noises of two rounds, of each client and of the releases, are tested for correlation"
+    id = "mechanism.rounds.correlation"
+    title = "The noises of two rounds, of each client and of the releases, are tested for correlation"
 
     def tested(self, setting: Setting) -> int:
         """Return the number of correlations: the release, and each client that adds noise."""
@@ -242,8 +242,8 @@ class RoundCorrelation(_OfFreshness):
 class ClientCorrelation(_OfFreshness):
     """The noise of two clients in one round."""
 
-    id: ClassVar[str] = "mechanism.clients.correlation"
-    title: ClassVar[str] = "The noises of each two clients of a round are tested for correlation"
+    id = "mechanism.clients.correlation"
+    title = "The noises of each two clients of a round are tested for correlation"
 
     def refused(self, setting: Setting) -> Inapplicable | None:
         """Return why clients' noise cannot be seen; None if it can."""
@@ -267,9 +267,9 @@ class ClientCorrelation(_OfFreshness):
 class CountVariance(_OfNoise):
     """The noise on the count of an adaptive clip."""
 
-    id: ClassVar[str] = "mechanism.count.variance"
-    title: ClassVar[str] = "The noise on the count of clients within an adaptive bound has its planned variance"
-    tests: ClassVar[tuple[str, ...]] = ("C-14",)
+    id = "mechanism.count.variance"
+    title = "The noise on the count of clients within an adaptive bound has its planned variance"
+    tests = ("C-14",)
     wish: ClassVar[Wish] = Wish(clients=3, minimum_contributors=3, dimension=16)
     trials: ClassVar[dict[Level, int]] = {Level.QUICK: 200, Level.FULL: 2000}
 

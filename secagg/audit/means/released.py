@@ -24,11 +24,11 @@ _TRIES: Final = 40
 class Granularity(Attack[MeanSubject]):
     """Whether a released mean is a whole number of steps in each rotated coordinate."""
 
-    id: ClassVar[str] = "invariant.granularity"
-    title: ClassVar[str] = "The released mean is computed from integers alone"
-    layer: ClassVar[Layer] = Layer.INVARIANT
-    tests: ClassVar[tuple[str, ...]] = ("C-21",)
-    subjects: ClassVar[type[MeanSubject]] = MeanSubject
+    id = "invariant.granularity"
+    title = "The released mean is computed from integers alone"
+    layer = Layer.INVARIANT
+    tests = ("C-21",)
+    subjects = MeanSubject
     wish: ClassVar[Wish] = Wish(clients=4, minimum_contributors=3, dimension=256)
 
     def plan(self, subject: MeanSubject, level: Level) -> Plan | Inapplicable:  # noqa: ARG002 - exact at every level
@@ -82,11 +82,11 @@ class Granularity(Attack[MeanSubject]):
 class WrapAround(Attack[MeanSubject]):
     """All clients at the clip in one rotated coordinate, and the noise at its reach."""
 
-    id: ClassVar[str] = "invariant.wrap"
-    title: ClassVar[str] = "A sum of all clients at the clip, with noise at its reach, does not wrap around the modulus"
-    layer: ClassVar[Layer] = Layer.INVARIANT
-    tests: ClassVar[tuple[str, ...]] = ("C-22",)
-    subjects: ClassVar[type[MeanSubject]] = MeanSubject
+    id = "invariant.wrap"
+    title = "A sum of all clients at the clip, with noise at its reach, does not wrap around the modulus"
+    layer = Layer.INVARIANT
+    tests = ("C-22",)
+    subjects = MeanSubject
     wish: ClassVar[Wish] = Wish(clients=8, minimum_contributors=6, dimension=256)
 
     def plan(self, subject: MeanSubject, level: Level) -> Plan:  # noqa: ARG002 - exact at every level

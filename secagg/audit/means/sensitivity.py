@@ -2,7 +2,7 @@
 
 import math
 from fractions import Fraction
-from typing import ClassVar, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,8 +34,8 @@ def planned_sensitivity(mean: SecureMean) -> float:
 class _OfIntegers(Attack[MeanSubject]):
     """A check of one client's integers for adversarial updates."""
 
-    layer: ClassVar[Layer] = Layer.INVARIANT
-    subjects: ClassVar[type[MeanSubject]] = MeanSubject
+    layer = Layer.INVARIANT
+    subjects = MeanSubject
 
     def plan(self, subject: MeanSubject, level: Level) -> Plan | Inapplicable:
         """Return the number of updates."""
@@ -47,9 +47,9 @@ class _OfIntegers(Attack[MeanSubject]):
 class IntegerNorm(_OfIntegers):
     """The norm of a client's integers."""
 
-    id: ClassVar[str] = "invariant.norm"
-    title: ClassVar[str] = "The integers of adversarial updates have at most the norm that the noise is sized for"
-    tests: ClassVar[tuple[str, ...]] = ("C-17", "C-18", "C-19")
+    id = "invariant.norm"
+    title = "The integers of adversarial updates have at most the norm that the noise is sized for"
+    tests = ("C-17", "C-18", "C-19")
 
     def run(self, subject: MeanSubject, plan: Plan, seed: bytes) -> Result:
         """Encode each update without noise, and measure."""
@@ -77,9 +77,9 @@ class IntegerNorm(_OfIntegers):
 class NeighbourDistance(_OfIntegers):
     """The distance of the integers of neighbours under the claimed relation."""
 
-    id: ClassVar[str] = "invariant.neighbours"
-    title: ClassVar[str] = "The integers of neighbours of the claimed relation are at most the sensitivity apart"
-    tests: ClassVar[tuple[str, ...]] = ("C-17",)
+    id = "invariant.neighbours"
+    title = "The integers of neighbours of the claimed relation are at most the sensitivity apart"
+    tests = ("C-17",)
 
     def plan(self, subject: MeanSubject, level: Level) -> Plan | Inapplicable:
         """Return the number of pairs of neighbours."""
@@ -115,11 +115,11 @@ class NeighbourDistance(_OfIntegers):
 class MeanChange(Attack[MeanSubject]):
     """The change of the released mean between neighbours, where the divisor may change as well."""
 
-    id: ClassVar[str] = "invariant.mean.change"
-    title: ClassVar[str] = "A neighbour changes the released mean, times the clients, by at most the sensitivity"
-    layer: ClassVar[Layer] = Layer.INVARIANT
-    tests: ClassVar[tuple[str, ...]] = ("C-17",)
-    subjects: ClassVar[type[MeanSubject]] = MeanSubject
+    id = "invariant.mean.change"
+    title = "A neighbour changes the released mean, times the clients, by at most the sensitivity"
+    layer = Layer.INVARIANT
+    tests = ("C-17",)
+    subjects = MeanSubject
 
     def plan(self, subject: MeanSubject, level: Level) -> Plan | Inapplicable:  # noqa: ARG002 - one case at every level
         """Return the one case: all clients against the last."""

@@ -25,12 +25,12 @@ _SECONDS_OF_A_VALUE: Final = 5e-8
 class Variance(Attack[MechanismSubject]):
     """The sum of squares of many draws."""
 
-    id: ClassVar[str] = "mechanism.variance"
-    title: ClassVar[str] = "The variance of drawn noise is compared with that of the claimed law, two-sided"
-    layer: ClassVar[Layer] = Layer.MECHANISM
-    tests: ClassVar[tuple[str, ...]] = ("C-15",)
-    subjects: ClassVar[type[MechanismSubject]] = MechanismSubject
-    statistical: ClassVar[bool] = True
+    id = "mechanism.variance"
+    title = "The variance of drawn noise is compared with that of the claimed law, two-sided"
+    layer = Layer.MECHANISM
+    tests = ("C-15",)
+    subjects = MechanismSubject
+    statistical = True
     sizes: ClassVar[dict[Level, int]] = {Level.QUICK: 200_000, Level.FULL: 2_000_000}
     most: ClassVar[int] = 20_000_000
 
@@ -69,8 +69,8 @@ class RoundedVariance(Variance):
     only an exact twin tells the two apart.
     """
 
-    id: ClassVar[str] = "mechanism.variance.rounded"
-    title: ClassVar[str] = "The variance of drawn noise is compared with that of a rounded normal of the same sigma"
+    id = "mechanism.variance.rounded"
+    title = "The variance of drawn noise is compared with that of a rounded normal of the same sigma"
     most: ClassVar[int] = 100_000_000
 
     def plan(self, subject: MechanismSubject, level: Level) -> Plan | Inapplicable:
@@ -98,12 +98,12 @@ class RoundedVariance(Variance):
 class Fit(Attack[MechanismSubject]):
     """Pearson's test against the exact probability function."""
 
-    id: ClassVar[str] = "mechanism.fit"
-    title: ClassVar[str] = "Drawn noise is compared with its exact probability function, tails included"
-    layer: ClassVar[Layer] = Layer.MECHANISM
-    tests: ClassVar[tuple[str, ...]] = ("C-15",)
-    subjects: ClassVar[type[MechanismSubject]] = MechanismSubject
-    statistical: ClassVar[bool] = True
+    id = "mechanism.fit"
+    title = "Drawn noise is compared with its exact probability function, tails included"
+    layer = Layer.MECHANISM
+    tests = ("C-15",)
+    subjects = MechanismSubject
+    statistical = True
     sizes: ClassVar[dict[Level, int]] = {Level.QUICK: 200_000, Level.FULL: 4_000_000}
 
     def plan(self, subject: MechanismSubject, level: Level) -> Plan | Inapplicable:
@@ -137,12 +137,12 @@ class Fit(Attack[MechanismSubject]):
 class DrawCorrelation(Attack[MechanismSubject]):
     """Two draws of one source, and neighbouring values of one draw."""
 
-    id: ClassVar[str] = "mechanism.draws"
-    title: ClassVar[str] = "Two draws of one source, and neighbouring values of one draw, are tested for correlation"
-    layer: ClassVar[Layer] = Layer.MECHANISM
-    tests: ClassVar[tuple[str, ...]] = ("C-16",)
-    subjects: ClassVar[type[MechanismSubject]] = MechanismSubject
-    statistical: ClassVar[bool] = True
+    id = "mechanism.draws"
+    title = "Two draws of one source, and neighbouring values of one draw, are tested for correlation"
+    layer = Layer.MECHANISM
+    tests = ("C-16",)
+    subjects = MechanismSubject
+    statistical = True
     tested: ClassVar[int] = 2
 
     def plan(self, subject: MechanismSubject, level: Level) -> Plan | Inapplicable:

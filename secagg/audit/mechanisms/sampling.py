@@ -71,10 +71,10 @@ def poisson_samples(schedule: Schedule, entropy: Entropy) -> list[NDArray[np.int
 class _OfSamples(Attack[SamplingSubject]):
     """A check of the samples of some steps."""
 
-    layer: ClassVar[Layer] = Layer.MECHANISM
-    tests: ClassVar[tuple[str, ...]] = ("C-23",)
-    subjects: ClassVar[type[SamplingSubject]] = SamplingSubject
-    statistical: ClassVar[bool] = True
+    layer = Layer.MECHANISM
+    tests = ("C-23",)
+    subjects = SamplingSubject
+    statistical = True
     steps: ClassVar[dict[Level, int]] = {Level.QUICK: 200, Level.FULL: 2000}
 
     def plan(self, subject: SamplingSubject, level: Level) -> Plan:  # noqa: ARG002 - all samples are tested alike
@@ -97,8 +97,8 @@ class _OfSamples(Attack[SamplingSubject]):
 class SampleSizes(_OfSamples):
     """The sizes of the samples: their total, and how much they vary."""
 
-    id: ClassVar[str] = "mechanism.sampling.sizes"
-    title: ClassVar[str] = "The total and the dispersion of the sizes of samples are compared with the binomial law"
+    id = "mechanism.sampling.sizes"
+    title = "The total and the dispersion of the sizes of samples are compared with the binomial law"
 
     def power(self, schedule: Schedule) -> str:
         """Return what is rejected with 99% probability."""
@@ -126,8 +126,8 @@ class SampleSizes(_OfSamples):
 class ExampleCounts(_OfSamples):
     """How often each example takes part in an epoch's steps."""
 
-    id: ClassVar[str] = "mechanism.sampling.counts"
-    title: ClassVar[str] = "The number of steps of each example in an epoch is compared with the binomial law"
+    id = "mechanism.sampling.counts"
+    title = "The number of steps of each example in an epoch is compared with the binomial law"
     steps: ClassVar[dict[Level, int]] = {Level.QUICK: round(1 / RATE), Level.FULL: round(1 / RATE)}
 
     def power(self, schedule: Schedule) -> str:
@@ -155,8 +155,8 @@ class ExampleCounts(_OfSamples):
 class StepOverlaps(_OfSamples):
     """How many examples two consecutive steps have in common."""
 
-    id: ClassVar[str] = "mechanism.sampling.steps"
-    title: ClassVar[str] = "The number of examples that consecutive steps share is compared with the binomial law"
+    id = "mechanism.sampling.steps"
+    title = "The number of examples that consecutive steps share is compared with the binomial law"
 
     def power(self, schedule: Schedule) -> str:
         """Return what is rejected with 99% probability."""

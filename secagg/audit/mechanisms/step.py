@@ -82,7 +82,7 @@ def clipped_noisy_sum(tensorflow: Any, generator: Any, clip_l2: float, noise_std
 class _OfSteps(Attack[StepSubject]):
     """A check that needs TensorFlow."""
 
-    subjects: ClassVar[type[StepSubject]] = StepSubject
+    subjects = StepSubject
 
     def plan(self, subject: StepSubject, level: Level) -> Plan | Inapplicable:
         """Return sizes and cost."""
@@ -100,10 +100,10 @@ class _OfSteps(Attack[StepSubject]):
 class StepChange(_OfSteps):
     """The change of a step's sum by one example more."""
 
-    id: ClassVar[str] = "invariant.step.clip"
-    title: ClassVar[str] = "One example of a huge gradient changes a step's sum by no more than the clip"
-    layer: ClassVar[Layer] = Layer.INVARIANT
-    tests: ClassVar[tuple[str, ...]] = ("C-18",)
+    id = "invariant.step.clip"
+    title = "One example of a huge gradient changes a step's sum by no more than the clip"
+    layer = Layer.INVARIANT
+    tests = ("C-18",)
 
     def sizes(self, subject: StepSubject, level: Level) -> Plan:  # noqa: ARG002 - all cases are tried at every level
         """Return the number of cases."""
@@ -145,11 +145,11 @@ class StepChange(_OfSteps):
 class StepNoise(_OfSteps):
     """The variance of a step's noise."""
 
-    id: ClassVar[str] = "mechanism.step.variance"
-    title: ClassVar[str] = "The noise in a step's sum of gradients is compared with its planned variance, two-sided"
-    layer: ClassVar[Layer] = Layer.MECHANISM
-    tests: ClassVar[tuple[str, ...]] = ("C-15",)
-    statistical: ClassVar[bool] = True
+    id = "mechanism.step.variance"
+    title = "The noise in a step's sum of gradients is compared with its planned variance, two-sided"
+    layer = Layer.MECHANISM
+    tests = ("C-15",)
+    statistical = True
 
     def sizes(self, subject: StepSubject, level: Level) -> Plan:
         """Return the sample size and cost."""

@@ -16,7 +16,8 @@ from secagg.errors import ConfigurationError, SecaggError
 _DOCUMENTED: Final = (SecaggError, DpError, ProtocolError, OSError)
 """What content that no run writes may raise within a check: a finding. Any other exception is an error of the check."""
 
-_RETRAINED: Final = ("run.noise.realised", "run.noise.none")
+RETRAINED: Final = ("run.noise.realised", "run.noise.none")
+"""The checks that train all contributors of all rounds again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,8 +54,8 @@ def run_checks(
         raise ConfigurationError(f"checks: expected some of {', '.join(CHECK_IDS)}, found {shown(unknown[0])}.")
     evidence = Evidence(folder, head=head)
     return tuple(
-        RunCheck(id=row.id, statement=row.statement, untested=_NOT_RETRAINED)
-        if row.id in _RETRAINED and not retrain
+        RunCheck(id=row.id, statement=row.statement, untested=_NOTRETRAINED)
+        if row.id in RETRAINED and not retrain
         else _result(row, evidence)
         for row in _ROWS
         if only is None or row.id in only
@@ -85,7 +86,7 @@ def _result(row: _Row, evidence: Evidence) -> RunCheck:
     )
 
 
-_NOT_RETRAINED: Final = "The contributors' updates were not trained again, as was asked for."
+_NOTRETRAINED: Final = "The contributors' updates were not trained again, as was asked for."
 
 _ROWS: Final = (
     _row("settings.read", "The settings can be read.", settings.check_read),
@@ -213,5 +214,7 @@ _ROWS: Final = (
     ),
 )
 
-CHECK_IDS: Final = tuple(row.id for row in _ROWS)
+STATEMENTS: Final = {row.id: row.statement for row in _ROWS}
+"""What each check states, by its id, in order."""
+CHECK_IDS: Final = tuple(STATEMENTS)
 """The ids of all checks, in order."""

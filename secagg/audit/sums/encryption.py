@@ -1,7 +1,7 @@
 """Sums of encrypted vectors: each encryption is randomised, and proven under the session's key for one use only."""
 
 import hashlib
-from typing import ClassVar, Final
+from typing import Final
 
 from protocols import RemoteError
 from protocols.crypto.paillier import ciphertext_pairs
@@ -27,11 +27,11 @@ class FreshCiphertexts(Attack[SumSubject]):
     the same r, whatever the messages are.
     """
 
-    id: ClassVar = "invariant.encryption.fresh"
-    title: ClassVar = "Compare the random factors of all ciphertexts of one vector"
-    layer: ClassVar = Layer.INVARIANT
-    tests: ClassVar = ("C-10",)
-    subjects: ClassVar = SumSubject
+    id = "invariant.encryption.fresh"
+    title = "Compare the random factors of all ciphertexts of one vector"
+    layer = Layer.INVARIANT
+    tests = ("C-10",)
+    subjects = SumSubject
 
     def plan(self, subject: SumSubject, level: Level) -> Plan | Inapplicable:
         """See `Attack.plan`."""
@@ -67,11 +67,11 @@ class BoundProofs(Attack[SumSubject]):
     it. It must be refused by the server, and by a committee member that receives it among honest contributions.
     """
 
-    id: ClassVar = "invariant.encryption.proofs"
-    title: ClassVar = "Send proofs under a modulus of one's own, and proofs moved to another session, client or vector"
-    layer: ClassVar = Layer.INVARIANT
-    tests: ClassVar = ("C-10", "C-06")
-    subjects: ClassVar = SumSubject
+    id = "invariant.encryption.proofs"
+    title = "Send proofs under a modulus of one's own, and proofs moved to another session, client or vector"
+    layer = Layer.INVARIANT
+    tests = ("C-10", "C-06")
+    subjects = SumSubject
 
     def plan(self, subject: SumSubject, level: Level) -> Plan | Inapplicable:
         """See `Attack.plan`."""

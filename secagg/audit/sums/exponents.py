@@ -4,7 +4,7 @@ A ciphertext is (1 + n)^message h^(n^s r) modulo n^(s+1) (Damgard, Jurik and Nie
 little-endian number of the next bytes of the tape.
 """
 
-from typing import ClassVar, Final
+from typing import Final
 
 from protocols.crypto.paillier import ciphertext_pairs
 from protocols.encrypted.derived import threshold_key
@@ -24,11 +24,11 @@ _CLIENTS: Final = 3
 class EncryptionWords(Attack[SumSubject]):
     """The twin of the module's docstring for encryptions, with exponents of the tape at the edges of their range."""
 
-    id: ClassVar = "replay.samplers.encryption"
-    title: ClassVar = "Compare ciphertexts with encryptions by definition, with exponents of the tape"
-    layer: ClassVar = Layer.REPLAY
-    tests: ClassVar = ("C-11", "C-10")
-    subjects: ClassVar = SumSubject
+    id = "replay.samplers.encryption"
+    title = "Compare ciphertexts with encryptions by definition, with exponents of the tape"
+    layer = Layer.REPLAY
+    tests = ("C-11", "C-10")
+    subjects = SumSubject
 
     def plan(self, subject: SumSubject, level: Level) -> Plan | Inapplicable:
         """See `Attack.plan`."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from itertools import combinations
-from typing import ClassVar, Final
+from typing import Final
 
 import numpy as np
 
@@ -22,11 +22,11 @@ _PAIRS: Final = 4
 class MessageSizes(Attack[SumSubject]):
     """Two sets of inputs with the same sum and the same randomness: the same messages, of the same lengths."""
 
-    id: ClassVar[str] = "view.sizes"
-    title: ClassVar[str] = "Number, order and lengths of all messages are the same for other inputs with the same sum"
-    layer: ClassVar[Layer] = Layer.VIEW
-    tests: ClassVar[tuple[str, ...]] = ("C-03",)
-    subjects: ClassVar[type[SumSubject]] = SumSubject
+    id = "view.sizes"
+    title = "Number, order and lengths of all messages are the same for other inputs with the same sum"
+    layer = Layer.VIEW
+    tests = ("C-03",)
+    subjects = SumSubject
 
     def plan(self, subject: SumSubject, level: Level) -> Plan | Inapplicable:  # noqa: ARG002  # It costs little.
         """See `Attack.plan`."""
@@ -51,11 +51,11 @@ class MessageSizes(Attack[SumSubject]):
 class FreshReplies(Attack[SumSubject]):
     """Equal vectors of two clients, and of two runs: the parts of replies that depend on the vector all differ."""
 
-    id: ClassVar[str] = "view.fresh"
-    title: ClassVar[str] = "Replies that depend on the vector differ between clients and runs with equal vectors"
-    layer: ClassVar[Layer] = Layer.VIEW
-    tests: ClassVar[tuple[str, ...]] = ("C-03", "C-10")
-    subjects: ClassVar[type[SumSubject]] = SumSubject
+    id = "view.fresh"
+    title = "Replies that depend on the vector differ between clients and runs with equal vectors"
+    layer = Layer.VIEW
+    tests = ("C-03", "C-10")
+    subjects = SumSubject
 
     def plan(self, subject: SumSubject, level: Level) -> Plan | Inapplicable:  # noqa: ARG002  # It costs little.
         """See `Attack.plan`."""

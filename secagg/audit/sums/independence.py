@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import combinations
-from typing import ClassVar, Final
+from typing import Final
 
 from protocols.session import Vector
 from secagg.audit.attack import Attack, Inapplicable, Layer, Level, Plan, Result
@@ -46,14 +46,14 @@ class Correlation(Attack[SumSubject]):
     A mask that is used twice, or with the opposite sign, makes one of them zero or constant.
     """
 
-    id: ClassVar[str] = "view.independent"
-    title: ClassVar[str] = (
+    id = "view.independent"
+    title = (
         "Sums and differences of any two masked vectors of zeros are uniform: of clients, rounds and repeated rounds"
     )
-    layer: ClassVar[Layer] = Layer.VIEW
-    tests: ClassVar[tuple[str, ...]] = ("C-03", "C-11", "C-13")
-    subjects: ClassVar[type[SumSubject]] = SumSubject
-    statistical: ClassVar[bool] = True
+    layer = Layer.VIEW
+    tests = ("C-03", "C-11", "C-13")
+    subjects = SumSubject
+    statistical = True
 
     def plan(self, subject: SumSubject, level: Level) -> Plan | Inapplicable:  # noqa: ARG002  # The sizes suffice.
         """See `Attack.plan`."""

@@ -42,9 +42,9 @@ class Comparison:
 class _TwoInputSets(Attack[SumSubject]):
     """The common part: a cohort, two sets of inputs with the same sum, and the comparison of their views."""
 
-    layer: ClassVar[Layer] = Layer.VIEW
-    subjects: ClassVar[type[SumSubject]] = SumSubject
-    statistical: ClassVar[bool] = True
+    layer = Layer.VIEW
+    subjects = SumSubject
+    statistical = True
     honest: ClassVar[int] = 2
     colluding: ClassVar[int]
     masked: ClassVar[dict[Level, int]]
@@ -89,9 +89,9 @@ class _TwoInputSets(Attack[SumSubject]):
 class SameSum(_TwoInputSets):
     """The server's view of two sets of inputs with the same sum."""
 
-    id: ClassVar[str] = "view.same_sum"
-    title: ClassVar[str] = "A classifier cannot tell the server's views of two sets of inputs with the same sum apart"
-    tests: ClassVar[tuple[str, ...]] = ("C-03",)
+    id = "view.same_sum"
+    title = "A classifier cannot tell the server's views of two sets of inputs with the same sum apart"
+    tests = ("C-03",)
     colluding: ClassVar[int] = 0
     masked: ClassVar[dict[Level, int]] = {Level.QUICK: 100, Level.FULL: 8_000}
     encrypted: ClassVar[dict[Level, int]] = {Level.QUICK: 40, Level.FULL: 800}
@@ -100,11 +100,11 @@ class SameSum(_TwoInputSets):
 class SameSumColluding(_TwoInputSets):
     """The same comparison for a server that colludes with one client, whose vector is the same in both sets."""
 
-    id: ClassVar[str] = "view.same_sum.colluding"
-    title: ClassVar[str] = (
+    id = "view.same_sum.colluding"
+    title = (
         "A classifier cannot tell two sets of inputs with the same sum apart, with all secrets of a colluding client"
     )
-    tests: ClassVar[tuple[str, ...]] = ("C-04",)
+    tests = ("C-04",)
     colluding: ClassVar[int] = 1
     masked: ClassVar[dict[Level, int]] = {Level.QUICK: 60, Level.FULL: 2_000}
     encrypted: ClassVar[dict[Level, int]] = {Level.QUICK: 32, Level.FULL: 400}

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Final
+from typing import Final
 
 from protocols import Finish, ProtocolError, Role
 from protocols.errors import ParameterError, RemoteError, TooFewSurvivors
@@ -46,11 +46,11 @@ class ExactSum(Attack[SumSubject]):
     m - 1, and those at which the sign of a residue changes, the same ones for all clients.
     """
 
-    id: ClassVar = "invariant.sum.exact"
-    title: ClassVar = "Compare sums with exact ones, without dropouts, with dropouts in each step, and at the extremes"
-    layer: ClassVar = Layer.INVARIANT
-    tests: ClassVar = ("C-01", "C-10")
-    subjects: ClassVar = SumSubject
+    id = "invariant.sum.exact"
+    title = "Compare sums with exact ones, without dropouts, with dropouts in each step, and at the extremes"
+    layer = Layer.INVARIANT
+    tests = ("C-01", "C-10")
+    subjects = SumSubject
 
     def plan(self, subject: SumSubject, level: Level) -> Plan | Inapplicable:
         """See `Attack.plan`."""
@@ -83,11 +83,11 @@ class ExactSum(Attack[SumSubject]):
 class TooManyDropouts(Attack[SumSubject]):
     """One dropout more than the session tolerates, in any step, ends it without a sum."""
 
-    id: ClassVar = "invariant.sum.dropouts"
-    title: ClassVar = "Let one party too many drop out in each step, after which no sum may be released"
-    layer: ClassVar = Layer.INVARIANT
-    tests: ClassVar = ("C-02", "C-09")
-    subjects: ClassVar = SumSubject
+    id = "invariant.sum.dropouts"
+    title = "Let one party too many drop out in each step, after which no sum may be released"
+    layer = Layer.INVARIANT
+    tests = ("C-02", "C-09")
+    subjects = SumSubject
 
     def plan(self, subject: SumSubject, level: Level) -> Plan | Inapplicable:
         """See `Attack.plan`."""

@@ -13,7 +13,7 @@ import decimal
 import functools
 import hashlib
 from collections.abc import Iterator, Sequence
-from typing import ClassVar, Final
+from typing import Final
 
 from protocols.crypto.lattice.pad import LatticePad
 from protocols.encrypted.messages import EncryptedInput
@@ -42,11 +42,11 @@ _STEERED: Final = 25  # Samples farther from 0 have too little weight for 16 bit
 class LatticeWords(Attack[SumSubject]):
     """The twin of the module's docstring, for one client."""
 
-    id: ClassVar = "replay.samplers.lattice"
-    title: ClassVar = "Compare masked vectors with the lattice's definition, of words at the edges of its Gaussian"
-    layer: ClassVar = Layer.REPLAY
-    tests: ClassVar = ("C-11",)
-    subjects: ClassVar = SumSubject
+    id = "replay.samplers.lattice"
+    title = "Compare masked vectors with the lattice's definition, of words at the edges of its Gaussian"
+    layer = Layer.REPLAY
+    tests = ("C-11",)
+    subjects = SumSubject
 
     def plan(self, subject: SumSubject, level: Level) -> Plan | Inapplicable:
         """See `Attack.plan`."""

@@ -1,6 +1,6 @@
 """A check that vectors under lattice masks are uniform: the part of a message that is not encrypted."""
 
-from typing import ClassVar, Final
+from typing import Final
 
 import numpy as np
 
@@ -24,12 +24,12 @@ class PaddedWords(Attack[SumSubject]):
     They are samples of ring learning with errors, which look uniform modulo 2^64 to anyone without the key.
     """
 
-    id: ClassVar[str] = "view.uniform.padded"
-    title: ClassVar[str] = "Vectors of zeros under lattice masks are uniform words of 64 bits, client by client"
-    layer: ClassVar[Layer] = Layer.VIEW
-    tests: ClassVar[tuple[str, ...]] = ("C-03",)
-    subjects: ClassVar[type[SumSubject]] = SumSubject
-    statistical: ClassVar[bool] = True
+    id = "view.uniform.padded"
+    title = "Vectors of zeros under lattice masks are uniform words of 64 bits, client by client"
+    layer = Layer.VIEW
+    tests = ("C-03",)
+    subjects = SumSubject
+    statistical = True
 
     def plan(self, subject: SumSubject, level: Level) -> Plan | Inapplicable:  # noqa: ARG002  # The sizes suffice.
         """See `Attack.plan`."""

@@ -6,7 +6,7 @@ a coefficient in common, apart from the constant, and none of the coefficients i
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 from protocols.crypto import shamir
 from protocols.errors import ParameterError
@@ -51,11 +51,11 @@ def noted_sharing(calls: list[Sharing]) -> tuple[Callable[..., Any], Callable[..
 class PolynomialsOnce(Attack[SumSubject]):
     """The rules of the module's docstring, for a session of five clients in which nobody drops out."""
 
-    id: ClassVar = "replay.streams.polynomials"
-    title: ClassVar = "Interpolate the polynomial of every shared secret, and compare coefficients"
-    layer: ClassVar = Layer.REPLAY
-    tests: ClassVar = ("C-11",)
-    subjects: ClassVar = SumSubject
+    id = "replay.streams.polynomials"
+    title = "Interpolate the polynomial of every shared secret, and compare coefficients"
+    layer = Layer.REPLAY
+    tests = ("C-11",)
+    subjects = SumSubject
 
     def plan(self, subject: SumSubject, level: Level) -> Plan | Inapplicable:
         """See `Attack.plan`."""

@@ -1,6 +1,6 @@
 """Inputs that cannot be summed are refused before anything is drawn or sent."""
 
-from typing import ClassVar, Final
+from typing import Final
 
 import numpy as np
 
@@ -19,11 +19,11 @@ class RefusedInputs(Attack[SumSubject]):
     The refusal is one of the documented errors of a party's own mistakes, and nothing has been drawn from the tape.
     """
 
-    id: ClassVar = "invariant.input.refusals"
-    title: ClassVar = "Give a client vectors that cannot be summed, each of which it has to refuse"
-    layer: ClassVar = Layer.INVARIANT
-    tests: ClassVar = ("C-07",)
-    subjects: ClassVar = SumSubject
+    id = "invariant.input.refusals"
+    title = "Give a client vectors that cannot be summed, each of which it has to refuse"
+    layer = Layer.INVARIANT
+    tests = ("C-07",)
+    subjects = SumSubject
 
     def plan(self, subject: SumSubject, level: Level) -> Plan | Inapplicable:
         """See `Attack.plan`."""

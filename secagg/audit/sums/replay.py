@@ -3,7 +3,7 @@
 import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, ClassVar, Final
+from typing import Any, Final
 
 from protocols.crypto.products import product_of_powers
 from protocols.errors import ParameterError
@@ -33,11 +33,11 @@ class SameTape(Attack[SumSubject]):
     run again alone, with the recorded requests. Of a committee, `members_at` says how many members answer.
     """
 
-    id: ClassVar = "replay.tape.same"
-    title: ClassVar = "Run the same tape again, at another time and in another process, and trap other randomness"
-    layer: ClassVar = Layer.REPLAY
-    tests: ClassVar = ("C-11",)
-    subjects: ClassVar = SumSubject
+    id = "replay.tape.same"
+    title = "Run the same tape again, at another time and in another process, and trap other randomness"
+    layer = Layer.REPLAY
+    tests = ("C-11",)
+    subjects = SumSubject
 
     def plan(self, subject: SumSubject, level: Level) -> Plan | Inapplicable:
         """See `Attack.plan`."""
@@ -103,11 +103,11 @@ class TapeBytes(Attack[SumSubject]):
     `plaintext_proof.check_all` change. Of long tapes, some bytes of every read are tried.
     """
 
-    id: ClassVar = "replay.tape.bytes"
-    title: ClassVar = "Complement single bytes of the tape, each of which has to change the view"
-    layer: ClassVar = Layer.REPLAY
-    tests: ClassVar = ("C-11",)
-    subjects: ClassVar = SumSubject
+    id = "replay.tape.bytes"
+    title = "Complement single bytes of the tape, each of which has to change the view"
+    layer = Layer.REPLAY
+    tests = ("C-11",)
+    subjects = SumSubject
 
     def plan(self, subject: SumSubject, level: Level) -> Plan | Inapplicable:
         """See `Attack.plan`."""

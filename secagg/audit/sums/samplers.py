@@ -15,7 +15,7 @@ No statistics can tell words at or above a large prime that are reduced from wor
 import hashlib
 from collections.abc import Iterator, Sequence
 from itertools import product
-from typing import ClassVar, Final
+from typing import Final
 
 import numpy as np
 
@@ -44,11 +44,11 @@ Words = Sequence[int]
 class MaskWords(Attack[SumSubject]):
     """The twins of the module's docstring for masks, at the largest moduli of several numbers of bits."""
 
-    id: ClassVar = "replay.samplers.masks"
-    title: ClassVar = "Compare masked vectors with masks by definition, of words at the edges of their range"
-    layer: ClassVar = Layer.REPLAY
-    tests: ClassVar = ("C-11",)
-    subjects: ClassVar = SumSubject
+    id = "replay.samplers.masks"
+    title = "Compare masked vectors with masks by definition, of words at the edges of their range"
+    layer = Layer.REPLAY
+    tests = ("C-11",)
+    subjects = SumSubject
 
     def plan(self, subject: SumSubject, level: Level) -> Plan | Inapplicable:
         """See `Attack.plan`."""

@@ -13,7 +13,7 @@ import contextlib
 import pickle
 from collections import defaultdict
 from collections.abc import Iterator
-from typing import ClassVar, Final
+from typing import Final
 
 from protocols import Client, Opening, ProtocolError, RemoteError, Role, Secret, Server, Transmission
 from protocols.errors import InputError, ParameterError
@@ -42,11 +42,11 @@ _SPOILT: Final = (5, -1)
 class NoSecrets(Attack[SumSubject]):
     """Sessions with altered messages are searched for canaries, with all loggers at their most verbose level."""
 
-    id: ClassVar = "invariant.secrets.canaries"
-    title: ClassVar = "Search messages, logs, reprs, pickles and errors of sessions for secrets"
-    layer: ClassVar = Layer.INVARIANT
-    tests: ClassVar = ("C-12", "C-03")
-    subjects: ClassVar = SumSubject
+    id = "invariant.secrets.canaries"
+    title = "Search messages, logs, reprs, pickles and errors of sessions for secrets"
+    layer = Layer.INVARIANT
+    tests = ("C-12", "C-03")
+    subjects = SumSubject
 
     def plan(self, subject: SumSubject, level: Level) -> Plan | Inapplicable:
         """See `Attack.plan`."""

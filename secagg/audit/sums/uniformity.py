@@ -6,7 +6,7 @@ of a mask that is too short are opposite too, and cancel in a pooled sample. Eac
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Final
+from typing import Final
 
 from protocols.errors import ParameterError
 from protocols.session import Vector
@@ -52,12 +52,12 @@ class Sampling:
 class SmallResidues(Attack[SumSubject]):
     """Masked zeros over the residues of small moduli."""
 
-    id: ClassVar[str] = "view.uniform.residues"
-    title: ClassVar[str] = "Masked vectors of zeros are uniform over the residues of small moduli, client by client"
-    layer: ClassVar[Layer] = Layer.VIEW
-    tests: ClassVar[tuple[str, ...]] = ("C-03",)
-    subjects: ClassVar[type[SumSubject]] = SumSubject
-    statistical: ClassVar[bool] = True
+    id = "view.uniform.residues"
+    title = "Masked vectors of zeros are uniform over the residues of small moduli, client by client"
+    layer = Layer.VIEW
+    tests = ("C-03",)
+    subjects = SumSubject
+    statistical = True
 
     def plan(self, subject: SumSubject, level: Level) -> Plan | Inapplicable:  # noqa: ARG002  # The sizes suffice.
         """See `Attack.plan`."""
@@ -78,14 +78,14 @@ class SmallResidues(Attack[SumSubject]):
 class FullWords(Attack[SumSubject]):
     """Masked zeros at moduli that fill words."""
 
-    id: ClassVar[str] = "view.uniform.words"
-    title: ClassVar[str] = (
+    id = "view.uniform.words"
+    title = (
         "Masked vectors of zeros are uniform at moduli of 16 to 64 bits, by first harmonic, distribution and bytes"
     )
-    layer: ClassVar[Layer] = Layer.VIEW
-    tests: ClassVar[tuple[str, ...]] = ("C-03",)
-    subjects: ClassVar[type[SumSubject]] = SumSubject
-    statistical: ClassVar[bool] = True
+    layer = Layer.VIEW
+    tests = ("C-03",)
+    subjects = SumSubject
+    statistical = True
 
     def plan(self, subject: SumSubject, level: Level) -> Plan | Inapplicable:  # noqa: ARG002  # The sizes suffice.
         """See `Attack.plan`."""

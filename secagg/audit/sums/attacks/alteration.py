@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from functools import partial
-from typing import ClassVar, Final
+from typing import Final
 
 import numpy as np
 
@@ -35,9 +35,9 @@ class Alteration(ProtocolAttack):
     vector itself is left alone: a client may send any vector.
     """
 
-    id: ClassVar[str] = "attack.alteration"
-    title: ClassVar[str] = "A message with one bit flipped, or that of another client, leads to a wrong sum"
-    tests: ClassVar[tuple[str, ...]] = ("C-08", "C-06")
+    id = "attack.alteration"
+    title = "A message with one bit flipped, or that of another client, leads to a wrong sum"
+    tests = ("C-08", "C-06")
 
     def plan(self, subject: SumSubject, level: Level) -> Plan | Inapplicable:
         """See `Attack.plan`."""

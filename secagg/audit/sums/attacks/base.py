@@ -1,7 +1,7 @@
 """The common part of attacks on protocols: their kind, their verdicts, and a server that asks for no quorum."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import ClassVar, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
@@ -23,8 +23,8 @@ LENGTH = 8
 class ProtocolAttack(Attack[SumSubject]):
     """An exact attack on a protocol."""
 
-    layer: ClassVar[Layer] = Layer.ATTACK
-    subjects: ClassVar[type[SumSubject]] = SumSubject
+    layer = Layer.ATTACK
+    subjects = SumSubject
 
 
 class LenientServer(Server):

@@ -1,7 +1,7 @@
 """A cohort that a malicious server chooses: one honest client, and all those of its roster that may be corrupt."""
 
 import dataclasses
-from typing import ClassVar, Final
+from typing import Final
 
 import numpy as np
 
@@ -23,9 +23,9 @@ _PINNED: Final = 30
 class ChosenCohort(ProtocolAttack):
     """The server invites one client of a large roster, with corrupt clients only, and subtracts their vectors."""
 
-    id: ClassVar[str] = "attack.chosen_cohort"
-    title: ClassVar[str] = "A client takes part in a session in which all other clients may be corrupt"
-    tests: ClassVar[tuple[str, ...]] = ("C-05",)
+    id = "attack.chosen_cohort"
+    title = "A client takes part in a session in which all other clients may be corrupt"
+    tests = ("C-05",)
 
     def plan(self, subject: SumSubject, level: Level) -> Plan | Inapplicable:  # noqa: ARG002  # It is exact.
         """See `Attack.plan`."""

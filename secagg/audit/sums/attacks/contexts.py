@@ -1,7 +1,6 @@
 """Two contexts in one session: some clients are told another model or round than the others."""
 
 from functools import partial
-from typing import ClassVar
 
 import msgspec
 
@@ -22,9 +21,9 @@ class TwoContexts(ProtocolAttack):
     A malicious server also replaces the session's digest in the messages that it passes on.
     """
 
-    id: ClassVar[str] = "attack.two_contexts"
-    title: ClassVar[str] = "A sum is opened although one client was told another model or round than the others"
-    tests: ClassVar[tuple[str, ...]] = ("C-06", "C-05")
+    id = "attack.two_contexts"
+    title = "A sum is opened although one client was told another model or round than the others"
+    tests = ("C-06", "C-05")
 
     def plan(self, subject: SumSubject, level: Level) -> Plan | Inapplicable:  # noqa: ARG002  # It is exact.
         """See `Attack.plan`."""

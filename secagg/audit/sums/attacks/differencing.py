@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import ClassVar
 
 import numpy as np
 
@@ -39,9 +38,9 @@ class Differencing(ProtocolAttack):
     such a session under a key that was dealt anew. The members keep their records of openings.
     """
 
-    id: ClassVar[str] = "attack.differencing"
-    title: ClassVar[str] = "Two sums that differ in one client are opened, and subtracted"
-    tests: ClassVar[tuple[str, ...]] = ("C-03", "C-09")
+    id = "attack.differencing"
+    title = "Two sums that differ in one client are opened, and subtracted"
+    tests = ("C-03", "C-09")
 
     def plan(self, subject: SumSubject, level: Level) -> Plan | Inapplicable:  # noqa: ARG002  # It is exact.
         """See `Attack.plan`."""

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from typing import ClassVar, Final
+from typing import Final
 
 from protocols.crypto.paillier import ciphertext_pairs
 from protocols.crypto.paillier.ciphertext_pairs import Pair
@@ -27,11 +27,11 @@ class ForbiddenSums(ProtocolAttack):
     power of them, makes the sum show that client's vector. It sends them with the best proof that it can get.
     """
 
-    id: ClassVar[str] = "attack.forbidden_sums"
-    title: ClassVar[str] = (
+    id = "attack.forbidden_sums"
+    title = (
         "A committee member decrypts the ciphertexts of one client, of too few, or ones that depend on another client's"
     )
-    tests: ClassVar[tuple[str, ...]] = ("C-09", "C-10")
+    tests = ("C-09", "C-10")
 
     def plan(self, subject: SumSubject, level: Level) -> Plan | Inapplicable:  # noqa: ARG002  # It is exact.
         """See `Attack.plan`."""

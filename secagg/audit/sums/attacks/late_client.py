@@ -1,6 +1,5 @@
 """A client whose masked vector arrives late: it is told that it has dropped out, and the others remove its masks."""
 
-from typing import ClassVar
 
 import numpy as np
 
@@ -22,9 +21,9 @@ class LateClient(ProtocolAttack):
     late client's vector. The masks of single clients (Bonawitz et al. 2017, section 6.1) prevent that.
     """
 
-    id: ClassVar[str] = "attack.late_client"
-    title: ClassVar[str] = "The vector of a client that was counted as dropped is read when it arrives late"
-    tests: ClassVar[tuple[str, ...]] = ("C-03",)
+    id = "attack.late_client"
+    title = "The vector of a client that was counted as dropped is read when it arrives late"
+    tests = ("C-03",)
 
     def plan(self, subject: SumSubject, level: Level) -> Plan | Inapplicable:  # noqa: ARG002  # It is exact.
         """See `Attack.plan`."""

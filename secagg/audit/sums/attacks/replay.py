@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import ClassVar
 
 from protocols.session import Vector
 from secagg.audit.attack import Inapplicable, Level, Plan, Result
@@ -24,9 +23,9 @@ class Recorded:
 class Replay(ProtocolAttack):
     """Every message of a session is sent in place of the same one of another session, another context, another step."""
 
-    id: ClassVar[str] = "attack.replay"
-    title: ClassVar[str] = "A message of another session, context or step is accepted in place of the right one"
-    tests: ClassVar[tuple[str, ...]] = ("C-06",)
+    id = "attack.replay"
+    title = "A message of another session, context or step is accepted in place of the right one"
+    tests = ("C-06",)
 
     def plan(self, subject: SumSubject, level: Level) -> Plan | Inapplicable:  # noqa: ARG002  # It is exact.
         """See `Attack.plan`."""

@@ -1,6 +1,5 @@
 """A round that is repeated: clients start the same session again with other vectors, and a server compares both."""
 
-from typing import ClassVar
 
 import numpy as np
 
@@ -22,9 +21,9 @@ class RepeatedRound(ProtocolAttack):
     vectors, or their sum is, if the mask has the opposite sign.
     """
 
-    id: ClassVar[str] = "attack.repeated_round"
-    title: ClassVar[str] = "Two masked vectors of one client, from two attempts at the same session, are subtracted"
-    tests: ClassVar[tuple[str, ...]] = ("C-13", "C-03")
+    id = "attack.repeated_round"
+    title = "Two masked vectors of one client, from two attempts at the same session, are subtracted"
+    tests = ("C-13", "C-03")
 
     def plan(self, subject: SumSubject, level: Level) -> Plan | Inapplicable:  # noqa: ARG002  # It is exact.
         """See `Attack.plan`."""
@@ -59,11 +58,11 @@ class RepeatedRound(ProtocolAttack):
 class RestartedClient(ProtocolAttack):
     """A client with an identity is started again in a session that it has answered, with its record of sessions."""
 
-    id: ClassVar[str] = "attack.restarted_client"
-    title: ClassVar[str] = (
+    id = "attack.restarted_client"
+    title = (
         "A client answers a step again after a restart: from the beginning, from a snapshot, or without its record"
     )
-    tests: ClassVar[tuple[str, ...]] = ("C-13", "C-05")
+    tests = ("C-13", "C-05")
 
     def plan(self, subject: SumSubject, level: Level) -> Plan | Inapplicable:  # noqa: ARG002  # It is exact.
         """See `Attack.plan`."""

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from functools import partial
-from typing import ClassVar
 
 import numpy as np
 
@@ -32,9 +31,9 @@ class SecondRequest(ProtocolAttack):
     A single answer to a second request is already a success: it may reveal both secrets of one client.
     """
 
-    id: ClassVar[str] = "attack.second_request"
-    title: ClassVar[str] = "Parties answer a second request of the same step, for another set of survivors"
-    tests: ClassVar[tuple[str, ...]] = ("C-03", "C-05", "C-09")
+    id = "attack.second_request"
+    title = "Parties answer a second request of the same step, for another set of survivors"
+    tests = ("C-03", "C-05", "C-09")
 
     def plan(self, subject: SumSubject, level: Level) -> Plan | Inapplicable:  # noqa: ARG002  # It is exact.
         """See `Attack.plan`."""

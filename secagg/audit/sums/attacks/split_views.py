@@ -1,7 +1,7 @@
 """Survivor sets of a malicious server of pairwise masking: each client is shown a set of its own, or a small one."""
 
 from collections.abc import Mapping
-from typing import ClassVar, Final
+from typing import Final
 
 import numpy as np
 
@@ -25,9 +25,9 @@ class SplitViews(ProtocolAttack):
     In a second attempt it shows all clients one set that is smaller than the threshold. It passes on all signatures.
     """
 
-    id: ClassVar[str] = "attack.split_views"
-    title: ClassVar[str] = "Clients reveal shares for survivor sets that differ or are smaller than the threshold"
-    tests: ClassVar[tuple[str, ...]] = ("C-05",)
+    id = "attack.split_views"
+    title = "Clients reveal shares for survivor sets that differ or are smaller than the threshold"
+    tests = ("C-05",)
 
     def plan(self, subject: SumSubject, level: Level) -> Plan | Inapplicable:  # noqa: ARG002  # It is exact.
         """See `Attack.plan`."""

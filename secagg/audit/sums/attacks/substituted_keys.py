@@ -3,7 +3,6 @@
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
 
 import msgspec
 import numpy as np
@@ -41,9 +40,9 @@ class SubstitutedKeys(ProtocolAttack):
     tries the other clients' right keys with signatures from another session, and with one bit flipped.
     """
 
-    id: ClassVar[str] = "attack.substituted_keys"
-    title: ClassVar[str] = "A client accepts keys that the others did not sign for this session"
-    tests: ClassVar[tuple[str, ...]] = ("C-05",)
+    id = "attack.substituted_keys"
+    title = "A client accepts keys that the others did not sign for this session"
+    tests = ("C-05",)
 
     def plan(self, subject: SumSubject, level: Level) -> Plan | Inapplicable:  # noqa: ARG002  # It is exact.
         """See `Attack.plan`."""

@@ -2,7 +2,6 @@
 
 from collections.abc import Collection
 from functools import partial
-from typing import ClassVar
 
 from protocols import Finish
 from protocols.errors import ProtocolError
@@ -31,9 +30,9 @@ class TooFew(ProtocolAttack):
     on with a single reply, and must not get the sum of fewer clients than the threshold.
     """
 
-    id: ClassVar[str] = "attack.too_few"
-    title: ClassVar[str] = "A sum of fewer clients than the threshold is released"
-    tests: ClassVar[tuple[str, ...]] = ("C-02", "C-09")
+    id = "attack.too_few"
+    title = "A sum of fewer clients than the threshold is released"
+    tests = ("C-02", "C-09")
 
     def plan(self, subject: SumSubject, level: Level) -> Plan | Inapplicable:  # noqa: ARG002  # It is exact.
         """See `Attack.plan`."""
@@ -77,9 +76,9 @@ class TwoSums(ProtocolAttack):
     one. The groups are the two halves of clients and of committee members.
     """
 
-    id: ClassVar[str] = "attack.two_sums"
-    title: ClassVar[str] = "Two sums over different sets of clients are opened in one session"
-    tests: ClassVar[tuple[str, ...]] = ("C-05", "C-09")
+    id = "attack.two_sums"
+    title = "Two sums over different sets of clients are opened in one session"
+    tests = ("C-05", "C-09")
 
     def plan(self, subject: SumSubject, level: Level) -> Plan | Inapplicable:  # noqa: ARG002  # It is exact.
         """See `Attack.plan`."""
