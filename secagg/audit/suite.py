@@ -10,6 +10,7 @@ from secagg.audit.mechanisms import suite as mechanisms
 from secagg.audit.planted import account as planted_account
 from secagg.audit.planted import attacks as planted_attacks
 from secagg.audit.planted import epsilon as planted_epsilon
+from secagg.audit.planted import files as planted_files
 from secagg.audit.planted import means as planted_means
 from secagg.audit.planted import mechanisms as planted_mechanisms
 from secagg.audit.planted import sums as planted_sums
@@ -43,6 +44,7 @@ PLANTED: Final[tuple[Planted, ...]] = tuple(
             *planted_means.PLANTED,
             *planted_epsilon.PLANTED,
             *planted_account.PLANTED,
+            *planted_files.PLANTED,
         ),
         key=lambda planted: planted.number,
     )
