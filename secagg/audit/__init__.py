@@ -15,9 +15,11 @@ if TYPE_CHECKING:
     from secagg.audit.means.subject import MeanSubject
     from secagg.audit.mechanisms.subject import MechanismSubject
     from secagg.audit.run import run_audit
+    from secagg.audit.run_folder.subject import RunSubject
     from secagg.audit.subject import Subject
     from secagg.audit.sums.subject import SumSubject
-    from secagg.audit.testing import MechanismAudit, SecureMeanAudit, SecureSumAudit
+    from secagg.audit.testing import MechanismAudit, RunAudit, SecureMeanAudit, SecureSumAudit, TranscriptAudit
+    from secagg.audit.transcript.subject import TranscriptSubject
 
 __all__ = [
     "CLAIMS",
@@ -33,10 +35,14 @@ __all__ = [
     "MechanismSubject",
     "Plan",
     "Result",
+    "RunAudit",
+    "RunSubject",
     "SecureMeanAudit",
     "SecureSumAudit",
     "Subject",
     "SumSubject",
+    "TranscriptAudit",
+    "TranscriptSubject",
     "Verdict",
     "claimed",
     "run_audit",
@@ -50,9 +56,11 @@ _HOMES = {
     "secagg.audit.means.subject": ("MeanSubject",),
     "secagg.audit.mechanisms.subject": ("MechanismSubject",),
     "secagg.audit.run": ("run_audit",),
+    "secagg.audit.run_folder.subject": ("RunSubject",),
     "secagg.audit.subject": ("Subject",),
     "secagg.audit.sums.subject": ("SumSubject",),
-    "secagg.audit.testing": ("MechanismAudit", "SecureMeanAudit", "SecureSumAudit"),
+    "secagg.audit.transcript.subject": ("TranscriptSubject",),
+    "secagg.audit.testing": ("MechanismAudit", "RunAudit", "SecureMeanAudit", "SecureSumAudit", "TranscriptAudit"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

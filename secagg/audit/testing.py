@@ -19,10 +19,12 @@ from secagg.audit.attack import Attack, Level
 from secagg.audit.finding import Finding, Verdict
 from secagg.audit.means.subject import MeanSubject
 from secagg.audit.mechanisms.subject import MechanismSubject
+from secagg.audit.run_folder.subject import RunSubject
 from secagg.audit.runner import finding
 from secagg.audit.subject import Subject
 from secagg.audit.suite import ATTACKS
 from secagg.audit.sums.subject import SumSubject
+from secagg.audit.transcript.subject import TranscriptSubject
 
 Case = tuple[Subject, Attack[Any]]
 
@@ -90,6 +92,18 @@ class MechanismAudit(ClaimsAudit):
     """The audit of noise: `subject` returns a `MechanismSubject`, which says how to draw and what the law is."""
 
     accepted = MechanismSubject
+
+
+class RunAudit(ClaimsAudit):
+    """The audit of the folder of a finished run: `subject` returns a `RunSubject`."""
+
+    accepted = RunSubject
+
+
+class TranscriptAudit(ClaimsAudit):
+    """The audit of a transcript: `subject` returns a `TranscriptSubject`."""
+
+    accepted = TranscriptSubject
 
 
 def in_words(found: Finding) -> str:
