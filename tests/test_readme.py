@@ -61,13 +61,15 @@ def test_readme_code_runs(code: str, tmp_path: Path) -> None:
         assert re.findall(r"(\d+):", first[1]) == ["3", "7", "8", "9"]
 
 
-def test_readme_has_two_examples_and_four_commands() -> None:
+def test_readme_has_two_examples_and_six_commands() -> None:
     assert len(BLOCKS) == 2
     assert [command.split(" --")[0] for command in COMMANDS] == [
         "secagg budget plan",
         "secagg train",
         "secagg budget report runs/digits",
         "secagg budget verify runs/digits",
+        "secagg audit runs/digits",
+        "secagg audit",
     ]
 
 
@@ -79,7 +81,7 @@ def test_readme_commands_have_the_options_that_they_are_shown_with(command: str)
 
 def test_readme_table_of_options_is_of_options_that_train_has() -> None:
     named = set(re.findall(r"--[a-z0-9-]+", "".join(re.findall(r"^\| (`--.*?`) \|", TEXT, re.MULTILINE))))
-    assert len(named) == 9
+    assert len(named) == 10
     assert named <= options(["train"])
 
 
