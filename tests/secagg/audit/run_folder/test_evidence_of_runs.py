@@ -1,5 +1,6 @@
 """Whatever a folder holds, the audit ends with findings, writes nothing and runs nothing."""
 
+import os
 import pickle
 import shutil
 from pathlib import Path
@@ -70,6 +71,15 @@ def test_evidence_that_is_a_folder_or_empty_is_a_finding(finished: Path, tmp_pat
         found = run_checks(run, only=[owner], retrain=False)
         assert [check.errored for check in found] == [""], name
         assert found[0].rejected or name in ("goal.toml", "comparison.jsonl"), name
+        shutil.rmtree(run)
+
+
+def test_evidence_that_would_keep_its_reader_waiting_is_a_finding(finished: Path, tmp_path: Path) -> None:
+    for name, owner in OWNERS.items():
+        run = copied_run(finished, tmp_path / "run")
+        (run / name).unlink(missing_ok=True)
+        os.mkfifo(run / name)
+        assert run_checks(run, only=[owner], retrain=False)[0].errored == "", name
         shutil.rmtree(run)
 
 
