@@ -195,6 +195,11 @@ _ROWS: Final = (
     _row("model.saved", "The saved model has the weights of the checkpoint.", weights.check_saved),
     _row("summary.read", "The summary and the comparison can be read.", results.check_summary_read),
     _row(
+        "comparison.rounds",
+        "The runs that it is compared with went as far as it was to go, and there are none if none were asked for.",
+        results.check_comparison,
+    ),
+    _row(
         "summary.fields",
         "Every field of the summary follows from the rest of the folder.",
         results.check_summary,

@@ -96,7 +96,7 @@ class Evidence:
     @property
     def records(self) -> list[RoundRecord]:
         """The whole lines of the metrics."""
-        return self._once(METRICS, "run.metrics.whole", self.folder.metrics)
+        return self._once(METRICS, "run.metrics.whole", lambda: self._lines(METRICS, self.folder.metrics))
 
     @property
     def state(self) -> GlobalModel:
@@ -118,7 +118,7 @@ class Evidence:
     @property
     def compared(self) -> list[ComparedRound]:
         """The rounds of the runs that it is compared with."""
-        return self._once(COMPARISON, "run.summary.read", self.folder.comparison)
+        return self._once(COMPARISON, "run.summary.read", lambda: self._lines(COMPARISON, self.folder.comparison))
 
     @property
     def summary(self) -> Summary:
@@ -149,6 +149,13 @@ class Evidence:
         if not path.is_file():
             raise CheckpointError(f"{name}: expected a file, found {'something else' if path.exists() else 'none'}.")
         return path.read_bytes()
+
+    def _lines(self, name: str, read: Callable[[], list[T]]) -> list[T]:
+        """Return the lines of a file, which may be missing; anything but a file could keep its reader waiting."""
+        path = self.path / name
+        if path.exists() and not path.is_file():
+            raise CheckpointError(f"{name}: expected a file, found something else.")
+        return read()
 
     def _prepared(self) -> Prepared:
         config = self.config

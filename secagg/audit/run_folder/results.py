@@ -14,11 +14,12 @@ from secagg.audit.run_folder.rounds import close
 from secagg.audit.run_folder.weights import tolerance_of
 from secagg.errors import MissingExtraError
 from secagg.reports.report import RunReport
-from secagg.runs.folder import REPORT, SUMMARY
+from secagg.runs.comparison import PLAIN, WITHOUT_NOISE
+from secagg.runs.folder import COMPARISON, REPORT, SUMMARY
 from secagg.runs.summary import Summary, summarise
 from secagg.training.model_state import evaluate
 
-_DRAWING: Final = re.compile(r"data:image/svg\+xml;base64,([A-Za-z0-9+/=]+)")
+DRAWING: Final = re.compile(r"data:image/svg\+xml;base64,([A-Za-z0-9+/=]+)")
 _FREE: Final = ("software", "version")
 """Fields of the summary that nothing else in the folder decides."""
 
@@ -33,6 +34,20 @@ def check_summary_read(evidence: Evidence) -> Verdict:
         return Verdict(found=error.found)
     if evidence.bytes_of(SUMMARY) != msgspec.json.format(msgspec.json.encode(summary)) + b"\n":
         return Verdict(found=f"{SUMMARY} is not written as a run writes it, or has other fields.")
+    return HOLDS
+
+
+def check_comparison(evidence: Evidence) -> Verdict:
+    """Check that there are compared runs if they were asked for, and that they went as far as this one was to go."""
+    path, goal = evidence.path / COMPARISON, evidence.goal
+    if path.exists() and not evidence.bytes_of(COMPARISON).endswith(b"\n"):
+        return Verdict(found=f"The last line of {COMPARISON} is cut short.")
+    expected = list(range(1, goal + 1)) if evidence.config.compare else []
+    for kind in (WITHOUT_NOISE, PLAIN):
+        if [line.record.round for line in evidence.compared if line.kind == kind] != expected:
+            return Verdict(
+                found=f"{COMPARISON} does not have rounds 1 to {goal} of each run, as far as they are asked for."
+            )
     return HOLDS
 
 
@@ -56,7 +71,7 @@ def check_report_present(evidence: Evidence) -> Verdict:
 
 def check_report_text(evidence: Evidence) -> Verdict:
     """Check that the report, made again, has the same text."""
-    found, expected = _DRAWING.sub("", evidence.report), _DRAWING.sub("", _page(evidence))
+    found, expected = DRAWING.sub("", evidence.report), DRAWING.sub("", _page(evidence))
     if found == expected:
         return HOLDS
     place = next(
@@ -69,7 +84,7 @@ def check_report_text(evidence: Evidence) -> Verdict:
 
 def check_report_drawings(evidence: Evidence) -> Verdict:
     """Check that the drawings of the report, made again, are the same."""
-    found, expected = _DRAWING.findall(evidence.report), _DRAWING.findall(_page(evidence))
+    found, expected = DRAWING.findall(evidence.report), DRAWING.findall(_page(evidence))
     if len(found) != len(expected):
         return Verdict(found=f"{REPORT} has {len(found)} drawings, and {len(expected)} if it is made again.")
     other = sum(one != again for one, again in zip(found, expected, strict=True))

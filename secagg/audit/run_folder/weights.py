@@ -107,7 +107,9 @@ def check_velocity(evidence: Evidence) -> Verdict:
     rate = evidence.config.server_step.learning_rate
     before_and_after, roles = (evidence.weights(last - 1), evidence.weights(last)), evidence.prepared.devices.roles
     for before, after, velocity, role in zip(*before_and_after, state.velocity, roles, strict=True):
-        if not role.is_statistic and not np.allclose(after, before + rate * velocity, rtol=_STEP, atol=_STEP):
+        if not role.is_statistic and not np.allclose(
+            after, before + rate * velocity, rtol=_STEP, atol=_STEP, equal_nan=True
+        ):
             return Verdict(found=f"The checkpoint's velocity is not what moved the weights in round {last}.")
     if not evidence.config.private:
         return HOLDS
