@@ -9,6 +9,17 @@ from secagg.runs.prepare import Prepared
 from secagg.transcripts.recorder import Recorder
 
 
+def check_new(path: Path | None) -> None:
+    """Refuse a transcript of a new run in a file that exists already, before anything is prepared.
+
+    Raises:
+        ConfigurationError: There is no home folder for the `~` of the path.
+        TranscriptError: The file exists.
+    """
+    if path is not None:
+        Recorder.check_new(expanded(path))
+
+
 def recording(path: Path | None, *, resume: bool) -> AbstractContextManager[Recorder | None]:
     """Return the recorder of a run that begins, or of one that is resumed and adds to a transcript that exists.
 

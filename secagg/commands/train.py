@@ -17,7 +17,7 @@ from rich.table import Column, Table
 from dp.events import Trust
 from dp.figures import in_full, rounded_up_within
 from secagg.commands.progress import FailedClients, RoundLines, shows_bars
-from secagg.commands.recording import recording, recording_line
+from secagg.commands.recording import check_new, recording, recording_line
 from secagg.errors import CheckpointError, ConfigurationError, DataWarning
 from secagg.interruption import Interrupted, ending_at_once
 from secagg.paths import escaped, expanded, is_archive
@@ -93,6 +93,7 @@ def _begun(
 ) -> tuple[RunFolder, Summary]:
     """Begin a run, and train to its end."""
     folder.check_free(overwrite=overwrite)
+    check_new(record)
     with ending_at_once():  # Nothing has begun, and TensorFlow may be about to be imported.
         prepared = _prepared(config, console)
     with folder, _explain_resume(folder, console):

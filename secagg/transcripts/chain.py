@@ -45,7 +45,7 @@ def framed(previous: bytes, body: bytes) -> tuple[bytes, bytes]:
             f"record: expected at most {MAX_RECORD_BYTES} bytes, found {len(body)}. Do not record vectors of this size."
         )
     digest, length = chained_digest(previous, body), len(body).to_bytes(_LENGTH_BYTES, "big")
-    return b"".join((length, _check(previous, length), body, digest)), digest
+    return b"".join((length, length_check(previous, length), body, digest)), digest
 
 
 def kept_head(head: object) -> bytes:
@@ -100,7 +100,7 @@ class FrameReader:
         if left < _LENGTH_BYTES + _CHECK_BYTES and (self.count or not left):
             raise self._truncated()
         length, check = self._file.read(_LENGTH_BYTES), self._file.read(_CHECK_BYTES)
-        if check != _check(self.head, length):
+        if check != length_check(self.head, length):
             if not self.count:
                 raise TranscriptError(f"{self._name}: expected a transcript, found another file. Check the path.")
             raise self.altered("the length that was written, found another one")
@@ -126,5 +126,6 @@ class FrameReader:
         )
 
 
-def _check(previous: bytes, length: bytes) -> bytes:
+def length_check(previous: bytes, length: bytes) -> bytes:
+    """Return the check of the 4 bytes of a record's length, given the digest before the record."""
     return hashlib.sha256(_CHECK_DOMAIN + previous + length).digest()[:_CHECK_BYTES]

@@ -68,12 +68,9 @@ class Recorder:
         Raises:
             TranscriptError: The file exists already, or cannot be made.
         """
+        cls.check_new(path)
         try:
             file = os.fdopen(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | _BINARY, 0o600), "wb")
-        except FileExistsError:
-            raise TranscriptError(
-                f"{path}: expected no file before a new transcript, found one. Name another file, or move it away."
-            ) from None
         except OSError as error:
             raise _unusable(path, error) from None
         recorder = cls(path, file, head=GENESIS, size=0)
@@ -84,6 +81,18 @@ class Recorder:
             recorder.close()
             raise
         return recorder
+
+    @staticmethod
+    def check_new(path: Path) -> None:
+        """Refuse a path at which there is a file already.
+
+        Raises:
+            TranscriptError: There is one.
+        """
+        if os.path.lexists(path):
+            raise TranscriptError(
+                f"{path}: expected no file before a new transcript, found one. Name another file, or move it away."
+            )
 
     @classmethod
     def resume(cls, path: Path) -> Self:

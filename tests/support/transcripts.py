@@ -1,9 +1,10 @@
-"""Recorded transcripts for tests: small sessions of every protocol with drops, and files altered with a chain rebuilt."""
+"""Recorded transcripts for tests: small sessions of every protocol with drops, and files that were altered."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace as with_session
 from functools import cache
 from io import BytesIO
+from itertools import accumulate, pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final, NamedTuple
@@ -11,11 +12,12 @@ from typing import Final, NamedTuple
 from msgspec.structs import replace as with_fields
 
 from protocols import Adversary, LightSecAgg, OneShot, PaillierSum, PlainSum, SecAgg, SecAggPlus, Transmission
+from protocols.crypto.entropy import Entropy
 from protocols.errors import RemoteError
-from protocols.machine import Continue
 from protocols.secure_sum import Finish
-from protocols.testing import ProtocolRun, Scenario, repeatable_entropy
-from secagg.transcripts.chain import GENESIS, FrameReader, framed
+from protocols.testing import ProtocolRun, Scenario, derived_of, repeatable_entropy, state_of
+from protocols.testing.suite.reachable import outliving, secrets_in
+from secagg.transcripts.chain import FRAME_BYTES, GENESIS, FrameReader, framed
 from secagg.transcripts.recorder import Recorder
 from secagg.transcripts.records import Kind, MessageRecord, Record, decode, encode
 from tests.conformance.cohorts import IDS, OPENINGS, setting
@@ -63,68 +65,126 @@ CASES: Final[dict[str, Case]] = {
 
 
 class Recording(NamedTuple):
-    """A recorded file, its head and the result of its session."""
+    """A recorded file with one session.
+
+    Attributes:
+        data: The file.
+        head: Its head.
+        result: The session's result.
+        sent: The session's messages.
+        secrets: All that its parties drew, and every secret that they held between any two messages.
+        revealed: Those of the secrets that the protocol reveals to the server: shares, and attached secrets.
+    """
 
     data: bytes
     head: bytes
     result: Finish
+    sent: tuple[Transmission, ...]
+    secrets: frozenset[bytes]
+    revealed: frozenset[bytes]
 
 
 @cache
 def recording(name: str) -> Recording:
-    """Return the transcript of one session of a case, recorded by `simulate`."""
+    """Return the transcript of one session of a case, recorded message by message, as a driver over a network does."""
     scenario, drops = CASES[name]
+    run, canaries = ProtocolRun(scenario), Canaries(scenario)
+    run.clients = {
+        party: scenario.client(
+            party, run.inputs.get(party), canaries.entropy(party), run.records[party], run.openings[party]
+        )
+        for party in scenario.parties
+    }
     with TemporaryDirectory() as folder:
         path = Path(folder) / "transcript"
         with Recorder.create(path) as recorder:
-            with recorder.session(scenario.protocol, scenario.session) as tap:
-                outcome = scenario.simulate(scenario.inputs(), drops=drops, tap=tap)
-                result = Finish(outcome.total, outcome.contributors, outcome.attached)
-                recorder.end(result)
-            return Recording(path.read_bytes(), recorder.head, result)
+            sent, result = _drive(run, recorder, drops, canaries.watch)
+        opened = {each.reveal() for secrets in result.attached.values() for each in secrets if each is not None}
+        revealed = canaries.revealed(result.contributors) | opened
+        return Recording(
+            path.read_bytes(), recorder.head, result, tuple(sent), frozenset(canaries.secrets), frozenset(revealed)
+        )
 
 
-def rounds(path: Path, sessions: Sequence[tuple[bytes, bytes]]) -> Recording:
-    """Record several sessions of SecAgg, each with an id and a seed of the parties' entropy, into a new file."""
+class Canaries:
+    """What the parties of a run keep secret: what they draw, and every secret that they hold."""
+
+    def __init__(self, scenario: Scenario) -> None:
+        self.secrets = outliving(scenario)
+        self._shares = set[tuple[int, int, bytes]]()
+        self._opened: Callable[[int], list[int]] = lambda _: []
+
+    def entropy(self, party: int) -> Entropy:
+        """Return a party's entropy, which notes all long values that are drawn."""
+        entropy = repeatable_entropy(b"canary %d" % party)
+
+        def draw(size: int) -> bytes:
+            drawn = entropy(size)
+            if size >= 16:
+                self.secrets.add(drawn)
+            return drawn
+
+        return draw
+
+    def watch(self, run: ProtocolRun) -> None:
+        """Note every secret that a party holds now, and by owner and index the shares among them."""
+        self.secrets |= secrets_in(list(run.clients.values()))
+        for machine in run.clients.values():
+            if not machine.closed and hasattr(state_of(machine), "shares"):
+                self._opened = derived_of(machine).opened_secrets
+                for owner, shares in state_of(machine).shares.items():
+                    self._shares |= {(owner, index, share.reveal()) for index, share in enumerate(shares)}
+
+    def revealed(self, survivors: tuple[int, ...]) -> set[bytes]:
+        """Return the shares that pairwise masking reveals: of a survivor's seed, or of the key of one that dropped."""
+        of_survivor = {0, *(2 + index for index in self._opened(len(survivors)))}
+        return {share for owner, index, share in self._shares if index in (of_survivor if owner in survivors else {1})}
+
+
+def simulated(recorder: Recorder, scenario: Scenario, drops: Drops, *, seed: bytes = b"simulation") -> Finish:
+    """Record one session that `simulate` runs."""
+    with recorder.session(scenario.protocol, scenario.session) as tap:
+        outcome = scenario.simulate(scenario.inputs(), drops=drops, tap=tap, entropy=repeatable_entropy(seed))
+        result = Finish(outcome.total, outcome.contributors, outcome.attached)
+        recorder.end(result)
+    return result
+
+
+def rounds(path: Path, sessions: Sequence[tuple[bytes, bytes]]) -> bytes:
+    """Record several sessions of SecAgg, each with an id and a seed of the parties' entropy; return the head."""
     scenario = setting(SecAgg(), IDS[:3], 2)
     with Recorder.create(path) as recorder:
         for session_id, seed in sessions:
             session = with_session(scenario.session, session_id=session_id)
-            again = with_session(scenario, session=session)
-            with recorder.session(again.protocol, session) as tap:
-                outcome = again.simulate(again.inputs(), tap=tap, entropy=repeatable_entropy(seed))
-                result = Finish(outcome.total, outcome.contributors, outcome.attached)
-                recorder.end(result)
-        return Recording(path.read_bytes(), recorder.head, result)
+            simulated(recorder, with_session(scenario, session=session), {}, seed=seed)
+        return recorder.head
 
 
-def drive(run: ProtocolRun, recorder: Recorder, drops: Drops, *, watch: Callable[[ProtocolRun], None]) -> Finish:
-    """Run and record a session message by message, as a driver over a network does.
-
-    `watch` is called before each step and between its replies.
-    """
-    scenario, gone = run.scenario, set[int]()
+def _drive(
+    run: ProtocolRun, recorder: Recorder, drops: Drops, watch: Callable[[ProtocolRun], None]
+) -> tuple[list[Transmission], Finish]:
+    """Run and record a session: in each step all requests first, then the replies."""
+    scenario, gone, sent = run.scenario, set[int](), list[Transmission]()
     recorder.begin(scenario.protocol, scenario.session)
     for row in scenario.protocol.steps:
-        if not isinstance(run.progress, Continue):
-            break
         gone |= set(drops.get(row.name, ()))
-        requests = dict(run.progress.requests)
-        for party, request in requests.items():
-            recorder.message(Transmission(row.name, None, party, request))
+        requests = dict(run.requests)
+        sent += [Transmission(row.name, None, party, request) for party, request in requests.items()]
+        for message in sent[-len(requests) :]:
+            recorder.message(message)
         for party, request in requests.items():
             watch(run)
             if party not in gone:
-                send(run, recorder, party, run.clients[party].handle(request))
+                sent.append(send(run, recorder, party, run.clients[party].handle(request)))
                 watch(run)
         run.progress = run.server.advance()
     if not isinstance(run.progress, Finish):
         raise LookupError("the session has more steps than its table")
     recorder.end(run.progress)
-    return run.progress
+    return sent, run.progress
 
 
-def send(run: ProtocolRun, recorder: Recorder, party: int, reply: bytes) -> None:
+def send(run: ProtocolRun, recorder: Recorder, party: int, reply: bytes) -> Transmission:
     """Give the server a reply, and record it with whether it was refused."""
     step = str(run.server.step)
     try:
@@ -132,7 +192,9 @@ def send(run: ProtocolRun, recorder: Recorder, party: int, reply: bytes) -> None
         refused = False
     except RemoteError:
         refused = True
-    recorder.message(Transmission(step, party, None, reply, refused=refused))
+    message = Transmission(step, party, None, reply, refused=refused)
+    recorder.message(message)
+    return message
 
 
 def bodies(data: bytes) -> list[bytes]:
@@ -151,6 +213,12 @@ def chained(parts: Iterable[bytes]) -> bytes:
         frame, head = framed(head, body)
         data += frame
     return data
+
+
+def frames(data: bytes) -> list[bytes]:
+    """Return every record of a whole file with its frame."""
+    starts = list(accumulate((FRAME_BYTES + len(body) for body in bodies(data)), initial=0))
+    return [data[one:other] for one, other in pairwise(starts)]
 
 
 def rebuilt(data: bytes, change: Change) -> bytes:

@@ -81,7 +81,7 @@ class Notes:
 
     def __init__(self) -> None:
         self._found: dict[str, list[str]] = {check: [] for check in STATEMENTS}
-        self._not_tested: dict[str, list[str]] = {check: [] for check in STATEMENTS}
+        self._not_tested: dict[str, dict[str, None]] = {check: {} for check in STATEMENTS}
         self._more: dict[str, int] = dict.fromkeys(STATEMENTS, 0)
 
     def found(self, check: str, what: str) -> None:
@@ -94,8 +94,10 @@ class Notes:
     def not_tested(self, check: str, what: str) -> None:
         """Note what a check could not test, and why."""
         notes = self._not_tested[check]
-        if what not in notes and len(notes) < _MOST_NOTES:
-            notes.append(what)
+        if len(notes) < _MOST_NOTES:
+            notes.setdefault(what)
+        elif what not in notes:
+            notes.setdefault("and more")
 
     def results(self) -> tuple[CheckResult, ...]:
         """Return the result of every check, in the order of `STATEMENTS`."""

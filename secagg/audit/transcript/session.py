@@ -28,7 +28,7 @@ from secagg.audit.transcript.freshness import Freshness
 from secagg.transcripts.reader import RecordedEnd, RecordedMessage, RecordedSession, opened_bytes
 from secagg.transcripts.records import WITHHOLDING, Kind, Reason, reason_of
 
-_REPLAYED: Final = (ENVELOPES, COUNTS, REQUESTS, REPLIES, RESULT)
+_REPLAYED: Final = (ENVELOPES, COUNTS, REQUESTS, REPLIES, SIGNATURES, RESULT)
 _SHOWN: Final = 5
 
 

@@ -4,6 +4,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import accumulate
 from pathlib import Path
 from typing import Final
 
@@ -39,6 +40,7 @@ from tests.support.transcripts import (
     bodies,
     chained,
     flipped,
+    frames,
     messages,
     rebuilt,
     recording,
@@ -84,8 +86,8 @@ def test_honest_session_with_drops_is_not_rejected(name: str, file: Path) -> Non
 
 
 def test_several_rounds_are_not_rejected(file: Path) -> None:
-    made = rounds(file, [(each, each) for each in ROUND_IDS])
-    found = replay(file, head=made.head.hex())
+    head = rounds(file, [(each, each) for each in ROUND_IDS])
+    found = replay(file, head=head.hex())
     assert (rejecting(found), found.sessions) == (set(), 3)
     assert untested(found) == {SIGNATURES, ROSTER}
 
@@ -267,7 +269,7 @@ def test_session_under_a_digest_of_its_own_does_not_fit_its_messages(file: Path)
 
 
 def test_message_of_another_session_is_found(file: Path) -> None:
-    made = rounds(file, [(each, each) for each in ROUND_IDS])
+    rounds(file, [(each, each) for each in ROUND_IDS])
 
     def change(records: Records) -> Records:
         places = messages(records, 2, Kind.REPLY)
@@ -275,7 +277,7 @@ def test_message_of_another_session_is_found(file: Path) -> None:
         assert isinstance(other, MessageRecord)
         return with_data(records, places[0], other.data)
 
-    assert {ENVELOPES, REPLIES} <= rejecting(replayed(file, rebuilt(made.data, change)))
+    assert {ENVELOPES, REPLIES} <= rejecting(replayed(file, rebuilt(file.read_bytes(), change)))
 
 
 def test_result_that_was_removed_is_not_tested_and_shown_by_the_head(file: Path) -> None:
@@ -313,23 +315,22 @@ def test_keys_used_in_two_sessions_are_found(file: Path) -> None:
 
 
 def test_sessions_exchanged_are_found_by_the_chain_or_by_the_head(file: Path) -> None:
-    made = rounds(file, [(each, each) for each in ROUND_IDS])
-    records = bodies(made.data)
+    head = rounds(file, [(each, each) for each in ROUND_IDS])
+    data = file.read_bytes()
+    records = bodies(data)
     size = (len(records) - 1) // 3
     parts = [records[:1], *(records[1 + size * number : 1 + size * (number + 1)] for number in range(3))]
     exchanged = [body for part in (parts[0], parts[2], parts[1], parts[3]) for body in part]
-    sizes = [40 + len(body) for body in records]
-    starts = [sum(sizes[:place]) for place in range(len(sizes) + 1)]
-    frames = [made.data[one:other] for one, other in zip(starts[:-1], starts[1:], strict=True)]
-    moved = b"".join(frames[records.index(body)] for body in exchanged)
+    whole = frames(data)
+    moved = b"".join(whole[records.index(body)] for body in exchanged)
     assert RECORDS in rejecting(replayed(file, moved))
     assert rejecting(replayed(file, chained(exchanged))) == set()
-    assert rejecting(replayed(file, chained(exchanged), head=made.head)) == {HEAD}
+    assert rejecting(replayed(file, chained(exchanged), head=head)) == {HEAD}
 
 
 def test_earlier_head_is_found_in_a_longer_transcript(file: Path) -> None:
     sessions = [(each, each) for each in ROUND_IDS]
-    earlier = rounds(file.with_name("earlier"), sessions[:1]).head
+    earlier = rounds(file.with_name("earlier"), sessions[:1])
     rounds(file, sessions)
     assert rejecting(replay(file, head=earlier.hex())) == set()
 
@@ -349,11 +350,9 @@ def corrupted(data: bytes) -> bytes:
 
 def reordered(data: bytes) -> bytes:
     """Exchange two records together with their frames."""
-    records = bodies(data)
-    starts = [sum(40 + len(body) for body in records[:place]) for place in range(len(records) + 1)]
-    frames = [data[one:other] for one, other in zip(starts[:-1], starts[1:], strict=True)]
-    frames[4], frames[5] = frames[5], frames[4]
-    return b"".join(frames)
+    parts = frames(data)
+    parts[4], parts[5] = parts[5], parts[4]
+    return b"".join(parts)
 
 
 @pytest.mark.parametrize("change", [corrupted, reordered, lambda data: data[:-1], lambda data: data[:-100]])
@@ -365,9 +364,7 @@ def test_damaged_chain_is_found_and_the_rest_is_not_tested(change: Callable[[byt
 
 def test_every_truncation_at_and_near_a_record_is_a_result_and_no_crash(file: Path) -> None:
     data = recording("secagg").data
-    ends = [0]
-    for body in bodies(data):
-        ends.append(ends[-1] + 40 + len(body))
+    ends = list(accumulate(map(len, frames(data)), initial=0))
     for end in ends[1:]:
         for length in {end - 41, end - 1, end, end + 3, end + 9} & set(range(9, len(data))):
             found = replayed(file, data[:length])
