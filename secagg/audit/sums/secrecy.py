@@ -93,17 +93,18 @@ def _late(cohort: Cohort) -> dict[str, list[int]]:
 
 def _shown(heard: Heard) -> str:
     """Return where a secret is shown, in words; empty if none is."""
-    always, drawn = _standing(heard), _drawn(heard)
-    found = _in_messages(heard, always, drawn) or _in_revealed(heard)
-    return found or next(_elsewhere(heard, (always, drawn, _shares(heard))), "")
+    always, last = _standing(heard), heard.cohort.protocol.steps[-1].name
+    final = [each.data for each in heard.view if each.step == last and each.sender is not None]
+    designed = [] if isinstance(heard.cohort.protocol, PairwiseMasking | LightSecAgg | EncryptedSum) else final
+    found = _in_messages(heard, always, _drawn(heard, []), designed) or _in_revealed(heard)
+    return found or next(_elsewhere(heard, (always, _drawn(heard, designed), _shares(heard, final))), "")
 
 
-def _in_messages(heard: Heard, always: Canaries, drawn: Canaries) -> str:
-    own = isinstance(heard.cohort.protocol, PairwiseMasking | LightSecAgg | EncryptedSum)
-    last = heard.cohort.protocol.steps[-1].name
+def _in_messages(heard: Heard, always: Canaries, drawn: Canaries, designed: Sequence[bytes]) -> str:
+    """Return which message holds a secret, in words; empty if none does. Some may hold what was drawn, by design."""
     for each in heard.view:
         found = always.in_bytes(each.data)
-        if found is None and (own or each.step != last or each.sender is None):
+        if found is None and each.data not in designed:
             found = drawn.in_bytes(each.data)
         if found is not None:
             return f"{_of(each)} holds {found}"
@@ -158,22 +159,28 @@ def _standing(heard: Heard) -> Canaries:
     return found
 
 
-def _drawn(heard: Heard) -> Canaries:
-    """Return what parties draw, and what they make of it, but shares."""
-    found = Canaries()
+def _drawn(heard: Heard, revealed: Sequence[bytes]) -> Canaries:
+    """Return what parties draw and what they make of it, but no shares, and nothing that these messages reveal."""
+    found, shares = Canaries(), heard.shares()
+
+    def unknown(value: bytes) -> bool:
+        return value not in shares and not any(value in each for each in revealed)
+
     for party, piece in heard.drawn():
-        found.add(f"randomness of party {party}", piece)
-    for value in sorted(heard.secrets - heard.shares().keys()):
+        if unknown(piece):
+            found.add(f"randomness of party {party}", piece)
+    for value in filter(unknown, sorted(heard.secrets)):
         found.add(f"a secret value of {len(value)} bytes", value)
     for sealing in heard.sealings:
-        found.add_whole(f"a plaintext sealed by party {sealing.moment.party}", sealing.plaintext)
+        if unknown(sealing.plaintext):
+            found.add_whole(f"a plaintext sealed by party {sealing.moment.party}", sealing.plaintext)
     return found
 
 
-def _shares(heard: Heard) -> Canaries:
-    """Return all shares of Shamir's secret sharing that no message has revealed."""
+def _shares(heard: Heard, revealed: Sequence[bytes]) -> Canaries:
+    """Return all shares of Shamir's secret sharing that these messages do not reveal."""
     found = Canaries()
     for share, (owner, _) in heard.shares().items():
-        if not any(share in each.data for each in heard.view):
+        if not any(share in each for each in revealed):
             found.add_whole(f"a share of a secret of client {owner}", share)
     return found
