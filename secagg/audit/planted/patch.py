@@ -1,14 +1,13 @@
-"""One attribute that is replaced for a limited time, where the real code has no seam for a planted bug."""
+"""One attribute, replaced for the duration of a call: for planted bugs where the code has no seam."""
 
-import contextlib
 from collections.abc import Iterator
-from typing import Any
+from contextlib import contextmanager
 
 
-@contextlib.contextmanager
-def replaced(target: Any, name: str, value: object) -> Iterator[None]:
-    """Replace an attribute of a module or class, and put it back at the end."""
-    before = vars(target)[name]
+@contextmanager
+def replaced(target: object, name: str, value: object) -> Iterator[None]:
+    """Replace an attribute, and set it back at the end."""
+    before = getattr(target, name)
     setattr(target, name, value)
     try:
         yield

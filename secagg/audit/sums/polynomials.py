@@ -1,23 +1,32 @@
-"""No polynomial of Shamir's secret sharing is used twice, and each has the degree that the threshold requires.
+"""No polynomial of Shamir's secret sharing is used twice, and each is the one of the definition.
 
 Every polynomial is interpolated from its shares, slowly and exactly. No two secrets are shared by polynomials that have
 a coefficient in common, apart from the constant, and none of the coefficients is zero.
+
+By the definition of `protocols.crypto.shamir`, the coefficients but the constant are the next 49 bytes each of a
+keystream, as little-endian numbers modulo 2^256 + 297. Its first words are steered onto edges: multiples of that prime
+and numbers beside them, and the largest number.
 """
 
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar, Final
 
 from protocols.crypto import shamir
 from protocols.errors import ParameterError
 from protocols.pairwise.protocol import PairwiseMasking
 from secagg.audit.attack import Attack, Inapplicable, Layer, Level, Plan, Result
 from secagg.audit.everywhere import replaced_everywhere
+from secagg.audit.sums.cipher_spy import CipherSpy
 from secagg.audit.sums.inputs import random_inputs
 from secagg.audit.sums.recorded import record, tapes_of
 from secagg.audit.sums.subject import SumSubject
 
-_LENGTH = 16
+_LENGTH: Final = 16
+_CLIENTS: Final = 5
+_SHARING: Final = "share_keys"
+_WORD_BYTES: Final = 49
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -51,17 +60,17 @@ def noted_sharing(calls: list[Sharing]) -> tuple[Callable[..., Any], Callable[..
 class PolynomialsOnce(Attack[SumSubject]):
     """The rules of the module's docstring, for a session of five clients in which nobody drops out."""
 
-    id = "replay.streams.polynomials"
-    title = "Interpolate the polynomial of every shared secret, and compare coefficients"
-    layer = Layer.REPLAY
-    tests = ("C-11",)
-    subjects = SumSubject
+    id: ClassVar = "replay.streams.polynomials"
+    title: ClassVar = "Interpolate the polynomial of every shared secret, and compare coefficients"
+    layer: ClassVar = Layer.REPLAY
+    tests: ClassVar = ("C-11",)
+    subjects: ClassVar = SumSubject
 
     def plan(self, subject: SumSubject, level: Level) -> Plan | Inapplicable:
         """See `Attack.plan`."""
         del level
         try:
-            cohort = subject.cohort(5, length=_LENGTH)
+            cohort = subject.cohort(_CLIENTS, length=_LENGTH)
         except ParameterError as error:
             return Inapplicable(why=str(error))
         if not isinstance(cohort.protocol, PairwiseMasking):
@@ -71,12 +80,56 @@ class PolynomialsOnce(Attack[SumSubject]):
     def run(self, subject: SumSubject, plan: Plan, seed: bytes) -> Result:
         """See `Attack.run`."""
         del plan
-        cohort, calls = subject.cohort(5, length=_LENGTH), list[Sharing]()
+        cohort, calls = subject.cohort(_CLIENTS, length=_LENGTH), list[Sharing]()
         with replaced_everywhere([noted_sharing(calls)]):
             record(cohort, random_inputs(cohort, seed), tapes_of(seed))
         found = _faulty(calls)
         statistic = f"faults of {len(calls)} polynomials"
         return Result(statistic=statistic, value=float(bool(found)), rejected=bool(found), evidence=found)
+
+
+class CoefficientWords(Attack[SumSubject]):
+    """The definition of the module's docstring, for all clients of a session of five."""
+
+    id: ClassVar = "replay.samplers.polynomials"
+    title: ClassVar = "Compare the coefficients of shared secrets with those by definition, of words at the edges"
+    layer: ClassVar = Layer.REPLAY
+    tests: ClassVar = ("C-11",)
+    subjects: ClassVar = SumSubject
+
+    def plan(self, subject: SumSubject, level: Level) -> Plan | Inapplicable:
+        """See `Attack.plan`."""
+        return PolynomialsOnce().plan(subject, level)
+
+    def run(self, subject: SumSubject, plan: Plan, seed: bytes) -> Result:
+        """See `Attack.run`."""
+        del plan
+        cohort, calls, found = subject.cohort(_CLIENTS, length=_LENGTH), list[Sharing](), ""
+        spy = CipherSpy(steer=_edges)
+        with spy.watching(), replaced_everywhere([noted_sharing(calls)]):
+            record(cohort, random_inputs(cohort, seed), tapes_of(seed), watcher=spy)
+        read = [bytes(each.words) for each in spy.expansions if each.moment.step == _SHARING]
+        defined = Counter(word for stream in read for word in _coefficients(stream))
+        drawn = Counter(each for call in calls for each in interpolated(call.shares)[1 : call.threshold])
+        if not calls:
+            found = "no secret was shared"
+        elif drawn != defined:
+            found = f"{(drawn - defined).total()} of {drawn.total()} coefficients are not those of the definition"
+        statistic = f"coefficients not by definition, of {drawn.total()}"
+        return Result(statistic=statistic, value=float(bool(found)), rejected=bool(found), evidence=found)
+
+
+def _coefficients(stream: bytes) -> Iterator[int]:
+    for start in range(0, len(stream) - _WORD_BYTES + 1, _WORD_BYTES):
+        yield int.from_bytes(stream[start : start + _WORD_BYTES], "little") % shamir.PRIME
+
+
+def _edges(key: bytes) -> bytes:
+    """Return the first two words of a keystream: edges of the range, chosen by the key."""
+    most = 256**_WORD_BYTES - 1
+    multiple = most // shamir.PRIME * shamir.PRIME
+    words = [shamir.PRIME + 1, shamir.PRIME - 1, 2 * shamir.PRIME + 3, multiple + 1, multiple - 1, most]
+    return b"".join(words[each % len(words)].to_bytes(_WORD_BYTES, "little") for each in key[:2])
 
 
 def _faulty(calls: Sequence[Sharing]) -> str:

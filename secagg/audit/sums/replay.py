@@ -156,7 +156,7 @@ def _difference(recorded: Recorded, party: int, hashes: list[str]) -> str:
 
 
 def _positions(recorded: Recorded, party: int, sample: Sample, seed: bytes) -> list[int]:
-    """Return which bytes of a party's tape are tried: all, or some of its reads' and some anywhere."""
+    """Return which bytes of a party's tape are tried: all, or the first and the last of some reads and some others."""
     tape, member = recorded.tapes[party], party in recorded.cohort.session.committee_members
     everything = list(range(tape.position))
     if not member and tape.position <= sample.whole:
@@ -165,8 +165,11 @@ def _positions(recorded: Recorded, party: int, sample: Sample, seed: bytes) -> l
     generator = generator_of(seed, f"positions {party}")
     ends = [sum(tape.sizes[: at + 1]) for at in range(len(tape.sizes))]
     reads = [range(end - size, end) for size, end in zip(tape.sizes, ends, strict=True) if size]
-    chosen = {int(generator.choice(read)) for read in reads[:: max(1, len(reads) // count)]}
-    chosen |= {int(each) for each in generator.choice(everything, max(0, count - len(chosen)), replace=False)}
+    some = reads[:: max(1, 2 * len(reads) // count)]
+    chosen = {read[0] for read in some} | {read[-1] for read in some}
+    others = [position for position in everything if position not in chosen]
+    left = min(max(0, count - len(chosen)), len(others))
+    chosen |= {int(each) for each in generator.permutation(others)[:left]}
     return sorted(chosen)
 
 

@@ -11,6 +11,7 @@ The rules, for one session:
 
 from collections.abc import Iterator
 from itertools import combinations
+from typing import ClassVar, Final
 
 from protocols.encrypted.paillier_sum import PaillierSum
 from protocols.errors import ParameterError
@@ -20,23 +21,24 @@ from secagg.audit.sums.inputs import random_inputs
 from secagg.audit.sums.recorded import record, tapes_of
 from secagg.audit.sums.subject import SumSubject
 
-_LENGTH = 16
+_LENGTH: Final = 16
+_CLIENTS: Final = 5  # With three, the two directions of a pair never carry shares of the same kind in LightSecAgg.
 
 
 class StreamsOnce(Attack[SumSubject]):
     """The rules on ciphers of the module's docstring, for a session in which nobody drops out."""
 
-    id = "replay.streams.once"
-    title = "Watch all ciphers of a session for keys, nonces and counters that are used twice"
-    layer = Layer.REPLAY
-    tests = ("C-11",)
-    subjects = SumSubject
+    id: ClassVar = "replay.streams.once"
+    title: ClassVar = "Watch all ciphers of a session for keys, nonces and counters that are used twice"
+    layer: ClassVar = Layer.REPLAY
+    tests: ClassVar = ("C-11",)
+    subjects: ClassVar = SumSubject
 
     def plan(self, subject: SumSubject, level: Level) -> Plan | Inapplicable:
         """See `Attack.plan`."""
         del level
         try:
-            cohort = subject.cohort(3, length=_LENGTH)
+            cohort = subject.cohort(_CLIENTS, length=_LENGTH)
         except ParameterError as error:
             return Inapplicable(why=str(error))
         if isinstance(cohort.protocol, PaillierSum):
@@ -46,7 +48,7 @@ class StreamsOnce(Attack[SumSubject]):
     def run(self, subject: SumSubject, plan: Plan, seed: bytes) -> Result:
         """See `Attack.run`."""
         del plan
-        cohort, spy = subject.cohort(3, length=_LENGTH), CipherSpy()
+        cohort, spy = subject.cohort(_CLIENTS, length=_LENGTH), CipherSpy()
         with spy.watching():
             record(cohort, random_inputs(cohort, seed), tapes_of(seed), watcher=spy, members=0)
         found = next(_reuses(spy), "")

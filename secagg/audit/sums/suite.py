@@ -9,7 +9,7 @@ from secagg.audit.sums.encryption import BoundProofs, FreshCiphertexts
 from secagg.audit.sums.exponents import EncryptionWords
 from secagg.audit.sums.invariants import ExactSum, TooManyDropouts
 from secagg.audit.sums.lattice import LatticeWords
-from secagg.audit.sums.polynomials import PolynomialsOnce
+from secagg.audit.sums.polynomials import CoefficientWords, PolynomialsOnce
 from secagg.audit.sums.refusals import RefusedInputs
 from secagg.audit.sums.replay import SameTape, TapeBytes
 from secagg.audit.sums.samplers import MaskWords
@@ -28,6 +28,7 @@ ATTACKS: Final[tuple[Attack[Any], ...]] = (
     TapeBytes(),
     StreamsOnce(),
     PolynomialsOnce(),
+    CoefficientWords(),
     MaskWords(),
     EncryptionWords(),
     LatticeWords(),

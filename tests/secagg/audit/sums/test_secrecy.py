@@ -9,6 +9,7 @@ import pytest
 from protocols import LightSecAgg, PaillierSum, PlainSum, SecAgg, SecureSum, Step
 from protocols.crypto import sealing
 from protocols.errors import RemoteError
+from protocols.logger import LOGGER
 from secagg.audit.attack import Level
 from secagg.audit.finding import Finding, Verdict
 from secagg.audit.planted.parties import Steps, with_clients
@@ -73,6 +74,7 @@ def _raise(text: str) -> None:
             "a warning",
         ),
         ("share_keys", lambda party: _raise(party.state.seed.reveal().hex()), "an error of class RemoteError"),
+        ("mask_input", lambda party: LOGGER.debug("%s", party.state.shares[1][1].reveal().hex()), "a log record"),
         (
             "advertise_keys",
             lambda party: setattr(party, "note", _Shown(f"vector {party.state.vector}")),

@@ -6,11 +6,14 @@ import pytest
 
 from protocols import LightSecAgg, OneShot, SecAgg, SecureSum, Step
 from protocols.crypto.keystream import Keystream
+from protocols.crypto.lattice import pad
 from protocols.crypto.sealing import seal
 from protocols.crypto.secret import Secret
+from protocols.lightsecagg.derived import Derived
 from secagg.audit.attack import Level
 from secagg.audit.finding import Verdict
-from secagg.audit.planted.parties import Steps
+from secagg.audit.planted.parties import Steps, with_clients
+from secagg.audit.planted.patch import replaced
 from secagg.audit.runner import finding
 from secagg.audit.sums.streams import StreamsOnce
 from secagg.audit.sums.subject import SumSubject
@@ -63,3 +66,27 @@ def test_reuse_is_rejected_and_recomputation_is_not(done: dict[str, Callable[[],
     found = finding(SumSubject.suggested(Reusing), StreamsOnce(), level=Level.QUICK, master=b"m")
     assert found.verdict is (Verdict.REJECTED if evidence else Verdict.NOT_REJECTED)
     assert evidence in found.evidence
+
+
+def _without_directions(derived: Derived, purpose: bytes, one: int, other: int) -> bytes:
+    return derived.digest + purpose + min(one, other).to_bytes(4, "big") + max(one, other).to_bytes(4, "big")
+
+
+def test_one_key_for_both_directions_of_coded_shares_is_rejected() -> None:
+    class Undirected(LightSecAgg):
+        steps = with_clients(  # type: ignore[assignment]  # The same rows.
+            LightSecAgg.steps, lambda: replaced(Derived, "info", _without_directions)
+        )
+
+    found = finding(SumSubject.suggested(Undirected), StreamsOnce(), level=Level.QUICK, master=b"m")
+    assert "encrypt a second plaintext" in found.evidence
+
+
+def test_key_and_errors_of_a_lattice_mask_from_one_seed_are_rejected() -> None:
+    class OneSeed(OneShot):
+        steps = with_clients(  # type: ignore[assignment]  # The same rows.
+            OneShot.steps, lambda: replaced(pad, "draw", lambda entropy, size: bytes(size)), "encrypt_input"
+        )
+
+    found = finding(SumSubject.suggested(OneSeed), StreamsOnce(), level=Level.QUICK, master=b"m")
+    assert "is expanded again" in found.evidence
