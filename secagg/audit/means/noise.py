@@ -271,7 +271,7 @@ class CountVariance(_OfNoise):
     title: ClassVar[str] = "The noise on the count of clients within an adaptive bound has its planned variance"
     tests: ClassVar[tuple[str, ...]] = ("C-14",)
     wish: ClassVar[Wish] = Wish(clients=3, minimum_contributors=3, dimension=16)
-    trials: ClassVar[dict[Level, int]] = {Level.QUICK: 200, Level.FULL: 2000}
+    trials: ClassVar[dict[Level, int]] = {Level.QUICK: 100, Level.FULL: 2000}
 
     def plan(self, subject: MeanSubject, level: Level) -> Plan | Inapplicable:
         """Return the number of rounds."""

@@ -127,7 +127,7 @@ class WeightsAlike(Attack[MeanSubject]):
     tests: ClassVar[tuple[str, ...]] = ("C-19",)
     subjects: ClassVar[type[MeanSubject]] = MeanSubject
     statistical: ClassVar[bool] = True
-    sessions: ClassVar[dict[Level, int]] = {Level.QUICK: 200, Level.FULL: 2000}
+    sessions: ClassVar[dict[Level, int]] = {Level.QUICK: 100, Level.FULL: 1000}
 
     def plan(self, subject: MeanSubject, level: Level) -> Plan | Inapplicable:
         """Return the number of sessions."""

@@ -102,14 +102,14 @@ class SampleSizes(_OfSamples):
 
     def power(self, schedule: Schedule) -> str:
         """Return what is rejected with 99% probability."""
-        moments = _binomial(schedule.examples, schedule.rate)
+        moments = binomial_moments(schedule.examples, schedule.rate)
         return in_words(schedule.steps, moments, tests=2, what="sizes", law="binomial")
 
     def run(self, subject: SamplingSubject, plan: Plan, seed: bytes) -> Result:
         """Draw, and compare total and dispersion."""
         schedule: Schedule = plan.details
         sizes = np.array([sample.size for sample in self.drawn(subject, plan, seed)], dtype=np.float64)
-        moments = _binomial(schedule.examples, schedule.rate)
+        moments = binomial_moments(schedule.examples, schedule.rate)
         squares = float(((sizes - schedule.examples * schedule.rate) ** 2).sum())
         total = two_sided(int(sizes.sum()), schedule.examples * schedule.steps, schedule.rate)
         found = {"dispersion": variance_p(squares, schedule.steps, moments), "total": total}
@@ -132,7 +132,7 @@ class ExampleCounts(_OfSamples):
 
     def power(self, schedule: Schedule) -> str:
         """Return what is rejected with 99% probability."""
-        moments = _binomial(schedule.steps, schedule.rate)
+        moments = binomial_moments(schedule.steps, schedule.rate)
         return in_words(schedule.examples, moments, what="counts", law="binomial")
 
     def run(self, subject: SamplingSubject, plan: Plan, seed: bytes) -> Result:
@@ -141,7 +141,7 @@ class ExampleCounts(_OfSamples):
         counts = np.zeros(schedule.examples)
         for sample in self.drawn(subject, plan, seed):
             np.add.at(counts, sample, 1)
-        moments = _binomial(schedule.steps, schedule.rate)
+        moments = binomial_moments(schedule.steps, schedule.rate)
         squares = float(((counts - schedule.steps * schedule.rate) ** 2).sum())
         return Result(
             statistic="dispersion of the examples' counts over the binomial one",
@@ -185,7 +185,8 @@ def two_sided(count: int, trials: int, probability: float) -> float:
     return min(1.0, 2 * float(min(law.cdf(count), law.sf(count - 1))))
 
 
-def _binomial(trials: int, probability: float) -> Moments:
+def binomial_moments(trials: int, probability: float) -> Moments:
+    """Return the variance and the fourth cumulant of the binomial law."""
     variance = trials * probability * (1 - probability)
     return Moments(variance=variance, fourth=variance * (1 - 6 * probability * (1 - probability)))
 
