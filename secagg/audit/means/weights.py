@@ -6,12 +6,14 @@ from collections.abc import Mapping
 from typing import ClassVar, Final
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import stats
 
 from protocols import Transmission
-from secagg.audit.attack import Attack, Inapplicable, Layer, Level, Plan, Result
+from secagg.audit.attack import LEVEL_OF_ATTEMPT, Attack, Inapplicable, Layer, Level, Plan, Result
 from secagg.audit.means.rounding import small_update
 from secagg.audit.means.subject import MeanSubject, Setting, Wish
+from secagg.audit.mechanisms.statistics import POWER_OF_ATTEMPT
 from secagg.audit.seeds import Tape
 from secagg.errors import EncodingError
 
@@ -185,7 +187,7 @@ def _holds(data: bytes, weight: float) -> bool:
     return any(part in data for part in (*packed, f"{weight:.{_LEAST_DIGITS}f}".encode()))
 
 
-def _features(rows: list[list[Transmission]]) -> np.ndarray[tuple[int, int], np.dtype[np.int64]]:
+def _features(rows: list[list[Transmission]]) -> NDArray[np.int64]:
     """Return one row a view: the length of each message, and its bytes as far as all views have them."""
     messages = min(len(row) for row in rows)
     shortest = [min(len(row[at].data) for row in rows) for at in range(messages)]
@@ -202,9 +204,7 @@ def _features(rows: list[list[Transmission]]) -> np.ndarray[tuple[int, int], np.
     )
 
 
-def _best(
-    features: np.ndarray[tuple[int, int], np.dtype[np.int64]], sides: np.ndarray[tuple[int], np.dtype[np.int64]]
-) -> tuple[int, float, bool]:
+def _best(features: NDArray[np.int64], sides: NDArray[np.int64]) -> tuple[int, float, bool]:
     """Return the column whose means differ most, the middle between the means, and whether side 1 is above it."""
     means = np.stack([features[sides == side].mean(axis=0) for side in (0, 1)])
     spread = features.std(axis=0) + 1e-9
@@ -214,9 +214,9 @@ def _best(
 
 def _needed(trials: int) -> float:
     """Return the part of right guesses that one attempt rejects with 99.5% probability."""
-    least = stats.binom.isf(1e-3, trials, 0.5) + 1
+    least = stats.binom.isf(LEVEL_OF_ATTEMPT, trials, 0.5) + 1
     parts = np.linspace(0.5, 1, 1001)
-    return float(parts[np.argmax(stats.binom.sf(least - 1, trials, parts) >= 0.995)])
+    return float(parts[np.argmax(stats.binom.sf(least - 1, trials, parts) >= POWER_OF_ATTEMPT)])
 
 
 def _shown(message: Transmission, what: str) -> Result:

@@ -6,6 +6,7 @@ compared by `statistics.variance_p` with the exact moments of the binomial law; 
 tails.
 """
 
+from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Final
@@ -15,10 +16,10 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from protocols.crypto.entropy import Entropy
-from secagg.audit.attack import Attack, Layer, Level, Plan, Result
+from secagg.audit.attack import LEVEL_OF_ATTEMPT, Attack, Layer, Level, Plan, Result
 from secagg.audit.claims import Claim, claimed
 from secagg.audit.mechanisms.law import Moments
-from secagg.audit.mechanisms.statistics import in_words, variance_p
+from secagg.audit.mechanisms.statistics import POWER_OF_ATTEMPT, in_words, variance_p
 from secagg.audit.seeds import Tape
 from secagg.audit.subject import Subject
 from secagg.models.poisson import poisson_sample
@@ -82,9 +83,9 @@ class _OfSamples(Attack[SamplingSubject]):
         schedule = Schedule(examples=EXAMPLES, rate=RATE, steps=self.steps[level])
         return Plan(trials=schedule.steps, power=self.power(schedule), cpu_s=0.05, details=schedule)
 
+    @abstractmethod
     def power(self, schedule: Schedule) -> str:
         """Return what is rejected with 99% probability."""
-        raise NotImplementedError
 
     def drawn(self, subject: SamplingSubject, plan: Plan, seed: bytes) -> list[NDArray[np.int64]]:
         """Return the samples of all steps."""
@@ -161,7 +162,8 @@ class StepOverlaps(_OfSamples):
     def power(self, schedule: Schedule) -> str:
         """Return what is rejected with 99% probability."""
         pairs = schedule.examples * (schedule.steps // 2)
-        spread = 5.9 * (schedule.rate**2 * (1 - schedule.rate**2) / pairs) ** 0.5
+        deviations = stats.norm.isf(LEVEL_OF_ATTEMPT / 2) + stats.norm.isf(1 - POWER_OF_ATTEMPT)
+        spread = deviations * (schedule.rate**2 * (1 - schedule.rate**2) / pairs) ** 0.5
         return f"a correlation of memberships of {spread / (schedule.rate * (1 - schedule.rate)):.2g} or more"
 
     def run(self, subject: SamplingSubject, plan: Plan, seed: bytes) -> Result:

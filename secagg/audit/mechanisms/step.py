@@ -5,6 +5,7 @@ one record after the other, and the sum with noise. TensorFlow is imported when 
 """
 
 import math
+from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Final
 
@@ -92,9 +93,9 @@ class _OfSteps(Attack[StepSubject]):
             return Inapplicable(why="TensorFlow is not installed; install the extra example-level.")
         return self.sizes(subject, level)
 
+    @abstractmethod
     def sizes(self, subject: StepSubject, level: Level) -> Plan:
         """Return sizes and cost, now that TensorFlow is there."""
-        raise NotImplementedError
 
 
 class StepChange(_OfSteps):

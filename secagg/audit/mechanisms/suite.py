@@ -6,6 +6,7 @@ from dp.noise.distributed import DistributedDiscreteGaussian, DistributedSkellam
 from dp.noise.removal import RemovableSkellam
 from secagg.audit.attack import Attack
 from secagg.audit.mechanisms.moments import DrawCorrelation, Fit, RoundedVariance, Variance
+from secagg.audit.mechanisms.replay import DrawReplay
 from secagg.audit.mechanisms.sampling import SAMPLING, SamplingSubject, poisson_samples
 from secagg.audit.mechanisms.step import STEPS, StepSubject, clipped_noisy_sum
 from secagg.audit.mechanisms.subject import MechanismSubject
@@ -17,6 +18,7 @@ ATTACKS: Final[tuple[Attack[Any], ...]] = (
     RoundedVariance(),
     Fit(),
     DrawCorrelation(),
+    DrawReplay(),
     ExactTwin(),
     *SAMPLING,
     *STEPS,

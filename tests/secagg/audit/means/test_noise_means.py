@@ -1,10 +1,14 @@
 import pytest
 
 from secagg.audit.attack import Inapplicable, Level
-from secagg.audit.means.noise import NOISE, CountVariance, ReleaseVariance, ShareVariance
+from secagg.audit.means.count import CountVariance
+from secagg.audit.means.freshness import ClientCorrelation, RoundCorrelation
+from secagg.audit.means.noise import ReleaseVariance, ShareVariance
 from secagg.audit.means.subject import MeanSubject, Setting, Wish
 from secagg.audit.means.suite import TARGET, mean_subject
 from secagg.audit.runner import finding
+
+NOISE = (ReleaseVariance(), ShareVariance(), RoundCorrelation(), ClientCorrelation(), CountVariance())
 
 
 @pytest.mark.parametrize("attack", NOISE, ids=lambda attack: attack.id)

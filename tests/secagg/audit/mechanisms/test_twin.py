@@ -10,9 +10,12 @@ from dp.noise.discrete_gaussian import KeyStream, discrete_gaussian
 from dp.noise.skellam import skellam, thresholds
 from secagg.audit.attack import Level
 from secagg.audit.finding import Finding, Verdict
+from secagg.audit.mechanisms.exact_gaussian import ExactGaussian
+from secagg.audit.mechanisms.exact_poisson import ExactPoisson
+from secagg.audit.mechanisms.steered import Steered
 from secagg.audit.mechanisms.subject import MechanismSubject
 from secagg.audit.mechanisms.suite import gaussian_subject, removable_subject, skellam_subject
-from secagg.audit.mechanisms.twin import ExactGaussian, ExactPoisson, ExactTwin, Steered, gaussian_twin, skellam_twin
+from secagg.audit.mechanisms.twin import ExactTwin, gaussian_twin, skellam_twin
 from secagg.audit.planted.patch import replaced
 from secagg.audit.runner import finding
 from secagg.audit.seeds import Tape

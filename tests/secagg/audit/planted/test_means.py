@@ -5,14 +5,16 @@ from secagg.audit.finding import Verdict
 from secagg.audit.means.suite import ATTACKS
 from secagg.audit.planted.base import Planted
 from secagg.audit.planted.means import PLANTED
+from secagg.audit.planted.noisy_means import PLANTED_NOISE
 from secagg.audit.runner import finding
 
 CHECKS = {attack.id: attack for attack in ATTACKS}
 
 
 def test_all_numbers_are_planted() -> None:
-    numbers = [planted.number for planted in PLANTED]
+    numbers = sorted(planted.number for planted in PLANTED)
     assert numbers == [3, 5, 6, 7, 8, 9, 13, 17, 18, 19, 21, 22, 23, 24, 25, 26, 30, 39, 60]
+    assert set(PLANTED_NOISE) < set(PLANTED)
 
 
 @pytest.mark.parametrize("planted", PLANTED, ids=lambda planted: f"{planted.number} {planted.bug}")
