@@ -1,6 +1,7 @@
 """Checks of the rounding to integers: unbiased, by coins that are fresh and secret."""
 
 import math
+from dataclasses import replace
 from typing import ClassVar, Final
 
 import numpy as np
@@ -10,7 +11,9 @@ from scipy import special
 from secagg.arrays import Arrays
 from secagg.audit.attack import LEVEL_OF_ATTEMPT, Attack, Layer, Level, Plan, Result
 from secagg.audit.means.directions import norm_of_updates
+from secagg.audit.means.planned import clients_add_noise
 from secagg.audit.means.subject import MeanSubject, Setting, Wish
+from secagg.audit.mechanisms.replay import replayed
 from secagg.audit.mechanisms.statistics import POWER_OF_ATTEMPT
 from secagg.audit.seeds import Tape, generator_of
 from secagg.engines.base import RoundPlan
@@ -43,12 +46,12 @@ class RoundingBias(Attack[MeanSubject]):
     of 20,000 independent bounded errors over their exact deviations, compared with the normal law.
     """
 
-    id = "mechanism.rounding.bias"
-    title = "Rounding errors have the mean zero, and no correlation with what is rounded"
-    layer = Layer.MECHANISM
-    tests = ("C-20",)
-    subjects = MeanSubject
-    statistical = True
+    id: ClassVar[str] = "mechanism.rounding.bias"
+    title: ClassVar[str] = "Rounding errors have the mean zero, and no correlation with what is rounded"
+    layer: ClassVar[Layer] = Layer.MECHANISM
+    tests: ClassVar[tuple[str, ...]] = ("C-20",)
+    subjects: ClassVar[type[MeanSubject]] = MeanSubject
+    statistical: ClassVar[bool] = True
     wish: ClassVar[Wish] = Wish(clients=4, minimum_contributors=3, dimension=20_480)
     coordinates: ClassVar[dict[Level, int]] = {Level.QUICK: 20_480, Level.FULL: 1_024_000}
 
@@ -93,44 +96,31 @@ class RoundingBias(Attack[MeanSubject]):
 
 
 class RoundingCoins(Attack[MeanSubject]):
-    """The randomness of the rounding: the same coins for the same tape, other coins for another."""
+    """The randomness of a contribution: of its rounding alone, and with its noise."""
 
-    id = "replay.rounding"
-    title = (
-        "Every byte that rounding reads changes the rounded integers, and two rounds round differently"
+    id: ClassVar[str] = "replay.rounding"
+    title: ClassVar[str] = (
+        "Every byte that rounding and noise read changes a contribution, and no round repeats another"
     )
-    layer = Layer.REPLAY
-    tests = ("C-11", "C-20")
-    subjects = MeanSubject
+    layer: ClassVar[Layer] = Layer.REPLAY
+    tests: ClassVar[tuple[str, ...]] = ("C-11", "C-16", "C-20")
+    subjects: ClassVar[type[MeanSubject]] = MeanSubject
     wish: ClassVar[Wish] = Wish(clients=4, minimum_contributors=3, dimension=256)
 
     def plan(self, subject: MeanSubject, level: Level) -> Plan:  # noqa: ARG002 - all bytes are tried at every level
-        """Return the number of encodings: each byte of a key of 32 bytes complemented, and two more."""
-        return Plan(trials=35, cpu_s=0.02, details=subject.setting(self.wish))
+        """Return the number of contributions: for each byte of the keys of rounding and noise, and some more."""
+        return Plan(trials=102, cpu_s=0.06, details=subject.setting(self.wish))
 
     def run(self, subject: MeanSubject, plan: Plan, seed: bytes) -> Result:
-        """Encode one update under altered tapes."""
+        """Encode one update under altered tapes, without noise and with it."""
         setting: Setting = plan.details
         made, update = subject.round_plan(setting, seed), small_update(setting, seed)
         weight = setting.mean.encoding.max_weight if setting.is_weighted else None
-
-        def encoded(tape: Tape) -> NDArray[np.int64]:
-            return subject.integers(made, setting.mean.clients[0], update, weight, tape)
-
-        tape = Tape(seed)
-        first = encoded(tape)
-        if not np.array_equal(first, encoded(Tape(seed))):
-            return _rejected(1, "Two encodings with the same randomness differ: there are coins beside it.")
-        if np.array_equal(first, encoded(Tape(seed, "another round"))):
-            return _rejected(1, "Two encodings of one update with fresh randomness have equal rounding errors.")
-        dead = [at for at in range(tape.position) if np.array_equal(first, encoded(Tape(seed, complemented=at)))]
-        if dead:
-            return _rejected(len(dead), f"{len(dead)} of {tape.position} bytes have no effect, the first is {dead[0]}.")
-        return Result(statistic=f"bytes without effect, of {tape.position}", value=0.0, threshold=1.0)
-
-
-def _rejected(value: int, evidence: str) -> Result:
-    return Result(statistic="bytes without effect", value=float(value), threshold=1.0, rejected=True, evidence=evidence)
+        client = setting.mean.clients[0]
+        rounding = replayed(lambda tape: subject.integers(made, client, update, weight, tape), seed)
+        if rounding.rejected or not clients_add_noise(setting.mean):
+            return replace(rounding, evidence=f"Rounding: {rounding.evidence}")
+        return replayed(lambda tape: subject.contribution(made, client, update, weight, tape).vector, seed)
 
 
 ROUNDING: Final = (RoundingBias(), RoundingCoins())

@@ -20,6 +20,8 @@ from secagg.engines.base import RoundPlan
 _WISH: Final = Wish(clients=4, minimum_contributors=3, dimension=256)
 _RANDOMS: Final = {Level.QUICK: 64, Level.FULL: 1024}
 _SECONDS_OF_A_CASE: Final = 3e-4
+RELATIONS: Final = (ZERO_OUT, ADD_OR_REMOVE, REPLACE)
+_UNKNOWN: Final = Inapplicable(why=f"The claimed relation is none of {', '.join(RELATIONS)}.")
 
 
 def planned_sensitivity(mean: SecureMean) -> float:
@@ -83,9 +85,7 @@ class NeighbourDistance(_OfIntegers):
 
     def plan(self, subject: MeanSubject, level: Level) -> Plan | Inapplicable:
         """Return the number of pairs of neighbours."""
-        if subject.relation not in (ZERO_OUT, ADD_OR_REMOVE, REPLACE):
-            return Inapplicable(why=f"The relation {subject.relation} is not one of those that are known here.")
-        return super().plan(subject, level)
+        return super().plan(subject, level) if subject.relation in RELATIONS else _UNKNOWN
 
     def run(self, subject: MeanSubject, plan: Plan, seed: bytes) -> Result:
         """Encode both neighbours without noise and with the same coins, and measure."""
@@ -124,6 +124,8 @@ class MeanChange(Attack[MeanSubject]):
     def plan(self, subject: MeanSubject, level: Level) -> Plan | Inapplicable:  # noqa: ARG002 - one case at every level
         """Return the one case: all clients against the last."""
         setting = subject.setting(_WISH)
+        if subject.relation not in RELATIONS:
+            return _UNKNOWN
         if setting.is_weighted:
             return Inapplicable(why="A weighted mean is computed from the sum alone, whose sensitivity is tested.")
         if setting.mean.minimum_contributors == len(setting.mean.clients):
@@ -145,11 +147,9 @@ class MeanChange(Attack[MeanSubject]):
         }
         rest = np.sum([integers[client] for client in others], axis=0)
         present = _decoded(made, rest + integers[last], len(mean.clients))
-        match subject.relation:
-            case "add-or-remove-one":
-                neighbour = _decoded(made, rest, len(others))
-            case _:
-                neighbour = _decoded(made, rest, len(mean.clients))
+        contributors = len(others) if subject.relation == ADD_OR_REMOVE else len(mean.clients)
+        left = rest - integers[last] if subject.relation == REPLACE else rest
+        neighbour = _decoded(made, left, contributors)
         change = len(mean.clients) * math.sqrt(float(((present - neighbour) ** 2).sum()))
         bound = planned_sensitivity(mean) * mean.encoding.granularity * (1 + 1e-9)
         return Result(

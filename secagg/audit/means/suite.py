@@ -9,7 +9,9 @@ from protocols import SecAgg
 from secagg.aggregation.encoding import Weighting
 from secagg.aggregation.mean import SecureMean, Target
 from secagg.audit.attack import Attack
-from secagg.audit.means.noise import NOISE
+from secagg.audit.means.count import CountVariance
+from secagg.audit.means.freshness import ClientCorrelation, RoundCorrelation
+from secagg.audit.means.noise import ReleaseVariance, ShareVariance
 from secagg.audit.means.released import RELEASED
 from secagg.audit.means.rounding import ROUNDING
 from secagg.audit.means.sensitivity import SENSITIVITY
@@ -18,7 +20,17 @@ from secagg.audit.means.weights import WEIGHTS
 from secagg.audit.subject import Subject
 from secagg.privacy.clipping import ClippingKind, choose_clip, planned
 
-ATTACKS: Final[tuple[Attack[Any], ...]] = (*NOISE, *SENSITIVITY, *ROUNDING, *RELEASED, *WEIGHTS)
+ATTACKS: Final[tuple[Attack[Any], ...]] = (
+    ReleaseVariance(),
+    ShareVariance(),
+    RoundCorrelation(),
+    ClientCorrelation(),
+    CountVariance(),
+    *SENSITIVITY,
+    *ROUNDING,
+    *RELEASED,
+    *WEIGHTS,
+)
 """All checks of means."""
 
 TARGET: Final = Target(epsilon=8.0, delta=1e-3, releases=10, colluding=1)

@@ -6,12 +6,14 @@ from collections.abc import Mapping
 from typing import ClassVar, Final
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import stats
 
 from protocols import Transmission
-from secagg.audit.attack import Attack, Inapplicable, Layer, Level, Plan, Result
+from secagg.audit.attack import LEVEL_OF_ATTEMPT, Attack, Inapplicable, Layer, Level, Plan, Result
 from secagg.audit.means.rounding import small_update
 from secagg.audit.means.subject import MeanSubject, Setting, Wish
+from secagg.audit.mechanisms.statistics import POWER_OF_ATTEMPT
 from secagg.audit.seeds import Tape
 from secagg.errors import EncodingError
 
@@ -23,11 +25,11 @@ _LEAST_DIGITS: Final = 6
 class WeightLimit(Attack[MeanSubject]):
     """Weights that nobody may choose."""
 
-    id = "invariant.weights.limit"
-    title = "A weight above the limit, not above zero, or not a number is refused"
-    layer = Layer.INVARIANT
-    tests = ("C-19",)
-    subjects = MeanSubject
+    id: ClassVar[str] = "invariant.weights.limit"
+    title: ClassVar[str] = "A weight above the limit, not above zero, or not a number is refused"
+    layer: ClassVar[Layer] = Layer.INVARIANT
+    tests: ClassVar[tuple[str, ...]] = ("C-19",)
+    subjects: ClassVar[type[MeanSubject]] = MeanSubject
 
     def plan(self, subject: MeanSubject, level: Level) -> Plan | Inapplicable:  # noqa: ARG002 - exact at every level
         """Return the number of weights."""
@@ -79,11 +81,11 @@ class WeightsHidden(Attack[MeanSubject]):
     parties: those are the masked or encrypted vectors.
     """
 
-    id = "invariant.weights.hidden"
-    title = "No message contains a weight, or depends on it alone"
-    layer = Layer.INVARIANT
-    tests = ("C-19",)
-    subjects = MeanSubject
+    id: ClassVar[str] = "invariant.weights.hidden"
+    title: ClassVar[str] = "No message contains a weight, or depends on it alone"
+    layer: ClassVar[Layer] = Layer.INVARIANT
+    tests: ClassVar[tuple[str, ...]] = ("C-19",)
+    subjects: ClassVar[type[MeanSubject]] = MeanSubject
 
     def plan(self, subject: MeanSubject, level: Level) -> Plan | Inapplicable:  # noqa: ARG002 - exact at every level
         """Return the number of sessions."""
@@ -119,15 +121,15 @@ class WeightsAlike(Attack[MeanSubject]):
     binomial test, so that the p value is exact for every distribution of the messages.
     """
 
-    id = "mechanism.weights.view"
-    title = (
+    id: ClassVar[str] = "mechanism.weights.view"
+    title: ClassVar[str] = (
         "Views of two inputs of one sum with other weights cannot be told apart by a byte or a length"
     )
-    layer = Layer.VIEW
-    tests = ("C-19",)
-    subjects = MeanSubject
-    statistical = True
-    sessions: ClassVar[dict[Level, int]] = {Level.QUICK: 200, Level.FULL: 2000}
+    layer: ClassVar[Layer] = Layer.VIEW
+    tests: ClassVar[tuple[str, ...]] = ("C-19",)
+    subjects: ClassVar[type[MeanSubject]] = MeanSubject
+    statistical: ClassVar[bool] = True
+    sessions: ClassVar[dict[Level, int]] = {Level.QUICK: 100, Level.FULL: 1000}
 
     def plan(self, subject: MeanSubject, level: Level) -> Plan | Inapplicable:
         """Return the number of sessions."""
@@ -185,7 +187,7 @@ def _holds(data: bytes, weight: float) -> bool:
     return any(part in data for part in (*packed, f"{weight:.{_LEAST_DIGITS}f}".encode()))
 
 
-def _features(rows: list[list[Transmission]]) -> np.ndarray[tuple[int, int], np.dtype[np.int64]]:
+def _features(rows: list[list[Transmission]]) -> NDArray[np.int64]:
     """Return one row a view: the length of each message, and its bytes as far as all views have them."""
     messages = min(len(row) for row in rows)
     shortest = [min(len(row[at].data) for row in rows) for at in range(messages)]
@@ -202,9 +204,7 @@ def _features(rows: list[list[Transmission]]) -> np.ndarray[tuple[int, int], np.
     )
 
 
-def _best(
-    features: np.ndarray[tuple[int, int], np.dtype[np.int64]], sides: np.ndarray[tuple[int], np.dtype[np.int64]]
-) -> tuple[int, float, bool]:
+def _best(features: NDArray[np.int64], sides: NDArray[np.int64]) -> tuple[int, float, bool]:
     """Return the column whose means differ most, the middle between the means, and whether side 1 is above it."""
     means = np.stack([features[sides == side].mean(axis=0) for side in (0, 1)])
     spread = features.std(axis=0) + 1e-9
@@ -214,9 +214,9 @@ def _best(
 
 def _needed(trials: int) -> float:
     """Return the part of right guesses that one attempt rejects with 99.5% probability."""
-    least = stats.binom.isf(1e-3, trials, 0.5) + 1
+    least = stats.binom.isf(LEVEL_OF_ATTEMPT, trials, 0.5) + 1
     parts = np.linspace(0.5, 1, 1001)
-    return float(parts[np.argmax(stats.binom.sf(least - 1, trials, parts) >= 0.995)])
+    return float(parts[np.argmax(stats.binom.sf(least - 1, trials, parts) >= POWER_OF_ATTEMPT)])
 
 
 def _shown(message: Transmission, what: str) -> Result:

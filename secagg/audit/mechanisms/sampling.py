@@ -6,6 +6,7 @@ compared by `statistics.variance_p` with the exact moments of the binomial law; 
 tails.
 """
 
+from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Final
@@ -15,10 +16,10 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from protocols.crypto.entropy import Entropy
-from secagg.audit.attack import Attack, Layer, Level, Plan, Result
+from secagg.audit.attack import LEVEL_OF_ATTEMPT, Attack, Layer, Level, Plan, Result
 from secagg.audit.claims import Claim, claimed
 from secagg.audit.mechanisms.law import Moments
-from secagg.audit.mechanisms.statistics import in_words, variance_p
+from secagg.audit.mechanisms.statistics import POWER_OF_ATTEMPT, in_words, variance_p
 from secagg.audit.seeds import Tape
 from secagg.audit.subject import Subject
 from secagg.models.poisson import poisson_sample
@@ -82,9 +83,9 @@ class _OfSamples(Attack[SamplingSubject]):
         schedule = Schedule(examples=EXAMPLES, rate=RATE, steps=self.steps[level])
         return Plan(trials=schedule.steps, power=self.power(schedule), cpu_s=0.05, details=schedule)
 
+    @abstractmethod
     def power(self, schedule: Schedule) -> str:
         """Return what is rejected with 99% probability."""
-        raise NotImplementedError
 
     def drawn(self, subject: SamplingSubject, plan: Plan, seed: bytes) -> list[NDArray[np.int64]]:
         """Return the samples of all steps."""
@@ -102,14 +103,14 @@ class SampleSizes(_OfSamples):
 
     def power(self, schedule: Schedule) -> str:
         """Return what is rejected with 99% probability."""
-        moments = _binomial(schedule.examples, schedule.rate)
+        moments = binomial_moments(schedule.examples, schedule.rate)
         return in_words(schedule.steps, moments, tests=2, what="sizes", law="binomial")
 
     def run(self, subject: SamplingSubject, plan: Plan, seed: bytes) -> Result:
         """Draw, and compare total and dispersion."""
         schedule: Schedule = plan.details
         sizes = np.array([sample.size for sample in self.drawn(subject, plan, seed)], dtype=np.float64)
-        moments = _binomial(schedule.examples, schedule.rate)
+        moments = binomial_moments(schedule.examples, schedule.rate)
         squares = float(((sizes - schedule.examples * schedule.rate) ** 2).sum())
         total = two_sided(int(sizes.sum()), schedule.examples * schedule.steps, schedule.rate)
         found = {"dispersion": variance_p(squares, schedule.steps, moments), "total": total}
@@ -132,7 +133,7 @@ class ExampleCounts(_OfSamples):
 
     def power(self, schedule: Schedule) -> str:
         """Return what is rejected with 99% probability."""
-        moments = _binomial(schedule.steps, schedule.rate)
+        moments = binomial_moments(schedule.steps, schedule.rate)
         return in_words(schedule.examples, moments, what="counts", law="binomial")
 
     def run(self, subject: SamplingSubject, plan: Plan, seed: bytes) -> Result:
@@ -141,7 +142,7 @@ class ExampleCounts(_OfSamples):
         counts = np.zeros(schedule.examples)
         for sample in self.drawn(subject, plan, seed):
             np.add.at(counts, sample, 1)
-        moments = _binomial(schedule.steps, schedule.rate)
+        moments = binomial_moments(schedule.steps, schedule.rate)
         squares = float(((counts - schedule.steps * schedule.rate) ** 2).sum())
         return Result(
             statistic="dispersion of the examples' counts over the binomial one",
@@ -161,7 +162,8 @@ class StepOverlaps(_OfSamples):
     def power(self, schedule: Schedule) -> str:
         """Return what is rejected with 99% probability."""
         pairs = schedule.examples * (schedule.steps // 2)
-        spread = 5.9 * (schedule.rate**2 * (1 - schedule.rate**2) / pairs) ** 0.5
+        deviations = stats.norm.isf(LEVEL_OF_ATTEMPT / 2) + stats.norm.isf(1 - POWER_OF_ATTEMPT)
+        spread = deviations * (schedule.rate**2 * (1 - schedule.rate**2) / pairs) ** 0.5
         return f"a correlation of memberships of {spread / (schedule.rate * (1 - schedule.rate)):.2g} or more"
 
     def run(self, subject: SamplingSubject, plan: Plan, seed: bytes) -> Result:
@@ -185,7 +187,8 @@ def two_sided(count: int, trials: int, probability: float) -> float:
     return min(1.0, 2 * float(min(law.cdf(count), law.sf(count - 1))))
 
 
-def _binomial(trials: int, probability: float) -> Moments:
+def binomial_moments(trials: int, probability: float) -> Moments:
+    """Return the variance and the fourth cumulant of the binomial law."""
     variance = trials * probability * (1 - probability)
     return Moments(variance=variance, fourth=variance * (1 - 6 * probability * (1 - probability)))
 

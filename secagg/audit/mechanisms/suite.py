@@ -4,19 +4,22 @@ from typing import Any, Final
 
 from dp.noise.distributed import DistributedDiscreteGaussian, DistributedSkellam
 from dp.noise.removal import RemovableSkellam
-from secagg.audit.attack import Attack
+from secagg.audit.attack import Attack, Level
 from secagg.audit.mechanisms.moments import DrawCorrelation, Fit, RoundedVariance, Variance
+from secagg.audit.mechanisms.replay import DrawReplay
 from secagg.audit.mechanisms.sampling import SAMPLING, SamplingSubject, poisson_samples
-from secagg.audit.mechanisms.step import STEPS, StepSubject, clipped_noisy_sum
+from secagg.audit.mechanisms.step import STEPS, StepSubject, clipped_noisy_sum, step_of_query, step_of_training
 from secagg.audit.mechanisms.subject import MechanismSubject
 from secagg.audit.mechanisms.twin import ExactTwin, gaussian_twin, skellam_twin
 from secagg.audit.subject import Subject
+from secagg.models.tensorflow import load_legacy_keras
 
 ATTACKS: Final[tuple[Attack[Any], ...]] = (
     Variance(),
     RoundedVariance(),
     Fit(),
     DrawCorrelation(),
+    DrawReplay(),
     ExactTwin(),
     *SAMPLING,
     *STEPS,
@@ -54,5 +57,6 @@ def shipped() -> tuple[Subject, ...]:
         *(skellam_subject(variance) for variance in VARIANCES),
         removable_subject(),
         SamplingSubject(poisson_samples, name="poisson-samples"),
-        StepSubject(clipped_noisy_sum, name="clipped-noisy-sum"),
+        StepSubject(step_of_query(clipped_noisy_sum), name="clipped-noisy-sum"),
+        StepSubject(step_of_training, name="training-step", load=load_legacy_keras, finite=True, levels=(Level.FULL,)),
     )

@@ -14,7 +14,7 @@ from dp.noise.distributed import DistributedDiscreteGaussian, DistributedSkellam
 from dp.noise.skellam import skellam
 from secagg.audit.mechanisms.law import DiscreteGaussianLaw
 from secagg.audit.mechanisms.sampling import SamplingSubject, Schedule
-from secagg.audit.mechanisms.step import StepSubject
+from secagg.audit.mechanisms.step import StepSubject, step_of_query
 from secagg.audit.mechanisms.subject import MechanismSubject, Twin
 from secagg.audit.mechanisms.twin import gaussian_twin
 from secagg.audit.planted.base import Planted
@@ -168,7 +168,7 @@ PLANTED: Final[tuple[Planted, ...]] = (
         "gradients that are clipped as a batch, and not one by one",
         "C-18",
         "invariant.step.clip",
-        lambda: StepSubject(_batch_clip, name="batch-clip"),
+        lambda: StepSubject(step_of_query(_batch_clip), name="batch-clip"),
     ),
     _planted(
         27,

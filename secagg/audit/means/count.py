@@ -1,0 +1,66 @@
+"""The check of the noise on an adaptive clip's count."""
+
+from typing import ClassVar
+
+import numpy as np
+
+from dp.clipping.adaptive import AdaptiveClip
+from secagg.audit.attack import Inapplicable, Level, Plan, Result
+from secagg.audit.means.noise import OfNoise
+from secagg.audit.means.planned import known_steps, noise_of_release, not_seen
+from secagg.audit.means.subject import MeanSubject, Setting, Wish
+from secagg.audit.mechanisms.law import Moments
+from secagg.audit.mechanisms.statistics import in_words, variance_p
+
+
+class CountVariance(OfNoise):
+    """The noise on the count of an adaptive clip."""
+
+    id: ClassVar[str] = "mechanism.count.variance"
+    title: ClassVar[str] = "The noise on the count of clients within an adaptive bound has its planned variance"
+    tests: ClassVar[tuple[str, ...]] = ("C-14",)
+    wish: ClassVar[Wish] = Wish(clients=3, minimum_contributors=3, dimension=16)
+    trials: ClassVar[dict[Level, int]] = {Level.QUICK: 100, Level.FULL: 2000}
+
+    def plan(self, subject: MeanSubject, level: Level) -> Plan | Inapplicable:
+        """Return the number of rounds."""
+        setting = subject.setting(self.wish)
+        if not isinstance(setting.clip, AdaptiveClip):
+            return Inapplicable(why="The clip does not adapt, so that there is no count.")
+        unseen = not_seen(setting)
+        if unseen is not None or setting.is_weighted:
+            return unseen or Inapplicable(
+                why="A weighted mean is a quotient, from which the count's noise is not seen."
+            )
+        moments = self.moments(setting)
+        return Plan(
+            trials=self.trials[level],
+            power=in_words(self.trials[level], moments),
+            cpu_s=self.trials[level] * 5e-3,
+            details=setting,
+        )
+
+    def moments(self, setting: Setting) -> Moments:
+        """Return the moments of the noise on the count's coordinate: a sum over a block, which the rotation keeps."""
+        mean = setting.mean
+        noise = noise_of_release(mean, len(mean.clients))
+        return Moments(variance=noise.variance, fourth=noise.fourth / mean.rotation(mean.session(bytes(16))).block)
+
+    def run(self, subject: MeanSubject, plan: Plan, seed: bytes) -> Result:
+        """Compare the released counts with the exact ones."""
+        setting: Setting = plan.details
+        squares = 0.0
+        for made in self.made(subject, setting, plan.trials, seed):
+            if made.released is None:
+                raise TypeError("round: expected a released mean, found none")
+            released = float(made.released.mean[-1][0]) * len(made.contributors) / setting.mean.encoding.granularity
+            known = made.plan.rotation.restore(known_steps(made).astype(np.float64))[-1]
+            squares += (released - float(known)) ** 2
+        moments = self.moments(setting)
+        ratio = squares / plan.trials / moments.variance
+        return Result(
+            statistic="variance of the count's noise over the planned one",
+            value=ratio,
+            p_value=variance_p(squares, plan.trials, moments),
+            evidence=f"In {plan.trials} rounds, the noise on the count has {ratio:.6g} times the planned variance.",
+        )
