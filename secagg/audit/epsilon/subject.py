@@ -11,7 +11,7 @@ from dp.noise.removal import RemovableSkellam
 from protocols import SecureSum, simulate
 from secagg.aggregation.encoding import Weighting
 from secagg.aggregation.mean import SecureMean
-from secagg.audit.claims import claimed
+from secagg.audit.claims import Claim, claimed
 from secagg.audit.subject import Subject
 from secagg.engines.base import RoundPlan
 from secagg.engines.client import contribute
@@ -40,8 +40,9 @@ class ReleaseSubject(Subject):
         self.mean = mean
         self.name = name
         target = mean.target
-        claims = {} if target is None else {"epsilon": target.epsilon, "delta": target.delta, "relation": "zero-out"}
-        self.claims = () if target is None else claimed("C-24", **claims)
+        self.claims: tuple[Claim, ...] = ()
+        if target is not None:
+            self.claims = claimed("C-24", epsilon=target.epsilon, delta=target.delta, relation="zero-out")
 
     @classmethod
     def planned(

@@ -24,16 +24,16 @@ class Unsubtracted(ReleaseSubject):
         return ()
 
 
-def planned(epsilon: float = 10.0, **changes: object) -> Plan | Inapplicable:
+def planned(epsilon: float, level: str) -> Plan | Inapplicable:
     subject = ReleaseSubject.planned(PlainSum(), name="planned", epsilon=epsilon)
-    return Canary().plan(subject, Level(changes.get("level", Level.QUICK)))
+    return Canary().plan(subject, Level(level))
 
 
 @pytest.mark.parametrize(
     ("epsilon", "level", "trials"), [(4.38, "quick", 2_000), (10, "quick", 500), (4.38, "full", 20_000), (10, "full", 20_000)]
 )  # fmt: skip
 def test_canary_plans_its_trials_by_level_and_claim(epsilon: float, level: str, trials: int) -> None:
-    plan = planned(epsilon, level=level)
+    plan = planned(epsilon, level)
     assert isinstance(plan, Plan)
     assert plan.trials == trials
 
