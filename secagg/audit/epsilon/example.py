@@ -1,9 +1,9 @@
 """One canary example in the steps of private training, white-box and black-box, by the mechanism's own trade-off curve.
 
-A trial is the clipped noisy sums of all steps of one round on a few coordinates, called as in training: samples come from
-`poisson_sample`, and clipping and noise from `ClippedNoisySum`. It is not a whole training. One call of each step makes
-all trials: every trial is a row of its own, with its own coin, its own clip and its own noise. The gradients of all other
-examples are known to the adversary, so they are zero here.
+A trial is the clipped noisy sums of all steps of one round on a few coordinates, called as in training: samples come
+from `poisson_sample`, and clipping and noise from `ClippedNoisySum`. It is not a whole training. One call of each step
+makes all trials: every trial is a row of its own, with its own coin, its own clip and its own noise. The gradients of
+all other examples are known to the adversary, so they are zero here.
 """
 
 import importlib.util

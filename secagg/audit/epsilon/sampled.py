@@ -1,10 +1,10 @@
 """Lower bounds on the epsilon of many steps of sampled Gaussian noise, by the trade-off curve of that mechanism itself.
 
-The curve is not that of Gaussian differential privacy, so bounds on mu do not hold. A noise multiplier s is contradicted
-if the error rates of a test, taken at their upper bounds, are both too low for it: 1 - FNR > exp(e) FPR + delta_s(e) for
-some e, or the same with the rates exchanged. Here delta_s is that of the privacy loss distribution of all steps, from
-above. Whatever has more noise is then contradicted too. So the epsilon of the least noise multiplier that is contradicted
-is a lower bound. One pair of bounds on the rates serves for all e, both directions and all s.
+The curve is not that of Gaussian differential privacy, so bounds on mu do not hold. A noise multiplier s is
+contradicted if the error rates of a test, taken at their upper bounds, are both too low for it: 1 - FNR > exp(e) FPR +
+delta_s(e) for some e, or the same with the rates exchanged. Here delta_s is that of the privacy loss distribution of
+all steps, from above. Whatever has more noise is then contradicted too. So the epsilon of the least noise multiplier
+that is contradicted is a lower bound. One pair of bounds on the rates serves for all e, both directions and all s.
 """
 
 import math
@@ -107,9 +107,9 @@ def epsilon_low(errors: Errors, alpha: float, claimed: SampledGaussian, delta: f
         multiplier = claimed.noise_multiplier * factor
         return contradicts(rates, replace(claimed, noise_multiplier=multiplier).deltas(GRID))
 
-    low, high = 1 / _SEARCHED, _SEARCHED
-    if not contradicted(high):
+    if not contradicted(_SEARCHED):
         return 0.0
+    low, high = (1 / _SEARCHED, 1.0) if contradicted(1.0) else (1.0, _SEARCHED)
     while high / low > 1 + _PRECISION:
         middle = math.sqrt(low * high)
         low, high = (low, middle) if contradicted(middle) else (middle, high)
