@@ -51,30 +51,36 @@ class ReleaseSubject(Subject):
         *,
         name: str,
         epsilon: float,
-        target: Target | None = None,
         clients: int = 2,
         colluding: int | None = None,
         dimension: int | None = None,
     ) -> Self:
-        """Return a subject whose mean makes one release with this epsilon at delta 1e-5, or keeps a target.
+        """Return a subject whose mean makes one release with this epsilon at delta 1e-5.
 
         Args:
             protocol: The secure sum.
             name: The name in reports.
             epsilon: The epsilon of the release.
-            target: The target to keep instead.
             clients: The number of clients.
             colluding: How many of them collude; None for all but one.
             dimension: The number of coordinates; None for at least 4, and one for each client.
         """
         others = clients - 1 if colluding is None else colluding
+        target = Target(epsilon=epsilon, delta=DELTA, releases=1, colluding=others)
+        return cls.keeping(target, protocol, name=name, clients=clients, dimension=dimension)
+
+    @classmethod
+    def keeping(
+        cls, target: Target, protocol: SecureSum, *, name: str, clients: int = 2, dimension: int | None = None
+    ) -> Self:
+        """Return a subject whose mean keeps a target; the other arguments are those of `planned`."""
         mean = SecureMean.plan(
             protocol=protocol,
             clients=range(1, clients + 1),
             minimum_contributors=clients,
             shapes=[(max(clients, 4) if dimension is None else dimension,)],
             clip_l2=1.0,
-            target=target or Target(epsilon=epsilon, delta=DELTA, releases=1, colluding=others),
+            target=target,
         )
         return cls(mean, name=name)
 

@@ -1,12 +1,14 @@
 """The audit of a single release: what it plans, what it claims, and that colluding noise has to be subtracted."""
 
 import math
+import os
 
 import numpy as np
 import pytest
 
 from protocols.pairwise import SecAgg
 from protocols.plain import PlainSum
+from secagg.aggregation.rotation import Rotation
 from secagg.audit.attack import Inapplicable, Level, Plan
 from secagg.audit.epsilon.client import Canary, claimed_mu, scores
 from secagg.audit.epsilon.estimators import Errors, gaussian_epsilon, gaussian_mu, mu_low
@@ -58,7 +60,7 @@ def test_claimed_mu_is_that_of_the_ledgers_noise_and_at_most_that_of_the_target(
     one = ReleaseSubject.planned(PlainSum(), name="one", epsilon=4.38)
     assert 4.0 < gaussian_epsilon(claimed_mu(one), DELTA) < 4.38
     target = Target(epsilon=4.38, delta=DELTA, releases=4, colluding=1)
-    four = ReleaseSubject.planned(PlainSum(), name="four", epsilon=4.38, target=target)
+    four = ReleaseSubject.keeping(target, PlainSum(), name="four")
     assert claimed_mu(four) < gaussian_mu(4.38, DELTA) / 2
     assert claimed_mu(four) == pytest.approx(claimed_mu(one) / 2, rel=0.02)
 
@@ -73,6 +75,13 @@ def test_scores_go_through_masks_and_are_the_canary_plus_noise() -> None:
     assert 0.4 * deviation < out.std() < 1.7 * deviation
 
 
+def test_canary_nearly_reaches_the_declared_sensitivity() -> None:
+    encoding = ReleaseSubject.planned(SecAgg(), name="canary", epsilon=4.38).mean.encoding
+    canary = [np.full(4, 0.5)]
+    integers = encoding.encode(canary, weight=None, rotation=Rotation(4, b"public"), entropy=os.urandom)
+    assert 0.9999 < np.linalg.norm(integers) / encoding.l2_sensitivity <= 1
+
+
 def test_scores_are_repeated_by_their_seed() -> None:
     subject = ReleaseSubject.planned(PlainSum(), name="repeated", epsilon=10)
     first, again, other = (scores(subject, 3, seed) for seed in (SEED, SEED, bytes(32)))
@@ -82,7 +91,7 @@ def test_scores_are_repeated_by_their_seed() -> None:
 
 def test_noise_of_colluding_clients_makes_the_audit_loose_unless_it_is_subtracted() -> None:
     target = Target(epsilon=10, delta=DELTA, releases=1, colluding=2)
-    subject = ReleaseSubject.planned(PlainSum(), name="three", epsilon=10, clients=3, target=target)
+    subject = ReleaseSubject.keeping(target, PlainSum(), name="three", clients=3)
     bounds = []
     for audited in (subject, Unsubtracted(subject.mean, name=subject.name)):
         out, inn = scores(audited, 150, SEED)

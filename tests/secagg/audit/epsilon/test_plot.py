@@ -16,7 +16,7 @@ def test_chart_shows_every_row_and_all_three_epsilons() -> None:
     found = lower_bounds(rows)
     light, dark = drawing(found.light), drawing(found.dark)
     assert light != dark
-    for words in ("client: one canary, 95%", "example: one canary, 1 - 1e-06", "lower bound", "exact", "ledger"):
+    for words in ("client: one canary, 95%", "example: one canary, 1 - 1e-6", "lower bound", "exact", "ledger"):
         assert words in light
     assert "weak attack" in found.caption
 

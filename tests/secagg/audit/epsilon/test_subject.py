@@ -22,7 +22,7 @@ def target(**changes: Any) -> Target:
 
 
 def subject(**changes: Any) -> ReleaseSubject:
-    return ReleaseSubject.planned(PlainSum(), name="subject", epsilon=10, clients=4, target=target(**changes))
+    return ReleaseSubject.keeping(target(**changes), PlainSum(), name="subject", clients=4)
 
 
 @pytest.mark.parametrize(
