@@ -117,7 +117,7 @@ def main(
         of_claim = [each for each in made if each.claimed == claimed]
         halves, most = ([getattr(each, name) for each in of_claim] for name in ("half_at_95", "all_at_most"))
         console.print(
-            f"epsilon {claimed:g}: median {statistics.median(halves):.3f} of the exact epsilon with 2 x {trials // 2:,} "
+            f"epsilon {claimed:g}: median {statistics.median(halves):.3f} of the exact one, 2 x {trials // 2:,} "
             f"releases at 95%, {statistics.median(most):.3f} with 2 x {trials:,} at 1 - 1e-6"
         )
     console.print(f"bounds above the truth in {SIMULATED:,} simulated audits, by alpha: {report.exceeded}")

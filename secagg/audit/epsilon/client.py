@@ -2,8 +2,8 @@
 
 The adversary is the claim's. Of the two neighbours, one has the canary's update at the clip and in one direction, the
 other has zero in its place, and the client's noise share stays. All clients on whose noise the guarantee does not rely
-collude. The score is the released sum in the canary's direction, less what the colluding clients sent. Each release goes
-through clipping, encoding, noise, masking, summing and decoding as in a round of training.
+collude. The score is the released sum in the canary's direction, less what the colluding clients sent. Each release
+goes through clipping, encoding, noise, masking, summing and decoding as in a round of training.
 """
 
 import math
@@ -37,6 +37,8 @@ _QUICK: Final = 2_000
 _QUICK_AT_LARGE_MU: Final = 500
 _LARGE_MU: Final = 1.5
 _MOST_CLIENTS: Final = 8
+_POWER_OF_ATTEMPT: Final = 0.995
+_SHORTAGES: Final = (1.1, 1.25, 1.5, 2.0, 3.0, 5.0, 10.0)
 _SECONDS_OF_A_CLIENT: Final = 0.0015
 
 
@@ -56,14 +58,15 @@ class Canary(Attack[ReleaseSubject]):
             return Inapplicable(why=why)
         if (clients := len(subject.mean.clients)) > _MOST_CLIENTS:
             return Inapplicable(
-                why=f"A session of {clients} clients takes too long to be repeated thousands of times; plan the same mean "
-                f"for at most {_MOST_CLIENTS} clients."
+                why=f"A session of {clients} clients takes too long to be repeated thousands of times. Plan the same "
+                f"mean for at most {_MOST_CLIENTS} clients."
             )
-        quick = _QUICK_AT_LARGE_MU if claimed_mu(subject) > _LARGE_MU else _QUICK
+        claim = claimed_mu(subject)
+        quick = _QUICK_AT_LARGE_MU if claim > _LARGE_MU else _QUICK
         trials = _FULL if level is Level.FULL else quick
         return Plan(
             trials=trials,
-            power="noise at half the planned deviation",
+            power=_power(claim, trials),
             cpu_s=2 * trials * clients * _SECONDS_OF_A_CLIENT,
         )
 
@@ -81,8 +84,8 @@ class Canary(Attack[ReleaseSubject]):
             p_value=mu_p_value(errors, claim),
             evidence=(
                 f"Of {plan.trials} released sums without the client's update, {errors.false_positives} were taken for "
-                f"ones with it, and {errors.false_negatives} of as many with it for ones without. With noise as claimed "
-                "mistakes would be more frequent."
+                f"ones with it, and {errors.false_negatives} of as many with it for ones without. With noise as "
+                "claimed, mistakes would be more frequent."
             ),
             epsilon=rows(subject, out, inn, errors),
         )
@@ -132,6 +135,19 @@ def rows(subject: ReleaseSubject, out: Flat, inn: Flat, errors: Errors) -> tuple
         )
         for method, mu, confidence in bounds
     )
+
+
+def _power(claim: float, trials: int) -> str | None:
+    """Return the mildest shortage of noise, of a few, that one attempt rejects with a chance of 99.5%."""
+    from scipy.special import ndtr
+    from scipy.stats import binom
+
+    for factor in _SHORTAGES:
+        most = int(binom.ppf(1 - (1 - _POWER_OF_ATTEMPT) / 2, trials, ndtr(-factor * claim / 2)))
+        errors = Errors(false_positives=most, outs=trials, false_negatives=most, inns=trials)
+        if mu_low(errors, LEVEL_OF_ATTEMPT) > claim:
+            return f"noise at {1 / factor:.2g} times the planned deviation"
+    return None
 
 
 def _rests_on(subject: ReleaseSubject) -> str:

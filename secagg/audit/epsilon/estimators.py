@@ -1,13 +1,13 @@
 """Lower bounds on the mu of Gaussian differential privacy, and on epsilon, from the scores of an attack.
 
 Scores of releases without the canary are called `out`, with it `inn`. A test says "in" if a score is above a threshold.
-Its false positive rate is P(out > threshold), and its false negative rate is P(inn <= threshold). A bound with the error
-`alpha` exceeds the truth with a chance of at most `alpha`.
+Its false positive rate is P(out > threshold), and its false negative rate is P(inn <= threshold). A bound with the
+error `alpha` exceeds the truth with a chance of at most `alpha`.
 
 Sources: Dong, Roth, Su, "Gaussian Differential Privacy", arXiv 1905.02383, Equation 6 and Corollary 2.13; the numbers
-are those that the code of jax_privacy cites, and the paper's own text could not be read here. The version in the Journal
-of the Royal Statistical Society has the second one as Corollary 1. Both formulas are checked against an independent
-closed form in the tests. Auditing in this way is due to Nasr et al., arXiv 2302.07956.
+are those that the code of jax_privacy cites, and the paper's own text could not be read here. The version in the
+Journal of the Royal Statistical Society has the second one as Corollary 1. Both formulas are checked against an
+independent closed form in the tests. Auditing in this way is due to Nasr et al., arXiv 2302.07956.
 """
 
 import math
@@ -128,7 +128,7 @@ def gaussian_mu(epsilon: float, delta: float) -> float:
 def mu_if_normal(out: NDArray[np.float64], inn: NDArray[np.float64], alpha: float) -> float:
     """Return a lower bound on mu that holds if scores are normal with one variance, at least 0.
 
-    It inverts the noncentral t by its normal approximation, which is good above 1,000 trials. No verdict may rest on it.
+    It inverts the noncentral t by its normal approximation, which is good above 1,000 trials. No verdict rests on it.
     """
     from scipy.special import ndtri
 
@@ -141,7 +141,7 @@ def mu_if_normal(out: NDArray[np.float64], inn: NDArray[np.float64], alpha: floa
 
 
 def normality_p_value(out: NDArray[np.float64], inn: NDArray[np.float64]) -> float:
-    """Return the p value of a test that both sets of scores are normal: D'Agostino and Pearson, Bonferroni over both."""
+    """Return the p value of a test that both sets of scores are normal: D'Agostino and Pearson, with Bonferroni."""
     from scipy.stats import normaltest
 
     return min(1.0, 2 * min(float(normaltest(out).pvalue), float(normaltest(inn).pvalue)))

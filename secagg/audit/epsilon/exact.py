@@ -5,18 +5,19 @@ let v be an integer vector of L2 norm at most the sensitivity D. With z(k) = Phi
 z(k + 1) - z(k) of one coordinate be at most 1/s. Then (X + v, X) is a post-processing of (N(v, s^2), N(0, s^2)), and so
 at most mu-GDP with mu = D / s:
 
-- In one coordinate, as p is log-concave, the most powerful tests are {x >= k} and mixtures of two of them. Their level is
-  Phi(-z(k)), and their power Phi(-z(k - v)) <= Phi(-z(k) + |v| / s), that of the Gaussian test of this level. Between two
-  of them the trade-off curve is straight, and that of the Gaussian is convex. By Blackwell's theorem, as Dong, Roth, Su
-  use it (arXiv 1905.02383), a pair whose curve is nowhere below another is a post-processing of that pair.
+- In one coordinate, as p is log-concave, the most powerful tests are {x >= k} and mixtures of two of them. Their level
+  is Phi(-z(k)), and their power Phi(-z(k - v)) <= Phi(-z(k) + |v| / s), that of the Gaussian test of this level.
+  Between two of them the trade-off curve is straight, and that of the Gaussian is convex. By Blackwell's theorem, as
+  Dong, Roth, Su use it (arXiv 1905.02383), a pair whose curve is nowhere below another is a post-processing of that
+  pair.
 - In several coordinates, the product of these kernels does the same.
 
-Let -log(p(k - 1) p(k + 1) / p(k)^2) <= B for all k >= 1, and let a^2 = 6 (1 - sqrt(1 - B/3)). If the same holds at k = 0,
-or p(0) <= Phi(a/2) - Phi(-a/2), then no spacing exceeds a. So s = 1/a, s^2 = (1 + sqrt(1 - B/3)) / (2 B). For the discrete
-Gaussian B = 1/sigma^2, which makes s^2 about sigma^2 - 1/12; for Skellam noise of variance m it makes s^2 about m - 7/12.
-This bound on spacings is not proved here. The tests compute the spacings themselves, and sum lattice distributions of one
-coordinate exactly. At the widths of a mean of 24 bits, of 10^5 steps and more, the epsilon of the Gaussian and that of the
-lattice noise agree in all printed digits.
+Let -log(p(k - 1) p(k + 1) / p(k)^2) <= B for all k >= 1, and let a^2 = 6 (1 - sqrt(1 - B/3)). If the same holds at k =
+0, or p(0) <= Phi(a/2) - Phi(-a/2), then no spacing exceeds a. So s = 1/a, s^2 = (1 + sqrt(1 - B/3)) / (2 B). For the
+discrete Gaussian B = 1/sigma^2, which makes s^2 about sigma^2 - 1/12; for Skellam noise of variance m it makes s^2
+about m - 7/12. This bound on spacings is not proved here. The tests compute the spacings themselves, and sum lattice
+distributions of one coordinate exactly. At the widths of a mean of 24 bits, of 10^5 steps and more, the epsilon of the
+Gaussian and that of the lattice noise agree in all printed digits.
 """
 
 import math

@@ -1,12 +1,13 @@
 """One canary example in the steps of private training, white-box and black-box, by the mechanism's own trade-off curve.
 
-A trial is the clipped noisy sums of all steps of one round on a few coordinates, called as in training: samples come from
-`poisson_sample`, and clipping and noise from `ClippedNoisySum`. It is not a whole training. One call of each step makes
-all trials: every trial is a row of its own, with its own coin, its own clip and its own noise. The gradients of all other
-examples are known to the adversary, so they are zero here.
+A trial is the clipped noisy sums of all steps of one round on a few coordinates, called as in training: samples come
+from `poisson_sample`, and clipping and noise from `ClippedNoisySum`. It is not a whole training. One call of each step
+makes all trials: every trial is a row of its own, with its own coin, its own clip and its own noise. The gradients of
+all other examples are known to the adversary, so they are zero here.
 """
 
 import importlib.util
+from abc import abstractmethod
 from collections.abc import Callable
 from typing import Any, ClassVar, Final
 
@@ -18,7 +19,7 @@ from secagg.audit.claims import claimed
 from secagg.audit.epsilon.client import CONFIDENCES
 from secagg.audit.epsilon.estimators import Errors
 from secagg.audit.epsilon.rows import EpsilonRow
-from secagg.audit.epsilon.sampled import Floats, SampledGaussian, epsilon_low, likelihood_ratio, plain_sum, threshold
+from secagg.audit.epsilon.sampled import Floats, SampledGaussian, epsilon_low, likelihood_ratio, threshold
 from secagg.audit.seeds import Tape, generator_of
 from secagg.audit.subject import Subject
 from secagg.models.clipped_sum import SEED_BYTES, ClippedNoisySum
@@ -101,14 +102,17 @@ def _step(tensorflow: Any, query: ClippedNoisySum) -> Callable[[Any], Any]:
 class _Example(Attack[ExampleSubject]):
     """A measurement of a lower bound at example level, which decides nothing."""
 
-    layer = Layer.EPSILON
-    tests = ("C-24",)
-    subjects = ExampleSubject
-    decides = False
-    score: ClassVar[Callable[[Floats, SampledGaussian], Floats]]
+    layer: ClassVar = Layer.EPSILON
+    tests: ClassVar = ("C-24",)
+    subjects: ClassVar = ExampleSubject
+    decides: ClassVar = False
     sees: ClassVar[str]
 
-    def plan(self, subject: ExampleSubject, level: Level) -> Plan | Inapplicable:  # noqa: ARG002 - the same for all
+    @abstractmethod
+    def score(self, sums: Floats, mechanism: SampledGaussian) -> Floats:
+        """Return the score of each trial from the noisy sums of its steps."""
+
+    def plan(self, subject: ExampleSubject, level: Level) -> Plan | Inapplicable:
         """Return 2,000 trials with the canary and as many without at quick level, and 20,000 at full level."""
         if importlib.util.find_spec("tensorflow") is None:
             return Inapplicable(why="Private training is TensorFlow's, which is not installed.")
@@ -117,23 +121,17 @@ class _Example(Attack[ExampleSubject]):
 
     def run(self, subject: ExampleSubject, plan: Plan, seed: bytes) -> Result:
         """Bound epsilon from below at two confidences; thresholds come from a simulation of the claimed mechanism."""
-        claimed_mechanism, score = subject.mechanism, type(self).score
-        simulated = claimed_mechanism.simulated(_SIMULATED, generator_of(seed, "thresholds"))
-        out, inn = (
-            score(subject.sums(plan.trials, Tape(seed, label), present=present), claimed_mechanism)
-            for label, present in (("without", False), ("with", True))
-        )
+        mechanism = subject.mechanism
+        simulated = mechanism.simulated(_SIMULATED, generator_of(seed, "thresholds"))
+        expected = self.score(simulated[0], mechanism), self.score(simulated[1], mechanism)
+        out = self.score(subject.sums(plan.trials, Tape(seed, "without"), present=False), mechanism)
+        inn = self.score(subject.sums(plan.trials, Tape(seed, "with"), present=True), mechanism)
         event, rows = subject.training.event, []
-        exact = claimed_mechanism.epsilon(subject.delta)
+        exact = mechanism.epsilon(subject.delta)
         ledger = guarantee({event: 1}, delta=subject.delta, relation=event.relation, unit=event.unit).epsilon
         for confidence in CONFIDENCES:
             alpha = 1 - confidence
-            at = threshold(
-                *(score(each, claimed_mechanism) for each in simulated),
-                claimed_mechanism,
-                trials=plan.trials,
-                alpha=alpha,
-            )
+            at = threshold(expected, mechanism, trials=plan.trials, alpha=alpha)
             rows.append(
                 EpsilonRow(
                     unit=event.unit.value,
@@ -141,7 +139,7 @@ class _Example(Attack[ExampleSubject]):
                     delta=subject.delta,
                     ledger=ledger,
                     exact=exact,
-                    lower_bound=epsilon_low(Errors.at(out, inn, at), alpha, claimed_mechanism, subject.delta),
+                    lower_bound=epsilon_low(Errors.at(out, inn, at), alpha, mechanism, subject.delta),
                     confidence=confidence,
                     method=f"one canary in {subject.training.steps} steps, {self.sees}",
                     trials=plan.trials,
@@ -159,16 +157,22 @@ class _Example(Attack[ExampleSubject]):
 class WhiteBox(_Example):
     """The bound that an adversary reaches who sees the noisy sum of every step."""
 
-    id = "epsilon.example.white_box"
-    title = "one example is looked for in the noisy gradient sums of all steps"
-    score: ClassVar = staticmethod(likelihood_ratio)
+    id: ClassVar = "epsilon.example.white_box"
+    title: ClassVar = "one example is looked for in the noisy gradient sums of all steps"
     sees: ClassVar = "likelihood ratio of all steps"
+
+    def score(self, sums: Floats, mechanism: SampledGaussian) -> Floats:
+        """Return the likelihood ratio, see `likelihood_ratio`."""
+        return likelihood_ratio(sums, mechanism)
 
 
 class BlackBox(_Example):
     """The bound that an adversary reaches who sees what a released update shows: the sum of all steps."""
 
-    id = "epsilon.example.black_box"
-    title = "one example is looked for in the sum of all steps, which is what a released update shows"
-    score: ClassVar = staticmethod(plain_sum)
+    id: ClassVar = "epsilon.example.black_box"
+    title: ClassVar = "one example is looked for in the sum of all steps, which is what a released update shows"
     sees: ClassVar = "sum of all steps"
+
+    def score(self, sums: Floats, mechanism: SampledGaussian) -> Floats:  # noqa: ARG002 - the same for all noise
+        """Return the sum of all steps."""
+        return np.asarray(sums.sum(axis=1), dtype=np.float64)

@@ -3,8 +3,8 @@
 The attack is the likelihood ratio of Carlini et al., "Membership Inference Attacks From First Principles", arXiv
 2112.03570 (its abstract and introduction were read here, the numbers of its algorithms were not). The attacker trains
 shadow models in the same way, each on a random half of a pool of examples. For each example it takes the model's
-confidence in the true class as normal, with one mean over shadow models that had the example and one over those that had
-not, and a deviation that all examples share. The score is the likelihood ratio of what the released model says.
+confidence in the true class as normal, with one mean over shadow models that had the example and one over those that
+had not, and a deviation that all examples share. The score is the likelihood ratio of what the released model says.
 
 Curves are shown at low false positive rates, since an average over all rates says little. There is no verdict: the
 attack is no bound on anything, and a weak attack proves nothing.
@@ -126,7 +126,7 @@ class Membership(Attack[MembershipSubject]):
         ]
         figures.append(("area under the curve", area(scores, members)))
         return Result(
-            statistic=f"true positives at {RATES[1]:.1%} false positives, of {shadows} shadow models; it rejects nothing",
+            statistic=f"true positives at {RATES[1]:.1%} false positives, {shadows} shadow models; it rejects nothing",
             value=figures[1][1],
             figures=tuple(figures),
         )

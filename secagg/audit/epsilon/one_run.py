@@ -1,8 +1,8 @@
 """Many canaries in one released sum: what one run alone can show, which is never all of epsilon.
 
-Every client of a cohort has a canary of its own, in a direction orthogonal to all others, and contributes it or zeros by
-a fair coin. The score of a client is the released sum in its direction. The attacker says of a twentieth of the clients,
-those with the highest scores, that they contributed; that number is fixed beforehand.
+Every client of a cohort has a canary of its own, in a direction orthogonal to all others, and contributes it or zeros
+by a fair coin. The score of a client is the released sum in its direction. The attacker says of a twentieth of the
+clients, those with the highest scores, that they contributed; that number is fixed beforehand.
 """
 
 from collections.abc import Callable

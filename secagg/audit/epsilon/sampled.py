@@ -1,10 +1,10 @@
 """Lower bounds on the epsilon of many steps of sampled Gaussian noise, by the trade-off curve of that mechanism itself.
 
-The curve is not that of Gaussian differential privacy, so bounds on mu do not hold. A noise multiplier s is contradicted
-if the error rates of a test, taken at their upper bounds, are both too low for it: 1 - FNR > exp(e) FPR + delta_s(e) for
-some e, or the same with the rates exchanged. Here delta_s is that of the privacy loss distribution of all steps, from
-above. Whatever has more noise is then contradicted too. So the epsilon of the least noise multiplier that is contradicted
-is a lower bound. One pair of bounds on the rates serves for all e, both directions and all s.
+The curve is not that of Gaussian differential privacy, so bounds on mu do not hold. A noise multiplier s is
+contradicted if the error rates of a test, taken at their upper bounds, are both too low for it: 1 - FNR > exp(e) FPR +
+delta_s(e) for some e, or the same with the rates exchanged. Here delta_s is that of the privacy loss distribution of
+all steps, from above. Whatever has more noise is then contradicted too. So the epsilon of the least noise multiplier
+that is contradicted is a lower bound. One pair of bounds on the rates serves for all e, both directions and all s.
 """
 
 import math
@@ -82,11 +82,6 @@ def likelihood_ratio(sums: Floats, mechanism: SampledGaussian) -> Floats:
     return np.asarray(np.logaddexp(absent, math.log(rate) + exponents).sum(axis=1), dtype=np.float64)
 
 
-def plain_sum(sums: Floats, _: SampledGaussian) -> Floats:
-    """Return the score of an adversary that sees the sum of all steps alone, which is what a released update shows."""
-    return np.asarray(sums.sum(axis=1), dtype=np.float64)
-
-
 def contradicts(rates: tuple[float, float], deltas: Floats) -> bool:
     """Return whether error rates at their upper bounds are too low for a curve.
 
@@ -94,7 +89,7 @@ def contradicts(rates: tuple[float, float], deltas: Floats) -> bool:
         rates: The upper bounds on the false positive and the false negative rate.
         deltas: The curve's delta at each point of `GRID`.
     """
-    return _excess(*rates, deltas) > 0 or _excess(*reversed(rates), deltas) > 0
+    return _most_excess(rates, deltas) > 0
 
 
 def epsilon_low(errors: Errors, alpha: float, claimed: SampledGaussian, delta: float) -> float:
@@ -112,39 +107,46 @@ def epsilon_low(errors: Errors, alpha: float, claimed: SampledGaussian, delta: f
         multiplier = claimed.noise_multiplier * factor
         return contradicts(rates, replace(claimed, noise_multiplier=multiplier).deltas(GRID))
 
-    low, high = 1 / _SEARCHED, _SEARCHED
-    if not contradicted(high):
+    if not contradicted(_SEARCHED):
         return 0.0
+    low, high = (1 / _SEARCHED, 1.0) if contradicted(1.0) else (1.0, _SEARCHED)
     while high / low > 1 + _PRECISION:
         middle = math.sqrt(low * high)
         low, high = (low, middle) if contradicted(middle) else (middle, high)
     return replace(claimed, noise_multiplier=claimed.noise_multiplier * high).epsilon(delta)
 
 
-def threshold(out: Floats, inn: Floats, claimed: SampledGaussian, *, trials: int, alpha: float) -> float:
+def threshold(simulated: tuple[Floats, Floats], claimed: SampledGaussian, *, trials: int, alpha: float) -> float:
     """Return the threshold that serves an audit best, from simulated scores of the claimed mechanism.
 
     Args:
-        out: Simulated scores without the canary.
-        inn: Simulated scores with it.
+        simulated: Simulated scores without the canary, and with it.
         claimed: The claimed mechanism.
         trials: The number of trials that the audit will make, with the canary and as many without.
         alpha: The error of the audit.
     """
+    out, inn = simulated
     deltas = claimed.deltas(GRID)
     places = (np.arange(_CANDIDATES) + 0.5) / _CANDIDATES
     candidates = np.unique(np.concatenate([np.quantile(out, places), np.quantile(inn, places), np.sort(out)[-50:]]))
 
     def reached(at: float) -> float:
         false_positives, false_negatives = float(np.mean(out > at)), float(np.mean(inn <= at))
-        rates = [cp_upper(round(rate * trials), trials, alpha / 2) for rate in (false_positives, false_negatives)]
-        return max(_excess(*rates, deltas), _excess(*reversed(rates), deltas))
+        positives, negatives = (
+            cp_upper(round(rate * trials), trials, alpha / 2) for rate in (false_positives, false_negatives)
+        )
+        return _most_excess((positives, negatives), deltas)
 
     return float(max(candidates.tolist(), key=reached))
 
 
+def _most_excess(rates: tuple[float, float], deltas: Floats) -> float:
+    """Return by how much, at most, log((1 - FNR - delta(e)) / FPR) exceeds e, in either direction."""
+    one, other = rates
+    return max(_excess(one, other, deltas), _excess(other, one, deltas))
+
+
 def _excess(lower: float, other: float, deltas: Floats) -> float:
-    """Return the most by which log((1 - other - delta(e)) / lower) exceeds e; above 0 if the curve is contradicted."""
     margins = 1 - other - deltas
     held = margins > 0
     return float(np.max(np.log(margins[held] / lower) - GRID[held], initial=-math.inf))

@@ -11,7 +11,7 @@ from dp.noise.removal import RemovableSkellam
 from protocols import SecureSum, simulate
 from secagg.aggregation.encoding import Weighting
 from secagg.aggregation.mean import SecureMean
-from secagg.audit.claims import claimed
+from secagg.audit.claims import Claim, claimed
 from secagg.audit.subject import Subject
 from secagg.engines.base import RoundPlan
 from secagg.engines.client import contribute
@@ -40,8 +40,9 @@ class ReleaseSubject(Subject):
         self.mean = mean
         self.name = name
         target = mean.target
-        claims = {} if target is None else {"epsilon": target.epsilon, "delta": target.delta, "relation": "zero-out"}
-        self.claims = () if target is None else claimed("C-24", **claims)
+        self.claims: tuple[Claim, ...] = ()
+        if target is not None:
+            self.claims = claimed("C-24", epsilon=target.epsilon, delta=target.delta, relation="zero-out")
 
     @classmethod
     def planned(
@@ -50,30 +51,36 @@ class ReleaseSubject(Subject):
         *,
         name: str,
         epsilon: float,
-        target: Target | None = None,
         clients: int = 2,
         colluding: int | None = None,
         dimension: int | None = None,
     ) -> Self:
-        """Return a subject whose mean makes one release with this epsilon at delta 1e-5, or keeps a target.
+        """Return a subject whose mean makes one release with this epsilon at delta 1e-5.
 
         Args:
             protocol: The secure sum.
             name: The name in reports.
             epsilon: The epsilon of the release.
-            target: The target to keep instead.
             clients: The number of clients.
             colluding: How many of them collude; None for all but one.
             dimension: The number of coordinates; None for at least 4, and one for each client.
         """
         others = clients - 1 if colluding is None else colluding
+        target = Target(epsilon=epsilon, delta=DELTA, releases=1, colluding=others)
+        return cls.keeping(target, protocol, name=name, clients=clients, dimension=dimension)
+
+    @classmethod
+    def keeping(
+        cls, target: Target, protocol: SecureSum, *, name: str, clients: int = 2, dimension: int | None = None
+    ) -> Self:
+        """Return a subject whose mean keeps a target; the other arguments are those of `planned`."""
         mean = SecureMean.plan(
             protocol=protocol,
             clients=range(1, clients + 1),
             minimum_contributors=clients,
             shapes=[(max(clients, 4) if dimension is None else dimension,)],
             clip_l2=1.0,
-            target=target or Target(epsilon=epsilon, delta=DELTA, releases=1, colluding=others),
+            target=target,
         )
         return cls(mean, name=name)
 

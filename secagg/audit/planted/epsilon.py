@@ -1,5 +1,6 @@
 """The planted bug of empirical epsilon: noise of half the deviation that the ledger is told."""
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
@@ -19,7 +20,7 @@ from secagg.audit.planted.base import Planted
 class HalvedNoise(DistributedDiscreteGaussian):
     """Noise shares that have half of the deviation that their event states."""
 
-    def share(self, entropy: Callable[[int], bytes]) -> NDArray[np.int64]:
+    def share(self, entropy: Callable[[int], bytes] = os.urandom) -> NDArray[np.int64]:
         """Draw one client's noise share, with half of its deviation."""
         return discrete_gaussian(self.local_sigma / 2, self.dimension, entropy)
 

@@ -1,4 +1,4 @@
-"""The exact epsilon of integer noise against exact sums over the lattice, and the bound on spacings that it rests on."""
+"""The exact epsilon of integer noise against exact sums over the lattice, and the bound on spacings behind it."""
 
 import math
 
