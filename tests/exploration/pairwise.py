@@ -195,16 +195,17 @@ class Pairwise(ClientModel):
 
     def canonical(self, state: State) -> Hashable:
         """See `search.Model.canonical`. Honest clients are equal, and so are the two pairs of keys of a corrupt one."""
-        forms = []
-        for number, (names, _) in enumerate(self._symmetries):
-            found = [0] * len(CLIENTS)
-            for client in self.honest:
-                key = (number, state[client])
-                if key not in self._renamed:
-                    self._renamed[key] = self._renaming(*key)
-                found[names[client]] = self._renamed[key]
-            forms.append(tuple(found))
-        return min(forms)
+        return min(
+            [
+                tuple([self._renamed.get((number, state[client])) or self._renaming(number, state[client]) for client in order])
+                for number, order in enumerate(self._orders)
+            ]
+        )
+
+    @cached_property
+    def _orders(self) -> list[list[int]]:
+        """By symmetry, the honest clients in the order of their new names."""
+        return [sorted(self.honest, key=lambda client: names[client]) for names, _ in self._symmetries]
 
     @cached_property
     def _symmetries(self) -> list[tuple[tuple[int, ...], bool]]:
@@ -218,6 +219,7 @@ class Pairwise(ClientModel):
         return found
 
     def _renaming(self, symmetry: int, number: int) -> int:
+        """Return the number of a client's paths under a symmetry."""
         names, swapped = self._symmetries[symmetry]
 
         def bitmap(value: int) -> int:
@@ -240,4 +242,6 @@ class Pairwise(ClientModel):
                     return Survivors(bitmap(survivors))
             return request
 
-        return self._number(tuple(sorted(tuple(map(renamed, path)) for path in self.locals[number])))
+        found = self._number(tuple(sorted(tuple(map(renamed, path)) for path in self.locals[number])))
+        self._renamed[symmetry, number] = found
+        return found
