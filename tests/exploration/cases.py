@@ -55,15 +55,19 @@ class Removal:
 
 WHOLE_MODELS: Final[dict[str, tuple[dict[str, Any], int]]] = {
     "every order, spoilt shares, two pairs of keys": ({"ordered": False, "lossy": True, "second_keys": True}, 21_840),
-    "every order, spoilt shares": ({"ordered": False, "lossy": True}, 14_874),
-    "steps in order, spoilt shares": ({"lossy": True}, 14_874),
-    "every order": ({"ordered": False}, 7_695),
     "steps in order": ({}, 2_068),
     "no restarts and no record": ({"restarts": 0, "removed": frozenset([Check.RECORD])}, 2_068),
     "two corrupt clients, as assumed": ({"honest": (0, 1), "assumed": 2}, 1),
     "three invented clients": ({"honest": (0,)}, 1),
 }
 """Models with all checks (the record is not needed if nobody is restarted), and the number of their states."""
+
+LONG_MODELS: Final[dict[str, tuple[dict[str, Any], int]]] = {
+    "steps in order, spoilt shares, two pairs of keys": ({"lossy": True, "second_keys": True}, 21_840),
+    "every order, spoilt shares": ({"ordered": False, "lossy": True}, 14_874),
+    "every order": ({"ordered": False}, 7_695),
+}
+"""The same for the long search. The order of steps makes no difference to what is reached."""
 
 _NOT_SIGNED: Final = "not signed by client"
 
@@ -317,14 +321,12 @@ LIMITS: Final[dict[str, Removal]] = {
         model={"sessions": (_SESSION,), "old_copies": True},
         whole=False,
     ),
-    "NOT-13: three sums of pairs": Removal(
-        checks=(),
-        violated=frozenset({ONE_INPUT}),
-        model={"sessions": (_PAIRS,) * 3, "corrupt_clients": (), "members": 1, "threshold": 1, "kinds": ()},
-        whole=False,
-    ),
 }
 """What the threat model says that it does not protect from: with every check in place, the search finds how."""
+
+
+THREE_SUMS: Final[dict[str, Any]] = {"sessions": (_PAIRS,) * 3, "corrupt_clients": (), "kinds": ()}
+"""NOT-13: three sums of two clients each under one context, which differ in two clients, and give each input."""
 
 
 def pairwise(removal: Removal) -> PairwiseSearch:

@@ -188,14 +188,14 @@ class OpeningSearch:
         return found or self._noted_before(self.records[state[action.member]], action.session, action.selection)
 
     def selections(self, session: int) -> list[Selection]:
-        """Return everything that the server can ask for in a session."""
-        if self.curious:
-            return list(product((NONE, OWN), repeat=len(CLIENTS)))
+        """Return everything that the server can ask for in a session: contributions of at least one client."""
         kinds = [kind for kind in self.kinds if kind != COPY]
         copies = [COPY + client for client in self.honest_clients] if COPY in self.kinds else []
         entries = [[NONE, OWN, *(copies if client in self.corrupt_clients else kinds)] for client in CLIENTS]
+        if self.curious:
+            entries = [[NONE, OWN] for _ in CLIENTS]
         # In the session in which they were made, earlier contributions are a client's own.
-        return [each for each in product(*entries) if EARLIER not in each or session]
+        return [each for each in product(*entries) if any(each) and (EARLIER not in each or session)]
 
     def _acceptable(self, session: int) -> tuple[list[Selection], int]:
         """Return the selections that an empty record lets a member open; and count the others."""

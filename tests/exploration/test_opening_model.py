@@ -8,11 +8,12 @@ from tests.exploration.cases import (
     LIMITS,
     NEEDED_TO_OPEN,
     SPARE_TO_OPEN,
+    THREE_SUMS,
     WHOLE_OPENINGS,
     Removal,
     opening,
 )
-from tests.exploration.opening import Opening, OpeningCheck, OpeningSearch, State
+from tests.exploration.opening import ONE_INPUT, Opening, OpeningCheck, OpeningSearch, State
 from tests.exploration.removals import removed
 from tests.exploration.replayed_opening import RealOpening
 from tests.exploration.search import explore
@@ -70,12 +71,11 @@ def test_removed_check_yields_a_trace_that_real_members_follow(removal: Removal)
     model = opening(removal)
     found = explore(model, until=() if removal.whole else removal.violated)
     assert found.traces.keys() == removal.violated
-    actions = max(found.traces.values(), key=len)
-    state = after(model, actions)
-    with removed(removal.checks):
-        real = real_after(model, actions)
-    assert real.opened.keys() == model.opened(state)
-    check_that_the_whole_code_refuses(removal, actions)
+    for actions in set(found.traces.values()):
+        with removed(removal.checks):
+            real = real_after(model, actions)
+        assert real.opened.keys() == model.opened(after(model, actions))
+        check_that_the_whole_code_refuses(removal, actions)
 
 
 def check_that_the_whole_code_refuses(removal: Removal, actions: tuple[Opening, ...]) -> None:
@@ -118,6 +118,21 @@ def test_limit_of_the_threat_model_is_found_with_all_checks_and_real_members_fol
     model = opening(removal)
     found = explore(model, until=() if removal.whole else removal.violated)
     assert found.traces.keys() == removal.violated
-    actions = max(found.traces.values(), key=len)
-    real = real_after(model, actions)
-    assert real.opened.keys() == model.opened(after(model, actions))
+    for actions in set(found.traces.values()):
+        real = real_after(model, actions)
+        assert real.opened.keys() == model.opened(after(model, actions))
+
+
+def test_three_sums_of_pairs_give_each_input_with_all_checks_and_real_members_follow() -> None:
+    """The rule of members compares two sums at a time. Three sums of two clients each give every input (NOT-13).
+
+    The search has one member, who would open alone; two real members then do what it does.
+    """
+    alone = OpeningSearch(members=1, threshold=1, **THREE_SUMS)
+    actions = explore(alone, until=[ONE_INPUT]).traces[ONE_INPUT]
+    assert len(actions) == 3
+    model = OpeningSearch(**THREE_SUMS)
+    both = tuple(action._replace(member=member) for action in actions for member in (0, 1))
+    opened = real_after(model, both).opened
+    assert opened.keys() == model.opened(after(model, both))
+    assert {client for _, client in model.single_inputs(sorted(opened))} == {1, 2, 3}
