@@ -130,9 +130,7 @@ NEEDED: Final = (
         error=RemoteError,
         match=_NOT_SIGNED,
     ),
-    Removal(
-        checks=(Check.SAME_DIRECTORY,), violated=frozenset({TWO_SETS}), error=RemoteError, match=_NOT_SIGNED
-    ),
+    Removal(checks=(Check.SAME_DIRECTORY,), violated=frozenset({TWO_SETS}), error=RemoteError, match=_NOT_SIGNED),
     Removal(checks=(Check.SAME_SHARERS,), violated=frozenset({TWO_SETS}), error=RemoteError, match=_NOT_SIGNED),
     Removal(
         checks=(Check.SAME_SURVIVORS,),
@@ -313,7 +311,9 @@ LIMITS: Final[dict[str, Removal]] = {
         model={"sessions": (_SESSION,), "corrupt_members": 1},
     ),
     "NOT-13: one corrupt member of a committee of 2 of 3, a curious server, and a session that is repeated": Removal(
-        checks=(), violated=frozenset({TOO_CLOSE, ONE_INPUT}), model={"sessions": _RETRY, "curious": True, "corrupt_members": 1}
+        checks=(),
+        violated=frozenset({TOO_CLOSE, ONE_INPUT}),
+        model={"sessions": _RETRY, "curious": True, "corrupt_members": 1},
     ),
     "NOT-13: old copies of the members' records": Removal(
         checks=(),

@@ -179,8 +179,9 @@ class OpeningSearch:
 
     def after(self, state: State, action: Opening) -> State:
         """Return the state after a member has noted an opening."""
-        member, *noted = action
-        return (*state[:member], self._with(state[member], Noted(*noted)), *state[member + 1 :])
+        member, session, selection, answered = action
+        changed = self._with(state[member], Noted(session, selection, answered))
+        return (*state[:member], changed, *state[member + 1 :])
 
     def reason(self, state: State, action: Opening) -> OpeningCheck | None:
         """Return why a member refuses in a state; None if it opens."""

@@ -25,7 +25,6 @@ from tests.exploration.pairwise_client import (
     SHARE,
     TRUE,
     ClientModel,
-    Confirmations,
     Delivery,
     Directory,
     Path,
@@ -275,6 +274,4 @@ class _Renamed(dict[int, int]):
 def _dealt(mine: Directory, holder: int, owner: int, theirs: Local) -> bool:
     """Return whether an owner has dealt shares that a holder can open: both know each other's keys, and one root."""
     dealt = [directory_of(path) for path in theirs if len(path) > SHARE]
-    return mine.keys[owner] == TRUE and any(
-        each.leaves == mine.leaves and each.keys[holder] == TRUE for each in dealt
-    )
+    return mine.keys[owner] == TRUE and any(each.leaves == mine.leaves and each.keys[holder] == TRUE for each in dealt)

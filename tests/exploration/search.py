@@ -12,15 +12,16 @@ from typing import Generic, Protocol, TypeVar
 
 S = TypeVar("S", bound=Hashable)
 A = TypeVar("A")
+A_co = TypeVar("A_co", covariant=True)
 
 
-class Model(Protocol[S, A]):
+class Model(Protocol[S, A_co]):
     """A model: its first state, and what can happen in a state."""
 
     def start(self) -> S:
         """Return the first state."""
 
-    def moves(self, state: S) -> tuple[Sequence[tuple[A, S]], int]:
+    def moves(self, state: S) -> tuple[Sequence[tuple[A_co, S]], int]:
         """Return each action that is accepted, with the state after it, and the number of actions that are refused."""
 
     def canonical(self, state: S) -> Hashable:
