@@ -65,7 +65,8 @@ def main() -> int:
     failures = 0
     for name, found, right in results():
         violated = "; ".join(f"{each} after {len(trace)}" for each, trace in found.traces.items())
-        print(f"{'ok  ' if right else 'FAIL'} {name}\n     {found}\n     {violated or 'no violation'}", flush=True)
+        sys.stdout.write(f"{'ok  ' if right else 'FAIL'} {name}\n     {found}\n     {violated or 'no violation'}\n")
+        sys.stdout.flush()
         failures += not right
     return 1 if failures else 0
 
