@@ -21,7 +21,6 @@ from tests.exploration.pairwise_client import (
     OLD,
     OTHER,
     REVEAL,
-    SHARE,
     THRESHOLD,
     ClientModel,
     Directory,
@@ -90,7 +89,7 @@ class PairwiseSearch(Pairwise):
         return self._broken[key]
 
     def _showing(self, number: int) -> int:
-        """Return a number that two locals share if the server learns the same from them: it learns nothing in step 3."""
+        """Return one number for all paths from which the server learns the same. It learns nothing in step 3."""
         if number not in self._shown:
             ends = {path[:CONFIRM] if len(path) == REVEAL else path for path in self.locals[number]}
             self._shown[number] = self._number(tuple(sorted(ends)))
@@ -138,7 +137,9 @@ def knowledge(model: ClientModel, paths: Paths) -> Knowledge:
 
 def computed(model: ClientModel, paths: Paths, secrets: frozenset[tuple[int, int]]) -> Knowledge:
     """Return what the server knows if it has rebuilt these secrets."""
-    masked = tuple(sorted({_masked(client, path) for client in paths for path in paths[client] if len(path) == CONFIRM}))
+    masked = tuple(
+        sorted({_masked(client, path) for client in paths for path in paths[client] if len(path) == CONFIRM})
+    )
     rows = [remaining(model, each, secrets) for each in masked]
     return Knowledge(
         secrets=secrets,

@@ -8,8 +8,9 @@ masks cancel is a sum of inputs that is learned.
 from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Any
 
-Row = Mapping[Hashable, int]
+Row = Mapping[Any, int]
 
 
 @dataclass(frozen=True)

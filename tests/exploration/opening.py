@@ -76,7 +76,9 @@ class Opening(NamedTuple):
         return f"member {self.member} notes {self.selection} of session {self.session}{failing}"
 
 
-State = tuple[tuple[Noted, ...], ...]
+Record = tuple[Noted, ...]
+State = tuple[int, ...]
+"""By honest member, the number of its record in `OpeningSearch.records`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,6 +99,7 @@ class OpeningSearch:
         crashes: Whether members may fail between noting and answering.
         old_copies: Whether a member's record may be replaced by an old copy, such as an empty one.
         removed: The checks that are left out.
+        records: The records of a member that were met, by number.
     """
 
     sessions: tuple[OpenSession, ...]
@@ -111,13 +114,14 @@ class OpeningSearch:
     crashes: bool = False
     old_copies: bool = False
     removed: frozenset[OpeningCheck] = frozenset()
+    records: list[Record] = field(default_factory=list, repr=False, compare=False)
+    _numbers: dict[Record, int] = field(default_factory=dict, repr=False, compare=False)
     _possible: dict[int, tuple[list[Selection], int]] = field(default_factory=dict, repr=False, compare=False)
+    _answers: dict[int, tuple[list[tuple[Noted, int]], int]] = field(default_factory=dict, repr=False, compare=False)
     _broken: dict[frozenset[tuple[int, Selection]], tuple[str, ...]] = field(
         default_factory=dict, repr=False, compare=False
     )
-    _renamed: dict[tuple[int, tuple[Noted, ...]], tuple[Noted, ...]] = field(
-        default_factory=dict, repr=False, compare=False
-    )
+    _renamed: dict[tuple[int, int], int] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def honest_members(self) -> range:
@@ -131,48 +135,68 @@ class OpeningSearch:
 
     def start(self) -> State:
         """Return the state before any request."""
-        return tuple(() for _ in self.honest_members)
+        return tuple(self._number(()) for _ in self.honest_members)
+
+    def _number(self, record: Record) -> int:
+        number = self._numbers.setdefault(record, len(self.records))
+        if number == len(self.records):
+            self.records.append(record)
+        return number
 
     # What members answer.
 
     def moves(self, state: State) -> tuple[list[tuple[Opening, State]], int]:
         """See `search.Model.moves`."""
         accepted, refused = [], 0
-        for session in range(len(self.sessions)):
-            possible, others = self._acceptable(session)
-            for member in self.honest_members:
+        for member in self.honest_members:
+            answered, others = self._answered(state[member])
+            refused += others
+            for noted, changed in answered:
+                if not self.curious or self._is_asked(state, noted.session, noted.selection):
+                    action = Opening(member, *noted)
+                    accepted.append((action, (*state[:member], changed, *state[member + 1 :])))
+        return accepted, refused
+
+    def _answered(self, number: int) -> tuple[list[tuple[Noted, int]], int]:
+        """Return what a member with a record notes, with the number of its record then; and count what it refuses."""
+        if number not in self._answers:
+            found, refused = [], 0
+            for session in range(len(self.sessions)):
+                possible, others = self._acceptable(session)
                 refused += others
                 for selection in possible:
-                    if self._noted_before(state, member, session, selection) is not None:
+                    if self._noted_before(self.records[number], session, selection) is not None:
                         refused += 1
                         continue
-                    if self.curious and not self._is_asked(state, session, selection):
-                        continue
                     for answered in (True, False) if self.crashes else (True,):
-                        action = Opening(member, session, selection, answered)
-                        accepted.append((action, self.after(state, action)))
-        return [(action, after) for action, after in accepted if after != state], refused
+                        noted = Noted(session, selection, answered)
+                        found.append((noted, self._with(number, noted)))
+            self._answers[number] = [each for each in found if each[1] != number], refused
+        return self._answers[number]
+
+    def _with(self, number: int, noted: Noted) -> int:
+        return self._number(tuple(sorted({*self.records[number], noted})))
 
     def after(self, state: State, action: Opening) -> State:
         """Return the state after a member has noted an opening."""
-        member, *noted = action
-        changed = tuple(sorted({*state[member], Noted(*noted)}))
+        member, session, selection, answered = action
+        changed = self._with(state[member], Noted(session, selection, answered))
         return (*state[:member], changed, *state[member + 1 :])
 
     def reason(self, state: State, action: Opening) -> OpeningCheck | None:
         """Return why a member refuses in a state; None if it opens."""
         found = next(self._refusals(action.session, action.selection), None)
-        return found or self._noted_before(state, action.member, action.session, action.selection)
+        return found or self._noted_before(self.records[state[action.member]], action.session, action.selection)
 
     def selections(self, session: int) -> list[Selection]:
-        """Return everything that the server can ask for in a session."""
-        if self.curious:
-            return list(product((NONE, OWN), repeat=len(CLIENTS)))
+        """Return everything that the server can ask for in a session: contributions of at least one client."""
         kinds = [kind for kind in self.kinds if kind != COPY]
         copies = [COPY + client for client in self.honest_clients] if COPY in self.kinds else []
         entries = [[NONE, OWN, *(copies if client in self.corrupt_clients else kinds)] for client in CLIENTS]
+        if self.curious:
+            entries = [[NONE, OWN] for _ in CLIENTS]
         # In the session in which they were made, earlier contributions are a client's own.
-        return [each for each in product(*entries) if EARLIER not in each or session]
+        return [each for each in product(*entries) if any(each) and (EARLIER not in each or session)]
 
     def _acceptable(self, session: int) -> tuple[list[Selection], int]:
         """Return the selections that an empty record lets a member open; and count the others."""
@@ -202,14 +226,14 @@ class OpeningSearch:
     def _minimum(self, session: int) -> int:
         return max(self.sessions[session].threshold, self.own_minimum)
 
-    def _noted_before(self, state: State, member: int, session: int, selection: Selection) -> OpeningCheck | None:
+    def _noted_before(self, record: Record, session: int, selection: Selection) -> OpeningCheck | None:
         """Return the check by which a member's record refuses a selection; None if it does not."""
         if self.old_copies:
             return None
         here = self.sessions[session]
-        if OpeningCheck.ONE_SUM not in self.removed and any(noted.session == session for noted in state[member]):
+        if OpeningCheck.ONE_SUM not in self.removed and any(noted.session == session for noted in record):
             return OpeningCheck.ONE_SUM
-        for noted in state[member]:
+        for noted in record:
             there = self.sessions[noted.session]
             if there.context != here.context or OpeningCheck.APART in self.removed:
                 continue
@@ -223,14 +247,16 @@ class OpeningSearch:
 
     def _is_asked(self, state: State, session: int, selection: Selection) -> bool:
         """Return whether a server that follows the protocol asks for this: it asks all members for the same."""
-        asked = {noted.selection for member in state for noted in member if noted.session == session}
+        records = (self.records[number] for number in state)
+        asked = {noted.selection for record in records for noted in record if noted.session == session}
         return asked <= {selection}
 
     # What the server learns.
 
     def opened(self, state: State) -> frozenset[tuple[int, Selection]]:
         """Return the sessions and selections that are opened."""
-        answers = [(noted.session, noted.selection) for member in state for noted in member if noted.answered]
+        records = (self.records[number] for number in state)
+        answers = [(noted.session, noted.selection) for record in records for noted in record if noted.answered]
         needed = self.threshold - self.corrupt_members
         return frozenset(each for each in answers if answers.count(each) >= needed)
 
@@ -287,14 +313,16 @@ class OpeningSearch:
     def canonical(self, state: State) -> Hashable:
         """See `search.Model.canonical`. Honest clients are equal, and so are honest members."""
         return min(
-            tuple(sorted(self._renamed_record(number, member) for member in state))
+            tuple(sorted(self._renamed_record(number, record) for record in state))
             for number in range(len(self._names))
         )
 
-    def _renamed_record(self, number: int, record: tuple[Noted, ...]) -> tuple[Noted, ...]:
-        key = (number, record)
+    def _renamed_record(self, names: int, number: int) -> int:
+        key = (names, number)
         if key not in self._renamed:
-            self._renamed[key] = tuple(sorted(_renamed(self._names[number], noted) for noted in record))
+            self._renamed[key] = self._number(
+                tuple(sorted(_renamed(self._names[names], noted) for noted in self.records[number]))
+            )
         return self._renamed[key]
 
     @cached_property

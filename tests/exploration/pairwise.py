@@ -9,7 +9,7 @@ So requests come to every point of a path, and it does not matter whether a clie
 the path as it was. (The real client then answers less, since it has noted the step as answered.)
 """
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import permutations, product
@@ -25,7 +25,6 @@ from tests.exploration.pairwise_client import (
     SHARE,
     TRUE,
     ClientModel,
-    Confirmations,
     Delivery,
     Directory,
     Path,
@@ -71,12 +70,14 @@ class Pairwise(ClientModel):
     ordered: bool = True
     locals: list[Local] = field(default_factory=list, repr=False, compare=False)
     _numbers: dict[Local, int] = field(default_factory=dict, repr=False, compare=False)
+    _moves: dict[tuple[object, ...], tuple[list[tuple[Action, int]], int]] = field(
+        default_factory=dict, repr=False, compare=False
+    )
     _answers: dict[tuple[int, Path, int], tuple[list[tuple[Request, Path]], int]] = field(
         default_factory=dict, repr=False, compare=False
     )
-    _after: dict[tuple[int, Path], int] = field(default_factory=dict, repr=False, compare=False)
-    _renamed: dict[tuple[int, int], int] = field(default_factory=dict, repr=False, compare=False)
-    _points: dict[int, Sequence[tuple[Path, bool]]] = field(default_factory=dict, repr=False, compare=False)
+    _offers: dict[tuple[int, int, int, int], tuple[int, ...]] = field(default_factory=dict, repr=False, compare=False)
+    _points: dict[int, list[tuple[Path, bool]]] = field(default_factory=dict, repr=False, compare=False)
 
     def start(self) -> State:
         """Return the state before any message."""
@@ -93,21 +94,34 @@ class Pairwise(ClientModel):
     def moves(self, state: State) -> tuple[list[tuple[Action, State]], int]:
         """See `search.Model.moves`."""
         layer = max(len(path) for number in state for path in self.locals[number]) if self.ordered else 0
+        again = self._answers_again(state)
         accepted, refused = [], 0
         for client in self.honest:
-            for at, latest in self._snapshots(state[client]):
+            answered, others = self._moves_of(state, client, layer, again=again)
+            refused += others
+            accepted += [(action, (*state[:client], own, *state[client + 1 :])) for action, own in answered]
+        return accepted, refused
+
+    def _moves_of(self, state: State, client: int, layer: int, *, again: bool) -> tuple[list[tuple[Action, int]], int]:
+        """Return what a client answers, with the number of its paths then; and count what it refuses."""
+        offers = self._offers_to(state, client)
+        key = (client, state[client], offers, layer, again)
+        if key not in self._moves:
+            accepted, refused = [], 0
+            for (at, latest), offer in zip(self._snapshots(state[client]), offers, strict=True):
                 if len(at) > REVEAL or len(at) + 1 < layer:
                     continue
-                answered, others = self._answered(client, at, self._offer(state, client, at))
+                answered, others = self._answered(client, at, offer)
                 refused += others
-                if not latest and not self._answers_again(state):
+                if not latest and not again:
                     refused += len(answered)
                     continue
                 for request, path in answered:
                     changed = self._extended(state[client], path)
                     if changed != state[client]:
-                        accepted.append((Action(client, at, request), (*state[:client], changed, *state[client + 1 :])))
-        return accepted, refused
+                        accepted.append((Action(client, at, request), changed))
+            self._moves[key] = accepted, refused
+        return self._moves[key]
 
     def reason(self, state: State, action: Action) -> Check | str | None:
         """Return why a client refuses in a state; None if it answers."""
@@ -117,7 +131,7 @@ class Pairwise(ClientModel):
             return "there is no such snapshot"
         if not snapshots[at] and not self._answers_again(state):
             return Check.RECORD
-        return self.refusal(client, at, request, self._offer(state, client, at))
+        return self.refusal(client, at, request, self._offer_at(state, client, at))
 
     def after(self, state: State, action: Action) -> State:
         """Return the state after a client has answered."""
@@ -127,9 +141,9 @@ class Pairwise(ClientModel):
 
     def every_request(self, state: State, client: int, at: Path) -> list[Request]:
         """Return every request that the server can send a client at a point of its path."""
-        return list(self.requests(client, at, self._offer(state, client, at)))
+        return list(self.requests(client, at, self._offer_at(state, client, at)))
 
-    def _snapshots(self, number: int) -> Sequence[tuple[Path, bool]]:
+    def _snapshots(self, number: int) -> list[tuple[Path, bool]]:
         """Return the points at which a client can be restored, and whether each is the end of a longest path."""
         if number not in self._points:
             local = self.locals[number]
@@ -157,54 +171,55 @@ class Pairwise(ClientModel):
 
     def _extended(self, number: int, path: Path) -> int:
         """Return a client's longest paths after one more; the beginning of another path is left out."""
-        key = (number, path)
-        if key not in self._after:
-            local = self.locals[number]
-            if all(other[: len(path)] != path for other in local):
-                local = tuple(sorted([*(other for other in local if path[: len(other)] != other), path]))
-            self._after[key] = self._number(local)
-        return self._after[key]
+        local = self.locals[number]
+        if any(other[: len(path)] == path for other in local):
+            return number
+        return self._number(tuple(sorted([*(other for other in local if path[: len(other)] != other), path])))
 
     # What the answers of others are good for.
 
-    def _offer(self, state: State, client: int, at: Path) -> int:
-        """Return the offer for `requests` in a state."""
+    def _offer_at(self, state: State, client: int, at: Path) -> int:
+        """Return the offer for `requests` at one point of a client's path."""
+        points = [point for point, _ in self._snapshots(state[client])]
+        return self._offers_to(state, client)[points.index(at)]
+
+    def _offers_to(self, state: State, client: int) -> tuple[int, ...]:
+        """Return the offer for `requests` at each point of a client's paths."""
+        return tuple(map(sum, zip(*[self._offers_of(state, client, other) for other in self.honest], strict=True)))
+
+    def _offers_of(self, state: State, client: int, other: int) -> tuple[int, ...]:
+        """Return one client's part in another's offers."""
+        key = (client, state[client], other, state[other])
+        if key not in self._offers:
+            theirs = self.locals[state[other]]
+            points = self._snapshots(state[client])
+            self._offers[key] = tuple(self._is_offered(client, at, other, theirs) << other for at, _ in points)
+        return self._offers[key]
+
+    def _is_offered(self, client: int, at: Path, other: int, theirs: Local) -> bool:
         match len(at):
             case 1:
-                return bits([other for other in self.honest if any(self.locals[state[other]])])
+                return any(theirs)
             case 2:
-                return bits([each for each in self.honest if each != client and self._dealt(state, each, client, at)])
+                return other != client and _dealt(directory_of(at), client, other, theirs)
             case 4:
-                return bits([other for other in self.honest if self._signed(state, other, at)])
-        return 0
-
-    def _dealt(self, state: State, owner: int, holder: int, at: Path) -> bool:
-        """Return whether an owner has dealt shares that a holder can open: both know each other's keys, and one root."""
-        mine = directory_of(at)
-        theirs = [directory_of(path) for path in self.locals[state[owner]] if len(path) > SHARE]
-        return mine.keys[owner] == TRUE and any(
-            each.leaves == mine.leaves and each.keys[holder] == TRUE for each in theirs
-        )
-
-    def _signed(self, state: State, signer: int, at: Path) -> bool:
-        """Return whether a signer has signed what a client with this path expects."""
-        mine = self.statement(at)
-        return any(len(path) > CONFIRM and self.statement(path) == mine for path in self.locals[state[signer]])
+                mine = self.statement(at)
+                return any(len(path) > CONFIRM and self.statement(path) == mine for path in theirs)
+        return False
 
     # Equal parties.
 
     def canonical(self, state: State) -> Hashable:
         """See `search.Model.canonical`. Honest clients are equal, and so are the two pairs of keys of a corrupt one."""
-        forms = []
-        for number, (names, _) in enumerate(self._symmetries):
-            found = [0] * len(CLIENTS)
-            for client in self.honest:
-                key = (number, state[client])
-                if key not in self._renamed:
-                    self._renamed[key] = self._renaming(*key)
-                found[names[client]] = self._renamed[key]
-            forms.append(tuple(found))
-        return min(forms)
+        return min([tuple([table[state[client]] for client in order]) for table, order in self._orders])
+
+    @cached_property
+    def _orders(self) -> list[tuple["_Renamed", list[int]]]:
+        """By symmetry, its table of renamed paths, and the honest clients in the order of their new names."""
+        return [
+            (_Renamed(self, number), sorted(self.honest, key=names.__getitem__))
+            for number, (names, _) in enumerate(self._symmetries)
+        ]
 
     @cached_property
     def _symmetries(self) -> list[tuple[tuple[int, ...], bool]]:
@@ -217,7 +232,8 @@ class Pairwise(ClientModel):
                 found.append((tuple(names[client] for client in CLIENTS), swapped))
         return found
 
-    def _renaming(self, symmetry: int, number: int) -> int:
+    def renaming(self, symmetry: int, number: int) -> int:
+        """Return the number of a client's paths under a symmetry."""
         names, swapped = self._symmetries[symmetry]
 
         def bitmap(value: int) -> int:
@@ -241,3 +257,21 @@ class Pairwise(ClientModel):
             return request
 
         return self._number(tuple(sorted(tuple(map(renamed, path)) for path in self.locals[number])))
+
+
+class _Renamed(dict[int, int]):
+    """The numbers of a client's paths under one symmetry, each computed once."""
+
+    def __init__(self, model: Pairwise, symmetry: int) -> None:
+        self._model = model
+        self._symmetry = symmetry
+
+    def __missing__(self, number: int) -> int:
+        self[number] = self._model.renaming(self._symmetry, number)
+        return self[number]
+
+
+def _dealt(mine: Directory, holder: int, owner: int, theirs: Local) -> bool:
+    """Return whether an owner has dealt shares that a holder can open: both know each other's keys, and one root."""
+    dealt = [directory_of(path) for path in theirs if len(path) > SHARE]
+    return mine.keys[owner] == TRUE and any(each.leaves == mine.leaves and each.keys[holder] == TRUE for each in dealt)

@@ -104,8 +104,8 @@ class ClientModel:
 
     Attributes:
         honest: The honest clients; all others are corrupt.
-        assumed: The number of corrupt clients that honest clients assume for their roster. If there are more, the server
-            has invented clients.
+        assumed: The number of corrupt clients that honest clients assume for their roster. If there are more corrupt
+            ones, the server has invented them.
         removed: The checks that are left out.
         lossy: Whether any of the secret shares delivered to a client may be spoilt. If not, all that exist arrive. A
             client that holds more shares behaves in the same way and reveals more.
@@ -166,7 +166,7 @@ class ClientModel:
             case Invitation():
                 if len(CLIENTS) - len(self.honest) > self.assumed:
                     yield Check.PINNED_ROSTER
-                if 2 * THRESHOLD <= len(CLIENTS) + self.assumed:
+                if len(CLIENTS) + self.assumed >= 2 * THRESHOLD:
                     yield Check.SAFE_THRESHOLD
             case Directory():
                 yield from self._failing_directory(client, request)

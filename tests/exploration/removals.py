@@ -9,7 +9,7 @@ import inspect
 import textwrap
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
-from types import FunctionType
+from types import CodeType, FunctionType
 from typing import Final, NamedTuple
 
 from tests.exploration.checks import Check
@@ -85,27 +85,17 @@ REMOVALS: Final[dict[Check | OpeningCheck, tuple[Edit, ...]]] = {
     Check.KEYS_OF_SESSION: (
         Edit("protocols.identity", "Signatures.__init__", "self._prefix = _DOMAIN + digest", "self._prefix = _DOMAIN"),
     ),
-    Check.ENOUGH_PRESENT: (
-        Edit(_CLIENT, _MEET, 'self._check_cohort(present, "have advertised keys")', "pass"),
-    ),
-    Check.SHARER_ITSELF: (
-        Edit(_CLIENT, _MASK, _SHARERS, _SHARERS.replace("self._client not in members or ", "")),
-    ),
-    Check.SHARERS_PRESENT: (
-        Edit(_CLIENT, _MASK, _SHARERS, "if self._client not in members:"),
-    ),
+    Check.ENOUGH_PRESENT: (Edit(_CLIENT, _MEET, 'self._check_cohort(present, "have advertised keys")', "pass"),),
+    Check.SHARER_ITSELF: (Edit(_CLIENT, _MASK, _SHARERS, _SHARERS.replace("self._client not in members or ", "")),),
+    Check.SHARERS_PRESENT: (Edit(_CLIENT, _MASK, _SHARERS, "if self._client not in members:"),),
     Check.ENOUGH_SHARERS: (Edit(_CLIENT, _MASK, 'self._check_cohort(members, "have shared")', "pass"),),
     Check.SURVIVOR_ITSELF: (Edit(_CLIENT, _ACCEPT, "if self._client not in alive:", "if False:"),),
     Check.SURVIVORS_SHARED: (
-        Edit(
-            _CLIENT, _ACCEPT, "if not alive <= decode_clients(self.state.members, self._session):", "if False:"
-        ),
+        Edit(_CLIENT, _ACCEPT, "if not alive <= decode_clients(self.state.members, self._session):", "if False:"),
     ),
     Check.ENOUGH_SURVIVORS: (Edit(_CLIENT, _ACCEPT, 'self._check_cohort(alive, "survive")', "pass"),),
     Check.SIGNERS_SURVIVE: (
-        Edit(
-            _CLIENT, _REVEAL, "if not signers <= decode_clients(self.state.survivors, self._session):", "if False:"
-        ),
+        Edit(_CLIENT, _REVEAL, "if not signers <= decode_clients(self.state.survivors, self._session):", "if False:"),
     ),
     Check.ENOUGH_SIGNERS: (Edit(_CLIENT, _REVEAL, "if len(signers) < self._session.threshold:", "if False:"),),
     Check.CONFIRMED: (
@@ -122,7 +112,12 @@ REMOVALS: Final[dict[Check | OpeningCheck, tuple[Edit, ...]]] = {
     Check.SAME_SHARERS: (Edit(_CLIENT, "PairwiseClient._agreed", _AGREED, "self.state.root + self.state.survivors"),),
     Check.SAME_SURVIVORS: (Edit(_CLIENT, "PairwiseClient._agreed", _AGREED, "self.state.root + self.state.members"),),
     Check.ONE_SECRET: (
-        Edit(_CLIENT, "PairwiseClient._reveal", "for index in (of_survivor if owner in alive else (1,))", "for index in (0, 1)"),
+        Edit(
+            _CLIENT,
+            "PairwiseClient._reveal",
+            "for index in (of_survivor if owner in alive else (1,))",
+            "for index in (0, 1)",
+        ),
     ),
     Check.RECORD: (
         Edit(
@@ -181,9 +176,7 @@ REMOVALS: Final[dict[Check | OpeningCheck, tuple[Edit, ...]]] = {
             "self._opened.setdefault(key + context, [])",
         ),
     ),
-    OpeningCheck.LARGER_MINIMUM: (
-        Edit(_REPLAY, "MemoryOpenings.record", "max(minimum, its_minimum)", "minimum"),
-    ),
+    OpeningCheck.LARGER_MINIMUM: (Edit(_REPLAY, "MemoryOpenings.record", "max(minimum, its_minimum)", "minimum"),),
     OpeningCheck.QUORUM: (
         Edit(
             "protocols.terms",
@@ -230,7 +223,7 @@ def _function(module: str, name: str) -> FunctionType:
     return found
 
 
-def _with_edits(function: FunctionType, edits: Collection[Edit]) -> object:
+def _with_edits(function: FunctionType, edits: Collection[Edit]) -> CodeType:
     """Return the code of a function after edits of its source."""
     source = textwrap.dedent(inspect.getsource(function))
     for edit in edits:

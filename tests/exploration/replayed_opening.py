@@ -1,7 +1,7 @@
 """Requests of the model of the opening, made of real committee members by a real malicious server.
 
-Honest members are machines of `protocols`, each with one record for all sessions. The server and the corrupt parties are
-the test: they forge, copy and repeat contributions, combine the partial decryptions that members make, and compare
+Honest members are machines of `protocols`, each with one record for all sessions. The server and the corrupt parties
+are the test: they forge, copy and repeat contributions, combine the partial decryptions that members make, and compare
 each opened sum with the inputs that it should hold.
 """
 
@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Final
+
+import numpy as np
 
 from protocols import Adversary, ClientTerms, Committee, Keyholder, MemoryOpenings, PaillierSum
 from protocols.crypto.keystream import word_dtype
@@ -160,7 +162,9 @@ class RealOpening:
         """Raise `LookupError` unless an opened vector is the sum of inputs that the model says."""
         modulus = self._runs[session].scenario.session.modulus
         inputs = self._model.inputs(session, selection)
-        expected = sum(times * self._inputs[context][client].astype(object) for (context, client), times in inputs.items())
+        expected = sum(
+            times * self._inputs[context][client].astype(object) for (context, client), times in inputs.items()
+        )
         if ((vector.astype(object) - expected) % modulus).any():
             raise LookupError(f"opened sum: expected that of {inputs}, found another")
 
@@ -188,5 +192,5 @@ class RealOpening:
     def _zeros(self, session: int) -> Sequence[int]:
         """Return the messages of a vector of zeros."""
         run = self._runs[session]
-        nothing = run.inputs[0].astype(word_dtype(run.scenario.session.modulus)) * 0
+        nothing = np.zeros(LENGTH, dtype=word_dtype(run.scenario.session.modulus))
         return run.setup.payload.wrap(nothing, repeatable_entropy(b"zeros"))[1]

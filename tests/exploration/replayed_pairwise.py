@@ -5,27 +5,26 @@ secret shares that they can read, collect those that clients reveal, rebuild sec
 What they know in the end has the form of the model's `Knowledge`, and is computed from bytes alone.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cache
 from typing import Final
 
-import numpy as np
-
 from protocols import Adversary, Client, ClientTerms, MemoryRecord, SecAgg, Secret, packing
-from protocols.codec import M, Message
 from protocols.codec import Invitation as Invited
+from protocols.codec import M, Message
 from protocols.crypto import keystream, sealing, shamir
 from protocols.crypto.key_agreement import X25519, KeyPair
 from protocols.identity import Roster, Signatures
 from protocols.pairwise import messages, schedule
-from protocols.pairwise.derived import KEYS, SURVIVORS, Derived
+from protocols.pairwise.derived import KEYS, SURVIVORS
 from protocols.pairwise.messages import AdvertisedKeys, MaskedInput, RevealedShares, SealedShares, encode_clients
 from protocols.session import Session
 from protocols.testing import fixed_identity, repeatable_entropy
 from tests.conformance.cohorts import SNAPSHOT_KEY, Setting, setting
 from tests.exploration.checks import Check
 from tests.exploration.knowledge import MASKING, SEED, Knowledge, Masked, beginnings, computed, masked_with
+from tests.exploration.learned import Sum
 from tests.exploration.pairwise import Action
 from tests.exploration.pairwise_client import (
     ABSENT,
@@ -34,7 +33,6 @@ from tests.exploration.pairwise_client import (
     OLD,
     OTHER,
     REVEAL,
-    SHARE,
     THRESHOLD,
     TRUE,
     ClientModel,
@@ -69,6 +67,25 @@ class Terms(Setting):
         found = Setting.terms(self, client, record)  # type: ignore[arg-type]  # as in the base
         pinned = Roster({each: fixed_identity(each).public for each in CLIENTS})
         return found and replace(found, adversarial=self.assumed / len(CLIENTS), roster=pinned)
+
+
+@cache
+def _earlier(client: int, assumed: int, removed: frozenset[Check]) -> tuple[AdvertisedKeys, Secret]:
+    """Return a client's keys of an earlier session, and its private masking key, which the server rebuilt there.
+
+    The client dropped out in that session, so the others revealed their shares of that key. What is signed there can
+    depend on the checks that are left out, so the session is another one for others.
+    """
+    base = setting(SecAgg(adversary=Adversary.MALICIOUS), CLIENTS, THRESHOLD, length=3)
+    session = replace(base.session, session_id=b"an earlier session")
+    earlier = Terms(label="", protocol=base.protocol, session=session, assumed=assumed)
+    run, attack = collect_masked_inputs(earlier)
+    others = [each for each in CLIENTS if each != client]
+    run.show_survivors(attack, dict.fromkeys(others, others))
+    secret = attack.secret(client, MASKING_INDEX)
+    if secret is None:
+        raise LookupError("earlier session: expected that the masking key of a dropout can be rebuilt")
+    return run.keys[client], secret
 
 
 class RealPairwise:
@@ -117,29 +134,11 @@ class RealPairwise:
         public = sealing_pair.public + masking_pair.public
         if client in self._model.honest:
             return AdvertisedKeys(sealing_pair.public, masking_pair.public, bytes(64))
-        signed = self._derived.signatures.sign(
-            self._identities[client], client=client, purpose=KEYS, payload=public
-        )
+        signed = self._derived.signatures.sign(self._identities[client], client=client, purpose=KEYS, payload=public)
         return AdvertisedKeys(sealing_pair.public, masking_pair.public, signed)
 
-    @cached_property
-    def _earlier(self) -> dict[int, tuple[AdvertisedKeys, Secret]]:
-        """By honest client, its keys of an earlier session, and its private masking key, which the server rebuilt there.
-
-        The client dropped out in that session, so the others revealed their shares of that key.
-        """
-        session = replace(self.session, session_id=b"an earlier session of these")
-        found = {}
-        for client in self._model.honest:
-            earlier = Terms(label="", protocol=self._where.protocol, session=session, assumed=self._model.assumed)
-            run, attack = collect_masked_inputs(earlier)
-            others = [each for each in CLIENTS if each != client]
-            run.show_survivors(attack, dict.fromkeys(others, others))
-            secret = attack.secret(client, MASKING_INDEX)
-            if secret is None:
-                raise LookupError("earlier session: expected that the masking key of a dropout can be rebuilt")
-            found[client] = run.keys[client], secret
-        return found
+    def _earlier(self, client: int) -> tuple[AdvertisedKeys, Secret]:
+        return _earlier(client, self._model.assumed, self._model.removed)
 
     # Actions.
 
@@ -193,7 +192,9 @@ class RealPairwise:
                 return Invited()
             case Directory(leaves=leaves, keys=keys):
                 others = [each for each in CLIENTS if each != client and leaves[each] != ABSENT]
-                return messages.KeyDirectory(self._leaves(leaves), tuple(self._shown(each, keys[each]) for each in others))
+                return messages.KeyDirectory(
+                    self._leaves(leaves), tuple(self._shown(each, keys[each]) for each in others)
+                )
             case Delivery(sharers=sharers, opened=opened):
                 return self._delivered(client, at, sharers, opened)
             case Survivors(bitmap=survivors):
@@ -206,7 +207,7 @@ class RealPairwise:
         return encode_clients(members(clients), self.session)
 
     def _shown(self, client: int, entry: int) -> AdvertisedKeys:
-        return self._earlier[client][0] if entry == OLD else self._advertised[client, entry]
+        return self._earlier(client)[0] if entry == OLD else self._advertised[client, entry]
 
     def _leaves(self, leaves: tuple[int, ...]) -> bytes:
         return b"".join(
@@ -232,9 +233,9 @@ class RealPairwise:
     def _dealt(self, owner: int, holder: int, leaves: tuple[int, ...]) -> tuple[bytes, bytes]:
         """Return the fingerprints and the ciphertext that an owner dealt to a holder under a directory."""
         for (client, path), reply in self._replies.items():
-            if client == owner and len(path) == MASK and directory_of(path).leaves == leaves:
-                if isinstance(reply, SealedShares):
-                    return self._bundle(reply, owner, holder, leaves)
+            dealt = client == owner and len(path) == MASK and directory_of(path).leaves == leaves
+            if dealt and isinstance(reply, SealedShares):
+                return self._bundle(reply, owner, holder, leaves)
         return self._spoilt
 
     def _bundle(self, dealt: SealedShares, owner: int, holder: int, leaves: tuple[int, ...]) -> tuple[bytes, bytes]:
@@ -276,12 +277,19 @@ class RealPairwise:
         found = computed(self._model, paths, frozenset(secrets))
         rests = [self._unmasked(each, secrets) for each in found.masked]
         for each in found.sums:
-            learned = sum(int(weight) * rests[row] for row, weight in each.weights)
-            expected = sum(int(factor) * self.vectors[client].astype(object) for client, factor in each.inputs)  # type: ignore[index]
-            whole = all(value.denominator == 1 for _, value in (*each.weights, *each.inputs))
-            if not whole or ((learned - expected) % self.session.modulus).any():
-                raise LookupError(f"sum: expected that of the inputs {each.inputs}, found another")
+            self._compare(each, rests)
         return found
+
+    def _compare(self, found: Sum, rests: Sequence[list[int]]) -> None:
+        """Raise `LookupError` unless the masked vectors of a sum, without their known masks, add up to its inputs."""
+        inputs = [(int(factor), self.vectors[int(str(client))].tolist()) for client, factor in found.inputs]
+        rows = [(int(weight), rests[row]) for row, weight in found.weights]
+        whole = all(value.denominator == 1 for _, value in (*found.weights, *found.inputs))
+        for at in range(self.session.length):
+            learned = sum(weight * rest[at] for weight, rest in rows)
+            expected = sum(factor * vector[at] for factor, vector in inputs)
+            if not whole or (learned - expected) % self.session.modulus:
+                raise LookupError(f"sum: expected that of the inputs {found.inputs}, found another")
 
     def _secrets(self) -> dict[tuple[int, int], Secret]:
         """Return the secrets that enough shares rebuild, each compared with what its owner committed to."""
@@ -334,11 +342,13 @@ class RealPairwise:
                     yield owner, holder, index, leaves, reply.shares[start : start + shamir.SHARE_BYTES]
                     start += shamir.SHARE_BYTES
 
-    def _unmasked(self, masked: Masked, secrets: dict[tuple[int, int], Secret]) -> object:
+    def _unmasked(self, masked: Masked, secrets: dict[tuple[int, int], Secret]) -> list[int]:
         """Return a masked vector without the masks that the adversary knows, as Python's integers."""
         client, directory, sharers = masked
         paths = [path for who, path in self._replies if who == client and len(path) == REVEAL - 1]
-        path = next(each for each in paths if stage(each).directory == directory and stage(each).delivery.sharers == sharers)
+        path = next(
+            each for each in paths if stage(each).directory == directory and stage(each).delivery.sharers == sharers
+        )
         modulus, derive = self.session.modulus, self._derived.schedule(self._root(directory.leaves))
         vector = packing.unpack(self._reply(client, path, MaskedInput).packed, self.session.length, modulus)
         rest = vector.astype(keystream.word_dtype(modulus))
@@ -349,7 +359,7 @@ class RealPairwise:
             if shared is not None:
                 remove = keystream.subtract_mask if client < other else keystream.add_mask
                 remove(rest, derive.pair_mask(shared, one=client, other=other))
-        return rest.astype(np.uint64).astype(object)
+        return [int(entry) for entry in rest]
 
     def _pair(self, client: int, other: int, entry: int, secrets: dict[tuple[int, int], Secret]) -> Secret | None:
         """Return what a client agreed on with another's keys, or None if the adversary cannot compute it."""
@@ -357,7 +367,7 @@ class RealPairwise:
         if (other, entry) in self._keys:
             return self._keys[other, entry][1].agree(mine)
         if entry == OLD:
-            return X25519.from_secret(self._earlier[other][1]).agree(mine)
+            return X25519.from_secret(self._earlier(other)[1]).agree(mine)
         if (client, MASKING) in secrets:
             return X25519.from_secret(secrets[client, MASKING]).agree(self._shown(other, entry).masking)
         return X25519.from_secret(secrets[other, MASKING]).agree(mine) if (other, MASKING) in secrets else None

@@ -12,15 +12,16 @@ from typing import Generic, Protocol, TypeVar
 
 S = TypeVar("S", bound=Hashable)
 A = TypeVar("A")
+A_co = TypeVar("A_co", covariant=True)
 
 
-class Model(Protocol[S, A]):
+class Model(Protocol[S, A_co]):
     """A model: its first state, and what can happen in a state."""
 
     def start(self) -> S:
         """Return the first state."""
 
-    def moves(self, state: S) -> tuple[Sequence[tuple[A, S]], int]:
+    def moves(self, state: S) -> tuple[Sequence[tuple[A_co, S]], int]:
         """Return each action that is accepted, with the state after it, and the number of actions that are refused."""
 
     def canonical(self, state: S) -> Hashable:
@@ -41,7 +42,7 @@ class Exploration(Generic[A]):
         depth: Number of actions that the last state found is away from the first.
         complete: Whether every state was visited.
         traces: By violated invariant, a shortest sequence of actions that violates it.
-        seconds: Time of the search.
+        seconds: CPU time of the search.
     """
 
     states: int
@@ -67,7 +68,7 @@ def explore(model: Model[S, A], *, until: Collection[str] = ()) -> Exploration[A
         until: Names of invariants. The search stops once it has a trace to a violation of each; if there are none, it
             visits every state.
     """
-    began = time.perf_counter()
+    began = time.process_time()
     first = model.start()
     parents: dict[S, tuple[S, A] | None] = {first: None}
     seen: set[Hashable] = {model.canonical(first)}
@@ -98,7 +99,7 @@ def explore(model: Model[S, A], *, until: Collection[str] = ()) -> Exploration[A
         depth=depth,
         complete=not queue,
         traces=traces,
-        seconds=time.perf_counter() - began,
+        seconds=time.process_time() - began,
     )
 
 
