@@ -117,7 +117,7 @@ def _other_list(node: list[Any], choices: Random, others: Sequence[bytes]) -> An
         case 3:
             return node + node[:1]
         case 4:
-            return (node * choices.choice((2, 17, 300)))[:2000]
+            return (node * choices.choice((2, 17, 300)))[:200]
         case 5 if others:
             return _donated(choices.choice(others), choices)
         case 6:

@@ -24,6 +24,7 @@ from secagg.files import read_arrays
 from secagg.models.softmax import SoftmaxRegression
 from secagg.privacy.clipping import choose_clip
 from secagg.runs.folder import RunFolder
+from secagg.runs.lock import NAME as LOCK
 from secagg.runs.parsing import parse, read_settings
 from secagg.simulation.committee import SimulatedCommittee
 from secagg.storage.key_files import KeyFileError, read_committee_key, read_key_share
@@ -58,24 +59,24 @@ def entries() -> list[Entry]:
     return [
         Entry("keys/public", 20, partial(_key_file, "committee.pub")),
         Entry("keys/member", 20, partial(_key_file, "member-1.key")),
-        Entry("keys/public/content", 6, partial(_key_content, "committee.pub")),
-        Entry("keys/member/content", 12, partial(_key_content, "member-1.key")),
-        Entry("keys/folder", 2, _key_folder),
+        Entry("keys/public/content", 4, partial(_key_content, "committee.pub")),
+        Entry("keys/member/content", 8, partial(_key_content, "member-1.key")),
+        Entry("keys/folder", 1, _key_folder),
         Entry("stores/sessions/file", 12, partial(_store_file, SessionStore, "sessions.sqlite")),
         Entry("stores/openings/file", 12, partial(_store_file, OpeningStore, "openings.sqlite")),
         Entry("stores/sessions/rows", 12, partial(_store_rows, SessionStore)),
         Entry("stores/openings/rows", 12, partial(_store_rows, OpeningStore)),
-        Entry("data/archive", 30, _archive),
-        Entry("data/arrays", 40, _arrays),
+        Entry("data/archive", 20, _archive),
+        Entry("data/arrays", 30, _arrays),
         Entry("data/idx/1", 40, partial(_idx, 1)),
         Entry("data/idx/3", 40, partial(_idx, 3)),
-        Entry("data/model", 25, _model),
-        Entry("run/settings", 40, _settings),
-        Entry("run/goal", 12, partial(_part, "goal.toml", mutate_text)),
-        Entry("run/metrics", 16, partial(_part, "metrics.jsonl", mutate_lines)),
-        Entry("run/comparison", 16, partial(_part, "comparison.jsonl", mutate_lines)),
-        Entry("run/checkpoint", 12, partial(_part, "checkpoint.npz", mutate_npz)),
-        Entry("run/folder", 16, _run_folder),
+        Entry("data/model", 16, _model),
+        Entry("run/settings", 30, _settings),
+        Entry("run/goal", 8, partial(_part, "goal.toml", mutate_text)),
+        Entry("run/metrics", 10, partial(_part, "metrics.jsonl", mutate_lines)),
+        Entry("run/comparison", 10, partial(_part, "comparison.jsonl", mutate_lines)),
+        Entry("run/checkpoint", 8, partial(_part, "checkpoint.npz", mutate_npz)),
+        Entry("run/folder", 10, _run_folder),
     ]
 
 
@@ -375,15 +376,15 @@ def _initial() -> GlobalModel:
 
 def _read_run(path: Path, like: GlobalModel) -> None:
     """Read a run's folder as a run that is continued does."""
-    run = RunFolder(path)
-    run.check_free(overwrite=True)
-    config = run.config()
-    run.goal(config)
-    run.rounds_done()
-    run.metrics()
-    run.comparison()
-    run.has_ledger()
-    run.restore(like, config)
+    with RunFolder(path) as run:
+        run.check_free(overwrite=True)
+        config = run.config()
+        run.goal(config)
+        run.rounds_done()
+        run.metrics()
+        run.comparison()
+        run.has_ledger()
+        run.restore(like, config)
 
 
 _RUN_FILES: Final[dict[str, Mutator]] = {
@@ -432,9 +433,13 @@ def _run_folder(folder: Path) -> Target:
     return Target(
         seeds=(pack_folder(contents),),
         run=read,
-        mutate=mutate_folder(_RUN_FILES),
+        mutate=mutate_folder(_RUN_FILES | {LOCK: mutate_bytes}),
         refusals=(CheckpointError,),
-        covers=("secagg.runs.folder:RunFolder.config", "secagg.runs.folder:RunFolder.restore"),
+        covers=(
+            "secagg.runs.folder:RunFolder.config",
+            "secagg.runs.folder:RunFolder.restore",
+            "secagg.runs.lock:FolderLock.__enter__",
+        ),
         memory_base=2**22,
         memory_factor=_UNPACKED,
     )

@@ -34,7 +34,7 @@ def entries() -> list[Entry]:
     """Return the targets."""
     return [
         Entry("ledger/records", 200, _records),
-        Entry("ledger/report", 1, _report),
+        Entry("ledger/report", 0.5, _report),
         Entry("ledger/rows", 12, _rows),
         Entry("ledger/file", 12, _file),
         Entry("ledger/journal", 10, _journal),
