@@ -187,6 +187,7 @@ def judge(
     else:
         outcome = None
     finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
         if measured:
             peak = tracemalloc.get_traced_memory()[1]
             tracemalloc.stop()
@@ -243,7 +244,6 @@ def watchdog() -> Iterator[None]:
     try:
         yield
     finally:
-        signal.setitimer(signal.ITIMER_PROF, 0)
         signal.signal(signal.SIGPROF, before)
 
 

@@ -53,6 +53,9 @@ _UNPACKED: Final = 8192
 """How many bytes may be allocated for each byte of a compressed file: deflate alone reaches 1032, and entries of one
 byte become numbers of four."""
 
+_OLD_HEADER: Final = UserWarning
+"""What numpy warns with if an array's header was written by Python 2; the array is then read all the same."""
+
 
 def entries() -> list[Entry]:
     """Return the targets."""
@@ -72,11 +75,11 @@ def entries() -> list[Entry]:
         Entry("data/idx/3", 40, partial(_idx, 3)),
         Entry("data/model", 16, _model),
         Entry("run/settings", 30, _settings),
-        Entry("run/goal", 8, partial(_part, "goal.toml", mutate_text)),
-        Entry("run/metrics", 10, partial(_part, "metrics.jsonl", mutate_lines)),
-        Entry("run/comparison", 10, partial(_part, "comparison.jsonl", mutate_lines)),
-        Entry("run/checkpoint", 8, partial(_part, "checkpoint.npz", mutate_npz)),
-        Entry("run/folder", 10, _run_folder),
+        Entry("run/goal", 4, partial(_part, "goal.toml", mutate_text)),
+        Entry("run/metrics", 5, partial(_part, "metrics.jsonl", mutate_lines)),
+        Entry("run/comparison", 5, partial(_part, "comparison.jsonl", mutate_lines)),
+        Entry("run/checkpoint", 4, partial(_part, "checkpoint.npz", mutate_npz)),
+        Entry("run/folder", 8, _run_folder),
     ]
 
 
@@ -282,7 +285,7 @@ def _archive(folder: Path) -> Target:
         seeds=(*seeds, _saved(train_x=x / 2, train_y=y.astype(np.int8), test_x=x / 2, test_y=y)[0]),
         run=read,
         mutate=mutate_npz,
-        refusals=(DataError, DataWarning),
+        refusals=(DataError, DataWarning, _OLD_HEADER),
         covers=("secagg.data.archive:load_archive",),
         memory_factor=_UNPACKED,
     )
@@ -298,7 +301,7 @@ def _arrays(folder: Path) -> Target:
         seeds=_saved(weights=np.arange(6.0).reshape(2, 3), round=np.int64(3), other=np.array(["a", "b"])),
         run=read,
         mutate=mutate_npz,
-        refusals=(DataError,),
+        refusals=(DataError, _OLD_HEADER),
         covers=("secagg.files:read_arrays",),
         memory_factor=_UNPACKED,
     )
@@ -333,7 +336,7 @@ def _model(folder: Path) -> Target:
         seeds=((_RUN / "model.npz").read_bytes(), *_saved(kernel=np.ones((2, 3)), bias=np.ones(3), learning_rate=0.5)),
         run=read,
         mutate=mutate_npz,
-        refusals=(DataError, ModelError),
+        refusals=(DataError, ModelError, _OLD_HEADER),
         covers=("secagg.models.softmax:SoftmaxRegression.load",),
         memory_factor=_UNPACKED,
         memory_base=2**22,
@@ -412,7 +415,7 @@ def _part(name: str, mutate: Mutator, folder: Path) -> Target:
         seeds=(contents[name],),
         run=read,
         mutate=mutate,
-        refusals=(CheckpointError,),
+        refusals=(CheckpointError, _OLD_HEADER),
         covers=("secagg.runs.folder:RunFolder.restore",),
         memory_base=2**22,
         memory_factor=_UNPACKED,
@@ -434,7 +437,7 @@ def _run_folder(folder: Path) -> Target:
         seeds=(pack_folder(contents),),
         run=read,
         mutate=mutate_folder(_RUN_FILES | {LOCK: mutate_bytes}),
-        refusals=(CheckpointError,),
+        refusals=(CheckpointError, _OLD_HEADER),
         covers=(
             "secagg.runs.folder:RunFolder.config",
             "secagg.runs.folder:RunFolder.restore",

@@ -46,7 +46,7 @@ def entries() -> list[Entry]:
         for side in ("client", "server"):
             for layer in ("sealed", "content"):
                 name = f"snapshot/{label}/{side}/{layer}"
-                found.append(Entry(name, 4 if slow else 12, partial(_snapshot, label, side, layer)))
+                found.append(Entry(name, 2 if slow else 6, partial(_snapshot, label, side, layer)))
     return found
 
 
