@@ -19,7 +19,7 @@ from tests.fuzz.crashes import read_crash, write_crash
 from tests.fuzz.engine import replay
 from tests.fuzz.session import Session, write_document
 from tests.fuzz.target import Entry
-from tests.fuzz.targets.all import all_entries, built, chosen, scratch
+from tests.fuzz.targets.catalogue import all_entries, built, chosen, scratch
 
 _MOST_MEMORY: Final = 8 * 2**30
 _TELL_EVERY_S: Final = 20.0

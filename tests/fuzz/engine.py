@@ -25,7 +25,7 @@ CPU_LIMIT_S: Final = 30.0
 EXPLORED: Final = 32
 """How many inputs of a campaign are all traced, before tracing is a sample."""
 
-TRACED_EVERY: Final = 16
+TRACED_EVERY: Final = 32
 MEASURED_EVERY: Final = 50
 _MOST_KEPT: Final = 400
 _LONGEST_ERROR: Final = 20_000
@@ -70,7 +70,7 @@ class Campaign:
         target: The target.
         seed: The choices follow from it and from the name.
         coverage: Which lines count; those of the packages if it is left out.
-        guided: `False` to keep no inputs that reach something new, which shows what the guidance is worth.
+        traced_every: Of so many inputs one is traced; None to trace none.
 
     Attributes:
         tally: What was done so far.
@@ -79,20 +79,32 @@ class Campaign:
     """
 
     def __init__(
-        self, name: str, target: Target, *, seed: str, coverage: Coverage | None = None, guided: bool = True
+        self,
+        name: str,
+        target: Target,
+        *,
+        seed: str,
+        coverage: Coverage | None = None,
+        traced_every: int | None = TRACED_EVERY,
     ) -> None:
         self.tally = Tally()
         self.corpus: list[bytes] = []
         self.coverage = coverage or Coverage()
         self._name = name
         self._target = target
-        self._guided = guided
+        self._traced_every = traced_every
         self._choices = Random(f"{seed}/{name}")  # noqa: S311 - choices of a test
         self._others = (*target.seeds, *target.others)
+        self._longest = 256 + 2 * max(map(len, target.seeds))
+
+    @property
+    def covers(self) -> tuple[str, ...]:
+        """The functions that the target must reach."""
+        return self._target.covers
 
     def run(self, inputs: int) -> None:
         """Run that many further inputs; the first are the seeds themselves."""
-        with _watchdog():
+        with watchdog():
             for _ in range(inputs):
                 self._next()
 
@@ -100,18 +112,26 @@ class Campaign:
         number = self.tally.inputs
         seeds = self._target.seeds
         data = seeds[number] if number < len(seeds) else self._mutated()
-        traced = self._guided and (number < EXPLORED or number % TRACED_EVERY == 0)
         self.tally.inputs += 1
         if number < len(seeds):
             self.corpus.append(data)
-        if not traced:
+        if not self._is_traced(number):
             self._judge(data, measured=number % MEASURED_EVERY == 1)
             return
         self.coverage.grown = False
         with self.coverage.tracing():
             self._judge(data, measured=False)
-        if self.coverage.grown and number >= len(seeds) and len(self.corpus) < _MOST_KEPT:
+        if self.coverage.grown and number >= len(seeds) and self._is_kept(data):
             self.corpus.append(data)
+
+    def _is_kept(self, data: bytes) -> bool:
+        """Return whether there is room: long inputs are slow, and most of what they reach shorter ones reach too."""
+        return len(self.corpus) < _MOST_KEPT and len(data) <= self._longest
+
+    def _is_traced(self, number: int) -> bool:
+        if self._traced_every is None:
+            return False
+        return number < EXPLORED or number % self._traced_every == 0
 
     def _mutated(self) -> bytes:
         choices, corpus = self._choices, self.corpus
@@ -138,15 +158,18 @@ class Refusal(Exception):  # noqa: N818 - not an error of the fuzzer
         self.name = name
 
 
-def judge(target: Target, data: bytes, *, measured: bool = False) -> Refusal | Finding | None:
+def judge(
+    target: Target, data: bytes, *, measured: bool = False, cpu_limit_s: float = CPU_LIMIT_S
+) -> Refusal | Finding | None:
     """Run one input, and return what came of it: None if it was accepted.
 
     Args:
         target: The target.
         data: The input.
         measured: Whether to measure the memory that the entry allocates, which takes longer.
+        cpu_limit_s: The most CPU time. It is watched only within `watchdog`.
     """
-    signal.setitimer(signal.ITIMER_PROF, CPU_LIMIT_S)
+    signal.setitimer(signal.ITIMER_PROF, cpu_limit_s)
     if measured:
         tracemalloc.start()
     try:
@@ -156,7 +179,7 @@ def judge(target: Target, data: bytes, *, measured: bool = False) -> Refusal | F
     except Finding as error:
         outcome = error
     except Hang:
-        outcome = Finding(f"more than {CPU_LIMIT_S:g} s of CPU time")
+        outcome = Finding(f"more than {cpu_limit_s:g} s of CPU time")
     except (KeyboardInterrupt, SystemExit):
         raise
     except BaseException as error:  # noqa: BLE001 - whatever an entry does not document is a finding
@@ -164,6 +187,7 @@ def judge(target: Target, data: bytes, *, measured: bool = False) -> Refusal | F
     else:
         outcome = None
     finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
         if measured:
             peak = tracemalloc.get_traced_memory()[1]
             tracemalloc.stop()
@@ -210,7 +234,7 @@ def shrink(target: Target, data: bytes, found: str, *, measured: bool = False) -
 
 
 @contextmanager
-def _watchdog() -> Iterator[None]:
+def watchdog() -> Iterator[None]:
     """Raise `Hang` in this thread if one input uses too much CPU time; `judge` sets the timer anew for each."""
 
     def stop(number: int, frame: FrameType | None) -> None:
@@ -220,12 +244,11 @@ def _watchdog() -> Iterator[None]:
     try:
         yield
     finally:
-        signal.setitimer(signal.ITIMER_PROF, 0)
         signal.signal(signal.SIGPROF, before)
 
 
 def replay(target: Target, inputs: Sequence[bytes]) -> list[Finding]:
     """Return what is found with these inputs, memory included."""
-    with _watchdog():
+    with watchdog():
         outcomes = [judge(target, data, measured=measured) for data in inputs for measured in (False, True)]
     return [outcome for outcome in outcomes if isinstance(outcome, Finding)]

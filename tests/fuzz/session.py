@@ -1,6 +1,7 @@
 """One run of the fuzzer over many targets: inputs are shared out, and results are kept as they come."""
 
 import json
+import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -9,7 +10,7 @@ from typing import Any, Final
 
 from tests.fuzz.engine import Campaign, Crash
 from tests.fuzz.target import Entry
-from tests.fuzz.targets.all import built
+from tests.fuzz.targets.catalogue import built
 
 SLICES: Final = 10
 """Every target gets its inputs in so many parts, in turn, so that a run that is ended early has fuzzed all of them."""
@@ -25,7 +26,7 @@ class Result:
     Attributes:
         campaign: The inputs that were run.
         wanted: How many inputs it is to get.
-        seconds: Time that it took so far, building excluded.
+        seconds: CPU time that it took so far, building excluded.
     """
 
     campaign: Campaign
@@ -54,7 +55,14 @@ class Session:
     results: dict[str, Result] = field(default_factory=dict)
 
     def run(self, told: Callable[["Session"], None] = lambda _: None) -> None:
-        """Run everything; `told` is called after each part of each target."""
+        """Run everything; `told` is called after each part of each target. Nothing is logged meanwhile."""
+        logging.disable()
+        try:
+            self._run(told)
+        finally:
+            logging.disable(logging.NOTSET)
+
+    def _run(self, told: Callable[["Session"], None]) -> None:
         whole = sum(entry.share for entry in self.entries)
         for part in range(1, SLICES + 1):
             for entry in self.entries:
@@ -64,9 +72,9 @@ class Session:
                     wanted = max(LEAST + len(target.seeds), round(self.inputs * entry.share / whole))
                     result = Result(Campaign(entry.name, target, seed=self.seed), wanted)
                     self.results[entry.name] = result
-                began = time.perf_counter()
+                began = time.process_time()
                 result.campaign.run(result.wanted * part // SLICES - result.campaign.tally.inputs)
-                result.seconds += time.perf_counter() - began
+                result.seconds += time.process_time() - began
                 told(self)
 
     @property

@@ -32,6 +32,12 @@ class Mixed(Message, frozen=True):
     last: memoryview
 
 
+class Named(Message, frozen=True):
+    """A field of text, as a protocol of somebody else may have it."""
+
+    name: str
+
+
 DIGEST = b"d" * 32
 CODEC = Codec(DIGEST, limit=120)
 WIDE = Codec(DIGEST, limit=5_000_000)
@@ -171,3 +177,13 @@ def test_altered_bytes_are_refused_or_the_encoding_of_what_they_decode_to(cut: t
 def test_limit_grows_with_the_vector_the_clients_and_their_attached_secrets() -> None:
     assert limit(10, 2**20, 3) == 25 + 3 * 512 + 4096
     assert limit(9, 2**20 - 3, 3, attached=64) == 23 + 3 * (512 + 64 * 128) + 4096
+
+
+def test_text_that_is_not_utf8_is_refused_as_malformed() -> None:
+    """msgspec raises Python's own error for it. Any error but a typed one would close the server."""
+    whole = CODEC.encode(3, Named("key"))
+    assert CODEC.decode(3, Named, whole) == Named("key")
+    with pytest.raises(MalformedMessage, match="expected the fields of a Named"):
+        CODEC.decode(3, Named, whole.replace(b"key", b"k\xffy"))
+    with pytest.raises(MalformedMessage):
+        CODEC.decode(3, Named, whole.replace(DIGEST, b"e" * 32).replace(b"key", b"k\xffy"))

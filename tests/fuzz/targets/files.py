@@ -24,6 +24,7 @@ from secagg.files import read_arrays
 from secagg.models.softmax import SoftmaxRegression
 from secagg.privacy.clipping import choose_clip
 from secagg.runs.folder import RunFolder
+from secagg.runs.lock import NAME as LOCK
 from secagg.runs.parsing import parse, read_settings
 from secagg.simulation.committee import SimulatedCommittee
 from secagg.storage.key_files import KeyFileError, read_committee_key, read_key_share
@@ -52,30 +53,33 @@ _UNPACKED: Final = 8192
 """How many bytes may be allocated for each byte of a compressed file: deflate alone reaches 1032, and entries of one
 byte become numbers of four."""
 
+_OLD_HEADER: Final = UserWarning
+"""What numpy warns with if an array's header was written by Python 2; the array is then read all the same."""
+
 
 def entries() -> list[Entry]:
     """Return the targets."""
     return [
         Entry("keys/public", 20, partial(_key_file, "committee.pub")),
         Entry("keys/member", 20, partial(_key_file, "member-1.key")),
-        Entry("keys/public/content", 6, partial(_key_content, "committee.pub")),
-        Entry("keys/member/content", 12, partial(_key_content, "member-1.key")),
-        Entry("keys/folder", 2, _key_folder),
+        Entry("keys/public/content", 4, partial(_key_content, "committee.pub")),
+        Entry("keys/member/content", 8, partial(_key_content, "member-1.key")),
+        Entry("keys/folder", 1, _key_folder),
         Entry("stores/sessions/file", 12, partial(_store_file, SessionStore, "sessions.sqlite")),
         Entry("stores/openings/file", 12, partial(_store_file, OpeningStore, "openings.sqlite")),
         Entry("stores/sessions/rows", 12, partial(_store_rows, SessionStore)),
         Entry("stores/openings/rows", 12, partial(_store_rows, OpeningStore)),
-        Entry("data/archive", 30, _archive),
-        Entry("data/arrays", 40, _arrays),
+        Entry("data/archive", 20, _archive),
+        Entry("data/arrays", 30, _arrays),
         Entry("data/idx/1", 40, partial(_idx, 1)),
         Entry("data/idx/3", 40, partial(_idx, 3)),
-        Entry("data/model", 25, _model),
-        Entry("run/settings", 40, _settings),
-        Entry("run/goal", 12, partial(_part, "goal.toml", mutate_text)),
-        Entry("run/metrics", 16, partial(_part, "metrics.jsonl", mutate_lines)),
-        Entry("run/comparison", 16, partial(_part, "comparison.jsonl", mutate_lines)),
-        Entry("run/checkpoint", 12, partial(_part, "checkpoint.npz", mutate_npz)),
-        Entry("run/folder", 16, _run_folder),
+        Entry("data/model", 16, _model),
+        Entry("run/settings", 30, _settings),
+        Entry("run/goal", 4, partial(_part, "goal.toml", mutate_text)),
+        Entry("run/metrics", 5, partial(_part, "metrics.jsonl", mutate_lines)),
+        Entry("run/comparison", 5, partial(_part, "comparison.jsonl", mutate_lines)),
+        Entry("run/checkpoint", 4, partial(_part, "checkpoint.npz", mutate_npz)),
+        Entry("run/folder", 8, _run_folder),
     ]
 
 
@@ -281,7 +285,7 @@ def _archive(folder: Path) -> Target:
         seeds=(*seeds, _saved(train_x=x / 2, train_y=y.astype(np.int8), test_x=x / 2, test_y=y)[0]),
         run=read,
         mutate=mutate_npz,
-        refusals=(DataError, DataWarning),
+        refusals=(DataError, DataWarning, _OLD_HEADER),
         covers=("secagg.data.archive:load_archive",),
         memory_factor=_UNPACKED,
     )
@@ -297,7 +301,7 @@ def _arrays(folder: Path) -> Target:
         seeds=_saved(weights=np.arange(6.0).reshape(2, 3), round=np.int64(3), other=np.array(["a", "b"])),
         run=read,
         mutate=mutate_npz,
-        refusals=(DataError,),
+        refusals=(DataError, _OLD_HEADER),
         covers=("secagg.files:read_arrays",),
         memory_factor=_UNPACKED,
     )
@@ -332,7 +336,7 @@ def _model(folder: Path) -> Target:
         seeds=((_RUN / "model.npz").read_bytes(), *_saved(kernel=np.ones((2, 3)), bias=np.ones(3), learning_rate=0.5)),
         run=read,
         mutate=mutate_npz,
-        refusals=(DataError, ModelError),
+        refusals=(DataError, ModelError, _OLD_HEADER),
         covers=("secagg.models.softmax:SoftmaxRegression.load",),
         memory_factor=_UNPACKED,
         memory_base=2**22,
@@ -375,15 +379,15 @@ def _initial() -> GlobalModel:
 
 def _read_run(path: Path, like: GlobalModel) -> None:
     """Read a run's folder as a run that is continued does."""
-    run = RunFolder(path)
-    run.check_free(overwrite=True)
-    config = run.config()
-    run.goal(config)
-    run.rounds_done()
-    run.metrics()
-    run.comparison()
-    run.has_ledger()
-    run.restore(like, config)
+    with RunFolder(path) as run:
+        run.check_free(overwrite=True)
+        config = run.config()
+        run.goal(config)
+        run.rounds_done()
+        run.metrics()
+        run.comparison()
+        run.has_ledger()
+        run.restore(like, config)
 
 
 _RUN_FILES: Final[dict[str, Mutator]] = {
@@ -411,7 +415,7 @@ def _part(name: str, mutate: Mutator, folder: Path) -> Target:
         seeds=(contents[name],),
         run=read,
         mutate=mutate,
-        refusals=(CheckpointError,),
+        refusals=(CheckpointError, _OLD_HEADER),
         covers=("secagg.runs.folder:RunFolder.restore",),
         memory_base=2**22,
         memory_factor=_UNPACKED,
@@ -432,9 +436,13 @@ def _run_folder(folder: Path) -> Target:
     return Target(
         seeds=(pack_folder(contents),),
         run=read,
-        mutate=mutate_folder(_RUN_FILES),
-        refusals=(CheckpointError,),
-        covers=("secagg.runs.folder:RunFolder.config", "secagg.runs.folder:RunFolder.restore"),
+        mutate=mutate_folder(_RUN_FILES | {LOCK: mutate_bytes}),
+        refusals=(CheckpointError, _OLD_HEADER),
+        covers=(
+            "secagg.runs.folder:RunFolder.config",
+            "secagg.runs.folder:RunFolder.restore",
+            "secagg.runs.lock:FolderLock.__enter__",
+        ),
         memory_base=2**22,
         memory_factor=_UNPACKED,
     )

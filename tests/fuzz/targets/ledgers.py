@@ -34,10 +34,10 @@ def entries() -> list[Entry]:
     """Return the targets."""
     return [
         Entry("ledger/records", 200, _records),
-        Entry("ledger/report", 1, _report),
-        Entry("ledger/rows", 12, _rows),
-        Entry("ledger/file", 12, _file),
-        Entry("ledger/journal", 10, _journal),
+        Entry("ledger/report", 0.2, _report),
+        Entry("ledger/rows", 8, _rows),
+        Entry("ledger/file", 8, _file),
+        Entry("ledger/journal", 6, _journal),
         Entry("ledger/kept", 1, _kept),
     ]
 

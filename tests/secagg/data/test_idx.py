@@ -1,5 +1,6 @@
 import gzip
 import struct
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -110,3 +111,15 @@ def test_fashion_mnist_is_the_published_one() -> None:
     assert np.bincount(data.train_y).tolist() == [6000] * 10
     assert np.bincount(data.test_y).tolist() == [1000] * 10
     assert (data.train_x.min(), data.train_x.max()) == (0, 1)
+
+
+def test_idx_header_that_announces_more_than_there_is_takes_no_memory(tmp_path: Path) -> None:
+    """A buffered read of 2^30 bytes would make room for all of them at once."""
+    path = tmp_path / "images.gz"
+    path.write_bytes(gzip.compress(struct.pack(">4B3I", 0, 0, 8, 3, 2**20, 2**5, 2**5) + b"x"))
+    tracemalloc.start()
+    with pytest.raises(DataError, match="expected 1073741824 entries"):
+        read_idx(path, 3)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2**20

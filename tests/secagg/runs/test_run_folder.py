@@ -138,7 +138,18 @@ def test_runfolder_refuses_rounds_that_cannot_have_been(change: dict[str, Any], 
         folder.comparison()
 
 
-@pytest.mark.parametrize("line", [b"garbage\n", b'{"round":"one"}\n', b'{"round":1,"unknown":2}\n', b"\xff\n"])
+NO_ROUNDS: list[bytes] = [
+    b"garbage\n",
+    b'{"round":"one"}\n',
+    b'{"round":1,"unknown":2}\n',
+    b"\xff\n",
+    b'{"kind":"\xff","ledger_head":"\xff"}\n',  # Text that is not UTF-8 is no error of msgspec's own.
+    b'{"dropped":' * 5000 + b"\n",
+    b'{"record":' * 5000 + b"\n",
+]
+
+
+@pytest.mark.parametrize("line", NO_ROUNDS, ids=range(len(NO_ROUNDS)))
 def test_runfolder_refuses_lines_that_are_no_rounds(line: bytes, tmp_path: Path) -> None:
     folder = begun(tmp_path, 1)
     (folder.path / "metrics.jsonl").write_bytes(line)
