@@ -291,8 +291,13 @@ def audit(master: bytes) -> list[Finding]:
     return list(findings([SumSubject.of(ToySum())], ATTACKS, level=Level.QUICK, master=master))
 
 
+def show(found: Finding) -> None:
+    """Print the verdict of a check, and its evidence or why it did not apply."""
+    print(f"{found.attack:24} {found.verdict}")
+    if found.verdict is not Verdict.NOT_REJECTED:
+        print(f"    {found.evidence}")
+
+
 if __name__ == "__main__":
-    for found in audit(os.urandom(32)):
-        print(f"{found.attack:24} {found.verdict}")
-        if found.verdict is not Verdict.NOT_REJECTED:
-            print(f"    {found.evidence}")
+    for each in audit(os.urandom(32)):
+        show(each)
