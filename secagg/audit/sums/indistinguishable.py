@@ -65,7 +65,7 @@ class _TwoInputSets(Attack[SumSubject]):
         return Plan(
             trials=sessions,
             power=f"a linear classifier of the views that is right with probability {0.5 + edge_of(sessions // 2):.2f}",
-            cpu_s=sessions * 0.005,
+            cpu_s=sessions * (0.02 if cohort.protocol.needs_committee else 0.005),
             details=comparison,
         )
 
