@@ -93,8 +93,8 @@ class SameSum(_TwoInputSets):
     title: ClassVar[str] = "A classifier cannot tell the server's views of two sets of inputs with the same sum apart"
     tests: ClassVar[tuple[str, ...]] = ("C-03",)
     colluding: ClassVar[int] = 0
-    masked: ClassVar[dict[Level, int]] = {Level.QUICK: 100, Level.FULL: 8_000}
-    encrypted: ClassVar[dict[Level, int]] = {Level.QUICK: 40, Level.FULL: 800}
+    masked: ClassVar[dict[Level, int]] = {Level.QUICK: 60, Level.FULL: 8_000}
+    encrypted: ClassVar[dict[Level, int]] = {Level.QUICK: 32, Level.FULL: 800}
 
 
 class SameSumColluding(_TwoInputSets):
@@ -106,7 +106,7 @@ class SameSumColluding(_TwoInputSets):
     )
     tests: ClassVar[tuple[str, ...]] = ("C-04",)
     colluding: ClassVar[int] = 1
-    masked: ClassVar[dict[Level, int]] = {Level.QUICK: 60, Level.FULL: 2_000}
+    masked: ClassVar[dict[Level, int]] = {Level.QUICK: 40, Level.FULL: 2_000}
     encrypted: ClassVar[dict[Level, int]] = {Level.QUICK: 32, Level.FULL: 400}
 
 
