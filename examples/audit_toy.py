@@ -26,6 +26,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X
 from numpy.typing import NDArray
 
 from protocols import Adversary, Finish, Message, ParameterError, Participant, Secret, SecureSum, Session, State, Step
+from protocols.cohort import check_cohort, whole_clients
 from protocols.errors import MalformedMessage, RemoteError
 from secagg.audit.attack import Level
 from secagg.audit.finding import Finding, Verdict
@@ -259,12 +260,14 @@ class ToySum(SecureSum):
         """Return the protocol, and a threshold of more than half of the clients.
 
         Raises:
-            ParameterError: The adversary is not `CURIOUS`, or the fractions do not fit the threshold.
+            ParameterError: The adversary is not `CURIOUS`, or too many clients may collude or drop out.
         """
         if adversary is not Adversary.CURIOUS:
             raise ParameterError(f"adversary: expected curious for {cls.name}, found {adversary}")
+        check_cohort(clients, adversarial, dropout)
         threshold = clients // 2 + 1
-        if not 0 <= adversarial < 0.5 or clients - int(dropout * clients) < threshold:
+        left = clients - whole_clients(clients, dropout, "dropout")
+        if whole_clients(clients, adversarial, "adversarial") >= threshold or left < threshold:
             raise ParameterError(f"expected fractions below one half, found {adversarial} and {dropout}")
         return cls(), threshold
 
@@ -291,8 +294,13 @@ def audit(master: bytes) -> list[Finding]:
     return list(findings([SumSubject.of(ToySum())], ATTACKS, level=Level.QUICK, master=master))
 
 
+def show(found: Finding) -> None:
+    """Print the verdict of a check, and its evidence or why it did not apply."""
+    print(f"{found.attack:24} {found.verdict}")
+    if found.verdict is not Verdict.NOT_REJECTED:
+        print(f"    {found.evidence}")
+
+
 if __name__ == "__main__":
-    for found in audit(os.urandom(32)):
-        print(f"{found.attack:24} {found.verdict}")
-        if found.verdict is not Verdict.NOT_REJECTED:
-            print(f"    {found.evidence}")
+    for each in audit(os.urandom(32)):
+        show(each)

@@ -65,7 +65,7 @@ class _TwoInputSets(Attack[SumSubject]):
         return Plan(
             trials=sessions,
             power=f"a linear classifier of the views that is right with probability {0.5 + edge_of(sessions // 2):.2f}",
-            cpu_s=sessions * 0.005,
+            cpu_s=sessions * (0.02 if cohort.protocol.needs_committee else 0.005),
             details=comparison,
         )
 
@@ -93,8 +93,8 @@ class SameSum(_TwoInputSets):
     title = "A classifier cannot tell the server's views of two sets of inputs with the same sum apart"
     tests = ("C-03",)
     colluding: ClassVar[int] = 0
-    masked: ClassVar[dict[Level, int]] = {Level.QUICK: 100, Level.FULL: 8_000}
-    encrypted: ClassVar[dict[Level, int]] = {Level.QUICK: 40, Level.FULL: 800}
+    masked: ClassVar[dict[Level, int]] = {Level.QUICK: 60, Level.FULL: 8_000}
+    encrypted: ClassVar[dict[Level, int]] = {Level.QUICK: 32, Level.FULL: 800}
 
 
 class SameSumColluding(_TwoInputSets):
@@ -106,7 +106,7 @@ class SameSumColluding(_TwoInputSets):
     )
     tests = ("C-04",)
     colluding: ClassVar[int] = 1
-    masked: ClassVar[dict[Level, int]] = {Level.QUICK: 60, Level.FULL: 2_000}
+    masked: ClassVar[dict[Level, int]] = {Level.QUICK: 40, Level.FULL: 2_000}
     encrypted: ClassVar[dict[Level, int]] = {Level.QUICK: 32, Level.FULL: 400}
 
 

@@ -19,12 +19,13 @@ from secagg.audit.sums.view import Carrier, accepts, carrier_of, masked_vectors,
 _CLIENTS: Final = 2
 
 _RESIDUES: Final = {4: 3_000, 16: 250_000, 5: 3_000, 17: 20_000, 192: 20_000, 251: 20_000} | {
-    3 * 2 ** (bits - 2): 1_000 for bits in (16, 32, 64)
+    3 * 2 ** (bits - 2): 8_000 for bits in (16, 32, 64)
 }
 """The number of words of each client, by modulus.
 
 A mask generator that never yields m - 1 shows at 4 and 16, or at 5 and 17, through the masks of a pair and of a client.
-A mask that is a word modulo m shows at 3 * 2^(w - 2), for words of w bits, and at the prime 251, for bytes.
+Masks that are words of w bits modulo m show at m = 3 * 2^(w - 2), through two masks too. At the prime 251 bytes modulo
+m show through one mask.
 """
 _MOST_RESIDUES: Final = 256  # With a larger modulus, only thirds of the range are counted.
 _FULL_BITS: Final = (16, 24, 32, 61, 64)
@@ -66,7 +67,7 @@ class SmallResidues(Attack[SumSubject]):
             subject,
             words,
             power="a mask generator that never yields m - 1 at m = 4 and 16, or at m = 5 and 17; masks that are "
-            "words of w bits modulo 3 * 2^(w - 2), or bytes modulo 251",
+            "words of w bits modulo 3 * 2^(w - 2), or one mask of bytes modulo 251",
             why="The protocol runs no cohort of two clients with a small modulus.",
         )
 
@@ -111,7 +112,12 @@ def full_moduli(subject: SumSubject) -> list[int]:
         protocol = subject.cohort(_CLIENTS, length=4).protocol
     except ParameterError:
         return []
-    found = [protocol.modulus(bits) for bits in _FULL_BITS]
+    found = []
+    for bits in _FULL_BITS:
+        try:
+            found.append(protocol.modulus(bits))
+        except ParameterError:
+            continue
     return [modulus for modulus in dict.fromkeys(found) if accepts(subject, modulus)]
 
 
@@ -132,7 +138,7 @@ Tests = Callable[[Vector, int], Iterator[tuple[str, float]]]
 def _by_residues(words: Vector, modulus: int) -> Iterator[tuple[str, float]]:
     if modulus <= _MOST_RESIDUES:
         yield "chi-square over the residues", uniformity_tests.residues(words, modulus)
-    else:
+    if modulus % 3 == 0:
         yield "chi-square over thirds of the range", uniformity_tests.thirds(words, modulus)
 
 

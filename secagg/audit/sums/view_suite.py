@@ -3,6 +3,7 @@
 from typing import Any, Final
 
 from secagg.audit.attack import Attack
+from secagg.audit.sums.attacks.alive_and_dead import AliveAndDead
 from secagg.audit.sums.attacks.alteration import Alteration
 from secagg.audit.sums.attacks.chosen_cohort import ChosenCohort
 from secagg.audit.sums.attacks.contexts import TwoContexts
@@ -34,6 +35,7 @@ ATTACKS: Final[tuple[Attack[Any], ...]] = (
     SecondRequest(),
     TwoSums(),
     SplitViews(),
+    AliveAndDead(),
     TooFew(),
     SubstitutedKeys(),
     ChosenCohort(),

@@ -17,17 +17,6 @@ from secagg.audit.sums.subject import SumSubject
 FORGETFUL: Final = SumSubject.suggested(ForgetfulMembers)
 
 
-def test_committee_that_remembers_is_not_rejected() -> None:
-    found = finding(SumSubject.suggested(PaillierSum), Differencing(), level=Level.QUICK, master=b"master")
-    assert found.verdict is Verdict.NOT_REJECTED
-
-
-def test_committee_that_forgets_is_rejected() -> None:
-    found = finding(FORGETFUL, Differencing(), level=Level.QUICK, master=b"master")
-    assert found.verdict is Verdict.REJECTED
-    assert "after a restart" in found.evidence
-
-
 @pytest.mark.parametrize("way", [1, 2])
 def test_members_that_forget_open_a_second_sum_in_another_session_and_under_another_key(way: int) -> None:
     cohort = FORGETFUL.cohort(10, length=8, context=b"round 1")
