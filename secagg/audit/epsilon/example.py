@@ -102,10 +102,10 @@ def _step(tensorflow: Any, query: ClippedNoisySum) -> Callable[[Any], Any]:
 class _Example(Attack[ExampleSubject]):
     """A measurement of a lower bound at example level, which decides nothing."""
 
-    layer: ClassVar = Layer.EPSILON
-    tests: ClassVar = ("C-24",)
-    subjects: ClassVar = ExampleSubject
-    decides: ClassVar = False
+    layer = Layer.EPSILON
+    tests = ("C-24",)
+    subjects = ExampleSubject
+    decides = False
     sees: ClassVar[str]
 
     @abstractmethod
@@ -157,8 +157,8 @@ class _Example(Attack[ExampleSubject]):
 class WhiteBox(_Example):
     """The bound that an adversary reaches who sees the noisy sum of every step."""
 
-    id: ClassVar = "epsilon.example.white_box"
-    title: ClassVar = "one example is looked for in the noisy gradient sums of all steps"
+    id = "epsilon.example.white_box"
+    title = "one example is looked for in the noisy gradient sums of all steps"
     sees: ClassVar = "likelihood ratio of all steps"
 
     def score(self, sums: Floats, mechanism: SampledGaussian) -> Floats:
@@ -169,8 +169,8 @@ class WhiteBox(_Example):
 class BlackBox(_Example):
     """The bound that an adversary reaches who sees what a released update shows: the sum of all steps."""
 
-    id: ClassVar = "epsilon.example.black_box"
-    title: ClassVar = "one example is looked for in the sum of all steps, which is what a released update shows"
+    id = "epsilon.example.black_box"
+    title = "one example is looked for in the sum of all steps, which is what a released update shows"
     sees: ClassVar = "sum of all steps"
 
     def score(self, sums: Floats, mechanism: SampledGaussian) -> Floats:  # noqa: ARG002 - the same for all noise

@@ -16,9 +16,9 @@ from secagg.audit.mechanisms.statistics import in_words, variance_p
 class CountVariance(OfNoise):
     """The noise on the count of an adaptive clip."""
 
-    id: ClassVar[str] = "mechanism.count.variance"
-    title: ClassVar[str] = "The noise on the count of clients within an adaptive bound has its planned variance"
-    tests: ClassVar[tuple[str, ...]] = ("C-14",)
+    id = "mechanism.count.variance"
+    title = "The noise on the count of clients within an adaptive bound has its planned variance"
+    tests = ("C-14",)
     wish: ClassVar[Wish] = Wish(clients=3, minimum_contributors=3, dimension=16)
     trials: ClassVar[dict[Level, int]] = {Level.QUICK: 100, Level.FULL: 2000}
 

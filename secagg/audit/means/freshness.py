@@ -18,7 +18,7 @@ from secagg.audit.mechanisms.statistics import correlation_p, detected_correlati
 class _OfFreshness(OfNoise):
     """A check of the correlation between noises."""
 
-    tests: ClassVar[tuple[str, ...]] = ("C-16",)
+    tests = ("C-16",)
     wish: ClassVar[Wish] = Wish(clients=4, minimum_contributors=3, dimension=4096)
     coordinates: ClassVar[dict[Level, int]] = {Level.QUICK: 4096, Level.FULL: 10 * 4096}
 
@@ -65,8 +65,8 @@ class _OfFreshness(OfNoise):
 class RoundCorrelation(_OfFreshness):
     """The noise of two halves of the rounds, in each client's contributions and in the releases."""
 
-    id: ClassVar[str] = "mechanism.rounds.correlation"
-    title: ClassVar[str] = "The noises of two rounds, of each client and of the releases, are tested for correlation"
+    id = "mechanism.rounds.correlation"
+    title = "The noises of two rounds, of each client and of the releases, are tested for correlation"
 
     def tested(self, setting: Setting) -> int:
         """Return the number of correlations: the release, and each client that adds noise."""
@@ -82,8 +82,8 @@ class RoundCorrelation(_OfFreshness):
 class ClientCorrelation(_OfFreshness):
     """The noise of two clients in one round."""
 
-    id: ClassVar[str] = "mechanism.clients.correlation"
-    title: ClassVar[str] = "The noises of each two clients of a round are tested for correlation"
+    id = "mechanism.clients.correlation"
+    title = "The noises of each two clients of a round are tested for correlation"
 
     def refused(self, setting: Setting) -> Inapplicable | None:
         """Return why clients' noise cannot be seen; None if it can."""

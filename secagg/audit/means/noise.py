@@ -34,9 +34,9 @@ _MOST_ROUNDS: Final = {Level.QUICK: 60, Level.FULL: 600}
 class OfNoise(Attack[MeanSubject]):
     """A check of the noise of some rounds of a mean, all with updates of zeros."""
 
-    layer: ClassVar[Layer] = Layer.MECHANISM
-    subjects: ClassVar[type[MeanSubject]] = MeanSubject
-    statistical: ClassVar[bool] = True
+    layer = Layer.MECHANISM
+    subjects = MeanSubject
+    statistical = True
     wish: ClassVar[Wish]
     coordinates: ClassVar[dict[Level, int]] = {Level.QUICK: COORDINATES, Level.FULL: 10 * COORDINATES}
 
@@ -69,11 +69,11 @@ class OfNoise(Attack[MeanSubject]):
 class ReleaseVariance(OfNoise):
     """The noise in released means, without what colluding clients sent, for every number of dropouts."""
 
-    id: ClassVar[str] = "mechanism.release.variance"
-    title: ClassVar[str] = (
+    id = "mechanism.release.variance"
+    title = (
         "The noise in released sums, less what colluding clients sent, has the variance that the ledger counts"
     )
-    tests: ClassVar[tuple[str, ...]] = ("C-14", "C-16")
+    tests = ("C-14", "C-16")
     wish: ClassVar[Wish] = Wish(clients=5, minimum_contributors=4, dimension=COORDINATES)
 
     def plan(self, subject: MeanSubject, level: Level) -> Plan | Inapplicable:
@@ -127,9 +127,9 @@ class ReleaseVariance(OfNoise):
 class ShareVariance(OfNoise):
     """The noise of each client by itself."""
 
-    id: ClassVar[str] = "mechanism.shares.variance"
-    title: ClassVar[str] = "Each client's contribution of a zero update has the variance of its noise share"
-    tests: ClassVar[tuple[str, ...]] = ("C-14", "C-15")
+    id = "mechanism.shares.variance"
+    title = "Each client's contribution of a zero update has the variance of its noise share"
+    tests = ("C-14", "C-15")
     wish: ClassVar[Wish] = Wish(clients=4, minimum_contributors=3, dimension=COORDINATES)
 
     def plan(self, subject: MeanSubject, level: Level) -> Plan | Inapplicable:

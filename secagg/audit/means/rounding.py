@@ -46,12 +46,12 @@ class RoundingBias(Attack[MeanSubject]):
     of 20,000 independent bounded errors over their exact deviations, compared with the normal law.
     """
 
-    id: ClassVar[str] = "mechanism.rounding.bias"
-    title: ClassVar[str] = "Rounding errors have the mean zero, and no correlation with what is rounded"
-    layer: ClassVar[Layer] = Layer.MECHANISM
-    tests: ClassVar[tuple[str, ...]] = ("C-20",)
-    subjects: ClassVar[type[MeanSubject]] = MeanSubject
-    statistical: ClassVar[bool] = True
+    id = "mechanism.rounding.bias"
+    title = "Rounding errors have the mean zero, and no correlation with what is rounded"
+    layer = Layer.MECHANISM
+    tests = ("C-20",)
+    subjects = MeanSubject
+    statistical = True
     wish: ClassVar[Wish] = Wish(clients=4, minimum_contributors=3, dimension=20_480)
     coordinates: ClassVar[dict[Level, int]] = {Level.QUICK: 20_480, Level.FULL: 1_024_000}
 
@@ -98,13 +98,13 @@ class RoundingBias(Attack[MeanSubject]):
 class RoundingCoins(Attack[MeanSubject]):
     """The randomness of a contribution: of its rounding alone, and with its noise."""
 
-    id: ClassVar[str] = "replay.rounding"
-    title: ClassVar[str] = (
+    id = "replay.rounding"
+    title = (
         "Every byte that rounding and noise read changes a contribution, and no round repeats another"
     )
-    layer: ClassVar[Layer] = Layer.REPLAY
-    tests: ClassVar[tuple[str, ...]] = ("C-11", "C-16", "C-20")
-    subjects: ClassVar[type[MeanSubject]] = MeanSubject
+    layer = Layer.REPLAY
+    tests = ("C-11", "C-16", "C-20")
+    subjects = MeanSubject
     wish: ClassVar[Wish] = Wish(clients=4, minimum_contributors=3, dimension=256)
 
     def plan(self, subject: MeanSubject, level: Level) -> Plan:  # noqa: ARG002 - all bytes are tried at every level

@@ -25,11 +25,11 @@ _LEAST_DIGITS: Final = 6
 class WeightLimit(Attack[MeanSubject]):
     """Weights that nobody may choose."""
 
-    id: ClassVar[str] = "invariant.weights.limit"
-    title: ClassVar[str] = "A weight above the limit, not above zero, or not a number is refused"
-    layer: ClassVar[Layer] = Layer.INVARIANT
-    tests: ClassVar[tuple[str, ...]] = ("C-19",)
-    subjects: ClassVar[type[MeanSubject]] = MeanSubject
+    id = "invariant.weights.limit"
+    title = "A weight above the limit, not above zero, or not a number is refused"
+    layer = Layer.INVARIANT
+    tests = ("C-19",)
+    subjects = MeanSubject
 
     def plan(self, subject: MeanSubject, level: Level) -> Plan | Inapplicable:  # noqa: ARG002 - exact at every level
         """Return the number of weights."""
@@ -81,11 +81,11 @@ class WeightsHidden(Attack[MeanSubject]):
     parties: those are the masked or encrypted vectors.
     """
 
-    id: ClassVar[str] = "invariant.weights.hidden"
-    title: ClassVar[str] = "No message contains a weight, or depends on it alone"
-    layer: ClassVar[Layer] = Layer.INVARIANT
-    tests: ClassVar[tuple[str, ...]] = ("C-19",)
-    subjects: ClassVar[type[MeanSubject]] = MeanSubject
+    id = "invariant.weights.hidden"
+    title = "No message contains a weight, or depends on it alone"
+    layer = Layer.INVARIANT
+    tests = ("C-19",)
+    subjects = MeanSubject
 
     def plan(self, subject: MeanSubject, level: Level) -> Plan | Inapplicable:  # noqa: ARG002 - exact at every level
         """Return the number of sessions."""
@@ -121,14 +121,14 @@ class WeightsAlike(Attack[MeanSubject]):
     binomial test, so that the p value is exact for every distribution of the messages.
     """
 
-    id: ClassVar[str] = "mechanism.weights.view"
-    title: ClassVar[str] = (
+    id = "mechanism.weights.view"
+    title = (
         "Views of two inputs of one sum with other weights cannot be told apart by a byte or a length"
     )
-    layer: ClassVar[Layer] = Layer.VIEW
-    tests: ClassVar[tuple[str, ...]] = ("C-19",)
-    subjects: ClassVar[type[MeanSubject]] = MeanSubject
-    statistical: ClassVar[bool] = True
+    layer = Layer.VIEW
+    tests = ("C-19",)
+    subjects = MeanSubject
+    statistical = True
     sessions: ClassVar[dict[Level, int]] = {Level.QUICK: 100, Level.FULL: 1000}
 
     def plan(self, subject: MeanSubject, level: Level) -> Plan | Inapplicable:

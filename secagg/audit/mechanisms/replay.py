@@ -1,7 +1,7 @@
 """The randomness of draws: all of it from the given source, and every byte of it used."""
 
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,11 +19,11 @@ _VALUES = 256
 class DrawReplay(Attack[MechanismSubject]):
     """One draw under altered tapes."""
 
-    id: ClassVar[str] = "replay.noise"
-    title: ClassVar[str] = "Noise is a function of the given randomness, and every byte of that changes it"
-    layer: ClassVar[Layer] = Layer.REPLAY
-    tests: ClassVar[tuple[str, ...]] = ("C-11", "C-16")
-    subjects: ClassVar[type[MechanismSubject]] = MechanismSubject
+    id = "replay.noise"
+    title = "Noise is a function of the given randomness, and every byte of that changes it"
+    layer = Layer.REPLAY
+    tests = ("C-11", "C-16")
+    subjects = MechanismSubject
 
     def plan(self, subject: MechanismSubject, level: Level) -> Plan | Inapplicable:  # noqa: ARG002 - all bytes are tried
         """Return the number of draws: one for each byte of a key, and three more."""

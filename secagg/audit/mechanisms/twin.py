@@ -6,7 +6,6 @@ of acceptance.
 """
 
 from fractions import Fraction
-from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,13 +24,13 @@ from secagg.audit.seeds import Tape
 class ExactTwin(Attack[MechanismSubject]):
     """The same words through the sampler and through its exact twin."""
 
-    id: ClassVar[str] = "replay.twin"
-    title: ClassVar[str] = (
+    id = "replay.twin"
+    title = (
         "Drawn noise equals an exact computation from the same words, also at all borders of acceptance"
     )
-    layer: ClassVar[Layer] = Layer.REPLAY
-    tests: ClassVar[tuple[str, ...]] = ("C-15",)
-    subjects: ClassVar[type[MechanismSubject]] = MechanismSubject
+    layer = Layer.REPLAY
+    tests = ("C-15",)
+    subjects = MechanismSubject
 
     def plan(self, subject: MechanismSubject, level: Level) -> Plan | Inapplicable:
         """Return sample size and cost."""

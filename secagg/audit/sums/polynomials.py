@@ -11,7 +11,7 @@ and numbers beside them, and the largest number.
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Final
+from typing import Any, Final
 
 from protocols.crypto import shamir
 from protocols.errors import ParameterError
@@ -60,11 +60,11 @@ def noted_sharing(calls: list[Sharing]) -> tuple[Callable[..., Any], Callable[..
 class PolynomialsOnce(Attack[SumSubject]):
     """The rules of the module's docstring, for a session of five clients in which nobody drops out."""
 
-    id: ClassVar = "replay.streams.polynomials"
-    title: ClassVar = "Interpolate the polynomial of every shared secret, and compare coefficients"
-    layer: ClassVar = Layer.REPLAY
-    tests: ClassVar = ("C-11",)
-    subjects: ClassVar = SumSubject
+    id = "replay.streams.polynomials"
+    title = "Interpolate the polynomial of every shared secret, and compare coefficients"
+    layer = Layer.REPLAY
+    tests = ("C-11",)
+    subjects = SumSubject
 
     def plan(self, subject: SumSubject, level: Level) -> Plan | Inapplicable:
         """See `Attack.plan`."""
@@ -91,11 +91,11 @@ class PolynomialsOnce(Attack[SumSubject]):
 class CoefficientWords(Attack[SumSubject]):
     """The definition of the module's docstring, for all clients of a session of five."""
 
-    id: ClassVar = "replay.samplers.polynomials"
-    title: ClassVar = "Compare the coefficients of shared secrets with those by definition, of words at the edges"
-    layer: ClassVar = Layer.REPLAY
-    tests: ClassVar = ("C-11",)
-    subjects: ClassVar = SumSubject
+    id = "replay.samplers.polynomials"
+    title = "Compare the coefficients of shared secrets with those by definition, of words at the edges"
+    layer = Layer.REPLAY
+    tests = ("C-11",)
+    subjects = SumSubject
 
     def plan(self, subject: SumSubject, level: Level) -> Plan | Inapplicable:
         """See `Attack.plan`."""

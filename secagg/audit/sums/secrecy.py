@@ -13,7 +13,7 @@ design; there, it does not search its replies for what was drawn or made from it
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from typing import ClassVar, Final
+from typing import Final
 
 from protocols import Opening, Role, Transmission
 from protocols.encrypted.protocol import EncryptedSum
@@ -37,11 +37,11 @@ _FRACTION: Final = 0.25
 class NoSecrets(Attack[SumSubject]):
     """Sessions with altered messages are searched for canaries, with all loggers at their most verbose level."""
 
-    id: ClassVar = "invariant.secrets.canaries"
-    title: ClassVar = "Search messages, logs, reprs, pickles and errors of sessions for secrets"
-    layer: ClassVar = Layer.INVARIANT
-    tests: ClassVar = ("C-12", "C-03")
-    subjects: ClassVar = SumSubject
+    id = "invariant.secrets.canaries"
+    title = "Search messages, logs, reprs, pickles and errors of sessions for secrets"
+    layer = Layer.INVARIANT
+    tests = ("C-12", "C-03")
+    subjects = SumSubject
 
     def plan(self, subject: SumSubject, level: Level) -> Plan | Inapplicable:
         """See `Attack.plan`."""

@@ -11,7 +11,7 @@ The rules, for one session:
 
 from collections.abc import Iterator
 from itertools import combinations
-from typing import ClassVar, Final
+from typing import Final
 
 from protocols.encrypted.paillier_sum import PaillierSum
 from protocols.errors import ParameterError
@@ -28,11 +28,11 @@ _CLIENTS: Final = 5  # With three, the two directions of a pair never carry shar
 class StreamsOnce(Attack[SumSubject]):
     """The rules on ciphers of the module's docstring, for a session in which nobody drops out."""
 
-    id: ClassVar = "replay.streams.once"
-    title: ClassVar = "Watch all ciphers of a session for keys, nonces and counters that are used twice"
-    layer: ClassVar = Layer.REPLAY
-    tests: ClassVar = ("C-11",)
-    subjects: ClassVar = SumSubject
+    id = "replay.streams.once"
+    title = "Watch all ciphers of a session for keys, nonces and counters that are used twice"
+    layer = Layer.REPLAY
+    tests = ("C-11",)
+    subjects = SumSubject
 
     def plan(self, subject: SumSubject, level: Level) -> Plan | Inapplicable:
         """See `Attack.plan`."""

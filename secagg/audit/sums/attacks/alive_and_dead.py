@@ -1,7 +1,7 @@
 """One client that has survived for some clients and has dropped for the others, with a corrupt client's help."""
 
 from collections.abc import Collection, Mapping
-from typing import ClassVar, Final
+from typing import Final
 
 import numpy as np
 
@@ -37,9 +37,9 @@ class AliveAndDead(ProtocolAttack):
     enough signatures and shares, the server holds the client's own mask and all of its pairwise masks.
     """
 
-    id: ClassVar[str] = "attack.alive_and_dead"
-    title: ClassVar[str] = "Clients reveal the shares of both secrets of one client, with a corrupt client's help"
-    tests: ClassVar[tuple[str, ...]] = ("C-05",)
+    id = "attack.alive_and_dead"
+    title = "Clients reveal the shares of both secrets of one client, with a corrupt client's help"
+    tests = ("C-05",)
 
     def plan(self, subject: SumSubject, level: Level) -> Plan | Inapplicable:  # noqa: ARG002  # It is exact.
         """See `Attack.plan`."""

@@ -1,6 +1,5 @@
 """The suite of empirical epsilon: which checks decide, and which of its subjects each can look at."""
 
-from typing import ClassVar
 
 from protocols.plain import PlainSum
 from secagg.audit.attack import Layer, Level, Plan, Result
@@ -16,7 +15,7 @@ from secagg.audit.subject import KINDS
 class Overreaching(OneRun):
     """A measurement that rejects all the same."""
 
-    id: ClassVar = "epsilon.overreaching"
+    id = "epsilon.overreaching"
 
     def plan(self, subject: ReleaseSubject, level: Level) -> Plan:
         return Plan(trials=1)
