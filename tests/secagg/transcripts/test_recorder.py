@@ -9,10 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from protocols import SecAgg, Transmission
+from protocols import PlainSum, SecAgg, Session, Transmission
 from protocols.errors import TooFewSurvivors
+from protocols.plain import PlainClient
 from protocols.registry import available
 from protocols.secure_sum import Finish
+from protocols.session import Participant
 from protocols.testing import ProtocolRun, attached_secrets
 from protocols.testing.suite.reachable import windows
 from secagg.audit.transcript.replay import replay
@@ -78,6 +80,25 @@ def test_simulated_session_is_recorded(name: str, file: Path) -> None:
     assert result.total.tolist() == recording(name).result.total.tolist()
     found = replay(file, head=recorder.head.hex())
     assert (found.sessions, found.messages, found.rejected) == (1, len(recording(name).sent), False)
+
+
+class Misbehaving(PlainSum):
+    """The plain protocol, of which one client sends a vector of another length."""
+
+    def client_party(self, session: Session, participant: Participant) -> PlainClient:
+        if participant.client == IDS[0]:
+            participant = replace(participant, vector=participant.vector[:-1])
+        return super().client_party(session, participant)
+
+
+def test_simulated_reply_that_the_server_refuses_is_recorded_as_refused(file: Path) -> None:
+    scenario = replace(CASES["plain"].scenario, protocol=Misbehaving())
+    with Recorder.create(file) as recorder:
+        result = simulated(recorder, scenario, {})
+    assert result.contributors == tuple(sorted(IDS[1:3]))
+    refused = [each.party for each in read(file) if isinstance(each, RecordedMessage) and each.kind is Kind.REFUSED]
+    assert refused == [IDS[0]]
+    assert not replay(file).rejected
 
 
 def test_replies_that_the_server_refuses_are_recorded_as_refused(file: Path) -> None:
