@@ -26,7 +26,7 @@ from secagg.transcripts.recorder import Recorder
 from secagg.transcripts.records import Kind
 from tests.conformance.cohorts import IDS, setting
 from tests.support.federation import devices, mean_for
-from tests.support.transcripts import CASES, flipped, frames, recording, rounds, send, simulated
+from tests.support.transcripts import CASES, ask, flipped, frames, recording, rounds, send, simulated
 
 SCENARIO = CASES["secagg"].scenario
 
@@ -106,10 +106,8 @@ def test_replies_that_the_server_refuses_are_recorded_as_refused(file: Path) -> 
     run = ProtocolRun(SCENARIO)
     with Recorder.create(file) as recorder:
         recorder.begin(SCENARIO.protocol, SCENARIO.session)
-        for row in SCENARIO.protocol.steps:
-            requests = dict(run.requests)
-            for party, request in requests.items():
-                recorder.message(Transmission(row.name, None, party, request))
+        for _ in SCENARIO.protocol.steps:
+            ask(run, recorder)
             replies = run.replies()
             for party, reply in replies.items():
                 send(run, recorder, party, b"no message")
