@@ -272,6 +272,20 @@ def test_record_outside_a_session_is_refused(use: Callable[[Recorder], None], fi
             use(recorder)
 
 
+def test_result_of_another_session_is_refused(file: Path) -> None:
+    result = recording("secagg").result
+    with Recorder.create(file) as recorder:
+        recorder.begin(SCENARIO.protocol, SCENARIO.session)
+        for bad in (
+            replace(result, total=result.total[:-1]),
+            replace(result, total=result.total + np.uint64(SCENARIO.session.modulus)),
+            replace(result, contributors=(-1,)),
+        ):
+            with pytest.raises(TranscriptError, match="expected a sum of 40 coordinates"):
+                recorder.end(bad)
+        recorder.end(result)
+
+
 def test_message_of_another_protocol_is_refused(file: Path) -> None:
     with Recorder.create(file) as recorder:
         recorder.begin(SCENARIO.protocol, SCENARIO.session)
