@@ -1,5 +1,6 @@
 """Whole transcripts: honest ones of every protocol are not rejected, and altered ones are, each by the check meant."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -106,7 +107,7 @@ def test_replay_is_the_same_in_another_process(file: Path) -> None:
         text=True,
         check=True,
         cwd=Path(__file__).parents[4],
-        env={"PYTHONHASHSEED": "77", "PYTHONPATH": str(Path(__file__).parents[4])},
+        env=os.environ | {"PYTHONHASHSEED": "77", "PYTHONPATH": str(Path(__file__).parents[4])},
     )
     assert made.stdout.split() == [recording("secagg-plus-malicious").head.hex(), "False"]
 
