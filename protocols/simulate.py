@@ -104,7 +104,8 @@ def simulate(
         terms: Each client's identity and terms, if the session has a roster.
         keyholders: Each committee member's key share and rules, if the session has a committee.
         drops: By step name, the parties that drop out in that step: they receive its request and never answer again.
-        tap: A function that is called with every message, in order.
+        tap: A function that is called with every message, in order; with a reply, after the server has accepted or
+            refused it.
         entropy: The parties' randomness; `os.urandom` outside tests.
         clock: A clock in seconds, read around each party's work. Use `time.process_time` to measure CPU time.
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         MissingExtraError,
         ModelError,
         SecaggError,
+        TranscriptError,
         UnusableMean,
     )
     from secagg.models.base import ArrayRole, Metrics, Model
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from secagg.training.model_state import GlobalModel, ServerStep
     from secagg.training.plain import PlainAveraging
     from secagg.training.records import RoundRecord
+    from secagg.transcripts.recorder import Recorder
 
 __all__ = [
     "ArrayRole",
@@ -62,6 +64,7 @@ __all__ = [
     "ModelError",
     "PlainAveraging",
     "PrivateTraining",
+    "Recorder",
     "Release",
     "RoundPlan",
     "RoundRecord",
@@ -74,6 +77,7 @@ __all__ = [
     "SoftmaxRegression",
     "Target",
     "TrainingConfig",
+    "TranscriptError",
     "UnusableMean",
     "Weighting",
     "contribute",
@@ -113,6 +117,7 @@ _HOMES = {
         "MissingExtraError",
         "ModelError",
         "SecaggError",
+        "TranscriptError",
         "UnusableMean",
     ),
     "secagg.models.base": (
@@ -132,6 +137,7 @@ _HOMES = {
     ),
     "secagg.training.plain": ("PlainAveraging",),
     "secagg.training.records": ("RoundRecord",),
+    "secagg.transcripts.recorder": ("Recorder",),
 }
 _HOME_OF = {name: (home, name) for home, names in _HOMES.items() for name in names}
 _HOME_OF["__version__"] = ("dp.version", "VERSION")

@@ -112,7 +112,8 @@ class Engine(Protocol):
     """A way to reach clients: each computes `secagg.engines.client.contribute`, and a secure sum adds the results up.
 
     The budget is reserved before `run` and is spent even if the round fails. So `check` is called once before all
-    rounds and finds every error that can be known in advance.
+    rounds and finds every error that can be known in advance. An engine that records what the server sees takes a
+    `secagg.transcripts.recorder.Recorder` and calls it with each session, message and result.
     """
 
     @property

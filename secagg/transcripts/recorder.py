@@ -5,7 +5,8 @@ sends or receives them, and `end` or `withhold` with the result. It needs no clo
 
 A transcript holds what the server sees and nothing else: no secret of a client that the protocol keeps from the server.
 But it holds all that the server sees. With a protocol that protects nobody this is every client's vector, and if the
-server adds the noise, it is the exact sum. Only the file's owner can read it.
+server adds the noise, it is the exact sum. Shares that clients reveal and attached secrets that are opened are part of
+what the server sees. Only the file's owner can read it.
 """
 
 import contextlib
@@ -45,7 +46,7 @@ _SOFTWARE: Final = f"{SOFTWARE} {VERSION}"[:64]
 class Recorder:
     """The writer of one transcript; a context manager.
 
-    After the first failure it writes nothing more, so the file ends at that record.
+    After the first failure it writes nothing more, so the file ends at that record. One thread at a time may use it.
 
     Attributes:
         path: The file.
@@ -154,16 +155,9 @@ class Recorder:
         """Record the sum of the session, and return when all of the session is on the disk.
 
         Raises:
-            TranscriptError: No session has begun, or the file cannot be written.
+            TranscriptError: No session has begun, the result is not one of it, or the file cannot be written.
         """
-        session = self._open_session()
-        self._append(
-            SumRecord(
-                packing.pack(result.total, session.modulus),
-                joined(result.contributors),
-                opened_bytes(result, len(session.attached)),
-            )
-        )
+        self._append(self._sum(self._open_session(), result))
         self._sync()
         self._session = None
 
@@ -207,6 +201,21 @@ class Recorder:
         if self._session is None:
             raise TranscriptError(f"{self.path}: expected a session that has begun, found none. Call `begin` first.")
         return self._session
+
+    def _sum(self, session: Session, result: Finish) -> SumRecord:
+        try:
+            if result.total.shape != (session.length,):
+                raise ValueError(f"a sum of shape {result.total.shape}")
+            return SumRecord(
+                packing.pack(result.total, session.modulus),
+                joined(result.contributors),
+                opened_bytes(result, len(session.attached)),
+            )
+        except (ValueError, OverflowError) as error:
+            raise TranscriptError(
+                f"{self.path}: expected a sum of {session.length} coordinates below the session's modulus, and ids of "
+                f"its contributors, found another: {error}"
+            ) from None
 
     def _append(self, record: Record) -> None:
         """Write a record to its end, unless somebody else has written to the file."""

@@ -168,13 +168,10 @@ def _drive(
     recorder.begin(scenario.protocol, scenario.session)
     for row in scenario.protocol.steps:
         gone |= set(drops.get(row.name, ()))
-        requests = dict(run.requests)
-        sent += [Transmission(row.name, None, party, request) for party, request in requests.items()]
-        for message in sent[-len(requests) :]:
-            recorder.message(message)
-        for party, request in requests.items():
+        sent += (asked := ask(run, recorder))
+        for party, request in ((each.receiver, each.data) for each in asked):
             watch(run)
-            if party not in gone:
+            if party is not None and party not in gone:
                 sent.append(send(run, recorder, party, run.clients[party].handle(request)))
                 watch(run)
         run.progress = run.server.advance()
@@ -182,6 +179,15 @@ def _drive(
         raise LookupError("the session has more steps than its table")
     recorder.end(run.progress)
     return sent, run.progress
+
+
+def ask(run: ProtocolRun, recorder: Recorder) -> list[Transmission]:
+    """Record all requests of the open step."""
+    step = str(run.server.step)
+    asked = [Transmission(step, None, party, request) for party, request in run.requests.items()]
+    for message in asked:
+        recorder.message(message)
+    return asked
 
 
 def send(run: ProtocolRun, recorder: Recorder, party: int, reply: bytes) -> Transmission:

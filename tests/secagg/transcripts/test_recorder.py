@@ -9,10 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from protocols import SecAgg, Transmission
+from protocols import PlainSum, SecAgg, Session, Transmission
 from protocols.errors import TooFewSurvivors
+from protocols.plain import PlainClient
 from protocols.registry import available
 from protocols.secure_sum import Finish
+from protocols.session import Participant
 from protocols.testing import ProtocolRun, attached_secrets
 from protocols.testing.suite.reachable import windows
 from secagg.audit.transcript.replay import replay
@@ -24,7 +26,7 @@ from secagg.transcripts.recorder import Recorder
 from secagg.transcripts.records import Kind
 from tests.conformance.cohorts import IDS, setting
 from tests.support.federation import devices, mean_for
-from tests.support.transcripts import CASES, flipped, frames, recording, rounds, send, simulated
+from tests.support.transcripts import CASES, ask, flipped, frames, recording, rounds, send, simulated
 
 SCENARIO = CASES["secagg"].scenario
 
@@ -80,15 +82,32 @@ def test_simulated_session_is_recorded(name: str, file: Path) -> None:
     assert (found.sessions, found.messages, found.rejected) == (1, len(recording(name).sent), False)
 
 
+class Misbehaving(PlainSum):
+    """The plain protocol, of which one client sends a vector of another length."""
+
+    def client_party(self, session: Session, participant: Participant) -> PlainClient:
+        if participant.client == IDS[0]:
+            participant = replace(participant, vector=participant.vector[:-1])
+        return super().client_party(session, participant)
+
+
+def test_simulated_reply_that_the_server_refuses_is_recorded_as_refused(file: Path) -> None:
+    scenario = replace(CASES["plain"].scenario, protocol=Misbehaving())
+    with Recorder.create(file) as recorder:
+        result = simulated(recorder, scenario, {})
+    assert result.contributors == tuple(sorted(IDS[1:3]))
+    refused = [each.party for each in read(file) if isinstance(each, RecordedMessage) and each.kind is Kind.REFUSED]
+    assert refused == [IDS[0]]
+    assert not replay(file).rejected
+
+
 def test_replies_that_the_server_refuses_are_recorded_as_refused(file: Path) -> None:
     """Repeated ones, and ones that are no message or too long."""
     run = ProtocolRun(SCENARIO)
     with Recorder.create(file) as recorder:
         recorder.begin(SCENARIO.protocol, SCENARIO.session)
-        for row in SCENARIO.protocol.steps:
-            requests = dict(run.requests)
-            for party, request in requests.items():
-                recorder.message(Transmission(row.name, None, party, request))
+        for _ in SCENARIO.protocol.steps:
+            ask(run, recorder)
             replies = run.replies()
             for party, reply in replies.items():
                 send(run, recorder, party, b"no message")
@@ -251,6 +270,20 @@ def test_record_outside_a_session_is_refused(use: Callable[[Recorder], None], fi
         recorder.withhold(TooFewSurvivors(""))
         with pytest.raises(TranscriptError, match="Call `begin` first"):
             use(recorder)
+
+
+def test_result_of_another_session_is_refused(file: Path) -> None:
+    result = recording("secagg").result
+    with Recorder.create(file) as recorder:
+        recorder.begin(SCENARIO.protocol, SCENARIO.session)
+        for bad in (
+            replace(result, total=result.total[:-1]),
+            replace(result, total=result.total + np.uint64(SCENARIO.session.modulus)),
+            replace(result, contributors=(-1,)),
+        ):
+            with pytest.raises(TranscriptError, match="expected a sum of 40 coordinates"):
+                recorder.end(bad)
+        recorder.end(result)
 
 
 def test_message_of_another_protocol_is_refused(file: Path) -> None:
