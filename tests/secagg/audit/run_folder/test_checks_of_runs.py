@@ -17,9 +17,10 @@ from secagg.audit.run_folder.ledger_records import LedgerRecords
 from secagg.audit.run_folder.limits import NOT_SHOWN
 from secagg.errors import CheckpointError, ConfigurationError
 from secagg.runs.folder import RunFolder
+from secagg.runs.kept_weights import kept_rounds
 from secagg.runs.parsing import parse
 from secagg.runs.prepare import prepare
-from secagg.runs.run import run_name
+from secagg.runs.run import run_name, run_training
 from secagg.training.records import RoundRecord
 from tests.support.finished_runs import (
     SMALL,
@@ -31,6 +32,7 @@ from tests.support.finished_runs import (
     finish,
     lines_edited,
     rebuild,
+    silent,
     summary_edited,
 )
 
@@ -331,6 +333,19 @@ def test_correct_run_that_was_interrupted_and_resumed_is_not_rejected(tmp_path: 
     found = run_checks(path, only=WITHOUT_REPORT)
     assert rejected(found) == {}
     assert by_id(found)["run.ledger.order"].shown.startswith("Rounds that were reserved more than once")
+
+
+def test_correct_run_that_was_continued_past_its_end_is_not_rejected(tmp_path: Path) -> None:
+    path, settings = tmp_path / "run", parse(SMALL)
+    folder = RunFolder(path)
+    folder.begin(settings)
+    folder.set_goal(1)
+    run_training(prepare(settings), folder, resume=False, observe=silent)
+    assert kept_rounds(path) == (0, 1)
+    folder.set_goal(2)
+    finish(path, resume=True)
+    assert kept_rounds(path) == (0, 1, 2)
+    assert rejected(run_checks(path, only=WITHOUT_REPORT)) == {}
 
 
 def test_ledger_that_was_rebuilt_is_shown_by_a_kept_head_alone(finished: Path, tmp_path: Path) -> None:
