@@ -290,6 +290,25 @@ def test_correct_run_is_not_rejected(name: str, tmp_path: Path) -> None:
     assert ("run.ledger.chain" in untested(found)) == (not private)
 
 
+def _next_bound(run: Path, _: Path) -> None:
+    arrays_edited(run / "checkpoint.npz", lambda arrays: arrays.update(clip_bound=arrays["clip_bound"] * 1.01))
+
+
+BOUNDS: dict[str, Tampering] = {
+    "metrics": _metrics(lambda lines: lines[2].update(clip_bound=lines[2]["clip_bound"] * 1.01)),
+    "checkpoint": _next_bound,
+}
+
+
+def test_clipping_bound_of_any_round_is_named_by_the_ledger(tmp_path: Path) -> None:
+    """The commitment of a round names the bound of the next one; after the last round, that of the checkpoint."""
+    run = finish(tmp_path / "run", **CORRECT["adaptive clipping"])
+    for name, tamper in BOUNDS.items():
+        copy = copied_run(run, tmp_path / name)
+        tamper(copy, copy)
+        assert list(rejected(run_checks(copy, only=["run.weights.committed"]))) == ["run.weights.committed"]
+
+
 def test_correct_run_with_withheld_rounds_is_not_rejected(tmp_path: Path) -> None:
     """The noise is so large that the total weight of about every other round is below 0."""
     run = finish(tmp_path / "run", **DROWNED)
@@ -304,7 +323,7 @@ def test_correct_run_with_withheld_rounds_is_not_rejected(tmp_path: Path) -> Non
 DROWNED: dict[str, Any] = {
     "weighting": "weighted",
     "max_examples": 40.0,
-    "epsilon": 0.5,
+    "epsilon": 0.1,
     "rounds": 20,
     "dropout": 0.0,
     "protocol": "plain",
