@@ -29,7 +29,10 @@ def refusing_steps(prepared: Prepared, records: Sequence[RoundRecord]) -> frozen
         records: Its rounds; only steps in which somebody dropped out are tried.
     """
     used = {name for record in records for name, clients in record.dropped.items() if clients}
-    return frozenset(name for name in asking_steps(prepared.mean.protocol) if name in used and _refuses(prepared, name))
+    steps = [name for name in asking_steps(prepared.mean.protocol) if name in used]
+    # One session tries all steps, if the cohort withstands a dropout in each.
+    trials = [steps] if len(steps) <= prepared.cohort.vanishing else [[step] for step in steps]
+    return frozenset(step for trial in trials if trial for step in _refusing(prepared, trial))
 
 
 def present_in(prepared: Prepared, record: RoundRecord, refusing: frozenset[str]) -> list[int]:
@@ -38,9 +41,11 @@ def present_in(prepared: Prepared, record: RoundRecord, refusing: frozenset[str]
     return [client for client in prepared.devices.clients if client not in gone]
 
 
-def _refuses(prepared: Prepared, step: str) -> bool:
+def _refusing(prepared: Prepared, steps: Sequence[str]) -> list[str]:
+    """Return which of these steps refuse a client, by a session in which one client drops out in each."""
     mean = prepared.mean
-    session = replace(mean.session(os.urandom(16)), length=1, attached=(), context=b"audit of a run's folder")
+    session = replace(mean.session(os.urandom(16)), length=1, attached=(), context=os.urandom(16))
+    gone = dict(zip(steps, mean.clients, strict=False))
     try:
         outcome = simulate(
             mean.protocol,
@@ -48,8 +53,10 @@ def _refuses(prepared: Prepared, step: str) -> bool:
             {client: np.zeros(1, dtype=np.uint64) for client in mean.clients},
             terms=prepared.terms,
             keyholders=prepared.keyholders,
-            drops={step: [mean.clients[0]]},
+            drops={step: [client] for step, client in gone.items()},
         )
     except TooFewSurvivors:
-        return True  # A round in which somebody drops out there releases nothing.
-    return mean.clients[0] not in outcome.contributors
+        if len(steps) > 1:
+            return [refusing for step in steps for refusing in _refusing(prepared, [step])]
+        return list(steps)  # A round in which somebody drops out there releases nothing.
+    return [step for step, client in gone.items() if client not in outcome.contributors]

@@ -15,6 +15,7 @@ from dp.errors import DpError
 from protocols.errors import ProtocolError
 from secagg.arrays import Arrays, Shapes
 from secagg.audit.run_folder.check import Unreadable, Untested
+from secagg.audit.run_folder.cohort import refusing_steps
 from secagg.audit.run_folder.ledger_records import LedgerRecords
 from secagg.errors import CheckpointError, MissingExtraError, SecaggError
 from secagg.paths import is_archive
@@ -97,6 +98,14 @@ class Evidence:
     def records(self) -> list[RoundRecord]:
         """The whole lines of the metrics."""
         return self._once(METRICS, "run.metrics.whole", lambda: self._lines(METRICS, self.folder.metrics))
+
+    @property
+    def refusing(self) -> frozenset[str]:
+        """The steps of the protocol in which a client that drops out does not contribute."""
+        prepared, records = self.prepared, self.records
+        return self._once(
+            "the steps of the protocol", "run.metrics.contributors", lambda: refusing_steps(prepared, records)
+        )
 
     @property
     def state(self) -> GlobalModel:

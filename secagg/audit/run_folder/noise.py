@@ -21,7 +21,7 @@ from dp.noise.removal import RemovableSkellam
 from secagg.aggregation.encoding import Weighting
 from secagg.arrays import Arrays
 from secagg.audit.run_folder.check import HOLDS, Untested, VarianceTest, Verdict
-from secagg.audit.run_folder.cohort import present_in, refusing_steps
+from secagg.audit.run_folder.cohort import present_in
 from secagg.audit.run_folder.evidence import Evidence
 from secagg.audit.run_folder.plan import clip_of, parts_of
 from secagg.engines.base import RoundPlan
@@ -114,10 +114,9 @@ class _Residual:
 
 def _residuals(evidence: Evidence) -> list[_Residual]:
     prepared = evidence.prepared
-    refusing = refusing_steps(prepared, evidence.records)
     found = []
     for record in evidence.records:
-        present = present_in(prepared, record, refusing)
+        present = present_in(prepared, record, evidence.refusing)
         if record.contributors and record.contributors == len(present):
             found.append(_residual(evidence, record, present))
     if not found:

@@ -5,7 +5,7 @@ import math
 from dp.clipping.adaptive import AdaptiveClip
 from secagg.aggregation.encoding import Weighting
 from secagg.audit.run_folder.check import HOLDS, Unreadable, Verdict
-from secagg.audit.run_folder.cohort import asking_steps, present_in, refusing_steps
+from secagg.audit.run_folder.cohort import asking_steps, present_in
 from secagg.audit.run_folder.evidence import Evidence
 from secagg.audit.run_folder.plan import clip_of, parts_of
 from secagg.runs.folder import METRICS
@@ -65,9 +65,9 @@ def check_dropped(evidence: Evidence) -> Verdict:
 def check_contributors(evidence: Evidence) -> Verdict:
     """Check how many clients contributed to each round."""
     prepared, shown = evidence.prepared, []
-    least, refusing = prepared.mean.minimum_contributors, refusing_steps(prepared, evidence.records)
+    least = prepared.mean.minimum_contributors
     for record in evidence.records:
-        present = len(present_in(prepared, record, refusing))
+        present = len(present_in(prepared, record, evidence.refusing))
         if not record.contributors:
             if record.withheld is None:
                 return Verdict(

@@ -18,6 +18,7 @@ from secagg.models.softmax import SoftmaxRegression
 from secagg.runs.comparison import ComparedRound, ComparisonProcess
 from secagg.runs.config import TrainingConfig
 from secagg.runs.folder import RunFolder
+from secagg.runs.kept_weights import kept_rounds, read_weights
 from secagg.runs.parsing import parse
 from secagg.runs.prepare import prepare
 from secagg.runs.run import run_name, run_training
@@ -77,6 +78,9 @@ def test_run_leaves_a_whole_folder(tmp_path: Path) -> None:
     saved = SoftmaxRegression.load(folder.path / summary.saved_model)
     state = folder.restore(GlobalModel.initial(prepare(config()).devices.model), config())
     assert all(np.array_equal(a, b) for a, b in zip(saved.get_weights(), state.weights, strict=True))
+    assert kept_rounds(folder.path) == (0, 1, 2, 3, 4)
+    kept = read_weights(folder.path, 4, [array.shape for array in state.weights])
+    assert all(np.array_equal(a, b) for a, b in zip(kept, state.weights, strict=True))
     metrics = saved.evaluate(*prepare(config()).test)
     assert (metrics.loss, metrics.accuracy) == (summary.loss, summary.accuracy)
     assert summary.contributors == np.mean([record.contributors for record in folder.metrics()])

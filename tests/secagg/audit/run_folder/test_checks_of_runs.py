@@ -17,9 +17,10 @@ from secagg.audit.run_folder.ledger_records import LedgerRecords
 from secagg.audit.run_folder.limits import NOT_SHOWN
 from secagg.errors import CheckpointError, ConfigurationError
 from secagg.runs.folder import RunFolder
+from secagg.runs.kept_weights import kept_rounds
 from secagg.runs.parsing import parse
 from secagg.runs.prepare import prepare
-from secagg.runs.run import run_name
+from secagg.runs.run import run_name, run_training
 from secagg.training.records import RoundRecord
 from tests.support.finished_runs import (
     SMALL,
@@ -31,6 +32,7 @@ from tests.support.finished_runs import (
     finish,
     lines_edited,
     rebuild,
+    silent,
     summary_edited,
 )
 
@@ -288,6 +290,25 @@ def test_correct_run_is_not_rejected(name: str, tmp_path: Path) -> None:
     assert ("run.ledger.chain" in untested(found)) == (not private)
 
 
+def _next_bound(run: Path, _: Path) -> None:
+    arrays_edited(run / "checkpoint.npz", lambda arrays: arrays.update(clip_bound=arrays["clip_bound"] * 1.01))
+
+
+BOUNDS: dict[str, Tampering] = {
+    "metrics": _metrics(lambda lines: lines[2].update(clip_bound=lines[2]["clip_bound"] * 1.01)),
+    "checkpoint": _next_bound,
+}
+
+
+def test_clipping_bound_of_any_round_is_named_by_the_ledger(tmp_path: Path) -> None:
+    """The commitment of a round names the bound of the next one; after the last round, that of the checkpoint."""
+    run = finish(tmp_path / "run", **CORRECT["adaptive clipping"])
+    for name, tamper in BOUNDS.items():
+        copy = copied_run(run, tmp_path / name)
+        tamper(copy, copy)
+        assert list(rejected(run_checks(copy, only=["run.weights.committed"]))) == ["run.weights.committed"]
+
+
 def test_correct_run_with_withheld_rounds_is_not_rejected(tmp_path: Path) -> None:
     """The noise is so large that the total weight of about every other round is below 0."""
     run = finish(tmp_path / "run", **DROWNED)
@@ -302,7 +323,7 @@ def test_correct_run_with_withheld_rounds_is_not_rejected(tmp_path: Path) -> Non
 DROWNED: dict[str, Any] = {
     "weighting": "weighted",
     "max_examples": 40.0,
-    "epsilon": 0.5,
+    "epsilon": 0.1,
     "rounds": 20,
     "dropout": 0.0,
     "protocol": "plain",
@@ -331,6 +352,19 @@ def test_correct_run_that_was_interrupted_and_resumed_is_not_rejected(tmp_path: 
     found = run_checks(path, only=WITHOUT_REPORT)
     assert rejected(found) == {}
     assert by_id(found)["run.ledger.order"].shown.startswith("Rounds that were reserved more than once")
+
+
+def test_correct_run_that_was_continued_past_its_end_is_not_rejected(tmp_path: Path) -> None:
+    path, settings = tmp_path / "run", parse(SMALL)
+    folder = RunFolder(path)
+    folder.begin(settings)
+    folder.set_goal(1)
+    run_training(prepare(settings), folder, resume=False, observe=silent)
+    assert kept_rounds(path) == (0, 1)
+    folder.set_goal(2)
+    finish(path, resume=True)
+    assert kept_rounds(path) == (0, 1, 2)
+    assert rejected(run_checks(path, only=WITHOUT_REPORT)) == {}
 
 
 def test_ledger_that_was_rebuilt_is_shown_by_a_kept_head_alone(finished: Path, tmp_path: Path) -> None:
