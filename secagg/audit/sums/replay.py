@@ -21,7 +21,8 @@ from secagg.audit.trapped import counted_randomness
 _LENGTH: Final = 8
 _CLIENTS: Final = 3
 _WHOLE: Final = 192
-_WHOLE_AT_FULL: Final = 4096
+_WHOLE_AT_FULL: Final = 1024
+_SAMPLED_AT_FULL: Final = 256
 _SAMPLED: Final = 24
 _SAMPLED_OF_MEMBER: Final = 2
 
@@ -116,7 +117,7 @@ class TapeBytes(Attack[SumSubject]):
         except ParameterError as error:
             return Inapplicable(why=str(error))
         if level is Level.FULL:
-            sample = Sample(whole=_WHOLE_AT_FULL, clients=_SAMPLED, members=1, of_member=_SAMPLED)
+            sample = Sample(whole=_WHOLE_AT_FULL, clients=_SAMPLED_AT_FULL, members=1, of_member=_SAMPLED)
         else:
             members = members_at(level, cohort) or 0
             sample = Sample(whole=_WHOLE, clients=_SAMPLED, members=members, of_member=_SAMPLED_OF_MEMBER)
