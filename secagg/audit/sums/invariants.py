@@ -158,8 +158,14 @@ def _tolerated(cohort: Cohort) -> Iterator[tuple[str, Drops]]:
 
 
 def _excesses(cohort: Cohort) -> Iterator[tuple[str, Drops]]:
-    """Yield dropouts of which there is one too many, in each step."""
-    session = cohort.session
+    """Yield dropouts of which there is one too many: in each step, and one after the other over several steps."""
+    session, clients = cohort.session, list(cohort.session.clients)
+    names = [row.name for row in cohort.protocol.steps if row.role is Role.CLIENT]
+    if (excess := len(clients) - session.threshold + 1) <= len(names):
+        yield (
+            f"{excess} of {len(clients)} clients drop out, one in each step",
+            {name: [clients.pop()] for name in names[-excess:]},
+        )
     for row in cohort.protocol.steps:
         parties = _of(cohort, row.role)
         committee = session.committee if row.role is Role.COMMITTEE else None
