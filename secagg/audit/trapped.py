@@ -19,7 +19,14 @@ import numpy as np
 
 from secagg.audit.everywhere import replaced_everywhere
 
-_SYSTEM: Final = ("urandom", "getrandom", "generate_key", "generate_private_key", "generate_parameters")
+_SYSTEM: Final = (
+    "urandom",
+    "getrandom",
+    "RAND_bytes",
+    "generate_key",
+    "generate_private_key",
+    "generate_parameters",
+)
 _CONSTRUCTORS: Final = ("default_rng", "Generator", "RandomState", "SeedSequence", "MT19937", "PCG64", "PCG64DXSM",
                         "Philox", "SFC64")  # fmt: skip
 _NO_DRAW: Final = ("setstate", "getstate", "seed")
@@ -39,14 +46,14 @@ def counted_randomness() -> Iterator[Counter[str]]:
                 counts[f"random.{name}"] += 1
 
     with replaced_everywhere([(each, _counting(each, counts)) for each in _numpy_sources()]):
-        before = sys.getprofile()
+        before, of_threads = sys.getprofile(), threading.getprofile()
         threading.setprofile(profile)
         sys.setprofile(profile)
         try:
             yield counts
         finally:
             sys.setprofile(before)
-            threading.setprofile(None)
+            threading.setprofile(of_threads)
 
 
 def _numpy_sources() -> list[Any]:

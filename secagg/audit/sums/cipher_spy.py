@@ -75,6 +75,7 @@ class Sealing:
         plaintext: The plaintext.
         bound: The associated data.
         moment: Who encrypted it, and when.
+        by_stream: Whether it was added to a keystream; the nonce is the number of its first block then.
     """
 
     key: bytes
@@ -82,6 +83,7 @@ class Sealing:
     plaintext: bytes
     bound: bytes
     moment: Moment
+    by_stream: bool = False
 
 
 class CipherSpy(Watcher):
@@ -195,10 +197,9 @@ class _Stream:
         if not any(data):
             return bytes(stream)
         if self._encrypts:
-            nonce = (self._seen.counter + start // _BLOCK).to_bytes(32, "big")
-            moment = self._seen.moment
+            seen, block = self._seen, (self._seen.counter + start // _BLOCK).to_bytes(32, "big")
             self._spy.sealings.append(
-                Sealing(key=self._seen.key, nonce=nonce, plaintext=bytes(data), bound=b"", moment=moment)
+                Sealing(key=seen.key, nonce=block, plaintext=bytes(data), bound=b"", moment=seen.moment, by_stream=True)
             )
         number = int.from_bytes(data, "little") ^ int.from_bytes(stream, "little")
         return number.to_bytes(len(data), "little")

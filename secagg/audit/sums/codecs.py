@@ -34,3 +34,10 @@ def members_at(level: Level, cohort: Cohort) -> int | None:
     if level is Level.FULL:
         return None
     return 0 if isinstance(cohort.protocol, OneShot) else 1
+
+
+def session_s(cohort: Cohort) -> float:
+    """Return about how many seconds of CPU time a session of a few clients takes."""
+    if not is_encrypted(cohort):
+        return 0.02
+    return 1.7 if isinstance(cohort.protocol, OneShot) else 0.4

@@ -59,9 +59,12 @@ def hashes_elsewhere(errand: Errand) -> dict[int, list[str]]:
         raise Unreachable(f"the subject cannot be sent to another process ({type(error).__name__})") from None
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "PYTHONHASHSEED": _HASH_SEED}
     command = [sys.executable, "-P", "-m", "secagg.audit.sums.elsewhere"]
-    done = subprocess.run(  # noqa: S603 - The command is fixed.
-        command, input=sent, capture_output=True, check=False, env=environment, timeout=_TIMEOUT_S
-    )
+    try:
+        done = subprocess.run(  # noqa: S603 - The command is fixed.
+            command, input=sent, capture_output=True, check=False, env=environment, timeout=_TIMEOUT_S
+        )
+    except subprocess.TimeoutExpired:
+        raise Unreachable(f"the other process had not ended after {_TIMEOUT_S} s") from None
     if done.returncode:
         last = done.stderr.decode(errors="replace").strip().rpartition("\n")[2].partition(":")[0]
         raise Unreachable(f"the subject cannot be made in another process ({last})")

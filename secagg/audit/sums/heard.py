@@ -24,7 +24,22 @@ _SPOILT: Final = (5, -1)
 
 
 class Heard(CipherSpy):
-    """A session with everything that is written during it, and the secrets that must not be in it."""
+    """A session with everything that is written during it, and the secrets that must not be in it.
+
+    Args:
+        cohort: The protocol, the session and the parties' secrets.
+        inputs: Each client's vector, by id.
+        seed: The seed of the tapes.
+
+    Attributes:
+        cohort: As given.
+        inputs: As given.
+        view: Every request and reply that was sent, in order.
+        texts: What was written, with what it is.
+        pickles: What was pickled, with the name of its class.
+        secrets: The bytes of every `Secret` that depends on a tape.
+        failure: The error with which the session ended, if it ended without a sum.
+    """
 
     def __init__(self, cohort: Cohort, inputs: dict[int, Vector], seed: bytes) -> None:
         super().__init__()

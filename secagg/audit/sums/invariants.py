@@ -9,6 +9,7 @@ from protocols.errors import ParameterError, RemoteError, TooFewSurvivors
 from protocols.session import Vector
 from secagg.audit.attack import Attack, Inapplicable, Layer, Level, Plan, Result
 from secagg.audit.seeds import generator_of
+from secagg.audit.sums.codecs import session_s
 from secagg.audit.sums.cohort import Cohort
 from secagg.audit.sums.inputs import exact_sum, random_inputs, reach, residues
 from secagg.audit.sums.recorded import record, tapes_of
@@ -59,7 +60,7 @@ class ExactSum(Attack[SumSubject]):
         except ParameterError as error:
             return Inapplicable(why=str(error))
         cases = tuple(_cases(subject, cohort, level))
-        return Plan(trials=len(cases), cpu_s=0.02 * len(cases), details=cases)
+        return Plan(trials=len(cases), cpu_s=session_s(cohort) * len(cases), details=cases)
 
     def run(self, subject: SumSubject, plan: Plan, seed: bytes) -> Result:
         """See `Attack.run`."""
@@ -96,7 +97,7 @@ class TooManyDropouts(Attack[SumSubject]):
         except ParameterError as error:
             return Inapplicable(why=str(error))
         cases = tuple(_excesses(cohort))
-        return Plan(trials=len(cases), cpu_s=0.02 * len(cases), details=cases)
+        return Plan(trials=len(cases), cpu_s=session_s(cohort), details=cases)
 
     def run(self, subject: SumSubject, plan: Plan, seed: bytes) -> Result:
         """See `Attack.run`."""
@@ -157,8 +158,14 @@ def _tolerated(cohort: Cohort) -> Iterator[tuple[str, Drops]]:
 
 
 def _excesses(cohort: Cohort) -> Iterator[tuple[str, Drops]]:
-    """Yield dropouts of which there is one too many, in each step."""
-    session = cohort.session
+    """Yield dropouts of which there is one too many: in each step, and one after the other over several steps."""
+    session, clients = cohort.session, list(cohort.session.clients)
+    names = [row.name for row in cohort.protocol.steps if row.role is Role.CLIENT]
+    if (excess := len(clients) - session.threshold + 1) <= len(names):
+        yield (
+            f"{excess} of {len(clients)} clients drop out, one in each step",
+            {name: [clients.pop()] for name in names[-excess:]},
+        )
     for row in cohort.protocol.steps:
         parties = _of(cohort, row.role)
         committee = session.committee if row.role is Role.COMMITTEE else None

@@ -11,7 +11,7 @@ from secagg.audit.attack import Attack, Inapplicable, Layer, Level, Plan, Result
 from secagg.audit.everywhere import replaced_everywhere
 from secagg.audit.seeds import Tape, generator_of
 from secagg.audit.shifted import shifted_clocks
-from secagg.audit.sums.codecs import members_at
+from secagg.audit.sums.codecs import members_at, session_s
 from secagg.audit.sums.elsewhere import Errand, Unreachable, hashed, hashes_elsewhere
 from secagg.audit.sums.inputs import random_inputs
 from secagg.audit.sums.recorded import Recorded, record, replayed, tapes_of
@@ -21,7 +21,8 @@ from secagg.audit.trapped import counted_randomness
 _LENGTH: Final = 8
 _CLIENTS: Final = 3
 _WHOLE: Final = 192
-_WHOLE_AT_FULL: Final = 4096
+_WHOLE_AT_FULL: Final = 1024
+_SAMPLED_AT_FULL: Final = 256
 _SAMPLED: Final = 24
 _SAMPLED_OF_MEMBER: Final = 2
 
@@ -45,7 +46,7 @@ class SameTape(Attack[SumSubject]):
             cohort = subject.cohort(_CLIENTS, length=_LENGTH)
         except ParameterError as error:
             return Inapplicable(why=str(error))
-        return Plan(trials=3, cpu_s=1.0, details=members_at(level, cohort))
+        return Plan(trials=3, cpu_s=0.7 + session_s(cohort), details=members_at(level, cohort))
 
     def run(self, subject: SumSubject, plan: Plan, seed: bytes) -> Result:
         """See `Attack.run`."""
@@ -116,11 +117,11 @@ class TapeBytes(Attack[SumSubject]):
         except ParameterError as error:
             return Inapplicable(why=str(error))
         if level is Level.FULL:
-            sample = Sample(whole=_WHOLE_AT_FULL, clients=_SAMPLED, members=1, of_member=_SAMPLED)
+            sample = Sample(whole=_WHOLE_AT_FULL, clients=_SAMPLED_AT_FULL, members=1, of_member=_SAMPLED)
         else:
             members = members_at(level, cohort) or 0
             sample = Sample(whole=_WHOLE, clients=_SAMPLED, members=members, of_member=_SAMPLED_OF_MEMBER)
-        return Plan(trials=_CLIENTS, cpu_s=2.0, details=sample)
+        return Plan(trials=_CLIENTS, cpu_s=session_s(cohort) * (1 if level is Level.QUICK else 30), details=sample)
 
     def run(self, subject: SumSubject, plan: Plan, seed: bytes) -> Result:
         """See `Attack.run`."""

@@ -23,7 +23,7 @@ from protocols.pairwise.protocol import PairwiseMasking
 from protocols.session import Extra
 from secagg.audit.attack import Attack, Inapplicable, Layer, Level, Plan, Result
 from secagg.audit.sums.canaries import Canaries
-from secagg.audit.sums.codecs import members_at
+from secagg.audit.sums.codecs import members_at, session_s
 from secagg.audit.sums.cohort import Cohort, identity_of
 from secagg.audit.sums.heard import Heard
 from secagg.audit.sums.inputs import random_inputs
@@ -49,8 +49,8 @@ class NoSecrets(Attack[SumSubject]):
             cohort = _cohort(subject)
         except ParameterError as error:
             return Inapplicable(why=str(error))
-        brief = level is Level.QUICK and cohort.protocol.needs_committee
-        return Plan(trials=1 if brief else 2, cpu_s=1.0, details=members_at(level, cohort))
+        trials = 1 if level is Level.QUICK and cohort.protocol.needs_committee else 2
+        return Plan(trials=trials, cpu_s=trials * (0.1 + session_s(cohort)), details=members_at(level, cohort))
 
     def run(self, subject: SumSubject, plan: Plan, seed: bytes) -> Result:
         """See `Attack.run`."""

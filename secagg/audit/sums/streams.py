@@ -64,7 +64,7 @@ def _reuses(spy: CipherSpy) -> Iterator[str]:
             yield f"party {each.moment.party} in step {each.moment.step}: a key and nonce encrypt a second plaintext"
     streamed = {each.key for each in spy.expansions}
     for each in spy.sealings:
-        if len(each.nonce) != 32 and each.key in streamed:
+        if not each.by_stream and each.key in streamed:
             yield f"party {each.moment.party} in step {each.moment.step}: the key of a keystream also seals a text"
     by_key: dict[tuple[bytes, int | None], list[Expansion]] = {}
     for expansion in spy.expansions:
