@@ -12,7 +12,7 @@ from secagg.audit.mechanisms.step import STEPS, StepSubject, clipped_noisy_sum, 
 from secagg.audit.mechanisms.subject import MechanismSubject
 from secagg.audit.mechanisms.twin import ExactTwin, gaussian_twin, skellam_twin
 from secagg.audit.subject import Subject
-from secagg.models.tensorflow import load_legacy_keras
+from secagg.models.tensorflow import load_tensorflow_privacy
 
 ATTACKS: Final[tuple[Attack[Any], ...]] = (
     Variance(),
@@ -58,5 +58,7 @@ def shipped() -> tuple[Subject, ...]:
         removable_subject(),
         SamplingSubject(poisson_samples, name="poisson-samples"),
         StepSubject(step_of_query(clipped_noisy_sum), name="clipped-noisy-sum"),
-        StepSubject(step_of_training, name="training-step", load=load_legacy_keras, finite=True, levels=(Level.FULL,)),
+        StepSubject(
+            step_of_training, name="training-step", load=load_tensorflow_privacy, finite=True, levels=(Level.FULL,)
+        ),
     )

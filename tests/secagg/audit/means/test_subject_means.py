@@ -5,11 +5,13 @@ import pytest
 
 from dp.events import Trust
 from dp.noise.distributed import LatticeNoise
-from protocols import SecAgg, Transmission
+from protocols import Adversary, ClientTerms, MemoryRecord, Roster, SecAgg, Transmission
 from secagg.aggregation.encoding import Weighting
 from secagg.aggregation.mean import SecureMean
+from secagg.audit.means.planned import residual
 from secagg.audit.means.subject import MeanSubject, Setting, Wish, zeros
 from secagg.audit.means.suite import TARGET, mean_subject
+from secagg.audit.sums.cohort import identity_of
 from secagg.engines.memory import simulate_mean
 from secagg.privacy.clipping import ClippingKind
 
@@ -97,3 +99,35 @@ def test_attached_seeds_are_kept_for_the_auditor_and_out_of_the_repr() -> None:
     made = subject.observe(setting, zeros(setting), b"seed")
     assert [len(secrets) for secrets in made.attached.values()] == [1, 1, 1, 1]
     assert "attached={" not in repr(made)
+
+
+def test_mean_with_a_roster_runs_with_fresh_records_in_every_round() -> None:
+    protocol, threshold = SecAgg.suggest(clients=6, adversarial=0.1, dropout=0.1, adversary=Adversary.MALICIOUS)
+    roster = Roster({client: identity_of(client).public for client in range(1, 7)})
+    mean = SecureMean.plan(
+        protocol=protocol,
+        clients=range(1, 7),
+        minimum_contributors=threshold,
+        shapes=[(16,)],
+        clip_l2=1.0,
+        target=TARGET,
+        roster=roster,
+    )
+
+    def terms() -> dict[int, ClientTerms]:
+        return {
+            client: ClientTerms(
+                identity=identity_of(client),
+                roster=roster,
+                sessions=MemoryRecord(),
+                adversarial=0.1,
+                minimum_contributors=threshold,
+            )
+            for client in mean.clients
+        }
+
+    subject = MeanSubject.of(Setting(mean=mean, terms=terms))
+    setting = subject.setting(WISH)
+    one, same = (subject.observe(setting, zeros(setting), b"seed") for _ in range(2))
+    assert np.array_equal(residual(one), residual(same))
+    assert one.contributors == mean.clients

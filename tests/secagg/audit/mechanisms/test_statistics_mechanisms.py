@@ -160,6 +160,19 @@ def by_simulation(p_value: Callable[[np.random.Generator], float], tries: int, l
     return float(stats.binom.sf(rejected - 1, tries, level))
 
 
+def test_fit_has_at_most_its_level_with_the_smallest_cells() -> None:
+    """The exact chance for noise of three cells, by the law of two binomial counts of 20 expected values each."""
+    cells = Cells(SkellamLaw(1.0), 2000)
+    cells.expected = np.array([20.0, 1960.0, 20.0])
+    low, high = np.meshgrid(np.arange(120), np.arange(120))
+    chance = stats.binom(2000, 0.01).pmf(low) * stats.binom(2000 - low, 0.01 / 0.99).pmf(high)
+    rejected = [
+        [cells.p_value(np.array([a, 2000 - a - b, b]))[1] < LEVEL_OF_ATTEMPT for a, b in zip(*row, strict=True)]
+        for row in zip(low.tolist(), high.tolist(), strict=True)
+    ]
+    assert 0.5 * LEVEL_OF_ATTEMPT < float(chance[np.array(rejected)].sum()) <= LEVEL_OF_ATTEMPT
+
+
 def test_fit_has_at_most_its_level() -> None:
     cells = Cells(DiscreteGaussianLaw(2.0), 2000)
     assert cells.expected.sum() == pytest.approx(2000)
