@@ -115,11 +115,11 @@ def scores(subject: ReleaseSubject, trials: int, seed: bytes) -> tuple[Flat, Fla
 
 def rows(subject: ReleaseSubject, out: Flat, inn: Flat, errors: Errors) -> tuple[EpsilonRow, ...]:
     """Return the lower bounds at both confidences, and what they would be if scores were normal."""
-    delta, event = subject.target.delta, subject.event
-    normal = normality_p_value(out, inn)
-    bounds = [("one canary, threshold fixed beforehand", mu_low(errors, 1 - each), each) for each in CONFIDENCES]
-    estimate = f"estimate that takes scores for normal (p value of that {normal:.2g}); decides nothing"
-    bounds += [(estimate, mu_if_normal(out, inn, 1 - each), each) for each in CONFIDENCES]
+    delta, event, basis = subject.target.delta, subject.event, _rests_on(subject)
+    normal = f"{basis}; normal scores, p value of that {normality_p_value(out, inn):.2g}: no verdict rests on it"
+    bounds = [("one canary", basis, mu_low(errors, 1 - each), each) for each in CONFIDENCES]
+    estimated = "one canary, estimate from normal scores"
+    bounds += [(estimated, normal, mu_if_normal(out, inn, 1 - each), each) for each in CONFIDENCES]
     return tuple(
         EpsilonRow(
             unit=event.unit.value,
@@ -131,9 +131,9 @@ def rows(subject: ReleaseSubject, out: Flat, inn: Flat, errors: Errors) -> tuple
             confidence=confidence,
             method=method,
             trials=len(out),
-            rests_on=_rests_on(subject),
+            rests_on=rests_on,
         )
-        for method, mu, confidence in bounds
+        for method, rests_on, mu, confidence in bounds
     )
 
 

@@ -119,10 +119,13 @@ def gaussian_epsilon(mu: float, delta: float) -> float:
 
 
 def gaussian_mu(epsilon: float, delta: float) -> float:
-    """Return the mu whose `gaussian_epsilon` is `epsilon`, above 0 and at most about 5,000."""
+    """Return the mu whose `gaussian_epsilon` is `epsilon`, which is above 0."""
     from scipy.optimize import brentq
 
-    return float(brentq(lambda mu: gaussian_epsilon(mu, delta) - epsilon, 1e-6, 100.0, xtol=1e-12))
+    high = 1.0
+    while gaussian_epsilon(high, delta) < epsilon:
+        high *= 2
+    return float(brentq(lambda mu: gaussian_epsilon(mu, delta) - epsilon, 0.0, high, xtol=1e-12))
 
 
 def mu_if_normal(out: NDArray[np.float64], inn: NDArray[np.float64], alpha: float) -> float:

@@ -47,6 +47,4 @@ def _label(row: EpsilonRow) -> str:
     confidence = (
         f"{row.confidence:.0%}" if row.confidence < 0.999 else f"1 - {1 - row.confidence:.0e}".replace("e-0", "e-")
     )
-    method = row.method.split(" (")[0].split(";")[0]
-    said = "" if confidence in method else f", {confidence}"
-    return f"{row.unit}: {method}{said}"
+    return f"{row.unit}: {row.method}" + ("" if confidence in row.method else f", {confidence}")

@@ -53,6 +53,11 @@ def test_epsilon_of_a_mu_is_that_of_the_accountant(mu: float) -> None:
     assert gaussian_epsilon(mu, DELTA) == pytest.approx(accounted(1 / mu, DELTA), rel=1e-6)
 
 
+def test_mu_of_a_large_or_small_epsilon_has_that_epsilon() -> None:
+    for epsilon in (1e-3, 1e5):
+        assert gaussian_epsilon(gaussian_mu(epsilon, DELTA), DELTA) == pytest.approx(epsilon, rel=1e-6)
+
+
 def test_epsilon_of_no_difference_is_zero() -> None:
     assert gaussian_epsilon(0.0, DELTA) == 0
     assert gaussian_epsilon(1e-9, DELTA) == 0

@@ -4,7 +4,7 @@ import base64
 from dataclasses import replace
 
 from secagg.audit.epsilon.plot import lower_bounds
-from tests.secagg.audit.epsilon.test_rows import ROW
+from tests.secagg.audit.epsilon.test_rows_epsilon import ROW
 
 
 def drawing(uri: str) -> str:
