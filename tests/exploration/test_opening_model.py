@@ -14,6 +14,7 @@ from tests.exploration.cases import (
     opening,
 )
 from tests.exploration.opening import ONE_INPUT, Opening, OpeningCheck, OpeningSearch, State
+from tests.exploration.page import numbers, row
 from tests.exploration.removals import removed
 from tests.exploration.replayed_opening import RealOpening
 from tests.exploration.search import explore
@@ -71,6 +72,7 @@ def test_removed_check_yields_a_trace_that_real_members_follow(removal: Removal)
     model = opening(removal)
     found = explore(model, until=() if removal.whole else removal.violated)
     assert found.traces.keys() == removal.violated
+    assert numbers(row(removal.checks[0])[-1])[-1] == max(map(len, found.traces.values()))
     for actions in set(found.traces.values()):
         with removed(removal.checks):
             real = real_after(model, actions)

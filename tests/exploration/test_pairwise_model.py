@@ -15,6 +15,7 @@ from protocols import ProtocolError, SessionReused
 from tests.exploration.cases import NEEDED, SLOW, SPARE, WHOLE_MODELS, Removal, pairwise
 from tests.exploration.checks import Check
 from tests.exploration.knowledge import PairwiseSearch, broken
+from tests.exploration.page import numbers, row
 from tests.exploration.pairwise import Action, State
 from tests.exploration.pairwise_client import REVEAL, Path, kept, members
 from tests.exploration.removals import REMOVALS, removed
@@ -76,6 +77,8 @@ def test_removed_check_yields_a_trace_with_the_same_violation_of_real_clients(re
     model = pairwise(removal)
     found = explore(model, until=() if removal.whole else removal.violated)
     assert found.traces.keys() == removal.violated
+    if len(removal.checks) == 1:
+        assert sorted(numbers(row(removal.checks[0])[0])) == sorted(map(len, found.traces.values()))
     for violated, actions in found.traces.items():
         with removed(removal.checks):
             known = after_all(model, actions)
