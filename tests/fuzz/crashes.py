@@ -1,4 +1,4 @@
-"""Files of inputs with which something was found. A mended one becomes a vector in `tests/vectors/fuzz`."""
+"""Files of inputs with which something was found. A mended one becomes a vector in `tests/vectors/fuzz/crashes`."""
 
 import base64
 import hashlib
@@ -8,7 +8,7 @@ from typing import Final
 
 from tests.fuzz.engine import Crash
 
-VECTORS: Final = Path(__file__).parents[1] / "vectors" / "fuzz"
+VECTORS: Final = Path(__file__).parents[1] / "vectors" / "fuzz" / "crashes"
 
 
 def write_crash(folder: Path, crash: Crash) -> Path:

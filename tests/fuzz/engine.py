@@ -58,7 +58,7 @@ class Tally:
     crashes: dict[str, Crash] = field(default_factory=dict)
 
 
-class Hang(Exception):  # noqa: N818 - what the fuzzer looks for
+class Hang(Exception):
     """An input that has used all the CPU time that it may."""
 
 
@@ -93,7 +93,7 @@ class Campaign:
         self._name = name
         self._target = target
         self._traced_every = traced_every
-        self._choices = Random(f"{seed}/{name}")  # noqa: S311 - choices of a test
+        self._choices = Random(f"{seed}/{name}")
         self._others = (*target.seeds, *target.others)
         self._longest = 256 + 2 * max(map(len, target.seeds))
 
@@ -137,7 +137,11 @@ class Campaign:
         choices, corpus = self._choices, self.corpus
         # Half of all inputs are made from the newest of what was kept: it reached what nothing before it did.
         last = len(corpus) - 1
-        at = last - int(choices.random() ** 3 * len(corpus)) if choices.random() < 0.5 else choices.randrange(len(corpus))
+        at = (
+            last - int(choices.random() ** 3 * len(corpus))
+            if choices.random() < 0.5
+            else choices.randrange(len(corpus))
+        )
         return self._target.mutate(corpus[at], choices, self._others)
 
     def _judge(self, data: bytes, *, measured: bool) -> None:
@@ -151,7 +155,7 @@ class Campaign:
             self.tally.crashes[str(error)] = Crash(self._name, shrunk, str(error))
 
 
-class Refusal(Exception):  # noqa: N818 - not an error of the fuzzer
+class Refusal(Exception):
     """An error that the entry documents."""
 
     def __init__(self, name: str) -> None:

@@ -127,9 +127,7 @@ def test_memory_beyond_a_multiple_of_the_input_is_a_finding() -> None:
     fuzzed = target_of(claim, memory_base=2**16, memory_factor=8)
     assert judge(fuzzed, (2**26).to_bytes(4, "big"), measured=True) is not None
     assert judge(fuzzed, (2**10).to_bytes(4, "big"), measured=True) is None
-    assert [str(each) for each in replay(fuzzed, [b"\x04\x00\x00\x00"])] == [
-        "more memory than a multiple of the input"
-    ]
+    assert [str(each) for each in replay(fuzzed, [b"\x04\x00\x00\x00"])] == ["more memory than a multiple of the input"]
 
 
 def test_endless_loop_is_a_finding() -> None:
