@@ -151,7 +151,8 @@ def _is_text(array: NDArray[Any]) -> bool:
     """Return whether all characters of an array of text are Unicode, as numpy does not check."""
     if not array.size or not array.dtype.itemsize:
         return True
-    points = np.ascontiguousarray(array).reshape(-1).view(np.dtype(np.uint32).newbyteorder(array.dtype.byteorder))
+    native = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("="))
+    points = native.reshape(-1).view(np.uint32)
     return int(points.max()) <= sys.maxunicode
 
 

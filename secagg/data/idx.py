@@ -9,7 +9,7 @@ import math
 import struct
 import zlib
 from pathlib import Path
-from typing import IO, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -85,7 +85,7 @@ def read_idx(path: Path, dimensions: int) -> NDArray[np.uint8]:
     return np.frombuffer(body, dtype=np.uint8).reshape(shape)
 
 
-def _read(stream: IO[bytes], most: int) -> bytes:
+def _read(stream: gzip.GzipFile, most: int) -> bytes:
     """Return at most so many bytes; memory grows with what is there, not with what a header announces."""
     pieces, left = [], most
     while left and (piece := stream.read(min(left, _PIECE_BYTES))):

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from tests.fuzz.crashes import read_crash, write_crash
+from tests.fuzz.crashes import read_crash, write_corpus, write_crash
 from tests.fuzz.engine import replay
 from tests.fuzz.session import Session, write_document
 from tests.fuzz.target import Entry
@@ -91,6 +91,7 @@ def _work(entries: Sequence[Entry], inputs: int, seed: str, out: Path, number: i
     with scratch() as folder:
         session = Session(entries, inputs, seed, folder)
         session.run(tell)
+    write_corpus(out / f"corpus-{number}.json", {name: each.campaign.grown for name, each in session.results.items()})
     document = session.document()
     write_document(out / f"numbers-{number}.json", document)
     return document

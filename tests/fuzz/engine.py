@@ -58,7 +58,7 @@ class Tally:
     crashes: dict[str, Crash] = field(default_factory=dict)
 
 
-class Hang(Exception):  # noqa: N818 - what the fuzzer looks for
+class Hang(Exception):
     """An input that has used all the CPU time that it may."""
 
 
@@ -71,10 +71,11 @@ class Campaign:
         seed: The choices follow from it and from the name.
         coverage: Which lines count; those of the packages if it is left out.
         traced_every: Of so many inputs one is traced; None to trace none.
+        kept: Inputs of earlier campaigns that reached something new, run after the seeds.
 
     Attributes:
         tally: What was done so far.
-        corpus: The seeds, and inputs that reached something new.
+        corpus: The seeds, what was kept of earlier campaigns, and inputs that reached something new.
         coverage: The lines that were reached.
     """
 
@@ -86,6 +87,7 @@ class Campaign:
         seed: str,
         coverage: Coverage | None = None,
         traced_every: int | None = TRACED_EVERY,
+        kept: Sequence[bytes] = (),
     ) -> None:
         self.tally = Tally()
         self.corpus: list[bytes] = []
@@ -93,9 +95,15 @@ class Campaign:
         self._name = name
         self._target = target
         self._traced_every = traced_every
-        self._choices = Random(f"{seed}/{name}")  # noqa: S311 - choices of a test
+        self._choices = Random(f"{seed}/{name}")
+        self._first = tuple(dict.fromkeys((*target.seeds, *kept)))
         self._others = (*target.seeds, *target.others)
         self._longest = 256 + 2 * max(map(len, target.seeds))
+
+    @property
+    def grown(self) -> list[bytes]:
+        """The inputs of the corpus that are no seeds."""
+        return [data for data in self.corpus if data not in self._target.seeds]
 
     @property
     def covers(self) -> tuple[str, ...]:
@@ -103,17 +111,17 @@ class Campaign:
         return self._target.covers
 
     def run(self, inputs: int) -> None:
-        """Run that many further inputs; the first are the seeds themselves."""
+        """Run that many further inputs; the first are the seeds and what was kept."""
         with watchdog():
             for _ in range(inputs):
                 self._next()
 
     def _next(self) -> None:
         number = self.tally.inputs
-        seeds = self._target.seeds
-        data = seeds[number] if number < len(seeds) else self._mutated()
+        first = self._first
+        data = first[number] if number < len(first) else self._mutated()
         self.tally.inputs += 1
-        if number < len(seeds):
+        if number < len(first):
             self.corpus.append(data)
         if not self._is_traced(number):
             self._judge(data, measured=number % MEASURED_EVERY == 1)
@@ -121,7 +129,7 @@ class Campaign:
         self.coverage.grown = False
         with self.coverage.tracing():
             self._judge(data, measured=False)
-        if self.coverage.grown and number >= len(seeds) and self._is_kept(data):
+        if self.coverage.grown and number >= len(first) and self._is_kept(data):
             self.corpus.append(data)
 
     def _is_kept(self, data: bytes) -> bool:
@@ -137,7 +145,11 @@ class Campaign:
         choices, corpus = self._choices, self.corpus
         # Half of all inputs are made from the newest of what was kept: it reached what nothing before it did.
         last = len(corpus) - 1
-        at = last - int(choices.random() ** 3 * len(corpus)) if choices.random() < 0.5 else choices.randrange(len(corpus))
+        at = (
+            last - int(choices.random() ** 3 * len(corpus))
+            if choices.random() < 0.5
+            else choices.randrange(len(corpus))
+        )
         return self._target.mutate(corpus[at], choices, self._others)
 
     def _judge(self, data: bytes, *, measured: bool) -> None:
@@ -151,7 +163,7 @@ class Campaign:
             self.tally.crashes[str(error)] = Crash(self._name, shrunk, str(error))
 
 
-class Refusal(Exception):  # noqa: N818 - not an error of the fuzzer
+class Refusal(Exception):
     """An error that the entry documents."""
 
     def __init__(self, name: str) -> None:

@@ -64,8 +64,8 @@ def _change(data: bytearray, choices: Random, others: Sequence[bytes]) -> None:
 def border_bytes(choices: Random) -> bytes:
     """Return an integer at a border in 1, 2, 4 or 8 bytes of either order."""
     size = choices.choice((1, 2, 4, 8))
-    number = choices.choice(INTEGERS) % 256**size
-    return number.to_bytes(size, choices.choice(("big", "little")))
+    number: int = choices.choice(INTEGERS) % 256**size
+    return number.to_bytes(size, "big" if choices.random() < 0.5 else "little")
 
 
 def mutate_text(data: bytes, choices: Random, others: Sequence[bytes]) -> bytes:

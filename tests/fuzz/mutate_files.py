@@ -24,7 +24,7 @@ _SHAPES: Final = (
 
 
 def mutate_npz(data: bytes, choices: Random, others: Sequence[bytes]) -> bytes:
-    """Return an archive of arrays with an entry dropped, repeated, renamed or rewritten, or with its own bytes changed."""
+    """Return an archive of arrays in which an entry was dropped, repeated, renamed or changed, or any byte was."""
     entries = list(_entries(data))
     if not entries or choices.random() < 0.25:
         return mutate_bytes(data, choices, others)

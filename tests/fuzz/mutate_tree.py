@@ -176,7 +176,9 @@ def encode_otherwise(value: Any, choices: Random, depth: int = 0) -> bytes:
         body = b"".join(encode_otherwise(part, choices, depth + 1) for pair in pairs for part in pair)
         return b"\xde" + len(pairs).to_bytes(2, "big") + body
     if isinstance(value, bytes):
-        return (b"\xc6" + len(value).to_bytes(4, "big") if longer else msgspec.msgpack.encode(value)[: -len(value) or None]) + value
+        return (
+            b"\xc6" + len(value).to_bytes(4, "big") if longer else msgspec.msgpack.encode(value)[: -len(value) or None]
+        ) + value
     if isinstance(value, int) and not isinstance(value, bool) and longer:
         if 0 <= value < 2**64:
             return b"\xcf" + value.to_bytes(8, "big")

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from tests.fuzz.crashes import CORPUS, read_corpus
 from tests.fuzz.engine import Campaign, Crash
 from tests.fuzz.target import Entry
 from tests.fuzz.targets.catalogue import built
@@ -16,7 +17,7 @@ SLICES: Final = 10
 """Every target gets its inputs in so many parts, in turn, so that a run that is ended early has fuzzed all of them."""
 
 LEAST: Final = 12
-"""The least number of inputs of a target."""
+"""The least number of inputs of a target, beside its seeds and corpus."""
 
 
 @dataclass(slots=True)
@@ -64,13 +65,16 @@ class Session:
 
     def _run(self, told: Callable[["Session"], None]) -> None:
         whole = sum(entry.share for entry in self.entries)
+        corpus = read_corpus() if CORPUS.exists() else {}
         for part in range(1, SLICES + 1):
             for entry in self.entries:
                 result = self.results.get(entry.name)
                 if result is None:
                     target = built(entry, self.folder)
-                    wanted = max(LEAST + len(target.seeds), round(self.inputs * entry.share / whole))
-                    result = Result(Campaign(entry.name, target, seed=self.seed), wanted)
+                    kept = corpus.get(entry.name, [])
+                    least = LEAST + len(target.seeds) + len(kept)
+                    campaign = Campaign(entry.name, target, seed=self.seed, kept=kept)
+                    result = Result(campaign, max(least, round(self.inputs * entry.share / whole)))
                     self.results[entry.name] = result
                 began = time.process_time()
                 result.campaign.run(result.wanted * part // SLICES - result.campaign.tally.inputs)

@@ -7,7 +7,7 @@ from pathlib import Path
 from tests.fuzz.mutate import Mutator
 
 
-class Finding(Exception):  # noqa: N818 - what the fuzzer looks for
+class Finding(Exception):
     """Something that an entry does with an input although its documentation rules it out."""
 
 

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from tests.fuzz.coverage import Coverage
-from tests.fuzz.crashes import read_crash, write_crash
+from tests.fuzz.crashes import read_corpus, read_crash, write_corpus, write_crash
 from tests.fuzz.engine import TRACED_EVERY, Campaign, Crash, Refusal, judge, replay, shrink, watchdog
 from tests.fuzz.mutate import mutate_bytes
 from tests.fuzz.mutate_tree import mutate_msgpack
@@ -127,9 +127,7 @@ def test_memory_beyond_a_multiple_of_the_input_is_a_finding() -> None:
     fuzzed = target_of(claim, memory_base=2**16, memory_factor=8)
     assert judge(fuzzed, (2**26).to_bytes(4, "big"), measured=True) is not None
     assert judge(fuzzed, (2**10).to_bytes(4, "big"), measured=True) is None
-    assert [str(each) for each in replay(fuzzed, [b"\x04\x00\x00\x00"])] == [
-        "more memory than a multiple of the input"
-    ]
+    assert [str(each) for each in replay(fuzzed, [b"\x04\x00\x00\x00"])] == ["more memory than a multiple of the input"]
 
 
 def test_endless_loop_is_a_finding() -> None:
@@ -156,6 +154,18 @@ def test_input_is_shrunk_to_what_is_needed() -> None:
 def test_crash_is_read_back_as_it_was_written(tmp_path: Path) -> None:
     crash = Crash("codec/plain/contribute/reply", bytes(range(256)), "KeyError at ?")
     assert read_crash(write_crash(tmp_path / "new", crash)) == crash
+
+
+def test_corpus_is_read_back_and_run_after_the_seeds(tmp_path: Path) -> None:
+    first = campaign(TRACED_EVERY)
+    first.run(5000)
+    assert first.grown
+    write_corpus(tmp_path / "corpus.json", {"planted": first.grown, "other": []})
+    assert read_corpus(tmp_path / "corpus.json") == {"planted": first.grown}
+    later = Campaign("planted", target_of(decode), seed="01", coverage=Coverage(HERE), kept=first.grown)
+    later.run(1 + len(first.grown))
+    assert later.corpus == [SEED, *first.grown]
+    assert later.coverage.lines == first.coverage.lines
 
 
 def test_coverage_counts_the_lines_of_its_own_files_alone() -> None:

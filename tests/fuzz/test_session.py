@@ -97,7 +97,9 @@ def test_every_step_of_every_protocol_is_a_target_on_both_sides() -> None:
         for row in scenario.protocol.steps:
             assert {f"codec/{label}/{row.name}/{side}" for side in ("request", "reply")} <= names
             assert {f"{side}/{label}/{row.name}" for side in ("client", "server")} <= names
-        assert {f"snapshot/{label}/{side}/{layer}" for side in ("client", "server") for layer in ("sealed", "content")} <= names
+        assert {
+            f"snapshot/{label}/{side}/{layer}" for side in ("client", "server") for layer in ("sealed", "content")
+        } <= names
 
 
 def _parsing() -> Iterator[tuple[str, str]]:

@@ -95,11 +95,8 @@ def _key_reader(name: str, folder: Path) -> Callable[[bytes], None]:
 
     def read(data: bytes) -> None:
         _placed(path, data)
-        if name == "committee.pub":
-            found = read_committee_key(path).to_bytes()
-        else:
-            found = read_key_share(path, key).to_bytes()
-        if found not in data:
+        found = read_committee_key(path) if name == "committee.pub" else read_key_share(path, key)
+        if found.to_bytes() not in data:
             raise Finding("a second encoding of one key was accepted")
 
     return read
@@ -213,8 +210,8 @@ def _store_file(kind: type[Store], name: str, folder: Path) -> Target:
     )
 
 
-class _NotRows(Exception):  # noqa: N818 - an input that SQLite itself would not store
-    pass
+class _NotRows(Exception):
+    """An input that SQLite itself would not store."""
 
 
 def _store_rows(kind: type[Store], folder: Path) -> Target:
@@ -228,7 +225,15 @@ def _store_rows(kind: type[Store], folder: Path) -> Target:
         path.unlink(missing_ok=True)
         try:
             _write_rows(kind, path, data)
-        except (sqlite3.Error, msgspec.MsgspecError, AttributeError, TypeError, ValueError, OverflowError, RecursionError):
+        except (
+            sqlite3.Error,
+            msgspec.MsgspecError,
+            AttributeError,
+            TypeError,
+            ValueError,
+            OverflowError,
+            RecursionError,
+        ):
             raise _NotRows from None
         with kind(path) as store:
             _use(store)
@@ -374,7 +379,7 @@ def _initial() -> GlobalModel:
         contributors=10,
         noise_multiplier=1.0,
     )
-    return GlobalModel([array * 0 for array in weights], [array * 0 for array in weights], clip=clip)
+    return GlobalModel([np.zeros_like(each) for each in weights], [np.zeros_like(each) for each in weights], clip=clip)
 
 
 def _read_run(path: Path, like: GlobalModel) -> None:

@@ -111,8 +111,8 @@ def _rows(folder: Path) -> Target:
     )
 
 
-class _NotRows(Exception):  # noqa: N818 - an input that SQLite itself would not store
-    pass
+class _NotRows(Exception):
+    """An input that SQLite itself would not store."""
 
 
 def _write_rows(path: Path, data: bytes) -> None:

@@ -82,7 +82,7 @@ def _client(label: str, number: int, folder: Path) -> Target:
     honest = moment.requests[party]
 
     def handle(data: bytes) -> None:
-        machine = _restored(scenario, party, kept)
+        machine = restored(scenario, party, kept)
         try:
             reply = machine.handle(data)
         except ProtocolError:
@@ -103,7 +103,8 @@ def _client(label: str, number: int, folder: Path) -> Target:
     )
 
 
-def _restored(scenario: Scenario, party: int, data: bytes) -> Client:
+def restored(scenario: Scenario, party: int, data: bytes) -> Client:
+    """Return a party's machine from a snapshot; it keeps no records, so it may answer again."""
     return scenario.restored(party, data, repeatable_entropy(b"%d" % party), NoRecord(), NoRecord())
 
 
@@ -203,7 +204,7 @@ def _snapshot(label: str, side: str, layer: str, folder: Path) -> Target:
             return
         party = unseal(data, digest=digest, key=SNAPSHOT_KEY).owner
         known = party if party in scenario.parties else client
-        _restored(scenario, known, data)
+        restored(scenario, known, data)
 
     def restore_content(data: bytes) -> None:
         restore(sealing.seal_with_nonce(SNAPSHOT_KEY, data, nonce=bytes(12), bound=b"secagg snapshot v1" + digest))

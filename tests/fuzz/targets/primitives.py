@@ -224,7 +224,9 @@ def _lattice_sum(folder: Path) -> Target:
     def opened(data: bytes) -> None:
         whole = len(data) // 8 * 8
         words = np.frombuffer(data[:whole], dtype="<u8").astype(np.uint64)
-        shape.open(words[:-1], key_sum=coefficients + int(words[-1] % 5), seed=seed, contributors=1 + int(words[-1] % 2))
+        shape.open(
+            words[:-1], key_sum=coefficients + int(words[-1] % 5), seed=seed, contributors=1 + int(words[-1] % 2)
+        )
 
     return Target(
         seeds=(sealed.astype("<u8").tobytes() + bytes(8),),

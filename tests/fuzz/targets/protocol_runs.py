@@ -77,7 +77,9 @@ def recorded(label: str) -> Recorded:
     scenario = scenarios()[label]
     run, moments = ProtocolRun(scenario, seed=b"fuzz"), []
     while not isinstance(run.progress, Finish):
-        clients = {party: machine.snapshot(SNAPSHOT_KEY) for party, machine in run.clients.items() if not machine.closed}
+        clients = {
+            party: machine.snapshot(SNAPSHOT_KEY) for party, machine in run.clients.items() if not machine.closed
+        }
         server = run.server.snapshot(SNAPSHOT_KEY, entropy=repeatable_entropy(b"fuzz server"))
         requests = dict(run.requests)
         replies = run.replies()
