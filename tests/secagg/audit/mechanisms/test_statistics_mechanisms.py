@@ -181,7 +181,7 @@ def test_fit_has_at_most_its_level() -> None:
     def p_value(chosen: np.random.Generator) -> float:
         return cells.p_value(chosen.multinomial(2000, cells.expected / 2000))[1]
 
-    assert by_simulation(p_value, 4000, 0.01) > 1e-6
+    assert by_simulation(p_value, 2000, 0.01) > 1e-6
 
 
 @pytest.mark.parametrize(
@@ -214,7 +214,7 @@ def test_correlation_has_at_most_its_level_and_finds_what_it_says() -> None:
         one, other = (chosen.integers(-2, 3, count).astype(np.float64) for _ in range(2))
         return correlation_p(one, other)
 
-    assert by_simulation(unrelated, 4000, 0.01) > 1e-6
+    assert by_simulation(unrelated, 2000, 0.01) > 1e-6
     r = detected_correlation(count)
 
     def related(chosen: np.random.Generator) -> float:

@@ -22,7 +22,7 @@ from secagg.models.clipped_sum import ClippedNoisySum
 pytestmark = pytest.mark.tensorflow
 
 QUERY = step_of_query(clipped_noisy_sum)
-TRAINING = pytest.param(step_of_training, marks=pytest.mark.example_level)
+TRAINING = pytest.param(step_of_training, marks=[pytest.mark.example_level, pytest.mark.slow])
 
 
 @pytest.mark.parametrize("step", [QUERY, TRAINING])
