@@ -48,6 +48,7 @@ def run_checks(
     Raises:
         CheckpointError: The path is not the folder of a run.
         ConfigurationError: There is no check of such an id.
+        dp.errors.InvalidParameter: The head is not 64 hexadecimal digits.
     """
     unknown = sorted(set(only or ()) - set(CHECK_IDS))
     if unknown:

@@ -12,6 +12,7 @@ import msgspec
 
 from dp.checks import printable
 from dp.errors import DpError
+from dp.ledger.log import kept_head
 from protocols.errors import ProtocolError
 from secagg.arrays import Arrays, Shapes
 from secagg.audit.run_folder.check import Unreadable, Untested
@@ -44,6 +45,7 @@ class Evidence:
 
     Raises:
         CheckpointError: The path is not a folder, or nothing in it is of a run.
+        dp.errors.InvalidParameter: The head is not 64 hexadecimal digits.
     """
 
     def __init__(self, path: Path, *, head: str | None = None) -> None:
@@ -55,6 +57,8 @@ class Evidence:
                 f"{path}: expected the folder of a run, found none of its files. Name the folder that secagg train "
                 "wrote."
             )
+        if head is not None:
+            kept_head(head)
         self.path = path
         self.head = head
         self.folder = RunFolder(path)

@@ -46,12 +46,12 @@ def check_budget(evidence: Evidence) -> Verdict:
 
 def check_kept_head(evidence: Evidence) -> Verdict:
     """Check that a head that was kept elsewhere is in the chain."""
-    heads, head = evidence.ledger.heads, evidence.head
+    ledger, head = evidence.ledger, evidence.head
     if head is None:
         raise Untested(
             "No head was given that was kept elsewhere. Without one, a ledger that was rebuilt is not noticed."
         )
-    if head.lower() not in heads:
+    if head.lower() not in (ledger.first_head, *ledger.heads):
         return Verdict(found=f"The head that was kept elsewhere is not in {LEDGER}: it was cut, rebuilt or replaced.")
     return HOLDS
 

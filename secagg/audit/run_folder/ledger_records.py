@@ -26,6 +26,7 @@ class LedgerRecords:
         budget: The first record.
         records: The others, in order.
         heads: The head after each of `records`.
+        first_head: The head after the budget, before any of them.
         last_of: The last reservation of each round. A round that was interrupted has been reserved before.
         commitments: All commitments, by the number of the reservation.
     """
@@ -33,6 +34,7 @@ class LedgerRecords:
     budget: Budget
     records: tuple[Reservation | Commitment, ...]
     heads: tuple[str, ...]
+    first_head: str
     last_of: Mapping[int | None, Reservation]
     commitments: Mapping[int, Commitment]
 
@@ -57,6 +59,7 @@ class LedgerRecords:
             budget=budget,
             records=tuple(records),
             heads=tuple(heads),
+            first_head=head_after(bodies[:1]).hex(),
             last_of={label_parts(record.label)[0]: record for record in reservations},
             commitments={record.number: record for record in records if isinstance(record, Commitment)},
         )

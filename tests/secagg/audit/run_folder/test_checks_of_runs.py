@@ -10,6 +10,7 @@ import msgspec
 import numpy as np
 import pytest
 
+from dp.errors import InvalidParameter
 from dp.ledger.ledger import Ledger
 from secagg.audit.run_folder.check import RunCheck
 from secagg.audit.run_folder.checks import CHECK_IDS, run_checks
@@ -138,6 +139,14 @@ TAMPERINGS: dict[str, tuple[Tampering, str]] = {
         "settings.digest",
     ),
     "another seed": (lambda run, _: edited(run / "config.toml", "seed = 1", "seed = 2"), "settings.digest"),
+    "a model that does not fit the data": (
+        lambda run, _: edited(run / "config.toml", 'model = "numpy-softmax"', 'model = "cnn"'),
+        "settings.plan",
+    ),
+    "no noise in the settings": (
+        lambda run, _: edited(run / "config.toml", "epsilon = 60.0", "epsilon = inf"),
+        "account.none",
+    ),
     "an epsilon in the metrics scaled down": (
         _metrics(lambda lines: lines[1].update(epsilon=lines[1]["epsilon"] * 0.9)),
         "account.epsilons",
@@ -180,6 +189,7 @@ TAMPERINGS: dict[str, tuple[Tampering, str]] = {
     "two records swapped, chain rebuilt": (_ledger(lambda records: _swap(records, 2, 3)), "ledger.order"),
     "a commitment twice": (_ledger(lambda records: records.append(records[-1])), "ledger.chain"),
     "a larger budget, chain rebuilt": (_ledger(_set(0, epsilon=61.0)), "ledger.budget"),
+    "a smaller budget than was spent, chain rebuilt": (_ledger(_set(0, epsilon=30.0)), "account.budget"),
     "a larger population": (_ledger(_set(0, population=17)), "ledger.budget"),
     "more realised noise than contributors give": (_ledger(_more_noise), "ledger.realised"),
     "a label of another run": (
@@ -393,6 +403,16 @@ def test_checks_refuse_what_is_no_run_and_what_is_no_check(tmp_path: Path, finis
             run_checks(tmp_path / path)
     with pytest.raises(ConfigurationError, match=r"checks: expected some of run\.settings\.read"):
         run_checks(finished, only=["run.settings.reed"])
+    with pytest.raises(InvalidParameter, match="head: expected 64 hexadecimal digits"):
+        run_checks(finished, head="abc")
+
+
+def test_head_of_any_record_may_have_been_kept(finished: Path) -> None:
+    ledger = LedgerRecords.read(finished / "ledger.sqlite")
+    for head in (ledger.first_head, *ledger.heads):
+        (found,) = run_checks(finished, head=head.upper(), only=["run.ledger.kept_head"])
+        assert found.tested
+        assert not found.rejected
 
 
 def test_checks_say_that_nothing_was_trained_again(finished: Path) -> None:
