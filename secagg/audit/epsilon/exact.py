@@ -17,7 +17,7 @@ Let -log(p(k - 1) p(k + 1) / p(k)^2) <= B for all k >= 1, and let a^2 = 6 (1 - s
 discrete Gaussian B = 1/sigma^2, which makes s^2 about sigma^2 - 1/12; for Skellam noise of variance m it makes s^2
 about m - 7/12. This bound on spacings is not proved here. The tests compute the spacings themselves, and sum lattice
 distributions of one coordinate exactly. At the widths of a mean of 24 bits, of 10^5 steps and more, the epsilon of the
-Gaussian and that of the lattice noise agree in all printed digits.
+Gaussian and that of the lattice noise agree to ten digits.
 """
 
 import math

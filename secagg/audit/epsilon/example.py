@@ -9,6 +9,7 @@ all other examples are known to the adversary, so they are zero here.
 import importlib.util
 from abc import abstractmethod
 from collections.abc import Callable
+from functools import cached_property
 from typing import Any, ClassVar, Final
 
 import numpy as np
@@ -69,12 +70,10 @@ class ExampleSubject(Subject):
             present: Whether the canary is one of the examples.
         """
         tensorflow, training = load_tensorflow(), self.training
-        state = tensorflow.constant(np.frombuffer(entropy(SEED_BYTES), dtype="<i8"))
-        generator = tensorflow.random.Generator.from_state(state, alg="philox")
-        query = self.query(tensorflow, generator)
+        generator, step = self._program
+        generator.reset(tensorflow.constant(np.frombuffer(entropy(SEED_BYTES), dtype="<i8")))
         canary = np.full(_COORDINATES, _BEYOND_THE_CLIP * training.clip_l2, dtype=np.float32)
         direction = canary / float(np.linalg.norm(canary))
-        step = tensorflow.function(_step(tensorflow, query))
         found = np.empty((trials, training.steps))
         for at in range(training.steps):
             records = np.zeros((trials, _COORDINATES), dtype=np.float32)
@@ -88,15 +87,20 @@ class ExampleSubject(Subject):
         training = self.training
         return ClippedNoisySum(tensorflow, generator, clip_l2=training.clip_l2, noise_stddev=training.noise_stddev)
 
+    @cached_property
+    def _program(self) -> tuple[Any, Any]:
+        """The generator of the noise, and the traced step, from one row of gradients a trial to its noisy sum."""
+        tensorflow = load_tensorflow()
+        generator = tensorflow.random.Generator.from_state(np.zeros(SEED_BYTES // 8, dtype=np.int64), alg="philox")
+        query = self.query(tensorflow, generator)
 
-def _step(tensorflow: Any, query: ClippedNoisySum) -> Callable[[Any], Any]:
-    def step(records: Any) -> Any:
-        empty = query.initial_sample_state([records[0]])
-        sums = tensorflow.vectorized_map(lambda record: query.accumulate_record((), empty, [record]), records)
-        (noised,), _, _ = query.get_noised_result(sums, query.initial_global_state())
-        return noised
+        def step(records: Any) -> Any:
+            empty = query.initial_sample_state([records[0]])
+            sums = tensorflow.vectorized_map(lambda record: query.accumulate_record((), empty, [record]), records)
+            (noised,), _, _ = query.get_noised_result(sums, query.initial_global_state())
+            return noised
 
-    return step
+        return generator, tensorflow.function(step, autograph=False)
 
 
 class _Example(Attack[ExampleSubject]):

@@ -58,7 +58,7 @@ def test_spacings_of_a_lattice_distribution_are_at_most_those_of_its_gaussian(ev
 def test_exact_epsilon_of_wide_noise_is_that_of_the_lattice(event: LatticeEvent, shift: int) -> None:
     found = summed_epsilon(event, shift)
     assert found <= exact_epsilon(event, DELTA)
-    assert found == pytest.approx(exact_epsilon(event, DELTA), rel=2e-3)
+    assert found == pytest.approx(exact_epsilon(event, DELTA), rel=5e-5)
 
 
 @pytest.mark.parametrize(("event", "shift"), [(gaussian(2, 3), 3), (gaussian(6, 6), 6), (skellam(36, 6), 6)])

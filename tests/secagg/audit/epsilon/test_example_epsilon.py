@@ -18,22 +18,24 @@ pytestmark = pytest.mark.tensorflow
 SEED = bytes(range(32))
 
 
-def subject() -> ExampleSubject:
-    """A rate of 0.1 and 20 steps."""
+@pytest.fixture(scope="module")
+def audited() -> ExampleSubject:
+    """Training at a rate of 0.1 with 20 steps."""
     training = ExampleLevel(clip_l2=0.5, noise_multiplier=0.6, examples=200, clients=1, epochs=2, batch_size=20)
     return ExampleSubject(training, name="example level")
 
 
 @pytest.mark.parametrize(("level", "trials"), [(Level.QUICK, 2_000), (Level.FULL, 20_000)])
-def test_example_audit_plans_its_trials_by_level(level: Level, trials: int) -> None:
-    plan = WhiteBox().plan(subject(), level)
+def test_example_audit_plans_its_trials_by_level(audited: ExampleSubject, level: Level, trials: int) -> None:
+    plan = WhiteBox().plan(audited, level)
     assert isinstance(plan, Plan)
     assert plan.trials == trials
 
 
-def test_sums_have_the_planned_noise_and_the_canary_at_the_clip_as_often_as_it_is_sampled() -> None:
+def test_sums_have_the_planned_noise_and_the_canary_at_the_clip_as_often_as_it_is_sampled(
+    audited: ExampleSubject,
+) -> None:
     """8,000 sums each; the false alarm rate of each comparison is 1e-6."""
-    audited = subject()
     out, inn = (audited.sums(400, Tape(SEED, str(present)), present=present) for present in (False, True))
     assert out.shape == inn.shape == (400, 20)
     assert out.std() == pytest.approx(0.6, rel=5 / math.sqrt(16_000))
@@ -44,15 +46,13 @@ def test_sums_have_the_planned_noise_and_the_canary_at_the_clip_as_often_as_it_i
     assert abs(np.corrcoef(out[:, 0], out[:, 1])[0, 1]) < 5 / 20
 
 
-def test_sums_are_repeated_by_their_entropy() -> None:
-    audited = subject()
+def test_sums_are_repeated_by_their_entropy(audited: ExampleSubject) -> None:
     first, again, other = (audited.sums(5, Tape(seed), present=True) for seed in (SEED, SEED, bytes(32)))
     assert np.array_equal(first, again)
     assert not np.array_equal(first, other)
 
 
-def test_example_audits_measure_and_reject_nothing() -> None:
-    audited = subject()
+def test_example_audits_measure_and_reject_nothing(audited: ExampleSubject) -> None:
     white, black = (
         finding(audited, attack, level=Level.QUICK, master=bytes(32)) for attack in (WhiteBox(), BlackBox())
     )
