@@ -1,6 +1,7 @@
 """All targets with a fixed seed: nothing is found; every decoder of the code is a target; past findings stay mended."""
 
 import ast
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ from tests.fuzz.__main__ import main
 from tests.fuzz.coverage import ROOT
 from tests.fuzz.crashes import VECTORS, read_crash
 from tests.fuzz.engine import replay
+from tests.fuzz.record import PAGE, RECORD, with_record
 from tests.fuzz.session import Session
 from tests.fuzz.targets.catalogue import all_entries, built, chosen, scratch
 from tests.fuzz.targets.messages import entries as message_entries
@@ -151,3 +153,11 @@ def test_command_fuzzes_one_target_and_lists_all(tmp_path: Path, capsys: pytest.
 def test_command_refuses_a_target_that_is_none() -> None:
     with pytest.raises(SystemExit):
         main(["--target", "nothing"])
+
+
+def test_page_shows_the_numbers_of_the_recorded_run() -> None:
+    document = json.loads(RECORD.read_text(encoding="utf-8"))
+    page = PAGE.read_text(encoding="utf-8")
+    assert with_record(page, document) == page
+    assert f"\n{document['inputs']:,d} inputs" in page
+    assert document["crashes"] == 0
