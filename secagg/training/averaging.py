@@ -65,7 +65,7 @@ class SecureAveraging:
         entropy: Randomness for session ids and for noise that the server adds; `os.urandom` outside tests.
 
     Attributes:
-        state: The global model.
+        state: The global model; every round puts another object in its place.
         contributors: The clients whose updates are in the last round's mean; none if nothing was released.
         parts: How trained arrays and running statistics share what a client contributes.
 
@@ -137,7 +137,7 @@ class SecureAveraging:
         decoded, withheld = self._decode(plan, result)
         seconds = time.process_time() - begun
         if decoded is None:
-            self.state.round = plan.number
+            self.state = replace(self.state, round=plan.number)
         else:
             self.state = self._committed(ticket, plan, decoded, contributors=len(result.contributors))
         self.contributors = () if decoded is None else result.contributors

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dp.ledger.sqlite_log import SqliteLog
+from secagg.audit.run_folder.check import RunCheck
 from secagg.reports.report import RunReport
 from secagg.runs.folder import RunFolder
 from secagg.runs.parsing import parse
@@ -28,6 +29,10 @@ SMALL: dict[str, Any] = {
     "dropout": 0.13,
     "compare": False,
 }
+
+
+Tampering = Callable[[Path, Path], object]
+"""Does something to the folder of a run; the second path is another run with the same settings."""
 
 
 def silent(kind: str | None, record: RoundRecord) -> None:
@@ -100,3 +105,23 @@ def arrays_edited(path: Path, edit: Callable[[dict[str, NDArray[Any]]], object])
 def copied_run(run: Path, target: Path) -> Path:
     """Copy a run, so that a test may tamper with it."""
     return Path(shutil.copytree(run, target))
+
+
+def with_metrics(edit: Callable[[list[dict[str, Any]]], Any]) -> Tampering:
+    """Return the tampering that changes the lines of the metrics."""
+    return lambda run, _: lines_edited(run / "metrics.jsonl", edit)
+
+
+def with_weights(name: str) -> Tampering:
+    """Return the tampering that changes the first matrix of an archive by a percent."""
+
+    def edit(arrays: dict[str, NDArray[Any]]) -> None:
+        next(array for array in arrays.values() if array.ndim == 2).__imul__(1.01)
+
+    return lambda run, _: arrays_edited(run / name, edit)
+
+
+def rejected(found: tuple[RunCheck, ...]) -> list[str]:
+    """Return the ids of the checks that reject; none may have ended with an error."""
+    assert {check.id: check.errored for check in found if check.errored} == {}
+    return [check.id for check in found if check.rejected]
