@@ -12,6 +12,7 @@ from protocols import SecureSum, simulate
 from secagg.aggregation.encoding import Weighting
 from secagg.aggregation.mean import SecureMean
 from secagg.audit.claims import Claim, claimed
+from secagg.audit.epsilon.exact import LEAST_VARIANCE
 from secagg.audit.subject import Subject
 from secagg.engines.base import RoundPlan
 from secagg.engines.client import contribute
@@ -96,6 +97,8 @@ class ReleaseSubject(Subject):
             return "Noise that is removed again depends on the seeds of all clients, which this attack does not follow."
         if mean.roster is not None or mean.committee is not None:
             return "The attack runs sessions without a roster and without a committee."
+        if (self.event.noise_multiplier * self.event.l2_sensitivity) ** 2 < LEAST_VARIANCE:
+            return f"The exact epsilon is known for noise of a variance of at least {LEAST_VARIANCE:g} squared steps."
         return None
 
     @property

@@ -1,13 +1,14 @@
 """Single releases of a mean: what is subtracted, for each trust, and which means cannot be audited."""
 
 import os
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
 from dp.events import Trust
-from dp.noise.distributed import LatticeNoise
+from dp.noise.distributed import DistributedSkellam, LatticeNoise
 from protocols.pairwise import SecAgg
 from protocols.plain import PlainSum
 from secagg.aggregation.encoding import Weighting
@@ -62,7 +63,10 @@ def test_subjects_that_the_attack_cannot_follow_say_why() -> None:
     arguments: dict[str, Any] = {"clients": [1, 2, 3], "minimum_contributors": 2, "shapes": [(4,)], "clip_l2": 1.0}
     weighted = SecureMean.plan(protocol=SecAgg(), target=target(), weighting=Weighting.WEIGHTED, **arguments)
     removed = SecureMean.plan(protocol=SecAgg(), target=removable, **arguments)
-    for mean, word in ((weighted, "quotient"), (removed, "removed")):
+    skellam = subject(mechanism=LatticeNoise.SKELLAM).mean
+    assert isinstance(skellam.noise, DistributedSkellam)
+    narrow = replace(skellam, noise=replace(skellam.noise, local_variance=1.0))
+    for mean, word in ((weighted, "quotient"), (removed, "removed"), (narrow, "4 squared steps")):
         why = ReleaseSubject(mean, name="other").why_not
         assert why is not None
         assert word in why
