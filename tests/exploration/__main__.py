@@ -28,6 +28,12 @@ Result = tuple[str, Exploration[Any], bool]
 
 def results() -> Iterator[Result]:
     """Yield each search by name, with what it found and whether that is what it has to find."""
+    yield from pairwise_results()
+    yield from opening_results()
+
+
+def pairwise_results() -> Iterator[Result]:
+    """Yield the searches of pairwise masking."""
     for name, (parameters, states) in (WHOLE_MODELS | LONG_MODELS).items():
         found = explore(PairwiseSearch(**parameters))
         yield f"pairwise, all checks: {name}", found, _holds(found, states)
@@ -38,14 +44,18 @@ def results() -> Iterator[Result]:
         yield f"pairwise without {check}", found, _holds(found, states)
     for removal in spare_groups():
         yield _searched("pairwise", removal, explore(pairwise(removal), until=_until(removal)))
+
+
+def opening_results() -> Iterator[Result]:
+    """Yield the searches of the opening."""
     for name, (parameters, states) in (WHOLE_OPENINGS | LONG_OPENINGS).items():
         found = explore(OpeningSearch(**parameters))
         yield f"opening, all checks: {name}", found, _holds(found, states)
     for removal in (*NEEDED_TO_OPEN, *LIMITS.values()):
         yield _searched("opening", removal, explore(opening(removal), until=_until(removal)))
-    for check_to_open, (parameters, states) in SPARE_TO_OPEN.items():
-        found = explore(OpeningSearch(removed=frozenset([check_to_open]), **parameters))
-        yield f"opening without {check_to_open}", found, _holds(found, states)
+    for check, (parameters, states) in SPARE_TO_OPEN.items():
+        found = explore(OpeningSearch(removed=frozenset([check]), **parameters))
+        yield f"opening without {check}", found, _holds(found, states)
 
 
 def _until(removal: Removal) -> frozenset[str]:
