@@ -307,7 +307,7 @@ PLANTED: Final[tuple[Planted, ...]] = (
     _planted(43, "a mask that never has the entry m - 1, at m = 2^24", "C-11", "replay.samplers.masks", NeverLargest),
     _planted(44, "a key and nonce that seal two texts", "C-11", "replay.streams.once", OneKeyForBothDirections),
     _planted(50, "shares that are relayed unsealed", "C-12", "invariant.secrets.canaries", Unsealed),
-    _planted(51, "coefficients of shares that are zero", "C-11", "replay.streams.polynomials", ZeroCoefficients),
+    _planted(51, "coefficients of shares that are zero", "C-04", "replay.streams.polynomials", ZeroCoefficients),
     _planted(51, "coefficients of shares that are reused", "C-11", "replay.streams.polynomials", ReusedCoefficients),
     _planted(54, "encryptions without fresh randomness", "C-10", "invariant.encryption.fresh", FixedExponent),
     _planted(55, "slots without headroom", "C-10", "invariant.sum.exact", AssumedHeadroom),
@@ -315,6 +315,13 @@ PLANTED: Final[tuple[Planted, ...]] = (
         56, "a verifier that trusts the prover's modulus", "C-10", "invariant.encryption.proofs", TrustingVerifier
     ),
     _planted(57, "proofs that are bound to no statement", "C-10", "invariant.encryption.proofs", LooseStatement),
+    _planted(
+        57,
+        "messages that are altered, with proofs that are bound to no statement",
+        "C-08",
+        "attack.alteration",
+        LooseStatement,
+    ),
     _planted(59, "a vector in a log record", "C-12", "invariant.secrets.canaries", TalkativeClient),
 )
 """The planted bugs of invariants and replays of sums."""

@@ -63,7 +63,7 @@ class PolynomialsOnce(Attack[SumSubject]):
     id = "replay.streams.polynomials"
     title = "Interpolate the polynomial of every shared secret, and compare coefficients"
     layer = Layer.REPLAY
-    tests = ("C-11",)
+    tests = ("C-04", "C-11")
     subjects = SumSubject
 
     def plan(self, subject: SumSubject, level: Level) -> Plan | Inapplicable:
