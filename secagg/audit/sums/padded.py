@@ -14,7 +14,8 @@ from secagg.audit.sums.uniformity import by_client, by_words
 from secagg.audit.sums.view import smallest, zeros
 
 _MODULUS: Final = 2**64
-_LENGTH: Final = 4
+_LENGTH: Final = 16_384
+_LEAST_WORDS: Final = 4_096  # Fewer make the chi-square tests of bytes inexact.
 _ENCRYPT: Final = 0
 
 
@@ -38,7 +39,7 @@ class PaddedWords(Attack[SumSubject]):
             return cohort
         protocol = cohort.protocol
         words = protocol.payload(cohort.session).padded_bytes // 8 if isinstance(protocol, EncryptedSum) else 0
-        if not words:
+        if words < _LEAST_WORDS:
             return Inapplicable(why="No message of the protocol has a vector under a lattice mask.")
         clients = len(cohort.session.clients)
         return Plan(
