@@ -9,6 +9,7 @@ that is contradicted is a lower bound. One pair of bounds on the rates serves fo
 
 import math
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
@@ -105,7 +106,7 @@ def epsilon_low(errors: Errors, alpha: float, claimed: SampledGaussian, delta: f
 
     def contradicted(factor: float) -> bool:
         multiplier = claimed.noise_multiplier * factor
-        return contradicts(rates, replace(claimed, noise_multiplier=multiplier).deltas(GRID))
+        return contradicts(rates, _curve(replace(claimed, noise_multiplier=multiplier)))
 
     if not contradicted(_SEARCHED):
         return 0.0
@@ -126,7 +127,7 @@ def threshold(simulated: tuple[Floats, Floats], claimed: SampledGaussian, *, tri
         alpha: The error of the audit.
     """
     out, inn = simulated
-    deltas = claimed.deltas(GRID)
+    deltas = _curve(claimed)
     places = (np.arange(_CANDIDATES) + 0.5) / _CANDIDATES
     candidates = np.unique(np.concatenate([np.quantile(out, places), np.quantile(inn, places), np.sort(out)[-50:]]))
 
@@ -138,6 +139,13 @@ def threshold(simulated: tuple[Floats, Floats], claimed: SampledGaussian, *, tri
         return _most_excess((positives, negatives), deltas)
 
     return float(max(candidates.tolist(), key=reached))
+
+
+@lru_cache(maxsize=256)  # The searches of an audit begin at the same noise multipliers.
+def _curve(mechanism: SampledGaussian) -> Floats:
+    deltas = mechanism.deltas(GRID)
+    deltas.setflags(write=False)
+    return deltas
 
 
 def _most_excess(rates: tuple[float, float], deltas: Floats) -> float:
