@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .PHONY: help demo test test-fast test-later lint format check docs bench masking lightsecagg paillier privacy kills \
-    rounding scale accuracy audit audit-self-test audit-seeds explore lock clean
+    rounding scale accuracy audit audit-self-test audit-seeds explore epsilon fuzz fuzz-ci lock clean
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z][a-z0-9.%-]*:.*## / { sub("%", "N", $$1); printf "%-12s %s\n", $$1, $$2 }' Makefile
@@ -108,6 +108,17 @@ audit-seeds: $(READY) ## Audit everything that the toolkit ships with twenty mas
 # Two models searched whole, every search compared with what it has to find; two minutes.
 explore: $(READY) ## Search the models of pairwise masking and of the opening whole.
 	$(BIN)/python -m tests.exploration
+
+# How much of a release's exact epsilon the audit finds; twenty minutes.
+epsilon: $(READY) ## Measure how much of epsilon the audit of one canary finds.
+	$(BIN)/python -m benchmarks.epsilon --json benchmarks/results/epsilon.json
+
+# Five minutes of one idle core; findings go to runs/fuzz.
+fuzz: $(READY) ## Fuzz everything that reads bytes, with ten million inputs.
+	$(BIN)/python -m tests.fuzz --inputs 10000000
+
+fuzz-ci: $(READY) ## Fuzz with 100,000 inputs and a fixed seed.
+	$(BIN)/python -m tests.fuzz --inputs 100000 --seed 5ecadd
 
 # Resolves every extra that the repository's own code and tests use; names no index host.
 lock: $(READY) ## Resolve the lock files anew.

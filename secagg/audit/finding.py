@@ -10,8 +10,8 @@ from secagg.audit.epsilon.rows import EpsilonRow
 class Verdict(StrEnum):
     """The outcome of a check.
 
-    `MEASURED` stands for a measurement that decides nothing, such as a lower bound on epsilon. `ERRORED` stands for a subject or check that ended with an error that nobody documented: the claim was neither
-    rejected nor tested.
+    `MEASURED` stands for a measurement that decides nothing, such as a lower bound on epsilon. `ERRORED` stands for a
+    subject or check that ended with an error that nobody documented: the claim was neither rejected nor tested.
     """
 
     NOT_REJECTED = "not rejected"

@@ -68,13 +68,17 @@ def _not_tested(audit: Audit) -> str:
 
 def _epsilon(audit: Audit) -> str:
     """List the lower bounds on epsilon, each beside the exact epsilon and the ledger's."""
-    lines = [
-        f"  {subject}, {row.unit}, delta {row.delta:g}: at least {row.lower_bound:.2f} ({confidence(row)}, {row.method}); "
-        f"{'exact ' + format(row.exact, '.2f') if row.exact is not None else 'exact not known'}"
-        f"{f', ledger {row.ledger:.2f}' if row.ledger is not None else ''}"
-        for subject, row in audit.epsilon
-    ]
-    return "\n".join(("EPSILON FROM BELOW (a small bound shows a weak attack, not a stronger guarantee):", *lines)) if lines else ""
+    if not audit.epsilon:
+        return ""
+    lines = ["EPSILON FROM BELOW (a small bound shows a weak attack, not a stronger guarantee):"]
+    for subject, row in audit.epsilon:
+        exact = "not known" if row.exact is None else f"{row.exact:.2f}"
+        ledger = "" if row.ledger is None else f", ledger {row.ledger:.2f}"
+        lines.append(
+            f"  {subject}, {row.unit}, delta {row.delta:g}: at least {row.lower_bound:.2f} ({confidence(row)}, "
+            f"{row.method}); exact {exact}{ledger}"
+        )
+    return "\n".join(lines)
 
 
 def _measured(audit: Audit) -> str:

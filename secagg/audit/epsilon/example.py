@@ -177,6 +177,6 @@ class BlackBox(_Example):
     title = "one example is looked for in the sum of all steps, which is what a released update shows"
     sees: ClassVar = "sum of all steps"
 
-    def score(self, sums: Floats, mechanism: SampledGaussian) -> Floats:  # noqa: ARG002 - the same for all noise
+    def score(self, sums: Floats, mechanism: SampledGaussian) -> Floats:
         """Return the sum of all steps."""
         return np.asarray(sums.sum(axis=1), dtype=np.float64)

@@ -110,7 +110,7 @@ class Membership(Attack[MembershipSubject]):
     subjects = MembershipSubject
     decides = False
 
-    def plan(self, subject: MembershipSubject, level: Level) -> Plan | Inapplicable:  # noqa: ARG002 - the same for all
+    def plan(self, subject: MembershipSubject, level: Level) -> Plan | Inapplicable:
         """Return 16 shadow and 4 released models at quick level, 64 and 16 at full level."""
         shadows, released = _FULL if level is Level.FULL else _QUICK
         return Plan(

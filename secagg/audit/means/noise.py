@@ -70,9 +70,7 @@ class ReleaseVariance(OfNoise):
     """The noise in released means, without what colluding clients sent, for every number of dropouts."""
 
     id = "mechanism.release.variance"
-    title = (
-        "The noise in released sums, less what colluding clients sent, has the variance that the ledger counts"
-    )
+    title = "The noise in released sums, less what colluding clients sent, has the variance that the ledger counts"
     tests = ("C-14", "C-16")
     wish: ClassVar[Wish] = Wish(clients=5, minimum_contributors=4, dimension=COORDINATES)
 

@@ -31,7 +31,7 @@ class Granularity(Attack[MeanSubject]):
     subjects = MeanSubject
     wish: ClassVar[Wish] = Wish(clients=4, minimum_contributors=3, dimension=256)
 
-    def plan(self, subject: MeanSubject, level: Level) -> Plan | Inapplicable:  # noqa: ARG002 - exact at every level
+    def plan(self, subject: MeanSubject, level: Level) -> Plan | Inapplicable:
         """Return the number of coordinates."""
         setting = subject.setting(self.wish)
         server_adds = setting.mean.noise is not None and not clients_add_noise(setting.mean)
@@ -89,7 +89,7 @@ class WrapAround(Attack[MeanSubject]):
     subjects = MeanSubject
     wish: ClassVar[Wish] = Wish(clients=8, minimum_contributors=6, dimension=256)
 
-    def plan(self, subject: MeanSubject, level: Level) -> Plan:  # noqa: ARG002 - exact at every level
+    def plan(self, subject: MeanSubject, level: Level) -> Plan:
         """Return the number of cases: either sign."""
         return Plan(trials=2, cpu_s=0.02, details=subject.setting(self.wish))
 

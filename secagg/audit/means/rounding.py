@@ -99,15 +99,13 @@ class RoundingCoins(Attack[MeanSubject]):
     """The randomness of a contribution: of its rounding alone, and with its noise."""
 
     id = "replay.rounding"
-    title = (
-        "Every byte that rounding and noise read changes a contribution, and no round repeats another"
-    )
+    title = "Every byte that rounding and noise read changes a contribution, and no round repeats another"
     layer = Layer.REPLAY
     tests = ("C-11", "C-16", "C-20")
     subjects = MeanSubject
     wish: ClassVar[Wish] = Wish(clients=4, minimum_contributors=3, dimension=256)
 
-    def plan(self, subject: MeanSubject, level: Level) -> Plan:  # noqa: ARG002 - all bytes are tried at every level
+    def plan(self, subject: MeanSubject, level: Level) -> Plan:
         """Return the number of contributions: for each byte of the keys of rounding and noise, and some more."""
         return Plan(trials=102, cpu_s=0.06, details=subject.setting(self.wish))
 

@@ -121,7 +121,7 @@ class MeanChange(Attack[MeanSubject]):
     tests = ("C-17",)
     subjects = MeanSubject
 
-    def plan(self, subject: MeanSubject, level: Level) -> Plan | Inapplicable:  # noqa: ARG002 - one case at every level
+    def plan(self, subject: MeanSubject, level: Level) -> Plan | Inapplicable:
         """Return the one case: all clients against the last."""
         setting = subject.setting(_WISH)
         if subject.relation not in RELATIONS:

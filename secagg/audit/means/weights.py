@@ -31,7 +31,7 @@ class WeightLimit(Attack[MeanSubject]):
     tests = ("C-19",)
     subjects = MeanSubject
 
-    def plan(self, subject: MeanSubject, level: Level) -> Plan | Inapplicable:  # noqa: ARG002 - exact at every level
+    def plan(self, subject: MeanSubject, level: Level) -> Plan | Inapplicable:
         """Return the number of weights."""
         setting = subject.setting(_WISH)
         if not setting.is_weighted:
@@ -87,7 +87,7 @@ class WeightsHidden(Attack[MeanSubject]):
     tests = ("C-19",)
     subjects = MeanSubject
 
-    def plan(self, subject: MeanSubject, level: Level) -> Plan | Inapplicable:  # noqa: ARG002 - exact at every level
+    def plan(self, subject: MeanSubject, level: Level) -> Plan | Inapplicable:
         """Return the number of sessions."""
         setting = subject.setting(_WISH)
         return Plan(trials=3, cpu_s=0.05, details=setting) if setting.is_weighted else _UNIFORM
@@ -122,9 +122,7 @@ class WeightsAlike(Attack[MeanSubject]):
     """
 
     id = "mechanism.weights.view"
-    title = (
-        "Views of two inputs of one sum with other weights cannot be told apart by a byte or a length"
-    )
+    title = "Views of two inputs of one sum with other weights cannot be told apart by a byte or a length"
     layer = Layer.VIEW
     tests = ("C-19",)
     subjects = MeanSubject

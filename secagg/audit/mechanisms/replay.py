@@ -25,7 +25,7 @@ class DrawReplay(Attack[MechanismSubject]):
     tests = ("C-11", "C-16")
     subjects = MechanismSubject
 
-    def plan(self, subject: MechanismSubject, level: Level) -> Plan | Inapplicable:  # noqa: ARG002 - all bytes are tried
+    def plan(self, subject: MechanismSubject, level: Level) -> Plan | Inapplicable:
         """Return the number of draws: one for each byte of a key, and three more."""
         # Sparse noise needs more values, since two draws that are zero throughout are equal.
         variance = subject.law.moments.variance

@@ -78,7 +78,7 @@ class _OfSamples(Attack[SamplingSubject]):
     statistical = True
     steps: ClassVar[dict[Level, int]] = {Level.QUICK: 200, Level.FULL: 2000}
 
-    def plan(self, subject: SamplingSubject, level: Level) -> Plan:  # noqa: ARG002 - all samples are tested alike
+    def plan(self, subject: SamplingSubject, level: Level) -> Plan:
         """Return the number of steps and the cost."""
         schedule = Schedule(examples=EXAMPLES, rate=RATE, steps=self.steps[level])
         return Plan(trials=schedule.steps, power=self.power(schedule), cpu_s=0.05, details=schedule)

@@ -160,11 +160,11 @@ class StepChange(_OfSteps):
     layer = Layer.INVARIANT
     tests = ("C-18",)
 
-    def sizes(self, level: Level) -> Plan:  # noqa: ARG002 - all cases are tried at every level
+    def sizes(self, level: Level) -> Plan:
         """Return the number of cases."""
         return Plan(trials=6, cpu_s=0.3)
 
-    def run(self, subject: StepSubject, plan: Plan, seed: bytes) -> Result:  # noqa: ARG002 - the cases are fixed
+    def run(self, subject: StepSubject, plan: Plan, seed: bytes) -> Result:
         """Compare the sums with and without the example, without noise."""
         chosen = generator_of(seed)
         others = chosen.standard_normal((_RECORDS, _WIDTH)).astype(np.float32)

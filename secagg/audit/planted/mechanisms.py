@@ -92,7 +92,7 @@ def rounded_from_words(sigma: float, spread: float) -> MechanismSubject:
 class _BatchClip(ClippedNoisySum):
     """A query that clips the sum of a step's gradients, and not each of them."""
 
-    def accumulate_record(self, params: tuple[()], sample_state: list[Any], record: Sequence[Any]) -> list[Any]:  # noqa: ARG002 - the optimizer's interface
+    def accumulate_record(self, params: tuple[()], sample_state: list[Any], record: Sequence[Any]) -> list[Any]:
         """Return the sum with one more record as it is."""
         wide = [self._tensorflow.cast(part, self._tensorflow.float64) for part in record]
         return [total + part for total, part in zip(sample_state, wide, strict=True)]

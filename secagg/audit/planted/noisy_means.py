@@ -67,7 +67,7 @@ class _MeanWithOwnContribution(SecureMean):
         part = SecureMean.contribution(right, arrays, rotation=rotation, weight=weight, client=client, entropy=entropy)
         return part if self.noise is None else self.changed(part)
 
-    def for_client(self, client: int | None, rotation: Rotation) -> SecureMean:  # noqa: ARG002 - for subclasses
+    def for_client(self, client: int | None, rotation: Rotation) -> SecureMean:
         """Return the mean that a client's part is computed by."""
         return self
 
@@ -80,7 +80,7 @@ class _MeanWithOwnContribution(SecureMean):
 class _ShareMissing(_MeanWithOwnContribution):
     """The second client adds no noise."""
 
-    def for_client(self, client: int | None, rotation: Rotation) -> SecureMean:  # noqa: ARG002 - one client only
+    def for_client(self, client: int | None, rotation: Rotation) -> SecureMean:
         """Return the mean, without noise for one client."""
         return replace(self, noise=None, target=None) if client == self.clients[1] else self
 
@@ -91,7 +91,7 @@ class _NoiseOfTheFirstRound(_MeanWithOwnContribution):
 
     kept: dict[int | None, _Remembered] = field(default_factory=dict)
 
-    def for_client(self, client: int | None, rotation: Rotation) -> SecureMean:  # noqa: ARG002 - in all rounds
+    def for_client(self, client: int | None, rotation: Rotation) -> SecureMean:
         """Return the mean with the client's remembered noise."""
         return replace(self, noise=self.kept.setdefault(client, as_kind(_Remembered, self.noise, drawn=[])))
 
@@ -102,7 +102,7 @@ class _NoiseOfTheFirstClient(_MeanWithOwnContribution):
 
     kept: dict[Rotation, _Remembered] = field(default_factory=dict)
 
-    def for_client(self, client: int | None, rotation: Rotation) -> SecureMean:  # noqa: ARG002 - for all clients
+    def for_client(self, client: int | None, rotation: Rotation) -> SecureMean:
         """Return the mean with the round's remembered noise."""
         return replace(self, noise=self.kept.setdefault(rotation, as_kind(_Remembered, self.noise, drawn=[])))
 

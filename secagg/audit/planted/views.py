@@ -90,7 +90,7 @@ class _Server(PairwiseServer):
 class ShortMasks(OtherMasks):
     """Masks without the highest bit of their word."""
 
-    def expanded(self, seed: Secret, size: int, dtype: Dtype, modulus: int) -> Words:  # noqa: ARG002  # Any modulus.
+    def expanded(self, seed: Secret, size: int, dtype: Dtype, modulus: int) -> Words:  # Any modulus.
         """See `OtherMasks.expanded`."""
         words: Words = _words(Keystream(seed), size, dtype) >> dtype.type(1)
         return words

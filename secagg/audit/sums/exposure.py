@@ -28,7 +28,7 @@ class MessageSizes(Attack[SumSubject]):
     tests = ("C-03",)
     subjects = SumSubject
 
-    def plan(self, subject: SumSubject, level: Level) -> Plan | Inapplicable:  # noqa: ARG002  # It costs little.
+    def plan(self, subject: SumSubject, level: Level) -> Plan | Inapplicable:  # It costs little.
         """See `Attack.plan`."""
         cohort = smallest(subject, at_least=_CLIENTS, length=_LENGTH)
         if isinstance(cohort, Inapplicable):
@@ -57,7 +57,7 @@ class FreshReplies(Attack[SumSubject]):
     tests = ("C-03", "C-10")
     subjects = SumSubject
 
-    def plan(self, subject: SumSubject, level: Level) -> Plan | Inapplicable:  # noqa: ARG002  # It costs little.
+    def plan(self, subject: SumSubject, level: Level) -> Plan | Inapplicable:  # It costs little.
         """See `Attack.plan`."""
         probe = probed(subject)
         if isinstance(probe, Inapplicable):

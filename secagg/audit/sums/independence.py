@@ -55,7 +55,7 @@ class Correlation(Attack[SumSubject]):
     subjects = SumSubject
     statistical = True
 
-    def plan(self, subject: SumSubject, level: Level) -> Plan | Inapplicable:  # noqa: ARG002  # The sizes suffice.
+    def plan(self, subject: SumSubject, level: Level) -> Plan | Inapplicable:  # The sizes suffice.
         """See `Attack.plan`."""
         carrier = carrier_of(subject)
         if isinstance(carrier, Inapplicable):

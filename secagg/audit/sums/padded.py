@@ -32,7 +32,7 @@ class PaddedWords(Attack[SumSubject]):
     subjects = SumSubject
     statistical = True
 
-    def plan(self, subject: SumSubject, level: Level) -> Plan | Inapplicable:  # noqa: ARG002  # The sizes suffice.
+    def plan(self, subject: SumSubject, level: Level) -> Plan | Inapplicable:  # The sizes suffice.
         """See `Attack.plan`."""
         cohort = smallest(subject, at_least=2, length=_LENGTH)
         if isinstance(cohort, Inapplicable):

@@ -60,7 +60,7 @@ class SmallResidues(Attack[SumSubject]):
     subjects = SumSubject
     statistical = True
 
-    def plan(self, subject: SumSubject, level: Level) -> Plan | Inapplicable:  # noqa: ARG002  # The sizes suffice.
+    def plan(self, subject: SumSubject, level: Level) -> Plan | Inapplicable:  # The sizes suffice.
         """See `Attack.plan`."""
         words = {modulus: count for modulus, count in _RESIDUES.items() if accepts(subject, modulus)}
         return _planned(
@@ -80,15 +80,13 @@ class FullWords(Attack[SumSubject]):
     """Masked zeros at moduli that fill words."""
 
     id = "view.uniform.words"
-    title = (
-        "Masked vectors of zeros are uniform at moduli of 16 to 64 bits, by first harmonic, distribution and bytes"
-    )
+    title = "Masked vectors of zeros are uniform at moduli of 16 to 64 bits, by first harmonic, distribution and bytes"
     layer = Layer.VIEW
     tests = ("C-03",)
     subjects = SumSubject
     statistical = True
 
-    def plan(self, subject: SumSubject, level: Level) -> Plan | Inapplicable:  # noqa: ARG002  # The sizes suffice.
+    def plan(self, subject: SumSubject, level: Level) -> Plan | Inapplicable:  # The sizes suffice.
         """See `Attack.plan`."""
         words = dict.fromkeys(full_moduli(subject), _FULL_WORDS)
         return _planned(

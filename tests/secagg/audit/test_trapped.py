@@ -39,7 +39,7 @@ def _by_default(source: Callable[[int], bytes] = os.urandom) -> bytes:
         lambda: ec.generate_private_key(ec.SECP256R1()),
         lambda: AESGCM.generate_key(128),
     ],
-    ids=str,
+    ids=range(15),
 )
 def test_other_randomness_is_counted(draw: Callable[[], object]) -> None:
     with counted_randomness() as counts:

@@ -41,7 +41,7 @@ class AliveAndDead(ProtocolAttack):
     title = "Clients reveal the shares of both secrets of one client, with a corrupt client's help"
     tests = ("C-05",)
 
-    def plan(self, subject: SumSubject, level: Level) -> Plan | Inapplicable:  # noqa: ARG002  # It is exact.
+    def plan(self, subject: SumSubject, level: Level) -> Plan | Inapplicable:  # It is exact.
         """See `Attack.plan`."""
         cohort = pairwise_cohort(subject, at_least=_CLIENTS, length=LENGTH)
         if isinstance(cohort, Inapplicable):

@@ -27,7 +27,7 @@ class ChosenCohort(ProtocolAttack):
     title = "A client takes part in a session in which all other clients may be corrupt"
     tests = ("C-05",)
 
-    def plan(self, subject: SumSubject, level: Level) -> Plan | Inapplicable:  # noqa: ARG002  # It is exact.
+    def plan(self, subject: SumSubject, level: Level) -> Plan | Inapplicable:  # It is exact.
         """See `Attack.plan`."""
         corrupt = int(ADVERSARIAL * _PINNED)
         cohort = smallest(subject, at_least=2, length=LENGTH)

@@ -25,7 +25,7 @@ class TwoContexts(ProtocolAttack):
     title = "A sum is opened although one client was told another model or round than the others"
     tests = ("C-06", "C-05")
 
-    def plan(self, subject: SumSubject, level: Level) -> Plan | Inapplicable:  # noqa: ARG002  # It is exact.
+    def plan(self, subject: SumSubject, level: Level) -> Plan | Inapplicable:  # It is exact.
         """See `Attack.plan`."""
         cohort = smallest(subject, at_least=3, length=LENGTH)
         if isinstance(cohort, Inapplicable):

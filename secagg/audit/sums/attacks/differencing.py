@@ -42,7 +42,7 @@ class Differencing(ProtocolAttack):
     title = "Two sums that differ in one client are opened, and subtracted"
     tests = ("C-03", "C-09")
 
-    def plan(self, subject: SumSubject, level: Level) -> Plan | Inapplicable:  # noqa: ARG002  # It is exact.
+    def plan(self, subject: SumSubject, level: Level) -> Plan | Inapplicable:  # It is exact.
         """See `Attack.plan`."""
         cohort = smallest(subject, at_least=3, length=LENGTH, dropouts=1)
         if isinstance(cohort, Inapplicable):

@@ -33,7 +33,7 @@ class ForbiddenSums(ProtocolAttack):
     )
     tests = ("C-09", "C-10")
 
-    def plan(self, subject: SumSubject, level: Level) -> Plan | Inapplicable:  # noqa: ARG002  # It is exact.
+    def plan(self, subject: SumSubject, level: Level) -> Plan | Inapplicable:  # It is exact.
         """See `Attack.plan`."""
         cohort = smallest(subject, at_least=3, length=LENGTH)
         if isinstance(cohort, Inapplicable):

@@ -1,6 +1,5 @@
 """A client whose masked vector arrives late: it is told that it has dropped out, and the others remove its masks."""
 
-
 import numpy as np
 
 from protocols.errors import ProtocolError
@@ -25,7 +24,7 @@ class LateClient(ProtocolAttack):
     title = "The vector of a client that was counted as dropped is read when it arrives late"
     tests = ("C-03",)
 
-    def plan(self, subject: SumSubject, level: Level) -> Plan | Inapplicable:  # noqa: ARG002  # It is exact.
+    def plan(self, subject: SumSubject, level: Level) -> Plan | Inapplicable:  # It is exact.
         """See `Attack.plan`."""
         carrier = carrier_of(subject)
         if isinstance(carrier, Inapplicable):

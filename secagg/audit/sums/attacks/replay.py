@@ -27,7 +27,7 @@ class Replay(ProtocolAttack):
     title = "A message of another session, context or step is accepted in place of the right one"
     tests = ("C-06",)
 
-    def plan(self, subject: SumSubject, level: Level) -> Plan | Inapplicable:  # noqa: ARG002  # It is exact.
+    def plan(self, subject: SumSubject, level: Level) -> Plan | Inapplicable:  # It is exact.
         """See `Attack.plan`."""
         cohort = smallest(subject, at_least=2, length=LENGTH)
         if isinstance(cohort, Inapplicable):

@@ -1,6 +1,5 @@
 """A round that is repeated: clients start the same session again with other vectors, and a server compares both."""
 
-
 import numpy as np
 
 from protocols import MemoryRecord
@@ -25,7 +24,7 @@ class RepeatedRound(ProtocolAttack):
     title = "Two masked vectors of one client, from two attempts at the same session, are subtracted"
     tests = ("C-13", "C-03")
 
-    def plan(self, subject: SumSubject, level: Level) -> Plan | Inapplicable:  # noqa: ARG002  # It is exact.
+    def plan(self, subject: SumSubject, level: Level) -> Plan | Inapplicable:  # It is exact.
         """See `Attack.plan`."""
         carrier = carrier_of(subject)
         if isinstance(carrier, Inapplicable):
@@ -59,12 +58,10 @@ class RestartedClient(ProtocolAttack):
     """A client with an identity is started again in a session that it has answered, with its record of sessions."""
 
     id = "attack.restarted_client"
-    title = (
-        "A client answers a step again after a restart: from the beginning, from a snapshot, or without its record"
-    )
+    title = "A client answers a step again after a restart: from the beginning, from a snapshot, or without its record"
     tests = ("C-13", "C-05")
 
-    def plan(self, subject: SumSubject, level: Level) -> Plan | Inapplicable:  # noqa: ARG002  # It is exact.
+    def plan(self, subject: SumSubject, level: Level) -> Plan | Inapplicable:  # It is exact.
         """See `Attack.plan`."""
         if not subject.identified:
             return Inapplicable(

@@ -35,7 +35,7 @@ class SecondRequest(ProtocolAttack):
     title = "Parties answer a second request of the same step, for another set of survivors"
     tests = ("C-03", "C-05", "C-09")
 
-    def plan(self, subject: SumSubject, level: Level) -> Plan | Inapplicable:  # noqa: ARG002  # It is exact.
+    def plan(self, subject: SumSubject, level: Level) -> Plan | Inapplicable:  # It is exact.
         """See `Attack.plan`."""
         probe = probed(subject)
         if isinstance(probe, Inapplicable):

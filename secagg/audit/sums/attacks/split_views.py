@@ -29,7 +29,7 @@ class SplitViews(ProtocolAttack):
     title = "Clients reveal shares for survivor sets that differ or are smaller than the threshold"
     tests = ("C-05",)
 
-    def plan(self, subject: SumSubject, level: Level) -> Plan | Inapplicable:  # noqa: ARG002  # It is exact.
+    def plan(self, subject: SumSubject, level: Level) -> Plan | Inapplicable:  # It is exact.
         """See `Attack.plan`."""
         cohort = pairwise_cohort(subject, at_least=_CLIENTS, length=LENGTH)
         if isinstance(cohort, Inapplicable):

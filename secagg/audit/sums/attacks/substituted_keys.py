@@ -44,7 +44,7 @@ class SubstitutedKeys(ProtocolAttack):
     title = "A client accepts keys that the others did not sign for this session"
     tests = ("C-05",)
 
-    def plan(self, subject: SumSubject, level: Level) -> Plan | Inapplicable:  # noqa: ARG002  # It is exact.
+    def plan(self, subject: SumSubject, level: Level) -> Plan | Inapplicable:  # It is exact.
         """See `Attack.plan`."""
         cohort = pairwise_cohort(subject, at_least=3, length=LENGTH)
         if isinstance(cohort, Inapplicable):

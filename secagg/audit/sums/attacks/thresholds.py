@@ -34,7 +34,7 @@ class TooFew(ProtocolAttack):
     title = "A sum of fewer clients than the threshold is released"
     tests = ("C-02", "C-09")
 
-    def plan(self, subject: SumSubject, level: Level) -> Plan | Inapplicable:  # noqa: ARG002  # It is exact.
+    def plan(self, subject: SumSubject, level: Level) -> Plan | Inapplicable:  # It is exact.
         """See `Attack.plan`."""
         cohort = smallest(subject, at_least=3, length=LENGTH)
         if isinstance(cohort, Inapplicable):
@@ -80,7 +80,7 @@ class TwoSums(ProtocolAttack):
     title = "Two sums over different sets of clients are opened in one session"
     tests = ("C-05", "C-09")
 
-    def plan(self, subject: SumSubject, level: Level) -> Plan | Inapplicable:  # noqa: ARG002  # It is exact.
+    def plan(self, subject: SumSubject, level: Level) -> Plan | Inapplicable:  # It is exact.
         """See `Attack.plan`."""
         probe = probed(subject)
         if isinstance(probe, Inapplicable):

@@ -1,6 +1,5 @@
 """The suite of empirical epsilon: which checks decide, and which of its subjects each can look at."""
 
-
 from protocols.plain import PlainSum
 from secagg.audit.attack import Layer, Level, Plan, Result
 from secagg.audit.epsilon.client import Canary
