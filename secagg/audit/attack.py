@@ -129,7 +129,11 @@ class Attack(ABC, Generic[S]):
 
     @abstractmethod
     def plan(self, subject: S, level: Level) -> Plan | Inapplicable:
-        """Return sample sizes and cost, or why this subject cannot be tested. The subject's parties are not run."""
+        """Return sample sizes and cost, or why this subject cannot be tested.
+
+        Nothing of the plan depends on what the attempts will show. A check may run a small session to find out how the
+        subject's messages look.
+        """
 
     @abstractmethod
     def run(self, subject: S, plan: Plan, seed: bytes) -> Result | Inapplicable:
