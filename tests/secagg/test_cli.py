@@ -32,6 +32,7 @@ FILES = {
     "report.html",
     "run.lock",
     "summary.json",
+    "weights",
 }
 LONG = ("train", *SMALL, "--rounds", "40", "--epsilon", "300", "--no-compare", "--out", "run")
 

@@ -16,6 +16,7 @@ from protocols.pairwise.messages import Confirmations, DeliveredShares, MaskedIn
 from protocols.pairwise.server import PairwiseServer
 from protocols.session import Participant
 from secagg.audit.planted.base import Planted
+from secagg.audit.planted.encryption import LooseStatement
 from secagg.audit.planted.patch import replaced
 from secagg.audit.planted.steps import Steps, with_answers
 from secagg.audit.seeds import Tape
@@ -240,6 +241,13 @@ PLANTED: Final[tuple[Planted, ...]] = (
         claim="C-06",
         caught_by="attack.two_contexts",
         subject=_suggested(UnboundContext),
+    ),
+    Planted(
+        number=57,
+        bug="altered messages are accepted, since proofs are bound to no statement",
+        claim="C-08",
+        caught_by="attack.alteration",
+        subject=_suggested(LooseStatement),
     ),
     Planted(
         number=58,

@@ -315,13 +315,6 @@ PLANTED: Final[tuple[Planted, ...]] = (
         56, "a verifier that trusts the prover's modulus", "C-10", "invariant.encryption.proofs", TrustingVerifier
     ),
     _planted(57, "proofs that are bound to no statement", "C-10", "invariant.encryption.proofs", LooseStatement),
-    _planted(
-        57,
-        "messages that are altered, with proofs that are bound to no statement",
-        "C-08",
-        "attack.alteration",
-        LooseStatement,
-    ),
     _planted(59, "a vector in a log record", "C-12", "invariant.secrets.canaries", TalkativeClient),
 )
 """The planted bugs of invariants and replays of sums."""

@@ -71,7 +71,7 @@ def test_setting_takes_its_example(setting: Setting) -> None:
 def test_settings_are_the_options_of_train() -> None:
     found = options("train")
     names = list(TrainingConfig.__struct_fields__)
-    assert found.keys() == {*names, "config", "out", "resume", "overwrite", "as_json"}
+    assert found.keys() == {*names, "config", "out", "resume", "overwrite", "record", "as_json"}
     assert {setting.name: setting.option for setting in describe(SettingFields)} == {
         name: found[name][0] for name in names
     }

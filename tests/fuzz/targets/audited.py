@@ -1,0 +1,148 @@
+"""Targets of what an audit reads: transcripts, and the folders and models of finished runs."""
+
+import io
+from functools import partial
+from pathlib import Path
+from random import Random
+from typing import Final
+
+import numpy as np
+
+from protocols.errors import ProtocolError
+from secagg.audit.run_folder.checks import run_checks
+from secagg.audit.run_folder.saved_model import saved_weights
+from secagg.audit.transcript.replay import replay
+from secagg.errors import SecaggError
+from secagg.models.softmax import SoftmaxRegression
+from secagg.transcripts.chain import DIGEST_BYTES, FRAME_BYTES, GENESIS, FrameReader, framed
+from tests.fuzz.mutate import Mutator, mutate_bytes, mutate_lines, mutate_text
+from tests.fuzz.mutate_files import mutate_folder, mutate_npz, mutate_sqlite, pack_folder, unpack_folder
+from tests.fuzz.mutate_tree import mutate_msgpack
+from tests.fuzz.target import Entry, Finding, Target, placed
+from tests.vectors.recorded import VECTORS
+
+_RUN: Final = VECTORS / "checkpoint" / "run"
+_TRANSCRIPT: Final = VECTORS / "transcripts" / "sessions.transcript"
+_READ: Final = ("run.settings.read", "run.metrics.whole", "run.ledger.chain", "run.summary.read", "run.report.present")
+"""Checks of a run's folder that plan nothing and train nothing, and so are quick."""
+_FILES: Final[dict[str, Mutator]] = {
+    "config.toml": mutate_text,
+    "metrics.jsonl": mutate_lines,
+    "comparison.jsonl": mutate_lines,
+    "summary.json": mutate_text,
+    "ledger.sqlite": mutate_sqlite,
+    "checkpoint.npz": mutate_npz,
+    "report.html": mutate_bytes,
+}
+
+
+def entries() -> list[Entry]:
+    """Return the targets."""
+    return [
+        Entry("transcript/file", 2, partial(_transcript, mutate_bytes)),
+        Entry("transcript/records", 2, partial(_transcript, _mutate_records)),
+        Entry("audit/run", 1, _run),
+        Entry("audit/model", 4, _model),
+    ]
+
+
+def _bodies(data: bytes) -> list[bytes]:
+    """Return the records of a transcript whose chain is whole."""
+    reader, found = FrameReader(io.BytesIO(data), len(data), name="seed"), []
+    while (body := reader.next(len(data))) is not None:
+        found.append(body)
+    return found
+
+
+def _chained(bodies: list[bytes]) -> bytes:
+    frames, previous = [], GENESIS
+    for body in bodies:
+        frame, previous = framed(previous, body)
+        frames.append(frame)
+    return b"".join(frames)
+
+
+def _mutate_records(data: bytes, choices: Random, others: object) -> bytes:
+    """Return a transcript with one record changed, dropped, repeated or exchanged, and a chain that fits again."""
+    del others
+    bodies = _bodies(data)
+    at = choices.randrange(len(bodies))
+    match choices.randrange(8):
+        case 0:
+            del bodies[at]
+        case 1:
+            bodies.insert(at, bodies[at])
+        case 2:
+            to = choices.randrange(len(bodies))
+            bodies[at], bodies[to] = bodies[to], bodies[at]
+        case _:
+            bodies[at] = mutate_msgpack(bodies[at], choices, ())
+    return _chained(bodies)
+
+
+def _first_session() -> bytes:
+    """Return the recorded transcript up to the end of its first session."""
+    bodies = _bodies(_TRANSCRIPT.read_bytes())
+    second = [at for at, body in enumerate(bodies) if b"session" in body[:12]][1]
+    return _chained(bodies[:second])
+
+
+def _transcript(mutate: Mutator, folder: Path) -> Target:
+    path = folder / "transcript"
+
+    def read(data: bytes) -> None:
+        if replay(placed(path, data)).messages > len(data) // (FRAME_BYTES + 1):
+            raise Finding(f"more messages than {len(data)} bytes with digests of {DIGEST_BYTES} can hold")
+
+    return Target(
+        seeds=(_first_session(),),
+        run=read,
+        mutate=mutate,
+        refusals=(SecaggError, ProtocolError),
+        covers=("secagg.transcripts.reader:TranscriptReader.__iter__",),
+        memory_base=2**24,
+    )
+
+
+def _run(folder: Path) -> Target:
+    contents = {name: (_RUN / name).read_bytes() for name in _FILES if (_RUN / name).exists()}
+
+    def read(data: bytes) -> None:
+        for left in folder.iterdir():
+            left.unlink()
+        for name, content in unpack_folder(data).items():
+            placed(folder / name, content)
+        for result in run_checks(folder, retrain=False, only=_READ):
+            if result.errored:
+                raise Finding(f"{result.id} ended with {result.errored}")
+
+    return Target(
+        seeds=(pack_folder(contents),),
+        run=read,
+        mutate=mutate_folder(_FILES),
+        refusals=(SecaggError,),
+        covers=("secagg.audit.run_folder.checks:run_checks",),
+        memory_base=2**24,
+        memory_factor=4096,
+    )
+
+
+def _model(folder: Path) -> Target:
+    model, path = SoftmaxRegression(4, 3, seed=1), folder / "model.npz"
+    model.save(path)
+    seed = path.read_bytes()
+
+    def read(data: bytes) -> None:
+        for array in saved_weights(placed(path, data), model):
+            if not isinstance(array, np.ndarray):
+                raise Finding("weights that are no arrays")
+
+    return Target(
+        seeds=(seed,),
+        run=read,
+        mutate=mutate_npz,
+        refusals=(SecaggError, UserWarning),
+        covers=("secagg.audit.run_folder.saved_model:saved_weights",),
+        memory_base=2**22,
+        memory_factor=4096,
+    )
