@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .PHONY: help demo test test-fast test-later lint format check docs bench masking lightsecagg paillier privacy kills \
-    rounding scale accuracy audit audit-self-test audit-seeds explore epsilon fuzz fuzz-ci lock clean
+    rounding scale accuracy audit audit-self-test audit-seeds audit-long explore epsilon fuzz fuzz-ci lock clean
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z][a-z0-9.%-]*:.*## / { sub("%", "N", $$1); printf "%-12s %s\n", $$1, $$2 }' Makefile
@@ -104,6 +104,10 @@ audit-self-test: $(READY) ## Run all checks on all planted bugs.
 # Twenty audits of everything with twenty master seeds; twenty minutes.
 audit-seeds: $(READY) ## Audit everything that the toolkit ships with twenty master seeds; nothing may be rejected.
 	$(BIN)/python -m tests.support.audit_seeds 20
+
+# Twenty master seeds for every mechanism and mean, and their checks at the full level; five minutes.
+audit-long: $(READY) ## Run the long tests of the audit.
+	$(BIN)/python -m pytest -n auto --long -m long tests/secagg/audit
 
 # Two models searched whole, every search compared with what it has to find; two minutes.
 explore: $(READY) ## Search the models of pairwise masking and of the opening whole.

@@ -1,12 +1,21 @@
-"""What a later Python cannot run is skipped, and said so."""
+"""What a later Python cannot run is skipped, and said so. Long tests run if they are asked for."""
 
 import sys
 
 import pytest
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip example-level privacy where tensorflow-privacy has no release."""
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the option `--long`."""
+    parser.addoption("--long", action="store_true", help="Run the tests that are marked long, too.")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out long tests, and skip example-level privacy where tensorflow-privacy has no release."""
+    if not config.getoption("--long"):
+        left_out = [item for item in items if item.get_closest_marker("long")]
+        items[:] = [item for item in items if item not in left_out]
+        config.hook.pytest_deselected(items=left_out)
     if sys.version_info >= (3, 12):
         for item in items:
             if item.get_closest_marker("example_level"):

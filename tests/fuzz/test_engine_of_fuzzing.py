@@ -174,4 +174,4 @@ def test_coverage_counts_the_lines_of_its_own_files_alone() -> None:
         judge(fuzzed, SEED)
     assert {line for code, line in coverage.lines if code is decode.__code__}
     assert {code.co_filename for code, _ in coverage.lines} == {__file__}
-    assert coverage.functions() == {f"{__name__}:decode"}
+    assert coverage.functions() == {"tests.fuzz.test_engine_of_fuzzing:decode"}

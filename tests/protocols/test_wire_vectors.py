@@ -120,6 +120,16 @@ def test_server_goes_on_from_its_recorded_snapshot(name: str, kept: dict[str, An
     finishes_as_recorded(name, restored_server(case, data), number, frozenset(kept["received"]))
 
 
+def is_named(found: RemoteError, error: type[RemoteError], name: str) -> bool:
+    """Return whether an error is of the recorded class.
+
+    The vectors call a message that its sender has not signed a `RemoteError`. It is a `NotSigned`, which is one, and
+    which only sessions with a roster have.
+    """
+    allowed = {error, errors.NotSigned} if error is RemoteError and "malicious" in name else {error}
+    return type(found) in allowed
+
+
 @pytest.mark.parametrize(("name", "twin"), bad_twins())
 def test_bad_twin_is_refused_in_its_step(name: str, twin: dict[str, Any]) -> None:
     case, steps, party = CASES[name], steps_of(name), twin["party"]
@@ -131,7 +141,8 @@ def test_bad_twin_is_refused_in_its_step(name: str, twin: dict[str, Any]) -> Non
         machine = replayed_party(case, steps[:number], party).machine
         with pytest.raises(RemoteError) as refused:
             machine.handle(bad)
-        assert (type(refused.value), twin["refused_by"], twin["refused_at"]) == (error, f"party {party}", "handle")
+        assert is_named(refused.value, error, name)
+        assert (twin["refused_by"], twin["refused_at"]) == (f"party {party}", "handle")
         assert machine.closed
         return
     server = replayed_server(case, steps[:number])
@@ -141,7 +152,8 @@ def test_bad_twin_is_refused_in_its_step(name: str, twin: dict[str, Any]) -> Non
             server.receive(sender, reply)
     with pytest.raises(RemoteError) as refused:
         server.advance() if twin["refused_at"] == "advance" else server.receive(party, bad)
-    assert (type(refused.value), twin["refused_by"]) == (error, "server")
+    assert is_named(refused.value, error, name)
+    assert twin["refused_by"] == "server"
     assert refused.value.culprits == {party}
     if twin["refused_at"] == "receive":
         server.receive(party, honest)

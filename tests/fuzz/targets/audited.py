@@ -12,9 +12,10 @@ from protocols.errors import ProtocolError
 from secagg.audit.run_folder.checks import run_checks
 from secagg.audit.run_folder.saved_model import saved_weights
 from secagg.audit.transcript.replay import replay
-from secagg.errors import SecaggError
+from secagg.errors import CheckpointError, SecaggError
 from secagg.models.softmax import SoftmaxRegression
-from secagg.transcripts.chain import DIGEST_BYTES, FRAME_BYTES, GENESIS, FrameReader, framed
+from secagg.transcripts.chain import FRAME_BYTES, GENESIS, FrameReader, framed
+from secagg.transcripts.reader import TranscriptReader
 from tests.fuzz.mutate import Mutator, mutate_bytes, mutate_lines, mutate_text
 from tests.fuzz.mutate_files import mutate_folder, mutate_npz, mutate_sqlite, pack_folder, unpack_folder
 from tests.fuzz.mutate_tree import mutate_msgpack
@@ -80,26 +81,31 @@ def _mutate_records(data: bytes, choices: Random, others: object) -> bytes:
     return _chained(bodies)
 
 
-def _first_session() -> bytes:
-    """Return the recorded transcript up to the end of its first session."""
-    bodies = _bodies(_TRANSCRIPT.read_bytes())
-    second = [at for at, body in enumerate(bodies) if b"session" in body[:12]][1]
-    return _chained(bodies[:second])
+def _sessions() -> tuple[bytes, ...]:
+    """Return the sessions of the recorded transcript, each as a transcript of its own."""
+    header, *bodies = _bodies(_TRANSCRIPT.read_bytes())
+    starts = [at for at, body in enumerate(bodies) if b"session" in body[:12]]
+    ends = [*starts[1:], len(bodies)]
+    return tuple(_chained([header, *bodies[start:end]]) for start, end in zip(starts, ends, strict=True))
 
 
 def _transcript(mutate: Mutator, folder: Path) -> Target:
     path = folder / "transcript"
 
     def read(data: bytes) -> None:
-        if replay(placed(path, data)).messages > len(data) // (FRAME_BYTES + 1):
-            raise Finding(f"more messages than {len(data)} bytes with digests of {DIGEST_BYTES} can hold")
+        found = replay(placed(path, data))
+        if found.messages > len(data) // (FRAME_BYTES + 1):
+            raise Finding(f"more messages than {len(data)} bytes with their digests can hold")
+        with TranscriptReader(path) as reader:
+            for _ in reader:
+                pass
 
     return Target(
-        seeds=(_first_session(),),
+        seeds=_sessions(),
         run=read,
         mutate=mutate,
         refusals=(SecaggError, ProtocolError),
-        covers=("secagg.transcripts.reader:TranscriptReader.__iter__",),
+        covers=("secagg.transcripts.reader:TranscriptReader.__iter__", "secagg.transcripts.description:_committee"),
         memory_base=2**24,
     )
 
@@ -115,6 +121,8 @@ def _run(folder: Path) -> Target:
         for result in run_checks(folder, retrain=False, only=_READ):
             if result.errored:
                 raise Finding(f"{result.id} ended with {result.errored}")
+            if result.rejected:
+                raise CheckpointError(result.found)
 
     return Target(
         seeds=(pack_folder(contents),),

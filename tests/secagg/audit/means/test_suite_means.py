@@ -24,14 +24,14 @@ def test_means_of_the_toolkit_are_not_rejected(subject: Subject) -> None:
         assert found.verdict in (Verdict.NOT_REJECTED, Verdict.NOT_APPLICABLE), found
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("seed", range(20))
 def test_means_of_the_toolkit_are_not_rejected_with_other_seeds(seed: int) -> None:
     for found in findings(shipped(), ATTACKS, level=Level.QUICK, master=b"seed %d" % seed):
         assert found.verdict in (Verdict.NOT_REJECTED, Verdict.NOT_APPLICABLE), found
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_means_of_the_toolkit_are_not_rejected_at_the_full_level() -> None:
     for found in findings(shipped(), ATTACKS, level=Level.FULL, master=b"one seed"):
         assert found.verdict in (Verdict.NOT_REJECTED, Verdict.NOT_APPLICABLE), found

@@ -22,7 +22,7 @@ from secagg.models.clipped_sum import ClippedNoisySum
 pytestmark = pytest.mark.tensorflow
 
 QUERY = step_of_query(clipped_noisy_sum)
-TRAINING = pytest.param(step_of_training, marks=[pytest.mark.example_level, pytest.mark.slow])
+TRAINING = pytest.param(step_of_training, marks=[pytest.mark.example_level, pytest.mark.long])
 
 
 @pytest.mark.parametrize("step", [QUERY, TRAINING])
@@ -46,7 +46,7 @@ def test_step_of_the_toolkit_is_not_rejected(attack: StepChange | StepNoise) -> 
     assert finding(subject, attack, level=Level.QUICK, master=b"steps").verdict is Verdict.NOT_REJECTED
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.example_level
 @pytest.mark.parametrize("attack", STEPS, ids=lambda attack: attack.id)
 def test_step_of_training_is_not_rejected(attack: StepChange | StepNoise) -> None:

@@ -13,7 +13,7 @@ WITH_TENSORFLOW = 20
 
 
 def parameter(planted: Planted) -> object:
-    marks = [pytest.mark.slow] if planted.number == SLOW else []
+    marks = [pytest.mark.long] if planted.number == SLOW else []
     marks += [pytest.mark.tensorflow] if planted.number == WITH_TENSORFLOW else []
     return pytest.param(planted, marks=marks, id=f"{planted.number} {planted.bug}")
 
