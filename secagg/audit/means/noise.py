@@ -55,7 +55,7 @@ class OfNoise(Attack[MeanSubject]):
     def made(
         self, subject: MeanSubject, setting: Setting, rounds: int, seed: bytes, *, dropped: int = 0
     ) -> Iterator[Round]:
-        """Yield rounds with updates of zeros, of which the first clients drop out."""
+        """Yield rounds with updates of zeros, in which the last clients drop out."""
         clients = setting.mean.clients
         for number in range(rounds):
             yield subject.observe(
