@@ -8,7 +8,7 @@ only, and its level is 1e-6. Without noise, nothing may be left but rounding.
 The level is that of normal values. Noise on a lattice, rotated, is nearly normal, and excess kurtosis g of a coordinate
 changes the variance of the statistic by a part of g / 2. The fractions that are rounded are taken for uniform; if they
 are not, the planned variance is off by at most a part of 1 / (6 s^2), with s the deviation of a share in steps. At the
-widths of planned means, of hundreds of steps and more, neither matters.
+widths of the shipped means, of 7,000 steps and more, neither matters.
 """
 
 from dataclasses import dataclass
