@@ -14,7 +14,11 @@ from secagg.audit.subject import Subject
 S = TypeVar("S", bound=Subject)
 
 LEVEL_OF_ATTEMPT: Final = 1e-3
-"""The chance that one attempt of a statistical check rejects a correct subject, at most."""
+"""The chance that one attempt of a statistical check rejects a correct subject, at most.
+
+Some p values are approximations. The module that computes one says how good it is: at the sizes used, the chance is at
+most 2% above this number.
+"""
 FALSE_ALARM: Final = LEVEL_OF_ATTEMPT**2
 """The chance that a statistical check rejects a correct subject, at most: both of its attempts have to reject."""
 

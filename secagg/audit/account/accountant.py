@@ -2,7 +2,10 @@
 
 From below: the exact epsilon of Gaussian releases (Balle and Wang, arXiv 1805.06083, Theorem 8; composed releases of
 noise multipliers s_i are one release of noise multiplier (sum 1 / s_i^2)^(-1/2)), and a lower bound for sampled
-Gaussian and for lattice noise by the optimistic privacy loss distributions of the package dp-accounting. From above:
+Gaussian and for lattice noise by the optimistic privacy loss distributions of the package dp-accounting. They round
+losses down, and composition keeps that order. Yet its `self_compose` adds 1e-15 to the probability of an infinite loss,
+in optimistic distributions too, and it computes in floating point. Of a delta of 1e-5 this is a part of 1e-10, which is
+covered by the tolerance of 1e-6 of epsilon. From above:
 the simplest bound by Renyi DP (Mironov, arXiv 1702.07476, Proposition 3 and Corollary 3), which a guarantee that is
 computed with more care never exceeds.
 """

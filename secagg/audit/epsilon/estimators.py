@@ -2,7 +2,8 @@
 
 Scores of releases without the canary are called `out`, with it `inn`. A test says "in" if a score is above a threshold.
 Its false positive rate is P(out > threshold), and its false negative rate is P(inn <= threshold). A bound with the
-error `alpha` exceeds the truth with a chance of at most `alpha`.
+error `alpha` exceeds the truth with a chance of at most `alpha`. For normal scores with the threshold in the middle it
+is far less: exact sums give about `alpha` squared, since both rates have to be too low at the same time.
 
 Sources: Dong, Roth, Su, "Gaussian Differential Privacy", arXiv 1905.02383, Equation 6 and Corollary 2.13; the numbers
 are those that the code of jax_privacy cites, and the paper's own text could not be read here. The version in the

@@ -6,8 +6,10 @@ Each of `m` canaries is in by a fair coin of its own. The attacker guesses `r` o
 Sources: Steinke, Nasr, Jagielski, "Privacy Auditing with One (1) Training Run", arXiv 2305.08846; its reference code is
 in Appendix D according to several public copies of it, with which this formula agrees. The number of its main theorem
 could not be looked up here. Mahloujifar, Melis, Chaudhuri, "Auditing f-Differential Privacy in One Run", arXiv
-2410.22235, the procedure that the paper calls `audit_rh_with_cap` according to the code of jax_privacy. The numbers of
-its algorithm and theorem could not be looked up either.
+2410.22235, the procedure that the paper calls `audit_rh_with_cap` according to the code of jax_privacy. Two other
+public implementations have the same recursion, and one of them calls it Algorithm 3. The paper itself could not be
+looked up. If scores are independent and normal, the second bound exceeds the truth far less often than it may: for
+m = r = 100 and alpha = 0.05, the chance is 0.35 alpha at mu = 0.1, and 0.001 alpha at mu = 0.5.
 """
 
 from typing import Final

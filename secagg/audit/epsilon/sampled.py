@@ -5,6 +5,10 @@ contradicted if the error rates of a test, taken at their upper bounds, are both
 delta_s(e) for some e, or the same with the rates exchanged. Here delta_s is that of the privacy loss distribution of
 all steps, from above. Whatever has more noise is then contradicted too. So the epsilon of the least noise multiplier
 that is contradicted is a lower bound. One pair of bounds on the rates serves for all e, both directions and all s.
+
+That epsilon is the account's, which errs to the other side. At 20 steps with s = 0.6, and at 100 steps with s = 1, both
+sampled at a rate of 0.1, it is too large by a part below 1e-6 (extrapolated from optimistic distributions). The search
+stops within 0.5% of the least s, on the safe side.
 """
 
 import math

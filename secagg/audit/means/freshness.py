@@ -12,7 +12,7 @@ from secagg.audit.attack import Inapplicable, Level, Plan, Result
 from secagg.audit.means.noise import SECONDS_OF_A_COORDINATE, OfNoise
 from secagg.audit.means.planned import clients_add_noise, noise_of_client, not_seen, residual
 from secagg.audit.means.subject import MeanSubject, Setting, Wish
-from secagg.audit.mechanisms.statistics import correlation_p, detected_correlation
+from secagg.audit.mechanisms.statistics import correlation_p, detected_correlation, least_pairs
 
 
 class _OfFreshness(OfNoise):
@@ -32,7 +32,7 @@ class _OfFreshness(OfNoise):
         refused = self.refused(setting)
         if refused is not None:
             return refused
-        rounds = self.rounds(setting, noise_of_client(setting.mean), level)
+        rounds = self.rounds(setting, least_pairs(noise_of_client(setting.mean)), level)
         if isinstance(rounds, Inapplicable):
             return rounds
         count = rounds * setting.mean.encoding.length

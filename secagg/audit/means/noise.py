@@ -18,12 +18,7 @@ from secagg.audit.means.planned import (
 )
 from secagg.audit.means.subject import MeanSubject, Round, Setting, Wish, zeros
 from secagg.audit.mechanisms.law import Moments
-from secagg.audit.mechanisms.statistics import (
-    LEAST_FREEDOM,
-    freedom,
-    in_words,
-    variance_p,
-)
+from secagg.audit.mechanisms.statistics import in_words, least_count, variance_p
 
 COORDINATES: Final = 20_480
 """The coordinates of a tested release: whole blocks of the rotation, and more than 20,000."""
@@ -40,10 +35,16 @@ class OfNoise(Attack[MeanSubject]):
     wish: ClassVar[Wish]
     coordinates: ClassVar[dict[Level, int]] = {Level.QUICK: COORDINATES, Level.FULL: 10 * COORDINATES}
 
-    def rounds(self, setting: Setting, moments: Moments, level: Level) -> int | Inapplicable:
-        """Return the number of rounds that give enough coordinates, or as many as there is time for."""
+    def rounds(self, setting: Setting, needed: int, level: Level) -> int | Inapplicable:
+        """Return the number of rounds that give enough coordinates, or as many as there is time for.
+
+        Args:
+            setting: The mean.
+            needed: The number of coordinates below which the test does not have its level.
+            level: How long the audit may take.
+        """
         length = setting.mean.encoding.length
-        most, least = _MOST_ROUNDS[level], math.ceil(LEAST_FREEDOM / freedom(1, moments) / length)
+        most, least = _MOST_ROUNDS[level], math.ceil(needed / length)
         if least > most:
             return Inapplicable(
                 why=f"A test would need {least} rounds of {length} coordinates, since the noise is almost always zero "
@@ -54,7 +55,7 @@ class OfNoise(Attack[MeanSubject]):
     def made(
         self, subject: MeanSubject, setting: Setting, rounds: int, seed: bytes, *, dropped: int = 0
     ) -> Iterator[Round]:
-        """Yield rounds with updates of zeros, of which the first clients drop out."""
+        """Yield rounds with updates of zeros, in which the last clients drop out."""
         clients = setting.mean.clients
         for number in range(rounds):
             yield subject.observe(
@@ -82,7 +83,7 @@ class ReleaseVariance(OfNoise):
             return unseen
         mean = setting.mean
         moments = noise_of_release(mean, mean.minimum_contributors)
-        rounds = self.rounds(setting, moments, level)
+        rounds = self.rounds(setting, least_count(moments), level)
         if isinstance(rounds, Inapplicable):
             return rounds
         numbers = tuple(range(len(mean.clients) - mean.minimum_contributors + 1))
@@ -136,7 +137,7 @@ class ShareVariance(OfNoise):
         if not clients_add_noise(setting.mean):
             return Inapplicable(why="No client adds noise to its contribution.")
         moments = noise_of_client(setting.mean)
-        rounds = self.rounds(setting, moments, level)
+        rounds = self.rounds(setting, least_count(moments), level)
         if isinstance(rounds, Inapplicable):
             return rounds
         clients = len(setting.mean.clients)

@@ -43,7 +43,8 @@ class RoundingBias(Attack[MeanSubject]):
     """The mean of the rounding errors, and their correlation with the fractions that are rounded.
 
     With f the fraction of a coordinate, its error has the mean 0 and the variance f (1 - f). Both statistics are sums
-    of 20,000 independent bounded errors over their exact deviations, compared with the normal law.
+    of 20,000 independent bounded errors over their exact deviations, compared with the normal law. With fractions that
+    are uniform, their excess kurtosis is below 0, so that the normal tails are not too small.
     """
 
     id = "mechanism.rounding.bias"

@@ -117,8 +117,9 @@ class WeightsHidden(Attack[MeanSubject]):
 class WeightsAlike(Attack[MeanSubject]):
     """Two sets of inputs with one sum and other weights, told apart by one byte of the view.
 
-    A byte's position and a rule are chosen on one half of the sessions, and judged on the other half by an exact
-    binomial test, so that the p value is exact for every distribution of the messages.
+    A byte's position and a rule are chosen on one half of the sessions, and judged on the other half by a binomial
+    test. As many sessions have either input, so that its p value is valid for every distribution of the messages, see
+    `secagg.audit.sums.indistinguishable`.
     """
 
     id = "mechanism.weights.view"

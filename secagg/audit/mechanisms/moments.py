@@ -14,6 +14,7 @@ from secagg.audit.mechanisms.statistics import (
     detected_correlation,
     in_words,
     least_count,
+    least_pairs,
     variance_p,
 )
 from secagg.audit.mechanisms.subject import MechanismSubject
@@ -147,7 +148,7 @@ class DrawCorrelation(Attack[MechanismSubject]):
 
     def plan(self, subject: MechanismSubject, level: Level) -> Plan | Inapplicable:
         """Return sample size and cost."""
-        count = max({Level.QUICK: 20_000, Level.FULL: 1_000_000}[level], least_count(subject.law.moments))
+        count = max({Level.QUICK: 20_000, Level.FULL: 1_000_000}[level], least_pairs(subject.law.moments))
         if count > Variance.most // 2:
             return Inapplicable(
                 why="The noise is almost always zero, so that a correlation would need too many values."

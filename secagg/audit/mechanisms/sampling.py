@@ -13,7 +13,7 @@ from typing import ClassVar, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import special, stats
 
 from protocols.crypto.entropy import Entropy
 from secagg.audit.attack import LEVEL_OF_ATTEMPT, Attack, Layer, Level, Plan, Result
@@ -161,10 +161,7 @@ class StepOverlaps(_OfSamples):
 
     def power(self, schedule: Schedule) -> str:
         """Return what is rejected with 99% probability."""
-        pairs = schedule.examples * (schedule.steps // 2)
-        deviations = stats.norm.isf(LEVEL_OF_ATTEMPT / 2) + stats.norm.isf(1 - POWER_OF_ATTEMPT)
-        spread = deviations * (schedule.rate**2 * (1 - schedule.rate**2) / pairs) ** 0.5
-        return f"a correlation of memberships of {spread / (schedule.rate * (1 - schedule.rate)):.2g} or more"
+        return f"a correlation of memberships of {detected_overlap(schedule):.2g} or more"
 
     def run(self, subject: SamplingSubject, plan: Plan, seed: bytes) -> Result:
         """Draw, and count the examples that are in both steps of each pair."""
@@ -185,6 +182,14 @@ def two_sided(count: int, trials: int, probability: float) -> float:
     """Return twice the smaller exact binomial tail, at most 1."""
     law = stats.binom(trials, probability)
     return min(1.0, 2 * float(min(law.cdf(count), law.sf(count - 1))))
+
+
+def detected_overlap(schedule: Schedule) -> float:
+    """Return the correlation of memberships of two steps that one attempt detects with `POWER_OF_ATTEMPT`, exactly."""
+    pairs, rate = schedule.examples * (schedule.steps // 2), schedule.rate
+    least = int(stats.binom.isf(LEVEL_OF_ATTEMPT / 2, pairs, rate**2)) + 1
+    shared = float(special.betaincinv(least, pairs - least + 1, POWER_OF_ATTEMPT))
+    return (shared - rate**2) / (rate * (1 - rate))
 
 
 def binomial_moments(trials: int, probability: float) -> Moments:

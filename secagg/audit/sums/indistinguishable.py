@@ -2,6 +2,11 @@
 
 A fixed classifier is trained on one half of the views and judged by an exact binomial test on the other half. Beside
 it, a Kolmogorov-Smirnov test compares the two sets in each feature. Both have half of the check's error rate.
+
+The judged views are as many of each set, so that the number of right answers is a sum of two binomial variables, whose
+rates of success add up to at most 1 if the sets cannot be told apart. Its upper tail is at most that of fair coins
+(Hoeffding, Annals of Mathematical Statistics 27, 1956, cited from memory, and computed for the sizes used). The
+Kolmogorov-Smirnov test is exact up to 10,000 views of each set; features with ties make it conservative.
 """
 
 from dataclasses import dataclass

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+from scipy.special import ndtr
 from scipy.stats import binom
 
 from secagg.audit.epsilon.estimators import gaussian_epsilon, gaussian_mu
@@ -78,3 +79,12 @@ def test_neither_bound_exceeds_the_truth_more_often_than_it_says(epsilon: float)
         exceeded[1] += guesses_contradict(m, r, v, mu, 0.05)
     assert binom.sf(27, 200, 0.05) < 1e-6
     assert max(exceeded) <= 27
+
+
+@pytest.mark.parametrize("m", [10, 100, 1_000])
+@pytest.mark.parametrize("mu", [0.1, 0.5, 1.0])
+def test_best_guesses_of_all_canaries_contradict_the_truth_at_most_as_often_as_alpha_says(m: int, mu: float) -> None:
+    """For independent normal scores the best attacker is right about each canary with probability Phi(mu / 2)."""
+    contradicting = [right for right in range(m + 1) if guesses_contradict(m, m, right, mu, 0.2)]
+    assert contradicting == list(range(contradicting[0], m + 1))
+    assert binom.sf(contradicting[0] - 1, m, ndtr(mu / 2)) <= 0.2

@@ -1,17 +1,21 @@
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from scipy import stats
 
 from protocols.crypto.entropy import Entropy
-from secagg.audit.attack import Level
+from secagg.audit.attack import LEVEL_OF_ATTEMPT, Level
 from secagg.audit.finding import Verdict
 from secagg.audit.mechanisms.sampling import (
     SAMPLING,
     SampleSizes,
     SamplingSubject,
     Schedule,
+    detected_overlap,
     poisson_samples,
+    two_sided,
 )
+from secagg.audit.mechanisms.statistics import POWER_OF_ATTEMPT
 from secagg.audit.runner import finding
 from secagg.audit.seeds import Tape
 from secagg.models.poisson import poisson_sample
@@ -47,3 +51,11 @@ def test_samples_at_another_rate_are_rejected_by_their_total() -> None:
 def test_a_source_of_too_few_steps_is_no_finding() -> None:
     short = SamplingSubject(lambda schedule, entropy: poisson_samples(schedule, entropy)[1:], name="short")
     assert finding(short, SampleSizes(), level=Level.QUICK, master=b"x").verdict is Verdict.ERRORED
+
+
+def test_overlap_of_the_stated_correlation_is_rejected_with_the_stated_power() -> None:
+    schedule = Schedule(examples=2000, rate=0.05, steps=200)
+    pairs, independent = 200_000, 0.05**2
+    shared = independent + detected_overlap(schedule) * 0.05 * 0.95
+    least = next(count for count in range(500, 1000) if two_sided(count, pairs, independent) < LEVEL_OF_ATTEMPT)
+    assert stats.binom.sf(least - 1, pairs, shared) == pytest.approx(POWER_OF_ATTEMPT, abs=1e-6)

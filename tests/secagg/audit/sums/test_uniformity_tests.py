@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from protocols.session import Vector
 from secagg.audit.sums import uniformity_tests
@@ -47,3 +48,14 @@ def test_p_value_of_a_constant_byte_is_small() -> None:
 def test_reduced_words_are_twice_as_often_in_the_first_third() -> None:
     words = np.random.default_rng(7).integers(0, 2**16, 1_000, dtype=np.uint64) % np.uint64(3 * 2**14)
     assert uniformity_tests.thirds(words, 3 * 2**14) < 1e-9
+
+
+@pytest.mark.parametrize(("cells", "count"), [(256, 4_096), (256, 8_192), (251, 20_000), (192, 20_000), (17, 20_000)])
+def test_pearsons_test_has_at_most_its_level_by_three_moments(cells: int, count: int) -> None:
+    """The third cumulant is that of Haldane; all three were checked by enumeration of small multinomials."""
+    variance = 2 * (cells - 1) * (count - 1) / count
+    third = 4 * (cells - 1) * (count - 1) * (cells + 2 * count - 6) / count**2
+    for level in (1e-3, 5e-5):
+        statistic = stats.chi2.isf(level / uniformity_tests.CORRECTION, cells - 1)
+        found = stats.pearson3.sf((statistic - cells + 1) / variance**0.5, third / variance**1.5)
+        assert 0.9 * level < found <= level
