@@ -46,7 +46,7 @@ class Canary(Attack[ReleaseSubject]):
     """The audit of a single release; it sees gross errors, of a factor 2 in noise or sensitivity, and no small ones."""
 
     id = "epsilon.client.canary"
-    title = "one client's update is looked for in released sums, with all others colluding"
+    title = "One client's update is looked for in released sums, without the contributions of the colluding clients"
     layer = Layer.EPSILON
     tests = ("C-24",)
     subjects = ReleaseSubject

@@ -32,7 +32,7 @@ class OneRun(Attack[ReleaseSubject]):
     """The measurement of one released sum; it decides nothing."""
 
     id = "epsilon.client.one_run"
-    title = "each client's update is looked for in one released sum, one run"
+    title = "Each client's update is looked for in one released sum of a single run"
     layer = Layer.EPSILON
     tests = ("C-24",)
     subjects = ReleaseSubject

@@ -47,7 +47,7 @@ class RoundingBias(Attack[MeanSubject]):
     """
 
     id = "mechanism.rounding.bias"
-    title = "Rounding errors have the mean zero, and no correlation with what is rounded"
+    title = "Rounding errors are tested for a mean other than zero, and for correlation with what is rounded"
     layer = Layer.MECHANISM
     tests = ("C-20",)
     subjects = MeanSubject
@@ -99,7 +99,10 @@ class RoundingCoins(Attack[MeanSubject]):
     """The randomness of a contribution: of its rounding alone, and with its noise."""
 
     id = "replay.rounding"
-    title = "Every byte that rounding and noise read changes a contribution, and no round repeats another"
+    title = (
+        "Single bytes that rounding and noise read are changed, and contributions of rounds are compared with "
+        "each other"
+    )
     layer = Layer.REPLAY
     tests = ("C-11", "C-16", "C-20")
     subjects = MeanSubject

@@ -26,7 +26,7 @@ class Variance(Attack[MechanismSubject]):
     """The sum of squares of many draws."""
 
     id = "mechanism.variance"
-    title = "The variance of drawn noise is compared with that of the claimed law, two-sided"
+    title = "The variance of drawn noise is compared with that of the claimed distribution, in both directions"
     layer = Layer.MECHANISM
     tests = ("C-15",)
     subjects = MechanismSubject
@@ -138,7 +138,7 @@ class DrawCorrelation(Attack[MechanismSubject]):
     """Two draws of one source, and neighbouring values of one draw."""
 
     id = "mechanism.draws"
-    title = "Two draws of one source, and neighbouring values of one draw, are tested for correlation"
+    title = "Two draws from one source, and adjacent values of one draw, are tested for correlation"
     layer = Layer.MECHANISM
     tests = ("C-16",)
     subjects = MechanismSubject

@@ -99,7 +99,7 @@ class SampleSizes(_OfSamples):
     """The sizes of the samples: their total, and how much they vary."""
 
     id = "mechanism.sampling.sizes"
-    title = "The total and the dispersion of the sizes of samples are compared with the binomial law"
+    title = "The mean and the variance of the sample sizes are compared with the binomial distribution"
 
     def power(self, schedule: Schedule) -> str:
         """Return what is rejected with 99% probability."""
@@ -128,7 +128,7 @@ class ExampleCounts(_OfSamples):
     """How often each example takes part in an epoch's steps."""
 
     id = "mechanism.sampling.counts"
-    title = "The number of steps of each example in an epoch is compared with the binomial law"
+    title = "The number of steps that use each example in an epoch is compared with the binomial distribution"
     steps: ClassVar[dict[Level, int]] = {Level.QUICK: round(1 / RATE), Level.FULL: round(1 / RATE)}
 
     def power(self, schedule: Schedule) -> str:
@@ -157,7 +157,7 @@ class StepOverlaps(_OfSamples):
     """How many examples two consecutive steps have in common."""
 
     id = "mechanism.sampling.steps"
-    title = "The number of examples that consecutive steps share is compared with the binomial law"
+    title = "The number of examples that consecutive steps share is compared with the binomial distribution"
 
     def power(self, schedule: Schedule) -> str:
         """Return what is rejected with 99% probability."""

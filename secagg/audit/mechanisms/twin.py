@@ -25,7 +25,10 @@ class ExactTwin(Attack[MechanismSubject]):
     """The same words through the sampler and through its exact twin."""
 
     id = "replay.twin"
-    title = "Drawn noise equals an exact computation from the same words, also at all borders of acceptance"
+    title = (
+        "Drawn noise is compared with an exact computation from the same random words, also at all borders of "
+        "acceptance"
+    )
     layer = Layer.REPLAY
     tests = ("C-15",)
     subjects = MechanismSubject

@@ -20,7 +20,7 @@ class RefusedInputs(Attack[SumSubject]):
     """
 
     id = "invariant.input.refusals"
-    title = "Give a client vectors that cannot be summed, each of which it has to refuse"
+    title = "A client is given vectors that cannot be summed, and has to refuse each of them"
     layer = Layer.INVARIANT
     tests = ("C-07",)
     subjects = SumSubject

@@ -35,7 +35,9 @@ class SameTape(Attack[SumSubject]):
     """
 
     id = "replay.tape.same"
-    title = "Run the same tape again, at another time and in another process, and trap other randomness"
+    title = (
+        "A session is repeated with recorded randomness, later and in another process, and other randomness is watched"
+    )
     layer = Layer.REPLAY
     tests = ("C-11",)
     subjects = SumSubject
@@ -105,7 +107,7 @@ class TapeBytes(Attack[SumSubject]):
     """
 
     id = "replay.tape.bytes"
-    title = "Complement single bytes of the tape, each of which has to change the view"
+    title = "Single bytes of the recorded randomness are changed, and the server's view has to change each time"
     layer = Layer.REPLAY
     tests = ("C-11",)
     subjects = SumSubject

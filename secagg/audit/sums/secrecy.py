@@ -38,7 +38,7 @@ class NoSecrets(Attack[SumSubject]):
     """Sessions with altered messages are searched for canaries, with all loggers at their most verbose level."""
 
     id = "invariant.secrets.canaries"
-    title = "Search messages, logs, reprs, pickles and errors of sessions for secrets"
+    title = "Messages, log records, reprs, pickles and errors of sessions are searched for secrets"
     layer = Layer.INVARIANT
     tests = ("C-12", "C-03")
     subjects = SumSubject

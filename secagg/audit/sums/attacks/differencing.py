@@ -39,7 +39,7 @@ class Differencing(ProtocolAttack):
     """
 
     id = "attack.differencing"
-    title = "Two sums that differ in one client are opened, and subtracted"
+    title = "The server asks the committee to open two sums that differ in one client"
     tests = ("C-03", "C-09")
 
     def plan(self, subject: SumSubject, level: Level) -> Plan | Inapplicable:  # It is exact.

@@ -29,7 +29,7 @@ class ForbiddenSums(ProtocolAttack):
 
     id = "attack.forbidden_sums"
     title = (
-        "A committee member decrypts the ciphertexts of one client, of too few, or ones that depend on another client's"
+        "The server asks a committee member to decrypt ciphertexts of one client, of too few, or that depend on others"
     )
     tests = ("C-09", "C-10")
 

@@ -32,7 +32,7 @@ class SecondRequest(ProtocolAttack):
     """
 
     id = "attack.second_request"
-    title = "Parties answer a second request of the same step, for another set of survivors"
+    title = "The server asks parties a second time in the same step, with another survivor set"
     tests = ("C-03", "C-05", "C-09")
 
     def plan(self, subject: SumSubject, level: Level) -> Plan | Inapplicable:  # It is exact.
