@@ -11,15 +11,15 @@ from secagg.audit.finding import Finding, Verdict
 from secagg.audit.words import chance, confidence, counted, error_rate, headline, meaning, measured
 
 LAYERS = {
-    Layer.INVARIANT: "Invariants: sums, norms, refusals and secrecy that must hold exactly",
-    Layer.REPLAY: "Replay: the subject's randomness is recorded, repeated and altered",
-    Layer.VIEW: "The server's view: what a server sees is compared with what it may see",
-    Layer.ATTACK: "Attacks: an adversary is run against the parties",
-    Layer.MECHANISM: "Mechanisms: the distribution of the noise",
-    Layer.EPSILON: "Empirical epsilon: a lower bound on what was spent",
-    Layer.ACCOUNT: "Account: ledgers, composition, and the folders of runs",
+    Layer.INVARIANT: "Sums, norms, refusals and secrecy are compared with what must hold in every case.",
+    Layer.REPLAY: "The subject's randomness or messages are recorded, repeated and altered.",
+    Layer.VIEW: "What a server sees is compared with what it may see.",
+    Layer.ATTACK: "An adversary is run against the parties.",
+    Layer.MECHANISM: "The distributions of noise, rounding and samples are tested.",
+    Layer.EPSILON: "Attacks on releases give lower bounds on epsilon.",
+    Layer.ACCOUNT: "Ledgers, composition, plans and the folders of runs are computed anew.",
 }
-"""What each layer of checks looks at."""
+"""What the checks of each layer do, in a sentence."""
 
 
 def as_html(audit: Audit) -> str:

@@ -101,7 +101,7 @@ class SameSumColluding(_TwoInputSets):
     """The same comparison for a server that colludes with one client, whose vector is the same in both sets."""
 
     id = "view.same_sum.colluding"
-    title = "A classifier that has all secrets of a colluding client is trained to tell two sets of inputs with one sum apart"
+    title = "A classifier with all secrets of a colluding client is trained to tell two inputs with the same sum apart"
     tests = ("C-04",)
     colluding: ClassVar[int] = 1
     masked: ClassVar[dict[Level, int]] = {Level.QUICK: 40, Level.FULL: 2_000}
