@@ -8,7 +8,7 @@ from secagg.audit.attack import Layer
 from secagg.audit.audit import Audit
 from secagg.audit.epsilon.plot import lower_bounds
 from secagg.audit.finding import Finding, Verdict
-from secagg.audit.words import chance, confidence, counted, error_rate, headline, meaning, measured
+from secagg.audit.words import chance, confidence, counted, error_rate, found, headline, meaning, measured
 
 LAYERS = {
     Layer.INVARIANT: "Sums, norms, refusals and secrecy are compared with what must hold in every case.",
@@ -45,20 +45,21 @@ def as_html(audit: Audit) -> str:
         confidence=confidence,
         measured=measured,
         chance=chance,
+        found=found,
         counted=counted,
     )
 
 
 def _by_subject(findings: tuple[Finding, ...]) -> dict[str, list[Finding]]:
-    found: dict[str, list[Finding]] = {}
+    kept: dict[str, list[Finding]] = {}
     for finding in findings:
-        found.setdefault(finding.subject, []).append(finding)
-    return found
+        kept.setdefault(finding.subject, []).append(finding)
+    return kept
 
 
 def _by_reason(audit: Audit) -> list[tuple[str, str, list[str]]]:
     """Return every check or claim that was not tested with its reason, each once, and the subjects concerned."""
-    found: dict[tuple[str, str], list[str]] = {}
+    reasons: dict[tuple[str, str], list[str]] = {}
     for each in audit.untested:
-        found.setdefault((each.what, each.why), []).append(each.subject)
-    return [(what, why, [name for name in names if name]) for (what, why), names in sorted(found.items())]
+        reasons.setdefault((each.what, each.why), []).append(each.subject)
+    return [(what, why, [name for name in names if name]) for (what, why), names in sorted(reasons.items())]

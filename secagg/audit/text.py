@@ -5,7 +5,7 @@ from collections import Counter
 
 from secagg.audit.audit import Audit
 from secagg.audit.finding import Verdict
-from secagg.audit.words import chance, confidence, counted, error_rate, headline, meaning, measured
+from secagg.audit.words import chance, confidence, counted, error_rate, found, headline, meaning, measured
 
 _WIDTH = 100
 
@@ -34,7 +34,7 @@ def _rejections(audit: Audit) -> list[str]:
                 f"REJECTED: {finding.subject}",
                 *(f"  claim {claim}: {texts.get(claim, '')}" for claim in finding.claims),
                 f"  check {finding.attack}: {finding.title}.",
-                f"  what was found: {finding.evidence or measured(finding)}",
+                f"  what was found: {found(finding)}",
                 f"  chance of a false rejection: {chance(finding)}",
             )
         )

@@ -61,6 +61,12 @@ def measured(finding: Finding) -> str:
     return f"{finding.statistic} {finding.value:.6g}{limit}"
 
 
+def found(finding: Finding) -> str:
+    """Return what a check found, as a sentence."""
+    text = finding.evidence or measured(finding)
+    return f"{text[:1].upper()}{text[1:]}{'' if text.endswith('.') else '.'}"
+
+
 def chance(finding: Finding) -> str:
     """Return the chance that a check rejects a correct subject, in words."""
     return "none, the check is exact" if not finding.alpha else f"at most {finding.alpha:.0e}"

@@ -119,7 +119,7 @@ class _Example(Attack[ExampleSubject]):
     def plan(self, subject: ExampleSubject, level: Level) -> Plan | Inapplicable:
         """Return 2,000 trials with the canary and as many without at quick level, and 20,000 at full level."""
         if importlib.util.find_spec("tensorflow") is None:
-            return Inapplicable(why="Private training is TensorFlow's, which is not installed.")
+            return Inapplicable(why="Private training needs TensorFlow, which is not installed.")
         trials = _FULL if level is Level.FULL else _QUICK
         return Plan(trials=trials, cpu_s=5 + 2 * trials * subject.training.steps * _SECONDS_OF_A_STEP)
 

@@ -91,7 +91,7 @@ class RoundingBias(Attack[MeanSubject]):
             value=float(sums[0]) / plan.trials,
             p_value=min(1.0, 2 * float(p_values.min())),
             evidence=f"{plan.trials} rounding errors have the mean {sums[0] / plan.trials:.4g} steps, "
-            f"{scores[0]:.4g} deviations from 0; their sum over fractions is {scores[1]:.4g} deviations from 0.",
+            f"{scores[0]:.4g} standard deviations from 0. With fractions they correlate at {scores[1]:.4g} of these.",
         )
 
 

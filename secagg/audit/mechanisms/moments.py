@@ -80,7 +80,7 @@ class RoundedVariance(Variance):
         if needed > self.most:
             return Inapplicable(
                 why=f"To tell a rounded normal from {subject.law.words} by its variance, {needed:.2g} values would be "
-                "needed. Only a comparison with an exact twin can do it."
+                "needed. Only a comparison with an exact computation can."
             )
         if level is Level.QUICK and not isinstance(subject.law, DiscreteGaussianLaw):
             return Inapplicable(why="At the quick level, only noise that claims to be discrete Gaussian is tested.")
@@ -162,11 +162,14 @@ class DrawCorrelation(Attack[MechanismSubject]):
         """Draw twice, and correlate."""
         entropy = Tape(seed)
         one, other = (subject.draw(plan.trials, entropy).astype(np.float64) for _ in range(2))
-        found = {"two draws": correlation_p(one, other), "neighbouring values": correlation_p(one[:-1], one[1:])}
+        found = {
+            "two draws": correlation_p(one, other),
+            "adjacent values of one draw": correlation_p(one[:-1], one[1:]),
+        }
         where = min(found, key=found.__getitem__)
         return Result(
             statistic="smallest p value of the correlations",
             value=found[where],
             p_value=min(1.0, self.tested * found[where]),
-            evidence=f"Correlated are {where}, {plan.trials} values each.",
+            evidence=f"There is a correlation between {where} ({plan.trials} values each).",
         )

@@ -140,11 +140,11 @@ class _OfSteps(Attack[StepSubject]):
     def plan(self, subject: StepSubject, level: Level) -> Plan | Inapplicable:
         """Return sizes and cost."""
         if level not in subject.levels:
-            return Inapplicable(why=f"There is no time for it at the {level} level.")
+            return Inapplicable(why=f"This check takes too long for the level {level}.")
         try:
             subject.load()
         except MissingExtraError:
-            return Inapplicable(why="TensorFlow is not installed; install the extra example-level.")
+            return Inapplicable(why="TensorFlow is not installed. Install the extra example-level.")
         return self.sizes(level)
 
     @abstractmethod

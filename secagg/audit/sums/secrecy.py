@@ -120,7 +120,7 @@ def _in_revealed(heard: Heard) -> str:
             if share not in each.data:
                 continue
             if each.step != last or each.sender is None:
-                return f"{_of(each)} holds a share of a secret of client {owner}"
+                return f"{_of(each)} holds a secret share of client {owner}"
             seen[owner].add(secret)
     for owner, shared in seen.items():
         attached = {one.reveal() for one in heard.cohort.attached(owner)}

@@ -53,7 +53,7 @@ class ForbiddenSums(ProtocolAttack):
         for what, contributions in forbidden(cohort, sent).items():
             request = Contributions(tuple(contributions), memoryview(b"".join(contributions.values())))
             if run.answer_to(member, codec.encode(_OPEN, request)) is not None:
-                return succeeded(f"A member of the committee decrypted {what}.")
+                return succeeded(f"A committee member decrypted {what}.")
         return failed()
 
 

@@ -63,7 +63,7 @@ class SecondRequest(ProtocolAttack):
                 "vector."
             )
         if answered is not None:
-            return succeeded(f"A party answered a second request of step {answered}, for another set of survivors.")
+            return succeeded(f"A party answered a second request of step {answered}, for another survivor set.")
         repeated = next(filter(None, (_repeated(cohort, inputs, seed, at) for at in client_steps(cohort))), "")
         return succeeded(f"A party answered the same request of step {repeated} twice.") if repeated else failed()
 
