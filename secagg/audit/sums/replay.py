@@ -58,7 +58,7 @@ class SameTape(Attack[SumSubject]):
             recorded = record(cohort, inputs, tapes_of(seed), members=plan.details)
         if counts:
             found = ", ".join(f"{name} ({count} calls)" for name, count in sorted(counts.items()))
-            return _result("other sources of randomness", f"used beside the tape: {found}")
+            return _result("other sources of randomness", f"randomness from another source was used: {found}")
         with shifted_clocks():
             for party in recorded.active:
                 again = [hashed(each) for each in replayed(recorded, party, tapes_of(seed)(party))]
