@@ -161,6 +161,8 @@ def _rests_on(subject: ReleaseSubject) -> str:
 def _statistic(subject: ReleaseSubject) -> str:
     exact = gaussian_epsilon(exact_mu(subject.event), subject.target.delta)
     promise = (
-        "" if exact >= PROMISED_FROM else f"; below an epsilon of {PROMISED_FROM:g}, {PROMISED_PART} is not promised"
+        ""
+        if exact >= PROMISED_FROM
+        else f"; below an epsilon of {PROMISED_FROM:g}, a bound of {PROMISED_PART} of it is not promised"
     )
-    return f"lower bound on mu with the error {LEVEL_OF_ATTEMPT:g}, against the claimed mu{promise}"
+    return f"lower bound on mu of Gaussian differential privacy, wrong with a chance of at most {LEVEL_OF_ATTEMPT:g}{promise}"
