@@ -165,4 +165,5 @@ def _statistic(subject: ReleaseSubject) -> str:
         if exact >= PROMISED_FROM
         else f"; below an epsilon of {PROMISED_FROM:g}, a bound of {PROMISED_PART} of it is not promised"
     )
-    return f"lower bound on mu of Gaussian differential privacy, wrong with a chance of at most {LEVEL_OF_ATTEMPT:g}{promise}"
+    bound = f"lower bound on mu of Gaussian differential privacy, wrong with a chance of at most {LEVEL_OF_ATTEMPT:g}"
+    return f"{bound}{promise}"
