@@ -112,7 +112,10 @@ def test_row_of_a_claim_is_whole_and_names_what_exists(row: list[str]) -> None:
         for path, name in named(cell):
             assert name in functions(path), f"{path}: {name}"
     numbers = {int(number) for number in planted.split(", ")}
-    assert numbers == {each.number for each in PLANTED if each.claim == identity}
+    known = {each.number for each in PLANTED}
+    assert numbers <= known, f"{identity}: planted bugs {sorted(numbers - known)}"
+    breaking = {each.number for each in PLANTED if each.claim == identity}  # Variants of one bug share its number.
+    assert numbers & breaking, f"{identity}: no planted bug that breaks this claim"
 
 
 def test_every_planted_bug_is_in_the_table_of_claims() -> None:

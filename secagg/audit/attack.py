@@ -145,3 +145,8 @@ class Attack(ABC, Generic[S]):
 
         A check that finds out only now that it cannot test the subject returns the reason.
         """
+
+
+def checked_that(statement: str) -> str:
+    """Return the title of a check that compares something with a statement, which ends with a full stop."""
+    return f"It is checked that {statement[0].lower()}{statement[1:].rstrip('.')}"

@@ -28,36 +28,46 @@ class Claim:
 
 _TEXTS: Final = {
     "C-01": "a released sum is exactly the sum of its contributors' vectors modulo the modulus",
-    "C-02": "no sum of fewer contributors than the threshold is released; too many dropouts end the session",
-    "C-03": "the server's view of one session shows nothing of single vectors except their sum",
-    "C-04": "this also holds together with all secrets of the stated number of colluding clients",
-    "C-05": "a malicious server learns no sum of a set of clients other than the one set that the clients agreed on",
-    "C-06": "no message of one session, step or client is accepted in the place of another",
-    "C-07": "an input that cannot be summed safely is refused before anything is sent",
-    "C-08": "an altered or forged message is refused, or the session ends without a sum",
-    "C-09": "fewer committee members than the threshold open nothing, and the committee opens one sum of a session",
-    "C-10": "each encryption is randomised, has room for the sum, and is proven under the key of the session",
-    "C-11": "every secret is drawn in full from the entropy that the party was given, and none is used twice",
-    "C-12": "no secret occurs in a message, log record, repr, pickle, error or file",
-    "C-13": "a party that is restored or asked again never uses a mask for two vectors",
-    "C-14": "the noise in every released sum has at least the planned size, without the shares of colluding clients",
+    "C-02": "no sum of fewer contributors than the session's threshold is released; if too many clients drop "
+    "out, the session ends without a sum",
+    "C-03": "the server's view of one session shows nothing about single vectors beyond their sum",
+    "C-04": "the server's view and all secrets of the stated number of colluding clients together show nothing "
+    "about the other clients' vectors beyond their sum",
+    "C-05": "a malicious server learns at most one sum in a session: that of the one set of clients that the clients "
+    "agreed on",
+    "C-06": "a message of one session, step or client is not accepted in the place of a message of another",
+    "C-07": "a client refuses an input that is not finite, or of a wrong type, length or range, before it sends "
+    "anything",
+    "C-08": "if a message is altered or forged, it is refused, or the session ends without a sum, or the sum is right",
+    "C-09": "fewer committee members than the committee's threshold can open nothing, and the committee opens at "
+    "most one sum in a session",
+    "C-10": "each ciphertext is randomised, has room for the sum, and comes with a proof that is valid only "
+    "under the session's key",
+    "C-11": "every secret of a session is drawn in full from the randomness that the party was given, and none "
+    "is used twice",
+    "C-12": "no secret occurs in a log record, repr, pickle or error, or in a message that does not have to contain it",
+    "C-13": "a party that is restored, or asked a second time, never uses one mask for two vectors",
+    "C-14": "the noise in every released sum has at least the planned variance, even without the noise shares of "
+    "colluding clients",
     "C-15": "noise shares have exactly the distribution that the accounting assumes",
-    "C-16": "noise is fresh in every release and for every client",
+    "C-16": "every client draws its noise anew for every release",
     "C-17": "replacing one client's contribution by zero changes the integer sum by at most the declared sensitivity",
     "C-18": "every update is clipped as planned, before rounding and noise",
-    "C-19": "weights are limited, counted in the sensitivity, and not revealed",
-    "C-20": "rounding to integers is unbiased and uses secret randomness",
-    "C-21": "everything that is released is a function of integers with lattice noise, and of public numbers",
+    "C-19": "a client's weight is limited, is counted in the sensitivity, and is not revealed",
+    "C-20": "rounding to integers uses secret randomness, and is unbiased except that it is repeated until the "
+    "norm is within its bound",
+    "C-21": "each released mean is computed only from integers that contain the noise, and from public numbers",
     "C-22": "a sum does not wrap around the modulus, except with the stated probability",
     "C-23": "examples are sampled independently in each step, with the probability that the accounting assumes",
-    "C-24": "the released values satisfy the stated epsilon and delta",
+    "C-24": "all releases together satisfy differential privacy with the stated epsilon and delta",
     "C-25": "each release is reserved in the ledger before any client is asked",
-    "C-26": "the epsilon of a ledger bounds the composition of all its releases from above",
-    "C-27": "a crash at any instant leaves a ledger that counts at least what was released",
+    "C-26": "the epsilon that a ledger states is at least that of all its releases together",
+    "C-27": "after a crash at any instant, the ledger counts at least what was released",
     "C-28": "a ledger that was altered, cut or rebuilt is refused, if a head was kept elsewhere",
-    "C-29": "a budget that cannot protect is refused, such as a delta of 1 / population or more",
-    "C-30": "the folder of a finished run is consistent: every figure follows from settings, ledger and weights",
-    "C-31": "a transcript holds the server's view of its sessions, which lead to the recorded sums",
+    "C-29": "a delta of 1 / population or more is refused, and so is a release that exceeds the budget",
+    "C-30": "in the folder of a finished run, the settings, ledger, metrics, weights, summary and report agree "
+    "with each other",
+    "C-31": "the messages of a transcript belong to its sessions, and lead to the recorded sums",
 }
 
 CLAIMS: Final[Mapping[str, Claim]] = {key: Claim(id=key, text=text) for key, text in _TEXTS.items()}

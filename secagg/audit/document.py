@@ -34,7 +34,7 @@ class ClaimDocument(Struct, frozen=True, kw_only=True):
     text: str
     subjects: Annotated[tuple[str, ...], Meta(description="The names of the subjects that make the claim.")]
     parameters: Annotated[
-        dict[str, dict[str, Parameter]], Meta(description="By the name of the subject: what makes the claim definite.")
+        dict[str, dict[str, Parameter]], Meta(description="The parameters of the claim, by the name of the subject.")
     ]
     verdict: Verdict
 
@@ -63,7 +63,7 @@ class FindingDocument(Struct, frozen=True, kw_only=True):
     threshold: float | None
     trials: int
     alpha: Annotated[float, Meta(description="The chance of a false rejection, at most; 0 for an exact check.")]
-    power: Annotated[str | None, Meta(description="What is rejected with 99% probability; null for an exact check.")]
+    power: Annotated[str | None, Meta(description="What is rejected with 99% probability; null if exact or not known.")]
     attempts: tuple[AttemptDocument, ...]
     cpu_s: float
     evidence: str
@@ -77,20 +77,20 @@ class EpsilonDocument(Struct, frozen=True, kw_only=True):
     unit: str
     relation: str
     delta: float
-    ledger: Annotated[float | None, Meta(description="What the ledger counts, an upper bound.")]
-    exact: Annotated[float | None, Meta(description="Of the noise and the sensitivity in force; null if not known.")]
+    ledger: Annotated[float | None, Meta(description="The upper bound that the ledger counts, or null.")]
+    exact: Annotated[float | None, Meta(description="The exact epsilon of noise and sensitivity; null if not known.")]
     lower_bound: float
     confidence: float
     method: str
     trials: int
-    rests_on: Annotated[str, Meta(description="What the bound assumes, and whom it grants what.")]
+    rests_on: Annotated[str, Meta(description="What the bound assumes, and what the attack is given.")]
 
 
 class UntestedDocument(Struct, frozen=True, kw_only=True):
     """Something that the audit did not test."""
 
-    subject: str
-    attack: Annotated[str, Meta(description="The id of a check or of a claim.")]
+    subject: Annotated[str, Meta(description="The name of the subject; empty for the target as a whole.")]
+    attack: Annotated[str, Meta(description="The id of a check or of a claim, or the kind of the target.")]
     why: str
 
 
@@ -100,7 +100,7 @@ class AuditDocument(Struct, frozen=True, kw_only=True):
     schema: Literal["secagg-audit/1"]
     version: Annotated[str, Meta(description="The software that made the audit.")]
     level: Level
-    master_seed: Annotated[str, Meta(description="64 hexadecimal digits; with --seed, the audit is repeated.")]
+    master_seed: Annotated[str, Meta(description="64 hexadecimal digits; --seed takes them to repeat the audit.")]
     started: Annotated[str, Meta(description="UTC, ISO 8601.")]
     cpu_s: float
     target: TargetDocument

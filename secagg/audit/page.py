@@ -8,18 +8,18 @@ from secagg.audit.attack import Layer
 from secagg.audit.audit import Audit
 from secagg.audit.epsilon.plot import lower_bounds
 from secagg.audit.finding import Finding, Verdict
-from secagg.audit.words import chance, confidence, counted, error_rate, headline, meaning, measured
+from secagg.audit.words import chance, confidence, counted, error_rate, found, headline, meaning, measured
 
 LAYERS = {
-    Layer.INVARIANT: "Invariants: sums, norms, refusals and secrecy that must hold exactly",
-    Layer.REPLAY: "Replay: the subject's randomness is recorded, repeated and altered",
-    Layer.VIEW: "The server's view: what a server sees is compared with what it may see",
-    Layer.ATTACK: "Attacks: an adversary is run against the parties",
-    Layer.MECHANISM: "Mechanisms: the distribution of the noise",
-    Layer.EPSILON: "Empirical epsilon: a lower bound on what was spent",
-    Layer.ACCOUNT: "Account: ledgers, composition, and the folders of runs",
+    Layer.INVARIANT: "Sums, norms, refusals and secrecy are compared with what must hold in every case.",
+    Layer.REPLAY: "The subject's randomness or messages are recorded, repeated and altered.",
+    Layer.VIEW: "What a server sees is compared with what it may see.",
+    Layer.ATTACK: "An adversary is run against the parties.",
+    Layer.MECHANISM: "The distributions of noise, rounding and samples are tested.",
+    Layer.EPSILON: "Attacks on releases give lower bounds on epsilon.",
+    Layer.ACCOUNT: "Ledgers, composition, plans and the folders of runs are computed anew.",
 }
-"""What each layer of checks looks at."""
+"""What the checks of each layer do, in a sentence."""
 
 
 def as_html(audit: Audit) -> str:
@@ -45,20 +45,21 @@ def as_html(audit: Audit) -> str:
         confidence=confidence,
         measured=measured,
         chance=chance,
+        found=found,
         counted=counted,
     )
 
 
 def _by_subject(findings: tuple[Finding, ...]) -> dict[str, list[Finding]]:
-    found: dict[str, list[Finding]] = {}
+    kept: dict[str, list[Finding]] = {}
     for finding in findings:
-        found.setdefault(finding.subject, []).append(finding)
-    return found
+        kept.setdefault(finding.subject, []).append(finding)
+    return kept
 
 
 def _by_reason(audit: Audit) -> list[tuple[str, str, list[str]]]:
     """Return every check or claim that was not tested with its reason, each once, and the subjects concerned."""
-    found: dict[tuple[str, str], list[str]] = {}
+    reasons: dict[tuple[str, str], list[str]] = {}
     for each in audit.untested:
-        found.setdefault((each.what, each.why), []).append(each.subject)
-    return [(what, why, [name for name in names if name]) for (what, why), names in sorted(found.items())]
+        reasons.setdefault((each.what, each.why), []).append(each.subject)
+    return [(what, why, [name for name in names if name]) for (what, why), names in sorted(reasons.items())]

@@ -111,7 +111,7 @@ def in_words(found: Finding) -> str:
     lines = [
         f"{found.verdict}: {found.subject}",
         f"claims: {', '.join(found.claims)}",
-        f"check: {found.attack}: {found.title}",
+        f"check {found.attack}: {found.title}.",
         f"found: {found.evidence or found.statistic}",
     ]
     lines += [f"seed of attempt {number}: {each.seed}" for number, each in enumerate(found.attempts, 1)]

@@ -5,7 +5,7 @@ from collections import Counter
 
 from secagg.audit.audit import Audit
 from secagg.audit.finding import Verdict
-from secagg.audit.words import chance, confidence, counted, error_rate, headline, meaning, measured
+from secagg.audit.words import chance, confidence, counted, error_rate, found, headline, meaning, measured
 
 _WIDTH = 100
 
@@ -21,7 +21,7 @@ def as_text(audit: Audit) -> str:
         _not_tested(audit),
         _epsilon(audit),
         _measured(audit),
-        f"Master seed {audit.master_seed.hex()}. Repeat this audit with --seed.",
+        f"Master seed {audit.master_seed.hex()}. Give it to --seed to repeat this audit.",
     ]
     return "\n\n".join(_wrapped(part) for part in parts if part) + "\n"
 
@@ -33,8 +33,8 @@ def _rejections(audit: Audit) -> list[str]:
             (
                 f"REJECTED: {finding.subject}",
                 *(f"  claim {claim}: {texts.get(claim, '')}" for claim in finding.claims),
-                f"  check {finding.attack}: {finding.title}",
-                f"  found: {finding.evidence or measured(finding)}",
+                f"  check {finding.attack}: {finding.title}.",
+                f"  what was found: {found(finding)}",
                 f"  chance of a false rejection: {chance(finding)}",
             )
         )
@@ -55,7 +55,9 @@ def _not_tested(audit: Audit) -> str:
     """List every reason once, with the subjects that it concerns."""
     untested = audit.untested
     if not untested:
-        return "NOT TESTED: nothing else that the subjects claim; what the checks cannot find is not listed."
+        return (
+            "NOT TESTED: no item. Each claim was tested by at least one check, which finds only some kinds of faults."
+        )
     by_reason: dict[tuple[str, str], list[str]] = {}
     for each in untested:
         by_reason.setdefault((each.what, each.why), []).append(each.subject)
@@ -70,7 +72,7 @@ def _epsilon(audit: Audit) -> str:
     """List the lower bounds on epsilon, each beside the exact epsilon and the ledger's."""
     if not audit.epsilon:
         return ""
-    lines = ["EPSILON FROM BELOW (a small bound shows a weak attack, not a stronger guarantee):"]
+    lines = ["LOWER BOUNDS ON EPSILON (a small bound shows a weak attack, not a stronger guarantee):"]
     for subject, row in audit.epsilon:
         exact = "not known" if row.exact is None else f"{row.exact:.2f}"
         ledger = "" if row.ledger is None else f", ledger {row.ledger:.2f}"
@@ -87,7 +89,7 @@ def _measured(audit: Audit) -> str:
         + "".join(f"; {name} {value:.4g}" for name, value in finding.figures)
         for finding in audit.measured
     ]
-    return "\n".join(("MEASURED, which decides nothing:", *lines)) if lines else ""
+    return "\n".join(("MEASURED (a measurement can reject nothing):", *lines)) if lines else ""
 
 
 def _of(subjects: list[str]) -> str:

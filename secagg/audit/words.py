@@ -7,10 +7,10 @@ from secagg.audit.epsilon.rows import EpsilonRow
 from secagg.audit.finding import Finding, Verdict
 
 _MEANING: Final = {
-    Outcome.NOT_REJECTED: "No check found a claim to be false. This is no proof: the list of what was not tested, and "
-    "what each check can find, belong to the result.",
-    Outcome.INCOMPLETE: "No check found a claim to be false, but checks ended with an error, or there was no time left "
-    "for them, or no check applied.",
+    Outcome.NOT_REJECTED: "No check rejected a claim. This is no proof. What was not tested, and the faults that each "
+    "check can find, are part of the result.",
+    Outcome.INCOMPLETE: "No check rejected a claim. But at least one check ended with an error or was not run for lack "
+    "of time, or no check applied.",
 }
 
 
@@ -21,8 +21,8 @@ def meaning(audit: Audit) -> str:
     if any(not finding.alpha for finding in audit.rejected):
         return "At least one claim is false: an exact check has found a counterexample."
     return (
-        "At least one claim is false, or a statistical check was wrong, which has a chance of at most 1 in a million "
-        "for each check."
+        "At least one claim is false, or a statistical check has rejected a correct subject by chance. For each check, "
+        "this chance is at most 1 in a million."
     )
 
 
@@ -35,7 +35,8 @@ def headline(audit: Audit) -> str:
     if audit.outcome is Outcome.INCOMPLETE:
         if not tested:
             return "No claim was tested"
-        return f"Incomplete: {counted(len(audit.incomplete), 'check')} did not end; {tested} ended without a rejection"
+        missing = counted(len(audit.incomplete), "check")
+        return f"Incomplete: {missing} without a result; {tested} ended without a rejection"
     return f"Not rejected by {counted(tested, 'check')}"
 
 
@@ -43,10 +44,11 @@ def error_rate(audit: Audit) -> str:
     """Return what the error rate of the whole audit is, in a sentence."""
     exact = len(audit.of(Verdict.NOT_REJECTED, Verdict.REJECTED)) - audit.statistical_checks
     if not audit.statistical_checks:
-        return f"{counted(exact, 'exact check')} and no statistical one: there is no error rate."
+        exactly = f"{counted(exact, 'check')} {'is' if exact == 1 else 'are'} exact"
+        return f"{exactly}, and none is statistical. An exact check does not reject by chance."
     return (
-        f"{counted(exact, 'check')} {'is' if exact == 1 else 'are'} exact. {audit.statistical_checks} "
-        f"{'is' if audit.statistical_checks == 1 else 'are'} statistical: if every subject is correct, the chance that "
+        f"{counted(exact, 'check')} {'is' if exact == 1 else 'are'} exact, and {audit.statistical_checks} "
+        f"{'is' if audit.statistical_checks == 1 else 'are'} statistical. If every subject is correct, the chance that "
         f"this audit rejects anything is at most {audit.chance_of_any_false_rejection:.2g}."
     )
 
@@ -57,6 +59,12 @@ def measured(finding: Finding) -> str:
         return finding.statistic
     limit = "" if finding.threshold is None else f", limit {finding.threshold:.6g}"
     return f"{finding.statistic} {finding.value:.6g}{limit}"
+
+
+def found(finding: Finding) -> str:
+    """Return what a check found, as a sentence."""
+    text = finding.evidence or measured(finding)
+    return f"{text[:1].upper()}{text[1:]}{'' if text.endswith('.') else '.'}"
 
 
 def chance(finding: Finding) -> str:

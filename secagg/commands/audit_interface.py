@@ -19,7 +19,8 @@ def audit(
     level: Annotated[
         Literal["quick", "full"],
         typer.Option(
-            help="Time it may take: quick at most 60 seconds on two cores, full at most 15 minutes. Default: quick.",
+            help="How thorough the audit is. No check begins after 60 seconds (quick) or 15 minutes (full). "
+            "Default: quick.",
             show_default=False,
         ),
     ] = "quick",
@@ -29,27 +30,33 @@ def audit(
         str | None,
         typer.Option(
             metavar="HEX",
-            help="Master seed, 64 hexadecimal digits, to repeat an audit. Default: a new one, which is printed.",
+            help="Master seed of an audit that is to be repeated, 64 hexadecimal digits. Default: a new one, which is "
+            "printed.",
         ),
     ] = None,
     only: Annotated[
         str | None,
         typer.Option(
             metavar="CHECK",
-            help="Run this check only, or those whose id begins with these parts, such as view.uniform.",
+            help="Id of the only check to run, or the first parts of the ids of several, such as view.uniform.",
         ),
     ] = None,
     self_test: Annotated[
         bool,
-        typer.Option("--self-test", help="Audit the audit: run all checks on the planted bugs. Takes no target."),
+        typer.Option(
+            "--self-test",
+            help="Run the checks on planted bugs, and show which checks reject each. Takes no target. Exit code 3: a "
+            "check did not reject the bug that it is meant for.",
+        ),
     ] = False,
 ) -> None:
     """Test what a protocol, mechanism, training, run, transcript or ledger claims.
 
-    The result is "rejected" or "not rejected", with what was not tested. A
-    claim that is not rejected is not proven. Exit code 0: not rejected; 2: a
-    wrong argument, or a target that cannot be read; 3: rejected; 4: nothing
-    rejected, but the audit is incomplete; 130, 143 or 129: interrupted.
+    The result is "rejected", "not rejected" or "incomplete", and a list of what
+    was not tested. A claim that is not rejected is not proven. Exit code 0: not
+    rejected; 2: a wrong argument, or a target that cannot be read; 3: rejected;
+    4: nothing was rejected, but the audit is incomplete; 130, 143 or 129:
+    interrupted.
     """
     from secagg.commands.audit import audit_on_terminal, self_test_on_terminal
 

@@ -81,7 +81,7 @@ class FromBelow(Attack[AccountantSubject]):
     """Compares epsilon with what the releases certainly spend."""
 
     id = "account.composition.below"
-    title = "Epsilon of 1 to 64 releases is compared with the exact epsilon, or with a lower bound on it"
+    title = "The epsilon of 1 to 64 releases is compared with the exact epsilon, or with a lower bound on it"
     layer = Layer.ACCOUNT
     tests = ("C-26",)
     subjects = AccountantSubject
@@ -116,7 +116,7 @@ class FromAbove(Attack[AccountantSubject]):
     """Compares epsilon with a simple upper bound, which shows figures that are needlessly large."""
 
     id = "account.composition.above"
-    title = "Epsilon of 1 to 64 releases is compared with the simplest upper bound by Renyi DP"
+    title = "The epsilon of 1 to 64 releases is compared with the simplest upper bound by Renyi DP"
     layer = Layer.ACCOUNT
     tests = ("C-26",)
     subjects = AccountantSubject

@@ -144,7 +144,7 @@ class ReservationFirst(Attack[AveragingSubject]):
     """Looks at the ledger at the instant at which clients are asked."""
 
     id = "account.training.order"
-    title = "The ledger is read at the instant at which clients are asked, in every round"
+    title = "The ledger is read in every round, at the moment at which clients are asked"
     layer = Layer.ACCOUNT
     tests = ("C-25",)
     subjects = AveragingSubject
@@ -177,7 +177,7 @@ class CrashOfTraining(Attack[AveragingSubject]):
 
     id = "account.training.crash"
     title = (
-        "Training ends before and after every write of its ledger and goes on; every released round has to be counted"
+        "Training is ended before and after every write of its ledger and resumed, and every release has to be counted"
     )
     layer = Layer.ACCOUNT
     tests = ("C-27",)

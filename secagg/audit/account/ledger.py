@@ -74,7 +74,7 @@ class CrashAtEveryWrite(Attack[LedgerSubject]):
     """Ends the process before and after each write, and opens the ledger again."""
 
     id = "account.ledger.crash"
-    title = "The process ends before and after every write; the ledger is opened again and has to count every release"
+    title = "The process is ended before and after every write, and the reopened ledger has to count every release"
     layer = Layer.ACCOUNT
     tests = ("C-27",)
     subjects = LedgerSubject
@@ -122,9 +122,7 @@ class Refusals(Attack[LedgerSubject]):
     """Asks for everything that a ledger must refuse."""
 
     id = "account.ledger.refusals"
-    title = (
-        "A ledger is asked to overspend, to commit twice or too little, and to begin with a budget that cannot protect"
-    )
+    title = "A ledger is asked to exceed its budget, to commit twice or less noise, and to begin with a large delta"
     layer = Layer.ACCOUNT
     tests = ("C-29",)
     subjects = LedgerSubject

@@ -123,7 +123,9 @@ class PlannedThreshold(_OfPlan):
     """Compares the threshold with what the protocol needs."""
 
     id = "account.plan.threshold"
-    title = "The least number of contributors is compared with the cohort, and the protocol asked whether it is safe"
+    title = (
+        "The least number of contributors is compared with the cohort, and the protocol is asked whether it accepts it"
+    )
     tests = ("C-02",)
 
     def faults(self, prepared: Prepared) -> list[str]:

@@ -46,7 +46,7 @@ class Canary(Attack[ReleaseSubject]):
     """The audit of a single release; it sees gross errors, of a factor 2 in noise or sensitivity, and no small ones."""
 
     id = "epsilon.client.canary"
-    title = "one client's update is looked for in released sums, with all others colluding"
+    title = "One client's update is looked for in released sums, without the contributions of the colluding clients"
     layer = Layer.EPSILON
     tests = ("C-24",)
     subjects = ReleaseSubject
@@ -161,6 +161,9 @@ def _rests_on(subject: ReleaseSubject) -> str:
 def _statistic(subject: ReleaseSubject) -> str:
     exact = gaussian_epsilon(exact_mu(subject.event), subject.target.delta)
     promise = (
-        "" if exact >= PROMISED_FROM else f"; below an epsilon of {PROMISED_FROM:g}, {PROMISED_PART} is not promised"
+        ""
+        if exact >= PROMISED_FROM
+        else f"; below an epsilon of {PROMISED_FROM:g}, a bound of {PROMISED_PART} of it is not promised"
     )
-    return f"lower bound on mu with the error {LEVEL_OF_ATTEMPT:g}, against the claimed mu{promise}"
+    bound = f"lower bound on mu of Gaussian differential privacy, wrong with a chance of at most {LEVEL_OF_ATTEMPT:g}"
+    return f"{bound}{promise}"

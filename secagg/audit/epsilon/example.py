@@ -119,7 +119,7 @@ class _Example(Attack[ExampleSubject]):
     def plan(self, subject: ExampleSubject, level: Level) -> Plan | Inapplicable:
         """Return 2,000 trials with the canary and as many without at quick level, and 20,000 at full level."""
         if importlib.util.find_spec("tensorflow") is None:
-            return Inapplicable(why="Private training is TensorFlow's, which is not installed.")
+            return Inapplicable(why="Private training needs TensorFlow, which is not installed.")
         trials = _FULL if level is Level.FULL else _QUICK
         return Plan(trials=trials, cpu_s=5 + 2 * trials * subject.training.steps * _SECONDS_OF_A_STEP)
 
@@ -162,7 +162,7 @@ class WhiteBox(_Example):
     """The bound that an adversary reaches who sees the noisy sum of every step."""
 
     id = "epsilon.example.white_box"
-    title = "one example is looked for in the noisy gradient sums of all steps"
+    title = "One example is looked for in the noisy gradient sums of all steps"
     sees: ClassVar = "likelihood ratio of all steps"
 
     def score(self, sums: Floats, mechanism: SampledGaussian) -> Floats:
@@ -174,7 +174,7 @@ class BlackBox(_Example):
     """The bound that an adversary reaches who sees what a released update shows: the sum of all steps."""
 
     id = "epsilon.example.black_box"
-    title = "one example is looked for in the sum of all steps, which is what a released update shows"
+    title = "One example is looked for in the sum of all steps, which is what a released update shows"
     sees: ClassVar = "sum of all steps"
 
     def score(self, sums: Floats, mechanism: SampledGaussian) -> Floats:

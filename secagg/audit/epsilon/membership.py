@@ -104,7 +104,7 @@ class Membership(Attack[MembershipSubject]):
     """The curve of the attack on released models; it decides nothing."""
 
     id = "epsilon.membership"
-    title = "training examples are told from others by the released model"
+    title = "Training examples are told apart from other examples by the released model"
     layer = Layer.EPSILON
     tests = ("C-24",)
     subjects = MembershipSubject

@@ -32,7 +32,7 @@ class OneRun(Attack[ReleaseSubject]):
     """The measurement of one released sum; it decides nothing."""
 
     id = "epsilon.client.one_run"
-    title = "each client's update is looked for in one released sum, one run"
+    title = "Each client's update is looked for in one released sum of a single run"
     layer = Layer.EPSILON
     tests = ("C-24",)
     subjects = ReleaseSubject
@@ -49,7 +49,7 @@ class OneRun(Attack[ReleaseSubject]):
                 f"{clients} clients and {subject.dimension} coordinates."
             )
         if level is Level.QUICK:
-            return Inapplicable(why="One run of so many clients is for the full level only, for its time.")
+            return Inapplicable(why="One run of so many clients takes too long for the level quick.")
         return Plan(trials=clients, cpu_s=clients * _SECONDS_OF_A_CLIENT)
 
     def run(self, subject: ReleaseSubject, plan: Plan, seed: bytes) -> Result:

@@ -37,10 +37,10 @@ def lower_bounds(rows: Sequence[EpsilonRow]) -> Chart:
         axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3, borderaxespad=0.2, fontsize=8.5)
 
     caption = (
-        "A bar ends where the attack ends: the truth is at least that, with the stated confidence. It is at most the "
-        "ledger's epsilon. A short bar shows a weak attack, not a stronger guarantee."
+        "The true epsilon is at least the length of the bar, with the stated confidence. If the accounting is right, "
+        "it is at most the ledger's epsilon. A short bar shows a weak attack, not a stronger guarantee."
     )
-    return chart(plot, title="Epsilon from below and from above", caption=caption, width_in=8.0)
+    return chart(plot, title="Lower bounds on epsilon, and the epsilon of the ledger", caption=caption, width_in=8.0)
 
 
 def _label(row: EpsilonRow) -> str:

@@ -18,7 +18,9 @@ class CountVariance(OfNoise):
     """The noise on the count of an adaptive clip: all of it, and without that of colluding clients."""
 
     id = "mechanism.count.variance"
-    title = "The noise on the count of clients within an adaptive bound has its planned variance"
+    title = (
+        "The variance of the noise on the count of clients within the adaptive clip is compared with the planned one"
+    )
     tests = ("C-14",)
     wish: ClassVar[Wish] = Wish(clients=3, minimum_contributors=3, dimension=16)
     trials: ClassVar[dict[Level, int]] = {Level.QUICK: 100, Level.FULL: 2000}

@@ -66,7 +66,7 @@ class RoundCorrelation(_OfFreshness):
     """The noise of two halves of the rounds, in each client's contributions and in the releases."""
 
     id = "mechanism.rounds.correlation"
-    title = "The noises of two rounds, of each client and of the releases, are tested for correlation"
+    title = "The noise of two rounds is tested for correlation, for each client and for the released sums"
 
     def tested(self, setting: Setting) -> int:
         """Return the number of correlations: the release, and each client that adds noise."""
@@ -83,7 +83,7 @@ class ClientCorrelation(_OfFreshness):
     """The noise of two clients in one round."""
 
     id = "mechanism.clients.correlation"
-    title = "The noises of each two clients of a round are tested for correlation"
+    title = "The noise of every two clients of a round is tested for correlation"
 
     def refused(self, setting: Setting) -> Inapplicable | None:
         """Return why clients' noise cannot be seen; None if it can."""

@@ -71,7 +71,9 @@ class ReleaseVariance(OfNoise):
     """The noise in released means, without what colluding clients sent, for every number of dropouts."""
 
     id = "mechanism.release.variance"
-    title = "The noise in released sums, less what colluding clients sent, has the variance that the ledger counts"
+    title = (
+        "The variance of the noise in released sums, without colluding clients, is compared with what the ledger counts"
+    )
     tests = ("C-14", "C-16")
     wish: ClassVar[Wish] = Wish(clients=5, minimum_contributors=4, dimension=COORDINATES)
 
@@ -127,7 +129,7 @@ class ShareVariance(OfNoise):
     """The noise of each client by itself."""
 
     id = "mechanism.shares.variance"
-    title = "Each client's contribution of a zero update has the variance of its noise share"
+    title = "The variance of each client's contribution of a zero update is compared with that of a noise share"
     tests = ("C-14", "C-15")
     wish: ClassVar[Wish] = Wish(clients=4, minimum_contributors=3, dimension=COORDINATES)
 

@@ -25,7 +25,7 @@ class Granularity(Attack[MeanSubject]):
     """Whether a released mean is a whole number of steps in each rotated coordinate."""
 
     id = "invariant.granularity"
-    title = "The released mean is computed from integers alone"
+    title = "The coordinates of a released mean are compared with whole steps, or one sum is decoded twice"
     layer = Layer.INVARIANT
     tests = ("C-21",)
     subjects = MeanSubject
@@ -83,7 +83,7 @@ class WrapAround(Attack[MeanSubject]):
     """All clients at the clip in one rotated coordinate, and the noise at its reach."""
 
     id = "invariant.wrap"
-    title = "A sum of all clients at the clip, with noise at its reach, does not wrap around the modulus"
+    title = "The largest sum of all clients at the clip, with the largest planned noise, is compared with the modulus"
     layer = Layer.INVARIANT
     tests = ("C-22",)
     subjects = MeanSubject

@@ -48,7 +48,7 @@ class RoundingBias(Attack[MeanSubject]):
     """
 
     id = "mechanism.rounding.bias"
-    title = "Rounding errors have the mean zero, and no correlation with what is rounded"
+    title = "Rounding errors are tested for a mean other than zero, and for correlation with what is rounded"
     layer = Layer.MECHANISM
     tests = ("C-20",)
     subjects = MeanSubject
@@ -92,7 +92,7 @@ class RoundingBias(Attack[MeanSubject]):
             value=float(sums[0]) / plan.trials,
             p_value=min(1.0, 2 * float(p_values.min())),
             evidence=f"{plan.trials} rounding errors have the mean {sums[0] / plan.trials:.4g} steps, "
-            f"{scores[0]:.4g} deviations from 0; their sum over fractions is {scores[1]:.4g} deviations from 0.",
+            f"{scores[0]:.4g} standard deviations from 0. With fractions they correlate at {scores[1]:.4g} of these.",
         )
 
 
@@ -100,7 +100,10 @@ class RoundingCoins(Attack[MeanSubject]):
     """The randomness of a contribution: of its rounding alone, and with its noise."""
 
     id = "replay.rounding"
-    title = "Every byte that rounding and noise read changes a contribution, and no round repeats another"
+    title = (
+        "Single bytes that rounding and noise read are changed, and contributions of rounds are compared with "
+        "each other"
+    )
     layer = Layer.REPLAY
     tests = ("C-11", "C-16", "C-20")
     subjects = MeanSubject

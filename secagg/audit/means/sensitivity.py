@@ -50,7 +50,7 @@ class IntegerNorm(_OfIntegers):
     """The norm of a client's integers."""
 
     id = "invariant.norm"
-    title = "The integers of adversarial updates have at most the norm that the noise is sized for"
+    title = "The norms of the integers of adversarial updates are compared with the norm that the noise is sized for"
     tests = ("C-17", "C-18", "C-19")
 
     def run(self, subject: MeanSubject, plan: Plan, seed: bytes) -> Result:
@@ -80,7 +80,7 @@ class NeighbourDistance(_OfIntegers):
     """The distance of the integers of neighbours under the claimed relation."""
 
     id = "invariant.neighbours"
-    title = "The integers of neighbours of the claimed relation are at most the sensitivity apart"
+    title = "The distance between the integers of neighbouring inputs is compared with the sensitivity"
     tests = ("C-17",)
 
     def plan(self, subject: MeanSubject, level: Level) -> Plan | Inapplicable:
@@ -116,7 +116,10 @@ class MeanChange(Attack[MeanSubject]):
     """The change of the released mean between neighbours, where the divisor may change as well."""
 
     id = "invariant.mean.change"
-    title = "A neighbour changes the released mean, times the clients, by at most the sensitivity"
+    title = (
+        "The change of the released mean between neighbouring inputs, times the clients, is compared with the "
+        "sensitivity"
+    )
     layer = Layer.INVARIANT
     tests = ("C-17",)
     subjects = MeanSubject

@@ -26,7 +26,7 @@ class WeightLimit(Attack[MeanSubject]):
     """Weights that nobody may choose."""
 
     id = "invariant.weights.limit"
-    title = "A weight above the limit, not above zero, or not a number is refused"
+    title = "A client is given weights above the limit, not above zero, or not finite, and has to refuse each of them"
     layer = Layer.INVARIANT
     tests = ("C-19",)
     subjects = MeanSubject
@@ -82,7 +82,7 @@ class WeightsHidden(Attack[MeanSubject]):
     """
 
     id = "invariant.weights.hidden"
-    title = "No message contains a weight, or depends on it alone"
+    title = "Messages are searched for weights, and for fields that depend on nothing but a weight"
     layer = Layer.INVARIANT
     tests = ("C-19",)
     subjects = MeanSubject
@@ -123,7 +123,7 @@ class WeightsAlike(Attack[MeanSubject]):
     """
 
     id = "mechanism.weights.view"
-    title = "Views of two inputs of one sum with other weights cannot be told apart by a byte or a length"
+    title = "Bytes and lengths of the view are searched for one that tells which of two clients has the larger weight"
     layer = Layer.VIEW
     tests = ("C-19",)
     subjects = MeanSubject

@@ -145,7 +145,7 @@ class OwnLaw(Law):
 
     probability: Callable[[NDArray[np.int64]], NDArray[np.float64]]
     furthest: int
-    words: str = "the given law"
+    words: str = "the given distribution"
 
     @cached_property
     def moments(self) -> Moments:

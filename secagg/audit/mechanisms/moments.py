@@ -27,7 +27,7 @@ class Variance(Attack[MechanismSubject]):
     """The sum of squares of many draws."""
 
     id = "mechanism.variance"
-    title = "The variance of drawn noise is compared with that of the claimed law, two-sided"
+    title = "The variance of drawn noise is compared with that of the claimed distribution, in both directions"
     layer = Layer.MECHANISM
     tests = ("C-15",)
     subjects = MechanismSubject
@@ -81,7 +81,7 @@ class RoundedVariance(Variance):
         if needed > self.most:
             return Inapplicable(
                 why=f"To tell a rounded normal from {subject.law.words} by its variance, {needed:.2g} values would be "
-                "needed. Only a comparison with an exact twin can do it."
+                "needed. Only a comparison with an exact computation can."
             )
         if level is Level.QUICK and not isinstance(subject.law, DiscreteGaussianLaw):
             return Inapplicable(why="At the quick level, only noise that claims to be discrete Gaussian is tested.")
@@ -139,7 +139,7 @@ class DrawCorrelation(Attack[MechanismSubject]):
     """Two draws of one source, and neighbouring values of one draw."""
 
     id = "mechanism.draws"
-    title = "Two draws of one source, and neighbouring values of one draw, are tested for correlation"
+    title = "Two draws from one source, and adjacent values of one draw, are tested for correlation"
     layer = Layer.MECHANISM
     tests = ("C-16",)
     subjects = MechanismSubject
@@ -163,11 +163,14 @@ class DrawCorrelation(Attack[MechanismSubject]):
         """Draw twice, and correlate."""
         entropy = Tape(seed)
         one, other = (subject.draw(plan.trials, entropy).astype(np.float64) for _ in range(2))
-        found = {"two draws": correlation_p(one, other), "neighbouring values": correlation_p(one[:-1], one[1:])}
+        found = {
+            "two draws": correlation_p(one, other),
+            "adjacent values of one draw": correlation_p(one[:-1], one[1:]),
+        }
         where = min(found, key=found.__getitem__)
         return Result(
             statistic="smallest p value of the correlations",
             value=found[where],
             p_value=min(1.0, self.tested * found[where]),
-            evidence=f"Correlated are {where}, {plan.trials} values each.",
+            evidence=f"There is a correlation between {where} ({plan.trials} values each).",
         )

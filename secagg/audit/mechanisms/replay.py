@@ -20,7 +20,7 @@ class DrawReplay(Attack[MechanismSubject]):
     """One draw under altered tapes."""
 
     id = "replay.noise"
-    title = "Noise is a function of the given randomness, and every byte of that changes it"
+    title = "Noise is drawn twice with the same randomness, and with single bytes of it changed"
     layer = Layer.REPLAY
     tests = ("C-11", "C-16")
     subjects = MechanismSubject

@@ -99,7 +99,7 @@ class SampleSizes(_OfSamples):
     """The sizes of the samples: their total, and how much they vary."""
 
     id = "mechanism.sampling.sizes"
-    title = "The total and the dispersion of the sizes of samples are compared with the binomial law"
+    title = "The mean and the variance of the sample sizes are compared with the binomial distribution"
 
     def power(self, schedule: Schedule) -> str:
         """Return what is rejected with 99% probability."""
@@ -107,16 +107,16 @@ class SampleSizes(_OfSamples):
         return in_words(schedule.steps, moments, tests=2, what="sizes", law="binomial")
 
     def run(self, subject: SamplingSubject, plan: Plan, seed: bytes) -> Result:
-        """Draw, and compare total and dispersion."""
+        """Draw, and compare total and variance."""
         schedule: Schedule = plan.details
         sizes = np.array([sample.size for sample in self.drawn(subject, plan, seed)], dtype=np.float64)
         moments = binomial_moments(schedule.examples, schedule.rate)
         squares = float(((sizes - schedule.examples * schedule.rate) ** 2).sum())
         total = two_sided(int(sizes.sum()), schedule.examples * schedule.steps, schedule.rate)
-        found = {"dispersion": variance_p(squares, schedule.steps, moments), "total": total}
+        found = {"variance": variance_p(squares, schedule.steps, moments), "total": total}
         where = min(found, key=found.__getitem__)
         return Result(
-            statistic="dispersion of the sizes over the binomial one",
+            statistic="variance of the sizes over the binomial one",
             value=squares / schedule.steps / moments.variance,
             p_value=min(1.0, 2 * found[where]),
             evidence=f"The {where} of the sizes of {schedule.steps} samples is not binomial: mean {sizes.mean():.6g}, "
@@ -128,7 +128,7 @@ class ExampleCounts(_OfSamples):
     """How often each example takes part in an epoch's steps."""
 
     id = "mechanism.sampling.counts"
-    title = "The number of steps of each example in an epoch is compared with the binomial law"
+    title = "The number of steps that use each example in an epoch is compared with the binomial distribution"
     steps: ClassVar[dict[Level, int]] = {Level.QUICK: round(1 / RATE), Level.FULL: round(1 / RATE)}
 
     def power(self, schedule: Schedule) -> str:
@@ -137,7 +137,7 @@ class ExampleCounts(_OfSamples):
         return in_words(schedule.examples, moments, what="counts", law="binomial")
 
     def run(self, subject: SamplingSubject, plan: Plan, seed: bytes) -> Result:
-        """Draw an epoch, and compare the dispersion of the examples' counts."""
+        """Draw an epoch, and compare the variance of the examples' counts."""
         schedule: Schedule = plan.details
         counts = np.zeros(schedule.examples)
         for sample in self.drawn(subject, plan, seed):
@@ -145,7 +145,7 @@ class ExampleCounts(_OfSamples):
         moments = binomial_moments(schedule.steps, schedule.rate)
         squares = float(((counts - schedule.steps * schedule.rate) ** 2).sum())
         return Result(
-            statistic="dispersion of the examples' counts over the binomial one",
+            statistic="variance of the examples' counts over the binomial one",
             value=squares / schedule.examples / moments.variance,
             p_value=variance_p(squares, schedule.examples, moments),
             evidence=f"In an epoch of {schedule.steps} steps, the counts of {schedule.examples} examples have "
@@ -157,7 +157,7 @@ class StepOverlaps(_OfSamples):
     """How many examples two consecutive steps have in common."""
 
     id = "mechanism.sampling.steps"
-    title = "The number of examples that consecutive steps share is compared with the binomial law"
+    title = "The number of examples that consecutive steps share is compared with the binomial distribution"
 
     def power(self, schedule: Schedule) -> str:
         """Return what is rejected with 99% probability."""

@@ -140,11 +140,11 @@ class _OfSteps(Attack[StepSubject]):
     def plan(self, subject: StepSubject, level: Level) -> Plan | Inapplicable:
         """Return sizes and cost."""
         if level not in subject.levels:
-            return Inapplicable(why=f"There is no time for it at the {level} level.")
+            return Inapplicable(why=f"This check takes too long for the level {level}.")
         try:
             subject.load()
         except MissingExtraError:
-            return Inapplicable(why="TensorFlow is not installed; install the extra example-level.")
+            return Inapplicable(why="TensorFlow is not installed. Install the extra example-level.")
         return self.sizes(level)
 
     @abstractmethod
@@ -156,7 +156,7 @@ class StepChange(_OfSteps):
     """The change of a step's sum by one example more."""
 
     id = "invariant.step.clip"
-    title = "One example of a huge gradient changes a step's sum by no more than the clip"
+    title = "The change of a step's sum by one example with a huge gradient is compared with the clip"
     layer = Layer.INVARIANT
     tests = ("C-18",)
 
@@ -202,7 +202,9 @@ class StepNoise(_OfSteps):
     """The variance of a step's noise."""
 
     id = "mechanism.step.variance"
-    title = "The noise in a step's sum of gradients is compared with its planned variance, two-sided"
+    title = (
+        "The variance of the noise in a step's sum of gradients is compared with the planned one, in both directions"
+    )
     layer = Layer.MECHANISM
     tests = ("C-15",)
     statistical = True

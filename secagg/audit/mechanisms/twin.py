@@ -25,7 +25,10 @@ class ExactTwin(Attack[MechanismSubject]):
     """The same words through the sampler and through its exact twin."""
 
     id = "replay.twin"
-    title = "Drawn noise equals an exact computation from the same words, also at all borders of acceptance"
+    title = (
+        "Drawn noise is compared with an exact computation from the same random words, also at all borders of "
+        "acceptance"
+    )
     layer = Layer.REPLAY
     tests = ("C-15",)
     subjects = MechanismSubject
@@ -33,7 +36,9 @@ class ExactTwin(Attack[MechanismSubject]):
     def plan(self, subject: MechanismSubject, level: Level) -> Plan | Inapplicable:
         """Return sample size and cost."""
         if subject.twin is None:
-            return Inapplicable(why="The subject has no exact twin, so that small errors of its law cannot be found.")
+            return Inapplicable(
+                why="There is no exact computation of this noise to compare with. So small errors cannot be found."
+            )
         trials = {Level.QUICK: 100_000, Level.FULL: 2_000_000}[level]
         return Plan(trials=trials, cpu_s=0.3, details=subject.twin)
 
@@ -70,7 +75,7 @@ def _rejected(where: str) -> Result:
         value=1.0,
         threshold=1.0,
         rejected=True,
-        evidence=f"The sampler and its exact twin differ in {where}.",
+        evidence=f"The sampler and the exact computation from the same words differ in {where}.",
     )
 
 

@@ -103,7 +103,7 @@ PLANTED: Final[tuple[Planted, ...]] = (
     ),
     Planted(
         number=64,
-        bug="a delta of 1 / population, which allows to release somebody",
+        bug="a delta of 1 / population, which allows the release of one unit's data",
         claim="C-29",
         caught_by="account.ledger.refusals",
         subject=lambda: _AnyDelta(name="planted-64"),

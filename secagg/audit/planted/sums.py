@@ -292,13 +292,13 @@ def _planted(number: int, bug: str, claim: str, caught_by: str, kind: Any) -> Pl
 PLANTED: Final[tuple[Planted, ...]] = (
     _planted(10, "keys, seeds and masks expanded from 32 bits", "C-11", "replay.tape.bytes", ShortSeed),
     _planted(11, "a seed that depends on the time", "C-11", "replay.tape.same", HourlySeed),
-    _planted(12, "randomness beside the tape", "C-11", "replay.tape.same", OwnRandomness),
+    _planted(12, "randomness from another source than the given one", "C-11", "replay.tape.same", OwnRandomness),
     _planted(36, "dropouts that are not compensated", "C-01", "invariant.sum.exact", ForgottenDropouts),
     _planted(37, "more dropouts than tolerated do not end the session", "C-02", "invariant.sum.dropouts", EagerServer),
     _planted(38, "signs of pairwise masks that are not antisymmetric", "C-01", "invariant.sum.exact", EqualSigns),
     Planted(
         number=40,
-        bug="NaN and infinity that pass",
+        bug="NaN and infinity that are accepted",
         claim="C-07",
         caught_by="invariant.input.refusals",
         subject=lambda: LaxSubject.suggested(SecAgg),
@@ -306,9 +306,11 @@ PLANTED: Final[tuple[Planted, ...]] = (
     _planted(42, "a mask by remainders, at large primes", "C-11", "replay.samplers.masks", ReducedWords),
     _planted(43, "a mask that never has the entry m - 1, at m = 2^24", "C-11", "replay.samplers.masks", NeverLargest),
     _planted(44, "a key and nonce that seal two texts", "C-11", "replay.streams.once", OneKeyForBothDirections),
-    _planted(50, "shares that are relayed unsealed", "C-12", "invariant.secrets.canaries", Unsealed),
-    _planted(51, "coefficients of shares that are zero", "C-04", "replay.streams.polynomials", ZeroCoefficients),
-    _planted(51, "coefficients of shares that are reused", "C-11", "replay.streams.polynomials", ReusedCoefficients),
+    _planted(50, "secret shares that are relayed unsealed", "C-12", "invariant.secrets.canaries", Unsealed),
+    _planted(51, "coefficients of secret shares that are zero", "C-04", "replay.streams.polynomials", ZeroCoefficients),
+    _planted(
+        51, "coefficients of secret shares that are reused", "C-11", "replay.streams.polynomials", ReusedCoefficients
+    ),
     _planted(54, "encryptions without fresh randomness", "C-10", "invariant.encryption.fresh", FixedExponent),
     _planted(55, "slots without headroom", "C-10", "invariant.sum.exact", AssumedHeadroom),
     _planted(

@@ -106,7 +106,7 @@ _ROWS: Final = (
     ),
     _row(
         "metrics.contributors",
-        "Every round that released a mean has the least number of contributors or more, and no more than were left.",
+        "Every round that released a mean has enough contributors, and no more than the clients that did not drop out.",
         rounds.check_contributors,
     ),
     _row(
@@ -116,7 +116,9 @@ _ROWS: Final = (
     ),
     _row("ledger.present", "There is a ledger if and only if the run has noise.", ledger_chain.check_present),
     _row(
-        "ledger.chain", "The ledger's chain is whole, and its records are those of a ledger.", ledger_chain.check_chain
+        "ledger.chain",
+        "The ledger's chain is whole, and its records are ones that a ledger writes.",
+        ledger_chain.check_chain,
     ),
     _row(
         "ledger.budget",
@@ -174,7 +176,7 @@ _ROWS: Final = (
         weights.check_checkpoint,
     ),
     _row("checkpoint.round", "The checkpoint stands at the last round of the metrics.", weights.check_round),
-    _row("weights.kept", "There are whole weights of the start and after every round.", weights.check_kept),
+    _row("weights.kept", "There are complete weights of the start and of the end of every round.", weights.check_kept),
     _row("weights.start", "The run began with the weights that its settings lead to.", weights.check_start),
     _row("weights.last", "The checkpoint has the weights of the last round.", weights.check_last),
     _row("weights.withheld", "A round that released nothing left the weights as they were.", weights.check_withheld),
@@ -197,12 +199,12 @@ _ROWS: Final = (
     _row("summary.read", "The summary and the comparison can be read.", results.check_summary_read),
     _row(
         "comparison.rounds",
-        "The runs that it is compared with went as far as it was to go, and there are none if none were asked for.",
+        "The runs for comparison have all planned rounds, and there are such runs if and only if they were asked for.",
         results.check_comparison,
     ),
     _row(
         "summary.fields",
-        "Every field of the summary follows from the rest of the folder.",
+        "Every field of the summary that follows from the rest of the folder agrees with it.",
         results.check_summary,
     ),
     _row("report.present", "There is a report.", results.check_report_present),

@@ -4,7 +4,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
-from secagg.audit.attack import Attack, Inapplicable, Layer, Level, Plan, Result
+from secagg.audit.attack import Attack, Inapplicable, Layer, Level, Plan, Result, checked_that
 from secagg.audit.claims import claimed
 from secagg.audit.run_folder.check import RunCheck
 from secagg.audit.run_folder.checks import RETRAINED, STATEMENTS, run_checks
@@ -52,14 +52,18 @@ class RunFolderCheck(Attack[RunSubject]):
 
     def __init__(self, check: str) -> None:
         self.id = check
-        self.title = STATEMENTS[check].rstrip(".")
+        self.title = checked_that(STATEMENTS[check])
         self.tests = ("C-14",) if check == _NOISE else ("C-30",)
         self.statistical = check == _NOISE
 
     def plan(self, subject: RunSubject, level: Level) -> Plan | Inapplicable:
         """Plan one look at the folder, or say why this folder gives no means for it."""
         if self.id in RETRAINED:
-            return Plan(trials=1, cpu_s=5.0, power="the noise that the finding names" if self.statistical else None)
+            return Plan(
+                trials=1,
+                cpu_s=5.0,
+                power="the deviation that is named beside the measured value" if self.statistical else None,
+            )
         result = subject.result(self.id)
         return Inapplicable(why=result.untested) if result.untested else Plan(trials=1, cpu_s=0.5)
 
@@ -75,7 +79,13 @@ class RunFolderCheck(Attack[RunSubject]):
         if result.errored:
             raise RuntimeError(f"{self.id}: expected a result, found {result.errored}")
         if result.test is None:
-            return Result(statistic=result.statement, rejected=result.rejected, evidence=result.found)
+            return Result(
+                statistic="whether a contradiction was found (0 or 1)",
+                value=float(result.rejected),
+                threshold=0,
+                rejected=result.rejected,
+                evidence=result.found,
+            )
         test = result.test
         return Result(
             statistic=f"variance of {test.coordinates} coordinates of {test.rounds} rounds over the planned one, where "

@@ -29,5 +29,5 @@ def corrected(tests: Iterable[SingleTest]) -> Result:
         value=p_value,
         threshold=LEVEL_OF_ATTEMPT,
         p_value=p_value,
-        evidence=f"{least.what}: p = {least.p_value:.1e}.",
+        evidence=f"The smallest p value is {least.p_value:.1e}: {least.what}.",
     )

@@ -28,7 +28,7 @@ class FreshCiphertexts(Attack[SumSubject]):
     """
 
     id = "invariant.encryption.fresh"
-    title = "Compare the random factors of all ciphertexts of one vector"
+    title = "The random factors of all ciphertexts of equal vectors are compared with each other"
     layer = Layer.INVARIANT
     tests = ("C-10",)
     subjects = SumSubject
@@ -68,7 +68,9 @@ class BoundProofs(Attack[SumSubject]):
     """
 
     id = "invariant.encryption.proofs"
-    title = "Send proofs under a modulus of one's own, and proofs moved to another session, client or vector"
+    title = (
+        "Proofs are sent that were made under a modulus of the sender's own, or for another session, client or vector"
+    )
     layer = Layer.INVARIANT
     tests = ("C-10", "C-06")
     subjects = SumSubject

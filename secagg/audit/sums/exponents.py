@@ -25,7 +25,7 @@ class EncryptionWords(Attack[SumSubject]):
     """The twin of the module's docstring for encryptions, with exponents of the tape at the edges of their range."""
 
     id = "replay.samplers.encryption"
-    title = "Compare ciphertexts with encryptions by definition, with exponents of the tape"
+    title = "Ciphertexts are compared with encryptions by the definition, with the exponents that were drawn"
     layer = Layer.REPLAY
     tests = ("C-11", "C-10")
     subjects = SumSubject

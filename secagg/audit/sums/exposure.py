@@ -23,7 +23,7 @@ class MessageSizes(Attack[SumSubject]):
     """Two sets of inputs with the same sum and the same randomness: the same messages, of the same lengths."""
 
     id = "view.sizes"
-    title = "Number, order and lengths of all messages are the same for other inputs with the same sum"
+    title = "Number, order and lengths of all messages are compared for different inputs with the same sum"
     layer = Layer.VIEW
     tests = ("C-03",)
     subjects = SumSubject
@@ -52,7 +52,7 @@ class FreshReplies(Attack[SumSubject]):
     """Equal vectors of two clients, and of two runs: the parts of replies that depend on the vector all differ."""
 
     id = "view.fresh"
-    title = "Replies that depend on the vector differ between clients and runs with equal vectors"
+    title = "Replies that depend on the vector are compared between clients and sessions with equal vectors"
     layer = Layer.VIEW
     tests = ("C-03", "C-10")
     subjects = SumSubject

@@ -47,9 +47,7 @@ class Correlation(Attack[SumSubject]):
     """
 
     id = "view.independent"
-    title = (
-        "Sums and differences of any two masked vectors of zeros are uniform: of clients, rounds and repeated rounds"
-    )
+    title = "Sums and differences of two masked vectors of zeros, also of two sessions, are compared with uniform ones"
     layer = Layer.VIEW
     tests = ("C-03", "C-11", "C-13")
     subjects = SumSubject

@@ -95,7 +95,7 @@ class SameSum(_TwoInputSets):
     """The server's view of two sets of inputs with the same sum."""
 
     id = "view.same_sum"
-    title = "A classifier cannot tell the server's views of two sets of inputs with the same sum apart"
+    title = "A classifier is trained to tell the server's views of two sets of inputs with the same sum apart"
     tests = ("C-03",)
     colluding: ClassVar[int] = 0
     masked: ClassVar[dict[Level, int]] = {Level.QUICK: 60, Level.FULL: 8_000}
@@ -106,9 +106,7 @@ class SameSumColluding(_TwoInputSets):
     """The same comparison for a server that colludes with one client, whose vector is the same in both sets."""
 
     id = "view.same_sum.colluding"
-    title = (
-        "A classifier cannot tell two sets of inputs with the same sum apart, with all secrets of a colluding client"
-    )
+    title = "A classifier with all secrets of a colluding client is trained to tell two inputs with the same sum apart"
     tests = ("C-04",)
     colluding: ClassVar[int] = 1
     masked: ClassVar[dict[Level, int]] = {Level.QUICK: 40, Level.FULL: 2_000}

@@ -48,7 +48,10 @@ class ExactSum(Attack[SumSubject]):
     """
 
     id = "invariant.sum.exact"
-    title = "Compare sums with exact ones, without dropouts, with dropouts in each step, and at the extremes"
+    title = (
+        "Released sums are compared with exact ones: without dropouts, with dropouts in each step, and for "
+        "extreme vectors"
+    )
     layer = Layer.INVARIANT
     tests = ("C-01", "C-10")
     subjects = SumSubject
@@ -84,7 +87,7 @@ class TooManyDropouts(Attack[SumSubject]):
     """One dropout more than the session tolerates, in any step, ends it without a sum."""
 
     id = "invariant.sum.dropouts"
-    title = "Let one party too many drop out in each step, after which no sum may be released"
+    title = "One party too many drops out in each step, and the session has to end without a sum"
     layer = Layer.INVARIANT
     tests = ("C-02", "C-09")
     subjects = SumSubject

@@ -43,7 +43,10 @@ class LatticeWords(Attack[SumSubject]):
     """The twin of the module's docstring, for one client."""
 
     id = "replay.samplers.lattice"
-    title = "Compare masked vectors with the lattice's definition, of words at the edges of its Gaussian"
+    title = (
+        "Masked vectors are compared with lattice masks by the definition, for random words at the borders of its "
+        "Gaussian"
+    )
     layer = Layer.REPLAY
     tests = ("C-11",)
     subjects = SumSubject

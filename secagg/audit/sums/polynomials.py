@@ -61,7 +61,7 @@ class PolynomialsOnce(Attack[SumSubject]):
     """The rules of the module's docstring, for a session of five clients in which nobody drops out."""
 
     id = "replay.streams.polynomials"
-    title = "Interpolate the polynomial of every shared secret, and compare coefficients"
+    title = "The polynomial of every shared secret is interpolated, and coefficients are compared with each other"
     layer = Layer.REPLAY
     tests = ("C-04", "C-11")
     subjects = SumSubject
@@ -92,7 +92,9 @@ class CoefficientWords(Attack[SumSubject]):
     """The definition of the module's docstring, for all clients of a session of five."""
 
     id = "replay.samplers.polynomials"
-    title = "Compare the coefficients of shared secrets with those by definition, of words at the edges"
+    title = (
+        "The coefficients of shared secrets are compared with those by the definition, for random words at the borders"
+    )
     layer = Layer.REPLAY
     tests = ("C-11",)
     subjects = SumSubject

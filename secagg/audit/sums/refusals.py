@@ -20,7 +20,7 @@ class RefusedInputs(Attack[SumSubject]):
     """
 
     id = "invariant.input.refusals"
-    title = "Give a client vectors that cannot be summed, each of which it has to refuse"
+    title = "A client is given vectors that cannot be summed, and has to refuse each of them"
     layer = Layer.INVARIANT
     tests = ("C-07",)
     subjects = SumSubject
@@ -43,11 +43,11 @@ class RefusedInputs(Attack[SumSubject]):
             try:
                 cohort.client(client, vector, tape)  # type: ignore[arg-type]  # That is the test.
             except LocalError:
-                found = f"{label}: refused only after randomness was drawn" if tape.position else ""
+                found = f"{label}: the client refused it only after it had drawn randomness" if tape.position else ""
             except Exception as error:  # noqa: BLE001 - An undocumented error is a finding here.
-                found = f"{label}: a {type(error).__name__}, which is not a documented refusal"
+                found = f"{label}: the client raised {type(error).__name__}, which is not a documented refusal"
             else:
-                found = f"{label}: accepted"
+                found = f"{label}: the client accepted it"
             if found:
                 break
         statistic = f"vectors not refused among {plan.trials}"

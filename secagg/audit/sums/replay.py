@@ -35,7 +35,9 @@ class SameTape(Attack[SumSubject]):
     """
 
     id = "replay.tape.same"
-    title = "Run the same tape again, at another time and in another process, and trap other randomness"
+    title = (
+        "A session is repeated with recorded randomness, later and in another process, and other randomness is watched"
+    )
     layer = Layer.REPLAY
     tests = ("C-11",)
     subjects = SumSubject
@@ -56,7 +58,7 @@ class SameTape(Attack[SumSubject]):
             recorded = record(cohort, inputs, tapes_of(seed), members=plan.details)
         if counts:
             found = ", ".join(f"{name} ({count} calls)" for name, count in sorted(counts.items()))
-            return _result("other sources of randomness", f"used beside the tape: {found}")
+            return _result("other sources of randomness", f"randomness from another source was used: {found}")
         with shifted_clocks():
             for party in recorded.active:
                 again = [hashed(each) for each in replayed(recorded, party, tapes_of(seed)(party))]
@@ -105,7 +107,7 @@ class TapeBytes(Attack[SumSubject]):
     """
 
     id = "replay.tape.bytes"
-    title = "Complement single bytes of the tape, each of which has to change the view"
+    title = "Single bytes of the recorded randomness are changed, and the server's view has to change each time"
     layer = Layer.REPLAY
     tests = ("C-11",)
     subjects = SumSubject

@@ -45,7 +45,7 @@ class MaskWords(Attack[SumSubject]):
     """The twins of the module's docstring for masks, at the largest moduli of several numbers of bits."""
 
     id = "replay.samplers.masks"
-    title = "Compare masked vectors with masks by definition, of words at the edges of their range"
+    title = "Masked vectors are compared with masks by the definition, for random words at the borders of their range"
     layer = Layer.REPLAY
     tests = ("C-11",)
     subjects = SumSubject

@@ -38,7 +38,7 @@ class NoSecrets(Attack[SumSubject]):
     """Sessions with altered messages are searched for canaries, with all loggers at their most verbose level."""
 
     id = "invariant.secrets.canaries"
-    title = "Search messages, logs, reprs, pickles and errors of sessions for secrets"
+    title = "Messages, log records, reprs, pickles and errors of sessions are searched for secrets"
     layer = Layer.INVARIANT
     tests = ("C-12", "C-03")
     subjects = SumSubject
@@ -120,7 +120,7 @@ def _in_revealed(heard: Heard) -> str:
             if share not in each.data:
                 continue
             if each.step != last or each.sender is None:
-                return f"{_of(each)} holds a share of a secret of client {owner}"
+                return f"{_of(each)} holds a secret share of client {owner}"
             seen[owner].add(secret)
     for owner, shared in seen.items():
         attached = {one.reveal() for one in heard.cohort.attached(owner)}

@@ -29,7 +29,7 @@ class StreamsOnce(Attack[SumSubject]):
     """The rules on ciphers of the module's docstring, for a session in which nobody drops out."""
 
     id = "replay.streams.once"
-    title = "Watch all ciphers of a session for keys, nonces and counters that are used twice"
+    title = "All ciphers of a session are watched for keys, nonces and counters that are used twice"
     layer = Layer.REPLAY
     tests = ("C-11",)
     subjects = SumSubject

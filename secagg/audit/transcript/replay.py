@@ -93,7 +93,7 @@ class _Replaying:
         except (TranscriptAltered, TranscriptTruncated) as error:
             self.notes.found(RECORDS, str(error))
             for check in STATEMENTS:
-                self.notes.not_tested(check, f"everything after the first {reader.count} records")
+                self.notes.not_tested(check, f"nothing after the first {reader.count} records was tested")
 
     def take(self, each: Recorded) -> None:
         """Take in what the next record holds."""

@@ -4,7 +4,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
-from secagg.audit.attack import Attack, Inapplicable, Layer, Level, Plan, Result
+from secagg.audit.attack import Attack, Inapplicable, Layer, Level, Plan, Result, checked_that
 from secagg.audit.claims import claimed
 from secagg.audit.subject import Subject
 from secagg.audit.transcript.catalogue import STATEMENTS, CheckResult
@@ -44,7 +44,7 @@ class TranscriptCheck(Attack[TranscriptSubject]):
 
     def __init__(self, check: str) -> None:
         self.id = check
-        self.title = STATEMENTS[check].rstrip(".")
+        self.title = checked_that(STATEMENTS[check])
 
     def plan(self, subject: TranscriptSubject, level: Level) -> Plan | Inapplicable:
         """Plan one replay, or say why this transcript gives no means for the check."""
@@ -57,7 +57,9 @@ class TranscriptCheck(Attack[TranscriptSubject]):
         """Return what the check found."""
         result = subject.results[self.id]
         return Result(
-            statistic=result.statement,
+            statistic="contradictions that were found",
+            value=len(result.found),
+            threshold=0,
             rejected=result.rejected,
             evidence=f"{'; '.join(result.found)}.",
         )

@@ -24,7 +24,7 @@ AUDITS = {
     [
         (AUDITS["rejected"], "1 of 2 checks rejects a claim"),
         (AUDITS["kept"], "Not rejected by 2 checks"),
-        (AUDITS["incomplete"], "Incomplete: 1 check did not end; 1 ended without a rejection"),
+        (AUDITS["incomplete"], "Incomplete: 1 check without a result; 1 ended without a rejection"),
         (AUDITS["nothing"], "No claim was tested"),
     ],
 )
@@ -56,7 +56,10 @@ def test_same_reason_for_several_subjects_is_told_once() -> None:
 
 
 def test_error_rate_is_that_of_the_statistical_checks() -> None:
-    assert error_rate(audited(GOOD)) == "1 exact check and no statistical one: there is no error rate."
+    assert (
+        error_rate(audited(GOOD))
+        == "1 check is exact, and none is statistical. An exact check does not reject by chance."
+    )
     assert "at most 1e-06" in error_rate(AUDITS["kept"])
     assert counted(1, "check") == "1 check"
 

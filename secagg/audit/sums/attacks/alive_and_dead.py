@@ -38,7 +38,7 @@ class AliveAndDead(ProtocolAttack):
     """
 
     id = "attack.alive_and_dead"
-    title = "Clients reveal the shares of both secrets of one client, with a corrupt client's help"
+    title = "The server asks for the secret shares of both secrets of one client, with a corrupt client's help"
     tests = ("C-05",)
 
     def plan(self, subject: SumSubject, level: Level) -> Plan | Inapplicable:  # It is exact.

@@ -36,7 +36,10 @@ class Alteration(ProtocolAttack):
     """
 
     id = "attack.alteration"
-    title = "A message with one bit flipped, or that of another client, leads to a wrong sum"
+    title = (
+        "Messages with one bit flipped, or of another client, are sent, and a released sum is compared with the "
+        "right one"
+    )
     tests = ("C-08", "C-06")
 
     def plan(self, subject: SumSubject, level: Level) -> Plan | Inapplicable:

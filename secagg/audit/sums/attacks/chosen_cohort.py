@@ -24,7 +24,7 @@ class ChosenCohort(ProtocolAttack):
     """The server invites one client of a large roster, with corrupt clients only, and subtracts their vectors."""
 
     id = "attack.chosen_cohort"
-    title = "A client takes part in a session in which all other clients may be corrupt"
+    title = "The server invites a client to a session in which all other clients may be corrupt"
     tests = ("C-05",)
 
     def plan(self, subject: SumSubject, level: Level) -> Plan | Inapplicable:  # It is exact.

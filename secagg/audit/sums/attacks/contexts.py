@@ -22,7 +22,7 @@ class TwoContexts(ProtocolAttack):
     """
 
     id = "attack.two_contexts"
-    title = "A sum is opened although one client was told another model or round than the others"
+    title = "The server tells one client another context than the others, and tries to get the sum"
     tests = ("C-06", "C-05")
 
     def plan(self, subject: SumSubject, level: Level) -> Plan | Inapplicable:  # It is exact.

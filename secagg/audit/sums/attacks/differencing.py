@@ -39,7 +39,7 @@ class Differencing(ProtocolAttack):
     """
 
     id = "attack.differencing"
-    title = "Two sums that differ in one client are opened, and subtracted"
+    title = "The server asks the committee to open two sums that differ in one client"
     tests = ("C-03", "C-09")
 
     def plan(self, subject: SumSubject, level: Level) -> Plan | Inapplicable:  # It is exact.
@@ -49,8 +49,8 @@ class Differencing(ProtocolAttack):
             return cohort
         if not cohort.protocol.needs_committee:
             return Inapplicable(
-                why="Without a committee, nobody remembers the cohorts of earlier sums. Two exact sums of different "
-                "sessions always give the difference of their cohorts. Only noise in the sums limits that."
+                why="Without a committee, nobody remembers whose vectors earlier sums contained. Two exact sums of "
+                "different sessions always reveal their difference. Only noise in the sums limits that."
             )
         return Plan(trials=3, cpu_s=1.0, details=len(cohort.session.clients))
 
@@ -64,7 +64,7 @@ class Differencing(ProtocolAttack):
             opened = second_sum(second.cohort, inputs, seed, first, without=victim)
             if opened is not None and _is_read(total, opened, inputs[victim], cohort.session.modulus):
                 return succeeded(
-                    f"Members of the committee opened the sum of {len(cohort.session.clients)} clients, and then that "
+                    f"Committee members opened the sum of {len(cohort.session.clients)} clients, and then that "
                     f"of all but client {victim}: {second.what}. The difference is its vector."
                 )
         return failed()

@@ -29,7 +29,7 @@ class ForbiddenSums(ProtocolAttack):
 
     id = "attack.forbidden_sums"
     title = (
-        "A committee member decrypts the ciphertexts of one client, of too few, or ones that depend on another client's"
+        "The server asks a committee member to decrypt ciphertexts of one client, of too few, or that depend on others"
     )
     tests = ("C-09", "C-10")
 
@@ -53,7 +53,7 @@ class ForbiddenSums(ProtocolAttack):
         for what, contributions in forbidden(cohort, sent).items():
             request = Contributions(tuple(contributions), memoryview(b"".join(contributions.values())))
             if run.answer_to(member, codec.encode(_OPEN, request)) is not None:
-                return succeeded(f"A member of the committee decrypted {what}.")
+                return succeeded(f"A committee member decrypted {what}.")
         return failed()
 
 

@@ -21,7 +21,9 @@ class LateClient(ProtocolAttack):
     """
 
     id = "attack.late_client"
-    title = "The vector of a client that was counted as dropped is read when it arrives late"
+    title = (
+        "The server counts a client as dropped out, and tries to compute its vector from the masked vectors and the sum"
+    )
     tests = ("C-03",)
 
     def plan(self, subject: SumSubject, level: Level) -> Plan | Inapplicable:  # It is exact.

@@ -24,7 +24,7 @@ class Replay(ProtocolAttack):
     """Every message of a session is sent in place of the same one of another session, another context, another step."""
 
     id = "attack.replay"
-    title = "A message of another session, context or step is accepted in place of the right one"
+    title = "Messages of another session, context or step are sent in place of the right ones"
     tests = ("C-06",)
 
     def plan(self, subject: SumSubject, level: Level) -> Plan | Inapplicable:  # It is exact.

@@ -21,7 +21,7 @@ class RepeatedRound(ProtocolAttack):
     """
 
     id = "attack.repeated_round"
-    title = "Two masked vectors of one client, from two attempts at the same session, are subtracted"
+    title = "Clients restart a session, and the two masked vectors of a client are added and subtracted"
     tests = ("C-13", "C-03")
 
     def plan(self, subject: SumSubject, level: Level) -> Plan | Inapplicable:  # It is exact.
@@ -58,7 +58,7 @@ class RestartedClient(ProtocolAttack):
     """A client with an identity is started again in a session that it has answered, with its record of sessions."""
 
     id = "attack.restarted_client"
-    title = "A client answers a step again after a restart: from the beginning, from a snapshot, or without its record"
+    title = "A client is restarted in a session that it has answered, and asked for the same steps again"
     tests = ("C-13", "C-05")
 
     def plan(self, subject: SumSubject, level: Level) -> Plan | Inapplicable:  # It is exact.

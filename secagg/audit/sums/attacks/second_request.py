@@ -32,7 +32,7 @@ class SecondRequest(ProtocolAttack):
     """
 
     id = "attack.second_request"
-    title = "Parties answer a second request of the same step, for another set of survivors"
+    title = "The server asks parties a second time in the same step, with another survivor set"
     tests = ("C-03", "C-05", "C-09")
 
     def plan(self, subject: SumSubject, level: Level) -> Plan | Inapplicable:  # It is exact.
@@ -63,7 +63,7 @@ class SecondRequest(ProtocolAttack):
                 "vector."
             )
         if answered is not None:
-            return succeeded(f"A party answered a second request of step {answered}, for another set of survivors.")
+            return succeeded(f"A party answered a second request of step {answered}, for another survivor set.")
         repeated = next(filter(None, (_repeated(cohort, inputs, seed, at) for at in client_steps(cohort))), "")
         return succeeded(f"A party answered the same request of step {repeated} twice.") if repeated else failed()
 

@@ -26,7 +26,7 @@ class SplitViews(ProtocolAttack):
     """
 
     id = "attack.split_views"
-    title = "Clients reveal shares for survivor sets that differ or are smaller than the threshold"
+    title = "The server asks for secret shares, with survivor sets that differ or are smaller than the threshold"
     tests = ("C-05",)
 
     def plan(self, subject: SumSubject, level: Level) -> Plan | Inapplicable:  # It is exact.

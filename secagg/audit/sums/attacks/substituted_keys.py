@@ -41,7 +41,7 @@ class SubstitutedKeys(ProtocolAttack):
     """
 
     id = "attack.substituted_keys"
-    title = "A client accepts keys that the others did not sign for this session"
+    title = "The server gives a client keys that the other clients did not sign for this session"
     tests = ("C-05",)
 
     def plan(self, subject: SumSubject, level: Level) -> Plan | Inapplicable:  # It is exact.

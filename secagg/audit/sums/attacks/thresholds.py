@@ -31,7 +31,7 @@ class TooFew(ProtocolAttack):
     """
 
     id = "attack.too_few"
-    title = "A sum of fewer clients than the threshold is released"
+    title = "The server tries to get a sum although fewer parties than the threshold answer"
     tests = ("C-02", "C-09")
 
     def plan(self, subject: SumSubject, level: Level) -> Plan | Inapplicable:  # It is exact.
@@ -77,7 +77,7 @@ class TwoSums(ProtocolAttack):
     """
 
     id = "attack.two_sums"
-    title = "Two sums over different sets of clients are opened in one session"
+    title = "The server tries to get two sums over different sets of clients in one session"
     tests = ("C-05", "C-09")
 
     def plan(self, subject: SumSubject, level: Level) -> Plan | Inapplicable:  # It is exact.

@@ -62,7 +62,10 @@ def test_identifiers_drawn_beside_the_tape_are_rejected() -> None:
             return super().client_party(session, participant)
 
     found = finding(SumSubject.suggested(Identified), SameTape(), level=Level.QUICK, master=b"m")
-    assert (found.verdict, found.evidence) == (Verdict.REJECTED, "used beside the tape: urandom (3 calls)")
+    assert (found.verdict, found.evidence) == (
+        Verdict.REJECTED,
+        "randomness from another source was used: urandom (3 calls)",
+    )
 
 
 def test_order_of_a_set_that_differs_between_processes_is_rejected() -> None:
