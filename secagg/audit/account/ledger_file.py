@@ -92,15 +92,15 @@ class WithinBudget(_OfFile):
         budget, spent = ledger.budget, ledger.spent().epsilon
         faults = []
         if spent > budget.epsilon:
-            faults.append(f"epsilon {spent:.6g} was reserved of a budget of {in_full(budget.epsilon)}")
+            faults.append(f"Epsilon {spent:.6g} was reserved of a budget of {in_full(budget.epsilon)}")
         if budget.delta >= 1 / budget.population:
-            faults.append(f"delta {in_full(budget.delta)} is not below 1 / {budget.population}")
+            faults.append(f"Delta {in_full(budget.delta)} is not below 1 / {budget.population}")
         return Result(
             statistic="spent epsilon over budget",
             value=spent / budget.epsilon,
             threshold=1.0,
             rejected=bool(faults),
-            evidence=f"{' and '.join(faults)}.".capitalize(),
+            evidence="".join(f"{fault}. " for fault in faults).rstrip(),
         )
 
 

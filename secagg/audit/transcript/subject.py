@@ -50,7 +50,8 @@ class TranscriptCheck(Attack[TranscriptSubject]):
         """Plan one replay, or say why this transcript gives no means for the check."""
         result = subject.results[self.id]
         if result.not_tested and not result.rejected:
-            return Inapplicable(why=f"{'; '.join(result.not_tested)}.".capitalize())
+            reasons = "; ".join(result.not_tested)
+            return Inapplicable(why=f"{reasons[:1].upper()}{reasons[1:]}.")
         return Plan(trials=1, cpu_s=1.0)
 
     def run(self, subject: TranscriptSubject, plan: Plan, seed: bytes) -> Result:
