@@ -12,6 +12,7 @@ from secagg.audit.attack import Attack, Inapplicable, Layer, Level, Plan, Result
 from secagg.audit.claims import claimed
 from secagg.audit.epsilon.estimators import gaussian_epsilon
 from secagg.audit.subject import Subject
+from secagg.paths import escaped
 
 LIMITS: Final = (
     "Whether the file was rebuilt, cut or replaced by an older copy: only a head that was kept elsewhere shows it "
@@ -33,7 +34,7 @@ class LedgerFileSubject(Subject):
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.name = path.name
+        self.name = escaped(path.name)
         self.claims = claimed("C-26", "C-27", "C-28", "C-29")
 
     def open(self) -> Ledger:
