@@ -42,7 +42,11 @@ _DAMAGED = (
 
 
 def read_arrays(
-    path: Path, names: Sequence[str], *, canonical: Callable[[str], str] = lambda name: name
+    path: Path,
+    names: Sequence[str],
+    *,
+    canonical: Callable[[str], str] = lambda name: name,
+    largest: int | None = None,
 ) -> dict[str, NDArray[Any]]:
     """Read named arrays from a `.npz` archive, without unpickling anything.
 
@@ -50,13 +54,15 @@ def read_arrays(
         path: The archive.
         names: The names of the arrays to read. Other arrays in the archive are ignored.
         canonical: Maps a name in the archive to the one of `names` that it stands for.
+        largest: The largest number of bytes that an array may have, if the reader knows it. A larger array is refused
+            before any of it is read: an archive may be a thousand times smaller than what it unpacks to.
 
     Returns:
         One array for each name, with the shape and dtype with which it was stored.
 
     Raises:
         DataError: There is no such file, it is not a complete `.npz` archive, or an array is missing from it, occurs
-            twice or holds Python objects.
+            twice, is too large or holds Python objects.
     """
     if not path.is_file():
         found = "a folder" if path.is_dir() else "nothing"
@@ -69,7 +75,7 @@ def read_arrays(
             if not isinstance(archive, NpzFile):
                 raise DataError(f"expected a .npz archive of several arrays at {path}, found a single array")
             stored = _stored(path, archive, names, canonical)
-            return {name: _plain(path, archive, stored[name]) for name in names}
+            return {name: _plain(path, archive, stored[name], largest) for name in names}
     except DataError:
         raise
     except PermissionError as error:
@@ -109,7 +115,7 @@ def _stored(path: Path, archive: NpzFile, names: Sequence[str], canonical: Calla
     return {name: found[0] for name, found in stored.items()}
 
 
-def _plain(path: Path, archive: NpzFile, name: str) -> NDArray[Any]:
+def _plain(path: Path, archive: NpzFile, name: str, largest: int | None) -> NDArray[Any]:
     member = name if name in archive.zip.namelist() else f"{name}.npy"
     shape, dtype = _header(archive, member)
     if dtype.hasobject:
@@ -125,6 +131,8 @@ def _plain(path: Path, archive: NpzFile, name: str) -> NDArray[Any]:
             f"expected {announced} bytes in the array {name!r} of {path}, as its header says, found at most {most}. "
             "Write the archive with numpy.savez."
         )
+    if largest is not None and announced > largest:
+        raise DataError(f"expected at most {largest} bytes in the array {name!r} of {path}, found {announced}.")
     found: NDArray[Any] = archive[name]
     if dtype.kind == "U" and not _is_text(found):
         raise DataError(f"expected text in the array {name!r} of {path}, found numbers that are no characters.")

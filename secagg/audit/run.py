@@ -14,6 +14,7 @@ from secagg.audit.subject import Subject
 from secagg.audit.suite import ATTACKS
 from secagg.audit.targets import target_of
 from secagg.errors import ConfigurationError
+from secagg.interruption import Interrupted
 from secagg.suggestions import did_you_mean
 
 LIMIT_S: Final = {Level.QUICK: 60.0, Level.FULL: 900.0}
@@ -143,6 +144,8 @@ def check_selection(only: str | None) -> None:
 def _cost(subject: Subject, attack: Attack[Any], level: Level) -> float:
     try:
         plan: Plan | Inapplicable = attack.plan(subject, level)
-    except Exception:  # noqa: BLE001 - The check itself will report it.
+    except (KeyboardInterrupt, Interrupted):
+        raise
+    except BaseException:  # noqa: BLE001 - The check itself will report it.
         return 0.0
     return plan.cpu_s if isinstance(plan, Plan) else 0.0

@@ -10,6 +10,8 @@ from secagg.audit.attack import FALSE_ALARM, Attack, Inapplicable, Level, Plan, 
 from secagg.audit.finding import Attempt, Finding, Verdict
 from secagg.audit.seeds import seed_of
 from secagg.audit.subject import Subject
+from secagg.interruption import Interrupted
+from secagg.paths import escaped
 
 Clock = Callable[[], float]
 
@@ -52,7 +54,8 @@ def finding(
 ) -> Finding:
     """Run one check on one subject that it can test; the arguments are those of `findings`.
 
-    An error that the subject or the check did not mean to raise yields "errored". An interruption is not caught.
+    An error that the subject or the check did not mean to raise yields "errored". An interruption is not caught. Texts
+    of the result may hold what others have written, so characters that could control a terminal are escaped.
     """
     found = Finding(
         attack=attack.id,
@@ -70,25 +73,29 @@ def finding(
     try:
         plan = attack.plan(subject, level)
         if isinstance(plan, Inapplicable):
-            return replace(found, verdict=Verdict.NOT_APPLICABLE, evidence=plan.why)
+            return replace(found, verdict=Verdict.NOT_APPLICABLE, evidence=escaped(plan.why))
         found = replace(found, trials=plan.trials, power=plan.power)
         result = _attempt(subject, attack, plan, master, attempts, clock)
         if attempts and attack.statistical and attack.repeatable and attempts[-1].rejects:
             result = _attempt(subject, attack, plan, master, attempts, clock)
         if isinstance(result, Inapplicable):
-            return replace(found, verdict=Verdict.NOT_APPLICABLE, attempts=tuple(attempts), evidence=result.why)
-    except Exception as error:  # noqa: BLE001 - A subject of other people may raise anything.
+            return replace(
+                found, verdict=Verdict.NOT_APPLICABLE, attempts=tuple(attempts), evidence=escaped(result.why)
+            )
+    except (KeyboardInterrupt, Interrupted):
+        raise
+    except BaseException as error:  # noqa: BLE001 - A subject of other people may raise anything, also an exit.
         return replace(found, verdict=Verdict.ERRORED, attempts=tuple(attempts), evidence=_where(error))
     rejects = attempts[-1].rejects
     return replace(
         found,
         verdict=Verdict.REJECTED if rejects else Verdict.NOT_REJECTED if attack.decides else Verdict.MEASURED,
-        statistic=result.statistic,
+        statistic=escaped(result.statistic),
         value=result.value,
         threshold=result.threshold,
         attempts=tuple(attempts),
         cpu_s=sum(attempt.cpu_s for attempt in attempts),
-        evidence=result.evidence if rejects else "",
+        evidence=escaped(result.evidence) if rejects else "",
         epsilon=result.epsilon,
         figures=result.figures,
     )
@@ -104,6 +111,8 @@ def _attempt(
         return result
     if attack.statistical != (result.p_value is not None):
         raise TypeError(f"{attack.id}: expected a p value if and only if the check is statistical")
+    if result.p_value is not None and not 0 <= result.p_value <= 1:  # Also NaN, which no level is compared with.
+        raise ValueError(f"{attack.id}: expected a p value in [0, 1], found another number")
     rejects = result.rejects
     if result.p_value is not None and not attack.repeatable:
         rejects = result.p_value < FALSE_ALARM
@@ -121,7 +130,7 @@ def _attempt(
     return result
 
 
-def _where(error: Exception) -> str:
+def _where(error: BaseException) -> str:
     """Return the kind of an error and the function in which it was raised, without its text, which may hold secrets."""
     frames = traceback.extract_tb(error.__traceback__)
     place = f" in {frames[-1].name}" if frames else ""

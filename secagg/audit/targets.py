@@ -5,7 +5,7 @@ import re
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
 
 from dp.errors import DpError
 from protocols import BrokenProtocol, available, load
@@ -25,12 +25,18 @@ from secagg.audit.sums.subject import SumSubject
 from secagg.audit.transcript import catalogue
 from secagg.audit.transcript.subject import TranscriptSubject
 from secagg.errors import ConfigurationError, SecaggError, TranscriptAltered, TranscriptError, TranscriptTruncated
-from secagg.paths import expanded
+from secagg.interruption import Interrupted
+from secagg.paths import escaped, expanded
 from secagg.runs.parsing import parse, read_settings
 from secagg.runs.prepare import Prepared, prepare
 from secagg.transcripts.reader import TranscriptReader
 
 TOOLKIT: Final = "everything that the toolkit ships"
+
+FOREIGN_CODE: Final = (
+    "Whether the subject's own code has changed this audit: it runs in the same processes and with the same rights.",
+)
+"""What no audit of a factory can show."""
 
 _SQLITE: Final = b"SQLite format 3\0"
 _FACTORY: Final = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
@@ -59,7 +65,7 @@ def target_of(text: str | None) -> Target:
     if text in available():
         return Target(kind="protocol", name=text, subjects=_subjects(text, _registered(text)))
     if _FACTORY.fullmatch(text):
-        return Target(kind="factory", name=text, subjects=_subjects(text, _made(text)))
+        return Target(kind="factory", name=text, subjects=_subjects(text, _made(text)), limits=FOREIGN_CODE)
     raise ConfigurationError(
         f"target: expected the name of a protocol ({', '.join(available())}), module:factory, or the path of a run's "
         f"folder, transcript, ledger or configuration, found {text!r}, which is none of them. Check the name or path."
@@ -77,15 +83,19 @@ def of_path(path: Path) -> Target:
     except OSError as error:
         raise ConfigurationError(f"target: expected a file that can be read, found {path}: {error.strerror}.") from None
     if start == _SQLITE:
-        return Target(kind="ledger", name=path.name, subjects=(LedgerFileSubject(path),), limits=ledger_file.LIMITS)
+        return Target(
+            kind="ledger", name=escaped(path.name), subjects=(LedgerFileSubject(path),), limits=ledger_file.LIMITS
+        )
     if path.suffix == ".toml" and path.is_file():
-        subjects = _of_training(path.name, prepare(parse(read_settings(path))))
-        return Target(kind="configuration", name=path.name, subjects=subjects, limits=plan.LIMITS)
+        subjects = _of_training(escaped(path.name), prepare(parse(read_settings(path))))
+        return Target(kind="configuration", name=escaped(path.name), subjects=subjects, limits=plan.LIMITS)
     if path.is_dir():
         run_checks(path, only=())  # Refuses a folder that is not of a run.
-        return Target(kind="run", name=path.absolute().name, subjects=(RunSubject(path),), limits=NOT_SHOWN)
+        return Target(kind="run", name=escaped(path.absolute().name), subjects=(RunSubject(path),), limits=NOT_SHOWN)
     if _is_transcript(path):
-        return Target(kind="transcript", name=path.name, subjects=(TranscriptSubject(path),), limits=catalogue.LIMITS)
+        return Target(
+            kind="transcript", name=escaped(path.name), subjects=(TranscriptSubject(path),), limits=catalogue.LIMITS
+        )
     raise ConfigurationError(
         f"target: expected the folder of a finished run, a transcript, a ledger or a configuration (.toml), found "
         f"{path}, which is none of them. Check the path."
@@ -141,8 +151,9 @@ def _made(text: str) -> object:
         found: Any = _imported(module)
         for part in attribute.split("."):
             found = getattr(found, part)
-        return found if isinstance(found, type) or not callable(found) else found()
-    except (KeyboardInterrupt, SecaggError, DpError, ProtocolError):
+        made = found if isinstance(found, type) or not callable(found) else found()
+        return list(made) if _is_several(made) else made
+    except (KeyboardInterrupt, Interrupted, SecaggError, DpError, ProtocolError):
         raise
     except BaseException as error:  # A module of other people may raise anything, also an exit.
         raise ConfigurationError(
@@ -159,11 +170,17 @@ def _imported(module: str) -> object:
     return importlib.import_module(module)
 
 
+def _is_several(found: object) -> TypeGuard[Iterable[object]]:
+    return isinstance(found, Iterable) and not isinstance(found, type | str | bytes)
+
+
 def _subjects(text: str, found: object) -> tuple[Subject, ...]:
-    several = found if isinstance(found, Iterable) and not isinstance(found, type | str | bytes) else (found,)
+    several = found if _is_several(found) else (found,)
     subjects = tuple(subject for each in several for subject in subjects_of(text, each))
     if not subjects:
         raise ConfigurationError(f"target: expected at least one subject from {text}, found none.")
+    for subject in subjects:
+        _check_texts(text, subject)
     names = [subject.name for subject in subjects]
     if len(set(names)) != len(names):
         repeated = next(name for name in names if names.count(name) > 1)
@@ -171,3 +188,21 @@ def _subjects(text: str, found: object) -> tuple[Subject, ...]:
             f"target: expected subjects of different names from {text}, found two named {repeated!r}."
         )
     return subjects
+
+
+def _check_texts(text: str, subject: Subject) -> None:
+    """Refuse names and claims that a report cannot state as they are.
+
+    Raises:
+        ConfigurationError: A text has characters that could change what a terminal shows, or a parameter is no number
+            and no text.
+    """
+    texts = [subject.name, *(each for claim in subject.claims for each in (claim.id, claim.text, *claim.parameters))]
+    values = [value for claim in subject.claims for value in claim.parameters.values()]
+    texts += [value for value in values if not isinstance(value, int | float)]
+    for each in texts:
+        if not isinstance(each, str) or not each.isprintable():
+            raise ConfigurationError(
+                f"target: expected names, claims and their parameters in printable characters from {text}, found "
+                f"{(each if isinstance(each, str) else type(each).__name__)!r}. Use other ones."
+            )

@@ -116,14 +116,18 @@ class SoftmaxRegression:
         )
 
     @classmethod
-    def load(cls, path: Path) -> "SoftmaxRegression":
+    def load(cls, path: Path, *, largest: int | None = None) -> "SoftmaxRegression":
         """Return a model that `save` has written.
+
+        Args:
+            path: The file.
+            largest: The largest number of bytes that an array may have, if the reader knows it; None for any number.
 
         Raises:
             DataError: The file is missing, damaged or not such an archive.
             ModelError: The arrays in the file are not those of a softmax regression.
         """
-        arrays = read_arrays(path, ("kernel", "bias", "learning_rate"))
+        arrays = read_arrays(path, ("kernel", "bias", "learning_rate"), largest=largest)
         kernel, rate = arrays["kernel"], arrays["learning_rate"]
         if kernel.ndim != 2 or rate.shape != () or rate.dtype.kind != "f":
             raise ModelError(

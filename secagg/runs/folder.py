@@ -30,7 +30,7 @@ from secagg.privacy.example_level import RELATION, UNIT
 from secagg.runs.comparison import ComparedRound
 from secagg.runs.config import TrainingConfig
 from secagg.runs.kept_ledgers import LEDGER, is_kept, keep, settle
-from secagg.runs.kept_weights import WEIGHTS, foreign_entry, keep_weights, kept_rounds, remove_weights
+from secagg.runs.kept_weights import WEIGHTS, bytes_of, foreign_entry, keep_weights, kept_rounds, remove_weights
 from secagg.runs.lock import NAME as _LOCK
 from secagg.runs.lock import FolderLock
 from secagg.runs.parsing import convert_setting, parse, read_settings
@@ -47,6 +47,7 @@ GOAL, REPORT = "goal.toml", "report.html"
 _MODELS = tuple(f"model{suffix}" for suffix in zoo.SUFFIXES)
 _LEDGER: Final = (LEDGER, f"{LEDGER}-journal")
 _FILES: Final = frozenset((CONFIG, GOAL, CHECKPOINT, METRICS, COMPARISON, SUMMARY, REPORT, WEIGHTS, *_LEDGER, *_MODELS))
+_LARGEST_SMALL: Final = 1024  # Bytes of an array of the checkpoint that is not of the model.
 _PARTIAL: Final = re.compile(
     "|".join(rf"\.{re.escape(Path(name).stem)}\.[0-9]+\.partial{re.escape(Path(name).suffix)}" for name in _FILES)
 )
@@ -237,7 +238,7 @@ class RunFolder:
         if not (self.path / CHECKPOINT).exists():
             return 0
         try:
-            return int(read_arrays(self.path / CHECKPOINT, ["round"])["round"])
+            return int(read_arrays(self.path / CHECKPOINT, ["round"], largest=_LARGEST_SMALL)["round"])
         except (DataError, TypeError, ValueError, OverflowError) as error:
             raise CheckpointError(
                 f"{self.path / CHECKPOINT}: expected a whole checkpoint, found a damaged one: {error}"
@@ -309,7 +310,8 @@ class RunFolder:
         if isinstance(like.clip, AdaptiveClip):
             shapes["clip_bound"] = ()
         try:
-            found = read_arrays(self.path / CHECKPOINT, ["round", "settings", *shapes])
+            largest = max(_LARGEST_SMALL, *map(bytes_of, shapes.values()))
+            found = read_arrays(self.path / CHECKPOINT, ["round", "settings", *shapes], largest=largest)
         except DataError as error:
             raise CheckpointError(
                 f"{self.path / CHECKPOINT}: expected a whole checkpoint, found a damaged one: {error}"
@@ -347,7 +349,7 @@ class RunFolder:
     def _written_by_another(self) -> str:
         """What to add to the refusal of a checkpoint; nothing where this version wrote it, or it does not tell."""
         try:
-            found = printable(str(read_arrays(self.path / CHECKPOINT, ["version"])["version"]))
+            found = printable(str(read_arrays(self.path / CHECKPOINT, ["version"], largest=_LARGEST_SMALL)["version"]))
         except DataError:
             return ""
         return "" if found == VERSION else f" The checkpoint was written by {SOFTWARE} {found}; this is {VERSION}."

@@ -9,6 +9,7 @@ A round's file is written before its line of the metrics and before its checkpoi
 one file too many, and resuming removes it.
 """
 
+import math
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -63,13 +64,18 @@ def read_weights(folder: Path, number: int, shapes: Sequence[tuple[int, ...]]) -
         DataError: The file is missing or damaged, or holds other arrays than those of such a model.
     """
     path, names = path_of(folder, number), [f"weights_{index}" for index in range(len(shapes))]
-    found = read_arrays(path, names)
+    found = read_arrays(path, names, largest=max(map(bytes_of, shapes), default=0))
     arrays = [found[name] for name in names]
     if any(
         array.shape != tuple(shape) or array.dtype != np.float64 for array, shape in zip(arrays, shapes, strict=True)
     ):
         raise DataError(f"{path}: expected the weights of this run's model, found other arrays.")
     return arrays
+
+
+def bytes_of(shape: tuple[int, ...]) -> int:
+    """Return the number of bytes of an array of 64-bit numbers."""
+    return math.prod(shape) * np.dtype(np.float64).itemsize
 
 
 def kept_rounds(folder: Path) -> tuple[int, ...]:

@@ -90,6 +90,17 @@ def test_array_that_repeats_itself_as_often_as_deflate_allows_is_read(tmp_path: 
     np.testing.assert_array_equal(read_arrays(tmp_path / "x.npz", ["x"])["x"], np.zeros(10**6))
 
 
+def test_array_that_is_larger_than_its_reader_expects_takes_no_memory(tmp_path: Path) -> None:
+    np.savez_compressed(tmp_path / "x.npz", x=np.zeros(10**6))
+    tracemalloc.start()
+    with pytest.raises(DataError, match=r"expected at most 7999999 bytes in the array 'x' .* found 8000000"):
+        read_arrays(tmp_path / "x.npz", ["x"], largest=7_999_999)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2**20
+    assert read_arrays(tmp_path / "x.npz", ["x"], largest=8_000_000)["x"].shape == (10**6,)
+
+
 def test_member_that_is_no_array_is_refused(tmp_path: Path) -> None:
     """numpy hands out the bytes of a member that does not begin like an array."""
     with pytest.raises(DataError, match="damaged or foreign file"):

@@ -1,17 +1,23 @@
 """The file of a ledger as a subject: what can be recomputed from its records."""
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Final
+
+import msgspec
 
 from dp.errors import DpError, LedgerCorrupt
 from dp.events import GaussianEvent
 from dp.figures import in_full
 from dp.ledger.ledger import Ledger
+from dp.ledger.records import Budget, Commitment, Reservation
+from dp.ledger.sqlite_log import SqliteLog
 from secagg.audit.attack import Attack, Inapplicable, Layer, Level, Plan, Result
 from secagg.audit.claims import claimed
 from secagg.audit.epsilon.estimators import gaussian_epsilon
 from secagg.audit.subject import Subject
+from secagg.paths import escaped
 
 LIMITS: Final = (
     "Whether the file was rebuilt, cut or replaced by an older copy: only a head that was kept elsewhere shows it "
@@ -33,7 +39,7 @@ class LedgerFileSubject(Subject):
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.name = path.name
+        self.name = escaped(path.name)
         self.claims = claimed("C-26", "C-27", "C-28", "C-29")
 
     def open(self) -> Ledger:
@@ -43,6 +49,24 @@ class LedgerFileSubject(Subject):
             dp.errors.DpError: The file cannot be read, or its records are not those of a ledger.
         """
         return Ledger.open_to_read(self.path)
+
+
+def check_written(bodies: Sequence[bytes]) -> None:
+    """Refuse records that are not encoded as a ledger encodes them.
+
+    A field that occurs twice, or that is unknown, would show another reader something else than is audited.
+
+    Raises:
+        LedgerCorrupt: There is such a record.
+    """
+    for place, body in enumerate(bodies):
+        kind: Any = Reservation | Commitment if place else Budget
+        try:
+            again = msgspec.json.encode(msgspec.json.decode(body, type=kind))
+        except (msgspec.MsgspecError, UnicodeError, RecursionError):
+            again = b""
+        if again != body:
+            raise LedgerCorrupt(f"record {place}: expected the bytes that a ledger writes, found others")
 
 
 class _OfFile(Attack[LedgerFileSubject]):
@@ -58,6 +82,7 @@ class _OfFile(Attack[LedgerFileSubject]):
     def run(self, subject: LedgerFileSubject, plan: Plan, seed: bytes) -> Result:
         """Read the file, and reject what cannot be read as a ledger."""
         try:
+            check_written(SqliteLog.open(subject.path, writable=False).bodies)
             with subject.open() as ledger:
                 return self.read(ledger)
         except LedgerCorrupt as error:

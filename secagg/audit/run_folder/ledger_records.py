@@ -14,6 +14,7 @@ from dp.ledger.ledger import Ledger
 from dp.ledger.log import chained_digest, head_after
 from dp.ledger.records import Budget, Commitment, Reservation
 from dp.ledger.sqlite_log import SqliteLog
+from secagg.audit.account.ledger_file import check_written
 
 _LABEL: Final = re.compile(r"round ([1-9][0-9]{0,9})(?: of run (.*))?", re.DOTALL)
 
@@ -48,6 +49,7 @@ class LedgerRecords:
         log = SqliteLog.open(path, writable=False)
         bodies = log.bodies
         Ledger.over(log).close()  # It checks every record, and each against those before it.
+        check_written(bodies)
         records: list[Reservation | Commitment] = []
         heads, head, budget = [], head_after(bodies[:1]), msgspec.json.decode(bodies[0], type=Budget)
         for body in bodies[1:]:

@@ -64,6 +64,7 @@ def check_noise(evidence: Evidence) -> Verdict:
     )
     if test.p_value < LEVEL:
         return Verdict(found=f"The released means have other noise than planned. {shown}", test=test)
+    _check_all(evidence, rounds)
     return Verdict(shown=shown, test=test)
 
 
@@ -71,14 +72,26 @@ def check_no_noise(evidence: Evidence) -> Verdict:
     """Check that, without noise, a released mean is that of the contributors' updates up to rounding."""
     if evidence.config.private:
         raise Untested("The run has noise, see run.noise.realised.")
-    prepared = evidence.prepared
-    for found in _residuals(evidence):
+    prepared, rounds = evidence.prepared, _residuals(evidence)
+    for found in rounds:
         encoding = prepared.mean.encoding
         bound = encoding.rounding_bound(contributors=found.contributors, total_weight=found.total_weight)
         allowed = bound * found.unit * (1 + 1e-6) + 1e-9
-        if np.abs(found.residual).max() > allowed:
+        if not np.abs(found.residual).max() <= allowed:  # Also if it is NaN.
             return Verdict(found=f"The mean of round {found.number} is not that of its contributors' updates.")
+    _check_all(evidence, rounds)
     return HOLDS
+
+
+def _check_all(evidence: Evidence, rounds: "list[_Residual]") -> None:
+    """Raise `Untested` if some rounds have released a mean that was not tested; those that were are not rejected."""
+    tested = {found.number for found in rounds}
+    left_out = [record.round for record in evidence.records if record.contributors and record.round not in tested]
+    if left_out:
+        raise Untested(
+            f"It is not known which clients contributed to {len(left_out)} of the rounds that released a "
+            f"mean. The first is round {left_out[0]}. In the other rounds, nothing was found."
+        )
 
 
 def variance_test(values: NDArray[np.float64], *, rounds: int) -> VarianceTest:
@@ -89,7 +102,9 @@ def variance_test(values: NDArray[np.float64], *, rounds: int) -> VarianceTest:
         rounds: The number of rounds that they come from.
     """
     count, statistic = len(values), float(values @ values)
-    p_value = min(1.0, 2 * min(float(chi2.cdf(statistic, count)), float(chi2.sf(statistic, count))))
+    p_value = 0.0  # Of values that no noise has: infinite ones and NaN.
+    if np.isfinite(statistic):
+        p_value = min(1.0, 2 * min(float(chi2.cdf(statistic, count)), float(chi2.sf(statistic, count))))
     return VarianceTest(
         ratio=statistic / count,
         p_value=p_value,

@@ -42,6 +42,9 @@ def check_comparison(evidence: Evidence) -> Verdict:
     path, goal = evidence.path / COMPARISON, evidence.goal
     if path.exists() and not evidence.bytes_of(COMPARISON).endswith(b"\n"):
         return Verdict(found=f"The last line of {COMPARISON} is cut short.")
+    written = b"".join(msgspec.json.encode(line) + b"\n" for line in evidence.compared)
+    if path.exists() and evidence.bytes_of(COMPARISON) != written:
+        return Verdict(found=f"{COMPARISON} is not written as a run writes it, or has other fields.")
     expected = list(range(1, goal + 1)) if evidence.config.compare else []
     for kind in (WITHOUT_NOISE, PLAIN):
         if [line.record.round for line in evidence.compared if line.kind == kind] != expected:

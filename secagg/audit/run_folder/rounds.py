@@ -2,6 +2,8 @@
 
 import math
 
+import msgspec
+
 from dp.clipping.adaptive import AdaptiveClip
 from secagg.aggregation.encoding import Weighting
 from secagg.audit.run_folder.check import HOLDS, Unreadable, Verdict
@@ -26,6 +28,9 @@ def check_whole(evidence: Evidence) -> Verdict:
     content = evidence.bytes_of(METRICS)
     if content and not content.endswith(b"\n"):
         return Verdict(found=f"The last line of {METRICS} is cut short.")
+    # A field that is unknown, or that occurs twice, would show a reader something else than the audit has checked.
+    if content != b"".join(msgspec.json.encode(record) + b"\n" for record in evidence.records):
+        return Verdict(found=f"{METRICS} is not written as a run writes it, or has other fields.")
     return HOLDS
 
 

@@ -9,6 +9,7 @@ from secagg.audit.claims import claimed
 from secagg.audit.run_folder.check import RunCheck
 from secagg.audit.run_folder.checks import RETRAINED, STATEMENTS, run_checks
 from secagg.audit.subject import Subject
+from secagg.paths import escaped
 
 _NOISE: Final = "run.noise.realised"
 
@@ -24,7 +25,7 @@ class RunSubject(Subject):
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.name = path.absolute().name
+        self.name = escaped(path.absolute().name)
         self.claims = claimed("C-14", "C-30")
 
     @cached_property

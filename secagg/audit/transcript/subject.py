@@ -9,6 +9,7 @@ from secagg.audit.claims import claimed
 from secagg.audit.subject import Subject
 from secagg.audit.transcript.catalogue import STATEMENTS, CheckResult
 from secagg.audit.transcript.replay import replay
+from secagg.paths import escaped
 
 
 class TranscriptSubject(Subject):
@@ -22,7 +23,7 @@ class TranscriptSubject(Subject):
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.name = path.name
+        self.name = escaped(path.name)
         self.claims = claimed("C-31")
 
     @cached_property

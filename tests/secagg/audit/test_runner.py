@@ -1,10 +1,14 @@
 """How a check becomes a finding: attempts, error rates, errors."""
 
+import math
+import signal
+
 import pytest
 
-from secagg.audit.attack import Level
+from secagg.audit.attack import Level, Plan, Result
 from secagg.audit.finding import Verdict
 from secagg.audit.runner import finding
+from secagg.interruption import Interrupted
 from tests.support.audit_checks import MASTER, Crashing, Exact, Given, Inapt, Statistical, found
 
 
@@ -43,6 +47,41 @@ def test_error_of_a_check_is_neither_a_rejection_nor_told_with_its_text() -> Non
 def test_statistical_check_without_a_p_value_is_an_error() -> None:
     (result,) = found(Statistical(None))
     assert result.verdict is Verdict.ERRORED
+
+
+@pytest.mark.parametrize("p_value", [math.nan, -1.0, 2.0, -math.inf])
+def test_statistical_check_with_a_p_value_out_of_range_is_an_error(p_value: float) -> None:
+    (result,) = found(Statistical(p_value, p_value))
+    assert result.verdict is Verdict.ERRORED
+
+
+@pytest.mark.parametrize("ending", [SystemExit(0), GeneratorExit()])
+def test_check_that_would_end_the_process_is_an_error(ending: BaseException) -> None:
+    class Leaving(Crashing):
+        def run(self, subject: Given, plan: Plan, seed: bytes) -> Result:
+            raise ending
+
+    (result,) = found(Leaving())
+    assert result.verdict is Verdict.ERRORED
+    assert result.evidence.startswith(f"{type(ending).__name__} in run: ")
+
+
+def test_interruption_of_a_check_is_not_caught() -> None:
+    class Interrupting(Crashing):
+        def run(self, subject: Given, plan: Plan, seed: bytes) -> Result:
+            raise Interrupted(signal.SIGTERM)
+
+    with pytest.raises(Interrupted):
+        found(Interrupting())
+
+
+def test_evidence_cannot_control_a_terminal() -> None:
+    class Colourful(Exact):
+        def run(self, subject: Given, plan: Plan, seed: bytes) -> Result:
+            return Result(statistic="\x1b[2J", rejected=True, evidence="a\nNOT REJECTED\udc80")
+
+    (result,) = found(Colourful(rejected=True))
+    assert (result.statistic, result.evidence) == ("\\x1b[2J", "a\\nNOT REJECTED\\udc80")
 
 
 def test_check_that_does_not_apply_gives_its_reason() -> None:

@@ -23,6 +23,14 @@ def twice(): return [SecAgg(), SecAgg()]
 def nothing(): return []
 def number(): return 17
 def leave(): raise SystemExit(1)
+def lazily():
+    yield SecAgg()
+    raise SystemExit(0)
+class Named(SumSubject):
+    def __init__(self, name): self.name, self.claims = name, ()
+def colour(): return Named("\\x1b[31m")
+def lines(): return Named("a\\nREJECTED: b")
+def nameless(): return Named(None)
 def needs(argument): return argument
 """
 
@@ -64,6 +72,10 @@ def test_target_stands_for_its_subjects(text: str, kind: str, names: list[str]) 
         ("nowhere:make", "ModuleNotFoundError"),
         ("audited_module:missing", "AttributeError"),
         ("audited_module:leave", "SystemExit"),
+        ("audited_module:lazily", "SystemExit"),
+        ("audited_module:colour", "printable characters"),
+        ("audited_module:lines", "printable characters"),
+        ("audited_module:nameless", "found 'NoneType'"),
         ("audited_module:needs", "TypeError"),
         ("audited_module:number", "found int"),
         ("audited_module:nothing", "found none"),

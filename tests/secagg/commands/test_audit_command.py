@@ -57,3 +57,27 @@ def test_wrong_use_is_refused_before_anything_is_run(arguments: tuple[str, ...],
     assert (found.returncode, found.stdout) == (2, "")
     assert expected in re.sub(r"\s+", " ", found.stderr)
     assert not list(tmp_path.iterdir())
+
+
+LEAVING = """
+from secagg.audit.planted.account import PLANTED
+Kind = type(PLANTED[1].subject())
+class Leaving(Kind):
+    @property
+    def claims(self): raise SystemExit(0)
+    @claims.setter
+    def claims(self, value): pass
+def named():
+    import secagg.audit.targets as targets
+    targets._check_texts = lambda *_: None
+    found = PLANTED[1].subject()
+    found.__class__ = Leaving
+    return found
+"""
+
+
+def test_subject_cannot_choose_the_exit_code(tmp_path: Path) -> None:
+    (tmp_path / "leaving.py").write_text(LEAVING)
+    found = secagg("audit", "leaving:named", cwd=tmp_path)
+    assert (found.returncode, found.stdout) == (2, "")
+    assert "that leave the process alone" in re.sub(r"\s+", " ", found.stderr)

@@ -1,7 +1,9 @@
 """Every tampering with a finished run is caught by the check that is meant for it."""
 
 import shutil
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,7 @@ import msgspec
 import numpy as np
 import pytest
 
+from dp.ledger.log import head_after
 from secagg.audit.run_folder.checks import run_checks
 from tests.support.finished_runs import (
     Tampering,
@@ -48,6 +51,25 @@ def _another_client(lines: list[dict[str, Any]]) -> None:
     gone = {client for found in lines[0]["dropped"].values() for client in found}
     step = next(name for name, found in lines[0]["dropped"].items() if found)
     lines[0]["dropped"][step][0] = next(client for client in range(16) if client not in gone)
+
+
+def _replaced(path: Path, one: bytes, other: bytes) -> None:
+    content = path.read_bytes()
+    assert one in content
+    path.write_bytes(content.replace(one, other, 1))
+
+
+def _twice_in_the_ledger(run: Path, _: Path) -> None:
+    """The ledger is rebuilt with a budget that names a smaller epsilon first, for readers that take the first."""
+    with closing(sqlite3.connect(run / "ledger.sqlite")) as database, database:
+        rows = database.execute("SELECT body FROM records ORDER BY sequence").fetchall()
+        bodies = [bytes(row[0]) for row in rows]
+        bodies[0] = bodies[0].replace(b'{"type":"budget",', b'{"type":"budget","epsilon":0.1,', 1)
+        for place in range(len(bodies)):
+            digest = head_after(bodies[: place + 1])
+            database.execute(
+                "UPDATE records SET body = ?, digest = ? WHERE sequence = ?", (bodies[place], digest, place)
+            )
 
 
 def _byte_of_the_ledger(run: Path, _: Path) -> None:
@@ -197,6 +219,12 @@ TAMPERINGS: dict[str, tuple[Tampering, str]] = {
     "a missing report": (lambda run, _: (run / "report.html").unlink(), "report.present"),
     "a missing ledger": (lambda run, _: (run / "ledger.sqlite").unlink(), "ledger.present"),
     "a released round said to be withheld": (with_metrics(_withheld), "ledger.commitments"),
+    "a field that occurs twice in the metrics": (
+        lambda run, _: _replaced(run / "metrics.jsonl", b'{"round":1,', b'{"round":1,"epsilon":0.1,'),
+        "metrics.whole",
+    ),
+    "another field in the metrics": (with_metrics(lambda lines: lines[0].update(certified=True)), "metrics.whole"),
+    "a field that occurs twice in the ledger": (_twice_in_the_ledger, "ledger.chain"),
     "a tighter rounding bound": (
         with_metrics(lambda lines: lines[0].update(rounding_bound=lines[0]["rounding_bound"] / 2)),
         "metrics.bounds",

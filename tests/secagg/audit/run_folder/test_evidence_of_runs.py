@@ -5,13 +5,14 @@ import pickle
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from secagg.audit.run_folder.check import Untested
 from secagg.audit.run_folder.checks import CHECK_IDS, run_checks
 from secagg.audit.run_folder.evidence import Evidence
 from secagg.audit.run_folder.results import DRAWING, check_report_drawings, check_report_text
-from tests.support.finished_runs import contents, copied_run
+from tests.support.finished_runs import arrays_edited, contents, copied_run
 
 QUICK = tuple(name for name in CHECK_IDS if not name.startswith("run.report."))
 
@@ -120,3 +121,21 @@ def test_evidence_of_a_report_of_another_matplotlib_is_not_tested(finished: Path
     assert not check_report_text(evidence).found
     with pytest.raises(Untested, match="another version of matplotlib"):
         check_report_drawings(evidence)
+
+
+@pytest.mark.parametrize(
+    ("file", "name", "check"),
+    [
+        ("weights/0001.npz", "weights_0", "run.weights.kept"),
+        ("checkpoint.npz", "velocity_0", "run.checkpoint.read"),
+        ("checkpoint.npz", "settings", "run.settings.digest"),
+        ("model.npz", "kernel", "run.model.saved"),
+    ],
+)
+def test_evidence_that_unpacks_to_much_more_is_not_unpacked(
+    file: str, name: str, check: str, finished: Path, tmp_path: Path
+) -> None:
+    run = copied_run(finished, tmp_path / "run")
+    arrays_edited(run / file, lambda arrays: arrays.update({name: np.zeros(2**20)}))
+    (found,) = run_checks(run, only=[check])
+    assert "expected at most" in found.found

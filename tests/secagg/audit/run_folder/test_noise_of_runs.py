@@ -92,3 +92,8 @@ def test_noise_is_tested_on_both_sides() -> None:
         assert variance_test(np.full(650, scale), rounds=1).p_value < LEVEL
     for scale in (0.97, 1.03):
         assert variance_test(np.full(650, scale), rounds=1).p_value > 0.01
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_noise_that_is_no_number_is_rejected(value: float) -> None:
+    assert variance_test(np.array([1.0, value]), rounds=1).p_value == 0.0
