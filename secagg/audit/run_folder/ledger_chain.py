@@ -99,7 +99,7 @@ def check_epsilons(evidence: Evidence) -> Verdict:
 def check_no_epsilons(evidence: Evidence) -> Verdict:
     """Check that a run without noise states neither an epsilon nor a head."""
     if evidence.config.private:
-        raise Untested("The run has noise.")
+        raise Untested("This check is for runs without noise, and this run has noise.")
     for record in evidence.records:
         if record.epsilon is not None or record.ledger_head is not None:
             return Verdict(found=f"Round {record.round} states an epsilon or a head, and the run has no noise.")

@@ -65,7 +65,9 @@ def check_noise(evidence: Evidence) -> Verdict:
 def check_no_noise(evidence: Evidence) -> Verdict:
     """Check that, without noise, a released mean is that of the contributors' updates up to rounding."""
     if evidence.config.private:
-        raise Untested("The run has noise, see run.noise.realised.")
+        raise Untested(
+            "This check is for runs without noise. The noise of this run is the subject of run.noise.realised."
+        )
     prepared = evidence.prepared
     for found in _residuals(evidence):
         encoding = prepared.mean.encoding

@@ -26,7 +26,7 @@ class PaddedWords(Attack[SumSubject]):
     """
 
     id = "view.uniform.padded"
-    title = "Vectors of zeros under lattice masks are uniform words of 64 bits, client by client"
+    title = "Compare vectors of zeros under lattice masks with uniform words of 64 bits, client by client"
     layer = Layer.VIEW
     tests = ("C-03",)
     subjects = SumSubject
