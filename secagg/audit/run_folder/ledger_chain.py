@@ -49,7 +49,8 @@ def check_kept_head(evidence: Evidence) -> Verdict:
     ledger, head = evidence.ledger, evidence.head
     if head is None:
         raise Untested(
-            "No head was given that was kept elsewhere. Without one, a ledger that was rebuilt is not noticed."
+            "No head was given that was kept elsewhere. Without one, a ledger that was rebuilt is not noticed. Check "
+            "one by `secagg budget verify FOLDER --head HEAD`."
         )
     if head.lower() not in (ledger.first_head, *ledger.heads):
         return Verdict(found=f"The head that was kept elsewhere is not in {LEDGER}: it was cut, rebuilt or replaced.")
