@@ -12,6 +12,7 @@ from secagg.interruption import ending_at_once, raising
 _starting = ExitStack()
 _starting.enter_context(ending_at_once())
 
+import io
 import sys
 from typing import Annotated, NoReturn
 
@@ -62,9 +63,17 @@ def _options(
 
 def main() -> NoReturn:
     """Run the command."""
+    _replace_what_cannot_be_encoded()
     with raising():
         code = _run()
     sys.exit(code)
+
+
+def _replace_what_cannot_be_encoded() -> None:
+    """Write characters that the terminal's encoding lacks as escapes, instead of ending with an error."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _run() -> int:

@@ -4,7 +4,9 @@ pytest loads it in every project that has secagg installed. So it imports nothin
 collected.
 """
 
+import argparse
 import hashlib
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,8 +28,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--audit-seed",
         metavar="HEX",
+        type=_as_seed,
         default=_FIXED_SEED,
-        help="Master seed of audits; the same in every run by default.",
+        help="Master seed of audits, 64 hexadecimal digits; the same in every run by default.",
     )
     group.addoption(
         "--audit-json", type=Path, metavar="FILE", help="File for the findings of all audits as JSON lines."
@@ -62,11 +65,13 @@ def audit_level(request: pytest.FixtureRequest) -> "Level":
 @pytest.fixture(scope="session")
 def audit_seed(request: pytest.FixtureRequest) -> bytes:
     """Return the master seed of audits."""
-    given = request.config.getoption("--audit-seed")
-    try:
-        return bytes.fromhex(given)
-    except ValueError:
-        raise pytest.UsageError(f"--audit-seed: expected hexadecimal digits, found {given!r}") from None
+    return bytes(request.config.getoption("--audit-seed"))
+
+
+def _as_seed(digits: str) -> bytes:
+    if not re.fullmatch(r"[0-9a-fA-F]{64}", digits):
+        raise argparse.ArgumentTypeError(f"expected 64 hexadecimal digits, found {digits!r}")
+    return bytes.fromhex(digits)
 
 
 @pytest.fixture

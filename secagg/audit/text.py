@@ -2,16 +2,23 @@
 
 import textwrap
 from collections import Counter
+from typing import Final
 
 from secagg.audit.audit import Audit
 from secagg.audit.finding import Verdict
 from secagg.audit.words import chance, confidence, counted, error_rate, found, headline, meaning, measured
 
-_WIDTH = 100
+WIDEST: Final = 100
+"""Longest line, in characters, however wide the terminal is."""
 
 
-def as_text(audit: Audit) -> str:
-    """Return an audit as text: the result, what rejects, what was not tested, and how to repeat it."""
+def as_text(audit: Audit, *, width: int = WIDEST) -> str:
+    """Return an audit as text: the result, what rejects, what was not tested, and how to repeat it.
+
+    Args:
+        audit: The audit.
+        width: The longest line, in characters. Longer words stay whole, so that a seed can be copied.
+    """
     parts = [
         f"Audit of {audit.target.name}, level {audit.level}",
         f"{headline(audit)}. {meaning(audit)}",
@@ -23,7 +30,7 @@ def as_text(audit: Audit) -> str:
         _measured(audit),
         f"Master seed {audit.master_seed.hex()}. Give it to --seed to repeat this audit.",
     ]
-    return "\n\n".join(_wrapped(part) for part in parts if part) + "\n"
+    return "\n\n".join(_wrapped(part, width) for part in parts if part) + "\n"
 
 
 def _rejections(audit: Audit) -> list[str]:
@@ -97,9 +104,11 @@ def _of(subjects: list[str]) -> str:
     return f" ({', '.join(named)})" if named else ""
 
 
-def _wrapped(part: str) -> str:
+def _wrapped(part: str, width: int) -> str:
     lines = []
     for line in part.split("\n"):
         indent = " " * (len(line) - len(line.lstrip()))
-        lines += textwrap.wrap(line, _WIDTH, subsequent_indent=f"{indent}  ", break_on_hyphens=False) or [""]
+        lines += textwrap.wrap(
+            line, width, subsequent_indent=f"{indent}  ", break_on_hyphens=False, break_long_words=False
+        ) or [""]
     return "\n".join(lines)

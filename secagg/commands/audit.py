@@ -1,6 +1,7 @@
 """What the command `secagg audit` does, from its arguments to its words."""
 
 import os
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,7 +19,7 @@ from secagg.audit.page import as_html
 from secagg.audit.run import run_audit
 from secagg.audit.self_test import Catch, self_test
 from secagg.audit.self_test import as_text as rows_as_text
-from secagg.audit.text import as_text
+from secagg.audit.text import WIDEST, as_text
 from secagg.commands.progress import shows_bars, write_line
 from secagg.errors import ConfigurationError
 from secagg.files import write_whole
@@ -48,17 +49,9 @@ def audit_on_terminal(
             if found.verdict is Verdict.REJECTED:
                 write_line(f"rejected: {found.subject}: {found.attack}")
 
-        try:
-            audit = run_audit(target, level=Level(level), master=master, only=only, observe=ended)
-        except SystemExit as ending:
-            if isinstance(ending, Interrupted):
-                raise
-            # The code of other people must not choose the exit code of the audit.
-            raise ConfigurationError(
-                "target: expected subjects that leave the process alone, found one that has ended it. Nothing that was "
-                "found until then is complete."
-            ) from None
-    sys.stdout.write(as_text(audit))
+        audit = run_audit(target, level=Level(level), master=master, only=only, observe=ended)
+    width = min(WIDEST, shutil.get_terminal_size(fallback=(WIDEST, 24)).columns)
+    sys.stdout.write(as_text(audit, width=width))
     if html is not None:
         _write("--html", html, as_html(audit))
     if as_json is not None:

@@ -73,9 +73,12 @@ def load_tensorflow() -> Any:
     if _LOG_LEVEL in os.environ:
         return importlib.import_module("tensorflow")
     os.environ[_LOG_LEVEL] = "2"
-    with _without_log_lines():
-        tensorflow = importlib.import_module("tensorflow")
-        tensorflow.config.list_physical_devices()  # Its messages about absent accelerators appear here.
+    try:
+        with _without_log_lines():
+            tensorflow = importlib.import_module("tensorflow")
+            tensorflow.config.list_physical_devices()  # Its messages about absent accelerators appear here.
+    finally:
+        del os.environ[_LOG_LEVEL]  # A child process would take it for the user's wish to see these messages.
     return tensorflow
 
 

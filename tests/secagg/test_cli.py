@@ -384,6 +384,17 @@ def test_settings_of_a_run_run_it_again(finished: Path) -> None:
     )
 
 
+def test_help_on_a_narrow_terminal_without_unicode_is_written_with_escapes() -> None:
+    found = subprocess.run(
+        [sys.executable, "-P", "-m", "secagg", "audit", "--help"],
+        capture_output=True,
+        env={**os.environ, "COLUMNS": "40", "PYTHONIOENCODING": "ascii"},
+        check=False,
+    )
+    assert (found.returncode, found.stderr) == (0, b"")
+    assert rb"\u2026" in found.stdout  # An ellipsis, for what the narrow table has no room for.
+
+
 @pytest.mark.parametrize("arguments", [("--help",), ("train", "--help"), ("protocols",), ("protocols", "--json")])
 def test_command_that_trains_nothing_loads_no_tensorflow(arguments: tuple[str, ...]) -> None:
     script = """

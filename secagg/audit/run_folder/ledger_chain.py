@@ -49,7 +49,8 @@ def check_kept_head(evidence: Evidence) -> Verdict:
     ledger, head = evidence.ledger, evidence.head
     if head is None:
         raise Untested(
-            "No head was given that was kept elsewhere. Without one, a ledger that was rebuilt is not noticed."
+            "No head was given that was kept elsewhere. Without one, a ledger that was rebuilt is not noticed. Check "
+            "one by `secagg budget verify FOLDER --head HEAD`."
         )
     if head.lower() not in (ledger.first_head, *ledger.heads):
         return Verdict(found=f"The head that was kept elsewhere is not in {LEDGER}: it was cut, rebuilt or replaced.")
@@ -99,7 +100,7 @@ def check_epsilons(evidence: Evidence) -> Verdict:
 def check_no_epsilons(evidence: Evidence) -> Verdict:
     """Check that a run without noise states neither an epsilon nor a head."""
     if evidence.config.private:
-        raise Untested("The run has noise.")
+        raise Untested("This check is for runs without noise, and this run has noise.")
     for record in evidence.records:
         if record.epsilon is not None or record.ledger_head is not None:
             return Verdict(found=f"Round {record.round} states an epsilon or a head, and the run has no noise.")

@@ -71,9 +71,11 @@ def check_noise(evidence: Evidence) -> Verdict:
 def check_no_noise(evidence: Evidence) -> Verdict:
     """Check that, without noise, a released mean is that of the contributors' updates up to rounding."""
     if evidence.config.private:
-        raise Untested("The run has noise, see run.noise.realised.")
-    prepared, rounds = evidence.prepared, _residuals(evidence)
-    for found in rounds:
+        raise Untested(
+            "This check is for runs without noise. The noise of this run is the subject of run.noise.realised."
+        )
+    prepared = evidence.prepared
+    for found in _residuals(evidence):
         encoding = prepared.mean.encoding
         bound = encoding.rounding_bound(contributors=found.contributors, total_weight=found.total_weight)
         allowed = bound * found.unit * (1 + 1e-6) + 1e-9

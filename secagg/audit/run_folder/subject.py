@@ -19,19 +19,21 @@ class RunSubject(Subject):
 
     Args:
         path: The folder.
+        head: A head of its ledger that was kept elsewhere, 64 hexadecimal digits.
     """
 
     kind: ClassVar[str] = "run"
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, head: str | None = None) -> None:
         self.path = path
-        self.name = escaped(path.absolute().name)
+        self.head = head
+        self.name = path.absolute().name
         self.claims = claimed("C-14", "C-30")
 
     @cached_property
     def quick_results(self) -> dict[str, RunCheck]:
         """The results of all checks that train nothing again, by their ids."""
-        return {each.id: each for each in run_checks(self.path, retrain=False)}
+        return {each.id: each for each in run_checks(self.path, head=self.head, retrain=False)}
 
     def result(self, check: str) -> RunCheck:
         """Return the result of one check."""

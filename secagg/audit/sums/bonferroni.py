@@ -1,5 +1,6 @@
 """Several tests as one check: the smallest p value, times the number of tests."""
 
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -25,9 +26,13 @@ def corrected(tests: Iterable[SingleTest]) -> Result:
     least = min(all_tests, key=lambda test: test.p_value)
     p_value = min(1.0, least.p_value * len(all_tests))
     return Result(
-        statistic=f"the smallest p value of {len(all_tests)} tests, times their number",
+        statistic=f"the smallest p value of {len(all_tests)} tests, times their number:",
         value=p_value,
         threshold=LEVEL_OF_ATTEMPT,
         p_value=p_value,
-        evidence=f"The smallest p value is {least.p_value:.1e}: {least.what}.",
+        evidence=f"{least.what}: p {_in_words(least.p_value)}.",
     )
+
+
+def _in_words(p_value: float) -> str:
+    return f"= {p_value:.1e}" if p_value >= sys.float_info.min else f"< {sys.float_info.min:.0e}"

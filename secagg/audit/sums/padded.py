@@ -26,7 +26,7 @@ class PaddedWords(Attack[SumSubject]):
     """
 
     id = "view.uniform.padded"
-    title = "Lattice masks over vectors of zeros are compared with uniform words of 64 bits, for each client"
+    title = "Compare vectors of zeros under lattice masks with uniform words of 64 bits, client by client"
     layer = Layer.VIEW
     tests = ("C-03",)
     subjects = SumSubject

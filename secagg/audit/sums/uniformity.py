@@ -54,7 +54,7 @@ class SmallResidues(Attack[SumSubject]):
     """Masked zeros over the residues of small moduli."""
 
     id = "view.uniform.residues"
-    title = "Masked vectors of zeros are compared with uniform residues of small moduli, for each client"
+    title = "Compare masked vectors of zeros with uniform residues of small moduli, client by client"
     layer = Layer.VIEW
     tests = ("C-03",)
     subjects = SumSubject
@@ -80,7 +80,7 @@ class FullWords(Attack[SumSubject]):
     """Masked zeros at moduli that fill words."""
 
     id = "view.uniform.words"
-    title = "Masked vectors of zeros at moduli of 16 to 64 bits are compared with uniform ones in three tests"
+    title = "Compare masked vectors of zeros with uniform ones at moduli of 16 to 64 bits, by three statistics"
     layer = Layer.VIEW
     tests = ("C-03",)
     subjects = SumSubject

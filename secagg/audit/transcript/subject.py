@@ -17,19 +17,21 @@ class TranscriptSubject(Subject):
 
     Args:
         path: The file.
+        head: The head of the file that was kept elsewhere, 64 hexadecimal digits.
     """
 
     kind: ClassVar[str] = "transcript"
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, head: str | None = None) -> None:
         self.path = path
-        self.name = escaped(path.name)
+        self.head = head
+        self.name = path.name
         self.claims = claimed("C-31")
 
     @cached_property
     def results(self) -> dict[str, CheckResult]:
         """The results of all checks, by their ids."""
-        return {each.id: each for each in replay(self.path).checks}
+        return {each.id: each for each in replay(self.path, head=self.head).checks}
 
 
 class TranscriptCheck(Attack[TranscriptSubject]):

@@ -53,7 +53,9 @@ def test_five_lines_audit_a_protocol(pytester: pytest.Pytester) -> None:
     result = run(pytester, GOOD, "--collect-only")
     text = result.stdout.str()
     subject = SumSubject.of(SecAgg())
-    expected = [each.id for each in ATTACKS if isinstance(subject, each.subjects) and subject.claims_any(each.tests)]
+    expected = [
+        attack.id for attack in ATTACKS if isinstance(subject, attack.subjects) and subject.claims_any(attack.tests)
+    ]
     assert expected
     assert all(f"secagg-{attack}]" in text for attack in expected)
 
@@ -79,4 +81,5 @@ def test_subject_of_another_kind_is_refused(pytester: pytest.Pytester) -> None:
 
 def test_seed_that_is_none_is_refused(pytester: pytest.Pytester) -> None:
     result = run(pytester, GIVEN, "--audit-seed", "xyz")
-    assert "expected hexadecimal digits" in result.stdout.str() + result.stderr.str()
+    assert "expected 64 hexadecimal digits, found 'xyz'" in result.stderr.str()
+    assert result.ret == pytest.ExitCode.USAGE_ERROR

@@ -4,13 +4,16 @@ from pathlib import Path
 
 import pytest
 
+from dp import Ledger
 from secagg.audit.attack import Level
 from secagg.audit.finding import Finding, Verdict
 from secagg.audit.run_folder import subject as run_folder
 from secagg.audit.runner import findings
+from secagg.audit.subject import Subject
 from secagg.audit.targets import target_of
 from secagg.audit.transcript import subject as transcript
 from secagg.errors import ConfigurationError, SecaggError
+from secagg.transcripts.reader import TranscriptReader
 from tests.support.audit_checks import MASTER
 from tests.support.commands import SMALL, secagg
 
@@ -62,6 +65,25 @@ def test_transcript_with_an_altered_byte_is_rejected(folder: Path, tmp_path: Pat
     results = found(tmp_path / "altered")
     assert results["transcript.records"].verdict is Verdict.REJECTED
     assert Verdict.ERRORED not in {each.verdict for each in results.values()}
+
+
+def test_head_that_was_kept_elsewhere_shows_another_file(folder: Path) -> None:
+    run, file, other = folder / "run", folder / "server.transcript", "00" * 32
+    with Ledger.open_to_read(run / "ledger.sqlite") as ledger:
+        last = ledger.head
+    with TranscriptReader(file) as reader:
+        for _ in reader:
+            pass
+        end = reader.head.hex()
+    subjects: list[Subject] = [run_folder.RunSubject(run, head=head) for head in (last, other)]
+    subjects += [transcript.TranscriptSubject(file, head=head) for head in (end, other)]
+    checks = [
+        each
+        for each in (*run_folder.CHECKS, *transcript.CHECKS)
+        if each.id in ("run.ledger.kept_head", "transcript.head")
+    ]
+    verdicts = [each.verdict for each in findings(subjects, checks, level=Level.QUICK, master=MASTER)]
+    assert verdicts == 2 * [Verdict.NOT_REJECTED, Verdict.REJECTED]
 
 
 @pytest.mark.parametrize("name", ["empty folder", "text.txt", "empty"])

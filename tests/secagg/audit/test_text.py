@@ -49,6 +49,11 @@ def test_rejection_is_told_with_its_evidence_and_what_was_not_tested_beside_it()
         assert AUDITS["rejected"].master_seed.hex() in text.replace("\n  ", "")
 
 
+def test_text_fits_a_narrow_terminal_except_for_the_seed() -> None:
+    lines = as_text(AUDITS["rejected"], width=60).splitlines()
+    assert [line for line in lines if len(line) > 60] == [f"  {AUDITS['rejected'].master_seed.hex()}."]
+
+
 def test_same_reason_for_several_subjects_is_told_once() -> None:
     audit = audited(GOOD, Inapt(), subjects=[Given("one"), Given("two")])
     assert as_text(audit).count("The subject takes no entropy.") == 1

@@ -26,6 +26,19 @@ def test_tensorflow_loads_once_with_legacy_keras() -> None:
     assert tensorflow.keras.Model is load_legacy_keras().Model
 
 
+def test_tensorflow_loads_quietly_in_a_child_process_of_one_that_has_loaded_it() -> None:
+    program = """
+import subprocess
+import sys
+from secagg.models.tensorflow import load_tensorflow
+load_tensorflow()
+if len(sys.argv) == 1:
+    subprocess.run([sys.executable, "-c", PROGRAM, "child"], check=True)
+"""
+    result = run(f"PROGRAM = {program!r}\n" + program)
+    assert (result.returncode, result.stderr) == (0, "")
+
+
 def test_tensorflow_loads_quietly_but_passes_other_lines_on() -> None:
     quiet = run("from secagg.models.tensorflow import load_tensorflow; load_tensorflow()")
     assert (quiet.returncode, quiet.stderr) == (0, "")

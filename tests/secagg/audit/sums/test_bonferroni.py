@@ -16,3 +16,7 @@ def test_corrected_p_value_is_at_most_one() -> None:
     result = corrected([SingleTest(what="a", p_value=0.7), SingleTest(what="b", p_value=0.8)])
     assert result.p_value == 1.0
     assert not result.rejects
+
+
+def test_p_value_too_small_for_a_float_is_not_stated_as_zero() -> None:
+    assert corrected([SingleTest(what="a", p_value=0.0)]).evidence == "a: p < 2e-308."
