@@ -197,7 +197,10 @@ def _check_texts(text: str, subject: Subject) -> None:
         ConfigurationError: A text has characters that could change what a terminal shows, or a parameter is no number
             and no text.
     """
-    texts = [subject.name, *(each for claim in subject.claims for each in (claim.id, claim.text, *claim.parameters))]
+    texts: list[object] = [
+        subject.name,
+        *(each for claim in subject.claims for each in (claim.id, claim.text, *claim.parameters)),
+    ]
     values = [value for claim in subject.claims for value in claim.parameters.values()]
     texts += [value for value in values if not isinstance(value, int | float)]
     for each in texts:

@@ -23,7 +23,6 @@ from secagg.audit.text import WIDEST, as_text
 from secagg.commands.progress import shows_bars, write_line
 from secagg.errors import ConfigurationError
 from secagg.files import write_whole
-from secagg.interruption import Interrupted
 
 _SEED_BYTES: Final = 32
 _LINES: Final = 10  # The number of lines that tell of the progress if no terminal shows a bar.

@@ -75,7 +75,8 @@ def check_no_noise(evidence: Evidence) -> Verdict:
             "This check is for runs without noise. The noise of this run is the subject of run.noise.realised."
         )
     prepared = evidence.prepared
-    for found in _residuals(evidence):
+    rounds = _residuals(evidence)
+    for found in rounds:
         encoding = prepared.mean.encoding
         bound = encoding.rounding_bound(contributors=found.contributors, total_weight=found.total_weight)
         allowed = bound * found.unit * (1 + 1e-6) + 1e-9

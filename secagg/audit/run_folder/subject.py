@@ -9,7 +9,6 @@ from secagg.audit.claims import claimed
 from secagg.audit.run_folder.check import RunCheck
 from secagg.audit.run_folder.checks import RETRAINED, STATEMENTS, run_checks
 from secagg.audit.subject import Subject
-from secagg.paths import escaped
 
 _NOISE: Final = "run.noise.realised"
 

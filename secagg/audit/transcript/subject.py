@@ -9,7 +9,6 @@ from secagg.audit.claims import claimed
 from secagg.audit.subject import Subject
 from secagg.audit.transcript.catalogue import STATEMENTS, CheckResult
 from secagg.audit.transcript.replay import replay
-from secagg.paths import escaped
 
 
 class TranscriptSubject(Subject):
