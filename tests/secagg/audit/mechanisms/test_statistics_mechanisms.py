@@ -238,3 +238,8 @@ def test_a_third_of_the_noise_reused_needs_290_coordinates() -> None:
 def test_binomial_tails_are_exact() -> None:
     assert two_sided(0, 10, 0.5) == pytest.approx(2 * 2.0**-10)
     assert two_sided(5, 10, 0.5) == 1.0
+
+
+def test_squares_that_are_no_number_have_no_p_value() -> None:
+    """The runner makes an error of it; a p value of 1 would be a result."""
+    assert math.isnan(variance_p(math.nan, 100, Moments(variance=9.0)))

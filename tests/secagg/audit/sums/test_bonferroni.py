@@ -1,5 +1,7 @@
 """The smallest p value times the number of tests."""
 
+import math
+
 import pytest
 
 from secagg.audit.sums.bonferroni import SingleTest, corrected
@@ -16,3 +18,8 @@ def test_corrected_p_value_is_at_most_one() -> None:
     result = corrected([SingleTest(what="a", p_value=0.7), SingleTest(what="b", p_value=0.8)])
     assert result.p_value == 1.0
     assert not result.rejects
+
+
+def test_p_value_that_is_no_number_is_not_taken_for_a_large_one() -> None:
+    tests = [SingleTest(what="a", p_value=0.7), SingleTest(what="b", p_value=math.nan)]
+    assert math.isnan(corrected(tests).p_value or 0.0)
