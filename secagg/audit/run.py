@@ -26,9 +26,16 @@ Observer = Callable[[Finding, int, int], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Work:
-    """One check on one subject, by their numbers, so that another process can find them."""
+    """One check on one subject, by the subject's name and the check's number, so that another process can find them.
+
+    Attributes:
+        subject: The place of the subject in the report.
+        name: The name of the subject.
+        attack: The number of the check in `ATTACKS`.
+    """
 
     subject: int
+    name: str
     attack: int
 
 
@@ -67,7 +74,13 @@ class AuditJob(Job[Work, Finding]):
     def _finding(self, item: Work, *, within: Callable[[], bool]) -> Finding:
         if self._target is None:
             raise LookupError("target: expected a prepared job, found one without its target")
-        subject, attack = self._target.subjects[item.subject], ATTACKS[item.attack]
+        subject = next((each for each in self._target.subjects if each.name == item.name), None)
+        if subject is None:  # What a factory makes may depend on the process.
+            raise ConfigurationError(
+                f"target: expected a subject named {item.name!r} in every process of the audit, found one without it. "
+                "Return the same subjects from each call."
+            )
+        attack = ATTACKS[item.attack]
         return finding(subject, attack, level=self._level, master=self._master, within=within)
 
 
@@ -115,7 +128,7 @@ def run_audit(
 def planned(target: Target, level: Level, only: str | None = None) -> list[Work]:
     """Return all checks that can test a claim of a subject, the shortest first, so that a time limit leaves out few."""
     costs = {
-        Work(subject=at, attack=number): _cost(subject, attack, level)
+        Work(subject=at, name=subject.name, attack=number): _cost(subject, attack, level)
         for at, subject in enumerate(target.subjects)
         for number, attack in enumerate(ATTACKS)
         if isinstance(subject, attack.subjects) and subject.claims_any(attack.tests) and selected(attack.id, only)

@@ -197,12 +197,11 @@ def _check_texts(text: str, subject: Subject) -> None:
         ConfigurationError: A text has characters that could change what a terminal shows, or a parameter is no number
             and no text.
     """
-    texts: list[object] = [
-        subject.name,
-        *(each for claim in subject.claims for each in (claim.id, claim.text, *claim.parameters)),
-    ]
-    values = [value for claim in subject.claims for value in claim.parameters.values()]
-    texts += [value for value in values if not isinstance(value, int | float)]
+    texts: list[object] = [subject.name]
+    for claim in subject.claims:
+        numbers_and_texts: list[object] = list(claim.parameters.values())
+        texts += [claim.id, claim.text, *claim.parameters]
+        texts += [value for value in numbers_and_texts if not isinstance(value, int | float)]
     for each in texts:
         if not isinstance(each, str) or not each.isprintable():
             raise ConfigurationError(

@@ -72,7 +72,7 @@ class CountVariance(OfNoise):
         return Result(
             statistic="variance of the count's noise over the planned one",
             value=ratio / plan.trials,
-            p_value=min(1.0, 2 * p_value),
+            p_value=min(2 * p_value, 1.0),
             evidence=f"In {plan.trials} rounds, the noise {whose} in the count has {ratio / plan.trials:.6g} times the "
             "planned variance.",
         )

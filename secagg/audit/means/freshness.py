@@ -109,6 +109,6 @@ def _correlated(found: dict[str, float], what: str) -> Result:
     return Result(
         statistic="smallest p value of the correlations",
         value=found[where],
-        p_value=min(1.0, len(found) * found[where]),
+        p_value=min(len(found) * found[where], 1.0),
         evidence=f"The {what} {where} is correlated.",
     )

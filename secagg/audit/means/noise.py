@@ -119,7 +119,7 @@ class ReleaseVariance(OfNoise):
         return Result(
             statistic="variance of the noise in a release over the one that the ledger counts",
             value=ratio,
-            p_value=min(1.0, len(numbers) * p_value),
+            p_value=min(len(numbers) * p_value, 1.0),
             evidence=f"After {worst} dropouts, the noise of the {relied} contributors that do not collude has "
             f"{ratio:.6g} times the variance that the ledger counts.",
         )
@@ -165,6 +165,6 @@ class ShareVariance(OfNoise):
         return Result(
             statistic="variance of a client's noise over the planned one",
             value=ratio,
-            p_value=min(1.0, len(found) * found[worst]),
+            p_value=min(len(found) * found[worst], 1.0),
             evidence=f"The noise of client {worst} has {ratio:.6g} times the variance of a noise share.",
         )

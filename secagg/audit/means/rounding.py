@@ -90,7 +90,7 @@ class RoundingBias(Attack[MeanSubject]):
         return Result(
             statistic="mean rounding error, in steps",
             value=float(sums[0]) / plan.trials,
-            p_value=min(1.0, 2 * float(p_values.min())),
+            p_value=min(2 * float(p_values.min()), 1.0),
             evidence=f"{plan.trials} rounding errors have the mean {sums[0] / plan.trials:.4g} steps, "
             f"{scores[0]:.4g} standard deviations from 0. With fractions they correlate at {scores[1]:.4g} of these.",
         )

@@ -171,6 +171,6 @@ class DrawCorrelation(Attack[MechanismSubject]):
         return Result(
             statistic="smallest p value of the correlations",
             value=found[where],
-            p_value=min(1.0, self.tested * found[where]),
-            evidence=f"There is a correlation between {where} ({plan.trials} values each).",
+            p_value=min(self.tested * found[where], 1.0),
+            evidence=f"Correlated are {where}, {plan.trials} values each.",
         )

@@ -118,7 +118,7 @@ class SampleSizes(_OfSamples):
         return Result(
             statistic="variance of the sizes over the binomial one",
             value=squares / schedule.steps / moments.variance,
-            p_value=min(1.0, 2 * found[where]),
+            p_value=min(2 * found[where], 1.0),
             evidence=f"The {where} of the sizes of {schedule.steps} samples is not binomial: mean {sizes.mean():.6g}, "
             f"variance {squares / schedule.steps:.6g}, for {schedule.examples} examples at a rate of {schedule.rate}.",
         )
@@ -181,7 +181,7 @@ class StepOverlaps(_OfSamples):
 def two_sided(count: int, trials: int, probability: float) -> float:
     """Return twice the smaller exact binomial tail, at most 1."""
     law = stats.binom(trials, probability)
-    return min(1.0, 2 * float(min(law.cdf(count), law.sf(count - 1))))
+    return min(2 * float(min(law.cdf(count), law.sf(count - 1))), 1.0)
 
 
 def detected_overlap(schedule: Schedule) -> float:

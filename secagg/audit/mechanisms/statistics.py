@@ -70,7 +70,7 @@ def variance_p(squares: float, count: float, moments: Moments) -> float:
     degrees = freedom(count, moments)
     scale = degrees / (count * moments.variance)
     below, above = stats.chi2.cdf((squares + 0.5) * scale, degrees), stats.chi2.sf((squares - 0.5) * scale, degrees)
-    return min(1.0, 2 * float(min(below, above)))
+    return min(2 * float(min(below, above)), 1.0)
 
 
 def detected_deviations(count: float, moments: Moments, *, tests: int = 1) -> tuple[float, float]:
@@ -171,7 +171,7 @@ class Cells:
     def p_value(self, counts: NDArray[np.int64]) -> tuple[float, float]:
         """Return Pearson's statistic and its p value, doubled for the sake of cells that expect few values."""
         statistic = float((((counts - self.expected) ** 2) / self.expected).sum())
-        return statistic, min(1.0, _SMALL_CELLS * float(stats.chi2.sf(statistic, self.expected.size - 1)))
+        return statistic, min(_SMALL_CELLS * float(stats.chi2.sf(statistic, self.expected.size - 1)), 1.0)
 
     def detected(self, count: int) -> float:
         """Return the sum of (q - p)^2 / p over cells that the test detects, by the noncentral chi-square law.

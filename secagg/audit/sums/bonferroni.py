@@ -1,6 +1,6 @@
 """Several tests as one check: the smallest p value, times the number of tests."""
 
-import sys
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -23,8 +23,8 @@ class SingleTest:
 def corrected(tests: Iterable[SingleTest]) -> Result:
     """Return the result of a check that rejects if any of its tests does, after Bonferroni's correction."""
     all_tests = list(tests)
-    least = min(all_tests, key=lambda test: test.p_value)
-    p_value = min(1.0, least.p_value * len(all_tests))
+    least = min(all_tests, key=lambda test: (not math.isnan(test.p_value), test.p_value))  # NaN, an error, goes first.
+    p_value = min(least.p_value * len(all_tests), 1.0)
     return Result(
         statistic=f"the smallest p value of {len(all_tests)} tests, times their number:",
         value=p_value,

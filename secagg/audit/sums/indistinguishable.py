@@ -136,7 +136,7 @@ def compared(one: Numbers, other: Numbers) -> Result:
     right, judged = classified(one, other)
     by_classifier = float(stats.binomtest(right, judged, 0.5, alternative="greater").pvalue)
     smallest_ks = min(float(stats.ks_2samp(one[:, at], other[:, at]).pvalue) for at in range(one.shape[1]))
-    p_value = min(1.0, 2 * min(by_classifier, one.shape[1] * smallest_ks))
+    p_value = min(2 * min(by_classifier, one.shape[1] * smallest_ks), 1.0)
     return Result(
         statistic="p value of classifier and Kolmogorov-Smirnov tests together",
         value=p_value,

@@ -52,6 +52,16 @@ def test_check_whose_process_ended_is_errored() -> None:
     assert isinstance(work, Work)
 
 
+def test_subject_is_found_by_its_name_wherever_a_process_has_it() -> None:
+    job = AuditJob(None, level=Level.QUICK, master=MASTER, deadline_s=0.0)
+    job.prepare()
+    (work, *_) = planned(target_of(None), Level.QUICK, "account.ledger.crash")
+    moved = Work(subject=10**6, name=work.name, attack=work.attack)
+    assert job.run(moved).subject == work.name
+    with pytest.raises(ConfigurationError, match="expected a subject named 'nobody' in every process"):
+        job.run(Work(subject=work.subject, name="nobody", attack=work.attack))
+
+
 @pytest.mark.parametrize(
     ("only", "runs"), [(None, True), ("view", True), ("view.uniform", True), ("view.uni", False), ("attack", False)]
 )

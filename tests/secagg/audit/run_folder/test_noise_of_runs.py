@@ -11,7 +11,7 @@ import pytest
 from secagg.audit.run_folder.check import RunCheck
 from secagg.audit.run_folder.checks import run_checks
 from secagg.audit.run_folder.noise import LEVEL, power, variance_test
-from tests.support.finished_runs import arrays_edited, copied_run, finish
+from tests.support.finished_runs import arrays_edited, copied_run, finish, with_metrics
 
 DIGITS: dict[str, Any] = {"dataset": "digits", "clients": 12, "rounds": 1}
 
@@ -97,3 +97,14 @@ def test_noise_is_tested_on_both_sides() -> None:
 @pytest.mark.parametrize("value", [math.nan, math.inf])
 def test_noise_that_is_no_number_is_rejected(value: float) -> None:
     assert variance_test(np.array([1.0, value]), rounds=1).p_value == 0.0
+
+
+def test_noise_of_a_round_whose_contributors_are_not_known_is_said_not_to_be_tested(
+    finished: Path, tmp_path: Path
+) -> None:
+    """A round that names one contributor fewer could have had any noise."""
+    run = copied_run(finished, tmp_path / "run")
+    with_metrics(lambda lines: lines[1].update(contributors=lines[1]["contributors"] - 1))(run, run)
+    found = only(run, "run.noise.realised")
+    assert not found.rejected
+    assert "The first is round 2." in found.untested
