@@ -54,11 +54,11 @@ def error_rate(audit: Audit) -> str:
 
 
 def measured(finding: Finding) -> str:
-    """Return what a check computed, such as "variance ratio 1.02, limit 1.05"; empty if it computed no number."""
+    """Return what a check computed, such as "variance ratio: 1.02, limit 1.05"; empty if it computed no number."""
     if finding.value is None:
         return finding.statistic
     limit = "" if finding.threshold is None else f", limit {finding.threshold:.6g}"
-    return f"{finding.statistic} {finding.value:.6g}{limit}"
+    return f"{finding.statistic}: {finding.value:.6g}{limit}"
 
 
 def found(finding: Finding) -> str:

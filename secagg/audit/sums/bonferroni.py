@@ -26,7 +26,7 @@ def corrected(tests: Iterable[SingleTest]) -> Result:
     least = min(all_tests, key=lambda test: (not math.isnan(test.p_value), test.p_value))  # NaN, an error, goes first.
     p_value = min(least.p_value * len(all_tests), 1.0)
     return Result(
-        statistic=f"the smallest p value of {len(all_tests)} tests, times their number:",
+        statistic=f"the smallest p value of {len(all_tests)} tests, times their number",
         value=p_value,
         threshold=LEVEL_OF_ATTEMPT,
         p_value=p_value,
