@@ -23,6 +23,7 @@ from secagg.audit.text import WIDEST, as_text
 from secagg.commands.progress import shows_bars, write_line
 from secagg.errors import ConfigurationError
 from secagg.files import write_whole
+from secagg.interruption import Interrupted
 
 _SEED_BYTES: Final = 32
 _LINES: Final = 10  # The number of lines that tell of the progress if no terminal shows a bar.
@@ -48,7 +49,16 @@ def audit_on_terminal(
             if found.verdict is Verdict.REJECTED:
                 write_line(f"rejected: {found.subject}: {found.attack}")
 
-        audit = run_audit(target, level=Level(level), master=master, only=only, observe=ended)
+        try:
+            audit = run_audit(target, level=Level(level), master=master, only=only, observe=ended)
+        except SystemExit as ending:
+            if isinstance(ending, Interrupted):
+                raise
+            # The code of other people must not choose the exit code of the audit.
+            raise ConfigurationError(
+                "target: expected subjects that leave the process alone, found one that has ended it. Nothing that was "
+                "found until then is complete."
+            ) from None
     width = min(WIDEST, shutil.get_terminal_size(fallback=(WIDEST, 24)).columns)
     sys.stdout.write(as_text(audit, width=width))
     if html is not None:

@@ -1,6 +1,7 @@
 """Several tests as one check: the smallest p value, times the number of tests."""
 
 import math
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 

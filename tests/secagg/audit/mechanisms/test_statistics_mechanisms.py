@@ -18,7 +18,6 @@ from secagg.audit.mechanisms.statistics import (
     detected_deviations,
     freedom,
     least_count,
-    least_pairs,
     variance_p,
 )
 

@@ -11,7 +11,7 @@ def test_smallest_p_value_is_multiplied_by_the_number_of_tests() -> None:
     result = corrected(SingleTest(what=f"test {at}", p_value=value) for at, value in enumerate([0.3, 2e-4, 0.9, 0.01]))
     assert result.p_value == pytest.approx(8e-4)
     assert result.rejects
-    assert result.evidence == "The smallest p value is 2.0e-04: test 1."
+    assert result.evidence == "test 1: p = 2.0e-04."
 
 
 def test_corrected_p_value_is_at_most_one() -> None:
