@@ -1,6 +1,7 @@
 """Audits as tests of other people's suites."""
 
 import json
+from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
@@ -38,7 +39,10 @@ class TestWrong(SecureSumAudit):
         return Given()
 """
 ROOT = Path(__file__).parents[3]
-ARGUMENTS = ("-p", "secagg.audit.pytest_plugin", "-p", "no:cacheprovider", "-q", "-rs")
+ARGUMENTS = ("-p", "no:cacheprovider", "-q", "-rs")
+IS_INSTALLED = any(point.name == "secagg-audit" for point in entry_points(group="pytest11"))
+PLUGIN = () if IS_INSTALLED else ("-p", "secagg.audit.pytest_plugin")
+"""Names the plugin where an older installation of the toolkit does not register it."""
 
 
 def run(pytester: pytest.Pytester, code: str, *arguments: str) -> pytest.RunResult:
@@ -46,7 +50,7 @@ def run(pytester: pytest.Pytester, code: str, *arguments: str) -> pytest.RunResu
     pytester.makepyfile(code)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", str(ROOT))
-        return pytester.runpytest_subprocess(*ARGUMENTS, *arguments)
+        return pytester.runpytest_subprocess(*PLUGIN, *ARGUMENTS, *arguments)
 
 
 def test_five_lines_audit_a_protocol(pytester: pytest.Pytester) -> None:
