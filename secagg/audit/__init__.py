@@ -10,7 +10,7 @@ TYPE_CHECKING = False  # Type checkers assume True; importing `typing` itself ta
 if TYPE_CHECKING:
     from secagg.audit.attack import Attack, Inapplicable, Layer, Level, Plan, Result
     from secagg.audit.audit import Audit
-    from secagg.audit.claims import CLAIMS, Claim, claimed
+    from secagg.audit.claims import Claim, claimed
     from secagg.audit.finding import Finding, Verdict
     from secagg.audit.means.subject import MeanSubject
     from secagg.audit.mechanisms.subject import MechanismSubject
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from secagg.audit.transcript.subject import TranscriptSubject
 
 __all__ = [
-    "CLAIMS",
     "Attack",
     "Audit",
     "Claim",
@@ -51,7 +50,7 @@ __all__ = [
 _HOMES = {
     "secagg.audit.attack": ("Attack", "Inapplicable", "Layer", "Level", "Plan", "Result"),
     "secagg.audit.audit": ("Audit",),
-    "secagg.audit.claims": ("CLAIMS", "Claim", "claimed"),
+    "secagg.audit.claims": ("Claim", "claimed"),
     "secagg.audit.finding": ("Finding", "Verdict"),
     "secagg.audit.means.subject": ("MeanSubject",),
     "secagg.audit.mechanisms.subject": ("MechanismSubject",),
