@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import signal
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
@@ -37,7 +38,7 @@ def done(job: Job[Item, Found], items: Sequence[Item]) -> Iterator[tuple[Item, F
     There are as many processes as processors, at most 8. With one processor, or one piece of work, this process does
     the work itself. An interruption ends all processes at once.
     """
-    count = min(len(os.sched_getaffinity(0)), _MOST, len(items))
+    count = min(_processors(), _MOST, len(items))
     if count <= 1:
         job.prepare()
         for item in items:
@@ -56,6 +57,13 @@ def done(job: Job[Item, Found], items: Sequence[Item]) -> Iterator[tuple[Item, F
         raise
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _processors() -> int:
+    """Return how many processors this process may use."""
+    if sys.platform == "linux":
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _result(future: Future[Found], job: Job[Item, Found], item: Item) -> Found:
