@@ -25,7 +25,7 @@ class Tape:
     """Randomness that can be repeated and altered: `tape(n)` returns the next n bytes of a stream.
 
     The stream is AES-256 in counter mode under a key that the seed and the label determine. Give a fresh tape to every
-    party or run. A tape is for audits and tests only: whoever knows the seed knows every secret.
+    party or run. A tape is for audits and tests only: anyone who knows the seed knows every secret.
 
     Args:
         seed: The seed of the attempt.

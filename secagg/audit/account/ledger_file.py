@@ -1,6 +1,7 @@
 """The file of a ledger as a subject: what can be recomputed from its records."""
 
 import math
+from abc import abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Final
@@ -88,9 +89,9 @@ class _OfFile(Attack[LedgerFileSubject]):
         except LedgerCorrupt as error:
             return Result(statistic="", rejected=True, evidence=f"The file is not the ledger that was written: {error}")
 
+    @abstractmethod
     def read(self, ledger: Ledger) -> Result:
         """Return what the check finds in an open ledger."""
-        raise NotImplementedError
 
 
 class Whole(_OfFile):

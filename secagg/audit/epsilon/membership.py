@@ -150,8 +150,8 @@ def likelihood_ratios(said: Floats, halves: Members, observed: Sequence[Floats])
 
     Args:
         said: The shadow models' confidences, shape `(shadows, examples)`.
-        halves: Whether each shadow model had each example, likewise.
-        observed: The confidences of each attacked model.
+        halves: Whether each shadow model was trained on each example, shape `(shadows, examples)`, bool.
+        observed: For each attacked model, its confidences, shape `(examples,)`.
     """
     means = [np.where(had, said, 0).sum(axis=0) / had.sum(axis=0) for had in (~halves, halves)]
     residuals = np.where(halves, said - means[1], said - means[0])

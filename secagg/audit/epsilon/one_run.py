@@ -49,7 +49,9 @@ class OneRun(Attack[ReleaseSubject]):
                 f"{clients} clients and {subject.dimension} coordinates."
             )
         if level is Level.QUICK:
-            return Inapplicable(why="One run of so many clients takes too long for the level quick.")
+            return Inapplicable(
+                why=f"The release of {clients} clients takes too long for the quick level. Use the full level."
+            )
         return Plan(trials=clients, cpu_s=clients * _SECONDS_OF_A_CLIENT)
 
     def run(self, subject: ReleaseSubject, plan: Plan, seed: bytes) -> Result:

@@ -17,7 +17,7 @@ class EpsilonRow:
         confidence: The confidence of the lower bound, such as 0.95.
         method: How the lower bound was computed, in a few words.
         trials: The number of releases with the canary, and as many without; of one run, the number of canaries.
-        rests_on: What the lower bound assumes and whom it grants what, a phrase.
+        rests_on: A phrase that names what the lower bound assumes, and what the attacker of the audit knows.
     """
 
     unit: str

@@ -53,7 +53,7 @@ class Setting:
         mean: The mean.
         clip: How updates are clipped before they are encoded.
         terms: Returns each client's identity and terms with fresh records, if the mean has a roster.
-        keyholders: Returns each committee member's key share and rules likewise, if the mean has a committee.
+        keyholders: Returns each committee member's key share and rules with fresh records, if the mean has a committee.
     """
 
     mean: SecureMean

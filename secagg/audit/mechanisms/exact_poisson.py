@@ -21,7 +21,8 @@ class ExactPoisson:
     """The Poisson law by its distribution function, as exact decimal fractions.
 
     Attributes:
-        cumulated: F(x) for x = 0, 1, ..., to 120 digits, as far as it can be told from 1 by 192 bits.
+        cumulated: The values F(x) of the distribution function for x = 0, 1, ..., each to 120 digits. The list ends
+            where 192 bits no longer tell F(x) from 1.
         limits: floor(2^64 F(x)), uint64.
     """
 

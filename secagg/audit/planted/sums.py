@@ -3,6 +3,7 @@
 import hashlib
 import os
 import time
+from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -32,9 +33,9 @@ from secagg.audit.sums.subject import SumSubject
 class _Drawing(SecAgg):
     """SecAgg whose clients draw through something else than their entropy."""
 
+    @abstractmethod
     def drawing(self, entropy: Entropy) -> Entropy:
         """Return what the clients draw from."""
-        raise NotImplementedError
 
     def client_party(self, session: Session, participant: Participant) -> PairwiseClient:
         """See `SecureSum.client_party`."""
