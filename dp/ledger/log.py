@@ -68,7 +68,9 @@ class RecordLog(Protocol):
 
 def chained_digest(previous: bytes, body: bytes) -> bytes:
     """Return the digest of a record: SHA-256 over the 32-byte digest before it and its bytes."""
-    return hashlib.sha256(previous + body).digest()
+    digest = hashlib.sha256(previous)
+    digest.update(body)  # A sum of both would be a copy of the record.
+    return digest.digest()
 
 
 def head_after(bodies: Iterable[bytes], *, previous: bytes = GENESIS) -> bytes:

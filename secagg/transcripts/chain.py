@@ -12,6 +12,7 @@ import hashlib
 import re
 from typing import BinaryIO, Final
 
+from dp.ledger.log import chained_digest
 from secagg.errors import ConfigurationError, TranscriptAltered, TranscriptError, TranscriptTruncated
 
 DIGEST_BYTES: Final = 32
@@ -25,13 +26,6 @@ _LENGTH_BYTES: Final = 4
 _CHECK_BYTES: Final = 4
 _CHECK_DOMAIN: Final = b"secagg transcript length v1"
 _RESTORE: Final = "Use a copy that was not altered; every record before this one can still be read."
-
-
-def chained_digest(previous: bytes, body: bytes) -> bytes:
-    """Return the digest of a record: SHA-256 over the 32-byte digest before it and its bytes."""
-    digest = hashlib.sha256(previous)
-    digest.update(body)
-    return digest.digest()
 
 
 def framed(previous: bytes, body: bytes) -> tuple[bytes, bytes]:
