@@ -3,6 +3,7 @@
 Numbers are finite or null. The version changes when a field changes its meaning or goes away; fields may be added.
 """
 
+import inspect
 import math
 import sys
 from datetime import UTC, datetime
@@ -157,6 +158,9 @@ def schema() -> str:
     """Return the JSON Schema (2020-12) of `as_json`; `python -m secagg.audit.document` prints it."""
     found: dict[str, Any] = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
     found |= msgspec.json.schema(AuditDocument)
+    for definition in found["$defs"].values():  # Python 3.13 strips a docstring's indentation, 3.12 does not.
+        if "description" in definition:
+            definition["description"] = inspect.cleandoc(definition["description"])
     return msgspec.json.format(msgspec.json.encode(found), indent=2).decode() + "\n"
 
 
