@@ -8,10 +8,9 @@ import contextlib
 import sqlite3
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 
 from secagg.errors import CheckpointError
-
 
 class FolderLock:
     """The exclusive use of a folder, for as long as a `with` block lasts; the same object may enter again inside it.
