@@ -18,7 +18,7 @@ from secagg.aggregation.mean import SecureMean
 from secagg.checks import plain_integer
 from secagg.engines.base import Release, RoundPlan, RoundResult
 from secagg.engines.client import contribute, weight_of
-from secagg.engines.parties import check_consent, check_parties, checked_updates
+from secagg.engines.parties import check_clients, check_consent, check_parties, checked_updates
 from secagg.errors import ConfigurationError, TrainingDiverged
 from secagg.simulation.devices import Devices
 from secagg.simulation.failures import DATA_DEPENDENT, Failures, departing
@@ -135,11 +135,12 @@ class InMemory:
         """Check that every party takes part in such a round; see `Engine`.
 
         Raises:
-            ConfigurationError: Terms or keyholders do not belong to the session, or there are more examples than a
-                budget for examples counts.
+            ConfigurationError: The mean is planned for another cohort, terms or keyholders do not belong to the
+                session, or there are more examples than a budget for examples counts.
             UnsafeSession: A party refuses to take part on these terms.
             DataError: Examples of a client do not fit the model, and training is private by itself.
         """
+        check_clients(plan.mean, self.clients)
         check_consent(plan.mean.protocol, plan.session, self.terms, self.keyholders)
         if plan.training is None:
             return
@@ -204,6 +205,13 @@ class InMemory:
         plan = parties.plan
         update = self.devices.train(client, plan.weights, plan.number)
         parties.contribute(client, update, weight_of(plan, self.devices.examples(client)))
+
+
+def _by_step(dropped: Mapping[int, str]) -> dict[str, list[int]]:
+    found: dict[str, list[int]] = {}
+    for party, step in dropped.items():
+        found.setdefault(step, []).append(party)
+    return found
 
 
 def simulate_mean(
@@ -276,7 +284,7 @@ def simulate_mean(
     return Release(
         mean=decoded.mean,
         contributors=outcome.contributors,
-        dropped=outcome.dropped,
+        dropped=_by_step(outcome.dropped),
         realised=mean.realised(len(outcome.contributors)),
         rounding_bound=decoded.rounding_bound,
         cost=outcome.cost,

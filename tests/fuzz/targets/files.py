@@ -17,7 +17,6 @@ from secagg.files import read_arrays
 from secagg.models.softmax import SoftmaxRegression
 from secagg.privacy.clipping import choose_clip
 from secagg.runs.folder import RunFolder
-from secagg.runs.lock import NAME as LOCK
 from secagg.runs.parsing import parse, read_settings
 from secagg.training.model_state import GlobalModel
 from tests.fuzz.mutate import Mutator, mutate_bytes, mutate_lines, mutate_text
@@ -222,12 +221,12 @@ def _run_folder(folder: Path) -> Target:
     return Target(
         seeds=(pack_folder(contents),),
         run=read,
-        mutate=mutate_folder(_RUN_FILES | {LOCK: mutate_bytes}),
+        mutate=mutate_folder(_RUN_FILES | {"run.lock": mutate_bytes}),
         refusals=(CheckpointError, _OLD_HEADER),
         covers=(
             "secagg.runs.folder:RunFolder.config",
             "secagg.runs.folder:RunFolder.restore",
-            "secagg.runs.lock:FolderLock.__enter__",
+            "secagg.storage.folder_lock:FolderLock.__enter__",
         ),
         memory_base=2**22,
         memory_factor=_UNPACKED,
