@@ -143,9 +143,7 @@ class Coordinator:
         self._checked = mean
         engine.check(self._round_plan(mean, work, serial=0, session_id=bytes(16)))
 
-    def run(
-        self, work: Work, clients: Sequence[int], engine: Engine, *, details: Details = _no_details
-    ) -> Release:
+    def run(self, work: Work, clients: Sequence[int], engine: Engine, *, details: Details = _no_details) -> Release:
         """Return the release of a work: the one that is kept, or that of a new session, or of one that is half done.
 
         Clients that were found to have broken the protocol are left out.
