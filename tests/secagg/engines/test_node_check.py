@@ -41,7 +41,7 @@ def test_check_names_the_node_and_all_fingerprints(tmp_path: Path) -> None:
     assert facts["Fingerprint of the committee's key"] == threshold_key().fingerprint.hex()
     assert facts["Key share of the committee"] == "3"
     assert facts["Live session"] == str(home.live)
-    assert facts["Privacy budget"] == "epsilon 0 of 8.0 at delta 1e-06 is spent; sessions counted: 0"
+    assert facts["Privacy budget"] == "epsilon 0 of 8 at delta 1e-06 is spent; sessions counted: 0"
     assert report.faults == ()
     secret = home.identity.secret.reveal().hex()
     assert secret not in repr(report)
@@ -54,8 +54,8 @@ def test_check_says_what_is_spent_and_makes_the_ledger(tmp_path: Path) -> None:
     with home.lock():
         home.reserve(GaussianEvent(noise_multiplier=5.0), "a session")
     found = dict(check_node(home).facts)["Privacy budget"]
-    assert found.startswith("epsilon 0.9")
-    assert found.endswith(" of 8.0 at delta 1e-06 is spent; sessions counted: 1")
+    assert found.startswith("epsilon 0.83")
+    assert found.endswith(" of 8 at delta 1e-06 is spent; sessions counted: 1")
 
 
 def test_check_says_in_words_what_the_node_accepts(tmp_path: Path) -> None:
@@ -63,7 +63,7 @@ def test_check_says_in_words_what_the_node_accepts(tmp_path: Path) -> None:
     assert "Protocols: secagg-plus, secagg, if they protect from a curious server." in said
     assert "at most 100 clients, all in the roster, with at least 2 contributors in each sum" in said
     assert "at most 10,000 entries, clipped to an l2 norm of at most 10; means that are uniform or weighted." in said
-    assert "Sums with noise only (distributed), until epsilon 8.0 at delta 1e-06 is spent" in said
+    assert "Sums with noise only (distributed), until epsilon 8 at delta 1e-06 is spent" in said
     assert "No message without protection." in said
     exact = of(tmp_path / "exact", exact=True, plain_messages=["evaluate"])
     said = "\n".join(exact.accepts)
