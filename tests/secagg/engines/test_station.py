@@ -738,9 +738,7 @@ def test_full_disk_is_unavailable_and_nothing_is_said(
     finish(attempt, station)  # Nothing was recorded, so the same parcel works.
 
 
-def test_full_live_folder_makes_the_node_drop_out(
-    home: Home, cohort: Cohort, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_full_live_folder_makes_the_node_drop_out(home: Home, cohort: Cohort, monkeypatch: pytest.MonkeyPatch) -> None:
     station, attempt = Station(home), cohort.attempt(1)
     step(attempt, station)
     parcel = attempt.parcel(ME)
@@ -799,7 +797,9 @@ def test_threads_with_one_parcel_get_one_answer(tmp_path: Path) -> None:
 # What the node tells its operator.
 
 
-def test_log_names_the_code_and_the_rule_and_no_secret(home: Home, cohort: Cohort, caplog: pytest.LogCaptureFixture) -> None:
+def test_log_names_the_code_and_the_rule_and_no_secret(
+    home: Home, cohort: Cohort, caplog: pytest.LogCaptureFixture
+) -> None:
     station, attempt = Station(home), cohort.attempt(1)
     with caplog.at_level(logging.DEBUG):
         finish(attempt, station)
