@@ -1,6 +1,5 @@
 """Parcels: what is sealed is opened again; every part is bound by the signature; other bytes are refused, cheaply."""
 
-import hashlib
 import tracemalloc
 from dataclasses import replace
 from typing import Any, Final
@@ -10,7 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from protocols import Identity, Secret
 from protocols.errors import MalformedMessage, NotSigned, ParameterError, ProtocolError, RemoteError
 from protocols.session import MAX_CLIENT_ID
 from secagg.engines.parcel import (
@@ -26,9 +24,8 @@ from secagg.engines.parcel import (
     open_reply,
     open_request,
 )
+from tests.support.parcels import COORDINATOR, STRANGER
 
-COORDINATOR: Final = Identity(Secret(hashlib.sha256(b"coordinator").digest()))
-STRANGER: Final = Identity(Secret(hashlib.sha256(b"stranger").digest()))
 LIMITS: Final = Limits(work_bytes=10**6, body_bytes=10**6)
 REQUEST: Final = Request(serial=300, step=2, receiver=70000, offer=b"offer" * 60, work=b"work", body=b"body")
 REPLY: Final = Reply(serial=300, step=2, sender=70000, body=b"answer" * 50)
