@@ -83,22 +83,18 @@ class PublicLine:
         Raises:
             ConfigurationError: It is not the public line of a node.
         """
-        match line.split():
-            case [name, key]:
-                number = None
-            case [number, name, key] if _ID.fullmatch(number):
-                pass
-            case _:
-                raise ConfigurationError(
-                    f"public line: expected NAME {_NODE}KEY or ID NAME {_NODE}KEY, found {shown(line)}. Put each line "
-                    "into quotation marks, as `secagg keys node` printed it."
-                )
+        *number, name, key = line.split() if len(line.split()) in (2, 3) else ("", "", "")
+        if not key or (number and not _ID.fullmatch(number[0])):
+            raise ConfigurationError(
+                f"public line: expected NAME {_NODE}KEY or ID NAME {_NODE}KEY, found {shown(line)}. Put each line into "
+                "quotation marks, as `secagg keys node` printed it."
+            )
         if key.startswith(_COORDINATOR):
             raise ConfigurationError(
                 f"public line of {shown(name)}: expected the key of a node, found that of a coordinator. Use the line "
                 "that `secagg keys node` printed."
             )
-        return cls(name=name, key=_read(key, _NODE), id=None if number is None else int(number))
+        return cls(name=name, key=_read(key, _NODE), id=int(number[0]) if number else None)
 
 
 def coordinator_line(key: bytes) -> str:
