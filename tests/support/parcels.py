@@ -29,3 +29,15 @@ def signed(fields: list[Any], identity: Identity = COORDINATOR) -> bytes:
     except (AttributeError, OverflowError, TypeError, ValueError):
         statement = b""
     return msgspec.msgpack.encode([*fields[:4], identity.sign(statement), *fields[4:]])
+
+
+def digested(fields: list[Any]) -> bytes:
+    """Return a reply with a digest over its fields, which are any values: version to `last`, and the body.
+
+    If the fields are such that there is nothing to hash, the digest is over nothing.
+    """
+    try:
+        said = b"secagg reply v1" + msgspec.msgpack.encode([*fields[:-1], hashlib.sha256(fields[-1]).digest()])
+    except (AttributeError, IndexError, OverflowError, RecursionError, TypeError, ValueError):
+        said = b""
+    return msgspec.msgpack.encode([*fields[:-1], hashlib.sha256(said).digest(), *fields[-1:]])

@@ -16,7 +16,7 @@ from protocols import Adversary
 from secagg.engines.offer import Offer
 from secagg.engines.parcel import Refusal, Reply, Request
 from tests.support.offers import INPUTS, Offered, offered
-from tests.support.parcels import COORDINATOR, STRANGER, signed
+from tests.support.parcels import COORDINATOR, STRANGER, digested, signed
 
 FOLDER: Final = Path(__file__).parent / "engines"
 OFFERS: Final = FOLDER / "offer-v1.json"
@@ -47,7 +47,7 @@ REPLIES: Final[dict[str, Reply]] = {
 }
 OFFER_FIELDS: Final = Offer.__struct_fields__
 REQUEST_FIELDS: Final = ("version", "serial", "step", "receiver", "signature", "offer", "work", "body")
-REPLY_FIELDS: Final = ("version", "serial", "step", "sender", "refusal", "last", "body")
+REPLY_FIELDS: Final = ("version", "serial", "step", "sender", "refusal", "last", "digest", "body")
 
 
 def case_of(name: str) -> Offered:
@@ -135,19 +135,24 @@ def bad_requests(request: Request) -> Iterator[tuple[str, str, bytes]]:
 
 
 def bad_replies(reply: Reply) -> Iterator[tuple[str, bytes]]:
-    """Yield what the coordinator may not take for a reply."""
+    """Yield what the coordinator may not take for a reply; those with a changed field have a digest that fits it."""
     data = reply.to_bytes()
     fields = msgspec.msgpack.decode(data)
+    digest = REPLY_FIELDS.index("digest")
 
     def with_field(name: str, value: Any) -> bytes:
         at = REPLY_FIELDS.index(name)
-        return msgspec.msgpack.encode([*fields[:at], value, *fields[at + 1 :]])
+        changed = [*fields[:at], value, *fields[at + 1 :]]
+        return digested([*changed[:digest], *changed[digest + 1 :]])
 
     yield "truncated", data[:-1]
     yield "trailing_byte", data + b"\x00"
     yield "next_version", with_field("version", 2)
     yield "extra_field", msgspec.msgpack.encode([*fields, 0])
     yield "long_number", data[:1] + b"\xcc\x01" + data[2:]
+    yield "other_digest", msgspec.msgpack.encode([*fields[:digest], bytes(32), *fields[digest + 1 :]])
+    yield "digest_of_another_body", msgspec.msgpack.encode([*fields[:digest], fields[digest], b"another"])
+    yield "digest_of_another_sender", msgspec.msgpack.encode([*fields[:3], 77, *fields[4:]])
     yield "other_code", with_field("refusal", "reason: the examples of client 3")
     yield "number_for_code", with_field("refusal", 3)
     yield "client_too_large", with_field("sender", 2**32 - 1)

@@ -1,5 +1,6 @@
 """Offers and parcels, byte for byte, against tests/vectors/engines."""
 
+import hashlib
 import json
 from collections.abc import Iterator
 from typing import Any, Final
@@ -111,7 +112,9 @@ def test_recorded_reply_is_opened(name: str) -> None:
     reply = Reply(**fields | {"refusal": None if code is None else Refusal(code)})
     assert open_reply(data, 1000) == reply
     assert reply.to_bytes() == data
-    assert packed([1, *(fields[each] for each in REPLY_FIELDS[1:])]) == data
+    numbers, body = [1, *(fields[each] for each in REPLY_FIELDS[1:-2])], fields["body"]
+    said = b"secagg reply v1" + packed([*numbers, hashlib.sha256(body).digest()])
+    assert packed([*numbers, hashlib.sha256(said).digest(), body]) == data
 
 
 @pytest.mark.parametrize(("case", "twin"), twins(_REPLIES))
