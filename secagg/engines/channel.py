@@ -3,8 +3,10 @@
 A transport of one's own is a `Channel`, a class of one method. `ChannelEngine` makes it an `Engine`: it drives the
 protocol's `Server` step by step, signs what it asks, and takes in replies as they arrive.
 
-Adversary: whoever carries the bytes, and nodes that send anything. They can make nodes drop out. They cannot put a
-reply under another node's id, in another step or in another session. What the server itself may do is the protocol's.
+Adversary: nodes that send anything, and a transport that loses, damages, repeats or mixes up what it carries. Both make
+nodes drop out; no reply counts under another id, in another step or in another session. A transport that forges replies
+on purpose can send under every id what a corrupt node can send, so the connection to each node has to be authenticated.
+What the server itself may do is the protocol's.
 """
 
 import os

@@ -2,7 +2,7 @@
 
 A reply is dropped if it is no parcel, names another sender than the channel does, belongs to another step or session,
 or is a refusal. What is left goes to the server's machine, which refuses a second reply of a party and every message
-that the protocol does not allow. So no reply can be counted under an id whose node has not sent it.
+that the protocol does not allow. So no reply counts under an id that it does not name itself.
 
 No drop is evidence against a node: whoever carries the bytes can cause it.
 """

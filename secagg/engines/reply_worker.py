@@ -10,6 +10,7 @@ which the server merges. Parent and worker talk through a pipe, in bytes:
 """
 
 import os
+import signal
 import time
 from multiprocessing.connection import Connection
 from typing import Final
@@ -62,16 +63,19 @@ class _Session:
         self._intake = ReplyIntake(server=self._server, asked=asked, serial=serial, number=0, limit=limit)
 
     def take(self, sender: int, data: bytes) -> Verdict:
+        """Take in a reply, and return what became of it."""
         begun = time.perf_counter()
         (taken,) = self._intake.take(sender, data)
         return Verdict(taken.code, taken.body is not None, taken.last, time.perf_counter() - begun)
 
     def snapshot(self) -> bytes:
+        """Return the machine's snapshot."""
         return self._server.snapshot(self._key, entropy=os.urandom)
 
 
 def work(pipe: Connection) -> None:
     """Serve a parent until it closes the pipe."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes, and the parent decides what to do.
     session: _Session | None = None
     while True:
         try:

@@ -47,17 +47,21 @@ class _Worker:
         return self._process.pid or 0
 
     def begin(self, message: bytes) -> None:
+        """Begin a session."""
         self._talk(message)
 
     def take(self, sender: int, data: bytes) -> Verdict:
+        """Give the process a reply, and return what became of it."""
         self._talk(REPLY + sender.to_bytes(ID_BYTES, "big"), data)
         return msgspec.msgpack.decode(self._answer(), type=Verdict)
 
     def snapshot(self) -> bytes:
+        """Return the snapshot of the process, which ends its session."""
         self._talk(SNAPSHOT)
         return self._answer()
 
     def close(self) -> None:
+        """End the process."""
         self.thread.shutdown()
         self._pipe.close()
         self._process.join()
