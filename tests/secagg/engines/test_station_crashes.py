@@ -33,7 +33,7 @@ PLAYS: Final = {
 
 
 THOROUGH: Final = ("secagg", "secagg, malicious")
-"""The plays in which a process is killed and a power cut comes at every point; in the others, it is one of four fates."""
+"""The plays with a kill and a power cut at every point; in the others, every point has one of the four fates."""
 
 
 def play_of(folder: Path, name: str) -> Play:
@@ -80,11 +80,18 @@ def test_crashes_at_any_two_points_break_nothing(tmp_path: Path, name: str) -> N
     ids=lambda value: value if isinstance(value, str) else ", ".join(field for field in vars_of(value)),
 )
 def test_node_without_a_rule_breaks(tmp_path: Path, name: str, rules: Rules) -> None:
-    play = play_of(tmp_path, name)
-    with pytest.raises(Broken, match="is answered in two ways"):
-        for point in range(play.run()):
-            for fate in (Fate.POWER_CUT, Fate.OLDER_LIVE, Fate.RESTORED):
-                play.run([point], fate, rules)
+    assert "is answered in two ways" in first_breach(play_of(tmp_path, name), rules)
+
+
+def first_breach(play: Play, rules: Rules) -> str:
+    """Return what breaks first without some rules, in any single crash but that of a process alone."""
+    points = play.run()
+    for point, fate in itertools.product(range(points), (Fate.POWER_CUT, Fate.OLDER_LIVE, Fate.RESTORED)):
+        try:
+            play.run([point], fate, rules)
+        except Broken as error:
+            return str(error)
+    return ""
 
 
 def vars_of(rules: Rules) -> list[str]:
