@@ -3,6 +3,7 @@
 | File | What it is | Who makes it |
 |---|---|---|
 | `identity.key` | The node's secret identity key | `Home.create` |
+| `node.pub` | Its public line, for the maker of the roster | `Home.create` |
 | `coordinator.pub` | The public key of the only coordinator whose requests count | the coordinator |
 | `roster.json` | All nodes of the federation; this node's id is that of its key | `secagg keys roster` |
 | `committee.pub`, `member-N.key` | A committee's key, and this member's key share, if there are any | the dealer |
@@ -46,9 +47,10 @@ from secagg.storage.node_keys import (
     write_node_identity,
 )
 from secagg.storage.opening_store import OpeningStore
-from secagg.storage.public_line import fingerprint
+from secagg.storage.public_line import PublicLine, fingerprint
 from secagg.storage.session_store import SessionStore
 
+LINE_NAME: Final = "node.pub"
 RECORD_NAME: Final = "record"
 SESSIONS_NAME: Final = "sessions.db"
 OPENINGS_NAME: Final = "openings.db"
@@ -59,7 +61,7 @@ _NEEDED: Final[Mapping[str, str]] = {
     IDENTITY_NAME: "Make a home with `secagg keys node`.",
     COORDINATOR_NAME: "Copy it from the coordinator's folder, and compare its fingerprint.",
     ROSTER_NAME: "Get it from the maker of the roster, and compare its fingerprint.",
-    POLICY_NAME: "Write it; docs/engines has the fields.",
+    POLICY_NAME: "Write it; a new home has one that explains every field.",
 }
 
 
@@ -104,8 +106,8 @@ class Home:
         self.policy = NodePolicy.read(path / POLICY_NAME)
         if self.policy.delta is not None and self.policy.delta * len(self.roster) >= 1:
             raise HomeError(
-                f"{path / POLICY_NAME}: expected a delta below one over the {len(self.roster)} nodes of the roster, found "
-                f"{self.policy.delta:g}. Such a delta would allow to publish one node's data. Lower it."
+                f"{path / POLICY_NAME}: expected a delta below one over the {len(self.roster)} nodes of the roster, "
+                f"found {self.policy.delta:g}. Such a delta would allow to publish one node's data. Lower it."
             )
         self.live = live_folder(self.policy, self.fingerprint, runtime=runtime, mounts=mounts)
         self._lock = HomeLock(path / RECORD_NAME / LOCK_NAME)
@@ -114,7 +116,7 @@ class Home:
         self._openings: OpeningStore | None = None
 
     @classmethod
-    def create(cls, path: str | Path) -> Identity:
+    def create(cls, path: str | Path, *, name: str | None = None) -> Identity:
         """Make a new home, with a new identity and an empty record, whole or not at all.
 
         The coordinator's key, the roster and the policy are still missing. The file of the policy explains every field
@@ -122,18 +124,22 @@ class Home:
 
         Args:
             path: A folder that is empty or does not exist. Its parents are made.
+            name: The node's name in its public line; None for that of the folder.
 
         Returns:
-            The identity, for its public line.
+            The identity. Its public line is in the home too.
 
         Raises:
+            ConfigurationError: The name is not valid.
             KeyFileError: The folder is not free.
             SecaggError: The record cannot be made.
             OSError: The folder cannot be written to.
         """
         identity = Identity.generate()
+        line = PublicLine(name=Path(os.path.abspath(path)).name if name is None else name, key=identity.public)
         with filled_folder(check_free(path, example="home")) as partial:
             write_node_identity(partial, identity)
+            write_new(partial / LINE_NAME, f"{line}\n".encode(), mode=0o644)
             write_new(partial / POLICY_NAME, TEMPLATE.encode(), mode=0o600)
             record = partial / RECORD_NAME
             record.mkdir(mode=0o700)
@@ -170,7 +176,10 @@ class Home:
 
     @contextlib.contextmanager
     def lock(self, timeout_s: float = WAIT_S, clock: Callable[[], float] = time.monotonic) -> Iterator[Self]:
-        """Hold the home's lock for the length of the `with` block, with the stores open. It cannot be entered twice.
+        """Hold the home's lock for the length of the `with` block. It cannot be entered twice.
+
+        The ledger of a home with a budget is made when the lock is first held, before the home has taken part in any
+        session. A ledger that is missing later was lost, and is never made anew.
 
         Args:
             timeout_s: How long to wait for other processes and threads.
@@ -178,11 +187,14 @@ class Home:
 
         Raises:
             HomeBusy: Others still held the lock at the end of that time.
+            StoreError: The record of sessions cannot be opened.
+            dp.errors.LedgerError: The ledger is still to be made, and cannot be.
             OSError: The lock file is missing or damaged.
         """
         with self._lock.held(timeout_s=timeout_s, clock=clock), contextlib.ExitStack() as opened:
             self._opened = opened
             try:
+                self._make_ledger()
                 yield self
             finally:
                 self._opened = self._sessions = self._openings = None
@@ -213,8 +225,7 @@ class Home:
     def ledger(self) -> Iterator[Ledger]:
         """Open the ledger for the length of the `with` block; only while the lock is held.
 
-        A ledger of this home is made when it is first opened. Another home may share it, so it is not held for longer
-        than it takes.
+        Another home may share it, so it is not held for longer than it takes.
 
         Raises:
             HomeBusy: Another home that shares the ledger is using it.
@@ -280,6 +291,20 @@ class Home:
         key = read_committee_key(path)
         return key, read_key_share(shares[0], key) if shares else None
 
+    def _make_ledger(self) -> None:
+        """Make the ledger of this home, unless there is one, or the home has taken part in a session before."""
+        policy, path = self.policy, self._record(LEDGER_NAME)
+        if policy.epsilon is None or policy.delta is None or policy.ledger is not None or path.exists():
+            return
+        if self.sessions.empty:
+            Ledger.create(
+                path,
+                epsilon=policy.epsilon,
+                delta=policy.delta,
+                population=len(self.roster),
+                clock=self._wall_clock,
+            ).close()
+
     def _opened_ledger(self, epsilon: float, delta: float) -> Ledger:
         shared, path = self.policy.ledger, self.policy.ledger or self._record(LEDGER_NAME)
         if not path.exists():
@@ -288,15 +313,11 @@ class Home:
                     f"{path}: expected the ledger of another home, found none. Run `secagg node check` on that home, "
                     "which makes its ledger, or correct the path."
                 )
-            if not self.sessions.empty:
-                raise HomeError(
-                    f"{path}: expected the ledger of this home, which has taken part in sessions, found none. Restore "
-                    "the latest copy. If the home had no budget before, make a new home with a new identity: what it "
-                    "has taken part in has no bound."
-                )
-            Ledger.create(
-                path, epsilon=epsilon, delta=delta, population=len(self.roster), clock=self._wall_clock
-            ).close()
+            raise HomeError(
+                f"{path}: expected the ledger of this home, which has taken part in sessions, found none. Restore the "
+                "latest copy. If the home had no budget before, make a new home with a new identity: what it has taken "
+                "part in has no bound."
+            )
         try:
             ledger = Ledger.open(path, clock=self._wall_clock)
         except LedgerLocked:
