@@ -42,6 +42,7 @@ class Server:
         self._session = session
         self._digest = protocol.digest(session)
         self._steps = protocol.steps
+        self._shards = protocol.shards
         self._quorums = [protocol.quorum(session, row.role) for row in protocol.steps]
         self._codec = Codec(
             self._digest, protocol.message_limit(session), protocol.list_limit(session), wire=protocol.wire
@@ -74,9 +75,16 @@ class Server:
         """
         if self._party is None or self._number < 0:
             raise OrderError("no step is open")
-        state = snapshot.write_state(self._party.state)
-        kept = snapshot.KeptMachine(-1, self._number, tuple(sorted(self._asked)), tuple(sorted(self._answered)), state)
-        return snapshot.seal(kept, digest=self._digest, key=key, nonce=draw(entropy, sealing.NONCE_BYTES))
+        return snapshot.seal(
+            -1,
+            self._number,
+            tuple(sorted(self._asked)),
+            tuple(sorted(self._answered)),
+            self._party.state,
+            digest=self._digest,
+            key=key,
+            nonce=draw(entropy, sealing.NONCE_BYTES),
+        )
 
     @classmethod
     def restore(cls, protocol: SecureSum, session: Session, data: bytes, *, key: Secret) -> "Server":
@@ -146,6 +154,33 @@ class Server:
             self._party = None  # The reply may have been taken in partly.
             raise
         self._answered.add(sender)
+
+    def merge(self, data: bytes, *, key: Secret) -> None:
+        """Take in the replies to the first step that another machine of this session has taken in.
+
+        So several processes can receive and check the replies of one session, each some of them. Only one of these
+        machines may go on to the next step. The others must be dropped.
+
+        Args:
+            data: The other machine's snapshot, taken in the first step.
+            key: The key of the snapshot.
+
+        Raises:
+            OrderError: The first step is not open.
+            ParameterError: The protocol's replies cannot be taken in apart.
+            DamagedSnapshot: The data is not such a snapshot of this session, or a party has answered both machines.
+        """
+        if self._party is None or self._number != 0:
+            raise OrderError("the first step is not open. Merge machines before `advance`.")
+        if not self._shards:
+            raise ParameterError("protocol: expected one whose replies can be taken in apart, found another")
+        kept = snapshot.unseal(data, digest=self._digest, key=key)
+        if kept.owner != -1 or kept.number != 0 or frozenset(kept.asked) != self._asked:
+            raise DamagedSnapshot("snapshot: expected a server's in the first step, found another.")
+        if not self._answered.isdisjoint(kept.answered):
+            raise DamagedSnapshot("snapshot: expected the replies of other parties, found a reply of the same one.")
+        self._party.merge(snapshot.read_state(kept.state, type(self._party.state)))
+        self._answered |= set(kept.answered)
 
     def advance(self) -> Continue | Finish:
         """End the step with the replies that have arrived, and return the next step's requests or the sum.
