@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from protocols.codec import Message, binary_header
+from protocols.codec import Message, bytes_header
 from protocols.crypto import sealing
 from protocols.crypto.secret import Secret, Uncopyable
 from protocols.errors import DamagedSnapshot, ParameterError
@@ -97,7 +97,7 @@ def _pieces(state: State) -> Iterator[bytes | memoryview]:
         if isinstance(value, np.ndarray):
             dtype, data = _written(value)
             yield msgspec.msgpack.encode((dtype, None))[:-1]
-            yield binary_header(len(data))
+            yield bytes_header(len(data))
             yield data
         else:
             yield msgspec.msgpack.encode(value, enc_hook=_write)

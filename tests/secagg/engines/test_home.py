@@ -19,6 +19,7 @@ from secagg.storage.key_files import write_committee
 from secagg.storage.labelled_file import DamagedKeyFile, ExposedKeyFile, KeyFileError
 from secagg.storage.public_line import PublicLine, fingerprint
 from secagg.storage.session_store import SessionStoreError
+from tests.secagg.test_portability import WITHOUT_POSIX, run
 from tests.support.committee_keys import key_shares, threshold_key
 from tests.support.homes import COORDINATOR, complete, exact_text, homes, policy_text
 
@@ -212,11 +213,13 @@ def test_lost_ledger_of_a_home_that_has_taken_part_is_never_replaced(tmp_path: P
     (path, *_) = homes(tmp_path)
     home, ledger = Home.open(path), path / "record" / "ledger.db"
     with home.lock():
+        home.sessions.record(
+            home.identity.public, bytes(32), 0
+        )  # As a committee's member does, which reserves nothing.
         home.reserve(EVENT, "session 1")
-        ledger.unlink()
-        home.reserve(EVENT, "session 1")  # Nothing was answered yet.
-        home.sessions.record(home.identity.public, bytes(32), 0)
-        ledger.unlink()
+    ledger.unlink()
+    with home.lock():
+        home.sessions.record(home.identity.public, bytes(32), 1)
         with pytest.raises(HomeError, match=r"which has taken part in sessions, found none. Restore the latest copy"):
             home.reserve(EVENT, "session 2")
     assert not ledger.exists()
@@ -266,3 +269,22 @@ def test_home_says_nothing_secret_and_cannot_be_pickled(tmp_path: Path) -> None:
             Home.open(path)
         errors.append(error.value)
     assert all(home.identity.secret.reveal().hex() not in str(error) for error in errors)
+
+
+def test_home_needs_nothing_that_only_posix_has(tmp_path: Path) -> None:
+    program = f"""{WITHOUT_POSIX}
+from pathlib import Path
+from secagg.engines.home import Home
+from secagg.engines.node_check import check_node
+from tests.support.homes import exact_text, homes
+
+path, *_ = homes(Path.cwd(), text=exact_text(encrypted_live_folder=str(Path.cwd() / "live")))
+path.chmod(0o755)
+home = Home.open(path)
+with home.lock():
+    home.sessions.record(home.identity.public, bytes(32), 0)
+print(dict(check_node(home).facts)["Node"])
+"""
+    found = run(program, cwd=tmp_path)
+    assert found.returncode == 0, found.stderr
+    assert found.stdout == "0, node-0\n"
