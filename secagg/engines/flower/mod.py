@@ -21,6 +21,7 @@ from secagg.engines.base import Update
 from secagg.engines.flower.fan_out import ARRAYS, CONFIG
 from secagg.engines.flower.payload import TYPE, unwrap, wrap
 from secagg.engines.home import Home
+from secagg.engines.policy_file import Code
 from secagg.engines.resident import WHO, ask, encode_node
 from secagg.engines.station import Station
 from secagg.engines.work import Work
@@ -70,34 +71,35 @@ def _answer(message: Message, context: Context, call_next: CallNext) -> RecordDi
     socket = context.node_config.get(SOCKET)
     if socket is not None:
         return wrap(ask(str(socket), parcel, timeout_s=message.metadata.ttl))
-    with Home.open(_home(context)) as home:
-        if parcel == WHO:
-            return wrap(encode_node(home.node))
-        training = _Training(message=message, context=context, call_next=call_next)
-        return wrap(Station(home).answer(parcel, training))
+    home = _home(context)
+    if home.policy.code is Code.RESIDENT:
+        raise ConfigurationError(
+            f"policy of the node: expected a home of which the code is not {Code.RESIDENT!r}, found one that is for a "
+            f"resident station. Name its socket in the node config, {SOCKET}, in the place of {HOME}."
+        )
+    if parcel == WHO:
+        return wrap(encode_node(home.node))
+    return wrap(Station(home).answer(parcel, _Training(message=message, context=context, call_next=call_next)))
 
 
 def _passed(message: Message, context: Context, call_next: CallNext) -> RecordDict | None:
     """Return the app's own reply to a message that the policy lets pass; None if it does not."""
     kind = message.metadata.message_type
-    if context.node_config.get(SOCKET) is None and kind != TYPE:
-        with Home.open(_home(context)) as home:
-            passing = kind in home.policy.passing
-        if passing:
-            reply = call_next(message, context)
-            return reply.content if reply.has_content() else None
+    if kind != TYPE and context.node_config.get(SOCKET) is None and kind in _home(context).policy.plain_messages:
+        reply = call_next(message, context)
+        return reply.content if reply.has_content() else None
     LOGGER.warning("a message of type %r was refused: it is not a parcel", kind)
     return None
 
 
-def _home(context: Context) -> str:
-    home = context.node_config.get(HOME)
-    if not isinstance(home, str) or not home:
+def _home(context: Context) -> Home:
+    path = context.node_config.get(HOME)
+    if not isinstance(path, str) or not path:
         raise ConfigurationError(
             f"node config: expected {HOME} or {SOCKET}, found neither. Start the SuperNode with --node-config "
             f"'{HOME}=\"...\"'."
         )
-    return home
+    return Home.open(path)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,8 +8,11 @@ a vote, since every parcel names its receiver under the coordinator's signature,
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Set
+from pathlib import Path
 from typing import Final
 
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_ssh_public_key
 from flwr.serverapp import Grid
 
 from secagg.engines.flower.channel import FlowerChannel
@@ -91,3 +94,20 @@ class NodeDirectory(Mapping[int, int]):
         for party in sorted({self._claims[node] for node in nodes - fits}):
             LOGGER.warning("a node is left out: it claims to be client %d and has registered with another key", party)
         return fits
+
+
+def read_node_key(path: str | Path) -> bytes:
+    """Return a node's public key as Flower tells it: the one in the file with which `flwr supernode register` was run.
+
+    Raises:
+        ConfigurationError: The file holds no public key in OpenSSH form.
+        OSError: The file cannot be read.
+    """
+    try:
+        key = load_ssh_public_key(Path(path).read_bytes())
+    except (ValueError, UnsupportedAlgorithm):
+        raise ConfigurationError(
+            f"{path}: expected a public key in OpenSSH form, found something else. Name the file that `flwr supernode "
+            "register` was given."
+        ) from None
+    return key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
