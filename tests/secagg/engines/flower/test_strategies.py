@@ -30,7 +30,8 @@ class Heir(MeanOnly):
 
 
 def made(kind: type) -> flower.Strategy:
-    return kind(proximal_mu=0.1) if kind is flower.FedProx else kind()
+    needed = {flower.FedProx: {"proximal_mu": 0.1}, flower.QFedAvg: {"client_learning_rate": 0.1}}
+    return kind(**needed.get(kind, {}))
 
 
 @pytest.mark.parametrize("kind", [*MEAN_ONLY, MeanOnly])
