@@ -47,9 +47,7 @@ def test_strategy_that_may_use_more_is_refused(kind: type) -> None:
 
 def test_every_strategy_of_flower_has_been_looked_at() -> None:
     """A new one, or another base, has to be read before it is put into one list or the other."""
-    strategies = {
-        each for each in vars(flower).values() if isinstance(each, type) and issubclass(each, flower.FedAvg)
-    }
+    strategies = {each for each in vars(flower).values() if isinstance(each, type) and issubclass(each, flower.FedAvg)}
     assert strategies == {*MEAN_ONLY, *OTHERS}
 
 
