@@ -69,7 +69,7 @@ class FlowerFederation:
         else:
             shutil.copytree(self.template.folder, self.folder, dirs_exist_ok=True)
             self.coordinator = self.template.coordinator
-        fields = {
+        fields: dict[str, Any] = {
             "protocols": [self.protocol],
             "largest_clip": 1.0,
             "encrypted_live_folder": str(self.folder / "live"),
@@ -122,9 +122,9 @@ class FlowerFederation:
             register()(answer)
         return app
 
-    def context(self, client: int, **config: Any) -> Context:
+    def context(self, client: int, config: dict[str, Any] | None = None) -> Context:
         """Return the context of a node's app, with the home in the node config unless another one is given."""
-        given = config or {HOME: str(self.home(client))}
+        given = {HOME: str(self.home(client))} if config is None else config
         return Context(run_id=1, node_id=FIRST_NODE + client, node_config=given, state=RecordDict(), run_config={})
 
     def nodes(self, train: Callable[[Message, int], Message] = trained) -> dict[int, Node]:

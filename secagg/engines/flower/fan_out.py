@@ -1,4 +1,4 @@
-"""A strategy's messages of one round as the work of a secure mean, and the mean as the reply that the strategy takes."""
+"""A strategy's messages of one round as the work of a secure mean, and the mean as the reply to the strategy."""
 
 from collections.abc import Sequence
 from typing import Any, Final

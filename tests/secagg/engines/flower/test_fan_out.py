@@ -15,7 +15,7 @@ from secagg.engines.work import Work
 from secagg.errors import ConfigurationError
 from tests.support.flower_grid import received, set_task
 
-WEIGHTS = {"dense.weight": np.arange(6, dtype=np.float32).reshape(2, 3), "dense.bias": np.ones(3)}
+WEIGHTS: dict[str, Any] = {"dense.weight": np.arange(6, dtype=np.float32).reshape(2, 3), "dense.bias": np.ones(3)}
 CONFIG = {"server-round": 4, "lr": 0.1, "optimizer": "sgd", "shuffle": True}
 
 

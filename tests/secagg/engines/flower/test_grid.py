@@ -62,7 +62,7 @@ def secure_grid(grid: GridDouble, coordinator: Coordinator, strategy: flower.Str
 
 
 def fed_avg(**settings: Any) -> flower.FedAvg:
-    return flower.FedAvg(fraction_evaluate=0.0, min_available_nodes=CLIENTS, **settings)
+    return flower.FedAvg(**{"fraction_evaluate": 0.0, "min_available_nodes": CLIENTS} | settings)
 
 
 def moved(federation: FlowerFederation, clients: Sequence[int], *, rounds: int = 1) -> dict[str, Any]:
@@ -89,16 +89,16 @@ def test_fed_avg_unmodified_moves_by_the_mean_of_the_updates(
 
 def test_one_shot_with_members_among_the_nodes_takes_two_messages_a_round(tmp_path: Path) -> None:
     members = (0, 2, 3)
-    federation = FlowerFederation(folder=tmp_path, clients=CLIENTS, protocol="oneshot", members=members)
-    plan = averaging(OneShot, clip_l2=1.0, adversarial=0.0, dropout=0.4)
-    strategy, grid = fed_avg(), federation.grid()
+    federation = FlowerFederation(folder=tmp_path, clients=4, protocol="oneshot", members=members)
+    plan = averaging(OneShot, clip_l2=1.0, adversarial=0.0, dropout=0.25)
+    strategy, grid = fed_avg(min_available_nodes=4), federation.grid()
     with Coordinator(federation.coordinator_folder, plan, members=members) as coordinator:
         secure = secure_grid(grid, coordinator, strategy)
         result = strategy.start(grid=secure, initial_arrays=initial(), num_rounds=1)
-    assert_arrays(result.arrays, moved(federation, range(CLIENTS)))
+    assert_arrays(result.arrays, moved(federation, range(4)))
     asked = [message.metadata.dst_node_id for message in grid.sent if unwrap(message) != WHO]
     assert {node: asked.count(node) for node in asked} == {
-        FIRST_NODE + client: 1 + (client in members) for client in range(CLIENTS)
+        FIRST_NODE + client: 1 + (client in members) for client in range(4)
     }
 
 
@@ -127,7 +127,7 @@ def test_strategy_moves_as_on_one_plain_reply_with_the_mean(
             if not sent:
                 return []
             arrays = {
-                name: Array((array.astype(np.float32))) for name, array in moved(federation, range(CLIENTS)).items()
+                name: Array(array.astype(np.float32)) for name, array in moved(federation, range(CLIENTS)).items()
             }
             content = RecordDict({"arrays": ArrayRecord(arrays), "metrics": MetricRecord({"num-examples": 1})})
             return [Message(content, reply_to=message) for message in sent]

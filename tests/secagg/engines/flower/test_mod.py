@@ -58,7 +58,7 @@ def first_parcel(federation: FlowerFederation, client: int = 1, **changes: Any) 
     )
     session = mean.session(fresh_session_id(1, bytes), context=session_context(WORK.digest(), serial=1, trust=None))
     requests = Server(mean.protocol, session).start().requests
-    fields = {
+    fields: dict[str, Any] = {
         "serial": 1,
         "step": 0,
         "receiver": client,
@@ -79,8 +79,8 @@ def plain(kind: str = "train") -> Message:
     return message(RecordDict({"arrays": arrays, "config": ConfigRecord({"lr": 0.1})}), kind)
 
 
-def answered(federation: FlowerFederation, asked: Message, client: int = 1, **config: Any) -> Message:
-    return federation.app(client)(asked, federation.context(client, **config))
+def answered(federation: FlowerFederation, asked: Message, client: int = 1, *, config: Any = None) -> Message:
+    return federation.app(client)(asked, federation.context(client, config))
 
 
 def test_mod_trains_for_a_parcel_and_sends_nothing_else(federation: FlowerFederation) -> None:
@@ -169,7 +169,7 @@ def test_mod_sends_no_text_of_an_exception_to_a_message_that_passes(tmp_path: Pa
 @pytest.mark.parametrize("config", [{"other": 1}, {"secagg-home": ""}, {"secagg-home": "/nowhere"}, {"secagg-home": 5}])
 def test_mod_without_a_home_refuses_everything(federation: FlowerFederation, config: dict[str, Any]) -> None:
     for asked in (plain(), plain("evaluate"), message(wrap(WHO)), message(wrap(first_parcel(federation)))):
-        reply = answered(federation, asked, **config)
+        reply = answered(federation, asked, config=config)
         assert (reply.error.code, reply.error.reason) == (REFUSED, "refused")
     assert federation.asked == []
 
@@ -217,8 +217,8 @@ def test_mod_passes_parcels_on_to_a_resident_station(
 ) -> None:
     path, asked = station
     config = {SOCKET: str(path), "secagg-home": "/not/used"}
-    assert decode_node(unwrap(answered(federation, message(wrap(WHO)), **config)) or b"") == 7
-    assert unwrap(answered(federation, message(wrap(b"a parcel")), **config)) == b"a reply"
+    assert decode_node(unwrap(answered(federation, message(wrap(WHO)), config=config)) or b"") == 7
+    assert unwrap(answered(federation, message(wrap(b"a parcel")), config=config)) == b"a reply"
     assert asked == [WHO, b"a parcel"]
     assert federation.asked == []
 
@@ -228,13 +228,13 @@ def test_mod_lets_nothing_else_pass_beside_a_resident_station(
 ) -> None:
     path, asked = station
     for kind in ("train", "evaluate", "query"):
-        assert answered(federation, plain(kind), **{SOCKET: str(path)}).has_error()
+        assert answered(federation, plain(kind), config={SOCKET: str(path)}).has_error()
     assert asked == []
     assert federation.asked == []
 
 
 def test_mod_refuses_while_there_is_no_resident_station(federation: FlowerFederation, tmp_path: Path) -> None:
-    reply = answered(federation, message(wrap(b"a parcel")), **{SOCKET: str(tmp_path / "none")})
+    reply = answered(federation, message(wrap(b"a parcel")), config={SOCKET: str(tmp_path / "none")})
     assert (reply.error.code, reply.error.reason) == (REFUSED, "refused")
 
 
