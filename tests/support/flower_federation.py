@@ -34,7 +34,7 @@ def step_of(client: int, name: str) -> Any:
 
 def trained(message: Message, client: int) -> Message:
     """Train as an app of Flower does, and tell the server much beside the arrays."""
-    record = message.content["arrays"]
+    record = message.content.array_records["arrays"]
     arrays = {name: Array(array.numpy() + step_of(client, name)) for name, array in record.items()}
     metrics = MetricRecord({"num-examples": 10 + client, "loss": 0.123456789})
     return Message(RecordDict({"arrays": ArrayRecord(arrays), "metrics": metrics}), reply_to=message)
@@ -124,7 +124,7 @@ class FlowerFederation:
 
     def context(self, client: int, config: dict[str, Any] | None = None) -> Context:
         """Return the context of a node's app, with the home in the node config unless another one is given."""
-        given = {HOME: str(self.home(client))} if config is None else config
+        given: dict[str, Any] = {HOME: str(self.home(client))} if config is None else config
         return Context(run_id=1, node_id=FIRST_NODE + client, node_config=given, state=RecordDict(), run_config={})
 
     def nodes(self, train: Callable[[Message, int], Message] = trained) -> dict[int, Node]:

@@ -188,7 +188,7 @@ def test_nothing_of_a_node_is_in_what_the_server_receives_but_its_parcels(
     for node, answer in list(grid.nodes.items()):
 
         def noted(message: Message, answer: Any = answer) -> Message:
-            reply = answer(message)
+            reply: Message = answer(message)
             replies.append(reply)
             return reply
 

@@ -109,8 +109,8 @@ def test_mod_lets_the_app_see_arrays_and_settings_as_they_were_sent(federation: 
 
     federation.app(1, train)(message(wrap(first_parcel(federation))), federation.context(1))
     (asked,) = seen
-    assert dict(asked.content["config"]) == WORK.settings
-    assert {name: array.numpy().tolist() for name, array in asked.content["arrays"].items()} == {
+    assert dict(asked.content.config_records["config"]) == WORK.settings
+    assert {name: array.numpy().tolist() for name, array in asked.content.array_records["arrays"].items()} == {
         name: array.tolist() for name, array in WEIGHTS.items()
     }
     assert (asked.metadata.message_type, asked.metadata.dst_node_id) == ("train", 1001)
@@ -135,7 +135,7 @@ def test_mod_refuses_a_parcel_under_another_type(federation: FlowerFederation, k
 
 def test_mod_lets_a_type_pass_that_the_policy_names(tmp_path: Path, template: FlowerFederation) -> None:
     federation = made(tmp_path, template, plain_messages=["evaluate"])
-    assert answered(federation, plain("evaluate")).content["metrics"]["num-examples"] == 11
+    assert answered(federation, plain("evaluate")).content.metric_records["metrics"]["num-examples"] == 11
     assert answered(federation, plain("query")).has_error()
     assert answered(federation, plain("train")).has_error()
     assert federation.asked == [(1, "evaluate")]

@@ -30,8 +30,9 @@ class Heir(MeanOnly):
 
 
 def made(kind: type) -> flower.Strategy:
-    needed = {flower.FedProx: {"proximal_mu": 0.1}, flower.QFedAvg: {"client_learning_rate": 0.1}}
-    return kind(**needed.get(kind, {}))
+    needed: dict[type, dict[str, float]] = {flower.FedProx: {"proximal_mu": 0.1}, flower.QFedAvg: {"client_learning_rate": 0.1}}
+    strategy: flower.Strategy = kind(**needed.get(kind, {}))
+    return strategy
 
 
 @pytest.mark.parametrize("kind", [*MEAN_ONLY, MeanOnly])
