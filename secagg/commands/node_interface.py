@@ -1,4 +1,4 @@
-"""What the commands `keys node`, `keys coordinator`, `keys roster`, `node check` and `node serve` take: arguments, options and help.
+"""What the commands for nodes, coordinators and rosters take: arguments, options and help.
 
 The work itself is imported when a command is run, so that `secagg --help` stays quick.
 """

@@ -44,7 +44,6 @@ def serve_node(path: Path, *, train: str | None, socket: Path | None) -> None:
         ResidentStation(_answering(home, training), limit=limit).serve(listener)
 
 
-
 def _answering(home: Home, train: Train | None) -> Answer:
     """Return the node's side: its station, which also tells which node it is."""
     station = Station(home)

@@ -30,7 +30,10 @@ class Heir(MeanOnly):
 
 
 def made(kind: type) -> flower.Strategy:
-    needed: dict[type, dict[str, float]] = {flower.FedProx: {"proximal_mu": 0.1}, flower.QFedAvg: {"client_learning_rate": 0.1}}
+    needed: dict[type, dict[str, float]] = {
+        flower.FedProx: {"proximal_mu": 0.1},
+        flower.QFedAvg: {"client_learning_rate": 0.1},
+    }
     strategy: flower.Strategy = kind(**needed.get(kind, {}))
     return strategy
 
