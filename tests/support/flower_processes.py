@@ -1,9 +1,11 @@
 """Real processes of Flower on this machine: a SuperLink and SuperNodes without TLS, and runs of an app.
 
-Each federation has ports, a home of Flower and log files of its own, and ends exactly the processes that it started. It
-needs flwr 1.40 or later, whose processes talk HTTP on one port each.
+Each federation has ports, a home of Flower and log files of its own, and ends exactly the processes that it started.
+From flwr 1.40 on, a process talks HTTP on one port. Up to 1.34 a SuperLink has three addresses for gRPC. The versions
+between mix both, and are not supported here.
 """
 
+import importlib.metadata
 import os
 import signal
 import socket
@@ -17,6 +19,9 @@ from types import TracebackType
 from typing import Final, Self
 
 COMMANDS: Final = Path(sys.executable).parent
+VERSION: Final = tuple(map(int, importlib.metadata.version("flwr").split(".")[:2]))
+SUPPORTED: Final = VERSION >= (1, 40) or VERSION <= (1, 34)
+_NO_INSTALLATION: Final = ("--disable-runtime-dependency-installation",) if VERSION >= (1, 32) else ()
 SETTINGS: Final = {
     "FLWR_TELEMETRY_ENABLED": "0",
     "FLWR_DISABLE_UPDATE_CHECK": "1",
@@ -52,7 +57,7 @@ class FlowerProcesses:
         self._environment = {**os.environ, **SETTINGS, "PATH": path, "FLWR_HOME": str(folder / "flwr")} | dict(
             environment or {}
         )
-        self._link, *self._ports = free_ports(1 + len(node_configs))
+        self._link, self._fleet, self._apps, *self._ports = free_ports(3 + len(node_configs))
 
     def __enter__(self) -> Self:
         (self._folder / "flwr").mkdir(parents=True)
@@ -61,10 +66,7 @@ class FlowerProcesses:
             f'address = "127.0.0.1:{self._link}"\ninsecure = true\n'
         )
         try:
-            where = ["--insecure", "--host", "127.0.0.1", "--port"]
-            self._start(
-                "link", "flower-superlink", *where, str(self._link), "--disable-runtime-dependency-installation"
-            )
+            self._start("link", "flower-superlink", "--insecure", *self._link_addresses(), *_NO_INSTALLATION)
             for number in range(len(self._configs)):
                 self.start_node(number)
         except BaseException:
@@ -77,8 +79,12 @@ class FlowerProcesses:
 
     def start_node(self, number: int) -> subprocess.Popen[bytes]:
         """Start a SuperNode."""
-        where = ["--insecure", "--superlink", f"127.0.0.1:{self._link}", "--host", "127.0.0.1"]
-        where += ["--port", str(self._ports[number]), "--node-config", self._configs[number]]
+        link, own = self._link if VERSION >= (1, 40) else self._fleet, self._ports[number]
+        where = ["--insecure", "--superlink", f"127.0.0.1:{link}", "--node-config", self._configs[number]]
+        if VERSION >= (1, 40):
+            where += ["--host", "127.0.0.1", "--port", str(own)]
+        else:
+            where += ["--clientappio-api-address", f"127.0.0.1:{own}"]
         return self._start(f"node-{number}", "flower-supernode", *where)
 
     def run(self, app: Path, config: str, *, result: Path, timeout_s: float) -> str:
@@ -107,6 +113,12 @@ class FlowerProcesses:
         return "\n".join(
             f"{path.name}:\n{path.read_text(errors='replace')[-3000:]}" for path in sorted(self._folder.glob("*.log"))
         )
+
+    def _link_addresses(self) -> list[str]:
+        if VERSION >= (1, 40):
+            return ["--host", "127.0.0.1", "--port", str(self._link)]
+        ports = {"control": self._link, "fleet": self._fleet, "serverappio": self._apps}
+        return [part for name, port in ports.items() for part in (f"--{name}-api-address", f"127.0.0.1:{port}")]
 
     def _start(self, name: str, command: str, *arguments: str) -> subprocess.Popen[bytes]:
         with (self._folder / f"{name}.log").open("ab") as log:

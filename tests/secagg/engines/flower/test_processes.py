@@ -4,7 +4,6 @@ import pytest
 
 pytest.importorskip("flwr")
 
-import importlib.metadata
 import json
 import os
 import sys
@@ -12,16 +11,15 @@ from pathlib import Path
 from typing import Final
 
 from tests.support.flower_federation import FlowerFederation
-from tests.support.flower_processes import FlowerProcesses
+from tests.support.flower_processes import SUPPORTED, FlowerProcesses
 
 APP: Final = Path(__file__).parents[3] / "support" / "flower_app"
 STEPS: Final = (0.25, 0.5, 1.0)
 TIMEOUT_S: Final = 300.0
-VERSION: Final = tuple(map(int, importlib.metadata.version("flwr").split(".")[:2]))
 
 pytestmark = [
     pytest.mark.engine,
-    pytest.mark.skipif(VERSION < (1, 40), reason="the driver starts the processes as flwr 1.40 and later have them"),
+    pytest.mark.skipif(not SUPPORTED, reason="the driver does not know how this version starts its processes"),
 ]
 
 
