@@ -69,6 +69,7 @@ def is_mean(plan: RoundPlan, result: RoundResult) -> bool:
     """Return whether a result is the mean of the updates of those that it names, up to rounding."""
     assert result.total is not None
     decoded = plan.mean.decode(result.total, contributors=len(result.contributors), rotation=plan.rotation)
+    assert decoded.rounding_bound is not None
     expected = [np.mean([update_of(client)[at] for client in result.contributors], axis=0) for at in range(2)]
     return all(
         np.allclose(one, other, rtol=0, atol=decoded.rounding_bound)

@@ -86,7 +86,7 @@ def test_workers_drop_what_the_server_would_drop(workers: ReplyWorkers, tmp_path
             5: [(6, reply), (5, reply), (77, reply)],
         }.get(party, [(party, reply)])
 
-    found = []
+    found = list[tuple[object, ...]]()
     for used in (None, workers):
         parties = cohort()
         plan, path = parties.plan(), tmp_path / f"transcript-{len(found)}"
@@ -97,7 +97,7 @@ def test_workers_drop_what_the_server_would_drop(workers: ReplyWorkers, tmp_path
         assert [check.found for check in replay(path).checks if check.rejected] == []
         found.append((result.contributors, result.dropped, result.refused, result.latest))
     assert found[0] == found[1]
-    assert found[0][2]["encrypt_input"] == {
+    assert result.refused["encrypt_input"] == {
         "bad-reply": 1,
         "repeated-reply": 1,
         "old": 1,
