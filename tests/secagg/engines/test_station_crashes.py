@@ -31,17 +31,22 @@ PLAYS: Final = {
     "oneshot, malicious, both": (Cohort(protocol="oneshot", adversary=MALICIOUS), 2),
 }
 
-
 THOROUGH: Final = ("secagg", "secagg, malicious")
 """The plays with a kill and a power cut at every point; in the others, every point has one of the four fates."""
+
+SLOW: Final = {
+    "lightsecagg": 2,
+    "paillier, client": 3,
+    "paillier, both": 3,
+    "paillier, member": 2,
+    "paillier, malicious, both": 4,
+    "oneshot, malicious, both": 7,
+}
+"""The plays that take longest, and the distance of the points that are tried in them. The long test tries all."""
 
 
 def play_of(folder: Path, name: str) -> Play:
     return Play(folder, *PLAYS[name])
-
-
-SLOW: Final = {"paillier, malicious, both": 3, "oneshot, malicious, both": 6}
-"""The plays that take longest, and the distance of the points that are tried in them. The long test tries all."""
 
 
 def schedules(name: str, points: int) -> Iterator[tuple[tuple[int, ...], Fate]]:
