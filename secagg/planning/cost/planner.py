@@ -1,0 +1,173 @@
+"""The plan of a round's costs: each protocol that fits, what it costs and tolerates, and which one to take."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from protocols import Adversary, SecureSum, load
+from protocols.cohort import MAX_CLIENTS, whole_clients
+from protocols.errors import ParameterError
+from secagg.errors import ConfigurationError
+from secagg.planning.cost.capacity import limits_of
+from secagg.planning.cost.constants import Constants
+from secagg.planning.cost.layout import Layout, layout_of
+from secagg.planning.cost.models import MODELLED
+from secagg.planning.cost.one_sum import OneSum, one_sum
+from secagg.planning.cost.request import CostRequest
+from secagg.planning.cost.round_time import round_seconds
+from secagg.privacy.contributors import check_cohort, required_contributors
+
+_ABOUT_THE_SAME: Final = 1.25
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """A protocol that fits.
+
+    Attributes:
+        kind: Its class.
+        one: The cost of a sum: of all clients on one server, or of one cohort where one server does not do.
+        low_s: The least seconds of a round, training left out; of the first level where there are several.
+        high_s: The most.
+        lost: How many clients of a sum may drop out.
+        colluding: How many clients of a sum may collude with the server.
+        limits: Why one server does not do; empty if it does.
+        layout: What does instead; None if one server does, or if nothing was found.
+    """
+
+    kind: type[SecureSum]
+    one: OneSum
+    low_s: float
+    high_s: float
+    lost: int
+    colluding: int
+    limits: tuple[str, ...]
+    layout: Layout | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CostPlan:
+    """A plan.
+
+    Attributes:
+        request: The request.
+        constants: The constants that were used.
+        rows: The protocols that fit.
+        refused: Why each other protocol does not fit, by name.
+        recommended: The row to take; None if no protocol that protects anything fits.
+        why: Why it is recommended, in sentences.
+    """
+
+    request: CostRequest
+    constants: Constants
+    rows: tuple[Row, ...]
+    refused: dict[str, str]
+    recommended: Row | None
+    why: str
+
+
+def plan_costs(request: CostRequest, constants: Constants) -> CostPlan:
+    """Return the plan for a request.
+
+    Raises:
+        ConfigurationError: The cohort can release no round, or the protocol is not modelled.
+        protocols.errors.ParameterError: The only protocol that was asked for does not fit.
+    """
+    kinds = MODELLED if request.protocol is None else (_modelled(request.protocol),)
+    _check(request)
+    rows, refused = list[Row](), dict[str, str]()
+    for kind in kinds:
+        try:
+            rows.append(_row(kind, request, constants))
+        except ParameterError as error:
+            if request.protocol is not None:
+                raise
+            refused[kind.name] = str(error)
+    best, why = _recommended(rows, request.adversary)
+    return CostPlan(
+        request=request, constants=constants, rows=tuple(rows), refused=refused, recommended=best, why=why
+    )
+
+
+def _modelled(name: str) -> type[SecureSum]:
+    kind = load(name)
+    if kind not in MODELLED:
+        raise ConfigurationError(
+            f"--protocol: expected one whose cost is modelled ({', '.join(each.name for each in MODELLED)}), found "
+            f"{name}. Name one of them."
+        )
+    return kind
+
+
+def _check(request: CostRequest) -> None:
+    check_cohort(
+        clients=request.cohort,
+        dropout=request.dropout,
+        adversarial=request.adversarial,
+        required=_required(request, request.cohort),
+        default=True,
+        noise_in_shares=False,
+    )
+
+
+def _required(request: CostRequest, clients: int) -> int:
+    return required_contributors(
+        clients=clients,
+        dropout=request.dropout,
+        adversarial=request.adversarial,
+        adversary=request.adversary,
+        minimum_contributors=None,
+    )
+
+
+def _row(kind: type[SecureSum], request: CostRequest, constants: Constants) -> Row:
+    if kind.adversaries and request.adversary not in kind.adversaries:
+        raise ParameterError(f"does not protect from a {request.adversary} server.")
+    if not kind.adversaries and request.adversary is not Adversary.CURIOUS:
+        raise ParameterError("protects from no server.")
+    limits = [] if request.clients <= MAX_CLIENTS else [f"A session has at most {MAX_CLIENTS:,} clients."]
+    engine = constants.engines[request.engine]
+    try:
+        shown = one_sum(kind, request, constants, clients=request.cohort)
+        limits += [limit.text for limit in limits_of(shown, engine)]
+        layout = layout_of(kind, request, constants) if limits else None
+    except ParameterError as error:  # All clients in one sum do not fit; smaller cohorts may.
+        layout = layout_of(kind, request, constants)
+        if layout is None:
+            raise
+        limits.append(f"One session of {request.cohort:,} clients is refused: {error}")
+    if layout is not None:
+        shown = layout.levels[0].one
+    low_s, high_s = round_seconds(shown, request, constants, slices=1 if layout is None else layout.slices)
+    clients = shown.size.clients
+    return Row(
+        kind=kind,
+        one=shown,
+        low_s=low_s,
+        high_s=high_s,
+        lost=clients - shown.size.threshold,
+        colluding=whole_clients(clients, request.adversarial, "adversarial") if kind.protects else 0,
+        limits=tuple(limits),
+        layout=layout,
+    )
+
+
+def _recommended(rows: list[Row], adversary: Adversary) -> tuple[Row | None, str]:
+    """Return the row to take and why: the quickest, and of those about as quick the one with the fewest bytes."""
+    safe = [row for row in rows if row.kind.protects]
+    if not safe:
+        return None, "No protocol that protects from a server fits. Change the fractions, or give --committee."
+    proven = [row for row in safe if not (row.kind.experimental and adversary is Adversary.MALICIOUS)]
+    single = [row for row in proven or safe if not row.limits]
+    candidates = single or [row for row in proven or safe if row.layout is not None] or proven or safe
+    quickest = min(row.high_s for row in candidates)
+    near = [row for row in candidates if row.high_s <= _ABOUT_THE_SAME * quickest]
+    best = min(near, key=lambda row: row.one.client.sent_bytes + row.one.client.received_bytes)
+    if len(safe) == 1:
+        return best, "It is the only protocol in this plan that protects from such a server."
+    if len(near) == 1:
+        return best, "A round takes the least time with it."
+    names = ", ".join(row.kind.name for row in near if row is not best)
+    return best, (
+        f"A round takes about as long with {names}. Of these, a client sends and receives the fewest bytes with "
+        f"{best.kind.name}."
+    )
