@@ -50,17 +50,13 @@ def plan(
     ] = None,
     uplink_mbps: Annotated[
         float,
-        typer.Option(
-            help="A client's link, in Mbit/s, in either direction. Default: 100.", show_default=False
-        ),
+        typer.Option(help="A client's link, in Mbit/s, in either direction. Default: 100.", show_default=False),
     ] = 100.0,
     engine: Annotated[
         str,
         typer.Option(help="Engine: nvflare, flower or memory. Default: nvflare.", show_default=False),
     ] = "nvflare",
-    protocol: Annotated[
-        str | None, typer.Option(help="The only protocol to plan for. Default: all that fit.")
-    ] = None,
+    protocol: Annotated[str | None, typer.Option(help="The only protocol to plan for. Default: all that fit.")] = None,
     adversary: Annotated[
         str,
         typer.Option(help="What the server may do: curious or malicious. Default: curious.", show_default=False),

@@ -12,6 +12,7 @@ from dp.version import SOFTWARE
 from dp.version import VERSION as SOFTWARE_VERSION
 from protocols import Adversary, SecureSum
 from secagg.planning.calibration import paillier, primitives
+from secagg.planning.calibration.overheads import overheads
 from secagg.planning.calibration.sums import Timed, run
 from secagg.planning.cost.constants import VERSION, Constants, Factors, Machine, default_constants
 from secagg.planning.cost.models import MODELLED
@@ -34,15 +35,16 @@ def calibrate(note: Callable[[str], object]) -> Constants:
     """
     load = _load()
     note("operations")
-    key, shares = dealt(_MEMBERS, _MEMBERS)
+    committee = dealt(_MEMBERS, _MEMBERS)
     durations = primitives.durations()
     note("Paillier's cryptosystem")
-    durations |= paillier.durations(key, shares)
+    durations |= paillier.durations(*committee)
+    durations |= overheads(durations)
     factors = {}
     for kind in MODELLED:
         note(f"sums with {kind.name}")
         timed = [
-            run(kind, clients=clients, length=_length(kind, length), adversary=adversary, key=key, shares=shares)
+            run(kind, clients=clients, length=_length(kind, length), adversary=adversary, committee=committee)
             for adversary in kind.adversaries or (Adversary.CURIOUS,)
             for clients, length in _SIZES
         ]

@@ -71,8 +71,7 @@ def run(
     clients: int,
     length: int,
     adversary: Adversary,
-    key: ThresholdKey,
-    shares: Sequence[KeyShare],
+    committee: tuple[ThresholdKey, tuple[KeyShare, ...]] | None = None,
 ) -> Timed:
     """Run one sum with a tenth of the clients dropping out when they are asked for their vectors.
 
@@ -81,18 +80,15 @@ def run(
         clients: The number of clients.
         length: The number of coordinates.
         adversary: What the server may do.
-        key: A committee's key, for protocols that need one.
-        shares: All of its shares.
+        committee: A committee's key and all of its shares, for protocols that need one.
 
     Raises:
         RuntimeError: The sum is wrong.
     """
-    suggested, threshold = kind.suggest(
-        clients=clients, adversarial=ADVERSARIAL, dropout=DROPOUT, adversary=adversary
-    )
+    suggested, threshold = kind.suggest(clients=clients, adversarial=ADVERSARIAL, dropout=DROPOUT, adversary=adversary)
     protocol, ids = suggested.with_headroom(), tuple(range(clients))
-    members = tuple(range(clients, clients + key.members)) if kind.needs_committee else ()
-    committee = Committee(key=key, members=members) if members else None
+    key, shares = committee if committee is not None and kind.needs_committee else (None, ())
+    members = () if key is None else tuple(range(clients, clients + key.members))
     identities = {client: Identity.generate() for client in ids} if adversary is Adversary.MALICIOUS else {}
     roster = Roster({client: each.public for client, each in identities.items()}) if identities else None
     session = Session(
@@ -101,7 +97,7 @@ def run(
         threshold=threshold,
         length=length,
         modulus=kind.modulus(MODULUS_BITS),
-        committee=committee,
+        committee=None if key is None else Committee(key=key, members=members),
         roster=roster,
     )
     vectors = np.random.default_rng(length).integers(0, 1000, (_DISTINCT, length), dtype=np.uint64)
@@ -110,10 +106,10 @@ def run(
         protocol,
         session,
         {client: vectors[client % _DISTINCT] for client in ids},
-        terms={client: _terms(client, identities, session) for client in identities},
+        terms={} if roster is None else {c: _terms(each, session, roster) for c, each in identities.items()},
         keyholders={
             member: Keyholder(share=share, openings=MemoryOpenings(), minimum_contributors=2, roster=roster)
-            for member, share in zip(members, shares, strict=False)
+            for member, share in zip(members, shares, strict=True)
         },
         drops={_input_step(protocol): dropped},
         clock=time.process_time,
@@ -128,7 +124,7 @@ def run(
         threshold=threshold,
         dropped=len(dropped),
         signed=roster is not None,
-        key=key if committee is not None else None,
+        key=key,
     )
     return _timed(protocol, size, outcome, members)
 
@@ -142,11 +138,10 @@ def _timed(protocol: SecureSum, size: SumSize, outcome: Outcome, members: Sequen
     return Timed(protocol=protocol, size=size, cost=cost_of(protocol, size), seconds=seconds, moved_bytes=moved)
 
 
-def _terms(client: int, identities: Mapping[int, Identity], session: Session) -> ClientTerms:
-    assert session.roster is not None
+def _terms(identity: Identity, session: Session, roster: Roster) -> ClientTerms:
     return ClientTerms(
-        identity=identities[client],
-        roster=session.roster,
+        identity=identity,
+        roster=roster,
         sessions=MemoryRecord(),
         adversarial=ADVERSARIAL,
         minimum_contributors=2,

@@ -44,7 +44,6 @@ class Limit:
 
 def limits_of(one: OneSum, engine: EngineConstants) -> tuple[Limit, ...]:
     """Return every resource of which a sum on one server needs too much."""
-    held = one.server_bytes + one.engine_bytes
     found = [
         (
             Resource.LINK,
@@ -57,7 +56,11 @@ def limits_of(one: OneSum, engine: EngineConstants) -> tuple[Limit, ...]:
             one.server_cpu_s / MOST_S,
             f"The server needs {seconds_in_words(one.server_cpu_s)} of one core.",
         ),
-        (Resource.MEMORY, held / MOST_BYTES, f"The server needs {bytes_in_words(held)} of memory."),
+        (
+            Resource.MEMORY,
+            one.server_bytes / MOST_BYTES,
+            f"The server needs {bytes_in_words(one.server_bytes)} of memory.",
+        ),
         (
             Resource.MESSAGE,
             one.largest_field / LARGEST_FIELD,

@@ -13,8 +13,12 @@ import msgspec
 
 from secagg.errors import ConfigurationError
 from secagg.planning.cost.operations import Operation
+from secagg.planning.cost.request import EngineName
 
 VERSION: Final = 1
+WARM: Final = "flower-warm"
+"""The name of Flower's constants with a fork server for the processes of nodes."""
+
 _MOST_BYTES: Final = 2**20
 _DEFAULT: Final = "constants.json"
 
@@ -123,6 +127,8 @@ def _parsed(data: bytes, name: str) -> Constants:
         raise ConfigurationError(f"{name}: expected version {VERSION}, found {constants.version}. {_MEND}")
     if missing := sorted(set(Operation) - constants.durations.keys()):
         raise ConfigurationError(f"{name}: expected the duration of {missing[0]}, found none. {_MEND}")
+    if missing := sorted({*EngineName, WARM} - constants.engines.keys()):
+        raise ConfigurationError(f"{name}: expected the engine {missing[0]}, found none. {_MEND}")
     for what, number in _numbers(constants).items():
         if not 0 < number < math.inf and not (what.endswith("_s") and number == 0):
             raise ConfigurationError(f"{name}, {what}: expected a finite number above 0, found {number:g}. {_MEND}")
@@ -133,7 +139,9 @@ def _numbers(constants: Constants) -> dict[str, float]:
     """Return every number of the file that must be finite and positive; seconds a step may be 0."""
     found: dict[str, float] = dict(constants.durations)
     for protocol, factors in constants.factors.items():
-        found |= {f"{protocol} {party}": each for party, each in msgspec.structs.asdict(factors).items() if each is not None}
+        found |= {
+            f"{protocol} {party}": each for party, each in msgspec.structs.asdict(factors).items() if each is not None
+        }
     for engine, each in constants.engines.items():
         found |= {f"{engine} low_s": each.low_s, f"{engine} high_s": each.high_s}
     return found

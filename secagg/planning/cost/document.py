@@ -49,7 +49,7 @@ def _row(row: Row) -> dict[str, Any]:
         "steps": one.steps,
         "client_steps": one.client_steps,
         "round_s": [row.low_s, row.high_s],
-        "client": _party(one.client),
+        "client": _party(row.client),
         "member": None if one.member is None else _party(one.member),
         "server": {"cpu_s": one.server_cpu_s, "memory_bytes": one.server_bytes, "link_s": one.link_s},
         "engine_memory_bytes": one.engine_bytes,

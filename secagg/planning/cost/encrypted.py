@@ -117,9 +117,7 @@ def _opened_bytes(payload: _Payload) -> int:
     return 0 if not payload.slots else 96 * min(payload.slots, 2**16) + 16 * payload.slots
 
 
-def _server(
-    size: SumSize, payload: _Payload, *, contribution: float, contributions: float, opening: float
-) -> Counts:
+def _server(size: SumSize, payload: _Payload, *, contribution: float, contributions: float, opening: float) -> Counts:
     key, alive = _key(size), size.contributors
     return {
         Operation.MESSAGE: 2 * (size.clients + key.members),

@@ -23,7 +23,7 @@ def bytes_in_words(size: float) -> str:
 
 
 def short(number: float) -> str:
-    """Return a number of at least 0 in at most five characters, where it is below 1e100: 0.012, 0.12, 1.2, 123, 1.2e5."""
+    """Return a number of at least 0, below 1e100, in at most five characters: 0.012, 0.12, 1.2, 123, 1.2e5."""
     if number == 0:
         return "0"
     if number >= 9999.5:
@@ -34,5 +34,5 @@ def short(number: float) -> str:
 
 
 def count(number: int) -> str:
-    """Return a count in at most five characters, where it is below 1e100; in full if it has at most five digits."""
+    """Return a count below 1e100 in at most five characters; in full if it has at most five digits."""
     return f"{number}" if number < 100_000 else short(number)

@@ -24,9 +24,7 @@ def cost(size: SumSize, *, privacy: int, responders: int) -> SumCost:
     others, computed = size.clients - 1, size.clients - 1 - privacy
     share = -(-size.length // (responders - privacy))
     share_bytes = packed_bytes(share, size.modulus)
-    sealed = (
-        computed * (share_bytes + SEAL_OVERHEAD_BYTES) + (others - computed) * (KEY_BYTES + SEAL_OVERHEAD_BYTES)
-    )
+    sealed = computed * (share_bytes + SEAL_OVERHEAD_BYTES) + (others - computed) * (KEY_BYTES + SEAL_OVERHEAD_BYTES)
     named, survivors = ids(others, size.clients), ids(size.contributors, size.clients)
     requests = [
         INVITATION,
@@ -63,9 +61,7 @@ def cost(size: SumSize, *, privacy: int, responders: int) -> SumCost:
     )
 
 
-def _client(
-    size: SumSize, privacy: int, responders: int, *, share: int, sealed: int, moved: float
-) -> Counts:
+def _client(size: SumSize, privacy: int, responders: int, *, share: int, sealed: int, moved: float) -> Counts:
     others, rows = size.clients - 1, size.clients - privacy
     mask = (responders - privacy) * share
     return {
@@ -84,6 +80,7 @@ def _client(
         Operation.FIELD_ENTRY: rows * share,
         Operation.KNOT_TERM: responders**2 + 2 * responders * rows,
         Operation.CIRCLE_ENTRY: 4 * others * size.clients,
+        Operation.PEER: others,
     }
 
 
@@ -99,5 +96,6 @@ def _server(size: SumSize, privacy: int, responders: int, *, share: int, moved: 
         Operation.FIELD_ENTRY: rows * share,
         Operation.KNOT_TERM: responders**2 + 2 * responders * rows,
         Operation.CIRCLE_ENTRY: 4 * size.clients**2,
+        Operation.EDGE: size.clients * (size.clients - 1),
         Operation.ENTRY: 2 * size.length,
     }

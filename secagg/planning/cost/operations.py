@@ -8,7 +8,7 @@ from typing import TypeAlias
 class Operation(StrEnum):
     """An operation that has one duration on one machine; what is counted is in its comment."""
 
-    MESSAGE = "message"  # One message, encoded or decoded.
+    MESSAGE = "message"  # One message, encoded or decoded, and its step in the machine.
     MESSAGE_BYTE = "message-byte"  # One byte of a message.
     ENTRY = "entry"  # One coordinate of an input, checked and copied.
     PACK = "pack"  # One coordinate, bit-packed.
@@ -28,7 +28,8 @@ class Operation(StrEnum):
     COMBINE_TERM = "combine-term"  # One Shamir share, weighted and added.
     WEIGHT_TERM = "weight-term"  # One factor of a Lagrange weight.
     DIRECTORY_ENTRY = "directory-entry"  # One client in the directory, the circle and the bitmaps.
-    EDGE = "edge"  # One pair of neighbours in a pass of the server over the graph.
+    PEER = "peer"  # What a client does for each other client that it shares with, beside what is counted.
+    EDGE = "edge"  # What the server does for each pair of such clients, in either order, beside what is counted.
     UNIFORM_ENTRY = "uniform-entry"  # One uniform field element from a seed.
     FIELD_TERM = "field-term"  # One product of a matrix product over the field.
     FIELD_ENTRY = "field-entry"  # One entry of the result of a matrix product, reduced.

@@ -16,7 +16,6 @@ from secagg.planning.cost.wire import INVITATION, array, binary, message
 _KEY_BYTES: Final = 32
 _SHARES: Final = 2  # Of the self-mask's seed and of the masking key.
 _SEALED_BYTES: Final = _SHARES * SHARE_BYTES + SEAL_OVERHEAD_BYTES
-_PASSES: Final = 8  # How often the server goes through all pairs of neighbours.
 _EDGE_BYTES: Final = 800  # What the server holds of each pair of neighbours, in either order: objects and their tables.
 
 
@@ -93,6 +92,7 @@ def _client(size: SumSize, neighbours: int, share_threshold: int, *, messages: i
         Operation.HASH: holders * (1 + 2 * _SHARES),
         Operation.SHARE_TERM: _SHARES * share_threshold * holders,
         Operation.DIRECTORY_ENTRY: size.clients,
+        Operation.PEER: neighbours,
         Operation.SIGN: 3 * size.signed,
         Operation.VERIFY: (neighbours + size.threshold) * size.signed,
     }
@@ -114,6 +114,6 @@ def _server(size: SumSize, neighbours: int, share_threshold: int, *, messages: i
         Operation.COMBINE_TERM: size.clients * share_threshold,
         Operation.WEIGHT_TERM: (1 if complete else size.clients) * share_threshold**2,
         Operation.DIRECTORY_ENTRY: size.clients,
-        Operation.EDGE: _PASSES * size.clients * neighbours,
+        Operation.EDGE: size.clients * neighbours,
         Operation.VERIFY: (2 * size.clients + alive) * size.signed,
     }

@@ -62,13 +62,9 @@ class CostRequest:
             if not 0 <= fraction < 1:
                 raise ConfigurationError(f"--{name}: expected a fraction in [0, 1), found {fraction:g}.")
         if self.committee is not None and not 2 <= self.committee <= MOST_MEMBERS:
-            raise ConfigurationError(
-                f"--committee: expected 2 to {MOST_MEMBERS} members, found {self.committee}."
-            )
+            raise ConfigurationError(f"--committee: expected 2 to {MOST_MEMBERS} members, found {self.committee}.")
         if not 0 < self.uplink_mbps < math.inf:
-            raise ConfigurationError(
-                f"--uplink-mbps: expected a finite number above 0, found {self.uplink_mbps:g}."
-            )
+            raise ConfigurationError(f"--uplink-mbps: expected a finite number above 0, found {self.uplink_mbps:g}.")
         if self.adversary not in (Adversary.CURIOUS, Adversary.MALICIOUS):
             raise ConfigurationError(
                 f"--adversary: expected curious or malicious, found {self.adversary}. Name one of them."

@@ -94,7 +94,7 @@ class SumCost:
 
 @lru_cache(maxsize=64)
 def key_of_size(members: int, threshold: int) -> ThresholdKey:
-    """Return a key with the sizes of those that `secagg keys committee` makes, from public numbers; it protects nothing.
+    """Return a key of public numbers, with the sizes of a key by `secagg keys committee`; it protects nothing.
 
     Raises:
         protocols.errors.ParameterError: There is no committee of this size.

@@ -4,16 +4,17 @@ import textwrap
 from collections.abc import Iterator
 from typing import Final
 
-from secagg.planning.cost.constants import EngineConstants
+from secagg.planning.cost.capacity import MOST_BYTES
+from secagg.planning.cost.constants import WARM, EngineConstants
 from secagg.planning.cost.figures import bytes_in_words, count, seconds_in_words, short
 from secagg.planning.cost.layout import Layout
-from secagg.planning.cost.one_sum import SERVER_MBPS
+from secagg.planning.cost.one_sum import SERVER_MBPS, OneSum
 from secagg.planning.cost.planner import CostPlan, Row
 from secagg.planning.cost.request import EngineName
+from secagg.planning.cost.round_time import groups
 from secagg.privacy.contributors import no_collusion_warning
 
 WIDTH: Final = 80
-_WARM_S: Final = 3.6
 _HEADINGS: Final = (
     ("", "", "seconds", "client MB", "", "CPU seconds", "", "", "server", "may", "may"),
     ("protocol", "steps", "a round", "sent", "recvd", "client", "server", "member", "MB", "leave", "collude"),
@@ -38,17 +39,17 @@ def _line(cells: tuple[str, ...]) -> str:
 
 
 def _cells(row: Row) -> tuple[str, ...]:
-    one = row.one
+    one, client = row.one, row.client
     return (
         row.kind.name,
         f"{one.steps}",
         short(row.high_s),
-        short(one.client.sent_bytes / 1e6),
-        short(one.client.received_bytes / 1e6),
-        short(one.client.cpu_s),
-        short(one.server_cpu_s),
+        short(client.sent_bytes / 1e6),
+        short(client.received_bytes / 1e6),
+        short(client.cpu_s),
+        short(one.server_cpu_s / row.workers),
         "-" if one.member is None else short(one.member.cpu_s),
-        short((one.server_bytes + one.engine_bytes) / 1e6),
+        short(one.server_bytes / row.workers / 1e6),
         count(row.lost),
         count(row.colluding),
     )
@@ -57,16 +58,15 @@ def _cells(row: Row) -> tuple[str, ...]:
 def _sentences(plan: CostPlan) -> Iterator[str]:
     request, engine = plan.request, plan.constants.engines[plan.request.engine]
     yield (
-        f"One round of {request.clients:,} clients and {request.parameters:,} parameters against a {request.adversary} "
-        f"server, on {request.engine}. The fraction {request.dropout:g} of the clients drops out when asked for vectors. "
+        f"One round of {request.clients:,} clients and {request.parameters:,} parameters, a {request.adversary} "
+        f"server, on {request.engine}. A fraction of {request.dropout:g} drops out when it is asked for its vectors. "
         "Seconds are the most, without training. Beside the bytes of the table, each client receives the model, "
         f"{bytes_in_words(request.model_bytes)}."
     )
     yield from _recommendation(plan)
     for name, reason in plan.refused.items():
         yield f"{name} is left out: {reason}"
-    for row in plan.rows:
-        yield from _beyond(row)
+    yield from _beyond(plan)
     yield from _of_engine(plan, engine)
     if plan.rows and request.cohort * request.adversarial < 1:
         yield f"Warning: {no_collusion_warning(request.cohort)}"
@@ -86,9 +86,9 @@ def _recommendation(plan: CostPlan) -> Iterator[str]:
         return
     one = best.one
     text = (
-        f"Recommended: {one.protocol}. {plan.why} It takes {seconds_in_words(best.low_s)} to "
-        f"{seconds_in_words(best.high_s)} a round. At least {one.size.threshold:,} of {one.size.clients:,} clients must "
-        f"contribute, so {best.lost:,} may drop out; {best.colluding:,} may collude with the server."
+        f"Recommended: {one.protocol}. {plan.why} It takes {_range(best)} a round. At least "
+        f"{one.size.threshold:,} of {one.size.clients:,} clients must contribute, so {best.lost:,} may drop out; "
+        f"{best.colluding:,} may collude with the server."
     )
     if one.size.key is not None:
         key = one.size.key
@@ -101,11 +101,26 @@ def _recommendation(plan: CostPlan) -> Iterator[str]:
         yield f"{best.kind.name} is experimental: {best.kind.experimental}."
 
 
-def _beyond(row: Row) -> Iterator[str]:
-    if not row.limits:
-        return
-    text = f"{row.kind.name}: one server does not do. {' '.join(row.limits)}"
-    yield text if row.layout is None else f"{text} {_of_layout(row, row.layout)}"
+def _range(row: Row) -> str:
+    low, high = seconds_in_words(row.low_s), seconds_in_words(row.high_s)
+    return high if low == high else f"{low} to {high}"
+
+
+def _beyond(plan: CostPlan) -> Iterator[str]:
+    """Yield what one server does not do with the recommended protocol, and what does; the others are only named."""
+    beyond = [row for row in plan.rows if row.limits]
+    for row in beyond:
+        if row is plan.recommended or plan.request.protocol is not None:
+            yield f"One server does not do with {row.kind.name}. {' '.join(row.limits)}"
+            if row.layout is not None:
+                yield _of_layout(row, row.layout)
+    if others := [row.kind.name for row in beyond if row is not plan.recommended]:
+        yield (
+            f"One server does not do with {', '.join(others)} either: give --protocol for the reasons. The table has "
+            "one sum of the layout that does."
+            if plan.recommended in beyond
+            else f"One server does not do with {', '.join(others)}: give --protocol for the reasons."
+        )
 
 
 def _of_layout(row: Row, layout: Layout) -> str:
@@ -130,8 +145,7 @@ def _of_layout(row: Row, layout: Layout) -> str:
             f"Form {first.sums:,} cohorts of at most {first.clients:,} clients; then {chain}. The table's line is one "
             "cohort. Each partial sum is released to the server of its cohort. So either the noise is enough for each "
             f"cohort by itself, and the noise of the total is then {short(first.sums**0.5)} times that of one sum; or "
-            "these servers are trusted with the sums of their cohorts. The second secure sum hides them from the server "
-            "above."
+            "these servers are trusted with the sums of their cohorts. The sums above hide them from the other servers."
         )
     return " ".join(parts)
 
@@ -139,9 +153,21 @@ def _of_layout(row: Row, layout: Layout) -> str:
 def _of_engine(plan: CostPlan, engine: EngineConstants) -> Iterator[str]:
     yield f"A step takes {engine.low_s:g} to {engine.high_s:g} s on {plan.request.engine}: {engine.source}"
     if plan.request.engine is EngineName.FLOWER:
-        largest = max((row.one.engine_bytes for row in plan.rows), default=0.0)
-        yield (
-            f"With `secagg engine warm` (experimental) a step takes {_WARM_S:g} s. The SuperLink holds {engine.copies} "
-            f"copies of every reply until the coordinator has fetched it: up to {bytes_in_words(largest)} if all "
-            "clients are asked at once. Ask large cohorts in groups."
-        )
+        warm = plan.constants.engines[WARM]
+        yield f"With `secagg engine warm`, which is experimental, a step takes {warm.high_s:g} s: {warm.source}"
+        if plan.recommended is not None:
+            yield _of_replies(plan.recommended.one, engine)
+
+
+def _of_replies(one: OneSum, engine: EngineConstants) -> str:
+    text = (
+        f"The SuperLink holds {engine.copies} copies of every reply until the coordinator has fetched it: "
+        f"{bytes_in_words(one.engine_bytes)} if all clients of a sum are asked at once."
+    )
+    asked = groups(one)
+    if asked == 1:
+        return text
+    return (
+        f"{text} Ask them in {asked:,} groups, so that a SuperLink needs at most {bytes_in_words(MOST_BYTES)}. The plan "
+        "counts a further step for each group."
+    )
