@@ -1,32 +1,36 @@
 """What the commands `plan` and `bench` take: their options and help."""
 
+from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 
 from secagg.privacy.contributors import ADVERSARIAL, DROPOUT
 
-
-def _whole(text: str) -> int:
-    """Return the whole number that a text is, also one such as 1e9."""
-    number = float(text.replace("_", ""))
-    if number != int(number):
-        raise ValueError
-    return int(text) if text.isdecimal() else int(number)
+_MOST_DIGITS: Final = 100
 
 
-def _number(text: Any) -> int:
+def whole_number(text: Any) -> int:
+    """Return the whole number that a text is; it may have an exponent, as 1e9 has.
+
+    Raises:
+        typer.BadParameter: The text is no whole number.
+    """
     try:
-        return _whole(str(text))
-    except (ValueError, OverflowError):
-        raise typer.BadParameter(f"expected a whole number, such as 1000 or 1e6, found {text!r}.") from None
+        found = Decimal(str(text))
+        if found == found.to_integral_value() and found.adjusted() < _MOST_DIGITS:
+            return int(found)
+    except ArithmeticError:
+        pass
+    raise typer.BadParameter(f"expected a whole number, such as 1000 or 1e6, found {str(text)!r}.")
 
 
 def plan(
-    clients: Annotated[int, typer.Option(parser=_number, metavar="N", help="Clients of a round. At least 2.")],
+    clients: Annotated[int, typer.Option(parser=whole_number, metavar="N", help="Clients of a round. At least 2.")],
     parameters: Annotated[
-        int, typer.Option(parser=_number, metavar="N", help="Parameters of the model that are trained. At least 1.")
+        int,
+        typer.Option(parser=whole_number, metavar="N", help="Parameters of the model that are trained. At least 1."),
     ],
     dropout: Annotated[
         float,

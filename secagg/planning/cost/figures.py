@@ -23,11 +23,12 @@ def bytes_in_words(size: float) -> str:
 
 
 def short(number: float) -> str:
-    """Return a number of at least 0, below 1e100, in at most five characters: 0.012, 0.12, 1.2, 123, 1.2e5."""
+    """Return a number of at least 0, below 1e100, in at most five characters: 0.012, 0.12, 1.2, 123, 1.2e5, 1e11."""
     if number == 0:
         return "0"
     if number >= 9999.5:
-        return f"{number:.1e}".replace("e+0", "e").replace("e+", "e")
+        digits = 1 if number < 9.95e9 else 0
+        return f"{number:.{digits}e}".replace("e+0", "e").replace("e+", "e")
     if number >= 99.5:
         return f"{number:.0f}"
     return f"{number:.{2 if number < 1 else 1}f}" if number >= 0.095 else f"{number:.3f}"

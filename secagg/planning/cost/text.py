@@ -15,17 +15,26 @@ from secagg.planning.cost.round_time import groups
 from secagg.privacy.contributors import no_collusion_warning
 
 WIDTH: Final = 80
-_HEADINGS: Final = (
-    ("", "", "seconds", "client MB", "", "CPU seconds", "", "", "server", "may", "may"),
-    ("protocol", "steps", "a round", "sent", "recvd", "client", "server", "member", "MB", "leave", "collude"),
+_HEADING: Final = (
+    "protocol",
+    "steps",
+    "a round",
+    "sent",
+    "recvd",
+    "client",
+    "server",
+    "member",
+    "MB",
+    "leave",
+    "collude",
 )
+_ABOVE: Final = f"{'seconds':>25} {'client MB':>11} {'CPU seconds':>20} {'server':>6} {'may':>5} {'may':>7}"
 _WIDTHS: Final = (11, 5, 7, 5, 5, 6, 6, 6, 6, 5, 7)
 
 
 def as_text(plan: CostPlan) -> str:
     """Return a plan as lines of at most 80 columns."""
-    lines = [_line(heading) for heading in _HEADINGS]
-    lines += [_line(_cells(row)) for row in plan.rows]
+    lines = [_ABOVE, _line(_HEADING), *(_line(_cells(row)) for row in plan.rows)]
     for sentence in _sentences(plan):
         lines += ["", *textwrap.wrap(sentence, WIDTH, break_long_words=False, break_on_hyphens=False)]
     return "\n".join(lines) + "\n"
@@ -168,6 +177,6 @@ def _of_replies(one: OneSum, engine: EngineConstants) -> str:
     if asked == 1:
         return text
     return (
-        f"{text} Ask them in {asked:,} groups, so that a SuperLink needs at most {bytes_in_words(MOST_BYTES)}. The plan "
-        "counts a further step for each group."
+        f"{text} Ask them in {asked:,} groups, so that a SuperLink needs at most {bytes_in_words(MOST_BYTES)}. The "
+        "plan counts a further step for each group."
     )

@@ -4,7 +4,7 @@ from secagg.planning.cost.figures import bytes_in_words, count, seconds_in_words
 
 
 @pytest.mark.parametrize(
-    "number", [0, 0.0004, 0.012, 0.0949, 0.0951, 0.5, 0.996, 1, 9.96, 99.49, 100, 9999, 10**4, 7e99]
+    "number", [0, 0.0004, 0.012, 0.0949, 0.0951, 0.5, 0.996, 1, 9.96, 99.49, 100, 9999, 10**4, 9.96e9, 1e12, 7e99]
 )
 def test_short_number_has_five_characters_and_two_digits(number: float) -> None:
     assert len(short(number)) <= 5

@@ -26,7 +26,7 @@ def test_layout_covers_all_clients_within_the_limits(kind: type[SecureSum], clie
     for level in layout.levels:
         assert level.sums * level.clients >= below
         below = level.sums
-        over = [limit for limit in limits_of(level.one, CONSTANTS.engines["nvflare"])]
+        over = limits_of(level.one, CONSTANTS.engines["nvflare"])
         assert all(limit.ratio <= layout.workers for limit in over)
     assert below == 1
     assert layout.levels[0].clients >= min(clients, LEAST_COHORT)
