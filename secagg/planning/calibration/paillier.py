@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from functools import partial
 from typing import Final
 
 from protocols.crypto.integers import random_below
@@ -34,8 +35,7 @@ def _proofs(encryptor: Encryptor, key: ThresholdKey) -> Iterator[tuple[Operation
     yield Operation.PROOF, max(proving, encrypting)
     sealed = [plaintext_proof.seal(encryptor, messages[:count], statement=b"") for count in (1, _MANY)]
     one, many = (
-        seconds(lambda each=each: plaintext_proof.check(encryptor, each.pairs, each.proof, statement=b""))
-        for each in sealed
+        seconds(partial(plaintext_proof.check, encryptor, each.pairs, each.proof, statement=b"")) for each in sealed
     )
     term = max((many - one) / (_MANY - 1), one / 1000)
     yield Operation.PROOF_CHECK_TERM, term
@@ -57,8 +57,7 @@ def _openings(
 ) -> Iterator[tuple[Operation, float]]:
     ciphertexts = encryptor.encrypt(list(range(1, _MANY + 1)))
     one, many = (
-        seconds(lambda count=count: decrypt_partially(shares[0], ciphertexts[:count], statement=b""))
-        for count in (1, _MANY)
+        seconds(partial(decrypt_partially, shares[0], ciphertexts[:count], statement=b"")) for count in (1, _MANY)
     )
     power = (many - one) / (_MANY - 1)
     yield Operation.POWER, max(power, one / 1000)
@@ -66,5 +65,5 @@ def _openings(
     partials = {share.index: decrypt_partially(share, ciphertexts, statement=b"") for share in shares[: key.threshold]}
     checked = partials[1]
     yield Operation.OPENING_CHECK, seconds(lambda: check_partial(key, 1, ciphertexts, checked, statement=b""))
-    values = {index: partial.values for index, partial in partials.items()}
+    values = {index: each.values for index, each in partials.items()}
     yield Operation.OPEN_TERM, seconds(lambda: combine(key, values)) / (_MANY * key.threshold)

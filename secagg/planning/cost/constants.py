@@ -137,7 +137,7 @@ def _parsed(data: bytes, name: str) -> Constants:
 
 def _numbers(constants: Constants) -> dict[str, float]:
     """Return every number of the file that must be finite and positive; seconds a step may be 0."""
-    found: dict[str, float] = dict(constants.durations)
+    found = {str(operation): each for operation, each in constants.durations.items()}
     for protocol, factors in constants.factors.items():
         found |= {
             f"{protocol} {party}": each for party, each in msgspec.structs.asdict(factors).items() if each is not None
