@@ -1,7 +1,8 @@
 """How far `secagg plan` is from real sums: `python -m benchmarks.planning --constants FILE`.
 
 Each protocol sums at three sizes in memory, none of which the calibration uses. For each party, the CPU seconds that
-were measured are divided by those that the model predicts, and the bytes that it moved by those of the model. Predictions must be within a factor of two of what is measured, and bytes within 1%: otherwise the exit code is 1.
+were measured are divided by those that the model predicts, and the bytes that it moved by those of the model.
+Predictions must be within a factor of two of what is measured, and bytes within 1%: otherwise the exit code is 1.
 
 Give the constants of this machine, made by `secagg bench --calibrate` under the same load: seconds of another machine
 say nothing.

@@ -51,7 +51,7 @@ def _vectors() -> Iterator[tuple[Operation, float]]:
     yield Operation.PACK, seconds(lambda: packing.pack(vector, 2**_BITS)) / _LENGTH
     packed, total = packing.pack(vector, 2**_BITS), vector.copy()
     yield Operation.ADD_PACKED, seconds(lambda: packing.add_packed(total, packed, 2**_BITS)) / _LENGTH
-    below = packing.pack(vector, prime)  # All entries are below the prime, 2^24 - 3.
+    below, total = packing.pack(vector, prime), vector.copy()  # All entries are below the prime, 2^24 - 3.
     yield Operation.ADD_PACKED_PRIME, seconds(lambda: packing.add_packed(total, below, prime)) / _LENGTH
     seed = Secret(bytes(32))
     yield Operation.MASK_BYTE, seconds(lambda: keystream.add_mask(total, seed)) / total.nbytes
