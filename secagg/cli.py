@@ -23,7 +23,7 @@ from rich.markup import escape
 from dp.errors import DpError
 from dp.version import SOFTWARE, VERSION
 from protocols.errors import ProtocolError
-from secagg.commands import audit_interface, budget_interface, interface, node_interface
+from secagg.commands import audit_interface, budget_interface, cost_interface, interface, node_interface
 from secagg.errors import SecaggError
 from secagg.paths import escaped
 
@@ -51,6 +51,8 @@ node.command()(node_interface.check)
 node.command()(node_interface.serve)
 app.command()(interface.protocols)
 app.command()(audit_interface.audit)
+app.command()(cost_interface.plan)
+app.command()(cost_interface.bench)
 
 
 def _show_version(wanted: bool) -> None:

@@ -18,6 +18,8 @@ COMMANDS: Final = (
     "train",
     "protocols",
     "audit",
+    "plan",
+    "bench",
     "budget plan",
     "budget report",
     "budget verify",

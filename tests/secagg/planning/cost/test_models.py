@@ -1,0 +1,41 @@
+"""The bytes of every model are those of real sums, exactly."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import pytest
+
+from protocols import Adversary, PlainSum, SecureSum
+from secagg.errors import ConfigurationError
+from secagg.planning.calibration.sums import run
+from secagg.planning.cost.models import MODELLED, cost_of
+from secagg.planning.cost.sum_size import SumSize
+from tests.support.committee_keys import key_shares, threshold_key
+
+SIZES = ((11, 3), (24, 900))
+CASES = [
+    (kind, adversary, *size)
+    for kind in MODELLED
+    for adversary in kind.adversaries or (Adversary.CURIOUS,)
+    for size in (SIZES[-1:] if kind.needs_committee else SIZES)
+]
+
+
+@pytest.mark.parametrize(("kind", "adversary", "clients", "length"), CASES)
+def test_bytes_are_those_of_a_real_sum(kind: type[SecureSum], adversary: Adversary, clients: int, length: int) -> None:
+    timed = run(kind, clients=clients, length=length, adversary=adversary, committee=(threshold_key(1), key_shares(1)))
+    client, member = timed.cost.client, timed.cost.member
+    assert timed.moved_bytes["client"] == client.sent_bytes + client.received_bytes
+    assert (member is None) == ("member" not in timed.moved_bytes)
+    if member is not None:
+        assert timed.moved_bytes["member"] == member.sent_bytes + member.received_bytes
+    assert timed.cost.largest_field < timed.cost.server_bytes
+
+
+def test_protocol_without_a_model_is_refused() -> None:
+    @dataclass(frozen=True)
+    class Other(PlainSum):
+        name: ClassVar[str] = "other"
+
+    with pytest.raises(ConfigurationError, match=r"expected one whose cost is modelled .*, found other"):
+        cost_of(Other(), SumSize(clients=2, length=1, modulus=4, threshold=2, dropped=0))
