@@ -1,3 +1,4 @@
+import itertools
 import json
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,7 @@ def test_ids_are_given_in_order_or_kept() -> None:
         ([LINES[0], PublicLine(id=0, name="other", key=KEYS[1])], "found none in that of node-0"),
         ([PublicLine(id=3, name=line.name, key=line.key) for line in LINES], "a different id"),
     ],
+    ids=itertools.count(),  # The keys differ from run to run.
 )
 def test_lines_that_contradict_each_other_are_refused(lines: list[PublicLine], message: str) -> None:
     with pytest.raises(ConfigurationError, match=message):
@@ -85,6 +87,7 @@ def test_lines_that_contradict_each_other_are_refused(lines: list[PublicLine], m
         altered(lambda each: each["nodes"][0].update(name="two words")),
         b" " * MOST_BYTES,
     ],
+    ids=itertools.count(),  # The keys differ from run to run.
 )
 def test_bytes_that_are_no_roster_are_refused(data: bytes, tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="expected"):

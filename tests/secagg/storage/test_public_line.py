@@ -1,4 +1,5 @@
 import hashlib
+import itertools
 
 import pytest
 
@@ -45,6 +46,7 @@ def test_line_of_a_coordinator_is_read_as_it_was_written() -> None:
         f"hospit\u00e4l secagg-node-{KEY.hex()}",
         f"{'a' * 65} secagg-node-{KEY.hex()}",
     ],
+    ids=itertools.count(),  # The keys differ from run to run.
 )
 def test_other_line_is_refused(line: str) -> None:
     with pytest.raises(ConfigurationError, match="expected"):
