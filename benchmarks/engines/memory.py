@@ -29,10 +29,10 @@ from benchmarks.machine import Machine
 from protocols import Client, Committee, Identity, Keyholder, MemoryOpenings, Secret, load
 from secagg.aggregation.mean import SecureMean
 from secagg.engines.base import RoundPlan, ServerSide
-from secagg.engines.channel import ChannelEngine, Failure
-from secagg.engines.offer import Offer, fresh_session_id, session_context
-from secagg.engines.parcel import Limits, Reply, open_request
-from secagg.engines.work import Work
+from secagg.engines.server.channel import ChannelEngine, Failure
+from secagg.engines.wire.offer import Offer, fresh_session_id, session_context
+from secagg.engines.wire.parcel import Limits, Reply, open_request
+from secagg.engines.wire.work import Work
 
 CLIENTS: Final = 20
 LENGTH: Final = 10_000_000
@@ -134,7 +134,7 @@ class _Pipes:
         parcels: Mapping[int, bytes],
         deadline: float,  # noqa: ARG002  # A pipe has no deadline.
     ) -> Iterator[tuple[int, bytes | Failure]]:
-        """See `secagg.engines.channel.Channel`."""
+        """See `secagg.engines.server.channel.Channel`."""
         self.mark()
         for party in parcels:
             _send(self.to, party.to_bytes(_HEADER, "big"))

@@ -26,11 +26,11 @@ from benchmarks.machine import Machine
 from protocols import Client, Committee, Identity, OneShot, Secret, Server
 from secagg.aggregation.mean import SecureMean
 from secagg.engines.base import RoundPlan, ServerSide
-from secagg.engines.channel import ChannelEngine, Failure
-from secagg.engines.offer import fresh_session_id, session_context
-from secagg.engines.parcel import Reply
-from secagg.engines.reply_workers import ReplyWorkers
-from secagg.engines.work import Work
+from secagg.engines.server.channel import ChannelEngine, Failure
+from secagg.engines.server.reply_workers import ReplyWorkers
+from secagg.engines.wire.offer import fresh_session_id, session_context
+from secagg.engines.wire.parcel import Reply
+from secagg.engines.wire.work import Work
 
 CLIENTS: Final = 60
 LENGTH: Final = 1_000_000
@@ -83,7 +83,7 @@ class _Ready:
         parcels: Mapping[int, bytes],
         deadline: float,  # noqa: ARG002  # Nobody is waited for.
     ) -> Iterator[tuple[int, bytes | Failure]]:
-        """See `secagg.engines.channel.Channel`."""
+        """See `secagg.engines.server.channel.Channel`."""
         self.times.append(time.perf_counter())
         for party in parcels:
             if party in self.replies:

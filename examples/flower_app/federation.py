@@ -22,12 +22,12 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
-from secagg.engines.home import Home
-from secagg.engines.policy_file import POLICY_NAME
-from secagg.engines.roster_file import ROSTER_NAME, RosterFile
+from secagg.engines.node.home import Home
+from secagg.engines.node.policy_file import POLICY_NAME
 from secagg.storage.key_files import PUBLIC_NAME
 from secagg.storage.node_keys import COORDINATOR_NAME, create_coordinator
 from secagg.storage.public_line import PublicLine
+from secagg.storage.roster_file import ROSTER_NAME, RosterFile
 
 POLICY = """\
 # What this node accepts: exact sums of at least {least} nodes, without noise, so without differential privacy.

@@ -6,8 +6,8 @@ from typing import Final
 import typer
 from rich.console import Console
 
-from secagg.engines.home import Home
-from secagg.engines.node_check import NodeReport, check_node
+from secagg.engines.node.check import NodeReport, check_node
+from secagg.engines.node.home import Home
 from secagg.paths import escaped, expanded
 
 FAULTY: Final = 3

@@ -9,12 +9,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from secagg.engines.home import LINE_NAME, Home
-from secagg.engines.roster_file import RosterFile
+from secagg.engines.node.home import LINE_NAME, Home
 from secagg.paths import escaped, expanded
 from secagg.storage.labelled_file import MODES_ARE_CHECKED
 from secagg.storage.node_keys import COORDINATOR_NAME, create_coordinator
 from secagg.storage.public_line import PublicLine, coordinator_line, fingerprint
+from secagg.storage.roster_file import RosterFile
 
 
 def make_node(path: Path, *, name: str | None) -> None:

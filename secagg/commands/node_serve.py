@@ -5,12 +5,12 @@ import sys
 from pathlib import Path
 
 from secagg.commands.progress import write_line
-from secagg.engines.home import Home
-from secagg.engines.parcel import OVERHEAD_BYTES
-from secagg.engines.policy_file import POLICY_NAME, Code
-from secagg.engines.resident import WHO, Answer, ResidentStation, encode_node, listening
-from secagg.engines.station import Station
-from secagg.engines.training_function import Train, load_training
+from secagg.engines.node.home import Home
+from secagg.engines.node.policy_file import POLICY_NAME, Code
+from secagg.engines.node.resident import WHO, Answer, ResidentStation, encode_node, listening
+from secagg.engines.node.station import Station
+from secagg.engines.node.training_function import Train, load_training
+from secagg.engines.wire.parcel import OVERHEAD_BYTES
 from secagg.errors import ConfigurationError
 from secagg.logger import LOGGER
 from secagg.paths import escaped, expanded

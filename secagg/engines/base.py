@@ -14,7 +14,7 @@ from secagg.aggregation.mean import SecureMean
 from secagg.aggregation.rotation import Rotation
 from secagg.arrays import Arrays
 from secagg.engines.statistics import UpdateParts
-from secagg.engines.work import WITHOUT_MODEL, Work
+from secagg.engines.wire.work import WITHOUT_MODEL, Work
 from secagg.privacy.clipping import Clip
 
 
@@ -221,7 +221,7 @@ class Engine(Protocol):
     def run(self, plan: RoundPlan) -> RoundResult:
         """Run one round up to the sum; if too few clients remain, the result says why there is no sum.
 
-        The result is checked before it is used (`secagg.engines.result`). A result that no such round can have
+        The result is checked before it is used (`secagg.engines.server.result`). A result that no such round can have
         ends the round with an `EngineError`.
 
         Raises:

@@ -23,9 +23,9 @@ from secagg.aggregation.encoding import Weighting
 from secagg.aggregation.mean import SecureMean
 from secagg.data.columns import Shard
 from secagg.engines.base import Engine, PrivateTraining, Release, RoundResult
-from secagg.engines.coordinator import Coordinator
+from secagg.engines.server.coordinator import Coordinator
 from secagg.engines.statistics import SHARED, SharedStatistics, divide_updates
-from secagg.engines.work import Work
+from secagg.engines.wire.work import Work
 from secagg.errors import ConfigurationError, DataError, NothingReleased
 from secagg.models.arrays import ModelArrays
 from secagg.models.base import Model
@@ -53,8 +53,8 @@ class SecureAveraging:
         run: The name of the run in the ledger's labels.
         colluding: How many clients may help the server without breaking the protocol, for the ledger; None if
             that is not known.
-        folder: The folder of a `secagg.engines.coordinator.Coordinator`, which an engine between processes needs;
-            `close` lets it go. None if nothing is to be kept.
+        folder: The folder of a `secagg.engines.server.coordinator.Coordinator`, which an engine between processes
+            needs; `close` lets it go. None if nothing is to be kept.
         members: The ids of the committee's members, in the order of their key shares, if there is a folder.
         entropy: Randomness for session ids and for noise that the server adds; `os.urandom` outside tests.
 

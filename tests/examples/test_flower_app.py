@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 
-from secagg.engines.home import Home
-from secagg.engines.node_check import check_node
-from secagg.engines.policy_file import Code
+from secagg.engines.node.check import check_node
+from secagg.engines.node.home import Home
+from secagg.engines.node.policy_file import Code
 from secagg.storage.key_files import write_committee
 from tests.support import committee_keys
 

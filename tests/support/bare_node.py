@@ -1,7 +1,7 @@
 """Nodes for tests of the server's side: each opens parcels and answers them by a machine of its own, and nothing else.
 
-A bare node has no home, no policy and no record on a disk; `secagg.engines.station` is what a deployment runs. It keeps
-the reply to the last parcel, which it gives again, and remembers the last serial.
+A bare node has no home, no policy and no record on a disk; `secagg.engines.node.station` is what a deployment runs. It
+keeps the reply to the last parcel, which it gives again, and remembers the last serial.
 """
 
 import hashlib
@@ -36,9 +36,9 @@ from protocols.testing import fixed_identity, fixed_roster, repeatable_entropy
 from secagg.aggregation.mean import SecureMean
 from secagg.engines.base import RoundPlan, ServerSide
 from secagg.engines.client import contribute
-from secagg.engines.offer import Offer, fresh_session_id, session_context
-from secagg.engines.parcel import Limits, NotForMe, Refusal, Reply, Request, open_request
-from secagg.engines.work import Work
+from secagg.engines.wire.offer import Offer, fresh_session_id, session_context
+from secagg.engines.wire.parcel import Limits, NotForMe, Refusal, Reply, Request, open_request
+from secagg.engines.wire.work import Work
 from tests.support.committee_keys import key_shares, threshold_key
 
 COORDINATOR: Final = fixed_identity(2**20)

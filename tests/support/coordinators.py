@@ -16,9 +16,9 @@ from secagg.aggregation.mean import SecureMean, Target
 from secagg.arrays import Shapes
 from secagg.engines.base import RoundPlan, RoundResult, Update
 from secagg.engines.client import contribute
-from secagg.engines.coordinator import Coordinator
-from secagg.engines.coordinator_folder import CoordinatorFolder
-from secagg.engines.work import Work
+from secagg.engines.server.coordinator import Coordinator
+from secagg.engines.server.folder import CoordinatorFolder
+from secagg.engines.wire.work import Work
 from secagg.storage.node_keys import create_coordinator
 
 CLIENTS = (1, 2, 3, 4, 5, 6)

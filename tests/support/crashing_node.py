@@ -24,9 +24,9 @@ import pytest
 from dp.events import PrivacyEvent
 from protocols import MemoryOpenings, MemoryRecord
 from protocols.testing import repeatable_entropy
-from secagg.engines.home import Home
-from secagg.engines.parcel import Refusal, Reply, open_reply
-from secagg.engines.station import Station
+from secagg.engines.node.home import Home
+from secagg.engines.node.station import Station
+from secagg.engines.wire.parcel import Refusal, Reply, open_reply
 from tests.conformance.cohorts import remembering
 from tests.support import committee_keys
 from tests.support.stations import MEMBERS, Cohort, training

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
-from secagg.engines.channel import Failure
+from secagg.engines.server.channel import Failure
 
 Answer = Callable[[bytes], bytes]
 Arrived = tuple[int, bytes | Failure]
@@ -52,7 +52,7 @@ class DirectChannel:
         return self.now
 
     def exchange(self, parcels: Mapping[int, bytes], deadline: float) -> Iterator[Arrived]:
-        """See `secagg.engines.channel.Channel`."""
+        """See `secagg.engines.server.channel.Channel`."""
         self.exchanges.append((tuple(parcels), deadline))
         for party in parcels:
             parcel = parcels[party]

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from secagg.engines.channel import Failure
+from secagg.engines.server.channel import Failure
 
 Answer = Callable[[bytes], bytes]
 _KEPT: Final = 64
@@ -102,7 +102,7 @@ class FaultyChannel:
             messages.clear()
 
     def exchange(self, parcels: Mapping[int, bytes], deadline: float) -> Iterator[tuple[int, bytes | Failure]]:
-        """See `secagg.engines.channel.Channel`."""
+        """See `secagg.engines.server.channel.Channel`."""
         self.exchanges = [*self.exchanges[-_KEPT:], tuple(parcels)]
         for party in parcels:
             self._send(party, parcels[party], request=True)

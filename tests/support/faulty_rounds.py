@@ -8,7 +8,7 @@ import numpy as np
 
 from protocols import Adversary, MemoryOpenings
 from protocols.errors import RemoteError
-from secagg.engines.channel import ChannelEngine
+from secagg.engines.server.channel import ChannelEngine
 from tests.support.bare_node import NodeCohort, node_cohort
 from tests.support.faulty_channel import Faults, FaultyChannel
 

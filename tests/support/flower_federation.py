@@ -12,11 +12,11 @@ from flwr.clientapp import ClientApp
 
 from protocols.identity import Identity
 from secagg.engines.flower.mod import HOME, secure_mod
-from secagg.engines.home import Home
-from secagg.engines.roster_file import ROSTER_NAME, RosterFile
+from secagg.engines.node.home import Home
 from secagg.storage.key_files import PUBLIC_NAME, member_name, write_committee
 from secagg.storage.node_keys import COORDINATOR_NAME, create_coordinator
 from secagg.storage.public_line import PublicLine
+from secagg.storage.roster_file import ROSTER_NAME, RosterFile
 from tests.support import committee_keys
 from tests.support.flower_grid import GridDouble, Node
 from tests.support.homes import exact_text

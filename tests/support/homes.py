@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from protocols.identity import Identity
-from secagg.engines.home import Home
-from secagg.engines.policy import NodePolicy
-from secagg.engines.policy_file import POLICY_NAME
-from secagg.engines.roster_file import ROSTER_NAME, RosterFile
+from secagg.engines.node.home import Home
+from secagg.engines.node.policy import NodePolicy
+from secagg.engines.node.policy_file import POLICY_NAME
 from secagg.storage.node_keys import COORDINATOR_NAME
 from secagg.storage.public_line import PublicLine, coordinator_line
+from secagg.storage.roster_file import ROSTER_NAME, RosterFile
 
 FIELDS: Final[Mapping[str, Any]] = {
     "protocols": ["secagg-plus", "secagg"],

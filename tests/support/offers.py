@@ -11,7 +11,7 @@ from protocols import Adversary, Committee, Identity, Roster, Secret, SecureSum,
 from protocols.committee import CommitteeKey
 from protocols.session import Extra
 from secagg.aggregation.mean import SecureMean, Target
-from secagg.engines.offer import Offer, fresh_session_id, session_context
+from secagg.engines.wire.offer import Offer, fresh_session_id, session_context
 from tests.support import committee_keys
 
 CLIENTS: Final = (7, 3, 11, 2, 5, 13, 40)

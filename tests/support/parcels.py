@@ -1,4 +1,4 @@
-"""Parcels made by hand from their fields, as `secagg.engines.parcel` documents them, for vectors and for the fuzzer."""
+"""Parcels made by hand from their fields, as `secagg.engines.wire.parcel` documents them, for vectors and fuzzing."""
 
 import hashlib
 from typing import Any, Final

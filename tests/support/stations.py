@@ -33,14 +33,14 @@ from protocols.testing import repeatable_entropy
 from secagg.aggregation.mean import SecureMean, Target
 from secagg.engines.base import RoundPlan, Update
 from secagg.engines.client import contribute
-from secagg.engines.home import Home
-from secagg.engines.offer import Offer, fresh_session_id, session_context
-from secagg.engines.parcel import Request
-from secagg.engines.roster_file import ROSTER_NAME, RosterFile
-from secagg.engines.work import Work
+from secagg.engines.node.home import Home
+from secagg.engines.wire.offer import Offer, fresh_session_id, session_context
+from secagg.engines.wire.parcel import Request
+from secagg.engines.wire.work import Work
 from secagg.storage.key_files import PUBLIC_NAME, member_name, write_committee
 from secagg.storage.node_keys import COORDINATOR_NAME, IDENTITY_NAME, write_node_identity
 from secagg.storage.public_line import PublicLine, coordinator_line
+from secagg.storage.roster_file import ROSTER_NAME, RosterFile
 from tests.support import committee_keys
 
 CLIENTS: Final = (5, 2, 11, 7)

@@ -13,11 +13,12 @@ from typing import Any, Final
 import msgspec
 
 from protocols import Adversary
-from secagg.engines.offer import Offer
-from secagg.engines.parcel import Refusal, Reply, Request
+from secagg.engines.wire.offer import Offer
+from secagg.engines.wire.parcel import Refusal, Reply, Request
 from tests.support.offers import INPUTS, Offered, offered
 from tests.support.parcels import COORDINATOR, STRANGER, digested, signed
 
+_TEST: Final = "tests/secagg/engines/wire/test_engine_vectors.py"
 FOLDER: Final = Path(__file__).parent / "engines"
 OFFERS: Final = FOLDER / "offer-v1.json"
 PARCELS: Final = FOLDER / "parcel-v1.json"
@@ -185,7 +186,7 @@ def offers() -> dict[str, Any]:
             "description": "Offers, version 1, with the sessions that parties make from them, and bad twins.",
             "made_by": "This repository's own implementation before version 0.1.0.",
             "command": "python -m tests.vectors.make_engines",
-            "independent": "tests/secagg/engines/test_engine_vectors.py encodes every offer by hand from its fields.",
+            "independent": f"{_TEST} encodes every offer by hand from its fields.",
             "digest": "Of the session that a party makes from the offer, the roster and the committee's key below.",
             "bad": "`Offer.from_bytes` or `Offer.build` must refuse them with MalformedMessage.",
             "inputs": f"The digest of what the inputs are made for is {INPUTS.hex()}.",
@@ -224,7 +225,7 @@ def parcels() -> dict[str, Any]:
             "description": "Requests and replies, version 1, and bad twins of each.",
             "made_by": "This repository's own implementation before version 0.1.0.",
             "command": "python -m tests.vectors.make_engines",
-            "independent": "tests/secagg/engines/test_engine_vectors.py encodes every parcel by hand from its fields, "
+            "independent": f"{_TEST} encodes every parcel by hand from its fields, "
             "and checks every signature over a statement that it makes by hand.",
             "identities": "The coordinator's private key is SHA-256('coordinator'), a stranger's SHA-256('stranger').",
             "bad": f"The node {RECEIVER} must refuse a request with `error`, and the coordinator a reply with "

@@ -9,9 +9,9 @@ from flwr.serverapp.strategy import FedAvg
 
 from flower_digits.training import accuracy, model
 from protocols import load
-from secagg.engines.coordinator import Coordinator
 from secagg.engines.flower import SecureGrid, read_node_key
-from secagg.engines.plans import averaging
+from secagg.engines.server.coordinator import Coordinator
+from secagg.engines.server.plans import averaging
 
 app = ServerApp()
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from secagg.engines.base import Update
-from secagg.engines.work import Work
+from secagg.engines.wire.work import Work
 
 SEED = 1
 

@@ -20,7 +20,7 @@ from secagg.audit.claims import Claim, claimed
 from secagg.audit.seeds import Tape
 from secagg.audit.subject import Subject
 from secagg.engines.base import RoundPlan
-from secagg.engines.work import Work
+from secagg.engines.wire.work import Work
 from secagg.errors import UnusableMean
 from secagg.privacy.clipping import Clip, GlobalClip
 

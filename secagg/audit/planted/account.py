@@ -13,7 +13,7 @@ from secagg.audit.account.ledger import DELTA, POPULATION, LedgerSubject, opened
 from secagg.audit.account.records import Records, RecordsLog
 from secagg.audit.planted.base import Planted
 from secagg.audit.planted.patch import replaced
-from secagg.engines.release_account import ReleaseAccount
+from secagg.engines.server.release_account import ReleaseAccount
 from secagg.training.averaging import SecureAveraging
 from secagg.training.records import RoundRecord
 

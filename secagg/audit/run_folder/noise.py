@@ -31,7 +31,7 @@ from secagg.audit.run_folder.evidence import Evidence
 from secagg.audit.run_folder.plan import clip_of, parts_of
 from secagg.engines.base import RoundPlan
 from secagg.engines.client import weight_of
-from secagg.engines.work import Work
+from secagg.engines.wire.work import Work
 from secagg.runs.prepare import Prepared
 from secagg.training.records import RoundRecord
 

@@ -7,8 +7,8 @@ from typing import Final
 from flwr.app import Message
 from flwr.serverapp import Grid
 
-from secagg.engines.channel import Failure
 from secagg.engines.flower.payload import TYPE, unwrap, wrap
+from secagg.engines.server.channel import Failure
 from secagg.logger import LOGGER
 
 _FIRST_PAUSE_S: Final = 0.1

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from secagg.checks import listed, shown
 from secagg.engines.base import Release
-from secagg.engines.work import Plain, Work
+from secagg.engines.wire.work import Plain, Work
 from secagg.errors import ConfigurationError
 
 ARRAYS: Final = "arrays"

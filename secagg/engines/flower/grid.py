@@ -14,13 +14,13 @@ from flwr.serverapp.strategy import Strategy
 
 from protocols.errors import RemoteError
 from secagg.checks import check_positive, listed
-from secagg.engines.channel import ChannelEngine
-from secagg.engines.coordinator import Coordinator
 from secagg.engines.flower.channel import FlowerChannel
 from secagg.engines.flower.fan_out import to_reply, to_work
 from secagg.engines.flower.nodes import NodeDirectory
 from secagg.engines.flower.payload import TYPE
 from secagg.engines.flower.strategies import check_strategy, weight_key
+from secagg.engines.server.channel import ChannelEngine
+from secagg.engines.server.coordinator import Coordinator
 from secagg.errors import ConfigurationError, NothingReleased
 from secagg.logger import LOGGER
 

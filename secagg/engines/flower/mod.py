@@ -20,11 +20,11 @@ from numpy.typing import NDArray
 from secagg.engines.base import Update
 from secagg.engines.flower.fan_out import ARRAYS, CONFIG
 from secagg.engines.flower.payload import TYPE, unwrap, wrap
-from secagg.engines.home import Home
-from secagg.engines.policy_file import Code
-from secagg.engines.resident import WHO, ask, encode_node
-from secagg.engines.station import Station
-from secagg.engines.work import Work
+from secagg.engines.node.home import Home
+from secagg.engines.node.policy_file import Code
+from secagg.engines.node.resident import WHO, ask, encode_node
+from secagg.engines.node.station import Station
+from secagg.engines.wire.work import Work
 from secagg.errors import ConfigurationError, ModelError, SecaggError
 from secagg.logger import LOGGER
 from secagg.paths import escaped

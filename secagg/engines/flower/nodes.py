@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat,
 from flwr.serverapp import Grid
 
 from secagg.engines.flower.channel import FlowerChannel
-from secagg.engines.resident import WHO, decode_node
+from secagg.engines.node.resident import WHO, decode_node
 from secagg.errors import ConfigurationError
 from secagg.logger import LOGGER
 

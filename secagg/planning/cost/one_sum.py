@@ -134,7 +134,7 @@ def _sized(kind: type[SecureSum], request: CostRequest, clients: int, slices: in
         adversary=adversary,
         minimum_contributors=None,
     )
-    # As in `secagg.engines.plans`: parameters for all dropouts that may happen before nothing is released.
+    # As in `secagg.engines.server.plans`: parameters for all dropouts that may happen before nothing is released.
     chosen, least = kind.suggest(
         clients=clients, adversarial=adversarial, dropout=(clients - required) / clients, adversary=adversary
     )

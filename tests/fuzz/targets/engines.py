@@ -9,8 +9,8 @@ import msgspec
 
 from protocols import Adversary
 from protocols.errors import MalformedMessage, RemoteError
-from secagg.engines.offer import Offer
-from secagg.engines.parcel import Limits, Refusal, Reply, Request, open_reply, open_request
+from secagg.engines.wire.offer import Offer
+from secagg.engines.wire.parcel import Limits, Refusal, Reply, Request, open_reply, open_request
 from tests.fuzz.mutate_tree import mutate_msgpack
 from tests.fuzz.target import Entry, Finding, Target
 from tests.support.offers import Offered, offered
@@ -62,7 +62,7 @@ def _request(folder: Path) -> Target:
         run=read,
         mutate=mutate_msgpack,
         refusals=(RemoteError,),
-        covers=("secagg.engines.parcel:open_request",),
+        covers=("secagg.engines.wire.parcel:open_request",),
         canaries=(COORDINATOR.secret.reveal().hex(),),
         memory_base=2**17,
     )
@@ -84,7 +84,7 @@ def _signed_request(folder: Path) -> Target:
         run=read,
         mutate=mutate_msgpack,
         refusals=(RemoteError,),
-        covers=("secagg.engines.parcel:open_request",),
+        covers=("secagg.engines.wire.parcel:open_request",),
     )
 
 
@@ -107,7 +107,7 @@ def _reply(folder: Path) -> Target:
         run=_check_reply,
         mutate=mutate_msgpack,
         refusals=(MalformedMessage,),
-        covers=("secagg.engines.parcel:open_reply",),
+        covers=("secagg.engines.wire.parcel:open_reply",),
         memory_base=2**17,
     )
 
@@ -120,7 +120,7 @@ def _digested_reply(folder: Path) -> Target:
         run=lambda data: _check_reply(_remade(data, digested)),
         mutate=mutate_msgpack,
         refusals=(MalformedMessage,),
-        covers=("secagg.engines.parcel:open_reply",),
+        covers=("secagg.engines.wire.parcel:open_reply",),
     )
 
 
@@ -140,6 +140,6 @@ def _offer(label: str, folder: Path) -> Target:
         run=read,
         mutate=mutate_msgpack,
         refusals=(MalformedMessage,),
-        covers=("secagg.engines.offer:Offer.from_bytes", "secagg.engines.offer:Offer.build"),
+        covers=("secagg.engines.wire.offer:Offer.from_bytes", "secagg.engines.wire.offer:Offer.build"),
         memory_base=2**22,
     )

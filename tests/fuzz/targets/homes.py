@@ -7,11 +7,10 @@ from typing import Final
 
 from protocols import Secret
 from protocols.identity import Identity
-from secagg.engines.home import Home, HomeError
-from secagg.engines.live_folder import LiveFolderError
-from secagg.engines.policy import NodePolicy
-from secagg.engines.policy_file import PolicyError
-from secagg.engines.roster_file import RosterFile
+from secagg.engines.node.home import Home, HomeError
+from secagg.engines.node.live_folder import LiveFolderError
+from secagg.engines.node.policy import NodePolicy
+from secagg.engines.node.policy_file import PolicyError
 from secagg.errors import ConfigurationError
 from secagg.storage.labelled_file import KeyFileError
 from secagg.storage.node_keys import (
@@ -24,6 +23,7 @@ from secagg.storage.node_keys import (
     write_node_identity,
 )
 from secagg.storage.public_line import PublicLine, coordinator_line
+from secagg.storage.roster_file import RosterFile
 from tests.fuzz.mutate import Mutator, mutate_bytes, mutate_fields, mutate_text
 from tests.fuzz.mutate_files import mutate_folder, pack_folder, unpack_folder
 from tests.fuzz.target import Entry, Finding, Target, placed
@@ -62,7 +62,7 @@ def _roster(folder: Path) -> Target:
         run=read,
         mutate=mutate_text,
         refusals=(KeyFileError,),
-        covers=("secagg.engines.roster_file:RosterFile.read", "secagg.engines.roster_file:RosterFile.from_bytes"),
+        covers=("secagg.storage.roster_file:RosterFile.read", "secagg.storage.roster_file:RosterFile.from_bytes"),
     )
 
 
@@ -80,7 +80,7 @@ def _policy(folder: Path) -> Target:
         run=read,
         mutate=mutate_text,
         refusals=(PolicyError, KeyFileError),
-        covers=("secagg.engines.policy_file:PolicyFile.parse",),
+        covers=("secagg.engines.node.policy_file:PolicyFile.parse",),
         memory_base=2**22,
     )
 
@@ -193,7 +193,7 @@ def _home(folder: Path) -> Target:
         run=read,
         mutate=mutate_folder(mutators),
         refusals=(HomeError, KeyFileError, PolicyError, LiveFolderError, OSError),
-        covers=("secagg.engines.home:Home.open", "secagg.engines.home_lock:HomeLock._taken"),
+        covers=("secagg.engines.node.home:Home.open", "secagg.engines.node.home_lock:HomeLock._taken"),
         canaries=(_IDENTITY.secret.reveal().hex(),),
         memory_base=2**22,
     )

@@ -10,15 +10,15 @@ import typer
 
 from secagg.commands.node_check import FAULTY, check_on_terminal, lines
 from secagg.commands.node_keys import make_coordinator, make_node, make_roster
-from secagg.engines.home import Home, HomeError
-from secagg.engines.live_folder import LiveFolderError
-from secagg.engines.node_check import check_node
-from secagg.engines.policy_file import PolicyError
-from secagg.engines.roster_file import RosterFile
+from secagg.engines.node.check import check_node
+from secagg.engines.node.home import Home, HomeError
+from secagg.engines.node.live_folder import LiveFolderError
+from secagg.engines.node.policy_file import PolicyError
 from secagg.errors import SecaggError
 from secagg.storage.labelled_file import ExposedKeyFile
 from secagg.storage.node_keys import read_coordinator, read_node_identity
 from secagg.storage.public_line import PublicLine, coordinator_line, fingerprint
+from secagg.storage.roster_file import RosterFile
 from tests.support.commands import secagg
 from tests.support.homes import homes, policy_text
 

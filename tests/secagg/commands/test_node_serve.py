@@ -14,10 +14,10 @@ from protocols import SecAgg
 from protocols.machine import Server
 from secagg.aggregation.mean import SecureMean
 from secagg.commands.node_serve import serve_node
-from secagg.engines.offer import Offer, fresh_session_id, session_context
-from secagg.engines.parcel import Refusal, Request, open_reply
-from secagg.engines.resident import WHO, StationUnavailable, ask, decode_node
-from secagg.engines.work import Work
+from secagg.engines.node.resident import WHO, StationUnavailable, ask, decode_node
+from secagg.engines.wire.offer import Offer, fresh_session_id, session_context
+from secagg.engines.wire.parcel import Refusal, Request, open_reply
+from secagg.engines.wire.work import Work
 from secagg.errors import ConfigurationError
 from tests.support.commands import COMMAND
 from tests.support.homes import COORDINATOR, exact_text, homes

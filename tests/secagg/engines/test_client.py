@@ -13,7 +13,7 @@ from secagg.aggregation.mean import Target
 from secagg.aggregation.residues import reduced
 from secagg.engines.base import RoundPlan
 from secagg.engines.client import contribute, weight_of
-from secagg.engines.work import Work
+from secagg.engines.wire.work import Work
 from secagg.errors import EncodingError
 from secagg.privacy.clipping import planned
 from secagg.privacy.noise import draw_noise

@@ -13,7 +13,7 @@ from protocols.testing import repeatable_entropy
 from secagg.aggregation.mean import SecureMean
 from secagg.engines.base import RoundPlan
 from secagg.engines.memory import InMemory
-from secagg.engines.work import Work
+from secagg.engines.wire.work import Work
 from secagg.models.base import Metrics
 from secagg.simulation.devices import Devices
 from tests.support.federation import devices, mean_for

@@ -17,7 +17,7 @@ from secagg.arrays import Arrays
 from secagg.data.columns import Shard
 from secagg.engines.memory import InMemory
 from secagg.engines.statistics import WHOLE, SharedStatistics, UpdateParts
-from secagg.engines.work import Work
+from secagg.engines.wire.work import Work
 from secagg.errors import ConfigurationError, DataError, ModelError
 from secagg.models.base import ArrayRole, Model
 from secagg.privacy.clipping import Clip, GlobalClip, PerLayerClip, planned

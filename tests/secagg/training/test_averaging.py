@@ -16,7 +16,7 @@ from protocols.testing import repeatable_entropy
 from secagg.aggregation.encoding import Weighting
 from secagg.aggregation.mean import SecureMean, Target
 from secagg.engines.memory import InMemory, simulate_mean
-from secagg.engines.work import Work
+from secagg.engines.wire.work import Work
 from secagg.errors import ConfigurationError, ModelError
 from secagg.models.base import Model
 from secagg.models.keras import KerasModel

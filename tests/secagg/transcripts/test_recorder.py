@@ -20,7 +20,7 @@ from protocols.testing.suite.reachable import windows
 from secagg.audit.transcript.replay import replay
 from secagg.engines.base import RoundPlan
 from secagg.engines.memory import InMemory, simulate_mean
-from secagg.engines.work import Work
+from secagg.engines.wire.work import Work
 from secagg.errors import ConfigurationError, TranscriptAltered, TranscriptError
 from secagg.transcripts.reader import RecordedEnd, RecordedMessage, RecordedSession, TranscriptReader
 from secagg.transcripts.recorder import Recorder

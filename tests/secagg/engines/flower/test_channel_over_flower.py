@@ -9,9 +9,9 @@ from collections.abc import Iterator, Mapping
 
 from flwr.app import Message, MetricRecord, RecordDict
 
-from secagg.engines.channel import Failure
 from secagg.engines.flower.channel import FlowerChannel
 from secagg.engines.flower.payload import unwrap, wrap
+from secagg.engines.server.channel import Failure
 from tests.support.flower_grid import GridDouble, Node, SimulatedClock, error_reply
 
 NODES = {1: 101, 2: 102, 3: 103}

@@ -11,7 +11,7 @@ from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MetricRecord, Re
 
 from secagg.engines.base import Release
 from secagg.engines.flower.fan_out import to_reply, to_work
-from secagg.engines.work import Work
+from secagg.engines.wire.work import Work
 from secagg.errors import ConfigurationError
 from tests.support.flower_grid import received, set_task
 

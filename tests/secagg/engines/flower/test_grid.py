@@ -13,12 +13,12 @@ from flwr.app import Array, ArrayRecord, Message, MetricRecord, RecordDict
 from flwr.serverapp import strategy as flower
 
 from protocols import OneShot, SecAgg
-from secagg.engines.coordinator import Coordinator
 from secagg.engines.flower import SecureGrid
 from secagg.engines.flower.payload import unwrap, wrap
-from secagg.engines.parcel import open_reply
-from secagg.engines.plans import averaging
-from secagg.engines.resident import WHO
+from secagg.engines.node.resident import WHO
+from secagg.engines.server.coordinator import Coordinator
+from secagg.engines.server.plans import averaging
+from secagg.engines.wire.parcel import open_reply
 from secagg.errors import ConfigurationError
 from tests.support.flower_federation import FIRST_NODE, WEIGHTS, FlowerFederation
 from tests.support.flower_grid import GridDouble, SimulatedClock

@@ -18,10 +18,10 @@ from protocols.machine import Server
 from secagg.aggregation.mean import SecureMean
 from secagg.engines.flower.mod import REFUSED, SOCKET, to_update
 from secagg.engines.flower.payload import unwrap, wrap
-from secagg.engines.offer import Offer, fresh_session_id, session_context
-from secagg.engines.parcel import Refusal, Request, open_reply
-from secagg.engines.resident import WHO, ResidentStation, decode_node, encode_node, listening
-from secagg.engines.work import Work
+from secagg.engines.node.resident import WHO, ResidentStation, decode_node, encode_node, listening
+from secagg.engines.wire.offer import Offer, fresh_session_id, session_context
+from secagg.engines.wire.parcel import Refusal, Request, open_reply
+from secagg.engines.wire.work import Work
 from secagg.errors import ModelError
 from tests.support.flower_federation import WEIGHTS, FlowerFederation, step_of, trained
 from tests.support.flower_grid import error_reply, received, set_task

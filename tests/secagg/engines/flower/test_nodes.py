@@ -15,7 +15,7 @@ from flwr.serverapp import Grid
 
 from secagg.engines.flower.nodes import NodeDirectory, read_node_key
 from secagg.engines.flower.payload import unwrap, wrap
-from secagg.engines.resident import WHO, encode_node
+from secagg.engines.node.resident import WHO, encode_node
 from secagg.errors import ConfigurationError
 from tests.support.flower_grid import GridDouble, Node, SimulatedClock, error_reply
 

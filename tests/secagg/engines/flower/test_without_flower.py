@@ -28,7 +28,7 @@ def test_mod_imports_neither_tensorflow_nor_what_is_for_the_server() -> None:
     code = (
         "import sys; from secagg.engines.flower import secure_mod\n"
         "heavy = {'tensorflow', 'keras', 'torch', 'sklearn', 'dp_accounting', 'secagg.simulation', 'secagg.training',"
-        " 'secagg.engines.flower.grid', 'secagg.engines.coordinator'}\n"
+        " 'secagg.engines.flower.grid', 'secagg.engines.server.coordinator'}\n"
         "print(sorted(heavy & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, timeout=120, check=True)

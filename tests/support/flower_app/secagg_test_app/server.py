@@ -11,9 +11,9 @@ from flwr.serverapp import Grid, ServerApp
 from flwr.serverapp.strategy import FedAvg
 
 from protocols import load
-from secagg.engines.coordinator import Coordinator
 from secagg.engines.flower import SecureGrid
-from secagg.engines.plans import averaging
+from secagg.engines.server.coordinator import Coordinator
+from secagg.engines.server.plans import averaging
 from secagg_test_app import end_once
 
 app = ServerApp()

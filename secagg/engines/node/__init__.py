@@ -1,0 +1,1 @@
+"""A node's side: its home, its policy, and the station that answers."""

@@ -1,0 +1,1 @@
+"""The server's side: the coordinator, and the engine over a channel."""

@@ -1,0 +1,99 @@
+"""The usual plan of a mean: parameters that a protocol suggests for the cohort of each round, encoding and noise."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from protocols import Adversary, SecureSum
+from protocols.errors import ParameterError
+from secagg.aggregation.encoding import Weighting
+from secagg.aggregation.mean import SecureMean, Target
+from secagg.engines.parties import Parties
+from secagg.engines.server.coordinator import Plan
+from secagg.engines.wire.work import Work
+from secagg.errors import ConfigurationError
+from secagg.privacy.clipping import planned
+from secagg.privacy.contributors import ADVERSARIAL, DROPOUT, required_contributors
+
+MODULUS_BITS: Final = 24
+
+
+def averaging(
+    protocol: type[SecureSum],
+    *,
+    clip_l2: float,
+    adversarial: float = ADVERSARIAL,
+    dropout: float = DROPOUT,
+    target: Target | None = None,
+    adversary: Adversary | str = Adversary.CURIOUS,
+    minimum_contributors: int | None = None,
+    modulus_bits: int = MODULUS_BITS,
+    weighting: Weighting | str = Weighting.UNIFORM,
+    max_weight: float = 1.0,
+) -> Plan:
+    """Return a plan for a coordinator: it plans the mean of a round's updates for the cohort of that round.
+
+    Args:
+        protocol: The class of the secure sum.
+        clip_l2: Bound on the l2 norm of an update, if the work's clip has none of its own.
+        adversarial: The fraction of a cohort, in [0, 1), that may collude with the server.
+        dropout: The fraction of a cohort, in [0, 1), that is expected to drop out.
+        target: The guarantee of all releases together; None for no noise, and so no differential privacy.
+        adversary: A server that follows the protocol, or one that does anything. The second needs a roster.
+        minimum_contributors: The least number of contributors of a release; by default, see
+            `secagg.privacy.contributors.required_contributors`.
+        modulus_bits: Bits of a coordinate on the wire.
+        weighting: See `SecureMean.plan`.
+        max_weight: See `SecureMean.plan`.
+
+    Raises:
+        ConfigurationError: `adversary` is not a kind of server. Raised by the plan: there is no roster against a
+            malicious server, or the protocol's least number of contributors is not reached.
+        ParameterError: Raised by the plan: the protocol has no parameters for such a cohort.
+    """
+    try:
+        against = Adversary(adversary)
+    except ValueError:
+        raise ConfigurationError(
+            f"adversary: expected one of {', '.join(Adversary)}, found {adversary!r}. Name one of them."
+        ) from None
+
+    def plan(clients: Sequence[int], work: Work, parties: Parties) -> SecureMean:
+        required = required_contributors(
+            clients=len(clients),
+            dropout=dropout,
+            adversarial=adversarial,
+            adversary=against,
+            minimum_contributors=minimum_contributors,
+        )
+        # Parameters for all dropouts that may happen before nothing is released, not only for those expected.
+        tolerated = (len(clients) - required) / max(len(clients), 1)
+        chosen, least = protocol.suggest(
+            clients=len(clients), adversarial=adversarial, dropout=tolerated, adversary=against
+        )
+        if required < least:
+            raise ParameterError(
+                f"minimum_contributors: expected at least {least}, the least of {chosen.name}, found {required}. Use "
+                f"{least} or more."
+            )
+        malicious = against is Adversary.MALICIOUS
+        if malicious and parties.roster is None:
+            raise ConfigurationError(
+                "roster: expected one against a malicious server, found none. Put roster.json into the coordinator's "
+                "folder."
+            )
+        shapes, bound = planned(work.clip, shapes=work.travelling, clip_l2=clip_l2)
+        return SecureMean.plan(
+            protocol=chosen,
+            clients=clients,
+            minimum_contributors=required,
+            shapes=shapes,
+            clip_l2=bound,
+            modulus_bits=modulus_bits,
+            weighting=weighting,
+            max_weight=max_weight,
+            target=target,
+            roster=parties.roster.of(clients) if malicious and parties.roster is not None else None,
+            committee=parties.committee if chosen.needs_committee else None,
+        )
+
+    return plan

@@ -1,0 +1,1 @@
+"""What travels between server and nodes: the work, the offer of a session, and parcels."""
