@@ -142,7 +142,7 @@ class ServerRolledBack(CoordinatorError):
 
     Args:
         expected: The serial of the attempt that they refused.
-        found: The greatest serial that a node says it has seen.
+        found: The greatest serial that some node has seen which does not collude.
     """
 
     def __init__(self, *, expected: int, found: int) -> None:

@@ -153,7 +153,7 @@ class RoundResult:
         dropped: For each step of the protocol, the clients that did not answer it.
         failed: For each client that failed, the reason, for its owner only; empty if clients do not tell the engine.
         steps: The figures of each step that was run; none in memory.
-        latest: The greatest serial that a node says it has seen, if it refuses this attempt as an old one; else 0.
+        seen: For each node that refuses this attempt as an old one, the last serial that it says it has seen.
         cost: Bytes and seconds of all parties up to the sum, as far as the engine knows them; those of a client
             include its call of `contribute`.
     """
@@ -165,7 +165,7 @@ class RoundResult:
     dropped: Mapping[str, Sequence[int]] = field(default_factory=dict)
     failed: Mapping[int, str] = field(default_factory=dict)
     steps: tuple[StepFigures, ...] = ()
-    latest: int = 0
+    seen: Mapping[int, int] = field(default_factory=dict)
     cost: Cost = field(default_factory=Cost)
 
     @property

@@ -68,6 +68,7 @@ class Nodes:
     Attributes:
         silent: The clients that do not answer.
         seen: The greatest serial that the nodes have seen; earlier ones are refused.
+        lies: For each node that refuses as an old one what is not, the serial that it names.
         opened: For each sum that may have been opened: context, contributors, session id.
         trained: For each new session: its serial.
         on_opening: Called when the requests leave with which the sum is opened.
@@ -75,6 +76,7 @@ class Nodes:
 
     silent: set[int] = field(default_factory=set)
     seen: int = 0
+    lies: dict[int, int] = field(default_factory=dict)
     opened: list[tuple[bytes, tuple[int, ...], bytes]] = field(default_factory=list)
     trained: list[int] = field(default_factory=list)
     on_opening: Callable[[], None] = lambda: None
@@ -92,12 +94,12 @@ class Nodes:
                 return RoundResult(withheld="too few answer", dropped={"open": sorted(self.silent)})
         else:
             if plan.serial <= self.seen:
-                return RoundResult(withheld="too few answer", latest=self.seen)
+                return RoundResult(withheld="too few answer", seen=dict.fromkeys(plan.mean.clients, self.seen))
             self.seen = plan.serial
             self.trained.append(plan.serial)
             contributors = tuple(each for each in plan.mean.clients if each not in self.silent)
             if len(contributors) < plan.mean.minimum_contributors:
-                return RoundResult(withheld="too few answer", dropped={"send": sorted(self.silent)})
+                return RoundResult(withheld="too few answer", dropped={"send": sorted(self.silent)}, seen=self.lies)
             if server is not None:
                 server.keep(bytes(contributors))
         self.on_opening()

@@ -117,7 +117,8 @@ class ChannelStep:
         """Count and record what has become of replies."""
         for each in taken:
             self.tally.worked(each.seconds)
-            self.tally.latest = max(self.tally.latest, each.last)
+            if each.last:
+                self.tally.seen[each.sender] = each.last
             if each.code is not None:
                 self._drop(each.sender, each.code)
             if each.body is not None and self.record is not None:

@@ -281,8 +281,10 @@ class Coordinator:
             OpeningUnfinished: A sum may have been opened, and nodes add no noise.
             ServerRolledBack: Nodes have seen later serials.
         """
-        if result.latest >= attempt.plan.serial:
-            raise ServerRolledBack(found=result.latest, expected=attempt.plan.serial)
+        later = sorted(seen for seen in result.seen.values() if seen >= attempt.plan.serial)
+        certain = later[: len(later) - (self._account.colluding or 0)]  # Any of the others may be a lie.
+        if certain:
+            raise ServerRolledBack(found=certain[-1], expected=attempt.plan.serial)
         if self._folder is None or self._folder.opening(attempt.plan.work.digest()) is None:
             return False
         target = attempt.plan.mean.target

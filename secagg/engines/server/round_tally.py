@@ -21,14 +21,14 @@ class RoundTally:
         cost: The bytes of all parties, and the seconds of the server.
         dropped: For each step, the parties that did not answer it.
         steps: The figures of each step that has ended.
-        latest: The greatest serial that a node says it has seen, if it refuses the attempt as an old one; else 0.
+        seen: For each node that refuses the attempt as an old one, the last serial that it says it has seen.
     """
 
     def __init__(self, clock: Callable[[], float], label: str) -> None:
         self.cost = Cost()
         self.dropped: dict[str, tuple[int, ...]] = {}
         self.steps: list[StepFigures] = []
-        self.latest = 0
+        self.seen: dict[int, int] = {}
         self._refused: Counter[str] = Counter()
         self._sent, self._received = 0, 0
         self._clock = clock
@@ -38,7 +38,7 @@ class RoundTally:
     def result(self, *, withheld: str | None = None) -> RoundResult:
         """Return the result of a round without a sum, or of one whose sum the caller adds."""
         return RoundResult(
-            withheld=withheld, dropped=self.dropped, steps=tuple(self.steps), latest=self.latest, cost=self.cost
+            withheld=withheld, dropped=self.dropped, steps=tuple(self.steps), seen=self.seen, cost=self.cost
         )
 
     @contextmanager

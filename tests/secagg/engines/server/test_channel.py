@@ -184,7 +184,7 @@ def test_channel_engine_counts_refusals_and_failures_by_step_and_reason() -> Non
 
     result = run(parties, parties.plan(), arriving)
     assert result.refused == {STEPS[0]: {"policy": 1, "stranger": 1, "old": 1, "unreachable": 1}}
-    assert result.latest == 70
+    assert result.seen == {3: 70}
     assert result.withheld is not None
 
 

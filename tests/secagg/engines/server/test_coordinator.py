@@ -285,6 +285,17 @@ def test_folder_of_a_backup_stops_until_its_owner_accepts_that_releases_are_miss
     assert nodes.trained == [8]
 
 
+def test_serials_that_only_colluding_nodes_have_seen_stop_nobody(folder: Path) -> None:
+    nodes = Nodes(silent={1, 2, 3}, lies={1: 2**40, 2: 9})
+    with coordinator_of(folder, colluding=2) as (coordinator, _):
+        with pytest.raises(NothingReleased):
+            coordinator.run(work_of(1), CLIENTS, nodes)
+        nodes.lies[3] = 7
+        with pytest.raises(ServerRolledBack) as caught:
+            coordinator.run(work_of(1), CLIENTS, nodes)
+    assert caught.value.found == 7
+
+
 def test_release_whose_details_fail_is_committed_and_kept(folder: Path) -> None:
     def fail(_: Release) -> Any:
         raise ArithmeticError("diverged")

@@ -95,7 +95,7 @@ def test_workers_drop_what_the_server_would_drop(workers: ReplyWorkers, tmp_path
         assert result.total is not None
         np.testing.assert_array_equal(result.total, parties.exact(plan, (1, 2, 5, 6)))
         assert [check.found for check in replay(path).checks if check.rejected] == []
-        found.append((result.contributors, result.dropped, result.refused, result.latest))
+        found.append((result.contributors, result.dropped, result.refused, result.seen))
     assert found[0] == found[1]
     assert result.refused["encrypt_input"] == {
         "bad-reply": 1,
