@@ -36,11 +36,13 @@ class RemoteError(ProtocolError):
 
     Attributes:
         culprits: Ids of the clients whose message is at fault; empty if the server is at fault or nobody can be named.
+        accusers: Those of the culprits who report the others. Either all of them are at fault, or all of the others.
     """
 
-    def __init__(self, message: str, *, culprits: Iterable[int] = ()) -> None:
+    def __init__(self, message: str, *, culprits: Iterable[int] = (), accusers: Iterable[int] = ()) -> None:
         super().__init__(message)
         self.culprits = frozenset(culprits)
+        self.accusers = frozenset(accusers)
 
 
 class DamagedSum(ProtocolError, ValueError):

@@ -189,6 +189,7 @@ class PairwiseServer:
                     f"clients {complaints} report that the shares from client {owner} are wrong or cannot be "
                     f"decrypted. Either client {owner} or the reporting clients are at fault.",
                     culprits=[owner, *complaints],
+                    accusers=complaints,
                 )
         survivors = encode_clients(self.state.survivors, self._session)
         self.state.agreed = self.state.root + encode_clients(self.state.members, self._session) + survivors

@@ -270,9 +270,18 @@ class Coordinator:
         try:
             return checked_result(plan, engine.run(plan))
         except RemoteError as error:
-            self._culprits |= error.culprits
+            self._culprits |= self._left_out(error)
             self._observe(plan, RoundResult(), RoundOutcome.FAILED, type(error).__name__, culprits=error.culprits)
             raise
+
+    def _left_out(self, error: RemoteError) -> frozenset[int]:
+        """Return whom the next attempts leave out: the culprits, but not accusers of whom one at least is honest.
+
+        If fewer accuse, nobody can tell who is right, and all are left out. So clients that collude take at most as
+        many honest ones with them as they are.
+        """
+        many = len(error.accusers) > (self._account.colluding or 0)
+        return error.culprits - error.accusers if many else error.culprits
 
     def _may_try_again(self, attempt: _Attempt, result: RoundResult) -> bool:
         """Return whether a new session may follow at once: a resumed one could not be finished, and nodes add noise.

@@ -276,6 +276,15 @@ def test_culprits_are_left_out_of_the_next_attempt(folder: Path) -> None:
     assert release.contributors == (2, 4, 5, 6)
 
 
+@pytest.mark.parametrize(("accusers", "left"), [([4, 5], (1, 2, 6)), ([4, 5, 6], (1, 2, 4, 5, 6))])
+def test_accusers_stay_if_one_of_them_must_be_honest(accusers: list[int], left: tuple[int, ...], folder: Path) -> None:
+    nodes = Nodes(errors=[RemoteError("bad shares", culprits=[3, *accusers], accusers=accusers)])
+    with coordinator_of(folder, target=None, colluding=2) as (coordinator, _):
+        with pytest.raises(RemoteError, match="bad shares"):
+            coordinator.run(work_of(1), CLIENTS, nodes)
+        assert coordinator.run(work_of(2), CLIENTS, nodes).contributors == left
+
+
 def test_folder_of_a_backup_stops_until_its_owner_accepts_that_releases_are_missing(folder: Path) -> None:
     nodes = Nodes(seen=7)
     with coordinator_of(folder) as (coordinator, _), pytest.raises(ServerRolledBack, match="rollback=7 goes on"):
