@@ -372,21 +372,7 @@ class Coordinator:
         """Tell the observers what an attempt did."""
         if not self._observers:
             return
-        report = RoundReport(
-            run=plan.work.run,
-            round=plan.number,
-            serial=plan.serial,
-            session=plan.session.session_id.hex(),
-            protocol=plan.mean.protocol.name,
-            outcome=outcome,
-            reason=reason,
-            clients=len(plan.mean.clients),
-            contributors=len(result.contributors) if outcome is RoundOutcome.RELEASED else 0,
-            server_s=result.cost.server_s,
-            steps=result.steps,
-            culprits=tuple(sorted(culprits)),
-            epsilon=self._account.spent,
-        )
+        report = RoundReport.of(plan, result, outcome, reason, culprits=culprits, epsilon=self._account.spent)
         for observer in self._observers:
             try:
                 observer(report)

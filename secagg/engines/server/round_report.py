@@ -5,14 +5,14 @@ holds no message, no update and no mean.
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from secagg.engines.base import StepFigures
+from secagg.engines.base import RoundPlan, RoundResult, StepFigures
 from secagg.errors import MissingExtraError
 
 
@@ -61,6 +61,34 @@ class RoundReport(msgspec.Struct, frozen=True, kw_only=True):
     steps: tuple[StepFigures, ...]
     culprits: tuple[int, ...]
     epsilon: float | None
+
+    @classmethod
+    def of(
+        cls,
+        plan: RoundPlan,
+        result: RoundResult,
+        outcome: RoundOutcome,
+        reason: str | None,
+        *,
+        culprits: Iterable[int],
+        epsilon: float | None,
+    ) -> "RoundReport":
+        """Return the report of an attempt, from its plan and what came back."""
+        return cls(
+            run=plan.work.run,
+            round=plan.number,
+            serial=plan.serial,
+            session=plan.session.session_id.hex(),
+            protocol=plan.mean.protocol.name,
+            outcome=outcome,
+            reason=reason,
+            clients=len(plan.mean.clients),
+            contributors=len(result.contributors) if outcome is RoundOutcome.RELEASED else 0,
+            server_s=result.cost.server_s,
+            steps=result.steps,
+            culprits=tuple(sorted(culprits)),
+            epsilon=epsilon,
+        )
 
 
 Observer = Callable[[RoundReport], None]
