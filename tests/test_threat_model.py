@@ -24,7 +24,7 @@ PAGES = (
     *(DOCS / f"{name}.md" for name in ("glossary", "graph", "oneshot", "style", "subsampling")),
     *sorted((DOCS / "decisions").glob("0*.md")),
 )
-GROUPS = {"PAIR", "MAL", "LSA", "COM", "DP", "KEY", "NOT"}
+GROUPS = {"PAIR", "MAL", "LSA", "COM", "DP", "NODE", "KEY", "NOT"}
 HEADING = re.compile(r"^#{1,6} (.+)$", re.MULTILINE)
 CLAIM = re.compile(r"^#### ([A-Z]+)-(\d+): \S", re.MULTILINE)
 LINK = re.compile(r"\]\(([^)\s]+)\)")
