@@ -96,6 +96,5 @@ def _server(size: SumSize, privacy: int, responders: int, *, share: int, moved: 
         Operation.FIELD_ENTRY: rows * share,
         Operation.KNOT_TERM: responders**2 + 2 * responders * rows,
         Operation.CIRCLE_ENTRY: 4 * size.clients**2,
-        Operation.EDGE: size.clients * (size.clients - 1),
         Operation.ENTRY: 2 * size.length,
     }

@@ -16,7 +16,7 @@ from secagg.planning.cost.wire import INVITATION, array, binary, message
 _KEY_BYTES: Final = 32
 _SHARES: Final = 2  # Of the self-mask's seed and of the masking key.
 _SEALED_BYTES: Final = _SHARES * SHARE_BYTES + SEAL_OVERHEAD_BYTES
-_EDGE_BYTES: Final = 800  # What the server holds of each pair of neighbours, in either order: objects and their tables.
+_EDGE_BYTES: Final = 400  # What the server holds of each pair of neighbours, in either order: objects and their tables.
 
 
 def cost(size: SumSize, *, neighbours: int, share_threshold: int) -> SumCost:
