@@ -109,7 +109,7 @@ class Codec:
             message = self._message(kind, memoryview(data)[len(header) :])
         except _UNDECODABLE:
             raise MalformedMessage(self._wrong(number, kind, data)) from None
-        if _canonical_end(message, data, len(header)) != len(data):
+        if canonical_end(message, data, len(header)) != len(data):
             raise MalformedMessage(f"{kind.__name__}: expected its canonical encoding, found another")
         return message
 
@@ -179,7 +179,7 @@ def _count(field: memoryview) -> int:
     return int.from_bytes(field[1 : 1 + _LONG_HEADERS.get(first, 0)], "big")
 
 
-def _canonical_end(message: Message, data: bytes, start: int) -> int | None:
+def canonical_end(message: Message, data: bytes, start: int) -> int | None:
     """Return where the canonical encoding of `message` ends in the data that it was decoded from.
 
     Return None if the data contains another encoding. The data is compared piece by piece, and views only by their

@@ -8,8 +8,10 @@ one line that names it.
 import difflib
 import inspect
 from collections.abc import Iterator
+from dataclasses import fields, is_dataclass
+from enum import Enum
 from importlib.metadata import EntryPoint, distributions, entry_points
-from typing import Any, Final
+from typing import Any, Final, TypeAlias, get_args
 
 from protocols.cohort import Adversary
 from protocols.crypto.integers import shown
@@ -21,6 +23,11 @@ GROUP: Final = "secagg.protocols"
 _SHOWN: Final = 300  # The number of characters that are shown of an error text of other people's code.
 LONGEST_NAME: Final = 200
 LARGEST_WIRE: Final = 2**31 - 1
+MOST_PARAMETERS: Final = 64
+
+Parameter: TypeAlias = bool | int | float | str | None
+"""The type of a protocol's parameters wherever a protocol is made again from its name."""
+
 _DECLARED: Final = ("adversaries", "protects", "accepts", "needs_committee", "experimental", "wire")
 """What a class declares of its protocols, and none of its objects may contradict."""
 
@@ -112,6 +119,24 @@ def suggest(
             return protocol, threshold
     found = ", ".join(type(each).__name__ for each in (suggested if type(suggested) is tuple else (suggested,)))
     raise BrokenProtocol(f"{name}.suggest: expected a {one_line(kind.__name__)} and an int, found {one_line(found)}")
+
+
+def parameters_of(protocol: SecureSum) -> dict[str, Parameter]:
+    """Return the parameters from which the class of a protocol makes it again, sorted by name.
+
+    Raises:
+        ParameterError: A parameter is not a number, a text or None.
+    """
+    own: Any = protocol
+    found = {each.name: getattr(own, each.name) for each in fields(own) if each.init} if is_dataclass(own) else {}
+    plain = {name: value.value if isinstance(value, Enum) else value for name, value in sorted(found.items())}
+    for name, value in plain.items():
+        if type(value) not in get_args(Parameter):
+            raise ParameterError(
+                f"expected parameters of {protocol.name} that are numbers, texts or None, found {name} of type "
+                f"{type(value).__name__}"
+            )
+    return plain
 
 
 def describe_error(error: BaseException) -> str:

@@ -9,6 +9,12 @@ from numpy.typing import NDArray
 
 from secagg.errors import ConfigurationError, DataError, EncodingError, ModelError
 
+LARGEST: Final = 1e100
+"""The largest figure of a round: a larger loss means divergence, and sums and charts of figures stay finite."""
+
+MOST_ROUNDS: Final = 2**31 - 1
+"""The largest number of rounds of a run."""
+
 _SHOWN: Final = 5
 _Choice = TypeVar("_Choice", bound=StrEnum)
 

@@ -1,7 +1,7 @@
 """Errors of the product: one hierarchy, each message names what was expected, what was found and what to do."""
 
 import sys
-from typing import Final
+from typing import Any, Final
 
 _LIMITED: Final = {"example-level": ("tensorflow-privacy", (3, 12))}
 """Extras that some versions of Python cannot have: the package that sets the limit, and the first version without it.
@@ -98,6 +98,60 @@ class ModulusTooSmall(EncodingError):
 
 class UnusableMean(SecaggError, ArithmeticError):
     """A released sum without a mean: noise or rounding left no positive total weight; its cost is spent."""
+
+
+class NothingReleased(SecaggError, RuntimeError):
+    """A round without a release: too few parties are left, or noise left no mean; what was reserved stays spent.
+
+    Args:
+        reason: Why nothing is released.
+        result: What came back from the clients, a `secagg.engines.base.RoundResult`.
+
+    Attributes:
+        result: What came back from the clients.
+    """
+
+    def __init__(self, reason: str | None, *, result: Any) -> None:
+        super().__init__(f"nothing is released: {reason}")
+        self.result = result
+        self.reason = reason
+
+
+class CoordinatorError(SecaggError, RuntimeError):
+    """A coordinator's folder that is missing, damaged or in use, or a state of it that needs its owner's decision."""
+
+
+class OpeningUnfinished(CoordinatorError):
+    """A sum may have been opened, too few parties answer to finish it, and nodes add no noise.
+
+    Args:
+        reason: Why it cannot be finished.
+        least: The least number of clients in which another cohort must differ.
+    """
+
+    def __init__(self, reason: str | None, *, least: int) -> None:
+        super().__init__(
+            f"a sum may have been opened and cannot be finished now: {reason}. Run it again when the nodes are back. "
+            "Coordinator.abandon gives it up; nodes will then answer for the same clients, or for a set of which at "
+            f"least {least} were not in that sum."
+        )
+
+
+class ServerRolledBack(CoordinatorError):
+    """Nodes have seen later attempts than the coordinator's folder: it was restored from a backup.
+
+    Args:
+        expected: The serial of the attempt that they refused.
+        found: The greatest serial that a node says it has seen.
+    """
+
+    def __init__(self, *, expected: int, found: int) -> None:
+        super().__init__(
+            f"serial: expected no later attempt than {expected}, found nodes that have seen {found}. The coordinator's "
+            "folder is an older copy, and so may be its ledger. Restore the latest copy. If it is lost, "
+            f"rollback={found} goes on, and the ledger lacks the releases since then."
+        )
+        self.found = found
 
 
 class EngineError(SecaggError, ValueError):

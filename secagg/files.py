@@ -15,6 +15,7 @@ import numpy as np
 from numpy.lib.npyio import NpzFile
 from numpy.typing import NDArray
 
+from dp.ledger.connection import sync_names
 from secagg.errors import DataError
 from secagg.interruption import HeldInterrupts
 
@@ -164,7 +165,7 @@ def _is_text(array: NDArray[Any]) -> bool:
     return int(points.max()) <= sys.maxunicode
 
 
-def write_whole(path: Path, write: Callable[[Path], object]) -> None:
+def write_whole(path: Path, write: Callable[[Path], object], *, mode: int | None = None) -> None:
     """Let `write` fill a file beside `path`, then move it to `path` in one step.
 
     After an error or a power cut on the way, `path` is as it was before. An interruption takes effect after the move.
@@ -172,6 +173,7 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
     Args:
         path: The path of the finished file. Its directory must exist.
         write: A callable that fills a file. It gets a temporary path in the same directory, with the same suffix.
+        mode: The mode of the file from its first byte on; None for that of a new file.
 
     Raises:
         OSError: The file cannot be written there.
@@ -180,9 +182,12 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
     partial.unlink(missing_ok=True)  # A killed process of the same number may have left one.
     with HeldInterrupts():
         try:
+            if mode is not None:
+                os.close(os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, mode))
             write(partial)
             with partial.open("rb+") as file:  # Windows syncs only a file that is open for writing.
                 os.fsync(file.fileno())
             os.replace(partial, path)
+            sync_names(path.parent)
         finally:
             partial.unlink(missing_ok=True)

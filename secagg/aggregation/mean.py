@@ -32,7 +32,7 @@ from secagg.aggregation.rotation import Rotation
 from secagg.checks import plain_integer
 from secagg.client_errors import naming
 from secagg.errors import EncodingError
-from secagg.privacy.noise import Noise, Target, draw_noise, opening_rules, surplus
+from secagg.privacy.noise import Noise, NoiseTerms, Target, draw_noise, opening_rules, surplus
 
 __all__ = ["Contribution", "SecureMean", "Target"]
 
@@ -62,7 +62,8 @@ class SecureMean:
             the colluding clients.
         encoding: The encoding of updates as integers.
         noise: The noise that each client adds to its integers, or the server to their sum; None without noise.
-        target: The guarantee that the noise keeps; None if and only if there is no noise.
+        target: Who adds the noise, and how many may collude; where the mean was planned, the `Target` that the noise
+            keeps. None if and only if there is no noise.
         roster: The identities of the cohort if the server may be malicious, else None.
         committee: The committee that opens the sum, in protocols that encrypt under its key; else None.
 
@@ -77,7 +78,7 @@ class SecureMean:
     minimum_contributors: int
     encoding: Encoding
     noise: Noise | None
-    target: Target | None = None
+    target: NoiseTerms | None = None
     roster: Roster | None = None
     committee: Committee | None = None
 

@@ -1,18 +1,21 @@
 """The interface of an engine, which reaches the clients of a round in this process or over a network."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Protocol
+from typing import Any, Protocol
+
+from numpy.typing import NDArray
 
 from dp.events import PrivacyEvent
-from protocols import Cost, Secret, Session
+from protocols import Cost, Identity, Secret, Session
 from protocols.session import Vector
 from secagg.aggregation.mean import SecureMean
 from secagg.aggregation.rotation import Rotation
 from secagg.arrays import Arrays
-from secagg.engines.statistics import WHOLE, UpdateParts
-from secagg.privacy.clipping import Clip, GlobalClip
+from secagg.engines.statistics import UpdateParts
+from secagg.engines.work import WITHOUT_MODEL, Work
+from secagg.privacy.clipping import Clip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,27 +31,73 @@ class PrivateTraining:
     population: int
 
 
+@dataclass(frozen=True, slots=True)
+class Update:
+    """What a node's training returns.
+
+    Attributes:
+        arrays: One array for each array of the model that travels: the trained array less the one trained from.
+        examples: The number of examples that it trained on, which is its weight in a weighted mean; else not used.
+    """
+
+    arrays: Sequence[NDArray[Any]] = field(repr=False)
+    examples: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerKeys:
+    """What a server signs its requests with, and seals its snapshots with.
+
+    Attributes:
+        identity: The coordinator's identity, whose public key every node has.
+        sealing: The key of snapshots, 32 bytes, for the server alone.
+    """
+
+    identity: Identity
+    sealing: Secret
+
+
 @dataclass(frozen=True, kw_only=True)
 class RoundPlan:
     """What every party of one round is told.
 
     Attributes:
         mean: How the clients' contributions are summed, and with which noise.
-        session: The session of the secure sum; its context names the weights, the clip and the parts.
-        number: The number of the round, from 1.
-        weights: All arrays of the global model; none if there is no model.
-        clip: How an update is clipped before it is encoded.
-        parts: How trained arrays and running statistics share a contribution.
+        session: The session of the secure sum; its context names the work.
+        work: What the clients train on.
+        serial: The number of this attempt, among all attempts of a coordinator.
         training: What the clients' own training guarantees; None if that training adds no noise.
+        keys: The server's keys, which an engine between processes needs; None in memory.
+        ignored: Parties that have been found to break the protocol: they are not asked, and no reply of them is taken.
     """
 
     mean: SecureMean
     session: Session
-    number: int = 1
-    weights: Arrays = field(default_factory=list, repr=False)
-    clip: Clip = field(default_factory=GlobalClip)
-    parts: UpdateParts = WHOLE
+    work: Work = WITHOUT_MODEL
+    serial: int = 0
     training: PrivateTraining | None = None
+    keys: ServerKeys | None = field(default=None, repr=False)
+    ignored: frozenset[int] = frozenset()
+
+    @property
+    def number(self) -> int:
+        """The number of the round, from 1."""
+        return self.work.round
+
+    @property
+    def weights(self) -> tuple[NDArray[Any], ...]:
+        """All arrays of the global model; none if there is no model."""
+        return self.work.arrays
+
+    @property
+    def clip(self) -> Clip:
+        """The clip of an update before it is encoded."""
+        return self.work.clip
+
+    @property
+    def parts(self) -> UpdateParts:
+        """How trained arrays and running statistics share a contribution."""
+        return self.work.parts
 
     @cached_property
     def rotation(self) -> Rotation:
@@ -72,6 +121,8 @@ class RoundResult:
         attached: For each contributor, those of its attached secrets that the protocol has opened.
         dropped: For each step of the protocol, the clients that did not answer it.
         failed: For each client that failed, the reason, for its owner only; empty if clients do not tell the engine.
+        refused: For each step, how often each reason was given for an answer that is missing; empty in memory.
+        latest: The greatest serial that a node says it has seen, if it refuses this attempt as an old one; else 0.
         cost: Bytes and seconds of all parties up to the sum, as far as the engine knows them; those of a client
             include its call of `contribute`.
     """
@@ -82,6 +133,8 @@ class RoundResult:
     attached: Mapping[int, Sequence[Secret | None]] = field(default_factory=dict)
     dropped: Mapping[str, Sequence[int]] = field(default_factory=dict)
     failed: Mapping[int, str] = field(default_factory=dict)
+    refused: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    latest: int = 0
     cost: Cost = field(default_factory=Cost)
 
 
@@ -93,19 +146,21 @@ class Release:
         mean: Arrays of the encoding's shapes, float64; a weighted mean with noise is scaled back to the clip, see
             `SecureMean.decode`.
         contributors: The clients whose updates are in the mean, ascending.
-        dropped: For each party that dropped out, the step of the protocol that it did not answer.
+        dropped: For each step of the protocol, the parties that did not answer it.
         realised: The release for the ledger, with the noise that the sum really has; None without noise.
         rounding_bound: A bound on the difference, apart from noise, between an entry and the exact mean of the clipped
             updates; None for a weighted mean with noise, since the bound would reveal the exact total weight.
-        cost: Bytes and seconds of the protocol, encoding included.
+        failed: As in `RoundResult`.
+        cost: Bytes and seconds of the protocol, encoding and decoding included, as far as they are known.
     """
 
     mean: Arrays
     contributors: tuple[int, ...]
-    dropped: dict[int, str]
+    dropped: Mapping[str, Sequence[int]]
     realised: PrivacyEvent | None
     rounding_bound: float | None
-    cost: Cost
+    failed: Mapping[int, str] = field(default_factory=dict)
+    cost: Cost = field(default_factory=Cost)
 
 
 class Engine(Protocol):
@@ -116,25 +171,32 @@ class Engine(Protocol):
     `secagg.transcripts.recorder.Recorder` and calls it with each session, message and result.
     """
 
-    @property
-    def clients(self) -> tuple[int, ...]:
-        """Ids of the clients, in the order of the mean's cohort."""
-        ...
-
     def check(self, plan: RoundPlan) -> None:
         """Raise an error if it can be known in advance that such a round would fail; nothing is trained or sent.
 
         Raises:
-            ConfigurationError: The parties' terms, key shares or examples do not fit the plan.
+            ConfigurationError: The engine reaches other clients, or the parties' terms, key shares or examples do not
+                fit the plan.
             UnsafeSession: A party refuses to take part on these terms.
             DataError: Examples of a client do not fit the model, and training is private by itself.
         """
         ...
 
-    def run(self, plan: RoundPlan) -> RoundResult:
+    def run(
+        self, plan: RoundPlan, *, keep: Callable[[bytes], None] | None = None, opening: bytes | None = None
+    ) -> RoundResult:
         """Run one round up to the sum; if too few clients remain, the result says why there is no sum.
 
-        The result is checked before it is used (`secagg.training.engine_result`). A result that no such round can have
+        Before the requests of the last step leave, with which a sum may be opened, an engine between processes calls
+        `keep` with bytes from which it can go on after a crash; it sends nothing before `keep` returns. With such bytes
+        as `opening` it sends the same requests again, and runs that step only. An engine in memory does neither.
+
+        Args:
+            plan: The plan of the round; with `opening`, the one with which it was kept.
+            keep: Keeps bytes, durably before it returns.
+            opening: What an earlier run with this plan has kept.
+
+        The result is checked before it is used (`secagg.engines.result`). A result that no such round can have
         ends the round with an `EngineError`.
 
         Raises:

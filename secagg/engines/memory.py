@@ -135,11 +135,16 @@ class InMemory:
         """Check that every party takes part in such a round; see `Engine`.
 
         Raises:
-            ConfigurationError: Terms or keyholders do not belong to the session, or there are more examples than a
-                budget for examples counts.
+            ConfigurationError: The mean is planned for another cohort, terms or keyholders do not belong to the
+                session, or there are more examples than a budget for examples counts.
             UnsafeSession: A party refuses to take part on these terms.
             DataError: Examples of a client do not fit the model, and training is private by itself.
         """
+        if plan.mean.clients != self.clients:
+            raise ConfigurationError(
+                "mean: expected one planned for the engine's clients, found one for another cohort. Plan it with "
+                "clients=engine.clients."
+            )
         check_consent(plan.mean.protocol, plan.session, self.terms, self.keyholders)
         if plan.training is None:
             return
@@ -151,7 +156,13 @@ class InMemory:
             )
         self.devices.check_examples()
 
-    def run(self, plan: RoundPlan) -> RoundResult:
+    def run(
+        self,
+        plan: RoundPlan,
+        *,
+        keep: Callable[[bytes], None] | None = None,  # noqa: ARG002  # Nothing of memory outlives a crash.
+        opening: bytes | None = None,  # noqa: ARG002
+    ) -> RoundResult:
         """Run one round up to the sum; see `Engine`.
 
         Raises:
@@ -204,6 +215,13 @@ class InMemory:
         plan = parties.plan
         update = self.devices.train(client, plan.weights, plan.number)
         parties.contribute(client, update, weight_of(plan, self.devices.examples(client)))
+
+
+def _by_step(dropped: Mapping[int, str]) -> dict[str, list[int]]:
+    found: dict[str, list[int]] = {}
+    for party, step in dropped.items():
+        found.setdefault(step, []).append(party)
+    return found
 
 
 def simulate_mean(
@@ -276,7 +294,7 @@ def simulate_mean(
     return Release(
         mean=decoded.mean,
         contributors=outcome.contributors,
-        dropped=outcome.dropped,
+        dropped=_by_step(outcome.dropped),
         realised=mean.realised(len(outcome.contributors)),
         rounding_bound=decoded.rounding_bound,
         cost=outcome.cost,

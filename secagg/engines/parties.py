@@ -1,17 +1,31 @@
 """Checks of what all parties bring to a secure mean, made before any value is masked or sent."""
 
 from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from numpy.typing import ArrayLike, NDArray
 
-from protocols import ClientTerms, Keyholder, SecureSum, Session
+from protocols import ClientTerms, Committee, Keyholder, Roster, SecureSum, Session
 from protocols.admission import check_admission
 from protocols.errors import UnsafeSession
 from secagg.aggregation.encoding import Encoding, Weighting
 from secagg.checks import listed
 from secagg.client_errors import naming
 from secagg.errors import ConfigurationError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parties:
+    """Whom a coordinator can reach: their identities, and the committee that opens sums.
+
+    Attributes:
+        roster: The identities of all nodes; None if the nodes trust the server to pass on keys.
+        committee: The committee; None if there is none.
+    """
+
+    roster: Roster | None = None
+    committee: Committee | None = None
 
 
 def checked_updates(

@@ -18,14 +18,12 @@ Statistics that every client keeps for itself (FedBN: Li et al., arXiv 2102.0762
 then have no statistics of its own, so it could neither be evaluated nor saved with them.
 """
 
-import hashlib
 import math
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -164,12 +162,6 @@ class UpdateParts:
         return [next(statistics if role.is_statistic else trained) for role in self._travelling], (
             clip if isinstance(clip, PerLayerClip) else following
         )
-
-    def context(self, model: bytes) -> bytes:
-        """Return what the parties agree on: the model's digest, and how statistics share a contribution."""
-        if not self.entries:
-            return model
-        return hashlib.sha256(model + msgspec.json.encode((self.roles, self.l2, self.share, self.reach))).digest()
 
     def in_words(self, mean: SecureMean) -> str:
         """Describe the statistics' share of the bound, their reach and their noise; the text depends on no data."""

@@ -26,17 +26,52 @@ Noise = LatticeMechanism | RemovableSkellam
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Target:
+class NoiseTerms:
+    """What the parties of a session know of a guarantee: who adds the noise, and whose noise is not counted.
+
+    Attributes:
+        colluding: The number of contributors of a mean that may tell the server their noise shares, or add no noise.
+            Their noise shares are not counted, so the guarantee holds against the server together with them.
+        trust: Who adds the noise.
+
+    Raises:
+        ConfigurationError: `trust` is not a member of its enumeration.
+    """
+
+    colluding: int
+    trust: Trust = Trust.DISTRIBUTED
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "trust", check_choice("trust", self.trust, Trust))
+        object.__setattr__(self, "colluding", plain_integer(self.colluding))
+
+    def realised(self, noise: Noise, *, clients: int, contributors: int) -> PrivacyEvent:
+        """Return the release of a sum as it was made: with the part of its noise that counts.
+
+        Args:
+            noise: The noise from `calibrate`.
+            clients: The number of clients in the cohort.
+            contributors: The number of clients in the sum, at least the number that the noise is sized for.
+
+        Raises:
+            dp.errors.InvalidParameter: There are fewer contributors.
+        """
+        if isinstance(noise, RemovableSkellam):
+            return noise.realised(clients - contributors)
+        return noise.realised(shares_relied_on(contributors, colluding=self.colluding, trust=self.trust))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target(NoiseTerms):
     """The guarantee that all means together must keep.
 
     Attributes:
         epsilon: The epsilon of all means together, above 0.
         delta: The delta of all means together, in (0, 1) and below one over the number of clients.
         releases: The number of means that will be released.
-        colluding: The number of contributors of a mean that may tell the server their noise shares, or add no noise.
-            Their noise shares are not counted, so the guarantee holds against the server together with them.
+        colluding: See `NoiseTerms`.
+        trust: See `NoiseTerms`.
         mechanism: The distribution of the noise.
-        trust: Who adds the noise.
         noise_removal: Whether noise that was added in case more clients drop out is removed again
             (`dp.noise.removal`), so that every sum has the noise that the guarantee needs and no more. This needs
             distributed Skellam noise and a protocol that carries attached secrets.
@@ -49,15 +84,12 @@ class Target:
     epsilon: float
     delta: float
     releases: int
-    colluding: int
     mechanism: LatticeNoise = LatticeNoise.DISCRETE_GAUSSIAN
-    trust: Trust = Trust.DISTRIBUTED
     noise_removal: bool = False
 
     def __post_init__(self) -> None:
+        NoiseTerms.__post_init__(self)
         object.__setattr__(self, "mechanism", check_choice("mechanism", self.mechanism, LatticeNoise))
-        object.__setattr__(self, "trust", check_choice("trust", self.trust, Trust))
-        object.__setattr__(self, "colluding", plain_integer(self.colluding))
         if self.noise_removal and (self.mechanism, self.trust) != (LatticeNoise.SKELLAM, Trust.DISTRIBUTED):
             raise ConfigurationError(
                 "noise_removal: expected distributed Skellam noise, whose parts add up exactly, found "
@@ -92,21 +124,6 @@ class Target:
             )
         relied_on = shares_relied_on(minimum_contributors, colluding=self.colluding, trust=self.trust)
         return calibrate_noise(MECHANISMS[self.mechanism], minimum_contributors=relied_on, **budget)
-
-    def realised(self, noise: Noise, *, clients: int, contributors: int) -> PrivacyEvent:
-        """Return the release of a sum as it was made: with the part of its noise that counts.
-
-        Args:
-            noise: The noise from `calibrate`.
-            clients: The number of clients in the cohort.
-            contributors: The number of clients in the sum, at least the number that the noise is sized for.
-
-        Raises:
-            dp.errors.InvalidParameter: There are fewer contributors.
-        """
-        if isinstance(noise, RemovableSkellam):
-            return noise.realised(clients - contributors)
-        return noise.realised(shares_relied_on(contributors, colluding=self.colluding, trust=self.trust))
 
 
 def opening_rules(noise: Noise | None) -> tuple[Opening, ...]:
@@ -144,7 +161,7 @@ def surplus(
     return noise.excess(dropped, seeds)
 
 
-def in_words(noise: Noise, target: Target) -> str:
+def in_words(noise: Noise, target: NoiseTerms) -> str:
     """Describe the noise of a plan for people."""
     match noise:
         case DistributedDiscreteGaussian():

@@ -31,9 +31,8 @@ from secagg.runs.comparison import ComparedRound
 from secagg.runs.config import TrainingConfig
 from secagg.runs.kept_ledgers import LEDGER, is_kept, keep, settle
 from secagg.runs.kept_weights import WEIGHTS, bytes_of, foreign_entry, keep_weights, kept_rounds, remove_weights
-from secagg.runs.lock import NAME as _LOCK
-from secagg.runs.lock import FolderLock
 from secagg.runs.parsing import convert_setting, parse, read_settings
+from secagg.storage.folder_lock import FolderLock
 from secagg.training.model_state import GlobalModel
 from secagg.training.records import RoundRecord
 
@@ -47,6 +46,8 @@ GOAL, REPORT = "goal.toml", "report.html"
 _MODELS = tuple(f"model{suffix}" for suffix in zoo.SUFFIXES)
 _LEDGER: Final = (LEDGER, f"{LEDGER}-journal")
 _FILES: Final = frozenset((CONFIG, GOAL, CHECKPOINT, METRICS, COMPARISON, SUMMARY, REPORT, WEIGHTS, *_LEDGER, *_MODELS))
+_HOLDER: Final = "run"
+_LOCK: Final = f"{_HOLDER}.lock"
 _LARGEST_SMALL: Final = 1024  # Bytes of an array of the checkpoint that is not of the model.
 _PARTIAL: Final = re.compile(
     "|".join(rf"\.{re.escape(Path(name).stem)}\.[0-9]+\.partial{re.escape(Path(name).suffix)}" for name in _FILES)
@@ -66,7 +67,7 @@ class RunFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._lock = FolderLock(path)
+        self._lock = FolderLock(path, _HOLDER)
 
     def __enter__(self) -> Self:
         self._lock.__enter__()

@@ -11,7 +11,7 @@ from dp.events import Trust
 from protocols import load
 from protocols.cohort import whole_clients
 from secagg.privacy.contributors import least_fraction, no_collusion_warning
-from secagg.privacy.noise import Target
+from secagg.privacy.noise import NoiseTerms
 from secagg.runs.config import TrainingConfig
 
 
@@ -33,7 +33,7 @@ class Cohort:
     vanishing: int
 
     @classmethod
-    def of(cls, config: TrainingConfig, *, minimum_contributors: int, target: Target | None) -> "Cohort":
+    def of(cls, config: TrainingConfig, *, minimum_contributors: int, target: NoiseTerms | None) -> "Cohort":
         """What the settings come to.
 
         Args:

@@ -1,53 +1,51 @@
 """The key files of a committee: a public one, and a secret one for each member.
 
 Each file holds a line that names its kind, the bytes of `protocols.crypto.paillier.threshold`, and a SHA-256 checksum
-of both. A file that was truncated or altered by accident is refused, never read as another key. The checksum is not a
-signature: anyone who can write to a file can replace it. So compare the fingerprint of the public key over a channel
-that the server does not control.
+of both (`secagg.storage.labelled_file`). So compare the fingerprint of the public key over a channel that the server
+does not control.
 
-From the moment that a member's file exists, only its owner can read it. A file that others may use is refused. This
-rule relies on POSIX modes and owners. Windows has neither: there `MODES_ARE_CHECKED` is false, and files get the
-permissions of the folder in which they are made. The maker and the receiver of a file must restrict it by other means.
+From the moment that a member's file exists, only its owner can read it. A file that others may use is refused.
 """
 
 import contextlib
-import hashlib
 import os
 import secrets
-import shutil
-import stat
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from dp.ledger.connection import sync_names
 from protocols.crypto.paillier.threshold import KeyShare, ThresholdKey
 from protocols.errors import ParameterError
-from secagg.errors import SecaggError
+from secagg.storage.labelled_file import (
+    MODES_ARE_CHECKED,
+    DamagedKeyFile,
+    ExposedKeyFile,
+    KeyFileError,
+    filled_folder,
+    read_labelled,
+    write_labelled,
+)
+
+__all__ = [
+    "MODES_ARE_CHECKED",
+    "PUBLIC_NAME",
+    "DamagedKeyFile",
+    "ExposedKeyFile",
+    "KeyFileError",
+    "check_free",
+    "member_name",
+    "read_committee_key",
+    "read_key_share",
+    "write_committee",
+]
 
 PUBLIC_NAME: Final = "committee.pub"
 
-MODES_ARE_CHECKED: Final = hasattr(os, "geteuid")
-"""Whether this system has the modes and owners that keep a member's file readable for its owner only."""
-
 _PUBLIC_LABEL: Final = b"secagg committee's public key, file format 1\n"
 _MEMBER_LABEL: Final = b"secagg committee member's secret key, file format 1\n"
-_CHECKSUM_BYTES: Final = 32
 _MOST_BYTES: Final = 2**19
 """A size above that of any key: 64 members of 8192 bits, s = 3, have a public key of 266 kB."""
-
-
-class KeyFileError(SecaggError, ValueError):
-    """Base class of errors about key files that cannot be read or written as asked. Each error names the file."""
-
-
-class DamagedKeyFile(KeyFileError):
-    """A file is not a key file of this kind, was truncated or altered, or belongs to another committee."""
-
-
-class ExposedKeyFile(KeyFileError):
-    """Users other than its owner may read or write a member's file. Never raised if modes are not checked."""
+_RISK: Final = "Anyone who has read it can decrypt like this member."
 
 
 def member_name(index: int) -> str:
@@ -76,25 +74,18 @@ def write_committee(folder: str | Path, key: ThresholdKey, shares: Sequence[KeyS
         raise KeyFileError(
             f"shares: expected the key shares of all {key.members} members of this key, in order, found others"
         )
-    folder = check_free(folder)
-    partial = folder.with_name(f".{folder.name}.{secrets.token_hex(8)}.partial")
-    try:
-        partial.mkdir(mode=0o700)
+    with filled_folder(check_free(folder)) as partial:
         for share in shares:
-            _write_new(partial / member_name(share.index), _MEMBER_LABEL, share.to_bytes(), mode=0o600)
-        _write_new(partial / PUBLIC_NAME, _PUBLIC_LABEL, key.to_bytes(), mode=0o644)
-        sync_names(partial)
-        if sys.platform == "win32" and folder.exists():
-            folder.rmdir()  # Windows never renames over a folder. A folder that is not empty stays.
-        os.rename(partial, folder)  # The operating system refuses to replace a folder that is not empty.
-    except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise
-    sync_names(folder.parent)
+            write_labelled(partial / member_name(share.index), _MEMBER_LABEL, share.to_bytes(), mode=0o600)
+        write_labelled(partial / PUBLIC_NAME, _PUBLIC_LABEL, key.to_bytes(), mode=0o644)
 
 
-def check_free(folder: str | Path) -> Path:
+def check_free(folder: str | Path, *, example: str = "committee") -> Path:
     """Check that key files can be written into a folder, before hours are spent on generating a key.
+
+    Args:
+        folder: The folder.
+        example: The name of a folder inside it that an error may suggest.
 
     Returns:
         The absolute path of the folder.
@@ -114,7 +105,7 @@ def check_free(folder: str | Path) -> Path:
         if os.path.ismount(path) or path.samefile(Path.cwd()):
             raise KeyFileError(
                 f"{folder}: expected a folder that can be replaced, found one that is in use. Name a new folder, "
-                f"such as {Path(folder) / 'committee'}"
+                f"such as {Path(folder) / example}"
             )
     probe = path.with_name(f".{path.name}.{secrets.token_hex(8)}.partial")
     try:
@@ -135,7 +126,7 @@ def read_committee_key(path: str | Path) -> ThresholdKey:
     Raises:
         KeyFileError: The file cannot be read, is damaged, or is another file.
     """
-    content = _read(Path(path), _PUBLIC_LABEL, secret=False)
+    content = read_labelled(Path(path), _PUBLIC_LABEL, most_bytes=_MOST_BYTES)
     try:
         return ThresholdKey.from_bytes(content)
     except ParameterError as error:
@@ -153,7 +144,7 @@ def read_key_share(path: str | Path, key: ThresholdKey) -> KeyShare:
         ExposedKeyFile: Users other than its owner may read or write the file.
         KeyFileError: The file cannot be read, is damaged, belongs to another committee, or is another file.
     """
-    content = _read(Path(path), _MEMBER_LABEL, secret=True)
+    content = read_labelled(Path(path), _MEMBER_LABEL, most_bytes=_MOST_BYTES, risk=_RISK)
     try:
         return KeyShare.from_bytes(content, key)
     except ParameterError as error:
@@ -162,45 +153,3 @@ def read_key_share(path: str | Path, key: ThresholdKey) -> KeyShare:
 
 def _are_keys(names: Sequence[str]) -> bool:
     return any(name == PUBLIC_NAME or name.startswith("member-") for name in names)
-
-
-def _write_new(path: Path, label: bytes, content: bytes, *, mode: int) -> None:
-    # Child processes do not inherit the files that Python opens.
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-    with open(descriptor, "wb") as file:
-        file.write(label + content + hashlib.sha256(label + content).digest())
-        file.flush()
-        os.fsync(descriptor)
-
-
-def _read(path: Path, label: bytes, *, secret: bool) -> bytes:
-    """Return what lies between the label and the checksum of a file."""
-    try:
-        # Without O_NONBLOCK, opening a pipe at this path would block.
-        with open(os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)), "rb") as file:
-            status = os.fstat(file.fileno())
-            if not stat.S_ISREG(status.st_mode):
-                raise KeyFileError(f"{path}: expected a key file, found something that is not a regular file")
-            if secret and MODES_ARE_CHECKED and status.st_mode & 0o077:
-                mode = f"{status.st_mode & 0o777:04o}"
-                raise ExposedKeyFile(
-                    f"{path}: expected a secret file that only its owner may use, found mode {mode}. Anyone who has "
-                    f"read it can decrypt like this member. If nobody has, run: chmod 600 {path}"
-                )
-            if secret and sys.platform != "win32" and MODES_ARE_CHECKED and status.st_uid not in (0, os.geteuid()):
-                raise ExposedKeyFile(
-                    f"{path}: expected a secret file of the current user, found one that belongs to another user, who "
-                    "may read or replace it"
-                )
-            whole = file.read(_MOST_BYTES) if status.st_size < _MOST_BYTES else b""
-    except OSError as error:
-        raise KeyFileError(f"{path}: cannot be read: {error.strerror}") from None
-    kind = label.decode().partition(",")[0]
-    if not whole.startswith(label):
-        raise DamagedKeyFile(f"{path}: expected a file that begins with {kind!r}, of format 1, found another beginning")
-    signed, checksum = whole[:-_CHECKSUM_BYTES], whole[-_CHECKSUM_BYTES:]
-    if hashlib.sha256(signed).digest() != checksum:
-        raise DamagedKeyFile(
-            f"{path}: the checksum does not match, so the file was truncated or altered. Use an intact copy."
-        )
-    return signed[len(label) :]

@@ -8,38 +8,28 @@ privacy. `SecureAveraging` sees only sums. `secagg.training.plain` sees every up
 
 import contextlib
 import os
-import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 import msgspec
 
 from dp.clipping.adaptive import AdaptiveClip
-from dp.events import PrivacyEvent, Trust
+from dp.events import PrivacyEvent
 from dp.ledger.ledger import Ledger
-from dp.ledger.records import (
-    CLIENTS_DETAIL,
-    MODEL_DETAIL,
-    NOISE_COLLUDING_DETAIL,
-    SUM_COLLUDING_DETAIL,
-    TRUST_DETAIL,
-    UPDATES_HIDDEN_DETAIL,
-    VELOCITY_DETAIL,
-    Detail,
-)
+from dp.ledger.records import MODEL_DETAIL, VELOCITY_DETAIL, Detail
 from protocols.crypto.entropy import Entropy
-from secagg.aggregation.encoding import Decoded, Weighting
+from secagg.aggregation.encoding import Weighting
 from secagg.aggregation.mean import SecureMean
 from secagg.data.columns import Shard
-from secagg.engines.base import Engine, PrivateTraining, RoundPlan, RoundResult
+from secagg.engines.base import Engine, PrivateTraining, Release, RoundResult
+from secagg.engines.coordinator import Coordinator
 from secagg.engines.statistics import SHARED, SharedStatistics, divide_updates
-from secagg.errors import ConfigurationError, DataError, UnusableMean
+from secagg.engines.work import Work
+from secagg.errors import ConfigurationError, DataError, NothingReleased
 from secagg.models.arrays import ModelArrays
 from secagg.models.base import Model
-from secagg.privacy.clipping import planned
-from secagg.training.engine_result import checked_result
+from secagg.privacy.clipping import Clip, planned
 from secagg.training.model_state import PLAIN_STEP, GlobalModel, ServerStep, adapting_bound, evaluate, measured
-from secagg.training.preflight import check_ledger, label_of
 from secagg.training.records import RoundRecord, committee_cost, log_round, means
 
 
@@ -100,10 +90,19 @@ class SecureAveraging:
         colluding: int | None = None,
         entropy: Entropy = os.urandom,
     ) -> None:
-        self._engine, self._model, self._test, self._mean = engine, model, test, mean
-        self._local, self._ledger, self._step = local, ledger, step
-        self._run, self._colluding, self._entropy = run, colluding, entropy
-        self._check_noise()
+        self._engine, self._model, self._test, self._mean, self._step = engine, model, test, mean, step
+        if not isinstance(step, ServerStep):
+            raise ConfigurationError(f"step: expected a ServerStep, found {type(step).__name__}")
+        self._coordinator = Coordinator(
+            None,
+            lambda *_: mean,
+            ledger=ledger,
+            training=_private(local, ledger),
+            run=run,
+            colluding=colluding,
+            entropy=entropy,
+        )
+        self._ledger = ledger
         self.state = state or GlobalModel.initial(model)
         self._arrays = _arrays(model, test)
         self._check_plan()
@@ -130,50 +129,18 @@ class SecureAveraging:
             EngineError: The engine's result is not that of such a round; the model is unchanged, and the cost is spent.
         """
         self.state.check(self._arrays.shapes)
-        plan = self._plan(self._entropy(16))
-        ticket = self._reserve(plan.number)
-        result = checked_result(plan, self._engine.run(plan))
-        begun = time.process_time()
-        decoded, withheld = self._decode(plan, result)
-        seconds = time.process_time() - begun
-        if decoded is None:
-            self.state = replace(self.state, round=plan.number)
+        work, release, result, withheld = self._work(), None, None, None
+        try:
+            release = self._coordinator.run(work, self._mean.clients, self._engine, details=self._details)
+        except NothingReleased as error:
+            result, withheld = error.result, error.reason
+            self.state = replace(self.state, round=work.round)
         else:
-            self.state = self._committed(ticket, plan, decoded, contributors=len(result.contributors))
-        self.contributors = () if decoded is None else result.contributors
-        record = self._record(plan, result, decoded=decoded, withheld=withheld, decoding_s=seconds)
+            self.state = self._moved(release)
+        self.contributors = () if release is None else release.contributors
+        record = self._record(work.clip, release or result, withheld=withheld)
         log_round(record)
         return record
-
-    @property
-    def _event(self) -> PrivacyEvent | None:
-        """The privacy cost of a round; None without noise."""
-        return self._local or (None if self._mean.noise is None else self._mean.noise.event)
-
-    def _check_noise(self) -> None:
-        mean, local = self._mean, self._local
-        if mean.clients != self._engine.clients:
-            raise ConfigurationError(
-                "mean: expected one planned for the engine's clients, found one for another cohort. Plan it with "
-                "clients=engine.clients."
-            )
-        if mean.noise is not None and local is not None:
-            raise ConfigurationError(
-                "noise: expected it in the clients' training or in the mean, found it in both. To protect single "
-                "examples, plan the mean without a target. To protect whole clients, train without local noise."
-            )
-        if local is not None and mean.encoding.weighting is Weighting.WEIGHTED:
-            raise ConfigurationError(
-                "weighting: expected a uniform mean if the clients' training adds the noise, found one weighted by "
-                "examples, which reveals their number. Plan the mean with Weighting.UNIFORM."
-            )
-        if (mean.noise is None and local is None) != (self._ledger is None):
-            raise ConfigurationError(
-                "ledger: expected one if and only if the mean or the clients' training adds noise, found "
-                + ("noise and no ledger" if self._ledger is None else "a ledger and no noise")
-            )
-        if not isinstance(self._step, ServerStep):
-            raise ConfigurationError(f"step: expected a ServerStep, found {type(self._step).__name__}")
 
     def _check_plan(self) -> None:
         encoding, clip = self._mean.encoding, self.state.clip
@@ -192,139 +159,77 @@ class SecureAveraging:
     def _check_before_anything_is_asked(self) -> None:
         """Make every check that otherwise would fail only after a cost is reserved or a sum is released."""
         self.state.check(self._arrays.shapes)
-        if self._ledger is not None and self._event is not None:
-            check_ledger(self._ledger, self._event, mean=self._mean, local=self._local is not None, run=self._run)
         with _naming_test():
             evaluate(self._model, self.state.weights, self._test)
-        self._engine.check(self._plan(bytes(16)))
+        self._coordinator.check(self._work(), self._mean.clients, self._engine)
 
-    def _plan(self, session_id: bytes) -> RoundPlan:
-        """Return the plan of the next round, which all parties are told."""
-        training = None
-        if self._local is not None and self._ledger is not None:
-            training = PrivateTraining(event=self._local, population=self._ledger.budget.population)
-        return RoundPlan(
-            mean=self._mean,
-            session=self._mean.session(session_id, context=self.parts.context(self.state.digest())),
-            number=self.state.round + 1,
-            weights=[array.copy() for array in self.state.weights],  # The engine may change its own.
+    def _work(self) -> Work:
+        """Return what the clients of the next round train on."""
+        return Work(
+            self._coordinator.run_id,
+            self.state.round + 1,
+            self.state.weights,
             clip=self.state.clip,
             parts=self.parts,
-            training=training,
         )
 
-    def _reserve(self, number: int) -> int | None:
-        if self._ledger is None or self._event is None:
-            return None
-        return self._ledger.reserve(self._event, label_of(number, self._run), contributors=len(self._mean.clients))
-
-    def _decode(self, plan: RoundPlan, result: RoundResult) -> tuple[Decoded | None, str | None]:
-        """Return the mean and None; or None and the reason why nothing is released."""
-        if result.total is None:
-            return None, result.withheld
-        try:
-            decoded = self._mean.decode(
-                result.total,
-                contributors=len(result.contributors),
-                rotation=plan.rotation,
-                attached=result.attached,
-                entropy=self._entropy,
-            )
-        except UnusableMean as error:
-            return None, str(error)
-        return decoded, None
-
-    def _committed(self, ticket: int | None, plan: RoundPlan, decoded: Decoded, *, contributors: int) -> GlobalModel:
-        """Return the global model after a release, once the ledger has recorded the release and that model.
-
-        A mean that no model can be moved by has been released all the same. So its commitment names no model.
+    def _details(self, release: Release) -> Mapping[str, Detail]:
+        """Return the digests of what a release makes of the global model.
 
         Raises:
-            ModelError: Training has diverged; the release is committed.
+            ModelError: Training has diverged, so that no model can be moved by the release.
         """
-        try:
-            following = self._moved(plan, decoded)
-        except Exception:
-            self._commit(ticket, contributors, None)
-            raise
-        self._commit(ticket, contributors, following)
-        return following
+        following = self._moved(release)
+        return {MODEL_DETAIL: following.digest().hex(), VELOCITY_DETAIL: following.velocity_digest().hex()}
 
-    def _moved(self, plan: RoundPlan, decoded: Decoded) -> GlobalModel:
+    def _moved(self, release: Release) -> GlobalModel:
         """Return the global model moved by a mean, with the next round's clip; the present one stays as it is."""
-        update, clip = self.parts.after(plan.clip, decoded.mean, weights=self.state.weights)
+        update, clip = self.parts.after(self.state.clip, release.mean, weights=self.state.weights)
         following = replace(self.state)
         following.apply(update, self._step, self._arrays.roles)
-        following.round, following.clip = plan.number, clip
+        following.round, following.clip = self.state.round + 1, clip
         return following
 
-    def _commit(self, ticket: int | None, contributors: int, following: GlobalModel | None) -> None:
-        if self._ledger is None or ticket is None:
-            return
-        target = self._mean.target
-        details = self._details(Trust.LOCAL if target is None else target.trust)
-        if following is not None:
-            details |= {
-                MODEL_DETAIL: following.digest().hex(),
-                VELOCITY_DETAIL: following.velocity_digest().hex(),
-            }
-        self._ledger.commit(
-            ticket,
-            contributors=contributors,
-            realised=self._local or self._mean.realised(contributors),
-            details=details,
-        )
-
-    def _details(self, trust: Trust) -> dict[str, Detail]:
-        """Return what the ledger records of a release besides its noise: who adds it, and how many may collude."""
-        mean = self._mean
-        found: dict[str, Detail] = {
-            TRUST_DETAIL: str(trust),
-            CLIENTS_DETAIL: len(mean.clients),
-            UPDATES_HIDDEN_DETAIL: "yes" if mean.protocol.protects else "no",
-        }
-        if mean.target is not None:
-            found[NOISE_COLLUDING_DETAIL] = mean.target.colluding
-        if self._colluding is not None:
-            found[SUM_COLLUDING_DETAIL] = self._colluding
-        return found
-
-    def _record(
-        self,
-        plan: RoundPlan,
-        result: RoundResult,
-        *,
-        decoded: Decoded | None,
-        withheld: str | None,
-        decoding_s: float,
-    ) -> RoundRecord:
+    def _record(self, clip: Clip, found: Release | RoundResult, *, withheld: str | None) -> RoundRecord:
+        """Return the record of a round, from its release, or from the result without one."""
         loss, accuracy = measured(self._model, self.state, self._test)
         record = RoundRecord(
-            round=plan.number,
+            round=self.state.round,
             accuracy=accuracy,
             loss=loss,
             contributors=0,
-            dropped={name: list(clients) for name, clients in result.dropped.items()},
-            failed=dict(result.failed),
-            clip_bound=adapting_bound(plan.clip),
+            dropped={name: list(clients) for name, clients in found.dropped.items()},
+            failed=dict(found.failed),
+            clip_bound=adapting_bound(clip),
             withheld=withheld,
             epsilon=None if self._ledger is None else self._ledger.spent().epsilon,
             ledger_head=None if self._ledger is None else self._ledger.head,
         )
-        if decoded is None:
+        if not isinstance(found, Release):
             return record
-        bound, cost, committee = decoded.rounding_bound, result.cost, self._mean.committee
+        bound, cost, committee = found.rounding_bound, found.cost, self._mean.committee
         sent, received, seconds = means(cost, self._mean.clients)
         return msgspec.structs.replace(
             record,
-            contributors=len(result.contributors),
-            rounding_bound=None if bound is None else bound * plan.clip.unit / self.parts.factor,
+            contributors=len(found.contributors),
+            rounding_bound=None if bound is None else bound * clip.unit / self.parts.factor,
             sent_bytes=sent,
             received_bytes=received,
             client_s=seconds,
-            server_s=cost.server_s + decoding_s,
+            server_s=cost.server_s,
             committee=None if committee is None else committee_cost(cost, committee),
         )
+
+
+def _private(local: PrivacyEvent | None, ledger: Ledger | None) -> PrivateTraining | None:
+    """Return what the clients' training guarantees; its population is the ledger's."""
+    if local is None:
+        return None
+    if ledger is None:
+        raise ConfigurationError(
+            "ledger: expected one if and only if the mean or the clients' training adds noise, found noise and no ledger"
+        )
+    return PrivateTraining(event=local, population=ledger.budget.population)
 
 
 def _arrays(model: Model, test: Shard) -> ModelArrays:

@@ -11,13 +11,12 @@ from numpy.typing import NDArray
 
 from dp.clipping.adaptive import AdaptiveClip
 from secagg.arrays import Arrays
-from secagg.checks import check_positive, shown
+from secagg.checks import LARGEST, check_positive, shown
 from secagg.data.columns import Shard
 from secagg.engines.statistics import kept_array
 from secagg.errors import ConfigurationError, ModelError
 from secagg.models.base import ArrayRole, Model
 from secagg.privacy.clipping import Clip, GlobalClip
-from secagg.training.records import LARGEST
 
 
 @dataclass(frozen=True, slots=True)

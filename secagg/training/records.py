@@ -2,21 +2,15 @@
 
 import math
 from collections.abc import Sequence
-from typing import Annotated, Final
+from typing import Annotated
 
 import msgspec
 from msgspec import Meta
 
 from dp.figures import rounded_up
 from protocols import Committee, Cost
-from secagg.checks import listed
+from secagg.checks import LARGEST, listed
 from secagg.logger import LOGGER
-
-LARGEST: Final = 1e100
-"""The largest figure of a round: a larger loss means divergence, and sums and charts of figures stay finite."""
-
-MOST_ROUNDS: Final = 2**31 - 1
-"""The largest number of rounds of a run."""
 
 Count = Annotated[int, Meta(ge=0, lt=2**31)]
 Quantity = Annotated[float, Meta(ge=0, le=LARGEST)]

@@ -5,21 +5,16 @@ numbers, texts or None. The session's digest covers all of it, so `describe` can
 """
 
 from collections.abc import Mapping
-from dataclasses import fields, is_dataclass
-from enum import Enum
-from typing import Any, Final, get_args
 
 from protocols.committee import Committee
 from protocols.crypto.paillier.threshold import ThresholdKey
 from protocols.errors import BrokenProtocol, ParameterError, ProtocolError, UnknownProtocol
 from protocols.identity import PUBLIC_BYTES, Roster
-from protocols.registry import describe_error, load, one_line
+from protocols.registry import Parameter, describe_error, load, one_line, parameters_of
 from protocols.secure_sum import SecureSum
 from protocols.session import Opening, Session
 from secagg.errors import ConfigurationError, TranscriptError
-from secagg.transcripts.records import Parameter, SessionHeader, joined, separated
-
-_KINDS: Final = get_args(Parameter)
+from secagg.transcripts.records import SessionHeader, joined, separated
 
 
 def describe(protocol: SecureSum, session: Session) -> SessionHeader:
@@ -94,16 +89,10 @@ def _header(protocol: SecureSum, session: Session) -> SessionHeader:
 
 
 def _parameters(protocol: SecureSum) -> dict[str, Parameter]:
-    own: Any = protocol
-    found = {each.name: getattr(own, each.name) for each in fields(own) if each.init} if is_dataclass(own) else {}
-    plain = {name: value.value if isinstance(value, Enum) else value for name, value in sorted(found.items())}
-    for name, value in plain.items():
-        if type(value) not in _KINDS:
-            raise ConfigurationError(
-                f"transcript: expected parameters of {protocol.name} that are numbers, texts or None, found "
-                f"{name} of type {type(value).__name__}"
-            )
-    return plain
+    try:
+        return parameters_of(protocol)
+    except ParameterError as error:
+        raise ConfigurationError(f"transcript: {error}") from None
 
 
 def _session(header: SessionHeader) -> Session:

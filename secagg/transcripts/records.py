@@ -6,21 +6,17 @@ in memory. A decoder accepts only the bytes that the encoder makes.
 
 from collections.abc import Iterable
 from enum import IntEnum
-from typing import Annotated, Final, Literal, TypeAlias
+from typing import Annotated, Final, Literal
 
 import msgspec
 from msgspec import Meta
 
 from protocols.errors import RemoteError, TooFewSurvivors
-from protocols.registry import LARGEST_WIRE, LONGEST_NAME
+from protocols.registry import LARGEST_WIRE, LONGEST_NAME, MOST_PARAMETERS, Parameter
 from protocols.session import MAX_ATTACHED, MAX_CLIENT_ID
 
 FORMAT: Final = 1
 _ID_BYTES: Final = 4
-_MOST_PARAMETERS: Final = 64
-
-Parameter: TypeAlias = bool | int | float | str | None
-"""The type of a protocol's parameters in a transcript."""
 
 Reason = Literal["TooFewSurvivors", "RemoteError"]
 """Why a server released no sum: the class of its error."""
@@ -74,7 +70,7 @@ class SessionHeader(_Record, frozen=True, tag="session"):
 
     protocol: Annotated[str, Meta(min_length=1, max_length=LONGEST_NAME)]
     wire: Annotated[int, Meta(ge=1, le=LARGEST_WIRE)]
-    parameters: Annotated[dict[str, Parameter], Meta(max_length=_MOST_PARAMETERS)]
+    parameters: Annotated[dict[str, Parameter], Meta(max_length=MOST_PARAMETERS)]
     session_id: Annotated[bytes, Meta(max_length=64)]
     clients: bytes
     threshold: _Unsigned

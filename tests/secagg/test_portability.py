@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from secagg.errors import CheckpointError
-from secagg.runs.lock import NAME, FolderLock
+from secagg.storage.folder_lock import FolderLock
 from tests.support.commands import SMALL, TIMEOUT_S
 
 ROOT = Path(__file__).parents[2]
@@ -84,13 +84,13 @@ print(*account(folder, key), sep="\\n")
 
 @pytest.mark.parametrize("program", ["", WITHOUT_POSIX], ids=["as it is", "without POSIX"])
 def test_folder_lock_keeps_other_processes_out_until_its_holder_is_killed(program: str, tmp_path: Path) -> None:
-    holding = f"{program}import sys; from pathlib import Path; from secagg.runs.lock import FolderLock\n"
+    holding = f"{program}import sys; from pathlib import Path; from secagg.storage.folder_lock import FolderLock\n"
     with subprocess.Popen(
         [
             sys.executable,
             "-P",
             "-c",
-            f"{holding}with FolderLock(Path('run')): print('held', flush=True), input()",
+            f"{holding}with FolderLock(Path('run'), 'run'): print('held', flush=True), input()",
         ],
         cwd=tmp_path,
         stdin=subprocess.PIPE,
@@ -99,19 +99,21 @@ def test_folder_lock_keeps_other_processes_out_until_its_holder_is_killed(progra
     ) as holder:
         assert holder.stdout is not None
         assert holder.stdout.readline() == "held\n"
-        with pytest.raises(CheckpointError, match="found another run in it"), FolderLock(tmp_path / "run"):
+        with pytest.raises(CheckpointError, match="found another run in it"), FolderLock(tmp_path / "run", "run"):
             pass
         holder.kill()
         holder.wait()
-        with FolderLock(tmp_path / "run"):
+        with FolderLock(tmp_path / "run", "run"):
             pass
-    assert [entry.name for entry in (tmp_path / "run").iterdir()] == [NAME]
-    assert (tmp_path / "run" / NAME).read_bytes() == b""
+    assert [entry.name for entry in (tmp_path / "run").iterdir()] == ["run.lock"]
+    assert (tmp_path / "run" / "run.lock").read_bytes() == b""
 
 
 def test_folder_lock_outlives_the_fork_of_its_holder(tmp_path: Path) -> None:
-    other = "from pathlib import Path; from secagg.runs.lock import FolderLock\nwith FolderLock(Path.cwd()): pass"
-    with FolderLock(tmp_path):
+    other = (
+        "from pathlib import Path; from secagg.storage.folder_lock import FolderLock\nwith FolderLock(Path.cwd(), 'run'): pass"
+    )
+    with FolderLock(tmp_path, "run"):
         child = os.fork()
         if not child:
             os._exit(0)
@@ -124,11 +126,11 @@ def test_folder_lock_outlives_the_fork_of_its_holder(tmp_path: Path) -> None:
 def test_folder_lock_touches_no_file_that_is_not_its_own(tmp_path: Path) -> None:
     mine = tmp_path / "mine"
     mine.write_bytes(b"three years")
-    lock = tmp_path / "run" / NAME
+    lock = tmp_path / "run" / "run.lock"
     lock.parent.mkdir()
     for make in (lambda: lock.symlink_to(mine), lambda: lock.write_bytes(b"x"), lambda: os.mkfifo(lock), lock.mkdir):
         make()
-        with pytest.raises(CheckpointError, match=r"expected the empty lock file of a run"), FolderLock(lock.parent):
+        with pytest.raises(CheckpointError, match=r"expected the empty lock file of a run"), FolderLock(lock.parent, "run"):
             pass
         lock.rmdir() if lock.is_dir() else lock.unlink()
     assert mine.read_bytes() == b"three years"

@@ -42,7 +42,7 @@ class ReleaseSubject(Subject):
         self.name = name
         target = mean.target
         self.claims: tuple[Claim, ...] = ()
-        if target is not None:
+        if isinstance(target, Target):
             self.claims = claimed("C-24", epsilon=target.epsilon, delta=target.delta, relation="zero-out")
 
     @classmethod
@@ -89,7 +89,7 @@ class ReleaseSubject(Subject):
     def why_not(self) -> str | None:
         """Why single releases of this mean cannot be audited, a sentence; None if they can."""
         mean = self.mean
-        if mean.noise is None or mean.target is None:
+        if mean.noise is None or not isinstance(mean.target, Target):
             return "The mean has no noise, and claims no epsilon."
         if mean.encoding.weighting is not Weighting.UNIFORM:
             return "A weighted mean is a quotient of noisy sums, in which a client's part is not a sum of its own."
@@ -104,7 +104,7 @@ class ReleaseSubject(Subject):
     @property
     def target(self) -> Target:
         """The target of the mean."""
-        if self.mean.target is None:
+        if not isinstance(self.mean.target, Target):
             raise TypeError("mean: expected one with a target")
         return self.mean.target
 

@@ -20,6 +20,7 @@ from secagg.audit.claims import Claim, claimed
 from secagg.audit.seeds import Tape
 from secagg.audit.subject import Subject
 from secagg.engines.base import RoundPlan
+from secagg.engines.work import Work
 from secagg.errors import UnusableMean
 from secagg.privacy.clipping import Clip, GlobalClip
 
@@ -179,7 +180,7 @@ class MeanSubject(Subject):
     def round_plan(self, setting: Setting, seed: bytes, context: bytes = b"") -> RoundPlan:
         """Return a round's plan; its session has an id from the seed."""
         session = setting.mean.session(hashlib.sha256(b"session" + seed).digest()[:16], context=context)
-        return RoundPlan(mean=setting.mean, session=session, clip=setting.clip)
+        return RoundPlan(mean=setting.mean, session=session, work=Work("audit", 1, (), clip=setting.clip))
 
     def integers(
         self, plan: RoundPlan, client: int, update: Sequence[NDArray[Any]], weight: float | None, entropy: Entropy

@@ -120,7 +120,7 @@ class _FixedCoins(Encoding):
 def _without_room(mean: SecureMean) -> SecureMean:
     """Return a mean whose grid has no room for the noise."""
     right, target = mean.encoding, mean.target
-    if target is None:
+    if not isinstance(target, Target):
         return mean
     encoding = Encoding.fit(
         shapes=right.shapes,

@@ -31,6 +31,7 @@ from secagg.audit.run_folder.evidence import Evidence
 from secagg.audit.run_folder.plan import clip_of, parts_of
 from secagg.engines.base import RoundPlan
 from secagg.engines.client import weight_of
+from secagg.engines.work import Work
 from secagg.runs.prepare import Prepared
 from secagg.training.records import RoundRecord
 
@@ -153,7 +154,8 @@ def _residual(evidence: Evidence, record: RoundRecord, contributors: list[int]) 
         raise Untested("The model keeps running statistics, which share the noise with the trained arrays.")
     mean, clip = prepared.mean, clip_of(prepared, record.clip_bound)
     start = evidence.weights(record.round - 1)
-    plan = RoundPlan(mean=mean, session=mean.session(bytes(16)), number=record.round, clip=clip, parts=parts)
+    work = Work("audit", record.round, (), clip=clip, parts=parts)
+    plan = RoundPlan(mean=mean, session=mean.session(bytes(16)), work=work)
     total: Arrays = [np.zeros(shape) for shape in mean.encoding.shapes]
     weights = 0.0
     for client in contributors:

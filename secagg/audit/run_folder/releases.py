@@ -13,10 +13,10 @@ from dp.ledger.records import (
 from secagg.audit.run_folder.check import HOLDS, Verdict
 from secagg.audit.run_folder.evidence import Evidence
 from secagg.audit.run_folder.ledger_records import label_parts
+from secagg.engines.preflight import label_of
 from secagg.runs.kept_ledgers import LEDGER
 from secagg.runs.prepare import Prepared
 from secagg.runs.run import run_name
-from secagg.training.preflight import label_of
 
 
 def check_labels(evidence: Evidence) -> Verdict:

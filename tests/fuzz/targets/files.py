@@ -17,8 +17,8 @@ from secagg.files import read_arrays
 from secagg.models.softmax import SoftmaxRegression
 from secagg.privacy.clipping import choose_clip
 from secagg.runs.folder import RunFolder
-from secagg.runs.lock import NAME as LOCK
 from secagg.runs.parsing import parse, read_settings
+from secagg.storage.folder_lock import NAME as LOCK
 from secagg.training.model_state import GlobalModel
 from tests.fuzz.mutate import Mutator, mutate_bytes, mutate_lines, mutate_text
 from tests.fuzz.mutate_files import mutate_folder, mutate_gzip, mutate_npz, pack_folder, unpack_folder
@@ -227,7 +227,7 @@ def _run_folder(folder: Path) -> Target:
         covers=(
             "secagg.runs.folder:RunFolder.config",
             "secagg.runs.folder:RunFolder.restore",
-            "secagg.runs.lock:FolderLock.__enter__",
+            "secagg.storage.folder_lock:FolderLock.__enter__",
         ),
         memory_base=2**22,
         memory_factor=_UNPACKED,

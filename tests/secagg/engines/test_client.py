@@ -13,6 +13,7 @@ from secagg.aggregation.mean import Target
 from secagg.aggregation.residues import reduced
 from secagg.engines.base import RoundPlan
 from secagg.engines.client import contribute, weight_of
+from secagg.engines.work import Work
 from secagg.errors import EncodingError
 from secagg.privacy.clipping import planned
 from secagg.privacy.noise import draw_noise
@@ -30,7 +31,7 @@ def plan_of(**changes: Any) -> RoundPlan:
 def test_contribution_is_the_clipped_update_encoded_with_noise() -> None:
     shapes, bound = planned(CLIP, shapes=[(3,)], clip_l2=0.5)
     mean = mean_for(devices(), shapes=shapes, clip_l2=bound, target=TARGET)
-    plan = RoundPlan(mean=mean, session=mean.session(bytes(16)), clip=CLIP)
+    plan = RoundPlan(mean=mean, session=mean.session(bytes(16)), work=Work("test", 1, (), clip=CLIP))
     update = [np.array([3.0, -4.0, 0.0])]
     found = contribute(plan, update, entropy=repeatable_entropy(b"one"))
     right = mean.contribution(

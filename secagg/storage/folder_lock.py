@@ -12,9 +12,6 @@ from typing import Final, Self
 
 from secagg.errors import CheckpointError
 
-NAME: Final = "run.lock"
-
-
 class FolderLock:
     """The exclusive use of a folder, for as long as a `with` block lasts; the same object may enter again inside it.
 
@@ -23,14 +20,16 @@ class FolderLock:
 
     Args:
         folder: Made, with its parents, where there is none.
+        holder: What holds the lock, such as "run"; the lock's file is named after it.
 
     Raises:
-        CheckpointError: On entering: another run is using the folder, or its lock is not a file of ours.
+        CheckpointError: On entering: another holder is using the folder, or its lock is not a file of ours.
         OSError: On entering: the folder cannot be made.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, holder: str) -> None:
         self._folder = folder
+        self._holder = holder
         self._held: sqlite3.Connection | None = None
         self._depth = 0
 
@@ -48,11 +47,11 @@ class FolderLock:
 
     def _locked(self) -> sqlite3.Connection:
         self._folder.mkdir(parents=True, exist_ok=True)
-        path = self._folder / NAME
+        path = self._folder / f"{self._holder}.lock"
         # Only an empty file of our own is opened: SQLite would follow a link, and act on what a database asks for.
         if path.is_symlink() or (path.exists() and (not path.is_file() or path.stat().st_size)):
             raise CheckpointError(
-                f"{path}: expected the empty lock file of a run, found something else. Name another folder."
+                f"{path}: expected the empty lock file of a {self._holder}, found something else. Name another folder."
             )
         with contextlib.ExitStack() as undone:
             try:
@@ -65,8 +64,8 @@ class FolderLock:
             except sqlite3.Error as error:
                 if getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
                     raise CheckpointError(
-                        f"{self._folder}: expected a folder that nobody uses, found another run in it. Wait for its "
-                        "end, or name another folder."
+                        f"{self._folder}: expected a folder that nobody uses, found another {self._holder} in it. "
+                        "Wait for its end, or name another folder."
                     ) from None
                 raise CheckpointError(
                     f"{path}: expected a file that can be locked, found: {error}. Name another folder."

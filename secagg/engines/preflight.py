@@ -9,8 +9,8 @@ from dp.errors import IncompatibleEvent, InvalidParameter, InvalidReservation
 from dp.events import PrivacyEvent
 from dp.ledger.ledger import Ledger
 from secagg.aggregation.mean import SecureMean
+from secagg.checks import MOST_ROUNDS
 from secagg.errors import ConfigurationError
-from secagg.training.records import MOST_ROUNDS
 
 _REFUSED: Final = (IncompatibleEvent, InvalidParameter, InvalidReservation)
 

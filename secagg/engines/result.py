@@ -1,8 +1,8 @@
 """Checks of what an engine brings back from a round, before any of it is released, recorded or shown.
 
 An engine may be somebody else's, and wrong. The ledger states the noise of the contributors that the engine names, so
-each must be a client of the round, and be named once. `averaging` checks a result after the cost was reserved, and
-before the model is moved: a refused result leaves the model as it was, and the cost spent.
+each must be a client of the round, and be named once. A coordinator checks a result after the cost was reserved, and
+before anything is released: a refused result leaves the model as it was, and the cost spent.
 """
 
 import math
@@ -15,10 +15,9 @@ import numpy as np
 from dp.checks import printable
 from protocols import Cost, Secret
 from protocols.session import ATTACHED_BYTES
-from secagg.checks import listed, shown
+from secagg.checks import LARGEST, listed, shown
 from secagg.engines.base import RoundPlan, RoundResult
 from secagg.errors import EngineError
-from secagg.training.records import LARGEST
 
 _NO_REASON: Final = "the engine gives no reason"
 _ADVICE: Final = "Mend the engine. What was reserved for this round stays spent."

@@ -1,0 +1,331 @@
+"""The server's side of all rounds: the one place that reserves, releases and commits.
+
+A release is a function of the work. Whoever asks again for the release of a work gets the same one, without a message
+and at no cost. So a model that was restored from an older checkpoint moves the same way again, and neither the ledger
+nor the model depends on the other: both follow from the kept release.
+
+The order of writes, each on the disk before the next:
+
+1. the reservation, if there is noise;
+2. the serial of the attempt;
+3. the opening, before the requests leave with which a sum may be opened;
+4. the release;
+5. its commitment.
+
+A crash between any two of them is described in docs/engines/crashes.md. Without a folder nothing is kept, and a crash
+ends the run.
+"""
+
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+from dp.events import Trust
+from dp.ledger.ledger import Ledger
+from dp.ledger.records import Detail
+from protocols.crypto.entropy import Entropy, draw
+from protocols.errors import RemoteError
+from secagg.aggregation.mean import SecureMean
+from secagg.engines.base import Engine, PrivateTraining, Release, RoundPlan, RoundResult
+from secagg.engines.coordinator_folder import CoordinatorFolder
+from secagg.engines.kept import KeptOpening, KeptRelease
+from secagg.engines.offer import Offer, fresh_session_id, session_context
+from secagg.engines.parties import Parties
+from secagg.engines.release_account import ReleaseAccount
+from secagg.engines.result import checked_result
+from secagg.engines.work import Work
+from secagg.errors import NothingReleased, OpeningUnfinished, ServerRolledBack, UnusableMean
+
+RUN_BYTES: Final = 16
+
+Details = Callable[[Release], Mapping[str, Detail]]
+
+Plan = Callable[[Sequence[int], Work, Parties], SecureMean]
+"""Plans the mean of a round: from the clients of the round, their work, and the coordinator's parties."""
+
+
+def _no_details(_: Release) -> Mapping[str, Detail]:
+    return {}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Attempt:
+    """One session for a work: its plan, what was reserved for it, and the opening that it goes on from."""
+
+    plan: RoundPlan
+    reservation: int | None
+    opening: bytes | None = None
+
+
+class Coordinator:
+    """The server's side of all rounds, one process at a time; a context manager.
+
+    Args:
+        folder: The folder that `secagg keys coordinator` has made, which keeps what a crash must not lose; None to keep
+            nothing.
+        plan: Plans the mean of each round.
+        ledger: Needed if and only if there is noise; the caller closes it.
+        training: What the clients' own training guarantees if they add noise while they train; the mean then adds none.
+        run: The name of the run in the ledger's labels.
+        colluding: How many clients may help the server without breaking the protocol, for the ledger; None if that is
+            not known.
+        members: The ids of the committee's members, in the order of their key shares; none without a committee.
+        rollback: The last serial that nodes have seen, if this folder was restored from a backup and the owner accepts
+            that the ledger lacks the releases since then; otherwise None.
+        entropy: Randomness for session ids and for noise that the server adds; `os.urandom` outside tests.
+        clock: A clock in seconds, to measure the server's work.
+
+    Attributes:
+        run_id: A name that no other run has, for `Work.run`.
+
+    Raises:
+        CoordinatorError: The folder is not a coordinator's, is damaged, or another process uses it.
+        ConfigurationError: A release that was kept needs a ledger to be committed in, and there is none.
+        dp.errors.LedgerError: The ledger cannot be written.
+    """
+
+    def __init__(
+        self,
+        folder: str | Path | None,
+        plan: Plan,
+        *,
+        ledger: Ledger | None = None,
+        training: PrivateTraining | None = None,
+        run: str | None = None,
+        colluding: int | None = None,
+        members: Sequence[int] = (),
+        rollback: int | None = None,
+        entropy: Entropy = os.urandom,
+        clock: Callable[[], float] = time.process_time,
+    ) -> None:
+        self._plan = plan
+        self._account = ReleaseAccount(ledger=ledger, training=training, run=run, colluding=colluding)
+        self._entropy, self._clock = entropy, clock
+        self._checked: SecureMean | None = None
+        self._serial = 0
+        self._culprits: frozenset[int] = frozenset()
+        self._folder = None if folder is None else CoordinatorFolder.open(folder, members=members, rollback=rollback)
+        try:
+            self.run_id = draw(entropy, RUN_BYTES).hex() if self._folder is None else self._folder.run_id
+            for kept in () if self._folder is None else self._folder.releases():
+                self._commit(kept)
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Release the folder; closing twice is harmless."""
+        if self._folder is not None:
+            self._folder.close()
+
+    def check(self, work: Work, clients: Sequence[int], engine: Engine) -> None:
+        """Find every error that can be known in advance; nothing is reserved, and no client is asked.
+
+        Raises:
+            ConfigurationError: Plan, ledger and engine do not fit together.
+            UnsafeSession: A party refuses to take part on these terms.
+            DataError: See `Engine.check`.
+            dp.errors.LedgerUnavailable: The ledger cannot be written to.
+        """
+        mean = self._mean(work, clients)
+        self._account.check(mean)
+        self._checked = mean
+        engine.check(self._round_plan(mean, work, serial=0, session_id=bytes(16)))
+
+    def run(
+        self, work: Work, clients: Sequence[int], engine: Engine, *, details: Details = _no_details
+    ) -> Release:
+        """Return the release of a work: the one that is kept, or that of a new session, or of one that is half done.
+
+        Clients that were found to have broken the protocol are left out.
+
+        Args:
+            work: What every client trains on.
+            clients: The clients to ask.
+            engine: The way to reach them.
+            details: Returns what the ledger is to record of the release besides. If it fails, the release is committed
+                without that, and the error is raised.
+
+        Raises:
+            NothingReleased: Too few parties are left, or noise left no mean; what was reserved stays spent.
+            OpeningUnfinished: A sum may have been opened, too few parties answer to finish it, and nodes add no noise.
+            ServerRolledBack: Nodes have seen later serials than this folder.
+            dp.errors.BudgetExceeded: The budget does not allow another release; nobody has been asked.
+            EngineError: The engine's result is not that of such a round.
+            protocols.errors.RemoteError: The parties' replies together show misbehaviour.
+        """
+        inputs = work.digest()
+        if self._folder is not None and (kept := self._folder.release(inputs)) is not None:
+            return kept.release
+        while True:
+            attempt = self._half_done(work) or self._begun(work, clients)
+            result = self._run(attempt, engine)
+            if result.total is not None:
+                return self._released(attempt, result, details)
+            if not self._may_try_again(attempt, result):
+                raise NothingReleased(result.withheld, result=result)
+
+    def abandon(self, work: Work) -> None:
+        """Give up the opening that is kept for a work, so that the next `run` begins a new session.
+
+        The sum may have been opened. Nodes refuse to open another sum of the same work for nearly the same clients: ask
+        the same ones again, or clients of whom at least the threshold were not in that sum.
+        """
+        if self._folder is not None:
+            self._folder.drop_opening(work.digest())
+
+    def forget(self, number: int) -> None:
+        """Forget kept releases of rounds up to `number`, but for the last two: the caller's checkpoint has them."""
+        if self._folder is not None:
+            self._folder.forget(number)
+
+    def _mean(self, work: Work, clients: Sequence[int]) -> SecureMean:
+        parties = Parties() if self._folder is None else self._folder.parties
+        return self._plan([client for client in clients if client not in self._culprits], work, parties)
+
+    def _half_done(self, work: Work) -> _Attempt | None:
+        """Return the attempt at this work in which a sum may have been opened; None if there is none."""
+        kept = None if self._folder is None else self._folder.opening(work.digest())
+        if kept is None or self._folder is None:
+            return None
+        parties, offer = self._folder.parties, Offer.from_bytes(kept.offer)
+        committee = None if parties.committee is None else parties.committee.key
+        mean, session = offer.build(parties.roster, committee)
+        plan = replace(self._round_plan(mean, work, serial=offer.serial, session_id=offer.session_id), session=session)
+        return _Attempt(plan=plan, reservation=kept.reservation, opening=kept.state)
+
+    def _begun(self, work: Work, clients: Sequence[int]) -> _Attempt:
+        """Return a new attempt at a work, reserved and with a serial of its own."""
+        mean = self._mean(work, clients)
+        if mean != self._checked:
+            self._account.check(mean)
+            self._checked = mean
+        reservation = self._account.reserve(mean, work.round)
+        self._serial = self._serial + 1 if self._folder is None else self._folder.next_serial()
+        session_id = fresh_session_id(self._serial, self._entropy)
+        plan = self._round_plan(mean, work, serial=self._serial, session_id=session_id)
+        return _Attempt(plan=plan, reservation=reservation)
+
+    def _round_plan(self, mean: SecureMean, work: Work, *, serial: int, session_id: bytes) -> RoundPlan:
+        trust = None if mean.target is None else mean.target.trust
+        return RoundPlan(
+            mean=mean,
+            session=mean.session(session_id, context=session_context(work.digest(), serial=serial, trust=trust)),
+            work=work,
+            serial=serial,
+            training=self._account.training,
+            keys=None if self._folder is None else self._folder.keys,
+            ignored=self._culprits,
+        )
+
+    def _run(self, attempt: _Attempt, engine: Engine) -> RoundResult:
+        plan, keep = attempt.plan, None
+        if self._folder is not None:
+            offer = Offer.of(plan.mean, plan.session, plan.serial, plan.work.digest()).to_bytes()
+            keep = partial(self._keep_opening, self._folder, plan.work.digest(), attempt.reservation, offer)
+        try:
+            return checked_result(plan, engine.run(plan, keep=keep, opening=attempt.opening))
+        except RemoteError as error:
+            self._culprits |= error.culprits
+            raise
+
+    @staticmethod
+    def _keep_opening(
+        folder: CoordinatorFolder, inputs: bytes, reservation: int | None, offer: bytes, state: bytes
+    ) -> None:
+        folder.keep_opening(KeptOpening(inputs=inputs, reservation=reservation, offer=offer, state=state))
+
+    def _may_try_again(self, attempt: _Attempt, result: RoundResult) -> bool:
+        """Return whether a new session may follow at once: a resumed one could not be finished, and nodes add noise.
+
+        Raises:
+            OpeningUnfinished: A sum may have been opened, and nodes add no noise.
+            ServerRolledBack: Nodes have seen later serials.
+        """
+        if result.latest > attempt.plan.serial:
+            raise ServerRolledBack(found=result.latest, expected=attempt.plan.serial)
+        if self._folder is None or self._folder.opening(attempt.plan.work.digest()) is None:
+            return False
+        target = attempt.plan.mean.target
+        if target is None or target.trust is Trust.CENTRAL:
+            raise OpeningUnfinished(result.withheld, least=attempt.plan.session.threshold)
+        self._folder.drop_opening(attempt.plan.work.digest())
+        return attempt.opening is not None
+
+    def _released(self, attempt: _Attempt, result: RoundResult, details: Details) -> Release:
+        """Return the release of a total, once it is kept and committed."""
+        plan, begun = attempt.plan, self._clock()
+        release = self._decoded(plan, result)
+        release = replace(release, cost=replace(result.cost, server_s=result.cost.server_s + self._clock() - begun))
+        recorded, failure = self._account.details(plan.mean), None
+        try:
+            recorded |= details(release)
+        except Exception as error:  # noqa: BLE001  # It has been released all the same, so it is committed first.
+            failure = error
+        kept = KeptRelease(
+            inputs=plan.work.digest(),
+            round=plan.number,
+            reservation=attempt.reservation,
+            details=recorded,
+            release=release,
+        )
+        if self._folder is not None:
+            self._folder.keep_release(kept)
+        self._commit(kept)
+        if self._folder is not None:
+            self._folder.drop_opening(kept.inputs)
+        if failure is not None:
+            raise failure
+        return release
+
+    def _decoded(self, plan: RoundPlan, result: RoundResult) -> Release:
+        """Return the release of a total.
+
+        Raises:
+            NothingReleased: Noise or rounding has left no mean.
+        """
+        if result.total is None:
+            raise TypeError("result: expected one with a total")
+        contributors = len(result.contributors)
+        try:
+            decoded = plan.mean.decode(
+                result.total,
+                contributors=contributors,
+                rotation=plan.rotation,
+                attached=result.attached,
+                entropy=self._entropy,
+            )
+        except UnusableMean as error:
+            if self._folder is not None:
+                self._folder.drop_opening(plan.work.digest())
+            raise NothingReleased(str(error), result=result) from error
+        return Release(
+            mean=decoded.mean,
+            contributors=result.contributors,
+            dropped=result.dropped,
+            realised=self._account.realised(plan.mean, contributors),
+            rounding_bound=decoded.rounding_bound,
+            failed=result.failed,
+        )
+
+    def _commit(self, kept: KeptRelease) -> None:
+        """Commit a kept release, unless that is done."""
+        if self._account.is_committed(kept.reservation):
+            return
+        self._account.commit(
+            kept.reservation,
+            contributors=len(kept.release.contributors),
+            realised=kept.release.realised,
+            details=kept.details,
+        )

@@ -1,0 +1,165 @@
+"""The folder of a coordinator: its keys, the parties that it knows, and what a crash must not lose.
+
+One process at a time uses it. Each file is written whole beside its place, moved there, and on the disk before a method
+returns. Everything but the public line is for the owner alone: an opening holds the server's state in a session, and a
+release may be one that nobody has seen yet.
+"""
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Final
+
+from protocols import Committee
+from secagg.engines.base import ServerKeys
+from secagg.engines.kept import KeptOpening, KeptRelease
+from secagg.engines.parties import Parties
+from secagg.engines.roster_file import ROSTER_NAME, RosterFile
+from secagg.errors import CoordinatorError
+from secagg.files import write_whole
+from secagg.storage.folder_lock import FolderLock
+from secagg.storage.key_files import PUBLIC_NAME, read_committee_key
+from secagg.storage.labelled_file import KeyFileError, labelled, read_labelled
+from secagg.storage.node_keys import read_coordinator, read_run_id, read_sealing_key
+
+_SERIAL: Final = "serial"
+_RELEASE: Final = "release"
+_OPENING: Final = "opening"
+_KEPT_RELEASES: Final = 2
+_MOST_BYTES: Final = 2**40
+_SERIAL_LABEL: Final = b"secagg coordinator's last serial, file format 1\n"
+_RELEASE_LABEL: Final = b"secagg coordinator's release, file format 1\n"
+_OPENING_LABEL: Final = b"secagg coordinator's opening, file format 1\n"
+_RISK: Final = "Anyone who has read it knows a mean that may not have been published."
+
+
+class CoordinatorFolder:
+    """The folder that `secagg keys coordinator` has made, in use by this process.
+
+    Args:
+        path: The folder.
+        lock: Its lock, held.
+        members: The ids of the committee's members, in the order of their key shares; none without a committee.
+
+    Attributes:
+        run_id: The name of the run, 32 hexadecimal digits.
+        keys: The coordinator's keys.
+        parties: Whom it knows.
+    """
+
+    def __init__(self, path: Path, lock: FolderLock, *, members: Sequence[int]) -> None:
+        self._path = path
+        self._lock = lock
+        self.run_id: Final = read_run_id(path).hex()
+        self.keys: Final = ServerKeys(identity=read_coordinator(path), sealing=read_sealing_key(path))
+        self.parties: Final = _parties(path, members)
+        self._serial = self._read_serial()
+
+    @classmethod
+    def open(cls, path: str | Path, *, members: Sequence[int] = (), rollback: int | None = None) -> "CoordinatorFolder":
+        """Return the folder at a path, as its only user.
+
+        Args:
+            path: The folder.
+            members: As for the class.
+            rollback: Go on from this serial, if it is later than the one in the folder.
+
+        Raises:
+            CoordinatorError: It is not a coordinator's folder, is damaged, or another process uses it.
+        """
+        folder = Path(path).absolute()
+        if not folder.is_dir():
+            raise CoordinatorError(
+                f"{path}: expected a coordinator's folder, found none. Make it: secagg keys coordinator {path}"
+            )
+        with contextlib.ExitStack() as undone, _typed():
+            lock = undone.enter_context(FolderLock(folder, "coordinator"))
+            found = cls(folder, lock, members=members)
+            if rollback is not None and rollback > found._serial:
+                found._write_serial(rollback)
+            undone.pop_all()
+        return found
+
+    def close(self) -> None:
+        """Let other processes use the folder; closing twice is harmless."""
+        self._lock.__exit__(None, None, None)
+
+    def next_serial(self) -> int:
+        """Return the serial of a new attempt, once it is on the disk."""
+        self._write_serial(self._serial + 1)
+        return self._serial
+
+    def keep_opening(self, kept: KeptOpening) -> None:
+        """Keep an opening, in the place of an earlier one of the same work."""
+        self._write(self._file(_OPENING, kept.inputs), _OPENING_LABEL, kept.to_bytes())
+
+    def opening(self, inputs: bytes) -> KeptOpening | None:
+        """Return the opening that is kept for a work, given by its digest; None if there is none."""
+        path = self._file(_OPENING, inputs)
+        return KeptOpening.from_bytes(self._read(path, _OPENING_LABEL)) if path.exists() else None
+
+    def drop_opening(self, inputs: bytes) -> None:
+        """Remove the opening of a work, if there is one."""
+        self._file(_OPENING, inputs).unlink(missing_ok=True)
+
+    def keep_release(self, kept: KeptRelease) -> None:
+        """Keep a release."""
+        self._write(self._file(f"{_RELEASE}-{kept.round:010d}", kept.inputs), _RELEASE_LABEL, kept.to_bytes())
+
+    def release(self, inputs: bytes) -> KeptRelease | None:
+        """Return the release of a work, given by its digest; None if none is kept."""
+        for path in self._releases():
+            if path.name.endswith(inputs.hex()):
+                return KeptRelease.from_bytes(self._read(path, _RELEASE_LABEL))
+        return None
+
+    def releases(self) -> Iterator[KeptRelease]:
+        """Yield all kept releases, the earliest round first."""
+        for path in self._releases():
+            yield KeptRelease.from_bytes(self._read(path, _RELEASE_LABEL))
+
+    def forget(self, number: int) -> None:
+        """Remove the releases of rounds up to `number`, but for the last two of all."""
+        for path in self._releases()[:-_KEPT_RELEASES]:
+            if int(path.name.split("-")[1]) <= number:
+                path.unlink()
+
+    def _releases(self) -> list[Path]:
+        return sorted(self._path.glob(f"{_RELEASE}-*-*"))
+
+    def _file(self, name: str, inputs: bytes) -> Path:
+        return self._path / f"{name}-{inputs.hex()}"
+
+    def _read_serial(self) -> int:
+        path = self._path / _SERIAL
+        return int(self._read(path, _SERIAL_LABEL).decode()) if path.exists() else 0
+
+    def _write_serial(self, serial: int) -> None:
+        self._write(self._path / _SERIAL, _SERIAL_LABEL, str(serial).encode())
+        self._serial = serial
+
+    @staticmethod
+    def _write(path: Path, label: bytes, content: bytes) -> None:
+        write_whole(path, lambda partial: partial.write_bytes(labelled(label, content)), mode=0o600)
+
+    @staticmethod
+    def _read(path: Path, label: bytes) -> bytes:
+        with _typed():
+            return read_labelled(path, label, most_bytes=_MOST_BYTES, risk=_RISK)
+
+
+def _parties(path: Path, members: Sequence[int]) -> Parties:
+    roster, key = path / ROSTER_NAME, path / PUBLIC_NAME
+    return Parties(
+        roster=RosterFile.read(roster).roster if roster.exists() else None,
+        committee=Committee(key=read_committee_key(key), members=tuple(members)) if key.exists() else None,
+    )
+
+
+@contextlib.contextmanager
+def _typed() -> Iterator[None]:
+    """Turn errors of files into the coordinator's own."""
+    try:
+        yield
+    except (KeyFileError, ValueError) as error:
+        raise CoordinatorError(str(error)) from None

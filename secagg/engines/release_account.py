@@ -1,0 +1,121 @@
+"""The account of a coordinator's releases: each is reserved before it is made, and committed after it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from dp.events import PrivacyEvent, Trust
+from dp.ledger.ledger import Ledger
+from dp.ledger.records import (
+    CLIENTS_DETAIL,
+    NOISE_COLLUDING_DETAIL,
+    SUM_COLLUDING_DETAIL,
+    TRUST_DETAIL,
+    UPDATES_HIDDEN_DETAIL,
+    Detail,
+)
+from secagg.aggregation.encoding import Weighting
+from secagg.aggregation.mean import SecureMean
+from secagg.engines.base import PrivateTraining
+from secagg.engines.preflight import check_ledger, label_of
+from secagg.errors import ConfigurationError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReleaseAccount:
+    """The releases of one coordinator in a ledger, or in none if there is no noise.
+
+    Attributes:
+        ledger: The ledger; None without noise.
+        training: What the clients' own training guarantees; None if that training adds no noise.
+        run: The name of the run in the ledger's labels.
+        colluding: How many clients may help the server without breaking the protocol; None if that is not known.
+    """
+
+    ledger: Ledger | None
+    training: PrivateTraining | None = None
+    run: str | None = None
+    colluding: int | None = None
+
+    def event(self, mean: SecureMean) -> PrivacyEvent | None:
+        """Return the privacy cost of a release of this mean; None without noise."""
+        if self.training is not None:
+            return self.training.event
+        return None if mean.noise is None else mean.noise.event
+
+    def check(self, mean: SecureMean) -> None:
+        """Check that the ledger will accept every release of this mean; the remaining budget is not checked.
+
+        Raises:
+            ConfigurationError: Mean, noise and ledger do not fit together.
+            dp.errors.LedgerUnavailable: The ledger cannot be written to.
+        """
+        if mean.noise is not None and self.training is not None:
+            raise ConfigurationError(
+                "noise: expected it in the clients' training or in the mean, found it in both. To protect single "
+                "examples, plan the mean without a target. To protect whole clients, train without local noise."
+            )
+        if self.training is not None and mean.encoding.weighting is Weighting.WEIGHTED:
+            raise ConfigurationError(
+                "weighting: expected a uniform mean if the clients' training adds the noise, found one weighted by "
+                "examples, which reveals their number. Plan the mean with Weighting.UNIFORM."
+            )
+        event = self.event(mean)
+        if (event is None) != (self.ledger is None):
+            raise ConfigurationError(
+                "ledger: expected one if and only if the mean or the clients' training adds noise, found "
+                + ("noise and no ledger" if self.ledger is None else "a ledger and no noise")
+            )
+        if self.ledger is not None and event is not None:
+            check_ledger(self.ledger, event, mean=mean, local=self.training is not None, run=self.run)
+
+    def reserve(self, mean: SecureMean, number: int) -> int | None:
+        """Reserve a release of a round, and return the reservation's number; None without noise.
+
+        Raises:
+            dp.errors.BudgetExceeded: The budget does not allow another release.
+            dp.errors.LedgerError: The record may or may not be on the disk; do not release.
+        """
+        event = self.event(mean)
+        if self.ledger is None or event is None:
+            return None
+        return self.ledger.reserve(event, label_of(number, self.run), contributors=len(mean.clients))
+
+    def realised(self, mean: SecureMean, contributors: int) -> PrivacyEvent | None:
+        """Return a release with the noise that is in it; None without noise."""
+        return self.event(mean) if self.training is not None else mean.realised(contributors)
+
+    def details(self, mean: SecureMean) -> dict[str, Detail]:
+        """Return what the ledger records of a release besides its noise: who adds it, and how many may collude."""
+        target = mean.target
+        found: dict[str, Detail] = {
+            TRUST_DETAIL: str(Trust.LOCAL if target is None else target.trust),
+            CLIENTS_DETAIL: len(mean.clients),
+            UPDATES_HIDDEN_DETAIL: "yes" if mean.protocol.protects else "no",
+        }
+        if target is not None:
+            found[NOISE_COLLUDING_DETAIL] = target.colluding
+        if self.colluding is not None:
+            found[SUM_COLLUDING_DETAIL] = self.colluding
+        return found
+
+    def commit(
+        self,
+        reservation: int | None,
+        *,
+        contributors: int,
+        realised: PrivacyEvent | None,
+        details: Mapping[str, Detail],
+    ) -> None:
+        """Commit a release that was reserved; nothing without noise.
+
+        Raises:
+            dp.errors.LedgerError: The record may or may not be on the disk.
+        """
+        if self.ledger is not None and reservation is not None:
+            self.ledger.commit(reservation, contributors=contributors, realised=realised, details=details)
+
+    def is_committed(self, reservation: int | None) -> bool:
+        """Return whether a reservation needs no commitment any more."""
+        if self.ledger is None or reservation is None:
+            return True
+        return self.ledger.entries()[reservation - 1].commitment is not None
