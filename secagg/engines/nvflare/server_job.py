@@ -1,0 +1,144 @@
+"""The server's side of a job: whom it asks, with which keys, and what it does with what comes back."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from numpy.typing import NDArray
+
+from dp.ledger.ledger import Ledger
+from secagg.checks import check_integer, check_positive, listed
+from secagg.engines.channel import ChannelEngine
+from secagg.engines.coordinator import Coordinator, Plan
+from secagg.engines.nvflare.channel import FlareChannel, Link
+from secagg.engines.nvflare.local_file import LocalFile
+from secagg.engines.nvflare.rounds import CheckpointFile, run_rounds
+from secagg.engines.roster_file import ROSTER_NAME, RosterFile
+from secagg.engines.work import Plain, Work
+from secagg.errors import ConfigurationError, EngineError
+from secagg.logger import LOGGER
+
+START_S: Final = 300.0
+"""How long a round waits for enough sites."""
+
+
+class JobAborted(EngineError):
+    """A job that FLARE has ended; submitted again, it goes on."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerJob:
+    """What a job asks of the server.
+
+    Attributes:
+        coordinator: The name of the coordinator, in the server's own `secagg.toml`.
+        run: The name of the run, which no other run of the federation has.
+        rounds: The number of rounds.
+        deadline_s: The seconds after which a step ends without the replies that are missing.
+        plan: Plans the mean of each round.
+        settings: What training depends on besides the model.
+        min_clients: A round begins when at least that many clients are there.
+        clients: The names of the sites that train; None for all of the roster.
+
+    Raises:
+        ConfigurationError: A number is out of its range.
+    """
+
+    coordinator: str
+    run: str
+    rounds: int
+    deadline_s: float
+    plan: Plan
+    settings: Mapping[str, Plain] = field(default_factory=dict)
+    min_clients: int = 2
+    clients: Sequence[str] | None = None
+
+    def __post_init__(self) -> None:
+        check_integer("rounds", self.rounds, minimum=1)
+        check_integer("min_clients", self.min_clients, minimum=2)
+        check_positive("deadline", self.deadline_s)
+
+    def execute(
+        self,
+        model: Mapping[str, NDArray[Any]],
+        link: Link,
+        *,
+        local: Path,
+        submitter: str | None,
+        is_aborted: Callable[[], bool],
+        clock: Callable[[], float] = time.monotonic,
+        wait: Callable[[float], None] = time.sleep,
+    ) -> dict[str, NDArray[Any]]:
+        """Run all rounds that are left, and return the model.
+
+        Args:
+            model: The arrays to begin with, by name.
+            link: What FLARE does.
+            local: The server's folder with `secagg.toml`.
+            submitter: Who has submitted the job; None in a simulation.
+            is_aborted: Returns whether FLARE has ended the job.
+            clock: A clock in seconds that never goes back.
+            wait: Waits for a number of seconds.
+
+        Raises:
+            ConfigurationError: The job does not fit the server's files.
+            JobAborted: FLARE has ended the job.
+            EngineError: Too few sites are there.
+        """
+        table = LocalFile.read(local).coordinator(self.coordinator, submitter=submitter)
+        names = RosterFile.read(Path(table.folder, ROSTER_NAME)).names
+        trains = self._clients(names)
+        channel = FlareChannel(link, names, clock=clock, wait=wait)
+        engine = ChannelEngine(channel, clock=clock, step_s=self.deadline_s)
+        first = Work(self.run, 1, model, self.settings)
+        checkpoint = CheckpointFile(table.folder, self.run)
+        ledger = None if table.ledger is None else Ledger.open(table.ledger)
+        try:
+            with Coordinator(table.folder, self.plan, ledger=ledger, run=self.run) as coordinator:
+
+                def mean_of(work: Work) -> Sequence[NDArray[Any]]:
+                    begun = clock()
+                    present = self._present(channel, trains)
+                    if is_aborted():
+                        raise JobAborted(f"job: expected to go on to round {work.round}, found that FLARE has ended it")
+                    release = coordinator.run(work, present, engine)
+                    LOGGER.info(
+                        "round %d: %d of %d clients in %.3f s",
+                        work.round,
+                        len(release.contributors),
+                        len(present),
+                        clock() - begun,
+                    )
+                    return release.mean
+
+                last = run_rounds(
+                    first, self.rounds, checkpoint=checkpoint, mean_of=mean_of, forget=coordinator.forget
+                )
+        finally:
+            if ledger is not None:
+                ledger.close()
+        return dict(zip(last.names, last.arrays, strict=True))
+
+    def _clients(self, names: Mapping[int, str]) -> tuple[int, ...]:
+        ids = {name: node for node, name in names.items()}
+        wanted = tuple(ids) if self.clients is None else tuple(self.clients)
+        unknown = [name for name in wanted if name not in ids]
+        if unknown or len(set(wanted)) < self.min_clients:
+            raise ConfigurationError(
+                f"clients: expected at least {self.min_clients} sites of the roster, found {listed(unknown or wanted)}. "
+                "Correct the names, or make a new roster."
+            )
+        return tuple(sorted({ids[name] for name in wanted}))
+
+    def _present(self, channel: FlareChannel, trains: Sequence[int]) -> tuple[int, ...]:
+        present = channel.gather(
+            trains, quorum=self.min_clients, patience_s=self.deadline_s, timeout_s=max(START_S, self.deadline_s)
+        )
+        if len(present) < self.min_clients:
+            raise EngineError(
+                f"sites: expected at least {self.min_clients} that answer, found {len(present)}. Start the others, and "
+                "submit the job again."
+            )
+        return present

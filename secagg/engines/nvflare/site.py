@@ -1,0 +1,85 @@
+"""The station of a FLARE site: in FLARE's own process, or a resident one behind a socket."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Protocol
+
+from secagg.engines.nvflare.local_file import NodeTable, load_train
+from secagg.engines.resident import WHO, StationUnavailable, ask
+from secagg.engines.station import Station, Train
+from secagg.logger import LOGGER
+
+_HELLO_S: Final = 1.0
+_ANSWER_S: Final = 24 * 3600.0
+"""How long a resident station may take for one parcel. The server stops waiting much earlier."""
+
+
+class Site(Protocol):
+    """What answers at a site. Several threads call it."""
+
+    def is_there(self) -> bool:
+        """Return whether parcels can be answered now."""
+        ...
+
+    def answer(self, parcel: bytes) -> bytes | None:
+        """Return the station's reply to a parcel; None if there is no station to ask."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class OwnSite:
+    """A station in this process.
+
+    Attributes:
+        station: The station.
+        train: How it trains; None if it trains nothing.
+    """
+
+    station: Station
+    train: Train | None
+
+    def is_there(self) -> bool:
+        """Return True; see `Site`."""
+        return True
+
+    def answer(self, parcel: bytes) -> bytes:
+        """Return the station's reply; see `Site`."""
+        return self.station.answer(parcel, self.train)
+
+
+@dataclass(frozen=True, slots=True)
+class ResidentSite:
+    """A resident station, of which this process has nothing but the socket.
+
+    Attributes:
+        socket: The socket.
+    """
+
+    socket: Path
+
+    def is_there(self) -> bool:
+        """Return whether the resident station answers; see `Site`."""
+        return self._asked(WHO, _HELLO_S) is not None
+
+    def answer(self, parcel: bytes) -> bytes | None:
+        """Return the resident station's reply; see `Site`."""
+        return self._asked(parcel, _ANSWER_S)
+
+    def _asked(self, parcel: bytes, timeout_s: float) -> bytes | None:
+        try:
+            return ask(self.socket, parcel, timeout_s=timeout_s)
+        except StationUnavailable as error:
+            LOGGER.warning("%s", error)
+            return None
+
+
+def site_of(table: NodeTable) -> Site:
+    """Return the site that a table describes.
+
+    Raises:
+        ConfigurationError: The home cannot be used, or `train` cannot be imported.
+    """
+    if table.socket is not None:
+        return ResidentSite(Path(table.socket))
+    train = None if table.train is None else load_train(table.train)
+    return OwnSite(Station(str(table.home)), train)
