@@ -23,7 +23,7 @@ def write_model(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
         OSError: The file cannot be written.
     """
     with path.open("wb") as file:
-        np.savez(file, allow_pickle=False, **{f"{index}:{name}": array for index, (name, array) in enumerate(arrays.items())})
+        np.savez(file, **{f"{index}:{name}": array for index, (name, array) in enumerate(arrays.items())})
 
 
 def read_model(path: Path) -> dict[str, NDArray[Any]]:
