@@ -1,0 +1,111 @@
+"""One step of a round over a channel: all of its parties are asked, and their replies are taken in as they arrive."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from protocols import Transmission
+from protocols.machine import Continue, Server
+from secagg.engines.reply_intake import Drop, ReplyIntake
+from secagg.engines.round_tally import RoundTally
+from secagg.engines.sealed_requests import SealedRequests, StepSealer
+
+Clock = Callable[[], float]
+Tap = Callable[[Transmission], None]
+
+
+class Lost(Protocol):
+    """What stands for a reply that will not come."""
+
+    @property
+    def reason(self) -> str:
+        """Why it will not come."""
+        ...
+
+
+Exchange = Callable[[Mapping[int, bytes], float], Iterator[tuple[int, bytes | Lost]]]
+"""The method of a channel; see `secagg.engines.channel.Channel`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChannelStep:
+    """One step.
+
+    Attributes:
+        server: The protocol's server, with the step open.
+        asking: The step, and its requests.
+        parties: The parties to ask.
+        sealer: The signer of the requests.
+        intake: The intake of the replies.
+        exchange: The channel's method.
+        clock: A clock in seconds.
+        deadline: When the step ends.
+        tally: The tally of the round.
+        record: Called with every message that the protocol's server sends or is given; None without a transcript.
+    """
+
+    server: Server
+    asking: Continue
+    parties: tuple[int, ...]
+    sealer: StepSealer
+    intake: ReplyIntake
+    exchange: Exchange
+    clock: Clock
+    deadline: float
+    tally: RoundTally
+    record: Tap | None
+
+    def run(self, group: int | None) -> None:
+        """Ask all parties, at most `group` of them at once; return when nobody is missing, or at the deadline."""
+        if self.record is not None:
+            for party, body in self.asking.requests.items():
+                self.record(Transmission(self.asking.step, None, party, body))
+        size = group or max(len(self.parties), 1)
+        groups = [self.parties[start : start + size] for start in range(0, len(self.parties), size)]
+        for index, asked in enumerate(groups):
+            left = self.deadline - self.clock()
+            if left <= 0:
+                break
+            self._ask(asked, self.deadline - left * (1 - 1 / (len(groups) - index)))
+        if missing := self.server.missing:
+            self.tally.dropped[self.asking.step] = tuple(sorted(missing))
+
+    def _ask(self, parties: tuple[int, ...], until: float) -> None:
+        """Exchange the messages of some parties, and take in every reply to this step that comes meanwhile."""
+        parcels = SealedRequests(parties, self._parcel)
+        replies = self.exchange(parcels, until)
+        try:
+            for sender, reply in replies:
+                if not isinstance(reply, bytes):
+                    self._drop(sender, reply.reason)
+                elif self.clock() > self.deadline:
+                    self._drop(sender, Drop.LATE)
+                    break
+                else:
+                    self._take(sender, reply)
+                if self.server.missing.isdisjoint(parties):
+                    break
+        finally:
+            parcels.close()
+            close = getattr(replies, "close", None)
+            if close is not None:
+                close()
+
+    def _parcel(self, party: int) -> bytes:
+        with self.tally.working():
+            parcel = self.sealer.seal(party, self.asking.requests[party])
+        self.tally.sent_to(party, len(parcel) - self.sealer.work_bytes(party))
+        return parcel
+
+    def _take(self, sender: int, data: bytes) -> None:
+        with self.tally.working():
+            taken = self.intake.take(sender, data)
+        self.tally.received_from(sender, len(data))
+        self.tally.latest = max(self.tally.latest, taken.last)
+        if taken.code is not None:
+            self._drop(sender, taken.code)
+        if taken.body is not None and self.record is not None:
+            self.record(Transmission(self.asking.step, sender, None, taken.body, refused=taken.code is not None))
+
+    def _drop(self, sender: int, code: str) -> None:
+        self.tally.drop(self.asking.step, sender, code)

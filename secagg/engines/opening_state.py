@@ -1,0 +1,81 @@
+"""The state of an opening: the server before the last step of a session, in bytes from which another process goes on.
+
+The last step is the only one with which a sum can be opened. A server that starts a new session in its place could open
+a second sum, of nearly the same clients. So a server that has crashed goes on with the opening: it sends the same
+requests again, byte for byte, and nodes that have answered give the replies that they have kept.
+
+The server's state is sealed under the server's key. The requests are not: every one of them leaves the server. Equal
+requests, which a committee gets, are kept once.
+"""
+
+from collections.abc import Mapping
+
+import msgspec
+
+from protocols.crypto.entropy import Entropy
+from protocols.crypto.secret import Secret
+from protocols.errors import DamagedSnapshot
+from protocols.machine import Continue, Server
+from secagg.engines.base import RoundPlan
+
+
+class OpeningState(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """The server before the last step, and its requests.
+
+    Attributes:
+        step: The name of the step.
+        snapshot: The server's sealed state.
+        bodies: The different requests.
+        requests: For each party that is asked, in order, its id and the index of its request in `bodies`.
+    """
+
+    step: str
+    snapshot: bytes
+    bodies: tuple[bytes, ...]
+    requests: tuple[tuple[int, int], ...]
+
+    @classmethod
+    def of(cls, server: Server, asking: Continue, *, key: Secret, entropy: Entropy) -> "OpeningState":
+        """Return the opening of a server that has asked for its last step, of which nothing has been sent."""
+        indices: dict[bytes, int] = {}
+        requests = tuple((party, indices.setdefault(body, len(indices))) for party, body in asking.requests.items())
+        return cls(asking.step, server.snapshot(key, entropy=entropy), tuple(indices), requests)
+
+    def to_bytes(self) -> bytes:
+        """Return the opening in canonical MessagePack."""
+        return msgspec.msgpack.encode(self)
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> "OpeningState":
+        """Return the opening that these bytes are.
+
+        Raises:
+            DamagedSnapshot: They are none.
+        """
+        try:
+            kept = msgspec.msgpack.decode(data, type=cls)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            raise _damaged() from None
+        if kept.to_bytes() != data or not all(0 <= index < len(kept.bodies) for _, index in kept.requests):
+            raise _damaged()
+        return kept
+
+    def restored(self, plan: RoundPlan, key: Secret) -> tuple[Server, Continue]:
+        """Return the server, and the step that it has asked for.
+
+        Raises:
+            DamagedSnapshot: The opening is that of another plan, was sealed under another key, or is not whole.
+        """
+        server = Server.restore(plan.mean.protocol, plan.session, self.snapshot, key=key)
+        requests: Mapping[int, bytes] = {party: self.bodies[index] for party, index in self.requests}
+        last = plan.mean.protocol.steps[-1].name
+        if not self.step == server.step == last or server.missing != requests.keys():
+            raise _damaged()
+        return server, Continue(self.step, requests)
+
+
+def _damaged() -> DamagedSnapshot:
+    return DamagedSnapshot(
+        "opening: expected the bytes that were kept before the last step of this session, found others. Nothing was "
+        "sent. Restore the file from where it was kept."
+    )
