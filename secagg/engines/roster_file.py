@@ -160,7 +160,9 @@ class RosterFile:
         try:
             write_new(path, self.to_bytes(), mode=0o644)
         except FileExistsError:
-            raise ConfigurationError(f"{path}: expected a new file, found one that exists. Name another file.") from None
+            raise ConfigurationError(
+                f"{path}: expected a new file, found one that exists. Name another file."
+            ) from None
 
 
 def _line(entry: _Entry) -> PublicLine:

@@ -2,8 +2,8 @@
 
 A node's line is `NAME secagg-node-KEY`, or `ID NAME secagg-node-KEY` if its id is fixed already. The coordinator's line
 is `secagg-coordinator-KEY`. KEY is an Ed25519 public key (RFC 8032) in 64 hexadecimal digits. A line is not secret, and
-it is not signed: whoever passes it on could replace it. So both ends compare the `fingerprint` of the key over a channel
-that the server does not control.
+it is not signed: whoever passes it on could replace it. So both ends compare the `fingerprint` of the key over a
+channel that the server does not control.
 """
 
 import hashlib
@@ -83,22 +83,18 @@ class PublicLine:
         Raises:
             ConfigurationError: It is not the public line of a node.
         """
-        match line.split():
-            case [name, key]:
-                number = None
-            case [number, name, key] if _ID.fullmatch(number):
-                pass
-            case _:
-                raise ConfigurationError(
-                    f"public line: expected NAME {_NODE}KEY or ID NAME {_NODE}KEY, found {shown(line)}. Put each line "
-                    "into quotation marks, as `secagg keys node` printed it."
-                )
+        *number, name, key = line.split() if len(line.split()) in (2, 3) else ("", "", "")
+        if not key or (number and not _ID.fullmatch(number[0])):
+            raise ConfigurationError(
+                f"public line: expected NAME {_NODE}KEY or ID NAME {_NODE}KEY, found {shown(line)}. Put each line into "
+                "quotation marks, as `secagg keys node` printed it."
+            )
         if key.startswith(_COORDINATOR):
             raise ConfigurationError(
                 f"public line of {shown(name)}: expected the key of a node, found that of a coordinator. Use the line "
                 "that `secagg keys node` printed."
             )
-        return cls(name=name, key=_read(key, _NODE), id=None if number is None else int(number))
+        return cls(name=name, key=_read(key, _NODE), id=int(number[0]) if number else None)
 
 
 def coordinator_line(key: bytes) -> str:

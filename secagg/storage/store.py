@@ -110,6 +110,12 @@ class Store(ABC):
             header = f"PRAGMA application_id = {cls.application_id}; PRAGMA user_version = {cls.format_version}"
             connection.executescript(f"PRAGMA synchronous = EXTRA; BEGIN; {header}; {cls.schema}; COMMIT")
 
+    @property
+    def empty(self) -> bool:
+        """Whether nothing was ever recorded."""
+        with self._turn, self._typed():
+            return self._run(f"{self.rows} LIMIT 1").fetchone() is None
+
     def close(self) -> None:
         """Release the file. Closing twice is harmless."""
         if self._connection is not None:

@@ -1,0 +1,306 @@
+"""The home of a node: one folder with all that makes a machine a node, and the record of what it has answered.
+
+| File | What it is | Who makes it |
+|---|---|---|
+| `identity.key` | The node's secret identity key | `Home.create` |
+| `coordinator.pub` | The public key of the only coordinator whose requests count | the coordinator |
+| `roster.json` | All nodes of the federation; this node's id is that of its key | `secagg keys roster` |
+| `committee.pub`, `member-N.key` | A committee's key, and this member's key share, if there are any | the dealer |
+| `policy.toml` | What the node accepts | the operator |
+| `record/` | The steps that were answered, the sums that were opened, the ledger, and the lock | `Home.create` |
+
+Only its owner can use the folder. What the node keeps of a session between two steps is not here but in memory
+(`secagg.engines.live_folder`). Everything in a home is trusted; nothing that arrives is.
+
+A stolen home gives its identity away, so the federation needs a new roster; it tells nothing of the inputs of earlier
+sessions. A home that is restored from a backup must get a new identity, since its record is older than what the node
+has answered. A copied home would be two nodes with one identity.
+"""
+
+import contextlib
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Final, Self
+
+from dp.errors import LedgerLocked
+from dp.events import PrivacyEvent
+from dp.ledger.ledger import Ledger
+from dp.ledger.records import Clock
+from protocols.committee import CommitteeKey, CommitteeShare
+from protocols.identity import Identity, Roster
+from secagg.engines.home_lock import LOCK_NAME, WAIT_S, HomeBusy, HomeLock
+from secagg.engines.live_folder import live_folder
+from secagg.engines.policy import NodePolicy
+from secagg.engines.policy_file import POLICY_NAME, TEMPLATE
+from secagg.engines.roster_file import ROSTER_NAME, RosterFile
+from secagg.errors import SecaggError
+from secagg.storage.key_files import PUBLIC_NAME, check_free, read_committee_key, read_key_share
+from secagg.storage.labelled_file import check_private_folder, filled_folder, write_new
+from secagg.storage.node_keys import (
+    COORDINATOR_NAME,
+    IDENTITY_NAME,
+    read_coordinator_key,
+    read_node_identity,
+    write_node_identity,
+)
+from secagg.storage.opening_store import OpeningStore
+from secagg.storage.public_line import fingerprint
+from secagg.storage.session_store import SessionStore
+
+RECORD_NAME: Final = "record"
+SESSIONS_NAME: Final = "sessions.db"
+OPENINGS_NAME: Final = "openings.db"
+LEDGER_NAME: Final = "ledger.db"
+
+_MOUNTS: Final = Path("/proc/self/mountinfo")
+_NEEDED: Final[Mapping[str, str]] = {
+    IDENTITY_NAME: "Make a home with `secagg keys node`.",
+    COORDINATOR_NAME: "Copy it from the coordinator's folder, and compare its fingerprint.",
+    ROSTER_NAME: "Get it from the maker of the roster, and compare its fingerprint.",
+    POLICY_NAME: "Write it; docs/engines has the fields.",
+}
+
+
+class HomeError(SecaggError, ValueError):
+    """A home that is not complete, or whose parts do not fit together."""
+
+
+class Home:
+    """A node's home, opened; make one with `create` and open it with `open`.
+
+    Threads may share it. The stores can be used only while its lock is held: they are opened when they are first used,
+    and closed with the lock. Nothing stays open without the lock, so there is nothing to close.
+
+    Attributes:
+        path: The folder.
+        identity: The node's identity.
+        node: The node's id, which is that of its key in the roster.
+        coordinator: The public key of the coordinator, 32 bytes.
+        roster: The public identity keys of all nodes.
+        names: The names of all nodes by id.
+        roster_fingerprint: The fingerprint of the roster file.
+        committee_key: The committee's public key; None if there is none.
+        share: The node's key share; None if the node is no member of the committee.
+        policy: The policy of its operator.
+        live: The folder of the live session, in memory.
+        fingerprint: The fingerprint of the node's identity.
+    """
+
+    def __init__(self, path: Path, *, wall_clock: Clock, runtime: str | None, mounts: str | None) -> None:
+        self.path = path
+        self._wall_clock = wall_clock
+        self._check_files()
+        self.identity: Identity = read_node_identity(path)
+        self.fingerprint = fingerprint(self.identity.public)
+        self.coordinator = read_coordinator_key(path / COORDINATOR_NAME)
+        file = RosterFile.read(path / ROSTER_NAME)
+        self.roster: Roster = file.roster
+        self.names = file.names
+        self.roster_fingerprint = file.fingerprint
+        self.node = self._own_id()
+        self.committee_key, self.share = self._committee()
+        self.policy = NodePolicy.read(path / POLICY_NAME)
+        self.live = live_folder(self.policy, self.fingerprint, runtime=runtime, mounts=mounts)
+        self._lock = HomeLock(path / RECORD_NAME / LOCK_NAME)
+        self._opened: contextlib.ExitStack | None = None
+        self._sessions: SessionStore | None = None
+        self._openings: OpeningStore | None = None
+
+    @classmethod
+    def create(cls, path: str | Path) -> Identity:
+        """Make a new home, with a new identity and an empty record, whole or not at all.
+
+        The coordinator's key, the roster and the policy are still missing. The file of the policy explains every field
+        and sets none.
+
+        Args:
+            path: A folder that is empty or does not exist. Its parents are made.
+
+        Returns:
+            The identity, for its public line.
+
+        Raises:
+            KeyFileError: The folder is not free.
+            SecaggError: The record cannot be made.
+            OSError: The folder cannot be written to.
+        """
+        identity = Identity.generate()
+        with filled_folder(check_free(path, example="home")) as partial:
+            write_node_identity(partial, identity)
+            write_new(partial / POLICY_NAME, TEMPLATE.encode(), mode=0o600)
+            record = partial / RECORD_NAME
+            record.mkdir(mode=0o700)
+            SessionStore.create(record / SESSIONS_NAME).close()
+            OpeningStore.create(record / OPENINGS_NAME).close()
+            write_new(record / LOCK_NAME, b"", mode=0o600)
+        return identity
+
+    @classmethod
+    def open(
+        cls,
+        path: str | Path,
+        *,
+        wall_clock: Clock = time.time,
+        environment: Mapping[str, str] = os.environ,
+    ) -> Self:
+        """Open a home that is complete.
+
+        Args:
+            path: The folder.
+            wall_clock: Returns the time for the ledger's records, in seconds since 1970.
+            environment: Variables of the process; `XDG_RUNTIME_DIR` names the system's folder in memory, in which the
+                folder of the live session is made unless the policy names another.
+
+        Raises:
+            HomeError: A file is missing, or the home's parts do not fit together.
+            KeyFileError: A key file or the roster is damaged, or others may use the home.
+            PolicyError: The policy is not complete.
+            LiveFolderError: The live session would be on a disk.
+        """
+        mounts = _MOUNTS.read_text(encoding="utf-8", errors="surrogateescape") if _MOUNTS.exists() else None
+        runtime = environment.get("XDG_RUNTIME_DIR")
+        return cls(Path(os.path.abspath(path)), wall_clock=wall_clock, runtime=runtime, mounts=mounts)
+
+    @contextlib.contextmanager
+    def lock(self, timeout_s: float = WAIT_S, clock: Callable[[], float] = time.monotonic) -> Iterator[Self]:
+        """Hold the home's lock for the length of the `with` block, with the stores open. It cannot be entered twice.
+
+        Args:
+            timeout_s: How long to wait for other processes and threads.
+            clock: Returns the time in seconds; it never goes back.
+
+        Raises:
+            HomeBusy: Others still held the lock at the end of that time.
+            OSError: The lock file is missing or damaged.
+        """
+        with self._lock.held(timeout_s=timeout_s, clock=clock), contextlib.ExitStack() as opened:
+            self._opened = opened
+            try:
+                yield self
+            finally:
+                self._opened = self._sessions = self._openings = None
+
+    @property
+    def sessions(self) -> SessionStore:
+        """The record of the steps that were answered; only while the lock is held.
+
+        Raises:
+            StoreError: It cannot be opened.
+        """
+        if self._sessions is None:
+            self._sessions = self._held().enter_context(SessionStore(self._record(SESSIONS_NAME)))
+        return self._sessions
+
+    @property
+    def openings(self) -> OpeningStore:
+        """The record of the sums that were opened; only while the lock is held.
+
+        Raises:
+            StoreError: It cannot be opened.
+        """
+        if self._openings is None:
+            self._openings = self._held().enter_context(OpeningStore(self._record(OPENINGS_NAME)))
+        return self._openings
+
+    @contextlib.contextmanager
+    def ledger(self) -> Iterator[Ledger]:
+        """Open the ledger for the length of the `with` block; only while the lock is held.
+
+        A ledger of this home is made when it is first opened. Another home may share it, so it is not held for longer
+        than it takes.
+
+        Raises:
+            HomeBusy: Another home that shares the ledger is using it.
+            HomeError: There is no budget, the ledger is missing although this home has taken part in sessions, or its
+                budget is not that of the policy.
+            dp.errors.LedgerError: It cannot be opened.
+        """
+        self._held()
+        if self.policy.epsilon is None or self.policy.delta is None:
+            raise HomeError(f"{self.path / POLICY_NAME}: expected a budget, since a ledger is asked for, found none.")
+        with self._opened_ledger(self.policy.epsilon, self.policy.delta) as ledger:
+            yield ledger
+
+    def reserve(self, event: PrivacyEvent, label: str) -> None:
+        """Reserve the cost of a session in the ledger, unless that was done under the same label before.
+
+        Args:
+            event: The cost, from the policy.
+            label: The label of the session, which is no other session's.
+
+        Raises:
+            dp.errors.BudgetExceeded: The budget has no room for it; nothing was recorded.
+            HomeBusy, HomeError, dp.errors.LedgerError: As from `ledger`.
+        """
+        with self.ledger() as ledger:
+            if all(entry.label != label for entry in ledger.entries()):
+                ledger.reserve(event, label)
+
+    def __repr__(self) -> str:
+        return f"Home({str(self.path)!r}, node={self.node})"
+
+    def _held(self) -> contextlib.ExitStack:
+        if self._opened is None:
+            raise HomeError(f"{self.path}: expected the lock of the home to be held, found it free. Use `lock`.")
+        return self._opened
+
+    def _record(self, name: str) -> Path:
+        return self.path / RECORD_NAME / name
+
+    def _check_files(self) -> None:
+        check_private_folder(self.path)
+        for name, remedy in _NEEDED.items():
+            if not (self.path / name).exists():
+                raise HomeError(f"{self.path / name}: expected this file in the home, found none. {remedy}")
+        check_private_folder(self.path / RECORD_NAME)
+
+    def _own_id(self) -> int:
+        own = [node for node, key in self.roster.items() if key == self.identity.public]
+        if not own:
+            raise HomeError(
+                f"{self.path / ROSTER_NAME}: expected the key of this node in the roster, found it missing. Make a "
+                f"roster with the public line of this node, whose fingerprint is {self.fingerprint}."
+            )
+        return own[0]
+
+    def _committee(self) -> tuple[CommitteeKey | None, CommitteeShare | None]:
+        path, shares = self.path / PUBLIC_NAME, sorted(self.path.glob("member-*.key"))
+        if len(shares) > 1 or (shares and not path.exists()):
+            wanted = "one key share" if len(shares) > 1 else f"{PUBLIC_NAME} beside a key share"
+            raise HomeError(f"{self.path}: expected {wanted}, found {', '.join(share.name for share in shares)}.")
+        if not path.exists():
+            return None, None
+        key = read_committee_key(path)
+        return key, read_key_share(shares[0], key) if shares else None
+
+    def _opened_ledger(self, epsilon: float, delta: float) -> Ledger:
+        shared, path = self.policy.ledger, self.policy.ledger or self._record(LEDGER_NAME)
+        if not path.exists():
+            if shared is not None:
+                raise HomeError(
+                    f"{path}: expected the ledger of another home, found none. Run `secagg node check` on that home, "
+                    "which makes its ledger, or correct the path."
+                )
+            if not self.sessions.empty:
+                raise HomeError(
+                    f"{path}: expected the ledger of this home, which has taken part in sessions, found none. Restore "
+                    "the latest copy. If the home had no budget before, make a new home with a new identity: what it "
+                    "has taken part in has no bound."
+                )
+            Ledger.create(
+                path, epsilon=epsilon, delta=delta, population=len(self.roster), clock=self._wall_clock
+            ).close()
+        try:
+            ledger = Ledger.open(path, clock=self._wall_clock)
+        except LedgerLocked:
+            raise HomeBusy(f"{path}: expected a free ledger, found it in use. Try again later.") from None
+        if (ledger.budget.epsilon, ledger.budget.delta) != (epsilon, delta):
+            ledger.close()
+            raise HomeError(
+                f"{path}: expected the budget of the policy, epsilon {epsilon:g} and delta {delta:g}, found epsilon "
+                f"{ledger.budget.epsilon:g} and delta {ledger.budget.delta:g}. The budget of a ledger never changes: "
+                "write it into the policy."
+            )
+        return ledger
