@@ -45,16 +45,26 @@ class Update:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ServerKeys:
-    """What a server signs its requests with, and seals its snapshots with.
+class ServerSide:
+    """What an engine between processes needs for the server's part, and no client is told.
+
+    Before the requests of the last step leave, with which a sum may be opened, the engine calls `keep` with bytes from
+    which it can go on after a crash. It sends none of these requests before `keep` returns. With such bytes as
+    `opening` it sends the same requests again, and runs that step only.
 
     Attributes:
-        identity: The coordinator's identity, whose public key every node has.
-        sealing: The key of snapshots, 32 bytes, for the server alone.
+        identity: Signs requests; every node has its public key.
+        sealing: The key of what `keep` is given, 32 bytes.
+        keep: Keeps bytes, durably before it returns.
+        opening: What an earlier run with this plan has kept; None in a new session.
+        ignored: Parties that have been found to break the protocol: they are not asked, and no reply of them is taken.
     """
 
     identity: Identity
     sealing: Secret
+    keep: Callable[[bytes], None]
+    opening: bytes | None = field(default=None, repr=False)
+    ignored: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,8 +77,7 @@ class RoundPlan:
         work: What the clients train on.
         serial: The number of this attempt, among all attempts of a coordinator.
         training: What the clients' own training guarantees; None if that training adds no noise.
-        keys: The server's keys, which an engine between processes needs; None in memory.
-        ignored: Parties that have been found to break the protocol: they are not asked, and no reply of them is taken.
+        server: What an engine between processes needs; None if the coordinator has no folder.
     """
 
     mean: SecureMean
@@ -76,8 +85,7 @@ class RoundPlan:
     work: Work = WITHOUT_MODEL
     serial: int = 0
     training: PrivateTraining | None = None
-    keys: ServerKeys | None = field(default=None, repr=False)
-    ignored: frozenset[int] = frozenset()
+    server: ServerSide | None = field(default=None, repr=False)
 
     @property
     def number(self) -> int:
@@ -182,19 +190,8 @@ class Engine(Protocol):
         """
         ...
 
-    def run(
-        self, plan: RoundPlan, *, keep: Callable[[bytes], None] | None = None, opening: bytes | None = None
-    ) -> RoundResult:
+    def run(self, plan: RoundPlan) -> RoundResult:
         """Run one round up to the sum; if too few clients remain, the result says why there is no sum.
-
-        Before the requests of the last step leave, with which a sum may be opened, an engine between processes calls
-        `keep` with bytes from which it can go on after a crash; it sends nothing before `keep` returns. With such bytes
-        as `opening` it sends the same requests again, and runs that step only. An engine in memory does neither.
-
-        Args:
-            plan: The plan of the round; with `opening`, the one with which it was kept.
-            keep: Keeps bytes, durably before it returns.
-            opening: What an earlier run with this plan has kept.
 
         The result is checked before it is used (`secagg.engines.result`). A result that no such round can have
         ends the round with an `EngineError`.

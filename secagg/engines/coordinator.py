@@ -20,7 +20,6 @@ import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -28,10 +27,11 @@ from typing import Final, Self
 from dp.events import Trust
 from dp.ledger.ledger import Ledger
 from dp.ledger.records import Detail
+from protocols import Session
 from protocols.crypto.entropy import Entropy, draw
 from protocols.errors import RemoteError
 from secagg.aggregation.mean import SecureMean
-from secagg.engines.base import Engine, PrivateTraining, Release, RoundPlan, RoundResult
+from secagg.engines.base import Engine, PrivateTraining, Release, RoundPlan, RoundResult, ServerSide
 from secagg.engines.coordinator_folder import CoordinatorFolder
 from secagg.engines.kept import KeptOpening, KeptRelease
 from secagg.engines.offer import Offer, fresh_session_id, session_context
@@ -55,11 +55,15 @@ def _no_details(_: Release) -> Mapping[str, Detail]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Attempt:
-    """One session for a work: its plan, what was reserved for it, and the opening that it goes on from."""
+    """One session for a work: its plan, and what was reserved for it."""
 
     plan: RoundPlan
     reservation: int | None
-    opening: bytes | None = None
+
+    @property
+    def resumed(self) -> bool:
+        """Whether it goes on from an opening."""
+        return self.plan.server is not None and self.plan.server.opening is not None
 
 
 class Coordinator:
@@ -141,11 +145,11 @@ class Coordinator:
         mean = self._mean(work, clients)
         self._account.check(mean)
         self._checked = mean
-        engine.check(self._round_plan(mean, work, serial=0, session_id=bytes(16)))
+        engine.check(
+            RoundPlan(mean=mean, session=_session(mean, work, 0, bytes(16)), work=work, training=self._account.training)
+        )
 
-    def run(
-        self, work: Work, clients: Sequence[int], engine: Engine, *, details: Details = _no_details
-    ) -> Release:
+    def run(self, work: Work, clients: Sequence[int], engine: Engine, *, details: Details = _no_details) -> Release:
         """Return the release of a work: the one that is kept, or that of a new session, or of one that is half done.
 
         Clients that were found to have broken the protocol are left out.
@@ -170,7 +174,7 @@ class Coordinator:
             return kept.release
         while True:
             attempt = self._half_done(work) or self._begun(work, clients)
-            result = self._run(attempt, engine)
+            result = self._run(attempt.plan, engine)
             if result.total is not None:
                 return self._released(attempt, result, details)
             if not self._may_try_again(attempt, result):
@@ -200,10 +204,9 @@ class Coordinator:
         if kept is None or self._folder is None:
             return None
         parties, offer = self._folder.parties, Offer.from_bytes(kept.offer)
-        committee = None if parties.committee is None else parties.committee.key
-        mean, session = offer.build(parties.roster, committee)
-        plan = replace(self._round_plan(mean, work, serial=offer.serial, session_id=offer.session_id), session=session)
-        return _Attempt(plan=plan, reservation=kept.reservation, opening=kept.state)
+        key = None if parties.committee is None else parties.committee.key
+        mean, session = offer.build(parties.roster, key)
+        return self._attempt(mean, session, work, offer.serial, kept.reservation, opening=kept.state)
 
     def _begun(self, work: Work, clients: Sequence[int]) -> _Attempt:
         """Return a new attempt at a work, reserved and with a serial of its own."""
@@ -213,38 +216,45 @@ class Coordinator:
             self._checked = mean
         reservation = self._account.reserve(mean, work.round)
         self._serial = self._serial + 1 if self._folder is None else self._folder.next_serial()
-        session_id = fresh_session_id(self._serial, self._entropy)
-        plan = self._round_plan(mean, work, serial=self._serial, session_id=session_id)
+        session = _session(mean, work, self._serial, fresh_session_id(self._serial, self._entropy))
+        return self._attempt(mean, session, work, self._serial, reservation)
+
+    def _attempt(
+        self,
+        mean: SecureMean,
+        session: Session,
+        work: Work,
+        serial: int,
+        reservation: int | None,
+        *,
+        opening: bytes | None = None,
+    ) -> _Attempt:
+        plan = RoundPlan(mean=mean, session=session, work=work, serial=serial, training=self._account.training)
+        folder = self._folder
+        if folder is not None:
+            offer = Offer.of(mean, session, serial, work.digest()).to_bytes()
+
+            def keep(state: bytes) -> None:
+                folder.keep_opening(
+                    KeptOpening(inputs=work.digest(), reservation=reservation, offer=offer, state=state)
+                )
+
+            server = ServerSide(
+                identity=folder.identity,
+                sealing=folder.sealing,
+                keep=keep,
+                opening=opening,
+                ignored=self._culprits,
+            )
+            plan = replace(plan, server=server)
         return _Attempt(plan=plan, reservation=reservation)
 
-    def _round_plan(self, mean: SecureMean, work: Work, *, serial: int, session_id: bytes) -> RoundPlan:
-        trust = None if mean.target is None else mean.target.trust
-        return RoundPlan(
-            mean=mean,
-            session=mean.session(session_id, context=session_context(work.digest(), serial=serial, trust=trust)),
-            work=work,
-            serial=serial,
-            training=self._account.training,
-            keys=None if self._folder is None else self._folder.keys,
-            ignored=self._culprits,
-        )
-
-    def _run(self, attempt: _Attempt, engine: Engine) -> RoundResult:
-        plan, keep = attempt.plan, None
-        if self._folder is not None:
-            offer = Offer.of(plan.mean, plan.session, plan.serial, plan.work.digest()).to_bytes()
-            keep = partial(self._keep_opening, self._folder, plan.work.digest(), attempt.reservation, offer)
+    def _run(self, plan: RoundPlan, engine: Engine) -> RoundResult:
         try:
-            return checked_result(plan, engine.run(plan, keep=keep, opening=attempt.opening))
+            return checked_result(plan, engine.run(plan))
         except RemoteError as error:
             self._culprits |= error.culprits
             raise
-
-    @staticmethod
-    def _keep_opening(
-        folder: CoordinatorFolder, inputs: bytes, reservation: int | None, offer: bytes, state: bytes
-    ) -> None:
-        folder.keep_opening(KeptOpening(inputs=inputs, reservation=reservation, offer=offer, state=state))
 
     def _may_try_again(self, attempt: _Attempt, result: RoundResult) -> bool:
         """Return whether a new session may follow at once: a resumed one could not be finished, and nodes add noise.
@@ -261,7 +271,7 @@ class Coordinator:
         if target is None or target.trust is Trust.CENTRAL:
             raise OpeningUnfinished(result.withheld, least=attempt.plan.session.threshold)
         self._folder.drop_opening(attempt.plan.work.digest())
-        return attempt.opening is not None
+        return attempt.resumed
 
     def _released(self, attempt: _Attempt, result: RoundResult, details: Details) -> Release:
         """Return the release of a total, once it is kept and committed."""
@@ -329,3 +339,8 @@ class Coordinator:
             realised=kept.release.realised,
             details=kept.details,
         )
+
+
+def _session(mean: SecureMean, work: Work, serial: int, session_id: bytes) -> Session:
+    trust = None if mean.target is None else mean.target.trust
+    return mean.session(session_id, context=session_context(work.digest(), serial=serial, trust=trust))

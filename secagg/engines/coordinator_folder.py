@@ -10,8 +10,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
-from protocols import Committee
-from secagg.engines.base import ServerKeys
+from protocols import Committee, Identity, Secret
+from protocols.crypto import sealing
 from secagg.engines.kept import KeptOpening, KeptRelease
 from secagg.engines.parties import Parties
 from secagg.engines.roster_file import ROSTER_NAME, RosterFile
@@ -20,7 +20,7 @@ from secagg.files import write_whole
 from secagg.storage.folder_lock import FolderLock
 from secagg.storage.key_files import PUBLIC_NAME, read_committee_key
 from secagg.storage.labelled_file import KeyFileError, labelled, read_labelled
-from secagg.storage.node_keys import read_coordinator, read_run_id, read_sealing_key
+from secagg.storage.node_keys import read_coordinator
 
 _SERIAL: Final = "serial"
 _RELEASE: Final = "release"
@@ -30,6 +30,7 @@ _MOST_BYTES: Final = 2**40
 _SERIAL_LABEL: Final = b"secagg coordinator's last serial, file format 1\n"
 _RELEASE_LABEL: Final = b"secagg coordinator's release, file format 1\n"
 _OPENING_LABEL: Final = b"secagg coordinator's opening, file format 1\n"
+_SEALING_DOMAIN: Final = b"secagg coordinator opening v1"
 _RISK: Final = "Anyone who has read it knows a mean that may not have been published."
 
 
@@ -42,16 +43,18 @@ class CoordinatorFolder:
         members: The ids of the committee's members, in the order of their key shares; none without a committee.
 
     Attributes:
+        identity: The coordinator's identity.
+        sealing: The key of openings, 32 bytes.
         run_id: The name of the run, 32 hexadecimal digits.
-        keys: The coordinator's keys.
         parties: Whom it knows.
     """
 
     def __init__(self, path: Path, lock: FolderLock, *, members: Sequence[int]) -> None:
         self._path = path
         self._lock = lock
-        self.run_id: Final = read_run_id(path).hex()
-        self.keys: Final = ServerKeys(identity=read_coordinator(path), sealing=read_sealing_key(path))
+        self.identity, run = read_coordinator(path)
+        self.run_id: Final = run.hex()
+        self.sealing: Final = _sealing_key(self.identity)
         self.parties: Final = _parties(path, members)
         self._serial = self._read_serial()
 
@@ -146,6 +149,11 @@ class CoordinatorFolder:
     def _read(path: Path, label: bytes) -> bytes:
         with _typed():
             return read_labelled(path, label, most_bytes=_MOST_BYTES, risk=_RISK)
+
+
+def _sealing_key(identity: Identity) -> Secret:
+    """Return the key of openings: derived, so that the folder has one secret and no second file to lose."""
+    return sealing.derive(identity.secret, _SEALING_DOMAIN)
 
 
 def _parties(path: Path, members: Sequence[int]) -> Parties:

@@ -1,4 +1,4 @@
-"""What a coordinator keeps on the disk: the opening of a sum that is half done, and releases, each as bytes of a file."""
+"""What a coordinator keeps on the disk: releases, and the opening of a sum that is half done, each as bytes."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, Final, TypeVar

@@ -18,7 +18,7 @@ from secagg.aggregation.mean import SecureMean
 from secagg.checks import plain_integer
 from secagg.engines.base import Release, RoundPlan, RoundResult
 from secagg.engines.client import contribute, weight_of
-from secagg.engines.parties import check_consent, check_parties, checked_updates
+from secagg.engines.parties import check_clients, check_consent, check_parties, checked_updates
 from secagg.errors import ConfigurationError, TrainingDiverged
 from secagg.simulation.devices import Devices
 from secagg.simulation.failures import DATA_DEPENDENT, Failures, departing
@@ -140,11 +140,7 @@ class InMemory:
             UnsafeSession: A party refuses to take part on these terms.
             DataError: Examples of a client do not fit the model, and training is private by itself.
         """
-        if plan.mean.clients != self.clients:
-            raise ConfigurationError(
-                "mean: expected one planned for the engine's clients, found one for another cohort. Plan it with "
-                "clients=engine.clients."
-            )
+        check_clients(plan.mean, self.clients)
         check_consent(plan.mean.protocol, plan.session, self.terms, self.keyholders)
         if plan.training is None:
             return
@@ -156,13 +152,7 @@ class InMemory:
             )
         self.devices.check_examples()
 
-    def run(
-        self,
-        plan: RoundPlan,
-        *,
-        keep: Callable[[bytes], None] | None = None,  # noqa: ARG002  # Nothing of memory outlives a crash.
-        opening: bytes | None = None,  # noqa: ARG002
-    ) -> RoundResult:
+    def run(self, plan: RoundPlan) -> RoundResult:
         """Run one round up to the sum; see `Engine`.
 
         Raises:

@@ -10,6 +10,7 @@ from protocols import ClientTerms, Committee, Keyholder, Roster, SecureSum, Sess
 from protocols.admission import check_admission
 from protocols.errors import UnsafeSession
 from secagg.aggregation.encoding import Encoding, Weighting
+from secagg.aggregation.mean import SecureMean
 from secagg.checks import listed
 from secagg.client_errors import naming
 from secagg.errors import ConfigurationError
@@ -26,6 +27,15 @@ class Parties:
 
     roster: Roster | None = None
     committee: Committee | None = None
+
+
+def check_clients(mean: SecureMean, clients: tuple[int, ...]) -> None:
+    """Raise `ConfigurationError` unless a mean is planned for the clients that an engine reaches."""
+    if mean.clients != clients:
+        raise ConfigurationError(
+            "mean: expected one planned for the engine's clients, found one for another cohort. Plan it with "
+            "clients=engine.clients."
+        )
 
 
 def checked_updates(

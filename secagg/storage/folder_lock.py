@@ -8,9 +8,10 @@ import contextlib
 import sqlite3
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import Self
 
 from secagg.errors import CheckpointError
+
 
 class FolderLock:
     """The exclusive use of a folder, for as long as a `with` block lasts; the same object may enter again inside it.

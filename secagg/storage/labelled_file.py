@@ -85,7 +85,12 @@ def write_new(path: Path, content: bytes, *, mode: int) -> None:
 
 def write_labelled(path: Path, label: bytes, content: bytes, *, mode: int) -> None:
     """Write a labelled file that must not exist yet; see `write_new`."""
-    write_new(path, label + content + hashlib.sha256(label + content).digest(), mode=mode)
+    write_new(path, labelled(label, content), mode=mode)
+
+
+def labelled(label: bytes, content: bytes) -> bytes:
+    """Return the bytes of a labelled file."""
+    return label + content + hashlib.sha256(label + content).digest()
 
 
 def read_labelled(path: Path, label: bytes, *, most_bytes: int, risk: str | None = None) -> bytes:

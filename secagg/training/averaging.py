@@ -129,16 +129,17 @@ class SecureAveraging:
             EngineError: The engine's result is not that of such a round; the model is unchanged, and the cost is spent.
         """
         self.state.check(self._arrays.shapes)
-        work, release, result, withheld = self._work(), None, None, None
+        work, withheld = self._work(), None
         try:
             release = self._coordinator.run(work, self._mean.clients, self._engine, details=self._details)
         except NothingReleased as error:
-            result, withheld = error.result, error.reason
-            self.state = replace(self.state, round=work.round)
+            found: Release | RoundResult = error.result
+            withheld = error.reason
+            self.state, self.contributors = replace(self.state, round=work.round), ()
         else:
-            self.state = self._moved(release)
-        self.contributors = () if release is None else release.contributors
-        record = self._record(work.clip, release or result, withheld=withheld)
+            found = release
+            self.state, self.contributors = self._moved(release), release.contributors
+        record = self._record(work.clip, found, withheld=withheld)
         log_round(record)
         return record
 
@@ -227,7 +228,8 @@ def _private(local: PrivacyEvent | None, ledger: Ledger | None) -> PrivateTraini
         return None
     if ledger is None:
         raise ConfigurationError(
-            "ledger: expected one if and only if the mean or the clients' training adds noise, found noise and no ledger"
+            "ledger: expected one if and only if the mean or the clients' training adds noise, found "
+            "noise and no ledger"
         )
     return PrivateTraining(event=local, population=ledger.budget.population)
 

@@ -111,7 +111,8 @@ def test_folder_lock_keeps_other_processes_out_until_its_holder_is_killed(progra
 
 def test_folder_lock_outlives_the_fork_of_its_holder(tmp_path: Path) -> None:
     other = (
-        "from pathlib import Path; from secagg.storage.folder_lock import FolderLock\nwith FolderLock(Path.cwd(), 'run'): pass"
+        "from pathlib import Path; from secagg.storage.folder_lock import FolderLock\n"
+        "with FolderLock(Path.cwd(), 'run'): pass"
     )
     with FolderLock(tmp_path, "run"):
         child = os.fork()
@@ -130,7 +131,10 @@ def test_folder_lock_touches_no_file_that_is_not_its_own(tmp_path: Path) -> None
     lock.parent.mkdir()
     for make in (lambda: lock.symlink_to(mine), lambda: lock.write_bytes(b"x"), lambda: os.mkfifo(lock), lock.mkdir):
         make()
-        with pytest.raises(CheckpointError, match=r"expected the empty lock file of a run"), FolderLock(lock.parent, "run"):
+        with (
+            pytest.raises(CheckpointError, match=r"expected the empty lock file of a run"),
+            FolderLock(lock.parent, "run"),
+        ):
             pass
         lock.rmdir() if lock.is_dir() else lock.unlink()
     assert mine.read_bytes() == b"three years"

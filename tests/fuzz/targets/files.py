@@ -18,7 +18,6 @@ from secagg.models.softmax import SoftmaxRegression
 from secagg.privacy.clipping import choose_clip
 from secagg.runs.folder import RunFolder
 from secagg.runs.parsing import parse, read_settings
-from secagg.storage.folder_lock import NAME as LOCK
 from secagg.training.model_state import GlobalModel
 from tests.fuzz.mutate import Mutator, mutate_bytes, mutate_lines, mutate_text
 from tests.fuzz.mutate_files import mutate_folder, mutate_gzip, mutate_npz, pack_folder, unpack_folder
@@ -222,7 +221,7 @@ def _run_folder(folder: Path) -> Target:
     return Target(
         seeds=(pack_folder(contents),),
         run=read,
-        mutate=mutate_folder(_RUN_FILES | {LOCK: mutate_bytes}),
+        mutate=mutate_folder(_RUN_FILES | {"run.lock": mutate_bytes}),
         refusals=(CheckpointError, _OLD_HEADER),
         covers=(
             "secagg.runs.folder:RunFolder.config",

@@ -17,6 +17,7 @@ from secagg.aggregation.mean import Target
 from secagg.engines.base import Engine, RoundPlan, RoundResult
 from secagg.engines.client import contribute, weight_of
 from secagg.engines.memory import InMemory
+from secagg.engines.parties import check_clients
 from secagg.errors import ConfigurationError
 from secagg.training.averaging import SecureAveraging
 from tests.support.federation import devices, examples, mean_for
@@ -44,7 +45,7 @@ class QueueEngine:
         return tuple(range(CLIENTS))
 
     def check(self, plan: RoundPlan) -> None:
-        pass
+        check_clients(plan.mean, self.clients)
 
     def run(self, plan: RoundPlan) -> RoundResult:
         self.plans.append(plan)
@@ -153,13 +154,14 @@ def test_engine_of_queues_releases_nothing_where_too_few_are_left(tmp_path: Path
 def test_engine_is_told_the_same_by_the_plan_as_the_state_says() -> None:
     engine = QueueEngine()
     training = averaging(engine)
-    weights, context = training.state.weights, training.parts.context(training.state.digest())
+    weights = training.state.weights
     training.round()
     training.round()
     first, second = engine.plans
     assert (first.number, second.number) == (1, 2)
     assert all(np.array_equal(one, other) for one, other in zip(first.weights, weights, strict=True))
-    assert first.session.context == context != second.session.context
+    assert first.session.context == first.work.digest() != second.session.context
+    assert first.work.run == second.work.run
     assert first.session.session_id != second.session.session_id
     assert not first.private
     assert "weights" not in repr(first)

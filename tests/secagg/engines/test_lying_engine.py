@@ -1,7 +1,8 @@
 """An engine of somebody else that lies: nothing it says reaches the model, the ledger or a log unchecked."""
 
+import contextlib
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -117,17 +118,24 @@ def test_reason_of_an_engine_is_one_printable_line(tmp_path: Path, caplog: pytes
         assert text.isprintable()
 
 
-def _overwrite(weights: list[Any]) -> None:
+def _overwrite(weights: Sequence[Any]) -> None:
     for array in weights:
         np.copyto(array, 9.0)
 
 
-@pytest.mark.parametrize("change", [list.clear, _overwrite])
+def _unlock_and_overwrite(weights: Sequence[Any]) -> None:
+    for array in weights:
+        array.flags.writeable = True
+    _overwrite(weights)
+
+
+@pytest.mark.parametrize("change", [list.clear, _overwrite, _unlock_and_overwrite])
 def test_engine_that_writes_to_the_plan_leaves_the_model_as_it_is(change: Callable[[Any], object]) -> None:
     """The engine trains in place, in the arrays that it was given, and then releases nothing."""
 
     def lie(plan: RoundPlan, _: RoundResult) -> RoundResult:
-        change(plan.weights)
+        with contextlib.suppress(TypeError, ValueError):  # The arrays are read-only, and in a tuple.
+            change(plan.weights)
         return RoundResult()
 
     secure, _ = training(lie, Path(), None)

@@ -13,6 +13,7 @@ from protocols.testing import repeatable_entropy
 from secagg.aggregation.mean import SecureMean
 from secagg.engines.base import RoundPlan
 from secagg.engines.memory import InMemory
+from secagg.engines.work import Work
 from secagg.models.base import Metrics
 from secagg.simulation.devices import Devices
 from tests.support.federation import devices, mean_for
@@ -54,7 +55,7 @@ def test_memory_engine_forgets_an_update_before_the_next_client_trains() -> None
     mean = SecureMean.plan(
         protocol=PlainSum(), clients=range(6), minimum_contributors=2, shapes=[(LENGTH,)], clip_l2=1.0
     )
-    plan = RoundPlan(mean=mean, session=mean.session(bytes(16)), weights=[np.zeros(LENGTH)])
+    plan = RoundPlan(mean=mean, session=mean.session(bytes(16)), work=Work("test", 1, [np.zeros(LENGTH)]))
     tracemalloc.start()
     try:
         result = InMemory(federation).run(plan)
@@ -68,7 +69,7 @@ def test_memory_engine_forgets_an_update_before_the_next_client_trains() -> None
 def test_memory_engine_shows_every_message_to_its_tap() -> None:
     federation, seen = devices(), list[Transmission]()
     mean = mean_for(federation)
-    plan = RoundPlan(mean=mean, session=mean.session(bytes(16)), weights=federation.model.get_weights())
+    plan = RoundPlan(mean=mean, session=mean.session(bytes(16)), work=Work("test", 1, federation.model.get_weights()))
     result = InMemory(federation, tap=seen.append).run(plan)
     assert {each.sender for each in seen} == {None, *federation.clients}
     assert sum(len(each.data) for each in seen if each.sender == 3) == result.cost.sent_bytes[3]
@@ -77,7 +78,7 @@ def test_memory_engine_shows_every_message_to_its_tap() -> None:
 def test_memory_engine_with_equal_entropy_gives_equal_sums() -> None:
     federation = devices()
     mean = mean_for(federation)
-    plan = RoundPlan(mean=mean, session=mean.session(bytes(16)), weights=federation.model.get_weights())
+    plan = RoundPlan(mean=mean, session=mean.session(bytes(16)), work=Work("test", 1, federation.model.get_weights()))
     one, other = (InMemory(federation, dropping=2, entropy=repeatable_entropy(b"equal")).run(plan) for _ in range(2))
     assert one.total is not None
     assert other.total is not None

@@ -16,7 +16,8 @@ from secagg.aggregation.mean import SecureMean, Target
 from secagg.arrays import Arrays
 from secagg.data.columns import Shard
 from secagg.engines.memory import InMemory
-from secagg.engines.statistics import SharedStatistics, UpdateParts
+from secagg.engines.statistics import WHOLE, SharedStatistics, UpdateParts
+from secagg.engines.work import Work
 from secagg.errors import ConfigurationError, DataError, ModelError
 from secagg.models.base import ArrayRole, Model
 from secagg.privacy.clipping import Clip, GlobalClip, PerLayerClip, planned
@@ -319,9 +320,7 @@ def test_per_layer_clip_takes_a_bound_for_each_trained_or_each_travelling_array(
         averaging(federation(), PerLayerClip((0.3,) * 5))
 
 
-def test_context_binds_what_statistics_may_take() -> None:
+def test_digest_of_the_work_binds_what_statistics_may_take() -> None:
     settings = (SharedStatistics(), SharedStatistics(share=0.2), SharedStatistics(reach=3.0))
-    parts = [averaging(federation(), statistics=each).parts for each in settings]
-    assert len({each.context(b"model") for each in parts} | {b"model"}) == 4
-    without = UpdateParts(roles=ROLES[:3], l2=1.0, share=0.1, reach=1.0, entries=0)
-    assert without.context(b"model") == b"model"
+    parts = [WHOLE, *(averaging(federation(), statistics=each).parts for each in settings)]
+    assert len({Work("test", 1, (), parts=each).digest() for each in parts}) == 4

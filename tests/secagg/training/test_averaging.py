@@ -12,9 +12,11 @@ from dp.errors import BudgetExceeded
 from dp.ledger.ledger import Ledger
 from protocols import PlainSum, SecAggPlus, Session, Transmission
 from protocols.errors import ProtocolError
+from protocols.testing import repeatable_entropy
 from secagg.aggregation.encoding import Weighting
 from secagg.aggregation.mean import SecureMean, Target
 from secagg.engines.memory import InMemory, simulate_mean
+from secagg.engines.work import Work
 from secagg.errors import ConfigurationError, ModelError
 from secagg.models.base import Model
 from secagg.models.keras import KerasModel
@@ -282,33 +284,32 @@ def test_training_state_takes_numbers_as_arrays_of_no_dimension() -> None:
     assert state.weights[0] == 2.5
 
 
-def test_training_binds_round_and_weights_into_every_session(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The session of a round has the digest of what is trained from, and nothing else of the state has to be told."""
-    federation = devices()
+def test_training_binds_run_round_and_weights_into_every_session(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The context of a round's session is the digest of what is trained from, and of nothing else."""
+    federation, entropy = devices(), repeatable_entropy(b"run")
     training = SecureAveraging(
-        engine=InMemory(federation), model=federation.model, test=TEST, mean=mean_for(federation)
+        engine=InMemory(federation), model=federation.model, test=TEST, mean=mean_for(federation), entropy=entropy
     )
-    mean, used = mean_for(federation), list[bytes]()
-    session = SecureMean.session
+    run, used, session = repeatable_entropy(b"run")(16).hex(), list[bytes](), SecureMean.session
 
     def recorded(self: SecureMean, session_id: bytes, *, context: bytes = b"") -> Session:
-        used.append(session(self, session_id, context=context).context)
+        used.append(context)
         return session(self, session_id, context=context)
 
     monkeypatch.setattr(SecureMean, "session", recorded)
     contexts = []
     for _ in range(3):
-        contexts.append(session(mean, bytes(16), context=training.state.digest()).context)
+        state = training.state
+        contexts.append(Work(run, state.round + 1, state.weights, clip=state.clip, parts=training.parts).digest())
         training.round()
     assert used == contexts
-    state = training.state
     others = [
-        state,
-        GlobalModel(state.weights, state.velocity, state.round + 1),
-        GlobalModel([weights + 1 for weights in state.weights], state.velocity, state.round),
+        Work(run, 3, state.weights),
+        Work("another", 3, state.weights),
+        Work(run, 4, state.weights),
+        Work(run, 3, [weights + 1 for weights in state.weights]),
     ]
-    sessions = [session(mean, bytes(16), context=other.digest()) for other in others]
-    assert len({mean.protocol.digest(each) for each in sessions}) == 3
+    assert len({other.digest() for other in others}) == 4
 
 
 def test_training_plain_mean_is_entry_by_entry_and_weighted() -> None:

@@ -20,6 +20,7 @@ from protocols.testing.suite.reachable import windows
 from secagg.audit.transcript.replay import replay
 from secagg.engines.base import RoundPlan
 from secagg.engines.memory import InMemory, simulate_mean
+from secagg.engines.work import Work
 from secagg.errors import ConfigurationError, TranscriptAltered, TranscriptError
 from secagg.transcripts.reader import RecordedEnd, RecordedMessage, RecordedSession, TranscriptReader
 from secagg.transcripts.recorder import Recorder
@@ -158,7 +159,7 @@ def test_engine_in_memory_records_every_round(file: Path) -> None:
         for number in (1, 2):
             weights = federation.model.get_weights()
             session = mean.session(os.urandom(16), context=b"%d" % number)
-            engine.run(RoundPlan(mean=mean, session=session, number=number, weights=weights))
+            engine.run(RoundPlan(mean=mean, session=session, work=Work("test", number, weights)))
     found = replay(file)
     assert (found.sessions, found.messages, found.rejected) == (2, len(seen), False)
 
