@@ -33,9 +33,9 @@ def read_model(path: Path) -> dict[str, NDArray[Any]]:
         ModelError: It is not a file that `write_model` has written.
     """
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             return {name.partition(":")[2]: archive[name] for name in archive.files}
-    except (OSError, ValueError, AttributeError, zipfile.BadZipFile) as error:
+    except (OSError, EOFError, TypeError, ValueError, AttributeError, zipfile.BadZipFile) as error:
         raise ModelError(
             f"{path}: expected the arrays of a model, found none ({type(error).__name__}). Submit the job again."
         ) from None

@@ -20,13 +20,19 @@ def test_model_comes_back_in_its_order(tmp_path: Path) -> None:
         np.testing.assert_array_equal(found[name], array)
 
 
-@pytest.mark.parametrize("content", [b"", b"no archive", pickle.dumps([1, 2]), b"PK\x03\x04"])
+@pytest.mark.parametrize("content", [b"", b"no archive", b"\x93NUMPY\x01\x00", pickle.dumps([1, 2]), b"PK\x03\x04"])
 def test_another_file_is_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "model.npz").write_bytes(content)
     with pytest.raises(ModelError, match="model"):
         read_model(tmp_path / "model.npz")
     with pytest.raises(ModelError, match="model"):
         read_model(tmp_path / "none.npz")
+
+
+def test_a_single_array_is_refused(tmp_path: Path) -> None:
+    np.save(tmp_path / "model.npy", np.zeros(2))
+    with pytest.raises(ModelError, match="model"):
+        read_model(tmp_path / "model.npy")
 
 
 def test_an_array_of_objects_is_refused(tmp_path: Path) -> None:
