@@ -22,7 +22,6 @@ from secagg.storage.labelled_file import KeyFileError, labelled, read_labelled
 from secagg.files import write_whole
 
 _LABEL: Final = b"secagg FLARE checkpoint, file format 1\n"
-_MOST_BYTES: Final = 2**40
 _RUN: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _DIGEST_BYTES: Final = 32
 _ATTEMPTS: Final = 3
@@ -55,7 +54,7 @@ class CheckpointFile:
         if not self._path.exists():
             return first
         try:
-            content = read_labelled(self._path, _LABEL, most_bytes=_MOST_BYTES)
+            content = read_labelled(self._path, _LABEL, most_bytes=self._path.stat().st_size + 1)
             begun, work = content[:_DIGEST_BYTES], Work.from_bytes(content[_DIGEST_BYTES:])
         except (KeyFileError, MalformedMessage) as error:
             raise CheckpointError(f"{self._path}: expected a checkpoint, found: {error}") from None
