@@ -2,13 +2,20 @@
 
 from protocols.crypto.integers import shown
 from protocols.errors import ParameterError, UnsafeSession
+from protocols.replay import OpeningRecord
 from protocols.secure_sum import SecureSum
 from protocols.session import Session
 from protocols.terms import ClientTerms, Keyholder
 
 
 def check_admission(
-    protocol: SecureSum, session: Session, party: int, *, terms: ClientTerms | None, keyholder: Keyholder | None
+    protocol: SecureSum,
+    session: Session,
+    party: int,
+    *,
+    terms: ClientTerms | None,
+    keyholder: Keyholder | None,
+    openings: OpeningRecord | None = None,
 ) -> None:
     """Check that a party can take part in a session, and that its own terms allow it.
 
@@ -18,16 +25,18 @@ def check_admission(
         party: The id of a client, of a committee member, or of a party that is both.
         terms: A client's identity and terms; given if and only if the party is a client and the session has a roster.
         keyholder: A committee member's key share and rules; given if and only if the party is a committee member.
+        openings: The record of the sums that the party helps to open as a client; None if it keeps none.
 
     Raises:
-        ParameterError: The protocol cannot run the session, the id is not in it, or `terms` or `keyholder` is missing
-            or given without need.
+        ParameterError: The protocol cannot run the session, the id is not in it, `terms` or `keyholder` is missing or
+            given without need, or `openings` is not a record or another one than the keyholder's.
         UnsafeSession: The party's own terms do not allow it to take part in this session.
     """
     SecureSum.validate(protocol, session)
     if type(party) is not int or not (party in session.clients or party in session.committee_members):
         raise ParameterError(f"party {shown(party)} is not in the session, or its id is not an int")
     _as_keyholder(session, party, keyholder)
+    _with_openings(openings, keyholder)
     if party in session.clients:
         _as_client(protocol, session, party, terms)
     elif terms is not None:
@@ -66,3 +75,13 @@ def _as_keyholder(session: Session, party: int, keyholder: Keyholder | None) -> 
             "keyholder: expected a Keyholder, since the party is a committee member, found another value"
         )
     keyholder.accept(member=party, committee=committee, threshold=session.threshold, roster=session.roster)
+
+
+def _with_openings(openings: OpeningRecord | None, keyholder: Keyholder | None) -> None:
+    if openings is not None and not callable(getattr(openings, "record", None)):
+        raise ParameterError("openings: expected an OpeningRecord or None, found an object without a method `record`")
+    if openings is not None and keyholder is not None and openings is not keyholder.openings:
+        raise ParameterError(
+            "openings: expected the record of the party's own Keyholder, found another one. Use one record for all "
+            "that a party opens."
+        )

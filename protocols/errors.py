@@ -20,7 +20,7 @@ class UnsafeSession(ParameterError):
 
 
 class SessionReused(LocalError, RuntimeError):
-    """This client has answered this session, or this step of it, before."""
+    """This party has answered this session, or this step of it, before."""
 
 
 class InputError(LocalError, ValueError):
@@ -48,7 +48,7 @@ class DamagedSum(ProtocolError, ValueError):
 
 
 class UnsafeOpening(RemoteError):
-    """The server asked a committee member to open a sum that the member's own rules forbid."""
+    """The server asked a party to open a sum, or to help to open one, that the party's own rules forbid."""
 
 
 class MalformedMessage(RemoteError):

@@ -1,9 +1,33 @@
 """Records that parties keep across restarts, so that they answer nothing twice: two interfaces, two in-memory records.
 
-A client remembers which steps of which sessions it has answered (`SessionRecord`). A committee member remembers which
-sums it has opened (`OpeningRecord`). Durable records are in `secagg.storage`.
+A client remembers which steps of which sessions it has answered (`SessionRecord`). A party that opens sums, or helps to
+open them, remembers which (`OpeningRecord`). Durable records are in `secagg.storage`.
+
+Two sums of one set of inputs, such as those of two attempts at one round, have a difference. If their contributors
+differ in one client, it is that client's vector. So every party that helps to open a sum refuses a set of contributors
+that differs from an earlier one of the same context, but in fewer clients than a minimum (`check_apart`). A committee
+member applies this rule when it decrypts. A client applies it in the step that reveals: with pairwise masks when it
+reveals secret shares for the survivors, and in LightSecAgg when it sends the sum of its coded shares.
+
+What this gives for clients: let A and B be the contributors of two sums under one context, u the number of clients in
+A or B, and t the smaller of the two sessions' thresholds. Suppose that at most c clients are corrupt and break the
+rule, that each sum was opened by the replies of at least t of its contributors, and that 2t > u + c. At least 2t - u
+clients have then replied for both sums. That is more than c, so one of them is honest, and it has compared A with B.
+Hence A = B, or A and B differ in at least t clients. At least t - c of these are honest, so that the difference of the
+two sums is still a combination of at least t - c vectors that the adversary does not know.
+
+Two of these conditions need care:
+
+- u is at most the number of clients that the two sessions invite together. If both invite the same n clients,
+  2t > n + c suffices. `SecAgg` and `SecAggPlus` require it against a malicious server. Other sessions may have lower
+  thresholds.
+- A server that follows the protocol opens a sum only with the replies of t contributors. A malicious one needs as many
+  in `SecAgg`. In `SecAggPlus` it needs s = `share_threshold` holders of secret shares for each contributor. Each client
+  is a holder for k + 1 clients, where k is the number of neighbours. So at least ts / (k + 1) clients have replied, and
+  that number stands for t in 2t > u + c.
 """
 
+import hashlib
 from collections.abc import Collection
 from typing import Protocol
 
@@ -43,11 +67,26 @@ class MemoryRecord:
         self._steps[identity, session_id] = number
 
 
-class OpeningRecord(Protocol):
-    """A record of what a committee member has opened. It must survive a restart of that member.
+def client_key(client: int, identity: bytes | None) -> bytes:
+    """Return the 32 bytes that identify a client in a record of openings: a hash of its public identity, or of its id.
 
-    A member has one record for all of its keys and key shares. Do not use a second record beside it: neither would know
-    the sums in the other one. Two sums whose difference is one client's vector could then be opened under two keys.
+    A party with several identities has a key for each. One session may then be opened once with each of them, since the
+    party is several clients of that session. Its one record compares the sets of contributors across all keys. In a
+    session without a roster nothing but the id tells the clients apart.
+
+    Args:
+        client: The client's id in the session.
+        identity: The client's public identity key; None in a session without a roster.
+    """
+    return hashlib.sha256(b"secagg client v1" + (client.to_bytes(4, "big") if identity is None else identity)).digest()
+
+
+class OpeningRecord(Protocol):
+    """A record of the sums that a party has opened or helped to open. It must survive a restart of that party.
+
+    A party has one record for all of its identities, keys and key shares, whether it acts as a client or as a committee
+    member. Do not use a second record beside it: neither would know the sums in the other one. Two sums whose
+    difference is one client's vector could then be opened, one by each record.
     """
 
     def record(
@@ -56,7 +95,8 @@ class OpeningRecord(Protocol):
         """Note, durably before it returns, that a sum is about to be opened.
 
         Args:
-            key: 32 bytes that identify the member's key share; a session may be opened once with each key share.
+            key: 32 bytes that identify a committee member's key share (`Keyholder.fingerprint`) or a client
+                (`client_key`). A session may be opened once with each key.
             session_id: The session's id.
             context: The session's context.
             contributors: Ids of the clients whose inputs are in the sum, ascending.
@@ -64,9 +104,9 @@ class OpeningRecord(Protocol):
                 later, must differ from this one.
 
         Raises:
-            SessionReused: This key share has opened a sum of this session before.
-            UnsafeOpening: A sum was opened under this context, with this key share or another, whose contributors are
-                not the same but differ in fewer clients than this minimum, or than the minimum of that sum.
+            SessionReused: A sum of this session was opened with this key before.
+            UnsafeOpening: A sum was opened under this context, with this key or another, whose contributors are not
+                the same but differ in fewer clients than this minimum, or than the minimum of that sum.
         """
 
 
@@ -93,8 +133,8 @@ class MemoryOpenings:
     ) -> None:
         """See `OpeningRecord.record`."""
         if (key, session_id) in self._sessions:
-            raise SessionReused("this member has opened a sum of this session before")
-        opened = self._opened.setdefault(context, [])  # Opened with any of the member's key shares.
+            raise SessionReused("this party has opened a sum of this session before")
+        opened = self._opened.setdefault(context, [])  # Opened with any of the party's keys.
         for earlier, its_minimum in opened:
             check_apart(contributors, earlier, max(minimum, its_minimum))
         self._sessions.add((key, session_id))

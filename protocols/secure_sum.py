@@ -8,7 +8,7 @@ into calls of these methods, in order.
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from enum import Enum
 from typing import Any, ClassVar, Final, Generic, TypeVar, final
@@ -58,6 +58,10 @@ class Step(Generic[C, S, Request, Reply]):
         close: The server party's method that ends the step. It returns the next step's requests by party id, or
             `Finish`.
         role: The parties that the step asks: the clients, or the committee.
+        reveals: The party's method that names the contributors of the sum that its reply helps to open, given the
+            request that it has answered; None if the reply helps to open no sum. A client's machine calls it after
+            `answer`, and notes the contributors in the client's record of openings before the reply leaves. A committee
+            member's party does that itself, within `answer`, in the record of its `Keyholder`.
     """
 
     name: str
@@ -67,6 +71,7 @@ class Step(Generic[C, S, Request, Reply]):
     absorb: Callable[[S, int, Reply], None]
     close: "Callable[[S], Mapping[int, Message] | Finish]"
     role: Role = Role.CLIENT
+    reveals: Callable[[C, Request], Collection[int]] | None = None
 
 
 @dataclass(frozen=True, slots=True)

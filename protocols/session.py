@@ -80,10 +80,11 @@ class Session:
         threshold: The smallest number of contributors whose sum may be released, in [2, len(clients)].
         length: Number of coordinates of each vector, in [1, 2^40].
         modulus: Entries are in [0, modulus); at least 2, at most 2^64.
-        context: What the inputs are made for (round of training, hash of the model), as bytes. A committee member
-            refuses to open two sums under one context if their contributors are not the same but differ in fewer
-            clients than its minimum or than either session's threshold. Use the same context again if you repeat a
-            failed sum of the same inputs: a new one would switch this protection off. Use a new context for new inputs.
+        context: What the inputs are made for (round of training, hash of the model), as bytes. A committee member, and
+            a client that keeps a record of openings, refuses to help to open two sums under one context if their
+            contributors are not the same but differ in fewer clients than its minimum or than either session's
+            threshold. Use the same context again if you repeat a failed sum of the same inputs: a new one would switch
+            this protection off. Use a new context for new inputs. The default, no bytes, is one context too.
         parameters: Anything else that the parties must agree on (encoding, noise), as bytes.
         roster: The identities of these clients and of no others, if the server is not trusted; otherwise None.
         attached: For each secret that every client attaches, at most 64, the rule that opens it. Such a secret must be

@@ -1,15 +1,17 @@
 """What a party accepts: the terms of a client that does not trust the server, and the rules of a committee member.
 
-Adversary: a server that may ask for anything. Each party relies only on its own terms. A committee member has two
-rules:
+Adversary: a server that may ask for anything. Each party relies only on its own terms. A committee member, and a client
+that keeps a record of openings, have two rules:
 
-1. It opens one sum of each session, of at least its own minimum of distinct clients.
-2. Under one session context, it never opens sums of two sets of clients that differ in too few clients. "Too few" is
+1. It opens one sum of each session, or helps to open one, of at least its own minimum of distinct clients. (For a
+   client, that minimum is the session's threshold, which `ClientTerms` compares with the client's own minimum.)
+2. Under one session context, it never does so for two sets of clients that differ in too few clients. "Too few" is
    fewer than that minimum, or than either session's threshold: the difference of two sums would be a sum of too few.
 
 The second rule compares pairs of sets only. It does not protect from combinations of more than two sets. One set may be
 opened again, in another session: use one context for one set of inputs. The rule is about the clients' inputs, so a
-member compares across all of its keys and key shares. Its record is the member's and not that of one key.
+party compares across all of its identities, keys and key shares. Its record is the party's and not that of one key.
+`protocols.replay` says what the rule gives if only some of the parties keep it.
 """
 
 import hashlib
@@ -113,7 +115,8 @@ class Keyholder:
 
     Attributes:
         share: The member's share of the committee's key.
-        openings: The record of what the member has opened, one and the same for every key share that it holds.
+        openings: The record of what the member has opened, one and the same for every key share that it holds. If the
+            member is a client too, of this session or of others, it is also the client's record.
         minimum_contributors: The smallest number of vectors in a sum that the member opens, at least 2.
         roster: The clients' identities that the member has pinned. Without them, it trusts the server to say who sent
             what. Openings are compared by the clients' ids, so the rosters of all its keys must give a client the same

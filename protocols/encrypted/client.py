@@ -74,7 +74,7 @@ class EncryptedClient(Uncopyable):
             key=keyholder.fingerprint,
             session_id=derived.session.session_id,
             context=derived.session.context,
-            contributors=request.contributors,
+            contributors=self.contributors(request),
             minimum=least,  # Then the clients in which two sums differ include honest ones too.
         )
         partial = decrypt_partially(
@@ -84,6 +84,10 @@ class EncryptedClient(Uncopyable):
             entropy=self._entropy,
         )
         return PartialOpening(memoryview(partial.to_bytes(derived.key)))
+
+    def contributors(self, request: Contributions) -> tuple[int, ...]:
+        """Return the clients whose inputs are in the sum that this member helps to open."""
+        return request.contributors
 
     def _check_contributors(self, request: Contributions, least: int) -> None:
         session, contributors = self._derived.session, request.contributors

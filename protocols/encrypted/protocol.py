@@ -45,8 +45,10 @@ STEPS: Final = (
     Step("encrypt_input", Invitation, EncryptedClient.encrypt_input,
           EncryptedInput, EncryptedServer.take_input, EncryptedServer.close_inputs),
     Step("open_sum", Contributions, EncryptedClient.open_sum,
-          PartialOpening, EncryptedServer.take_opening, EncryptedServer.finish, Role.COMMITTEE),
+          PartialOpening, EncryptedServer.take_opening, EncryptedServer.finish, Role.COMMITTEE,
+          reveals=EncryptedClient.contributors),
 )  # fmt: skip
+"""The table of steps. A client reveals nothing: only the committee's step opens the sum."""
 
 _ID_BYTES: Final = 5
 

@@ -140,6 +140,10 @@ class LightSecAggClient(Uncopyable):
                 )
         return AggregatedShares(survivors.clients, memoryview(packing.pack(self.state.total, self._session.modulus)))
 
+    def contributors(self, survivors: Survivors) -> tuple[int, ...]:
+        """Return the survivor set of whose masks this client sends the sum of its shares."""
+        return survivors.clients
+
     def _meet(self, directory: KeyDirectory) -> None:
         """Check all keys before any secret is in a local variable, then agree with every other client."""
         self._check_cohort(directory.clients)

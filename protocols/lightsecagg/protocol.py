@@ -52,7 +52,8 @@ STEPS: Final = (
     Step("mask_input", DeliveredShares, LightSecAggClient.mask_input,
           MaskedInput, LightSecAggServer.take_masked_input, LightSecAggServer.close_masked_inputs),
     Step("aggregate_shares", Survivors, LightSecAggClient.aggregate_shares,
-          AggregatedShares, LightSecAggServer.take_aggregated_shares, LightSecAggServer.finish),
+          AggregatedShares, LightSecAggServer.take_aggregated_shares, LightSecAggServer.finish,
+          reveals=LightSecAggClient.contributors),
 )  # fmt: skip
 
 

@@ -1,8 +1,8 @@
 """The machine of one party: a client, a committee member, or both."""
 
 import traceback
-from collections.abc import Sequence
-from typing import NoReturn
+from collections.abc import Collection, Sequence
+from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -21,6 +21,7 @@ from protocols.errors import (
     ParameterError,
 )
 from protocols.logger import LOGGER
+from protocols.replay import OpeningRecord, client_key
 from protocols.secure_sum import Role, SecureSum
 from protocols.session import ATTACHED_BYTES, Participant, Session
 from protocols.terms import ClientTerms, Keyholder
@@ -38,6 +39,10 @@ class Client:
         entropy: The party's secret randomness, `os.urandom` outside tests.
         terms: A client's identity and terms; given if and only if the session has a roster, against a malicious server.
         keyholder: A committee member's key share and rules; given if and only if the party is a committee member.
+        openings: The record of the sums that the party has helped to open as a client. With one, the client never
+            helps to open two sums of one context whose contributors differ in few clients: see `protocols.replay`. It
+            must be the keyholder's record if there is a keyholder, who keeps one in any case. Without one, nothing is
+            compared.
 
     Raises:
         ParameterError: The protocol cannot run the session, the id is not in it, or another argument does not fit it.
@@ -56,8 +61,9 @@ class Client:
         attached: Sequence[Secret] = (),
         terms: ClientTerms | None = None,
         keyholder: Keyholder | None = None,
+        openings: OpeningRecord | None = None,
     ) -> None:
-        check_admission(protocol, session, client, terms=terms, keyholder=keyholder)
+        check_admission(protocol, session, client, terms=terms, keyholder=keyholder, openings=openings)
         if (vector is None) != (client not in session.clients):
             raise InputError("vector: expected one for a client, and None for any other party, found the opposite")
         expected = 0 if vector is None else len(session.attached)
@@ -73,9 +79,11 @@ class Client:
             keyholder=keyholder,
             entropy=checked(entropy),
         )
-        self._join(protocol, session, participant)
+        self._join(protocol, session, participant, openings)
 
-    def _join(self, protocol: SecureSum, session: Session, participant: Participant) -> None:
+    def _join(
+        self, protocol: SecureSum, session: Session, participant: Participant, openings: OpeningRecord | None
+    ) -> None:
         self._session = session
         self._client = participant.client
         self._steps = protocol.steps
@@ -90,6 +98,7 @@ class Client:
             self._digest, protocol.message_limit(session), protocol.list_limit(session), wire=protocol.wire
         )
         self._terms = participant.terms
+        self._openings = openings
         self._entropy = participant.entropy
         self._next = self._numbers[0]
         self._party = protocol.client_party(session, participant)
@@ -124,17 +133,15 @@ class Client:
         Raises:
             OrderError: The machine is closed.
             SessionReused: This client has answered this session, or this step of it, before.
+            UnsafeOpening: The reply would help to open a sum whose contributors differ in too few clients from those of
+                an earlier sum of the same context.
             RemoteError: The request is not one that this step allows.
         """
         if self._party is None:
             raise OrderError("this client has closed. Make a new machine for a new session.")
         number, party, self._party = self._asked(request), self._party, None
-        row = self._steps[number]
         try:
-            message = self._codec.decode(number, row.request, request)
-            if self._terms is not None and row.role is Role.CLIENT:  # A Keyholder has a record of its own.
-                self._terms.sessions.record(self._terms.identity.public, self._session.session_id, number)
-            reply = self._codec.encode(number, row.answer(party, message))
+            reply = self._reply(number, party, request)
         except BaseException as error:
             # The error's traceback keeps the party and every frame that it passed alive: neither may hold secrets.
             vars(party).clear()
@@ -143,8 +150,33 @@ class Client:
         later = [coming for coming in self._numbers if coming > number]
         if later:
             self._next, self._party = later[0], party
-        LOGGER.debug("session %s: party %d answers step %s", self._session.session_id.hex(), self._client, row.name)
+        name = self._steps[number].name
+        LOGGER.debug("session %s: party %d answers step %s", self._session.session_id.hex(), self._client, name)
         return reply
+
+    def _reply(self, number: int, party: Any, request: bytes) -> bytes:
+        """Answer one request. All that an error must not keep alive is in this frame and in those below it."""
+        row = self._steps[number]
+        message = self._codec.decode(number, row.request, request)
+        if self._terms is not None and row.role is Role.CLIENT:  # A Keyholder has a record of its own.
+            self._terms.sessions.record(self._terms.identity.public, self._session.session_id, number)
+        answer = row.answer(party, message)
+        if row.reveals is not None and row.role is Role.CLIENT:  # A Keyholder has recorded what its member opens.
+            self._record_opening(row.reveals(party, message))
+        return self._codec.encode(number, answer)
+
+    def _record_opening(self, contributors: Collection[int]) -> None:
+        """Note the sum that this client is about to help to open, after all checks of the request have passed."""
+        if self._openings is None:
+            return
+        terms, session = self._terms, self._session
+        self._openings.record(
+            key=client_key(self._client, None if terms is None else terms.identity.public),
+            session_id=session.session_id,
+            context=session.context,
+            contributors=tuple(sorted(contributors)),
+            minimum=session.threshold if terms is None else max(session.threshold, terms.minimum_contributors),
+        )
 
     def _asked(self, request: bytes) -> int:
         """Return the next step; or the first later step of the party's other role, if the request is of that step."""
@@ -156,9 +188,10 @@ class Client:
         """Return this machine between two steps, sealed under a key of 32 bytes; `restore` continues from it.
 
         Take the snapshot after `handle`, and keep it together with the reply before the reply is sent: the snapshot
-        does not contain the reply. With a `ClientTerms`, a restored machine answers no step twice. Without one, nothing
-        prevents an older snapshot from answering again, also for another survivor set. Restore only the latest
-        snapshot. An older one can let the server compute a client's input.
+        does not contain the reply. With a `ClientTerms`, a restored machine answers no step twice. With `openings`, it
+        reveals for one set of contributors only. Without both, nothing prevents an older snapshot from answering again,
+        also for another survivor set. Restore only the latest snapshot. An older one can let the server compute a
+        client's input.
 
         Raises:
             OrderError: The machine is closed.
@@ -180,8 +213,9 @@ class Client:
         entropy: Entropy,
         terms: ClientTerms | None = None,
         keyholder: Keyholder | None = None,
+        openings: OpeningRecord | None = None,
     ) -> "Client":
-        """Return the machine that `snapshot` kept.
+        """Return the machine that `snapshot` kept; its terms, keyholder and records are not in the snapshot.
 
         Raises:
             ParameterError, UnsafeSession: As in the constructor.
@@ -194,7 +228,7 @@ class Client:
         if kept.owner not in (*session.clients, *session.committee_members):
             raise snapshot.other_version("parties")
         machine = cls.__new__(cls)
-        check_admission(protocol, session, kept.owner, terms=terms, keyholder=keyholder)
+        check_admission(protocol, session, kept.owner, terms=terms, keyholder=keyholder, openings=openings)
         participant = Participant(
             client=kept.owner,
             vector=_no_vector(session),
@@ -203,7 +237,7 @@ class Client:
             keyholder=keyholder,
             entropy=checked(entropy),
         )
-        machine._join(protocol, session, participant)
+        machine._join(protocol, session, participant, openings)
         if kept.number not in machine._numbers:
             raise snapshot.other_version("steps")
         machine._party.state = snapshot.read_state(kept.state, type(machine._party.state))

@@ -189,6 +189,10 @@ class PairwiseClient(Uncopyable):
         self._accept(survivors)
         return self._reveal()
 
+    def contributors(self, _: Survivors | Confirmations) -> frozenset[int]:
+        """Return the survivor set for which this client reveals shares."""
+        return decode_clients(self.state.survivors, self._session)
+
     @property
     def _agreed(self) -> bytes:
         return self.state.root + self.state.members + self.state.survivors

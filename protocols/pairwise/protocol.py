@@ -62,7 +62,8 @@ _MASKING: Final = (
 CURIOUS_STEPS: Final = (
     *_MASKING,
     Step("reveal_shares", Survivors, PairwiseClient.reveal_shares,
-          RevealedShares, PairwiseServer.take_revealed_shares, PairwiseServer.finish),
+          RevealedShares, PairwiseServer.take_revealed_shares, PairwiseServer.finish,
+          reveals=PairwiseClient.contributors),
 )  # fmt: skip
 
 MALICIOUS_STEPS: Final = (
@@ -70,7 +71,8 @@ MALICIOUS_STEPS: Final = (
     Step("confirm_survivors", Survivors, PairwiseClient.confirm_survivors,
           Confirmation, PairwiseServer.take_confirmation, PairwiseServer.close_confirmations),
     Step("reveal_shares", Confirmations, PairwiseClient.reveal_confirmed_shares,
-          RevealedShares, PairwiseServer.take_revealed_shares, PairwiseServer.finish),
+          RevealedShares, PairwiseServer.take_revealed_shares, PairwiseServer.finish,
+          reveals=PairwiseClient.contributors),
 )  # fmt: skip
 
 

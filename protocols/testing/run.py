@@ -33,7 +33,7 @@ class ProtocolRun:
         scenario: The scenario.
         inputs: Each client's vector.
         records: Each party's record of sessions.
-        openings: Each party's record of openings.
+        openings: Each party's record of openings, as a client and as a committee member.
         clients: Each party's machine.
         server: The server's machine.
         progress: The step that is open, or the sum.

@@ -232,7 +232,10 @@ class Scenario:
         record: SessionRecord | None = None,
         openings: OpeningRecord | None = None,
     ) -> Client:
-        """Return one party's machine before its first step, with its own or other records."""
+        """Return one party's machine before its first step, with its own or other records.
+
+        Without `openings`, a committee member has a new record of openings, and a client has none.
+        """
         return Client(
             self.protocol,
             self.session,
@@ -242,6 +245,7 @@ class Scenario:
             entropy=entropy,
             terms=self.terms(client, record),
             keyholder=self.keyholder(client, openings),
+            openings=openings,
         )
 
     def restored(
@@ -252,7 +256,7 @@ class Scenario:
         record: SessionRecord | None = None,
         openings: OpeningRecord | None = None,
     ) -> Client:
-        """Return a party's machine from a snapshot under `SNAPSHOT_KEY`, with its own or other records."""
+        """Return a party's machine from a snapshot under `SNAPSHOT_KEY`, with records as in `client`."""
         return Client.restore(
             self.protocol,
             self.session,
@@ -261,6 +265,7 @@ class Scenario:
             entropy=entropy,
             terms=self.terms(client, record),
             keyholder=self.keyholder(client, openings),
+            openings=openings,
         )
 
     def simulate(

@@ -96,7 +96,7 @@ class Offer(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=
     @property
     def serial(self) -> int:
         """The number of the attempt, which the session's id begins with."""
-        return int.from_bytes(self.session_id[:_SERIAL_BYTES], "big")
+        return serial_of(self.session_id)
 
     @classmethod
     def of(cls, mean: SecureMean, session: Session, serial: int, inputs: bytes) -> "Offer":
@@ -311,6 +311,11 @@ def fresh_session_id(serial: int, entropy: Entropy) -> bytes:
         ParameterError: The serial is out of range, or `entropy` fails.
     """
     return _serial_bytes(serial) + draw(entropy, SESSION_ID_BYTES - _SERIAL_BYTES)
+
+
+def serial_of(session_id: bytes) -> int:
+    """Return the serial that a session's id from `fresh_session_id` begins with."""
+    return int.from_bytes(session_id[:_SERIAL_BYTES], "big")
 
 
 def _serial_bytes(serial: int) -> bytes:

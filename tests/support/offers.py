@@ -9,6 +9,7 @@ from dp.events import Trust
 from dp.noise.distributed import LatticeNoise
 from protocols import Adversary, Committee, Identity, Roster, Secret, SecureSum, Session, load
 from protocols.committee import CommitteeKey
+from protocols.session import Extra
 from secagg.aggregation.mean import SecureMean, Target
 from secagg.engines.offer import Offer, fresh_session_id, session_context
 from tests.support import committee_keys
@@ -107,17 +108,17 @@ def made(
     mean = SecureMean.plan(**(arguments | changes))
     session = mean.session(
         fresh_session_id(serial, lambda size: bytes(range(size))),
-        context=session_context(INPUTS, serial=serial, trust=mean.target and mean.target.trust),
+        context=session_context(INPUTS, serial=serial, trust=None if mean.target is None else mean.target.trust),
     )
     return Offered(mean, session, pinned(), key)
 
 
 def every_kind() -> Iterator[tuple[str, Offered]]:
-    """Yield a mean of every protocol, server and noise that go together, uniform and weighted, by label."""
-    for name, adversary in PROTOCOLS:
-        for noise in NOISES:
-            if noise == "skellam-removable" and "attached" not in load(name).accepts:
+    """Yield a mean of every protocol, server and noise that go together, every second one weighted, by label."""
+    for index, (name, adversary) in enumerate(PROTOCOLS):
+        for number, noise in enumerate(NOISES):
+            if noise == "skellam-removable" and Extra.ATTACHED not in load(name).accepts:
                 continue
-            for weighting in ("uniform", "weighted"):
-                label = f"{name}, {adversary}, {noise}, {weighting}"
-                yield label, offered(name, adversary, noise, weighting=weighting, max_weight=100.0)
+            weighting = ("uniform", "weighted")[(index + number) % 2]
+            label = f"{name}, {adversary}, {noise}, {weighting}"
+            yield label, offered(name, adversary, noise, weighting=weighting, max_weight=100.0)

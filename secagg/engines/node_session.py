@@ -1,0 +1,151 @@
+"""One session as a node sees it: what an offer says, built and checked with what the node's home holds."""
+
+from dataclasses import dataclass, field
+
+from dp.events import PrivacyEvent
+from protocols import Client, ClientTerms, Keyholder, Role, Secret, Session
+from protocols.admission import check_admission
+from protocols.codec import Codec
+from protocols.crypto.entropy import Entropy
+from protocols.errors import MalformedMessage
+from secagg.aggregation.mean import Contribution, SecureMean
+from secagg.engines.home import Home
+from secagg.engines.offer import Offer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeSession:
+    """A session that a node was offered, and the node's part in it.
+
+    Attributes:
+        home: The node's home, whose records are open.
+        offer: The offer.
+        mean: The mean that the offer describes.
+        session: The session that the offer describes.
+    """
+
+    home: Home = field(repr=False)
+    offer: Offer
+    mean: SecureMean
+    session: Session
+
+    @classmethod
+    def of(cls, home: Home, offer: Offer) -> "NodeSession":
+        """Return the session that an offer describes, with the identities and the committee's key of the home.
+
+        Raises:
+            MalformedMessage: It describes none.
+        """
+        mean, session = offer.build(home.roster, home.committee_key)
+        return cls(home=home, offer=offer, mean=mean, session=session)
+
+    @property
+    def is_client(self) -> bool:
+        """Whether the node has an input."""
+        return self.home.node in self.session.clients
+
+    @property
+    def is_member(self) -> bool:
+        """Whether the node is a member of the committee."""
+        return self.home.node in self.session.committee_members
+
+    @property
+    def first_step(self) -> int:
+        """The number of the first step that asks the node, which is a party of the session."""
+        asking = (row for row in self.mean.protocol.steps if self._is_asked(row.role))
+        return self.mean.protocol.steps.index(next(asking))
+
+    def check(self) -> None:
+        """Check the session with the policy and the terms of the node; nothing is recorded.
+
+        Raises:
+            PolicyRefusal: The policy does not allow it.
+            UnsafeSession: The node's own terms do not allow it.
+            ParameterError: The node lacks what its part needs, such as a share of the committee's key.
+        """
+        self.home.policy.check(self.mean, self.session, roster=self.home.roster, node=self.home.node)
+        check_admission(
+            self.mean.protocol,
+            self.session,
+            self.home.node,
+            terms=self._terms(),
+            keyholder=self._keyholder(),
+            openings=self.home.openings,
+        )
+
+    def event(self) -> PrivacyEvent | None:
+        """Return what the node reserves in its own ledger for this session; None if its policy has no budget."""
+        return self.home.policy.event(self.mean, self.session, roster=self.home.roster)
+
+    def check_request(self, step: int, body: bytes) -> None:
+        """Check that a body begins like a machine's request of this session, in a step that asks the node.
+
+        Raises:
+            MalformedMessage: It does not, or the parties differ on the session.
+        """
+        protocol, session = self.mean.protocol, self.session
+        codec = Codec(protocol.digest(session), protocol.message_limit(session), wire=protocol.wire)
+        asks = step < len(protocol.steps) and self._is_asked(protocol.steps[step].role)
+        if not asks or not codec.is_of(step, body):
+            raise MalformedMessage(f"message: expected one of this session, for this node in step {step}, found another")
+
+    def is_recorded_by_machine(self, step: int) -> bool:
+        """Return whether the machine itself records a step before it answers: a client's step, with a roster."""
+        return self.session.roster is not None and self.mean.protocol.steps[step].role is Role.CLIENT
+
+    def machine(self, contribution: Contribution | None, *, entropy: Entropy) -> Client:
+        """Return the node's machine before its first step; the contribution is None if the node has no input."""
+        return Client(
+            self.mean.protocol,
+            self.session,
+            self.home.node,
+            None if contribution is None else contribution.vector,
+            attached=() if contribution is None else contribution.attached,
+            entropy=entropy,
+            terms=self._terms(),
+            keyholder=self._keyholder(),
+            openings=self.home.openings,
+        )
+
+    def restored(self, snapshot: bytes, *, key: Secret, entropy: Entropy) -> Client:
+        """Return the node's machine as a snapshot has kept it.
+
+        Raises:
+            DamagedSnapshot: The snapshot is not one of this session under this key.
+            UnsafeSession: The node's terms have changed, and do not allow the session any more.
+        """
+        return Client.restore(
+            self.mean.protocol,
+            self.session,
+            snapshot,
+            key=key,
+            entropy=entropy,
+            terms=self._terms(),
+            keyholder=self._keyholder(),
+            openings=self.home.openings,
+        )
+
+    def _is_asked(self, role: Role) -> bool:
+        return self.home.node in self.mean.protocol.parties(self.session, role)
+
+    def _terms(self) -> ClientTerms | None:
+        if self.session.roster is None or not self.is_client:
+            return None
+        return ClientTerms(
+            identity=self.home.identity,
+            roster=self.home.roster,
+            sessions=self.home.sessions,
+            adversarial=self.home.policy.adversarial,
+            minimum_contributors=self.home.policy.least_contributors,
+            committee=self.home.committee_key,
+        )
+
+    def _keyholder(self) -> Keyholder | None:
+        if not self.is_member or self.home.share is None:
+            return None
+        return Keyholder(
+            share=self.home.share,
+            openings=self.home.openings,
+            minimum_contributors=self.home.policy.least_contributors,
+            roster=None if self.session.roster is None else self.home.roster,
+        )

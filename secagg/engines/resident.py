@@ -1,0 +1,237 @@
+"""A station that stays: a process of the node's operator answers parcels that others pass on through a Unix socket.
+
+Where an engine starts code that somebody else has sent, that code must not read the node's home. So the station runs as
+another user, and the engine's process has nothing but the socket: bytes in, bytes out. TensorFlow is also imported once
+for all rounds.
+
+One connection carries one parcel and one reply, each after its length in 8 bytes. A parcel of no bytes asks which node
+this is; the reply is the node's id in 8 bytes.
+
+Adversary: whoever may connect. It is told what a server is told, and can keep the station busy. Every parcel is checked
+by the station. The length is checked before anything is read. Only the owner of the socket's file may connect: its mode
+is 0600, and on systems that name the peer's user, the peer is checked too.
+"""
+
+import contextlib
+import errno
+import os
+import socket
+import stat
+import struct
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Final
+
+from secagg.checks import shown
+from secagg.errors import ConfigurationError, SecaggError
+from secagg.logger import LOGGER
+
+Answer = Callable[[bytes], bytes]
+"""A node's side: takes a parcel, or no bytes to ask for the node's id, and returns a reply."""
+
+WHO: Final = b""
+"""What asks for a node's id, in the place of a parcel."""
+
+LONGEST_REPLY: Final = 2**32
+_LENGTH: Final = struct.Struct(">Q")
+_NODE: Final = struct.Struct(">Q")
+_PEER: Final = struct.Struct("3i")  # The process, the user and the group of a peer, as Linux states them.
+_CONNECTIONS: Final = 4
+_PATIENCE_S: Final = 30.0
+_FIRST_INHERITED: Final = 3
+
+
+class StationUnavailable(SecaggError, OSError):
+    """A resident station that cannot be reached, or that has ended a connection without a reply."""
+
+
+def encode_node(node: int) -> bytes:
+    """Return a node's id as the reply to `WHO`."""
+    return _NODE.pack(node)
+
+
+def decode_node(reply: bytes) -> int | None:
+    """Return the node's id in a reply to `WHO`; None if the reply is something else."""
+    return _NODE.unpack(reply)[0] if len(reply) == _NODE.size else None
+
+
+def ask(path: str | Path, parcel: bytes, *, timeout_s: float) -> bytes:
+    """Pass a parcel on to the station behind a socket, and return its reply.
+
+    Args:
+        path: The socket.
+        parcel: The parcel, or `WHO`.
+        timeout_s: How long to wait for the reply. A station that trains takes as long as training does.
+
+    Raises:
+        StationUnavailable: There is no station at `path`, or it has not replied.
+    """
+    until = time.monotonic() + timeout_s
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+            connection.settimeout(timeout_s)
+            connection.connect(str(path))
+            _send(connection, parcel)
+            return _received(connection, limit=LONGEST_REPLY, until=until)
+    except (OSError, ValueError) as error:
+        raise StationUnavailable(
+            f"station at {shown(str(path))}: expected a reply, found none ({type(error).__name__}). Start `secagg node "
+            "serve`, and let the user of this process own the socket."
+        ) from None
+
+
+class ResidentStation:
+    """A station behind a socket.
+
+    Args:
+        answer: The station, which several threads may call.
+        limit: The length of the longest parcel, in bytes.
+    """
+
+    def __init__(self, answer: Answer, *, limit: int) -> None:
+        self._answer = answer
+        self._limit = limit
+        self._free = threading.BoundedSemaphore(_CONNECTIONS)
+
+    def serve(self, listener: socket.socket) -> None:
+        """Answer one parcel after the other, until the listening socket is shut down or an exception arrives."""
+        path = listener.getsockname()
+        while True:
+            try:
+                connection, _ = listener.accept()
+            except ConnectionAbortedError:
+                continue
+            except OSError as error:
+                if error.errno in (errno.EBADF, errno.EINVAL):  # The listening socket was closed or shut down.
+                    return
+                raise
+            if not _is_owner(connection, path) or not self._free.acquire(blocking=False):
+                LOGGER.warning("a connection to the resident station was refused")
+                connection.close()
+                continue
+            threading.Thread(target=self._converse, args=(connection,), daemon=True).start()
+
+    def _converse(self, connection: socket.socket) -> None:
+        """Read one parcel, and send the reply to it."""
+        try:
+            with connection:
+                connection.settimeout(_PATIENCE_S)
+                parcel = _received(connection, limit=self._limit, until=time.monotonic() + _PATIENCE_S)
+                _send(connection, self._answer(parcel))
+        except (OSError, ValueError) as error:
+            LOGGER.warning("a connection to the resident station has ended early: %s", type(error).__name__)
+        finally:
+            self._free.release()
+
+
+@contextlib.contextmanager
+def listening(path: Path | None) -> Iterator[socket.socket]:
+    """Listen at a path with mode 0600, or on the socket that systemd has made for this process.
+
+    A socket of systemd is how a process of another user can be let in: `SocketUser=` of the unit is the one who may
+    connect.
+
+    Args:
+        path: The socket to make, removed afterwards; None takes the one of systemd.
+
+    Raises:
+        ConfigurationError: Something else is at `path`, another station listens there, or there is no socket of
+            systemd.
+    """
+    if path is None:
+        with _inherited() as listener:
+            yield listener
+        return
+    _check_free(path)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
+        mask = os.umask(0o177)
+        try:
+            listener.bind(str(path))
+        finally:
+            os.umask(mask)
+        try:
+            listener.listen()
+            yield listener
+        finally:
+            path.unlink(missing_ok=True)
+
+
+def _inherited() -> socket.socket:
+    """Return the socket that systemd has passed on (sd_listen_fds(3))."""
+    if os.environ.get("LISTEN_PID") != str(os.getpid()) or os.environ.get("LISTEN_FDS") != "1":
+        raise ConfigurationError(
+            "socket: expected a path, or one socket from systemd, found neither. Use --socket, or start the station by "
+            "a socket unit."
+        )
+    listener = socket.socket(fileno=_FIRST_INHERITED)
+    listener.setblocking(True)
+    if listener.family != socket.AF_UNIX or not isinstance(listener.getsockname(), str):
+        listener.close()
+        raise ConfigurationError("socket: expected a Unix socket at a path from systemd, found another kind")
+    return listener
+
+
+def _check_free(path: Path) -> None:
+    """Remove the socket of a station that was killed.
+
+    Raises:
+        ConfigurationError: Something else is at the path, or a station listens there.
+    """
+    try:
+        mode = path.lstat().st_mode
+    except FileNotFoundError:
+        return
+    if not stat.S_ISSOCK(mode):
+        raise ConfigurationError(f"socket: expected nothing at {path}, found a file. Choose another path.")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        try:
+            probe.connect(str(path))
+        except ConnectionRefusedError:
+            path.unlink()
+            return
+    raise ConfigurationError(f"socket: expected nothing at {path}, found a station that listens there. Stop it first.")
+
+
+def _is_owner(connection: socket.socket, path: str) -> bool:
+    """Return whether the peer owns the socket's file; True where the system does not name the peer's user."""
+    kind = getattr(socket, "SO_PEERCRED", None)
+    if kind is None:
+        return True
+    _, user, _ = _PEER.unpack(connection.getsockopt(socket.SOL_SOCKET, kind, _PEER.size))
+    return bool(user == os.stat(path).st_uid)
+
+
+def _send(connection: socket.socket, data: bytes) -> None:
+    connection.sendall(_LENGTH.pack(len(data)))
+    if data:  # The peer may have replied to the length 0 and closed; sending nothing would then be an error.
+        connection.sendall(data)
+
+
+def _received(connection: socket.socket, *, limit: int, until: float) -> bytes:
+    """Return what follows its own length.
+
+    Raises:
+        ValueError: The length is above the limit; nothing of it has been read.
+        OSError: The connection has ended before, or it takes longer than until then.
+    """
+    (length,) = _LENGTH.unpack(_exactly(connection, _LENGTH.size, until=until))
+    if length > limit:
+        raise ValueError("a message that is longer than the limit")
+    return bytes(_exactly(connection, length, until=until))
+
+
+def _exactly(connection: socket.socket, length: int, *, until: float) -> bytearray:
+    data = bytearray(length)
+    view = memoryview(data)
+    while view:
+        left = until - time.monotonic()
+        if left <= 0:
+            raise TimeoutError
+        connection.settimeout(left)
+        count = connection.recv_into(view)
+        if not count:
+            raise ConnectionResetError
+        view = view[count:]
+    return data

@@ -1,0 +1,178 @@
+"""A resident station behind a Unix socket: what is passed on, and whom it turns away."""
+
+import os
+import socket
+import stat
+import struct
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from secagg.engines.resident import (
+    WHO,
+    ResidentStation,
+    StationUnavailable,
+    ask,
+    decode_node,
+    encode_node,
+    listening,
+)
+from secagg.errors import ConfigurationError
+
+LIMIT = 2**20
+
+
+@contextmanager
+def resident(path: Path, answer: Callable[[bytes], bytes], *, limit: int = LIMIT) -> Iterator[None]:
+    """Run a resident station at a path."""
+    with listening(path) as listener:
+        thread = threading.Thread(target=ResidentStation(answer, limit=limit).serve, args=(listener,))
+        thread.start()
+        try:
+            yield
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)
+            thread.join()
+
+
+def echo(parcel: bytes) -> bytes:
+    return encode_node(7) if parcel == WHO else b"reply to " + parcel
+
+
+@pytest.mark.parametrize("parcel", [b"p", bytes(LIMIT)], ids=["short", "longest"])
+def test_resident_passes_bytes_on(tmp_path: Path, parcel: bytes) -> None:
+    with resident(tmp_path / "s", echo):
+        assert ask(tmp_path / "s", parcel, timeout_s=30) == b"reply to " + parcel
+        assert decode_node(ask(tmp_path / "s", WHO, timeout_s=30)) == 7
+
+
+def test_resident_socket_is_for_its_owner_and_removed_afterwards(tmp_path: Path) -> None:
+    with resident(tmp_path / "s", echo):
+        assert stat.S_IMODE((tmp_path / "s").stat().st_mode) == 0o600
+    assert not (tmp_path / "s").exists()
+
+
+def test_resident_reads_nothing_of_a_parcel_that_is_too_long(tmp_path: Path) -> None:
+    asked: list[bytes] = []
+
+    def answer(parcel: bytes) -> bytes:
+        asked.append(parcel)
+        return b""
+
+    with resident(tmp_path / "s", answer):
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(30)
+            connection.connect(str(tmp_path / "s"))
+            connection.sendall(struct.pack(">Q", LIMIT + 1))
+            assert connection.recv(1) == b""
+        with pytest.raises(StationUnavailable, match="expected a reply"):
+            ask(tmp_path / "s", bytes(LIMIT + 1), timeout_s=30)
+    assert asked == []
+
+
+def test_resident_goes_on_after_connections_that_end_early(tmp_path: Path) -> None:
+    with resident(tmp_path / "s", echo):
+        for sent in (b"", b"\0\0", struct.pack(">Q", 10) + b"half"):
+            with socket.socket(socket.AF_UNIX) as connection:
+                connection.connect(str(tmp_path / "s"))
+                connection.sendall(sent)
+        assert ask(tmp_path / "s", b"p", timeout_s=30) == b"reply to p"
+
+
+def test_resident_turns_connections_away_while_four_are_open(tmp_path: Path) -> None:
+    """A station that trains answers the next parcel at once, and is not kept from it by those that say nothing."""
+    begun, going_on = threading.Semaphore(0), threading.Event()
+
+    def answer(parcel: bytes) -> bytes:
+        begun.release()
+        assert going_on.wait(30)
+        return parcel
+
+    replies: list[bytes] = []
+    with resident(tmp_path / "s", answer):
+        asking = [
+            threading.Thread(target=lambda: replies.append(ask(tmp_path / "s", b"p", timeout_s=30))) for _ in range(4)
+        ]
+        for thread in asking:
+            thread.start()
+        for _ in asking:
+            assert begun.acquire(timeout=30)
+        with pytest.raises(StationUnavailable):
+            ask(tmp_path / "s", b"fifth", timeout_s=30)
+        going_on.set()
+        for thread in asking:
+            thread.join()
+        assert replies == [b"p"] * 4
+
+
+@pytest.mark.skipif(not hasattr(socket, "SO_PEERCRED") or os.geteuid() != 0, reason="needs a second user")
+def test_resident_turns_another_user_away_whatever_the_mode(tmp_path: Path) -> None:
+    path = tmp_path / "s"
+    with resident(path, echo):
+        assert ask(path, b"p", timeout_s=30) == b"reply to p"
+        os.chown(path, 12345, -1)
+        with pytest.raises(StationUnavailable):
+            ask(path, b"p", timeout_s=30)
+
+
+def test_listening_replaces_the_socket_of_a_station_that_was_killed(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as left:
+        left.bind(str(tmp_path / "s"))
+    with resident(tmp_path / "s", echo):
+        assert ask(tmp_path / "s", b"p", timeout_s=30) == b"reply to p"
+
+
+def test_listening_refuses_a_path_in_use(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(ConfigurationError, match="found a file"), listening(tmp_path / "file"):
+        pass
+    assert (tmp_path / "file").read_text() == "mine"
+    with (
+        resident(tmp_path / "s", echo),
+        pytest.raises(ConfigurationError, match="found a station"),
+        listening(tmp_path / "s"),
+    ):
+        pass
+
+
+def test_listening_without_a_path_needs_a_socket_of_systemd() -> None:
+    with pytest.raises(ConfigurationError, match="expected a path, or one socket from systemd"), listening(None):
+        pass
+
+
+def test_listening_takes_the_socket_that_systemd_has_passed_on(tmp_path: Path) -> None:
+    """As systemd does it: the socket is file 3 of the process that is named in LISTEN_PID."""
+    code = (
+        "import os, sys\n"
+        "os.dup2(int(sys.argv[1]), 3)\n"
+        "os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS='1')\n"
+        "from secagg.engines.resident import ResidentStation, listening\n"
+        "with listening(None) as listener:\n"
+        "    ResidentStation(lambda parcel: parcel[::-1], limit=100).serve(listener)\n"
+    )
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "s"))
+        listener.listen()
+        number = listener.fileno()
+        process = subprocess.Popen([sys.executable, "-P", "-c", code, str(number)], pass_fds=[number])
+        try:
+            assert ask(tmp_path / "s", b"abc", timeout_s=60) == b"cba"
+        finally:
+            process.kill()
+            process.wait()
+
+
+def test_ask_says_that_there_is_no_station(tmp_path: Path) -> None:
+    with pytest.raises(StationUnavailable, match="FileNotFoundError"):
+        ask(tmp_path / "none", b"p", timeout_s=1)
+
+
+@pytest.mark.parametrize("reply", [b"", bytes(7), bytes(9)], ids=["none", "short", "long"])
+def test_decode_node_reads_eight_bytes_only(reply: bytes) -> None:
+    assert decode_node(reply) is None
+    assert decode_node(encode_node(2**40)) == 2**40
