@@ -23,7 +23,7 @@ from rich.markup import escape
 from dp.errors import DpError
 from dp.version import SOFTWARE, VERSION
 from protocols.errors import ProtocolError
-from secagg.commands import audit_interface, budget_interface, interface
+from secagg.commands import audit_interface, budget_interface, interface, node_interface
 from secagg.errors import SecaggError
 from secagg.paths import escaped
 
@@ -33,7 +33,8 @@ app = typer.Typer(
     help="Train models on many clients' data with secure aggregation and differential privacy.",
 )
 budget = typer.Typer(no_args_is_help=True, help="Plan a privacy budget, report on its ledger, and verify it.")
-keys = typer.Typer(no_args_is_help=True, help="Make the keys of a committee.")
+keys = typer.Typer(no_args_is_help=True, help="Make the keys of a node, a coordinator or a committee, and rosters.")
+node = typer.Typer(no_args_is_help=True, help="Check the home of a node.")
 
 app.command()(interface.train)
 app.add_typer(budget, name="budget")
@@ -42,6 +43,11 @@ budget.command()(budget_interface.report)
 budget.command()(budget_interface.verify)
 app.add_typer(keys, name="keys")
 keys.command()(interface.committee)
+keys.command()(node_interface.node)
+keys.command()(node_interface.coordinator)
+keys.command()(node_interface.roster)
+app.add_typer(node, name="node")
+node.command()(node_interface.check)
 app.command()(interface.protocols)
 app.command()(audit_interface.audit)
 

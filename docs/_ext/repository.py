@@ -22,6 +22,10 @@ COMMANDS: Final = (
     "budget report",
     "budget verify",
     "keys committee",
+    "keys node",
+    "keys coordinator",
+    "keys roster",
+    "node check",
 )
 """The commands whose help is shown."""
 

@@ -102,6 +102,11 @@ class Home:
         self.node = self._own_id()
         self.committee_key, self.share = self._committee()
         self.policy = NodePolicy.read(path / POLICY_NAME)
+        if self.policy.delta is not None and self.policy.delta * len(self.roster) >= 1:
+            raise HomeError(
+                f"{path / POLICY_NAME}: expected a delta below one over the {len(self.roster)} nodes of the roster, found "
+                f"{self.policy.delta:g}. Such a delta would allow to publish one node's data. Lower it."
+            )
         self.live = live_folder(self.policy, self.fingerprint, runtime=runtime, mounts=mounts)
         self._lock = HomeLock(path / RECORD_NAME / LOCK_NAME)
         self._opened: contextlib.ExitStack | None = None
@@ -235,7 +240,7 @@ class Home:
             HomeBusy, HomeError, dp.errors.LedgerError: As from `ledger`.
         """
         with self.ledger() as ledger:
-            if all(entry.label != label for entry in ledger.entries()):
+            if all(entry.reservation.label != label for entry in ledger.entries()):
                 ledger.reserve(event, label)
 
     def __repr__(self) -> str:
