@@ -5,13 +5,11 @@ a hello. The executor answers the topic `secagg`; it refuses every task, and FLA
 """
 
 import tempfile
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from nvflare.apis.event_type import EventType
 from nvflare.apis.executor import Executor
 from nvflare.apis.fl_constant import FLContextKey
@@ -25,9 +23,10 @@ from secagg.engines.channel import Failure
 from secagg.engines.coordinator import Plan
 from secagg.engines.nvflare.local_file import LocalFile
 from secagg.engines.nvflare.model_file import MODEL_NAME, read_model, write_model
+from secagg.engines.nvflare.plan_settings import plan_from, plan_settings
 from secagg.engines.nvflare.server_job import ServerJob
 from secagg.engines.nvflare.site import Site, site_of
-from secagg.engines.work import Plain
+from secagg.engines.work import Plain, Work
 from secagg.errors import SecaggError
 from secagg.logger import LOGGER
 
@@ -157,6 +156,14 @@ class SecureController(Controller):  # type: ignore[misc]  # nvflare has no type
         )
         write_model(Path(workspace.get_run_dir(job), MODEL_NAME), model)
 
+    def check(self) -> None:
+        """Check all arguments.
+
+        Raises:
+            ConfigurationError: One is out of its range.
+        """
+        self._job()
+
     def _job(self) -> ServerJob:
         return ServerJob(
             coordinator=self.coordinator,
@@ -203,4 +210,25 @@ class SecureAveragingRecipe(Recipe):  # type: ignore[misc]  # nvflare has no typ
         min_clients: int = 2,
         clients: Sequence[str] | None = None,
     ) -> None:
-        ...
+        first = Work(name, 1, model, settings)
+        controller = SecureController(
+            coordinator=coordinator,
+            run=name,
+            rounds=rounds,
+            deadline=deadline,
+            plan=plan_settings(plan),
+            settings=dict(first.settings),
+            min_clients=min_clients,
+            clients=None if clients is None else list(clients),
+        )
+        controller.check()
+        job = FedJob(name=name, min_clients=min_clients)
+        job.set_app_packages(list(_PACKAGES))  # They are installed everywhere; else FLARE would send their source.
+        job.to_server(controller)
+        job.to_clients(SecureExecutor())
+        # FLARE copies the file when the job is exported or run.
+        self._folder = tempfile.TemporaryDirectory(prefix="secagg-job-")
+        file = Path(self._folder.name, MODEL_NAME)
+        write_model(file, dict(zip(first.names, first.arrays, strict=True)))
+        job.add_file_to_server(str(file), app_folder_type="config")
+        super().__init__(job)

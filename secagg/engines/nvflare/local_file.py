@@ -162,7 +162,7 @@ def load_train(name: str) -> Callable[[Work], Update]:
     module, _, attribute = name.partition(":")
     try:
         found = getattr(importlib.import_module(module), attribute)
-    except Exception as error:  # noqa: BLE001  # The module is the site's own and may raise anything.
+    except Exception as error:  # The module is the site's own and may raise anything.
         raise ConfigurationError(
             f"train: expected module:function, installed at the site, found {shown(name)} ({type(error).__name__}: "
             f"{error}). Install the module."

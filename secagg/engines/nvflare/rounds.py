@@ -17,9 +17,9 @@ from protocols.errors import MalformedMessage, RemoteError
 from secagg.checks import shown
 from secagg.engines.work import Work
 from secagg.errors import CheckpointError, ConfigurationError
+from secagg.files import write_whole
 from secagg.logger import LOGGER
 from secagg.storage.labelled_file import KeyFileError, labelled, read_labelled
-from secagg.files import write_whole
 
 _LABEL: Final = b"secagg FLARE checkpoint, file format 1\n"
 _RUN: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")

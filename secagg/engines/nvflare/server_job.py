@@ -113,9 +113,7 @@ class ServerJob:
                     )
                     return release.mean
 
-                last = run_rounds(
-                    first, self.rounds, checkpoint=checkpoint, mean_of=mean_of, forget=coordinator.forget
-                )
+                last = run_rounds(first, self.rounds, checkpoint=checkpoint, mean_of=mean_of, forget=coordinator.forget)
         finally:
             if ledger is not None:
                 ledger.close()
@@ -127,8 +125,8 @@ class ServerJob:
         unknown = [name for name in wanted if name not in ids]
         if unknown or len(set(wanted)) < self.min_clients:
             raise ConfigurationError(
-                f"clients: expected at least {self.min_clients} sites of the roster, found {listed(unknown or wanted)}. "
-                "Correct the names, or make a new roster."
+                f"clients: expected at least {self.min_clients} sites of the roster, found {listed(unknown or wanted)}. Correct "
+                " the names, or make a new roster."
             )
         return tuple(sorted({ids[name] for name in wanted}))
 

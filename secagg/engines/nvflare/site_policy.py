@@ -124,7 +124,7 @@ def _resources(root: Path) -> Iterator[str]:
         yield f"{where}: expected class_list_enforcement_mode enforce, found another. Correct it."
     if settings.get("allow_log_streaming") is not False:
         yield (
-            f"{where}: expected allow_log_streaming = false, found another, so the site's error log goes to the server. "
+            f"{where}: expected allow_log_streaming = false, found another, so that the error log goes to the server. "
             "Set it to false."
         )
     for folder in ("startup", "local"):
@@ -149,8 +149,8 @@ def _placed(root: Path, node: NodeTable | None) -> Iterator[str]:
 def _is_narrow(rule: object) -> bool:
     """Return whether a rule of FLARE gives a right to nobody, or to the site's own organisation alone.
 
-    FLARE grants the right if any condition holds and no condition after `not` does. A rule of the latter alone grants it
-    to everybody else.
+    FLARE grants the right if any condition holds and no condition after `not` does. A rule of conditions after `not`
+    alone grants it to everybody else.
     """
     conditions = [rule] if isinstance(rule, str) else rule
     if not isinstance(conditions, list) or not all(isinstance(each, str) for each in conditions):

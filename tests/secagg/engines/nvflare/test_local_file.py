@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from secagg.engines.base import Update
 from secagg.engines.nvflare.local_file import FILE_NAME, LocalFile, load_train
 from secagg.engines.work import Work
 from secagg.errors import ConfigurationError
@@ -21,8 +22,8 @@ def read(folder: Path, text: str) -> LocalFile:
     return LocalFile.read(folder)
 
 
-def echo(work: Work) -> Work:
-    return work
+def still(work: Work) -> Update:
+    return Update(work.arrays)
 
 
 def test_station_has_the_site_in_its_home(tmp_path: Path) -> None:
@@ -43,7 +44,7 @@ def test_station_may_be_a_socket(tmp_path: Path) -> None:
         '[node]\nsocket = "/s"\ntrain = "a:b"\n',
         '[node]\nhome = ""\n',
         '[node]\nhome = "/h"\npolicy = "/p"\n',
-        '[node]\nhome = 3\n',
+        "[node]\nhome = 3\n",
         'home = "/h"\n',
         '[coordinators.digits]\nfolder = "/c"\n',
         '[coordinators.digits]\nfolder = "/c"\nsubmitters = []\n',
@@ -88,7 +89,8 @@ def test_a_simulation_needs_to_be_named(tmp_path: Path) -> None:
 
 def test_train_is_what_its_name_says() -> None:
     work = Work("run", 1, [np.zeros(2)])
-    assert load_train(f"{__name__}:echo")(work) is work
+    assert load_train(f"{__name__}:still") is still
+    assert load_train(f"{__name__}:still")(work).arrays is work.arrays
 
 
 @pytest.mark.parametrize("name", ["", "os", "os:", ":path", "os:no_such", "no_such_module:train", "os:sep", "..:a"])

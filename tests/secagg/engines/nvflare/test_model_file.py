@@ -2,16 +2,22 @@
 
 import pickle
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from secagg.engines.nvflare.model_file import read_model, write_model
 from secagg.errors import ModelError
 
 
 def test_model_comes_back_in_its_order(tmp_path: Path) -> None:
-    arrays = {"b": np.arange(6, dtype=np.float32).reshape(2, 3), "a": np.array(3, dtype=np.int8), "file": np.zeros(0)}
+    arrays: dict[str, NDArray[Any]] = {
+        "b": np.arange(6, dtype=np.float32).reshape(2, 3),
+        "a": np.array(3, dtype=np.int8),
+        "file": np.zeros(0),
+    }
     write_model(tmp_path / "model.npz", arrays)
     found = read_model(tmp_path / "model.npz")
     assert list(found) == list(arrays)

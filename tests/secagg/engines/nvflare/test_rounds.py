@@ -33,7 +33,9 @@ class Releases:
         return self.kept.setdefault(work.digest(), [np.full(array.shape, float(number)) for array in work.arrays])
 
 
-def run(folder: Path, mean_of: Callable[[Work], Sequence[NDArray[Any]]], releases: Releases, first: Work = FIRST) -> Work:
+def run(
+    folder: Path, mean_of: Callable[[Work], Sequence[NDArray[Any]]], releases: Releases, first: Work = FIRST
+) -> Work:
     checkpoint = CheckpointFile(folder, "digits")
     return run_rounds(first, ROUNDS, checkpoint=checkpoint, mean_of=mean_of, forget=releases.forgotten.append)
 

@@ -21,7 +21,10 @@ LEAD = {
     "byoc": "any",
     "server-predeployed-flwr": "none",
 }
-PROVISIONED = {"format_version": "1.0", "permissions": {"project_admin": "any", "lead": LEAD, "member": {"view": "any"}}}
+PROVISIONED = {
+    "format_version": "1.0",
+    "permissions": {"project_admin": "any", "lead": LEAD, "member": {"view": "any"}},
+}
 NARROW = {
     "format_version": "1.0",
     "permissions": {
@@ -177,5 +180,5 @@ def test_another_folder_is_no_kit(tmp_path: Path) -> None:
 
 def test_a_damaged_file_is_named(kit: Path) -> None:
     (kit / "local" / "resources.json").write_text("{", encoding="utf-8")
-    with pytest.raises(ConfigurationError, match="resources.json"):
+    with pytest.raises(ConfigurationError, match=r"resources\.json"):
         check_site(kit)
