@@ -125,8 +125,8 @@ class ServerJob:
         unknown = [name for name in wanted if name not in ids]
         if unknown or len(set(wanted)) < self.min_clients:
             raise ConfigurationError(
-                f"clients: expected at least {self.min_clients} sites of the roster, found {listed(unknown or wanted)}. Correct "
-                " the names, or make a new roster."
+                f"clients: expected {self.min_clients} sites of the roster or more, found {listed(unknown or wanted)}. "
+                "Correct the names, or make a new roster."
             )
         return tuple(sorted({ids[name] for name in wanted}))
 
