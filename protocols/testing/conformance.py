@@ -13,6 +13,7 @@ from protocols.testing.suite.drops import DropTests
 from protocols.testing.suite.logs import LogTests
 from protocols.testing.suite.messages import MessageTests
 from protocols.testing.suite.misuse import MisuseTests
+from protocols.testing.suite.openings import OpeningTests
 from protocols.testing.suite.replays import ReplayTests
 from protocols.testing.suite.secrecy import SecrecyTests
 from protocols.testing.suite.snapshots import SnapshotTests
@@ -29,6 +30,7 @@ class ProtocolConformance(
     SecrecyTests,
     SnapshotTests,
     ReplayTests,
+    OpeningTests,
     LogTests,
 ):
     """All tests of the suite, for pytest. Derive a class whose name begins with `Test`, and set `scenarios`.

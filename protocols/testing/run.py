@@ -8,7 +8,7 @@ import numpy as np
 
 from protocols.errors import RemoteError
 from protocols.machine import Continue, Server
-from protocols.replay import MemoryOpenings, MemoryRecord
+from protocols.replay import MemoryOpenings, MemoryRecord, OpeningRecord
 from protocols.secure_sum import Finish
 from protocols.session import Vector
 from protocols.testing.repeatable import SNAPSHOT_KEY, repeatable_entropy
@@ -28,6 +28,7 @@ class ProtocolRun:
         scenario: The scenario.
         seed: A label of the parties' entropy.
         vectors: Each client's vector; those of `Scenario.inputs` if it is left out.
+        openings: Each party's record of openings; new ones, which are in memory, if it is left out.
 
     Attributes:
         scenario: The scenario.
@@ -40,12 +41,19 @@ class ProtocolRun:
     """
 
     def __init__(
-        self, scenario: Scenario, *, seed: bytes = b"run", vectors: Mapping[int, Vector] | None = None
+        self,
+        scenario: Scenario,
+        *,
+        seed: bytes = b"run",
+        vectors: Mapping[int, Vector] | None = None,
+        openings: Mapping[int, OpeningRecord] | None = None,
     ) -> None:
         self.scenario = scenario
         self.inputs = scenario.inputs() if vectors is None else vectors
         self.records = {party: MemoryRecord() for party in scenario.parties}
-        self.openings = {party: MemoryOpenings() for party in scenario.parties}
+        self.openings: Mapping[int, OpeningRecord] = (
+            {party: MemoryOpenings() for party in scenario.parties} if openings is None else openings
+        )
         self.clients = {
             party: scenario.client(
                 party,

@@ -1,13 +1,14 @@
-"""A record on disk of the sums that a committee member has opened, so that no two of them reveal a third.
+"""A record on disk of the sums that a party has opened or helped to open, so that no two of them reveal a third.
 
-A member opens only one sum of a session. Under one context, it never opens two sums whose contributors differ, but in
-fewer clients than a minimum: the difference of the sums would be the sum of those clients' inputs.
-`protocols.replay` states this rule. A restarted member must still know what it opened, so each opening is recorded
-before it is answered.
+A committee member opens sums, and so does a client in the step that reveals. A party opens only one sum of a session.
+Under one context, it never opens two sums whose contributors differ, but in fewer clients than a minimum: the
+difference of the sums would be the sum of those clients' inputs. `protocols.replay` states this rule and what follows
+from it. A restarted party must still know what it opened, so each opening is recorded before it is answered.
 
-A member has one store for all of its keys and key shares, made when it receives the first of them: what was opened
-under one key counts under every other key. If a member has made one store for each key, `take_over` brings them
-together. `secagg.storage.store` says how durable a store is, and what it cannot detect.
+A party has one store for all of its identities, keys and key shares, whether it acts as a client or as a committee
+member. The store is made together with the first of them: what was opened under one key counts under every other key.
+If a party has made one store for each key, `take_over` brings them together. `secagg.storage.store` says how durable a
+store is, and what it cannot detect.
 """
 
 import hashlib
@@ -24,7 +25,7 @@ _ID_BYTES: Final = 4
 
 
 class OpeningStore(Store):
-    """The sums that a member has opened with any of its key shares, by session and context.
+    """The sums that a party has opened with any of its identities and key shares, by session and context.
 
     A store of openings is a context manager and a `protocols.replay.OpeningRecord`. Any thread of one process may
     use it. It closes on the first failure. A set of n contributors takes 4 * n bytes. A new set is compared with all
@@ -38,7 +39,10 @@ class OpeningStore(Store):
     """
 
     kind: ClassVar[str] = "store of openings"
-    remedy: ClassVar[str] = "Make a new committee key with new stores, and use contexts that were never used before."
+    remedy: ClassVar[str] = (
+        "Make a new store, with a new identity and a new committee key if the party has them, and use contexts that "
+        "were never used before."
+    )
     application_id: ClassVar[int] = 0x5EC09E
     format_version: ClassVar[int] = 1
     table: ClassVar[str] = "openings"
@@ -55,7 +59,7 @@ class OpeningStore(Store):
         """Record that a sum is about to be opened. The record is on the disk when this returns.
 
         Args:
-            key: 32 bytes that identify the member's key share.
+            key: 32 bytes that identify the committee member's key share, or the client; see `OpeningRecord`.
             session_id: The session's id, 16 to 64 bytes.
             context: The session's context, any bytes.
             contributors: The clients whose inputs are in the sum: ids in [0, 2^32 - 2], ascending, at least one.
@@ -63,8 +67,8 @@ class OpeningStore(Store):
                 later, must differ from this one; in [1, 2^32 - 2].
 
         Raises:
-            SessionReused: This key share has opened a sum of this session before.
-            UnsafeOpening: Under this context, another sum was opened with this key share or any other. Its contributors
+            SessionReused: A sum of this session was opened with this key before.
+            UnsafeOpening: Under this context, another sum was opened with this key or any other. Its contributors
                 differ from these, but in fewer clients than this minimum, or than that sum's own minimum.
             StoreError: It is not certain that the opening was recorded. The store is closed.
             ParameterError: An argument has another type or is out of range.
@@ -80,7 +84,7 @@ class OpeningStore(Store):
             with self._typed():
                 found = self._run("SELECT 1 FROM openings WHERE key = ? AND session_id = ?", key, session_id).fetchone()
                 # No other process writes to the file, so what is read here still holds when the row is added.
-                # Openings with every key share count: two sums have a difference, whether under one key or two.
+                # Openings with every key count: two sums have a difference, whether under one key or two.
                 others = self._run(
                     "SELECT contributors, MAX(minimum) FROM openings WHERE context = ? AND contributors <> ? "
                     "GROUP BY contributors",
@@ -88,8 +92,8 @@ class OpeningStore(Store):
                 ).fetchall()
             if found is not None:
                 raise SessionReused(
-                    f"session {session_id.hex()}: expected a session of which no sum was opened with this key share, "
-                    "found one of which a sum was opened. Use a new session."
+                    f"session {session_id.hex()}: expected a session of which no sum was opened with this key, found "
+                    "one of which a sum was opened. Use a new session."
                 )
             if any(len(other) % _ID_BYTES for other, _ in others):
                 self.close()
@@ -103,7 +107,7 @@ class OpeningStore(Store):
                 self._run("INSERT INTO openings VALUES (?, ?, ?, ?, ?, ?)", *row, self._digest(*row))
 
     def take_over(self, earlier: "OpeningStore") -> None:
-        """Record all that another store of the same member holds. The records are on the disk when this returns.
+        """Record all that another store of the same party holds. The records are on the disk when this returns.
 
         Both stores stay open. The earlier one is not changed. Do not use it any more.
 
@@ -111,8 +115,8 @@ class OpeningStore(Store):
             earlier: An open store, such as one that was made for another key.
 
         Raises:
-            StoreCorrupt: Both stores hold an opening of one session with one key share, and the two differ. Nothing has
-                been taken over, and this store is closed.
+            StoreCorrupt: Both stores hold an opening of one session with one key, and the two differ. Nothing has been
+                taken over, and this store is closed.
             StoreError: It is not certain that the openings were recorded. The store that failed is closed.
             ParameterError: The argument is not another store.
         """
@@ -129,8 +133,8 @@ class OpeningStore(Store):
                     self._run("INSERT INTO openings VALUES (?, ?, ?, ?, ?, ?)", *row)
                 elif known != row:
                     raise StoreCorrupt(
-                        f"session {row[1].hex()}: expected the same opening with one key share in both stores, found "
-                        "two different ones. Nothing has been taken over."
+                        f"session {row[1].hex()}: expected the same opening with one key in both stores, found two "
+                        "different ones. Nothing has been taken over."
                     )
             self._run("COMMIT")
 

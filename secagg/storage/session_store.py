@@ -2,8 +2,9 @@
 
 A client that was restarted, or restored from an old snapshot, must not answer a step again, and must not use a session
 id again. Two answers to one step may together unmask the client's vector. So each step is recorded before it is
-answered. The store is made once, together with the identity. `secagg.storage.store` says how durable the store is, and
-what it cannot detect.
+answered. The store is made once, together with the identity. If session ids begin with a serial number, it is also the
+memory of these numbers (`SessionStore.latest`). `secagg.storage.store` says how durable the store is, and what it
+cannot detect.
 """
 
 import hashlib
@@ -26,6 +27,7 @@ __all__ = [
 
 _FIRST: Final = "INSERT INTO sessions VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING"
 _LATER: Final = "UPDATE sessions SET round = ?3, digest = ?4 WHERE identity = ?1 AND session_id = ?2 AND round < ?3"
+_LATEST: Final = "SELECT session_id FROM sessions WHERE identity = ?1 ORDER BY session_id DESC LIMIT 1"
 
 
 class SessionStore(Store):
@@ -79,6 +81,23 @@ class SessionStore(Store):
                 f"session {session_id.hex()}: expected step 0 of a new session, or a step after all those answered, "
                 f"found step {number} again or out of order. Use a new session."
             )
+
+    def latest(self, identity: bytes) -> bytes | None:
+        """Return the greatest session id that was recorded for an identity, in byte order; None if there is none.
+
+        If session ids begin with a serial number in big-endian bytes, this is the session of the greatest serial.
+
+        Args:
+            identity: The client's Ed25519 public key, 32 bytes.
+
+        Raises:
+            SessionStoreError: The store cannot be read. It is closed.
+            ParameterError: The identity has another type or length.
+        """
+        check_bytes("identity", identity, least=32, most=32)
+        with self._turn, self._typed():
+            found = self._run(_LATEST, identity).fetchone()
+        return None if found is None else bytes(found[0])
 
     @staticmethod
     def _digest(*row: Any) -> bytes:

@@ -33,6 +33,10 @@ class Client:
         return Answer(question.text)
     def judge(self, verdict: Verdict) -> Answer:
         return Answer(verdict.text)
+    def contributors(self, question: Question) -> frozenset[int]:
+        return frozenset()
+    def names(self, question: Question) -> frozenset[str]:
+        return frozenset()
     def shout(self, question: Question) -> bytes:
         return question.text
 
@@ -52,6 +56,7 @@ ROWS: Final = {
     'Step("ask", Question, Client.answer, Answer, Server.hear, Server.ask)': True,
     'Step("judge", Verdict, Client.judge, Answer, Server.hear, Server.ask)': True,
     'Step("of a committee", Question, Client.answer, Answer, Server.hear, Server.ask, Role.COMMITTEE)': True,
+    'Step("ask", Question, Client.answer, Answer, Server.hear, Server.ask, reveals=Client.contributors)': True,
     'Step("role by its name", Question, Client.answer, Answer, Server.hear, Server.ask, "committee")': False,
     'Step("role for a close", Question, Client.answer, Answer, Server.hear, Role.COMMITTEE)': False,
     'Step("wrong committee", Question, Client.judge, Answer, Server.hear, Server.ask, Role.COMMITTEE)': False,
@@ -64,6 +69,10 @@ ROWS: Final = {
     'Step("answer that is no message", Question, Client.shout, Answer, Server.hear, Server.ask)': False,
     'Step("request that is no message", bytes, Client.answer, Answer, Server.hear, Server.ask)': False,
     'Step("close that gives a number", Question, Client.answer, Answer, Server.hear, Server.count)': False,
+    'Step("reveals of another request", Verdict, Client.judge, Answer, Server.hear, Server.ask, '
+    "reveals=Client.contributors)": False,
+    'Step("reveals names", Question, Client.answer, Answer, Server.hear, Server.ask, reveals=Client.names)': False,
+    'Step("reveals by a flag", Question, Client.answer, Answer, Server.hear, Server.ask, reveals=True)': False,
     'Step("missing close", Question, Client.answer, Answer, Server.hear)': False,
 }
 

@@ -1,3 +1,4 @@
+import hashlib
 import os
 import resource
 import shutil
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 
 from protocols.errors import ParameterError, SessionReused
 from secagg.storage.session_store import (
+    _LATEST,
     SessionStore,
     SessionStoreCorrupt,
     SessionStoreError,
@@ -87,6 +89,62 @@ def test_store_does_as_the_rule_says(
         if right:
             highest[identity, session_id] = number
     store.close()
+
+
+def serial(number: int) -> bytes:
+    """Return a session id that begins with a serial number, as those of an engine do."""
+    return number.to_bytes(8, "big") + hashlib.sha256(b"%d" % number).digest()[:24]
+
+
+def test_store_tells_the_greatest_session_id_of_an_identity(path: Path) -> None:
+    with SessionStore.create(path) as store:
+        assert store.latest(ME) is None
+        for number in (3, 2**40, 7, 255, 256):
+            assert answers(store, serial(number), 0)
+        assert answers(store, serial(2**63), 0, OTHER)
+        assert answers(store, serial(7), 1)
+        assert not answers(store, serial(2**50), 1)
+        assert (store.latest(ME), store.latest(OTHER)) == (serial(2**40), serial(2**63))
+    with SessionStore(path) as store:
+        assert (store.latest(ME), store.latest(OTHER), store.latest(b"k" * 32)) == (serial(2**40), serial(2**63), None)
+        assert answers(store, serial(2**40 + 1), 0)
+        assert store.latest(ME) == serial(2**40 + 1)
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.lists(st.tuples(st.sampled_from([ME, OTHER]), st.binary(min_size=16, max_size=18)), max_size=15))
+def test_greatest_session_id_is_that_of_byte_order(
+    tmp_path_factory: pytest.TempPathFactory, recorded: list[tuple[bytes, bytes]]
+) -> None:
+    """The order of Python's bytes, in which an id comes after all of its beginnings."""
+    with SessionStore.create(tmp_path_factory.mktemp("store") / "sessions") as store:
+        for identity, session_id in recorded:
+            answers(store, session_id, 0, identity)
+        for identity in (ME, OTHER):
+            assert store.latest(identity) == max((each for who, each in recorded if who == identity), default=None)
+
+
+def test_greatest_session_id_is_found_without_reading_all_sessions(path: Path) -> None:
+    """By the primary key: SQLite's plan has a search, and neither a scan nor a sort."""
+    with SessionStore.create(path) as store:
+        assert answers(store, ONE, 0)
+    connection = sqlite3.connect(path)
+    plan = " ".join(str(row[3]) for row in connection.execute(f"EXPLAIN QUERY PLAN {_LATEST}", (ME,)))
+    connection.close()
+    assert plan == "SEARCH sessions USING PRIMARY KEY (identity=?)"
+
+
+def test_store_that_cannot_be_read_tells_no_session_id(path: Path) -> None:
+    store = SessionStore.create(path)
+    for wrong in (ME[:31], bytearray(ME), None):
+        with pytest.raises(ParameterError, match="identity"):
+            store.latest(wrong)  # type: ignore[arg-type]  # that is the test
+    assert store.latest(ME) is None
+    path.rename(path.with_name("moved"))
+    with pytest.raises(SessionStoreUnavailable):
+        store.latest(ME)
+    with pytest.raises(SessionStoreUnavailable, match="closed"):
+        store.latest(ME)
 
 
 def test_store_refusal_names_the_session_and_the_round(path: Path) -> None:
