@@ -3,7 +3,9 @@
 A request is signed with the coordinator's Ed25519 identity over its serial, its step, its receiver, and the SHA-256 of
 each of its parts. The parts are the offer, the work and the machine's bytes. The requests of a step have the same offer
 and the same work, which are hashed once for all of them. A reply has no signature, since the machine's own messages
-have theirs; whoever carries it can replace it, and so make a node drop out.
+have theirs. It has a SHA-256 of all that it says, since some of those messages, such as masked vectors, can be changed
+without a trace: damage on the way makes a node drop out, and no sum is wrong. The digest is no protection from whoever
+carries replies on purpose: the transport has to authenticate nodes (TLS), and see the threat model.
 
 Decoding is strict: exact types, no unknown field, and only the bytes that the encoder makes. The length of all bytes is
 checked before anything is decoded, and the length of each part before it is used. A part is decoded without a copy, so
@@ -33,6 +35,7 @@ OVERHEAD_BYTES: Final = 128
 """A parcel has at most this number of bytes besides the offer, the work and the machine's bytes."""
 
 _DOMAIN: Final = b"secagg parcel v1"
+_REPLY_DOMAIN: Final = b"secagg reply v1"
 _RANGES: Final = {
     "serial": LARGEST_SERIAL,
     "step": LARGEST_STEP,
@@ -166,7 +169,16 @@ class Reply:
     def to_bytes(self) -> bytes:
         """Return the bytes of the reply."""
         return msgspec.msgpack.encode(
-            _ReplyWire(VERSION, self.serial, self.step, self.sender, self.refusal, self.last, memoryview(self.body))
+            _ReplyWire(
+                VERSION,
+                self.serial,
+                self.step,
+                self.sender,
+                self.refusal,
+                self.last,
+                _reply_digest(self),
+                memoryview(self.body),
+            )
         )
 
 
@@ -257,7 +269,7 @@ def open_reply(data: bytes, limit: int) -> Reply:
     """
     wire = _decoded("reply", _ReplyWire, data, {"body": limit})
     try:
-        return Reply(
+        reply = Reply(
             serial=wire.serial,
             step=wire.step,
             sender=wire.sender,
@@ -267,6 +279,9 @@ def open_reply(data: bytes, limit: int) -> Reply:
         )
     except ParameterError as error:
         raise MalformedMessage(f"reply: {error}") from None
+    if wire.digest != _reply_digest(reply):
+        _refuse("reply", "the digest of what it says", "another: it was damaged on its way")
+    return reply
 
 
 class _RequestWire(Message, frozen=True):
@@ -291,6 +306,7 @@ class _ReplyWire(Message, frozen=True):
     sender: int
     refusal: Refusal | None
     last: int
+    digest: bytes
     body: memoryview
 
 
@@ -334,3 +350,17 @@ def _statement(serial: int, step: int, receiver: int, parts: bytes) -> bytes:
     """Return what the coordinator signs: numbers of fixed width and three digests, so that no two requests share it."""
     numbers = VERSION.to_bytes(1, "big") + serial.to_bytes(8, "big") + step.to_bytes(2, "big")
     return _DOMAIN + numbers + receiver.to_bytes(4, "big") + parts
+
+
+def _reply_digest(reply: Reply) -> bytes:
+    """Return SHA-256 over all that a reply says."""
+    fields = (
+        VERSION,
+        reply.serial,
+        reply.step,
+        reply.sender,
+        reply.refusal,
+        reply.last,
+        _digest(memoryview(reply.body)),
+    )
+    return hashlib.sha256(_REPLY_DOMAIN + msgspec.msgpack.encode(fields)).digest()

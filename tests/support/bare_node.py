@@ -162,19 +162,23 @@ class NodeCohort:
         mean: The planned mean.
         nodes: All parties by id, the committee's too.
         kept: The openings that engines have kept.
+        entropy: The randomness of session ids.
     """
 
     mean: SecureMean
     nodes: dict[int, BareNode]
     kept: list[bytes] = field(default_factory=list, repr=False)
+    entropy: Entropy = os.urandom
 
     def plan(self, serial: int = 1, *, work: Work | None = None, clients: Collection[int] | None = None) -> RoundPlan:
-        """Return the plan of an attempt, by default with all clients."""
-        given = work or Work("tests", 1, (np.zeros(LENGTH, dtype=np.float32),))
-        mean = self.mean if clients is None else _planned(self.mean.protocol, clients, self.mean.minimum_contributors)
+        """Return the plan of an attempt, by default with all clients, and with work of its own."""
+        given = work or Work("tests", serial, (np.zeros(2, dtype=np.float32),))
+        mean = self.mean
+        if clients is not None:
+            mean = _planned(mean.protocol, clients, mean.minimum_contributors, mean.encoding.shapes[0][0])
         trust = None if mean.target is None else mean.target.trust
         context = session_context(given.digest(), serial=serial, trust=trust)
-        session = mean.session(fresh_session_id(serial, os.urandom), context=context)
+        session = mean.session(fresh_session_id(serial, self.entropy), context=context)
         side = ServerSide(identity=COORDINATOR, sealing=SEALING, keep=self.kept.append)
         return RoundPlan(mean=mean, session=session, work=given, serial=serial, server=side)
 
@@ -187,13 +191,19 @@ class NodeCohort:
 
 
 def node_cohort(
-    name: str, adversary: Adversary = Adversary.CURIOUS, *, clients: int = 10, dropout: float = 0.2, label: bytes = b""
+    name: str,
+    adversary: Adversary = Adversary.CURIOUS,
+    *,
+    clients: int = 10,
+    dropout: float = 0.2,
+    length: int = LENGTH,
+    label: bytes = b"",
 ) -> NodeCohort:
-    """Return the parties of sums by the parameters that a protocol suggests; labels give repeatable randomness."""
+    """Return the parties of sums by the parameters that a protocol suggests; a label gives repeatable randomness."""
     protocol, threshold = load(name).suggest(
         clients=clients, adversarial=ADVERSARIAL, dropout=dropout, adversary=adversary
     )
-    mean = _planned(protocol, range(1, clients + 1), threshold)
+    mean = _planned(protocol, range(1, clients + 1), threshold, length)
     roster = fixed_roster(mean.clients)
     key = None if mean.committee is None else mean.committee.key
     generator = np.random.default_rng(1)
@@ -202,17 +212,17 @@ def node_cohort(
             id=client,
             roster=roster,
             committee_key=key,
-            update=[generator.normal(size=LENGTH)],
+            update=[generator.normal(size=length)],
             entropy=repeatable_entropy(b"%s %d" % (label, client)) if label else os.urandom,
         )
         for client in mean.clients
     }
     for member, share in zip(mean.session(bytes(16)).committee_members, key_shares(1, MEMBERS), strict=False):
         nodes.setdefault(member, BareNode(id=member, roster=roster, committee_key=key)).share = share
-    return NodeCohort(mean=mean, nodes=nodes)
+    return NodeCohort(mean=mean, nodes=nodes, entropy=repeatable_entropy(label) if label else os.urandom)
 
 
-def _planned(protocol: SecureSum, clients: Iterable[int], threshold: int) -> SecureMean:
+def _planned(protocol: SecureSum, clients: Iterable[int], threshold: int, length: int) -> SecureMean:
     """Return a mean of one array; the first client is a member of the committee too, if there is one."""
     cohort = tuple(clients)
     malicious = getattr(protocol, "adversary", None) is Adversary.MALICIOUS
@@ -221,7 +231,7 @@ def _planned(protocol: SecureSum, clients: Iterable[int], threshold: int) -> Sec
         protocol=protocol,
         clients=cohort,
         minimum_contributors=threshold,
-        shapes=[(LENGTH,)],
+        shapes=[(length,)],
         clip_l2=1.0,
         roster=fixed_roster(cohort) if malicious else None,
         committee=committee if protocol.needs_committee else None,
