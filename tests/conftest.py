@@ -1,5 +1,6 @@
 """What a later Python cannot run is skipped, and said so. Long tests run if they are asked for."""
 
+import signal
 import sys
 
 import pytest
@@ -8,6 +9,14 @@ import pytest
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the option `--long`."""
     parser.addoption("--long", action="store_true", help="Run the tests that are marked long, too.")
+
+
+def pytest_configure() -> None:
+    """Answer the signals that `nohup` ignores: tests interrupt the processes that they start."""
+    for name, default in (("SIGINT", signal.default_int_handler), ("SIGHUP", signal.SIG_DFL)):
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, default)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -263,7 +263,7 @@ class Coordinator:
             OpeningUnfinished: A sum may have been opened, and nodes add no noise.
             ServerRolledBack: Nodes have seen later serials.
         """
-        if result.latest > attempt.plan.serial:
+        if result.latest >= attempt.plan.serial:
             raise ServerRolledBack(found=result.latest, expected=attempt.plan.serial)
         if self._folder is None or self._folder.opening(attempt.plan.work.digest()) is None:
             return False

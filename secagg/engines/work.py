@@ -23,6 +23,7 @@ from protocols.errors import MalformedMessage
 from secagg.checks import plain_integer, shown
 from secagg.engines.statistics import WHOLE, UpdateParts
 from secagg.errors import ConfigurationError
+from secagg.models.base import ArrayRole
 from secagg.privacy.clipping import Clip, GlobalClip, PerLayerClip
 
 Plain = bool | int | float | str
@@ -108,6 +109,12 @@ class Work:
     def size(self) -> int:
         """The number of entries of all arrays together."""
         return sum(array.size for array in self.arrays)
+
+    @property
+    def travelling(self) -> tuple[tuple[int, ...], ...]:
+        """The shapes of an update's arrays: of all arrays, or of those whose role in `parts` travels."""
+        roles = self.parts.roles or (ArrayRole.TRAINED,) * len(self.arrays)
+        return tuple(array.shape for array, role in zip(self.arrays, roles, strict=True) if role.travels)
 
     def digest(self) -> bytes:
         """Return 32 bytes over all of it: SHA-256 of the names, shapes, settings and of the hash of each array."""

@@ -138,7 +138,7 @@ def read_regular(path: Path, *, most_bytes: int, risk: str | None = None) -> byt
                 raise KeyFileError(f"{path}: expected a key file, found something that is not a regular file")
             if risk is not None:
                 _check_private(path, status, risk)
-            return file.read(status.st_size) if status.st_size < most_bytes else b""
+            return file.read(status.st_size + 1) if status.st_size < most_bytes else b""
     except OSError as error:
         raise KeyFileError(f"{path}: cannot be read: {error.strerror}") from None
 

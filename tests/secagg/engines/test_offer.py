@@ -56,7 +56,7 @@ def test_offer_builds_the_session_of_the_coordinator(label: str) -> None:
         assert mean.realised(contributors) == case.mean.realised(contributors)
 
 
-@pytest.mark.parametrize("noise", NOISES)
+@pytest.mark.parametrize("noise", ["none", "gaussian-local", "skellam-central", "skellam-removable"])
 def test_clients_of_both_means_send_the_same_bytes(noise: str) -> None:
     case = offered("secagg-plus", Adversary.MALICIOUS, noise, weighting="weighted", max_weight=100.0)
     mean, session = through_the_wire(case).build(case.roster, case.committee_key)
@@ -79,7 +79,7 @@ def test_clients_of_both_means_send_the_same_bytes(noise: str) -> None:
     serial=st.integers(0, 2**64 - 1),
     data=st.data(),
 )
-@settings(max_examples=60)
+@settings(max_examples=50, deadline=None)
 def test_any_plan_without_noise_is_built_again(
     clients: list[int], sides: list[list[int]], serial: int, data: st.DataObject, clip: float, bits: int, **chosen: Any
 ) -> None:
@@ -108,7 +108,7 @@ def test_any_plan_without_noise_is_built_again(
     side=st.integers(1, 200),
     threshold=st.integers(3, len(CLIENTS)),
 )
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 def test_any_plan_with_noise_is_built_again(noise: str, bits: int, clip: float, side: int, threshold: int) -> None:
     case = made(
         offered("secagg").mean.protocol,
