@@ -20,7 +20,7 @@ from secagg.errors import ConfigurationError
 from secagg.logger import LOGGER
 
 HELLO_S: Final = 1.0
-PAUSE_S: Final = 0.1
+PAUSE_S: Final = 0.2
 WORKERS: Final = 32
 
 _Answer = tuple[int, bytes | Failure]

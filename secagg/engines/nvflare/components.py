@@ -22,7 +22,7 @@ from nvflare.recipe.spec import Recipe
 from secagg.engines.channel import Failure
 from secagg.engines.coordinator import Plan
 from secagg.engines.nvflare.local_file import LocalFile
-from secagg.engines.nvflare.model_file import MODEL_NAME, read_model, write_model
+from secagg.engines.nvflare.model_file import MODEL_NAME, RESULT_NAME, read_model, write_model
 from secagg.engines.nvflare.plan_settings import plan_from, plan_settings
 from secagg.engines.nvflare.server_job import ServerJob
 from secagg.engines.nvflare.site import Site, site_of
@@ -44,18 +44,17 @@ class SecureExecutor(Executor):  # type: ignore[misc]  # nvflare has no types.
         self._site: Site | None = None
 
     def handle_event(self, event_type: str, fl_ctx: Any) -> None:
-        """Open the station when the job starts, and answer the topic from then on."""
+        """Open the station when the job starts; until it is open, requests are refused."""
         if event_type != EventType.START_RUN:
             return
         engine = fl_ctx.get_engine()
+        engine.register_aux_message_handler(TOPIC, self._handle)
         try:
             table = LocalFile.read(engine.get_workspace().get_site_config_dir()).station(fl_ctx.get_identity_name())
             self._site = site_of(table)
         except SecaggError as error:
             LOGGER.error("this site cannot take part: %s", error)
             self.system_panic("the station cannot be opened; the site's log says why", fl_ctx)
-            return
-        engine.register_aux_message_handler(TOPIC, self._handle)
 
     def execute(self, task_name: str, shareable: Any, fl_ctx: Any, abort_signal: Any) -> Any:  # noqa: ARG002
         """Refuse a task."""
@@ -154,7 +153,7 @@ class SecureController(Controller):  # type: ignore[misc]  # nvflare has no type
             submitter=meta.get(JobMetaKey.SUBMITTER_NAME),
             is_aborted=lambda: bool(abort_signal.triggered),
         )
-        write_model(Path(workspace.get_run_dir(job), MODEL_NAME), model)
+        write_model(Path(workspace.get_run_dir(job), RESULT_NAME), model)
 
     def check(self) -> None:
         """Check all arguments.

@@ -13,7 +13,11 @@ from numpy.typing import NDArray
 
 from secagg.errors import ModelError
 
-MODEL_NAME: Final = "secagg-model.npz"
+MODEL_NAME: Final = "secagg-initial.npz"
+"""The model to begin with."""
+
+RESULT_NAME: Final = "secagg-model.npz"
+"""The model after the last round, in the server's part of the result."""
 
 
 def write_model(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:

@@ -1,0 +1,71 @@
+"""A FLARE federation of real processes on this machine: started by their own scripts, ended by their own ids."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+ROOT: Final = Path(__file__).parents[2]
+_GRACE_S: Final = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Fleet:
+    """Processes of a federation.
+
+    Attributes:
+        kits: The folder of the startup kits.
+        processes: The process of each participant, which leads a session of its own.
+    """
+
+    kits: Path
+    processes: dict[str, "subprocess.Popen[bytes]"]
+
+    def start(self, name: str) -> None:
+        """Start a participant by the script of its startup kit."""
+        environment = os.environ | {
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+            "PYTHONPATH": str(ROOT),
+            "FLARE_TEST_SITE": name,
+        }
+        with (self.kits / f"{name}.log").open("ab") as log:
+            self.processes[name] = subprocess.Popen(
+                ["bash", self.kits / name / "startup" / "sub_start.sh", "--once"],
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    def end(self, name: str, how: signal.Signals = signal.SIGTERM) -> None:
+        """Send a signal to a participant and to what it has started, and wait for the end."""
+        process = self.processes.pop(name)
+        for each in (how, signal.SIGKILL):
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, each)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(_GRACE_S)
+
+    def log(self, name: str) -> str:
+        """Return what a participant has written."""
+        return (self.kits / f"{name}.log").read_text(errors="replace")
+
+
+@contextlib.contextmanager
+def running(kits: Path, server: str, sites: list[str]) -> Iterator[Fleet]:
+    """Start a server and its sites, and end them at the end of the `with` block."""
+    fleet = Fleet(kits, {})
+    try:
+        for name in (server, *sites):
+            fleet.start(name)
+        yield fleet
+    finally:
+        for name in list(fleet.processes):
+            fleet.end(name)
