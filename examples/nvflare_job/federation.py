@@ -48,20 +48,24 @@ def project(host: str, port: int, sites: list[str]) -> str:
     """Return the project file for `nvflare provision`."""
     participants = [
         {"name": host, "type": "server", "org": "coordinator", "fed_learn_port": port, "admin_port": port + 1},
-        *({"name": site, "type": "client", "org": site.replace("-", "_"), "allow_log_streaming": False} for site in sites),
+        *(
+            {"name": site, "type": "client", "org": site.replace("-", "_"), "allow_log_streaming": False}
+            for site in sites
+        ),
         {"name": ADMINISTRATOR, "type": "admin", "org": "coordinator", "role": "project_admin"},
         {"name": SUBMITTER, "type": "admin", "org": "coordinator", "role": "lead"},
     ]
     builders = [
         {"path": "nvflare.lighter.impl.workspace.WorkspaceBuilder", "args": {"template_file": ["master_template.yml"]}},
-        {"path": "nvflare.lighter.impl.static_file.StaticFileBuilder", "args": {"config_folder": "config", "scheme": "grpc"}},
+        {
+            "path": "nvflare.lighter.impl.static_file.StaticFileBuilder",
+            "args": {"config_folder": "config", "scheme": "grpc"},
+        },
         {"path": "nvflare.lighter.impl.cert.CertBuilder"},
         {"path": "nvflare.lighter.impl.signature.SignatureBuilder"},
     ]
     # JSON is YAML.
-    return json.dumps(
-        {"api_version": 3, "name": PROJECT, "participants": participants, "builders": builders}, indent=1
-    )
+    return json.dumps({"api_version": 3, "name": PROJECT, "participants": participants, "builders": builders}, indent=1)
 
 
 def provision(folder: Path, host: str, port: int, sites: list[str]) -> Path:
@@ -120,9 +124,7 @@ def write_local(folder: Path, kits: Path, host: str, sites: list[str], train: st
     )
     for site in sites:
         narrow(kits / site, [EXECUTOR_CLASS])
-        (kits / site / "local" / FILE_NAME).write_text(
-            f'[node]\nhome = "{folder}/homes/{{site}}"\ntrain = "{train}"\n'
-        )
+        (kits / site / "local" / FILE_NAME).write_text(f'[node]\nhome = "{folder}/homes/{{site}}"\ntrain = "{train}"\n')
         found = check_site(kits / site)
         if found.refusals:
             raise SystemExit("\n".join(found.refusals))

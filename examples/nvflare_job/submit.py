@@ -1,6 +1,6 @@
 """Submit the job, wait for it, and evaluate the model that comes out.
 
-    python examples/nvflare_job/submit.py /srv/federation/kits/secagg-digits/prod_00
+python examples/nvflare_job/submit.py /srv/federation/kits/secagg-digits/prod_00
 """
 
 import argparse

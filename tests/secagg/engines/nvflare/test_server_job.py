@@ -3,9 +3,11 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from protocols.pairwise import SecAggPlus
 from secagg.engines.base import Update
@@ -78,8 +80,14 @@ class Federation:
     clock: Clock = field(default_factory=Clock)
     aborted: bool = False
 
-    def run(self, rounds: int = 2, **changes: object) -> dict[str, np.ndarray]:
-        settings = {"coordinator": "digits", "run": "digits", "plan": PLAN, "settings": {"rate": 0.5}, "deadline_s": 30.0}
+    def run(self, rounds: int = 2, **changes: object) -> dict[str, NDArray[Any]]:
+        settings = {
+            "coordinator": "digits",
+            "run": "digits",
+            "plan": PLAN,
+            "settings": {"rate": 0.5},
+            "deadline_s": 30.0,
+        }
         job = ServerJob(rounds=rounds, **(settings | changes))  # type: ignore[arg-type]  # Tests change any of them.
         return job.execute(
             MODEL,
