@@ -36,7 +36,6 @@ class LiveSession(Message, frozen=True, kw_only=True):
     """What a node keeps of its session between two steps.
 
     Attributes:
-        serial: The serial of the session.
         step: The number of the step that was answered last.
         request: SHA-256 of the parcel that was answered, 32 bytes.
         reply: The reply to it, byte for byte.
@@ -44,7 +43,6 @@ class LiveSession(Message, frozen=True, kw_only=True):
         snapshot: The machine after that step, sealed; empty after its last step.
     """
 
-    serial: int
     step: int
     request: bytes
     reply: bytes
@@ -52,7 +50,7 @@ class LiveSession(Message, frozen=True, kw_only=True):
     snapshot: bytes
 
     def __repr__(self) -> str:
-        return f"LiveSession(serial={self.serial}, step={self.step})"
+        return f"LiveSession(step={self.step})"
 
 
 class LiveFile:

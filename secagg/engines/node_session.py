@@ -55,15 +55,21 @@ class NodeSession:
         asking = (row for row in self.mean.protocol.steps if self._is_asked(row.role))
         return self.mean.protocol.steps.index(next(asking))
 
-    def check(self) -> None:
-        """Check the session with the policy and the terms of the node; nothing is recorded.
+    def check_policy(self) -> None:
+        """Check the session with the node's policy.
 
         Raises:
             PolicyRefusal: The policy does not allow it.
+        """
+        self.home.policy.check(self.mean, self.session, roster=self.home.roster, node=self.home.node)
+
+    def check_terms(self) -> None:
+        """Check the session with the terms of each part that the node has in it.
+
+        Raises:
             UnsafeSession: The node's own terms do not allow it.
             ParameterError: The node lacks what its part needs, such as a share of the committee's key.
         """
-        self.home.policy.check(self.mean, self.session, roster=self.home.roster, node=self.home.node)
         check_admission(
             self.mean.protocol,
             self.session,
@@ -87,7 +93,9 @@ class NodeSession:
         codec = Codec(protocol.digest(session), protocol.message_limit(session), wire=protocol.wire)
         asks = step < len(protocol.steps) and self._is_asked(protocol.steps[step].role)
         if not asks or not codec.is_of(step, body):
-            raise MalformedMessage(f"message: expected one of this session, for this node in step {step}, found another")
+            raise MalformedMessage(
+                f"message: expected one of this session, for this node in step {step}, found another"
+            )
 
     def is_recorded_by_machine(self, step: int) -> bool:
         """Return whether the machine itself records a step before it answers: a client's step, with a roster."""

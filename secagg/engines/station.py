@@ -143,7 +143,9 @@ class Station:
     def _refusal(self, request: Request | None, refused: _Refused) -> bytes:
         serial, step = (0, 0) if request is None else (request.serial, request.step)
         reason = printable(str(refused))
-        LOGGER.warning("node %d refuses step %d of serial %d: %s: %s", self._home.node, step, serial, refused.code, reason)
+        LOGGER.warning(
+            "node %d refuses step %d of serial %d: %s: %s", self._home.node, step, serial, refused.code, reason
+        )
         reply = Reply(serial=serial, step=step, sender=self._home.node, refusal=refused.code, last=refused.last)
         return reply.to_bytes()
 
@@ -162,7 +164,6 @@ class Station:
             ).to_bytes()
             self._live.write(
                 LiveSession(
-                    serial=request.serial,
                     step=request.step,
                     request=digest,
                     reply=reply,
@@ -175,13 +176,15 @@ class Station:
     def _continued(self, request: Request, kept: LiveSession | None) -> tuple[NodeSession, Client]:
         """Return the live session and its machine, if the request is of a step that may still be answered."""
         last = self._latest()
-        if last is None or request.serial > serial_of(last):
-            raise _Refused(Refusal.MALFORMED, "expected an offer of a session that this node does not know, found none")
-        if request.serial < serial_of(last):
+        if last is not None and request.serial < serial_of(last):
             raise _old(last)
         offer = None if kept is None else Offer.from_bytes(kept.offer)
-        if kept is None or offer is None or offer.session_id != last:
+        if kept is None or offer is None or offer.serial != request.serial:
+            if last is None or request.serial > serial_of(last):
+                raise _Refused(Refusal.MALFORMED, "expected an offer with the first request of a session, found none")
             raise _Refused(Refusal.ANSWERED, f"nothing of the session of serial {request.serial} is kept")
+        if offer.session_id != last:  # The record is older than the live file: the home was restored from a backup.
+            raise _Refused(Refusal.ANSWERED, f"the record does not know the session of serial {request.serial}")
         if request.step <= kept.step or not kept.snapshot:
             raise _Refused(Refusal.ANSWERED, f"step {kept.step} was answered last, and step {request.step} is asked")
         party = NodeSession.of(self._home, offer)
@@ -194,14 +197,17 @@ class Station:
         if offer.serial != request.serial:
             raise _Refused(Refusal.MALFORMED, "expected one serial in the request and its offer, found two")
         if offer.session_id == last:
-            raise _Refused(Refusal.ANSWERED, f"the session of serial {offer.serial} has begun, and nothing of it is kept")
+            raise _Refused(
+                Refusal.ANSWERED, f"the session of serial {offer.serial} has begun, and nothing of it is kept"
+            )
         if last is not None and offer.serial <= serial_of(last):
             raise _old(last)
         party = NodeSession.of(self._home, offer)
         if not party.is_client and not party.is_member:
             raise _Refused(Refusal.NOT_FOR_ME, "the offered session does not contain this node")
-        party.check()
+        party.check_policy()
         work = self._work(party, request, train)
+        party.check_terms()
         if request.step != party.first_step:
             raise _Refused(Refusal.MALFORMED, f"expected step {party.first_step} first, found step {request.step}")
         party.check_request(request.step, request.body)
@@ -238,7 +244,7 @@ class Station:
         plan = RoundPlan(mean=party.mean, session=party.session, work=work, serial=party.offer.serial)
         try:
             update = train(work)
-            weight = weight_of(plan, update.examples)
+            weight = weight_of(plan, update.examples or 0)  # No weighted mean accepts a weight of 0.
             return contribute(plan, update.arrays, weight=weight, entropy=self._entropy)
         except (KeyboardInterrupt, SystemExit):
             raise

@@ -99,7 +99,11 @@ def test_roster_without_this_node_is_refused_with_its_fingerprint(tmp_path: Path
 
 def test_damaged_files_and_policies_are_refused(tmp_path: Path) -> None:
     (path, *_) = homes(tmp_path)
-    for name, error in (("coordinator.pub", DamagedKeyFile), ("roster.json", DamagedKeyFile), ("policy.toml", PolicyError)):
+    for name, error in (
+        ("coordinator.pub", DamagedKeyFile),
+        ("roster.json", DamagedKeyFile),
+        ("policy.toml", PolicyError),
+    ):
         before = (path / name).read_bytes()
         (path / name).write_bytes(b"x" + before)
         with pytest.raises(error, match=name):

@@ -83,7 +83,9 @@ def test_waiting_ends_by_the_given_clock(step_s: float, looks: int, path: Path) 
 @pytest.mark.parametrize("program", ["", WITHOUT_POSIX], ids=["as it is", "without POSIX"])
 def test_lock_keeps_other_processes_out_until_its_holder_is_killed(program: str, path: Path) -> None:
     holding = f"{program}import time; from pathlib import Path; from secagg.engines.home_lock import HomeLock\n"
-    holding += "with HomeLock(Path('record/lock')).held(timeout_s=0, clock=time.monotonic): print('held', flush=True), input()"
+    holding += (
+        "with HomeLock(Path('record/lock')).held(timeout_s=0, clock=time.monotonic): print('held', flush=True), input()"
+    )
     with subprocess.Popen(
         [sys.executable, "-P", "-c", holding],
         cwd=path.parents[1],

@@ -12,9 +12,9 @@ from protocols.testing import repeatable_entropy
 from secagg.engines.live import LiveFile, LiveSession
 
 ONE: Final = LiveSession(
-    serial=7, step=0, request=bytes(range(32)), reply=b"reply" * 9, offer=b"an offer", snapshot=b"a sealed machine"
+    step=0, request=bytes(range(32)), reply=b"reply" * 9, offer=b"an offer", snapshot=b"a sealed machine"
 )
-TWO: Final = LiveSession(serial=7, step=2, request=bytes(32), reply=b"another reply", offer=b"an offer", snapshot=b"")
+TWO: Final = LiveSession(step=2, request=bytes(32), reply=b"another reply", offer=b"an offer", snapshot=b"")
 
 
 @pytest.fixture
@@ -55,7 +55,7 @@ def test_live_file_and_its_folder_are_for_their_owner_only(folder: Path) -> None
 
 
 def test_live_session_shows_none_of_its_bytes() -> None:
-    assert repr(ONE) == "LiveSession(serial=7, step=0)"
+    assert repr(ONE) == "LiveSession(step=0)"
 
 
 @pytest.mark.parametrize("name", ["session", "key"])

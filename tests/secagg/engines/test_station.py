@@ -1,0 +1,809 @@
+"""A station: the order of its checks and writes, what it refuses, and what it leaves behind."""
+
+import logging
+import os
+import resource
+import shutil
+import signal
+import threading
+import weakref
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pytest
+
+from protocols import Adversary, Identity, Secret
+from protocols.testing import repeatable_entropy
+from secagg.engines.base import Update
+from secagg.engines.home import Home
+from secagg.engines.offer import fresh_session_id
+from secagg.engines.parcel import Refusal, Reply, Request, open_reply
+from secagg.engines.station import Station, Train
+from secagg.engines.work import Work
+from tests.support.stations import ARRAYS, COORDINATOR, KINDS, WORK, Attempt, Cohort, identity_of, training, update_of
+
+ME: Final = 5
+BOTH: Final = 2
+MEMBER: Final = 21
+CURIOUS: Final = Cohort()
+MALICIOUS: Final = Cohort(adversary=Adversary.MALICIOUS)
+COHORTS: Final = {"curious": CURIOUS, "malicious": MALICIOUS}
+
+
+class Trained:
+    """A training that counts its calls."""
+
+    def __init__(self, party: int = ME) -> None:
+        self.calls = 0
+        self._train = training(party)
+
+    def __call__(self, work: Work) -> Update:
+        self.calls += 1
+        update: Update = self._train(work)
+        return update
+
+
+def reply_of(data: bytes) -> Reply:
+    return open_reply(data, 10**7)
+
+
+def ask(station: Station, parcel: bytes, train: Train | None = None) -> Reply:
+    return reply_of(station.answer(parcel, train))
+
+
+def refused(station: Station, parcel: bytes, train: Train | None = None) -> Refusal | None:
+    return ask(station, parcel, train).refusal
+
+
+def step(attempt: Attempt, station: Station, party: int = ME, train: Train | None = None) -> bytes:
+    """Run one step with a station, and return the parcel that it got."""
+    replies = attempt.replies(party)
+    parcel = b""
+    if party in attempt.requests:
+        parcel = attempt.parcel(party)
+        reply = ask(station, parcel, train or training(party))
+        assert reply.refusal is None
+        assert (reply.serial, reply.step, reply.sender) == (attempt.serial, attempt.step, party)
+        replies[party] = reply.body
+    attempt.advance(replies)
+    return parcel
+
+
+def finish(attempt: Attempt, station: Station, party: int = ME) -> None:
+    while attempt.requests:
+        step(attempt, station, party)
+    assert attempt.is_exact(attempt.cohort.clients)
+
+
+def files(*folders: Path) -> dict[str, tuple[int, bytes]]:
+    """Return the contents of all files in folders, and when each was changed."""
+    return {
+        str(path): (path.stat().st_mtime_ns, path.read_bytes())
+        for folder in folders
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def reservations(home: Home) -> list[str]:
+    with home.lock(), home.ledger() as ledger:
+        return [entry.label for entry in ledger.entries()]
+
+
+def recorded(home: Home, session_id: bytes, number: int) -> bool:
+    """Return whether a step of a session was recorded; the answer is recorded too, so ask about a copy."""
+    with home.lock():
+        latest = home.sessions.latest(home.identity.public)
+    return latest == session_id and number >= 0
+
+
+@pytest.fixture(params=COHORTS)
+def cohort(request: pytest.FixtureRequest) -> Cohort:
+    return COHORTS[request.param]
+
+
+@pytest.fixture
+def home(tmp_path: Path, cohort: Cohort) -> Home:
+    return cohort.make_home(tmp_path, ME)
+
+
+@pytest.fixture
+def station(home: Home) -> Station:
+    return Station(home)
+
+
+# Whole sessions.
+
+
+@pytest.mark.parametrize(
+    ("protocol", "adversary", "party"),
+    [
+        *((protocol, adversary, ME) for protocol, adversary in KINDS if "secagg" in protocol),
+        ("paillier", Adversary.CURIOUS, ME),
+        ("paillier", Adversary.CURIOUS, BOTH),
+        ("paillier", Adversary.CURIOUS, MEMBER),
+        ("paillier", Adversary.MALICIOUS, BOTH),
+        ("paillier", Adversary.MALICIOUS, MEMBER),
+        ("oneshot", Adversary.MALICIOUS, BOTH),
+    ],
+)
+def test_station_answers_every_step_of_every_protocol(
+    tmp_path: Path, protocol: str, adversary: Adversary, party: int
+) -> None:
+    cohort = Cohort(protocol=protocol, adversary=adversary)
+    home = cohort.make_home(tmp_path, party)
+    finish(cohort.attempt(1), Station(home), party)
+    second = cohort.attempt(2)
+    step(second, Station(home.path), party)
+
+
+@pytest.mark.parametrize(("private", "weighting"), [(True, "uniform"), (False, "weighted")])
+def test_station_contributes_noise_and_weight(tmp_path: Path, private: bool, weighting: str) -> None:
+    cohort = Cohort(private=private, weighting=weighting)
+    finish(cohort.attempt(1), Station(cohort.make_home(tmp_path, ME)))
+
+
+def test_station_goes_on_in_another_process(home: Home, cohort: Cohort) -> None:
+    attempt = cohort.attempt(1)
+    while attempt.requests:
+        step(attempt, Station(home.path))
+    assert attempt.is_exact(cohort.clients)
+
+
+# What is refused before any file is touched.
+
+
+@dataclass(frozen=True)
+class Bad:
+    """A parcel that fails the first check, and the code that its sender learns."""
+
+    code: Refusal
+    make: Callable[[Attempt, bytes], Any]
+
+
+STRANGER: Final = Identity(Secret(bytes(32)))
+BAD: Final = {
+    "empty": Bad(Refusal.MALFORMED, lambda attempt, parcel: b""),
+    "no bytes": Bad(Refusal.MALFORMED, lambda attempt, parcel: "parcel"),
+    "nothing": Bad(Refusal.MALFORMED, lambda attempt, parcel: None),
+    "cut": Bad(Refusal.MALFORMED, lambda attempt, parcel: parcel[:-1]),
+    "longer": Bad(Refusal.MALFORMED, lambda attempt, parcel: parcel + b"x"),
+    "too long": Bad(Refusal.MALFORMED, lambda attempt, parcel: bytes(2**26)),
+    "work too long": Bad(Refusal.MALFORMED, lambda attempt, parcel: attempt.parcel(ME, work=bytes(2**21))),
+    "offer too long": Bad(Refusal.MALFORMED, lambda attempt, parcel: attempt.parcel(ME, offer=bytes(2**20 + 1))),
+    "flipped bit": Bad(Refusal.STRANGER, lambda attempt, parcel: parcel[:-1] + bytes([parcel[-1] ^ 1])),
+    "stranger": Bad(
+        Refusal.STRANGER,
+        lambda attempt, parcel: Request(
+            serial=99, step=0, receiver=ME, offer=attempt.offer, work=b"", body=attempt.requests[ME]
+        ).seal(STRANGER),
+    ),
+    "for another": Bad(Refusal.NOT_FOR_ME, lambda attempt, parcel: attempt.parcel(7)),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+@pytest.mark.parametrize("begun", [False, True])
+def test_parcel_that_fails_the_first_check_changes_nothing(home: Home, cohort: Cohort, name: str, begun: bool) -> None:
+    station, attempt, train = Station(home), cohort.attempt(1), Trained()
+    if begun:
+        step(attempt, station)
+    before = files(home.path, home.live)
+    parcel = BAD[name].make(attempt, attempt.parcel(ME))
+    reply = ask(station, parcel, train)
+    assert (reply.refusal, reply.serial, reply.step) == (BAD[name].code, 0, 0)
+    assert files(home.path, home.live) == before
+    assert train.calls == 0
+    finish(attempt, station)
+
+
+def test_flipped_bits_change_nothing(tmp_path: Path) -> None:
+    home = CURIOUS.make_home(tmp_path, ME)
+    station, attempt = Station(home), CURIOUS.attempt(1)
+    step(attempt, station)
+    before, parcel = files(home.path, home.live), attempt.parcel(ME)
+    for at in range(0, len(parcel), 7):
+        damaged = bytearray(parcel)
+        damaged[at] ^= 1 << at % 8
+        assert refused(station, bytes(damaged)) in (Refusal.MALFORMED, Refusal.STRANGER)
+    assert files(home.path, home.live) == before
+    finish(attempt, station)
+
+
+def test_signed_nonsense_raises_nothing(tmp_path: Path) -> None:
+    """A coordinator that sends anything gets a refusal for all of it, and a live session goes on."""
+    home = CURIOUS.make_home(tmp_path, ME)
+    station, attempt, train = Station(home), CURIOUS.attempt(1), Trained()
+    step(attempt, station)
+    draw = np.random.default_rng(3)
+    other = CURIOUS.attempt(2)
+    offers = (b"", attempt.offer, other.offer, b"nonsense")
+    works = (b"", attempt.work.to_bytes(), b"nonsense")
+    bodies = (b"", other.requests[ME], b"nonsense", attempt.requests[ME][:-3], attempt.requests[ME] + b"x")
+    for _ in range(150):
+        parcel = Request(
+            serial=int(draw.integers(4)),
+            step=int(draw.integers(6)),
+            receiver=ME,
+            offer=offers[draw.integers(4)],
+            work=works[draw.integers(3)],
+            body=bodies[draw.integers(5)],
+        )
+        if parcel.offer == other.offer and parcel.body == other.requests[ME]:
+            continue  # That may be a whole parcel.
+        assert refused(station, parcel.seal(COORDINATOR), train) is not None
+    assert train.calls == 0
+    finish(attempt, station)
+
+
+# What is answered once.
+
+
+def test_kept_reply_is_returned_byte_for_byte(home: Home, cohort: Cohort) -> None:
+    station, attempt, train = Station(home), cohort.attempt(1), Trained()
+    while attempt.requests:
+        parcel, replies = attempt.parcel(ME), attempt.replies(ME)
+        first = station.answer(parcel, train)
+        before = files(home.path, home.live)
+        assert station.answer(parcel, train) == Station(home.path).answer(parcel, train) == first
+        assert files(home.path, home.live) == before
+        attempt.advance(replies | {ME: reply_of(first).body})
+    assert train.calls == 1
+    assert attempt.is_exact(cohort.clients)
+
+
+def test_step_that_was_answered_is_refused_for_any_other_parcel(home: Home, cohort: Cohort) -> None:
+    station, attempt, train = Station(home), cohort.attempt(1), Trained()
+    parcels = []
+    while attempt.requests:
+        fork = attempt.fork()
+        parcels.append(step(attempt, station, train=train))
+        before = files(home.live)
+        for parcel in parcels[:-1]:
+            assert refused(station, parcel, train) is Refusal.ANSWERED
+        assert refused(station, fork.parcel(ME, offer=attempt.offer, work=b""), train) is Refusal.ANSWERED
+        assert files(home.live) == before
+    assert train.calls == 1
+    assert attempt.is_exact(cohort.clients)
+
+
+def test_second_survivor_set_is_refused(home: Home, cohort: Cohort) -> None:
+    """The server asks again in the step that reveals, as if one client had dropped out."""
+    station, attempt = Station(home), cohort.attempt(1)
+    names = [row.name for row in attempt.mean.protocol.steps]
+    while attempt.step < names.index("mask_input"):
+        step(attempt, station)
+    replies = attempt.replies(ME) | {ME: ask(station, attempt.parcel(ME)).body}
+    fork = attempt.fork()
+    attempt.advance(replies)
+    fork.advance({client: reply for client, reply in replies.items() if client != 7})
+    step(attempt, station)
+    assert refused(station, fork.parcel(ME)) is Refusal.ANSWERED
+    finish(attempt, station)
+
+
+@pytest.mark.parametrize("answered", [1, 2, 3])
+def test_power_cut_makes_the_node_drop_out(home: Home, cohort: Cohort, answered: int) -> None:
+    station, attempt, train = Station(home), cohort.attempt(1), Trained()
+    parcels = [step(attempt, station) for _ in range(answered)]
+    shutil.rmtree(home.live)
+    station = Station(home.path)
+    for parcel in (*parcels, attempt.parcel(ME), attempt.parcel(ME, offer=attempt.offer)):
+        assert refused(station, parcel, train) is Refusal.ANSWERED
+    assert train.calls == 0
+    finish(cohort.attempt(2), station)
+
+
+@pytest.mark.parametrize("name", ["session", "key"])
+def test_damaged_live_file_makes_the_node_drop_out(home: Home, cohort: Cohort, name: str) -> None:
+    station, attempt = Station(home), cohort.attempt(1)
+    parcel = step(attempt, station)
+    (home.live / name).write_bytes(bytes(90))
+    assert refused(station, parcel) is Refusal.ANSWERED
+    assert refused(station, attempt.parcel(ME)) is Refusal.ANSWERED
+    finish(cohort.attempt(2), station)
+
+
+def test_older_live_file_answers_no_step_again(home: Home, cohort: Cohort, tmp_path: Path) -> None:
+    """A node that is restored from an older snapshot has its record, with a roster and without one."""
+    station, attempt = Station(home), cohort.attempt(1)
+    step(attempt, station)
+    shutil.copytree(home.live, tmp_path / "older")
+    parcel, fork = attempt.parcel(ME), attempt.fork()
+    step(attempt, station)
+    shutil.rmtree(home.live)
+    shutil.copytree(tmp_path / "older", home.live)
+    assert refused(station, fork.parcel(ME, offer=attempt.offer)) is Refusal.ANSWERED
+    assert refused(station, parcel) is Refusal.ANSWERED
+    assert refused(station, attempt.parcel(ME)) is not None
+    finish(cohort.attempt(2), station)
+
+
+def test_home_restored_from_a_backup_continues_no_session(home: Home, cohort: Cohort, tmp_path: Path) -> None:
+    station, attempt = Station(home), cohort.attempt(1)
+    shutil.copytree(home.path / "record", tmp_path / "backup")
+    parcels = [step(attempt, station), step(attempt, station)]
+    shutil.rmtree(home.path / "record")
+    shutil.copytree(tmp_path / "backup", home.path / "record")
+    station = Station(home.path)
+    for parcel in (parcels[0], attempt.parcel(ME)):
+        assert refused(station, parcel) is Refusal.ANSWERED
+
+
+# Serials.
+
+
+def test_new_session_ends_the_earlier_one(home: Home, cohort: Cohort) -> None:
+    station, first, second = Station(home), cohort.attempt(1), cohort.attempt(2)
+    opening = step(first, station)
+    step(second, station)
+    train = Trained()
+    for parcel in (opening, first.parcel(ME), cohort.attempt(0).parcel(ME), cohort.attempt(1, seed=b"x").parcel(ME)):
+        reply = ask(station, parcel, train)
+        assert (reply.refusal, reply.last) == (Refusal.OLD, 2)
+    assert train.calls == 0
+    finish(second, station)
+
+
+def test_another_session_of_the_last_serial_is_old(home: Home, cohort: Cohort) -> None:
+    station, attempt = Station(home), cohort.attempt(7)
+    step(attempt, station)
+    reply = ask(station, cohort.attempt(7, seed=b"another").parcel(ME), training(ME))
+    assert (reply.refusal, reply.last) == (Refusal.OLD, 7)
+    finish(attempt, station)
+
+
+def test_serials_survive_everything_but_the_home(home: Home, cohort: Cohort) -> None:
+    finish(cohort.attempt(2**40), Station(home))
+    shutil.rmtree(home.live)
+    reply = ask(Station(home.path), cohort.attempt(2**40 - 1).parcel(ME), training(ME))
+    assert (reply.refusal, reply.last) == (Refusal.OLD, 2**40)
+
+
+def test_first_request_without_an_offer_is_malformed(home: Home, cohort: Cohort) -> None:
+    station, attempt = Station(home), cohort.attempt(1)
+    assert refused(station, attempt.parcel(ME, offer=b""), training(ME)) is Refusal.MALFORMED
+    assert refused(station, attempt.parcel(ME, serial=2), training(ME)) is Refusal.MALFORMED
+    finish(attempt, station)
+    assert refused(station, attempt_parcel_of(cohort, 3), training(ME)) is Refusal.MALFORMED
+
+
+def attempt_parcel_of(cohort: Cohort, serial: int) -> bytes:
+    return cohort.attempt(serial).parcel(ME, offer=b"", work=b"")
+
+
+# What is offered.
+
+
+def test_other_work_is_refused_before_training(home: Home, cohort: Cohort) -> None:
+    station, attempt, train = Station(home), cohort.attempt(1), Trained()
+    dead = Work(WORK.run, WORK.round, [np.zeros_like(array) for array in ARRAYS], WORK.settings)
+    assert refused(station, attempt.parcel(ME, work=dead.to_bytes()), train) is Refusal.OTHER_INPUTS
+    assert refused(station, attempt.parcel(ME, work=b""), train) is Refusal.MALFORMED
+    assert refused(station, attempt.parcel(ME, work=WORK.to_bytes()[:-1]), train) is Refusal.MALFORMED
+    assert train.calls == 0
+    finish(attempt, station)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"largest_clip": 0.5},
+        {"most_coordinates": 3},
+        {"least_contributors": 4},
+        {"most_clients": 3},
+        {"weighting": ["weighted"]},
+        {"protocols": ["oneshot"]},
+        {"adversarial": 0.6},
+    ],
+    ids=lambda changes: next(iter(changes)),
+)
+def test_policy_is_checked_before_anything_is_done(
+    tmp_path: Path, changes: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    home = CURIOUS.make_home(tmp_path, ME, **changes)
+    before, train = files(home.path, home.live), Trained()
+    parcel = CURIOUS.attempt(1).parcel(ME, work=b"not decoded")
+    assert refused(Station(home), parcel, train) is Refusal.POLICY
+    assert (files(home.path, home.live), train.calls) == (before, 0)
+    assert "policy: " in caplog.text
+
+
+def test_terms_are_checked_before_training(tmp_path: Path) -> None:
+    home = MALICIOUS.make_home(tmp_path, ME, adversarial=0.3)  # One of six, so a majority of 4 is needed.
+    before, train = files(home.path, home.live), Trained()
+    assert refused(Station(home), MALICIOUS.attempt(1).parcel(ME), train) is Refusal.POLICY
+    assert (files(home.path, home.live), train.calls) == (before, 0)
+
+
+def test_session_of_others_is_refused(home: Home, cohort: Cohort) -> None:
+    others = Cohort(adversary=cohort.adversary, clients=(2, 11, 7, 21)).attempt(1)
+    parcel = others.parcel(2, receiver=ME)
+    assert refused(Station(home), parcel, training(ME)) is Refusal.NOT_FOR_ME
+
+
+def test_request_of_another_step_or_session_is_refused_before_training(home: Home, cohort: Cohort) -> None:
+    station, attempt, train = Station(home), cohort.attempt(1), Trained()
+    for parcel in (
+        attempt.parcel(ME, step=1),
+        attempt.parcel(ME, step=400),
+        attempt.parcel(ME, body=cohort.attempt(2).requests[ME]),
+        attempt.parcel(ME, body=b""),
+    ):
+        assert refused(station, parcel, train) is Refusal.MALFORMED
+    assert train.calls == 0
+    finish(attempt, station)
+
+
+def test_request_of_another_step_leaves_the_live_session(home: Home, cohort: Cohort) -> None:
+    station, attempt = Station(home), cohort.attempt(1)
+    step(attempt, station)
+    for parcel in (attempt.parcel(ME, step=2), attempt.parcel(ME, step=400), attempt.parcel(ME, body=b"")):
+        assert refused(station, parcel) is Refusal.MALFORMED
+    finish(attempt, station)
+
+
+def test_client_without_training_is_refused(home: Home, cohort: Cohort) -> None:
+    station, attempt = Station(home), cohort.attempt(1)
+    assert refused(station, attempt.parcel(ME), None) is Refusal.POLICY
+    finish(attempt, station)
+
+
+# Committees.
+
+
+@pytest.mark.parametrize("adversary", list(Adversary))
+def test_member_that_is_no_client_records_its_session(tmp_path: Path, adversary: Adversary) -> None:
+    cohort = Cohort(protocol="paillier", adversary=adversary)
+    home = cohort.make_home(tmp_path, MEMBER)
+    station, attempt = Station(home), cohort.attempt(4)
+    attempt.advance(attempt.replies())
+    assert MEMBER in attempt.requests
+    fork = attempt.fork()
+    parcel = attempt.parcel(MEMBER)
+    first = station.answer(parcel, None)
+    assert reply_of(first).refusal is None
+    assert station.answer(parcel, None) == first
+    shutil.rmtree(home.live)
+    assert refused(station, fork.parcel(MEMBER)) is Refusal.ANSWERED
+    old = cohort.attempt(3)
+    old.advance(old.replies())
+    reply = ask(station, old.parcel(MEMBER))
+    assert (reply.refusal, reply.last) == (Refusal.OLD, 4)
+
+
+def test_member_opens_no_two_sums_that_differ_in_few_clients(tmp_path: Path) -> None:
+    cohort = Cohort(protocol="paillier")
+    station = Station(cohort.make_home(tmp_path, MEMBER))
+    refusals = []
+    for serial, gone in ((1, None), (2, 7), (3, None)):
+        attempt = cohort.attempt(serial)
+        attempt.advance({client: reply for client, reply in attempt.replies().items() if client != gone})
+        refusals.append(refused(station, attempt.parcel(MEMBER)))
+    assert refusals == [None, Refusal.POLICY, None]
+
+
+@pytest.mark.parametrize("protocol", ["secagg", "lightsecagg"])
+def test_client_reveals_no_two_sums_that_differ_in_few_clients(tmp_path: Path, protocol: str) -> None:
+    cohort = Cohort(protocol=protocol)
+    station = Station(cohort.make_home(tmp_path, ME))
+    refusals = []
+    for serial, gone in ((1, None), (2, 7), (3, None)):
+        attempt = cohort.attempt(serial)
+        for number in range(3):
+            replies = attempt.replies(ME) | {ME: ask(station, attempt.parcel(ME), training(ME)).body}
+            if number == 2 and gone is not None:
+                del replies[gone]
+            attempt.advance(replies)
+        refusals.append(refused(station, attempt.parcel(ME)))
+    assert refusals == [None, Refusal.POLICY, None]
+
+
+def test_member_without_its_key_share_is_refused(tmp_path: Path) -> None:
+    cohort = Cohort(protocol="paillier")
+    home = cohort.make_home(tmp_path, MEMBER)
+    next(home.path.glob("member-*.key")).unlink()
+    attempt = cohort.attempt(1)
+    attempt.advance(attempt.replies())
+    assert refused(Station(home.path), attempt.parcel(MEMBER)) is Refusal.POLICY
+
+
+def test_party_that_is_both_may_be_asked_as_a_member_only_once_it_is_a_client(tmp_path: Path) -> None:
+    cohort = Cohort(protocol="paillier")
+    station, attempt = Station(cohort.make_home(tmp_path, BOTH)), cohort.attempt(1)
+    fork = attempt.fork()
+    fork.advance(fork.replies(BOTH))
+    late = fork.parcel(BOTH, offer=attempt.offer, work=attempt.work.to_bytes())
+    assert refused(station, late, training(BOTH)) is Refusal.MALFORMED
+    step(attempt, station, BOTH)
+    reply = ask(station, attempt.parcel(BOTH, offer=attempt.offer))  # An offer that is known already changes nothing.
+    attempt.advance(attempt.replies(BOTH) | {BOTH: reply.body})
+    assert attempt.is_exact(cohort.clients)
+
+
+# The node's ledger, and training.
+
+
+@pytest.fixture
+def private(tmp_path: Path) -> tuple[Cohort, Home]:
+    cohort = Cohort(private=True)
+    return cohort, cohort.make_home(tmp_path, ME)
+
+
+def test_session_is_reserved_once_under_its_id(private: tuple[Cohort, Home]) -> None:
+    cohort, home = private
+    station = Station(home)
+    for serial in (1, 2):
+        finish(cohort.attempt(serial), station)
+    labels = [f"session {cohort.attempt(serial).session.session_id.hex()}" for serial in (1, 2)]
+    assert reservations(home) == labels
+
+
+def test_training_that_is_interrupted_is_repeated_under_its_reservation(private: tuple[Cohort, Home]) -> None:
+    cohort, home = private
+    station, attempt = Station(home), cohort.attempt(1)
+
+    def killed(work: Work) -> Update:
+        raise SystemExit(137)
+
+    for _ in range(2):
+        with pytest.raises(SystemExit):
+            station.answer(attempt.parcel(ME), killed)
+    finish(attempt, station)
+    assert len(reservations(home)) == 1
+
+
+def test_session_beyond_the_budget_is_refused_before_training(tmp_path: Path) -> None:
+    cohort, train = Cohort(private=True), Trained()
+    home = cohort.make_home(tmp_path, ME, epsilon=0.5)
+    reply = ask(Station(home), cohort.attempt(1).parcel(ME), train)
+    assert (reply.refusal, train.calls, reservations(home)) == (Refusal.BUDGET, 0, [])
+
+
+def fail(work: Work) -> Update:
+    raise RuntimeError("row 17 of the data")
+
+
+FAILURES: Final[dict[str, Train]] = {
+    "error": fail,
+    "no update": lambda work: None,  # type: ignore[return-value, dict-item]  # That is the test.
+    "other shapes": lambda work: Update([np.zeros(2)]),
+    "nan": lambda work: Update([np.full(3, np.nan), np.zeros((1, 1))]),
+    "no numbers": lambda work: Update([np.array(["a", "b", "c"]), np.zeros((1, 1))]),
+}
+
+
+@pytest.mark.parametrize("name", FAILURES)
+def test_failed_training_is_refused_and_says_nothing(
+    home: Home, cohort: Cohort, name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    station, attempt = Station(home), cohort.attempt(1)
+    before = files(home.path)
+    reply = station.answer(attempt.parcel(ME), FAILURES[name])
+    assert reply == Reply(serial=1, step=0, sender=ME, refusal=Refusal.FAILED).to_bytes()
+    assert files(home.path) == before
+    assert "row 17" not in caplog.text
+    finish(attempt, station)  # The same parcel is answered as if it were new.
+
+
+@pytest.mark.parametrize("name", FAILURES)
+def test_failed_training_contributes_zeros_where_nodes_add_noise(
+    private: tuple[Cohort, Home], name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    cohort, home = private
+    station, attempt = Station(home), cohort.attempt(1)
+    with caplog.at_level(logging.DEBUG):
+        step(attempt, station, train=FAILURES[name])
+    assert not [record for record in caplog.records if "fail" in record.getMessage()]
+    while attempt.requests:
+        step(attempt, station)
+    assert attempt.is_exact(cohort.clients)  # Up to the noise, in which one update is lost.
+
+
+def test_weighted_update_without_examples_has_failed(tmp_path: Path) -> None:
+    cohort = Cohort(weighting="weighted")
+    station = Station(cohort.make_home(tmp_path, ME))
+    assert refused(station, cohort.attempt(1).parcel(ME), lambda work: Update(update_of(ME))) is Refusal.FAILED
+
+
+class Record:
+    """A record of the data."""
+
+
+@pytest.mark.parametrize("kind", [RuntimeError, MemoryError, BaseException, GeneratorExit])
+@pytest.mark.parametrize("private", [False, True])
+def test_error_of_training_is_forgotten(
+    tmp_path: Path, private: bool, kind: type[BaseException], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its text reaches neither reply nor log, and an error that outlives the call keeps no data alive."""
+    cohort = Cohort(private=private)
+    station = Station(cohort.make_home(tmp_path, ME))
+    errors: list[BaseException] = []
+    records: list[weakref.ref[Record]] = []
+
+    def train(work: Work) -> Update:
+        record = Record()
+        records.append(weakref.ref(record))
+        try:
+            raise ValueError("Alice, HIV positive")
+        except ValueError as cause:
+            errors.append(kind("Alice, HIV positive"))
+            raise errors[0] from cause
+
+    with caplog.at_level(logging.DEBUG):
+        reply = station.answer(cohort.attempt(1).parcel(ME), train)
+    assert b"Alice" not in reply
+    assert "Alice" not in caplog.text
+    assert (reply_of(reply).refusal is None) is private
+    assert errors[0].__traceback__ is not None
+    assert records[0]() is None
+
+
+def test_interruption_of_training_passes_and_the_same_parcel_works(home: Home, cohort: Cohort) -> None:
+    station, attempt = Station(home), cohort.attempt(1)
+    records: list[weakref.ref[Record]] = []
+    before = files(home.path)
+    for kind in (KeyboardInterrupt, SystemExit):
+
+        def train(work: Work, kind: type[BaseException] = kind) -> Update:
+            record = Record()
+            records.append(weakref.ref(record))
+            raise kind
+
+        with pytest.raises(kind) as caught:
+            station.answer(attempt.parcel(ME), train)
+        assert caught.value.__traceback__ is not None
+        assert records[-1]() is None
+        assert files(home.path) == before
+        with home.lock(0.0):  # It is free.
+            pass
+    finish(attempt, station)
+
+
+def test_interruption_while_a_step_is_answered_waits_for_the_reply(home: Home, cohort: Cohort) -> None:
+    """Randomness is drawn while the machine answers: there the signal arrives."""
+    attempt, train = cohort.attempt(1), Trained()
+    step(attempt, Station(home), train=train)
+    struck = []
+
+    def entropy(size: int) -> bytes:
+        if not struck:
+            struck.append(size)
+            signal.raise_signal(signal.SIGINT)
+        return os.urandom(size)
+
+    parcel = attempt.parcel(ME)
+    with pytest.raises(KeyboardInterrupt):
+        Station(home, entropy=entropy).answer(parcel, train)
+    assert struck
+    reply = ask(Station(home), parcel)
+    attempt.advance(attempt.replies(ME) | {ME: reply.body})
+    finish(attempt, Station(home))
+
+
+# Files that cannot be used.
+
+
+@pytest.mark.parametrize("name", ["sessions.db", "openings.db", "ledger.db"])
+@pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_bytes(b"nonsense" * 99)])
+def test_damaged_record_is_unavailable(
+    private: tuple[Cohort, Home], name: str, damage: Callable[[Path], object]
+) -> None:
+    cohort, home = private
+    finish(cohort.attempt(1), Station(home))
+    damage(home.path / "record" / name)
+    attempt, train = cohort.attempt(2), Trained()
+    before = files(home.live)
+    for station in (Station(home), Station(home.path)):
+        assert refused(station, attempt.parcel(ME), train) is Refusal.UNAVAILABLE
+    assert train.calls == 0
+    assert files(home.live) == before
+
+
+def test_live_folder_that_cannot_be_written_is_unavailable_before_training(home: Home, cohort: Cohort) -> None:
+    station, attempt, train = Station(home), cohort.attempt(1), Trained()
+    shutil.rmtree(home.live)
+    home.live.write_bytes(b"a file")
+    before = files(home.path)
+    assert refused(station, attempt.parcel(ME), train) is Refusal.UNAVAILABLE
+    assert (files(home.path), train.calls) == (before, 0)
+    home.live.unlink()
+    finish(attempt, station)
+
+
+@pytest.fixture
+def full_disk() -> Iterator[Callable[[int], None]]:
+    """A function that limits the size of every file, as a full disk would; 0 lets nothing be written."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def limit(size: int) -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+
+    yield limit
+    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_full_disk_is_unavailable_and_nothing_is_said(
+    home: Home, cohort: Cohort, full_disk: Callable[[int], None]
+) -> None:
+    station, attempt = Station(home), cohort.attempt(1)
+    parcel = attempt.parcel(ME)
+    full_disk(0)
+    for _ in range(2):
+        assert refused(station, parcel, training(ME)) is Refusal.UNAVAILABLE
+    full_disk(resource.RLIM_INFINITY)
+    finish(attempt, station)  # Nothing was recorded, so the same parcel works.
+
+
+def test_full_live_folder_makes_the_node_drop_out(
+    home: Home, cohort: Cohort, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    station, attempt = Station(home), cohort.attempt(1)
+    step(attempt, station)
+    parcel = attempt.parcel(ME)
+
+    def full(source: object, target: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", full)
+        assert refused(station, parcel) is Refusal.UNAVAILABLE
+    assert refused(station, parcel) is Refusal.ANSWERED
+    finish(cohort.attempt(2), station)
+
+
+# One home, several threads.
+
+
+def test_second_thread_is_told_busy_after_five_seconds_of_the_clock(tmp_path: Path) -> None:
+    home, attempt = CURIOUS.make_home(tmp_path, ME), CURIOUS.attempt(1)
+    begun, go_on = threading.Event(), threading.Event()
+    replies = []
+
+    def train(work: Work) -> Update:
+        begun.set()
+        go_on.wait()
+        update: Update = training(ME)(work)
+        return update
+
+    first = threading.Thread(target=lambda: replies.append(ask(Station(home), attempt.parcel(ME), train)))
+    first.start()
+    begun.wait()
+    seconds = iter(range(100))
+    second = Station(home.path, clock=lambda: float(next(seconds)))
+    assert refused(second, attempt.parcel(ME), train) is Refusal.BUSY
+    assert next(seconds) == 6  # It was read at 0 s, and at last at 5 s.
+    go_on.set()
+    first.join()
+    assert replies[0].refusal is None
+    assert ask(Station(home), attempt.parcel(ME)) == replies[0]
+
+
+def test_threads_with_one_parcel_get_one_answer(tmp_path: Path) -> None:
+    home, attempt, train = CURIOUS.make_home(tmp_path, ME), CURIOUS.attempt(1), Trained()
+    station, parcel = Station(home), attempt.parcel(ME)
+    replies: list[bytes] = []
+    threads = [threading.Thread(target=lambda: replies.append(station.answer(parcel, train))) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(set(replies)) == 1
+    assert reply_of(replies[0]).refusal is None
+    assert train.calls == 1
+
+
+# What the node tells its operator.
+
+
+def test_log_names_the_code_and_the_rule_and_no_secret(home: Home, cohort: Cohort, caplog: pytest.LogCaptureFixture) -> None:
+    station, attempt = Station(home), cohort.attempt(1)
+    with caplog.at_level(logging.DEBUG):
+        finish(attempt, station)
+        refused(station, cohort.attempt(1, seed=b"x").parcel(ME))
+    assert f"node {ME} refuses step 0 of serial 1: old: " in caplog.text
+    assert identity_of(ME).secret.reveal().hex() not in caplog.text
+    assert repr(station) and "secret" not in repr(vars(station)["_home"])
