@@ -34,8 +34,8 @@ def examples() -> tuple[Any, Any]:
     """Return this site's examples."""
     data = load_dataset("digits", seed=SEED)
     site, sites = int(os.environ["DIGITS_SITE"]), int(os.environ["DIGITS_SITES"])
-    mine = partition(data.y_train, clients=sites, seed=SEED, alpha=None)[site - 1]
-    return data.x_train[mine], data.y_train[mine]
+    mine = partition(data.train_y, clients=sites, seed=SEED, alpha=None)[site - 1]
+    return data.train_x[mine], data.train_y[mine]
 
 
 def train(work: Work) -> Update:

@@ -4,6 +4,11 @@
 
 One script has every secret here, which is for a trial on one machine only. In a federation of several organisations
 each makes its own keys: docs/engines/nvflare.md says how. Nothing is overwritten.
+
+For protocols with a committee, `secagg keys committee` makes its key, and the first sites are its members:
+
+    secagg keys committee committee --members 3 --threshold 2
+    python examples/nvflare_job/federation.py /srv/federation --committee committee
 """
 
 import argparse
@@ -18,6 +23,7 @@ from secagg.engines.nvflare.local_file import FILE_NAME
 from secagg.engines.nvflare.site_policy import EXECUTOR_CLASS, check_site
 from secagg.engines.policy_file import POLICY_NAME
 from secagg.engines.roster_file import ROSTER_NAME, RosterFile
+from secagg.storage.key_files import PUBLIC_NAME
 from secagg.storage.node_keys import COORDINATOR_NAME, create_coordinator
 from secagg.storage.public_line import PublicLine, coordinator_line
 
@@ -77,17 +83,21 @@ def provision(folder: Path, host: str, port: int, sites: list[str]) -> Path:
     return folder / "kits" / PROJECT / "prod_00"
 
 
-def make_homes(folder: Path, sites: list[str]) -> None:
-    """Make the coordinator's folder and every node's home, with the roster and the policy."""
+def make_homes(folder: Path, sites: list[str], shares: dict[str, Path]) -> None:
+    """Make the coordinator's folder and every node's home, with the roster, the policy and the committee's keys."""
     public = create_coordinator(folder / "coordinator").public
     homes = {site: folder / "homes" / site for site in sites}
     roster = RosterFile.of(PublicLine(name=site, key=Home.create(home).public) for site, home in homes.items())
     roster.write(folder / "coordinator" / ROSTER_NAME)
-    for site, home in homes.items():
+    for home in homes.values():
         roster.write(home / ROSTER_NAME)
         (home / COORDINATOR_NAME).write_text(f"{coordinator_line(public)}\n")
         live = Path("/dev/shm", f"secagg-{folder.name}")  # noqa: S108  # It is in memory, and each home has its own.
         (home / POLICY_NAME).write_text(POLICY.format(least=max(2, len(sites) // 2 + 1), live=live))
+    for site, share in shares.items():
+        shutil.copy(share, homes[site])  # With its mode.
+    for place in (folder / "coordinator", *homes.values()) if shares else ():
+        shutil.copy(next(iter(shares.values())).with_name(PUBLIC_NAME), place)
     print(f"roster: {roster.fingerprint}")
 
 
@@ -116,11 +126,12 @@ def narrow(kit: Path, classes: list[str]) -> None:
     (kit / "local" / "resources.json").write_text(text)
 
 
-def write_local(folder: Path, kits: Path, host: str, sites: list[str], train: str) -> None:
+def write_local(folder: Path, kits: Path, host: str, sites: list[str], members: list[str], train: str) -> None:
     """Write every participant's `local/secagg.toml`, and narrow what it allows."""
     narrow(kits / host, [CONTROLLER_CLASS])
     (kits / host / "local" / FILE_NAME).write_text(
         f'[coordinators.digits]\nfolder = "{folder}/coordinator"\nsubmitters = ["{SUBMITTER}"]\n'
+        f"members = {json.dumps(members)}\n"
     )
     for site in sites:
         narrow(kits / site, [EXECUTOR_CLASS])
@@ -130,14 +141,18 @@ def write_local(folder: Path, kits: Path, host: str, sites: list[str], train: st
             raise SystemExit("\n".join(found.refusals))
 
 
-def make(folder: Path, *, host: str, port: int, sites: int, train: str) -> Path:
+def make(folder: Path, *, host: str, port: int, sites: int, train: str, committee: Path | None = None) -> Path:
     """Make all of it in a new folder, and return the folder of the startup kits."""
-    folder.mkdir(parents=True, mode=0o700)
     names = [f"site-{number + 1}" for number in range(sites)]
+    files = [] if committee is None else sorted(committee.glob("member-*.key"), key=lambda path: (len(path.name), path))
+    shares = dict(zip(names, files, strict=False))
+    if len(shares) < len(files):
+        raise SystemExit(f"sites: expected at least {len(files)}, one for each member of the committee, found {sites}")
+    folder.mkdir(parents=True, mode=0o700)
     try:
         kits = provision(folder, host, port, names)
-        make_homes(folder, names)
-        write_local(folder, kits, host, names, train)
+        make_homes(folder, names, shares)
+        write_local(folder, kits, host, names, list(shares), train)
     except BaseException:
         shutil.rmtree(folder)
         raise
@@ -152,9 +167,17 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=8002, help="The server's port; the next one is for administrators.")
     parser.add_argument("--sites", type=int, default=5, help="The number of sites.")
     parser.add_argument("--train", default="digits_site:train", help="The function that trains, as module:function.")
+    parser.add_argument("--committee", type=Path, help="The folder of a committee's key files.")
     given = parser.parse_args()
     folder = given.folder.absolute()
-    kits = make(folder, host=given.host, port=given.port, sites=given.sites, train=given.train)
+    kits = make(
+        folder,
+        host=given.host,
+        port=given.port,
+        sites=given.sites,
+        train=given.train,
+        committee=given.committee,
+    )
     print(f"startup kits: {kits}")
 
 

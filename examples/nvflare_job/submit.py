@@ -9,7 +9,7 @@ from pathlib import Path
 from digits_site import SEED, model
 from nvflare.recipe.prod_env import ProdEnv
 
-from protocols.pairwise import SecAggPlus
+from protocols import load
 from secagg.data.load import load_dataset
 from secagg.engines.nvflare import SecureAveragingRecipe
 from secagg.engines.nvflare.model_file import RESULT_NAME, read_model
@@ -24,10 +24,11 @@ def main() -> None:
     parser.add_argument("kits", type=Path, help="The folder of the startup kits.")
     parser.add_argument("--rounds", type=int, default=10)
     parser.add_argument("--name", default="digits", help="The name of the run. A job of the same name goes on.")
+    parser.add_argument("--protocol", default="secagg-plus", help="Of `secagg protocols`; oneshot has fewest steps.")
     given = parser.parse_args()
     recipe = SecureAveragingRecipe(
         model=model().get_weights(),
-        plan=averaging(SecAggPlus, clip_l2=8.0, adversarial=0.0, dropout=0.2),
+        plan=averaging(load(given.protocol), clip_l2=8.0, adversarial=0.0, dropout=0.2),
         coordinator="digits",
         rounds=given.rounds,
         deadline=60,
@@ -43,7 +44,7 @@ def main() -> None:
     trained = next(Path(result).rglob(RESULT_NAME))
     model().set_weights(list(read_model(trained).values()))
     data = load_dataset("digits", seed=SEED)
-    loss, accuracy = model().evaluate(data.x_test, data.y_test, verbose=0)
+    loss, accuracy = model().evaluate(data.test_x, data.test_y, verbose=0)
     print(f"accuracy {accuracy:.3f}, loss {loss:.3f}")
 
 

@@ -18,6 +18,7 @@ names the coordinators that jobs may use, and the submitters who may use each:
     folder = "/var/lib/secagg/coordinator"
     submitters = ["lead@hospital.org"]
     ledger = "/var/lib/secagg/ledger.sqlite"     # only if there is noise
+    members = ["site-1", "site-2", "site-3"]     # only if there is a committee
 """
 
 import importlib
@@ -74,11 +75,13 @@ class CoordinatorTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
         folder: The coordinator's folder.
         submitters: Who may submit jobs that use it, by the name in FLARE's certificate; at least one.
         ledger: The ledger's file; None if no sum has noise.
+        members: The names of the committee's members, in the order of their key shares; none without a committee.
     """
 
     folder: _Text
     submitters: Annotated[tuple[_Text, ...], msgspec.Meta(min_length=1)]
     ledger: _Text | None = None
+    members: tuple[_Text, ...] = ()
 
 
 class LocalFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

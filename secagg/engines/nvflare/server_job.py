@@ -89,14 +89,14 @@ class ServerJob:
         """
         table = LocalFile.read(local).coordinator(self.coordinator, submitter=submitter)
         names = RosterFile.read(Path(table.folder, ROSTER_NAME)).names
-        trains = self._clients(names)
+        trains, members = self._clients(names), _ids(names, table.members, "members")
         channel = FlareChannel(link, names, clock=clock, wait=wait)
         engine = ChannelEngine(channel, clock=clock, step_s=self.deadline_s)
         first = Work(self.run, 1, model, self.settings)
         checkpoint = CheckpointFile(table.folder, self.run)
         ledger = None if table.ledger is None else Ledger.open(table.ledger)
         try:
-            with Coordinator(table.folder, self.plan, ledger=ledger, run=self.run) as coordinator:
+            with Coordinator(table.folder, self.plan, ledger=ledger, run=self.run, members=members) as coordinator:
 
                 def mean_of(work: Work) -> Sequence[NDArray[Any]]:
                     begun = clock()
@@ -120,15 +120,13 @@ class ServerJob:
         return dict(zip(last.names, last.arrays, strict=True))
 
     def _clients(self, names: Mapping[int, str]) -> tuple[int, ...]:
-        ids = {name: node for node, name in names.items()}
-        wanted = tuple(ids) if self.clients is None else tuple(self.clients)
-        unknown = [name for name in wanted if name not in ids]
-        if unknown or len(set(wanted)) < self.min_clients:
+        wanted = tuple(names.values()) if self.clients is None else tuple(self.clients)
+        found = tuple(sorted(set(_ids(names, wanted, "clients"))))
+        if len(found) < self.min_clients:
             raise ConfigurationError(
-                f"clients: expected {self.min_clients} sites of the roster or more, found {listed(unknown or wanted)}. "
-                "Correct the names, or make a new roster."
+                f"clients: expected {self.min_clients} sites or more, found {listed(wanted)}. Name more of them."
             )
-        return tuple(sorted({ids[name] for name in wanted}))
+        return found
 
     def _present(self, channel: FlareChannel, trains: Sequence[int]) -> tuple[int, ...]:
         present = channel.gather(
@@ -140,3 +138,18 @@ class ServerJob:
                 "submit the job again."
             )
         return present
+
+
+def _ids(names: Mapping[int, str], wanted: Sequence[str], what: str) -> tuple[int, ...]:
+    """Return the ids of some sites, in their order.
+
+    Raises:
+        ConfigurationError: A name is not in the roster.
+    """
+    ids = {name: node for node, name in names.items()}
+    unknown = [name for name in wanted if name not in ids]
+    if unknown:
+        raise ConfigurationError(
+            f"{what}: expected sites of the roster, found {listed(unknown)}. Correct the names, or make a new roster."
+        )
+    return tuple(ids[name] for name in wanted)
