@@ -13,7 +13,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from protocols.errors import MalformedMessage, RemoteError
+from protocols.errors import MalformedMessage
 from secagg.checks import shown
 from secagg.engines.work import Work
 from secagg.errors import CheckpointError, ConfigurationError
@@ -78,6 +78,7 @@ def run_rounds(
     checkpoint: CheckpointFile,
     mean_of: Callable[[Work], Sequence[NDArray[Any]]],
     forget: Callable[[int], None],
+    may_try_again: Callable[[Exception], bool],
 ) -> Work:
     """Run all rounds that are left, and return the work that would be next, whose arrays are the model.
 
@@ -87,26 +88,28 @@ def run_rounds(
         checkpoint: Where the run is kept.
         mean_of: Returns the mean update of a work, the same one for the same work.
         forget: Called with the number of each round that the checkpoint is past.
+        may_try_again: Returns whether a round that has failed may begin again at once. It does so twice.
     """
     work = checkpoint.read(first)
     while work.round <= rounds:
-        work = _moved(work, _tried(mean_of, work))
+        work = _moved(work, _tried(mean_of, work, may_try_again))
         checkpoint.write(first, work)
         forget(work.round - 1)
     return work
 
 
-def _tried(mean_of: Callable[[Work], Sequence[NDArray[Any]]], work: Work) -> Sequence[NDArray[Any]]:
-    """Return the mean, without the clients that were found to break the protocol; the coordinator leaves them out."""
+def _tried(
+    mean_of: Callable[[Work], Sequence[NDArray[Any]]], work: Work, may_try_again: Callable[[Exception], bool]
+) -> Sequence[NDArray[Any]]:
     left = _ATTEMPTS
     while True:
         left -= 1
         try:
             return mean_of(work)
-        except RemoteError as error:
-            if not error.culprits or not left:
+        except Exception as error:
+            if not left or not may_try_again(error):
                 raise
-            LOGGER.warning("round %d begins again without %d clients", work.round, len(error.culprits))
+            LOGGER.warning("round %d begins again: %s", work.round, error)
 
 
 def _moved(work: Work, mean: Sequence[NDArray[Any]]) -> Work:

@@ -9,6 +9,7 @@ from typing import Any, Final
 from numpy.typing import NDArray
 
 from dp.ledger.ledger import Ledger
+from protocols.errors import RemoteError
 from secagg.checks import check_integer, check_positive, listed
 from secagg.engines.channel import ChannelEngine
 from secagg.engines.coordinator import Coordinator, Plan
@@ -17,7 +18,7 @@ from secagg.engines.nvflare.local_file import LocalFile
 from secagg.engines.nvflare.rounds import CheckpointFile, run_rounds
 from secagg.engines.roster_file import ROSTER_NAME, RosterFile
 from secagg.engines.work import Plain, Work
-from secagg.errors import ConfigurationError, EngineError
+from secagg.errors import ConfigurationError, EngineError, NothingReleased
 from secagg.logger import LOGGER
 
 START_S: Final = 300.0
@@ -113,7 +114,14 @@ class ServerJob:
                     )
                     return release.mean
 
-                last = run_rounds(first, self.rounds, checkpoint=checkpoint, mean_of=mean_of, forget=coordinator.forget)
+                last = run_rounds(
+                    first,
+                    self.rounds,
+                    checkpoint=checkpoint,
+                    mean_of=mean_of,
+                    forget=coordinator.forget,
+                    may_try_again=lambda error: _costs_nothing(error, ledger),
+                )
         finally:
             if ledger is not None:
                 ledger.close()
@@ -138,6 +146,17 @@ class ServerJob:
                 "submit the job again."
             )
         return present
+
+
+def _costs_nothing(error: Exception, ledger: Ledger | None) -> bool:
+    """Return whether a round that ended so can begin again for free, and with a chance to end otherwise.
+
+    The coordinator leaves out clients that were found to break the protocol. With noise, a round that releases nothing
+    has spent its part of the budget all the same, so that a person decides.
+    """
+    return bool(isinstance(error, RemoteError) and error.culprits) or (
+        isinstance(error, NothingReleased) and ledger is None
+    )
 
 
 def _ids(names: Mapping[int, str], wanted: Sequence[str], what: str) -> tuple[int, ...]:

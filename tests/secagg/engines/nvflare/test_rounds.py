@@ -37,7 +37,14 @@ def run(
     folder: Path, mean_of: Callable[[Work], Sequence[NDArray[Any]]], releases: Releases, first: Work = FIRST
 ) -> Work:
     checkpoint = CheckpointFile(folder, "digits")
-    return run_rounds(first, ROUNDS, checkpoint=checkpoint, mean_of=mean_of, forget=releases.forgotten.append)
+    return run_rounds(
+        first,
+        ROUNDS,
+        checkpoint=checkpoint,
+        mean_of=mean_of,
+        forget=releases.forgotten.append,
+        may_try_again=lambda error: isinstance(error, RemoteError) and bool(error.culprits),
+    )
 
 
 def test_model_moves_by_each_mean(tmp_path: Path) -> None:
@@ -76,7 +83,7 @@ def test_a_crash_moves_the_model_once(tmp_path: Path, crash: int, released: bool
     assert len(releases.kept) == ROUNDS
 
 
-def test_culprits_are_left_out_of_the_next_attempt(tmp_path: Path) -> None:
+def test_a_round_that_may_begin_again_does_so(tmp_path: Path) -> None:
     releases, failures = Releases(), [RemoteError("bad", culprits=frozenset({3}))] * 2
 
     def failing(work: Work) -> Sequence[NDArray[Any]]:
@@ -89,7 +96,7 @@ def test_culprits_are_left_out_of_the_next_attempt(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("error", [RemoteError("bad"), RemoteError("bad", culprits=frozenset({3}))])
-def test_misbehaviour_without_end_ends_the_job(tmp_path: Path, error: RemoteError) -> None:
+def test_a_round_that_fails_on_ends_the_job(tmp_path: Path, error: RemoteError) -> None:
     tried = []
 
     def failing(work: Work) -> Sequence[NDArray[Any]]:

@@ -18,7 +18,7 @@ from secagg.engines.plans import averaging
 from secagg.engines.roster_file import ROSTER_NAME
 from secagg.engines.station import Station
 from secagg.engines.work import Work
-from secagg.errors import ConfigurationError, EngineError
+from secagg.errors import ConfigurationError, EngineError, NothingReleased
 from secagg.storage.node_keys import COORDINATOR_NAME, create_coordinator
 from secagg.storage.public_line import coordinator_line
 from tests.support.homes import homes
@@ -197,3 +197,30 @@ def test_a_job_that_does_not_fit_is_refused(federation: Federation, changes: dic
     with pytest.raises(ConfigurationError, match=what):
         federation.run(**changes)  # type: ignore[arg-type]  # Among them is `rounds`.
     assert federation.link.parcels == 0
+
+
+def test_a_round_without_noise_that_releases_nothing_begins_again(federation: Federation) -> None:
+    failed: list[str] = []
+
+    def train(site: str, work: Work) -> Update:
+        if work.round == 1 and len(failed) < 3 and site not in failed:
+            failed.append(site)
+            raise RuntimeError("once")
+        return update(site, work)
+
+    federation.link.train = train
+    np.testing.assert_allclose(federation.run(1)["kernel"], moved([0, 1, 2, 3], 1), atol=1e-4)
+    assert len(failed) == 3
+
+
+def test_a_round_that_never_releases_anything_ends_the_job(federation: Federation) -> None:
+    tried: list[int] = []
+
+    def train(site: str, work: Work) -> Update:
+        tried.append(work.round)
+        raise RuntimeError("always")
+
+    federation.link.train = train
+    with pytest.raises(NothingReleased):
+        federation.run(2)
+    assert tried == [1] * 4 * 3
