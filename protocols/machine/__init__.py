@@ -22,6 +22,8 @@ The machines enforce these rules:
 
 - A client answers each step at most once, in order. A client that is a committee member too may miss the rest of its
   client steps: the first committee step is then accepted. A `Client` closes after its last step, and after any error.
+- In the step that reveals, a client with a record of openings notes the contributors before its reply leaves. It
+  refuses if they differ in too few clients from those of an earlier sum of the same context (`protocols.replay`).
 - `Server.receive` refuses a bad, late or repeated reply. The server's state is unchanged, and the step goes on.
 - `Server.advance` closes the server if fewer parties answered than the step's quorum, or if the replies together show
   misbehaviour. Otherwise it returns the next step's requests or, after the last step, the sum.

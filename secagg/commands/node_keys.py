@@ -4,17 +4,17 @@ Each party makes its own secret key on its own machine. A roster is made of publ
 keys. Public lines go to standard output, for scripts; what to do with them goes to standard error.
 """
 
+import contextlib
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from secagg.commands.progress import write_line
-from secagg.engines.home import Home
+from secagg.engines.home import LINE_NAME, Home
 from secagg.engines.roster_file import RosterFile
 from secagg.paths import escaped, expanded
 from secagg.storage.labelled_file import MODES_ARE_CHECKED
 from secagg.storage.node_keys import COORDINATOR_NAME, create_coordinator
-from secagg.storage.public_line import PublicLine, check_name, coordinator_line, fingerprint
+from secagg.storage.public_line import PublicLine, coordinator_line, fingerprint
 
 
 def make_node(path: Path, *, name: str | None) -> None:
@@ -30,19 +30,18 @@ def make_node(path: Path, *, name: str | None) -> None:
         OSError: It cannot be written.
     """
     path = expanded(path)
-    name = check_name(path.absolute().name if name is None else name)
-    identity = Home.create(path)
-    _print(str(PublicLine(name=name, key=identity.public)))
-    write_line(f"{escaped(path)}: the home of a node, with a new identity. The line above is public.")
-    write_line(
+    identity = Home.create(path, name=name)
+    sys.stdout.write((path / LINE_NAME).read_text(encoding="ascii"))
+    _tell(
+        f"{escaped(path)}: the home of a node, with a new identity. The line above is public; {LINE_NAME} has it too."
+    )
+    _tell(
         f"  fingerprint, to be compared over a channel that the server does not control: {fingerprint(identity.public)}"
     )
-    write_line(
-        "  Give the line to the maker of the roster. Keep the folder out of backups, and never copy it: a copy would"
-    )
-    write_line("  be a second node with the same identity.")
-    write_line(f"  Then add {COORDINATOR_NAME} and roster.json, and fill in policy.toml. At last, run:")
-    write_line(f"  secagg node check {escaped(path)}")
+    _tell("  Give the line to the maker of the roster. Keep the folder out of backups, and never copy it: a copy would")
+    _tell("  be a second node with the same identity.")
+    _tell(f"  Then add {COORDINATOR_NAME} and roster.json, and fill in policy.toml. At last, run:")
+    _tell(f"  secagg node check {escaped(path)}")
     _warn_without_modes()
 
 
@@ -56,11 +55,11 @@ def make_coordinator(path: Path) -> None:
     path = expanded(path)
     identity = create_coordinator(path)
     _print(coordinator_line(identity.public))
-    write_line(f"{escaped(path)}: the folder of a coordinator, with a new identity. The line above is public.")
-    write_line(
+    _tell(f"{escaped(path)}: the folder of a coordinator, with a new identity. The line above is public.")
+    _tell(
         f"  fingerprint, to be compared over a channel that the server does not control: {fingerprint(identity.public)}"
     )
-    write_line(f"  Give {COORDINATOR_NAME} from the folder to every node, for its home.")
+    _tell(f"  Give {COORDINATOR_NAME} from the folder to every node, for its home.")
     _warn_without_modes()
 
 
@@ -77,20 +76,21 @@ def make_roster(lines: Sequence[str], *, out: Path) -> None:
     for node in roster.nodes:
         _print(f"{node.id} {node.name} {fingerprint(node.key)}")
     _print(f"roster {roster.fingerprint}")
-    write_line(f"{escaped(out)}: a roster of {len(roster.nodes)} nodes. The lines above are their fingerprints.")
-    write_line(
-        "  Ask each node for its fingerprint, and give the file to every node and to the coordinator over a channel"
-    )
-    write_line("  that the server does not control; or let all of them compare the fingerprint of the roster.")
+    _tell(f"{escaped(out)}: a roster of {len(roster.nodes)} nodes. The lines above are their fingerprints.")
+    _tell("  Ask each node for its fingerprint, and give the file to every node and to the coordinator over a channel")
+    _tell("  that the server does not control; or let all of them compare the fingerprint of the roster.")
 
 
 def _print(line: str) -> None:
     sys.stdout.write(f"{line}\n")
 
 
+def _tell(line: str) -> None:
+    with contextlib.suppress(OSError):  # What was made is made, also if nobody takes the log.
+        sys.stderr.write(f"{line}\n")
+
+
 def _warn_without_modes() -> None:
     if not MODES_ARE_CHECKED:
-        write_line(
-            "  WARNING: on this system secagg neither restricts nor checks who may read this folder. Restrict it to"
-        )
-        write_line("  its owner by the system's own means (on Windows: icacls).")
+        _tell("  WARNING: on this system secagg neither restricts nor checks who may read this folder. Restrict it to")
+        _tell("  its owner by the system's own means (on Windows: icacls).")

@@ -3,6 +3,7 @@
 | File | What it is | Who makes it |
 |---|---|---|
 | `identity.key` | The node's secret identity key | `Home.create` |
+| `node.pub` | Its public line, for the maker of the roster | `Home.create` |
 | `coordinator.pub` | The public key of the only coordinator whose requests count | the coordinator |
 | `roster.json` | All nodes of the federation; this node's id is that of its key | `secagg keys roster` |
 | `committee.pub`, `member-N.key` | A committee's key, and this member's key share, if there are any | the dealer |
@@ -46,9 +47,10 @@ from secagg.storage.node_keys import (
     write_node_identity,
 )
 from secagg.storage.opening_store import OpeningStore
-from secagg.storage.public_line import fingerprint
+from secagg.storage.public_line import PublicLine, fingerprint
 from secagg.storage.session_store import SessionStore
 
+LINE_NAME: Final = "node.pub"
 RECORD_NAME: Final = "record"
 SESSIONS_NAME: Final = "sessions.db"
 OPENINGS_NAME: Final = "openings.db"
@@ -104,8 +106,8 @@ class Home:
         self.policy = NodePolicy.read(path / POLICY_NAME)
         if self.policy.delta is not None and self.policy.delta * len(self.roster) >= 1:
             raise HomeError(
-                f"{path / POLICY_NAME}: expected a delta below one over the {len(self.roster)} nodes of the roster, found "
-                f"{self.policy.delta:g}. Such a delta would allow to publish one node's data. Lower it."
+                f"{path / POLICY_NAME}: expected a delta below one over the {len(self.roster)} nodes of the roster, "
+                f"found {self.policy.delta:g}. Such a delta would allow to publish one node's data. Lower it."
             )
         self.live = live_folder(self.policy, self.fingerprint, runtime=runtime, mounts=mounts)
         self._lock = HomeLock(path / RECORD_NAME / LOCK_NAME)
@@ -114,7 +116,7 @@ class Home:
         self._openings: OpeningStore | None = None
 
     @classmethod
-    def create(cls, path: str | Path) -> Identity:
+    def create(cls, path: str | Path, *, name: str | None = None) -> Identity:
         """Make a new home, with a new identity and an empty record, whole or not at all.
 
         The coordinator's key, the roster and the policy are still missing. The file of the policy explains every field
@@ -122,18 +124,22 @@ class Home:
 
         Args:
             path: A folder that is empty or does not exist. Its parents are made.
+            name: The node's name in its public line; None for that of the folder.
 
         Returns:
-            The identity, for its public line.
+            The identity. Its public line is in the home too.
 
         Raises:
+            ConfigurationError: The name is not valid.
             KeyFileError: The folder is not free.
             SecaggError: The record cannot be made.
             OSError: The folder cannot be written to.
         """
         identity = Identity.generate()
+        line = PublicLine(name=Path(os.path.abspath(path)).name if name is None else name, key=identity.public)
         with filled_folder(check_free(path, example="home")) as partial:
             write_node_identity(partial, identity)
+            write_new(partial / LINE_NAME, f"{line}\n".encode(), mode=0o644)
             write_new(partial / POLICY_NAME, TEMPLATE.encode(), mode=0o600)
             record = partial / RECORD_NAME
             record.mkdir(mode=0o700)

@@ -1,7 +1,7 @@
 """The requests of one step as signed parcels, each made when it is read.
 
-The first parcel to each party has the offer, and the first to each client also has the work. What the parcels of a step
-have in common is in memory once, and one parcel beside it for each that is being sent.
+The first parcel to each party has the offer, and the first to each client also has the work. The work is read from
+the model's own arrays, so besides these there is one parcel in memory for each that is being sent.
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -29,8 +29,8 @@ class StepSealer:
         new = set(protocol.parties(session, roles[number])) - known
         self._clients = new & set(session.clients)
         self._members = new - self._clients
-        work = plan.work.to_bytes() if self._clients else b""
-        self._work_bytes = len(work)
+        work = plan.work.pieces() if self._clients else ()
+        self._work_bytes = sum(map(len, work))
         self._to_client = Sealer(identity, plan.serial, number, offer, work)
         self._to_member = Sealer(identity, plan.serial, number, offer, b"")
         self._later = Sealer(identity, plan.serial, number, b"", b"")

@@ -122,8 +122,12 @@ class Work:
 
     def to_bytes(self) -> bytes:
         """Return all of it as bytes for a transport: the length of a header, the header, and the arrays' entries."""
+        return b"".join(self.pieces())
+
+    def pieces(self) -> tuple[bytes | memoryview, ...]:
+        """Return the pieces of `to_bytes`, of which those of arrays are views of them."""
         header = self._header()
-        return b"".join((_LENGTH.pack(len(header)), header, *map(_buffer, self.arrays)))
+        return _LENGTH.pack(len(header)), header, *map(_buffer, self.arrays)
 
     @classmethod
     def from_bytes(cls, data: bytes | memoryview) -> "Work":

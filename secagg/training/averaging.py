@@ -8,8 +8,9 @@ privacy. `SecureAveraging` sees only sums. `secagg.training.plain` sees every up
 
 import contextlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import msgspec
 
@@ -52,6 +53,9 @@ class SecureAveraging:
         run: The name of the run in the ledger's labels.
         colluding: How many clients may help the server without breaking the protocol, for the ledger; None if
             that is not known.
+        folder: The coordinator's folder, which an engine between processes needs (`secagg.engines.coordinator`). `close`
+            lets it go. None if nothing is to be kept.
+        members: The ids of the committee's members, in the order of their key shares, if there is a folder.
         entropy: Randomness for session ids and for noise that the server adds; `os.urandom` outside tests.
 
     Attributes:
@@ -88,28 +92,39 @@ class SecureAveraging:
         statistics: SharedStatistics | None = SHARED,
         run: str | None = None,
         colluding: int | None = None,
+        folder: str | Path | None = None,
+        members: Sequence[int] = (),
         entropy: Entropy = os.urandom,
     ) -> None:
         self._engine, self._model, self._test, self._mean, self._step = engine, model, test, mean, step
         if not isinstance(step, ServerStep):
             raise ConfigurationError(f"step: expected a ServerStep, found {type(step).__name__}")
         self._coordinator = Coordinator(
-            None,
+            folder,
             lambda *_: mean,
             ledger=ledger,
             training=_private(local, ledger),
             run=run,
             colluding=colluding,
+            members=members,
             entropy=entropy,
         )
         self._ledger = ledger
-        self.state = state or GlobalModel.initial(model)
-        self._arrays = _arrays(model, test)
-        self._check_plan()
-        self.parts = divide_updates(self._arrays, statistics, l2=mean.encoding.clip_l2, mean=mean)
-        self.parts.check(self.state.clip)
-        self._check_before_anything_is_asked()
         self.contributors: tuple[int, ...] = ()
+        try:
+            self.state = state or GlobalModel.initial(model)
+            self._arrays = _arrays(model, test)
+            self._check_plan()
+            self.parts = divide_updates(self._arrays, statistics, l2=mean.encoding.clip_l2, mean=mean)
+            self.parts.check(self.state.clip)
+            self._check_before_anything_is_asked()
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Let the coordinator's folder go, if there is one; closing twice is harmless."""
+        self._coordinator.close()
 
     def round(self) -> RoundRecord:
         """Run one round and move the global model.
@@ -139,6 +154,8 @@ class SecureAveraging:
         else:
             found = release
             self.state, self.contributors = self._moved(release), release.contributors
+        # The caller keeps its checkpoint after this round, so the one before is the last that it may come back to.
+        self._coordinator.forget(work.round - 1)
         record = self._record(work.clip, found, withheld=withheld)
         log_round(record)
         return record

@@ -122,7 +122,7 @@ REMOVALS: Final[dict[Check | OpeningCheck, tuple[Edit, ...]]] = {
     Check.RECORD: (
         Edit(
             "protocols.machine.client",
-            "Client.handle",
+            "Client._reply",
             "if self._terms is not None and row.role is Role.CLIENT:",
             "if False:",
         ),

@@ -58,7 +58,7 @@ def work_of(number: int, run: str = "run") -> Work:
 
 def update_of(client: int, work: Work) -> Update:
     """Return what a client's training returns: different numbers for each client and work."""
-    return Update([work.arrays[0] * client])
+    return Update([array * client for array in work.arrays])
 
 
 @dataclass

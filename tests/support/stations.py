@@ -96,6 +96,7 @@ class Cohort:
     private: bool = False
     clients: tuple[int, ...] = CLIENTS
     weighting: str = "uniform"
+    _offers: dict[tuple[bytes, bytes], bytes] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def signed(self) -> bool:
@@ -117,8 +118,9 @@ class Cohort:
         """The identities of all parties that there can be."""
         return Roster({party: identity_of(party).public for party in sorted({*CLIENTS, *MEMBERS})})
 
+    @cached_property
     def mean(self) -> SecureMean:
-        """Return the plan of a mean."""
+        """The plan of a mean."""
         kind = load(self.protocol)
         protocol, threshold = kind.suggest(
             clients=len(self.clients), adversarial=0.0, dropout=0.25, adversary=self.adversary
@@ -140,12 +142,20 @@ class Cohort:
 
     def attempt(self, serial: int, *, seed: bytes = b"", work: Work = WORK) -> "Attempt":
         """Return an attempt at a sum."""
-        mean = self.mean()
+        mean = self.mean
         session = mean.session(
             fresh_session_id(serial, repeatable_entropy(b"session %d " % serial + seed)),
             context=session_context(work.digest(), serial=serial, trust=TARGET.trust if self.private else None),
         )
         return Attempt(cohort=self, mean=mean, session=session, serial=serial, work=work)
+
+    def offer(self, session_id: bytes, context: bytes, serial: int, inputs: bytes) -> bytes:
+        """Return the offer of a session as bytes, made once."""
+        key = (session_id, context)
+        if key not in self._offers:
+            session = self.mean.session(session_id, context=context)
+            self._offers[key] = Offer.of(self.mean, session, serial, inputs).to_bytes()
+        return self._offers[key]
 
     def policy(self, live: Path, **changes: Any) -> str:
         """Return the text of a policy that accepts this cohort."""
@@ -211,10 +221,10 @@ class Attempt:
         self.server = Server(self.mean.protocol, self.session)
         self.progress = self.server.start()
 
-    @cached_property
+    @property
     def offer(self) -> bytes:
         """The offer as bytes."""
-        return Offer.of(self.mean, self.session, self.serial, self.work.digest()).to_bytes()
+        return self.cohort.offer(self.session.session_id, self.session.context, self.serial, self.work.digest())
 
     @property
     def requests(self) -> Mapping[int, bytes]:

@@ -74,9 +74,9 @@ def test_waiting_ends_by_the_given_clock(step_s: float, looks: int, path: Path) 
         seen.append(clock())
         return seen[-1]
 
-    with HomeLock(path).held(timeout_s=0, clock=ticking()):
-        with pytest.raises(HomeBusy), HomeLock(path).held(timeout_s=5.0, clock=counted):
-            pass
+    waiting = HomeLock(path).held(timeout_s=5.0, clock=counted)
+    with HomeLock(path).held(timeout_s=0, clock=ticking()), pytest.raises(HomeBusy), waiting:
+        pass
     assert len(seen) == looks
 
 

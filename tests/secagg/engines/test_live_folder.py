@@ -86,7 +86,7 @@ def test_folder_that_the_policy_names_as_encrypted_is_accepted_on_a_disk(tmp_pat
 
 @pytest.mark.parametrize("runtime", [None, "", "relative"])
 def test_missing_folder_in_memory_is_refused(runtime: str | None, tmp_path: Path) -> None:
-    with pytest.raises(LiveFolderError, match="XDG_RUNTIME_DIR is not set. Name one in policy.toml"):
+    with pytest.raises(LiveFolderError, match=r"XDG_RUNTIME_DIR is not set. Name one in policy.toml"):
         of(policy(), tmp_path, runtime=runtime)
 
 

@@ -204,7 +204,7 @@ def test_event_of_a_session_without_noise_is_refused_with_a_budget_and_none_with
 
 @pytest.mark.parametrize("noise", [name for name in NOISES if name.endswith(("distributed", "local", "removable"))])
 def test_noise_of_clients_is_refused_where_nothing_would_count_it(noise: str) -> None:
-    """Such noise gives each attempt a context of its own, so that two sums of the same inputs may differ in one client."""
+    """With it each attempt has a context of its own, so two sums of the same inputs may differ in one client."""
     one, other = (offered("secagg-plus", noise=noise, serial=serial) for serial in (1, 2))
     assert one.session.context != other.session.context
     refused(Rule.TRUST, exact_policy(trust=["central"]), one)

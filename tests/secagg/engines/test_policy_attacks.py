@@ -1,7 +1,7 @@
 """What a coordinator may try with its offers against a node's budget; each attack also without the rule against it.
 
-"Without the rule" is a node that believes what the mean says of itself (`mean.noise.event`), or that checks each release
-by itself. The attack then works: the ledger takes it, and the true epsilon is far above the budget.
+"Without the rule" is a node that believes what the mean says of itself (`mean.noise.event`), or that checks each
+release by itself. The attack then works: the ledger takes it, and the true epsilon is far above the budget.
 """
 
 import dataclasses

@@ -98,7 +98,7 @@ def test_value_of_another_kind_or_range_is_refused_by_name(name: str, values: tu
 
 
 def test_whole_number_of_thousands_of_digits_is_no_fraction() -> None:
-    with pytest.raises(PolicyError, match="^largest_clip: expected a number"):
+    with pytest.raises(PolicyError, match=r"^largest_clip: expected a number"):
         PolicyFile.parse(policy_text(["largest_clip"]) + b"largest_clip = 1" + b"0" * 400)
 
 
@@ -111,7 +111,7 @@ def test_file_that_cannot_be_read_or_is_too_long_is_refused_with_its_name(tmp_pa
 
 
 def test_template_sets_nothing_and_explains_every_field() -> None:
-    with pytest.raises(PolicyError, match="^protocols: expected this field"):
+    with pytest.raises(PolicyError, match=r"^protocols: expected this field"):
         PolicyFile.parse(TEMPLATE.encode())
     lines = [line.removeprefix("# ") for line in TEMPLATE.splitlines() if " = " in line and line.startswith("# ")]
     fields = [line for line in lines if line.split(" = ")[0].isidentifier()]

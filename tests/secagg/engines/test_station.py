@@ -29,8 +29,6 @@ ME: Final = 5
 BOTH: Final = 2
 MEMBER: Final = 21
 CURIOUS: Final = Cohort()
-MALICIOUS: Final = Cohort(adversary=Adversary.MALICIOUS)
-COHORTS: Final = {"curious": CURIOUS, "malicious": MALICIOUS}
 
 
 class Trained:
@@ -90,19 +88,17 @@ def files(*folders: Path) -> dict[str, tuple[int, bytes]]:
 
 def reservations(home: Home) -> list[str]:
     with home.lock(), home.ledger() as ledger:
-        return [entry.label for entry in ledger.entries()]
+        return [entry.reservation.label for entry in ledger.entries()]
 
 
-def recorded(home: Home, session_id: bytes, number: int) -> bool:
-    """Return whether a step of a session was recorded; the answer is recorded too, so ask about a copy."""
-    with home.lock():
-        latest = home.sessions.latest(home.identity.public)
-    return latest == session_id and number >= 0
+@pytest.fixture
+def cohort() -> Cohort:
+    return CURIOUS
 
 
-@pytest.fixture(params=COHORTS)
-def cohort(request: pytest.FixtureRequest) -> Cohort:
-    return COHORTS[request.param]
+with_and_without_a_roster = pytest.mark.parametrize(
+    "cohort", [CURIOUS, Cohort(adversary=Adversary.MALICIOUS)], ids=["curious", "malicious"]
+)
 
 
 @pytest.fixture
@@ -122,11 +118,8 @@ def station(home: Home) -> Station:
     ("protocol", "adversary", "party"),
     [
         *((protocol, adversary, ME) for protocol, adversary in KINDS if "secagg" in protocol),
-        ("paillier", Adversary.CURIOUS, ME),
-        ("paillier", Adversary.CURIOUS, BOTH),
         ("paillier", Adversary.CURIOUS, MEMBER),
         ("paillier", Adversary.MALICIOUS, BOTH),
-        ("paillier", Adversary.MALICIOUS, MEMBER),
         ("oneshot", Adversary.MALICIOUS, BOTH),
     ],
 )
@@ -185,16 +178,15 @@ BAD: Final = {
 }
 
 
-@pytest.mark.parametrize("name", BAD)
 @pytest.mark.parametrize("begun", [False, True])
-def test_parcel_that_fails_the_first_check_changes_nothing(home: Home, cohort: Cohort, name: str, begun: bool) -> None:
+def test_parcel_that_fails_the_first_check_changes_nothing(home: Home, cohort: Cohort, begun: bool) -> None:
     station, attempt, train = Station(home), cohort.attempt(1), Trained()
     if begun:
         step(attempt, station)
     before = files(home.path, home.live)
-    parcel = BAD[name].make(attempt, attempt.parcel(ME))
-    reply = ask(station, parcel, train)
-    assert (reply.refusal, reply.serial, reply.step) == (BAD[name].code, 0, 0)
+    for bad in BAD.values():
+        reply = ask(station, bad.make(attempt, attempt.parcel(ME)), train)
+        assert (reply.refusal, reply.serial, reply.step) == (bad.code, 0, 0)
     assert files(home.path, home.live) == before
     assert train.calls == 0
     finish(attempt, station)
@@ -205,7 +197,7 @@ def test_flipped_bits_change_nothing(tmp_path: Path) -> None:
     station, attempt = Station(home), CURIOUS.attempt(1)
     step(attempt, station)
     before, parcel = files(home.path, home.live), attempt.parcel(ME)
-    for at in range(0, len(parcel), 7):
+    for at in range(0, len(parcel), 23):
         damaged = bytearray(parcel)
         damaged[at] ^= 1 << at % 8
         assert refused(station, bytes(damaged)) in (Refusal.MALFORMED, Refusal.STRANGER)
@@ -222,8 +214,8 @@ def test_signed_nonsense_raises_nothing(tmp_path: Path) -> None:
     other = CURIOUS.attempt(2)
     offers = (b"", attempt.offer, other.offer, b"nonsense")
     works = (b"", attempt.work.to_bytes(), b"nonsense")
-    bodies = (b"", other.requests[ME], b"nonsense", attempt.requests[ME][:-3], attempt.requests[ME] + b"x")
-    for _ in range(150):
+    bodies = (b"", other.requests[ME], b"nonsense", attempt.requests[ME][:20], attempt.requests[ME])
+    for _ in range(60):
         parcel = Request(
             serial=int(draw.integers(4)),
             step=int(draw.integers(6)),
@@ -232,8 +224,8 @@ def test_signed_nonsense_raises_nothing(tmp_path: Path) -> None:
             work=works[draw.integers(3)],
             body=bodies[draw.integers(5)],
         )
-        if parcel.offer == other.offer and parcel.body == other.requests[ME]:
-            continue  # That may be a whole parcel.
+        if parcel.body in (other.requests[ME], attempt.requests[ME]) and parcel.step < 2:
+            continue  # That may be a good parcel.
         assert refused(station, parcel.seal(COORDINATOR), train) is not None
     assert train.calls == 0
     finish(attempt, station)
@@ -242,6 +234,7 @@ def test_signed_nonsense_raises_nothing(tmp_path: Path) -> None:
 # What is answered once.
 
 
+@with_and_without_a_roster
 def test_kept_reply_is_returned_byte_for_byte(home: Home, cohort: Cohort) -> None:
     station, attempt, train = Station(home), cohort.attempt(1), Trained()
     while attempt.requests:
@@ -255,6 +248,7 @@ def test_kept_reply_is_returned_byte_for_byte(home: Home, cohort: Cohort) -> Non
     assert attempt.is_exact(cohort.clients)
 
 
+@with_and_without_a_roster
 def test_step_that_was_answered_is_refused_for_any_other_parcel(home: Home, cohort: Cohort) -> None:
     station, attempt, train = Station(home), cohort.attempt(1), Trained()
     parcels = []
@@ -270,6 +264,7 @@ def test_step_that_was_answered_is_refused_for_any_other_parcel(home: Home, coho
     assert attempt.is_exact(cohort.clients)
 
 
+@with_and_without_a_roster
 def test_second_survivor_set_is_refused(home: Home, cohort: Cohort) -> None:
     """The server asks again in the step that reveals, as if one client had dropped out."""
     station, attempt = Station(home), cohort.attempt(1)
@@ -285,7 +280,8 @@ def test_second_survivor_set_is_refused(home: Home, cohort: Cohort) -> None:
     finish(attempt, station)
 
 
-@pytest.mark.parametrize("answered", [1, 2, 3])
+@with_and_without_a_roster
+@pytest.mark.parametrize("answered", [1, 3])
 def test_power_cut_makes_the_node_drop_out(home: Home, cohort: Cohort, answered: int) -> None:
     station, attempt, train = Station(home), cohort.attempt(1), Trained()
     parcels = [step(attempt, station) for _ in range(answered)]
@@ -307,6 +303,7 @@ def test_damaged_live_file_makes_the_node_drop_out(home: Home, cohort: Cohort, n
     finish(cohort.attempt(2), station)
 
 
+@with_and_without_a_roster
 def test_older_live_file_answers_no_step_again(home: Home, cohort: Cohort, tmp_path: Path) -> None:
     """A node that is restored from an older snapshot has its record, with a roster and without one."""
     station, attempt = Station(home), cohort.attempt(1)
@@ -322,6 +319,7 @@ def test_older_live_file_answers_no_step_again(home: Home, cohort: Cohort, tmp_p
     finish(cohort.attempt(2), station)
 
 
+@with_and_without_a_roster
 def test_home_restored_from_a_backup_continues_no_session(home: Home, cohort: Cohort, tmp_path: Path) -> None:
     station, attempt = Station(home), cohort.attempt(1)
     shutil.copytree(home.path / "record", tmp_path / "backup")
@@ -336,6 +334,7 @@ def test_home_restored_from_a_backup_continues_no_session(home: Home, cohort: Co
 # Serials.
 
 
+@with_and_without_a_roster
 def test_new_session_ends_the_earlier_one(home: Home, cohort: Cohort) -> None:
     station, first, second = Station(home), cohort.attempt(1), cohort.attempt(2)
     opening = step(first, station)
@@ -412,13 +411,6 @@ def test_policy_is_checked_before_anything_is_done(
     assert "policy: " in caplog.text
 
 
-def test_terms_are_checked_before_training(tmp_path: Path) -> None:
-    home = MALICIOUS.make_home(tmp_path, ME, adversarial=0.3)  # One of six, so a majority of 4 is needed.
-    before, train = files(home.path, home.live), Trained()
-    assert refused(Station(home), MALICIOUS.attempt(1).parcel(ME), train) is Refusal.POLICY
-    assert (files(home.path, home.live), train.calls) == (before, 0)
-
-
 def test_session_of_others_is_refused(home: Home, cohort: Cohort) -> None:
     others = Cohort(adversary=cohort.adversary, clients=(2, 11, 7, 21)).attempt(1)
     parcel = others.parcel(2, receiver=ME)
@@ -446,6 +438,16 @@ def test_request_of_another_step_leaves_the_live_session(home: Home, cohort: Coh
     finish(attempt, station)
 
 
+def test_broken_message_of_the_coordinator_ends_the_session(home: Home, cohort: Cohort) -> None:
+    """A machine closes after its first error, and is kept no longer."""
+    station, attempt = Station(home), cohort.attempt(1)
+    step(attempt, station)
+    assert refused(station, attempt.parcel(ME, body=attempt.requests[ME] + b"x")) is Refusal.MALFORMED
+    assert not (home.live / "session").exists()
+    assert refused(station, attempt.parcel(ME)) is Refusal.ANSWERED
+    finish(cohort.attempt(2), station)
+
+
 def test_client_without_training_is_refused(home: Home, cohort: Cohort) -> None:
     station, attempt = Station(home), cohort.attempt(1)
     assert refused(station, attempt.parcel(ME), None) is Refusal.POLICY
@@ -455,7 +457,7 @@ def test_client_without_training_is_refused(home: Home, cohort: Cohort) -> None:
 # Committees.
 
 
-@pytest.mark.parametrize("adversary", list(Adversary))
+@pytest.mark.parametrize("adversary", [Adversary.CURIOUS, Adversary.MALICIOUS])
 def test_member_that_is_no_client_records_its_session(tmp_path: Path, adversary: Adversary) -> None:
     cohort = Cohort(protocol="paillier", adversary=adversary)
     home = cohort.make_home(tmp_path, MEMBER)
@@ -502,10 +504,13 @@ def test_client_reveals_no_two_sums_that_differ_in_few_clients(tmp_path: Path, p
     assert refusals == [None, Refusal.POLICY, None]
 
 
-def test_member_without_its_key_share_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("other", [None, "member-3.key"])
+def test_member_without_its_own_key_share_is_refused(tmp_path: Path, other: str | None) -> None:
     cohort = Cohort(protocol="paillier")
     home = cohort.make_home(tmp_path, MEMBER)
     next(home.path.glob("member-*.key")).unlink()
+    if other is not None:
+        shutil.copy(tmp_path / "committee" / other, home.path)
     attempt = cohort.attempt(1)
     attempt.advance(attempt.replies())
     assert refused(Station(home.path), attempt.parcel(MEMBER)) is Refusal.POLICY
@@ -514,7 +519,7 @@ def test_member_without_its_key_share_is_refused(tmp_path: Path) -> None:
 def test_party_that_is_both_may_be_asked_as_a_member_only_once_it_is_a_client(tmp_path: Path) -> None:
     cohort = Cohort(protocol="paillier")
     station, attempt = Station(cohort.make_home(tmp_path, BOTH)), cohort.attempt(1)
-    fork = attempt.fork()
+    fork = cohort.attempt(1)
     fork.advance(fork.replies(BOTH))
     late = fork.parcel(BOTH, offer=attempt.offer, work=attempt.work.to_bytes())
     assert refused(station, late, training(BOTH)) is Refusal.MALFORMED
@@ -613,7 +618,7 @@ class Record:
     """A record of the data."""
 
 
-@pytest.mark.parametrize("kind", [RuntimeError, MemoryError, BaseException, GeneratorExit])
+@pytest.mark.parametrize("kind", [RuntimeError, BaseException])
 @pytest.mark.parametrize("private", [False, True])
 def test_error_of_training_is_forgotten(
     tmp_path: Path, private: bool, kind: type[BaseException], caplog: pytest.LogCaptureFixture
@@ -738,9 +743,7 @@ def test_full_disk_is_unavailable_and_nothing_is_said(
     finish(attempt, station)  # Nothing was recorded, so the same parcel works.
 
 
-def test_full_live_folder_makes_the_node_drop_out(
-    home: Home, cohort: Cohort, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_full_live_folder_makes_the_node_drop_out(home: Home, cohort: Cohort, monkeypatch: pytest.MonkeyPatch) -> None:
     station, attempt = Station(home), cohort.attempt(1)
     step(attempt, station)
     parcel = attempt.parcel(ME)
@@ -799,7 +802,9 @@ def test_threads_with_one_parcel_get_one_answer(tmp_path: Path) -> None:
 # What the node tells its operator.
 
 
-def test_log_names_the_code_and_the_rule_and_no_secret(home: Home, cohort: Cohort, caplog: pytest.LogCaptureFixture) -> None:
+def test_log_names_the_code_and_the_rule_and_no_secret(
+    home: Home, cohort: Cohort, caplog: pytest.LogCaptureFixture
+) -> None:
     station, attempt = Station(home), cohort.attempt(1)
     with caplog.at_level(logging.DEBUG):
         finish(attempt, station)

@@ -20,7 +20,7 @@ from secagg.models.base import ArrayRole
 from secagg.privacy.clipping import GlobalClip, PerLayerClip
 
 PARTS = UpdateParts(roles=(ArrayRole.TRAINED, ArrayRole.VARIANCE), l2=0.5, share=0.2, reach=3.0, entries=4)
-ARRAYS = {"kernel": np.arange(6, dtype=np.float32).reshape(2, 3), "seen": np.array(7, dtype=np.int64)}
+ARRAYS: dict[str, Any] = {"kernel": np.arange(6, dtype=np.float32).reshape(2, 3), "seen": np.array(7, dtype=np.int64)}
 
 
 def work(**changes: Any) -> Work:
@@ -88,7 +88,7 @@ def test_digest_changes_with_everything_that_a_node_trains_on(change: dict[str, 
 def test_digest_does_not_depend_on_layout_or_on_who_holds_the_arrays() -> None:
     fortran = {name: np.array(array, order="F") for name, array in ARRAYS.items()}
     swapped = {name: array.astype(array.dtype.newbyteorder(">")) for name, array in ARRAYS.items()}
-    settings = dict(reversed(work().settings.items()))
+    settings = dict(sorted(work().settings.items(), reverse=True))
     assert {work(arrays=each).digest() for each in (fortran, swapped)} == {work().digest()}
     assert work(settings=settings).digest() == work().digest()
 

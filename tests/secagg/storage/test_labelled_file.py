@@ -39,7 +39,7 @@ def test_labelled_file_is_read_as_it_was_written_and_refused_with_any_other_bit(
 def test_file_of_another_label_or_too_long_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "file"
     write_labelled(path, LABEL, b"content", mode=0o600)
-    with pytest.raises(DamagedKeyFile, match='begins with "secagg other.s file"'):
+    with pytest.raises(DamagedKeyFile, match=r'begins with "secagg other.s file"'):
         read_labelled(path, b"secagg other's file, file format 1\n", most_bytes=1000)
     assert read_regular(path, most_bytes=path.stat().st_size) == b""
     with pytest.raises(DamagedKeyFile):

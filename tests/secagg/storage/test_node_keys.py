@@ -60,13 +60,13 @@ def test_failing_entropy_leaves_nothing(tmp_path: Path) -> None:
 
 def test_node_and_coordinator_cannot_use_each_others_key_file(tmp_path: Path) -> None:
     create_coordinator(tmp_path / "coordinator")
-    with pytest.raises(DamagedKeyFile, match='begins with "secagg node.s secret identity key"'):
+    with pytest.raises(DamagedKeyFile, match=r'begins with "secagg node.s secret identity key"'):
         read_node_identity(tmp_path / "coordinator")
     (tmp_path / "node").mkdir(mode=0o700)
     identity = Identity.generate()
     write_node_identity(tmp_path / "node", identity)
     assert read_node_identity(tmp_path / "node").secret == identity.secret
-    with pytest.raises(DamagedKeyFile, match='begins with "secagg coordinator.s secret'):
+    with pytest.raises(DamagedKeyFile, match=r'begins with "secagg coordinator.s secret'):
         read_coordinator(tmp_path / "node")
     with pytest.raises(FileExistsError):
         write_node_identity(tmp_path / "node", Identity.generate())
@@ -80,7 +80,7 @@ def test_exposed_key_or_folder_is_refused(tmp_path: Path) -> None:
         read_coordinator(folder)
     folder.chmod(0o700)
     (folder / "identity.key").chmod(0o640)
-    with pytest.raises(ExposedKeyFile, match="found mode 0640. Anyone who has read it can give orders to all nodes"):
+    with pytest.raises(ExposedKeyFile, match=r"found mode 0640. Anyone who has read it can give orders to all nodes"):
         read_coordinator(folder)
 
 

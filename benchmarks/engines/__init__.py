@@ -1,0 +1,1 @@
+"""What rounds between processes take."""
