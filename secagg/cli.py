@@ -34,7 +34,7 @@ app = typer.Typer(
 )
 budget = typer.Typer(no_args_is_help=True, help="Plan a privacy budget, report on its ledger, and verify it.")
 keys = typer.Typer(no_args_is_help=True, help="Make the keys of a node, a coordinator or a committee, and rosters.")
-node = typer.Typer(no_args_is_help=True, help="Check the home of a node.")
+node = typer.Typer(no_args_is_help=True, help="Check the home of a node, and serve it.")
 
 app.command()(interface.train)
 app.add_typer(budget, name="budget")
@@ -48,6 +48,7 @@ keys.command()(node_interface.coordinator)
 keys.command()(node_interface.roster)
 app.add_typer(node, name="node")
 node.command()(node_interface.check)
+node.command()(node_interface.serve)
 app.command()(interface.protocols)
 app.command()(audit_interface.audit)
 

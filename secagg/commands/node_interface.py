@@ -1,4 +1,4 @@
-"""What the commands `keys node`, `keys coordinator`, `keys roster` and `node check` take: arguments, options and help.
+"""What the commands for nodes, coordinators and rosters take: arguments, options and help.
 
 The work itself is imported when a command is run, so that `secagg --help` stays quick.
 """
@@ -68,3 +68,34 @@ def check(
     from secagg.commands.node_check import check_on_terminal
 
     check_on_terminal(home)
+
+
+def serve(
+    home: Annotated[Path, typer.Argument(metavar="HOME", help="Folder of the node.")],
+    train: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MODULE:FUNCTION",
+            help="The node's training, which is installed at this node. It takes a Work and returns an Update. A "
+            "committee member that trains nothing leaves it out.",
+            show_default=False,
+        ),
+    ] = None,
+    socket: Annotated[
+        Path | None,
+        typer.Option(
+            help="Unix socket to make; only this user can connect to it. Default: the socket that systemd passes on, "
+            "to which only its owner can connect.",
+            show_default=False,
+        ),
+    ] = None,
+) -> None:
+    """Answer for a node in a process of its own, which nothing reaches but signed parcels through a Unix socket.
+
+    Use it where an engine starts code at the node that somebody else has
+    sent: run it as another user than the engine's, and give the engine the
+    socket only. The policy needs code = "resident".
+    """
+    from secagg.commands.node_serve import serve_node
+
+    serve_node(home, train=train, socket=socket)

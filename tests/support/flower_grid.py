@@ -6,7 +6,7 @@ message can be made outside a process of Flower, and the arguments with which Fl
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from flwr.app import Error, Message, Metadata, RecordDict
 from flwr.serverapp import Grid
@@ -125,7 +125,8 @@ def received(message: Message, message_id: str = "1") -> Message:
         ttl=sent.ttl,
         message_type=sent.message_type,
     )
-    return Message(content=RecordDict(dict(message.content)), metadata=metadata)
+    made: Message = cast(Any, Message)(content=RecordDict(dict(message.content)), metadata=metadata)
+    return made
 
 
 def error_reply(message: Message, code: int) -> Message:

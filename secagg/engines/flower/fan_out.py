@@ -1,4 +1,4 @@
-"""A strategy's messages of one round as the work of a secure mean, and the mean as the reply that the strategy takes."""
+"""A strategy's messages of one round as the work of a secure mean, and the mean as the reply to the strategy."""
 
 from collections.abc import Sequence
 from typing import Any, Final
@@ -37,7 +37,11 @@ def to_work(messages: Sequence[Message], *, run: str, number: int) -> Work:
             "nodes that train on the same arrays with the same settings."
         )
     arrays, settings = content.get(ARRAYS), content.get(CONFIG)
-    if set(content) != {ARRAYS, CONFIG} or not isinstance(arrays, ArrayRecord) or not isinstance(settings, ConfigRecord):
+    if (
+        set(content) != {ARRAYS, CONFIG}
+        or not isinstance(arrays, ArrayRecord)
+        or not isinstance(settings, ConfigRecord)
+    ):
         raise ConfigurationError(
             f"messages of a round: expected arrays under {ARRAYS!r} and settings under {CONFIG!r}, found records "
             f"{listed(sorted(content))}. Leave arrayrecord_key and configrecord_key of the strategy at their defaults."

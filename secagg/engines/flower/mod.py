@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
-from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Error, Message, MetricRecord, RecordDict
+from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Error, Message, RecordDict
 from numpy.typing import NDArray
 
 from secagg.engines.base import Update
@@ -142,13 +142,14 @@ def to_update(reply: Message, work: Work) -> Update:
 def _difference(name: str, trained: NDArray[Any], given: NDArray[Any]) -> NDArray[Any]:
     if trained.shape != given.shape:
         raise ModelError(f"array {name!r} of the app's reply: expected shape {given.shape}, found {trained.shape}")
-    return np.subtract(trained, given, dtype=np.result_type(trained, given, np.float32))
+    difference: NDArray[Any] = np.subtract(trained, given, dtype=np.result_type(trained, given, np.float32))
+    return difference
 
 
 def _examples(reply: Message) -> int | None:
     """Return the number of examples that the app states; None if it states none."""
     for record in reply.content.metric_records.values():
-        found: MetricRecord = record
-        if type(found.get(_EXAMPLES)) is int:
-            return int(found[_EXAMPLES])
+        found = record.get(_EXAMPLES)
+        if isinstance(found, int):
+            return found
     return None

@@ -1,8 +1,9 @@
 """Which node of Flower is which id of the roster.
 
-Flower's node ids are new in every federation, and with every start of a node that is not registered. A node's home knows
-its id. So each node is asked once, as soon as it is seen. The answer is not signed: a wrong one costs dropouts and never
-a vote, since every parcel names its receiver under the coordinator's signature, and every reply its sender.
+Flower's node ids are new in every federation, and with every start of a node that is not registered. A node's home
+knows its id. So each node is asked once, as soon as it is seen. The answer is not signed: a wrong one costs dropouts
+and never a vote, since every parcel names its receiver under the coordinator's signature, and every reply its
+sender.
 """
 
 import time

@@ -21,17 +21,14 @@ names the coordinators that jobs may use, and the submitters who may use each:
     members = ["site-1", "site-2", "site-3"]     # only if there is a committee
 """
 
-import importlib
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Final
 
 import msgspec
 
 from secagg.checks import shown
-from secagg.engines.base import Update
-from secagg.engines.work import Work
 from secagg.errors import ConfigurationError
 
 FILE_NAME: Final = "secagg.toml"
@@ -151,28 +148,6 @@ class LocalFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         for path in (table.folder, table.ledger):
             _check_absolute(path)
         return table
-
-
-def load_train(name: str) -> Callable[[Work], Update]:
-    """Return a function that is installed at the site.
-
-    Args:
-        name: "module:function".
-
-    Raises:
-        ConfigurationError: There is no such function.
-    """
-    module, _, attribute = name.partition(":")
-    try:
-        found = getattr(importlib.import_module(module), attribute)
-    except Exception as error:  # The module is the site's own and may raise anything.
-        raise ConfigurationError(
-            f"train: expected module:function, installed at the site, found {shown(name)} ({type(error).__name__}: "
-            f"{error}). Install the module."
-        ) from error
-    if not callable(found):
-        raise ConfigurationError(f"train: expected a function at {shown(name)}, found {shown(found)}")
-    return found  # type: ignore[no-any-return]  # What a name stands for is known when it is called.
 
 
 def _check_absolute(path: str | None) -> None:

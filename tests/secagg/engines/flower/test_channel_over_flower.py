@@ -4,6 +4,7 @@ import pytest
 
 pytest.importorskip("flwr")
 
+import itertools
 from collections.abc import Iterator, Mapping
 
 from flwr.app import Message, MetricRecord, RecordDict
@@ -11,7 +12,7 @@ from flwr.app import Message, MetricRecord, RecordDict
 from secagg.engines.channel import Failure
 from secagg.engines.flower.channel import FlowerChannel
 from secagg.engines.flower.payload import unwrap, wrap
-from tests.support.flower_grid import GridDouble, SimulatedClock, error_reply
+from tests.support.flower_grid import GridDouble, Node, SimulatedClock, error_reply
 
 NODES = {1: 101, 2: 102, 3: 103}
 
@@ -52,7 +53,7 @@ def test_channel_asks_more_and_more_rarely() -> None:
     clock.now = 0.0
     exchanged(grid, clock)
     times = sorted(set(grid.pulls))
-    pauses = [after - before for before, after in zip(times, times[1:], strict=False)]
+    pauses = [after - before for before, after in itertools.pairwise(times)]
     assert pauses[0] == pytest.approx(0.1)
     assert pauses == sorted(pauses[:-1]) + pauses[-1:]
     assert max(pauses) == pytest.approx(1.0)
@@ -60,7 +61,7 @@ def test_channel_asks_more_and_more_rarely() -> None:
 
 def test_channel_names_errors_by_their_code_alone() -> None:
     clock = SimulatedClock()
-    nodes = {
+    nodes: dict[int, Node] = {
         101: lambda message: error_reply(message, 3),
         102: lambda message: Message(RecordDict({"metrics": MetricRecord({"loss": 0.1})}), reply_to=message),
         103: echo,

@@ -15,8 +15,8 @@ from secagg.engines.work import Work
 from secagg.errors import ConfigurationError
 from tests.support.flower_grid import received, set_task
 
-WEIGHTS = {"dense.weight": np.arange(6, dtype=np.float32).reshape(2, 3), "dense.bias": np.ones(3)}
-CONFIG = {"server-round": 4, "lr": 0.1, "optimizer": "sgd", "shuffle": True}
+WEIGHTS: dict[str, Any] = {"dense.weight": np.arange(6, dtype=np.float32).reshape(2, 3), "dense.bias": np.ones(3)}
+CONFIG: dict[str, Any] = {"server-round": 4, "lr": 0.1, "optimizer": "sgd", "shuffle": True}
 
 
 def content(weights: dict[str, Any] = WEIGHTS, **config: Any) -> RecordDict:
@@ -43,7 +43,7 @@ def test_to_work_takes_arrays_settings_and_the_round() -> None:
 
 def test_to_work_counts_rounds_that_a_strategy_does_not_number() -> None:
     record = content()
-    del record["config"]["server-round"]
+    del record.config_records["config"]["server-round"]
     assert work_of(record).round == 9
 
 
@@ -93,9 +93,9 @@ def test_to_reply_is_what_was_sent_plus_the_mean_and_the_number_of_contributors(
     message = messages(content())[0]
     reply = to_reply(message, work, release, key="patients")
     assert set(reply.content) == {"arrays", "metrics"}
-    assert dict(reply.content["metrics"]) == {"patients": 3}
+    assert dict(reply.content.metric_records["metrics"]) == {"patients": 3}
     assert reply.metadata.reply_to_message_id == message.metadata.message_id
     for name, sent in WEIGHTS.items():
-        found = reply.content["arrays"][name].numpy()
+        found = reply.content.array_records["arrays"][name].numpy()
         assert found.dtype == sent.dtype
         np.testing.assert_allclose(found, sent + 0.25)

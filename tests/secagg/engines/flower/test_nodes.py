@@ -5,6 +5,7 @@ import pytest
 pytest.importorskip("flwr")
 
 from pathlib import Path
+from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ec import SECP384R1, generate_private_key
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
@@ -117,9 +118,10 @@ def test_directory_refuses_keys_where_flower_does_not_tell_those_of_its_nodes() 
     class OlderGrid:
         """A grid as flwr 1.27 has it."""
 
+    older: Any = OlderGrid()
     with pytest.raises(ConfigurationError, match=r"flwr 1\.40 or later"):
-        NodeDirectory(OlderGrid(), keys={1: b"key"})
-    assert dict(NodeDirectory(OlderGrid(), keys={})) == {}
+        NodeDirectory(older, keys={1: b"key"})
+    assert dict(NodeDirectory(older, keys={})) == {}
 
 
 def test_read_node_key_returns_the_form_in_which_flower_tells_it(tmp_path: Path) -> None:

@@ -2,12 +2,9 @@
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from secagg.engines.base import Update
-from secagg.engines.nvflare.local_file import FILE_NAME, LocalFile, load_train
-from secagg.engines.work import Work
+from secagg.engines.nvflare.local_file import FILE_NAME, LocalFile
 from secagg.errors import ConfigurationError
 
 SERVER = """
@@ -20,10 +17,6 @@ submitters = ["lead@a.org", "simulator"]
 def read(folder: Path, text: str) -> LocalFile:
     (folder / FILE_NAME).write_text(text, encoding="utf-8")
     return LocalFile.read(folder)
-
-
-def still(work: Work) -> Update:
-    return Update(work.arrays)
 
 
 def test_station_has_the_site_in_its_home(tmp_path: Path) -> None:
@@ -85,15 +78,3 @@ def test_a_simulation_needs_to_be_named(tmp_path: Path) -> None:
     local = read(tmp_path, SERVER.replace(', "simulator"', ""))
     with pytest.raises(ConfigurationError, match="simulator"):
         local.coordinator("digits", submitter=None)
-
-
-def test_train_is_what_its_name_says() -> None:
-    work = Work("run", 1, [np.zeros(2)])
-    assert load_train(f"{__name__}:still") is still
-    assert load_train(f"{__name__}:still")(work).arrays is work.arrays
-
-
-@pytest.mark.parametrize("name", ["", "os", "os:", ":path", "os:no_such", "no_such_module:train", "os:sep", "..:a"])
-def test_train_of_another_name_is_refused(name: str) -> None:
-    with pytest.raises(ConfigurationError, match="train"):
-        load_train(name)

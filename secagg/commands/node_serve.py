@@ -1,0 +1,54 @@
+"""What `secagg node serve` does: a node's station in a process of its own, behind a Unix socket."""
+
+import logging
+import sys
+from pathlib import Path
+
+from secagg.commands.progress import write_line
+from secagg.engines.home import Home
+from secagg.engines.parcel import OVERHEAD_BYTES
+from secagg.engines.policy_file import POLICY_NAME, Code
+from secagg.engines.resident import WHO, Answer, ResidentStation, encode_node, listening
+from secagg.engines.station import Station
+from secagg.engines.training_function import Train, load_training
+from secagg.errors import ConfigurationError
+from secagg.logger import LOGGER
+from secagg.paths import escaped, expanded
+
+
+def serve_node(path: Path, *, train: str | None, socket: Path | None) -> None:
+    """Serve a home until the process is stopped.
+
+    Args:
+        path: The home.
+        train: The training as `module:function`; None for a committee member that trains nothing.
+        socket: Where to listen; None for the socket that systemd has passed on.
+
+    Raises:
+        ConfigurationError: The policy is not for a resident station, there is no such function, or the socket is not
+            free.
+        SecaggError: The home is not complete, is damaged, or others may use it.
+    """
+    home = Home.open(expanded(path))
+    if home.policy.code is not Code.RESIDENT:
+        raise ConfigurationError(
+            f'{escaped(home.path / POLICY_NAME)}: expected code = "{Code.RESIDENT}", found "{home.policy.code}". Write '
+            "it, so that no other process takes the home for its own."
+        )
+    training = None if train is None else load_training(train)
+    limits = home.policy.limits()
+    limit = limits.offer_bytes + limits.work_bytes + limits.body_bytes + OVERHEAD_BYTES
+    with listening(None if socket is None else expanded(socket)) as listener:
+        LOGGER.addHandler(logging.StreamHandler(sys.stderr))
+        write_line(f"{escaped(home.path)}: node {home.node} answers at {escaped(listener.getsockname())}.")
+        ResidentStation(_answering(home, training), limit=limit).serve(listener)
+
+
+def _answering(home: Home, train: Train | None) -> Answer:
+    """Return the node's side: its station, which also tells which node it is."""
+    station = Station(home)
+
+    def answer(parcel: bytes) -> bytes:
+        return encode_node(home.node) if parcel == WHO else station.answer(parcel, train)
+
+    return answer

@@ -1,0 +1,312 @@
+"""The smallest use on Flower, from the strategy to the app and back, and what the grid refuses."""
+
+import pytest
+
+pytest.importorskip("flwr")
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from flwr.app import Array, ArrayRecord, Message, MetricRecord, RecordDict
+from flwr.serverapp import strategy as flower
+
+from protocols import OneShot, SecAgg
+from secagg.engines.coordinator import Coordinator
+from secagg.engines.flower import SecureGrid
+from secagg.engines.flower.payload import unwrap, wrap
+from secagg.engines.parcel import open_reply
+from secagg.engines.plans import averaging
+from secagg.engines.resident import WHO
+from secagg.errors import ConfigurationError
+from tests.support.flower_federation import FIRST_NODE, WEIGHTS, FlowerFederation
+from tests.support.flower_grid import GridDouble, SimulatedClock
+
+CLIENTS = 5
+PLAN = averaging(SecAgg, clip_l2=1.0, adversarial=0.0, dropout=0.4)
+LOSS = 0.123456789
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> FlowerFederation:
+    return FlowerFederation(folder=tmp_path_factory.mktemp("template"), clients=CLIENTS)
+
+
+@pytest.fixture
+def federation(tmp_path: Path, template: FlowerFederation) -> FlowerFederation:
+    return FlowerFederation(folder=tmp_path, clients=CLIENTS, template=template)
+
+
+@pytest.fixture
+def coordinator(federation: FlowerFederation) -> Iterator[Coordinator]:
+    with Coordinator(federation.coordinator_folder, PLAN) as opened:
+        yield opened
+
+
+def initial() -> ArrayRecord:
+    return ArrayRecord({name: Array(array) for name, array in WEIGHTS.items()})
+
+
+def secure_grid(grid: GridDouble, coordinator: Coordinator, strategy: flower.Strategy, **settings: Any) -> SecureGrid:
+    clock = SimulatedClock()
+    return SecureGrid(
+        grid,
+        strategy=strategy,
+        coordinator=coordinator,
+        deadline=10.0,
+        clock=clock,
+        sleep=clock.sleep,
+        **settings,
+    )
+
+
+def fed_avg(**settings: Any) -> flower.FedAvg:
+    return flower.FedAvg(**{"fraction_evaluate": 0.0, "min_available_nodes": CLIENTS} | settings)
+
+
+def moved(federation: FlowerFederation, clients: Sequence[int], *, rounds: int = 1) -> dict[str, Any]:
+    return {name: array + rounds * federation.mean_step(name, tuple(clients)) for name, array in WEIGHTS.items()}
+
+
+def assert_arrays(found: ArrayRecord, expected: dict[str, Any], *, atol: float = 1e-4) -> None:
+    assert list(found) == list(expected)
+    for name, array in expected.items():
+        np.testing.assert_allclose(found[name].numpy(), array, atol=atol)
+
+
+def test_fed_avg_unmodified_moves_by_the_mean_of_the_updates(
+    federation: FlowerFederation, coordinator: Coordinator
+) -> None:
+    strategy, grid = fed_avg(), federation.grid()
+    secure = secure_grid(grid, coordinator, strategy)
+    result = strategy.start(grid=secure, initial_arrays=initial(), num_rounds=2)
+    assert_arrays(result.arrays, moved(federation, range(CLIENTS), rounds=2))
+    assert sorted(federation.asked) == sorted([(client, "train") for client in range(CLIENTS)] * 2)
+    assert result.evaluate_metrics_clientapp == {}
+    assert all(dict(metrics) == {} for metrics in result.train_metrics_clientapp.values())
+
+
+def test_one_shot_with_members_among_the_nodes_takes_two_messages_a_round(tmp_path: Path) -> None:
+    members = (0, 2, 3)
+    federation = FlowerFederation(folder=tmp_path, clients=4, protocol="oneshot", members=members)
+    plan = averaging(OneShot, clip_l2=1.0, adversarial=0.0, dropout=0.25)
+    strategy, grid = fed_avg(min_available_nodes=4), federation.grid()
+    with Coordinator(federation.coordinator_folder, plan, members=members) as coordinator:
+        secure = secure_grid(grid, coordinator, strategy)
+        result = strategy.start(grid=secure, initial_arrays=initial(), num_rounds=1)
+    assert_arrays(result.arrays, moved(federation, range(4)))
+    asked = [message.metadata.dst_node_id for message in grid.sent if unwrap(message) != WHO]
+    assert {node: asked.count(node) for node in asked} == {
+        FIRST_NODE + client: 1 + (client in members) for client in range(4)
+    }
+
+
+@pytest.mark.parametrize(
+    "strategy",
+    [
+        flower.FedProx(fraction_evaluate=0.0, min_available_nodes=CLIENTS, proximal_mu=0.5),
+        flower.FedAvgM(fraction_evaluate=0.0, min_available_nodes=CLIENTS, server_momentum=0.9),
+        flower.FedAdam(fraction_evaluate=0.0, min_available_nodes=CLIENTS),
+        flower.FedYogi(fraction_evaluate=0.0, min_available_nodes=CLIENTS),
+        flower.FedAdagrad(fraction_evaluate=0.0, min_available_nodes=CLIENTS),
+    ],
+    ids=lambda strategy: type(strategy).__name__,
+)
+def test_strategy_moves_as_on_one_plain_reply_with_the_mean(
+    strategy: flower.FedAvg, federation: FlowerFederation, coordinator: Coordinator
+) -> None:
+    """Against the same strategy on a grid whose nodes all reply in the clear."""
+
+    class Plain(GridDouble):  # type: ignore[misc, unused-ignore]
+        def get_node_ids(self) -> list[int]:
+            return [FIRST_NODE + client for client in range(CLIENTS)]
+
+        def send_and_receive(self, messages: Any, *, timeout: float | None = None) -> list[Message]:
+            sent = list(messages)
+            if not sent:
+                return []
+            arrays = {
+                name: Array(array.astype(np.float32)) for name, array in moved(federation, range(CLIENTS)).items()
+            }
+            content = RecordDict({"arrays": ArrayRecord(arrays), "metrics": MetricRecord({"num-examples": 1})})
+            return [Message(content, reply_to=message) for message in sent]
+
+    plain = type(strategy)(
+        **{
+            name: value
+            for name, value in vars(strategy).items()
+            if name in ("fraction_evaluate", "min_available_nodes", "proximal_mu", "server_momentum")
+        }
+    )
+    secure = secure_grid(federation.grid(), coordinator, strategy)
+    found = strategy.start(grid=secure, initial_arrays=initial(), num_rounds=1)
+    expected = plain.start(grid=Plain({}), initial_arrays=initial(), num_rounds=1)
+    # Adam and its kin divide by the root of the squares: a difference of 1e-6 in a step of 1e-3 is one of 1e-3 there.
+    assert_arrays(found.arrays, {name: array.numpy() for name, array in expected.arrays.items()}, atol=5e-3)
+
+
+def test_a_silent_node_drops_out_and_the_mean_is_of_the_others(
+    federation: FlowerFederation, coordinator: Coordinator
+) -> None:
+    grid, strategy = federation.grid(), fed_avg()
+    nodes, spoken = dict(grid.nodes), []
+
+    def once(message: Message) -> Message | None:
+        spoken.append(message)
+        return nodes[FIRST_NODE](message) if len(spoken) == 1 else None
+
+    grid.nodes[FIRST_NODE] = once
+    result = strategy.start(grid=secure_grid(grid, coordinator, strategy), initial_arrays=initial(), num_rounds=1)
+    assert_arrays(result.arrays, moved(federation, range(1, CLIENTS)))
+
+
+def test_a_round_with_too_few_nodes_leaves_the_model_as_it_is(
+    federation: FlowerFederation, coordinator: Coordinator, caplog: pytest.LogCaptureFixture
+) -> None:
+    grid, strategy = federation.grid(), fed_avg()
+    nodes, spoken = dict(grid.nodes), dict.fromkeys(grid.nodes, 0)
+
+    def silent_at_first(message: Message) -> Message | None:
+        node = message.metadata.dst_node_id
+        spoken[node] += 1
+        return None if spoken[node] == 2 else nodes[node](message)
+
+    for client in range(3):
+        grid.nodes[FIRST_NODE + client] = silent_at_first
+    result = strategy.start(grid=secure_grid(grid, coordinator, strategy), initial_arrays=initial(), num_rounds=2)
+    assert_arrays(result.arrays, moved(federation, range(CLIENTS)))
+    assert "round 1 released nothing" in caplog.text
+
+
+def test_nothing_of_a_node_is_in_what_the_server_receives_but_its_parcels(
+    federation: FlowerFederation, coordinator: Coordinator
+) -> None:
+    """The app tells a loss and its number of examples, as apps of Flower do; the server sees neither."""
+    replies: list[Message] = []
+    grid, strategy = federation.grid(), fed_avg()
+    for node, answer in list(grid.nodes.items()):
+
+        def noted(message: Message, answer: Any = answer) -> Message:
+            reply: Message = answer(message)
+            replies.append(reply)
+            return reply
+
+        grid.nodes[node] = noted
+    strategy.start(grid=secure_grid(grid, coordinator, strategy), initial_arrays=initial(), num_rounds=1)
+    assert len(replies) == CLIENTS * (1 + 4)
+    for reply in replies:
+        data = unwrap(reply)
+        assert data is not None
+        assert np.float64(LOSS).tobytes() not in data
+        assert len(data) == 8 or open_reply(data, 10**6).refusal is None
+
+
+def test_a_second_start_takes_kept_releases_and_trains_nothing(federation: FlowerFederation) -> None:
+    """As after a crash of the ServerApp: the rounds that were released come out again, without training."""
+    results = []
+    for _ in range(2):
+        with Coordinator(federation.coordinator_folder, PLAN) as coordinator:
+            strategy = fed_avg()
+            secure = secure_grid(federation.grid(), coordinator, strategy)
+            results.append(strategy.start(grid=secure, initial_arrays=initial(), num_rounds=2).arrays)
+        assert len(federation.asked) == 2 * CLIENTS
+    for name in WEIGHTS:
+        np.testing.assert_array_equal(results[0][name].numpy(), results[1][name].numpy())
+
+
+def test_the_cohort_is_what_the_strategy_has_sampled(federation: FlowerFederation, coordinator: Coordinator) -> None:
+    strategy, grid = fed_avg(fraction_train=0.8), federation.grid()
+    result = strategy.start(grid=secure_grid(grid, coordinator, strategy), initial_arrays=initial(), num_rounds=1)
+    clients = [client for client, _ in federation.asked]
+    assert len(clients) == 4
+    assert_arrays(result.arrays, moved(federation, clients))
+
+
+def test_federated_evaluation_is_refused_with_its_remedy(
+    federation: FlowerFederation, coordinator: Coordinator
+) -> None:
+    strategy = flower.FedAvg(min_available_nodes=CLIENTS)
+    secure = secure_grid(federation.grid(), coordinator, strategy)
+    with pytest.raises(ConfigurationError, match=r"fraction_evaluate=0\.0"):
+        strategy.start(grid=secure, initial_arrays=initial(), num_rounds=1)
+    assert {kind for _, kind in federation.asked} == {"train"}
+
+
+def test_evaluation_passes_if_the_server_and_the_nodes_say_so(tmp_path: Path, template: FlowerFederation) -> None:
+    policy = {"plain_messages": ["evaluate"]}
+    federation = FlowerFederation(folder=tmp_path, clients=CLIENTS, template=template, policy=policy)
+    strategy = flower.FedAvg(min_available_nodes=CLIENTS)
+    with Coordinator(federation.coordinator_folder, PLAN) as coordinator:
+        secure = secure_grid(federation.grid(), coordinator, strategy, passing=("evaluate",))
+        result = strategy.start(grid=secure, initial_arrays=initial(), num_rounds=1)
+    assert result.evaluate_metrics_clientapp[1]["loss"] == pytest.approx(LOSS)
+
+
+@pytest.mark.parametrize("kind", ["evaluate", "query", "train.other"])
+def test_grid_refuses_messages_of_other_types_however_they_are_sent(
+    kind: str, federation: FlowerFederation, coordinator: Coordinator
+) -> None:
+    grid = federation.grid()
+    secure = secure_grid(grid, coordinator, fed_avg())
+    messages = [secure.create_message(wrap(b"p"), kind, node, "") for node in secure.get_node_ids()]
+    for call in (secure.send_and_receive, secure.push_messages):
+        with pytest.raises(ConfigurationError, match=f"found also or only '{kind}'"):
+            call(messages)
+    mixed = [secure.create_message(wrap(b"p"), "train", FIRST_NODE, ""), *messages]
+    with pytest.raises(ConfigurationError, match=f"found also or only '{kind}', 'train'|'train', '{kind}'"):
+        secure.send_and_receive(mixed)
+    with pytest.raises(ConfigurationError, match="'train'"):
+        secure.push_messages(mixed[:1])
+    assert grid.sent == grid.passed == []
+
+
+def test_grid_hands_on_what_is_no_message(federation: FlowerFederation, coordinator: Coordinator) -> None:
+    grid = federation.grid()
+    secure = secure_grid(grid, coordinator, fed_avg())
+    assert secure.run == "the run"
+    assert secure.get_node_ids() == list(grid.nodes)
+    assert [node.node_id for node in secure.get_nodes()] == list(grid.nodes)
+    assert secure.send_and_receive([]) == []
+    assert secure.pull_messages(["1"]) == []
+
+
+def test_grid_refuses_a_strategy_that_compares_replies(coordinator: Coordinator) -> None:
+    with pytest.raises(ConfigurationError, match="found Krum"):
+        secure_grid(GridDouble({}), coordinator, flower.Krum())
+
+
+def test_grid_never_lets_train_messages_pass(coordinator: Coordinator) -> None:
+    with pytest.raises(ConfigurationError, match="Updates are summed up, never passed"):
+        secure_grid(GridDouble({}), coordinator, fed_avg(), passing=("evaluate", "train"))
+
+
+@pytest.mark.parametrize("deadline", [0, -1.0, float("nan"), "1"])
+def test_grid_needs_a_deadline(coordinator: Coordinator, deadline: Any) -> None:
+    with pytest.raises(ConfigurationError, match="deadline"):
+        SecureGrid(GridDouble({}), strategy=fed_avg(), coordinator=coordinator, deadline=deadline)
+
+
+def test_a_node_that_claims_to_be_another_is_left_out_with_it(
+    federation: FlowerFederation, coordinator: Coordinator
+) -> None:
+    """Two node ids with one id: neither is asked, and the mean is of the others."""
+    grid, strategy = federation.grid(), fed_avg()
+    grid.nodes[FIRST_NODE + 4] = grid.nodes[FIRST_NODE + 3]
+    result = strategy.start(grid=secure_grid(grid, coordinator, strategy), initial_arrays=initial(), num_rounds=1)
+    assert_arrays(result.arrays, moved(federation, range(3)))
+
+
+def test_a_node_that_claims_a_free_id_casts_no_vote(federation: FlowerFederation, coordinator: Coordinator) -> None:
+    """It has no identity of that id, so it cannot answer the parcels that are sent to it."""
+    grid, strategy = federation.grid(), fed_avg()
+    nodes = dict(grid.nodes)
+
+    def liar(message: Message) -> Message | None:
+        return nodes[FIRST_NODE + (3 if unwrap(message) == WHO else 4)](message)
+
+    del grid.nodes[FIRST_NODE + 3]
+    grid.nodes[FIRST_NODE + 4] = liar
+    strategy.min_available_nodes = CLIENTS - 1
+    result = strategy.start(grid=secure_grid(grid, coordinator, strategy), initial_arrays=initial(), num_rounds=1)
+    assert_arrays(result.arrays, moved(federation, range(3)))
