@@ -4,7 +4,9 @@ What travels is one Shareable with a parcel, and back one with a return code and
 a hello. The executor answers the topic `secagg`; it refuses every task, and FLARE refuses every other topic.
 """
 
+import shutil
 import tempfile
+import weakref
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -226,8 +228,9 @@ class SecureAveragingRecipe(Recipe):  # type: ignore[misc]  # nvflare has no typ
         job.to_server(controller)
         job.to_clients(SecureExecutor())
         # FLARE copies the file when the job is exported or run.
-        self._folder = tempfile.TemporaryDirectory(prefix="secagg-job-")
-        file = Path(self._folder.name, MODEL_NAME)
+        folder = tempfile.mkdtemp(prefix="secagg-job-")
+        weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+        file = Path(folder, MODEL_NAME)
         write_model(file, dict(zip(first.names, first.arrays, strict=True)))
         job.add_file_to_server(str(file), app_folder_type="config")
         super().__init__(job)

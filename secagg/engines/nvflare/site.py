@@ -6,11 +6,10 @@ from typing import Final, Protocol
 
 from secagg.engines.home import Home
 from secagg.engines.nvflare.local_file import NodeTable
-from secagg.engines.policy_file import POLICY_NAME, Code
+from secagg.engines.nvflare.site_policy import check_own_station
 from secagg.engines.resident import WHO, StationUnavailable, ask
 from secagg.engines.station import Station
 from secagg.engines.training_function import Train, load_training
-from secagg.errors import ConfigurationError
 from secagg.logger import LOGGER
 
 _HELLO_S: Final = 1.0
@@ -81,16 +80,12 @@ def site_of(table: NodeTable) -> Site:
     """Return the site that a table describes.
 
     Raises:
-        ConfigurationError: The home is for a resident station, or `train` cannot be imported.
+        ConfigurationError: See `check_own_station`, or `train` cannot be imported.
         SecaggError: The home is not complete, is damaged, or others may use it.
     """
     if table.socket is not None:
         return ResidentSite(Path(table.socket))
     home = Home.open(str(table.home))
-    if home.policy.code is Code.RESIDENT:
-        raise ConfigurationError(
-            f"{home.path / POLICY_NAME}: expected a home of which the code is not {Code.RESIDENT!r}, found one that is "
-            "for a resident station. Write `socket` into secagg.toml in the place of `home`."
-        )
+    check_own_station(home.policy, home.path)
     train = None if table.train is None else load_training(table.train)
     return OwnSite(Station(home), train)

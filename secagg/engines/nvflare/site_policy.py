@@ -18,9 +18,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from protocols import Adversary
 from secagg.checks import listed, shown
-from secagg.engines.nvflare.local_file import LocalFile, NodeTable
-from secagg.errors import ConfigurationError
+from secagg.engines.nvflare.local_file import FILE_NAME, LocalFile, NodeTable
+from secagg.engines.policy import NodePolicy
+from secagg.engines.policy_file import POLICY_NAME, Code
+from secagg.errors import ConfigurationError, SecaggError
 
 EXECUTOR_CLASS: Final = "secagg.engines.nvflare.components.SecureExecutor"
 """The only class that a site needs in `class_allow_list`."""
@@ -69,6 +72,27 @@ def check_site(kit: str | Path) -> SitePolicy:
     refusals = [*_startup(root), *_authorization(root), *_resources(root), *problem, *_placed(root, node)]
     notes = (_SERVER_READS,) if node is not None and node.socket is None else ()
     return SitePolicy(refusals=tuple(refusals), notes=notes)
+
+
+def check_own_station(policy: NodePolicy, home: Path) -> None:
+    """Check that a station with this policy may run in FLARE's own process.
+
+    Raises:
+        ConfigurationError: The home is for a resident station, or the policy does not trust the server to follow the
+            protocol.
+    """
+    file = home / POLICY_NAME
+    if policy.code is Code.RESIDENT:
+        raise ConfigurationError(
+            f"{file}: expected a home of which the code is not {Code.RESIDENT}, found one that is for a resident "
+            f"station. Write `socket` into {FILE_NAME} in the place of `home`."
+        )
+    if policy.adversary is not Adversary.CURIOUS:
+        raise ConfigurationError(
+            f"{file}: expected a resident station against a {policy.adversary} server, found a station in FLARE's "
+            f"process, whose files a FLARE server can read. Run `secagg node serve`, and write `socket` into "
+            f"{FILE_NAME}."
+        )
 
 
 def _startup(root: Path) -> Iterator[str]:
@@ -141,9 +165,16 @@ def _node(root: Path) -> tuple[NodeTable | None, tuple[str, ...]]:
 
 
 def _placed(root: Path, node: NodeTable | None) -> Iterator[str]:
-    """Check that the home is not in the startup kit, whose files FLARE's administrators can list and read."""
-    if node is not None and node.home is not None and Path(node.home).resolve().is_relative_to(root.resolve()):
+    """Check where the home is, and that its policy is for a station in FLARE's process."""
+    if node is None or node.home is None:
+        return
+    home = Path(node.home)
+    if home.resolve().is_relative_to(root.resolve()):
         yield f"home: expected a folder outside of the startup kit, found {node.home}. Move it."
+    try:
+        check_own_station(NodePolicy.read(home / POLICY_NAME), home)
+    except SecaggError as error:
+        yield str(error)
 
 
 def _is_narrow(rule: object) -> bool:

@@ -9,6 +9,7 @@ import pytest
 
 from secagg.engines.nvflare.site_policy import EXECUTOR_CLASS, check_site
 from secagg.errors import ConfigurationError
+from tests.support.homes import exact_text
 
 LEAD = {
     "submit_job": "any",
@@ -67,11 +68,33 @@ def test_a_narrow_kit_is_accepted(kit: Path) -> None:
     assert found.notes == ()
 
 
+def own_station(kit: Path, home: Path, **changes: Any) -> None:
+    write(kit / "local" / "secagg.toml", f'[node]\nhome = "{home}"\n')
+    write(home / "policy.toml", exact_text(**changes).decode())
+
+
 def test_a_station_in_the_process_is_noted(kit: Path) -> None:
-    write(kit / "local" / "secagg.toml", '[node]\nhome = "/var/lib/secagg/{site}"\n')
+    own_station(kit, kit.parent / "homes" / "{site}")
+    (kit.parent / "homes" / "{site}").rename(kit.parent / "homes" / "site-1")
     found = check_site(kit)
     assert found.refusals == ()
     assert [note for note in found.notes if "FLARE server can read" in note]
+
+
+@pytest.mark.parametrize(
+    ("changes", "what"), [({"adversary": "malicious"}, "malicious server"), ({"code": "resident"}, "resident")]
+)
+def test_a_station_in_the_process_must_trust_the_server(kit: Path, changes: dict[str, str], what: str) -> None:
+    own_station(kit, kit.parent / "home", **changes)
+    refusals = check_site(kit).refusals
+    assert len(refusals) == 1
+    assert what in refusals[0]
+    assert "`socket`" in refusals[0]
+
+
+def test_a_home_without_a_policy_is_refused(kit: Path) -> None:
+    write(kit / "local" / "secagg.toml", f'[node]\nhome = "{kit.parent}/none"\n')
+    assert "policy.toml" in check_site(kit).refusals[0]
 
 
 def test_a_kit_as_provisioned_is_refused(kit: Path) -> None:
@@ -130,7 +153,7 @@ CHANGES: dict[str, tuple[str, Callable[[Path], None]]] = {
     ),
     "the home in the kit": (
         "startup kit",
-        lambda kit: write(kit / "local" / "secagg.toml", f'[node]\nhome = "{kit}/home"\n'),
+        lambda kit: own_station(kit, kit / "home"),
     ),
     "a relative home": ("absolute", lambda kit: write(kit / "local" / "secagg.toml", '[node]\nhome = "home"\n')),
 }
