@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 pytest.importorskip("nvflare", reason="needs the extra nvflare")
 
@@ -36,7 +37,7 @@ from tests.support.homes import exact_text, homes
 
 Handler = Callable[..., Any]
 PLAN = averaging(SecAggPlus, clip_l2=4.0, adversarial=0.0, dropout=0.34)
-MODEL = {"kernel": np.zeros((2, 2), np.float32), "bias": np.ones(3)}
+MODEL: dict[str, NDArray[Any]] = {"kernel": np.zeros((2, 2), np.float32), "bias": np.ones(3)}
 
 
 @dataclass
@@ -206,7 +207,13 @@ def test_link_takes_no_reply_without_bytes(server: Engine) -> None:
 
 
 def controller(**changes: Any) -> SecureController:
-    settings = {"coordinator": "digits", "run": "digits", "rounds": 2, "deadline": 30.0, "min_clients": 3}
+    settings: dict[str, Any] = {
+        "coordinator": "digits",
+        "run": "digits",
+        "rounds": 2,
+        "deadline": 30.0,
+        "min_clients": 3,
+    }
     return SecureController(**(settings | {"plan": plan_settings(PLAN), "settings": {}} | changes))
 
 
@@ -233,7 +240,14 @@ def test_a_job_of_another_submitter_asks_nobody(server: Engine) -> None:
 
 
 def recipe(**changes: Any) -> SecureAveragingRecipe:
-    settings = {"model": MODEL, "plan": PLAN, "coordinator": "digits", "rounds": 2, "deadline": 30, "name": "digits"}
+    settings: dict[str, Any] = {
+        "model": MODEL,
+        "plan": PLAN,
+        "coordinator": "digits",
+        "rounds": 2,
+        "deadline": 30,
+        "name": "digits",
+    }
     return SecureAveragingRecipe(**(settings | changes))
 
 
