@@ -83,7 +83,7 @@ def provision(folder: Path, host: str, port: int, sites: list[str]) -> Path:
     return folder / "kits" / PROJECT / "prod_00"
 
 
-def make_homes(folder: Path, sites: list[str], shares: dict[str, Path]) -> None:
+def make_homes(folder: Path, live: Path, sites: list[str], shares: dict[str, Path]) -> None:
     """Make the coordinator's folder and every node's home, with the roster, the policy and the committee's keys."""
     public = create_coordinator(folder / "coordinator").public
     homes = {site: folder / "homes" / site for site in sites}
@@ -92,7 +92,6 @@ def make_homes(folder: Path, sites: list[str], shares: dict[str, Path]) -> None:
     for home in homes.values():
         roster.write(home / ROSTER_NAME)
         (home / COORDINATOR_NAME).write_text(f"{coordinator_line(public)}\n")
-        live = Path("/dev/shm", f"secagg-{folder.name}")  # noqa: S108  # It is in memory, and each home has its own.
         (home / POLICY_NAME).write_text(POLICY.format(least=max(2, len(sites) // 2 + 1), live=live))
     for site, share in shares.items():
         shutil.copy(share, homes[site])  # With its mode.
@@ -141,7 +140,9 @@ def write_local(folder: Path, kits: Path, host: str, sites: list[str], members: 
             raise SystemExit("\n".join(found.refusals))
 
 
-def make(folder: Path, *, host: str, port: int, sites: int, train: str, committee: Path | None = None) -> Path:
+def make(
+    folder: Path, *, live: Path, host: str, port: int, sites: int, train: str, committee: Path | None = None
+) -> Path:
     """Make all of it in a new folder, and return the folder of the startup kits."""
     names = [f"site-{number + 1}" for number in range(sites)]
     files = [] if committee is None else sorted(committee.glob("member-*.key"), key=lambda path: (len(path.name), path))
@@ -151,7 +152,7 @@ def make(folder: Path, *, host: str, port: int, sites: int, train: str, committe
     folder.mkdir(parents=True, mode=0o700)
     try:
         kits = provision(folder, host, port, names)
-        make_homes(folder, names, shares)
+        make_homes(folder, live, names, shares)
         write_local(folder, kits, host, names, list(shares), train)
     except BaseException:
         shutil.rmtree(folder)
@@ -172,6 +173,7 @@ def main() -> None:
     folder = given.folder.absolute()
     kits = make(
         folder,
+        live=Path("/dev/shm", f"secagg-{folder.name}"),  # noqa: S108  # It is in memory, and each home has its own.
         host=given.host,
         port=given.port,
         sites=given.sites,
