@@ -75,7 +75,15 @@ class FlareChannel:
         self._silent = set(self._sites)
         self._unheard = set(self._sites)
 
-    def gather(self, nodes: Iterable[int], *, quorum: int, patience_s: float, timeout_s: float) -> tuple[int, ...]:
+    def gather(
+        self,
+        nodes: Iterable[int],
+        *,
+        quorum: int,
+        patience_s: float,
+        timeout_s: float,
+        is_over: Callable[[], bool] = lambda: False,
+    ) -> tuple[int, ...]:
         """Return the nodes that answer, in ascending order, once there are enough of them.
 
         Nodes that were never heard are waited for, up to `patience_s`. A node that was heard before is asked once.
@@ -85,6 +93,7 @@ class FlareChannel:
             quorum: How many are enough.
             patience_s: How long to wait for nodes that were never heard, if enough others are there.
             timeout_s: How long to wait for enough nodes.
+            is_over: Returns whether to wait no longer.
 
         Raises:
             ConfigurationError: `quorum` is not an integer above 0, or a timeout is not a number above 0.
@@ -99,7 +108,7 @@ class FlareChannel:
             with self._lock:
                 expected = bool(self._unheard.intersection(wanted))
             enough = len(present) >= quorum and not (expected and self._clock() < patient)
-            if complete or enough or self._clock() >= latest:
+            if complete or enough or is_over() or self._clock() >= latest:
                 return present
             self._wait(PAUSE_S)
 

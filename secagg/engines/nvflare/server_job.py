@@ -101,9 +101,7 @@ class ServerJob:
 
                 def mean_of(work: Work) -> Sequence[NDArray[Any]]:
                     begun = clock()
-                    present = self._present(channel, trains)
-                    if is_aborted():
-                        raise JobAborted(f"job: expected to go on to round {work.round}, found that FLARE has ended it")
+                    present = self._present(channel, trains, is_aborted)
                     release = coordinator.run(work, present, engine)
                     LOGGER.info(
                         "round %d: %d of %d clients in %.3f s",
@@ -136,10 +134,16 @@ class ServerJob:
             )
         return found
 
-    def _present(self, channel: FlareChannel, trains: Sequence[int]) -> tuple[int, ...]:
+    def _present(self, channel: FlareChannel, trains: Sequence[int], is_aborted: Callable[[], bool]) -> tuple[int, ...]:
         present = channel.gather(
-            trains, quorum=self.min_clients, patience_s=self.deadline_s, timeout_s=max(START_S, self.deadline_s)
+            trains,
+            quorum=self.min_clients,
+            patience_s=self.deadline_s,
+            timeout_s=max(START_S, self.deadline_s),
+            is_over=is_aborted,
         )
+        if is_aborted():
+            raise JobAborted("job: expected to go on, found that FLARE has ended it. Submit it again.")
         if len(present) < self.min_clients:
             raise EngineError(
                 f"sites: expected at least {self.min_clients} that answer, found {len(present)}. Start the others, and "

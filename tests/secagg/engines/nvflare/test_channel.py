@@ -199,6 +199,13 @@ def test_gather_gives_up_without_a_quorum() -> None:
     assert clock.now == pytest.approx(5.0, abs=2 * PAUSE_S)
 
 
+def test_gather_ends_when_the_job_is_over() -> None:
+    link, clock = EchoLink(up=set()), Clock()
+    over = channel(link, clock)
+    assert over.gather([1, 2], quorum=2, patience_s=2.0, timeout_s=60.0, is_over=lambda: clock.now >= 1.0) == ()
+    assert clock.now == pytest.approx(1.0, abs=2 * PAUSE_S)
+
+
 def test_sites_have_different_names() -> None:
     clock = Clock()
     for sites in ({}, {1: "a", 2: "a"}):
