@@ -74,6 +74,7 @@ class FlareChannel:
         self._lock = threading.Lock()
         self._silent = set(self._sites)
         self._unheard = set(self._sites)
+        self._begun: float | None = None
 
     def gather(
         self,
@@ -86,12 +87,13 @@ class FlareChannel:
     ) -> tuple[int, ...]:
         """Return the nodes that answer, in ascending order, once there are enough of them.
 
-        Nodes that were never heard are waited for, up to `patience_s`. A node that was heard before is asked once.
+        In the first seconds, nodes that were never heard are waited for. Later, a silent node is asked once.
 
         Args:
             nodes: The nodes to ask.
             quorum: How many are enough.
-            patience_s: How long to wait for nodes that were never heard, if enough others are there.
+            patience_s: How long after the first call to wait for nodes that were never heard, if enough others are
+                there.
             timeout_s: How long to wait for enough nodes.
             is_over: Returns whether to wait no longer.
 
@@ -100,8 +102,11 @@ class FlareChannel:
         """
         wanted = sorted(set(nodes))
         quorum = check_integer("quorum", quorum, minimum=1)
-        begun = self._clock()
-        patient, latest = (begun + check_positive("timeout", each) for each in (patience_s, timeout_s))
+        now = self._clock()
+        if self._begun is None:
+            self._begun = now
+        patient = self._begun + check_positive("patience", patience_s)
+        latest = now + check_positive("timeout", timeout_s)
         while True:
             present = self._greeted(wanted)
             complete = len(present) == len(wanted)

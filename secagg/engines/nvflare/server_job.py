@@ -101,7 +101,7 @@ class ServerJob:
 
                 def mean_of(work: Work) -> Sequence[NDArray[Any]]:
                     begun = clock()
-                    present = self._present(channel, trains, is_aborted)
+                    present = self._present(channel, trains, members, is_aborted)
                     release = coordinator.run(work, present, engine)
                     LOGGER.info(
                         "round %d: %d of %d clients in %.3f s",
@@ -118,7 +118,7 @@ class ServerJob:
                     checkpoint=checkpoint,
                     mean_of=mean_of,
                     forget=coordinator.forget,
-                    may_try_again=lambda error: _costs_nothing(error, ledger),
+                    may_try_again=lambda error: _may_try_again(error, ledger),
                 )
         finally:
             if ledger is not None:
@@ -134,7 +134,18 @@ class ServerJob:
             )
         return found
 
-    def _present(self, channel: FlareChannel, trains: Sequence[int], is_aborted: Callable[[], bool]) -> tuple[int, ...]:
+    def _present(
+        self, channel: FlareChannel, trains: Sequence[int], members: Sequence[int], is_aborted: Callable[[], bool]
+    ) -> tuple[int, ...]:
+        """Return the clients that are there; the committee's members get the same time to start.
+
+        Raises:
+            JobAborted: FLARE has ended the job.
+            EngineError: Too few clients are there.
+        """
+        others = [member for member in members if member not in trains]
+        if others:
+            channel.gather(others, quorum=1, patience_s=self.deadline_s, timeout_s=self.deadline_s, is_over=is_aborted)
         present = channel.gather(
             trains,
             quorum=self.min_clients,
@@ -152,11 +163,11 @@ class ServerJob:
         return present
 
 
-def _costs_nothing(error: Exception, ledger: Ledger | None) -> bool:
-    """Return whether a round that ended so can begin again for free, and with a chance to end otherwise.
+def _may_try_again(error: Exception, ledger: Ledger | None) -> bool:
+    """Return whether a round that ended so begins again by itself.
 
-    The coordinator leaves out clients that were found to break the protocol. With noise, a round that releases nothing
-    has spent its part of the budget all the same, so that a person decides.
+    It does if clients were found to break the protocol: the coordinator leaves them out. It does if nothing was
+    released and there is no noise. With noise the round has spent its part of the budget, so that a person decides.
     """
     return bool(isinstance(error, RemoteError) and error.culprits) or (
         isinstance(error, NothingReleased) and ledger is None

@@ -178,6 +178,8 @@ def test_gather_waits_for_nodes_that_were_never_heard() -> None:
     over = channel(link, clock)
     assert over.gather([1, 2, 3], quorum=2, patience_s=2.0, timeout_s=60.0) == (1, 2)
     assert clock.now == pytest.approx(2.0, abs=PAUSE_S)
+    assert over.gather([1, 2, 3], quorum=2, patience_s=2.0, timeout_s=60.0) == (1, 2)
+    assert clock.now == pytest.approx(2.0, abs=PAUSE_S)
 
 
 def test_gather_asks_a_known_silent_node_once() -> None:
