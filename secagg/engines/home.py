@@ -61,7 +61,7 @@ _NEEDED: Final[Mapping[str, str]] = {
     IDENTITY_NAME: "Make a home with `secagg keys node`.",
     COORDINATOR_NAME: "Copy it from the coordinator's folder, and compare its fingerprint.",
     ROSTER_NAME: "Get it from the maker of the roster, and compare its fingerprint.",
-    POLICY_NAME: "Write it; docs/engines has the fields.",
+    POLICY_NAME: "Write it; a new home has one that explains every field.",
 }
 
 

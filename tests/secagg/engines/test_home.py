@@ -19,6 +19,7 @@ from secagg.storage.key_files import write_committee
 from secagg.storage.labelled_file import DamagedKeyFile, ExposedKeyFile, KeyFileError
 from secagg.storage.public_line import PublicLine, fingerprint
 from secagg.storage.session_store import SessionStoreError
+from tests.secagg.test_portability import WITHOUT_POSIX, run
 from tests.support.committee_keys import key_shares, threshold_key
 from tests.support.homes import COORDINATOR, complete, exact_text, homes, policy_text
 
@@ -266,3 +267,23 @@ def test_home_says_nothing_secret_and_cannot_be_pickled(tmp_path: Path) -> None:
             Home.open(path)
         errors.append(error.value)
     assert all(home.identity.secret.reveal().hex() not in str(error) for error in errors)
+
+
+def test_home_needs_nothing_that_only_posix_has(tmp_path: Path) -> None:
+    program = f"""{WITHOUT_POSIX}
+from pathlib import Path
+from dp.events import GaussianEvent
+from secagg.engines.home import Home
+from secagg.engines.node_check import check_node
+from tests.support.homes import homes
+
+path, *_ = homes(Path.cwd())
+path.chmod(0o755)
+home = Home.open(path)
+with home.lock():
+    home.reserve(GaussianEvent(noise_multiplier=5.0), "a session")
+print(dict(check_node(home).facts)["Privacy budget"])
+"""
+    found = run(program, cwd=tmp_path)
+    assert found.returncode == 0, found.stderr
+    assert found.stdout.strip().endswith("is spent; sessions counted: 1")
