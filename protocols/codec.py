@@ -200,10 +200,10 @@ def _pieces(message: Message) -> Iterator[tuple[bytes, int]]:
     for name in message.__struct_fields__:
         value = getattr(message, name)
         if isinstance(value, memoryview):
-            yield _view_header(value), len(value)
+            yield binary_header(len(value)), len(value)
         elif isinstance(value, tuple) and value and isinstance(value[0], memoryview):
             yield _array(len(value)), 0
-            yield from ((_view_header(view), len(view)) for view in value)
+            yield from ((binary_header(len(view)), len(view)) for view in value)
         else:
             yield msgspec.msgpack.encode(value), 0
 
@@ -213,10 +213,10 @@ def _array(length: int) -> bytes:
     return msgspec.msgpack.encode((None,) * length)[: -length or None]
 
 
-def _view_header(view: memoryview) -> bytes:
-    """Return the header of a byte string of the view's length."""
-    if len(view) < 2**8:
-        return b"\xc4" + len(view).to_bytes(1, "big")
-    if len(view) < 2**16:
-        return b"\xc5" + len(view).to_bytes(2, "big")
-    return b"\xc6" + len(view).to_bytes(4, "big")
+def binary_header(length: int) -> bytes:
+    """Return the header of a byte string of this length."""
+    if length < 2**8:
+        return b"\xc4" + length.to_bytes(1, "big")
+    if length < 2**16:
+        return b"\xc5" + length.to_bytes(2, "big")
+    return b"\xc6" + length.to_bytes(4, "big")

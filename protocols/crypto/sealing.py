@@ -55,7 +55,9 @@ def seal_with_nonce(key: Secret, plaintext: bytes, *, nonce: bytes, bound: bytes
     Returns:
         The nonce, followed by the ciphertext.
     """
-    return nonce + AESGCM(key.reveal()).encrypt(nonce, plaintext, bound)
+    ciphertext = AESGCM(key.reveal()).encrypt(nonce, plaintext, bound)
+    del plaintext  # If the caller does not hold it either, two copies of a large message are enough.
+    return nonce + ciphertext
 
 
 def open_with_nonce(key: Secret, sealed: bytes, *, bound: bytes) -> bytes:

@@ -198,9 +198,10 @@ class Client:
         """
         if self._party is None:
             raise OrderError("this client has closed, so there is no state to keep in a snapshot")
-        state = snapshot.write_state(self._party.state)
-        kept = snapshot.KeptMachine(self._client, self._next, (), (), state)
-        return snapshot.seal(kept, digest=self._digest, key=key, nonce=self._entropy(sealing.NONCE_BYTES))
+        nonce = self._entropy(sealing.NONCE_BYTES)
+        return snapshot.seal(
+            self._client, self._next, (), (), self._party.state, digest=self._digest, key=key, nonce=nonce
+        )
 
     @classmethod
     def restore(

@@ -74,9 +74,16 @@ class Server:
         """
         if self._party is None or self._number < 0:
             raise OrderError("no step is open")
-        state = snapshot.write_state(self._party.state)
-        kept = snapshot.KeptMachine(-1, self._number, tuple(sorted(self._asked)), tuple(sorted(self._answered)), state)
-        return snapshot.seal(kept, digest=self._digest, key=key, nonce=draw(entropy, sealing.NONCE_BYTES))
+        return snapshot.seal(
+            -1,
+            self._number,
+            tuple(sorted(self._asked)),
+            tuple(sorted(self._answered)),
+            self._party.state,
+            digest=self._digest,
+            key=key,
+            nonce=draw(entropy, sealing.NONCE_BYTES),
+        )
 
     @classmethod
     def restore(cls, protocol: SecureSum, session: Session, data: bytes, *, key: Secret) -> "Server":

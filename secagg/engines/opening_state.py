@@ -12,6 +12,7 @@ from collections.abc import Mapping
 
 import msgspec
 
+from protocols.codec import Message, binary_header, canonical_end
 from protocols.crypto.entropy import Entropy
 from protocols.crypto.secret import Secret
 from protocols.errors import DamagedSnapshot
@@ -19,35 +20,36 @@ from protocols.machine import Continue, Server
 from secagg.engines.base import RoundPlan
 
 
-class OpeningState(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+class OpeningState(Message, frozen=True):
     """The server before the last step, and its requests.
 
     Attributes:
         step: The name of the step.
-        snapshot: The server's sealed state.
         bodies: The different requests.
         requests: For each party that is asked, in order, its id and the index of its request in `bodies`.
+        snapshot: The server's sealed state.
     """
 
     step: str
-    snapshot: bytes
     bodies: tuple[bytes, ...]
     requests: tuple[tuple[int, int], ...]
+    snapshot: memoryview
 
     @classmethod
     def of(cls, server: Server, asking: Continue, *, key: Secret, entropy: Entropy) -> "OpeningState":
         """Return the opening of a server that has asked for its last step, of which nothing has been sent."""
         indices: dict[bytes, int] = {}
         requests = tuple((party, indices.setdefault(body, len(indices))) for party, body in asking.requests.items())
-        return cls(asking.step, server.snapshot(key, entropy=entropy), tuple(indices), requests)
+        return cls(asking.step, tuple(indices), requests, memoryview(server.snapshot(key, entropy=entropy)))
 
     def to_bytes(self) -> bytes:
-        """Return the opening in canonical MessagePack."""
-        return msgspec.msgpack.encode(self)
+        """Return the opening in canonical MessagePack, in one copy of the snapshot."""
+        head = msgspec.msgpack.encode((self.step, self.bodies, self.requests, None))[:-1]
+        return b"".join((head, binary_header(len(self.snapshot)), self.snapshot))
 
     @classmethod
     def from_bytes(cls, data: bytes) -> "OpeningState":
-        """Return the opening that these bytes are.
+        """Return the opening that these bytes are; its snapshot is a view of them.
 
         Raises:
             DamagedSnapshot: They are none.
@@ -56,7 +58,8 @@ class OpeningState(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_
             kept = msgspec.msgpack.decode(data, type=cls)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             raise _damaged() from None
-        if kept.to_bytes() != data or not all(0 <= index < len(kept.bodies) for _, index in kept.requests):
+        whole = canonical_end(kept, data, 0) == len(data)
+        if not whole or not all(0 <= index < len(kept.bodies) for _, index in kept.requests):
             raise _damaged()
         return kept
 
@@ -66,7 +69,7 @@ class OpeningState(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_
         Raises:
             DamagedSnapshot: The opening is that of another plan, was sealed under another key, or is not whole.
         """
-        server = Server.restore(plan.mean.protocol, plan.session, self.snapshot, key=key)
+        server = Server.restore(plan.mean.protocol, plan.session, bytes(self.snapshot), key=key)
         requests: Mapping[int, bytes] = {party: self.bodies[index] for party, index in self.requests}
         last = plan.mean.protocol.steps[-1].name
         if not self.step == server.step == last or server.missing != requests.keys():

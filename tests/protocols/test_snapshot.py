@@ -16,7 +16,7 @@ from protocols import Adversary, Client, DamagedSnapshot, ParameterError, SecAgg
 from protocols.codec import Message
 from protocols.crypto import sealing
 from protocols.crypto.keystream import Words
-from protocols.snapshot import _DOMAIN, KeptMachine, State, read_state, seal, unseal, write_state
+from protocols.snapshot import _DOMAIN, State, read_state, seal, unseal, write_state
 from protocols.testing import ProtocolRun, state_of
 from tests.conformance.cohorts import IDS, SNAPSHOT_KEY, setting
 
@@ -105,17 +105,17 @@ def test_state_that_holds_something_else_cannot_be_written() -> None:
         write_state(Everything(words=np.zeros(1, dtype=np.uint8), text=object()))  # type: ignore[arg-type]  # that is the test
 
 
-def kept() -> KeptMachine:
-    return KeptMachine(7, 2, (1, 2, 3), (2,), write_state(full()))
+def sealed_machine(key: Secret = KEY, nonce: bytes = NONCE) -> bytes:
+    return seal(7, 2, (1, 2, 3), (2,), full(), digest=DIGEST, key=key, nonce=nonce)
 
 
 def test_seal_opens_under_the_same_key_and_for_the_same_session() -> None:
-    sealed = seal(kept(), digest=DIGEST, key=KEY, nonce=NONCE)
+    sealed = sealed_machine()
     again = unseal(sealed, digest=DIGEST, key=KEY)
     assert (again.owner, again.number, again.asked, again.answered) == (7, 2, (1, 2, 3), (2,))
-    assert bytes(again.state) == bytes(kept().state)
+    assert bytes(again.state) == bytes(write_state(full()))
     assert sealed.startswith(NONCE)
-    assert seal(kept(), digest=DIGEST, key=KEY, nonce=b"m" * 12)[12:] != sealed[12:]
+    assert sealed_machine(nonce=b"m" * 12)[12:] != sealed[12:]
 
 
 def test_seal_that_is_another_or_altered_is_refused() -> None:
@@ -123,7 +123,7 @@ def test_seal_that_is_another_or_altered_is_refused() -> None:
 
     Authenticated encryption must stop it (DamagedSnapshot).
     """
-    sealed = seal(kept(), digest=DIGEST, key=KEY, nonce=NONCE)
+    sealed = sealed_machine()
     for digest, key in ((b"e" * 32, KEY), (b"", KEY), (DIGEST[:-1], KEY), (DIGEST, Secret(b"l" * 32))):
         with pytest.raises(DamagedSnapshot):
             unseal(sealed, digest=digest, key=key)
@@ -152,7 +152,7 @@ def test_state_with_other_fields_is_refused() -> None:
 
 
 def test_what_seals_is_32_secret_bytes() -> None:
-    sealed = seal(kept(), digest=DIGEST, key=KEY, nonce=NONCE)
+    sealed = sealed_machine()
     for key in (
         Secret(b""),
         Secret(bytes(16)),
@@ -163,15 +163,15 @@ def test_what_seals_is_32_secret_bytes() -> None:
         None,
     ):
         with pytest.raises(ParameterError, match="32 bytes"):
-            seal(kept(), digest=DIGEST, key=key, nonce=NONCE)  # type: ignore[arg-type]  # that is the test
+            sealed_machine(key)  # type: ignore[arg-type]  # that is the test
         with pytest.raises(ParameterError, match="32 bytes"):
             unseal(sealed, digest=DIGEST, key=key)  # type: ignore[arg-type]  # that is the test
 
 
 def test_sealed_bytes_show_nothing_of_the_state() -> None:
     """Somebody reads a stored snapshot. No eight bytes of the state may be in it."""
-    sealed = seal(kept(), digest=DIGEST, key=KEY, nonce=NONCE)
-    clear = bytes(kept().state)
+    sealed = sealed_machine()
+    clear = bytes(write_state(full()))
     assert len(NONCE) == sealing.NONCE_BYTES
     windows = {clear[start : start + 8] for start in range(len(clear) - 8)}
     assert not any(window in sealed for window in windows)
@@ -230,7 +230,7 @@ def test_snapshot_of_another_layout_is_refused(change: dict[str, Any]) -> None:
         if (kind == "client" and "answered" in change) or (kind == "server" and "owner" in change):
             continue
         kept = msgspec.structs.replace(unseal(data, digest=digest, key=SNAPSHOT_KEY), **change)
-        forged = seal(kept, digest=digest, key=SNAPSHOT_KEY, nonce=NONCE)
+        forged = seal(*msgspec.structs.astuple(kept), digest=digest, key=SNAPSHOT_KEY, nonce=NONCE)
         protocol, session = begun.scenario.protocol, begun.scenario.session
         restore = Server.restore if kind == "server" else partial(Client.restore, entropy=os.urandom)
         with pytest.raises(DamagedSnapshot, match=r"that this version keeps, found others\. Restore it with"):

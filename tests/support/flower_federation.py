@@ -69,11 +69,15 @@ class FlowerFederation:
         else:
             shutil.copytree(self.template.folder, self.folder, dirs_exist_ok=True)
             self.coordinator = self.template.coordinator
+        self.write_policies(**self.policy)
+
+    def write_policies(self, **policy: Any) -> None:
+        """Write the policy of every node, with some fields that are not the usual ones."""
         fields: dict[str, Any] = {
             "protocols": [self.protocol],
             "largest_clip": 1.0,
             "encrypted_live_folder": str(self.folder / "live"),
-        } | self.policy
+        } | policy
         for client in range(self.clients):
             (self.home(client) / "policy.toml").write_bytes(exact_text(**fields))
 

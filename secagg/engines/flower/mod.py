@@ -25,8 +25,9 @@ from secagg.engines.policy_file import Code
 from secagg.engines.resident import WHO, ask, encode_node
 from secagg.engines.station import Station
 from secagg.engines.work import Work
-from secagg.errors import ConfigurationError, ModelError
+from secagg.errors import ConfigurationError, ModelError, SecaggError
 from secagg.logger import LOGGER
+from secagg.paths import escaped
 
 CallNext = Callable[[Message, Context], Message]
 Mod = Callable[[Message, Context, CallNext], Message]
@@ -53,7 +54,9 @@ def secure_mod() -> Mod:
         try:
             content = _answer(message, context, call_next)
         except Exception as error:  # noqa: BLE001  # Flower would send the text of the exception to the server.
-            LOGGER.error("a message was not answered: %s", error, exc_info=error)
+            # The text of an app's own error may contain data, so it is not logged either.
+            reason = str(error) if isinstance(error, SecaggError) else type(error).__name__
+            LOGGER.error("a message was not answered: %s", escaped(reason))
             content = None
         if content is None:
             return Message(Error(REFUSED, "refused"), reply_to=message)

@@ -160,10 +160,14 @@ def test_mod_says_failed_for_an_app_that_raises(federation: FlowerFederation, ca
     assert SECRET not in caplog.text
 
 
-def test_mod_sends_no_text_of_an_exception_to_a_message_that_passes(tmp_path: Path, template: FlowerFederation) -> None:
+def test_mod_sends_no_text_of_an_exception_to_a_message_that_passes(
+    tmp_path: Path, template: FlowerFederation, caplog: pytest.LogCaptureFixture
+) -> None:
     federation = made(tmp_path, template, plain_messages=["evaluate"])
     reply = federation.app(1, failing)(plain("evaluate"), federation.context(1))
     assert (reply.error.code, reply.error.reason) == (REFUSED, "refused")
+    assert "a message was not answered: RuntimeError" in caplog.text
+    assert SECRET not in caplog.text
 
 
 @pytest.mark.parametrize("config", [{"other": 1}, {"secagg-home": ""}, {"secagg-home": "/nowhere"}, {"secagg-home": 5}])
