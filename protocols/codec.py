@@ -200,10 +200,10 @@ def _pieces(message: Message) -> Iterator[tuple[bytes, int]]:
     for name in message.__struct_fields__:
         value = getattr(message, name)
         if isinstance(value, memoryview):
-            yield binary_header(len(value)), len(value)
+            yield bytes_header(len(value)), len(value)
         elif isinstance(value, tuple) and value and isinstance(value[0], memoryview):
             yield _array(len(value)), 0
-            yield from ((binary_header(len(view)), len(view)) for view in value)
+            yield from ((bytes_header(len(view)), len(view)) for view in value)
         else:
             yield msgspec.msgpack.encode(value), 0
 
@@ -213,7 +213,7 @@ def _array(length: int) -> bytes:
     return msgspec.msgpack.encode((None,) * length)[: -length or None]
 
 
-def binary_header(length: int) -> bytes:
+def bytes_header(length: int) -> bytes:
     """Return the header of a byte string of this length."""
     if length < 2**8:
         return b"\xc4" + length.to_bytes(1, "big")

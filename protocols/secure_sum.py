@@ -108,6 +108,12 @@ class SecureSum(ABC):
     """The extra fields that a session of this protocol may set; a session that sets any other is refused."""
     needs_committee: ClassVar[bool] = False
     """Whether each of its sessions has a committee, which opens the sum."""
+    shards: ClassVar[bool] = False
+    """Whether several machines of the server can take in replies to the first step, each some of them.
+
+    The server party then has a method `merge`, which takes in the state of another one; see `Server.merge`. What each
+    of them holds must be a sum that only the committee can open.
+    """
     experimental: ClassVar[str] = ""
     """What is not proven, as a clause without a full stop; empty unless the protocol is experimental."""
     protects: ClassVar[bool] = False

@@ -76,6 +76,7 @@ class EncryptedSum(SecureSum):
     adversaries: ClassVar[tuple[Adversary, ...]] = (Adversary.CURIOUS, Adversary.MALICIOUS)
     accepts: ClassVar[frozenset[Extra]] = frozenset((Extra.ROSTER, Extra.COMMITTEE))
     needs_committee: ClassVar[bool] = True
+    shards: ClassVar[bool] = True
     steps = STEPS
 
     def __post_init__(self) -> None:

@@ -74,6 +74,15 @@ class EncryptedServer:
         derived.payload.add(self.state.total, message.padded)
         self.state.contributions[sender] = padded_hash + bytes(message.sealed)
 
+    def merge(self, other: ServerState) -> None:
+        """Add the sums of another server of this session, of other clients (step 0).
+
+        Sums of masked vectors add up modulo 2^64, and the product of ciphertexts follows from the contributions.
+        """
+        self.state.total += other.total
+        self.state.contributions |= other.contributions
+        vars(self).pop("_product", None)
+
     def close_inputs(self) -> dict[int, Message]:
         """Send all contributions to every committee member."""
         contributors = tuple(sorted(self.state.contributions))

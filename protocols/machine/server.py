@@ -42,6 +42,7 @@ class Server:
         self._session = session
         self._digest = protocol.digest(session)
         self._steps = protocol.steps
+        self._shards = protocol.shards
         self._quorums = [protocol.quorum(session, row.role) for row in protocol.steps]
         self._codec = Codec(
             self._digest, protocol.message_limit(session), protocol.list_limit(session), wire=protocol.wire
@@ -153,6 +154,33 @@ class Server:
             self._party = None  # The reply may have been taken in partly.
             raise
         self._answered.add(sender)
+
+    def merge(self, data: bytes, *, key: Secret) -> None:
+        """Take in the replies to the first step that another machine of this session has taken in.
+
+        So several processes can receive and check the replies of one session, each some of them. Only one of these
+        machines may go on to the next step. The others must be dropped.
+
+        Args:
+            data: The other machine's snapshot, taken in the first step.
+            key: The key of the snapshot.
+
+        Raises:
+            OrderError: The first step is not open.
+            ParameterError: The protocol's replies cannot be taken in apart.
+            DamagedSnapshot: The data is not such a snapshot of this session, or a party has answered both machines.
+        """
+        if self._party is None or self._number != 0:
+            raise OrderError("the first step is not open. Merge machines before `advance`.")
+        if not self._shards:
+            raise ParameterError("protocol: expected one whose replies can be taken in apart, found another")
+        kept = snapshot.unseal(data, digest=self._digest, key=key)
+        if kept.owner != -1 or kept.number != 0 or frozenset(kept.asked) != self._asked:
+            raise DamagedSnapshot("snapshot: expected a server's in the first step, found another.")
+        if not self._answered.isdisjoint(kept.answered):
+            raise DamagedSnapshot("snapshot: expected the replies of other parties, found a reply of the same one.")
+        self._party.merge(snapshot.read_state(kept.state, type(self._party.state)))
+        self._answered |= set(kept.answered)
 
     def advance(self) -> Continue | Finish:
         """End the step with the replies that have arrived, and return the next step's requests or the sum.

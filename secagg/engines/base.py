@@ -119,6 +119,29 @@ class RoundPlan:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StepFigures:
+    """What one step of a round took, as the server knows it.
+
+    Attributes:
+        step: The name of the step.
+        asked: The number of parties that were asked.
+        answered: The number of parties whose reply was accepted.
+        seconds: From the first request to the end of the step.
+        sent_bytes: Bytes of all requests.
+        received_bytes: Bytes of everything that arrived.
+        refused: How often each reason was given for a reply that is missing.
+    """
+
+    step: str
+    asked: int
+    answered: int
+    seconds: float
+    sent_bytes: int
+    received_bytes: int
+    refused: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RoundResult:
     """What came back from the clients.
 
@@ -129,7 +152,7 @@ class RoundResult:
         attached: For each contributor, those of its attached secrets that the protocol has opened.
         dropped: For each step of the protocol, the clients that did not answer it.
         failed: For each client that failed, the reason, for its owner only; empty if clients do not tell the engine.
-        refused: For each step, how often each reason was given for an answer that is missing; empty in memory.
+        steps: The figures of each step that was run; none in memory.
         latest: The greatest serial that a node says it has seen, if it refuses this attempt as an old one; else 0.
         cost: Bytes and seconds of all parties up to the sum, as far as the engine knows them; those of a client
             include its call of `contribute`.
@@ -141,9 +164,14 @@ class RoundResult:
     attached: Mapping[int, Sequence[Secret | None]] = field(default_factory=dict)
     dropped: Mapping[str, Sequence[int]] = field(default_factory=dict)
     failed: Mapping[int, str] = field(default_factory=dict)
-    refused: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    steps: tuple[StepFigures, ...] = ()
     latest: int = 0
     cost: Cost = field(default_factory=Cost)
+
+    @property
+    def refused(self) -> dict[str, Mapping[str, int]]:
+        """For each step, how often each reason was given for a reply that is missing; empty in memory."""
+        return {each.step: each.refused for each in self.steps if each.refused}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,8 +3,10 @@
 A transport of one's own is a `Channel`, a class of one method. `ChannelEngine` makes it an `Engine`: it drives the
 protocol's `Server` step by step, signs what it asks, and takes in replies as they arrive.
 
-Adversary: whoever carries the bytes, and nodes that send anything. They can make nodes drop out. They cannot put a
-reply under another node's id, in another step or in another session. What the server itself may do is the protocol's.
+Adversary: nodes that send anything, and a transport that loses, damages, repeats or mixes up what it carries. Both make
+nodes drop out; no reply counts under another id, in another step or in another session. A transport that forges replies
+on purpose can send under every id what a corrupt node can send, so the connection to each node has to be authenticated.
+What the server itself may do is the protocol's.
 """
 
 import os
@@ -22,7 +24,8 @@ from secagg.engines.base import RoundPlan, RoundResult, ServerSide
 from secagg.engines.channel_step import ChannelStep, Clock, Tap
 from secagg.engines.offer import Offer
 from secagg.engines.opening_state import OpeningState
-from secagg.engines.reply_intake import ReplyIntake
+from secagg.engines.reply_intake import Intake, ReplyIntake
+from secagg.engines.reply_workers import ReplyWorkers
 from secagg.engines.round_tally import RoundTally
 from secagg.engines.sealed_requests import StepSealer
 from secagg.errors import ConfigurationError
@@ -87,7 +90,9 @@ class ChannelEngine:
         step_s: The seconds after which a step ends without the replies that are missing.
         recorder: The recorder of a transcript, which records the server's view. A round that goes on from an opening is
             not recorded: its session stays in the transcript as the first process has left it.
-        entropy: The randomness of the snapshots' nonces; `os.urandom` outside tests.
+        workers: Processes that take in the replies to the first step, for protocols whose sums can be taken apart;
+            None to do it here.
+        entropy: The randomness of the snapshots' keys and nonces; `os.urandom` outside tests.
 
     Raises:
         ConfigurationError: `step_s` is not a number above 0.
@@ -98,6 +103,7 @@ class ChannelEngine:
     clock: Clock
     step_s: float
     recorder: Recorder | None = field(default=None, repr=False)
+    workers: ReplyWorkers | None = field(default=None, repr=False)
     entropy: Entropy = os.urandom
 
     def __post_init__(self) -> None:
@@ -168,6 +174,21 @@ class _Round:
             server = Server(self.plan.mean.protocol, self.plan.session)
             return server, server.start()
 
+    def _intake(self, server: Server, number: int, parties: tuple[int, ...], *, recorded: bool) -> Intake:
+        """Return the intake of a step: workers, if there are any and they can take part in it."""
+        protocol, session, workers = self.plan.mean.protocol, self.plan.session, self.engine.workers
+        if workers is not None and number == 0 and protocol.shards:
+            return workers.intake(
+                self.plan, server, asked=frozenset(parties), keep_bodies=recorded, entropy=self.engine.entropy
+            )
+        return ReplyIntake(
+            server=server,
+            asked=frozenset(parties),
+            serial=self.plan.serial,
+            number=number,
+            limit=protocol.message_limit(session),
+        )
+
     def _opening(self, server: Server, asking: Continue) -> bytes:
         with self.tally.working():
             state = OpeningState.of(server, asking, key=self.side.sealing, entropy=self.engine.entropy)
@@ -176,18 +197,12 @@ class _Round:
     def _step(self, server: Server, asking: Continue, record: Tap | None) -> Continue | Finish:
         """Ask the parties of one step, take in their replies, and end the step."""
         deadline = self.engine.clock() + self.engine.step_s
-        protocol, session = self.plan.mean.protocol, self.plan.session
-        number = [row.name for row in protocol.steps].index(asking.step)
+        number = [row.name for row in self.plan.mean.protocol.steps].index(asking.step)
         with self.tally.working():
             sealer = StepSealer(self.plan, number, identity=self.side.identity, offer=self.offer)
         parties = tuple(party for party in asking.requests if party not in self.side.ignored)
-        intake = ReplyIntake(
-            server=server,
-            asked=frozenset(parties),
-            serial=self.plan.serial,
-            number=number,
-            limit=protocol.message_limit(session),
-        )
+        with self.tally.working():
+            intake = self._intake(server, number, parties, recorded=record is not None)
         step = ChannelStep(
             server=server,
             asking=asking,

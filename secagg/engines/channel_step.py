@@ -1,12 +1,12 @@
 """One step of a round over a channel: all of its parties are asked, and their replies are taken in as they arrive."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
 from protocols import Transmission
 from protocols.machine import Continue, Server
-from secagg.engines.reply_intake import Drop, ReplyIntake
+from secagg.engines.reply_intake import Drop, Intake, Taken
 from secagg.engines.round_tally import RoundTally
 from secagg.engines.sealed_requests import SealedRequests, StepSealer
 
@@ -48,7 +48,7 @@ class ChannelStep:
     asking: Continue
     parties: tuple[int, ...]
     sealer: StepSealer
-    intake: ReplyIntake
+    intake: Intake
     exchange: Exchange
     clock: Clock
     deadline: float
@@ -67,6 +67,9 @@ class ChannelStep:
             if left <= 0:
                 break
             self._ask(asked, self.deadline - left * (1 - 1 / (len(groups) - index)))
+        self._note(self.intake.settle())
+        with self.tally.working():
+            self.intake.close()
         if missing := self.server.missing:
             self.tally.dropped[self.asking.step] = tuple(sorted(missing))
 
@@ -83,7 +86,7 @@ class ChannelStep:
                     break
                 else:
                     self._take(sender, reply)
-                if self.server.missing.isdisjoint(parties):
+                if self._is_answered(parties):
                     break
         finally:
             parcels.close()
@@ -97,15 +100,29 @@ class ChannelStep:
         self.tally.sent_to(party, len(parcel) - self.sealer.work_bytes(party))
         return parcel
 
+    def _is_answered(self, parties: tuple[int, ...]) -> bool:
+        """Return whether the replies of some parties are all accepted, if need be by waiting for their checks."""
+        if not self.intake.missing.isdisjoint(parties):
+            return False
+        self._note(self.intake.settle())
+        return self.intake.missing.isdisjoint(parties)
+
     def _take(self, sender: int, data: bytes) -> None:
+        self.tally.received_from(sender, len(data))
         with self.tally.working():
             taken = self.intake.take(sender, data)
-        self.tally.received_from(sender, len(data))
-        self.tally.latest = max(self.tally.latest, taken.last)
-        if taken.code is not None:
-            self._drop(sender, taken.code)
-        if taken.body is not None and self.record is not None:
-            self.record(Transmission(self.asking.step, sender, None, taken.body, refused=taken.code is not None))
+        self._note(taken)
+
+    def _note(self, taken: Iterable[Taken]) -> None:
+        """Count and record what has become of replies."""
+        for each in taken:
+            self.tally.worked(each.seconds)
+            self.tally.latest = max(self.tally.latest, each.last)
+            if each.code is not None:
+                self._drop(each.sender, each.code)
+            if each.body is not None and self.record is not None:
+                refused = each.code is not None
+                self.record(Transmission(self.asking.step, each.sender, None, each.body, refused=refused))
 
     def _drop(self, sender: int, code: str) -> None:
         self.tally.drop(self.asking.step, sender, code)

@@ -30,12 +30,12 @@ from secagg.aggregation.mean import SecureMean
 from secagg.aggregation.rotation import FAILURE
 from secagg.engines.noise_law import Law, law_of, noise_of
 from secagg.engines.parcel import LARGEST_SERIAL
+from secagg.engines.work import DIGEST_BYTES
 from secagg.errors import ConfigurationError
 from secagg.privacy.noise import Noise, NoiseTerms
 
 VERSION: Final = 1
 MOST_BYTES: Final = 2**20
-INPUTS_BYTES: Final = 32
 SESSION_ID_BYTES: Final = 32
 _SERIAL_BYTES: Final = 8
 _MOST_ARRAYS: Final = 2**16
@@ -90,7 +90,7 @@ class Offer(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=
     trust: Trust | None
     colluding: _Unsigned
     signed: bool
-    inputs: Annotated[bytes, Meta(min_length=INPUTS_BYTES, max_length=INPUTS_BYTES)]
+    inputs: Annotated[bytes, Meta(min_length=DIGEST_BYTES, max_length=DIGEST_BYTES)]
     members: _Parties
 
     @property

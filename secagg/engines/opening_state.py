@@ -12,7 +12,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from protocols.codec import Message, binary_header, canonical_end
+from protocols.codec import Message, bytes_header, canonical_end
 from protocols.crypto.entropy import Entropy
 from protocols.crypto.secret import Secret
 from protocols.errors import DamagedSnapshot
@@ -45,7 +45,7 @@ class OpeningState(Message, frozen=True):
     def to_bytes(self) -> bytes:
         """Return the opening in canonical MessagePack, in one copy of the snapshot."""
         head = msgspec.msgpack.encode((self.step, self.bodies, self.requests, None))[:-1]
-        return b"".join((head, binary_header(len(self.snapshot)), self.snapshot))
+        return b"".join((head, bytes_header(len(self.snapshot)), self.snapshot))
 
     @classmethod
     def from_bytes(cls, data: bytes) -> "OpeningState":

@@ -24,7 +24,7 @@ import msgspec
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from protocols.codec import Message, binary_header, canonical_end
+from protocols.codec import Message, bytes_header, canonical_end
 from protocols.errors import MalformedMessage, NotSigned, ParameterError, RemoteError
 from protocols.identity import PUBLIC_BYTES, SIGNATURE_BYTES, Identity
 from protocols.session import MAX_CLIENT_ID
@@ -171,7 +171,7 @@ class Reply:
     def to_bytes(self) -> bytes:
         """Return the bytes of the reply."""
         first = (VERSION, self.serial, self.step, self.sender, self.refusal, self.last, _reply_digest(self), None)
-        return b"".join((msgspec.msgpack.encode(first)[:-1], binary_header(len(self.body)), self.body))
+        return b"".join((msgspec.msgpack.encode(first)[:-1], bytes_header(len(self.body)), self.body))
 
 
 class Sealer:
@@ -206,7 +206,7 @@ class Sealer:
         # The same bytes as those of a _RequestWire, whose encoder would take half as much memory again.
         parts = ((self._offer,), self._work, (body,))
         head = msgspec.msgpack.encode((*first, *(None for _ in parts)))[: -len(parts)]
-        return b"".join((head, *(piece for part in parts for piece in (binary_header(sum(map(len, part))), *part))))
+        return b"".join((head, *(piece for part in parts for piece in (bytes_header(sum(map(len, part))), *part))))
 
 
 def open_request(data: bytes, *, coordinator: bytes, receiver: int, limits: Limits) -> Request:

@@ -46,9 +46,12 @@ class RoundTally:
         try:
             yield
         finally:
-            seconds = self._clock() - begun
-            with self._lock:
-                self.cost.server_s += seconds
+            self.worked(self._clock() - begun)
+
+    def worked(self, seconds: float) -> None:
+        """Count time as the server's."""
+        with self._lock:
+            self.cost.server_s += seconds
 
     def sent_to(self, party: int, size: int) -> None:
         """Count bytes that were sent to a party."""

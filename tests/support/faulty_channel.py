@@ -95,6 +95,12 @@ class FaultyChannel:
         """Return the simulated time in seconds."""
         return self._now
 
+    def forget(self) -> None:
+        """Drop all messages that are kept or on their way."""
+        self._events.clear()
+        for messages in self._older.values():
+            messages.clear()
+
     def exchange(self, parcels: Mapping[int, bytes], deadline: float) -> Iterator[tuple[int, bytes | Failure]]:
         """See `secagg.engines.channel.Channel`."""
         self.exchanges = [*self.exchanges[-_KEPT:], tuple(parcels)]

@@ -6,7 +6,7 @@ from typing import Final
 
 import numpy as np
 
-from protocols import Adversary
+from protocols import Adversary, MemoryOpenings
 from protocols.errors import RemoteError
 from secagg.engines.channel import ChannelEngine
 from tests.support.bare_node import NodeCohort, node_cohort
@@ -75,6 +75,8 @@ class FaultyRounds:
         self.channel.faults = Faults.of_all_kinds(probability)
         plan, begun = self.parties.plan(self._serial), self.channel.clock()
         self.parties.kept.clear()
+        for node in self.parties.nodes.values():
+            node.openings = MemoryOpenings()  # Every round has work of its own, so the record would only grow.
         try:
             result = self._engine.run(plan)
         except RemoteError as error:

@@ -179,7 +179,7 @@ class Cohort:
 
     def make_home(self, folder: Path, party: int, **policy: Any) -> Home:
         """Make the home of a party, with the folder of its live session beside it, and open it."""
-        home = folder / f"home {party}"
+        home = folder / f"home-{party}"
         Home.create(home)
         (home / IDENTITY_NAME).unlink()
         write_node_identity(home, identity_of(party))

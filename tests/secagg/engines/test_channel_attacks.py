@@ -189,3 +189,31 @@ def test_node_that_claims_a_later_serial_stops_no_round() -> None:
 
     result = run(parties, plan, arriving)
     assert is_exact(parties, plan, result)
+
+
+def damaged(reply: bytes) -> bytes:
+    """Return a reply with one bit changed on its way, in the vector at the end of it."""
+    return reply[:-1] + bytes([reply[-1] ^ 1])
+
+
+def test_reply_that_is_damaged_on_its_way_makes_its_node_drop_out() -> None:
+    parties = node_cohort("plain", clients=6)
+    plan = parties.plan()
+    result = run(parties, plan, lambda party, reply: [(party, damaged(reply) if party == BAD else reply)])
+    assert result.contributors == (1, 2, 3, 5, 6)
+    assert is_exact(parties, plan, result)
+    assert result.refused == {plan.mean.protocol.steps[0].name: {"malformed-reply": 1}}
+
+
+def test_reply_that_is_damaged_on_its_way_spoils_the_sum_without_the_digest_of_replies() -> None:
+    """Without it, the same bit is taken for the node's own, since nothing else covers a vector."""
+    parties = node_cohort("plain", clients=6)
+    plan = parties.plan()
+
+    def arriving(party: int, reply: bytes) -> Iterable[Arrived]:
+        found = open_reply(reply, 2**20)
+        return [(party, replace(found, body=damaged(found.body)).to_bytes() if party == BAD else reply)]
+
+    result = run(parties, plan, arriving)
+    assert BAD in result.contributors
+    assert not is_exact(parties, plan, result)

@@ -1,0 +1,145 @@
+"""Targets of what travels between coordinator and node: requests, replies, and the offers in requests."""
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from protocols import Adversary
+from protocols.errors import MalformedMessage, RemoteError
+from secagg.engines.offer import Offer
+from secagg.engines.parcel import Limits, Refusal, Reply, Request, open_reply, open_request
+from tests.fuzz.mutate_tree import mutate_msgpack
+from tests.fuzz.target import Entry, Finding, Target
+from tests.support.offers import Offered, offered
+from tests.support.parcels import COORDINATOR, digested, signed
+
+_RECEIVER: Final = 70000
+_LIMITS: Final = Limits(offer_bytes=1000, work_bytes=2000, body_bytes=3000)
+_REQUESTS: Final = (
+    Request(serial=300, step=0, receiver=_RECEIVER, offer=b"offer" * 20, work=b"work" * 90, body=b"body"),
+    Request(serial=2**63, step=3, receiver=_RECEIVER, offer=b"", work=b"", body=bytes(300)),
+)
+_REPLIES: Final = (
+    Reply(serial=300, step=2, sender=4, body=b"answer" * 50),
+    Reply(serial=300, step=2, sender=4, refusal=Refusal.OLD, last=2**63),
+    Reply(serial=0, step=0, sender=4, refusal=Refusal.NOT_FOR_ME),
+)
+_OFFERED: Final[dict[str, tuple[str, Adversary, str]]] = {
+    "plain": ("plain", Adversary.CURIOUS, "none"),
+    "pairwise": ("secagg-plus", Adversary.MALICIOUS, "skellam-removable"),
+    "lightsecagg": ("lightsecagg", Adversary.CURIOUS, "gaussian-central"),
+    "oneshot": ("oneshot", Adversary.MALICIOUS, "gaussian-distributed"),
+}
+
+
+def entries() -> list[Entry]:
+    """Return the targets."""
+    return [
+        Entry("engine/request", 20, _request),
+        Entry("engine/request/signed", 20, _signed_request),
+        Entry("engine/reply", 40, _reply),
+        Entry("engine/reply/digested", 40, _digested_reply),
+        *(Entry(f"engine/offer/{label}", 8, partial(_offer, label)) for label in _OFFERED),
+    ]
+
+
+def _opened(data: bytes) -> Request:
+    return open_request(data, coordinator=COORDINATOR.public, receiver=_RECEIVER, limits=_LIMITS)
+
+
+def _request(folder: Path) -> Target:
+    sealed = tuple(request.seal(COORDINATOR) for request in _REQUESTS)
+
+    def read(data: bytes) -> None:
+        if _opened(data) not in _REQUESTS or data not in sealed:
+            raise Finding("a request was accepted that nobody has signed")
+
+    return Target(
+        seeds=sealed,
+        run=read,
+        mutate=mutate_msgpack,
+        refusals=(RemoteError,),
+        covers=("secagg.engines.parcel:open_request",),
+        canaries=(COORDINATOR.secret.reveal().hex(),),
+        memory_base=2**17,
+    )
+
+
+def _signed_request(folder: Path) -> Target:
+    """A request whose fields are changed before it is signed."""
+
+    def read(data: bytes) -> None:
+        sealed = _remade(data, signed)
+        if _opened(sealed).seal(COORDINATOR) != sealed:
+            raise Finding("a second encoding of one request was accepted")
+
+    numbers_and_parts = [
+        [1, each.serial, each.step, each.receiver, each.offer, each.work, each.body] for each in _REQUESTS
+    ]
+    return Target(
+        seeds=tuple(map(msgspec.msgpack.encode, numbers_and_parts)),
+        run=read,
+        mutate=mutate_msgpack,
+        refusals=(RemoteError,),
+        covers=("secagg.engines.parcel:open_request",),
+    )
+
+
+def _remade(data: bytes, make: Callable[[list[Any]], bytes]) -> bytes:
+    """Return what is made of the fields that the data encodes."""
+    try:
+        return make(msgspec.msgpack.decode(data))
+    except (msgspec.MsgspecError, IndexError, RecursionError, TypeError, ValueError, OverflowError):
+        raise MalformedMessage("no fields") from None
+
+
+def _check_reply(data: bytes) -> None:
+    if open_reply(data, 400).to_bytes() != data:
+        raise Finding("a second encoding of one reply was accepted")
+
+
+def _reply(folder: Path) -> Target:
+    return Target(
+        seeds=tuple(reply.to_bytes() for reply in _REPLIES),
+        run=_check_reply,
+        mutate=mutate_msgpack,
+        refusals=(MalformedMessage,),
+        covers=("secagg.engines.parcel:open_reply",),
+        memory_base=2**17,
+    )
+
+
+def _digested_reply(folder: Path) -> Target:
+    """A reply whose fields are changed before its digest is computed."""
+    fields = [[1, each.serial, each.step, each.sender, each.refusal, each.last, each.body] for each in _REPLIES]
+    return Target(
+        seeds=tuple(map(msgspec.msgpack.encode, fields)),
+        run=lambda data: _check_reply(_remade(data, digested)),
+        mutate=mutate_msgpack,
+        refusals=(MalformedMessage,),
+        covers=("secagg.engines.parcel:open_reply",),
+    )
+
+
+def _offer(label: str, folder: Path) -> Target:
+    case: Offered = offered(*_OFFERED[label])
+
+    def read(data: bytes) -> None:
+        offer = Offer.from_bytes(data)
+        if offer.to_bytes() != data:
+            raise Finding("a second encoding of one offer was accepted")
+        mean, session = offer.build(case.roster, case.committee_key)
+        if Offer.of(mean, session, offer.serial, offer.inputs) != offer:
+            raise Finding("the session is not the one that was offered")
+
+    return Target(
+        seeds=(case.offer.to_bytes(),),
+        run=read,
+        mutate=mutate_msgpack,
+        refusals=(MalformedMessage,),
+        covers=("secagg.engines.offer:Offer.from_bytes", "secagg.engines.offer:Offer.build"),
+        memory_base=2**22,
+    )

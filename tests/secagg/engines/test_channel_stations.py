@@ -1,0 +1,128 @@
+"""Rounds between a channel with faults and real stations, each with a home on the disk."""
+
+import itertools
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from protocols import Adversary, Secret
+from protocols.errors import RemoteError
+from secagg.engines.base import RoundPlan, RoundResult, ServerSide, Update
+from secagg.engines.channel import ChannelEngine
+from secagg.engines.home import Home
+from secagg.engines.parcel import open_request
+from secagg.engines.station import Station
+from secagg.engines.work import Work
+from tests.support.faulty_channel import Faults, FaultyChannel
+from tests.support.faulty_rounds import probabilities
+from tests.support.stations import ARRAYS, COORDINATOR, Cohort, training, update_of
+
+STEP_S = 10.0
+SEED = 5
+ROUNDS = 5
+CASES = [
+    pytest.param(Cohort(protocol=name, adversary=adversary), SEED, id=f"{name}-{adversary}-{SEED}")
+    for name, adversary in (
+        ("secagg", Adversary.CURIOUS),
+        ("secagg-plus", Adversary.MALICIOUS),
+        ("lightsecagg", Adversary.CURIOUS),
+    )
+]
+
+
+def files(folder: Path) -> dict[Path, tuple[int, bytes]]:
+    """Return what every file in a folder holds, and when it was changed."""
+    return {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in folder.rglob("*") if path.is_file()}
+
+
+class Watched:
+    """A station that notes whether a parcel that fails its first checks changes a file of the node."""
+
+    def __init__(self, home: Home, folder: Path) -> None:
+        self.stopped = 0
+        self._home, self._folder = home, folder
+        self._station = Station(home, clock=lambda: 0.0)
+
+    def answer(self, parcel: bytes) -> bytes:
+        home = self._home
+        try:
+            open_request(parcel, coordinator=home.coordinator, receiver=home.node, limits=home.policy.limits())
+        except RemoteError:
+            before = files(self._folder)
+            reply = self._station.answer(parcel, training(home.node))
+            assert files(self._folder) == before
+            self.stopped += 1
+            return reply
+        return self._station.answer(parcel, training(home.node))
+
+
+def plan_of(cohort: Cohort, serial: int) -> RoundPlan:
+    attempt = cohort.attempt(serial, work=Work("a run", serial, ARRAYS))
+    side = ServerSide(identity=COORDINATOR, sealing=Secret(bytes(32)), keep=lambda _: None)
+    return RoundPlan(mean=attempt.mean, session=attempt.session, work=attempt.work, serial=serial, server=side)
+
+
+def is_mean(plan: RoundPlan, result: RoundResult) -> bool:
+    """Return whether a result is the mean of the updates of those that it names, up to rounding."""
+    assert result.total is not None
+    decoded = plan.mean.decode(result.total, contributors=len(result.contributors), rotation=plan.rotation)
+    expected = [np.mean([update_of(client)[at] for client in result.contributors], axis=0) for at in range(2)]
+    return all(
+        np.allclose(one, other, rtol=0, atol=decoded.rounding_bound)
+        for one, other in zip(decoded.mean, expected, strict=True)
+    )
+
+
+@pytest.mark.parametrize(("cohort", "seed"), CASES)
+def test_stations_behind_a_faulty_channel_give_exact_sums_and_change_no_file_for_a_bad_parcel(
+    cohort: Cohort, seed: int, tmp_path: Path
+) -> None:
+    watched = {party: Watched(cohort.make_home(tmp_path, party), tmp_path) for party in cohort.parties}
+    channel = FaultyChannel({party: each.answer for party, each in watched.items()}, step_s=STEP_S, seed=seed)
+    engine = ChannelEngine(channel, clock=channel.clock, step_s=STEP_S)
+    sums = 0
+    for serial, probability in enumerate(itertools.islice(probabilities(seed), ROUNDS), 1):
+        channel.faults = Faults.of_all_kinds(2 * probability)
+        plan, begun = plan_of(cohort, serial), channel.clock()
+        result = engine.run(plan)
+        assert channel.clock() - begun < len(plan.mean.protocol.steps) * STEP_S + 1e-6
+        if result.total is None:
+            assert result.withheld
+            continue
+        assert is_mean(plan, result)
+        sums += 1
+    assert sums
+    assert sum(each.stopped for each in watched.values())
+
+
+def test_stations_give_kept_replies_to_requests_that_are_sent_again(tmp_path: Path) -> None:
+    """A server that goes on from its opening comes to the same sum, and nobody trains again."""
+    cohort = Cohort()
+    trained = list[int]()
+
+    def answer_of(party: int) -> Callable[[bytes], bytes]:
+        station = Station(cohort.make_home(tmp_path, party), clock=lambda: 0.0)
+
+        def train(work: Work) -> Update:
+            trained.append(party)
+            update: Update = training(party)(work)
+            return update
+
+        return lambda parcel: station.answer(parcel, train)
+
+    nodes = {party: answer_of(party) for party in cohort.parties}
+    openings = list[bytes]()
+    plan = plan_of(cohort, 1)
+    assert plan.server is not None
+    channel = FaultyChannel(nodes)
+    engine = ChannelEngine(channel, clock=channel.clock, step_s=STEP_S)
+    before = engine.run(replace(plan, server=replace(plan.server, keep=openings.append)))
+    (opening,) = openings
+    after = engine.run(replace(plan, server=replace(plan.server, opening=opening)))
+    assert before.total is not None
+    assert after.total is not None
+    np.testing.assert_array_equal(before.total, after.total)
+    assert sorted(trained) == sorted(cohort.clients)
