@@ -53,11 +53,12 @@ class SitePolicy:
     notes: tuple[str, ...]
 
 
-def check_site(kit: str | Path) -> SitePolicy:
+def check_site(kit: str | Path, *, home: Path | None = None) -> SitePolicy:
     """Return what a site's startup kit lets others do.
 
     Args:
         kit: The site's folder, with the folders `startup` and `local`.
+        home: The node's home, which a station in FLARE's process must use; None if it is not known.
 
     Raises:
         ConfigurationError: This is no startup kit of a client.
@@ -69,7 +70,7 @@ def check_site(kit: str | Path) -> SitePolicy:
             "that holds `startup` and `local`."
         )
     node, problem = _node(root)
-    refusals = [*_startup(root), *_authorization(root), *_resources(root), *problem, *_placed(root, node)]
+    refusals = [*_startup(root), *_authorization(root), *_resources(root), *problem, *_placed(root, node, home)]
     notes = (_SERVER_READS,) if node is not None and node.socket is None else ()
     return SitePolicy(refusals=tuple(refusals), notes=notes)
 
@@ -164,11 +165,13 @@ def _node(root: Path) -> tuple[NodeTable | None, tuple[str, ...]]:
         return None, (str(error),)
 
 
-def _placed(root: Path, node: NodeTable | None) -> Iterator[str]:
+def _placed(root: Path, node: NodeTable | None, expected: Path | None) -> Iterator[str]:
     """Check where the home is, and that its policy is for a station in FLARE's process."""
     if node is None or node.home is None:
         return
     home = Path(node.home)
+    if expected is not None and home.resolve() != expected.resolve():
+        yield f"local/{FILE_NAME}: expected the home {expected}, found {node.home}. Correct one of them."
     if home.resolve().is_relative_to(root.resolve()):
         yield f"home: expected a folder outside of the startup kit, found {node.home}. Move it."
     try:

@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 
+from secagg.commands.node_check import FAULTY, check_on_terminal
 from secagg.engines.nvflare.site_policy import EXECUTOR_CLASS, check_site
 from secagg.errors import ConfigurationError
-from tests.support.homes import exact_text
+from tests.support.homes import exact_text, homes
 
 LEAD = {
     "submit_job": "any",
@@ -205,3 +207,26 @@ def test_a_damaged_file_is_named(kit: Path) -> None:
     (kit / "local" / "resources.json").write_text("{", encoding="utf-8")
     with pytest.raises(ConfigurationError, match=r"resources\.json"):
         check_site(kit)
+
+
+def test_another_home_is_refused(kit: Path) -> None:
+    own_station(kit, kit.parent / "home")
+    assert check_site(kit, home=kit.parent / "home").refusals == ()
+    (refusal,) = check_site(kit, home=kit.parent / "other").refusals
+    assert "other" in refusal
+
+
+def test_node_check_prints_what_the_site_lets_others_do(
+    tmp_path: Path, kit: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    home = homes(tmp_path, 2, text=exact_text(encrypted_live_folder=str(tmp_path / "live")))[0]
+    write(kit / "local" / "secagg.toml", f'[node]\nhome = "{home}"\n')
+    check_on_terminal(home, flare=kit)
+    said = capsys.readouterr().out
+    assert "Its FLARE site lets no code in" in said
+    assert "WARNING: The station runs in FLARE's process" in said
+    (kit / "local" / "authorization.json").unlink()
+    with pytest.raises(typer.Exit) as ended:
+        check_on_terminal(home, flare=kit)
+    assert ended.value.exit_code == FAULTY
+    assert "FAULT: local/authorization.json.default: expected byoc of the role 'lead'" in capsys.readouterr().out
