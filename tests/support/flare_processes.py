@@ -5,6 +5,8 @@ import os
 import signal
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,9 +54,38 @@ class Fleet:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(_GRACE_S)
 
+    def kill_job(self, name: str) -> None:
+        """Kill the process that a participant has started for the job under way, and nothing else."""
+        (job,) = [each for each in _descendants(self.processes[name].pid) if _runs_a_job(each)]
+        os.kill(job, signal.SIGKILL)
+
+    def wait_for(self, name: str, text: str, *, times: int = 1, timeout_s: float = 120.0) -> None:
+        """Wait until a participant has written a text at least that many times.
+
+        Raises:
+            TimeoutError: It has not.
+        """
+        until = time.monotonic() + timeout_s
+        while self.log(name).count(text) < times:
+            if time.monotonic() > until:
+                raise TimeoutError(f"{name} has not written {text!r} {times} times")
+            threading.Event().wait(0.05)
+
     def log(self, name: str) -> str:
         """Return what a participant has written."""
         return (self.kits / f"{name}.log").read_text(errors="replace")
+
+
+def _descendants(process: int) -> Iterator[int]:
+    """Yield the ids of all processes that a process has started, directly or not (Linux, `man 5 proc`)."""
+    for children in Path(f"/proc/{process}/task").glob("*/children"):
+        for child in map(int, children.read_text().split()):
+            yield child
+            yield from _descendants(child)
+
+
+def _runs_a_job(process: int) -> bool:
+    return Path(f"/proc/{process}/cmdline").read_bytes().count(b"_process\0") > 0
 
 
 @contextlib.contextmanager

@@ -1,5 +1,6 @@
 """Real FLARE processes with mutual TLS: a server and 3 sites, which are the committee, too."""
 
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ import pytest
 pytest.importorskip("nvflare", reason="needs the extra nvflare")
 
 from protocols.encrypted import OneShot
+from protocols.pairwise import SecAggPlus
 from tests.support.flare_federation import SERVER, made, model_of, moved, names, submitted
 from tests.support.flare_processes import running
 
@@ -36,3 +38,45 @@ def test_a_job_returns_the_mean_of_its_sites(tmp_path: Path, live: Path) -> None
     np.testing.assert_allclose(model["bias"], 1 + moved([sites] * 2), atol=1e-4)
     for name in (SERVER, *sites):
         assert "Traceback" not in fleet.log(name), fleet.log(name)
+
+
+def contributors(log: str, rounds: int) -> list[int]:
+    """Return how many clients each round had, from the server's log; a round that was begun anew counts once."""
+    found = {int(number): int(count) for number, count in re.findall(r"round (\d+): (\d+) of \d+ clients", log)}
+    assert sorted(found) == list(range(1, rounds + 1)), log
+    return [found[number] for number in sorted(found)]
+
+
+@pytest.mark.engine
+@pytest.mark.long
+def test_a_site_that_is_killed_drops_out_and_the_rounds_go_on(tmp_path: Path, live: Path) -> None:
+    sites, rounds = names(4), 20
+    kits = made(tmp_path, live, len(sites))
+    with running(kits, SERVER, sites) as fleet:
+        run = submitted(kits, SecAggPlus, rounds=rounds, min_clients=3, deadline=10.0)
+        fleet.wait_for(SERVER, "round 2: 4 of 4")
+        fleet.kill_job("site-4")
+        result = run.get_result(timeout=300)
+        assert result is not None, fleet.log(SERVER)
+    counts = contributors(fleet.log(SERVER), rounds)
+    assert counts == sorted(counts, reverse=True)
+    assert (counts[0], counts[-1]) == (4, 3)
+    expected = moved([sites[:count] for count in counts])
+    np.testing.assert_allclose(model_of(result)["bias"], 1 + expected, atol=1e-3)
+
+
+@pytest.mark.engine
+@pytest.mark.long
+def test_a_server_that_is_killed_goes_on_when_the_job_is_submitted_again(tmp_path: Path, live: Path) -> None:
+    sites, rounds = names(4), 20
+    kits = made(tmp_path, live, len(sites))
+    with running(kits, SERVER, sites) as fleet:
+        run = submitted(kits, SecAggPlus, rounds=rounds, min_clients=4)
+        fleet.wait_for(SERVER, "round 3: 4 of 4")
+        fleet.kill_job(SERVER)
+        run.get_result(timeout=120)
+        result = submitted(kits, SecAggPlus, rounds=rounds, min_clients=4).get_result(timeout=300)
+        assert result is not None, fleet.log(SERVER)
+    assert fleet.log(SERVER).count("round 1: ") == 1
+    assert contributors(fleet.log(SERVER), rounds) == [4] * rounds
+    np.testing.assert_allclose(model_of(result)["bias"], 1 + moved([sites] * rounds), atol=1e-3)
