@@ -36,7 +36,7 @@ def test_example_level_leaves_out_what_a_later_python_cannot_have() -> None:
 def test_classifiers_and_locks_cover_every_python(python: str) -> None:
     assert f"Programming Language :: Python :: {python}" in PROJECT["classifiers"]
     lock = (ROOT / ("requirements.lock" if python == "3.11" else "requirements-py312.lock")).read_text(encoding="utf-8")
-    extras = {"example-level", "report", "paillier", "phe", "dev"}
+    extras = {"example-level", "report", "metrics", "paillier", "phe", "dev"}
     assert set(LOCKED.findall(lock)) >= set[str]().union(*(brought(extra, python) for extra in extras))
     assert "://" not in lock
 

@@ -62,16 +62,16 @@ class ChannelStep:
                 self.record(Transmission(self.asking.step, None, party, body))
         size = group or max(len(self.parties), 1)
         groups = [self.parties[start : start + size] for start in range(0, len(self.parties), size)]
-        for index, asked in enumerate(groups):
-            left = self.deadline - self.clock()
-            if left <= 0:
-                break
-            self._ask(asked, self.deadline - left * (1 - 1 / (len(groups) - index)))
-        self._note(self.intake.settle())
-        with self.tally.working():
-            self.intake.close()
-        if missing := self.server.missing:
-            self.tally.dropped[self.asking.step] = tuple(sorted(missing))
+        asking = self.asking
+        with self.tally.step(asking.step, asked=len(asking.requests), missing=lambda: self.server.missing):
+            for index, asked in enumerate(groups):
+                left = self.deadline - self.clock()
+                if left <= 0:
+                    break
+                self._ask(asked, self.deadline - left * (1 - 1 / (len(groups) - index)))
+            self._note(self.intake.settle())
+            with self.tally.working():
+                self.intake.close()
 
     def _ask(self, parties: tuple[int, ...], until: float) -> None:
         """Exchange the messages of some parties, and take in every reply to this step that comes meanwhile."""

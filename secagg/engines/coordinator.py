@@ -18,7 +18,7 @@ ends the run.
 
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
@@ -27,7 +27,7 @@ from typing import Final, Self
 from dp.events import Trust
 from dp.ledger.ledger import Ledger
 from dp.ledger.records import Detail
-from protocols import Session
+from protocols import Identity, Session
 from protocols.crypto.entropy import Entropy, draw
 from protocols.errors import RemoteError
 from secagg.aggregation.mean import SecureMean
@@ -38,8 +38,10 @@ from secagg.engines.offer import Offer, fresh_session_id, session_context
 from secagg.engines.parties import Parties
 from secagg.engines.release_account import ReleaseAccount
 from secagg.engines.result import checked_result
+from secagg.engines.round_report import Observer, RoundOutcome, RoundReport
 from secagg.engines.work import Work
-from secagg.errors import NothingReleased, OpeningUnfinished, ServerRolledBack, UnusableMean
+from secagg.errors import ConfigurationError, NothingReleased, OpeningUnfinished, ServerRolledBack, UnusableMean
+from secagg.logger import LOGGER
 
 RUN_BYTES: Final = 16
 
@@ -83,6 +85,7 @@ class Coordinator:
             that the ledger lacks the releases since then; otherwise None.
         entropy: Randomness for session ids and for noise that the server adds; `os.urandom` outside tests.
         clock: A clock in seconds, to measure the server's work.
+        observers: Called after each attempt, such as `JsonLines`. One that fails is logged, and changes nothing.
 
     Attributes:
         run_id: A name that no other run has, for `Work.run`.
@@ -106,8 +109,10 @@ class Coordinator:
         rollback: int | None = None,
         entropy: Entropy = os.urandom,
         clock: Callable[[], float] = time.process_time,
+        observers: Sequence[Observer] = (),
     ) -> None:
         self._plan = plan
+        self._observers = tuple(observers)
         self._account = ReleaseAccount(ledger=ledger, training=training, run=run, colluding=colluding)
         self._entropy, self._clock = entropy, clock
         self._checked: SecureMean | None = None
@@ -132,6 +137,17 @@ class Coordinator:
         """Release the folder; closing twice is harmless."""
         if self._folder is not None:
             self._folder.close()
+
+    @property
+    def identity(self) -> Identity:
+        """The coordinator's identity, whose public key every node has.
+
+        Raises:
+            ConfigurationError: There is no folder.
+        """
+        if self._folder is None:
+            raise ConfigurationError("folder: expected one, which has the coordinator's keys, found none. Name one.")
+        return self._folder.identity
 
     def check(self, work: Work, clients: Sequence[int], engine: Engine) -> None:
         """Find every error that can be known in advance; nothing is reserved, and no client is asked.
@@ -177,6 +193,7 @@ class Coordinator:
             result = self._run(attempt.plan, engine)
             if result.total is not None:
                 return self._released(attempt, result, details)
+            self._observe(attempt.plan, result, RoundOutcome.WITHHELD, result.withheld)
             if not self._may_try_again(attempt, result):
                 raise NothingReleased(result.withheld, result=result)
 
@@ -254,6 +271,7 @@ class Coordinator:
             return checked_result(plan, engine.run(plan))
         except RemoteError as error:
             self._culprits |= error.culprits
+            self._observe(plan, RoundResult(), RoundOutcome.FAILED, type(error).__name__, culprits=error.culprits)
             raise
 
     def _may_try_again(self, attempt: _Attempt, result: RoundResult) -> bool:
@@ -295,6 +313,7 @@ class Coordinator:
         self._commit(kept)
         if self._folder is not None:
             self._folder.drop_opening(kept.inputs)
+        self._observe(plan, replace(result, cost=release.cost), RoundOutcome.RELEASED, None)
         if failure is not None:
             raise failure
         return release
@@ -319,6 +338,7 @@ class Coordinator:
         except UnusableMean as error:
             if self._folder is not None:
                 self._folder.drop_opening(plan.work.digest())
+            self._observe(plan, result, RoundOutcome.WITHHELD, str(error))
             raise NothingReleased(str(error), result=result) from error
         return Release(
             mean=decoded.mean,
@@ -328,6 +348,39 @@ class Coordinator:
             rounding_bound=decoded.rounding_bound,
             failed=result.failed,
         )
+
+    def _observe(
+        self,
+        plan: RoundPlan,
+        result: RoundResult,
+        outcome: RoundOutcome,
+        reason: str | None,
+        *,
+        culprits: Iterable[int] = (),
+    ) -> None:
+        """Tell the observers what an attempt did."""
+        if not self._observers:
+            return
+        report = RoundReport(
+            run=plan.work.run,
+            round=plan.number,
+            serial=plan.serial,
+            session=plan.session.session_id.hex(),
+            protocol=plan.mean.protocol.name,
+            outcome=outcome,
+            reason=reason,
+            clients=len(plan.mean.clients),
+            contributors=len(result.contributors) if outcome is RoundOutcome.RELEASED else 0,
+            server_s=result.cost.server_s,
+            steps=result.steps,
+            culprits=tuple(sorted(culprits)),
+            epsilon=self._account.spent,
+        )
+        for observer in self._observers:
+            try:
+                observer(report)
+            except Exception as error:  # noqa: BLE001  # Whatever it does, the round is as it is.
+                LOGGER.warning("an observer of rounds has failed: %s", type(error).__name__)
 
     def _commit(self, kept: KeptRelease) -> None:
         """Commit a kept release, unless that is done."""

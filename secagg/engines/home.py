@@ -176,7 +176,10 @@ class Home:
 
     @contextlib.contextmanager
     def lock(self, timeout_s: float = WAIT_S, clock: Callable[[], float] = time.monotonic) -> Iterator[Self]:
-        """Hold the home's lock for the length of the `with` block, with the stores open. It cannot be entered twice.
+        """Hold the home's lock for the length of the `with` block. It cannot be entered twice.
+
+        The ledger of a home with a budget is made when the lock is first held, before the home has taken part in any
+        session. A ledger that is missing later was lost, and is never made anew.
 
         Args:
             timeout_s: How long to wait for other processes and threads.
@@ -184,11 +187,14 @@ class Home:
 
         Raises:
             HomeBusy: Others still held the lock at the end of that time.
+            StoreError: The record of sessions cannot be opened.
+            dp.errors.LedgerError: The ledger is still to be made, and cannot be.
             OSError: The lock file is missing or damaged.
         """
         with self._lock.held(timeout_s=timeout_s, clock=clock), contextlib.ExitStack() as opened:
             self._opened = opened
             try:
+                self._make_ledger()
                 yield self
             finally:
                 self._opened = self._sessions = self._openings = None
@@ -219,8 +225,7 @@ class Home:
     def ledger(self) -> Iterator[Ledger]:
         """Open the ledger for the length of the `with` block; only while the lock is held.
 
-        A ledger of this home is made when it is first opened. Another home may share it, so it is not held for longer
-        than it takes.
+        Another home may share it, so it is not held for longer than it takes.
 
         Raises:
             HomeBusy: Another home that shares the ledger is using it.
@@ -286,6 +291,20 @@ class Home:
         key = read_committee_key(path)
         return key, read_key_share(shares[0], key) if shares else None
 
+    def _make_ledger(self) -> None:
+        """Make the ledger of this home, unless there is one, or the home has taken part in a session before."""
+        policy, path = self.policy, self._record(LEDGER_NAME)
+        if policy.epsilon is None or policy.delta is None or policy.ledger is not None or path.exists():
+            return
+        if self.sessions.empty:
+            Ledger.create(
+                path,
+                epsilon=policy.epsilon,
+                delta=policy.delta,
+                population=len(self.roster),
+                clock=self._wall_clock,
+            ).close()
+
     def _opened_ledger(self, epsilon: float, delta: float) -> Ledger:
         shared, path = self.policy.ledger, self.policy.ledger or self._record(LEDGER_NAME)
         if not path.exists():
@@ -294,15 +313,11 @@ class Home:
                     f"{path}: expected the ledger of another home, found none. Run `secagg node check` on that home, "
                     "which makes its ledger, or correct the path."
                 )
-            if not self.sessions.empty:
-                raise HomeError(
-                    f"{path}: expected the ledger of this home, which has taken part in sessions, found none. Restore "
-                    "the latest copy. If the home had no budget before, make a new home with a new identity: what it "
-                    "has taken part in has no bound."
-                )
-            Ledger.create(
-                path, epsilon=epsilon, delta=delta, population=len(self.roster), clock=self._wall_clock
-            ).close()
+            raise HomeError(
+                f"{path}: expected the ledger of this home, which has taken part in sessions, found none. Restore the "
+                "latest copy. If the home had no budget before, make a new home with a new identity: what it has taken "
+                "part in has no bound."
+            )
         try:
             ledger = Ledger.open(path, clock=self._wall_clock)
         except LedgerLocked:

@@ -97,6 +97,12 @@ class NodeSession:
                 f"message: expected one of this session, for this node in step {step}, found another"
             )
 
+    def may_follow(self, machine: Client, step: int) -> bool:
+        """Return whether a step is the machine's next one, or a later one of the node's other role, as for `Client`."""
+        steps = self.mean.protocol.steps
+        coming = [row.name for row in steps].index(str(machine.step))
+        return step == coming or (step > coming and steps[step].role is not steps[coming].role)
+
     def is_recorded_by_machine(self, step: int) -> bool:
         """Return whether the machine itself records a step before it answers: a client's step, with a roster."""
         return self.session.roster is not None and self.mean.protocol.steps[step].role is Role.CLIENT

@@ -33,6 +33,7 @@ from protocols.session import MAX_ATTACHED
 from secagg.aggregation.headroom import MAXIMUM_MODULUS_BITS
 from secagg.aggregation.mean import SecureMean
 from secagg.aggregation.rotation import FAILURE, padded_length
+from secagg.arrays import Shapes
 from secagg.engines.node_event import node_event
 from secagg.engines.parcel import Limits
 from secagg.engines.policy_file import PolicyFile
@@ -58,7 +59,10 @@ class Rule(StrEnum):
     """The protocol, with these parameters, protects from such a server."""
 
     PARTIES = "parties"
-    """All parties are in the roster, the node is one of them, and there are not too many clients."""
+    """All parties are in the roster, and the node is one of them."""
+
+    CLIENTS = "most_clients"
+    """There are not too many clients."""
 
     CONTRIBUTORS = "least_contributors"
     """Every sum has enough contributors, at least two of whom are not corrupt."""
@@ -118,6 +122,7 @@ class NodePolicy(PolicyFile):
         Raises:
             PolicyRefusal: The policy does not allow it; the error names the rule.
         """
+        self.check_size(clients=len(session.clients), shapes=mean.encoding.shapes)
         self._check_derived(mean, session)
         self._check_protocol(mean.protocol, session)
         self._check_parties(session, roster, node)
@@ -125,6 +130,21 @@ class NodePolicy(PolicyFile):
         self._check_noise(mean)
         if mean.noise is not None:
             self._cost(mean, session, roster)
+
+    def check_size(self, *, clients: int, shapes: Shapes) -> None:
+        """Check the size of what was offered, which is done before anything is built from an offer.
+
+        Args:
+            clients: The number of clients.
+            shapes: The shapes of an update's arrays.
+
+        Raises:
+            PolicyRefusal: There are too many clients or entries.
+        """
+        if clients > self.most_clients:
+            raise PolicyRefusal(Rule.CLIENTS, f"expected at most {self.most_clients}, found {clients}")
+        if (coordinates := sum(math.prod(shape) for shape in shapes)) > self.most_coordinates:
+            raise PolicyRefusal(Rule.COORDINATES, f"expected at most {self.most_coordinates}, found {coordinates}")
 
     def event(self, mean: SecureMean, session: Session, *, roster: Roster) -> PrivacyEvent | None:
         """Return what the node reserves in its own ledger for this session; None if the policy has no budget.
@@ -183,10 +203,6 @@ class NodePolicy(PolicyFile):
             raise PolicyRefusal(Rule.PARTIES, f"expected parties of the roster only, found {strangers} others")
         if node not in parties:
             raise PolicyRefusal(Rule.PARTIES, f"expected a session of node {node}, found one without it")
-        if len(session.clients) > self.most_clients:
-            raise PolicyRefusal(
-                Rule.PARTIES, f"expected at most {self.most_clients} clients, found {len(session.clients)}"
-            )
         if session.threshold < self.least_contributors:
             raise PolicyRefusal(
                 Rule.CONTRIBUTORS, f"expected at least {self.least_contributors}, found {session.threshold}"
@@ -200,9 +216,6 @@ class NodePolicy(PolicyFile):
 
     def _check_encoding(self, mean: SecureMean) -> None:
         encoding = mean.encoding
-        coordinates = sum(math.prod(shape) for shape in encoding.shapes)
-        if coordinates > self.most_coordinates:
-            raise PolicyRefusal(Rule.COORDINATES, f"expected at most {self.most_coordinates}, found {coordinates}")
         if not encoding.clip_l2 <= self.largest_clip:
             raise PolicyRefusal(Rule.CLIP, f"expected at most {self.largest_clip:g}, found {encoding.clip_l2:g}")
         if encoding.weighting not in self.weighting:

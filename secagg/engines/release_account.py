@@ -36,6 +36,11 @@ class ReleaseAccount:
     run: str | None = None
     colluding: int | None = None
 
+    @property
+    def spent(self) -> float | None:
+        """The epsilon that is spent; None without noise."""
+        return None if self.ledger is None else self.ledger.spent().epsilon
+
     def event(self, mean: SecureMean) -> PrivacyEvent | None:
         """Return the privacy cost of a release of this mean; None without noise."""
         if self.training is not None:

@@ -108,6 +108,7 @@ class Station:
         self._entropy = entropy
         self._limits = self._home.policy.limits()
         self._live = LiveFile(self._home.live, entropy=entropy)
+        self._built: NodeSession | None = None
 
     def answer(self, parcel: bytes, train: Train | None) -> bytes:
         """Return the reply to a parcel; nothing that arrives makes this raise an error.
@@ -187,9 +188,12 @@ class Station:
             raise _Refused(Refusal.ANSWERED, f"the record does not know the session of serial {request.serial}")
         if request.step <= kept.step or not kept.snapshot:
             raise _Refused(Refusal.ANSWERED, f"step {kept.step} was answered last, and step {request.step} is asked")
-        party = NodeSession.of(self._home, offer)
+        party = self._session(offer)
         party.check_request(request.step, request.body)
-        return party, party.restored(kept.snapshot, key=self._live.key(), entropy=self._entropy)
+        machine = party.restored(kept.snapshot, key=self._live.key(), entropy=self._entropy)
+        if not party.may_follow(machine, request.step):  # The live file is older than the record.
+            raise _Refused(Refusal.ANSWERED, f"expected step {machine.step}, found a request of step {request.step}")
+        return party, machine
 
     def _joined(self, request: Request, train: Train | None) -> tuple[NodeSession, Client]:
         """Return a new session and its machine, after every check, the reservation and the training."""
@@ -202,7 +206,7 @@ class Station:
             )
         if last is not None and offer.serial <= serial_of(last):
             raise _old(last)
-        party = NodeSession.of(self._home, offer)
+        party = self._session(offer)
         if not party.is_client and not party.is_member:
             raise _Refused(Refusal.NOT_FOR_ME, "the offered session does not contain this node")
         party.check_policy()
@@ -221,6 +225,12 @@ class Station:
     def _latest(self) -> bytes | None:
         """Return the id of the session with the highest serial that the node has recorded."""
         return self._home.sessions.latest(self._home.identity.public)
+
+    def _session(self, offer: Offer) -> NodeSession:
+        """Return the session of an offer, which is built once for all of its steps in this process."""
+        if self._built is None or self._built.offer != offer:
+            self._built = NodeSession.of(self._home, offer)
+        return self._built
 
     def _work(self, party: NodeSession, request: Request, train: Train | None) -> Work | None:
         """Return what to train on; None if the node has no input in this session."""

@@ -53,8 +53,8 @@ class SecureAveraging:
         run: The name of the run in the ledger's labels.
         colluding: How many clients may help the server without breaking the protocol, for the ledger; None if
             that is not known.
-        folder: The coordinator's folder, which an engine between processes needs (`secagg.engines.coordinator`). `close`
-            lets it go. None if nothing is to be kept.
+        folder: The folder of a `secagg.engines.coordinator.Coordinator`, which an engine between processes needs;
+            `close` lets it go. None if nothing is to be kept.
         members: The ids of the committee's members, in the order of their key shares, if there is a folder.
         entropy: Randomness for session ids and for noise that the server adds; `os.urandom` outside tests.
 

@@ -1,6 +1,5 @@
 """A node with a home and a station, in a cohort whose other parties are plain machines, and a coordinator in memory."""
 
-import os
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -28,6 +27,7 @@ from protocols import (
     Session,
     load,
 )
+from protocols.crypto.entropy import Entropy
 from protocols.machine import Server
 from protocols.testing import repeatable_entropy
 from secagg.aggregation.mean import SecureMean, Target
@@ -103,7 +103,7 @@ class Cohort:
         """Whether sessions have a roster."""
         return self.adversary is Adversary.MALICIOUS
 
-    @property
+    @cached_property
     def needs_committee(self) -> bool:
         """Whether sessions have a committee."""
         return load(self.protocol).needs_committee
@@ -235,7 +235,7 @@ class Attempt:
         """Return the signed parcel for a party in the step that is open."""
         first = self.step == 0 or party not in self.cohort.clients
         trains = first and party in self.cohort.clients
-        fields = {
+        fields: dict[str, Any] = {
             "serial": self.serial,
             "step": self.step,
             "receiver": party,
@@ -303,7 +303,7 @@ class Attempt:
         if is_client:
             weight = float(party) if self.cohort.weighting == "weighted" else None
             plan = RoundPlan(mean=self.mean, session=self.session, work=self.work, serial=self.serial)
-            part = contribute(plan, update_of(party), weight=weight)
+            part = contribute(plan, update_of(party), weight=weight, entropy=self._entropy(party, b"input"))
         openings = MemoryOpenings()
         return Client(
             self.mean.protocol,
@@ -311,11 +311,14 @@ class Attempt:
             party,
             None if part is None else part.vector,
             attached=() if part is None else part.attached,
-            entropy=os.urandom,
+            entropy=self._entropy(party, b"machine"),
             terms=self._terms(party) if is_client and self.session.roster is not None else None,
             keyholder=self._keyholder(party, openings) if is_member else None,
             openings=openings,
         )
+
+    def _entropy(self, party: int, purpose: bytes) -> Entropy:
+        return repeatable_entropy(b"%d %d " % (self.serial, party) + purpose)
 
     def _terms(self, party: int) -> ClientTerms:
         return ClientTerms(

@@ -213,11 +213,13 @@ def test_lost_ledger_of_a_home_that_has_taken_part_is_never_replaced(tmp_path: P
     (path, *_) = homes(tmp_path)
     home, ledger = Home.open(path), path / "record" / "ledger.db"
     with home.lock():
+        home.sessions.record(
+            home.identity.public, bytes(32), 0
+        )  # As a committee's member does, which reserves nothing.
         home.reserve(EVENT, "session 1")
-        ledger.unlink()
-        home.reserve(EVENT, "session 1")  # Nothing was answered yet.
-        home.sessions.record(home.identity.public, bytes(32), 0)
-        ledger.unlink()
+    ledger.unlink()
+    with home.lock():
+        home.sessions.record(home.identity.public, bytes(32), 1)
         with pytest.raises(HomeError, match=r"which has taken part in sessions, found none. Restore the latest copy"):
             home.reserve(EVENT, "session 2")
     assert not ledger.exists()
@@ -272,18 +274,17 @@ def test_home_says_nothing_secret_and_cannot_be_pickled(tmp_path: Path) -> None:
 def test_home_needs_nothing_that_only_posix_has(tmp_path: Path) -> None:
     program = f"""{WITHOUT_POSIX}
 from pathlib import Path
-from dp.events import GaussianEvent
 from secagg.engines.home import Home
 from secagg.engines.node_check import check_node
-from tests.support.homes import homes
+from tests.support.homes import exact_text, homes
 
-path, *_ = homes(Path.cwd())
+path, *_ = homes(Path.cwd(), text=exact_text(encrypted_live_folder=str(Path.cwd() / "live")))
 path.chmod(0o755)
 home = Home.open(path)
 with home.lock():
-    home.reserve(GaussianEvent(noise_multiplier=5.0), "a session")
-print(dict(check_node(home).facts)["Privacy budget"])
+    home.sessions.record(home.identity.public, bytes(32), 0)
+print(dict(check_node(home).facts)["Node"])
 """
     found = run(program, cwd=tmp_path)
     assert found.returncode == 0, found.stderr
-    assert found.stdout.strip().endswith("is spent; sessions counted: 1")
+    assert found.stdout == "0, node-0\n"

@@ -233,7 +233,7 @@ def test_reply_with_the_digest_of_another_is_refused(changes: dict[str, Any]) ->
 
 
 def test_work_in_pieces_makes_the_same_request() -> None:
-    pieces = [b"wo", memoryview(b"r"), b"", b"k"]
+    pieces: list[bytes | memoryview] = [b"wo", memoryview(b"r"), b"", b"k"]
     sealer = Sealer(COORDINATOR, REQUEST.serial, REQUEST.step, REQUEST.offer, pieces)
     assert sealer.seal(REQUEST.receiver, REQUEST.body) == REQUEST.seal(COORDINATOR)
 

@@ -68,7 +68,7 @@ def test_sum_in_the_clear_is_refused_although_the_policy_names_it() -> None:
         ({"protocols": ["secagg"]}, Rule.PROTOCOL),
         ({"adversary": "malicious"}, Rule.ADVERSARY),
         ({"adversary": "semi-malicious"}, Rule.ADVERSARY),
-        ({"most_clients": len(CLIENTS) - 1}, Rule.PARTIES),
+        ({"most_clients": len(CLIENTS) - 1}, Rule.CLIENTS),
         ({"least_contributors": 8}, Rule.CONTRIBUTORS),
         ({"adversarial": 0.6}, Rule.CONTRIBUTORS),
         ({"most_coordinates": 25}, Rule.COORDINATES),
@@ -81,6 +81,21 @@ def test_each_field_refuses_by_its_own_rule(changes: dict[str, Any], rule: Rule)
     given = offered("secagg-plus", noise=GAUSSIAN)
     accepted(policy(most_coordinates=26, largest_clip=1.5, most_clients=len(CLIENTS)), given)
     refused(rule, policy(**changes), given)
+
+
+def test_size_is_checked_without_building_anything_of_that_size() -> None:
+    found = policy(most_clients=10, most_coordinates=100)
+    found.check_size(clients=10, shapes=((10, 9), (9,), ()))
+    for clients, shapes, rule in (
+        (11, ((1,),), Rule.CLIENTS),
+        (10**7, ((1,),), Rule.CLIENTS),
+        (10, ((10, 9), (10,), ()), Rule.COORDINATES),
+        (10, ((2**40,),), Rule.COORDINATES),
+        (10, ((2**63,) * 64,) * 10, Rule.COORDINATES),
+    ):
+        with pytest.raises(PolicyRefusal) as refusal:
+            found.check_size(clients=clients, shapes=shapes)
+        assert refusal.value.rule is rule
 
 
 def test_least_contributors_hold_in_sessions_without_a_roster() -> None:

@@ -16,10 +16,8 @@ import numpy as np
 import pytest
 
 from protocols import Adversary, Identity, Secret
-from protocols.testing import repeatable_entropy
 from secagg.engines.base import Update
 from secagg.engines.home import Home
-from secagg.engines.offer import fresh_session_id
 from secagg.engines.parcel import Refusal, Reply, Request, open_reply
 from secagg.engines.station import Station, Train
 from secagg.engines.work import Work
@@ -29,6 +27,7 @@ ME: Final = 5
 BOTH: Final = 2
 MEMBER: Final = 21
 CURIOUS: Final = Cohort()
+PRIVATE: Final = Cohort(private=True)
 
 
 class Trained:
@@ -133,9 +132,8 @@ def test_station_answers_every_step_of_every_protocol(
     step(second, Station(home.path), party)
 
 
-@pytest.mark.parametrize(("private", "weighting"), [(True, "uniform"), (False, "weighted")])
-def test_station_contributes_noise_and_weight(tmp_path: Path, private: bool, weighting: str) -> None:
-    cohort = Cohort(private=private, weighting=weighting)
+@pytest.mark.parametrize("cohort", [PRIVATE, Cohort(weighting="weighted")], ids=["noise", "weight"])
+def test_station_contributes_noise_and_weight(tmp_path: Path, cohort: Cohort) -> None:
     finish(cohort.attempt(1), Station(cohort.make_home(tmp_path, ME)))
 
 
@@ -534,8 +532,7 @@ def test_party_that_is_both_may_be_asked_as_a_member_only_once_it_is_a_client(tm
 
 @pytest.fixture
 def private(tmp_path: Path) -> tuple[Cohort, Home]:
-    cohort = Cohort(private=True)
-    return cohort, cohort.make_home(tmp_path, ME)
+    return PRIVATE, PRIVATE.make_home(tmp_path, ME)
 
 
 def test_session_is_reserved_once_under_its_id(private: tuple[Cohort, Home]) -> None:
@@ -562,7 +559,7 @@ def test_training_that_is_interrupted_is_repeated_under_its_reservation(private:
 
 
 def test_session_beyond_the_budget_is_refused_before_training(tmp_path: Path) -> None:
-    cohort, train = Cohort(private=True), Trained()
+    cohort, train = PRIVATE, Trained()
     home = cohort.make_home(tmp_path, ME, epsilon=0.5)
     reply = ask(Station(home), cohort.attempt(1).parcel(ME), train)
     assert (reply.refusal, train.calls, reservations(home)) == (Refusal.BUDGET, 0, [])
@@ -624,7 +621,7 @@ def test_error_of_training_is_forgotten(
     tmp_path: Path, private: bool, kind: type[BaseException], caplog: pytest.LogCaptureFixture
 ) -> None:
     """Its text reaches neither reply nor log, and an error that outlives the call keeps no data alive."""
-    cohort = Cohort(private=private)
+    cohort = PRIVATE if private else CURIOUS
     station = Station(cohort.make_home(tmp_path, ME))
     errors: list[BaseException] = []
     records: list[weakref.ref[Record]] = []
@@ -672,7 +669,7 @@ def test_interruption_while_a_step_is_answered_waits_for_the_reply(home: Home, c
     """Randomness is drawn while the machine answers: there the signal arrives."""
     attempt, train = cohort.attempt(1), Trained()
     step(attempt, Station(home), train=train)
-    struck = []
+    struck: list[int] = []
 
     def entropy(size: int) -> bytes:
         if not struck:
@@ -811,4 +808,4 @@ def test_log_names_the_code_and_the_rule_and_no_secret(
         refused(station, cohort.attempt(1, seed=b"x").parcel(ME))
     assert f"node {ME} refuses step 0 of serial 1: old: " in caplog.text
     assert identity_of(ME).secret.reveal().hex() not in caplog.text
-    assert repr(station) and "secret" not in repr(vars(station)["_home"])
+    assert identity_of(ME).secret.reveal() not in b"".join(repr(each).encode() for each in vars(station).values())

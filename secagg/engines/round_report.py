@@ -1,0 +1,143 @@
+"""What one attempt at a round did, for the operator of a coordinator: one line of JSON, or Prometheus metrics.
+
+A report holds what the server knows anyway: counts, bytes, seconds, codes of refusals and ids of proven culprits. It
+holds no message, no update and no mean.
+"""
+
+import os
+from collections.abc import Callable
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from secagg.engines.base import StepFigures
+from secagg.errors import MissingExtraError
+
+
+class RoundOutcome(StrEnum):
+    """How an attempt at a round has ended."""
+
+    RELEASED = "released"
+    """There is a mean."""
+
+    WITHHELD = "withheld"
+    """There is none: too few parties are left, or noise left no mean."""
+
+    FAILED = "failed"
+    """An error has ended it, such as replies that together show misbehaviour."""
+
+
+class RoundReport(msgspec.Struct, frozen=True, kw_only=True):
+    """What one attempt at a round did.
+
+    Attributes:
+        run: The name of the run.
+        round: The number of the round.
+        serial: The number of the attempt, among all of the coordinator.
+        session: The session's id, in hexadecimal.
+        protocol: The name of the protocol.
+        outcome: How it has ended.
+        reason: Why there is no mean; the class of the error if one has ended it; None if there is a mean.
+        clients: The number of clients of the session.
+        contributors: The number of updates in the mean; 0 without one.
+        server_s: Seconds of the server's own work, as far as they are known.
+        steps: The figures of each step; none in memory.
+        culprits: Parties that were found to have broken the protocol, ascending.
+        epsilon: The epsilon that is spent after it; None without noise.
+    """
+
+    run: str
+    round: int
+    serial: int
+    session: str
+    protocol: str
+    outcome: RoundOutcome
+    reason: str | None
+    clients: int
+    contributors: int
+    server_s: float
+    steps: tuple[StepFigures, ...]
+    culprits: tuple[int, ...]
+    epsilon: float | None
+
+
+Observer = Callable[[RoundReport], None]
+"""Called after each attempt at a round."""
+
+
+class JsonLines:
+    """An observer that appends each report to a file as one line of JSON, which only its owner can read.
+
+    Args:
+        path: The file; made if there is none.
+
+    Raises:
+        OSError: The file cannot be written.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self._path = Path(path)
+        os.close(self._opened())
+
+    def __call__(self, report: RoundReport) -> None:
+        """Append a report."""
+        descriptor = self._opened()
+        try:
+            os.write(descriptor, msgspec.json.encode(report) + b"\n")
+        finally:
+            os.close(descriptor)
+
+    def _opened(self) -> int:
+        return os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+
+
+class Metrics:
+    """An observer that keeps Prometheus metrics; it needs the extra `metrics`.
+
+    Args:
+        registry: A `prometheus_client.CollectorRegistry`; None makes a new one.
+
+    Attributes:
+        registry: The registry, to be served by `prometheus_client.start_http_server` or another exporter.
+
+    Raises:
+        MissingExtraError: prometheus-client is not installed.
+    """
+
+    def __init__(self, registry: Any = None) -> None:
+        try:
+            import prometheus_client as prometheus
+        except ImportError:
+            raise MissingExtraError("prometheus_client", "metrics") from None
+        self.registry = prometheus.CollectorRegistry() if registry is None else registry
+        self._write: Callable[[Any], bytes] = prometheus.generate_latest
+        named: dict[str, Any] = {"registry": self.registry}
+        self._rounds = prometheus.Counter("secagg_rounds", "Attempts at rounds.", ["outcome"], **named)
+        self._steps = prometheus.Histogram("secagg_step_seconds", "Seconds of a step.", ["protocol", "step"], **named)
+        self._sent = prometheus.Counter("secagg_sent_bytes", "Bytes of requests.", ["step"], **named)
+        self._received = prometheus.Counter("secagg_received_bytes", "Bytes of replies.", ["step"], **named)
+        self._dropped = prometheus.Counter("secagg_dropped", "Parties missing from a step.", ["step"], **named)
+        self._refused = prometheus.Counter("secagg_refused", "Replies missing, by reason.", ["step", "reason"], **named)
+        self._contributors = prometheus.Gauge("secagg_contributors", "Updates in the last mean.", **named)
+        self._epsilon = prometheus.Gauge("secagg_epsilon_spent", "Epsilon spent so far.", **named)
+
+    def __call__(self, report: RoundReport) -> None:
+        """Count a report."""
+        self._rounds.labels(report.outcome).inc()
+        for step in report.steps:
+            self._steps.labels(report.protocol, step.step).observe(step.seconds)
+            self._sent.labels(step.step).inc(step.sent_bytes)
+            self._received.labels(step.step).inc(step.received_bytes)
+            self._dropped.labels(step.step).inc(step.asked - step.answered)
+            for reason, count in step.refused.items():
+                self._refused.labels(step.step, reason).inc(count)
+        if report.outcome is RoundOutcome.RELEASED:
+            self._contributors.set(report.contributors)
+        if report.epsilon is not None:
+            self._epsilon.set(report.epsilon)
+
+    def text(self) -> str:
+        """Return the metrics in the text format of Prometheus."""
+        return self._write(self.registry).decode()

@@ -1,0 +1,63 @@
+"""What a node makes of an offer: its part in the session, and the requests that it may answer."""
+
+from pathlib import Path
+
+import pytest
+
+from protocols import Adversary
+from protocols.errors import MalformedMessage
+from secagg.engines.node_session import NodeSession
+from secagg.engines.offer import Offer
+from tests.support.stations import Attempt, Cohort
+
+
+def session_of(tmp_path: Path, attempt: Attempt, party: int) -> NodeSession:
+    home = attempt.cohort.make_home(tmp_path, party)
+    return NodeSession.of(home, Offer.from_bytes(attempt.offer))
+
+
+@pytest.mark.parametrize(
+    ("party", "is_client", "is_member", "first"), [(5, True, False, 0), (2, True, True, 0), (21, False, True, 1)]
+)
+def test_node_session_knows_the_nodes_part(
+    tmp_path: Path, party: int, is_client: bool, is_member: bool, first: int
+) -> None:
+    attempt = Cohort(protocol="paillier").attempt(1)
+    found = session_of(tmp_path, attempt, party)
+    assert found.session == attempt.session
+    assert (found.is_client, found.is_member, found.first_step) == (is_client, is_member, first)
+    with found.home.lock():
+        found.check_policy()
+        found.check_terms()
+
+
+@pytest.mark.parametrize("adversary", [Adversary.CURIOUS, Adversary.MALICIOUS])
+def test_machine_records_only_a_clients_steps_and_only_with_a_roster(tmp_path: Path, adversary: Adversary) -> None:
+    found = session_of(tmp_path, Cohort(protocol="paillier", adversary=adversary).attempt(1), 2)
+    assert found.is_recorded_by_machine(0) is (adversary is Adversary.MALICIOUS)
+    assert found.is_recorded_by_machine(1) is False
+
+
+def test_request_of_another_session_step_or_role_is_malformed(tmp_path: Path) -> None:
+    cohort = Cohort(protocol="paillier")
+    attempt = cohort.attempt(1)
+    found = session_of(tmp_path, attempt, 5)
+    opening = attempt.requests[5]
+    found.check_request(0, opening)
+    for step, body in ((0, b""), (0, cohort.attempt(2).requests[5]), (1, opening), (7, opening)):
+        with pytest.raises(MalformedMessage):
+            found.check_request(step, body)
+    attempt.advance(attempt.replies())
+    with pytest.raises(MalformedMessage):  # A client that is no member of the committee is not asked to open.
+        found.check_request(1, attempt.requests[2])
+
+
+def test_only_the_next_step_or_one_of_the_other_role_follows(tmp_path: Path) -> None:
+    attempt = Cohort(protocol="paillier").attempt(1)
+    both = session_of(tmp_path, attempt, 2)
+    assert [both.may_follow(attempt.machine(2), step) for step in (0, 1)] == [True, True]
+    attempt.replies()
+    assert [both.may_follow(attempt.machine(2), step) for step in (0, 1)] == [False, True]
+    pairwise = Cohort().attempt(1)
+    client = session_of(tmp_path / "secagg", pairwise, 5)
+    assert [client.may_follow(pairwise.machine(5), step) for step in range(3)] == [True, False, False]
