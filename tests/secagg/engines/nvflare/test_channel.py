@@ -127,6 +127,7 @@ class Lazy(Mapping[int, bytes]):
 class GatedLink(EchoLink):
     """A link whose replies wait for the test."""
 
+    entered: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
     gate: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
     lock: threading.Lock = field(default_factory=threading.Lock)
     now: int = 0
@@ -136,6 +137,7 @@ class GatedLink(EchoLink):
         with self.lock:
             self.now += 1
             self.most = max(self.most, self.now)
+        self.entered.release()
         self.gate.acquire()
         with self.lock:
             self.now -= 1
@@ -144,11 +146,14 @@ class GatedLink(EchoLink):
 
 def test_no_more_threads_than_workers_ask() -> None:
     link, clock, made = GatedLink(), Clock(), Lazy([1, 2, 3, 7])
-    answers = channel(link, clock, workers=2).exchange(made, 10.0)
-    link.gate.release()
-    next(answers)
-    link.gate.release(3)
-    assert len(list(answers)) == 3
+    answers: list[tuple[int, bytes | Failure]] = []
+    reader = threading.Thread(target=lambda: answers.extend(channel(link, clock, workers=2).exchange(made, 10.0)))
+    reader.start()
+    for _ in range(2):  # Two are asked at once, and no third one before one of them has answered.
+        link.entered.acquire()
+    link.gate.release(4)
+    reader.join()
+    assert len(answers) == 4
     assert link.most == 2
     assert sorted(made.made) == [1, 2, 3, 7]
 
