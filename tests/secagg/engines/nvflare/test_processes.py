@@ -30,7 +30,7 @@ def test_a_job_returns_the_mean_of_its_sites(tmp_path: Path, live: Path) -> None
     sites = names(3)
     kits = made(tmp_path, live, len(sites))
     with running(kits, SERVER, sites) as fleet:
-        result = submitted(kits, OneShot, rounds=2, min_clients=3).get_result(timeout=120)
+        result = submitted(kits, OneShot, rounds=2, min_clients=3, deadline=60.0).get_result(timeout=300)
         assert result is not None, fleet.log(SERVER)
     model = model_of(result)
     assert model["kernel"].dtype == np.float32
