@@ -61,7 +61,8 @@ class Step(Generic[C, S, Request, Reply]):
         reveals: The party's method that names the contributors of the sum that its reply helps to open, given the
             request that it has answered; None if the reply helps to open no sum. A client's machine calls it after
             `answer`, and notes the contributors in the client's record of openings before the reply leaves. A committee
-            member's party does that itself, within `answer`, in the record of its `Keyholder`.
+            member's party does that itself, within `answer`, in the record of its `Keyholder`. At most one step of each
+            role reveals, since a session is opened once with each key of a record.
     """
 
     name: str

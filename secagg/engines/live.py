@@ -15,7 +15,6 @@ lets it go on. So an older copy of this file is safe as long as the record is no
 import contextlib
 import hmac
 import os
-import stat
 from pathlib import Path
 from typing import Final
 
@@ -25,6 +24,7 @@ from protocols.codec import Message
 from protocols.crypto.entropy import Entropy, draw
 from protocols.crypto.sealing import KEY_BYTES, derive
 from protocols.crypto.secret import Secret
+from secagg.storage.labelled_file import KeyFileError, check_private_folder
 
 _NAME: Final = "session"
 _KEY_NAME: Final = "key"
@@ -87,7 +87,8 @@ class LiveFile:
         """Put a session in the place of the one that is kept, if any.
 
         Raises:
-            OSError: It cannot be written, or other users may use the folder. What was there before is unchanged.
+            OSError: It cannot be written. What was there before is unchanged.
+            KeyFileError: Other users may use the folder, or it is none.
         """
         body = msgspec.msgpack.encode(session)
         self._replace(_NAME, _FORMAT, _tag(self.key(), body), body)
@@ -101,36 +102,25 @@ class LiveFile:
         """Return the key of the snapshots; a new one if there is none, after which no earlier session can be read.
 
         Raises:
-            OSError: A new key cannot be written, or other users may use the folder.
+            OSError: A new key cannot be written.
+            KeyFileError: Other users may use the folder, or it is none.
         """
         kept = self._kept_key()
         if kept is not None:
             return kept
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._check_folder()
+        check_private_folder(self._folder)
         fresh = draw(self._entropy, KEY_BYTES)
         self._replace(_KEY_NAME, fresh)
         return Secret(fresh)
 
     def _kept_key(self) -> Secret | None:
         try:
-            self._check_folder()
+            check_private_folder(self._folder)
             data = (self._folder / _KEY_NAME).read_bytes()
-        except OSError:
+        except (OSError, KeyFileError):
             return None
         return Secret(data) if len(data) == KEY_BYTES else None
-
-    def _check_folder(self) -> None:
-        """Raise `OSError` unless this is a folder that only its owner can use, and no link to one."""
-        found = os.lstat(self._folder)
-        if not stat.S_ISDIR(found.st_mode):
-            raise NotADirectoryError(f"{self._folder}: expected a folder, found a link or a file. Remove it.")
-        # Windows has neither owners nor modes.
-        if hasattr(os, "geteuid") and (found.st_uid != os.geteuid() or found.st_mode & 0o077):
-            raise PermissionError(
-                f"{self._folder}: expected a folder that only its owner can use, found one that others own or can use. "
-                "Remove it."
-            )
 
     def _replace(self, name: str, *parts: bytes) -> None:
         """Write a file beside its name, then rename it; an error leaves what was there."""

@@ -34,8 +34,10 @@ class NodeSession:
         """Return the session that an offer describes, with the identities and the committee's key of the home.
 
         Raises:
+            PolicyRefusal: It has more clients or coordinates than the policy allows; nothing has been built.
             MalformedMessage: It describes none.
         """
+        home.policy.check_size(clients=len(offer.clients), shapes=offer.shapes)
         mean, session = offer.build(home.roster, home.committee_key)
         return cls(home=home, offer=offer, mean=mean, session=session)
 

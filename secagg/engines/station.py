@@ -55,6 +55,7 @@ from secagg.engines.policy import PolicyRefusal
 from secagg.engines.work import Work
 from secagg.interruption import HeldInterrupts
 from secagg.logger import LOGGER
+from secagg.storage.labelled_file import KeyFileError
 from secagg.storage.store import StoreError
 
 Train = Callable[[Work], Update]
@@ -73,6 +74,7 @@ _REFUSALS: Final[tuple[tuple[type[Exception], Refusal], ...]] = (
     (DpError, Refusal.POLICY),
     (StoreError, Refusal.UNAVAILABLE),
     (HomeError, Refusal.UNAVAILABLE),
+    (KeyFileError, Refusal.UNAVAILABLE),
     (OSError, Refusal.UNAVAILABLE),
 )
 """The code of each error of the library; an error of a class that is not here is a mistake of ours, and `FAILED`."""

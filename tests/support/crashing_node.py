@@ -14,11 +14,14 @@ import shutil
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
+import pytest
+
 from dp.events import PrivacyEvent
-from protocols import MemoryOpenings, MemoryRecord
+from protocols import MemoryOpenings, MemoryRecord, registry
 from protocols.testing import repeatable_entropy
 from secagg.engines.home import Home
 from secagg.engines.parcel import Refusal, Reply, open_reply
@@ -202,27 +205,26 @@ class Play:
     def __init__(self, folder: Path, cohort: Cohort, party: int) -> None:
         self.cohort = cohort
         self.party = party
-        cohort.make_home(folder, party)
-        self.home = MemoryHome.open(folder / f"home {party}")
+        self.home = MemoryHome.open(cohort.make_home(folder, party).path)
         if cohort.needs_committee:
             self.home.committee_key = committee_keys.threshold_key(arithmetic=remembering())
             if party in MEMBERS:
                 self.home.share = committee_keys.key_shares(arithmetic=remembering())[MEMBERS.index(party)]
         self._stages: dict[tuple[int, tuple[bytes | None, ...]], Stage] = {}
+        self._entry_points = cache(registry.entry_points)
 
     @contextlib.contextmanager
-    def counting_renames(self) -> Iterator[None]:
-        """Count the writes of the live file too."""
+    def _counting_renames(self) -> Iterator[None]:
+        """Count the writes of the live file too; and look for registered protocols once, which takes longest."""
         real = os.replace
 
         def replace_file(source: Any, target: Any) -> None:
             self.home.disk.write(lambda: real(source, target))
 
-        os.replace = replace_file
-        try:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(os, "replace", replace_file)
+            patch.setattr(registry, "entry_points", self._entry_points)
             yield
-        finally:
-            os.replace = real
 
     def run(self, crashes: Iterable[int] = (), fate: Fate = Fate.KILL, rules: Rules = Rules()) -> int:
         """Play two attempts with crashes at these points, and return how many points were passed.
@@ -233,7 +235,7 @@ class Play:
         disk = self.home.disk = Disk(rules, crashes)
         shutil.rmtree(self.home.live, ignore_errors=True)
         node = Node(self, fate)
-        with self.counting_renames():
+        with self._counting_renames():
             self._attempt(node, 1)
             opened = bool(disk.records.openings)
             self._attempt(node, 2, whole=opened or not node.starts or disk.points <= max(crashes, default=0))

@@ -91,7 +91,17 @@ class FlowerProcesses:
         """Run an app until it has written its result, and return that.
 
         Raises:
-            AssertionError: The run could not be started, or there is no result in time; with the ends of the logs.
+            AssertionError: As from `start_run` and `wait_for`.
+        """
+        self.start_run(app, config, timeout_s=timeout_s)
+        self.wait_for(result, timeout_s=timeout_s)
+        return result.read_text()
+
+    def start_run(self, app: Path, config: str, *, timeout_s: float) -> None:
+        """Start a run of an app, as soon as the SuperLink listens.
+
+        Raises:
+            AssertionError: It could not be started in time.
         """
         command = [str(COMMANDS / "flwr"), "run", str(app), "tests", "--run-config", config]
         until = time.monotonic() + timeout_s
@@ -100,13 +110,20 @@ class FlowerProcesses:
                 command, env=self._environment, capture_output=True, text=True, timeout=timeout_s, check=False
             )
             if done.returncode == 0:
-                break
-            assert time.monotonic() < until, done.stdout + done.stderr  # The SuperLink may not listen yet.
-        while not result.exists():
+                return
+            assert time.monotonic() < until, done.stdout + done.stderr
+
+    def wait_for(self, file: Path, *, timeout_s: float) -> None:
+        """Wait until a process has written a file.
+
+        Raises:
+            AssertionError: There is none in time, or a process has ended; with the ends of the logs.
+        """
+        until = time.monotonic() + timeout_s
+        while not file.exists():
             assert time.monotonic() < until, self.logs()
             assert all(process.poll() is None for process in self._running), self.logs()
             time.sleep(0.1)
-        return result.read_text()
 
     def logs(self) -> str:
         """Return the ends of all logs."""

@@ -13,7 +13,9 @@ from secagg.audit.account.ledger import DELTA, POPULATION, LedgerSubject, opened
 from secagg.audit.account.records import Records, RecordsLog
 from secagg.audit.planted.base import Planted
 from secagg.audit.planted.patch import replaced
+from secagg.engines.release_account import ReleaseAccount
 from secagg.training.averaging import SecureAveraging
+from secagg.training.records import RoundRecord
 
 
 def _delta_for_each_release(events: Mapping[PrivacyEvent, int], delta: float) -> float:
@@ -42,8 +44,9 @@ class _LateLog(RecordsLog):
 class _WithoutReservation(SecureAveraging):
     """Training that asks its clients without a reservation."""
 
-    def _reserve(self, number: int) -> int | None:
-        return None
+    def round(self) -> RoundRecord:
+        with replaced(ReleaseAccount, "reserve", lambda *_: None):
+            return super().round()
 
 
 class _AnyDelta(LedgerSubject):

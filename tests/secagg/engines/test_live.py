@@ -10,6 +10,7 @@ import pytest
 
 from protocols.testing import repeatable_entropy
 from secagg.engines.live import LiveFile, LiveSession
+from secagg.storage.labelled_file import ExposedKeyFile, KeyFileError
 
 ONE: Final = LiveSession(
     step=0, request=bytes(range(32)), reply=b"reply" * 9, offer=b"an offer", snapshot=b"a sealed machine"
@@ -121,7 +122,7 @@ def test_folder_that_others_can_use_is_neither_read_nor_written(folder: Path) ->
     live(folder).write(ONE)
     folder.chmod(0o770)
     assert live(folder).read() is None
-    with pytest.raises(OSError, match="expected a folder that only its owner can use"):
+    with pytest.raises(ExposedKeyFile, match="expected a folder that only its owner may use"):
         live(folder).write(TWO)
     folder.chmod(0o700)
     assert live(folder).read() == ONE
@@ -132,7 +133,7 @@ def test_link_in_the_place_of_the_folder_is_neither_read_nor_written(folder: Pat
     link = folder.with_name("link")
     link.symlink_to(folder, target_is_directory=True)
     assert live(link).read() is None
-    with pytest.raises(OSError, match="expected a folder"):
+    with pytest.raises(KeyFileError, match="expected a folder"):
         live(link).write(TWO)
     assert live(folder).read() == ONE
 

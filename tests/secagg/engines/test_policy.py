@@ -6,7 +6,7 @@ import pytest
 from dp.events import Trust
 from dp.noise.distributed import DistributedDiscreteGaussian
 from dp.noise.removal import RemovableSkellam
-from protocols import Adversary, Roster, load
+from protocols import Adversary, Roster
 from protocols.plain import PlainSum
 from secagg.aggregation.mean import SecureMean
 from secagg.engines.node_event import node_event
@@ -229,11 +229,14 @@ def test_noise_of_clients_is_refused_where_nothing_would_count_it(noise: str) ->
     refused(Rule.TRUST, exact_policy(), central[0])
 
 
-@pytest.mark.parametrize(("name", "adversary"), PROTOCOLS)
-@pytest.mark.parametrize("noise", ["none", "skellam-removable"])
+@pytest.mark.parametrize(
+    ("name", "adversary", "noise"),
+    [
+        *((name, adversary, "none") for name, adversary in PROTOCOLS),
+        ("secagg-plus", Adversary.MALICIOUS, "skellam-removable"),
+    ],
+)
 def test_limits_have_room_for_every_message_of_a_session(name: str, adversary: Adversary, noise: str) -> None:
-    if noise == "skellam-removable" and "attached" not in load(name).accepts:
-        pytest.skip("carries no attached secrets")
     bits = {"lightsecagg": 32, "oneshot": 48}.get(name, 62)
     given = offered(name, adversary, noise, weighting="weighted", modulus_bits=bits)
     limits = policy(protocols=[name], most_clients=len(CLIENTS), most_coordinates=26).limits()

@@ -102,6 +102,33 @@ def test_one_shot_with_members_among_the_nodes_takes_two_messages_a_round(tmp_pa
     }
 
 
+def test_against_a_malicious_server_nodes_use_the_roster_of_their_homes(
+    tmp_path: Path, template: FlowerFederation
+) -> None:
+    policy = {"adversary": "malicious"}
+    federation = FlowerFederation(folder=tmp_path, clients=CLIENTS, template=template, policy=policy)
+    strategy = fed_avg()
+    plan = averaging(SecAgg, clip_l2=1.0, adversarial=0.0, dropout=0.2, adversary="malicious")
+    with Coordinator(federation.coordinator_folder, plan) as coordinator:
+        secure = secure_grid(federation.grid(), coordinator, strategy)
+        result = strategy.start(grid=secure, initial_arrays=initial(), num_rounds=1)
+    assert_arrays(result.arrays, moved(federation, range(CLIENTS)))
+
+
+def test_nodes_that_accept_no_curious_protocol_let_no_round_happen(
+    tmp_path: Path, template: FlowerFederation, caplog: pytest.LogCaptureFixture
+) -> None:
+    policy = {"adversary": "malicious"}
+    federation = FlowerFederation(folder=tmp_path, clients=CLIENTS, template=template, policy=policy)
+    strategy = fed_avg()
+    with Coordinator(federation.coordinator_folder, PLAN) as coordinator:
+        secure = secure_grid(federation.grid(), coordinator, strategy)
+        result = strategy.start(grid=secure, initial_arrays=initial(), num_rounds=1)
+    assert len(result.arrays) == 0
+    assert federation.asked == []
+    assert "round 1 released nothing" in caplog.text
+
+
 @pytest.mark.parametrize(
     "strategy",
     [

@@ -14,6 +14,7 @@ from protocols import load
 from secagg.engines.coordinator import Coordinator
 from secagg.engines.flower import SecureGrid
 from secagg.engines.plans import averaging
+from secagg_test_app import end_once
 
 app = ServerApp()
 
@@ -27,6 +28,12 @@ def main(grid: Grid, context: Context) -> None:
     plan = averaging(load(str(config["protocol"])), clip_l2=10.0, adversarial=0.0, dropout=0.34)
     strategy = FedAvg(fraction_evaluate=0.0, min_available_nodes=nodes, min_train_nodes=nodes)
     moved: list[float] = []
+
+    def evaluate(number: int, arrays: ArrayRecord) -> None:
+        moved.append(float(arrays["weight"].numpy()[0, 0]))
+        if number == 1:
+            end_once(str(config["ends"]))
+
     with Coordinator(str(config["coordinator"]), plan, members=members) as coordinator:
         secure = SecureGrid(grid, strategy=strategy, coordinator=coordinator, deadline=float(str(config["deadline"])))
         begun = time.monotonic()
@@ -34,7 +41,7 @@ def main(grid: Grid, context: Context) -> None:
             grid=secure,
             initial_arrays=ArrayRecord({"weight": Array(np.zeros((3, 4), dtype=np.float32))}),
             num_rounds=rounds,
-            evaluate_fn=lambda _, arrays: moved.append(float(arrays["weight"].numpy()[0, 0])),
+            evaluate_fn=evaluate,
         )
         seconds = time.monotonic() - begun
     partial = Path(str(config["result"]) + ".partial")
