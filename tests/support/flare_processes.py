@@ -46,11 +46,16 @@ class Fleet:
             )
 
     def end(self, name: str, how: signal.Signals = signal.SIGTERM) -> None:
-        """Send a signal to a participant and to what it has started, and wait for the end."""
+        """Send a signal to a participant and to what it has started, and wait for the end.
+
+        The processes of jobs are in sessions of their own, so they are ended by their ids.
+        """
         process = self.processes.pop(name)
+        started = [process.pid, *_descendants(process.pid)]
         for each in (how, signal.SIGKILL):
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, each)
+            for target in started:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(target, each)
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(_GRACE_S)
 
@@ -79,7 +84,11 @@ class Fleet:
 def _descendants(process: int) -> Iterator[int]:
     """Yield the ids of all processes that a process has started, directly or not (Linux, `man 5 proc`)."""
     for children in Path(f"/proc/{process}/task").glob("*/children"):
-        for child in map(int, children.read_text().split()):
+        try:
+            found = children.read_text()
+        except OSError:  # The process has ended.
+            continue
+        for child in map(int, found.split()):
             yield child
             yield from _descendants(child)
 
