@@ -53,7 +53,7 @@ class Fleet:
         process = self.processes.pop(name)
         started = [process.pid, *_descendants(process.pid)]
         for each in (how, signal.SIGKILL):
-            for target in started:
+            for target in filter(_is_of_flare, started):
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(target, each)
             with contextlib.suppress(subprocess.TimeoutExpired):
@@ -94,7 +94,20 @@ def _descendants(process: int) -> Iterator[int]:
 
 
 def _runs_a_job(process: int) -> bool:
-    return Path(f"/proc/{process}/cmdline").read_bytes().count(b"_process\0") > 0
+    return b"_process\0" in _command(process)
+
+
+def _is_of_flare(process: int) -> bool:
+    """Return whether a process is one of FLARE's still: an id may be used again."""
+    command = _command(process)
+    return b"nvflare" in command or b"sub_start.sh" in command
+
+
+def _command(process: int) -> bytes:
+    try:
+        return Path(f"/proc/{process}/cmdline").read_bytes()
+    except OSError:
+        return b""
 
 
 @contextlib.contextmanager
