@@ -59,15 +59,21 @@ def roster(
 
 def check(
     home: Annotated[Path, typer.Argument(metavar="HOME", help="Folder of the node.")],
+    *,
+    flare: Annotated[
+        Path | None,
+        typer.Option(metavar="KIT", help="Check this startup kit of NVIDIA FLARE, too.", show_default=False),
+    ] = None,
 ) -> None:
     """Check the home of a node, and say in words what the node will accept.
 
     Exit code 0: the node can take part; 2: the home is not complete, is
-    damaged, or others may use it; 3: its policy accepts nothing.
+    damaged, or others may use it; 3: its policy accepts nothing, or its
+    FLARE site lets others do more than the node needs.
     """
     from secagg.commands.node_check import check_on_terminal
 
-    check_on_terminal(home)
+    check_on_terminal(home, flare=flare)
 
 
 def serve(

@@ -1,20 +1,77 @@
 """The usual plan of a mean: parameters that a protocol suggests for the cohort of each round, encoding and noise."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from protocols import Adversary, SecureSum
 from protocols.errors import ParameterError
 from secagg.aggregation.encoding import Weighting
 from secagg.aggregation.mean import SecureMean, Target
+from secagg.checks import check_choice
 from secagg.engines.parties import Parties
-from secagg.engines.server.coordinator import Plan
 from secagg.engines.wire.work import Work
 from secagg.errors import ConfigurationError
 from secagg.privacy.clipping import planned
 from secagg.privacy.contributors import ADVERSARIAL, DROPOUT, required_contributors
 
 MODULUS_BITS: Final = 24
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Averaging:
+    """A plan that `averaging` returns; see there. It is made of plain values, so that it can travel with a job."""
+
+    protocol: type[SecureSum]
+    clip_l2: float
+    adversarial: float
+    dropout: float
+    target: Target | None
+    adversary: Adversary
+    minimum_contributors: int | None
+    modulus_bits: int
+    weighting: Weighting
+    max_weight: float
+
+    def __call__(self, clients: Sequence[int], work: Work, parties: Parties) -> SecureMean:
+        """Return the planned mean; see `Plan`."""
+        required = required_contributors(
+            clients=len(clients),
+            dropout=self.dropout,
+            adversarial=self.adversarial,
+            adversary=self.adversary,
+            minimum_contributors=self.minimum_contributors,
+        )
+        # Parameters for all dropouts that may happen before nothing is released, not only for those expected.
+        tolerated = (len(clients) - required) / max(len(clients), 1)
+        chosen, least = self.protocol.suggest(
+            clients=len(clients), adversarial=self.adversarial, dropout=tolerated, adversary=self.adversary
+        )
+        if required < least:
+            raise ParameterError(
+                f"minimum_contributors: expected at least {least}, the least of {chosen.name}, found {required}. Use "
+                f"{least} or more."
+            )
+        malicious = self.adversary is Adversary.MALICIOUS
+        if malicious and parties.roster is None:
+            raise ConfigurationError(
+                "roster: expected one against a malicious server, found none. Put roster.json into the coordinator's "
+                "folder."
+            )
+        shapes, bound = planned(work.clip, shapes=work.travelling, clip_l2=self.clip_l2)
+        return SecureMean.plan(
+            protocol=chosen,
+            clients=clients,
+            minimum_contributors=required,
+            shapes=shapes,
+            clip_l2=bound,
+            modulus_bits=self.modulus_bits,
+            weighting=self.weighting,
+            max_weight=self.max_weight,
+            target=self.target,
+            roster=parties.roster.of(clients) if malicious and parties.roster is not None else None,
+            committee=parties.committee if chosen.needs_committee else None,
+        )
 
 
 def averaging(
@@ -29,7 +86,7 @@ def averaging(
     modulus_bits: int = MODULUS_BITS,
     weighting: Weighting | str = Weighting.UNIFORM,
     max_weight: float = 1.0,
-) -> Plan:
+) -> Averaging:
     """Return a plan for a coordinator: it plans the mean of a round's updates for the cohort of that round.
 
     Args:
@@ -50,50 +107,15 @@ def averaging(
             malicious server, or the protocol's least number of contributors is not reached.
         ParameterError: Raised by the plan: the protocol has no parameters for such a cohort.
     """
-    try:
-        against = Adversary(adversary)
-    except ValueError:
-        raise ConfigurationError(
-            f"adversary: expected one of {', '.join(Adversary)}, found {adversary!r}. Name one of them."
-        ) from None
-
-    def plan(clients: Sequence[int], work: Work, parties: Parties) -> SecureMean:
-        required = required_contributors(
-            clients=len(clients),
-            dropout=dropout,
-            adversarial=adversarial,
-            adversary=against,
-            minimum_contributors=minimum_contributors,
-        )
-        # Parameters for all dropouts that may happen before nothing is released, not only for those expected.
-        tolerated = (len(clients) - required) / max(len(clients), 1)
-        chosen, least = protocol.suggest(
-            clients=len(clients), adversarial=adversarial, dropout=tolerated, adversary=against
-        )
-        if required < least:
-            raise ParameterError(
-                f"minimum_contributors: expected at least {least}, the least of {chosen.name}, found {required}. Use "
-                f"{least} or more."
-            )
-        malicious = against is Adversary.MALICIOUS
-        if malicious and parties.roster is None:
-            raise ConfigurationError(
-                "roster: expected one against a malicious server, found none. Put roster.json into the coordinator's "
-                "folder."
-            )
-        shapes, bound = planned(work.clip, shapes=work.travelling, clip_l2=clip_l2)
-        return SecureMean.plan(
-            protocol=chosen,
-            clients=clients,
-            minimum_contributors=required,
-            shapes=shapes,
-            clip_l2=bound,
-            modulus_bits=modulus_bits,
-            weighting=weighting,
-            max_weight=max_weight,
-            target=target,
-            roster=parties.roster.of(clients) if malicious and parties.roster is not None else None,
-            committee=parties.committee if chosen.needs_committee else None,
-        )
-
-    return plan
+    return Averaging(
+        protocol=protocol,
+        clip_l2=clip_l2,
+        adversarial=adversarial,
+        dropout=dropout,
+        target=target,
+        adversary=check_choice("adversary", adversary, Adversary),
+        minimum_contributors=minimum_contributors,
+        modulus_bits=modulus_bits,
+        weighting=check_choice("weighting", weighting, Weighting),
+        max_weight=max_weight,
+    )
