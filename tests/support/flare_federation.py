@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 from nvflare.recipe.prod_env import ProdEnv
 
 from examples.nvflare_job.federation import SUBMITTER, make
@@ -17,7 +18,7 @@ from tests.support.committee_keys import key_shares, threshold_key
 from tests.support.flare_training import step_of
 
 SERVER: Final = "localhost"
-START: Final = {"kernel": np.zeros((4, 3), np.float32), "bias": np.ones(3)}
+START: Final[dict[str, NDArray[Any]]] = {"kernel": np.zeros((4, 3), np.float32), "bias": np.ones(3)}
 
 
 def names(sites: int) -> list[str]:

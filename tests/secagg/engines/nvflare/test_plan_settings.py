@@ -5,6 +5,7 @@ import json
 import pytest
 
 from dp.events import Trust
+from dp.noise.distributed import LatticeNoise
 from protocols import Adversary
 from protocols.encrypted import OneShot
 from protocols.pairwise import SecAggPlus
@@ -25,7 +26,9 @@ PLANS: list[Averaging] = [
         modulus_bits=30,
         weighting="weighted",
         max_weight=20.0,
-        target=Target(epsilon=8.0, delta=1e-4, releases=10, colluding=2, trust=Trust.LOCAL, mechanism="skellam"),
+        target=Target(
+            epsilon=8.0, delta=1e-4, releases=10, colluding=2, trust=Trust.LOCAL, mechanism=LatticeNoise.SKELLAM
+        ),
     ),
 ]
 
