@@ -126,11 +126,11 @@ fuzz-ci: $(READY) ## Fuzz with 100,000 inputs and a fixed seed.
 
 # Resolves every extra that the repository's own code and tests use; names no index host.
 lock: $(READY) ## Resolve the lock files anew.
-	$(BIN)/uv pip compile pyproject.toml --extra example-level --extra report --extra metrics --extra paillier --extra phe --extra dev \
-	    --python-version 3.11 --generate-hashes --no-annotate --no-header --no-emit-index-url \
+	$(BIN)/uv pip compile pyproject.toml --extra example-level --extra report --extra metrics --extra paillier --extra phe \
+	    --extra flower --extra nvflare --extra dev --python-version 3.11 --generate-hashes --no-annotate --no-header --no-emit-index-url \
 	    --no-emit-find-links --output-file requirements.lock
-	$(BIN)/uv pip compile pyproject.toml --extra training --extra report --extra metrics --extra paillier --extra phe --extra dev \
-	    --python-version 3.12 --generate-hashes --no-annotate --no-header --no-emit-index-url \
+	$(BIN)/uv pip compile pyproject.toml --extra training --extra report --extra metrics --extra paillier --extra phe \
+	    --extra flower --extra nvflare --extra dev --python-version 3.12 --generate-hashes --no-annotate --no-header --no-emit-index-url \
 	    --no-emit-find-links --no-python-downloads --output-file requirements-py312.lock
 	$(BIN)/uv pip compile pyproject.toml --extra peers \
 	    --python-version 3.11 --generate-hashes --no-annotate --no-header --no-emit-index-url \

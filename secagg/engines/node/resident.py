@@ -67,10 +67,11 @@ def ask(path: str | Path, parcel: bytes, *, timeout_s: float) -> bytes:
 
     Raises:
         StationUnavailable: There is no station at `path`, or it has not replied.
+        ConfigurationError: Python has no Unix sockets on this system.
     """
     until = time.monotonic() + timeout_s
     try:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        with _unix_socket() as connection:
             connection.settimeout(timeout_s)
             connection.connect(str(path))
             _send(connection, parcel)
@@ -145,7 +146,7 @@ def listening(path: Path | None) -> Iterator[socket.socket]:
             yield listener
         return
     _check_free(path)
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
+    with _unix_socket() as listener:
         mask = os.umask(0o177)
         try:
             listener.bind(str(path))
@@ -158,6 +159,20 @@ def listening(path: Path | None) -> Iterator[socket.socket]:
             path.unlink(missing_ok=True)
 
 
+def _unix_socket() -> socket.socket:
+    """Return a new Unix socket.
+
+    Raises:
+        ConfigurationError: Python has no Unix sockets on this system, as on Windows.
+    """
+    family = getattr(socket, "AF_UNIX", None)
+    if family is None:
+        raise ConfigurationError(
+            "resident station: expected a system with Unix sockets, found none. Run the station on Linux or macOS."
+        )
+    return socket.socket(family, socket.SOCK_STREAM)
+
+
 def _inherited() -> socket.socket:
     """Return the socket that systemd has passed on (sd_listen_fds(3))."""
     if os.environ.get("LISTEN_PID") != str(os.getpid()) or os.environ.get("LISTEN_FDS") != "1":
@@ -167,7 +182,7 @@ def _inherited() -> socket.socket:
         )
     listener = socket.socket(fileno=_FIRST_INHERITED)
     listener.setblocking(True)
-    if listener.family != socket.AF_UNIX or not isinstance(listener.getsockname(), str):
+    if listener.family.name != "AF_UNIX" or not isinstance(listener.getsockname(), str):
         listener.close()
         raise ConfigurationError("socket: expected a Unix socket at a path from systemd, found another kind")
     return listener
@@ -185,7 +200,7 @@ def _check_free(path: Path) -> None:
         return
     if not stat.S_ISSOCK(mode):
         raise ConfigurationError(f"socket: expected nothing at {path}, found a file. Choose another path.")
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+    with _unix_socket() as probe:
         try:
             probe.connect(str(path))
         except ConnectionRefusedError:
