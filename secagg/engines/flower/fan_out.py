@@ -18,13 +18,14 @@ METRICS: Final = "metrics"
 _ROUND: Final = "server-round"
 
 
-def to_work(messages: Sequence[Message], *, run: str, number: int) -> Work:
+def to_work(messages: Sequence[Message], *, run: str, number: int, done: int = 0) -> Work:
     """Return what all nodes are asked to train on.
 
     Args:
         messages: The messages of a round, at least one.
         run: The name of the run.
         number: The number of the round, if the messages do not say it under "server-round".
+        done: The number of rounds before the first one of the strategy; it is added to the round's number.
 
     Raises:
         ConfigurationError: The messages differ, or hold anything but floating-point arrays under "arrays" and plain
@@ -47,10 +48,14 @@ def to_work(messages: Sequence[Message], *, run: str, number: int) -> Work:
             f"{listed(sorted(content))}. Leave arrayrecord_key and configrecord_key of the strategy at their defaults."
         )
     plain = {name: _plain(name, value) for name, value in settings.items()}
-    given = plain.get(_ROUND, number)
+    given = plain.get(_ROUND)
+    if type(given) is int:
+        number = plain[_ROUND] = given + done
+    else:
+        number += done
     return Work(
         run,
-        given if type(given) is int else number,
+        number,
         {name: _floats(name, array.numpy()) for name, array in arrays.items()},
         plain,
     )

@@ -13,7 +13,7 @@ from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Strategy
 
 from protocols.errors import RemoteError
-from secagg.checks import check_positive, listed
+from secagg.checks import check_integer, check_positive, listed
 from secagg.engines.flower.channel import FlowerChannel
 from secagg.engines.flower.fan_out import to_reply, to_work
 from secagg.engines.flower.nodes import NodeDirectory
@@ -34,6 +34,9 @@ class SecureGrid(Grid):
     was released, because too few nodes are left or nodes broke the protocol, there is no reply, and the strategy keeps
     the model as it is.
 
+    A node that was silent in a round is left out until it has answered a query, for which no round waits. After a round
+    that has released nothing, the next one waits for it as long as for one step.
+
     Args:
         grid: The grid of the ServerApp.
         strategy: The strategy that uses this grid: `FedAvg`, `FedProx`, `FedAvgM`, `FedAdam`, `FedYogi`, `FedAdagrad`,
@@ -47,6 +50,9 @@ class SecureGrid(Grid):
             `secagg.engines.flower.read_node_key` returns it.
         group: The number of nodes that are asked at once, if large messages of all nodes do not fit into the SuperLink;
             None asks all of them at once.
+        done: The number of rounds that are in the arrays that the strategy starts from, if they are a checkpoint. The
+            numbers of rounds go on from there, and the coordinator forgets releases up to it, but for the last two.
+            Whoever has saved a later round calls `coordinator.forget` with its number.
         clock: A clock in seconds that never goes back.
         sleep: Waits for a number of seconds.
 
@@ -64,6 +70,7 @@ class SecureGrid(Grid):
         passing: Iterable[str] = (),
         keys: Mapping[int, bytes] = _NO_KEYS,
         group: int | None = None,
+        done: int = 0,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
@@ -72,10 +79,12 @@ class SecureGrid(Grid):
         self._weight_key = weight_key(strategy)
         self._deadline = check_positive("deadline", deadline)
         self._passing = _passing(passing)
-        self._clock, self._rounds = clock, 0
+        self._done = check_integer("done", done, minimum=0)
+        self._rounds, self._is_patient = 0, True
         self._nodes = NodeDirectory(grid, keys=keys, clock=clock, sleep=sleep)
-        channel = FlowerChannel(grid, self._nodes, clock=clock, sleep=sleep, group=group)
-        self._engine = ChannelEngine(channel, clock=clock, step_s=self._deadline)
+        self._channel = FlowerChannel(grid, self._nodes, clock=clock, sleep=sleep, group=group)
+        self._engine = ChannelEngine(self._channel, clock=clock, step_s=self._deadline)
+        coordinator.forget(self._done)
 
     def send_and_receive(self, messages: Iterable[Message], *, timeout: float | None = None) -> Iterable[Message]:
         """Return the one reply of a round of training, or the replies to messages that pass.
@@ -133,17 +142,21 @@ class SecureGrid(Grid):
 
     def _train(self, messages: list[Message]) -> list[Message]:
         self._rounds += 1
-        work = to_work(messages, run=self._coordinator.run_id, number=self._rounds)
-        self._nodes.refresh(self._clock() + self._deadline)
+        work = to_work(messages, run=self._coordinator.run_id, number=self._rounds, done=self._done)
+        self._nodes.refresh(self._deadline, patient=self._is_patient)
         asked = {message.metadata.dst_node_id for message in messages}
         clients = sorted(party for party, node in self._nodes.items() if node in asked)
         if len(clients) < len(asked):
             LOGGER.warning("round %d: %d of %d nodes are left out", work.round, len(asked) - len(clients), len(asked))
+        self._is_patient = True
         try:
             release = self._coordinator.run(work, clients, self._engine)
         except (NothingReleased, RemoteError) as error:
             LOGGER.error("round %d released nothing: %s", work.round, error)
             return []
+        finally:
+            self._nodes.forget(self._channel.take_silent())
+        self._is_patient = False
         return [to_reply(messages[0], work, release, key=self._weight_key)]
 
     def _check_passing(self, messages: list[Message]) -> None:

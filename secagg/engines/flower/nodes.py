@@ -1,14 +1,17 @@
-"""Which node of Flower is which id of the roster.
+"""Which node of Flower is which id of the roster, and which nodes are there.
 
 Flower's node ids are new in every federation, and with every start of a node that is not registered. A node's home
 knows its id. So each node is asked once, as soon as it is seen. The answer is not signed: a wrong one costs dropouts
 and never a vote, since every parcel names its receiver under the coordinator's signature, and every reply its
 sender.
+
+A node that was silent in a round would cost the next one a whole deadline. So it is asked which id it has once more,
+and is left out until it has answered that. Nobody waits for the answer, unless a round has released nothing.
 """
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from pathlib import Path
 from typing import Final
 
@@ -16,13 +19,16 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_ssh_public_key
 from flwr.serverapp import Grid
 
-from secagg.engines.flower.channel import FlowerChannel
+from secagg.engines.flower.post import FIRST_PAUSE_S, Post, longer
 from secagg.engines.node.resident import WHO, decode_node
 from secagg.errors import ConfigurationError
 from secagg.logger import LOGGER
 
 _KEYS: Final = "get_nodes"
 """The method of a grid that tells each node's public key; flwr 1.37 to 1.40 has brought it."""
+
+_QUERY_STEPS: Final = 6
+"""A query can be answered for as long as this many steps, so that the answer is there after any round."""
 
 
 class NodeDirectory(Mapping[int, int]):
@@ -51,8 +57,9 @@ class NodeDirectory(Mapping[int, int]):
                 "public keys of the roster: expected a version of Flower that tells the keys of its nodes, found an "
                 "older one. Install flwr 1.40 or later, or leave the keys out of the roster file."
             )
-        self._grid, self._keys = grid, keys
+        self._grid, self._post, self._keys = grid, Post(grid), keys
         self._clock, self._sleep = clock, sleep
+        self._queries: dict[str, int] = {}
         self._claims: dict[int, int] = {}
         self._nodes: dict[int, int] = {}
 
@@ -65,26 +72,62 @@ class NodeDirectory(Mapping[int, int]):
     def __len__(self) -> int:
         return len(self._nodes)
 
-    def refresh(self, deadline: float) -> None:
-        """Ask the nodes that have not answered yet, and wait for them until the deadline."""
+    def refresh(self, step_s: float, *, patient: bool) -> None:
+        """Ask the nodes that are not known, and take in what they have answered.
+
+        Args:
+            step_s: The seconds that a step of the protocol takes at most.
+            patient: Whether to wait for all answers, for as long as one step. What comes later is taken in by the next
+                call.
+        """
         present = set(self._grid.get_node_ids())
-        asked = sorted(present - self._claims.keys())
-        if asked:
-            self._ask(asked, deadline)
+        self._ask(present, _QUERY_STEPS * step_s)
+        self._collect(self._clock() + (step_s if patient else 0.0))
         usable = {node: self._claims[node] for node in sorted(self._registered(present & self._claims.keys()))}
         ambiguous = {party for party, count in Counter(usable.values()).items() if count > 1}
         if ambiguous:
             LOGGER.warning("left out, since several nodes of Flower claim them: clients %s", sorted(ambiguous))
         self._nodes = {party: node for node, party in usable.items() if party not in ambiguous}
 
-    def _ask(self, nodes: list[int], deadline: float) -> None:
-        channel = FlowerChannel(self._grid, {node: node for node in nodes}, clock=self._clock, sleep=self._sleep)
-        for node, reply in channel.exchange(dict.fromkeys(nodes, WHO), deadline):
-            party = decode_node(reply) if isinstance(reply, bytes) else None
-            if party is None:
-                LOGGER.warning("a node of Flower does not say which client it is, and is left out")
-            else:
-                self._claims[node] = party
+    def forget(self, parties: Iterable[int]) -> None:
+        """Leave out the nodes of some parties until they have answered once more which id they have."""
+        for party in parties:
+            node = self._nodes.pop(party, None)
+            if node is not None:
+                LOGGER.warning("client %d was silent, and is left out until it answers", party)
+                del self._claims[node]
+
+    def _ask(self, present: Set[int], seconds: float) -> None:
+        """Ask each node that is there and not known, unless it was asked and can still answer."""
+        self._queries = {message: node for message, node in self._queries.items() if node in present}
+        for node in sorted(present - self._claims.keys() - set(self._queries.values())):
+            message = self._post.push(node, WHO, seconds)
+            if message is not None:
+                self._queries[message] = node
+
+    def _collect(self, until: float) -> None:
+        """Take in the answers that are there, and those that come until then."""
+        pause = FIRST_PAUSE_S
+        while True:
+            for message in tuple(self._queries):
+                self._take(message)
+            left = until - self._clock()
+            if not self._queries or left <= 0:
+                return
+            self._sleep(min(pause, left))
+            pause = longer(pause)
+
+    def _take(self, message: str) -> None:
+        """Take in the answer to a query, if it is there. Flower itself answers a query that has expired."""
+        reply = self._post.pull(message)
+        if reply is None:
+            return
+        node = self._queries.pop(message)
+        party = decode_node(reply) if isinstance(reply, bytes) else None
+        if party is None:
+            LOGGER.warning("a node of Flower does not say which client it is, and is left out")
+        else:
+            self._claims[node] = party
 
     def _registered(self, nodes: Set[int]) -> Set[int]:
         """Return the nodes of which the public key is that of the client that they claim to be, where it has one."""

@@ -6,6 +6,7 @@ pytest.importorskip("flwr")
 
 import itertools
 from collections.abc import Iterator, Mapping
+from typing import Any, cast
 
 from flwr.app import Message, MetricRecord, RecordDict
 
@@ -78,6 +79,25 @@ def test_channel_fails_a_party_without_a_node_and_one_that_was_not_sent() -> Non
     grid.refuses_to_push = True
     assert dict(channel.exchange({1: b"p"}, 5.0)) == {1: Failure("not sent")}
     assert dict(channel.exchange({1: b"p"}, clock.now)) == {1: Failure("not sent")}
+
+
+def test_channel_says_once_who_was_silent() -> None:
+    clock = SimulatedClock()
+    nodes: dict[int, Node] = {101: lambda message: error_reply(message, 5), 102: lambda _: None, 103: echo}
+    channel = FlowerChannel(GridDouble(nodes, clock=clock), NODES, clock=clock, sleep=clock.sleep)
+    assert dict(channel.exchange({1: b"p", 2: b"q", 3: b"r", 4: b"s"}, 5.0)).keys() == {1, 3, 4}
+    assert channel.take_silent() == {1, 2}
+    assert channel.take_silent() == frozenset()
+
+
+def test_channel_counts_those_as_silent_for_whom_nobody_waits_any_more() -> None:
+    clock = SimulatedClock()
+    nodes: dict[int, Node] = {101: echo, 102: lambda _: None}
+    channel = FlowerChannel(GridDouble(nodes, clock=clock), NODES, clock=clock, sleep=clock.sleep)
+    replies = channel.exchange({1: b"p", 2: b"q"}, 5.0)
+    assert next(iter(replies)) == (1, b"reply to p")
+    cast(Any, replies).close()
+    assert channel.take_silent() == {2}
 
 
 def test_channel_ignores_the_reply_to_another_message() -> None:

@@ -4,6 +4,7 @@ import pytest
 
 pytest.importorskip("flwr")
 
+import itertools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from secagg.engines.server.plans import averaging
 from secagg.engines.wire.parcel import open_reply
 from secagg.errors import ConfigurationError
 from tests.support.flower_federation import FIRST_NODE, WEIGHTS, FlowerFederation
-from tests.support.flower_grid import GridDouble, SimulatedClock
+from tests.support.flower_grid import GridDouble, Node, SimulatedClock
 
 CLIENTS = 5
 PLAN = averaging(SecAgg, clip_l2=1.0, adversarial=0.0, dropout=0.4)
@@ -240,6 +241,109 @@ def test_a_second_start_takes_kept_releases_and_trains_nothing(federation: Flowe
         assert len(federation.asked) == 2 * CLIENTS
     for name in WEIGHTS:
         np.testing.assert_array_equal(results[0][name].numpy(), results[1][name].numpy())
+
+
+def test_a_start_from_a_checkpoint_goes_on_with_its_rounds(federation: FlowerFederation) -> None:
+    """The server ended after the release of round 2 and before its checkpoint: the model moves by that release once."""
+    saved: list[ArrayRecord] = []
+
+    def start(arrays: ArrayRecord, rounds: int, *, done: int) -> ArrayRecord:
+        with Coordinator(federation.coordinator_folder, PLAN) as coordinator:
+            strategy = fed_avg()
+            secure = secure_grid(federation.grid(), coordinator, strategy, done=done)
+            result = strategy.start(
+                grid=secure,
+                initial_arrays=arrays,
+                num_rounds=rounds,
+                evaluate_fn=lambda _, evaluated: saved.append(evaluated),
+            )
+        return result.arrays
+
+    start(initial(), 2, done=0)
+    model = start(saved[1], 2, done=1)
+    assert len(federation.asked) == 3 * CLIENTS
+    assert_arrays(model, moved(federation, range(CLIENTS), rounds=3))
+    names = sorted(path.name for path in federation.coordinator_folder.glob("release-*"))
+    assert [name.split("-")[1] for name in names] == ["0000000001", "0000000002", "0000000003"]
+
+
+def test_releases_are_kept_until_the_checkpoint_is_past_them(federation: FlowerFederation) -> None:
+    def kept() -> list[int]:
+        return sorted(int(path.name.split("-")[1]) for path in federation.coordinator_folder.glob("release-*"))
+
+    found = {}
+    with Coordinator(federation.coordinator_folder, PLAN) as coordinator:
+        strategy = fed_avg()
+
+        def evaluate(number: int, _: ArrayRecord) -> None:
+            if number >= 3:
+                coordinator.forget(number)
+            found[number] = kept()
+
+        secure = secure_grid(federation.grid(), coordinator, strategy)
+        strategy.start(grid=secure, initial_arrays=initial(), num_rounds=4, evaluate_fn=evaluate)
+        secure_grid(federation.grid(), coordinator, strategy, done=1)
+    assert found == {0: [], 1: [1], 2: [1, 2], 3: [2, 3], 4: [3, 4]}
+    with Coordinator(federation.coordinator_folder, PLAN) as coordinator:
+        secure_grid(federation.grid(), coordinator, fed_avg(), done=4)
+    assert kept() == [3, 4]
+
+
+@pytest.mark.parametrize("done", [-1, 1.0, True])
+def test_grid_needs_a_number_of_rounds(coordinator: Coordinator, done: Any) -> None:
+    with pytest.raises(ConfigurationError, match="done"):
+        secure_grid(GridDouble({}), coordinator, fed_avg(), done=done)
+
+
+def test_a_silent_node_costs_one_deadline_and_is_back_when_it_answers(federation: FlowerFederation) -> None:
+    """Round 1 waits for it, rounds 2 and 3 do not ask it, and in round 4 it has answered the query of round 2."""
+    clock, times, cohorts = SimulatedClock(), [], []
+    nodes, spoken = federation.nodes(), []
+
+    def once_silent(message: Message) -> Message | None:
+        spoken.append(message)
+        return None if len(spoken) == 2 else nodes[FIRST_NODE](message)
+
+    grid = GridDouble(nodes | {FIRST_NODE: once_silent}, clock=clock)
+    with Coordinator(federation.coordinator_folder, PLAN) as coordinator:
+        strategy = fed_avg()
+        secure = SecureGrid(
+            grid, strategy=strategy, coordinator=coordinator, deadline=10.0, clock=clock, sleep=clock.sleep
+        )
+
+        def evaluate(number: int, _: ArrayRecord) -> None:
+            times.append(clock.now)
+            cohorts.append(len(federation.asked))
+            grid.delays[FIRST_NODE] = 5.0 if number == 1 else 0.0
+            if number == 3:
+                clock.sleep(5.0)
+
+        strategy.start(grid=secure, initial_arrays=initial(), num_rounds=4, evaluate_fn=evaluate)
+    assert times == [0.0, 10.0, 10.0, 10.0, 15.0]
+    assert [after - before for before, after in itertools.pairwise(cohorts)] == [4, 4, 4, 5]
+
+
+def test_after_a_round_that_released_nothing_the_next_waits_for_all(
+    federation: FlowerFederation, coordinator: Coordinator
+) -> None:
+    clock, nodes, spoken = SimulatedClock(), federation.nodes(), dict.fromkeys(range(CLIENTS), 0)
+
+    def silent_once(client: int) -> Node:
+        def answer(message: Message) -> Message | None:
+            spoken[client] += 1
+            return None if spoken[client] == 2 else nodes[FIRST_NODE + client](message)
+
+        return answer
+
+    grid = GridDouble({FIRST_NODE + client: silent_once(client) for client in range(CLIENTS)}, clock=clock)
+    strategy = fed_avg()
+    secure = SecureGrid(grid, strategy=strategy, coordinator=coordinator, deadline=10.0, clock=clock, sleep=clock.sleep)
+
+    def evaluate(number: int, _: ArrayRecord | None) -> None:
+        grid.delays = dict.fromkeys(nodes, 4.0)
+
+    result = strategy.start(grid=secure, initial_arrays=initial(), num_rounds=2, evaluate_fn=evaluate)
+    assert_arrays(result.arrays, moved(federation, range(CLIENTS)))
 
 
 def test_the_cohort_is_what_the_strategy_has_sampled(federation: FlowerFederation, coordinator: Coordinator) -> None:

@@ -39,10 +39,10 @@ def test_directory_asks_each_node_once() -> None:
     grid = GridDouble({101: client(1), 102: client(2)}, clock=clock)
     nodes = directory(grid, clock)
     assert dict(nodes) == {}
-    nodes.refresh(5.0)
+    nodes.refresh(5.0, patient=True)
     assert dict(nodes) == {1: 101, 2: 102}
     grid.nodes[103] = client(0)
-    nodes.refresh(5.0)
+    nodes.refresh(5.0, patient=True)
     assert (dict(nodes), len(nodes)) == ({0: 103, 1: 101, 2: 102}, 3)
     assert [message.metadata.dst_node_id for message in grid.sent] == [101, 102, 103]
 
@@ -51,19 +51,19 @@ def test_directory_forgets_a_node_that_has_left_and_takes_its_successor() -> Non
     clock = SimulatedClock()
     grid = GridDouble({101: client(1), 102: client(2)}, clock=clock)
     nodes = directory(grid, clock)
-    nodes.refresh(5.0)
+    nodes.refresh(5.0, patient=True)
     del grid.nodes[102]
-    nodes.refresh(5.0)
+    nodes.refresh(5.0, patient=True)
     assert dict(nodes) == {1: 101}
     grid.nodes[202] = client(2)
-    nodes.refresh(5.0)
+    nodes.refresh(5.0, patient=True)
     assert dict(nodes) == {1: 101, 2: 202}
 
 
 def test_directory_leaves_out_an_id_that_two_nodes_claim(caplog: pytest.LogCaptureFixture) -> None:
     clock = SimulatedClock()
     nodes = directory(GridDouble({101: client(1), 102: client(2), 103: client(2)}, clock=clock), clock)
-    nodes.refresh(5.0)
+    nodes.refresh(5.0, patient=True)
     assert dict(nodes) == {1: 101}
     assert "several nodes of Flower claim them: clients [2]" in caplog.text
 
@@ -81,21 +81,50 @@ def test_directory_leaves_out_nodes_that_say_something_else(caplog: pytest.LogCa
         ),
         clock,
     )
-    nodes.refresh(5.0)
+    nodes.refresh(5.0, patient=True)
     assert dict(nodes) == {1: 101}
     assert caplog.text.count("does not say which client it is") == 2
     assert "a reason with data in it" not in caplog.text
 
 
-def test_directory_asks_a_silent_node_again() -> None:
+def test_directory_waits_for_a_silent_node_once_and_takes_its_answer_when_it_comes() -> None:
     clock = SimulatedClock()
-    grid = GridDouble({101: client(1), 102: lambda _: None}, clock=clock)
+    grid = GridDouble({101: client(1), 102: client(2)}, clock=clock, delays={102: 7.0})
     nodes = directory(grid, clock)
-    nodes.refresh(5.0)
+    nodes.refresh(5.0, patient=True)
     assert (dict(nodes), clock.now) == ({1: 101}, 5.0)
-    grid.nodes[102] = client(2)
-    nodes.refresh(10.0)
+    nodes.refresh(5.0, patient=False)
+    assert (dict(nodes), clock.now) == ({1: 101}, 5.0)
+    clock.sleep(2.0)
+    nodes.refresh(5.0, patient=False)
+    assert (dict(nodes), clock.now) == ({1: 101, 2: 102}, 7.0)
+    assert [message.metadata.dst_node_id for message in grid.sent] == [101, 102]
+    assert {message.metadata.ttl for message in grid.sent} == {30.0}
+
+
+def test_directory_leaves_out_a_node_that_it_is_told_to_forget_until_that_answers() -> None:
+    clock = SimulatedClock()
+    grid = GridDouble({101: client(1), 102: client(2)}, clock=clock)
+    nodes = directory(grid, clock)
+    nodes.refresh(5.0, patient=True)
+    grid.delays[102] = 3.0
+    nodes.forget([2, 7])
+    assert dict(nodes) == {1: 101}
+    nodes.refresh(5.0, patient=False)
+    assert (dict(nodes), clock.now) == ({1: 101}, 0.0)
+    clock.sleep(3.0)
+    nodes.refresh(5.0, patient=False)
     assert dict(nodes) == {1: 101, 2: 102}
+
+
+def test_directory_asks_again_when_flower_says_that_a_query_has_expired() -> None:
+    clock = SimulatedClock()
+    grid = GridDouble({101: lambda message: error_reply(message, 3)}, clock=clock)
+    nodes = directory(grid, clock)
+    nodes.refresh(5.0, patient=True)
+    grid.nodes[101] = client(1)
+    nodes.refresh(5.0, patient=False)
+    assert dict(nodes) == {1: 101}
 
 
 def test_directory_believes_the_node_that_has_registered_with_the_key_of_the_client(
@@ -106,7 +135,7 @@ def test_directory_believes_the_node_that_has_registered_with_the_key_of_the_cli
     nodes = {101: client(1), 102: client(2), 103: client(2), 104: client(3)}
     grid = GridDouble(nodes, keys={102: b"key of 2", 103: b"key of 3", 104: b"key of 3"}, clock=clock)
     found = directory(grid, clock, keys={2: b"key of 2", 3: b"key of 3"})
-    found.refresh(5.0)
+    found.refresh(5.0, patient=True)
     assert dict(found) == {1: 101, 2: 102, 3: 104}
     assert "claims to be client 2 and has registered with another key" in caplog.text
 
@@ -114,7 +143,7 @@ def test_directory_believes_the_node_that_has_registered_with_the_key_of_the_cli
 def test_directory_leaves_out_a_client_with_a_key_of_which_no_node_has_registered() -> None:
     clock = SimulatedClock()
     found = directory(GridDouble({101: client(1)}, clock=clock), clock, keys={1: b"key of 1"})
-    found.refresh(5.0)
+    found.refresh(5.0, patient=True)
     assert dict(found) == {}
 
 

@@ -1,0 +1,53 @@
+"""Bytes to one node of Flower and back: a message that is pushed, and its reply, which is pulled when it is there."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from flwr.app import Message
+from flwr.serverapp import Grid
+
+from secagg.engines.flower.payload import TYPE, unwrap, wrap
+from secagg.engines.server.channel import Failure
+
+FIRST_PAUSE_S: Final = 0.1
+_LONGEST_PAUSE_S: Final = 1.0
+_GROWTH: Final = 1.5
+
+
+@dataclass(frozen=True, slots=True)
+class Post:
+    """What a grid does for us. A reply is pulled alone, so that this process holds one at a time.
+
+    Attributes:
+        grid: The grid of the ServerApp.
+    """
+
+    grid: Grid
+
+    def push(self, node: int, data: bytes, seconds: float) -> str | None:
+        """Send bytes to a node, to be answered within some seconds.
+
+        Returns:
+            The message's id; None if the SuperLink has not taken it, or there is no time left.
+        """
+        if seconds <= 0:
+            return None
+        ids = list(self.grid.push_messages([Message(wrap(data), node, TYPE, ttl=seconds)]))
+        return ids[0] if ids else None
+
+    def pull(self, message: str) -> bytes | Failure | None:
+        """Return the reply to a message, or why there is none; None if it is not there yet."""
+        for reply in self.grid.pull_messages([message]):
+            if reply.metadata.reply_to_message_id != message:
+                continue
+            data = unwrap(reply)
+            if data is not None:
+                return data
+            # The text of an error is the node's, and goes nowhere.
+            return Failure(f"error {int(reply.error.code)}" if reply.has_error() else "another content")
+        return None
+
+
+def longer(pause: float) -> float:
+    """Return the pause that follows one in which nothing came."""
+    return min(_GROWTH * pause, _LONGEST_PAUSE_S)
