@@ -23,7 +23,14 @@ from rich.markup import escape
 from dp.errors import DpError
 from dp.version import SOFTWARE, VERSION
 from protocols.errors import ProtocolError
-from secagg.commands import audit_interface, budget_interface, cost_interface, interface, node_interface
+from secagg.commands import (
+    audit_interface,
+    budget_interface,
+    cost_interface,
+    engine_interface,
+    interface,
+    node_interface,
+)
 from secagg.errors import SecaggError
 from secagg.paths import escaped
 
@@ -35,6 +42,7 @@ app = typer.Typer(
 budget = typer.Typer(no_args_is_help=True, help="Plan a privacy budget, report on its ledger, and verify it.")
 keys = typer.Typer(no_args_is_help=True, help="Make the keys of a node, a coordinator or a committee, and rosters.")
 node = typer.Typer(no_args_is_help=True, help="Check the home of a node, and serve it.")
+engine = typer.Typer(no_args_is_help=True, help="Run what makes an engine quicker.")
 
 app.command()(interface.train)
 app.add_typer(budget, name="budget")
@@ -49,6 +57,8 @@ keys.command()(node_interface.roster)
 app.add_typer(node, name="node")
 node.command()(node_interface.check)
 node.command()(node_interface.serve)
+app.add_typer(engine, name="engine")
+engine.command()(engine_interface.warm)
 app.command()(interface.protocols)
 app.command()(audit_interface.audit)
 app.command()(cost_interface.plan)

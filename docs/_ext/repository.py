@@ -28,6 +28,7 @@ COMMANDS: Final = (
     "keys coordinator",
     "keys roster",
     "node check",
+    "engine warm",
 )
 """The commands whose help is shown."""
 

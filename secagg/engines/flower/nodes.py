@@ -20,12 +20,10 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat,
 from flwr.serverapp import Grid
 
 from secagg.engines.flower.post import FIRST_PAUSE_S, Post, longer
+from secagg.engines.flower.unpromised import public_keys, tells_public_keys
 from secagg.engines.node.resident import WHO, decode_node
 from secagg.errors import ConfigurationError
 from secagg.logger import LOGGER
-
-_KEYS: Final = "get_nodes"
-"""The method of a grid that tells each node's public key; flwr 1.37 to 1.40 has brought it."""
 
 _QUERY_STEPS: Final = 6
 """A query can be answered for as long as this many steps, so that the answer is there after any round."""
@@ -52,7 +50,7 @@ class NodeDirectory(Mapping[int, int]):
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        if keys and not hasattr(grid, _KEYS):
+        if keys and not tells_public_keys(grid):
             raise ConfigurationError(
                 "public keys of the roster: expected a version of Flower that tells the keys of its nodes, found an "
                 "older one. Install flwr 1.40 or later, or leave the keys out of the roster file."
@@ -133,7 +131,7 @@ class NodeDirectory(Mapping[int, int]):
         """Return the nodes of which the public key is that of the client that they claim to be, where it has one."""
         if not self._keys:
             return nodes
-        public = {node.node_id: node.public_key for node in self._grid.get_nodes()}
+        public = public_keys(self._grid)
         fits = {node for node in nodes if self._keys.get(self._claims[node]) in (None, public.get(node))}
         for party in sorted({self._claims[node] for node in nodes - fits}):
             LOGGER.warning("a node is left out: it claims to be client %d and has registered with another key", party)

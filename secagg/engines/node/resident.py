@@ -108,7 +108,7 @@ class ResidentStation:
                 if error.errno in (errno.EBADF, errno.EINVAL):  # The listening socket was closed or shut down.
                     return
                 raise
-            if not _is_owner(connection, path) or not self._free.acquire(blocking=False):
+            if not is_owner(connection, path) or not self._free.acquire(blocking=False):
                 LOGGER.warning("a connection to the resident station was refused")
                 connection.close()
                 continue
@@ -206,10 +206,10 @@ def _check_free(path: Path) -> None:
         except ConnectionRefusedError:
             path.unlink()
             return
-    raise ConfigurationError(f"socket: expected nothing at {path}, found a station that listens there. Stop it first.")
+    raise ConfigurationError(f"socket: expected nothing at {path}, found a process that listens there. Stop it first.")
 
 
-def _is_owner(connection: socket.socket, path: str) -> bool:
+def is_owner(connection: socket.socket, path: str) -> bool:
     """Return whether the peer owns the socket's file; True where the system does not name the peer's user."""
     kind = getattr(socket, "SO_PEERCRED", None)
     if kind is None:

@@ -4,22 +4,18 @@ import pytest
 
 pytest.importorskip("flwr")
 
-import importlib.metadata
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ec import SECP384R1, generate_private_key
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from flwr.app import Message
-from flwr.serverapp import Grid
 
 from secagg.engines.flower.nodes import NodeDirectory, read_node_key
 from secagg.engines.flower.payload import unwrap, wrap
 from secagg.engines.node.resident import WHO, encode_node
 from secagg.errors import ConfigurationError
 from tests.support.flower_grid import GridDouble, Node, SimulatedClock, error_reply
-
-VERSION: Final = tuple(map(int, importlib.metadata.version("flwr").split(".")[:2]))
 
 
 def client(number: int) -> Node:
@@ -167,22 +163,3 @@ def test_read_node_key_refuses_another_form(tmp_path: Path) -> None:
     (tmp_path / "node.pub").write_text("no key")
     with pytest.raises(ConfigurationError, match="OpenSSH form"):
         read_node_key(tmp_path / "node.pub")
-
-
-@pytest.mark.skipif(VERSION < (1, 40), reason="the grids of older versions tell no keys")
-def test_flower_tells_the_public_keys_of_its_nodes() -> None:
-    """`get_nodes` and `NodeInfo.public_key` are no interface that Flower promises; `NodeDirectory` uses both."""
-    from flwr.proto.node_pb2 import NodeInfo
-
-    (info,) = _OneNode().get_nodes()
-    assert isinstance(info, NodeInfo)
-    assert NodeInfo(node_id=1, public_key=b"key").public_key == b"key"
-
-
-class _OneNode(GridDouble):  # type: ignore[misc, unused-ignore]
-    """A grid of which `get_nodes` is that of Flower's base class."""
-
-    get_nodes = Grid.get_nodes if hasattr(Grid, "get_nodes") else GridDouble.get_nodes
-
-    def __init__(self) -> None:
-        super().__init__({1: client(1)})

@@ -134,7 +134,7 @@ def test_listening_refuses_a_path_in_use(tmp_path: Path) -> None:
     assert (tmp_path / "file").read_text() == "mine"
     with (
         resident(tmp_path / "s", echo),
-        pytest.raises(ConfigurationError, match="found a station"),
+        pytest.raises(ConfigurationError, match="found a process"),
         listening(tmp_path / "s"),
     ):
         pass
