@@ -77,6 +77,7 @@ class FlowerProcesses:
         }
         self._processes = OwnedProcesses(folder, self._environment)
         self._link, self._fleet, self._apps, *self._ports = free_ports(3 + len(node_configs))
+        self._warm_process: subprocess.Popen[bytes] | None = None
         self._link_process: subprocess.Popen[bytes] | None = None
         self._nodes: dict[int, subprocess.Popen[bytes]] = {}
         self._supervised: set[int] = set()
@@ -91,7 +92,7 @@ class FlowerProcesses:
         )
         try:
             if self._warm:
-                self._processes.start("warm", [*COMMAND, "engine", "warm", self._warm_folder])
+                self.start_warm()
             self.start_link()
             for number in range(len(self._configs)):
                 if self._security is not None:
@@ -108,6 +109,17 @@ class FlowerProcesses:
     @property
     def _warm_folder(self) -> Path:
         return self._folder / "warm"
+
+    def start_warm(self) -> None:
+        """Start `secagg engine warm`, and wait until it listens."""
+        command = [*COMMAND, "engine", "warm", self._warm_folder]
+        self._warm_process = self._processes.start("warm", command)
+        self._processes.wait_for((self._warm_folder / "socket").exists, timeout_s=120.0)
+
+    def stop_warm(self) -> None:
+        """Stop it: client processes are those of Flower from now on."""
+        assert self._warm_process is not None
+        self._processes.stop(self._warm_process)
 
     def start_link(self) -> None:
         """Start the SuperLink, and wait until it listens."""

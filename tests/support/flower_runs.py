@@ -4,7 +4,7 @@ import importlib.util
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -55,7 +55,13 @@ class FlowerRuns:
         return cls(made, folder)
 
     def processes(
-        self, *, scale: float = 1.0, security: Security | None = None, ending: Path | None = None, **options: Any
+        self,
+        *,
+        scale: float = 1.0,
+        security: Security | None = None,
+        ending: Path | None = None,
+        settings: Mapping[str, str] | None = None,
+        **options: Any,
     ) -> FlowerProcesses:
         """Return the processes of Flower.
 
@@ -63,6 +69,7 @@ class FlowerRuns:
             scale: What the nodes' steps are multiplied with.
             security: TLS and the authentication of nodes.
             ending: A file: the last node's process is killed in its first training if there is none, and makes it.
+            settings: Variables of the processes, besides those of this one and of the tests.
             options: Of the processes.
         """
         path = os.pathsep.join([*sys.path, os.environ.get("PYTHONPATH", "")])
@@ -71,7 +78,7 @@ class FlowerRuns:
             for client in range(self.federation.clients)
         ]
         configs[-1] += "" if ending is None else f' ends="{ending}"'
-        environment = {"PYTHONPATH": path}
+        environment = {"PYTHONPATH": path, **(settings or {})}
         return FlowerProcesses(self.folder / "flower", configs, environment=environment, security=security, **options)
 
     def start(self, flower: FlowerProcesses, name: str = "result", **config: object) -> Path:

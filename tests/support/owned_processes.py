@@ -65,6 +65,10 @@ class OwnedProcesses:
         self._await_end([process])
         self._end_groups([process])
 
+    def stop(self, process: subprocess.Popen[bytes]) -> None:
+        """End a process, and what it has started."""
+        self._end_groups([process])
+
     def collect(self, process: subprocess.Popen[bytes]) -> bool:
         """Return whether a process has ended by itself; what it has started is ended then."""
         ended = _has_ended(process)

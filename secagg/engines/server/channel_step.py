@@ -86,6 +86,7 @@ class ChannelStep:
                     break
                 else:
                     self._take(sender, reply)
+                del reply  # Before the channel takes the next one.
                 if self._is_answered(parties):
                     break
         finally:

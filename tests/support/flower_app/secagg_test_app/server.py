@@ -44,17 +44,17 @@ def main(grid: Grid, context: Context) -> None:
 
     with Coordinator(config["coordinator"], plan, members=members) as coordinator:
         secure = SecureGrid(grid, strategy=strategy, coordinator=coordinator, deadline=float(config["deadline"]))
-        model = np.zeros((int(config["rows"]), 4), dtype=np.float32)
-        begun = resident_kib()
+        model = ArrayRecord({"weight": Array(np.zeros((int(config["rows"]), 4), dtype=np.float32))})
+        size, begun = model.count_bytes(), resident_kib()
         strategy.start(
             grid=secure,
-            initial_arrays=ArrayRecord({"weight": Array(model)}),
+            initial_arrays=model,
             num_rounds=rounds,
             train_config=ConfigRecord({"variant": config["variant"]}),
             evaluate_fn=evaluate,
         )
     seconds = [after - before for before, after in itertools.pairwise(ended)]
-    vectors = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - begun) * 1024 / model.nbytes
+    vectors = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - begun) * 1024 / size
     partial = result.with_name(f"{result.name}.partial")
     partial.write_text(json.dumps({"moved": moved, "seconds": seconds, "vectors": vectors}))
     os.replace(partial, result)

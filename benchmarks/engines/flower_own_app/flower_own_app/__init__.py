@@ -1,0 +1,1 @@
+"""Flower's own SecAgg+ as it ships: the legacy workflow and mod, on the smallest model."""
