@@ -112,7 +112,7 @@ class FlowerProcesses:
 
     def start_warm(self) -> None:
         """Start `secagg engine warm`, and wait until it listens."""
-        command = [*COMMAND, "engine", "warm", self._warm_folder]
+        command = [*COMMAND, "engine", "warm", str(self._warm_folder)]
         self._warm_process = self._processes.start("warm", command)
         self._processes.wait_for((self._warm_folder / "socket").exists, timeout_s=120.0)
 

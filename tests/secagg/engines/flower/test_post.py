@@ -9,7 +9,7 @@ from flwr.app import Message, MetricRecord, RecordDict
 from secagg.engines.flower.payload import unwrap, wrap
 from secagg.engines.flower.post import Post, longer
 from secagg.engines.server.channel import Failure
-from tests.support.flower_grid import GridDouble, SimulatedClock, error_reply
+from tests.support.flower_grid import GridDouble, Node, SimulatedClock, error_reply
 
 
 def echo(message: Message) -> Message:
@@ -38,7 +38,7 @@ def test_post_pushes_nothing_without_time_and_says_what_was_not_taken() -> None:
 
 
 def test_post_names_errors_by_their_code_alone() -> None:
-    nodes = {
+    nodes: dict[int, Node] = {
         101: lambda message: error_reply(message, 3),
         102: lambda message: Message(RecordDict({"metrics": MetricRecord({"loss": 0.1})}), reply_to=message),
     }

@@ -9,8 +9,9 @@ import socket
 import struct
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
 import pytest
@@ -76,12 +77,14 @@ class Serving:
     def log(self) -> str:
         return self._log.read_text()
 
-    def begin(self, *arguments: str, path: Path | None = None, **variables: str) -> subprocess.Popen[str]:
+    def begin(
+        self, *arguments: str, path: Path | None = None, variables: Mapping[str, str] = MappingProxyType({})
+    ) -> subprocess.Popen[str]:
         """Run the command as a SuperNode does, with the folder first on the PATH."""
         found = os.pathsep.join(map(str, [self.folder, path or self.real]))
         return subprocess.Popen(
             [str(self.folder / CLIENT_COMMAND), *arguments],
-            env=self.environment | {"PATH": f"{found}{os.pathsep}/usr/bin{os.pathsep}/bin"} | variables,
+            env=self.environment | {"PATH": f"{found}{os.pathsep}/usr/bin{os.pathsep}/bin"} | dict(variables),
             cwd=self.folder.parent,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -89,13 +92,15 @@ class Serving:
             text=True,
         )
 
-    def run(self, *arguments: str, path: Path | None = None, **variables: str) -> tuple[int, str, str]:
-        with self.begin(*arguments, path=path, **variables) as process:
+    def run(
+        self, *arguments: str, path: Path | None = None, variables: Mapping[str, str] = MappingProxyType({})
+    ) -> tuple[int, str, str]:
+        with self.begin(*arguments, path=path, variables=variables) as process:
             out, err = process.communicate("what it reads")
         return process.returncode, out, err
 
-    def told(self, *arguments: str, **variables: str) -> Any:
-        return json.loads(self.run(*arguments, **variables)[1])
+    def told(self, *arguments: str) -> Any:
+        return json.loads(self.run(*arguments)[1])
 
     def connected(self) -> socket.socket:
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -120,7 +125,7 @@ def serving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
 
 
 def test_command_runs_in_a_fork_as_if_it_had_been_started(serving: Serving) -> None:
-    code, out, err = serving.run("exit", "7", "--token", TOKEN, GIVEN="a \udce9 name")
+    code, out, err = serving.run("exit", "7", "--token", TOKEN, variables={"GIVEN": "a \udce9 name"})
     told = json.loads(out)
     assert (code, err) == (7, "")
     assert told["arguments"] == ["exit", "7", "--token", TOKEN]
@@ -186,7 +191,7 @@ def wait_for_end(process: int) -> None:
 def test_real_command_runs_where_what_is_read_at_the_start_differs(
     variables: dict[str, str], reason: str, serving: Serving
 ) -> None:
-    assert serving.run("exit", "7", **variables) == (5, "real exit 7\n", "")
+    assert serving.run("exit", "7", variables=variables) == (5, "real exit 7\n", "")
     assert reason in serving.log()
 
 
@@ -309,7 +314,7 @@ def test_stranger_is_refused_before_a_byte_is_read(serving: Serving) -> None:
 
 def test_token_is_in_no_log_and_in_no_arguments_of_the_warm_process(serving: Serving) -> None:
     serving.run("exit", "7", "--token", TOKEN)
-    serving.run("exit", "7", "--token", TOKEN, FLWR_HOME="/elsewhere")
+    serving.run("exit", "7", "--token", TOKEN, variables={"FLWR_HOME": "/elsewhere"})
     assert TOKEN not in serving.log()
     line = Path(f"/proc/{serving.process.pid}/cmdline")
     assert not line.exists() or TOKEN.encode() not in line.read_bytes()
