@@ -14,7 +14,7 @@ class FlowerChannel:
     """A `Channel` over a `Grid`.
 
     One message is pushed at a time, and one reply is pulled at a time, so that this process holds one of them. A
-    SuperLink holds all of them until they are pulled.
+    SuperLink holds all of them until they are pulled. Who was silent is not asked again before `take_silent` has said so.
 
     Args:
         grid: The grid of the ServerApp.
@@ -44,9 +44,12 @@ class FlowerChannel:
         try:
             for party in parcels:
                 node = self._nodes.get(party)
-                message = None if node is None else self._post.push(node, parcels[party], deadline - self._clock())
+                if node is None or party in self._silent:
+                    yield party, Failure("no node of Flower" if node is None else "silent")
+                    continue
+                message = self._post.push(node, parcels[party], deadline - self._clock())
                 if message is None:
-                    yield party, Failure("no node of Flower" if node is None else "not sent")
+                    yield party, Failure("not sent")
                 else:
                     waiting[message] = party
             yield from self._replies(waiting, deadline)

@@ -81,11 +81,18 @@ def test_channel_fails_a_party_without_a_node_and_one_that_was_not_sent() -> Non
     assert dict(channel.exchange({1: b"p"}, clock.now)) == {1: Failure("not sent")}
 
 
-def test_channel_says_once_who_was_silent() -> None:
+def test_channel_asks_the_silent_no_more_until_it_has_said_who_they_are() -> None:
     clock = SimulatedClock()
     nodes: dict[int, Node] = {101: lambda message: error_reply(message, 5), 102: lambda _: None, 103: echo}
     channel = FlowerChannel(GridDouble(nodes, clock=clock), NODES, clock=clock, sleep=clock.sleep)
     assert dict(channel.exchange({1: b"p", 2: b"q", 3: b"r", 4: b"s"}, 5.0)).keys() == {1, 3, 4}
+    assert clock.now == 5.0
+    assert dict(channel.exchange({1: b"p", 2: b"q", 3: b"r"}, 9.0)) == {
+        1: Failure("silent"),
+        2: Failure("silent"),
+        3: b"reply to r",
+    }
+    assert clock.now == 5.0
     assert channel.take_silent() == {1, 2}
     assert channel.take_silent() == frozenset()
 
