@@ -14,7 +14,8 @@ class FlowerChannel:
     """A `Channel` over a `Grid`.
 
     One message is pushed at a time, and one reply is pulled at a time, so that this process holds one of them. A
-    SuperLink holds all of them until they are pulled. Who was silent is not asked again before `take_silent` has said so.
+    SuperLink holds all of them until they are pulled. Who was silent is not asked again until `take_silent` has said
+    so.
 
     Args:
         grid: The grid of the ServerApp.
