@@ -131,7 +131,8 @@ class FlowerProcesses:
         if self._database:
             where += ["--database", str(self._folder / "link.db")]
         self._link_process = self._start("link", "flower-superlink", *where, *self._link_addresses(), *_NO_INSTALLATION)
-        self._processes.wait_for(lambda: _listens(self._link), timeout_s=120.0)
+        ports = [self._link] if _ONE_PORT else [self._link, self._fleet, self._apps]
+        self._processes.wait_for(lambda: all(_listens(port) for port in ports), timeout_s=120.0)
 
     def start_node(self, number: int) -> None:
         """Start a SuperNode."""
