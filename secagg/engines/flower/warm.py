@@ -45,6 +45,9 @@ _PATIENCE_S: Final = 10.0
 _AT_START: Final = ("FLWR_", "PYTHON", "LD_", "DYLD_")
 """How the names of variables begin that are read when Python or Flower starts or is imported."""
 
+_IMPORTED: Final = ("secagg.engines.flower.mod", "scipy.fft")
+"""What a message to a node needs besides Flower; the second is imported by OneShot when it first computes."""
+
 _SCRIPT: Final = """\
 #!/bin/sh
 # Stands in for {name} as long as `secagg engine warm` runs; otherwise it becomes the real command.
@@ -93,7 +96,8 @@ class Warm:
             ConfigurationError: There is no such command beside this Python.
         """
         run = client_command()
-        importlib.import_module("secagg.engines.flower.mod")
+        for name in _IMPORTED:
+            importlib.import_module(name)
         command = shutil.which(CLIENT_COMMAND, path=str(Path(sys.executable).parent))
         if command is None:
             raise ConfigurationError(
