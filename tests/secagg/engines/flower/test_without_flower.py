@@ -1,5 +1,6 @@
 """The package for Flower where Flower is missing, and how little it imports where it is not."""
 
+import gc
 import importlib.util
 import subprocess
 import sys
@@ -20,6 +21,19 @@ def test_package_names_the_extra_that_is_missing(name: str, monkeypatch: pytest.
 def test_package_has_no_other_names() -> None:
     with pytest.raises(AttributeError, match="no attribute 'secure_grid'"):
         package.secure_grid  # noqa: B018
+
+
+@pytest.mark.skipif(importlib.util.find_spec("flwr") is None, reason="needs the extra flower")
+def test_package_leaves_the_garbage_collector_as_it_was() -> None:
+    assert gc.isenabled()
+    assert callable(package.secure_mod)
+    assert gc.isenabled()
+    gc.disable()
+    try:
+        assert callable(package.secure_mod)
+        assert not gc.isenabled()
+    finally:
+        gc.enable()
 
 
 @pytest.mark.skipif(importlib.util.find_spec("flwr") is None, reason="needs the extra flower")
