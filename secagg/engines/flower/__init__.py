@@ -1,8 +1,8 @@
 """Secure means over Flower: `SecureGrid` for the ServerApp, `secure_mod` for the ClientApp; needs the extra `flower`.
 
 The names are imported when they are first used: every message to a node starts a process there, which needs the mod
-alone. Nor does the garbage collector run meanwhile: to search all that Flower has imported takes 0.1 seconds, a third of
-the import.
+alone. Nor does the garbage collector run meanwhile: to search all that Flower has imported takes 0.1 seconds, a third
+of the import.
 """
 
 import gc
