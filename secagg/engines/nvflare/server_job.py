@@ -117,7 +117,7 @@ class ServerJob:
                     self.rounds,
                     checkpoint=checkpoint,
                     mean_of=mean_of,
-                    forget=coordinator.forget,
+                    forget=lambda number: coordinator.forget(number, run=self.run),
                     may_try_again=lambda error: _may_try_again(error, ledger),
                 )
         finally:

@@ -55,6 +55,7 @@ class _Array(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields
 
 class _Release(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag="release 1"):
     inputs: _Digest
+    run: str
     round: Annotated[int, Meta(ge=1)]
     reservation: Annotated[int, Meta(ge=1)] | None
     details: dict[str, str | int | float]
@@ -70,6 +71,7 @@ class KeptRelease(msgspec.Struct, frozen=True):
 
     Attributes:
         inputs: The digest of the work.
+        run: The name of the work's run.
         round: The number of the round.
         reservation: The number of its reservation; None without noise.
         details: What the ledger is to record besides.
@@ -77,6 +79,7 @@ class KeptRelease(msgspec.Struct, frozen=True):
     """
 
     inputs: bytes
+    run: str
     round: int
     reservation: int | None
     details: Mapping[str, Detail]
@@ -88,6 +91,7 @@ class KeptRelease(msgspec.Struct, frozen=True):
         return msgspec.msgpack.encode(
             _Release(
                 inputs=self.inputs,
+                run=self.run,
                 round=self.round,
                 reservation=self.reservation,
                 details=dict(self.details),
@@ -119,7 +123,12 @@ class KeptRelease(msgspec.Struct, frozen=True):
             rounding_bound=kept.rounding_bound,
         )
         return cls(
-            inputs=kept.inputs, round=kept.round, reservation=kept.reservation, details=kept.details, release=release
+            inputs=kept.inputs,
+            run=kept.run,
+            round=kept.round,
+            reservation=kept.reservation,
+            details=kept.details,
+            release=release,
         )
 
 
