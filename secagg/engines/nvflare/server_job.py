@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from dp.ledger.ledger import Ledger
 from protocols.errors import RemoteError
 from secagg.checks import check_integer, check_positive, listed
-from secagg.engines.nvflare.channel import FlareChannel, Link
+from secagg.engines.nvflare.channel import FlareChannel
 from secagg.engines.nvflare.local_file import LocalFile
 from secagg.engines.nvflare.rounds import CheckpointFile, run_rounds
+from secagg.engines.nvflare.transfer import Link
 from secagg.engines.server.channel import ChannelEngine
 from secagg.engines.server.coordinator import Coordinator, Plan
 from secagg.engines.wire.work import Plain, Work
@@ -23,6 +24,8 @@ from secagg.storage.roster_file import ROSTER_NAME, RosterFile
 
 START_S: Final = 300.0
 """How long a round waits for enough sites."""
+
+_MIB: Final = 2**20
 
 
 class JobAborted(EngineError):
@@ -91,7 +94,7 @@ class ServerJob:
         table = LocalFile.read(local).coordinator(self.coordinator, submitter=submitter)
         names = RosterFile.read(Path(table.folder, ROSTER_NAME)).names
         trains, members = self._clients(names), _ids(names, table.members, "members")
-        channel = FlareChannel(link, names, clock=clock, wait=wait)
+        channel = FlareChannel(link, names, clock=clock, wait=wait, in_flight_bytes=table.in_flight_mib * _MIB)
         engine = ChannelEngine(channel, clock=clock, step_s=self.deadline_s)
         first = Work(self.run, 1, model, self.settings)
         checkpoint = CheckpointFile(table.folder, self.run)

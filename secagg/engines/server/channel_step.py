@@ -86,6 +86,7 @@ class ChannelStep:
                     break
                 else:
                     self._take(sender, reply)
+                del reply  # While the next one comes, this one is not in memory.
                 if self._is_answered(parties):
                     break
         finally:
