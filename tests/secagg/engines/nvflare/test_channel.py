@@ -198,6 +198,8 @@ class DeskLink:
     def call(self, site: str, message: Message, timeout_s: float) -> Message | Failure:
         if message.parcel is None and message.at is None:
             self.together.wait(timeout=30)
+        elif message.at is not None:
+            threading.Event().wait(0.02)  # Others have time to make a parcel that there is no room for.
         return self.desks[site].answer(message)
 
 
