@@ -1,6 +1,5 @@
 """A federation of real FLARE processes for tests: its files, its job, and the model that must come out."""
 
-import socket
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,6 +14,7 @@ from secagg.engines.nvflare.model_file import RESULT_NAME, read_model
 from secagg.engines.server.plans import averaging
 from secagg.storage.key_files import write_committee
 from tests.support.committee_keys import key_shares, threshold_key
+from tests.support.flare_processes import free_port
 from tests.support.flare_training import step_of
 
 SERVER: Final = "localhost"
@@ -33,7 +33,7 @@ def made(folder: Path, live: Path, sites: int) -> Path:
         folder / "federation",
         live=live,
         host=SERVER,
-        port=_free_port(),
+        port=free_port(),
         sites=sites,
         train="tests.support.flare_training:train",
         committee=folder / "committee",
@@ -62,16 +62,3 @@ def model_of(result: str) -> dict[str, Any]:
 def moved(sites: list[list[str]]) -> float:
     """Return by how much each entry has moved after rounds with these contributors."""
     return float(sum(np.mean([step_of(site, number) for site in each]) for number, each in enumerate(sites, start=1)))
-
-
-def _free_port() -> int:
-    """Return a port of this machine that is free, like the one after it."""
-    while True:
-        with socket.socket() as first, socket.socket() as second:
-            first.bind(("127.0.0.1", 0))
-            port = int(first.getsockname()[1])
-            try:
-                second.bind(("127.0.0.1", port + 1))
-            except OSError:
-                continue
-            return port

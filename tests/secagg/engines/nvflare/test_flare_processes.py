@@ -2,7 +2,6 @@
 
 import re
 import shutil
-import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,7 +29,7 @@ def live() -> Iterator[Path]:
 def test_a_job_returns_the_mean_of_its_sites(tmp_path: Path, live: Path) -> None:
     sites = names(3)
     kits = made(tmp_path, live, len(sites))
-    with running(kits, SERVER, sites) as fleet:
+    with running(kits, SERVER, *sites) as fleet:
         result = submitted(kits, OneShot, rounds=2, min_clients=3, deadline=60.0).get_result(timeout=300)
         assert result is not None, fleet.log(SERVER)
     model = model_of(result)
@@ -54,10 +53,10 @@ def test_a_site_that_is_killed_drops_out_and_the_rounds_go_on(tmp_path: Path, li
     """FLARE 2.9.0 calls such a job running until the site's heartbeat times out, so the server's own file is read."""
     sites, rounds = names(4), 8
     kits = made(tmp_path, live, len(sites))
-    with running(kits, SERVER, sites) as fleet:
+    with running(kits, SERVER, *sites) as fleet:
         submitted(kits, SecAggPlus, rounds=rounds, min_clients=3, deadline=20.0)
         fleet.wait_for(SERVER, "round 2: 4 of 4", timeout_s=300.0)
-        fleet.end("site-4", signal.SIGKILL)
+        fleet.kill("site-4")
         fleet.wait_for(SERVER, f"round {rounds}: 3 of 3", timeout_s=300.0)
         fleet.wait_for(SERVER, "ABOUT_TO_END_RUN fired", timeout_s=60.0)
         model = model_of(str(kits / SERVER))
@@ -76,7 +75,7 @@ def test_a_job_whose_process_is_killed_goes_on_when_it_is_submitted_again(
     """FLARE 2.9.0 ends a job whose process has failed at one site, if the site's own FLARE process reports it."""
     sites, rounds = names(4), 8
     kits = made(tmp_path, live, len(sites))
-    with running(kits, SERVER, sites) as fleet:
+    with running(kits, SERVER, *sites) as fleet:
         run = submitted(kits, SecAggPlus, rounds=rounds, min_clients=4)
         fleet.wait_for(SERVER, "round 2: 4 of 4", timeout_s=300.0)
         fleet.kill_job(killed)
