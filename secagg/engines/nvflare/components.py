@@ -30,11 +30,15 @@ from secagg.engines.nvflare.site import site_of
 from secagg.engines.nvflare.site_desk import OutOfPlace, SiteDesk, SiteUnavailable
 from secagg.engines.server.channel import Failure
 from secagg.engines.server.coordinator import Plan
+from secagg.engines.server.round_report import JsonLines
 from secagg.engines.wire.work import Plain, Work
 from secagg.errors import SecaggError
 from secagg.logger import LOGGER
 
 TOPIC: Final = "secagg"
+REPORT_NAME: Final = "secagg-rounds.jsonl"
+"""One line for each attempt at a round, in the server's part of the result."""
+
 _PACKAGES: Final = ("secagg", "protocols", "dp")
 
 
@@ -141,7 +145,7 @@ class SecureController(Controller):  # type: ignore[misc]  # nvflare has no type
         """Do nothing; everything is in `control_flow`."""
 
     def control_flow(self, abort_signal: Any, fl_ctx: Any) -> None:
-        """Run all rounds that are left, and write the model into the job's folder."""
+        """Run all rounds that are left, and write their reports and the model into the job's folder."""
         engine, job = fl_ctx.get_engine(), fl_ctx.get_job_id()
         workspace, meta = engine.get_workspace(), fl_ctx.get_prop(FLContextKey.JOB_META) or {}
         model = self._job().execute(
@@ -150,6 +154,7 @@ class SecureController(Controller):  # type: ignore[misc]  # nvflare has no type
             local=Path(workspace.get_site_config_dir()),
             submitter=meta.get(JobMetaKey.SUBMITTER_NAME),
             is_aborted=lambda: bool(abort_signal.triggered),
+            observers=[JsonLines(Path(workspace.get_run_dir(job), REPORT_NAME))],
         )
         write_model(Path(workspace.get_run_dir(job), RESULT_NAME), model)
 

@@ -17,6 +17,7 @@ from secagg.engines.nvflare.rounds import CheckpointFile, run_rounds
 from secagg.engines.nvflare.transfer import Link
 from secagg.engines.server.channel import ChannelEngine
 from secagg.engines.server.coordinator import Coordinator, Plan
+from secagg.engines.server.round_report import Observer
 from secagg.engines.wire.work import Plain, Work
 from secagg.errors import ConfigurationError, EngineError, NothingReleased
 from secagg.logger import LOGGER
@@ -72,6 +73,7 @@ class ServerJob:
         local: Path,
         submitter: str | None,
         is_aborted: Callable[[], bool],
+        observers: Sequence[Observer] = (),
         clock: Callable[[], float] = time.monotonic,
         wait: Callable[[float], None] = time.sleep,
     ) -> dict[str, NDArray[Any]]:
@@ -83,6 +85,7 @@ class ServerJob:
             local: The server's folder with `secagg.toml`.
             submitter: Who has submitted the job; None in a simulation.
             is_aborted: Returns whether FLARE has ended the job.
+            observers: Called after each attempt at a round; see `Coordinator`.
             clock: A clock in seconds that never goes back.
             wait: Waits for a number of seconds.
 
@@ -100,7 +103,9 @@ class ServerJob:
         checkpoint = CheckpointFile(table.folder, self.run)
         ledger = None if table.ledger is None else Ledger.open(table.ledger)
         try:
-            with Coordinator(table.folder, self.plan, ledger=ledger, run=self.run, members=members) as coordinator:
+            with Coordinator(
+                table.folder, self.plan, ledger=ledger, run=self.run, members=members, observers=observers
+            ) as coordinator:
 
                 def mean_of(work: Work) -> Sequence[NDArray[Any]]:
                     begun = clock()

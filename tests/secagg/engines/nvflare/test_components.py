@@ -20,7 +20,7 @@ from nvflare.apis.shareable import Shareable, make_reply
 
 from protocols.pairwise import SecAggPlus
 from secagg.engines.nvflare import SecureAveragingRecipe, SecureController, SecureExecutor
-from secagg.engines.nvflare.components import TOPIC, FlareLink
+from secagg.engines.nvflare.components import REPORT_NAME, TOPIC, FlareLink
 from secagg.engines.nvflare.local_file import FILE_NAME
 from secagg.engines.nvflare.message import HELLO, Message
 from secagg.engines.nvflare.model_file import MODEL_NAME, RESULT_NAME, read_model, write_model
@@ -232,6 +232,11 @@ def test_controller_trains_and_writes_the_model(server: Engine) -> None:
     moved = step_of("node-1", 1) + step_of("node-1", 2)
     np.testing.assert_allclose(model["kernel"], moved, atol=1e-4)
     np.testing.assert_allclose(model["bias"], 1 + moved, atol=1e-4)
+    reports = [json.loads(line) for line in (server.folder / "job" / REPORT_NAME).read_text().splitlines()]
+    assert [(report["round"], report["contributors"], len(report["steps"])) for report in reports] == [
+        (1, 3, 4),
+        (2, 3, 4),
+    ]
 
 
 def test_a_job_of_another_submitter_asks_nobody(server: Engine) -> None:
