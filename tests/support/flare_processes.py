@@ -96,8 +96,12 @@ class Fleet:
 
     def kill_job(self, name: str) -> None:
         """Kill the process that a participant has started for the job under way, and nothing else."""
+        self._kill(self.job(name))
+
+    def job(self, name: str) -> int:
+        """Return the id of the process that a participant has started for the job under way."""
         (job,) = [process for process in self.processes(name) if b"_process\0" in _read(process, "cmdline")]
-        self._kill(job)
+        return job
 
     def processes(self, name: str) -> list[int]:
         """Return the ids of a participant's processes."""
