@@ -81,6 +81,8 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
         messages: Requests and replies of a round.
         content_bytes: Bytes of a round's requests and replies, with the model in them.
         wire_bytes: Bytes that the server's connections carried for a round, both ways.
+        server_s: CPU seconds of the server's processes for a round.
+        site_s: CPU seconds of one site's processes for a round, on average.
         over_bytes: For each message, what the wire carried beyond 1.02 times the content.
         peak_bytes: The peak of the server's job process beyond its start.
         load: The load of the machine at the end, over one minute.
@@ -95,6 +97,8 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     messages: int
     content_bytes: float
     wire_bytes: float
+    server_s: float
+    site_s: float
     over_bytes: float
     peak_bytes: int
     load: float
@@ -116,10 +120,19 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, slots=True)
 class _Done:
-    """The end of a round, as it was seen: when, and what the server's connections had carried by then."""
+    """The end of a round, as it was seen.
+
+    Attributes:
+        at: When.
+        wire: The bytes that the server's connections had carried by then.
+        server_s: The CPU seconds of the server's processes until then.
+        sites_s: The same of all sites.
+    """
 
     at: float
     wire: int
+    server_s: float
+    sites_s: float
 
 
 def measure(nodes: int, *, length: int, rounds: int) -> Case:
@@ -139,7 +152,7 @@ def measure(nodes: int, *, length: int, rounds: int) -> Case:
             _submit(kits, nodes, length=length, rounds=rounds + 1)
             fleet.wait_for(SERVER, "starting workflow controller", timeout_s=_START_S)
             memory = _Memory(fleet)
-            ends = _ends(kits, port, rounds=rounds + 1)
+            ends = _ends(kits, port, fleet, sites, rounds=rounds + 1)
             return _case(_reports(kits)[1:], ends, begun=begun, length=length, memory=memory)
 
 
@@ -172,23 +185,30 @@ class _Memory:
         return 1024 * int(found)
 
 
-def _ends(kits: Path, port: int, *, rounds: int) -> list[_Done]:
+def _ends(kits: Path, port: int, fleet: Fleet, sites: list[str], *, rounds: int) -> list[_Done]:
     """Wait for the end of every round, and return what was seen at each.
 
     Raises:
         TimeoutError: A round takes too long.
     """
+    server, others = fleet.processes(SERVER), [process for site in sites for process in fleet.processes(site)]
     ends: list[_Done] = []
     until = time.monotonic() + _START_S
     while len(ends) < rounds:
         if time.monotonic() > until:
             raise TimeoutError(f"expected {rounds} rounds, found {len(ends)}")
-        wire, done = _carried(port), len(_reports(kits))
-        if done > len(ends):
-            ends += [_Done(time.monotonic(), wire)] * (done - len(ends))
+        if (done := len(_reports(kits))) > len(ends):
+            seen = _Done(time.monotonic(), _carried(port), _worked(server), _worked(others))
+            ends += [seen] * (done - len(ends))
             until = time.monotonic() + _ROUND_S
         threading.Event().wait(_PAUSE_S)
     return ends
+
+
+def _worked(processes: list[int]) -> float:
+    """Return the CPU seconds of processes until now (`man 5 proc_pid_stat`)."""
+    fields = [Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split() for process in processes]
+    return sum(int(each[11]) + int(each[12]) for each in fields) / os.sysconf("SC_CLK_TCK")
 
 
 def _carried(port: int) -> int:
@@ -240,6 +260,8 @@ def _case(reports: list[Any], ends: list[_Done], *, begun: float, length: int, m
         messages=messages,
         content_bytes=content,
         wire_bytes=wire,
+        server_s=(last.server_s - first.server_s) / rounds,
+        site_s=(last.sites_s - first.sites_s) / rounds / nodes,
         over_bytes=(wire - 1.02 * content) / messages,
         peak_bytes=memory.grown(),
         load=os.getloadavg()[0],
@@ -260,6 +282,7 @@ def main(
         seconds = "  ".join(f"{step.step} {step.seconds:.3f}" for step in case.steps)
         console.print(
             f"{case.nodes} nodes, start {case.start_s:.1f} s, round {case.round_s:.3f} s: {seconds}; "
+            f"CPU seconds of the server {case.server_s:.3f}, of a site {case.site_s:.3f}; "
             f"{case.over_bytes:.0f} bytes a message over; peak {case.peak_bytes / 2**20:.0f} MiB; load {case.load:.1f}",
             highlight=False,
         )

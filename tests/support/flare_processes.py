@@ -61,15 +61,19 @@ class Fleet:
 
     def start(self, name: str) -> None:
         """Start a participant by the script of its startup kit."""
+        self.run(name, "bash", self.kits / name / "startup" / "sub_start.sh", "--once", site=name)
+
+    def run(self, name: str, *command: str | Path, site: str) -> None:
+        """Start another process of a site, with a name and a log of its own."""
         environment = os.environ | {
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
             "PYTHONPATH": str(ROOT),
-            _SITE: name,
+            _SITE: site,
             _MARK: self._marked(name),
         }
         with (self.kits / f"{name}.log").open("ab") as log:
             self.started[name] = subprocess.Popen(
-                ["bash", self.kits / name / "startup" / "sub_start.sh", "--once"],
+                command,
                 env=environment | self.environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -160,4 +164,4 @@ def running(kits: Path, *names: str, environment: Mapping[str, str] | None = Non
             fleet.start(name)
         yield fleet
     finally:
-        fleet.kill(*names)
+        fleet.kill(*names, *fleet.started)
