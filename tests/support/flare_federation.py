@@ -58,9 +58,10 @@ def made(folder: Path, live: Path, sites: int, **policy: str) -> Path:
 
 def recipe(protocol: type[SecureSum], *, rounds: int, min_clients: int, **changes: Any) -> SecureAveragingRecipe:
     """Return a recipe, with some arguments changed or added, of which some are the plan's."""
-    planned = {name: changes.pop(name) for name in ("target", "dropout", "minimum_contributors") if name in changes}
+    planned: dict[str, Any] = {"clip_l2": 4.0, "adversarial": 0.0, "dropout": 0.25}
+    planned |= {name: changes.pop(name) for name in ("target", "dropout", "minimum_contributors") if name in changes}
     settings: dict[str, Any] = {"model": START, "coordinator": "digits", "deadline": 30.0}
-    plan = averaging(protocol, **({"clip_l2": 4.0, "adversarial": 0.0, "dropout": 0.25} | planned))
+    plan = averaging(protocol, **planned)
     return SecureAveragingRecipe(plan=plan, rounds=rounds, min_clients=min_clients, **(settings | changes))
 
 

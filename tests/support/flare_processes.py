@@ -74,7 +74,7 @@ class Fleet:
         with (self.kits / f"{name}.log").open("ab") as log:
             self.started[name] = subprocess.Popen(
                 command,
-                env=environment | self.environment,
+                env={**environment, **self.environment},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,

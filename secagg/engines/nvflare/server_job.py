@@ -99,8 +99,8 @@ class ServerJob:
         trains, members = self._clients(names), _ids(names, table.members, "members")
         channel = FlareChannel(link, names, clock=clock, wait=wait, in_flight_bytes=table.in_flight_mib * _MIB)
         engine = ChannelEngine(channel, clock=clock, step_s=self.deadline_s)
-        first = Work(self.run, 1, model, self.settings)
-        checkpoint = CheckpointFile(table.folder, self.run)
+        checkpoint = CheckpointFile(table.folder, Work(self.run, 1, model, self.settings))
+        del model  # The checkpoint has it, and a large one is not to be in memory twice.
         ledger = None if table.ledger is None else Ledger.open(table.ledger)
         try:
             with Coordinator(
@@ -121,7 +121,6 @@ class ServerJob:
                     return release.mean
 
                 last = run_rounds(
-                    first,
                     self.rounds,
                     checkpoint=checkpoint,
                     mean_of=mean_of,

@@ -79,7 +79,19 @@ def test_a_server_that_is_killed_whole_goes_on_when_it_is_started_again(tmp_path
 
 def serve(fleet: Fleet, site: str, home: Path, socket: Path) -> None:
     """Start the resident station of a site."""
-    command = [sys.executable, "-P", "-m", "secagg", "node", "serve", home, "--train", TRAINING, "--socket", socket]
+    command: list[str | Path] = [
+        sys.executable,
+        "-P",
+        "-m",
+        "secagg",
+        "node",
+        "serve",
+        home,
+        "--train",
+        TRAINING,
+        "--socket",
+        socket,
+    ]
     fleet.run(f"station-{site}", *command, site=site)
 
 
