@@ -282,7 +282,8 @@ def main(
         console.print(
             f"{case.nodes} nodes, start {case.start_s:.1f} s, round {case.round_s:.3f} s: {seconds}; "
             f"CPU seconds of the server {case.server_s:.3f}, of a site {case.site_s:.3f}; "
-            f"{case.missing} replies missing; {case.over_bytes:.0f} bytes a message over; peak {case.peak_bytes / 2**20:.0f} MiB; load {case.load:.1f}",
+            f"{case.missing} replies missing; {case.over_bytes:.0f} bytes a message over; "
+            f"peak {case.peak_bytes / 2**20:.0f} MiB; load {case.load:.1f}",
             highlight=False,
         )
     report = Report(machine=Machine.here(("nvflare", "numpy", "cryptography")), protocol=PROTOCOL, cases=cases)
