@@ -50,7 +50,14 @@ _START_S: Final = 300.0
 _STEP_S: Final = 30.0
 _ROUND_S: Final = 240.0
 _PAUSE_S: Final = 0.02
-_ENVIRONMENT: Final = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+_ENVIRONMENT: Final = {
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MALLOC_ARENA_MAX": "2",
+    "MALLOC_MMAP_THRESHOLD_": "8388608",
+    "MALLOC_TRIM_THRESHOLD_": "16777216",
+}
+"""One thread a process, and what docs/engines/nvflare.md advises for the allocator."""
 
 
 class Step(msgspec.Struct, frozen=True, kw_only=True):

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Final, TypeVar
 import msgspec
 import numpy as np
 from msgspec import Meta
+from numpy.typing import NDArray
 
 from dp.events import PrivacyEvent
 from dp.ledger.records import Detail
@@ -95,7 +96,7 @@ class KeptRelease(msgspec.Struct, frozen=True):
                 round=self.round,
                 reservation=self.reservation,
                 details=dict(self.details),
-                mean=tuple(_Array(array.shape, array.astype(_DTYPE).tobytes()) for array in release.mean),
+                mean=tuple(_Array(array.shape, _entries(array)) for array in release.mean),
                 contributors=release.contributors,
                 dropped={step: tuple(parties) for step, parties in release.dropped.items()},
                 realised=release.realised,
@@ -130,6 +131,11 @@ class KeptRelease(msgspec.Struct, frozen=True):
             details=kept.details,
             release=release,
         )
+
+
+def _entries(array: NDArray[np.float64]) -> Any:
+    """Return the entries of an array as bytes, without a copy where the array is as it is kept."""
+    return array.astype(_DTYPE, copy=False).ravel().view(np.uint8).data
 
 
 def _decoded(data: bytes, kind: type[_K]) -> _K:
