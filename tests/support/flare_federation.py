@@ -1,6 +1,6 @@
 """A federation of real FLARE processes for tests: its files, its job, and the model that must come out."""
 
-import socket
+import re
 from pathlib import Path
 from typing import Any, Final
 
@@ -10,11 +10,13 @@ from nvflare.recipe.prod_env import ProdEnv
 
 from examples.nvflare_job.federation import SUBMITTER, make
 from protocols import SecureSum
+from secagg.engines.node.policy_file import POLICY_NAME
 from secagg.engines.nvflare import SecureAveragingRecipe
 from secagg.engines.nvflare.model_file import RESULT_NAME, read_model
 from secagg.engines.server.plans import averaging
 from secagg.storage.key_files import write_committee
 from tests.support.committee_keys import key_shares, threshold_key
+from tests.support.flare_processes import free_port
 from tests.support.flare_training import step_of
 
 SERVER: Final = "localhost"
@@ -26,31 +28,47 @@ def names(sites: int) -> list[str]:
     return [f"site-{number + 1}" for number in range(sites)]
 
 
-def made(folder: Path, live: Path, sites: int) -> Path:
-    """Make all files of a federation whose first 3 sites are the committee, and return the folder of the kits."""
+def made(folder: Path, live: Path, sites: int, **policy: str) -> Path:
+    """Make all files of a federation whose first 3 sites are the committee, and return the folder of the kits.
+
+    Args:
+        folder: An empty folder.
+        live: A folder in memory.
+        sites: How many sites.
+        policy: Lines of every node's policy that take the place of those of the example, by their first word.
+    """
     write_committee(folder / "committee", threshold_key(s=2), key_shares(s=2))
-    return make(
+    kits = make(
         folder / "federation",
         live=live,
         host=SERVER,
-        port=_free_port(),
+        port=free_port(),
         sites=sites,
         train="tests.support.flare_training:train",
         committee=folder / "committee",
     )
+    for file in (folder / "federation" / "homes").glob(f"*/{POLICY_NAME}"):
+        text = file.read_text()
+        for word, line in policy.items():
+            text, changed = re.subn(rf"^{word} = .*$", line, text, flags=re.MULTILINE)
+            assert changed == 1, word
+        file.write_text(text)
+    return kits
 
 
-def submitted(kits: Path, protocol: type[SecureSum], *, rounds: int, min_clients: int, deadline: float = 30.0) -> Any:
-    """Submit a job, and return FLARE's run."""
-    recipe = SecureAveragingRecipe(
-        model=START,
-        plan=averaging(protocol, clip_l2=4.0, adversarial=0.0, dropout=0.25),
-        coordinator="digits",
-        rounds=rounds,
-        deadline=deadline,
-        min_clients=min_clients,
-    )
-    return recipe.execute(ProdEnv(startup_kit_location=str(kits / SUBMITTER), username=SUBMITTER, login_timeout=30))
+def recipe(protocol: type[SecureSum], *, rounds: int, min_clients: int, **changes: Any) -> SecureAveragingRecipe:
+    """Return a recipe, with some arguments changed or added, of which some are the plan's."""
+    planned: dict[str, Any] = {"clip_l2": 4.0, "adversarial": 0.0, "dropout": 0.25}
+    planned |= {name: changes.pop(name) for name in ("target", "dropout", "minimum_contributors") if name in changes}
+    settings: dict[str, Any] = {"model": START, "coordinator": "digits", "deadline": 30.0}
+    plan = averaging(protocol, **planned)
+    return SecureAveragingRecipe(plan=plan, rounds=rounds, min_clients=min_clients, **(settings | changes))
+
+
+def submitted(kits: Path, protocol: type[SecureSum], *, rounds: int, min_clients: int, **changes: Any) -> Any:
+    """Submit a job, and return FLARE's run; see `recipe`."""
+    env = ProdEnv(startup_kit_location=str(kits / SUBMITTER), username=SUBMITTER, login_timeout=30)
+    return recipe(protocol, rounds=rounds, min_clients=min_clients, **changes).execute(env)
 
 
 def model_of(result: str) -> dict[str, Any]:
@@ -62,16 +80,3 @@ def model_of(result: str) -> dict[str, Any]:
 def moved(sites: list[list[str]]) -> float:
     """Return by how much each entry has moved after rounds with these contributors."""
     return float(sum(np.mean([step_of(site, number) for site in each]) for number, each in enumerate(sites, start=1)))
-
-
-def _free_port() -> int:
-    """Return a port of this machine that is free, like the one after it."""
-    while True:
-        with socket.socket() as first, socket.socket() as second:
-            first.bind(("127.0.0.1", 0))
-            port = int(first.getsockname()[1])
-            try:
-                second.bind(("127.0.0.1", port + 1))
-            except OSError:
-                continue
-            return port

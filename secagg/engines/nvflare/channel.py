@@ -1,4 +1,4 @@
-"""The channel over FLARE: each parcel is one request to one site, from a bounded number of threads.
+"""The channel over FLARE: each site is asked from a thread of its own, and long messages share a bounded memory.
 
 A site's process starts with the job and may come late, or be killed and never come back. So nobody is sent a parcel who
 has not said hello since it was last silent. A hello is a request without content, with a short timeout.
@@ -7,35 +7,28 @@ FLARE vouches for the name of the site that a reply comes from. Sites stand for 
 the engine over this channel drops a reply that names another id.
 """
 
+import itertools
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from queue import Empty, SimpleQueue
-from typing import Final, Protocol
+from typing import Final
 
 from protocols.errors import OrderError
 from secagg.checks import check_integer, check_positive
+from secagg.engines.nvflare.in_flight import InFlight
+from secagg.engines.nvflare.message import HELLO
+from secagg.engines.nvflare.transfer import Link, Received, Transfer
 from secagg.engines.server.channel import Failure
 from secagg.errors import ConfigurationError
 from secagg.logger import LOGGER
 
 HELLO_S: Final = 1.0
 PAUSE_S: Final = 0.2
-WORKERS: Final = 32
+WORKERS: Final = 128
+IN_FLIGHT_BYTES: Final = 2**26
 
-_Answer = tuple[int, bytes | Failure]
-
-
-class Link(Protocol):
-    """What FLARE does for the channel. Several threads call it."""
-
-    def hello(self, site: str, timeout_s: float) -> bool:
-        """Return whether the site's executor answers in time."""
-        ...
-
-    def ask(self, site: str, parcel: bytes, timeout_s: float) -> bytes | Failure:
-        """Send a parcel to a site, and return its reply, or FLARE's return code as a failure."""
-        ...
+_Answer = tuple[int, Received | Failure]
 
 
 class FlareChannel:
@@ -47,9 +40,11 @@ class FlareChannel:
         clock: The engine's clock, in seconds.
         wait: Waits for a number of seconds.
         workers: How many sites are asked at once, at most.
+        in_flight_bytes: The most bytes of long messages that are in memory at once; see
+            `secagg.engines.nvflare.in_flight`.
 
     Raises:
-        ConfigurationError: There are no sites, two ids have the same site, or `workers` is not an integer above 0.
+        ConfigurationError: There are no sites, two ids have the same site, or a number is not an integer above 0.
     """
 
     def __init__(
@@ -60,6 +55,7 @@ class FlareChannel:
         clock: Callable[[], float],
         wait: Callable[[float], None],
         workers: int = WORKERS,
+        in_flight_bytes: int = IN_FLIGHT_BYTES,
     ) -> None:
         if not sites or len(set(sites.values())) != len(sites):
             raise ConfigurationError(
@@ -71,6 +67,8 @@ class FlareChannel:
         self._clock = clock
         self._wait = wait
         self._workers = check_integer("workers", workers, minimum=1)
+        self._in_flight_bytes = check_integer("in_flight_bytes", in_flight_bytes, minimum=1)
+        self._numbers = itertools.count(1)
         self._lock = threading.Lock()
         self._silent = set(self._sites)
         self._unheard = set(self._sites)
@@ -117,45 +115,49 @@ class FlareChannel:
                 return present
             self._wait(PAUSE_S)
 
-    def exchange(self, parcels: Mapping[int, bytes], deadline: float) -> Iterator[_Answer]:
+    def exchange(self, parcels: Mapping[int, bytes], deadline: float) -> Iterator[tuple[int, bytes | Failure]]:
         """Send each node its parcel, and yield what comes back; see `secagg.engines.server.channel.Channel`."""
         nodes = self._present_first(parcels)
         if not nodes:
             return
+        in_flight = InFlight(self._in_flight_bytes, self._clock)
+        transfer = Transfer(self._link, in_flight=in_flight, clock=self._clock, deadline=deadline)
         answers: SimpleQueue[_Answer] = SimpleQueue()
         pool = ThreadPoolExecutor(min(self._workers, len(nodes)), thread_name_prefix="secagg-flare")
         try:
             for node in nodes:
-                pool.submit(self._exchange_one, node, parcels, deadline, answers)
+                pool.submit(self._exchange_one, node, parcels, transfer, answers)
             for _ in nodes:
                 try:
-                    yield answers.get(timeout=max(0.0, deadline - self._clock()))
+                    node, answer = answers.get(timeout=max(0.0, deadline - self._clock()))
                 except Empty:
                     return
+                room = answer.room if isinstance(answer, Received) else None
+                yield node, answer.body if isinstance(answer, Received) else answer
+                del answer
+                if room is not None:
+                    in_flight.give(room)
         finally:
+            in_flight.close()
             pool.shutdown(wait=False, cancel_futures=True)
 
     def _exchange_one(
-        self, node: int, parcels: Mapping[int, bytes], deadline: float, answers: SimpleQueue[_Answer]
+        self, node: int, parcels: Mapping[int, bytes], transfer: Transfer, answers: SimpleQueue[_Answer]
     ) -> None:
         try:
-            answers.put((node, self._answer(node, parcels, deadline)))
+            answers.put((node, self._answer(node, parcels, transfer)))
         except OrderError:
             return  # The engine waits for nobody any more.
         except Exception as error:  # noqa: BLE001  # It is FLARE's own; the node counts as silent.
             LOGGER.warning("a request to a FLARE site has failed: %s", type(error).__name__)
             answers.put((node, self._failed(node, Failure("request failed"))))
 
-    def _answer(self, node: int, parcels: Mapping[int, bytes], deadline: float) -> bytes | Failure:
+    def _answer(self, node: int, parcels: Mapping[int, bytes], transfer: Transfer) -> Received | Failure:
         if node not in self._sites:
             return Failure("no site")
-        if not self._greet(node, deadline):
+        if not self._greet(node, transfer.deadline):
             return Failure("silent")
-        parcel = parcels[node]
-        left = deadline - self._clock()
-        if left <= 0:
-            return Failure("no time left")
-        answer = self._link.ask(self._sites[node], parcel, left)
+        answer = transfer.exchange(self._sites[node], next(self._numbers), lambda: parcels[node])
         return self._failed(node, answer) if isinstance(answer, Failure) else answer
 
     def _failed(self, node: int, failure: Failure) -> Failure:
@@ -169,7 +171,7 @@ class FlareChannel:
             if node not in self._silent:
                 return True
         left = deadline - self._clock()
-        if left <= 0 or not self._link.hello(self._sites[node], min(HELLO_S, left)):
+        if left <= 0 or self._link.call(self._sites[node], HELLO, min(HELLO_S, left)) != HELLO:
             return False
         with self._lock:
             self._silent.discard(node)

@@ -1,7 +1,7 @@
 """The classes that FLARE loads and that its users name: the only module that imports `nvflare`, which has no types.
 
-What travels is one Shareable with a parcel, and back one with a return code and a parcel. A request without a parcel is
-a hello. The executor answers the topic `secagg`; it refuses every task, and FLARE refuses every other topic.
+What travels is one Shareable with a `secagg.engines.nvflare.message.Message`, and back one with a return code and
+another message. The executor answers the topic `secagg`; it refuses every task, and FLARE refuses every other topic.
 """
 
 import shutil
@@ -22,19 +22,23 @@ from nvflare.job_config.api import FedJob
 from nvflare.recipe.spec import Recipe
 
 from secagg.engines.nvflare.local_file import LocalFile
+from secagg.engines.nvflare.message import Message
 from secagg.engines.nvflare.model_file import MODEL_NAME, RESULT_NAME, read_model, write_model
 from secagg.engines.nvflare.plan_settings import plan_from, plan_settings
 from secagg.engines.nvflare.server_job import ServerJob
-from secagg.engines.nvflare.site import Site, site_of
+from secagg.engines.nvflare.site import site_of
+from secagg.engines.nvflare.site_desk import OutOfPlace, SiteDesk, SiteUnavailable
 from secagg.engines.server.channel import Failure
 from secagg.engines.server.coordinator import Plan
+from secagg.engines.server.round_report import JsonLines
 from secagg.engines.wire.work import Plain, Work
 from secagg.errors import SecaggError
 from secagg.logger import LOGGER
 
 TOPIC: Final = "secagg"
-PARCEL: Final = "parcel"
-_HELLO: Final = b""
+REPORT_NAME: Final = "secagg-rounds.jsonl"
+"""One line for each attempt at a round, in the server's part of the result."""
+
 _PACKAGES: Final = ("secagg", "protocols", "dp")
 
 
@@ -43,7 +47,7 @@ class SecureExecutor(Executor):  # type: ignore[misc]  # nvflare has no types.
 
     def __init__(self) -> None:
         super().__init__()
-        self._site: Site | None = None
+        self._desk: SiteDesk | None = None
 
     def handle_event(self, event_type: str, fl_ctx: Any) -> None:
         """Open the station when the job starts; until it is open, requests are refused."""
@@ -53,7 +57,7 @@ class SecureExecutor(Executor):  # type: ignore[misc]  # nvflare has no types.
         engine.register_aux_message_handler(TOPIC, self._handle)
         try:
             table = LocalFile.read(engine.get_workspace().get_site_config_dir()).station(fl_ctx.get_identity_name())
-            self._site = site_of(table)
+            self._desk = SiteDesk(site_of(table))
         except SecaggError as error:
             LOGGER.error("this site cannot take part: %s", error)
             self.system_panic("the station cannot be opened; the site's log says why", fl_ctx)
@@ -63,24 +67,25 @@ class SecureExecutor(Executor):  # type: ignore[misc]  # nvflare has no types.
         return make_reply(ReturnCode.TASK_UNSUPPORTED)
 
     def _handle(self, topic: str, request: Any, fl_ctx: Any) -> Any:  # noqa: ARG002
-        """Answer a parcel, or a hello. Several threads call it; the home's lock orders them."""
-        parcel = request.get(PARCEL)
-        if not isinstance(parcel, bytes):
+        """Answer a call of the server. Several threads call this."""
+        call = Message.of(request)
+        if call is None:
             return make_reply(ReturnCode.BAD_REQUEST_DATA)
-        reply: bytes | None = None
-        if self._site is not None and parcel != _HELLO:
-            reply = self._site.answer(parcel)
-        elif self._site is not None and self._site.is_there():
-            reply = _HELLO
-        if reply is None:
+        if self._desk is None:
+            return make_reply(ReturnCode.SERVICE_UNAVAILABLE)
+        try:
+            found = self._desk.answer(call)
+        except OutOfPlace:
+            return make_reply(ReturnCode.BAD_REQUEST_DATA)
+        except SiteUnavailable:
             return make_reply(ReturnCode.SERVICE_UNAVAILABLE)
         answer = make_reply(ReturnCode.OK)
-        answer[PARCEL] = reply
+        answer.update(found.fields())
         return answer
 
 
 class FlareLink:
-    """FLARE's engine on the server, as a `secagg.engines.nvflare.channel.Link`.
+    """FLARE's engine on the server, as a `secagg.engines.nvflare.transfer.Link`.
 
     Args:
         engine: FLARE's engine.
@@ -89,24 +94,19 @@ class FlareLink:
     def __init__(self, engine: Any) -> None:
         self._engine = engine
 
-    def hello(self, site: str, timeout_s: float) -> bool:
-        """Return whether the site's executor answers in time; see `Link`."""
-        return isinstance(self.ask(site, _HELLO, timeout_s), bytes)
-
-    def ask(self, site: str, parcel: bytes, timeout_s: float) -> bytes | Failure:
-        """Send a parcel to a site, and return its reply; see `Link`."""
-        request = Shareable()
-        request[PARCEL] = parcel
+    def call(self, site: str, message: Message, timeout_s: float) -> Message | Failure:
+        """Send a call to a site, and return its answer; see `Link`."""
+        request = Shareable(message.fields())
         # `multicast_aux_requests` fails in nvflare 2.9.0, and one slow site would hold back the replies of all.
         with self._engine.new_context() as fl_ctx:
             replies = self._engine.send_aux_request([site], TOPIC, request, timeout_s, fl_ctx, optional=True)
         reply = replies.get(site)
         if reply is None:
             return Failure("not connected")
-        code, answer = reply.get_return_code(), reply.get(PARCEL)
+        code = reply.get_return_code()
         if code != ReturnCode.OK:
             return Failure(f"FLARE: {code}")
-        return answer if isinstance(answer, bytes) else Failure("no parcel")
+        return Message.of(reply) or Failure("no answer")
 
 
 class SecureController(Controller):  # type: ignore[misc]  # nvflare has no types.
@@ -145,7 +145,7 @@ class SecureController(Controller):  # type: ignore[misc]  # nvflare has no type
         """Do nothing; everything is in `control_flow`."""
 
     def control_flow(self, abort_signal: Any, fl_ctx: Any) -> None:
-        """Run all rounds that are left, and write the model into the job's folder."""
+        """Run all rounds that are left, and write their reports and the model into the job's folder."""
         engine, job = fl_ctx.get_engine(), fl_ctx.get_job_id()
         workspace, meta = engine.get_workspace(), fl_ctx.get_prop(FLContextKey.JOB_META) or {}
         model = self._job().execute(
@@ -154,6 +154,7 @@ class SecureController(Controller):  # type: ignore[misc]  # nvflare has no type
             local=Path(workspace.get_site_config_dir()),
             submitter=meta.get(JobMetaKey.SUBMITTER_NAME),
             is_aborted=lambda: bool(abort_signal.triggered),
+            observers=[JsonLines(Path(workspace.get_run_dir(job), REPORT_NAME))],
         )
         write_model(Path(workspace.get_run_dir(job), RESULT_NAME), model)
 

@@ -19,6 +19,7 @@ names the coordinators that jobs may use, and the submitters who may use each:
     submitters = ["lead@hospital.org"]
     ledger = "/var/lib/secagg/ledger.sqlite"     # only if there is noise
     members = ["site-1", "site-2", "site-3"]     # only if there is a committee
+    in_flight_mib = 1024                         # only if sites' links are slow; see docs/engines/nvflare.md
 """
 
 import tomllib
@@ -73,12 +74,14 @@ class CoordinatorTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
         submitters: Who may submit jobs that use it, by the name in FLARE's certificate; at least one.
         ledger: The ledger's file; None if no sum has noise.
         members: The names of the committee's members, in the order of their key shares; none without a committee.
+        in_flight_mib: The most memory for long messages at once, in MiB; one message may have more.
     """
 
     folder: _Text
     submitters: Annotated[tuple[_Text, ...], msgspec.Meta(min_length=1)]
     ledger: _Text | None = None
     members: tuple[_Text, ...] = ()
+    in_flight_mib: Annotated[int, msgspec.Meta(ge=1)] = 64
 
 
 class LocalFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -32,47 +32,57 @@ class CheckpointFile:
 
     Args:
         folder: The coordinator's folder.
-        run: The name of the run: 1 to 64 letters, digits, dots, hyphens and underscores, the first a letter or digit.
+        first: The work of the first round, which is not kept in memory. The name of its run must be 1 to 64 letters,
+            digits, dots, hyphens and underscores, the first a letter or digit.
 
     Raises:
         ConfigurationError: The name is another text.
+        CheckpointError: There is a checkpoint of that name, which is damaged, or of a run that began with another work
+            and is past its first round.
+        OSError: There is none, and it cannot be written.
     """
 
-    def __init__(self, folder: str | Path, run: str) -> None:
-        if not _RUN.fullmatch(run):
+    def __init__(self, folder: str | Path, first: Work) -> None:
+        if not _RUN.fullmatch(first.run):
             raise ConfigurationError(
-                f"run: expected 1 to 64 letters, digits, dots, hyphens and underscores, found {shown(run)}"
+                f"run: expected 1 to 64 letters, digits, dots, hyphens and underscores, found {shown(first.run)}"
             )
-        self._path = Path(folder, f"flare-{run}")
+        self._path = Path(folder, f"flare-{first.run}")
+        self._begun = hashlib.sha256(first.digest()).digest()
+        if self._path.exists():
+            begun, work = self._content()
+            if begun == self._begun:
+                return
+            if work.round > 1:
+                raise CheckpointError(
+                    f"{self._path}: expected the checkpoint of a run with this model and these settings, found "
+                    "another's. Give the run another name, which no run has had."
+                )
+        self.write(first)
 
-    def read(self, first: Work) -> Work:
-        """Return the work to go on with: `first` if there is no checkpoint yet.
+    def read(self) -> Work:
+        """Return the work to go on with.
 
         Raises:
-            CheckpointError: The checkpoint is damaged, or of a run that began with another work.
+            CheckpointError: The checkpoint is damaged.
         """
-        if not self._path.exists():
-            return first
+        return self._content()[1]
+
+    def write(self, work: Work) -> None:
+        """Write the work to go on with, on the disk before this returns."""
+        content = labelled(_LABEL, self._begun + work.to_bytes())
+        write_whole(self._path, lambda path: path.write_bytes(content), mode=0o600)
+
+    def _content(self) -> tuple[bytes, Work]:
+        """Return what stands for the first work, and the work to go on with."""
         try:
             content = read_labelled(self._path, _LABEL, most_bytes=self._path.stat().st_size + 1)
-            begun, work = content[:_DIGEST_BYTES], Work.from_bytes(content[_DIGEST_BYTES:])
+            return content[:_DIGEST_BYTES], Work.from_bytes(memoryview(content)[_DIGEST_BYTES:])
         except (KeyFileError, MalformedMessage) as error:
             raise CheckpointError(f"{self._path}: expected a checkpoint, found: {error}") from None
-        if begun != _identity(first):
-            raise CheckpointError(
-                f"{self._path}: expected the checkpoint of a run with this model and these settings, found another's. "
-                "Give the run another name, which no run has had."
-            )
-        return work
-
-    def write(self, first: Work, work: Work) -> None:
-        """Write the work to go on with, on the disk before this returns."""
-        content = labelled(_LABEL, _identity(first) + work.to_bytes())
-        write_whole(self._path, lambda path: path.write_bytes(content), mode=0o600)
 
 
 def run_rounds(
-    first: Work,
     rounds: int,
     *,
     checkpoint: CheckpointFile,
@@ -83,17 +93,16 @@ def run_rounds(
     """Run all rounds that are left, and return the work that would be next, whose arrays are the model.
 
     Args:
-        first: The work of the first round.
         rounds: The number of the last round.
         checkpoint: Where the run is kept.
         mean_of: Returns the mean update of a work, the same one for the same work.
         forget: Called with the number of each round that the checkpoint is past.
         may_try_again: Returns whether a round that has failed may begin again at once. It does so twice.
     """
-    work = checkpoint.read(first)
+    work = checkpoint.read()
     while work.round <= rounds:
         work = _moved(work, _tried(mean_of, work, may_try_again))
-        checkpoint.write(first, work)
+        checkpoint.write(work)
         forget(work.round - 1)
     return work
 
@@ -118,7 +127,3 @@ def _moved(work: Work, mean: Sequence[NDArray[Any]]) -> Work:
         for name, array, update in zip(work.names, work.arrays, mean, strict=True)
     }
     return Work(work.run, work.round + 1, arrays, work.settings, clip=work.clip, parts=work.parts)
-
-
-def _identity(first: Work) -> bytes:
-    return hashlib.sha256(first.digest()).digest()

@@ -11,11 +11,13 @@ from numpy.typing import NDArray
 from dp.ledger.ledger import Ledger
 from protocols.errors import RemoteError
 from secagg.checks import check_integer, check_positive, listed
-from secagg.engines.nvflare.channel import FlareChannel, Link
+from secagg.engines.nvflare.channel import FlareChannel
 from secagg.engines.nvflare.local_file import LocalFile
 from secagg.engines.nvflare.rounds import CheckpointFile, run_rounds
+from secagg.engines.nvflare.transfer import Link
 from secagg.engines.server.channel import ChannelEngine
 from secagg.engines.server.coordinator import Coordinator, Plan
+from secagg.engines.server.round_report import Observer
 from secagg.engines.wire.work import Plain, Work
 from secagg.errors import ConfigurationError, EngineError, NothingReleased
 from secagg.logger import LOGGER
@@ -23,6 +25,8 @@ from secagg.storage.roster_file import ROSTER_NAME, RosterFile
 
 START_S: Final = 300.0
 """How long a round waits for enough sites."""
+
+_MIB: Final = 2**20
 
 
 class JobAborted(EngineError):
@@ -69,6 +73,7 @@ class ServerJob:
         local: Path,
         submitter: str | None,
         is_aborted: Callable[[], bool],
+        observers: Sequence[Observer] = (),
         clock: Callable[[], float] = time.monotonic,
         wait: Callable[[float], None] = time.sleep,
     ) -> dict[str, NDArray[Any]]:
@@ -80,6 +85,7 @@ class ServerJob:
             local: The server's folder with `secagg.toml`.
             submitter: Who has submitted the job; None in a simulation.
             is_aborted: Returns whether FLARE has ended the job.
+            observers: Called after each attempt at a round; see `Coordinator`.
             clock: A clock in seconds that never goes back.
             wait: Waits for a number of seconds.
 
@@ -91,13 +97,15 @@ class ServerJob:
         table = LocalFile.read(local).coordinator(self.coordinator, submitter=submitter)
         names = RosterFile.read(Path(table.folder, ROSTER_NAME)).names
         trains, members = self._clients(names), _ids(names, table.members, "members")
-        channel = FlareChannel(link, names, clock=clock, wait=wait)
+        channel = FlareChannel(link, names, clock=clock, wait=wait, in_flight_bytes=table.in_flight_mib * _MIB)
         engine = ChannelEngine(channel, clock=clock, step_s=self.deadline_s)
-        first = Work(self.run, 1, model, self.settings)
-        checkpoint = CheckpointFile(table.folder, self.run)
+        checkpoint = CheckpointFile(table.folder, Work(self.run, 1, model, self.settings))
+        del model  # The checkpoint has it, and a large one is not to be in memory twice.
         ledger = None if table.ledger is None else Ledger.open(table.ledger)
         try:
-            with Coordinator(table.folder, self.plan, ledger=ledger, run=self.run, members=members) as coordinator:
+            with Coordinator(
+                table.folder, self.plan, ledger=ledger, run=self.run, members=members, observers=observers
+            ) as coordinator:
 
                 def mean_of(work: Work) -> Sequence[NDArray[Any]]:
                     begun = clock()
@@ -113,11 +121,10 @@ class ServerJob:
                     return release.mean
 
                 last = run_rounds(
-                    first,
                     self.rounds,
                     checkpoint=checkpoint,
                     mean_of=mean_of,
-                    forget=coordinator.forget,
+                    forget=lambda number: coordinator.forget(number, run=self.run),
                     may_try_again=lambda error: _may_try_again(error, ledger),
                 )
         finally:

@@ -206,10 +206,15 @@ class Coordinator:
         if self._folder is not None:
             self._folder.drop_opening(work.digest())
 
-    def forget(self, number: int) -> None:
-        """Forget kept releases of rounds up to `number`, but for the last two: the caller's checkpoint has them."""
+    def forget(self, number: int, *, run: str | None = None) -> None:
+        """Forget a run's kept releases up to a round, but for the last two: the caller's checkpoint has them.
+
+        Args:
+            number: The number of the round.
+            run: The run, as in `Work.run`; by default `run_id`.
+        """
         if self._folder is not None:
-            self._folder.forget(number)
+            self._folder.forget(self.run_id if run is None else run, number)
 
     def _mean(self, work: Work, clients: Sequence[int]) -> SecureMean:
         parties = Parties() if self._folder is None else self._folder.parties
@@ -314,6 +319,7 @@ class Coordinator:
             failure = error
         kept = KeptRelease(
             inputs=plan.work.digest(),
+            run=plan.work.run,
             round=plan.number,
             reservation=attempt.reservation,
             details=recorded,

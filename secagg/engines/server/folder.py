@@ -6,6 +6,7 @@ release may be one that nobody has seen yet.
 """
 
 import contextlib
+import hashlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
@@ -26,6 +27,7 @@ _SERIAL: Final = "serial"
 _RELEASE: Final = "release"
 _OPENING: Final = "opening"
 _KEPT_RELEASES: Final = 2
+_RUN_DIGITS: Final = 16
 _MOST_BYTES: Final = 2**40
 _SERIAL_LABEL: Final = b"secagg coordinator's last serial, file format 1\n"
 _RELEASE_LABEL: Final = b"secagg coordinator's release, file format 1\n"
@@ -107,28 +109,29 @@ class CoordinatorFolder:
 
     def keep_release(self, kept: KeptRelease) -> None:
         """Keep a release."""
-        self._write(self._file(f"{_RELEASE}-{kept.round:010d}", kept.inputs), _RELEASE_LABEL, kept.to_bytes())
+        name = f"{_releases_of(kept.run)}-{kept.round:010d}"
+        self._write(self._file(name, kept.inputs), _RELEASE_LABEL, kept.to_bytes())
 
     def release(self, inputs: bytes) -> KeptRelease | None:
         """Return the release of a work, given by its digest; None if none is kept."""
-        for path in self._releases():
+        for path in self._releases(_RELEASE):
             if path.name.endswith(inputs.hex()):
                 return KeptRelease.from_bytes(self._read(path, _RELEASE_LABEL))
         return None
 
     def releases(self) -> Iterator[KeptRelease]:
-        """Yield all kept releases, the earliest round first."""
-        for path in self._releases():
+        """Yield all kept releases, one run after the other, the earliest round of each first."""
+        for path in self._releases(_RELEASE):
             yield KeptRelease.from_bytes(self._read(path, _RELEASE_LABEL))
 
-    def forget(self, number: int) -> None:
-        """Remove the releases of rounds up to `number`, but for the last two of all."""
-        for path in self._releases()[:-_KEPT_RELEASES]:
-            if int(path.name.split("-")[1]) <= number:
+    def forget(self, run: str, number: int) -> None:
+        """Remove the releases of a run's rounds up to `number`, but for the last two of the run."""
+        for path in self._releases(_releases_of(run))[:-_KEPT_RELEASES]:
+            if int(path.name.split("-")[2]) <= number:
                 path.unlink()
 
-    def _releases(self) -> list[Path]:
-        return sorted(self._path.glob(f"{_RELEASE}-*-*"))
+    def _releases(self, beginning: str) -> list[Path]:
+        return sorted(self._path.glob(f"{beginning}-*-*"))
 
     def _file(self, name: str, inputs: bytes) -> Path:
         return self._path / f"{name}-{inputs.hex()}"
@@ -149,6 +152,11 @@ class CoordinatorFolder:
     def _read(path: Path, label: bytes) -> bytes:
         with _typed():
             return read_labelled(path, label, most_bytes=_MOST_BYTES, risk=_RISK)
+
+
+def _releases_of(run: str) -> str:
+    """Return how the names of a run's releases begin: a run's name may have characters that a file's may not."""
+    return f"{_RELEASE}-{hashlib.sha256(run.encode()).hexdigest()[:_RUN_DIGITS]}"
 
 
 def _sealing_key(identity: Identity) -> Secret:

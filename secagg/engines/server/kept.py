@@ -6,6 +6,7 @@ from typing import Annotated, Any, Final, TypeVar
 import msgspec
 import numpy as np
 from msgspec import Meta
+from numpy.typing import NDArray
 
 from dp.events import PrivacyEvent
 from dp.ledger.records import Detail
@@ -55,6 +56,7 @@ class _Array(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields
 
 class _Release(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag="release 1"):
     inputs: _Digest
+    run: str
     round: Annotated[int, Meta(ge=1)]
     reservation: Annotated[int, Meta(ge=1)] | None
     details: dict[str, str | int | float]
@@ -70,6 +72,7 @@ class KeptRelease(msgspec.Struct, frozen=True):
 
     Attributes:
         inputs: The digest of the work.
+        run: The name of the work's run.
         round: The number of the round.
         reservation: The number of its reservation; None without noise.
         details: What the ledger is to record besides.
@@ -77,6 +80,7 @@ class KeptRelease(msgspec.Struct, frozen=True):
     """
 
     inputs: bytes
+    run: str
     round: int
     reservation: int | None
     details: Mapping[str, Detail]
@@ -88,10 +92,11 @@ class KeptRelease(msgspec.Struct, frozen=True):
         return msgspec.msgpack.encode(
             _Release(
                 inputs=self.inputs,
+                run=self.run,
                 round=self.round,
                 reservation=self.reservation,
                 details=dict(self.details),
-                mean=tuple(_Array(array.shape, array.astype(_DTYPE).tobytes()) for array in release.mean),
+                mean=tuple(_Array(array.shape, _entries(array)) for array in release.mean),
                 contributors=release.contributors,
                 dropped={step: tuple(parties) for step, parties in release.dropped.items()},
                 realised=release.realised,
@@ -119,8 +124,18 @@ class KeptRelease(msgspec.Struct, frozen=True):
             rounding_bound=kept.rounding_bound,
         )
         return cls(
-            inputs=kept.inputs, round=kept.round, reservation=kept.reservation, details=kept.details, release=release
+            inputs=kept.inputs,
+            run=kept.run,
+            round=kept.round,
+            reservation=kept.reservation,
+            details=kept.details,
+            release=release,
         )
+
+
+def _entries(array: NDArray[np.float64]) -> Any:
+    """Return the entries of an array as bytes, without a copy where the array is as it is kept."""
+    return array.astype(_DTYPE, copy=False).ravel().view(np.uint8).data
 
 
 def _decoded(data: bytes, kind: type[_K]) -> _K:

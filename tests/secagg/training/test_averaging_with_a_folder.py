@@ -64,7 +64,7 @@ def test_releases_that_a_checkpoint_is_past_are_forgotten(folder: Path, tmp_path
         for _ in range(5):
             training.round()
         training.close()
-    assert [path.name.split("-")[1] for path in sorted(folder.glob("release-*"))] == ["0000000004", "0000000005"]
+    assert [path.name.split("-")[2] for path in sorted(folder.glob("release-*"))] == ["0000000004", "0000000005"]
 
 
 def test_folder_is_let_go_where_the_averaging_is_refused(folder: Path, tmp_path: Path) -> None:

@@ -3,11 +3,14 @@
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import pytest
 
 from protocols.errors import OrderError
 from secagg.engines.nvflare.channel import HELLO_S, PAUSE_S, FlareChannel
+from secagg.engines.nvflare.message import HELLO, SHORT_BYTES, Message
+from secagg.engines.nvflare.site_desk import SiteDesk
 from secagg.engines.server.channel import Failure
 from secagg.errors import ConfigurationError
 
@@ -35,15 +38,17 @@ class EchoLink:
     failing: set[str] = field(default_factory=set)
     raising: set[str] = field(default_factory=set)
 
-    def hello(self, site: str, timeout_s: float) -> bool:
-        self.hellos.append((site, timeout_s))
-        return site in self.up
+    def call(self, site: str, message: Message, timeout_s: float) -> Message | Failure:
+        if message == HELLO:
+            self.hellos.append((site, timeout_s))
+            return HELLO if site in self.up else Failure("FLARE: TIMEOUT")
+        return self.ask(site, message.parcel or b"", timeout_s)
 
-    def ask(self, site: str, parcel: bytes, timeout_s: float) -> bytes | Failure:
+    def ask(self, site: str, parcel: bytes, timeout_s: float) -> Message | Failure:
         self.asked.append((site, parcel, timeout_s))
         if site in self.raising:
             raise RuntimeError("a record of the data")
-        return Failure("FLARE: TIMEOUT") if site in self.failing else parcel + site.encode()
+        return Failure("FLARE: TIMEOUT") if site in self.failing else Message(parcel=parcel + site.encode())
 
 
 def channel(link: EchoLink, clock: Clock, workers: int = 4) -> FlareChannel:
@@ -133,7 +138,7 @@ class GatedLink(EchoLink):
     now: int = 0
     most: int = 0
 
-    def ask(self, site: str, parcel: bytes, timeout_s: float) -> bytes | Failure:
+    def ask(self, site: str, parcel: bytes, timeout_s: float) -> Message | Failure:
         with self.lock:
             self.now += 1
             self.most = max(self.most, self.now)
@@ -168,6 +173,87 @@ def test_parcels_are_made_when_they_are_sent_and_not_after_the_end() -> None:
     link.gate.release(3)
     assert made.made[0] == first
     assert len(made.made) <= 2
+
+
+@dataclass
+class Echo:
+    """A site that replies with as many bytes as it is sent, of its own kind."""
+
+    fill: bytes
+
+    def is_there(self) -> bool:
+        return True
+
+    def answer(self, parcel: bytes) -> bytes:
+        return self.fill * len(parcel)
+
+
+@dataclass
+class DeskLink:
+    """A link to sites that join and hand out pieces, and that answer when all of them have the parcel."""
+
+    together: threading.Barrier
+    desks: dict[str, SiteDesk]
+
+    def call(self, site: str, message: Message, timeout_s: float) -> Message | Failure:
+        if message.parcel is None and message.at is None:
+            self.together.wait(timeout=30)
+        elif message.at is not None:
+            threading.Event().wait(0.02)  # Others have time to make a parcel that there is no room for.
+        return self.desks[site].answer(message)
+
+
+class CountedBytes(bytes):
+    """Bytes that note when they are made and when they are gone."""
+
+    alive: ClassVar[list[int]] = []
+
+    def __init__(self, _: int) -> None:
+        self.alive.append(len(self))
+
+    def __del__(self) -> None:
+        self.alive.pop()
+
+
+class Counted(Mapping[int, bytes]):
+    """Long parcels, of which it is noted how many are in memory at once."""
+
+    def __init__(self, nodes: list[int], size: int) -> None:
+        self.nodes, self.size = nodes, size
+        self.most = 0
+
+    def __getitem__(self, node: int) -> bytes:
+        parcel = CountedBytes(self.size)
+        self.most = max(self.most, len(parcel.alive))
+        return parcel
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self.nodes)
+
+    def __len__(self) -> int:
+        return len(self.nodes)
+
+
+@pytest.mark.parametrize("fit", [1, 2])
+def test_long_parcels_are_in_memory_only_as_far_as_they_fit_and_all_sites_train_at_once(fit: int) -> None:
+    size, clock = 3 * SHORT_BYTES, Clock()
+    nodes = list(SITES)
+    desks = {site: SiteDesk(Echo(b"%d" % node)) for node, site in SITES.items()}
+    link = DeskLink(threading.Barrier(len(nodes)), desks)
+    over = FlareChannel(link, SITES, clock=clock, wait=clock.wait, in_flight_bytes=fit * size)
+    sent = Counted(nodes, size)
+    answers = dict(over.exchange(sent, 60.0))
+    assert answers == {node: b"%d" % node * size for node in nodes}
+    assert sent.most <= fit
+
+
+def test_small_parcels_wait_for_no_room() -> None:
+    clock, size = Clock(), SHORT_BYTES
+    desks = {site: SiteDesk(Echo(b"x")) for site in SITES.values()}
+    link = DeskLink(threading.Barrier(1), desks)
+    over = FlareChannel(link, SITES, clock=clock, wait=clock.wait, in_flight_bytes=1)
+    answers = over.exchange(Counted(list(SITES), size), 60.0)
+    assert {node: len(answer) for node, answer in answers if isinstance(answer, bytes)} == dict.fromkeys(SITES, size)
 
 
 def test_present_nodes_are_asked_before_silent_ones() -> None:

@@ -20,8 +20,9 @@ from nvflare.apis.shareable import Shareable, make_reply
 
 from protocols.pairwise import SecAggPlus
 from secagg.engines.nvflare import SecureAveragingRecipe, SecureController, SecureExecutor
-from secagg.engines.nvflare.components import PARCEL, TOPIC, FlareLink
+from secagg.engines.nvflare.components import REPORT_NAME, TOPIC, FlareLink
 from secagg.engines.nvflare.local_file import FILE_NAME
+from secagg.engines.nvflare.message import HELLO, Message
 from secagg.engines.nvflare.model_file import MODEL_NAME, RESULT_NAME, read_model, write_model
 from secagg.engines.nvflare.plan_settings import plan_settings
 from secagg.engines.nvflare.site_policy import EXECUTOR_CLASS
@@ -164,15 +165,17 @@ def test_executor_refuses_every_task(server: Engine, task: str) -> None:
 def test_only_a_return_code_and_a_parcel_travel(server: Engine) -> None:
     site = server.sites["node-0"]
     started(site)
-    for parcel in (b"", b"no parcel"):
-        reply = asked(site, {PARCEL: parcel, "more": "anything"})
-        assert set(reply) == {"__headers__", PARCEL}
+    for call in ({"parcel": b""}, {"parcel": b"no parcel", "number": 1}):
+        reply = asked(site, call | {"more": "anything"})
+        assert set(reply) == {"__headers__", "parcel"}
         assert reply["__headers__"] == {"__rc__": ReturnCode.OK}
-    assert open_reply(reply[PARCEL], 1000).refusal is Refusal.MALFORMED
+    assert open_reply(reply["parcel"], 1000).refusal is Refusal.MALFORMED
 
 
-@pytest.mark.parametrize("content", [{}, {PARCEL: "text"}, {PARCEL: None}, {PARCEL: [b"parcel"]}, {"hello": b""}])
-def test_a_request_without_a_parcel_is_refused(server: Engine, content: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    "content", [{}, {"parcel": "text"}, {"parcel": b"parcel"}, {"number": 1}, {"parcel": b"", "number": "1"}, {"at": 0}]
+)
+def test_a_request_that_is_no_call_is_refused(server: Engine, content: dict[str, Any]) -> None:
     started(server.sites["node-0"])
     reply = asked(server.sites["node-0"], content)
     assert reply.get_return_code() == ReturnCode.BAD_REQUEST_DATA
@@ -184,26 +187,27 @@ def test_a_site_without_its_file_panics_and_answers_nothing(tmp_path: Path) -> N
     started(site)
     assert site.events == [EventType.FATAL_SYSTEM_ERROR]
     for parcel in (b"", b"parcel"):
-        assert asked(site, {PARCEL: parcel}).get_return_code() == ReturnCode.SERVICE_UNAVAILABLE
+        assert asked(site, {"parcel": parcel}).get_return_code() == ReturnCode.SERVICE_UNAVAILABLE
 
 
-def test_link_says_hello_to_sites_that_are_ready(server: Engine) -> None:
-    link = FlareLink(server)
-    assert not link.hello("node-0", 1.0)
-    assert link.ask("node-0", b"parcel", 1.0) == Failure(f"FLARE: {ReturnCode.TOPIC_UNKNOWN}")
+def test_link_reaches_sites_that_are_ready(server: Engine) -> None:
+    link, parcel = FlareLink(server), Message(parcel=b"parcel", number=1)
+    for message in (HELLO, parcel):
+        assert link.call("node-0", message, 1.0) == Failure(f"FLARE: {ReturnCode.TOPIC_UNKNOWN}")
+        assert link.call("elsewhere", message, 1.0) == Failure("not connected")
     started(server.sites["node-0"])
-    assert link.hello("node-0", 1.0)
-    assert isinstance(link.ask("node-0", b"parcel", 1.0), bytes)
-    assert not link.hello("elsewhere", 1.0)
-    assert link.ask("elsewhere", b"parcel", 1.0) == Failure("not connected")
+    assert link.call("node-0", HELLO, 1.0) == HELLO
+    answer = link.call("node-0", parcel, 1.0)
+    assert isinstance(answer, Message)
+    assert answer.parcel
 
 
-def test_link_takes_no_reply_without_bytes(server: Engine) -> None:
-    for content in ({}, {PARCEL: "text"}):
+def test_link_takes_no_answer_of_another_type(server: Engine) -> None:
+    for content in ({"parcel": "text"}, {"size": -1}, {"size": "1"}):
         reply = Shareable(content)
         reply.set_return_code(ReturnCode.OK)
         server.sites["node-0"].handlers[TOPIC] = lambda *_, reply=reply: reply
-        assert FlareLink(server).ask("node-0", b"parcel", 1.0) == Failure("no parcel")
+        assert FlareLink(server).call("node-0", HELLO, 1.0) == Failure("no answer")
 
 
 def controller(**changes: Any) -> SecureController:
@@ -228,6 +232,11 @@ def test_controller_trains_and_writes_the_model(server: Engine) -> None:
     moved = step_of("node-1", 1) + step_of("node-1", 2)
     np.testing.assert_allclose(model["kernel"], moved, atol=1e-4)
     np.testing.assert_allclose(model["bias"], 1 + moved, atol=1e-4)
+    reports = [json.loads(line) for line in (server.folder / "job" / REPORT_NAME).read_text().splitlines()]
+    assert [(report["round"], report["contributors"], len(report["steps"])) for report in reports] == [
+        (1, 3, 4),
+        (2, 3, 4),
+    ]
 
 
 def test_a_job_of_another_submitter_asks_nobody(server: Engine) -> None:

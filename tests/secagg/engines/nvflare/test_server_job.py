@@ -13,7 +13,10 @@ from protocols.pairwise import SecAggPlus
 from secagg.engines.base import Update
 from secagg.engines.node.station import Station
 from secagg.engines.nvflare.local_file import FILE_NAME
+from secagg.engines.nvflare.message import HELLO, Message
 from secagg.engines.nvflare.server_job import JobAborted, ServerJob
+from secagg.engines.nvflare.site import OwnSite
+from secagg.engines.nvflare.site_desk import SiteDesk
 from secagg.engines.server.channel import Failure
 from secagg.engines.server.plans import averaging
 from secagg.engines.wire.work import Work
@@ -60,16 +63,15 @@ class StationLink:
     stations: dict[str, Station]
     train: Callable[[str, Work], Update]
     down: set[str] = field(default_factory=set)
+    desks: dict[str, SiteDesk] = field(default_factory=dict)
     parcels: int = 0
 
-    def hello(self, site: str, timeout_s: float) -> bool:
-        return site not in self.down
-
-    def ask(self, site: str, parcel: bytes, timeout_s: float) -> bytes | Failure:
-        self.parcels += 1
+    def call(self, site: str, message: Message, timeout_s: float) -> Message | Failure:
+        self.parcels += message != HELLO
         if site in self.down:
             return Failure("FLARE: TIMEOUT")
-        return self.stations[site].answer(parcel, lambda work: self.train(site, work))
+        desk = self.desks.setdefault(site, SiteDesk(OwnSite(self.stations[site], lambda work: self.train(site, work))))
+        return desk.answer(message)
 
 
 @dataclass

@@ -334,11 +334,25 @@ def test_budget_that_is_spent_asks_nobody(folder: Path) -> None:
 def test_forgotten_releases_are_all_but_the_last_two(folder: Path) -> None:
     with coordinator_of(folder, target=None) as (coordinator, _):
         for number in range(1, 6):
-            coordinator.run(work_of(number), CLIENTS, Nodes())
+            coordinator.run(work_of(number, coordinator.run_id), CLIENTS, Nodes())
         coordinator.forget(1)
         assert len(list(folder.glob("release-*"))) == 4
         coordinator.forget(5)
-        assert [path.name.split("-")[1] for path in sorted(folder.glob("release-*"))] == ["0000000004", "0000000005"]
+        assert [path.name.split("-")[2] for path in sorted(folder.glob("release-*"))] == ["0000000004", "0000000005"]
+
+
+def test_a_run_forgets_no_releases_of_another_run(folder: Path) -> None:
+    works = [work_of(number, run) for run in ("first", "a/b", "first-2") for number in range(1, 5)]
+    with coordinator_of(folder, target=None) as (coordinator, _):
+        for work in works:
+            coordinator.run(work, CLIENTS, Nodes())
+        coordinator.forget(4, run="a/b")
+        coordinator.forget(4, run="another")
+        asked = []
+        for work in works:
+            coordinator.run(work, CLIENTS, again := Nodes())
+            asked += [(work.run, work.round)] * len(again.trained)
+    assert asked == [("a/b", 1), ("a/b", 2)]
 
 
 def test_one_process_at_a_time_uses_a_folder(folder: Path) -> None:
