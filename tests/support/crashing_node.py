@@ -14,8 +14,6 @@ import shutil
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
-from functools import cache
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, Final
 
@@ -212,11 +210,10 @@ class Play:
             if party in MEMBERS:
                 self.home.share = committee_keys.key_shares(arithmetic=remembering())[MEMBERS.index(party)]
         self._stages: dict[tuple[int, tuple[bytes | None, ...]], Stage] = {}
-        self._entry_points = cache(entry_points)
 
     @contextlib.contextmanager
     def _counting_renames(self) -> Iterator[None]:
-        """Count the writes of the live file too; and look for registered protocols once, which takes longest."""
+        """Count the writes of the live file too."""
         real = os.replace
 
         def replace_file(source: Any, target: Any) -> None:
@@ -224,7 +221,6 @@ class Play:
 
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(os, "replace", replace_file)
-            patch.setattr("protocols.registry.entry_points", self._entry_points)
             yield
 
     def run(self, crashes: Iterable[int] = (), fate: Fate = Fate.KILL, rules: Rules = Rules()) -> int:
