@@ -2,8 +2,8 @@
 
 The coordinator's folder, its ledger and the model's checkpoint are on the disk. Its nodes are stations with homes of
 their own in this process, which live on. After every kill a new process goes on by itself. What must hold: a work has
-one release, whoever asks again; each release that is kept was reserved and is committed once; nothing is released that
-was not reserved; and with exact sums, the nodes' records have no two sums of one work whose contributors differ in few.
+one release, whoever asks again; each release that is kept was reserved and is committed once; and no start ends by
+itself, as it would if the stations refused to open a sum because of an earlier one.
 It is the process that is killed here, not the disk: the folder may be in memory.
 """
 
@@ -17,6 +17,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from functools import partial
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -33,7 +34,8 @@ from secagg.files import write_whole
 from secagg.storage.node_keys import COORDINATOR_NAME, create_coordinator
 from tests.support.stations import ARRAYS, Cohort, training
 
-BUDGET: Final = {"epsilon": 1e9, "delta": 1e-3}
+EPSILON: Final = 1e9
+DELTA: Final = 1e-3
 _CHECKPOINT: Final = "checkpoint"
 _LEDGER: Final = "ledger.sqlite"
 
@@ -67,9 +69,12 @@ def train_on(pipe: Connection, folder: Path, cohort: Cohort) -> None:
             done += 1
             release = coordinator.run(Work(coordinator.run_id, done, ARRAYS), cohort.clients, engine)
             pipe.send(("release", done, [array.tolist() for array in release.mean]))
-            content = json.dumps(done)
-            write_whole(checkpoint, lambda partial, content=content: partial.write_text(content))
+            write_whole(checkpoint, partial(_fill, json.dumps(done)))
             coordinator.forget(done)
+
+
+def _fill(content: str, path: Path) -> None:
+    path.write_text(content)
 
 
 class Federation:
@@ -90,12 +95,13 @@ class Federation:
         self._folder, self._cohort = folder, cohort
         create_coordinator(folder / "coordinator")
         if cohort.private:
-            Ledger.create(folder / _LEDGER, **BUDGET, population=len(cohort.clients)).close()
+            Ledger.create(folder / _LEDGER, epsilon=EPSILON, delta=DELTA, population=len(cohort.clients)).close()
         self._homes = [self._home(party) for party in cohort.clients]
         self._stations = {home.node: Station(home) for home in self._homes}
 
     def _home(self, party: int) -> Home:
-        home = self._cohort.make_home(self._folder, party, **(BUDGET if self._cohort.private else {}))
+        budget = {"epsilon": EPSILON, "delta": DELTA} if self._cohort.private else {}
+        home = self._cohort.make_home(self._folder, party, **budget)
         shutil.copy(self._folder / "coordinator" / COORDINATOR_NAME, home.path)
         return Home.open(home.path)
 

@@ -44,6 +44,9 @@ class Killed:
     latest_s: float
     kills: int = 0
     places: Counter[str] = field(default_factory=Counter)
+    _pipe: Connection = field(init=False)
+    _child: int = field(init=False)
+    _left_s: float = field(init=False)
 
     def __post_init__(self) -> None:
         self._start()
@@ -56,7 +59,7 @@ class Killed:
             if reply is not None:
                 found = open_reply(reply, 10**7)
                 if killed and found.refusal is Refusal.ANSWERED:
-                    self.places["after the record, before the reply was kept: dropped out"] += 1
+                    self.places["of these, after the record: dropped out"] += 1
                 return found, killed
             killed = True
 
@@ -86,13 +89,13 @@ class Killed:
         return None
 
     def _start(self) -> None:
+        self._left_s = random.SystemRandom().uniform(0, self.latest_s)
         self._pipe, own = Pipe()
         self._child = os.fork()
         if self._child == 0:
             self._pipe.close()
             _serve(own, self.home.path)
         own.close()
-        self._left_s = random.SystemRandom().uniform(0, self.latest_s)
 
 
 def _serve(pipe: Connection, home: Path) -> None:

@@ -5,7 +5,6 @@ crash. What must hold afterwards is checked at the end, and at every opening.
 """
 
 import json
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -48,7 +47,7 @@ class TrainingRun:
         crashes: tuple[int, ...] = (),
         *,
         rounds: int,
-        power_cut: Callable[[int], bool] = lambda _: False,
+        cuts: tuple[bool, ...] = (),
     ) -> int:
         """Run all rounds to their end, with a new process after each crash; return how many points were passed.
 
@@ -56,7 +55,7 @@ class TrainingRun:
             patch: For the disk.
             crashes: Where the process ends.
             rounds: The number of rounds.
-            power_cut: Whether the n-th crash, counted from 0, is a power cut.
+            cuts: Whether each crash is a power cut.
 
         Raises:
             AssertionError: What must hold does not.
@@ -68,7 +67,7 @@ class TrainingRun:
                 self._life(disk, rounds, started_again=ended > 0)
                 break
             except Crash:
-                if power_cut(ended):
+                if cuts[ended]:
                     disk.cut_power()
                 disk.start()
                 ended += 1
@@ -85,8 +84,7 @@ class TrainingRun:
             for number in range(done + 1, rounds + 1):
                 model = self._moved_by(coordinator, number, model)
                 disk.pass_point()
-                content = json.dumps([number, model])
-                write_whole(self._folder / _CHECKPOINT, lambda partial, content=content: partial.write_text(content))
+                write_whole(self._folder / _CHECKPOINT, partial(_fill, json.dumps([number, model])))
                 coordinator.forget(number)
 
     def _checkpoint(self) -> tuple[int, list[float]]:
@@ -129,3 +127,7 @@ class TrainingRun:
                 contributors=contributors,
                 minimum=LEAST,
             )
+
+
+def _fill(content: str, path: Path) -> None:
+    path.write_text(content)
