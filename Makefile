@@ -6,7 +6,8 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .PHONY: help demo test test-fast test-later lint format check docs bench masking lightsecagg paillier privacy kills \
-    rounding scale accuracy audit audit-self-test audit-seeds audit-long explore epsilon fuzz fuzz-ci lock clean
+    engine-kills faults rounding scale accuracy audit audit-self-test audit-seeds audit-long explore epsilon fuzz \
+    fuzz-ci lock clean
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z][a-z0-9.%-]*:.*## / { sub("%", "N", $$1); printf "%-12s %s\n", $$1, $$2 }' Makefile
@@ -82,6 +83,15 @@ privacy: .venv-peers/.ready ## Measure samplers, accounting and calibration besi
 kills: $(READY) ## Kill a thousand writers of a ledger, and check what is left.
 	rm -rf runs/kills
 	$(BIN)/python -m tests.support.ledger_kills 1000 runs/kills
+
+# Stations and coordinators killed at random instants, and a thousand rounds over a faulty channel; some minutes each.
+engine-kills: $(READY) ## Kill a hundred stations and a hundred coordinators, and check what is left.
+	rm -rf runs/engine-kills
+	$(BIN)/python -m tests.support.station_kills 100 runs/engine-kills/stations
+	$(BIN)/python -m tests.support.coordinator_kills 100 runs/engine-kills/coordinators
+
+faults: $(READY) ## Run a thousand rounds over a faulty channel, by all protocols.
+	$(BIN)/python -m tests.support.fault_campaign
 
 # A million random and adversarial updates through clipping and rounding; five minutes.
 rounding: $(READY) ## Check the norm bound on a million updates.

@@ -7,9 +7,12 @@ one line that names it.
 
 import difflib
 import inspect
+import os
+import sys
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
 from enum import Enum
+from functools import lru_cache
 from importlib.metadata import EntryPoint, distributions, entry_points
 from typing import Any, Final, TypeAlias, get_args
 
@@ -160,16 +163,35 @@ def one_line(text: str) -> str:
     return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in line)
 
 
-def _points() -> list[EntryPoint]:
+def _points() -> tuple[EntryPoint, ...]:
+    """Return the entry points of the group. They are read once, and again if something was installed since then."""
+    return _points_of(_installed())
+
+
+def _installed() -> tuple[object, ...]:
+    """Return what changes if a distribution is installed or removed: where modules are looked for, and since when."""
+    return (*map(id, sys.meta_path), *((path, _changed(path)) for path in map(os.path.abspath, sys.path)))
+
+
+def _changed(path: str) -> int | None:
+    """Return when a folder or an archive was changed last; None if there is none."""
+    try:
+        return os.stat(path).st_mtime_ns
+    except OSError:
+        return None
+
+
+@lru_cache(maxsize=1)
+def _points_of(installed: tuple[object, ...]) -> tuple[EntryPoint, ...]:  # noqa: ARG001  # It is the key.
     """Return the entry points of the group.
 
     If the metadata of one distribution are damaged, no entry point can be read in one call for all distributions. Then
     they are read one distribution at a time, and the damaged one is skipped.
     """
     try:
-        return list(entry_points(group=GROUP))
+        return tuple(entry_points(group=GROUP))
     except Exception:  # noqa: BLE001  # The metadata of others may raise anything.
-        return list(_readable())
+        return tuple(_readable())
 
 
 def _readable() -> Iterator[EntryPoint]:

@@ -79,6 +79,8 @@ def raising() -> Iterator[None]:
 class HeldInterrupts:
     """A context manager that delays an interruption inside its block until the next `check` or the block's end.
 
+    An error of the block passes unchanged. `check` then still lets the interruption take effect, after the block too.
+
     It is for code inside which an interruption would be lost or would come out as another error. Observed with
     TensorFlow 2.21: a KeyboardInterrupt raised while an array was being converted became a SystemError, and one raised
     inside a traced function disappeared. Observed with Python 3.12: an interruption while an array was written into an

@@ -110,7 +110,7 @@ def converted_weights(
         array = check_array(name, np.asarray(given) if number else given, "f", error=ModelError)
         if array.shape != shape:
             raise ModelError(f"expected shape {shape} for {name}, found {array.shape}")
-        with np.errstate(over="ignore"):
+        with np.errstate(over="ignore", invalid="ignore"):  # What is not finite then is refused.
             converted.append(array.astype(dtype))
         if not np.isfinite(converted[-1]).all() and not is_held(position, converted[-1]):
             raise ModelError(

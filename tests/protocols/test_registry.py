@@ -1,5 +1,6 @@
 """Protocols by name, ours and those of other distributions."""
 
+import shutil
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from protocols import (
     available,
     load,
 )
+from tests.support.plugins import install
 
 PLUGIN = '''
 from dataclasses import dataclass
@@ -64,6 +66,28 @@ def test_protocol_of_another_distribution_is_found() -> None:
     assert "renamed" in available()
     assert load("renamed").name == "renamed"
     assert issubclass(load("renamed"), PlainSum)
+
+
+def test_protocol_that_is_installed_or_removed_later_is_noticed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    assert "later" not in available()
+    install(tmp_path, {"later": "other_protocols:Disguised"})
+    assert "later" in available()
+    shutil.rmtree(tmp_path / "other_protocols-1.0.dist-info")
+    assert "later" not in available()
+
+
+def test_distributions_are_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    load("plain")
+
+    def read_again(**_: str) -> None:
+        raise AssertionError("the distributions are read again")
+
+    monkeypatch.setattr("protocols.registry.entry_points", read_again)
+    assert load("plain") is PlainSum
+    assert "plain" in available()
 
 
 @pytest.mark.usefixtures("plugin")

@@ -41,6 +41,15 @@ def test_interrupt_does_not_hide_an_error_of_the_block() -> None:
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
+def test_interrupt_before_an_error_of_the_block_takes_effect_at_a_later_check() -> None:
+    interrupts = HeldInterrupts()
+    with pytest.raises(ValueError, match="its own"), interrupts:  # noqa: PT012  # the same
+        interrupt()
+        raise ValueError("its own")
+    with pytest.raises(KeyboardInterrupt):
+        interrupts.check()
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_interrupt_of_the_command_waits_too(number: signal.Signals) -> None:
     before = signal.signal(number, raise_interrupted)

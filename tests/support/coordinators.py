@@ -1,4 +1,4 @@
-"""A coordinator's folder for tests, nodes that are summed up in the clear, and crashes before and after each write."""
+"""A coordinator's folder for tests, and nodes that are summed up in the clear."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
 
 from dp.ledger.ledger import Ledger
 from protocols import PlainSum
@@ -17,17 +16,12 @@ from secagg.arrays import Shapes
 from secagg.engines.base import RoundPlan, RoundResult, Update
 from secagg.engines.client import contribute
 from secagg.engines.server.coordinator import Coordinator
-from secagg.engines.server.folder import CoordinatorFolder
 from secagg.engines.wire.work import Work
 from secagg.storage.node_keys import create_coordinator
 
 CLIENTS = (1, 2, 3, 4, 5, 6)
 LEAST = 4
 TARGET = Target(epsilon=60.0, delta=1e-2, releases=20, colluding=0)
-
-
-class Crash(BaseException):
-    """The process is killed here."""
 
 
 def plan_with(target: Target | None) -> Callable[..., SecureMean]:
@@ -71,6 +65,7 @@ class Nodes:
         lies: For each node that refuses as an old one what is not, the serial that it names.
         opened: For each sum that may have been opened: context, contributors, session id.
         trained: For each new session: its serial.
+        on_asking: Called when the first requests leave.
         on_opening: Called when the requests leave with which the sum is opened.
     """
 
@@ -79,6 +74,7 @@ class Nodes:
     lies: dict[int, int] = field(default_factory=dict)
     opened: list[tuple[bytes, tuple[int, ...], bytes]] = field(default_factory=list)
     trained: list[int] = field(default_factory=list)
+    on_asking: Callable[[], None] = lambda: None
     on_opening: Callable[[], None] = lambda: None
     errors: list[Exception] = field(default_factory=list)
 
@@ -95,6 +91,7 @@ class Nodes:
         else:
             if plan.serial <= self.seen:
                 return RoundResult(withheld="too few answer", seen=dict.fromkeys(plan.mean.clients, self.seen))
+            self.on_asking()
             self.seen = plan.serial
             self.trained.append(plan.serial)
             contributors = tuple(each for each in plan.mean.clients if each not in self.silent)
@@ -136,45 +133,11 @@ def coordinator_of(
         with Coordinator(folder, plan_with(None), **changes) as coordinator:
             yield coordinator, None
         return
-    opened = Ledger.open(path) if path.exists() else _made(path)
+    opened = Ledger.open(path) if path.exists() else make_ledger(path)
     with opened as ledger, Coordinator(folder, plan_with(target), ledger=ledger, **changes) as coordinator:
         yield coordinator, ledger
 
 
-def _made(path: Path) -> Ledger:
+def make_ledger(path: Path) -> Ledger:
+    """Make the ledger of a coordinator."""
     return Ledger.create(path, epsilon=TARGET.epsilon, delta=TARGET.delta, population=len(CLIENTS))
-
-
-class Writes:
-    """Every durable write of a coordinator, counted; the process crashes before or after some of them.
-
-    Args:
-        patch: Puts the counting writes in the place of the real ones.
-        crashes: Numbers of half writes: 2k is the moment before write k, and 2k + 1 the moment after it.
-    """
-
-    def __init__(self, patch: pytest.MonkeyPatch, crashes: Sequence[int] = ()) -> None:
-        self.names: list[str] = []
-        self._crashes = list(crashes)
-        for kind, names in (
-            (CoordinatorFolder, ("next_serial", "keep_opening", "drop_opening", "keep_release")),
-            (Ledger, ("reserve", "commit")),
-        ):
-            for name in names:
-                patch.setattr(kind, name, self._counted(name, getattr(kind, name)))
-
-    def _counted(self, name: str, write: Callable[..., Any]) -> Callable[..., Any]:
-        def counted(*arguments: Any, **named: Any) -> Any:
-            number = len(self.names)
-            self.names.append(name)
-            self._crash_at(2 * number)
-            found = write(*arguments, **named)
-            self._crash_at(2 * number + 1)
-            return found
-
-        return counted
-
-    def _crash_at(self, half: int) -> None:
-        if half in self._crashes:
-            self._crashes.remove(half)
-            raise Crash

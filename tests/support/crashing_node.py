@@ -12,10 +12,8 @@ import itertools
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from functools import cache
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, Final
 
@@ -29,7 +27,7 @@ from secagg.engines.node.station import Station
 from secagg.engines.wire.parcel import Refusal, Reply, open_reply
 from tests.conformance.cohorts import remembering
 from tests.support import committee_keys
-from tests.support.stations import MEMBERS, Cohort, training
+from tests.support.stations import MEMBERS, Attempt, Cohort, training
 
 OTHER: Final = 7
 """The client that is missing from the rival requests, and from the second attempt."""
@@ -196,6 +194,21 @@ class Stage:
     ended: bool
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Position:
+    """An open step of an attempt.
+
+    Attributes:
+        attempt: The attempt, whose server has every reply but those of the node and of `OTHER`.
+        asked: What each other party has been asked so far.
+        last: The reply of `OTHER`, if it is asked.
+    """
+
+    attempt: Attempt
+    asked: dict[int, tuple[bytes, ...]]
+    last: dict[int, bytes]
+
+
 class Play:
     """One cohort, of which one party is the node that crashes.
 
@@ -212,11 +225,14 @@ class Play:
             if party in MEMBERS:
                 self.home.share = committee_keys.key_shares(arithmetic=remembering())[MEMBERS.index(party)]
         self._stages: dict[tuple[int, tuple[bytes | None, ...]], Stage] = {}
-        self._entry_points = cache(entry_points)
+        self._open: dict[tuple[int, tuple[bytes | None, ...]], tuple[Attempt, dict[int, tuple[bytes, ...]]]] = {}
+        self._positions: dict[tuple[int, tuple[bytes | None, ...]], _Position] = {}
+        self._ended = False
+        self._replies: dict[tuple[int, int, tuple[bytes, ...]], bytes] = {}
 
     @contextlib.contextmanager
     def _counting_renames(self) -> Iterator[None]:
-        """Count the writes of the live file too; and look for registered protocols once, which takes longest."""
+        """Count the writes of the live file too."""
         real = os.replace
 
         def replace_file(source: Any, target: Any) -> None:
@@ -224,7 +240,6 @@ class Play:
 
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(os, "replace", replace_file)
-            patch.setattr("protocols.registry.entry_points", self._entry_points)
             yield
 
     def run(self, crashes: Iterable[int] = (), fate: Fate = Fate.KILL, rules: Rules = Rules()) -> int:
@@ -265,27 +280,56 @@ class Play:
     def _stage(self, serial: int, history: tuple[bytes | None, ...]) -> Stage:
         key = (serial, history)
         if key not in self._stages:
-            self._stages[key] = self._played(serial, history)
+            before = self._stages.get((serial, history[:-1]))
+            if history and before is not None and before.opens and self._ended:
+                # What the server makes of the replies to the last step is seen once: the node has no part in it.
+                self._stages[key] = replace(before, ended=True)
+            else:
+                self._stages[key] = self._played(serial, history)
         return self._stages[key]
 
     def _played(self, serial: int, history: tuple[bytes | None, ...]) -> Stage:
-        attempt, rival = self.cohort.attempt(serial), None
+        attempt, rival, asked = self.cohort.attempt(serial), None, dict[int, tuple[bytes, ...]]()
         names = [row.name for row in attempt.mean.protocol.steps]
-        for body in history:
-            replies = attempt.replies(self.party) | ({} if body is None else {self.party: body})
-            fewer = {party: reply for party, reply in replies.items() if party != OTHER}
-            drops = serial == 2 and names[attempt.step] in INPUTS
-            rival = attempt.fork()
-            rival.advance(replies if drops else fewer)
-            attempt.advance(fewer if drops else replies)
-        asked = self.party in attempt.requests
+        if history:
+            before = self._position(serial, history[:-1])
+            mine = {} if history[-1] is None else {self.party: history[-1]}
+            drops, asked = serial == 2 and names[before.attempt.step] in INPUTS, before.asked
+            attempt, rival = before.attempt.fork(), before.attempt.fork()
+            attempt.advance(mine if drops else mine | before.last)
+            rival.advance(mine | before.last if drops else mine)
+        self._open[serial, history] = attempt, asked
+        self._ended |= not attempt.requests
         return Stage(
-            parcel=attempt.parcel(self.party) if asked else None,
+            parcel=attempt.parcel(self.party) if self.party in attempt.requests else None,
             rival=rival.parcel(self.party) if rival is not None and self.party in rival.requests else None,
             session_id=attempt.session.session_id,
             opens=attempt.step == len(names) - 1,
             ended=not attempt.requests,
         )
+
+    def _position(self, serial: int, history: tuple[bytes | None, ...]) -> _Position:
+        """Return an open step, in which the server has received the replies of the other parties but `OTHER`."""
+        key = (serial, history)
+        if key not in self._positions:
+            attempt, before = self._open[key]
+            others = {party: request for party, request in attempt.requests.items() if party != self.party}
+            asked = before | {party: (*before.get(party, ()), request) for party, request in others.items()}
+            replies = {party: self._reply(serial, attempt, party, asked[party]) for party in others}
+            last = {OTHER: replies.pop(OTHER)} if OTHER in replies else {}
+            for party, reply in replies.items():
+                attempt.server.receive(party, reply)
+            self._positions[key] = _Position(attempt=attempt, asked=asked, last=last)
+        return self._positions[key]
+
+    def _reply(self, serial: int, attempt: Attempt, party: int, asked: tuple[bytes, ...]) -> bytes:
+        """Return the last reply of another party that was asked all this; it is a function of that."""
+        key = (serial, party, asked)
+        if key not in self._replies:
+            machine = replace(attempt, machines={}).machine(party)
+            for request in asked:
+                self._replies[key] = machine.handle(request)
+        return self._replies[key]
 
 
 class Node:

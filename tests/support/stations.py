@@ -188,7 +188,8 @@ class Cohort:
         (home / COORDINATOR_NAME).write_text(coordinator_line(COORDINATOR.public) + "\n")
         (home / "policy.toml").write_text(self.policy(folder / "live", **policy))
         if self.needs_committee:
-            write_committee(folder / "committee", committee_keys.threshold_key(), committee_keys.key_shares())
+            if not (folder / "committee").exists():
+                write_committee(folder / "committee", committee_keys.threshold_key(), committee_keys.key_shares())
             shutil.copy(folder / "committee" / PUBLIC_NAME, home)
             if party in MEMBERS:
                 shutil.copy(folder / "committee" / member_name(MEMBERS.index(party) + 1), home)
@@ -205,6 +206,7 @@ class Attempt:
         session: The session.
         serial: The serial.
         work: What the clients train on.
+        entropies: The randomness of parties whose machine and input draw from one source; by default each has its own.
     """
 
     cohort: Cohort
@@ -216,6 +218,7 @@ class Attempt:
     server: Server = field(init=False)
     progress: Continue | Finish = field(init=False)
     machines: dict[int, Client] = field(default_factory=dict)
+    entropies: Mapping[int, Entropy] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.server = Server(self.mean.protocol, self.session)
@@ -318,7 +321,7 @@ class Attempt:
         )
 
     def _entropy(self, party: int, purpose: bytes) -> Entropy:
-        return repeatable_entropy(b"%d %d " % (self.serial, party) + purpose)
+        return self.entropies.get(party) or repeatable_entropy(b"%d %d " % (self.serial, party) + purpose)
 
     def _terms(self, party: int) -> ClientTerms:
         return ClientTerms(

@@ -159,21 +159,31 @@ class Station:
         joins = bool(request.offer) and (kept is None or request.offer != kept.offer)
         party, machine = self._joined(request, train) if joins else self._continued(request, kept)
         offer = request.offer if joins or kept is None else kept.offer
-        # An interruption in here takes effect when the reply is kept, so that the same parcel still gets it.
-        with HeldInterrupts():
-            self._record(party, request.step, joins=joins)
-            reply = Reply(
-                serial=request.serial, step=request.step, sender=self._home.node, body=self._said(machine, request.body)
-            ).to_bytes()
-            self._live.write(
-                LiveSession(
-                    step=request.step,
-                    request=digest,
-                    reply=reply,
-                    offer=offer,
-                    snapshot=b"" if machine.closed else machine.snapshot(self._live.key()),
-                )
+        # An interruption in here takes effect when the step has ended, so that the same parcel still gets its reply.
+        interrupts = HeldInterrupts()
+        try:
+            with interrupts:
+                self._record(party, request.step, joins=joins)
+                reply = self._kept(request, digest, offer, machine)
+        except Exception:
+            interrupts.check()  # It is not lost if the step ends in a refusal.
+            raise
+        return reply
+
+    def _kept(self, request: Request, digest: bytes, offer: bytes, machine: Client) -> bytes:
+        """Return the machine's reply, once it is in the live file with the machine's snapshot."""
+        reply = Reply(
+            serial=request.serial, step=request.step, sender=self._home.node, body=self._said(machine, request.body)
+        ).to_bytes()
+        self._live.write(
+            LiveSession(
+                step=request.step,
+                request=digest,
+                reply=reply,
+                offer=offer,
+                snapshot=b"" if machine.closed else machine.snapshot(self._live.key()),
             )
+        )
         return reply
 
     def _continued(self, request: Request, kept: LiveSession | None) -> tuple[NodeSession, Client]:

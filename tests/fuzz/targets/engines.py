@@ -1,5 +1,6 @@
-"""Targets of what travels between coordinator and node: requests, replies, and the offers in requests."""
+"""Targets of what travels between coordinator and node, and of the file in which a node keeps its live session."""
 
+import hmac
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -8,11 +9,15 @@ from typing import Any, Final
 import msgspec
 
 from protocols import Adversary
+from protocols.crypto.sealing import derive
 from protocols.errors import MalformedMessage, RemoteError
+from protocols.testing import repeatable_entropy
+from secagg.engines.node.live import LiveFile, LiveSession
 from secagg.engines.wire.offer import Offer
 from secagg.engines.wire.parcel import Limits, Refusal, Reply, Request, open_reply, open_request
+from tests.fuzz.mutate import mutate_bytes
 from tests.fuzz.mutate_tree import mutate_msgpack
-from tests.fuzz.target import Entry, Finding, Target
+from tests.fuzz.target import Entry, Finding, Target, placed
 from tests.support.offers import Offered, offered
 from tests.support.parcels import COORDINATOR, digested, signed
 
@@ -33,6 +38,12 @@ _OFFERED: Final[dict[str, tuple[str, Adversary, str]]] = {
     "lightsecagg": ("lightsecagg", Adversary.CURIOUS, "gaussian-central"),
     "oneshot": ("oneshot", Adversary.MALICIOUS, "gaussian-distributed"),
 }
+_LIVE: Final = tuple(
+    LiveSession(step=step, request=bytes(32), reply=b"reply" * 20, offer=b"offer" * 20, snapshot=snapshot)
+    for step, snapshot in ((0, b"sealed" * 50), (3, b""))
+)
+_LIVE_LABEL: Final = b"secagg live session, file format 1\n"
+_TAG_BYTES: Final = 32
 
 
 def entries() -> list[Entry]:
@@ -43,6 +54,8 @@ def entries() -> list[Entry]:
         Entry("engine/reply", 40, _reply),
         Entry("engine/reply/digested", 40, _digested_reply),
         *(Entry(f"engine/offer/{label}", 8, partial(_offer, label)) for label in _OFFERED),
+        Entry("engine/live", 8, partial(_live, tagged=False)),
+        Entry("engine/live/content", 8, partial(_live, tagged=True)),
     ]
 
 
@@ -142,4 +155,39 @@ def _offer(label: str, folder: Path) -> Target:
         refusals=(MalformedMessage,),
         covers=("secagg.engines.wire.offer:Offer.from_bytes", "secagg.engines.wire.offer:Offer.build"),
         memory_base=2**22,
+    )
+
+
+class _NoSession(Exception):
+    """The file holds no live session that can be used."""
+
+
+def _live(folder: Path, *, tagged: bool) -> Target:
+    """The file of a node's live session; with `tagged`, its content, for which the tag is made anew."""
+    folder.chmod(0o700)
+    live, path = LiveFile(folder, entropy=repeatable_entropy(b"a live folder")), folder / "session"
+    key, whole = live.key(), []
+    for session in _LIVE:
+        live.write(session)
+        whole.append(path.read_bytes())
+
+    def read(data: bytes) -> None:
+        if tagged:
+            tag = hmac.digest(derive(key, _LIVE_LABEL).reveal(), data, "sha256")
+            data = _LIVE_LABEL + tag + data
+        found = LiveFile(placed(path, data).parent, entropy=repeatable_entropy(b"")).read()
+        if found is None:
+            raise _NoSession
+        if not tagged and data not in whole:
+            raise Finding("a file was accepted that nobody has written")
+
+    start = len(_LIVE_LABEL) + _TAG_BYTES
+    return Target(
+        seeds=tuple(each[start:] if tagged else each for each in whole),
+        run=read,
+        mutate=mutate_msgpack if tagged else mutate_bytes,
+        refusals=(_NoSession,),
+        covers=("secagg.engines.node.live:LiveFile.read",),
+        canaries=(key.reveal().hex(),),
+        memory_base=2**17,
     )

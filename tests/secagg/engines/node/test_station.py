@@ -4,7 +4,8 @@ import logging
 import os
 import resource
 import shutil
-import signal
+import subprocess
+import sys
 import threading
 import weakref
 from collections.abc import Callable, Iterator
@@ -23,6 +24,7 @@ from secagg.engines.wire.parcel import Refusal, Reply, Request, open_reply
 from secagg.engines.wire.work import Work
 from tests.support.stations import ARRAYS, COORDINATOR, KINDS, WORK, Attempt, Cohort, identity_of, training, update_of
 
+ROOT: Final = Path(__file__).parents[4]
 ME: Final = 5
 BOTH: Final = 2
 MEMBER: Final = 21
@@ -665,25 +667,17 @@ def test_interruption_of_training_passes_and_the_same_parcel_works(home: Home, c
     finish(attempt, station)
 
 
-def test_interruption_while_a_step_is_answered_waits_for_the_reply(home: Home, cohort: Cohort) -> None:
-    """Randomness is drawn while the machine answers: there the signal arrives."""
-    attempt, train = cohort.attempt(1), Trained()
-    step(attempt, Station(home), train=train)
-    struck: list[int] = []
-
-    def entropy(size: int) -> bytes:
-        if not struck:
-            struck.append(size)
-            signal.raise_signal(signal.SIGINT)
-        return os.urandom(size)
-
-    parcel = attempt.parcel(ME)
-    with pytest.raises(KeyboardInterrupt):
-        Station(home, entropy=entropy).answer(parcel, train)
-    assert struck
-    reply = ask(Station(home), parcel)
-    attempt.advance(attempt.replies(ME) | {ME: reply.body})
-    finish(attempt, Station(home))
+@pytest.mark.parametrize("case", ["reply", "refusal"])
+def test_interruption_while_a_step_is_answered_waits_for_its_end(tmp_path: Path, case: str) -> None:
+    """In a process of its own, since the process that runs the tests would take the signal for its own."""
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.support.interrupted_station", case, str(tmp_path)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert (done.returncode, done.stdout) == (0, {"reply": "none\n", "refusal": "answered\n"}[case]), done.stderr
 
 
 # Files that cannot be used.

@@ -40,11 +40,11 @@ SLOW: Final = {
     "secagg-plus": 2,
     "secagg-plus, malicious": 3,
     "lightsecagg": 2,
-    "paillier, client": 3,
-    "paillier, both": 3,
-    "paillier, member": 2,
-    "paillier, malicious, both": 4,
-    "oneshot, malicious, both": 7,
+    "paillier, client": 1,
+    "paillier, both": 1,
+    "paillier, member": 1,
+    "paillier, malicious, both": 2,
+    "oneshot, malicious, both": 4,
 }
 """The plays that take longest, and the distance of the points that are tried in them. The long test tries all."""
 

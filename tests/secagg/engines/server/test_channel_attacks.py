@@ -217,3 +217,22 @@ def test_reply_that_is_damaged_on_its_way_spoils_the_sum_without_the_digest_of_r
     result = run(parties, plan, arriving)
     assert BAD in result.contributors
     assert not is_exact(parties, plan, result)
+
+
+def test_two_sums_that_differ_in_one_client_give_its_vector_without_the_rule_of_openings() -> None:
+    """A server that has crashed after the sum tries again without client 4; these nodes keep no record of openings."""
+    parties = node_cohort("secagg", clients=6)
+    work = parties.plan().work
+    results, means = [], []
+    for serial, clients in ((1, None), (2, [client for client in parties.mean.clients if client != BAD])):
+        plan = parties.plan(serial, work=work, clients=clients)
+        results.append(run(parties, plan, lambda party, reply: [(party, reply)]))
+        found = results[-1]
+        assert found.total is not None
+        assert plan.session.context == work.digest()
+        decoded = plan.mean.decode(found.total, contributors=len(found.contributors), rotation=plan.rotation)
+        means.append(len(found.contributors) * decoded.mean[0])
+    update = parties.nodes[BAD].update
+    assert update is not None
+    victim = np.asarray(update[0])
+    np.testing.assert_allclose(means[0] - means[1], victim / max(1.0, float(np.linalg.norm(victim))), atol=1e-3)

@@ -8,14 +8,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from protocols import Adversary, Secret
+from protocols import Adversary, Finish, Secret
+from protocols.crypto.entropy import Entropy
+from protocols.crypto.sealing import KEY_BYTES
 from protocols.errors import RemoteError
+from protocols.testing import repeatable_entropy
 from secagg.engines.base import RoundPlan, RoundResult, ServerSide, Update
 from secagg.engines.node.home import Home
 from secagg.engines.node.station import Station
 from secagg.engines.server.channel import ChannelEngine
-from secagg.engines.wire.parcel import open_request
+from secagg.engines.wire.parcel import open_reply, open_request
 from secagg.engines.wire.work import Work
+from tests.support.direct_channel import DirectChannel
 from tests.support.faulty_channel import Faults, FaultyChannel
 from tests.support.faulty_rounds import probabilities
 from tests.support.stations import ARRAYS, COORDINATOR, Cohort, training, update_of
@@ -127,3 +131,67 @@ def test_stations_give_kept_replies_to_requests_that_are_sent_again(tmp_path: Pa
     assert after.total is not None
     np.testing.assert_array_equal(before.total, after.total)
     assert sorted(trained) == sorted(cohort.clients)
+
+
+def said_in_memory(cohort: Cohort) -> tuple[dict[tuple[int, int], tuple[bytes, bytes]], Finish]:
+    """Return each request and reply of the machines without homes and channel, by step and party, and the end.
+
+    A station draws the key of its live file first, and a nonce for each snapshot. So do these parties.
+    """
+    said = dict[tuple[int, int], tuple[bytes, bytes]]()
+    attempt = replace(cohort.attempt(1, work=Work("a run", 1, ARRAYS)), entropies=entropies_of(cohort))
+    joined = set[int]()
+    while attempt.requests:
+        replies = {}
+        for party, request in attempt.requests.items():
+            if party not in joined:
+                attempt.entropies[party](KEY_BYTES)
+                joined.add(party)
+            machine = attempt.machine(party)
+            replies[party] = machine.handle(request)
+            if not machine.closed:
+                machine.snapshot(Secret(bytes(KEY_BYTES)))
+            said[attempt.step, party] = request, replies[party]
+        attempt.advance(replies)
+    assert isinstance(attempt.progress, Finish)
+    return said, attempt.progress
+
+
+def entropies_of(cohort: Cohort) -> dict[int, Entropy]:
+    return {party: repeatable_entropy(b"party %d" % party) for party in cohort.parties}
+
+
+@pytest.mark.parametrize(
+    ("protocol", "adversary"),
+    [
+        ("secagg", Adversary.CURIOUS),
+        ("secagg-plus", Adversary.MALICIOUS),
+        ("lightsecagg", Adversary.CURIOUS),
+        ("paillier", Adversary.MALICIOUS),
+    ],
+)
+def test_machines_say_the_same_bytes_in_memory_and_through_stations_and_a_channel(
+    protocol: str, adversary: Adversary, tmp_path: Path
+) -> None:
+    cohort = Cohort(protocol=protocol, adversary=adversary)
+    expected, finish = said_in_memory(cohort)
+    found = dict[tuple[int, int], tuple[bytes, bytes]]()
+
+    def answer_of(party: int, entropy: Entropy) -> Callable[[bytes], bytes]:
+        home = cohort.make_home(tmp_path, party)
+        station = Station(home, clock=lambda: 0.0, entropy=entropy)
+
+        def answer(parcel: bytes) -> bytes:
+            reply = station.answer(parcel, training(party) if party in cohort.clients else None)
+            asked = open_request(parcel, coordinator=home.coordinator, receiver=party, limits=home.policy.limits())
+            found[asked.step, party] = asked.body, open_reply(reply, 10**7).body
+            return reply
+
+        return answer
+
+    channel = DirectChannel({party: answer_of(party, entropy) for party, entropy in entropies_of(cohort).items()})
+    result = ChannelEngine(channel, clock=channel.clock, step_s=STEP_S).run(plan_of(cohort, 1))
+    assert found == expected
+    assert result.contributors == finish.contributors
+    assert result.total is not None
+    np.testing.assert_array_equal(result.total, finish.total)

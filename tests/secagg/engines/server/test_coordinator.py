@@ -1,7 +1,5 @@
-"""What a coordinator releases, and what a crash at any of its writes leaves."""
+"""What a coordinator releases, keeps and gives up; `test_coordinator_crashes` has the crashes."""
 
-import itertools
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,14 +7,10 @@ import numpy as np
 import pytest
 
 from dp.errors import BudgetExceeded
-from dp.ledger.ledger import Ledger
 from protocols.errors import RemoteError
-from protocols.replay import MemoryOpenings
 from secagg.aggregation.mean import Target
 from secagg.engines.base import Release
 from secagg.engines.server.coordinator import Coordinator
-from secagg.engines.server.folder import CoordinatorFolder
-from secagg.engines.server.kept import KeptOpening, KeptRelease
 from secagg.errors import (
     ConfigurationError,
     CoordinatorError,
@@ -26,19 +20,15 @@ from secagg.errors import (
 )
 from tests.support.coordinators import (
     CLIENTS,
-    LEAST,
     TARGET,
-    Crash,
     Nodes,
-    Writes,
     coordinator_of,
     folder_at,
     plan_with,
     work_of,
 )
+from tests.support.lossy_folder import Crash
 
-WRITES = ["reserve", "next_serial", "keep_opening", "keep_release", "commit", "drop_opening"]
-ROUNDS = (1, 2)
 _NOISE = plan_with(TARGET)(CLIENTS, work_of(1), None).noise
 assert _NOISE is not None
 TARGET_EVENT = _NOISE.event
@@ -88,127 +78,6 @@ def test_coordinator_without_a_folder_keeps_nothing() -> None:
             coordinator.run(work_of(1), CLIENTS, nodes)
     assert nodes.trained == [1, 2]
     assert len({context for context, *_ in nodes.opened}) == 1
-
-
-def test_writes_of_a_round_have_one_order(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    writes = Writes(monkeypatch)
-    with coordinator_of(folder) as (coordinator, _):
-        coordinator.run(work_of(1), CLIENTS, Nodes())
-    assert writes.names == WRITES
-
-
-def _rounds(folder: Path, nodes: Nodes, target: Target | None) -> dict[int, list[float]]:
-    """Run all rounds to their end, with a new process after every crash; return what the model was moved by."""
-    moved: dict[int, list[float]] = {}
-    while len(moved) < len(ROUNDS):
-        try:
-            with coordinator_of(folder, target=target) as (coordinator, ledger):
-                nodes.on_opening = partial(_reserved, ledger, len(moved))
-                for number in ROUNDS:
-                    release = coordinator.run(work_of(number), CLIENTS, nodes)
-                    assert moved.setdefault(number, entry(release)) == entry(release)
-        except Crash:
-            nodes.silent = {CLIENTS[0]}  # Another cohort would answer next time.
-        except OpeningUnfinished:
-            nodes.silent = set()  # The owner waits until the nodes are back.
-    return moved
-
-
-def _reserved(ledger: Ledger | None, before: int) -> None:
-    if ledger is not None:
-        assert len(ledger.entries()) > before, "nothing is opened that was not reserved"
-
-
-def _check(folder: Path, nodes: Nodes, moved: dict[int, list[float]], target: Target | None, crashes: int) -> None:
-    """Check what must hold after all crashes: engine.md, section 5, (b) to (e)."""
-    if target is None:  # (e): no two sums of one context whose contributors differ in few.
-        openings = MemoryOpenings()
-        for number, (context, contributors, _) in enumerate(dict.fromkeys(nodes.opened)):
-            openings.record(
-                key=bytes(32),
-                session_id=number.to_bytes(16, "big"),
-                context=context,
-                contributors=contributors,
-                minimum=LEAST,
-            )
-        return
-    with Ledger.open(folder / "ledger.sqlite") as ledger:
-        entries = ledger.entries()
-    committed = [each for each in entries if each.commitment is not None]
-    assert len(committed) == len(moved) == len(ROUNDS)  # (c)
-    assert len(ROUNDS) <= len(entries) <= len(ROUNDS) + crashes  # (b)
-    assert len(entries) >= len({session for *_, session in nodes.opened})
-
-
-@pytest.mark.parametrize("target", [TARGET, None], ids=["noise", "exact"])
-@pytest.mark.parametrize("half", range(2 * len(WRITES) * len(ROUNDS)))
-def test_crash_at_any_write_loses_nothing(
-    half: int, target: Target | None, folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    nodes = Nodes()
-    Writes(monkeypatch, [half])
-    _check(folder, nodes, _rounds(folder, nodes, target), target, 1)
-
-
-@pytest.mark.parametrize("target", [TARGET, None], ids=["noise", "exact"])
-@pytest.mark.parametrize("every", [7, pytest.param(1, marks=pytest.mark.long)])
-def test_two_crashes_at_any_writes_lose_nothing(
-    every: int, target: Target | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    halves = range(2 * len(WRITES))
-    for number, (first, second) in enumerate(list(itertools.combinations(halves, 2))[::every]):
-        place, nodes = folder_at(tmp_path / str(number)), Nodes()
-        with monkeypatch.context() as patch:
-            Writes(patch, [first, second])
-            moved = _rounds(place, nodes, target)
-        _check(place, nodes, moved, target, 2)
-
-
-class WithoutOpenings(CoordinatorFolder):
-    """A folder that keeps no opening."""
-
-    def keep_opening(self, kept: KeptOpening) -> None:
-        pass
-
-
-class WithoutSerials(CoordinatorFolder):
-    """A folder whose serials are in memory only."""
-
-    def next_serial(self) -> int:
-        self.count = getattr(self, "count", 0) + 1
-        return self.count
-
-
-class KeptTooLate(CoordinatorFolder):
-    """A folder that keeps a release only after its commitment."""
-
-    def keep_release(self, kept: KeptRelease) -> None:
-        self.late = kept
-
-    def drop_opening(self, inputs: bytes) -> None:
-        if hasattr(self, "late"):
-            super().keep_release(self.late)
-        super().drop_opening(inputs)
-
-
-@pytest.mark.parametrize(
-    ("variant", "target"),
-    [(WithoutOpenings, None), (WithoutSerials, None), (WithoutSerials, TARGET), (KeptTooLate, TARGET)],
-)
-def test_crashes_find_a_folder_that_breaks_a_rule(
-    variant: type[CoordinatorFolder], target: Target | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("secagg.engines.server.coordinator.CoordinatorFolder", variant)
-    broken = []
-    for half in range(2 * len(WRITES)):
-        place, nodes = folder_at(tmp_path / str(half)), Nodes()
-        with monkeypatch.context() as patch:
-            Writes(patch, [half])
-            try:
-                _check(place, nodes, _rounds(place, nodes, target), target, 1)
-            except (AssertionError, RemoteError, ServerRolledBack, CoordinatorError):
-                broken.append(half)
-    assert broken
 
 
 def test_round_with_too_few_clients_releases_nothing_and_the_next_attempt_is_another(folder: Path) -> None:

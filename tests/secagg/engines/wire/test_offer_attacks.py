@@ -206,6 +206,17 @@ def test_ten_million_ids_are_refused_before_they_are_decoded() -> None:
     assert peak < 100_000
 
 
+def test_ten_million_ids_take_memory_without_the_limit() -> None:
+    """A tenth of them, decoded as they are, already takes more than the 1 MiB that an offer may have."""
+    ids = b"\xdd" + (10**6).to_bytes(4, "big") + bytes(10**6)
+    tracemalloc.start()
+    decoded = msgspec.msgpack.decode(ids)
+    used = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    assert len(decoded) == 10**6
+    assert used > 8 * 10**6
+
+
 @pytest.mark.parametrize("element", [b"\x00", b"\x90", b"\x91\x01", b"\x80", b"\xc0"])
 @pytest.mark.parametrize("field", ["clients", "shapes", "members", "parameters"])
 def test_a_mebibyte_of_small_elements_takes_little_memory(field: str, element: bytes) -> None:
