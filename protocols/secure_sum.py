@@ -205,6 +205,18 @@ class SecureSum(ABC):
             return session.threshold
         return session.committee.key.threshold
 
+    def least_repliers(self, session: Session) -> int | None:
+        """Return how many contributors at least have answered the step that reveals if the sum is open.
+
+        `protocols.replay` says what follows from it. A protocol whose server can open sums with fewer replies than the
+        session's threshold overrides it.
+
+        Returns:
+            The number; None if no client's reply opens a sum.
+        """
+        reveals = any(row.role is Role.CLIENT and row.reveals is not None for row in self.steps)
+        return session.threshold if reveals else None
+
     def message_limit(self, session: Session) -> int:
         """Return the largest number of bytes that any message of a session may have."""
         return limit(session.length, session.modulus, len(session.clients), len(session.attached))

@@ -65,7 +65,9 @@ def check_sizes(mean: SecureMean, work: Work) -> None:
     lengths = {
         "work of the round": sum(map(len, work.pieces())),
         "server's state before the last step": words + (2 * message if mean.protocol.needs_committee else message),
-        "longest array of the mean": max((_FLOAT_BYTES * math.prod(shape) for shape in mean.encoding.shapes), default=0),
+        "longest array of the mean": max(
+            (_FLOAT_BYTES * math.prod(shape) for shape in mean.encoding.shapes), default=0
+        ),
     }
     for what, length in lengths.items():
         if length > LARGEST_BYTES:
