@@ -23,8 +23,13 @@ def test_messages_of_all_lengths_arrive_in_order(ends: Ends) -> None:
     """The longest does not fit into the socket's own memory; a shorter one after it is not mixed with it."""
     one, other = ends
     messages = [b"", b"a", bytes(range(256)) * 20_000, b"short", b"\xff" * 8]
+
+    def send_all() -> None:
+        for message in messages:
+            one.send(message)
+
     with ThreadPoolExecutor(1) as thread:
-        sent = thread.submit(lambda: [one.send(message) for message in messages])
+        sent = thread.submit(send_all)
         assert [other.receive() for _ in messages] == messages
         sent.result()
 
