@@ -21,7 +21,10 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from protocols.errors import MalformedMessage
+from protocols.errors import MalformedMessage, ParameterError
+
+LARGEST_BYTES: Final = 2**32 - 1
+"""The longest byte string that MessagePack has, in bytes."""
 
 _SHORT_HEADERS: Final = (0x90, 0x80)  # Of an array and of a map: the count is in the lower four bits.
 _LONG_HEADERS: Final = {0xDC: 2, 0xDD: 4, 0xDE: 2, 0xDF: 4}  # Of both: the count is in 2 or 4 bytes after it.
@@ -214,9 +217,15 @@ def _array(length: int) -> bytes:
 
 
 def bytes_header(length: int) -> bytes:
-    """Return the header of a byte string of this length."""
+    """Return the header of a byte string of this length.
+
+    Raises:
+        ParameterError: MessagePack has no byte string of this length.
+    """
     if length < 2**8:
         return b"\xc4" + length.to_bytes(1, "big")
     if length < 2**16:
         return b"\xc5" + length.to_bytes(2, "big")
+    if length > LARGEST_BYTES:
+        raise ParameterError(f"byte string: expected at most {LARGEST_BYTES} bytes, found {length}")
     return b"\xc6" + length.to_bytes(4, "big")

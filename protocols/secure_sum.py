@@ -15,9 +15,10 @@ from typing import Any, ClassVar, Final, Generic, TypeVar, final
 
 import msgspec
 
-from protocols.codec import Message, limit
+from protocols.codec import LARGEST_BYTES, Message, limit
 from protocols.cohort import Adversary
 from protocols.crypto.integers import shown
+from protocols.crypto.keystream import word_dtype
 from protocols.crypto.secret import Secret
 from protocols.errors import ParameterError, UnsafeSession
 from protocols.session import Extra, Participant, Session, Vector
@@ -204,6 +205,18 @@ class SecureSum(ABC):
             return session.threshold
         return session.committee.key.threshold
 
+    def least_repliers(self, session: Session) -> int | None:
+        """Return how many contributors at least have answered the step that reveals if the sum is open.
+
+        `protocols.replay` says what follows from it. A protocol whose server can open sums with fewer replies than the
+        session's threshold overrides it.
+
+        Returns:
+            The number; None if no client's reply opens a sum.
+        """
+        reveals = any(row.role is Role.CLIENT and row.reveals is not None for row in self.steps)
+        return session.threshold if reveals else None
+
     def message_limit(self, session: Session) -> int:
         """Return the largest number of bytes that any message of a session may have."""
         return limit(session.length, session.modulus, len(session.clients), len(session.attached))
@@ -221,7 +234,8 @@ class SecureSum(ABC):
     def validate(self, session: Session) -> None:
         """Raise `ParameterError` unless this protocol can run this session.
 
-        A session that sets an extra field is refused unless the protocol lists that field in `accepts`.
+        A session that sets an extra field is refused unless the protocol lists that field in `accepts`. So is one with
+        messages, or with a vector in a snapshot, that may be longer than MessagePack can encode.
         """
         for name in Session.extras(session):  # Not what a subclass of Session says.
             if name not in self.accepts:
@@ -235,6 +249,14 @@ class SecureSum(ABC):
                 "`secagg keys committee` makes the key of a committee."
             )
         self._validate(session)
+        vector = session.length * word_dtype(session.modulus).itemsize
+        for what, longest in (("message", self.message_limit(session)), ("vector in memory", vector)):
+            if longest > LARGEST_BYTES:
+                raise ParameterError(
+                    f"longest {what} of {self.name}: expected at most {LARGEST_BYTES} bytes, which is the longest byte "
+                    f"string of MessagePack, found {longest} for {len(session.clients)} clients and {session.length} "
+                    "coordinates. Sum the vector in slices of fewer coordinates, or split the clients into more groups."
+                )
 
     @abstractmethod
     def _validate(self, session: Session) -> None:

@@ -138,6 +138,13 @@ class PairwiseMasking(SecureSum):
                 f"clients and {needed} of {degree + 1} share-holders"
             )
 
+    def least_repliers(self, session: Session) -> int:
+        """See `SecureSum.least_repliers`. A malicious server needs enough holders of each contributor's shares."""
+        if self.adversary is Adversary.CURIOUS:
+            return session.threshold
+        needed, holders = self.holders_needed(session), self.degree(session) + 1
+        return max(needed, -(-session.threshold * needed // holders))
+
     def check_safety(self, session: Session, corrupt: int) -> None:
         """See `SecureSum.check_safety`. Both thresholds are checked against `corrupt` corrupt clients."""
         clients, degree = len(session.clients), self.degree(session)

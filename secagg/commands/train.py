@@ -16,8 +16,9 @@ from rich.table import Column, Table
 
 from dp.events import Trust
 from dp.figures import in_full, rounded_up_within
-from secagg.commands.progress import FailedClients, RoundLines, shows_bars
+from secagg.commands.progress import shows_bars
 from secagg.commands.recording import check_new, recording, recording_line
+from secagg.commands.round_lines import FailedClients, RoundLines
 from secagg.errors import CheckpointError, ConfigurationError, DataWarning
 from secagg.interruption import Interrupted, ending_at_once
 from secagg.paths import escaped, expanded, is_archive

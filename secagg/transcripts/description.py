@@ -5,6 +5,7 @@ numbers, texts or None. The session's digest covers all of it, so `describe` can
 """
 
 from collections.abc import Mapping
+from functools import lru_cache
 
 from protocols.committee import Committee
 from protocols.crypto.paillier.threshold import ThresholdKey
@@ -120,4 +121,10 @@ def _keys(clients: tuple[int, ...], keys: bytes) -> Mapping[int, bytes]:
 
 
 def _committee(key: bytes, members: bytes) -> Committee:
-    return Committee(key=ThresholdKey.from_bytes(key), members=separated(members))
+    return Committee(key=_threshold_key(key), members=separated(members))
+
+
+@lru_cache(maxsize=4)
+def _threshold_key(data: bytes) -> ThresholdKey:
+    """Return a committee's public key. Its checks take some 15 ms, and sessions have the same key for a long time."""
+    return ThresholdKey.from_bytes(data)

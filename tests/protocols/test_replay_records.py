@@ -1,14 +1,17 @@
 """The rule about two sums of one context: what stands for a client in a record, and what follows from the records."""
 
 import hashlib
-from itertools import combinations
+from itertools import combinations, product
 from typing import Final
 
 import pytest
 
+from protocols import Adversary, LightSecAgg, OneShot, PlainSum, Roster, SecAgg, SecAggPlus, SecureSum, Session
 from protocols.errors import UnsafeOpening
-from protocols.replay import MemoryOpenings, client_key
+from protocols.replay import MemoryOpenings, are_kept_apart, client_key
 from protocols.session import MAX_CLIENT_ID
+from protocols.testing import fixed_identity
+from tests.conformance.cohorts import committee_of
 
 CLIENTS: Final = range(5)
 
@@ -72,3 +75,68 @@ def test_two_sums_that_honest_clients_let_open_are_equal_or_differ_in_many(least
             beyond += opened
     assert within + beyond
     assert bool(beyond) == (2 * least <= len(CLIENTS) + corrupt)
+
+
+def least_honest_difference(clients: int, repliers: int, corrupt: int) -> int:
+    """Return the least number of honest clients in which two sums of sessions of some size can differ, if it is small.
+
+    All pairs of sets are tried, by the numbers of honest and corrupt clients that are in one set only, the other only,
+    and both. Both sums open if those who reply can be chosen so that only corrupt clients reply for both.
+    """
+    found = clients
+    numbers = product(range(3), range(corrupt + 1), range(3), range(corrupt + 1), range(clients + 1), repeat=1)
+    for one, bad_one, other, bad_other, both in numbers:
+        bad_both = corrupt - bad_one - bad_other
+        first, second = one + bad_one, other + bad_other
+        if bad_both < 0 or max(first, second) + both + bad_both > clients or not one + other:
+            continue
+        lacking = [max(0, repliers - alone - bad_both) for alone in (first, second)]
+        if sum(lacking) <= both:
+            found = min(found, one + other)
+    return found
+
+
+@pytest.mark.parametrize("clients", [4, 7, 10])
+def test_sums_are_kept_apart_in_two_honest_clients_whatever_clients_are_invited(clients: int) -> None:
+    """With one reply fewer, two sums can differ in one honest client, which is what the condition is for."""
+    for corrupt in range(clients - 2):
+        least = next(each for each in range(clients + 2) if are_kept_apart(each, clients=clients, corrupt=corrupt))
+        assert least_honest_difference(clients, least, corrupt) >= 2
+        assert least_honest_difference(clients, least - 1, corrupt) == 1
+
+
+def session_of(protocol: type[SecureSum], adversary: Adversary, threshold: int) -> Session:
+    clients = range(100)
+    malicious = adversary is Adversary.MALICIOUS
+    return Session(
+        session_id=bytes(16),
+        clients=tuple(clients),
+        threshold=threshold,
+        length=1,
+        modulus=protocol.modulus(16),
+        roster=Roster({client: fixed_identity(client).public for client in clients}) if malicious else None,
+        committee=committee_of((107, 108, 109)) if protocol.needs_committee else None,
+    )
+
+
+@pytest.mark.parametrize("kind", [SecAgg, SecAggPlus, LightSecAgg, OneShot, PlainSum])
+def test_sums_open_with_the_replies_of_the_threshold_or_of_the_committee(kind: type[SecureSum]) -> None:
+    protocol, threshold = kind.suggest(clients=100, adversarial=0.05, dropout=0.2)
+    session = session_of(kind, Adversary.CURIOUS, threshold)
+    assert protocol.least_repliers(session) == (None if kind in (OneShot, PlainSum) else threshold)
+
+
+@pytest.mark.parametrize(("dropout", "kept_apart"), [(0.05, True), (0.4, False)])
+def test_malicious_server_opens_sums_of_a_sparse_graph_with_fewer_replies(dropout: float, *, kept_apart: bool) -> None:
+    """Every contributor needs `share_threshold` holders, of degree + 1 for whom each reply counts."""
+    protocol, threshold = SecAggPlus.suggest(
+        clients=100, adversarial=0.01, dropout=dropout, adversary=Adversary.MALICIOUS
+    )
+    session = session_of(SecAggPlus, Adversary.MALICIOUS, threshold)
+    found = protocol.least_repliers(session)
+    assert protocol.neighbours < 99
+    assert protocol.share_threshold * threshold <= found * (protocol.neighbours + 1)
+    assert protocol.share_threshold <= found < threshold
+    assert are_kept_apart(found, clients=100, corrupt=1) is kept_apart
+    complete, majority = SecAgg.suggest(clients=100, adversarial=0.01, dropout=0.4, adversary=Adversary.MALICIOUS)
+    assert complete.least_repliers(session_of(SecAgg, Adversary.MALICIOUS, majority)) == majority

@@ -234,3 +234,31 @@ def test_parties_check_a_session_by_the_rules_of_secure_sum_and_not_of_an_object
         Server(protocol, refused)
     with pytest.raises(ParameterError, match="committee: expected a session without"):
         Client(protocol, refused, 0, [0] * 4, entropy=os.urandom)
+
+
+LONG: dict[str, tuple[int, int, int, str]] = {
+    "secagg": (4, 1_500_000_000, 2**24, "longest message of secagg: .*found 4500006144"),
+    "secagg-plus": (4, 1_100_000_000, 2**24, "longest vector in memory of secagg-plus: .*found 4400000000"),
+    "plain": (4, 1_500_000_000, 2**24, "longest message of plain"),
+    "lightsecagg": (4, 1_200_000_000, 2**31 - 1, "longest message of lightsecagg"),
+    "oneshot": (4, 1_100_000_000, 2**24, "longest message of oneshot"),
+    "paillier": (200_000, 100_000, 2**24, "longest message of paillier: .*for 200000 clients and 100000 coord"),
+}
+"""For each protocol: clients, coordinates, modulus, and what is too long."""
+
+
+@pytest.mark.parametrize("name", sorted(LONG))
+def test_session_whose_messages_cannot_be_encoded_is_refused(name: str) -> None:
+    """Refused in a moment: nothing of such a length is made. The joined contributions of many clients count too."""
+    clients, length, modulus, match = LONG[name]
+    committee = committee_of((300_007, 300_008, 300_009)) if PROTOCOLS[name].needs_committee else None
+    session = Session(
+        session_id=bytes(16),
+        clients=tuple(range(clients)),
+        threshold=clients,
+        length=length,
+        modulus=modulus,
+        committee=committee,
+    )
+    with pytest.raises(ParameterError, match=f"{match}.*slices of fewer coordinates, or split the clients into more"):
+        PROTOCOLS[name].validate(session)

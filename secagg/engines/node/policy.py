@@ -29,6 +29,7 @@ from protocols import Adversary, Roster, SecureSum, Session
 from protocols.codec import limit
 from protocols.cohort import whole_clients
 from protocols.registry import loadable
+from protocols.replay import are_kept_apart
 from protocols.session import MAX_ATTACHED
 from secagg.aggregation.headroom import MAXIMUM_MODULUS_BITS
 from secagg.aggregation.mean import SecureMean
@@ -66,6 +67,9 @@ class Rule(StrEnum):
 
     CONTRIBUTORS = "least_contributors"
     """Every sum has enough contributors, at least two of whom are not corrupt."""
+
+    OPENINGS = "openings"
+    """No two exact sums of the same inputs can differ in fewer than two clients that are not corrupt."""
 
     COORDINATES = "most_coordinates"
     """An update has not too many entries."""
@@ -126,6 +130,7 @@ class NodePolicy(PolicyFile):
         self._check_derived(mean, session)
         self._check_protocol(mean.protocol, session)
         self._check_parties(session, roster, node)
+        self._check_openings(mean, session, roster)
         self._check_encoding(mean)
         self._check_noise(mean)
         if mean.noise is not None:
@@ -212,6 +217,19 @@ class NodePolicy(PolicyFile):
             raise PolicyRefusal(
                 Rule.CONTRIBUTORS,
                 f"expected at least 2 besides {corrupt} nodes that may be corrupt, found {session.threshold} in all",
+            )
+
+    def _check_openings(self, mean: SecureMean, session: Session, roster: Roster) -> None:
+        """Check that clients' records of openings keep sums apart; with clients' noise, each attempt is paid for."""
+        repliers = mean.protocol.least_repliers(session)
+        if repliers is None or stated_trust(mean) not in (None, Trust.CENTRAL):
+            return
+        clients, corrupt = len(session.clients), self.corrupt(roster)
+        if not are_kept_apart(repliers, clients=clients, corrupt=corrupt):
+            raise PolicyRefusal(
+                Rule.OPENINGS,
+                f"expected sums that at least {(clients + corrupt) // 2 + 1} of {clients} clients open, {corrupt} of "
+                f"whom may be corrupt, found sums that {repliers} open: two of them could differ in one client",
             )
 
     def _check_encoding(self, mean: SecureMean) -> None:

@@ -35,6 +35,7 @@ from secagg.engines.base import Engine, PrivateTraining, Release, RoundPlan, Rou
 from secagg.engines.parties import Parties
 from secagg.engines.server.folder import CoordinatorFolder
 from secagg.engines.server.kept import KeptOpening, KeptRelease
+from secagg.engines.server.preflight import check_sizes
 from secagg.engines.server.release_account import ReleaseAccount
 from secagg.engines.server.result import checked_result
 from secagg.engines.server.round_report import Observer, RoundOutcome, RoundReport
@@ -218,7 +219,10 @@ class Coordinator:
 
     def _mean(self, work: Work, clients: Sequence[int]) -> SecureMean:
         parties = Parties() if self._folder is None else self._folder.parties
-        return self._plan([client for client in clients if client not in self._culprits], work, parties)
+        mean = self._plan([client for client in clients if client not in self._culprits], work, parties)
+        if self._folder is not None:
+            check_sizes(mean, work)
+        return mean
 
     def _half_done(self, work: Work) -> _Attempt | None:
         """Return the attempt at this work in which a sum may have been opened; None if there is none."""

@@ -4,8 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from dp.events import Trust
 from protocols import Adversary, SecureSum
+from protocols.cohort import whole_clients
 from protocols.errors import ParameterError
+from protocols.replay import are_kept_apart
 from secagg.aggregation.encoding import Weighting
 from secagg.aggregation.mean import SecureMean, Target
 from secagg.checks import check_choice
@@ -59,7 +62,7 @@ class Averaging:
                 "folder."
             )
         shapes, bound = planned(work.clip, shapes=work.travelling, clip_l2=self.clip_l2)
-        return SecureMean.plan(
+        mean = SecureMean.plan(
             protocol=chosen,
             clients=clients,
             minimum_contributors=required,
@@ -72,6 +75,22 @@ class Averaging:
             roster=parties.roster.of(clients) if malicious and parties.roster is not None else None,
             committee=parties.committee if chosen.needs_committee else None,
         )
+        self._check_openings(mean)
+        return mean
+
+    def _check_openings(self, mean: SecureMean) -> None:
+        """Refuse a plan of exact sums that nodes would refuse; see `protocols.replay`."""
+        if mean.target is not None and mean.target.trust is not Trust.CENTRAL:
+            return
+        clients, repliers = len(mean.clients), mean.protocol.least_repliers(mean.session(bytes(16)))
+        corrupt = whole_clients(clients, self.adversarial, "adversarial")
+        if repliers is not None and not are_kept_apart(repliers, clients=clients, corrupt=corrupt):
+            raise ParameterError(
+                f"minimum_contributors: expected a number with which at least {(clients + corrupt) // 2 + 1} of "
+                f"{clients} clients open a sum, {corrupt} of whom may be corrupt, found {mean.minimum_contributors}, "
+                f"with which {repliers} open one. Two sums of the same inputs could differ in one client. Require "
+                "more contributors, or let the clients add noise."
+            )
 
 
 def averaging(
@@ -105,7 +124,8 @@ def averaging(
     Raises:
         ConfigurationError: `adversary` is not a kind of server. Raised by the plan: there is no roster against a
             malicious server, or the protocol's least number of contributors is not reached.
-        ParameterError: Raised by the plan: the protocol has no parameters for such a cohort.
+        ParameterError: Raised by the plan: the protocol has no parameters for such a cohort, or two exact sums of the
+            same inputs could differ in one client.
     """
     return Averaging(
         protocol=protocol,

@@ -1,17 +1,23 @@
-"""A check, before any client is asked, that a ledger will accept the releases of a run.
+"""Checks, before any client is asked, of what would otherwise fail when a release has been made, or is half made.
 
-A ledger compares a release with its reservation when the release is committed. By then the release has been made.
+A ledger compares a release with its reservation when the release is committed. What is sent or kept has to be encoded,
+and the byte strings of MessagePack have at most 4 GiB.
 """
 
+import math
 from typing import Final
 
 from dp.errors import IncompatibleEvent, InvalidParameter, InvalidReservation
 from dp.events import PrivacyEvent
 from dp.ledger.ledger import Ledger
+from protocols.codec import LARGEST_BYTES
+from protocols.crypto.keystream import word_dtype
 from secagg.aggregation.mean import SecureMean
 from secagg.checks import MOST_ROUNDS
+from secagg.engines.wire.work import Work
 from secagg.errors import ConfigurationError
 
+_FLOAT_BYTES: Final = 8
 _REFUSED: Final = (IncompatibleEvent, InvalidParameter, InvalidReservation)
 
 
@@ -41,3 +47,32 @@ def check_ledger(ledger: Ledger, event: PrivacyEvent, *, mean: SecureMean, local
             ledger.check(event, label=label, contributors=contributors, realised=realised)
     except _REFUSED as error:
         raise ConfigurationError(f"the ledger does not fit this training: {error}") from error
+
+
+def check_sizes(mean: SecureMean, work: Work) -> None:
+    """Check that what a coordinator sends and keeps in a round can be encoded; `SecureSum.validate` checks messages.
+
+    Before the last step it keeps the server's state, and the different requests of that step, in one byte string. The
+    state is a vector, and with a committee all contributions, which are the requests too. These bounds are at most
+    twice what is kept.
+
+    Raises:
+        ConfigurationError: A byte string may be longer than MessagePack allows.
+    """
+    session = mean.session(bytes(16))
+    message = mean.protocol.message_limit(session)
+    words = session.length * word_dtype(session.modulus).itemsize
+    lengths = {
+        "work of the round": sum(map(len, work.pieces())),
+        "server's state before the last step": words + (2 * message if mean.protocol.needs_committee else message),
+        "longest array of the mean": max(
+            (_FLOAT_BYTES * math.prod(shape) for shape in mean.encoding.shapes), default=0
+        ),
+    }
+    for what, length in lengths.items():
+        if length > LARGEST_BYTES:
+            raise ConfigurationError(
+                f"{what}: expected at most {LARGEST_BYTES} bytes, which is the longest byte string of MessagePack, "
+                f"found up to {length} for {len(session.clients)} clients and {session.length} coordinates. Train "
+                "fewer parameters, or split the clients into more groups."
+            )

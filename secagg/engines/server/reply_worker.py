@@ -2,7 +2,7 @@
 
 It has a machine of the protocol's server of its own. What it holds is a sum of masked vectors and a list of encrypted
 contributions, which nobody can open without the committee; see `SecureSum.shards`. At the end it gives a snapshot,
-which the server merges. Parent and worker talk through a pipe, in bytes:
+which the server merges. Parent and worker talk through a `MessageSocket`:
 
 - `BEGIN`, then the key of the snapshot, the serial and the session as a record: a new session replaces the last one.
 - `REPLY` and the sender's id, and the reply in a message of its own. The answer is what became of it, in MessagePack.
@@ -11,8 +11,8 @@ which the server merges. Parent and worker talk through a pipe, in bytes:
 
 import os
 import signal
+import socket
 import time
-from multiprocessing.connection import Connection
 from typing import Final
 
 import msgspec
@@ -20,6 +20,7 @@ import msgspec
 from protocols.crypto.secret import Secret
 from protocols.machine import Server
 from secagg.engines.server.reply_intake import ReplyIntake
+from secagg.engines.server.worker_socket import MessageSocket
 from secagg.transcripts.description import rebuild
 from secagg.transcripts.records import SessionHeader, decode
 
@@ -73,13 +74,14 @@ class _Session:
         return self._server.snapshot(self._key, entropy=os.urandom)
 
 
-def work(pipe: Connection) -> None:
-    """Serve a parent until it closes the pipe."""
+def work(end: socket.socket) -> None:
+    """Serve a parent until it closes its end of the socket."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes, and the parent decides what to do.
+    parent = MessageSocket(end)
     session: _Session | None = None
     while True:
         try:
-            message = pipe.recv_bytes()
+            message = parent.receive()
         except EOFError:
             return
         if message[:1] == BEGIN:
@@ -87,8 +89,8 @@ def work(pipe: Connection) -> None:
         elif session is None:
             raise RuntimeError("expected the beginning of a session, found another message")
         elif message[:1] == REPLY:
-            verdict = session.take(int.from_bytes(message[1:], "big"), pipe.recv_bytes())
-            pipe.send_bytes(msgspec.msgpack.encode(verdict))
+            verdict = session.take(int.from_bytes(message[1:], "big"), parent.receive())
+            parent.send(msgspec.msgpack.encode(verdict))
         else:
-            pipe.send_bytes(session.snapshot())
+            parent.send(session.snapshot())
             session = None

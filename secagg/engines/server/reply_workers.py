@@ -6,6 +6,7 @@ same bytes as without workers.
 """
 
 import multiprocessing
+import socket
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -21,6 +22,7 @@ from secagg.checks import check_integer
 from secagg.engines.base import RoundPlan
 from secagg.engines.server.reply_intake import Drop, Taken
 from secagg.engines.server.reply_worker import BEGIN, ID_BYTES, KEY_BYTES, REPLY, SERIAL_BYTES, SNAPSHOT, Verdict, work
+from secagg.engines.server.worker_socket import MessageSocket
 from secagg.engines.wire.parcel import open_reply
 from secagg.errors import EngineError
 from secagg.transcripts.description import describe
@@ -35,7 +37,8 @@ class _Worker:
 
     def __init__(self) -> None:
         context = multiprocessing.get_context("spawn")
-        self._pipe, theirs = context.Pipe()
+        ours, theirs = socket.socketpair()
+        self._socket = MessageSocket(ours)
         self._process = context.Process(target=work, args=(theirs,), daemon=True)
         self._process.start()
         theirs.close()
@@ -63,19 +66,19 @@ class _Worker:
     def close(self) -> None:
         """End the process."""
         self.thread.shutdown()
-        self._pipe.close()
+        self._socket.close()
         self._process.join()
 
     def _talk(self, *messages: bytes) -> None:
         try:
             for message in messages:
-                self._pipe.send_bytes(message)
+                self._socket.send(message)
         except OSError:
             raise self._ended() from None
 
     def _answer(self) -> bytes:
         try:
-            return self._pipe.recv_bytes()
+            return self._socket.receive()
         except (OSError, EOFError):
             raise self._ended() from None
 

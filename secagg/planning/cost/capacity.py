@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from protocols.codec import LARGEST_BYTES
 from secagg.planning.cost.constants import EngineConstants
 from secagg.planning.cost.figures import bytes_in_words, seconds_in_words
 from secagg.planning.cost.one_sum import SERVER_MBPS, OneSum
-from secagg.planning.cost.wire import LARGEST_FIELD
 
 MOST_S: Final = 3600.0
 """The longest time that one server's link, one of its cores, or a member's, may be busy with one round."""
@@ -63,9 +63,9 @@ def limits_of(one: OneSum, engine: EngineConstants) -> tuple[Limit, ...]:
         ),
         (
             Resource.MESSAGE,
-            one.largest_field / LARGEST_FIELD,
+            one.largest_field / LARGEST_BYTES,
             f"One message holds {bytes_in_words(one.largest_field)}, and the encoding of messages ends at "
-            f"{bytes_in_words(LARGEST_FIELD)}.",
+            f"{bytes_in_words(LARGEST_BYTES)}.",
         ),
     ]
     if one.member is not None:

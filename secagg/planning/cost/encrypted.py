@@ -107,7 +107,7 @@ def _cost(size: SumSize, payload: _Payload) -> SumCost:
             starting={Operation.TABLE: 1},
         ),
         server_bytes=contribution + 3 * joined + 3 * padded + 8 * size.length + _opened_bytes(payload),
-        largest_field=max(padded, sealed, joined),
+        largest_field=max(padded, sealed, size.clients * (HASH_BYTES + sealed)),
         largest_reply=contribution,
     )
 

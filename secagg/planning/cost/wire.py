@@ -6,9 +6,6 @@ No message is made, so a length is known at once for any number of clients and c
 from typing import Final
 
 DIGEST_BYTES: Final = 32
-LARGEST_FIELD: Final = 2**32 - 1
-"""The longest byte string that MessagePack has, in bytes; a session with a longer field cannot be sent."""
-
 _SHORT_ARRAY: Final = 16
 _INTEGERS: Final = ((2**7, 1), (2**8, 2), (2**16, 3), (2**32, 5))
 

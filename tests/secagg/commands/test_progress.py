@@ -1,55 +1,27 @@
 import io
+import subprocess
 import sys
 
 import pytest
 from rich.console import Console
 
-from secagg.commands.progress import RoundLines, shows_bars
-from secagg.training.records import RoundRecord
-
-
-def record(number: int, **changes: object) -> RoundRecord:
-    settings: dict[str, object] = {"accuracy": 0.5, "loss": 1.0, "contributors": 7, "epsilon": 0.25, "dropped": {}}
-    return RoundRecord(round=number, **(settings | changes))  # type: ignore[arg-type]  # plain values for its fields
-
-
-def test_progress_is_a_line_a_round_with_what_it_cost(capsys: pytest.CaptureFixture[str]) -> None:
-    with RoundLines(2, []) as lines:
-        lines.observe(None, record(1))
-        lines.observe("without noise", record(1))
-        lines.observe("plain", record(1))
-        lines.observe(None, record(2, contributors=0, withheld="too few"))
-        lines.observe("without noise", record(2, epsilon=None))
-        lines.observe("plain", record(2, epsilon=None, accuracy=0.25))
-    assert capsys.readouterr().err.splitlines() == [
-        "round 1 of 2: accuracy 50.00%, epsilon 0.25000, 7 contributors, elapsed 0:00:00",
-        "round 2 of 2: accuracy 50.00%, epsilon 0.25000, 0 contributors, nothing released (too few), elapsed 0:00:00",
-        "runs to compare with, round 2 of 2: accuracy 50.00% without noise, 25.00% in the clear, elapsed 0:00:00",
-    ]
-
-
-def test_progress_does_not_repeat_the_rounds_of_before(capsys: pytest.CaptureFixture[str]) -> None:
-    earlier: list[tuple[str | None, RoundRecord]] = [(None, record(1)), (None, record(2)), ("plain", record(2))]
-    with RoundLines(2, earlier) as lines:
-        lines.observe(None, record(1))
-        lines.observe(None, record(2, accuracy=0.75))  # Its checkpoint was never written, and it was made again.
-        lines.observe("plain", record(2))
-    said = capsys.readouterr().err.splitlines()
-    assert said[0] == "the last round, 2 of 2, was made before, elapsed 0:00:00"
-    assert [line.partition(":")[0] for line in said[1:]] == ["round 2 of 2"]
-
-
-def test_progress_goes_on_where_nobody_takes_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    class BrokenPipe(io.StringIO):
-        def write(self, text: str) -> int:
-            raise BrokenPipeError
-
-    monkeypatch.setattr(sys, "stderr", BrokenPipe())
-    with RoundLines(2, []) as lines:
-        lines.observe(None, record(1))
-        lines.observe(None, record(2))
+from secagg.commands.progress import shows_bars
 
 
 def test_progress_shows_bars_on_terminals_alone() -> None:
     assert not shows_bars(Console(file=io.StringIO()))
     assert not shows_bars(Console(file=io.StringIO(), force_terminal=True))
+
+
+@pytest.mark.parametrize(
+    "name", ["cli", "commands.node_check", "commands.node_serve", "commands.node_keys", "commands.keys"]
+)
+def test_commands_of_a_node_import_no_training(name: str) -> None:
+    """A node's commands start at once, and a process that answers protocol messages is small."""
+    code = (
+        f"import sys, secagg.{name}; print([each for each in sys.modules if "
+        "each.partition('.')[0] in ('scipy', 'tensorflow', 'keras') or "
+        "each in ('secagg.runs.comparison', 'secagg.runs.prepare', 'secagg.training.averaging')])"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"

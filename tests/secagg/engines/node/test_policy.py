@@ -6,14 +6,14 @@ import pytest
 from dp.events import Trust
 from dp.noise.distributed import DistributedDiscreteGaussian
 from dp.noise.removal import RemovableSkellam
-from protocols import Adversary, Roster
+from protocols import Adversary, Roster, load
 from protocols.plain import PlainSum
 from secagg.aggregation.mean import SecureMean
 from secagg.engines.node.event import node_event
 from secagg.engines.node.policy import NodePolicy, PolicyRefusal, Rule, server_withstood
 from secagg.storage.public_line import fingerprint
 from tests.support.homes import exact_policy, policy
-from tests.support.offers import CLIENTS, NOISES, PROTOCOLS, Offered, offered, pinned
+from tests.support.offers import CLIENTS, NOISES, PROTOCOLS, Offered, made, offered, pinned
 
 ALL = [name for name, _ in PROTOCOLS if name != "plain"]
 NODE = CLIENTS[0]
@@ -112,6 +112,32 @@ def test_two_contributors_besides_the_corrupt_ones_are_needed() -> None:
     assert len(given.roster) == 9
     accepted(policy(protocols=["oneshot"], adversarial=0.34), given)
     assert "besides 4 nodes" in refused(Rule.CONTRIBUTORS, policy(protocols=["oneshot"], adversarial=0.45), given)
+
+
+@pytest.mark.parametrize("name", ["secagg", "secagg-plus", "lightsecagg"])
+def test_exact_sums_that_could_differ_in_one_client_are_refused(name: str) -> None:
+    """Of 7 clients 4 open a sum. That is a majority, but not if one of them is corrupt, of 9 nodes in the roster."""
+    found = exact_policy(protocols=[name], least_contributors=2, adversarial=0.0, trust=["central"])
+    doubtful = exact_policy(protocols=[name], least_contributors=2, adversarial=0.12, trust=["central"])
+    for noise in ("none", "gaussian-central"):
+        given = of_four(name, noise)
+        accepted(found, given)
+        assert "at least 5 of 7 clients open, 1 of whom may be corrupt, found sums that 4 open" in refused(
+            Rule.OPENINGS, doubtful, given
+        )
+
+
+def test_openings_are_kept_apart_by_the_committee_or_paid_for() -> None:
+    doubtful: dict[str, Any] = {"least_contributors": 2, "adversarial": 0.12}
+    accepted(exact_policy(protocols=["oneshot"], **doubtful), of_four("oneshot", "none"))
+    accepted(policy(protocols=["lightsecagg"], **doubtful), of_four("lightsecagg", GAUSSIAN))
+
+
+def of_four(name: str, noise: str) -> Offered:
+    """Return a session of 7 clients, 4 of whom are enough."""
+    protocol, threshold = load(name).suggest(clients=len(CLIENTS), adversarial=0.0, dropout=0.43)
+    assert threshold == 4
+    return made(protocol, threshold, Adversary.CURIOUS, noise, serial=1)
 
 
 def test_strangers_and_sessions_without_the_node_are_refused() -> None:

@@ -65,6 +65,19 @@ def test_plan_against_a_malicious_server_needs_the_roster_of_the_cohort() -> Non
         planned(adversary=Adversary.MALICIOUS)
 
 
+def test_plan_of_exact_sums_that_could_differ_in_one_client_is_refused() -> None:
+    """Of 20 clients one may collude, so that 11 are enough to open a sum and 10 are not."""
+    few = averaging(LightSecAgg, clip_l2=1.0, minimum_contributors=10)
+    work = Work("run", 1, ARRAYS)
+    with pytest.raises(
+        ParameterError, match="at least 11 of 20 clients open a sum, 1 of whom may be corrupt, found 10"
+    ):
+        few(range(20), work, Parties())
+    assert averaging(LightSecAgg, clip_l2=1.0, minimum_contributors=11)(range(20), work, Parties()).clients
+    noisy = averaging(LightSecAgg, clip_l2=1.0, minimum_contributors=10, target=TARGET)
+    assert noisy(range(20), work, Parties()).noise is not None
+
+
 def test_plan_that_cannot_work_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="adversary: expected one of curious"):
         averaging(SecAggPlus, clip_l2=1.0, adversary="friendly")

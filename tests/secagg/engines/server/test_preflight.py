@@ -9,8 +9,11 @@ import pytest
 from dp.errors import IncompatibleEvent, InvalidParameter, InvalidReservation, LedgerUnavailable
 from dp.events import DistributedDiscreteGaussianEvent, GaussianEvent, NeighbouringRelation, PrivacyUnit
 from dp.ledger.ledger import Ledger
-from secagg.aggregation.mean import Target
+from protocols import load
+from secagg.aggregation.mean import SecureMean, Target
 from secagg.engines.memory import InMemory
+from secagg.engines.server.preflight import check_sizes
+from secagg.engines.wire.work import Work
 from secagg.errors import ConfigurationError, DataError, ModelError
 from secagg.training.averaging import SecureAveraging
 from secagg.training.model_state import GlobalModel, ServerStep
@@ -157,3 +160,37 @@ def test_ledger_checks_a_release_that_is_planned_and_records_nothing(tmp_path: P
         with pytest.raises(IncompatibleEvent):
             ledger.check(GaussianEvent(noise_multiplier=1.0, relation=ADD_OR_REMOVE), label="x", contributors=8)
         assert ledger.entries() == ()
+
+
+def plan_of(name: str, *shapes: tuple[int, ...]) -> SecureMean:
+    """Return a mean of a hundred clients' arrays of some shapes; no array is made."""
+    protocol, threshold = load(name).suggest(clients=100, adversarial=0.0, dropout=0.1)
+    return SecureMean.plan(
+        protocol=protocol, clients=range(100), minimum_contributors=threshold, shapes=shapes, clip_l2=1.0
+    )
+
+
+class AnnouncedWork(Work):
+    """A work of 4 GiB, of which the system makes no page."""
+
+    def pieces(self) -> tuple[bytes | memoryview, ...]:
+        return (np.zeros(2**32, dtype=np.uint8).data,)
+
+
+def test_sizes_that_can_be_encoded_are_accepted() -> None:
+    check_sizes(plan_of("secagg-plus", (20_000, 10_000), (20_000, 10_000)), Work("run", 1, ()))
+
+
+@pytest.mark.parametrize(
+    ("shapes", "work", "match"),
+    [
+        ([(10, 10)], AnnouncedWork("run", 1, ()), "work of the round: .*found up to 4294967296"),
+        ([(70_000, 10_000)], Work("run", 1, ()), "server's state before the last step: .*100 clients and 700006400"),
+        ([(55_000, 10_000)], Work("run", 1, ()), "longest array of the mean: .*found up to 4400000000"),
+    ],
+)
+def test_sizes_that_cannot_be_encoded_are_refused_before_a_round(
+    shapes: list[tuple[int, ...]], work: Work, match: str
+) -> None:
+    with pytest.raises(ConfigurationError, match=f"{match}.*Train fewer parameters, or split the clients into more"):
+        check_sizes(plan_of("secagg-plus", *shapes), work)

@@ -7,13 +7,25 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from protocols import SecAggPlus
 from protocols.errors import RemoteError
+from secagg.engines.base import Update
+from secagg.engines.node.home import Home
+from secagg.engines.node.station import Station
+from secagg.engines.server.channel import ChannelEngine
 from secagg.engines.server.coordinator import Coordinator
+from secagg.engines.server.plans import averaging
 from secagg.engines.server.round_report import JsonLines, Metrics, RoundReport
+from secagg.engines.wire.work import Work
 from secagg.errors import MissingExtraError, NothingReleased
+from secagg.storage.node_keys import create_coordinator
+from secagg.storage.public_line import coordinator_line
 from tests.support.coordinators import CLIENTS, TARGET, Nodes, coordinator_of, folder_at, plan_with, work_of
+from tests.support.direct_channel import DirectChannel
+from tests.support.homes import exact_text, homes
 
 
 def test_each_attempt_is_one_line_of_json(tmp_path: Path) -> None:
@@ -87,3 +99,51 @@ def test_reports_and_logs_hold_no_key_and_no_value(
     assert secret.hex() not in shown
     assert repr(secret) not in shown
     assert not any(str(value) in shown for value in release.mean[0].tolist())
+
+
+def test_reports_metrics_and_logs_of_both_ends_hold_no_secret(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Rounds between a coordinator and real stations; the training of one fails with a record of its data."""
+    caplog.set_level(logging.DEBUG)
+    folder, path, metrics = tmp_path / "coordinator", tmp_path / "rounds.jsonl", Metrics()
+    identity = create_coordinator(folder)
+    made = homes(tmp_path / "nodes", 5, text=exact_text(encrypted_live_folder=str(tmp_path / "live")))
+    for home in made:
+        (home / "coordinator.pub").write_text(f"{coordinator_line(identity.public)}\n")
+    updates = {node: np.full(3, 0.4137 + node / 7) for node in range(5)}
+
+    def answer_of(node: int) -> Any:
+        def train(work: Work) -> Update:
+            if (node, work.round) == (3, 2):
+                raise ValueError(f"row of patient Ada Lovelace: {updates[node][0]}")
+            return Update([updates[node]])
+
+        station = Station(made[node])
+        return lambda parcel: station.answer(parcel, train)
+
+    channel = DirectChannel({node: answer_of(node) for node in range(5)})
+    plan = averaging(SecAggPlus, clip_l2=5.0, adversarial=0.0, dropout=0.2)
+    with Coordinator(folder, plan, observers=[JsonLines(path), metrics]) as coordinator:
+        engine = ChannelEngine(channel, clock=channel.clock, step_s=10.0)
+        means = [coordinator.run(Work("run", number, [np.zeros(3)]), range(5), engine).mean[0] for number in (1, 2)]
+    first, second = (json.loads(line) for line in path.read_text().splitlines())
+    assert (first["contributors"], second["contributors"]) == (5, 4)
+    assert [(step["asked"], step["answered"]) for step in second["steps"]] == [(5, 4), (4, 4), (4, 4), (4, 4)]
+    assert second["steps"][0]["refused"] == {"failed": 1}
+    assert all(step["seconds"] > 0 and step["received_bytes"] for step in second["steps"])
+    assert 'secagg_refused_total{reason="failed",step="advertise_keys"} 1.0' in metrics.text()
+
+    shown = path.read_text() + metrics.text() + "".join(map(repr_of, caplog.records))
+    assert "session" in shown
+    assert "policy" not in second["steps"][0]["refused"]
+    keys = [identity.secret.reveal(), *(Home.open(home).identity.secret.reveal() for home in made)]
+    for secret in keys:
+        assert secret.hex() not in shown
+        assert repr(secret)[2:-1] not in shown
+    values = [value for array in (*updates.values(), *means) for value in array.tolist()]
+    assert not any(f"{value:.4f}" in shown for value in values)
+    assert "Lovelace" not in shown
+
+
+def repr_of(record: logging.LogRecord) -> str:
+    """Return all that a record can show: its text, its arguments, and the error that it carries."""
+    return f"{record.getMessage()} {record.args!r} {logging.Formatter().format(record)}\n"

@@ -253,14 +253,17 @@ def test_huge_vectors_cost_nothing(case: Offered, shapes: Any) -> None:
 
 @pytest.mark.parametrize("case", [PLAIN, CENTRAL], ids=["plain", "central"])
 def test_vector_of_the_largest_size_costs_nothing_to_build(case: Offered) -> None:
-    """Such an offer can have been planned; whether a node wants it is for its policy, which is asked next."""
-    large = made(case.mean.protocol, 6, Adversary.CURIOUS, serial=5, shapes=[(2**40 - 2**30,)], modulus_bits=60)
+    """Such an offer can have been planned; whether a node wants it is for its policy, which is asked next.
+
+    Its words of 8 bytes take just below 4 GiB, the longest that can be encoded.
+    """
+    large = made(case.mean.protocol, 6, Adversary.CURIOUS, serial=5, shapes=[(2**29 - 2**20,)], modulus_bits=60)
     offer = large.offer
     tracemalloc.start()
     mean, session = offer.build(None, None)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert mean.encoding.dimension == 2**40 - 2**30
+    assert mean.encoding.dimension == 2**29 - 2**20
     assert mean.protocol.digest(session) == large.digest
     assert peak < MEMORY
 
