@@ -49,8 +49,8 @@ class Differencing(ProtocolAttack):
             return cohort
         if not cohort.protocol.needs_committee:
             return Inapplicable(
-                why="Without a committee, nobody remembers whose vectors earlier sums contained. Two exact sums of "
-                "different sessions always reveal their difference. Only noise in the sums limits that."
+                why="The protocol has no committee. What clients with records of openings refuse is tested by "
+                "attack.second_attempt."
             )
         return Plan(trials=3, cpu_s=1.0, details=len(cohort.session.clients))
 
