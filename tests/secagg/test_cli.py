@@ -209,7 +209,7 @@ def test_train_refuses_in_one_line_and_writes_nothing(arguments: tuple[str, ...]
         (("train", "--out"), "--out"),
         (("train", "a.toml", "b.toml"), "b.toml"),
         (("trane",), "trane"),
-        (("budget", "report"), "ledger"),
+        (("budget", "report"), "LEDGERS"),
         (("budget", "repord"), "repord"),
     ],
 )
