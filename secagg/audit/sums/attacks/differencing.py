@@ -49,8 +49,9 @@ class Differencing(ProtocolAttack):
             return cohort
         if not cohort.protocol.needs_committee:
             return Inapplicable(
-                why="The protocol has no committee. What clients with records of openings refuse is tested by "
-                "attack.second_attempt."
+                why="Without a committee, only clients with records of openings remember earlier sums; "
+                "attack.second_attempt tests them. Without such records, two exact sums of different sessions always "
+                "reveal their difference. Only noise in the sums limits that."
             )
         return Plan(trials=3, cpu_s=1.0, details=len(cohort.session.clients))
 
