@@ -14,9 +14,6 @@ The order of writes, each on the disk before the next:
 
 A crash between any two of them is described in docs/engines/crashes.md. Without a folder nothing is kept, and a crash
 ends the run.
-
-Adversary: nodes that lie together, up to the stated number; a process that is killed at any time. The coordinator
-itself follows the protocol; what it may do otherwise is for the nodes' policies.
 """
 
 import os
