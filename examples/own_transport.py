@@ -2,7 +2,8 @@
 
 Everything that passes between `Client` and `Server` is bytes; the loop at the end takes the place of the network. Each
 committee member has a key file and a store of the sums that it has opened, here in a temporary folder. For real
-parties, `secagg keys committee` makes the key files. docs/transport.md explains each part.
+parties, `secagg keys committee` makes the key files. With a protocol without a committee, clients open the sum, and
+each of them needs such a store. docs/transport.md explains each part.
 """
 
 import os
@@ -69,7 +70,9 @@ with tempfile.TemporaryDirectory() as folder:
             committee=key,
         )
         vector = np.full(session.length, client)
-        parties[client] = Client(protocol, session, client, vector, entropy=os.urandom, terms=member)
+        # Here the committee opens the sum. With a protocol without one, clients do, and each needs such a store.
+        store = OpeningStore.create(home / f"openings of {client}")
+        parties[client] = Client(protocol, session, client, vector, entropy=os.urandom, terms=member, openings=store)
     for index, party in enumerate(MEMBERS, start=1):
         keyholder = Keyholder(
             share=read_key_share(home / "keys" / member_name(index), key),

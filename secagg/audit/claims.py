@@ -68,6 +68,18 @@ _TEXTS: Final = {
     "C-30": "in the folder of a finished run, the settings, ledger, metrics, weights, summary and report agree "
     "with each other",
     "C-31": "the messages of a transcript belong to its sessions, and lead to the recorded sums",
+    "C-32": "a node trains only on the work whose digest is in its session",
+    "C-33": "a node computes by itself what a session costs, and counts on no noise of nodes that it takes to be "
+    "corrupt",
+    "C-34": "a node with a budget reserves each session in its own ledger before it trains, and refuses a session for "
+    "which the budget does not suffice",
+    "C-35": "a node takes part in no session whose serial is not above all that it has recorded",
+    "C-36": "clients with records of openings do not help to open two sums of one context whose contributors differ in "
+    "fewer clients than the session's threshold",
+    "C-37": "a node that does not answer says one code of a closed list, and the text of an error of training is "
+    "neither sent nor logged",
+    "C-38": "a request that the node's coordinator has not signed is refused and changes no file of the node",
+    "C-39": "a coordinator that ends while a sum is opened asks for no other sum of the same work",
 }
 
 CLAIMS: Final[Mapping[str, Claim]] = {key: Claim(id=key, text=text) for key, text in _TEXTS.items()}

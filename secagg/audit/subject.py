@@ -24,5 +24,5 @@ class Subject(ABC):
         return any(claim.id in ids for claim in self.claims)
 
 
-KINDS: Final = ("protocol", "mechanism", "mean", "training", "run", "transcript", "ledger")
+KINDS: Final = ("protocol", "mechanism", "mean", "training", "run", "transcript", "ledger", "node")
 """All kinds of subjects."""

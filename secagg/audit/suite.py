@@ -7,12 +7,14 @@ from secagg.audit.attack import Attack
 from secagg.audit.epsilon import suite as epsilon
 from secagg.audit.means import suite as means
 from secagg.audit.mechanisms import suite as mechanisms
+from secagg.audit.nodes import suite as nodes
 from secagg.audit.planted import account as planted_account
 from secagg.audit.planted import attacks as planted_attacks
 from secagg.audit.planted import epsilon as planted_epsilon
 from secagg.audit.planted import files as planted_files
 from secagg.audit.planted import means as planted_means
 from secagg.audit.planted import mechanisms as planted_mechanisms
+from secagg.audit.planted import nodes as planted_nodes
 from secagg.audit.planted import sums as planted_sums
 from secagg.audit.planted import views as planted_views
 from secagg.audit.planted.base import Planted
@@ -29,6 +31,7 @@ ATTACKS: Final[tuple[Attack[Any], ...]] = (
     *means.ATTACKS,
     *epsilon.ATTACKS,
     *account.ATTACKS,
+    *nodes.ATTACKS,
     *run_folder.CHECKS,
     *transcript.CHECKS,
 )
@@ -45,6 +48,7 @@ PLANTED: Final[tuple[Planted, ...]] = tuple(
             *planted_epsilon.PLANTED,
             *planted_account.PLANTED,
             *planted_files.PLANTED,
+            *planted_nodes.PLANTED,
         ),
         key=lambda planted: planted.number,
     )
@@ -54,4 +58,5 @@ PLANTED: Final[tuple[Planted, ...]] = tuple(
 
 def shipped() -> tuple[Subject, ...]:
     """Return everything that the toolkit ships and that makes claims."""
-    return (*sums.shipped(), *mechanisms.shipped(), *means.shipped(), *epsilon.shipped(), *account.shipped())
+    areas = (sums, mechanisms, means, epsilon, account, nodes)
+    return tuple(subject for area in areas for subject in area.shipped())

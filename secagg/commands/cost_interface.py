@@ -50,7 +50,9 @@ def plan(
     ] = ADVERSARIAL,
     committee: Annotated[
         int | None,
-        typer.Option(help="Members of a committee, 2 to 64. Default: no committee, and no protocol that needs one."),
+        typer.Option(
+            help="Number of committee members, 2 to 64. Default: no committee, and no protocol that needs one."
+        ),
     ] = None,
     uplink_mbps: Annotated[
         float,
@@ -77,9 +79,10 @@ def plan(
 ) -> None:
     """Compute what a round costs with each protocol, and recommend one.
 
-    Steps, seconds, bytes, CPU seconds, memory, and what is tolerated, before
-    anything is installed. Nothing is run: any numbers can be given. Where one
-    server does not do, the plan says what does.
+    For each protocol, it states the steps, seconds, bytes, CPU seconds and
+    memory, and how many clients may drop out or collude. Nothing is run, so
+    any numbers can be given. If one server is not enough, it proposes a
+    layout of several.
     """
     from secagg.commands.cost import plan_on_terminal
 
@@ -109,9 +112,9 @@ def bench(
 ) -> None:
     """Measure the constants that secagg plan multiplies its counts by.
 
-    A few small real sums with each protocol, in less than a minute of an idle
-    machine. What engines add to a step is not measured: it is copied from the
-    package.
+    It runs a few small real sums with each protocol, which takes less than a
+    minute on an idle machine. What engines add to a step is not measured: it
+    is copied from the package.
     """
     from secagg.commands.cost import bench_on_terminal
 

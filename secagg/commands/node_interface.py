@@ -10,7 +10,7 @@ import typer
 
 
 def node(
-    home: Annotated[Path, typer.Argument(metavar="HOME", help="Folder of the node. It must be empty, or is made.")],
+    home: Annotated[Path, typer.Argument(metavar="HOME", help="Folder of the node, which must be empty or not exist.")],
     name: Annotated[
         str | None,
         typer.Option(help="Name of the node in the roster. Default: the name of the folder.", show_default=False),
@@ -27,7 +27,7 @@ def node(
 
 def coordinator(
     folder: Annotated[
-        Path, typer.Argument(metavar="FOLDER", help="Folder of the coordinator. It must be empty, or is made.")
+        Path, typer.Argument(metavar="FOLDER", help="Folder of the coordinator, which must be empty or not exist.")
     ],
 ) -> None:
     """Make the folder of a coordinator, with a new identity, and print its public line."""
@@ -50,7 +50,7 @@ def roster(
 ) -> None:
     """Make the roster of a federation from the public lines of its nodes.
 
-    It takes no homes: nobody needs another node's secret key.
+    Only public lines are needed: no node gives its secret key away.
     """
     from secagg.commands.node_keys import make_roster
 
@@ -62,7 +62,7 @@ def check(
     *,
     flare: Annotated[
         Path | None,
-        typer.Option(metavar="KIT", help="Check this startup kit of NVIDIA FLARE, too.", show_default=False),
+        typer.Option(metavar="KIT", help="Also check this startup kit of NVIDIA FLARE.", show_default=False),
     ] = None,
 ) -> None:
     """Check the home of a node, and say in words what the node will accept.
@@ -96,11 +96,11 @@ def serve(
         ),
     ] = None,
 ) -> None:
-    """Answer for a node in a process of its own, which nothing reaches but signed parcels through a Unix socket.
+    """Run the station of a node, which answers signed requests through a Unix socket.
 
-    Use it where an engine starts code at the node that somebody else has
-    sent: run it as another user than the engine's, and give the engine the
-    socket only. The policy needs code = "resident".
+    Use it if an engine starts code at the node that somebody else has sent.
+    Run it as another user than the engine's, and let the engine use only the
+    socket. The policy needs code = "resident".
     """
     from secagg.commands.node_serve import serve_node
 

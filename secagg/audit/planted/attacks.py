@@ -188,6 +188,26 @@ class _NoOpenings:
         """Note nothing."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class WrongContributors(SecAgg):
+    """Clients note all clients of the session as the contributors of the sum that they help to open."""
+
+    @property
+    def steps(self) -> Steps:
+        """See `SecureSum.steps`."""
+        return tuple(replace(row, reveals=_Unaware.contributors) if row.reveals else row for row in super().steps)
+
+    def client_party(self, session: Session, participant: Participant) -> PairwiseClient:
+        """See `SecureSum.client_party`."""
+        return _Unaware(self._derived(session), participant)
+
+
+class _Unaware(PairwiseClient):
+    def contributors(self, request: object) -> frozenset[int]:
+        del request
+        return frozenset(self._derived.session.clients)
+
+
 def _suggested(kind: type[SecureSum], adversary: Adversary = Adversary.CURIOUS) -> Callable[[], SumSubject]:
     return lambda: SumSubject.suggested(kind, adversary=adversary)
 
@@ -255,5 +275,12 @@ PLANTED: Final[tuple[Planted, ...]] = (
         claim="C-09",
         caught_by="attack.differencing",
         subject=_suggested(ForgetfulMembers),
+    ),
+    Planted(
+        number=71,
+        bug="pairwise clients answer for a second, nearly equal survivor set under the same context",
+        claim="C-36",
+        caught_by="attack.second_attempt",
+        subject=_suggested(WrongContributors),
     ),
 )

@@ -78,8 +78,18 @@ class Cohort:
         *,
         record: SessionRecord | None = None,
         openings: OpeningRecord | None = None,
+        own_openings: OpeningRecord | None = None,
     ) -> Client:
-        """Return one party's machine before its first step."""
+        """Return one party's machine before its first step.
+
+        Args:
+            client: The party.
+            vector: A client's vector; None for a party that is no client.
+            entropy: The party's randomness.
+            record: A client's record of sessions; None for a new one.
+            openings: A committee member's record of openings; None for a new one.
+            own_openings: The record of the sums that the party helps to open as a client; None for none.
+        """
         return Client(
             self.protocol,
             self.session,
@@ -89,6 +99,7 @@ class Cohort:
             entropy=entropy,
             terms=self.terms(client, record),
             keyholder=self.keyholder(client, openings),
+            openings=own_openings,
         )
 
     def server(self) -> Server:

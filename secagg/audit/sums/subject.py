@@ -163,8 +163,7 @@ def claims_of(kind: type[SecureSum], *, malicious: bool) -> tuple[Claim, ...]:
     ids = [*_SUM_CLAIMS, "C-03", "C-04", "C-08"]
     if malicious:
         ids.append("C-05")
-    if kind.needs_committee:
-        ids += ["C-09", "C-10"]
+    ids += ["C-09", "C-10"] if kind.needs_committee else ["C-36"]
     return claimed(*sorted(ids))
 
 

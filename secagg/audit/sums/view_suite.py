@@ -12,6 +12,7 @@ from secagg.audit.sums.attacks.forbidden_sums import ForbiddenSums
 from secagg.audit.sums.attacks.late_client import LateClient
 from secagg.audit.sums.attacks.replay import Replay
 from secagg.audit.sums.attacks.retry import RepeatedRound, RestartedClient
+from secagg.audit.sums.attacks.second_attempt import SecondAttempt
 from secagg.audit.sums.attacks.second_request import SecondRequest
 from secagg.audit.sums.attacks.split_views import SplitViews
 from secagg.audit.sums.attacks.substituted_keys import SubstitutedKeys
@@ -45,5 +46,6 @@ ATTACKS: Final[tuple[Attack[Any], ...]] = (
     TwoContexts(),
     Alteration(),
     Differencing(),
+    SecondAttempt(),
     ForbiddenSums(),
 )

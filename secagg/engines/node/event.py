@@ -8,6 +8,10 @@ does not matter here.
 Formal guarantees: the event is that of one client's vector replaced by zero (relation zero-out, unit client), against
 everyone who sees the released sums, together with that number of corrupt contributors. Sampling of clients is not
 counted as amplification, since a node cannot check it.
+
+Adversary: a coordinator that names any noise and any number of colluding clients, and the nodes that the policy takes
+to be corrupt. The variance of a sum of discrete Gaussian noise shares is accounted for as in Kairouz, Liu and Steinke
+(arXiv 2102.06387); see `dp.accounting.renyi`.
 """
 
 from fractions import Fraction

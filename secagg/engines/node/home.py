@@ -16,6 +16,8 @@ Only its owner can use the folder. What the node keeps of a session between two 
 A stolen home gives its identity away, so the federation needs a new roster; it tells nothing of the inputs of earlier
 sessions. A home that is restored from a backup must get a new identity, since its record is older than what the node
 has answered. A copied home would be two nodes with one identity.
+
+Adversary: other users of the machine, whom the access rights keep out, and thieves of the folder. Nothing is encrypted.
 """
 
 import contextlib

@@ -10,6 +10,8 @@ who reads the folder.
 
 The record of answered steps (`secagg.storage.session_store`) is what keeps a node from answering twice. This file only
 lets it go on. So an older copy of this file is safe as long as the record is not older too.
+
+Adversary: a process that is killed at any instant, and somebody who puts an older or a damaged file in its place.
 """
 
 import contextlib

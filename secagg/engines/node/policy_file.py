@@ -191,7 +191,7 @@ def _texts(name: str, value: object) -> tuple[str, ...]:
 
 def _some_texts(name: str, value: object) -> tuple[str, ...]:
     if not (found := _texts(name, value)):
-        raise PolicyError(f"{name}: expected at least one name, found none. Such a policy accepts nothing.")
+        raise PolicyError(f"{name}: expected at least one name, found none. Such a policy accepts nothing. Name one.")
     return found
 
 

@@ -184,7 +184,9 @@ def _inherited() -> socket.socket:
     listener.setblocking(True)
     if listener.family.name != "AF_UNIX" or not isinstance(listener.getsockname(), str):
         listener.close()
-        raise ConfigurationError("socket: expected a Unix socket at a path from systemd, found another kind")
+        raise ConfigurationError(
+            "socket: expected a Unix socket at a path from systemd, found another kind. Set ListenStream= to a path."
+        )
     return listener
 
 

@@ -1,4 +1,8 @@
-"""One session as a node sees it: what an offer says, built and checked with what the node's home holds."""
+"""One session as a node sees it: what an offer says, built and checked with what the node's home holds.
+
+Adversary: a coordinator that may offer anything. Nothing of an offer is used that the home has itself: the roster, the
+committee's key, the node's terms.
+"""
 
 from dataclasses import dataclass, field
 

@@ -22,7 +22,7 @@ def load_training(name: str) -> Train:
     """
     module, separator, attribute = name.partition(":")
     if not (module and separator and attribute):
-        raise ConfigurationError(f"train: expected module:function, found {shown(name)}")
+        raise ConfigurationError(f"train: expected module:function, found {shown(name)}. Name both.")
     try:
         found: Train = getattr(importlib.import_module(module), attribute)
     except Exception as error:  # The module is the operator's own, and may raise anything.
@@ -31,5 +31,5 @@ def load_training(name: str) -> Train:
             f"({type(error).__name__}: {error}). Install its package in this environment."
         ) from error
     if not callable(found):
-        raise ConfigurationError(f"train: expected a function at {shown(name)}, found {shown(found)}")
+        raise ConfigurationError(f"train: expected a function at {shown(name)}, found {shown(found)}. Name a function.")
     return found

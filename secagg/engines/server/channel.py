@@ -108,7 +108,9 @@ class ChannelEngine:
 
     def __post_init__(self) -> None:
         if type(self.step_s) not in (int, float) or not 0 < self.step_s < float("inf"):
-            raise ConfigurationError(f"step_s: expected a number of seconds above 0, found {shown(self.step_s)}")
+            raise ConfigurationError(
+                f"step_s: expected a number of seconds above 0, found {shown(self.step_s)}. Give one."
+            )
 
     def check(self, plan: RoundPlan) -> None:
         """Check that such a round can be offered. Nothing is sent, and what nodes refuse is not known. See `Engine`.

@@ -5,6 +5,8 @@ or is a refusal. What is left goes to the server's machine, which refuses a seco
 that the protocol does not allow. So no reply counts under an id that it does not name itself.
 
 No drop is evidence against a node: whoever carries the bytes can cause it.
+
+Adversary: nodes and a transport that deliver anything, under any id, at any time.
 """
 
 from collections.abc import Collection, Iterable

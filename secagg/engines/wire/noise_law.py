@@ -1,4 +1,7 @@
-"""The noise of a session as two plain values, a law and a scale, and the noise that each party computes from them."""
+"""The noise of a session as two plain values, a law and a scale, and the noise that each party computes from them.
+
+Adversary: a coordinator that offers any law and any scale. Each party computes everything else, and its policy decides.
+"""
 
 from enum import StrEnum
 from typing import Final, assert_never

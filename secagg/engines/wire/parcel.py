@@ -2,10 +2,11 @@
 
 A request is signed with the coordinator's Ed25519 identity over its serial, its step, its receiver, and the SHA-256 of
 each of its parts. The parts are the offer, the work and the machine's bytes. The requests of a step have the same offer
-and the same work, which are hashed once for all of them. A reply has no signature, since the machine's own messages
-have theirs. It has a SHA-256 of all that it says, since some of those messages, such as masked vectors, can be changed
-without a trace: damage on the way makes a node drop out, and no sum is wrong. The digest is no protection from whoever
-carries replies on purpose: the transport has to authenticate nodes (TLS), and see the threat model.
+and the same work, which are hashed once for all of them. A reply has no signature. With a roster, most of the machine's
+own messages are signed; without one, none is. A reply has a SHA-256 of all that it says, since some messages, such as
+masked vectors, can be changed without a trace: damage on the way makes a node drop out, and no sum is wrong. The digest
+does not stop those who alter replies on purpose. So the transport has to authenticate nodes, as TLS does; NODE-9 of the
+threat model says what is lost without.
 
 Decoding is strict: exact types, no unknown field, and only the bytes that the encoder makes. The length of all bytes is
 checked before anything is decoded, and the length of each part before it is used. A part is decoded without a copy, so

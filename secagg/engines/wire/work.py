@@ -5,6 +5,9 @@ names. So all contributors to a sum have trained on the same arrays with the sam
 other weights than the rest gets no sum with that node in it.
 
 The digest depends on no session, attempt or cohort. Two attempts at one round have the same digest.
+
+Adversary: a server that gives nodes different works, or another one than the session names. What it gives to all of
+them is its choice.
 """
 
 import hashlib

@@ -1,4 +1,4 @@
-"""What one server does not do: where a sum needs more of it than an hour, its memory, or a message that exists."""
+"""Why one server is not enough: a sum needs more than an hour, more memory than there is, or too long a message."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -48,7 +48,7 @@ def limits_of(one: OneSum, engine: EngineConstants) -> tuple[Limit, ...]:
         (
             Resource.LINK,
             one.link_s / MOST_S,
-            f"Everything that clients send and receive takes a link of {SERVER_MBPS:g} Mbit/s "
+            f"Everything that clients send and receive occupies a link of {SERVER_MBPS:g} Mbit/s for "
             f"{seconds_in_words(one.link_s)}.",
         ),
         (

@@ -1,4 +1,4 @@
-"""What to do where one server does not do: workers that share one sum, or cohorts with a sum over their sums.
+"""What to do if one server is not enough: workers that share one sum, or cohorts with a sum over their sums.
 
 A sum that a committee opens can be shared by workers without giving up anything: each adds up the masked vectors and
 multiplies the ciphertexts of a part of the clients, nobody can open such a part, and the committee opens the total
@@ -48,7 +48,7 @@ class Level:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layout:
-    """How a round is laid out where one server does not do.
+    """How a round is laid out if one server is not enough.
 
     Attributes:
         levels: The levels, that of the clients first.

@@ -25,12 +25,12 @@ class Row:
 
     Attributes:
         kind: Its class.
-        one: The cost of a sum: of all clients on one server, or of one cohort where one server does not do.
+        one: The cost of a sum: of all clients on one server, or of one cohort if one server is not enough.
         low_s: The least seconds of a round, training left out; of all levels together where there are several.
         high_s: The most.
         lost: How many clients of a sum may drop out.
         colluding: How many clients of a sum may collude with the server.
-        limits: Why one server does not do; empty if it does.
+        limits: Why one server is not enough; empty if it is.
         layout: What does instead; None if one server does, or if nothing was found.
     """
 

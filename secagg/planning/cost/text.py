@@ -69,7 +69,7 @@ def _sentences(plan: CostPlan) -> Iterator[str]:
     yield (
         f"One round of {request.clients:,} clients and {request.parameters:,} parameters, a {request.adversary} "
         f"server, on {request.engine}. A fraction of {request.dropout:g} drops out when it is asked for its vectors. "
-        "Seconds are the most, without training. Beside the bytes of the table, each client receives the model, "
+        "Seconds are upper estimates, without training. Each client also receives the model, "
         f"{bytes_in_words(request.model_bytes)}."
     )
     yield from _recommendation(plan)
@@ -95,7 +95,7 @@ def _recommendation(plan: CostPlan) -> Iterator[str]:
         return
     one = best.one
     text = (
-        f"Recommended: {one.protocol}. {plan.why} It takes {_range(best)} a round. At least "
+        f"Recommended: {one.protocol}. {plan.why} A round takes {_range(best)}. At least "
         f"{one.size.threshold:,} of {one.size.clients:,} clients must contribute, so {best.lost:,} may drop out; "
         f"{best.colluding:,} may collude with the server."
     )
@@ -116,19 +116,19 @@ def _range(row: Row) -> str:
 
 
 def _beyond(plan: CostPlan) -> Iterator[str]:
-    """Yield what one server does not do with the recommended protocol, and what does; the others are only named."""
+    """Yield why one server is not enough with the recommended protocol, and what is; the others are only named."""
     beyond = [row for row in plan.rows if row.limits]
     for row in beyond:
         if row is plan.recommended or plan.request.protocol is not None:
-            yield f"One server does not do with {row.kind.name}. {' '.join(row.limits)}"
+            yield f"One server is not enough with {row.kind.name}. {' '.join(row.limits)}"
             if row.layout is not None:
                 yield _of_layout(row, row.layout)
     if others := [row.kind.name for row in beyond if row is not plan.recommended]:
         yield (
-            f"One server does not do with {', '.join(others)} either: give --protocol for the reasons. The table has "
-            "one sum of the layout that does."
+            f"One server is not enough with {', '.join(others)} either: give --protocol for the reasons. Their "
+            "lines in the table are each one sum of a layout that is enough."
             if plan.recommended in beyond
-            else f"One server does not do with {', '.join(others)}: give --protocol for the reasons."
+            else f"One server is not enough with {', '.join(others)}: give --protocol for the reasons."
         )
 
 

@@ -49,8 +49,9 @@ class Differencing(ProtocolAttack):
             return cohort
         if not cohort.protocol.needs_committee:
             return Inapplicable(
-                why="Without a committee, nobody remembers whose vectors earlier sums contained. Two exact sums of "
-                "different sessions always reveal their difference. Only noise in the sums limits that."
+                why="Without a committee, only clients with records of openings remember earlier sums; "
+                "attack.second_attempt tests them. Without such records, two exact sums of different sessions always "
+                "reveal their difference. Only noise in the sums limits that."
             )
         return Plan(trials=3, cpu_s=1.0, details=len(cohort.session.clients))
 
