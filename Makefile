@@ -10,7 +10,7 @@ READY := $(VENV)/.ready
     audit-long explore epsilon fuzz fuzz-ci lock clean
 
 help: ## List the targets.
-	@awk -F ':.*## ' '/^[a-z][a-z0-9.%-]*:.*## / { sub("%", "N", $$1); printf "%-12s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z][a-z0-9.%-]*:.*## / { sub("%", "N", $$1); printf "%-16s %s\n", $$1, $$2 }' Makefile
 
 # Each demo replaces the one before and keeps its ledger: what it spent stays counted, and is told.
 demo: $(READY) ## Train a Keras model privately and securely on real digits, and write its report (runs/demo).
