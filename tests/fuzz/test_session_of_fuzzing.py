@@ -50,6 +50,7 @@ TRUSTED: Final = {
     "secagg.audit.sums": "messages of an audited protocol, whose errors are findings",
     "protocols.testing": "for tests",
     "secagg.aggregation": "a hash or a keystream",
+    "secagg.engines.flower.launcher:_begun": "a process of the same user",
     "secagg.models.poisson": "randomness of this process",
     "secagg.models.private": "randomness of this process",
     "secagg.runs.comparison:ComparisonProcess._decode": "a process of its own",

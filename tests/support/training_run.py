@@ -23,6 +23,7 @@ from tests.support.coordinators import CLIENTS, LEAST, Nodes, coordinator_of, ma
 from tests.support.lossy_folder import Crash, LossyFolder
 
 _CHECKPOINT: Final = "checkpoint"
+RUN: Final = "run"
 
 
 class TrainingRun:
@@ -85,7 +86,7 @@ class TrainingRun:
                 model = self._moved_by(coordinator, number, model)
                 disk.pass_point()
                 write_whole(self._folder / _CHECKPOINT, partial(_fill, json.dumps([number, model])))
-                coordinator.forget(number)
+                coordinator.forget(number, run=RUN)
 
     def _checkpoint(self) -> tuple[int, list[float]]:
         path = self._folder / _CHECKPOINT
@@ -93,7 +94,7 @@ class TrainingRun:
         return number, model
 
     def _moved_by(self, coordinator: Coordinator, number: int, model: list[float]) -> list[float]:
-        release = coordinator.run(Work("run", number, [np.array(model)]), CLIENTS, self.nodes)
+        release = coordinator.run(Work(RUN, number, [np.array(model)]), CLIENTS, self.nodes)
         mean = [float(value) for value in release.mean[0]]
         assert self._moved.setdefault(number, mean) == mean, f"round {number} has moved the model in two ways"
         return [value + 0.1 * change for value, change in zip(model, mean, strict=True)]

@@ -361,7 +361,7 @@ def test_member_refuses_much_in_little() -> None:
     """
     run = CommitteeHarness(UNSIGNED)
     limit = UNSIGNED.protocol.message_limit(UNSIGNED.session)
-    absurd = replace(UNSIGNED, session=replace(UNSIGNED.session, length=10**12))
+    absurd = replace(UNSIGNED, session=replace(UNSIGNED.session, length=2 * 10**8))
     member = Client(
         absurd.protocol, absurd.session, COMMITTEE[0], None,
         entropy=repeatable_entropy(b"x"), keyholder=absurd.keyholder(COMMITTEE[0]),

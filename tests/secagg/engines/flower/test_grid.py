@@ -264,12 +264,12 @@ def test_a_start_from_a_checkpoint_goes_on_with_its_rounds(federation: FlowerFed
     assert len(federation.asked) == 3 * CLIENTS
     assert_arrays(model, moved(federation, range(CLIENTS), rounds=3))
     names = sorted(path.name for path in federation.coordinator_folder.glob("release-*"))
-    assert [name.split("-")[1] for name in names] == ["0000000001", "0000000002", "0000000003"]
+    assert [name.split("-")[2] for name in names] == ["0000000001", "0000000002", "0000000003"]
 
 
 def test_releases_are_kept_until_the_checkpoint_is_past_them(federation: FlowerFederation) -> None:
     def kept() -> list[int]:
-        return sorted(int(path.name.split("-")[1]) for path in federation.coordinator_folder.glob("release-*"))
+        return sorted(int(path.name.split("-")[2]) for path in federation.coordinator_folder.glob("release-*"))
 
     found = {}
     with Coordinator(federation.coordinator_folder, PLAN) as coordinator:
