@@ -242,18 +242,25 @@ class Home:
             yield ledger
 
     def reserve(self, event: PrivacyEvent, label: str) -> None:
-        """Reserve the cost of a session in the ledger, unless that was done under the same label before.
+        """Reserve the cost of an offer in the ledger, unless this very cost was reserved under its label before.
 
         Args:
             event: The cost, from the policy.
-            label: The label of the session, which is no other session's.
+            label: The label of the offer to this node; see `NodeSession.label`.
 
         Raises:
             dp.errors.BudgetExceeded: The budget has no room for it; nothing was recorded.
-            HomeBusy, HomeError, dp.errors.LedgerError: As from `ledger`.
+            HomeError: Another cost was reserved under the label, or as from `ledger`.
+            HomeBusy, dp.errors.LedgerError: As from `ledger`.
         """
         with self.ledger() as ledger:
-            if all(entry.reservation.label != label for entry in ledger.entries()):
+            reserved = [entry.reservation.event for entry in ledger.entries() if entry.reservation.label == label]
+            if any(each != event for each in reserved):
+                raise HomeError(
+                    f"{label}: expected the cost that was reserved for this offer, found another. The policy or the "
+                    "roster has changed since then: let the coordinator begin a new session."
+                )
+            if not reserved:
                 ledger.reserve(event, label)
 
     def __repr__(self) -> str:

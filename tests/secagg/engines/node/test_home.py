@@ -192,6 +192,9 @@ def test_reservation_is_made_once_for_each_label_and_never_above_the_budget(tmp_
         with pytest.raises(BudgetExceeded):
             home.reserve(EVENT, "one session too many")
         home.reserve(EVENT, "session 2")  # It was paid for.
+        for other in (GaussianEvent(noise_multiplier=0.1), GaussianEvent(noise_multiplier=50.0)):
+            with pytest.raises(HomeError, match="expected the cost that was reserved for this offer, found another"):
+                home.reserve(other, "session 2")
     with Ledger.open(path / "record" / "ledger.db") as ledger:
         labels = [entry.reservation.label for entry in ledger.entries()]
         assert labels == [f"session {number}" for number in range(1, len(labels) + 1)]
