@@ -170,6 +170,66 @@ def check_private_folder(path: Path) -> None:
             )
 
 
+def make_private_folder(path: Path) -> None:
+    """Make a folder and its missing parents for their owner only, and check it as `check_private_path` does.
+
+    Raises:
+        KeyFileError: As from `check_private_path`.
+        OSError: It cannot be made.
+    """
+    for missing in reversed([each for each in (path, *path.parents) if not each.exists()]):
+        missing.mkdir(mode=0o700, exist_ok=True)
+    check_private_path(path)
+
+
+def check_private_path(path: Path) -> None:
+    """Check a folder as `check_private_folder` does, and that no other user can put another one in its place.
+
+    So every folder above it, and every link that leads to it, belongs to the current user or to root. Other users may
+    write to a folder above it only if it has the sticky bit, with which they can rename only what is theirs.
+
+    Args:
+        path: The absolute path of the folder.
+
+    Raises:
+        ExposedKeyFile: It belongs to another user, others may use it, or others may replace it.
+        KeyFileError: It is not a folder, or cannot be looked at.
+    """
+    check_private_folder(path)
+    if sys.platform == "win32" or not MODES_ARE_CHECKED:
+        return
+    for above, status in _above(path):
+        if status.st_uid not in (0, os.geteuid()):
+            raise ExposedKeyFile(
+                f"{above}: expected a folder of the current user or of root, found one of another user, who may "
+                f"replace {path}. Name another folder."
+            )
+        if stat.S_ISDIR(status.st_mode) and status.st_mode & 0o022 and not status.st_mode & stat.S_ISVTX:
+            raise ExposedKeyFile(
+                f"{above}: expected a folder in which other users cannot rename anything, found mode "
+                f"{status.st_mode & 0o7777:04o}. They may replace {path}. Name another folder, or run: "
+                f"chmod go-w {above}"
+            )
+
+
+def _above(path: Path) -> Iterator[tuple[Path, os.stat_result]]:
+    """Yield every folder above a path and every link on the way to it, each once."""
+    seen, waiting = set[Path](), [*path.parents]
+    while waiting:
+        above = waiting.pop()
+        if above in seen:
+            continue
+        seen.add(above)
+        try:
+            status = os.lstat(above)
+            if stat.S_ISLNK(status.st_mode):
+                target = above.parent / os.readlink(above)
+                waiting += (target, *target.parents)
+        except OSError as error:
+            raise KeyFileError(f"{above}: cannot be read: {error.strerror}") from None
+        yield above, status
+
+
 def _check_private(path: Path, status: os.stat_result, risk: str) -> None:
     if MODES_ARE_CHECKED and status.st_mode & 0o077:
         mode = f"{status.st_mode & 0o777:04o}"

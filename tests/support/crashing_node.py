@@ -396,7 +396,8 @@ class Node:
             raise Broken(f"step {reply.step} of serial {reply.serial} is answered in two ways")
         if self._fate is Fate.RESTORED:
             return  # What was reserved and opened is lost, which is why such a home must get a new identity.
-        if self._play.cohort.private and f"session {stage.session_id.hex()}" not in records.reserved:
+        label = f"session {stage.session_id.hex()} "
+        if self._play.cohort.private and not any(each.startswith(label) for each in records.reserved):
             raise Broken(f"serial {reply.serial} is answered and not reserved")
         if not stage.opens:
             return

@@ -144,10 +144,10 @@ def warm_folder(folder: Path) -> Iterator[socket.socket]:
 
 def serve(listener: socket.socket, warm: Warm) -> None:
     """Fork for each connection, until an exception arrives."""
-    path = listener.getsockname()
+    owner = os.stat(listener.getsockname()).st_uid
     while True:
         with contextlib.suppress(ConnectionAbortedError), listener.accept()[0] as connection:
-            if is_owner(connection, path):
+            if is_owner(connection, owner):
                 _fork(listener, connection, warm)
             else:
                 LOGGER.warning("a connection to the warm process was refused")

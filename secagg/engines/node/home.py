@@ -8,7 +8,7 @@
 | `roster.json` | All nodes of the federation; this node's id is that of its key | `secagg keys roster` |
 | `committee.pub`, `member-N.key` | A committee's key, and this member's key share, if there are any | the dealer |
 | `policy.toml` | What the node accepts | the operator |
-| `record/` | The steps that were answered, the sums that were opened, the ledger, and the lock | `Home.create` |
+| `record/` | Which steps were answered and which sums opened, the ledger and its head, and the lock | `Home.create` |
 
 Only its owner can use the folder. What the node keeps of a session between two steps is not here but in memory
 (`secagg.engines.node.live_folder`). Everything in a home is trusted; nothing that arrives is.
@@ -34,6 +34,7 @@ from dp.ledger.records import Clock
 from protocols.committee import CommitteeKey, CommitteeShare
 from protocols.identity import Identity, Roster
 from secagg.engines.node.home_lock import LOCK_NAME, WAIT_S, HomeBusy, HomeLock
+from secagg.engines.node.ledger_head import LedgerHead
 from secagg.engines.node.live_folder import live_folder
 from secagg.engines.node.policy import NodePolicy
 from secagg.engines.node.policy_file import POLICY_NAME, TEMPLATE
@@ -57,6 +58,8 @@ RECORD_NAME: Final = "record"
 SESSIONS_NAME: Final = "sessions.db"
 OPENINGS_NAME: Final = "openings.db"
 LEDGER_NAME: Final = "ledger.db"
+HEAD_NAME: Final = "ledger.head"
+SHARED_HEAD_NAME: Final = "shared-ledger.head"
 
 _MOUNTS: Final = Path("/proc/self/mountinfo")
 _NEEDED: Final[Mapping[str, str]] = {
@@ -113,6 +116,7 @@ class Home:
             )
         self.live = live_folder(self.policy, self.fingerprint, runtime=runtime, mounts=mounts)
         self._lock = HomeLock(path / RECORD_NAME / LOCK_NAME)
+        self._head = LedgerHead(self._record(HEAD_NAME if self.policy.ledger is None else SHARED_HEAD_NAME))
         self._opened: contextlib.ExitStack | None = None
         self._sessions: SessionStore | None = None
         self._openings: OpeningStore | None = None
@@ -168,7 +172,8 @@ class Home:
 
         Raises:
             HomeError: A file is missing, or the home's parts do not fit together.
-            KeyFileError: A key file or the roster is damaged, or others may use the home.
+            KeyFileError: A key file or the roster is damaged, or others may use the home or the folder of the live
+                session, or put another one in the place of that folder.
             PolicyError: The policy is not complete.
             LiveFolderError: The live session would be on a disk.
         """
@@ -190,6 +195,7 @@ class Home:
         Raises:
             HomeBusy: Others still held the lock at the end of that time.
             StoreError: The record of sessions cannot be opened.
+            KeyFileError: The file with the ledger's head is damaged.
             dp.errors.LedgerError: The ledger is still to be made, and cannot be.
             OSError: The lock file is missing or damaged.
         """
@@ -231,29 +237,39 @@ class Home:
 
         Raises:
             HomeBusy: Another home that shares the ledger is using it.
-            HomeError: There is no budget, the ledger is missing although this home has taken part in sessions, or its
-                budget is not that of the policy.
+            HomeError: There is no budget, the ledger was lost, or its budget is not that of the policy.
+            KeyFileError: The file with the ledger's head is damaged.
+            dp.errors.LedgerStale: The ledger lacks a record that it had when this home used it last.
             dp.errors.LedgerError: It cannot be opened.
+            OSError: The ledger's head cannot be written.
         """
         self._held()
         if self.policy.epsilon is None or self.policy.delta is None:
             raise HomeError(f"{self.path / POLICY_NAME}: expected a budget, since a ledger is asked for, found none.")
         with self._opened_ledger(self.policy.epsilon, self.policy.delta) as ledger:
             yield ledger
+            self._head.keep(ledger.head)
 
     def reserve(self, event: PrivacyEvent, label: str) -> None:
-        """Reserve the cost of a session in the ledger, unless that was done under the same label before.
+        """Reserve the cost of an offer in the ledger, unless this very cost was reserved under its label before.
 
         Args:
             event: The cost, from the policy.
-            label: The label of the session, which is no other session's.
+            label: The label of the offer to this node; see `NodeSession.label`.
 
         Raises:
             dp.errors.BudgetExceeded: The budget has no room for it; nothing was recorded.
-            HomeBusy, HomeError, dp.errors.LedgerError: As from `ledger`.
+            HomeError: Another cost was reserved under the label, or as from `ledger`.
+            HomeBusy, dp.errors.LedgerError: As from `ledger`.
         """
         with self.ledger() as ledger:
-            if all(entry.reservation.label != label for entry in ledger.entries()):
+            reserved = [entry.reservation.event for entry in ledger.entries() if entry.reservation.label == label]
+            if any(each != event for each in reserved):
+                raise HomeError(
+                    f"{label}: expected the cost that was reserved for this offer, found another. The policy or the "
+                    "roster has changed since then: let the coordinator begin a new session."
+                )
+            if not reserved:
                 ledger.reserve(event, label)
 
     def __repr__(self) -> str:
@@ -294,22 +310,29 @@ class Home:
         return key, read_key_share(shares[0], key) if shares else None
 
     def _make_ledger(self) -> None:
-        """Make the ledger of this home, unless there is one, or the home has taken part in a session before."""
+        """Make the ledger of this home, unless there is or was one, or the home has taken part in a session before."""
         policy, path = self.policy, self._record(LEDGER_NAME)
         if policy.epsilon is None or policy.delta is None or policy.ledger is not None or path.exists():
             return
-        if self.sessions.empty:
-            Ledger.create(
+        if self._head.read() is None and self.sessions.empty:
+            with Ledger.create(
                 path,
                 epsilon=policy.epsilon,
                 delta=policy.delta,
                 population=len(self.roster),
                 clock=self._wall_clock,
-            ).close()
+            ) as ledger:
+                self._head.keep(ledger.head)
 
     def _opened_ledger(self, epsilon: float, delta: float) -> Ledger:
         shared, path = self.policy.ledger, self.policy.ledger or self._record(LEDGER_NAME)
+        head = self._head.read()
         if not path.exists():
+            if head is not None:
+                raise HomeError(
+                    f"{path}: expected the ledger that this home has used before, found none. Restore the latest copy. "
+                    "If it is lost, so is what was spent: every home that counted in it must be made anew."
+                )
             if shared is not None:
                 raise HomeError(
                     f"{path}: expected the ledger of another home, found none. Run `secagg node check` on that home, "
@@ -321,7 +344,7 @@ class Home:
                 "part in has no bound."
             )
         try:
-            ledger = Ledger.open(path, clock=self._wall_clock)
+            ledger = Ledger.open(path, head=head, clock=self._wall_clock)
         except LedgerLocked:
             raise HomeBusy(f"{path}: expected a free ledger, found it in use. Try again later.") from None
         if (ledger.budget.epsilon, ledger.budget.delta) != (epsilon, delta):

@@ -26,7 +26,7 @@ from protocols.codec import Message
 from protocols.crypto.entropy import Entropy, draw
 from protocols.crypto.sealing import KEY_BYTES, derive
 from protocols.crypto.secret import Secret
-from secagg.storage.labelled_file import KeyFileError, check_private_folder
+from secagg.storage.labelled_file import KeyFileError, check_private_path, make_private_folder
 
 _NAME: Final = "session"
 _KEY_NAME: Final = "key"
@@ -90,7 +90,7 @@ class LiveFile:
 
         Raises:
             OSError: It cannot be written. What was there before is unchanged.
-            KeyFileError: Other users may use the folder, or it is none.
+            KeyFileError: Other users may use or replace the folder, or it is none.
         """
         body = msgspec.msgpack.encode(session)
         self._replace(_NAME, _FORMAT, _tag(self.key(), body), body)
@@ -105,20 +105,19 @@ class LiveFile:
 
         Raises:
             OSError: A new key cannot be written.
-            KeyFileError: Other users may use the folder, or it is none.
+            KeyFileError: Other users may use or replace the folder, or it is none.
         """
         kept = self._kept_key()
         if kept is not None:
             return kept
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        check_private_folder(self._folder)
+        make_private_folder(self._folder)
         fresh = draw(self._entropy, KEY_BYTES)
         self._replace(_KEY_NAME, fresh)
         return Secret(fresh)
 
     def _kept_key(self) -> Secret | None:
         try:
-            check_private_folder(self._folder)
+            check_private_path(self._folder)
             data = (self._folder / _KEY_NAME).read_bytes()
         except (OSError, KeyFileError):
             return None

@@ -11,7 +11,7 @@ from typing import Final
 
 from secagg.engines.node.policy_file import PolicyFile
 from secagg.errors import ConfigurationError
-from secagg.storage.labelled_file import check_private_folder
+from secagg.storage.labelled_file import make_private_folder
 
 _IN_MEMORY: Final = ("tmpfs", "ramfs")
 _ESCAPE: Final = re.compile(r"\\([0-7]{3})")
@@ -31,18 +31,17 @@ def live_folder(policy: PolicyFile, fingerprint: str, *, runtime: str | None, mo
         mounts: The text of `/proc/self/mountinfo`; None if the system has no such file.
 
     Returns:
-        A folder that only its owner can use.
+        A folder that only its owner can use or replace.
 
     Raises:
         LiveFolderError: No folder is named, or it is not in memory.
-        KeyFileError: Others may use the folder.
+        KeyFileError: Others may use the folder, or put another one in its place.
         OSError: The folder cannot be made.
     """
     folder = _base(policy, runtime) / fingerprint
     if policy.encrypted_live_folder is None:
         _check_in_memory(folder, mounts)
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    check_private_folder(folder)
+    make_private_folder(folder)
     return folder
 
 

@@ -40,6 +40,7 @@ _NODE: Final = struct.Struct(">Q")
 _PEER: Final = struct.Struct("3i")  # The process, the user and the group of a peer, as Linux states them.
 _CONNECTIONS: Final = 4
 _PATIENCE_S: Final = 30.0
+_PAUSE_S: Final = 0.2
 _FIRST_INHERITED: Final = 3
 
 
@@ -97,8 +98,12 @@ class ResidentStation:
         self._free = threading.BoundedSemaphore(_CONNECTIONS)
 
     def serve(self, listener: socket.socket) -> None:
-        """Answer one parcel after the other, until the listening socket is shut down or an exception arrives."""
-        path = listener.getsockname()
+        """Answer one parcel after the other, until the listening socket is shut down or an exception arrives.
+
+        If a connection cannot be accepted or answered, as when there are too many files or threads, the station waits a
+        moment and goes on. Whoever owns the socket's file when this is called may connect, wherever it is moved.
+        """
+        owner = os.stat(listener.getsockname()).st_uid
         while True:
             try:
                 connection, _ = listener.accept()
@@ -107,12 +112,18 @@ class ResidentStation:
             except OSError as error:
                 if error.errno in (errno.EBADF, errno.EINVAL):  # The listening socket was closed or shut down.
                     return
-                raise
-            if not is_owner(connection, path) or not self._free.acquire(blocking=False):
+                _wait_after(error)
+                continue
+            if not is_owner(connection, owner) or not self._free.acquire(blocking=False):
                 LOGGER.warning("a connection to the resident station was refused")
                 connection.close()
                 continue
-            threading.Thread(target=self._converse, args=(connection,), daemon=True).start()
+            try:
+                threading.Thread(target=self._converse, args=(connection,), daemon=True).start()
+            except (RuntimeError, MemoryError) as error:  # Python raises the first one if there are too many threads.
+                connection.close()
+                self._free.release()
+                _wait_after(error)
 
     def _converse(self, connection: socket.socket) -> None:
         """Read one parcel, and send the reply to it."""
@@ -211,13 +222,19 @@ def _check_free(path: Path) -> None:
     raise ConfigurationError(f"socket: expected nothing at {path}, found a process that listens there. Stop it first.")
 
 
-def is_owner(connection: socket.socket, path: str) -> bool:
-    """Return whether the peer owns the socket's file; True where the system does not name the peer's user."""
+def is_owner(connection: socket.socket, owner: int) -> bool:
+    """Return whether the peer is the user `owner`; True where the system does not name the peer's user."""
     kind = getattr(socket, "SO_PEERCRED", None)
     if kind is None:
         return True
     _, user, _ = _PEER.unpack(connection.getsockopt(socket.SOL_SOCKET, kind, _PEER.size))
-    return bool(user == os.stat(path).st_uid)
+    return bool(user == owner)
+
+
+def _wait_after(error: Exception) -> None:
+    """Log that a connection was lost for lack of resources, and wait, since the next one may fail at once too."""
+    LOGGER.warning("a connection to the resident station could not be answered: %s", type(error).__name__)
+    time.sleep(_PAUSE_S)
 
 
 def _send(connection: socket.socket, data: bytes) -> None:

@@ -4,6 +4,7 @@ Adversary: a coordinator that may offer anything. Nothing of an offer is used th
 committee's key, the node's terms.
 """
 
+import hashlib
 from dataclasses import dataclass, field
 
 from dp.events import PrivacyEvent
@@ -89,16 +90,33 @@ class NodeSession:
         """Return what the node reserves in its own ledger for this session; None if its policy has no budget."""
         return self.home.policy.event(self.mean, self.session, roster=self.home.roster)
 
+    @property
+    def label(self) -> str:
+        """The label of what the node reserves: the session's id, and a digest of the node's key and the offer.
+
+        A coordinator may offer one id twice, and nodes may share a ledger. So the id alone names no cost.
+        """
+        digest = hashlib.sha256(self.home.identity.public + self.offer.to_bytes())  # The key is always 32 bytes.
+        return f"session {self.session.session_id.hex()} {digest.hexdigest()}"
+
+    def check_first_request(self, body: bytes) -> None:
+        """Check that a body is a whole request of this session, in the first step that asks the node.
+
+        Raises:
+            MalformedMessage: It is not, or the parties differ on the session.
+        """
+        step = self.first_step
+        self._codec().decode(step, self.mean.protocol.steps[step].request, body)
+
     def check_request(self, step: int, body: bytes) -> None:
         """Check that a body begins like a machine's request of this session, in a step that asks the node.
 
         Raises:
             MalformedMessage: It does not, or the parties differ on the session.
         """
-        protocol, session = self.mean.protocol, self.session
-        codec = Codec(protocol.digest(session), protocol.message_limit(session), wire=protocol.wire)
-        asks = step < len(protocol.steps) and self._is_asked(protocol.steps[step].role)
-        if not asks or not codec.is_of(step, body):
+        steps = self.mean.protocol.steps
+        asks = step < len(steps) and self._is_asked(steps[step].role)
+        if not asks or not self._codec().is_of(step, body):
             raise MalformedMessage(
                 f"message: expected one of this session, for this node in step {step}, found another"
             )
@@ -143,6 +161,12 @@ class NodeSession:
             terms=self._terms(),
             keyholder=self._keyholder(),
             openings=self.home.openings,
+        )
+
+    def _codec(self) -> Codec:
+        protocol, session = self.mean.protocol, self.session
+        return Codec(
+            protocol.digest(session), protocol.message_limit(session), protocol.list_limit(session), wire=protocol.wire
         )
 
     def _is_asked(self, role: Role) -> bool:

@@ -7,8 +7,9 @@ code. The reason goes to the node's own log. What is checked and written, in thi
    The rest is done under the lock of the node's home.
 2. If this very parcel was answered last, the reply that was kept is returned, byte for byte.
 3. With an offer: its serial is above every serial that the node has recorded; the policy and the node's own terms allow
-   the session; the work is the one that the offer names; the request is of the first step that asks this node.
-4. The cost is reserved in the node's own ledger, if it has one, under a label with the session's id.
+   the session; the work is the one that the offer names; the request is a whole one of the first step that asks this
+   node.
+4. The cost is reserved in the node's own ledger, if it has one, under a label of this node and this very offer.
 5. The node trains, and its update is clipped and encoded. Up to here nothing was recorded or said, and a crash costs
    time only: the same parcel trains again, under the same reservation.
 6. The step is recorded. With the first one, every earlier session of this home is dead.
@@ -226,7 +227,7 @@ class Station:
         party.check_terms()
         if request.step != party.first_step:
             raise _Refused(Refusal.MALFORMED, f"expected step {party.first_step} first, found step {request.step}")
-        party.check_request(request.step, request.body)
+        party.check_first_request(request.body)
         self._live.key()  # A live folder that cannot be written is found before anything is paid for.
         contribution = None
         if work is not None and train is not None:
@@ -256,10 +257,10 @@ class Station:
         return work
 
     def _reserve(self, party: NodeSession) -> None:
-        """Reserve the cost of the session in the node's ledger, unless an earlier attempt at this parcel has."""
+        """Reserve the cost of the session in the node's ledger, unless an earlier attempt at this offer has."""
         event = party.event()
         if event is not None:
-            self._home.reserve(event, f"session {party.session.session_id.hex()}")
+            self._home.reserve(event, party.label)
 
     def _contribution(self, party: NodeSession, work: Work, train: Train) -> Contribution:
         """Return the node's input: its update, or zeros and noise if training has failed and there is noise."""

@@ -5,10 +5,11 @@ from typing import Any
 
 import pytest
 
-from dp.errors import BudgetExceeded, LedgerUnavailable
+from dp.errors import BudgetExceeded, LedgerStale, LedgerUnavailable
 from dp.events import GaussianEvent
 from dp.ledger.ledger import Ledger
 from protocols.identity import Identity
+from secagg.engines.node.check import check_node
 from secagg.engines.node.home import Home, HomeError
 from secagg.engines.node.home_lock import HomeBusy
 from secagg.engines.node.live_folder import LiveFolderError
@@ -192,6 +193,9 @@ def test_reservation_is_made_once_for_each_label_and_never_above_the_budget(tmp_
         with pytest.raises(BudgetExceeded):
             home.reserve(EVENT, "one session too many")
         home.reserve(EVENT, "session 2")  # It was paid for.
+        for other in (GaussianEvent(noise_multiplier=0.1), GaussianEvent(noise_multiplier=50.0)):
+            with pytest.raises(HomeError, match="expected the cost that was reserved for this offer, found another"):
+                home.reserve(other, "session 2")
     with Ledger.open(path / "record" / "ledger.db") as ledger:
         labels = [entry.reservation.label for entry in ledger.entries()]
         assert labels == [f"session {number}" for number in range(1, len(labels) + 1)]
@@ -220,9 +224,76 @@ def test_lost_ledger_of_a_home_that_has_taken_part_is_never_replaced(tmp_path: P
     ledger.unlink()
     with home.lock():
         home.sessions.record(home.identity.public, bytes(32), 1)
-        with pytest.raises(HomeError, match=r"which has taken part in sessions, found none. Restore the latest copy"):
+        with pytest.raises(HomeError, match=r"that this home has used before, found none. Restore the latest copy"):
             home.reserve(EVENT, "session 2")
     assert not ledger.exists()
+    (path / "record" / "ledger.head").unlink()
+    with (
+        home.lock(),
+        pytest.raises(HomeError, match=r"which has taken part in sessions, found none. Restore the latest copy"),
+    ):
+        home.reserve(EVENT, "session 2")
+    assert not ledger.exists()
+
+
+def test_lost_ledger_that_others_share_is_never_replaced(tmp_path: Path) -> None:
+    """The home whose ledger it is has taken part in no session itself."""
+    first = homes(tmp_path / "one")[0]
+    ledger = first / "record" / "ledger.db"
+    text = policy_text(encrypted_live_folder=str(tmp_path / "live"), ledger=str(ledger))
+    one, other = Home.open(first), Home.open(homes(tmp_path / "other", text=text)[0])
+    with one.lock(), other.lock():
+        other.reserve(EVENT, "their session")
+    ledger.unlink()
+    for home in (one, other):
+        with home.lock(), pytest.raises(HomeError, match="expected the ledger that this home has used before"):
+            home.reserve(EVENT, "next session")
+        with pytest.raises(HomeError, match="expected the ledger that this home has used before"):
+            check_node(home)
+    assert not ledger.exists()
+
+
+def test_older_ledger_and_another_one_are_refused(tmp_path: Path) -> None:
+    (path, *_) = homes(tmp_path)
+    home, ledger = Home.open(path), path / "record" / "ledger.db"
+    with home.lock():
+        home.reserve(EVENT, "session 1")
+    older = ledger.read_bytes()
+    with home.lock():
+        home.reserve(EVENT, "session 2")
+    latest = ledger.read_bytes()
+    ledger.write_bytes(older)
+    with home.lock(), pytest.raises(LedgerStale, match="expected the record with the kept head"):
+        home.reserve(EVENT, "session 3")
+    ledger.unlink()
+    Ledger.create(ledger, epsilon=8.0, delta=1e-6, population=3).close()
+    with pytest.raises(LedgerStale):
+        check_node(home)
+    ledger.write_bytes(latest)
+    with home.lock():
+        home.reserve(EVENT, "session 3")
+
+
+def test_ledger_that_is_further_than_its_kept_head_is_used(tmp_path: Path) -> None:
+    """A process that is killed after a record, and before its head is kept, leaves this."""
+    (path, *_) = homes(tmp_path)
+    home, ledger, head = Home.open(path), path / "record" / "ledger.db", path / "record" / "ledger.head"
+    with home.lock():
+        pass
+    made = head.read_bytes()
+    head.unlink()
+    with home.lock():
+        home.reserve(EVENT, "session 1")
+    first, older = head.read_bytes(), ledger.read_bytes()
+    assert first != made
+    with home.lock():
+        home.reserve(EVENT, "session 2")
+    head.write_bytes(first)
+    with home.lock():
+        home.reserve(EVENT, "session 2")
+    ledger.write_bytes(older)  # The head was kept with the answer that nothing is left to reserve.
+    with home.lock(), pytest.raises(LedgerStale):
+        home.reserve(EVENT, "session 2")
 
 
 def test_budget_of_a_ledger_never_changes(tmp_path: Path) -> None:

@@ -157,3 +157,13 @@ def test_rest_of_a_killed_write_is_replaced(folder: Path) -> None:
     (folder / ".session.partial").write_bytes(b"half of it")
     live(folder).write(TWO)
     assert live(folder).read() == TWO
+
+
+def test_folder_that_others_can_replace_is_neither_read_nor_written(folder: Path) -> None:
+    live(folder).write(ONE)
+    folder.parent.chmod(0o777)
+    assert live(folder).read() is None
+    with pytest.raises(ExposedKeyFile, match=f"{folder.parent}: expected a folder in which other users cannot rename"):
+        live(folder).write(TWO)
+    folder.parent.chmod(0o1777)
+    assert live(folder).read() == ONE

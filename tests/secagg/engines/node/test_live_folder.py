@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import pytest
@@ -99,3 +100,40 @@ def test_live_folder_of_others_is_refused(tmp_path: Path) -> None:
     found.symlink_to(tmp_path)
     with pytest.raises(KeyFileError, match="expected a folder, found something else"):
         of(policy(), tmp_path, runtime=str(tmp_path))
+
+
+@pytest.mark.parametrize("mode", [0o777, 0o775, 0o702])
+def test_live_folder_that_others_may_replace_is_refused(mode: int, tmp_path: Path) -> None:
+    base = tmp_path / "base"
+    base.mkdir()
+    base.chmod(mode)
+    for named in (base, base / "own"):
+        with pytest.raises(ExposedKeyFile, match=f"{base}: expected .*, found mode {mode:04o}"):
+            of(policy(live_folder=str(named)), tmp_path)
+    base.chmod(mode | 0o1000)
+    assert of(policy(live_folder=str(base)), tmp_path) == base / "abc"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs a second user")
+def test_live_folder_below_a_folder_or_a_link_of_another_user_is_refused(tmp_path: Path) -> None:
+    base, link = tmp_path / "base", tmp_path / "link"
+    base.mkdir(mode=0o755)
+    link.symlink_to(base)
+    assert of(policy(live_folder=str(link)), tmp_path) == link / "abc"
+    os.chown(link, 12345, -1, follow_symlinks=False)
+    with pytest.raises(ExposedKeyFile, match=f"{link}: expected a folder of the current user or of root"):
+        of(policy(live_folder=str(link)), tmp_path)
+    os.chown(link, 0, -1, follow_symlinks=False)
+    os.chown(base, 12345, -1)
+    for named in (base, link):
+        with pytest.raises(ExposedKeyFile, match=f"{base}: expected a folder of the current user or of root"):
+            of(policy(live_folder=str(named)), tmp_path)
+
+
+def test_live_folder_and_its_parents_are_made_for_their_owner_whatever_the_umask(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        found = of(policy(live_folder=str(tmp_path / "a" / "b")), tmp_path)
+    finally:
+        os.umask(before)
+    assert {each.stat().st_mode & 0o777 for each in (found, found.parent, found.parent.parent)} == {0o700}

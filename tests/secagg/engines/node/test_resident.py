@@ -1,6 +1,8 @@
 """A resident station behind a Unix socket: what is passed on, and whom it turns away."""
 
+import logging
 import os
+import resource
 import socket
 import stat
 import struct
@@ -23,6 +25,7 @@ from secagg.engines.node.resident import (
     listening,
 )
 from secagg.errors import ConfigurationError
+from secagg.logger import LOGGER
 
 LIMIT = 2**20
 
@@ -113,11 +116,75 @@ def test_resident_turns_connections_away_while_four_are_open(tmp_path: Path) -> 
 @pytest.mark.skipif(not hasattr(socket, "SO_PEERCRED") or os.geteuid() != 0, reason="needs a second user")
 def test_resident_turns_another_user_away_whatever_the_mode(tmp_path: Path) -> None:
     path = tmp_path / "s"
-    with resident(path, echo):
-        assert ask(path, b"p", timeout_s=30) == b"reply to p"
+    with listening(path) as listener:
         os.chown(path, 12345, -1)
-        with pytest.raises(StationUnavailable):
-            ask(path, b"p", timeout_s=30)
+        thread = threading.Thread(target=ResidentStation(echo, limit=LIMIT).serve, args=(listener,))
+        thread.start()
+        try:
+            with pytest.raises(StationUnavailable):
+                ask(path, b"p", timeout_s=30)
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)
+            thread.join()
+
+
+def test_resident_goes_on_after_its_socket_was_moved(tmp_path: Path) -> None:
+    with resident(tmp_path / "s", echo):
+        assert ask(tmp_path / "s", b"p", timeout_s=30) == b"reply to p"
+        (tmp_path / "s").rename(tmp_path / "moved")
+        for _ in range(2):
+            assert ask(tmp_path / "moved", b"p", timeout_s=30) == b"reply to p"
+
+
+class Noted(logging.Handler):
+    """What is logged, and an event that is set then."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.messages: list[str] = []
+        self.logged = threading.Event()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.messages.append(record.getMessage())
+        self.logged.set()
+
+
+@pytest.fixture
+def noted() -> Iterator[Noted]:
+    handler = Noted()
+    LOGGER.addHandler(handler)
+    yield handler
+    LOGGER.removeHandler(handler)
+
+
+def test_resident_goes_on_when_there_was_no_file_for_a_connection(tmp_path: Path, noted: Noted) -> None:
+    path = tmp_path / "s"
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with resident(path, echo), socket.socket(socket.AF_UNIX) as client:
+        assert ask(path, b"p", timeout_s=30) == b"reply to p"
+        free = os.dup(0)
+        os.close(free)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (free, limits[1]))
+        try:
+            client.connect(str(path))
+            assert noted.logged.wait(30)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+        assert ask(path, b"p", timeout_s=30) == b"reply to p"
+    assert noted.messages[0].endswith("could not be answered: OSError")
+
+
+def test_resident_goes_on_when_there_was_no_thread_for_a_connection(tmp_path: Path) -> None:
+    path = tmp_path / "s"
+    with resident(path, echo):
+        before = threading.stack_size(2**50)  # There is no memory for it.
+        try:
+            for _ in range(5):  # One more than may be open at once.
+                with pytest.raises(StationUnavailable):
+                    ask(path, b"p", timeout_s=30)
+        finally:
+            threading.stack_size(before)
+        assert ask(path, b"p", timeout_s=30) == b"reply to p"
 
 
 def test_listening_replaces_the_socket_of_a_station_that_was_killed(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """A station: the order of its checks and writes, what it refuses, and what it leaves behind."""
 
+import hashlib
 import logging
 import os
 import resource
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -20,6 +22,7 @@ from protocols import Adversary, Identity, Secret
 from secagg.engines.base import Update
 from secagg.engines.node.home import Home
 from secagg.engines.node.station import Station, Train
+from secagg.engines.wire.offer import Offer
 from secagg.engines.wire.parcel import Refusal, Reply, Request, open_reply
 from secagg.engines.wire.work import Work
 from tests.support.stations import ARRAYS, COORDINATOR, KINDS, WORK, Attempt, Cohort, identity_of, training, update_of
@@ -537,13 +540,61 @@ def private(tmp_path: Path) -> tuple[Cohort, Home]:
     return PRIVATE, PRIVATE.make_home(tmp_path, ME)
 
 
-def test_session_is_reserved_once_under_its_id(private: tuple[Cohort, Home]) -> None:
+def test_session_is_reserved_once_under_its_id_and_its_offer(private: tuple[Cohort, Home]) -> None:
     cohort, home = private
     station = Station(home)
     for serial in (1, 2):
         finish(cohort.attempt(serial), station)
-    labels = [f"session {cohort.attempt(serial).session.session_id.hex()}" for serial in (1, 2)]
-    assert reservations(home) == labels
+    attempts = [cohort.attempt(serial) for serial in (1, 2)]
+    digests = [hashlib.sha256(home.identity.public + attempt.offer).hexdigest() for attempt in attempts]
+    ids = [attempt.session.session_id.hex() for attempt in attempts]
+    assert reservations(home) == [f"session {each} {digest}" for each, digest in zip(ids, digests, strict=True)]
+
+
+def test_broken_first_request_reserves_and_trains_nothing(private: tuple[Cohort, Home]) -> None:
+    cohort, home = private
+    station, attempt, train = Station(home), cohort.attempt(1), Trained()
+    body = attempt.requests[ME]
+    for broken in (body + b"x", body[:-1], body[:-1] + b"\xc0"):
+        assert refused(station, attempt.parcel(ME, body=broken), train) is Refusal.MALFORMED
+    assert (train.calls, reservations(home)) == (0, [])
+    finish(attempt, station)
+
+
+def with_less_noise(attempt: Attempt) -> Attempt:
+    """Return the session of the same id with a thousandth of the noise."""
+    offer = Offer.from_bytes(attempt.offer)
+    assert offer.scale is not None
+    mean, session = msgspec.structs.replace(offer, scale=offer.scale * 1e-3).build(attempt.cohort.roster, None)
+    cohort = Cohort(private=True)
+    cohort.__dict__["mean"] = mean
+    return Attempt(cohort=cohort, mean=mean, session=session, serial=attempt.serial, work=attempt.work)
+
+
+def test_reservation_of_one_offer_pays_for_no_other_of_the_same_id(private: tuple[Cohort, Home]) -> None:
+    def killed(work: Work) -> Update:
+        raise SystemExit(137)
+
+    cohort, home = private
+    station, attempt, train = Station(home), cohort.attempt(1), Trained()
+    with pytest.raises(SystemExit):
+        station.answer(attempt.parcel(ME), killed)
+    other = with_less_noise(attempt)
+    assert other.session.session_id == attempt.session.session_id
+    assert refused(station, other.parcel(ME), train) is Refusal.BUDGET
+    assert (train.calls, len(reservations(home))) == (0, 1)
+    finish(attempt, station)
+
+
+def test_homes_with_one_ledger_pay_one_reservation_each(tmp_path: Path) -> None:
+    one = PRIVATE.make_home(tmp_path, ME)
+    with one.lock():
+        pass
+    other = PRIVATE.make_home(tmp_path, 7, ledger=str(one.path / "record" / "ledger.db"))
+    attempt = PRIVATE.attempt(1)
+    for home in (one, other):
+        assert refused(Station(home), attempt.parcel(home.node), training(home.node)) is None
+    assert len(reservations(one)) == 2
 
 
 def test_training_that_is_interrupted_is_repeated_under_its_reservation(private: tuple[Cohort, Home]) -> None:
