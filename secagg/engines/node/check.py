@@ -102,7 +102,7 @@ def _accepts(policy: NodePolicy) -> Iterator[str]:
         )
     if policy.has_budget and Trust.CENTRAL in policy.trust:
         yield (
-            "Central noise: the server sees exact sums, and promises to add the noise before anybody else sees them. The "
+            "Central noise: the server sees exact sums, and promises to add the noise before others see them. The "
             "node cannot check that. Its ledger counts the promise, and protects from everybody but the server."
         )
     if policy.plain_messages:

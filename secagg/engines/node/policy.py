@@ -28,8 +28,8 @@ from dp.noise.removal import RemovableSkellam
 from protocols import Adversary, Roster, SecureSum, Session
 from protocols.codec import limit
 from protocols.cohort import whole_clients
-from protocols.registry import loadable
 from protocols.errors import UnsafeSession
+from protocols.registry import loadable
 from protocols.replay import are_kept_apart
 from protocols.session import MAX_ATTACHED
 from protocols.terms import check_committee

@@ -102,6 +102,7 @@ def test_no_serial_is_written_that_no_session_can_have(tmp_path: Path) -> None:
     file = path / "serial"
     label = b"secagg coordinator's last serial, file format 1\n"
     file.write_bytes(labelled(label, str(LARGEST_SERIAL - 1).encode()))
+    file.chmod(0o600)
     before = CoordinatorFolder.open(path)
     assert before.next_serial() == LARGEST_SERIAL
     kept = file.read_bytes()
