@@ -6,11 +6,11 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .PHONY: help demo test test-fast test-later lint format check docs bench masking lightsecagg paillier privacy kills \
-    engine-kills faults rounding scale accuracy audit audit-self-test audit-seeds audit-long explore epsilon fuzz \
-    fuzz-ci lock clean
+    engine-kills faults engines engine-costs planning rounding scale accuracy audit audit-self-test audit-seeds \
+    audit-long explore epsilon fuzz fuzz-ci lock clean
 
 help: ## List the targets.
-	@awk -F ':.*## ' '/^[a-z][a-z0-9.%-]*:.*## / { sub("%", "N", $$1); printf "%-12s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z][a-z0-9.%-]*:.*## / { sub("%", "N", $$1); printf "%-16s %s\n", $$1, $$2 }' Makefile
 
 # Each demo replaces the one before and keeps its ledger: what it spent stays counted, and is told.
 demo: $(READY) ## Train a Keras model privately and securely on real digits, and write its report (runs/demo).
@@ -29,7 +29,7 @@ test-fast: $(READY) ## Run a fast part of the tests.
 	$(BIN)/python -m pytest -n auto -m "not slow" --ignore=tests/protocols/crypto/paillier $(FAST_TESTS)
 
 # On a later Python, in an environment of its own: everything but example-level privacy, and of the conformance suite, which
-# no version of Python changes, the sums alone. make test-3.12, make test-3.13.
+# no version of Python changes, the sums alone; no processes of engines. make test-3.12, make test-3.13.
 LATER_TESTS ?= tests/dp tests/protocols tests/secagg tests/conformance/test_sums.py tests/test_extras.py \
     tests/test_readme.py tests/test_version.py
 
@@ -37,7 +37,7 @@ test-3.%: ## Run the tests on a later Python, in an environment of its own: test
 	python="$$(.ci/find-python 3.$*)" && $(MAKE) test-later VENV=.venv-3.$* PYTHON="$$python"
 
 test-later: $(READY)
-	$(BIN)/python -m pytest -n auto $(LATER_TESTS)
+	$(BIN)/python -m pytest -n auto -m "not engine" $(LATER_TESTS)
 
 lint: $(READY) ## Check formatting, code, types and import contracts.
 	$(BIN)/ruff format --check .
@@ -92,6 +92,20 @@ engine-kills: $(READY) ## Kill a hundred stations and a hundred coordinators, an
 
 faults: $(READY) ## Run a thousand rounds over a faulty channel, by all protocols.
 	$(BIN)/python -m tests.support.fault_campaign
+
+# Real processes of Flower and FLARE: TLS, identities, all protocols, kills, long vectors; half an hour.
+engines: $(READY) ## Run the tests that start real processes of Flower and FLARE.
+	$(BIN)/python -m pytest --long -m engine tests/secagg/engines
+
+# Seconds a round on both engines, speed-up by workers, memory of a server; half an hour on an idle machine.
+engine-costs: $(READY) ## Measure rounds on Flower and FLARE, workers, and the server's memory.
+	$(BIN)/python -m benchmarks.engines.workers --json benchmarks/results/workers.json
+	$(BIN)/python -m benchmarks.engines.memory --json benchmarks/results/memory.json
+	$(BIN)/python -m benchmarks.engines.flare_rounds --json benchmarks/results/flare_rounds.json
+	$(BIN)/python -m benchmarks.engines.flower_rounds --json benchmarks/results/flower_rounds.json
+
+planning: $(READY) ## Compare what the planner predicts with what is measured.
+	$(BIN)/python -m benchmarks.planning --json benchmarks/results/planning.json
 
 # A million random and adversarial updates through clipping and rounding; five minutes.
 rounding: $(READY) ## Check the norm bound on a million updates.

@@ -162,9 +162,8 @@ class Coordinator:
         mean = self._mean(work, clients)
         self._account.check(mean)
         self._checked = mean
-        engine.check(
-            RoundPlan(mean=mean, session=_session(mean, work, 0, bytes(16)), work=work, training=self._account.training)
-        )
+        attempt = self._attempt(mean, _session(mean, work, 1, fresh_session_id(1, bytes)), work, 1, None)
+        engine.check(attempt.plan)
 
     def run(self, work: Work, clients: Sequence[int], engine: Engine, *, details: Details = _no_details) -> Release:
         """Return the release of a work: the one that is kept, or that of a new session, or of one that is half done.
