@@ -262,9 +262,19 @@ class SecureSum(ABC):
     def _validate(self, session: Session) -> None:
         """Raise `ParameterError` unless this protocol can run this session, whose extra fields it accepts."""
 
-    def check_safety(self, session: Session, corrupt: int) -> None:  # noqa: ARG002  # For subclasses that override it.
-        """Raise `UnsafeSession` unless a client is safe from a malicious server and `corrupt` of the clients."""
-        raise UnsafeSession(f"{self.name} does not protect its clients from a malicious server")
+    def check_safety(self, session: Session, corrupt: int) -> None:
+        """Raise `UnsafeSession` unless a client is safe from the server and `corrupt` of the clients together.
+
+        The server is a malicious one if the session has a roster, and otherwise one that follows the protocol. A
+        protocol that does not override this protects from the second alone, and from no client that colludes with it.
+        """
+        if session.roster is not None or Adversary.CURIOUS not in self.adversaries:
+            raise UnsafeSession(f"{self.name} does not protect its clients from a malicious server")
+        if corrupt:
+            raise UnsafeSession(
+                f"corrupt clients: expected none, since {self.name} does not state from how many it protects, found "
+                f"{corrupt}. Its `check_safety` has to say so."
+            )
 
     @abstractmethod
     def client_party(self, session: Session, participant: Participant) -> Any:

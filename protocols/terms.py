@@ -18,12 +18,37 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from protocols.cohort import whole_clients
+from protocols.cohort import Adversary, whole_clients
 from protocols.committee import Committee, CommitteeKey, CommitteeShare
 from protocols.crypto.integers import shown
 from protocols.errors import ParameterError, UnsafeSession
 from protocols.identity import Identity, Roster
 from protocols.replay import OpeningRecord, SessionRecord
+
+
+def check_committee(key: CommitteeKey, *, adversarial: float, adversary: Adversary) -> None:
+    """Check that a committee withstands its corrupt members: a fraction of them, rounded down.
+
+    Args:
+        key: The committee's key.
+        adversarial: The fraction, in [0, 1).
+        adversary: The server. One that follows the protocol asks for one sum; any other could ask for two.
+
+    Raises:
+        UnsafeSession: That many corrupt members could open what they like, or two sums.
+    """
+    corrupt = whole_clients(key.members, adversarial, "adversarial")
+    if key.threshold <= corrupt:
+        raise UnsafeSession(
+            f"committee: expected a threshold of at least {corrupt + 1} for {key.members} members, {corrupt} of them "
+            f"corrupt, found {key.threshold}. The corrupt ones could open every client's vector."
+        )
+    if adversary is not Adversary.CURIOUS and 2 * key.threshold <= key.members + corrupt:
+        raise UnsafeSession(
+            f"committee: expected a threshold of at least {(key.members + corrupt) // 2 + 1} for {key.members} "
+            f"members, {corrupt} of them corrupt, found {key.threshold}. Two groups with only corrupt members in "
+            "common could open two sums."
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,13 +109,7 @@ class ClientTerms:
         """
         if self.committee is None or self.committee.fingerprint != key.fingerprint:
             raise UnsafeSession("the key of the session's committee is not the one that this client has pinned")
-        corrupt = whole_clients(key.members, self.adversarial, "adversarial")
-        if 2 * key.threshold <= key.members + corrupt:
-            raise UnsafeSession(
-                f"committee: expected a threshold of at least {(key.members + corrupt) // 2 + 1} for {key.members} "
-                f"members, {corrupt} of them corrupt, found {key.threshold}. Two groups with only corrupt members in "
-                "common could open two sums."
-            )
+        check_committee(key, adversarial=self.adversarial, adversary=Adversary.MALICIOUS)
 
     def accept(self, *, client: int, clients: tuple[int, ...], threshold: int, roster: Roster) -> None:
         """Compare what a session says with what this client has pinned.

@@ -27,7 +27,7 @@ from protocols.codec import Invitation
 from protocols.cohort import Adversary, check_cohort, whole_clients
 from protocols.crypto.field import MAX_COLUMNS, MAX_PRIME, Field, largest_prime
 from protocols.crypto.integers import shown
-from protocols.errors import ParameterError
+from protocols.errors import ParameterError, UnsafeSession
 from protocols.lightsecagg.client import LightSecAggClient
 from protocols.lightsecagg.coding import MaskCode
 from protocols.lightsecagg.derived import Derived
@@ -138,6 +138,16 @@ class LightSecAgg(SecureSum):
             raise ParameterError(
                 f"modulus: expected at least {points} for {clients} clients and {self.responders - self.privacy} "
                 f"pieces of a mask, found {modulus}"
+            )
+
+    def check_safety(self, session: Session, corrupt: int) -> None:
+        """See `SecureSum.check_safety`. The masks hide what at most `privacy` clients and the server see."""
+        if session.roster is not None:  # With one, the server may be malicious.
+            super().check_safety(session, corrupt)
+        if corrupt > self.privacy:
+            raise UnsafeSession(
+                f"privacy: expected at least {corrupt}, the clients that may collude with the server, found "
+                f"{self.privacy}. Together they could remove masks."
             )
 
     def client_party(self, session: Session, participant: Participant) -> LightSecAggClient:

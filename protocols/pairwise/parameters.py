@@ -209,6 +209,29 @@ def least_threshold(*, clients: int, adversarial: float, degree: int) -> int:
     return least
 
 
+def least_curious_threshold(*, clients: int, corrupt: int, dropped: int, degree: int) -> int:
+    """Return the least share threshold that is safe against a curious server, for a given graph.
+
+    These are events 1 and 2 of `find_parameters`; event 3, a failure, is not checked. Any larger threshold is safe too.
+
+    Args:
+        clients: In [2, 1,000,000].
+        corrupt: The number of clients that collude with the server.
+        dropped: The largest number of clients that may drop out.
+        degree: Even and in [2, clients - 2], or `clients - 1` for the complete graph.
+
+    Raises:
+        InfeasibleParameters: The graph may fall apart, so that the server learns the sum of each part.
+    """
+    least = _least_connected_degree(clients, corrupt + dropped)
+    if degree < least:
+        raise InfeasibleParameters(
+            f"neighbours: expected at least {least} for {clients} clients, {corrupt} of them corrupt and {dropped} "
+            f"dropped, found {degree}. The graph could fall apart. Use more neighbours, or a higher threshold."
+        )
+    return max(2, _most_corrupt(clients, corrupt, degree, Adversary.CURIOUS) + 1)
+
+
 def _known(adversary: object) -> Adversary:
     try:
         return Adversary(adversary)  # type: ignore[arg-type]  # The enum accepts or refuses any value.

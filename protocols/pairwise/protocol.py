@@ -146,20 +146,24 @@ class PairwiseMasking(SecureSum):
         return max(needed, -(-session.threshold * needed // holders))
 
     def check_safety(self, session: Session, corrupt: int) -> None:
-        """See `SecureSum.check_safety`. Both thresholds are checked against `corrupt` corrupt clients."""
+        """See `SecureSum.check_safety`. The thresholds are checked against `corrupt` corrupt clients.
+
+        Against a curious server this is the share threshold, and the graph for the most dropouts. A malicious server
+        chooses who has dropped out, so the session's threshold counts in place of the graph.
+        """
         clients, degree = len(session.clients), self.degree(session)
         if corrupt > clients - 2:
             raise UnsafeSession(
                 f"corrupt clients: expected at most {clients - 2} of {clients}, found {corrupt}. They could compute "
                 "the only honest input from the sum."
             )
-        if 2 * session.threshold <= clients + corrupt:
+        if self.adversary is Adversary.MALICIOUS and 2 * session.threshold <= clients + corrupt:
             raise UnsafeSession(
                 f"threshold: expected at least {(clients + corrupt) // 2 + 1} for {clients} clients, "
                 f"{corrupt} of them corrupt, found {session.threshold}. The server could show them two survivor sets."
             )
         try:
-            least = parameters.least_threshold(clients=clients, adversarial=corrupt / clients, degree=degree)
+            least = self._least_threshold(session, corrupt)
         except parameters.InfeasibleParameters as error:
             raise UnsafeSession(str(error)) from None
         if self.holders_needed(session) < least:
@@ -167,6 +171,14 @@ class PairwiseMasking(SecureSum):
                 f"share threshold: expected at least {least} for {degree} neighbours, with {corrupt} of {clients} "
                 f"clients corrupt, found {self.holders_needed(session)}"
             )
+
+    def _least_threshold(self, session: Session, corrupt: int) -> int:
+        """Return the least share threshold that is safe on this session's graph."""
+        clients, degree = len(session.clients), self.degree(session)
+        if self.adversary is Adversary.MALICIOUS:
+            return parameters.least_threshold(clients=clients, adversarial=corrupt / clients, degree=degree)
+        dropped = clients - session.threshold
+        return parameters.least_curious_threshold(clients=clients, corrupt=corrupt, dropped=dropped, degree=degree)
 
     def client_party(self, session: Session, participant: Participant) -> PairwiseClient:
         """See `SecureSum.client_party`."""

@@ -53,7 +53,7 @@ REMOVALS: Final[dict[Check | OpeningCheck, tuple[Edit, ...]]] = {
         Edit(
             "protocols.pairwise.protocol",
             "PairwiseMasking.check_safety",
-            "if 2 * session.threshold <= clients + corrupt:",
+            "if self.adversary is Adversary.MALICIOUS and 2 * session.threshold <= clients + corrupt:",
             "if False:",
         ),
         Edit(
@@ -180,8 +180,8 @@ REMOVALS: Final[dict[Check | OpeningCheck, tuple[Edit, ...]]] = {
     OpeningCheck.QUORUM: (
         Edit(
             "protocols.terms",
-            "ClientTerms.accept_committee",
-            "if 2 * key.threshold <= key.members + corrupt:",
+            "check_committee",
+            "if adversary is not Adversary.CURIOUS and 2 * key.threshold <= key.members + corrupt:",
             "if False:",
         ),
     ),

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, assert_never
 
+from dp.events import Trust
 from dp.figures import in_full, rounded_up_within
 from protocols import Adversary
 from protocols.registry import loadable
@@ -98,6 +99,11 @@ def _accepts(policy: NodePolicy) -> Iterator[str]:
         yield (
             f"Sums with noise only ({', '.join(policy.trust)}), until epsilon {in_full(policy.epsilon)} at delta "
             f"{in_full(policy.delta)} is spent on all of them together."
+        )
+    if policy.has_budget and Trust.CENTRAL in policy.trust:
+        yield (
+            "Central noise: the server sees exact sums, and promises to add the noise before others see them. The "
+            "node cannot check that. Its ledger counts the promise, and protects from everybody but the server."
         )
     if policy.plain_messages:
         yield f"Messages without protection: {', '.join(policy.plain_messages)}."

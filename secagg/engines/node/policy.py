@@ -28,9 +28,11 @@ from dp.noise.removal import RemovableSkellam
 from protocols import Adversary, Roster, SecureSum, Session
 from protocols.codec import limit
 from protocols.cohort import whole_clients
+from protocols.errors import UnsafeSession
 from protocols.registry import loadable
 from protocols.replay import are_kept_apart
 from protocols.session import MAX_ATTACHED
+from protocols.terms import check_committee
 from secagg.aggregation.headroom import MAXIMUM_MODULUS_BITS
 from secagg.aggregation.mean import SecureMean
 from secagg.aggregation.rotation import FAILURE, padded_length
@@ -67,6 +69,9 @@ class Rule(StrEnum):
 
     CONTRIBUTORS = "least_contributors"
     """Every sum has enough contributors, at least two of whom are not corrupt."""
+
+    CORRUPT = "adversarial"
+    """The parameters of protocol and committee withstand the corrupt nodes."""
 
     OPENINGS = "openings"
     """No two exact sums of the same inputs can differ in fewer than two clients that are not corrupt."""
@@ -131,6 +136,7 @@ class NodePolicy(PolicyFile):
         self._check_protocol(mean.protocol, session)
         self._check_parties(session, roster, node)
         self._check_openings(mean, session, roster)
+        self._check_parameters(mean.protocol, session, roster)
         self._check_encoding(mean)
         self._check_noise(mean)
         if mean.noise is not None:
@@ -231,6 +237,16 @@ class NodePolicy(PolicyFile):
                 f"expected sums that at least {(clients + corrupt) // 2 + 1} of {clients} clients open, {corrupt} of "
                 f"whom may be corrupt, found sums that {repliers} open: two of them could differ in one client",
             )
+
+    def _check_parameters(self, protocol: SecureSum, session: Session, roster: Roster) -> None:
+        """Check that the parameters withstand all corrupt nodes, any of whom the server may invite, also unsigned."""
+        server = Adversary.CURIOUS if session.roster is None else Adversary.MALICIOUS
+        try:
+            if session.committee is not None:
+                check_committee(session.committee.key, adversarial=self.adversarial, adversary=server)
+            protocol.check_safety(session, min(self.corrupt(roster), len(session.clients)))
+        except UnsafeSession as error:
+            raise PolicyRefusal(Rule.CORRUPT, str(error)) from None
 
     def _check_encoding(self, mean: SecureMean) -> None:
         encoding = mean.encoding

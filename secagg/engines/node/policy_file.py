@@ -139,6 +139,12 @@ class PolicyFile:
                 "trust: expected who may add the noise, since there is a budget, found nobody. Name at least one of "
                 f"{', '.join(Trust)}."
             )
+        if self.has_budget and Trust.CENTRAL in self.trust and self.adversary is not Adversary.CURIOUS:
+            raise PolicyError(
+                f"trust: expected noise of the clients only, since the policy has a budget and a {self.adversary} "
+                f"server, found {Trust.CENTRAL}. Such a server need not add the noise that it claims, and sees exact "
+                f'sums. Leave {Trust.CENTRAL} out of trust, or set adversary = "{Adversary.CURIOUS}".'
+            )
         if not self.has_budget and set(self.trust) - {Trust.CENTRAL}:
             # See NodePolicy: noise of the clients gives each attempt a context of its own, and nothing would count it.
             raise PolicyError(
@@ -299,7 +305,8 @@ TEMPLATE: Final = """\
 # weighting = ["uniform"]
 
 # Who may add the noise. "distributed": every client adds a part. "local": every client adds enough alone. "central":
-# the server sees exact sums and promises to add noise, which this node cannot check.
+# the server sees exact sums and promises to add noise, which this node cannot check; not with a budget and a malicious
+# server.
 # trust = ["distributed"]
 
 # The epsilon and delta of all releases together, which the node counts in a ledger of its own.

@@ -38,11 +38,11 @@ from secagg.engines.server.kept import KeptOpening, KeptRelease
 from secagg.engines.server.preflight import check_sizes
 from secagg.engines.server.release_account import ReleaseAccount
 from secagg.engines.server.result import checked_result
-from secagg.engines.server.round_report import Observer, RoundOutcome, RoundReport
+from secagg.engines.server.round_report import Observer, RoundOutcome, RoundReport, tell
+from secagg.engines.server.testimony import colluding_of, later_attempt, left_out
 from secagg.engines.wire.offer import Offer, fresh_session_id, session_context
 from secagg.engines.wire.work import Work
 from secagg.errors import ConfigurationError, NothingReleased, OpeningUnfinished, ServerRolledBack, UnusableMean
-from secagg.logger import LOGGER
 
 RUN_BYTES: Final = 16
 
@@ -79,8 +79,8 @@ class Coordinator:
         ledger: Needed if and only if there is noise; the caller closes it.
         training: What the clients' own training guarantees if they add noise while they train; the mean then adds none.
         run: The name of the run in the ledger's labels.
-        colluding: How many clients may help the server without breaking the protocol, for the ledger; None if that is
-            not known.
+        colluding: How many clients may help the server without breaking the protocol. The ledger states it, if it is
+            given. By default it is the number of the plan's `adversarial` or of the noise, if one of them says it.
         members: The ids of the committee's members, in the order of their key shares; none without a committee.
         rollback: The last serial that nodes have seen, if this folder was restored from a backup and the owner accepts
             that the ledger lacks the releases since then; otherwise None.
@@ -278,18 +278,14 @@ class Coordinator:
         try:
             return checked_result(plan, engine.run(plan))
         except RemoteError as error:
-            self._culprits |= self._left_out(error)
+            self._culprits |= left_out(error, self._colluding(plan.mean))
             self._observe(plan, RoundResult(), RoundOutcome.FAILED, type(error).__name__, culprits=error.culprits)
             raise
 
-    def _left_out(self, error: RemoteError) -> frozenset[int]:
-        """Return whom the next attempts leave out: the culprits, but not accusers of whom one at least is honest.
-
-        If fewer accuse, nobody can tell who is right, and all are left out. So clients that collude take at most as
-        many honest ones with them as they are.
-        """
-        many = len(error.accusers) > (self._account.colluding or 0)
-        return error.culprits - error.accusers if many else error.culprits
+    def _colluding(self, mean: SecureMean) -> int | None:
+        """Return how many clients may collude: as stated, else as planned."""
+        stated = self._account.colluding
+        return colluding_of(self._plan, mean) if stated is None else stated
 
     def _may_try_again(self, attempt: _Attempt, result: RoundResult) -> bool:
         """Return whether a new session may follow at once: a resumed one could not be finished, and nodes add noise.
@@ -298,10 +294,9 @@ class Coordinator:
             OpeningUnfinished: A sum may have been opened, and nodes add no noise.
             ServerRolledBack: Nodes have seen later serials.
         """
-        later = sorted(seen for seen in result.seen.values() if seen >= attempt.plan.serial)
-        certain = later[: len(later) - (self._account.colluding or 0)]  # Any of the others may be a lie.
-        if certain:
-            raise ServerRolledBack(found=certain[-1], expected=attempt.plan.serial)
+        serial, colluding = attempt.plan.serial, self._colluding(attempt.plan.mean)
+        if (found := later_attempt(result.seen.values(), serial, colluding)) is not None:
+            raise ServerRolledBack(found=found, expected=serial)
         if self._folder is None or self._folder.opening(attempt.plan.work.digest()) is None:
             return False
         target = attempt.plan.mean.target
@@ -382,11 +377,7 @@ class Coordinator:
         if not self._observers:
             return
         report = RoundReport.of(plan, result, outcome, reason, culprits=culprits, epsilon=self._account.spent)
-        for observer in self._observers:
-            try:
-                observer(report)
-            except Exception as error:  # noqa: BLE001  # Whatever it does, the round is as it is.
-                LOGGER.warning("an observer of rounds has failed: %s", type(error).__name__)
+        tell(self._observers, report)
 
     def _commit(self, kept: KeptRelease) -> None:
         """Commit a kept release, unless that is done."""

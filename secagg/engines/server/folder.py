@@ -16,8 +16,11 @@ from typing import Final
 
 from protocols import Committee, Identity, Secret
 from protocols.crypto import sealing
+from secagg.checks import shown
 from secagg.engines.parties import Parties
 from secagg.engines.server.kept import KeptOpening, KeptRelease
+from secagg.engines.server.testimony import LARGEST_ADVANCE
+from secagg.engines.wire.parcel import LARGEST_SERIAL
 from secagg.errors import CoordinatorError
 from secagg.files import write_whole
 from secagg.storage.folder_lock import FolderLock
@@ -73,7 +76,8 @@ class CoordinatorFolder:
             rollback: Go on from this serial, if it is later than the one in the folder.
 
         Raises:
-            CoordinatorError: It is not a coordinator's folder, is damaged, or another process uses it.
+            CoordinatorError: It is not a coordinator's folder, is damaged, or another process uses it; or no nodes can
+                have seen the serial `rollback`.
         """
         folder = Path(path).absolute()
         if not folder.is_dir():
@@ -83,8 +87,8 @@ class CoordinatorFolder:
         with contextlib.ExitStack() as undone, _typed():
             lock = undone.enter_context(FolderLock(folder, "coordinator"))
             found = cls(folder, lock, members=members)
-            if rollback is not None and rollback > found._serial:
-                found._write_serial(rollback)
+            if rollback is not None:
+                found._go_on_from(rollback)
             undone.pop_all()
         return found
 
@@ -93,7 +97,16 @@ class CoordinatorFolder:
         self._lock.__exit__(None, None, None)
 
     def next_serial(self) -> int:
-        """Return the serial of a new attempt, once it is on the disk."""
+        """Return the serial of a new attempt, once it is on the disk.
+
+        Raises:
+            CoordinatorError: There is no later serial.
+        """
+        if self._serial >= LARGEST_SERIAL:
+            raise CoordinatorError(
+                f"{self._path / _SERIAL}: expected a serial below {LARGEST_SERIAL}, found {self._serial}. Make a new "
+                "coordinator's folder, and put its key into the homes of all nodes."
+            )
         self._write_serial(self._serial + 1)
         return self._serial
 
@@ -138,6 +151,16 @@ class CoordinatorFolder:
 
     def _file(self, name: str, inputs: bytes) -> Path:
         return self._path / f"{name}-{inputs.hex()}"
+
+    def _go_on_from(self, serial: int) -> None:
+        """Go on from a serial that nodes have seen, if it is later than that of the folder."""
+        if type(serial) is not int or not 0 <= serial <= self._serial + LARGEST_ADVANCE:
+            raise CoordinatorError(
+                f"rollback: expected a serial up to {self._serial + LARGEST_ADVANCE}, found {shown(serial)}. Use the "
+                "one that ServerRolledBack names."
+            )
+        if serial > self._serial:
+            self._write_serial(serial)
 
     def _read_serial(self) -> int:
         path = self._path / _SERIAL

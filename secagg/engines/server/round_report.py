@@ -14,6 +14,7 @@ import msgspec
 
 from secagg.engines.base import RoundPlan, RoundResult, StepFigures
 from secagg.errors import MissingExtraError
+from secagg.logger import LOGGER
 
 
 class RoundOutcome(StrEnum):
@@ -93,6 +94,15 @@ class RoundReport(msgspec.Struct, frozen=True, kw_only=True):
 
 Observer = Callable[[RoundReport], None]
 """Called after each attempt at a round."""
+
+
+def tell(observers: Iterable[Observer], report: RoundReport) -> None:
+    """Call each observer; one that fails is logged by the class of its error, and changes nothing."""
+    for observer in observers:
+        try:
+            observer(report)
+        except Exception as error:  # noqa: BLE001  # Whatever it does, the round is as it is.
+            LOGGER.warning("an observer of rounds has failed: %s", type(error).__name__)
 
 
 class JsonLines:

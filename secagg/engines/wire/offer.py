@@ -293,8 +293,10 @@ _DECODER: Final = msgspec.msgpack.Decoder(Offer)
 def session_context(inputs: bytes, *, serial: int, trust: Trust | None) -> bytes:
     """Return the context of a session: what its inputs are made for.
 
-    Sums of one context are sums of the same inputs. So it does not depend on the attempt, unless the clients add noise
-    to what they send. Each attempt is then a release of its own, and the serial is appended.
+    Sums of one context are sums of updates for the same work. So it does not depend on the attempt, unless the clients
+    add noise to what they send. Each attempt is then a release of its own, and the serial is appended. It does not
+    depend on the encoding either: under another clip or weighting, the inputs of one context differ. Nothing keeps two
+    such sums apart; NOT-36 in threat_model.md says what follows.
 
     Args:
         inputs: The digest of what the inputs are made for.

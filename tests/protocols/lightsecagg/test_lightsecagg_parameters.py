@@ -65,11 +65,18 @@ def test_what_only_others_support_is_refused() -> None:
     for each in (replace(plain, roster=roster), replace(plain, attached=(Opening(least_dropped=0, most_dropped=1),))):
         with pytest.raises(ParameterError):
             protocol.validate(each)
-    with pytest.raises(UnsafeSession):
-        protocol.check_safety(plain, 1)
+    with pytest.raises(UnsafeSession, match="does not protect"):
+        protocol.check_safety(replace(plain, roster=roster), 1)
     for adversary in (Adversary.MALICIOUS, Adversary.SEMI_MALICIOUS):
         with pytest.raises(ParameterError, match="expected CURIOUS for lightsecagg"):
             LightSecAgg.suggest(clients=20, adversarial=0.1, dropout=0.1, adversary=adversary)
+
+
+def test_privacy_must_withstand_the_clients_that_collude() -> None:
+    protocol, plain = LightSecAgg(privacy=2, responders=3), session(IDS[:6], 4)
+    protocol.check_safety(plain, 2)
+    with pytest.raises(UnsafeSession, match="expected at least 3, the clients that may collude"):
+        protocol.check_safety(plain, 3)
 
 
 @pytest.mark.parametrize(

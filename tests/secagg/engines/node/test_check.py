@@ -58,6 +58,12 @@ def test_check_says_what_is_spent_and_makes_the_ledger(tmp_path: Path) -> None:
     assert found.endswith(" of 8 at delta 1e-06 is spent; sessions counted: 1")
 
 
+def test_check_says_what_central_noise_means(tmp_path: Path) -> None:
+    central = "\n".join(of(tmp_path / "central", trust=["distributed", "central"]).accepts)
+    assert "Central noise: the server sees exact sums" in central
+    assert "Central noise" not in "\n".join(of(tmp_path / "shared").accepts)
+
+
 def test_check_says_in_words_what_the_node_accepts(tmp_path: Path) -> None:
     said = "\n".join(of(tmp_path / "noise").accepts)
     assert "Protocols: secagg-plus, secagg, if they protect from a curious server." in said

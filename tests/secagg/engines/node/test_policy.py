@@ -6,7 +6,7 @@ import pytest
 from dp.events import Trust
 from dp.noise.distributed import DistributedDiscreteGaussian
 from dp.noise.removal import RemovableSkellam
-from protocols import Adversary, Roster, load
+from protocols import Adversary, LightSecAgg, Roster, SecAgg, SecAggPlus, SecureSum, load
 from protocols.plain import PlainSum
 from secagg.aggregation.mean import SecureMean
 from secagg.engines.node.event import node_event
@@ -131,6 +131,45 @@ def test_openings_are_kept_apart_by_the_committee_or_paid_for() -> None:
     doubtful: dict[str, Any] = {"least_contributors": 2, "adversarial": 0.12}
     accepted(exact_policy(protocols=["oneshot"], **doubtful), of_four("oneshot", "none"))
     accepted(policy(protocols=["lightsecagg"], **doubtful), of_four("lightsecagg", GAUSSIAN))
+
+
+@pytest.mark.parametrize(
+    ("protocol", "accepted_with"),
+    [
+        (LightSecAgg(privacy=1, responders=4), 1),
+        (LightSecAgg(privacy=2, responders=4), 2),
+        (SecAggPlus(neighbours=6, share_threshold=2), 1),
+        (SecAggPlus(neighbours=6, share_threshold=3), 2),
+        (SecAgg(), 3),
+    ],
+)
+def test_parameters_withstand_the_nodes_that_the_policy_takes_to_be_corrupt(
+    protocol: SecureSum, accepted_with: int
+) -> None:
+    """The server follows the protocol, so that no session has a roster and nobody has terms."""
+    given = made(protocol, 5, Adversary.CURIOUS, GAUSSIAN, serial=1)
+    for corrupt in range(4):
+        found = policy(protocols=[protocol.name], adversarial=corrupt / len(given.roster))
+        assert found.corrupt(given.roster) == corrupt
+        if corrupt <= accepted_with:
+            accepted(found, given)
+        else:
+            refused(Rule.CORRUPT, found, given)
+
+
+def test_graph_that_may_fall_apart_is_refused_also_if_nobody_is_corrupt() -> None:
+    given = made(SecAggPlus(neighbours=2, share_threshold=2), 5, Adversary.CURIOUS, GAUSSIAN, serial=1)
+    assert "could fall apart" in refused(Rule.CORRUPT, policy(), given)
+
+
+def test_committee_withstands_its_corrupt_members_for_a_member_that_is_no_client_too() -> None:
+    """Two of three members open a sum; a malicious server and one corrupt member could get two sums."""
+    exact: dict[str, Any] = {"protocols": ["oneshot"], "trust": ["central"]}
+    curious, malicious = (offered("oneshot", adversary) for adversary in (Adversary.CURIOUS, Adversary.MALICIOUS))
+    for node in (NODE, 90):
+        accepted(exact_policy(**exact, adversarial=0.34), curious, node=node)
+        assert "two sums" in refused(Rule.CORRUPT, exact_policy(**exact, adversarial=0.34), malicious, node=node)
+        accepted(exact_policy(**exact, adversarial=0.33), malicious, node=node)
 
 
 def of_four(name: str, noise: str) -> Offered:

@@ -54,6 +54,8 @@ def test_missing_field_is_refused_by_name(name: str) -> None:
         (policy_text(adversarail=0.1), "^'adversarail': expected a field of a policy.*adversarial"),
         (policy_text(trust=[]), "^trust: expected who may add the noise"),
         (exact_text(trust=["distributed"]), '^trust: expected .* with noise = "none"'),
+        (policy_text(trust=["central"], adversary="malicious"), '^trust: expected noise of the clients .*"curious"'),
+        (policy_text(trust=["local", "central"], adversary="semi-malicious"), "^trust: .* found central"),
         (exact_text(trust=["central", "local"]), '^trust: expected .* with noise = "none"'),
         (exact_text(ledger="/l"), "^ledger: expected none"),
         (policy_text(least_contributors=101), "^least_contributors: expected at most most_clients, which is 100"),
