@@ -7,9 +7,10 @@ from pathlib import Path
 from secagg.commands.progress import write_line
 from secagg.engines.node.home import Home
 from secagg.engines.node.policy_file import POLICY_NAME, Code
-from secagg.engines.node.resident import WHO, Answer, ResidentStation, encode_node, listening
+from secagg.engines.node.resident import HELLO, Answer, ResidentStation, listening
 from secagg.engines.node.station import Station
 from secagg.engines.node.training_function import Train, load_training
+from secagg.engines.wire.claim import Query
 from secagg.engines.wire.parcel import OVERHEAD_BYTES
 from secagg.errors import ConfigurationError
 from secagg.logger import LOGGER
@@ -49,6 +50,9 @@ def _answering(home: Home, train: Train | None) -> Answer:
     station = Station(home)
 
     def answer(parcel: bytes) -> bytes:
-        return encode_node(home.node) if parcel == WHO else station.answer(parcel, train)
+        if parcel == HELLO:
+            return HELLO
+        query = Query.of(parcel)
+        return station.answer(parcel, train) if query is None else query.claim(home.identity, home.node)
 
     return answer

@@ -46,8 +46,9 @@ class SecureGrid(Grid):
             time to live of the messages.
         passing: The types of messages that pass in the clear, such as "evaluate". **What nodes answer to them, the
             server sees.**
-        keys: The public key with which a node must have registered at the SuperLink, for each id that has one, as
-            `secagg.engines.flower.read_node_key` returns it.
+        keys: The public key with which the node of each id must have registered at the SuperLink, as
+            `secagg.engines.flower.read_node_key` returns it. Ids that have none are left out. Without any keys, it is
+            not checked how nodes have registered.
         group: The number of nodes that are asked at once, if large messages of all nodes do not fit into the SuperLink;
             None asks all of them at once.
         done: The number of rounds that are in the arrays that the strategy starts from, if they are a checkpoint. The
@@ -57,7 +58,9 @@ class SecureGrid(Grid):
         sleep: Waits for a number of seconds.
 
     Raises:
-        ConfigurationError: The strategy may use more than the mean, a number is out of range, or "train" is to pass.
+        ConfigurationError: The strategy may use more than the mean, a number is out of range, "train" is to pass, or
+            the coordinator has no folder.
+        CoordinatorError: There is no roster in the coordinator's folder.
     """
 
     def __init__(
@@ -81,7 +84,9 @@ class SecureGrid(Grid):
         self._passing = _passing(passing)
         self._done = check_integer("done", done, minimum=0)
         self._rounds, self._is_patient = 0, True
-        self._nodes = NodeDirectory(grid, keys=keys, clock=clock, sleep=sleep)
+        self._nodes = NodeDirectory(
+            grid, roster=coordinator.roster, run=coordinator.run_id, keys=keys, clock=clock, sleep=sleep
+        )
         self._channel = FlowerChannel(grid, self._nodes, clock=clock, sleep=sleep, group=group)
         self._engine = ChannelEngine(self._channel, clock=clock, step_s=self._deadline)
         coordinator.forget(self._done)

@@ -22,8 +22,9 @@ from secagg.engines.flower.fan_out import ARRAYS, CONFIG
 from secagg.engines.flower.payload import TYPE, unwrap, wrap
 from secagg.engines.node.home import Home
 from secagg.engines.node.policy_file import Code
-from secagg.engines.node.resident import WHO, ask, encode_node
+from secagg.engines.node.resident import ask
 from secagg.engines.node.station import Station
+from secagg.engines.wire.claim import Query
 from secagg.engines.wire.work import Work
 from secagg.errors import ConfigurationError, ModelError, SecaggError
 from secagg.logger import LOGGER
@@ -71,6 +72,10 @@ def _answer(message: Message, context: Context, call_next: CallNext) -> RecordDi
     parcel = unwrap(message) if kind == TYPE else None
     if parcel is None:
         return _passed(message, context, call_next)
+    query = Query.of(parcel)
+    if query is not None and query.address != context.node_id:
+        LOGGER.warning("a query was refused: it is for another node")
+        return None
     socket = context.node_config.get(SOCKET)
     if socket is not None:
         return wrap(ask(str(socket), parcel, timeout_s=message.metadata.ttl))
@@ -80,8 +85,8 @@ def _answer(message: Message, context: Context, call_next: CallNext) -> RecordDi
             f"policy of the node: expected a home of which the code is not {Code.RESIDENT!r}, found one that is for a "
             f"resident station. Name its socket in the node config, {SOCKET}, in the place of {HOME}."
         )
-    if parcel == WHO:
-        return wrap(encode_node(home.node))
+    if query is not None:
+        return wrap(query.claim(home.identity, home.node))
     return wrap(Station(home).answer(parcel, _Training(message=message, context=context, call_next=call_next)))
 
 

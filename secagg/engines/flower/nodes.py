@@ -1,14 +1,15 @@
 """Which node of Flower is which id of the roster, and which nodes are there.
 
 Flower's node ids are new in every federation, and with every start of a node that is not registered. A node's home
-knows its id. So each node is asked once, as soon as it is seen. The answer is not signed: a wrong one costs dropouts
-and never a vote, since every parcel names its receiver under the coordinator's signature, and every reply its
-sender.
+knows its id. So each node is asked once, as soon as it is seen. It signs its answer with its identity, so only who has
+the key of an id of the roster can claim that id; every other claim is dropped. A wrong id in the replies that follow is
+no way around it: every parcel names its receiver, every reply its sender, and the engine compares both.
 
 A node that was silent in a round would cost the next one a whole deadline. So it is asked which id it has once more,
 and is left out until it has answered that. Nobody waits for the answer, unless a round has released nothing.
 """
 
+import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Set
@@ -19,9 +20,10 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_ssh_public_key
 from flwr.serverapp import Grid
 
+from protocols.crypto.entropy import Entropy
 from secagg.engines.flower.post import FIRST_PAUSE_S, Post, longer
 from secagg.engines.flower.unpromised import public_keys, tells_public_keys
-from secagg.engines.node.resident import WHO, decode_node
+from secagg.engines.wire.claim import Query
 from secagg.errors import ConfigurationError
 from secagg.logger import LOGGER
 
@@ -34,9 +36,13 @@ class NodeDirectory(Mapping[int, int]):
 
     Args:
         grid: The grid of the ServerApp.
-        keys: The public key with which a node must have registered at the SuperLink, for each id that has one.
+        roster: The public identity key of each node, by id.
+        run: The name of the run.
+        keys: The public key with which the node of each id must have registered at the SuperLink. Ids that have none
+            are left out. If there are no keys at all, it is not checked how nodes have registered.
         clock: A clock in seconds that never goes back.
         sleep: Waits for a number of seconds.
+        entropy: The randomness of the queries' nonces; `os.urandom` outside tests.
 
     Raises:
         ConfigurationError: There are keys, and this version of Flower does not tell those of its nodes.
@@ -46,9 +52,12 @@ class NodeDirectory(Mapping[int, int]):
         self,
         grid: Grid,
         *,
+        roster: Mapping[int, bytes],
+        run: str,
         keys: Mapping[int, bytes],
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
+        entropy: Entropy = os.urandom,
     ) -> None:
         if keys and not tells_public_keys(grid):
             raise ConfigurationError(
@@ -56,8 +65,9 @@ class NodeDirectory(Mapping[int, int]):
                 "older one. Install flwr 1.40 or later, or leave the keys out of the roster file."
             )
         self._grid, self._post, self._keys = grid, Post(grid), keys
-        self._clock, self._sleep = clock, sleep
-        self._queries: dict[str, int] = {}
+        self._roster, self._run = roster, run
+        self._clock, self._sleep, self._entropy = clock, sleep, entropy
+        self._queries: dict[str, Query] = {}
         self._claims: dict[int, int] = {}
         self._nodes: dict[int, int] = {}
 
@@ -97,11 +107,13 @@ class NodeDirectory(Mapping[int, int]):
 
     def _ask(self, present: Set[int], seconds: float) -> None:
         """Ask each node that is there and not known, unless it was asked and can still answer."""
-        self._queries = {message: node for message, node in self._queries.items() if node in present}
-        for node in sorted(present - self._claims.keys() - set(self._queries.values())):
-            message = self._post.push(node, WHO, seconds)
+        self._queries = {message: query for message, query in self._queries.items() if query.address in present}
+        asked = {query.address for query in self._queries.values()}
+        for node in sorted(present - self._claims.keys() - asked):
+            query = Query.new(self._run, node, entropy=self._entropy)
+            message = self._post.push(node, query.to_bytes(), seconds)
             if message is not None:
-                self._queries[message] = node
+                self._queries[message] = query
 
     def _collect(self, until: float) -> None:
         """Take in the answers that are there, and those that come until then."""
@@ -120,20 +132,23 @@ class NodeDirectory(Mapping[int, int]):
         reply = self._post.pull(message)
         if reply is None:
             return
-        node = self._queries.pop(message)
-        party = decode_node(reply) if isinstance(reply, bytes) else None
+        query = self._queries.pop(message)
+        party = query.claimant(reply, self._roster) if isinstance(reply, bytes) else None
         if party is None:
-            LOGGER.warning("a node of Flower does not say which client it is, and is left out")
+            LOGGER.warning("a node of Flower has not shown that it is a client of the roster, and is left out")
         else:
-            self._claims[node] = party
+            self._claims[query.address] = party
 
     def _registered(self, nodes: Set[int]) -> Set[int]:
-        """Return the nodes of which the public key is that of the client that they claim to be, where it has one."""
+        """Return the nodes of which the public key is that of the client that they claim to be, if there are keys."""
         if not self._keys:
             return nodes
         public = public_keys(self._grid)
-        fits = {node for node in nodes if self._keys.get(self._claims[node]) in (None, public.get(node))}
-        for party in sorted({self._claims[node] for node in nodes - fits}):
+        keyed = {node for node in nodes if self._claims[node] in self._keys}
+        fits = {node for node in keyed if self._keys[self._claims[node]] == public.get(node)}
+        for party in sorted({self._claims[node] for node in nodes - keyed}):
+            LOGGER.warning("a node is left out: it is client %d, of which no registered key was given", party)
+        for party in sorted({self._claims[node] for node in keyed - fits}):
             LOGGER.warning("a node is left out: it claims to be client %d and has registered with another key", party)
         return fits
 

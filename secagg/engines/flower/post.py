@@ -10,6 +10,9 @@ from secagg.engines.flower.payload import TYPE, unwrap, wrap
 from secagg.engines.server.channel import Failure
 
 FIRST_PAUSE_S: Final = 0.1
+_CODES: Final = range(9)
+"""The values of Flower's `ErrorCode`. A node can send any other number, which would be a reason of its own."""
+
 _LONGEST_PAUSE_S: Final = 1.0
 _GROWTH: Final = 1.5
 
@@ -43,8 +46,10 @@ class Post:
             data = unwrap(reply)
             if data is not None:
                 return data
+            if not reply.has_error():
+                return Failure("another content")
             # The text of an error is the node's, and goes nowhere.
-            return Failure(f"error {int(reply.error.code)}" if reply.has_error() else "another content")
+            return Failure(f"error {reply.error.code if reply.error.code in _CODES else 'other'}")
         return None
 
 

@@ -4,8 +4,8 @@ Where an engine starts code that somebody else has sent, that code must not read
 another user, and the engine's process has nothing but the socket: bytes in, bytes out. TensorFlow is also imported once
 for all rounds.
 
-One connection carries one parcel and one reply, each after its length in 8 bytes. A parcel of no bytes asks which node
-this is; the reply is the node's id in 8 bytes.
+One connection carries one parcel and one reply, each after its length in 8 bytes. A parcel of no bytes asks whether the
+station is there; its reply has no bytes either. A `secagg.engines.wire.claim.Query` asks which node this is.
 
 Adversary: whoever may connect. It is told what a server is told, and can keep the station busy. Every parcel is checked
 by the station. The length is checked before anything is read. Only the owner of the socket's file may connect: its mode
@@ -29,14 +29,13 @@ from secagg.errors import ConfigurationError, SecaggError
 from secagg.logger import LOGGER
 
 Answer = Callable[[bytes], bytes]
-"""A node's side: takes a parcel, or no bytes to ask for the node's id, and returns a reply."""
+"""A node's side: takes a parcel, a query or no bytes, and returns a reply."""
 
-WHO: Final = b""
-"""What asks for a node's id, in the place of a parcel."""
+HELLO: Final = b""
+"""What asks whether a station is there, in the place of a parcel, and the reply to it."""
 
 LONGEST_REPLY: Final = 2**32
 _LENGTH: Final = struct.Struct(">Q")
-_NODE: Final = struct.Struct(">Q")
 _PEER: Final = struct.Struct("3i")  # The process, the user and the group of a peer, as Linux states them.
 _CONNECTIONS: Final = 4
 _PATIENCE_S: Final = 30.0
@@ -48,22 +47,12 @@ class StationUnavailable(SecaggError, OSError):
     """A resident station that cannot be reached, or that has ended a connection without a reply."""
 
 
-def encode_node(node: int) -> bytes:
-    """Return a node's id as the reply to `WHO`."""
-    return _NODE.pack(node)
-
-
-def decode_node(reply: bytes) -> int | None:
-    """Return the node's id in a reply to `WHO`; None if the reply is something else."""
-    return _NODE.unpack(reply)[0] if len(reply) == _NODE.size else None
-
-
 def ask(path: str | Path, parcel: bytes, *, timeout_s: float) -> bytes:
     """Pass a parcel on to the station behind a socket, and return its reply.
 
     Args:
         path: The socket.
-        parcel: The parcel, or `WHO`.
+        parcel: The parcel, a query, or `HELLO`.
         timeout_s: How long to wait for the reply. A station that trains takes as long as training does.
 
     Raises:

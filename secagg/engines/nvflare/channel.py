@@ -171,12 +171,20 @@ class FlareChannel:
             if node not in self._silent:
                 return True
         left = deadline - self._clock()
-        if left <= 0 or self._link.call(self._sites[node], HELLO, min(HELLO_S, left)) != HELLO:
+        if left <= 0 or not self._says_hello(node, min(HELLO_S, left)):
             return False
         with self._lock:
             self._silent.discard(node)
             self._unheard.discard(node)
         return True
+
+    def _says_hello(self, node: int, timeout_s: float) -> bool:
+        """Return whether a site answers a hello; whatever else comes of it, the site is silent."""
+        try:
+            return self._link.call(self._sites[node], HELLO, timeout_s) == HELLO
+        except Exception as error:  # noqa: BLE001  # It is FLARE's own, and one site must not end the job.
+            LOGGER.warning("a hello to a FLARE site has failed: %s", type(error).__name__)
+            return False
 
     def _greeted(self, nodes: list[int]) -> tuple[int, ...]:
         """Say hello once to each node that is silent, and return those that are there."""

@@ -40,6 +40,8 @@ REPORT_NAME: Final = "secagg-rounds.jsonl"
 """One line for each attempt at a round, in the server's part of the result."""
 
 _PACKAGES: Final = ("secagg", "protocols", "dp")
+_CODES: Final = frozenset(value for name, value in vars(ReturnCode).items() if name.isupper())
+"""FLARE's own return codes. A site can answer with anything in their place."""
 
 
 class SecureExecutor(Executor):  # type: ignore[misc]  # nvflare has no types.
@@ -103,10 +105,19 @@ class FlareLink:
         reply = replies.get(site)
         if reply is None:
             return Failure("not connected")
-        code = reply.get_return_code()
+        code = _return_code(reply)
         if code != ReturnCode.OK:
             return Failure(f"FLARE: {code}")
         return Message.of(reply) or Failure("no answer")
+
+
+def _return_code(reply: Any) -> str:
+    """Return the return code of a site's reply, "other" if it is none of FLARE's: a reason is never a site's text."""
+    try:
+        code = reply.get_return_code()
+    except ValueError:  # The site has put something else in the place of the headers.
+        return "other"
+    return code if type(code) is str and code in _CODES else "other"
 
 
 class SecureController(Controller):  # type: ignore[misc]  # nvflare has no types.
@@ -149,7 +160,7 @@ class SecureController(Controller):  # type: ignore[misc]  # nvflare has no type
         engine, job = fl_ctx.get_engine(), fl_ctx.get_job_id()
         workspace, meta = engine.get_workspace(), fl_ctx.get_prop(FLContextKey.JOB_META) or {}
         model = self._job().execute(
-            read_model(Path(workspace.get_app_config_dir(job), MODEL_NAME)),
+            lambda: read_model(Path(workspace.get_app_config_dir(job), MODEL_NAME)),
             FlareLink(engine),
             local=Path(workspace.get_site_config_dir()),
             submitter=meta.get(JobMetaKey.SUBMITTER_NAME),

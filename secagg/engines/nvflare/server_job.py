@@ -67,7 +67,7 @@ class ServerJob:
 
     def execute(
         self,
-        model: Mapping[str, NDArray[Any]],
+        model: Callable[[], Mapping[str, NDArray[Any]]],
         link: Link,
         *,
         local: Path,
@@ -80,7 +80,7 @@ class ServerJob:
         """Run all rounds that are left, and return the model.
 
         Args:
-            model: The arrays to begin with, by name.
+            model: Returns the arrays to begin with, by name; called when the submitter is known to be allowed.
             link: What FLARE does.
             local: The server's folder with `secagg.toml`.
             submitter: Who has submitted the job; None in a simulation.
@@ -99,8 +99,7 @@ class ServerJob:
         trains, members = self._clients(names), _ids(names, table.members, "members")
         channel = FlareChannel(link, names, clock=clock, wait=wait, in_flight_bytes=table.in_flight_mib * _MIB)
         engine = ChannelEngine(channel, clock=clock, step_s=self.deadline_s)
-        checkpoint = CheckpointFile(table.folder, Work(self.run, 1, model, self.settings))
-        del model  # The checkpoint has it, and a large one is not to be in memory twice.
+        checkpoint = CheckpointFile(table.folder, Work(self.run, 1, model(), self.settings))
         ledger = None if table.ledger is None else Ledger.open(table.ledger)
         try:
             with Coordinator(

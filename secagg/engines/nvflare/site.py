@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from secagg.engines.node.home import Home
-from secagg.engines.node.resident import WHO, StationUnavailable, ask
+from secagg.engines.node.resident import HELLO, StationUnavailable, ask
 from secagg.engines.node.station import Station
 from secagg.engines.node.training_function import Train, load_training
 from secagg.engines.nvflare.local_file import NodeTable
@@ -62,7 +62,7 @@ class ResidentSite:
 
     def is_there(self) -> bool:
         """Return whether the resident station answers; see `Site`."""
-        return self._asked(WHO, _HELLO_S) is not None
+        return self._asked(HELLO, _HELLO_S) is not None
 
     def answer(self, parcel: bytes) -> bytes | None:
         """Return the resident station's reply; see `Site`."""

@@ -30,6 +30,7 @@ from dp.ledger.records import Detail
 from protocols import Identity, Session
 from protocols.crypto.entropy import Entropy, draw
 from protocols.errors import RemoteError
+from protocols.identity import Roster
 from secagg.aggregation.mean import SecureMean
 from secagg.engines.base import Engine, PrivateTraining, Release, RoundPlan, RoundResult, ServerSide
 from secagg.engines.parties import Parties
@@ -146,9 +147,17 @@ class Coordinator:
         Raises:
             ConfigurationError: There is no folder.
         """
-        if self._folder is None:
-            raise ConfigurationError("folder: expected one, which has the coordinator's keys, found none. Name one.")
-        return self._folder.identity
+        return self._kept_in().identity
+
+    @property
+    def roster(self) -> Roster:
+        """The public identity keys of all nodes.
+
+        Raises:
+            ConfigurationError: There is no folder.
+            CoordinatorError: There is no roster in it.
+        """
+        return self._kept_in().roster
 
     def check(self, work: Work, clients: Sequence[int], engine: Engine) -> None:
         """Find every error that can be known in advance; nothing is reserved, and no client is asked.
@@ -215,6 +224,11 @@ class Coordinator:
         """
         if self._folder is not None:
             self._folder.forget(self.run_id if run is None else run, number)
+
+    def _kept_in(self) -> CoordinatorFolder:
+        if self._folder is None:
+            raise ConfigurationError("folder: expected one, which has the coordinator's keys, found none. Name one.")
+        return self._folder
 
     def _mean(self, work: Work, clients: Sequence[int]) -> SecureMean:
         parties = Parties() if self._folder is None else self._folder.parties

@@ -16,6 +16,7 @@ from typing import Final
 
 from protocols import Committee, Identity, Secret
 from protocols.crypto import sealing
+from protocols.identity import Roster
 from secagg.checks import shown
 from secagg.engines.parties import Parties
 from secagg.engines.server.kept import KeptOpening, KeptRelease
@@ -95,6 +96,20 @@ class CoordinatorFolder:
     def close(self) -> None:
         """Let other processes use the folder; closing twice is harmless."""
         self._lock.__exit__(None, None, None)
+
+    @property
+    def roster(self) -> Roster:
+        """The public identity keys of all nodes.
+
+        Raises:
+            CoordinatorError: There is no roster in the folder.
+        """
+        if self.parties.roster is None:
+            raise CoordinatorError(
+                f"{self._path / ROSTER_NAME}: expected the roster, which has the keys of all nodes, found none. Copy "
+                "it from its maker, and compare its fingerprint."
+            )
+        return self.parties.roster
 
     def next_serial(self) -> int:
         """Return the serial of a new attempt, once it is on the disk.

@@ -14,7 +14,9 @@ from protocols import SecAgg
 from protocols.machine import Server
 from secagg.aggregation.mean import SecureMean
 from secagg.commands.node_serve import serve_node
-from secagg.engines.node.resident import WHO, StationUnavailable, ask, decode_node
+from secagg.engines.node.home import Home
+from secagg.engines.node.resident import HELLO, StationUnavailable, ask
+from secagg.engines.wire.claim import Query
 from secagg.engines.wire.offer import Offer, fresh_session_id, session_context
 from secagg.engines.wire.parcel import Refusal, Request, open_reply
 from secagg.engines.wire.work import Work
@@ -74,7 +76,9 @@ def test_node_serve_trains_in_its_own_process_and_answers_again_after_a_kill(tmp
     home = homes(tmp_path, text=resident_text(tmp_path))[0]
     parcel, socket = first_parcel(1), tmp_path / "socket"
     with serving(tmp_path, home) as process:
-        assert decode_node(ask(socket, WHO, timeout_s=60)) == 0
+        assert ask(socket, HELLO, timeout_s=60) == HELLO
+        query = Query.new("a run", 5, entropy=os.urandom)
+        assert query.claimant(ask(socket, query.to_bytes(), timeout_s=60), Home.open(home).roster) == 0
         reply = ask(socket, parcel, timeout_s=60)
         assert open_reply(reply, 10**6).refusal is None
         assert (tmp_path / "trained").read_text() == f"{process.pid}\n"

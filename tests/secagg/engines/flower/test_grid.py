@@ -15,12 +15,14 @@ from flwr.serverapp import strategy as flower
 
 from protocols import OneShot, SecAgg
 from secagg.engines.flower import SecureGrid
+from secagg.engines.flower.mod import HOME
 from secagg.engines.flower.payload import unwrap, wrap
-from secagg.engines.node.resident import WHO
 from secagg.engines.server.coordinator import Coordinator
 from secagg.engines.server.plans import averaging
+from secagg.engines.wire.claim import Query
 from secagg.engines.wire.parcel import open_reply
-from secagg.errors import ConfigurationError
+from secagg.errors import ConfigurationError, CoordinatorError
+from secagg.storage.roster_file import ROSTER_NAME
 from tests.support.flower_federation import FIRST_NODE, WEIGHTS, FlowerFederation
 from tests.support.flower_grid import GridDouble, Node, SimulatedClock
 
@@ -70,6 +72,10 @@ def moved(federation: FlowerFederation, clients: Sequence[int], *, rounds: int =
     return {name: array + rounds * federation.mean_step(name, tuple(clients)) for name, array in WEIGHTS.items()}
 
 
+def is_query(message: Message) -> bool:
+    return Query.of(unwrap(message) or b"") is not None
+
+
 def assert_arrays(found: ArrayRecord, expected: dict[str, Any], *, atol: float = 1e-4) -> None:
     assert list(found) == list(expected)
     for name, array in expected.items():
@@ -97,7 +103,7 @@ def test_one_shot_with_members_among_the_nodes_takes_two_messages_a_round(tmp_pa
         secure = secure_grid(grid, coordinator, strategy)
         result = strategy.start(grid=secure, initial_arrays=initial(), num_rounds=1)
     assert_arrays(result.arrays, moved(federation, range(4)))
-    asked = [message.metadata.dst_node_id for message in grid.sent if unwrap(message) != WHO]
+    asked = [message.metadata.dst_node_id for message in grid.sent if not is_query(message)]
     assert {node: asked.count(node) for node in asked} == {
         FIRST_NODE + client: 1 + (client in members) for client in range(4)
     }
@@ -223,11 +229,14 @@ def test_nothing_of_a_node_is_in_what_the_server_receives_but_its_parcels(
         grid.nodes[node] = noted
     strategy.start(grid=secure_grid(grid, coordinator, strategy), initial_arrays=initial(), num_rounds=1)
     assert len(replies) == CLIENTS * (1 + 4)
-    for reply in replies:
+    for number, reply in enumerate(replies):
         data = unwrap(reply)
         assert data is not None
         assert np.float64(LOSS).tobytes() not in data
-        assert len(data) == 8 or open_reply(data, 10**6).refusal is None
+        if number < CLIENTS:  # The claims: an id and a signature.
+            assert len(data) == 4 + 64
+        else:
+            assert open_reply(data, 10**6).refusal is None
 
 
 def test_a_second_start_takes_kept_releases_and_trains_nothing(federation: FlowerFederation) -> None:
@@ -421,23 +430,18 @@ def test_grid_needs_a_deadline(coordinator: Coordinator, deadline: Any) -> None:
 def test_a_node_that_claims_to_be_another_is_left_out_with_it(
     federation: FlowerFederation, coordinator: Coordinator
 ) -> None:
-    """Two node ids with one id: neither is asked, and the mean is of the others."""
+    """Two nodes with copies of one home: neither is asked, and the mean is of the others."""
     grid, strategy = federation.grid(), fed_avg()
-    grid.nodes[FIRST_NODE + 4] = grid.nodes[FIRST_NODE + 3]
+    copied = federation.context(4, {HOME: str(federation.home(3))})
+    grid.nodes[FIRST_NODE + 4] = lambda message: federation.app(3)(message, copied)
     result = strategy.start(grid=secure_grid(grid, coordinator, strategy), initial_arrays=initial(), num_rounds=1)
     assert_arrays(result.arrays, moved(federation, range(3)))
 
 
-def test_a_node_that_claims_a_free_id_casts_no_vote(federation: FlowerFederation, coordinator: Coordinator) -> None:
-    """It has no identity of that id, so it cannot answer the parcels that are sent to it."""
-    grid, strategy = federation.grid(), fed_avg()
-    nodes = dict(grid.nodes)
-
-    def liar(message: Message) -> Message | None:
-        return nodes[FIRST_NODE + (3 if unwrap(message) == WHO else 4)](message)
-
-    del grid.nodes[FIRST_NODE + 3]
-    grid.nodes[FIRST_NODE + 4] = liar
-    strategy.min_available_nodes = CLIENTS - 1
-    result = strategy.start(grid=secure_grid(grid, coordinator, strategy), initial_arrays=initial(), num_rounds=1)
-    assert_arrays(result.arrays, moved(federation, range(3)))
+def test_grid_needs_the_roster_of_the_coordinator(federation: FlowerFederation) -> None:
+    (federation.coordinator_folder / ROSTER_NAME).unlink()
+    with (
+        Coordinator(federation.coordinator_folder, PLAN) as without_roster,
+        pytest.raises(CoordinatorError, match="expected the roster"),
+    ):
+        secure_grid(federation.grid(), without_roster, fed_avg())

@@ -4,6 +4,7 @@ import pytest
 
 pytest.importorskip("flwr")
 
+import os
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -18,12 +19,14 @@ from protocols.machine import Server
 from secagg.aggregation.mean import SecureMean
 from secagg.engines.flower.mod import REFUSED, SOCKET, to_update
 from secagg.engines.flower.payload import unwrap, wrap
-from secagg.engines.node.resident import WHO, ResidentStation, decode_node, encode_node, listening
+from secagg.engines.node.resident import ResidentStation, listening
+from secagg.engines.wire.claim import Query
 from secagg.engines.wire.offer import Offer, fresh_session_id, session_context
 from secagg.engines.wire.parcel import Refusal, Request, open_reply
 from secagg.engines.wire.work import Work
 from secagg.errors import ModelError
-from tests.support.flower_federation import WEIGHTS, FlowerFederation, step_of, trained
+from secagg.storage.roster_file import ROSTER_NAME, RosterFile
+from tests.support.flower_federation import FIRST_NODE, WEIGHTS, FlowerFederation, step_of, trained
 from tests.support.flower_grid import error_reply, received, set_task
 
 WORK = Work("a run", 1, WEIGHTS, {"lr": 0.1, "server-round": 1})
@@ -67,6 +70,11 @@ def first_parcel(federation: FlowerFederation, client: int = 1, **changes: Any) 
         "body": requests[client],
     } | changes
     return Request(**fields).seal(federation.coordinator)
+
+
+def query(node: int = FIRST_NODE + 1) -> bytes:
+    """Return the question which client a node of Flower is."""
+    return Query.new("a run", node, entropy=os.urandom).to_bytes()
 
 
 def message(content: RecordDict, kind: str = "train") -> Message:
@@ -172,14 +180,28 @@ def test_mod_sends_no_text_of_an_exception_to_a_message_that_passes(
 
 @pytest.mark.parametrize("config", [{"other": 1}, {"secagg-home": ""}, {"secagg-home": "/nowhere"}, {"secagg-home": 5}])
 def test_mod_without_a_home_refuses_everything(federation: FlowerFederation, config: dict[str, Any]) -> None:
-    for asked in (plain(), plain("evaluate"), message(wrap(WHO)), message(wrap(first_parcel(federation)))):
+    for asked in (plain(), plain("evaluate"), message(wrap(query())), message(wrap(first_parcel(federation)))):
         reply = answered(federation, asked, config=config)
         assert (reply.error.code, reply.error.reason) == (REFUSED, "refused")
     assert federation.asked == []
 
 
-def test_mod_tells_which_client_the_node_is(federation: FlowerFederation) -> None:
-    assert decode_node(unwrap(answered(federation, message(wrap(WHO)), 3)) or b"") == 3
+def test_mod_signs_which_client_the_node_is(federation: FlowerFederation) -> None:
+    asked = query(FIRST_NODE + 3)
+    claim = unwrap(answered(federation, message(wrap(asked)), 3)) or b""
+    found = Query.of(asked)
+    assert found is not None
+    assert found.claimant(claim, RosterFile.read(federation.coordinator_folder / ROSTER_NAME).roster) == 3
+
+
+@pytest.mark.parametrize("config", [None, {SOCKET: "/nobody/is/asked"}])
+def test_mod_signs_no_query_for_another_node(
+    federation: FlowerFederation, config: dict[str, Any] | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Else a node that relays its query could claim the id of the node that answers it."""
+    reply = answered(federation, message(wrap(query(FIRST_NODE + 2))), 3, config=config)
+    assert reply.error.code == REFUSED
+    assert "it is for another node" in caplog.text
 
 
 def test_mod_passes_on_a_refusal_of_the_station(federation: FlowerFederation) -> None:
@@ -196,17 +218,17 @@ def test_mod_passes_on_a_refusal_of_the_station(federation: FlowerFederation) ->
 
 def test_mod_refuses_a_home_that_is_for_a_resident_station(tmp_path: Path, template: FlowerFederation) -> None:
     federation = made(tmp_path, template, code="resident")
-    assert answered(federation, message(wrap(WHO))).error.code == REFUSED
+    assert answered(federation, message(wrap(query()))).error.code == REFUSED
 
 
 @pytest.fixture
 def station(tmp_path: Path) -> Iterator[tuple[Path, list[bytes]]]:
-    """A resident station that is client 7, and what it was asked."""
+    """A resident station, and what it was asked."""
     asked: list[bytes] = []
 
     def answer(parcel: bytes) -> bytes:
         asked.append(parcel)
-        return encode_node(7) if parcel == WHO else b"a reply"
+        return b"a claim" if Query.of(parcel) else b"a reply"
 
     with listening(tmp_path / "socket") as listener:
         thread = threading.Thread(target=ResidentStation(answer, limit=100).serve, args=(listener,))
@@ -221,9 +243,10 @@ def test_mod_passes_parcels_on_to_a_resident_station(
 ) -> None:
     path, asked = station
     config = {SOCKET: str(path), "secagg-home": "/not/used"}
-    assert decode_node(unwrap(answered(federation, message(wrap(WHO)), config=config)) or b"") == 7
+    assert unwrap(answered(federation, message(wrap(query())), config=config)) == b"a claim"
     assert unwrap(answered(federation, message(wrap(b"a parcel")), config=config)) == b"a reply"
-    assert asked == [WHO, b"a parcel"]
+    assert [Query.of(parcel) is not None for parcel in asked] == [True, False]
+    assert asked[1] == b"a parcel"
     assert federation.asked == []
 
 

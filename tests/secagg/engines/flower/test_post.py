@@ -47,6 +47,13 @@ def test_post_names_errors_by_their_code_alone() -> None:
     assert found == [Failure("error 3"), Failure("another content")]
 
 
+@pytest.mark.parametrize("code", [-1, 9, 10**9])
+def test_post_makes_no_reason_of_a_code_that_is_not_flowers(code: int) -> None:
+    """Reasons are labels of metrics, so a node could else fill them."""
+    post = Post(GridDouble({101: lambda message: error_reply(message, code)}))
+    assert post.pull(str(post.push(101, b"p", 1.0))) == Failure("error other")
+
+
 def test_pauses_grow_up_to_a_second() -> None:
     assert longer(0.1) == pytest.approx(0.15)
     assert longer(0.9) == longer(1.0) == 1.0

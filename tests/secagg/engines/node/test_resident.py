@@ -16,12 +16,10 @@ from pathlib import Path
 import pytest
 
 from secagg.engines.node.resident import (
-    WHO,
+    HELLO,
     ResidentStation,
     StationUnavailable,
     ask,
-    decode_node,
-    encode_node,
     listening,
 )
 from secagg.errors import ConfigurationError
@@ -44,14 +42,14 @@ def resident(path: Path, answer: Callable[[bytes], bytes], *, limit: int = LIMIT
 
 
 def echo(parcel: bytes) -> bytes:
-    return encode_node(7) if parcel == WHO else b"reply to " + parcel
+    return HELLO if parcel == HELLO else b"reply to " + parcel
 
 
 @pytest.mark.parametrize("parcel", [b"p", bytes(LIMIT)], ids=["short", "longest"])
 def test_resident_passes_bytes_on(tmp_path: Path, parcel: bytes) -> None:
     with resident(tmp_path / "s", echo):
         assert ask(tmp_path / "s", parcel, timeout_s=30) == b"reply to " + parcel
-        assert decode_node(ask(tmp_path / "s", WHO, timeout_s=30)) == 7
+        assert ask(tmp_path / "s", HELLO, timeout_s=30) == HELLO
 
 
 def test_resident_socket_is_for_its_owner_and_removed_afterwards(tmp_path: Path) -> None:
@@ -237,9 +235,3 @@ def test_listening_takes_the_socket_that_systemd_has_passed_on(tmp_path: Path) -
 def test_ask_says_that_there_is_no_station(tmp_path: Path) -> None:
     with pytest.raises(StationUnavailable, match="FileNotFoundError"):
         ask(tmp_path / "none", b"p", timeout_s=1)
-
-
-@pytest.mark.parametrize("reply", [b"", bytes(7), bytes(9)], ids=["none", "short", "long"])
-def test_decode_node_reads_eight_bytes_only(reply: bytes) -> None:
-    assert decode_node(reply) is None
-    assert decode_node(encode_node(2**40)) == 2**40

@@ -210,6 +210,21 @@ def test_link_takes_no_answer_of_another_type(server: Engine) -> None:
         assert FlareLink(server).call("node-0", HELLO, 1.0) == Failure("no answer")
 
 
+@pytest.mark.parametrize("code", ["X" * 300, "a\nb", "", "my label", 7, None, ["OK"], {"a": 1}])
+def test_a_return_code_of_a_sites_own_becomes_no_reason(server: Engine, code: Any) -> None:
+    """Reasons are labels of metrics, so a site could else fill them, or end the job by a text that is no reason."""
+    server.sites["node-0"].handlers[TOPIC] = lambda *_: make_reply(code)
+    link = FlareLink(server)
+    assert link.call("node-0", HELLO, 1.0) == Failure("FLARE: other")
+
+
+def test_a_reply_without_headers_of_flare_is_a_failure(server: Engine) -> None:
+    reply = Shareable({"parcel": b""})
+    reply["__headers__"] = "text"
+    server.sites["node-0"].handlers[TOPIC] = lambda *_: reply
+    assert FlareLink(server).call("node-0", HELLO, 1.0) == Failure("FLARE: other")
+
+
 def controller(**changes: Any) -> SecureController:
     settings: dict[str, Any] = {
         "coordinator": "digits",
@@ -240,9 +255,10 @@ def test_controller_trains_and_writes_the_model(server: Engine) -> None:
 
 
 def test_a_job_of_another_submitter_asks_nobody(server: Engine) -> None:
+    """Nor is its model read, which would fail here: the file is damaged."""
     config = server.folder / "job" / "config"
     config.mkdir(parents=True)
-    write_model(config / MODEL_NAME, MODEL)
+    (config / MODEL_NAME).write_bytes(b"no model")
     server.submitter = "lead@b.org"
     with pytest.raises(ConfigurationError, match="submitters"):
         controller().control_flow(SimpleNamespace(triggered=False), Context(server))

@@ -37,10 +37,13 @@ class EchoLink:
     asked: list[tuple[str, bytes, float]] = field(default_factory=list)
     failing: set[str] = field(default_factory=set)
     raising: set[str] = field(default_factory=set)
+    raising_at_hello: set[str] = field(default_factory=set)
 
     def call(self, site: str, message: Message, timeout_s: float) -> Message | Failure:
         if message == HELLO:
             self.hellos.append((site, timeout_s))
+            if site in self.raising_at_hello:
+                raise ValueError("a text of the site")
             return HELLO if site in self.up else Failure("FLARE: TIMEOUT")
         return self.ask(site, message.parcel or b"", timeout_s)
 
@@ -94,6 +97,15 @@ def test_a_failing_request_is_a_silent_node() -> None:
     assert dict(over.exchange(parcels(1, 2), 10.0)) == {1: Failure("request failed"), 2: b"2 site-2"}
     link.up.discard("site-1")
     assert dict(over.exchange(parcels(1), 10.0)) == {1: Failure("silent")}
+
+
+def test_a_site_at_which_a_hello_fails_is_silent_and_ends_no_job(caplog: pytest.LogCaptureFixture) -> None:
+    link, clock = EchoLink(raising_at_hello={"site-1"}), Clock()
+    over = channel(link, clock)
+    assert over.gather([1, 2, 3], quorum=2, patience_s=1.0, timeout_s=5.0) == (2, 3)
+    assert dict(over.exchange(parcels(1, 2), 10.0)) == {1: Failure("silent"), 2: b"2 site-2"}
+    assert "a hello to a FLARE site has failed: ValueError" in caplog.text
+    assert "a text of the site" not in caplog.text
 
 
 def test_an_id_without_a_site_is_a_failure() -> None:

@@ -92,7 +92,7 @@ class Federation:
         }
         job = ServerJob(rounds=rounds, **(settings | changes))  # type: ignore[arg-type]  # Tests change any of them.
         return job.execute(
-            MODEL,
+            lambda: MODEL,
             self.link,
             local=self.local,
             submitter="lead@a.org",

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from secagg.engines.node.resident import WHO, ResidentStation, encode_node, listening
+from secagg.engines.node.resident import HELLO, ResidentStation, listening
 from secagg.engines.nvflare.local_file import NodeTable
 from secagg.engines.nvflare.site import OwnSite, ResidentSite, site_of
 from secagg.engines.wire.parcel import Refusal, open_reply
@@ -52,7 +52,7 @@ def socket(tmp_path: Path) -> Iterator[Path]:
     """Yield the socket of a resident station that echoes."""
     path = tmp_path / "node.sock"
     with listening(path) as listener:
-        station = ResidentStation(lambda parcel: encode_node(3) if parcel == WHO else parcel + b"!", limit=100)
+        station = ResidentStation(lambda parcel: HELLO if parcel == HELLO else parcel + b"!", limit=100)
         thread = threading.Thread(target=station.serve, args=(listener,), daemon=True)
         thread.start()
         yield path
