@@ -3,7 +3,8 @@
 Twenty nodes are in a process of their own, reached by a pipe, one message at a time.  What is reported is the peak of
 all that Python allocates (tracemalloc, which knows arrays and messages) beyond the arrays of the model, in vectors: 4
 bytes for each of 10^7 coordinates.  A parcel and a reply on their way count, and so do the opening before the last step
-and the sum, which has 8 bytes a coordinate.  A round of a short model comes first: modules that are imported when they
+and the sum, which has 8 bytes a coordinate.  After the last step the server decodes the sum and keeps the release in the
+folder of a coordinator.  A round of a short model comes first: modules that are imported when they
 are used, and the table of the committee's key, are in memory once a process and do not count.  POSIX only.
 """
 
@@ -29,17 +30,21 @@ from benchmarks.committee import KEY, SHARES
 from benchmarks.machine import Machine
 from protocols import Client, Committee, Identity, Keyholder, MemoryOpenings, Secret, load
 from secagg.aggregation.mean import SecureMean
-from secagg.engines.base import RoundPlan, ServerSide
+from secagg.engines.base import Release, RoundPlan, RoundResult, ServerSide
 from secagg.engines.server.channel import ChannelEngine, Failure
+from secagg.engines.server.folder import CoordinatorFolder
+from secagg.engines.server.kept import KeptRelease
 from secagg.engines.wire.offer import Offer, fresh_session_id, session_context
 from secagg.engines.wire.parcel import Limits, Reply, open_request
 from secagg.engines.wire.work import Work
+from secagg.storage.node_keys import create_coordinator
 
 CLIENTS: Final = 20
 LENGTH: Final = 10_000_000
 SHORT_LENGTH: Final = 1000
 WORD_BYTES: Final = 4
 AT_MOST: Final = 3
+RELEASE: Final = "release is decoded and kept"
 _MEMBERS: Final = (101, 102, 103, 104, 105)
 _SECRET: Final = Secret(bytes(range(32)))  # It protects nothing but this measurement.
 _HEADER: Final = 8
@@ -50,7 +55,8 @@ class Peak(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         protocol: The protocol's name.
-        steps: For each step, from its first request to the next step's, the peak in vectors.
+        steps: For each step, from its first request to the next step's, the peak in vectors; and while the release is
+            decoded and kept.
         server_s: CPU seconds of the server's process, tracing included.
     """
 
@@ -219,21 +225,49 @@ def measure_peak(name: str, length: int = LENGTH) -> Peak:
         result = engine.run(plan)
         seconds = time.process_time() - begun
         channel.mark()
+        _check_sum(plan, result)
+        tracemalloc.reset_peak()
+        begun = time.process_time()
+        _decode_and_keep(plan, result, Path(folder, "coordinator"))
+        seconds += time.process_time() - begun
+        channel.mark()
         tracemalloc.stop()
     channel.to.close()
     os.waitpid(process, 0)
+    phases = [*(str(row.name) for row in plan.mean.protocol.steps), RELEASE]
+    return Peak(
+        protocol=name,
+        steps={phase: peak / (WORD_BYTES * length) for phase, peak in zip(phases, channel.peaks[1:], strict=True)},
+        server_s=seconds,
+    )
+
+
+def _check_sum(plan: RoundPlan, result: RoundResult) -> None:
     expected = vector(plan.session.length, plan.session.modulus).astype(np.uint64) * np.uint64(CLIENTS)
     expected %= np.uint64(plan.session.modulus)
     if result.total is None or not np.array_equal(result.total, expected):
-        raise RuntimeError(f"the sum of {name} is wrong")
-    return Peak(
-        protocol=name,
-        steps={
-            str(row.name): peak / (WORD_BYTES * length)
-            for row, peak in zip(plan.mean.protocol.steps, channel.peaks[1:], strict=True)
-        },
-        server_s=seconds,
+        raise RuntimeError(f"the sum of {plan.mean.protocol.name} is wrong")
+
+
+def _decode_and_keep(plan: RoundPlan, result: RoundResult, path: Path) -> None:
+    """Do what a coordinator does with a sum, apart from the ledger."""
+    if result.total is None:
+        raise RuntimeError("there is no sum")
+    count = len(result.contributors)
+    decoded = plan.mean.decode(result.total, contributors=count, rotation=plan.rotation, overwrite=True)
+    release = Release(
+        mean=decoded.mean,
+        contributors=result.contributors,
+        dropped={},
+        realised=None,
+        rounding_bound=decoded.rounding_bound,
     )
+    create_coordinator(path)
+    folder = CoordinatorFolder.open(path)
+    folder.keep_release(
+        KeptRelease(inputs=plan.work.digest(), run="memory", round=1, reservation=None, details={}, release=release)
+    )
+    folder.close()
 
 
 def main(json: Annotated[Path | None, typer.Option(help="Also write the figures here.")] = None) -> None:

@@ -33,6 +33,7 @@ _MOST_COORDINATES: Final = 2**40
 # A clip is at most 2^65 steps, and the sum of a cohort is below 2^61: in these ranges all floats stay normal.
 _SMALLEST: Final = {"clip_l2": 1e-270, "max_weight": 1e-270, "granularity": 1e-300}
 _LARGEST: Final = 1e270
+_PIECE: Final = 2**16  # The number of entries that are decoded at a time.
 
 
 class Weighting(StrEnum):
@@ -309,6 +310,7 @@ class Encoding:
         contributors: int,
         rotation: Rotation,
         noise: NDArray[np.int64] | None = None,
+        overwrite: bool = False,
     ) -> Decoded:
         """Return the mean from the sum of the contributors' vectors modulo `modulus`.
 
@@ -317,6 +319,8 @@ class Encoding:
             contributors: The number of vectors in the sum, in [1, clients].
             rotation: The rotation that the clients used.
             noise: Noise to add to the sum's integers, if the server adds it; shape `(length,)`, int64.
+            overwrite: Whether the mean takes the memory of `total`, which then holds no sum any more, even after an
+                error. Otherwise it takes as much again. The mean is the same.
 
         Returns:
             The mean and its `rounding_bound`. For a weighted mean, the bound uses the total weight in the sum itself,
@@ -328,10 +332,14 @@ class Encoding:
         """
         self._check_contributors(contributors)
         self.check_sum(total)
-        integers = residues.centred(total, self.modulus)
-        if noise is not None:
-            integers += noise
-        flat = rotation.restore(integers * self.granularity)
+        scaled = total.view(np.float64) if overwrite else np.empty(self.length)
+        for start in range(0, self.length, _PIECE):
+            piece = slice(start, start + _PIECE)
+            integers = residues.centred(total[piece], self.modulus)
+            if noise is not None:
+                integers += noise[piece]
+            np.multiply(integers, self.granularity, out=scaled[piece])
+        flat = rotation.restore(scaled)
         divisor, total_weight = float(contributors), None
         if self.weighting is Weighting.WEIGHTED:
             divisor = float(flat[-1]) / self.clip_l2
@@ -342,7 +350,8 @@ class Encoding:
                 )
             total_weight = divisor * self.max_weight
         edges = np.cumsum([math.prod(shape) for shape in self.shapes])
-        pieces = np.split(flat[: edges[-1]] / divisor, edges[:-1])
+        flat /= divisor
+        pieces = np.split(flat[: edges[-1]], edges[:-1])
         return Decoded(
             mean=[piece.reshape(shape) for piece, shape in zip(pieces, self.shapes, strict=True)],
             rounding_bound=self.rounding_bound(contributors=contributors, total_weight=total_weight),

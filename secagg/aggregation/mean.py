@@ -233,6 +233,7 @@ class SecureMean:
         rotation: Rotation,
         attached: Mapping[int, Sequence[Secret | None]] | None = None,
         entropy: Callable[[int], bytes] = os.urandom,
+        overwrite: bool = False,
     ) -> Decoded:
         """Return the server's part: the mean from the sum of the contributors' vectors modulo the modulus.
 
@@ -247,6 +248,7 @@ class SecureMean:
             rotation: The rotation of the session.
             attached: For each contributor, its opened secrets, if noise may be removed.
             entropy: Secret randomness for the noise, if the server adds it.
+            overwrite: See `Encoding.decode`.
 
         Returns:
             The mean and its rounding bound. The bound is None for a weighted mean with noise, since it would reveal the
@@ -266,9 +268,13 @@ class SecureMean:
         excess = surplus(self.noise, attached or {}, dropped=len(self.clients) - contributors)
         if excess is not None:
             self.encoding.check_sum(total)
-            total = reduced(total.view(np.int64) - excess, self.encoding.modulus)
+            np.subtract(total.view(np.int64), excess, out=excess)
+            total = reduced(excess, self.encoding.modulus, out=excess.view(np.uint64))
+            overwrite = True
         noise = draw_noise(self.noise, entropy)[0] if self.noise is not None and self._central else None
-        decoded = self.encoding.decode(total, contributors=contributors, rotation=rotation, noise=noise)
+        decoded = self.encoding.decode(
+            total, contributors=contributors, rotation=rotation, noise=noise, overwrite=overwrite
+        )
         if self.noise is None or self.encoding.weighting is Weighting.UNIFORM:
             return decoded
         within = list(clip_l2(decoded.mean, bound=self.encoding.clip_l2).arrays)

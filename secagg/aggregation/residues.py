@@ -18,19 +18,21 @@ def half(modulus: int) -> int:
     return (modulus + 1) // 2
 
 
-def reduced(integers: NDArray[np.int64], modulus: int) -> NDArray[np.uint64]:
+def reduced(integers: NDArray[np.int64], modulus: int, *, out: NDArray[np.uint64] | None = None) -> NDArray[np.uint64]:
     """Return the residues of signed integers.
 
     Args:
         integers: Any shape, int64, any values.
         modulus: In [2, 2^62].
+        out: Where the residues are put, which may be the memory of `integers`; None for new memory.
 
     Returns:
         The same shape, uint64, entries in [0, modulus).
     """
     if modulus & (modulus - 1) == 0:
-        return integers.view(np.uint64) & np.uint64(modulus - 1)
-    return np.mod(integers, np.int64(modulus)).view(np.uint64)
+        return np.bitwise_and(integers.view(np.uint64), np.uint64(modulus - 1), out=out)
+    signed = None if out is None else out.view(np.int64)
+    return np.mod(integers, np.int64(modulus), out=signed).view(np.uint64)
 
 
 def centred(residues: NDArray[np.uint64], modulus: int) -> NDArray[np.int64]:

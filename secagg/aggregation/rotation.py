@@ -19,6 +19,7 @@ from secagg.errors import EncodingError
 
 _LARGEST_BLOCK = 2**14
 _PADDING = 16
+_PIECE = 2**16  # The number of entries that are transformed at a time, a multiple of every block.
 FAILURE = 2.0**-40
 
 
@@ -44,7 +45,9 @@ class Rotation:
         self.block = block_size(dimension)
         self.padded = padded_length(dimension)
         bits = np.frombuffer(hashlib.shake_256(seed).digest(-(-self.padded // 8)), dtype=np.uint8)
-        self._signs = 1 - 2 * np.unpackbits(bits, count=self.padded).view(np.int8)
+        self._signs = np.unpackbits(bits, count=self.padded).view(np.int8)
+        self._signs *= -2
+        self._signs += 1
 
     def rotate(self, vector: NDArray[np.float64]) -> NDArray[np.float64]:
         """Rotate a vector of shape `(dimension,)` to shape `(padded,)`; the l2 norm is unchanged."""
@@ -52,20 +55,24 @@ class Rotation:
         padded = np.zeros(self.padded)
         padded[: self.dimension] = vector
         padded *= self._signs
-        return self._transform(padded)
+        self._transform(padded)
+        return padded
 
     def restore(self, vector: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Rotate a vector of shape `(padded,)` back to shape `(dimension,)`."""
+        """Rotate a vector of shape `(padded,)` back to shape `(dimension,)`, in its own memory, and return a view."""
         _check_shape(vector, self.padded)
-        restored = self._transform(vector)
-        restored *= self._signs
-        return restored[: self.dimension]
+        self._transform(vector)
+        vector *= self._signs
+        return vector[: self.dimension]
 
-    def _transform(self, vector: NDArray[np.float64]) -> NDArray[np.float64]:
+    def _transform(self, vector: NDArray[np.float64]) -> None:
+        """Put the transform of a vector in its place, in pieces, so that no second vector is in memory."""
         # H_B is the Kronecker product of two smaller ones: two matrix products instead of log2(B) passes.
         rows = 1 << (self.block.bit_length() - 1) // 2
-        grid = vector.reshape(-1, rows, self.block // rows)
-        return (_hadamard(rows) @ grid @ _hadamard(self.block // rows)).reshape(-1)
+        left, right = _hadamard(rows), _hadamard(self.block // rows)
+        for start in range(0, self.padded, _PIECE):
+            piece = vector[start : start + _PIECE]
+            piece[:] = (left @ piece.reshape(-1, rows, self.block // rows) @ right).reshape(-1)
 
 
 def block_size(dimension: int) -> int:

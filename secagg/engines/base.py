@@ -146,7 +146,8 @@ class RoundResult:
     """What came back from the clients.
 
     Attributes:
-        total: The sum of the contributors' vectors modulo the session's modulus; None if nothing was released.
+        total: The sum of the contributors' vectors modulo the session's modulus; None if nothing was released. The
+            coordinator writes the mean into its memory, unless it is read-only.
         withheld: Why nothing was released; None if there is a total.
         contributors: The clients whose vectors are in the sum, ascending.
         attached: For each contributor, those of its attached secrets that the protocol has opened.

@@ -12,12 +12,13 @@ means.
 
 import contextlib
 import hashlib
+import itertools
 import os
 import secrets
 import shutil
 import stat
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -85,12 +86,26 @@ def write_new(path: Path, content: bytes, *, mode: int) -> None:
 
 def write_labelled(path: Path, label: bytes, content: bytes, *, mode: int) -> None:
     """Write a labelled file that must not exist yet; see `write_new`."""
-    write_new(path, labelled(label, content), mode=mode)
+    write_new(path, b"".join(_labelled(label, [content])), mode=mode)
 
 
-def labelled(label: bytes, content: bytes) -> bytes:
-    """Return the bytes of a labelled file."""
-    return label + content + hashlib.sha256(label + content).digest()
+def fill_labelled(path: Path, label: bytes, content: Iterable[bytes | memoryview]) -> None:
+    """Write a labelled file in the place of what is there, from pieces of its content, of which none is copied.
+
+    Raises:
+        OSError: The file cannot be written.
+    """
+    with path.open("wb") as file:
+        file.writelines(_labelled(label, content))
+
+
+def _labelled(label: bytes, content: Iterable[bytes | memoryview]) -> Iterator[bytes | memoryview]:
+    """Yield the bytes of a labelled file in pieces."""
+    checksum = hashlib.sha256()
+    for piece in itertools.chain([label], content):
+        checksum.update(piece)
+        yield piece
+    yield checksum.digest()
 
 
 def read_labelled(path: Path, label: bytes, *, most_bytes: int, risk: str | None = None) -> bytes:
@@ -110,12 +125,11 @@ def read_labelled(path: Path, label: bytes, *, most_bytes: int, risk: str | None
     kind = label.decode().partition(",")[0]
     if not whole.startswith(label):
         raise DamagedKeyFile(f"{path}: expected a file that begins with {kind!r}, of format 1, found another beginning")
-    signed, checksum = whole[:-_CHECKSUM_BYTES], whole[-_CHECKSUM_BYTES:]
-    if hashlib.sha256(signed).digest() != checksum:
+    if hashlib.sha256(memoryview(whole)[:-_CHECKSUM_BYTES]).digest() != whole[-_CHECKSUM_BYTES:]:
         raise DamagedKeyFile(
             f"{path}: the checksum does not match, so the file was truncated or altered. Use an intact copy."
         )
-    return signed[len(label) :]
+    return whole[len(label) : -_CHECKSUM_BYTES]
 
 
 def read_regular(path: Path, *, most_bytes: int, risk: str | None = None) -> bytes:

@@ -90,8 +90,11 @@ class GlobalModel:
                     velocity[index] = np.zeros_like(velocity[index])
                     weights[index] = kept_array(kept_array(weights[index], role) + update, role)
                 else:
-                    velocity[index] = step.momentum * velocity[index] + update
-                    weights[index] = weights[index] + step.learning_rate * velocity[index]
+                    velocity[index] = step.momentum * velocity[index]
+                    velocity[index] += update
+                    moved = step.learning_rate * velocity[index]
+                    moved += weights[index]
+                    weights[index] = moved
         if not all(np.isfinite(weights[index]).all() for index, _ in travelling):
             raise ModelError(_diverged(self.round + 1, "the weights are not finite"))
         self.velocity, self.weights = list(map(np.asarray, velocity)), list(map(np.asarray, weights))
@@ -127,7 +130,8 @@ class GlobalModel:
 def _digest_of(arrays: Arrays, number: int, last: bytes = b"") -> bytes:
     digest = hashlib.sha256(number.to_bytes(8, "big"))
     for array in map(np.asarray, arrays):
-        digest.update(repr(array.shape).encode() + array.tobytes())
+        digest.update(repr(array.shape).encode())
+        digest.update(array.reshape(-1).data)
     digest.update(last)
     return digest.digest()
 

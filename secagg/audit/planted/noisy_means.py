@@ -168,10 +168,17 @@ class _NoiseAfterDecoding(SecureMean):
         rotation: Rotation,
         attached: Mapping[int, Sequence[Secret | None]] | None = None,
         entropy: Callable[[int], bytes] = os.urandom,
+        overwrite: bool = False,
     ) -> Decoded:
         """Return the mean with floating-point noise."""
         right = SecureMean.decode(
-            self, total, contributors=contributors, rotation=rotation, attached=attached, entropy=entropy
+            self,
+            total,
+            contributors=contributors,
+            rotation=rotation,
+            attached=attached,
+            entropy=entropy,
+            overwrite=overwrite,
         )
         generator = np.random.Generator(np.random.PCG64(int.from_bytes(entropy(32), "little")))
         size = self.encoding.clip_l2 / contributors
@@ -206,10 +213,17 @@ class _ExactCount(SecureMean):
         rotation: Rotation,
         attached: Mapping[int, Sequence[Secret | None]] | None = None,
         entropy: Callable[[int], bytes] = os.urandom,
+        overwrite: bool = False,
     ) -> Decoded:
         """Return the mean with the exact count in the place of the noisy one."""
         right = SecureMean.decode(
-            self, total, contributors=contributors, rotation=rotation, attached=attached, entropy=entropy
+            self,
+            total,
+            contributors=contributors,
+            rotation=rotation,
+            attached=attached,
+            entropy=entropy,
+            overwrite=overwrite,
         )
         return replace(right, mean=[*right.mean[:-1], np.array([np.mean(self.counts[rotation])])])
 

@@ -19,7 +19,7 @@ from secagg.engines.wire.work import Work
 from secagg.errors import CheckpointError, ConfigurationError
 from secagg.files import write_whole
 from secagg.logger import LOGGER
-from secagg.storage.labelled_file import KeyFileError, labelled, read_labelled
+from secagg.storage.labelled_file import KeyFileError, fill_labelled, read_labelled
 
 _LABEL: Final = b"secagg FLARE checkpoint, file format 1\n"
 _RUN: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
@@ -70,8 +70,8 @@ class CheckpointFile:
 
     def write(self, work: Work) -> None:
         """Write the work to go on with, on the disk before this returns."""
-        content = labelled(_LABEL, self._begun + work.to_bytes())
-        write_whole(self._path, lambda path: path.write_bytes(content), mode=0o600)
+        content = self._begun, *work.pieces()
+        write_whole(self._path, lambda path: fill_labelled(path, _LABEL, content), mode=0o600)
 
     def _content(self) -> tuple[bytes, Work]:
         """Return what stands for the first work, and the work to go on with."""

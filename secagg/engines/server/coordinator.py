@@ -363,12 +363,13 @@ class Coordinator:
                 rotation=plan.rotation,
                 attached=result.attached,
                 entropy=self._entropy,
+                overwrite=result.total.flags.writeable,
             )
         except UnusableMean as error:
             if self._folder is not None:
                 self._folder.drop_opening(plan.work.digest())
             self._observe(plan, result, RoundOutcome.WITHHELD, str(error))
-            raise NothingReleased(str(error), result=result) from error
+            raise NothingReleased(str(error), result=replace(result, total=None)) from error
         return Release(
             mean=decoded.mean,
             contributors=result.contributors,

@@ -26,7 +26,7 @@ from secagg.errors import CoordinatorError
 from secagg.files import write_whole
 from secagg.storage.folder_lock import FolderLock
 from secagg.storage.key_files import PUBLIC_NAME, read_committee_key
-from secagg.storage.labelled_file import KeyFileError, labelled, read_labelled
+from secagg.storage.labelled_file import KeyFileError, fill_labelled, read_labelled
 from secagg.storage.node_keys import read_coordinator
 from secagg.storage.roster_file import ROSTER_NAME, RosterFile
 
@@ -127,7 +127,7 @@ class CoordinatorFolder:
 
     def keep_opening(self, kept: KeptOpening) -> None:
         """Keep an opening, in the place of an earlier one of the same work."""
-        self._write(self._file(_OPENING, kept.inputs), _OPENING_LABEL, kept.to_bytes())
+        self._write(self._file(_OPENING, kept.inputs), _OPENING_LABEL, *kept.pieces())
 
     def opening(self, inputs: bytes) -> KeptOpening | None:
         """Return the opening that is kept for a work, given by its digest; None if there is none."""
@@ -141,7 +141,7 @@ class CoordinatorFolder:
     def keep_release(self, kept: KeptRelease) -> None:
         """Keep a release."""
         name = f"{_releases_of(kept.run)}-{kept.round:010d}"
-        self._write(self._file(name, kept.inputs), _RELEASE_LABEL, kept.to_bytes())
+        self._write(self._file(name, kept.inputs), _RELEASE_LABEL, *kept.pieces())
 
     def release(self, inputs: bytes) -> KeptRelease | None:
         """Return the release of a work, given by its digest; None if none is kept."""
@@ -186,8 +186,8 @@ class CoordinatorFolder:
         self._serial = serial
 
     @staticmethod
-    def _write(path: Path, label: bytes, content: bytes) -> None:
-        write_whole(path, lambda partial: partial.write_bytes(labelled(label, content)), mode=0o600)
+    def _write(path: Path, label: bytes, *content: bytes | memoryview) -> None:
+        write_whole(path, lambda partial: fill_labelled(partial, label, content), mode=0o600)
 
     @staticmethod
     def _read(path: Path, label: bytes) -> bytes:

@@ -1,6 +1,6 @@
 """What a coordinator keeps on the disk: releases, and the opening of a sum that is half done, each as bytes."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Final, TypeVar
 
 import msgspec
@@ -35,13 +35,14 @@ class KeptOpening(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_f
     offer: bytes
     state: bytes
 
-    def to_bytes(self) -> bytes:
-        """Return all of it as bytes for a file."""
-        return msgspec.msgpack.encode(self)
+    def pieces(self) -> tuple[bytes | memoryview, ...]:
+        """Return all of it for a file, as bytes in pieces, of which the state is one."""
+        state = memoryview(self.state)
+        return tuple(_pieces(("opening 1", self.inputs, self.reservation, self.offer, state)))
 
     @classmethod
     def from_bytes(cls, data: bytes) -> "KeptOpening":
-        """Return what `to_bytes` wrote.
+        """Return what `pieces` returned, joined.
 
         Raises:
             CoordinatorError: The bytes are not an opening of this version.
@@ -51,7 +52,7 @@ class KeptOpening(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_f
 
 class _Array(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     shape: tuple[_Id, ...]
-    entries: bytes
+    entries: memoryview
 
 
 class _Release(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag="release 1"):
@@ -86,27 +87,27 @@ class KeptRelease(msgspec.Struct, frozen=True):
     details: Mapping[str, Detail]
     release: Release
 
-    def to_bytes(self) -> bytes:
-        """Return all of it as bytes for a file."""
+    def pieces(self) -> tuple[bytes | memoryview, ...]:
+        """Return all of it for a file, as bytes in pieces, of which those of arrays are views of them."""
         release = self.release
-        return msgspec.msgpack.encode(
-            _Release(
-                inputs=self.inputs,
-                run=self.run,
-                round=self.round,
-                reservation=self.reservation,
-                details=dict(self.details),
-                mean=tuple(_Array(array.shape, _entries(array)) for array in release.mean),
-                contributors=release.contributors,
-                dropped={step: tuple(parties) for step, parties in release.dropped.items()},
-                realised=release.realised,
-                rounding_bound=release.rounding_bound,
-            )
+        fields = (  # Those of `_Release`, in its order.
+            "release 1",
+            self.inputs,
+            self.run,
+            self.round,
+            self.reservation,
+            dict(self.details),
+            tuple((array.shape, _entries(array)) for array in release.mean),
+            release.contributors,
+            {step: tuple(parties) for step, parties in release.dropped.items()},
+            release.realised,
+            release.rounding_bound,
         )
+        return tuple(_pieces(fields))
 
     @classmethod
     def from_bytes(cls, data: bytes) -> "KeptRelease":
-        """Return what `to_bytes` wrote.
+        """Return what `pieces` returned, joined.
 
         Raises:
             CoordinatorError: The bytes are not a release of this version.
@@ -133,9 +134,31 @@ class KeptRelease(msgspec.Struct, frozen=True):
         )
 
 
-def _entries(array: NDArray[np.float64]) -> Any:
+def _entries(array: NDArray[np.float64]) -> memoryview:
     """Return the entries of an array as bytes, without a copy where the array is as it is kept."""
     return array.astype(_DTYPE, copy=False).ravel().view(np.uint8).data
+
+
+def _pieces(value: object) -> Iterator[bytes | memoryview]:
+    """Yield a value's MessagePack in pieces: the same bytes as msgspec's, with memoryviews as they are."""
+    if isinstance(value, memoryview):
+        yield _bytes_header(len(value))
+        yield value
+    elif isinstance(value, tuple):
+        size = len(value)
+        yield msgspec.msgpack.encode((None,) * size)[: -size or None]  # Each None is one byte.
+        for each in value:
+            yield from _pieces(each)
+    else:
+        yield msgspec.msgpack.encode(value)
+
+
+def _bytes_header(size: int) -> bytes:
+    """Return what MessagePack writes before this number of bytes."""
+    for code, width in ((0xC4, 1), (0xC5, 2), (0xC6, 4)):
+        if size < 256**width:
+            return bytes([code]) + size.to_bytes(width, "big")
+    raise ValueError("expected fewer than 2^32 bytes")
 
 
 def _decoded(data: bytes, kind: type[_K]) -> _K:

@@ -452,3 +452,36 @@ def test_update_with_a_mask_is_refused() -> None:
     masked: Any = np.ma.masked_greater(np.array([0.1, 99.0, 0.1]), 1)  # type: ignore[no-untyped-call]
     with pytest.raises(EncodingError, match=r"found one with a mask.*array\.filled\(0\)"):
         encoding.checked([masked])
+
+
+@pytest.mark.parametrize("modulus", MODULI)
+@pytest.mark.parametrize("weighting", Weighting)
+def test_decoding_in_the_memory_of_the_sum_changes_no_bit(weighting: Weighting, modulus: Callable[[int], int]) -> None:
+    """Against all of the vector at once; it has more entries than are decoded at a time."""
+    length = 2**16 + 2**14
+    weighted = weighting is Weighting.WEIGHTED
+    encoding = Encoding.fit(
+        shapes=[(length - 7, 1), (6,) if weighted else (7,)],
+        clip_l2=1.0,
+        clients=3,
+        modulus_bits=24,
+        weighting=weighting,
+        modulus=modulus,
+    )
+    assert encoding.length == length
+    turn = rotation(encoding)
+    encoded = encoding.encode(
+        updates(encoding, "f8", 1), weight=1.0 if weighted else None, rotation=turn, entropy=repeatable_entropy(b"bits")
+    )
+    noise = np.random.default_rng(2).integers(-3, 4, length)
+    total = np.mod(encoded, encoding.modulus).view(np.uint64)
+    before = total.copy()
+    right = encoding.decode(total, contributors=1, rotation=turn, noise=noise)
+    assert np.array_equal(total, before)
+    found = encoding.decode(total, contributors=1, rotation=turn, noise=noise, overwrite=True)
+    assert all(np.shares_memory(array, total) for array in found.mean)
+    signed = before.view(np.int64) - np.where(before >= (encoding.modulus + 1) // 2, encoding.modulus, 0) + noise
+    flat = turn.restore(signed * encoding.granularity)
+    flat = flat / (float(flat[-1]) / encoding.clip_l2 if weighted else 1.0)
+    for decoded in (right, found):
+        assert np.array_equal(np.concatenate([array.reshape(-1) for array in decoded.mean]), flat[: length - weighted])

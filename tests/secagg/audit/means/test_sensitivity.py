@@ -81,8 +81,8 @@ def test_a_fixed_divisor_is_right_for_add_or_remove() -> None:
     """A mean that divides by its cohort, whoever contributes, changes by no more than one contribution."""
 
     class FixedDivisor(Encoding):
-        def decode(self, total, *, contributors, rotation, noise=None):  # type: ignore[no-untyped-def]
-            decoded = Encoding.decode(self, total, contributors=contributors, rotation=rotation, noise=noise)
+        def decode(self, total, *, contributors, rotation, noise=None, **how):  # type: ignore[no-untyped-def]
+            decoded = Encoding.decode(self, total, contributors=contributors, rotation=rotation, noise=noise, **how)
             factor = contributors / self.clients
             return replace(decoded, mean=[np.asarray(factor * array) for array in decoded.mean])
 
