@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from secagg.files import write_whole
-from secagg.storage.labelled_file import labelled, read_labelled
+from secagg.storage.labelled_file import fill_labelled, read_labelled
 
 _LABEL: Final = b"secagg head of a ledger, file format 1\n"
 _MOST_BYTES: Final = 1024
@@ -47,5 +47,5 @@ class LedgerHead:
             OSError: It cannot be written; the earlier one is unchanged.
         """
         if self.read() != head:
-            content = labelled(_LABEL, bytes.fromhex(head))
-            write_whole(self._path, lambda partial: partial.write_bytes(content), mode=0o600)
+            content = bytes.fromhex(head)
+            write_whole(self._path, lambda partial: fill_labelled(partial, _LABEL, [content]), mode=0o600)

@@ -124,7 +124,7 @@ class Coordinator:
         try:
             self.run_id = draw(entropy, RUN_BYTES).hex() if self._folder is None else self._folder.run_id
             for kept in () if self._folder is None else self._folder.releases():
-                self._commit(kept)
+                self._account.commit(kept)
         except BaseException:
             self.close()
             raise
@@ -339,7 +339,7 @@ class Coordinator:
         )
         if self._folder is not None:
             self._folder.keep_release(kept)
-        self._commit(kept)
+        self._account.commit(kept)
         if self._folder is not None:
             self._folder.drop_opening(kept.inputs)
         self._observe(plan, replace(result, cost=release.cost), RoundOutcome.RELEASED, None)
@@ -393,17 +393,6 @@ class Coordinator:
             return
         report = RoundReport.of(plan, result, outcome, reason, culprits=culprits, epsilon=self._account.spent)
         tell(self._observers, report)
-
-    def _commit(self, kept: KeptRelease) -> None:
-        """Commit a kept release, unless that is done."""
-        if self._account.is_committed(kept.reservation):
-            return
-        self._account.commit(
-            kept.reservation,
-            contributors=len(kept.release.contributors),
-            realised=kept.release.realised,
-            details=kept.details,
-        )
 
 
 def _session(mean: SecureMean, work: Work, serial: int, session_id: bytes) -> Session:

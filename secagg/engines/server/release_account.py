@@ -1,6 +1,5 @@
 """The account of a coordinator's releases: each is reserved before it is made, and committed after it."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from dp.events import PrivacyEvent, Trust
@@ -16,6 +15,7 @@ from dp.ledger.records import (
 from secagg.aggregation.encoding import Weighting
 from secagg.aggregation.mean import SecureMean
 from secagg.engines.base import PrivateTraining
+from secagg.engines.server.kept import KeptRelease
 from secagg.engines.server.preflight import check_ledger, label_of
 from secagg.errors import ConfigurationError
 
@@ -103,21 +103,21 @@ class ReleaseAccount:
             found[SUM_COLLUDING_DETAIL] = self.colluding
         return found
 
-    def commit(
-        self,
-        reservation: int | None,
-        *,
-        contributors: int,
-        realised: PrivacyEvent | None,
-        details: Mapping[str, Detail],
-    ) -> None:
-        """Commit a release that was reserved; nothing without noise.
+    def commit(self, kept: KeptRelease) -> None:
+        """Commit a kept release, unless that is done.
 
         Raises:
             dp.errors.LedgerError: The record may or may not be on the disk.
         """
-        if self.ledger is not None and reservation is not None:
-            self.ledger.commit(reservation, contributors=contributors, realised=realised, details=details)
+        if self.ledger is None or kept.reservation is None or self.is_committed(kept.reservation):
+            return
+        release = kept.release
+        self.ledger.commit(
+            kept.reservation,
+            contributors=len(release.contributors),
+            realised=release.realised,
+            details=kept.details,
+        )
 
     def is_committed(self, reservation: int | None) -> bool:
         """Return whether a reservation needs no commitment any more."""

@@ -3,15 +3,13 @@
 import itertools
 import os
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from dp.events import PrivacyEvent
 from dp.ledger.ledger import Ledger
-from dp.ledger.records import Detail
 from protocols.errors import RemoteError
 from secagg.aggregation.mean import SecureMean, Target
 from secagg.engines.server import coordinator
@@ -123,17 +121,16 @@ class ReservedLate(ReleaseAccount):
     def reserve(self, mean: SecureMean, number: int) -> int | None:
         return len(self.ledger.entries()) + 1 if self.ledger is not None else None
 
-    def commit(
-        self,
-        reservation: int | None,
-        *,
-        contributors: int,
-        realised: PrivacyEvent | None,
-        details: Mapping[str, Detail],
-    ) -> None:
-        if self.ledger is not None and realised is not None:
-            self.ledger.reserve(realised, label_of(reservation or 1, self.run), contributors=len(CLIENTS))
-        super().commit(reservation, contributors=contributors, realised=realised, details=details)
+    def commit(self, kept: KeptRelease) -> None:
+        release = kept.release
+        if self.ledger is None or release.realised is None or self.is_committed(kept.reservation):
+            return
+        number = self.ledger.reserve(
+            release.realised, label_of(kept.reservation or 1, self.run), contributors=len(CLIENTS)
+        )
+        self.ledger.commit(
+            number, contributors=len(release.contributors), realised=release.realised, details=kept.details
+        )
 
     def is_committed(self, reservation: int | None) -> bool:
         return self.ledger is None or len(self.ledger.entries()) >= (reservation or 0)

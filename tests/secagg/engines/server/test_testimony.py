@@ -14,7 +14,7 @@ from secagg.engines.server.plans import averaging
 from secagg.engines.server.testimony import LARGEST_ADVANCE, colluding_of, later_attempt, left_out
 from secagg.engines.wire.parcel import LARGEST_SERIAL
 from secagg.errors import CoordinatorError, NothingReleased, ServerRolledBack
-from secagg.storage.labelled_file import labelled
+from secagg.storage.labelled_file import fill_labelled
 from tests.support.coordinators import CLIENTS, TARGET, Nodes, coordinator_of, folder_at, plan_with, work_of
 
 
@@ -101,7 +101,7 @@ def test_no_serial_is_written_that_no_session_can_have(tmp_path: Path) -> None:
     path = folder_at(tmp_path / "c")
     file = path / "serial"
     label = b"secagg coordinator's last serial, file format 1\n"
-    file.write_bytes(labelled(label, str(LARGEST_SERIAL - 1).encode()))
+    fill_labelled(file, label, [str(LARGEST_SERIAL - 1).encode()])
     file.chmod(0o600)
     before = CoordinatorFolder.open(path)
     assert before.next_serial() == LARGEST_SERIAL
