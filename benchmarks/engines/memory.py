@@ -3,9 +3,9 @@
 Twenty nodes are in a process of their own, reached by a pipe, one message at a time.  What is reported is the peak of
 all that Python allocates (tracemalloc, which knows arrays and messages) beyond the arrays of the model, in vectors: 4
 bytes for each of 10^7 coordinates.  A parcel and a reply on their way count, and so do the opening before the last step
-and the sum, which has 8 bytes a coordinate.  After the last step the server decodes the sum and keeps the release in the
-folder of a coordinator.  A round of a short model comes first: modules that are imported when they
-are used, and the table of the committee's key, are in memory once a process and do not count.  POSIX only.
+and the sum, which has 8 bytes a coordinate.  After the last step the server decodes the sum and keeps the release in
+the folder of a coordinator.  A round of a short model comes first: modules that are imported when they are used, and
+the table of the committee's key, are in memory once a process and do not count.  POSIX only.
 """
 
 import benchmarks.masking.core  # noqa: F401, I001  # before numpy
