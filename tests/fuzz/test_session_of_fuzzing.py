@@ -52,7 +52,7 @@ TRUSTED: Final = {
     "secagg.aggregation": "a hash or a keystream",
     "secagg.engines.flower.launcher": "a process of the same user",
     "secagg.engines.flower.warm": "a process of the same user",
-    "secagg.engines.node.resident:is_owner": "the operating system",
+    "secagg.engines.node.resident": "the operating system, and a process of the same user",
     "secagg.models.poisson": "randomness of this process",
     "secagg.models.private": "randomness of this process",
     "secagg.runs.comparison:ComparisonProcess._decode": "a process of its own",
