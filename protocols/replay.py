@@ -16,23 +16,24 @@ clients have then replied for both sums. That is more than c, so one of them is 
 Hence A = B, or A and B differ in at least t clients. At least t - c of these are honest, so that the difference of the
 two sums is still a combination of at least t - c vectors that the adversary does not know.
 
-A session cannot know which clients another one invites. What it can require is 2r > n + c (`are_kept_apart`), where n
-is the number of clients that it invites, and r that of contributors whose replies open its sum. If both sessions
-require that, with n the larger of the numbers invited and r the smaller of the numbers that reply, then A = B, or A and
-B differ in at least 2 honest clients, whatever clients were invited:
+A session cannot know which clients another one invites. What it can require is 2r > n + c (`are_kept_apart`) and
+t >= c + 2, where n is the number of clients that it invites, and r that of contributors whose replies open its sum. If
+both sessions require that, with n1, r1 and n2, r2, then A = B, or A and B differ in at least 2 honest clients, whatever
+clients were invited:
 
 - If an honest client has replied for both sums, it has compared A with B, so they are equal or differ in t clients.
 - Otherwise every client that replied for both is corrupt. Let A and B differ in h honest and e corrupt clients. So at
-  most c - e clients have replied for both, and 2r <= u + c - e. Since A and B have at most n clients each,
-  2u <= 2n + h + e. Together, h >= 2 (2r - n - c) + e, which is at least 2.
+  most c - e clients have replied for both, and r1 + r2 <= u + c - e. Since A has at most n1 clients and B at most n2,
+  2u <= n1 + n2 + h + e. Together, h >= (2 r1 - n1 - c) + (2 r2 - n2 - c) + e, which is at least 2.
 
 The number r depends on the protocol (`SecureSum.least_repliers`):
 
 - A server that follows the protocol uses only sums that t contributors have opened, so r = t. In `SecAgg` a malicious
   server needs as many.
-- In `SecAggPlus` a malicious server needs s = `share_threshold` holders of secret shares for each contributor. Each
-  client is a holder for k + 1 clients, where k is the number of neighbours. So r is the larger of s and ts / (k + 1).
-  A suggested threshold may be too low for that if many clients may drop out.
+- In `SecAggPlus` a malicious server needs s = `share_threshold` holders of secret shares for each honest contributor.
+  The secrets of the c corrupt ones it knows. Each client is a holder for k + 1 clients, where k is the number of
+  neighbours. So r is the larger of s and (t - c) s / (k + 1). A suggested threshold may be too low for that, and
+  `secagg.engines.server.plans.averaging` then requires more contributors.
 - A curious server that keeps the replies of a step that has failed may compute with fewer than t of them. It then needs
   as many as a malicious one, and a curious `SecAggPlus` has a small s. So against that, use the malicious one.
 """
@@ -93,6 +94,8 @@ def client_key(client: int, identity: bytes | None) -> bytes:
 
 def are_kept_apart(repliers: int, *, clients: int, corrupt: int) -> bool:
     """Return whether any two sums of one context are equal or differ in 2 honest clients, if clients keep records.
+
+    The session's threshold must be at least `corrupt` + 2 besides.
 
     Args:
         repliers: The least number of contributors whose replies open a sum.

@@ -205,11 +205,15 @@ class SecureSum(ABC):
             return session.threshold
         return session.committee.key.threshold
 
-    def least_repliers(self, session: Session) -> int | None:
+    def least_repliers(self, session: Session, corrupt: int) -> int | None:  # noqa: ARG002  # Others need it.
         """Return how many contributors at least have answered the step that reveals if the sum is open.
 
         `protocols.replay` says what follows from it. A protocol whose server can open sums with fewer replies than the
         session's threshold overrides it.
+
+        Args:
+            session: The session.
+            corrupt: The largest number of clients that are corrupt, and may tell the server their secrets.
 
         Returns:
             The number; None if no client's reply opens a sum.

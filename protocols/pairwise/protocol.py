@@ -138,12 +138,15 @@ class PairwiseMasking(SecureSum):
                 f"clients and {needed} of {degree + 1} share-holders"
             )
 
-    def least_repliers(self, session: Session) -> int:
-        """See `SecureSum.least_repliers`. A malicious server needs enough holders of each contributor's shares."""
+    def least_repliers(self, session: Session, corrupt: int) -> int:
+        """See `SecureSum.least_repliers`. A malicious server needs enough holders of each honest contributor's shares.
+
+        It knows the secrets of corrupt contributors without any reply.
+        """
         if self.adversary is Adversary.CURIOUS:
             return session.threshold
         needed, holders = self.holders_needed(session), self.degree(session) + 1
-        return max(needed, -(-session.threshold * needed // holders))
+        return max(needed, -(-max(session.threshold - corrupt, 0) * needed // holders))
 
     def check_safety(self, session: Session, corrupt: int) -> None:
         """See `SecureSum.check_safety`. The thresholds are checked against `corrupt` corrupt clients.

@@ -1,6 +1,7 @@
 """The rule about two sums of one context: what stands for a client in a record, and what follows from the records."""
 
 import hashlib
+from dataclasses import replace
 from itertools import combinations, product
 from typing import Final
 
@@ -105,6 +106,19 @@ def test_sums_are_kept_apart_in_two_honest_clients_whatever_clients_are_invited(
         assert least_honest_difference(clients, least - 1, corrupt) == 1
 
 
+def test_corrupt_contributors_need_no_holders() -> None:
+    """Two sums that differ in one honest client open, although 2 t s / (k + 1) is more than n + c."""
+    protocol = SecAggPlus(neighbours=2, share_threshold=2, adversary=Adversary.MALICIOUS)
+    clients, corrupt = 8, 3
+    whole = session_of(SecAggPlus, Adversary.MALICIOUS, 8)
+    assert whole.roster is not None
+    session = replace(whole, clients=tuple(range(clients)), roster=whole.roster.of(range(clients)))
+    assert are_kept_apart(-(-8 * 2 // 3), clients=clients, corrupt=corrupt)
+    found = protocol.least_repliers(session, corrupt)
+    assert found == 4
+    assert not are_kept_apart(found, clients=clients, corrupt=corrupt)
+
+
 def session_of(protocol: type[SecureSum], adversary: Adversary, threshold: int) -> Session:
     clients = range(100)
     malicious = adversary is Adversary.MALICIOUS
@@ -123,7 +137,7 @@ def session_of(protocol: type[SecureSum], adversary: Adversary, threshold: int) 
 def test_sums_open_with_the_replies_of_the_threshold_or_of_the_committee(kind: type[SecureSum]) -> None:
     protocol, threshold = kind.suggest(clients=100, adversarial=0.05, dropout=0.2)
     session = session_of(kind, Adversary.CURIOUS, threshold)
-    assert protocol.least_repliers(session) == (None if kind in (OneShot, PlainSum) else threshold)
+    assert protocol.least_repliers(session, 5) == (None if kind in (OneShot, PlainSum) else threshold)
 
 
 @pytest.mark.parametrize(("dropout", "kept_apart"), [(0.05, True), (0.4, False)])
@@ -133,10 +147,10 @@ def test_malicious_server_opens_sums_of_a_sparse_graph_with_fewer_replies(dropou
         clients=100, adversarial=0.01, dropout=dropout, adversary=Adversary.MALICIOUS
     )
     session = session_of(SecAggPlus, Adversary.MALICIOUS, threshold)
-    found = protocol.least_repliers(session)
+    found = protocol.least_repliers(session, 1)
     assert protocol.neighbours < 99
-    assert protocol.share_threshold * threshold <= found * (protocol.neighbours + 1)
+    assert protocol.share_threshold * (threshold - 1) <= found * (protocol.neighbours + 1)
     assert protocol.share_threshold <= found < threshold
     assert are_kept_apart(found, clients=100, corrupt=1) is kept_apart
     complete, majority = SecAgg.suggest(clients=100, adversarial=0.01, dropout=0.4, adversary=Adversary.MALICIOUS)
-    assert complete.least_repliers(session_of(SecAgg, Adversary.MALICIOUS, majority)) == majority
+    assert complete.least_repliers(session_of(SecAgg, Adversary.MALICIOUS, majority), 1) == majority

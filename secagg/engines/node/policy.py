@@ -227,10 +227,10 @@ class NodePolicy(PolicyFile):
 
     def _check_openings(self, mean: SecureMean, session: Session, roster: Roster) -> None:
         """Check that clients' records of openings keep sums apart; with clients' noise, each attempt is paid for."""
-        repliers = mean.protocol.least_repliers(session)
+        clients, corrupt = len(session.clients), self.corrupt(roster)
+        repliers = mean.protocol.least_repliers(session, corrupt)
         if repliers is None or stated_trust(mean) not in (None, Trust.CENTRAL):
             return
-        clients, corrupt = len(session.clients), self.corrupt(roster)
         if not are_kept_apart(repliers, clients=clients, corrupt=corrupt):
             raise PolicyRefusal(
                 Rule.OPENINGS,

@@ -1,7 +1,8 @@
 """The usual plan of a mean: parameters that a protocol suggests for the cohort of each round, encoding and noise."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Final
 
 from dp.events import Trust
@@ -62,10 +63,10 @@ class Averaging:
                 "folder."
             )
         shapes, bound = planned(work.clip, shapes=work.travelling, clip_l2=self.clip_l2)
-        mean = SecureMean.plan(
+        mean = partial(
+            SecureMean.plan,
             protocol=chosen,
             clients=clients,
-            minimum_contributors=required,
             shapes=shapes,
             clip_l2=bound,
             modulus_bits=self.modulus_bits,
@@ -75,22 +76,37 @@ class Averaging:
             roster=parties.roster.of(clients) if malicious and parties.roster is not None else None,
             committee=parties.committee if chosen.needs_committee else None,
         )
-        self._check_openings(mean)
-        return mean
+        found = mean(minimum_contributors=required)
+        enough = self._enough(found)
+        return found if enough == required else mean(minimum_contributors=enough)
 
-    def _check_openings(self, mean: SecureMean) -> None:
-        """Refuse a plan of exact sums that nodes would refuse; see `protocols.replay`."""
-        if mean.target is not None and mean.target.trust is not Trust.CENTRAL:
-            return
-        clients, repliers = len(mean.clients), mean.protocol.least_repliers(mean.session(bytes(16)))
+    def _enough(self, mean: SecureMean) -> int:
+        """Return the contributors with which two exact sums of one work are kept apart; see `protocols.replay`.
+
+        A number that was given is checked. The default one is raised as far as the expected dropouts allow.
+
+        Raises:
+            ParameterError: The number that was given is too small, or no number is enough.
+        """
+        required, clients = mean.minimum_contributors, len(mean.clients)
+        session = mean.session(bytes(16))
         corrupt = whole_clients(clients, self.adversarial, "adversarial")
-        if repliers is not None and not are_kept_apart(repliers, clients=clients, corrupt=corrupt):
-            raise ParameterError(
-                f"minimum_contributors: expected a number with which at least {(clients + corrupt) // 2 + 1} of "
-                f"{clients} clients open a sum, {corrupt} of whom may be corrupt, found {mean.minimum_contributors}, "
-                f"with which {repliers} open one. Two sums of the same inputs could differ in one client. Require "
-                "more contributors, or let the clients add noise."
-            )
+        exact = mean.target is None or mean.target.trust is Trust.CENTRAL
+        if not exact or mean.protocol.least_repliers(session, corrupt) is None:
+            return required
+        most = required
+        if self.minimum_contributors is None:
+            most = max(required, clients - whole_clients(clients, self.dropout, "dropout"))
+        for count in range(required, most + 1):
+            repliers = mean.protocol.least_repliers(replace(session, threshold=count), corrupt) or 0
+            if count >= corrupt + 2 and are_kept_apart(repliers, clients=clients, corrupt=corrupt):
+                return count
+        raise ParameterError(
+            f"minimum_contributors: expected a number with which at least {(clients + corrupt) // 2 + 1} of {clients} "
+            f"clients open a sum, {corrupt} of whom may be corrupt, found {required}. Two sums of the same inputs "
+            "could differ in one client. Require more contributors, use SecAgg in the place of SecAggPlus, or let the "
+            "clients add noise."
+        )
 
 
 def averaging(

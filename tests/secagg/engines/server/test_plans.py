@@ -1,5 +1,6 @@
 """The usual plan of a mean, for the cohort and the work of each round."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 from dp.clipping.adaptive import AdaptiveClip
 from protocols import Adversary, Identity, LightSecAgg, Roster, SecAggPlus
 from protocols.errors import ParameterError
+from protocols.testing import fixed_identity
 from secagg.aggregation.mean import Target
 from secagg.engines.parties import Parties
 from secagg.engines.server.plans import averaging
@@ -76,6 +78,19 @@ def test_plan_of_exact_sums_that_could_differ_in_one_client_is_refused() -> None
     assert averaging(LightSecAgg, clip_l2=1.0, minimum_contributors=11)(range(20), work, Parties()).clients
     noisy = averaging(LightSecAgg, clip_l2=1.0, minimum_contributors=10, target=TARGET)
     assert noisy(range(20), work, Parties()).noise is not None
+
+
+def test_more_contributors_are_required_if_a_sparse_graph_needs_them() -> None:
+    """Corrupt contributors need no holders of their shares; with many dropouts, no number is enough."""
+    roster = Roster({client: fixed_identity(client).public for client in range(100)})
+    plan = averaging(SecAggPlus, clip_l2=1.0, adversarial=0.1, dropout=0.1, adversary="malicious")
+    mean = plan(range(100), Work("run", 1, ARRAYS), Parties(roster=roster))
+    session = mean.session(bytes(16))
+    assert mean.protocol.least_repliers(session, 10) == 56
+    assert mean.protocol.least_repliers(replace(session, threshold=session.threshold - 1), 10) == 55
+    many = averaging(SecAggPlus, clip_l2=1.0, adversarial=0.1, dropout=0.2, adversary="malicious")
+    with pytest.raises(ParameterError, match="use SecAgg in the place of SecAggPlus"):
+        many(range(100), Work("run", 1, ARRAYS), Parties(roster=roster))
 
 
 def test_plan_that_cannot_work_is_refused() -> None:
