@@ -69,7 +69,7 @@ def _sentences(plan: CostPlan) -> Iterator[str]:
     yield (
         f"One round of {request.clients:,} clients and {request.parameters:,} parameters, a {request.adversary} "
         f"server, on {request.engine}. A fraction of {request.dropout:g} drops out when it is asked for its vectors. "
-        "Seconds are upper estimates, without training. Each client also receives the model, "
+        "Seconds are estimates, without training. Each client also receives the model, "
         f"{bytes_in_words(request.model_bytes)}."
     )
     yield from _recommendation(plan)
@@ -154,7 +154,12 @@ def _of_layout(row: Row, layout: Layout) -> str:
             f"Form {first.sums:,} cohorts of at most {first.clients:,} clients; then {chain}. The table's line is one "
             "cohort. Each partial sum is released to the server of its cohort. So either the noise is enough for each "
             f"cohort by itself, and the noise of the total is then {short(first.sums**0.5)} times that of one sum; or "
-            "these servers are trusted with the sums of their cohorts. The sums above hide them from the other servers."
+            "these servers are trusted with the sums of their cohorts. "
+            + (
+                "With 2 cohorts, each of their servers learns the other's sum."
+                if first.sums == 2
+                else "The sums above hide them from the other servers."
+            )
         )
     return " ".join(parts)
 
