@@ -6,12 +6,16 @@ from dataclasses import KW_ONLY, dataclass, field
 from io import BytesIO
 from typing import Final, Protocol
 
+from protocols.codec import LARGEST_BYTES
 from secagg.engines.nvflare.in_flight import InFlight, Room
 from secagg.engines.nvflare.message import PIECE_BYTES, SHORT_BYTES, Message
 from secagg.engines.server.channel import Failure
 
 PIECE_S: Final = 15.0
 """How long one piece may take: the seconds after which a site that has died gives its room to the next."""
+
+LONGEST_REPLY: Final = LARGEST_BYTES + SHORT_BYTES
+"""No reply is longer: a message that can be encoded, and what a reply says besides."""
 
 _NO_TIME: Final = Failure("no time left")
 _NO_REPLY: Final = Failure("no reply")
@@ -70,7 +74,7 @@ class Transfer:
             return answer
         if answer.parcel is not None and len(answer.parcel) <= SHORT_BYTES:
             return Received(answer.parcel)
-        if answer.parcel is not None or not answer.size:
+        if answer.parcel is not None or not answer.size or answer.size > LONGEST_REPLY:
             return _NO_REPLY
         room = self.in_flight.take(answer.size, self.deadline)
         if room is None:

@@ -8,7 +8,7 @@ import pytest
 from secagg.engines.nvflare.in_flight import InFlight
 from secagg.engines.nvflare.message import PIECE_BYTES, SHORT_BYTES, Message
 from secagg.engines.nvflare.site_desk import SiteDesk
-from secagg.engines.nvflare.transfer import PIECE_S, Received, Transfer
+from secagg.engines.nvflare.transfer import LONGEST_REPLY, PIECE_S, Received, Transfer
 from secagg.engines.server.channel import Failure
 
 LONG = bytes(range(256)) * (5 * PIECE_BYTES // 512)  # 2.5 pieces
@@ -52,6 +52,14 @@ def test_parcels_and_replies_of_any_length_pass(parcel: bytes, times: int) -> No
     assert isinstance(received, Received)
     assert received.body == parcel * times
     assert (received.room is not None) == (len(received.body) > SHORT_BYTES)
+
+
+@pytest.mark.parametrize(("size", "calls"), [(LONGEST_REPLY + 1, 1), (LONGEST_REPLY, 2), (2**62, 1)])
+def test_a_reply_that_cannot_be_one_is_not_fetched(size: int, calls: int) -> None:
+    """A site that announces less than it may is asked for the first piece, which is not one here."""
+    link = RecordingLink(lambda message: Message(size=size, number=1))
+    assert transfer(link).exchange("site-1", 1, lambda: b"parcel") == Failure("no reply")
+    assert len(link.calls) == calls
 
 
 def test_a_short_exchange_is_one_call() -> None:
