@@ -44,7 +44,7 @@ _DAMAGED = (
 
 def read_arrays(
     path: Path,
-    names: Sequence[str],
+    names: Sequence[str] | None,
     *,
     canonical: Callable[[str], str] = lambda name: name,
     largest: int | None = None,
@@ -53,7 +53,7 @@ def read_arrays(
 
     Args:
         path: The archive.
-        names: The names of the arrays to read. Other arrays in the archive are ignored.
+        names: The names of the arrays to read. Other arrays in the archive are ignored. None reads all, in their order.
         canonical: Maps a name in the archive to the one of `names` that it stands for.
         largest: The largest number of bytes that an array may have, if the reader knows it. A larger array is refused
             before any of it is read: an archive may be a thousand times smaller than what it unpacks to.
@@ -75,8 +75,9 @@ def read_arrays(
             archive = np.load(file, allow_pickle=False)
             if not isinstance(archive, NpzFile):
                 raise DataError(f"expected a .npz archive of several arrays at {path}, found a single array")
-            stored = _stored(path, archive, names, canonical)
-            return {name: _plain(path, archive, stored[name], largest) for name in names}
+            wanted = tuple(dict.fromkeys(archive.files)) if names is None else names
+            stored = _stored(path, archive, wanted, canonical)
+            return {name: _plain(path, archive, stored[name], largest) for name in wanted}
     except DataError:
         raise
     except PermissionError as error:

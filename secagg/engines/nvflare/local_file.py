@@ -110,7 +110,7 @@ class LocalFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
                 f"{path}: expected a file, found none ({type(error).__name__}). Write it; docs/engines/nvflare.md says "
                 "how."
             ) from None
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError, msgspec.ValidationError) as error:
+        except (ValueError, RecursionError) as error:  # Also of `tomllib` for huge numbers, and of `msgspec`.
             raise ConfigurationError(f"{path}: {error}") from None
 
     def station(self, site: str) -> NodeTable:

@@ -3,7 +3,6 @@
 The file is an npz archive without pickles. Its arrays are in the order in which it was written.
 """
 
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -11,7 +10,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from secagg.errors import ModelError
+from secagg.errors import DataError, ModelError
+from secagg.files import read_arrays
 
 MODEL_NAME: Final = "secagg-initial.npz"
 """The model to begin with."""
@@ -37,9 +37,7 @@ def read_model(path: Path) -> dict[str, NDArray[Any]]:
         ModelError: It is not a file that `write_model` has written.
     """
     try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            return {name.partition(":")[2]: archive[name] for name in archive.files}
-    except (OSError, EOFError, TypeError, ValueError, AttributeError, zipfile.BadZipFile) as error:
-        raise ModelError(
-            f"{path}: expected the arrays of a model, found none ({type(error).__name__}). Submit the job again."
-        ) from None
+        found = read_arrays(path, None)
+    except (DataError, OSError) as error:
+        raise ModelError(f"{path}: expected the arrays of a model. {error} Submit the job again.") from None
+    return {name.partition(":")[2]: array for name, array in found.items()}

@@ -204,7 +204,7 @@ def _first(root: Path, name: str) -> Path | None:
 def _json(path: Path) -> Mapping[str, Any]:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ConfigurationError(f"{path}: expected JSON, found none ({type(error).__name__}). Correct it.") from None
     if not isinstance(found, dict):
         raise ConfigurationError(f"{path}: expected a table, found {shown(found)}. Correct it.")

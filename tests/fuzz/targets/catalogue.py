@@ -9,13 +9,24 @@ from functools import cache
 from pathlib import Path
 
 from tests.fuzz.target import Entry, Target
-from tests.fuzz.targets import audited, engines, files, homes, ledgers, messages, primitives, sealed_shares, storage
+from tests.fuzz.targets import (
+    audited,
+    engine_parts,
+    engines,
+    files,
+    homes,
+    ledgers,
+    messages,
+    primitives,
+    sealed_shares,
+    storage,
+)
 
 
 @cache
 def all_entries() -> dict[str, Entry]:
     """Return every target, not yet built, by name."""
-    modules = (messages, sealed_shares, primitives, ledgers, storage, files, homes, audited, engines)
+    modules = (messages, sealed_shares, primitives, ledgers, storage, files, homes, audited, engines, engine_parts)
     found = [entry for module in modules for entry in module.entries()]
     by_name = {entry.name: entry for entry in found}
     if len(by_name) != len(found):
