@@ -52,6 +52,11 @@ def two_safe_primes(bits: int, observe: Callable[[int, int], None]) -> tuple[int
         searches = [pool.submit(search, thread) for thread in range(threads)]
         while wait(searches, timeout=_GLANCE_S).not_done:
             observe(sum(tested), min(len(found), 2))
+    except RuntimeError as error:
+        # An interrupt that arrives while `threading.Condition` takes its lock again leaves it as this error.
+        if isinstance(error.__context__, KeyboardInterrupt):
+            raise error.__context__ from None
+        raise
     finally:
         over.set()
         pool.shutdown()

@@ -35,6 +35,27 @@ def test_search_ends_all_its_threads_where_it_is_interrupted() -> None:
     assert threading.active_count() == before
 
 
+def test_an_interrupt_that_python_turned_into_an_error_of_a_lock_is_an_interrupt_again() -> None:
+    """So does `threading.Condition.wait`, when the interrupt arrives while it takes its lock again."""
+
+    def observe(tested: int, found: int) -> None:
+        try:
+            raise KeyboardInterrupt
+        finally:
+            threading.Lock().release()
+
+    with pytest.raises(KeyboardInterrupt):
+        two_safe_primes(4096, observe)
+
+
+def test_another_error_of_what_observes_the_search_stays_what_it_is() -> None:
+    def observe(tested: int, found: int) -> None:
+        raise RuntimeError("The terminal is closed.")
+
+    with pytest.raises(RuntimeError, match="terminal"):
+        two_safe_primes(4096, observe)
+
+
 @pytest.mark.parametrize("after_s", [0.0002, 0.0005, 0.001, 0.002, 0.004, 0.008, 0.016])
 def test_search_ends_wherever_an_interrupt_arrives(after_s: float) -> None:
     """Also while its threads are being started; primes of 4096 bits would take minutes."""

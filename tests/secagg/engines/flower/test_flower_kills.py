@@ -5,14 +5,18 @@ import pytest
 pytest.importorskip("flwr")
 
 import itertools
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+from secagg.errors import CheckpointError
+from secagg.storage.folder_lock import FolderLock
 from tests.support.flower_processes import SUPPORTED
 from tests.support.flower_runs import STEPS, TIMEOUT_S, FlowerRuns, made_security
 
 NODES: Final = 3
+UNUSED_S: Final = 60.0
 ALL: Final = sum(STEPS[:NODES]) / NODES
 WITHOUT_LAST: Final = sum(STEPS[: NODES - 1]) / (NODES - 1)
 
@@ -31,6 +35,18 @@ def runs(tmp_path: Path) -> FlowerRuns:
 
 def releases(runs: FlowerRuns) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in runs.federation.coordinator_folder.glob("release-*")}
+
+
+def wait_until_unused(folder: Path) -> None:
+    """Wait for the end of the ServerApp that has lost its SuperLink: it keeps the coordinator's folder until then."""
+    until = time.monotonic() + UNUSED_S
+    while True:
+        try:
+            with FolderLock(folder, "coordinator"):
+                return
+        except CheckpointError:
+            assert time.monotonic() < until
+            time.sleep(0.5)
 
 
 def test_run_goes_on_after_its_server_was_killed(runs: FlowerRuns, tmp_path: Path) -> None:
@@ -85,6 +101,7 @@ def test_run_goes_on_after_the_superlink_was_killed(runs: FlowerRuns, tmp_path: 
         kept = releases(runs)
         flower.kill_link()
         flower.start_link()
+        wait_until_unused(runs.federation.coordinator_folder)
         found = runs.run(flower, "second", rounds=2)
     assert found.moved == pytest.approx([0.0, ALL, 2 * ALL], abs=1e-3)
     assert kept
