@@ -182,7 +182,7 @@ def _count(field: memoryview) -> int:
     return int.from_bytes(field[1 : 1 + _LONG_HEADERS.get(first, 0)], "big")
 
 
-def canonical_end(message: Message, data: bytes, start: int) -> int | None:
+def canonical_end(message: Message, data: bytes | memoryview, start: int) -> int | None:
     """Return where the canonical encoding of `message` ends in the data that it was decoded from.
 
     Return None if the data contains another encoding. The data is compared piece by piece, and views only by their
@@ -191,7 +191,7 @@ def canonical_end(message: Message, data: bytes, start: int) -> int | None:
     """
     at = start
     for piece, viewed in _pieces(message):
-        if not data.startswith(piece, at):
+        if data[at : at + len(piece)] != piece:
             return None
         at += len(piece) + viewed
     return at

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 from flwr.serverapp import Grid
 
-from secagg.engines.flower.post import FIRST_PAUSE_S, Post, longer
+from secagg.engines.flower.post import Post
 from secagg.engines.server.channel import Failure
 from secagg.logger import LOGGER
 
@@ -34,8 +34,8 @@ class FlowerChannel:
         sleep: Callable[[float], None] = time.sleep,
         group: int | None = None,
     ) -> None:
-        self._post, self._nodes = Post(grid), nodes
-        self._clock, self._sleep = clock, sleep
+        self._post, self._nodes = Post(grid, clock, sleep), nodes
+        self._clock = clock
         self._silent: set[int] = set()
         self.group = group
 
@@ -65,21 +65,10 @@ class FlowerChannel:
 
     def _replies(self, waiting: dict[str, int], deadline: float) -> Iterator[tuple[int, bytes | Failure]]:
         """Yield the replies to messages as they come, and wait for each no longer when it has come."""
-        pause = FIRST_PAUSE_S
-        while waiting:
-            found = False
-            for message in tuple(waiting):
-                reply = self._post.pull(message)
-                if reply is None:
-                    continue
-                found, party = True, waiting.pop(message)
-                if isinstance(reply, Failure):
-                    LOGGER.warning("client %d gave no reply: %s", party, reply.reason)
-                    self._silent.add(party)
-                yield party, reply
-                del reply  # Before the next one is pulled.
-            left = deadline - self._clock()
-            if not waiting or left <= 0:
-                return
-            self._sleep(min(pause, left))
-            pause = FIRST_PAUSE_S if found else longer(pause)
+        for message, reply in self._post.replies(tuple(waiting), deadline):
+            party = waiting.pop(message)
+            if isinstance(reply, Failure):
+                LOGGER.warning("client %d gave no reply: %s", party, reply.reason)
+                self._silent.add(party)
+            yield party, reply
+            del reply  # Before the next one is pulled.

@@ -21,8 +21,9 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat,
 from flwr.serverapp import Grid
 
 from protocols.crypto.entropy import Entropy
-from secagg.engines.flower.post import FIRST_PAUSE_S, Post, longer
+from secagg.engines.flower.post import Post
 from secagg.engines.flower.unpromised import public_keys, tells_public_keys
+from secagg.engines.server.channel import Failure
 from secagg.engines.wire.claim import Query
 from secagg.errors import ConfigurationError
 from secagg.logger import LOGGER
@@ -64,9 +65,9 @@ class NodeDirectory(Mapping[int, int]):
                 "public keys of the roster: expected a version of Flower that tells the keys of its nodes, found an "
                 "older one. Install flwr 1.40 or later, or leave the keys out of the roster file."
             )
-        self._grid, self._post, self._keys = grid, Post(grid), keys
+        self._grid, self._post, self._keys = grid, Post(grid, clock, sleep), keys
         self._roster, self._run = roster, run
-        self._clock, self._sleep, self._entropy = clock, sleep, entropy
+        self._clock, self._entropy = clock, entropy
         self._queries: dict[str, Query] = {}
         self._claims: dict[int, int] = {}
         self._nodes: dict[int, int] = {}
@@ -117,22 +118,11 @@ class NodeDirectory(Mapping[int, int]):
 
     def _collect(self, until: float) -> None:
         """Take in the answers that are there, and those that come until then."""
-        pause = FIRST_PAUSE_S
-        while True:
-            for message in tuple(self._queries):
-                self._take(message)
-            left = until - self._clock()
-            if not self._queries or left <= 0:
-                return
-            self._sleep(min(pause, left))
-            pause = longer(pause)
+        for message, reply in self._post.replies(tuple(self._queries), until):
+            self._take(self._queries.pop(message), reply)
 
-    def _take(self, message: str) -> None:
-        """Take in the answer to a query, if it is there. Flower itself answers a query that has expired."""
-        reply = self._post.pull(message)
-        if reply is None:
-            return
-        query = self._queries.pop(message)
+    def _take(self, query: Query, reply: bytes | Failure) -> None:
+        """Take in the answer to a query. Flower itself answers a query that has expired."""
         party = query.claimant(reply, self._roster) if isinstance(reply, bytes) else None
         if party is None:
             LOGGER.warning("a node of Flower has not shown that it is a client of the roster, and is left out")

@@ -101,7 +101,7 @@ class ReplyIntake:
         """The parties that were asked and whose reply is not accepted."""
         return self.server.missing
 
-    def take(self, sender: int, data: bytes) -> tuple[Taken]:
+    def take(self, sender: int, data: bytes | memoryview) -> tuple[Taken]:
         """See `Intake`."""
         return (self._taken(sender, data),)
 
@@ -112,7 +112,7 @@ class ReplyIntake:
     def close(self) -> None:
         """See `Intake`. The server has all replies."""
 
-    def _taken(self, sender: int, data: bytes) -> Taken:
+    def _taken(self, sender: int, data: bytes | memoryview) -> Taken:
         if sender not in self.asked:
             return Taken(sender=sender, code=Drop.FOREIGN)
         try:

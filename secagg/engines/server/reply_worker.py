@@ -63,7 +63,7 @@ class _Session:
         limit = protocol.message_limit(session)
         self._intake = ReplyIntake(server=self._server, asked=asked, serial=serial, number=0, limit=limit)
 
-    def take(self, sender: int, data: bytes) -> Verdict:
+    def take(self, sender: int, data: memoryview) -> Verdict:
         """Take in a reply, and return what became of it."""
         begun = time.perf_counter()
         (taken,) = self._intake.take(sender, data)
@@ -85,7 +85,7 @@ def work(end: socket.socket) -> None:
         except EOFError:
             return
         if message[:1] == BEGIN:
-            session = _Session(memoryview(message)[1:])
+            session = _Session(message[1:])
         elif session is None:
             raise RuntimeError("expected the beginning of a session, found another message")
         elif message[:1] == REPLY:

@@ -61,7 +61,7 @@ class _Worker:
     def snapshot(self) -> bytes:
         """Return the snapshot of the process, which ends its session."""
         self._talk(SNAPSHOT)
-        return self._answer()
+        return bytes(self._answer())
 
     def close(self) -> None:
         """End the process."""
@@ -76,7 +76,7 @@ class _Worker:
         except OSError:
             raise self._ended() from None
 
-    def _answer(self) -> bytes:
+    def _answer(self) -> memoryview:
         try:
             return self._socket.receive()
         except (OSError, EOFError):

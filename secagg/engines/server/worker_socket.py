@@ -30,8 +30,8 @@ class MessageSocket:
         self._end.sendall(len(message).to_bytes(_LENGTH_BYTES, "big"))
         self._end.sendall(message)
 
-    def receive(self) -> bytes:
-        """Return the next message.
+    def receive(self) -> memoryview:
+        """Return the next message, in memory that the message after it overwrites.
 
         Raises:
             EOFError: The other end is closed.
@@ -43,15 +43,14 @@ class MessageSocket:
         """Close this end."""
         self._end.close()
 
-    def _read(self, size: int) -> bytes:
+    def _read(self, size: int) -> memoryview:
         """Return the next bytes. The buffer is used again: memory that is new to a process takes time to get."""
         if len(self._buffer) < size:
             self._buffer = bytearray(size)
-        with memoryview(self._buffer)[:size] as wanted:
-            at = 0
-            while at < size:
-                read = self._end.recv_into(wanted[at:], 0, socket.MSG_WAITALL)
-                if not read:
-                    raise EOFError
-                at += read
-            return bytes(wanted)
+        wanted, at = memoryview(self._buffer)[:size], 0
+        while at < size:
+            read = self._end.recv_into(wanted[at:], 0, socket.MSG_WAITALL)
+            if not read:
+                raise EOFError
+            at += read
+        return wanted

@@ -252,7 +252,7 @@ def open_request(data: bytes, *, coordinator: bytes, receiver: int, limits: Limi
     return request
 
 
-def open_reply(data: bytes, limit: int) -> Reply:
+def open_reply(data: bytes | memoryview, limit: int) -> Reply:
     """Return the reply that these bytes are.
 
     Args:
@@ -305,9 +305,9 @@ class _ReplyWire(Message, frozen=True):
     body: memoryview
 
 
-def _decoded(what: str, kind: type[_Wire], data: bytes, most: dict[str, int]) -> _Wire:
+def _decoded(what: str, kind: type[_Wire], data: bytes | memoryview, most: dict[str, int]) -> _Wire:
     """Return the message that these bytes canonically encode, with parts of at most the given lengths."""
-    if type(data) is not bytes:
+    if type(data) not in (bytes, memoryview):
         _refuse(what, "bytes", type(data).__name__)
     if len(data) > sum(most.values()) + OVERHEAD_BYTES:
         _refuse(what, f"at most {sum(most.values()) + OVERHEAD_BYTES} bytes", f"{len(data)}")

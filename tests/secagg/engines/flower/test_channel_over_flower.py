@@ -56,8 +56,8 @@ def test_channel_asks_more_and_more_rarely() -> None:
     times = sorted(set(grid.pulls))
     pauses = [after - before for before, after in itertools.pairwise(times)]
     assert pauses[0] == pytest.approx(0.1)
-    assert pauses == sorted(pauses[:-1]) + pauses[-1:]
-    assert max(pauses) == pytest.approx(1.0)
+    assert all(after > before - 1e-9 for before, after in itertools.pairwise(pauses[:-1]))
+    assert max(pauses) == pytest.approx(0.25)
 
 
 def test_channel_names_errors_by_their_code_alone() -> None:

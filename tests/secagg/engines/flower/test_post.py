@@ -4,10 +4,12 @@ import pytest
 
 pytest.importorskip("flwr")
 
+import itertools
+
 from flwr.app import Message, MetricRecord, RecordDict
 
 from secagg.engines.flower.payload import unwrap, wrap
-from secagg.engines.flower.post import Post, longer
+from secagg.engines.flower.post import Post
 from secagg.engines.server.channel import Failure
 from tests.support.flower_grid import GridDouble, Node, SimulatedClock, error_reply
 
@@ -54,6 +56,41 @@ def test_post_makes_no_reason_of_a_code_that_is_not_flowers(code: int) -> None:
     assert post.pull(str(post.push(101, b"p", 1.0))) == Failure("error other")
 
 
-def test_pauses_grow_up_to_a_second() -> None:
-    assert longer(0.1) == pytest.approx(0.15)
-    assert longer(0.9) == longer(1.0) == 1.0
+def silent(_: Message) -> None:
+    return None
+
+
+def test_post_asks_for_one_message_after_each_pause_and_for_all_at_the_end() -> None:
+    clock = SimulatedClock()
+    grid = GridDouble(dict.fromkeys(range(101, 151), silent), clock=clock)
+    post = Post(grid, clock, clock.sleep)
+    messages = [str(post.push(node, b"p", 100.0)) for node in range(101, 151)]
+    assert list(post.replies(messages, 20.0)) == []
+    assert clock.now == 20.0
+    pauses = [after - before for before, after in itertools.pairwise(sorted(set(grid.pulls)))]
+    assert pauses[0] == pytest.approx(0.1)
+    assert all(after > before - 1e-9 for before, after in itertools.pairwise(pauses[:-1]))
+    assert max(pauses) == pytest.approx(0.25)
+    assert len(grid.pulls) == len(pauses) + 1 + 50
+
+
+def test_post_takes_all_replies_that_are_there_without_a_pause() -> None:
+    clock = SimulatedClock()
+    grid = GridDouble(dict.fromkeys(range(101, 151), echo), clock=clock, delays={101: 3.0})
+    post = Post(grid, clock, clock.sleep)
+    messages = [str(post.push(node, b"p", 100.0)) for node in range(101, 151)]
+    found = post.replies(messages, 20.0)
+    assert {next(found)[0] for _ in messages[1:]} == set(messages[1:])
+    assert clock.now == pytest.approx(0.1)
+    assert next(found)[0] == messages[0]
+    assert 3.0 <= clock.now < 3.25
+    assert list(found) == []
+
+
+def test_post_takes_a_reply_that_has_come_by_the_deadline() -> None:
+    clock = SimulatedClock()
+    grid = GridDouble({101: silent, 102: echo, 103: echo}, clock=clock, delays={102: 5.0, 103: 5.01})
+    post = Post(grid, clock, clock.sleep)
+    messages = [str(post.push(node, b"p", 100.0)) for node in (101, 102, 103)]
+    assert [message for message, _ in post.replies(messages, 5.0)] == [messages[1]]
+    assert clock.now == 5.0

@@ -30,7 +30,7 @@ def test_messages_of_all_lengths_arrive_in_order(ends: Ends) -> None:
 
     with ThreadPoolExecutor(1) as thread:
         sent = thread.submit(send_all)
-        assert [other.receive() for _ in messages] == messages
+        assert [bytes(other.receive()) for _ in messages] == messages
         sent.result()
 
 
