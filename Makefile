@@ -104,8 +104,10 @@ engine-costs: $(READY) ## Measure rounds on Flower and FLARE, workers, and the s
 	$(BIN)/python -m benchmarks.engines.flare_rounds --json benchmarks/results/flare_rounds.json
 	$(BIN)/python -m benchmarks.engines.flower_rounds --json benchmarks/results/flower_rounds.json
 
-planning: $(READY) ## Compare what the planner predicts with what is measured.
-	$(BIN)/python -m benchmarks.planning --json benchmarks/results/planning.json
+planning: $(READY) ## Compare what the planner predicts, with constants of this machine, with what is measured.
+	rm -rf runs/planning && mkdir -p runs/planning
+	$(BIN)/secagg bench --calibrate --out runs/planning/constants.json
+	$(BIN)/python -m benchmarks.planning --constants runs/planning/constants.json --json benchmarks/results/planning.json
 
 # A million random and adversarial updates through clipping and rounding; five minutes.
 rounding: $(READY) ## Check the norm bound on a million updates.

@@ -84,12 +84,14 @@ def work(end: socket.socket) -> None:
             message = parent.receive()
         except EOFError:
             return
-        if message[:1] == BEGIN:
+        kind = bytes(message[:1])
+        if kind == BEGIN:
             session = _Session(message[1:])
         elif session is None:
             raise RuntimeError("expected the beginning of a session, found another message")
-        elif message[:1] == REPLY:
-            verdict = session.take(int.from_bytes(message[1:], "big"), parent.receive())
+        elif kind == REPLY:
+            sender = int.from_bytes(message[1:], "big")  # The next message takes its place.
+            verdict = session.take(sender, parent.receive())
             parent.send(msgspec.msgpack.encode(verdict))
         else:
             parent.send(session.snapshot())
