@@ -101,9 +101,17 @@ def _run() -> int:
     except SystemExit as ended:
         return ended.code if isinstance(ended.code, int) else int(ended.code is not None)
     except (SecaggError, DpError, ProtocolError, OSError) as error:
-        Console(stderr=True).print(f"[red]secagg:[/] {escape(escaped(error))}", soft_wrap=True)
+        Console(stderr=True).print(f"[red]secagg:[/] {escape(escaped(_in_words(error)))}", soft_wrap=True)
         return 2
     return 0
+
+
+def _in_words(error: Exception) -> str:
+    """Return the text of an error; that of the system's about a file names the file first, and says what to do."""
+    if type(error).__module__ == "builtins" and isinstance(error, OSError) and error.filename is not None:
+        found = error.strerror or type(error).__name__
+        return f"{error.filename}: expected a file or folder that can be used, found: {found}. Check path and rights."
+    return str(error)
 
 
 _starting.close()

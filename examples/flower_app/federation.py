@@ -134,7 +134,7 @@ def make_homes(folder: Path, nodes: int, *, shares: list[Path], code: str) -> No
     if shares:
         shutil.copy(shares[0].with_name(PUBLIC_NAME), folder / "coordinator")
         shared.append(PUBLIC_NAME)
-    live = Path("/dev/shm", f"secagg-{folder.name}")  # noqa: S108  # It is in memory, and each home has its own.
+    live = live_folder(folder)
     for home in homes:
         for name in shared:
             shutil.copy(folder / "coordinator" / name, home)
@@ -142,19 +142,26 @@ def make_homes(folder: Path, nodes: int, *, shares: list[Path], code: str) -> No
     print(f"roster: {roster.fingerprint}")
 
 
+def live_folder(folder: Path) -> Path:
+    """Return a folder in memory, in which each home makes one of its own."""
+    return Path("/dev/shm", f"secagg-{folder.name}")  # noqa: S108
+
+
 def say_what_to_run(folder: Path, nodes: int, *, port: int, members: int, resident: bool) -> None:
     """Print the commands of the SuperLink, of every node and of the run."""
     tls, app = folder / "tls", Path(__file__).parent
-    print("\n# the SuperLink, with an FLWR_HOME of its own")
-    print(f"export FLWR_HOME={folder}/flwr")
+    home = f"FLWR_HOME={folder}/flwr"
+    flwr = f"{home} flwr"
+    print("\n# the SuperLink, in a terminal of its own, where it stays")
     print(
-        f"flower-superlink --host 127.0.0.1 --port {port} --ssl-ca-certfile {tls}/ca.crt --ssl-certfile {tls}/link.crt "
-        f"--ssl-keyfile {tls}/link.key --enable-supernode-auth --disable-runtime-dependency-installation"
+        f"{home} flower-superlink --host 127.0.0.1 --port {port} --ssl-ca-certfile {tls}/ca.crt "
+        f"--ssl-certfile {tls}/link.crt --ssl-keyfile {tls}/link.key --enable-supernode-auth "
+        "--disable-runtime-dependency-installation"
     )
-    print("\n# once, as the SuperLink's administrator")
+    print("\n# once the SuperLink listens, as its administrator")
     for node in range(nodes):
-        print(f"flwr supernode register {folder}/keys/{node}.pub digits")
-    print("\n# every node")
+        print(f"{flwr} supernode register {folder}/keys/{node}.pub digits")
+    print("\n# every node; each command stays in its terminal, or in the background with & at its end")
     for node in range(nodes):
         config = f"node={node} nodes={nodes} secagg-home='{folder}/homes/node-{node}'"
         if resident:
@@ -170,11 +177,16 @@ def say_what_to_run(folder: Path, nodes: int, *, port: int, members: int, reside
             f'--node-config "{config}"'
         )
     chosen = f" protocol='oneshot' members='{' '.join(map(str, range(members)))}'" if members else ""
-    print("\n# the run")
+    print("\n# the run, once the nodes have registered")
     print(
-        f"flwr run {app} digits --run-config \"coordinator='{folder}/coordinator' keys='{folder}/keys' nodes={nodes} "
+        f"{flwr} run {app} digits --run-config \"coordinator='{folder}/coordinator' keys='{folder}/keys' nodes={nodes} "
         f"result='{folder}/accuracy.txt'{chosen}\""
     )
+    print("\n# its progress, with the number that the run has printed, and the accuracy after each round")
+    print(f"{flwr} log RUN_ID digits")
+    print(f"cat {folder}/accuracy.txt")
+    print("\n# at the end, once all of them are stopped: the folder in memory of the nodes' live sessions")
+    print(f"rm -r {live_folder(folder)}")
 
 
 def main() -> None:
@@ -187,22 +199,42 @@ def main() -> None:
     parser.add_argument("--resident", action="store_true", help="Nodes are served by stations of their own.")
     given = parser.parse_args()
     folder = given.folder.absolute()
-    shares = (
-        []
-        if given.committee is None
-        else sorted(given.committee.glob("member-*.key"), key=lambda path: (len(path.name), path))
-    )
-    if len(shares) > given.nodes:
-        raise SystemExit(f"nodes: expected at least {len(shares)}, one for each member of the committee")
-    make_certificates(folder / "tls", ["localhost", "127.0.0.1"])
-    make_node_keys(folder / "keys", given.nodes)
-    make_homes(folder, given.nodes, shares=shares, code="resident" if given.resident else "sent")
-    (folder / "flwr").mkdir()
-    (folder / "flwr" / "config.toml").write_text(
-        f'[superlink]\ndefault = "digits"\n\n[superlink.digits]\naddress = "127.0.0.1:{given.port}"\n'
-        f'root-certificates = "{folder}/tls/ca.crt"\n'
-    )
+    shares = key_shares(given.committee)
+    if given.nodes < max(2, len(shares)):
+        raise SystemExit(
+            f"--nodes: expected at least {max(2, len(shares))}, also one for each member of the committee, found "
+            f"{given.nodes}"
+        )
+    try:
+        folder.mkdir(parents=True, mode=0o700)
+    except OSError as error:
+        raise SystemExit(f"{folder}: expected a folder that can be made, found: {error.strerror}") from None
+    try:
+        make_certificates(folder / "tls", ["localhost", "127.0.0.1"])
+        make_node_keys(folder / "keys", given.nodes)
+        make_homes(folder, given.nodes, shares=shares, code="resident" if given.resident else "sent")
+        (folder / "flwr").mkdir()
+        (folder / "flwr" / "config.toml").write_text(
+            f'[superlink]\ndefault = "digits"\n\n[superlink.digits]\naddress = "127.0.0.1:{given.port}"\n'
+            f'root-certificates = "{folder}/tls/ca.crt"\n'
+        )
+    except BaseException:
+        shutil.rmtree(folder)
+        raise
     say_what_to_run(folder, given.nodes, port=given.port, members=len(shares), resident=given.resident)
+
+
+def key_shares(committee: Path | None) -> list[Path]:
+    """Return the files of a committee's key shares, in their order; none without a committee."""
+    if committee is None:
+        return []
+    found = sorted(committee.glob("member-*.key"), key=lambda path: (len(path.name), path))
+    if not found:
+        raise SystemExit(
+            f"--committee: expected a folder with member-1.key and so on, found none in {committee}. Make it: secagg "
+            f"keys committee --members 3 --threshold 2 --out {committee}"
+        )
+    return found
 
 
 if __name__ == "__main__":

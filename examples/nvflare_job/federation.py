@@ -146,10 +146,20 @@ def make(
     """Make all of it in a new folder, and return the folder of the startup kits."""
     names = [f"site-{number + 1}" for number in range(sites)]
     files = [] if committee is None else sorted(committee.glob("member-*.key"), key=lambda path: (len(path.name), path))
+    if committee is not None and not files:
+        raise SystemExit(
+            f"--committee: expected a folder with member-1.key and so on, found none in {committee}. Make it: secagg "
+            f"keys committee --members 3 --threshold 2 --out {committee}"
+        )
+    if sites < max(2, len(files)):
+        raise SystemExit(
+            f"--sites: expected at least {max(2, len(files))}, also one for each member of the committee, found {sites}"
+        )
     shares = dict(zip(names, files, strict=False))
-    if len(shares) < len(files):
-        raise SystemExit(f"sites: expected at least {len(files)}, one for each member of the committee, found {sites}")
-    folder.mkdir(parents=True, mode=0o700)
+    try:
+        folder.mkdir(parents=True, mode=0o700)
+    except OSError as error:
+        raise SystemExit(f"{folder}: expected a folder that can be made, found: {error.strerror}") from None
     try:
         kits = provision(folder, host, port, names)
         make_homes(folder, live, names, shares)

@@ -31,7 +31,7 @@ def main() -> None:
         plan=averaging(load(given.protocol), clip_l2=8.0, adversarial=0.0, dropout=0.2),
         coordinator="digits",
         rounds=given.rounds,
-        deadline=60,
+        deadline=180,  # In the first round of a job the sites import TensorFlow.
         name=given.name,
         settings={"learning_rate": 0.5, "epochs": 3},
         min_clients=3,

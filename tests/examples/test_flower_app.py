@@ -62,3 +62,25 @@ def test_federation_makes_certificates_that_fit_and_private_keys_that_are_privat
     assert {stat.S_IMODE(path.stat().st_mode) for path in private} == {0o600}
     assert "secagg node serve" not in printed
     assert printed.count("secagg-home=") == NODES
+
+
+@pytest.mark.parametrize("script", [SCRIPT, SCRIPT.parents[1] / "nvflare_job" / "federation.py"])
+@pytest.mark.parametrize("fault", ["folder", "committee", "nodes"])
+def test_federation_refuses_wrong_arguments_in_one_line_and_makes_nothing(
+    script: Path, fault: str, tmp_path: Path
+) -> None:
+    if script != SCRIPT:
+        pytest.importorskip("nvflare")
+    number = "--nodes" if script == SCRIPT else "--sites"
+    (tmp_path / "there").mkdir()
+    folder = tmp_path / ("there" if fault == "folder" else "new")
+    options = {"folder": [], "committee": ["--committee", str(tmp_path / "there")], "nodes": [number, "1"]}[fault]
+    command = [sys.executable, str(script), str(folder), *options]
+    found = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    assert found.returncode == 1
+    assert found.stdout == ""
+    (line,) = found.stderr.splitlines()
+    assert {"folder": str(folder), "committee": "--committee", "nodes": number}[fault] in line
+    assert "expected" in line
+    assert list(tmp_path.iterdir()) == [tmp_path / "there"]
+    assert not list((tmp_path / "there").iterdir())

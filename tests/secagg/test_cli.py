@@ -302,7 +302,7 @@ def test_train_where_nothing_can_be_written_is_one_line(tmp_path: Path) -> None:
     found = secagg("train", *SMALL, "--rounds", "1", "--epsilon", "60", "--out", "file/run", cwd=tmp_path)
     assert found.returncode == 2
     assert "Traceback" not in found.stderr
-    assert "secagg: [Errno 20] Not a directory" in found.stderr
+    assert "expected a file or folder that can be used, found: Not a directory. Check path" in found.stderr
 
 
 def test_help_names_every_setting(tmp_path: Path) -> None:

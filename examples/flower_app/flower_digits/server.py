@@ -1,5 +1,6 @@
 """The server's side: FedAvg as usual, over a secure grid."""
 
+import logging
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,6 +52,7 @@ class Checkpoint:
 @app.main()
 def main(grid: Grid, context: Context) -> None:
     """Train, and write the accuracy after every round."""
+    logging.getLogger("secagg").addHandler(logging.StreamHandler())  # It says which round released nothing, and why.
     config = {name: str(value) for name, value in context.run_config.items()}
     nodes, members = int(config["nodes"]), [int(member) for member in config["members"].split()]
     keys = (

@@ -171,12 +171,14 @@ class Home:
                 folder of the live session is made unless the policy names another.
 
         Raises:
-            HomeError: A file is missing, or the home's parts do not fit together.
+            HomeError: The home or a file is missing, or the home's parts do not fit together.
             KeyFileError: A key file or the roster is damaged, or others may use the home or the folder of the live
                 session, or put another one in the place of that folder.
             PolicyError: The policy is not complete.
             LiveFolderError: The live session would be on a disk.
         """
+        if not os.path.lexists(path):
+            raise HomeError(f"{path}: expected a node's home, found none. Make it: secagg keys node {path}")
         mounts = _MOUNTS.read_text(encoding="utf-8", errors="surrogateescape") if _MOUNTS.exists() else None
         runtime = environment.get("XDG_RUNTIME_DIR")
         return cls(Path(os.path.abspath(path)), wall_clock=wall_clock, runtime=runtime, mounts=mounts)

@@ -138,8 +138,8 @@ def listening(path: Path | None) -> Iterator[socket.socket]:
         path: The socket to make, removed afterwards; None takes the one of systemd.
 
     Raises:
-        ConfigurationError: Something else is at `path`, another station listens there, or there is no socket of
-            systemd.
+        ConfigurationError: Something else is at `path`, another station listens there, no socket can be made there, or
+            there is no socket of systemd.
     """
     if path is None:
         with _inherited() as listener:
@@ -150,6 +150,11 @@ def listening(path: Path | None) -> Iterator[socket.socket]:
         mask = os.umask(0o177)
         try:
             listener.bind(str(path))
+        except OSError as error:
+            raise ConfigurationError(
+                f"{path}: expected a path at which a socket can be made, found: {error.strerror or error}. Make its "
+                "folder, or name a shorter path in a folder that may be written."
+            ) from None
         finally:
             os.umask(mask)
         try:

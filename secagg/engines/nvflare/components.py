@@ -29,7 +29,7 @@ from secagg.engines.nvflare.server_job import ServerJob
 from secagg.engines.nvflare.site import site_of
 from secagg.engines.nvflare.site_desk import OutOfPlace, SiteDesk, SiteUnavailable
 from secagg.engines.server.channel import Failure
-from secagg.engines.server.coordinator import Plan
+from secagg.engines.server.plans import Plan
 from secagg.engines.server.round_report import JsonLines
 from secagg.engines.wire.work import Plain, Work
 from secagg.errors import SecaggError

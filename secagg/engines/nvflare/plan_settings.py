@@ -8,8 +8,7 @@ from protocols.errors import ProtocolError
 from protocols.registry import available, load
 from secagg.aggregation.mean import Target
 from secagg.checks import shown
-from secagg.engines.server.coordinator import Plan
-from secagg.engines.server.plans import Averaging, averaging
+from secagg.engines.server.plans import Averaging, Plan, averaging
 from secagg.errors import ConfigurationError
 
 _PROTOCOL = "protocol"

@@ -16,7 +16,8 @@ from secagg.engines.nvflare.local_file import LocalFile
 from secagg.engines.nvflare.rounds import CheckpointFile, run_rounds
 from secagg.engines.nvflare.transfer import Link
 from secagg.engines.server.channel import ChannelEngine
-from secagg.engines.server.coordinator import Coordinator, Plan
+from secagg.engines.server.coordinator import Coordinator
+from secagg.engines.server.plans import Plan
 from secagg.engines.server.round_report import Observer
 from secagg.engines.wire.work import Plain, Work
 from secagg.errors import ConfigurationError, EngineError, NothingReleased

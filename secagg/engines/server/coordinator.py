@@ -36,6 +36,7 @@ from secagg.engines.base import Engine, PrivateTraining, Release, RoundPlan, Rou
 from secagg.engines.parties import Parties
 from secagg.engines.server.folder import CoordinatorFolder
 from secagg.engines.server.kept import KeptOpening, KeptRelease
+from secagg.engines.server.plans import Plan, planned_mean
 from secagg.engines.server.preflight import check_sizes
 from secagg.engines.server.release_account import ReleaseAccount
 from secagg.engines.server.result import checked_result
@@ -46,11 +47,9 @@ from secagg.engines.wire.work import Work
 from secagg.errors import ConfigurationError, NothingReleased, OpeningUnfinished, ServerRolledBack, UnusableMean
 
 RUN_BYTES: Final = 16
+_LEAST_CLIENTS: Final = 2
 
 Details = Callable[[Release], Mapping[str, Detail]]
-
-Plan = Callable[[Sequence[int], Work, Parties], SecureMean]
-"""Plans the mean of a round: from the clients of the round, their work, and the coordinator's parties."""
 
 
 def _no_details(_: Release) -> Mapping[str, Detail]:
@@ -230,9 +229,10 @@ class Coordinator:
             raise ConfigurationError("folder: expected one, which has the coordinator's keys, found none. Name one.")
         return self._folder
 
-    def _mean(self, work: Work, clients: Sequence[int]) -> SecureMean:
+    def _mean(self, work: Work, clients: Sequence[int], *, again: bool = False) -> SecureMean:
         parties = Parties() if self._folder is None else self._folder.parties
-        mean = self._plan([client for client in clients if client not in self._culprits], work, parties)
+        left = [client for client in clients if client not in self._culprits]
+        mean = planned_mean(self._plan, left, work, parties, again=again)
         if self._folder is not None:
             check_sizes(mean, work)
         return mean
@@ -249,7 +249,7 @@ class Coordinator:
 
     def _begun(self, work: Work, clients: Sequence[int]) -> _Attempt:
         """Return a new attempt at a work, reserved and with a serial of its own."""
-        mean = self._mean(work, clients)
+        mean = self._mean(work, clients, again=self._checked is not None or len(clients) < _LEAST_CLIENTS)
         if mean != self._checked:
             self._account.check(mean)
             self._checked = mean

@@ -1,6 +1,6 @@
 """The usual plan of a mean: parameters that a protocol suggests for the cohort of each round, encoding and noise."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
@@ -13,13 +13,42 @@ from protocols.replay import are_kept_apart
 from secagg.aggregation.encoding import Weighting
 from secagg.aggregation.mean import SecureMean, Target
 from secagg.checks import check_choice
+from secagg.engines.base import RoundResult
 from secagg.engines.parties import Parties
 from secagg.engines.wire.work import Work
-from secagg.errors import ConfigurationError
+from secagg.errors import ConfigurationError, NothingReleased
 from secagg.privacy.clipping import planned
 from secagg.privacy.contributors import ADVERSARIAL, DROPOUT, required_contributors
 
 MODULUS_BITS: Final = 24
+
+Plan = Callable[[Sequence[int], Work, Parties], SecureMean]
+"""Plans the mean of a round: from the clients of the round, their work, and the coordinator's parties."""
+
+
+def planned_mean(plan: Plan, clients: Sequence[int], work: Work, parties: Parties, *, again: bool) -> SecureMean:
+    """Return the mean that a plan makes for the clients that are left of a cohort.
+
+    Args:
+        plan: The plan.
+        clients: Those that are left.
+        work: As for the plan.
+        parties: As for the plan.
+        again: Whether the plan has made a mean before, of other clients. Then it refuses these clients, and not the
+            settings.
+
+    Raises:
+        NothingReleased: The plan refuses these clients.
+        ConfigurationError: The plan refuses its settings, or the clients.
+        ParameterError: As before.
+    """
+    try:
+        return plan(clients, work, parties)
+    except (ConfigurationError, ParameterError) as error:
+        if not again:
+            raise
+        reason = f"expected enough clients for a session, found {len(clients)} that can be asked: {error}"
+        raise NothingReleased(reason, result=RoundResult()) from error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

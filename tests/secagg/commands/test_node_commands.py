@@ -105,7 +105,10 @@ LINES = [f"{name} secagg-node-{name * 32}" for name in ("aa", "bb")]
         (lambda: make_roster(["taken", "taken"], out=Path("r")), "public line: expected NAME secagg-node-KEY"),
         (lambda: make_roster(LINES, out=Path("taken/mine")), "taken/mine: expected a new file, found one that exists"),
         (lambda: check_on_terminal(Path("taken")), "taken/identity.key: expected this file in the home, found none"),
-        (lambda: check_on_terminal(Path("nowhere")), "nowhere: cannot be read: No such file or directory"),
+        (
+            lambda: check_on_terminal(Path("nowhere")),
+            "nowhere: expected a node's home, found none. Make it:",
+        ),
     ],
 )
 def test_command_refuses_in_one_line_and_writes_nothing(

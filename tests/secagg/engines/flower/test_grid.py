@@ -213,6 +213,29 @@ def test_a_round_with_too_few_nodes_leaves_the_model_as_it_is(
     assert "round 1 released nothing" in caplog.text
 
 
+def test_a_round_that_no_node_can_be_asked_for_leaves_the_model_as_it_is(
+    federation: FlowerFederation, coordinator: Coordinator, caplog: pytest.LogCaptureFixture
+) -> None:
+    """All nodes answer the first query, and fall silent: they are left out of the second round."""
+    grid, strategy = federation.grid(), fed_avg()
+    nodes, spoken = dict(grid.nodes), set[int]()
+
+    def speaks_once(message: Message) -> Message | None:
+        node = message.metadata.dst_node_id
+        if node in spoken:
+            return None
+        spoken.add(node)
+        return nodes[node](message)
+
+    for node in nodes:
+        grid.nodes[node] = speaks_once
+    result = strategy.start(grid=secure_grid(grid, coordinator, strategy), initial_arrays=initial(), num_rounds=2)
+    assert (
+        "round 2 released nothing: nothing is released: expected enough clients for a session, found 0" in caplog.text
+    )
+    assert not result.arrays  # No round has changed them, so Flower returns none.
+
+
 def test_nothing_of_a_node_is_in_what_the_server_receives_but_its_parcels(
     federation: FlowerFederation, coordinator: Coordinator
 ) -> None:

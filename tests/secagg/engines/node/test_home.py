@@ -87,7 +87,7 @@ def test_home_that_others_may_use_is_refused(tmp_path: Path) -> None:
             Home.open(path)
         exposed.chmod(before)
     Home.open(path)
-    with pytest.raises(KeyFileError, match="cannot be read"):
+    with pytest.raises(HomeError, match="Make it: secagg keys node"):
         Home.open(tmp_path / "nowhere")
 
 

@@ -209,6 +209,12 @@ def test_listening_refuses_a_path_in_use(tmp_path: Path) -> None:
         pass
 
 
+def test_listening_where_no_socket_can_be_made_says_what_to_do(tmp_path: Path) -> None:
+    path = tmp_path / "none" / "socket"
+    with pytest.raises(ConfigurationError, match="found: No such file or directory"), listening(path):
+        pass
+
+
 def test_listening_without_a_path_needs_a_socket_of_systemd() -> None:
     with pytest.raises(ConfigurationError, match="expected a path, or one socket from systemd"), listening(None):
         pass

@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 
 from dp.errors import BudgetExceeded
-from protocols.errors import RemoteError
+from protocols import PlainSum
+from protocols.errors import ParameterError, RemoteError
 from secagg.aggregation.mean import Target
-from secagg.engines.base import Release
+from secagg.engines.base import Release, RoundResult
 from secagg.engines.server.coordinator import Coordinator
+from secagg.engines.server.plans import averaging
 from secagg.errors import (
     ConfigurationError,
     CoordinatorError,
@@ -91,6 +93,32 @@ def test_round_with_too_few_clients_releases_nothing_and_the_next_attempt_is_ano
         assert ledger is not None
         assert [each.commitment is not None for each in ledger.entries()] == [False, True]
     assert nodes.trained == [1, 2]
+
+
+@pytest.mark.parametrize("clients", [(), CLIENTS[:1]])
+def test_round_without_two_clients_releases_nothing_and_asks_nobody(clients: tuple[int, ...], folder: Path) -> None:
+    nodes = Nodes()
+    with coordinator_of(folder) as (coordinator, ledger):
+        for _ in range(2):
+            with pytest.raises(NothingReleased, match=f"found {len(clients)} that can be asked") as caught:
+                coordinator.run(work_of(1), clients, nodes)
+            assert caught.value.result == RoundResult()
+        assert ledger is not None
+        assert ledger.entries() == ()
+        kept = coordinator.run(work_of(1), CLIENTS, nodes)
+        assert entry(coordinator.run(work_of(1), clients, nodes)) == entry(kept)
+
+
+def test_clients_that_the_plan_refuses_release_nothing_once_it_has_planned_a_mean(folder: Path) -> None:
+    """Before, it may be the settings that it refuses."""
+    few = CLIENTS[:2]
+    plan = averaging(PlainSum, clip_l2=100.0, adversarial=0.0, dropout=0.1, minimum_contributors=4)
+    with Coordinator(folder, plan) as coordinator:
+        with pytest.raises(ParameterError):
+            coordinator.run(work_of(1), few, Nodes())
+        coordinator.run(work_of(1), CLIENTS, Nodes())
+        with pytest.raises(NothingReleased, match="found 2 that can be asked"):
+            coordinator.run(work_of(2), few, Nodes())
 
 
 def _opened_and_crashed(folder: Path, target: Target | None) -> Nodes:

@@ -65,3 +65,10 @@ def test_file_of_other_bytes_is_refused(data: bytes, tmp_path: Path) -> None:
 
 def test_constants_have_no_default_for_a_field() -> None:
     assert not Constants.__struct_defaults__
+
+
+def test_page_on_engines_has_the_seconds_a_step_that_plans_use() -> None:
+    page = (Path(__file__).parents[4] / "docs" / "engines" / "index.md").read_text(encoding="utf-8")
+    for name in ("nvflare", "flower"):
+        engine = default_constants().engines[name]
+        assert f"| {engine.low_s:g} to {engine.high_s:g}" in page
