@@ -64,15 +64,13 @@ def load(name: str) -> type[SecureSum]:
     value = one_line(value)
     try:
         found = point.load()
-    except KeyboardInterrupt:
-        raise
     except BaseException as error:  # A module may raise anything, also an exit.
+        raise_interruption(error)
         raise BrokenProtocol(f"{value}, registered as {name!r}, cannot be imported: {describe_error(error)}") from error
     try:
         lacking = _lacking(found)
-    except KeyboardInterrupt:
-        raise
     except BaseException as error:  # A metaclass may raise anything, whatever is asked of its class.
+        raise_interruption(error)
         raise BrokenProtocol(
             f"{value}, registered as {name!r}, fails to say what it is: {describe_error(error)}"
         ) from error
@@ -104,9 +102,10 @@ def suggest(
     """
     try:
         suggested = kind.suggest(clients=clients, adversarial=adversarial, dropout=dropout, adversary=adversary)
-    except (ParameterError, KeyboardInterrupt):
+    except ParameterError:
         raise
     except BaseException as error:
+        raise_interruption(error)
         raise BrokenProtocol(f"{name} fails to suggest parameters: {describe_error(error)}") from error
     match suggested:
         case (protocol, int(threshold)) if type(threshold) is int and isinstance(protocol, kind):
@@ -140,6 +139,15 @@ def parameters_of(protocol: SecureSum) -> dict[str, Parameter]:
                 f"{type(value).__name__}"
             )
     return plain
+
+
+def raise_interruption(error: BaseException) -> None:
+    """Raise an exception again if it stands for a signal, such as Ctrl-C: other people's code has not raised it.
+
+    An application's own exception for a signal says so: its class has an attribute `is_interruption` that is True.
+    """
+    if isinstance(error, KeyboardInterrupt) or vars(type(error)).get("is_interruption") is True:
+        raise error
 
 
 def describe_error(error: BaseException) -> str:
@@ -254,9 +262,8 @@ def _contradicted(protocol: SecureSum, kind: type[SecureSum]) -> str:
     try:
         different = [each for each in _DECLARED if _differ(getattr(protocol, each), getattr(kind, each))]
         return "" if not different and _keeps_validate(protocol) else (different or ["validate"])[0]
-    except KeyboardInterrupt:
-        raise
     except BaseException as error:
+        raise_interruption(error)
         raise BrokenProtocol(f"{one_line(kind.__name__)} fails to say what it is: {describe_error(error)}") from error
 
 

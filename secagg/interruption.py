@@ -29,8 +29,11 @@ class Interrupted(SystemExit):
     """One of the signals has arrived. If uncaught, it ends the process silently, with the exit code that shells use.
 
     Attributes:
+        is_interruption: Tells those who handle any exception of other people's code that this is none of it.
         number: The number of the signal.
     """
+
+    is_interruption = True
 
     def __init__(self, number: int) -> None:
         super().__init__(exit_code(number))

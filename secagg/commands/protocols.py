@@ -12,7 +12,7 @@ from rich.console import Console
 from dp.checks import printable
 from protocols import Adversary, BrokenProtocol, SecureSum, available, load
 from protocols.errors import ParameterError
-from protocols.registry import describe_error, error_text, suggest
+from protocols.registry import describe_error, error_text, raise_interruption, suggest
 from protocols.secure_sum import Step
 
 _COHORT: Final[dict[str, Any]] = {"clients": 100, "adversarial": 0.05, "dropout": 0.1}
@@ -105,9 +105,8 @@ def _row(name: str) -> Row:
         return _loaded(name, kind)
     except BrokenProtocol as error:
         return Row(name=name, error=str(error))
-    except KeyboardInterrupt:
-        raise
     except BaseException as error:  # noqa: BLE001  # A class of others may raise anything, whatever it is asked.
+        raise_interruption(error)
         return Row(name=name, error=f"fails to say what it is: {describe_error(error)}")
 
 
@@ -139,8 +138,7 @@ def _rounds(name: str, protocol: SecureSum | type[SecureSum]) -> tuple[str, ...]
             return ()
         if type(found) is tuple and all(type(row) is Step and isinstance(row.name, str) for row in found):
             return tuple(printable(row.name) for row in found)
-    except KeyboardInterrupt:
-        raise
     except BaseException as error:
+        raise_interruption(error)
         raise BrokenProtocol(f"{name} fails to name its steps: {describe_error(error)}") from error
     raise BrokenProtocol(f"{name}.steps: expected a tuple of Step, found another value")

@@ -20,7 +20,9 @@ from protocols import (
     UnknownProtocol,
     available,
     load,
+    registry,
 )
+from secagg.interruption import Interrupted
 from tests.support.plugins import install
 
 PLUGIN = '''
@@ -138,3 +140,20 @@ def test_protocol_is_shown_by_its_name_and_what_was_chosen() -> None:
     assert str(SecAgg()) == "secagg"
     assert str(SecAggPlus(neighbours=4, share_threshold=3)) == "secagg-plus, neighbours 4, share_threshold 3"
     assert str(OneShot(headroom=True, adversary=Adversary.MALICIOUS)) == "oneshot, adversary malicious, headroom"
+
+
+@pytest.mark.parametrize("signalled", [KeyboardInterrupt(), Interrupted(15)])
+def test_signal_while_a_protocol_says_what_it_is_is_no_fault_of_the_protocol(
+    signalled: BaseException, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: object, **__: object) -> None:
+        raise signalled
+
+    monkeypatch.setattr(SecAggPlus, "suggest", interrupt)
+    with pytest.raises(type(signalled)):
+        registry.suggest(
+            "secagg-plus", SecAggPlus, clients=10, adversarial=0.1, dropout=0.1, adversary=Adversary.CURIOUS
+        )
+    monkeypatch.setattr(registry, "_lacking", interrupt)
+    with pytest.raises(type(signalled)):
+        load("secagg-plus")

@@ -23,7 +23,15 @@ from protocols import Committee, Roster, SecureSum, Session
 from protocols.committee import CommitteeKey
 from protocols.crypto.entropy import Entropy, draw
 from protocols.errors import MalformedMessage, ParameterError
-from protocols.registry import LONGEST_NAME, MOST_PARAMETERS, Parameter, describe_error, load, parameters_of
+from protocols.registry import (
+    LONGEST_NAME,
+    MOST_PARAMETERS,
+    Parameter,
+    describe_error,
+    load,
+    parameters_of,
+    raise_interruption,
+)
 from protocols.session import MAX_CLIENT_ID
 from secagg.aggregation.encoding import Encoding, Weighting
 from secagg.aggregation.mean import SecureMean
@@ -186,9 +194,10 @@ class Offer(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=
         """
         try:
             return self._built(roster, committee_key)
-        except (MalformedMessage, KeyboardInterrupt):
+        except MalformedMessage:
             raise
         except BaseException as error:  # noqa: BLE001  # Other people's code, given any parameters, may raise anything.
+            raise_interruption(error)
             raise MalformedMessage(
                 f"offer: expected a session that can be run, found {describe_error(error)}"
             ) from None
