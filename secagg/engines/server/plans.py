@@ -1,4 +1,4 @@
-"""The usual plan of a mean: parameters that a protocol suggests for the cohort of each round, encoding and noise."""
+"""Plans of a mean, and the usual one: parameters that a protocol suggests for a round's cohort, encoding and noise."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
