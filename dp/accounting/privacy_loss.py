@@ -1,5 +1,7 @@
 r"""Privacy loss distributions of releases with Gaussian noise, Poisson-sampled or not: tight epsilon for a delta.
 
+A release with integer noise counts as the release with Gaussian noise that dominates it (`dp.accounting.lattice`).
+
 Without sampling nothing is approximated. Releases with noise multipliers z_i compose to one with noise
 multiplier z, 1/z^2 = sum 1/z_i^2 (Dong, Roth, Su, arXiv 1905.02383; chosen adaptively: Smith, Thakurta, arXiv
 2210.17520), and with m = 1/z (Balle, Wang, arXiv 1805.06530v2, Theorem 8)
@@ -30,8 +32,9 @@ from typing import Final
 
 from dp.accounting.composition import Losses, composed_epsilon
 from dp.accounting.discretisation import discretised, reach
+from dp.accounting.lattice import dominating_gaussian
 from dp.errors import InvalidParameter
-from dp.events import GaussianEvent, PoissonSampledEvent, PrivacyEvent
+from dp.events import GaussianEvent, PoissonSampledEvent, PrivacyEvent, decompose
 
 DISCRETISATION: Final = 1e-4
 MAXIMUM_DISTINCT_RELEASES: Final = 16
@@ -69,7 +72,7 @@ class LossEpsilon:
 
 
 def loss_epsilon(events: Mapping[PrivacyEvent, int], *, delta: float, points: int = POINTS) -> LossEpsilon:
-    """Return the epsilon of releases with Gaussian noise that `PrivacyLossAccountant` supports.
+    """Return the epsilon of releases that `PrivacyLossAccountant` supports.
 
     Args:
         events: Single releases, none of them repeated, and how often each took place, at least once.
@@ -129,18 +132,22 @@ def gaussian_epsilon(noise_multiplier: float, delta: float) -> float:
 def split_gaussian(
     events: Mapping[PrivacyEvent, int],
 ) -> tuple[Counter[PoissonSampledEvent], Counter[GaussianEvent], Counter[PrivacyEvent]]:
-    """Return the sampled Gaussian releases, the unsampled ones (also those with sampling rate 1), and all others."""
+    """Return the sampled Gaussian releases, the unsampled ones (also those with sampling rate 1), and all others.
+
+    A release with integer noise is replaced by the Gaussian one that dominates it. Those without one are the others.
+    """
     sampled: Counter[PoissonSampledEvent] = Counter()
     unsampled: Counter[GaussianEvent] = Counter()
     others: Counter[PrivacyEvent] = Counter()
     for event, times in events.items():
-        match event:
-            case (GaussianEvent() as noisy) | PoissonSampledEvent(sampling_rate=1, event=GaussianEvent() as noisy):
-                unsampled[noisy] += times
-            case PoissonSampledEvent(event=GaussianEvent()):
-                sampled[event] += times
-            case _:
-                others[event] += times
+        _, rate, noisy = decompose(event)
+        gaussian = dominating_gaussian(noisy)
+        if gaussian is None:
+            others[event] += times
+        elif rate == 1:
+            unsampled[gaussian] += times
+        else:
+            sampled[PoissonSampledEvent(sampling_rate=rate, event=gaussian)] += times
     return sampled, unsampled, others
 
 
@@ -149,7 +156,8 @@ def _releases(events: Mapping[PrivacyEvent, int]) -> _Releases:
     sampled, unsampled, others = split_gaussian(events)
     if others or not events:
         raise InvalidParameter(
-            "events: expected releases with Gaussian noise, found none or other noise. Use `guarantee` for other noise."
+            "events: expected releases with Gaussian noise, or noise that Gaussian noise dominates, found none or other "
+            "noise. Use `guarantee` for other noise."
         )
     found = [(event.sampling_rate, event.noise_multiplier, times) for event, times in sampled.items()]
     if unsampled:

@@ -1,6 +1,7 @@
-"""The accountant by privacy loss distributions, only for Gaussian noise, sampled or not.
+"""The accountant by privacy loss distributions: Gaussian noise, and integer noise that Gaussian noise dominates.
 
-It is nearly always tighter than Renyi DP, and exact without sampling (`dp.accounting.privacy_loss`).
+It is nearly always tighter than Renyi DP. For Gaussian noise without sampling it is exact (`dp.accounting.privacy_loss`).
+What integer noise costs more than that follows from `dp.accounting.lattice`.
 """
 
 from typing import ClassVar, Final
@@ -12,12 +13,14 @@ from dp.accounting.privacy_loss import (
     loss_epsilon,
     split_gaussian,
 )
+from dp.accounting.lattice import dominating_gaussian, no_gaussian_reason
 from dp.events import GaussianEvent, decompose
 
 MINIMUM_NOISE_MULTIPLIER: Final = 1e-3
 MAXIMUM_NOISE_MULTIPLIER: Final = 1e9
 
 EXACT_METHOD: Final = "exact for Gaussian noise (arXiv 1805.06530v2 Theorem 8)"
+LATTICE: Final = "docs/lattice-gaussian.md, this project's own proof"
 METHOD: Final = "privacy loss distributions (arXiv 2207.04380v1)"
 
 
@@ -33,7 +36,9 @@ class PrivacyLossAccountant(Accountant):
             return "nothing was released"
         sampled, unsampled, others = split_gaussian(releases)
         if others:
-            return "noise other than Gaussian"
+            _, _, noisy = decompose(next(iter(others)))
+            assert not isinstance(noisy, GaussianEvent)
+            return f"no Gaussian noise is known to dominate {no_gaussian_reason(noisy)}"
         multipliers = [event.noise_multiplier for event in sampled]
         if sampled and unsampled:
             multipliers.append(composed_multiplier(unsampled))
@@ -46,18 +51,20 @@ class PrivacyLossAccountant(Accountant):
         return None
 
     def epsilon(self, releases: Releases, delta: float) -> Bound:
-        """Return the bound of Gaussian releases; with sampling this takes up to several seconds for each noise.
+        """Return the bound; with sampling this takes up to several seconds for each noise.
 
         Raises:
-            InvalidParameter: `releases` is empty, or contains noise other than Gaussian.
+            InvalidParameter: `releases` is empty, or contains noise that no Gaussian noise is known to dominate.
         """
         found = loss_epsilon(releases, delta=delta)
         grid = found.discretisation
+        method = f"{METHOD} on a grid of {grid:.3g}" if grid else EXACT_METHOD
+        integers = any(not isinstance(decompose(event)[2], GaussianEvent) for event in releases)
         return Bound(
             accountant=self.name,
             title=self.title,
             epsilon=found.epsilon,
-            method=f"{METHOD} on a grid of {grid:.3g}" if grid else EXACT_METHOD,
+            method=f"{method}, of the Gaussian noise that dominates the integer noise ({LATTICE})" if integers else method,
         )
 
     def quick_epsilon(self, releases: Releases, delta: float, *, points: int = QUICK_POINTS) -> float:
@@ -65,5 +72,5 @@ class PrivacyLossAccountant(Accountant):
         return loss_epsilon(releases, delta=delta, points=points).epsilon
 
     def takes_long(self, releases: Releases) -> bool:
-        """Return whether there is sampled Gaussian noise, whose losses are discretised."""
-        return any(rate < 1 and isinstance(noisy, GaussianEvent) for _, rate, noisy in map(decompose, releases))
+        """Return whether there is a sampled release, whose losses are discretised."""
+        return any(rate < 1 and dominating_gaussian(noisy) is not None for _, rate, noisy in map(decompose, releases))

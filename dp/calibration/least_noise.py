@@ -11,12 +11,13 @@ from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
 from dp.accounting import accountants
+from dp.accounting.lattice import dominating_gaussian, least_local_sigma, least_skellam_variance
 from dp.accounting.guarantee import is_within
 from dp.calibration.release_target import MAXIMUM_NOISE_MULTIPLIER, ReleaseTarget
 from dp.checks import magnitude
 from dp.errors import InfeasibleTarget, InvalidParameter, LatticeTooCoarse
 from dp.events import GaussianEvent, NeighbouringRelation, PrivacyEvent
-from dp.noise.distributed import MECHANISMS, DistributedNoise
+from dp.noise.distributed import MECHANISMS, DistributedDiscreteGaussian, DistributedNoise
 
 Mechanism = TypeVar("Mechanism", bound=DistributedNoise[Any])
 
@@ -89,19 +90,29 @@ def calibrate_noise(
     target = ReleaseTarget(
         epsilon=epsilon, delta=delta, releases=releases, relation=relation, sampling_rate=sampling_rate
     )
-    found = least_noise(
-        lambda value: target.spent(of(value).event),
+    multiplier = gaussian_multiplier(target)
+
+    def is_enough(thin: Mechanism) -> bool:
+        gaussian = dominating_gaussian(thin.event)
+        if gaussian is not None and gaussian.noise_multiplier >= multiplier:
+            return True
+        return target.renyi_spent(thin.event) <= target.epsilon
+
+    dominated = _dominated(mechanism, multiplier * of(parameter.reference).l2_sensitivity, minimum_contributors)
+    by_renyi = least_noise(
+        lambda value: target.renyi_spent(of(value).event),
         epsilon=target.epsilon,
         lowest=parameter.lowest,
         highest=parameter.highest,
         start=parameter.guess(target.noise_multiplier, at_reference=of(parameter.reference).noise_multiplier),
     )
-    if math.isinf(found):
+    found = max(parameter.lowest, min(dominated, by_renyi))
+    if found > parameter.highest:
         most = f"{parameter.name} above {parameter.highest:.6g} {parameter.unit}"
         raise _infeasible(target, most, of(parameter.highest))
     if found == parameter.lowest:
         least = f"{parameter.name} {parameter.least} {parameter.unit}"
-        _check_floor(target, lambda scale: of(parameter.lowest, scale), least)
+        _check_floor(target, lambda scale: is_enough(of(parameter.lowest, scale)), of(parameter.lowest), least)
     return of(found)
 
 
@@ -150,7 +161,7 @@ def calibrate_gaussian(
             if each.unsupported_reason(events, target.delta) is None
         )
 
-    enough = renyi_noise_multiplier(target)
+    enough = _renyi_noise_multiplier(target)
     noise_multiplier = least_noise(
         spent, epsilon=target.epsilon, lowest=MINIMUM_NOISE_MULTIPLIER, highest=enough, start=enough
     )
@@ -163,8 +174,33 @@ def calibrate_gaussian(
     return noise_multiplier
 
 
-def renyi_noise_multiplier(target: ReleaseTarget) -> float:
-    """Return the least noise multiplier of the continuous Gaussian by Renyi DP alone, the accountant of integer noise.
+@functools.lru_cache(maxsize=64)
+def gaussian_multiplier(target: ReleaseTarget) -> float:
+    """Return what `calibrate_gaussian` returns for a target."""
+    return calibrate_gaussian(
+        epsilon=target.epsilon,
+        delta=target.delta,
+        releases=target.releases,
+        relation=target.relation,
+        sampling_rate=target.sampling_rate,
+    )
+
+
+def _dominated(mechanism: type[DistributedNoise[Any]], deviation: float, contributors: int) -> float:
+    """Return the least parameter of noise shares whose sum Gaussian noise of a deviation dominates, rounded up.
+
+    It follows from a formula (`dp.accounting.lattice`). Infinity if that finds none.
+    """
+    if mechanism is DistributedDiscreteGaussian:
+        found = least_local_sigma(deviation, contributors)
+    else:
+        variance = least_skellam_variance(deviation)
+        found = None if variance is None else math.nextafter(variance / contributors, math.inf)
+    return math.inf if found is None else found
+
+
+def _renyi_noise_multiplier(target: ReleaseTarget) -> float:
+    """Return the least noise multiplier of the continuous Gaussian by Renyi DP alone.
 
     Formal guarantees:
         As for `calibrate_gaussian`, whose other accountants often find that less noise is enough.
@@ -174,7 +210,7 @@ def renyi_noise_multiplier(target: ReleaseTarget) -> float:
         IncompatibleEvent: There is sampling, and the relation is not add-or-remove-one.
     """
     noise_multiplier = least_noise(
-        target.renyi_spent,
+        lambda multiplier: target.renyi_spent(GaussianEvent(noise_multiplier=multiplier)),
         epsilon=target.epsilon,
         lowest=MINIMUM_NOISE_MULTIPLIER,
         highest=MAXIMUM_NOISE_MULTIPLIER,
@@ -232,33 +268,31 @@ def least_noise(
     return noise(position)
 
 
-def _check_floor(target: ReleaseTarget, thinnest: Callable[[float], DistributedNoise[Any]], least: str) -> None:
+def _check_floor(
+    target: ReleaseTarget, is_enough: Callable[[float], bool], thinnest: DistributedNoise[Any], least: str
+) -> None:
     """Refuse an integer grid on which the least noise shares are more noise than the target needs.
 
     Args:
         target: The guarantee, which the least noise shares satisfy.
-        thinnest: A function from a scale of values and sensitivity to the mechanism with the least noise shares.
+        is_enough: Whether the least noise shares satisfy it if values and sensitivity are multiplied by a number.
+        thinnest: The mechanism with the least noise shares.
         least: The least noise share in words.
 
     Raises:
         LatticeTooCoarse: The least noise shares are more noise than the target needs.
     """
-
-    def keeps(scale: float) -> bool:
-        return target.spent(thinnest(scale).event) <= target.epsilon
-
-    if not keeps(1 + _FLOOR_TOLERANCE):
+    if not is_enough(1 + _FLOOR_TOLERANCE):
         return
     low, high = 1, 2
-    while keeps(high):
+    while is_enough(high):
         low, high = high, 2 * high
     while high - low > 1:
         middle = (low + high) // 2
-        low, high = (middle, high) if keeps(middle) else (low, middle)
-    found = thinnest(1)
+        low, high = (middle, high) if is_enough(middle) else (low, middle)
     raise LatticeTooCoarse(
-        f"l2_sensitivity: expected at least {found.l2_sensitivity * high:.6g} steps of the integer grid for {target} "
-        f"with {found.minimum_contributors} contributors, found {found.l2_sensitivity:.6g}. The least noise that a "
+        f"l2_sensitivity: expected at least {thinnest.l2_sensitivity * high:.6g} steps of the integer grid for {target} "
+        f"with {thinnest.minimum_contributors} contributors, found {thinnest.l2_sensitivity:.6g}. The least noise that a "
         f"client can add ({least}) is up to {high} times what is needed. Multiply the values and l2_sensitivity by "
         f"{high} or more before they are summed, and divide the sum by it.",
         scale=high,

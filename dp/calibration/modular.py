@@ -20,7 +20,7 @@ import math
 from dataclasses import dataclass, replace
 from typing import Final
 
-from dp.calibration.least_noise import RELATIVE_TOLERANCE, calibrate_gaussian, calibrate_noise, renyi_noise_multiplier
+from dp.calibration.least_noise import RELATIVE_TOLERANCE, calibrate_noise, gaussian_multiplier
 from dp.calibration.release_target import ReleaseTarget
 from dp.calibration.wrapping import MAXIMUM_MODULUS_BITS, wrap_probability
 from dp.checks import integer_at_least, magnitude, member, positive_real
@@ -87,7 +87,7 @@ class ModularPlan:
 
         Without sampling, this is exact. Continuous noise has no modulus, and nothing is rounded.
         """
-        return _gaussian_multiplier(self.target) * self.clip_l2
+        return gaussian_multiplier(self.target) * self.clip_l2
 
     @property
     def noise_ratio(self) -> float:
@@ -161,7 +161,7 @@ def plan_modulus(
         noise=member("noise", noise, LatticeNoise),
     )
     asked = integer_at_least("bits", bits, 2, maximum=MAXIMUM_MODULUS_BITS)
-    multiplier = renyi_noise_multiplier(planner.target)
+    multiplier = gaussian_multiplier(planner.target)
     planner.check_shares(multiplier)
     plan = planner.plan(asked, multiplier)
     if plan is None:
@@ -176,17 +176,6 @@ def _checked_deviations(deviations: float) -> float:
             f"deviations: expected a number from {MINIMUM_DEVIATIONS:g} to {MAXIMUM_DEVIATIONS:g}, found {deviations}"
         )
     return checked
-
-
-@functools.lru_cache(maxsize=64)
-def _gaussian_multiplier(target: ReleaseTarget) -> float:
-    return calibrate_gaussian(
-        epsilon=target.epsilon,
-        delta=target.delta,
-        releases=target.releases,
-        relation=target.relation,
-        sampling_rate=target.sampling_rate,
-    )
 
 
 def rounded_norm(norm: float, dimension: int) -> float:

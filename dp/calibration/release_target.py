@@ -11,7 +11,6 @@ from dp.accounting.renyi_accountant import RenyiAccountant
 from dp.checks import integer_at_least, magnitude, member, positive_real, probability
 from dp.errors import InvalidParameter
 from dp.events import (
-    GaussianEvent,
     NeighbouringRelation,
     NoisyEvent,
     PoissonSampledEvent,
@@ -68,10 +67,9 @@ class ReleaseTarget:
         """Return the epsilon of all releases if each of them is `event`."""
         return guarantee({self.event(event): self.releases}, delta=self.delta, relation=self.relation).epsilon
 
-    def renyi_spent(self, noise_multiplier: float) -> float:
-        """Return the epsilon of all releases with Gaussian noise by Renyi DP, the accountant of integer noise."""
-        releases = {self.event(GaussianEvent(noise_multiplier=noise_multiplier)): self.releases}
-        return RenyiAccountant().epsilon(releases, self.delta).epsilon
+    def renyi_spent(self, event: NoisyEvent) -> float:
+        """Return the epsilon of all releases by Renyi DP alone."""
+        return RenyiAccountant().epsilon({self.event(event): self.releases}, self.delta).epsilon
 
     @property
     def noise_multiplier(self) -> float:
