@@ -11,12 +11,14 @@ from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
 from dp.accounting import accountants
-from dp.accounting.lattice import dominating_gaussian, least_local_sigma, least_skellam_variance
+from dp.accounting.accountants import accountants_of
 from dp.accounting.guarantee import is_within
+from dp.accounting.lattice import dominating_gaussian, least_local_sigma, least_skellam_variance
+from dp.accounting.privacy_loss_accountant import PrivacyLossAccountant
 from dp.calibration.release_target import MAXIMUM_NOISE_MULTIPLIER, ReleaseTarget
 from dp.checks import magnitude
 from dp.errors import InfeasibleTarget, InvalidParameter, LatticeTooCoarse
-from dp.events import GaussianEvent, NeighbouringRelation, PrivacyEvent
+from dp.events import GaussianEvent, NeighbouringRelation, NoisyEvent, PrivacyEvent
 from dp.noise.distributed import MECHANISMS, DistributedDiscreteGaussian, DistributedNoise
 
 Mechanism = TypeVar("Mechanism", bound=DistributedNoise[Any])
@@ -92,21 +94,22 @@ def calibrate_noise(
     )
     multiplier = gaussian_multiplier(target)
 
+    def spent(noise: Mechanism) -> float:
+        return _spent_without_losses(target, noise.event)
+
     def is_enough(thin: Mechanism) -> bool:
         gaussian = dominating_gaussian(thin.event)
-        if gaussian is not None and gaussian.noise_multiplier >= multiplier:
-            return True
-        return target.renyi_spent(thin.event) <= target.epsilon
+        return (gaussian is not None and gaussian.noise_multiplier >= multiplier) or spent(thin) <= target.epsilon
 
     dominated = _dominated(mechanism, multiplier * of(parameter.reference).l2_sensitivity, minimum_contributors)
-    by_renyi = least_noise(
-        lambda value: target.renyi_spent(of(value).event),
+    otherwise = least_noise(
+        lambda value: spent(of(value)),
         epsilon=target.epsilon,
         lowest=parameter.lowest,
         highest=parameter.highest,
         start=parameter.guess(target.noise_multiplier, at_reference=of(parameter.reference).noise_multiplier),
     )
-    found = max(parameter.lowest, min(dominated, by_renyi))
+    found = max(parameter.lowest, min(dominated, otherwise))
     if found > parameter.highest:
         most = f"{parameter.name} above {parameter.highest:.6g} {parameter.unit}"
         raise _infeasible(target, most, of(parameter.highest))
@@ -183,6 +186,16 @@ def gaussian_multiplier(target: ReleaseTarget) -> float:
         releases=target.releases,
         relation=target.relation,
         sampling_rate=target.sampling_rate,
+    )
+
+
+def _spent_without_losses(target: ReleaseTarget, event: NoisyEvent) -> float:
+    """Return what releases spend by the accountants that do not compare them with Gaussian noise."""
+    events = {target.event(event): target.releases}
+    return min(
+        each.quick_epsilon(events, target.delta)
+        for each in accountants_of(target.event(event), target.delta)
+        if not isinstance(each, PrivacyLossAccountant)
     )
 
 
@@ -291,10 +304,10 @@ def _check_floor(
         middle = (low + high) // 2
         low, high = (middle, high) if is_enough(middle) else (low, middle)
     raise LatticeTooCoarse(
-        f"l2_sensitivity: expected at least {thinnest.l2_sensitivity * high:.6g} steps of the integer grid for {target} "
-        f"with {thinnest.minimum_contributors} contributors, found {thinnest.l2_sensitivity:.6g}. The least noise that a "
-        f"client can add ({least}) is up to {high} times what is needed. Multiply the values and l2_sensitivity by "
-        f"{high} or more before they are summed, and divide the sum by it.",
+        f"l2_sensitivity: expected at least {thinnest.l2_sensitivity * high:.6g} steps of the integer grid for "
+        f"{target} with {thinnest.minimum_contributors} contributors, found {thinnest.l2_sensitivity:.6g}. The least "
+        f"noise that a client can add ({least}) is up to {high} times what is needed. Multiply the values and "
+        f"l2_sensitivity by {high} or more before they are summed, and divide the sum by it.",
         scale=high,
     )
 

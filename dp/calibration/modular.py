@@ -15,7 +15,6 @@ uses the least g that fits. If even its noise shares are smaller than the mechan
 `dp.calibration.wrapping` gives the probability that belongs to k deviations.
 """
 
-import functools
 import math
 from dataclasses import dataclass, replace
 from typing import Final
