@@ -152,7 +152,7 @@ def test_removal_takes_a_coarser_grid_where_parts_of_the_noise_would_be_too_larg
     target = dataclasses.replace(REMOVAL, epsilon=1.0, releases=30, colluding=3)
     mean = planned(target, minimum_contributors=CLIENTS, shapes=[(dimension,)], modulus_bits=modulus_bits)
     assert isinstance(mean.noise, RemovableSkellam)
-    assert 2**26 < max(mean.noise.variances) <= 2**32
+    assert max(mean.noise.variances) <= 2**32
     assert guarantee({mean.noise.event: 30}, delta=1e-3).epsilon <= 1.0
 
 
