@@ -265,7 +265,7 @@ class FilteredCharges(Charges):
         return _up(Fraction(self._units[client], UNITS))
 
     def charge(self, event: PrivacyEvent) -> float:
-        """Return what an event is charged, in the unit of the filter's limit, rounded up; more than the limit if more."""
+        """Return what an event is charged, in the unit of the filter's limit, rounded up; at most just above it."""
         return _up(Fraction(self.rule.units(event), UNITS) * Fraction(self.rule.limit))
 
     def charged(self, client: int) -> float:
