@@ -6,7 +6,7 @@ what `Ledger.reserve` and `Ledger.commit` could have written.
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -25,6 +25,7 @@ from dp.errors import (
 from dp.events import Observer, PrivacyEvent
 from dp.figures import in_full, rounded_down, rounded_up, rounded_up_within
 from dp.ledger.charges import EVERYBODY, Charges, FilteredCharges, charges_of, guarantee_of
+from dp.ledger.further import least_further_multiplier
 from dp.ledger.participants import Clients, checked_clients, decode_clients, encode_clients
 from dp.ledger.participation import Accounting
 from dp.ledger.realised import check_cost
@@ -164,8 +165,7 @@ class Account:
     def remaining(self, event: PrivacyEvent, clients: Clients | None) -> int:
         """Return how many more of `event` may ask all of these clients, by cap and budget; None: everybody."""
         self.check_event(event)
-        if clients is None:
-            clients = np.arange(self.budget.clients)
+        clients = self._everybody() if clients is None else clients
         cap = None if self.rounds is None else self.rounds.left(clients)
         if cap is not None and cap <= 0:
             return 0
@@ -264,10 +264,10 @@ class Account:
                 numbers.append(number)
         return tuple(numbers)
 
-    def apply(self, record: Reservation | Commitment) -> None:
-        """Add a record that was written."""
+    def apply(self, record: Reservation | Commitment, clients: Clients | None = None) -> None:
+        """Add a record that was written; `clients` are those that a reservation asks, if they are known."""
         if isinstance(record, Reservation):
-            clients = self._clients_of(record)
+            clients = self._clients_of(record) if clients is None else clients
             if self.rounds is not None:
                 self.rounds.add(clients)
             self.charges.add(record.event, self._charged(clients))
@@ -287,6 +287,20 @@ class Account:
             return self.charges.worst()
         number = self.counted_rounds().client(client)
         return number if self.budget.towards is Observer.SERVER else 0
+
+    def least_multiplier(
+        self, releases: int, clients: Clients | None, event_of: Callable[[float], PrivacyEvent]
+    ) -> float:
+        """Return the least noise multiplier with which further releases may ask all of these clients; None: everybody.
+
+        The cap does not count.
+        """
+        check_event(event_of(1.0), self.budget, name=self._name)
+        asked = self._charged(self._everybody() if clients is None else clients)
+        return least_further_multiplier(self.charges, asked, integer_at_least("releases", releases, 1), event_of)
+
+    def _everybody(self) -> Clients:
+        return np.arange(self.budget.clients)
 
     def _charged(self, clients: Clients) -> Clients:
         return clients if self.budget.towards is Observer.SERVER else EVERYBODY
@@ -324,14 +338,16 @@ class Account:
             raise self._corrupt(position, "expected one budget, found a second")
         try:
             if isinstance(record, Reservation):
-                self._check_read_reservation(record)
+                clients = self._checked_reservation(record)
             else:
+                clients = None
                 self._check_read_commitment(record)
         except DpError as error:
             raise self._corrupt(position, str(error)) from None
-        self.apply(record)
+        self.apply(record, clients)
 
-    def _check_read_reservation(self, record: Reservation) -> None:
+    def _checked_reservation(self, record: Reservation) -> Clients:
+        """Check a reservation that was read, and return the clients that it asks."""
         number = len(self.reservations) + 1
         if record.number != number:
             raise InvalidReservation(f"expected reservation {number}, found {record.number}")
@@ -344,8 +360,10 @@ class Account:
         self.check_event(record.event)
         if (record.participants is None) != (self.rounds is None):
             raise InvalidReservation(f"{name}: expected participants if and only if the budget has a participation")
+        clients = self._clients_of(record)
         if self.rounds is not None:
-            self.rounds.check_cap(name, self.rounds.checked(self._clients_of(record)))
+            self.rounds.check_cap(name, self.rounds.checked(clients))
+        return clients
 
     def _check_read_commitment(self, record: Commitment) -> None:
         self.check_commitment(record.number, record.contributors, record.realised)

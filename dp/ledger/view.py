@@ -1,6 +1,6 @@
 """What a ledger can be asked: its entries, what is spent, and what is left."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 import numpy as np
@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from dp.accounting.guarantee import Guarantee
 from dp.errors import IncompatibleLedger, LedgerStale
-from dp.events import PrivacyEvent
+from dp.events import GaussianEvent, PrivacyEvent
 from dp.ledger.account import Account
 from dp.ledger.charges import FilteredCharges
 from dp.ledger.log import RecordLog, head_after, kept_head, position_of
@@ -147,6 +147,39 @@ class LedgerView:
         """
         clients = None if participants is None else self._account.clients(participants)
         return self._account.remaining(event, clients)
+
+    def least_multiplier(
+        self,
+        releases: int,
+        *,
+        participants: Iterable[int] | None = None,
+        event_of: Callable[[float], PrivacyEvent] | None = None,
+    ) -> float:
+        """Return the least noise multiplier with which a number of further releases stays within what is left.
+
+        With `Accounting.GAUSSIAN_FILTER` it is sqrt(releases / left()), rounded up; otherwise it is searched for.
+
+        Args:
+            releases: How many more releases ask the same clients, at least 1: for a population with cohorts, the most
+                that one client is asked for.
+            participants: With participation, these clients; None: everybody, so that the worst client counts.
+            event_of: Returns the event of one release, given its noise multiplier; by default Gaussian noise without
+                sampling.
+
+        Raises:
+            IncompatibleEvent: The accounting cannot take the event: for example, it takes one kind of event only, and
+                the noise of that is fixed.
+            InfeasibleTarget: Nothing is left, or the noise multiplier needed is above 1e12.
+            IncompatibleLedger: Participants are given, and the ledger has no participation.
+            InvalidParameter: An argument is out of range.
+        """
+        clients = None if participants is None else self._account.clients(participants)
+        budget = self.budget
+
+        def gaussian(multiplier: float) -> GaussianEvent:
+            return GaussianEvent(noise_multiplier=multiplier, relation=budget.relation, unit=budget.unit)
+
+        return self._account.least_multiplier(releases, clients, gaussian if event_of is None else event_of)
 
     def check_clients(self, digest: str) -> None:
         """Raise an error if client i of this ledger is not client i of a population.
