@@ -64,11 +64,13 @@ def exact_half_law(noise: Noise, cells: int) -> list[Any]:
             return [factor * mpmath.besseli(k, variance) for k in range(cells + 1)]
         case Shares(sigma, number):
             reach = math.ceil(14 * sigma * math.sqrt(number)) + 4
-            one = [mpmath.exp(-mpmath.mpf(x) ** 2 / (2 * mpmath.mpf(sigma) ** 2)) for x in range(-reach, reach + 1)]
+            one = [mpmath.exp(-(mpmath.mpf(x) ** 2) / (2 * mpmath.mpf(sigma) ** 2)) for x in range(-reach, reach + 1)]
             found = one
             for _ in range(number - 1):
                 found = [
-                    mpmath.fdot((found[y], one[x - y + reach]) for y in range(len(one)) if 0 <= x - y + reach < len(one))
+                    mpmath.fdot(
+                        (found[y], one[x - y + reach]) for y in range(len(one)) if 0 <= x - y + reach < len(one)
+                    )
                     for x in range(len(one))
                 ]
             total = mpmath.fsum(found)
@@ -126,9 +128,7 @@ def test_largest_spacing_is_the_least_that_hockey_sticks_allow(noise: Noise) -> 
 
 @pytest.mark.parametrize("noise", FEW, ids=str)
 @pytest.mark.parametrize("shifts", [(1, 1), (2, -1), (3, 2), (0, 3)], ids=str)
-def test_hockey_sticks_in_two_dimensions_are_below_those_of_the_gaussian(
-    noise: Noise, shifts: tuple[int, int]
-) -> None:
+def test_hockey_sticks_in_two_dimensions_are_below_those_of_the_gaussian(noise: Noise, shifts: tuple[int, int]) -> None:
     change = math.hypot(*shifts) / deviation_of(noise)
     still, moved = pair_of_vectors(noise, shifts)
     for epsilon in EPSILONS[::2]:
