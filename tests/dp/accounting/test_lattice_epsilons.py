@@ -7,7 +7,7 @@ import pytest
 from dp.accounting.guarantee import guarantee
 from tests.support.lattice_events import ADD_OR_REMOVE, event_of
 from tests.support.lattice_figures import LARGE, SMALL, Releases, words
-from tests.support.lattice_laws import Skellam
+from tests.support.lattice_laws import Skellam, hockey_stick, pair, sampled
 
 pytestmark = pytest.mark.slow
 
@@ -79,6 +79,23 @@ def test_direction_that_is_worst_depends_on_delta() -> None:
     small, large = (Releases(Skellam(4.0), 2, 1, delta).exact() for delta in (0.3, 1e-4))
     assert small == pytest.approx((0.33205, 0.28614), abs=2e-5)
     assert large == pytest.approx((2.92919, 3.49757), abs=2e-5)
+
+
+@pytest.mark.parametrize(
+    ("variance", "rate", "least", "most"), [(1.0, 0.01, 12.0, 12.2), (2.0, 0.1, 2.9, 3.0), (10.0, 0.01, 1.2, 1.3)]
+)
+def test_account_of_little_sampled_noise_is_safe_but_not_tight(
+    variance: float, rate: float, least: float, most: float
+) -> None:
+    """How many times too large it is for one release; Renyi DP alone is further off."""
+    spent = Releases(Skellam(variance), 1, 1, 1e-6, rate).spent()
+    still, mixed = sampled(*pair(Skellam(variance), 1), rate)
+
+    def delta(epsilon: float) -> float:
+        return max(hockey_stick(mixed, still, epsilon), hockey_stick(still, mixed, epsilon))
+
+    assert delta(spent.epsilon / most) > 1e-6 > delta(spent.epsilon / least)
+    assert spent.rdp_epsilon > spent.epsilon
 
 
 def test_noise_that_nothing_dominates_is_accounted_by_renyi_dp_alone() -> None:
