@@ -46,11 +46,11 @@ def check_node(home: Home) -> NodeReport:
         dp.errors.LedgerError: The ledger cannot be opened.
     """
     with home.lock():
-        home.sessions.empty  # noqa: B018  # This opens the store, which finds damage.
+        count = home.sessions.participations(home.identity.public)  # This opens the store, which finds damage.
         home.openings.empty  # noqa: B018
         spent = _spent(home)
     return NodeReport(
-        facts=(*_facts(home), ("Privacy budget", spent)),
+        facts=(*_facts(home), ("Privacy budget", spent), ("Participations", _participations(count, home.policy.cap))),
         accepts=tuple(_accepts(home.policy)),
         warnings=tuple(_warnings(home)),
         faults=tuple(_faults(home)),
@@ -65,6 +65,10 @@ def _spent(home: Home) -> str:
         spent = rounded_up_within(ledger.spent().epsilon, budget.epsilon) if count else "0"
     whole = f"{in_full(budget.epsilon)} at delta {in_full(budget.delta)}"
     return f"epsilon {spent} of {whole} is spent; sessions counted: {count}"
+
+
+def _participations(count: int, cap: int | None) -> str:
+    return f"{count}; the policy has no cap" if cap is None else f"{count} of at most {cap}"
 
 
 def _facts(home: Home) -> Iterator[tuple[str, str]]:

@@ -854,3 +854,62 @@ def test_log_names_the_code_and_the_rule_and_no_secret(
     assert f"node {ME} refuses step 0 of serial 1: old: " in caplog.text
     assert identity_of(ME).secret.reveal().hex() not in caplog.text
     assert identity_of(ME).secret.reveal() not in b"".join(repr(each).encode() for each in vars(station).values())
+
+
+# The node's own cap on the sessions that its update is sent in.
+
+
+def counted(home: Home) -> int:
+    with home.lock():
+        return home.sessions.participations(home.identity.public)
+
+
+@pytest.mark.parametrize(
+    "cohort",
+    [CURIOUS, Cohort(adversary=Adversary.MALICIOUS), Cohort(protocol="paillier"), PRIVATE],
+    ids=["curious", "malicious", "one message", "private"],
+)
+def test_node_at_its_cap_refuses_before_it_trains_or_reserves(tmp_path: Path, cohort: Cohort) -> None:
+    home = cohort.make_home(tmp_path, ME, cap=2)
+    station, train = Station(home), Trained()
+    for serial in (1, 2):
+        finish(cohort.attempt(serial), station)
+        assert counted(home) == serial
+    before = files(home.path)
+    assert refused(station, cohort.attempt(3).parcel(ME), train) is Refusal.POLICY
+    assert (train.calls, files(home.path), counted(home)) == (0, before, 2)
+    raised = cohort.policy(tmp_path / "live", cap=3)
+    (home.path / "policy.toml").write_text(raised)
+    finish(cohort.attempt(3), Station(home.path))
+    assert counted(Home.open(home.path)) == 3
+
+
+def test_session_counts_from_the_step_that_sends_the_update(home: Home, cohort: Cohort) -> None:
+    station, attempt, counts = Station(home), cohort.attempt(1), []
+    while attempt.requests:
+        step(attempt, station)
+        counts.append(counted(home))
+    assert counts == [0, 0, 1, 1]
+    step(cohort.attempt(2), station)  # It ends before anything is sent, and does not count.
+    assert counted(home) == 1
+
+
+def test_member_that_is_no_client_never_counts(tmp_path: Path) -> None:
+    cohort = Cohort(protocol="paillier")
+    home = cohort.make_home(tmp_path, MEMBER, cap=1)
+    for serial in (1, 2):
+        attempt = cohort.attempt(serial)
+        attempt.advance(attempt.replies())
+        assert refused(Station(home), attempt.parcel(home.node)) is None
+    assert counted(home) == 0
+
+
+def test_cap_is_named_in_the_log_and_not_in_the_reply(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    cohort = Cohort()
+    home = cohort.make_home(tmp_path, ME, cap=1)
+    station = Station(home)
+    finish(cohort.attempt(1), station)
+    with caplog.at_level(logging.WARNING):
+        reply = station.answer(cohort.attempt(2).parcel(ME), training(ME))
+    assert reply == Reply(serial=2, step=0, sender=ME, refusal=Refusal.POLICY).to_bytes()
+    assert "policy: cap: expected fewer than 1 sessions that count, found 1" in caplog.text
