@@ -145,6 +145,12 @@ def _warnings(home: Home) -> Iterator[str]:
         )
     if not policy.corrupt(home.roster):
         yield f"adversarial: {no_collusion_warning(len(home.roster))}"
+    if failed := home.failures.lines():
+        yield (
+            f"training: expected no failure, found {len(failed)}, the last one {failed[-1]}. In sums with noise, zeros "
+            "with this node's noise share were sent in the place of its update. Mend the training, and keep this to "
+            "yourself: the noise hides it from everybody else."
+        )
     installed = loadable()
     if missing := [name for name in policy.protocols if name not in installed]:
         yield f"protocols: expected installed ones, found {', '.join(missing)}. `secagg protocols` lists them."

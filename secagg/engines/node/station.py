@@ -266,7 +266,10 @@ class Station:
             self._home.reserve(event, party.label)
 
     def _contribution(self, party: NodeSession, work: Work, train: Train) -> Contribution:
-        """Return the node's input: its update, or zeros and noise if training has failed and there is noise."""
+        """Return the node's input: its update, or zeros and noise if training has failed and there is noise.
+
+        That it has failed is then said to the owner of the home only.
+        """
         plan = RoundPlan(mean=party.mean, session=party.session, work=work, serial=party.offer.serial)
         try:
             update = train(work)
@@ -275,8 +278,10 @@ class Station:
         except (KeyboardInterrupt, SystemExit):
             raise
         except BaseException as error:  # noqa: BLE001  # Training may raise anything, and its text may contain data.
+            if plan.private:  # Nobody else may learn that it failed, so it is not logged either.
+                self._home.failures.note(party.offer.serial, error)
             _release(error)
-        if plan.private:  # Nobody may learn that it failed, so it is not logged either.
+        if plan.private:
             return contribute(plan, None, entropy=self._entropy)
         raise _Refused(Refusal.FAILED, "training has failed")
 

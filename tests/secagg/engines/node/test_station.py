@@ -20,6 +20,7 @@ import pytest
 
 from protocols import Adversary, Identity, Secret
 from secagg.engines.base import Update
+from secagg.engines.node.failure_log import FailureLog
 from secagg.engines.node.home import Home
 from secagg.engines.node.station import Station, Train
 from secagg.engines.wire.offer import Offer
@@ -653,9 +654,44 @@ def test_failed_training_contributes_zeros_where_nodes_add_noise(
     with caplog.at_level(logging.DEBUG):
         step(attempt, station, train=FAILURES[name])
     assert not [record for record in caplog.records if "fail" in record.getMessage()]
+    (line,) = home.failures.lines()
+    assert line.startswith("serial 1: ")
+    assert "row 17" not in line
     while attempt.requests:
         step(attempt, station)
     assert attempt.is_exact(cohort.clients)  # Up to the noise, in which one update is lost.
+    finish(cohort.attempt(2), station)
+    assert len(home.failures.lines()) == 1
+
+
+@pytest.mark.parametrize("name", ["error", "nan"])
+def test_failed_training_cannot_be_told_by_what_the_node_sends_or_by_its_record(
+    private: tuple[Cohort, Home], name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A node that fails and one that does not: the same steps, lengths, reservations and participations.
+
+    A full disk in the place of the note changes nothing either.
+    """
+    cohort, home = private
+    other = cohort.make_home(home.path.parent / "other", ME)
+    monkeypatch.setattr(home, "failures", FailureLog(home.path / "no" / "folder"))
+    seen = []
+    for each, train in ((home, FAILURES[name]), (other, None)):
+        station, attempt = Station(each), cohort.attempt(1)
+        lengths = []
+        while attempt.requests:
+            replies = attempt.replies(ME)
+            replies[ME] = ask(station, attempt.parcel(ME), train or training(ME)).body
+            lengths.append(len(replies[ME]))
+            attempt.advance(replies)
+        seen.append((lengths, len(reservations(each)), counted(each)))
+    assert seen[0] == seen[1]
+    assert seen[0][2] == 1
+
+
+def test_failed_training_of_an_exact_sum_is_noted_nowhere(home: Home, cohort: Cohort) -> None:
+    refused(Station(home), cohort.attempt(1).parcel(ME), fail)
+    assert home.failures.lines() == ()
 
 
 def test_weighted_update_without_examples_has_failed(tmp_path: Path) -> None:
