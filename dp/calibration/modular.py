@@ -90,10 +90,7 @@ class ModularPlan:
 
     @property
     def noise_ratio(self) -> float:
-        """`noise_std` over `gaussian_std`: the cost of modulus, rounding and distribution.
-
-        The accountant is part of that cost: integer noise is accounted by Renyi DP, which is not exact.
-        """
+        """`noise_std` over `gaussian_std`: the cost of modulus, rounding and distribution."""
         return self.noise_std / self.gaussian_std
 
     @property
