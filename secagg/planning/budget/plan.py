@@ -28,7 +28,7 @@ from secagg.planning.budget.answer import (
 from secagg.planning.budget.noise import Solution, epsilon_of, fewer_shares, solve
 from secagg.planning.budget.request import BudgetRequest
 from secagg.planning.budget.table import tabulated
-from secagg.privacy.participation import clients_to_ask, least_cap, most_rounds
+from secagg.privacy.least_cap import clients_to_ask, least_cap, most_rounds
 
 
 def plan(request: BudgetRequest, *, table: bool = False) -> Plan:
@@ -98,7 +98,7 @@ def _cap(request: BudgetRequest, event: PrivacyEvent) -> CapPlan | None:
     return CapPlan(
         cap=request.releases,
         least=request.least_cap,
-        spare_rounds=most_rounds(clients=request.clients, cohort=request.asked, cap=request.releases) - every,
+        spare_rounds=most_rounds(request.releases, cohort=request.asked, clients=request.clients) - every,
         without=None if request.releases >= every else _alternative(request, event, cap=every),
         with_dropouts=_with_dropouts(request, event),
     )
@@ -133,7 +133,7 @@ def _alternative(
     rounds = request.rounds if rounds is None else rounds
     cohort = request.cohort if cohort is None else cohort
     if cap is None and request.rate == 1:
-        cap = least_cap(clients=request.clients, cohort=cohort or request.clients, rounds=rounds)
+        cap = least_cap(rounds, cohort=cohort or request.clients, clients=request.clients)
         cap = max(cap, request.cap or 0)
     changed = msgspec.structs.replace(request, rounds=rounds, cohort=cohort, cap=cap, more_rounds=None)
     noise = None

@@ -21,7 +21,7 @@ from secagg.privacy.contributors import (
     shares_relied_on,
 )
 from secagg.privacy.delta import check_client_delta, default_delta
-from secagg.privacy.participation import least_cap
+from secagg.privacy.least_cap import least_cap
 
 ContinuousNoise = Literal["gaussian"]
 GAUSSIAN: Final = "gaussian"
@@ -122,15 +122,14 @@ class BudgetRequest(msgspec.Struct, frozen=True, kw_only=True):
             )
         if self.cohort is not None and integer_at_least("cohort", self.cohort, 2) > self.clients:
             raise ConfigurationError(
-                f"--cohort: expected at most {self.clients}, the number of clients, found {self.cohort}. Use a smaller "
-                "cohort."
+                f"cohort: expected at most the {self.clients} clients of the population, found {self.cohort}. Use a "
+                "smaller cohort, or more clients."
             )
         if self.cap is not None and integer_at_least("cap", self.cap, 1) < self.least_cap:
-            asks = "all clients" if self.cohort is None else f"{self.asked} of {self.clients} clients"
-            smaller = " Or ask fewer clients in each round, with --cohort." if self.cohort is None else ""
+            who = "all" if self.cohort is None else f"{self.cohort} of"
             raise ConfigurationError(
-                f"--cap: expected at least {self.least_cap}, since each of {self.rounds} rounds asks {asks}, found "
-                f"{self.cap}. Use a larger cap, a smaller cohort or fewer rounds.{smaller}"
+                f"cap: expected at least {self.least_cap}, since {self.rounds} rounds ask {who} {self.clients} clients "
+                f"each, found {self.cap}. Use a cap of {self.least_cap} or more, fewer rounds or a smaller cohort."
             )
 
     def _check_cohort(self) -> None:
@@ -168,7 +167,7 @@ class BudgetRequest(msgspec.Struct, frozen=True, kw_only=True):
         """The least cap with which all rounds can be held; the number of rounds if each asks all, or a sample."""
         if self.cohort is None:
             return self.rounds
-        return least_cap(clients=self.clients, cohort=self.cohort, rounds=self.rounds)
+        return least_cap(self.rounds, cohort=self.cohort, clients=self.clients)
 
     @property
     def releases(self) -> int:

@@ -10,7 +10,7 @@ from secagg.planning.budget.answer import Epsilon, Table, as_epsilon
 from secagg.planning.budget.digits import enough
 from secagg.planning.budget.noise import epsilon_of, with_multiplier
 from secagg.planning.budget.request import BudgetRequest
-from secagg.privacy.participation import least_cap
+from secagg.privacy.least_cap import least_cap
 
 _PARTS: Final = tuple(Fraction(part) for part in ("1/10", "1/4", "1/2", "3/4", "1", "3/2", "2"))
 _FACTORS: Final = (1 / 2, 1 / math.sqrt(2), 1.0, math.sqrt(2), 2.0)
@@ -49,7 +49,7 @@ def _releases(request: BudgetRequest, rounds: int) -> int:
     """Return the most releases that one client is asked for: the least cap, or the given one if that is larger."""
     if request.cohort is None:
         return rounds
-    least = least_cap(clients=request.clients, cohort=request.cohort, rounds=rounds)
+    least = least_cap(rounds, cohort=request.cohort, clients=request.clients)
     return least if request.cap is None else max(least, min(request.cap, rounds))
 
 

@@ -21,7 +21,7 @@ from secagg.errors import ConfigurationError, SecaggError
 from secagg.planning.budget.answer import Plan
 from secagg.planning.budget.plan import plan
 from secagg.planning.budget.request import GAUSSIAN, BudgetRequest, ContinuousNoise
-from secagg.planning.budget.rows import CONDITION, as_text
+from secagg.planning.budget.rows import CONDITION, SHARES_CONDITION, as_text
 from secagg.privacy.contributors import ADVERSARIAL, DROPOUT, colluding_clients
 from secagg.privacy.noise import Target
 from secagg.runs.config import TrainingConfig
@@ -71,7 +71,7 @@ def test_plan_of_given_noise_says_what_it_costs_with_sampling_and_without() -> N
     assert found.unamplified_epsilon == guarantee({noise: 100}, delta=1e-5, relation=ADD_OR_REMOVE).epsilon
     assert found.bound < 1 < 30 < found.unamplified_epsilon
     text = as_text(found)
-    for words in ("add-or-remove-one", "client: everything", "10 a round", CONDITION, "without amplification"):
+    for words in ("add-or-remove-one", "client: everything", "10 a round", CONDITION, "nothing is amplified"):
         assert words in text
 
 
@@ -95,7 +95,8 @@ def test_plan_on_a_lattice_answers_both_ways(mechanism: LatticeNoise) -> None:
     assert by_epsilon.cohort is not None
     assert (by_epsilon.cohort.clients, by_epsilon.cohort.relied_on) == (100, 80)
     assert by_epsilon.bound <= 6
-    assert 1.02 < by_epsilon.lattice.noise_to_gaussian < 1.2
+    assert 1 <= by_epsilon.lattice.noise_to_gaussian < 1.0005
+    assert 1 < by_epsilon.lattice.sensitivity_to_clip < 1.01
     noise = by_epsilon.lattice.noise_to_clip
     by_noise = ask(noise_multiplier=noise)
     assert by_noise.lattice is not None
@@ -113,6 +114,7 @@ def test_plan_on_a_lattice_tells_what_sampling_saves() -> None:
     assert found.bound <= 4
     assert isinstance(found.unamplified_epsilon, float)
     assert found.unamplified_epsilon > 8
+    assert CONDITION + SHARES_CONDITION.format(relied_on=41) in as_text(found)
     assert (found.relation, found.subsampling) == (ADD_OR_REMOVE, ("binomial expansion at integer orders",))
 
 
@@ -158,7 +160,7 @@ def test_plan_of_a_share_keeps_the_budget_of_train_under_its_defaults() -> None:
 
 @pytest.mark.parametrize(
     ("mechanism", "dimension", "epsilon", "fewer"),
-    [(LatticeNoise.DISCRETE_GAUSSIAN, 650, 13.83, 16.07), (GAUSSIAN, None, 12.65, 14.72)],
+    [(LatticeNoise.DISCRETE_GAUSSIAN, 650, 12.658, 14.737), (GAUSSIAN, None, 12.65, 14.72)],
 )
 @pytest.mark.parametrize("cohort", [{}, {"dropout": 0.0, "adversarial": 0.001}])
 def test_plan_says_what_thinner_noise_costs(
@@ -186,8 +188,9 @@ def test_plan_compares_with_the_exact_noise_of_the_continuous_gaussian() -> None
     exact = plan(request).noise_multiplier
     lattice = plan(msgspec.structs.replace(request, mechanism=LatticeNoise.DISCRETE_GAUSSIAN, dimension=650)).lattice
     assert lattice is not None
-    assert lattice.noise_to_gaussian == pytest.approx(lattice.noise_to_clip / exact, rel=1e-6)
-    assert lattice.noise_to_gaussian == pytest.approx(2.8485 / 2.6292, rel=1e-3)
+    factors = lattice.noise_to_gaussian * lattice.sensitivity_to_clip
+    assert factors == pytest.approx(lattice.noise_to_clip / exact, rel=1e-9)
+    assert 1 <= lattice.noise_to_gaussian < 1.00001 < lattice.noise_to_clip / 2.6291
 
 
 def test_plan_of_more_clients_than_a_sum_takes_has_no_shares() -> None:

@@ -7,18 +7,18 @@ import math
 from fractions import Fraction
 
 
-def least_cap(*, clients: int, cohort: int, rounds: int) -> int:
+def least_cap(rounds: int, *, cohort: int, clients: int) -> int:
     """Return the least cap with which all rounds can be held: rounds * cohort / clients, rounded up.
 
     Args:
-        clients: The size of the population, at least 1.
-        cohort: The number of clients that each round asks, 1 to `clients`.
         rounds: The number of rounds, at least 1.
+        cohort: The number of clients that each round asks, 1 to `clients`.
+        clients: The size of the population.
     """
     return -(-rounds * cohort // clients)
 
 
-def most_rounds(*, clients: int, cohort: int, cap: int) -> int:
+def most_rounds(cap: int, *, cohort: int, clients: int) -> int:
     """Return how many rounds can be held if no client may be asked for more than `cap` of them; arguments as above."""
     return cap * clients // cohort
 
