@@ -49,7 +49,7 @@ def report_on_terminal(
             that applies only to one ledger was given with several.
         dp.errors.DpError: A ledger cannot be read, it records a name that was given, or an extra is missing.
     """
-    files = [_ledger(path) for path in paths]
+    files = [ledger_file(path) for path in paths]
     if len(files) != 1:
         for option, value in (("--html", html), ("--organisation", organisation), ("--title", title)):
             if value is not None:
@@ -91,7 +91,7 @@ def verify_on_terminal(path: Path, *, head: str | None) -> int:
         ConfigurationError: There is no ledger.
         dp.errors.DpError: The ledger cannot be read, or `head` is not a digest: nothing is said about it.
     """
-    file = _ledger(path)
+    file = ledger_file(path)
     kept = None if head is None else "".join(part for part in head if not part.isspace() and part not in _BORDERS)
     try:
         with Ledger.open_to_read(file, head=kept) as opened:
@@ -137,7 +137,12 @@ def _refused(reason: str) -> int:
     return NOT_INTACT
 
 
-def _ledger(path: Path) -> Path:
+def ledger_file(path: Path) -> Path:
+    """Return the ledger of a path, which may be the folder of a run.
+
+    Raises:
+        ConfigurationError: It is a folder without a ledger.
+    """
     path = expanded(path)
     if not path.is_dir():
         return path

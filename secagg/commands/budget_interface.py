@@ -39,10 +39,12 @@ def report(
 
 
 def plan(
-    rounds: Annotated[int, typer.Option(help="Number of training rounds. Each makes one release.")],
+    rounds: Annotated[
+        int, typer.Option(help="Number of training rounds. Each makes one release. With --ledger: of further rounds.")
+    ],
     clients: Annotated[
         int | None,
-        typer.Option(help="Size of the population: all clients that may ever take part. Required."),
+        typer.Option(help="Size of the population: all clients that may ever take part. Required without --ledger."),
     ] = None,
     noise_multiplier: Annotated[
         float | None,
@@ -164,11 +166,20 @@ def plan(
         Path | None,
         typer.Option(metavar="FILE", help="File for a self-contained HTML page: the plan, the table and a chart."),
     ] = None,
+    ledger: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="LEDGER",
+            help="Ledger of a run (ledger.sqlite), or its folder: compute what noise --rounds more rounds need. Only "
+            "--cohort, --cap and --json apply with it; --cap is the most of these rounds that may ask one client.",
+        ),
+    ] = None,
 ) -> None:
     """Compute what training rounds cost with given noise, or what noise keeps a given epsilon.
 
-    Give exactly one of --noise-multiplier and --epsilon. Nothing is trained,
-    and no ledger is changed.
+    Give exactly one of --noise-multiplier and --epsilon; or --ledger, to
+    compute what noise more rounds need under a ledger that exists. Nothing is
+    trained, and no ledger is changed.
     """
     from secagg.commands.budget_plan import plan_on_terminal
 
@@ -193,6 +204,7 @@ def plan(
         table=table,
         as_json=as_json,
         html=html,
+        ledger=ledger,
     )
 
 

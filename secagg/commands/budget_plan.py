@@ -1,18 +1,23 @@
 """What the command `secagg budget plan` does, from its arguments to its words."""
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
+from dp.ledger.ledger import Ledger
 from dp.noise.distributed import LatticeNoise
 from protocols import Adversary
 from secagg.checks import check_choice
+from secagg.commands.budget import ledger_file
 from secagg.errors import ConfigurationError
 from secagg.files import write_whole
 from secagg.paths import escaped, expanded
+from secagg.planning.budget.ledger_rounds import plan_rounds
 from secagg.planning.budget.page import as_html
 from secagg.planning.budget.plan import plan
 from secagg.planning.budget.request import GAUSSIAN, BudgetRequest
 from secagg.planning.budget.rows import as_text
+from secagg.privacy.contributors import ADVERSARIAL, DROPOUT
 
 
 def plan_on_terminal(
@@ -37,17 +42,44 @@ def plan_on_terminal(
     table: bool,
     as_json: bool,
     html: Path | None,
+    ledger: Path | None,
 ) -> None:
     """Print what rounds will cost, or what noise they need, with `table` also by rounds and noise; write a page.
 
-    The arguments are those of `BudgetRequest`, and where to write.
+    The arguments are those of `BudgetRequest`, and where to write. With a ledger, print what noise more rounds need
+    under it (`plan_rounds`); of the other arguments, only `rounds`, `cohort` and `cap` apply then.
 
     Raises:
         ConfigurationError: The arguments do not fit together, or the page cannot be written.
         dp.errors.DpError: A number is out of range, no noise reaches the epsilon, or an extra is missing.
     """
+    if ledger is not None:
+        _refuse_with_ledger(
+            {
+                "--clients": clients is not None,
+                "--noise-multiplier": noise_multiplier is not None,
+                "--epsilon": epsilon is not None,
+                "--delta": delta is not None,
+                "--per-round": per_round is not None,
+                "--sampling": sampling is not None,
+                "--more-rounds": more_rounds is not None,
+                "--mechanism": mechanism != GAUSSIAN,
+                "--bits": bits is not None,
+                "--dimension": dimension is not None,
+                "--dropout": dropout != DROPOUT,
+                "--adversarial": adversarial != ADVERSARIAL,
+                "--minimum-contributors": minimum_contributors is not None,
+                "--adversary": adversary != Adversary.CURIOUS,
+                "--table": table,
+                "--html": html is not None,
+            }
+        )
+        with Ledger.open_to_read(ledger_file(ledger)) as opened:
+            further = plan_rounds(opened, rounds=rounds, cohort=cohort, cap=cap)
+        sys.stdout.write(further.as_json() + "\n" if as_json else further.as_text())
+        return
     if clients is None:
-        raise ConfigurationError("--clients: expected the size of the population, found none. Give it.")
+        raise ConfigurationError("--clients: expected the size of the population, found none. Give it, or --ledger.")
     if mechanism not in (GAUSSIAN, *LatticeNoise):
         choices = ", ".join((GAUSSIAN, *LatticeNoise))
         raise ConfigurationError(f"--mechanism: expected one of {choices}, found {escaped(mechanism)}.")
@@ -82,6 +114,20 @@ def plan_on_terminal(
     if html is not None:
         _write_page(html, as_html(found))
     sys.stdout.write(found.as_json() + "\n" if as_json else as_text(found))
+
+
+def _refuse_with_ledger(given: Mapping[str, bool]) -> None:
+    """Refuse options that do not apply with a ledger, whose budget and population are fixed.
+
+    Raises:
+        ConfigurationError: Such an option is given.
+    """
+    for option, found in given.items():
+        if found:
+            raise ConfigurationError(
+                f"{option}: expected none with --ledger, found one: the ledger says what may be spent, and on whom. "
+                "Leave it out."
+            )
 
 
 def _write_page(path: Path, page: str) -> None:
