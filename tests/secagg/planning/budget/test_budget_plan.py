@@ -22,34 +22,18 @@ from secagg.planning.budget.answer import Plan
 from secagg.planning.budget.plan import plan
 from secagg.planning.budget.request import GAUSSIAN, BudgetRequest, ContinuousNoise
 from secagg.planning.budget.rows import CONDITION, SHARES_CONDITION, as_text
-from secagg.privacy.contributors import ADVERSARIAL, DROPOUT, colluding_clients
+from secagg.privacy.contributors import colluding_clients
 from secagg.privacy.noise import Target
 from secagg.runs.config import TrainingConfig
+from tests.support.plans import UNASKED
 
 ADD_OR_REMOVE = NeighbouringRelation.ADD_OR_REMOVE_ONE
-PARTICIPATION = {"cohort": None, "cap": None, "per_round": None, "sampling": None, "more_rounds": None}
-UNASKED: dict[str, Any] = {
-    "noise_multiplier": None,
-    "epsilon": None,
-    "delta": None,
-    "mechanism": "gaussian",
-    "bits": None,
-    "dimension": None,
-    "dropout": DROPOUT,
-    "adversarial": ADVERSARIAL,
-    "minimum_contributors": None,
-    "adversary": "curious",
-    "table": False,
-    "as_json": False,
-    "html": None,
-    **PARTICIPATION,
-}
 
 
 def asked(clients: int | None = 1000, rounds: int = 100, **given: Any) -> str:
     """What `plan_on_terminal` refuses with, in one line."""
     with pytest.raises((SecaggError, DpError)) as refused:
-        plan_on_terminal(clients=clients, rounds=rounds, **UNASKED | given)
+        plan_on_terminal(**UNASKED | {"clients": clients, "rounds": rounds} | given)
     assert "\n" not in str(refused.value)
     return str(refused.value)
 

@@ -18,7 +18,7 @@ from secagg.planning.budget.plan import plan
 from secagg.planning.budget.request import BudgetRequest
 from secagg.planning.budget.rows import as_text
 from secagg.planning.budget.table import tabulated
-from tests.secagg.planning.budget.test_budget_plan import UNASKED
+from tests.support.plans import UNASKED
 
 RUN: dict[str, Any] = {"clients": 3400, "rounds": 1500, "delta": 2.94117e-4, "epsilon": 6.0}
 
