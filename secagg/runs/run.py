@@ -65,6 +65,8 @@ def _run(
             mean=prepared.mean,
             local=None if prepared.example_level is None else prepared.example_level.event,
             ledger=ledger,
+            cohorts=prepared.cohorts,
+            mean_of=prepared.mean_of,
             step=config.server_step,
             state=state,
             run=run_name(config),

@@ -40,7 +40,10 @@ class RoundRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         round: The number of the round, from 1.
         accuracy: Accuracy of the global model after the round, on the test examples.
         loss: Loss of the global model after the round, on the test examples.
-        contributors: The number of updates in the mean; 0 if nothing was released.
+        contributors: The number of updates in the mean; 0 if nothing was released. If the clients are drawn in secret,
+            the expected number, and no cost is recorded, since both depend on who was drawn.
+        asked: The number of clients that were asked; if they are drawn in secret, the expected number. None in records
+            of earlier versions.
         dropped: For each step of the protocol, ids of the clients that dropped out there.
         failed: For each client whose training failed, the reason. It is for the simulation only: do not publish it if
             there is noise, since the noise hides who has failed. Without noise, these clients of a protocol are also in
@@ -62,6 +65,7 @@ class RoundRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     accuracy: Annotated[float, Meta(ge=0, le=1)]
     loss: Annotated[float, Meta(ge=-LARGEST, le=LARGEST)]
     contributors: Count
+    asked: Count | None = None
     dropped: dict[Stage, list[Count]] = {}
     failed: dict[Count, str] = {}
     epsilon: Quantity | None = None

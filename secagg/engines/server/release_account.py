@@ -45,7 +45,7 @@ class ReleaseAccount:
         """Return the privacy cost of a release of this mean; None without noise."""
         if self.training is not None:
             return self.training.event
-        return None if mean.noise is None else mean.noise.event
+        return mean.event
 
     def check(self, mean: SecureMean) -> None:
         """Check that the ledger will accept every release of this mean; the remaining budget is not checked.
