@@ -271,6 +271,16 @@ def decompose(event: PrivacyEvent) -> tuple[int, float, NoisyEvent]:
     return times, 1.0, release
 
 
+def with_noise(event: PrivacyEvent, noise: NoisyEvent) -> PrivacyEvent:
+    """Return an event with another event of the noise, as often and at the same sampling rate."""
+    times, release = single_releases(event)
+    if isinstance(release, PoissonSampledEvent):
+        release = PoissonSampledEvent(sampling_rate=release.sampling_rate, event=noise)
+    else:
+        release = noise
+    return RepeatedEvent(times=times, event=release) if isinstance(event, RepeatedEvent) else release
+
+
 def single_release_counts(events: Mapping[PrivacyEvent, int]) -> Counter[PrivacyEvent]:
     """Return how often each single release took place, with repeated events taken apart and counts of 0 left out."""
     found: Counter[PrivacyEvent] = Counter()
