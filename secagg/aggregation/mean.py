@@ -235,6 +235,11 @@ class SecureMean:
         mean.protocol.validate(mean.session(bytes(16)))
         return mean
 
+    @property
+    def drawn(self) -> tuple[int, ...]:
+        """Ids of the clients that are asked for their own contributions: all but the padding."""
+        return tuple(client for client in self.clients if client not in self.padding)
+
     def is_like(self, other: "SecureMean") -> bool:
         """Return whether another mean differs at most in who its clients are, and not in how many."""
         alike = replace(self, clients=other.clients, roster=other.roster, padding=other.padding)

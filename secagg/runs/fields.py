@@ -12,6 +12,7 @@ from msgspec import Meta
 
 from dp.clipping.adaptive import MEDIAN
 from dp.events import Trust
+from dp.ledger.participation import Accounting
 from dp.noise.distributed import LatticeNoise
 from protocols import Adversary
 from protocols.cohort import whole_clients
@@ -222,6 +223,17 @@ class SettingFields(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
             privacy="A smaller delta is a stronger guarantee.",
         ),
     ] = DELTA
+    accounting: Annotated[
+        Accounting | None,
+        about(
+            Group.PRIVACY,
+            "How the ledger adds up releases: fixed, the same event in every round, none of them chosen from results; "
+            "gaussian-filter or renyi-filter, under which noise, cohorts and rounds may be chosen from results.",
+            privacy="With a filter the guarantee is the whole budget, however much of it is used.",
+            unset="gaussian-filter if the noise is in the sums and a Gaussian dominates it, otherwise fixed",
+            example="fixed",
+        ),
+    ] = None
     example_clip_l2: Annotated[
         Positive,
         about(

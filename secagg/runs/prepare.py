@@ -28,6 +28,7 @@ from secagg.privacy.example_level import ExampleLevel
 from secagg.privacy.noise import Sample
 from secagg.runs.choices import choose_committee, choose_protocol
 from secagg.runs.config import TrainingConfig
+from secagg.runs.ledger_terms import LedgerTerms
 from secagg.runs.parsing import whole_path
 from secagg.runs.tolerance import Cohort
 from secagg.simulation.committee import SimulatedCommittee
@@ -143,6 +144,14 @@ class Prepared:
         return self.mean.event
 
     @property
+    def ledger_terms(self) -> LedgerTerms | None:
+        """The terms of the run's ledger; None without noise."""
+        event = self.event
+        if event is None:
+            return None
+        return LedgerTerms.of(self.config, population=self.population, event=event, data_digest=self.data_digest)
+
+    @property
     def noise_multiplier(self) -> float | None:
         """Standard deviation over the sensitivity of the noise that the budget rests on; None without noise."""
         if self.example_level is not None:
@@ -247,6 +256,7 @@ def _members(config: TrainingConfig, *, threshold: int, committee: Committee | N
         adversarial=config.adversarial,
         minimum_contributors=threshold,
         committee=None if committee is None else committee.key,
+        cap=config.participations if config.limited else None,
     )
 
 

@@ -19,11 +19,19 @@ class SimulatedClients:
         adversarial: See `ClientTerms`; a fraction of each cohort.
         minimum_contributors: See `ClientTerms`.
         committee: See `ClientTerms`.
+        cap: See `ClientTerms`.
     """
 
-    def __init__(self, *, adversarial: float, minimum_contributors: int, committee: CommitteeKey | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        adversarial: float,
+        minimum_contributors: int,
+        committee: CommitteeKey | None = None,
+        cap: int | None = None,
+    ) -> None:
         self._adversarial, self._minimum_contributors = adversarial, minimum_contributors
-        self._committee = committee
+        self._committee, self._cap = committee, cap
         self._known: dict[int, tuple[Identity, MemoryRecord]] = {}
 
     def roster_of(self, clients: Iterable[int]) -> Roster:
@@ -48,6 +56,7 @@ class SimulatedClients:
                 adversarial=self._adversarial,
                 minimum_contributors=self._minimum_contributors,
                 committee=self._committee,
+                cap=self._cap,
             )
             for client in clients
         }

@@ -128,6 +128,8 @@ class SecureAveraging:
             self.parts = divide_updates(self._arrays, statistics, l2=mean.encoding.clip_l2, mean=mean)
             self.parts.check(self.state.clip)
             self._check_before_anything_is_asked()
+            if cohorts is not None:
+                _go_on(cohorts, ledger, rounds=self.state.round)
         except BaseException:
             self.close()
             raise
@@ -164,9 +166,7 @@ class SecureAveraging:
             self.state, self.contributors = replace(self.state, round=work.round), ()
         else:
             found = release
-            idle = self._planned.padding
-            self.contributors = tuple(client for client in release.contributors if client not in idle)
-            self.state = self._moved(release)
+            self.state, self.contributors = self._moved(release), release.contributors
         # The caller keeps its checkpoint after this round, so the one before is the last that it may come back to.
         self._coordinator.forget(work.round - 1)
         record = self._record(work.clip, found, withheld=withheld)
@@ -233,18 +233,20 @@ class SecureAveraging:
     def _record(self, clip: Clip, found: Release | RoundResult, *, withheld: str | None) -> RoundRecord:
         """Return the record of a round, from its release, or from the result without one."""
         loss, accuracy = measured(self._model, self.state, self._test)
-        sample = self._mean.sample
+        sample, spent = self._mean.sample, None if self._ledger is None else self._ledger.spent()
         record = RoundRecord(
             round=self.state.round,
             accuracy=accuracy,
             loss=loss,
             contributors=0,
-            asked=len(self._planned.clients) if sample is None else sample.expected,
+            asked=None if self._cohorts is None else self._cohorts.cohort,
             dropped={name: list(clients) for name, clients in found.dropped.items()},
             failed=dict(found.failed),
             clip_bound=adapting_bound(clip),
             withheld=withheld,
-            epsilon=None if self._ledger is None else self._ledger.spent().epsilon,
+            epsilon=None if spent is None else spent.epsilon,
+            claim=None if spent is None else spent.claim,
+            used=None if spent is None else spent.used,
             ledger_head=None if self._ledger is None else self._ledger.head,
         )
         if not isinstance(found, Release):
@@ -263,6 +265,24 @@ class SecureAveraging:
             server_s=cost.server_s,
             committee=None if committee is None else committee_cost(cost, committee),
         )
+
+
+def _go_on(cohorts: Cohorts, ledger: Ledger | None, *, rounds: int) -> None:
+    """Let the draws of a run go on from what was asked before.
+
+    Raises:
+        ConfigurationError: The ledger counts no clients, or another number of them, or has another cap.
+    """
+    if ledger is None:
+        cohorts.repeat(rounds)
+        return
+    budget = ledger.budget
+    if budget.participation is None or (budget.clients, budget.participation.cap) != (cohorts.clients, cohorts.cap):
+        raise ConfigurationError(
+            f"ledger: expected one with a participation of {cohorts.clients} clients and a cap of {cohorts.cap}, found "
+            "another one. Make it with Ledger.create(..., participation=Participation(...))."
+        )
+    cohorts.go_on(ledger.rounds_by_client(), turn=len(ledger.entries()))
 
 
 def _private(local: PrivacyEvent | None, ledger: Ledger | None) -> PrivateTraining | None:

@@ -382,7 +382,7 @@ class Coordinator:
             raise NothingReleased(str(error), result=replace(result, total=None)) from error
         return Release(
             mean=decoded.mean,
-            contributors=result.contributors,
+            contributors=tuple(client for client in result.contributors if client not in plan.mean.padding),
             dropped=result.dropped,
             realised=self._account.realised(plan.mean, contributors),
             rounding_bound=decoded.rounding_bound,
