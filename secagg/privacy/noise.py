@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dp.calibration.least_noise import calibrate_noise
+from dp.errors import InfeasibleTarget
 from dp.events import PrivacyEvent, Trust
 from dp.noise.distributed import (
     MECHANISMS,
@@ -17,6 +18,7 @@ from dp.noise.distributed import (
     LatticeNoise,
 )
 from dp.noise.removal import RemovableSkellam
+from dp.noise.skellam import MAXIMUM_VARIANCE
 from protocols import Opening, Secret
 from secagg.checks import check_choice, plain_integer
 from secagg.errors import ConfigurationError
@@ -114,9 +116,11 @@ class Target(NoiseTerms):
         budget = size | {"epsilon": self.epsilon, "delta": self.delta, "releases": self.releases}
         if self.noise_removal:
             least = calibrate_noise(DistributedSkellam, minimum_contributors=minimum_contributors, **budget)
+            # The factor compensates for a product that is rounded down.
+            variance = least.local_variance * minimum_contributors * (1 + 2.0**-48)
+            self._check_largest_part(variance, clients=clients, contributors=minimum_contributors)
             return RemovableSkellam(
-                # The factor compensates for a product that is rounded down.
-                target_variance=least.local_variance * minimum_contributors * (1 + 2.0**-48),
+                target_variance=variance,
                 clients=clients,
                 tolerance=clients - minimum_contributors,
                 colluding=self.colluding,
@@ -124,6 +128,30 @@ class Target(NoiseTerms):
             )
         relied_on = shares_relied_on(minimum_contributors, colluding=self.colluding, trust=self.trust)
         return calibrate_noise(MECHANISMS[self.mechanism], minimum_contributors=relied_on, **budget)
+
+    def _check_largest_part(self, variance: float, *, clients: int, contributors: int) -> None:
+        """Refuse a grid on which a part of a client's removable noise is larger than can be drawn.
+
+        The surplus for colluding clients can make a part larger than the noise share that was calibrated.
+
+        Args:
+            variance: As `target_variance` of `RemovableSkellam`.
+            clients: The number of clients in the cohort.
+            contributors: The least number of them in a sum.
+
+        Raises:
+            dp.errors.InfeasibleTarget: There is such a part. A coarser grid needs smaller noise.
+        """
+        if self.colluding >= contributors:
+            return  # `RemovableSkellam` refuses it.
+        inflated = variance * contributors / (contributors - self.colluding)
+        largest = inflated / min(clients, contributors * (contributors + 1)) * (1 + 2.0**-40)
+        if largest > MAXIMUM_VARIANCE:
+            raise InfeasibleTarget(
+                f"noise_removal: expected parts of a client's noise of a variance of at most "
+                f"{float(MAXIMUM_VARIANCE):.6g} squared steps of the integer grid, found {largest:.6g}. Use a coarser "
+                "integer grid, or assume fewer colluding clients, which covers fewer."
+            )
 
 
 def opening_rules(noise: Noise | None) -> tuple[Opening, ...]:
