@@ -297,7 +297,8 @@ class Account:
         """
         check_event(event_of(1.0), self.budget, name=self._name)
         asked = self._charged(self._everybody() if clients is None else clients)
-        return least_further_multiplier(self.charges, asked, integer_at_least("releases", releases, 1), event_of)
+        more = integer_at_least("releases", releases, 1)
+        return least_further_multiplier(self.charges, asked, more, event_of, budget=self.budget)
 
     def _everybody(self) -> Clients:
         return np.arange(self.budget.clients)
