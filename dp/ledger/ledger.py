@@ -12,22 +12,27 @@ because ledgers written by earlier versions may be out of order. The hash chain 
 import logging
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
 from dp.accounting.guarantee import Guarantee
-from dp.checks import integer_at_least, short_text
-from dp.errors import BudgetExceeded, LedgerClock, LedgerStale, LedgerUnavailable
-from dp.events import NeighbouringRelation, PrivacyEvent, PrivacyUnit
-from dp.figures import in_full, rounded_up, rounded_up_within
+from dp.checks import short_text
+from dp.errors import BudgetExceeded, IncompatibleLedger, LedgerClock, LedgerStale, LedgerUnavailable
+from dp.events import NeighbouringRelation, Observer, PrivacyEvent, PrivacyUnit
+from dp.figures import in_full, rounded_up_within
 from dp.ledger.account import Account
+from dp.ledger.charges import FilteredCharges
 from dp.ledger.description import Description
 from dp.ledger.log import RecordLog, chained_digest, checked_bodies, head_after, kept_head, position_of
+from dp.ledger.participants import encode_clients
+from dp.ledger.participation import Accounting, Participation
 from dp.ledger.realised import check_cost
 from dp.ledger.records import Clock, Commitment, Detail, LedgerEntry, Reservation, first_record
 from dp.ledger.sqlite_log import SqliteLog, ledger_path
@@ -43,14 +48,33 @@ class Ledger:
     `create` and `open` keep the records in a file; `over` uses any other log. Threads may share a ledger. A fork of the
     process may not, and is refused.
 
+    A release asks everybody, unless the ledger has a participation: a population of which each release asks some. Then
+    the ledger counts for each client the reservations that asked it, refuses a release above the cap, and charges each
+    client for its own releases. Nobody is charged less because it dropped out or because nothing was committed.
+
     Formal guarantees:
         At any time, all reserved releases, committed or not, satisfy `spent()` under the budget's relation and unit,
         and `spent().epsilon <= budget.epsilon` at the budget's delta. This holds if nothing is released without a
         reservation, if each release is what its event says or more private, and if the file is the latest one. A
         `head` that is kept elsewhere makes sure of the last condition. What is asked of the data may depend on earlier
-        releases. The events may not: their noise and sensitivity must be fixed beforehand, as in training, where every
-        round has the same event (composition: arXiv 1702.07476). The guarantee covers what is in this ledger. It covers
-        no other use of the same data.
+        releases. What else may depend on them, the ledger's accounting says:
+
+        - `Accounting.FIXED`: nothing else. Noise, sensitivity, cohorts and the number of releases must be fixed
+          beforehand, as in training, where every round has the same event (composition: arXiv 1702.07476). If the
+          participation is adaptive, the ledger takes one kind of event only, and cohorts and the time to stop may
+          depend on earlier releases (Theorem A of docs/participation.md).
+        - `Accounting.GAUSSIAN_FILTER` (Theorem B) and `Accounting.RENYI_FILTER` (Theorem C): noise, clip, cohorts and
+          the number of releases.
+
+        The statement towards the server holds against everyone who sees all cohorts and releases. The statement towards
+        readers holds only against those of `Observer.READERS`, and ends if the ledger is published. Cohorts and drop-outs
+        may depend on earlier releases, on public facts and on independent randomness, never on the clients' data.
+
+        If results decide on later releases or on when to stop, the guarantee is the budget (`Guarantee.claim`). That a
+        run was stopped early because of its results does not make it better, and neither does a client's count that
+        stayed below its cap. This includes a ledger that claims what was spent: `--resume` with more rounds, after a
+        look at the accuracy, is covered by the budget and not by the epsilon at the stop. The guarantee covers what is
+        in this ledger. It covers no other use of the same data.
     """
 
     def __init__(self, log: RecordLog, clock: Clock, bodies: list[bytes]) -> None:
@@ -72,6 +96,10 @@ class Ledger:
         unit: PrivacyUnit = PrivacyUnit.CLIENT,
         relation: NeighbouringRelation = NeighbouringRelation.ZERO_OUT,
         description: Description | None = None,
+        participation: Participation | None = None,
+        towards: Observer = Observer.SERVER,
+        accounting: Accounting = Accounting.FIXED,
+        order: float | None = None,
         clock: Clock = time.time,
         entropy: Entropy = os.urandom,
     ) -> Self:
@@ -85,12 +113,18 @@ class Ledger:
             unit: As in `Budget`.
             relation: As in `Budget`.
             description: What the ledger is about, kept in its first record.
+            participation: The population of which each release asks some; None: each release asks everybody.
+            towards: From whom the statement that is enforced protects; it does not matter without `participation`.
+            accounting: What may depend on the results of earlier releases, and how releases are charged.
+            order: The Renyi order of `Accounting.RENYI_FILTER`. By default, the one that is best without a plan; use
+                `best_order` with the planned events.
             clock: Returns the time, in seconds since 1970.
             entropy: Source of the salt of its first record.
 
         Raises:
             InvalidParameter: The budget is out of range, such as a delta of 1 / `population` or more, `description` is
-                not a `Description`, or `path` is not a path.
+                not a `Description`, or `path` is not a path. Or `order` is given without the Renyi filter, is not above
+                1, or cannot reach the budget. Or `towards` does not go with unit, relation or cap.
             EntropyFailure: `entropy` did not return the bytes that were asked for.
             LedgerError: The file exists or cannot be written.
         """
@@ -101,6 +135,10 @@ class Ledger:
             unit=unit,
             relation=relation,
             description=description,
+            participation=participation,
+            towards=towards,
+            accounting=accounting,
+            order=order,
             clock=clock,
             entropy=entropy,
         )
@@ -192,7 +230,8 @@ class Ledger:
             realised: The release with the noise that these contributors will give it, if that is known.
 
         Raises:
-            IncompatibleEvent: The relation or unit of `event` or `realised` is not that of the budget.
+            IncompatibleEvent: The relation or unit of `event` or `realised` is not that of the budget, or the ledger's
+                accounting cannot take `event`.
             InvalidParameter: The label is not a valid text, an event is not a privacy event, or `contributors` is above
                 the population or below the number of parties whose noise `event` counts on.
             InvalidReservation: `realised` has less noise than `event`, or may cost more.
@@ -201,49 +240,88 @@ class Ledger:
         with self._log.exclusively():
             self._log.check_writable()
             short_text("label", label)
-            self._account.check_event(event, contributors)
+            self._account.check_event(event)
+            self._account.check_contributors(event, contributors)
             self._account.check_realised("the planned release", event, contributors, realised)
             if realised is not None:
                 check_cost("the planned release", reserved=event, realised=realised, delta=self.budget.delta)
 
-    def reserve(self, event: PrivacyEvent, label: str, *, contributors: int | None = None) -> int:
+    def check_clients(self, digest: str) -> None:
+        """Raise an error if client i of this ledger is not client i of a population.
+
+        Args:
+            digest: The digest of the population's identities (`clients_digest`).
+
+        Raises:
+            IncompatibleLedger: The ledger has no participation, or that of another population.
+        """
+        self._account.counted_rounds()
+        known = self.budget.participation
+        if known is not None and known.clients != digest:
+            raise IncompatibleLedger(
+                f"{self._log.name}: expected the population of the digest {known.clients}, found another one. Use the "
+                "same clients in the same order, or make a new ledger. The costs of both ledgers add up."
+            )
+
+    def reserve(
+        self,
+        event: PrivacyEvent,
+        label: str,
+        *,
+        contributors: int | None = None,
+        participants: Iterable[int] | None = None,
+    ) -> int:
         """Set aside the cost of a release that is about to be made, and return when the record is on the disk.
 
         If `reserve` is interrupted, for example by Ctrl-C, treat the release as spent and do not make it. The ledger
-        may then be closed.
+        may then be closed. Ask no client for a vector before `reserve` has returned. Every repetition of a release
+        needs a reservation of its own: everybody whom it asks is charged, also if nothing is committed.
 
         Args:
             event: What the release costs.
             label: A name for the release, 1 to 200 printable characters.
             contributors: The most clients that may be in the sum, if that is known. If `commit` would refuse this
-                number, the release is refused now.
+                number, the release is refused now. With participation it is the number of participants by default.
+            participants: With participation, the numbers of all clients that are about to be asked for a vector, 0 to
+                one less than the population, in any order; otherwise None.
 
         Returns:
             The number to give to `commit`.
 
         Raises:
-            BudgetExceeded: It would overspend; nothing was recorded.
-            IncompatibleEvent: Its relation or unit is not that of the budget.
-            InvalidParameter: The label is not a valid text, the event is not a privacy event, or `contributors` is
-                above the population or below the number of parties whose noise the event counts on; nothing was
+            IncompatibleEvent: Its relation or unit is not that of the budget, or the ledger's accounting cannot take
+                it; nothing was recorded.
+            InvalidParameter: The label is not a valid text, the event is not a privacy event, `participants` are not
+                distinct clients of the population, or `contributors` is above the population or the number of
+                participants, or below the number of parties whose noise the event counts on; nothing was recorded.
+            IncompatibleLedger: Participants are given without participation, or not given with it; nothing was
                 recorded.
+            ParticipationExceeded: A participant was asked as often as the cap allows; nothing was recorded.
+            BudgetExceeded: It would overspend, for at least one participant; nothing was recorded.
             LedgerClock: The clock is behind the last record; nothing was recorded.
             LedgerError: The record may or may not be on the disk; do not release.
         """
+        account = self._account
         with refusals_logged("a reservation"), self._log.exclusively():
             label = short_text("label", label)
-            if contributors is not None:
-                self._account.check_event(event, contributors)
-            if not self._account.admits(event):
-                after, spent = self._account.guarantee(event, 1), self.spent()
+            account.check_event(event)
+            clients = account.clients(participants)
+            if account.rounds is not None:
+                account.check_contributors(event, len(clients) if contributors is None else contributors, clients)
+            elif contributors is not None:
+                account.check_contributors(event, contributors)
+            account.check_cap(label, clients)
+            if not account.admits(event, clients):
                 raise BudgetExceeded(
-                    f"{label}: would bring epsilon to {rounded_up(after.epsilon)} of {in_full(self.budget.epsilon)} at "
-                    f"delta {in_full(self.budget.delta)} ({rounded_up_within(spent.epsilon, self.budget.epsilon)} "
-                    "is spent). Stop here, or add more noise. A new ledger for the same data does not restore the "
-                    "budget: the costs of both ledgers add up."
+                    f"{label}: {account.refusal(event, clients)}. Stop here, or add more noise. A new ledger for the "
+                    "same data does not restore the budget: the costs of both ledgers add up."
                 )
             record = Reservation(
-                number=len(self._account.reservations) + 1, label=label, event=event, time_s=self._clock()
+                number=len(account.reservations) + 1,
+                label=label,
+                event=event,
+                time_s=self._clock(),
+                participants=None if account.rounds is None else encode_clients(clients),
             )
             self._append(record)
         self._tell(f"reservation {record.number} is recorded: {label}")
@@ -253,7 +331,7 @@ class Ledger:
         self,
         reservation: int,
         *,
-        contributors: int,
+        contributors: int | Iterable[int],
         realised: PrivacyEvent | None = None,
         details: Mapping[str, Detail] | None = None,
     ) -> None:
@@ -265,19 +343,22 @@ class Ledger:
 
         Args:
             reservation: What `reserve` returned.
-            contributors: How many clients were in the released sum.
+            contributors: How many clients were in the released sum. With participation, their numbers, all of them
+                participants of the reservation.
             realised: The release with the noise that was really in it; None if that is not known.
             details: Anything else worth keeping; finite numbers and text.
 
         Raises:
             InvalidReservation: There is no such reservation, it is already committed, the sum had fewer contributors
-                than its noise was reserved for, or `realised` has less noise than was reserved, or may cost more.
+                than its noise was reserved for, or clients that were not asked, or `realised` has less noise than was
+                reserved, or may cost more.
             IncompatibleEvent: The relation or unit of `realised` is not that of the budget.
             InvalidParameter: An argument is out of range.
             LedgerError: The record may or may not be on the disk.
         """
         with refusals_logged("a commitment"), self._log.exclusively():
-            self._account.check_commitment(reservation, integer_at_least("contributors", contributors, 1), realised)
+            count, missing = self._account.contributed(reservation, contributors)
+            self._account.check_commitment(reservation, count, realised)
             if realised is not None:
                 reserved = self._account.reservations[reservation - 1].event
                 check_cost(f"reservation {reservation}", reserved=reserved, realised=realised, delta=self.budget.delta)
@@ -285,7 +366,12 @@ class Ledger:
             time_s = max(self._clock(), self._account.last_time_s)
             self._append(
                 Commitment(
-                    number=reservation, contributors=contributors, details=kept, time_s=time_s, realised=realised
+                    number=reservation,
+                    contributors=count,
+                    details=kept,
+                    time_s=time_s,
+                    realised=realised,
+                    missing=missing,
                 )
             )
             label = self._account.reservations[reservation - 1].label
@@ -295,9 +381,88 @@ class Ledger:
         """Return all reserved releases in the order of their reservations."""
         return self._account.entries()
 
-    def spent(self) -> Guarantee:
-        """Return the guarantee that all reserved releases satisfy together at the budget's delta."""
-        return self._account.guarantee()
+    def spent(self, client: int | None = None) -> Guarantee:
+        """Return the guarantee that all reserved releases satisfy together at the budget's delta.
+
+        Args:
+            client: With participation, the number of a client whose guarantee is asked for; None: that of the worst
+                client, which holds for everybody.
+
+        Formal guarantees:
+            If the statement is towards the server, the unit's contributions to all releases that asked its client are
+            hidden from everyone who sees all cohorts and all releases, the server included. If it is towards readers,
+            it holds only against those of `Observer.READERS`. Relation, unit and delta are those of the budget.
+
+            `claim` says what `epsilon` is. Where results of earlier releases may have decided on events, on cohorts or
+            on when to stop, it is the epsilon of the budget, whatever part of it is used. That a run was stopped early
+            because of its results does not make the guarantee better. Neither does a client's count that stayed below
+            its cap. The same holds for a ledger that claims what was spent, if a run is stopped, or continued as by
+            `--resume` with more rounds, after a look at its results: then the epsilon of the budget is guaranteed, and
+            the epsilon at the stop is not.
+
+        Raises:
+            IncompatibleLedger: `client` is given, and the ledger has no participation.
+            InvalidParameter: `client` is not a client of the population.
+        """
+        return self._account.guarantee(client)
+
+    def rounds_of(self, client: int) -> int:
+        """Return how many reservations asked a client, whatever became of their releases.
+
+        Raises:
+            IncompatibleLedger: The ledger has no participation.
+            InvalidParameter: It is not a client of the population.
+        """
+        return self._account.counted_rounds().of(client)
+
+    def rounds_by_client(self) -> NDArray[np.uint32]:
+        """Return how many reservations asked each client; shape `(clients,)`, uint32, read-only.
+
+        Who took part is not for publication: reports show the least, the median and the most of the counts.
+
+        Raises:
+            IncompatibleLedger: The ledger has no participation.
+        """
+        counts = self._account.counted_rounds().counts.copy()
+        counts.flags.writeable = False
+        return counts
+
+    def eligible(self) -> tuple[int, ...]:
+        """Return the clients that were asked less often than the cap allows, ascending; all clients without a cap.
+
+        Raises:
+            IncompatibleLedger: The ledger has no participation.
+        """
+        return self._account.counted_rounds().eligible()
+
+    @property
+    def limit(self) -> float | None:
+        """The most that a filter may charge one client: the largest mu^2, or B(a); rounded down. None without a filter."""
+        charges = self._account.charges
+        return charges.rule.limit if isinstance(charges, FilteredCharges) else None
+
+    def charged(self, client: int | None = None) -> float | None:
+        """Return what a filter has charged the worst client, or one client, in the unit of `limit`, rounded up.
+
+        Returns:
+            The sum of 1/z^2, or of divergences of the ledger's order; None without a filter.
+
+        Raises:
+            IncompatibleLedger: `client` is given, and the ledger has no participation.
+            InvalidParameter: `client` is not a client of the population.
+        """
+        number, charges = self._account.charged_client(client), self._account.charges
+        return charges.charged(number) if isinstance(charges, FilteredCharges) else None
+
+    def left(self, client: int | None = None) -> float | None:
+        """Return what a filter may still charge the worst client, or one client, in the unit of `limit`, rounded down.
+
+        Raises:
+            IncompatibleLedger: `client` is given, and the ledger has no participation.
+            InvalidParameter: `client` is not a client of the population.
+        """
+        number, charges = self._account.charged_client(client), self._account.charges
+        return charges.left(number) if isinstance(charges, FilteredCharges) else None
 
     def unsupported_realised(self) -> tuple[int, ...]:
         """Return the numbers of the reservations whose realised event may cost more than the reserved one, in order.
@@ -319,9 +484,22 @@ class Ledger:
             raise _stale(self._log, "that head")
         return len(self._bodies) - 1 - position
 
-    def remaining(self, event: PrivacyEvent) -> int:
-        """Return how many more of `event` fit into the budget, at most 2**40."""
-        return self._account.remaining(event)
+    def remaining(self, event: PrivacyEvent, *, participants: Iterable[int] | None = None) -> int:
+        """Return how many more of `event` fit into the budget, at most 2**40.
+
+        Args:
+            event: The event of each further release.
+            participants: With participation, the clients that each of them asks, whose caps count too; None: everybody.
+
+        Raises:
+            IncompatibleEvent: The relation or unit of `event` is not that of the budget, or the ledger's accounting
+                cannot take it.
+            IncompatibleLedger: Participants are given, and the ledger has no participation.
+            InvalidParameter: `event` is not a privacy event, or the participants are not distinct clients of the
+                population.
+        """
+        clients = None if participants is None else self._account.clients(participants)
+        return self._account.remaining(event, clients)
 
     @property
     def head(self) -> str:
@@ -345,8 +523,13 @@ class Ledger:
 
     def _tell(self, done: str) -> None:
         if LOGGER.isEnabledFor(logging.INFO):  # It takes long to compute what is spent.
-            spent = rounded_up_within(self.spent().epsilon, self.budget.epsilon)
-            LOGGER.info("%s. Spent so far: epsilon %s of %s", done, spent, in_full(self.budget.epsilon))
+            found, budget = self.spent(), in_full(self.budget.epsilon)
+            if found.used is None:
+                spent = rounded_up_within(found.least_bound, self.budget.epsilon)
+                LOGGER.info("%s. Spent so far: epsilon %s of %s", done, spent, budget)
+            else:
+                used = rounded_up_within(found.used, 1.0)
+                LOGGER.info("%s. Used so far: %s of the budget of epsilon %s", done, used, budget)
 
     def _check_clock(self, record: Reservation | Commitment) -> None:
         behind_s = self._account.last_time_s - record.time_s
