@@ -2,7 +2,7 @@
 
 from protocols.crypto.integers import shown
 from protocols.errors import ParameterError, UnsafeSession
-from protocols.replay import OpeningRecord
+from protocols.replay import OpeningRecord, SessionRecord, check_cap
 from protocols.secure_sum import SecureSum
 from protocols.session import Session
 from protocols.terms import ClientTerms, Keyholder
@@ -16,6 +16,8 @@ def check_admission(
     terms: ClientTerms | None,
     keyholder: Keyholder | None,
     openings: OpeningRecord | None = None,
+    sessions: SessionRecord | None = None,
+    cap: int | None = None,
 ) -> None:
     """Check that a party can take part in a session, and that its own terms allow it.
 
@@ -26,10 +28,13 @@ def check_admission(
         terms: A client's identity and terms; given if and only if the party is a client and the session has a roster.
         keyholder: A committee member's key share and rules; given if and only if the party is a committee member.
         openings: The record of the sums that the party helps to open as a client; None if it keeps none.
+        sessions: The record of the sessions of a client without terms; None if it keeps none.
+        cap: The most sessions of that record that may count; None for any number.
 
     Raises:
         ParameterError: The protocol cannot run the session, the id is not in it, `terms` or `keyholder` is missing or
-            given without need, or `openings` is not a record or another one than the keyholder's.
+            given without need, `openings` is not a record or another one than the keyholder's, or `sessions` or `cap`
+            does not fit the party.
         UnsafeSession: The party's own terms do not allow it to take part in this session.
     """
     SecureSum.validate(protocol, session)
@@ -37,6 +42,7 @@ def check_admission(
         raise ParameterError(f"party {shown(party)} is not in the session, or its id is not an int")
     _as_keyholder(session, party, keyholder)
     _with_openings(openings, keyholder)
+    _with_sessions(sessions, cap, counts=party in session.clients and terms is None)
     if party in session.clients:
         _as_client(protocol, session, party, terms)
     elif terms is not None:
@@ -84,4 +90,19 @@ def _with_openings(openings: OpeningRecord | None, keyholder: Keyholder | None) 
         raise ParameterError(
             "openings: expected the record of the party's own Keyholder, found another one. Use one record for all "
             "that a party opens."
+        )
+
+
+def _with_sessions(sessions: SessionRecord | None, cap: int | None, *, counts: bool) -> None:
+    if sessions is not None and not callable(getattr(sessions, "record", None)):
+        raise ParameterError("sessions: expected a SessionRecord or None, found an object without a method `record`")
+    if not counts and (sessions is not None or cap is not None):
+        raise ParameterError(
+            "sessions, cap: expected none, since a ClientTerms has its own and a party that is no client has none, "
+            "found one"
+        )
+    check_cap(cap)
+    if cap is not None and sessions is None:
+        raise ParameterError(
+            "sessions: expected a record, since there is a cap, found none. Without a record nothing is counted."
         )

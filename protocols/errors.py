@@ -23,6 +23,10 @@ class SessionReused(LocalError, RuntimeError):
     """This party has answered this session, or this step of it, before."""
 
 
+class ParticipationRefused(LocalError, RuntimeError):
+    """This client has taken part in as many sessions as its own cap allows, so it goes no further in another one."""
+
+
 class InputError(LocalError, ValueError):
     """A client's vector has a wrong type, shape or range."""
 

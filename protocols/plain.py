@@ -77,8 +77,9 @@ class PlainServer:
 
 
 STEPS: Final = (
-    Step("contribute", Invitation, PlainClient.contribute, PlainInput, PlainServer.add, PlainServer.finish),
-)
+    Step("contribute", Invitation, PlainClient.contribute, PlainInput, PlainServer.add, PlainServer.finish,
+          sends_vector=True),
+)  # fmt: skip
 """The table of steps. No step reveals a sum: the vectors are sent in the clear, so there is nothing left to open."""
 
 

@@ -3,6 +3,12 @@
 A client remembers which steps of which sessions it has answered (`SessionRecord`). A party that opens sums, or helps to
 open them, remembers which (`OpeningRecord`). Durable records are in `secagg.storage`.
 
+The record of sessions counts participations too. A client takes part in a session from just before its first reply that
+depends on its vector (`Step.sends_vector`), and then for ever: whether the sum is opened, given up or withheld, and
+whether the reply ever leaves. A client may have a cap on its participations. The step is recorded, compared with the
+cap and counted in one transaction, before the reply is made. A session that is not counted yet goes no further once the
+cap is reached: also the keys and secret shares of its earlier steps are not sent any more.
+
 Two sums of one set of inputs, such as those of two attempts at one round, have a difference. If their contributors
 differ in one client, it is that client's vector. So every party that helps to open a sum refuses a set of contributors
 that differs from an earlier one of the same context, but in fewer clients than a minimum (`check_apart`). A committee
@@ -40,27 +46,65 @@ The number r depends on the protocol (`SecureSum.least_repliers`):
 
 import hashlib
 from collections.abc import Collection
-from typing import Protocol
+from typing import Final, Protocol
 
 from protocols.crypto.integers import shown
-from protocols.errors import SessionReused, UnsafeOpening
+from protocols.errors import ParameterError, ParticipationRefused, SessionReused, UnsafeOpening
+
+NO_IDENTITY: Final = hashlib.sha256(b"secagg client without identity v1").digest()
+"""What stands for the identity of a client in sessions without a roster: 32 bytes, the same for every id.
+
+The ids of such a session come from the server. So all of them count as one client, whose record it is.
+"""
 
 
 class SessionRecord(Protocol):
-    """A record of what a client has answered. It must survive a restart of that client."""
+    """A record of what a client has answered, and of the sessions that count. It must survive a restart of the client.
 
-    def record(self, identity: bytes, session_id: bytes, number: int) -> None:
+    An older copy of the record has forgotten steps and participations. Nothing detects that.
+    """
+
+    def record(
+        self, identity: bytes, session_id: bytes, number: int, *, vector: bool = False, cap: int | None = None
+    ) -> None:
         """Note, durably before it returns, that step `number` of a session is about to be answered.
 
+        The step, and that the session counts if it does, are noted together or not at all. Nothing is noted if this
+        raises an error of those below.
+
         Args:
-            identity: The client's public identity key.
+            identity: The client's public identity key, or `NO_IDENTITY`.
             session_id: The session's id.
             number: The step, from 0.
+            vector: Whether the reply is the first one that depends on the client's vector. From then on, the session
+                counts for this identity, once.
+            cap: The most sessions that may count for this identity, at least 1; None for any number.
 
         Raises:
             SessionReused: The step, or a later one, was recorded before; or the session is resumed at a later step
                 without a record of step 0.
+            ParticipationRefused: This session does not count yet, and `cap` others of this identity do.
         """
+
+
+def check_cap(cap: object) -> None:
+    """Raise `ParameterError` unless this is a cap on participations: None, or an int of at least 1."""
+    if cap is not None and (type(cap) is not int or cap < 1):
+        raise ParameterError(f"cap: expected an int of at least 1, or None for no cap, found {shown(cap)}")
+
+
+def check_participations(others: int, cap: int | None) -> None:
+    """Raise `ParticipationRefused` if no further session may count.
+
+    Args:
+        others: The number of sessions that count already.
+        cap: The most sessions that may count; None for any number.
+    """
+    if cap is not None and others >= cap:
+        raise ParticipationRefused(
+            f"participations: expected fewer than this client's cap of {shown(cap)}, found {others}. Let the session "
+            "go on without this client. A larger cap weakens the guarantee for this client's data."
+        )
 
 
 class MemoryRecord:
@@ -68,14 +112,27 @@ class MemoryRecord:
 
     def __init__(self) -> None:
         self._steps: dict[tuple[bytes, bytes], int] = {}
+        self._counted: dict[bytes, set[bytes]] = {}
 
-    def record(self, identity: bytes, session_id: bytes, number: int) -> None:
+    def record(
+        self, identity: bytes, session_id: bytes, number: int, *, vector: bool = False, cap: int | None = None
+    ) -> None:
         """See `SessionRecord.record`."""
+        check_cap(cap)
         last = self._steps.get((identity, session_id), -1)
         if number <= last or (last == -1 and number != 0):
             expected = f"a step after {last}" if last >= 0 else "step 0 first"
             raise SessionReused(f"session record: expected {expected}, found step {number}")
+        counted = self._counted.setdefault(identity, set())
+        if session_id not in counted:
+            check_participations(len(counted), cap)
         self._steps[identity, session_id] = number
+        if vector:
+            counted.add(session_id)
+
+    def participations(self, identity: bytes) -> int:
+        """Return the number of sessions that count for an identity."""
+        return len(self._counted.get(identity, ()))
 
 
 def client_key(client: int, identity: bytes | None) -> bytes:

@@ -64,6 +64,10 @@ class Step(Generic[C, S, Request, Reply]):
             `answer`, and notes the contributors in the client's record of openings before the reply leaves. A committee
             member's party does that itself, within `answer`, in the record of its `Keyholder`. At most one step of each
             role reveals, since a session is opened once with each key of a record.
+        sends_vector: Whether the reply is a client's first one that depends on its vector: the masked vector, the
+            ciphertext, the vector. Exactly one step of the clients says so. A client takes part in a session, and its
+            cap counts it, from just before this reply. Keys and secret shares do not count as long as they do not
+            depend on the vector. That holds of secret shares of attached secrets too, which are drawn without it.
     """
 
     name: str
@@ -74,6 +78,7 @@ class Step(Generic[C, S, Request, Reply]):
     close: "Callable[[S], Mapping[int, Message] | Finish]"
     role: Role = Role.CLIENT
     reveals: Callable[[C, Request], Collection[int]] | None = None
+    sends_vector: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,8 +244,10 @@ class SecureSum(ABC):
         """Raise `ParameterError` unless this protocol can run this session.
 
         A session that sets an extra field is refused unless the protocol lists that field in `accepts`. So is one with
-        messages, or with a vector in a snapshot, that may be longer than MessagePack can encode.
+        messages, or with a vector in a snapshot, that may be longer than MessagePack can encode. A protocol is refused
+        unless exactly one step of its clients `sends_vector`, since a client's cap could count nothing otherwise.
         """
+        self._check_steps()
         for name in Session.extras(session):  # Not what a subclass of Session says.
             if name not in self.accepts:
                 words = _IN_WORDS.get(name, name)
@@ -261,6 +268,15 @@ class SecureSum(ABC):
                     f"string of MessagePack, found {longest} for {len(session.clients)} clients and {session.length} "
                     "coordinates. Sum the vector in slices of fewer coordinates, or split the clients into more groups."
                 )
+
+    def _check_steps(self) -> None:
+        steps = self.steps
+        found = [row.role for row in steps if row.sends_vector] if type(steps) is tuple else []
+        if found != [Role.CLIENT]:
+            raise ParameterError(
+                f"steps of {self.name}: expected exactly one step with `sends_vector`, the first one in which clients "
+                f"send something that depends on their vectors, found {len(found)}. Declare it in the table of steps."
+            )
 
     @abstractmethod
     def _validate(self, session: Session) -> None:

@@ -23,7 +23,7 @@ from protocols.committee import Committee, CommitteeKey, CommitteeShare
 from protocols.crypto.integers import shown
 from protocols.errors import ParameterError, UnsafeSession
 from protocols.identity import Identity, Roster
-from protocols.replay import OpeningRecord, SessionRecord
+from protocols.replay import OpeningRecord, SessionRecord, check_cap
 
 
 def check_committee(key: CommitteeKey, *, adversarial: float, adversary: Adversary) -> None:
@@ -65,6 +65,8 @@ class ClientTerms:
             takes part only if the session's threshold is not below it.
         committee: The committee's key that the client has pinned. Without one, the client takes part in no session with
             a committee.
+        cap: The most sessions in which the client sends something that depends on its vector, at least 1, over all
+            sessions of its identity in its record, whatever the server calls them; None for any number.
 
     Raises:
         ParameterError: A field has another type or is out of its range.
@@ -76,8 +78,10 @@ class ClientTerms:
     adversarial: float
     minimum_contributors: int
     committee: CommitteeKey | None = None
+    cap: int | None = None
 
     def __post_init__(self) -> None:
+        check_cap(self.cap)
         if type(self.identity) is not Identity or type(self.roster) is not Roster:
             raise ParameterError("identity, roster: expected an Identity and a Roster, found another type")
         if not callable(getattr(self.sessions, "record", None)):

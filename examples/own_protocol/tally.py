@@ -112,7 +112,7 @@ class TallyServer:
 
 STEPS: Final = (
     Step("register", Call, TallyClient.register, Registration, TallyServer.note, TallyServer.announce),
-    Step("send", Registered, TallyClient.send, Vector, TallyServer.add, TallyServer.finish),
+    Step("send", Registered, TallyClient.send, Vector, TallyServer.add, TallyServer.finish, sends_vector=True),
 )
 
 

@@ -43,7 +43,8 @@ from protocols.session import Extra, Participant, Session
 
 STEPS: Final = (
     Step("encrypt_input", Invitation, EncryptedClient.encrypt_input,
-          EncryptedInput, EncryptedServer.take_input, EncryptedServer.close_inputs),
+          EncryptedInput, EncryptedServer.take_input, EncryptedServer.close_inputs,
+          sends_vector=True),
     Step("open_sum", Contributions, EncryptedClient.open_sum,
           PartialOpening, EncryptedServer.take_opening, EncryptedServer.finish, Role.COMMITTEE,
           reveals=EncryptedClient.contributors),

@@ -21,7 +21,7 @@ from protocols.errors import (
     ParameterError,
 )
 from protocols.logger import LOGGER
-from protocols.replay import OpeningRecord, client_key
+from protocols.replay import NO_IDENTITY, OpeningRecord, SessionRecord, client_key
 from protocols.secure_sum import Role, SecureSum
 from protocols.session import ATTACHED_BYTES, Participant, Session
 from protocols.terms import ClientTerms, Keyholder
@@ -43,6 +43,12 @@ class Client:
             helps to open two sums of one context whose contributors differ in few clients: see `protocols.replay`. It
             must be the keyholder's record if there is a keyholder, who keeps one in any case. Without one, nothing is
             compared.
+        sessions: The record of the sessions of a client without terms, whose session has no roster; a `ClientTerms` has
+            its own. With one, the client answers no step twice, and the record counts its sessions. It is the record of
+            this client alone: all of its sessions without a roster count together, whatever id it has in them. So two
+            clients of one session need two records.
+        cap: The most sessions of that record that may count, at least 1; None for any number. A `ClientTerms` has its
+            own.
 
     Raises:
         ParameterError: The protocol cannot run the session, the id is not in it, or another argument does not fit it.
@@ -62,8 +68,19 @@ class Client:
         terms: ClientTerms | None = None,
         keyholder: Keyholder | None = None,
         openings: OpeningRecord | None = None,
+        sessions: SessionRecord | None = None,
+        cap: int | None = None,
     ) -> None:
-        check_admission(protocol, session, client, terms=terms, keyholder=keyholder, openings=openings)
+        check_admission(
+            protocol,
+            session,
+            client,
+            terms=terms,
+            keyholder=keyholder,
+            openings=openings,
+            sessions=sessions,
+            cap=cap,
+        )
         if (vector is None) != (client not in session.clients):
             raise InputError("vector: expected one for a client, and None for any other party, found the opposite")
         expected = 0 if vector is None else len(session.attached)
@@ -79,10 +96,16 @@ class Client:
             keyholder=keyholder,
             entropy=checked(entropy),
         )
-        self._join(protocol, session, participant, openings)
+        self._join(protocol, session, participant, openings, sessions, cap)
 
     def _join(
-        self, protocol: SecureSum, session: Session, participant: Participant, openings: OpeningRecord | None
+        self,
+        protocol: SecureSum,
+        session: Session,
+        participant: Participant,
+        openings: OpeningRecord | None,
+        sessions: SessionRecord | None,
+        cap: int | None,
     ) -> None:
         self._session = session
         self._client = participant.client
@@ -99,6 +122,7 @@ class Client:
         )
         self._terms = participant.terms
         self._openings = openings
+        self._sessions, self._cap = sessions, cap
         self._entropy = participant.entropy
         self._next = self._numbers[0]
         self._party = protocol.client_party(session, participant)
@@ -133,6 +157,7 @@ class Client:
         Raises:
             OrderError: The machine is closed.
             SessionReused: This client has answered this session, or this step of it, before.
+            ParticipationRefused: The client's cap is reached, by other sessions than this one.
             UnsafeOpening: The reply would help to open a sum whose contributors differ in too few clients from those of
                 an earlier sum of the same context.
             RemoteError: The request is not one that this step allows.
@@ -158,12 +183,20 @@ class Client:
         """Answer one request. All that an error must not keep alive is in this frame and in those below it."""
         row = self._steps[number]
         message = self._codec.decode(number, row.request, request)
-        if self._terms is not None and row.role is Role.CLIENT:  # A Keyholder has a record of its own.
-            self._terms.sessions.record(self._terms.identity.public, self._session.session_id, number)
+        if row.role is Role.CLIENT:  # A Keyholder has a record of its own.
+            self._record_step(number, vector=row.sends_vector)
         answer = row.answer(party, message)
         if row.reveals is not None and row.role is Role.CLIENT:  # A Keyholder has recorded what its member opens.
             self._record_opening(row.reveals(party, message))
         return self._codec.encode(number, answer)
+
+    def _record_step(self, number: int, *, vector: bool) -> None:
+        """Note the step that this client is about to answer, and that the session counts if the vector is sent."""
+        terms = self._terms
+        sessions, cap = (self._sessions, self._cap) if terms is None else (terms.sessions, terms.cap)
+        if sessions is not None:
+            identity = NO_IDENTITY if terms is None else terms.identity.public
+            sessions.record(identity, self._session.session_id, number, vector=vector, cap=cap)
 
     def _record_opening(self, contributors: Collection[int]) -> None:
         """Note the sum that this client is about to help to open, after all checks of the request have passed."""
@@ -188,8 +221,8 @@ class Client:
         """Return this machine between two steps, sealed under a key of 32 bytes; `restore` continues from it.
 
         Take the snapshot after `handle`, and keep it together with the reply before the reply is sent: the snapshot
-        does not contain the reply. With a `ClientTerms`, a restored machine answers no step twice. With `openings`, it
-        reveals for one set of contributors only. Without both, nothing prevents an older snapshot from answering again,
+        does not contain the reply. With a `ClientTerms`, or with `sessions`, a restored machine answers no step twice.
+        With `openings`, it reveals for one set of contributors only. Without both, nothing prevents an older snapshot from answering again,
         also for another survivor set. Restore only the latest snapshot. An older one can let the server compute a
         client's input.
 
@@ -215,6 +248,8 @@ class Client:
         terms: ClientTerms | None = None,
         keyholder: Keyholder | None = None,
         openings: OpeningRecord | None = None,
+        sessions: SessionRecord | None = None,
+        cap: int | None = None,
     ) -> "Client":
         """Return the machine that `snapshot` kept; its terms, keyholder and records are not in the snapshot.
 
@@ -229,7 +264,16 @@ class Client:
         if kept.owner not in (*session.clients, *session.committee_members):
             raise snapshot.other_version("parties")
         machine = cls.__new__(cls)
-        check_admission(protocol, session, kept.owner, terms=terms, keyholder=keyholder, openings=openings)
+        check_admission(
+            protocol,
+            session,
+            kept.owner,
+            terms=terms,
+            keyholder=keyholder,
+            openings=openings,
+            sessions=sessions,
+            cap=cap,
+        )
         participant = Participant(
             client=kept.owner,
             vector=_no_vector(session),
@@ -238,7 +282,7 @@ class Client:
             keyholder=keyholder,
             entropy=checked(entropy),
         )
-        machine._join(protocol, session, participant, openings)
+        machine._join(protocol, session, participant, openings, sessions, cap)
         if kept.number not in machine._numbers:
             raise snapshot.other_version("steps")
         machine._party.state = snapshot.read_state(kept.state, type(machine._party.state))

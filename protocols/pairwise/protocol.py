@@ -56,7 +56,8 @@ _MASKING: Final = (
     Step("share_keys", KeyDirectory, PairwiseClient.share_keys,
           SealedShares, PairwiseServer.take_shares, PairwiseServer.close_shares),
     Step("mask_input", DeliveredShares, PairwiseClient.mask_input,
-          MaskedInput, PairwiseServer.take_masked_input, PairwiseServer.close_masked_inputs),
+          MaskedInput, PairwiseServer.take_masked_input, PairwiseServer.close_masked_inputs,
+          sends_vector=True),
 )  # fmt: skip
 
 CURIOUS_STEPS: Final = (

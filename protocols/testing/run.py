@@ -124,7 +124,9 @@ class ProtocolRun:
 class _NoRecord:
     """A record of sessions that notes nothing, so that a test can go on from one snapshot many times."""
 
-    def record(self, identity: bytes, session_id: bytes, number: int) -> None:
+    def record(
+        self, identity: bytes, session_id: bytes, number: int, *, vector: bool = False, cap: int | None = None
+    ) -> None:
         """See `SessionRecord.record`."""
 
 

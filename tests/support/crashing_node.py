@@ -111,7 +111,9 @@ class Disk:
         if not self.rules.syncs:
             self.records.steps.clear()
 
-    def record(self, identity: bytes, session_id: bytes, number: int) -> None:
+    def record(
+        self, identity: bytes, session_id: bytes, number: int, *, vector: bool = False, cap: int | None = None
+    ) -> None:
         """See `SessionRecord.record`."""
         if not self.rules.records:
             return

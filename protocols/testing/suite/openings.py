@@ -163,7 +163,9 @@ class Notes:
 class _Steps:
     """A record of sessions that lets everything pass."""
 
-    def record(self, identity: bytes, session_id: bytes, number: int) -> None:
+    def record(
+        self, identity: bytes, session_id: bytes, number: int, *, vector: bool = False, cap: int | None = None
+    ) -> None:
         """See `SessionRecord.record`."""
 
 

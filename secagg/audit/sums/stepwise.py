@@ -174,7 +174,9 @@ def codec_of(cohort: Cohort) -> Codec:
 class ForgetfulRecord:
     """A record of sessions that notes nothing, so that an adversary can ask one party many times."""
 
-    def record(self, identity: bytes, session_id: bytes, number: int) -> None:
+    def record(
+        self, identity: bytes, session_id: bytes, number: int, *, vector: bool = False, cap: int | None = None
+    ) -> None:
         """See `SessionRecord.record`."""
 
 

@@ -61,7 +61,9 @@ class Diary:
 
         note: Callable[[int], None]
 
-        def record(self, identity: bytes, session_id: bytes, number: int) -> None:
+        def record(
+            self, identity: bytes, session_id: bytes, number: int, *, vector: bool = False, cap: int | None = None
+        ) -> None:
             """See `SessionRecord.record`."""
             self.note(number)
 
