@@ -142,9 +142,7 @@ def clients_of(text: str, size: int) -> tuple[int, ...]:
 
 def frozen(event: dict[str, Any]) -> Event:
     """Return an event as a value that can be counted."""
-    return tuple(
-        (name, frozen(value) if isinstance(value, dict) else value) for name, value in sorted(event.items())
-    )
+    return tuple((name, frozen(value) if isinstance(value, dict) else value) for name, value in sorted(event.items()))
 
 
 @functools.cache
@@ -174,6 +172,34 @@ def square(event: Event) -> Any:
                 by_centre = 1 / (2 * mpmath.sqrt(2) * mpmath.erfinv(centre)) ** 2
                 return mpmath.mpf(of["l2_sensitivity"]) ** 2 / min(by_curvature, by_centre)
     raise AssertionError(f"no Gaussian account of {of['type']}")
+
+
+def renyi_budget(budget: dict[str, Any]) -> Any:
+    """Return B(a) of a ledger with a Renyi filter: arXiv 2004.00010v4, Proposition 12."""
+    with mpmath.workdps(DIGITS):
+        a = mpmath.mpf(budget["order"])
+        share = (mpmath.log(mpmath.mpf(budget["delta"])) + mpmath.log(a)) / (a - 1)
+        return mpmath.mpf(budget["epsilon"]) - mpmath.log((a - 1) / a) + share
+
+
+@functools.cache
+def renyi_charge(event: Event, order: float) -> Any:
+    """Return the greater of D_a in both directions of an event with Gaussian noise, sampled or not."""
+    of = dict(event)
+    if of["type"] == "repeated":
+        return of["times"] * renyi_charge(of["event"], order)
+    with mpmath.workdps(20):
+        a = mpmath.mpf(order)
+        if of["type"] != "poisson-sampled":
+            return a * square(event) / 2
+        q, z = mpmath.mpf(of["sampling_rate"]), 1 / mpmath.sqrt(square(of["event"]))
+
+        def power(x: Any, exponent: Any) -> Any:
+            return mpmath.npdf(x / z) / z * (1 - q + q * mpmath.exp((2 * x - 1) / (2 * z**2))) ** exponent
+
+        ends = [-20 * z, -5 * z, 0, 1, a, a + 5 * z, a + 20 * z]
+        moments = [mpmath.quad(lambda x, exponent=exponent: power(x, exponent), ends) for exponent in (a, 1 - a)]
+        return mpmath.log(max(moments)) / (a - 1)
 
 
 def _dominating_variance(curvature: Any) -> Any:

@@ -1,0 +1,257 @@
+"""Rules of the ledger that are broken one at a time: the schedules and the recount notice each of them."""
+
+import hashlib
+import json
+import random
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pytest
+
+import dp.ledger.account
+import dp.ledger.charges
+import dp.ledger.ledger
+import dp.ledger.log
+import dp.ledger.sqlite_log
+from dp.accounting.renyi_order import best_order
+from dp.errors import DpError, LedgerCorrupt
+from dp.events import GaussianEvent
+from dp.ledger.account import Account
+from dp.ledger.charges import CountedCharges, FilteredCharges
+from dp.ledger.filters import Filter
+from dp.ledger.ledger import Ledger
+from dp.ledger.participants import encode_clients
+from dp.ledger.participation import Accounting, Participation
+from dp.ledger.records import Reservation
+from dp.ledger.rounds import Rounds
+from tests.support.cohort_world import DIGEST, MemoryStores, World, drawn_setting
+from tests.support.ledger_recount import recount_file
+
+WORLDS: Final = 60
+STEPS: Final = 20
+
+
+def first_notice(make: Callable[..., World] = World) -> str | None:
+    """Run worlds until a check fails or the ledger contradicts itself; return what was said, None if nothing was."""
+    for seed in range(WORLDS):
+        choose = random.Random(seed).randrange
+        try:
+            world = make(drawn_setting((2, 9, 64)[seed % 3], choose), choose, MemoryStores())
+            for _ in range(STEPS):
+                world.step()
+        except (AssertionError, DpError) as error:
+            return str(error) or type(error).__name__
+    return None
+
+
+def count_at_commit(monkeypatch: pytest.MonkeyPatch) -> None:
+    def apply(self: Account, record: Any) -> None:
+        if isinstance(record, Reservation):
+            self.reservations.append(record)
+            return
+        self._commitments[record.number] = record
+        reservation = self.reservations[record.number - 1]
+        clients = self._clients_of(reservation)
+        assert self.rounds is not None
+        self.rounds.add(clients)
+        self.charges.add(reservation.event, self._charged(clients))
+
+    monkeypatch.setattr(Account, "apply", apply)
+
+
+def count_contributors(monkeypatch: pytest.MonkeyPatch) -> None:
+    applied = Account.apply
+
+    def apply(self: Account, record: Any) -> None:
+        applied(self, record)
+        if getattr(record, "missing", None) is not None and self.rounds is not None:
+            self.rounds.counts[dp.ledger.account.decode_clients(record.missing, size=self.budget.clients)] -= 1
+
+    monkeypatch.setattr(Account, "apply", apply)
+
+
+def give_back_at_commit(monkeypatch: pytest.MonkeyPatch) -> None:
+    applied = Account.apply
+
+    def apply(self: Account, record: Any) -> None:
+        applied(self, record)
+        charges = self.charges
+        if getattr(record, "missing", None) is not None and isinstance(charges, FilteredCharges):
+            missing = dp.ledger.account.decode_clients(record.missing, size=self.budget.clients)
+            charges._units[missing] -= charges.rule.units(self.reservations[record.number - 1].event)
+
+    monkeypatch.setattr(Account, "apply", apply)
+
+
+def compare_cap_with_greater(monkeypatch: pytest.MonkeyPatch) -> None:
+    checked = Rounds.check_cap
+
+    def check_cap(self: Rounds, name: str, clients: Any) -> None:
+        if self._cap is not None:
+            self._cap += 1
+            try:
+                checked(self, name, clients)
+            finally:
+                self._cap -= 1
+
+    monkeypatch.setattr(Rounds, "check_cap", check_cap)
+
+
+def check_cap_of_first_client(monkeypatch: pytest.MonkeyPatch) -> None:
+    checked = Rounds.check_cap
+    monkeypatch.setattr(Rounds, "check_cap", lambda self, name, clients: checked(self, name, clients[:1]))
+
+
+def take_mean_of_charges(monkeypatch: pytest.MonkeyPatch) -> None:
+    def most(self: FilteredCharges, clients: Any) -> int:
+        return int(self._units[clients].sum()) // max(1, len(clients))
+
+    monkeypatch.setattr(FilteredCharges, "_most", most)
+
+
+def take_mean_of_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = CountedCharges._rows
+
+    def mean(self: CountedCharges, clients: Any) -> Any:
+        found = rows(self, clients)
+        if not found.size:
+            return found
+        columns = [counts if clients is None else counts[clients] for counts in self._counts.by_event.values()]
+        return np.array([[int(column.mean()) for column in columns]], dtype=np.uint32)
+
+    monkeypatch.setattr(CountedCharges, "_rows", mean)
+
+
+def take_first_client_for_the_worst(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(FilteredCharges, "worst", lambda self, clients=None: 0 if clients is None else int(clients[0]))
+
+
+def choose_order_at_reading(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = dp.ledger.charges.filter_of
+
+    def filter_of(accounting: Accounting, *, epsilon: float, delta: float, order: float | None) -> Any:
+        if order is not None:
+            plan = {GaussianEvent(noise_multiplier=5.5): 1}
+            order = best_order(epsilon=epsilon, delta=delta, events=plan)
+        return made(accounting, epsilon=epsilon, delta=delta, order=order)
+
+    monkeypatch.setattr(dp.ledger.charges, "filter_of", filter_of)
+
+
+def round_charges_down(monkeypatch: pytest.MonkeyPatch) -> None:
+    units = Filter.units
+    monkeypatch.setattr(Filter, "units", lambda self, event: int(units(self, event) * (1 - 1e-9)))
+
+
+def write_before_checking(monkeypatch: pytest.MonkeyPatch) -> None:
+    admitted = Account.admits
+
+    def admits(self: Account, event: Any, clients: Any) -> bool:
+        found = admitted(self, event, clients)
+        if not found:
+            assert self.rounds is not None
+            self.rounds.add(clients)
+        return found
+
+    monkeypatch.setattr(Account, "admits", admits)
+
+
+def leave_last_client_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    encoded = dp.ledger.ledger.encode_clients
+    monkeypatch.setattr(
+        dp.ledger.ledger, "encode_clients", lambda clients: encoded(clients[: max(1, len(clients) - 1)])
+    )
+
+
+def reuse_reservation(monkeypatch: pytest.MonkeyPatch) -> None:
+    reserved = World._reserve
+
+    def reserve(self: World, event: Any, cohort: list[int]) -> int:
+        entries = self.ledger.entries()
+        if self.was_killed and entries and entries[-1].commitment is None:
+            return len(entries)
+        return reserved(self, event, cohort)
+
+    monkeypatch.setattr(World, "_reserve", reserve)
+
+
+def send_before_recording(monkeypatch: pytest.MonkeyPatch) -> None:
+    recorded = World._record
+
+    def record(self: World, client: int, number: int, *, vector: bool) -> bool:
+        if vector and self.choose(4) == 0:
+            self.sent[client] += 1  # It has sent, and is killed.
+            return False
+        return recorded(self, client, number, vector=vector)
+
+    monkeypatch.setattr(World, "_record", record)
+
+
+MUTANTS: Final = [
+    count_at_commit,
+    count_contributors,
+    give_back_at_commit,
+    compare_cap_with_greater,
+    check_cap_of_first_client,
+    take_mean_of_charges,
+    take_mean_of_counts,
+    take_first_client_for_the_worst,
+    choose_order_at_reading,
+    round_charges_down,
+    write_before_checking,
+    leave_last_client_out,
+    reuse_reservation,
+    send_before_recording,
+]
+
+
+@pytest.mark.parametrize("mutate", MUTANTS, ids=lambda mutate: mutate.__name__)
+def test_broken_rule_is_noticed(mutate: Callable[[pytest.MonkeyPatch], None], monkeypatch: pytest.MonkeyPatch) -> None:
+    mutate(monkeypatch)
+    assert first_notice() is not None
+
+
+def make_ledger(path: Path) -> None:
+    """Make a ledger in which one release asked clients 1 and 7."""
+    participation = Participation(clients=DIGEST)
+    with Ledger.create(path, epsilon=4.0, delta=1e-6, population=9, participation=participation) as ledger:
+        ledger.reserve(GaussianEvent(noise_multiplier=3.0), "one", participants=[1, 7])
+
+
+def opens_with_another_client(path: Path) -> bool:
+    """Write client 6 in the place of client 7, and return whether the ledger opens."""
+    connection = sqlite3.connect(path)
+    (body,) = connection.execute("SELECT body FROM records WHERE sequence = 1").fetchone()
+    record = json.loads(body)
+    record["participants"] = encode_clients(np.array([1, 6]))
+    connection.execute("UPDATE records SET body = ? WHERE sequence = 1", (json.dumps(record).encode(),))
+    connection.commit()
+    connection.close()
+    try:
+        Ledger.open(path).close()
+    except LedgerCorrupt:
+        return False
+    return True
+
+
+def test_flipped_client_is_noticed(path: Path) -> None:
+    make_ledger(path)
+    assert recount_file(path).counts() == {1: 1, 7: 1}
+    assert not opens_with_another_client(path)
+
+
+def test_digest_without_clients_is_noticed(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def chained_digest(previous: bytes, body: bytes) -> bytes:
+        record = json.loads(body)
+        record.pop("participants", None)
+        return hashlib.sha256(previous + json.dumps(record, sort_keys=True).encode()).digest()
+
+    for module in (dp.ledger.log, dp.ledger.ledger, dp.ledger.sqlite_log):
+        monkeypatch.setattr(module, "chained_digest", chained_digest)
+    make_ledger(path)
+    with pytest.raises(AssertionError, match="was altered"):
+        recount_file(path)
+    assert opens_with_another_client(path), "the test above would not notice"
