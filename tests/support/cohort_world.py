@@ -184,7 +184,7 @@ class World:
     def step(self) -> None:
         """Let something happen, and check what holds afterwards."""
         match self.choose(12):
-            case 0:
+            case 0 | 5:
                 self._ask_anybody()
             case 1:
                 self._copies.append((self.stores.copy(), self._own_counts()))

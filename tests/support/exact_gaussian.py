@@ -9,7 +9,7 @@ from typing import Any, Final
 import mpmath  # type: ignore[import-untyped]  # dp-accounting brings it; it has no type information
 
 DIGITS: Final = 60
-_HALVINGS: Final = 160
+_HALVINGS: Final = 80
 
 
 def exact_delta(mu: Any, epsilon: Any) -> Any:

@@ -11,35 +11,30 @@ from typing import Any, Final
 import numpy as np
 import pytest
 
-import dp.ledger.account
-import dp.ledger.charges
-import dp.ledger.ledger
-import dp.ledger.log
-import dp.ledger.sqlite_log
 from dp.accounting.renyi_order import best_order
 from dp.errors import DpError, LedgerCorrupt
-from dp.events import GaussianEvent
+from dp.events import GaussianEvent, PrivacyEvent
 from dp.ledger.account import Account
 from dp.ledger.charges import CountedCharges, FilteredCharges
-from dp.ledger.filters import Filter
+from dp.ledger.filters import Filter, filter_of
 from dp.ledger.ledger import Ledger
-from dp.ledger.participants import encode_clients
+from dp.ledger.participants import decode_clients, encode_clients
 from dp.ledger.participation import Accounting, Participation
 from dp.ledger.records import Reservation
 from dp.ledger.rounds import Rounds
-from tests.support.cohort_world import DIGEST, MemoryStores, World, drawn_setting
+from tests.support.cohort_world import DIGEST, MemoryStores, Setting, World
 from tests.support.ledger_recount import recount_file
 
-WORLDS: Final = 60
+WORLDS = 60
 STEPS: Final = 20
 
 
-def first_notice(make: Callable[..., World] = World) -> str | None:
+def first_notice(setting: Setting) -> str | None:
     """Run worlds until a check fails or the ledger contradicts itself; return what was said, None if nothing was."""
     for seed in range(WORLDS):
         choose = random.Random(seed).randrange
         try:
-            world = make(drawn_setting((2, 9, 64)[seed % 3], choose), choose, MemoryStores())
+            world = World(setting, choose, MemoryStores())
             for _ in range(STEPS):
                 world.step()
         except (AssertionError, DpError) as error:
@@ -68,7 +63,7 @@ def count_contributors(monkeypatch: pytest.MonkeyPatch) -> None:
     def apply(self: Account, record: Any) -> None:
         applied(self, record)
         if getattr(record, "missing", None) is not None and self.rounds is not None:
-            self.rounds.counts[dp.ledger.account.decode_clients(record.missing, size=self.budget.clients)] -= 1
+            self.rounds.counts[decode_clients(record.missing, size=self.budget.clients)] -= 1
 
     monkeypatch.setattr(Account, "apply", apply)
 
@@ -80,7 +75,7 @@ def give_back_at_commit(monkeypatch: pytest.MonkeyPatch) -> None:
         applied(self, record)
         charges = self.charges
         if getattr(record, "missing", None) is not None and isinstance(charges, FilteredCharges):
-            missing = dp.ledger.account.decode_clients(record.missing, size=self.budget.clients)
+            missing = decode_clients(record.missing, size=self.budget.clients)
             charges._units[missing] -= charges.rule.units(self.reservations[record.number - 1].event)
 
     monkeypatch.setattr(Account, "apply", apply)
@@ -130,15 +125,15 @@ def take_first_client_for_the_worst(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def choose_order_at_reading(monkeypatch: pytest.MonkeyPatch) -> None:
-    made = dp.ledger.charges.filter_of
+    made = filter_of
 
-    def filter_of(accounting: Accounting, *, epsilon: float, delta: float, order: float | None) -> Any:
+    def another(accounting: Accounting, *, epsilon: float, delta: float, order: float | None) -> Any:
         if order is not None:
-            plan = {GaussianEvent(noise_multiplier=5.5): 1}
+            plan: dict[PrivacyEvent, int] = {GaussianEvent(noise_multiplier=5.5): 1}
             order = best_order(epsilon=epsilon, delta=delta, events=plan)
         return made(accounting, epsilon=epsilon, delta=delta, order=order)
 
-    monkeypatch.setattr(dp.ledger.charges, "filter_of", filter_of)
+    monkeypatch.setattr("dp.ledger.charges.filter_of", another)
 
 
 def round_charges_down(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -146,7 +141,7 @@ def round_charges_down(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Filter, "units", lambda self, event: int(units(self, event) * (1 - 1e-9)))
 
 
-def write_before_checking(monkeypatch: pytest.MonkeyPatch) -> None:
+def count_what_was_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     admitted = Account.admits
 
     def admits(self: Account, event: Any, clients: Any) -> bool:
@@ -160,10 +155,10 @@ def write_before_checking(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def leave_last_client_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    encoded = dp.ledger.ledger.encode_clients
-    monkeypatch.setattr(
-        dp.ledger.ledger, "encode_clients", lambda clients: encoded(clients[: max(1, len(clients) - 1)])
-    )
+    def encode_all_but_the_last(clients: Any) -> str:
+        return encode_clients(clients[: max(1, len(clients) - 1)])
+
+    monkeypatch.setattr("dp.ledger.ledger.encode_clients", encode_all_but_the_last)
 
 
 def reuse_reservation(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -190,28 +185,41 @@ def send_before_recording(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(World, "_record", record)
 
 
+CAPPED: Final = Setting(population=9, cap=2, accounting=Accounting.FIXED, epsilon=30.0)
+SEVERAL: Final = Setting(population=5, cap=None, accounting=Accounting.FIXED, adaptive=False, epsilon=2.0)
+FILTERED: Final = Setting(population=5, cap=None, accounting=Accounting.GAUSSIAN_FILTER, epsilon=2.0)
+RENYI: Final = Setting(population=5, cap=None, accounting=Accounting.RENYI_FILTER, epsilon=2.0)
+
 MUTANTS: Final = [
-    count_at_commit,
-    count_contributors,
-    give_back_at_commit,
-    compare_cap_with_greater,
-    check_cap_of_first_client,
-    take_mean_of_charges,
-    take_mean_of_counts,
-    take_first_client_for_the_worst,
-    choose_order_at_reading,
-    round_charges_down,
-    write_before_checking,
-    leave_last_client_out,
-    reuse_reservation,
-    send_before_recording,
+    (count_at_commit, CAPPED),
+    (count_contributors, CAPPED),
+    (give_back_at_commit, FILTERED),
+    (compare_cap_with_greater, CAPPED),
+    (check_cap_of_first_client, CAPPED),
+    (take_mean_of_charges, FILTERED),
+    (take_mean_of_counts, SEVERAL),
+    (take_first_client_for_the_worst, FILTERED),
+    (choose_order_at_reading, RENYI),
+    (round_charges_down, FILTERED),
+    (count_what_was_refused, SEVERAL),
+    (leave_last_client_out, CAPPED),
+    (reuse_reservation, CAPPED),
+    (send_before_recording, CAPPED),
 ]
 
 
-@pytest.mark.parametrize("mutate", MUTANTS, ids=lambda mutate: mutate.__name__)
-def test_broken_rule_is_noticed(mutate: Callable[[pytest.MonkeyPatch], None], monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("mutate", "setting"), MUTANTS)
+def test_broken_rule_is_noticed(
+    mutate: Callable[[pytest.MonkeyPatch], None], setting: Setting, monkeypatch: pytest.MonkeyPatch
+) -> None:
     mutate(monkeypatch)
-    assert first_notice() is not None
+    assert first_notice(setting) is not None
+
+
+@pytest.mark.parametrize("setting", [CAPPED, SEVERAL, FILTERED, RENYI])
+def test_unbroken_rules_are_not_noticed(setting: Setting, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tests.dp.ledger.test_ledger_mutants.WORLDS", 5)
+    assert first_notice(setting) is None
 
 
 def make_ledger(path: Path) -> None:
@@ -249,8 +257,8 @@ def test_digest_without_clients_is_noticed(path: Path, monkeypatch: pytest.Monke
         record.pop("participants", None)
         return hashlib.sha256(previous + json.dumps(record, sort_keys=True).encode()).digest()
 
-    for module in (dp.ledger.log, dp.ledger.ledger, dp.ledger.sqlite_log):
-        monkeypatch.setattr(module, "chained_digest", chained_digest)
+    for module in ("log", "ledger", "sqlite_log"):
+        monkeypatch.setattr(f"dp.ledger.{module}.chained_digest", chained_digest)
     make_ledger(path)
     with pytest.raises(AssertionError, match="was altered"):
         recount_file(path)
