@@ -32,8 +32,8 @@ class Claim(enum.StrEnum):
     """What the releases cost, which were fixed beforehand: their events, who took part, and when they stopped."""
 
     BUDGET = "budget"
-    """What the releases may cost. Earlier releases may have decided on later ones, or on when to stop, so what was spent
-    up to then is no guarantee."""
+    """What the releases may cost. Earlier releases may have decided on later ones, or on when to stop, so what was
+    spent up to then is no guarantee."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -152,6 +152,12 @@ def _sampled(event: PoissonSampledEvent) -> NDArray[np.float64]:
 
 
 def unsampled_divergences(event: NoisyEvent, orders: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return a bound on the Renyi divergences of one release without sampling, as `renyi_divergences`, at any orders.
+
+    Args:
+        event: The release.
+        orders: Above 1; shape `(orders,)`, float64.
+    """
     match event:
         case GaussianEvent():
             return np.divide(orders, 2 * event.noise_multiplier**2)

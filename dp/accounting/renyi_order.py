@@ -102,7 +102,7 @@ def best_order(*, epsilon: float, delta: float, events: Mapping[PrivacyEvent, in
     Args:
         epsilon: The budget, 1e-30 to 1e30.
         delta: Strictly between 0 and 1.
-        events: How often each event is planned; None: no plan, but unsampled Gaussian noise that uses all of the budget.
+        events: How often each event is planned; None: no plan, but unsampled Gaussian noise that uses the budget up.
 
     Returns:
         The order at which the planned events have the least epsilon; without a plan, the one at which B(a) / a is
@@ -125,8 +125,8 @@ def best_order(*, epsilon: float, delta: float, events: Mapping[PrivacyEvent, in
     order = float(f"{1 + math.exp(position):.{_DIGITS}g}")
     if renyi_budget(order, epsilon=epsilon, delta=delta) <= 0:
         raise InvalidParameter(
-            f"epsilon: expected a budget that some Renyi order reaches at delta {delta:g}, found {epsilon:g}. Use another "
-            "way of accounting, or a larger epsilon, which weakens the guarantee."
+            f"epsilon: expected a budget that some Renyi order reaches at delta {delta:g}, found {epsilon:g}. Use "
+            "another way of accounting, or a larger epsilon, which weakens the guarantee."
         )
     return order
 

@@ -6,7 +6,7 @@ what `Ledger.reserve` and `Ledger.commit` could have written.
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -19,18 +19,19 @@ from dp.errors import (
     DpError,
     IncompatibleEvent,
     IncompatibleLedger,
-    InvalidParameter,
     InvalidReservation,
     LedgerCorrupt,
 )
-from dp.events import Observer, PoissonSampledEvent, PrivacyEvent
+from dp.events import Observer, PrivacyEvent
 from dp.figures import in_full, rounded_down, rounded_up, rounded_up_within
 from dp.ledger.charges import EVERYBODY, Charges, FilteredCharges, charges_of, guarantee_of
+from dp.ledger.further import least_further_multiplier
 from dp.ledger.participants import Clients, checked_clients, decode_clients, encode_clients
 from dp.ledger.participation import Accounting
-from dp.ledger.realised import check_cost, check_noise, least_contributors
+from dp.ledger.realised import check_cost
 from dp.ledger.records import Budget, Commitment, LedgerEntry, Record, Reservation
 from dp.ledger.rounds import Rounds
+from dp.ledger.rules import check_asked, check_contributors, check_count, check_event, check_realised
 
 
 class Account:
@@ -58,7 +59,7 @@ class Account:
             raise self._corrupt(0, "expected the budget, found none")
         self.budget: Final = records[0]
         self.charges: Final[Charges] = charges_of(self.budget)
-        self.rounds: Final = None if self.budget.participation is None else Rounds(self.budget)
+        self.rounds: Final = _rounds(self.budget)
         self.last_time_s = self.budget.time_s
         for position, record in enumerate(records[1:], start=1):
             self._replay(position, record)
@@ -150,8 +151,8 @@ class Account:
             left, charge = self.charges.left(charged), self.charges.charge(event)
             limit = self.charges.rule.limit
             return (
-                f"would charge {rounded_up(charge)}, where {rounded_down(left, of=limit)} is left of {rounded_up(limit)} "
-                f"in the accounting {self.budget.accounting.value} of epsilon {epsilon} at delta {delta}"
+                f"would charge {rounded_up(charge)}, where {rounded_down(left, of=limit)} is left of "
+                f"{rounded_up(limit)} ({self.budget.accounting.value} of epsilon {epsilon} at delta {delta})"
             )
         events = self._events_of(charged)
         spent = guarantee_of(events, self.budget).epsilon
@@ -164,8 +165,7 @@ class Account:
     def remaining(self, event: PrivacyEvent, clients: Clients | None) -> int:
         """Return how many more of `event` may ask all of these clients, by cap and budget; None: everybody."""
         self.check_event(event)
-        if clients is None:
-            clients = np.arange(self.budget.clients)
+        clients = self._everybody() if clients is None else clients
         cap = None if self.rounds is None else self.rounds.left(clients)
         if cap is not None and cap <= 0:
             return 0
@@ -176,58 +176,28 @@ class Account:
         """Refuse an event that cannot be reserved.
 
         Raises:
-            IncompatibleEvent: Its relation or unit is not that of the budget, or the ledger's accounting cannot take it.
+            IncompatibleEvent: Its relation or unit is not that of the budget, or the accounting cannot take it.
             InvalidParameter: It is not a privacy event.
         """
-        budget = self.budget
-        if not isinstance(event, PrivacyEvent):
-            raise InvalidParameter(f"event: expected a privacy event, found {type(event).__name__}")
-        if (event.relation, event.unit) != (budget.relation, budget.unit):
-            raise IncompatibleEvent(
-                f"event: expected relation {budget.relation.value} and unit {budget.unit.value}, as in the budget of "
-                f"{self._name}, found {event.relation.value} and {event.unit.value}. Create "
-                "a ledger with this relation and unit."
-            )
-        if budget.towards is Observer.READERS and not (
-            isinstance(event, PoissonSampledEvent) and least_contributors(event) == 1
-        ):
-            raise IncompatibleEvent(
-                f"event: expected a Poisson-sampled event with the noise of one party, as a statement towards readers "
-                f"needs, found another one. Use a ledger whose statement is towards {Observer.SERVER.value}."
-            )
+        check_event(event, self.budget, name=self._name)
         self.charges.check(event)
 
-    def check_contributors(self, event: PrivacyEvent, contributors: int, clients: Clients | None = None) -> None:
+    def check_contributors(self, event: PrivacyEvent, contributors: int | None, clients: Clients | None = None) -> None:
         """Refuse an event that could not be committed with this number of contributors.
 
         Args:
             event: What a release will cost.
-            contributors: The most clients that may be in its sum.
+            contributors: The most clients that may be in its sum; None if that is not known.
             clients: Those whom the release asks, if that is known.
 
         Raises:
             InvalidParameter: `contributors` is above the population or the number of clients that are asked, or below
                 the number of parties whose noise the event counts on.
         """
-        budget = self.budget
-        asked = None if clients is None or self.rounds is None else len(clients)
-        if asked is not None and integer_at_least("contributors", contributors, 0) > asked:
-            raise InvalidParameter(
-                f"contributors: expected at most the {asked} clients that are asked, found {contributors}. Leave it out."
-            )
-        if asked == 0 and budget.towards is Observer.READERS:
-            return
-        if integer_at_least("contributors", contributors, 1) > budget.population:
-            raise InvalidParameter(
-                f"contributors: expected at most the population {budget.population} of {self._name}, found "
-                f"{contributors}. Create a ledger whose population counts everyone who may ever contribute."
-            )
-        least = least_contributors(event)
-        if contributors < least:
-            raise InvalidParameter(
-                f"contributors: expected at least {least}, whose noise the event counts on, found {contributors}. Plan "
-                "the noise for the least number of contributors."
-            )
+        if self.rounds is not None and clients is not None:
+            check_asked(event, contributors, self.budget, asked=len(clients), name=self._name)
+        elif contributors is not None:
+            check_contributors(event, contributors, self.budget, name=self._name)
 
     def contributed(self, number: int, contributors: object) -> tuple[int, str | None]:
         """Return how many clients are in the sum of a reserved release, and the text of those that are missing.
@@ -275,45 +245,10 @@ class Account:
                 f"reservation {number}: expected one without a commitment, found one that is already committed. Commit "
                 "each reservation once."
             )
-        reserved = self.reservations[number - 1].event
-        # Towards readers one party adds the noise, whoever is in the sum: a draw may be empty.
-        least = 0 if self.budget.towards is Observer.READERS else least_contributors(reserved)
-        if contributors < least:
-            raise InvalidReservation(
-                f"reservation {number}: expected at least {least} contributors, whose noise was reserved, found "
-                f"{contributors}. Do not release this sum."
-            )
-        if self.rounds is None and contributors > self.budget.population:
-            raise InvalidReservation(
-                f"reservation {number}: expected at most the population of {self.budget.population}, found "
-                f"{contributors} contributors. Use a ledger whose population counts everyone who may ever contribute."
-            )
-        self.check_realised(f"reservation {number}", reserved, max(contributors, 1 - least), realised)
-
-    def check_realised(
-        self, name: str, reserved: PrivacyEvent, contributors: int, realised: PrivacyEvent | None
-    ) -> None:
-        """Refuse a release with less noise than was reserved, or with the noise of more clients than are in it.
-
-        Args:
-            name: The beginning of the messages.
-            reserved: What was reserved, or will be.
-            contributors: How many clients are in the sum.
-            realised: The release with the noise that is really in it; None if that is not known.
-
-        Raises:
-            InvalidReservation: It has less noise or more sensitivity, or counts on more contributors.
-            IncompatibleEvent: The relation or unit of `realised` is not the reserved one.
-            InvalidParameter: `realised` is not a privacy event.
-        """
-        if realised is None:
-            return
-        check_noise(name, reserved=reserved, realised=realised)
-        if least_contributors(realised) > contributors:
-            raise InvalidReservation(
-                f"{name}: expected the noise of at most the {contributors} contributors, found a realised event that "
-                f"counts on {least_contributors(realised)}. Give the event of the contributors that are in the sum."
-            )
+        name, reserved = f"reservation {number}", self.reservations[number - 1].event
+        check_count(name, reserved, contributors, self.budget)
+        parties = max(contributors, 1) if self.budget.towards is Observer.READERS else contributors
+        check_realised(name, reserved, parties, realised)
 
     def unsupported_realised(self) -> tuple[int, ...]:
         """Return the numbers of the reservations whose realised event `check_cost` refuses, in order."""
@@ -329,10 +264,10 @@ class Account:
                 numbers.append(number)
         return tuple(numbers)
 
-    def apply(self, record: Reservation | Commitment) -> None:
-        """Add a record that was written."""
+    def apply(self, record: Reservation | Commitment, clients: Clients | None = None) -> None:
+        """Add a record that was written; `clients` are those that a reservation asks, if they are known."""
         if isinstance(record, Reservation):
-            clients = self._clients_of(record)
+            clients = self._clients_of(record) if clients is None else clients
             if self.rounds is not None:
                 self.rounds.add(clients)
             self.charges.add(record.event, self._charged(clients))
@@ -352,6 +287,20 @@ class Account:
             return self.charges.worst()
         number = self.counted_rounds().client(client)
         return number if self.budget.towards is Observer.SERVER else 0
+
+    def least_multiplier(
+        self, releases: int, clients: Clients | None, event_of: Callable[[float], PrivacyEvent]
+    ) -> float:
+        """Return the least noise multiplier with which further releases may ask all of these clients; None: everybody.
+
+        The cap does not count.
+        """
+        check_event(event_of(1.0), self.budget, name=self._name)
+        asked = self._charged(self._everybody() if clients is None else clients)
+        return least_further_multiplier(self.charges, asked, integer_at_least("releases", releases, 1), event_of)
+
+    def _everybody(self) -> Clients:
+        return np.arange(self.budget.clients)
 
     def _charged(self, clients: Clients) -> Clients:
         return clients if self.budget.towards is Observer.SERVER else EVERYBODY
@@ -389,14 +338,16 @@ class Account:
             raise self._corrupt(position, "expected one budget, found a second")
         try:
             if isinstance(record, Reservation):
-                self._check_read_reservation(record)
+                clients = self._checked_reservation(record)
             else:
+                clients = None
                 self._check_read_commitment(record)
         except DpError as error:
             raise self._corrupt(position, str(error)) from None
-        self.apply(record)
+        self.apply(record, clients)
 
-    def _check_read_reservation(self, record: Reservation) -> None:
+    def _checked_reservation(self, record: Reservation) -> Clients:
+        """Check a reservation that was read, and return the clients that it asks."""
         number = len(self.reservations) + 1
         if record.number != number:
             raise InvalidReservation(f"expected reservation {number}, found {record.number}")
@@ -409,8 +360,10 @@ class Account:
         self.check_event(record.event)
         if (record.participants is None) != (self.rounds is None):
             raise InvalidReservation(f"{name}: expected participants if and only if the budget has a participation")
+        clients = self._clients_of(record)
         if self.rounds is not None:
-            self.rounds.check_cap(name, self.rounds.checked(self._clients_of(record)))
+            self.rounds.check_cap(name, self.rounds.checked(clients))
+        return clients
 
     def _check_read_commitment(self, record: Commitment) -> None:
         self.check_commitment(record.number, record.contributors, record.realised)
@@ -450,3 +403,10 @@ class Account:
 
 
 _DECODER: Final[msgspec.json.Decoder[Record]] = msgspec.json.Decoder(Record)
+
+
+def _rounds(budget: Budget) -> Rounds | None:
+    if budget.participation is None:
+        return None
+    may_be_empty = budget.towards is Observer.READERS
+    return Rounds(budget.clients, cap=budget.participation.cap, may_be_empty=may_be_empty)

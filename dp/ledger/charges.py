@@ -76,8 +76,8 @@ class Charges(ABC):
         """
 
     @abstractmethod
-    def admits(self, event: PrivacyEvent, clients: Clients) -> bool:
-        """Return whether one more of `event` stays within the budget for each of these clients."""
+    def admits(self, event: PrivacyEvent, clients: Clients, count: int = 1) -> bool:
+        """Return whether `count` more of `event` stay within the budget for each of these clients."""
 
     @abstractmethod
     def remaining(self, event: PrivacyEvent, clients: Clients) -> int:
@@ -114,9 +114,9 @@ class WholeCharges(Charges):
         if self._adaptive:
             check_kind(event, self._events)
 
-    def admits(self, event: PrivacyEvent, clients: Clients) -> bool:  # noqa: ARG002
+    def admits(self, event: PrivacyEvent, clients: Clients, count: int = 1) -> bool:  # noqa: ARG002
         """See `Charges.admits`."""
-        return within(self._events, event, 1, self._budget)
+        return within(self._events, event, count, self._budget)
 
     def remaining(self, event: PrivacyEvent, clients: Clients) -> int:  # noqa: ARG002
         """See `Charges.remaining`."""
@@ -158,9 +158,9 @@ class CountedCharges(Charges):
                 f"filter, found another one. Make a ledger with a filter."
             )
 
-    def admits(self, event: PrivacyEvent, clients: Clients) -> bool:
+    def admits(self, event: PrivacyEvent, clients: Clients, count: int = 1) -> bool:
         """See `Charges.admits`."""
-        return all(within(self._events_of(row), event, 1, self._budget) for row in self._rows(clients))
+        return all(within(self._events_of(row), event, count, self._budget) for row in self._rows(clients))
 
     def remaining(self, event: PrivacyEvent, clients: Clients) -> int:
         """See `Charges.remaining`."""
@@ -230,9 +230,9 @@ class FilteredCharges(Charges):
         """See `Charges.check`."""
         self.rule.check(event)
 
-    def admits(self, event: PrivacyEvent, clients: Clients) -> bool:
+    def admits(self, event: PrivacyEvent, clients: Clients, count: int = 1) -> bool:
         """See `Charges.admits`."""
-        return self._most(clients) + self.rule.units(event) <= UNITS
+        return self._most(clients) + count * self.rule.units(event) <= UNITS
 
     def remaining(self, event: PrivacyEvent, clients: Clients) -> int:
         """See `Charges.remaining`."""
@@ -265,7 +265,7 @@ class FilteredCharges(Charges):
         return _up(Fraction(self._units[client], UNITS))
 
     def charge(self, event: PrivacyEvent) -> float:
-        """Return what an event is charged, in the unit of the filter's limit, rounded up; more than the limit if more."""
+        """Return what an event is charged, in the unit of the filter's limit, rounded up; at most just above it."""
         return _up(Fraction(self.rule.units(event), UNITS) * Fraction(self.rule.limit))
 
     def charged(self, client: int) -> float:

@@ -76,13 +76,8 @@ class GaussianFilter(Filter):
 
     def check(self, event: PrivacyEvent) -> None:
         """See `Filter.check`."""
-        _, rate, noisy = decompose(event)
-        if rate < 1:
-            reason = "a sampled release, which no Gaussian event describes"
-        elif dominating_gaussian(noisy) is None:
-            assert not isinstance(noisy, GaussianEvent)
-            reason = f"no Gaussian noise is known to dominate {no_gaussian_reason(noisy)}"
-        else:
+        reason = _no_gaussian(event)
+        if reason is None:
             return
         raise IncompatibleEvent(
             f"event: expected a release without sampling whose noise Gaussian noise dominates, as the accounting "
@@ -90,11 +85,10 @@ class GaussianFilter(Filter):
             f"{Accounting.RENYI_FILTER.value}."
         )
 
-    def _charge(self, event: PrivacyEvent) -> Fraction:
+    def _charge(self, event: PrivacyEvent) -> Fraction | None:
         times, _, noisy = decompose(event)
         gaussian = dominating_gaussian(noisy)
-        assert gaussian is not None
-        return times / Fraction(gaussian.noise_multiplier) ** 2
+        return None if gaussian is None else times / Fraction(gaussian.noise_multiplier) ** 2
 
 
 class RenyiFilter(Filter):
@@ -113,12 +107,17 @@ class RenyiFilter(Filter):
 
 
 def filter_of(accounting: Accounting, *, epsilon: float, delta: float, order: float | None) -> Filter | None:
-    """Return the filter of a ledger's budget, None if it has none."""
-    match accounting:
-        case Accounting.GAUSSIAN_FILTER:
-            return GaussianFilter(epsilon=epsilon, delta=delta)
-        case Accounting.RENYI_FILTER:
-            assert order is not None
-            return RenyiFilter(epsilon=epsilon, delta=delta, order=order)
-        case Accounting.FIXED:
-            return None
+    """Return the filter of a ledger's budget, None if it has none; only a Renyi filter has an order."""
+    if accounting is Accounting.GAUSSIAN_FILTER:
+        return GaussianFilter(epsilon=epsilon, delta=delta)
+    return None if order is None else RenyiFilter(epsilon=epsilon, delta=delta, order=order)
+
+
+def _no_gaussian(event: PrivacyEvent) -> str | None:
+    """Return why the Gaussian filter cannot take an event, as a phrase, or None if it can."""
+    _, rate, noisy = decompose(event)
+    if rate < 1:
+        return "a sampled release, which no single Gaussian event describes"
+    if isinstance(noisy, GaussianEvent) or dominating_gaussian(noisy) is not None:
+        return None
+    return f"one with {no_gaussian_reason(noisy)}, for which no such noise is known"

@@ -16,31 +16,28 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import Self
 
 import msgspec
-import numpy as np
-from numpy.typing import NDArray
 
-from dp.accounting.guarantee import Guarantee
 from dp.checks import short_text
-from dp.errors import BudgetExceeded, IncompatibleLedger, LedgerClock, LedgerStale, LedgerUnavailable
+from dp.errors import BudgetExceeded, LedgerClock, LedgerUnavailable
 from dp.events import NeighbouringRelation, Observer, PrivacyEvent, PrivacyUnit
 from dp.figures import in_full, rounded_up_within
-from dp.ledger.account import Account
-from dp.ledger.charges import FilteredCharges
 from dp.ledger.description import Description
-from dp.ledger.log import RecordLog, chained_digest, checked_bodies, head_after, kept_head, position_of
+from dp.ledger.log import RecordLog, chained_digest, checked_bodies, kept_head, position_of
 from dp.ledger.participants import encode_clients
 from dp.ledger.participation import Accounting, Participation
 from dp.ledger.realised import check_cost
-from dp.ledger.records import Clock, Commitment, Detail, LedgerEntry, Reservation, first_record
+from dp.ledger.records import Clock, Commitment, Detail, Reservation, first_record
+from dp.ledger.rules import check_realised
 from dp.ledger.sqlite_log import SqliteLog, ledger_path
+from dp.ledger.view import LedgerView, stale
 from dp.logger import LOGGER, refusals_logged
 from dp.noise.discrete_gaussian import Entropy
 
 
-class Ledger:
+class Ledger(LedgerView):
     """A privacy budget that refuses each reservation that would exceed it; a context manager.
 
     It cannot prevent releases that are made without a reservation, or the use of an old copy of its file.
@@ -67,8 +64,9 @@ class Ledger:
           the number of releases.
 
         The statement towards the server holds against everyone who sees all cohorts and releases. The statement towards
-        readers holds only against those of `Observer.READERS`, and ends if the ledger is published. Cohorts and drop-outs
-        may depend on earlier releases, on public facts and on independent randomness, never on the clients' data.
+        readers holds only against those of `Observer.READERS`, and ends if the ledger is published. Cohorts and
+        drop-outs may depend on earlier releases, on public facts and on independent randomness, never on the clients'
+        data.
 
         If results decide on later releases or on when to stop, the guarantee is the budget (`Guarantee.claim`). That a
         run was stopped early because of its results does not make it better, and neither does a client's count that
@@ -78,12 +76,8 @@ class Ledger:
     """
 
     def __init__(self, log: RecordLog, clock: Clock, bodies: list[bytes]) -> None:
-        self._log = log
+        super().__init__(log, bodies)
         self._clock = clock
-        self._bodies = bodies
-        self._head = head_after(bodies)
-        self._account = Account(self._bodies, name=log.name)
-        self.budget: Final = self._account.budget
 
     @classmethod
     def create(
@@ -209,7 +203,7 @@ class Ledger:
         try:
             bodies = checked_bodies(log)
             if kept is not None and position_of(kept, bodies) is None:
-                raise _stale(log, "the kept head")
+                raise stale(log, "the kept head")
             return cls(log, clock, bodies)
         except BaseException:
             log.close()
@@ -242,26 +236,9 @@ class Ledger:
             short_text("label", label)
             self._account.check_event(event)
             self._account.check_contributors(event, contributors)
-            self._account.check_realised("the planned release", event, contributors, realised)
+            check_realised("the planned release", event, contributors, realised)
             if realised is not None:
                 check_cost("the planned release", reserved=event, realised=realised, delta=self.budget.delta)
-
-    def check_clients(self, digest: str) -> None:
-        """Raise an error if client i of this ledger is not client i of a population.
-
-        Args:
-            digest: The digest of the population's identities (`clients_digest`).
-
-        Raises:
-            IncompatibleLedger: The ledger has no participation, or that of another population.
-        """
-        self._account.counted_rounds()
-        known = self.budget.participation
-        if known is not None and known.clients != digest:
-            raise IncompatibleLedger(
-                f"{self._log.name}: expected the population of the digest {known.clients}, found another one. Use the "
-                "same clients in the same order, or make a new ledger. The costs of both ledgers add up."
-            )
 
     def reserve(
         self,
@@ -306,10 +283,7 @@ class Ledger:
             label = short_text("label", label)
             account.check_event(event)
             clients = account.clients(participants)
-            if account.rounds is not None:
-                account.check_contributors(event, len(clients) if contributors is None else contributors, clients)
-            elif contributors is not None:
-                account.check_contributors(event, contributors)
+            account.check_contributors(event, contributors, clients)
             account.check_cap(label, clients)
             if not account.admits(event, clients):
                 raise BudgetExceeded(
@@ -377,140 +351,6 @@ class Ledger:
             label = self._account.reservations[reservation - 1].label
         self._tell(f"commitment of reservation {reservation} is recorded: {label}")
 
-    def entries(self) -> tuple[LedgerEntry, ...]:
-        """Return all reserved releases in the order of their reservations."""
-        return self._account.entries()
-
-    def spent(self, client: int | None = None) -> Guarantee:
-        """Return the guarantee that all reserved releases satisfy together at the budget's delta.
-
-        Args:
-            client: With participation, the number of a client whose guarantee is asked for; None: that of the worst
-                client, which holds for everybody.
-
-        Formal guarantees:
-            If the statement is towards the server, the unit's contributions to all releases that asked its client are
-            hidden from everyone who sees all cohorts and all releases, the server included. If it is towards readers,
-            it holds only against those of `Observer.READERS`. Relation, unit and delta are those of the budget.
-
-            `claim` says what `epsilon` is. Where results of earlier releases may have decided on events, on cohorts or
-            on when to stop, it is the epsilon of the budget, whatever part of it is used. That a run was stopped early
-            because of its results does not make the guarantee better. Neither does a client's count that stayed below
-            its cap. The same holds for a ledger that claims what was spent, if a run is stopped, or continued as by
-            `--resume` with more rounds, after a look at its results: then the epsilon of the budget is guaranteed, and
-            the epsilon at the stop is not.
-
-        Raises:
-            IncompatibleLedger: `client` is given, and the ledger has no participation.
-            InvalidParameter: `client` is not a client of the population.
-        """
-        return self._account.guarantee(client)
-
-    def rounds_of(self, client: int) -> int:
-        """Return how many reservations asked a client, whatever became of their releases.
-
-        Raises:
-            IncompatibleLedger: The ledger has no participation.
-            InvalidParameter: It is not a client of the population.
-        """
-        return self._account.counted_rounds().of(client)
-
-    def rounds_by_client(self) -> NDArray[np.uint32]:
-        """Return how many reservations asked each client; shape `(clients,)`, uint32, read-only.
-
-        Who took part is not for publication: reports show the least, the median and the most of the counts.
-
-        Raises:
-            IncompatibleLedger: The ledger has no participation.
-        """
-        counts = self._account.counted_rounds().counts.copy()
-        counts.flags.writeable = False
-        return counts
-
-    def eligible(self) -> tuple[int, ...]:
-        """Return the clients that were asked less often than the cap allows, ascending; all clients without a cap.
-
-        Raises:
-            IncompatibleLedger: The ledger has no participation.
-        """
-        return self._account.counted_rounds().eligible()
-
-    @property
-    def limit(self) -> float | None:
-        """The most that a filter may charge one client: the largest mu^2, or B(a); rounded down. None without a filter."""
-        charges = self._account.charges
-        return charges.rule.limit if isinstance(charges, FilteredCharges) else None
-
-    def charged(self, client: int | None = None) -> float | None:
-        """Return what a filter has charged the worst client, or one client, in the unit of `limit`, rounded up.
-
-        Returns:
-            The sum of 1/z^2, or of divergences of the ledger's order; None without a filter.
-
-        Raises:
-            IncompatibleLedger: `client` is given, and the ledger has no participation.
-            InvalidParameter: `client` is not a client of the population.
-        """
-        number, charges = self._account.charged_client(client), self._account.charges
-        return charges.charged(number) if isinstance(charges, FilteredCharges) else None
-
-    def left(self, client: int | None = None) -> float | None:
-        """Return what a filter may still charge the worst client, or one client, in the unit of `limit`, rounded down.
-
-        Raises:
-            IncompatibleLedger: `client` is given, and the ledger has no participation.
-            InvalidParameter: `client` is not a client of the population.
-        """
-        number, charges = self._account.charged_client(client), self._account.charges
-        return charges.left(number) if isinstance(charges, FilteredCharges) else None
-
-    def unsupported_realised(self) -> tuple[int, ...]:
-        """Return the numbers of the reservations whose realised event may cost more than the reserved one, in order.
-
-        `commit` never records such an event, but a file may hold one: reading compares parameters only, because the
-        cost of an event depends on the version of the accountant. What is spent rests on the reserved events alone.
-        """
-        return self._account.unsupported_realised()
-
-    def records_after(self, head: str) -> int:
-        """Return how many records were written after the one with this `head`; 0 if it is the last.
-
-        Raises:
-            LedgerStale: No record has that digest.
-            InvalidParameter: `head` is not 64 hexadecimal digits.
-        """
-        position = position_of(kept_head(head), self._bodies)
-        if position is None:
-            raise _stale(self._log, "that head")
-        return len(self._bodies) - 1 - position
-
-    def remaining(self, event: PrivacyEvent, *, participants: Iterable[int] | None = None) -> int:
-        """Return how many more of `event` fit into the budget, at most 2**40.
-
-        Args:
-            event: The event of each further release.
-            participants: With participation, the clients that each of them asks, whose caps count too; None: everybody.
-
-        Raises:
-            IncompatibleEvent: The relation or unit of `event` is not that of the budget, or the ledger's accounting
-                cannot take it.
-            IncompatibleLedger: Participants are given, and the ledger has no participation.
-            InvalidParameter: `event` is not a privacy event, or the participants are not distinct clients of the
-                population.
-        """
-        clients = None if participants is None else self._account.clients(participants)
-        return self._account.remaining(event, clients)
-
-    @property
-    def head(self) -> str:
-        """Digest of the last record, in hexadecimal.
-
-        Keep it elsewhere after each `reserve` and `commit` and give it to `open`: this shows whether the file still
-        holds everything that it held then. If the process ends between a `reserve` and the saving of the head, the file
-        has one record more than that head. That is harmless.
-        """
-        return self._head.hex()
-
     def close(self) -> None:
         """Release the file; closing twice is harmless."""
         self._log.close()
@@ -559,10 +399,3 @@ class Ledger:
         except BaseException:
             self.close()
             raise
-
-
-def _stale(log: RecordLog, head: str) -> LedgerStale:
-    return LedgerStale(
-        f"{log.name}: expected the record with {head}, found {len(log.bodies)} records without it. The file was cut or "
-        "rebuilt, or is an older copy or another ledger. Restore the latest copy."
-    )

@@ -52,7 +52,7 @@ def checked_clients(name: str, clients: object, *, size: int) -> Clients:
     repeated = found[1:][found[1:] == found[:-1]]
     if len(repeated):
         raise InvalidParameter(
-            f"{name}: expected different clients, found client {int(repeated[0])} more than once. Name each client once."
+            f"{name}: expected different clients, found client {int(repeated[0])} more than once. Give each one once."
         )
     return found
 

@@ -25,8 +25,8 @@ class Accounting(enum.StrEnum):
     """What may depend on the results of earlier releases, and how releases are charged; fixed when a ledger is made."""
 
     FIXED = "fixed"
-    """Events and their number are fixed beforehand. If there is one kind of event only, cohorts and the time to stop may
-    depend on results (Theorem A)."""
+    """Events and their number are fixed beforehand. If there is one kind of event only, cohorts and the time to stop
+    may depend on results (Theorem A)."""
 
     GAUSSIAN_FILTER = "gaussian-filter"
     """Noise, clip, cohorts and the number of rounds may depend on results (Theorem B). Releases without sampling, with

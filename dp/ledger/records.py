@@ -277,8 +277,8 @@ def _check_participation(budget: Budget) -> None:
         )
     if per_client and budget.clients != budget.population:
         raise InvalidParameter(
-            f"size: expected the population {budget.population}, which counts clients, found {budget.clients}. Leave it "
-            "out."
+            f"size: expected the population {budget.population}, which counts clients, found {budget.clients}. "
+            "Leave it out."
         )
     if budget.clients > MAXIMUM_CLIENTS:
         raise InvalidParameter(
@@ -308,16 +308,16 @@ def _check_order(budget: Budget) -> None:
     if budget.accounting is not Accounting.RENYI_FILTER:
         if budget.order is not None:
             raise InvalidParameter(
-                f"order: expected None for {budget.accounting.value}, which has no Renyi order, found a number. Leave it "
-                f"out, or use {Accounting.RENYI_FILTER.value}."
+                f"order: expected None for {budget.accounting.value}, which has no Renyi order, found a number. "
+                f"Leave it out, or use {Accounting.RENYI_FILTER.value}."
             )
         return
     order = checked_order(budget.order)
     force_setattr(budget, "order", order)
     if renyi_budget(order, epsilon=budget.epsilon, delta=budget.delta) <= 0:
         raise InvalidParameter(
-            f"order: expected one that reaches epsilon {budget.epsilon:g} at delta {budget.delta:g}, found {order:g}. Use "
-            "a larger order, such as that of `best_order`."
+            f"order: expected one that reaches epsilon {budget.epsilon:g} at delta {budget.delta:g}, found {order:g}. "
+            "Use a larger order, such as that of `best_order`."
         )
 
 

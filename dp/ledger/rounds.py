@@ -7,9 +7,7 @@ from numpy.typing import NDArray
 
 from dp.checks import integer_at_least
 from dp.errors import InvalidParameter, ParticipationExceeded
-from dp.events import Observer
 from dp.ledger.participants import Clients, checked_clients
-from dp.ledger.records import Budget
 
 _SHOWN: Final = 5
 
@@ -20,17 +18,18 @@ class Rounds:
     A client counts from its reservation on, whatever becomes of the release.
 
     Args:
-        budget: The budget of a ledger with participation.
+        clients: The number of clients.
+        cap: The most reservations that ask one client; None: no cap.
+        may_be_empty: Whether a release may ask nobody, as after an independent draw of each client.
 
     Attributes:
         counts: How many reservations asked each client; shape `(clients,)`, uint32.
     """
 
-    def __init__(self, budget: Budget) -> None:
-        assert budget.participation is not None
-        self.counts: NDArray[np.uint32] = np.zeros(budget.clients, dtype=np.uint32)
-        self._cap = budget.participation.cap
-        self._may_be_empty = budget.towards is Observer.READERS
+    def __init__(self, clients: int, *, cap: int | None, may_be_empty: bool) -> None:
+        self.counts: NDArray[np.uint32] = np.zeros(clients, dtype=np.uint32)
+        self._cap = cap
+        self._may_be_empty = may_be_empty
 
     def checked(self, participants: object) -> Clients:
         """Return the clients that a release asks, sorted.
@@ -42,7 +41,7 @@ class Rounds:
         found = checked_clients("participants", participants, size=len(self.counts))
         if not len(found) and not self._may_be_empty:
             raise InvalidParameter(
-                "participants: expected at least 1 client, found none. Reserve nothing for no client."
+                "participants: expected at least 1 client, found none. Ask somebody, or reserve nothing."
             )
         return found
 

@@ -29,7 +29,7 @@ SKELLAM: Final = SkellamEvent(variance=400.0, contributors=10, l2_sensitivity=10
 DISCRETE: Final = DistributedDiscreteGaussianEvent(local_sigma=20.0, contributors=10, l2_sensitivity=10.0, dimension=8)
 THIN: Final = replace(SKELLAM, variance=0.5)
 DELTA: Final = 1e-3
-CONTINUOUS: Final = 11.797293111576819
+CONTINUOUS: Final = 11.797293091
 
 
 class TenthOfARelease(Accountant):
