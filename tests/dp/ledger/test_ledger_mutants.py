@@ -43,7 +43,7 @@ def first_notice(setting: Setting, worlds: int = WORLDS) -> str | None:
 
 
 def count_at_commit(monkeypatch: pytest.MonkeyPatch) -> None:
-    def apply(self: Account, record: Any) -> None:
+    def apply(self: Account, record: Any, *known: Any) -> None:
         if isinstance(record, Reservation):
             self.reservations.append(record)
             return
@@ -60,8 +60,8 @@ def count_at_commit(monkeypatch: pytest.MonkeyPatch) -> None:
 def count_contributors(monkeypatch: pytest.MonkeyPatch) -> None:
     applied = Account.apply
 
-    def apply(self: Account, record: Any) -> None:
-        applied(self, record)
+    def apply(self: Account, record: Any, *known: Any) -> None:
+        applied(self, record, *known)
         if getattr(record, "missing", None) is not None and self.rounds is not None:
             self.rounds.counts[decode_clients(record.missing, size=self.budget.clients)] -= 1
 
@@ -71,8 +71,8 @@ def count_contributors(monkeypatch: pytest.MonkeyPatch) -> None:
 def give_back_at_commit(monkeypatch: pytest.MonkeyPatch) -> None:
     applied = Account.apply
 
-    def apply(self: Account, record: Any) -> None:
-        applied(self, record)
+    def apply(self: Account, record: Any, *known: Any) -> None:
+        applied(self, record, *known)
         charges = self.charges
         if getattr(record, "missing", None) is not None and isinstance(charges, FilteredCharges):
             missing = decode_clients(record.missing, size=self.budget.clients)
