@@ -75,6 +75,10 @@ READERS: Final = {"towards": Observer.READERS, "relation": EITHER}
             {"participation": Participation(clients=DIGEST, size=9), "unit": PrivacyUnit.EXAMPLE} | READERS,
             "the unit client for readers",
         ),
+        (
+            {"participation": Participation(clients=DIGEST), "accounting": Accounting.GAUSSIAN_FILTER} | READERS,
+            "accounting: expected fixed or renyi-filter for readers",
+        ),
         ({"accounting": "none"}, "accounting: expected fixed or gaussian-filter or renyi-filter"),
         ({"order": 2.0}, "order: expected None for fixed"),
         ({"accounting": Accounting.GAUSSIAN_FILTER, "order": 2.0}, "order: expected None for gaussian-filter"),
