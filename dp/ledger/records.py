@@ -240,7 +240,7 @@ def first_record(
         InvalidParameter: The budget is out of range, or `description` is not a `Description`.
         EntropyFailure: `entropy` did not return the bytes that were asked for.
     """
-    if accounting is Accounting.RENYI_FILTER and order is None:
+    if member("accounting", accounting, Accounting) is Accounting.RENYI_FILTER and order is None:
         order = best_order(epsilon=epsilon, delta=delta)
     budget = Budget(
         epsilon=epsilon,
@@ -309,7 +309,7 @@ def _check_participation(budget: Budget) -> None:
 
 
 def _check_order(budget: Budget) -> None:
-    member("accounting", budget.accounting, Accounting)
+    force_setattr(budget, "accounting", member("accounting", budget.accounting, Accounting))
     if budget.accounting is not Accounting.RENYI_FILTER:
         if budget.order is not None:
             raise InvalidParameter(

@@ -113,6 +113,16 @@ def test_participation_refuses_what_is_out_of_range(changes: dict[str, Any], mat
         Participation(**{"clients": DIGEST} | changes)
 
 
+@pytest.mark.parametrize("accounting", Accounting)
+def test_texts_of_members_stand_for_them(accounting: Accounting) -> None:
+    """A text that is not noticed to be one would leave a ledger without its filter."""
+    options: dict[str, Any] = {"accounting": accounting.value, "towards": "server"}
+    with CohortLedger(9, **options).open() as ledger:
+        assert ledger.budget.accounting is accounting
+        assert ledger.budget.towards is Observer.SERVER
+        assert (ledger.limit is None) is (accounting is Accounting.FIXED)
+
+
 def test_digest_depends_on_every_identity_and_on_their_order() -> None:
     content = b"".join(len(one).to_bytes(8) + one for one in (b"a", b"", b"bc"))
     assert clients_digest([b"a", b"", b"bc"]) == hashlib.sha256(content).hexdigest()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from dp import Claim, Ledger, LedgerStale, Observer, ParticipationExceeded
+from dp import Accounting, Claim, IncompatibleLedger, Ledger, LedgerStale, Observer, ParticipationExceeded
 from tests.support.cohorts import clients_of, recount
 from tests.vectors import record_ledgers as recorder
 from tests.vectors.recorded import VECTORS, private_copy
@@ -105,6 +105,20 @@ def test_recorded_ledger_is_gone_on_with(tmp_path: Path) -> None:
         assert ledger.reserve(recorder.GAUSSIAN, "round 8") == 8
         ledger.commit(6, contributors=110)
         assert ledger.records_after(HEADS["mixed"]) == 2
+
+
+@pytest.mark.parametrize("name", ["examples", "mixed", "thinner"])
+def test_ledger_of_the_earlier_version_is_refused_for_cohorts(name: str, tmp_path: Path) -> None:
+    path = private_copy(LEDGERS / f"{name}.sqlite", tmp_path / name)
+    with Ledger.open(path, head=HEADS[name]) as ledger:
+        assert (ledger.budget.participation, ledger.budget.accounting) == (None, Accounting.FIXED)
+        assert ledger.spent().claim is Claim.SPENT
+        event = ledger.entries()[0].reservation.event
+        with pytest.raises(IncompatibleLedger, match="participants: expected none"):
+            ledger.reserve(event, "a cohort", participants=[1, 2])
+        with pytest.raises(IncompatibleLedger, match="expected a ledger with participation"):
+            ledger.check_clients("5e" * 32)
+        assert ledger.head == HEADS[name]
 
 
 @pytest.mark.parametrize("name", ["cohorts", "local", "readers"])
