@@ -157,7 +157,7 @@ class Store(ABC):
     def _layout(cls) -> Layout:
         return Layout(version=cls.format_version, schema=cls.schema, rows=cls.rows, digest=cls._digest)
 
-    def _migrate(self) -> None:
+    def _migrate(self) -> None:  # noqa: B027  # Most stores have had one format only.
         """Bring a store of an earlier format to the format of now, whole or not at all; here there is none."""
 
     def _header(self) -> tuple[int, int]:
