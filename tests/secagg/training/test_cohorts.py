@@ -8,12 +8,12 @@ from numpy.typing import NDArray
 
 from protocols.testing import repeatable_entropy
 from secagg.errors import CohortsExhausted, ConfigurationError
+from secagg.privacy.least_cap import least_cap
 from secagg.training.cohorts import (
     draw_at_random,
     draw_by_poisson,
     draw_in_turn,
     in_order,
-    least_cap,
     most_rounds,
     spare_places,
 )
