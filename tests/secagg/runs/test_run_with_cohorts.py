@@ -96,7 +96,8 @@ def test_run_at_random_keeps_to_its_cap_and_goes_on_after_an_interruption(tmp_pa
 
 def test_runs_with_other_draws_ask_others(tmp_path: Path) -> None:
     found = []
-    for at, changes in enumerate(({}, {"seed": 2}, {"draw": "random"})):
+    others: list[dict[str, Any]] = [{}, {"seed": 2}, {"draw": "random"}]
+    for at, changes in enumerate(others):
         folder = RunFolder(tmp_path / f"run-{at}")
         run(folder, config(**COHORTS | {"rounds": 1}, **changes))
         found.append(asked_in(folder))
@@ -163,12 +164,13 @@ def test_run_that_is_killed_between_any_two_writes_never_asks_a_client_above_its
     asked = list[tuple[int, ...]]()
     with noting(asked, monkeypatch):
         for resume in (False, True):
-            with monkeypatch.context() as patched, pytest.raises(Interruption):
+            with monkeypatch.context() as patched:
                 interrupting(patched, write, 2, after=after)
-                run(folder, settings, resume=resume)
-            told, counted = Counter(c for each in asked for c in each), asked_in(folder)
-            assert told <= Counter(c for each in counted for c in each)
-            assert len(counted) >= len(asked)
+                with pytest.raises(Interruption):
+                    run(folder, settings, resume=resume)
+            reserved = asked_in(folder)
+            assert Counter(c for each in asked for c in each) <= Counter(c for each in reserved for c in each)
+            assert len(reserved) >= len(asked)
         summary = run(folder, settings, resume=True)
     counted = Counter(client for each in asked_in(folder) for client in each)
     assert Counter(client for each in asked for client in each) <= counted
@@ -323,9 +325,8 @@ def test_run_whose_ledger_is_gone_while_it_draws_asks_nobody(tmp_path: Path, mon
     def fails(*_: Any, **__: Any) -> int:
         raise LedgerUnavailable("full disk")
 
-    with noting(asked, monkeypatch), monkeypatch.context() as patched, pytest.raises(LedgerUnavailable):
+    with noting(asked, monkeypatch), monkeypatch.context() as patched:
         patched.setattr(Ledger, "reserve", fails)
-        run(folder, config(**COHORTS))
+        with pytest.raises(LedgerUnavailable):
+            run(folder, config(**COHORTS))
     assert asked == []
-
-
