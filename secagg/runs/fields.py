@@ -78,7 +78,8 @@ class SettingFields(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
             Group.TRAINING,
             "Number of training rounds. Each releases one mean update. With --resume: the round that the run ends "
             "with.",
-            privacy="The noise is sized for this number of releases: more rounds need more noise in each.",
+            privacy="The noise is sized for this number of releases, or for the cap if a round asks some of the "
+            "clients: more rounds need more noise in each.",
         ),
     ] = 30
     protocol: Annotated[
