@@ -30,10 +30,10 @@ from tests.support.plans import UNASKED
 ADD_OR_REMOVE = NeighbouringRelation.ADD_OR_REMOVE_ONE
 
 
-def asked(clients: int | None = 1000, rounds: int = 100, **given: Any) -> str:
+def asked(**given: Any) -> str:
     """What `plan_on_terminal` refuses with, in one line."""
     with pytest.raises((SecaggError, DpError)) as refused:
-        plan_on_terminal(**UNASKED | {"clients": clients, "rounds": rounds} | given)
+        plan_on_terminal(**UNASKED | {"clients": 1000, "rounds": 100} | given)
     assert "\n" not in str(refused.value)
     return str(refused.value)
 

@@ -64,8 +64,8 @@ def test_plan_of_a_budget_says_what_noise_a_cap_saves() -> None:
     assert line(found, "Without a cap").startswith("one client may be asked for all 1,500 releases. Towards the server")
     assert "epsilon 6 needs noise multiplier 25.007 (unit client, relation zero-out)" in line(found, "Without a cap")
     assert line(found, "Cap") == (
-        "45 of 1,500 rounds may ask one client; 45 is the least that is feasible. If rounds fail, the cap leaves "
-        "places for 30 more rounds"
+        "one client is asked at most 45 times in 1,500 rounds; 45 is the least that is feasible. If rounds fail, the "
+        "cap leaves places for 30 more rounds"
     )
     assert "For 100 contributors at a dropout of 0.1, ask 112: the least cap is then 50" in line(found, "Dropouts")
     assert line(found, "Dropouts").endswith("epsilon 6 needs noise multiplier 4.5656")

@@ -28,6 +28,7 @@ from tests.support.plans import UNASKED
 CLIENTS = 20
 WHO = clients_digest(bytes([number]) for number in range(CLIENTS))
 Z10 = GaussianEvent(noise_multiplier=10.0)
+BUDGET: dict[str, Any] = {"epsilon": 6.0, "delta": 1e-3, "population": CLIENTS}
 FILTER: dict[str, Any] = {"accounting": Accounting.GAUSSIAN_FILTER}
 
 
