@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from secagg.errors import ConfigurationError
+from secagg.privacy.least_cap import least_cap
 from secagg.training.cohorts import (
     Draw,
     Entropy,
@@ -20,7 +21,6 @@ from secagg.training.cohorts import (
     draw_by_poisson,
     draw_in_turn,
     in_order,
-    least_cap,
     most_rounds,
 )
 

@@ -246,9 +246,8 @@ def test_plan_of_a_small_cohort_warns_that_no_collusion_is_covered(
 ) -> None:
     for clients, warned in ((10, True), (20, False)):
         dimension = None if mechanism == "gaussian" else 100
-        plan_on_terminal(
-            clients=clients, rounds=2, **UNASKED | {"epsilon": 8.0, "mechanism": mechanism, "dimension": dimension}
-        )
+        given = {"clients": clients, "rounds": 2, "epsilon": 8.0, "mechanism": mechanism, "dimension": dimension}
+        plan_on_terminal(**UNASKED | given)
         text = capsys.readouterr().out
         assert (f"withstands 0 colluding of {clients} clients" in text) == warned
         assert f"at delta 0.001, below 1/{clients}" in text
