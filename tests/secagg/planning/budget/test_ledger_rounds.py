@@ -37,19 +37,14 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "ledger.sqlite"
 
 
-def create(
-    path: Path, *, epsilon: float = 6.0, cap: int | None = None, adaptive: bool = True, **changes: Any
-) -> Ledger:
+def create(path: Path, *, cap: int | None = None, adaptive: bool = True, **changes: Any) -> Ledger:
     """Create a ledger of 20 clients that counts who is asked."""
-    participation = Participation(clients=WHO, cap=cap, adaptive=adaptive)
-    return Ledger.create(
-        path, **{"epsilon": epsilon, "delta": 1e-3, "population": CLIENTS, "participation": participation} | changes
-    )
+    return everybody(path, participation=Participation(clients=WHO, cap=cap, adaptive=adaptive), **changes)
 
 
-def everybody(path: Path, *, epsilon: float = 6.0, **changes: Any) -> Ledger:
+def everybody(path: Path, **changes: Any) -> Ledger:
     """Create a ledger that charges everybody for each release."""
-    return Ledger.create(path, **{"epsilon": epsilon, "delta": 1e-3, "population": CLIENTS} | changes)
+    return Ledger.create(path, **BUDGET | changes)
 
 
 def admits(path: Path, noise: float, releases: int, clients: list[int] | None) -> bool:
