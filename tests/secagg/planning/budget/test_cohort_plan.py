@@ -201,6 +201,7 @@ def test_plan_requires_the_contributors_that_train_requires(adversary: Adversary
         ("--cohort and --cap: expected neither of them with --sampling", {"cohort": 100, "sampling": 0.1}),
         ("--cohort and --cap: expected neither of them with --sampling", {"cap": 2000, "sampling": 0.1}),
         ("minimum_contributors: expected at most 90", {"cohort": 100, "minimum_contributors": 101}),
+        ("--adversary: expected curious with --sampling", {"sampling": 0.1, "adversary": Adversary.MALICIOUS}),
         ("--adversary: expected one of curious, malicious", {"adversary": Adversary.SEMI_MALICIOUS}),
     ],
 )

@@ -175,6 +175,7 @@ def test_ledger_of_a_secret_sample_plans_rounds_of_its_rate(path: Path) -> None:
         event = PoissonSampledEvent(
             sampling_rate=0.25, event=GaussianEvent(noise_multiplier=first.noise_multiplier, relation=relation)
         )
+        assert ledger.remaining(event) == 4
         ledger.reserve(event, "round 1", participants=range(5))
         second = plan_rounds(ledger, rounds=3)
     assert first.sampling == second.sampling == 0.25
