@@ -254,9 +254,19 @@ def test_plan_of_a_small_cohort_warns_that_no_collusion_is_covered(
 
 
 @pytest.mark.parametrize(
-    "cohort", [{"dropout": 0.6}, {"minimum_contributors": 271}, {"adversarial": 0.95}, {"delta": 1 / 300}]
+    "cohort",
+    [
+        {"dropout": 0.6},
+        {"minimum_contributors": 271},
+        {"adversarial": 0.95},
+        {"delta": 1 / 300},
+        {"cohort": 301},
+        {"cohort": 100, "cap": 9},
+        {"cohort": 100, "minimum_contributors": 91},
+        {"cap": 29},
+    ],
 )
 def test_plan_refuses_the_cohorts_that_train_refuses_in_the_same_words(cohort: dict[str, float]) -> None:
     with pytest.raises(ConfigurationError) as refused:
-        TrainingConfig(**cohort)  # type: ignore[arg-type]  # numbers of either kind
-    assert asked(clients=300, epsilon=8.0, **cohort) == str(refused.value)
+        TrainingConfig(clients=300, rounds=30, **cohort)  # type: ignore[arg-type]  # numbers of either kind
+    assert asked(clients=300, rounds=30, epsilon=8.0, **cohort) == str(refused.value)

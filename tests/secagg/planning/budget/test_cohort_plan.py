@@ -180,6 +180,14 @@ def test_dropouts_and_colluding_clients_that_contradict_each_other_have_no_large
     assert found.cap.with_dropouts is None
 
 
+@pytest.mark.parametrize("given", [{}, {"cohort": 112}, {"cohort": 112, "cap": 20}, {"cap": 33}])
+def test_plan_charges_the_releases_that_train_charges(given: dict[str, int]) -> None:
+    config = TrainingConfig(clients=300, rounds=30, **given)  # type: ignore[arg-type]  # numbers
+    request = BudgetRequest(clients=300, rounds=30, epsilon=8.0, **given)  # type: ignore[arg-type]  # numbers
+    assert request.releases == config.participations
+    assert (request.asked, request.required_contributors) == (config.asked, config.required_contributors)
+
+
 @pytest.mark.parametrize("adversary", [Adversary.CURIOUS, Adversary.MALICIOUS])
 def test_plan_requires_the_contributors_that_train_requires(adversary: Adversary) -> None:
     dropout = 0.3
