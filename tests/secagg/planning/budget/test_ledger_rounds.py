@@ -108,12 +108,24 @@ def test_cap_of_the_ledger_leaves_places_by_client(path: Path) -> None:
 def test_rounds_beyond_the_places_of_a_cap_are_refused(path: Path) -> None:
     with create(path, cap=1, **FILTER) as ledger:
         ledger.reserve(Z10, "round 1", participants=range(15))
-        with pytest.raises(ConfigurationError, match="expected at most the 5 places that the cap of 1 leaves, found 2"):
+        with pytest.raises(ConfigurationError, match="expected at most the 5 places that caps leave, found 10 in 2"):
             plan_rounds(ledger, rounds=2, cohort=5)
         assert plan_rounds(ledger, rounds=1, cohort=5).releases == 1
         ledger.reserve(Z10, "round 2", participants=range(15, 20))
         with pytest.raises(ConfigurationError, match="expected at most the 0 places"):
             plan_rounds(ledger, rounds=1)
+
+
+def test_clients_far_from_the_cap_are_asked_for_those_near_it(path: Path) -> None:
+    """Of 20 clients 10 have no place left, so each of the others is asked twice in 4 rounds of 5."""
+    with create(path, cap=2, **FILTER) as ledger:
+        for number in range(2):
+            ledger.reserve(Z10, f"round {number}", participants=range(10))
+        found = plan_rounds(ledger, rounds=4, cohort=5)
+        with pytest.raises(ConfigurationError, match="expected at most the 10 places that caps leave, found 20 in 4"):
+            plan_rounds(ledger, rounds=4, cohort=5, cap=1)
+    assert found.releases == 2
+    assert found.noise_multiplier == pytest.approx(math.sqrt(2) / largest_mu(6.0, 1e-3))
 
 
 def test_renyi_filter_is_searched(path: Path) -> None:
