@@ -1,7 +1,7 @@
 """A client counts from the first reply that depends on its vector, and at its cap sends no such reply."""
 
 from dataclasses import dataclass, field, replace
-from typing import Final
+from typing import Any, Final
 
 import pytest
 
@@ -133,9 +133,9 @@ class _Failing:
 
     told: list[tuple[int, bool]] = field(default_factory=list)
 
-    def record(self, identity: bytes, session_id: bytes, number: int, *, vector: bool, cap: int | None) -> None:  # noqa: ARG002  # A record is told all of it.
+    def record(self, *row: Any, vector: bool = False, cap: int | None = None) -> None:  # noqa: ARG002  # It has no room.
         """See `SessionRecord.record`."""
-        self.told.append((number, vector))
+        self.told.append((row[-1], vector))
         raise OSError("the disk is full")
 
 

@@ -208,7 +208,7 @@ def killed_at_statement(path: Path, use: str, count: int) -> bool:
             done += 1
             return run(store, statement, *parameters)
 
-        SessionStore._run = counted  # type: ignore[method-assign]  # In this child only.
+        SessionStore._run = counted  # type: ignore[assignment, method-assign]  # In this child only.
         with SessionStore(path) as store:
             if use == "record":
                 store.record(ME, session(1), 0, cap=3)
