@@ -1,7 +1,10 @@
 """How accurate private training is: `python -m benchmarks.accuracy`, for the command's default settings on digits.
 
-For each seed: the secure private run at epsilon 8, 4 and 2, the same run without noise, plain federated averaging in
-the clear over the same contributors, and, as the ceiling, logistic regression on all the training data in one place.
+For each seed: the secure private run at epsilon 8, 4 and 2, the same run with noise from a trusted server, the same run
+without noise, plain federated averaging in the clear over the same contributors, and, as the ceiling, logistic
+regression on all the training data in one place. The trusted server's noise is what central Gaussian noise of the same
+epsilon is, to within 1e-5 of its deviation. Noise shares are sized for the least number of honest contributors, so the
+sum of those that are there has more noise than that.
 
 The sums are taken by the protocol `plain`: what clients add up, noise included, is what they add up under masks, and
 masks leave an exact sum exact, so accuracy does not depend on them.  With it all clients that vanish do so before they
@@ -25,6 +28,7 @@ from rich.table import Table
 
 from benchmarks.machine import Machine
 from dp import Ledger
+from dp.events import Trust
 from secagg import PlainAveraging, SecureAveraging, load_dataset
 from secagg.runs.config import TrainingConfig
 from secagg.runs.prepare import Prepared, prepare
@@ -125,11 +129,15 @@ def measure(model: str) -> Report:
     # A forked process would inherit TensorFlow's threads, which do not survive it.
     with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
         private = {
-            epsilon: pool.map(private_accuracy, [_config(model, seed, epsilon) for seed in SEEDS])
+            (trust, epsilon): pool.map(private_accuracy, [_config(model, seed, epsilon, trust) for seed in SEEDS])
+            for trust in (Trust.DISTRIBUTED, Trust.CENTRAL)
             for epsilon in EPSILONS
         }
         baselines = pool.map(baseline_accuracies, map(_config, repeat(model), SEEDS, repeat(math.inf)))
-        spreads = [Spread.over(f"private, epsilon {epsilon:g}", list(found)) for epsilon, found in private.items()]
+        spreads = [
+            Spread.over(f"{trust} noise, epsilon {epsilon:g}", list(found))
+            for (trust, epsilon), found in private.items()
+        ]
         names = ("without noise", "federated averaging in the clear", "logistic regression on all data")
         spreads += [Spread.over(name, found) for name, found in zip(names, zip(*baselines, strict=True), strict=True)]
     libraries = LIBRARIES if model == "numpy-softmax" else (*LIBRARIES, "tensorflow", "keras")
@@ -141,8 +149,8 @@ def measure(model: str) -> Report:
     )
 
 
-def _config(model: str, seed: int, epsilon: float) -> TrainingConfig:
-    return TrainingConfig(model=model, protocol="plain", seed=seed, epsilon=epsilon)
+def _config(model: str, seed: int, epsilon: float, trust: Trust = Trust.DISTRIBUTED) -> TrainingConfig:
+    return TrainingConfig(model=model, protocol="plain", seed=seed, epsilon=epsilon, trust=trust)
 
 
 def spread_table(title: str, spreads: Sequence[Spread]) -> Table:

@@ -15,7 +15,8 @@ divide the total by `error.scale`.
 """
 
 from dp.accounting.accountant import Accountant, Bound
-from dp.accounting.guarantee import Guarantee, guarantee, is_within, subsampled_gaussian_epsilon
+from dp.accounting.guarantee import Claim, Guarantee, guarantee, is_within, subsampled_gaussian_epsilon
+from dp.accounting.renyi_order import best_order
 from dp.calibration.least_noise import calibrate_gaussian, calibrate_noise
 from dp.calibration.modular import ModularPlan, plan_modulus
 from dp.checks import check_delta
@@ -26,6 +27,7 @@ from dp.errors import (
     DpError,
     EntropyFailure,
     IncompatibleEvent,
+    IncompatibleLedger,
     InfeasibleTarget,
     InvalidParameter,
     InvalidReservation,
@@ -37,12 +39,14 @@ from dp.errors import (
     LedgerStale,
     LedgerUnavailable,
     MissingExtra,
+    ParticipationExceeded,
     TooManyDropped,
 )
 from dp.events import (
     DistributedDiscreteGaussianEvent,
     GaussianEvent,
     NeighbouringRelation,
+    Observer,
     PoissonSampledEvent,
     PrivacyEvent,
     PrivacyUnit,
@@ -53,6 +57,7 @@ from dp.events import (
 from dp.ledger.description import Description
 from dp.ledger.ledger import Ledger
 from dp.ledger.log import RecordLog
+from dp.ledger.participation import Accounting, Participation, clients_digest
 from dp.ledger.records import LedgerEntry, first_record
 from dp.noise.discrete_gaussian import Entropy, discrete_gaussian
 from dp.noise.distributed import DistributedDiscreteGaussian, DistributedNoise, DistributedSkellam, LatticeNoise
@@ -69,10 +74,12 @@ __version__ = VERSION
 
 __all__ = [
     "Accountant",
+    "Accounting",
     "AdaptiveClip",
     "Bound",
     "BudgetExceeded",
     "BudgetReport",
+    "Claim",
     "Clipped",
     "Description",
     "DistributedDiscreteGaussian",
@@ -85,6 +92,7 @@ __all__ = [
     "GaussianEvent",
     "Guarantee",
     "IncompatibleEvent",
+    "IncompatibleLedger",
     "InfeasibleTarget",
     "InvalidParameter",
     "InvalidReservation",
@@ -101,6 +109,9 @@ __all__ = [
     "MissingExtra",
     "ModularPlan",
     "NeighbouringRelation",
+    "Observer",
+    "Participation",
+    "ParticipationExceeded",
     "PoissonSampledEvent",
     "PrivacyEvent",
     "PrivacyUnit",
@@ -113,10 +124,12 @@ __all__ = [
     "as_html",
     "as_json",
     "as_text",
+    "best_order",
     "budget_report",
     "calibrate_gaussian",
     "calibrate_noise",
     "check_delta",
+    "clients_digest",
     "clip_l2",
     "clip_l2_per_layer",
     "count_weight",

@@ -36,7 +36,7 @@ class LatticeTooCoarse(InvalidParameter):
 
 
 class IncompatibleEvent(DpError, ValueError):
-    """The neighbouring relation or privacy unit of an event differs from that of the account."""
+    """An event does not fit the account: its neighbouring relation, its privacy unit, or the way of accounting."""
 
 
 class EntropyFailure(DpError, RuntimeError):
@@ -53,6 +53,10 @@ class TooManyDropped(DpError):
 
 class BudgetExceeded(DpError):
     """The release would exceed the budget; it was not reserved and must not be made."""
+
+
+class ParticipationExceeded(DpError):
+    """A release would ask clients more often than their cap allows; it was not reserved and must not be made."""
 
 
 class LedgerError(DpError):
@@ -80,7 +84,11 @@ class LedgerUnavailable(LedgerError):
 
 
 class InvalidReservation(LedgerError, ValueError):
-    """A commitment does not fit its reservation, which is missing, already committed, or was for more noise."""
+    """A commitment does not fit its reservation, which is missing, committed, or for more noise or other clients."""
+
+
+class IncompatibleLedger(LedgerError, ValueError):
+    """The ledger is of another kind: with or without participation, or of another population."""
 
 
 class MissingExtra(DpError, ImportError):

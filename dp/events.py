@@ -53,6 +53,17 @@ class Trust(enum.StrEnum):
     against everyone who sees only the released means."""
 
 
+class Observer(enum.StrEnum):
+    """From whom a statement protects, in a population of which only some take part in a release."""
+
+    SERVER = "server"
+    """Who asks the clients, and sees who takes part, who drops out, and every released sum."""
+
+    READERS = "readers"
+    """Those who see the released models and nothing else: no roster, no ledger, no log. They were in no round together
+    with the client whose data are protected."""
+
+
 class GaussianEvent(msgspec.Struct, frozen=True, kw_only=True, tag="gaussian", forbid_unknown_fields=True):
     """One release of a query with continuous Gaussian noise in every coordinate.
 
@@ -258,6 +269,16 @@ def decompose(event: PrivacyEvent) -> tuple[int, float, NoisyEvent]:
     if isinstance(release, PoissonSampledEvent):
         return times, release.sampling_rate, release.event
     return times, 1.0, release
+
+
+def with_noise(event: PrivacyEvent, noise: NoisyEvent) -> PrivacyEvent:
+    """Return an event with another event of the noise, as often and at the same sampling rate."""
+    times, release = single_releases(event)
+    if isinstance(release, PoissonSampledEvent):
+        release = PoissonSampledEvent(sampling_rate=release.sampling_rate, event=noise)
+    else:
+        release = noise
+    return RepeatedEvent(times=times, event=release) if isinstance(event, RepeatedEvent) else release
 
 
 def single_release_counts(events: Mapping[PrivacyEvent, int]) -> Counter[PrivacyEvent]:

@@ -9,10 +9,7 @@ ACCOUNTANTS: tuple[Accountant, ...] = (RenyiAccountant(), PrivacyLossAccountant(
 """From the quickest to the tightest. The first supports every release."""
 
 
-def is_renyi_only(event: PrivacyEvent, delta: float) -> bool:
-    """Return whether no accountant but that by Renyi DP supports an event."""
+def accountants_of(event: PrivacyEvent, delta: float) -> tuple[Accountant, ...]:
+    """Return the accountants that support an event, from the quickest to the tightest."""
     releases = single_release_counts({event: 1})
-    return all(
-        isinstance(each, RenyiAccountant) or each.unsupported_reason(releases, delta) is not None
-        for each in ACCOUNTANTS
-    )
+    return tuple(each for each in ACCOUNTANTS if each.unsupported_reason(releases, delta) is None)

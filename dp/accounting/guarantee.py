@@ -4,6 +4,7 @@ Every accountant of `dp.accounting.accountants` that supports the releases gives
 guarantee; the others are its cross-check.
 """
 
+import enum
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -24,6 +25,17 @@ from dp.events import (
 )
 
 
+class Claim(enum.StrEnum):
+    """What the epsilon of a guarantee is."""
+
+    SPENT = "spent"
+    """What the releases cost, which were fixed beforehand: their events, who took part, and when they stopped."""
+
+    BUDGET = "budget"
+    """What the releases may cost. Earlier releases may have decided on later ones, or on when to stop, so what was
+    spent up to then is no guarantee."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Guarantee:
     """The (epsilon, delta)-differential privacy that a set of releases satisfies together.
@@ -32,8 +44,13 @@ class Guarantee:
         delta: The delta for which epsilon was computed.
         relation: The neighbouring relation.
         unit: The privacy unit.
-        accountant: How `epsilon` was computed, and why tighter accountants did not give it.
-        bounds: The bound of every accountant that supports the releases, in the accountants' order.
+        accountant: How the least of `bounds` was computed, and why tighter accountants did not give it.
+        bounds: The bound of every accountant that supports the releases, in the accountants' order. If `claim` is
+            `Claim.BUDGET`, they are what the releases would cost if they had been fixed beforehand, and no guarantee.
+        budget: The epsilon of the budget if that is what the guarantee claims, infinite if the budget was exceeded;
+            None if the guarantee claims what was spent.
+        used: The part of the budget of a filter that is charged, rounded up; above 1 if the budget was exceeded. None
+            without a filter.
     """
 
     delta: float
@@ -41,10 +58,22 @@ class Guarantee:
     unit: PrivacyUnit
     accountant: str
     bounds: tuple[Bound, ...]
+    budget: float | None = None
+    used: float | None = None
+
+    @property
+    def claim(self) -> Claim:
+        """Whether `epsilon` is what was spent, or the budget."""
+        return Claim.SPENT if self.budget is None else Claim.BUDGET
 
     @property
     def epsilon(self) -> float:
-        """The least of the upper bounds: at least 0, possibly infinite."""
+        """The guaranteed epsilon: the least of the upper bounds, or the budget; at least 0, possibly infinite."""
+        return self.least_bound if self.budget is None else self.budget
+
+    @property
+    def least_bound(self) -> float:
+        """The least of the upper bounds on what the releases cost if they were fixed beforehand."""
         return min(bound.epsilon for bound in self.bounds)
 
     @property

@@ -26,7 +26,15 @@ import math
 from typing import Final, assert_never
 
 from dp.checks import MINIMUM_MAGNITUDE
-from dp.events import DistributedDiscreteGaussianEvent, GaussianEvent, LatticeEvent, NoisyEvent, SkellamEvent
+from dp.events import (
+    DistributedDiscreteGaussianEvent,
+    GaussianEvent,
+    LatticeEvent,
+    NoisyEvent,
+    PrivacyEvent,
+    SkellamEvent,
+    decompose,
+)
 
 LEAST_SKELLAM_VARIANCE: Final = 0.6
 LEAST_SUMMED_SIGMA: Final = 0.5
@@ -58,9 +66,12 @@ def dominating_gaussian(event: NoisyEvent) -> GaussianEvent | None:
     return GaussianEvent(noise_multiplier=multiplier, relation=event.relation, unit=event.unit)
 
 
-def no_gaussian_reason(event: LatticeEvent) -> str:
-    """Return why no Gaussian noise is known to dominate an event, as a phrase."""
-    match event:
+def no_gaussian_reason(event: PrivacyEvent) -> str:
+    """Return why no Gaussian noise is known to dominate the noise of an event, as a phrase."""
+    _, _, noisy = decompose(event)
+    match noisy:
+        case GaussianEvent():
+            raise TypeError("event: expected one that `dominating_gaussian` returns None for, found Gaussian noise")
         case SkellamEvent():
             return f"Skellam noise of a variance below {LEAST_SKELLAM_VARIANCE}"
         case DistributedDiscreteGaussianEvent(contributors=1):
@@ -68,7 +79,7 @@ def no_gaussian_reason(event: LatticeEvent) -> str:
         case DistributedDiscreteGaussianEvent():
             return "too many discrete Gaussian noise shares of too small a parameter"
         case _:
-            assert_never(event)
+            assert_never(noisy)
 
 
 def dominating_deviation(event: LatticeEvent) -> float | None:
@@ -125,10 +136,10 @@ def least_skellam_variance(deviation: float) -> float | None:
     """Return the least variance of Skellam noise that a Gaussian of a deviation dominates, by the bound for k >= 1.
 
     Args:
-        deviation: In squared steps of the integer grid, above 0.
+        deviation: In steps of the integer grid, above 0.
 
     Returns:
-        The variance, rounded up; None if this method finds none.
+        The variance, in squared steps, rounded up; None if this method finds none.
     """
     bound = needed_curvature(deviation)
     if bound is None:
@@ -151,7 +162,7 @@ def _skellam_deviation(variance: float) -> float | None:
     if variance < LEAST_SKELLAM_VARIANCE:
         return None
     found = _deviation(-math.log1p(-1 / math.hypot(variance, math.sqrt(0.75))))
-    centre = 2 * math.sqrt(2) * float(scipy.special.erfinv(scipy.special.ive(0, variance))) / _DOWN
+    centre = 2 * math.sqrt(2) * float(scipy.special.erfinv(scipy.special.i0e(variance))) / _DOWN
     return None if found is None else min(found, 1 / centre)
 
 

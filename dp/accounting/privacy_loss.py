@@ -156,8 +156,8 @@ def _releases(events: Mapping[PrivacyEvent, int]) -> _Releases:
     sampled, unsampled, others = split_gaussian(events)
     if others or not events:
         raise InvalidParameter(
-            "events: expected releases with Gaussian noise, or noise that Gaussian noise dominates, found none or other "
-            "noise. Use `guarantee` for other noise."
+            "events: expected releases with Gaussian noise, or with noise that Gaussian noise dominates, found none or "
+            "others. Use `guarantee` for other noise."
         )
     found = [(event.sampling_rate, event.noise_multiplier, times) for event, times in sampled.items()]
     if unsampled:

@@ -1,26 +1,27 @@
 """The accountant by privacy loss distributions: Gaussian noise, and integer noise that Gaussian noise dominates.
 
-It is nearly always tighter than Renyi DP. For Gaussian noise without sampling it is exact (`dp.accounting.privacy_loss`).
-What integer noise costs more than that follows from `dp.accounting.lattice`.
+It is nearly always tighter than Renyi DP. For Gaussian noise without sampling it is exact
+(`dp.accounting.privacy_loss`). Integer noise is accounted as the Gaussian noise that dominates it
+(`dp.accounting.lattice`).
 """
 
 from typing import ClassVar, Final
 
 from dp.accounting.accountant import QUICK_POINTS, Accountant, Bound, Releases
+from dp.accounting.lattice import dominating_gaussian, no_gaussian_reason
 from dp.accounting.privacy_loss import (
     MAXIMUM_DISTINCT_RELEASES,
     composed_multiplier,
     loss_epsilon,
     split_gaussian,
 )
-from dp.accounting.lattice import dominating_gaussian, no_gaussian_reason
 from dp.events import GaussianEvent, decompose
 
 MINIMUM_NOISE_MULTIPLIER: Final = 1e-3
 MAXIMUM_NOISE_MULTIPLIER: Final = 1e9
 
 EXACT_METHOD: Final = "exact for Gaussian noise (arXiv 1805.06530v2 Theorem 8)"
-LATTICE: Final = "docs/lattice-gaussian.md, this project's own proof"
+LATTICE: Final = "with integer noise counted as the Gaussian noise that dominates it (docs/lattice-gaussian.md)"
 METHOD: Final = "privacy loss distributions (arXiv 2207.04380v1)"
 
 
@@ -36,9 +37,7 @@ class PrivacyLossAccountant(Accountant):
             return "nothing was released"
         sampled, unsampled, others = split_gaussian(releases)
         if others:
-            _, _, noisy = decompose(next(iter(others)))
-            assert not isinstance(noisy, GaussianEvent)
-            return f"no Gaussian noise is known to dominate {no_gaussian_reason(noisy)}"
+            return f"no Gaussian noise is known to dominate {no_gaussian_reason(next(iter(others)))}"
         multipliers = [event.noise_multiplier for event in sampled]
         if sampled and unsampled:
             multipliers.append(composed_multiplier(unsampled))
@@ -59,13 +58,9 @@ class PrivacyLossAccountant(Accountant):
         found = loss_epsilon(releases, delta=delta)
         grid = found.discretisation
         method = f"{METHOD} on a grid of {grid:.3g}" if grid else EXACT_METHOD
-        integers = any(not isinstance(decompose(event)[2], GaussianEvent) for event in releases)
-        return Bound(
-            accountant=self.name,
-            title=self.title,
-            epsilon=found.epsilon,
-            method=f"{method}, of the Gaussian noise that dominates the integer noise ({LATTICE})" if integers else method,
-        )
+        if any(not isinstance(decompose(event)[2], GaussianEvent) for event in releases):
+            method += f", {LATTICE}"
+        return Bound(accountant=self.name, title=self.title, epsilon=found.epsilon, method=method)
 
     def quick_epsilon(self, releases: Releases, delta: float, *, points: int = QUICK_POINTS) -> float:
         """Return a bound on a coarser grid, which is a few ten-thousandths greater and takes hundredths of a second."""

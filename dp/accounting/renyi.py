@@ -105,7 +105,7 @@ def renyi_divergences(event: PrivacyEvent) -> NDArray[np.float64]:
         case PoissonSampledEvent():
             divergences = _sampled(event)
         case _:
-            divergences = _unsampled(event, _ORDERS)
+            divergences = unsampled_divergences(event, _ORDERS)
     divergences.flags.writeable = False
     return divergences
 
@@ -134,11 +134,11 @@ def inflation(local_sigma: float, contributors: int) -> float:
 
 
 def _sampled(event: PoissonSampledEvent) -> NDArray[np.float64]:
-    divergences = _unsampled(event.event, _ORDERS)
+    divergences = unsampled_divergences(event.event, _ORDERS)
     if event.sampling_rate == 1:
         return divergences
     sampled = subsampled_divergences(
-        _unsampled(event.event, np.arange(2.0, _INTEGERS[-1] + 1)),
+        unsampled_divergences(event.event, np.arange(2.0, _INTEGERS[-1] + 1)),
         sampling_rate=event.sampling_rate,
         known=KnownDivergences.BOTH_DIRECTIONS,
         orders=_INTEGERS.astype(np.int64),
@@ -151,7 +151,13 @@ def _sampled(event: PoissonSampledEvent) -> NDArray[np.float64]:
     return divergences
 
 
-def _unsampled(event: NoisyEvent, orders: NDArray[np.float64]) -> NDArray[np.float64]:
+def unsampled_divergences(event: NoisyEvent, orders: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return a bound on the Renyi divergences of one release without sampling, as `renyi_divergences`, at any orders.
+
+    Args:
+        event: The release.
+        orders: Above 1; shape `(orders,)`, float64.
+    """
     match event:
         case GaussianEvent():
             return np.divide(orders, 2 * event.noise_multiplier**2)

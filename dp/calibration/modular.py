@@ -15,7 +15,6 @@ uses the least g that fits. If even its noise shares are smaller than the mechan
 `dp.calibration.wrapping` gives the probability that belongs to k deviations.
 """
 
-import functools
 import math
 from dataclasses import dataclass, replace
 from typing import Final
@@ -91,10 +90,7 @@ class ModularPlan:
 
     @property
     def noise_ratio(self) -> float:
-        """`noise_std` over `gaussian_std`: the cost of modulus, rounding and distribution.
-
-        The accountant is part of that cost: integer noise is accounted by Renyi DP, which is not exact.
-        """
+        """`noise_std` over `gaussian_std`: the cost of modulus, rounding and distribution."""
         return self.noise_std / self.gaussian_std
 
     @property

@@ -12,30 +12,32 @@ because ledgers written by earlier versions may be out of order. The hash chain 
 import logging
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import Self
 
 import msgspec
 
-from dp.accounting.guarantee import Guarantee
-from dp.checks import integer_at_least, short_text
-from dp.errors import BudgetExceeded, LedgerClock, LedgerStale, LedgerUnavailable
-from dp.events import NeighbouringRelation, PrivacyEvent, PrivacyUnit
-from dp.figures import in_full, rounded_up, rounded_up_within
-from dp.ledger.account import Account
+from dp.checks import short_text
+from dp.errors import BudgetExceeded, LedgerClock, LedgerUnavailable
+from dp.events import NeighbouringRelation, Observer, PrivacyEvent, PrivacyUnit
+from dp.figures import in_full, rounded_up_within
 from dp.ledger.description import Description
-from dp.ledger.log import RecordLog, chained_digest, checked_bodies, head_after, kept_head, position_of
+from dp.ledger.log import RecordLog, chained_digest, checked_bodies, kept_head, position_of
+from dp.ledger.participants import encode_clients
+from dp.ledger.participation import Accounting, Participation
 from dp.ledger.realised import check_cost
-from dp.ledger.records import Clock, Commitment, Detail, LedgerEntry, Reservation, first_record
+from dp.ledger.records import Clock, Commitment, Detail, Reservation, first_record
+from dp.ledger.rules import check_realised
 from dp.ledger.sqlite_log import SqliteLog, ledger_path
+from dp.ledger.view import LedgerView, stale
 from dp.logger import LOGGER, refusals_logged
 from dp.noise.discrete_gaussian import Entropy
 
 
-class Ledger:
+class Ledger(LedgerView):
     """A privacy budget that refuses each reservation that would exceed it; a context manager.
 
     It cannot prevent releases that are made without a reservation, or the use of an old copy of its file.
@@ -43,23 +45,39 @@ class Ledger:
     `create` and `open` keep the records in a file; `over` uses any other log. Threads may share a ledger. A fork of the
     process may not, and is refused.
 
+    A release asks everybody, unless the ledger has a participation: a population of which each release asks some. Then
+    the ledger counts for each client the reservations that asked it, refuses a release above the cap, and charges each
+    client for its own releases. Nobody is charged less because it dropped out or because nothing was committed.
+
     Formal guarantees:
         At any time, all reserved releases, committed or not, satisfy `spent()` under the budget's relation and unit,
         and `spent().epsilon <= budget.epsilon` at the budget's delta. This holds if nothing is released without a
         reservation, if each release is what its event says or more private, and if the file is the latest one. A
         `head` that is kept elsewhere makes sure of the last condition. What is asked of the data may depend on earlier
-        releases. The events may not: their noise and sensitivity must be fixed beforehand, as in training, where every
-        round has the same event (composition: arXiv 1702.07476). The guarantee covers what is in this ledger. It covers
-        no other use of the same data.
+        releases. What else may depend on them, the ledger's accounting says:
+
+        - `Accounting.FIXED`: nothing else. Noise, sensitivity, cohorts and the number of releases must be fixed
+          beforehand, as in training, where every round has the same event (composition: arXiv 1702.07476). If the
+          participation is adaptive, the ledger takes one kind of event only, and cohorts and the time to stop may
+          depend on earlier releases (Theorem A of docs/participation.md).
+        - `Accounting.GAUSSIAN_FILTER` (Theorem B) and `Accounting.RENYI_FILTER` (Theorem C): noise, clip, cohorts and
+          the number of releases.
+
+        The statement towards the server holds against everyone who sees all cohorts and releases. The statement towards
+        readers holds only against those of `Observer.READERS`, and ends if the ledger is published. Cohorts and
+        drop-outs may depend on earlier releases, on public facts and on independent randomness, never on the clients'
+        data.
+
+        If results decide on later releases or on when to stop, the guarantee is the budget (`Guarantee.claim`). That a
+        run was stopped early because of its results does not make it better, and neither does a client's count that
+        stayed below its cap. This includes a ledger that claims what was spent: `--resume` with more rounds, after a
+        look at the accuracy, is covered by the budget and not by the epsilon at the stop. The guarantee covers what is
+        in this ledger. It covers no other use of the same data.
     """
 
     def __init__(self, log: RecordLog, clock: Clock, bodies: list[bytes]) -> None:
-        self._log = log
+        super().__init__(log, bodies)
         self._clock = clock
-        self._bodies = bodies
-        self._head = head_after(bodies)
-        self._account = Account(self._bodies, name=log.name)
-        self.budget: Final = self._account.budget
 
     @classmethod
     def create(
@@ -72,6 +90,10 @@ class Ledger:
         unit: PrivacyUnit = PrivacyUnit.CLIENT,
         relation: NeighbouringRelation = NeighbouringRelation.ZERO_OUT,
         description: Description | None = None,
+        participation: Participation | None = None,
+        towards: Observer = Observer.SERVER,
+        accounting: Accounting = Accounting.FIXED,
+        order: float | None = None,
         clock: Clock = time.time,
         entropy: Entropy = os.urandom,
     ) -> Self:
@@ -85,12 +107,18 @@ class Ledger:
             unit: As in `Budget`.
             relation: As in `Budget`.
             description: What the ledger is about, kept in its first record.
+            participation: The population of which each release asks some; None: each release asks everybody.
+            towards: From whom the statement that is enforced protects; it does not matter without `participation`.
+            accounting: What may depend on the results of earlier releases, and how releases are charged.
+            order: The Renyi order of `Accounting.RENYI_FILTER`. By default, the one that is best without a plan; use
+                `best_order` with the planned events.
             clock: Returns the time, in seconds since 1970.
             entropy: Source of the salt of its first record.
 
         Raises:
             InvalidParameter: The budget is out of range, such as a delta of 1 / `population` or more, `description` is
-                not a `Description`, or `path` is not a path.
+                not a `Description`, or `path` is not a path. Or `order` is given without the Renyi filter, is not above
+                1, or cannot reach the budget. Or `towards` does not go with unit, relation or cap.
             EntropyFailure: `entropy` did not return the bytes that were asked for.
             LedgerError: The file exists or cannot be written.
         """
@@ -101,6 +129,10 @@ class Ledger:
             unit=unit,
             relation=relation,
             description=description,
+            participation=participation,
+            towards=towards,
+            accounting=accounting,
+            order=order,
             clock=clock,
             entropy=entropy,
         )
@@ -171,7 +203,7 @@ class Ledger:
         try:
             bodies = checked_bodies(log)
             if kept is not None and position_of(kept, bodies) is None:
-                raise _stale(log, "the kept head")
+                raise stale(log, "the kept head")
             return cls(log, clock, bodies)
         except BaseException:
             log.close()
@@ -192,7 +224,8 @@ class Ledger:
             realised: The release with the noise that these contributors will give it, if that is known.
 
         Raises:
-            IncompatibleEvent: The relation or unit of `event` or `realised` is not that of the budget.
+            IncompatibleEvent: The relation or unit of `event` or `realised` is not that of the budget, or the ledger's
+                accounting cannot take `event`.
             InvalidParameter: The label is not a valid text, an event is not a privacy event, or `contributors` is above
                 the population or below the number of parties whose noise `event` counts on.
             InvalidReservation: `realised` has less noise than `event`, or may cost more.
@@ -201,49 +234,68 @@ class Ledger:
         with self._log.exclusively():
             self._log.check_writable()
             short_text("label", label)
-            self._account.check_event(event, contributors)
-            self._account.check_realised("the planned release", event, contributors, realised)
+            self._account.check_event(event)
+            self._account.check_contributors(event, contributors)
+            check_realised("the planned release", event, contributors, realised)
             if realised is not None:
                 check_cost("the planned release", reserved=event, realised=realised, delta=self.budget.delta)
 
-    def reserve(self, event: PrivacyEvent, label: str, *, contributors: int | None = None) -> int:
+    def reserve(
+        self,
+        event: PrivacyEvent,
+        label: str,
+        *,
+        contributors: int | None = None,
+        participants: Iterable[int] | None = None,
+    ) -> int:
         """Set aside the cost of a release that is about to be made, and return when the record is on the disk.
 
         If `reserve` is interrupted, for example by Ctrl-C, treat the release as spent and do not make it. The ledger
-        may then be closed.
+        may then be closed. Ask no client for a vector before `reserve` has returned. Every repetition of a release
+        needs a reservation of its own: everybody whom it asks is charged, also if nothing is committed.
 
         Args:
             event: What the release costs.
             label: A name for the release, 1 to 200 printable characters.
             contributors: The most clients that may be in the sum, if that is known. If `commit` would refuse this
-                number, the release is refused now.
+                number, the release is refused now. With participation it is the number of participants by default.
+            participants: With participation, the numbers of all clients that are about to be asked for a vector, 0 to
+                one less than the population, in any order; otherwise None.
 
         Returns:
             The number to give to `commit`.
 
         Raises:
-            BudgetExceeded: It would overspend; nothing was recorded.
-            IncompatibleEvent: Its relation or unit is not that of the budget.
-            InvalidParameter: The label is not a valid text, the event is not a privacy event, or `contributors` is
-                above the population or below the number of parties whose noise the event counts on; nothing was
+            IncompatibleEvent: Its relation or unit is not that of the budget, or the ledger's accounting cannot take
+                it; nothing was recorded.
+            InvalidParameter: The label is not a valid text, the event is not a privacy event, `participants` are not
+                distinct clients of the population, or `contributors` is above the population or the number of
+                participants, or below the number of parties whose noise the event counts on; nothing was recorded.
+            IncompatibleLedger: Participants are given without participation, or not given with it; nothing was
                 recorded.
+            ParticipationExceeded: A participant was asked as often as the cap allows; nothing was recorded.
+            BudgetExceeded: It would overspend, for at least one participant; nothing was recorded.
             LedgerClock: The clock is behind the last record; nothing was recorded.
             LedgerError: The record may or may not be on the disk; do not release.
         """
+        account = self._account
         with refusals_logged("a reservation"), self._log.exclusively():
             label = short_text("label", label)
-            if contributors is not None:
-                self._account.check_event(event, contributors)
-            if not self._account.admits(event):
-                after, spent = self._account.guarantee(event, 1), self.spent()
+            account.check_event(event)
+            clients = account.clients(participants)
+            account.check_contributors(event, contributors, clients)
+            account.check_cap(label, clients)
+            if not account.admits(event, clients):
                 raise BudgetExceeded(
-                    f"{label}: would bring epsilon to {rounded_up(after.epsilon)} of {in_full(self.budget.epsilon)} at "
-                    f"delta {in_full(self.budget.delta)} ({rounded_up_within(spent.epsilon, self.budget.epsilon)} "
-                    "is spent). Stop here, or add more noise. A new ledger for the same data does not restore the "
-                    "budget: the costs of both ledgers add up."
+                    f"{label}: {account.refusal(event, clients)}. Stop here, or add more noise. A new ledger for the "
+                    "same data does not restore the budget: the costs of both ledgers add up."
                 )
             record = Reservation(
-                number=len(self._account.reservations) + 1, label=label, event=event, time_s=self._clock()
+                number=len(account.reservations) + 1,
+                label=label,
+                event=event,
+                time_s=self._clock(),
+                participants=None if account.rounds is None else encode_clients(clients),
             )
             self._append(record)
         self._tell(f"reservation {record.number} is recorded: {label}")
@@ -253,7 +305,7 @@ class Ledger:
         self,
         reservation: int,
         *,
-        contributors: int,
+        contributors: int | Iterable[int],
         realised: PrivacyEvent | None = None,
         details: Mapping[str, Detail] | None = None,
     ) -> None:
@@ -265,19 +317,22 @@ class Ledger:
 
         Args:
             reservation: What `reserve` returned.
-            contributors: How many clients were in the released sum.
+            contributors: How many clients were in the released sum. With participation, their numbers, all of them
+                participants of the reservation.
             realised: The release with the noise that was really in it; None if that is not known.
             details: Anything else worth keeping; finite numbers and text.
 
         Raises:
             InvalidReservation: There is no such reservation, it is already committed, the sum had fewer contributors
-                than its noise was reserved for, or `realised` has less noise than was reserved, or may cost more.
+                than its noise was reserved for, or clients that were not asked, or `realised` has less noise than was
+                reserved, or may cost more.
             IncompatibleEvent: The relation or unit of `realised` is not that of the budget.
             InvalidParameter: An argument is out of range.
             LedgerError: The record may or may not be on the disk.
         """
         with refusals_logged("a commitment"), self._log.exclusively():
-            self._account.check_commitment(reservation, integer_at_least("contributors", contributors, 1), realised)
+            count, missing = self._account.contributed(reservation, contributors)
+            self._account.check_commitment(reservation, count, realised)
             if realised is not None:
                 reserved = self._account.reservations[reservation - 1].event
                 check_cost(f"reservation {reservation}", reserved=reserved, realised=realised, delta=self.budget.delta)
@@ -285,53 +340,16 @@ class Ledger:
             time_s = max(self._clock(), self._account.last_time_s)
             self._append(
                 Commitment(
-                    number=reservation, contributors=contributors, details=kept, time_s=time_s, realised=realised
+                    number=reservation,
+                    contributors=count,
+                    details=kept,
+                    time_s=time_s,
+                    realised=realised,
+                    missing=missing,
                 )
             )
             label = self._account.reservations[reservation - 1].label
         self._tell(f"commitment of reservation {reservation} is recorded: {label}")
-
-    def entries(self) -> tuple[LedgerEntry, ...]:
-        """Return all reserved releases in the order of their reservations."""
-        return self._account.entries()
-
-    def spent(self) -> Guarantee:
-        """Return the guarantee that all reserved releases satisfy together at the budget's delta."""
-        return self._account.guarantee()
-
-    def unsupported_realised(self) -> tuple[int, ...]:
-        """Return the numbers of the reservations whose realised event may cost more than the reserved one, in order.
-
-        `commit` never records such an event, but a file may hold one: reading compares parameters only, because the
-        cost of an event depends on the version of the accountant. What is spent rests on the reserved events alone.
-        """
-        return self._account.unsupported_realised()
-
-    def records_after(self, head: str) -> int:
-        """Return how many records were written after the one with this `head`; 0 if it is the last.
-
-        Raises:
-            LedgerStale: No record has that digest.
-            InvalidParameter: `head` is not 64 hexadecimal digits.
-        """
-        position = position_of(kept_head(head), self._bodies)
-        if position is None:
-            raise _stale(self._log, "that head")
-        return len(self._bodies) - 1 - position
-
-    def remaining(self, event: PrivacyEvent) -> int:
-        """Return how many more of `event` fit into the budget, at most 2**40."""
-        return self._account.remaining(event)
-
-    @property
-    def head(self) -> str:
-        """Digest of the last record, in hexadecimal.
-
-        Keep it elsewhere after each `reserve` and `commit` and give it to `open`: this shows whether the file still
-        holds everything that it held then. If the process ends between a `reserve` and the saving of the head, the file
-        has one record more than that head. That is harmless.
-        """
-        return self._head.hex()
 
     def close(self) -> None:
         """Release the file; closing twice is harmless."""
@@ -345,8 +363,13 @@ class Ledger:
 
     def _tell(self, done: str) -> None:
         if LOGGER.isEnabledFor(logging.INFO):  # It takes long to compute what is spent.
-            spent = rounded_up_within(self.spent().epsilon, self.budget.epsilon)
-            LOGGER.info("%s. Spent so far: epsilon %s of %s", done, spent, in_full(self.budget.epsilon))
+            found, budget = self.spent(), in_full(self.budget.epsilon)
+            if found.used is None:
+                spent = rounded_up_within(found.least_bound, self.budget.epsilon)
+                LOGGER.info("%s. Spent so far: epsilon %s of %s", done, spent, budget)
+            else:
+                used = rounded_up_within(found.used, 1.0)
+                LOGGER.info("%s. Used so far: %s of the budget of epsilon %s", done, used, budget)
 
     def _check_clock(self, record: Reservation | Commitment) -> None:
         behind_s = self._account.last_time_s - record.time_s
@@ -376,10 +399,3 @@ class Ledger:
         except BaseException:
             self.close()
             raise
-
-
-def _stale(log: RecordLog, head: str) -> LedgerStale:
-    return LedgerStale(
-        f"{log.name}: expected the record with {head}, found {len(log.bodies)} records without it. The file was cut or "
-        "rebuilt, or is an older copy or another ledger. Restore the latest copy."
-    )

@@ -8,8 +8,11 @@ from typing import assert_never
 
 import numpy as np
 
-from dp.accounting.accountants import is_renyi_only
+from dp.accounting.accountants import accountants_of
+from dp.accounting.lattice import dominating_gaussian
+from dp.accounting.privacy_loss_accountant import PrivacyLossAccountant
 from dp.accounting.renyi import renyi_divergences
+from dp.accounting.renyi_accountant import RenyiAccountant
 from dp.errors import IncompatibleEvent, InvalidParameter, InvalidReservation
 from dp.events import (
     DistributedDiscreteGaussianEvent,
@@ -18,6 +21,7 @@ from dp.events import (
     PrivacyEvent,
     SkellamEvent,
     decompose,
+    with_noise,
 )
 
 
@@ -30,9 +34,8 @@ def least_contributors(event: PrivacyEvent) -> int:
 def check_noise(name: str, *, reserved: PrivacyEvent, realised: PrivacyEvent) -> None:
     """Refuse a realised event that no accountant finds as private as the reserved one.
 
-    Only parameters are compared, and noise only between events of the same kind. So the result does not depend on the
-    version or the number of the accountants. If Gaussian noise was reserved, this check alone decides which kinds of
-    event are accepted (`check_cost` says why). It does not decide the cost of integer noise.
+    Only parameters are compared, and only between events of the same kind. So the result does not depend on the version
+    or the number of the accountants. `check_cost` decides the rest.
 
     Args:
         name: The beginning of the messages.
@@ -43,8 +46,8 @@ def check_noise(name: str, *, reserved: PrivacyEvent, realised: PrivacyEvent) ->
         InvalidParameter: `realised` is not a privacy event.
         IncompatibleEvent: Its relation or unit is not the reserved one.
         InvalidReservation: It has less noise, more sensitivity or more coordinates. Or it is the same release, but more
-            often or at a higher sampling rate. Or Gaussian noise was reserved, and the realised noise is of another
-            kind, more often, or at a higher sampling rate.
+            often or at a higher sampling rate. Or the noise of both is Gaussian, and it is more often, or at a higher
+            sampling rate.
     """
     if not isinstance(realised, PrivacyEvent):
         raise InvalidParameter(f"realised: expected a privacy event or None, found {type(realised).__name__}")
@@ -55,15 +58,13 @@ def check_noise(name: str, *, reserved: PrivacyEvent, realised: PrivacyEvent) ->
         )
     most_times, most_sampling, promised = decompose(reserved)
     times, sampling, found = decompose(realised)
-    if isinstance(promised, GaussianEvent) and (
-        not isinstance(found, GaussianEvent) or times > most_times or sampling > most_sampling
-    ):
-        raise InvalidReservation(
-            f"{name}: expected Gaussian noise, no more often and at no higher sampling rate than was reserved, found "
-            "another event. Do not make this release."
-        )
     if type(found) is not type(promised):
         return
+    if isinstance(promised, GaussianEvent) and (times > most_times or sampling > most_sampling):
+        raise InvalidReservation(
+            f"{name}: expected Gaussian noise no more often and at no higher sampling rate than was reserved, found "
+            "another event. Do not make this release."
+        )
     more = times >= most_times and sampling >= most_sampling and (times, sampling) != (most_times, most_sampling)
     if more and found == promised:
         raise InvalidReservation(
@@ -77,15 +78,17 @@ def check_noise(name: str, *, reserved: PrivacyEvent, realised: PrivacyEvent) ->
 
 
 def check_cost(name: str, *, reserved: PrivacyEvent, realised: PrivacyEvent, delta: float) -> None:
-    """Refuse a realised event that `check_noise` accepts, but which costs more than the reserved one.
+    """Refuse a realised event that `check_noise` accepts, but which may cost more than the reserved one.
 
     Formal guarantees:
         An accepted event costs no more in a composition with any other events, under relation and unit of `reserved`.
         There are two cases. First, it is the same release with more noise, less often or at a lower sampling rate: then
-        it is post-processing of the reserved one, or has a smaller bound of the same form. Second, only Renyi DP
-        accounts the reserved event, as it does for integer noise, and the divergences of the realised event are greater
-        at no order. If another accountant supports the reserved event, that accountant may have given its cost, which
-        no comparison of Renyi divergences bounds. Then only the first case is accepted.
+        it is post-processing of the reserved one, or has a smaller bound of the same form. Second, each accountant that
+        may have given the cost of the reserved event finds that the realised one costs no more. For Renyi DP, the
+        divergences of the realised event are greater at no order. For Gaussian noise that dominates the reserved event
+        (`dp.accounting.lattice`), other Gaussian noise dominates the realised event, with no smaller noise multiplier,
+        no more often, and at no higher sampling rate; so that one is post-processing of the other. What any further
+        accountant says of the reserved event is bounded by neither: then only the first case is accepted.
 
     Args:
         name: The beginning of the messages.
@@ -96,14 +99,33 @@ def check_cost(name: str, *, reserved: PrivacyEvent, realised: PrivacyEvent, del
     Raises:
         InvalidReservation: It may cost more.
     """
-    if realised == reserved or _is_dominated(reserved=reserved, realised=realised):
+    if realised == reserved or _has_more_of_everything(reserved=reserved, realised=realised):
         return
-    if not is_renyi_only(reserved, delta):
+    supporting = accountants_of(reserved, delta)
+    if not all(isinstance(each, RenyiAccountant | PrivacyLossAccountant) for each in supporting):
         raise InvalidReservation(
             f"{name}: expected at least the reserved noise, no more often and at no higher sampling rate, because an "
             "accountant other than Renyi DP supports the reserved event, found another event. Do not make this release."
         )
+    most_times, most_sampling, promised = decompose(reserved)
+    times, sampling, found = decompose(realised)
+    least, gaussian = dominating_gaussian(promised), dominating_gaussian(found)
+    if least is not None and (
+        gaussian is None
+        or gaussian.noise_multiplier < least.noise_multiplier
+        or times > most_times
+        or sampling > most_sampling
+    ):
+        raise InvalidReservation(
+            f"{name}: expected noise that Gaussian noise of a multiplier of at least {least.noise_multiplier:.9g} "
+            "dominates, as it does the reserved noise, no more often and at no higher sampling rate, found another "
+            "event. Do not make this release."
+        )
+    if isinstance(promised, GaussianEvent):  # Its divergences are those of the Gaussian noise that was just compared.
+        return
     bound, cost = renyi_divergences(reserved), renyi_divergences(realised)
+    if gaussian is not None:
+        cost = np.minimum(cost, renyi_divergences(with_noise(realised, gaussian)))
     if np.any((cost > bound) & np.isfinite(bound)):
         raise InvalidReservation(
             f"{name}: expected no Renyi divergence above those of the event that was reserved, found at least one. Do "
@@ -111,7 +133,7 @@ def check_cost(name: str, *, reserved: PrivacyEvent, realised: PrivacyEvent, del
         )
 
 
-def _is_dominated(*, reserved: PrivacyEvent, realised: PrivacyEvent) -> bool:
+def _has_more_of_everything(*, reserved: PrivacyEvent, realised: PrivacyEvent) -> bool:
     """Return whether an event that `check_noise` accepts differs only by more noise, fewer times or less sampling."""
     most_times, most_sampling, promised = decompose(reserved)
     times, sampling, found = decompose(realised)

@@ -16,10 +16,12 @@ from typing import Final
 import msgspec
 from msgspec.structs import force_setattr
 
+from dp.accounting.renyi_order import best_order, checked_order, renyi_budget
 from dp.checks import check_delta, integer_at_least, magnitude, member, positive_real, short_text
 from dp.errors import EntropyFailure, InvalidParameter
-from dp.events import NeighbouringRelation, PrivacyEvent, PrivacyUnit
+from dp.events import NeighbouringRelation, Observer, PrivacyEvent, PrivacyUnit
 from dp.ledger.description import Description
+from dp.ledger.participation import MAXIMUM_CLIENTS, Accounting, Participation
 from dp.noise.discrete_gaussian import Entropy
 from dp.version import SOFTWARE, VERSION
 
@@ -70,9 +72,16 @@ class Budget(msgspec.Struct, frozen=True, kw_only=True, tag="budget", forbid_unk
         salt: Randomness, 32 hexadecimal digits; None in ledgers of earlier versions. A published head is a hash over
             this record. Without the salt, anyone who knows all examples but one could use that hash to check a guess of
             that example.
+        participation: The population of which each release asks some. None: each release asks everybody, as in all
+            ledgers of earlier versions.
+        towards: From whom the statement that the ledger enforces protects; None without `participation`.
+            `Observer.SERVER` needs the relation zero-out if the unit is the client. `Observer.READERS` needs
+            add-or-remove-one, the client as the unit, and a participation without a cap.
+        accounting: What may depend on results, and how releases are charged.
+        order: The Renyi order of `Accounting.RENYI_FILTER`, above 1 and at most 1e6; None otherwise.
 
     Raises:
-        InvalidParameter: An attribute is out of range or of another kind.
+        InvalidParameter: An attribute is out of range or of another kind, or two do not go together.
     """
 
     epsilon: float
@@ -84,6 +93,17 @@ class Budget(msgspec.Struct, frozen=True, kw_only=True, tag="budget", forbid_unk
     software: str | None = None
     description: Description | None = None
     salt: str | None = None
+    participation: Participation | None = None
+    towards: Observer | None = None
+    accounting: Accounting = Accounting.FIXED
+    order: float | None = None
+
+    @property
+    def clients(self) -> int:
+        """The number of clients whose participation is counted; 1 without `participation`."""
+        if self.participation is None:
+            return 1
+        return self.population if self.participation.size is None else self.participation.size
 
     def __post_init__(self) -> None:
         force_setattr(self, "epsilon", magnitude("epsilon", self.epsilon))
@@ -102,9 +122,13 @@ class Budget(msgspec.Struct, frozen=True, kw_only=True, tag="budget", forbid_unk
             raise InvalidParameter(
                 f"salt: expected {2 * SALT_BYTES} lower-case hexadecimal digits, found something else"
             )
+        _check_participation(self)
+        _check_order(self)
 
 
-class Reservation(msgspec.Struct, frozen=True, kw_only=True, tag="reservation", forbid_unknown_fields=True):
+class Reservation(
+    msgspec.Struct, frozen=True, kw_only=True, tag="reservation", forbid_unknown_fields=True, omit_defaults=True
+):
     """The record of a release that was about to be made.
 
     Attributes:
@@ -112,6 +136,7 @@ class Reservation(msgspec.Struct, frozen=True, kw_only=True, tag="reservation", 
         label: The caller's name for the release, 1 to 200 printable characters.
         event: What the release costs.
         time_s: The time of the reservation, as in `Budget`.
+        participants: The clients that it asks, as `dp.ledger.participants` writes them; None without participation.
 
     Raises:
         InvalidParameter: An attribute is out of range or of another kind.
@@ -121,6 +146,7 @@ class Reservation(msgspec.Struct, frozen=True, kw_only=True, tag="reservation", 
     label: str
     event: PrivacyEvent
     time_s: float
+    participants: str | None = None
 
     def __post_init__(self) -> None:
         force_setattr(self, "number", integer_at_least("number", self.number, 1))
@@ -128,18 +154,23 @@ class Reservation(msgspec.Struct, frozen=True, kw_only=True, tag="reservation", 
         if not isinstance(self.event, PrivacyEvent):
             raise InvalidParameter(f"event: expected a privacy event, found {type(self.event).__name__}")
         force_setattr(self, "time_s", _time(self.time_s))
+        _check_text("participants", self.participants)
 
 
-class Commitment(msgspec.Struct, frozen=True, kw_only=True, tag="commitment", forbid_unknown_fields=True):
+class Commitment(
+    msgspec.Struct, frozen=True, kw_only=True, tag="commitment", forbid_unknown_fields=True, omit_defaults=True
+):
     """The record of a release that was made.
 
     Attributes:
         number: The reservation it belongs to.
-        contributors: How many clients' vectors and noise shares were in the released sum.
+        contributors: How many clients' vectors and noise shares were in the released sum; 0 only if nobody was asked.
         realised: The release with the noise that was really in it; None if that is not known.
         details: Anything else that the caller records, by names of 1 to 200 printable characters: texts, finite floats,
             integers of 64 bits.
         time_s: The time of the commitment, as in `Budget`.
+        missing: The clients that were asked and are not in the sum, as `dp.ledger.participants` writes them; None
+            without participation, or if nobody is missing.
 
     Raises:
         InvalidParameter: An attribute is out of range or of another kind.
@@ -149,15 +180,18 @@ class Commitment(msgspec.Struct, frozen=True, kw_only=True, tag="commitment", fo
     contributors: int
     details: Mapping[str, Detail]
     time_s: float
-    realised: PrivacyEvent | None = None
+    # A default that a function returns is written too, as all ledgers of earlier versions have it.
+    realised: PrivacyEvent | None = msgspec.field(default_factory=lambda: None)
+    missing: str | None = None
 
     def __post_init__(self) -> None:
         force_setattr(self, "number", integer_at_least("number", self.number, 1))
-        force_setattr(self, "contributors", integer_at_least("contributors", self.contributors, 1))
+        force_setattr(self, "contributors", integer_at_least("contributors", self.contributors, 0))
         force_setattr(self, "details", _details(self.details))
         if self.realised is not None and not isinstance(self.realised, PrivacyEvent):
             raise InvalidParameter(f"realised: expected a privacy event, found {type(self.realised).__name__}")
         force_setattr(self, "time_s", _time(self.time_s))
+        _check_text("missing", self.missing)
 
 
 Record = Budget | Reservation | Commitment
@@ -179,6 +213,10 @@ def first_record(
     unit: PrivacyUnit = PrivacyUnit.CLIENT,
     relation: NeighbouringRelation = NeighbouringRelation.ZERO_OUT,
     description: Description | None = None,
+    participation: Participation | None = None,
+    towards: Observer = Observer.SERVER,
+    accounting: Accounting = Accounting.FIXED,
+    order: float | None = None,
     clock: Clock = time.time,
     entropy: Entropy = os.urandom,
 ) -> bytes:
@@ -191,6 +229,10 @@ def first_record(
         unit: As in `Budget`.
         relation: As in `Budget`.
         description: As in `Budget`.
+        participation: As in `Budget`.
+        towards: As in `Budget`; without `participation` it is not recorded.
+        accounting: As in `Budget`.
+        order: As in `Budget`. None: with the Renyi filter, the order that is best without a plan (`best_order`).
         clock: Returns the time, in seconds since 1970.
         entropy: Source of the salt.
 
@@ -198,6 +240,8 @@ def first_record(
         InvalidParameter: The budget is out of range, or `description` is not a `Description`.
         EntropyFailure: `entropy` did not return the bytes that were asked for.
     """
+    if accounting is Accounting.RENYI_FILTER and order is None:
+        order = best_order(epsilon=epsilon, delta=delta)
     budget = Budget(
         epsilon=epsilon,
         delta=delta,
@@ -208,8 +252,78 @@ def first_record(
         software=f"{SOFTWARE} {VERSION}",
         description=description,
         salt=_salt(entropy),
+        participation=participation,
+        towards=None if participation is None else towards,
+        accounting=accounting,
+        order=order,
     )
     return msgspec.json.encode(budget)
+
+
+def _check_participation(budget: Budget) -> None:
+    participation: object = budget.participation
+    if participation is None:
+        if budget.towards is not None:
+            raise InvalidParameter("towards: expected None without participation, found an observer")
+        return
+    if not isinstance(participation, Participation):
+        raise InvalidParameter(f"participation: expected a Participation, found {type(participation).__name__}")
+    force_setattr(budget, "towards", member("towards", budget.towards, Observer))
+    per_client = budget.unit is PrivacyUnit.CLIENT
+    if not per_client and participation.size is None:
+        raise InvalidParameter(
+            "size: expected the number of clients, since the population counts examples, found None. Give "
+            "`Participation` a size."
+        )
+    if per_client and budget.clients != budget.population:
+        raise InvalidParameter(
+            f"size: expected the population {budget.population}, which counts clients, found {budget.clients}. "
+            "Leave it out."
+        )
+    if budget.clients > MAXIMUM_CLIENTS:
+        raise InvalidParameter(
+            f"population: expected at most {MAXIMUM_CLIENTS} clients whose participation is counted, found "
+            f"{budget.clients}. Use a ledger without participation."
+        )
+    if budget.towards is Observer.SERVER:
+        if per_client and budget.relation is not NeighbouringRelation.ZERO_OUT:
+            raise InvalidParameter(
+                f"relation: expected zero-out, because the server sees who takes part, found {budget.relation.value}. "
+                "Use zero-out, or `Observer.READERS`."
+            )
+    elif not per_client or budget.relation is not NeighbouringRelation.ADD_OR_REMOVE_ONE:
+        raise InvalidParameter(
+            f"towards: expected the relation add-or-remove-one and the unit client for readers, found "
+            f"{budget.relation.value} and {budget.unit.value}. Use `Observer.SERVER`."
+        )
+    elif participation.cap is not None:
+        raise InvalidParameter(
+            f"cap: expected None for readers, because a draw that a cap limits is not independent, found "
+            f"{participation.cap}. Leave the cap out, or use `Observer.SERVER`."
+        )
+
+
+def _check_order(budget: Budget) -> None:
+    member("accounting", budget.accounting, Accounting)
+    if budget.accounting is not Accounting.RENYI_FILTER:
+        if budget.order is not None:
+            raise InvalidParameter(
+                f"order: expected None for {budget.accounting.value}, which has no Renyi order, found a number. "
+                f"Leave it out, or use {Accounting.RENYI_FILTER.value}."
+            )
+        return
+    order = checked_order(budget.order)
+    force_setattr(budget, "order", order)
+    if renyi_budget(order, epsilon=budget.epsilon, delta=budget.delta) <= 0:
+        raise InvalidParameter(
+            f"order: expected one that reaches epsilon {budget.epsilon:g} at delta {budget.delta:g}, found {order:g}. "
+            "Use a larger order, such as that of `best_order`."
+        )
+
+
+def _check_text(name: str, text: object) -> None:
+    if text is not None and not isinstance(text, str):
+        raise InvalidParameter(f"{name}: expected a text or None, found {type(text).__name__}")
 
 
 def _salt(entropy: Callable[[int], object]) -> str:

@@ -58,10 +58,10 @@ class DistributedNoise(ABC, Generic[Event]):
     Formal guarantees:
         Sensitivity: `l2_sensitivity` in L2. Relation: zero-out, one client's vector replaced by zero with its noise
         share staying in the sum; the number and names of the contributors are public. Unit: client. Releasing the sum
-        of at least `minimum_contributors` vectors with their noise shares has the Renyi divergences of `event` (see
-        `dp.accounting.renyi`). A sum over more contributors is post-processing of a sum over `minimum_contributors` of
-        them, which include the protected client, plus vectors and noise shares that are independent of that sum. So its
-        divergences are not larger.
+        of at least `minimum_contributors` vectors with their noise shares costs at most `event`, by every accountant
+        (see `dp.accounting.lattice` and `dp.accounting.renyi`). A sum over more contributors is post-processing of a
+        sum over `minimum_contributors` of them, which include the protected client, plus vectors and noise shares that
+        are independent of that sum. So it costs no more.
 
     Raises:
         InvalidParameter: An attribute is out of range.

@@ -71,7 +71,7 @@ class RemovableSkellam:
         Sensitivity: `l2_sensitivity` in L2. Relation: zero-out, one client's vector replaced by zero with its noise
         staying in the sum; the number and names of the contributors are public. Unit: client. Releasing the sum over
         all clients but d <= `tolerance`, together with the seeds of `removed(d)` of its contributors and all seeds of
-        `colluding` of them, has the Renyi divergences of `realised(d)`, which are at most those of `event`. Seeds are
+        `colluding` of them, costs at most `realised(d)`, which costs at most `event`, by every accountant. Seeds are
         independent, so given the opened seeds, the sum is a known vector plus Skellam noise of that variance.
 
     Raises:

@@ -5,10 +5,12 @@ from dataclasses import dataclass
 from typing import Any, assert_never
 
 import numpy as np
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from dp.calibration.least_noise import calibrate_noise
-from dp.events import PrivacyEvent, Trust
+from dp.errors import InfeasibleTarget
+from dp.events import LatticeEvent, NeighbouringRelation, PoissonSampledEvent, PrivacyEvent, Trust
 from dp.noise.distributed import (
     MECHANISMS,
     DistributedDiscreteGaussian,
@@ -17,12 +19,60 @@ from dp.noise.distributed import (
     LatticeNoise,
 )
 from dp.noise.removal import RemovableSkellam
+from dp.noise.skellam import MAXIMUM_VARIANCE
 from protocols import Opening, Secret
 from secagg.checks import check_choice, plain_integer
 from secagg.errors import ConfigurationError
 from secagg.privacy.contributors import shares_relied_on
 
 Noise = LatticeMechanism | RemovableSkellam
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """Clients that are drawn afresh for each release, each by itself with the same probability, and in secret.
+
+    Attributes:
+        population: The number of clients that may be drawn.
+        expected: The expected number of clients that are drawn, which divides a sum: the number that was drawn must
+            stay secret.
+
+    Raises:
+        ConfigurationError: The numbers are not ints, or more clients are expected than there are.
+    """
+
+    population: int
+    expected: int
+
+    def __post_init__(self) -> None:
+        numbers = (self.expected, self.population)
+        if any(type(each) is not int for each in numbers) or not 1 <= self.expected <= self.population:
+            raise ConfigurationError(
+                f"sample: expected from 1 to all clients of the population, found {self.expected!r} of "
+                f"{self.population!r}."
+            )
+
+    @property
+    def rate(self) -> float:
+        """The probability, in (0, 1], with which each client is drawn."""
+        return self.expected / self.population
+
+    def event_of(self, event: PrivacyEvent) -> PoissonSampledEvent:
+        """Return the event of a release of a sample, towards readers, from the event of its noise.
+
+        The noise comes from one party that is always there. So it does not depend on who was drawn, and a client that
+        is drawn adds its vector, whose norm is the sensitivity that replacing the vector by zero has too.
+
+        Raises:
+            ConfigurationError: Noise that drawn clients bring depends on who was drawn.
+        """
+        if not isinstance(event, LatticeEvent) or event.contributors != 1:
+            raise ConfigurationError(
+                "sample: expected noise of one party that is always there, found noise shares of the drawn clients, "
+                "which depend on who was drawn. Use trust = central."
+            )
+        present = replace(event, relation=NeighbouringRelation.ADD_OR_REMOVE_ONE)
+        return PoissonSampledEvent(sampling_rate=self.rate, event=present)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,10 +125,13 @@ class Target(NoiseTerms):
         noise_removal: Whether noise that was added in case more clients drop out is removed again
             (`dp.noise.removal`), so that every sum has the noise that the guarantee needs and no more. This needs
             distributed Skellam noise and a protocol that carries attached secrets.
+        sample: How the clients of a mean are drawn in secret, and the guarantee is towards readers of the means only;
+            None if everybody may know the clients.
 
     Raises:
-        ConfigurationError: Noise removal is chosen for noise that is not distributed, or not Skellam; or `mechanism`
-            or `trust` is not a member of its enumeration.
+        ConfigurationError: Noise removal is chosen for noise that is not distributed, or not Skellam; clients are drawn
+            in secret and the server does not add the noise; or `mechanism` or `trust` is not a member of its
+            enumeration.
     """
 
     epsilon: float
@@ -86,10 +139,16 @@ class Target(NoiseTerms):
     releases: int
     mechanism: LatticeNoise = LatticeNoise.DISCRETE_GAUSSIAN
     noise_removal: bool = False
+    sample: Sample | None = None
 
     def __post_init__(self) -> None:
         NoiseTerms.__post_init__(self)
         object.__setattr__(self, "mechanism", check_choice("mechanism", self.mechanism, LatticeNoise))
+        if self.sample is not None and self.trust is not Trust.CENTRAL:
+            raise ConfigurationError(
+                f"trust: expected central for clients that are drawn in secret, found {self.trust}: noise shares that "
+                "drawn clients bring depend on who was drawn. Use trust = central, or cohorts that are not secret."
+            )
         if self.noise_removal and (self.mechanism, self.trust) != (LatticeNoise.SKELLAM, Trust.DISTRIBUTED):
             raise ConfigurationError(
                 "noise_removal: expected distributed Skellam noise, whose parts add up exactly, found "
@@ -112,11 +171,15 @@ class Target(NoiseTerms):
         """
         size: dict[str, Any] = {"l2_sensitivity": l2_sensitivity, "dimension": dimension}
         budget = size | {"epsilon": self.epsilon, "delta": self.delta, "releases": self.releases}
+        if self.sample is not None:
+            budget |= {"relation": NeighbouringRelation.ADD_OR_REMOVE_ONE, "sampling_rate": self.sample.rate}
         if self.noise_removal:
             least = calibrate_noise(DistributedSkellam, minimum_contributors=minimum_contributors, **budget)
+            # The factor compensates for a product that is rounded down.
+            variance = least.local_variance * minimum_contributors * (1 + 2.0**-48)
+            self._check_largest_part(variance, clients=clients, contributors=minimum_contributors)
             return RemovableSkellam(
-                # The factor compensates for a product that is rounded down.
-                target_variance=least.local_variance * minimum_contributors * (1 + 2.0**-48),
+                target_variance=variance,
                 clients=clients,
                 tolerance=clients - minimum_contributors,
                 colluding=self.colluding,
@@ -124,6 +187,30 @@ class Target(NoiseTerms):
             )
         relied_on = shares_relied_on(minimum_contributors, colluding=self.colluding, trust=self.trust)
         return calibrate_noise(MECHANISMS[self.mechanism], minimum_contributors=relied_on, **budget)
+
+    def _check_largest_part(self, variance: float, *, clients: int, contributors: int) -> None:
+        """Refuse a grid on which a part of a client's removable noise is larger than can be drawn.
+
+        The surplus for colluding clients can make a part larger than the noise share that was calibrated.
+
+        Args:
+            variance: As `target_variance` of `RemovableSkellam`.
+            clients: The number of clients in the cohort.
+            contributors: The least number of them in a sum.
+
+        Raises:
+            dp.errors.InfeasibleTarget: There is such a part. A coarser grid needs smaller noise.
+        """
+        if self.colluding >= contributors:
+            return  # `RemovableSkellam` refuses it.
+        inflated = variance * contributors / (contributors - self.colluding)
+        largest = inflated / min(clients, contributors * (contributors + 1)) * (1 + 2.0**-40)
+        if largest > MAXIMUM_VARIANCE:
+            raise InfeasibleTarget(
+                f"noise_removal: expected parts of a client's noise of a variance of at most "
+                f"{float(MAXIMUM_VARIANCE):.6g} squared steps of the integer grid, found {largest:.6g}. Use a coarser "
+                "integer grid, or assume fewer colluding clients, which covers fewer."
+            )
 
 
 def opening_rules(noise: Noise | None) -> tuple[Opening, ...]:

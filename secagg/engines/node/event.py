@@ -10,8 +10,7 @@ everyone who sees the released sums, together with that number of corrupt contri
 counted as amplification, since a node cannot check it.
 
 Adversary: a coordinator that names any noise and any number of colluding clients, and the nodes that the policy takes
-to be corrupt. The variance of a sum of discrete Gaussian noise shares is accounted for as in Kairouz, Liu and Steinke
-(arXiv 2102.06387); see `dp.accounting.renyi`.
+to be corrupt. `dp.accounting.lattice` and `dp.accounting.renyi` say what a sum of noise shares costs.
 """
 
 from fractions import Fraction

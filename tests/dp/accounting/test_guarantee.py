@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from dp.accounting.guarantee import guarantee, is_within, subsampled_gaussian_epsilon
+from dp.accounting.lattice import dominating_gaussian
+from dp.accounting.privacy_loss import gaussian_epsilon
 from dp.accounting.renyi import HIGHEST_AMPLIFIED_ORDER, ORDERS, renyi_divergences
 from dp.checks import check_delta
 from dp.errors import IncompatibleEvent, InvalidParameter
@@ -94,9 +96,33 @@ def test_composition_adds_different_events() -> None:
         2 * order / 18 + 3 * one + math.log1p(-1 / order) - math.log(1e-5 * order) / (order - 1)
         for order, one in zip(ORDERS, renyi_divergences(lattice), strict=True)
     )
-    assert spent.epsilon == spent.rdp_epsilon == pytest.approx(by_hand, rel=1e-12)
+    assert spent.rdp_epsilon == pytest.approx(by_hand, rel=1e-12)
+    gaussian = dominating_gaussian(lattice)
+    assert gaussian is not None
+    together = math.hypot(math.sqrt(2) / 3.0, math.sqrt(3) / gaussian.noise_multiplier)
+    assert spent.epsilon == spent.pld_epsilon == pytest.approx(gaussian_epsilon(1 / together, 1e-5), rel=1e-9)
+    assert spent.epsilon < spent.rdp_epsilon
+    assert "counted as the Gaussian noise that dominates it" in spent.accountant
+
+
+@pytest.mark.parametrize(
+    ("event", "reason"),
+    [
+        (
+            SkellamEvent(variance=0.5, contributors=1, l2_sensitivity=1.0, dimension=10),
+            "Skellam noise of a variance below 0.6",
+        ),
+        (distributed(0.5, 1, 4.0, 10), "a discrete Gaussian of a parameter of 0.58 or less"),
+        (distributed(0.5, 2**40, 4.0, 10), "too many discrete Gaussian noise shares of too small a parameter"),
+    ],
+)
+def test_noise_that_no_gaussian_dominates_is_accounted_by_renyi_alone(event: PrivacyEvent, reason: str) -> None:
+    spent = guarantee({event: 3, GaussianEvent(noise_multiplier=3.0): 2}, delta=1e-5)
     assert spent.pld_epsilon is None
-    assert spent.accountant.endswith("not used: noise other than Gaussian")
+    assert spent.epsilon == spent.rdp_epsilon
+    assert spent.accountant.endswith(f"not used: no Gaussian noise is known to dominate {reason}")
+    wide = msgspec.structs.replace(event, variance=1.0) if isinstance(event, SkellamEvent) else distributed(1, 3, 4, 10)
+    assert guarantee({wide: 3}, delta=1e-5).pld_epsilon is not None
 
 
 def test_repeated_events_count_as_often_as_they_say() -> None:
@@ -183,11 +209,11 @@ def test_subsampled_gaussian_epsilon_refuses_parameters(name: str, bad: Any) -> 
         subsampled_gaussian_epsilon(**ROUNDS | {name: bad})
 
 
-def test_sampled_lattice_noise_is_accounted_by_renyi_and_costs_less_than_all_of_it() -> None:
+def test_sampled_lattice_noise_costs_less_than_all_of_it() -> None:
     event = sampled_lattice(0.02)
     found = guarantee({event: 500}, delta=1e-5, relation=ADD_OR_REMOVE)
     whole = guarantee({event.event: 500}, delta=1e-5, relation=ADD_OR_REMOVE)
-    assert found.pld_epsilon is None
+    assert found.epsilon == found.pld_epsilon < found.rdp_epsilon
     assert found.epsilon < whole.epsilon / 10
     assert found.renyi.subsampling
     assert not whole.renyi.subsampling

@@ -22,6 +22,8 @@ class InterruptingTracer:
             ("ledger", "log.py"),
             ("ledger", "sqlite_log.py"),
             ("ledger", "account.py"),
+            ("ledger", "view.py"),
+            ("ledger", "charges.py"),
         }:
             return None
         if event == "line":

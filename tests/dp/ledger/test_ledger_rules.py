@@ -137,7 +137,7 @@ def test_reserve_refuses_other_relations(location: LedgerLocation, another: Ledg
     with location.create() as ledger:
         with pytest.raises(IncompatibleEvent, match="add-or-remove-one"):
             ledger.reserve(other, "x")
-        with pytest.raises(InvalidParameter, match="privacy events"):
+        with pytest.raises(InvalidParameter, match="a privacy event, found str"):
             ledger.reserve("gaussian", "x")  # type: ignore[arg-type]
         assert ledger.entries() == ()
     with another.create(relation=NeighbouringRelation.ADD_OR_REMOVE_ONE) as ledger:

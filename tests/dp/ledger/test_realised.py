@@ -83,10 +83,16 @@ def ledger_of(path: Path, event: PrivacyEvent) -> Ledger:
         (skellam(), gaussian(2.1)),
         (gaussian(), gaussian(2.5)),
         (repeated(discrete()), discrete()),
-        (repeated(discrete()), repeated(discrete(40.0), 5)),
+        (gaussian(), skellam(50_000.0)),
+        (gaussian(), discrete(20.1)),
+        (skellam(0.5, l2_sensitivity=1.0), gaussian(1.5)),
         (repeated(gaussian()), repeated(gaussian(), 2)),
         (sampled(gaussian(relation=ADDED)), sampled(gaussian(2.5, relation=ADDED), 0.05)),
-        (sampled(skellam(relation=ADDED), 0.5), sampled(skellam(60_000.0, relation=ADDED), 0.51)),
+        (sampled(skellam(relation=ADDED), 0.5), sampled(discrete(25.0, relation=ADDED), 0.49)),
+        (
+            sampled(skellam(0.5, 9, l2_sensitivity=1.0, relation=ADDED), 0.5),
+            sampled(gaussian(2.0, relation=ADDED)),
+        ),
         (repeated(sampled(discrete(relation=ADDED))), repeated(sampled(discrete(relation=ADDED)), 2)),
         (discrete(unit=PrivacyUnit.EXAMPLE), discrete(21.0, unit=PrivacyUnit.EXAMPLE)),
     ],
@@ -111,22 +117,28 @@ def test_realised_noise_is_kept(path: Path, reserved: PrivacyEvent, realised: Pr
         (discrete(), discrete(l2_sensitivity=100.5), "L2 sensitivity of at most the 100 that was reserved"),
         (discrete(), discrete(40.0, dimension=651), "dimension of at most the 650 that was reserved"),
         (discrete(), discrete(contributors=121), "at most the 120 contributors, found a realised event"),
-        (discrete(), skellam(40_000.0), "Renyi divergence"),
-        (discrete(), gaussian(1.9), "Renyi divergence"),
+        (discrete(), skellam(40_000.0), "a multiplier of at least 1.99999"),
+        (discrete(), skellam(40_000.5), "Renyi divergence"),
+        (discrete(), gaussian(1.9), "a multiplier of at least 1.99999"),
+        (skellam(0.5, l2_sensitivity=1.0), discrete(0.5, l2_sensitivity=1.0), "Renyi divergence"),
         (discrete(), discrete(0.6, contributors=119), "noise of at least"),
-        (discrete(2.0, 5, l2_sensitivity=1.0), discrete(0.5, 100, l2_sensitivity=1.0), "Renyi divergence"),
+        (discrete(2.0, 5, l2_sensitivity=1.0), discrete(0.5, 100, l2_sensitivity=1.0), "a multiplier of"),
         (skellam(), skellam(39_999.0), "noise"),
         (gaussian(), gaussian(1.999), "noise"),
-        (gaussian(), skellam(10**9), "expected Gaussian noise, no more often"),
-        (gaussian(), repeated(gaussian(20.0), 2), "expected Gaussian noise, no more often"),
+        (gaussian(), skellam(40_000.0), "a multiplier of at least 2 dominates"),
+        (gaussian(), skellam(0.5), "a multiplier of at least 2 dominates"),
+        (gaussian(), repeated(skellam(10**9), 2), "no more often"),
+        (gaussian(), repeated(gaussian(20.0), 2), "expected Gaussian noise no more often"),
+        (repeated(discrete()), repeated(discrete(40.0), 5), "no more often"),
         (discrete(), repeated(discrete(), 2), "that release 1 times .* found it 2 times at 1"),
-        (discrete(), repeated(discrete(20.1), 2), "Renyi divergence"),
+        (discrete(), repeated(discrete(20.1), 2), "no more often"),
         (
             sampled(discrete(relation=ADDED)),
             discrete(relation=ADDED),
             "at a sampling rate of 0.1, .* found it 1 times at 1",
         ),
-        (sampled(discrete(relation=ADDED)), discrete(20.1, relation=ADDED), "Renyi divergence"),
+        (sampled(discrete(relation=ADDED)), discrete(20.1, relation=ADDED), "no higher sampling rate"),
+        (sampled(skellam(relation=ADDED), 0.5), sampled(skellam(60_000.0, relation=ADDED), 0.51), "no higher sampling"),
         (sampled(gaussian(relation=ADDED)), sampled(gaussian(relation=ADDED), 0.11), "no higher sampling rate"),
         (repeated(sampled(skellam(relation=ADDED))), sampled(skellam(1e4, relation=ADDED)), "noise"),
     ],
@@ -231,19 +243,22 @@ def test_file_with_thinner_noise_is_refused(tmp_path: Path) -> None:
         assert ledger.entries()[0].commitment is not None
 
 
-def test_file_with_other_noise_than_gaussian_is_refused(tmp_path: Path) -> None:
-    """Somebody rebuilds the chain so that a Gaussian release had other noise.
+def test_file_with_gaussian_noise_more_often_is_refused(tmp_path: Path) -> None:
+    """Somebody rebuilds the chain so that a Gaussian release was made twice.
 
-    Reading must refuse it (LedgerCorrupt).
+    Reading must refuse it (LedgerCorrupt). Integer noise in its place is read, and told of if it may cost more.
     """
     with ledger_of(tmp_path / "honest", gaussian()) as ledger:
         ledger.commit(1, contributors=120, realised=gaussian())
     with SqliteLog.open(tmp_path / "honest", writable=False) as chain:
         budget, reservation, commitment = chain.bodies
-    for index, realised in enumerate([skellam(10**9), repeated(gaussian(9.0), 2)]):
-        body = altered(commitment, realised=msgspec.to_builtins(realised))
-        with pytest.raises(LedgerCorrupt, match="record 2: reservation 1: expected Gaussian noise"):
-            Ledger.open_to_read(rebuilt(tmp_path / f"other {index}", [budget, reservation, body]))
+    twice = altered(commitment, realised=msgspec.to_builtins(repeated(gaussian(9.0), 2)))
+    with pytest.raises(LedgerCorrupt, match="record 2: reservation 1: expected Gaussian noise"):
+        Ledger.open_to_read(rebuilt(tmp_path / "twice", [budget, reservation, twice]))
+    for variance, told in ((10**9, ()), (40_000.0, (1,)), (0.5, (1,))):
+        body = altered(commitment, realised=msgspec.to_builtins(skellam(variance)))
+        with Ledger.open_to_read(rebuilt(tmp_path / f"other {variance}", [budget, reservation, body])) as ledger:
+            assert ledger.unsupported_realised() == told
 
 
 # What events of different kinds cost is a matter of the accountant, so reading takes them; but reports can tell.

@@ -59,4 +59,4 @@ def test_bits_that_the_error_names_are_the_least_that_are_enough_with_noise() ->
 
 def test_target_that_no_noise_reaches_is_refused() -> None:
     with pytest.raises((InfeasibleTarget, ModulusTooSmall)):
-        fit_with_noise(FIT, target(epsilon=1e-20), modulus_bits=24, minimum_contributors=LEAST)
+        fit_with_noise(FIT, target(epsilon=1e-20, delta=1e-20), modulus_bits=24, minimum_contributors=LEAST)

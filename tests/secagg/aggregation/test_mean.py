@@ -269,7 +269,7 @@ def test_mean_never_inflates_noise_that_is_too_little_for_its_lattice() -> None:
 
 
 def test_mean_refuses_what_no_noise_can_reach() -> None:
-    with pytest.raises(InfeasibleTarget, match="fewer releases or more contributors, or a larger epsilon"):
+    with pytest.raises(InfeasibleTarget, match="fewer releases, or use a larger epsilon"):
         planned(target=Target(epsilon=1e-9, delta=1e-9, releases=10**9, colluding=0))
 
 

@@ -144,6 +144,18 @@ def test_removal_is_refused_where_seeds_cannot_be_carried(changes: dict[str, Any
         planned(REMOVAL, **changes)
 
 
+@pytest.mark.parametrize(("dimension", "modulus_bits"), [(2, 18), (16, 24), (650, 32)])
+def test_removal_takes_a_coarser_grid_where_parts_of_the_noise_would_be_too_large(
+    dimension: int, modulus_bits: int
+) -> None:
+    """With 3 of 10 colluding, the first part of a client's noise is larger than the noise share that was calibrated."""
+    target = dataclasses.replace(REMOVAL, epsilon=1.0, releases=30, colluding=3)
+    mean = planned(target, minimum_contributors=CLIENTS, shapes=[(dimension,)], modulus_bits=modulus_bits)
+    assert isinstance(mean.noise, RemovableSkellam)
+    assert max(mean.noise.variances) <= 2**32
+    assert guarantee({mean.noise.event: 30}, delta=1e-3).epsilon <= 1.0
+
+
 @pytest.mark.parametrize(
     "changes", [{"mechanism": LatticeNoise.DISCRETE_GAUSSIAN}, {"trust": Trust.LOCAL}, {"trust": Trust.CENTRAL}]
 )
