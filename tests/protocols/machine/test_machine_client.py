@@ -96,11 +96,11 @@ def answering(scenario: Scenario, diary: Diary) -> tuple[ProtocolRun, Client]:
 def test_opening_is_recorded_after_the_step_and_once(scenario: Scenario) -> None:
     diary = Diary()
     run, machine = answering(scenario, diary)
-    steps = list(range(len(scenario.protocol.steps) - 1)) if scenario.session.roster else []
+    steps = list(range(len(scenario.protocol.steps) - 1))
     assert diary.entries == steps
     machine.handle(run.requests[FIRST])
     *before, opening = diary.entries
-    assert before == [*steps, len(steps)] if scenario.session.roster else not before
+    assert before == [*steps, len(steps)]
     assert opening == {
         "key": client_key(FIRST, fixed_identity(FIRST).public if scenario.session.roster else None),
         "session_id": scenario.session.session_id,
