@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .PHONY: help demo test test-fast test-later lint format check docs bench masking lightsecagg paillier privacy kills \
-    engine-kills faults engines engine-costs planning rounding scale accuracy audit audit-self-test audit-seeds \
+    engine-kills faults engines engine-costs planning rounding scale accuracy lattice audit audit-self-test audit-seeds \
     audit-long explore epsilon fuzz fuzz-ci lock clean
 
 help: ## List the targets.
@@ -79,10 +79,11 @@ paillier: $(READY) ## Measure Paillier beside phe, and OneShot.
 privacy: .venv-peers/.ready ## Measure samplers, accounting and calibration beside others.
 	.venv-peers/bin/python -m benchmarks.dp --json benchmarks/results/dp.json
 
-# A thousand writers of a ledger killed at random instants, on the disk; half a minute.
-kills: $(READY) ## Kill a thousand writers of a ledger, and check what is left.
+# A thousand writers of a ledger, and as many servers with cohorts, killed at random instants, on the disk; some minutes.
+kills: $(READY) ## Kill a thousand writers of a ledger, and a thousand servers of cohorts, and check what is left.
 	rm -rf runs/kills
-	$(BIN)/python -m tests.support.ledger_kills 1000 runs/kills
+	$(BIN)/python -m tests.support.ledger_kills 1000 runs/kills/ledgers
+	$(BIN)/python -m tests.support.cohort_kills 1000 runs/kills/cohorts
 
 # Stations and coordinators killed at random instants, and a thousand rounds over a faulty channel; some minutes each.
 engine-kills: $(READY) ## Kill a hundred stations and a hundred coordinators, and check what is left.
@@ -123,6 +124,10 @@ accuracy: $(READY) ## Measure accuracy over eight seeds.
 # Every check on everything that the toolkit ships; at most fifteen minutes on two cores.
 audit: $(READY) ## Audit everything that the toolkit ships, at the full level, and write audit.html.
 	$(BIN)/secagg audit --level full --html audit.html --json audit.json
+
+# Deviations in forty digits, exact epsilons of enumerated laws; half a minute.
+lattice: $(READY) ## Compute the tables of docs/lattice-gaussian.md anew.
+	$(BIN)/python -m tests.support.lattice_figures
 
 audit-self-test: $(READY) ## Run all checks on all planted bugs.
 	$(BIN)/secagg audit --self-test

@@ -240,7 +240,12 @@ class ToyServer:
 STEPS: Final = (
     Step("send_key", Call, ToyClient.send_key, PublicKey, ToyServer.take_key, ToyServer.close_keys),
     Step(
-        "mask", Directory, ToyClient.mask, MaskedVector, ToyServer.take_vector, ToyServer.close_vectors,
+        "mask",
+        Directory,
+        ToyClient.mask,
+        MaskedVector,
+        ToyServer.take_vector,
+        ToyServer.close_vectors,
         sends_vector=True,
     ),
     Step("reveal", Missing, ToyClient.reveal, Seeds, ToyServer.take_seeds, ToyServer.finish),

@@ -117,6 +117,10 @@ class NothingReleased(SecaggError, RuntimeError):
         self.reason = reason
 
 
+class CohortsExhausted(SecaggError, RuntimeError):
+    """A round that cannot be drawn, because too few clients are below the cap on participation; nobody was asked."""
+
+
 class CoordinatorError(SecaggError, RuntimeError):
     """A coordinator's folder that is missing, damaged or in use, or a state of it that needs its owner's decision."""
 

@@ -32,7 +32,6 @@ _SQRT_2: Final = math.sqrt(2)
 _SQRT_HALF_PI: Final = math.sqrt(math.pi / 2)
 
 
-@functools.lru_cache(maxsize=1024)
 def largest_mu(epsilon: float, delta: float) -> float:
     """Return the largest Gaussian parameter within a budget, rounded down.
 
@@ -50,7 +49,12 @@ def largest_mu(epsilon: float, delta: float) -> float:
     Raises:
         InvalidParameter: An argument is out of range.
     """
-    epsilon, log_wanted = magnitude("epsilon", epsilon), math.log(probability("delta", delta))
+    return _largest_mu(magnitude("epsilon", epsilon), probability("delta", delta))
+
+
+@functools.lru_cache(maxsize=1024)
+def _largest_mu(epsilon: float, delta: float) -> float:
+    log_wanted = math.log(delta)
     low, high = _LEAST, _MOST
     for _ in range(_BISECTIONS):
         middle = (low + high) / 2

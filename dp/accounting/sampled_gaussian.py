@@ -26,7 +26,7 @@ _DIGITS: Final = 60.0
 
 _TAIL: Final = 12.0
 _ROUNDING: Final = 2.0**-48
-_LARGE: Final = 600.0
+_LARGE: Final = 300.0
 
 
 @functools.lru_cache(maxsize=4096)
@@ -43,14 +43,14 @@ def sampled_gaussian_divergence(sampling_rate: float, noise_multiplier: float, o
         under add-or-remove-one for one unit.
 
     Returns:
-        At least 0, rounded up; infinite if more than a million points would be needed, or if it is above about 600.
+        At least 0, rounded up; infinite if more than a million points would be needed.
     """
     q, z, a = sampling_rate, noise_multiplier, order
     y = min(_STRIP * z, _WIDEST)
     step = 2 * math.pi * y / (y**2 / 2 + _DIGITS)
     reach = _TAIL + math.sqrt(-2 * a * math.log(q))
     low, high = -reach, a / z + reach
-    if (high - low) / step > MOST_POINTS or a * (a / z**2) > _LARGE:
+    if (high - low) / step > MOST_POINTS:
         return math.inf
     u = np.arange(math.floor(low / step), math.ceil(high / step) + 1) * step
     change = u / z - 1 / (2 * z**2)
@@ -58,8 +58,12 @@ def sampled_gaussian_divergence(sampling_rate: float, noise_multiplier: float, o
     small = change < 1
     logarithms[small] = np.log1p(q * np.expm1(change[small]))
     raised = a * logarithms
-    # Far from 0, the power and the density are multiplied as logarithms, so that neither overflows.
     density = -(u**2) / 2 - math.log(2 * math.pi) / 2
+    highest = float((density + raised).max())
+    if highest > _LARGE:  # Then 1, the tails and the error of the rule are too small to be seen beside A.
+        rounding = _ROUNDING * (1 + float((np.abs(density) + np.abs(raised)).max()))
+        return (highest + math.log(step * float(np.exp(density + raised - highest).sum())) + rounding) / (a - 1)
+    # Far from 0, the power and the density are multiplied as logarithms, so that neither overflows.
     terms = np.where(
         raised < 1, np.exp(density) * np.expm1(np.minimum(raised, 1.0)), np.exp(density + raised) - np.exp(density)
     )

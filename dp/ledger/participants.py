@@ -29,7 +29,7 @@ _DIFFERENCES: Final = "d"
 _BITMAP: Final = "b"
 _BITS: Final = 7
 _MORE: Final = 1 << _BITS
-_LONGEST: Final = 4  # Numbers are below 2**24, so a difference has at most 25 bits.
+_LONGEST: Final = 4  # Numbers are below 2**22, so a difference has at most 23 bits.
 
 
 def checked_clients(name: str, clients: object, *, size: int) -> Clients:
@@ -58,7 +58,7 @@ def checked_clients(name: str, clients: object, *, size: int) -> Clients:
 
 
 def encode_clients(clients: Clients) -> str:
-    """Return the text of a set of clients; `clients` are different numbers in `[0, 2**24)`, ascending."""
+    """Return the text of a set of clients; `clients` are different numbers in `[0, 2**22)`, ascending."""
     differences = _varints(np.diff(clients, prepend=-1))
     bitmap_bytes = int(clients[-1]) // 8 + 1 if len(clients) else 0
     if len(differences) <= bitmap_bytes or not len(clients):

@@ -15,7 +15,7 @@ from msgspec.structs import force_setattr
 from dp.checks import integer_at_least
 from dp.errors import InvalidParameter
 
-MAXIMUM_CLIENTS: Final = 1 << 24
+MAXIMUM_CLIENTS: Final = 1 << 22
 """The most clients of a population whose participation is counted."""
 
 MAXIMUM_CAP: Final = (1 << 32) - 1
@@ -43,7 +43,7 @@ class Participation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         clients: SHA-256 of the ordered list of the population's identities (`clients_digest`), 64 lower-case
             hexadecimal digits. So client i is the same person for the life of the ledger.
         cap: The most reservations that may ask one client, 1 to 2**32 - 1; None: no cap.
-        size: The number of clients, 1 to 2**24. None: the population of the budget, which counts clients if the privacy
+        size: The number of clients, 1 to 2**22. None: the population of the budget, which counts clients if the privacy
             unit is the client. It must be given if the unit is one example.
         adaptive: Whether cohorts, or the time to stop, may depend on earlier releases.
 

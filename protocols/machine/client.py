@@ -222,9 +222,9 @@ class Client:
 
         Take the snapshot after `handle`, and keep it together with the reply before the reply is sent: the snapshot
         does not contain the reply. With a `ClientTerms`, or with `sessions`, a restored machine answers no step twice.
-        With `openings`, it reveals for one set of contributors only. Without both, nothing prevents an older snapshot from answering again,
-        also for another survivor set. Restore only the latest snapshot. An older one can let the server compute a
-        client's input.
+        With `openings`, it reveals for one set of contributors only. Without all of them, nothing prevents an older
+        snapshot from answering again, also for another survivor set. Restore only the latest snapshot. An older one
+        can let the server compute a client's input.
 
         Raises:
             OrderError: The machine is closed.

@@ -14,6 +14,7 @@ from protocols.testing.suite.logs import LogTests
 from protocols.testing.suite.messages import MessageTests
 from protocols.testing.suite.misuse import MisuseTests
 from protocols.testing.suite.openings import OpeningTests
+from protocols.testing.suite.participation import ParticipationTests
 from protocols.testing.suite.replays import ReplayTests
 from protocols.testing.suite.secrecy import SecrecyTests
 from protocols.testing.suite.snapshots import SnapshotTests
@@ -31,6 +32,7 @@ class ProtocolConformance(
     SnapshotTests,
     ReplayTests,
     OpeningTests,
+    ParticipationTests,
     LogTests,
 ):
     """All tests of the suite, for pytest. Derive a class whose name begins with `Test`, and set `scenarios`.

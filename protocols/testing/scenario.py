@@ -16,7 +16,7 @@ from protocols.committee import Committee, CommitteeShare
 from protocols.crypto.entropy import Entropy
 from protocols.errors import ParameterError
 from protocols.machine import Client
-from protocols.replay import MemoryOpenings, MemoryRecord, OpeningRecord, SessionRecord
+from protocols.replay import NO_IDENTITY, MemoryOpenings, MemoryRecord, OpeningRecord, SessionRecord
 from protocols.secure_sum import SecureSum
 from protocols.session import Opening, Session, Vector
 from protocols.simulate import Outcome, Transmission, simulate
@@ -186,7 +186,7 @@ class Scenario:
         """Return each client's attached secrets."""
         return {client: attached_secrets(client, self.session) for client in self.session.clients}
 
-    def terms(self, client: int, record: SessionRecord | None = None) -> ClientTerms | None:
+    def terms(self, client: int, record: SessionRecord | None = None, cap: int | None = None) -> ClientTerms | None:
         """Return a party's identity and terms as a client; None if it is not a client or the session has no roster.
 
         The client accepts what the session grants, and assumes that a tenth of the clients is corrupt.
@@ -201,7 +201,12 @@ class Scenario:
             adversarial=_ADVERSARIAL,
             minimum_contributors=session.threshold,
             committee=None if session.committee is None else session.committee.key,
+            cap=cap,
         )
+
+    def counted_as(self, client: int) -> bytes:
+        """Return the identity under which a client's record counts its sessions."""
+        return NO_IDENTITY if self.session.roster is None else fixed_identity(client).public
 
     def all_terms(self) -> dict[int, ClientTerms]:
         """Return each client's identity and terms; none if the session has no roster."""
@@ -231,10 +236,12 @@ class Scenario:
         entropy: Entropy,
         record: SessionRecord | None = None,
         openings: OpeningRecord | None = None,
+        cap: int | None = None,
     ) -> Client:
         """Return one party's machine before its first step, with its own or other records.
 
-        Without `openings`, a committee member has a new record of openings, and a client has none.
+        Without `record`, a client has a new record of sessions if the session has a roster, and otherwise none. Without
+        `openings`, a committee member has a new record of openings, and a client has none.
         """
         return Client(
             self.protocol,
@@ -243,9 +250,10 @@ class Scenario:
             vector,
             attached=attached_secrets(client, self.session) if client in self.session.clients else (),
             entropy=entropy,
-            terms=self.terms(client, record),
+            terms=self.terms(client, record, cap),
             keyholder=self.keyholder(client, openings),
             openings=openings,
+            **self._counting(client, record, cap),
         )
 
     def restored(
@@ -255,6 +263,7 @@ class Scenario:
         entropy: Entropy,
         record: SessionRecord | None = None,
         openings: OpeningRecord | None = None,
+        cap: int | None = None,
     ) -> Client:
         """Return a party's machine from a snapshot under `SNAPSHOT_KEY`, with records as in `client`."""
         return Client.restore(
@@ -263,10 +272,16 @@ class Scenario:
             data,
             key=SNAPSHOT_KEY,
             entropy=entropy,
-            terms=self.terms(client, record),
+            terms=self.terms(client, record, cap),
             keyholder=self.keyholder(client, openings),
             openings=openings,
+            **self._counting(client, record, cap),
         )
+
+    def _counting(self, client: int, record: SessionRecord | None, cap: int | None) -> dict[str, Any]:
+        """Return the record and the cap of a client without terms."""
+        counts = self.session.roster is None and client in self.session.clients
+        return {"sessions": record, "cap": cap} if counts else {}
 
     def simulate(
         self,

@@ -32,7 +32,7 @@ from secagg.aggregation.rotation import Rotation
 from secagg.checks import plain_integer
 from secagg.client_errors import naming
 from secagg.errors import EncodingError
-from secagg.privacy.noise import Noise, NoiseTerms, Target, draw_noise, opening_rules, surplus
+from secagg.privacy.noise import Noise, NoiseTerms, Sample, Target, draw_noise, opening_rules, surplus
 
 __all__ = ["Contribution", "SecureMean", "Target"]
 
@@ -66,11 +66,23 @@ class SecureMean:
             keeps. None if and only if there is no noise.
         roster: The identities of the cohort if the server may be malicious, else None.
         committee: The committee that opens the sum, in protocols that encrypt under its key; else None.
+        sample: How the clients of a sum are drawn in secret; None if everybody may know them.
+        padding: Clients of the session that were not drawn, and contribute zeros so that there are enough for a
+            session; none without a sample.
 
     Formal guarantees (if `noise` is not None):
         Sensitivity: `encoding.l2_sensitivity`, in integer steps, of the sum to one client's contribution replaced by
-        zero. Relation: zero-out; who contributes is public. Unit: client. Each release is one `noise.event`;
-        decoding is post-processing.
+        zero. Unit: client. Each release is one `event`; decoding is post-processing.
+
+        Without a sample, relation: zero-out; who contributes is public. Observers: everybody who sees the released
+        means and who contributes, the server included unless it adds the noise.
+
+        With a sample, relation: add-or-remove-one. Observers: readers of the released means only. The server adds noise
+        that does not depend on who was drawn, to a sum that always can be opened, and divides by the expected number.
+        So a released mean depends on the draw of a client through the client's vector alone. This holds if the draw is
+        independent for each client and release, and stays secret. All that depends on it must stay secret too: the
+        session with its fresh id, from which the rotation follows, its size and its cost. Towards the server, and
+        everybody who learns who was drawn, there is no statement of this relation.
     """
 
     protocol: SecureSum
@@ -81,6 +93,8 @@ class SecureMean:
     target: NoiseTerms | None = None
     roster: Roster | None = None
     committee: Committee | None = None
+    sample: Sample | None = None
+    padding: tuple[int, ...] = ()
 
     @classmethod
     def plan(
@@ -97,6 +111,7 @@ class SecureMean:
         target: Target | None = None,
         roster: Roster | None = None,
         committee: Committee | None = None,
+        sample: Sample | None = None,
     ) -> "SecureMean":
         """Choose granularity and noise, and check that everything fits, before anything runs.
 
@@ -112,6 +127,8 @@ class SecureMean:
             target: The guarantee to keep; None for no noise, and so no differential privacy.
             roster: The identities of the whole cohort and of nobody else, for a protocol against a malicious server.
             committee: The committee that opens the sum, for a protocol that needs one.
+            sample: How the clients of a sum are drawn in secret; that of the target, if there is one. The encoding has
+                room for all clients of the population, since any number of them may be drawn.
 
         Raises:
             EncodingError: A parameter of the encoding is out of range.
@@ -125,6 +142,8 @@ class SecureMean:
             raise ParameterError(
                 f"minimum_contributors: expected an int in [2, {len(cohort)}], found {minimum_contributors!r}"
             )
+        if target is not None and target.sample != sample:
+            raise ParameterError("sample: expected that of the target, found another. Give both the same.")
         colluding = 0 if target is None else target.colluding
         if type(colluding) is not int or not 0 <= colluding < minimum_contributors:
             raise ParameterError(f"colluding: expected an int in [0, {minimum_contributors - 1}], found {colluding!r}")
@@ -132,7 +151,7 @@ class SecureMean:
             Encoding.fit,
             shapes=shapes,
             clip_l2=clip_l2,
-            clients=len(cohort),
+            clients=len(cohort) if sample is None else sample.population,
             weighting=weighting,
             max_weight=max_weight,
             modulus=protocol.modulus,
@@ -154,9 +173,85 @@ class SecureMean:
             target=target,
             roster=roster,
             committee=committee,
+            sample=sample,
         )
         planned.protocol.validate(planned.session(bytes(16)))
         return planned
+
+    def for_clients(self, clients: Iterable[int], *, roster: Roster | None = None) -> "SecureMean":
+        """Return the same mean for another cohort of as many clients, whose releases have the same event.
+
+        Args:
+            clients: Distinct ids, as many as the mean was planned for.
+            roster: The identities of the cohort and of nobody else; needed if and only if the mean has a roster.
+
+        Raises:
+            ParameterError: It is another number of clients, or cohort and roster do not fit together.
+        """
+        cohort = cohort_of(clients)
+        if len(cohort) != len(self.clients):
+            raise ParameterError(
+                f"clients: expected {len(self.clients)}, the number that the noise is planned for, found {len(cohort)}"
+            )
+        if (roster is None) != (self.roster is None):
+            raise ParameterError(
+                "roster: expected one of the cohort if and only if the mean was planned with one, found "
+                + ("none" if roster is None else "one")
+            )
+        return self._checked(replace(self, clients=cohort, roster=roster))
+
+    def for_sample(
+        self, clients: Iterable[int], *, padding: Iterable[int], protocol: SecureSum, minimum_contributors: int
+    ) -> "SecureMean":
+        """Return the same mean for the clients that were drawn, any number of them; its event is the same.
+
+        Args:
+            clients: Distinct ids of the clients that were drawn.
+            padding: Distinct ids of clients that were not drawn and contribute zeros, so that there are enough clients
+                for a session.
+            protocol: The protocol with its parameters for all of these clients.
+            minimum_contributors: The least number of contributors of a release. If fewer may be left, readers learn
+                from a missing release how many were drawn.
+
+        Raises:
+            ParameterError: The mean is not planned for a sample, or clients and protocol do not fit together.
+        """
+        if self.sample is None:
+            raise ParameterError("sample: expected a mean that is planned for one, found one for a cohort")
+        idle = cohort_of(padding)
+        cohort = tuple(sorted((*cohort_of(clients), *idle)))
+        return self._checked(
+            replace(
+                self,
+                clients=cohort,
+                padding=idle,
+                protocol=protocol.with_headroom(),
+                minimum_contributors=minimum_contributors,
+            )
+        )
+
+    @staticmethod
+    def _checked(mean: "SecureMean") -> "SecureMean":
+        mean.protocol.validate(mean.session(bytes(16)))
+        return mean
+
+    @property
+    def drawn(self) -> tuple[int, ...]:
+        """Ids of the clients that are asked for their own contributions: all but the padding."""
+        return tuple(client for client in self.clients if client not in self.padding)
+
+    def is_like(self, other: "SecureMean") -> bool:
+        """Return whether another mean differs at most in who its clients are, and not in how many."""
+        alike = replace(self, clients=other.clients, roster=other.roster, padding=other.padding)
+        return len(self.clients) == len(other.clients) and alike == other
+
+    @property
+    def event(self) -> PrivacyEvent | None:
+        """The privacy cost of a release; None without noise."""
+        return self._sampled(None if self.noise is None else self.noise.event)
+
+    def _sampled(self, event: PrivacyEvent | None) -> PrivacyEvent | None:
+        return event if event is None or self.sample is None else self.sample.event_of(event)
 
     def session(self, session_id: bytes, *, context: bytes = b"") -> Session:
         """Return the protocol's session; its digest binds the encoding and the noise besides its own fields."""
@@ -252,7 +347,7 @@ class SecureMean:
 
         Returns:
             The mean and its rounding bound. The bound is None for a weighted mean with noise, since it would reveal the
-            exact total weight.
+            exact total weight, and for a sample, since it would reveal how many clients were drawn.
 
         Raises:
             EncodingError: The arguments do not fit, or `contributors` is below `minimum_contributors`.
@@ -272,9 +367,10 @@ class SecureMean:
             total = reduced(excess, self.encoding.modulus, out=excess.view(np.uint64))
             overwrite = True
         noise = draw_noise(self.noise, entropy)[0] if self.noise is not None and self._central else None
-        decoded = self.encoding.decode(
-            total, contributors=contributors, rotation=rotation, noise=noise, overwrite=overwrite
-        )
+        divisor = contributors if self.sample is None else self.sample.expected
+        decoded = self.encoding.decode(total, contributors=divisor, rotation=rotation, noise=noise, overwrite=overwrite)
+        if self.sample is not None:  # The bound would reveal how many clients were drawn.
+            decoded = replace(decoded, rounding_bound=None)
         if self.noise is None or self.encoding.weighting is Weighting.UNIFORM:
             return decoded
         within = list(clip_l2(decoded.mean, bound=self.encoding.clip_l2).arrays)
@@ -284,7 +380,8 @@ class SecureMean:
         """Return the release of a mean over this number of clients, with the noise then in it; None without noise."""
         if self.noise is None or self.target is None:
             return None
-        return self.target.realised(self.noise, clients=len(self.clients), contributors=contributors)
+        found = self.target.realised(self.noise, clients=len(self.clients), contributors=contributors)
+        return self._sampled(found)
 
     @property
     def _central(self) -> bool:

@@ -14,6 +14,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Column, Table
 
+from dp.accounting.guarantee import Claim
 from dp.events import Trust
 from dp.figures import in_full, rounded_up_within
 from secagg.commands.progress import shows_bars
@@ -35,7 +36,8 @@ from secagg.runs.run import make_ledger, run_training
 from secagg.runs.summary import Summary
 from secagg.runs.tolerance import Cohort
 from secagg.simulation.committee import warn_without_gmpy2
-from secagg.training.records import RoundRecord
+from secagg.training.cohorts import Draw
+from secagg.training.records import RoundRecord, percent
 from secagg.transcripts.recorder import Recorder
 
 
@@ -238,7 +240,9 @@ class _Live:
     def observe(self, kind: str | None, record: RoundRecord) -> None:
         """Move a bar."""
         note = f"{record.accuracy:6.2%}"
-        if record.epsilon is not None:
+        if record.used is not None:
+            note += f"  {percent(record.used)} of epsilon {in_full(self._budget)}"
+        elif record.epsilon is not None:
             note += f"  epsilon {rounded_up_within(record.epsilon, self._budget)}"
         if kind is None:
             note += f"  {record.contributors} in"
@@ -254,10 +258,19 @@ def _plan_line(prepared: Prepared, rounds: int) -> str:
     parameters = model_parameters(config.clipping, mean.encoding.shapes)
     exposed = "" if mean.protocol.protects else " (an insecure baseline: the server sees every update)"
     return (
-        f"{config.dataset}: {config.clients} clients, {rounds_in_words(rounds)}, {parameters} parameters in "
-        f"{mean.encoding.length} coordinates of {mean.encoding.modulus_bits} bits, {mean.protocol}{exposed}, at least "
-        f"{mean.minimum_contributors} contributors, {noise}; withstands {prepared.cohort.in_words}"
+        f"{config.dataset}: {config.clients} clients{_cohort_in_words(config)}, {rounds_in_words(rounds)}, "
+        f"{parameters} parameters in {mean.encoding.length} coordinates of {mean.encoding.modulus_bits} bits, "
+        f"{mean.protocol}{exposed}, at least {mean.minimum_contributors} contributors, {noise}; withstands {prepared.cohort.in_words}"
     )
+
+
+def _cohort_in_words(config: TrainingConfig) -> str:
+    """How many clients a round asks, and how often one client; nothing if a round asks all."""
+    if config.cohort is None:
+        return ""
+    if config.by_poisson:
+        return f", of whom a round asks about {config.cohort} by a secret draw"
+    return f", of whom a round asks {config.cohort}, each in at most {rounds_in_words(config.participations)}"
 
 
 def summary_table(summary: Summary, folder: RunFolder) -> Table:
@@ -273,21 +286,25 @@ def summary_table(summary: Summary, folder: RunFolder) -> Table:
     for kind, accuracy in summary.compared.items():
         table.add_row(f"accuracy, {labels.get(kind, kind)}", f"{accuracy:.2%}")
     if summary.epsilon_spent is not None and summary.epsilon_budget is not None and summary.delta is not None:
-        spent = (
-            f"{rounded_up_within(summary.epsilon_spent, summary.epsilon_budget)} of {in_full(summary.epsilon_budget)} "
-            f"at delta {in_full(summary.delta)}"
-        )
-        table.add_row(f"epsilon spent, {summary.unit} level", spent)
+        spent = rounded_up_within(summary.epsilon_spent, summary.epsilon_budget)
+        shown = f"{spent} of {in_full(summary.epsilon_budget)} at delta {in_full(summary.delta)}"
+        if summary.used is not None:
+            shown = f"{spent} at delta {in_full(summary.delta)}, the budget; {percent(summary.used)} of it is used"
+        against = ", towards readers only" if summary.draw is Draw.POISSON else ""
+        claimed = "spent" if summary.claim is Claim.SPENT else "guaranteed"
+        table.add_row(f"epsilon {claimed}, {summary.unit} level", f"{shown}{against}")
     trust = Trust.LOCAL if summary.unit == "example" else summary.trust
     noise_from = None if summary.epsilon_spent is None else trust
     table.add_row("server assumed", assumed_server(summary.protocol, summary.adversary, trust=noise_from))
     cohort = Cohort(
-        clients=summary.clients,
+        clients=summary.clients if summary.cohort is None else summary.cohort,
         colluding=summary.colluding,
         noise_colluding=summary.noise_colluding,
         vanishing=summary.vanishing,
     )
     table.add_row("withstands", cohort.in_words, style="yellow" if cohort.warnings else None)
+    if summary.draw is not None:
+        table.add_row("asked a round", _asked(summary))
     table.add_row("rounds", f"{summary.released} of {summary.rounds} released a mean")
     dropped = ", ".join(f"{count:.1f} in {_shown(name)}" for name, count in summary.dropped.items())
     table.add_row("dropped out a round", f"{sum(summary.dropped.values()):.1f} clients: {dropped}")
@@ -306,12 +323,26 @@ def summary_table(summary: Summary, folder: RunFolder) -> Table:
         )
     table.add_row("the server, each round", f"{summary.server_s:.3f} CPU s")
     if summary.stopped_early:
-        table.add_row("stopped early", "the budget does not allow another release")
+        table.add_row("stopped early", summary.stopped_because)
     earlier = EarlierLedgers.of(folder.path).in_words(private=summary.epsilon_spent is not None)
     if earlier:
         table.add_row("earlier runs here", _shown(earlier))
     table.add_row("model, ledger, report", _shown(str(folder.path)))
     return table
+
+
+def _asked(summary: Summary) -> str:
+    """How many clients a round asks, and in how many rounds clients were asked."""
+    cohort, cap = f"{summary.cohort:,} of {summary.clients:,} clients", f", at most {summary.cap} times"
+    words = {
+        Draw.IN_TURN: f"{cohort}, in turn{cap}",
+        Draw.RANDOM: f"{cohort}, at random{cap}",
+        Draw.POISSON: f"about {cohort}, drawn in secret",
+    }[summary.draw or Draw.IN_TURN]
+    if summary.asked is None:
+        return words
+    counts = summary.asked
+    return f"{words}; a client was asked {counts.least} to {counts.most} times, in the median {counts.median}"
 
 
 def _shown(text: str) -> str:

@@ -9,7 +9,9 @@ on the remaining classes, the client draws from the remaining examples.
 This is a simulation: it uses numpy's generator, and nothing here protects anyone.
 """
 
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +21,41 @@ from secagg.data.labels import label_vector
 from secagg.errors import ConfigurationError
 
 
-def partition(labels: NDArray[Any], *, clients: int, seed: int, alpha: float | None) -> list[NDArray[np.int64]]:
+@dataclass(frozen=True, slots=True, eq=False)
+class Partition(Sequence[NDArray[np.int64]]):
+    """The shards of all clients, each made when it is asked for: positions in a data set, ascending, int64.
+
+    Attributes:
+        positions: All positions, those of client 0 first, shape `(examples,)`.
+        ends: For each client, where its positions end, shape `(clients,)`.
+    """
+
+    positions: NDArray[np.int64] = field(repr=False)
+    ends: NDArray[np.int64] = field(repr=False)
+
+    @overload
+    def __getitem__(self, client: int) -> NDArray[np.int64]: ...
+
+    @overload
+    def __getitem__(self, client: slice) -> list[NDArray[np.int64]]: ...
+
+    def __getitem__(self, client: int | slice) -> NDArray[np.int64] | list[NDArray[np.int64]]:
+        if isinstance(client, slice):
+            return [self[each] for each in range(len(self))[client]]
+        index = range(len(self))[client]
+        start = int(self.ends[index - 1]) if index else 0
+        return np.sort(self.positions[start : int(self.ends[index])])
+
+    def __len__(self) -> int:
+        return len(self.ends)
+
+    @property
+    def sizes(self) -> NDArray[np.int64]:
+        """The number of examples of each client, shape `(clients,)`."""
+        return np.diff(self.ends, prepend=0)
+
+
+def partition(labels: NDArray[Any], *, clients: int, seed: int, alpha: float | None) -> Partition:
     """Return each client's positions in a data set.
 
     Args:
@@ -31,8 +67,8 @@ def partition(labels: NDArray[Any], *, clients: int, seed: int, alpha: float | N
             independently of the labels.
 
     Returns:
-        The positions of each client's examples, ascending, int64. The shards are disjoint, cover every position, and
-        differ in size by at most one.
+        The positions of each client's examples. The shards are disjoint, cover every position, and differ in size by at
+        most one.
 
     Raises:
         DataError: The labels are not such an array.
@@ -47,18 +83,19 @@ def partition(labels: NDArray[Any], *, clients: int, seed: int, alpha: float | N
         raise ConfigurationError(f"expected at most {len(labels)} clients, one for each example, found {clients}")
     generator = np.random.default_rng(seed)
     if alpha is None:
-        shards = np.array_split(generator.permutation(len(labels)), clients)
-        return [np.sort(shard) for shard in shards]
+        # The first shards are the larger ones, as those of np.array_split.
+        least, larger = divmod(len(labels), clients)
+        sizes = np.full(clients, least, dtype=np.int64)
+        sizes[:larger] += 1
+        return Partition(generator.permutation(len(labels)), np.cumsum(sizes))
     return _deal_skewed(labels, clients, alpha, generator)
 
 
-def _deal_skewed(
-    labels: NDArray[Any], clients: int, alpha: float, generator: np.random.Generator
-) -> list[NDArray[np.int64]]:
+def _deal_skewed(labels: NDArray[Any], clients: int, alpha: float, generator: np.random.Generator) -> Partition:
     _, kind, left = np.unique(labels, return_inverse=True, return_counts=True)
     decks = [generator.permutation(np.flatnonzero(kind == index)).tolist() for index in range(len(left))]
     q = _class_distributions(alpha * left / left.sum(), clients, generator)
-    hands: list[list[int]] = [[] for _ in range(clients)]
+    owner = np.empty(len(labels), dtype=np.int64)
     for turn, draw in enumerate(generator.random(len(labels))):
         client = turn % clients
         mass = q[client] * (left > 0)
@@ -67,9 +104,9 @@ def _deal_skewed(
         ladder = np.cumsum(mass / mass.sum())
         # Because draw < 1, this finds a class whose step on the ladder is not empty.
         chosen = int(np.searchsorted(ladder, draw * ladder[-1], side="right"))
-        hands[client].append(decks[chosen].pop())
+        owner[decks[chosen].pop()] = client
         left[chosen] -= 1
-    return [np.sort(np.array(hand, dtype=np.int64)) for hand in hands]
+    return Partition(np.argsort(owner, kind="stable"), np.cumsum(np.bincount(owner, minlength=clients)))
 
 
 def _class_distributions(

@@ -8,7 +8,7 @@ from typing import Any
 
 from numpy.typing import ArrayLike, NDArray
 
-from protocols import ClientTerms, Keyholder, Role, Secret, Transmission, simulate
+from protocols import ClientTerms, Keyholder, Role, Secret, Session, Transmission, simulate
 from protocols.crypto.entropy import Entropy
 from protocols.crypto.keystream import Words, word_dtype
 from protocols.errors import TooFewSurvivors
@@ -98,8 +98,11 @@ class InMemory:
     Attributes:
         devices: The clients.
         dropping: The number of clients that drop out in every round, chosen at random.
-        terms: Each device's identity and terms; needed if and only if the mean has a roster.
-        keyholders: Each committee member's key share and rules; needed if and only if the mean has a committee.
+        cohorts: Whether a round may ask some of the devices only.
+        terms: Each device's identity and terms, or a function that returns those of a session's clients; needed if and
+            only if the mean has a roster.
+        keyholders: Each committee member's key share and rules, or a function that returns them for a session; needed
+            if and only if the mean has a committee.
         tap: Called with every message.
         recorder: The recorder of a transcript, which records the server's view of every round.
         entropy: Secret randomness of the clients; `os.urandom` outside tests.
@@ -112,8 +115,13 @@ class InMemory:
     devices: Devices
     _: KW_ONLY
     dropping: int = 0
-    terms: Mapping[int, ClientTerms] | None = field(default=None, repr=False)
-    keyholders: Mapping[int, Keyholder] | None = field(default=None, repr=False)
+    cohorts: bool = False
+    terms: Mapping[int, ClientTerms] | Callable[[Session], Mapping[int, ClientTerms]] | None = field(
+        default=None, repr=False
+    )
+    keyholders: Mapping[int, Keyholder] | Callable[[Session], Mapping[int, Keyholder]] | None = field(
+        default=None, repr=False
+    )
     tap: Tap | None = None
     recorder: Recorder | None = field(default=None, repr=False)
     entropy: Entropy = os.urandom
@@ -140,8 +148,8 @@ class InMemory:
             UnsafeSession: A party refuses to take part on these terms.
             DataError: Examples of a client do not fit the model, and training is private by itself.
         """
-        check_clients(plan.mean, self.clients)
-        check_consent(plan.mean.protocol, plan.session, self.terms, self.keyholders)
+        check_clients(plan.mean, self.devices.clients, cohorts=self.cohorts)
+        check_consent(plan.mean.protocol, plan.session, self._terms_of(plan.session), self._keyholders_of(plan.session))
         if plan.training is None:
             return
         examples = sum(map(self.devices.examples, self.devices.clients))
@@ -161,8 +169,8 @@ class InMemory:
         """
         parties = _Parties(
             plan=plan,
-            terms=self.terms,
-            keyholders=self.keyholders,
+            terms=self._terms_of(plan.session),
+            keyholders=self._keyholders_of(plan.session),
             tap=self.tap,
             recorder=self.recorder,
             entropy=self.entropy,
@@ -171,7 +179,7 @@ class InMemory:
         failed = self._train(parties)
         # Only clients drop out, in steps that ask clients. The committee does not.
         asking = [row.name for row in plan.mean.protocol.steps if row.role is Role.CLIENT]
-        drops = self.devices.drops(plan.number, asking, self.dropping)
+        drops = self.devices.drops(plan.number, asking, self.dropping, clients=plan.mean.clients)
         if not plan.private:
             drops = departing(drops, failed, protocol=plan.mean.protocol)
         try:
@@ -193,13 +201,27 @@ class InMemory:
         # The result of training with noise may decide whether a client failed. An error that one example causes may
         # not; see check_examples.
         failures = Failures(plan.number, kinds=DATA_DEPENDENT if plan.training is None else (TrainingDiverged,))
-        for client in self.devices.clients:
-            with failures.of(client):
-                self._train_one(parties, client)
-            if client in failures.reasons:
+        drawn = set(plan.mean.clients) - set(plan.mean.padding)
+        for client in plan.mean.clients:
+            if client in drawn:
+                with failures.of(client):
+                    self._train_one(parties, client)
+            if client not in drawn or client in failures.reasons:
                 parties.contribute(client, None)
-        failures.check(set(self.devices.clients) - set(failures.reasons))
+        if plan.mean.sample is None:  # One client may be a whole sample, and its failure must not end a run.
+            failures.check(drawn - set(failures.reasons))
         return failures.reasons
+
+    def _terms_of(self, session: Session) -> Mapping[int, ClientTerms] | None:
+        """Return the terms of a session's clients, as far as there are any."""
+        if self.terms is None or session.roster is None:
+            return None if callable(self.terms) else self.terms
+        if callable(self.terms):
+            return self.terms(session)
+        return {client: self.terms[client] for client in session.clients if client in self.terms}
+
+    def _keyholders_of(self, session: Session) -> Mapping[int, Keyholder] | None:
+        return self.keyholders(session) if callable(self.keyholders) else self.keyholders
 
     def _train_one(self, parties: _Parties, client: int) -> None:
         plan = parties.plan

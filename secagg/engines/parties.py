@@ -1,6 +1,6 @@
 """Checks of what all parties bring to a secure mean, made before any value is masked or sent."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,13 +29,20 @@ class Parties:
     committee: Committee | None = None
 
 
-def check_clients(mean: SecureMean, clients: tuple[int, ...]) -> None:
-    """Raise `ConfigurationError` unless a mean is planned for the clients that an engine reaches."""
-    if mean.clients != clients:
-        raise ConfigurationError(
-            "mean: expected one planned for the engine's clients, found one for another cohort. Plan it with "
-            "clients=engine.clients."
-        )
+def check_clients(mean: SecureMean, clients: Sequence[int], *, cohorts: bool = False) -> None:
+    """Raise `ConfigurationError` unless a mean is planned for the clients that an engine reaches.
+
+    Args:
+        mean: The mean.
+        clients: The clients that the engine reaches.
+        cohorts: Whether the mean may be planned for some of them.
+    """
+    if set(mean.clients).issubset(clients) if cohorts else mean.clients == tuple(clients):
+        return
+    raise ConfigurationError(
+        "mean: expected one planned for the engine's clients, found one for another cohort. Plan it with "
+        "clients=engine.clients."
+    )
 
 
 def checked_updates(

@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from typing import Any, assert_never
 
 import numpy as np
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from dp.calibration.least_noise import calibrate_noise
 from dp.errors import InfeasibleTarget
-from dp.events import PrivacyEvent, Trust
+from dp.events import LatticeEvent, NeighbouringRelation, PoissonSampledEvent, PrivacyEvent, Trust
 from dp.noise.distributed import (
     MECHANISMS,
     DistributedDiscreteGaussian,
@@ -25,6 +26,53 @@ from secagg.errors import ConfigurationError
 from secagg.privacy.contributors import shares_relied_on
 
 Noise = LatticeMechanism | RemovableSkellam
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """Clients that are drawn afresh for each release, each by itself with the same probability, and in secret.
+
+    Attributes:
+        population: The number of clients that may be drawn.
+        expected: The expected number of clients that are drawn, which divides a sum: the number that was drawn must
+            stay secret.
+
+    Raises:
+        ConfigurationError: The numbers are not ints, or more clients are expected than there are.
+    """
+
+    population: int
+    expected: int
+
+    def __post_init__(self) -> None:
+        numbers = (self.expected, self.population)
+        if any(type(each) is not int for each in numbers) or not 1 <= self.expected <= self.population:
+            raise ConfigurationError(
+                f"sample: expected from 1 to all clients of the population, found {self.expected!r} of "
+                f"{self.population!r}."
+            )
+
+    @property
+    def rate(self) -> float:
+        """The probability, in (0, 1], with which each client is drawn."""
+        return self.expected / self.population
+
+    def event_of(self, event: PrivacyEvent) -> PoissonSampledEvent:
+        """Return the event of a release of a sample, towards readers, from the event of its noise.
+
+        The noise comes from one party that is always there. So it does not depend on who was drawn, and a client that
+        is drawn adds its vector, whose norm is the sensitivity that replacing the vector by zero has too.
+
+        Raises:
+            ConfigurationError: Noise that drawn clients bring depends on who was drawn.
+        """
+        if not isinstance(event, LatticeEvent) or event.contributors != 1:
+            raise ConfigurationError(
+                "sample: expected noise of one party that is always there, found noise shares of the drawn clients, "
+                "which depend on who was drawn. Use trust = central."
+            )
+        present = replace(event, relation=NeighbouringRelation.ADD_OR_REMOVE_ONE)
+        return PoissonSampledEvent(sampling_rate=self.rate, event=present)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,10 +125,13 @@ class Target(NoiseTerms):
         noise_removal: Whether noise that was added in case more clients drop out is removed again
             (`dp.noise.removal`), so that every sum has the noise that the guarantee needs and no more. This needs
             distributed Skellam noise and a protocol that carries attached secrets.
+        sample: How the clients of a mean are drawn in secret, and the guarantee is towards readers of the means only;
+            None if everybody may know the clients.
 
     Raises:
-        ConfigurationError: Noise removal is chosen for noise that is not distributed, or not Skellam; or `mechanism`
-            or `trust` is not a member of its enumeration.
+        ConfigurationError: Noise removal is chosen for noise that is not distributed, or not Skellam; clients are drawn
+            in secret and the server does not add the noise; or `mechanism` or `trust` is not a member of its
+            enumeration.
     """
 
     epsilon: float
@@ -88,10 +139,16 @@ class Target(NoiseTerms):
     releases: int
     mechanism: LatticeNoise = LatticeNoise.DISCRETE_GAUSSIAN
     noise_removal: bool = False
+    sample: Sample | None = None
 
     def __post_init__(self) -> None:
         NoiseTerms.__post_init__(self)
         object.__setattr__(self, "mechanism", check_choice("mechanism", self.mechanism, LatticeNoise))
+        if self.sample is not None and self.trust is not Trust.CENTRAL:
+            raise ConfigurationError(
+                f"trust: expected central for clients that are drawn in secret, found {self.trust}: noise shares that "
+                "drawn clients bring depend on who was drawn. Use trust = central, or cohorts that are not secret."
+            )
         if self.noise_removal and (self.mechanism, self.trust) != (LatticeNoise.SKELLAM, Trust.DISTRIBUTED):
             raise ConfigurationError(
                 "noise_removal: expected distributed Skellam noise, whose parts add up exactly, found "
@@ -114,6 +171,8 @@ class Target(NoiseTerms):
         """
         size: dict[str, Any] = {"l2_sensitivity": l2_sensitivity, "dimension": dimension}
         budget = size | {"epsilon": self.epsilon, "delta": self.delta, "releases": self.releases}
+        if self.sample is not None:
+            budget |= {"relation": NeighbouringRelation.ADD_OR_REMOVE_ONE, "sampling_rate": self.sample.rate}
         if self.noise_removal:
             least = calibrate_noise(DistributedSkellam, minimum_contributors=minimum_contributors, **budget)
             # The factor compensates for a product that is rounded down.

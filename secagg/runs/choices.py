@@ -41,8 +41,13 @@ def choose_committee(config: TrainingConfig) -> SimulatedCommittee | None:
     return found
 
 
-def choose_protocol(config: TrainingConfig) -> tuple[SecureSum, int]:
+def choose_protocol(config: TrainingConfig, *, clients: int | None = None) -> tuple[SecureSum, int]:
     """Return the protocol with its parameters, and the least number of contributors.
+
+    Args:
+        config: The settings.
+        clients: The number of clients of the session, at least that of the settings, all of whom contribute; by default
+            the number that a round asks, of whom some may drop out.
 
     Raises:
         UnknownProtocol: There is no such protocol.
@@ -50,9 +55,10 @@ def choose_protocol(config: TrainingConfig) -> tuple[SecureSum, int]:
         ConfigurationError: It does not protect from the adversary, has no parameters for this cohort, or requires more
             contributors.
     """
-    required = config.required_contributors
+    required = config.required_contributors if clients is None else clients
+    asked = config.asked if clients is None else clients
     # Parameters for all dropouts that may happen before nothing is released, not only for those expected.
-    tolerated = (config.clients - required) / config.clients
+    tolerated = (asked - required) / asked
     kind = load(config.protocol)
     if config.adversary is Adversary.MALICIOUS and config.adversary not in kind.adversaries:
         raise ConfigurationError(
@@ -63,7 +69,7 @@ def choose_protocol(config: TrainingConfig) -> tuple[SecureSum, int]:
         protocol, least = suggest(
             config.protocol,
             kind,
-            clients=config.clients,
+            clients=asked,
             adversarial=config.adversarial,
             dropout=tolerated,
             adversary=config.adversary,
@@ -74,7 +80,7 @@ def choose_protocol(config: TrainingConfig) -> tuple[SecureSum, int]:
         reason = error_text(error)  # A plug-in's text.
         raise ConfigurationError(
             f"minimum_contributors: expected parameters of {config.protocol} with which "
-            f"{config.clients - required} of {config.clients} clients may drop out, found none: {reason}. Use more "
+            f"{asked - required} of {asked} clients may drop out, found none: {reason}. Use more "
             f"than {required}: fewer may then drop out."
         ) from None
     if required < least:

@@ -13,6 +13,7 @@ import tempfile
 import threading
 import tomllib
 from collections.abc import Iterator
+from functools import partial
 from types import TracebackType
 from typing import IO, Final, Literal, Self
 
@@ -144,7 +145,11 @@ def _stream(stream: IO[bytes] | None) -> IO[bytes]:
 
 
 def main() -> None:
-    """Run both, in step: who contributed to the secure round contributes to the plain one."""
+    """Run both, in step: who contributed to the secure round contributes to the plain one.
+
+    Cohorts in turn and at random follow from the settings: they are those of the run, unless it had to repeat a round.
+    Secret draws are drawn anew.
+    """
     config = parse(tomllib.load(sys.stdin.buffer))
     if config.unit == "example":  # there the noise is in the devices' training
         config = msgspec.structs.replace(config, epsilon=math.inf)
@@ -154,6 +159,8 @@ def main() -> None:
         model=prepared.devices.model,
         test=prepared.test,
         mean=prepared.noiseless,
+        cohorts=prepared.cohorts,
+        mean_of=partial(prepared.mean_of, noiseless=True),
         step=config.server_step,
         state=GlobalModel.initial(prepared.devices.model, prepared.clip),
     )
@@ -162,13 +169,14 @@ def main() -> None:
         test=prepared.test,
         clip_l2=config.clip_l2,
         max_weight=config.max_examples,
+        divisor=config.asked if config.by_poisson and config.max_examples is None else None,
         step=config.server_step,
         state=GlobalModel.initial(prepared.devices.model, prepared.clip),
     )
     for _ in range(int(sys.argv[1])):
         record = secure.round()
         _emit(ComparedRound(kind=WITHOUT_NOISE, record=record))
-        _emit(ComparedRound(kind=PLAIN, record=plain.round(secure.contributors)))
+        _emit(ComparedRound(kind=PLAIN, record=plain.round(secure.contributors, asked=secure.asked)))
 
 
 def _emit(compared: ComparedRound) -> None:

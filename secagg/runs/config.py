@@ -22,8 +22,9 @@ class TrainingConfig(SettingFields, frozen=True, kw_only=True, forbid_unknown_fi
 
     def __post_init__(self) -> None:
         for setting in describe(SettingFields):  # Made in Python, a setting may be the text that a file would have.
-            if setting.enumeration is not None:
-                value = check_choice(setting.name, getattr(self, setting.name), setting.enumeration)
+            found = getattr(self, setting.name)
+            if setting.enumeration is not None and not (found is None and setting.default is None):
+                value = check_choice(setting.name, found, setting.enumeration)
                 force_setattr(self, setting.name, value)
         check_settings(self)
 

@@ -12,6 +12,7 @@ from secagg.privacy.clipping import ClippingKind
 from secagg.privacy.contributors import check_cohort
 from secagg.privacy.delta import check_client_delta
 from secagg.runs.fields import EXAMPLE_CLIP_L2, SettingFields
+from secagg.training.cohorts import Draw, least_cap
 
 
 def check_settings(settings: SettingFields) -> None:
@@ -26,6 +27,8 @@ def check_settings(settings: SettingFields) -> None:
     _check_clipping(settings)
     _check_weighting(settings)
     _check_committee(settings)
+    _check_draw(settings)
+    _check_cap(settings)
     _check_cohort(settings)
 
 
@@ -125,9 +128,71 @@ def _check_committee(settings: SettingFields) -> None:
         )
 
 
+def _check_draw(settings: SettingFields) -> None:
+    """Refuse a cohort larger than the population, and ways of drawing it that do not fit the other settings."""
+    if settings.cohort is not None and settings.cohort > settings.clients:
+        raise ConfigurationError(
+            f"cohort: expected at most the {settings.clients} clients of the population, found {settings.cohort}. Use "
+            "a smaller cohort, or more clients."
+        )
+    if settings.draw is not None and settings.cohort is None:
+        raise ConfigurationError(
+            f"draw: expected none without a cohort, found {settings.draw}: every round asks all clients. Leave it out, "
+            "or give a cohort."
+        )
+    if settings.separation is not None:
+        _check_separation(settings, settings.separation)
+    if not settings.by_poisson:
+        return
+    if settings.trust is not Trust.CENTRAL:
+        raise ConfigurationError(
+            f"trust: expected central with draw = poisson, found {settings.trust}: noise shares that the drawn clients "
+            "bring depend on who was drawn, so that nothing is gained by the secret draw. Use trust = central, with "
+            "which the server sees the exact sum; or draw = in-turn or random."
+        )
+    if settings.dropping:
+        raise ConfigurationError(
+            f"dropout: expected 0 with draw = poisson, found {settings.dropout:g}: how many clients drop out would "
+            "depend on how many were drawn, which readers must not learn. Use dropout = 0."
+        )
+
+
+def _check_separation(settings: SettingFields, separation: int) -> None:
+    if settings.cohort is None or settings.drawing is not Draw.IN_TURN:
+        found = "no cohort" if settings.cohort is None else f"draw = {settings.drawing}"
+        raise ConfigurationError(
+            f"separation: expected a cohort and draw = in-turn, found {found}: nothing else keeps a distance between "
+            "the rounds of a client. Leave separation out, which loses no privacy, or use draw = in-turn."
+        )
+    if separation * settings.cohort > settings.clients:
+        raise ConfigurationError(
+            f"separation: expected at most {settings.clients // settings.cohort} rounds, which {settings.clients} "
+            f"clients allow in cohorts of {settings.cohort}, found {separation}. Use a smaller separation, which "
+            "loses no privacy, or a smaller cohort."
+        )
+
+
+def _check_cap(settings: SettingFields) -> None:
+    """Refuse a cap below which the rounds do not find their cohorts."""
+    if settings.cap is None:
+        return
+    if settings.by_poisson:
+        raise ConfigurationError(
+            f"cap: expected none with draw = poisson, found {settings.cap}: the draw would not be independent any "
+            "more. Leave it out, or use draw = in-turn or random."
+        )
+    least = least_cap(settings.rounds, cohort=settings.asked, clients=settings.clients)
+    if settings.cap < least:
+        who = "all" if settings.cohort is None else f"{settings.cohort} of"
+        raise ConfigurationError(
+            f"cap: expected at least {least}, since {settings.rounds} rounds ask {who} {settings.clients} clients "
+            f"each, found {settings.cap}. Use a cap of {least} or more, fewer rounds or a smaller cohort."
+        )
+
+
 def _check_cohort(settings: SettingFields) -> None:
     check_cohort(
-        clients=settings.clients,
+        clients=settings.asked,
         dropout=settings.dropout,
         adversarial=settings.adversarial,
         required=settings.required_contributors,

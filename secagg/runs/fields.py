@@ -12,6 +12,7 @@ from msgspec import Meta
 
 from dp.clipping.adaptive import MEDIAN
 from dp.events import Trust
+from dp.ledger.participation import Accounting
 from dp.noise.distributed import LatticeNoise
 from protocols import Adversary
 from protocols.cohort import whole_clients
@@ -20,6 +21,7 @@ from secagg.privacy.clipping import ClippingKind
 from secagg.privacy.contributors import ADVERSARIAL, DROPOUT, required_contributors
 from secagg.privacy.delta import DELTA
 from secagg.runs.settings import Group, about
+from secagg.training.cohorts import Draw, least_cap
 from secagg.training.model_state import ServerStep
 
 Positive = Annotated[float, Meta(gt=0)]
@@ -35,6 +37,9 @@ EXAMPLE_LEVEL_DEFAULTS: Final[dict[str, float]] = {"delta": 1e-5, "clip_l2": 100
 
 Updates then contain the noise of local training. Clipped as tightly as without it, they would be little but noise.
 """
+
+POISSON_DEFAULTS: Final[dict[str, float]] = {"dropout": 0.0}
+"""The default of a setting if each client is drawn by itself: no other number of dropouts is allowed."""
 
 
 class SettingFields(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -145,6 +150,52 @@ class SettingFields(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
             example=255,
         ),
     ] = None
+    cohort: Annotated[
+        Annotated[int, Meta(ge=2)] | None,
+        about(
+            Group.CLIENTS,
+            "Number of clients that a round asks. dropout, adversarial and minimum_contributors apply to them.",
+            privacy="Each client is in fewer releases, so less noise keeps the budget. With fewer clients in a round, "
+            "each update is hidden among fewer.",
+            unset="all clients",
+            example=100,
+        ),
+    ] = None
+    draw: Annotated[
+        Draw | None,
+        about(
+            Group.CLIENTS,
+            "How the clients of a round are drawn: in-turn, the next ones of a random order; random, at random, at "
+            "most cap times each; poisson, each by itself with probability cohort/clients, in secret. Requires "
+            "--cohort; poisson requires --trust central and no dropout.",
+            privacy="With poisson the guarantee holds only against readers of the models, not against the server or "
+            "anyone who learns who was drawn. The others hold against both.",
+            unset="in-turn",
+            example="random",
+        ),
+    ] = None
+    cap: Annotated[
+        Count | None,
+        about(
+            Group.CLIENTS,
+            "Largest number of rounds that may ask one client. A round that is repeated or given up uses up places, "
+            "and the run ends early where too few are left. Does not apply with --draw poisson.",
+            privacy="The noise is sized for this number of releases: a larger cap needs more noise in each.",
+            unset="rounds * cohort / clients, rounded up: the least that is possible",
+            example=12,
+        ),
+    ] = None
+    separation: Annotated[
+        Count | None,
+        about(
+            Group.CLIENTS,
+            "Least distance of two rounds that ask one client, which --draw in-turn keeps at no cost. It gives no "
+            "privacy by itself. Applies only with --draw in-turn.",
+            privacy="None: only the number of rounds counts, not the distance between them.",
+            unset="none asked for; in-turn keeps clients / cohort, rounded down",
+            example=3,
+        ),
+    ] = None
     unit: Annotated[
         Literal["client", "example"],
         about(
@@ -172,6 +223,17 @@ class SettingFields(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
             privacy="A smaller delta is a stronger guarantee.",
         ),
     ] = DELTA
+    accounting: Annotated[
+        Accounting | None,
+        about(
+            Group.PRIVACY,
+            "How the ledger adds up releases: fixed, the same event in every round, none of them chosen from results; "
+            "gaussian-filter or renyi-filter, under which noise, cohorts and rounds may be chosen from results.",
+            privacy="With a filter the guarantee is the whole budget, however much of it is used.",
+            unset="gaussian-filter if the noise is in the sums and a Gaussian dominates it, otherwise fixed",
+            example="fixed",
+        ),
+    ] = None
     example_clip_l2: Annotated[
         Positive,
         about(
@@ -333,9 +395,36 @@ class SettingFields(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         return math.isfinite(self.epsilon)
 
     @property
+    def asked(self) -> int:
+        """The number of clients that a round asks; with `Draw.POISSON`, the expected number."""
+        return self.clients if self.cohort is None else self.cohort
+
+    @property
+    def drawing(self) -> Draw:
+        """How the clients of a round are drawn."""
+        return Draw.IN_TURN if self.draw is None else self.draw
+
+    @property
+    def by_poisson(self) -> bool:
+        """Whether each client is drawn by itself, in secret."""
+        return self.drawing is Draw.POISSON
+
+    @property
+    def limited(self) -> bool:
+        """Whether the ledger counts the rounds of each client: there are cohorts, or a cap is given."""
+        return self.cohort is not None or self.cap is not None
+
+    @property
+    def participations(self) -> int:
+        """The most rounds that one client may be in, for which noise is sized; with `Draw.POISSON`, all rounds."""
+        if self.by_poisson:
+            return self.rounds
+        return least_cap(self.rounds, cohort=self.asked, clients=self.clients) if self.cap is None else self.cap
+
+    @property
     def dropping(self) -> int:
         """The number of clients that drop out in every round."""
-        return whole_clients(self.clients, self.dropout, "dropout")
+        return whole_clients(self.asked, self.dropout, "dropout")
 
     @property
     def server_step(self) -> ServerStep:
@@ -346,7 +435,7 @@ class SettingFields(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     def required_contributors(self) -> int:
         """The least number of contributors of a release."""
         return required_contributors(
-            clients=self.clients,
+            clients=self.asked,
             dropout=self.dropout,
             adversarial=self.adversarial,
             adversary=self.adversary,

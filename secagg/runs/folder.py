@@ -4,7 +4,6 @@ One process at a time may write to it: the folder is a context manager that hold
 """
 
 import re
-import time
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -18,19 +17,16 @@ from numpy.typing import NDArray
 from dp.checks import printable
 from dp.clipping.adaptive import AdaptiveClip
 from dp.errors import InvalidParameter
-from dp.events import NeighbouringRelation, PrivacyUnit
 from dp.ledger.description import Description
-from dp.ledger.ledger import Ledger
-from dp.ledger.records import Budget
 from dp.version import SOFTWARE, VERSION
 from secagg.errors import CheckpointError, ConfigurationError, DataError
 from secagg.files import read_arrays, write_whole
 from secagg.models import zoo
-from secagg.privacy.example_level import RELATION, UNIT
 from secagg.runs.comparison import ComparedRound
 from secagg.runs.config import TrainingConfig
 from secagg.runs.kept_ledgers import LEDGER, is_kept, keep, settle
 from secagg.runs.kept_weights import WEIGHTS, bytes_of, foreign_entry, keep_weights, kept_rounds, remove_weights
+from secagg.runs.ledger_terms import LedgerTerms
 from secagg.runs.parsing import convert_setting, parse, read_settings
 from secagg.storage.folder_lock import FolderLock
 from secagg.training.model_state import GlobalModel
@@ -81,12 +77,12 @@ class RunFolder:
         """The budget ledger."""
         return self.path / LEDGER
 
-    def create_ledger(self, config: TrainingConfig, *, population: int, data_digest: str | None = None) -> None:
+    def create_ledger(self, terms: LedgerTerms, config: TrainingConfig, *, data_digest: str | None = None) -> None:
         """Make a ledger for these settings, in one step: no interruption leaves half of one.
 
         Args:
+            terms: The terms of the ledger.
             config: The settings.
-            population: How many privacy units there are.
             data_digest: Of the training examples, by which later runs on them are found.
 
         Raises:
@@ -101,34 +97,14 @@ class RunFolder:
 
         for left in self.path.glob(f".{self.ledger.stem}.*.partial.*"):
             left.unlink()
-        unit = PrivacyUnit(config.unit)
-        relation = RELATION if unit is UNIT else NeighbouringRelation.ZERO_OUT
-        Ledger.create(
+        terms.create(
             self.ledger,
-            epsilon=config.epsilon,
-            delta=config.delta,
-            population=population,
-            unit=unit,
-            relation=relation,
             description=Description(
                 run=printable(self.path.absolute().name) or None,
                 data=printable(Path(config.dataset).name) or None,
                 organisation=config.organisation,
                 data_digest=data_digest,
             ),
-        ).close()
-
-    @staticmethod
-    def new_budget(config: TrainingConfig, *, population: int) -> Budget:
-        """The budget of a ledger that `create_ledger` would make now."""
-        unit = PrivacyUnit(config.unit)
-        return Budget(
-            epsilon=config.epsilon,
-            delta=config.delta,
-            population=population,
-            unit=unit,
-            relation=RELATION if unit is UNIT else NeighbouringRelation.ZERO_OUT,
-            time_s=time.time(),
         )
 
     def has_ledger(self) -> bool:

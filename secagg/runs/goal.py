@@ -7,15 +7,22 @@ the budget allows.
 from collections import Counter
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from dp.accounting.guarantee import guarantee
 from dp.events import PrivacyEvent
 from dp.figures import in_full, rounded_up_within
 from dp.ledger.ledger import Ledger
+from dp.ledger.participation import Accounting
 from dp.ledger.records import Budget
-from dp.ledger.remaining import remaining
 from secagg.errors import ConfigurationError
 from secagg.runs.folder import RunFolder
+from secagg.runs.ledger_terms import LedgerTerms
 from secagg.runs.prepare import Prepared
+from secagg.training.cohorts import most_rounds
+from secagg.training.drawing import Cohorts
+from secagg.training.records import percent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,36 +57,23 @@ def choose_goal(prepared: Prepared, folder: RunFolder, asked: int | None) -> Goa
         return Goal(rounds=before, done=done)
     if asked < done and asked != config.rounds:
         raise ConfigurationError(f"rounds: expected at least the {done} that the run has made, found {asked}.")
-    rounds, event = max(asked, done), prepared.event
-    if event is None or rounds == done:
+    rounds, terms = max(asked, done), prepared.ledger_terms
+    if terms is None or rounds == done:
         return Goal(rounds=rounds, done=done)
-    budget, events = _account(prepared, folder)
-    spent, cost = (
-        guarantee(
-            events + Counter({event: more}), delta=budget.delta, relation=budget.relation, unit=budget.unit
-        ).epsilon
-        for more in (0, rounds - done)
-    )
-    allowed = done + remaining(events, event, budget=budget)
-    whole = in_full(budget.epsilon)
-    spent_shown, cost_shown = (
-        rounded_up_within(figure, budget.epsilon) for figure in (spent, min(cost, budget.epsilon))
-    )
+    cost = _Cost.of(prepared, folder, terms, more=rounds - done)
+    allowed = done + cost.allowed
     # A round that was interrupted is spent, so the rounds of the plan may be one too many: the run then ends early.
     if rounds > max(allowed, config.rounds):
         raise ConfigurationError(
-            f"rounds: expected at most the {allowed} that the budget allows, found {rounds}: epsilon "
-            f"{spent_shown} of {whole} is spent on {rounds_in_words(done)}, and the noise stays what it was. "
-            f"Ask for at most {rounds_in_words(allowed)}. Another run on the same data has a budget of its own, and "
-            "both costs add up (secagg budget report A B)."
+            f"rounds: expected at most the {allowed} that the budget {cost.and_cap}allows, found {rounds}: "
+            f"{cost.spent} on {rounds_in_words(done)}, and the noise stays what it was. Ask for at most "
+            f"{rounds_in_words(allowed)}. Another run on the same data has a budget of its own, and both costs add up "
+            "(secagg budget report A B)."
         )
     return Goal(
         rounds=rounds,
         done=done,
-        cost=(
-            f"epsilon {spent_shown} of {whole} is spent, and at most "
-            f"{cost_shown} will be; the budget allows {rounds_in_words(allowed)} in all"
-        ),
+        cost=f"{cost.spent}, and {cost.after}; the budget {cost.and_cap}allows {rounds_in_words(allowed)} in all",
     )
 
 
@@ -88,9 +82,83 @@ def rounds_in_words(count: int) -> str:
     return "1 round" if count == 1 else f"{count} rounds"
 
 
-def _account(prepared: Prepared, folder: RunFolder) -> tuple[Budget, Counter[PrivacyEvent]]:
-    """The run's budget and what it has reserved."""
-    if not folder.has_ledger():
-        return folder.new_budget(prepared.config, population=prepared.population), Counter()
-    with Ledger.open_to_read(folder.ledger) as ledger:
-        return ledger.budget, Counter(entry.reservation.event for entry in ledger.entries())
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Cost:
+    """What a run has spent, in words, and how many more rounds are allowed.
+
+    Attributes:
+        allowed: The number of further rounds that the ledger admits.
+        spent: What is spent.
+        after: What will be spent in the end.
+        and_cap: What allows rounds besides the budget: the cap on participation, or nothing.
+    """
+
+    allowed: int
+    spent: str
+    after: str
+    and_cap: str
+
+    @classmethod
+    def of(cls, prepared: Prepared, folder: RunFolder, terms: LedgerTerms, *, more: int) -> "_Cost":
+        """Read the account of a run that is about to make more rounds; the plan's where there is no ledger yet."""
+        event, cohorts = prepared.event, prepared.cohorts
+        if event is None:
+            raise TypeError("event: expected one of a run with noise")
+        if not folder.has_ledger():
+            planned = prepared.config.rounds if cohorts is None or cohorts.feasible is None else cohorts.feasible
+            return cls.in_words(terms.budget(), Counter(), event, used=0.0, more=more, allowed=planned, cohorts=cohorts)
+        with Ledger.open_to_read(folder.ledger) as ledger:
+            account, spent = Counter(entry.reservation.event for entry in ledger.entries()), ledger.spent()
+            if cohorts is None or cohorts.cap is None:
+                allowed = ledger.remaining(event)
+            else:
+                counts = ledger.rounds_by_client()
+                cohorts.go_on(counts, turn=len(ledger.entries()))
+                # One client stands for all that were asked as often: they have the same account.
+                left = {count: ledger.remaining(event, participants=[at]) for count, at in _first_places(counts)}
+                places = np.array([left[count] for count in counts.tolist()])
+                allowed = most_rounds(places, cohort=cohorts.cohort, wanted=int(places.sum()) // cohorts.cohort)
+                account = Counter({event: int(counts.max())})
+            return cls.in_words(
+                ledger.budget, account, event, used=spent.used, more=more, allowed=allowed, cohorts=cohorts
+            )
+
+    @classmethod
+    def in_words(
+        cls,
+        budget: Budget,
+        events: Counter[PrivacyEvent],
+        event: PrivacyEvent,
+        *,
+        used: float | None,
+        more: int,
+        allowed: int,
+        cohorts: Cohorts | None,
+    ) -> "_Cost":
+        """Return the cost of the worst client's events, now and after more rounds."""
+        whole, and_cap = in_full(budget.epsilon), "and the cap " if cohorts is not None and cohorts.cap else ""
+        if budget.accounting is not Accounting.FIXED:
+            spent = f"{percent(used or 0.0)} of the budget of epsilon {whole} is used"
+            after = f"epsilon {whole} is guaranteed, whatever part of it is used"
+            return cls(allowed=allowed, spent=spent, after=after, and_cap=and_cap)
+        # With cohorts, one client is in at most as many of the rounds as the cap leaves.
+        most = more if cohorts is None or cohorts.cap is None else min(more, cohorts.cap - events[event])
+        now, then = (
+            guarantee(
+                events + Counter({event: further}), delta=budget.delta, relation=budget.relation, unit=budget.unit
+            ).epsilon
+            for further in (0, most)
+        )
+        shown, cost = (rounded_up_within(each, budget.epsilon) for each in (now, min(then, budget.epsilon)))
+        return cls(
+            allowed=allowed,
+            spent=f"epsilon {shown} of {whole} is spent",
+            after=f"at most {cost} will be",
+            and_cap=and_cap,
+        )
+
+
+def _first_places(counts: NDArray[np.uint32]) -> list[tuple[int, int]]:
+    """Return each count with the first client that has it."""
+    values, places = np.unique(counts, return_index=True)
+    return list(zip(values.tolist(), places.tolist(), strict=True))

@@ -12,9 +12,10 @@ from secagg.errors import ConfigurationError
 from secagg.paths import expanded, is_archive, whole
 from secagg.privacy.delta import default_delta
 from secagg.runs.config import TrainingConfig
-from secagg.runs.fields import EXAMPLE_LEVEL_DEFAULTS, SettingFields
+from secagg.runs.fields import EXAMPLE_LEVEL_DEFAULTS, POISSON_DEFAULTS, SettingFields
 from secagg.runs.settings import describe
 from secagg.suggestions import did_you_mean
+from secagg.training.cohorts import Draw
 
 PATHS: Final = ("dataset", "committee")
 """Names of the settings that may be paths."""
@@ -47,6 +48,8 @@ def parse(settings: dict[str, Any]) -> TrainingConfig:
         settings = EXAMPLE_LEVEL_DEFAULTS | settings
     elif type(clients := settings.get("clients")) is int and clients > 1:
         settings = {"delta": default_delta(clients)} | settings
+    if settings.get("draw") == Draw.POISSON:
+        settings = POISSON_DEFAULTS | settings
     try:
         return msgspec.convert(settings, type=TrainingConfig)
     except msgspec.ValidationError as error:

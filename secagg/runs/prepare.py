@@ -1,20 +1,23 @@
 """From settings to everything that a run needs, refused as a whole if something cannot work."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import Any, overload
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
 from dp.calibration.least_noise import calibrate_gaussian
-from dp.events import PrivacyEvent
-from protocols import Adversary, ClientTerms, Committee, Keyholder, Roster, SecureSum
+from dp.events import NeighbouringRelation, PrivacyEvent
+from protocols import Adversary, ClientTerms, Committee, Keyholder, Roster, SecureSum, Session
 from secagg.aggregation.mean import SecureMean, Target
 from secagg.data.base import Dataset
 from secagg.data.columns import Shard
 from secagg.data.digest import digest
 from secagg.data.load import load_dataset
-from secagg.data.partition import partition
+from secagg.data.partition import Partition, partition
 from secagg.engines.memory import InMemory
 from secagg.errors import ConfigurationError
 from secagg.models import zoo
@@ -22,13 +25,16 @@ from secagg.models.base import ArrayRole
 from secagg.privacy.clipping import Clip, ClippingKind, choose_clip, planned
 from secagg.privacy.contributors import colluding_clients
 from secagg.privacy.example_level import ExampleLevel
+from secagg.privacy.noise import Sample
 from secagg.runs.choices import choose_committee, choose_protocol
 from secagg.runs.config import TrainingConfig
+from secagg.runs.ledger_terms import LedgerTerms
 from secagg.runs.parsing import whole_path
 from secagg.runs.tolerance import Cohort
 from secagg.simulation.committee import SimulatedCommittee
 from secagg.simulation.devices import Devices
-from secagg.simulation.identities import simulated_terms
+from secagg.simulation.identities import SimulatedClients
+from secagg.training.drawing import Cohorts, Drawn
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,11 +44,11 @@ class Prepared:
     Attributes:
         config: The settings; where there is a committee, with its key's fingerprint.
         devices: The simulated clients.
-        members: Their identities and terms, made for this run, where the server may be malicious; otherwise None.
-        keyholders: The committee's members, where the protocol needs one; otherwise None.
+        members: Their identities, made when a client is asked first, where the server may be malicious; otherwise None.
+        committee: The committee's members, where the protocol needs one; otherwise None.
         test: Examples and targets that rounds are measured on.
         clip: Of the first round.
-        mean: With noise where the settings ask for privacy.
+        mean: With noise where the settings ask for privacy; planned for the clients 0, 1, ..., as many as a round asks.
         noiseless: The same without noise.
         data_digest: Of the training examples (`secagg.data.digest`).
         example_level: What the devices' local training does, where examples are the privacy unit and protected.
@@ -50,8 +56,8 @@ class Prepared:
 
     config: TrainingConfig
     devices: Devices
-    terms: dict[int, ClientTerms] | None
-    keyholders: dict[int, Keyholder] | None
+    members: SimulatedClients | None
+    committee: SimulatedCommittee | None
     test: Shard
     clip: Clip
     mean: SecureMean
@@ -62,7 +68,63 @@ class Prepared:
     @property
     def engine(self) -> InMemory:
         """The way to reach the simulated clients."""
-        return InMemory(self.devices, dropping=self.config.dropping, terms=self.terms, keyholders=self.keyholders)
+        return InMemory(
+            self.devices,
+            dropping=self.config.dropping,
+            cohorts=self.config.cohort is not None,
+            terms=None if self.members is None else self.members.terms_of,
+            keyholders=None if self.committee is None else self._committee_of(),
+        )
+
+    @property
+    def terms(self) -> dict[int, ClientTerms] | None:
+        """The terms of the clients of `mean`, where the server may be malicious; otherwise None."""
+        return None if self.members is None else self.members.terms(self.mean.clients)
+
+    @property
+    def keyholders(self) -> dict[int, Keyholder] | None:
+        """The committee's members as of a session of `mean`, where the protocol needs a committee; otherwise None."""
+        return None if self.committee is None else self._committee_of()(self.mean.session(bytes(16)))
+
+    def _committee_of(self) -> Callable[[Session], dict[int, Keyholder]]:
+        """Return what gives the committee's members for a session: each has one record of openings for all of them."""
+        committee = self.committee
+        if committee is None:
+            raise TypeError("committee: expected one")
+        known = committee.keyholders(minimum_contributors=self.mean.minimum_contributors, roster=None)
+        return lambda session: {member: replace(one, roster=session.roster) for member, one in known.items()}
+
+    @property
+    def cohorts(self) -> Cohorts | None:
+        """What draws the clients of each round, from the first on; None if every round asks all clients."""
+        config = self.config
+        if not config.limited:
+            return None
+        return Cohorts(
+            clients=config.clients,
+            cohort=config.asked,
+            draw=config.drawing,
+            cap=None if config.by_poisson else config.participations,
+            rounds=config.rounds,
+            seed=config.seed,
+        )
+
+    def mean_of(self, drawn: Drawn, *, noiseless: bool = False) -> SecureMean:
+        """Return the mean of a round's clients.
+
+        Args:
+            drawn: The clients.
+            noiseless: Whether it is the one without noise.
+
+        Raises:
+            ParameterError: They do not fit together.
+        """
+        mean = self.noiseless if noiseless else self.mean
+        if mean.sample is None:
+            roster = None if self.members is None else self.members.roster_of(drawn.clients)
+            return mean.for_clients(drawn.clients, roster=roster)
+        protocol, threshold = choose_protocol(self.config, clients=len(drawn.asked))
+        return mean.for_sample(drawn.clients, padding=drawn.padding, protocol=protocol, minimum_contributors=threshold)
 
     @property
     def population(self) -> int:
@@ -79,7 +141,15 @@ class Prepared:
         """What a round costs, as its reservation says; None without noise."""
         if self.example_level is not None:
             return self.example_level.event
-        return None if self.mean.noise is None else self.mean.noise.event
+        return self.mean.event
+
+    @property
+    def ledger_terms(self) -> LedgerTerms | None:
+        """The terms of the run's ledger; None without noise."""
+        event = self.event
+        if event is None:
+            return None
+        return LedgerTerms.of(self.config, population=self.population, event=event, data_digest=self.data_digest)
 
     @property
     def noise_multiplier(self) -> float | None:
@@ -102,8 +172,8 @@ def prepare(config: TrainingConfig) -> Prepared:
     data = load_dataset(config.dataset, seed=config.seed)
     devices, example_level = _devices(config, data)
     committee = None if simulated is None else simulated.committee
-    terms = _terms(config, devices, threshold=threshold, committee=committee)
-    roster = None if terms is None else terms[0].roster
+    members = _members(config, threshold=threshold, committee=committee)
+    roster = None if members is None else members.roster_of(range(config.asked))
     clip = _first_clip(config, arrays=devices.roles.count(ArrayRole.TRAINED), contributors=threshold)
     plan = _plan(
         config, devices, clip, protocol=protocol, minimum_contributors=threshold, roster=roster, committee=committee
@@ -112,17 +182,17 @@ def prepare(config: TrainingConfig) -> Prepared:
     # With noise first: it is what needs the larger modulus, and says so.
     mean = plan(target=target)
     noiseless = mean if target is None else plan()
-    if terms is not None:  # before anything is reserved, not after
-        _check_terms(terms[0], mean)
-    keyholders = None
+    if members is not None:  # before anything is reserved, not after
+        _check_terms(members.terms(range(config.asked))[0], mean)
+    if config.by_poisson:
+        choose_protocol(config, clients=config.clients)  # The largest session that may be drawn.
     if simulated is not None:
         config = _naming_key(config, simulated)
-        keyholders = simulated.keyholders(minimum_contributors=threshold, roster=roster)
     return Prepared(
         config=config,
         devices=devices,
-        terms=terms,
-        keyholders=keyholders,
+        members=members,
+        committee=simulated,
         test=(data.test_x, data.test_y),
         clip=clip,
         mean=mean,
@@ -132,10 +202,33 @@ def prepare(config: TrainingConfig) -> Prepared:
     )
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Shards(Sequence[Shard]):
+    """The shards of all clients, each made when it is asked for."""
+
+    data: Dataset = field(repr=False)
+    indices: Partition = field(repr=False)
+
+    @overload
+    def __getitem__(self, client: int) -> Shard: ...
+
+    @overload
+    def __getitem__(self, client: slice) -> list[Shard]: ...
+
+    def __getitem__(self, client: int | slice) -> Shard | list[Shard]:
+        if isinstance(client, slice):
+            return [self[each] for each in range(len(self))[client]]
+        chosen = self.indices[client]
+        return self.data.train_x[chosen], self.data.train_y[chosen]
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+
 def _devices(config: TrainingConfig, data: Dataset) -> tuple[Devices, ExampleLevel | None]:
     """Return the simulated clients with their shards and model, and the plan of their example-level training."""
     indices = partition(data.train_y, clients=config.clients, seed=config.seed, alpha=config.alpha)
-    example_level = _example_level(config, shards=[len(chosen) for chosen in indices])
+    example_level = _example_level(config, shards=indices.sizes)
     model = zoo.build(
         config.model,
         data.train_x.shape[1:],
@@ -147,7 +240,7 @@ def _devices(config: TrainingConfig, data: Dataset) -> tuple[Devices, ExampleLev
     )
     devices = Devices(
         model=model,
-        shards=[(data.train_x[chosen], data.train_y[chosen]) for chosen in indices],
+        shards=_Shards(data, indices),
         epochs=config.epochs,
         batch_size=config.batch_size,
         seed=config.seed,
@@ -155,17 +248,15 @@ def _devices(config: TrainingConfig, data: Dataset) -> tuple[Devices, ExampleLev
     return devices, example_level
 
 
-def _terms(
-    config: TrainingConfig, devices: Devices, *, threshold: int, committee: Committee | None
-) -> dict[int, ClientTerms] | None:
-    """Return the clients' identities and terms if the server may be malicious, otherwise None."""
+def _members(config: TrainingConfig, *, threshold: int, committee: Committee | None) -> SimulatedClients | None:
+    """Return the clients' identities if the server may be malicious, otherwise None."""
     if config.adversary is not Adversary.MALICIOUS:
         return None
-    return simulated_terms(
-        devices.clients,
+    return SimulatedClients(
         adversarial=config.adversarial,
         minimum_contributors=threshold,
         committee=None if committee is None else committee.key,
+        cap=config.participations if config.limited else None,
     )
 
 
@@ -191,7 +282,7 @@ def _plan(
     return partial(
         SecureMean.plan,
         protocol=protocol,
-        clients=devices.clients,
+        clients=range(config.asked),
         minimum_contributors=minimum_contributors,
         shapes=shapes,
         clip_l2=clip_l2,
@@ -200,6 +291,7 @@ def _plan(
         max_weight=config.max_examples or 1.0,
         roster=roster,
         committee=committee,
+        sample=_sample(config),
     )
 
 
@@ -210,12 +302,18 @@ def _target(config: TrainingConfig) -> Target | None:
     return Target(
         epsilon=config.epsilon,
         delta=config.delta,
-        releases=config.rounds,
-        colluding=colluding_clients(config.clients, config.adversarial),
+        releases=config.participations,
+        colluding=colluding_clients(config.asked, config.adversarial),
         mechanism=config.mechanism,
         trust=config.trust,
         noise_removal=config.noise_removal,
+        sample=_sample(config),
     )
+
+
+def _sample(config: TrainingConfig) -> Sample | None:
+    """Return how the clients of a round are drawn in secret; None if they are not secret."""
+    return Sample(population=config.clients, expected=config.asked) if config.by_poisson else None
 
 
 def _naming_key(config: TrainingConfig, simulated: SimulatedCommittee) -> TrainingConfig:
@@ -230,21 +328,21 @@ def _naming_key(config: TrainingConfig, simulated: SimulatedCommittee) -> Traini
     )
 
 
-def _example_level(config: TrainingConfig, *, shards: Sequence[int]) -> ExampleLevel | None:
+def _example_level(config: TrainingConfig, *, shards: NDArray[np.int64]) -> ExampleLevel | None:
     if config.unit == "client" or not config.private:
         return None
-    if min(shards) < 2:
+    if shards.min() < 2:
         raise ConfigurationError(
-            f"unit: expected at least 2 examples of each client with unit = example, found one with {min(shards)}. "
+            f"unit: expected at least 2 examples of each client with unit = example, found one with {shards.min()}. "
             "Removing its example would remove the client, and unit = example does not hide participation. Use fewer "
             "clients, a larger alpha or another dataset."
         )
     return ExampleLevel.plan(
         epsilon=config.epsilon,
         delta=config.delta,
-        rounds=config.rounds,
+        rounds=config.participations,
         clip_l2=config.example_clip_l2,
-        examples=sum(shards),
+        examples=int(shards.sum()),
         clients=config.clients,
         epochs=config.epochs,
         batch_size=config.batch_size,
@@ -255,7 +353,16 @@ def _first_clip(config: TrainingConfig, *, arrays: int, contributors: int) -> Cl
     noise_multiplier = None
     if config.private and config.unit == "client" and config.clipping is ClippingKind.ADAPTIVE:
         # The sum's own noise is hardly different, and depends on the clip.
-        noise_multiplier = calibrate_gaussian(epsilon=config.epsilon, delta=config.delta, releases=config.rounds)
+        sampled: dict[str, Any] = {
+            "relation": NeighbouringRelation.ADD_OR_REMOVE_ONE,
+            "sampling_rate": config.asked / config.clients,
+        }
+        noise_multiplier = calibrate_gaussian(
+            epsilon=config.epsilon,
+            delta=config.delta,
+            releases=config.participations,
+            **(sampled if config.by_poisson else {}),
+        )
     return choose_clip(
         config.clipping,
         clip_l2=config.clip_l2,

@@ -8,12 +8,12 @@ import msgspec
 
 from dp.errors import BudgetExceeded
 from dp.ledger.ledger import Ledger
-from secagg.errors import CheckpointError
+from secagg.errors import CheckpointError, CohortsExhausted
 from secagg.runs.comparison import ComparedRound, ComparisonProcess
 from secagg.runs.config import TrainingConfig
 from secagg.runs.folder import RunFolder
 from secagg.runs.prepare import Prepared
-from secagg.runs.summary import Summary, summarise
+from secagg.runs.summary import BUDGET_EXCEEDED, COHORTS_EXHAUSTED, Account, Summary, summarise
 from secagg.training.averaging import SecureAveraging
 from secagg.training.model_state import GlobalModel, evaluate
 from secagg.training.records import RoundRecord
@@ -65,16 +65,18 @@ def _run(
             mean=prepared.mean,
             local=None if prepared.example_level is None else prepared.example_level.event,
             ledger=ledger,
+            cohorts=prepared.cohorts,
+            mean_of=prepared.mean_of,
             step=config.server_step,
             state=state,
             run=run_name(config),
             colluding=cohort.colluding,
         )
-        stopped_early = _train(training, config, rounds, folder, process, observe)
+        stopped_because = _train(training, config, rounds, folder, process, observe)
         if process is not None:
             _tell(process.awaited(), observe)
             folder.write_comparison(process.received)
-        spent = None if ledger is None else ledger.spent().epsilon
+        account = None if ledger is None else Account.of(ledger)
     model_name = f"model{model.suffix}"
     model.set_weights(training.state.weights)
     model.save(folder.path / model_name)
@@ -85,8 +87,8 @@ def _run(
         loss_and_accuracy=evaluate(model, training.state.weights, prepared.test),
         accuracy_before=accuracy_before,
         compared=folder.comparison(),
-        epsilon_spent=spent,
-        stopped_early=stopped_early,
+        account=account,
+        stopped_because=stopped_because,
         saved_model=model_name,
     )
     folder.save_summary(msgspec.json.encode(summary))
@@ -110,18 +112,20 @@ def _train(
     folder: RunFolder,
     process: ComparisonProcess | None,
     observe: Observer,
-) -> bool:
-    """Run all rounds that the budget allows, and return whether it ended them early."""
+) -> str | None:
+    """Run all rounds that the budget and the cap allow, and return what ended them early; None if nothing did."""
     while training.state.round < rounds:
         try:
             record = training.round()
         except BudgetExceeded:
-            return True
+            return BUDGET_EXCEEDED
+        except CohortsExhausted:
+            return COHORTS_EXHAUSTED
         folder.save(training.state, record, config)
         observe(None, record)
         if process is not None:
             _tell(process.arrived(), observe)
-    return False
+    return None
 
 
 def _tell(compared: Iterable[ComparedRound], observe: Observer) -> None:
@@ -172,14 +176,14 @@ def make_ledger(prepared: Prepared, folder: RunFolder) -> None:
     Raises:
         DpError: The budget is out of range, or the ledger cannot be written.
     """
-    if prepared.config.private and not folder.has_ledger():
-        folder.create_ledger(prepared.config, population=prepared.population, data_digest=prepared.data_digest)
+    terms = prepared.ledger_terms
+    if terms is not None and not folder.has_ledger():
+        folder.create_ledger(terms, prepared.config, data_digest=prepared.data_digest)
 
 
 def _check_ledger(ledger: Ledger, prepared: Prepared, folder: RunFolder) -> None:
-    config, kept, entries = prepared.config, ledger.budget, ledger.entries()
-    found = (kept.epsilon, kept.delta, kept.population, kept.unit.value)
-    if found != (config.epsilon, config.delta, prepared.population, config.unit):
+    config, terms, entries = prepared.config, prepared.ledger_terms, ledger.entries()
+    if terms is None or terms.differing(ledger.budget, chosen=config.accounting is not None) is not None:
         raise CheckpointError(
             f"{folder.ledger}: expected the budget of the run's settings, found another one. Put the ledger and the "
             "settings back that the run began with."

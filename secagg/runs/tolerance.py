@@ -20,7 +20,7 @@ class Cohort:
     """What a run's cohort withstands.
 
     Attributes:
-        clients: All of them.
+        clients: The number of clients that a round asks.
         colluding: Clients that the protocol is planned to withstand if they collude with the server; None where it
             hides nothing from the server.
         noise_colluding: Clients whose shares of the noise are not counted; None where no guarantee rests on shares.
@@ -43,10 +43,10 @@ class Cohort:
         """
         shared = target is not None and target.trust is Trust.DISTRIBUTED
         return cls(
-            clients=config.clients,
+            clients=config.asked,
             colluding=_colluding(config),
             noise_colluding=target.colluding if target is not None and shared else None,
-            vanishing=config.clients - minimum_contributors,
+            vanishing=config.asked - minimum_contributors,
         )
 
     @property
@@ -83,4 +83,4 @@ class Cohort:
 def _colluding(config: TrainingConfig) -> int | None:
     if not load(config.protocol).protects:
         return None
-    return whole_clients(config.clients, config.adversarial, "adversarial")
+    return whole_clients(config.asked, config.adversarial, "adversarial")

@@ -23,15 +23,16 @@ class Devices:
     Attributes:
         model: The model that all clients train in turn; between clients it keeps only its architecture.
         shards: Examples and targets of each client, at least one example each; if the model has several inputs or
-            outputs, a list, tuple or dict of arrays with the same number of rows.
+            outputs, a list, tuple or dict of arrays with the same number of rows. A sequence other than a list or tuple
+            may make a shard when it is asked for; the shard is checked then, and not kept.
         epochs: Local epochs a round.
         batch_size: Examples in a local minibatch.
         seed: Seed of the minibatches, and of which clients drop out and where.
         arrays: What training does to each array of the model; arrays that it never changes do not travel.
 
     Raises:
-        ConfigurationError: There are fewer than two clients, or a client has no examples or a different number of
-            targets.
+        ConfigurationError: There are fewer than two clients; or a client has no examples or a different number of
+            targets, which for shards that are made when they are asked for is raised then.
         DataError: No client's examples fit the model.
         ModelError: The model has no trained arrays.
     """
@@ -46,17 +47,10 @@ class Devices:
     def __post_init__(self) -> None:
         if len(self.shards) < 2:
             raise ConfigurationError(f"clients: expected at least 2 for federated training, found {len(self.shards)}")
-        for client, (x, y) in enumerate(self.shards):
-            try:
-                examples, targets = count_rows(x), count_rows(y)
-            except DataError as error:
-                raise ConfigurationError(f"client {client}: {error}") from None
-            if not examples or examples != targets:
-                raise ConfigurationError(
-                    f"client {client}: expected at least 1 example and a target for each, found {examples} examples "
-                    f"and {targets} targets"
-                )
-        object.__setattr__(self, "arrays", ModelArrays.of(self.model, self.shards))
+        if isinstance(self.shards, list | tuple):
+            for client in self.clients:
+                self.shard(client)
+        object.__setattr__(self, "arrays", ModelArrays.of(self.model, map(self.shard, self.clients)))
 
     @property
     def clients(self) -> range:
@@ -73,9 +67,27 @@ class Devices:
         """The shapes of an update's arrays, which are all arrays of the model that travel."""
         return self.arrays.travelling
 
+    def shard(self, client: int) -> Shard:
+        """Return the examples and targets of a client.
+
+        Raises:
+            ConfigurationError: It has no examples or a different number of targets.
+        """
+        x, y = self.shards[client]
+        try:
+            examples, targets = count_rows(x), count_rows(y)
+        except DataError as error:
+            raise ConfigurationError(f"client {client}: {error}") from None
+        if not examples or examples != targets:
+            raise ConfigurationError(
+                f"client {client}: expected at least 1 example and a target for each, found {examples} examples and "
+                f"{targets} targets"
+            )
+        return x, y
+
     def examples(self, client: int) -> int:
         """Return the number of examples of a client."""
-        return count_rows(self.shards[client][0])
+        return count_rows(self.shard(client)[0])
 
     def train(self, client: int, weights: Sequence[NDArray[Any]], number: int) -> Arrays:
         """Return a client's update: for each array that travels, the new array minus the global one, float64.
@@ -94,7 +106,7 @@ class Devices:
         """
         self.model.set_weights(weights)
         start = self.model.get_weights()
-        x, y = self.shards[client]
+        x, y = self.shard(client)
         self.model.fit(x, y, epochs=self.epochs, batch_size=self.batch_size, seed=self._seed(number, client))
         update = [
             np.asarray(new.astype(np.float64) - old.astype(np.float64))
@@ -115,22 +127,32 @@ class Devices:
             DataError: The examples or targets of a client do not fit; the message names the clients.
         """
         failures = Failures(0)
-        for client, (x, y) in enumerate(self.shards):
+        for client in self.clients:
             with failures.of(client):
-                self.model.evaluate(x, y)
+                self.model.evaluate(*self.shard(client))
         if failures.reasons:
             client, reason = next(iter(failures.reasons.items()))
             others = listed(list(failures.reasons)[1:])
             more = f" (other clients with errors: {others})" if others else ""
             raise DataError(f"client {client}: {reason}{more}")
 
-    def drops(self, number: int, rounds: Sequence[str], dropping: int) -> dict[str, list[int]]:
-        """Return the `dropping` clients that drop out in round `number`, chosen at random, by step of the protocol."""
-        generator = np.random.default_rng([self.seed, number, len(self.shards)])
-        chosen = generator.choice(len(self.shards), size=dropping, replace=False)
+    def drops(
+        self, number: int, rounds: Sequence[str], dropping: int, *, clients: Sequence[int] | None = None
+    ) -> dict[str, list[int]]:
+        """Return who drops out in a round, by step of the protocol.
+
+        Args:
+            number: The number of the round.
+            rounds: The steps of the protocol.
+            dropping: How many clients drop out, chosen at random.
+            clients: The clients of the round; by default all.
+        """
+        asked = self.clients if clients is None else clients
+        generator = np.random.default_rng([self.seed, number, len(asked)])
+        chosen = generator.choice(len(asked), size=dropping, replace=False)
         places = generator.integers(len(rounds), size=dropping)
         return {
-            name: sorted(int(client) for client, place in zip(chosen, places, strict=True) if place == index)
+            name: sorted(asked[int(client)] for client, place in zip(chosen, places, strict=True) if place == index)
             for index, name in enumerate(rounds)
         }
 

@@ -12,7 +12,8 @@ import os
 import sqlite3
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, ClassVar, Final, Self
@@ -39,6 +40,23 @@ class StoreCorrupt(StoreError):
 
 class StoreUnavailable(StoreError):
     """The file cannot be read or written: it is missing, read-only, moved or closed, or the disk is full or failing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layout:
+    """How a store's table is laid out in one version of its format.
+
+    Attributes:
+        version: The version of the format, which is the user version in SQLite's header.
+        schema: The SQL statement that creates the table.
+        rows: The SQL statement that reads the whole table, with each row's digest last.
+        digest: Returns the digest of a row's other values.
+    """
+
+    version: int
+    schema: str
+    rows: str
+    digest: Callable[..., bytes]
 
 
 class Store(ABC):
@@ -83,7 +101,8 @@ class Store(ABC):
                 self._run(f"PRAGMA {setting}")
             self._run("BEGIN EXCLUSIVE")
             self._run("COMMIT")
-            self._verify()
+            self._migrate()
+            self._verify(self._layout())
 
     @classmethod
     def create(cls, path: str | Path) -> Self:
@@ -134,17 +153,30 @@ class Store(ABC):
     def _digest(*row: Any) -> bytes:
         """Return a digest of a row, by which damage within the row is found."""
 
-    def _verify(self) -> None:
-        found = (*self._run("PRAGMA application_id").fetchone(), *self._run("PRAGMA user_version").fetchone())
+    @classmethod
+    def _layout(cls) -> Layout:
+        return Layout(version=cls.format_version, schema=cls.schema, rows=cls.rows, digest=cls._digest)
+
+    def _migrate(self) -> None:  # noqa: B027  # Most stores have had one format only.
+        """Bring a store of an earlier format to the format of now, whole or not at all; here there is none."""
+
+    def _header(self) -> tuple[int, int]:
+        """Return the application id and the version of the format that the file states."""
+        (application,), (version,) = (
+            self._run(f"PRAGMA {name}").fetchone() for name in ("application_id", "user_version")
+        )
+        return application, version
+
+    def _verify(self, layout: Layout) -> None:
         # A view in a foreign file could run forever, so nothing is read until the schema is known to be the table's.
-        schema = self._run("SELECT type, name, sql = ? FROM sqlite_schema LIMIT 2", self.schema).fetchall()
-        if (*found, *schema) != (self.application_id, self.format_version, ("table", self.table, 1)):
+        schema = self._run("SELECT type, name, sql = ? FROM sqlite_schema LIMIT 2", layout.schema).fetchall()
+        if (*self._header(), *schema) != (self.application_id, layout.version, ("table", self.table, 1)):
             raise StoreCorrupt(
                 f"{self._path}: expected a {self.kind} of format {self.format_version}, found another file, or one "
                 "whose creation was interrupted before anything could be recorded in it"
             )
         whole = self._run("PRAGMA integrity_check(1)").fetchone() == ("ok",)
-        if not whole or any(digest != self._digest(*row) for *row, digest in self._run(self.rows)):
+        if not whole or any(digest != layout.digest(*row) for *row, digest in self._run(layout.rows)):
             raise StoreCorrupt(f"{self._path}: expected an undamaged {self.kind}, found a damaged one. {self.remedy}")
 
     def _current(self) -> tuple[int, int, int]:

@@ -8,7 +8,7 @@ privacy. `SecureAveraging` sees only sums. `secagg.training.plain` sees every up
 
 import contextlib
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -30,6 +30,7 @@ from secagg.errors import ConfigurationError, DataError, NothingReleased
 from secagg.models.arrays import ModelArrays
 from secagg.models.base import Model
 from secagg.privacy.clipping import Clip, planned
+from secagg.training.drawing import Cohorts, Drawn
 from secagg.training.model_state import PLAIN_STEP, GlobalModel, ServerStep, adapting_bound, evaluate, measured
 from secagg.training.records import RoundRecord, committee_cost, log_round, means
 
@@ -46,6 +47,9 @@ class SecureAveraging:
         local: The privacy cost of a round of the clients' training if they add noise while they train; `mean` then adds
             none.
         ledger: Needed if and only if there is noise; each release is reserved before any client is asked.
+        cohorts: Draws the clients of each round; None if every round asks the clients of `mean`. With a ledger, the
+            draws go on from what the ledger has counted.
+        mean_of: Returns the mean of the clients that were drawn; by default `mean.for_clients`.
         step: How the server moves the trained arrays.
         state: The state to start from; by default the model's initial weights, and updates clipped as a whole.
         statistics: How running statistics of the model, such as batch normalisation's, take part in averaging; None
@@ -61,6 +65,7 @@ class SecureAveraging:
     Attributes:
         state: The global model; every round puts another object in its place.
         contributors: The clients whose updates are in the last round's mean; none if nothing was released.
+        asked: The clients that were asked for their updates in the last round.
         parts: How trained arrays and running statistics share what a client contributes.
 
     Raises:
@@ -87,6 +92,8 @@ class SecureAveraging:
         mean: SecureMean,
         local: PrivacyEvent | None = None,
         ledger: Ledger | None = None,
+        cohorts: Cohorts | None = None,
+        mean_of: Callable[[Drawn], SecureMean] | None = None,
         step: ServerStep = PLAIN_STEP,
         state: GlobalModel | None = None,
         statistics: SharedStatistics | None = SHARED,
@@ -99,9 +106,11 @@ class SecureAveraging:
         self._engine, self._model, self._test, self._mean, self._step = engine, model, test, mean, step
         if not isinstance(step, ServerStep):
             raise ConfigurationError(f"step: expected a ServerStep, found {type(step).__name__}")
+        self._cohorts, self._mean_of = cohorts, mean_of or (lambda drawn: mean.for_clients(drawn.clients))
+        self._planned = mean
         self._coordinator = Coordinator(
             folder,
-            lambda *_: mean,
+            lambda *_: self._planned,
             ledger=ledger,
             training=_private(local, ledger),
             run=run,
@@ -111,6 +120,7 @@ class SecureAveraging:
         )
         self._ledger = ledger
         self.contributors: tuple[int, ...] = ()
+        self.asked: tuple[int, ...] = ()
         try:
             self.state = state or GlobalModel.initial(model)
             self._arrays = _arrays(model, test)
@@ -118,6 +128,8 @@ class SecureAveraging:
             self.parts = divide_updates(self._arrays, statistics, l2=mean.encoding.clip_l2, mean=mean)
             self.parts.check(self.state.clip)
             self._check_before_anything_is_asked()
+            if cohorts is not None:
+                _go_on(cohorts, ledger, rounds=self.state.round)
         except BaseException:
             self.close()
             raise
@@ -137,6 +149,7 @@ class SecureAveraging:
         round that ends with an error counts as spent.
 
         Raises:
+            CohortsExhausted: Too few clients are below the cap; no client has been asked.
             dp.errors.BudgetExceeded: The budget does not allow another release; no client has been asked.
             DataError: The training of all clients has failed.
             ModelError: The training of all clients has failed; or training has diverged, and the cost of the release is
@@ -146,7 +159,7 @@ class SecureAveraging:
         self.state.check(self._arrays.shapes)
         work, withheld = self._work(), None
         try:
-            release = self._coordinator.run(work, self._mean.clients, self._engine, details=self._details)
+            release = self._coordinator.run(work, self._draw, self._engine, details=self._details)
         except NothingReleased as error:
             found: Release | RoundResult = error.result
             withheld = error.reason
@@ -181,6 +194,15 @@ class SecureAveraging:
             evaluate(self._model, self.state.weights, self._test)
         self._coordinator.check(self._work(), self._mean.clients, self._engine)
 
+    def _draw(self) -> Sequence[int]:
+        """Draw the clients of the next attempt, and plan their mean."""
+        if self._cohorts is None:
+            self.asked = self._mean.clients
+            return self.asked
+        drawn = self._cohorts.next(self.state.round + 1)
+        self.asked, self._planned = drawn.clients, self._mean_of(drawn)
+        return drawn.asked
+
     def _work(self) -> Work:
         """Return what the clients of the next round train on."""
         return Work(
@@ -211,22 +233,28 @@ class SecureAveraging:
     def _record(self, clip: Clip, found: Release | RoundResult, *, withheld: str | None) -> RoundRecord:
         """Return the record of a round, from its release, or from the result without one."""
         loss, accuracy = measured(self._model, self.state, self._test)
+        sample, spent = self._mean.sample, None if self._ledger is None else self._ledger.spent()
         record = RoundRecord(
             round=self.state.round,
             accuracy=accuracy,
             loss=loss,
             contributors=0,
+            asked=None if self._cohorts is None else self._cohorts.cohort,
             dropped={name: list(clients) for name, clients in found.dropped.items()},
             failed=dict(found.failed),
             clip_bound=adapting_bound(clip),
             withheld=withheld,
-            epsilon=None if self._ledger is None else self._ledger.spent().epsilon,
+            epsilon=None if spent is None else spent.epsilon,
+            claim=None if spent is None else spent.claim,
+            used=None if spent is None else spent.used,
             ledger_head=None if self._ledger is None else self._ledger.head,
         )
         if not isinstance(found, Release):
             return record
+        if sample is not None:  # Neither how many were drawn may be known, nor what depends on it.
+            return msgspec.structs.replace(record, contributors=sample.expected)
         bound, cost, committee = found.rounding_bound, found.cost, self._mean.committee
-        sent, received, seconds = means(cost, self._mean.clients)
+        sent, received, seconds = means(cost, self._planned.clients)
         return msgspec.structs.replace(
             record,
             contributors=len(found.contributors),
@@ -237,6 +265,24 @@ class SecureAveraging:
             server_s=cost.server_s,
             committee=None if committee is None else committee_cost(cost, committee),
         )
+
+
+def _go_on(cohorts: Cohorts, ledger: Ledger | None, *, rounds: int) -> None:
+    """Let the draws of a run go on from what was asked before.
+
+    Raises:
+        ConfigurationError: The ledger counts no clients, or another number of them, or has another cap.
+    """
+    if ledger is None:
+        cohorts.repeat(rounds)
+        return
+    budget = ledger.budget
+    if budget.participation is None or (budget.clients, budget.participation.cap) != (cohorts.clients, cohorts.cap):
+        raise ConfigurationError(
+            f"ledger: expected one with a participation of {cohorts.clients} clients and a cap of {cohorts.cap}, found "
+            "another one. Make it with Ledger.create(..., participation=Participation(...))."
+        )
+    cohorts.go_on(ledger.rounds_by_client(), turn=len(ledger.entries()))
 
 
 def _private(local: PrivacyEvent | None, ledger: Ledger | None) -> PrivateTraining | None:

@@ -1,12 +1,13 @@
 """What a round did and cost: a line of `metrics.jsonl`, whose ranges are checked when it is read."""
 
 import math
-from collections.abc import Sequence
-from typing import Annotated
+from collections.abc import Callable, Sequence
+from typing import Annotated, TypeVar, cast
 
 import msgspec
 from msgspec import Meta
 
+from dp.accounting.guarantee import Claim
 from dp.figures import rounded_up
 from protocols import Committee, Cost
 from secagg.checks import LARGEST, listed
@@ -14,6 +15,8 @@ from secagg.logger import LOGGER
 
 Count = Annotated[int, Meta(ge=0, lt=2**31)]
 Quantity = Annotated[float, Meta(ge=0, le=LARGEST)]
+T = TypeVar("T")
+
 Stage = Annotated[str, Meta(min_length=1, max_length=200, pattern=r"\A[^\x00-\x1f\x7f-\x9f]*\Z")]
 
 
@@ -33,19 +36,42 @@ class CommitteeCost(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     member_s: Quantity
 
 
-class RoundRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+def written(make: Callable[[], T]) -> T:
+    """Return the default of a field that is written also where it has it, as in files of earlier versions.
+
+    Fields that came later are left out where they have their default, so that older files are written again as they
+    were.
+
+    Args:
+        make: Makes the default.
+    """
+    return cast(T, msgspec.field(default_factory=lambda: make()))
+
+
+def none() -> None:
+    """Return None, the default of many fields."""
+
+
+class RoundRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """What one round did; a line of `metrics.jsonl`, whose ranges are checked when it is read.
 
     Attributes:
         round: The number of the round, from 1.
         accuracy: Accuracy of the global model after the round, on the test examples.
         loss: Loss of the global model after the round, on the test examples.
-        contributors: The number of updates in the mean; 0 if nothing was released.
+        contributors: The number of updates in the mean; 0 if nothing was released. If the clients are drawn in secret,
+            the expected number, and no cost is recorded, since both depend on who was drawn.
+        asked: The number of clients that were asked; if they are drawn in secret, the expected number. None if a round
+            asks all clients.
         dropped: For each step of the protocol, ids of the clients that dropped out there.
         failed: For each client whose training failed, the reason. It is for the simulation only: do not publish it if
             there is noise, since the noise hides who has failed. Without noise, these clients of a protocol are also in
             `dropped`.
-        epsilon: The epsilon spent up to and including this round; None without noise.
+        epsilon: The epsilon that is guaranteed up to and including this round: what was spent, or the budget, as
+            `claim` says; None without noise.
+        claim: Whether `epsilon` is what was spent or the budget; None without noise, and in records of earlier
+            versions, where it is what was spent.
+        used: The part of the budget that a filter has charged up to and including this round; None without a filter.
         ledger_head: The ledger's head after this round, which shows whether a ledger file is older; None without noise.
         rounding_bound: A bound on the difference, apart from noise, between an entry of the mean and the exact mean,
             without running statistics; None if the bound must not be revealed, see `Release`, or nothing was released.
@@ -62,18 +88,21 @@ class RoundRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     accuracy: Annotated[float, Meta(ge=0, le=1)]
     loss: Annotated[float, Meta(ge=-LARGEST, le=LARGEST)]
     contributors: Count
-    dropped: dict[Stage, list[Count]] = {}
-    failed: dict[Count, str] = {}
-    epsilon: Quantity | None = None
-    ledger_head: Annotated[str, Meta(pattern=r"\A[0-9a-f]{64}\Z")] | None = None
-    rounding_bound: Annotated[float, Meta(ge=0)] | None = None
-    clip_bound: Quantity | None = None
-    withheld: str | None = None
-    sent_bytes: Quantity = 0.0
-    received_bytes: Quantity = 0.0
-    client_s: Quantity = 0.0
-    server_s: Quantity = 0.0
-    committee: CommitteeCost | None = None
+    asked: Count | None = None
+    dropped: dict[Stage, list[Count]] = written(dict)
+    failed: dict[Count, str] = written(dict)
+    epsilon: Quantity | None = written(none)
+    claim: Claim | None = None
+    used: Quantity | None = None
+    ledger_head: Annotated[str, Meta(pattern=r"\A[0-9a-f]{64}\Z")] | None = written(none)
+    rounding_bound: Annotated[float, Meta(ge=0)] | None = written(none)
+    clip_bound: Quantity | None = written(none)
+    withheld: str | None = written(none)
+    sent_bytes: Quantity = written(float)
+    received_bytes: Quantity = written(float)
+    client_s: Quantity = written(float)
+    server_s: Quantity = written(float)
+    committee: CommitteeCost | None = written(none)
 
     def __str__(self) -> str:
         """Return the round in one line for people."""
@@ -83,7 +112,7 @@ class RoundRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
             parts.append(f"accuracy {self.accuracy:.2%}")
         parts.append(f"loss {self.loss:.4g}")
         if self.epsilon is not None:
-            parts.append(f"epsilon {rounded_up(self.epsilon)} spent")
+            parts.append(privacy_in_words(self.epsilon, used=self.used, verb=""))
         missing = {name.replace("_", " "): len(clients) for name, clients in self.dropped.items() if clients}
         where = ", ".join(f"{count} in {name}" for name, count in missing.items())
         parts.append(f"{sum(missing.values())} dropped out" + (f" ({where})" if where else ""))
@@ -95,13 +124,32 @@ class RoundRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         return f"round {self.round}: {', '.join(parts)}"
 
 
+def privacy_in_words(epsilon: float, *, used: float | None, verb: str = " is") -> str:
+    """Return what a guarantee says: what is spent, or, with a filter, the budget and the part of it that is used.
+
+    Args:
+        epsilon: The epsilon that is guaranteed.
+        used: The part of a filter's budget that is charged; None without a filter.
+        verb: What precedes the participle.
+    """
+    if used is None:
+        return f"epsilon {rounded_up(epsilon)}{verb} spent"
+    return f"epsilon {rounded_up(epsilon)}{verb} guaranteed, {percent(used)} of it used"
+
+
+def percent(part: float) -> str:
+    """Return the used part of a budget in percent, rounded up to tenths; 100% only if nothing is left."""
+    tenths = math.ceil(1000 * part)
+    return f"{min(tenths, 999) / 10 if part < 1 else tenths / 10:g}%"
+
+
 def log_round(record: RoundRecord) -> None:
     """Log what a round released, or that it released nothing; not whose training failed, which noise is to hide."""
     dropped = sum(map(len, record.dropped.values()))
     if record.withheld is not None:
         LOGGER.warning("round %d releases nothing: %s (dropped out: %d)", record.round, record.withheld, dropped)
         return
-    spent = "" if record.epsilon is None else f"; epsilon {rounded_up(record.epsilon)} is spent"
+    spent = "" if record.epsilon is None else f"; {privacy_in_words(record.epsilon, used=record.used)}"
     text = "round %d releases the mean of %d contributors (dropped out: %d)%s"
     LOGGER.info(text, record.round, record.contributors, dropped, spent)
 

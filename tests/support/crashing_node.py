@@ -61,11 +61,13 @@ class Rules:
         records: Whether the home records steps.
         syncs: Whether the record of steps is synced.
         in_memory: Whether the live folder is in memory; otherwise a restored home has an older one too.
+        counts: Whether a session is counted with its step; otherwise when the next parcel comes.
     """
 
     records: bool = True
     syncs: bool = True
     in_memory: bool = True
+    counts: bool = True
 
 
 @dataclass
@@ -75,9 +77,10 @@ class Records:
     steps: dict[bytes, int] = field(default_factory=dict)
     openings: list[tuple[bytes, bytes, tuple[int, ...]]] = field(default_factory=list)
     reserved: list[str] = field(default_factory=list)
+    counted: set[bytes] = field(default_factory=set)
 
     def copy(self) -> "Records":
-        return Records(dict(self.steps), list(self.openings), list(self.reserved))
+        return Records(dict(self.steps), list(self.openings), list(self.reserved), set(self.counted))
 
 
 class Disk:
@@ -94,6 +97,7 @@ class Disk:
         self.points = 0
         self._crashes = frozenset(crashes)
         self._synced: dict[bytes, int] = {}
+        self._late: list[bytes] = []
         self.openings = _Openings(self)
 
     def write(self, apply: Callable[[], object]) -> None:
@@ -105,11 +109,13 @@ class Disk:
     def pass_point(self) -> None:
         self.points += 1
         if self.points - 1 in self._crashes:
+            self._late.clear()  # It was in memory.
             raise Killed
 
     def lose_unsynced(self) -> None:
         if not self.rules.syncs:
             self.records.steps.clear()
+            self.records.counted.clear()
 
     def record(
         self, identity: bytes, session_id: bytes, number: int, *, vector: bool = False, cap: int | None = None
@@ -118,14 +124,30 @@ class Disk:
         if not self.rules.records:
             return
         before = MemoryRecord()
+        for counted in self.records.counted - {session_id}:
+            before.record(identity, counted, 0, vector=True)
         for step in range(self.records.steps.get(session_id, -1) + 1):
-            before.record(identity, session_id, step)
-        before.record(identity, session_id, number)  # It refuses what a record refuses.
-        self.write(lambda: self.records.steps.update({session_id: number}))
+            before.record(identity, session_id, step, vector=session_id in self.records.counted)
+        # It refuses what a record refuses.
+        before.record(identity, session_id, number, vector=vector, cap=cap)
+
+        def apply() -> None:
+            self.records.steps[session_id] = number
+            if vector and self.rules.counts:
+                self.records.counted.add(session_id)
+
+        self.write(apply)
+        if vector and not self.rules.counts:
+            self._late.append(session_id)
 
     def latest(self, identity: bytes) -> bytes | None:
         """See `SessionStore.latest`."""
+        self.records.counted.update(self._late)
         return max(self.records.steps, default=None)
+
+    def participations(self, identity: bytes) -> int:
+        """See `SessionStore.participations`."""
+        return len(self.records.counted)
 
     def reserve(self, label: str) -> None:
         if label not in self.records.reserved:
@@ -218,10 +240,11 @@ class Play:
     answered the same are computed once.
     """
 
-    def __init__(self, folder: Path, cohort: Cohort, party: int) -> None:
+    def __init__(self, folder: Path, cohort: Cohort, party: int, cap: int = 2) -> None:
         self.cohort = cohort
         self.party = party
-        self.home = MemoryHome.open(cohort.make_home(folder, party).path)
+        self.cap = cap
+        self.home = MemoryHome.open(cohort.make_home(folder, party, cap=cap).path)
         if cohort.needs_committee:
             self.home.committee_key = committee_keys.threshold_key(arithmetic=remembering())
             if party in MEMBERS:
@@ -347,6 +370,7 @@ class Node:
         self._home = play.home
         self._fate = fate
         self._said: dict[tuple[bytes, int], bytes] = {}
+        self._sent: set[bytes] = set()
         self._opened = False
         self._copies: list[tuple[Records, bytes | None]] = []
         self._seed = b""
@@ -380,9 +404,11 @@ class Node:
         return reply
 
     def check_refusal(self, reply: Reply, stage: Stage, *, crashed: bool) -> None:
-        """Check that a node drops out only because of a crash, or because of what it has opened."""
+        """Check that a node drops out only because of a crash, of what it has opened, or of its cap."""
         unsafe = reply.refusal is Refusal.POLICY and stage.opens and self._opened
-        if not unsafe and not (crashed and reply.refusal is Refusal.ANSWERED):
+        others = self._home.disk.records.counted - {stage.session_id}
+        full = reply.refusal is Refusal.POLICY and len(others) >= self._play.cap
+        if not unsafe and not full and not (crashed and reply.refusal is Refusal.ANSWERED):
             raise Broken(f"step {reply.step} of serial {reply.serial} is refused as {reply.refusal}")
 
     def check_reservations(self) -> None:
@@ -401,6 +427,10 @@ class Node:
         label = f"session {stage.session_id.hex()} "
         if self._play.cohort.private and not any(each.startswith(label) for each in records.reserved):
             raise Broken(f"serial {reply.serial} is answered and not reserved")
+        if self._play.cohort.mean.protocol.steps[reply.step].sends_vector:
+            self._sent.add(stage.session_id)
+        if not self._sent <= records.counted or len(records.counted) > self._play.cap:
+            raise Broken(f"{len(self._sent)} vectors are sent, and {len(records.counted)} are counted")
         if not stage.opens:
             return
         if stage.session_id not in [session_id for session_id, _, _ in records.openings]:

@@ -12,12 +12,17 @@ from secagg.storage.opening_store import OpeningStore
 from secagg.storage.session_store import SessionStore
 
 SESSIONS: Final = "sessions.sqlite"
+FIRST_SESSIONS: Final = "sessions-1.sqlite"
+"""The session store of format 1, which no version makes any more."""
 OPENINGS: Final = "openings.sqlite"
 
 CLIENT: Final = bytes(range(32))
 OTHER_CLIENT: Final = bytes(range(32, 64))
 ANSWERED: Final = ((CLIENT, b"session number 1", 3), (CLIENT, b"session number 2", 0), (OTHER_CLIENT, bytes(64), 1))
-"""Identity, session and the last round that was answered."""
+"""Identity, session and the last step that was answered."""
+
+VECTOR_STEP: Final = 1
+"""The step from which a session counts."""
 
 SHARE: Final = bytes(range(64, 96))
 OTHER_SHARE: Final = bytes(range(96, 128))
@@ -34,7 +39,7 @@ def main(folder: Path) -> None:
     with SessionStore.create(folder / SESSIONS) as sessions:
         for identity, session_id, last in ANSWERED:
             for number in range(last + 1):
-                sessions.record(identity, session_id, number)
+                sessions.record(identity, session_id, number, vector=number == VECTOR_STEP)
     with OpeningStore.create(folder / OPENINGS) as openings:
         for key, session_id, context, contributors, minimum in OPENED:
             openings.record(key=key, session_id=session_id, context=context, contributors=contributors, minimum=minimum)

@@ -34,10 +34,10 @@ def check_chain(evidence: Evidence) -> Verdict:
 def check_budget(evidence: Evidence) -> Verdict:
     """Check that the budget is that of the settings, and the population that of the data."""
     budget, prepared = evidence.ledger.budget, evidence.prepared
-    planned = evidence.folder.new_budget(prepared.config, population=prepared.population)
-    for name in ("epsilon", "delta", "population", "unit", "relation"):
-        if getattr(budget, name) != getattr(planned, name):
-            return Verdict(found=f"The {name} of {LEDGER} is not that of the settings.")
+    terms = prepared.ledger_terms
+    name = None if terms is None else terms.differing(budget, chosen=prepared.config.accounting is not None)
+    if name is not None:
+        return Verdict(found=f"The {name} of {LEDGER} is not that of the settings.")
     described = None if budget.description is None else budget.description.data_digest
     if described != prepared.data_digest:
         return Verdict(found=f"{LEDGER} names the digest of other training examples.")

@@ -16,7 +16,7 @@ from secagg.errors import MissingExtraError
 from secagg.reports.report import RunReport
 from secagg.runs.comparison import PLAIN, WITHOUT_NOISE
 from secagg.runs.folder import COMPARISON, REPORT, SUMMARY
-from secagg.runs.summary import Summary, summarise
+from secagg.runs.summary import BUDGET_EXCEEDED, COHORTS_EXHAUSTED, Account, Summary, summarise
 from secagg.training.model_state import evaluate
 
 DRAWING: Final = re.compile(r"data:image/svg\+xml;base64,([A-Za-z0-9+/=]+)")
@@ -104,11 +104,11 @@ def check_report_drawings(evidence: Evidence) -> Verdict:
 def _summary(evidence: Evidence) -> Summary:
     """Return the summary that follows from the rest of the folder."""
     prepared, records = evidence.prepared, evidence.records
-    model, spent = prepared.devices.model, None
+    model, account = prepared.devices.model, None
     if evidence.config.private:
         _ = evidence.ledger
         with Ledger.open_to_read(evidence.folder.ledger) as ledger:
-            spent = ledger.spent().epsilon
+            account = Account.of(ledger)
     _, accuracy_before = evaluate(model, evidence.weights(0), prepared.test)
     return summarise(
         prepared,
@@ -116,10 +116,18 @@ def _summary(evidence: Evidence) -> Summary:
         loss_and_accuracy=evaluate(model, evidence.weights(len(records)), prepared.test),
         accuracy_before=accuracy_before,
         compared=evidence.compared,
-        epsilon_spent=spent,
-        stopped_early=len(records) < evidence.goal,
+        account=account,
+        stopped_because=_stopped_because(evidence),
         saved_model=f"model{model.suffix}",
     )
+
+
+def _stopped_because(evidence: Evidence) -> str | None:
+    """Return what may have ended a run early that has fewer rounds than it was to have; None if it has all."""
+    if len(evidence.records) >= evidence.goal:
+        return None
+    found = evidence.summary.stopped_because
+    return found if found in (BUDGET_EXCEEDED, COHORTS_EXHAUSTED) else BUDGET_EXCEEDED
 
 
 def _page(evidence: Evidence) -> str:

@@ -46,11 +46,11 @@ def check_node(home: Home) -> NodeReport:
         dp.errors.LedgerError: The ledger cannot be opened.
     """
     with home.lock():
-        home.sessions.empty  # noqa: B018  # This opens the store, which finds damage.
+        count = home.sessions.participations(home.identity.public)  # This opens the store, which finds damage.
         home.openings.empty  # noqa: B018
         spent = _spent(home)
     return NodeReport(
-        facts=(*_facts(home), ("Privacy budget", spent)),
+        facts=(*_facts(home), ("Privacy budget", spent), ("Participations", _participations(count, home.policy.cap))),
         accepts=tuple(_accepts(home.policy)),
         warnings=tuple(_warnings(home)),
         faults=tuple(_faults(home)),
@@ -65,6 +65,10 @@ def _spent(home: Home) -> str:
         spent = rounded_up_within(ledger.spent().epsilon, budget.epsilon) if count else "0"
     whole = f"{in_full(budget.epsilon)} at delta {in_full(budget.delta)}"
     return f"epsilon {spent} of {whole} is spent; sessions counted: {count}"
+
+
+def _participations(count: int, cap: int | None) -> str:
+    return f"{count}; the policy has no cap" if cap is None else f"{count} of at most {cap}"
 
 
 def _facts(home: Home) -> Iterator[tuple[str, str]]:
@@ -141,6 +145,12 @@ def _warnings(home: Home) -> Iterator[str]:
         )
     if not policy.corrupt(home.roster):
         yield f"adversarial: {no_collusion_warning(len(home.roster))}"
+    if failed := home.failures.lines():
+        yield (
+            f"training: expected no failure, found {len(failed)}, the last one {failed[-1]}. In sums with noise, zeros "
+            "with this node's noise share were sent in the place of its update. Mend the training, and keep this to "
+            "yourself: the noise hides it from everybody else."
+        )
     installed = loadable()
     if missing := [name for name in policy.protocols if name not in installed]:
         yield f"protocols: expected installed ones, found {', '.join(missing)}. `secagg protocols` lists them."

@@ -10,6 +10,8 @@
 | `policy.toml` | What the node accepts | the operator |
 | `record/` | Which steps were answered and which sums opened, the ledger and its head, and the lock | `Home.create` |
 
+In `record/` is also what only the owner is told of failed trainings (`secagg.engines.node.failure_log`).
+
 Only its owner can use the folder. What the node keeps of a session between two steps is not here but in memory
 (`secagg.engines.node.live_folder`). Everything in a home is trusted; nothing that arrives is.
 
@@ -33,6 +35,7 @@ from dp.ledger.ledger import Ledger
 from dp.ledger.records import Clock
 from protocols.committee import CommitteeKey, CommitteeShare
 from protocols.identity import Identity, Roster
+from secagg.engines.node.failure_log import FAILURES_NAME, FailureLog
 from secagg.engines.node.home_lock import LOCK_NAME, WAIT_S, HomeBusy, HomeLock
 from secagg.engines.node.ledger_head import LedgerHead
 from secagg.engines.node.live_folder import live_folder
@@ -115,6 +118,7 @@ class Home:
                 f"found {self.policy.delta:g}. Such a delta would allow to publish one node's data. Lower it."
             )
         self.live = live_folder(self.policy, self.fingerprint, runtime=runtime, mounts=mounts)
+        self.failures = FailureLog(self._record(FAILURES_NAME))
         self._lock = HomeLock(path / RECORD_NAME / LOCK_NAME)
         self._head = LedgerHead(self._record(HEAD_NAME if self.policy.ledger is None else SHARED_HEAD_NAME))
         self._opened: contextlib.ExitStack | None = None

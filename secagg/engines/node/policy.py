@@ -91,6 +91,9 @@ class Rule(StrEnum):
     TRUST = "trust"
     """The noise is added by whom the policy allows."""
 
+    CAP = "cap"
+    """The node has not yet taken part in as many sessions as it may."""
+
     REACH = "reach"
     """The sum of the whole cohort, with its noise, fits the modulus."""
 
@@ -156,6 +159,20 @@ class NodePolicy(PolicyFile):
             raise PolicyRefusal(Rule.CLIENTS, f"expected at most {self.most_clients}, found {clients}")
         if (coordinates := sum(math.prod(shape) for shape in shapes)) > self.most_coordinates:
             raise PolicyRefusal(Rule.COORDINATES, f"expected at most {self.most_coordinates}, found {coordinates}")
+
+    def check_participations(self, count: int) -> None:
+        """Check that the node may take part in one more session with an update of its own.
+
+        Its record of sessions enforces the cap (`protocols.replay`). This check comes before a session costs anything.
+
+        Args:
+            count: The number of sessions that count already.
+
+        Raises:
+            PolicyRefusal: The cap is reached.
+        """
+        if self.cap is not None and count >= self.cap:
+            raise PolicyRefusal(Rule.CAP, f"expected fewer than {self.cap} sessions that count, found {count}")
 
     def event(self, mean: SecureMean, session: Session, *, roster: Roster) -> PrivacyEvent | None:
         """Return what the node reserves in its own ledger for this session; None if the policy has no budget.

@@ -25,6 +25,7 @@ from secagg.suggestions import did_you_mean
 
 POLICY_NAME: Final = "policy.toml"
 MOST_BYTES: Final = 2**16
+MOST_SESSIONS: Final = 2**31 - 1
 NO_NOISE: Final = "none"
 
 _Choice = TypeVar("_Choice", bound=StrEnum)
@@ -69,6 +70,8 @@ class PolicyFile:
         live_folder: A folder in memory for the live session; None for the one of the system.
         encrypted_live_folder: A folder on an encrypted disk for the live session; None if that is in memory.
         ledger: The ledger of another home, in which this home's releases count too; None for a ledger of its own.
+        cap: The most sessions in which the node sends something that depends on its update, over all sessions of its
+            identity; None for any number.
     """
 
     protocols: tuple[str, ...]
@@ -87,6 +90,7 @@ class PolicyFile:
     live_folder: Path | None
     encrypted_live_folder: Path | None
     ledger: Path | None
+    cap: int | None
 
     @property
     def has_budget(self) -> bool:
@@ -278,6 +282,7 @@ _OPTIONAL: Final[Mapping[str, Callable[[str, object], Any]]] = {
     "live_folder": _path,
     "encrypted_live_folder": _path,
     "ledger": _path,
+    "cap": _integer(1, MOST_SESSIONS),
 }
 
 TEMPLATE: Final = """\
@@ -329,5 +334,9 @@ TEMPLATE: Final = """\
 
 # Optional: the ledger of another home that holds the same people's data, so that both count together.
 # ledger = "/var/lib/secagg-other/record/ledger.db"
+
+# Optional: the most sessions in which this node sends something that depends on its update. Sessions that end without a
+# sum count too. Without it: any number. A larger number weakens the guarantee for this node's data.
+# cap = 50
 """
 """The file that a new home gets: every field with its meaning, and none set."""

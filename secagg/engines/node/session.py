@@ -63,12 +63,16 @@ class NodeSession:
         return self.mean.protocol.steps.index(next(asking))
 
     def check_policy(self) -> None:
-        """Check the session with the node's policy.
+        """Check the session with the node's policy, and with the number of sessions that count already.
 
         Raises:
             PolicyRefusal: The policy does not allow it.
+            StoreError: The record of sessions cannot be read.
         """
-        self.home.policy.check(self.mean, self.session, roster=self.home.roster, node=self.home.node)
+        home = self.home
+        home.policy.check(self.mean, self.session, roster=home.roster, node=home.node)
+        if self.is_client:
+            home.policy.check_participations(home.sessions.participations(home.identity.public))
 
     def check_terms(self) -> None:
         """Check the session with the terms of each part that the node has in it.
@@ -131,6 +135,23 @@ class NodeSession:
         """Return whether the machine itself records a step before it answers: a client's step, with a roster."""
         return self.session.roster is not None and self.mean.protocol.steps[step].role is Role.CLIENT
 
+    def record(self, step: int) -> None:
+        """Record a step that the machine does not record itself, and count the session if the step sends the update.
+
+        Raises:
+            SessionReused: The step, or a later one, was recorded before.
+            ParticipationRefused: The session does not count yet, and as many others do as the policy's cap says.
+            StoreError: It is not certain that the step was recorded.
+        """
+        row, policy = self.mean.protocol.steps[step], self.home.policy
+        self.home.sessions.record(
+            self.home.identity.public,
+            self.session.session_id,
+            step,
+            vector=row.sends_vector,
+            cap=policy.cap if row.role is Role.CLIENT else None,
+        )
+
     def machine(self, contribution: Contribution | None, *, entropy: Entropy) -> Client:
         """Return the node's machine before its first step; the contribution is None if the node has no input."""
         return Client(
@@ -182,6 +203,7 @@ class NodeSession:
             adversarial=self.home.policy.adversarial,
             minimum_contributors=self.home.policy.least_contributors,
             committee=self.home.committee_key,
+            cap=self.home.policy.cap,
         )
 
     def _keyholder(self) -> Keyholder | None:

@@ -6,13 +6,14 @@ code. The reason goes to the node's own log. What is checked and written, in thi
 1. The parcel's limits, its form, the coordinator's signature and the node's own id. No file is touched before that.
    The rest is done under the lock of the node's home.
 2. If this very parcel was answered last, the reply that was kept is returned, byte for byte.
-3. With an offer: its serial is above every serial that the node has recorded; the policy and the node's own terms allow
-   the session; the work is the one that the offer names; the request is a whole one of the first step that asks this
-   node.
+3. With an offer: its serial is above every serial that the node has recorded; the policy, its cap included, and the
+   node's own terms allow the session; the work is the one that the offer names; the request is a whole one of the first
+   step that asks this node.
 4. The cost is reserved in the node's own ledger, if it has one, under a label of this node and this very offer.
 5. The node trains, and its update is clipped and encoded. Up to here nothing was recorded or said, and a crash costs
    time only: the same parcel trains again, under the same reservation.
-6. The step is recorded. With the first one, every earlier session of this home is dead.
+6. The step is recorded. With the first one, every earlier session of this home is dead. With the first one that sends
+   something that depends on the update, the session counts.
 7. The machine answers.
 8. The reply and the machine's snapshot are kept in the live file, and the reply is returned.
 
@@ -38,6 +39,7 @@ from protocols.errors import (
     DamagedSnapshot,
     NotSigned,
     ParameterError,
+    ParticipationRefused,
     RemoteError,
     SessionReused,
     UnsafeOpening,
@@ -68,6 +70,7 @@ _REFUSALS: Final[tuple[tuple[type[Exception], Refusal], ...]] = (
     (UnsafeOpening, Refusal.POLICY),
     (RemoteError, Refusal.MALFORMED),
     (SessionReused, Refusal.ANSWERED),
+    (ParticipationRefused, Refusal.POLICY),
     (DamagedSnapshot, Refusal.ANSWERED),
     (ParameterError, Refusal.POLICY),
     (BudgetExceeded, Refusal.BUDGET),
@@ -263,7 +266,10 @@ class Station:
             self._home.reserve(event, party.label)
 
     def _contribution(self, party: NodeSession, work: Work, train: Train) -> Contribution:
-        """Return the node's input: its update, or zeros and noise if training has failed and there is noise."""
+        """Return the node's input: its update, or zeros and noise if training has failed and there is noise.
+
+        That it has failed is then said to the owner of the home only.
+        """
         plan = RoundPlan(mean=party.mean, session=party.session, work=work, serial=party.offer.serial)
         try:
             update = train(work)
@@ -272,18 +278,19 @@ class Station:
         except (KeyboardInterrupt, SystemExit):
             raise
         except BaseException as error:  # noqa: BLE001  # Training may raise anything, and its text may contain data.
+            if plan.private:  # Nobody else may learn that it failed, so it is not logged either.
+                self._home.failures.note(party.offer.serial, error)
             _release(error)
-        if plan.private:  # Nobody may learn that it failed, so it is not logged either.
+        if plan.private:
             return contribute(plan, None, entropy=self._entropy)
         raise _Refused(Refusal.FAILED, "training has failed")
 
     def _record(self, party: NodeSession, step: int, *, joins: bool) -> None:
         """Record a step that is about to be answered, unless the machine does it."""
-        record, identity = self._home.sessions.record, self._home.identity.public
         if joins and step > 0:  # A committee member that is no client: the record of a session begins with step 0.
-            record(identity, party.session.session_id, 0)
+            self._home.sessions.record(self._home.identity.public, party.session.session_id, 0)
         if not party.is_recorded_by_machine(step):
-            record(identity, party.session.session_id, step)
+            party.record(step)
 
     def _said(self, machine: Client, request: bytes) -> bytes:
         """Return the machine's reply. If it closes instead, no machine is kept either."""

@@ -51,6 +51,9 @@ _LEAST_CLIENTS: Final = 2
 
 Details = Callable[[Release], Mapping[str, Detail]]
 
+Asked = Sequence[int] | Callable[[], Sequence[int]]
+"""The clients to ask, or a function that draws them for each attempt."""
+
 
 def _no_details(_: Release) -> Mapping[str, Detail]:
     return {}
@@ -173,14 +176,15 @@ class Coordinator:
         attempt = self._attempt(mean, _session(mean, work, 1, fresh_session_id(1, bytes)), work, 1, None)
         engine.check(attempt.plan)
 
-    def run(self, work: Work, clients: Sequence[int], engine: Engine, *, details: Details = _no_details) -> Release:
+    def run(self, work: Work, clients: Asked, engine: Engine, *, details: Details = _no_details) -> Release:
         """Return the release of a work: the one that is kept, or that of a new session, or of one that is half done.
 
         Clients that were found to have broken the protocol are left out.
 
         Args:
             work: What every client trains on.
-            clients: The clients to ask.
+            clients: The clients to ask, or a function that draws them; it is called for each new session, just before
+                the session's cost is reserved for all of them.
             engine: The way to reach them.
             details: Returns what the ledger is to record of the release besides. If it fails, the release is committed
                 without that, and the error is raised.
@@ -189,6 +193,7 @@ class Coordinator:
             NothingReleased: Too few parties are left, or noise left no mean; what was reserved stays spent.
             OpeningUnfinished: A sum may have been opened, too few parties answer to finish it, and nodes add no noise.
             ServerRolledBack: Nodes have seen later serials than this folder.
+            CohortsExhausted: The function raises it, as any other error of drawing; nobody has been asked.
             dp.errors.BudgetExceeded: The budget does not allow another release; nobody has been asked.
             EngineError: The engine's result is not that of such a round.
             protocols.errors.RemoteError: The parties' replies together show misbehaviour.
@@ -197,7 +202,7 @@ class Coordinator:
         if self._folder is not None and (kept := self._folder.release(inputs)) is not None:
             return kept.release
         while True:
-            attempt = self._half_done(work) or self._begun(work, clients)
+            attempt = self._half_done(work) or self._begun(work, clients() if callable(clients) else clients)
             result = self._run(attempt.plan, engine)
             if result.total is not None:
                 return self._released(attempt, result, details)
@@ -234,6 +239,11 @@ class Coordinator:
         left = [client for client in clients if client not in self._culprits]
         mean = planned_mean(self._plan, left, work, parties, again=again)
         if self._folder is not None:
+            if mean.sample is not None:
+                raise ConfigurationError(
+                    "sample: expected none with a coordinator's folder, found one: nodes and the folder would learn "
+                    "who was drawn. Draw cohorts in turn or at random."
+                )
             check_sizes(mean, work)
         return mean
 
@@ -250,7 +260,7 @@ class Coordinator:
     def _begun(self, work: Work, clients: Sequence[int]) -> _Attempt:
         """Return a new attempt at a work, reserved and with a serial of its own."""
         mean = self._mean(work, clients, again=self._checked is not None or len(clients) < _LEAST_CLIENTS)
-        if mean != self._checked:
+        if self._checked is None or not mean.is_like(self._checked):
             self._account.check(mean)
             self._checked = mean
         reservation = self._account.reserve(mean, work.round)
@@ -372,7 +382,7 @@ class Coordinator:
             raise NothingReleased(str(error), result=replace(result, total=None)) from error
         return Release(
             mean=decoded.mean,
-            contributors=result.contributors,
+            contributors=tuple(client for client in result.contributors if client not in plan.mean.padding),
             dropped=result.dropped,
             realised=self._account.realised(plan.mean, contributors),
             rounding_bound=decoded.rounding_bound,

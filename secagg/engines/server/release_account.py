@@ -45,7 +45,7 @@ class ReleaseAccount:
         """Return the privacy cost of a release of this mean; None without noise."""
         if self.training is not None:
             return self.training.event
-        return None if mean.noise is None else mean.noise.event
+        return mean.event
 
     def check(self, mean: SecureMean) -> None:
         """Check that the ledger will accept every release of this mean; the remaining budget is not checked.
@@ -77,13 +77,19 @@ class ReleaseAccount:
         """Reserve a release of a round, and return the reservation's number; None without noise.
 
         Raises:
+            dp.errors.ParticipationExceeded: A client was asked as often as its cap allows.
             dp.errors.BudgetExceeded: The budget does not allow another release.
             dp.errors.LedgerError: The record may or may not be on the disk; do not release.
         """
         event = self.event(mean)
         if self.ledger is None or event is None:
             return None
-        return self.ledger.reserve(event, label_of(number, self.run), contributors=len(mean.clients))
+        return self.ledger.reserve(
+            event,
+            label_of(number, self.run),
+            contributors=len(mean.drawn),
+            participants=mean.drawn if self._counts_clients else None,
+        )
 
     def realised(self, mean: SecureMean, contributors: int) -> PrivacyEvent | None:
         """Return a release with the noise that is in it; None without noise."""
@@ -114,10 +120,15 @@ class ReleaseAccount:
         release = kept.release
         self.ledger.commit(
             kept.reservation,
-            contributors=len(release.contributors),
+            contributors=release.contributors if self._counts_clients else len(release.contributors),
             realised=release.realised,
             details=kept.details,
         )
+
+    @property
+    def _counts_clients(self) -> bool:
+        """Whether the ledger counts the rounds of each client."""
+        return self.ledger is not None and self.ledger.budget.participation is not None
 
     def is_committed(self, reservation: int | None) -> bool:
         """Return whether a reservation needs no commitment any more."""

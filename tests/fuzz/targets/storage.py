@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import msgspec
 
-from protocols.errors import SessionReused, UnsafeOpening
+from protocols.errors import ParticipationRefused, SessionReused, UnsafeOpening
 from secagg.errors import ConfigurationError
 from secagg.simulation.committee import SimulatedCommittee
 from secagg.storage.key_files import KeyFileError, read_committee_key, read_key_share
@@ -36,8 +36,8 @@ def entries() -> list[Entry]:
         Entry("keys/public/content", 4, partial(_key_content, "committee.pub")),
         Entry("keys/member/content", 8, partial(_key_content, "member-1.key")),
         Entry("keys/folder", 1, _key_folder),
-        Entry("stores/sessions/file", 12, partial(_store_file, SessionStore, "sessions.sqlite")),
-        Entry("stores/openings/file", 12, partial(_store_file, OpeningStore, "openings.sqlite")),
+        Entry("stores/sessions/file", 12, partial(_store_file, SessionStore, ("sessions.sqlite", "sessions-1.sqlite"))),
+        Entry("stores/openings/file", 12, partial(_store_file, OpeningStore, ("openings.sqlite",))),
         Entry("stores/sessions/rows", 12, partial(_store_rows, SessionStore)),
         Entry("stores/openings/rows", 12, partial(_store_rows, OpeningStore)),
     ]
@@ -130,7 +130,7 @@ def _key_folder(folder: Path) -> Target:
 def _use(store: Store) -> None:
     """Record one more step or opening, which compares with what the file holds."""
     if isinstance(store, SessionStore):
-        store.record(record_stores.CLIENT, b"session number 1", 4)
+        store.record(record_stores.CLIENT, b"session number 1", 4, vector=True, cap=2)
     if isinstance(store, OpeningStore):
         contributors = tuple(range(3, 30))
         store.record(
@@ -142,20 +142,20 @@ def _use(store: Store) -> None:
         )
 
 
-_STORE_REFUSALS: Final = (StoreError, SessionReused, UnsafeOpening)
+_STORE_REFUSALS: Final = (StoreError, SessionReused, ParticipationRefused, UnsafeOpening)
 
 
-def _store_file(kind: type[Store], name: str, folder: Path) -> Target:
-    path = folder / name
+def _store_file(kind: type[Store], names: tuple[str, ...], folder: Path) -> Target:
+    path = folder / names[0]
 
     def read(data: bytes) -> None:
-        path.with_name(f"{name}-journal").unlink(missing_ok=True)
+        path.with_name(f"{path.name}-journal").unlink(missing_ok=True)
         placed(path, data)
         with kind(path) as store:
             _use(store)
 
     return Target(
-        seeds=((VECTORS / "stores" / name).read_bytes(),),
+        seeds=tuple((VECTORS / "stores" / name).read_bytes() for name in names),
         run=read,
         mutate=mutate_sqlite,
         refusals=_STORE_REFUSALS,
@@ -216,8 +216,9 @@ def _write_rows(kind: type[Store], path: Path, data: bytes) -> None:
 def _row_digest(kind: type[Store], row: list[Any]) -> bytes:
     """Return the digest of a row as `secagg.storage` defines it."""
     if kind is SessionStore:
-        identity, session_id, number = row
-        return hashlib.sha256(identity + number.to_bytes(8, "big", signed=True) + session_id).digest()
+        identity, session_id, number, counted = row
+        numbers = number.to_bytes(8, "big", signed=True) + counted.to_bytes(8, "big", signed=True)
+        return hashlib.sha256(identity + numbers + session_id).digest()
     key, session_id, hashed, packed, minimum = row
     sizes = len(session_id).to_bytes(8, "big") + minimum.to_bytes(8, "big")
     return hashlib.sha256(key + hashed + sizes + session_id + packed).digest()

@@ -223,7 +223,9 @@ class FileRecord:
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def record(self, identity: bytes, session_id: bytes, number: int) -> None:
+    def record(
+        self, identity: bytes, session_id: bytes, number: int, *, vector: bool = False, cap: int | None = None
+    ) -> None:
         rounds: dict[str, int] = json.loads(self.path.read_text()) if self.path.exists() else {}
         name = f"{identity.hex()} {session_id.hex()}"
         if (number != 0 and name not in rounds) or number <= rounds.get(name, -1):

@@ -26,9 +26,9 @@ def contents(path: Path) -> list[object]:
         return [*found, schema, *sorted(connection.execute(f"SELECT * FROM {name}"))]
 
 
-@pytest.fixture
-def sessions(tmp_path: Path) -> Path:
-    return private_copy(STORES / recorder.SESSIONS, tmp_path / recorder.SESSIONS)
+@pytest.fixture(params=[recorder.SESSIONS, recorder.FIRST_SESSIONS])
+def sessions(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
+    return private_copy(STORES / request.param, tmp_path / recorder.SESSIONS)
 
 
 @pytest.fixture
@@ -52,6 +52,27 @@ def test_recorded_sessions_are_not_answered_again(
             with pytest.raises(SessionReused):
                 store.record(identity, session_id, number)
         store.record(identity, session_id, last + 1)
+
+
+def test_recorded_sessions_count_as_they_did_and_all_of_the_first_format_do(sessions: Path) -> None:
+    first = contents(sessions)[1] == (1,)
+    with SessionStore(sessions) as store:
+        assert store.participations(recorder.CLIENT) == (2 if first else 1)
+        assert store.participations(recorder.OTHER_CLIENT) == 1
+        assert store.participations(bytes(32)) == 0
+
+
+def test_store_of_the_first_format_is_written_anew_in_this_one(tmp_path: Path) -> None:
+    """The rows are those that were recorded in this format, but that all of them count."""
+    path = private_copy(STORES / recorder.FIRST_SESSIONS, tmp_path / "store")
+    assert contents(path)[1] == (1,)
+    SessionStore(path).close()
+    *header, first, second, third = contents(path)
+    *expected, _, _, _ = contents(STORES / recorder.SESSIONS)
+    assert header == expected
+    recorded = [(identity, session_id, last) for identity, session_id, last in recorder.ANSWERED]
+    assert [row[:4] for row in (first, second, third)] == [(*row, 1) for row in sorted(recorded)]  # type: ignore[index]
+    assert path.stat().st_mode & 0o777 == 0o600
 
 
 def test_sessions_that_are_not_recorded_are_answered(sessions: Path) -> None:

@@ -264,7 +264,7 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with SessionStore.create(path) as store:
         for session_id, number in sessions():
             for earlier in range(number + 1):
-                store.record(ME, session_id, earlier)
+                store.record(ME, session_id, earlier, vector=earlier == 1)
     return path
 
 
@@ -303,7 +303,10 @@ def test_store_that_was_cut_is_refused(filled: Path, path: Path, kept: int) -> N
         ("UPDATE sessions SET round = 0 WHERE session_id = CAST('session number 0002' AS BLOB)",),
         ("UPDATE sessions SET round = -1 WHERE session_id = CAST('session number 0002' AS BLOB)",),
         ("UPDATE sessions SET identity = zeroblob(32) WHERE session_id = CAST('session number 0002' AS BLOB)",),
-        ("PRAGMA user_version = 2",),
+        ("UPDATE sessions SET counted = 0 WHERE session_id = CAST('session number 0002' AS BLOB)",),
+        ("PRAGMA ignore_check_constraints = ON", "UPDATE sessions SET counted = 2"),
+        ("PRAGMA user_version = 1",),
+        ("PRAGMA user_version = 3",),
         ("PRAGMA application_id = 7",),
         ("DROP TABLE sessions",),
         ("CREATE TABLE other (a)",),
@@ -392,7 +395,7 @@ HALF_WRITTEN = textwrap.dedent("""
     connection.execute("BEGIN EXCLUSIVE")
     connection.execute("UPDATE sessions SET round = 0, digest = zeroblob(32)")
     for number in range(200):
-        connection.execute("INSERT INTO sessions VALUES (zeroblob(32), ?, 0, zeroblob(2048))", (b"%032d" % number,))
+        connection.execute("INSERT INTO sessions VALUES (zeroblob(32), ?, 0, 0, zeroblob(2048))", (b"%032d" % number,))
     os.kill(os.getpid(), signal.SIGKILL)
 """)
 

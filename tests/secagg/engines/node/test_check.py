@@ -58,6 +58,17 @@ def test_check_says_what_is_spent_and_makes_the_ledger(tmp_path: Path) -> None:
     assert found.endswith(" of 8 at delta 1e-06 is spent; sessions counted: 1")
 
 
+def test_check_says_how_often_the_node_has_taken_part(tmp_path: Path) -> None:
+    home = opened(tmp_path, policy_text(encrypted_live_folder=str(tmp_path / "live"), cap=45))
+    assert dict(check_node(home).facts)["Participations"] == "0 of at most 45"
+    with home.lock():
+        for number in range(3):
+            home.sessions.record(home.identity.public, bytes([number]) * 32, 0, vector=number > 0)
+    assert dict(check_node(home).facts)["Participations"] == "2 of at most 45"
+    (home.path / "policy.toml").write_bytes(policy_text(encrypted_live_folder=str(tmp_path / "live")))
+    assert dict(check_node(Home.open(home.path)).facts)["Participations"] == "2; the policy has no cap"
+
+
 def test_check_says_what_central_noise_means(tmp_path: Path) -> None:
     central = "\n".join(of(tmp_path / "central", trust=["distributed", "central"]).accepts)
     assert "Central noise: the server sees exact sums" in central

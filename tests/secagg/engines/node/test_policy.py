@@ -83,6 +83,18 @@ def test_each_field_refuses_by_its_own_rule(changes: dict[str, Any], rule: Rule)
     refused(rule, policy(**changes), given)
 
 
+def test_cap_refuses_a_node_that_has_taken_part_as_often() -> None:
+    for count in (0, 44):
+        policy(cap=45).check_participations(count)
+    policy().check_participations(2**40)
+    for count in (45, 46):
+        with pytest.raises(
+            PolicyRefusal, match=f"cap: expected fewer than 45 sessions that count, found {count}"
+        ) as found:
+            policy(cap=45).check_participations(count)
+        assert found.value.rule is Rule.CAP
+
+
 def test_size_is_checked_without_building_anything_of_that_size() -> None:
     found = policy(most_clients=10, most_coordinates=100)
     found.check_size(clients=10, shapes=((10, 9), (9,), ()))

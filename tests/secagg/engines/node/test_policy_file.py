@@ -25,7 +25,8 @@ def test_policy_is_read_as_it_is_written(tmp_path: Path) -> None:
     assert found.plain_messages == ()
     assert found.code is Code.INSTALLED
     assert (found.ledger, found.live_folder) == (Path("/elsewhere/ledger.db"), Path("/run/secagg"))
-    assert found.encrypted_live_folder is None
+    assert (found.encrypted_live_folder, found.cap) == (None, None)
+    assert (PolicyFile.parse(policy_text(cap=45)).cap, PolicyFile.parse(exact_text(cap=1)).cap) == (45, 1)
 
 
 def test_policy_without_noise_is_one_in_words() -> None:
@@ -91,6 +92,7 @@ def test_policy_that_contradicts_itself_or_is_none_is_refused(text: bytes, messa
         ("live_folder", ("", "relative/folder", 3, "/a\n")),
         ("encrypted_live_folder", ("relative", True)),
         ("ledger", ("ledger.db", ["/a"])),
+        ("cap", (0, -1, 2.0, True, "3", 2**31)),
     ],
 )
 def test_value_of_another_kind_or_range_is_refused_by_name(name: str, values: tuple[Any, ...]) -> None:
@@ -122,4 +124,4 @@ def test_template_sets_nothing_and_explains_every_field() -> None:
     assert found.adversary is Adversary.MALICIOUS
     assert found.code is Code.INSTALLED
     names = {line.split(" = ")[0] for line in fields}
-    assert names == {*FIELDS, "noise", "live_folder", "encrypted_live_folder", "ledger"}
+    assert names == {*FIELDS, "noise", "live_folder", "encrypted_live_folder", "ledger", "cap"}

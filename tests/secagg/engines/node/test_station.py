@@ -20,6 +20,7 @@ import pytest
 
 from protocols import Adversary, Identity, Secret
 from secagg.engines.base import Update
+from secagg.engines.node.failure_log import FailureLog
 from secagg.engines.node.home import Home
 from secagg.engines.node.station import Station, Train
 from secagg.engines.wire.offer import Offer
@@ -653,9 +654,44 @@ def test_failed_training_contributes_zeros_where_nodes_add_noise(
     with caplog.at_level(logging.DEBUG):
         step(attempt, station, train=FAILURES[name])
     assert not [record for record in caplog.records if "fail" in record.getMessage()]
+    (line,) = home.failures.lines()
+    assert line.startswith("serial 1: ")
+    assert "row 17" not in line
     while attempt.requests:
         step(attempt, station)
     assert attempt.is_exact(cohort.clients)  # Up to the noise, in which one update is lost.
+    finish(cohort.attempt(2), station)
+    assert len(home.failures.lines()) == 1
+
+
+@pytest.mark.parametrize("name", ["error", "nan"])
+def test_failed_training_cannot_be_told_by_what_the_node_sends_or_by_its_record(
+    private: tuple[Cohort, Home], name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A node that fails and one that does not: the same steps, lengths, reservations and participations.
+
+    A full disk in the place of the note changes nothing either.
+    """
+    cohort, home = private
+    other = cohort.make_home(home.path.parent / "other", ME)
+    monkeypatch.setattr(home, "failures", FailureLog(home.path / "no" / "folder"))
+    seen = []
+    for each, train in ((home, FAILURES[name]), (other, None)):
+        station, attempt = Station(each), cohort.attempt(1)
+        lengths = []
+        while attempt.requests:
+            replies = attempt.replies(ME)
+            replies[ME] = ask(station, attempt.parcel(ME), train or training(ME)).body
+            lengths.append(len(replies[ME]))
+            attempt.advance(replies)
+        seen.append((lengths, len(reservations(each)), counted(each)))
+    assert seen[0] == seen[1]
+    assert seen[0][2] == 1
+
+
+def test_failed_training_of_an_exact_sum_is_noted_nowhere(home: Home, cohort: Cohort) -> None:
+    refused(Station(home), cohort.attempt(1).parcel(ME), fail)
+    assert home.failures.lines() == ()
 
 
 def test_weighted_update_without_examples_has_failed(tmp_path: Path) -> None:
@@ -854,3 +890,62 @@ def test_log_names_the_code_and_the_rule_and_no_secret(
     assert f"node {ME} refuses step 0 of serial 1: old: " in caplog.text
     assert identity_of(ME).secret.reveal().hex() not in caplog.text
     assert identity_of(ME).secret.reveal() not in b"".join(repr(each).encode() for each in vars(station).values())
+
+
+# The node's own cap on the sessions that its update is sent in.
+
+
+def counted(home: Home) -> int:
+    with home.lock():
+        return home.sessions.participations(home.identity.public)
+
+
+@pytest.mark.parametrize(
+    "cohort",
+    [CURIOUS, Cohort(adversary=Adversary.MALICIOUS), Cohort(protocol="paillier"), PRIVATE],
+    ids=["curious", "malicious", "one message", "private"],
+)
+def test_node_at_its_cap_refuses_before_it_trains_or_reserves(tmp_path: Path, cohort: Cohort) -> None:
+    home = cohort.make_home(tmp_path, ME, cap=2)
+    station, train = Station(home), Trained()
+    for serial in (1, 2):
+        finish(cohort.attempt(serial), station)
+        assert counted(home) == serial
+    before = files(home.path)
+    assert refused(station, cohort.attempt(3).parcel(ME), train) is Refusal.POLICY
+    assert (train.calls, files(home.path), counted(home)) == (0, before, 2)
+    raised = cohort.policy(tmp_path / "live", cap=3)
+    (home.path / "policy.toml").write_text(raised)
+    finish(cohort.attempt(3), Station(home.path))
+    assert counted(Home.open(home.path)) == 3
+
+
+def test_session_counts_from_the_step_that_sends_the_update(home: Home, cohort: Cohort) -> None:
+    station, attempt, counts = Station(home), cohort.attempt(1), []
+    while attempt.requests:
+        step(attempt, station)
+        counts.append(counted(home))
+    assert counts == [0, 0, 1, 1]
+    step(cohort.attempt(2), station)  # It ends before anything is sent, and does not count.
+    assert counted(home) == 1
+
+
+def test_member_that_is_no_client_never_counts(tmp_path: Path) -> None:
+    cohort = Cohort(protocol="paillier")
+    home = cohort.make_home(tmp_path, MEMBER, cap=1)
+    for serial in (1, 2):
+        attempt = cohort.attempt(serial)
+        attempt.advance(attempt.replies())
+        assert refused(Station(home), attempt.parcel(home.node)) is None
+    assert counted(home) == 0
+
+
+def test_cap_is_named_in_the_log_and_not_in_the_reply(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    cohort = Cohort()
+    home = cohort.make_home(tmp_path, ME, cap=1)
+    station = Station(home)
+    finish(cohort.attempt(1), station)
+    with caplog.at_level(logging.WARNING):
+        reply = station.answer(cohort.attempt(2).parcel(ME), training(ME))
+    assert reply == Reply(serial=2, step=0, sender=ME, refusal=Refusal.POLICY).to_bytes()
+    assert "policy: cap: expected fewer than 1 sessions that count, found 1" in caplog.text

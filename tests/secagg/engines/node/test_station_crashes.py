@@ -1,7 +1,8 @@
 """A station that is killed at every point, once and twice, in every protocol; and nodes without one of its rules.
 
 What must hold: no step is answered in two ways; whatever may have been opened was reserved before, once; no two sums of
-the same inputs differ in few clients; and a node that has dropped out of one attempt takes part in the next.
+the same inputs differ in few clients; a vector that was sent counts, and no more than the cap allows are; and a node
+that has dropped out of one attempt takes part in the next.
 """
 
 import itertools
@@ -68,6 +69,19 @@ def test_crash_at_any_point_breaks_nothing(tmp_path: Path, name: str) -> None:
     play = play_of(tmp_path, name)
     for crashes, fate in schedules(name, play.run()):
         play.run(crashes, fate)
+
+
+@pytest.mark.parametrize("name", ["secagg, malicious", "paillier, both"])
+def test_node_sends_no_more_vectors_than_its_cap_through_any_crash(tmp_path: Path, name: str) -> None:
+    play = Play(tmp_path, *PLAYS[name], cap=1)
+    for crashes, fate in schedules(name, play.run()):
+        play.run(crashes, fate)
+
+
+@pytest.mark.parametrize("name", ["secagg", "paillier, client"])
+def test_node_that_counts_a_session_after_its_reply_breaks(tmp_path: Path, name: str) -> None:
+    with pytest.raises(Broken, match="1 vectors are sent, and 0 are counted"):
+        play_of(tmp_path, name).run(rules=Rules(counts=False))
 
 
 @pytest.mark.long
