@@ -16,7 +16,7 @@ from dp.ledger.participation import Accounting
 from dp.ledger.records import Budget
 from dp.reporting.observers import HEADINGS
 from dp.reporting.report import BudgetReport, Facts
-from dp.reporting.wording import RELATIONS, UNAMPLIFIED, UNITS, more_releases
+from dp.reporting.wording import RELATIONS, UNAMPLIFIED, UNITS, in_percent, more_releases
 from dp.version import SOFTWARE, VERSION
 
 _COUNTS: Final = {2: "Two", 3: "Three", 4: "Four"}
@@ -115,7 +115,7 @@ def _used(report: BudgetReport) -> str:
     no_guarantee = _NO_GUARANTEE_BY_COUNT if budget.towards is Observer.SERVER else _NO_GUARANTEE
     whose = " by the client that was charged most" if budget.towards is Observer.SERVER else ""
     if spent.used is not None:
-        return f"{report.in_percent(spent.used)} of the budget{whose}. {no_guarantee}"
+        return f"{in_percent(spent.used)} of the budget{whose}. {no_guarantee}"
     return (
         f"epsilon {report.shown(spent.least_bound)} of {in_full(budget.epsilon)}{whose}, as if all of that had been "
         f"fixed beforehand. {no_guarantee}"

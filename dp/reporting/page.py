@@ -11,6 +11,7 @@ from dp.reporting.charts import charts
 from dp.reporting.checklist import facts, when
 from dp.reporting.observers import HEADINGS
 from dp.reporting.report import BudgetReport
+from dp.reporting.wording import in_percent
 
 _CONTROLS: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 _UNAMPLIFIED: Final = {
@@ -78,6 +79,7 @@ def fill(template: str, **context: Any) -> str:
     )
     environment.filters["rounded_up"] = rounded_up
     environment.filters["in_full"] = in_full
+    environment.filters["in_percent"] = in_percent
     return environment.get_template(template).render(context)
 
 

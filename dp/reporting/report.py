@@ -275,7 +275,3 @@ class BudgetReport:
             f"-differentially private for one {self.budget.unit.value}, relation {self.budget.relation.value}: "
             f"{_COMPARED[self.budget.relation]}. {claim}"
         ).rstrip() + others
-
-    def in_percent(self, part: float) -> str:
-        """Return a part of a filter's limit in percent, rounded up, but not above 100% if the part is at most 1."""
-        return f"{rounded_up_within(100 * part, 100.0)}%"

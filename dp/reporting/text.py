@@ -7,6 +7,7 @@ from typing import Final
 from dp.reporting.assumptions import Assumption, State
 from dp.reporting.checklist import facts
 from dp.reporting.report import BudgetReport, ReportedRelease
+from dp.reporting.wording import in_percent
 
 LEAST_WIDTH: Final = 60
 _LABEL = 24
@@ -72,7 +73,7 @@ def _line(report: BudgetReport, release: ReportedRelease) -> str:
     realised = "-" if release.excess is None else f"{release.excess:+.2%}"
     epsilon = "-" if release.epsilon_after is None else report.shown(release.epsilon_after)
     if release.used_after is not None:
-        epsilon = report.in_percent(release.used_after)
+        epsilon = in_percent(release.used_after)
     return (
         f"{release.number:>5}  {label:<{_LABEL}}  {release.noise_multiplier:>11.4g}  {realised:>9}  "
         f"{contributors:>12}  {epsilon:>9}"

@@ -3,11 +3,13 @@
 from collections.abc import Iterable
 from typing import Final, assert_never
 
+from dp.accounting.guarantee import Claim, Guarantee
 from dp.events import (
     DistributedDiscreteGaussianEvent,
     GaussianEvent,
     NeighbouringRelation,
     NoisyEvent,
+    Observer,
     PoissonSampledEvent,
     PrivacyEvent,
     PrivacyUnit,
@@ -17,7 +19,8 @@ from dp.events import (
     decompose,
     single_releases,
 )
-from dp.ledger.records import TRUST_DETAIL, LedgerEntry
+from dp.figures import in_full, rounded_up_within
+from dp.ledger.records import TRUST_DETAIL, Budget, LedgerEntry
 from dp.ledger.remaining import MAXIMUM_REMAINING
 
 RELATIONS: Final = {
@@ -101,6 +104,27 @@ def more_releases(count: int, *, everybody: bool = False) -> str:
         return "1 more release like the last one" + (" that asks every client fits" if everybody else " fits")
     least = "at least " if count >= MAXIMUM_REMAINING else ""
     return f"{least}{count:,} more releases {kind} fit"
+
+
+def amount(spent: Guarantee, budget: Budget) -> str:
+    """Return what is spent of a budget, or guaranteed, as a phrase.
+
+    Args:
+        spent: The guarantee of all releases of the budget's ledger.
+        budget: The budget.
+    """
+    epsilon, whole = rounded_up_within(spent.epsilon, budget.epsilon), in_full(budget.epsilon)
+    at = f"at delta {in_full(budget.delta)}{' towards readers' if budget.towards is Observer.READERS else ''}"
+    if spent.claim is Claim.SPENT:
+        return f"epsilon {epsilon} of {whole} spent {at}"
+    if spent.used is None:
+        return f"epsilon {epsilon} guaranteed {at}, the budget"
+    return f"epsilon {epsilon} guaranteed {at}, the budget, of which {in_percent(spent.used)} is used"
+
+
+def in_percent(part: float) -> str:
+    """Return a part of a budget in percent, rounded up, but not above 100% if the part is at most 1."""
+    return f"{rounded_up_within(100 * part, 100.0)}%"
 
 
 def trusts(entries: Iterable[LedgerEntry]) -> tuple[Trust | None, ...]:

@@ -9,12 +9,12 @@ from rich.markup import escape
 from rich.text import Text
 
 from dp.errors import LedgerCorrupt
-from dp.figures import in_full, rounded_up_within
 from dp.ledger.ledger import Ledger
 from dp.reporting.collect import budget_report
 from dp.reporting.document import as_json as report_as_json
 from dp.reporting.page import as_html
 from dp.reporting.text import as_text
+from dp.reporting.wording import amount
 from secagg.errors import ConfigurationError
 from secagg.files import write_whole
 from secagg.paths import escaped, expanded
@@ -100,15 +100,12 @@ def verify_on_terminal(path: Path, *, head: str | None) -> int:
             unsupported = opened.unsupported_realised()
     except LedgerCorrupt as error:
         return _refused(f"not intact: {error}")
-    amount = (
-        f"epsilon {rounded_up_within(spent.epsilon, budget.epsilon)} of {in_full(budget.epsilon)} spent at delta "
-        f"{in_full(budget.delta)}"
-    )
+    found = amount(spent, budget)
     if spent.epsilon > budget.epsilon:
-        return _refused(f"{file}: beyond its budget: {amount}")
+        return _refused(f"{file}: beyond its budget: {found}")
     if unsupported:
-        found = ", ".join(str(number) for number in unsupported[:5]) + (", ..." if len(unsupported) > 5 else "")
-        return _refused(f"{file}: not intact: less noise is recorded than was reserved, of {found}")
+        numbers = ", ".join(str(number) for number in unsupported[:5]) + (", ..." if len(unsupported) > 5 else "")
+        return _refused(f"{file}: not intact: less noise is recorded than was reserved, of {numbers}")
     uncommitted = sum(entry.commitment is None for entry in entries)
     if kept is None:
         whole = "consistent; no --head given, so a rebuilt, replaced or truncated ledger would not be noticed"
@@ -116,7 +113,7 @@ def verify_on_terminal(path: Path, *, head: str | None) -> int:
         grown = f"{after} record{'' if after == 1 else 's'} after the kept head"
         whole = f"intact, {grown}" if after else "intact, and the kept head is its last record"
     releases = f"{len(entries)} release{'' if len(entries) == 1 else 's'}"
-    sys.stdout.write(f"{whole}: {releases} ({uncommitted} uncommitted), {amount}; head {last}\n")
+    sys.stdout.write(f"{whole}: {releases} ({uncommitted} uncommitted), {found}; head {last}\n")
     return 0
 
 

@@ -4,57 +4,36 @@ A guarantee covers the releases of one ledger. If a person's data are in two led
 the same data, the costs of both ledgers add up for that person. Ledgers count as being about the same data if their
 recorded digests or names are equal: a data set that is split again keeps its name. A ledger without a recorded digest
 counts as being about every data set.
+
+What a ledger adds to a sum:
+
+- If it claims what was spent: its releases. If its releases ask some of the clients, these are the releases that asked
+  the client that was charged most. This bounds every client of every population, so the sum holds whether the ledgers
+  number the same clients alike or not.
+- If it claims its budget, and there is at least one release: all that it may ever admit, because results of one ledger
+  may decide on releases of another one. Behind a Gaussian filter, that is one release with Gaussian noise that uses the
+  filter's limit up, so the mu^2 of several such ledgers add up (Theorem B of docs/participation.md). For every other
+  budget, epsilon is added to epsilon and delta to delta.
+
+Ledgers may be used at the same time: what composes one after the other composes interleaved as well (Vadhan, Zhang,
+arXiv 2207.08335).
 """
 
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from dp.accounting.guarantee import Guarantee, guarantee
 from dp.errors import LedgerStale
-from dp.events import PrivacyEvent
-from dp.figures import in_full, rounded_up, rounded_up_within
-from dp.ledger.description import Description
+from dp.events import Observer, PrivacyEvent
+from dp.figures import in_full, rounded_up
 from dp.ledger.ledger import Ledger
-from dp.ledger.records import Budget
-from dp.reporting.assumptions import State
-from dp.reporting.collect import conditions
 from secagg.errors import ConfigurationError
 from secagg.paths import escaped
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReadLedger:
-    """The parts of a ledger that the joint cost needs.
-
-    Attributes:
-        path: The ledger's file.
-        budget: The ledger's budget.
-        spent: The cost of its releases, at the delta of its own budget.
-        events: The events of its releases, with the number of reservations of each.
-        head: The digest of its last record.
-        failed: The conditions of its guarantee that this software found false, as sentences.
-    """
-
-    path: Path
-    budget: Budget
-    spent: Guarantee
-    events: Mapping[PrivacyEvent, int]
-    head: str
-    failed: tuple[str, ...]
-
-    @property
-    def description(self) -> Description:
-        """What the ledger says it is about."""
-        return self.budget.description or Description()
-
-    @property
-    def releases(self) -> int:
-        """The number of reserved releases."""
-        return sum(self.events.values())
+from secagg.privacy.read_ledger import ReadLedger
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +43,7 @@ class Sum:
     Attributes:
         data: Names of the data sets, as recorded.
         ledgers: The ledgers that are added up.
-        guarantee: The guarantee of all their releases, at the least delta of the given ledgers' budgets.
+        guarantee: The guarantee of all releases that are composed, at the least delta of the given ledgers' budgets.
     """
 
     data: tuple[str, ...]
@@ -72,12 +51,32 @@ class Sum:
     guarantee: Guarantee
 
     @property
+    def epsilon(self) -> float:
+        """The epsilon of the composed releases, and those of the budgets that are added to it."""
+        return self.guarantee.epsilon + sum(each.spent.epsilon for each in self.ledgers if each.is_added)
+
+    @property
+    def delta(self) -> float:
+        """The delta of the composed releases, and those of the budgets that are added to it; below 1."""
+        added = [each.budget.delta for each in self.ledgers if each.is_added]
+        composed = len(added) < len(self.ledgers) or not added
+        return sum(added) + (self.guarantee.delta if composed else 0.0)
+
+    @property
+    def accountant(self) -> str:
+        """How the sum was computed, in words."""
+        added = sum(each.is_added for each in self.ledgers)
+        return self.guarantee.accountant + (f"; the budgets of {_ledgers(added)} added" if added else "")
+
+    @property
     def in_words(self) -> str:
         """The sum in one sentence."""
         found = self.guarantee
+        readers = any(each.budget.towards is Observer.READERS for each in self.ledgers)
         return (
-            f"{_ledgers(len(self.ledgers))} together: epsilon {rounded_up(found.epsilon)} at delta "
-            f"{in_full(found.delta)}, for one {found.unit.value}, relation {found.relation.value}"
+            f"{_ledgers(len(self.ledgers))} together: epsilon {rounded_up(self.epsilon)} at delta "
+            f"{in_full(self.delta)}, for one {found.unit.value}, relation {found.relation.value}"
+            f"{', towards readers only' if readers else ''}"
         )
 
 
@@ -117,10 +116,19 @@ class Together:
             for ledger in self.ledgers
             if ledger.failed
         ]
+        whole = [ledger for ledger in self.ledgers if ledger.counts_whole]
+        if whole:
+            found.append(f"These count with their whole budget, whatever part of it is used: {_names(whole)}.")
+        if any(ledger.is_added for ledger in whole):
+            added = _names([ledger for ledger in whole if ledger.is_added])
+            found.append(f"Of these, the epsilon and the delta are added to those of all other releases: {added}.")
+        if any(ledger.budget.participation is not None and not ledger.counts_whole for ledger in self.ledgers):
+            found.append("A ledger that counts clients counts with the releases of the client that was charged most.")
         unknown = [ledger for ledger in self.ledgers if ledger.description.data_digest is None]
         if unknown and len(self.ledgers) > 1:
-            names = ", ".join(escaped(ledger.path) for ledger in unknown)
-            found.append(f"These record no digest of their data and count as being of the same data: {names}.")
+            found.append(
+                f"These record no digest of their data and count as being of the same data: {_names(unknown)}."
+            )
         if any(_differ_by_digest(each.ledgers) for each in self.sums):
             found.append(
                 "Some data sets have one name and different digests, as after another split or a change. They count "
@@ -140,11 +148,7 @@ class Together:
             about = ledger.description
             names = ", ".join(name for name in (about.run, about.data, about.organisation) if name)
             lines.append(f"{escaped(ledger.path)}{f' ({names})' if names else ''}")
-            lines.append(
-                f"    epsilon {rounded_up_within(ledger.spent.epsilon, ledger.budget.epsilon)} of "
-                f"{in_full(ledger.budget.epsilon)} spent at delta {in_full(ledger.budget.delta)}, "
-                f"{_releases(ledger.releases)}{_beyond(ledger)}"
-            )
+            lines.append(f"    {ledger.in_words}")
         lines.append("")
         for each in self.sums:
             lines.append(f"Data {' = '.join(each.data) or 'not recorded'}: {each.in_words}")
@@ -156,7 +160,7 @@ class Together:
         """Return it as JSON; an epsilon without a finite bound is the text "infinite"."""
         found = {
             "schema": "secagg-budgets-together",
-            "version": 1,
+            "version": 2,
             "ledgers": [_ledger_document(ledger) for ledger in self.ledgers],
             "copies": [{"ledger": str(copy), "of": str(whole)} for copy, whole in self.copies],
             "by_data": [_sum_document(each) for each in self.sums],
@@ -185,7 +189,7 @@ def together(paths: Sequence[Path], *, planned: Mapping[PrivacyEvent, int] | Non
     """
     if not paths:
         raise ConfigurationError("ledgers: expected at least one, found none")
-    ledgers, copies = _without_copies([_read(path) for path in paths])
+    ledgers, copies = _without_copies([ReadLedger.of(path) for path in paths])
     _check_alike(ledgers)
     # The first ledger may be a copy of another one, which then takes its place.
     whole, standing_for = paths[0], dict(copies)
@@ -193,7 +197,7 @@ def together(paths: Sequence[Path], *, planned: Mapping[PrivacyEvent, int] | Non
         whole = standing_for.pop(whole)
     ledgers.sort(key=lambda ledger: ledger.path != whole)
     if planned:
-        ledgers[0] = replace(ledgers[0], events=Counter(ledgers[0].events) + Counter(planned))
+        ledgers[0] = ledgers[0].with_planned(planned)
     delta = min(ledger.budget.delta for ledger in ledgers)
     sums = tuple(_sum(group, delta) for group in _by_data(ledgers))
     return Together(
@@ -202,19 +206,6 @@ def together(paths: Sequence[Path], *, planned: Mapping[PrivacyEvent, int] | Non
         sums=sums,
         everything=None if len(sums) == 1 else _sum(ledgers, delta),
     )
-
-
-def _read(path: Path) -> ReadLedger:
-    with Ledger.open_to_read(path) as ledger:
-        spent = ledger.spent()
-        return ReadLedger(
-            path=path,
-            budget=ledger.budget,
-            spent=spent,
-            events=Counter(entry.reservation.event for entry in ledger.entries()),
-            head=ledger.head,
-            failed=tuple(each.text for each in conditions(ledger, spent) if each.state is State.FAILED),
-        )
 
 
 def _without_copies(found: Sequence[ReadLedger]) -> tuple[list[ReadLedger], list[tuple[Path, Path]]]:
@@ -299,7 +290,11 @@ def _ledger_document(ledger: ReadLedger) -> dict[str, Any]:
         "organisation": about.organisation,
         "opened_s": ledger.budget.time_s,
         "releases": ledger.releases,
-        "epsilon_spent": _figure(ledger.spent.epsilon),
+        "epsilon": _figure(ledger.spent.epsilon),
+        "claim": ledger.spent.claim.value,
+        "used": ledger.spent.used,
+        "counts_whole": ledger.counts_whole,
+        "is_added": ledger.is_added,
         "epsilon_budget": ledger.budget.epsilon,
         "delta": ledger.budget.delta,
         "within_budget": ledger.spent.epsilon <= ledger.budget.epsilon,
@@ -311,11 +306,11 @@ def _sum_document(each: Sum) -> dict[str, Any]:
     return {
         "data": each.data,
         "ledgers": [str(ledger.path) for ledger in each.ledgers],
-        "epsilon": _figure(each.guarantee.epsilon),
-        "delta": each.guarantee.delta,
+        "epsilon": _figure(each.epsilon),
+        "delta": each.delta,
         "unit": each.guarantee.unit.value,
         "relation": each.guarantee.relation.value,
-        "accountant": each.guarantee.accountant,
+        "accountant": each.accountant,
     }
 
 
@@ -323,13 +318,9 @@ def _figure(epsilon: float) -> float | str:
     return "infinite" if epsilon == float("inf") else epsilon
 
 
-def _beyond(ledger: ReadLedger) -> str:
-    return "; BEYOND ITS BUDGET" if ledger.spent.epsilon > ledger.budget.epsilon else ""
-
-
 def _ledgers(count: int) -> str:
     return f"{count} ledger" if count == 1 else f"{count} ledgers"
 
 
-def _releases(count: int) -> str:
-    return f"{count:,} release" if count == 1 else f"{count:,} releases"
+def _names(ledgers: Sequence[ReadLedger]) -> str:
+    return ", ".join(escaped(ledger.path) for ledger in ledgers)

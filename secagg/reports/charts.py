@@ -69,8 +69,26 @@ def epsilon(rounds: Sequence[RoundRecord], *, budget: float, delta: float) -> Ch
     return chart(plot, title="Epsilon by round", caption=caption)
 
 
+def used(rounds: Sequence[RoundRecord], *, budget: float) -> Chart:
+    """The part of the budget that a filter has charged, by round; of a round without it, none is shown."""
+    known = [record for record in rounds if record.used is not None]
+    numbers, parts = _numbers(known), [100 * (record.used or 0.0) for record in known]
+
+    def plot(axes: "Axes", scheme: Scheme) -> None:
+        axes.step([0, *numbers], [0.0, *parts], where="post", color=scheme.line, linewidth=2)
+        axes.plot(numbers[-1:], parts[-1:], "o", color=scheme.line, markersize=5)
+        _limit(axes, scheme, 100.0, f"budget of epsilon {in_full(budget)}")
+        axes.set(xlabel="round", ylabel="% of the budget", ylim=(0, _ROOM * max([100.0, *parts])))
+
+    caption = (
+        "Used up by all releases up to and with each round. The guarantee is the whole budget after every round, "
+        "whatever part of it is used."
+    )
+    return chart(plot, title="Budget used by round", caption=caption)
+
+
 def contributors(rounds: Sequence[RoundRecord], *, clients: int, minimum: int) -> Chart:
-    """Contributors by round, and the minimum; rounds that released nothing are marked."""
+    """Contributors by round, of those whom it asks, and the minimum; rounds that released nothing are marked."""
     released = [record for record in rounds if record.contributors]
     withheld = [record.round for record in rounds if not record.contributors]
 
@@ -88,7 +106,7 @@ def contributors(rounds: Sequence[RoundRecord], *, clients: int, minimum: int) -
         axes.set_xlim(rounds[0].round - 0.7, rounds[-1].round + 0.7)
         axes.yaxis.set_major_locator(whole_numbers())
 
-    caption = f"Of {clients} clients. A round that ends below the dashed line releases nothing."
+    caption = f"Of the {clients} clients that a round asks. A round that ends below the dashed line releases nothing."
     return chart(plot, title="Contributors by round", caption=caption)
 
 

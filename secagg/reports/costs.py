@@ -27,7 +27,7 @@ def costs(rounds: Sequence[RoundRecord], *, clients: int) -> tuple[Cost, ...]:
 
     Args:
         rounds: Of the run.
-        clients: Of its cohort.
+        clients: The number that a round asks.
     """
     released = [record for record in rounds if record.contributors]
     members = [record.committee for record in released if record.committee is not None]

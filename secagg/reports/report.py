@@ -256,9 +256,20 @@ class RunReport:
         return model_parameters(self.config.clipping, self.mean.encoding.shapes)
 
     @property
+    def asked_in_words(self) -> str:
+        """How many clients a round asks, as a phrase."""
+        clients = f"of {self.summary.clients:,} clients"
+        return clients if self.config.cohort is None else f"{self.config.cohort:,} asked {clients}"
+
+    @property
+    def records_costs(self) -> bool:
+        """Whether the costs of rounds are recorded: they are not if they would tell how many clients were drawn."""
+        return not self.config.by_poisson
+
+    @property
     def costs(self) -> tuple[Cost, ...]:
         """What secure aggregation cost, local training left out; rounds that released nothing have no cost recorded."""
-        return costs(self.rounds, clients=self.summary.clients)
+        return costs(self.rounds, clients=self.config.asked)
 
     @property
     def expansion(self) -> float | None:
@@ -308,7 +319,9 @@ class RunReport:
             for kind in _NAMES
         }
         spending: Sequence[Chart] = ()
-        if budget is not None:
+        if budget is not None and budget.spent.used is not None:
+            spending = (charts.used(rounds, budget=budget.budget.epsilon),)
+        elif budget is not None and not budget.claims_budget:
             spending = (charts.epsilon(rounds, budget=budget.budget.epsilon, delta=budget.budget.delta),)
         return {
             "training": (
@@ -317,10 +330,12 @@ class RunReport:
             ),
             "privacy": spending,
             "participation": (
-                charts.contributors(rounds, clients=summary.clients, minimum=summary.minimum_contributors),
+                charts.contributors(rounds, clients=self.config.asked, minimum=summary.minimum_contributors),
                 charts.dropouts(rounds, self.stages),
-            ),
-            "cost": (charts.traffic(rounds),),
+            )
+            if self.records_costs
+            else (),
+            "cost": (charts.traffic(rounds),) if self.records_costs else (),
         }
 
 
