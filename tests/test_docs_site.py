@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from docs._ext import docstrings, flow, public_names, repository, steps
+from docs._ext import docstrings, flow, public_names, repository, steps, turns
 from docs._ext.drawing import Drawing, wrapped
 from protocols import Adversary, available, load
 
@@ -60,6 +60,17 @@ def test_figure_of_a_round_names_every_stage_and_what_does_it_is_there() -> None
         for part in path:
             found = getattr(found, part)
         assert callable(found)
+
+
+def test_figure_of_cohorts_counts_whom_it_asks() -> None:
+    written = texts(turns.draw_turns())
+    asked = [client for number in range(turns.ROUNDS) for client in turns.asked_in(number)]
+    assert sum(text in ("asked", "no answer") for text in written) == len(asked) == turns.ROUNDS * turns.COHORT
+    assert written.count("no answer") == 1
+    assert turns.DROPPED[1] in turns.asked_in(turns.DROPPED[0])
+    counts = [f"pays for {asked.count(client)}" for client in range(turns.CLIENTS)]
+    assert [text for text in written if text.startswith("pays for")] == counts
+    assert max(map(asked.count, asked)) == -(-len(asked) // turns.CLIENTS)  # the least cap
 
 
 def test_text_is_wrapped_at_words_and_escaped() -> None:

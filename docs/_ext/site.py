@@ -10,7 +10,7 @@ from sphinx.application import Sphinx
 from sphinx.domains.python import PyObject
 from sphinx.util.typing import stringify_annotation
 
-from docs._ext import docstrings, flow, public_names, repository, steps
+from docs._ext import docstrings, flow, public_names, repository, steps, turns
 from protocols import Adversary
 
 
@@ -34,10 +34,19 @@ class TrainingRound(Directive):  # type: ignore[misc]  # as above
         return [_figure(flow.draw_round())]
 
 
+class CohortsInTurn(Directive):  # type: ignore[misc]  # as above
+    """Which rounds ask which clients: ``{cohorts-in-turn}``."""
+
+    def run(self) -> list[nodes.Node]:
+        """Return the figure."""
+        return [_figure(turns.draw_turns())]
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register everything with Sphinx."""
     app.add_directive("protocol-steps", ProtocolSteps)
     app.add_directive("training-round", TrainingRound)
+    app.add_directive("cohorts-in-turn", CohortsInTurn)
     app.connect("builder-inited", _write_pages)
     app.connect("env-before-read-docs", _read_included_again)
     app.connect("source-read", _fill_in)

@@ -136,10 +136,10 @@ def least_skellam_variance(deviation: float) -> float | None:
     """Return the least variance of Skellam noise that a Gaussian of a deviation dominates, by the bound for k >= 1.
 
     Args:
-        deviation: In squared steps of the integer grid, above 0.
+        deviation: In steps of the integer grid, above 0.
 
     Returns:
-        The variance, rounded up; None if this method finds none.
+        The variance, in squared steps, rounded up; None if this method finds none.
     """
     bound = needed_curvature(deviation)
     if bound is None:
@@ -162,7 +162,7 @@ def _skellam_deviation(variance: float) -> float | None:
     if variance < LEAST_SKELLAM_VARIANCE:
         return None
     found = _deviation(-math.log1p(-1 / math.hypot(variance, math.sqrt(0.75))))
-    centre = 2 * math.sqrt(2) * float(scipy.special.erfinv(scipy.special.ive(0, variance))) / _DOWN
+    centre = 2 * math.sqrt(2) * float(scipy.special.erfinv(scipy.special.i0e(variance))) / _DOWN
     return None if found is None else min(found, 1 / centre)
 
 

@@ -148,7 +148,7 @@ class Account:
         charged = self.charges.worst(self._charged(clients))
         epsilon, delta = in_full(self.budget.epsilon), in_full(self.budget.delta)
         if isinstance(self.charges, FilteredCharges):
-            left, charge = self.charges.left(charged), self.charges.charge(event)
+            left, charge = self.charges.left(charged), self.charges.rule.charge(event)
             limit = self.charges.rule.limit
             return (
                 f"would charge {rounded_up(charge)}, where {rounded_down(left, of=limit)} is left of "
@@ -297,7 +297,8 @@ class Account:
         """
         check_event(event_of(1.0), self.budget, name=self._name)
         asked = self._charged(self._everybody() if clients is None else clients)
-        return least_further_multiplier(self.charges, asked, integer_at_least("releases", releases, 1), event_of)
+        more = integer_at_least("releases", releases, 1)
+        return least_further_multiplier(self.charges, asked, more, event_of, budget=self.budget)
 
     def _everybody(self) -> Clients:
         return np.arange(self.budget.clients)

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from dp.accounting.guarantee import Guarantee, guarantee, is_within
 from dp.errors import IncompatibleEvent
 from dp.events import Observer, PrivacyEvent
-from dp.ledger.filters import UNITS, Filter, filter_of
+from dp.ledger.filters import UNITS, Filter, filter_of, rounded_up
 from dp.ledger.participants import Clients
 from dp.ledger.records import Budget
 from dp.ledger.remaining import MAXIMUM_REMAINING, remaining
@@ -262,15 +262,11 @@ class FilteredCharges(Charges):
 
     def used(self, client: int) -> float:
         """Return the part of the filter's limit that is charged to a client, rounded up."""
-        return _up(Fraction(self._units[client], UNITS))
-
-    def charge(self, event: PrivacyEvent) -> float:
-        """Return what an event is charged, in the unit of the filter's limit, rounded up; at most just above it."""
-        return _up(Fraction(self.rule.units(event), UNITS) * Fraction(self.rule.limit))
+        return rounded_up(Fraction(self._units[client], UNITS))
 
     def charged(self, client: int) -> float:
         """Return what is charged to a client, in the unit of the filter's limit, rounded up."""
-        return _up(Fraction(self._units[client], UNITS) * Fraction(self.rule.limit))
+        return rounded_up(Fraction(self._units[client], UNITS) * Fraction(self.rule.limit))
 
     def left(self, client: int) -> float:
         """Return what may still be charged to a client, in the unit of the filter's limit, rounded down."""
@@ -319,8 +315,3 @@ def check_kind(event: PrivacyEvent, known: Events | Mapping[PrivacyEvent, object
             "event: expected the event of the earlier reservations, because cohorts or the time to stop may depend on "
             "results, found another one. Make a ledger with a filter, or one whose participation is not adaptive."
         )
-
-
-def _up(exact: Fraction) -> float:
-    nearest = float(exact)
-    return nearest if nearest >= exact else math.nextafter(nearest, math.inf)

@@ -41,7 +41,7 @@ class Filter(ABC):
         self._units_of = functools.lru_cache(maxsize=4096)(self._charge_in_units)
 
     def units(self, event: PrivacyEvent) -> int:
-        """Return the charge of an event in units, rounded up; above the limit if it is too large for any budget.
+        """Return the charge of an event in units, rounded up; above the limit if it is infinite.
 
         Raises:
             IncompatibleEvent: The filter cannot take the event; the message says why.
@@ -61,9 +61,14 @@ class Filter(ABC):
     def _charge(self, event: PrivacyEvent) -> Fraction | None:
         """Return the charge of an event, rounded up; None if it is infinite."""
 
+    def charge(self, event: PrivacyEvent) -> float:
+        """Return the charge of an event, in the unit of the limit, rounded up; possibly infinite."""
+        charge = self._charge(event)
+        return math.inf if charge is None else rounded_up(charge)
+
     def _charge_in_units(self, event: PrivacyEvent) -> int:
         charge = self._charge(event)
-        return UNITS + 1 if charge is None else min(math.ceil(charge * UNITS / Fraction(self.limit)), UNITS + 1)
+        return UNITS + 1 if charge is None else math.ceil(charge * UNITS / Fraction(self.limit))
 
 
 class GaussianFilter(Filter):
@@ -111,6 +116,12 @@ def filter_of(accounting: Accounting, *, epsilon: float, delta: float, order: fl
     if accounting is Accounting.GAUSSIAN_FILTER:
         return GaussianFilter(epsilon=epsilon, delta=delta)
     return None if order is None else RenyiFilter(epsilon=epsilon, delta=delta, order=order)
+
+
+def rounded_up(exact: Fraction) -> float:
+    """Return the least float that is not below a number."""
+    nearest = float(exact)
+    return nearest if nearest >= exact else math.nextafter(nearest, math.inf)
 
 
 def _no_gaussian(event: PrivacyEvent) -> str | None:

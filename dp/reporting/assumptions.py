@@ -8,7 +8,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
-from dp.events import GaussianEvent, NeighbouringRelation, PrivacyEvent, PrivacyUnit, Trust
+from dp.events import GaussianEvent, NeighbouringRelation, Observer, PrivacyEvent, PrivacyUnit, Trust
+from dp.ledger.participation import Accounting
+from dp.ledger.records import Budget
 from dp.reporting.wording import sampling_rate, single
 
 
@@ -53,7 +55,7 @@ class Assumption:
 def assumptions(
     events: Iterable[PrivacyEvent],
     trusted: Iterable[Trust | None],
-    relation: NeighbouringRelation,
+    budget: Budget,
     *,
     within: bool,
     supported: bool,
@@ -64,12 +66,13 @@ def assumptions(
     Args:
         events: The event of each release.
         trusted: Who added the noise of each release, None if that is not known.
-        relation: The neighbouring relation.
+        budget: The budget of the ledger.
         within: Whether all releases together, accounted again, are within the budget.
         supported: Whether no realised release may cost more than the reserved one.
         hidden: Of each release, whether it does not say that the server saw single vectors.
     """
     found, added_by = tuple(events), tuple(trusted)
+    towards_readers = budget.towards is Observer.READERS
     by = frozenset(added_by)
     exposed = {trust for trust, unseen in zip(added_by, hidden, strict=True) if not unseen} - {Trust.LOCAL}
     kinds = tuple(single(event) for event in found)
@@ -79,15 +82,39 @@ def assumptions(
             _WITHIN if within else _BEYOND,
             _SUPPORTED if supported else _UNSUPPORTED,
             _DELTA,
+            *((_CAP,) if budget.participation is not None and budget.participation.cap is not None else ()),
             *((_NOT_HIDDEN if exposed else _HIDDEN, _HONEST) if Trust.DISTRIBUTED in by else ()),
             *((_CENTRAL_NOT_HIDDEN if Trust.CENTRAL in exposed else _CENTRAL,) if Trust.CENTRAL in by else ()),
             *(_UNKNOWN if None in by else ()),
             *(_CONTINUOUS if any(isinstance(kind, GaussianEvent) for kind in kinds) else ()),
-            *(_SAMPLED[unit] for unit in PrivacyUnit if unit in sampled),
-            _PARTICIPATION[relation],
+            *(() if towards_readers else (_SAMPLED[unit] for unit in PrivacyUnit if unit in sampled)),
+            *(_READERS if towards_readers else ()),
+            _PARTICIPATION[budget.relation],
+            *_counted(budget),
+            _SENSITIVITY,
+            _beforehand(budget),
             *_ALWAYS,
         )
     )
+
+
+def _counted(budget: Budget) -> tuple[Assumption, ...]:
+    """Return the conditions of counting clients."""
+    participation = budget.participation
+    if participation is None:
+        return ()
+    if budget.towards is Observer.READERS:
+        return (_SAME_CLIENTS, _RESERVED)
+    free = participation.adaptive or budget.accounting is not Accounting.FIXED
+    return (_SAME_CLIENTS, _RESERVED, _COHORTS if free else _FIXED_COHORTS)
+
+
+def _beforehand(budget: Budget) -> Assumption:
+    """Return the condition on what may depend on earlier releases."""
+    if budget.accounting is not Accounting.FIXED:
+        return _FILTERED
+    adaptive = budget.participation is not None and budget.participation.adaptive
+    return _ONE_KIND if adaptive else _FIXED
 
 
 def ordered(found: Iterable[Assumption]) -> tuple[Assumption, ...]:
@@ -215,17 +242,74 @@ _PARTICIPATION: Final = {
         how="not checked here; only an audit of who adds the noise and of what is published can check it",
     ),
 }
+_READERS: Final = (
+    Assumption(
+        text="For each release, each client was drawn with the stated probability, afresh, independently and from a "
+        "cryptographic source. The party that draws is trusted to do so.",
+        state=State.DECLARED,
+        how="not checked here; only an audit of how clients were drawn can check it",
+    ),
+    Assumption(
+        text="Only the models are released. Who was drawn, the ledger, logs, the sizes of cohorts, the numbers of "
+        "dropouts and the times of messages stay secret for ever.",
+        state=State.DECLARED,
+        how="not checked here; only an audit of who saw these can check it",
+    ),
+    Assumption(
+        text="No reader was in a release together with the client whose data are protected.",
+        state=State.DECLARED,
+        how="clients see who else is in their release",
+    ),
+)
+_CAP: Final = Assumption(
+    text="No client was asked more often than the cap.",
+    state=State.VERIFIED,
+    how="the ledger refuses it, and it was checked for this report",
+)
+_SAME_CLIENTS: Final = Assumption(
+    text="Each number of a client means the same client for the life of the ledger.",
+    state=State.DECLARED,
+    how="the ledger holds a digest of the list of clients; that the same list was used is declared",
+)
+_RESERVED: Final = Assumption(
+    text="Everybody who was asked for a vector is in a reservation that was made before.",
+    state=State.DECLARED,
+    how="the party that asks keeps the ledger; against one that lies, a client is protected only by the cap that it "
+    "keeps itself and by the least noise that it accepts",
+)
+_COHORTS: Final = Assumption(
+    text="Who is asked and who drops out depend only on earlier releases, on public facts and on independent "
+    "randomness, never on the clients' data.",
+    state=State.DECLARED,
+    how="not checked here; a client whose training fails must send zeros with its noise",
+)
+_FIXED_COHORTS: Final = replace(
+    _COHORTS,
+    text="Who is asked and who drops out depend only on public facts and on independent randomness, neither on earlier "
+    "releases nor on the clients' data.",
+)
+_SENSITIVITY: Final = Assumption(
+    text="The contribution of one unit to a release is within the stated L2 sensitivity.",
+    state=State.DECLARED,
+    how="clients clip; against clients that do not, only their own protection is lost",
+)
+_FIXED: Final = Assumption(
+    text="The noise, the sensitivity and the number of releases were fixed independently of earlier releases.",
+    state=State.DECLARED,
+    how="the settings of the run; the data asked for may depend on earlier releases. If results decided when to stop, "
+    "or that more releases followed, the epsilon of the budget is guaranteed and not the epsilon spent",
+)
+_ONE_KIND: Final = Assumption(
+    text="The noise and the sensitivity of the releases were fixed beforehand.",
+    state=State.DECLARED,
+    how="the ledger takes one kind of release only; who is asked, and when to stop, may depend on earlier releases",
+)
+_FILTERED: Final = Assumption(
+    text="The noise and the sensitivity of each release are those that were reserved before it.",
+    state=State.DECLARED,
+    how="they, and the number of releases, may depend on earlier releases",
+)
 _ALWAYS: Final = (
-    Assumption(
-        text="The contribution of one unit to a release is within the stated L2 sensitivity.",
-        state=State.DECLARED,
-        how="clients clip; against clients that do not, only their own protection is lost",
-    ),
-    Assumption(
-        text="The noise and the sensitivity of each release were fixed independently of earlier releases.",
-        state=State.DECLARED,
-        how="the settings of the run; the data asked for may depend on earlier releases",
-    ),
     Assumption(
         text=NOTHING_ELSE,
         state=State.DECLARED,

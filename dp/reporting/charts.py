@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Final
 
+from dp.events import Observer
 from dp.figures import in_full, rounded_up
 from dp.reporting.drawing import Chart, Scheme, chart
 from dp.reporting.report import BudgetReport
@@ -26,13 +27,33 @@ Curve = list[tuple[int, float]]
 
 def charts(report: BudgetReport) -> Sequence[Chart]:
     """Return the charts of a report of at least one release: one of full width, the others in pairs."""
+    filtered = report.spent.used is not None
     return (
-        _epsilon_by_release(report),
+        _used_by_release(report) if filtered else _epsilon_by_release(report),
         _remaining(report),
-        _epsilon_by_delta(report),
+        *((_epsilon_by_delta(report),) if report.epsilon_by_delta else ()),
         _noise_by_release(report),
         _contributors_by_release(report),
     )
+
+
+def _used_by_release(report: BudgetReport) -> Chart:
+    used = _in_percent((r.number, r.used_after) for r in report.accounted)
+    top = max(100.0, *(part for _, part in used))
+
+    def plot(axes: "Axes", scheme: Scheme) -> None:
+        _budget_line(axes, scheme, 100.0, f"budget of epsilon {in_full(report.budget.epsilon)}")
+        numbers, parts = zip((0, 0.0), *used, strict=True)
+        axes.step(numbers, parts, where="post", color=scheme.line, linewidth=2.0)
+        axes.plot(numbers[-1:], parts[-1:], "o", color=scheme.line, markersize=5)
+        axes.set(xlabel="release", ylabel="% of the budget", ylim=(0, _ROOM * top), xlim=(0, 1.01 * numbers[-1]))
+
+    whose = "" if report.participation is None else ", by the client that was charged most up to then"
+    caption = (
+        f"Part of the budget that all releases up to and including each one have used{whose}. The guarantee is the "
+        "whole budget at every release, whatever part of it is used."
+    )
+    return chart(plot, title="Budget used by release", caption=caption, width_in=_WIDE_IN)
 
 
 def _epsilon_by_release(report: BudgetReport) -> Chart:
@@ -49,15 +70,7 @@ def _epsilon_by_release(report: BudgetReport) -> Chart:
     same = realised == reserved
 
     def plot(axes: "Axes", scheme: Scheme) -> None:
-        axes.axhline(budget.epsilon, color=scheme.limit, linewidth=1.4, linestyle=_DASHED)
-        axes.annotate(
-            f"budget {in_full(budget.epsilon)}",
-            (0, budget.epsilon),
-            xytext=(4, 4),
-            textcoords="offset points",
-            color=scheme.limit,
-            fontsize=9,
-        )
+        _budget_line(axes, scheme, budget.epsilon, f"budget {in_full(budget.epsilon)}")
         promised = "noise promised, enforced, and noise realised" if same else "noise promised, enforced"
         curves = (
             (drawn, "without sampling amplification", scheme.quiet, 2.0, "solid"),
@@ -75,10 +88,17 @@ def _epsilon_by_release(report: BudgetReport) -> Chart:
         if realised or drawn:
             _legend(axes)
 
-    caption = (
-        f"Epsilon spent by all releases up to and including each one, at delta {budget.delta!r}. The dashed line is "
-        "the budget."
-    )
+    if report.claims_budget:
+        caption = (
+            f"Epsilon that all releases up to and including each one would have, at delta {budget.delta!r}, if who was "
+            "asked, and their number, had been fixed beforehand. It is no guarantee: the guarantee is the budget, the "
+            "dashed line."
+        )
+    else:
+        caption = (
+            f"Epsilon spent by all releases up to and including each one, at delta {budget.delta!r}. The dashed line "
+            "is the budget."
+        )
     if len(reserved) < len(shown):
         caption += f" Computed after {len(reserved)} of {len(report.releases):,} releases."
     if drawn and highest > top:
@@ -92,13 +112,17 @@ def _epsilon_by_release(report: BudgetReport) -> Chart:
 
 
 def _remaining(report: BudgetReport) -> Chart:
-    budget = report.budget
-    made = [(0, budget.epsilon)]
-    made += [
-        (n, max(0.0, budget.epsilon - e)) for n, e in _finite((r.number, r.epsilon_after) for r in report.accounted)
-    ]
+    filtered = report.spent.used is not None
+    whole, unit = (100.0, "% of the budget") if filtered else (report.budget.epsilon, "epsilon")
+    if filtered:
+        charged = _in_percent((r.number, r.used_after) for r in report.accounted)
+        projection = _in_percent(report.projection)
+    else:
+        charged = _finite((r.number, r.epsilon_after) for r in report.accounted)
+        projection = list(report.projection)
+    made = [(0, whole), *((number, max(0.0, whole - figure)) for number, figure in charged)]
     last = made[-1]
-    ahead = [last, *((last[0] + more, max(0.0, budget.epsilon - e)) for more, e in report.projection)]
+    ahead = [last, *((last[0] + more, max(0.0, whole - figure)) for more, figure in projection)]
 
     def plot(axes: "Axes", scheme: Scheme) -> None:
         numbers, left = zip(*made, strict=True)
@@ -106,13 +130,13 @@ def _remaining(report: BudgetReport) -> Chart:
         axes.step(numbers, left, where="post", color=scheme.line, linewidth=2)
         axes.plot(*last, "o", color=scheme.line, markersize=5)
         axes.plot(*zip(*ahead, strict=True), color=scheme.quiet, linewidth=1.6, linestyle=_DASHED)
-        axes.set(xlabel="release", ylabel="epsilon left", ylim=(0, _ROOM * budget.epsilon), xlim=(0, None))
+        axes.set(xlabel="release", ylabel=f"{unit} left", ylim=(0, _ROOM * whole), xlim=(0, None))
 
-    caption = "Epsilon left after each release."
+    caption = f"{'Part of the budget' if filtered else 'Epsilon'} left after each release."
     if report.projection:
         caption += " The dashed line continues with more releases like the last one."
     if report.remaining_releases is not None:
-        words = more_releases(report.remaining_releases)
+        words = more_releases(report.remaining_releases, everybody=report.budget.towards is Observer.SERVER)
         caption += f" {words[0].upper()}{words[1:]}."
     return chart(plot, title="What remains", caption=caption, width_in=_HALF_IN)
 
@@ -139,7 +163,8 @@ def _epsilon_by_delta(report: BudgetReport) -> Chart:
         if unamplified:
             _legend(axes)
 
-    caption = "Epsilon of the same releases for other deltas. The dashed line is the budget's delta."
+    whose = "the whole budget" if report.claims_budget else "the same releases"
+    caption = f"Epsilon of {whose} for other deltas. The dashed line is the budget's delta."
     return chart(plot, title="Epsilon as a function of delta", caption=caption, width_in=_HALF_IN)
 
 
@@ -187,6 +212,11 @@ def _contributors_by_release(report: BudgetReport) -> Chart:
     )
 
 
+def _budget_line(axes: "Axes", scheme: Scheme, height: float, words: str) -> None:
+    axes.axhline(height, color=scheme.limit, linewidth=1.4, linestyle=_DASHED)
+    axes.annotate(words, (0, height), xytext=(4, 4), textcoords="offset points", color=scheme.limit, fontsize=9)
+
+
 def _legend(axes: "Axes") -> None:
     """Draw a legend above the chart, where it hides no curve."""
     axes.legend(
@@ -196,6 +226,10 @@ def _legend(axes: "Axes") -> None:
 
 def _finite(points: Iterable[tuple[int, float | None]]) -> Curve:
     return [(number, value) for number, value in points if value is not None and math.isfinite(value)]
+
+
+def _in_percent(points: Iterable[tuple[int, float | None]]) -> Curve:
+    return [(number, 100 * part) for number, part in _finite(points)]
 
 
 def _across(points: Curve) -> tuple[float, float]:

@@ -8,22 +8,47 @@ accesses covered, what is released, the unit, the adjacency, the mechanism, and 
 import datetime
 from typing import Final
 
-from dp.events import NeighbouringRelation
-from dp.figures import in_full, rounded_down, rounded_up
+from dp.accounting.guarantee import Guarantee
+from dp.accounting.privacy_loss_accountant import LATTICE
+from dp.events import NeighbouringRelation, Observer
+from dp.figures import in_full
+from dp.ledger.participation import Accounting
+from dp.ledger.records import Budget
+from dp.reporting.observers import HEADINGS
 from dp.reporting.report import BudgetReport, Facts
 from dp.reporting.wording import RELATIONS, UNAMPLIFIED, UNITS, more_releases
 from dp.version import SOFTWARE, VERSION
 
 _COUNTS: Final = {2: "Two", 3: "Three", 4: "Four"}
 _ACCESSES: Final = (
-    "only the releases listed here. Not covered: the choice of hyperparameters, evaluation, early stopping, and any "
-    "other use of the same data, such as a second run"
+    "only the releases listed here. Not covered: the choice of hyperparameters, evaluation on private data and "
+    "decisions that rest on it, and any other use of the same data, such as a second run"
 )
 _RELEASED: Final = {
     NeighbouringRelation.ZERO_OUT: "every listed sum, and so every intermediate model, and who contributed to each sum",
     NeighbouringRelation.ADD_OR_REMOVE_ONE: "every listed sum, and so every intermediate model",
 }
 _AS_IF: Final = ", computed as if no condition had failed"
+_STOPPING: Final = (
+    "If results decided when to stop, or that more releases followed, state that figure and not the epsilon spent. "
+    "Stopping early because of the results does not make the guarantee better"
+)
+_NO_GUARANTEE: Final = "This is no guarantee. Stopping early because of the results does not make the guarantee better"
+_NO_GUARANTEE_BY_COUNT: Final = f"{_NO_GUARANTEE}, and neither does a client's count that stayed below the others"
+_FILE: Final = (
+    "it holds who was asked for each release, and this report does not. Anyone who gets the file learns who took part, "
+    "as the server does. Publishing it ends any statement with amplification"
+)
+_NOT_FOR_READERS: Final = (
+    "do not give it to readers: it says how many clients were asked and contributed, which the statement towards "
+    "readers needs kept secret. Publish that statement alone"
+)
+_EARLIER: Final = (
+    "integer noise used to be accounted by Renyi DP alone, so an earlier report of the same releases may state a "
+    "larger epsilon. Releases and noise are the same; only the account is more exact"
+)
+CLAIMED: Final = "Epsilon guaranteed"
+SPENT: Final = "Epsilon spent"
 
 
 def facts(report: BudgetReport) -> Facts:
@@ -31,6 +56,7 @@ def facts(report: BudgetReport) -> Facts:
     return (
         *_amounts(report),
         *report.further,
+        *_observers(report),
         *_terms(report),
         *_accounting(report),
         *_record(report),
@@ -45,15 +71,17 @@ def when(time_s: float) -> str:
 
 def _amounts(report: BudgetReport) -> Facts:
     budget, spent = report.budget, report.spent
-    beyond = "BEYOND THE BUDGET: " if report.overspent else ""
-    found = [
-        (
-            "Epsilon spent",
-            f"{beyond}{report.shown(spent.epsilon)} of {in_full(budget.epsilon)}, computed from the reserved noise",
-        )
-    ]
-    if report.realised_noise:
-        found.append(("At the noise realised", _at_the_noise_realised(report)))
+    beyond, as_if = "BEYOND THE BUDGET: " if report.overspent else "", _AS_IF if report.failed else ""
+    if report.claims_budget:
+        found = [(CLAIMED, f"{beyond}{report.shown(spent.epsilon)}, the budget{as_if}. {_why_budget(budget)}")]
+        found.append(("Used so far", _used(report)))
+    else:
+        charged = f"{beyond}{report.shown(spent.epsilon)} of {in_full(budget.epsilon)}"
+        found = [(SPENT, f"{charged}, computed from the reserved noise")]
+        if report.releases and report.stated_epsilon is not None:
+            found.append(("After a look at results", f"epsilon {in_full(budget.epsilon)}, the budget. {_STOPPING}"))
+    if report.realised is not None and report.realised_noise:
+        found.append(("At the noise realised", _at_the_noise_realised(report, report.realised)))
     if report.unamplified is not None:
         found.append(
             (
@@ -62,21 +90,68 @@ def _amounts(report: BudgetReport) -> Facts:
                 + (_AS_IF if report.failed else f": {UNAMPLIFIED[budget.unit]}"),
             )
         )
-    left = f"epsilon {rounded_down(max(0.0, budget.epsilon - spent.epsilon), of=budget.epsilon)}"
+    left = report.left
     if report.remaining_releases is not None:
-        left += f"; {more_releases(report.remaining_releases)}"
+        left += f"; {more_releases(report.remaining_releases, everybody=budget.towards is Observer.SERVER)}"
+    if report.participation is not None and report.participation.cap is not None:
+        left += f"; {report.participation.eligible:,} of {report.participation.clients:,} clients are below the cap"
     found.append(("What remains", left))
     return tuple(found)
 
 
-def _at_the_noise_realised(report: BudgetReport) -> str:
-    spent, realised = report.shown(report.spent.epsilon), report.shown(report.realised.epsilon)
-    figure = f"epsilon {realised}, computed from the noise that was actually in the releases"
-    if report.realised.epsilon > report.spent.epsilon:
+def _why_budget(budget: Budget) -> str:
+    """Return why the guarantee is the budget, as a sentence."""
+    # Towards readers, clients are drawn independently of everything.
+    chosen = ["who is asked"] if budget.towards is Observer.SERVER else []
+    free = [*chosen, "when to stop"]
+    if budget.accounting is not Accounting.FIXED:
+        free = ["the noise", *chosen, "the number of releases"]
+    words = f"{', '.join(free[:-1])}{' and ' if free[1:] else ''}{free[-1]}"
+    return f"{words[0].upper()}{words[1:]} may depend on earlier releases"
+
+
+def _used(report: BudgetReport) -> str:
+    budget, spent = report.budget, report.spent
+    no_guarantee = _NO_GUARANTEE_BY_COUNT if budget.towards is Observer.SERVER else _NO_GUARANTEE
+    whose = " by the client that was charged most" if budget.towards is Observer.SERVER else ""
+    if spent.used is not None:
+        return f"{report.in_percent(spent.used)} of the budget{whose}. {no_guarantee}"
+    return (
+        f"epsilon {report.shown(spent.least_bound)} of {in_full(budget.epsilon)}{whose}, as if all of that had been "
+        f"fixed beforehand. {no_guarantee}"
+    )
+
+
+def _at_the_noise_realised(report: BudgetReport, realised: Guarantee) -> str:
+    spent, shown = report.shown(report.spent.epsilon), report.shown(realised.epsilon)
+    figure = f"epsilon {shown}, computed from the noise that was actually in the releases"
+    if realised.epsilon > report.spent.epsilon:
         return f"{figure}. This is more than the {spent} that the budget is charged with. Do not state {spent}"
     if report.stated_epsilon is None:
         return f"for information: {figure}. State no figure as the guarantee: {report.headline}"
     return f"for information: {figure}. State {spent} as the guarantee; the budget is charged with that"
+
+
+def _observers(report: BudgetReport) -> Facts:
+    """Return the statements towards both observers, and what a report and a ledger say of who took part."""
+    if report.participation is None:
+        return ()
+    as_if = _AS_IF if report.failed else ""
+    return (
+        *(
+            (
+                HEADINGS[each.observer],
+                f"epsilon {report.shown(each.guarantee.epsilon)} at delta {in_full(each.guarantee.delta)}, for one "
+                f"{each.guarantee.unit.value}, relation {each.guarantee.relation.value}"
+                f"{' (enforced by this ledger)' if each.enforced else ''}{as_if}. "
+                f"{each.text.removesuffix('.')}",
+            )
+            for each in report.statements
+        ),
+        ("Participation", report.participation.in_words),
+        ("Ledger file", _FILE),
+        *((("This report", _NOT_FOR_READERS),) if report.budget.towards is Observer.READERS else ()),
+    )
 
 
 def _terms(report: BudgetReport) -> Facts:
@@ -100,7 +175,9 @@ def _terms(report: BudgetReport) -> Facts:
 
 def _accounting(report: BudgetReport) -> Facts:
     spent = report.spent
-    found = [("Accountant", spent.accountant)]
+    found = [("Accountant", report.accountant)]
+    if spent.used is not None:  # The bounds of other accountants are of no use to a filter.
+        return tuple(found)
     count = len(spent.bounds)
     if count > 1:
         figures = ", ".join(f"{bound.title} {report.shown(bound.epsilon)}" for bound in reversed(spent.bounds))
@@ -111,12 +188,8 @@ def _accounting(report: BudgetReport) -> Facts:
             )
         )
     found += [note for bound in spent.bounds for note in bound.notes]
-    if report.continuous_epsilon is not None:
-        continuous = (
-            f"for comparison: epsilon {rounded_up(report.continuous_epsilon)} for continuous Gaussian noise of the "
-            "same noise multiplier. The accountant of Gaussian noise is tighter than that of integer noise"
-        )
-        found.append(("Continuous Gaussian", continuous))
+    if report.budget.participation is None and LATTICE in report.accountant:
+        found.append(("Earlier reports", _EARLIER))
     return tuple(found)
 
 

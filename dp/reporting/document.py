@@ -1,4 +1,4 @@
-"""The JSON form of a budget report, as types: the schema `dp/reporting/schemas/budget-report-2.json` is made from them.
+"""The JSON form of a budget report, as types: the schema `dp/reporting/schemas/budget-report-3.json` is made from them.
 
 An epsilon without a finite bound is the text "infinite"; null stands for a figure that does not apply. NaN never
 occurs. The version changes when a field changes its meaning or goes away; fields may be added.
@@ -10,20 +10,41 @@ from typing import Annotated, Final, Literal
 import msgspec
 from msgspec import Meta, Struct
 
-from dp.accounting.guarantee import Guarantee
-from dp.events import NeighbouringRelation, PrivacyUnit
+from dp.accounting.guarantee import Claim, Guarantee
+from dp.events import NeighbouringRelation, Observer, PrivacyUnit
+from dp.ledger.participation import Accounting
 from dp.ledger.records import Detail
 from dp.reporting.assumptions import Assumption, State
 from dp.reporting.checklist import facts
+from dp.reporting.participation import ReportedParticipation, Spread
 from dp.reporting.report import BudgetReport, ReportedRelease
 from dp.version import SOFTWARE
 from dp.version import VERSION as SOFTWARE_VERSION
 
-VERSION: Final = 2
+VERSION: Final = 3
 
 Figure = Annotated[
     float | Literal["infinite"], Meta(description='An epsilon, at least 0; "infinite" where no finite bound is known.')
 ]
+
+
+class SpreadDocument(Struct, frozen=True, kw_only=True):
+    """The distribution of counts: the least, the median and the greatest."""
+
+    least: int
+    median: float
+    most: int
+
+
+class ParticipationDocument(Struct, frozen=True, kw_only=True):
+    """How often clients were asked; never which clients."""
+
+    clients: Annotated[int, Meta(description="How many there are.")]
+    cap: Annotated[int | None, Meta(description="The most releases that may ask one client; null without a cap.")]
+    adaptive: Annotated[bool, Meta(description="Whether who is asked, or when to stop, may depend on results.")]
+    rounds: Annotated[SpreadDocument, Meta(description="How many releases asked a client.")]
+    asked: Annotated[SpreadDocument | None, Meta(description="How many clients a release asked; null before any.")]
+    eligible: Annotated[int, Meta(description="How many clients may still be asked, by the cap.")]
 
 
 class BudgetDocument(Struct, frozen=True, kw_only=True):
@@ -35,6 +56,12 @@ class BudgetDocument(Struct, frozen=True, kw_only=True):
     unit: PrivacyUnit
     relation: NeighbouringRelation
     opened_s: Annotated[float, Meta(description="When the ledger was made, in seconds since 1970.")]
+    accounting: Annotated[Accounting, Meta(description="What may depend on results, and how releases are charged.")]
+    order: Annotated[float | None, Meta(description="The Renyi order of a Renyi filter; null otherwise.")]
+    towards: Annotated[
+        Observer | None,
+        Meta(description="From whom the enforced statement protects; null where each release asks everybody."),
+    ]
 
 
 class BoundDocument(Struct, frozen=True, kw_only=True):
@@ -46,9 +73,19 @@ class BoundDocument(Struct, frozen=True, kw_only=True):
 
 
 class GuaranteeDocument(Struct, frozen=True, kw_only=True):
-    """What a set of releases satisfies together."""
+    """What a set of releases satisfies together; with participation, for the client that is charged most."""
 
     epsilon: Figure
+    claim: Annotated[
+        Claim,
+        Meta(
+            description="What epsilon is: what was spent, or the budget, because results may decide on later releases, "
+            "on who is asked, or on when to stop."
+        ),
+    ]
+    used: Annotated[
+        float | None, Meta(description="The part of a filter's limit that is charged; null without a filter.")
+    ]
     delta: float
     relation: NeighbouringRelation
     unit: PrivacyUnit
@@ -62,15 +99,26 @@ class GuaranteeDocument(Struct, frozen=True, kw_only=True):
     infinite_orders: Annotated[int, Meta(description="Orders of the grid without a finite bound.")]
     subsampling: Annotated[tuple[str, ...], Meta(description="The bounds on sampled releases that were used.")]
     bounds: Annotated[
-        tuple[BoundDocument, ...], Meta(description="The bounds of all accountants; the smallest is epsilon.")
+        tuple[BoundDocument, ...],
+        Meta(
+            description="The bounds of all accountants on releases that were fixed beforehand. The smallest is epsilon "
+            "if that is what was spent; if it is the budget, none of them is a guarantee."
+        ),
     ]
 
 
 class RemainingDocument(Struct, frozen=True, kw_only=True):
     """What may still be spent."""
 
-    epsilon: float
-    releases: Annotated[int | None, Meta(description="Further releases like the last one that fit, at most 2**40.")]
+    epsilon: Annotated[float | None, Meta(description="Null with a filter.")]
+    part: Annotated[float | None, Meta(description="The part of a filter's limit; null without a filter.")]
+    releases: Annotated[
+        int | None,
+        Meta(
+            description="Further releases like the last one that fit, at most 2**40; where some clients are asked, "
+            "those that ask all of them."
+        ),
+    ]
 
 
 class MechanismDocument(Struct, frozen=True, kw_only=True):
@@ -93,25 +141,40 @@ class ReleaseDocument(Struct, frozen=True, kw_only=True):
     epsilon_after: Annotated[
         Figure | None,
         Meta(
-            description="Of all releases so far, by the accountants of the total; null if not computed. Of more than "
-            "200 releases, 200 are accounted; with sampled Gaussian noise, of more than 40 at most 40."
+            description="Of all releases so far if they were fixed beforehand, by the accountants of the total; null "
+            "if not computed, as with a filter. No guarantee where the claim is the budget. Of more than 200 releases, "
+            "200 are accounted; with sampled Gaussian noise, of more than 40 at most 40."
         ),
+    ]
+    used_after: Annotated[
+        float | None,
+        Meta(description="The part of a filter's limit that is charged by all releases so far; null if not computed."),
     ]
     realised_epsilon_after: Annotated[Figure | None, Meta(description="The same at the noise realised.")]
     unamplified_epsilon_after: Annotated[
-        Figure | None, Meta(description="The same without amplification; null, too, where nothing was sampled.")
+        Figure | None, Meta(description="The same without amplification; null as without_amplification is.")
     ]
+    asked: Annotated[int | None, Meta(description="How many clients it asked; null if it asked everybody.")]
     contributors: Annotated[int | None, Meta(description="Null while uncommitted, which counts as spent.")]
     details: dict[str, Detail]
     reserved_s: Annotated[float, Meta(description="When it was reserved, in seconds since 1970.")]
 
 
 class AtDeltaDocument(Struct, frozen=True, kw_only=True):
-    """The same releases, stated for another delta, by the accountants of the total."""
+    """The same statement for another delta: of the same releases, or, with a filter, of all that it admits."""
 
     delta: float
     epsilon: Figure
-    unamplified: Annotated[Figure | None, Meta(description="Without amplification; null where nothing was sampled.")]
+    unamplified: Annotated[Figure | None, Meta(description="Null as without_amplification is.")]
+
+
+class StatementDocument(Struct, frozen=True, kw_only=True):
+    """What holds towards one observer, where a release asks some of the clients."""
+
+    observer: Annotated[Observer, Meta(description="The server sees who takes part; readers see released models only.")]
+    enforced: Annotated[bool, Meta(description="Whether the ledger enforces it; if not, it follows from the record.")]
+    guarantee: Annotated[GuaranteeDocument, Meta(description="With the relation and the unit of the statement.")]
+    text: Annotated[str, Meta(description="Its conditions in words.")]
 
 
 class ChecklistItem(Struct, frozen=True, kw_only=True):
@@ -144,15 +207,27 @@ class ReportDocument(Struct, frozen=True, kw_only=True):
     """What a privacy budget's ledger discloses."""
 
     schema: Literal["secagg-budget-report"]
-    version: Literal[2]
+    version: Literal[3]
     statement: str
     budget: BudgetDocument
     spent: Annotated[GuaranteeDocument, Meta(description="By the noise promised, which the ledger enforces.")]
-    realised: Annotated[GuaranteeDocument, Meta(description="At the noise realised, where recorded; not enforced.")]
-    without_amplification: Annotated[GuaranteeDocument | None, Meta(description="Null where nothing was sampled.")]
-    continuous_epsilon: Annotated[
-        Figure | None, Meta(description="With continuous Gaussian noise instead; null where all of it was.")
+    realised: Annotated[
+        GuaranteeDocument | None,
+        Meta(description="At the noise realised, where recorded; not enforced. Null where the claim is the budget."),
     ]
+    without_amplification: Annotated[
+        GuaranteeDocument | None,
+        Meta(
+            description="Null where nothing was sampled, where the claim is the budget, and towards readers: the "
+            "statement towards the server is without amplification."
+        ),
+    ]
+    statements: Annotated[
+        tuple[StatementDocument, ...],
+        Meta(description="Towards both observers, the enforced one first; empty where each release asks everybody."),
+    ]
+    participation: Annotated[ParticipationDocument | None, Meta(description="Null where each release asks everybody.")]
+    accountant: Annotated[str, Meta(description="How the guarantee was computed.")]
     remaining: RemainingDocument
     mechanisms: tuple[MechanismDocument, ...]
     uncommitted: tuple[int, ...]
@@ -182,13 +257,25 @@ def document(report: BudgetReport) -> ReportDocument:
             unit=budget.unit,
             relation=budget.relation,
             opened_s=budget.time_s,
+            accounting=budget.accounting,
+            order=budget.order,
+            towards=budget.towards,
         ),
         spent=_guarantee(report.spent),
-        realised=_guarantee(report.realised),
+        realised=None if report.realised is None else _guarantee(report.realised),
         without_amplification=None if report.unamplified is None else _guarantee(report.unamplified),
-        continuous_epsilon=_optional(report.continuous_epsilon),
+        statements=tuple(
+            StatementDocument(
+                observer=each.observer, enforced=each.enforced, guarantee=_guarantee(each.guarantee), text=each.text
+            )
+            for each in report.statements
+        ),
+        participation=None if report.participation is None else _participation(report.participation),
+        accountant=report.accountant,
         remaining=RemainingDocument(
-            epsilon=max(0.0, budget.epsilon - report.spent.epsilon), releases=report.remaining_releases
+            epsilon=report.remaining_epsilon,
+            part=None if report.spent.used is None else max(0.0, 1 - report.spent.used),
+            releases=report.remaining_releases,
         ),
         mechanisms=tuple(MechanismDocument(mechanism=words, releases=count) for words, count in report.mechanisms),
         uncommitted=report.uncommitted,
@@ -209,13 +296,15 @@ def document(report: BudgetReport) -> ReportDocument:
 
 
 def as_json(report: BudgetReport) -> str:
-    """Return a report as JSON of the schema `dp/reporting/schemas/budget-report-2.json`."""
+    """Return a report as JSON of the schema `dp/reporting/schemas/budget-report-3.json`."""
     return msgspec.json.format(msgspec.json.encode(document(report)), indent=2).decode()
 
 
 def _guarantee(guarantee: Guarantee) -> GuaranteeDocument:
     return GuaranteeDocument(
         epsilon=_figure(guarantee.epsilon),
+        claim=guarantee.claim,
+        used=guarantee.used,
         delta=guarantee.delta,
         relation=guarantee.relation,
         unit=guarantee.unit,
@@ -233,6 +322,21 @@ def _guarantee(guarantee: Guarantee) -> GuaranteeDocument:
     )
 
 
+def _participation(found: ReportedParticipation) -> ParticipationDocument:
+    return ParticipationDocument(
+        clients=found.clients,
+        cap=found.cap,
+        adaptive=found.adaptive,
+        rounds=_spread(found.rounds),
+        asked=None if found.asked is None else _spread(found.asked),
+        eligible=found.eligible,
+    )
+
+
+def _spread(found: Spread) -> SpreadDocument:
+    return SpreadDocument(least=found.least, median=found.median, most=found.most)
+
+
 def _release(release: ReportedRelease) -> ReleaseDocument:
     return ReleaseDocument(
         number=release.number,
@@ -245,6 +349,8 @@ def _release(release: ReportedRelease) -> ReleaseDocument:
         epsilon_after=_optional(release.epsilon_after),
         realised_epsilon_after=_optional(release.realised_epsilon_after),
         unamplified_epsilon_after=_optional(release.unamplified_epsilon_after),
+        used_after=release.used_after,
+        asked=release.asked,
         contributors=release.contributors,
         details=release.details,
         reserved_s=release.time_s,

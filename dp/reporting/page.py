@@ -6,9 +6,10 @@ from typing import Any, Final
 
 from dp.errors import MissingExtra
 from dp.events import PrivacyUnit
-from dp.figures import in_full, rounded_down, rounded_up
+from dp.figures import in_full, rounded_up
 from dp.reporting.charts import charts
 from dp.reporting.checklist import facts, when
+from dp.reporting.observers import HEADINGS
 from dp.reporting.report import BudgetReport
 
 _CONTROLS: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
@@ -32,11 +33,12 @@ def as_html(report: BudgetReport) -> str:
         "dp.reporting/report.html.j2",
         report=report,
         facts=facts(report),
-        share=min(1.0, report.spent.epsilon / report.budget.epsilon),
+        share=min(1.0, report.used),
         charts=charts(report) if report.releases else (),
         when=when,
         unamplified=_FAILED_UNAMPLIFIED if report.failed else _UNAMPLIFIED[report.budget.unit],
-        left=rounded_down(max(0.0, report.budget.epsilon - report.spent.epsilon), of=report.budget.epsilon),
+        left=report.left,
+        headings=HEADINGS,
     )
 
 

@@ -13,12 +13,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
-from dp.accounting.guarantee import Guarantee
+from dp.accounting.guarantee import Claim, Guarantee
 from dp.events import NeighbouringRelation
-from dp.figures import in_full, rounded_up_within
+from dp.figures import in_full, rounded_down, rounded_up, rounded_up_within
 from dp.ledger.records import Budget, Detail
 from dp.reporting.about import About
 from dp.reporting.assumptions import Assumption, State, refuted
+from dp.reporting.observers import HEADINGS, Statement
+from dp.reporting.participation import ReportedParticipation
 from dp.reporting.spacing import evenly_spaced
 
 Facts = tuple[tuple[str, str], ...]
@@ -42,11 +44,17 @@ class ReportedRelease:
         realised_noise_multiplier: The noise multiplier of the noise that was really in the release; None if that was
             not recorded.
         sampling_rate: The probability that a unit takes part; None if units are not sampled.
-        epsilon_after: The epsilon that all releases up to and including this one had spent, at the budget's delta, by
-            the accountants of the total; None if it was not computed. Of more than 200 releases, 200 are accounted,
-            evenly spread; with sampled Gaussian noise, of more than 40 at most 40.
-        realised_epsilon_after: The same for the realised noise, if it was recorded.
-        unamplified_epsilon_after: The same without amplification by sampling; also None if nothing was sampled.
+        epsilon_after: The epsilon that all releases up to and including this one cost, at the budget's delta, by the
+            accountants of the total, if they were fixed beforehand; None if it was not computed, as with a filter. With
+            participation, it bounds the cost for every client. Of more than 200 releases, 200 are accounted, evenly
+            spread; with sampled Gaussian noise, of more than 40 at most 40.
+        realised_epsilon_after: The same for the realised noise, if it was recorded; with participation, of the client
+            whose releases have the least noise in all. Also None if the guarantee claims the budget.
+        unamplified_epsilon_after: The same without amplification by sampling; also None if nothing was sampled, or if
+            the guarantee claims the budget or is towards readers.
+        used_after: The part of a filter's limit that is charged to the client with most after this release, rounded up;
+            None without a filter, and for a release that is not accounted.
+        asked: The number of clients that the reservation asked; None if it asked everybody.
         contributors: The number of clients in the sum; None while uncommitted.
         details: The details that the caller recorded with the commitment.
         time_s: The time of the reservation, in seconds since 1970.
@@ -61,6 +69,8 @@ class ReportedRelease:
     epsilon_after: float | None
     realised_epsilon_after: float | None
     unamplified_epsilon_after: float | None
+    used_after: float | None
+    asked: int | None
     contributors: int | None
     details: dict[str, Detail]
     time_s: float
@@ -75,12 +85,13 @@ class ReportedRelease:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AtDelta:
-    """The same releases, stated for another delta, by the accountants of the total.
+    """The same statement for another delta.
 
     Attributes:
         delta: Strictly between 0 and 1.
-        epsilon: The epsilon of all releases together, for the promised noise.
-        unamplified: The same without amplification by sampling; None if nothing was sampled.
+        epsilon: The epsilon of all releases together, for the promised noise, by the accountants of the total. With a
+            filter, that of all releases that it admits.
+        unamplified: The same without amplification by sampling; None as in `ReportedRelease`.
     """
 
     delta: float
@@ -94,17 +105,24 @@ class BudgetReport:
 
     Attributes:
         budget: The budget.
-        spent: The guarantee of all reserved releases together, which the ledger enforces.
-        realised: The same for the realised noise, if it was recorded.
-        unamplified: The same without amplification by sampling; None if nothing was sampled.
-        continuous_epsilon: The epsilon if every release had continuous Gaussian noise of the same multiplier, by the
-            accountants of Gaussian noise, exact without sampling; None if all releases had such noise.
-        remaining_releases: The number of further releases like the last one that fit into the budget, at most 2**40;
-            None if there is no release yet.
-        projection: The epsilon after further releases like the last one, as pairs of their number and epsilon. It ends
-            where no more fit, or at a few times the releases made.
+        spent: The guarantee of all reserved releases together, which the ledger enforces; with participation, that of
+            the client that was charged most.
+        realised: The same for the realised noise, if it was recorded; with participation, that of the client whose
+            releases have the least noise in all. None if the guarantee claims the budget, which realised noise does not
+            change.
+        unamplified: The same without amplification by sampling. None if nothing was sampled, if the guarantee claims
+            the budget, or if it is towards readers: `statements` then says what holds for those who see who takes part.
+        statements: What holds towards each of both observers, the enforced statement first; none without participation.
+        participation: How often clients were asked; None if each release asks everybody.
+        accountant: How the guarantee was computed, in words.
+        remaining_releases: The number of further releases like the last one that fit into the budget and, with
+            participation, ask everybody; at most 2**40. None if there is no release yet.
+        projection: The epsilon or, with a filter, the part of its limit that is used, after further releases like the
+            last one, as pairs of their number and that figure. It ends where no more fit, or at a few times the
+            releases made.
         releases: Every reserved release, in order.
-        epsilon_by_delta: The same releases, stated for other deltas.
+        epsilon_by_delta: The same statement for other deltas; empty if the guarantee claims the budget, and there is no
+            filter.
         setting: Where the noise comes from, and who is trusted.
         colluders: How many clients may collude with the server, if that was recorded.
         assumptions: The conditions of the guarantee: the failed, then the verified, then the declared ones.
@@ -115,9 +133,11 @@ class BudgetReport:
 
     budget: Budget
     spent: Guarantee
-    realised: Guarantee
+    realised: Guarantee | None
     unamplified: Guarantee | None
-    continuous_epsilon: float | None
+    statements: tuple[Statement, ...]
+    participation: ReportedParticipation | None
+    accountant: str
     remaining_releases: int | None
     projection: tuple[tuple[int, float], ...]
     releases: tuple[ReportedRelease, ...]
@@ -180,9 +200,32 @@ class BudgetReport:
         return self.spent.epsilon > self.budget.epsilon
 
     @property
+    def claims_budget(self) -> bool:
+        """Whether the guarantee is the budget, and not what was spent."""
+        return self.spent.claim is Claim.BUDGET
+
+    @property
+    def used(self) -> float:
+        """The part of the budget that is charged, rounded up; without a filter, of its epsilon. Above 1 if exceeded."""
+        return self.spent.least_bound / self.budget.epsilon if self.spent.used is None else self.spent.used
+
+    @property
+    def remaining_epsilon(self) -> float | None:
+        """What may still be charged, at least 0; None with a filter, which charges no epsilon."""
+        return None if self.spent.used is not None else max(0.0, self.budget.epsilon - self.spent.least_bound)
+
+    @property
+    def left(self) -> str:
+        """What may still be charged, in words."""
+        if self.remaining_epsilon is None:
+            return f"{rounded_down(max(0.0, 100 - 100 * self.used), of=100)}% of the budget"
+        return f"epsilon {rounded_down(self.remaining_epsilon, of=self.budget.epsilon)}"
+
+    @property
     def realised_noise(self) -> bool:
-        """Whether the realised noise of any release was recorded."""
-        return any(release.realised_noise_multiplier is not None for release in self.releases)
+        """Whether there is a figure at the realised noise: that of at least one release was recorded."""
+        known = any(release.realised_noise_multiplier is not None for release in self.releases)
+        return self.realised is not None and known
 
     @property
     def accounted(self) -> tuple[ReportedRelease, ...]:
@@ -192,19 +235,13 @@ class BudgetReport:
     @property
     def stated_epsilon(self) -> float | None:
         """The epsilon to state as the guarantee; None if a condition failed or the realised noise costs more."""
-        exceeded = self.realised.epsilon > self.spent.epsilon
+        exceeded = self.realised is not None and self.realised.epsilon > self.spent.epsilon
         return None if self.failed or exceeded else self.spent.epsilon
 
     @property
     def statement(self) -> str:
         """The guarantee as one sentence or, if conditions failed, these first, and that no guarantee is stated."""
-        count = len(self.releases)
-        sentence = (
-            f"{'The only release is' if count == 1 else f'All {count} releases together are'} "
-            f"({self.shown(self.spent.epsilon)}, {in_full(self.spent.delta)})"
-            f"-differentially private for one {self.budget.unit.value}, relation {self.budget.relation.value}: "
-            f"{_COMPARED[self.budget.relation]}."
-        )
+        sentence = self._sentence
         if not self.failed:
             return sentence
         return " ".join(
@@ -215,3 +252,30 @@ class BudgetReport:
                 f"{sentence[0].lower()}{sentence[1:]}",
             )
         )
+
+    @property
+    def _sentence(self) -> str:
+        """The guarantee as a sentence, as if no condition had failed; towards readers, two sentences."""
+        count, enforced = len(self.releases), self.budget.towards
+        observer = "" if enforced is None else f"{HEADINGS[enforced]}, "
+        if self.claims_budget:
+            subject = f"all releases that this ledger admits, {count:,} so far, are together"
+        else:
+            subject = "the only release is" if count == 1 else f"all {count} releases together are"
+        subject = f"{observer}{subject}"
+        claim = "This is the budget, whatever part of it is used. " if self.claims_budget else ""
+        others = "".join(
+            f" {HEADINGS[each.observer]}: ({rounded_up(each.guarantee.epsilon)}, {in_full(each.guarantee.delta)}), "
+            f"relation {each.guarantee.relation.value}, under the conditions below."
+            for each in self.statements
+            if each.guarantee != self.spent
+        )
+        return (
+            f"{subject[0].upper()}{subject[1:]} ({self.shown(self.spent.epsilon)}, {in_full(self.spent.delta)})"
+            f"-differentially private for one {self.budget.unit.value}, relation {self.budget.relation.value}: "
+            f"{_COMPARED[self.budget.relation]}. {claim}"
+        ).rstrip() + others
+
+    def in_percent(self, part: float) -> str:
+        """Return a part of a filter's limit in percent, rounded up, but not above 100% if the part is at most 1."""
+        return f"{rounded_up_within(100 * part, 100.0)}%"

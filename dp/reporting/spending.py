@@ -6,7 +6,7 @@ computed are left out. Epsilon never falls as releases are added, so the total b
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from dp.accounting.quick import QuickTotal
@@ -22,11 +22,11 @@ PROJECTED_COMPOSITIONS: Final = 10
 LEAST_COMPOSITIONS: Final = 5
 
 
-def epsilons_after(events: Sequence[PrivacyEvent], *, delta: float, total: float) -> dict[int, float]:
+def epsilons_after(events: Sequence[PrivacyEvent | None], *, delta: float, total: float) -> dict[int, float]:
     """Return the cost of all releases up to and including each accounted one.
 
     Args:
-        events: The event of each release, in order.
+        events: The event that each release adds, in order; None if it adds nothing.
         delta: Strictly between 0 and 1.
         total: The epsilon of all releases, by the accountants of the ledger.
 
@@ -38,7 +38,7 @@ def epsilons_after(events: Sequence[PrivacyEvent], *, delta: float, total: float
     so_far, done = QuickTotal.of({}), 0
     positions = evenly_spaced(len(events))
     for position in (positions[index] for index in evenly_spaced(len(positions), _figures(events, len(positions)))):
-        so_far = so_far.plus(Counter(events[done : position + 1]))
+        so_far = so_far.plus(counted(events[done : position + 1]))
         done = position + 1
         # A figure on the coarser grid may be above the later total, which bounds it too.
         found[position] = total if done == len(events) else min(total, so_far.epsilon(delta))
@@ -46,17 +46,17 @@ def epsilons_after(events: Sequence[PrivacyEvent], *, delta: float, total: float
 
 
 def projected(
-    events: Iterable[PrivacyEvent], event: PrivacyEvent, *, further: int, budget: Budget
+    events: Mapping[PrivacyEvent, int], event: PrivacyEvent, *, further: int, budget: Budget
 ) -> tuple[tuple[int, float], ...]:
     """Return the cost of all releases after further releases of `event`, as pairs of their number and epsilon.
 
     Args:
-        events: The event of each release made.
+        events: How often each event was charged.
         event: The event of each further release.
         further: The most further releases. The ledger admits them, so they cost at most the budget's epsilon.
         budget: The budget of the ledger.
     """
-    made = QuickTotal.of(Counter(events))
+    made = QuickTotal.of(events)
     figures = PROJECTED_COMPOSITIONS if made.plus({event: 1}).takes_long else PROJECTED
 
     def cost(more: int) -> float:
@@ -65,23 +65,28 @@ def projected(
     return tuple((position + 1, cost(position + 1)) for position in evenly_spaced(further, figures))
 
 
-def epsilons_at(events: Iterable[PrivacyEvent], deltas: Sequence[float]) -> dict[float, float]:
+def epsilons_at(events: Mapping[PrivacyEvent, int], deltas: Sequence[float]) -> dict[float, float]:
     """Return the cost of all releases at each delta.
 
     Args:
-        events: The event of each release.
+        events: How often each event was charged.
         deltas: Numbers strictly between 0 and 1.
 
     Returns:
         Epsilon by delta.
     """
-    total = QuickTotal.of(Counter(events))
+    total = QuickTotal.of(events)
     return {at: total.epsilon(at) for at in deltas}
 
 
-def _figures(events: Sequence[PrivacyEvent], most: int) -> int:
+def counted(events: Iterable[PrivacyEvent | None]) -> Counter[PrivacyEvent]:
+    """Return how often each event is added."""
+    return Counter(event for event in events if event is not None)
+
+
+def _figures(events: Sequence[PrivacyEvent | None], most: int) -> int:
     """Return the number of releases for which a curve is computed, `most` if that is quick."""
-    counts = Counter(events)
+    counts = counted(events)
     if not QuickTotal.of(counts).takes_long:
         return most
     return max(LEAST_COMPOSITIONS, COMPOSITIONS // len(single_release_counts(counts)))

@@ -40,13 +40,14 @@ def as_text(report: BudgetReport, *, width: int | None = None) -> str:
             lines += _wrapped(text, columns, first=first)
     lines += [
         "",
-        f"{'#':>5}  {'release':<{_LABEL}}  {'noise mult.':>11}  {'realised':>9}  {'contributors':>12}  {'epsilon':>9}",
+        f"{'#':>5}  {'release':<{_LABEL}}  {'noise mult.':>11}  {'realised':>9}  {'contributors':>12}  "
+        f"{_last_heading(report):>9}",
     ]
     lines += [_line(report, release) for release in report.accounted]
     if len(report.accounted) < len(report.releases):
         shown = f"{len(report.accounted)} of {len(report.releases)} releases, evenly spread; the JSON report lists all"
         lines += _wrapped(shown, columns)
-    if any(release.epsilon_after is None for release in report.accounted):
+    if report.spent.used is None and any(release.epsilon_after is None for release in report.accounted):
         lines += _wrapped("Epsilon was computed only for evenly spread releases; the others have a dash (-)", columns)
     for state, heading in _HEADINGS.items():
         found = [assumption for assumption in report.assumptions if assumption.state is state]
@@ -58,11 +59,20 @@ def as_text(report: BudgetReport, *, width: int | None = None) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _last_heading(report: BudgetReport) -> str:
+    """Return what the last column of the table of releases shows."""
+    if report.spent.used is not None:
+        return "used"
+    return "if fixed" if report.claims_budget else "epsilon"
+
+
 def _line(report: BudgetReport, release: ReportedRelease) -> str:
     label = release.label if len(release.label) <= _LABEL else f"{release.label[: _LABEL - 3]}..."
     contributors = "uncommitted" if release.contributors is None else str(release.contributors)
     realised = "-" if release.excess is None else f"{release.excess:+.2%}"
     epsilon = "-" if release.epsilon_after is None else report.shown(release.epsilon_after)
+    if release.used_after is not None:
+        epsilon = report.in_percent(release.used_after)
     return (
         f"{release.number:>5}  {label:<{_LABEL}}  {release.noise_multiplier:>11.4g}  {realised:>9}  "
         f"{contributors:>12}  {epsilon:>9}"

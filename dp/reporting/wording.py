@@ -1,4 +1,4 @@
-"""Events and their terms in words, and events with their sampling removed or with continuous noise instead."""
+"""Events and their terms in words, and events without their sampling."""
 
 from collections.abc import Iterable
 from typing import Final, assert_never
@@ -62,13 +62,6 @@ def without_amplification(event: PrivacyEvent) -> PrivacyEvent:
             return event
 
 
-def with_continuous_noise(event: PrivacyEvent) -> PrivacyEvent:
-    """Return the event with continuous Gaussian noise of the same multiplier."""
-    if isinstance(event, RepeatedEvent):
-        return RepeatedEvent(times=event.times, event=_continuous(event.event))
-    return _continuous(event)
-
-
 def in_words(event: PrivacyEvent) -> str:
     """Return the mechanism of one release in words."""
     match event:
@@ -94,14 +87,20 @@ def in_words(event: PrivacyEvent) -> str:
             assert_never(event)
 
 
-def more_releases(count: int) -> str:
-    """Return in words how many more releases like the last one fit into the budget."""
+def more_releases(count: int, *, everybody: bool = False) -> str:
+    """Return in words how many more releases like the last one fit into the budget.
+
+    Args:
+        count: Their number.
+        everybody: Whether these releases each ask all clients of a population of which a release may ask some.
+    """
+    kind = "like the last one that ask every client" if everybody else "like the last one"
     if count == 0:
-        return "no more releases like the last one fit"
+        return f"no more releases {kind} fit"
     if count == 1:
-        return "1 more release like the last one fits"
+        return "1 more release like the last one" + (" that asks every client fits" if everybody else " fits")
     least = "at least " if count >= MAXIMUM_REMAINING else ""
-    return f"{least}{count:,} more releases like the last one fit"
+    return f"{least}{count:,} more releases {kind} fit"
 
 
 def trusts(entries: Iterable[LedgerEntry]) -> tuple[Trust | None, ...]:
@@ -140,14 +139,6 @@ def _trust(entry: LedgerEntry) -> Trust | None:
     if isinstance(event, GaussianEvent):
         return Trust.LOCAL if event.unit is PrivacyUnit.EXAMPLE else Trust.CENTRAL
     return Trust.DISTRIBUTED if event.contributors > 1 else None
-
-
-def _continuous(event: NoisyEvent | PoissonSampledEvent) -> GaussianEvent | PoissonSampledEvent:
-    noisy = single(event)
-    gaussian = GaussianEvent(noise_multiplier=noisy.noise_multiplier, relation=noisy.relation, unit=noisy.unit)
-    if isinstance(event, PoissonSampledEvent):
-        return PoissonSampledEvent(sampling_rate=event.sampling_rate, event=gaussian)
-    return gaussian
 
 
 def _setting(event: NoisyEvent, trust: Trust | None, *, hidden: bool) -> str:

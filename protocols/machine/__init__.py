@@ -22,6 +22,8 @@ The machines enforce these rules:
 
 - A client answers each step at most once, in order. A client that is a committee member too may miss the rest of its
   client steps: the first committee step is then accepted. A `Client` closes after its last step, and after any error.
+- A client with a record of sessions notes each step before its reply is made. In the step that sends its vector, the
+  same note counts the session. At its cap the client goes no further in a session that does not count yet.
 - In the step that reveals, a client with a record of openings notes the contributors before its reply leaves. It
   refuses if they differ in too few clients from those of an earlier sum of the same context (`protocols.replay`).
 - `Server.receive` refuses a bad, late or repeated reply. The server's state is unchanged, and the step goes on.

@@ -1,4 +1,4 @@
-"""What the commands `secagg budget report`, `plan` and `verify` do, from their arguments to their words."""
+"""What the commands `secagg budget report` and `verify` do, from their arguments to their words."""
 
 import sys
 from pathlib import Path
@@ -11,7 +11,6 @@ from rich.text import Text
 from dp.errors import LedgerCorrupt
 from dp.figures import in_full, rounded_up_within
 from dp.ledger.ledger import Ledger
-from dp.noise.distributed import LatticeNoise
 from dp.reporting.collect import budget_report
 from dp.reporting.document import as_json as report_as_json
 from dp.reporting.page import as_html
@@ -19,8 +18,6 @@ from dp.reporting.text import as_text
 from secagg.errors import ConfigurationError
 from secagg.files import write_whole
 from secagg.paths import escaped, expanded
-from secagg.planning.budget_request import GAUSSIAN, BudgetRequest
-from secagg.planning.plan import plan
 from secagg.privacy.several_ledgers import together
 from secagg.reports.earlier_ledgers import with_earlier
 from secagg.runs.kept_ledgers import LEDGER
@@ -52,7 +49,7 @@ def report_on_terminal(
             that applies only to one ledger was given with several.
         dp.errors.DpError: A ledger cannot be read, it records a name that was given, or an extra is missing.
     """
-    files = [_ledger(path) for path in paths]
+    files = [ledger_file(path) for path in paths]
     if len(files) != 1:
         for option, value in (("--html", html), ("--organisation", organisation), ("--title", title)):
             if value is not None:
@@ -94,7 +91,7 @@ def verify_on_terminal(path: Path, *, head: str | None) -> int:
         ConfigurationError: There is no ledger.
         dp.errors.DpError: The ledger cannot be read, or `head` is not a digest: nothing is said about it.
     """
-    file = _ledger(path)
+    file = ledger_file(path)
     kept = None if head is None else "".join(part for part in head if not part.isspace() and part not in _BORDERS)
     try:
         with Ledger.open_to_read(file, head=kept) as opened:
@@ -140,61 +137,12 @@ def _refused(reason: str) -> int:
     return NOT_INTACT
 
 
-def plan_on_terminal(
-    *,
-    clients: int,
-    rounds: int,
-    noise_multiplier: float | None,
-    epsilon: float | None,
-    delta: float | None,
-    per_round: int | None,
-    sampling: float | None,
-    mechanism: str,
-    bits: int | None,
-    dimension: int | None,
-    dropout: float,
-    adversarial: float,
-    minimum_contributors: int | None,
-    as_json: bool,
-) -> None:
-    """Print what rounds will cost, or what noise they need; arguments as in `BudgetRequest`.
+def ledger_file(path: Path) -> Path:
+    """Return the ledger of a path, which may be the folder of a run.
 
     Raises:
-        ConfigurationError: The arguments do not fit together.
-        dp.errors.DpError: A number is out of range, or no noise reaches the epsilon.
+        ConfigurationError: It is a folder without a ledger.
     """
-    if mechanism not in (GAUSSIAN, *LatticeNoise):
-        choices = ", ".join((GAUSSIAN, *LatticeNoise))
-        raise ConfigurationError(f"--mechanism: expected one of {choices}, found {escaped(mechanism)}.")
-    if per_round is not None:
-        if sampling is not None:
-            raise ConfigurationError(
-                "--per-round and --sampling: expected at most one of them, found both. --sampling is --per-round over "
-                "--clients. Give one."
-            )
-        if not 1 <= per_round <= clients:
-            raise ConfigurationError(f"--per-round: expected 1 to {clients}, the number of clients, found {per_round}.")
-        sampling = per_round / clients
-    found = plan(
-        BudgetRequest(
-            clients=clients,
-            rounds=rounds,
-            noise_multiplier=noise_multiplier,
-            epsilon=epsilon,
-            delta=delta,
-            sampling=sampling,
-            mechanism=GAUSSIAN if mechanism == GAUSSIAN else LatticeNoise(mechanism),
-            bits=bits,
-            dimension=dimension,
-            dropout=dropout,
-            adversarial=adversarial,
-            minimum_contributors=minimum_contributors,
-        )
-    )
-    sys.stdout.write(found.as_json() + "\n" if as_json else found.as_text())
-
-
-def _ledger(path: Path) -> Path:
     path = expanded(path)
     if not path.is_dir():
         return path

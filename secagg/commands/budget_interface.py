@@ -11,6 +11,7 @@ from secagg.privacy.delta import DELTA
 
 _NOISE: Final = "Noise or budget (give exactly one)"
 _PARTICIPATION: Final = "Participation"
+_SHARES: Final = "Who is counted on in a round"
 _LATTICE: Final = "Mechanism"
 
 
@@ -38,8 +39,13 @@ def report(
 
 
 def plan(
-    clients: Annotated[int, typer.Option(help="Size of the population: all clients that may ever take part.")],
-    rounds: Annotated[int, typer.Option(help="Number of training rounds. Each makes one release.")],
+    rounds: Annotated[
+        int, typer.Option(help="Number of training rounds. Each makes one release. With --ledger: of further rounds.")
+    ],
+    clients: Annotated[
+        int | None,
+        typer.Option(help="Size of the population: all clients that may ever take part. Required without --ledger."),
+    ] = None,
     noise_multiplier: Annotated[
         float | None,
         typer.Option(
@@ -58,12 +64,34 @@ def plan(
             "not below 1/clients, as in secagg train.",
         ),
     ] = None,
+    cohort: Annotated[
+        int | None,
+        typer.Option(
+            help="Number of clients that each round asks, in turn or at random. Each client is charged for the rounds "
+            "that ask it. A cohort gets no amplification, even if it is secret: its size is fixed, so with one client "
+            "in it another one is out. Default: all clients.",
+            rich_help_panel=_PARTICIPATION,
+        ),
+    ] = None,
+    cap: Annotated[
+        int | None,
+        typer.Option(
+            help="The most rounds that may ask one client, whether it answers or not. Default: the least that is "
+            "feasible, rounds * cohort / clients, rounded up. A larger cap leaves places for rounds that fail, and "
+            "costs more.",
+            rich_help_panel=_PARTICIPATION,
+        ),
+    ] = None,
+    more_rounds: Annotated[
+        int | None,
+        typer.Option(help="Also tell what this number of further rounds would cost.", rich_help_panel=_PARTICIPATION),
+    ] = None,
     per_round: Annotated[
         int | None,
         typer.Option(
-            help="Average number of clients sampled for each round. WARNING: the resulting epsilon holds only against "
-            "observers who do not learn who was sampled. The server of a secure sum does. Default: all clients take "
-            "part.",
+            help="Average number of clients that are sampled for each round, in secret. WARNING: the resulting epsilon "
+            "holds only towards readers of the models, and only if the server is trusted to draw honestly and to keep "
+            "the draw and every roster secret, and the noise does not depend on who was drawn. Default: no sample.",
             rich_help_panel=_PARTICIPATION,
         ),
     ] = None,
@@ -104,7 +132,7 @@ def plan(
             help="Fraction of a round's clients that are expected to drop out. The plan allows for 1.5 times as many. "
             f"At least 0 and below 1. Default: {DROPOUT:g}.",
             show_default=False,
-            rich_help_panel=_PARTICIPATION,
+            rich_help_panel=_SHARES,
         ),
     ] = DROPOUT,
     adversarial: Annotated[
@@ -113,24 +141,47 @@ def plan(
             help="Largest fraction of a round's clients that may collude with the server, rounded down. At least one "
             f"noise share is not counted. At least 0 and below 1. Default: {ADVERSARIAL:g}.",
             show_default=False,
-            rich_help_panel=_PARTICIPATION,
+            rich_help_panel=_SHARES,
         ),
     ] = ADVERSARIAL,
     minimum_contributors: Annotated[
         int | None,
         typer.Option(
             help="Smallest number of contributors for which a round is released. Default: as in secagg train.",
-            rich_help_panel=_PARTICIPATION,
+            rich_help_panel=_SHARES,
         ),
     ] = None,
+    adversary: Annotated[
+        str,
+        typer.Option(
+            help="Server that is assumed: curious or malicious. Against a malicious one, the default of "
+            "--minimum-contributors is larger. Default: curious.",
+            show_default=False,
+            rich_help_panel=_SHARES,
+        ),
+    ] = "curious",
+    table: Annotated[bool, typer.Option("--table", help="Also compute epsilon by rounds and noise.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")] = False,
+    html: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="File for a self-contained HTML page: the plan, the table and a chart."),
+    ] = None,
+    ledger: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="LEDGER",
+            help="Ledger of a run (ledger.sqlite), or its folder: compute what noise --rounds more rounds need. Only "
+            "--cohort, --cap and --json apply with it; --cap is the most of these rounds that may ask one client.",
+        ),
+    ] = None,
 ) -> None:
     """Compute what training rounds cost with given noise, or what noise keeps a given epsilon.
 
-    Give exactly one of --noise-multiplier and --epsilon. Nothing is trained,
-    and no ledger is changed.
+    Give exactly one of --noise-multiplier and --epsilon; or --ledger, to
+    compute what noise more rounds need under a ledger that exists. Nothing is
+    trained, and no ledger is changed.
     """
-    from secagg.commands.budget import plan_on_terminal
+    from secagg.commands.budget_plan import plan_on_terminal
 
     plan_on_terminal(
         clients=clients,
@@ -138,15 +189,22 @@ def plan(
         noise_multiplier=noise_multiplier,
         epsilon=epsilon,
         delta=delta,
+        cohort=cohort,
+        cap=cap,
         per_round=per_round,
         sampling=sampling,
+        more_rounds=more_rounds,
         mechanism=mechanism,
         bits=bits,
         dimension=dimension,
         dropout=dropout,
         adversarial=adversarial,
         minimum_contributors=minimum_contributors,
+        adversary=adversary,
+        table=table,
         as_json=as_json,
+        html=html,
+        ledger=ledger,
     )
 
 

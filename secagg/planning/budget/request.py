@@ -9,6 +9,7 @@ from dp.events import NeighbouringRelation, Trust
 from dp.noise.distributed import LatticeNoise
 from protocols import Adversary
 from protocols.cohort import MAX_CLIENTS, whole_clients
+from secagg.checks import check_choice
 from secagg.errors import ConfigurationError
 from secagg.privacy.contributors import (
     ADVERSARIAL,
@@ -20,6 +21,7 @@ from secagg.privacy.contributors import (
     shares_relied_on,
 )
 from secagg.privacy.delta import check_client_delta, default_delta
+from secagg.privacy.least_cap import least_cap
 
 ContinuousNoise = Literal["gaussian"]
 GAUSSIAN: Final = "gaussian"
@@ -36,8 +38,12 @@ class BudgetRequest(msgspec.Struct, frozen=True, kw_only=True):
             clipping bound, to which rounding adds a little). None to compute it.
         epsilon: The budget that the noise must keep. None to compute it.
         delta: Below one over `clients`. None for the default of `secagg train`.
-        sampling: Probability with which each client takes part in a round, in (0, 1]. None if all take part, or if it
-            is known who does.
+        cohort: How many clients each round asks, 2 to `clients`, chosen in any way that does not depend on their data.
+            None for all of them, or for a sample.
+        cap: The most rounds that one client is asked for, at least `least_cap`. None for that.
+        sampling: Probability with which each client takes part in a round, in (0, 1], drawn in secret. None if there
+            is no such sample. It goes with neither `cohort` nor `cap`.
+        more_rounds: How many rounds may be added later, at least 1; None for none.
         mechanism: The noise: noise shares on the integer grid, in a secure sum modulo 2^bits, or continuous Gaussian
             noise in the sum.
         bits: Bits of the modulus, for noise on the integer grid. None for 24.
@@ -45,6 +51,8 @@ class BudgetRequest(msgspec.Struct, frozen=True, kw_only=True):
         dropout: Fraction of a round's clients that is expected to drop out, as in `TrainingConfig`.
         adversarial: Fraction of a round's clients that may collude with the server, as in `TrainingConfig`.
         minimum_contributors: The least number of contributors of a release. None for the default of `secagg train`.
+        adversary: The server that is assumed, curious or malicious. Against a malicious one, the default of
+            `minimum_contributors` is larger.
 
     Raises:
         ConfigurationError: Not exactly one of noise and budget is given, or a number is out of range.
@@ -56,17 +64,25 @@ class BudgetRequest(msgspec.Struct, frozen=True, kw_only=True):
     noise_multiplier: float | None = None
     epsilon: float | None = None
     delta: float | None = None
+    cohort: int | None = None
+    cap: int | None = None
     sampling: float | None = None
+    more_rounds: int | None = None
     mechanism: LatticeNoise | ContinuousNoise = GAUSSIAN
     bits: int | None = None
     dimension: int | None = None
     dropout: float = DROPOUT
     adversarial: float = ADVERSARIAL
     minimum_contributors: int | None = None
+    adversary: Adversary = Adversary.CURIOUS
 
     def __post_init__(self) -> None:
         integer_at_least("clients", self.clients, 2)
         integer_at_least("rounds", self.rounds, 1)
+        if self.more_rounds is not None:
+            integer_at_least("more_rounds", self.more_rounds, 1)
+        if check_choice("--adversary", self.adversary, Adversary) not in (Adversary.CURIOUS, Adversary.MALICIOUS):
+            raise ConfigurationError(f"--adversary: expected one of curious, malicious, found {self.adversary}.")
         if (self.noise_multiplier is None) == (self.epsilon is None):
             found = "neither" if self.epsilon is None else "both"
             raise ConfigurationError(
@@ -83,6 +99,7 @@ class BudgetRequest(msgspec.Struct, frozen=True, kw_only=True):
                 f"sampling: expected at least 2 clients in a round on average, found {self.rate * self.clients:.3g} of "
                 f"{self.clients}. Use a larger probability."
             )
+        self._check_participation()
         self._check_cohort()
         check_client_delta(self.chosen_delta, clients=self.clients)
         if self.on_lattice and self.dimension is None:
@@ -96,6 +113,25 @@ class BudgetRequest(msgspec.Struct, frozen=True, kw_only=True):
                 f"{' or '.join(LatticeNoise)}. Leave them out."
             )
 
+    def _check_participation(self) -> None:
+        if self.sampling is not None and (self.cohort is not None or self.cap is not None):
+            raise ConfigurationError(
+                "--cohort and --cap: expected neither of them with --sampling or --per-round, found one: a cap stops "
+                "clients, so the draw would no longer be independent, and nothing is proven for such a sample. Leave "
+                "them out, or plan without the sample."
+            )
+        if self.cohort is not None and integer_at_least("cohort", self.cohort, 2) > self.clients:
+            raise ConfigurationError(
+                f"cohort: expected at most the {self.clients} clients of the population, found {self.cohort}. Use a "
+                "smaller cohort, or more clients."
+            )
+        if self.cap is not None and integer_at_least("cap", self.cap, 1) < self.least_cap:
+            who = "all" if self.cohort is None else f"{self.cohort} of"
+            raise ConfigurationError(
+                f"cap: expected at least {self.least_cap}, since {self.rounds} rounds ask {who} {self.clients} clients "
+                f"each, found {self.cap}. Use a cap of {self.least_cap} or more, fewer rounds or a smaller cohort."
+            )
+
     def _check_cohort(self) -> None:
         for name in ("dropout", "adversarial"):
             value = getattr(self, name)
@@ -103,15 +139,15 @@ class BudgetRequest(msgspec.Struct, frozen=True, kw_only=True):
                 raise ConfigurationError(f"{name}: expected a fraction in [0, 1), found {value!r}.")
         if self.minimum_contributors is not None:
             integer_at_least("minimum_contributors", self.minimum_contributors, 2)
-        if not self.has_cohort:
+        if not self.fits_a_sum:
             if self.on_lattice:
                 raise ConfigurationError(
-                    f"clients: expected at most {MAX_CLIENTS} in a round of a secure sum, found {self.cohort}. Use a "
-                    "smaller --sampling or --per-round."
+                    f"clients: expected at most {MAX_CLIENTS} in a round of a secure sum, found {self.asked}. Use a "
+                    "smaller --cohort, --sampling or --per-round."
                 )
             return
         check_cohort(
-            clients=self.cohort,
+            clients=self.asked,
             dropout=self.dropout,
             adversarial=self.adversarial,
             required=self.required_contributors,
@@ -120,36 +156,50 @@ class BudgetRequest(msgspec.Struct, frozen=True, kw_only=True):
         )
 
     @property
-    def cohort(self) -> int:
-        """The number of clients of a round: all of them; if they are sampled, the expected number, at least 2."""
+    def asked(self) -> int:
+        """The number of clients that a round asks; if they are sampled, the expected number, at least 2."""
+        if self.cohort is not None:
+            return self.cohort
         return max(2, round(self.rate * self.clients))
 
     @property
-    def has_cohort(self) -> bool:
+    def least_cap(self) -> int:
+        """The least cap with which all rounds can be held; the number of rounds if each asks all, or a sample."""
+        if self.cohort is None:
+            return self.rounds
+        return least_cap(self.rounds, cohort=self.cohort, clients=self.clients)
+
+    @property
+    def releases(self) -> int:
+        """The most releases that one client is asked for."""
+        return self.least_cap if self.cap is None else self.cap
+
+    @property
+    def fits_a_sum(self) -> bool:
         """Whether a round has no more clients than a secure sum takes."""
-        return self.cohort <= MAX_CLIENTS
+        return self.asked <= MAX_CLIENTS
 
     @property
     def required_contributors(self) -> int:
         """The least number of contributors of a release."""
         return required_contributors(
-            clients=self.cohort,
+            clients=self.asked,
             dropout=self.dropout,
             adversarial=self.adversarial,
-            adversary=Adversary.CURIOUS,
+            adversary=self.adversary,
             minimum_contributors=self.minimum_contributors,
         )
 
     @property
     def colluding(self) -> int:
         """The number of contributors whose noise shares are not counted."""
-        return colluding_clients(self.cohort, self.adversarial)
+        return colluding_clients(self.asked, self.adversarial)
 
     @property
     def warnings(self) -> tuple[str, ...]:
         """What the cohort does not withstand although its fractions may look as if it did."""
-        if self.has_cohort and not whole_clients(self.cohort, self.adversarial, "adversarial"):
-            return (no_collusion_warning(self.cohort),)
+        if self.fits_a_sum and not whole_clients(self.asked, self.adversarial, "adversarial"):
+            return (no_collusion_warning(self.asked),)
         return ()
 
     @property
@@ -169,7 +219,7 @@ class BudgetRequest(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def rate(self) -> float:
-        """The probability of each client to take part in a round."""
+        """The probability of each client to be in a round by a secret draw; 1 without one."""
         return 1.0 if self.sampling is None else self.sampling
 
     @property
