@@ -20,8 +20,9 @@ from secagg.aggregation.encoding import Weighting
 from secagg.privacy.clipping import ClippingKind
 from secagg.privacy.contributors import ADVERSARIAL, DROPOUT, required_contributors
 from secagg.privacy.delta import DELTA
+from secagg.privacy.least_cap import least_cap
 from secagg.runs.settings import Group, about
-from secagg.training.cohorts import Draw, least_cap
+from secagg.training.cohorts import Draw
 from secagg.training.model_state import ServerStep
 
 Positive = Annotated[float, Meta(gt=0)]
