@@ -327,5 +327,3 @@ def test_run_whose_ledger_is_gone_while_it_draws_asks_nobody(tmp_path: Path, mon
         patched.setattr(Ledger, "reserve", fails)
         run(folder, config(**COHORTS))
     assert asked == []
-
-

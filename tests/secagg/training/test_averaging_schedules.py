@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import pytest
 
+from dp.accounting.renyi_accountant import RenyiAccountant
 from dp.errors import BudgetExceeded
 from dp.events import NeighbouringRelation, Observer, Trust
 from dp.ledger.ledger import Ledger
@@ -210,6 +211,12 @@ def end(run: Run, choose: Callable[[int], int], *, kills: int) -> None:
             return
     run.live(-1)
     assert run.ended
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave out the accountant that takes seconds for sampled noise."""
+    monkeypatch.setattr("dp.accounting.accountants.ACCOUNTANTS", (RenyiAccountant(),))
 
 
 @pytest.mark.parametrize("draw", list(Draw))
