@@ -13,11 +13,14 @@ from typing import Final
 import msgspec
 
 from dp import (
+    Accounting,
     Description,
     DistributedDiscreteGaussianEvent,
     GaussianEvent,
     Ledger,
     NeighbouringRelation,
+    Observer,
+    Participation,
     PoissonSampledEvent,
     PrivacyUnit,
     RepeatedEvent,
@@ -51,6 +54,8 @@ STEPS: Final = RepeatedEvent(
 PROMISED: Final = DistributedDiscreteGaussianEvent(
     local_sigma=20.0, contributors=100, l2_sensitivity=100.0, dimension=650
 )
+LOUDER: Final = msgspec.structs.replace(PROMISED, local_sigma=25.0)
+POPULATION: Final = hashlib.sha256(b"secagg recorded population").hexdigest()
 THINNER: Final = SkellamEvent(variance=10_000.0, contributors=100, l2_sensitivity=100.0, dimension=650)
 
 
@@ -137,11 +142,73 @@ def make_examples(path: Path) -> None:
             ledger.commit(ledger.reserve(STEPS, f"round {number}"), contributors=12, realised=STEPS)
 
 
+def make_cohorts(path: Path) -> None:
+    """Make a ledger that counts clients, behind a Gaussian filter; clients are missing, and one release failed."""
+    with Ledger.create(
+        path,
+        epsilon=6.0,
+        delta=1e-4,
+        population=1_000,
+        description=Description(run="cohorts", data="digits", organisation="Example Ltd", data_digest="5e" * 32),
+        participation=Participation(clients=POPULATION, cap=3, adaptive=False),
+        accounting=Accounting.GAUSSIAN_FILTER,
+        clock=_ticks(),
+        entropy=_salt,
+    ) as ledger:
+        details = _details(Trust.DISTRIBUTED, hidden="yes") | {CLIENTS_DETAIL: 110}
+        for number in range(6):
+            asked = [(110 * number + each) % 400 for each in range(110)]
+            event = PROMISED if number % 2 else LOUDER
+            ticket = ledger.reserve(event, f"round {number + 1}", participants=asked)
+            if number != 3:
+                ledger.commit(ticket, contributors=asked[number:], realised=event, details=details)
+
+
+def make_readers(path: Path) -> None:
+    """Make a ledger whose statement is towards readers: clients are drawn in secret, and the server adds the noise."""
+    with Ledger.create(
+        path,
+        epsilon=4.0,
+        delta=1e-4,
+        population=1_000,
+        relation=EITHER,
+        participation=Participation(clients=POPULATION, adaptive=False),
+        towards=Observer.READERS,
+        clock=_ticks(),
+        entropy=_salt,
+    ) as ledger:
+        for number in range(5):
+            drawn = [each for each in range(1_000) if hashlib.sha256(f"{number} {each}".encode()).digest()[0] < 13]
+            ticket = ledger.reserve(SAMPLED, f"round {number + 1}", participants=drawn)
+            details = {TRUST_DETAIL: Trust.CENTRAL.value, UPDATES_HIDDEN_DETAIL: "yes"}
+            ledger.commit(ticket, contributors=drawn, realised=SAMPLED, details=details)
+
+
+def make_renyi(path: Path) -> None:
+    """Make a ledger behind a Renyi filter, where each release asks everybody, with sampled noise too."""
+    with Ledger.create(
+        path,
+        epsilon=5.0,
+        delta=1e-3,
+        population=300,
+        relation=EITHER,
+        accounting=Accounting.RENYI_FILTER,
+        order=4.5,
+        clock=_ticks(),
+        entropy=_salt,
+    ) as ledger:
+        for number, event in enumerate((DISCRETE, SAMPLED, REPEATED)):
+            ledger.commit(ledger.reserve(event, f"round {number + 1}"), contributors=200)
+
+
 def main(folder: Path) -> None:
     """Make all ledgers."""
     make_mixed(folder / "mixed.sqlite")
     make_thinner(folder / "thinner.sqlite")
     make_examples(folder / "examples.sqlite")
+    make_cohorts(folder / "cohorts.sqlite")
+    make_readers(folder / "readers.sqlite")
+    make_renyi(folder / "renyi.sqlite")
 
 
 if __name__ == "__main__":

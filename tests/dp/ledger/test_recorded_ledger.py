@@ -13,13 +13,19 @@ from tests.vectors.recorded import VECTORS, private_copy
 
 LEDGERS = VECTORS / "ledger"
 HEADS = {
+    "cohorts": "830c1ff4f5409d3c5650e2dd65c00c52fc0877e596ae9dec48c4b43ae88daacf",
     "examples": "a297919e3255818f838ad52abf05a7ed1029f9d485e5e147be73b11416975b55",
     "mixed": "8c0514318e21bd30cc11f320de33c7301039b86eb7a8e2faf3707dae1da4beff",
+    "readers": "9153537ad661c3cf932f0f3a1816d5106c434b160b395372f6926ca9852a51ba",
+    "renyi": "8b90070c04d97b0bb504599a3047deaf87aa22909709a17c9c220c2fc4080d2f",
     "thinner": "fe2788061fc90b2ad979d524362c850398e344cc6abfab6ed772f3f1a69ab94b",
 }
 MADE_BY = {
+    "cohorts": recorder.make_cohorts,
     "examples": recorder.make_examples,
     "mixed": recorder.make_mixed,
+    "readers": recorder.make_readers,
+    "renyi": recorder.make_renyi,
     "thinner": recorder.make_thinner,
 }
 
@@ -81,6 +87,17 @@ def test_recorded_ledger_of_mixed_events_says_what_was_released() -> None:
     ]
     assert third is not None
     assert (third.details["accuracy"], third.details["note"]) == (0.875, "f\u00fcr <alle> & jeden")
+
+
+def test_recorded_ledger_of_cohorts_counts_its_clients() -> None:
+    with Ledger.open_to_read(LEDGERS / "cohorts.sqlite") as ledger:
+        counts = ledger.rounds_by_client()
+        assert (counts.sum(), counts.max(), counts[400:].max()) == (6 * 110, 2, 0)
+        second = ledger.entries()[1].commitment
+        assert len(ledger.eligible()) == 1_000
+        ledger.check_clients(recorder.POPULATION)
+    assert second is not None
+    assert (second.contributors, second.missing) == (109, "dbw==")
 
 
 def test_recorded_ledger_with_less_noise_than_reserved_is_told_of() -> None:
