@@ -18,11 +18,13 @@ from dp.events import (
     PrivacyEvent,
     PrivacyUnit,
 )
+from dp.figures import rounded_up
 from dp.ledger.description import Description
 from dp.ledger.ledger import Ledger
 from dp.ledger.participation import Accounting, Participation
 from dp.ledger.records import UPDATES_HIDDEN_DETAIL
 from secagg.errors import ConfigurationError
+from secagg.privacy.read_ledger import ReadLedger
 from secagg.privacy.several_ledgers import together
 
 EVENT = DistributedDiscreteGaussianEvent(local_sigma=20.0, contributors=100, l2_sensitivity=100.0, dimension=650)
@@ -189,6 +191,17 @@ def mu_squared(epsilon: float) -> float:
 
 def of_mu(square: float) -> float:
     return guarantee({GaussianEvent(noise_multiplier=1 / math.sqrt(square)): 1}, delta=1e-3).epsilon
+
+
+def test_ledger_that_was_read_says_what_it_claims(tmp_path: Path) -> None:
+    spent = ReadLedger.of(ledger_with(tmp_path / "spent"))
+    epsilon = rounded_up(guarantee({NOISE: 1}, delta=1e-3).epsilon)
+    assert spent.in_words == f"epsilon {epsilon} of 6 spent at delta 0.001, 1 release"
+    adaptive = ReadLedger.of(
+        ledger_with(tmp_path / "l", participation=Participation(clients=DIGEST), releases=([1], [2]))
+    )
+    assert adaptive.in_words == "epsilon 6.0000 guaranteed at delta 0.001, the budget, 2 releases"
+    assert (adaptive.counts_whole, adaptive.is_added, adaptive.events) == (True, True, {})
 
 
 def test_budgets_of_gaussian_filters_add_up_by_their_squares_whatever_is_used(tmp_path: Path) -> None:

@@ -96,7 +96,8 @@ def test_page_says_first_what_came_out(report: RunReport, page: str) -> None:
         f"secure and private {100 * report.summary.accuracy:.2f}%",
         f"without noise not private {100 * report.summary.compared['without noise']:.2f}%",
         f"plain, in the clear not private {100 * report.summary.compared['plain']:.2f}%",
-        f"ε {rounded_up(report.budget.spent.epsilon)} the budget, at δ 0.01; {in_percent(report.budget.used)} of it used",
+        f"ε {rounded_up(report.budget.spent.epsilon)} the budget, at δ 0.01; "
+        f"{in_percent(report.budget.used)} of it used",
         "Privacy guaranteed, client level",
         "Relation zero-out, 3 releases",
         "3 of 3",
